@@ -1,0 +1,162 @@
+"""Agents, executions, their messages and events, as values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, RunId
+from stigmer_cli.domain.phase import Phase
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentSpec:
+    """What a person wrote about an agent. `model` is `echo`, or `PROVIDER:NAME`."""
+
+    description: str = ""
+    instructions: str = ""
+    model: str = "echo"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agent:
+    """An agent as stored; `slug` is unique."""
+
+    id: AgentId
+    name: str
+    slug: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    spec: AgentSpec
+    created_at: datetime
+    updated_at: datetime
+
+
+class QueueReason(StrEnum):
+    """Why an accepted execution is not submitted yet; scripts may rely on these words."""
+
+    ACCEPTED = "accepted"
+    TEMPORAL_CONNECTING = "temporal-connecting"
+    TEMPORAL_UNREACHABLE = "temporal-unreachable"
+    TEMPORAL_MISCONFIGURED = "temporal-misconfigured"
+    SUBMIT_FAILED = "submit-failed"
+    ORPHANED = "orphaned"
+    STARTED_OVER = "started-over"
+
+
+class AttentionCode(StrEnum):
+    """Why only a person can decide about an execution; scripts may rely on these words."""
+
+    LOST = "lost"
+    SUBMIT_FAILED = "submit-failed"
+    RESULT_UNKNOWN = "result-unknown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attention:
+    """A mark on an execution that only a person can decide about."""
+
+    code: AttentionCode
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dispatch:
+    """How far an execution has come on its way to Temporal in this epoch.
+
+    `submitted_at` is when Temporal took it (None: queued). `attempts` counts failed submits that were no connection
+    error. `reason`, `detail` and `since` say why it is queued; `next_try_at` when it is tried again.
+    """
+
+    reason: QueueReason = QueueReason.ACCEPTED
+    detail: str = ""
+    since: datetime
+    attempts: int = 0
+    next_try_at: datetime | None = None
+    submitted_at: datetime | None = None
+    run_id: RunId | None = None
+
+    @property
+    def is_submitted(self) -> bool:
+        """Whether Temporal has taken it."""
+        return self.submitted_at is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """One message of a conversation; `content` grows while it is streamed."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """One run of an agent or a workflow, as stored. `version` grows with every write."""
+
+    id: ExecutionId
+    kind: Kind
+    agent_id: AgentId
+    agent_name: str
+    message: str
+    timeout_s: float | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    phase: Phase
+    epoch: int
+    version: int
+    created_at: datetime
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    dispatch: Dispatch
+    claimed_run: RunId | None = None
+    claimed_by: str | None = None
+    claimed_attempt: int = 0
+    cancel_requested_at: datetime | None = None
+    attention: Attention | None = None
+    output: str | None = None
+    error: str | None = None
+    messages: tuple[Message, ...] = ()
+
+
+class EventType(StrEnum):
+    """What happened to an execution; scripts may rely on these words."""
+
+    ACCEPTED = "accepted"
+    QUEUED = "queued"
+    SUBMITTED = "submitted"
+    CLAIMED = "claimed"
+    ATTEMPT = "attempt"
+    MESSAGE = "message"
+    CANCEL_REQUESTED = "cancel-requested"
+    ORPHANED = "orphaned"
+    STARTED_OVER = "started-over"
+    ATTENTION = "attention"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One line of an execution's timeline. `seq` counts from 1 within the execution without gaps.
+
+    `data` holds ids and numbers; for MESSAGE it is `{"index", "offset", "role", "text"}`: `text` stands at `offset`
+    of message `index`.
+    """
+
+    execution: ExecutionId
+    seq: int
+    at: datetime
+    type: EventType
+    text: str
+    data: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How an execution ended. `phase` is terminal; `error` is a sentence, for FAILED and CANCELLED."""
+
+    phase: Phase
+    output: str | None = None
+    error: str | None = None

@@ -1,0 +1,45 @@
+"""The phases of an execution and the only moves between them.
+
+    PENDING ──claim──▶ IN_PROGRESS ──report──▶ COMPLETED | FAILED | CANCELLED
+       │                    │
+       │                    └──start over (a person's word, new epoch)──▶ PENDING
+       └──cancel before any run, or the outcome taken from Temporal──▶ COMPLETED | FAILED | CANCELLED
+
+PENDING means that no run has ever had an effect in this epoch; the claim alone ends it. Terminal phases are never left.
+"""
+
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    """Where an execution stands."""
+
+    PENDING = "PENDING"
+    IN_PROGRESS = "IN_PROGRESS"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether this phase is the end."""
+        return not MOVES[self]
+
+
+MOVES: dict[Phase, frozenset[Phase]] = {
+    Phase.PENDING: frozenset({Phase.IN_PROGRESS, Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED}),
+    Phase.IN_PROGRESS: frozenset({Phase.PENDING, Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED}),
+    Phase.COMPLETED: frozenset(),
+    Phase.FAILED: frozenset(),
+    Phase.CANCELLED: frozenset(),
+}
+
+
+def may_move(old: Phase, new: Phase) -> bool:
+    """Whether an execution may go from `old` to `new`."""
+    return new in MOVES[old]
+
+
+def sources_of(new: Phase) -> tuple[Phase, ...]:
+    """The phases from which `new` may be entered, in table order: what a guarded write expects."""
+    return tuple(old for old in MOVES if new in MOVES[old])

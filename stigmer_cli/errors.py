@@ -1,0 +1,142 @@
+"""The one tree of errors; the branch says what the caller can do about it.
+
+StigmerError
+├── RequestError            change the request (exit 2, HTTP 400)
+│   ├── ConfigError         change a setting, a flag or a file
+│   └── TooLarge            send less (HTTP 413)
+├── NotFound                ask for something that exists (exit 5, HTTP 404)
+├── Conflict                read again: somebody else moved it first (exit 1, HTTP 409)
+├── Unavailable             try later: nothing was judged or done (exit 4, HTTP 503)
+│   ├── TemporalUnavailable
+│   ├── ServerUnavailable   the HTTP server cannot be reached
+│   └── StoreBusy           the database is held by somebody else
+├── NotRunning              start it first (exit 3)
+├── Refused                 show who you are (exit 2, HTTP 401)
+├── MachineError            fix the machine: disk, port, binary, file (exit 1, HTTP 507)
+├── OperationFailed         it was tried and it failed; the message says how (exit 1)
+└── TimedOut                wait longer, or look why (exit 124)
+"""
+
+from typing import ClassVar
+
+
+class StigmerError(Exception):
+    """A sentence with the names in it, a way out (`hint`), and what it means to a program (`code`, `exit_code`).
+
+    `hint` is empty where there is nothing better to say than the message. `status` is the HTTP status it travels as.
+    """
+
+    code: ClassVar[str] = "internal"
+    exit_code: ClassVar[int] = 1
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class RequestError(StigmerError):
+    """The caller asked for something that makes no sense as it stands."""
+
+    code = "invalid-request"
+    exit_code = 2
+    status = 400
+
+
+class ConfigError(RequestError):
+    """A setting, a flag or a configuration file is wrong."""
+
+    code = "invalid-configuration"
+
+
+class TooLarge(RequestError):
+    """The request is larger than the server takes."""
+
+    code = "too-large"
+    status = 413
+
+
+class NotFound(StigmerError):
+    """No such thing."""
+
+    code = "not-found"
+    exit_code = 5
+    status = 404
+
+
+class Conflict(StigmerError):
+    """The write expected a state that is no longer there; somebody else moved it first."""
+
+    code = "conflict"
+    status = 409
+
+
+class Unavailable(StigmerError):
+    """Something this needs cannot be reached just now; nothing was judged or done.
+
+    `retry_after_s` is when a new try makes sense.
+    """
+
+    code = "unavailable"
+    exit_code = 4
+    status = 503
+
+    def __init__(self, message: str, *, hint: str = "", retry_after_s: float = 1.0) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
+class TemporalUnavailable(Unavailable):
+    """Temporal is not connected."""
+
+    code = "temporal-unavailable"
+
+
+class ServerUnavailable(Unavailable):
+    """The Stigmer server cannot be reached."""
+
+    code = "server-unavailable"
+
+
+class StoreBusy(Unavailable):
+    """The database is held by somebody else for too long."""
+
+    code = "store-busy"
+
+
+class NotRunning(StigmerError):
+    """The stack, or the part asked for, is not running."""
+
+    code = "not-running"
+    exit_code = 3
+    status = 503
+
+
+class Refused(StigmerError):
+    """The caller did not show a valid token, or came from a place that may not ask."""
+
+    code = "refused"
+    exit_code = 2
+    status = 401
+
+
+class MachineError(StigmerError):
+    """Disk, port, binary or file: the machine has to be mended first."""
+
+    code = "machine"
+    status = 507
+
+
+class OperationFailed(StigmerError):
+    """It was tried and it failed."""
+
+    code = "failed"
+
+
+class TimedOut(StigmerError):
+    """A deadline ran out; the message says where things stood."""
+
+    code = "timed-out"
+    exit_code = 124
+    status = 504

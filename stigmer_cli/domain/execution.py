@@ -39,6 +39,7 @@ class QueueReason(StrEnum):
     TEMPORAL_CONNECTING = "temporal-connecting"
     TEMPORAL_UNREACHABLE = "temporal-unreachable"
     TEMPORAL_MISCONFIGURED = "temporal-misconfigured"
+    TEMPORAL_BUSY = "temporal-busy"
     SUBMIT_FAILED = "submit-failed"
     ORPHANED = "orphaned"
     STARTED_OVER = "started-over"

@@ -1,0 +1,1 @@
+"""The HTTP contract that both ends import: resources, problems, health, reports."""

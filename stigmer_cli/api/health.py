@@ -1,0 +1,92 @@
+"""Every part of the stack as the server sees it."""
+
+from enum import StrEnum
+
+from stigmer_cli.api.wire import Moment, Sent
+
+
+class HealthState(StrEnum):
+    """`ready`: an execution sent now runs; `degraded`: it is accepted, and `reasons` say what it will wait for."""
+
+    READY = "ready"
+    DEGRADED = "degraded"
+
+
+class ChangeBody(Sent):
+    """One change of the connection's state."""
+
+    at: Moment
+    before: str
+    after: str
+    cause: str
+
+
+class TemporalHealth(Sent):
+    """The server's own connection to Temporal; `cause` is empty while connected."""
+
+    state: str
+    address: str
+    namespace: str
+    since: Moment
+    cause: str = ""
+    attempt: int = 0
+    next_try_at: Moment | None = None
+    reconnects: int = 0
+    cluster_id: str | None = None
+    namespace_id: str | None = None
+    memory_lost_at: Moment | None = None
+    history: list[ChangeBody] = []
+
+
+class PollerBody(Sent):
+    """A runner that Temporal has seen asking for work."""
+
+    identity: str
+    last_access_at: Moment
+
+
+class TaskQueueHealth(Sent):
+    """The task queue that runners poll; `pollers` is what Temporal said at `checked_at`."""
+
+    name: str
+    pollers: list[PollerBody] = []
+    checked_at: Moment | None = None
+
+
+class StoreHealth(Sent):
+    """The database; `error` is empty while it answers."""
+
+    kind: str
+    revision: str = ""
+    error: str = ""
+
+
+class ExecutionsHealth(Sent):
+    """How many executions are in which phase, and the age of the oldest one that waits."""
+
+    phases: dict[str, int] = {}
+    queued: int = 0
+    oldest_pending_age_s: float | None = None
+
+
+class Health(Sent):
+    """`GET /v1/health`."""
+
+    state: HealthState
+    reasons: list[str] = []
+    version: str
+    pid: int
+    started_at: Moment
+    submit_policy: str
+    reconcile: str
+    temporal: TemporalHealth
+    task_queue: TaskQueueHealth
+    store: StoreHealth
+    executions: ExecutionsHealth
+
+
+class Readiness(Sent):
+    """`GET /readyz`: whether the server accepts executions; Temporal's absence does not change that."""
+
+    ready: bool
+    reasons: list[str] = []

@@ -1,0 +1,301 @@
+"""Agents and executions as resources: `apiVersion`, `kind`, `metadata`, `spec`, `status`."""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from stigmer_cli.api.wire import Asked, Moment, Sent
+from stigmer_cli.domain.execution import Agent, AttentionCode, Event, EventType, Execution, QueueReason
+from stigmer_cli.domain.identity import Kind, workflow_id
+from stigmer_cli.domain.phase import Phase
+
+API_VERSION = "agentic.stigmer.ai/v1"
+NAME_MAX = 200
+DESCRIPTION_MAX = 4_000
+INSTRUCTIONS_MAX = 200_000
+MODEL_MAX = 200
+MESSAGE_MAX = 1_000_000
+LABELS_MAX = 64
+LABEL_MAX = 1_000
+TIMEOUT_MAX_S = 30 * 24 * 3600.0
+
+Label = dict[str, str]
+
+
+class AgentSpecBody(Asked):
+    """What a person writes about an agent. The description is here, in the spec."""
+
+    description: str = Field(default="", max_length=DESCRIPTION_MAX)
+    instructions: str = Field(default="", max_length=INSTRUCTIONS_MAX)
+    model: str = Field(default="echo", min_length=1, max_length=MODEL_MAX)
+
+
+class ManifestMetadata(Asked):
+    """What names an agent in a manifest."""
+
+    name: str = Field(min_length=1, max_length=NAME_MAX)
+    labels: Label = Field(default_factory=dict, max_length=LABELS_MAX)
+    annotations: Label = Field(default_factory=dict, max_length=LABELS_MAX)
+
+
+class AgentManifest(Asked):
+    """One YAML document that `stigmer apply` takes."""
+
+    api_version: Literal["agentic.stigmer.ai/v1"]
+    kind: Literal["Agent"]
+    metadata: ManifestMetadata
+    spec: AgentSpecBody = AgentSpecBody()
+
+
+class ApplyRequest(Asked):
+    """Manifests that are applied together, all or none."""
+
+    items: list[AgentManifest] = Field(min_length=1, max_length=500)
+
+
+class AgentMetadata(Sent):
+    """What the server knows about an agent."""
+
+    name: str
+    slug: str
+    id: str
+    labels: Label = {}
+    annotations: Label = {}
+    created_at: Moment
+    updated_at: Moment
+
+
+class AgentResource(Sent):
+    """An agent."""
+
+    api_version: str = API_VERSION
+    kind: str = "Agent"
+    metadata: AgentMetadata
+    spec: AgentSpecBody
+
+
+class AppliedItem(Sent):
+    """What applying one manifest did: `created`, `updated` or `unchanged`."""
+
+    verb: str
+    agent: AgentResource
+
+
+class ApplyResponse(Sent):
+    """In the order of the request."""
+
+    items: list[AppliedItem]
+
+
+class AgentPage(Sent):
+    """Agents by slug; `next_cursor` is what `cursor` takes for the page after."""
+
+    items: list[AgentResource]
+    next_cursor: str | None = None
+
+
+class ExecutionRequest(Asked):
+    """Run an agent, named by id or slug."""
+
+    agent: str = Field(min_length=1, max_length=NAME_MAX)
+    message: str = Field(max_length=MESSAGE_MAX)
+    timeout_s: float | None = Field(default=None, gt=0, le=TIMEOUT_MAX_S)
+    labels: Label = Field(default_factory=dict, max_length=LABELS_MAX)
+
+
+class DispatchState(StrEnum):
+    """How far an execution has come on its way to Temporal."""
+
+    QUEUED = "queued"
+    SUBMITTED = "submitted"
+    WITHDRAWN = "withdrawn"
+
+
+class DispatchBody(Sent):
+    """`status.dispatch`: where the execution is on its way to Temporal, and why it waits if it does.
+
+    `attempts` counts failed submits; `next_try_at` is absent where only a person's word leads on.
+    """
+
+    state: DispatchState
+    reason: QueueReason | None = None
+    detail: str = ""
+    since: Moment
+    attempts: int = 0
+    next_try_at: Moment | None = None
+    submitted_at: Moment | None = None
+    workflow_id: str
+    run_id: str | None = None
+
+
+class AttentionBody(Sent):
+    """`status.attention`: why only a person can decide."""
+
+    code: AttentionCode
+    reason: str
+    since: Moment
+
+
+class MessageBody(Sent):
+    """One message of the conversation."""
+
+    role: str
+    content: str
+
+
+class ExecutionMetadata(Sent):
+    """What names an execution."""
+
+    name: str
+    slug: str
+    id: str
+    labels: Label = {}
+    annotations: Label = {}
+    created_at: Moment
+
+
+class ExecutionSpec(Sent):
+    """What was asked for."""
+
+    agent_id: str
+    agent_name: str
+    message: str
+    timeout_s: float | None = None
+
+
+class ExecutionStatus(Sent):
+    """Where it stands."""
+
+    phase: Phase
+    epoch: int
+    messages: list[MessageBody] = []
+    output: str | None = None
+    error: str | None = None
+    started_at: Moment | None = None
+    completed_at: Moment | None = None
+    cancel_requested_at: Moment | None = None
+    runner: str | None = None
+    attempt: int = 0
+    dispatch: DispatchBody
+    attention: AttentionBody | None = None
+
+
+class ExecutionResource(Sent):
+    """An execution: `kind` is AgentExecution or WorkflowExecution."""
+
+    api_version: str = API_VERSION
+    kind: str
+    metadata: ExecutionMetadata
+    spec: ExecutionSpec
+    status: ExecutionStatus
+
+
+class ExecutionPage(Sent):
+    """Executions, newest first; `next_cursor` is what `cursor` takes for the page after."""
+
+    items: list[ExecutionResource]
+    next_cursor: str | None = None
+
+
+class EventBody(Sent):
+    """One line of an execution's timeline; `seq` counts from 1 without gaps."""
+
+    seq: int
+    at: Moment
+    type: EventType
+    text: str
+    data: dict[str, object] = {}
+
+
+class EventPage(Sent):
+    """A timeline, oldest first."""
+
+    items: list[EventBody]
+
+
+def agent_resource(agent: Agent) -> AgentResource:
+    """`agent` as it goes over the wire."""
+    return AgentResource(
+        metadata=AgentMetadata(
+            name=agent.name,
+            slug=agent.slug,
+            id=agent.id,
+            labels=dict(agent.labels),
+            annotations=dict(agent.annotations),
+            created_at=agent.created_at,
+            updated_at=agent.updated_at,
+        ),
+        spec=AgentSpecBody(
+            description=agent.spec.description, instructions=agent.spec.instructions, model=agent.spec.model
+        ),
+    )
+
+
+def event_body(event: Event) -> EventBody:
+    """`event` as it goes over the wire."""
+    return EventBody(seq=event.seq, at=event.at, type=event.type, text=event.text, data=dict(event.data))
+
+
+KIND_NAMES: dict[Kind, str] = {Kind.AGENT: "AgentExecution", Kind.WORKFLOW: "WorkflowExecution"}
+
+
+def execution_resource(execution: Execution) -> ExecutionResource:
+    """`execution` as it goes over the wire."""
+    return ExecutionResource(
+        kind=KIND_NAMES[execution.kind],
+        metadata=ExecutionMetadata(
+            name=execution.id,
+            slug=execution.id,
+            id=execution.id,
+            labels=dict(execution.labels),
+            created_at=execution.created_at,
+        ),
+        spec=ExecutionSpec(
+            agent_id=execution.agent_id,
+            agent_name=execution.agent_name,
+            message=execution.message,
+            timeout_s=execution.timeout_s,
+        ),
+        status=_status(execution),
+    )
+
+
+def _status(execution: Execution) -> ExecutionStatus:
+    attention = execution.attention
+    return ExecutionStatus(
+        phase=execution.phase,
+        epoch=execution.epoch,
+        messages=[MessageBody(role=message.role, content=message.content) for message in execution.messages],
+        output=execution.output,
+        error=execution.error,
+        started_at=execution.started_at,
+        completed_at=execution.completed_at,
+        cancel_requested_at=execution.cancel_requested_at,
+        runner=execution.claimed_by,
+        attempt=execution.claimed_attempt,
+        dispatch=_dispatch(execution),
+        attention=attention and AttentionBody(code=attention.code, reason=attention.reason, since=attention.since),
+    )
+
+
+def _dispatch(execution: Execution) -> DispatchBody:
+    dispatch = execution.dispatch
+    is_queued = not dispatch.is_submitted and not execution.phase.is_terminal
+    return DispatchBody(
+        state=_dispatch_state(execution),
+        reason=dispatch.reason if is_queued else None,
+        detail=dispatch.detail if is_queued else "",
+        since=dispatch.submitted_at or dispatch.since,
+        attempts=dispatch.attempts,
+        next_try_at=dispatch.next_try_at if is_queued and execution.attention is None else None,
+        submitted_at=dispatch.submitted_at,
+        workflow_id=workflow_id(execution.kind, execution.id, execution.epoch),
+        run_id=dispatch.run_id,
+    )
+
+
+def _dispatch_state(execution: Execution) -> DispatchState:
+    if execution.dispatch.is_submitted:
+        return DispatchState.SUBMITTED
+    return DispatchState.WITHDRAWN if execution.phase.is_terminal else DispatchState.QUEUED

@@ -1,0 +1,28 @@
+"""What every body on the wire has in common: camelCase names, strictness for what comes in."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer
+from pydantic.alias_generators import to_camel
+
+from stigmer_cli.clock import iso
+
+Moment = Annotated[datetime, PlainSerializer(iso, when_used="json")]
+"""A time in UTC, written with milliseconds."""
+
+
+class Sent(BaseModel):
+    """A body that a client may meet in a newer version: unknown fields are left alone."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+
+    def to_wire(self) -> dict[str, object]:
+        """The JSON object, in camelCase."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class Asked(Sent):
+    """A body that the server is asked to act on: an unknown field is an error, not a wish ignored."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid")

@@ -1,0 +1,42 @@
+"""The tree of commands."""
+
+import click
+import typer
+from typer.main import get_command
+
+from stigmer_cli.cli import apply, completion, down, logs, processes, restart, run, status, up, version
+from stigmer_cli.cli.agents import agents
+from stigmer_cli.cli.config import config
+from stigmer_cli.cli.executions import executions
+
+ABOUT = "A local stack that runs AI agents and workflows durably on Temporal, and says why when it cannot."
+
+
+def command() -> click.Command:
+    """The whole command line, as click runs it."""
+    app = typer.Typer(
+        help=ABOUT,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for one in (
+        up.up,
+        down.down,
+        restart.restart,
+        status.status,
+        logs.logs,
+        apply.apply,
+        run.run,
+        processes.serve,
+        processes.work,
+        version.version,
+        completion.completion,
+    ):
+        app.command()(one)
+    app.add_typer(agents, name="agents")
+    app.add_typer(executions, name="executions")
+    app.add_typer(config, name="config")
+    return get_command(app)

@@ -1,0 +1,123 @@
+"""`stigmer config`: where settings are, what they are, and which layer said so."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from stigmer_cli.cli.context import cli_of
+from stigmer_cli.cli.output import Format, safe
+from stigmer_cli.errors import ConfigError, MachineError
+from stigmer_cli.settings import OPTIONS, Option, Settings, Source, defaults, parsed
+
+OUTPUT = typer.Option("--output", "-o", help="How the result is printed.")
+NAMED = typer.Argument(metavar="NAME", help="A setting, as `config list` names it.")
+REDACTED = "(set)"
+
+config = typer.Typer(help="Show and change settings.", no_args_is_help=True)
+
+
+@config.command("path")
+def path(ctx: typer.Context) -> None:
+    """Print where config.toml is, or would be."""
+    cli = cli_of(ctx)
+    cli.out.raw(f"{cli.settings().home.config_file}\n")
+
+
+@config.command("list")
+def list_settings(ctx: typer.Context, output: Annotated[Format, OUTPUT] = Format.TABLE) -> None:
+    """Print every setting, its value, and the layer it came from; secrets are not shown."""
+    cli = cli_of(ctx)
+    out = cli.show(output)
+    settings = cli.settings()
+    items = [
+        {
+            "name": option.name,
+            "value": _shown(option, settings),
+            "source": settings.sources[option.name],
+            "variable": option.variable,
+            "about": option.about,
+        }
+        for option in OPTIONS
+    ]
+    out.result({"home": str(settings.home.path), "items": items}, lambda console: _print(console, items))
+
+
+@config.command("get")
+def get(ctx: typer.Context, name: Annotated[str, NAMED]) -> None:
+    """Print one setting."""
+    cli = cli_of(ctx)
+    settings = cli.settings()
+    for option in OPTIONS:
+        if option.name == name:
+            cli.out.raw(f"{_shown(option, settings) or ''}\n")
+            return
+    parsed(name, "")  # raises, with the nearest name
+
+
+@config.command("set")
+def set_value(
+    ctx: typer.Context, name: Annotated[str, NAMED], value: Annotated[str, typer.Argument(help="Its new value.")]
+) -> None:
+    """Write one setting into config.toml; a running stack takes it over at `stigmer restart`."""
+    import tomlkit  # noqa: PLC0415 - only this command writes TOML
+    from tomlkit.exceptions import ParseError  # noqa: PLC0415
+
+    cli = cli_of(ctx)
+    checked = parsed(name, value)
+    file = cli.settings().home.config_file
+    try:
+        document = tomlkit.parse(file.read_text(encoding="utf-8")) if file.exists() else tomlkit.document()
+    except (OSError, UnicodeDecodeError, ParseError) as error:
+        raise ConfigError(f"cannot read {file}: {error}") from error
+    document[name] = checked if isinstance(checked, int) else str(checked)
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = file.with_suffix(".toml.new")
+        draft.write_text(tomlkit.dumps(document), encoding="utf-8")
+        draft.chmod(0o600)
+        draft.replace(file)
+    except OSError as error:
+        raise MachineError(f"cannot write {file}: {error}") from error
+    _note_overridden(ctx, name)
+
+
+@config.command("rotate-token")
+def rotate(ctx: typer.Context) -> None:
+    """Replace the bearer token; a running server takes it over by itself, the runner is started anew."""
+    from stigmer_cli.credential import rotate_token  # noqa: PLC0415 - secrets is not imported for --help
+
+    cli = cli_of(ctx)
+    settings = cli.settings()
+    if settings.sources["token"] in (Source.ENVIRONMENT, Source.FILE):
+        raise ConfigError("the token is set by STIGMER_TOKEN or config.toml; change it there")
+    rotate_token(settings.home)
+    cli.out.note(f"a new token is in {settings.home.token_file}")
+
+
+def _note_overridden(ctx: typer.Context, name: str) -> None:
+    cli = cli_of(ctx)
+    settings = cli.settings()
+    if settings.sources[name] is Source.ENVIRONMENT:
+        cli.out.warning(f"{name} is overridden by the environment")
+
+
+def _shown(option: Option, settings: Settings) -> str | None:
+    value = getattr(settings, option.name)
+    if value is None:
+        value = defaults()[option.name]
+    if value is None:
+        return None
+    return REDACTED if option.is_secret else str(value)
+
+
+def _print(console: Console, items: list[dict[str, str | None]]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("NAME", "VALUE", "FROM", "ABOUT"):
+        table.add_column(name, no_wrap=name != "ABOUT", overflow="ellipsis")
+    for item in items:
+        table.add_row(
+            safe(item["name"] or ""), safe(item["value"] or "-"), safe(item["source"] or ""), safe(item["about"] or "")
+        )
+    console.print(table)

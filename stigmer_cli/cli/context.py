@@ -1,0 +1,77 @@
+"""What every command starts from: the environment as it was at start, the clock, the output."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+
+from stigmer_cli.cli.output import Format, Output
+from stigmer_cli.clock import Clock, SystemClock
+from stigmer_cli.credential import FileToken, read_token
+from stigmer_cli.errors import NotRunning
+from stigmer_cli.settings import Settings, Source, load
+from stigmer_cli.stack.state import endpoints
+
+if TYPE_CHECKING:
+    from stigmer_cli.client import Client
+
+T = TypeVar("T")
+
+
+@dataclass(kw_only=True)
+class Cli:
+    """One invocation. `out` is replaced once the command knows its `--output`."""
+
+    environ: Mapping[str, str]
+    user_home: Path
+    clock: Clock = field(default_factory=SystemClock)
+    out: Output = field(default_factory=Output)
+
+    def settings(self, **flags: str | None) -> Settings:
+        """All settings; the addresses of a stack that `up` started stand where nothing else is said."""
+        found = load(flags, self.environ, user_home=self.user_home)
+        for warning in found.warnings:
+            self.out.warning(warning)
+        running = endpoints(found.home)
+        if running and found.server_url is None and found.sources["server_port"] is Source.DEFAULT:
+            return replace(found, server_url=running.server_url)
+        return found
+
+    def client(self, **flags: str | None) -> "Client":
+        """A client of the server; raises NotRunning where no token says that there ever was a stack."""
+        from stigmer_cli.client import Client  # noqa: PLC0415 - httpx is not imported for --help and status
+
+        settings = self.settings(**flags)
+        token = settings.token
+        if token is None and read_token(settings.home) is None:
+            raise NotRunning(f"no stack was ever started in {settings.home.path}", hint="stigmer up")
+        return Client(settings.server_target, (lambda: token) if token else FileToken(settings.home))
+
+    def call(self, ask: "Callable[[Client], Awaitable[T]]") -> T:
+        """The answer to one call; raises NotRunning where the stack of this home is down."""
+
+        async def asked() -> T:
+            async with self.client() as client:
+                return await ask(client)
+
+        return self.run(asked())
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`; Ctrl-C cancels it and surfaces as KeyboardInterrupt."""
+        return asyncio.run(work)
+
+    def show(self, output_format: Format) -> Output:
+        """The output in the format that was asked for."""
+        self.out = Output(output_format)
+        return self.out
+
+
+def cli_of(ctx: typer.Context) -> Cli:
+    """The invocation that `ctx` belongs to."""
+    found = ctx.find_object(Cli)
+    if found is None:
+        raise TypeError("the application was called without its Cli")
+    return found

@@ -1,0 +1,67 @@
+"""The edge of the program: reads the environment once, and turns every ending into an exit code."""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.output import Output
+from stigmer_cli.errors import ConfigError, StigmerError
+
+INTERRUPTED = 130
+USAGE = 2
+
+
+def main() -> None:
+    """Run `stigmer` with the arguments of this process and exit."""
+    code = invoke(sys.argv[1:])
+    _flush_or_forget()
+    sys.exit(code)
+
+
+def invoke(arguments: Sequence[str]) -> int:
+    """The exit code of `stigmer ARGUMENTS`; everything is printed."""
+    cli = Cli(environ=dict(os.environ), user_home=Path.home())
+    try:
+        return _run(cli, arguments)
+    except StigmerError as error:
+        cli.out.error(error)
+        return error.exit_code
+    except BrokenPipeError:
+        return _reader_left()
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        Output().note("interrupted")
+        return INTERRUPTED
+
+
+def _run(cli: Cli, arguments: Sequence[str]) -> int:
+    if sys.platform == "win32":
+        raise ConfigError("Stigmer runs on Linux and macOS; on Windows, run it inside WSL 2", hint="wsl --install")
+    from stigmer_cli.cli.app import command  # noqa: PLC0415 - after the refusal: its imports need fcntl
+
+    try:
+        result = command().main(list(arguments), prog_name="stigmer", standalone_mode=False, obj=cli)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return USAGE
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    return result if isinstance(result, int) else 0
+
+
+def _reader_left() -> int:
+    """What `| head -1` leaves behind: end quietly, as a program killed by SIGPIPE would."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + signal.SIGPIPE
+
+
+def _flush_or_forget() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _reader_left()

@@ -1,0 +1,111 @@
+"""`stigmer executions`: list, get, watch, cancel."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stigmer_cli.cli.context import cli_of
+from stigmer_cli.cli.output import Format
+from stigmer_cli.cli.run import watch_to_end
+from stigmer_cli.domain.identity import Kind, is_id
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from stigmer_cli.api.resources import EventBody, ExecutionResource
+    from stigmer_cli.client import Client
+
+PAGE = 200
+
+OUTPUT = typer.Option("--output", "-o", help="How the result is printed.")
+NAMED = typer.Argument(metavar="ID", help="The execution's id.")
+
+executions = typer.Typer(help="List, show, watch and cancel executions.", no_args_is_help=True)
+
+
+@executions.command("list")
+def list_executions(
+    ctx: typer.Context,
+    phase: Annotated[list[Phase] | None, typer.Option(case_sensitive=False, help="Only these phases.")] = None,
+    kind: Annotated[list[Kind] | None, typer.Option(case_sensitive=False, help="Only these kinds.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Only of this agent, by name or id.")] = None,
+    older_than: Annotated[float | None, typer.Option(metavar="S", min=0, help="Only older than S seconds.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at the most.")] = 50,
+    output: Annotated[Format, OUTPUT] = Format.TABLE,
+) -> None:
+    """List executions, newest first."""
+    from stigmer_cli.cli import tables  # noqa: PLC0415 - pydantic is not imported for --help
+
+    cli = cli_of(ctx)
+    out = cli.show(output)
+    query = {"agent": agent, "olderThanS": older_than, "phase": list(phase or ()), "kind": list(kind or ())}
+    items = cli.call(lambda client: _all(client, query, limit))
+    out.result(
+        {"items": [item.to_wire() for item in items]},
+        lambda console: tables.print_executions(console, items, cli.clock.now()),
+    )
+
+
+@executions.command("get")
+def get(ctx: typer.Context, execution: Annotated[str, NAMED], output: Annotated[Format, OUTPUT] = Format.TABLE) -> None:
+    """Show one execution: where it stands, why, and what happened to it."""
+    from stigmer_cli.cli import tables  # noqa: PLC0415 - pydantic is not imported for --help
+
+    cli = cli_of(ctx)
+    out = cli.show(output)
+    found, events = cli.call(lambda client: _with_events(client, _checked(execution)))
+    out.result(found.to_wire(), lambda console: tables.print_execution(console, found, events))
+
+
+@executions.command("watch")
+def watch(
+    ctx: typer.Context,
+    execution: Annotated[str, NAMED],
+    timeout: Annotated[float | None, typer.Option(metavar="S", min=0.001, help="Seconds to wait for the end.")] = None,
+    output: Annotated[Format, OUTPUT] = Format.TABLE,
+) -> None:
+    """Follow an execution to its end; exit 1 if it fails."""
+    cli = cli_of(ctx)
+    cli.show(output)
+    found = _checked(execution)
+    cli.call(lambda client: client.execution(found))  # an unknown id is an error now, not a wait
+    raise typer.Exit(cli.call(lambda client: watch_to_end(cli, client, found, timeout)))
+
+
+@executions.command("cancel")
+def cancel(
+    ctx: typer.Context, execution: Annotated[str, NAMED], output: Annotated[Format, OUTPUT] = Format.TABLE
+) -> None:
+    """Ask an execution to end; one that never started ends at once."""
+    cli = cli_of(ctx)
+    out = cli.show(output)
+    found = cli.call(lambda client: client.cancel_execution(_checked(execution)))
+    words = found.status.phase if found.status.phase.is_terminal else "asked to end"
+    out.result(found.to_wire(), lambda console: console.print(f"{found.metadata.id} {words}", soft_wrap=True))
+
+
+def _checked(text: str) -> str:
+    if not is_id(text):
+        raise ConfigError(
+            f"{text!r} is not an execution id: three letters, a dash, 26 letters and digits",
+            hint="stigmer executions list",
+        )
+    return text
+
+
+async def _all(client: "Client", query: "Mapping[str, object]", limit: int) -> "Sequence[ExecutionResource]":
+    items: list[ExecutionResource] = []
+    cursor = None
+    while len(items) < limit:
+        page = await client.executions({**query, "limit": min(PAGE, limit - len(items)), "cursor": cursor})
+        items.extend(page.items)
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    return items
+
+
+async def _with_events(client: "Client", execution: str) -> "tuple[ExecutionResource, Sequence[EventBody]]":
+    return await client.execution(execution), await client.events(execution)

@@ -1,0 +1,159 @@
+"""Manifests: YAML to requests, with file, line and column for everything that is wrong."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from stigmer_cli.api.resources import AgentManifest
+from stigmer_cli.errors import ConfigError
+
+STDIN = "-"
+FILE_MAX = 4 * 1024 * 1024
+DEPTH_MAX = 64
+ALIASES_MAX = 100
+
+Place = tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A file as read: its name as it is shown, and its text."""
+
+    name: str
+    text: str
+
+
+def read_sources(names: Sequence[str], stdin: Iterator[bytes]) -> Sequence[Source]:
+    """The files called `names`, `-` being standard input; raises ConfigError for one that cannot be read."""
+    return [_read(name, stdin) for name in names]
+
+
+def parse(sources: Sequence[Source]) -> Sequence[AgentManifest]:
+    """Every document of every source, in order; raises ConfigError that lists all that is wrong."""
+    manifests: list[AgentManifest] = []
+    problems: list[str] = []
+    for source in sources:
+        for found in _documents(source):
+            if isinstance(found, AgentManifest):
+                manifests.append(found)
+            else:
+                problems.extend(found)
+    if problems:
+        raise ConfigError("\n       ".join(problems), hint="nothing was applied; mend the file and apply it again")
+    if not manifests:
+        raise ConfigError("no document in what was given", hint="stigmer apply --help shows an example")
+    return manifests
+
+
+def _read(name: str, stdin: Iterator[bytes]) -> Source:
+    try:
+        data = b"".join(stdin) if name == STDIN else Path(name).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read {name}: {error.strerror}", hint="stigmer apply -f FILE") from error
+    shown = "<stdin>" if name == STDIN else name
+    if len(data) > FILE_MAX:
+        raise ConfigError(f"{shown} is larger than {FILE_MAX // 1024 // 1024} MiB")
+    try:
+        return Source(name=shown, text=data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{shown} is no UTF-8 text (byte {error.start})") from error
+
+
+def _documents(source: Source) -> Iterator[AgentManifest | list[str]]:
+    try:
+        _check_bounds(source)
+        for node in yaml.compose_all(source.text, Loader=yaml.SafeLoader):
+            if node is not None and not _is_empty(node):
+                yield _manifest(source, node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        yield [_at(source, place, error.problem or "not YAML")]
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        yield [_at(source, (1, 1), str(error).splitlines()[0] if str(error) else "not YAML")]
+
+
+def _check_bounds(source: Source) -> None:
+    """Refuse what is nested or repeated beyond reason before anything is built of it."""
+    depth = aliases = 0
+    for event in yaml.parse(source.text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        aliases += isinstance(event, yaml.AliasEvent)
+        if depth > DEPTH_MAX or aliases > ALIASES_MAX:
+            raise yaml.MarkedYAMLError(problem="nested or repeated beyond reason", problem_mark=event.start_mark)
+
+
+def _is_empty(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"
+
+
+def _manifest(source: Source, node: yaml.Node) -> AgentManifest | list[str]:
+    start = (node.start_mark.line + 1, node.start_mark.column + 1)
+    if not isinstance(node, yaml.MappingNode):
+        return [_at(source, start, "a document is a mapping with apiVersion, kind, metadata and spec")]
+    places: dict[tuple[str, ...], Place] = {(): start}
+    twice: list[str] = []
+    _collect(source, node, (), places, twice)
+    if twice:
+        return twice
+    data = yaml.SafeLoader("").construct_document(node)
+    try:
+        return AgentManifest.model_validate(data)
+    except ValidationError as error:
+        return [_at(source, _place(places, problem), _sentence(problem)) for problem in error.errors()]
+
+
+def _collect(
+    source: Source, node: yaml.Node, path: tuple[str, ...], places: dict[tuple[str, ...], Place], twice: list[str]
+) -> None:
+    """Where every key of the document stands; a key that stands twice is a problem."""
+    if not isinstance(node, yaml.MappingNode):
+        return
+    for key, value in node.value:
+        place = (key.start_mark.line + 1, key.start_mark.column + 1)
+        here = (*path, str(key.value))
+        if here in places:
+            twice.append(_at(source, place, f"the key {key.value!r} stands twice"))
+        places[here] = place
+        _collect(source, value, here, places, twice)
+
+
+def _place(places: Mapping[tuple[str, ...], Place], problem: ErrorDetails) -> Place:
+    path = tuple(str(part) for part in problem["loc"])
+    while path not in places:
+        path = path[:-1]
+    return places[path]
+
+
+def _sentence(problem: ErrorDetails) -> str:
+    path = ".".join(str(part) for part in problem["loc"])
+    match problem["type"]:
+        case "extra_forbidden":
+            return f"unknown key {path!r}{_nearest([str(part) for part in problem['loc']])}"
+        case "missing":
+            return f"{path} is missing"
+        case _:
+            return f"{path}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
+
+
+def _nearest(path: Sequence[str]) -> str:
+    known = _keys(AgentManifest, path[:-1])
+    close = difflib.get_close_matches(path[-1], known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(known)}"
+
+
+def _keys(kind: type[BaseModel], path: Sequence[str]) -> list[str]:
+    names = {field.alias or name: field.annotation for name, field in kind.model_fields.items()}
+    if not path:
+        return list(names)
+    inner = names.get(path[0])
+    return _keys(inner, path[1:]) if isinstance(inner, type) and issubclass(inner, BaseModel) else []
+
+
+def _at(source: Source, place: Place, text: str) -> str:
+    return f"{source.name}:{place[0]}:{place[1]}: {text}"

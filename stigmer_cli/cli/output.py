@@ -1,0 +1,98 @@
+"""The only module that prints: results on standard output, talk on standard error, nothing that moves the cursor."""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+
+from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
+
+from stigmer_cli.errors import StigmerError
+
+CONTROL = re.compile(
+    r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # OSC: titles, links, the clipboard
+    r"|\x1b[PX^_][^\x1b]*\x1b\\"  # DCS, SOS, PM, APC
+    r"|\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
+    r"|\x1b[ -/]*[0-~]"  # other escapes
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"  # C0 but tab and newline, DEL, C1
+    r"|[\u202a-\u202e\u2066-\u2069]"  # characters that reorder what stands beside them
+)
+"""ECMA-48 control sequences, and the bidirectional overrides of Unicode; rich strips neither."""
+
+
+class Format(StrEnum):
+    """How a result is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    STREAM_JSON = "stream-json"
+
+
+def clean(text: str) -> str:
+    """`text` without anything that a terminal would obey instead of showing."""
+    return CONTROL.sub("", text).replace("\r", "")
+
+
+class Output:
+    """Where a command's result and talk go; decided once, from the format and the terminals that are there."""
+
+    def __init__(self, output_format: Format = Format.TABLE) -> None:
+        self.format = output_format
+        self.stdout = Console(highlight=False, soft_wrap=False)
+        self.stderr = Console(stderr=True, highlight=False)
+
+    @property
+    def is_interactive(self) -> bool:
+        """Whether a person sits in front of both streams."""
+        return self.stdout.is_terminal and self.stderr.is_terminal
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether a question would reach somebody."""
+        return sys.stdin.isatty() and self.stderr.is_terminal
+
+    def result(self, data: Mapping[str, object], table: Callable[[Console], None]) -> None:
+        """Print the result: `data` as one JSON object, or what `table` draws."""
+        match self.format:
+            case Format.TABLE:
+                table(self.stdout)
+            case Format.JSON:
+                self.raw(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
+            case Format.STREAM_JSON:
+                self.raw(json.dumps(data, ensure_ascii=False) + "\n")
+
+    def stream(self, data: Mapping[str, object]) -> None:
+        """One line of progress in stream-json; nothing in the other formats."""
+        if self.format is Format.STREAM_JSON:
+            self.raw(json.dumps(data, ensure_ascii=False) + "\n")
+
+    def raw(self, text: str) -> None:
+        """Write `text` to standard output as it is, now; lone surrogates are replaced."""
+        sys.stdout.write(text.encode("utf-8", "replace").decode("utf-8"))
+        sys.stdout.flush()
+
+    def note(self, text: str) -> None:
+        """Talk: a line on standard error."""
+        self.stderr.print(Text(clean(text)), soft_wrap=True)
+
+    def hint(self, text: str) -> None:
+        """A way out: a line on standard error."""
+        self.stderr.print(Text.assemble(("hint: ", "cyan"), clean(text)), soft_wrap=True)
+
+    def warning(self, text: str) -> None:
+        """Something that goes on but should be looked at."""
+        self.stderr.print(Text.assemble(("warning: ", "yellow"), clean(text)), soft_wrap=True)
+
+    def error(self, error: StigmerError) -> None:
+        """What went wrong and the way out."""
+        self.stderr.print(Text.assemble(("error: ", "bold red"), clean(error.message)), soft_wrap=True)
+        if error.hint:
+            self.hint(error.hint)
+
+
+def safe(text: str) -> str:
+    """`text` cleaned, and with rich's own markup made inert."""
+    return escape(clean(text))

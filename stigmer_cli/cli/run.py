@@ -1,0 +1,122 @@
+"""`stigmer run`: one execution of an agent, from the wish to the answer."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stigmer_cli.cli.context import Cli, cli_of
+from stigmer_cli.cli.output import Format
+from stigmer_cli.errors import ConfigError, NotFound, ServerUnavailable, StigmerError, TimedOut
+
+if TYPE_CHECKING:
+    from stigmer_cli.api.resources import ExecutionRequest, ExecutionResource
+    from stigmer_cli.client import Client
+
+CREATE_TRIES = 10
+CREATE_AGAIN_S = 0.3
+
+TIMEOUT = typer.Option("--timeout", help="Seconds to wait for the end; the execution itself goes on.")
+REQUIRE = typer.Option("--require-temporal", help="Refuse, and write nothing, while Temporal is not connected.")
+DETACH = typer.Option("--detach", "-d", help="Return once the execution is accepted.")
+OUTPUT = typer.Option("--output", "-o", help="How the result is printed.")
+
+
+def run(
+    ctx: typer.Context,
+    agent: Annotated[str, typer.Argument(help="The agent's name or id.")],
+    message: Annotated[str, typer.Argument(help="What it is asked.")],
+    detach: Annotated[bool, DETACH] = False,
+    timeout: Annotated[float | None, TIMEOUT] = None,
+    require_temporal: Annotated[bool, REQUIRE] = False,
+    output: Annotated[Format, OUTPUT] = Format.TABLE,
+) -> None:
+    """Run an agent and stream its answer; exit 1 if the execution fails."""
+    from stigmer_cli.api.resources import ExecutionRequest  # noqa: PLC0415 - pydantic is not imported for --help
+
+    cli = cli_of(ctx)
+    cli.show(output)
+    if timeout is not None and timeout <= 0:
+        raise ConfigError(f"--timeout must be more than 0 seconds, not {timeout:g}")
+    request = ExecutionRequest(agent=agent, message=message)
+    if detach:
+        _print_accepted(cli, cli.call(lambda client: _create(cli, client, request, require_temporal=require_temporal)))
+        return
+    raise typer.Exit(cli.run(_run(cli, request, timeout, require_temporal=require_temporal)))
+
+
+async def _run(cli: Cli, request: "ExecutionRequest", timeout_s: float | None, *, require_temporal: bool) -> int:
+    async with cli.client() as client:
+        try:
+            async with asyncio.timeout(timeout_s):
+                execution = await _create(cli, client, request, require_temporal=require_temporal)
+        except TimeoutError:
+            raise TimedOut(f"the server did not accept the execution within {timeout_s:g} s") from None
+        return await watch_to_end(cli, client, execution.metadata.id, timeout_s)
+
+
+async def watch_to_end(cli: Cli, client: "Client", execution_id: str, timeout_s: float | None) -> int:
+    """Follow an execution and print its end; the exit code. Raises TimedOut that says where it stood."""
+    from stigmer_cli.cli.follow import LOOK_HINT, Narrator, exit_code, follow, stuck  # noqa: PLC0415 - pydantic
+
+    narrator = Narrator(cli.out)
+    try:
+        async with asyncio.timeout(timeout_s):
+            execution = await follow(client, execution_id, narrator, cli.clock)
+    except TimeoutError:
+        narrator.end_line()
+        raise TimedOut(await _where(client, execution_id, timeout_s or 0.0, stuck), hint=LOOK_HINT) from None
+    except asyncio.CancelledError:
+        narrator.note(f"{execution_id} goes on; stigmer executions watch {execution_id}")
+        raise
+    _print_end(cli, execution)
+    return exit_code(execution)
+
+
+async def _where(
+    client: "Client", execution_id: str, timeout_s: float, say: "Callable[[ExecutionResource, float], str]"
+) -> str:
+    try:
+        return say(await client.execution(execution_id), timeout_s)
+    except StigmerError as error:
+        return f"{execution_id} did not end within {timeout_s:g} s, and where it stands cannot be read: {error.message}"
+
+
+async def _create(
+    cli: Cli, client: "Client", request: "ExecutionRequest", *, require_temporal: bool
+) -> "ExecutionResource":
+    """Accepted once, however often it is tried: the key makes the server find it again."""
+    key = uuid.uuid4().hex
+    for attempt in range(1, CREATE_TRIES + 1):
+        try:
+            return await client.create_execution(request, idempotency_key=key, require_temporal=require_temporal)
+        except ServerUnavailable:
+            if attempt == CREATE_TRIES or not cli.is_stack_up():
+                raise
+            await cli.clock.sleep(CREATE_AGAIN_S)
+        except NotFound as error:
+            raise NotFound(error.message, hint="stigmer agents list; stigmer apply -f FILE makes one") from error
+    raise AssertionError("unreachable")
+
+
+def _print_accepted(cli: Cli, execution: "ExecutionResource") -> None:
+    from stigmer_cli.cli.wording import why  # noqa: PLC0415 - pydantic is not imported for --help
+
+    cli.out.result(execution.to_wire(), lambda console: console.print(execution.metadata.id, soft_wrap=True))
+    if not execution.status.dispatch.run_id:
+        cli.out.note(f"queued: {why(execution)}")
+
+
+def _print_end(cli: Cli, execution: "ExecutionResource") -> None:
+    status = execution.status
+    match cli.out.format:
+        case Format.JSON:
+            cli.out.result(execution.to_wire(), lambda _console: None)
+        case Format.STREAM_JSON:
+            cli.out.stream({"execution": execution.to_wire()})
+        case Format.TABLE:
+            if status.error:
+                cli.out.note(f"{status.phase}: {status.error}")
+            cli.out.note(f"{execution.metadata.id} {status.phase}")

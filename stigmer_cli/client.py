@@ -1,0 +1,281 @@
+"""Typed HTTP client of the server, for commands and for the runner."""
+
+import json
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from stigmer_cli.api.health import Health, Readiness
+from stigmer_cli.api.problem import Problem, error_of
+from stigmer_cli.api.reports import (
+    AttemptRequest,
+    AttemptResponse,
+    ClaimRequest,
+    ClaimResponse,
+    MessageReport,
+    OutcomeReport,
+    ReportResponse,
+    Work,
+)
+from stigmer_cli.api.resources import (
+    AgentManifest,
+    AgentPage,
+    AgentResource,
+    AppliedItem,
+    ApplyRequest,
+    ApplyResponse,
+    EventBody,
+    EventPage,
+    ExecutionPage,
+    ExecutionRequest,
+    ExecutionResource,
+)
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import OperationFailed, ServerUnavailable
+
+CALL_MAX_S = 10.0
+CONNECT_MAX_S = 2.0
+STREAM_SILENCE_MAX_S = 15.0
+"""The server sends an empty line at least every 5 s while nothing happens; longer silence means that it is gone."""
+
+B = TypeVar("B", bound=BaseModel)
+Query = Mapping[str, str | int | float | None | Sequence[str]]
+Token = Callable[[], str | None]
+
+
+class _Bearer(httpx.Auth):
+    """The token as it is at the moment of each request."""
+
+    def __init__(self, token: Token) -> None:
+        self._token = token
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Put the token on the request."""
+        request.headers["Authorization"] = f"Bearer {self._token() or ''}"
+        yield request
+
+
+class Client:
+    """Calls one server. `token` is asked for each request, so that a rotated one is taken over. Every call has a deadline, and raises what the server's problem says.
+
+    Raises ServerUnavailable where the server cannot be reached or stops answering.
+    """
+
+    def __init__(self, base_url: str, token: Token, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self.base_url = base_url
+        self._http = httpx.AsyncClient(
+            base_url=base_url,
+            auth=_Bearer(token),
+            timeout=httpx.Timeout(CALL_MAX_S, connect=CONNECT_MAX_S),
+            transport=transport,
+            trust_env=False,  # a proxy of the environment has no business with a local server
+        )
+
+    async def __aenter__(self) -> Self:
+        """The client itself."""
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """Close its connections."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._http.aclose()
+
+    # -- the server itself
+
+    async def ready(self) -> bool:
+        """Whether the server accepts executions; False also where it cannot be reached."""
+        try:
+            return (await self._get("/readyz", Readiness)).ready
+        except (ServerUnavailable, OperationFailed):
+            return False
+
+    async def health(self) -> Health:
+        """Every part as the server sees it."""
+        return await self._get("/v1/health", Health)
+
+    # -- agents
+
+    async def apply(self, manifests: Sequence[AgentManifest]) -> Sequence[AppliedItem]:
+        """Create or update agents, all or none, in the order given."""
+        body = ApplyRequest(items=list(manifests))
+        return (await self._post("/v1/agents:apply", body, ApplyResponse)).items
+
+    async def agents(self, *, limit: int = 100, cursor: str | None = None) -> AgentPage:
+        """One page of agents by slug."""
+        return await self._get("/v1/agents", AgentPage, {"limit": limit, "cursor": cursor})
+
+    async def agent(self, id_or_slug: str) -> AgentResource:
+        """One agent; raises NotFound."""
+        return await self._get(f"/v1/agents/{_segment(id_or_slug)}", AgentResource)
+
+    async def delete_agent(self, id_or_slug: str) -> AgentResource:
+        """Delete an agent and return what it was; raises NotFound, or Conflict while it has work."""
+        return await self._parse(await self._send("DELETE", f"/v1/agents/{_segment(id_or_slug)}"), AgentResource)
+
+    # -- executions
+
+    async def create_execution(
+        self, request: ExecutionRequest, *, idempotency_key: str, require_temporal: bool
+    ) -> ExecutionResource:
+        """Accept an execution; the same key finds the same one again.
+
+        Raises TemporalUnavailable, with nothing written, where `require_temporal` or the server's policy asks for it.
+        """
+        query: Query = {"require": "temporal" if require_temporal else None}
+        headers = {"Idempotency-Key": idempotency_key}
+        return await self._post("/v1/executions", request, ExecutionResource, query, headers)
+
+    async def executions(self, query: Query) -> ExecutionPage:
+        """One page, newest first; `query` has phase, kind, agent, olderThanS, limit, cursor."""
+        return await self._get("/v1/executions", ExecutionPage, query)
+
+    async def execution(self, execution_id: str) -> ExecutionResource:
+        """One execution with its messages; raises NotFound."""
+        return await self._get(f"/v1/executions/{_segment(execution_id)}", ExecutionResource)
+
+    async def cancel_execution(self, execution_id: str) -> ExecutionResource:
+        """Ask for its end; a terminal one is returned as it is."""
+        path = f"/v1/executions/{_segment(execution_id)}/cancel"
+        return await self._parse(await self._send("POST", path), ExecutionResource)
+
+    async def events(self, execution_id: str) -> Sequence[EventBody]:
+        """Its timeline, oldest first."""
+        return (await self._get(f"/v1/executions/{_segment(execution_id)}/events", EventPage)).items
+
+    async def follow(self, execution_id: str, *, after: int = 0) -> AsyncIterator[EventBody]:
+        """Its events after number `after`, as they come, until the terminal one has been given.
+
+        Raises ServerUnavailable when the stream breaks; go on with the last `seq` as `after`.
+        """
+        path = f"/v1/executions/{_segment(execution_id)}/stream"
+        timeout = httpx.Timeout(STREAM_SILENCE_MAX_S, connect=CONNECT_MAX_S)
+        try:
+            async with self._http.stream("GET", path, params={"after": after}, timeout=timeout) as response:
+                if response.is_error:
+                    await response.aread()
+                    raise _failure(response)
+                async for line in response.aiter_lines():
+                    if line.strip():
+                        yield EventBody.model_validate_json(line)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+
+    # -- what a run reports
+
+    async def claim(self, execution: str, *, epoch: int, run: str, runner: str) -> bool:
+        """Whether `run` holds this epoch of the execution now."""
+        body = ClaimRequest(epoch=epoch, run=run, runner=runner)
+        return (await self._post(f"/v1/executions/{_segment(execution)}/claim", body, ClaimResponse)).won
+
+    async def begin_attempt(self, execution: str, *, epoch: int, run: str, attempt: int, runner: str) -> Work | None:
+        """What the attempt has to do; None where nothing is left to do."""
+        body = AttemptRequest(epoch=epoch, run=run, attempt=attempt, runner=runner)
+        return (await self._post(f"/v1/executions/{_segment(execution)}/attempts", body, AttemptResponse)).work
+
+    async def append_message(  # noqa: PLR0913 - one parameter a field of the wire
+        self, execution: str, *, epoch: int, run: str, attempt: int, index: int, offset: int, role: str, text: str
+    ) -> bool:
+        """Report that `text` stands at `offset` of message `index`; False where the attempt is superseded."""
+        body = MessageReport(epoch=epoch, run=run, attempt=attempt, index=index, offset=offset, role=role, text=text)
+        return (await self._post(f"/v1/executions/{_segment(execution)}/messages", body, ReportResponse)).taken
+
+    async def finish(  # noqa: PLR0913 - one parameter a field of the wire
+        self,
+        execution: str,
+        *,
+        epoch: int,
+        run: str,
+        attempt: int | None,
+        phase: Phase,
+        output: str | None,
+        error: str | None,
+    ) -> bool:
+        """Report how the run ended; False where somebody knew better."""
+        body = OutcomeReport.model_validate(
+            {"epoch": epoch, "run": run, "attempt": attempt, "phase": phase, "output": output, "error": error}
+        )
+        return (await self._post(f"/v1/executions/{_segment(execution)}/outcome", body, ReportResponse)).taken
+
+    # -- the wire
+
+    async def _get(self, path: str, kind: type[B], query: Query | None = None) -> B:
+        return await self._parse(await self._send("GET", path, query=query), kind)
+
+    async def _post(
+        self,
+        path: str,
+        body: BaseModel,
+        kind: type[B],
+        query: Query | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> B:
+        content = body.model_dump_json(by_alias=True).encode()
+        headers = {"Content-Type": "application/json", **(headers or {})}
+        return await self._parse(await self._send("POST", path, query=query, content=content, headers=headers), kind)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        params = {name: value for name, value in (query or {}).items() if value is not None}
+        try:
+            response = await self._http.request(method, path, params=params, content=content, headers=headers)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+        if response.is_error:
+            raise _failure(response)
+        return response
+
+    async def _parse(self, response: httpx.Response, kind: type[B]) -> B:
+        try:
+            return kind.model_validate_json(response.content)
+        except ValidationError as error:
+            raise OperationFailed(
+                f"{self.base_url} answered {response.request.url.path} with something else than {kind.__name__}",
+                hint="stigmer version shows whether command and server are of one version",
+            ) from error
+
+    def _unreachable(self, error: httpx.TransportError) -> ServerUnavailable:
+        return ServerUnavailable(
+            f"the server at {self.base_url} cannot be reached ({_cause(error)})", hint="stigmer status"
+        )
+
+
+def _cause(error: httpx.TransportError) -> str:
+    match error:
+        case httpx.ConnectTimeout() | httpx.ReadTimeout() | httpx.WriteTimeout() | httpx.PoolTimeout():
+            return "no answer in time"
+        case httpx.ConnectError():
+            return "connection refused" if "refused" in str(error) or "attempts failed" in str(error) else str(error)
+        case _:
+            return "the connection broke"
+
+
+def _failure(response: httpx.Response) -> Exception:
+    try:
+        return error_of(Problem.model_validate(json.loads(response.content)))
+    except (ValueError, ValidationError):
+        return OperationFailed(
+            f"{response.request.url.host}:{response.request.url.port} answered {response.status_code} "
+            "and is no Stigmer server",
+            hint="stigmer config get server_url",
+        )
+
+
+def _segment(text: str) -> str:
+    """`text` as one segment of a path, whatever it holds."""
+    return quote(text, safe="")

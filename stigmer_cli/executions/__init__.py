@@ -1,0 +1,1 @@
+"""Use cases and loops of executions: accept, dispatch, cancel, report, reconcile."""

@@ -1,0 +1,44 @@
+"""What this package needs of Temporal, as seams; the real ones live in `temporal/`."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.temporal.connection import ConnectionStatus
+from stigmer_cli.temporal.gateway import Observed, Poller, Started
+
+
+class TemporalLink(Protocol):
+    """The connection as its users see it."""
+
+    @property
+    def generation(self) -> int:
+        """How often the connection has become CONNECTED; grows by one each time."""
+
+    def status(self) -> ConnectionStatus:
+        """The state now, since when and why."""
+
+    async def wait_connected(self) -> None:
+        """Return once the connection is CONNECTED, at once if it is."""
+
+
+class TemporalGateway(Protocol):
+    """The calls to Temporal; each with a total deadline, none with a client kept from before.
+
+    Every call raises TemporalUnavailable, or Misconfigured where the namespace or the credentials are wrong.
+    """
+
+    async def start(self, *, execution: ExecutionId, kind: Kind, epoch: int, timeout_s: float | None) -> Started:
+        """Start the workflow of this epoch, or find the one that was; raises SubmitRejected or Throttled too."""
+
+    async def describe(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> Observed | None:
+        """The workflow of this epoch; None only where Temporal proves that it has none."""
+
+    async def result_failure(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> str:
+        """Why a closed workflow of this epoch failed, as a sentence."""
+
+    async def cancel(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> bool:
+        """Ask the workflow of this epoch to end; False where there is none open."""
+
+    async def pollers(self) -> Sequence[Poller]:
+        """The runners that poll the task queue for both workflows and activities."""

@@ -1,0 +1,68 @@
+"""Why a queued execution waits, read from the connection at the moment somebody looks."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from stigmer_cli.clock import iso
+from stigmer_cli.domain.execution import Execution, QueueReason
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import TemporalUnavailable
+from stigmer_cli.temporal.connection import ConnectionState, ConnectionStatus
+
+REASONS: dict[ConnectionState, QueueReason | None] = {
+    ConnectionState.CONNECTING: QueueReason.TEMPORAL_CONNECTING,
+    ConnectionState.CONNECTED: None,
+    ConnectionState.SUSPECT: QueueReason.TEMPORAL_UNREACHABLE,
+    ConnectionState.DISCONNECTED: QueueReason.TEMPORAL_UNREACHABLE,
+    ConnectionState.MISCONFIGURED: QueueReason.TEMPORAL_MISCONFIGURED,
+    ConnectionState.STOPPED: QueueReason.TEMPORAL_UNREACHABLE,
+}
+WORDS: dict[QueueReason, str] = {
+    QueueReason.TEMPORAL_CONNECTING: "connecting to Temporal",
+    QueueReason.TEMPORAL_UNREACHABLE: "Temporal unreachable",
+    QueueReason.TEMPORAL_MISCONFIGURED: "Temporal cannot be used",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """Why nothing is submitted just now, since when, and when the connection is tried again."""
+
+    reason: QueueReason
+    detail: str
+    since: datetime
+    next_try_at: datetime | None
+
+
+def waiting(status: ConnectionStatus) -> Waiting | None:
+    """What keeps every execution from being submitted, or None where nothing does."""
+    reason = REASONS[status.state]
+    if reason is None:
+        return None
+    cause = f" ({status.cause})" if status.cause else ""
+    detail = f"{WORDS[reason]} at {status.address} since {iso(status.since)}{cause}"
+    return Waiting(reason=reason, detail=detail, since=status.since, next_try_at=status.next_try_at)
+
+
+def explained(execution: Execution, status: ConnectionStatus) -> Execution:
+    """`execution` with what keeps it queued now in place of what did when its row was written."""
+    is_queued = execution.phase is Phase.PENDING and not execution.dispatch.is_submitted
+    now = waiting(status) if is_queued and execution.attention is None else None
+    if now is None:
+        return execution
+    since = max(now.since, execution.created_at)
+    dispatch = replace(
+        execution.dispatch, reason=now.reason, detail=now.detail, since=since, next_try_at=now.next_try_at
+    )
+    return replace(execution, dispatch=dispatch)
+
+
+def unavailable(status: ConnectionStatus, now: datetime) -> TemporalUnavailable | None:
+    """The refusal of `fail-fast`, with when to try again; None while Temporal can be used."""
+    held = waiting(status)
+    if held is None:
+        return None
+    retry_after_s = max(1.0, (held.next_try_at - now).total_seconds()) if held.next_try_at else 1.0
+    return TemporalUnavailable(
+        f"{held.detail}; nothing was written", hint="stigmer doctor", retry_after_s=retry_after_s
+    )

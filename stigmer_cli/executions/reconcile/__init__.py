@@ -1,0 +1,1 @@
+"""Bringing rows and Temporal back in line: observe, plan, apply."""

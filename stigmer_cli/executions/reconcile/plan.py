@@ -1,0 +1,141 @@
+"""Deciding: what each sighting is called and what is done about it. Touches nothing.
+
+row          Temporal says          finding      action
+PENDING      (never submitted)      queued       leave: the dispatcher's work
+PENDING      no such workflow       orphan       resubmit, same id and epoch
+PENDING      open                   starting     leave
+either       closed                 behind       take the outcome, or mark attention where there is none to take
+IN_PROGRESS  no such workflow       lost         mark attention; start over only on a person's word
+IN_PROGRESS  open                   running      leave
+any          nothing to trust       unknown      refuse to judge
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from stigmer_cli.domain.execution import AttentionCode, Execution, Outcome
+from stigmer_cli.domain.identity import workflow_id
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.executions.reconcile.observe import Sighting
+from stigmer_cli.temporal.gateway import RunState
+
+
+class Finding(StrEnum):
+    """What a row and its workflow are to each other; scripts may rely on these words."""
+
+    QUEUED = "queued"
+    ORPHAN = "orphan"
+    STARTING = "starting"
+    RUNNING = "running"
+    BEHIND = "behind"
+    LOST = "lost"
+    UNKNOWN = "unknown"
+    FRESH = "fresh"
+
+
+class Action(StrEnum):
+    """What is done about it; scripts may rely on these words."""
+
+    NONE = "none"
+    RESUBMIT = "resubmit"
+    REPAIR = "repair"
+    MARK = "mark"
+    START_OVER = "start-over"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """One step of a plan; `cause` is why, in plain words. `outcome` and `attention` are what REPAIR and MARK write."""
+
+    execution: Execution
+    finding: Finding
+    action: Action
+    cause: str
+    outcome: Outcome | None = None
+    attention: AttentionCode | None = None
+
+    def __str__(self) -> str:
+        """The step on one line."""
+        return f"{self.execution.id} {self.execution.phase} {self.finding}: {self.action} ({self.cause})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """`grace_s`: how long a row may differ from Temporal before that is drift and not a run under way."""
+
+    grace_s: float = 5.0
+    include_in_progress: bool = False
+
+
+ENDINGS: dict[RunState, tuple[Phase, str]] = {
+    RunState.FAILED: (Phase.FAILED, "the run failed in Temporal"),
+    RunState.CANCELLED: (Phase.CANCELLED, "the run was cancelled in Temporal"),
+    RunState.TERMINATED: (Phase.FAILED, "the run was terminated in Temporal"),
+    RunState.TIMED_OUT: (Phase.FAILED, "the run timed out in Temporal"),
+}
+"""What a closed run means for the row. COMPLETED is not here: outcomes never enter Temporal's history."""
+
+
+def plan(sightings: Sequence[Sighting], *, now: datetime, rules: Rules) -> Sequence[Move]:
+    """One move for each sighting, in order."""
+    return [_move(sighting, now=now, rules=rules) for sighting in sightings]
+
+
+def _move(sighting: Sighting, *, now: datetime, rules: Rules) -> Move:
+    execution = sighting.execution
+    if not execution.dispatch.is_submitted:
+        return _leave(execution, Finding.QUEUED, "not submitted yet: the dispatcher's work")
+    if sighting.unknown:
+        return _leave(execution, Finding.UNKNOWN, sighting.unknown)
+    if _last_move_at(execution) > now - timedelta(seconds=rules.grace_s):
+        return _leave(execution, Finding.FRESH, f"moved less than {rules.grace_s:g} s ago")
+    if sighting.seen is None:
+        return _gone(execution, rules)
+    if sighting.seen.state in (RunState.OPEN, RunState.CONTINUED):
+        if execution.phase is Phase.PENDING:
+            return _leave(execution, Finding.STARTING, "its workflow is open, no run has claimed it yet")
+        return _leave(execution, Finding.RUNNING, "its workflow is open")
+    return _behind(execution, sighting.seen.state, sighting.failure)
+
+
+def _last_move_at(execution: Execution) -> datetime:
+    moments = (execution.created_at, execution.dispatch.submitted_at, execution.started_at)
+    return max(moment for moment in moments if moment is not None)
+
+
+def _leave(execution: Execution, finding: Finding, cause: str) -> Move:
+    return Move(execution=execution, finding=finding, action=Action.NONE, cause=cause)
+
+
+def _gone(execution: Execution, rules: Rules) -> Move:
+    name = workflow_id(execution.kind, execution.id, execution.epoch)
+    if execution.phase is Phase.PENDING:
+        cause = f"Temporal has no workflow {name}, and no run ever had an effect"
+        return Move(execution=execution, finding=Finding.ORPHAN, action=Action.RESUBMIT, cause=cause)
+    cause = f"Temporal has no workflow {name}, and its run may have had effects"
+    if rules.include_in_progress:
+        return Move(execution=execution, finding=Finding.LOST, action=Action.START_OVER, cause=cause)
+    return _mark(execution, Finding.LOST, AttentionCode.LOST, cause)
+
+
+def _behind(execution: Execution, state: RunState, failure: str) -> Move:
+    if state not in ENDINGS:
+        cause = "the run completed in Temporal, and its outcome never reached the store"
+        return _mark(execution, Finding.BEHIND, AttentionCode.RESULT_UNKNOWN, cause)
+    phase, words = ENDINGS[state]
+    cause = f"{words}: {failure}" if failure else words
+    return Move(
+        execution=execution,
+        finding=Finding.BEHIND,
+        action=Action.REPAIR,
+        cause=cause,
+        outcome=Outcome(phase=phase, error=cause),
+    )
+
+
+def _mark(execution: Execution, finding: Finding, code: AttentionCode, cause: str) -> Move:
+    marked = execution.attention is not None and execution.attention.code is code
+    action = Action.NONE if marked else Action.MARK
+    return Move(execution=execution, finding=finding, action=action, cause=cause, attention=code)

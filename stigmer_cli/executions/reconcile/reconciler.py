@@ -1,0 +1,93 @@
+"""The server's own reconciling: on connect, on every reconnect, and on a timer."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import structlog
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
+from stigmer_cli.executions.reconcile.apply import Applied, Done, apply
+from stigmer_cli.executions.reconcile.observe import observe
+from stigmer_cli.executions.reconcile.plan import Finding, Rules, plan
+from stigmer_cli.store.store import Store
+
+EVERY_S = 60.0
+PAGE_MAX = 500
+LOOK_S = 1.0
+"""How soon after a reconnect a pass begins."""
+
+log = structlog.get_logger()
+
+
+class ReconcileObserver(Protocol):
+    """Who counts what reconciling did."""
+
+    def see_reconciled(self, done: Done) -> None:
+        """A move was carried out."""
+
+
+class Reconciler:
+    """Walks all non-terminal executions, a page at a time, so that memory stays flat."""
+
+    def __init__(
+        self,
+        store: Store,
+        gateway: TemporalGateway,
+        link: TemporalLink,
+        *,
+        clock: Clock,
+        resubmitted: Callable[[], None],
+        rules: Rules | None = None,
+    ) -> None:
+        self._store = store
+        self._gateway = gateway
+        self._link = link
+        self._clock = clock
+        self._resubmitted = resubmitted
+        self._rules = rules or Rules()
+        self.observer: ReconcileObserver | None = None
+
+    async def run(self) -> None:
+        """Reconcile for ever; a store that fails ends it, and with it the process."""
+        while True:
+            await self._link.wait_connected()
+            generation = self._link.generation
+            began_s = self._clock.monotonic()
+            unsettled = await self.run_once()
+            await self._rest(generation, began_s, self._rules.grace_s if unsettled else EVERY_S)
+
+    async def run_once(self) -> bool:
+        """One pass over everything open; whether something was too fresh, or too far away, to be judged."""
+        after = None
+        unsettled = False
+        while True:
+            older_than = self._clock.now()
+            page = await self._store.executions.open_after(older_than=older_than, after=after, limit=PAGE_MAX)
+            if not page:
+                return unsettled
+            after = page[-1].id
+            sightings = await observe([row for row in page if row.dispatch.is_submitted], self._gateway)
+            moves = plan(sightings, now=self._clock.now(), rules=self._rules)
+            unsettled = unsettled or any(move.finding in (Finding.FRESH, Finding.UNKNOWN) for move in moves)
+            self._tell([await apply(move, self._store) for move in moves])
+
+    def _tell(self, applied: list[Applied]) -> None:
+        counts = Counter(one.done for one in applied)
+        for one in applied:
+            if self.observer and one.done is not Done.LEFT:
+                self.observer.see_reconciled(one.done)
+        if counts[Done.RESUBMITTED]:
+            self._resubmitted()
+        told: Mapping[str, int] = {str(done): number for done, number in counts.items() if done is not Done.LEFT}
+        if told:
+            log.info("reconcile_pass", **told)
+
+    async def _rest(self, generation: int, began_s: float, every_s: float) -> None:
+        """Return when the connection has come back, or when `every_s` have gone by since `began_s`."""
+        deadline = began_s + every_s
+        while self._clock.monotonic() < deadline:
+            await self._clock.sleep(LOOK_S)
+            if self._link.generation != generation:
+                return

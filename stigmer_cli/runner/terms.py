@@ -1,0 +1,43 @@
+"""The words that workflow and activities share; all that may stand in Temporal's history beside ids and numbers."""
+
+from enum import StrEnum
+
+CLAIM = "claim"
+PERFORM = "perform"
+CONCLUDE = "conclude"
+
+PERFORM_ATTEMPTS_MAX = 5
+PHASE = "phase"
+KIND = "kind"
+
+
+class Ending(StrEnum):
+    """How a run ended, as its workflow's result."""
+
+    PERFORMED = "performed"
+    SUPERSEDED = "superseded"
+
+
+class FailureKind(StrEnum):
+    """Why a run failed without a model's own words for it."""
+
+    RUNNER_LOST = "runner-lost"
+    RUNNER_STOPPED = "runner-stopped"
+    TIMED_OUT = "timed-out"
+    ATTEMPT_TOO_LONG = "attempt-too-long"
+    MODEL_INTERRUPTED = "model-interrupted"
+    REPORT_REFUSED = "report-refused"
+    UNEXPECTED = "unexpected"
+    CANCELLED = "cancelled"
+
+
+SENTENCES: dict[FailureKind, str] = {
+    FailureKind.RUNNER_LOST: f"the runner was lost {PERFORM_ATTEMPTS_MAX} times while performing it; see `stigmer logs runner`",
+    FailureKind.RUNNER_STOPPED: f"the runner was stopped {PERFORM_ATTEMPTS_MAX} times while performing it",
+    FailureKind.TIMED_OUT: "it took longer than it was allowed to",
+    FailureKind.ATTEMPT_TOO_LONG: "one attempt took longer than an hour",
+    FailureKind.MODEL_INTERRUPTED: f"the model's answer broke off in each of {PERFORM_ATTEMPTS_MAX} attempts",
+    FailureKind.REPORT_REFUSED: "the server refused what the runner reported; see `stigmer logs runner server`",
+    FailureKind.UNEXPECTED: "the runner failed in a way nobody foresaw; see `stigmer logs runner`",
+    FailureKind.CANCELLED: "cancelled",
+}

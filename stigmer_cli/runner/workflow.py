@@ -1,0 +1,138 @@
+"""The workflow of an agent's execution: claim it, perform it, and have the last word where performing did not.
+
+    claim ──lost──▶ end, without effect
+      │ won
+      ▼
+    perform ──reported──▶ end
+      │ attempts used up, time out, or cancelled
+      ▼
+    conclude (FAILED or CANCELLED) ──▶ end, as failed or cancelled in Temporal too
+
+Only ids, phases and kinds of failure pass through here, because Temporal's history keeps what does.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError, TimeoutType, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from stigmer_cli.domain.identity import WORKFLOW_TYPES, Kind
+    from stigmer_cli.domain.phase import Phase
+    from stigmer_cli.runner.terms import (
+        CLAIM,
+        CONCLUDE,
+        KIND,
+        PERFORM,
+        PERFORM_ATTEMPTS_MAX,
+        PHASE,
+        Ending,
+        FailureKind,
+    )
+    from stigmer_cli.temporal.order import RUN_GRACE_S
+
+HEARTBEAT_MAX = timedelta(seconds=2)
+REPORT_MAX = timedelta(minutes=10)
+ATTEMPT_MAX = timedelta(hours=1)
+CANCEL_BEFORE_CLAIM = timedelta(seconds=5)
+
+FOR_EVER = RetryPolicy(
+    initial_interval=timedelta(seconds=0.1), backoff_coefficient=1.6, maximum_interval=timedelta(seconds=1)
+)
+"""For what the server must be told: it comes back, and then it wants to know."""
+
+FEW = RetryPolicy(
+    initial_interval=timedelta(seconds=0.2),
+    backoff_coefficient=2.0,
+    maximum_interval=timedelta(seconds=5),
+    maximum_attempts=PERFORM_ATTEMPTS_MAX,
+)
+"""For what has effects: a runner that dies of it must not die of it for ever."""
+
+Order = Mapping[str, str | int]
+
+_TIMEOUTS: dict[TimeoutType | None, FailureKind] = {
+    TimeoutType.HEARTBEAT: FailureKind.RUNNER_LOST,
+    TimeoutType.START_TO_CLOSE: FailureKind.ATTEMPT_TOO_LONG,
+    TimeoutType.SCHEDULE_TO_CLOSE: FailureKind.TIMED_OUT,
+}
+
+
+@workflow.defn(name=WORKFLOW_TYPES[Kind.AGENT])
+class AgentRun:
+    """One epoch of an agent's execution."""
+
+    @workflow.run
+    async def run(self, order: dict[str, str | int]) -> str:
+        """Carry out `order`, which holds the execution's id and epoch."""
+        if not await self._claimed(order):
+            return Ending.SUPERSEDED
+        try:
+            await workflow.execute_activity(
+                PERFORM,
+                order,
+                start_to_close_timeout=ATTEMPT_MAX,
+                schedule_to_close_timeout=_time_left(),
+                heartbeat_timeout=HEARTBEAT_MAX,
+                retry_policy=FEW,
+                cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            )
+        except (ActivityError, asyncio.CancelledError) as error:
+            if is_cancelled_exception(error):
+                await _conclude(order, Phase.CANCELLED, FailureKind.CANCELLED)
+                raise
+            kind = kind_of(error)
+            await _conclude(order, Phase.FAILED, kind)
+            raise ApplicationError("the execution failed", type=kind, non_retryable=True) from None
+        return Ending.PERFORMED
+
+    async def _claimed(self, order: Order) -> bool:
+        """Whether this run holds the epoch; cancelled while it asks, it concludes without an answer."""
+        try:
+            return await workflow.execute_activity(
+                CLAIM,
+                order,
+                result_type=bool,
+                start_to_close_timeout=REPORT_MAX,
+                heartbeat_timeout=HEARTBEAT_MAX,
+                retry_policy=FOR_EVER,
+                cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            )
+        except (ActivityError, asyncio.CancelledError) as error:
+            if is_cancelled_exception(error):
+                await _conclude(order, Phase.CANCELLED, FailureKind.CANCELLED)
+            raise
+
+
+async def _conclude(order: Order, phase: Phase, kind: FailureKind) -> None:
+    await workflow.execute_activity(
+        CONCLUDE,
+        {**order, PHASE: phase, KIND: kind},
+        start_to_close_timeout=REPORT_MAX,
+        heartbeat_timeout=HEARTBEAT_MAX,
+        retry_policy=FOR_EVER,
+    )
+
+
+def _time_left() -> timedelta | None:
+    """What the execution's own time-out leaves for all attempts together; None where it asked for none."""
+    info = workflow.info()
+    if info.run_timeout is None:
+        return None
+    asked = info.run_timeout - timedelta(seconds=RUN_GRACE_S)
+    return max(asked - (workflow.now() - info.start_time), timedelta(milliseconds=1))
+
+
+def kind_of(error: BaseException) -> FailureKind:
+    """Why performing failed, from what the SDK raised."""
+    cause = error.__cause__
+    match cause:
+        case TimeoutError():
+            return _TIMEOUTS.get(cause.type, FailureKind.RUNNER_LOST)
+        case ApplicationError() if cause.type in FailureKind:
+            return FailureKind(cause.type)
+        case _:
+            return FailureKind.UNEXPECTED

@@ -1,0 +1,1 @@
+"""The HTTP process: the composition root, the doors and the routes."""

@@ -1,0 +1,22 @@
+"""The application: routes behind the guard, with the services they call."""
+
+from collections.abc import Callable
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from stigmer_cli.server import problems
+from stigmer_cli.server.guard import HOSTS, Guard
+from stigmer_cli.server.routes import agents, executions, health, reports
+from stigmer_cli.server.services import Services
+
+
+def build(called: Services, *, token: Callable[[], str | None]) -> ASGIApp:
+    """The ASGI application; `token` is asked for each request, so that a rotated one counts at once."""
+    app = FastAPI(title="Stigmer", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
+    app.state.services = called
+    for routes in (health, agents, executions, reports):
+        app.include_router(routes.router)
+    problems.install(app)
+    port = called.settings.server_port
+    return Guard(app, hosts=[f"{host}:{port}" for host in HOSTS], token=token)

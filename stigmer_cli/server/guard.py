@@ -1,0 +1,161 @@
+"""The door: who may ask, from where, and how much. Nothing behind it sees a request that it refused."""
+
+import hmac
+import json
+from collections.abc import Callable, Sequence
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from stigmer_cli.api.problem import CONTENT_TYPE, Problem
+
+BODY_MAX = 4 * 1024 * 1024
+DEPTH_MAX = 64
+HOSTS = ("127.0.0.1", "localhost", "[::1]")
+UNAUTHORIZED = 401
+BODY_UNREAD = frozenset({400, 413, 415})
+"""Answers given before the body was read to its end: the connection cannot be used again."""
+OPEN_PATHS = frozenset({"/livez"})
+FOREIGN_FETCHES = frozenset({"cross-site", "same-site"})
+"""Values of Sec-Fetch-Site that a page of somebody else's sends (W3C Fetch Metadata)."""
+
+
+class Refusal(Exception):
+    """A request that is not let in."""
+
+    def __init__(self, status: int, code: str, detail: str, hint: str = "") -> None:
+        super().__init__(detail)
+        self.problem = Problem(title=code.replace("-", " "), status=status, code=code, detail=detail, hint=hint)
+
+
+class Guard:
+    """ASGI middleware: Host allow-list, no foreign origin, bearer token, JSON of bounded size and depth."""
+
+    def __init__(self, app: ASGIApp, *, hosts: Sequence[str], token: Callable[[], str | None]) -> None:
+        self._app = app
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self._token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request in, or answer it here."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            headers = Headers(scope=scope)
+            self._check_origin(headers)
+            if scope["path"] not in OPEN_PATHS:
+                self._check_token(headers)
+            body = await _read_body(scope["method"], headers, receive)
+        except Refusal as refusal:
+            await _answer(refusal.problem, send)
+            return
+        await self._app(scope, _replay(body, receive), send)
+
+    def _check_origin(self, headers: Headers) -> None:
+        host = headers.get("host", "").lower()
+        if host not in self._hosts:
+            raise Refusal(421, "wrong-host", f"this server does not answer for host {host!r}")
+        if "origin" in headers or headers.get("sec-fetch-site") in FOREIGN_FETCHES:
+            raise Refusal(403, "foreign-origin", "web pages may not talk to this server")
+
+    def _check_token(self, headers: Headers) -> None:
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        expected = self._token()
+        matches = expected is not None and hmac.compare_digest(given.strip().encode(), expected.encode())
+        if scheme.lower() != "bearer" or not matches:
+            raise Refusal(
+                401,
+                "refused",
+                "the bearer token is missing or wrong",
+                "the token is in the file `token` of the home, or in STIGMER_TOKEN",
+            )
+
+
+async def _read_body(method: str, headers: Headers, receive: Receive) -> bytes:
+    if method in ("GET", "HEAD", "DELETE"):
+        return b""
+    declared = headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > BODY_MAX:
+        raise _too_large()
+    body = await _collect(receive)
+    if body:
+        _check_json(headers, body)
+    return body
+
+
+async def _collect(receive: Receive) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise Refusal(400, "invalid-request", "the request broke off")
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > BODY_MAX:
+            raise _too_large()
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+def _too_large() -> Refusal:
+    return Refusal(413, "too-large", f"a request may have {BODY_MAX // 1024 // 1024} MiB", "send a shorter message")
+
+
+def _check_json(headers: Headers, body: bytes) -> None:
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise Refusal(415, "unsupported-media-type", "bodies are application/json")
+    if _depth(body) > DEPTH_MAX:
+        raise Refusal(400, "invalid-request", f"JSON is nested deeper than {DEPTH_MAX} levels")
+
+
+def _depth(body: bytes) -> int:
+    """An upper bound of the nesting, without parsing: brackets inside strings count too, but only beyond the limit."""
+    depth = deepest = 0
+    in_string = escaped = False
+    if body.count(b"[") + body.count(b"{") <= DEPTH_MAX:
+        return 0
+    for byte in body:
+        if in_string:
+            escaped, in_string = _in_string(byte, escaped=escaped)
+        elif byte == ord('"'):
+            in_string = True
+        elif byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+            if deepest > DEPTH_MAX:
+                return deepest
+        elif byte in b"]}":
+            depth -= 1
+    return deepest
+
+
+def _in_string(byte: int, *, escaped: bool) -> tuple[bool, bool]:
+    if escaped:
+        return False, True
+    return byte == ord("\\"), byte != ord('"')
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+async def _answer(problem: Problem, send: Send) -> None:
+    body = json.dumps(problem.model_dump(mode="json", by_alias=True, exclude_none=True)).encode()
+    headers = [(b"content-type", CONTENT_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+    if problem.status == UNAUTHORIZED:
+        headers.append((b"www-authenticate", b"Bearer"))
+    if problem.status in BODY_UNREAD:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

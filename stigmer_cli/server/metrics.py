@@ -1,0 +1,129 @@
+"""Everything the server counts, in a registry of its own."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from stigmer_cli.domain.identity import Kind
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.executions.reconcile.apply import Done
+from stigmer_cli.temporal.connection import Change, ConnectionState, ConnectionStatus
+
+PROBE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+class Metrics:
+    """The counters and gauges; loops and routes write to them, `/metrics` reads them."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.connection_state = Gauge(
+            "stigmer_temporal_connection_state",
+            "1 for the state the server's connection to Temporal is in, 0 for the others.",
+            ["state"],
+            registry=registry,
+        )
+        self.connection_state_seconds = Gauge(
+            "stigmer_temporal_connection_state_seconds",
+            "How long the connection has been in its state.",
+            registry=registry,
+        )
+        self.connection_changes = Counter(
+            "stigmer_temporal_connection_changes_total",
+            "Changes of the connection's state.",
+            ["before", "after"],
+            registry=registry,
+        )
+        self.probes = Counter(
+            "stigmer_temporal_probes_total", "Probes of the connection, by outcome.", ["outcome"], registry=registry
+        )
+        self.probe_seconds = Histogram(
+            "stigmer_temporal_probe_seconds",
+            "How long Temporal took to answer a probe.",
+            buckets=PROBE_BUCKETS_S,
+            registry=registry,
+        )
+        self.dials = Counter(
+            "stigmer_temporal_dials_total", "Attempts to connect, by outcome.", ["outcome"], registry=registry
+        )
+        self.reconnects = Gauge(
+            "stigmer_temporal_reconnects", "How often the connection came back since the start.", registry=registry
+        )
+        self.executions = Gauge(
+            "stigmer_executions", "Executions, by phase and kind.", ["phase", "kind"], registry=registry
+        )
+        self.queue_depth = Gauge(
+            "stigmer_dispatch_queue_depth", "Accepted executions that are not submitted yet.", registry=registry
+        )
+        self.oldest_pending_seconds = Gauge(
+            "stigmer_oldest_pending_seconds", "Age of the oldest PENDING execution; 0 for none.", registry=registry
+        )
+        self.submits = Counter(
+            "stigmer_submits_total", "Submits to Temporal, by outcome.", ["outcome"], registry=registry
+        )
+        self.reconciled = Counter(
+            "stigmer_reconciled_total",
+            "Moves the reconciler carried out, by what they did.",
+            ["done"],
+            registry=registry,
+        )
+        self.claims_lost = Counter(
+            "stigmer_claims_lost_total", "Runs that found their execution held by another.", registry=registry
+        )
+        self.pollers = Gauge(
+            "stigmer_task_queue_pollers", "Runners that Temporal sees polling the task queue.", registry=registry
+        )
+
+    # -- ConnectionObserver
+
+    def changed(self, change: Change) -> None:
+        """The connection changed its state."""
+        self.connection_changes.labels(change.before, change.after).inc()
+
+    def probed(self, *, ok: bool, latency_s: float) -> None:
+        """The connection was probed."""
+        self.probes.labels("ok" if ok else "failed").inc()
+        if ok:
+            self.probe_seconds.observe(latency_s)
+
+    def dialled(self, *, ok: bool) -> None:
+        """A connection was tried."""
+        self.dials.labels("ok" if ok else "failed").inc()
+
+    # -- SubmitObserver
+
+    def submitted(self, *, already: bool) -> None:
+        """Temporal took an execution; `already`: it had it before."""
+        self.submits.labels("already" if already else "started").inc()
+
+    def submit_failed(self, code: str) -> None:
+        """A submit failed with an error of kind `code`."""
+        self.submits.labels(code).inc()
+
+    def see_reconciled(self, done: Done) -> None:
+        """The reconciler carried out a move."""
+        self.reconciled.labels(done).inc()
+
+    # -- read when somebody looks
+
+    def see_connection(self, status: ConnectionStatus, *, now: datetime) -> None:
+        """Take over what the connection says of itself."""
+        for state in ConnectionState:
+            self.connection_state.labels(state).set(1 if status.state is state else 0)
+        self.connection_state_seconds.set(max(0.0, (now - status.since).total_seconds()))
+        self.reconnects.set(status.reconnects)
+
+    def see_executions(
+        self, counts: Mapping[tuple[Phase, Kind], int], *, queued: int, oldest_pending_age_s: float | None
+    ) -> None:
+        """Take over what the store counts."""
+        for phase in Phase:
+            for kind in Kind:
+                self.executions.labels(phase, kind).set(counts.get((phase, kind), 0))
+        self.queue_depth.set(queued)
+        self.oldest_pending_seconds.set(oldest_pending_age_s or 0.0)
+
+    def text(self) -> bytes:
+        """All of it in Prometheus' text format."""
+        return generate_latest(self.registry)

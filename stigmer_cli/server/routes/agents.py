@@ -1,0 +1,77 @@
+"""Agents: apply, list, get, delete."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+
+from stigmer_cli.api.resources import (
+    AgentManifest,
+    AgentPage,
+    AgentResource,
+    AppliedItem,
+    ApplyRequest,
+    ApplyResponse,
+    agent_resource,
+)
+from stigmer_cli.domain.execution import AgentSpec
+from stigmer_cli.domain.identity import slug_of
+from stigmer_cli.errors import RequestError
+from stigmer_cli.executions.mint import Mint
+from stigmer_cli.server.services import Services, services
+from stigmer_cli.store.agents import AgentDraft
+
+PAGE_MAX = 500
+
+router = APIRouter(prefix="/v1")
+Called = Annotated[Services, Depends(services)]
+
+
+@router.post("/agents:apply")
+async def apply_agents(body: ApplyRequest, called: Called) -> ApplyResponse:
+    """Create or update agents by name, all or none."""
+    drafts = [_draft(manifest, called.mint) for manifest in body.items]
+    slugs = [draft.slug for draft in drafts]
+    twice = sorted({slug for slug in slugs if slugs.count(slug) > 1})
+    if twice:
+        raise RequestError(f"applied twice in one request: {', '.join(twice)}")
+    applied = await called.store.agents.apply(drafts)
+    return ApplyResponse(items=[AppliedItem(verb=one.verb, agent=agent_resource(one.agent)) for one in applied])
+
+
+@router.get("/agents")
+async def list_agents(
+    called: Called, limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 100, cursor: str | None = None
+) -> AgentPage:
+    """One page of agents by slug."""
+    agents = await called.store.agents.list(limit=limit + 1, after=cursor)
+    page = agents[:limit]
+    next_cursor = page[-1].slug if len(agents) > limit else None
+    return AgentPage(items=[agent_resource(agent) for agent in page], next_cursor=next_cursor)
+
+
+@router.get("/agents/{id_or_slug}")
+async def get_agent(id_or_slug: str, called: Called) -> AgentResource:
+    """One agent."""
+    return agent_resource(await called.store.agents.get(id_or_slug))
+
+
+@router.delete("/agents/{id_or_slug}")
+async def delete_agent(id_or_slug: str, called: Called) -> AgentResource:
+    """Delete an agent; its executions stay."""
+    return agent_resource(await called.store.agents.delete(id_or_slug))
+
+
+def _draft(manifest: AgentManifest, mint: Mint) -> AgentDraft:
+    slug = slug_of(manifest.metadata.name)
+    if not slug:
+        raise RequestError(f"the name {manifest.metadata.name!r} has no letter or digit that an address can be made of")
+    return AgentDraft(
+        id=mint.agent_id(),
+        name=manifest.metadata.name,
+        slug=slug,
+        labels=manifest.metadata.labels,
+        annotations=manifest.metadata.annotations,
+        spec=AgentSpec(
+            description=manifest.spec.description, instructions=manifest.spec.instructions, model=manifest.spec.model
+        ),
+    )

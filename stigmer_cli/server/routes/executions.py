@@ -1,0 +1,136 @@
+"""Executions: create, list, get, cancel, and the timeline of one."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi.responses import StreamingResponse
+
+from stigmer_cli.api.resources import (
+    EventPage,
+    ExecutionPage,
+    ExecutionRequest,
+    ExecutionResource,
+    event_body,
+    execution_resource,
+)
+from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.executions.accept import Wish
+from stigmer_cli.executions.bell import OTHER_SERVERS_S
+from stigmer_cli.executions.reason import explained
+from stigmer_cli.server.services import Services, services
+from stigmer_cli.settings import SubmitPolicy
+from stigmer_cli.store.executions import Filter
+
+PAGE_MAX = 500
+EVENTS_MAX = 10_000
+KEY_MAX = 200
+HEARTBEAT_EVERY = 4
+"""Empty lines a stream sends while nothing happens: one in so many waits of `OTHER_SERVERS_S`."""
+
+router = APIRouter(prefix="/v1")
+Called = Annotated[Services, Depends(services)]
+
+
+class Requirement(StrEnum):
+    """What a request insists on."""
+
+    TEMPORAL = "temporal"
+
+
+@router.post("/executions")
+async def create_execution(
+    body: ExecutionRequest,
+    response: Response,
+    called: Called,
+    require: Requirement | None = None,
+    idempotency_key: Annotated[str | None, Header(max_length=KEY_MAX)] = None,
+) -> ExecutionResource:
+    """Accept an execution: 201 with the run id once Temporal has it, 202 with the reason while it waits."""
+    wish = Wish(
+        agent=body.agent,
+        message=body.message,
+        timeout_s=body.timeout_s,
+        labels=body.labels,
+        idempotency_key=idempotency_key,
+        policy=SubmitPolicy.FAIL_FAST if require is Requirement.TEMPORAL else None,
+    )
+    execution = await called.acceptor.accept(wish, policy=called.settings.submit_policy)
+    response.status_code = 201 if execution.dispatch.is_submitted else 202
+    return execution_resource(execution)
+
+
+@router.get("/executions")
+async def list_executions(
+    called: Called,
+    phase: Annotated[list[Phase] | None, Query()] = None,
+    kind: Annotated[list[Kind] | None, Query()] = None,
+    agent: str | None = None,
+    older_than_s: Annotated[float | None, Query(alias="olderThanS", ge=0, le=1e9)] = None,
+    limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
+    cursor: str | None = None,
+) -> ExecutionPage:
+    """One page, newest first."""
+    wanted = Filter(
+        phases=frozenset(phase or ()),
+        kinds=frozenset(kind or ()),
+        agent=agent,
+        older_than=None if older_than_s is None else called.clock.now() - timedelta(seconds=older_than_s),
+    )
+    page = await called.store.executions.list(wanted, limit=limit, cursor=cursor)
+    status = called.link.status()
+    items = [execution_resource(explained(execution, status)) for execution in page.items]
+    return ExecutionPage(items=items, next_cursor=page.next_cursor)
+
+
+@router.get("/executions/{execution_id}")
+async def get_execution(execution_id: str, called: Called) -> ExecutionResource:
+    """One execution with its messages."""
+    execution = await called.store.executions.get(ExecutionId(execution_id))
+    return execution_resource(explained(execution, called.link.status()))
+
+
+@router.post("/executions/{execution_id}/cancel")
+async def cancel_execution(execution_id: str, called: Called) -> ExecutionResource:
+    """Ask for its end; one that was never submitted ends at once, a terminal one stays as it is."""
+    execution = await called.store.executions.request_cancel(ExecutionId(execution_id))
+    called.canceller.nudge()
+    return execution_resource(explained(execution, called.link.status()))
+
+
+@router.get("/executions/{execution_id}/events")
+async def list_events(execution_id: str, called: Called, after: Annotated[int, Query(ge=0)] = 0) -> EventPage:
+    """Its timeline, oldest first."""
+    execution = await called.store.executions.get(ExecutionId(execution_id))
+    events = await called.store.events.list(execution.id, after=after, limit=EVENTS_MAX)
+    return EventPage(items=[event_body(event) for event in events])
+
+
+@router.get("/executions/{execution_id}/stream")
+async def stream_events(execution_id: str, called: Called, after: Annotated[int, Query(ge=0)] = 0) -> StreamingResponse:
+    """Its timeline as it comes: one JSON object a line, now and then an empty line, and an end after the last event."""
+    execution = await called.store.executions.get(ExecutionId(execution_id))
+    lines = _lines(called, execution.id, after)
+    return StreamingResponse(lines, media_type="application/x-ndjson", headers={"Cache-Control": "no-store"})
+
+
+async def _lines(called: Services, execution_id: ExecutionId, after: int) -> AsyncIterator[str]:
+    quiet = 0
+    with called.bell.listening(execution_id) as ear:  # before the first read: nothing falls between
+        while True:
+            execution = await called.store.executions.get(execution_id)
+            events = await called.store.events.list(execution_id, after=after, limit=EVENTS_MAX)
+            for event in events:
+                after = event.seq
+                yield json.dumps(event_body(event).to_wire(), ensure_ascii=False) + "\n"
+            if len(events) == EVENTS_MAX:
+                continue
+            if execution.phase.is_terminal:
+                return
+            quiet = 0 if await ear.heard(within_s=OTHER_SERVERS_S) else quiet + 1
+            if quiet and quiet % HEARTBEAT_EVERY == 0:
+                yield "\n"

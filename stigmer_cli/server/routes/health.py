@@ -1,0 +1,143 @@
+"""Whether the server lives, accepts, and what it sees of the other parts."""
+
+from importlib.metadata import version
+from os import getpid
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from stigmer_cli.api.health import (
+    ChangeBody,
+    ExecutionsHealth,
+    Health,
+    HealthState,
+    PollerBody,
+    Readiness,
+    StoreHealth,
+    TaskQueueHealth,
+    TemporalHealth,
+)
+from stigmer_cli.domain.identity import TASK_QUEUE
+from stigmer_cli.errors import StigmerError
+from stigmer_cli.executions.pollers import FRESH_S
+from stigmer_cli.executions.reason import waiting
+from stigmer_cli.server.services import Services, services
+
+router = APIRouter()
+Called = Annotated[Services, Depends(services)]
+
+
+@router.get("/livez")
+async def livez() -> PlainTextResponse:
+    """The event loop turns."""
+    return PlainTextResponse("ok\n")
+
+
+@router.get("/readyz")
+async def readyz(response: Response, called: Called) -> Readiness:
+    """Whether an execution would be accepted now; Temporal's absence does not change that."""
+    error = await _store_error(called)
+    response.status_code = 503 if error else 200
+    return Readiness(ready=not error, reasons=[error] if error else [])
+
+
+@router.get("/v1/health")
+async def health(called: Called) -> Health:
+    """Every part as the server sees it."""
+    error = await _store_error(called)
+    reasons = [error] if error else []
+    held = waiting(called.link.status())
+    if held:
+        reasons.append(held.detail)
+    queue = _task_queue(called)
+    if not held and not _has_live_poller(called, queue):
+        reasons.append(f"no runner polls the task queue {TASK_QUEUE!r}")
+    return Health(
+        state=HealthState.DEGRADED if reasons else HealthState.READY,
+        reasons=reasons,
+        version=version("stigmer-cli"),
+        pid=getpid(),
+        started_at=called.started_at,
+        submit_policy=called.settings.submit_policy,
+        reconcile=called.settings.reconcile,
+        temporal=_temporal(called),
+        task_queue=queue,
+        store=StoreHealth(kind=called.store.kind, error=error),
+        executions=await _executions(called) if not error else ExecutionsHealth(),
+    )
+
+
+@router.get("/metrics")
+async def metrics(called: Called) -> Response:
+    """Everything that is counted, in Prometheus' text format."""
+    if not await _store_error(called):
+        called.metrics.see_executions(
+            await called.store.executions.counts(),
+            queued=await called.store.executions.queued_count(),
+            oldest_pending_age_s=await _oldest_age_s(called),
+        )
+    called.metrics.see_connection(called.link.status(), now=called.clock.now())
+    called.metrics.pollers.set(len(called.pollers.polling.pollers))
+    return Response(called.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _store_error(called: Services) -> str:
+    try:
+        await called.store.check()
+    except StigmerError as error:
+        return error.message
+    return ""
+
+
+def _temporal(called: Services) -> TemporalHealth:
+    status = called.link.status()
+    return TemporalHealth(
+        state=status.state,
+        address=status.address,
+        namespace=status.namespace,
+        since=status.since,
+        cause=status.cause,
+        attempt=status.attempt,
+        next_try_at=status.next_try_at,
+        reconnects=status.reconnects,
+        cluster_id=status.cluster_id,
+        namespace_id=status.namespace_id,
+        memory_lost_at=called.world.memory_lost_at,
+        history=[
+            ChangeBody(at=change.at, before=change.before, after=change.after, cause=change.cause)
+            for change in status.history
+        ],
+    )
+
+
+def _task_queue(called: Services) -> TaskQueueHealth:
+    polling = called.pollers.polling
+    return TaskQueueHealth(
+        name=TASK_QUEUE,
+        pollers=[PollerBody(identity=one.identity, last_access_at=one.last_access_at) for one in polling.pollers],
+        checked_at=polling.checked_at,
+    )
+
+
+def _has_live_poller(called: Services, queue: TaskQueueHealth) -> bool:
+    now = called.clock.now()
+    return any((now - one.last_access_at).total_seconds() < FRESH_S for one in queue.pollers)
+
+
+async def _executions(called: Services) -> ExecutionsHealth:
+    counts = await called.store.executions.counts()
+    phases: dict[str, int] = {}
+    for (phase, _kind), number in counts.items():
+        phases[phase] = phases.get(phase, 0) + number
+    return ExecutionsHealth(
+        phases=phases,
+        queued=await called.store.executions.queued_count(),
+        oldest_pending_age_s=await _oldest_age_s(called),
+    )
+
+
+async def _oldest_age_s(called: Services) -> float | None:
+    oldest = await called.store.executions.oldest_pending_at()
+    return None if oldest is None else max(0.0, (called.clock.now() - oldest).total_seconds())

@@ -1,0 +1,89 @@
+"""What runs report: claim, attempt, messages, outcome. Each names what it expects; a stale one changes nothing."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from stigmer_cli.api.reports import (
+    AttemptRequest,
+    AttemptResponse,
+    ClaimRequest,
+    ClaimResponse,
+    MessageReport,
+    OutcomeReport,
+    ReportResponse,
+    Work,
+)
+from stigmer_cli.domain.execution import Outcome
+from stigmer_cli.domain.identity import ExecutionId, RunId
+from stigmer_cli.errors import NotFound
+from stigmer_cli.server.services import Services, services
+from stigmer_cli.store.runs import Claim, Report
+
+router = APIRouter(prefix="/v1/executions/{execution_id}")
+Called = Annotated[Services, Depends(services)]
+
+
+@router.post("/claim")
+async def claim(execution_id: str, body: ClaimRequest, called: Called) -> ClaimResponse:
+    """Whether this run holds the epoch now."""
+    taken = await called.store.runs.claim(
+        ExecutionId(execution_id), epoch=body.epoch, run=RunId(body.run), runner=body.runner
+    )
+    if taken is Claim.LOST:
+        called.metrics.claims_lost.inc()
+    return ClaimResponse(won=taken is Claim.WON)
+
+
+@router.post("/attempts")
+async def begin_attempt(execution_id: str, body: AttemptRequest, called: Called) -> AttemptResponse:
+    """What the attempt has to do; nothing where the outcome is there, or the attempt is superseded."""
+    report = await called.store.runs.begin_attempt(
+        ExecutionId(execution_id), epoch=body.epoch, run=RunId(body.run), attempt=body.attempt, runner=body.runner
+    )
+    if report is not Report.TAKEN:
+        return AttemptResponse(work=None)
+    return AttemptResponse(work=await _work(ExecutionId(execution_id), called))
+
+
+async def _work(execution_id: ExecutionId, called: Services) -> Work:
+    execution = await called.store.executions.get(execution_id)
+    try:
+        agent = await called.store.agents.get(execution.agent_id)
+    except NotFound:  # deleted while it waited: the run says so, and ends
+        return Work(instructions="", message=execution.message, model="deleted", agent_name=execution.agent_name)
+    return Work(
+        instructions=agent.spec.instructions,
+        message=execution.message,
+        model=agent.spec.model,
+        agent_name=agent.slug,
+    )
+
+
+@router.post("/messages")
+async def append_message(execution_id: str, body: MessageReport, called: Called) -> ReportResponse:
+    """Text of a message, as it comes; a repeat is taken and changes nothing."""
+    report = await called.store.runs.append_message(
+        ExecutionId(execution_id),
+        epoch=body.epoch,
+        run=RunId(body.run),
+        attempt=body.attempt,
+        index=body.index,
+        offset=body.offset,
+        role=body.role,
+        text=body.text,
+    )
+    return ReportResponse(taken=report is Report.TAKEN)
+
+
+@router.post("/outcome")
+async def finish(execution_id: str, body: OutcomeReport, called: Called) -> ReportResponse:
+    """How the run ended; the same word twice is taken twice and written once."""
+    report = await called.store.runs.finish(
+        ExecutionId(execution_id),
+        epoch=body.epoch,
+        run=RunId(body.run),
+        attempt=body.attempt,
+        outcome=Outcome(phase=body.phase, output=body.output, error=body.error),
+    )
+    return ReportResponse(taken=report is not Report.STALE)

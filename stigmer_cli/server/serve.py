@@ -1,0 +1,176 @@
+"""The composition root of the server: makes every part, and lets them live and die together."""
+
+import asyncio
+import os
+import random
+import secrets
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+
+import structlog
+import uvicorn
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.credential import FileToken, ensure_token
+from stigmer_cli.errors import MachineError
+from stigmer_cli.executions.accept import Acceptor
+from stigmer_cli.executions.bell import Bell
+from stigmer_cli.executions.canceller import Canceller
+from stigmer_cli.executions.dispatcher import Dispatcher
+from stigmer_cli.executions.mint import Mint
+from stigmer_cli.executions.pollers import PollerWatch
+from stigmer_cli.executions.reconcile.reconciler import Reconciler
+from stigmer_cli.server.app import build
+from stigmer_cli.server.metrics import Metrics
+from stigmer_cli.server.services import Services
+from stigmer_cli.server.world import WorldWatch
+from stigmer_cli.settings import ReconcileMode, Settings
+from stigmer_cli.store.store import Store, open_store
+from stigmer_cli.temporal.connection import Connection
+from stigmer_cli.temporal.gateway import Gateway
+from stigmer_cli.temporal.target import Target
+
+LOOPBACK = "127.0.0.1"
+GRACE_S = 2
+CONNECTIONS_MAX = 512
+BACKLOG = 512
+
+log = structlog.get_logger()
+
+
+async def serve(settings: Settings, *, clock: Clock) -> int:
+    """Serve until SIGTERM or SIGINT; 0 after a stop that was asked for.
+
+    Raises MachineError where the port is taken, or the store is in use or cannot be used; what ends a loop ends all.
+    """
+    listener = _listen(settings.server_port)
+    async with AsyncExitStack() as stack:
+        stack.callback(listener.close)
+        token = _token_source(settings)
+        bell = Bell()
+        store = await open_store(settings.database_target, clock=clock, owner=settings.server_target)
+        stack.push_async_callback(store.close)
+        store.events.on_change = bell.ring
+        await _Server(settings, store, bell, clock).run(listener, token)
+    return 0
+
+
+class _Server:
+    """The parts, wired; one object per process."""
+
+    def __init__(self, settings: Settings, store: Store, bell: Bell, clock: Clock) -> None:
+        rng = random.Random(secrets.randbits(128))  # noqa: S311 - jitter and ids, no secrets
+        self.settings = settings
+        self.metrics = Metrics()
+        target = Target(address=settings.temporal_target, namespace=settings.temporal_namespace)
+        self.connection = Connection(
+            target, clock=clock, rng=rng, identity=f"stigmer-server/{os.getpid()}", observer=self.metrics
+        )
+        gateway = Gateway(self.connection, clock=clock, rng=rng)
+        self.dispatcher = Dispatcher(store, gateway, self.connection, clock=clock, rng=rng)
+        self.dispatcher.observer = self.metrics
+        self.canceller = Canceller(store, gateway, self.connection)
+        self.reconciler = Reconciler(store, gateway, self.connection, clock=clock, resubmitted=self.dispatcher.nudge)
+        self.reconciler.observer = self.metrics
+        self.pollers = PollerWatch(gateway, self.connection, clock=clock)
+        self.world = WorldWatch(store, self.connection, clock=clock)
+        mint = Mint(clock, rng)
+        self.services = Services(
+            settings=settings,
+            clock=clock,
+            store=store,
+            link=self.connection,
+            bell=bell,
+            mint=mint,
+            acceptor=Acceptor(store, self.connection, self.dispatcher, bell, clock=clock, mint=mint),
+            canceller=self.canceller,
+            pollers=self.pollers,
+            world=self.world,
+            metrics=self.metrics,
+            started_at=clock.now(),
+        )
+
+    async def run(self, listener: socket.socket, token: Callable[[], str | None]) -> None:
+        """HTTP and the loops in one group: one that dies takes all with it, and the supervisor starts afresh."""
+        http = _http_server(build(self.services, token=token))
+        loops = [
+            self.connection.run,
+            self.dispatcher.run,
+            self.canceller.run,
+            self.pollers.run,
+            self.world.run,
+            *([self.reconciler.run] if self.settings.reconcile is ReconcileMode.AUTO else []),
+        ]
+        async with asyncio.TaskGroup() as group, _stop_signals(http):
+            tasks = [group.create_task(loop(), name=f"loop {loop.__qualname__}") for loop in loops]
+            log.info("server_started", url=self.settings.server_target, temporal=self.settings.temporal_target)
+            await http.serve(sockets=[listener])
+            for task in tasks:
+                task.cancel()
+        log.info("server_stopped")
+
+
+class _Http(uvicorn.Server):
+    """uvicorn without its own signal handling: it re-raises SIGTERM after its stop, and the store stays open."""
+
+    def capture_signals(self) -> AbstractContextManager[None]:
+        """Left to `_stop_signals`."""
+        return nullcontext()
+
+
+def _http_server(app: object) -> _Http:
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=30,
+        limit_concurrency=CONNECTIONS_MAX,
+    )
+    return _Http(config)
+
+
+@asynccontextmanager
+async def _stop_signals(http: uvicorn.Server) -> AsyncIterator[None]:
+    """SIGTERM and SIGINT stop the HTTP server, and with it everything."""
+    loop = asyncio.get_running_loop()
+
+    def stop(number: int) -> None:
+        log.info("server_stopping", signal=signal.Signals(number).name)
+        http.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((LOOPBACK, port))
+    except OSError as error:
+        listener.close()
+        raise MachineError(
+            f"the server cannot listen on {LOOPBACK}:{port}: {error.strerror or error}",
+            hint="stop what listens there, or choose another port: STIGMER_SERVER_PORT, or stigmer up --port",
+        ) from error
+    listener.listen(BACKLOG)
+    listener.setblocking(False)
+    return listener
+
+
+def _token_source(settings: Settings) -> Callable[[], str | None]:
+    """Where the guard reads the token: the setting, or the file each time it has changed."""
+    if settings.token:
+        return lambda: settings.token
+    ensure_token(settings.home)
+    return FileToken(settings.home)

@@ -1,0 +1,44 @@
+"""What the routes call, made once by the composition root and handed to them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from fastapi import Request
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.executions.accept import Acceptor
+from stigmer_cli.executions.bell import Bell
+from stigmer_cli.executions.canceller import Canceller
+from stigmer_cli.executions.mint import Mint
+from stigmer_cli.executions.pollers import PollerWatch
+from stigmer_cli.executions.ports import TemporalLink
+from stigmer_cli.server.metrics import Metrics
+from stigmer_cli.server.world import WorldWatch
+from stigmer_cli.settings import Settings
+from stigmer_cli.store.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """Everything that a route may need."""
+
+    settings: Settings
+    clock: Clock
+    store: Store
+    link: TemporalLink
+    bell: Bell
+    mint: Mint
+    acceptor: Acceptor
+    canceller: Canceller
+    pollers: PollerWatch
+    world: WorldWatch
+    metrics: Metrics
+    started_at: datetime
+
+
+def services(request: Request) -> Services:
+    """The services of the application that `request` came to."""
+    found = request.app.state.services
+    if not isinstance(found, Services):
+        raise TypeError("the application was built without its services")
+    return found

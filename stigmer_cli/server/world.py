@@ -1,0 +1,64 @@
+"""Whether the Temporal behind the address is still the one that was there before."""
+
+from datetime import datetime
+
+import structlog
+
+from stigmer_cli.clock import Clock, iso
+from stigmer_cli.executions.ports import TemporalLink
+from stigmer_cli.store.store import Store
+from stigmer_cli.temporal.connection import ConnectionStatus
+
+KEY = "temporal_world"
+LOST_KEY = "temporal_memory_lost_at"
+LOOK_S = 0.5
+
+log = structlog.get_logger()
+
+
+class WorldWatch:
+    """Remembers, per address and namespace, which cluster answered there; a change means that it forgot everything."""
+
+    def __init__(self, store: Store, link: TemporalLink, *, clock: Clock) -> None:
+        self._store = store
+        self._link = link
+        self._clock = clock
+        self._generation = 0
+        self.memory_lost_at: datetime | None = None
+
+    async def run(self) -> None:
+        """Compare after each connect, for ever."""
+        recorded = await self._store.meta.get(LOST_KEY)
+        self.memory_lost_at = datetime.fromisoformat(recorded) if recorded else None
+        while True:
+            await self._link.wait_connected()
+            if self._generation != self._link.generation:
+                self._generation = self._link.generation
+                await self.run_once()
+            await self._clock.sleep(LOOK_S)
+
+    async def run_once(self) -> bool:
+        """Compare with what was recorded, and record what is there; whether Temporal lost its memory."""
+        status = self._link.status()
+        if not status.cluster_id or not status.namespace_id:
+            return False
+        key = f"{KEY} {status.address} {status.namespace}"
+        world = f"{status.cluster_id}/{status.namespace_id}"
+        before = await self._store.meta.get_or_set(key, world)
+        if before == world:
+            return False
+        await self._store.meta.set(key, world)
+        await self._lost(status, before, world)
+        return True
+
+    async def _lost(self, status: ConnectionStatus, before: str, world: str) -> None:
+        self.memory_lost_at = self._clock.now()
+        await self._store.meta.set(LOST_KEY, iso(self.memory_lost_at))
+        log.warning(
+            "temporal_lost_its_memory",
+            address=status.address,
+            namespace=status.namespace,
+            before=before,
+            after=world,
+            next="executions that no run had claimed are submitted again; those in progress are marked for attention",
+        )

@@ -1,0 +1,120 @@
+"""Agents as a person applied them, one for each slug."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import RowMapping, delete, select, update
+
+from stigmer_cli.domain.execution import Agent, AgentSpec
+from stigmer_cli.domain.identity import AgentId, is_id
+from stigmer_cli.errors import Conflict, NotFound, RequestError
+from stigmer_cli.store.database import Database, Writing
+from stigmer_cli.store.mapping import agent_of
+from stigmer_cli.store.tables import OPEN, agents, executions
+
+CREATED, UPDATED, UNCHANGED = "created", "updated", "unchanged"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentDraft:
+    """An agent as a person wrote it; `id` counts only if the slug is new."""
+
+    id: AgentId
+    name: str
+    slug: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    spec: AgentSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applied:
+    """What applying a draft did (`created`, `updated`, `unchanged`), and the agent as it is now."""
+
+    agent: Agent
+    verb: str
+
+
+class AgentTable:
+    """Agents by slug."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def apply(self, drafts: Sequence[AgentDraft]) -> Sequence[Applied]:
+        """Make every draft true, all or none, and say in their order what that did.
+
+        Raises RequestError if two drafts have one slug.
+        """
+        if len({draft.slug for draft in drafts}) < len(drafts):
+            raise RequestError("two agents of one request have the same name")
+        async with self._database.writing() as writing:
+            # In the order of slugs, so that two requests on PostgreSQL never wait for each other in a circle.
+            applied = {draft.slug: await _apply(writing, draft) for draft in sorted(drafts, key=lambda d: d.slug)}
+        return [applied[draft.slug] for draft in drafts]
+
+    async def list(self, *, limit: int, after: str | None = None) -> Sequence[Agent]:
+        """Up to `limit` agents in the order of their slugs, beginning behind the slug `after`."""
+        query = select(agents).order_by(agents.c.slug).limit(limit)
+        if after is not None:
+            query = query.where(agents.c.slug > after)
+        async with self._database.reading() as connection:
+            return [agent_of(row) for row in (await connection.execute(query)).mappings()]
+
+    async def get(self, id_or_slug: str) -> Agent:
+        """The agent with this id or, failing that, this slug; raises NotFound."""
+        query = select(agents).where((agents.c.id == id_or_slug) | (agents.c.slug == id_or_slug))
+        async with self._database.reading() as connection:
+            return agent_of(_chosen((await connection.execute(query)).mappings().all(), id_or_slug))
+
+    async def delete(self, id_or_slug: str) -> Agent:
+        """Remove the agent and return it; its executions stay.
+
+        Raises NotFound, and Conflict while one of its executions has not ended.
+        """
+        query = select(agents).where((agents.c.id == id_or_slug) | (agents.c.slug == id_or_slug)).with_for_update()
+        async with self._database.writing() as writing:
+            agent = agent_of(_chosen((await writing.connection.execute(query)).mappings().all(), id_or_slug))
+            unfinished = await writing.connection.scalar(
+                select(executions.c.id).where(executions.c.agent_id == agent.id, OPEN).limit(1)
+            )
+            if unfinished is not None:
+                raise Conflict(
+                    f"agent {agent.slug} still has executions that have not ended, such as {unfinished}",
+                    hint=f"stigmer executions cancel {unfinished}",
+                )
+            await writing.connection.execute(delete(agents).where(agents.c.id == agent.id))
+            return agent
+
+
+def _chosen(found: Sequence[RowMapping], id_or_slug: str) -> RowMapping:
+    if not found:
+        raise NotFound(f"there is no agent {id_or_slug}", hint="stigmer agents list")
+    return max(found, key=lambda row: bool(row["id"] == id_or_slug and is_id(id_or_slug)))
+
+
+async def _apply(writing: Writing, draft: AgentDraft) -> Applied:
+    connection = writing.connection
+    wanted = {
+        "name": draft.name,
+        "labels": dict(draft.labels),
+        "annotations": dict(draft.annotations),
+        "description": draft.spec.description,
+        "instructions": draft.spec.instructions,
+        "model": draft.spec.model,
+    }
+    added = await connection.execute(
+        writing.backend.insert_or_skip(agents, "slug").values(
+            id=draft.id, slug=draft.slug, created_at=writing.now, updated_at=writing.now, **wanted
+        )
+    )
+    query = select(agents).where(agents.c.slug == draft.slug).with_for_update()
+    row = (await connection.execute(query)).mappings().one()
+    if added.rowcount == 1:
+        return Applied(agent=agent_of(row), verb=CREATED)
+    if all(row[name] == value for name, value in wanted.items()):
+        return Applied(agent=agent_of(row), verb=UNCHANGED)
+    await connection.execute(
+        update(agents).where(agents.c.slug == draft.slug).values(updated_at=writing.now, **wanted)
+    )
+    return Applied(agent=agent_of((await connection.execute(query)).mappings().one()), verb=UPDATED)

@@ -1,0 +1,158 @@
+"""Transactions: the only way the tables reach the database, with errors translated and listeners told after a commit."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, RowMapping, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.domain.execution import EventType
+from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.errors import MachineError, StigmerError, Unavailable
+from stigmer_cli.store import faults
+from stigmer_cli.store.engine import Backend
+from stigmer_cli.store.tables import events, executions, meta
+
+TRANSACTION_MAX_S = 30.0
+CHECK_MAX_S = 1.0
+
+Guard = ColumnElement[bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventDraft:
+    """An event without its place in the timeline, which the row it belongs to gives it."""
+
+    type: EventType
+    text: str
+    data: Mapping[str, object] = field(default_factory=dict)
+
+
+class Writing:
+    """One writing transaction: guarded updates of executions, each with its event. `now` is its one moment."""
+
+    def __init__(self, connection: AsyncConnection, backend: Backend, now: datetime) -> None:
+        self.connection = connection
+        self.backend = backend
+        self.now = now
+        self.touched: set[ExecutionId] = set()
+
+    async def change(
+        self,
+        id: ExecutionId,  # noqa: A002 (the domain's word)
+        guards: Sequence[Guard],
+        values: Mapping[str, object],
+        event: EventDraft | None = None,
+    ) -> int | None:
+        """Write `values` into the row if every guard holds, and append `event`.
+
+        Returns the sequence number of the row's last event; None, with nothing written, if a guard does not hold.
+        """
+        changed = await self.connection.execute(
+            update(executions)
+            .where(executions.c.id == id, *guards)
+            .values(
+                **values,
+                version=executions.c.version + 1,
+                event_seq=executions.c.event_seq + (0 if event is None else 1),
+            )
+            .returning(executions.c.event_seq)
+        )
+        seq = changed.scalar_one_or_none()
+        if seq is not None and event is not None:
+            await self.append(id, int(seq), event)
+        return None if seq is None else int(seq)
+
+    async def append(self, id: ExecutionId, seq: int, event: EventDraft) -> None:  # noqa: A002 (the domain's word)
+        """Write `event` at `seq`, which the row's own counter has just been moved to."""
+        await self.connection.execute(
+            insert(events).values(
+                execution_id=id, seq=seq, at=self.now, type=event.type, text=event.text, data=event.data
+            )
+        )
+        self.touched.add(id)
+
+    async def row(self, id: ExecutionId) -> RowMapping | None:  # noqa: A002 (the domain's word)
+        """The execution's row as this transaction sees it."""
+        found = await self.connection.execute(select(executions).where(executions.c.id == id))
+        return found.mappings().one_or_none()
+
+
+class Database:
+    """Reading and writing transactions on one backend, until the disk is no longer to be trusted."""
+
+    def __init__(self, backend: Backend, clock: Clock) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._broken: MachineError | None = None
+        self.on_change: Callable[[ExecutionId], None] | None = None
+
+    @property
+    def kind(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._backend.kind
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """One consistent view of the database; raises what `writing` raises."""
+        async with self._faults_translated(), self._backend.reader.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Writing]:
+        """One transaction: what was written is on disk when this ends, or nothing of it is.
+
+        Raises StoreBusy, MachineError or Unavailable. After an input/output error MachineError comes every time: a
+        commit that failed once must not be tried again, because the system may have thrown the pages away.
+        """
+        writing: Writing | None = None
+        try:
+            async with self._faults_translated():
+                self._backend.verify()
+                async with self._backend.writer.begin() as connection:
+                    writing = Writing(connection, self._backend, self._clock.now())
+                    yield writing
+                    self._backend.verify_commit()
+        finally:
+            # Also after a failure or a cancellation: a commit may have counted all the same, and waking costs nothing.
+            if writing is not None and self.on_change is not None:
+                for id_ in sorted(writing.touched):
+                    self.on_change(id_)
+
+    async def check(self) -> None:
+        """Raise a StigmerError if the store cannot be used; takes at most a second."""
+        self._backend.verify()
+        try:
+            async with asyncio.timeout(CHECK_MAX_S), self.reading() as connection:
+                await connection.execute(select(meta.c.key).limit(1))
+        except TimeoutError:
+            raise Unavailable(f"the store did not answer within {CHECK_MAX_S:g} s") from None
+
+    async def close(self) -> None:
+        """Close every connection and let go of every lock."""
+        await self._backend.close()
+
+    @asynccontextmanager
+    async def _faults_translated(self) -> AsyncIterator[None]:
+        if self._broken is not None:
+            raise self._broken
+        try:
+            async with asyncio.timeout(TRANSACTION_MAX_S):
+                yield
+        except StigmerError:
+            raise
+        except TimeoutError as error:
+            raise self._backend.translated(error) or Unavailable(
+                f"the store took longer than {TRANSACTION_MAX_S:g} s; a write may or may not have counted"
+            ) from error
+        except Exception as error:
+            known = self._backend.translated(error)
+            if known is None:
+                raise
+            if faults.is_unsure(error) and isinstance(known, MachineError):
+                self._broken = known
+            raise known from error

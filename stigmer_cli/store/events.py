@@ -1,0 +1,35 @@
+"""The timelines of executions: what happened, in order, without gaps."""
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import select
+
+from stigmer_cli.domain.execution import Event
+from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.store.database import Database
+from stigmer_cli.store.mapping import event_of
+from stigmer_cli.store.tables import events
+
+
+class EventTable:
+    """Events to read; each is written together with the change it tells of."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @property
+    def on_change(self) -> Callable[[ExecutionId], None] | None:
+        """What is called after each commit that wrote events, once for each execution; must return at once."""
+        return self._database.on_change
+
+    @on_change.setter
+    def on_change(self, listener: Callable[[ExecutionId], None] | None) -> None:
+        self._database.on_change = listener
+
+    async def list(self, id: ExecutionId, *, after: int = 0, limit: int = 1000) -> Sequence[Event]:  # noqa: A002 (the domain's word)
+        """Up to `limit` events of an execution with a sequence number above `after`, in order; empty if there are none."""
+        query = (
+            select(events).where(events.c.execution_id == id, events.c.seq > after).order_by(events.c.seq).limit(limit)
+        )
+        async with self._database.reading() as connection:
+            return [event_of(row) for row in (await connection.execute(query)).mappings()]

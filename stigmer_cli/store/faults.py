@@ -1,0 +1,116 @@
+"""What a database says went wrong, as the one tree of errors: which code means what, and which ends the process."""
+
+import sqlite3
+
+from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from stigmer_cli.errors import (
+    Conflict,
+    MachineError,
+    RequestError,
+    StigmerError,
+    StoreBusy,
+    TooLarge,
+    Unavailable,
+)
+from stigmer_cli.store.file import StoreFile
+
+_PRIMARY = 0xFF
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_UNSURE = frozenset({sqlite3.SQLITE_IOERR, *_DAMAGED})
+"""After these nobody knows what is on the disk; only a new process that reads it again does (see "fsyncgate", 2018)."""
+_MACHINE = frozenset(
+    {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_AUTH}
+)
+
+_POSTGRES_BUSY = frozenset({"55P03", "57014"})
+_POSTGRES_MACHINE = frozenset({"53100", "58030", "58P01", "XX001", "XX002"})
+_POSTGRES_SETUP = frozenset({"28000", "28P01", "3D000", "42501", "42P01", "3F000"})
+_POSTGRES_LATER = ("08", "40", "53", "57", "25006")
+
+
+def is_unsure(error: BaseException) -> bool:
+    """Whether nothing this process still believes about the disk can be trusted after `error`."""
+    code = _sqlite_code(error)
+    return code is not None and (code & _PRIMARY) in _UNSURE
+
+
+def from_sqlite(error: BaseException, file: StoreFile, busy_timeout_s: float) -> StigmerError | None:
+    """`error` as ours; None for one that is a defect of ours and has to be seen as such."""
+    if (known := _common(error)) is not None:
+        return known
+    code = _sqlite_code(error)
+    primary = None if code is None else code & _PRIMARY
+    message = str(_origin(error))
+    if primary in _BUSY or isinstance(error, PoolTimeout):
+        return StoreBusy(
+            f"{file.path} was held by another writer for {busy_timeout_s:g} s",
+            hint=f"see who has it open: fuser {file.path}",
+        )
+    if primary == sqlite3.SQLITE_FULL:
+        return MachineError(f"disk full: {file.path}: {file.space()}", hint=f"make room on {file.path.parent}")
+    if primary in _DAMAGED:
+        return file.damaged(message)
+    if primary == sqlite3.SQLITE_IOERR:
+        return MachineError(
+            f"{file.path} cannot be trusted to be on disk: {message} (code {code}); {file.space()}",
+            hint="look for disk errors (dmesg); the server has to start again: stigmer restart server",
+        )
+    if primary in _MACHINE:
+        return MachineError(
+            f"{file.path} cannot be used: {message}; {file.space()}", hint=f"look at owner and mode of {file.path}"
+        )
+    if primary == sqlite3.SQLITE_TOOBIG:
+        return TooLarge("a text is larger than the store takes")
+    return None
+
+
+def from_postgresql(error: BaseException, server: str) -> StigmerError | None:
+    """`error` as ours; None for one that is a defect of ours and has to be seen as such."""
+    if (known := _common(error)) is not None:
+        return known
+    if isinstance(error, PoolTimeout):
+        return StoreBusy(f"all connections to PostgreSQL at {server} are in use")
+    if not isinstance(error, DBAPIError | OSError):
+        return None
+    state = getattr(_origin(error), "sqlstate", None)
+    message = " ".join(str(_origin(error)).split())
+    if state in _POSTGRES_BUSY:
+        return StoreBusy(f"PostgreSQL at {server} took too long: {message}")
+    if state in _POSTGRES_MACHINE:
+        return MachineError(f"PostgreSQL at {server} cannot write or read its disk: {message}")
+    if state in _POSTGRES_SETUP:
+        return MachineError(f"PostgreSQL at {server} refuses: {message}", hint="stigmer config get database_url")
+    if isinstance(error, DBAPIError) and type(_origin(error)).__name__ == "DataError":
+        return RequestError(f"a value does not fit: {message}")
+    if _is_passing(error, state):
+        return Unavailable(f"PostgreSQL at {server} is not available: {message}; a write may or may not have counted")
+    return None
+
+
+def _is_passing(error: BaseException, state: str | None) -> bool:
+    if state is not None:
+        return state.startswith(_POSTGRES_LATER)
+    return isinstance(error, OSError) or type(_origin(error)).__name__ in {"OperationalError", "InterfaceError"}
+
+
+def _common(error: BaseException) -> StigmerError | None:
+    origin = _origin(error)
+    if isinstance(origin, StigmerError):
+        return origin
+    if isinstance(error, IntegrityError):
+        return Conflict(f"the store holds something that forbids this: {origin}")
+    return None
+
+
+def _origin(error: BaseException) -> BaseException:
+    if isinstance(error, StatementError) and error.orig is not None:
+        return error.orig
+    return error
+
+
+def _sqlite_code(error: BaseException) -> int | None:
+    origin = _origin(error)
+    return getattr(origin, "sqlite_errorcode", None)

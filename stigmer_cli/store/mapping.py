@@ -1,0 +1,139 @@
+"""Rows as the domain's values, and an outcome as the columns and the words it leaves behind."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+
+from sqlalchemy import RowMapping
+
+from stigmer_cli.domain.execution import (
+    Agent,
+    AgentSpec,
+    Attention,
+    AttentionCode,
+    Dispatch,
+    Event,
+    EventType,
+    Execution,
+    Message,
+    Outcome,
+    QueueReason,
+)
+from stigmer_cli.domain.identity import Kind
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.store.database import EventDraft
+
+NO_ATTENTION: Mapping[str, None] = {"attention_code": None, "attention_reason": None, "attention_since": None}
+
+OUTCOME_EVENTS: Mapping[Phase, EventType] = {
+    Phase.COMPLETED: EventType.COMPLETED,
+    Phase.FAILED: EventType.FAILED,
+    Phase.CANCELLED: EventType.CANCELLED,
+}
+
+
+def agent_of(row: RowMapping) -> Agent:
+    """The agent in `row`."""
+    return Agent(
+        id=row["id"],
+        name=row["name"],
+        slug=row["slug"],
+        labels=row["labels"],
+        annotations=row["annotations"],
+        spec=AgentSpec(description=row["description"], instructions=row["instructions"], model=row["model"]),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+def execution_of(row: RowMapping, messages: tuple[Message, ...] = ()) -> Execution:
+    """The execution in `row`."""
+    return Execution(
+        id=row["id"],
+        kind=Kind(row["kind"]),
+        agent_id=row["agent_id"],
+        agent_name=row["agent_name"],
+        message=row["message"],
+        timeout_s=row["timeout_s"],
+        labels=row["labels"],
+        phase=Phase(row["phase"]),
+        epoch=row["epoch"],
+        version=row["version"],
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        completed_at=row["completed_at"],
+        dispatch=_dispatch_of(row),
+        claimed_run=row["claimed_run"],
+        claimed_by=row["claimed_by"],
+        claimed_attempt=row["claimed_attempt"],
+        cancel_requested_at=row["cancel_requested_at"],
+        attention=_attention_of(row),
+        output=row["output"],
+        error=row["error"],
+        messages=messages,
+    )
+
+
+def messages_of(rows: Iterable[RowMapping]) -> tuple[Message, ...]:
+    """The messages whose pieces are in `rows`, which are sorted by message and place."""
+    return tuple(
+        _joined(list(group)) for _index, group in groupby(rows, key=lambda row: int(row["idx"]))
+    )
+
+
+def event_of(row: RowMapping) -> Event:
+    """The event in `row`."""
+    return Event(
+        execution=row["execution_id"],
+        seq=row["seq"],
+        at=row["at"],
+        type=EventType(row["type"]),
+        text=row["text"],
+        data=row["data"],
+    )
+
+
+def ended(outcome: Outcome, now: datetime) -> Mapping[str, object]:
+    """The columns of an execution that ended with `outcome`: nothing is waited for and nobody is asked any more."""
+    return {
+        **NO_ATTENTION,
+        "phase": outcome.phase,
+        "output": outcome.output,
+        "error": outcome.error,
+        "completed_at": now,
+        "next_try_at": None,
+    }
+
+
+def outcome_event(outcome: Outcome, *, source: str = "") -> EventDraft:
+    """`completed`, `failed: <error>`, `cancelled`; `source` says where it was learnt, if not from the run itself."""
+    words = outcome.phase.value.lower() + (f": {outcome.error}" if outcome.error else "")
+    return EventDraft(
+        type=OUTCOME_EVENTS[outcome.phase],
+        text=words + (f" ({source})" if source else ""),
+        data={"source": source} if source else {},
+    )
+
+
+def _joined(pieces: Sequence[RowMapping]) -> Message:
+    return Message(role=pieces[0]["role"], content="".join(piece["text"] for piece in pieces))
+
+
+def _dispatch_of(row: RowMapping) -> Dispatch:
+    return Dispatch(
+        reason=QueueReason(row["queue_reason"]),
+        detail=row["queue_detail"],
+        since=row["queued_since"],
+        attempts=row["attempts"],
+        next_try_at=row["next_try_at"],
+        submitted_at=row["submitted_at"],
+        run_id=row["run_id"],
+    )
+
+
+def _attention_of(row: RowMapping) -> Attention | None:
+    if row["attention_code"] is None:
+        return None
+    return Attention(
+        code=AttentionCode(row["attention_code"]), reason=row["attention_reason"], since=row["attention_since"]
+    )

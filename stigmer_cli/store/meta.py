@@ -1,0 +1,39 @@
+"""What a store knows about itself, as words under keys."""
+
+from sqlalchemy import select, update
+
+from stigmer_cli.store.database import Database
+from stigmer_cli.store.tables import meta
+
+
+class MetaTable:
+    """A few words that all servers of one store share."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, key: str) -> str | None:
+        """The value of `key`; None if nobody has set it."""
+        async with self._database.reading() as connection:
+            found: str | None = await connection.scalar(select(meta.c.value).where(meta.c.key == key))
+            return found
+
+    async def set(self, key: str, value: str) -> None:
+        """Make `value` the value of `key`."""
+        async with self._database.writing() as writing:
+            added = await writing.connection.execute(
+                writing.backend.insert_or_skip(meta, "key").values(key=key, value=value)
+            )
+            if added.rowcount == 0:
+                await writing.connection.execute(update(meta).where(meta.c.key == key).values(value=value))
+
+    async def get_or_set(self, key: str, value: str) -> str:
+        """The value of `key`, which becomes `value` if nobody has set it; the first of several callers decides."""
+        if (known := await self.get(key)) is not None:
+            return known
+        async with self._database.writing() as writing:
+            await writing.connection.execute(
+                writing.backend.insert_or_skip(meta, "key").values(key=key, value=value)
+            )
+            found = await writing.connection.execute(select(meta.c.value).where(meta.c.key == key))
+            return str(found.scalar_one())

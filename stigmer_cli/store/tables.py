@@ -1,0 +1,148 @@
+"""The tables as they are now; the migrations lead to exactly this, and a test compares the two."""
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    TextClause,
+    text,
+)
+
+from stigmer_cli.domain.identity import Kind
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.store.columns import Document, Moment, Words
+
+metadata = MetaData()
+
+
+def _quoted(values: tuple[str, ...]) -> str:
+    return ", ".join(f"'{value}'" for value in values)
+
+
+# Written out, not bound: SQLite uses a partial index only for a query that repeats its condition word for word.
+QUEUED: TextClause = text(f"phase = '{Phase.PENDING}' AND submitted_at IS NULL AND attention_code IS NULL")
+OPEN: TextClause = text(f"phase IN ({_quoted(tuple(p for p in Phase if not p.is_terminal))})")
+CANCEL_REQUESTED: TextClause = text(f"cancel_requested_at IS NOT NULL AND {OPEN.text}")
+NEEDS_ATTENTION: TextClause = text("attention_code IS NOT NULL")
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", Words, primary_key=True),
+    Column("value", Words, nullable=False),
+)
+
+agents = Table(
+    "agents",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("slug", Words, nullable=False),
+    Column("name", Words, nullable=False),
+    Column("labels", Document, nullable=False),
+    Column("annotations", Document, nullable=False),
+    Column("description", Words, nullable=False),
+    Column("instructions", Words, nullable=False),
+    Column("model", Words, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Index("ux_agents_slug", "slug", unique=True),
+)
+
+executions = Table(
+    "executions",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("kind", Words, nullable=False),
+    # No foreign key: an execution outlives its agent.
+    Column("agent_id", Words, nullable=False),
+    Column("agent_name", Words, nullable=False),
+    Column("message", Words, nullable=False),
+    Column("timeout_s", Double),
+    Column("labels", Document, nullable=False),
+    Column("phase", Words, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    # The seq of the row's last event: the row's own lock is what keeps the numbers free of gaps.
+    Column("event_seq", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("started_at", Moment),
+    Column("completed_at", Moment),
+    Column("queue_reason", Words, nullable=False),
+    Column("queue_detail", Words, nullable=False),
+    Column("queued_since", Moment, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_try_at", Moment),
+    Column("submitted_at", Moment),
+    Column("run_id", Words),
+    # Which Temporal took it (cluster and namespace), so that another one behind the same address is told apart.
+    Column("world", Words),
+    Column("claimed_run", Words),
+    Column("claimed_by", Words),
+    Column("claimed_attempt", Integer, nullable=False),
+    Column("cancel_requested_at", Moment),
+    Column("attention_code", Words),
+    Column("attention_reason", Words),
+    Column("attention_since", Moment),
+    Column("output", Words),
+    Column("error", Words),
+    Column("idempotency_key", Words),
+    Column("request_hash", Words, nullable=False),
+    CheckConstraint(f"phase IN ({_quoted(tuple(Phase))})", name="ck_executions_phase"),
+    CheckConstraint(f"kind IN ({_quoted(tuple(Kind))})", name="ck_executions_kind"),
+    CheckConstraint("phase <> 'PENDING' OR claimed_run IS NULL", name="ck_executions_pending_is_unclaimed"),
+    CheckConstraint("phase <> 'IN_PROGRESS' OR claimed_run IS NOT NULL", name="ck_executions_in_progress_is_claimed"),
+    Index("ux_executions_idempotency_key", "idempotency_key", unique=True),
+    Index("ix_executions_created", "created_at", "id"),
+    Index("ix_executions_phase", "phase", "created_at", "id"),
+    Index("ix_executions_agent", "agent_id", "phase", "created_at", "id"),
+    Index("ix_executions_kind", "phase", "kind"),
+    Index("ix_executions_queue", "created_at", "id", "next_try_at", sqlite_where=QUEUED, postgresql_where=QUEUED),
+    Index("ix_executions_next_try", "next_try_at", sqlite_where=QUEUED, postgresql_where=QUEUED),
+    Index("ix_executions_open", "id", sqlite_where=OPEN, postgresql_where=OPEN),
+    Index(
+        "ix_executions_cancel",
+        "cancel_requested_at",
+        "id",
+        sqlite_where=CANCEL_REQUESTED,
+        postgresql_where=CANCEL_REQUESTED,
+    ),
+    Index(
+        "ix_executions_attention",
+        "created_at",
+        "id",
+        sqlite_where=NEEDS_ATTENTION,
+        postgresql_where=NEEDS_ATTENTION,
+    ),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("execution_id", Words, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("type", Words, nullable=False),
+    Column("text", Words, nullable=False),
+    Column("data", Document, nullable=False),
+    PrimaryKeyConstraint("execution_id", "seq", name="pk_events"),
+)
+
+# A message is kept in the pieces it came in: appending to one long text would write the whole of it again each time.
+pieces = Table(
+    "message_pieces",
+    metadata,
+    Column("execution_id", Words, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("idx", Integer, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("start", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("role", Words, nullable=False),
+    Column("text", Words, nullable=False),
+    PrimaryKeyConstraint("execution_id", "epoch", "idx", "seq", name="pk_message_pieces"),
+)

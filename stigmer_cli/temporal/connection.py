@@ -1,0 +1,283 @@
+"""The one owner of the connection to Temporal: dials until connected, watches until lost, and tells who asks.
+
+States and moves: see `state.py`. CONNECTED is entered only after the namespace was described and history answered,
+through the very client that the calls use. SUSPECT still gives the client, so that one slow answer stops nobody; only
+CONNECTED is healthy.
+"""
+
+import asyncio
+import random
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NoReturn, Protocol
+
+from temporalio.client import Client
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.temporal.dial import Dialer, SdkDialer, Session
+from stigmer_cli.temporal.errors import REFUSED, Misconfigured, TemporalUnavailable, Throttled, cause_of, translate
+from stigmer_cli.temporal.journal import Journal
+from stigmer_cli.temporal.state import HAS_CLIENT, MOVES, Change, ConnectionState, ConnectionStatus, World
+from stigmer_cli.temporal.target import Pace, Target, pace_of
+
+__all__ = ["Change", "Connection", "ConnectionObserver", "ConnectionState", "ConnectionStatus", "Target"]
+
+MEMORY_LOST = "Temporal lost its memory: another Temporal than before answers at this address"
+
+
+class ConnectionObserver(Protocol):
+    """Counts what happens to the connection; must return at once."""
+
+    def changed(self, change: Change) -> None:
+        """The state moved."""
+
+    def probed(self, ok: bool, latency_s: float) -> None:  # noqa: FBT001 - a count by outcome
+        """A probe ended."""
+
+    def dialled(self, ok: bool) -> None:  # noqa: FBT001 - a count by outcome
+        """A dial ended."""
+
+
+class Unobserved:
+    """Counts nothing."""
+
+    def changed(self, change: Change) -> None:
+        """Ignore it."""
+
+    def probed(self, ok: bool, latency_s: float) -> None:  # noqa: FBT001 - see ConnectionObserver
+        """Ignore it."""
+
+    def dialled(self, ok: bool) -> None:  # noqa: FBT001 - see ConnectionObserver
+        """Ignore it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """How a dial or a probe failed: in words, and whether a second look could change the verdict."""
+
+    cause: str
+    is_misconfigured: bool = False
+    is_certain: bool = False
+
+    @property
+    def state(self) -> ConnectionState:
+        """Where a failed dial leads."""
+        return ConnectionState.MISCONFIGURED if self.is_misconfigured else ConnectionState.DISCONNECTED
+
+
+class Connection:
+    """Owns the client. `run` is its loop; everything else may be called at any time, from the same event loop."""
+
+    def __init__(  # noqa: PLR0913 - the last two are seams for tests, with defaults
+        self,
+        target: Target,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        identity: str,
+        observer: ConnectionObserver | None = None,
+        dialer: Dialer | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        self.target = target
+        self.pace = pace or pace_of(target)
+        self._clock = clock
+        self._rng = rng
+        self._identity = identity
+        self._observer = observer or Unobserved()
+        self._dialer = dialer or SdkDialer()
+        self._journal = Journal(target, clock=clock)
+        self._state = ConnectionState.CONNECTING
+        self._since = clock.now()
+        self._cause = "not dialled yet"
+        self._attempt = 0
+        self._next_try_at: datetime | None = None
+        self._session: Session | None = None
+        self._world: World | None = None
+        self._worlds = 0
+        self._generation = 0
+        self._poked = asyncio.Event()
+        self._moved = asyncio.Event()
+
+    # -- what others ask
+
+    @property
+    def generation(self) -> int:
+        """How many clients have become CONNECTED; a SUSPECT that answers again is the same client."""
+        return self._generation
+
+    def client(self) -> Client:
+        """The live client, not to be kept; raises TemporalUnavailable or Misconfigured, with state, since and cause."""
+        if self._session is None or self._state not in HAS_CLIENT:
+            self._raise_unavailable()
+        return self._session.client
+
+    def status(self) -> ConnectionStatus:
+        """What is known now."""
+        return ConnectionStatus(
+            state=self._state,
+            address=self.target.address,
+            namespace=self.target.namespace,
+            since=self._since,
+            cause=self._cause,
+            attempt=self._attempt,
+            next_try_at=self._next_try_at,
+            reconnects=max(self._generation - 1, 0),
+            cluster_id=self._world.cluster_id if self._world else None,
+            namespace_id=self._world.namespace_id if self._world else None,
+            worlds=self._worlds,
+            history=self._journal.history(),
+        )
+
+    def report_failure(self, cause: str) -> None:
+        """A call failed with a connection error: probe at once (and at most every `probe_gap_s`)."""
+        self._journal.call_failed(cause)
+        self._poked.set()
+
+    async def wait_connected(self) -> None:
+        """Return once the state is CONNECTED, at once if it is."""
+        while self._state is not ConnectionState.CONNECTED:
+            await self._moved.wait()
+
+    async def wait_generation(self, after: int) -> int:
+        """Return the generation once it is greater than `after` and CONNECTED."""
+        while self._generation <= after or self._state is not ConnectionState.CONNECTED:
+            await self._moved.wait()
+        return self._generation
+
+    async def wait_moved(self) -> ConnectionStatus:
+        """Return the status after the next move."""
+        await self._moved.wait()
+        return self.status()
+
+    # -- the loop
+
+    async def run(self) -> None:
+        """Keep the connection until cancelled; ends in STOPPED."""
+        try:
+            while True:
+                await self._dial_until_connected()
+                await self._watch_until_lost()
+        finally:
+            self._session = None
+            self._next_try_at = None
+            self._move(ConnectionState.STOPPED, "stopped")
+
+    async def _dial_until_connected(self) -> None:
+        self._attempt = 0
+        while True:
+            failure = await self._dial_once()
+            if failure is None:
+                return
+            self._attempt += 1
+            delay_s = self._redial_s(failure)
+            self._next_try_at = self._clock.now() + timedelta(seconds=delay_s)
+            self._move(failure.state, failure.cause)
+            await self._clock.sleep(delay_s)
+
+    async def _dial_once(self) -> Failure | None:
+        try:
+            async with asyncio.timeout(self.pace.dial_s):
+                session = await self._dialer.dial(self.target, identity=self._identity)
+                world = await session.probe()
+        except Exception as error:  # noqa: BLE001 - the SDK raises RuntimeError, RPCError and more; each is a failed dial
+            self._observer.dialled(ok=False)
+            return self._failure(error, self.pace.dial_s)
+        self._observer.dialled(ok=True)
+        self._adopt(session, world)
+        return None
+
+    def _adopt(self, session: Session, world: World) -> None:
+        is_new_world = self._world is not None and world != self._world
+        self._session, self._world = session, world
+        self._attempt, self._next_try_at = 0, None
+        self._generation += 1
+        self._worlds += is_new_world
+        self._poked.clear()
+        self._move(ConnectionState.CONNECTED, MEMORY_LOST if is_new_world else "")
+
+    async def _watch_until_lost(self) -> None:
+        while self._state in HAS_CLIENT:
+            if self._state is ConnectionState.CONNECTED:
+                await self._until_probe_due()
+            failure = await self._probe_once()
+            if failure is None:
+                self._move(ConnectionState.CONNECTED, "")
+            else:
+                self._move(self._after_missed(failure), failure.cause)
+        self._session = None
+
+    async def _until_probe_due(self) -> None:
+        """Wait for the next probe's time, or for a failed call that asks for one."""
+        await self._clock.sleep(self.pace.probe_gap_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.pace.probe_every_s - self.pace.probe_gap_s):
+                await self._poked.wait()
+
+    async def _probe_once(self) -> Failure | None:
+        self._poked.clear()
+        session = self._session
+        assert session is not None, "a state with a client has one"  # noqa: S101 - the loop's own invariant
+        begun = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(self.pace.probe_s):
+                world = await session.probe()
+        except Exception as error:  # noqa: BLE001 - as for a dial: whatever the SDK raises is a missed probe
+            self._observer.probed(ok=False, latency_s=self._clock.monotonic() - begun)
+            # An answer that asks for patience is an answer.
+            return (
+                None
+                if isinstance(translate(error, self.target), Throttled)
+                else self._failure(error, self.pace.probe_s)
+            )
+        self._observer.probed(ok=True, latency_s=self._clock.monotonic() - begun)
+        if world != self._world:
+            # The SDK's client healed by itself, onto another Temporal: let the next dial tell everybody.
+            return Failure(cause=MEMORY_LOST, is_certain=True)
+        return None
+
+    def _after_missed(self, failure: Failure) -> ConnectionState:
+        """Silence and a broken connection have one more chance; a refused one has none."""
+        if failure.is_misconfigured or failure.is_certain or self._state is ConnectionState.SUSPECT:
+            return failure.state
+        return ConnectionState.SUSPECT
+
+    # -- how it moves
+
+    def _move(self, to: ConnectionState, cause: str) -> None:
+        """The one place where the state changes. Staying where one is updates the cause, and is no move."""
+        if self._state in HAS_CLIENT and to not in HAS_CLIENT:
+            self._session = None
+        before, self._cause = self._state, "" if to is ConnectionState.CONNECTED else cause
+        if to is before:
+            return
+        if to not in MOVES[before]:
+            raise AssertionError(f"the connection cannot move from {before} to {to}")
+        self._state, self._since = to, self._clock.now()
+        change = Change(at=self._since, before=before, after=to, cause=cause)
+        self._journal.moved(change, attempt=self._attempt, next_try_at=self._next_try_at)
+        self._observer.changed(change)
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+    def _failure(self, error: Exception, deadline_s: float) -> Failure:
+        cause = cause_of(error, self.target)
+        return Failure(
+            cause=f"{cause} (deadline {deadline_s:g} s)" if isinstance(error, TimeoutError) else cause,
+            is_misconfigured=isinstance(translate(error, self.target), Misconfigured),
+            is_certain=cause == REFUSED,
+        )
+
+    def _redial_s(self, failure: Failure) -> float:
+        if failure.is_misconfigured:
+            return self.pace.misconfigured_every_s
+        return self.pace.redial.delay_s(self._attempt, self._rng)
+
+    def _raise_unavailable(self) -> NoReturn:
+        kind = Misconfigured if self._state is ConnectionState.MISCONFIGURED else TemporalUnavailable
+        since = self._since.astimezone().strftime("%H:%M:%S")
+        raise kind(
+            f"Temporal at {self.target.address} is {self._state} since {since} ({self._cause or 'no cause known'})",
+            hint="stigmer doctor",
+        )

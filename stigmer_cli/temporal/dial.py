@@ -1,0 +1,130 @@
+"""How one gets to Temporal once: dial, and probe what was dialled; no retries and no memory in here."""
+
+import functools
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.namespace.v1 import NamespaceConfig
+from temporalio.api.workflowservice.v1 import (
+    DescribeNamespaceRequest,
+    DescribeNamespaceResponse,
+    DescribeWorkflowExecutionRequest,
+    GetClusterInfoRequest,
+    UpdateNamespaceRequest,
+)
+from temporalio.client import Client
+from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
+from temporalio.service import KeepAliveConfig, RPCError
+
+from stigmer_cli.temporal.dev_server import RETENTION_DAYS
+from stigmer_cli.temporal.errors import SubmitRejected, Throttled, WorkflowMissing, translate
+from stigmer_cli.temporal.state import World
+from stigmer_cli.temporal.target import Target
+
+DAY_S = 86_400
+NO_SUCH_WORKFLOW = "stigmer/probe"
+"""Asked for by every probe. "Not found" proves that history serves: a namespace alone is described without it."""
+
+KEEP_ALIVE = KeepAliveConfig(interval_millis=15_000, timeout_millis=5_000)
+"""Slower than 10 s, or the server answers with GOAWAY (its keepAliveMinTime); the probe is what detects."""
+
+_log = structlog.get_logger()
+
+
+class Session(Protocol):
+    """One dialled client and what can be asked of it."""
+
+    @property
+    def client(self) -> Client:
+        """The SDK's client, alive as far as the last probe knows."""
+
+    async def probe(self) -> World:
+        """Describe the namespace and ask history; raises what the SDK raises."""
+
+
+class Dialer(Protocol):
+    """Makes sessions."""
+
+    async def dial(self, target: Target, *, identity: str) -> Session:
+        """A session that has not been probed yet; raises what the SDK raises. The caller sets the deadline."""
+
+
+class SdkDialer:
+    """Dials with the SDK, on one quiet runtime for the whole process."""
+
+    async def dial(self, target: Target, *, identity: str) -> Session:
+        """A connected client; raises RuntimeError where nobody listens."""
+        client = await Client.connect(
+            target.address,
+            namespace=target.namespace,
+            api_key=target.api_key,
+            tls=target.is_tls,
+            identity=identity,
+            keep_alive_config=KEEP_ALIVE,
+            runtime=quiet_runtime(),
+        )
+        return SdkSession(client=client, target=target)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SdkSession:
+    """A client of the SDK, and the probe that goes through that very client."""
+
+    client: Client
+    target: Target
+
+    async def probe(self) -> World:
+        """Which Temporal answers; raises RPCError, or Throttled where history is out of room."""
+        service = self.client.workflow_service
+        namespace = await service.describe_namespace(
+            DescribeNamespaceRequest(namespace=self.target.namespace), retry=False
+        )
+        await self._ask_history()
+        if self.target.is_own and _retention_s(namespace) < RETENTION_DAYS * DAY_S:
+            await self._raise_retention()
+        cluster = await service.get_cluster_info(GetClusterInfoRequest(), retry=False)
+        return World(cluster_id=cluster.cluster_id, namespace_id=namespace.namespace_info.id)
+
+    async def _ask_history(self) -> None:
+        try:
+            await self.client.workflow_service.describe_workflow_execution(
+                DescribeWorkflowExecutionRequest(
+                    namespace=self.target.namespace, execution=WorkflowExecution(workflow_id=NO_SUCH_WORKFLOW)
+                ),
+                retry=False,
+            )
+        except RPCError as error:
+            # An answer about the workflow is an answer: only silence and a wrong namespace mean something here.
+            if not isinstance(translate(error, self.target), WorkflowMissing | SubmitRejected | Throttled):
+                raise
+
+    async def _raise_retention(self) -> None:
+        try:
+            await ensure_retention(self.client, self.target.namespace, RETENTION_DAYS)
+        except RPCError as error:
+            _log.warning("temporal_retention_not_raised", namespace=self.target.namespace, cause=error.message)
+
+
+async def ensure_retention(client: Client, namespace: str, days: int) -> None:
+    """Keep closed workflows of `namespace` for `days` days; raises RPCError."""
+    ttl = Duration(seconds=days * DAY_S)
+    await client.workflow_service.update_namespace(
+        UpdateNamespaceRequest(namespace=namespace, config=NamespaceConfig(workflow_execution_retention_ttl=ttl)),
+        retry=False,
+        timeout=timedelta(seconds=1),
+    )
+
+
+@functools.cache
+def quiet_runtime() -> Runtime:
+    """The SDK's native side, once a process; without its WARN line per retry, since the connection logs its moves."""
+    logging = LoggingConfig(filter=TelemetryFilter(core_level="ERROR", other_level="ERROR"))
+    return Runtime(telemetry=TelemetryConfig(logging=logging))
+
+
+def _retention_s(described: DescribeNamespaceResponse) -> int:
+    return described.config.workflow_execution_retention_ttl.seconds

@@ -1,0 +1,70 @@
+"""What the connection remembers and says of its moves: a bounded history, and log lines that flapping cannot flood."""
+
+from collections import deque
+from datetime import datetime
+
+import structlog
+
+from stigmer_cli.clock import Clock, iso
+from stigmer_cli.temporal.state import Change, ConnectionState
+from stigmer_cli.temporal.target import Target
+
+HISTORY_MAX = 50
+LINES_MAX = 20
+WINDOW_S = 60.0
+"""At most LINES_MAX lines in WINDOW_S seconds; the next line after that says how many were left out."""
+
+LEVELS: dict[ConnectionState, str] = {
+    ConnectionState.CONNECTING: "info",
+    ConnectionState.CONNECTED: "info",
+    ConnectionState.SUSPECT: "warning",
+    ConnectionState.DISCONNECTED: "warning",
+    ConnectionState.MISCONFIGURED: "error",
+    ConnectionState.STOPPED: "info",
+}
+
+
+class Journal:
+    """The last moves, and one log line for each as long as there are few."""
+
+    def __init__(self, target: Target, *, clock: Clock) -> None:
+        self._target = target
+        self._clock = clock
+        self._history: deque[Change] = deque(maxlen=HISTORY_MAX)
+        self._written: deque[float] = deque(maxlen=LINES_MAX)
+        self._left_out = 0
+        self._log = structlog.get_logger()
+
+    def history(self) -> tuple[Change, ...]:
+        """The last moves, newest last."""
+        return tuple(self._history)
+
+    def moved(self, change: Change, *, attempt: int, next_try_at: datetime | None) -> None:
+        """Remember a move and write its line."""
+        self._history.append(change)
+        if not self._has_room():
+            self._left_out += 1
+            return
+        left_out = {"left_out": self._left_out} if self._left_out else {}
+        self._left_out = 0
+        getattr(self._log, LEVELS[change.after])(
+            "temporal_connection_changed",
+            **{"from": str(change.before), "to": str(change.after)},
+            cause=change.cause,
+            address=self._target.address,
+            namespace=self._target.namespace,
+            attempt=attempt,
+            next_try_at=iso(next_try_at) if next_try_at else None,
+            **left_out,
+        )
+
+    def call_failed(self, cause: str) -> None:
+        """A call said that the connection is broken; the probe that follows decides."""
+        self._log.debug("temporal_call_failed", cause=cause, address=self._target.address)
+
+    def _has_room(self) -> bool:
+        now = self._clock.monotonic()
+        if len(self._written) == LINES_MAX and now - self._written[0] < WINDOW_S:
+            return False
+        self._written.append(now)
+        return True

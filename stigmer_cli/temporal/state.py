@@ -1,0 +1,82 @@
+"""The states of the connection to Temporal, the only moves between them, and what is shown of them.
+
+    CONNECTING ──described──▶ CONNECTED ──missed probe──▶ SUSPECT ──answered──▶ CONNECTED
+        │                        │                           │
+        │ failed                 │ refused                   │ missed again, or refused
+        ▼                        ▼                           ▼
+    DISCONNECTED ◀───────────────┴───────────────────────────┘
+        │  ▲                  DISCONNECTED ──described──▶ CONNECTED
+        ▼  │
+    MISCONFIGURED             from anywhere: namespace missing or credentials refused; slow tries, loud
+                              from anywhere: STOPPED, which is never left
+
+The connection alone moves; everybody else reads.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class ConnectionState(StrEnum):
+    """How things stand with Temporal."""
+
+    CONNECTING = "CONNECTING"
+    CONNECTED = "CONNECTED"
+    SUSPECT = "SUSPECT"
+    DISCONNECTED = "DISCONNECTED"
+    MISCONFIGURED = "MISCONFIGURED"
+    STOPPED = "STOPPED"
+
+
+_S = ConnectionState
+MOVES: dict[ConnectionState, frozenset[ConnectionState]] = {
+    _S.CONNECTING: frozenset({_S.CONNECTED, _S.DISCONNECTED, _S.MISCONFIGURED, _S.STOPPED}),
+    _S.CONNECTED: frozenset({_S.SUSPECT, _S.DISCONNECTED, _S.MISCONFIGURED, _S.STOPPED}),
+    _S.SUSPECT: frozenset({_S.CONNECTED, _S.DISCONNECTED, _S.MISCONFIGURED, _S.STOPPED}),
+    _S.DISCONNECTED: frozenset({_S.CONNECTED, _S.MISCONFIGURED, _S.STOPPED}),
+    _S.MISCONFIGURED: frozenset({_S.CONNECTED, _S.DISCONNECTED, _S.STOPPED}),
+    _S.STOPPED: frozenset(),
+}
+HAS_CLIENT = frozenset({_S.CONNECTED, _S.SUSPECT})
+"""Where calls may go out. One slow answer is no reason to stop (SUSPECT), but only CONNECTED is healthy."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One move of the connection; `cause` is never empty except for the first connect."""
+
+    at: datetime
+    before: ConnectionState
+    after: ConnectionState
+    cause: str
+
+
+@dataclass(frozen=True)
+class World:
+    """Which Temporal answers behind the address; another one has another memory."""
+
+    cluster_id: str
+    namespace_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionStatus:
+    """What is known now. `cause` is empty when CONNECTED; `attempt` counts failed dials since the last success.
+
+    `reconnects` counts dials that succeeded after the first; `worlds` how often another Temporal than before
+    answered. `history` holds the last moves, newest last.
+    """
+
+    state: ConnectionState
+    address: str
+    namespace: str
+    since: datetime
+    cause: str
+    attempt: int
+    next_try_at: datetime | None
+    reconnects: int
+    cluster_id: str | None
+    namespace_id: str | None
+    worlds: int
+    history: tuple[Change, ...]

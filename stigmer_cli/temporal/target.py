@@ -1,0 +1,73 @@
+"""Which Temporal is meant, and how patient one is with it: fast on loopback, calm elsewhere."""
+
+import ipaddress
+from dataclasses import dataclass, field
+
+from stigmer_cli.backoff import Backoff
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Address and namespace. `is_own` where the stack runs that Temporal, so that its retention may be raised."""
+
+    address: str
+    namespace: str = "default"
+    is_own: bool = False
+    is_tls: bool = False
+    api_key: str | None = field(default=None, repr=False)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the address is this machine."""
+        host = self.address.rpartition(":")[0].strip("[]")
+        if host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """Every wait around one Temporal, in seconds.
+
+    `probe_gap_s` is the least time between two probes when failing calls ask for them; `call_s` the total deadline of
+    a call with its tries; `resolve_s` the part of it that is kept to find out how an ambiguous one ended.
+    """
+
+    probe_every_s: float
+    probe_s: float
+    probe_gap_s: float
+    dial_s: float
+    redial: Backoff
+    misconfigured_every_s: float
+    call_s: float
+    resolve_s: float
+
+
+LOOPBACK = Pace(
+    probe_every_s=1.0,
+    probe_s=1.0,
+    probe_gap_s=0.1,
+    dial_s=2.0,
+    redial=Backoff(initial_s=0.1, factor=1.6, cap_s=1.0),
+    misconfigured_every_s=2.0,
+    call_s=2.0,
+    resolve_s=0.5,
+)
+ELSEWHERE = Pace(
+    probe_every_s=5.0,
+    probe_s=1.0,
+    probe_gap_s=0.5,
+    dial_s=10.0,
+    redial=Backoff(initial_s=0.1, factor=1.6, cap_s=30.0),
+    misconfigured_every_s=30.0,
+    call_s=10.0,
+    resolve_s=2.0,
+)
+
+
+def pace_of(target: Target) -> Pace:
+    """The pace that fits where `target` is."""
+    return LOOPBACK if target.is_loopback else ELSEWHERE

@@ -43,7 +43,7 @@ STREAM_SILENCE_MAX_S = 15.0
 """The server sends an empty line at least every 5 s while nothing happens; longer silence means that it is gone."""
 
 B = TypeVar("B", bound=BaseModel)
-Query = Mapping[str, str | int | float | None | Sequence[str]]
+Query = Mapping[str, str | int | float | Sequence[str] | None]
 Token = Callable[[], str | None]
 
 
@@ -60,9 +60,9 @@ class _Bearer(httpx.Auth):
 
 
 class Client:
-    """Calls one server. `token` is asked for each request, so that a rotated one is taken over. Every call has a deadline, and raises what the server's problem says.
+    """Calls one server. Every call has a deadline, and raises what the server's problem says.
 
-    Raises ServerUnavailable where the server cannot be reached or stops answering.
+    `token` is asked for each request, so that a rotated one is taken over. Raises ServerUnavailable where the server cannot be reached or stops answering.
     """
 
     def __init__(self, base_url: str, token: Token, *, transport: httpx.AsyncBaseTransport | None = None) -> None:

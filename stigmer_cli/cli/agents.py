@@ -23,7 +23,7 @@ NAMED = typer.Argument(help="The agent's name or id.")
 LIMIT = typer.Option("--limit", min=1, help="How many at the most.")
 YES = typer.Option("--yes", "-y", help="Do not ask.")
 
-agents = typer.Typer(help="List, show and delete agents.", no_args_is_help=True)
+agents = typer.Typer(help="List, show and delete agents.")
 
 
 @agents.command("list")

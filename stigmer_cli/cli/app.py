@@ -1,8 +1,6 @@
 """The tree of commands."""
 
-import click
 import typer
-from typer.main import get_command
 
 from stigmer_cli.cli import apply, completion, down, logs, processes, restart, run, status, up, version
 from stigmer_cli.cli.agents import agents
@@ -12,11 +10,10 @@ from stigmer_cli.cli.executions import executions
 ABOUT = "A local stack that runs AI agents and workflows durably on Temporal, and says why when it cannot."
 
 
-def command() -> click.Command:
-    """The whole command line, as click runs it."""
+def application() -> typer.Typer:
+    """The whole command line."""
     app = typer.Typer(
         help=ABOUT,
-        no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
@@ -39,4 +36,4 @@ def command() -> click.Command:
     app.add_typer(agents, name="agents")
     app.add_typer(executions, name="executions")
     app.add_typer(config, name="config")
-    return get_command(app)
+    return app

@@ -37,5 +37,7 @@ def apply(
     data = {"items": [item.to_wire() for item in items]}
     out.result(
         data,
-        lambda console: [console.print(f"agent/{safe(item.agent.metadata.slug)} {item.verb}") for item in items],
+        lambda console: console.print(
+            "\n".join(f"agent/{safe(item.agent.metadata.slug)} {item.verb}" for item in items)
+        ),
     )

@@ -15,7 +15,7 @@ OUTPUT = typer.Option("--output", "-o", help="How the result is printed.")
 NAMED = typer.Argument(metavar="NAME", help="A setting, as `config list` names it.")
 REDACTED = "(set)"
 
-config = typer.Typer(help="Show and change settings.", no_args_is_help=True)
+config = typer.Typer(help="Show and change settings.")
 
 
 @config.command("path")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import click
+import typer
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import Output
@@ -33,7 +33,10 @@ def invoke(arguments: Sequence[str]) -> int:
         return error.exit_code
     except BrokenPipeError:
         return _reader_left()
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except typer.TyperException as error:
+        cli.out.error(_usage(error))
+        return USAGE
+    except (KeyboardInterrupt, typer.Abort):
         Output().note("interrupted")
         return INTERRUPTED
 
@@ -41,17 +44,16 @@ def invoke(arguments: Sequence[str]) -> int:
 def _run(cli: Cli, arguments: Sequence[str]) -> int:
     if sys.platform == "win32":
         raise ConfigError("Stigmer runs on Linux and macOS; on Windows, run it inside WSL 2", hint="wsl --install")
-    from stigmer_cli.cli.app import command  # noqa: PLC0415 - after the refusal: its imports need fcntl
+    from stigmer_cli.cli.app import application  # noqa: PLC0415 - after the refusal: its imports need fcntl
 
-    try:
-        result = command().main(list(arguments), prog_name="stigmer", standalone_mode=False, obj=cli)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
-        return USAGE
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
+    result = application()(list(arguments) or ["--help"], prog_name="stigmer", standalone_mode=False, obj=cli)
     return result if isinstance(result, int) else 0
+
+
+def _usage(error: typer.TyperException) -> ConfigError:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "stigmer"
+    return ConfigError(error.format_message(), hint=f"{command} --help")
 
 
 def _reader_left() -> int:

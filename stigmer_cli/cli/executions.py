@@ -12,17 +12,17 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from stigmer_cli.api.resources import EventBody, ExecutionResource
-    from stigmer_cli.client import Client
+    from stigmer_cli.client import Client, Query
 
 PAGE = 200
 
 OUTPUT = typer.Option("--output", "-o", help="How the result is printed.")
 NAMED = typer.Argument(metavar="ID", help="The execution's id.")
 
-executions = typer.Typer(help="List, show, watch and cancel executions.", no_args_is_help=True)
+executions = typer.Typer(help="List, show, watch and cancel executions.")
 
 
 @executions.command("list")
@@ -40,7 +40,7 @@ def list_executions(
 
     cli = cli_of(ctx)
     out = cli.show(output)
-    query = {"agent": agent, "olderThanS": older_than, "phase": list(phase or ()), "kind": list(kind or ())}
+    query: Query = {"agent": agent, "olderThanS": older_than, "phase": list(phase or ()), "kind": list(kind or ())}
     items = cli.call(lambda client: _all(client, query, limit))
     out.result(
         {"items": [item.to_wire() for item in items]},
@@ -95,7 +95,7 @@ def _checked(text: str) -> str:
     return text
 
 
-async def _all(client: "Client", query: "Mapping[str, object]", limit: int) -> "Sequence[ExecutionResource]":
+async def _all(client: "Client", query: "Query", limit: int) -> "Sequence[ExecutionResource]":
     items: list[ExecutionResource] = []
     cursor = None
     while len(items) < limit:

@@ -66,9 +66,12 @@ def _read(name: str, stdin: Iterator[bytes]) -> Source:
 
 def _documents(source: Source) -> Iterator[AgentManifest | list[str]]:
     try:
-        _check_bounds(source)
+        excess = _excess(source)
+        if excess is not None:
+            yield [_at(source, excess, "nested or repeated beyond reason")]
+            return
         for node in yaml.compose_all(source.text, Loader=yaml.SafeLoader):
-            if node is not None and not _is_empty(node):
+            if not _is_empty(node):
                 yield _manifest(source, node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -78,14 +81,15 @@ def _documents(source: Source) -> Iterator[AgentManifest | list[str]]:
         yield [_at(source, (1, 1), str(error).splitlines()[0] if str(error) else "not YAML")]
 
 
-def _check_bounds(source: Source) -> None:
-    """Refuse what is nested or repeated beyond reason before anything is built of it."""
+def _excess(source: Source) -> Place | None:
+    """Where the text nests or repeats beyond reason, found before anything is built of it."""
     depth = aliases = 0
     for event in yaml.parse(source.text, Loader=yaml.SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         aliases += isinstance(event, yaml.AliasEvent)
         if depth > DEPTH_MAX or aliases > ALIASES_MAX:
-            raise yaml.MarkedYAMLError(problem="nested or repeated beyond reason", problem_mark=event.start_mark)
+            return (event.start_mark.line + 1, event.start_mark.column + 1)
+    return None
 
 
 def _is_empty(node: yaml.Node) -> bool:

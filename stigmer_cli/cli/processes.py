@@ -19,7 +19,7 @@ def serve(ctx: typer.Context) -> None:
 def work(ctx: typer.Context) -> None:
     """Run a runner alone, in the foreground; several may poll one Temporal."""
     from stigmer_cli import log  # noqa: PLC0415 - each process imports only what it runs
-    from stigmer_cli.runner.main import run_runner  # noqa: PLC0415
+    from stigmer_cli.runner.worker import run_runner  # noqa: PLC0415
 
     cli = cli_of(ctx)
     settings = cli.settings()

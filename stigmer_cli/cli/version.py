@@ -21,5 +21,5 @@ def version(ctx: typer.Context, output: Annotated[Format, OUTPUT] = Format.TABLE
         "python": platform.python_version(),
     }
     cli_of(ctx).show(output).result(
-        found, lambda console: [console.print(f"{name:<12}{text}") for name, text in found.items()]
+        found, lambda console: console.print("\n".join(f"{name:<12}{text}" for name, text in found.items()))
     )

@@ -17,7 +17,8 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError, TimeoutType, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, TimeoutType, is_cancelled_exception
+from temporalio.exceptions import TimeoutError as TemporalTimeout
 
 with workflow.unsafe.imports_passed_through():
     from stigmer_cli.domain.identity import WORKFLOW_TYPES, Kind
@@ -26,6 +27,7 @@ with workflow.unsafe.imports_passed_through():
         CLAIM,
         CONCLUDE,
         KIND,
+        KINDS,
         PERFORM,
         PERFORM_ATTEMPTS_MAX,
         PHASE,
@@ -37,7 +39,6 @@ with workflow.unsafe.imports_passed_through():
 HEARTBEAT_MAX = timedelta(seconds=2)
 REPORT_MAX = timedelta(minutes=10)
 ATTEMPT_MAX = timedelta(hours=1)
-CANCEL_BEFORE_CLAIM = timedelta(seconds=5)
 
 FOR_EVER = RetryPolicy(
     initial_interval=timedelta(seconds=0.1), backoff_coefficient=1.6, maximum_interval=timedelta(seconds=1)
@@ -92,7 +93,7 @@ class AgentRun:
     async def _claimed(self, order: Order) -> bool:
         """Whether this run holds the epoch; cancelled while it asks, it concludes without an answer."""
         try:
-            return await workflow.execute_activity(
+            won: bool = await workflow.execute_activity(
                 CLAIM,
                 order,
                 result_type=bool,
@@ -105,6 +106,7 @@ class AgentRun:
             if is_cancelled_exception(error):
                 await _conclude(order, Phase.CANCELLED, FailureKind.CANCELLED)
             raise
+        return won
 
 
 async def _conclude(order: Order, phase: Phase, kind: FailureKind) -> None:
@@ -120,7 +122,7 @@ async def _conclude(order: Order, phase: Phase, kind: FailureKind) -> None:
 def _time_left() -> timedelta | None:
     """What the execution's own time-out leaves for all attempts together; None where it asked for none."""
     info = workflow.info()
-    if info.run_timeout is None:
+    if not info.run_timeout:
         return None
     asked = info.run_timeout - timedelta(seconds=RUN_GRACE_S)
     return max(asked - (workflow.now() - info.start_time), timedelta(milliseconds=1))
@@ -130,9 +132,9 @@ def kind_of(error: BaseException) -> FailureKind:
     """Why performing failed, from what the SDK raised."""
     cause = error.__cause__
     match cause:
-        case TimeoutError():
+        case TemporalTimeout():
             return _TIMEOUTS.get(cause.type, FailureKind.RUNNER_LOST)
-        case ApplicationError() if cause.type in FailureKind:
-            return FailureKind(cause.type)
+        case ApplicationError():
+            return KINDS.get(cause.type or "", FailureKind.UNEXPECTED)
         case _:
             return FailureKind.UNEXPECTED

@@ -2,6 +2,7 @@
 
 import hmac
 import json
+import re
 from collections.abc import Callable, Sequence
 
 from starlette.datastructures import Headers
@@ -11,6 +12,8 @@ from stigmer_cli.api.problem import CONTENT_TYPE, Problem
 
 BODY_MAX = 4 * 1024 * 1024
 DEPTH_MAX = 64
+STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
 UNAUTHORIZED = 401
 BODY_UNREAD = frozenset({400, 413, 415})
@@ -106,35 +109,18 @@ def _too_large() -> Refusal:
 def _check_json(headers: Headers, body: bytes) -> None:
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Refusal(415, "unsupported-media-type", "bodies are application/json")
-    if _depth(body) > DEPTH_MAX:
-        raise Refusal(400, "invalid-request", f"JSON is nested deeper than {DEPTH_MAX} levels")
+    if _is_deeper(body):
+        raise Refusal(400, "invalid-request", f"JSON is nested deeper than {DEPTH_MAX} levels, or not closed")
 
 
-def _depth(body: bytes) -> int:
-    """An upper bound of the nesting, without parsing: brackets inside strings count too, but only beyond the limit."""
-    depth = deepest = 0
-    in_string = escaped = False
+def _is_deeper(body: bytes) -> bool:
+    """Whether the nesting exceeds `DEPTH_MAX`, without parsing: each round takes the innermost brackets away."""
     if body.count(b"[") + body.count(b"{") <= DEPTH_MAX:
-        return 0
-    for byte in body:
-        if in_string:
-            escaped, in_string = _in_string(byte, escaped=escaped)
-        elif byte == ord('"'):
-            in_string = True
-        elif byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-            if deepest > DEPTH_MAX:
-                return deepest
-        elif byte in b"]}":
-            depth -= 1
-    return deepest
-
-
-def _in_string(byte: int, *, escaped: bool) -> tuple[bool, bool]:
-    if escaped:
-        return False, True
-    return byte == ord("\\"), byte != ord('"')
+        return False
+    brackets = STRINGS.sub(b"", body).translate(None, delete=NO_BRACKETS)
+    for _ in range(DEPTH_MAX):
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    return bool(brackets)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -2,8 +2,16 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
@@ -17,63 +25,41 @@ class Metrics:
     """The counters and gauges; loops and routes write to them, `/metrics` reads them."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        self.connection_state = Gauge(
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        gauge = partial(Gauge, registry=self.registry)
+        counter = partial(Counter, registry=self.registry)
+        self.connection_state = gauge(
             "stigmer_temporal_connection_state",
             "1 for the state the server's connection to Temporal is in, 0 for the others.",
             ["state"],
-            registry=registry,
         )
-        self.connection_state_seconds = Gauge(
-            "stigmer_temporal_connection_state_seconds",
-            "How long the connection has been in its state.",
-            registry=registry,
+        self.connection_state_seconds = gauge(
+            "stigmer_temporal_connection_state_seconds", "How long the connection has been in its state."
         )
-        self.connection_changes = Counter(
-            "stigmer_temporal_connection_changes_total",
-            "Changes of the connection's state.",
-            ["before", "after"],
-            registry=registry,
+        self.connection_changes = counter(
+            "stigmer_temporal_connection_changes_total", "Changes of the connection's state.", ["before", "after"]
         )
-        self.probes = Counter(
-            "stigmer_temporal_probes_total", "Probes of the connection, by outcome.", ["outcome"], registry=registry
-        )
+        self.probes = counter("stigmer_temporal_probes_total", "Probes of the connection, by outcome.", ["outcome"])
         self.probe_seconds = Histogram(
             "stigmer_temporal_probe_seconds",
             "How long Temporal took to answer a probe.",
             buckets=PROBE_BUCKETS_S,
-            registry=registry,
+            registry=self.registry,
         )
-        self.dials = Counter(
-            "stigmer_temporal_dials_total", "Attempts to connect, by outcome.", ["outcome"], registry=registry
+        self.dials = counter("stigmer_temporal_dials_total", "Attempts to connect, by outcome.", ["outcome"])
+        self.reconnects = gauge("stigmer_temporal_reconnects", "How often the connection came back since the start.")
+        self.executions = gauge("stigmer_executions", "Executions, by phase and kind.", ["phase", "kind"])
+        self.queue_depth = gauge("stigmer_dispatch_queue_depth", "Accepted executions that are not submitted yet.")
+        self.oldest_pending_seconds = gauge(
+            "stigmer_oldest_pending_seconds", "Age of the oldest PENDING execution; 0 for none."
         )
-        self.reconnects = Gauge(
-            "stigmer_temporal_reconnects", "How often the connection came back since the start.", registry=registry
+        self.submits = counter("stigmer_submits_total", "Submits to Temporal, by outcome.", ["outcome"])
+        self.reconciled = counter(
+            "stigmer_reconciled_total", "Moves the reconciler carried out, by what they did.", ["done"]
         )
-        self.executions = Gauge(
-            "stigmer_executions", "Executions, by phase and kind.", ["phase", "kind"], registry=registry
-        )
-        self.queue_depth = Gauge(
-            "stigmer_dispatch_queue_depth", "Accepted executions that are not submitted yet.", registry=registry
-        )
-        self.oldest_pending_seconds = Gauge(
-            "stigmer_oldest_pending_seconds", "Age of the oldest PENDING execution; 0 for none.", registry=registry
-        )
-        self.submits = Counter(
-            "stigmer_submits_total", "Submits to Temporal, by outcome.", ["outcome"], registry=registry
-        )
-        self.reconciled = Counter(
-            "stigmer_reconciled_total",
-            "Moves the reconciler carried out, by what they did.",
-            ["done"],
-            registry=registry,
-        )
-        self.claims_lost = Counter(
-            "stigmer_claims_lost_total", "Runs that found their execution held by another.", registry=registry
-        )
-        self.pollers = Gauge(
-            "stigmer_task_queue_pollers", "Runners that Temporal sees polling the task queue.", registry=registry
-        )
+        self.claims_lost = counter("stigmer_claims_lost_total", "Runs that found their execution held by another.")
+        self.pollers = gauge("stigmer_task_queue_pollers", "Runners that Temporal sees polling the task queue.")
 
     # -- ConnectionObserver
 
@@ -81,13 +67,13 @@ class Metrics:
         """The connection changed its state."""
         self.connection_changes.labels(change.before, change.after).inc()
 
-    def probed(self, *, ok: bool, latency_s: float) -> None:
+    def probed(self, ok: bool, latency_s: float) -> None:
         """The connection was probed."""
         self.probes.labels("ok" if ok else "failed").inc()
         if ok:
             self.probe_seconds.observe(latency_s)
 
-    def dialled(self, *, ok: bool) -> None:
+    def dialled(self, ok: bool) -> None:
         """A connection was tried."""
         self.dials.labels("ok" if ok else "failed").inc()
 

@@ -104,17 +104,16 @@ async def _apply(writing: Writing, draft: AgentDraft) -> Applied:
         "model": draft.spec.model,
     }
     added = await connection.execute(
-        writing.backend.insert_or_skip(agents, "slug").values(
-            id=draft.id, slug=draft.slug, created_at=writing.now, updated_at=writing.now, **wanted
-        )
+        writing.backend.insert_or_skip(agents, "slug")
+        .values(id=draft.id, slug=draft.slug, created_at=writing.now, updated_at=writing.now, **wanted)
+        .returning(agents.c.id)
     )
+    is_new = added.scalar_one_or_none() is not None
     query = select(agents).where(agents.c.slug == draft.slug).with_for_update()
     row = (await connection.execute(query)).mappings().one()
-    if added.rowcount == 1:
+    if is_new:
         return Applied(agent=agent_of(row), verb=CREATED)
     if all(row[name] == value for name, value in wanted.items()):
         return Applied(agent=agent_of(row), verb=UNCHANGED)
-    await connection.execute(
-        update(agents).where(agents.c.slug == draft.slug).values(updated_at=writing.now, **wanted)
-    )
+    await connection.execute(update(agents).where(agents.c.slug == draft.slug).values(updated_at=writing.now, **wanted))
     return Applied(agent=agent_of((await connection.execute(query)).mappings().one()), verb=UPDATED)

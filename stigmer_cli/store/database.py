@@ -1,4 +1,4 @@
-"""Transactions: the only way the tables reach the database, with errors translated and listeners told after a commit."""
+"""Transactions: the only way to the database; errors are translated, and listeners are told after each commit."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, RowMapping, insert, select, update
+from sqlalchemy import ColumnElement, RowMapping, TextClause, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stigmer_cli.clock import Clock
@@ -20,7 +20,22 @@ from stigmer_cli.store.tables import events, executions, meta
 TRANSACTION_MAX_S = 30.0
 CHECK_MAX_S = 1.0
 
-Guard = ColumnElement[bool]
+STANDING = tuple(
+    executions.c[name]
+    for name in (
+        "id",
+        "phase",
+        "epoch",
+        "run_id",
+        "submitted_at",
+        "attempts",
+        "attention_code",
+        "queue_reason",
+        "claimed_run",
+        "claimed_attempt",
+    )
+)
+"""The columns that decisions are made on: none of them is long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +47,15 @@ class EventDraft:
     data: Mapping[str, object] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """A guarded write as data: what it expects of the row, what it makes of it, and what the timeline says."""
+
+    guards: Sequence[ColumnElement[bool] | TextClause]
+    values: Mapping[str, object] = field(default_factory=dict)
+    event: EventDraft | None = None
+
+
 class Writing:
     """One writing transaction: guarded updates of executions, each with its event. `now` is its one moment."""
 
@@ -41,31 +65,26 @@ class Writing:
         self.now = now
         self.touched: set[ExecutionId] = set()
 
-    async def change(
-        self,
-        id: ExecutionId,  # noqa: A002 (the domain's word)
-        guards: Sequence[Guard],
-        values: Mapping[str, object],
-        event: EventDraft | None = None,
-    ) -> int | None:
-        """Write `values` into the row if every guard holds, and append `event`.
+    async def change(self, id: ExecutionId, move: Move) -> int | None:  # noqa: A002 (the domain's word)
+        """Make `move` if every guard holds.
 
         Returns the sequence number of the row's last event; None, with nothing written, if a guard does not hold.
         """
+        columns = executions.c
         changed = await self.connection.execute(
             update(executions)
-            .where(executions.c.id == id, *guards)
+            .where(columns.id == id, *move.guards)
             .values(
-                **values,
-                version=executions.c.version + 1,
-                event_seq=executions.c.event_seq + (0 if event is None else 1),
+                **move.values,
+                version=columns.version + 1,
+                event_seq=columns.event_seq + (0 if move.event is None else 1),
             )
-            .returning(executions.c.event_seq)
+            .returning(columns.event_seq)
         )
-        seq = changed.scalar_one_or_none()
-        if seq is not None and event is not None:
-            await self.append(id, int(seq), event)
-        return None if seq is None else int(seq)
+        seq: int | None = changed.scalar_one_or_none()
+        if seq is not None and move.event is not None:
+            await self.append(id, seq, move.event)
+        return seq
 
     async def append(self, id: ExecutionId, seq: int, event: EventDraft) -> None:  # noqa: A002 (the domain's word)
         """Write `event` at `seq`, which the row's own counter has just been moved to."""
@@ -76,9 +95,9 @@ class Writing:
         )
         self.touched.add(id)
 
-    async def row(self, id: ExecutionId) -> RowMapping | None:  # noqa: A002 (the domain's word)
-        """The execution's row as this transaction sees it."""
-        found = await self.connection.execute(select(executions).where(executions.c.id == id))
+    async def locked(self, id: ExecutionId) -> RowMapping | None:  # noqa: A002 (the domain's word)
+        """Where the execution stands; nobody else moves it until this transaction ends. None if there is no such."""
+        found = await self.connection.execute(select(*STANDING).where(executions.c.id == id).with_for_update())
         return found.mappings().one_or_none()
 
 

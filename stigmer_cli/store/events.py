@@ -27,7 +27,7 @@ class EventTable:
         self._database.on_change = listener
 
     async def list(self, id: ExecutionId, *, after: int = 0, limit: int = 1000) -> Sequence[Event]:  # noqa: A002 (the domain's word)
-        """Up to `limit` events of an execution with a sequence number above `after`, in order; empty if there are none."""
+        """Up to `limit` events of an execution numbered above `after`, in order; empty if there are none."""
         query = (
             select(events).where(events.c.execution_id == id, events.c.seq > after).order_by(events.c.seq).limit(limit)
         )

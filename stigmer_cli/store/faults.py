@@ -25,6 +25,8 @@ _MACHINE = frozenset(
     {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_AUTH}
 )
 
+_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMOPEN})
+
 _POSTGRES_BUSY = frozenset({"55P03", "57014"})
 _POSTGRES_MACHINE = frozenset({"53100", "58030", "58P01", "XX001", "XX002"})
 _POSTGRES_SETUP = frozenset({"28000", "28P01", "3D000", "42501", "42P01", "3F000"})
@@ -34,7 +36,7 @@ _POSTGRES_LATER = ("08", "40", "53", "57", "25006")
 def is_unsure(error: BaseException) -> bool:
     """Whether nothing this process still believes about the disk can be trusted after `error`."""
     code = _sqlite_code(error)
-    return code is not None and (code & _PRIMARY) in _UNSURE
+    return code is not None and code not in _FULL and (code & _PRIMARY) in _UNSURE
 
 
 def from_sqlite(error: BaseException, file: StoreFile, busy_timeout_s: float) -> StigmerError | None:
@@ -42,15 +44,20 @@ def from_sqlite(error: BaseException, file: StoreFile, busy_timeout_s: float) ->
     if (known := _common(error)) is not None:
         return known
     code = _sqlite_code(error)
-    primary = None if code is None else code & _PRIMARY
-    message = str(_origin(error))
-    if primary in _BUSY or isinstance(error, PoolTimeout):
+    if isinstance(error, PoolTimeout) or (code is not None and code & _PRIMARY in _BUSY):
         return StoreBusy(
             f"{file.path} was held by another writer for {busy_timeout_s:g} s",
             hint=f"see who has it open: fuser {file.path}",
         )
-    if primary == sqlite3.SQLITE_FULL:
+    if code is None:
+        return None
+    if code in _FULL:
         return MachineError(f"disk full: {file.path}: {file.space()}", hint=f"make room on {file.path.parent}")
+    return _of_code(code, str(_origin(error)), file)
+
+
+def _of_code(code: int, message: str, file: StoreFile) -> StigmerError | None:
+    primary = code & _PRIMARY
     if primary in _DAMAGED:
         return file.damaged(message)
     if primary == sqlite3.SQLITE_IOERR:
@@ -75,18 +82,25 @@ def from_postgresql(error: BaseException, server: str) -> StigmerError | None:
         return StoreBusy(f"all connections to PostgreSQL at {server} are in use")
     if not isinstance(error, DBAPIError | OSError):
         return None
-    state = getattr(_origin(error), "sqlstate", None)
-    message = " ".join(str(_origin(error)).split())
+    origin = _origin(error)
+    state = getattr(origin, "sqlstate", None)
+    message = " ".join(str(origin).split())
+    if state is not None and (known := _of_state(state, message, server)) is not None:
+        return known
+    if type(origin).__name__ == "DataError":
+        return RequestError(f"a value does not fit: {message}")
+    if _is_passing(error, state):
+        return Unavailable(f"PostgreSQL at {server} is not available: {message}; a write may or may not have counted")
+    return None
+
+
+def _of_state(state: str, message: str, server: str) -> StigmerError | None:
     if state in _POSTGRES_BUSY:
         return StoreBusy(f"PostgreSQL at {server} took too long: {message}")
     if state in _POSTGRES_MACHINE:
         return MachineError(f"PostgreSQL at {server} cannot write or read its disk: {message}")
     if state in _POSTGRES_SETUP:
         return MachineError(f"PostgreSQL at {server} refuses: {message}", hint="stigmer config get database_url")
-    if isinstance(error, DBAPIError) and type(_origin(error)).__name__ == "DataError":
-        return RequestError(f"a value does not fit: {message}")
-    if _is_passing(error, state):
-        return Unavailable(f"PostgreSQL at {server} is not available: {message}; a write may or may not have counted")
     return None
 
 

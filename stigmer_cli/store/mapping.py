@@ -76,9 +76,7 @@ def execution_of(row: RowMapping, messages: tuple[Message, ...] = ()) -> Executi
 
 def messages_of(rows: Iterable[RowMapping]) -> tuple[Message, ...]:
     """The messages whose pieces are in `rows`, which are sorted by message and place."""
-    return tuple(
-        _joined(list(group)) for _index, group in groupby(rows, key=lambda row: int(row["idx"]))
-    )
+    return tuple(_joined(list(group)) for _index, group in groupby(rows, key=lambda row: int(row["idx"])))
 
 
 def event_of(row: RowMapping) -> Event:

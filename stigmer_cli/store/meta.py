@@ -22,9 +22,9 @@ class MetaTable:
         """Make `value` the value of `key`."""
         async with self._database.writing() as writing:
             added = await writing.connection.execute(
-                writing.backend.insert_or_skip(meta, "key").values(key=key, value=value)
+                writing.backend.insert_or_skip(meta, "key").values(key=key, value=value).returning(meta.c.key)
             )
-            if added.rowcount == 0:
+            if added.scalar_one_or_none() is None:
                 await writing.connection.execute(update(meta).where(meta.c.key == key).values(value=value))
 
     async def get_or_set(self, key: str, value: str) -> str:
@@ -32,8 +32,6 @@ class MetaTable:
         if (known := await self.get(key)) is not None:
             return known
         async with self._database.writing() as writing:
-            await writing.connection.execute(
-                writing.backend.insert_or_skip(meta, "key").values(key=key, value=value)
-            )
+            await writing.connection.execute(writing.backend.insert_or_skip(meta, "key").values(key=key, value=value))
             found = await writing.connection.execute(select(meta.c.value).where(meta.c.key == key))
             return str(found.scalar_one())

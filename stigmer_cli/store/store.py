@@ -1,10 +1,11 @@
 """The store: agents, executions, what runs report, timelines, and whether all of it can be relied on."""
 
-from collections.abc import Awaitable, Generator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
+
+from sqlalchemy import text
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.store import migrate
@@ -31,3 +32,49 @@ class Store:
         self.events = EventTable(database)
         self.meta = MetaTable(database)
         self.kind = database.kind
+
+    async def check(self) -> None:
+        """Raise a StigmerError if the store cannot be relied on (its file included); takes at most a second."""
+        await self._database.check()
+
+    async def schema_revision(self) -> str:
+        """The revision of the schema, as the migrations name it."""
+        async with self._database.reading() as connection:
+            return str(await connection.scalar(text("SELECT version_num FROM alembic_version")))
+
+    async def close(self) -> None:
+        """Close every connection and let go of the file's lock."""
+        await self._database.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+async def open_store(
+    url: str,
+    *,
+    clock: Clock,
+    owner: str = "",
+    busy_timeout_s: float = BUSY_TIMEOUT_S,
+    scripts: Path = migrate.SCRIPTS,
+) -> Store:
+    """Open and, where its schema is old, upgrade the store at `url` (`sqlite:///PATH` or `postgresql://...`).
+
+    `owner` is written into the lock of a file, for whoever finds it taken. A writer waits `busy_timeout_s` for another
+    one. `scripts` is the folder of the migrations. A SQLite file is copied into `backups` before an upgrade.
+    Raises ConfigError for the URL; MachineError for a file that is in use, damaged, of a newer Stigmer or on a full
+    disk; StoreBusy or Unavailable for a database that does not answer.
+    """
+    backend = await open_backend(url, clock=clock, owner=owner, busy_timeout_s=busy_timeout_s, scripts=scripts)
+    store = Store(Database(backend, clock))
+    try:
+        await store.meta.get_or_set(STORE_ID, uuid4().hex)
+    except BaseException:
+        await store.close()
+        raise
+    return store

@@ -97,6 +97,7 @@ class Connection:
         self._world: World | None = None
         self._worlds = 0
         self._generation = 0
+        self._moves = 0
         self._poked = asyncio.Event()
         self._moved = asyncio.Event()
 
@@ -106,6 +107,11 @@ class Connection:
     def generation(self) -> int:
         """How many clients have become CONNECTED; a SUSPECT that answers again is the same client."""
         return self._generation
+
+    @property
+    def moves(self) -> int:
+        """How often the state has changed."""
+        return self._moves
 
     def client(self) -> Client:
         """The live client, not to be kept; raises TemporalUnavailable or Misconfigured, with state, since and cause."""
@@ -146,10 +152,11 @@ class Connection:
             await self._moved.wait()
         return self._generation
 
-    async def wait_moved(self) -> ConnectionStatus:
-        """Return the status after the next move."""
-        await self._moved.wait()
-        return self.status()
+    async def wait_moved(self, after: int) -> int:
+        """Return `moves` once it is greater than `after`; none is missed by a caller that was busy meanwhile."""
+        while self._moves <= after:
+            await self._moved.wait()
+        return self._moves
 
     # -- the loop
 
@@ -255,6 +262,7 @@ class Connection:
         if to not in MOVES[before]:
             raise AssertionError(f"the connection cannot move from {before} to {to}")
         self._state, self._since = to, self._clock.now()
+        self._moves += 1
         change = Change(at=self._since, before=before, after=to, cause=cause)
         self._journal.moved(change, attempt=self._attempt, next_try_at=self._next_try_at)
         self._observer.changed(change)

@@ -161,6 +161,11 @@ class Gateway:
 
         Raises WorkflowMissing too.
         """
+        observed = await self.describe(execution=execution, kind=kind, epoch=epoch)
+        if observed is None:
+            raise WorkflowMissing(f"Temporal has no workflow for {execution}")
+        if observed.state is RunState.OPEN:
+            return ""  # asked for the last event of an open workflow, Temporal would wait for it
         request = GetWorkflowExecutionHistoryRequest(
             namespace=self._target.namespace,
             execution=_execution(workflow_id(kind, execution, epoch)),
@@ -174,6 +179,9 @@ class Gateway:
 
     async def cancel(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> bool:
         """Ask the workflow of this epoch to end; False where there is none open."""
+        observed = await self.describe(execution=execution, kind=kind, epoch=epoch)
+        if observed is None or observed.state is not RunState.OPEN:
+            return False
         request = RequestCancelWorkflowExecutionRequest(
             namespace=self._target.namespace,
             workflow_execution=_execution(workflow_id(kind, execution, epoch)),

@@ -78,5 +78,5 @@ class ConnectionStatus:
     reconnects: int
     cluster_id: str | None
     namespace_id: str | None
-    worlds: int
     history: tuple[Change, ...]
+    worlds: int = 0

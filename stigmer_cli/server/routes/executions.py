@@ -24,7 +24,7 @@ from stigmer_cli.executions.bell import OTHER_SERVERS_S
 from stigmer_cli.executions.reason import explained
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.settings import SubmitPolicy
-from stigmer_cli.store.executions import Filter
+from stigmer_cli.store.listing import Filter
 
 PAGE_MAX = 500
 EVENTS_MAX = 10_000

@@ -1,0 +1,92 @@
+"""The three activities of a run, as Temporal calls them: claim, perform, conclude."""
+
+from dataclasses import dataclass
+
+import structlog
+from temporalio import activity
+
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.runner.alive import carried_out
+from stigmer_cli.runner.chance import Chance
+from stigmer_cli.runner.performance import Attempt, Models, Performance
+from stigmer_cli.runner.reports import Reporter
+from stigmer_cli.runner.stopping import Stopping
+from stigmer_cli.runner.terms import CLAIM, CONCLUDE, KIND, PERFORM, PHASE, SENTENCES, FailureKind
+from stigmer_cli.temporal.order import EPOCH, EXECUTION_ID
+
+Order = dict[str, str | int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activities:
+    """What every activity needs; `runner` is the identity under which Temporal knows this worker."""
+
+    reporter: Reporter
+    models: Models
+    runner: str
+    stopping: Stopping
+    chance: Chance
+
+    @activity.defn(name=CLAIM)
+    async def claim(self, order: Order) -> bool:
+        """Whether this run holds the execution's epoch now; asks until the server answers."""
+        attempt = self._attempt(order)
+        won = await carried_out(lambda: self._claim(attempt), clock=self.chance.clock, ends=self.stopping.asked)
+        structlog.get_logger().info("run_claimed" if won else "run_lost_the_claim", **_names(attempt))
+        return won
+
+    @activity.defn(name=PERFORM)
+    async def perform(self, order: Order) -> None:
+        """Perform the execution; ends when the server has the outcome or wants none."""
+        attempt = self._attempt(order)
+        performance = Performance(self.reporter, self.models, self.chance)
+        await carried_out(lambda: performance.perform(attempt), clock=self.chance.clock, ends=self.stopping.now)
+
+    @activity.defn(name=CONCLUDE)
+    async def conclude(self, order: Order) -> None:
+        """Report the last word of a run whose performing could not; asks until the server answers."""
+        attempt = self._attempt(order)
+        phase, kind = Phase(str(order[PHASE])), FailureKind(str(order[KIND]))
+        await carried_out(
+            lambda: self._conclude(attempt, phase, kind), clock=self.chance.clock, ends=self.stopping.asked
+        )
+
+    async def _claim(self, attempt: Attempt) -> bool:
+        return await self.reporter.ask(
+            lambda reports: reports.claim(
+                attempt.execution, epoch=attempt.epoch, run=attempt.run, runner=attempt.runner
+            ),
+            otherwise=False,
+        )
+
+    async def _conclude(self, attempt: Attempt, phase: Phase, kind: FailureKind) -> None:
+        if kind is FailureKind.CANCELLED and not await self._claim(attempt):
+            # Cancelled before its claim was answered: only who holds the epoch may end it.
+            return
+        taken = await self.reporter.ask(
+            lambda reports: reports.finish(
+                attempt.execution,
+                epoch=attempt.epoch,
+                run=attempt.run,
+                attempt=None,
+                phase=phase,
+                output=None,
+                error=SENTENCES[kind],
+            ),
+            otherwise=False,
+        )
+        structlog.get_logger().info("run_concluded", phase=phase, kind=kind, taken=taken, **_names(attempt))
+
+    def _attempt(self, order: Order) -> Attempt:
+        info = activity.info()
+        return Attempt(
+            execution=str(order[EXECUTION_ID]),
+            epoch=int(order[EPOCH]),
+            run=info.workflow_run_id or "",
+            number=info.attempt,
+            runner=self.runner,
+        )
+
+
+def _names(attempt: Attempt) -> dict[str, str | int]:
+    return {"execution": attempt.execution, "epoch": attempt.epoch, "run": attempt.run}

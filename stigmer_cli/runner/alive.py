@@ -1,0 +1,91 @@
+"""Work inside an activity: signs of life while it lasts, an end when the runner stops, and failures without content."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import structlog
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.errors import StigmerError
+from stigmer_cli.runner.reports import ReportRefused
+from stigmer_cli.runner.terms import FailureKind
+
+HEARTBEAT_S = 0.5
+FAILED = "the activity failed; why stands in the runner's log"
+"""All that Temporal's history learns beside the kind: messages of errors may hold what a model or a person said."""
+
+R = TypeVar("R")
+
+
+class RunnerStopped(StigmerError):
+    """This runner is going; another one takes up the attempt."""
+
+    code = "runner-stopped"
+
+
+class ModelInterrupted(StigmerError):
+    """The model's answer broke off in the middle; the next attempt begins anew."""
+
+    code = "model-interrupted"
+
+
+KIND_OF: dict[type[Exception], FailureKind] = {
+    RunnerStopped: FailureKind.RUNNER_STOPPED,
+    ModelInterrupted: FailureKind.MODEL_INTERRUPTED,
+    ReportRefused: FailureKind.REPORT_REFUSED,
+}
+FINAL = frozenset({FailureKind.REPORT_REFUSED})
+"""What another attempt would only meet again."""
+
+
+async def carried_out(work: Callable[[], Awaitable[R]], *, clock: Clock, ends: asyncio.Event) -> R:
+    """What `work` returns, with heartbeats meanwhile; cut off when `ends` is set.
+
+    Raises nothing but ApplicationError with a kind and a fixed text, and CancelledError when Temporal cancels.
+    """
+    try:
+        return await _until_done(work, clock, ends)
+    except ExceptionGroup as group:
+        raise _contained(_leaves(group)) from None
+
+
+async def _until_done(work: Callable[[], Awaitable[R]], clock: Clock, ends: asyncio.Event) -> R:
+    async with asyncio.TaskGroup() as group:
+        beat = group.create_task(_beat(clock), name="heartbeat")
+        end = group.create_task(_end(ends), name="end")
+        result = await work()
+        beat.cancel()
+        end.cancel()
+    return result
+
+
+async def _beat(clock: Clock) -> None:
+    while True:
+        activity.heartbeat()
+        await clock.sleep(HEARTBEAT_S)
+
+
+async def _end(ends: asyncio.Event) -> None:
+    await ends.wait()
+    raise RunnerStopped("the runner is stopping")
+
+
+def _contained(errors: Sequence[Exception]) -> ApplicationError:
+    kinds = [KIND_OF.get(type(error), FailureKind.UNEXPECTED) for error in errors]
+    log = structlog.get_logger()
+    for error, kind in zip(errors, kinds, strict=True):
+        if kind is FailureKind.UNEXPECTED:
+            log.error("activity_failed", kind=kind, exc_info=error)
+        else:
+            log.warning("activity_failed", kind=kind, cause=str(error))
+    kind = FailureKind.RUNNER_STOPPED if FailureKind.RUNNER_STOPPED in kinds else kinds[0]
+    return ApplicationError(FAILED, type=kind, non_retryable=kind in FINAL)
+
+
+def _leaves(error: Exception) -> list[Exception]:
+    if isinstance(error, ExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]

@@ -1,0 +1,1 @@
+"""Who answers for an agent: the seam, and the models behind it."""

@@ -1,0 +1,28 @@
+"""Which model a name means: `echo`, `echo:slow`, or `openai:NAME`."""
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.runner.model.echo import SLOW_WORD_S, Echo
+from stigmer_cli.runner.model.openai import OpenAiModel
+from stigmer_cli.runner.model.seam import Model, ModelFailed
+from stigmer_cli.settings import Settings
+
+
+class Catalog:
+    """The models that these settings allow."""
+
+    def __init__(self, settings: Settings, *, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+
+    def __call__(self, name: str) -> Model:
+        """The model called `name`; raises ModelFailed with a sentence that says what to write or set."""
+        provider, _, rest = name.partition(":")
+        match provider, rest:
+            case "echo", "":
+                return Echo(clock=self._clock)
+            case "echo", "slow":
+                return Echo(clock=self._clock, word_s=SLOW_WORD_S)
+            case "openai", _:
+                return OpenAiModel(rest, base_url=self._settings.openai_base_url, api_key=self._settings.openai_api_key)
+            case _:
+                raise ModelFailed(f"there is no model {name!r}: use echo, echo:slow or openai:NAME")

@@ -1,0 +1,140 @@
+"""Models behind an OpenAI-compatible endpoint, through pydantic-ai, which is loaded when it is first needed."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from stigmer_cli.api.reports import Work
+from stigmer_cli.runner.model.seam import ModelBusy, ModelFailed
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+    from pydantic_ai.messages import ModelResponseStreamEvent
+
+OPENAI_URL = "https://api.openai.com/v1"
+NO_KEY = "no-key-needed"
+"""What a local endpoint gets where no key is set; the library insists on one."""
+
+SILENCE_MAX_S = 300.0
+"""A local model may think for minutes before its first word."""
+
+DETAIL_CHARS_MAX = 300
+TRANSIENT = frozenset(
+    {
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.TOO_EARLY,
+        HTTPStatus.TOO_MANY_REQUESTS,
+    }
+)
+
+
+class OpenAiModel:
+    """The model called `name` at `base_url`; without one, at OpenAI itself, which needs a key."""
+
+    def __init__(self, name: str, *, base_url: str | None, api_key: str | None) -> None:
+        if not name:
+            raise ModelFailed("the model openai: has no name: write openai:NAME")
+        if base_url is None and api_key is None:
+            raise ModelFailed(
+                f"the model openai:{name} needs a key: set OPENAI_API_KEY, or OPENAI_BASE_URL for a local endpoint"
+            )
+        self._name = name
+        self._url = base_url or OPENAI_URL
+        self._key = api_key or NO_KEY
+
+    async def stream(self, work: Work) -> AsyncGenerator[str, None]:
+        """The answer as it comes. Raises ModelFailed, or ModelBusy where asking again may help."""
+        async with self._errors_as_ours(), self._client() as client, _events(client, self._name, work) as events:
+            async for event in events:
+                text = _text_of(event)
+                if text:
+                    yield text
+
+    @asynccontextmanager
+    async def _client(self) -> AsyncIterator["AsyncOpenAI"]:
+        from openai import AsyncOpenAI  # noqa: PLC0415 - half a second that only those pay who use it
+
+        # Retries are ours: they are counted, logged and bounded in one place.
+        async with AsyncOpenAI(base_url=self._url, api_key=self._key, max_retries=0, timeout=SILENCE_MAX_S) as client:
+            yield client
+
+    @asynccontextmanager
+    async def _errors_as_ours(self) -> AsyncIterator[None]:
+        from openai import OpenAIError  # noqa: PLC0415 - see _client
+        from pydantic_ai.exceptions import (  # noqa: PLC0415 - see _client
+            AgentRunError,
+            ModelAPIError,
+            ModelHTTPError,
+            UserError,
+        )
+
+        try:
+            yield
+        except ModelHTTPError as error:
+            raise self._of_status(error.status_code, error.body) from error
+        except ModelAPIError as error:
+            raise ModelBusy(f"{self._where} cannot be reached: {self._clean(_innermost(error))}") from error
+        except (AgentRunError, UserError, OpenAIError) as error:
+            raise ModelFailed(f"{self._where} gave an answer that makes no sense: {self._clean(error)}") from error
+
+    def _of_status(self, status: int, body: object) -> ModelFailed | ModelBusy:
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            # What providers say here holds a part of the key.
+            return ModelFailed(f"{self._where} refuses the key (status {status}): check OPENAI_API_KEY")
+        if status == HTTPStatus.NOT_FOUND:
+            return ModelFailed(f"{self._where} is not there (status 404): check the agent's model and OPENAI_BASE_URL")
+        kind = ModelBusy if status in TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR else ModelFailed
+        return kind(f"{self._where} answered with status {status}: {self._clean(_said(body))}")
+
+    @property
+    def _where(self) -> str:
+        return f"the model openai:{self._name} at {urlsplit(self._url).netloc.rpartition('@')[2]}"
+
+    def _clean(self, words: object) -> str:
+        text = " ".join(str(words).split()).replace(self._key, "***")
+        return text[:DETAIL_CHARS_MAX] or type(words).__name__
+
+
+@asynccontextmanager
+async def _events(
+    client: "AsyncOpenAI", name: str, work: Work
+) -> AsyncIterator[AsyncIterator["ModelResponseStreamEvent"]]:
+    from pydantic_ai.direct import model_request_stream  # noqa: PLC0415 - see OpenAiModel._client
+    from pydantic_ai.messages import ModelRequest  # noqa: PLC0415
+    from pydantic_ai.models.openai import OpenAIChatModel  # noqa: PLC0415
+    from pydantic_ai.providers.openai import OpenAIProvider  # noqa: PLC0415
+
+    model = OpenAIChatModel(name, provider=OpenAIProvider(openai_client=client))
+    request = ModelRequest.user_text_prompt(work.message, instructions=work.instructions or None)
+    async with model_request_stream(model, [request]) as response:
+        yield aiter(response)
+
+
+def _text_of(event: "ModelResponseStreamEvent") -> str:
+    from pydantic_ai.messages import PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta  # noqa: PLC0415
+
+    match event:
+        case PartStartEvent(part=TextPart(content=text)):
+            return text
+        case PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
+            return text
+        case _:
+            return ""
+
+
+def _said(body: object) -> object:
+    """The provider's own words in the usual shape, or all of it."""
+    if isinstance(body, dict):
+        inner = body.get("error", body)
+        return inner.get("message", inner) if isinstance(inner, dict) else inner
+    return body or "no reason given"
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while error.__cause__ is not None and not isinstance(error.__cause__, asyncio.CancelledError):
+        error = error.__cause__
+    return error

@@ -1,0 +1,156 @@
+"""One attempt at an execution: ask what there is to do, have the model answer, report the outcome, then be done.
+
+The outcome is with the server before the attempt ends, because a completion that meets an outage of Temporal is lost
+and the next attempt then finds that nothing is left to do.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import structlog
+
+from stigmer_cli.api.reports import Work
+from stigmer_cli.backoff import Backoff
+from stigmer_cli.domain.execution import Outcome
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.runner.alive import ModelInterrupted
+from stigmer_cli.runner.chance import Chance
+from stigmer_cli.runner.model.seam import Model, ModelBusy, ModelFailed
+from stigmer_cli.runner.reports import Reporter
+from stigmer_cli.runner.terms import PERFORM_ATTEMPTS_MAX
+from stigmer_cli.runner.transcript import Transcript
+
+MODEL_TRIES_MAX = 3
+MODEL_BACKOFF = Backoff(initial_s=0.5, factor=2.0, cap_s=5.0)
+ROLE = "assistant"
+MESSAGE_INDEX = 0
+ERROR_CHARS_MAX = 2_000
+
+Models = Callable[[str], Model]
+"""The model behind a name; raises ModelFailed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """Which try of which run this is."""
+
+    execution: str
+    epoch: int
+    run: str
+    number: int
+    runner: str
+
+
+class Superseded(Exception):
+    """The server wants no more of this attempt."""
+
+
+class Performance:
+    """Performs attempts with the models it is given."""
+
+    def __init__(self, reporter: Reporter, models: Models, chance: Chance) -> None:
+        self._reporter = reporter
+        self._models = models
+        self._chance = chance
+
+    async def perform(self, attempt: Attempt) -> None:
+        """Carry out `attempt`. Returns when the outcome is with the server, or when the attempt is superseded.
+
+        Raises ModelInterrupted where another attempt should begin anew, ReportRefused where the server will never
+        take the outcome.
+        """
+        log = structlog.get_logger().bind(execution=attempt.execution, epoch=attempt.epoch, attempt=attempt.number)
+        work = await self._reporter.ask(
+            lambda reports: reports.begin_attempt(
+                attempt.execution,
+                epoch=attempt.epoch,
+                run=attempt.run,
+                attempt=attempt.number,
+                runner=attempt.runner,
+            ),
+            otherwise=None,
+        )
+        if work is None:
+            log.info("attempt_has_nothing_to_do")
+            return
+        log.info("attempt_started", model=work.model)
+        outcome = await self._answered(attempt, work)
+        if outcome is None or not await self._finished(attempt, outcome):
+            log.info("attempt_superseded")
+            return
+        log.info("attempt_finished", phase=outcome.phase)
+
+    async def _answered(self, attempt: Attempt, work: Work) -> Outcome | None:
+        """How the model's work ended; None where the server wants no more of it."""
+        transcript = Transcript(
+            lambda offset, text: self._reporter.ask(
+                lambda reports: reports.append_message(
+                    attempt.execution,
+                    epoch=attempt.epoch,
+                    run=attempt.run,
+                    attempt=attempt.number,
+                    index=MESSAGE_INDEX,
+                    offset=offset,
+                    role=ROLE,
+                    text=text,
+                ),
+                otherwise=False,
+            )
+        )
+        outcome: Outcome | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_deliver(transcript), name="deliver")
+                outcome = await self._streamed(attempt, work, transcript)
+                transcript.close()
+        except* Superseded:
+            outcome = None
+        return outcome
+
+    async def _streamed(self, attempt: Attempt, work: Work, transcript: Transcript) -> Outcome:
+        for tried in range(1, MODEL_TRIES_MAX + 1):
+            try:
+                await _copy(self._models(work.model), work, transcript)
+            except ModelFailed as error:
+                return _failed(error.message)
+            except ModelBusy as error:
+                if not transcript.is_empty and attempt.number < PERFORM_ATTEMPTS_MAX:
+                    raise ModelInterrupted(error.message) from error
+                if not transcript.is_empty or tried == MODEL_TRIES_MAX:
+                    return _failed(error.message)
+                await self._chance.clock.sleep(MODEL_BACKOFF.delay_s(tried, self._chance.rng))
+            else:
+                break
+        return Outcome(phase=Phase.COMPLETED, output=transcript.text)
+
+    async def _finished(self, attempt: Attempt, outcome: Outcome) -> bool:
+        return await self._reporter.ask(
+            lambda reports: reports.finish(
+                attempt.execution,
+                epoch=attempt.epoch,
+                run=attempt.run,
+                attempt=attempt.number,
+                phase=outcome.phase,
+                output=outcome.output,
+                error=outcome.error,
+            ),
+            otherwise=False,
+        )
+
+
+async def _copy(model: Model, work: Work, transcript: Transcript) -> None:
+    async with aclosing(model.stream(work)) as stream:
+        async for text in stream:
+            if not transcript.write(text):
+                return
+
+
+async def _deliver(transcript: Transcript) -> None:
+    if not await transcript.deliver_until_closed():
+        raise Superseded
+
+
+def _failed(sentence: str) -> Outcome:
+    return Outcome(phase=Phase.FAILED, error=sentence[:ERROR_CHARS_MAX])

@@ -1,0 +1,98 @@
+"""What a run asks of the server and tells it, and how it insists while the server is away.
+
+`Reports` is the seam, which the HTTP client fulfils; `Reporter` asks until it is answered.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+import structlog
+
+from stigmer_cli.api.reports import Work
+from stigmer_cli.backoff import Backoff
+from stigmer_cli.clock import Clock
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import NotFound, RequestError, StigmerError
+from stigmer_cli.runner.chance import Chance
+
+ASK_BACKOFF = Backoff(initial_s=0.1, factor=1.6, cap_s=1.0)
+
+R = TypeVar("R")
+
+
+class Reports(Protocol):
+    """The server, as a run sees it. Raises ServerUnavailable where it cannot be reached."""
+
+    async def claim(self, execution: str, *, epoch: int, run: str, runner: str) -> bool:
+        """Whether `run` holds this epoch of the execution now."""
+
+    async def begin_attempt(self, execution: str, *, epoch: int, run: str, attempt: int, runner: str) -> Work | None:
+        """What the attempt has to do; None where nothing is left to do."""
+
+    async def append_message(  # noqa: PLR0913 - one parameter a field of the wire
+        self, execution: str, *, epoch: int, run: str, attempt: int, index: int, offset: int, role: str, text: str
+    ) -> bool:
+        """Report that `text` stands at `offset` of message `index`; False where the attempt is superseded."""
+
+    async def finish(  # noqa: PLR0913 - one parameter a field of the wire
+        self,
+        execution: str,
+        *,
+        epoch: int,
+        run: str,
+        attempt: int | None,
+        phase: Phase,
+        output: str | None,
+        error: str | None,
+    ) -> bool:
+        """Report how the run ended; False where somebody knew better."""
+
+
+class ReportRefused(StigmerError):
+    """The server understood a report and will never take it."""
+
+    code = "report-refused"
+
+
+class Reporter:
+    """Asks the server until it answers. Only the first silence and the first answer after it are logged."""
+
+    def __init__(self, reports: Reports, chance: Chance) -> None:
+        self.reports = reports
+        self._clock: Clock = chance.clock
+        self._chance = chance
+        self._waiting_since: float | None = None
+        self._log = structlog.get_logger()
+
+    async def ask(self, call: Callable[[Reports], Awaitable[R]], *, otherwise: R) -> R:
+        """What the server answers, however long it is away; `otherwise` where it knows no such execution.
+
+        Has no deadline of its own: the activity around it has. Raises ReportRefused where asking again cannot help.
+        """
+        attempt = 0
+        while True:
+            try:
+                answer = await call(self.reports)
+            except NotFound:
+                answer = otherwise
+            except RequestError as error:
+                raise ReportRefused(error.message) from error
+            except StigmerError as error:
+                # Away, busy, its disk full, our token stale, or somebody else on its port: all of it passes.
+                attempt += 1
+                self._is_away(error)
+                await self._clock.sleep(ASK_BACKOFF.delay_s(attempt, self._chance.rng))
+                continue
+            self._is_back()
+            return answer
+
+    def _is_away(self, error: StigmerError) -> None:
+        if self._waiting_since is None:
+            self._waiting_since = self._clock.monotonic()
+            self._log.warning("runner_waiting", waits_for="server", code=error.code, cause=error.message)
+
+    def _is_back(self) -> None:
+        if self._waiting_since is not None:
+            waited_s = self._clock.monotonic() - self._waiting_since
+            self._waiting_since = None
+            self._log.info("runner_goes_on", waited_for="server", waited_s=round(waited_s, 3))

@@ -1,0 +1,96 @@
+"""One worker of the runner with a client of its own: from its dial to the end of its last activity."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+from temporalio.worker import PollerBehaviorSimpleMaximum, Worker
+
+from stigmer_cli.domain.identity import TASK_QUEUE
+from stigmer_cli.runner.activities import Activities
+from stigmer_cli.runner.workflow import AgentRun
+from stigmer_cli.temporal.dial import Session
+
+ACTIVITIES_MAX = 50
+WORKFLOW_TASKS_MAX = 20
+CACHED_WORKFLOWS_MAX = 500
+POLLS = PollerBehaviorSimpleMaximum(maximum=4)
+
+STICKY_MAX = timedelta(seconds=1)
+"""A workflow whose worker died waits this long for it, not the SDK's 10 s."""
+
+HEARTBEAT_EVERY = timedelta(seconds=0.5)
+"""The SDK would hold heartbeats back for 80 % of their time-out, and one that comes late ends the attempt."""
+
+ACTIVITIES_END_MAX = timedelta(hours=1)
+"""A worker that is replaced ends what it has begun; a runner that stops ends it by itself, much sooner."""
+
+
+@dataclass(kw_only=True)
+class Shift:
+    """A worker under an identity of its own; `generation` is the connection's when it began."""
+
+    identity: str
+    generation: int
+    worker: Worker
+    began_at: datetime
+    began: float
+    broken: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    is_seen: bool = False
+    is_retired: bool = False
+
+    async def run(self) -> None:
+        """Work until retired or broken; never raises what the SDK raises."""
+        log = structlog.get_logger().bind(worker=self.identity)
+        log.info("worker_started", task_queue=TASK_QUEUE)
+        try:
+            await self.worker.run()
+        except Exception as error:  # noqa: BLE001 - the SDK raises RuntimeError and more; whatever it is, this one is over
+            log.warning("worker_broken", cause=str(error), because=str(error.__cause__ or ""))
+        finally:
+            self.broken.set()
+            self.ended.set()
+        log.info("worker_ended")
+
+    async def retire(self) -> None:
+        """Take up nothing new, end what was begun; returns when that is done."""
+        self.is_retired = True
+        if not self.ended.is_set():
+            await self.worker.shutdown()
+            await self.ended.wait()
+
+
+def shift_of(session: Session, activities: Activities, *, generation: int, began_at: datetime, began: float) -> Shift:
+    """A worker on `session`, not running yet."""
+    broken = asyncio.Event()
+
+    async def on_fatal_error(_error: BaseException) -> None:
+        broken.set()
+
+    worker = Worker(
+        session.client,
+        task_queue=TASK_QUEUE,
+        identity=activities.runner,
+        workflows=[AgentRun],
+        activities=[activities.claim, activities.perform, activities.conclude],
+        max_concurrent_activities=ACTIVITIES_MAX,
+        max_concurrent_workflow_tasks=WORKFLOW_TASKS_MAX,
+        max_cached_workflows=CACHED_WORKFLOWS_MAX,
+        workflow_task_poller_behavior=POLLS,
+        activity_task_poller_behavior=POLLS,
+        sticky_queue_schedule_to_start_timeout=STICKY_MAX,
+        max_heartbeat_throttle_interval=HEARTBEAT_EVERY,
+        default_heartbeat_throttle_interval=HEARTBEAT_EVERY,
+        graceful_shutdown_timeout=ACTIVITIES_END_MAX,
+        on_fatal_error=on_fatal_error,
+    )
+    return Shift(
+        identity=activities.runner,
+        generation=generation,
+        worker=worker,
+        began_at=began_at,
+        began=began,
+        broken=broken,
+    )

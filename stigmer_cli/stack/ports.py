@@ -1,0 +1,156 @@
+"""The ports a stack needs: which are taken, by whom, which flag moves them, and free ones beside them."""
+
+import errno
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from stigmer_cli.errors import ConfigError, MachineError
+from stigmer_cli.settings import PORT_MAX, Settings
+from stigmer_cli.stack.parts import LOOPBACK, SERVER, TEMPORAL, StackOptions
+
+COMMAND_MAX = 80
+CONNECT_MAX_S = 0.2
+SEARCHED = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class PortUse:
+    """A port that a part needs; `option` is the setting and `flag` the option of `up` that moves it."""
+
+    part: str
+    option: str
+    flag: str
+    port: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """Who holds a port; None where the machine does not let us see."""
+
+    pid: int | None = None
+    command: str | None = None
+
+    def __str__(self) -> str:
+        """For a message."""
+        if self.pid is None:
+            return "a process of another user"
+        return f"pid {self.pid} ({self.command or 'unknown command'})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PortConflict:
+    """A port that cannot be had, and why."""
+
+    use: PortUse
+    owner: Owner | None
+    reason: str
+
+    def __str__(self) -> str:
+        """One line for a message."""
+        held = f"is held by {self.owner}" if self.owner else self.reason
+        return f"port {self.use.port} for {self.use.part} {held}; {self.use.flag} N takes another"
+
+
+class PortsTaken(MachineError):
+    """Ports that the stack needs are not to be had; `conflicts` has all of them."""
+
+    code = "ports-taken"
+
+    def __init__(self, conflicts: Sequence[PortConflict]) -> None:
+        lines = [str(conflict) for conflict in conflicts]
+        flags = " ".join(f"{conflict.use.flag} N" for conflict in conflicts)
+        super().__init__("\n       ".join(lines), hint=f"stigmer up --auto-ports, or stigmer up {flags}")
+        self.conflicts = tuple(conflicts)
+
+
+def needed(settings: Settings, options: StackOptions) -> tuple[PortUse, ...]:
+    """The ports that a stack with these settings listens on."""
+    uses = [PortUse(part=SERVER, option="server_port", flag="--port", port=settings.server_port)]
+    if settings.runs_own_temporal:
+        uses.append(PortUse(part=TEMPORAL, option="temporal_port", flag="--temporal-port", port=settings.temporal_port))
+        if not options.headless:
+            uses.append(PortUse(part="Temporal's web UI", option="ui_port", flag="--ui-port", port=settings.ui_port))
+    return tuple(uses)
+
+
+def with_ports(settings: Settings, options: StackOptions) -> Settings:
+    """`settings` with ports that are free now; moved only where `auto_ports` allows it.
+
+    Raises PortsTaken with every conflict, and ConfigError where two parts want the same port.
+    """
+    uses = needed(settings, options)
+    twice = [use for number, use in enumerate(uses) if use.port in {other.port for other in uses[:number]}]
+    if twice and not options.auto_ports:
+        raise ConfigError(f"{twice[0].flag} {twice[0].port}: another part of the stack has that port already")
+    conflicts = [found for use in uses if (found := conflict(use))]
+    if not (conflicts or twice):
+        return settings
+    if not options.auto_ports:
+        raise PortsTaken(conflicts)
+    taken = {use.port for use in uses}
+    moved: dict[str, int] = {}
+    for use in [*(found.use for found in conflicts), *twice]:
+        moved[use.option] = _free_port_after(use.port, taken)
+        taken.add(moved[use.option])
+    return replace(settings, **moved)  # type: ignore[arg-type] # the keys are the three ports, each an int
+
+
+def conflict(use: PortUse) -> PortConflict | None:
+    """Why `use` cannot be had now; None where it can."""
+    reason = _why_taken(use.port)
+    if reason is None:
+        return None
+    return PortConflict(use=use, owner=None if reason == NOT_ALLOWED else owner_of(use.port), reason=reason)
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on `port` of the loopback interface now."""
+    return _why_taken(port) is None
+
+
+def owner_of(port: int) -> Owner:
+    """Who listens on `port`, as far as this user may see; nobody is asked and nobody is signalled."""
+    import psutil  # noqa: PLC0415 - only when something is in the way
+
+    try:
+        pids = [
+            connection.pid
+            for connection in psutil.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
+        ]
+        pid = next((pid for pid in pids if pid is not None), None)
+        if pid is None:
+            return Owner()
+        command = " ".join(psutil.Process(pid).cmdline()) or psutil.Process(pid).name()
+    except (psutil.Error, OSError):
+        return Owner()
+    return Owner(pid=pid, command=command if len(command) <= COMMAND_MAX else command[: COMMAND_MAX - 3] + "...")
+
+
+NOT_ALLOWED = "may not be used without privileges"
+TAKEN = "is taken"
+
+
+def _why_taken(port: int) -> str | None:
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what waits in TIME_WAIT does not count
+            probe.bind((LOOPBACK, port))
+            probe.listen(1)
+    except PermissionError:
+        return NOT_ALLOWED
+    except OSError as error:
+        return TAKEN if error.errno == errno.EADDRINUSE else str(error)
+    # macOS lets two sockets have a port, one on every address and one on this: see who answers.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.settimeout(CONNECT_MAX_S)
+        return TAKEN if probe.connect_ex((LOOPBACK, port)) == 0 else None
+
+
+def _free_port_after(port: int, taken: set[int]) -> int:
+    last = min(port + SEARCHED, PORT_MAX)
+    for candidate in range(port + 1, last + 1):
+        if candidate not in taken and is_free(candidate):
+            return candidate
+    raise MachineError(f"no free port between {port + 1} and {last}", hint="stigmer up --port N")

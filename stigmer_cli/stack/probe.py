@@ -1,0 +1,148 @@
+"""What the server says about itself and the others, over bare streams: `status` has no time to import an HTTP client."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from urllib.parse import urlsplit
+
+BODY_MAX = 4 * 1024 * 1024
+OK, UNAUTHORIZED, UNAVAILABLE = 200, 401, 503
+
+
+@dataclass(frozen=True, kw_only=True)
+class Poller:
+    """A runner that Temporal has seen asking for work."""
+
+    identity: str
+    last_access_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """One look at the server. `why` is empty where it is ready; the rest is what it said, None where it did not."""
+
+    why: str = ""
+    pid: int | None = None
+    version: str | None = None
+    state: str | None = None
+    reasons: tuple[str, ...] = ()
+    temporal_state: str | None = None
+    temporal_cause: str = ""
+    temporal_since: str | None = None
+    pollers: tuple[Poller, ...] = ()
+
+
+class Probe(Protocol):
+    """Looks at a server; never raises for one that is away."""
+
+    async def look(self, within_s: float) -> Seen:
+        """What it says within `within_s` seconds."""
+
+
+class ServerProbe:
+    """Asks /readyz and /v1/health at once."""
+
+    def __init__(self, url: str, token: str | None) -> None:
+        self.url, self._token = url, token
+
+    async def look(self, within_s: float) -> Seen:
+        """What it says within `within_s` seconds."""
+        try:
+            async with asyncio.timeout(within_s), asyncio.TaskGroup() as group:
+                ready = group.create_task(get_json(f"{self.url}/readyz", self._token), name="readyz")
+                health = group.create_task(get_json(f"{self.url}/v1/health", self._token), name="health")
+        except TimeoutError:
+            return Seen(why=f"not answering within {within_s:g} s")
+        except ExceptionGroup as errors:
+            known, stranger = errors.split((OSError, ValueError))
+            if known is None or stranger is not None:
+                raise
+            return Seen(why=_cause(known))
+        return _seen(*ready.result(), *health.result())
+
+
+async def get_json(url: str, token: str | None) -> tuple[int, Mapping[str, object]]:
+    """Status and body of a GET; raises OSError where nothing answers, ValueError where it is no JSON object."""
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    try:
+        credential = f"Authorization: Bearer {token}\r\n" if token else ""
+        # HTTP/1.0, so that the answer is never chunked and ends with the connection
+        request = f"GET {parts.path} HTTP/1.0\r\nHost: {parts.netloc}\r\n{credential}Accept: application/json\r\n\r\n"
+        writer.write(request.encode())
+        answer = await reader.read(BODY_MAX)
+        while chunk := await reader.read(BODY_MAX):
+            answer += chunk
+            if len(answer) > BODY_MAX:
+                raise ValueError("an endless answer")
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    words = head.split(None, 2)
+    if len(words) < 2 or not words[0].startswith(b"HTTP/"):  # noqa: PLR2004 - HTTP/1.1 200 OK
+        raise ValueError("no HTTP")
+    found = json.loads(body)
+    if not isinstance(found, dict):
+        raise ValueError("no JSON object")  # noqa: TRY004 - the other end sent it
+    return int(words[1]), found
+
+
+def _cause(errors: ExceptionGroup[OSError | ValueError]) -> str:
+    first: Exception = errors
+    while isinstance(first, ExceptionGroup):
+        first = first.exceptions[0]
+    match first:
+        case ConnectionRefusedError():
+            return "connection refused"
+        case OSError():
+            return first.strerror or str(first)
+        case _:
+            return "answers, but not as a Stigmer server does"
+
+
+def _seen(ready_code: int, ready: Mapping[str, object], health_code: int, health: Mapping[str, object]) -> Seen:
+    if UNAUTHORIZED in (ready_code, health_code):
+        return Seen(why="refuses the token of this home")
+    if health_code != OK or not isinstance(health.get("pid"), int):
+        return Seen(why="answers, but not as a Stigmer server does")
+    is_ready = ready_code == OK and ready.get("ready") is True
+    temporal, queue = _object(health.get("temporal")), _object(health.get("taskQueue"))
+    return Seen(
+        why="" if is_ready else "; ".join(_strings(ready.get("reasons"))) or "not ready yet",
+        pid=int(str(health["pid"])),
+        version=_text(health.get("version")),
+        state=_text(health.get("state")),
+        reasons=tuple(_strings(health.get("reasons"))),
+        temporal_state=_text(temporal.get("state")),
+        temporal_cause=_text(temporal.get("cause")) or "",
+        temporal_since=_text(temporal.get("since")),
+        pollers=tuple(_pollers(queue.get("pollers"))),
+    )
+
+
+def _pollers(value: object) -> list[Poller]:
+    found = []
+    for item in value if isinstance(value, list) else []:
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            found.append(
+                Poller(identity=str(item["identity"]), last_access_at=datetime.fromisoformat(item["lastAccessAt"]))
+            )
+    return found
+
+
+def _object(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _strings(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else []
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

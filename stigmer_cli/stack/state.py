@@ -1,0 +1,57 @@
+"""What the last `up` started and where it listens, in one small file; cheap to import, for every command reads it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from stigmer_cli.settings import Home
+
+STATE_FILE = "stack.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoints:
+    """Where the parts of one stack are found. Ports are None where the stack does not own the part."""
+
+    server_url: str
+    temporal_address: str
+    ui_url: str | None
+    namespace: str
+    ephemeral: bool
+    started_at: str
+    server_port: int
+    temporal_port: int | None
+    ui_port: int | None
+
+    @property
+    def owns_temporal(self) -> bool:
+        """Whether the stack runs a Temporal of its own."""
+        return self.temporal_port is not None
+
+    @property
+    def ports(self) -> Mapping[str, tuple[int, ...]]:
+        """The ports that the stack's own parts listen on, by part."""
+        temporal = tuple(port for port in (self.temporal_port, self.ui_port) if port is not None)
+        return {"temporal": temporal, "server": (self.server_port,)}
+
+
+def endpoints(home: Home) -> Endpoints | None:
+    """What the last `up` in `home` wrote down; None after `down`, and where the file says nothing legible."""
+    try:
+        found = json.loads((home.run / STATE_FILE).read_bytes())
+        return Endpoints(**{field.name: found[field.name] for field in fields(Endpoints)})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_endpoints(home: Home, found: Endpoints) -> None:
+    """Write them down, whole or not at all; raises OSError."""
+    from stigmer_cli.supervisor.record import write_whole  # noqa: PLC0415 - readers must not pay for it
+
+    write_whole(home.run / STATE_FILE, json.dumps(asdict(found), indent=2) + "\n")
+
+
+def forget(path: Path) -> None:
+    """Remove a file that may be gone already."""
+    path.unlink(missing_ok=True)

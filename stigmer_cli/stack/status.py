@@ -1,0 +1,236 @@
+"""How a stack stands, part by part, in one look of bounded length; never better than it is."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.settings import Settings
+from stigmer_cli.stack.parts import NAMES, SUPERVISOR, TEMPORAL, StackOptions, endpoints_of
+from stigmer_cli.stack.probe import Seen, ServerProbe
+from stigmer_cli.stack.readiness import missing, moment
+from stigmer_cli.stack.state import Endpoints, endpoints
+from stigmer_cli.supervisor.child import ChildState
+from stigmer_cli.supervisor.control import Unresponsive, connect
+from stigmer_cli.supervisor.record import ChildRecord, ExitRecord, SupervisorRecord, read_record
+
+LOOK_MAX_S = 0.4
+"""A healthy server answers in a few milliseconds; a silent one is called silent after this."""
+
+
+class StackState(StrEnum):
+    """The stack as a whole; scripts rely on these words."""
+
+    READY = "ready"
+    DEGRADED = "degraded"
+    STOPPED = "stopped"
+
+
+class PartState(StrEnum):
+    """One part. `running` is said only of what is alive and, as far as can be seen from outside, does its work."""
+
+    RUNNING = "running"
+    NOT_READY = "not-ready"
+    RESTARTING = "restarting"
+    FAILED = "failed"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    EXTERNAL = "external"
+
+
+EXIT_CODES: Mapping[StackState, int] = {StackState.READY: 0, StackState.DEGRADED: 1, StackState.STOPPED: 3}
+SHOWN_AS: Mapping[str, PartState] = {
+    ChildState.STARTING: PartState.NOT_READY,
+    ChildState.BACKING_OFF: PartState.RESTARTING,
+    ChildState.FAILED: PartState.FAILED,
+    ChildState.STOPPING: PartState.STOPPING,
+    ChildState.STOPPED: PartState.STOPPED,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartStatus:
+    """One part as it stands; `detail` says why where it is not `running`."""
+
+    name: str
+    state: PartState
+    detail: str = ""
+    pid: int | None = None
+    started_at: str | None = None
+    uptime_s: float | None = None
+    restarts: int = 0
+    last_exit: ExitRecord | None = None
+    next_try_at: str | None = None
+    ports: tuple[int, ...] = ()
+    log: str | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """The JSON object."""
+        return {
+            "name": self.name,
+            "state": self.state,
+            "detail": self.detail,
+            "pid": self.pid,
+            "startedAt": self.started_at,
+            "uptimeS": self.uptime_s,
+            "restarts": self.restarts,
+            "lastExit": self.last_exit.to_json() if self.last_exit else None,
+            "nextTryAt": self.next_try_at,
+            "ports": list(self.ports),
+            "log": self.log,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackStatus:
+    """The whole stack as it stands; `reasons` is what the server itself has to say."""
+
+    state: StackState
+    parts: tuple[PartStatus, ...]
+    endpoints: Endpoints
+    home: str
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0 ready, 1 degraded, 3 stopped."""
+        return EXIT_CODES[self.state]
+
+    def to_json(self) -> dict[str, object]:
+        """The JSON object that scripts may rely on."""
+        return {
+            "state": self.state,
+            "parts": [part.to_json() for part in self.parts],
+            "reasons": list(self.reasons),
+            "serverUrl": self.endpoints.server_url,
+            "temporalAddress": self.endpoints.temporal_address,
+            "temporalUiUrl": self.endpoints.ui_url,
+            "namespace": self.endpoints.namespace,
+            "ephemeral": self.endpoints.ephemeral,
+            "home": self.home,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What was seen of the supervisor: its own word, or what its file says and whether it still answers."""
+
+    record: SupervisorRecord | None
+    is_answering: bool
+    is_there: bool
+
+
+async def status(settings: Settings, *, token: str | None, clock: Clock) -> StackStatus:
+    """One look at supervisor and server at once; takes at most `LOOK_MAX_S` each, whatever hangs."""
+    found = endpoints(settings.home) or endpoints_of(settings, StackOptions(), clock)
+    async with asyncio.TaskGroup() as group:
+        looking = group.create_task(_look(settings), name="supervisor")
+        asking = group.create_task(ServerProbe(found.server_url, token).look(LOOK_MAX_S), name="server")
+    return judged(looking.result(), asking.result(), found, home=str(settings.home.path), clock=clock)
+
+
+def judged(look: Look, seen: Seen, found: Endpoints, *, home: str, clock: Clock) -> StackStatus:
+    """The verdict about what was seen."""
+    lacking = missing(look.record, seen, found) if look.record and look.is_answering else {}
+    parts = tuple(_part(name, look, lacking, found, clock) for name in NAMES)
+    return StackStatus(
+        state=_state(parts, seen),
+        parts=parts,
+        endpoints=found,
+        home=home,
+        reasons=seen.reasons if look.is_there else (),
+    )
+
+
+async def _look(settings: Settings) -> Look:
+    folder = settings.home.run
+    try:
+        control = await connect(folder, within_s=LOOK_MAX_S)
+        if control is None:
+            return Look(record=read_record(folder), is_answering=False, is_there=False)
+        async with control:
+            return Look(record=await control.status(), is_answering=True, is_there=True)
+    except Unresponsive:
+        return Look(record=read_record(folder), is_answering=False, is_there=True)
+
+
+def _state(parts: tuple[PartStatus, ...], seen: Seen) -> StackState:
+    states = {part.state for part in parts}
+    if not states - {PartState.STOPPED, PartState.EXTERNAL}:
+        return StackState.STOPPED
+    if states - {PartState.RUNNING, PartState.EXTERNAL} or seen.state != StackState.READY:
+        return StackState.DEGRADED
+    return StackState.READY
+
+
+def _part(name: str, look: Look, lacking: Mapping[str, str], found: Endpoints, clock: Clock) -> PartStatus:
+    if name == SUPERVISOR:
+        return _supervisor(look)
+    child = look.record.child(name) if look.record else None
+    if child is None:
+        return _absent(name, look, lacking, found)
+    if not look.is_answering:
+        return _remembered(child, clock)
+    state = SHOWN_AS.get(child.state, PartState.RUNNING)
+    detail = lacking.get(name, "")
+    if state is PartState.RUNNING and detail:
+        state = PartState.NOT_READY
+    if child.id is None and child.last_exit:
+        detail = child.last_exit.why
+    return PartStatus(
+        name=name,
+        state=state,
+        detail=detail,
+        pid=child.id.pid if child.id else None,
+        started_at=child.started_at,
+        uptime_s=child.uptime_s,
+        restarts=child.restarts,
+        last_exit=child.last_exit,
+        next_try_at=child.next_try_at,
+        ports=found.ports.get(name, ()),
+        log=child.log,
+    )
+
+
+def _supervisor(look: Look) -> PartStatus:
+    record = look.record
+    if record is None or not look.is_there:
+        silent = record is not None and record.id.is_alive
+        state = PartState.NOT_READY if silent else PartState.STOPPED
+        detail = "runs, but its socket is gone" if silent else ""
+        return PartStatus(name=SUPERVISOR, state=state, detail=detail, pid=record.id.pid if silent and record else None)
+    if not look.is_answering:
+        return PartStatus(name=SUPERVISOR, state=PartState.NOT_READY, detail="not answering", pid=record.id.pid)
+    return PartStatus(
+        name=SUPERVISOR,
+        state=PartState.STOPPING if record.is_stopping else PartState.RUNNING,
+        pid=record.id.pid,
+        started_at=record.started_at,
+        uptime_s=record.uptime_s,
+    )
+
+
+def _absent(name: str, look: Look, lacking: Mapping[str, str], found: Endpoints) -> PartStatus:
+    """A part without a process of ours: nothing runs, or somebody else runs it."""
+    if name == TEMPORAL and look.is_there and not found.owns_temporal:
+        state = PartState.NOT_READY if name in lacking else PartState.EXTERNAL
+        return PartStatus(name=name, state=state, detail=lacking.get(name, found.temporal_address))
+    return PartStatus(name=name, state=PartState.STOPPED)
+
+
+def _remembered(child: ChildRecord, clock: Clock) -> PartStatus:
+    """A part of a supervisor that does not speak: whether the process still runs is all that can be told."""
+    is_alive = child.id is not None and child.id.is_alive
+    uptime_s = (clock.now() - moment(child.started_at)).total_seconds() if is_alive else None
+    return PartStatus(
+        name=child.name,
+        state=PartState.NOT_READY if is_alive else PartState.STOPPED,
+        detail="runs without a supervisor that answers" if is_alive else "",
+        pid=child.id.pid if child.id and is_alive else None,
+        started_at=child.started_at if is_alive else None,
+        uptime_s=uptime_s,
+        restarts=child.restarts,
+        last_exit=child.last_exit,
+        log=child.log,
+    )

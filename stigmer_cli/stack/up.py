@@ -1,0 +1,326 @@
+"""Brings a stack up, whatever state it is in, and returns when it is proven ready.
+
+Decide under a lock (join what runs, or end what is left of a dead one and start anew), then wait without it: `down` may
+interrupt the wait, and of fifty at once one starts and the others join.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.credential import ensure_token
+from stigmer_cli.errors import ConfigError, Conflict, MachineError, OperationFailed, TimedOut
+from stigmer_cli.settings import Home, Settings, Source
+from stigmer_cli.stack.down import UP_LOCK, end_stack
+from stigmer_cli.stack.failure import Scene, start_failed
+from stigmer_cli.stack.home import prepare_home
+from stigmer_cli.stack.parts import (
+    PartsBuilder,
+    StackOptions,
+    build_parts,
+    endpoints_of,
+    local,
+    supervisor_spec,
+)
+from stigmer_cli.stack.ports import with_ports
+from stigmer_cli.stack.probe import ServerProbe
+from stigmer_cli.stack.readiness import missing
+from stigmer_cli.stack.state import STATE_FILE, Endpoints, endpoints, write_endpoints
+from stigmer_cli.supervisor.child import ChildState
+from stigmer_cli.supervisor.control import Control, Unresponsive, connect
+from stigmer_cli.supervisor.launch import launch
+from stigmer_cli.supervisor.lock import FileLock, held
+from stigmer_cli.supervisor.process import ProcessId
+from stigmer_cli.supervisor.record import LOCK_FILE, ChildRecord, SupervisorRecord, read_record
+from stigmer_cli.supervisor.supervisor import end_survivors
+
+ANSWER_MAX_S = 2.0
+LOOK_MAX_S = 2.0
+LOOK_EVERY_S = 0.05
+JOINED_LOOK_EVERY_S = 0.2
+"""Whoever only waits for what another started asks less often: there may be fifty of them."""
+
+STOPPING_MAX_S = 10.0
+QUICK_ENDS_MAX = 3
+"""A part that ended so often while it was started is not going to stand."""
+
+ALIVE = (ChildState.RUNNING, ChildState.STARTING)
+
+
+class Progress(Protocol):
+    """Is told what happens, once a change."""
+
+    def part(self, name: str, state: str) -> None:
+        """`name` is `ready`, or waits for what `state` says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What is handed in rather than reached for: time, the environment for the children, who makes the parts."""
+
+    clock: Clock
+    environ: Mapping[str, str] = field(repr=False)
+    build: PartsBuilder = build_parts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """A stack that is proven ready. `started` names the parts that this `up` started; empty: it touched nothing."""
+
+    endpoints: Endpoints
+    home: Path
+    logs: Path
+    record: SupervisorRecord
+    started: tuple[str, ...]
+    took_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """What was decided: the stack to wait for, which parts were started, and the supervisor if this `up` started it."""
+
+    endpoints: Endpoints
+    token: str
+    started: tuple[str, ...]
+    own: ProcessId | None
+
+
+async def up(settings: Settings, options: StackOptions, *, progress: Progress, around: Surroundings) -> Ready:
+    """Make the stack of these settings run, and return once it is proven ready.
+
+    Raises StartFailed or OperationFailed where a part does not start, PortsTaken or MachineError where the machine
+    stands in the way, ConfigError where a flag contradicts a stack that runs, TimedOut after `wait_timeout_s`. What
+    this call started is stopped again whenever it raises, or is cancelled.
+    """
+    home, clock = settings.home, around.clock
+    began = clock.monotonic()
+    prepare_home(home)
+    async with held(home.run / UP_LOCK, within_s=options.wait_timeout_s, clock=clock):
+        begun = await _begin(settings, options, around)
+    try:
+        record = await _until_ready(
+            home, begun, deadline=began + options.wait_timeout_s, progress=progress, clock=clock
+        )
+    except BaseException:
+        if begun.own:
+            await _roll_back(home, begun.own, clock)
+        raise
+    return Ready(
+        endpoints=begun.endpoints,
+        home=home.path,
+        logs=home.logs,
+        record=record,
+        started=begun.started,
+        took_s=clock.monotonic() - began,
+    )
+
+
+async def restart_part(settings: Settings, name: str, *, progress: Progress, around: Surroundings) -> Ready | None:
+    """Stop and start one part of a running stack and wait until all is ready; None where no stack runs.
+
+    Raises ConfigError for an unknown part, and what `up` raises.
+    """
+    home, clock = settings.home, around.clock
+    began = clock.monotonic()
+    found = endpoints(home)
+    control = await _connected(home)
+    if control is None or found is None:
+        return None
+    async with control:
+        record = await control.status()
+        child = record.child(name)
+        if child is None:
+            known = ", ".join(child.name for child in record.children)
+            raise ConfigError(f"there is no part {name}: {known}", hint=f"stigmer restart {record.children[0].name}")
+        await control.ask("restart", name)
+        await _replaced(control, child, deadline=began + STOPPING_MAX_S, clock=clock)
+    begun = Begun(endpoints=found, token=settings.token or ensure_token(home), started=(name,), own=None)
+    deadline = began + StackOptions().wait_timeout_s
+    record = await _until_ready(home, begun, deadline=deadline, progress=progress, clock=clock)
+    return Ready(
+        endpoints=found,
+        home=home.path,
+        logs=home.logs,
+        record=record,
+        started=(name,),
+        took_s=clock.monotonic() - began,
+    )
+
+
+# -- decide
+
+
+async def _begin(settings: Settings, options: StackOptions, around: Surroundings) -> Begun:
+    control = await _connected(settings.home)
+    if control is not None:
+        async with control:
+            try:
+                record = await control.status()
+            except Unresponsive as error:
+                raise _silent(settings.home) from error
+            if not record.is_stopping:
+                return await _join(settings, options, control, record, around.clock)
+            await control.is_gone(STOPPING_MAX_S)
+    return await _start(settings, options, around)
+
+
+async def _connected(home: Home) -> Control | None:
+    try:
+        return await connect(home.run, within_s=ANSWER_MAX_S)
+    except Unresponsive as error:
+        raise _silent(home) from error
+
+
+def _silent(home: Home) -> MachineError:
+    record = read_record(home.run)
+    who = f" (pid {record.id.pid})" if record else ""
+    return MachineError(f"the supervisor{who} of {home.path} runs but does not answer", hint="stigmer down")
+
+
+async def _join(
+    settings: Settings, options: StackOptions, control: Control, record: SupervisorRecord, clock: Clock
+) -> Begun:
+    """Bring back what is down in a running stack; what runs is not touched."""
+    found = endpoints(settings.home)
+    if found is None:  # removed by hand: what runs was started from settings like these
+        found = endpoints_of(settings, options, clock)
+        write_endpoints(settings.home, found)
+    _refuse_contradictions(settings, options, found)
+    dead = tuple(child.name for child in record.children if child.state not in ALIVE)
+    for name in dead:
+        await control.ask("start", name)
+    return Begun(endpoints=found, token=settings.token or ensure_token(settings.home), started=dead, own=None)
+
+
+def _refuse_contradictions(settings: Settings, options: StackOptions, found: Endpoints) -> None:
+    typed = {name for name, source in settings.sources.items() if source is Source.FLAG}
+    asked: list[tuple[str, object, object]] = [
+        ("--port", "server_port", found.server_port),
+        ("--temporal-port", "temporal_port", found.temporal_port),
+        ("--ui-port", "ui_port", found.ui_port),
+        ("--temporal-address", "temporal_address", found.temporal_address),
+    ]
+    for flag, name, running in asked:
+        wanted = getattr(settings, str(name))
+        if name in typed and wanted != running:
+            raise _contradiction(f"{flag} {wanted}", f"{flag} {running}" if running else f"without {flag}")
+    if options.ephemeral and not found.ephemeral and found.owns_temporal:
+        raise _contradiction("--ephemeral", "with a Temporal that keeps its memory")
+    if options.headless and found.ui_url:
+        raise _contradiction("--no-ui", f"with Temporal's web UI at {found.ui_url}")
+
+
+def _contradiction(wanted: str, running: str) -> ConfigError:
+    return ConfigError(
+        f"{wanted} was asked for, but the stack runs {running}", hint=f"stigmer down, then stigmer up {wanted}"
+    )
+
+
+async def _start(settings: Settings, options: StackOptions, around: Surroundings) -> Begun:
+    home, clock = settings.home, around.clock
+    await _clear_the_dead(home, clock)
+    settings = local(with_ports(settings, options))
+    children = around.build(settings, options, around.environ)
+    token = settings.token or ensure_token(home)
+    found = endpoints_of(settings, options, clock)
+    state_file = home.run / STATE_FILE
+    try:
+        write_endpoints(home, found)
+        own = await launch(supervisor_spec(settings, children), environ=around.environ, clock=clock)
+    except Conflict as error:
+        raise _silent(home) from error
+    except OSError as error:
+        raise MachineError(f"cannot write {state_file}: {error}", hint="free space, or make it writable") from error
+    except BaseException:
+        state_file.unlink(missing_ok=True)
+        raise
+    return Begun(endpoints=found, token=token, started=tuple(child.name for child in children), own=own)
+
+
+async def _clear_the_dead(home: Home, clock: Clock) -> None:
+    """End what a dead supervisor left, before its ports are looked at; raises MachineError where it is not dead."""
+    lock = FileLock(home.run / LOCK_FILE)
+    try:
+        if not lock.acquire():
+            raise _silent(home)
+        record = read_record(home.run)
+        await end_survivors([child.id for child in record.children if child.id] if record else [], clock=clock)
+    except OSError as error:
+        raise MachineError(f"cannot use {lock.path}: {error}", hint="free space, or make it writable") from error
+    finally:
+        lock.release()
+
+
+async def _roll_back(home: Home, own: ProcessId, clock: Clock) -> None:
+    """Stop what this `up` started, and nothing that another started in its place meanwhile."""
+    async with held(home.run / UP_LOCK, within_s=STOPPING_MAX_S, clock=clock):
+        await end_stack(home, clock=clock, only=own)
+
+
+# -- wait
+
+
+async def _until_ready(
+    home: Home, begun: Begun, *, deadline: float, progress: Progress, clock: Clock
+) -> SupervisorRecord:
+    control = await _connected(home)
+    if control is None:
+        raise OperationFailed("the stack was stopped while it was coming up", hint="stigmer up")
+    probe = ServerProbe(begun.endpoints.server_url, begun.token)
+    told: dict[str, str] = {}
+    async with control:
+        while True:
+            record = await _status(control)
+            await _refuse_failed(home, begun, control, record)
+            left_s = deadline - clock.monotonic()
+            lacking = missing(record, await probe.look(max(min(LOOK_MAX_S, left_s), LOOK_EVERY_S)), begun.endpoints)
+            _tell(progress, record, lacking, told)
+            if not lacking:
+                return record
+            if left_s <= 0:
+                raise _timed_out(lacking)
+            await clock.sleep(LOOK_EVERY_S if begun.own else JOINED_LOOK_EVERY_S)
+
+
+async def _status(control: Control) -> SupervisorRecord:
+    try:
+        record = await control.status()
+    except Unresponsive as error:
+        raise OperationFailed("the supervisor ended while the stack was coming up", hint="stigmer status") from error
+    if record.is_stopping:
+        raise OperationFailed("the stack was stopped while it was coming up", hint="stigmer up")
+    return record
+
+
+async def _refuse_failed(home: Home, begun: Begun, control: Control, record: SupervisorRecord) -> None:
+    for child in record.children:
+        if child.state == ChildState.FAILED or child.failures >= QUICK_ENDS_MAX:
+            answer = await control.ask("lines", child.name)
+            lines = answer.get("lines")
+            own = lines.get(child.name, []) if isinstance(lines, dict) else []
+            raise start_failed(Scene(child=child, lines=own, endpoints=begun.endpoints, home=home))
+
+
+async def _replaced(control: Control, before: ChildRecord, *, deadline: float, clock: Clock) -> None:
+    """Return once another process stands where `before` stood."""
+    while clock.monotonic() < deadline:
+        child = (await _status(control)).child(before.name)
+        if child and child.id and child.id != before.id:
+            return
+        await clock.sleep(LOOK_EVERY_S)
+
+
+def _tell(progress: Progress, record: SupervisorRecord, lacking: Mapping[str, str], told: dict[str, str]) -> None:
+    names = {child.name for child in record.children} | set(lacking)
+    for name in sorted(names):
+        state = lacking.get(name, "ready")
+        if told.get(name) != state:
+            told[name] = state
+            progress.part(name, state)
+
+
+def _timed_out(lacking: Mapping[str, str]) -> TimedOut:
+    where = "; ".join(f"{name}: {why}" for name, why in lacking.items())
+    return TimedOut(f"the stack is not ready in time: {where}", hint="stigmer up --wait-timeout S, or stigmer logs")

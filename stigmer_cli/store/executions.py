@@ -1,0 +1,302 @@
+"""Executions: accepted once, listed, and moved only by writes that say what they expect."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, TextClause, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from stigmer_cli.domain.execution import AttentionCode, EventType, Execution, Outcome, QueueReason
+from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, RunId
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import Conflict, NotFound
+from stigmer_cli.store import listing, moves
+from stigmer_cli.store.database import Database, EventDraft, Move, Writing
+from stigmer_cli.store.listing import Filter, Page
+from stigmer_cli.store.mapping import execution_of, messages_of
+from stigmer_cli.store.tables import CANCEL_REQUESTED, OPEN, QUEUED, executions, pieces
+
+_ROW = executions.c
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionDraft:
+    """An execution as it was asked for. `request_hash` tells a repeated request from another one with the same key."""
+
+    id: ExecutionId
+    kind: Kind
+    agent_id: AgentId
+    agent_name: str
+    message: str
+    timeout_s: float | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    idempotency_key: str | None = None
+    request_hash: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """An execution, and whether this request made it (False: an earlier one with the same key did)."""
+
+    execution: Execution
+    is_new: bool
+
+
+class ExecutionTable:
+    """Executions. A move that answers False found the row elsewhere and wrote nothing: somebody knew better."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def accept(self, draft: ExecutionDraft, *, reason: QueueReason, detail: str) -> Accepted:
+        """Write the execution, PENDING and due at once, in one commit; it is on disk when this returns.
+
+        With the idempotency key of an execution that exists, return that one. Raises Conflict if that one was another
+        request, or if the id is taken.
+        """
+        async with self._database.writing() as writing:
+            added = await writing.connection.execute(
+                writing.backend.insert_or_skip(executions, "idempotency_key")
+                .values(**_first_row(draft, reason, detail, writing.now))
+                .returning(_ROW.id)
+            )
+            if added.scalar_one_or_none() is None:
+                return Accepted(execution=await _earlier(writing.connection, draft), is_new=False)
+            await writing.append(draft.id, 1, EventDraft(type=EventType.ACCEPTED, text="accepted"))
+            return Accepted(execution=await _load(writing.connection, draft.id), is_new=True)
+
+    async def get(self, id: ExecutionId) -> Execution:  # noqa: A002 (the domain's word)
+        """The execution with its messages; raises NotFound."""
+        async with self._database.reading() as connection:
+            return await _load(connection, id)
+
+    async def list(self, filter: Filter, *, limit: int, cursor: str | None = None) -> Page:  # noqa: A002
+        """Up to `limit` executions, newest first, without their messages; raises RequestError for a wrong cursor."""
+        async with self._database.reading() as connection:
+            return await listing.page(connection, filter, limit=limit, cursor=cursor)
+
+    async def due(self, *, now: datetime, limit: int) -> Sequence[Execution]:
+        """Up to `limit` queued executions whose next try is not after `now` or has no time set, oldest first."""
+        is_due = or_(_ROW.next_try_at.is_(None), _ROW.next_try_at <= now)
+        return await self._some([QUEUED, is_due], [_ROW.created_at, _ROW.id], limit)
+
+    async def next_due_at(self) -> datetime | None:
+        """The earliest time that is set for a next try; None if none is set."""
+        async with self._database.reading() as connection:
+            found: datetime | None = await connection.scalar(
+                select(func.min(_ROW.next_try_at)).where(QUEUED, _ROW.next_try_at.is_not(None))
+            )
+            return found
+
+    async def queued_count(self) -> int:
+        """How many wait to be submitted, without those that a person has to decide about."""
+        async with self._database.reading() as connection:
+            return int(await connection.scalar(select(func.count()).select_from(executions).where(QUEUED)) or 0)
+
+    async def mark_queued(
+        self,
+        id: ExecutionId,  # noqa: A002 (the domain's word)
+        *,
+        epoch: int,
+        reason: QueueReason,
+        detail: str,
+        next_try_at: datetime | None,
+    ) -> bool:
+        """Say why it waits; `next_try_at` None: as soon as anybody asks what is due.
+
+        `since` and the timeline change only with the reason. Returns whether it is queued in this epoch.
+        """
+        async with self._database.writing() as writing:
+            other = moves.wait_for(reason, detail, epoch=epoch, next_try_at=next_try_at, now=writing.now)
+            same = moves.wait_on(reason, detail, epoch=epoch, next_try_at=next_try_at)
+            if await writing.change(id, other) is not None or await writing.change(id, same) is not None:
+                return True
+            return await _holds(writing, id, QUEUED, _ROW.epoch == epoch)
+
+    async def mark_submitted(
+        self,
+        id: ExecutionId,  # noqa: A002 (the domain's word)
+        *,
+        epoch: int,
+        run_id: RunId,
+        world: str,
+        already: bool,
+    ) -> bool:
+        """Temporal (its `world`: cluster and namespace) took it as `run_id`, or had it `already`.
+
+        Returns False if it has ended or is in another epoch; True without a change if it was marked before.
+        """
+        async with self._database.writing() as writing:
+            move = moves.submit(run_id, world, epoch=epoch, was_there=already, now=writing.now)
+            if await writing.change(id, move) is not None:
+                return True
+            await writing.change(id, moves.note_world(run_id, world, epoch=epoch))
+            return await _holds(writing, id, OPEN, _ROW.epoch == epoch)
+
+    async def mark_submit_failed(
+        self,
+        id: ExecutionId,  # noqa: A002 (the domain's word)
+        *,
+        epoch: int,
+        detail: str,
+        next_try_at: datetime,
+        attempts_max: int,
+    ) -> Execution:
+        """Count a submit that failed for another reason than a connection; at `attempts_max` a person has to look.
+
+        Returns the execution as it is now, unchanged if it is no longer queued in this epoch. Raises NotFound.
+        """
+        async with self._database.writing() as writing:
+            row = await writing.locked(id)
+            if row is not None and row["epoch"] == epoch:
+                attempts = int(row["attempts"]) + 1
+                again = moves.fail_submit(
+                    detail, row=dict(row), attempts=attempts, next_try_at=next_try_at, now=writing.now
+                )
+                over = moves.give_up_submit(detail, attempts=attempts, now=writing.now)
+                await writing.change(id, over if attempts >= attempts_max else again)
+            return await _load(writing.connection, id)
+
+    async def mark_attention(
+        self,
+        id: ExecutionId,  # noqa: A002 (the domain's word)
+        *,
+        epoch: int,
+        version: int | None,
+        code: AttentionCode,
+        reason: str,
+    ) -> bool:
+        """Mark that only a person can decide; `version` None: in any version. The same mark twice is one."""
+        return await self._move(id, lambda now: moves.mark(code, reason, epoch=epoch, version=version, now=now))
+
+    async def requeue(
+        self,
+        id: ExecutionId,  # noqa: A002 (the domain's word)
+        *,
+        epoch: int,
+        version: int,
+        reason: QueueReason,
+        detail: str,
+    ) -> bool:
+        """Put an orphan (PENDING, submitted, never claimed) back into the queue, due at once."""
+        return await self._move(id, lambda now: moves.requeue(reason, detail, epoch=epoch, version=version, now=now))
+
+    async def start_over(self, id: ExecutionId, *, epoch: int, version: int) -> bool:  # noqa: A002 (the domain's word)
+        """Begin a lost one (IN_PROGRESS) again in the next epoch; messages of the old epoch are no longer shown."""
+        return await self._move(id, lambda now: moves.start_over(epoch=epoch, version=version, now=now))
+
+    async def retry_attention(self, id: ExecutionId, *, version: int) -> bool:  # noqa: A002 (the domain's word)
+        """Submit again at once, with no failures counted, what needs attention because submits had failed."""
+        return await self._move(id, lambda now: moves.retry(version=version, now=now))
+
+    async def request_cancel(self, id: ExecutionId) -> Execution:  # noqa: A002 (the domain's word)
+        """Cancel at once what was never submitted; otherwise note, once, that it has to be told. Raises NotFound."""
+        async with self._database.writing() as writing:
+            if await writing.change(id, moves.cancel_at_once(now=writing.now)) is None:
+                await writing.change(id, moves.ask_to_cancel(now=writing.now))
+            return await _load(writing.connection, id)
+
+    async def cancel_requested(self, *, limit: int) -> Sequence[Execution]:
+        """Up to `limit` submitted executions that have not ended and that somebody wants cancelled, longest first."""
+        return await self._some(
+            [CANCEL_REQUESTED, _ROW.submitted_at.is_not(None)], [_ROW.cancel_requested_at, _ROW.id], limit
+        )
+
+    async def open_after(self, *, older_than: datetime, after: ExecutionId | None, limit: int) -> Sequence[Execution]:
+        """Up to `limit` executions that have not ended and were accepted before `older_than`, by id, behind `after`."""
+        behind = [] if after is None else [_ROW.id > after]
+        return await self._some([OPEN, _ROW.created_at < older_than, *behind], [_ROW.id], limit)
+
+    async def conclude(
+        self,
+        id: ExecutionId,  # noqa: A002 (the domain's word)
+        *,
+        epoch: int,
+        version: int,
+        outcome: Outcome,
+        detail: str,
+    ) -> bool:
+        """End an open execution with an outcome that was learnt elsewhere; `detail` says where, for the timeline."""
+        return await self._move(id, lambda now: moves.conclude(outcome, detail, epoch=epoch, version=version, now=now))
+
+    async def counts(self) -> Mapping[tuple[Phase, Kind], int]:
+        """How many there are of each phase and kind; what is not there has no entry."""
+        query = select(_ROW.phase, _ROW.kind, func.count()).group_by(_ROW.phase, _ROW.kind)
+        async with self._database.reading() as connection:
+            return {(Phase(phase), Kind(kind)): count for phase, kind, count in await connection.execute(query)}
+
+    async def oldest_pending_at(self) -> datetime | None:
+        """When the oldest PENDING execution was accepted; None if there is none."""
+        query = select(func.min(_ROW.created_at)).where(_ROW.phase == Phase.PENDING)
+        async with self._database.reading() as connection:
+            found: datetime | None = await connection.scalar(query)
+            return found
+
+    async def _move(self, id: ExecutionId, decided: Callable[[datetime], Move]) -> bool:  # noqa: A002 (the domain's word)
+        async with self._database.writing() as writing:
+            return await writing.change(id, decided(writing.now)) is not None
+
+    async def _some(
+        self,
+        conditions: Sequence[ColumnElement[bool] | TextClause],
+        order: Sequence[ColumnElement[object]],
+        limit: int,
+    ) -> Sequence[Execution]:
+        query = select(executions).where(*conditions).order_by(*order).limit(limit)
+        async with self._database.reading() as connection:
+            return [execution_of(row) for row in (await connection.execute(query)).mappings()]
+
+
+def _first_row(draft: ExecutionDraft, reason: QueueReason, detail: str, now: datetime) -> Mapping[str, object]:
+    return {
+        "id": draft.id,
+        "kind": draft.kind,
+        "agent_id": draft.agent_id,
+        "agent_name": draft.agent_name,
+        "message": draft.message,
+        "timeout_s": draft.timeout_s,
+        "labels": dict(draft.labels),
+        "idempotency_key": draft.idempotency_key,
+        "request_hash": draft.request_hash,
+        "phase": Phase.PENDING,
+        "epoch": 1,
+        "version": 1,
+        "event_seq": 1,
+        "created_at": now,
+        "queue_reason": reason,
+        "queue_detail": detail,
+        "queued_since": now,
+        "attempts": 0,
+        "next_try_at": now,
+        "claimed_attempt": 0,
+    }
+
+
+async def _earlier(connection: AsyncConnection, draft: ExecutionDraft) -> Execution:
+    found = await connection.execute(
+        select(_ROW.id, _ROW.request_hash).where(_ROW.idempotency_key == draft.idempotency_key)
+    )
+    row = found.one()
+    if row.request_hash != draft.request_hash:
+        raise Conflict(
+            f"the idempotency key {draft.idempotency_key} was used for another request, which made {row.id}",
+            hint="take a new key for a new request",
+        )
+    return await _load(connection, row.id)
+
+
+async def _load(connection: AsyncConnection, id_: ExecutionId) -> Execution:
+    found = (await connection.execute(select(executions).where(_ROW.id == id_))).mappings().one_or_none()
+    if found is None:
+        raise NotFound(f"there is no execution {id_}", hint="stigmer executions list")
+    shown = await connection.execute(
+        select(pieces)
+        .where(pieces.c.execution_id == id_, pieces.c.epoch == found["epoch"])
+        .order_by(pieces.c.idx, pieces.c.seq)
+    )
+    return execution_of(found, messages_of(shown.mappings()))
+
+
+async def _holds(writing: Writing, id_: ExecutionId, *guards: ColumnElement[bool] | TextClause) -> bool:
+    return await writing.connection.scalar(select(_ROW.id).where(_ROW.id == id_, *guards)) is not None

@@ -1,0 +1,119 @@
+"""Executions newest first, a page at a time: what may be asked for, and the queries that answer it from an index."""
+
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from sqlalchemy import ColumnElement, TextClause, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from stigmer_cli.domain.execution import Execution
+from stigmer_cli.domain.identity import AgentId, Kind, is_id
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import RequestError
+from stigmer_cli.store.columns import micros, moment
+from stigmer_cli.store.mapping import execution_of
+from stigmer_cli.store.tables import NEEDS_ATTENTION, agents, executions
+
+_ROW = executions.c
+_Key = tuple[datetime, str]
+_Condition = ColumnElement[bool] | TextClause
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which executions; what is empty or None does not narrow.
+
+    `agent` is an id or a slug; `older_than` the moment before which an execution was accepted.
+    """
+
+    phases: frozenset[Phase] = frozenset()
+    kinds: frozenset[Kind] = frozenset()
+    agent: str | None = None
+    older_than: datetime | None = None
+    needs_attention: bool | None = None
+    submitted: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Some executions, and where the next page begins (None: this was the last)."""
+
+    items: Sequence[Execution]
+    next_cursor: str | None
+
+
+async def page(connection: AsyncConnection, asked: Filter, *, limit: int, cursor: str | None) -> Page:
+    """The next `limit` executions behind `cursor`; raises RequestError for a cursor that is none of ours."""
+    behind = None if cursor is None else _parsed(cursor)
+    agent = None if asked.agent is None else await _agent_id(connection, asked.agent)
+    if asked.agent is not None and agent is None:
+        return Page(items=(), next_cursor=None)
+    keys: list[Iterable[_Key]] = [
+        await _keys(connection, [*_conditions(asked, agent, behind), *narrow], limit + 1) for narrow in _cuts(asked)
+    ]
+    # Merged here: one query over several phases would sort every row of theirs, or read past all the others.
+    found = list(islice(heapq.merge(*keys, reverse=True), limit + 1))
+    shown = found[:limit]
+    rows = await connection.execute(
+        select(executions)
+        .where(_ROW.id.in_([id_ for _at, id_ in shown]))
+        .order_by(_ROW.created_at.desc(), _ROW.id.desc())
+    )
+    return Page(
+        items=[execution_of(row) for row in rows.mappings()],
+        next_cursor=_cursor(shown[-1]) if len(found) > limit and shown else None,
+    )
+
+
+def _cuts(asked: Filter) -> Sequence[Sequence[_Condition]]:
+    if asked.needs_attention or not (asked.phases or asked.agent):
+        return [[_ROW.phase.in_(sorted(asked.phases))] if asked.phases else []]
+    return [[_ROW.phase == phase] for phase in sorted(asked.phases or Phase)]
+
+
+def _conditions(asked: Filter, agent: AgentId | None, behind: _Key | None) -> Sequence[_Condition]:
+    conditions: list[_Condition] = []
+    if behind is not None:
+        conditions.append(tuple_(_ROW.created_at, _ROW.id) < tuple_(*behind))
+    if asked.older_than is not None:
+        conditions.append(_ROW.created_at < asked.older_than)
+    if asked.kinds:
+        conditions.append(_ROW.kind.in_(sorted(asked.kinds)))
+    if agent is not None:
+        conditions.append(_ROW.agent_id == agent)
+    if asked.needs_attention is not None:
+        conditions.append(NEEDS_ATTENTION if asked.needs_attention else _ROW.attention_code.is_(None))
+    if asked.submitted is not None:
+        conditions.append(_ROW.submitted_at.is_not(None) if asked.submitted else _ROW.submitted_at.is_(None))
+    return conditions
+
+
+async def _keys(connection: AsyncConnection, conditions: Sequence[_Condition], limit: int) -> Sequence[_Key]:
+    query = (
+        select(_ROW.created_at, _ROW.id)
+        .where(*conditions)
+        .order_by(_ROW.created_at.desc(), _ROW.id.desc())
+        .limit(limit)
+    )
+    return [(row.created_at, row.id) for row in await connection.execute(query)]
+
+
+async def _agent_id(connection: AsyncConnection, id_or_slug: str) -> AgentId | None:
+    found: AgentId | None = await connection.scalar(select(agents.c.id).where(agents.c.slug == id_or_slug))
+    # The id of an agent that was deleted still finds its executions.
+    return AgentId(id_or_slug) if found is None and is_id(id_or_slug) else found
+
+
+def _cursor(key: _Key) -> str:
+    return f"{micros(key[0])}.{key[1]}"
+
+
+def _parsed(cursor: str) -> _Key:
+    since_1970_us, _, id_ = cursor.partition(".")
+    try:
+        return moment(int(since_1970_us)), id_
+    except (ValueError, OverflowError):
+        raise RequestError(f"{cursor!r} is no cursor: take `next_cursor` of the page before") from None

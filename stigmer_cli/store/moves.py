@@ -1,0 +1,214 @@
+"""Every guarded move of an execution that is made on the server's side, as data: expectation, change, event.
+
+What a run may do is in `runs.py`. The phases and the arrows between them are in `domain/phase.py`; a move that writes a
+phase expects one of the phases that the table there allows to leave for it.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement
+
+from stigmer_cli.domain.execution import AttentionCode, EventType, Outcome, QueueReason
+from stigmer_cli.domain.identity import RunId
+from stigmer_cli.domain.phase import Phase, sources_of
+from stigmer_cli.store.database import EventDraft, Move
+from stigmer_cli.store.mapping import NO_ATTENTION, ended, outcome_event
+from stigmer_cli.store.tables import OPEN, QUEUED, executions
+
+_ROW = executions.c
+
+
+def may_become(phase: Phase) -> ColumnElement[bool]:
+    """The row stands in a phase from which `phase` may be entered."""
+    return _ROW.phase.in_(sources_of(phase))
+
+
+def stands(*, epoch: int, version: int | None = None) -> Sequence[ColumnElement[bool]]:
+    """The row is in `epoch` and, if a version is given, nobody has written it since that one."""
+    return (_ROW.epoch == epoch,) if version is None else (_ROW.epoch == epoch, _ROW.version == version)
+
+
+def wait_for(reason: QueueReason, detail: str, *, epoch: int, next_try_at: datetime | None, now: datetime) -> Move:
+    """Queued: it waits for another reason than before."""
+    return Move(
+        guards=(QUEUED, *stands(epoch=epoch), _ROW.queue_reason != reason),
+        values={**_queue(reason, detail, now), "next_try_at": next_try_at},
+        event=_queued_event(reason, detail),
+    )
+
+
+def wait_on(reason: QueueReason, detail: str, *, epoch: int, next_try_at: datetime | None) -> Move:
+    """Queued: it still waits for the same reason; the words or the next try changed."""
+    is_other = _ROW.queue_detail.is_distinct_from(detail) | _ROW.next_try_at.is_distinct_from(next_try_at)
+    return Move(
+        guards=(QUEUED, *stands(epoch=epoch), _ROW.queue_reason == reason, is_other),
+        values={"queue_detail": detail, "next_try_at": next_try_at},
+    )
+
+
+def submit(run_id: RunId, world: str, *, epoch: int, was_there: bool, now: datetime) -> Move:
+    """Temporal took it, or had it already."""
+    return Move(
+        guards=(OPEN, *stands(epoch=epoch), _ROW.submitted_at.is_(None)),
+        values={**NO_ATTENTION, "submitted_at": now, "run_id": run_id, "world": world, "next_try_at": None},
+        event=EventDraft(
+            type=EventType.SUBMITTED,
+            text=f"submitted (run {run_id}{', which was there already' if was_there else ''})",
+            data={"run": run_id, "already": was_there},
+        ),
+    )
+
+
+def note_world(run_id: RunId, world: str, *, epoch: int) -> Move:
+    """A claim marked it submitted before the dispatcher could, and could not know which Temporal it came from."""
+    return Move(
+        guards=(OPEN, *stands(epoch=epoch), _ROW.run_id == run_id, _ROW.world.is_(None)), values={"world": world}
+    )
+
+
+def fail_submit(detail: str, *, row: Mapping[str, object], attempts: int, next_try_at: datetime, now: datetime) -> Move:
+    """A submit failed for another reason than a connection; it is tried again at `next_try_at`."""
+    is_first = row["queue_reason"] != QueueReason.SUBMIT_FAILED
+    return Move(
+        guards=(QUEUED,),
+        values={
+            "queue_reason": QueueReason.SUBMIT_FAILED,
+            "queue_detail": detail,
+            "attempts": attempts,
+            "next_try_at": next_try_at,
+        }
+        | ({"queued_since": now} if is_first else {}),
+        event=_queued_event(QueueReason.SUBMIT_FAILED, detail, attempts=attempts),
+    )
+
+
+def give_up_submit(detail: str, *, attempts: int, now: datetime) -> Move:
+    """A submit failed as often as it may; a person has to look."""
+    return Move(
+        guards=(QUEUED,),
+        values={
+            **_queue(QueueReason.SUBMIT_FAILED, detail, now),
+            **_attention(AttentionCode.SUBMIT_FAILED, detail, now),
+            "attempts": attempts,
+            "next_try_at": None,
+        },
+        event=_attention_event(AttentionCode.SUBMIT_FAILED, f"{attempts} tries to submit failed: {detail}"),
+    )
+
+
+def mark(code: AttentionCode, reason: str, *, epoch: int, version: int | None, now: datetime) -> Move:
+    """Only a person can decide about it."""
+    return Move(
+        guards=(OPEN, *stands(epoch=epoch, version=version), _ROW.attention_code.is_distinct_from(code)),
+        values=_attention(code, reason, now),
+        event=_attention_event(code, reason),
+    )
+
+
+def requeue(reason: QueueReason, detail: str, *, epoch: int, version: int, now: datetime) -> Move:
+    """Orphan: Temporal has forgotten it, and no run ever claimed it, so submitting it again is safe."""
+    return Move(
+        guards=(
+            _ROW.phase == Phase.PENDING,
+            _ROW.submitted_at.is_not(None),
+            _ROW.claimed_run.is_(None),
+            *stands(epoch=epoch, version=version),
+        ),
+        values={**_queue(reason, detail, now), **_unsubmitted(now)},
+        event=EventDraft(type=EventType.ORPHANED, text=f"orphaned: {detail}", data={"reason": reason}),
+    )
+
+
+def start_over(*, epoch: int, version: int, now: datetime) -> Move:
+    """Lost: a person said to begin again; what the old epoch's run still says no longer counts."""
+    return Move(
+        guards=(
+            may_become(Phase.PENDING),
+            _ROW.phase == Phase.IN_PROGRESS,
+            *stands(epoch=epoch, version=version),
+        ),
+        values={
+            **_queue(QueueReason.STARTED_OVER, "", now),
+            **_unsubmitted(now),
+            "phase": Phase.PENDING,
+            "epoch": epoch + 1,
+            "started_at": None,
+            "claimed_run": None,
+            "claimed_by": None,
+            "claimed_attempt": 0,
+            "cancel_requested_at": None,
+        },
+        event=EventDraft(
+            type=EventType.STARTED_OVER, text=f"started over (epoch {epoch + 1})", data={"epoch": epoch + 1}
+        ),
+    )
+
+
+def retry(*, version: int, now: datetime) -> Move:
+    """A person asked to submit it again after submits had failed for good."""
+    return Move(
+        guards=(
+            _ROW.phase == Phase.PENDING,
+            _ROW.submitted_at.is_(None),
+            _ROW.attention_code == AttentionCode.SUBMIT_FAILED,
+            _ROW.version == version,
+        ),
+        values={**NO_ATTENTION, "attempts": 0, "next_try_at": now},
+        event=_queued_event(QueueReason.SUBMIT_FAILED, "to be tried again, as a person asked"),
+    )
+
+
+def cancel_at_once(*, now: datetime) -> Move:
+    """Nothing was submitted, so nothing has to be stopped."""
+    outcome = Outcome(phase=Phase.CANCELLED, error="cancelled before it was submitted")
+    return Move(
+        guards=(may_become(Phase.CANCELLED), _ROW.phase == Phase.PENDING, _ROW.submitted_at.is_(None)),
+        values={**ended(outcome, now), "cancel_requested_at": now},
+        event=EventDraft(type=EventType.CANCELLED, text="cancelled before it was submitted"),
+    )
+
+
+def ask_to_cancel(*, now: datetime) -> Move:
+    """A run may be at work: it has to be told, and it says when it has ended."""
+    return Move(
+        guards=(OPEN, _ROW.cancel_requested_at.is_(None)),
+        values={"cancel_requested_at": now},
+        event=EventDraft(type=EventType.CANCEL_REQUESTED, text="cancellation asked for"),
+    )
+
+
+def conclude(outcome: Outcome, detail: str, *, epoch: int, version: int, now: datetime) -> Move:
+    """Row behind: Temporal knows how it ended."""
+    return Move(
+        guards=(may_become(outcome.phase), *stands(epoch=epoch, version=version)),
+        values=ended(outcome, now),
+        event=outcome_event(outcome, source=detail),
+    )
+
+
+def _queue(reason: QueueReason, detail: str, now: datetime) -> Mapping[str, object]:
+    return {"queue_reason": reason, "queue_detail": detail, "queued_since": now}
+
+
+def _unsubmitted(now: datetime) -> Mapping[str, object]:
+    return {
+        **NO_ATTENTION,
+        "submitted_at": None,
+        "run_id": None,
+        "world": None,
+        "attempts": 0,
+        "next_try_at": now,
+    }
+
+
+def _attention(code: AttentionCode, reason: str, now: datetime) -> Mapping[str, object]:
+    return {"attention_code": code, "attention_reason": reason, "attention_since": now, "next_try_at": None}
+
+
+def _queued_event(reason: QueueReason, detail: str, **data: int) -> EventDraft:
+    return EventDraft(type=EventType.QUEUED, text=f"queued: {detail or reason}", data={"reason": reason, **data})
+
+
+def _attention_event(code: AttentionCode, reason: str) -> EventDraft:
+    return EventDraft(type=EventType.ATTENTION, text=f"needs attention: {reason}", data={"code": code})

@@ -1,0 +1,253 @@
+"""What a run may write: claim, attempts, messages, outcome; a run that no longer counts changes nothing.
+
+claim ──▶ begin_attempt 1 ──▶ append_message ... ──▶ finish
+               └──(the runner died)──▶ begin_attempt 2 ──▶ append_message ... ──▶ finish
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, RowMapping, delete, func, insert, literal, select
+
+from stigmer_cli.domain.execution import EventType, Outcome
+from stigmer_cli.domain.identity import ExecutionId, RunId
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import Conflict
+from stigmer_cli.store.columns import Moment
+from stigmer_cli.store.database import Database, EventDraft, Move, Writing
+from stigmer_cli.store.mapping import NO_ATTENTION, ended, outcome_event
+from stigmer_cli.store.moves import may_become, stands
+from stigmer_cli.store.tables import executions, pieces
+
+_ROW = executions.c
+
+
+class Claim(StrEnum):
+    """Whether the run holds the epoch; one that does not ends without effect."""
+
+    WON = "won"
+    LOST = "lost"
+
+
+class Report(StrEnum):
+    """What became of a report: it counts; somebody knew better; or this epoch already has its outcome."""
+
+    TAKEN = "taken"
+    STALE = "stale"
+    DONE = "done"
+
+
+class RunTable:
+    """Reports of runs. Each names execution, epoch and run, and most the attempt; sent twice they count once."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def claim(self, id: ExecutionId, *, epoch: int, run: RunId, runner: str) -> Claim:  # noqa: A002
+        """Give the epoch to `run` if no other run holds it, and make PENDING into IN_PROGRESS, in one statement.
+
+        The winner is submitted, whatever a crash has forgotten. The same run asking again has still won.
+        """
+        async with self._database.writing() as writing:
+            if await writing.change(id, _claim(epoch, run, runner, writing)) is not None:
+                return Claim.WON
+            row = await writing.locked(id)
+            is_holder = row is not None and row["epoch"] == epoch and row["claimed_run"] == run
+            return Claim.WON if is_holder and row is not None and not Phase(row["phase"]).is_terminal else Claim.LOST
+
+    async def begin_attempt(
+        self,
+        id: ExecutionId,  # noqa: A002 (the domain's word)
+        *,
+        epoch: int,
+        run: RunId,
+        attempt: int,
+        runner: str,
+    ) -> Report:
+        """Attempt `attempt` (from 1) of the run begins on `runner`; what an earlier attempt had said is forgotten."""
+        async with self._database.writing() as writing:
+            row = await writing.locked(id)
+            if (known := _known_better(row, epoch, run, attempt)) is not None or row is None:
+                return known or Report.STALE
+            if attempt == row["claimed_attempt"]:
+                return Report.TAKEN
+            await writing.connection.execute(delete(pieces).where(pieces.c.execution_id == id, pieces.c.epoch == epoch))
+            await writing.change(id, _begin(epoch, run, attempt, runner))
+            return Report.TAKEN
+
+    async def append_message(  # noqa: PLR0913 (a report names everything it expects)
+        self,
+        id: ExecutionId,  # noqa: A002 (the domain's word)
+        *,
+        epoch: int,
+        run: RunId,
+        attempt: int,
+        index: int,
+        offset: int,
+        role: str,
+        text: str,
+    ) -> Report:
+        """`text` stands at `offset` (in characters) of message `index`; what is there already is not written again.
+
+        Raises Conflict if that leaves a gap, contradicts what is there, or belongs to an attempt that has not begun.
+        """
+        async with self._database.writing() as writing:
+            row = await writing.locked(id)
+            if (known := _known_better(row, epoch, run, attempt)) is not None or row is None:
+                return known or Report.STALE
+            if attempt > row["claimed_attempt"]:
+                raise Conflict(f"attempt {attempt} of {id} has not begun")
+            place = _Place(writing, id, epoch, index)
+            fresh = await place.what_is_new(offset, role, text)
+            if fresh is not None:
+                await place.append(offset + len(text) - len(fresh), role, fresh)
+            return Report.TAKEN
+
+    async def finish(
+        self,
+        id: ExecutionId,  # noqa: A002 (the domain's word)
+        *,
+        epoch: int,
+        run: RunId,
+        attempt: int | None,
+        outcome: Outcome,
+    ) -> Report:
+        """The run ended with `outcome`; `attempt` None: the workflow's own last word, whichever attempt was on.
+
+        Only this last word may end a run that has not claimed yet: it was cancelled or failed before it began.
+        """
+        async with self._database.writing() as writing:
+            row = await writing.locked(id)
+            if (known := _known_better(row, epoch, run, attempt)) is not None or row is None:
+                return known or Report.STALE
+            done = await writing.change(
+                id,
+                Move(
+                    guards=(may_become(outcome.phase), *stands(epoch=epoch)),
+                    values=ended(outcome, writing.now),
+                    event=outcome_event(outcome),
+                ),
+            )
+            return Report.STALE if done is None else Report.TAKEN
+
+
+def _known_better(row: RowMapping | None, epoch: int, run: RunId, attempt: int | None) -> Report | None:
+    """Why a report does not count; None if it does."""
+    if row is None or row["epoch"] != epoch:
+        return Report.STALE
+    holder = row["claimed_run"]
+    if Phase(row["phase"]).is_terminal:
+        return Report.DONE if run == (holder or row["run_id"]) else Report.STALE
+    if holder is None:
+        return None if attempt is None and run == row["run_id"] else Report.STALE
+    if holder != run or (attempt is not None and attempt < row["claimed_attempt"]):
+        return Report.STALE
+    return None
+
+
+def _claim(epoch: int, run: RunId, runner: str, writing: Writing) -> Move:
+    return Move(
+        guards=(may_become(Phase.IN_PROGRESS), _ROW.claimed_run.is_(None), *stands(epoch=epoch)),
+        values={
+            **NO_ATTENTION,
+            "phase": Phase.IN_PROGRESS,
+            "started_at": writing.now,
+            "claimed_run": run,
+            "claimed_by": runner,
+            "claimed_attempt": 0,
+            # The dispatcher may have died between Temporal's answer and its note of it.
+            "submitted_at": func.coalesce(_ROW.submitted_at, literal(writing.now, Moment())),
+            "run_id": run,
+            "next_try_at": None,
+        },
+        event=EventDraft(
+            type=EventType.CLAIMED, text=f"claimed by runner {runner}", data={"run": run, "runner": runner}
+        ),
+    )
+
+
+def _begin(epoch: int, run: RunId, attempt: int, runner: str) -> Move:
+    return Move(
+        guards=(_ROW.phase == Phase.IN_PROGRESS, _ROW.claimed_run == run, *stands(epoch=epoch)),
+        values={"claimed_attempt": attempt, "claimed_by": runner},
+        event=None
+        if attempt == 1
+        else EventDraft(
+            type=EventType.ATTEMPT, text=f"attempt {attempt} begins", data={"attempt": attempt, "runner": runner}
+        ),
+    )
+
+
+class _Place:
+    """One message of one epoch, in the pieces it came in."""
+
+    def __init__(self, writing: Writing, id_: ExecutionId, epoch: int, index: int) -> None:
+        self._writing = writing
+        self._id = id_
+        self._epoch = epoch
+        self._index = index
+
+    async def what_is_new(self, offset: int, role: str, text: str) -> str | None:
+        """The end of `text` that is not there yet; None if all of it is. Raises Conflict."""
+        tail = await self._tail(self._index)
+        if tail is None:
+            if offset > 0 or (self._index > 0 and await self._tail(self._index - 1) is None):
+                raise Conflict(f"{self._named()} cannot begin at {offset}: what stands before it is missing")
+            return text
+        length = int(tail["start"]) + int(tail["size"])
+        if offset > length:
+            raise Conflict(f"{self._named()} has {length} characters; {offset} leaves a gap")
+        if tail["role"] != role:
+            raise Conflict(f"{self._named()} is of {tail['role']}, not of {role}")
+        there = await self._text(offset)
+        if there[: len(text)] != text[: len(there)]:
+            raise Conflict(f"{self._named()} holds another text at {offset}")
+        return text[len(there) :] or None
+
+    async def append(self, start: int, role: str, text: str) -> None:
+        """Write a piece and its event."""
+        data: Mapping[str, object] = {"index": self._index, "offset": start, "role": role, "text": text}
+        seq = await self._writing.change(
+            self._id,
+            Move(
+                guards=stands(epoch=self._epoch),
+                event=EventDraft(type=EventType.MESSAGE, text=f"message {self._index} of {role}", data=data),
+            ),
+        )
+        await self._writing.connection.execute(
+            insert(pieces).values(
+                execution_id=self._id,
+                epoch=self._epoch,
+                idx=self._index,
+                seq=seq,
+                start=start,
+                size=len(text),
+                role=role,
+                text=text,
+            )
+        )
+
+    def _mine(self, index: int) -> Sequence[ColumnElement[bool]]:
+        return (pieces.c.execution_id == self._id, pieces.c.epoch == self._epoch, pieces.c.idx == index)
+
+    async def _tail(self, index: int) -> RowMapping | None:
+        found = await self._writing.connection.execute(
+            select(pieces.c.start, pieces.c.size, pieces.c.role)
+            .where(*self._mine(index))
+            .order_by(pieces.c.seq.desc())
+            .limit(1)
+        )
+        return found.mappings().one_or_none()
+
+    async def _text(self, offset: int) -> str:
+        """What is there from `offset` on."""
+        found = await self._writing.connection.execute(
+            select(pieces.c.start, pieces.c.text)
+            .where(*self._mine(self._index), pieces.c.start + pieces.c.size > offset)
+            .order_by(pieces.c.seq)
+        )
+        rows = found.all()
+        return "".join(row.text for row in rows)[offset - rows[0].start :] if rows else ""
+
+    def _named(self) -> str:
+        return f"message {self._index} of {self._id}"

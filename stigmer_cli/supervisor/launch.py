@@ -1,0 +1,127 @@
+"""Starts a supervisor that outlives the terminal, and returns when it stands."""
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.errors import Conflict, MachineError, TimedOut
+from stigmer_cli.supervisor.process import ProcessId, start_mark
+from stigmer_cli.supervisor.spec import SupervisorSpec
+
+OWNER_ONLY = 0o600
+LAUNCH_MAX_S = 15.0
+END_MAX_S = 12.0
+LOOK_EVERY_S = 0.02
+
+
+async def launch(spec: SupervisorSpec, *, environ: Mapping[str, str], clock: Clock) -> ProcessId:
+    """Start it detached and return who it is, once its socket answers and every child was started.
+
+    Raises Conflict where another supervisor holds the folder, MachineError where it cannot stand, TimedOut after
+    `LAUNCH_MAX_S`. Where this is cancelled, or raises, nothing that it started stays.
+    """
+    process = _spawn(spec, environ)
+    identity = ProcessId(pid=process.pid, mark=start_mark(process.pid) or "unknown")
+    try:
+        async with asyncio.timeout(LAUNCH_MAX_S):
+            await _hand_over(process, spec)
+            answer = await _answer_of(process)
+    except TimeoutError:
+        await _end(process, clock)
+        raise TimedOut(f"the supervisor did not stand within {LAUNCH_MAX_S:g} s", hint=f"see {spec.log}") from None
+    except BaseException:
+        await _end(process, clock)
+        raise
+    if answer.get("ready"):
+        process.returncode = 0  # it is on its own now; without this Popen warns that it still runs
+        return identity
+    await _end(process, clock)
+    if answer.get("held"):
+        raise Conflict(str(answer.get("error")), hint="stigmer status")
+    raise MachineError(
+        f"the supervisor cannot stand: {answer.get('error') or f'it ended with exit code {process.returncode}'}",
+        hint=f"see {spec.log}",
+    )
+
+
+def _spawn(spec: SupervisorSpec, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    try:
+        spec.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        log = os.open(spec.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, OWNER_ONLY)
+    except OSError as error:
+        raise MachineError(f"cannot write {spec.log}: {error}", hint="free space, or make it writable") from error
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "stigmer_cli.supervisor"],
+            env=dict(environ),
+            cwd=spec.folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise MachineError(f"cannot start the supervisor: {error}", hint="stigmer doctor") from error
+    finally:
+        os.close(log)
+
+
+async def _hand_over(process: subprocess.Popen[bytes], spec: SupervisorSpec) -> None:
+    """Write the spec into its standard input without holding up the loop, should it be larger than the pipe."""
+    if process.stdin is None:
+        raise TypeError("started without a pipe")
+    fd, data = process.stdin.fileno(), memoryview(spec.to_json())
+    os.set_blocking(fd, False)
+    with contextlib.suppress(BrokenPipeError):  # it died; its answer, or its end, says why
+        while data:
+            try:
+                data = data[os.write(fd, data) :]
+            except BlockingIOError:
+                await _possible(fd, is_write=True)
+    process.stdin.close()
+
+
+async def _answer_of(process: subprocess.Popen[bytes]) -> Mapping[str, object]:
+    """The line it says about itself; empty where it ended without one."""
+    if process.stdout is None:
+        raise TypeError("started without a pipe")
+    fd, text = process.stdout.fileno(), b""
+    os.set_blocking(fd, False)
+    while b"\n" not in text:
+        await _possible(fd, is_write=False)
+        chunk = os.read(fd, 4096)
+        if not chunk:
+            return {}
+        text += chunk
+    process.stdout.close()
+    found = json.loads(text)
+    return found if isinstance(found, dict) else {}
+
+
+async def _possible(fd: int, *, is_write: bool) -> None:
+    loop, happened = asyncio.get_running_loop(), asyncio.Event()
+    add, remove = (loop.add_writer, loop.remove_writer) if is_write else (loop.add_reader, loop.remove_reader)
+    add(fd, happened.set)
+    try:
+        await happened.wait()
+    finally:
+        remove(fd)
+
+
+async def _end(process: subprocess.Popen[bytes], clock: Clock) -> None:
+    """End what was started: asked first, so that it ends its own children, then killed, and they die with it."""
+    deadline = clock.monotonic() + END_MAX_S
+    process.terminate()
+    while process.poll() is None:
+        if clock.monotonic() >= deadline:
+            process.kill()
+        await clock.sleep(LOOK_EVERY_S)
+    for pipe in (process.stdin, process.stdout):
+        if pipe:
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()

@@ -1,0 +1,84 @@
+"""A lock on a file, held by one process at a time and dropped by the kernel when that process dies."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.errors import TimedOut
+
+OWNER_ONLY = 0o600
+LOOK_EVERY_S = 0.025
+
+
+class FileLock:
+    """flock(2) on `path`; children do not inherit it. The holder's pid stands in the file, for messages only."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd: int | None = None
+
+    def acquire(self) -> bool:
+        """Take it without waiting; False where somebody holds it. Raises OSError where the file cannot be opened."""
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
+        if not (_locked(fd) and self._is_the_file(fd)):
+            os.close(fd)
+            return False
+        os.ftruncate(fd, 0)
+        with contextlib.suppress(OSError):  # a full disk takes nothing away but the message
+            os.write(fd, f"{os.getpid()}\n".encode())
+        self._fd = fd
+        return True
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the file we hold is still the one that others would find."""
+        return self._fd is not None and self._is_the_file(self._fd)
+
+    def release(self) -> None:
+        """Give it back."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def holder(self) -> str:
+        """The pid that the last holder wrote, or `unknown`."""
+        with contextlib.suppress(OSError):
+            return self.path.read_text(encoding="ascii", errors="replace").strip() or "unknown"
+        return "unknown"
+
+    def _is_the_file(self, fd: int) -> bool:
+        """False where the file was removed, or replaced, between opening and locking."""
+        try:
+            there, ours = self.path.stat(), os.fstat(fd)
+        except FileNotFoundError:
+            return False
+        return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+
+
+@contextlib.asynccontextmanager
+async def held(path: Path, *, within_s: float, clock: Clock) -> AsyncIterator[FileLock]:
+    """Hold the lock at `path`; raises TimedOut, naming the holder, where it is not free `within_s`."""
+    lock = FileLock(path)
+    deadline = clock.monotonic() + within_s
+    while not lock.acquire():
+        if clock.monotonic() >= deadline:
+            raise TimedOut(
+                f"{path} is held by another stigmer (pid {lock.holder()}) for more than {within_s:g} s",
+                hint=f"see what it does: ps -p {lock.holder()}",
+            )
+        await clock.sleep(LOOK_EVERY_S)
+    try:
+        yield lock
+    finally:
+        lock.release()
+
+
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,207 @@
+"""The set of children under one lock: all started, all watched, stopped in order; one supervisor a folder.
+
+Children die with it: by the kernel on Linux (see process.py); elsewhere whoever takes the lock next ends, by pid and
+start mark, what the state file of the dead one lists.
+"""
+
+import asyncio
+import itertools
+import json
+import signal
+from collections.abc import Callable, Mapping, Sequence
+
+from stigmer_cli.clock import Clock, iso
+from stigmer_cli.supervisor.child import Child
+from stigmer_cli.supervisor.control import Changes, ControlServer
+from stigmer_cli.supervisor.liveness import LivenessWatch
+from stigmer_cli.supervisor.lock import FileLock
+from stigmer_cli.supervisor.logfile import LogFile
+from stigmer_cli.supervisor.process import ProcessId, Reaper, myself
+from stigmer_cli.supervisor.record import STATE_FILE, Json, SupervisorRecord, read_record, write_whole
+from stigmer_cli.supervisor.spec import SupervisorSpec
+
+HOME_LOOK_EVERY_S = 5.0
+SURVIVORS_MAX_S = 2.0
+SURVIVORS_LOOK_EVERY_S = 0.01
+
+
+class Supervisor:
+    """Keeps the children of `spec` running until it is told to stop. `lock` is held by the caller for its life."""
+
+    def __init__(self, spec: SupervisorSpec, *, clock: Clock, lock: FileLock) -> None:
+        self._spec, self._clock, self._lock = spec, clock, lock
+        self._id = myself()
+        self._began, self._started_at = clock.monotonic(), iso(clock.now())
+        self._changes = Changes()
+        self._is_stopping = asyncio.Event()
+        self._log = LogFile(spec.log, size_max=spec.log_size_max, files_max=spec.log_files_max)
+        self._reaper = Reaper()
+        self._children = tuple(self._child(number) for number in range(len(spec.children)))
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Start all and keep them; returns when all have been stopped. Calls `ready` once the socket answers."""
+        control = ControlServer(self._spec.folder, answer=self._answer, status=self._status_json, changes=self._changes)
+        control.listen()
+        await end_survivors(_recorded(self._spec), clock=self._clock)
+        with self._reaper:
+            self._listen_to_signals()
+            self.journal("started", children=[child.spec.name for child in self._children])
+            async with asyncio.TaskGroup() as group:
+                loops = [group.create_task(control.run(), name="control")]
+                loops += [group.create_task(self._keep_state_file(), name="state file")]
+                loops += [group.create_task(self._watch_home(), name="home")]
+                loops += [group.create_task(watch.run(), name="liveness") for watch in self._liveness()]
+                lives = [group.create_task(child.run(), name=child.spec.name) for child in self._children]
+                group.create_task(self._stop_when_asked(), name="stop")
+                await asyncio.sleep(0)  # in which every child is started
+                self._save()
+                ready()
+                await asyncio.wait(lives)
+                self._save()
+                for loop in loops:
+                    loop.cancel()
+        self.journal("ended")
+        self._log.close()
+
+    def stop(self) -> Json:
+        """Stop all children in order, then end."""
+        self._is_stopping.set()
+        return {"ok": True}
+
+    def kill(self) -> Json:
+        """Stop all children without grace, then end."""
+        self._is_stopping.set()
+        return _each(self._children, Child.kill)
+
+    def record(self) -> SupervisorRecord:
+        """The supervisor and its children as they stand."""
+        return SupervisorRecord(
+            id=self._id,
+            started_at=self._started_at,
+            uptime_s=round(self._clock.monotonic() - self._began, 3),
+            is_stopping=self._is_stopping.is_set(),
+            children=tuple(child.record() for child in self._children),
+        )
+
+    def journal(self, event: str, **fields: object) -> None:
+        """Write one line to the supervisor's own log."""
+        line = {"part": "supervisor", "timestamp": iso(self._clock.now()), "level": "info", "event": event, **fields}
+        self._log.write(json.dumps(line).encode() + b"\n")
+
+    # -- requests
+
+    def _answer(self, request: Json) -> Json:
+        name = request.get("name")
+        chosen = [child for child in self._children if name in (None, child.spec.name)]
+        if not chosen:
+            return {"ok": False, "error": f"there is no part {name}"}
+        answer = self._requests.get(str(request.get("op")))
+        return answer(chosen) if answer else {"ok": False, "error": f"unknown request {request.get('op')!r}"}
+
+    @property
+    def _requests(self) -> Mapping[str, Callable[[Sequence[Child]], Json]]:
+        return {
+            "ping": lambda _: {"ok": True},
+            "status": lambda _: self._status_json(),
+            "stop": lambda _: self.stop(),
+            "kill": lambda _: self.kill(),
+            "start": lambda chosen: _each(chosen, Child.start),
+            "restart": lambda chosen: _each(chosen, Child.restart),
+            "lines": lambda chosen: {"ok": True, "lines": {child.spec.name: list(child.log.tail) for child in chosen}},
+        }
+
+    def _status_json(self) -> Json:
+        return {"ok": True, **self.record().to_json()}
+
+    # -- loops
+
+    async def _stop_when_asked(self) -> None:
+        await self._is_stopping.wait()
+        self.journal("stopping")
+        self._changes.tell()
+        by_order = sorted(self._children, key=lambda child: child.spec.stop_order)
+        for _, together in itertools.groupby(by_order, key=lambda child: child.spec.stop_order):
+            wave = list(together)
+            _each(wave, Child.close)
+            await self._all_ended(wave)
+
+    async def _all_ended(self, wave: Sequence[Child]) -> None:
+        """Return when none of them has a process; each ends within its grace and the time SIGKILL takes."""
+        seen = self._changes.count
+        while any(child.process for child in wave):
+            seen = await self._changes.after(seen)
+
+    async def _keep_state_file(self) -> None:
+        seen = -1
+        while True:
+            seen = await self._changes.after(seen)
+            self._save()
+
+    async def _watch_home(self) -> None:
+        """Stop when the folder was removed or taken over: nobody could ever find these processes again."""
+        while self._lock.is_in_place:
+            await self._clock.sleep(HOME_LOOK_EVERY_S)
+        self.journal("home is gone", lock=str(self._lock.path))
+        self.stop()
+
+    def _save(self) -> None:
+        try:
+            write_whole(self._spec.folder / STATE_FILE, json.dumps(self.record().to_json(), indent=2) + "\n")
+        except OSError as error:  # the socket still tells; the file is for when we are dead
+            self.journal("state file not written", error=str(error))
+
+    # -- parts
+
+    def _child(self, number: int) -> Child:
+        spec = self._spec.children[number]
+        log = LogFile(spec.log, size_max=self._spec.log_size_max, files_max=self._spec.log_files_max)
+        return Child(spec, log=log, clock=self._clock, reaper=self._reaper, changed=self._child_changed)
+
+    def _child_changed(self, child: Child) -> None:
+        self._changes.tell()
+        record = child.record()
+        facts: dict[str, object] = {"child": record.name, "state": record.state}
+        if record.id:
+            facts["pid"] = record.id.pid
+        if record.last_exit and not record.id:
+            facts["exit"] = dict(record.last_exit.to_json())
+        if record.next_try_at:
+            facts["nextTryAt"] = record.next_try_at
+        self.journal("child moved", **facts)
+
+    def _liveness(self) -> list[LivenessWatch]:
+        return [
+            LivenessWatch(child, child.spec.liveness, clock=self._clock)
+            for child in self._children
+            if child.spec.liveness
+        ]
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._is_stopping.set)
+
+
+async def end_survivors(recorded: Sequence[ProcessId], *, clock: Clock) -> list[ProcessId]:
+    """Kill those recorded processes that still run, and no other; returns them once they are gone.
+
+    The caller holds the lock of their supervisor, which is therefore dead. Those that the kernel cannot end within
+    `SURVIVORS_MAX_S` are returned as well.
+    """
+    alive = [identity for identity in recorded if identity.kill_group()]
+    deadline = clock.monotonic() + SURVIVORS_MAX_S
+    while any(identity.is_alive for identity in alive) and clock.monotonic() < deadline:
+        await clock.sleep(SURVIVORS_LOOK_EVERY_S)
+    return alive
+
+
+def _recorded(spec: SupervisorSpec) -> list[ProcessId]:
+    record = read_record(spec.folder)
+    return [child.id for child in record.children if child.id] if record else []
+
+
+def _each(children: Sequence[Child], wish: Callable[[Child], None]) -> Json:
+    for child in children:
+        wish(child)
+    return {"ok": True}

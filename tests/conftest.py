@@ -1,0 +1,39 @@
+"""A clean environment and a home of one's own for every test; nothing else is automatic."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from stigmer_cli.settings import Home
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees, or leaves behind, a setting of whoever runs it."""
+    for name in list(os.environ):
+        if name.startswith(("STIGMER_", "OPENAI_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A home that nobody else has."""
+    path = tmp_path / "home"
+    path.mkdir(mode=0o700)
+    return Home(path=path)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--slow` adds the tests that are long by nature."""
+    parser.addoption("--slow", action="store_true", help="also run what is long by nature")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave slow tests out, visibly, unless asked for."""
+    if config.getoption("--slow"):
+        return
+    skip = pytest.mark.skip(reason="slow: run with --slow")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)

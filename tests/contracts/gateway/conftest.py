@@ -1,0 +1,127 @@
+"""Both gateways behind one face: the one in memory, and the real one on a real Temporal."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from temporalio.client import Client
+
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.domain.identity import ExecutionId, Kind, workflow_id
+from stigmer_cli.temporal.connection import Connection, ConnectionState, Target
+from stigmer_cli.temporal.gateway import Gateway, RunState
+from tests.fakes_temporal import InMemoryGateway
+from tests.temporal_server import DevServer, dev_server, eventually
+
+
+class World(Protocol):
+    """A gateway, and what happens to the Temporal behind it."""
+
+    @property
+    def gateway(self) -> Gateway | InMemoryGateway: ...
+
+    async def terminate(self, execution: ExecutionId) -> None:
+        """Somebody ends the workflow in Temporal."""
+
+    async def lose_namespace(self) -> None:
+        """The namespace is not there any more."""
+
+    async def go_away(self) -> None:
+        """Nobody listens any more."""
+
+
+class FakeWorld:
+    def __init__(self) -> None:
+        self.gateway = InMemoryGateway(clock=SystemClock())
+
+    async def terminate(self, execution: ExecutionId) -> None:
+        name = workflow_id(Kind.AGENT, execution, 1)
+        self.gateway.close(name, RunState.TERMINATED, "the run was terminated in Temporal by test: enough")
+
+    async def lose_namespace(self) -> None:
+        self.gateway.lose_namespace()
+
+    async def go_away(self) -> None:
+        self.gateway.be_unreachable()
+
+
+class RealWorld:
+    def __init__(self, server: DevServer, connection: Connection, group: asyncio.TaskGroup) -> None:
+        self._server = server
+        self._group = group
+        self._owners: list[asyncio.Task[None]] = []
+        self.connection = self._started(connection)
+        self.gateway = _gateway(connection)
+
+    async def terminate(self, execution: ExecutionId) -> None:
+        client = await Client.connect(self._server.address, identity="test")
+        await client.get_workflow_handle(workflow_id(Kind.AGENT, execution, 1)).terminate(reason="enough")
+
+    async def lose_namespace(self) -> None:
+        self.connection = self._started(_connection(self._server.address, "no-such-namespace"))
+        self.gateway = _gateway(self.connection)
+        await self._until(ConnectionState.MISCONFIGURED)
+
+    async def go_away(self) -> None:
+        self._server.kill()
+        await self._until(ConnectionState.DISCONNECTED)
+
+    def end(self) -> None:
+        for owner in self._owners:
+            owner.cancel()
+
+    async def _until(self, state: ConnectionState) -> None:
+        await eventually(lambda: self.connection.status().state is state, within_s=5)
+
+    def _started(self, connection: Connection) -> Connection:
+        self._owners.append(self._group.create_task(connection.run()))
+        return connection
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
+    with dev_server(tmp_path_factory.mktemp("temporal")) as server:
+        yield server
+
+
+@pytest.fixture(params=["in-memory", "real"])
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    if request.param == "in-memory":
+        yield FakeWorld()
+        return
+    if "go_away" in request.node.name:
+        with dev_server(tmp_path) as own:
+            async for real in _real(own):
+                yield real
+        return
+    async for real in _real(request.getfixturevalue("shared")):
+        yield real
+
+
+@pytest.fixture
+def execution(request: pytest.FixtureRequest) -> ExecutionId:
+    """An id of this test's own, since the real server is shared."""
+    digits = format(abs(hash(request.node.nodeid)) % 36**8, "026d")
+    return ExecutionId(f"aex-{digits}")
+
+
+async def _real(server: DevServer) -> AsyncIterator[RealWorld]:
+    async with asyncio.TaskGroup() as group:
+        world = RealWorld(server, _connection(server.address, "default"), group)
+        await world.connection.wait_connected()
+        try:
+            yield world
+        finally:
+            world.end()
+
+
+def _connection(address: str, namespace: str) -> Connection:
+    target = Target(address=address, namespace=namespace)
+    return Connection(target, clock=SystemClock(), rng=random.Random(1), identity="test")
+
+
+def _gateway(connection: Connection) -> Gateway:
+    return Gateway(connection, clock=SystemClock(), rng=random.Random())

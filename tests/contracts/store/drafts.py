@@ -1,0 +1,138 @@
+"""What tests of the store are made of: a clock moved by hand, drafts, and executions brought to a stage of their life."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from ulid import ULID
+
+from stigmer_cli.domain.execution import AgentSpec, Execution, Outcome, QueueReason
+from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, RunId
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.store.agents import AgentDraft
+from stigmer_cli.store.executions import ExecutionDraft
+from stigmer_cli.store.store import Store
+
+START = datetime(2026, 5, 4, 12, 0, 0, 123456, tzinfo=UTC)
+RUN = RunId("run-1")
+OTHER_RUN = RunId("run-2")
+AGENT = AgentId("agt-00000000000000000000000000")
+
+
+class HandClock:
+    """Wall time that moves only when told to."""
+
+    def __init__(self) -> None:
+        self.moment = START
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def monotonic(self) -> float:
+        return self.moment.timestamp()
+
+    async def sleep(self, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+
+    def move(self, seconds: float) -> None:
+        self.moment += timedelta(seconds=seconds)
+
+
+class Stage(StrEnum):
+    """A stage in the life of an execution that tests start from."""
+
+    QUEUED = "queued"
+    GIVEN_UP = "given up"
+    SUBMITTED = "submitted"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+def agent_draft(slug: str, *, number: int = 0, description: str = "") -> AgentDraft:
+    return AgentDraft(
+        id=AgentId(f"agt-{number:026d}"), name=slug.title(), slug=slug, spec=AgentSpec(description=description)
+    )
+
+
+def new_id() -> ExecutionId:
+    return ExecutionId(f"aex-{str(ULID()).lower()}")
+
+
+def draft(*, key: str | None = None, request: str = "hash", message: str = "hello") -> ExecutionDraft:
+    return ExecutionDraft(
+        id=new_id(),
+        kind=Kind.AGENT,
+        agent_id=AGENT,
+        agent_name="Writer",
+        message=message,
+        idempotency_key=key,
+        request_hash=request,
+    )
+
+
+async def accepted(store: Store) -> ExecutionId:
+    """An execution that has just been accepted."""
+    taken = await store.executions.accept(draft(), reason=QueueReason.ACCEPTED, detail="")
+    return taken.execution.id
+
+
+async def submitted(store: Store) -> ExecutionId:
+    """An execution that Temporal took as RUN."""
+    id_ = await accepted(store)
+    assert await store.executions.mark_submitted(id_, epoch=1, run_id=RUN, world="w", already=False)
+    return id_
+
+
+async def running(store: Store) -> ExecutionId:
+    """An execution whose first attempt has begun."""
+    id_ = await submitted(store)
+    await store.runs.claim(id_, epoch=1, run=RUN, runner="mill")
+    await store.runs.begin_attempt(id_, epoch=1, run=RUN, attempt=1, runner="mill")
+    return id_
+
+
+async def _given_up(store: Store) -> ExecutionId:
+    id_ = await accepted(store)
+    await store.executions.mark_submit_failed(id_, epoch=1, detail="no", next_try_at=START, attempts_max=1)
+    return id_
+
+
+async def _cancelled(store: Store) -> ExecutionId:
+    id_ = await accepted(store)
+    await store.executions.request_cancel(id_)
+    return id_
+
+
+def _ended(phase: Phase) -> Callable[[Store], Awaitable[ExecutionId]]:
+    async def bring(store: Store) -> ExecutionId:
+        id_ = await running(store)
+        await store.runs.finish(id_, epoch=1, run=RUN, attempt=1, outcome=Outcome(phase=phase, error="it broke"))
+        return id_
+
+    return bring
+
+
+_BRING: dict[Stage, Callable[[Store], Awaitable[ExecutionId]]] = {
+    Stage.QUEUED: accepted,
+    Stage.GIVEN_UP: _given_up,
+    Stage.SUBMITTED: submitted,
+    Stage.RUNNING: running,
+    Stage.COMPLETED: _ended(Phase.COMPLETED),
+    Stage.FAILED: _ended(Phase.FAILED),
+    Stage.CANCELLED: _cancelled,
+}
+
+
+async def bring_to(store: Store, stage: Stage) -> Execution:
+    """A new execution at `stage`."""
+    return await store.executions.get(await _BRING[stage](store))
+
+
+async def timeline(store: Store, id_: ExecutionId) -> list[str]:
+    """The texts of its events; fails if their numbers have a gap."""
+    events = await store.events.list(id_)
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    return [event.text for event in events]

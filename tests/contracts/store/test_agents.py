@@ -1,0 +1,94 @@
+"""Agents: applied together or not at all, found by id or slug, kept while somebody needs them."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from stigmer_cli.domain.execution import QueueReason
+from stigmer_cli.domain.identity import AgentId
+from stigmer_cli.errors import Conflict, NotFound, RequestError
+from stigmer_cli.store.agents import Applied
+from stigmer_cli.store.store import Store
+from tests.contracts.store.drafts import START, HandClock, accepted, agent_draft, draft
+
+
+async def test_applying_says_what_it_did_and_unchanged_touches_nothing(store: Store, clock: HandClock) -> None:
+    first = await store.agents.apply([agent_draft("writer", number=1), agent_draft("reader", number=2)])
+    clock.move(1)
+    again = await store.agents.apply(
+        [agent_draft("writer", number=3), agent_draft("reader", number=4, description="reads")]
+    )
+    assert [applied.verb for applied in first] == ["created", "created"]
+    assert [applied.verb for applied in again] == ["unchanged", "updated"]
+    assert again[0].agent == first[0].agent
+    reader = again[1].agent
+    assert (reader.id, reader.spec.description) == (first[1].agent.id, "reads")
+    assert (reader.created_at, reader.updated_at) == (START, clock.now())
+
+
+async def test_labels_are_kept_and_compared_without_their_order(store: Store) -> None:
+    wanted = replace(agent_draft("writer"), labels={"b": "ü", "a": ""}, annotations={"x": "y\n"})
+    await store.agents.apply([wanted])
+    again = await store.agents.apply([replace(wanted, labels={"a": "", "b": "ü"})])
+    assert again[0].verb == "unchanged"
+    found = await store.agents.get("writer")
+    assert (found.labels, found.annotations) == ({"b": "ü", "a": ""}, {"x": "y\n"})
+
+
+async def test_one_bad_draft_and_none_is_applied(store: Store) -> None:
+    with pytest.raises(RequestError):
+        await store.agents.apply([agent_draft("a", number=1), agent_draft("b", number=2, description="\0")])
+    with pytest.raises(RequestError):
+        await store.agents.apply([agent_draft("a", number=1), agent_draft("a", number=2)])
+    with pytest.raises(RequestError):
+        await store.agents.apply([replace(agent_draft("c"), labels={"a": "\ud800"})])
+    assert await store.agents.list(limit=10) == []
+
+
+async def test_eight_apply_at_once_and_each_slug_is_created_once(store: Store) -> None:
+    answers: list[Applied] = []
+
+    async def apply(number: int) -> None:
+        drafts = [agent_draft(slug, number=number * 3 + place) for place, slug in enumerate("abc")]
+        answers.extend(await store.agents.apply(drafts if number % 2 else drafts[::-1]))
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(8):
+            group.create_task(apply(number))
+    assert sorted(answer.agent.slug for answer in answers if answer.verb == "created") == ["a", "b", "c"]
+    assert {answer.verb for answer in answers} == {"created", "unchanged"}
+    assert len(await store.agents.list(limit=10)) == 3
+
+
+async def test_agents_are_paged_by_slug_in_the_order_of_code_points(store: Store) -> None:
+    slugs = ["a-b", "a0", "aa", "ab", "a"]
+    await store.agents.apply([agent_draft(slug, number=number) for number, slug in enumerate(slugs)])
+    seen: list[str] = []
+    while found := await store.agents.list(limit=2, after=seen[-1] if seen else None):
+        seen += [agent.slug for agent in found]
+    assert seen == ["a", "a-b", "a0", "aa", "ab"]
+
+
+async def test_an_agent_is_found_by_id_before_slug(store: Store) -> None:
+    ids = [AgentId(f"agt-{number:026d}") for number in (1, 2)]
+    await store.agents.apply([agent_draft(ids[1], number=1), agent_draft("two", number=2)])
+    assert (await store.agents.get(ids[1])).slug == "two"
+    assert (await store.agents.get(ids[0])).slug == ids[1]
+    with pytest.raises(NotFound) as caught:
+        await store.agents.get("nobody")
+    assert caught.value.hint == "stigmer agents list"
+
+
+async def test_an_agent_with_unfinished_work_stays_and_its_executions_outlive_it(store: Store) -> None:
+    await store.agents.apply([agent_draft("writer")])
+    id_ = await accepted(store)
+    with pytest.raises(Conflict, match=id_):
+        await store.agents.delete("writer")
+    await store.executions.request_cancel(id_)
+    assert (await store.agents.delete("writer")).slug == "writer"
+    with pytest.raises(NotFound):
+        await store.agents.delete("writer")
+    assert (await store.executions.get(id_)).agent_name == "Writer"
+    taken = await store.executions.accept(draft(), reason=QueueReason.ACCEPTED, detail="")
+    assert taken.is_new

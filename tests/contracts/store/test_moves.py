@@ -1,0 +1,146 @@
+"""Every guarded write against every stage of an execution: what it answers, where the row stands then, or that nothing changed."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+
+from stigmer_cli.domain.execution import AttentionCode, Execution, Outcome, QueueReason
+from stigmer_cli.domain.phase import Phase, may_move
+from stigmer_cli.store.runs import Claim, Report
+from stigmer_cli.store.store import Store
+from tests.contracts.store.drafts import OTHER_RUN, RUN, START, Stage, bring_to
+
+LATER = START + timedelta(seconds=5)
+DONE = Outcome(phase=Phase.COMPLETED, output="out")
+
+Write = Callable[[Store, Execution], Awaitable[object]]
+
+WRITES: dict[str, Write] = {
+    "mark_queued": lambda s, e: s.executions.mark_queued(
+        e.id, epoch=1, reason=QueueReason.TEMPORAL_UNREACHABLE, detail="refused", next_try_at=LATER
+    ),
+    "mark_submitted": lambda s, e: s.executions.mark_submitted(e.id, epoch=1, run_id=RUN, world="w", already=False),
+    "mark_attention": lambda s, e: s.executions.mark_attention(
+        e.id, epoch=1, version=e.version, code=AttentionCode.LOST, reason="gone"
+    ),
+    "requeue": lambda s, e: s.executions.requeue(
+        e.id, epoch=1, version=e.version, reason=QueueReason.ORPHANED, detail="forgotten"
+    ),
+    "start_over": lambda s, e: s.executions.start_over(e.id, epoch=1, version=e.version),
+    "retry_attention": lambda s, e: s.executions.retry_attention(e.id, version=e.version),
+    "conclude": lambda s, e: s.executions.conclude(e.id, epoch=1, version=e.version, outcome=DONE, detail="Temporal"),
+    "claim": lambda s, e: s.runs.claim(e.id, epoch=1, run=RUN, runner="mill"),
+    "claim by another": lambda s, e: s.runs.claim(e.id, epoch=1, run=OTHER_RUN, runner="mill"),
+    "begin_attempt 1": lambda s, e: s.runs.begin_attempt(e.id, epoch=1, run=RUN, attempt=1, runner="mill"),
+    "begin_attempt 2": lambda s, e: s.runs.begin_attempt(e.id, epoch=1, run=RUN, attempt=2, runner="mill"),
+    "append_message": lambda s, e: s.runs.append_message(
+        e.id, epoch=1, run=RUN, attempt=1, index=0, offset=0, role="assistant", text="hi"
+    ),
+    "finish": lambda s, e: s.runs.finish(e.id, epoch=1, run=RUN, attempt=1, outcome=DONE),
+    "last word": lambda s, e: s.runs.finish(e.id, epoch=1, run=RUN, attempt=None, outcome=DONE),
+    "finish by another": lambda s, e: s.runs.finish(e.id, epoch=1, run=OTHER_RUN, attempt=None, outcome=DONE),
+}
+
+P, I, C = Phase.PENDING, Phase.IN_PROGRESS, Phase.COMPLETED
+TAKEN, STALE, OVER = Report.TAKEN, Report.STALE, Report.DONE
+
+# The answer and the phase after it, for the stages QUEUED, GIVEN_UP, SUBMITTED and RUNNING.
+OPEN_STAGES = (Stage.QUEUED, Stage.GIVEN_UP, Stage.SUBMITTED, Stage.RUNNING)
+ANSWERS: dict[str, tuple[tuple[object, Phase], ...]] = {
+    "mark_queued": ((True, P), (False, P), (False, P), (False, I)),
+    "mark_submitted": ((True, P), (True, P), (True, P), (True, I)),
+    "mark_attention": ((True, P), (True, P), (True, P), (True, I)),
+    "requeue": ((False, P), (False, P), (True, P), (False, I)),
+    "start_over": ((False, P), (False, P), (False, P), (True, P)),
+    "retry_attention": ((False, P), (True, P), (False, P), (False, I)),
+    "conclude": ((True, C), (True, C), (True, C), (True, C)),
+    "claim": ((Claim.WON, I), (Claim.WON, I), (Claim.WON, I), (Claim.WON, I)),
+    "claim by another": ((Claim.WON, I), (Claim.WON, I), (Claim.WON, I), (Claim.LOST, I)),
+    "begin_attempt 1": ((STALE, P), (STALE, P), (STALE, P), (TAKEN, I)),
+    "begin_attempt 2": ((STALE, P), (STALE, P), (STALE, P), (TAKEN, I)),
+    "append_message": ((STALE, P), (STALE, P), (STALE, P), (TAKEN, I)),
+    "finish": ((STALE, P), (STALE, P), (STALE, P), (TAKEN, C)),
+    "last word": ((STALE, P), (STALE, P), (TAKEN, C), (TAKEN, C)),
+    "finish by another": ((STALE, P), (STALE, P), (STALE, P), (STALE, I)),
+}
+REPORTS_OF_THE_HOLDER = {"begin_attempt 1", "begin_attempt 2", "append_message", "finish", "last word"}
+NOTHING = (False, Claim.LOST, STALE, OVER)
+
+
+async def state(store: Store, found: Execution) -> tuple[object, ...]:
+    return await store.executions.get(found.id), await store.events.list(found.id)
+
+
+@pytest.mark.parametrize("write", WRITES)
+async def test_a_write_to_an_open_execution_answers_and_moves_by_the_table(store: Store, write: str) -> None:
+    for stage, (answer, phase) in zip(OPEN_STAGES, ANSWERS[write], strict=True):
+        found = await bring_to(store, stage)
+        before = await state(store, found)
+        assert (stage, await WRITES[write](store, found)) == (stage, answer)
+        now = await store.executions.get(found.id)
+        assert (stage, now.phase) == (stage, phase)
+        assert now.phase == found.phase or may_move(found.phase, now.phase)
+        if answer in NOTHING:
+            assert await state(store, found) == before
+        elif await state(store, found) != before:
+            assert now.version == found.version + 1
+
+
+@pytest.mark.parametrize("write", WRITES)
+async def test_no_write_changes_an_execution_that_has_ended(store: Store, write: str) -> None:
+    for stage in (Stage.COMPLETED, Stage.FAILED, Stage.CANCELLED):
+        found = await bring_to(store, stage)
+        before = await state(store, found)
+        answer = await WRITES[write](store, found)
+        assert answer in NOTHING
+        if write in REPORTS_OF_THE_HOLDER:
+            assert answer is (STALE if stage is Stage.CANCELLED else OVER)
+        assert await state(store, found) == before
+
+
+@pytest.mark.parametrize("write", [name for name in WRITES if name not in {"retry_attention"}])
+async def test_no_write_of_an_old_epoch_changes_anything(store: Store, write: str) -> None:
+    found = await bring_to(store, Stage.RUNNING)
+    assert await store.executions.start_over(found.id, epoch=1, version=found.version)
+    for submit in (False, True):
+        if submit:
+            await store.executions.mark_submitted(found.id, epoch=2, run_id=OTHER_RUN, world="w", already=False)
+        now = await store.executions.get(found.id)
+        before = await state(store, now)
+        assert await WRITES[write](store, now) in NOTHING
+        assert await state(store, now) == before
+
+
+@pytest.mark.parametrize("write", ["mark_attention", "requeue", "start_over", "retry_attention", "conclude"])
+async def test_a_write_that_expects_a_version_loses_to_whoever_moved_it_first(store: Store, write: str) -> None:
+    stages = {"requeue": Stage.SUBMITTED, "retry_attention": Stage.GIVEN_UP}
+    found = await bring_to(store, stages.get(write, Stage.RUNNING))
+    assert await store.executions.mark_attention(
+        found.id, epoch=1, version=None, code=AttentionCode.RESULT_UNKNOWN, reason="moved"
+    )
+    before = await state(store, found)
+    assert await WRITES[write](store, found) is False
+    assert await state(store, found) == before
+
+
+async def test_cancelling_by_stage(store: Store) -> None:
+    after = {}
+    for stage in Stage:
+        found = await bring_to(store, stage)
+        now = await store.executions.request_cancel(found.id)
+        once = await state(store, found)
+        assert await store.executions.request_cancel(found.id) == now
+        assert await state(store, found) == once
+        after[stage] = (now.phase, now.cancel_requested_at is not None)
+    assert after == {
+        Stage.QUEUED: (Phase.CANCELLED, True),
+        Stage.GIVEN_UP: (Phase.CANCELLED, True),
+        Stage.SUBMITTED: (Phase.PENDING, True),
+        Stage.RUNNING: (Phase.IN_PROGRESS, True),
+        Stage.COMPLETED: (Phase.COMPLETED, False),
+        Stage.FAILED: (Phase.FAILED, False),
+        Stage.CANCELLED: (Phase.CANCELLED, True),
+    }
+    waiting = await store.executions.cancel_requested(limit=10)
+    assert sorted(found.phase for found in waiting) == [Phase.IN_PROGRESS, Phase.PENDING]

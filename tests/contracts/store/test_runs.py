@@ -1,0 +1,227 @@
+"""What runs report: one holds an epoch, attempts supersede each other, words stand where they belong, once."""
+
+import asyncio
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stigmer_cli.domain.execution import AttentionCode, EventType, Execution, Message, Outcome
+from stigmer_cli.domain.identity import ExecutionId, RunId
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import Conflict
+from stigmer_cli.store.runs import Claim, Report
+from stigmer_cli.store.store import Store
+from tests.contracts.store.drafts import OTHER_RUN, RUN, START, HandClock, accepted, running, submitted, timeline
+
+DONE = Outcome(phase=Phase.COMPLETED, output="out")
+
+
+async def say(
+    store: Store,
+    id_: ExecutionId,
+    text: str,
+    *,
+    offset: int = 0,
+    index: int = 0,
+    attempt: int = 1,
+    role: str = "assistant",
+) -> Report:
+    return await store.runs.append_message(
+        id_, epoch=1, run=RUN, attempt=attempt, index=index, offset=offset, role=role, text=text
+    )
+
+
+async def shown(store: Store, id_: ExecutionId) -> tuple[Message, ...]:
+    return (await store.executions.get(id_)).messages
+
+
+async def test_two_runs_claim_one_epoch_and_one_wins(store: Store) -> None:
+    for _ in range(10):
+        id_ = await submitted(store)
+        answers: dict[str, Claim] = {}
+
+        async def claim(run: str, id_: ExecutionId = id_, answers: dict[str, Claim] = answers) -> None:
+            answers[run] = await store.runs.claim(id_, epoch=1, run=RunId(run), runner=f"of {run}")
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(4):
+                group.create_task(claim(f"run-{number}"))
+        winners = [run for run, answer in answers.items() if answer is Claim.WON]
+        assert len(winners) == 1
+        found = await store.executions.get(id_)
+        assert (found.phase, found.claimed_run, found.claimed_by) == (
+            Phase.IN_PROGRESS,
+            winners[0],
+            f"of {winners[0]}",
+        )
+        assert await timeline(store, id_) == [
+            "accepted",
+            "submitted (run run-1)",
+            f"claimed by runner of {winners[0]}",
+        ]
+
+
+async def test_claiming_again_has_still_won_and_is_told_once(store: Store, clock: HandClock) -> None:
+    id_ = await submitted(store)
+    assert await store.runs.claim(id_, epoch=1, run=RUN, runner="mill") is Claim.WON
+    first = await store.executions.get(id_)
+    clock.move(5)
+    assert await store.runs.claim(id_, epoch=1, run=RUN, runner="mill") is Claim.WON
+    assert await store.executions.get(id_) == first
+    assert first.started_at == START
+    assert len(await timeline(store, id_)) == 3
+
+
+async def test_a_claim_marks_submitted_what_a_crash_has_left_unmarked(store: Store) -> None:
+    id_ = await accepted(store)
+    await store.executions.mark_attention(
+        id_, epoch=1, version=None, code=AttentionCode.SUBMIT_FAILED, reason="no answer"
+    )
+    assert await store.runs.claim(id_, epoch=1, run=RUN, runner="mill") is Claim.WON
+    found = await store.executions.get(id_)
+    assert (found.dispatch.run_id, found.dispatch.submitted_at, found.attention) == (RUN, START, None)
+    assert found.dispatch.next_try_at is None
+    assert await store.executions.mark_submitted(id_, epoch=1, run_id=RUN, world="w", already=True)
+    assert (await timeline(store, id_))[-1] == "claimed by runner mill"
+
+
+async def test_a_claim_of_nothing_or_of_another_epoch_is_lost(store: Store) -> None:
+    id_ = await submitted(store)
+    assert await store.runs.claim(id_, epoch=2, run=RUN, runner="mill") is Claim.LOST
+    assert await store.runs.claim(ExecutionId("aex-nope"), epoch=1, run=RUN, runner="mill") is Claim.LOST
+
+
+async def test_a_later_attempt_takes_over_and_the_earlier_one_is_stale(store: Store) -> None:
+    id_ = await running(store)
+    assert await say(store, id_, "half a sen") is Report.TAKEN
+    assert await store.runs.begin_attempt(id_, epoch=1, run=RUN, attempt=2, runner="barn") is Report.TAKEN
+    assert await store.runs.begin_attempt(id_, epoch=1, run=RUN, attempt=2, runner="barn") is Report.TAKEN
+    assert await store.runs.begin_attempt(id_, epoch=1, run=RUN, attempt=1, runner="mill") is Report.STALE
+    assert await say(store, id_, "tence", offset=10) is Report.STALE
+    assert await store.runs.finish(id_, epoch=1, run=RUN, attempt=1, outcome=DONE) is Report.STALE
+    found = await store.executions.get(id_)
+    assert (found.phase, found.messages, found.claimed_attempt, found.claimed_by) == (
+        Phase.IN_PROGRESS,
+        (),
+        2,
+        "barn",
+    )
+    assert await say(store, id_, "whole", attempt=2) is Report.TAKEN
+    assert (await timeline(store, id_))[-2:] == ["attempt 2 begins", "message 0 of assistant"]
+
+
+async def test_an_outcome_counts_once_and_whoever_holds_the_epoch_is_told_that_it_is_there(store: Store) -> None:
+    id_ = await running(store)
+    failed = Outcome(phase=Phase.FAILED, error="no model")
+    assert await store.runs.finish(id_, epoch=1, run=RUN, attempt=1, outcome=failed) is Report.TAKEN
+    assert await store.runs.finish(id_, epoch=1, run=RUN, attempt=1, outcome=DONE) is Report.DONE
+    assert await store.runs.finish(id_, epoch=1, run=RUN, attempt=None, outcome=DONE) is Report.DONE
+    assert await store.runs.begin_attempt(id_, epoch=1, run=RUN, attempt=2, runner="barn") is Report.DONE
+    assert await say(store, id_, "late") is Report.DONE
+    assert await store.runs.finish(id_, epoch=1, run=OTHER_RUN, attempt=None, outcome=DONE) is Report.STALE
+    found = await store.executions.get(id_)
+    assert (found.phase, found.error, found.output, found.completed_at) == (Phase.FAILED, "no model", None, START)
+    assert (await timeline(store, id_))[-1] == "failed: no model"
+
+
+async def test_two_outcomes_at_once_and_one_counts(store: Store) -> None:
+    id_ = await running(store)
+    answers: list[Report] = []
+
+    async def finish(outcome: Outcome) -> None:
+        answers.append(await store.runs.finish(id_, epoch=1, run=RUN, attempt=1, outcome=outcome))
+
+    async with asyncio.TaskGroup() as group:
+        for phase in (Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED):
+            group.create_task(finish(Outcome(phase=phase)))
+    assert sorted(answers) == [Report.DONE, Report.DONE, Report.TAKEN]
+    assert len(await timeline(store, id_)) == 4
+
+
+async def test_events_have_no_gaps_when_eight_write_at_once(store: Store) -> None:
+    id_ = await running(store)
+
+    async def talk(index: int) -> None:
+        for offset in range(5):
+            while True:
+                try:
+                    await say(store, id_, "x", index=index, offset=offset)
+                except Conflict:  # the message before it has not begun
+                    await asyncio.sleep(0)
+                else:
+                    break
+
+    async with asyncio.TaskGroup() as group:
+        for index in range(8):
+            group.create_task(talk(index))
+    assert len(await timeline(store, id_)) == 3 + 40
+    assert [message.content for message in await shown(store, id_)] == ["xxxxx"] * 8
+
+
+async def test_a_gap_another_text_another_role_or_another_attempt_is_a_conflict(store: Store) -> None:
+    id_ = await running(store)
+    await say(store, id_, "hello")
+    before = await store.executions.get(id_)
+    for wrong in (
+        lambda: say(store, id_, "!", offset=6),
+        lambda: say(store, id_, "HELLO"),
+        lambda: say(store, id_, " world", offset=5, role="tool"),
+        lambda: say(store, id_, "two", index=2),
+        lambda: say(store, id_, "x", index=1, offset=1),
+        lambda: say(store, id_, " world", offset=5, attempt=2),
+    ):
+        with pytest.raises(Conflict):
+            await wrong()
+    assert await store.executions.get(id_) == before
+
+
+async def test_an_empty_message_is_a_message(store: Store) -> None:
+    id_ = await running(store)
+    assert await say(store, id_, "") is Report.TAKEN
+    assert await say(store, id_, "") is Report.TAKEN
+    assert await say(store, id_, "words") is Report.TAKEN
+    assert await shown(store, id_) == (Message(role="assistant", content="words"),)
+    assert len(await timeline(store, id_)) == 5
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30), data=st.data())
+async def test_pieces_in_any_overlap_and_repetition_make_the_text_and_the_events_tell_it_once(
+    store: Store, text: str, data: st.DataObject
+) -> None:
+    id_ = await running(store)
+    there = 0
+    while there < len(text):
+        start = data.draw(st.integers(0, there))
+        end = data.draw(st.integers(start, len(text)))
+        assert await say(store, id_, text[start:end], offset=start) is Report.TAKEN
+        there = max(there, end)
+        assert (await shown(store, id_) or (Message(role="", content=""),))[0].content == text[:there]
+    told = [event.data for event in await store.events.list(id_) if event.type is EventType.MESSAGE]
+    assert "".join(str(piece["text"]) for piece in told) == text
+    place = 0
+    for piece in told:
+        assert piece["offset"] == place
+        place += len(str(piece["text"]))
+
+
+async def test_events_can_be_read_on_from_any_place(store: Store) -> None:
+    id_ = await running(store)
+    await say(store, id_, "hello")
+    assert [event.seq for event in await store.events.list(id_, after=1, limit=2)] == [2, 3]
+    last = (await store.events.list(id_, after=3))[0]
+    assert last.data == {"index": 0, "offset": 0, "role": "assistant", "text": "hello"}
+    assert await store.events.list(id_, after=4) == []
+    assert await store.events.list(ExecutionId("aex-nope")) == []
+
+
+async def test_the_last_word_of_a_run_that_never_claimed_ends_it_only_if_it_is_the_submitted_one(store: Store) -> None:
+    id_ = await submitted(store)
+    outcome = Outcome(phase=Phase.CANCELLED, error="cancelled before it began")
+    other = await store.runs.finish(id_, epoch=1, run=OTHER_RUN, attempt=None, outcome=outcome)
+    assert other is Report.STALE
+    assert await store.runs.finish(id_, epoch=1, run=RUN, attempt=None, outcome=outcome) is Report.TAKEN
+    found: Execution = await store.executions.get(id_)
+    assert (found.phase, found.claimed_run) == (Phase.CANCELLED, None)
+    assert await store.runs.claim(id_, epoch=1, run=RUN, runner="mill") is Claim.LOST

@@ -1,0 +1,59 @@
+"""The schema: what the migrations make is what the tables say, and the queries that must be fast have their index."""
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, create_engine, make_url, text
+from sqlalchemy.exc import IntegrityError
+
+from stigmer_cli.domain.execution import QueueReason
+from stigmer_cli.store.store import Store, open_store
+from stigmer_cli.store.tables import metadata
+from tests.contracts.store.drafts import HandClock, accepted, draft
+
+
+def differences(connection: Connection) -> object:
+    context = MigrationContext.configure(connection, opts={"compare_type": True})
+    return compare_metadata(context, metadata)
+
+
+def sync_url(url: str) -> str:
+    return url.replace("postgresql://", "postgresql+psycopg://").replace("sqlite://", "sqlite+pysqlite://")
+
+
+async def test_the_migrations_lead_to_exactly_the_tables(url: str) -> None:
+    async with await open_store(url, clock=HandClock()):
+        pass
+    engine = create_engine(make_url(sync_url(url)))
+    try:
+        with engine.connect() as connection:
+            assert differences(connection) == []
+    finally:
+        engine.dispose()
+
+
+async def test_opening_again_changes_nothing(url: str) -> None:
+    ids = set()
+    for _ in range(3):
+        async with await open_store(url, clock=HandClock()) as store:
+            ids.add(await store.meta.get("store_id"))
+            assert await store.schema_revision() == "0001"
+    assert len(ids) == 1
+
+
+@pytest.mark.parametrize("change", ["phase = 'DONE'", "kind = 'robot'", "phase = 'IN_PROGRESS'", "claimed_run = 'r'"])
+async def test_the_database_itself_refuses_what_can_never_be_true(store: Store, change: str) -> None:
+    await accepted(store)
+    with pytest.raises(Exception, match="forbids") as caught:
+        async with store._database.writing() as writing:
+            await writing.connection.execute(text(f"UPDATE executions SET {change}"))
+    assert isinstance(caught.value.__cause__, IntegrityError)
+
+
+async def test_nothing_of_a_failed_transaction_stays(store: Store) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with store._database.writing() as writing:
+            await writing.connection.execute(text("UPDATE meta SET value = 'gone'"))
+            raise ZeroDivisionError
+    assert await store.meta.get("store_id") != "gone"
+    await store.executions.accept(draft(), reason=QueueReason.ACCEPTED, detail="")

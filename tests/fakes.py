@@ -1,0 +1,70 @@
+"""Fakes that behave: a clock that only moves when told to, a connection that is in the state it is put in."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from stigmer_cli.temporal.connection import ConnectionState, ConnectionStatus
+
+START = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
+
+
+class ManualClock:
+    """Time that stands until `advance` moves it; sleepers wake when their moment has come."""
+
+    def __init__(self, start: datetime = START) -> None:
+        self._now = start
+        self._monotonic = 0.0
+        self._moved = asyncio.Condition()
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    async def sleep(self, delay_s: float) -> None:
+        until = self._monotonic + delay_s
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._monotonic >= until)
+
+    async def advance(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)
+        self._monotonic += seconds
+        async with self._moved:
+            self._moved.notify_all()
+
+
+class SwitchedLink:
+    """A connection to Temporal that is in the state a test puts it in."""
+
+    def __init__(self, state: ConnectionState = ConnectionState.CONNECTED, *, cause: str = "") -> None:
+        self.generation = 0
+        self._connected = asyncio.Event()
+        self.put(state, cause=cause)
+
+    def put(self, state: ConnectionState, *, cause: str = "", since: datetime = START) -> None:
+        """Enter `state`; each CONNECTED is a new generation."""
+        self._status = ConnectionStatus(
+            state=state,
+            address="127.0.0.1:7233",
+            namespace="default",
+            since=since,
+            cause=cause,
+            attempt=0,
+            next_try_at=None,
+            reconnects=0,
+            cluster_id="cluster-1",
+            namespace_id="namespace-1",
+            history=(),
+        )
+        if state is ConnectionState.CONNECTED:
+            self.generation += 1
+            self._connected.set()
+        else:
+            self._connected.clear()
+
+    def status(self) -> ConnectionStatus:
+        return self._status
+
+    async def wait_connected(self) -> None:
+        await self._connected.wait()

@@ -1,0 +1,203 @@
+"""A server as the runner sees it, that behaves: in memory, or over HTTP on a port that may go away and come back."""
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+from stigmer_cli.api.reports import Work
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import ServerUnavailable
+
+
+@dataclass
+class Row:
+    """One execution, and a ledger of all that was asked about it."""
+
+    work: Work
+    epoch: int = 1
+    phase: Phase = Phase.PENDING
+    claimed_run: str | None = None
+    attempt: int = 0
+    text: str = ""
+    output: str | None = None
+    error: str | None = None
+    finishes: int = 0
+    runners: list[str] = field(default_factory=list)
+    refused: int = 0
+
+
+class InMemoryReports:
+    """Claims, attempts and outcomes as the server keeps them; `is_away` makes every call fail like a dead server."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+        self.is_away = False
+        self._lock = threading.Lock()
+
+    def add(self, execution: str, *, message: str = "hello", model: str = "echo") -> Row:
+        row = Row(work=Work(instructions="", message=message, model=model, agent_name="a"))
+        self.rows[execution] = row
+        return row
+
+    async def claim(self, execution: str, *, epoch: int, run: str, runner: str) -> bool:
+        return self.claim_now(execution, epoch=epoch, run=run, runner=runner)
+
+    async def begin_attempt(self, execution: str, *, epoch: int, run: str, attempt: int, runner: str) -> Work | None:
+        return self.begin_now(execution, epoch=epoch, run=run, attempt=attempt, runner=runner)
+
+    async def append_message(
+        self, execution: str, *, epoch: int, run: str, attempt: int, index: int, offset: int, role: str, text: str
+    ) -> bool:
+        return self.append_now(
+            execution, epoch=epoch, run=run, attempt=attempt, index=index, offset=offset, role=role, text=text
+        )
+
+    async def finish(
+        self,
+        execution: str,
+        *,
+        epoch: int,
+        run: str,
+        attempt: int | None,
+        phase: Phase,
+        output: str | None,
+        error: str | None,
+    ) -> bool:
+        return self.finish_now(
+            execution, epoch=epoch, run=run, attempt=attempt, phase=phase, output=output, error=error
+        )
+
+    def claim_now(self, execution: str, *, epoch: int, run: str, runner: str) -> bool:
+        with self._lock:
+            row = self._row(execution)
+            won = row.epoch == epoch and row.claimed_run in (None, run) and not row.phase.is_terminal
+            if won:
+                row.claimed_run, row.phase = run, Phase.IN_PROGRESS
+                row.runners.append(runner)
+            return won
+
+    def begin_now(self, execution: str, *, epoch: int, run: str, attempt: int, runner: str) -> Work | None:
+        with self._lock:
+            row = self._row(execution)
+            if not self._holds(row, epoch, run) or attempt < row.attempt:
+                return None
+            row.attempt, row.text = attempt, ""
+            row.runners.append(runner)
+            return row.work
+
+    def append_now(
+        self, execution: str, *, epoch: int, run: str, attempt: int, index: int, offset: int, role: str, text: str
+    ) -> bool:
+        with self._lock:
+            row = self._row(execution)
+            if not self._holds(row, epoch, run) or attempt != row.attempt:
+                row.refused += 1
+                return False
+            assert (index, role) == (0, "assistant")
+            assert offset <= len(row.text), "a hole in the message"
+            row.text = row.text[:offset] + text
+            return True
+
+    def finish_now(
+        self,
+        execution: str,
+        *,
+        epoch: int,
+        run: str,
+        attempt: int | None,
+        phase: Phase,
+        output: str | None,
+        error: str | None,
+    ) -> bool:
+        with self._lock:
+            row = self._row(execution)
+            if not self._holds(row, epoch, run) or attempt not in (None, row.attempt):
+                row.refused += 1
+                return False
+            row.phase, row.output, row.error = phase, output, error
+            row.finishes += 1
+            return True
+
+    def _row(self, execution: str) -> Row:
+        if self.is_away:
+            raise ServerUnavailable("the server is away")
+        return self.rows[execution]
+
+    @staticmethod
+    def _holds(row: Row, epoch: int, run: str) -> bool:
+        return row.epoch == epoch and row.claimed_run == run and not row.phase.is_terminal
+
+
+class ReportServer:
+    """`InMemoryReports` behind the server's own wire, for runners that are processes of their own."""
+
+    def __init__(self, reports: InMemoryReports, port: int) -> None:
+        self.reports = reports
+        self.port = port
+        self._http: ThreadingHTTPServer | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def open(self) -> None:
+        routes: dict[str, Callable[..., Any]] = {
+            "claim": lambda e, **b: {"won": self.reports.claim_now(e, **b)},
+            "attempts": lambda e, **b: {"work": _wire(self.reports.begin_now(e, **b))},
+            "messages": lambda e, **b: {"taken": self.reports.append_now(e, **b)},
+            "outcome": lambda e, **b: {"taken": self.reports.finish_now(e, **{**b, "phase": Phase(b["phase"])})},
+        }
+
+        class Route(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                _, _, _, execution, verb = self.path.split("/")
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                answer = json.dumps(routes[verb](execution, **body)).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_arguments: object) -> None:
+                pass
+
+        ThreadingHTTPServer.allow_reuse_address = True
+        self._http = ThreadingHTTPServer(("127.0.0.1", self.port), Route)
+        self._http.daemon_threads = True
+        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        if self._http is not None and self._thread is not None:
+            self._http.shutdown()
+            self._http.server_close()
+            self._thread.join()
+            self._http = self._thread = None
+
+
+def _wire(work: Work | None) -> dict[str, str] | None:
+    if work is None:
+        return None
+    return {
+        "instructions": work.instructions,
+        "message": work.message,
+        "model": work.model,
+        "agentName": work.agent_name,
+    }

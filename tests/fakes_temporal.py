@@ -1,0 +1,228 @@
+"""A Temporal that behaves, without processes: one to dial, one to call, and time that passes when nothing else does."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, TypeVar, cast
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+from temporalio.api.common.v1 import GrpcStatus
+from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, WorkflowId, workflow_id
+from stigmer_cli.errors import StigmerError
+from stigmer_cli.temporal.errors import Misconfigured, TemporalUnavailable, WorkflowMissing
+from stigmer_cli.temporal.gateway import Observed, Poller, RunState, Started
+from stigmer_cli.temporal.state import World
+from stigmer_cli.temporal.target import Target
+
+R = TypeVar("R")
+EPOCH = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
+HOME = World(cluster_id="cluster-1", namespace_id="namespace-1")
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock jumps to the next timer as soon as nothing else is to be done."""
+
+    _virtual_now = 0.0
+
+    def time(self) -> float:
+        return self._virtual_now
+
+    def _run_once(self) -> None:
+        inner = cast("Any", self)
+        scheduled = [timer for timer in inner._scheduled if not timer.cancelled()]
+        if not inner._ready:
+            assert scheduled or inner._stopping, "every task waits and no timer will wake any"
+            if scheduled:
+                self._virtual_now = max(self._virtual_now, min(timer.when() for timer in scheduled))
+        cast("Any", super())._run_once()
+
+
+class LoopClock:
+    """The time of the running loop, virtual or not."""
+
+    def now(self) -> datetime:
+        return EPOCH + timedelta(seconds=self.monotonic())
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+
+
+def in_virtual_time(main: Coroutine[Any, Any, R]) -> R:
+    """What `main` returns; hours of its waits take milliseconds."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(main)
+
+
+def rpc_error(status: RPCStatusCode, message: str, detail: Any = None) -> RPCError:
+    """An error as the SDK raises it, with a detail as Temporal attaches it."""
+    grpc = GrpcStatus(code=int(status), message=message)
+    if detail is not None:
+        packed = AnyMessage()
+        packed.Pack(detail)
+        grpc.details.append(packed)
+    return RPCError(message, status, grpc.SerializeToString())
+
+
+class Weather(StrEnum):
+    """How Temporal is just now."""
+
+    FINE = "fine"
+    REFUSED = "refused"
+    FROZEN = "frozen"
+    BROKEN_ONCE = "broken-once"
+    NO_NAMESPACE = "no-namespace"
+    DENIED = "denied"
+    THROTTLED = "throttled"
+    NOT_SERVING = "not-serving"
+
+
+@dataclass
+class ScriptedDialer:
+    """Dials a Temporal whose weather the test makes; sessions that were dialled before feel it too."""
+
+    weather: Weather = Weather.FINE
+    world: World = HOME
+    dials: int = 0
+    probes: int = 0
+    probed_at: list[float] = field(default_factory=list)
+    latency_s: float = 0.001
+
+    async def dial(self, target: Target, *, identity: str) -> "ScriptedSession":
+        self.dials += 1
+        if self.weather is Weather.REFUSED:
+            raise RuntimeError(f"Failed client connect: tcp connect error to {target.address} as {identity}")
+        if self.weather is Weather.FROZEN:
+            await asyncio.sleep(3600)
+        return ScriptedSession(self)
+
+
+class ScriptedSession:
+    """A session of a ScriptedDialer."""
+
+    def __init__(self, dialer: ScriptedDialer) -> None:
+        self._dialer = dialer
+        self.client = cast("Client", object())
+
+    async def probe(self) -> World:
+        dialer = self._dialer
+        dialer.probes += 1
+        dialer.probed_at.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(3600 if dialer.weather is Weather.FROZEN else dialer.latency_s)
+        error = ERRORS.get(dialer.weather)
+        if dialer.weather is Weather.BROKEN_ONCE:
+            dialer.weather = Weather.FINE
+        if error is not None:
+            raise error
+        return dialer.world
+
+
+ERRORS: dict[Weather, RPCError] = {
+    Weather.REFUSED: rpc_error(RPCStatusCode.UNAVAILABLE, "tcp connect error"),
+    Weather.BROKEN_ONCE: rpc_error(RPCStatusCode.UNAVAILABLE, "http2 error"),
+    Weather.NO_NAMESPACE: rpc_error(
+        RPCStatusCode.NOT_FOUND, "Namespace default is not found.", NamespaceNotFoundFailure(namespace="default")
+    ),
+    Weather.DENIED: rpc_error(RPCStatusCode.PERMISSION_DENIED, "Request unauthorized."),
+    Weather.THROTTLED: rpc_error(RPCStatusCode.RESOURCE_EXHAUSTED, "namespace rate limit exceeded"),
+    Weather.NOT_SERVING: rpc_error(RPCStatusCode.UNAVAILABLE, "Not enough hosts to serve the request"),
+}
+
+
+@dataclass
+class Run:
+    """One workflow in InMemoryGateway."""
+
+    run_id: RunId
+    started_at: datetime
+    state: RunState = RunState.OPEN
+    closed_at: datetime | None = None
+    failure: str = ""
+    is_cancel_requested: bool = False
+
+
+class InMemoryGateway:
+    """The calls of `Gateway`, kept in a dictionary; `trouble` is raised by every call while it is set."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+        self._count = 0
+        self.runs: dict[WorkflowId, Run] = {}
+        self.starts: list[WorkflowId] = []
+        self.trouble: StigmerError | None = None
+        self.live: list[Poller] = []
+
+    async def start(self, *, execution: ExecutionId, kind: Kind, epoch: int, timeout_s: float | None) -> Started:
+        self._feel()
+        assert timeout_s is None or timeout_s > 0
+        name = workflow_id(kind, execution, epoch)
+        self.starts.append(name)
+        if name in self.runs:
+            return Started(run_id=self.runs[name].run_id, already=True)
+        self._count += 1
+        run = Run(run_id=RunId(f"00000000-0000-7000-8000-{self._count:012d}"), started_at=self._clock.now())
+        self.runs[name] = run
+        return Started(run_id=run.run_id, already=False)
+
+    async def describe(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> Observed | None:
+        self._feel()
+        run = self.runs.get(workflow_id(kind, execution, epoch))
+        if run is None:
+            return None
+        return Observed(state=run.state, run_id=run.run_id, started_at=run.started_at, closed_at=run.closed_at)
+
+    async def result_failure(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> str:
+        self._feel()
+        run = self.runs.get(workflow_id(kind, execution, epoch))
+        if run is None:
+            raise WorkflowMissing("Temporal has no such workflow")
+        return run.failure
+
+    async def cancel(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> bool:
+        self._feel()
+        run = self.runs.get(workflow_id(kind, execution, epoch))
+        if run is None or run.state is not RunState.OPEN:
+            return False
+        run.is_cancel_requested = True
+        return True
+
+    async def pollers(self) -> Sequence[Poller]:
+        self._feel()
+        return tuple(self.live)
+
+    async def backlog(self) -> int:
+        self._feel()
+        return 0 if self.live else sum(run.state is RunState.OPEN for run in self.runs.values())
+
+    # -- what a test does to it
+
+    def close(self, name: WorkflowId, state: RunState, failure: str = "") -> None:
+        """End a workflow."""
+        run = self.runs[name]
+        run.state, run.failure, run.closed_at = state, failure, self._clock.now()
+
+    def forget(self) -> None:
+        """Lose all workflows, as a restart in memory does."""
+        self.runs.clear()
+
+    def be_unreachable(self) -> None:
+        self.trouble = TemporalUnavailable("Temporal at 127.0.0.1:7233 cannot be reached (connection refused)")
+
+    def lose_namespace(self) -> None:
+        self.trouble = Misconfigured('Temporal at 127.0.0.1:7233 has no namespace "default"')
+
+    def be_fine(self) -> None:
+        self.trouble = None
+
+    def _feel(self) -> None:
+        if self.trouble is not None:
+            raise self.trouble

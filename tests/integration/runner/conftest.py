@@ -1,0 +1,151 @@
+"""A real Temporal, a server that behaves, and runners as processes of their own."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.domain.identity import ExecutionId, Kind, workflow_id
+from stigmer_cli.temporal.connection import Connection, Target
+from stigmer_cli.temporal.gateway import Gateway, Observed, RunState
+from tests.fakes_runner import InMemoryReports, ReportServer, Row
+from tests.temporal_server import DevServer, die_with_parent, free_port, kill_group
+
+RUNNER = """
+import asyncio, os, sys
+from pathlib import Path
+from stigmer_cli import log
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.runner.worker import run_runner
+from stigmer_cli.settings import load
+
+settings = load({}, os.environ, user_home=Path(os.environ["STIGMER_HOME"]))
+log.configure("runner", settings.log_level)
+sys.exit(asyncio.run(run_runner(settings, clock=SystemClock())))
+"""
+
+
+class RunnerProcess:
+    """A runner as `stigmer work` starts it, and its log lines."""
+
+    def __init__(self, home: Path, temporal: str, server: str, number: int) -> None:
+        self.log = home / f"runner-{number}.log"
+        environment = {
+            **os.environ,
+            "STIGMER_HOME": str(home),
+            "STIGMER_TEMPORAL_ADDRESS": temporal,
+            "STIGMER_SERVER_URL": server,
+            "STIGMER_TOKEN": "t",
+        }
+        with self.log.open("ab") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", RUNNER],
+                env=environment,
+                stderr=file,
+                start_new_session=True,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl
+            )
+
+    def events(self) -> list[dict[str, object]]:
+        """Its log lines, as far as they are whole."""
+        lines = self.log.read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n") and line.startswith("{")]
+
+    def says(self, event: str) -> bool:
+        """Whether it wrote a line about `event`."""
+        return any(line.get("event") == event for line in self.events())
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        kill_group(self.process)
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self.process.send_signal(signal.SIGTERM)
+
+
+@dataclass
+class Stage:
+    """Everything a run needs, each part of which a test may hurt."""
+
+    temporal: DevServer
+    server: ReportServer
+    connection: Connection
+    gateway: Gateway
+    home: Path
+    runners: list[RunnerProcess] = field(default_factory=list)
+    count: int = 0
+
+    @property
+    def reports(self) -> InMemoryReports:
+        return self.server.reports
+
+    def runner(self) -> RunnerProcess:
+        """Start one more runner."""
+        runner = RunnerProcess(self.home, self.temporal.address, self.server.url, len(self.runners))
+        self.runners.append(runner)
+        return runner
+
+    async def submit(
+        self, *, message: str = "hello", model: str = "echo", timeout_s: float | None = None
+    ) -> tuple[ExecutionId, Row]:
+        """Add a row and start its workflow."""
+        self.count += 1
+        execution = ExecutionId(f"aex-{self.count:026d}")
+        row = self.reports.add(execution, message=message, model=model)
+        await self.connection.wait_connected()
+        await self.gateway.start(execution=execution, kind=Kind.AGENT, epoch=1, timeout_s=timeout_s)
+        return execution, row
+
+    async def until_activity(self, execution: ExecutionId, name: str, *, within_s: float) -> None:
+        """Return when the workflow of `execution` waits for the activity called `name`."""
+        handle = self.connection.client().get_workflow_handle(workflow_id(Kind.AGENT, execution, 1))
+        async with asyncio.timeout(within_s):
+            while True:
+                pending = (await handle.describe()).raw_description.pending_activities
+                if name in [activity.activity_type.name for activity in pending]:
+                    return
+                await asyncio.sleep(0.02)
+
+    async def closed(self, execution: ExecutionId, *, within_s: float) -> Observed:
+        """How the workflow of `execution` ended."""
+        async with asyncio.timeout(within_s):
+            while True:
+                await self.connection.wait_connected()
+                observed = await self.gateway.describe(execution=execution, kind=Kind.AGENT, epoch=1)
+                if observed is not None and observed.state is not RunState.OPEN:
+                    return observed
+                await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def temporal(tmp_path: Path) -> Iterator[DevServer]:
+    with DevServer(tmp_path, file=tmp_path / "temporal.db") as server:
+        yield server
+
+
+@pytest.fixture
+async def stage(temporal: DevServer, tmp_path: Path) -> AsyncIterator[Stage]:
+    clock = SystemClock()
+    target = Target(address=temporal.address)
+    connection = Connection(target, clock=clock, rng=random.Random(1), identity="test")
+    gateway = Gateway(connection, clock=clock, rng=random.Random(2))
+    with ReportServer(InMemoryReports(), free_port()) as server:
+        stage = Stage(temporal=temporal, server=server, connection=connection, gateway=gateway, home=tmp_path)
+        async with asyncio.TaskGroup() as group:
+            owner = group.create_task(connection.run())
+            try:
+                yield stage
+            finally:
+                for runner in stage.runners:
+                    runner.kill()
+                owner.cancel()

@@ -1,0 +1,291 @@
+"""The server on a real Temporal and a real file: accept, submit, claim, report."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from stigmer_cli.api.resources import DispatchState, ExecutionResource
+from stigmer_cli.client import Client
+from stigmer_cli.domain.execution import EventType, QueueReason
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import Conflict, NotFound, RequestError, TemporalUnavailable
+from tests.eventually import eventually
+from tests.served import TOKEN, Served, accept, make_agent, served
+from tests.temporal_server import DevServer, dev_server, free_port
+
+
+@pytest.fixture
+def temporal(tmp_path: Path) -> Iterator[DevServer]:
+    with dev_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+async def server(tmp_path: Path, temporal: DevServer) -> AsyncIterator[Served]:
+    async with served(tmp_path, temporal.address) as one:
+        await _until_connected(one)
+        yield one
+
+
+@pytest.fixture
+async def client(server: Served) -> AsyncIterator[Client]:
+    async with server.client() as one:
+        await make_agent(one)
+        yield one
+
+
+@pytest.fixture
+async def alone(tmp_path: Path) -> AsyncIterator[Served]:
+    """A server whose Temporal is not there."""
+    async with served(_folder(tmp_path, "alone"), f"127.0.0.1:{free_port()}") as one:
+        async with one.client() as client:
+            await make_agent(client)
+        yield one
+
+
+def _folder(tmp_path: Path, name: str) -> Path:
+    path = tmp_path / name
+    path.mkdir()
+    return path
+
+
+async def _until_connected(server: Served) -> None:
+    async with server.client() as client:
+
+        async def is_connected() -> bool:
+            return (await client.health()).temporal.state == "CONNECTED"
+
+        await eventually(is_connected, within_s=10)
+
+
+async def _finish(client: Client, execution: ExecutionResource, *, run: str, output: str = "hi") -> bool:
+    return await client.finish(
+        execution.metadata.id, epoch=1, run=run, attempt=1, phase=Phase.COMPLETED, output=output, error=None
+    )
+
+
+async def test_a_healthy_server_answers_with_the_run_id(client: Client) -> None:
+    execution = await accept(client, "k1")
+    assert execution.status.phase is Phase.PENDING
+    assert execution.status.dispatch.state is DispatchState.SUBMITTED
+    assert execution.status.dispatch.run_id
+    assert execution.status.dispatch.workflow_id == f"stigmer/agent-execution/invoke/{execution.metadata.id}"
+
+
+async def test_the_same_key_finds_the_same_execution_and_another_wish_is_refused(client: Client) -> None:
+    first, second = await accept(client, "k1"), await accept(client, "k1")
+    assert first.metadata.id == second.metadata.id
+    with pytest.raises(Conflict):
+        await accept(client, "k1", message="something else")
+
+
+async def test_a_run_claims_reports_and_completes(client: Client) -> None:
+    execution = await accept(client, "k1")
+    name = execution.metadata.id
+    assert await client.claim(name, epoch=1, run="run-a", runner="runner-1")
+    assert not await client.claim(name, epoch=1, run="run-b", runner="runner-2"), "another run must lose"
+    work = await client.begin_attempt(name, epoch=1, run="run-a", attempt=1, runner="runner-1")
+    assert work is not None
+    assert (work.message, work.model) == ("hello", "echo")
+    for offset, text in ((0, "hi "), (3, "there"), (3, "there")):
+        assert await client.append_message(
+            name, epoch=1, run="run-a", attempt=1, index=0, offset=offset, role="assistant", text=text
+        )
+    assert not await _finish(client, execution, run="run-b"), "a run without the claim must be refused"
+    assert await _finish(client, execution, run="run-a")
+    done = await client.execution(name)
+    assert done.status.phase is Phase.COMPLETED
+    assert [(message.role, message.content) for message in done.status.messages] == [("assistant", "hi there")]
+    assert [event.type for event in await client.events(name)] == [
+        EventType.ACCEPTED,
+        EventType.SUBMITTED,
+        EventType.CLAIMED,
+        EventType.MESSAGE,
+        EventType.MESSAGE,
+        EventType.COMPLETED,
+    ]
+
+
+async def test_a_follower_sees_every_event_once_whenever_it_comes(client: Client) -> None:
+    execution = await accept(client, "k1")
+    name = execution.metadata.id
+
+    async def follow(after: int) -> list[int]:
+        return [event.seq async for event in client.follow(name, after=after)]
+
+    async with asyncio.TaskGroup() as group:
+        early = group.create_task(follow(0), name="early")
+        await client.claim(name, epoch=1, run="run-a", runner="r")
+        middle = group.create_task(follow(2), name="middle")
+        await client.begin_attempt(name, epoch=1, run="run-a", attempt=1, runner="r")
+        for offset in range(50):
+            await client.append_message(
+                name, epoch=1, run="run-a", attempt=1, index=0, offset=offset, role="assistant", text="x"
+            )
+        await _finish(client, execution, run="run-a")
+    last = 2 + 1 + 50 + 1
+    assert early.result() == list(range(1, last + 1))
+    assert middle.result() == list(range(3, last + 1))
+    assert await follow(last) == []
+
+
+async def test_without_temporal_an_execution_is_accepted_and_says_what_it_waits_for(alone: Served) -> None:
+    async with alone.client() as client:
+        execution = await accept(client, "k1")
+        dispatch = execution.status.dispatch
+        assert dispatch.state is DispatchState.QUEUED
+        assert dispatch.reason in (QueueReason.TEMPORAL_UNREACHABLE, QueueReason.TEMPORAL_CONNECTING)
+        assert "connection refused" in dispatch.detail
+        health = await client.health()
+        assert health.state == "degraded"
+        assert health.temporal.cause == "connection refused"
+        assert await client.ready(), "a server without Temporal accepts"
+
+
+async def test_the_queue_reason_follows_what_is_wrong_now(alone: Served) -> None:
+    async with alone.client() as client:
+        execution = await accept(client, "k1")
+        found = await client.execution(execution.metadata.id)
+        assert found.status.dispatch.next_try_at is not None
+        assert found.status.dispatch.since >= found.metadata.created_at
+
+
+async def test_fail_fast_refuses_with_when_to_come_back_and_writes_nothing(alone: Served) -> None:
+    async with alone.client() as client:
+        with pytest.raises(TemporalUnavailable, match="nothing was written"):
+            await accept(client, "k1", require_temporal=True)
+        assert (await client.executions({})).items == []
+    async with httpx.AsyncClient(base_url=alone.url, headers={"Authorization": f"Bearer {TOKEN}"}) as http:
+        response = await http.post(
+            "/v1/executions", params={"require": "temporal"}, json={"agent": "greeter", "message": "x"}
+        )
+    assert response.status_code == 503
+    assert int(response.headers["retry-after"]) >= 1
+    assert response.json()["code"] == "temporal-unavailable"
+
+
+async def test_an_accepted_answer_is_202_while_it_waits_and_201_once_it_runs(alone: Served, server: Served) -> None:
+    async with server.client() as client:
+        await make_agent(client)
+    codes = {}
+    for name, one in (("alone", alone), ("healthy", server)):
+        async with httpx.AsyncClient(base_url=one.url, headers={"Authorization": f"Bearer {TOKEN}"}) as http:
+            codes[name] = (await http.post("/v1/executions", json={"agent": "greeter", "message": "x"})).status_code
+    assert codes == {"alone": 202, "healthy": 201}
+
+
+async def test_a_queued_execution_runs_as_soon_as_temporal_comes(tmp_path: Path) -> None:
+    temporal = DevServer(tmp_path)
+    with temporal:
+        async with served(tmp_path, temporal.address) as server, server.client() as client:
+            await make_agent(client)
+            execution = await accept(client, "k1")
+            assert execution.status.dispatch.run_id is None
+            temporal.start()
+
+            async def run_id() -> str | None:
+                return (await client.execution(execution.metadata.id)).status.dispatch.run_id
+
+            await eventually(run_id, within_s=10)
+
+
+async def test_an_execution_that_never_started_is_cancelled_at_once(alone: Served) -> None:
+    async with alone.client() as client:
+        execution = await accept(client, "k1")
+        cancelled = await client.cancel_execution(execution.metadata.id)
+        assert cancelled.status.phase is Phase.CANCELLED
+        assert cancelled.status.dispatch.state is DispatchState.WITHDRAWN
+
+
+async def test_a_killed_server_has_every_execution_that_it_acknowledged(tmp_path: Path) -> None:
+    server = Served(tmp_path, f"127.0.0.1:{free_port()}")
+    try:
+        await server.start()
+        async with server.client() as client:
+            await make_agent(client)
+            acknowledged = {(await accept(client, f"k{n}")).metadata.id for n in range(20)}
+        server.kill()
+        await server.start()
+        async with server.client() as client:
+            found = {item.metadata.id for item in (await client.executions({"limit": 100})).items}
+    finally:
+        server.kill()
+    assert found == acknowledged
+
+
+async def test_sigterm_ends_the_server_with_zero(tmp_path: Path) -> None:
+    server = Served(tmp_path, f"127.0.0.1:{free_port()}")
+    try:
+        await server.start()
+        assert server.terminate() == 0
+    finally:
+        server.kill()
+
+
+async def test_a_second_server_on_the_same_file_is_refused_with_the_holders_pid(alone: Served) -> None:
+    second = Served(alone.home, "127.0.0.1:1")
+    second.log = alone.home / "second.log"
+    try:
+        second.spawn()
+        assert second.process is not None
+        assert alone.process is not None
+        assert second.process.wait(timeout=20) == 1
+        assert f"in use by pid {alone.process.pid}" in second.log.read_text()
+    finally:
+        second.kill()
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({"agent": "greeter"}, "body.message: Field required"),
+        ({"agent": "greeter", "message": "x", "extra": 1}, "body.extra: Extra inputs are not permitted"),
+        ({"agent": "greeter", "message": "x", "timeoutS": -1}, "body.timeoutS: Input should be greater than 0"),
+        ({"agent": "greeter", "message": "x" * 1_000_001}, "body.message: String should have at most 1000000 char"),
+    ],
+)
+async def test_a_wrong_request_names_the_field(alone: Served, body: dict[str, object], sentence: str) -> None:
+    async with httpx.AsyncClient(base_url=alone.url, headers={"Authorization": f"Bearer {TOKEN}"}) as http:
+        response = await http.post("/v1/executions", json=body)
+    assert response.status_code == 400
+    assert response.json()["detail"].startswith(sentence)
+
+
+@pytest.mark.parametrize("message", ["nul\x00nul", "\ud800 alone"])
+async def test_text_that_no_database_takes_is_a_request_error(alone: Served, message: str) -> None:
+    async with httpx.AsyncClient(base_url=alone.url, headers={"Authorization": f"Bearer {TOKEN}"}) as http:
+        content = json.dumps({"agent": "greeter", "message": message}).encode()
+        response = await http.post("/v1/executions", content=content, headers={"content-type": "application/json"})
+    assert response.status_code == 400
+
+
+async def test_what_is_not_there_is_not_found(alone: Served) -> None:
+    async with alone.client() as client:
+        with pytest.raises(NotFound):
+            await client.execution("aex-00000000000000000000000000")
+        with pytest.raises(NotFound):
+            await client.agent("nobody")
+        with pytest.raises(RequestError):
+            await client.executions({"limit": 0})
+
+
+async def test_agents_are_applied_all_or_none_and_paged(alone: Served) -> None:
+    async with alone.client() as client:
+        for name in ("a", "b", "c"):
+            await make_agent(client, name)
+        page = await client.agents(limit=2)
+        rest = await client.agents(limit=2, cursor=page.next_cursor)
+        assert [item.metadata.slug for item in (*page.items, *rest.items)] == ["a", "b", "c", "greeter"]
+        assert (await client.agent("a")).spec.description == "greets"
+        with pytest.raises(RequestError, match="no letter or digit"):
+            await make_agent(client, "???")
+        await accept(client, "k1")
+        with pytest.raises(Conflict):
+            await client.delete_agent("greeter")
+        await client.delete_agent("a")
+        with pytest.raises(NotFound):
+            await client.agent("a")

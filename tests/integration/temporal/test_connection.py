@@ -1,0 +1,156 @@
+"""The connection against a Temporal that is killed, frozen, emptied and brought back; times are printed."""
+
+import asyncio
+import http.client
+import random
+import re
+import time
+
+import psutil
+import pytest
+
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.temporal.connection import MEMORY_LOST, Connection, ConnectionState
+from stigmer_cli.temporal.errors import Misconfigured, TemporalUnavailable
+from stigmer_cli.temporal.gateway import Gateway
+from tests.integration.temporal.conftest import connection_to
+from tests.temporal_server import DevServer, eventually
+
+S = ConnectionState
+EXECUTION = ExecutionId("aex-00000000000000000000000001")
+
+
+async def until(connection: Connection, state: ConnectionState, *, within_s: float) -> float:
+    return await eventually(lambda: connection.status().state is state, within_s=within_s, what=f"{state}")
+
+
+async def test_temporal_that_starts_later_is_found_within_two_seconds(temporal: DevServer) -> None:
+    async with connection_to(temporal) as connection:
+        await until(connection, S.DISCONNECTED, within_s=2)
+        assert connection.status().cause == "connection refused"
+        temporal.start()
+        print(f"found {await until(connection, S.CONNECTED, within_s=2):.3f} s after its port answered")
+
+
+async def test_a_killed_temporal_is_seen_at_the_next_call_and_found_again_on_the_same_port(temporal: DevServer) -> None:
+    temporal.start()
+    async with connection_to(temporal) as connection:
+        await connection.wait_connected()
+        before = connection.status()
+        gateway = Gateway(connection, clock=SystemClock(), rng=random.Random(2))
+        temporal.kill()
+        begun = time.monotonic()
+        with pytest.raises(TemporalUnavailable):
+            await gateway.start(execution=EXECUTION, kind=Kind.AGENT, epoch=1, timeout_s=None)
+        await until(connection, S.DISCONNECTED, within_s=1)
+        print(f"kill seen {time.monotonic() - begun:.3f} s after the next call")
+        temporal.start()
+        print(f"found {await until(connection, S.CONNECTED, within_s=2):.3f} s after its port answered")
+        after = connection.status()
+        assert (after.cluster_id, after.namespace_id) == (before.cluster_id, before.namespace_id)
+        assert (after.worlds, after.reconnects, connection.generation) == (0, 1, 2)
+        started = await gateway.start(execution=EXECUTION, kind=Kind.AGENT, epoch=1, timeout_s=None)
+        assert started.run_id
+
+
+async def test_a_killed_temporal_is_seen_by_the_probe_alone(temporal: DevServer) -> None:
+    temporal.start()
+    async with connection_to(temporal) as connection:
+        await connection.wait_connected()
+        temporal.kill()
+        print(f"kill seen by the probe after {await until(connection, S.DISCONNECTED, within_s=2):.3f} s")
+
+
+async def test_a_frozen_temporal_is_suspect_then_lost_then_found_when_it_thaws(temporal: DevServer) -> None:
+    temporal.start()
+    async with connection_to(temporal) as connection:
+        await connection.wait_connected()
+        temporal.freeze()
+        suspect_s = await until(connection, S.SUSPECT, within_s=3)
+        lost_s = suspect_s + await until(connection, S.DISCONNECTED, within_s=2)
+        print(f"freeze suspected after {suspect_s:.3f} s, lost after {lost_s:.3f} s")
+        assert connection.status().cause == "not answering (deadline 1 s)"
+        assert lost_s < 3.5
+        temporal.thaw()
+        print(f"thaw seen after {await until(connection, S.CONNECTED, within_s=3.5):.3f} s")
+
+
+async def test_a_start_into_a_frozen_temporal_ends_within_its_total_deadline(temporal: DevServer) -> None:
+    temporal.start()
+    async with connection_to(temporal) as connection:
+        await connection.wait_connected()
+        gateway = Gateway(connection, clock=SystemClock(), rng=random.Random(2))
+        temporal.freeze()
+        begun = time.monotonic()
+        with pytest.raises(TemporalUnavailable):
+            await gateway.start(execution=EXECUTION, kind=Kind.AGENT, epoch=1, timeout_s=None)
+        assert time.monotonic() - begun < 2.5
+        temporal.thaw()
+        await connection.wait_connected()
+        started = await gateway.start(execution=EXECUTION, kind=Kind.AGENT, epoch=1, timeout_s=None)
+        observed = await gateway.describe(execution=EXECUTION, kind=Kind.AGENT, epoch=1)
+        assert observed is not None
+        assert observed.run_id == started.run_id
+
+
+async def test_an_emptied_temporal_is_another_world(temporal: DevServer) -> None:
+    temporal.start()
+    async with connection_to(temporal) as connection:
+        await connection.wait_connected()
+        before = connection.status()
+        temporal.kill()
+        temporal.forget()
+        await until(connection, S.DISCONNECTED, within_s=2)
+        temporal.start()
+        await until(connection, S.CONNECTED, within_s=2)
+        after = connection.status()
+        assert after.cluster_id != before.cluster_id
+        assert after.namespace_id != before.namespace_id
+        assert (after.worlds, after.history[-1].cause) == (1, MEMORY_LOST)
+
+
+async def test_a_missing_namespace_is_misconfigured_until_it_is_created(temporal: DevServer) -> None:
+    temporal.start()
+    async with connection_to(temporal, namespace="shop") as connection:
+        await until(connection, S.MISCONFIGURED, within_s=2)
+        assert connection.status().cause == 'namespace "shop" not found'
+        with pytest.raises(Misconfigured):
+            connection.client()
+        await asyncio.to_thread(temporal.operator, "namespace", "create", "-n", "shop")
+        print(f"new namespace noticed after {await until(connection, S.CONNECTED, within_s=6):.3f} s")
+
+
+async def test_the_retention_of_our_own_server_is_raised_and_of_a_foreign_one_left_alone(temporal: DevServer) -> None:
+    temporal.start()
+    async with connection_to(temporal) as connection:
+        await connection.wait_connected()
+        assert "24h0m0s" in await asyncio.to_thread(temporal.operator, "namespace", "describe", "-n", "default")
+    async with connection_to(temporal, is_own=True) as connection:
+        await connection.wait_connected()
+        assert "720h0m0s" in await asyncio.to_thread(temporal.operator, "namespace", "describe", "-n", "default")
+
+
+def test_nothing_of_the_server_listens_beyond_loopback_and_its_http_api_is_closed(temporal: DevServer) -> None:
+    temporal.start()
+    listening = [c for c in psutil.Process(temporal.pid).net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+    assert listening
+    assert [c.laddr for c in listening if not re.fullmatch(r"127\.\d+\.\d+\.\d+|::1", c.laddr.ip)] == []
+    answers = {port: _http_status(port) for port in {c.laddr.port for c in listening}}
+    assert 403 in answers.values(), answers
+    assert 200 not in [status for port, status in answers.items() if not _is_metrics(port)], answers
+
+
+def _http_status(port: int, path: str = "/api/v1/namespaces") -> int | None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def _is_metrics(port: int) -> bool:
+    return _http_status(port, "/metrics") == 200

@@ -1,0 +1,93 @@
+"""A throw-away PostgreSQL cluster for tests: its own folder, its own socket, no TCP port, gone when the tests are."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+from uuid import uuid4
+
+import psycopg
+from psycopg import sql
+
+START_MAX_S = 30
+WHY_NOT = "PostgreSQL is not here: no /usr/lib/postgresql/*/bin/initdb (Debian: apt install postgresql)"
+SUPERUSER = "stigmer"
+
+
+def binaries() -> Path | None:
+    """The folder of the newest PostgreSQL that Debian's packages installed; None if there is none."""
+    found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    return max(found, key=lambda folder: float(folder.parent.name), default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """A running server that only its socket folder leads to."""
+
+    folder: Path
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """The URL of a new, empty database, dropped at the end."""
+        name = f"t{uuid4().hex}"
+        self._run(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            yield self.url(name)
+        finally:
+            self._run(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def url(self, name: str) -> str:
+        """The URL of the database `name`."""
+        return f"postgresql://{SUPERUSER}@/{name}?host={quote(str(self.folder), safe='')}"
+
+    def _run(self, statement: sql.Composed) -> None:
+        with psycopg.connect(host=str(self.folder), user=SUPERUSER, dbname="postgres", autocommit=True) as connection:
+            connection.execute(statement)
+
+
+@contextmanager
+def running(programs: Path) -> Iterator[Cluster]:
+    """A cluster of its own for as long as the block runs; its locale sorts unlike C, so that a test can tell."""
+    folder = Path(tempfile.mkdtemp(prefix="stigmer-pg-"))
+    data = folder / "data"
+    as_user = _as_user(folder)
+    control = [*as_user, str(programs / "pg_ctl"), "-D", str(data), "-w", "-t", str(START_MAX_S)]
+    try:
+        _call(
+            *as_user,
+            *(str(programs / "initdb"), "-D", str(data), "-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--no-sync"),
+            *("--locale", "C.UTF-8", "--locale-provider", "icu", "--icu-locale", "en"),
+        )
+        _call(*control, "-l", str(folder / "log"), "-o", f"-k {folder} -h '' -F -c max_connections=200", "start")
+        try:
+            yield Cluster(folder=folder)
+        finally:
+            _call(*control, "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _as_user(folder: Path) -> list[str]:
+    """How to start a program as somebody who is not root, which PostgreSQL insists on; `folder` becomes theirs."""
+    if os.geteuid() != 0:
+        return []
+    user = pwd.getpwnam("postgres")
+    os.chown(folder, user.pw_uid, user.pw_gid)
+    return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+
+
+def _call(*command: str) -> None:
+    # Into a file, not a pipe: the server inherits it and would keep a pipe open for ever.
+    with tempfile.TemporaryFile("w+") as output:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=2 * START_MAX_S, check=False
+        )
+        if done.returncode != 0:
+            output.seek(0)
+            raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {output.read()}")

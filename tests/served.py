@@ -1,0 +1,120 @@
+"""A real server process, on a free port, with a home and a Temporal address of the test's choice."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from stigmer_cli.api.resources import (
+    AgentManifest,
+    AgentSpecBody,
+    ExecutionRequest,
+    ExecutionResource,
+    ManifestMetadata,
+)
+from stigmer_cli.client import Client
+from tests.temporal_server import die_with_parent, free_port, kill_group
+
+TOKEN = "token-of-a-test"
+READY_MAX_S = 20.0
+
+
+class Served:
+    """`stigmer serve`, startable, killable and startable again on the same home."""
+
+    def __init__(self, home: Path, temporal: str, settings: Mapping[str, str] | None = None) -> None:
+        self.home = home
+        self.port = free_port()
+        self.log = home / "server.log"
+        self._environment = {
+            **os.environ,
+            "STIGMER_HOME": str(home),
+            "STIGMER_SERVER_PORT": str(self.port),
+            "STIGMER_TEMPORAL_ADDRESS": temporal,
+            "STIGMER_TOKEN": TOKEN,
+            **(settings or {}),
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self) -> Client:
+        """A client with its token; close it."""
+        return Client(self.url, lambda: TOKEN)
+
+    def spawn(self) -> None:
+        """Start the process and return at once."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "stigmer_cli.cli", "serve"],
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl
+            )
+
+    async def start(self) -> None:
+        """Start the process and return when it accepts executions."""
+        self.spawn()
+        await self.until_ready()
+
+    async def until_ready(self) -> None:
+        """Return when it accepts executions; fails with its log when it does not."""
+        deadline = time.monotonic() + READY_MAX_S
+        async with self.client() as client:
+            while not await client.ready():
+                assert self.process is not None
+                assert self.process.poll() is None, self.log.read_text()
+                assert time.monotonic() < deadline, self.log.read_text()
+                await asyncio.sleep(0.02)
+
+    def kill(self) -> None:
+        """SIGKILL; nothing if it does not run."""
+        if self.process is not None:
+            kill_group(self.process)
+            self.process = None
+
+    def terminate(self) -> int:
+        """SIGTERM, and its exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=10)
+
+
+@asynccontextmanager
+async def served(home: Path, temporal: str, settings: Mapping[str, str] | None = None) -> AsyncIterator[Served]:
+    """A server that is ready, and killed at the end."""
+    server = Served(home, temporal, settings)
+    try:
+        await server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+async def make_agent(client: Client, name: str = "greeter", *, model: str = "echo") -> None:
+    """Apply one agent."""
+    manifest = AgentManifest(
+        api_version="agentic.stigmer.ai/v1",
+        kind="Agent",
+        metadata=ManifestMetadata(name=name),
+        spec=AgentSpecBody(description="greets", model=model),
+    )
+    await client.apply([manifest])
+
+
+async def accept(
+    client: Client, key: str, *, message: str = "hello", require_temporal: bool = False
+) -> ExecutionResource:
+    """Have one execution of `greeter` accepted."""
+    request = ExecutionRequest(agent="greeter", message=message)
+    return await client.create_execution(request, idempotency_key=key, require_temporal=require_temporal)

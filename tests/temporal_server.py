@@ -1,0 +1,152 @@
+"""A real Temporal dev server that a test may kill, freeze, empty and bring back, and that never outlives the test."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from stigmer_cli.temporal.dev_server import dev_server_argv, find_binary
+
+START_MAX_S = 20.0
+STOP_MAX_S = 10.0
+PR_SET_PDEATHSIG = 1
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on just now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def die_with_parent() -> None:
+    """In a child, before exec: be killed when the test process goes, however it goes."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def kill_group(process: "subprocess.Popen[bytes]") -> None:
+    """Kill the process and all its group, and collect it."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=STOP_MAX_S)
+
+
+class DevServer:
+    """One dev server on one port; `file` None keeps it in memory. Use it as a context manager."""
+
+    def __init__(
+        self, folder: Path, *, port: int | None = None, file: Path | None = None, namespace: str = "default"
+    ) -> None:
+        self.port = port or free_port()
+        self.file = file
+        self.namespace = namespace
+        self._log = folder / f"temporal-{self.port}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The process that runs now."""
+        assert self._process is not None, "the server is not running"
+        return self._process.pid
+
+    def start(self) -> Self:
+        """Start it and return when its port answers."""
+        assert self._process is None, "the server is running"
+        argv = dev_server_argv(
+            binary=find_binary(None), port=self.port, ui_port=None, file=self.file, namespace=self.namespace
+        )
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                argv,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl
+            )
+        self._until_it_listens()
+        return self
+
+    def kill(self) -> None:
+        """SIGKILL; nothing if it is not running."""
+        if self._process is not None:
+            kill_group(self._process)
+            self._process = None
+
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def forget(self) -> None:
+        """Remove the database file of a server that is not running."""
+        assert self._process is None, "stop the server first"
+        assert self.file is not None, "a server in memory forgets by itself"
+        for side in ("", "-wal", "-shm"):
+            self.file.with_name(self.file.name + side).unlink(missing_ok=True)
+
+    def operator(self, *arguments: str) -> str:
+        """What `temporal operator ARGUMENTS` says about this server."""
+        answer = subprocess.run(
+            [str(find_binary(None)), "operator", *arguments, "--address", self.address],
+            capture_output=True,
+            text=True,
+            timeout=STOP_MAX_S,
+            check=True,
+        )
+        return answer.stdout
+
+    def _until_it_listens(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + START_MAX_S
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                break
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.01)
+        self.kill()
+        raise AssertionError(f"temporal did not start: {self._log.read_text(errors='replace')[-2000:]}")
+
+
+@contextmanager
+def dev_server(folder: Path, *, file: Path | None = None, namespace: str = "default") -> Iterator[DevServer]:
+    """A started dev server, killed at the end."""
+    with DevServer(folder, file=file, namespace=namespace) as server:
+        yield server.start()
+
+
+async def eventually(predicate: Callable[[], bool], *, within_s: float, what: str = "") -> float:
+    """Return after how many seconds `predicate` held; fails when it did not `within_s`."""
+    import asyncio  # noqa: PLC0415 - the rest of this module is for synchronous callers too
+
+    begun = time.monotonic()
+    while not predicate():
+        assert time.monotonic() - begun < within_s, f"not within {within_s} s: {what or predicate}"
+        await asyncio.sleep(0.01)
+    return time.monotonic() - begun

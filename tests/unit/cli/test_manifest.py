@@ -1,0 +1,83 @@
+"""Manifests: what is taken, and how what is wrong is told."""
+
+import pytest
+
+from stigmer_cli.cli.manifest import Source, parse
+from stigmer_cli.errors import ConfigError
+
+HEAD = "apiVersion: agentic.stigmer.ai/v1\nkind: Agent\n"
+
+
+def _problem(text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse([Source(name="agents.yaml", text=text)])
+    assert caught.value.exit_code == 2
+    return caught.value.message
+
+
+def test_the_description_is_read_from_the_spec() -> None:
+    text = HEAD + "metadata: {name: Greeter}\nspec: {description: says hello, model: echo}\n"
+    [manifest] = parse([Source(name="x", text=text)])
+    assert manifest.spec.description == "says hello"
+    assert manifest.metadata.name == "Greeter"
+
+
+def test_several_documents_and_empty_ones_are_one_list() -> None:
+    one = HEAD + "metadata: {name: a}\n"
+    two = HEAD + "metadata: {name: b}\n"
+    found = parse([Source(name="x", text=f"---\n{one}---\n---\n{two}")])
+    assert [manifest.metadata.name for manifest in found] == ["a", "b"]
+
+
+def test_an_unknown_key_names_the_nearest_known_one_with_line_and_column() -> None:
+    text = HEAD + "metadata:\n  name: a\nspec:\n  model: echo\n  instrucions: hi\n"
+    assert _problem(text) == ("agents.yaml:7:3: unknown key 'spec.instrucions'; did you mean 'instructions'?")
+
+
+def test_a_description_in_the_metadata_is_refused() -> None:
+    text = HEAD + "metadata:\n  name: a\n  description: x\n"
+    assert _problem(text) == (
+        "agents.yaml:5:3: unknown key 'metadata.description'; known here: name, labels, annotations"
+    )
+
+
+def test_a_missing_name_points_at_the_metadata() -> None:
+    assert _problem(HEAD + "metadata: {}\n") == "agents.yaml:3:1: metadata.name is missing"
+
+
+def test_a_key_that_stands_twice_is_refused() -> None:
+    text = HEAD + "metadata:\n  name: a\n  name: b\n"
+    assert _problem(text) == "agents.yaml:5:3: the key 'name' stands twice"
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    text = f"{HEAD}metadata: {{nme: a}}\n---\n{HEAD}metadata: {{name: b}}\nspek: 1\n"
+    assert _problem(text).split("\n       ") == [
+        "agents.yaml:3:1: metadata.name is missing",
+        "agents.yaml:3:12: unknown key 'metadata.nme'; did you mean 'name'?",
+        "agents.yaml:8:1: unknown key 'spek'; did you mean 'spec'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("{", "agents.yaml:1:2: "),
+        ("a: [1, 2", "agents.yaml:1:9: "),
+        ("- a\n- b\n", "agents.yaml:1:1: a document is a mapping"),
+        ("[" * 2000, "agents.yaml:1:65: nested or repeated beyond reason"),
+        ("a: \x00\n", "agents.yaml:1:1: "),
+        ("a: *b\n", "agents.yaml:1:4: found undefined alias"),
+        ("!!python/object:os.system {}\n", "agents.yaml:1:1: "),
+        (HEAD + "metadata: {name: 2024-01-01}\n", "agents.yaml:3:12: metadata.name: input should be a valid string"),
+        ("? [a]\n: b\n", "agents.yaml:1:"),
+        ("", "no document"),
+    ],
+)
+def test_what_is_no_manifest_is_refused_with_a_place(text: str, start: str) -> None:
+    assert _problem(text).startswith(start)
+
+
+def test_a_bomb_of_aliases_is_refused_before_it_is_built() -> None:
+    lines = ["a0: &a0 [x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 40)]
+    assert "beyond reason" in _problem("\n".join(lines))

@@ -1,0 +1,35 @@
+"""The phase table, exhaustively."""
+
+import itertools
+
+import pytest
+
+from stigmer_cli.domain.phase import MOVES, Phase, may_move, sources_of
+
+LEGAL = {
+    ("PENDING", "IN_PROGRESS"),
+    ("PENDING", "COMPLETED"),
+    ("PENDING", "FAILED"),
+    ("PENDING", "CANCELLED"),
+    ("IN_PROGRESS", "PENDING"),
+    ("IN_PROGRESS", "COMPLETED"),
+    ("IN_PROGRESS", "FAILED"),
+    ("IN_PROGRESS", "CANCELLED"),
+}
+
+
+@pytest.mark.parametrize(("old", "new"), list(itertools.product(Phase, Phase)))
+def test_exactly_the_drawn_moves_are_legal(old: Phase, new: Phase) -> None:
+    assert may_move(old, new) is ((old.value, new.value) in LEGAL)
+
+
+def test_terminal_phases_are_never_left() -> None:
+    assert {phase for phase in Phase if phase.is_terminal} == {Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED}
+
+
+def test_every_phase_is_in_the_table() -> None:
+    assert set(MOVES) == set(Phase)
+
+
+def test_a_claim_is_only_taken_from_pending() -> None:
+    assert sources_of(Phase.IN_PROGRESS) == (Phase.PENDING,)

@@ -1,0 +1,112 @@
+"""The planner: every pair of row and workflow, as golden text."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stigmer_cli.domain.execution import Attention, AttentionCode
+from stigmer_cli.domain.identity import RunId
+from stigmer_cli.domain.phase import Phase, may_move
+from stigmer_cli.executions.reconcile.observe import Sighting
+from stigmer_cli.executions.reconcile.plan import Action, Finding, Rules, plan
+from stigmer_cli.temporal.gateway import Observed, RunState
+from tests.fakes import START
+from tests.rows import row
+
+WORKFLOW = "stigmer/agent-execution/invoke/aex-01kqrxnp6m8w8t6e3d2m5k7j9z"
+
+
+def _seen(state: RunState) -> Observed:
+    return Observed(state=state, run_id=RunId("run-1"), started_at=START, closed_at=None)
+
+
+def _line(sighting: Sighting, rules: Rules | None = None) -> str:
+    [move] = plan([sighting], now=START, rules=rules or Rules())
+    return str(move).removeprefix("aex-01kqrxnp6m8w8t6e3d2m5k7j9z ")
+
+
+@pytest.mark.parametrize(
+    ("phase", "state", "line"),
+    [
+        ("PENDING", None, f"orphan: resubmit (Temporal has no workflow {WORKFLOW}, and no run ever had an effect)"),
+        ("PENDING", "OPEN", "starting: none (its workflow is open, no run has claimed it yet)"),
+        ("PENDING", "CONTINUED", "starting: none (its workflow is open, no run has claimed it yet)"),
+        ("PENDING", "FAILED", "behind: repair (the run failed in Temporal: boom)"),
+        ("PENDING", "CANCELLED", "behind: repair (the run was cancelled in Temporal: boom)"),
+        ("PENDING", "TERMINATED", "behind: repair (the run was terminated in Temporal: boom)"),
+        ("PENDING", "TIMED_OUT", "behind: repair (the run timed out in Temporal: boom)"),
+        (
+            "PENDING",
+            "COMPLETED",
+            "behind: mark (the run completed in Temporal, and its outcome never reached the store)",
+        ),
+        ("IN_PROGRESS", None, f"lost: mark (Temporal has no workflow {WORKFLOW}, and its run may have had effects)"),
+        ("IN_PROGRESS", "OPEN", "running: none (its workflow is open)"),
+        ("IN_PROGRESS", "FAILED", "behind: repair (the run failed in Temporal: boom)"),
+        (
+            "IN_PROGRESS",
+            "COMPLETED",
+            "behind: mark (the run completed in Temporal, and its outcome never reached the store)",
+        ),
+    ],
+)
+def test_the_table_of_findings(phase: str, state: str | None, line: str) -> None:
+    sighting = Sighting(
+        execution=row(Phase(phase), submitted_s_ago=60), seen=_seen(RunState[state]) if state else None, failure="boom"
+    )
+    assert _line(sighting) == f"{phase} {line}"
+
+
+def test_what_was_never_submitted_is_the_dispatchers() -> None:
+    assert _line(Sighting(execution=row())) == "PENDING queued: none (not submitted yet: the dispatcher's work)"
+
+
+def test_nothing_is_judged_where_temporal_cannot_be_trusted() -> None:
+    sighting = Sighting(execution=row(submitted_s_ago=60), unknown='namespace "x" not found')
+    assert _line(sighting) == 'PENDING unknown: none (namespace "x" not found)'
+
+
+def test_a_row_within_its_grace_is_left_alone() -> None:
+    assert _line(Sighting(execution=row(submitted_s_ago=4))) == "PENDING fresh: none (moved less than 5 s ago)"
+
+
+def test_a_lost_one_is_started_over_only_on_a_persons_word() -> None:
+    sighting = Sighting(execution=row(Phase.IN_PROGRESS, submitted_s_ago=60))
+    assert _line(sighting, Rules(include_in_progress=True)).startswith("IN_PROGRESS lost: start-over")
+
+
+def test_a_mark_that_is_there_is_not_made_again() -> None:
+    lost = row(Phase.IN_PROGRESS, submitted_s_ago=60)
+    marked = replace(lost, attention=Attention(code=AttentionCode.LOST, reason="gone", since=START))
+    assert _line(Sighting(execution=marked)).startswith("IN_PROGRESS lost: none")
+
+
+@given(
+    phase=st.sampled_from([Phase.PENDING, Phase.IN_PROGRESS]),
+    state=st.none() | st.sampled_from(RunState),
+    unknown=st.sampled_from(["", "unreachable"]),
+    submitted_s_ago=st.none() | st.floats(min_value=0, max_value=7200),
+    include_in_progress=st.booleans(),
+)
+def test_no_plan_breaks_the_laws(
+    *, phase: Phase, state: RunState | None, unknown: str, submitted_s_ago: float | None, include_in_progress: bool
+) -> None:
+    execution = row(phase, submitted_s_ago=submitted_s_ago)
+    sighting = Sighting(execution=execution, seen=_seen(state) if state else None, unknown=unknown)
+    rules = Rules(include_in_progress=include_in_progress)
+    [move] = plan([sighting], now=START, rules=rules)
+    if unknown:
+        assert move.action is Action.NONE, "nothing is concluded from an unreachable Temporal"
+    if phase is Phase.IN_PROGRESS:
+        assert move.action is not Action.RESUBMIT, "what may have had effects is never simply submitted again"
+        assert move.action is not Action.START_OVER or include_in_progress
+    if move.outcome is not None:
+        assert may_move(phase, move.outcome.phase)
+    if move.action is Action.RESUBMIT:
+        assert move.finding is Finding.ORPHAN
+        assert execution.dispatch.submitted_at is not None
+        assert START - execution.dispatch.submitted_at >= timedelta(seconds=rules.grace_s)
+    assert move.cause

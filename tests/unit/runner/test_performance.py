@@ -1,0 +1,158 @@
+"""One attempt with a server and a model that behave badly, in virtual time."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from stigmer_cli.api.reports import Work
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import (
+    Conflict,
+    MachineError,
+    NotFound,
+    Refused,
+    RequestError,
+    ServerUnavailable,
+    StigmerError,
+    StoreBusy,
+)
+from stigmer_cli.runner.alive import ModelInterrupted
+from stigmer_cli.runner.chance import Chance
+from stigmer_cli.runner.model.seam import Model, ModelBusy, ModelFailed
+from stigmer_cli.runner.performance import Attempt, Performance
+from stigmer_cli.runner.reports import Reporter, ReportRefused
+from tests.fakes_runner import InMemoryReports, Row
+from tests.fakes_temporal import LoopClock, in_virtual_time
+
+EXECUTION = "aex-00000000000000000000000001"
+
+
+class Script:
+    """A model that says the given words, or raises the given errors, a second apart; one list a try."""
+
+    def __init__(self, *tries: list[str | Exception]) -> None:
+        self._tries = list(tries)
+        self.asked = 0
+
+    def __call__(self, _name: str) -> Model:
+        return self
+
+    async def stream(self, _work: Work) -> AsyncGenerator[str, None]:
+        self.asked += 1
+        for word in self._tries[min(self.asked, len(self._tries)) - 1]:
+            await asyncio.sleep(1)
+            if isinstance(word, Exception):
+                raise word
+            yield word
+
+
+def perform(model: Script, *, number: int = 1, reports: InMemoryReports | None = None) -> Row:
+    reports = reports or InMemoryReports()
+    row = reports.add(EXECUTION)
+    row.claimed_run, row.phase = "run-1", Phase.IN_PROGRESS
+    chance = Chance(clock=LoopClock(), rng=random.Random(3))
+    attempt = Attempt(execution=EXECUTION, epoch=1, run="run-1", number=number, runner="r")
+    performance = Performance(Reporter(reports, chance), model, chance)
+    try:
+        in_virtual_time(performance.perform(attempt))
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None
+    return row
+
+
+def test_the_outcome_is_with_the_server_when_the_attempt_ends() -> None:
+    row = perform(Script(["a", "b"]))
+    assert (row.phase, row.output, row.text, row.finishes) == (Phase.COMPLETED, "ab", "ab", 1)
+
+
+def test_a_model_that_fails_is_a_failed_execution_with_its_sentence() -> None:
+    model = Script([ModelFailed("set a key")])
+    row = perform(model)
+    assert (row.phase, row.error, model.asked) == (Phase.FAILED, "set a key", 1)
+
+
+def test_a_busy_model_is_asked_three_times() -> None:
+    model = Script([ModelBusy("no room")])
+    row = perform(model)
+    assert (row.phase, row.error, model.asked) == (Phase.FAILED, "no room", 3)
+
+
+def test_a_model_that_is_busy_once_answers_the_second_time() -> None:
+    assert perform(Script([ModelBusy("no room")], ["a"])).output == "a"
+
+
+def test_an_answer_that_broke_off_is_left_to_another_attempt() -> None:
+    with pytest.raises(ModelInterrupted):
+        perform(Script(["a", ModelBusy("cut")]))
+
+
+def test_in_the_last_attempt_an_answer_that_broke_off_is_a_failure() -> None:
+    row = perform(Script(["a", ModelBusy("cut")]), number=5)
+    assert (row.phase, row.error) == (Phase.FAILED, "cut")
+
+
+class Moody(InMemoryReports):
+    """Raises the given errors first, one a call."""
+
+    def __init__(self, *errors: StigmerError) -> None:
+        super().__init__()
+        self._errors = list(errors)
+
+    def _row(self, execution: str) -> Row:
+        if self._errors:
+            raise self._errors.pop(0)
+        return super()._row(execution)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ServerUnavailable("away"),
+        StoreBusy("busy"),
+        MachineError("disk full"),
+        Refused("token rotated"),
+        Conflict("moved"),
+    ],
+)
+def test_what_passes_is_waited_out(error: StigmerError) -> None:
+    assert perform(Script(["a"]), reports=Moody(*[error] * 50)).phase is Phase.COMPLETED
+
+
+def test_what_the_server_will_never_take_is_not_asked_again() -> None:
+    with pytest.raises(ReportRefused):
+        perform(Script(["a"]), reports=Moody(RequestError("too long")))
+
+
+def test_an_execution_that_is_not_there_any_more_ends_the_attempt_quietly() -> None:
+    model = Script(["a"])
+    perform(model, reports=Moody(NotFound("gone")))
+    assert model.asked == 0
+
+
+def test_an_attempt_whose_outcome_is_there_already_asks_no_model() -> None:
+    model, reports = Script(["a"]), InMemoryReports()
+
+    class Ended(InMemoryReports):
+        def add(self, execution: str, *, message: str = "hello", model: str = "echo") -> Row:
+            row = super().add(execution, message=message, model=model)
+            row.epoch = 2
+            return row
+
+    perform(model, reports=Ended())
+    assert (model.asked, reports.rows) == (0, {})
+
+
+def test_a_superseded_attempt_stops_its_model_and_changes_nothing() -> None:
+    class Overtaken(InMemoryReports):
+        def append_now(
+            self, execution: str, *, epoch: int, run: str, attempt: int, index: int, offset: int, role: str, text: str
+        ) -> bool:
+            self.rows[execution].attempt = 2
+            return super().append_now(
+                execution, epoch=epoch, run=run, attempt=attempt, index=index, offset=offset, role=role, text=text
+            )
+
+    row = perform(Script(["a"] * 100), reports=Overtaken())
+    assert (row.phase, row.text, row.finishes, row.refused) == (Phase.IN_PROGRESS, "", 0, 1)

@@ -1,0 +1,78 @@
+"""How an answer is brought to the server."""
+
+import asyncio
+
+import pytest
+
+from stigmer_cli.runner.transcript import CUT_MARK, OUTPUT_CHARS_MAX, PIECE_CHARS_MAX, Transcript
+from tests.fakes_temporal import in_virtual_time
+
+
+class Sink:
+    """Takes pieces, and checks that they leave no hole."""
+
+    def __init__(self, *, wants: int = 10_000) -> None:
+        self.pieces: list[str] = []
+        self.at: list[float] = []
+        self._wants = wants
+
+    async def __call__(self, offset: int, text: str) -> bool:
+        assert offset == sum(len(piece) for piece in self.pieces)
+        self.pieces.append(text)
+        self.at.append(round(asyncio.get_running_loop().time(), 3))
+        return len(self.pieces) < self._wants
+
+
+def delivered(sink: Sink, writes: list[tuple[float, str]]) -> bool:
+    async def main() -> bool:
+        transcript = Transcript(sink)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(transcript.deliver_until_closed())
+            for pause_s, text in writes:
+                await asyncio.sleep(pause_s)
+                transcript.write(text)
+            transcript.close()
+        return task.result()
+
+    return in_virtual_time(main())
+
+
+def test_the_first_word_goes_at_once_and_the_next_ones_together() -> None:
+    sink = Sink()
+    assert delivered(sink, [(0.0, "a"), (0.01, "b"), (0.01, "c"), (0.3, "d")])
+    assert (sink.pieces, sink.at) == (["a", "bc", "d"], [0.0, 0.15, 0.32])
+
+
+def test_four_kilobytes_do_not_wait() -> None:
+    sink = Sink()
+    delivered(sink, [(0.0, "a"), (0.01, "x" * 5000), (1.0, "z")])
+    assert (sink.at, len(sink.pieces[1])) == ([0.0, 0.01, 1.01], 5000)
+
+
+def test_a_long_answer_goes_in_pieces_of_a_bounded_size() -> None:
+    sink = Sink()
+    delivered(sink, [(0.0, "x" * (2 * PIECE_CHARS_MAX + 1))])
+    assert [len(piece) for piece in sink.pieces] == [PIECE_CHARS_MAX, PIECE_CHARS_MAX, 1]
+
+
+def test_nothing_written_is_nothing_delivered() -> None:
+    sink = Sink()
+    assert delivered(sink, [])
+    assert sink.pieces == []
+
+
+def test_a_server_that_wants_no_more_gets_no_more() -> None:
+    sink = Sink(wants=1)
+    assert not delivered(sink, [(0.0, "a"), (0.5, "b"), (0.5, "c")])
+    assert sink.pieces == ["a"]
+
+
+@pytest.mark.parametrize("size", [OUTPUT_CHARS_MAX, OUTPUT_CHARS_MAX + 1])
+def test_an_answer_is_cut_where_it_gets_too_long_and_says_so(size: int) -> None:
+    async def main() -> tuple[bool, str]:
+        transcript = Transcript(Sink())
+        return transcript.write("x" * size), transcript.text
+
+    goes_on, text = in_virtual_time(main())
+    assert goes_on is (size == OUTPUT_CHARS_MAX)
+    assert text == "x" * OUTPUT_CHARS_MAX + ("" if goes_on else CUT_MARK)

@@ -1,0 +1,95 @@
+"""The door: who is let in, who is not, and with which words."""
+
+from collections.abc import AsyncIterator, Mapping
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from stigmer_cli.server.guard import BODY_MAX, Guard
+
+TOKEN = "right"
+GOOD = {"authorization": "Bearer right", "host": "127.0.0.1:7234"}
+
+
+async def _echo(request: Request) -> JSONResponse:
+    return JSONResponse({"size": len(await request.body())})
+
+
+async def _ask(
+    method: str, path: str, headers: Mapping[str, str], content: bytes = b"", token: str | None = TOKEN
+) -> httpx.Response:
+    inner = Starlette(routes=[Route("/livez", _echo), Route("/v1/x", _echo, methods=["GET", "POST"])])
+    app = Guard(inner, hosts=["127.0.0.1:7234", "localhost:7234"], token=lambda: token)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:7234") as http:
+        return await http.request(
+            method, path, headers={name: value.encode() for name, value in headers.items()}, content=content
+        )
+
+
+async def test_the_right_token_from_the_right_host_is_let_in() -> None:
+    assert (await _ask("GET", "/v1/x", GOOD)).status_code == 200
+
+
+async def test_livez_needs_no_token() -> None:
+    assert (await _ask("GET", "/livez", {"host": "localhost:7234"})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({"host": "127.0.0.1:7234"}, 401, "refused"),
+        (GOOD | {"authorization": "Bearer wrong"}, 401, "refused"),
+        (GOOD | {"authorization": "Basic right"}, 401, "refused"),
+        (GOOD | {"authorization": "right"}, 401, "refused"),
+        (GOOD | {"authorization": "Bearer r\u00efght"}, 401, "refused"),
+        (GOOD | {"host": "evil.example"}, 421, "wrong-host"),
+        (GOOD | {"host": "127.0.0.1:1"}, 421, "wrong-host"),
+        (GOOD | {"origin": "http://evil.example"}, 403, "foreign-origin"),
+        (GOOD | {"origin": "null"}, 403, "foreign-origin"),
+        (GOOD | {"sec-fetch-site": "cross-site"}, 403, "foreign-origin"),
+    ],
+)
+async def test_everybody_else_is_refused_with_a_problem(headers: dict[str, str], status: int, code: str) -> None:
+    response = await _ask("GET", "/v1/x", headers)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["code"] == code
+
+
+async def test_without_a_token_of_its_own_the_server_lets_nobody_in() -> None:
+    assert (await _ask("GET", "/v1/x", GOOD | {"authorization": "Bearer "}, token=None)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [
+        (b"{}", "application/json", 200),
+        (b"{}", "application/json; charset=utf-8", 200),
+        (b"{}", "text/plain", 415),
+        (b"", "text/plain", 200),
+        (b"[" * 65 + b"]" * 65, "application/json", 400),
+        (b"[" * 64 + b"]" * 64, "application/json", 200),
+        (b'["' + b"[" * 500 + b'"]', "application/json", 200),
+        (b'["\\"' + b"[" * 500 + b'"]', "application/json", 200),
+        (b"[[]," * 200 + b"]" * 200, "application/json", 400),
+        (b" " * (BODY_MAX + 1), "application/json", 413),
+        (b" " * BODY_MAX, "application/json", 200),
+    ],
+)
+async def test_bodies_are_json_of_bounded_size_and_depth(content: bytes, kind: str, status: int) -> None:
+    assert (await _ask("POST", "/v1/x", GOOD | {"content-type": kind}, content)).status_code == status
+
+
+async def test_a_body_without_a_declared_length_is_bounded_too() -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(6):
+            yield b" " * 1024 * 1024
+
+    app = Guard(Starlette(), hosts=["127.0.0.1:7234"], token=lambda: TOKEN)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:7234") as http:
+        response = await http.post("/v1/x", headers=GOOD | {"content-type": "application/json"}, content=endless())
+    assert response.status_code == 413

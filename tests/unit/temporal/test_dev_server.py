@@ -1,0 +1,81 @@
+"""The dev server's command line, and the copy before another version opens its file."""
+
+from pathlib import Path
+
+import pytest
+
+from stigmer_cli.errors import MachineError
+from stigmer_cli.temporal.dev_server import dev_server_argv, find_binary, prepare_file
+
+BINARY = Path("/opt/temporal")
+
+
+def test_the_command_line_with_a_file_and_the_ui() -> None:
+    argv = dev_server_argv(binary=BINARY, port=7233, ui_port=8233, file=Path("/h/t.db"), namespace="default")
+    assert " ".join(argv) == (
+        "/opt/temporal server start-dev --ip 127.0.0.1 --port 7233 --ui-ip 127.0.0.1 --ui-port 8233 "
+        "--db-filename /h/t.db --sqlite-pragma journal_mode=WAL --sqlite-pragma synchronous=full "
+        '--dynamic-config-value frontend.httpAllowedHosts=["disabled.invalid"] --log-format json --log-level warn'
+    )
+
+
+def test_the_command_line_in_memory_without_ui_in_another_namespace() -> None:
+    argv = dev_server_argv(binary=BINARY, port=17, ui_port=None, file=None, namespace="shop")
+    assert " ".join(argv) == (
+        "/opt/temporal server start-dev --ip 127.0.0.1 --port 17 --headless --namespace shop "
+        '--dynamic-config-value frontend.httpAllowedHosts=["disabled.invalid"] --log-format json --log-level warn'
+    )
+
+
+def test_a_named_binary_that_cannot_run_is_an_error_with_a_way_out(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match="is not a file that can be run") as caught:
+        find_binary(str(tmp_path / "nothing"))
+    assert caught.value.hint == "unset STIGMER_TEMPORAL_BINARY to use the one installed with Stigmer"
+
+
+def test_the_installed_binary_is_found_without_a_name() -> None:
+    assert find_binary(None).name == "temporal"
+
+
+def fake_binary(folder: Path, version: str) -> Path:
+    binary = folder / "temporal"
+    binary.write_text(f"#!/bin/sh\necho 'temporal version {version}'\n")
+    binary.chmod(0o755)
+    return binary
+
+
+def test_a_file_is_copied_once_when_another_version_is_about_to_open_it(tmp_path: Path) -> None:
+    file, backups = tmp_path / "data" / "temporal.db", tmp_path / "backups"
+    prepare_file(file, fake_binary(tmp_path, "1.8.0"), backups)
+    assert not backups.exists()
+    file.write_text("main")
+    file.with_name("temporal.db-wal").write_text("wal")
+    prepare_file(file, fake_binary(tmp_path, "1.8.0"), backups)
+    assert not backups.exists()
+    for _ in range(2):
+        prepare_file(file, fake_binary(tmp_path, "1.9.1"), backups)
+    assert {path.name: path.read_text() for path in backups.iterdir()} == {
+        "temporal.db.temporal-version-1.8.0": "main",
+        "temporal.db.temporal-version-1.8.0-wal": "wal",
+    }
+    assert file.read_text() == "main"
+
+
+def test_a_file_without_a_stamp_is_copied_and_no_copy_is_ever_overwritten(tmp_path: Path) -> None:
+    file, backups = tmp_path / "temporal.db", tmp_path / "backups"
+    for content in ("one", "two"):
+        file.write_text(content)
+        prepare_file(file, fake_binary(tmp_path, "1.9.1"), backups)
+        file.with_name("temporal.db.version").unlink()
+    assert {path.name: path.read_text() for path in backups.iterdir()} == {
+        "temporal.db.unknown-version": "one",
+        "temporal.db.unknown-version.2": "two",
+    }
+
+
+def test_a_binary_that_does_not_run_says_so(tmp_path: Path) -> None:
+    binary = tmp_path / "temporal"
+    binary.write_text("#!/bin/sh\nexit 3\n")
+    binary.chmod(0o755)
+    with pytest.raises(MachineError, match="--version does not run"):
+        prepare_file(tmp_path / "t.db", binary, tmp_path)

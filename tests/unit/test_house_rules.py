@@ -1,0 +1,59 @@
+"""What holds for every file: sizes, a sentence at the top, and what a light command may import."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import stigmer_cli
+
+PACKAGE = Path(stigmer_cli.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+LINES_MAX = 400
+FUNCTION_LINES_MAX = 50
+HEAVY = ("temporalio", "httpx", "pydantic", "sqlalchemy", "fastapi", "openai", "pydantic_ai")
+
+LOADED = """
+import sys
+from stigmer_cli.cli.entry import invoke
+invoke({arguments!r})
+print("LOADED", *sorted({{name.partition(".")[0] for name in sys.modules}}))
+"""
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(PACKAGE.parent))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_a_module_is_short_and_says_what_it_is(path: Path) -> None:
+    text = path.read_text()
+    tree = ast.parse(text)
+    assert text.count("\n") <= LINES_MAX
+    assert ast.get_docstring(tree), "a module opens with one sentence that is true of all of it"
+    long = [
+        f"{node.name}: {node.end_lineno - node.lineno + 1} lines"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno is not None
+        and node.end_lineno - node.lineno >= FUNCTION_LINES_MAX
+    ]
+    assert long == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["status"], ["executions", "list", "--help"], ["up", "--help"]])
+def test_a_light_command_loads_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED.format(arguments=arguments)],
+        env={"STIGMER_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        cwd=PACKAGE.parent,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    loaded = done.stdout.splitlines()[-1].split()
+    assert loaded[0] == "LOADED"
+    assert [name for name in HEAVY if name in loaded] == []

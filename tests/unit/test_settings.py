@@ -1,0 +1,114 @@
+"""Settings: layers, refusals, and the environment for children."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stigmer_cli.errors import ConfigError
+from stigmer_cli.settings import OPTIONS, Home, LogLevel, ReconcileMode, Settings, Source, SubmitPolicy, load
+
+NOBODY = Path("/home/nobody")
+
+
+def _home_with(tmp_path: Path, text: str) -> dict[str, str]:
+    (tmp_path / "config.toml").write_text(text)
+    return {"STIGMER_HOME": str(tmp_path)}
+
+
+def test_without_any_layer_the_defaults_of_the_manual_stand() -> None:
+    settings = load({}, {}, user_home=NOBODY)
+    assert settings.home.path == Path("/home/nobody/.stigmer")
+    assert settings.server_target == "http://127.0.0.1:7234"
+    assert settings.temporal_target == "127.0.0.1:7233"
+    assert settings.ui_port == 8233
+    assert settings.database_target == "sqlite:////home/nobody/.stigmer/data/stigmer.db"
+    assert settings.submit_policy is SubmitPolicy.QUEUE
+    assert settings.reconcile is ReconcileMode.AUTO
+    assert settings.runs_own_temporal
+
+
+def test_flag_wins_over_environment_over_file_over_default(tmp_path: Path) -> None:
+    environ = _home_with(tmp_path, 'server_port = 1001\nui_port = 1002\ntemporal_port = 1003\nlog_level = "debug"\n')
+    environ |= {"STIGMER_SERVER_PORT": "2001", "STIGMER_UI_PORT": "2002"}
+    settings = load({"server_port": "3001", "ui_port": None}, environ, user_home=NOBODY)
+    assert (settings.server_port, settings.ui_port, settings.temporal_port) == (3001, 2002, 1003)
+    assert settings.log_level is LogLevel.DEBUG
+    assert settings.sources["server_port"] is Source.FLAG
+    assert settings.sources["ui_port"] is Source.ENVIRONMENT
+    assert settings.sources["temporal_port"] is Source.FILE
+    assert settings.sources["token"] is Source.DEFAULT
+
+
+@pytest.mark.parametrize(
+    ("environ", "sentence"),
+    [
+        ({"STIGMER_SERVER_PORT": "70000"}, "STIGMER_SERVER_PORT: 70000 is not a port: 1 to 65535"),
+        ({"STIGMER_SERVER_PORT": "http"}, "STIGMER_SERVER_PORT: 'http' is not a port number"),
+        ({"STIGMER_TEMPORAL_ADDRESS": "7233"}, "STIGMER_TEMPORAL_ADDRESS: '7233' is not HOST:PORT"),
+        ({"STIGMER_SUBMIT_POLICY": "maybe"}, "STIGMER_SUBMIT_POLICY: 'maybe' is none of queue, fail-fast"),
+        ({"STIGMER_SERVER_URL": "localhost"}, "STIGMER_SERVER_URL: 'localhost' is not an http:// or https:// URL"),
+    ],
+)
+def test_a_wrong_value_names_its_layer(environ: dict[str, str], sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({}, environ, user_home=NOBODY)
+    assert caught.value.message == sentence
+    assert caught.value.exit_code == 2
+
+
+def test_a_wrong_database_url_does_not_show_its_password() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({}, {"STIGMER_DATABASE_URL": "mysql://me:hunter2@db/x"}, user_home=NOBODY)
+    assert "hunter2" not in caught.value.message
+
+
+def test_an_unknown_key_in_the_file_names_its_nearest_match(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no setting 'sever_port'; did you mean server_port"):
+        load({}, _home_with(tmp_path, "sever_port = 1\n"), user_home=NOBODY)
+
+
+def test_an_unknown_variable_is_a_warning_with_its_nearest_match() -> None:
+    settings = load({}, {"STIGMER_SUBMIT_POLICIES": "queue"}, user_home=NOBODY)
+    assert settings.warnings == ("unknown variable STIGMER_SUBMIT_POLICIES; did you mean STIGMER_SUBMIT_POLICY?",)
+
+
+def test_secrets_are_not_in_the_repr() -> None:
+    settings = load({}, {"STIGMER_TOKEN": "s3cret", "OPENAI_API_KEY": "sk-s3cret"}, user_home=NOBODY)
+    assert "s3cret" not in repr(settings)
+
+
+def test_every_option_is_a_field_and_every_field_an_option() -> None:
+    fields = set(Settings.__dataclass_fields__) - {"home", "sources", "warnings"}
+    assert fields == {option.name for option in OPTIONS}
+
+
+_PORTS = st.integers(min_value=1, max_value=65535)
+_WORDS = st.text(alphabet="abcdefghij0123456789-", min_size=1, max_size=20)
+
+
+@given(
+    settings=st.builds(
+        Settings,
+        home=st.just(Home(path=Path("/somewhere/else"))),
+        server_url=st.none() | st.just("https://example.invalid"),
+        server_port=_PORTS,
+        temporal_address=st.none() | _PORTS.map(lambda port: f"temporal.invalid:{port}"),
+        temporal_namespace=_WORDS,
+        temporal_port=_PORTS,
+        ui_port=_PORTS,
+        database_url=st.none() | st.just("postgresql://u:p@h/d"),
+        submit_policy=st.sampled_from(SubmitPolicy),
+        reconcile=st.sampled_from(ReconcileMode),
+        token=st.none() | _WORDS,
+        log_level=st.sampled_from(LogLevel),
+        temporal_binary=st.none() | st.just("/opt/temporal"),
+        openai_base_url=st.none() | st.just("http://127.0.0.1:11434/v1"),
+        openai_api_key=st.none() | _WORDS,
+        sources=st.just({}),
+        warnings=st.just(()),
+    )
+)
+def test_a_child_reads_the_same_settings_from_the_environment_made_for_it(settings: Settings) -> None:
+    assert load({}, settings.environment(), user_home=NOBODY) == settings

@@ -1,5 +1,7 @@
 """Stops a stack, whatever state it is in, and proves that nothing of it is left."""
 
+import contextlib
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,9 +14,8 @@ from stigmer_cli.stack.state import STATE_FILE, Endpoints, endpoints
 from stigmer_cli.supervisor.control import Control, Unresponsive, connect
 from stigmer_cli.supervisor.lock import FileLock, held
 from stigmer_cli.supervisor.process import ProcessId
-from stigmer_cli.supervisor.record import LOCK_FILE, SOCKET
+from stigmer_cli.supervisor.record import LOCK_FILE, SOCKET, SupervisorRecord, read_record
 from stigmer_cli.supervisor.record import STATE_FILE as SUPERVISOR_FILE
-from stigmer_cli.supervisor.record import SupervisorRecord, read_record
 from stigmer_cli.supervisor.supervisor import end_survivors
 
 UP_LOCK = "up.lock"
@@ -23,11 +24,9 @@ ANSWER_MAX_S = 0.75
 STOP_MAX_S = 9.25
 """Of the ten seconds that `down` may take: the graces of the parts are 8.5 s in the worst case."""
 
-KILL_MAX_S = 0.25
 LOCK_MAX_S = 1.0
 PORTS_MAX_S = 0.5
 LOOK_EVERY_S = 0.02
-SIGTERM, SIGKILL, SIGCONT = 15, 9, 18
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,63 +60,77 @@ async def down(home: Home, *, clock: Clock) -> Ended:
 async def end_stack(home: Home, *, clock: Clock, only: ProcessId | None = None) -> Ended:
     """`down` for a caller that holds the up-lock; with `only`, nothing happens where another supervisor runs."""
     before = endpoints(home)
-    record = await _end_supervisor(home, clock, only)
-    if only and record and record.id != only:
+    found = await _find(home)
+    if only is not None and found.record is not None and found.record.id != only:
+        await found.close()
         return Ended()
+    await _end_supervisor(found, clock)
     lock = await _proof_of_death(home, clock)
     try:
-        survivors = await end_survivors(
-            [child.id for child in record.children if child.id] if record else [], clock=clock
-        )
-        left = [identity.pid for identity in survivors if identity.is_alive]
-        if left:
-            raise MachineError(f"the kernel does not end pid {', '.join(map(str, left))}", hint="stigmer doctor")
+        survivors = await _end_survivors(found.record, clock)
         after = read_record(home.run)
-        foreign = await _ports_left(before, clock) if record else ()
+        foreign = await _ports_left(before, clock)
         for name in (STATE_FILE, SUPERVISOR_FILE, SOCKET):
             (home.run / name).unlink(missing_ok=True)
     finally:
         lock.release()
-    return Ended(parts=tuple(_account(record, after, survivors)), foreign=foreign)
+    return Ended(parts=tuple(_account(found, after, survivors)), foreign=foreign)
 
 
-async def _end_supervisor(home: Home, clock: Clock, only: ProcessId | None) -> SupervisorRecord | None:
-    """Ask it to stop, and kill it where it does not; returns what it kept, from itself or from its file."""
-    deadline = clock.monotonic() + STOP_MAX_S
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What there was to end: a connection where the supervisor answers, and its own word or its file."""
+
+    control: Control | None
+    record: SupervisorRecord | None
+    was_alive: bool
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self.control is not None:
+            await self.control.close()
+
+
+async def _find(home: Home) -> Found:
+    control = None
     try:
         control = await connect(home.run, within_s=ANSWER_MAX_S)
+        if control is not None:
+            return Found(control=control, record=await control.status(), was_alive=True)
     except Unresponsive:
-        return await _end_silent(read_record(home.run), deadline, clock)
-    if control is None:
-        return await _end_silent(read_record(home.run), deadline, clock)
-    async with control:
-        try:
-            record = await control.status()
-            if only and record.id != only:
-                return record
-            await control.ask("stop")
-        except Unresponsive:
-            return await _end_silent(read_record(home.run), deadline, clock)
-        await _gone(control, record, deadline, clock)
-    return record
+        if control is not None:
+            await control.close()
+    record = read_record(home.run)
+    return Found(control=None, record=record, was_alive=record is not None and record.id.is_alive)
 
 
-async def _gone(control: Control, record: SupervisorRecord, deadline: float, clock: Clock) -> None:
-    if not await control.is_gone(deadline - clock.monotonic()):
-        record.id.send(SIGKILL)  # its children die with it, or are ended as survivors
-        await control.is_gone(KILL_MAX_S)
+async def _end_supervisor(found: Found, clock: Clock) -> None:
+    """Ask it to stop, and kill it where it does not: its children die with it, or are ended as survivors."""
+    deadline = clock.monotonic() + STOP_MAX_S
+    if found.record is None or not found.was_alive:
+        return
+    identity = found.record.id
+    if found.control is not None:
+        with contextlib.suppress(Unresponsive):
+            await found.control.ask("stop")
+        await found.control.is_gone(deadline - clock.monotonic())
+        await found.close()
+    else:  # stopped by a signal, perhaps, or without its socket
+        identity.send(signal.SIGTERM)
+        identity.send(signal.SIGCONT)
+        while identity.is_alive and clock.monotonic() < deadline:
+            await clock.sleep(LOOK_EVERY_S)
+    if identity.is_alive and clock.monotonic() >= deadline:
+        identity.send(signal.SIGKILL)
 
 
-async def _end_silent(record: SupervisorRecord | None, deadline: float, clock: Clock) -> SupervisorRecord | None:
-    """End a supervisor that does not answer: stopped by a signal, perhaps, or without its socket."""
-    if record is None or not record.id.is_alive:
-        return record
-    record.id.send(SIGTERM)
-    record.id.send(SIGCONT)
-    while record.id.is_alive and clock.monotonic() < deadline:
-        await clock.sleep(LOOK_EVERY_S)
-    record.id.send(SIGKILL)
-    return record
+async def _end_survivors(record: SupervisorRecord | None, clock: Clock) -> list[ProcessId]:
+    recorded = [child.id for child in record.children if child.id] if record else []
+    survivors = await end_survivors(recorded, clock=clock)
+    left = [str(identity.pid) for identity in survivors if identity.is_alive]
+    if left:
+        raise MachineError(f"the kernel does not end pid {', '.join(left)}", hint="stigmer doctor")
+    return survivors
 
 
 async def _proof_of_death(home: Home, clock: Clock) -> FileLock:
@@ -144,19 +157,17 @@ async def _ports_left(found: Endpoints | None, clock: Clock) -> tuple[tuple[int,
     return tuple((port, owner_of(port)) for port in taken)
 
 
-def _account(
-    before: SupervisorRecord | None, after: SupervisorRecord | None, survivors: Sequence[ProcessId]
-) -> list[Stopped]:
+def _account(found: Found, after: SupervisorRecord | None, survivors: Sequence[ProcessId]) -> list[Stopped]:
     """One line for each process that ran before and is gone now."""
-    if before is None:
+    if found.record is None:
         return []
-    found = []
-    for child in before.children:
-        if child.id is None:
-            continue
-        end = after.child(child.name) if after else None
-        how = end.last_exit.why if end and end.id is None and end.last_exit else "it had died with its supervisor"
-        if child.id in survivors:
-            how = "killed: its supervisor had died"
-        found.append(Stopped(name=child.name, pid=child.id.pid, how=how.replace("stop was asked for", "stopped")))
-    return [*found, Stopped(name=SUPERVISOR, pid=before.id.pid, how="stopped")]
+    if not found.was_alive:
+        names = {child.id: child.name for child in found.record.children}
+        return [Stopped(name=names[one], pid=one.pid, how="killed: its supervisor had died") for one in survivors]
+    parts = []
+    for child in found.record.children:
+        if child.id is not None:
+            end = after.child(child.name) if after else None
+            how = end.last_exit.why if end and end.last_exit and end.id is None else "killed with its supervisor"
+            parts.append(Stopped(name=child.name, pid=child.id.pid, how=how.replace("stop was asked for", "stopped")))
+    return [*parts, Stopped(name=SUPERVISOR, pid=found.record.id.pid, how="stopped")]

@@ -38,11 +38,10 @@ class StackOptions:
 
 
 class PartsBuilder(Protocol):
-    """Makes the specs of the parts, and the machine ready for them; raises MachineError where it is not."""
+    """Makes the specs of the parts."""
 
-    def __call__(
-        self, settings: Settings, options: StackOptions, environ: Mapping[str, str]
-    ) -> tuple[ChildSpec, ...]: ...
+    def __call__(self, settings: Settings, options: StackOptions, environ: Mapping[str, str]) -> tuple[ChildSpec, ...]:
+        """The specs, with the machine made ready for them; raises MachineError where it is not."""
 
 
 def build_parts(settings: Settings, options: StackOptions, environ: Mapping[str, str]) -> tuple[ChildSpec, ...]:

@@ -1,4 +1,4 @@
-"""What the server says about itself and the others, over bare streams: `status` has no time to import an HTTP client."""
+"""What the server says about itself and the others, over bare streams: an HTTP client takes too long to import."""
 
 import asyncio
 import contextlib
@@ -93,7 +93,7 @@ async def get_json(url: str, token: str | None) -> tuple[int, Mapping[str, objec
     return int(words[1]), found
 
 
-def _cause(errors: ExceptionGroup[OSError | ValueError]) -> str:
+def _cause(errors: ExceptionGroup[Exception]) -> str:
     first: Exception = errors
     while isinstance(first, ExceptionGroup):
         first = first.exceptions[0]

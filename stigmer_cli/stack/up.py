@@ -33,7 +33,7 @@ from stigmer_cli.supervisor.control import Control, Unresponsive, connect
 from stigmer_cli.supervisor.launch import launch
 from stigmer_cli.supervisor.lock import FileLock, held
 from stigmer_cli.supervisor.process import ProcessId
-from stigmer_cli.supervisor.record import LOCK_FILE, ChildRecord, SupervisorRecord, read_record
+from stigmer_cli.supervisor.record import LOCK_FILE, SupervisorRecord, read_record
 from stigmer_cli.supervisor.supervisor import end_survivors
 
 ANSWER_MAX_S = 2.0
@@ -100,9 +100,7 @@ async def up(settings: Settings, options: StackOptions, *, progress: Progress, a
     async with held(home.run / UP_LOCK, within_s=options.wait_timeout_s, clock=clock):
         begun = await _begin(settings, options, around)
     try:
-        record = await _until_ready(
-            home, begun, deadline=began + options.wait_timeout_s, progress=progress, clock=clock
-        )
+        record = await until_ready(home, begun, deadline=began + options.wait_timeout_s, progress=progress, clock=clock)
     except BaseException:
         if begun.own:
             await _roll_back(home, begun.own, clock)
@@ -117,43 +115,11 @@ async def up(settings: Settings, options: StackOptions, *, progress: Progress, a
     )
 
 
-async def restart_part(settings: Settings, name: str, *, progress: Progress, around: Surroundings) -> Ready | None:
-    """Stop and start one part of a running stack and wait until all is ready; None where no stack runs.
-
-    Raises ConfigError for an unknown part, and what `up` raises.
-    """
-    home, clock = settings.home, around.clock
-    began = clock.monotonic()
-    found = endpoints(home)
-    control = await _connected(home)
-    if control is None or found is None:
-        return None
-    async with control:
-        record = await control.status()
-        child = record.child(name)
-        if child is None:
-            known = ", ".join(child.name for child in record.children)
-            raise ConfigError(f"there is no part {name}: {known}", hint=f"stigmer restart {record.children[0].name}")
-        await control.ask("restart", name)
-        await _replaced(control, child, deadline=began + STOPPING_MAX_S, clock=clock)
-    begun = Begun(endpoints=found, token=settings.token or ensure_token(home), started=(name,), own=None)
-    deadline = began + StackOptions().wait_timeout_s
-    record = await _until_ready(home, begun, deadline=deadline, progress=progress, clock=clock)
-    return Ready(
-        endpoints=found,
-        home=home.path,
-        logs=home.logs,
-        record=record,
-        started=(name,),
-        took_s=clock.monotonic() - began,
-    )
-
-
 # -- decide
 
 
 async def _begin(settings: Settings, options: StackOptions, around: Surroundings) -> Begun:
-    control = await _connected(settings.home)
+    control = await connected(settings.home)
     if control is not None:
         async with control:
             try:
@@ -166,7 +132,8 @@ async def _begin(settings: Settings, options: StackOptions, around: Surroundings
     return await _start(settings, options, around)
 
 
-async def _connected(home: Home) -> Control | None:
+async def connected(home: Home) -> Control | None:
+    """A connection to the supervisor of `home`, None where none runs; raises MachineError where it is silent."""
     try:
         return await connect(home.run, within_s=ANSWER_MAX_S)
     except Unresponsive as error:
@@ -262,17 +229,18 @@ async def _roll_back(home: Home, own: ProcessId, clock: Clock) -> None:
 # -- wait
 
 
-async def _until_ready(
+async def until_ready(
     home: Home, begun: Begun, *, deadline: float, progress: Progress, clock: Clock
 ) -> SupervisorRecord:
-    control = await _connected(home)
+    """The state of the processes once the stack is proven ready; raises as `up` does."""
+    control = await connected(home)
     if control is None:
         raise OperationFailed("the stack was stopped while it was coming up", hint="stigmer up")
     probe = ServerProbe(begun.endpoints.server_url, begun.token)
     told: dict[str, str] = {}
     async with control:
         while True:
-            record = await _status(control)
+            record = await status_of(control)
             await _refuse_failed(home, begun, control, record)
             left_s = deadline - clock.monotonic()
             lacking = missing(record, await probe.look(max(min(LOOK_MAX_S, left_s), LOOK_EVERY_S)), begun.endpoints)
@@ -284,7 +252,8 @@ async def _until_ready(
             await clock.sleep(LOOK_EVERY_S if begun.own else JOINED_LOOK_EVERY_S)
 
 
-async def _status(control: Control) -> SupervisorRecord:
+async def status_of(control: Control) -> SupervisorRecord:
+    """What runs; raises OperationFailed where it is being stopped or gone."""
     try:
         record = await control.status()
     except Unresponsive as error:
@@ -301,15 +270,6 @@ async def _refuse_failed(home: Home, begun: Begun, control: Control, record: Sup
             lines = answer.get("lines")
             own = lines.get(child.name, []) if isinstance(lines, dict) else []
             raise start_failed(Scene(child=child, lines=own, endpoints=begun.endpoints, home=home))
-
-
-async def _replaced(control: Control, before: ChildRecord, *, deadline: float, clock: Clock) -> None:
-    """Return once another process stands where `before` stood."""
-    while clock.monotonic() < deadline:
-        child = (await _status(control)).child(before.name)
-        if child and child.id and child.id != before.id:
-            return
-        await clock.sleep(LOOK_EVERY_S)
 
 
 def _tell(progress: Progress, record: SupervisorRecord, lacking: Mapping[str, str], told: dict[str, str]) -> None:

@@ -124,7 +124,13 @@ class Control:
 
     async def __aexit__(self, *_: object) -> None:
         """Close it."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close it."""
         self._writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
 
     async def ask(self, op: str, name: str | None = None) -> Json:
         """The answer to one request; raises Unresponsive where none comes in time."""

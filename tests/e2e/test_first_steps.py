@@ -1,0 +1,138 @@
+"""The README's path, with the installed command and real processes: up, apply, run, look, down."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.installed import Stigmer, installed
+
+
+@pytest.fixture(scope="module")
+def stigmer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stigmer]:
+    """A stack that is up, shared by the tests of this file."""
+    with installed(tmp_path_factory.mktemp("first") / "home") as one:
+        one.ok("up")
+        one.apply_agent()
+        yield one
+
+
+def test_run_streams_the_answer_to_stdout_and_talk_to_stderr(stigmer: Stigmer) -> None:
+    done = stigmer("run", "greeter", "hello there", "--timeout", "60")
+    assert done.returncode == 0, done.stderr
+    assert "hello there" in done.stdout
+    assert re.search(r"aex-[0-9a-z]{26} COMPLETED", done.stderr)
+
+
+def test_run_as_json_prints_the_resource_and_nothing_else(stigmer: Stigmer) -> None:
+    done = stigmer("run", "greeter", "as json", "-o", "json", "--timeout", "60")
+    resource = json.loads(done.stdout)
+    assert resource["kind"] == "AgentExecution"
+    assert resource["status"]["phase"] == "COMPLETED"
+    assert re.fullmatch(r"aex-[0-9a-z]{26}", resource["metadata"]["id"])
+    assert resource["status"]["messages"][-1]["content"] == resource["status"]["output"]
+
+
+def test_run_as_a_stream_prints_events_and_at_last_the_execution(stigmer: Stigmer) -> None:
+    done = stigmer("run", "greeter", "as a stream", "-o", "stream-json", "--timeout", "60")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    types = [line["event"]["type"] for line in lines[:-1]]
+    assert types[:3] == ["accepted", "submitted", "claimed"]
+    assert types[-1] == "completed"
+    assert lines[-1]["execution"]["status"]["phase"] == "COMPLETED"
+    assert [line["event"]["seq"] for line in lines[:-1]] == list(range(1, len(lines)))
+
+
+def test_a_detached_run_is_followed_by_watch(stigmer: Stigmer) -> None:
+    name = stigmer.ok("run", "greeter", "later", "--detach").strip()
+    assert re.fullmatch(r"aex-[0-9a-z]{26}", name)
+    done = stigmer("executions", "watch", name, "--timeout", "60")
+    assert (done.returncode, "later" in done.stdout) == (0, True)
+
+
+def test_get_tells_the_whole_story(stigmer: Stigmer) -> None:
+    name = stigmer.ok("run", "greeter", "story", "--detach").strip()
+    stigmer.ok("executions", "watch", name)
+    text = stigmer.ok("executions", "get", name)
+    for part in ("COMPLETED", "accepted", "submitted (run ", "claimed by runner ", "stigmer/agent-execution/invoke/"):
+        assert part in text
+
+
+def test_an_agents_description_is_read_from_its_spec(stigmer: Stigmer) -> None:
+    assert "says hello" in stigmer.ok("agents", "list")
+    agent = stigmer.json("agents", "get", "greeter")
+    assert agent["spec"] == {"description": "says hello", "instructions": "", "model": "echo"}
+
+
+def test_an_unknown_model_is_a_failed_execution_with_a_sentence(stigmer: Stigmer) -> None:
+    stigmer.apply_agent("lost", model="nobody:knows")
+    done = stigmer("run", "lost", "hello", "--timeout", "60")
+    assert done.returncode == 1
+    assert "FAILED" in done.stderr
+    assert "nobody" in done.stderr
+
+
+def test_a_missing_key_says_what_to_set(stigmer: Stigmer) -> None:
+    stigmer.apply_agent("keyless", model="openai:gpt-x")
+    done = stigmer("run", "keyless", "hello", "--timeout", "60")
+    assert done.returncode == 1
+    assert "OPENAI_API_KEY" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["run", "nobody", "hi"], 5, "nobody"),
+        (["executions", "get", "aex-00000000000000000000000000"], 5, "aex-00000000000000000000000000"),
+        (["executions", "get", "12345"], 2, "not an execution id"),
+        (["agents", "get", "nobody"], 5, "nobody"),
+        (["apply", "-f", "/nowhere.yaml"], 2, "/nowhere.yaml"),
+        (["run", "greeter"], 2, "missing argument"),
+        (["frobnicate"], 2, "frobnicate"),
+        (["config", "get", "sever_port"], 2, "did you mean server_port"),
+        (["run", "greeter", "hi", "--timeout", "0"], 2, "more than 0"),
+    ],
+)
+def test_every_error_has_its_exit_code_and_a_hint(
+    stigmer: Stigmer, arguments: list[str], code: int, words: str
+) -> None:
+    done = stigmer(*arguments)
+    assert done.returncode == code
+    assert done.stdout == ""
+    assert words.lower() in done.stderr.lower()
+    assert "hint: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_leaves_gets_no_traceback(stigmer: Stigmer) -> None:
+    script = f"'{stigmer.command}' executions list --limit 1000 | head -c 1"
+    done = subprocess.run(
+        ["bash", "-c", script], env=stigmer.environment, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert "Traceback" not in done.stderr
+    assert "Error" not in done.stderr
+
+
+def test_list_filters_by_phase_and_age(stigmer: Stigmer) -> None:
+    stigmer.ok("run", "greeter", "one more", "--timeout", "60")
+    assert stigmer.json("executions", "list", "--phase", "pending")["items"] == []
+    assert stigmer.json("executions", "list", "--older-than", "3600")["items"] == []
+    assert stigmer.json("executions", "list", "--phase", "COMPLETED", "--agent", "greeter", "--limit", "1")["items"]
+
+
+def test_a_rotated_token_counts_at_once(stigmer: Stigmer) -> None:
+    stigmer.ok("config", "rotate-token")
+    stigmer.ok("run", "greeter", "with the new token", "--timeout", "60")
+
+
+def test_apply_is_all_or_nothing(stigmer: Stigmer, tmp_path: Path) -> None:
+    good = "apiVersion: agentic.stigmer.ai/v1\nkind: Agent\nmetadata: {name: half}\n"
+    file = tmp_path / "agents.yaml"
+    file.write_text(f"{good}---\n{good.replace('half', 'other')}spek: {{}}\n")
+    done = stigmer("apply", "-f", str(file))
+    assert done.returncode == 2
+    assert f"{file}:8:1: unknown key 'spek'; did you mean 'spec'?" in done.stderr
+    assert stigmer("agents", "get", "half").returncode == 5

@@ -1,0 +1,122 @@
+"""The installed `stigmer`, driven as a person would, on free ports and in a home of its own."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from tests.temporal_server import free_port
+
+COMMAND_MAX_S = 90
+
+
+class Stigmer:
+    """One home, and the command line that works in it."""
+
+    def __init__(self, home: Path, settings: Mapping[str, str] | None = None) -> None:
+        self.home = home
+        self.environment = {
+            **os.environ,
+            "STIGMER_HOME": str(home),
+            "STIGMER_SERVER_PORT": str(free_port()),
+            "STIGMER_TEMPORAL_PORT": str(free_port()),
+            "STIGMER_UI_PORT": str(free_port()),
+            "COLUMNS": "120",
+            **(settings or {}),
+        }
+
+    @property
+    def command(self) -> str:
+        """The console script of this virtual environment."""
+        found = shutil.which("stigmer", path=str(Path(sys.executable).parent))
+        assert found, "stigmer is not installed beside this Python"
+        return found
+
+    def __call__(
+        self, *arguments: str, stdin: str = "", timeout_s: float = COMMAND_MAX_S
+    ) -> "subprocess.CompletedProcess[str]":
+        """What `stigmer ARGUMENTS` prints and how it exits."""
+        return subprocess.run(
+            [self.command, *arguments],
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+
+    def spawn(self, *arguments: str) -> "subprocess.Popen[str]":
+        """`stigmer ARGUMENTS` under way."""
+        return subprocess.Popen(
+            [self.command, *arguments],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def ok(self, *arguments: str, stdin: str = "") -> str:
+        """What it prints on standard output; fails unless it exits 0."""
+        done = self(*arguments, stdin=stdin)
+        assert done.returncode == 0, (
+            f"stigmer {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+        )
+        return done.stdout
+
+    def json(self, *arguments: str) -> dict[str, object]:
+        """Its JSON result; whatever the exit code."""
+        done = self(*arguments, "-o", "json")
+        found = json.loads(done.stdout)
+        assert isinstance(found, dict)
+        return found
+
+    def pids(self) -> dict[str, int]:
+        """The pid of every part that runs, by name."""
+        parts = self.json("status")["parts"]
+        assert isinstance(parts, list)
+        return {part["name"]: part["pid"] for part in parts if part.get("pid")}
+
+    def kill(self, part: str) -> None:
+        """SIGKILL one part."""
+        os.kill(self.pids()[part], signal.SIGKILL)
+
+    def apply_agent(self, name: str = "greeter", model: str = "echo") -> None:
+        """Apply one agent."""
+        manifest = (
+            "apiVersion: agentic.stigmer.ai/v1\nkind: Agent\n"
+            f"metadata: {{name: {name}}}\nspec: {{description: says hello, model: '{model}'}}\n"
+        )
+        self.ok("apply", "-f", "-", stdin=manifest)
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process that works in this home, found by its environment."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.environ().get("STIGMER_HOME") == str(self.home):
+                    found.append(process)
+        return found
+
+
+@contextmanager
+def installed(home: Path, settings: Mapping[str, str] | None = None) -> Iterator[Stigmer]:
+    """The command line in `home`; whatever it started is gone at the end, also after a failure."""
+    home.mkdir(mode=0o700, exist_ok=True)
+    stigmer = Stigmer(home, settings)
+    try:
+        yield stigmer
+    finally:
+        with suppress(subprocess.TimeoutExpired):
+            stigmer("down", timeout_s=30)
+        for process in stigmer.processes():
+            with suppress(psutil.Error):
+                process.kill()

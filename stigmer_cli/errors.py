@@ -23,17 +23,18 @@ from typing import ClassVar
 class StigmerError(Exception):
     """A sentence with the names in it, a way out (`hint`), and what it means to a program (`code`, `exit_code`).
 
-    `hint` is empty where there is nothing better to say than the message. `status` is the HTTP status it travels as.
+    `way_out` is the hint of an error that was raised without one. `status` is the HTTP status it travels as.
     """
 
     code: ClassVar[str] = "internal"
     exit_code: ClassVar[int] = 1
     status: ClassVar[int] = 500
+    way_out: ClassVar[str] = "stigmer logs"
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.way_out
 
 
 class RequestError(StigmerError):
@@ -42,12 +43,14 @@ class RequestError(StigmerError):
     code = "invalid-request"
     exit_code = 2
     status = 400
+    way_out = "stigmer --help"
 
 
 class ConfigError(RequestError):
     """A setting, a flag or a configuration file is wrong."""
 
     code = "invalid-configuration"
+    way_out = "stigmer config list"
 
 
 class TooLarge(RequestError):
@@ -63,6 +66,7 @@ class NotFound(StigmerError):
     code = "not-found"
     exit_code = 5
     status = 404
+    way_out = "stigmer agents list, stigmer executions list"
 
 
 class Conflict(StigmerError):
@@ -70,6 +74,7 @@ class Conflict(StigmerError):
 
     code = "conflict"
     status = 409
+    way_out = "look at what is there now, and try again"
 
 
 class Unavailable(StigmerError):
@@ -81,6 +86,7 @@ class Unavailable(StigmerError):
     code = "unavailable"
     exit_code = 4
     status = 503
+    way_out = "stigmer status"
 
     def __init__(self, message: str, *, hint: str = "", retry_after_s: float = 1.0) -> None:
         super().__init__(message, hint=hint)
@@ -111,6 +117,7 @@ class NotRunning(StigmerError):
     code = "not-running"
     exit_code = 3
     status = 503
+    way_out = "stigmer up"
 
 
 class Refused(StigmerError):
@@ -119,6 +126,7 @@ class Refused(StigmerError):
     code = "refused"
     exit_code = 2
     status = 401
+    way_out = "stigmer config path shows the home whose token file is used"
 
 
 class MachineError(StigmerError):
@@ -140,3 +148,4 @@ class TimedOut(StigmerError):
     code = "timed-out"
     exit_code = 124
     status = 504
+    way_out = "stigmer status"

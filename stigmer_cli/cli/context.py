@@ -11,7 +11,7 @@ import typer
 from stigmer_cli.cli.output import Format, Output
 from stigmer_cli.clock import Clock, SystemClock
 from stigmer_cli.credential import FileToken, read_token
-from stigmer_cli.errors import NotRunning
+from stigmer_cli.errors import NotRunning, ServerUnavailable
 from stigmer_cli.settings import Settings, Source, load
 from stigmer_cli.stack.state import endpoints
 
@@ -60,8 +60,26 @@ class Cli:
         return self.run(asked())
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`; Ctrl-C cancels it and surfaces as KeyboardInterrupt."""
-        return asyncio.run(work)
+        """The result of `work`; Ctrl-C cancels it and surfaces as KeyboardInterrupt.
+
+        Raises NotRunning in place of ServerUnavailable where the stack of this home is plainly down.
+        """
+        try:
+            return asyncio.run(work)
+        except ServerUnavailable as error:
+            if self.is_own_stack_down():
+                raise NotRunning(f"the stack is not running ({error.message})", hint="stigmer up") from error
+            raise
+
+    def is_own_stack_down(self) -> bool:
+        """Whether commands talk to the stack of this home, and its supervisor does not run."""
+        from stigmer_cli.supervisor.record import read_record  # noqa: PLC0415 - only when something is wrong
+
+        settings = self.settings()
+        if settings.sources["server_url"] is not Source.DEFAULT:
+            return False
+        record = read_record(settings.home.run)
+        return record is None or not record.id.is_alive
 
     def show(self, output_format: Format) -> Output:
         """The output in the format that was asked for."""

@@ -88,7 +88,8 @@ def _excess(source: Source) -> Place | None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         aliases += isinstance(event, yaml.AliasEvent)
         if depth > DEPTH_MAX or aliases > ALIASES_MAX:
-            return (event.start_mark.line + 1, event.start_mark.column + 1)
+            mark = event.start_mark
+            return (mark.line + 1, mark.column + 1) if mark else (1, 1)
     return None
 
 

@@ -39,7 +39,7 @@ def run(
     cli = cli_of(ctx)
     cli.show(output)
     if timeout is not None and timeout <= 0:
-        raise ConfigError(f"--timeout must be more than 0 seconds, not {timeout:g}")
+        raise ConfigError(f"--timeout must be more than 0 seconds, not {timeout:g}", hint="stigmer run --help")
     request = ExecutionRequest(agent=agent, message=message)
     if detach:
         _print_accepted(cli, cli.call(lambda client: _create(cli, client, request, require_temporal=require_temporal)))
@@ -93,7 +93,7 @@ async def _create(
         try:
             return await client.create_execution(request, idempotency_key=key, require_temporal=require_temporal)
         except ServerUnavailable:
-            if attempt == CREATE_TRIES or not cli.is_stack_up():
+            if attempt == CREATE_TRIES or cli.is_own_stack_down():
                 raise
             await cli.clock.sleep(CREATE_AGAIN_S)
         except NotFound as error:

@@ -45,7 +45,7 @@ def verdict(error: StigmerError, execution: Execution, *, now: datetime, rng: Ra
             return WaitAgain(reason=QueueReason.TEMPORAL_BUSY, next_try_at=later)
         case TemporalUnavailable():
             return WaitAgain(reason=QueueReason.TEMPORAL_UNREACHABLE, next_try_at=now)
-        case SubmitRejected():  # the same request will be refused for ever
+        case SubmitRejected(is_permanent=True):  # the same request will be refused for ever
             return CountFailure(next_try_at=later, failures_max=1)
         case _:
             return CountFailure(next_try_at=later, failures_max=FAILURES_MAX)

@@ -34,7 +34,9 @@ class FailureKind(StrEnum):
 KINDS: dict[str, FailureKind] = {str(kind): kind for kind in FailureKind}
 
 SENTENCES: dict[FailureKind, str] = {
-    FailureKind.RUNNER_LOST: f"the runner died {PERFORM_ATTEMPTS_MAX} times of it; see `stigmer logs runner`",
+    FailureKind.RUNNER_LOST: (
+        f"its runner died {PERFORM_ATTEMPTS_MAX} times while performing it; see `stigmer logs runner`"
+    ),
     FailureKind.RUNNER_STOPPED: f"the runner was stopped {PERFORM_ATTEMPTS_MAX} times while performing it",
     FailureKind.TIMED_OUT: "it took longer than it was allowed to",
     FailureKind.ATTEMPT_TOO_LONG: "one attempt took longer than an hour",

@@ -97,7 +97,10 @@ class Crew:
     async def _begun(self, group: asyncio.TaskGroup, cause: str) -> Shift | None:
         """A new worker, running; None where it could not be built now."""
         if self._failures:
-            await self._clock.sleep(REBUILD.delay_s(self._failures, self._chance.rng))
+            delay_s = REBUILD.delay_s(self._failures, self._chance.rng)
+            await first_of([self.stopping.asked.wait, lambda: self._clock.sleep(delay_s)])
+        if self.stopping.asked.is_set():
+            return None
         self._count += 1
         identity = f"stigmer-runner/{os.getpid()}@{socket.gethostname()}/{self._count}"
         generation = self._connection.generation

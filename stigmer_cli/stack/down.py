@@ -3,11 +3,13 @@
 import contextlib
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import MachineError
 from stigmer_cli.settings import Home
+from stigmer_cli.stack.home import purge_home
 from stigmer_cli.stack.parts import SUPERVISOR
 from stigmer_cli.stack.ports import Owner, is_free, owner_of
 from stigmer_cli.stack.state import STATE_FILE, Endpoints, endpoints
@@ -40,10 +42,11 @@ class Stopped:
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """What was stopped, in the order in which it was listed; `foreign` are ports that somebody else holds by now."""
+    """What was stopped; `foreign` are its ports that somebody else holds by now, `deleted` what a purge removed."""
 
     parts: tuple[Stopped, ...] = ()
     foreign: tuple[tuple[int, Owner], ...] = ()
+    deleted: tuple[Path, ...] = ()
 
 
 async def down(home: Home, *, clock: Clock) -> Ended:
@@ -55,6 +58,15 @@ async def down(home: Home, *, clock: Clock) -> Ended:
         return Ended()
     async with held(home.run / UP_LOCK, within_s=UP_LOCK_MAX_S, clock=clock):
         return await end_stack(home, clock=clock)
+
+
+async def purge(home: Home, *, clock: Clock) -> Ended:
+    """`down`, and everything in the home but `config.toml` deleted; raises MachineError where that cannot be."""
+    if not home.run.is_dir():
+        return Ended(deleted=tuple(purge_home(home)))
+    async with held(home.run / UP_LOCK, within_s=UP_LOCK_MAX_S, clock=clock):
+        ended = await end_stack(home, clock=clock)
+        return replace(ended, deleted=tuple(purge_home(home)))
 
 
 async def end_stack(home: Home, *, clock: Clock, only: ProcessId | None = None) -> Ended:

@@ -5,12 +5,12 @@ import json
 import os
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import ConfigError
@@ -61,28 +61,59 @@ def chosen(parts: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(parts)) or NAMES
 
 
+@dataclass(frozen=True, kw_only=True)
+class EndOfFile:
+    """How far a log file had been written: its inode (0 where it was not there) and its size in bytes."""
+
+    inode: int
+    size: int
+
+
 def read_lines(
-    home: Home, parts: Sequence[str], *, since: datetime | None = None, tail: int | None = None
+    home: Home,
+    parts: Sequence[str],
+    *,
+    since: datetime | None = None,
+    tail: int | None = None,
+    ends: Mapping[str, EndOfFile] | None = None,
 ) -> Iterator[Line]:
-    """What is on disk, in order of time, oldest first; `tail` counts lines of each part."""
-    streams = [_part_lines(home, part, since=since, tail=tail) for part in parts]
+    """What is on disk, in order of time, oldest first; `tail` counts lines of each part.
+
+    With `ends`, nothing that was written behind them: a `Follower` that was there before gives that.
+    """
+    streams = []
+    for part in parts:
+        written = _file_lines(home.logs / f"{part}.log", part, (ends or {}).get(part))
+        fresh = (line for line in written if since is None or line.at >= since)
+        streams.append(iter(deque(fresh, maxlen=tail)) if tail is not None else fresh)
     return heapq.merge(*streams)
 
 
-async def follow_lines(home: Home, parts: Sequence[str], *, clock: Clock) -> AsyncIterator[Line]:
-    """Lines that are written from now on, also after a rotation, until cancelled."""
-    ends = [_End(home.logs / f"{part}.log", part) for part in parts]
-    try:
+class Follower:
+    """Gives the lines that are written from its making on, also across a rotation."""
+
+    def __init__(self, home: Home, parts: Sequence[str]) -> None:
+        self._tails = {part: _Tail(home.logs / f"{part}.log", part) for part in parts}
+        self.ends: Mapping[str, EndOfFile] = {part: tail.begin for part, tail in self._tails.items()}
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the files."""
+        for tail in self._tails.values():
+            tail.close()
+
+    async def lines(self, *, clock: Clock) -> AsyncIterator[Line]:
+        """New lines until cancelled, looked for every `LOOK_EVERY_S` seconds."""
         while True:
-            for line in sorted(line for end in ends for line in end.new_lines()):
+            for line in sorted(line for tail in self._tails.values() for line in tail.new_lines()):
                 yield line
             await clock.sleep(LOOK_EVERY_S)
-    finally:
-        for end in ends:
-            end.close()
 
 
-class _End:
+class _Tail:
     """The end of one log file, wherever a rotation moves it. It starts behind what is there already."""
 
     def __init__(self, path: Path, part: str) -> None:
@@ -92,8 +123,18 @@ class _End:
         self._numbers = count()
         self._at = NEVER
         self._open()
-        if self._file:
-            self._file.seek(0, 2)
+        self.begin = self._skip_what_is_there()
+
+    def _skip_what_is_there(self) -> EndOfFile:
+        """Stand behind the last whole line, so that whoever reads before and after has each line whole."""
+        if self._file is None:
+            return EndOfFile(inode=0, size=0)
+        size = self._file.seek(0, os.SEEK_END)
+        back = min(size, LINE_MAX)
+        self._file.seek(size - back)
+        size -= back - (self._file.read(back).rfind(b"\n") + 1)
+        self._file.seek(size)
+        return EndOfFile(inode=os.fstat(self._file.fileno()).st_ino, size=size)
 
     def new_lines(self) -> list[Line]:
         """What was added since the last call."""
@@ -138,20 +179,26 @@ class _End:
         return Line(at=self._at, part=self._part, number=next(self._numbers), text=text)
 
 
-def _part_lines(home: Home, part: str, *, since: datetime | None, tail: int | None) -> Iterator[Line]:
-    lines = (line for line in _file_lines(home.logs / f"{part}.log", part) if since is None or line.at >= since)
-    return iter(deque(lines, maxlen=tail)) if tail is not None else lines
-
-
-def _file_lines(path: Path, part: str) -> Iterator[Line]:
+def _file_lines(path: Path, part: str, end: EndOfFile | None) -> Iterator[Line]:
     numbers, at = count(), NEVER
-    for file in _oldest_first(path):
-        with file:
+    files = _oldest_first(path)
+    try:
+        for file in files:
+            inode = os.fstat(file.fileno()).st_ino
+            if end is not None and end.inode == 0 and file is files[-1]:
+                return
             while raw := file.readline(LINE_MAX):
+                if end is not None and inode == end.inode and file.tell() > end.size:
+                    return
                 text = raw.rstrip(b"\n").decode("utf-8", "replace")
                 # Never back: the order within a file is the order of writing, and the merge relies on it.
                 at = max(at, stamp_of(text) or at)
                 yield Line(at=at, part=part, number=next(numbers), text=text)
+            if end is not None and inode == end.inode:
+                return
+    finally:
+        for file in files:
+            file.close()
 
 
 def _oldest_first(path: Path) -> list[IO[bytes]]:

@@ -4,6 +4,7 @@ Decide under a lock (join what runs, or end what is left of a dead one and start
 interrupt the wait, and of fifty at once one starts and the others join.
 """
 
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.credential import ensure_token
 from stigmer_cli.errors import ConfigError, Conflict, MachineError, OperationFailed, TimedOut
 from stigmer_cli.settings import Home, Settings, Source
+from stigmer_cli.stack.attach import signals_call
 from stigmer_cli.stack.down import UP_LOCK, end_stack
 from stigmer_cli.stack.failure import Scene, start_failed
 from stigmer_cli.stack.home import prepare_home
@@ -222,8 +224,9 @@ async def _clear_the_dead(home: Home, clock: Clock) -> None:
 
 async def _roll_back(home: Home, own: ProcessId, clock: Clock) -> None:
     """Stop what this `up` started, and nothing that another started in its place meanwhile."""
-    async with held(home.run / UP_LOCK, within_s=STOPPING_MAX_S, clock=clock):
-        await end_stack(home, clock=clock, only=own)
+    with signals_call(lambda: own.send(signal.SIGKILL)):  # whoever cannot wait for a clean end
+        async with held(home.run / UP_LOCK, within_s=STOPPING_MAX_S, clock=clock):
+            await end_stack(home, clock=clock, only=own)
 
 
 # -- wait

@@ -8,7 +8,7 @@ from sqlalchemy import RowMapping, delete, select, update
 from stigmer_cli.domain.execution import Agent, AgentSpec
 from stigmer_cli.domain.identity import AgentId, is_id
 from stigmer_cli.errors import Conflict, NotFound, RequestError
-from stigmer_cli.store.database import Database, Writing
+from stigmer_cli.store.database import Database, Writing, whole
 from stigmer_cli.store.mapping import agent_of
 from stigmer_cli.store.tables import OPEN, agents, executions
 
@@ -41,6 +41,7 @@ class AgentTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @whole
     async def apply(self, drafts: Sequence[AgentDraft]) -> Sequence[Applied]:
         """Make every draft true, all or none, and say in their order what that did.
 
@@ -67,6 +68,7 @@ class AgentTable:
         async with self._database.reading() as connection:
             return agent_of(_chosen((await connection.execute(query)).mappings().all(), id_or_slug))
 
+    @whole
     async def delete(self, id_or_slug: str) -> Agent:
         """Remove the agent and return it; its executions stay.
 

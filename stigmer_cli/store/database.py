@@ -1,10 +1,12 @@
 """Transactions: the only way to the database; errors are translated, and listeners are told after each commit."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import wraps
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import ColumnElement, RowMapping, TextClause, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,6 +18,9 @@ from stigmer_cli.errors import MachineError, StigmerError, Unavailable
 from stigmer_cli.store import faults
 from stigmer_cli.store.engine import Backend
 from stigmer_cli.store.tables import events, executions, meta
+
+T = TypeVar("T")
+P = ParamSpec("P")
 
 TRANSACTION_MAX_S = 30.0
 CHECK_MAX_S = 1.0
@@ -108,6 +113,7 @@ class Database:
         self._backend = backend
         self._clock = clock
         self._broken: MachineError | None = None
+        self._unfinished: set[asyncio.Task[object]] = set()
         self.on_change: Callable[[ExecutionId], None] | None = None
 
     @property
@@ -142,6 +148,18 @@ class Database:
                 for id_ in sorted(writing.touched):
                     self.on_change(id_)
 
+    async def to_the_end(self, work: Coroutine[object, object, T]) -> T:
+        """What `work` returns; a caller that is cancelled leaves, and `work` is done all the same.
+
+        A transaction of SQLite that is torn off in the middle of a statement holds the lock for writing until somebody
+        collects the garbage, and a commit that nobody waits for any more should still be told to the listeners.
+        """
+        # Not a TaskGroup's: the work outlives its caller. Its owner is this object, and `close` waits for it.
+        task = asyncio.get_running_loop().create_task(work, name="store write")
+        self._unfinished.add(task)
+        task.add_done_callback(self._unfinished.discard)
+        return await asyncio.shield(task)
+
     async def check(self) -> None:
         """Raise a StigmerError if the store cannot be used; takes at most a second."""
         self._backend.verify()
@@ -152,7 +170,9 @@ class Database:
             raise Unavailable(f"the store did not answer within {CHECK_MAX_S:g} s") from None
 
     async def close(self) -> None:
-        """Close every connection and let go of every lock."""
+        """Finish what is being written, then close every connection and let go of every lock."""
+        if self._unfinished:
+            await asyncio.wait(self._unfinished, timeout=TRANSACTION_MAX_S)
         await self._backend.close()
 
     @asynccontextmanager
@@ -175,3 +195,23 @@ class Database:
             if faults.is_unsure(error) and isinstance(known, MachineError):
                 self._broken = known
             raise known from error
+
+
+class _Table(Protocol):
+    @property
+    def _database(self) -> Database: ...
+
+
+_S = TypeVar("_S", bound=_Table)
+
+
+def whole(
+    method: Callable[Concatenate[_S, P], Coroutine[object, object, T]],
+) -> Callable[Concatenate[_S, P], Coroutine[object, object, T]]:
+    """A method of a table that, once begun, goes to its end, also if its caller is cancelled meanwhile."""
+
+    @wraps(method)
+    async def run(table: _S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await table._database.to_the_end(method(table, *args, **kwargs))
+
+    return run

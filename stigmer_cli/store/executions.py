@@ -12,7 +12,7 @@ from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, NotFound
 from stigmer_cli.store import listing, moves
-from stigmer_cli.store.database import Database, EventDraft, Move, Writing
+from stigmer_cli.store.database import Database, EventDraft, Move, Writing, whole
 from stigmer_cli.store.listing import Filter, Page
 from stigmer_cli.store.mapping import execution_of, messages_of
 from stigmer_cli.store.tables import CANCEL_REQUESTED, OPEN, QUEUED, executions, pieces
@@ -49,6 +49,7 @@ class ExecutionTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @whole
     async def accept(self, draft: ExecutionDraft, *, reason: QueueReason, detail: str) -> Accepted:
         """Write the execution, PENDING and due at once, in one commit; it is on disk when this returns.
 
@@ -94,6 +95,7 @@ class ExecutionTable:
         async with self._database.reading() as connection:
             return int(await connection.scalar(select(func.count()).select_from(executions).where(QUEUED)) or 0)
 
+    @whole
     async def mark_queued(
         self,
         id: ExecutionId,  # noqa: A002 (the domain's word)
@@ -114,6 +116,7 @@ class ExecutionTable:
                 return True
             return await _holds(writing, id, QUEUED, _ROW.epoch == epoch)
 
+    @whole
     async def mark_submitted(
         self,
         id: ExecutionId,  # noqa: A002 (the domain's word)
@@ -134,6 +137,7 @@ class ExecutionTable:
             await writing.change(id, moves.note_world(run_id, world, epoch=epoch))
             return await _holds(writing, id, OPEN, _ROW.epoch == epoch)
 
+    @whole
     async def mark_submit_failed(
         self,
         id: ExecutionId,  # noqa: A002 (the domain's word)
@@ -190,6 +194,7 @@ class ExecutionTable:
         """Submit again at once, with no failures counted, what needs attention because submits had failed."""
         return await self._move(id, lambda now: moves.retry(version=version, now=now))
 
+    @whole
     async def request_cancel(self, id: ExecutionId) -> Execution:  # noqa: A002 (the domain's word)
         """Cancel at once what was never submitted; otherwise note, once, that it has to be told. Raises NotFound."""
         async with self._database.writing() as writing:
@@ -233,6 +238,7 @@ class ExecutionTable:
             found: datetime | None = await connection.scalar(query)
             return found
 
+    @whole
     async def _move(self, id: ExecutionId, decided: Callable[[datetime], Move]) -> bool:  # noqa: A002 (the domain's word)
         async with self._database.writing() as writing:
             return await writing.change(id, decided(writing.now)) is not None

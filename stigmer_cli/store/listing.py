@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from sqlalchemy import ColumnElement, TextClause, select, tuple_
+from sqlalchemy import ColumnElement, TextClause, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import AgentId, Kind, is_id
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import RequestError
-from stigmer_cli.store.columns import micros, moment
+from stigmer_cli.store.columns import Moment, Words, micros, moment
 from stigmer_cli.store.mapping import execution_of
 from stigmer_cli.store.tables import NEEDS_ATTENTION, agents, executions
 
@@ -77,7 +77,9 @@ def _cuts(asked: Filter) -> Sequence[Sequence[_Condition]]:
 def _conditions(asked: Filter, agent: AgentId | None, behind: _Key | None) -> Sequence[_Condition]:
     conditions: list[_Condition] = []
     if behind is not None:
-        conditions.append(tuple_(_ROW.created_at, _ROW.id) < tuple_(*behind))
+        conditions.append(
+            tuple_(_ROW.created_at, _ROW.id) < tuple_(literal(behind[0], Moment()), literal(behind[1], Words()))
+        )
     if asked.older_than is not None:
         conditions.append(_ROW.created_at < asked.older_than)
     if asked.kinds:

@@ -2,7 +2,7 @@
 
 from sqlalchemy import select, update
 
-from stigmer_cli.store.database import Database
+from stigmer_cli.store.database import Database, whole
 from stigmer_cli.store.tables import meta
 
 
@@ -18,6 +18,7 @@ class MetaTable:
             found: str | None = await connection.scalar(select(meta.c.value).where(meta.c.key == key))
             return found
 
+    @whole
     async def set(self, key: str, value: str) -> None:
         """Make `value` the value of `key`."""
         async with self._database.writing() as writing:
@@ -27,6 +28,7 @@ class MetaTable:
             if added.scalar_one_or_none() is None:
                 await writing.connection.execute(update(meta).where(meta.c.key == key).values(value=value))
 
+    @whole
     async def get_or_set(self, key: str, value: str) -> str:
         """The value of `key`, which becomes `value` if nobody has set it; the first of several callers decides."""
         if (known := await self.get(key)) is not None:

@@ -14,7 +14,7 @@ from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store.columns import Moment
-from stigmer_cli.store.database import Database, EventDraft, Move, Writing
+from stigmer_cli.store.database import Database, EventDraft, Move, Writing, whole
 from stigmer_cli.store.mapping import NO_ATTENTION, ended, outcome_event
 from stigmer_cli.store.moves import may_become, stands
 from stigmer_cli.store.tables import executions, pieces
@@ -43,6 +43,7 @@ class RunTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @whole
     async def claim(self, id: ExecutionId, *, epoch: int, run: RunId, runner: str) -> Claim:  # noqa: A002
         """Give the epoch to `run` if no other run holds it, and make PENDING into IN_PROGRESS, in one statement.
 
@@ -55,6 +56,7 @@ class RunTable:
             is_holder = row is not None and row["epoch"] == epoch and row["claimed_run"] == run
             return Claim.WON if is_holder and row is not None and not Phase(row["phase"]).is_terminal else Claim.LOST
 
+    @whole
     async def begin_attempt(
         self,
         id: ExecutionId,  # noqa: A002 (the domain's word)
@@ -75,6 +77,7 @@ class RunTable:
             await writing.change(id, _begin(epoch, run, attempt, runner))
             return Report.TAKEN
 
+    @whole
     async def append_message(  # noqa: PLR0913 (a report names everything it expects)
         self,
         id: ExecutionId,  # noqa: A002 (the domain's word)
@@ -103,6 +106,7 @@ class RunTable:
                 await place.append(offset + len(text) - len(fresh), role, fresh)
             return Report.TAKEN
 
+    @whole
     async def finish(
         self,
         id: ExecutionId,  # noqa: A002 (the domain's word)

@@ -18,7 +18,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 from temporalio.client import Client
 from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
-from temporalio.service import KeepAliveConfig, RPCError
+from temporalio.service import KeepAliveConfig, RPCError, RPCStatusCode
 
 from stigmer_cli.temporal.dev_server import RETENTION_DAYS
 from stigmer_cli.temporal.errors import SubmitRejected, Throttled, WorkflowMissing, translate
@@ -86,8 +86,17 @@ class SdkSession:
         await self._ask_history()
         if self.target.is_own and _retention_s(namespace) < RETENTION_DAYS * DAY_S:
             await self._raise_retention()
-        cluster = await service.get_cluster_info(GetClusterInfoRequest(), retry=False)
-        return World(cluster_id=cluster.cluster_id, namespace_id=namespace.namespace_info.id)
+        return World(cluster_id=await self._cluster_id(), namespace_id=namespace.namespace_info.id)
+
+    async def _cluster_id(self) -> str:
+        """The cluster's id; empty where one may not ask for it, as on a Temporal that many share."""
+        try:
+            answer = await self.client.workflow_service.get_cluster_info(GetClusterInfoRequest(), retry=False)
+        except RPCError as error:
+            if error.status in (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED):
+                return ""
+            raise
+        return answer.cluster_id
 
     async def _ask_history(self) -> None:
         try:

@@ -52,6 +52,9 @@ from stigmer_cli.temporal.verdict import sentence_of
 START_ATTEMPTS = 3
 START_BACKOFF = Backoff(initial_s=0.05, factor=2.0, cap_s=0.5)
 
+TASK_MAX_S = 3.0
+"""A runner that leaves may take a workflow task with it; by default Temporal waits 10 s before it gives it to another."""
+
 R = TypeVar("R")
 
 
@@ -131,10 +134,12 @@ class Gateway:
             async with asyncio.timeout(self._pace.call_s - self._pace.resolve_s):
                 return await self._try_start(request)
         except (TimeoutError, TemporalUnavailable) as error:
+            # The probe begins now; how the start ended is found out meanwhile.
+            lost = error if isinstance(error, TemporalUnavailable) else self._translated(error)
             found = await self._resolved(execution, kind, epoch, error)
             if found is not None:
                 return found
-            raise self._lost(error) from error
+            raise lost from error
 
     async def describe(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> Observed | None:
         """The workflow of this epoch; None only where Temporal proves that it has none."""
@@ -225,6 +230,7 @@ class Gateway:
             workflow_type=WorkflowType(name=WORKFLOW_TYPES[kind]),
             task_queue=TaskQueue(name=TASK_QUEUE),
             identity=client.identity,
+            workflow_task_timeout=_duration(TASK_MAX_S),
             # One id for all tries of this call: Temporal then knows them as one.
             request_id=self._request_id(),
             workflow_id_reuse_policy=WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
@@ -304,9 +310,6 @@ class Gateway:
         if isinstance(translated, TemporalUnavailable):
             self._connection.report_failure(cause_of(error, self._target))
         return translated
-
-    def _lost(self, error: TimeoutError | TemporalUnavailable) -> Exception:
-        return error if isinstance(error, TemporalUnavailable) else self._translated(error)
 
     def _request_id(self) -> str:
         return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))

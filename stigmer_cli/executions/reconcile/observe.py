@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stigmer_cli.domain.execution import Execution
-from stigmer_cli.errors import Unavailable
+from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.ports import TemporalGateway
 from stigmer_cli.temporal.gateway import Observed, RunState
 
@@ -49,6 +49,6 @@ async def _sight(execution: Execution, gateway: TemporalGateway) -> Sighting:
         failure = ""
         if seen is not None and seen.state in ENDED_BADLY:
             failure = await gateway.result_failure(execution=execution.id, kind=execution.kind, epoch=execution.epoch)
-    except Unavailable as error:
+    except StigmerError as error:  # whatever it is, it is no proof of anything
         return Sighting(execution=execution, unknown=error.message)
     return Sighting(execution=execution, seen=seen, failure=failure)

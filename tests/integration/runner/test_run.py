@@ -137,28 +137,3 @@ async def test_a_model_without_a_key_fails_with_what_to_set(stage: Stage) -> Non
     assert row.error == (
         "the model openai:gpt-5-mini needs a key: set OPENAI_API_KEY, or OPENAI_BASE_URL for a local endpoint"
     )
-
-
-async def test_sigterm_hands_the_run_over_within_four_seconds(stage: Stage) -> None:
-    stage.temporal.start()
-    first = stage.runner()
-    _execution, row = await stage.submit(message=SLOW * 10, model="echo:slow")
-    await eventually(lambda: "word" in row.text, within_s=15)
-    first.terminate()
-    took_s = await eventually(lambda: first.process.poll() is not None, within_s=5)
-    print(f"drained in {took_s:.2f} s")
-    assert first.process.returncode == 0
-    stage.runner()
-    await eventually(lambda: row.attempt == 2, within_s=10)
-
-
-async def test_sigterm_ends_an_idle_runner_and_one_whose_temporal_is_gone(stage: Stage) -> None:
-    stage.temporal.start()
-    idle, orphaned = stage.runner(), stage.runner()
-    await eventually(lambda: idle.says("worker_seen") and orphaned.says("worker_seen"), within_s=15)
-    idle.terminate()
-    print(f"idle: {await eventually(lambda: idle.process.poll() is not None, within_s=5):.2f} s")
-    stage.temporal.kill()
-    orphaned.terminate()
-    print(f"orphaned: {await eventually(lambda: orphaned.process.poll() is not None, within_s=5):.2f} s")
-    assert (idle.process.returncode, orphaned.process.returncode) == (0, 0)

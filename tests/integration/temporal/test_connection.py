@@ -5,6 +5,7 @@ import http.client
 import random
 import re
 import time
+from typing import NamedTuple
 
 import psutil
 import pytest
@@ -18,6 +19,13 @@ from tests.integration.temporal.conftest import connection_to
 from tests.temporal_server import DevServer, eventually
 
 S = ConnectionState
+
+
+class Address(NamedTuple):
+    ip: str
+    port: int
+
+
 EXECUTION = ExecutionId("aex-00000000000000000000000001")
 
 
@@ -131,14 +139,23 @@ async def test_the_retention_of_our_own_server_is_raised_and_of_a_foreign_one_le
         assert "720h0m0s" in await asyncio.to_thread(temporal.operator, "namespace", "describe", "-n", "default")
 
 
-def test_nothing_of_the_server_listens_beyond_loopback_and_its_http_api_is_closed(temporal: DevServer) -> None:
+async def test_nothing_of_the_server_listens_beyond_loopback_and_its_http_api_is_closed(temporal: DevServer) -> None:
     temporal.start()
-    listening = [c for c in psutil.Process(temporal.pid).net_connections("tcp") if c.status == psutil.CONN_LISTEN]
-    assert listening
-    assert [c.laddr for c in listening if not re.fullmatch(r"127\.\d+\.\d+\.\d+|::1", c.laddr.ip)] == []
-    answers = {port: _http_status(port) for port in {c.laddr.port for c in listening}}
-    assert 403 in answers.values(), answers
-    assert 200 not in [status for port, status in answers.items() if not _is_metrics(port)], answers
+
+    def http_api_refuses() -> bool:
+        # Its port opens a little after the one that clients use.
+        return 403 in [_http_status(address.port) for address in _listening(temporal.pid)]
+
+    await eventually(http_api_refuses, within_s=10)
+    found = _listening(temporal.pid)
+    assert [address for address in found if not re.fullmatch(r"127\.\d+\.\d+\.\d+|::1", address.ip)] == []
+    open_ports = [address.port for address in found if _http_status(address.port) == 200]
+    assert [port for port in open_ports if _http_status(port, "/metrics") != 200] == []
+
+
+def _listening(pid: int) -> list[Address]:
+    connections = psutil.Process(pid).net_connections("tcp")
+    return [Address(c.laddr.ip, c.laddr.port) for c in connections if c.status == psutil.CONN_LISTEN]
 
 
 def _http_status(port: int, path: str = "/api/v1/namespaces") -> int | None:
@@ -150,7 +167,3 @@ def _http_status(port: int, path: str = "/api/v1/namespaces") -> int | None:
         return None
     finally:
         connection.close()
-
-
-def _is_metrics(port: int) -> bool:
-    return _http_status(port, "/metrics") == 200

@@ -26,7 +26,7 @@ async def _ask(
     app = Guard(inner, hosts=["127.0.0.1:7234", "localhost:7234"], token=lambda: token)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:7234") as http:
         return await http.request(
-            method, path, headers={name: value.encode() for name, value in headers.items()}, content=content
+            method, path, headers={name.encode(): value.encode() for name, value in headers.items()}, content=content
         )
 
 

@@ -28,11 +28,11 @@ class Count:
     def changed(self, change: Change) -> None:
         self.changes.append(change)
 
-    def probed(self, ok: bool, latency_s: float) -> None:
+    def probed(self, ok: bool, latency_s: float) -> None:  # noqa: FBT001 - the seam's signature
         assert latency_s >= 0
         self.probes.append(ok)
 
-    def dialled(self, ok: bool) -> None:
+    def dialled(self, ok: bool) -> None:  # noqa: FBT001 - the seam's signature
         self.dials.append(ok)
 
 
@@ -122,7 +122,7 @@ def test_a_frozen_temporal_is_suspect_within_two_seconds_and_lost_within_three()
         scene.connection.client()
         assert scene.connection.status().cause == "not answering (deadline 1 s)"
         await asyncio.sleep(1.0)
-        assert scene.state is S.DISCONNECTED
+        assert scene.path()[-1] == "DISCONNECTED"
         with pytest.raises(TemporalUnavailable):
             scene.connection.client()
 
@@ -261,7 +261,7 @@ def test_flapping_keeps_a_bounded_history_and_does_not_flood_the_log() -> None:
 
 def test_a_move_is_one_line_with_everything_in_it() -> None:
     async def story(scene: Scene) -> None:
-        await asyncio.sleep(0.001)
+        await scene.connection.wait_moved(0)
 
     with capture_logs() as lines:
         play(story, weather=Weather.REFUSED)

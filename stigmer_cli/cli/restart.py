@@ -1,0 +1,33 @@
+"""`stigmer restart [PART]`: one part by itself, or the whole stack with the settings of today."""
+
+from typing import Annotated
+
+import typer
+
+from stigmer_cli.cli.context import cli_of
+from stigmer_cli.cli.output import Format
+from stigmer_cli.cli.up import print_ready, shown_progress
+
+
+def restart(
+    ctx: typer.Context,
+    part: Annotated[str | None, typer.Argument(help="temporal, server or runner; all where none is named.")] = None,
+    wait_timeout: Annotated[float, typer.Option(min=0.1, metavar="S", help="Seconds until it must be ready.")] = 60.0,
+    output: Annotated[Format, typer.Option("-o", "--output", help="How to print the result.")] = Format.TABLE,
+) -> None:
+    """Restart one part, or the whole stack on its ports; a changed config.toml counts for the whole only."""
+    from stigmer_cli.stack import restart as stack  # noqa: PLC0415 - not for --help
+    from stigmer_cli.stack.parts import StackOptions  # noqa: PLC0415
+    from stigmer_cli.stack.up import Surroundings  # noqa: PLC0415
+
+    cli = cli_of(ctx)
+    out = cli.show(output)
+    settings = cli.settings()
+    options = StackOptions(wait_timeout_s=wait_timeout)
+    around = Surroundings(clock=cli.clock, environ=cli.environ)
+    with shown_progress(out) as board:
+        if part is None:
+            ready = cli.run(stack.restart(settings, options, progress=board, around=around))
+        else:
+            ready = cli.run(stack.restart_part(settings, part, options, progress=board, around=around))
+    print_ready(out, ready)

@@ -1,0 +1,133 @@
+"""`stigmer status`: how the stack stands, part by part, and an exit code that says it to a script."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from stigmer_cli.cli.context import Cli, cli_of
+from stigmer_cli.cli.output import Format, clean
+from stigmer_cli.credential import read_token
+from stigmer_cli.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from stigmer_cli.stack.status import PartStatus, StackStatus
+
+LOOK_EVERY_S = 1.0
+STYLES = {
+    "ready": "green",
+    "running": "green",
+    "external": "green",
+    "degraded": "yellow",
+    "not-ready": "yellow",
+    "restarting": "yellow",
+    "stopping": "yellow",
+    "failed": "red",
+    "stopped": "dim",
+}
+
+
+def status(
+    ctx: typer.Context,
+    *,
+    watch: Annotated[bool, typer.Option("-w", "--watch", help="Go on, and show every change.")] = False,
+    output: Annotated[Format, typer.Option("-o", "--output", help="How to print the result.")] = Format.TABLE,
+) -> None:
+    """Show every part of the stack: exit code 0 ready, 1 degraded, 3 stopped."""
+    cli = cli_of(ctx)
+    cli.show(output)
+    settings = cli.settings()
+    token = settings.token or read_token(settings.home)
+    if watch:
+        cli.run(_watch(cli, settings, token))
+        return
+    found = cli.run(_look(cli, settings, token))
+    cli.out.result(found.to_json(), lambda console: console.print(_page(found)))
+    raise typer.Exit(found.exit_code)
+
+
+async def _look(cli: Cli, settings: Settings, token: str | None) -> "StackStatus":
+    from stigmer_cli.stack.status import status as look  # noqa: PLC0415 - not for --help
+
+    return await look(settings, token=token, clock=cli.clock)
+
+
+async def _watch(cli: Cli, settings: Settings, token: str | None) -> None:
+    """A live page on a terminal; elsewhere one line a change. Ends with Ctrl-C."""
+    if cli.out.format is Format.TABLE and cli.out.is_interactive:
+        from rich.live import Live  # noqa: PLC0415 - only on a terminal
+
+        with Live(console=cli.out.stdout, auto_refresh=False) as live:
+            while True:
+                live.update(_page(await _look(cli, settings, token)), refresh=True)
+                await asyncio.sleep(LOOK_EVERY_S)
+    told = ""
+    while True:
+        found = await _look(cli, settings, token)
+        line = _line(found)
+        if line != told:
+            told = line
+            cli.out.raw(line + "\n") if cli.out.format is Format.TABLE else _print_json(cli, found)
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _print_json(cli: Cli, found: "StackStatus") -> None:
+    import json  # noqa: PLC0415 - only here
+
+    cli.out.raw(json.dumps(found.to_json(), ensure_ascii=False) + "\n")
+
+
+def _line(found: "StackStatus") -> str:
+    parts = (f"{part.name} {part.state}{f' ({clean(part.detail)})' if part.detail else ''}" for part in found.parts)
+    return f"{found.state}: {', '.join(parts)}"
+
+
+def _page(found: "StackStatus") -> "RenderableType":
+    from rich.console import Group  # noqa: PLC0415 - only here
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("PART", "STATE", "PID", "UPTIME", "RESTARTS", "PORTS"):
+        table.add_column(name, no_wrap=True)
+    for part in found.parts:
+        table.add_row(*_row(part))
+    rows: list[RenderableType] = [Text.assemble("stack: ", (found.state, STYLES[found.state])), table]
+    rows += [Text(line) for part in found.parts for line in _remarks(part)]
+    rows += [Text(f"because: {clean(reason)}", style="yellow") for reason in found.reasons]
+    if found.exit_code == 0:
+        rows += [Text(f"server {found.endpoints.server_url}"), Text(f"web UI {found.endpoints.ui_url or 'off'}")]
+    else:
+        hint = "stigmer doctor, or stigmer up" if any(part.pid for part in found.parts) else "stigmer up"
+        rows.append(Text.assemble(("hint: ", "cyan"), hint))
+    return Group(*rows)
+
+
+def _row(part: "PartStatus") -> list["RenderableType"]:
+    return [
+        part.name,
+        Text(part.state, style=STYLES[part.state]),
+        str(part.pid or "-"),
+        "-" if part.uptime_s is None else _span(part.uptime_s),
+        str(part.restarts),
+        " ".join(map(str, part.ports)) or "-",
+    ]
+
+
+def _remarks(part: "PartStatus") -> list[str]:
+    """Why a part is not running, and how it ended last."""
+    found = [f"{part.name}: {clean(part.detail)}"] if part.detail else []
+    if part.last_exit and part.last_exit.why not in part.detail:
+        found.append(f"{part.name} ended at {part.last_exit.at}: {clean(part.last_exit.why)}")
+    if part.next_try_at:
+        found.append(f"{part.name} is tried again at {part.next_try_at}")
+    return found
+
+
+def _span(seconds: float) -> str:
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds / size:.1f}{unit}"
+    return f"{seconds:.0f}s"

@@ -1,0 +1,67 @@
+"""Stays with a stack in the foreground: its log lines go by, the first Ctrl-C stops it, the second kills it."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.settings import Home
+from stigmer_cli.stack.down import Ended, down
+from stigmer_cli.stack.logs import Follower, Line
+from stigmer_cli.stack.parts import NAMES
+from stigmer_cli.supervisor.control import connect
+from stigmer_cli.supervisor.process import ProcessId
+
+ANSWER_MAX_S = 2.0
+A_DAY_S = 86_400.0
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+async def attend(home: Home, own: ProcessId, *, on_line: Callable[[Line], None], clock: Clock) -> Ended | None:
+    """Hand every log line to `on_line` until a signal asks for the end, then stop the stack.
+
+    Returns what was stopped, or None where the stack was stopped by somebody else.
+    """
+    asked = asyncio.Event()
+    with signals_call(asked.set):
+        async with asyncio.TaskGroup() as group:
+            loops = [
+                group.create_task(_pass_lines(home, on_line, clock), name="lines"),
+                group.create_task(_tell_when_gone(home, asked), name="gone"),
+            ]
+            await asked.wait()
+            for loop in loops:
+                loop.cancel()
+    if not own.is_alive:
+        return None
+    with signals_call(lambda: own.send(signal.SIGKILL)):  # its parts die with it
+        return await down(home, clock=clock)
+
+
+@contextlib.contextmanager
+def signals_call(act: Callable[[], object]) -> Iterator[None]:
+    """Ctrl-C, SIGTERM and a closed terminal call `act` meanwhile, instead of ending this process."""
+    loop = asyncio.get_running_loop()
+    for number in ENDINGS:
+        loop.add_signal_handler(number, act)
+    try:
+        yield
+    finally:
+        for number in ENDINGS:
+            loop.remove_signal_handler(number)
+
+
+async def _pass_lines(home: Home, on_line: Callable[[Line], None], clock: Clock) -> None:
+    with Follower(home, NAMES) as follower:
+        async for line in follower.lines(clock=clock):
+            on_line(line)
+
+
+async def _tell_when_gone(home: Home, asked: asyncio.Event) -> None:
+    control = await connect(home.run, within_s=ANSWER_MAX_S)
+    if control is not None:
+        async with control:
+            while not await control.is_gone(A_DAY_S):
+                pass
+    asked.set()

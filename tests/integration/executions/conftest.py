@@ -1,0 +1,89 @@
+"""The loops on a real SQLite file, beside a Temporal that behaves as the test wants."""
+
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.domain.execution import AgentSpec, EventType, Execution
+from stigmer_cli.executions.accept import Acceptor, Wish
+from stigmer_cli.executions.bell import Bell
+from stigmer_cli.executions.canceller import Canceller
+from stigmer_cli.executions.dispatcher import Dispatcher
+from stigmer_cli.executions.mint import Mint
+from stigmer_cli.executions.reconcile.plan import Rules
+from stigmer_cli.executions.reconcile.reconciler import Reconciler
+from stigmer_cli.settings import SubmitPolicy
+from stigmer_cli.store.agents import AgentDraft
+from stigmer_cli.store.store import Store, open_store
+from stigmer_cli.temporal.gateway import RunState
+from tests.fakes import SwitchedLink
+from tests.fakes_temporal import InMemoryGateway
+
+
+@dataclass
+class Scene:
+    """Every part, and short ways to say what happens."""
+
+    store: Store
+    gateway: InMemoryGateway
+    link: SwitchedLink
+    dispatcher: Dispatcher
+    canceller: Canceller
+    reconciler: Reconciler
+    acceptor: Acceptor
+    mint: Mint
+
+    async def accept(self, key: str | None = None, policy: SubmitPolicy = SubmitPolicy.QUEUE) -> Execution:
+        """Accept one execution of `greeter`; nobody submits it unless the dispatcher runs."""
+        return await self.acceptor.accept(Wish(agent="greeter", message="hello", idempotency_key=key), policy=policy)
+
+    async def get(self, execution: Execution) -> Execution:
+        """The row now."""
+        return await self.store.executions.get(execution.id)
+
+    async def story(self, execution: Execution) -> list[EventType]:
+        """What happened to it."""
+        return [event.type for event in await self.store.events.list(execution.id)]
+
+    def forget(self, execution: Execution) -> None:
+        """Temporal loses its memory of one execution."""
+        for name in [name for name in self.gateway.runs if execution.id in name]:
+            del self.gateway.runs[name]
+
+    def close(self, execution: Execution, state: RunState, failure: str = "") -> None:
+        """The run of one execution ends in Temporal."""
+        for name, run in self.gateway.runs.items():
+            if execution.id in name:
+                run.state, run.failure = state, failure
+
+
+@pytest.fixture
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    clock, rng, bell = SystemClock(), random.Random(1), Bell()
+    store = await open_store(f"sqlite:///{tmp_path}/stigmer.db", clock=clock)
+    try:
+        store.events.on_change = bell.ring
+        gateway, link, mint = InMemoryGateway(clock=clock), SwitchedLink(), Mint(clock, rng)
+        dispatcher = Dispatcher(store, gateway, link, clock=clock, rng=rng)
+        agent = AgentDraft(
+            id=mint.agent_id(), name="greeter", slug="greeter", labels={}, annotations={}, spec=AgentSpec()
+        )
+        await store.agents.apply([agent])
+        yield Scene(
+            store=store,
+            gateway=gateway,
+            link=link,
+            dispatcher=dispatcher,
+            canceller=Canceller(store, gateway, link),
+            reconciler=Reconciler(
+                store, gateway, link, clock=clock, resubmitted=dispatcher.nudge, rules=Rules(grace_s=0.0)
+            ),
+            acceptor=Acceptor(store, link, dispatcher, bell, clock=clock, mint=mint),
+            mint=mint,
+        )
+    finally:
+        await store.close()

@@ -1,0 +1,213 @@
+"""Dispatching, cancelling and reconciling, pass by pass, on real rows."""
+
+import asyncio
+
+import pytest
+
+from stigmer_cli.domain.execution import AttentionCode, EventType, QueueReason
+from stigmer_cli.domain.identity import RunId, workflow_id
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import NotFound, OperationFailed, StigmerError, TemporalUnavailable
+from stigmer_cli.settings import SubmitPolicy
+from stigmer_cli.temporal.connection import ConnectionState
+from stigmer_cli.temporal.errors import Misconfigured, SubmitRejected
+from stigmer_cli.temporal.gateway import RunState
+from tests.integration.executions.conftest import Scene
+
+
+def _cut(scene: Scene) -> None:
+    scene.link.put(ConnectionState.DISCONNECTED, cause="connection refused")
+
+
+async def test_the_answer_waits_until_the_dispatcher_has_submitted(scene: Scene) -> None:
+    async with asyncio.TaskGroup() as group:
+        loop = group.create_task(scene.dispatcher.run(), name="dispatcher")
+        execution = await scene.accept()
+        loop.cancel()
+    assert execution.dispatch.is_submitted
+    assert await scene.story(execution) == [EventType.ACCEPTED, EventType.SUBMITTED]
+
+
+async def test_the_answer_does_not_wait_for_an_absent_temporal(scene: Scene) -> None:
+    _cut(scene)
+    began = asyncio.get_running_loop().time()
+    execution = await scene.accept()
+    assert asyncio.get_running_loop().time() - began < 0.5
+    assert execution.dispatch.reason is QueueReason.TEMPORAL_UNREACHABLE
+    assert "127.0.0.1:7233 since " in execution.dispatch.detail
+    assert "(connection refused)" in execution.dispatch.detail
+
+
+async def test_fail_fast_writes_no_row_unless_temporal_is_connected(scene: Scene) -> None:
+    for state in ConnectionState:
+        scene.link.put(state)
+        if state is ConnectionState.CONNECTED:
+            continue
+        with pytest.raises(TemporalUnavailable):
+            await scene.accept(policy=SubmitPolicy.FAIL_FAST)
+    assert await scene.store.executions.queued_count() == 0
+
+
+async def test_an_unknown_agent_leaves_no_row(scene: Scene) -> None:
+    await scene.store.agents.delete("greeter")
+    with pytest.raises(NotFound):
+        await scene.accept()
+    assert await scene.store.executions.queued_count() == 0
+
+
+async def test_two_dispatchers_start_one_run_each(scene: Scene) -> None:
+    _cut(scene)
+    executions = [await scene.accept() for _ in range(20)]
+    scene.link.put(ConnectionState.CONNECTED)
+    async with asyncio.TaskGroup() as group:
+        for number in range(2):
+            group.create_task(scene.dispatcher.run_once(), name=f"dispatcher {number}")
+    assert len(scene.gateway.runs) == 20
+    for execution in executions:
+        assert (await scene.story(execution)).count(EventType.SUBMITTED) == 1
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [
+        (TemporalUnavailable("gone"), QueueReason.TEMPORAL_UNREACHABLE),
+        (Misconfigured("no namespace"), QueueReason.TEMPORAL_MISCONFIGURED),
+    ],
+)
+async def test_a_connection_error_keeps_the_execution_queued_and_costs_no_try(
+    scene: Scene, trouble: StigmerError, reason: QueueReason
+) -> None:
+    _cut(scene)
+    execution = await scene.accept()
+    scene.gateway.trouble = trouble
+    for _ in range(10):
+        await scene.dispatcher.run_once()
+    row = await scene.get(execution)
+    assert (row.phase, row.dispatch.reason, row.dispatch.attempts, row.attention) == (Phase.PENDING, reason, 0, None)
+    scene.gateway.trouble = None
+    await scene.dispatcher.run_once()
+    assert (await scene.get(execution)).dispatch.is_submitted
+
+
+async def test_a_refused_request_needs_a_person_at_once(scene: Scene) -> None:
+    _cut(scene)
+    execution = await scene.accept()
+    scene.gateway.trouble = SubmitRejected("blob too large")
+    await scene.dispatcher.run_once()
+    row = await scene.get(execution)
+    assert row.attention is not None
+    assert row.attention.code is AttentionCode.SUBMIT_FAILED
+    assert "blob too large" in row.attention.reason
+    assert await scene.dispatcher.run_once() == 0, "it is not tried again"
+
+
+async def test_a_strange_failure_is_tried_again_later(scene: Scene) -> None:
+    _cut(scene)
+    execution = await scene.accept()
+    scene.gateway.trouble = OperationFailed("what?")
+    await scene.dispatcher.run_once()
+    row = await scene.get(execution)
+    assert (row.dispatch.attempts, row.attention) == (1, None)
+    assert row.dispatch.next_try_at is not None
+
+
+async def test_a_crash_between_start_and_mark_adopts_the_run(scene: Scene) -> None:
+    _cut(scene)
+    execution = await scene.accept()
+    started = await scene.gateway.start(
+        execution=execution.id, kind=execution.kind, epoch=1, timeout_s=None
+    )  # and here the server died
+    await scene.dispatcher.run_once()
+    assert (await scene.get(execution)).dispatch.run_id == started.run_id
+    assert len(scene.gateway.runs) == 1
+
+
+async def test_an_orphan_is_submitted_again_under_the_same_id(scene: Scene) -> None:
+    _cut(scene)
+    execution = await scene.accept()
+    await scene.dispatcher.run_once()
+    scene.forget(execution)
+    await scene.reconciler.run_once()
+    await scene.dispatcher.run_once()
+    assert list(scene.gateway.runs) == [workflow_id(execution.kind, execution.id, 1)]
+    assert await scene.story(execution) == [
+        EventType.ACCEPTED,
+        EventType.SUBMITTED,
+        EventType.ORPHANED,
+        EventType.SUBMITTED,
+    ]
+
+
+async def test_what_may_have_had_effects_is_marked_and_not_run_again(scene: Scene) -> None:
+    _cut(scene)
+    execution = await scene.accept()
+    await scene.dispatcher.run_once()
+    await scene.store.runs.claim(execution.id, epoch=1, run=RunId("run-a"), runner="r")
+    scene.forget(execution)
+    for _ in range(3):
+        await scene.reconciler.run_once()
+    row = await scene.get(execution)
+    assert (row.phase, row.epoch) == (Phase.IN_PROGRESS, 1)
+    assert row.attention is not None
+    assert row.attention.code is AttentionCode.LOST
+    assert scene.gateway.runs == {}
+    assert (await scene.story(execution)).count(EventType.ATTENTION) == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "phase"),
+    [
+        (RunState.FAILED, Phase.FAILED),
+        (RunState.TERMINATED, Phase.FAILED),
+        (RunState.TIMED_OUT, Phase.FAILED),
+        (RunState.CANCELLED, Phase.CANCELLED),
+    ],
+)
+async def test_a_run_that_ended_in_temporal_ends_the_row(scene: Scene, state: RunState, phase: Phase) -> None:
+    _cut(scene)
+    execution = await scene.accept()
+    await scene.dispatcher.run_once()
+    scene.close(execution, state, "because")
+    await scene.reconciler.run_once()
+    row = await scene.get(execution)
+    assert row.phase is phase
+    assert row.error is not None
+
+
+@pytest.mark.parametrize("trouble", [TemporalUnavailable("gone"), Misconfigured("no namespace"), OperationFailed("?")])
+async def test_nothing_is_resubmitted_while_temporal_cannot_be_trusted(scene: Scene, trouble: StigmerError) -> None:
+    _cut(scene)
+    executions = [await scene.accept() for _ in range(3)]
+    await scene.dispatcher.run_once()
+    scene.gateway.runs.clear()
+    scene.gateway.trouble = trouble
+    assert await scene.reconciler.run_once(), "it is not settled"
+    for execution in executions:
+        assert await scene.story(execution) == [EventType.ACCEPTED, EventType.SUBMITTED]
+
+
+async def test_reconciling_twice_equals_once(scene: Scene) -> None:
+    _cut(scene)
+    executions = [await scene.accept() for _ in range(5)]
+    await scene.dispatcher.run_once()
+    scene.gateway.runs.clear()
+    async with asyncio.TaskGroup() as group:
+        for number in range(4):
+            group.create_task(scene.reconciler.run_once(), name=f"pass {number}")
+    for execution in executions:
+        assert (await scene.story(execution)).count(EventType.ORPHANED) == 1
+
+
+async def test_a_wish_to_cancel_reaches_temporal_once_per_connection(scene: Scene) -> None:
+    _cut(scene)
+    execution = await scene.accept()
+    await scene.dispatcher.run_once()
+    await scene.store.executions.request_cancel(execution.id)
+    scene.gateway.trouble = TemporalUnavailable("gone")
+    assert await scene.canceller.run_once() == 0
+    scene.gateway.trouble = None
+    assert [await scene.canceller.run_once() for _ in range(3)] == [1, 0, 0]
+    [run] = scene.gateway.runs.values()
+    assert run.is_cancel_requested
+    scene.link.put(ConnectionState.CONNECTED)
+    assert await scene.canceller.run_once() == 1, "a Temporal that came back may have forgotten"

@@ -1,0 +1,39 @@
+"""A SQLite store in a folder of its own, and other processes that use it."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where the store is."""
+    return tmp_path / "data" / "stigmer.db"
+
+
+@pytest.fixture
+def start_writer() -> Iterator[Start]:
+    """Start a process that opens a store and accepts `count` executions; none of them outlives the test."""
+    with ExitStack() as stack:
+
+        def start(path: Path, count: int, *before: str) -> "subprocess.Popen[str]":
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [*before, sys.executable, "-m", "tests.integration.store.writer", f"sqlite:///{path}", str(count)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    cwd=ROOT,
+                )
+            )
+            stack.callback(process.kill)
+            return process
+
+        yield start

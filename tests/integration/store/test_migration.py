@@ -1,0 +1,75 @@
+"""A second migration: copies the file first, all or nothing; a schema that nobody here knows is refused."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from stigmer_cli.errors import MachineError
+from stigmer_cli.store import migrate
+from stigmer_cli.store.store import open_store
+from tests.contracts.store.drafts import HandClock, accepted
+
+SECOND = """
+from alembic import op
+import sqlalchemy as sa
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    op.add_column("agents", sa.Column("colour", sa.Text))
+    {then}
+"""
+
+
+def scripts_with(folder: Path, then: str) -> Path:
+    scripts = folder / "100% migrations"
+    shutil.copytree(migrate.SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"))
+    (scripts / "versions" / "0002_second.py").write_text(SECOND.format(then=then))
+    return scripts
+
+
+def columns(file: Path) -> list[str]:
+    with closing(sqlite3.connect(file)) as connection:
+        return [row[1] for row in connection.execute("PRAGMA table_info(agents)")]
+
+
+async def test_a_migration_copies_the_file_before_it_changes_it(file: Path, tmp_path: Path) -> None:
+    clock = HandClock()
+    url = f"sqlite:///{file}"
+    async with await open_store(url, clock=clock) as store:
+        id_ = await accepted(store)
+    scripts = scripts_with(tmp_path, "pass")
+    async with await open_store(url, clock=clock, scripts=scripts) as store:
+        assert await store.schema_revision() == "0002"
+        assert (await store.executions.get(id_)).message == "hello"
+    backups = list((file.parent / "backups").iterdir())
+    assert [backup.name for backup in backups] == ["stigmer-0001-20260504T120000Z.db"]
+    assert "colour" in columns(file)
+    assert "colour" not in columns(backups[0])
+    assert backups[0].stat().st_mode & 0o777 == 0o600
+    async with await open_store(url, clock=clock, scripts=scripts):
+        assert list((file.parent / "backups").iterdir()) == backups
+    with pytest.raises(MachineError, match="has schema 0002, and this Stigmer knows up to 0001"):
+        await open_store(url, clock=clock)
+    restored = tmp_path / "restored.db"
+    shutil.copy(backups[0], restored)
+    async with await open_store(f"sqlite:///{restored}", clock=clock) as store:
+        assert (await store.executions.get(id_)).message == "hello"
+
+
+async def test_a_migration_that_fails_leaves_the_file_as_it_was(file: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{file}"
+    async with await open_store(url, clock=HandClock()) as store:
+        id_ = await accepted(store)
+    before = columns(file)
+    with pytest.raises(ZeroDivisionError):
+        await open_store(url, clock=HandClock(), scripts=scripts_with(tmp_path, "1 / 0"))
+    assert columns(file) == before
+    async with await open_store(url, clock=HandClock()) as store:
+        assert await store.schema_revision() == "0001"
+        assert (await store.executions.get(id_)).message == "hello"

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -72,7 +73,7 @@ class Stigmer:
         )
         return done.stdout
 
-    def json(self, *arguments: str) -> dict[str, object]:
+    def json(self, *arguments: str) -> dict[str, Any]:
         """Its JSON result; whatever the exit code."""
         done = self(*arguments, "-o", "json")
         found = json.loads(done.stdout)

@@ -3,8 +3,10 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,37 +59,49 @@ def running(programs: Path) -> Iterator[Cluster]:
     folder = Path(tempfile.mkdtemp(prefix="stigmer-pg-"))
     data = folder / "data"
     as_user = _as_user(folder)
-    control = [*as_user, str(programs / "pg_ctl"), "-D", str(data), "-w", "-t", str(START_MAX_S)]
     try:
         _call(
             *as_user,
             *(str(programs / "initdb"), "-D", str(data), "-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--no-sync"),
             *("--locale", "C.UTF-8", "--locale-provider", "icu", "--icu-locale", "en"),
         )
-        _call(*control, "-l", str(folder / "log"), "-o", f"-k {folder} -h '' -F -c max_connections=200", "start")
-        try:
-            yield Cluster(folder=folder)
-        finally:
-            _call(*control, "-m", "immediate", "stop")
+        # A child that ends with us, also when we are killed: QUIT is PostgreSQL's immediate shutdown.
+        options = ("-k", str(folder), "-h", "", "-F", "-c", "max_connections=200")
+        command = [*as_user, "--pdeathsig=QUIT", str(programs / "postgres"), "-D", str(data), *options]
+        with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
+            try:
+                _wait_ready(folder, server)
+                yield Cluster(folder=folder)
+            finally:
+                server.send_signal(signal.SIGQUIT)
+                server.wait(START_MAX_S)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _wait_ready(folder: Path, server: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + START_MAX_S
+    while True:
+        try:
+            psycopg.connect(host=str(folder), user=SUPERUSER, dbname="postgres").close()
+        except psycopg.OperationalError as error:
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"PostgreSQL did not start: {(folder / 'log').read_text()}") from error
+            time.sleep(0.05)
+        else:
+            return
+
+
 def _as_user(folder: Path) -> list[str]:
-    """How to start a program as somebody who is not root, which PostgreSQL insists on; `folder` becomes theirs."""
+    """What starts a program as somebody who is not root, which PostgreSQL insists on; `folder` becomes theirs."""
     if os.geteuid() != 0:
-        return []
+        return ["setpriv"]
     user = pwd.getpwnam("postgres")
     os.chown(folder, user.pw_uid, user.pw_gid)
     return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
 
 
 def _call(*command: str) -> None:
-    # Into a file, not a pipe: the server inherits it and would keep a pipe open for ever.
-    with tempfile.TemporaryFile("w+") as output:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=2 * START_MAX_S, check=False
-        )
-        if done.returncode != 0:
-            output.seek(0)
-            raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {output.read()}")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=START_MAX_S, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stdout}{done.stderr}")

@@ -1,6 +1,9 @@
 """The tree of commands."""
 
+from collections.abc import Mapping
+
 import typer
+from typer.completion import completion_init
 
 from stigmer_cli.cli import apply, completion, down, logs, processes, restart, run, status, up, version
 from stigmer_cli.cli.agents import agents
@@ -10,8 +13,10 @@ from stigmer_cli.cli.executions import executions
 ABOUT = "A local stack that runs AI agents and workflows durably on Temporal, and says why when it cannot."
 
 
-def application() -> typer.Typer:
-    """The whole command line."""
+def application(environ: Mapping[str, str]) -> typer.Typer:
+    """The whole command line; where a shell asks for completions, it is ready to answer."""
+    if completion.VARIABLE in environ:
+        completion_init()
     app = typer.Typer(
         help=ABOUT,
         add_completion=False,

@@ -8,6 +8,9 @@ import typer
 
 from stigmer_cli.cli.context import cli_of
 
+VARIABLE = "_STIGMER_COMPLETE"
+"""Set by the script when a shell asks for what may come next."""
+
 
 class Shell(StrEnum):
     """The shells there is a script for."""
@@ -19,7 +22,7 @@ class Shell(StrEnum):
 
 def completion(ctx: typer.Context, shell: Annotated[Shell, typer.Argument(help="The shell.")]) -> None:
     """Print the completion script for a shell: source <(stigmer completion bash)."""
-    from typer._completion_shared import get_completion_script  # noqa: PLC0415 - typer's only door to it
+    from typer.completion import get_completion_script  # noqa: PLC0415 - only this command needs it
 
-    script = get_completion_script(prog_name="stigmer", complete_var="_STIGMER_COMPLETE", shell=shell)
+    script = get_completion_script(prog_name="stigmer", complete_var=VARIABLE, shell=shell)
     cli_of(ctx).out.raw(script + os.linesep)

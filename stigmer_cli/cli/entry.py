@@ -46,7 +46,9 @@ def _run(cli: Cli, arguments: Sequence[str]) -> int:
         raise ConfigError("Stigmer runs on Linux and macOS; on Windows, run it inside WSL 2", hint="wsl --install")
     from stigmer_cli.cli.app import application  # noqa: PLC0415 - after the refusal: its imports need fcntl
 
-    result = application()(list(arguments) or ["--help"], prog_name="stigmer", standalone_mode=False, obj=cli)
+    result = application(cli.environ)(
+        list(arguments) or ["--help"], prog_name="stigmer", standalone_mode=False, obj=cli
+    )
     return result if isinstance(result, int) else 0
 
 

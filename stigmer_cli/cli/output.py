@@ -76,21 +76,25 @@ class Output:
 
     def note(self, text: str) -> None:
         """Talk: a line on standard error."""
-        self.stderr.print(Text(clean(text)), soft_wrap=True)
+        self._talk(Text(clean(text)))
 
     def hint(self, text: str) -> None:
         """A way out: a line on standard error."""
-        self.stderr.print(Text.assemble(("hint: ", "cyan"), clean(text)), soft_wrap=True)
+        self._talk(Text.assemble(("hint: ", "cyan"), clean(text)))
 
     def warning(self, text: str) -> None:
         """Something that goes on but should be looked at."""
-        self.stderr.print(Text.assemble(("warning: ", "yellow"), clean(text)), soft_wrap=True)
+        self._talk(Text.assemble(("warning: ", "yellow"), clean(text)))
 
     def error(self, error: StigmerError) -> None:
         """What went wrong and the way out."""
-        self.stderr.print(Text.assemble(("error: ", "bold red"), clean(error.message)), soft_wrap=True)
+        self._talk(Text.assemble(("error: ", "bold red"), clean(error.message)))
         if error.hint:
             self.hint(error.hint)
+
+    def _talk(self, text: Text) -> None:
+        """Wrapped at words on a terminal; one line each elsewhere, so that a log can be searched."""
+        self.stderr.print(text, soft_wrap=not self.stderr.is_terminal)
 
 
 def safe(text: str) -> str:

@@ -162,4 +162,4 @@ def _print_places(console: "Console", ready: "Ready") -> None:
     ]
     for name, place in rows:
         console.print(Text(f"  {name:<9} {clean(place)}"), soft_wrap=True)
-    console.print("next: stigmer apply -f FILE, then stigmer run AGENT MESSAGE; stigmer down stops it")
+    console.print("next: stigmer apply -f FILE, then stigmer run AGENT MESSAGE; stigmer down stops it", soft_wrap=True)

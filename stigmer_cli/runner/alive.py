@@ -9,7 +9,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from stigmer_cli.clock import Clock
-from stigmer_cli.errors import StigmerError
+from stigmer_cli.errors import Conflict, StigmerError
 from stigmer_cli.runner.reports import ReportRefused
 from stigmer_cli.runner.terms import FailureKind
 
@@ -36,6 +36,7 @@ KIND_OF: dict[type[Exception], FailureKind] = {
     RunnerStopped: FailureKind.RUNNER_STOPPED,
     ModelInterrupted: FailureKind.MODEL_INTERRUPTED,
     ReportRefused: FailureKind.REPORT_REFUSED,
+    Conflict: FailureKind.REPORT_CONFLICT,
 }
 FINAL = frozenset({FailureKind.REPORT_REFUSED})
 """What another attempt would only meet again."""
@@ -48,6 +49,9 @@ async def carried_out(work: Callable[[], Awaitable[R]], *, clock: Clock, ends: a
     """
     try:
         return await _until_done(work, clock, ends)
+    except asyncio.CancelledError:
+        structlog.get_logger().info("activity_cancelled", cause=_why_cancelled())
+        raise
     except ExceptionGroup as group:
         raise _contained(_leaves(group)) from None
 
@@ -71,6 +75,14 @@ async def _beat(clock: Clock) -> None:
 async def _end(ends: asyncio.Event) -> None:
     await ends.wait()
     raise RunnerStopped("the runner is stopping")
+
+
+def _why_cancelled() -> str:
+    details = activity.cancellation_details()
+    if details is None:
+        return "unknown"
+    # "Not found" is what a heartbeat hears when its attempt is superseded, or its run is over.
+    return "superseded" if details.not_found else "requested" if details.cancel_requested else "other"
 
 
 def _contained(errors: Sequence[Exception]) -> ApplicationError:

@@ -12,7 +12,7 @@ from stigmer_cli.api.reports import Work
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.errors import NotFound, RequestError, StigmerError
+from stigmer_cli.errors import Conflict, NotFound, RequestError, StigmerError
 from stigmer_cli.runner.chance import Chance
 
 ASK_BACKOFF = Backoff(initial_s=0.1, factor=1.6, cap_s=1.0)
@@ -67,7 +67,8 @@ class Reporter:
     async def ask(self, call: Callable[[Reports], Awaitable[R]], *, otherwise: R) -> R:
         """What the server answers, however long it is away; `otherwise` where it knows no such execution.
 
-        Has no deadline of its own: the activity around it has. Raises ReportRefused where asking again cannot help.
+        Has no deadline of its own: the activity around it has. Raises ReportRefused where asking again cannot help, and
+        Conflict where only another attempt can.
         """
         attempt = 0
         while True:
@@ -77,6 +78,8 @@ class Reporter:
                 answer = otherwise
             except RequestError as error:
                 raise ReportRefused(error.message) from error
+            except Conflict:
+                raise  # what the server has contradicts this attempt: only a new one can begin anew
             except StigmerError as error:
                 # Away, busy, its disk full, our token stale, or somebody else on its port: all of it passes.
                 attempt += 1

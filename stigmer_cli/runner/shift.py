@@ -15,7 +15,8 @@ from stigmer_cli.temporal.dial import Session
 ACTIVITIES_MAX = 50
 WORKFLOW_TASKS_MAX = 20
 CACHED_WORKFLOWS_MAX = 500
-POLLS = PollerBehaviorSimpleMaximum(maximum=4)
+POLLS = PollerBehaviorSimpleMaximum(maximum=2)
+"""Few, because a frozen runner still holds its polls: each swallows one task, and of an activity one attempt."""
 
 STICKY_MAX = timedelta(seconds=1)
 """A workflow whose worker died waits this long for it, not the SDK's 10 s."""

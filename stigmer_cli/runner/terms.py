@@ -27,6 +27,7 @@ class FailureKind(StrEnum):
     ATTEMPT_TOO_LONG = "attempt-too-long"
     MODEL_INTERRUPTED = "model-interrupted"
     REPORT_REFUSED = "report-refused"
+    REPORT_CONFLICT = "report-conflict"
     UNEXPECTED = "unexpected"
     CANCELLED = "cancelled"
 
@@ -42,6 +43,7 @@ SENTENCES: dict[FailureKind, str] = {
     FailureKind.ATTEMPT_TOO_LONG: "one attempt took longer than an hour",
     FailureKind.MODEL_INTERRUPTED: f"the model's answer broke off in each of {PERFORM_ATTEMPTS_MAX} attempts",
     FailureKind.REPORT_REFUSED: "the server refused what the runner reported; see `stigmer logs runner server`",
+    FailureKind.REPORT_CONFLICT: "the server has something else than the runner reported; see `stigmer logs server`",
     FailureKind.UNEXPECTED: "the runner failed in a way nobody foresaw; see `stigmer logs runner`",
     FailureKind.CANCELLED: "cancelled",
 }

@@ -39,6 +39,7 @@ class Transcript:
 
     def write(self, text: str) -> bool:
         """Take `text`; False where the answer is as long as it may be, and now ends with a mark that says so."""
+        text = _storable(text)
         room = OUTPUT_CHARS_MAX - self._length
         is_cut = len(text) > room
         kept = text[:room] + CUT_MARK if is_cut else text
@@ -80,3 +81,8 @@ class Transcript:
         self._news.set()
         if self._is_closed or len(self._pending) >= FLUSH_CHARS:
             self._urgent.set()
+
+
+def _storable(text: str) -> str:
+    """`text` without what neither JSON nor a database takes: half characters and NUL."""
+    return text.encode("utf-8", errors="replace").decode().replace("\0", "")

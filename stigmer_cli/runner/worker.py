@@ -5,6 +5,7 @@ which then ends what it had begun: five times faster than waiting for the old on
 """
 
 import asyncio
+import logging
 import os
 import random
 import signal
@@ -236,6 +237,8 @@ async def run_runner(settings: Settings, *, clock: Clock) -> int:
 
     loop.add_signal_handler(signal.SIGTERM, on_signal, 0)
     loop.add_signal_handler(signal.SIGINT, on_signal, 130)
+    # Failed activities are logged by us, with their kind; the SDK's own line says it again with a stack.
+    logging.getLogger("temporalio.activity").setLevel(logging.ERROR)
     rng = random.Random()  # noqa: S311 - spreads waits, keeps no secret
     async with Client(settings.server_target, lambda: settings.token or ensure_token(settings.home)) as reports:
         await work(settings, clock=clock, rng=rng, reports=reports, stop=stop)

@@ -22,7 +22,7 @@ from stigmer_cli.supervisor.supervisor import end_survivors
 
 UP_LOCK = "up.lock"
 UP_LOCK_MAX_S = 5.0
-ANSWER_MAX_S = 0.75
+ANSWER_MAX_S = 0.5
 STOP_MAX_S = 9.25
 """Of the ten seconds that `down` may take: the graces of the parts are 8.5 s in the worst case."""
 

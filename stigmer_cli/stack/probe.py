@@ -10,7 +10,8 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 BODY_MAX = 4 * 1024 * 1024
-OK, UNAUTHORIZED, UNAVAILABLE = 200, 401, 503
+OK, UNAUTHORIZED = 200, 401
+FOREIGN = "answers, but not as a Stigmer server does"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,16 +54,32 @@ class ServerProbe:
         """What it says within `within_s` seconds."""
         try:
             async with asyncio.timeout(within_s), asyncio.TaskGroup() as group:
-                ready = group.create_task(get_json(f"{self.url}/readyz", self._token), name="readyz")
-                health = group.create_task(get_json(f"{self.url}/v1/health", self._token), name="health")
+                asking = [
+                    group.create_task(_answer_or_cause(f"{self.url}{path}", self._token), name=path)
+                    for path in ("/readyz", "/v1/health")
+                ]
         except TimeoutError:
             return Seen(why=f"not answering within {within_s:g} s")
-        except ExceptionGroup as errors:
-            known, stranger = errors.split((OSError, ValueError))
-            if known is None or stranger is not None:
-                raise
-            return Seen(why=_cause(known))
-        return _seen(*ready.result(), *health.result())
+        ready, health = (task.result() for task in asking)
+        if isinstance(ready, str) or isinstance(health, str):
+            return Seen(why=ready if isinstance(ready, str) else str(health))
+        return _seen(*ready, *health)
+
+
+async def _answer_or_cause(url: str, token: str | None) -> tuple[int, Mapping[str, object]] | str:
+    """The answer, or in words why there is none.
+
+    Never an exception: before Python 3.13 a task that fails in a TaskGroup leaves its parent half cancelled, and
+    neither a deadline around it nor Ctrl-C is recognised any more.
+    """
+    try:
+        return await get_json(url, token)
+    except ConnectionRefusedError:
+        return "connection refused"
+    except OSError as error:
+        return error.strerror or str(error)
+    except ValueError:
+        return FOREIGN
 
 
 async def get_json(url: str, token: str | None) -> tuple[int, Mapping[str, object]]:
@@ -93,24 +110,11 @@ async def get_json(url: str, token: str | None) -> tuple[int, Mapping[str, objec
     return int(words[1]), found
 
 
-def _cause(errors: ExceptionGroup[Exception]) -> str:
-    first: Exception = errors
-    while isinstance(first, ExceptionGroup):
-        first = first.exceptions[0]
-    match first:
-        case ConnectionRefusedError():
-            return "connection refused"
-        case OSError():
-            return first.strerror or str(first)
-        case _:
-            return "answers, but not as a Stigmer server does"
-
-
 def _seen(ready_code: int, ready: Mapping[str, object], health_code: int, health: Mapping[str, object]) -> Seen:
     if UNAUTHORIZED in (ready_code, health_code):
         return Seen(why="refuses the token of this home")
     if health_code != OK or not isinstance(health.get("pid"), int):
-        return Seen(why="answers, but not as a Stigmer server does")
+        return Seen(why=FOREIGN)
     is_ready = ready_code == OK and ready.get("ready") is True
     temporal, queue = _object(health.get("temporal")), _object(health.get("taskQueue"))
     return Seen(

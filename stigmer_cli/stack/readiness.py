@@ -16,12 +16,17 @@ FOREIGN_CLOCK_S = 300.0
 """How far the clock of a Temporal that somebody else runs may be from ours before its times say nothing."""
 
 
-def missing(record: SupervisorRecord, seen: Seen, endpoints: Endpoints) -> Mapping[str, str]:
-    """For each part that is not proven ready, why; empty means ready. Never better than what was seen."""
+def missing(record: SupervisorRecord, seen: Seen, endpoints: Endpoints, unheld: Mapping[str, int]) -> Mapping[str, str]:
+    """For each part that is not proven ready, why; empty means ready. Never better than what was seen.
+
+    `unheld` names parts that run and do not hold a port of theirs: whoever answers there is somebody else.
+    """
     found: dict[str, str] = {}
     for child in record.children:
         if child.state != ChildState.RUNNING:
             found[child.name] = child.state
+        elif child.name in unheld:
+            found[child.name] = f"does not listen on port {unheld[child.name]} yet"
     found.setdefault(SERVER, _server(record.child(SERVER), seen))
     found.setdefault(TEMPORAL, _temporal(seen))
     found.setdefault(RUNNER, _runner(record.child(RUNNER), seen, endpoints))

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.settings import Settings
+from stigmer_cli.stack.listening import unheld
 from stigmer_cli.stack.parts import NAMES, SUPERVISOR, TEMPORAL, StackOptions, endpoints_of
 from stigmer_cli.stack.probe import Seen, ServerProbe
 from stigmer_cli.stack.readiness import missing, moment
@@ -119,20 +120,21 @@ class Look:
     record: SupervisorRecord | None
     is_answering: bool
     is_there: bool
+    unheld: Mapping[str, int] = field(default_factory=dict)
 
 
 async def status(settings: Settings, *, token: str | None, clock: Clock) -> StackStatus:
     """One look at supervisor and server at once; takes at most `LOOK_MAX_S` each, whatever hangs."""
     found = endpoints(settings.home) or endpoints_of(settings, StackOptions(), clock)
     async with asyncio.TaskGroup() as group:
-        looking = group.create_task(_look(settings), name="supervisor")
+        looking = group.create_task(_look(settings, found), name="supervisor")
         asking = group.create_task(ServerProbe(found.server_url, token).look(LOOK_MAX_S), name="server")
     return judged(looking.result(), asking.result(), found, home=str(settings.home.path), clock=clock)
 
 
 def judged(look: Look, seen: Seen, found: Endpoints, *, home: str, clock: Clock) -> StackStatus:
     """The verdict about what was seen."""
-    lacking = missing(look.record, seen, found) if look.record and look.is_answering else {}
+    lacking = missing(look.record, seen, found, look.unheld) if look.record and look.is_answering else {}
     parts = tuple(_part(name, look, lacking, found, clock) for name in NAMES)
     return StackStatus(
         state=_state(parts, seen),
@@ -143,14 +145,15 @@ def judged(look: Look, seen: Seen, found: Endpoints, *, home: str, clock: Clock)
     )
 
 
-async def _look(settings: Settings) -> Look:
+async def _look(settings: Settings, found: Endpoints) -> Look:
     folder = settings.home.run
     try:
         control = await connect(folder, within_s=LOOK_MAX_S)
         if control is None:
             return Look(record=read_record(folder), is_answering=False, is_there=False)
         async with control:
-            return Look(record=await control.status(), is_answering=True, is_there=True)
+            record = await control.status()
+            return Look(record=record, is_answering=True, is_there=True, unheld=unheld(record, found))
     except Unresponsive:
         return Look(record=read_record(folder), is_answering=False, is_there=True)
 

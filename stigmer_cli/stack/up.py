@@ -18,6 +18,7 @@ from stigmer_cli.stack.attach import signals_call
 from stigmer_cli.stack.down import UP_LOCK, end_stack
 from stigmer_cli.stack.failure import Scene, start_failed
 from stigmer_cli.stack.home import prepare_home
+from stigmer_cli.stack.listening import unheld
 from stigmer_cli.stack.parts import (
     PartsBuilder,
     StackOptions,
@@ -246,7 +247,8 @@ async def until_ready(
             record = await status_of(control)
             await _refuse_failed(home, begun, control, record)
             left_s = deadline - clock.monotonic()
-            lacking = missing(record, await probe.look(max(min(LOOK_MAX_S, left_s), LOOK_EVERY_S)), begun.endpoints)
+            seen = await probe.look(max(min(LOOK_MAX_S, left_s), LOOK_EVERY_S))
+            lacking = missing(record, seen, begun.endpoints, unheld(record, begun.endpoints))
             _tell(progress, record, lacking, told)
             if not lacking:
                 return record

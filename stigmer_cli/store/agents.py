@@ -54,6 +54,7 @@ class AgentTable:
             applied = {draft.slug: await _apply(writing, draft) for draft in sorted(drafts, key=lambda d: d.slug)}
         return [applied[draft.slug] for draft in drafts]
 
+    @whole
     async def list(self, *, limit: int, after: str | None = None) -> Sequence[Agent]:
         """Up to `limit` agents in the order of their slugs, beginning behind the slug `after`."""
         query = select(agents).order_by(agents.c.slug).limit(limit)
@@ -62,6 +63,7 @@ class AgentTable:
         async with self._database.reading() as connection:
             return [agent_of(row) for row in (await connection.execute(query)).mappings()]
 
+    @whole
     async def get(self, id_or_slug: str) -> Agent:
         """The agent with this id or, failing that, this slug; raises NotFound."""
         query = select(agents).where((agents.c.id == id_or_slug) | (agents.c.slug == id_or_slug))

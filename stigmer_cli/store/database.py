@@ -151,11 +151,11 @@ class Database:
     async def to_the_end(self, work: Coroutine[object, object, T]) -> T:
         """What `work` returns; a caller that is cancelled leaves, and `work` is done all the same.
 
-        A transaction of SQLite that is torn off in the middle of a statement holds the lock for writing until somebody
-        collects the garbage, and a commit that nobody waits for any more should still be told to the listeners.
+        A transaction of SQLite that is torn off in the middle of a statement keeps its lock until somebody collects the
+        garbage, and a commit that nobody waits for any more should still be told to the listeners.
         """
         # Not a TaskGroup's: the work outlives its caller. Its owner is this object, and `close` waits for it.
-        task = asyncio.get_running_loop().create_task(work, name="store write")
+        task = asyncio.get_running_loop().create_task(work, name="store")
         self._unfinished.add(task)
         task.add_done_callback(self._unfinished.discard)
         return await asyncio.shield(task)
@@ -212,6 +212,6 @@ def whole(
 
     @wraps(method)
     async def run(table: _S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await table._database.to_the_end(method(table, *args, **kwargs))
+        return await table._database.to_the_end(method(table, *args, **kwargs))  # noqa: SLF001 (its own)
 
     return run

@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from stigmer_cli.domain.execution import Event
 from stigmer_cli.domain.identity import ExecutionId
-from stigmer_cli.store.database import Database
+from stigmer_cli.store.database import Database, whole
 from stigmer_cli.store.mapping import event_of
 from stigmer_cli.store.tables import events
 
@@ -26,6 +26,7 @@ class EventTable:
     def on_change(self, listener: Callable[[ExecutionId], None] | None) -> None:
         self._database.on_change = listener
 
+    @whole
     async def list(self, id: ExecutionId, *, after: int = 0, limit: int = 1000) -> Sequence[Event]:  # noqa: A002 (the domain's word)
         """Up to `limit` events of an execution numbered above `after`, in order; empty if there are none."""
         query = (

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, TextClause, func, or_, select
+from sqlalchemy import ColumnElement, Select, TextClause, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stigmer_cli.domain.execution import AttentionCode, EventType, Execution, Outcome, QueueReason
@@ -67,11 +68,13 @@ class ExecutionTable:
             await writing.append(draft.id, 1, EventDraft(type=EventType.ACCEPTED, text="accepted"))
             return Accepted(execution=await _load(writing.connection, draft.id), is_new=True)
 
+    @whole
     async def get(self, id: ExecutionId) -> Execution:  # noqa: A002 (the domain's word)
         """The execution with its messages; raises NotFound."""
         async with self._database.reading() as connection:
             return await _load(connection, id)
 
+    @whole
     async def list(self, filter: Filter, *, limit: int, cursor: str | None = None) -> Page:  # noqa: A002
         """Up to `limit` executions, newest first, without their messages; raises RequestError for a wrong cursor."""
         async with self._database.reading() as connection:
@@ -80,20 +83,29 @@ class ExecutionTable:
     async def due(self, *, now: datetime, limit: int) -> Sequence[Execution]:
         """Up to `limit` queued executions whose next try is not after `now` or has no time set, oldest first."""
         is_due = or_(_ROW.next_try_at.is_(None), _ROW.next_try_at <= now)
-        return await self._some([QUEUED, is_due], [_ROW.created_at, _ROW.id], limit)
+        return await self._some([QUEUED, is_due], [_ROW.created_at, _ROW.id], limit, "ix_executions_queue")
 
+    @whole
     async def next_due_at(self) -> datetime | None:
         """The earliest time that is set for a next try; None if none is set."""
         async with self._database.reading() as connection:
             found: datetime | None = await connection.scalar(
-                select(func.min(_ROW.next_try_at)).where(QUEUED, _ROW.next_try_at.is_not(None))
+                _by_index(select(func.min(_ROW.next_try_at)), "ix_executions_next_try").where(
+                    QUEUED, _ROW.next_try_at.is_not(None)
+                )
             )
             return found
 
+    @whole
     async def queued_count(self) -> int:
         """How many wait to be submitted, without those that a person has to decide about."""
         async with self._database.reading() as connection:
-            return int(await connection.scalar(select(func.count()).select_from(executions).where(QUEUED)) or 0)
+            return int(
+                await connection.scalar(
+                    _by_index(select(func.count()).select_from(executions), "ix_executions_next_try").where(QUEUED)
+                )
+                or 0
+            )
 
     @whole
     async def mark_queued(
@@ -205,13 +217,16 @@ class ExecutionTable:
     async def cancel_requested(self, *, limit: int) -> Sequence[Execution]:
         """Up to `limit` submitted executions that have not ended and that somebody wants cancelled, longest first."""
         return await self._some(
-            [CANCEL_REQUESTED, _ROW.submitted_at.is_not(None)], [_ROW.cancel_requested_at, _ROW.id], limit
+            [CANCEL_REQUESTED, _ROW.submitted_at.is_not(None)],
+            [_ROW.cancel_requested_at, _ROW.id],
+            limit,
+            "ix_executions_cancel",
         )
 
     async def open_after(self, *, older_than: datetime, after: ExecutionId | None, limit: int) -> Sequence[Execution]:
         """Up to `limit` executions that have not ended and were accepted before `older_than`, by id, behind `after`."""
         behind = [] if after is None else [_ROW.id > after]
-        return await self._some([OPEN, _ROW.created_at < older_than, *behind], [_ROW.id], limit)
+        return await self._some([OPEN, _ROW.created_at < older_than, *behind], [_ROW.id], limit, "ix_executions_open")
 
     async def conclude(
         self,
@@ -225,12 +240,14 @@ class ExecutionTable:
         """End an open execution with an outcome that was learnt elsewhere; `detail` says where, for the timeline."""
         return await self._move(id, lambda now: moves.conclude(outcome, detail, epoch=epoch, version=version, now=now))
 
+    @whole
     async def counts(self) -> Mapping[tuple[Phase, Kind], int]:
         """How many there are of each phase and kind; what is not there has no entry."""
         query = select(_ROW.phase, _ROW.kind, func.count()).group_by(_ROW.phase, _ROW.kind)
         async with self._database.reading() as connection:
             return {(Phase(phase), Kind(kind)): count for phase, kind, count in await connection.execute(query)}
 
+    @whole
     async def oldest_pending_at(self) -> datetime | None:
         """When the oldest PENDING execution was accepted; None if there is none."""
         query = select(func.min(_ROW.created_at)).where(_ROW.phase == Phase.PENDING)
@@ -243,15 +260,22 @@ class ExecutionTable:
         async with self._database.writing() as writing:
             return await writing.change(id, decided(writing.now)) is not None
 
+    @whole
     async def _some(
         self,
         conditions: Sequence[ColumnElement[bool] | TextClause],
         order: Sequence[ColumnElement[object]],
         limit: int,
+        index: str,
     ) -> Sequence[Execution]:
-        query = select(executions).where(*conditions).order_by(*order).limit(limit)
+        query = _by_index(select(executions), index).where(*conditions).order_by(*order).limit(limit)
         async with self._database.reading() as connection:
             return [execution_of(row) for row in (await connection.execute(query)).mappings()]
+
+
+def _by_index(query: Select[Any], index: str) -> Select[Any]:
+    # SQLite guesses without statistics, and would rather read and sort a whole phase than use a partial index.
+    return query.with_hint(executions, f"INDEXED BY {index}", "sqlite")
 
 
 def _first_row(draft: ExecutionDraft, reason: QueueReason, detail: str, now: datetime) -> Mapping[str, object]:

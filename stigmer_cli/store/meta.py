@@ -12,6 +12,7 @@ class MetaTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @whole
     async def get(self, key: str) -> str | None:
         """The value of `key`; None if nobody has set it."""
         async with self._database.reading() as connection:

@@ -173,6 +173,7 @@ class Child:
         why = self._why_stopped if self._is_recycled else "stop was asked for"
         self._move(ChildState.STOPPING)
         process.send(self.spec.stop_signal)
+        process.send(signal.SIGCONT)  # one that was frozen gets its chance, too
         if not await self._ends_within(process, self.spec.stop_grace_s):
             why += f"; it did not end within {self.spec.stop_grace_s:g} s and was killed"
             process.kill_group()

@@ -84,7 +84,13 @@ class ControlServer:
         try:
             while self._connections <= CONNECTIONS_MAX and (request := await _next_line(reader)):
                 await self._reply(request, writer)
-        except (OSError, TimeoutError, ValueError, asyncio.CancelledError):  # cancelled: the process is ending
+        except (
+            OSError,
+            TimeoutError,
+            ValueError,
+            TypeError,
+            asyncio.CancelledError,
+        ):  # cancelled: the process is ending
             pass
         finally:
             self._connections -= 1

@@ -14,6 +14,8 @@ OWNER_ONLY_FOLDER = 0o700
 class LogFile:
     """Appends bytes to `path`; at `size_max` bytes it becomes `path.1` and so on, `files_max` files in all.
 
+    A line is never torn by a rotation: a file may exceed `size_max` by the end of its last line.
+
     Writing never raises: what cannot be written is counted in `dropped`, and the file says so once it can be again.
     """
 

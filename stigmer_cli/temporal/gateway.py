@@ -53,7 +53,7 @@ START_ATTEMPTS = 3
 START_BACKOFF = Backoff(initial_s=0.05, factor=2.0, cap_s=0.5)
 
 TASK_MAX_S = 3.0
-"""A runner that leaves may take a workflow task with it; by default Temporal waits 10 s before it gives it to another."""
+"""A runner that leaves may take a workflow task with it, and by default Temporal gives it to another after 10 s."""
 
 R = TypeVar("R")
 

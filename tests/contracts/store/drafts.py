@@ -1,4 +1,4 @@
-"""What tests of the store are made of: a clock moved by hand, drafts, and executions brought to a stage of their life."""
+"""What tests of the store are made of: a clock moved by hand, drafts, and executions brought to a stage."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Every guarded write against every stage of an execution: what it answers, where the row stands then, or that nothing changed."""
+"""Every guarded write against every stage of an execution: what it answers, and where the row stands then."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -42,27 +42,27 @@ WRITES: dict[str, Write] = {
     "finish by another": lambda s, e: s.runs.finish(e.id, epoch=1, run=OTHER_RUN, attempt=None, outcome=DONE),
 }
 
-P, I, C = Phase.PENDING, Phase.IN_PROGRESS, Phase.COMPLETED
+P, R, C = Phase.PENDING, Phase.IN_PROGRESS, Phase.COMPLETED
 TAKEN, STALE, OVER = Report.TAKEN, Report.STALE, Report.DONE
 
 # The answer and the phase after it, for the stages QUEUED, GIVEN_UP, SUBMITTED and RUNNING.
 OPEN_STAGES = (Stage.QUEUED, Stage.GIVEN_UP, Stage.SUBMITTED, Stage.RUNNING)
 ANSWERS: dict[str, tuple[tuple[object, Phase], ...]] = {
-    "mark_queued": ((True, P), (False, P), (False, P), (False, I)),
-    "mark_submitted": ((True, P), (True, P), (True, P), (True, I)),
-    "mark_attention": ((True, P), (True, P), (True, P), (True, I)),
-    "requeue": ((False, P), (False, P), (True, P), (False, I)),
+    "mark_queued": ((True, P), (False, P), (False, P), (False, R)),
+    "mark_submitted": ((True, P), (True, P), (True, P), (True, R)),
+    "mark_attention": ((True, P), (True, P), (True, P), (True, R)),
+    "requeue": ((False, P), (False, P), (True, P), (False, R)),
     "start_over": ((False, P), (False, P), (False, P), (True, P)),
-    "retry_attention": ((False, P), (True, P), (False, P), (False, I)),
+    "retry_attention": ((False, P), (True, P), (False, P), (False, R)),
     "conclude": ((True, C), (True, C), (True, C), (True, C)),
-    "claim": ((Claim.WON, I), (Claim.WON, I), (Claim.WON, I), (Claim.WON, I)),
-    "claim by another": ((Claim.WON, I), (Claim.WON, I), (Claim.WON, I), (Claim.LOST, I)),
-    "begin_attempt 1": ((STALE, P), (STALE, P), (STALE, P), (TAKEN, I)),
-    "begin_attempt 2": ((STALE, P), (STALE, P), (STALE, P), (TAKEN, I)),
-    "append_message": ((STALE, P), (STALE, P), (STALE, P), (TAKEN, I)),
+    "claim": ((Claim.WON, R), (Claim.WON, R), (Claim.WON, R), (Claim.WON, R)),
+    "claim by another": ((Claim.WON, R), (Claim.WON, R), (Claim.WON, R), (Claim.LOST, R)),
+    "begin_attempt 1": ((STALE, P), (STALE, P), (STALE, P), (TAKEN, R)),
+    "begin_attempt 2": ((STALE, P), (STALE, P), (STALE, P), (TAKEN, R)),
+    "append_message": ((STALE, P), (STALE, P), (STALE, P), (TAKEN, R)),
     "finish": ((STALE, P), (STALE, P), (STALE, P), (TAKEN, C)),
     "last word": ((STALE, P), (STALE, P), (TAKEN, C), (TAKEN, C)),
-    "finish by another": ((STALE, P), (STALE, P), (STALE, P), (STALE, I)),
+    "finish by another": ((STALE, P), (STALE, P), (STALE, P), (STALE, R)),
 }
 REPORTS_OF_THE_HOLDER = {"begin_attempt 1", "begin_attempt 2", "append_message", "finish", "last word"}
 NOTHING = (False, Claim.LOST, STALE, OVER)
@@ -99,7 +99,7 @@ async def test_no_write_changes_an_execution_that_has_ended(store: Store, write:
         assert await state(store, found) == before
 
 
-@pytest.mark.parametrize("write", [name for name in WRITES if name not in {"retry_attention"}])
+@pytest.mark.parametrize("write", [name for name in WRITES if name != "retry_attention"])
 async def test_no_write_of_an_old_epoch_changes_anything(store: Store, write: str) -> None:
     found = await bring_to(store, Stage.RUNNING)
     assert await store.executions.start_over(found.id, epoch=1, version=found.version)

@@ -75,6 +75,7 @@ async def test_submitting_twice_is_told_once(store: Store) -> None:
 
 async def test_the_fifth_failed_submit_needs_a_person_who_can_try_again(store: Store, clock: HandClock) -> None:
     id_ = await accepted(store)
+    found = await store.executions.get(id_)
     for attempt in range(1, 6):
         clock.move(1)
         found = await store.executions.mark_submit_failed(

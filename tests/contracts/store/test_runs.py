@@ -164,15 +164,15 @@ async def test_a_gap_another_text_another_role_or_another_attempt_is_a_conflict(
     await say(store, id_, "hello")
     before = await store.executions.get(id_)
     for wrong in (
-        lambda: say(store, id_, "!", offset=6),
-        lambda: say(store, id_, "HELLO"),
-        lambda: say(store, id_, " world", offset=5, role="tool"),
-        lambda: say(store, id_, "two", index=2),
-        lambda: say(store, id_, "x", index=1, offset=1),
-        lambda: say(store, id_, " world", offset=5, attempt=2),
+        say(store, id_, "!", offset=6),
+        say(store, id_, "HELLO"),
+        say(store, id_, " world", offset=5, role="tool"),
+        say(store, id_, "two", index=2),
+        say(store, id_, "x", index=1, offset=1),
+        say(store, id_, " world", offset=5, attempt=2),
     ):
         with pytest.raises(Conflict):
-            await wrong()
+            await wrong
     assert await store.executions.get(id_) == before
 
 

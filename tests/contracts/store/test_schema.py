@@ -7,6 +7,7 @@ from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.exc import IntegrityError
 
 from stigmer_cli.domain.execution import QueueReason
+from stigmer_cli.errors import Conflict
 from stigmer_cli.store.store import Store, open_store
 from stigmer_cli.store.tables import metadata
 from tests.contracts.store.drafts import HandClock, accepted, draft
@@ -44,14 +45,14 @@ async def test_opening_again_changes_nothing(url: str) -> None:
 @pytest.mark.parametrize("change", ["phase = 'DONE'", "kind = 'robot'", "phase = 'IN_PROGRESS'", "claimed_run = 'r'"])
 async def test_the_database_itself_refuses_what_can_never_be_true(store: Store, change: str) -> None:
     await accepted(store)
-    with pytest.raises(Exception, match="forbids") as caught:
+    with pytest.raises(Conflict, match="forbids") as caught:
         async with store._database.writing() as writing:
-            await writing.connection.execute(text(f"UPDATE executions SET {change}"))
+            await writing.connection.execute(text(f"UPDATE executions SET {change}"))  # noqa: S608 (ours)
     assert isinstance(caught.value.__cause__, IntegrityError)
 
 
 async def test_nothing_of_a_failed_transaction_stays(store: Store) -> None:
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012 (what is tested is the block)
         async with store._database.writing() as writing:
             await writing.connection.execute(text("UPDATE meta SET value = 'gone'"))
             raise ZeroDivisionError

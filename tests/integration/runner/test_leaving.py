@@ -58,17 +58,19 @@ async def test_sigterm_ends_a_runner_that_never_met_temporal(stage: Stage) -> No
 async def test_the_late_result_of_a_frozen_runner_is_refused(stage: Stage) -> None:
     stage.temporal.start()
     first = stage.runner()
-    execution, row = await stage.submit(message=LONG, model="echo:slow")
+    _execution, row = await stage.submit(message=LONG, model="echo:slow")
     await eventually(lambda: "word" in row.text, within_s=15)
     first.freeze()
     second = stage.runner()
-    await eventually(lambda: row.attempt == 2 and "word" in row.text, within_s=15)
+    # The frozen one's open polls may swallow an attempt or two before the second runner gets one.
+    await eventually(lambda: len(set(row.runners)) == 2 and "word" in row.text, within_s=25)
+    number = row.attempt
     first.thaw()
-    await eventually(lambda: row.refused > 0 or first.says("attempt_superseded"), within_s=10)
+    ends = ("attempt_superseded", "activity_cancelled")
+    await eventually(lambda: row.refused > 0 or any(first.says(end) for end in ends), within_s=10)
     await eventually(lambda: len(row.text) > 100, within_s=15)
-    assert (row.attempt, row.phase, row.finishes) == (2, Phase.IN_PROGRESS, 0)
+    assert (row.attempt, row.phase, row.finishes) == (number, Phase.IN_PROGRESS, 0)
     assert not second.says("attempt_superseded")
-    assert execution
 
 
 async def test_a_temporal_that_forgot_everything_gets_a_worker_again_and_nothing_runs_twice(stage: Stage) -> None:

@@ -1,15 +1,26 @@
 """A SQLite store in a folder of its own, and other processes that use it."""
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[3]
 Start = Callable[..., "subprocess.Popen[str]"]
+
+
+def kill(process: "subprocess.Popen[str]") -> str:
+    """Kill -9 the process and its children, wait for them, and return what else they had said."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    # At its end when the last of them is gone.
+    return process.stdout.read() if process.stdout is not None else ""
 
 
 @pytest.fixture
@@ -31,9 +42,11 @@ def start_writer() -> Iterator[Start]:
                     stdout=subprocess.PIPE,
                     text=True,
                     cwd=ROOT,
+                    # A group of its own: strace does not take its child along when it is killed.
+                    start_new_session=True,
                 )
             )
-            stack.callback(process.kill)
+            stack.callback(kill, process)
             return process
 
         yield start

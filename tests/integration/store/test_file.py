@@ -1,5 +1,7 @@
 """The store as a file among processes and faults: held by one, never lost, never touched when damaged."""
 
+# ruff: noqa: ASYNC240 (nobody else runs in the loop of a test)
+
 import asyncio
 import os
 import shutil
@@ -18,7 +20,7 @@ from stigmer_cli.errors import ConfigError, MachineError, StoreBusy
 from stigmer_cli.store.executions import Accepted
 from stigmer_cli.store.store import Store, open_store
 from tests.contracts.store.drafts import HandClock, draft
-from tests.integration.store.conftest import Start
+from tests.integration.store.conftest import Start, kill
 
 
 async def opened(file: Path, *, busy_timeout_s: float = 5.0) -> Store:
@@ -40,10 +42,7 @@ async def test_kill_9_loses_no_acknowledged_execution(file: Path, start_writer: 
         process = start_writer(file, 100_000)
         assert line(process) == "open"
         acknowledged += [ExecutionId(line(process)) for _ in range(5 * kills)]
-        process.kill()
-        assert process.stdout is not None
-        acknowledged += [ExecutionId(rest) for rest in process.stdout.read().split() if len(rest) == 30]
-        process.wait()
+        acknowledged += [ExecutionId(rest) for rest in kill(process).split() if len(rest) == 30]
     async with await opened(file) as store:
         for id_ in acknowledged:
             assert len(await store.events.list(id_)) == 1
@@ -59,8 +58,7 @@ async def test_a_second_server_is_refused_and_told_who_holds_the_file(file: Path
     link.symlink_to(file)
     with pytest.raises(MachineError, match="already in use"):
         await opened(link)
-    process.kill()
-    process.wait()
+    kill(process)
     async with await opened(file) as store:
         await store.check()
 
@@ -201,7 +199,7 @@ async def test_a_full_disk_keeps_what_was_acknowledged_and_goes_on_when_there_is
     ballast.write_bytes(b"x" * 100_000)
     kept = 0
     async with await opened(small_disk / "stigmer.db") as store:
-        with pytest.raises(MachineError, match=r"disk full: .*stigmer\.db: .* KiB free"):
+        with pytest.raises(MachineError, match=r"disk full: .*stigmer\.db: .* KiB free"):  # noqa: PT012 (the one that fills the disk)
             for _ in range(200):
                 await accept(store, message="x" * 5000)
                 kept += 1
@@ -222,7 +220,6 @@ async def test_an_input_output_error_is_never_followed_by_another_commit(
         pytest.skip("input/output errors need strace")
     async with await opened(file) as store:
         await accept(store)
-    # The first sync is that of the lock's folder or the log's first commit; every one from there on may be the bad one.
     inject = f"inject=fdatasync:error=EIO:when={when}"
     process = start_writer(file, 20, strace, "-f", "-qq", "-o", "/dev/null", "-e", inject)
     assert line(process) == "open"
@@ -230,7 +227,7 @@ async def test_an_input_output_error_is_never_followed_by_another_commit(
     while not said[-1].startswith("check"):
         said.append(line(process))
         assert said[-1], said
-    process.kill()
+    kill(process)
     acknowledged = [ExecutionId(word) for word in said if word.startswith("aex-")]
     assert said[-1] == "check MachineError"
     assert any("cannot be trusted to be on disk" in word for word in said)

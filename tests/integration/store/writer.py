@@ -1,4 +1,4 @@
-"""A program for tests: opens the store named on the command line, says so, then accepts executions and prints each id."""
+"""A program for tests: opens the store that it is given, says so, then accepts executions and prints each id."""
 
 import asyncio
 import sys

@@ -7,6 +7,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
+from stigmer_cli.errors import Conflict
 from stigmer_cli.runner.alive import FAILED, ModelInterrupted, carried_out
 from stigmer_cli.runner.reports import ReportRefused
 from tests.fakes_temporal import LoopClock, in_virtual_time
@@ -59,6 +60,7 @@ def failing(error: Exception) -> Callable[[], Awaitable[str]]:
         (ValueError("the secret word"), "unexpected", False),
         (ModelInterrupted("the secret word"), "model-interrupted", False),
         (ReportRefused("the secret word"), "report-refused", True),
+        (Conflict("the secret word"), "report-conflict", False),
     ],
 )
 def test_a_failure_carries_its_kind_and_nothing_that_somebody_said(error: Exception, kind: str, is_final: bool) -> None:  # noqa: FBT001 - a column of the table

@@ -113,7 +113,6 @@ class Moody(InMemoryReports):
         StoreBusy("busy"),
         MachineError("disk full"),
         Refused("token rotated"),
-        Conflict("moved"),
     ],
 )
 def test_what_passes_is_waited_out(error: StigmerError) -> None:
@@ -123,6 +122,11 @@ def test_what_passes_is_waited_out(error: StigmerError) -> None:
 def test_what_the_server_will_never_take_is_not_asked_again() -> None:
     with pytest.raises(ReportRefused):
         perform(Script(["a"]), reports=Moody(RequestError("too long")))
+
+
+def test_what_contradicts_the_server_is_left_to_another_attempt() -> None:
+    with pytest.raises(Conflict):
+        perform(Script(["a"]), reports=Moody(Conflict("a gap")))
 
 
 def test_an_execution_that_is_not_there_any_more_ends_the_attempt_quietly() -> None:

@@ -76,3 +76,9 @@ def test_an_answer_is_cut_where_it_gets_too_long_and_says_so(size: int) -> None:
     goes_on, text = in_virtual_time(main())
     assert goes_on is (size == OUTPUT_CHARS_MAX)
     assert text == "x" * OUTPUT_CHARS_MAX + ("" if goes_on else CUT_MARK)
+
+
+def test_half_characters_and_nul_are_no_part_of_an_answer() -> None:
+    sink = Sink()
+    delivered(sink, [(0.0, "a\ud800b\0c")])
+    assert sink.pieces == ["a?bc"]

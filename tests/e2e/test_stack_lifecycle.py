@@ -1,0 +1,238 @@
+"""The local stack as a person meets it: up, status, logs, restart, down, and everything that goes wrong between."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from stigmer_cli.supervisor.process import start_mark
+from tests.installed import Stigmer, installed
+from tests.temporal_server import free_port
+
+PARTS = ["supervisor", "temporal", "server", "runner"]
+
+
+@pytest.fixture
+def stigmer(tmp_path: Path) -> Iterator[Stigmer]:
+    with installed(tmp_path / "home") as found:
+        yield found
+
+
+def listening(port: str) -> bool:
+    return any(
+        end.status == psutil.CONN_LISTEN and end.laddr.port == int(port) for end in psutil.net_connections("tcp")
+    )
+
+
+def test_up_status_logs_and_down_on_a_machine_that_had_nothing(stigmer: Stigmer) -> None:
+    assert stigmer("status").returncode == 3
+    assert stigmer("down").returncode == 0
+
+    ready = stigmer.json("up")
+    assert ready["state"] == "ready"
+    assert ready["started"] == ["temporal", "server", "runner"]
+    status = stigmer.json("status")
+    assert status["state"] == "ready"
+    parts = status["parts"]
+    assert isinstance(parts, list)
+    assert [part["name"] for part in parts] == PARTS
+    assert all(part["state"] == "running" and part["pid"] and part["restarts"] == 0 for part in parts)
+    assert status["serverUrl"] == f"http://127.0.0.1:{stigmer.environment['STIGMER_SERVER_PORT']}"
+
+    before = stigmer.pids()
+    again = stigmer("up")
+    assert "already running; nothing was touched" in again.stdout
+    assert stigmer.pids() == before
+
+    stopped = stigmer.json("down")["stopped"]
+    assert isinstance(stopped, list)
+    assert {part["name"] for part in stopped} == set(PARTS)
+    assert stigmer.processes() == []
+    for name in ("STIGMER_SERVER_PORT", "STIGMER_TEMPORAL_PORT", "STIGMER_UI_PORT"):
+        assert not listening(stigmer.environment[name])
+
+    lines = [json.loads(line) for line in stigmer.ok("logs", "server", "-o", "json").splitlines()]
+    assert "server_started" in {line["event"]["event"] for line in lines if line["event"]}
+    assert {line["part"] for line in lines} == {"server"}
+
+
+def test_after_kill_9_of_each_process_in_turn_the_next_up_works(stigmer: Stigmer) -> None:
+    stigmer.ok("up")
+    for part in [*PARTS[1:], "supervisor"]:
+        before = stigmer.pids()
+        stigmer.kill(part)
+
+        stigmer.ok("up")
+
+        after = stigmer.pids()
+        assert sorted(after) == sorted(PARTS)
+        changed = [name for name in PARTS if after[name] != before[name]]
+        assert changed == (PARTS if part == "supervisor" else [part])
+        assert stigmer.json("status")["state"] == "ready"
+
+
+def test_of_eight_ups_at_once_one_starts_and_all_succeed(stigmer: Stigmer) -> None:
+    running = [stigmer.spawn("up", "-o", "json") for _ in range(8)]
+    answers = [(process.communicate(timeout=90), process.returncode) for process in running]
+
+    assert [code for _, code in answers] == [0] * 8, answers
+    found = [json.loads(out) for (out, _), _ in answers]
+    assert sorted(len(one["started"]) for one in found) == [0] * 7 + [3]
+    assert len({one["serverUrl"] for one in found}) == 1
+    supervisors = [one for one in stigmer.processes() if "stigmer_cli.supervisor" in one.cmdline()]
+    assert len(supervisors) == 1
+
+
+@pytest.mark.parametrize("marker", ["at once", "server:", "runner:"])
+def test_ctrl_c_during_up_leaves_nothing_and_exits_with_130(stigmer: Stigmer, marker: str) -> None:
+    process = stigmer.spawn("up")
+    assert process.stderr is not None
+    if marker != "at once":
+        for line in process.stderr:
+            if line.startswith(marker):
+                break
+    else:
+        _until_home_is_there(stigmer)
+    process.send_signal(signal.SIGINT)
+    _, talk = process.communicate(timeout=30)
+
+    assert process.returncode == 130, talk
+    assert "Traceback" not in talk
+    assert stigmer.processes() == []
+    assert stigmer("status").returncode == 3
+
+
+def _until_home_is_there(stigmer: Stigmer) -> None:
+    deadline = time.monotonic() + 10
+    while not (stigmer.home / "run").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_attach_shows_the_logs_and_ctrl_c_stops_the_stack(stigmer: Stigmer) -> None:
+    process = stigmer.spawn("up", "--attach")
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "Ctrl-C stops the stack" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _, talk = process.communicate(timeout=30)
+
+    assert process.returncode == 130, talk
+    assert "supervisor (pid" in talk
+    assert stigmer.processes() == []
+
+
+def test_ports_that_are_taken_are_all_told_and_auto_ports_goes_around_them(stigmer: Stigmer) -> None:
+    wanted = [stigmer.environment["STIGMER_SERVER_PORT"], stigmer.environment["STIGMER_TEMPORAL_PORT"]]
+    code = (
+        "import socket, sys, time; ends = [socket.create_server(('127.0.0.1', int(p))) for p in sys.argv[1:]]; "
+        "print('up', flush=True); time.sleep(600)"
+    )
+    foreign = subprocess.Popen([sys.executable, "-c", code, *wanted], stdout=subprocess.PIPE)
+    try:
+        assert foreign.stdout is not None
+        foreign.stdout.readline()
+
+        refused = stigmer("up")
+        assert refused.returncode == 1
+        assert refused.stderr.count(f"is held by pid {foreign.pid}") == 2
+        assert "hint: stigmer up --auto-ports, or stigmer up --port N --temporal-port N" in refused.stderr
+        assert stigmer.processes() == []
+
+        stigmer.ok("up", "--auto-ports")
+        assert stigmer.json("status")["state"] == "ready"
+        assert foreign.poll() is None
+    finally:
+        foreign.kill()
+        foreign.communicate()
+
+
+def test_a_port_from_a_flag_is_found_by_every_other_command(stigmer: Stigmer) -> None:
+    port = str(free_port())
+    del stigmer.environment["STIGMER_SERVER_PORT"]
+    stigmer.ok("up", "--port", port)
+
+    assert stigmer.json("status")["serverUrl"] == f"http://127.0.0.1:{port}"
+    assert stigmer.json("agents", "list")["items"] == []
+    refused = stigmer("up", "--port", "1999")
+    assert refused.returncode == 2
+    assert f"the stack runs --port {port}" in refused.stderr
+
+    before = stigmer.pids()
+    stigmer.ok("restart", "runner")
+    after = stigmer.pids()
+    assert [name for name in PARTS if after[name] != before[name]] == ["runner"]
+    stigmer.ok("restart")
+    assert stigmer.json("status")["serverUrl"] == f"http://127.0.0.1:{port}"
+    assert not set(stigmer.pids().values()) & set(after.values())
+
+
+def test_a_missing_temporal_binary_is_one_cause_and_one_fix(stigmer: Stigmer) -> None:
+    stigmer.environment["STIGMER_TEMPORAL_BINARY"] = "/no/such/temporal"
+
+    failed = stigmer("up")
+
+    assert failed.returncode == 1
+    assert "error: the temporal binary /no/such/temporal is not a file that can be run" in failed.stderr
+    assert "hint: unset STIGMER_TEMPORAL_BINARY" in failed.stderr
+    assert stigmer.processes() == []
+
+
+def test_a_temporal_that_crashes_is_named_with_its_exit_and_last_lines(stigmer: Stigmer, tmp_path: Path) -> None:
+    wrapper = tmp_path / "temporal"
+    wrapper.write_text('#!/bin/sh\n[ "$1" = --version ] && echo temporal 0.0 && exit 0\necho no luck today\nexit 9\n')
+    wrapper.chmod(0o755)
+    stigmer.environment["STIGMER_TEMPORAL_BINARY"] = str(wrapper)
+
+    failed = stigmer("up")
+
+    assert failed.returncode == 1
+    assert "error: temporal does not start: ended by itself with exit code 9" in failed.stderr
+    assert "  no luck today" in failed.stderr
+    assert "hint: stigmer logs temporal" in failed.stderr
+    assert stigmer.processes() == []
+
+
+def test_up_that_is_not_ready_in_time_says_where_it_stood_and_stops_what_it_started(stigmer: Stigmer) -> None:
+    failed = stigmer("up", "--temporal-address", f"127.0.0.1:{free_port()}", "--wait-timeout", "6")
+
+    assert failed.returncode == 124
+    assert "error: the stack is not ready in time:" in failed.stderr
+    assert "temporal: the server is " in failed.stderr
+    assert stigmer.processes() == []
+
+
+def test_down_ends_a_stack_that_is_frozen_to_the_last_process(stigmer: Stigmer) -> None:
+    stigmer.ok("up")
+    pids = stigmer.pids()
+    marks = {pid: start_mark(pid) for pid in pids.values()}
+    for pid in pids.values():
+        psutil.Process(pid).suspend()
+    status = stigmer("status")
+    assert status.returncode == 1
+
+    began = time.monotonic()
+    stigmer.ok("down")
+
+    assert time.monotonic() - began < 10.0
+    assert not [pid for pid, mark in marks.items() if start_mark(pid) == mark]
+
+
+def test_purge_asks_first_and_without_a_terminal_wants_yes(stigmer: Stigmer) -> None:
+    stigmer.ok("up", "--ephemeral", "--no-ui")
+
+    refused = stigmer("down", "--purge")
+    assert refused.returncode == 2
+    assert "hint: stigmer down --purge --yes" in refused.stderr
+    assert stigmer.json("status")["state"] == "ready"
+
+    stigmer.ok("down", "--purge", "--yes")
+    assert list(stigmer.home.iterdir()) == []
+    assert stigmer.processes() == []

@@ -1,0 +1,83 @@
+"""Log lines of several parts, from rotated files too, merged and followed."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.settings import Home
+from stigmer_cli.stack.logs import Follower, read_lines
+
+
+def line(second: int, text: str) -> str:
+    return f'{{"timestamp": "2026-05-04T12:00:{second:02}.000Z", "event": "{text}"}}\n'
+
+
+def write(home: Home, name: str, text: str) -> None:
+    home.logs.mkdir(exist_ok=True)
+    with (home.logs / name).open("a") as file:
+        file.write(text)
+
+
+def texts(lines: object) -> list[str]:
+    return [f"{one.part}:{one.to_json()['event']['event']}" for one in lines]  # type: ignore[attr-defined]
+
+
+def test_parts_are_merged_in_order_of_time_from_the_oldest_rotated_file_on(home: Home) -> None:
+    write(home, "server.log.2", line(1, "a"))
+    write(home, "server.log.1", line(3, "c"))
+    write(home, "server.log", line(5, "e"))
+    write(home, "runner.log", line(2, "b") + line(4, "d"))
+
+    found = texts(read_lines(home, ("server", "runner")))
+
+    assert found == ["server:a", "runner:b", "server:c", "runner:d", "server:e"]
+
+
+def test_a_line_without_a_time_stays_behind_the_line_before_it(home: Home) -> None:
+    write(home, "server.log", line(1, "a") + "Traceback\n  File\n" + line(5, "e"))
+    write(home, "runner.log", line(2, "b"))
+
+    found = [one.text for one in read_lines(home, ("server", "runner"))]
+
+    assert found == [line(1, "a").strip(), "Traceback", "  File", line(2, "b").strip(), line(5, "e").strip()]
+
+
+def test_tail_counts_lines_of_each_part_and_since_leaves_out_older_ones(home: Home) -> None:
+    write(home, "server.log", line(1, "a") + line(3, "c") + line(5, "e"))
+    write(home, "runner.log", line(2, "b") + line(4, "d"))
+
+    assert texts(read_lines(home, ("server", "runner"), tail=1)) == ["runner:d", "server:e"]
+    since = datetime(2026, 5, 4, 12, 0, 3, tzinfo=UTC)
+    assert texts(read_lines(home, ("server", "runner"), since=since)) == ["server:c", "runner:d", "server:e"]
+
+
+def test_no_logs_at_all_are_no_lines(home: Home) -> None:
+    assert list(read_lines(home, ("server",))) == []
+
+
+async def test_following_loses_and_repeats_nothing_across_a_rotation(home: Home) -> None:
+    write(home, "server.log", line(1, "a") + line(2, "b") + '{"timestamp": "2026-05-04T12:00:03')
+    with Follower(home, ("server", "runner")) as follower:
+        write(home, "server.log", '.000Z", "event": "c"}\n')
+        before = texts(read_lines(home, ("server", "runner"), ends=follower.ends))
+        after: list[str] = []
+        async with asyncio.timeout(10):
+            async for one in follower.lines(clock=SystemClock()):
+                after += texts([one])
+                step(home.logs, home, len(after))
+                if len(after) == 4:
+                    break
+
+    assert before == ["server:a", "server:b"]
+    assert after == ["server:c", "server:d", "server:e", "runner:f"]
+
+
+def step(logs: Path, home: Home, count: int) -> None:
+    """After the first line the file is rotated, with a line on either side; then another part begins to write."""
+    if count == 1:
+        write(home, "server.log", line(4, "d"))
+        (logs / "server.log").rename(logs / "server.log.1")
+        write(home, "server.log", line(5, "e"))
+    if count == 3:
+        write(home, "runner.log", line(6, "f"))

@@ -1,0 +1,84 @@
+"""A million finished executions are not read to find the few that matter: each query is answered from its index."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, event, text
+
+from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.store.listing import Filter
+from stigmer_cli.store.store import Store, open_store
+from tests.contracts.store.drafts import AGENT, START, HandClock
+
+LATER = START + timedelta(days=1)
+CURSOR = "1777896000123456.aex-1"
+
+
+@pytest.fixture
+async def store(file: Path) -> AsyncIterator[Store]:
+    async with await open_store(f"sqlite:///{file}", clock=HandClock()) as opened:
+        yield opened
+
+
+QUERIES: dict[str, tuple[Callable[[Store], Awaitable[object]], str]] = {
+    "due": (lambda s: s.executions.due(now=LATER, limit=10), "ix_executions_queue"),
+    "next due": (lambda s: s.executions.next_due_at(), "ix_executions_next_try"),
+    "queued": (lambda s: s.executions.queued_count(), "ix_executions_"),
+    "cancel": (lambda s: s.executions.cancel_requested(limit=10), "ix_executions_cancel"),
+    "open": (lambda s: s.executions.open_after(older_than=LATER, after=None, limit=10), "ix_executions_open"),
+    "open on": (
+        lambda s: s.executions.open_after(older_than=LATER, after=ExecutionId("aex-1"), limit=10),
+        "ix_executions_open",
+    ),
+    "oldest": (lambda s: s.executions.oldest_pending_at(), "ix_executions_phase"),
+    "counts": (lambda s: s.executions.counts(), "ix_executions_kind"),
+    "all": (lambda s: s.executions.list(Filter(), limit=10), "ix_executions_created"),
+    "all on": (lambda s: s.executions.list(Filter(), limit=10, cursor=CURSOR), "ix_executions_created"),
+    "old": (lambda s: s.executions.list(Filter(older_than=START), limit=10), "ix_executions_created"),
+    "phase": (
+        lambda s: s.executions.list(Filter(phases=frozenset({Phase.FAILED})), limit=10, cursor=CURSOR),
+        "ix_executions_phase",
+    ),
+    "phase and kind": (
+        lambda s: s.executions.list(
+            Filter(phases=frozenset({Phase.PENDING}), kinds=frozenset({Kind.AGENT}), older_than=LATER), limit=10
+        ),
+        "ix_executions_phase",
+    ),
+    "agent": (lambda s: s.executions.list(Filter(agent=AGENT), limit=10), "ix_executions_agent"),
+    "attention": (lambda s: s.executions.list(Filter(needs_attention=True), limit=10), "ix_executions_attention"),
+}
+
+
+@pytest.mark.parametrize("name", QUERIES)
+async def test_a_query_is_answered_from_its_index_without_sorting(store: Store, name: str) -> None:
+    ask, index = QUERIES[name]
+    asked: list[tuple[str, tuple[object, ...]]] = []
+
+    def note(_c: Connection, _cursor: object, statement: str, parameters: tuple[object, ...], *_rest: object) -> None:
+        if "FROM executions" in statement and "executions.id IN" not in statement:
+            asked.append((statement, parameters))
+
+    engine = store._database._backend.reader.sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    await ask(store)
+    event.remove(engine, "before_cursor_execute", note)
+    assert asked
+    for statement, parameters in asked:
+        async with store._database.reading() as connection:
+            explained = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            steps = [row["detail"] for row in explained.mappings()]
+        assert all(index in step for step in steps), steps
+        assert not any("TEMP B-TREE" in step for step in steps), steps
+
+
+async def test_each_connection_keeps_what_it_acknowledges(store: Store) -> None:
+    wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
+    async with store._database.writing() as writing:
+        for pragma, value in wanted.items():
+            assert await writing.connection.scalar(text(f"PRAGMA {pragma}")) == value
+    async with store._database.reading() as connection:
+        assert await connection.scalar(text("PRAGMA query_only")) == 1

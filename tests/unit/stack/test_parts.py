@@ -1,0 +1,152 @@
+"""The three processes of the local stack."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stigmer_cli.errors import ConfigError
+from stigmer_cli.settings import Home, Settings, Source, load
+from stigmer_cli.stack.logs import span_s, stamp_of
+from stigmer_cli.stack.parts import StackOptions, build_parts, endpoints_of, local
+from stigmer_cli.stack.state import endpoints, write_endpoints
+from stigmer_cli.stack.up import _refuse_contradictions
+from tests.fakes import ManualClock
+
+EPHEMERAL = StackOptions(ephemeral=True)
+
+
+def settings_of(home: Home, flags: Mapping[str, str | None] | None = None) -> Settings:
+    return load(flags or {}, {"STIGMER_HOME": str(home.path)}, user_home=Path("/nowhere"))
+
+
+def test_a_stack_is_temporal_server_and_runner_and_temporal_stops_last(home: Home) -> None:
+    parts = build_parts(settings_of(home), EPHEMERAL, {})
+
+    assert [(part.name, part.stop_order) for part in parts] == [("temporal", 2), ("server", 1), ("runner", 0)]
+    assert sum(part.stop_grace_s for part in parts) <= 9.0
+    assert parts[1].argv == (sys.executable, "-P", "-m", "stigmer_cli.cli", "serve")
+    assert parts[2].argv == (sys.executable, "-P", "-m", "stigmer_cli.cli", "work")
+
+
+def test_a_temporal_of_somebody_else_is_not_started(home: Home) -> None:
+    settings = settings_of(home, {"temporal_address": "far:7233"})
+
+    assert [part.name for part in build_parts(settings, StackOptions(), {})] == ["server", "runner"]
+
+
+def test_children_get_the_whole_environment_with_the_settings_on_top(home: Home) -> None:
+    settings = local(settings_of(home, {"server_port": "9000", "token": "t0ken"}))
+    environ = {"PATH": "/bin", "STIGMER_SERVER_URL": "http://elsewhere:1"}
+
+    env = build_parts(settings, EPHEMERAL, environ)[1].env
+
+    assert env["PATH"] == "/bin"
+    assert env["STIGMER_SERVER_URL"] == "http://127.0.0.1:9000"
+    assert env["STIGMER_TOKEN"] == "t0ken"
+    assert env["PYTHONUNBUFFERED"] == "1"
+    again = load({}, env, user_home=Path("/nowhere"))
+    assert again == settings
+
+
+def test_no_secret_stands_in_a_command_line(home: Home) -> None:
+    settings = settings_of(home, {"token": "s3cr3t", "database_url": "postgresql://u:s3cr3t@h/d"})
+
+    assert all("s3cr3t" not in word for part in build_parts(settings, EPHEMERAL, {}) for word in part.argv)
+
+
+def test_ephemeral_keeps_temporal_in_memory_and_headless_without_its_ui(home: Home) -> None:
+    options = StackOptions(ephemeral=True, headless=True)
+
+    argv = build_parts(settings_of(home), options, {})[0].argv
+
+    assert "--db-filename" not in argv
+    assert "--headless" in argv
+    assert endpoints_of(settings_of(home), options, ManualClock()).ui_url is None
+
+
+def test_endpoints_read_back_are_those_written(home: Home) -> None:
+    home.run.mkdir()
+    found = endpoints_of(settings_of(home, {"server_port": "9000"}), StackOptions(), ManualClock())
+    write_endpoints(home, found)
+
+    assert endpoints(home) == found
+    assert found.server_url == "http://127.0.0.1:9000"
+    assert found.ports == {"temporal": (7233, 8233), "server": (9000,)}
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "\xff", '{"server_url": 1}'])
+def test_an_illegible_state_file_is_no_stack(home: Home, text: str) -> None:
+    home.run.mkdir()
+    (home.run / "stack.json").write_text(text, encoding="latin-1")
+
+    assert endpoints(home) is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "options", "message"),
+    [
+        ({"server_port": "9000"}, StackOptions(), "--port 9000 was asked for, but the stack runs --port 7234"),
+        (
+            {"temporal_address": "far:7233"},
+            StackOptions(),
+            "--temporal-address far:7233 was asked for, but the stack runs --temporal-address 127.0.0.1:7233",
+        ),
+        ({}, EPHEMERAL, "--ephemeral was asked for, but the stack runs with a Temporal that keeps its memory"),
+        (
+            {},
+            StackOptions(headless=True),
+            "--no-ui was asked for, but the stack runs with Temporal's web UI at http://127.0.0.1:8233",
+        ),
+    ],
+)
+def test_a_flag_that_contradicts_what_runs_is_refused(
+    home: Home, flags: dict[str, str | None], options: StackOptions, message: str
+) -> None:
+    running = endpoints_of(settings_of(home), StackOptions(), ManualClock())
+
+    with pytest.raises(ConfigError) as refused:
+        _refuse_contradictions(settings_of(home, flags), options, running)
+
+    assert refused.value.message == message
+    assert refused.value.hint.startswith("stigmer down, then stigmer up --")
+
+
+def test_only_what_was_typed_can_contradict(home: Home) -> None:
+    running = replace(endpoints_of(settings_of(home), StackOptions(), ManualClock()), server_port=9000)
+    settings = settings_of(home)
+
+    assert settings.sources["server_port"] is Source.DEFAULT
+    _refuse_contradictions(settings, StackOptions(), running)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("2d", 172_800), ("45", 45), ("1.5m", 90)]
+)
+def test_spans_of_time_are_read_as_people_write_them(text: str, seconds: float) -> None:
+    assert span_s(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "10x", "10m later", "-5s"])
+def test_what_is_no_span_of_time_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="no span of time"):
+        span_s(text)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('{"timestamp": "2026-05-04T12:03:11.042Z", "event": "x"}', "2026-05-04T12:03:11.042000+00:00"),
+        ('{"time":"2026-05-04T14:03:11.042123+02:00","msg":"x"}', "2026-05-04T12:03:11.042123+00:00"),
+        ("time=2026-05-04T12:03:11.042Z level=INFO", "2026-05-04T12:03:11.042000+00:00"),
+        ("Traceback (most recent call last):", None),
+        ("{not json", None),
+        ('{"timestamp": 7}', None),
+    ],
+)
+def test_the_time_of_a_line_is_the_one_it_bears(line: str, expected: str | None) -> None:
+    found = stamp_of(line)
+
+    assert (found.isoformat() if found else None) == expected

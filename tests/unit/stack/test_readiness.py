@@ -1,0 +1,206 @@
+"""What is missing until a stack is proven ready, and what `status` makes of it."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.stack.probe import Poller, Seen
+from stigmer_cli.stack.readiness import missing
+from stigmer_cli.stack.state import Endpoints
+from stigmer_cli.stack.status import Look, PartState, StackState, judged
+from stigmer_cli.supervisor.process import ProcessId
+from stigmer_cli.supervisor.record import ChildRecord, ExitRecord, SupervisorRecord
+
+BORN = "2026-05-04T12:00:00.000Z"
+LATER = datetime(2026, 5, 4, 12, 0, 5, tzinfo=UTC)
+EARLIER = datetime(2026, 5, 4, 11, 59, 59, tzinfo=UTC)
+ENDPOINTS = Endpoints(
+    server_url="http://127.0.0.1:7234",
+    temporal_address="127.0.0.1:7233",
+    ui_url="http://127.0.0.1:8233",
+    namespace="default",
+    ephemeral=False,
+    started_at=BORN,
+    server_port=7234,
+    temporal_port=7233,
+    ui_port=8233,
+)
+EXTERNAL = replace(ENDPOINTS, temporal_address="far:7233", temporal_port=None, ui_port=None, ui_url=None)
+GHOST = 2**22 - 7
+"""No process has this pid: it is the last but a few that Linux would ever give."""
+
+
+def running(name: str, pid: int) -> ChildRecord:
+    return ChildRecord(name=name, state="running", id=ProcessId(pid=pid, mark="boot:1"), started_at=BORN, uptime_s=5.0)
+
+
+TEMPORAL, SERVER, RUNNER = running("temporal", GHOST), running("server", 12), running("runner", 13)
+RECORD = SupervisorRecord(
+    id=ProcessId(pid=10, mark="boot:0"), started_at=BORN, uptime_s=6.0, children=(TEMPORAL, SERVER, RUNNER)
+)
+POLLER = Poller(identity="stigmer-runner/13@box/1", last_access_at=LATER)
+SEEN = Seen(pid=12, state="ready", temporal_state="CONNECTED", pollers=(POLLER,))
+
+
+def with_child(child: ChildRecord) -> SupervisorRecord:
+    return replace(RECORD, children=tuple(child if one.name == child.name else one for one in RECORD.children))
+
+
+def test_nothing_is_missing_when_all_is_proven() -> None:
+    assert missing(RECORD, SEEN, ENDPOINTS, {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        (
+            Seen(why="connection refused"),
+            {
+                "server": "connection refused",
+                "temporal": "unknown while the server does not answer",
+                "runner": "unknown while the server does not answer",
+            },
+        ),
+        (replace(SEEN, why="store locked"), {"server": "store locked"}),
+        (replace(SEEN, pid=99), {"server": "its port is answered by another process (pid 99)"}),
+        (
+            replace(SEEN, temporal_state="DISCONNECTED", temporal_cause="connection refused"),
+            {"temporal": "the server is disconnected (connection refused)"},
+        ),
+        (replace(SEEN, temporal_state="SUSPECT"), {"temporal": "the server is suspect"}),
+        (replace(SEEN, pollers=()), {"runner": "has not asked Temporal for work yet"}),
+        (
+            replace(SEEN, pollers=(replace(POLLER, identity="stigmer-runner/14@box/1"),)),
+            {"runner": "has not asked Temporal for work yet"},
+        ),
+        (
+            replace(SEEN, pollers=(replace(POLLER, identity="somebody-else/13@box"),)),
+            {"runner": "has not asked Temporal for work yet"},
+        ),
+        (
+            replace(SEEN, pollers=(replace(POLLER, last_access_at=EARLIER),)),
+            {"runner": "has not asked Temporal for work yet"},
+        ),
+    ],
+)
+def test_each_thing_that_is_not_proven_is_named(seen: Seen, expected: dict[str, str]) -> None:
+    assert missing(RECORD, seen, ENDPOINTS, {}) == expected
+
+
+def test_the_clock_of_a_foreign_temporal_may_be_wrong() -> None:
+    record = replace(RECORD, children=(SERVER, RUNNER))
+    seen = replace(SEEN, pollers=(replace(POLLER, last_access_at=EARLIER),))
+
+    assert missing(record, seen, EXTERNAL, {}) == {}
+
+
+@pytest.mark.parametrize("state", ["starting", "backing-off", "failed", "stopping", "stopped"])
+def test_a_child_that_does_not_run_is_missing_whatever_the_server_says(state: str) -> None:
+    record = with_child(replace(TEMPORAL, state=state, id=None))
+
+    assert missing(record, SEEN, ENDPOINTS, {}) == {"temporal": state}
+
+
+def test_a_part_whose_port_is_held_by_somebody_else_is_missing() -> None:
+    assert missing(RECORD, SEEN, ENDPOINTS, {"temporal": 7233}) == {"temporal": "does not listen on port 7233 yet"}
+
+
+def verdict(look: Look, seen: Seen, endpoints: Endpoints = ENDPOINTS) -> tuple[StackState, dict[str, PartState]]:
+    found = judged(look, seen, endpoints, home="/home", clock=SystemClock())
+    return found.state, {part.name: part.state for part in found.parts}
+
+
+def test_a_proven_stack_is_ready() -> None:
+    look = Look(record=RECORD, is_answering=True, is_there=True)
+
+    assert verdict(look, SEEN) == (
+        StackState.READY,
+        {
+            "supervisor": PartState.RUNNING,
+            "temporal": PartState.RUNNING,
+            "server": PartState.RUNNING,
+            "runner": PartState.RUNNING,
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        Seen(why="not answering within 0.4 s"),
+        replace(SEEN, state="degraded"),
+        replace(SEEN, temporal_state="SUSPECT"),
+        replace(SEEN, pollers=()),
+        replace(SEEN, why="not ready yet"),
+        replace(SEEN, pid=1),
+    ],
+)
+def test_status_is_never_better_than_what_the_server_says(seen: Seen) -> None:
+    look = Look(record=RECORD, is_answering=True, is_there=True)
+
+    assert verdict(look, seen)[0] is StackState.DEGRADED
+
+
+def test_a_silent_supervisor_is_never_ready() -> None:
+    look = Look(record=RECORD, is_answering=False, is_there=True)
+
+    state, parts = verdict(look, SEEN)
+
+    assert state is StackState.DEGRADED
+    assert parts["supervisor"] is PartState.NOT_READY
+
+
+def test_what_a_dead_supervisor_wrote_down_is_not_believed() -> None:
+    look = Look(record=RECORD, is_answering=False, is_there=False)
+
+    assert verdict(look, SEEN)[0] is StackState.STOPPED
+
+
+def test_a_foreign_temporal_is_shown_as_such() -> None:
+    look = Look(record=replace(RECORD, children=(SERVER, RUNNER)), is_answering=True, is_there=True)
+
+    state, parts = verdict(look, SEEN, EXTERNAL)
+
+    assert state is StackState.READY
+    assert parts["temporal"] is PartState.EXTERNAL
+
+
+def test_a_part_that_is_tried_again_says_why_and_when() -> None:
+    end = ExitRecord(code=1, at=BORN, why="ended by itself with exit code 1")
+    child = replace(
+        RUNNER, state="backing-off", id=None, restarts=2, last_exit=end, next_try_at="2026-05-04T12:00:09.000Z"
+    )
+    look = Look(record=with_child(child), is_answering=True, is_there=True)
+
+    found = judged(look, SEEN, ENDPOINTS, home="/home", clock=SystemClock())
+
+    assert found.state is StackState.DEGRADED
+    assert found.exit_code == 1
+    assert found.parts[3].to_json() == {
+        "name": "runner",
+        "state": "restarting",
+        "detail": "ended by itself with exit code 1",
+        "pid": None,
+        "startedAt": BORN,
+        "uptimeS": 5.0,
+        "restarts": 2,
+        "lastExit": {"code": 1, "at": BORN, "why": "ended by itself with exit code 1"},
+        "nextTryAt": "2026-05-04T12:00:09.000Z",
+        "ports": [],
+        "log": "",
+    }
+
+
+def test_nothing_at_all_is_stopped_and_exits_with_3() -> None:
+    found = judged(
+        Look(record=None, is_answering=False, is_there=False),
+        Seen(why="connection refused"),
+        ENDPOINTS,
+        home="/home",
+        clock=SystemClock(),
+    )
+
+    assert (found.state, found.exit_code) == (StackState.STOPPED, 3)
+    assert [part.state for part in found.parts] == [PartState.STOPPED] * 4

@@ -1,0 +1,55 @@
+"""What a queued execution says while Temporal is away."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from stigmer_cli.domain.execution import Attention, AttentionCode, Execution, QueueReason
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.executions.reason import REASONS, explained, unavailable, waiting
+from stigmer_cli.temporal.connection import ConnectionState
+from tests.fakes import START, SwitchedLink
+from tests.rows import row
+
+
+def test_every_state_of_the_connection_has_its_reason() -> None:
+    assert set(REASONS) == set(ConnectionState)
+    assert [state for state, reason in REASONS.items() if reason is None] == [ConnectionState.CONNECTED]
+
+
+def test_a_queued_execution_names_address_time_and_cause() -> None:
+    link = SwitchedLink(ConnectionState.DISCONNECTED, cause="connection refused")
+    found = explained(row(), link.status()).dispatch
+    assert found.reason is QueueReason.TEMPORAL_UNREACHABLE
+    assert found.detail == (
+        "Temporal unreachable at 127.0.0.1:7233 since 2026-05-04T12:00:00.000Z (connection refused)"
+    )
+
+
+@pytest.mark.parametrize(
+    "execution",
+    [
+        row(submitted_s_ago=5),
+        row(Phase.IN_PROGRESS, submitted_s_ago=5),
+        row(Phase.CANCELLED),
+        replace(row(), attention=Attention(code=AttentionCode.SUBMIT_FAILED, reason="refused", since=START)),
+    ],
+    ids=["submitted", "running", "ended", "waiting for a person"],
+)
+def test_what_does_not_wait_for_temporal_is_left_as_it_is(execution: Execution) -> None:
+    assert explained(execution, SwitchedLink(ConnectionState.DISCONNECTED).status()) is execution
+
+
+def test_a_connected_temporal_holds_nothing_up() -> None:
+    status = SwitchedLink().status()
+    assert waiting(status) is None
+    assert unavailable(status, START) is None
+
+
+def test_a_refusal_says_when_to_come_back() -> None:
+    status = SwitchedLink(ConnectionState.MISCONFIGURED, cause='namespace "x" not found').status()
+    refusal = unavailable(replace(status, next_try_at=START + timedelta(seconds=30)), START)
+    assert refusal is not None
+    assert refusal.retry_after_s == 30.0
+    assert 'namespace "x" not found' in refusal.message

@@ -36,7 +36,7 @@ class Answers(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_): pass
 if os.path.exists(sys.argv[2] + "/server.breaks"):
     print("cannot go on", flush=True); raise SystemExit(7)
-http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Answers).serve_forever()
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answers).serve_forever()
 """
 WORKS = """
 import os, sys, time

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import typer
-from typer.completion import completion_init
+from typer.completion import completion_init  # type: ignore[attr-defined]
 
 from stigmer_cli.cli import apply, completion, down, logs, processes, restart, run, status, up, version
 from stigmer_cli.cli.agents import agents

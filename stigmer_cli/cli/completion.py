@@ -22,7 +22,7 @@ class Shell(StrEnum):
 
 def completion(ctx: typer.Context, shell: Annotated[Shell, typer.Argument(help="The shell.")]) -> None:
     """Print the completion script for a shell: source <(stigmer completion bash)."""
-    from typer.completion import get_completion_script  # noqa: PLC0415 - only this command needs it
+    from typer.completion import get_completion_script  # type: ignore[attr-defined]  # noqa: PLC0415 - typer re-exports it quietly
 
     script = get_completion_script(prog_name="stigmer", complete_var=VARIABLE, shell=shell)
     cli_of(ctx).out.raw(script + os.linesep)

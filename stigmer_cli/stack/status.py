@@ -16,8 +16,8 @@ from stigmer_cli.supervisor.child import ChildState
 from stigmer_cli.supervisor.control import Unresponsive, connect
 from stigmer_cli.supervisor.record import ChildRecord, ExitRecord, SupervisorRecord, read_record
 
-LOOK_MAX_S = 0.4
-"""A healthy server answers in a few milliseconds; a silent one is called silent after this."""
+LOOK_MAX_S = 1.0
+"""A healthy server answers in a few milliseconds, on a machine that is out of breath in a few hundred."""
 
 
 class StackState(StrEnum):

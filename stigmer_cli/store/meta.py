@@ -30,6 +30,15 @@ class MetaTable:
                 await writing.connection.execute(update(meta).where(meta.c.key == key).values(value=value))
 
     @whole
+    async def swap(self, key: str, expected: str, value: str) -> bool:
+        """Make `value` the value of `key` if it is `expected` now; False, and nothing written, if it is not."""
+        async with self._database.writing() as writing:
+            swapped = await writing.connection.execute(
+                update(meta).where(meta.c.key == key, meta.c.value == expected).values(value=value)
+            )
+            return swapped.rowcount == 1
+
+    @whole
     async def get_or_set(self, key: str, value: str) -> str:
         """The value of `key`, which becomes `value` if nobody has set it; the first of several callers decides."""
         if (known := await self.get(key)) is not None:

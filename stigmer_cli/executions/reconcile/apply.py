@@ -21,6 +21,8 @@ class Done(StrEnum):
     ATTENTION = "attention"
     CHANGED = "skipped: changed"
     LEFT = "skipped"
+    PLANNED = "planned"
+    FAILED = "failed"
 
 
 DONE: dict[Action, Done] = {

@@ -52,7 +52,7 @@ async def test_children_stop_in_their_order_and_the_last_waits_for_the_others(tm
 async def test_a_child_that_ignores_sigterm_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
     code = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {PARENT}"
     async with supervised(tmp_path, child(tmp_path, "a", code, stop_grace_s=0.2)) as it:
-        await it.says("a")
+        await it.says("a", "\n")
         grandchild = _grandchild(tmp_path)
         async with it.control() as control:
             await control.ask("stop")
@@ -67,7 +67,7 @@ async def test_a_child_that_ignores_sigterm_is_killed_with_all_that_it_started(t
 
 async def test_what_a_crashed_child_left_in_its_group_goes_with_it(tmp_path: Path) -> None:
     async with supervised(tmp_path, child(tmp_path, "a", PARENT)) as it:
-        await it.says("a")
+        await it.says("a", "\n")
         grandchild = _grandchild(tmp_path)
         one = await it.child("a", lambda found: found.id, "running")
         assert one.id is not None

@@ -1,0 +1,81 @@
+"""Whose turn it is to reconcile by hand: one at a time per store, by a lease that its holder renews."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from stigmer_cli.clock import Clock, iso
+from stigmer_cli.errors import Conflict
+from stigmer_cli.store.store import Store
+
+KEY = "reconcile_turn"
+LEASE_S = 30.0
+"""How long a holder that was killed keeps others waiting."""
+
+FREE = "free"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """Who reconciles, since when, and until when that counts."""
+
+    holder: str
+    since: datetime
+    until: datetime
+
+    def to_text(self) -> str:
+        """As it stands in the store."""
+        return json.dumps({"holder": self.holder, "since": iso(self.since), "until": iso(self.until)})
+
+
+class Turn:
+    """A lease that is held; `renew` keeps it."""
+
+    def __init__(self, store: Store, clock: Clock, lease: Lease) -> None:
+        self._store = store
+        self._clock = clock
+        self._lease = lease
+
+    async def renew(self) -> None:
+        """Keep the turn for another `LEASE_S`; raises Conflict where it was lost meanwhile."""
+        now = self._clock.now()
+        if self._lease.until - now > timedelta(seconds=LEASE_S / 2):
+            return
+        fresh = Lease(holder=self._lease.holder, since=self._lease.since, until=now + timedelta(seconds=LEASE_S))
+        if not await self._store.meta.swap(KEY, self._lease.to_text(), fresh.to_text()):
+            raise Conflict("this reconcile was away for so long that another took its turn", hint="run it again")
+        self._lease = fresh
+
+    async def give_back(self) -> None:
+        """Let the next one begin."""
+        await self._store.meta.swap(KEY, self._lease.to_text(), FREE)
+
+
+@asynccontextmanager
+async def turn(store: Store, *, holder: str, clock: Clock) -> AsyncIterator[Turn]:
+    """Hold the turn within the block; raises Conflict, naming who holds it and since when, where it is taken."""
+    now = clock.now()
+    lease = Lease(holder=holder, since=now, until=now + timedelta(seconds=LEASE_S))
+    known = await store.meta.get_or_set(KEY, lease.to_text())
+    if known != lease.to_text():
+        _check(known, now)
+        if not await store.meta.swap(KEY, known, lease.to_text()):
+            raise Conflict("another reconcile began at the same moment", hint="stigmer executions reconcile --wait")
+    held = Turn(store, clock, lease)
+    try:
+        yield held
+    finally:
+        await held.give_back()
+
+
+def _check(known: str, now: datetime) -> None:
+    if known == FREE:
+        return
+    found = json.loads(known)
+    if datetime.fromisoformat(found["until"]) > now:
+        raise Conflict(
+            f"{found['holder']} has been reconciling since {found['since']}",
+            hint="stigmer executions reconcile --wait",
+        )

@@ -1,0 +1,64 @@
+"""Walking all open executions of a scope, a page at a time, so that memory stays flat however many there are."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.domain.execution import Execution
+from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.executions.ports import TemporalGateway
+from stigmer_cli.executions.reconcile.observe import observe
+from stigmer_cli.executions.reconcile.plan import Move, Rules, plan
+from stigmer_cli.store.store import Store
+
+PAGE_MAX = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """Which open executions are looked at; an empty field lets everything through."""
+
+    ids: Sequence[ExecutionId] = ()
+    phases: frozenset[Phase] = frozenset()
+    kinds: frozenset[Kind] = frozenset()
+    older_than_s: float = 0.0
+    limit: int | None = None
+
+    def holds(self, execution: Execution) -> bool:
+        """Whether `execution` is open and in this scope, its age aside."""
+        return (
+            not execution.phase.is_terminal
+            and (not self.phases or execution.phase in self.phases)
+            and (not self.kinds or execution.kind in self.kinds)
+        )
+
+
+async def walk(
+    store: Store, gateway: TemporalGateway, scope: Scope, *, rules: Rules, clock: Clock
+) -> AsyncIterator[Sequence[Move]]:
+    """The plan, page by page in order of id; raises NotFound for an id that has no row."""
+    left = scope.limit
+    async for page in _pages(store, scope, clock):
+        rows = [row for row in page if scope.holds(row)][:left]
+        yield plan(await observe(rows, gateway), now=clock.now(), rules=rules)
+        if left is not None:
+            left -= len(rows)
+            if left <= 0:
+                return
+
+
+async def _pages(store: Store, scope: Scope, clock: Clock) -> AsyncIterator[Sequence[Execution]]:
+    older_than = clock.now() - timedelta(seconds=scope.older_than_s)
+    if scope.ids:
+        rows = [await store.executions.get(name) for name in scope.ids]
+        yield [row for row in rows if row.created_at < older_than]
+        return
+    after = None
+    while True:
+        page = await store.executions.open_after(older_than=older_than, after=after, limit=PAGE_MAX)
+        if not page:
+            return
+        after = page[-1].id
+        yield page

@@ -64,7 +64,11 @@ class _Server:
         rng = random.Random(secrets.randbits(128))  # noqa: S311 - jitter and ids, no secrets
         self.settings = settings
         self.metrics = Metrics()
-        target = Target(address=settings.temporal_target, namespace=settings.temporal_namespace)
+        target = Target(
+            address=settings.temporal_target,
+            namespace=settings.temporal_namespace,
+            is_own=settings.runs_own_temporal,
+        )
         self.connection = Connection(
             target, clock=clock, rng=rng, identity=f"stigmer-server/{os.getpid()}", observer=self.metrics
         )

@@ -31,6 +31,7 @@ DONE: dict[Action, Done] = {
     Action.REPAIR: Done.REPAIRED,
     Action.MARK: Done.ATTENTION,
     Action.START_OVER: Done.RESUBMITTED,
+    Action.RETRY: Done.RESUBMITTED,
 }
 
 
@@ -70,6 +71,8 @@ async def _write(move: Move, store: Store) -> bool:
             return await rows.mark_attention(execution.id, code=move.attention, reason=move.cause, **expected)
         case Action.START_OVER:
             return await rows.start_over(execution.id, **expected)
+        case Action.RETRY:
+            return await rows.retry_attention(execution.id, version=execution.version)
         case Action.NONE | Action.REPAIR | Action.MARK:
             return False
         case _:

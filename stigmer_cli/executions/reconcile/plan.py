@@ -2,6 +2,7 @@
 
 row          Temporal says          finding      action
 PENDING      (never submitted)      queued       leave: the dispatcher's work
+PENDING      (Temporal refused it)  refused      leave; try again only on a person's word
 PENDING      no such workflow       orphan       resubmit, same id and epoch
 PENDING      open                   starting     leave
 either       closed                 behind       take the outcome, or mark attention where there is none to take
@@ -26,6 +27,7 @@ class Finding(StrEnum):
     """What a row and its workflow are to each other; scripts may rely on these words."""
 
     QUEUED = "queued"
+    REFUSED = "refused"
     ORPHAN = "orphan"
     STARTING = "starting"
     RUNNING = "running"
@@ -43,6 +45,7 @@ class Action(StrEnum):
     REPAIR = "repair"
     MARK = "mark"
     START_OVER = "start-over"
+    RETRY = "retry"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +66,14 @@ class Move:
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """`grace_s`: how long a row may differ from Temporal before that is drift and not a run under way."""
+    """What a plan may do. `grace_s`: how long a row may differ from Temporal before that is drift.
+
+    `include_in_progress` and `retry_refused` need a person's word: effects may repeat, and a refusal may come again.
+    """
 
     grace_s: float = 5.0
     include_in_progress: bool = False
+    retry_refused: bool = False
 
 
 ENDINGS: dict[RunState, tuple[Phase, str]] = {
@@ -86,7 +93,7 @@ def plan(sightings: Sequence[Sighting], *, now: datetime, rules: Rules) -> Seque
 def _move(sighting: Sighting, *, now: datetime, rules: Rules) -> Move:
     execution = sighting.execution
     if not execution.dispatch.is_submitted:
-        return _leave(execution, Finding.QUEUED, "not submitted yet: the dispatcher's work")
+        return _unsubmitted(execution, rules)
     if sighting.unknown:
         return _leave(execution, Finding.UNKNOWN, sighting.unknown)
     if _last_move_at(execution) > now - timedelta(seconds=rules.grace_s):
@@ -100,6 +107,13 @@ def _move(sighting: Sighting, *, now: datetime, rules: Rules) -> Move:
     return _behind(execution, sighting.seen.state, sighting.failure)
 
 
+def _unsubmitted(execution: Execution, rules: Rules) -> Move:
+    if execution.attention is None:
+        return _leave(execution, Finding.QUEUED, "not submitted yet: the dispatcher's work")
+    action = Action.RETRY if rules.retry_refused else Action.NONE
+    return Move(execution=execution, finding=Finding.REFUSED, action=action, cause=execution.attention.reason)
+
+
 def _last_move_at(execution: Execution) -> datetime:
     moments = (execution.created_at, execution.dispatch.submitted_at, execution.started_at)
     return max(moment for moment in moments if moment is not None)
@@ -111,6 +125,10 @@ def _leave(execution: Execution, finding: Finding, cause: str) -> Move:
 
 def _gone(execution: Execution, rules: Rules) -> Move:
     name = workflow_id(execution.kind, execution.id, execution.epoch)
+    if execution.phase is Phase.PENDING and execution.cancel_requested_at is not None:
+        cause = f"Temporal has no workflow {name}, and somebody wants the execution to end"
+        outcome = Outcome(phase=Phase.CANCELLED, error="cancelled before any run had an effect")
+        return Move(execution=execution, finding=Finding.ORPHAN, action=Action.REPAIR, cause=cause, outcome=outcome)
     if execution.phase is Phase.PENDING:
         cause = f"Temporal has no workflow {name}, and no run ever had an effect"
         return Move(execution=execution, finding=Finding.ORPHAN, action=Action.RESUBMIT, cause=cause)

@@ -9,12 +9,11 @@ import structlog
 from stigmer_cli.clock import Clock
 from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
 from stigmer_cli.executions.reconcile.apply import Applied, Done, apply
-from stigmer_cli.executions.reconcile.observe import observe
-from stigmer_cli.executions.reconcile.plan import Finding, Rules, plan
+from stigmer_cli.executions.reconcile.plan import Finding, Rules
+from stigmer_cli.executions.reconcile.walk import Scope, walk
 from stigmer_cli.store.store import Store
 
 EVERY_S = 60.0
-PAGE_MAX = 500
 LOOK_S = 1.0
 """How soon after a reconnect a pass begins."""
 
@@ -60,18 +59,11 @@ class Reconciler:
 
     async def run_once(self) -> bool:
         """One pass over everything open; whether something was too fresh, or too far away, to be judged."""
-        after = None
         unsettled = False
-        while True:
-            older_than = self._clock.now()
-            page = await self._store.executions.open_after(older_than=older_than, after=after, limit=PAGE_MAX)
-            if not page:
-                return unsettled
-            after = page[-1].id
-            sightings = await observe([row for row in page if row.dispatch.is_submitted], self._gateway)
-            moves = plan(sightings, now=self._clock.now(), rules=self._rules)
+        async for moves in walk(self._store, self._gateway, Scope(), rules=self._rules, clock=self._clock):
             unsettled = unsettled or any(move.finding in (Finding.FRESH, Finding.UNKNOWN) for move in moves)
             self._tell([await apply(move, self._store) for move in moves])
+        return unsettled
 
     def _tell(self, applied: list[Applied]) -> None:
         counts = Counter(one.done for one in applied)

@@ -78,6 +78,20 @@ def test_a_lost_one_is_started_over_only_on_a_persons_word() -> None:
     assert _line(sighting, Rules(include_in_progress=True)).startswith("IN_PROGRESS lost: start-over")
 
 
+def test_an_orphan_that_somebody_cancelled_ends_instead_of_running_again() -> None:
+    wanted_gone = replace(row(submitted_s_ago=60), cancel_requested_at=START)
+    [move] = plan([Sighting(execution=wanted_gone)], now=START, rules=Rules())
+    assert (move.finding, move.action) == (Finding.ORPHAN, Action.REPAIR)
+    assert move.outcome is not None
+    assert move.outcome.phase is Phase.CANCELLED
+
+
+def test_what_temporal_refused_is_tried_again_only_on_a_persons_word() -> None:
+    refused = replace(row(), attention=Attention(code=AttentionCode.SUBMIT_FAILED, reason="too large", since=START))
+    assert _line(Sighting(execution=refused)) == "PENDING refused: none (too large)"
+    assert _line(Sighting(execution=refused), Rules(retry_refused=True)) == "PENDING refused: retry (too large)"
+
+
 def test_a_mark_that_is_there_is_not_made_again() -> None:
     lost = row(Phase.IN_PROGRESS, submitted_s_ago=60)
     marked = replace(lost, attention=Attention(code=AttentionCode.LOST, reason="gone", since=START))

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from stigmer_cli.api.health import Health, Readiness
 from stigmer_cli.api.problem import Problem, error_of
+from stigmer_cli.api.reconcile import ReconcileItem, ReconcileLine, ReconcileRequest, ReconcileSummary
 from stigmer_cli.api.reports import (
     AttemptRequest,
     AttemptResponse,
@@ -39,6 +40,7 @@ from stigmer_cli.errors import OperationFailed, ServerUnavailable
 
 CALL_MAX_S = 10.0
 CONNECT_MAX_S = 2.0
+RECONCILE_SILENCE_MAX_S = 120.0
 STREAM_SILENCE_MAX_S = 15.0
 """The server sends an empty line at least every 5 s while nothing happens; longer silence means that it is gone."""
 
@@ -62,7 +64,8 @@ class _Bearer(httpx.Auth):
 class Client:
     """Calls one server. Every call has a deadline, and raises what the server's problem says.
 
-    `token` is asked for each request, so that a rotated one is taken over. Raises ServerUnavailable where the server cannot be reached or stops answering.
+    `token` is asked for each request, so that a rotated one is taken over. Raises ServerUnavailable
+    where the server cannot be reached or stops answering.
     """
 
     def __init__(self, base_url: str, token: Token, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
@@ -158,16 +161,24 @@ class Client:
         """
         path = f"/v1/executions/{_segment(execution_id)}/stream"
         timeout = httpx.Timeout(STREAM_SILENCE_MAX_S, connect=CONNECT_MAX_S)
-        try:
-            async with self._http.stream("GET", path, params={"after": after}, timeout=timeout) as response:
-                if response.is_error:
-                    await response.aread()
-                    raise _failure(response)
-                async for line in response.aiter_lines():
-                    if line.strip():
-                        yield EventBody.model_validate_json(line)
-        except httpx.TransportError as error:
-            raise self._unreachable(error) from error
+        async for line in self._lines("GET", path, timeout, params={"after": after}):
+            yield EventBody.model_validate_json(line)
+
+    async def reconcile(self, request: ReconcileRequest) -> AsyncIterator[ReconcileItem | ReconcileSummary]:
+        """What comes of a reconcile, item by item, and the summary at the end.
+
+        Raises TemporalUnavailable or Conflict before the first item; what breaks it off comes after the items done.
+        """
+        content = request.model_dump_json(by_alias=True).encode()
+        headers = {"Content-Type": "application/json"}
+        timeout = httpx.Timeout(RECONCILE_SILENCE_MAX_S, connect=CONNECT_MAX_S)
+        async for line in self._lines("POST", "/v1/executions:reconcile", timeout, content=content, headers=headers):
+            found = ReconcileLine.model_validate_json(line)
+            if found.problem is not None:
+                raise error_of(found.problem)
+            told = found.item or found.summary
+            if told is not None:
+                yield told
 
     # -- what a run reports
 
@@ -206,6 +217,30 @@ class Client:
         return (await self._post(f"/v1/executions/{_segment(execution)}/outcome", body, ReportResponse)).taken
 
     # -- the wire
+
+    async def _lines(
+        self,
+        method: str,
+        path: str,
+        timeout: httpx.Timeout,  # noqa: ASYNC109 - httpx's own, per read
+        *,
+        params: Mapping[str, int] | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[str]:
+        """The lines of a stream, without the empty ones that only keep it alive."""
+        try:
+            async with self._http.stream(
+                method, path, params=params, content=content, headers=headers, timeout=timeout
+            ) as response:
+                if response.is_error:
+                    await response.aread()
+                    raise _failure(response)
+                async for line in response.aiter_lines():
+                    if line.strip():
+                        yield line
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
 
     async def _get(self, path: str, kind: type[B], query: Query | None = None) -> B:
         return await self._parse(await self._send("GET", path, query=query), kind)

@@ -6,7 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ class Stigmer:
 
     def __init__(self, home: Path, settings: Mapping[str, str] | None = None) -> None:
         self.home = home
+        self.settings = dict(settings or {})
         self.environment = {
             **os.environ,
             "STIGMER_HOME": str(home),
@@ -106,6 +108,24 @@ class Stigmer:
                 if process.environ().get("STIGMER_HOME") == str(self.home):
                     found.append(process)
         return found
+
+
+def collect(process: "subprocess.Popen[str]") -> None:
+    """Ask a spawned command to end, and see that it does."""
+    process.terminate()
+    try:
+        process.communicate(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+
+
+def until(look: Callable[[], bool], *, within_s: float) -> None:
+    """Return once `look` is true; fails after `within_s` seconds. For tests that drive commands, not coroutines."""
+    deadline = time.monotonic() + within_s
+    while not look():
+        assert time.monotonic() < deadline, f"not within {within_s} s"
+        time.sleep(0.1)
 
 
 @contextmanager

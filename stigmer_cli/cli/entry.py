@@ -10,6 +10,7 @@ import typer
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import Output
+from stigmer_cli.cli.wait import with_value
 from stigmer_cli.errors import ConfigError, StigmerError
 
 INTERRUPTED = 130
@@ -46,9 +47,8 @@ def _run(cli: Cli, arguments: Sequence[str]) -> int:
         raise ConfigError("Stigmer runs on Linux and macOS; on Windows, run it inside WSL 2", hint="wsl --install")
     from stigmer_cli.cli.app import application  # noqa: PLC0415 - after the refusal: its imports need fcntl
 
-    result = application(cli.environ)(
-        list(arguments) or ["--help"], prog_name="stigmer", standalone_mode=False, obj=cli
-    )
+    typed = with_value(arguments) or ["--help"]
+    result = application(cli.environ)(typed, prog_name="stigmer", standalone_mode=False, obj=cli)
     return result if isinstance(result, int) else 0
 
 

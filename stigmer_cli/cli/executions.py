@@ -1,4 +1,4 @@
-"""`stigmer executions`: list, get, watch, cancel."""
+"""`stigmer executions`: list, get, watch, cancel, reconcile."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -6,6 +6,7 @@ import typer
 
 from stigmer_cli.cli.context import cli_of
 from stigmer_cli.cli.output import Format
+from stigmer_cli.cli.reconcile import reconcile
 from stigmer_cli.cli.run import watch_to_end
 from stigmer_cli.domain.identity import Kind, is_id
 from stigmer_cli.domain.phase import Phase
@@ -22,7 +23,7 @@ PAGE = 200
 OUTPUT = typer.Option("--output", "-o", help="How the result is printed.")
 NAMED = typer.Argument(metavar="ID", help="The execution's id.")
 
-executions = typer.Typer(help="List, show, watch and cancel executions.")
+executions = typer.Typer(help="List, show, watch, cancel and reconcile executions.")
 
 
 @executions.command("list")
@@ -84,6 +85,9 @@ def cancel(
     found = cli.call(lambda client: client.cancel_execution(_checked(execution)))
     words = found.status.phase if found.status.phase.is_terminal else "asked to end"
     out.result(found.to_wire(), lambda console: console.print(f"{found.metadata.id} {words}", soft_wrap=True))
+
+
+executions.command("reconcile")(reconcile)
 
 
 def _checked(text: str) -> str:

@@ -1,5 +1,6 @@
 """`stigmer up`: the local stack, started and proven ready."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,9 +57,18 @@ def up(
     if ephemeral:
         out.note(EPHEMERAL)
     ready = _brought_up(cli, settings, options)
-    print_ready(out, ready)
-    if attach:
-        raise typer.Exit(_attached(cli, settings, ready))
+    if not attach:
+        print_ready(out, ready)
+        return
+    try:
+        print_ready(out, ready)
+        code = _attached(cli, settings, ready)
+    except KeyboardInterrupt:  # before anybody listened to it
+        from stigmer_cli.stack.down import down  # noqa: PLC0415 - only here
+
+        cli.run(down(settings.home, clock=cli.clock))
+        raise
+    raise typer.Exit(code)
 
 
 def _brought_up(cli: Cli, settings: Settings, options: "StackOptions") -> "Ready":
@@ -74,9 +84,17 @@ def _attached(cli: Cli, settings: Settings, ready: "Ready") -> int:
     from stigmer_cli.cli.logs import Printer  # noqa: PLC0415 - only here
     from stigmer_cli.stack.attach import attend  # noqa: PLC0415
 
-    cli.out.note("Ctrl-C stops the stack")
     printer = Printer(cli.out, is_json=cli.out.format is not Format.TABLE)
-    ended = cli.run(attend(settings.home, ready.record.id, on_line=printer.show, clock=cli.clock))
+    ended = cli.run(
+        attend(
+            settings.home,
+            ready.record.id,
+            on_ready=lambda: cli.out.note("Ctrl-C stops the stack"),
+            on_line=printer.show,
+            clock=cli.clock,
+        )
+    )
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever presses on has nothing left to stop
     if ended is None:
         cli.out.note("the stack was stopped by another command")
         return 0

@@ -67,13 +67,13 @@ class Metrics:
         """The connection changed its state."""
         self.connection_changes.labels(change.before, change.after).inc()
 
-    def probed(self, ok: bool, latency_s: float) -> None:
+    def probed(self, *, ok: bool, latency_s: float) -> None:
         """The connection was probed."""
         self.probes.labels("ok" if ok else "failed").inc()
         if ok:
             self.probe_seconds.observe(latency_s)
 
-    def dialled(self, ok: bool) -> None:
+    def dialled(self, *, ok: bool) -> None:
         """A connection was tried."""
         self.dials.labels("ok" if ok else "failed").inc()
 

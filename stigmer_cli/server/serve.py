@@ -22,6 +22,7 @@ from stigmer_cli.executions.dispatcher import Dispatcher
 from stigmer_cli.executions.mint import Mint
 from stigmer_cli.executions.pollers import PollerWatch
 from stigmer_cli.executions.reconcile.reconciler import Reconciler
+from stigmer_cli.executions.reconcile.request import Reconciling
 from stigmer_cli.server.app import build
 from stigmer_cli.server.metrics import Metrics
 from stigmer_cli.server.services import Services
@@ -92,6 +93,7 @@ class _Server:
             canceller=self.canceller,
             pollers=self.pollers,
             world=self.world,
+            reconciling=Reconciling(store, gateway, self.connection, self.dispatcher, clock=clock),
             metrics=self.metrics,
             started_at=clock.now(),
         )

@@ -12,6 +12,7 @@ from stigmer_cli.executions.canceller import Canceller
 from stigmer_cli.executions.mint import Mint
 from stigmer_cli.executions.pollers import PollerWatch
 from stigmer_cli.executions.ports import TemporalLink
+from stigmer_cli.executions.reconcile.request import Reconciling
 from stigmer_cli.server.metrics import Metrics
 from stigmer_cli.server.world import WorldWatch
 from stigmer_cli.settings import Settings
@@ -32,6 +33,7 @@ class Services:
     canceller: Canceller
     pollers: PollerWatch
     world: WorldWatch
+    reconciling: Reconciling
     metrics: Metrics
     started_at: datetime
 

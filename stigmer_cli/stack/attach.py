@@ -18,13 +18,24 @@ A_DAY_S = 86_400.0
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-async def attend(home: Home, own: ProcessId, *, on_line: Callable[[Line], None], clock: Clock) -> Ended | None:
+async def attend(
+    home: Home, own: ProcessId, *, on_ready: Callable[[], None], on_line: Callable[[Line], None], clock: Clock
+) -> Ended | None:
     """Hand every log line to `on_line` until a signal asks for the end, then stop the stack.
 
+    `on_ready` is called once signals are listened to.
     Returns what was stopped, or None where the stack was stopped by somebody else.
     """
     asked = asyncio.Event()
-    with signals_call(asked.set):
+
+    def act() -> None:
+        if asked.is_set():
+            own.send(signal.SIGKILL)  # its parts die with it
+        asked.set()
+
+    # One handler for both: between two, a second Ctrl-C would end this process and leave the stack running.
+    with signals_call(act):
+        on_ready()
         async with asyncio.TaskGroup() as group:
             loops = [
                 group.create_task(_pass_lines(home, on_line, clock), name="lines"),
@@ -33,10 +44,7 @@ async def attend(home: Home, own: ProcessId, *, on_line: Callable[[Line], None],
             await asked.wait()
             for loop in loops:
                 loop.cancel()
-    if not own.is_alive:
-        return None
-    with signals_call(lambda: own.send(signal.SIGKILL)):  # its parts die with it
-        return await down(home, clock=clock)
+        return await down(home, clock=clock) if own.is_alive else None
 
 
 @contextlib.contextmanager

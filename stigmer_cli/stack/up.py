@@ -4,6 +4,7 @@ Decide under a lock (join what runs, or end what is left of a dead one and start
 interrupt the wait, and of fifty at once one starts and the others join.
 """
 
+import asyncio
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -224,10 +225,22 @@ async def _clear_the_dead(home: Home, clock: Clock) -> None:
 
 
 async def _roll_back(home: Home, own: ProcessId, clock: Clock) -> None:
-    """Stop what this `up` started, and nothing that another started in its place meanwhile."""
-    with signals_call(lambda: own.send(signal.SIGKILL)):  # whoever cannot wait for a clean end
-        async with held(home.run / UP_LOCK, within_s=STOPPING_MAX_S, clock=clock):
-            await end_stack(home, clock=clock, only=own)
+    """Stop what this `up` started, and nothing that another started in its place meanwhile.
+
+    Another Ctrl-C while it does so makes it quick, not incomplete.
+    """
+    with signals_call(lambda: own.send(signal.SIGKILL)):
+        try:
+            await _end_own(home, own, clock)
+        except asyncio.CancelledError:  # a second Ctrl-C, before the handler above stood
+            own.send(signal.SIGKILL)
+            await _end_own(home, own, clock)
+            raise
+
+
+async def _end_own(home: Home, own: ProcessId, clock: Clock) -> None:
+    async with held(home.run / UP_LOCK, within_s=STOPPING_MAX_S, clock=clock):
+        await end_stack(home, clock=clock, only=own)
 
 
 # -- wait

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Self
 
-from stigmer_cli.errors import Unavailable
+from stigmer_cli.errors import MachineError, Unavailable
 from stigmer_cli.supervisor.process import IS_LINUX
 from stigmer_cli.supervisor.record import SOCKET, Json, SupervisorRecord, record_from_json
 
@@ -178,7 +178,10 @@ class Control:
 
 
 async def connect(folder: Path, *, within_s: float) -> Control | None:
-    """A connection to the supervisor of `folder`, each answer awaited `within_s`; None where nobody listens."""
+    """A connection to the supervisor of `folder`, each answer awaited `within_s`; None where nobody listens.
+
+    Raises Unresponsive where its queue is full, and MachineError where this user may not connect.
+    """
     end = socket.socket(socket.AF_UNIX)
     end.setblocking(False)
     try:
@@ -191,6 +194,11 @@ async def connect(folder: Path, *, within_s: float) -> Control | None:
     except BlockingIOError:
         end.close()
         raise Unresponsive("the supervisor takes no more connections") from None
+    except OSError as error:
+        end.close()
+        raise MachineError(
+            f"cannot reach {folder / SOCKET}: {error.strerror or error}", hint="use the account that started the stack"
+        ) from error
     return Control(reader, writer, within_s=within_s)
 
 

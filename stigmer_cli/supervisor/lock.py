@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from stigmer_cli.clock import Clock
-from stigmer_cli.errors import TimedOut
+from stigmer_cli.errors import MachineError, TimedOut
 
 OWNER_ONLY = 0o600
 LOOK_EVERY_S = 0.025
@@ -60,10 +60,13 @@ class FileLock:
 
 @contextlib.asynccontextmanager
 async def held(path: Path, *, within_s: float, clock: Clock) -> AsyncIterator[FileLock]:
-    """Hold the lock at `path`; raises TimedOut, naming the holder, where it is not free `within_s`."""
+    """Hold the lock at `path`.
+
+    Raises TimedOut, naming the holder, where it is not free `within_s`, and MachineError where it cannot be opened.
+    """
     lock = FileLock(path)
     deadline = clock.monotonic() + within_s
-    while not lock.acquire():
+    while not _acquired(lock):
         if clock.monotonic() >= deadline:
             raise TimedOut(
                 f"{path} is held by another stigmer (pid {lock.holder()}) for more than {within_s:g} s",
@@ -74,6 +77,16 @@ async def held(path: Path, *, within_s: float, clock: Clock) -> AsyncIterator[Fi
         yield lock
     finally:
         lock.release()
+
+
+def _acquired(lock: FileLock) -> bool:
+    try:
+        return lock.acquire()
+    except OSError as error:
+        raise MachineError(
+            f"cannot use {lock.path}: {error.strerror or error}",
+            hint=f"make {lock.path.parent} writable, or free space",
+        ) from error
 
 
 def _locked(fd: int) -> bool:

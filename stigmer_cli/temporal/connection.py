@@ -32,10 +32,10 @@ class ConnectionObserver(Protocol):
     def changed(self, change: Change) -> None:
         """The state moved."""
 
-    def probed(self, ok: bool, latency_s: float) -> None:  # noqa: FBT001 - a count by outcome
+    def probed(self, *, ok: bool, latency_s: float) -> None:
         """A probe ended."""
 
-    def dialled(self, ok: bool) -> None:  # noqa: FBT001 - a count by outcome
+    def dialled(self, *, ok: bool) -> None:
         """A dial ended."""
 
 
@@ -45,10 +45,10 @@ class Unobserved:
     def changed(self, change: Change) -> None:
         """Ignore it."""
 
-    def probed(self, ok: bool, latency_s: float) -> None:  # noqa: FBT001 - see ConnectionObserver
+    def probed(self, *, ok: bool, latency_s: float) -> None:
         """Ignore it."""
 
-    def dialled(self, ok: bool) -> None:  # noqa: FBT001 - see ConnectionObserver
+    def dialled(self, *, ok: bool) -> None:
         """Ignore it."""
 
 

@@ -1,14 +1,13 @@
 """The bug Stigmer was founded on, with the installed command: Temporal comes late, goes, forgets, and stays away."""
 
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.installed import Stigmer, installed
+from tests.installed import Stigmer, collect, installed, until
 from tests.temporal_server import DevServer
 
 
@@ -18,29 +17,12 @@ def _stack(tmp_path: Path, temporal: DevServer, settings: dict[str, str] | None 
     with installed(tmp_path / "home", {"STIGMER_TEMPORAL_ADDRESS": temporal.address, **(settings or {})}) as stigmer:
         processes = [stigmer.spawn(command) for command in ("serve", "work")]
         try:
-            _until(lambda: stigmer("agents", "list").returncode == 0, within_s=20)
+            until(lambda: stigmer("agents", "list").returncode == 0, within_s=20)
             stigmer.apply_agent()
             yield stigmer
         finally:
             for process in processes:
-                process.terminate()
-            for process in processes:
-                _collect(process)
-
-
-def _collect(process: "subprocess.Popen[str]") -> None:
-    try:
-        process.communicate(timeout=10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-
-
-def _until(look: Callable[[], bool], *, within_s: float) -> None:
-    deadline = time.monotonic() + within_s
-    while not look():
-        assert time.monotonic() < deadline, f"not within {within_s} s"
-        time.sleep(0.1)
+                collect(process)
 
 
 def _detached(stigmer: Stigmer, message: str) -> str:
@@ -67,7 +49,7 @@ def test_temporal_starts_ten_seconds_after_the_server(tmp_path: Path) -> None:
         assert "(connection refused)" in timed_out.stderr
         dispatch = stigmer.json("executions", "get", waiting)["status"]["dispatch"]
         assert dispatch["reason"] == "temporal-unreachable"
-        _until(lambda: time.monotonic() - begun > 10, within_s=20)
+        until(lambda: time.monotonic() - begun > 10, within_s=20)
         temporal.start()
         _completes(stigmer, waiting)
         assert "COMPLETED" in stigmer("run", "greeter", "later", "--timeout", "60").stderr
@@ -98,7 +80,7 @@ def _ends_or_is_shown(stigmer: Stigmer, name: str) -> None:
         status = stigmer.json("executions", "get", name)["status"]
         return status["phase"] == "COMPLETED" or status["attention"] is not None
 
-    _until(settled, within_s=60)
+    until(settled, within_s=60)
 
 
 def test_the_server_restarts_while_temporal_is_down(tmp_path: Path) -> None:
@@ -109,13 +91,12 @@ def test_the_server_restarts_while_temporal_is_down(tmp_path: Path) -> None:
         server.wait(timeout=10)
         again = stigmer.spawn("serve")
         try:
-            _until(lambda: stigmer("executions", "get", name).returncode == 0, within_s=20)
+            until(lambda: stigmer("executions", "get", name).returncode == 0, within_s=20)
             assert _phase(stigmer, name) == "PENDING"
             temporal.start()
             _completes(stigmer, name)
         finally:
-            again.terminate()
-            _collect(again)
+            collect(again)
 
 
 def test_fail_fast_leaves_no_row_while_temporal_is_away(tmp_path: Path) -> None:
@@ -125,7 +106,7 @@ def test_fail_fast_leaves_no_row_while_temporal_is_away(tmp_path: Path) -> None:
         assert "nothing was written" in done.stderr
         assert stigmer.json("executions", "list")["items"] == []
         temporal.start()
-        _until(lambda: stigmer("run", "greeter", "now", "--timeout", "60").returncode == 0, within_s=30)
+        until(lambda: stigmer("run", "greeter", "now", "--timeout", "60").returncode == 0, within_s=30)
 
 
 @pytest.mark.slow
@@ -136,8 +117,8 @@ def test_temporal_stays_away_for_two_minutes(tmp_path: Path, policy: str) -> Non
         begun = time.monotonic()
         codes = [stigmer("run", "greeter", f"{number}", "--detach").returncode for number in range(5)]
         assert set(codes) == {0 if policy == "queue" else 4}
-        _until(lambda: time.monotonic() - begun > 120, within_s=150)
+        until(lambda: time.monotonic() - begun > 120, within_s=150)
         temporal.start()
-        _until(lambda: stigmer("run", "greeter", "after", "--timeout", "60").returncode == 0, within_s=30)
+        until(lambda: stigmer("run", "greeter", "after", "--timeout", "60").returncode == 0, within_s=30)
         items = stigmer.json("executions", "list")["items"]
         assert [item["status"]["phase"] for item in items] == ["COMPLETED"] * (6 if policy == "queue" else 1)

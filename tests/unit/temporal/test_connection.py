@@ -28,11 +28,11 @@ class Count:
     def changed(self, change: Change) -> None:
         self.changes.append(change)
 
-    def probed(self, ok: bool, latency_s: float) -> None:  # noqa: FBT001 - the seam's signature
+    def probed(self, *, ok: bool, latency_s: float) -> None:
         assert latency_s >= 0
         self.probes.append(ok)
 
-    def dialled(self, ok: bool) -> None:  # noqa: FBT001 - the seam's signature
+    def dialled(self, *, ok: bool) -> None:
         self.dials.append(ok)
 
 

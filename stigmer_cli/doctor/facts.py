@@ -1,0 +1,212 @@
+"""What checks look at, each fact found out at most once and only if asked for; a fact never raises for what is away."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.errors import ConfigError
+from stigmer_cli.settings import Settings, Source
+from stigmer_cli.stack.ports import Owner
+from stigmer_cli.stack.state import Endpoints
+from stigmer_cli.stack.status import Look
+
+if TYPE_CHECKING:
+    from stigmer_cli.api.health import Health
+    from stigmer_cli.api.resources import ExecutionResource
+    from stigmer_cli.temporal.gateway import Poller
+
+T = TypeVar("T")
+
+
+class Once(Generic[T]):
+    """A fact that is found out when it is first asked for; whoever asks meanwhile waits for the same answer."""
+
+    def __init__(self, find: Callable[[], Awaitable[T]]) -> None:
+        self._find = find
+        self._found: list[T] = []
+        self._lock = asyncio.Lock()
+
+    async def __call__(self) -> T:
+        """The fact."""
+        async with self._lock:
+            if not self._found:
+                self._found.append(await self._find())
+            return self._found[0]
+
+
+def known(value: T) -> Once[T]:
+    """A fact that is there already."""
+
+    async def find() -> T:
+        return value
+
+    return Once(find)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HomeSeen:
+    """The home folder. `why_not_writable` is empty where it is; sizes in bytes; modes are permission bits."""
+
+    exists: bool = True
+    is_folder: bool = True
+    owner: int = 0
+    user: int = 0
+    mode: int = 0o700
+    why_not_writable: str = ""
+    free_bytes: int = 1 << 40
+    free_files: int | None = None
+    token_mode: int | None = 0o600
+    files_max: int = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class PortSeen:
+    """A port that the stack needs; `is_ours` where a process of this stack holds it."""
+
+    part: str
+    port: int
+    flag: str
+    is_free: bool = False
+    is_ours: bool = False
+    owner: Owner | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessSeen:
+    """A process of the stack as the machine knows it; `files_max` is how many files it may open."""
+
+    pid: int
+    is_alive: bool = True
+    is_frozen: bool = False
+    files_max: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSeen:
+    """One look at the server; `why` is empty where it answered as ours, and then there is a `health`."""
+
+    url: str
+    why: str = ""
+    health: "Health | None" = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Door:
+    """Whether Temporal's port takes connections from here; `why` is empty where it does."""
+
+    address: str
+    namespace: str
+    is_own: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemporalSeen:
+    """Temporal as this very process sees it: the state that its own connection reached, and what it was told.
+
+    `pollers` and `backlog` are None where they were not told in time.
+    """
+
+    state: str
+    cause: str = ""
+    cluster_id: str | None = None
+    namespace_id: str | None = None
+    pollers: "tuple[Poller, ...] | None" = None
+    backlog: int | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it can be used from here."""
+        return self.state == "CONNECTED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreSeen:
+    """The SQLite file; `path` is None where another database is used. `integrity` is `ok`, a fault, or empty: unknown."""
+
+    path: Path | None
+    exists: bool = True
+    size: int = 0
+    wal_size: int = 0
+    has_header: bool = True
+    why_unreadable: str = ""
+    integrity: str = "ok"
+    is_checked_whole: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionsSeen:
+    """What is not done yet, oldest first, and the models of all agents; `is_cut` where there is more of it."""
+
+    open: "tuple[ExecutionResource, ...]" = ()
+    is_cut: bool = False
+    models: tuple[str, ...] = ()
+    in_temporal: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpDoor:
+    """A port on which Temporal answers HTTP, and with which status."""
+
+    port: int
+    status: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """All of it. `problem` is why the settings could not be read; then they are the defaults, and prove nothing."""
+
+    settings: Settings
+    clock: Clock
+    version: str
+    problem: ConfigError | None = None
+    endpoints: Endpoints | None = None
+    home: Once[HomeSeen]
+    ports: Once[tuple[PortSeen, ...]]
+    supervisor: Once[Look]
+    processes: Once[Mapping[str, ProcessSeen]]
+    lines: Callable[[str], Awaitable[tuple[str, ...]]]
+    server: Once[ServerSeen]
+    door: Once[Door]
+    temporal: Once[TemporalSeen]
+    http_doors: Once[tuple[HttpDoor, ...]]
+    store: Once[StoreSeen]
+    executions: Once[ExecutionsSeen]
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT of the Temporal that is meant here."""
+        return temporal_address(self.settings, self.endpoints)
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that is meant here."""
+        return temporal_namespace(self.settings, self.endpoints)
+
+    @property
+    def owns_temporal(self) -> bool:
+        """Whether that Temporal is the stack's own."""
+        if self.endpoints is not None and self.endpoints.temporal_address == self.address:
+            return self.endpoints.owns_temporal
+        return self.settings.runs_own_temporal
+
+
+def temporal_address(settings: Settings, found: Endpoints | None) -> str:
+    """What was set by name, else what the stack was started with, else what it would be started with."""
+    if found is None or settings.temporal_address is not None:
+        return settings.temporal_target
+    return found.temporal_address
+
+
+def temporal_namespace(settings: Settings, found: Endpoints | None) -> str:
+    """The same for the namespace."""
+    is_set = settings.sources.get("temporal_namespace", Source.DEFAULT) is not Source.DEFAULT
+    return settings.temporal_namespace if found is None or is_set else found.namespace
+
+
+def server_url(settings: Settings, found: Endpoints | None) -> str:
+    """The same for the server."""
+    return settings.server_target if found is None or settings.server_url is not None else found.server_url

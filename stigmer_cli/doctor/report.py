@@ -1,0 +1,115 @@
+"""What all checks together mean: the first cause, the sums, the JSON shape; pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stigmer_cli.doctor.check import Category, Judged, Result
+
+CAUSES_FIRST = (
+    "STG501", "STG101", "STG102", "STG301", "STG302", "STG103", "STG201", "STG202", "STG203", "STG104", "STG105",
+    "STG106", "STG108", "STG303", "STG205", "STG204", "STG206", "STG107", "STG207",
+)  # fmt: skip
+"""What makes other things fail, before what fails because of it; all other checks come after these, in their order.
+
+A Temporal that somebody else runs stands before the stack, which does not start without it; the stack's own is judged
+only once its process is.
+"""
+
+SUMMED: dict[Result, str] = {
+    Result.PASS: "passed",
+    Result.INFO: "info",
+    Result.WARN: "warnings",
+    Result.FAIL: "failed",
+    Result.SKIP: "skipped",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """One line: what is wrong first of all, and what to type. `code` is empty where nothing is wrong."""
+
+    message: str
+    code: str = ""
+    hint: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """The JSON object."""
+        return {"code": self.code or None, "message": self.message, "hint": self.hint}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All that was found. `is_strict` counts warnings as failures."""
+
+    judged: tuple[Judged, ...]
+    is_strict: bool = False
+    took_s: float = 0.0
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether nothing failed, and with `is_strict` nothing warned."""
+        summary = self.summary
+        return not (summary["failed"] or (self.is_strict and summary["warnings"]))
+
+    @property
+    def exit_code(self) -> int:
+        """0 where all is well, else 1."""
+        return 0 if self.is_ok else 1
+
+    @property
+    def summary(self) -> dict[str, int]:
+        """How many checks ended how."""
+        return {name: len(self.having(result)) for result, name in SUMMED.items()}
+
+    @property
+    def verdict(self) -> Verdict:
+        """The first cause of all that failed; without failures the first warning; else that all is well."""
+        failures, warnings = self.having(Result.FAIL), self.having(Result.WARN)
+        for judged, word in ((failures, "not healthy"), (warnings, "healthy, with a warning")):
+            if judged:
+                first = min(judged, key=_rank)
+                return Verdict(
+                    message=f"{word}: {first.found.message}", code=first.check.code, hint=first.found.hint
+                )
+        return Verdict(message="healthy")
+
+    def having(self, result: Result) -> tuple[Judged, ...]:
+        """The checks that ended in `result`, by category and code."""
+        order = list(Category)
+        found = [one for one in self.judged if one.found.result is result]
+        return tuple(sorted(found, key=lambda one: (order.index(one.check.category), one.check.code)))
+
+    def to_json(self) -> dict[str, object]:
+        """The JSON object that scripts may rely on."""
+        return {
+            "ok": self.is_ok,
+            "verdict": self.verdict.to_json(),
+            "summary": self.summary,
+            "checks": [_check_json(one) for one in self.judged],
+            "tookMs": round(self.took_s * 1000),
+        }
+
+
+def reported(judged: Sequence[Judged], *, only: frozenset[str] = frozenset()) -> tuple[Judged, ...]:
+    """What to report where `only` was asked for: those, and what they cannot be judged because of. Empty: all."""
+    wanted = only | {one.found.because for one in judged if one.check.code in only}
+    return tuple(one for one in judged if not only or one.check.code in wanted)
+
+
+def _rank(one: Judged) -> tuple[int, str]:
+    code = one.check.code
+    return (CAUSES_FIRST.index(code) if code in CAUSES_FIRST else len(CAUSES_FIRST), code)
+
+
+def _check_json(one: Judged) -> dict[str, object]:
+    return {
+        "code": one.check.code,
+        "category": one.check.category,
+        "name": one.check.name,
+        "result": one.found.result,
+        "message": one.found.message,
+        "hint": one.found.hint,
+        "evidence": dict(one.found.evidence),
+        "durationMs": one.duration_ms,
+        "because": one.found.because or None,
+    }

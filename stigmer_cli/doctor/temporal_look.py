@@ -1,0 +1,83 @@
+"""Looks at Temporal from this very process, through the same connection and gateway that the server uses."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.doctor.facts import TemporalSeen
+from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.errors import StigmerError
+from stigmer_cli.temporal.connection import Connection
+from stigmer_cli.temporal.gateway import Gateway
+from stigmer_cli.temporal.state import ConnectionState
+from stigmer_cli.temporal.target import Target, pace_of
+
+DIAL_S = 1.0
+ASK_S = 0.6
+NO_DICE = random.Random(0)  # noqa: S311 - one dial, so no jitter is ever drawn
+IDENTITY = "stigmer-doctor"
+GONE = "gone"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One epoch of an execution to be looked up in Temporal."""
+
+    id: str
+    kind: Kind
+    epoch: int
+
+
+async def temporal_seen(address: str, namespace: str, *, clock: Clock) -> TemporalSeen:
+    """How far one gets with it; takes at most `DIAL_S` and `ASK_S` together."""
+    async with asyncio.TaskGroup() as group:
+        connection = _connection(address, namespace, clock)
+        dialling = group.create_task(connection.run(), name="temporal")
+        try:
+            async with asyncio.timeout(DIAL_S):
+                await connection.wait_moved(0)
+            return await _told(connection, Gateway(connection, clock=clock, rng=NO_DICE))
+        except TimeoutError:
+            return TemporalSeen(state=ConnectionState.CONNECTING, cause=f"no answer within {DIAL_S:g} s")
+        finally:
+            dialling.cancel()
+
+
+async def runs_seen(address: str, namespace: str, asked: Sequence[Asked], *, clock: Clock) -> Mapping[str, str]:
+    """For each of `asked` the state of its workflow, `gone` where there is none; only those answered in `DIAL_S`."""
+    found: dict[str, str] = {}
+    async with asyncio.TaskGroup() as group:
+        connection = _connection(address, namespace, clock)
+        dialling = group.create_task(connection.run(), name="temporal")
+        gateway = Gateway(connection, clock=clock, rng=NO_DICE)
+        with contextlib.suppress(TimeoutError, StigmerError):
+            async with asyncio.timeout(DIAL_S):
+                await connection.wait_connected()
+                for one in asked:
+                    seen = await gateway.describe(execution=ExecutionId(one.id), kind=one.kind, epoch=one.epoch)
+                    found[one.id] = GONE if seen is None else seen.state
+        dialling.cancel()
+    return found
+
+
+def _connection(address: str, namespace: str, clock: Clock) -> Connection:
+    target = Target(address=address, namespace=namespace)
+    pace = replace(pace_of(target), dial_s=DIAL_S * 0.95)  # its own words about what is wrong come before our deadline
+    return Connection(target, clock=clock, rng=NO_DICE, identity=IDENTITY, pace=pace)
+
+
+async def _told(connection: Connection, gateway: Gateway) -> TemporalSeen:
+    status = connection.status()
+    seen = TemporalSeen(
+        state=status.state, cause=status.cause, cluster_id=status.cluster_id, namespace_id=status.namespace_id
+    )
+    if not seen.is_connected:
+        return seen
+    with contextlib.suppress(TimeoutError, StigmerError):
+        async with asyncio.timeout(ASK_S):
+            seen = replace(seen, pollers=tuple(await gateway.pollers()))
+            seen = replace(seen, backlog=await gateway.backlog())
+    return seen

@@ -23,6 +23,10 @@ CONTROL = re.compile(
 """ECMA-48 control sequences, and the bidirectional overrides of Unicode; rich strips neither."""
 
 
+UNBOUNDED = 1000
+"""Columns of a table that nobody looks at on a terminal: wide enough to cut nothing off."""
+
+
 class Format(StrEnum):
     """How a result is printed."""
 
@@ -41,7 +45,9 @@ class Output:
 
     def __init__(self, output_format: Format = Format.TABLE) -> None:
         self.format = output_format
-        self.stdout = Console(highlight=False, soft_wrap=False)
+        self.stdout = Console(highlight=False)
+        if not self.stdout.is_terminal:
+            self.stdout.width = UNBOUNDED
         self.stderr = Console(stderr=True, highlight=False)
 
     @property
@@ -95,6 +101,12 @@ class Output:
     def _talk(self, text: Text) -> None:
         """Wrapped at words on a terminal; one line each elsewhere, so that a log can be searched."""
         self.stderr.print(text, soft_wrap=not self.stderr.is_terminal)
+
+
+def fit(text: str, room: int) -> str:
+    """`text` on one line of at most `room` characters, cleaned; the end is cut off with an ellipsis."""
+    line = " ".join(clean(text).split())
+    return line if len(line) <= room else f"{line[: room - 1]}…"
 
 
 def safe(text: str) -> str:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console, Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from stigmer_cli.cli.context import Cli, cli_of
-from stigmer_cli.cli.output import Format, safe
+from stigmer_cli.cli.output import Format, fit
 from stigmer_cli.cli.wait import WAIT, wait_s
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from stigmer_cli.client import Client
 
 SHOWN_MAX = 20
+CAUSE_MIN = 20
+FIXED = 30 + 8 + 11 + 3 * 2
+"""The columns of an id, a finding and an outcome, and the gaps between four columns."""
+
 AGAIN_S = 0.5
 UNMENDED = frozenset({"skipped: changed", "failed"})
 
@@ -77,7 +82,7 @@ async def _reconcile(
     if not is_sure:
         preview = request.model_copy(update={"dry_run": True})
         items, summary = await _ask(cli, client, preview, waits_s)
-        cli.out.stderr.print(_preview(items, summary))
+        cli.out.stderr.print(_moves(items, summary, is_done=False, width=cli.out.stderr.width))
         if not any(item.action != "none" for item in items):
             return 0
         typer.confirm("Carry this out?", abort=True, err=True)
@@ -147,7 +152,7 @@ def _table(
     console: Console, items: "Sequence[ReconcileItem]", summary: "ReconcileSummary", *, is_dry_run: bool
 ) -> None:
     if items:
-        console.print(_preview(items, summary))
+        console.print(_moves(items, summary, is_done=not is_dry_run, width=console.width))
     counts = [
         f"{number} {word}"
         for word, number in summary.to_wire().items()
@@ -157,14 +162,17 @@ def _table(
     console.print(f"{'would be: ' if is_dry_run else ''}{words} ({summary.examined} examined)", soft_wrap=True)
 
 
-def _preview(items: "Sequence[ReconcileItem]", summary: "ReconcileSummary") -> RenderableType:
+def _moves(
+    items: "Sequence[ReconcileItem]", summary: "ReconcileSummary", *, is_done: bool, width: int
+) -> RenderableType:
+    """Counts by class, then each move with its cause, cut at `SHOWN_MAX`."""
     classes = Counter(item.found for item in items)
     head = ", ".join(f"{number} {name}" for name, number in classes.most_common()) or "nothing out of line"
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("ID", "FOUND", "ACTION", "OUTCOME"):
+    for name in ("ID", "FOUND", "OUTCOME" if is_done else "ACTION", "CAUSE"):
         table.add_column(name, no_wrap=True)
-    table.add_column("CAUSE", overflow="ellipsis", no_wrap=True, ratio=1)
     for item in items[:SHOWN_MAX]:
-        table.add_row(item.id, item.found, item.action, item.outcome, safe(item.cause))
+        words = item.outcome if is_done else item.action
+        table.add_row(item.id, item.found, words, escape(fit(item.cause, max(CAUSE_MIN, width - FIXED))))
     more = [f"... and {len(items) - SHOWN_MAX} more"] if len(items) > SHOWN_MAX else []
     return Group(f"{head} ({summary.examined} examined)", *([table] if items else []), *more)

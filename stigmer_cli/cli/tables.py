@@ -4,13 +4,19 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from stigmer_cli.api.resources import EventBody, ExecutionResource
-from stigmer_cli.cli.output import safe
+from stigmer_cli.cli.output import fit, safe
 from stigmer_cli.cli.wording import PHASE_STYLES, ago, why
 from stigmer_cli.clock import iso
 from stigmer_cli.domain.execution import EventType
+
+AGENT_MAX = 20
+WHY_MIN = 16
+FIXED = 30 + 11 + 4 + 4 * 2
+"""The columns of an id, a phase and an age, and the gaps between five columns."""
 
 
 def print_executions(console: Console, items: Sequence[ExecutionResource], now: datetime) -> None:
@@ -20,18 +26,20 @@ def print_executions(console: Console, items: Sequence[ExecutionResource], now: 
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("ID", no_wrap=True)
-    table.add_column("AGENT", no_wrap=True, overflow="ellipsis", max_width=20)
+    table.add_column("AGENT", no_wrap=True)
     table.add_column("PHASE", no_wrap=True)
     table.add_column("AGE", justify="right", no_wrap=True)
-    table.add_column("WHY", no_wrap=True, overflow="ellipsis", ratio=1)
-    for item in items:
+    table.add_column("WHY", no_wrap=True)
+    agents = [fit(item.spec.agent_name, AGENT_MAX) for item in items]
+    room = max(WHY_MIN, console.width - FIXED - max(len(agent) for agent in agents))
+    for item, agent in zip(items, agents, strict=True):
         phase = item.status.phase
         table.add_row(
             item.metadata.id,
-            safe(item.spec.agent_name),
+            escape(agent),
             f"[{PHASE_STYLES[phase]}]{phase}[/]",
             ago(item.metadata.created_at, now),
-            safe(" ".join(why(item).split())),
+            escape(fit(why(item), room)),
         )
     console.print(table)
 

@@ -142,6 +142,9 @@ def shown_progress(out: Output) -> Iterator[Board]:
                 yield Board(out, live)
         else:
             yield Board(out, None)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is stopped; whoever presses on would only spoil the exit
+        raise
     except StartFailed as error:
         out.note(f"the last lines of {error.log}:" if error.lines else f"{error.log} is empty")
         for line in error.lines:

@@ -17,7 +17,7 @@ from stigmer_cli.temporal.target import Target, pace_of
 
 DIAL_S = 1.0
 ASK_S = 0.6
-NO_DICE = random.Random(0)  # noqa: S311 - one dial, so no jitter is ever drawn
+NO_DICE = random.Random(0)  # noqa: S311 - jitters only the second dial, which nobody waits for
 IDENTITY = "stigmer-doctor"
 GONE = "gone"
 

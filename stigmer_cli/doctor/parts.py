@@ -1,0 +1,153 @@
+"""Checks of category Stack about the processes of its three parts: alive, awake, listening, not in a crash loop."""
+
+from collections.abc import Awaitable, Callable
+
+from stigmer_cli.doctor.check import Category, Check, Found, Severity, because, failed, passed, skipped, warned
+from stigmer_cli.doctor.facts import Facts
+from stigmer_cli.doctor.words import clock_time, span
+from stigmer_cli.stack.failure import Scene, start_failed
+from stigmer_cli.stack.parts import RUNNER, SERVER, SUPERVISOR, TEMPORAL
+from stigmer_cli.stack.readiness import moment
+from stigmer_cli.supervisor.child import ChildState
+from stigmer_cli.supervisor.record import ChildRecord
+
+SUPERVISED = "STG104"
+SETTLING_S = 5.0
+"""How long a part that just started may take until it listens."""
+
+RECENT_S = 300.0
+LOOPING = 3
+"""Quick ends in a row from which on it is a loop and no accident."""
+
+
+def process_of(name: str) -> Callable[[Facts], Awaitable[Found]]:
+    """The look at the process of the part called `name`."""
+
+    async def look(facts: Facts) -> Found:
+        if name == TEMPORAL and not facts.owns_temporal:
+            return skipped(f"somebody else runs the Temporal at {facts.address}")
+        seen = await facts.supervisor()
+        if not seen.is_there and not await _is_supervisor_alive(facts):
+            is_by_hand = facts.endpoints is None and (await facts.server()).health is not None
+            return skipped("no stack runs here") if is_by_hand else because(SUPERVISED)
+        child = seen.record.child(name) if seen.record else None
+        if child is None:
+            return failed(f"this stack has no {name}", "stigmer restart")
+        return await _judged(facts, child)
+
+    return look
+
+
+async def _is_supervisor_alive(facts: Facts) -> bool:
+    process = (await facts.processes()).get(SUPERVISOR)
+    return process is not None and process.is_alive
+
+
+async def _judged(facts: Facts, child: ChildRecord) -> Found:
+    seen = await facts.supervisor()
+    process = (await facts.processes()).get(child.name)
+    if child.id is None or process is None:
+        return await _ended(facts, child)
+    if not process.is_alive:
+        return _dead(child, process.pid, is_supervised=seen.is_answering)
+    evidence = _evidence(child)
+    if process.is_frozen:
+        message = f"{child.name} (pid {process.pid}) is frozen by a signal (SIGSTOP)"
+        return failed(message, f"kill -CONT {process.pid}", **evidence)
+    if child.name in seen.unheld and (child.uptime_s or 0.0) > SETTLING_S:
+        port = seen.unheld[child.name]
+        message = f"{child.name} (pid {process.pid}) runs, but does not listen on port {port}"
+        return failed(message, f"stigmer restart {child.name}", **evidence)
+    return _running(facts, child, evidence)
+
+
+def _running(facts: Facts, child: ChildRecord, evidence: dict[str, object]) -> Found:
+    last, pid = child.last_exit, child.id.pid if child.id else 0
+    if last is None or child.restarts == 0:
+        return passed(f"running (pid {pid})", **evidence)
+    words = f"running (pid {pid}), restarted {child.restarts} times; ended last at {clock_time(last.at)}: {last.why}"
+    is_recent = (facts.clock.now() - moment(last.at)).total_seconds() < RECENT_S
+    if is_recent and child.state == ChildState.RUNNING and child.failures:
+        return warned(f"{child.name} is {words}", f"stigmer logs {child.name} --tail 20", **evidence)
+    return passed(words, **evidence)
+
+
+def _dead(child: ChildRecord, pid: int, *, is_supervised: bool) -> Found:
+    """A process that is gone although it is written down as running."""
+    if is_supervised:
+        message = f"{child.name} (pid {pid}) died this moment"
+        return failed(message, "stigmer up", **_evidence(child))
+    message = f"{child.name} (pid {pid}) is dead, and the supervisor, which would restart it, does not answer"
+    return failed(message, "stigmer down && stigmer up", **_evidence(child))
+
+
+async def _ended(facts: Facts, child: ChildRecord) -> Found:
+    """A part without a process, as its supervisor says."""
+    lines = await facts.lines(child.name)
+    evidence = {**_evidence(child), "lastLines": list(lines)}
+    why = child.last_exit.why if child.last_exit else "it never ran"
+    if child.state == ChildState.FAILED or child.failures >= LOOPING:
+        return _looping(facts, child, lines, evidence)
+    if child.state == ChildState.BACKING_OFF:
+        return failed(f"{child.name} ended and is about to be restarted: {why}", "stigmer up", **evidence)
+    if child.state == ChildState.STOPPED:
+        return failed(f"{child.name} is stopped: {why}", "stigmer up", **evidence)
+    return failed(f"{child.name} is {child.state}: {why}", "stigmer up", **evidence)
+
+
+def _looping(facts: Facts, child: ChildRecord, lines: tuple[str, ...], evidence: dict[str, object]) -> Found:
+    if facts.endpoints is None:
+        why = child.last_exit.why if child.last_exit else "no reason known"
+        return failed(f"{child.name} ends again and again: {why}", f"stigmer logs {child.name} --tail 20", **evidence)
+    told = start_failed(Scene(child=child, lines=lines, endpoints=facts.endpoints, home=facts.settings.home))
+    last = f"; its last line: {lines[-1]}" if lines else ""
+    return failed(
+        f"{told.message} ({child.failures} times in a row){last}", f"stigmer logs {child.name} --tail 20", **evidence
+    )
+
+
+def _evidence(child: ChildRecord) -> dict[str, object]:
+    return {
+        "state": child.state,
+        "pid": child.id.pid if child.id else None,
+        "uptime": span(child.uptime_s) if child.uptime_s is not None else None,
+        "restarts": child.restarts,
+        "failures": child.failures,
+        "lastExit": dict(child.last_exit.to_json()) if child.last_exit else None,
+        "nextTryAt": child.next_try_at,
+        "log": child.log,
+    }
+
+
+def _check(code: str, name: str, explanation: str) -> Check:
+    return Check(
+        code=code,
+        category=Category.STACK,
+        name=f"{name} process",
+        severity=Severity.ERROR,
+        look=process_of(name),
+        explanation=explanation,
+    )
+
+
+PART_CHECKS: tuple[Check, ...] = (
+    _check(
+        "STG105",
+        TEMPORAL,
+        "The stack runs a Temporal of its own unless STIGMER_TEMPORAL_ADDRESS names another. It keeps its workflows in a"
+        " file, so a restart loses nothing; while it is away, executions are accepted and wait. One that ends five"
+        " times in a row is tried every 30 s; its log says why.",
+    ),
+    _check(
+        "STG106",
+        SERVER,
+        "The server accepts executions, keeps them in the store and submits them to Temporal. While it is away nothing"
+        " is accepted, and runners hold their reports back until it is there again.",
+    ),
+    _check(
+        "STG107",
+        RUNNER,
+        "The runner performs executions. While it is away they wait in Temporal; one that it was performing is taken up"
+        " again by the next runner.",
+    ),
+)

@@ -1,0 +1,269 @@
+"""Checks of category Stack: the machine that it stands on, its supervisor, its ports, its server's door."""
+
+import shlex
+from datetime import timedelta
+
+from stigmer_cli.doctor.check import Category, Check, Found, Severity, failed, passed, skipped, told, warned
+from stigmer_cli.doctor.facts import Facts, PortSeen
+from stigmer_cli.doctor.parts import PART_CHECKS
+from stigmer_cli.doctor.words import clock_time, size
+from stigmer_cli.stack.parts import SERVER, SUPERVISOR
+from stigmer_cli.stack.readiness import moment
+from stigmer_cli.stack.status import Look
+from stigmer_cli.supervisor.process import ProcessId
+
+OTHERS = 0o077
+FREE_MIN_BYTES = 16 * 1024 * 1024
+FREE_LOW_BYTES = 256 * 1024 * 1024
+FREE_MIN_FILES = 100
+FILES_MIN = 256
+CLOCK_JUMP_S = 5.0
+SETTLING_S = 5.0
+
+
+async def home(facts: Facts) -> Found:
+    """Whether the home is ours, private and writable."""
+    seen, path = await facts.home(), facts.settings.home.path
+    name = shlex.quote(str(path))
+    evidence = {"home": str(path), "mode": f"{seen.mode:04o}", "owner": seen.owner}
+    if not seen.exists:
+        return passed(f"{path} does not exist yet; `stigmer up` makes it", home=str(path))
+    if not seen.is_folder:
+        return failed(f"{path} is not a folder", f"mv {name} {name}.old", **evidence)
+    if seen.owner != seen.user and seen.user != 0:
+        return failed(f"{path} belongs to another user (uid {seen.owner})", f"sudo chown -R $USER {name}", **evidence)
+    if seen.why_not_writable:
+        return failed(f"the home cannot be written: {seen.why_not_writable}", f"ls -ld {name} {name}/*", **evidence)
+    if seen.mode & OTHERS:
+        return warned(f"others may enter {path} (mode {seen.mode:04o})", f"chmod 700 {name}", **evidence)
+    return passed(f"{path} is yours and writable", **evidence)
+
+
+async def disk(facts: Facts) -> Found:
+    """Whether there is room to write."""
+    seen, path = await facts.home(), facts.settings.home.path
+    if not seen.exists:
+        return skipped("there is no home yet")
+    hint = f"du -sh {shlex.quote(str(path))}/*; df -h {shlex.quote(str(path))}"
+    free = size(seen.free_bytes)
+    evidence = {"freeBytes": seen.free_bytes, "freeFiles": seen.free_files}
+    if seen.free_bytes < FREE_MIN_BYTES:
+        return failed(f"the disk of {path} is full: {free} free", hint, **evidence)
+    if seen.free_files is not None and seen.free_files < FREE_MIN_FILES:
+        return failed(f"the disk of {path} takes no more files: {seen.free_files} inodes free", hint, **evidence)
+    if seen.free_bytes < FREE_LOW_BYTES:
+        return warned(f"the disk of {path} is nearly full: {free} free", hint, **evidence)
+    return passed(f"{free} free for {path}", **evidence)
+
+
+async def ports(facts: Facts) -> Found:
+    """Whether each port is held by whom it should be."""
+    look = await facts.supervisor()
+    if not look.is_there and await _runs_by_hand(facts):
+        return skipped("no stack runs here that would need ports")
+    seen = await facts.ports()
+    taken = [one for one in seen if not (one.is_free or one.is_ours)]
+    evidence = {"ports": [_port_json(one) for one in seen]}
+    if not taken:
+        return passed(", ".join(f"{one.part} {one.port}" for one in seen), **evidence)
+    words = "; ".join(f"port {one.port} for {one.part} is held by {one.owner}" for one in taken)
+    # A stack that runs keeps the ports that it was started with.
+    hint = "stigmer down && stigmer up --auto-ports" if look.is_there else "stigmer up --auto-ports"
+    return failed(words, hint, **evidence)
+
+
+async def supervisor(facts: Facts) -> Found:
+    """Whether the supervisor runs and answers."""
+    look = await facts.supervisor()
+    if look.is_answering and look.record:
+        return passed(f"running (pid {look.record.id.pid})", pid=look.record.id.pid)
+    process = (await facts.processes()).get(SUPERVISOR)
+    if process is not None and process.is_alive:
+        evidence = {"pid": process.pid}
+        if process.is_frozen:
+            return failed(
+                f"the supervisor (pid {process.pid}) is frozen by a signal (SIGSTOP)",
+                f"kill -CONT {process.pid}",
+                **evidence,
+            )
+        how = "does not answer" if look.is_there else "runs, but its socket is gone"
+        return failed(f"the supervisor (pid {process.pid}) {how}", "stigmer down && stigmer up", **evidence)
+    if await _runs_by_hand(facts):
+        return told(f"no stack runs in {facts.settings.home.path}; a server answers at {_url(facts)}")
+    return _down(facts, look)
+
+
+def _down(facts: Facts, look: Look) -> Found:
+    place = facts.settings.home.path
+    if facts.endpoints is not None and look.record is not None:
+        gone = look.record.id
+        return failed(
+            f"the supervisor of the stack in {place} died (pid {gone.pid}), and its parts with it",
+            "stigmer up",
+            pid=gone.pid,
+        )
+    why = "it was stopped" if look.record else "none was ever started there"
+    return failed(f"no stack runs in {place}: {why}", "stigmer up", home=str(place))
+
+
+async def answers(facts: Facts) -> Found:
+    """Whether the server's door opens for us."""
+    seen = await facts.server()
+    if seen.health is None:
+        hint = "stigmer config get server_url" if facts.settings.server_url else "stigmer restart server"
+        return failed(f"the server at {seen.url} cannot be used: {seen.why}", hint, url=seen.url, cause=seen.why)
+    holder = await _server_id(facts)
+    evidence = {"url": seen.url, "pid": seen.health.pid, "reasons": seen.health.reasons}
+    if holder is not None and holder.pid != seen.health.pid:
+        return failed(
+            f"{seen.url} is answered by another server (pid {seen.health.pid}) than the stack's (pid {holder.pid})",
+            "stigmer down && stigmer up --auto-ports",
+            **evidence,
+        )
+    return passed(f"{seen.url} answers (pid {seen.health.pid})", **evidence)
+
+
+async def versions(facts: Facts) -> Found:
+    """Whether command and server are of one version."""
+    seen = await facts.server()
+    if seen.health is None:
+        return skipped("the server does not answer")
+    evidence = {"cli": facts.version, "server": seen.health.version}
+    if seen.health.version != facts.version:
+        message = f"this command is {facts.version}, the server is {seen.health.version}"
+        return warned(message, "stigmer restart", **evidence)
+    return passed(f"all are {facts.version}", **evidence)
+
+
+async def clock(facts: Facts) -> Found:
+    """Whether wall time and the machine's own time went on together since the stack was started."""
+    look = await facts.supervisor()
+    record = look.record
+    if not look.is_answering or record is None or record.uptime_s is None:
+        return skipped("no supervisor tells how long it has been running")
+    expected = moment(record.started_at) + timedelta(seconds=record.uptime_s)
+    jump_s = (facts.clock.now() - expected).total_seconds()
+    if abs(jump_s) > CLOCK_JUMP_S:
+        return warned(
+            f"the clock is {jump_s:+.0f} s off what has passed since {clock_time(record.started_at)}: it was set, or the"
+            " machine slept; times of before do not compare",
+            "stigmer restart",
+            jumpS=round(jump_s, 1),
+        )
+    return passed("the clock did not jump since the start", jumpS=round(jump_s, 1))
+
+
+async def files(facts: Facts) -> Found:
+    """Whether processes may open enough files."""
+    here = (await facts.home()).files_max
+    limits = {name: seen.files_max for name, seen in (await facts.processes()).items() if seen.files_max is not None}
+    low = {name: limit for name, limit in {"this shell": here, **limits}.items() if 0 <= limit < FILES_MIN}
+    evidence = {"shell": here, **limits}
+    if low:
+        words = ", ".join(f"{name} {limit}" for name, limit in low.items())
+        hint = "ulimit -n 4096 && stigmer restart" if limits else "ulimit -n 4096"
+        return warned(f"too few files may be open: {words}", hint, **evidence)
+    return passed(f"up to {here} files may be open", **evidence)
+
+
+async def _runs_by_hand(facts: Facts) -> bool:
+    """Whether a server of ours answers although no supervisor of this home runs."""
+    return facts.endpoints is None and (await facts.server()).health is not None
+
+
+async def _server_id(facts: Facts) -> ProcessId | None:
+    record = (await facts.supervisor()).record
+    child = record.child(SERVER) if record else None
+    is_elsewhere = facts.endpoints is None or facts.settings.server_url is not None
+    return None if child is None or is_elsewhere else child.id
+
+
+def _url(facts: Facts) -> str:
+    return facts.endpoints.server_url if facts.endpoints else facts.settings.server_target
+
+
+def _port_json(one: PortSeen) -> dict[str, object]:
+    state = "free" if one.is_free else "ours" if one.is_ours else "taken"
+    owner = {"pid": one.owner.pid, "command": one.owner.command} if one.owner else None
+    return {"part": one.part, "port": one.port, "state": state, "owner": owner}
+
+
+STACK_CHECKS: tuple[Check, ...] = (
+    Check(
+        code="STG101",
+        category=Category.STACK,
+        name="home",
+        severity=Severity.ERROR,
+        look=home,
+        explanation="Everything of a stack lies in one folder, the home (~/.stigmer, or STIGMER_HOME). It must be yours,"
+        " closed to others (it holds the token and everything that agents said), and writable. A home that belongs to"
+        " root usually comes from one `sudo stigmer`; a read-only one from a file system that met an error.",
+    ),
+    Check(
+        code="STG102",
+        category=Category.STACK,
+        name="disk space",
+        severity=Severity.ERROR,
+        look=disk,
+        needs=("STG101",),
+        explanation="An execution is accepted only once its row is on disk, so a full disk means that nothing is"
+        " accepted. What was accepted before stays, and work goes on by itself once there is room.",
+    ),
+    Check(
+        code="STG103",
+        category=Category.STACK,
+        name="ports",
+        severity=Severity.ERROR,
+        look=ports,
+        explanation="The server, Temporal and Temporal's web UI listen on a port each, on loopback. A port that another"
+        " process holds keeps the part from starting, and whoever holds it may look like ours: a Temporal that somebody"
+        " else started is never used silently. Either end that process, or take other ports.",
+    ),
+    Check(
+        code="STG104",
+        category=Category.STACK,
+        name="supervisor",
+        severity=Severity.ERROR,
+        look=supervisor,
+        explanation="The supervisor keeps Temporal, the server and the runner alive. When it is gone, its parts end"
+        " within two seconds; when it is frozen, they go on, but nobody restarts one that dies.",
+    ),
+    *PART_CHECKS,
+    Check(
+        code="STG108",
+        category=Category.STACK,
+        name="server API",
+        severity=Severity.ERROR,
+        look=answers,
+        needs=("STG104", "STG106"),
+        explanation="Every command talks to the server over HTTP with the token of the home. This asks for its health"
+        " the same way: it must answer, accept the token, be a Stigmer server, and be the one that this stack started.",
+    ),
+    Check(
+        code="STG109",
+        category=Category.STACK,
+        name="versions",
+        severity=Severity.WARNING,
+        look=versions,
+        needs=("STG108",),
+        explanation="After an upgrade the processes that run are still the old ones until they are restarted.",
+    ),
+    Check(
+        code="STG110",
+        category=Category.STACK,
+        name="clock",
+        severity=Severity.WARNING,
+        look=clock,
+        explanation="Waits and deadlines do not follow the wall clock, but timestamps do. When it was set, or the"
+        " machine slept, ages and orders that are derived from timestamps may look odd.",
+    ),
+    Check(
+        code="STG111",
+        category=Category.STACK,
+        name="open files",
+        severity=Severity.WARNING,
+        look=files,
+        explanation="Temporal keeps many files and connections open. A low limit (`ulimit -n`) of the shell that ran"
+        " `stigmer up` makes parts fail in ways that look like something else.",
+    ),
+)

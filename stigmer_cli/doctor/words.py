@@ -1,0 +1,44 @@
+"""Sizes, ages and times in words, as messages of checks tell them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from stigmer_cli.stack.readiness import moment
+
+KIB = 1024
+IDS_SHOWN = 5
+UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+
+
+def size(number: float) -> str:
+    """`3.2 GiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < KIB:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= KIB
+    return f"{number:.1f} TiB"
+
+
+def span(seconds: float) -> str:
+    """`12 s`, `3 min`, `4 h`, `2 d`."""
+    for unit_s, unit in UNITS:
+        if seconds >= unit_s:
+            return f"{seconds / unit_s:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+def clock_time(at: datetime | str) -> str:
+    """The time of day here, as people compare it with their own clock."""
+    found = moment(at) if isinstance(at, str) else at
+    return found.astimezone().strftime("%H:%M:%S")
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few, and how many more."""
+    more = f" and {len(names) - IDS_SHOWN} more" if len(names) > IDS_SHOWN else ""
+    return ", ".join(names[:IDS_SHOWN]) + more
+
+
+def count(number: int, noun: str) -> str:
+    """`1 execution`, `2 executions`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

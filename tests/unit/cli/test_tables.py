@@ -1,0 +1,63 @@
+"""Executions as people read them, at the widths that terminals have."""
+
+import io
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from rich.console import Console
+
+from stigmer_cli.api.resources import execution_resource
+from stigmer_cli.cli.tables import print_execution, print_executions
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.executions.reason import explained
+from stigmer_cli.temporal.connection import ConnectionState
+from tests.fakes import START, SwitchedLink
+from tests.rows import row
+
+GOLDEN_80 = """\
+ID                              AGENT    PHASE       AGE  WHY
+aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  PENDING      1h  Temporal unreachabl…
+aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  IN_PROGRESS  1h  attempt 2 runs on s…
+aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  FAILED       1h  no model [red]x[/red]
+"""
+GOLDEN_120 = """\
+ID                              AGENT    PHASE       AGE  WHY
+aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  PENDING      1h  Temporal unreachable at 127.0.0.1:7233 since 2026-05-04T12:…
+aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  IN_PROGRESS  1h  attempt 2 runs on stigmer-runner/1
+aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  FAILED       1h  no model [red]x[/red]
+"""
+
+
+def _printed(width: int, *, has_colour: bool) -> str:
+    link = SwitchedLink(ConnectionState.DISCONNECTED, cause="connection refused")
+    running = replace(
+        row(Phase.IN_PROGRESS, submitted_s_ago=9), claimed_by="stigmer-runner/1", claimed_attempt=2, started_at=START
+    )
+    failed = replace(row(Phase.FAILED, submitted_s_ago=9), error="no model\x1b[2J [red]x[/red]", completed_at=START)
+    rows = [explained(row(), link.status()), running, failed]
+    console = Console(
+        file=io.StringIO(), width=width, force_terminal=has_colour, color_system="standard" if has_colour else None
+    )
+    print_executions(console, [execution_resource(one) for one in rows], START + timedelta(seconds=5))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+
+
+@pytest.mark.parametrize(("width", "golden"), [(80, GOLDEN_80), (120, GOLDEN_120)])
+def test_the_list_fits_the_terminal_and_cuts_only_the_reason(width: int, golden: str) -> None:
+    assert _printed(width, has_colour=False) == golden
+
+
+def test_colours_appear_on_a_terminal_only() -> None:
+    assert "\x1b[33mPENDING" in _printed(120, has_colour=True)
+    assert "\x1b" not in _printed(120, has_colour=False)
+
+
+def test_the_page_about_one_shows_its_text_inert() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    failed = replace(row(Phase.FAILED), error="\x1b]0;title\x07[bold]x[/bold]", completed_at=START)
+    print_execution(console, execution_resource(failed), [])
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "\x1b" not in text
+    assert "[bold]x[/bold]" in text

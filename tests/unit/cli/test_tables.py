@@ -16,16 +16,16 @@ from tests.fakes import START, SwitchedLink
 from tests.rows import row
 
 GOLDEN_80 = """\
-ID                              AGENT    PHASE       AGE  WHY
-aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  PENDING      1h  Temporal unreachabl…
-aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  IN_PROGRESS  1h  attempt 2 runs on s…
-aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  FAILED       1h  no model [red]x[/red]
+ID                              AGENT    PHASE        AGE  WHY
+aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  PENDING       1h  Temporal unreachabl…
+aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  IN_PROGRESS   1h  attempt 2 runs on s…
+aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  FAILED        1h  no model [red]x[/re…
 """
 GOLDEN_120 = """\
-ID                              AGENT    PHASE       AGE  WHY
-aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  PENDING      1h  Temporal unreachable at 127.0.0.1:7233 since 2026-05-04T12:…
-aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  IN_PROGRESS  1h  attempt 2 runs on stigmer-runner/1
-aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  FAILED       1h  no model [red]x[/red]
+ID                              AGENT    PHASE        AGE  WHY
+aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  PENDING       1h  Temporal unreachable at 127.0.0.1:7233 since 2026-05-04T12:…
+aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  IN_PROGRESS   1h  attempt 2 runs on stigmer-runner/1
+aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  FAILED        1h  no model [red]x[/red]
 """
 
 

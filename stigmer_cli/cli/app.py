@@ -8,6 +8,7 @@ from typer.completion import completion_init  # type: ignore[attr-defined]
 from stigmer_cli.cli import apply, completion, down, logs, processes, restart, run, status, up, version
 from stigmer_cli.cli.agents import agents
 from stigmer_cli.cli.config import config
+from stigmer_cli.cli.doctor import doctor
 from stigmer_cli.cli.executions import executions
 
 ABOUT = "A local stack that runs AI agents and workflows durably on Temporal, and says why when it cannot."
@@ -41,4 +42,5 @@ def application(environ: Mapping[str, str]) -> typer.Typer:
     app.add_typer(agents, name="agents")
     app.add_typer(executions, name="executions")
     app.add_typer(config, name="config")
+    app.add_typer(doctor, name="doctor")
     return app

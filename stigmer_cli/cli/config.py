@@ -85,7 +85,7 @@ def set_value(
 
 @config.command("rotate-token")
 def rotate(ctx: typer.Context) -> None:
-    """Replace the bearer token; a running server takes it over by itself, the runner is started anew."""
+    """Replace the bearer token; server and runner take it over by themselves."""
     from stigmer_cli.credential import rotate_token  # noqa: PLC0415 - secrets is not imported for --help
 
     cli = cli_of(ctx)

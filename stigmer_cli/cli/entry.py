@@ -38,6 +38,7 @@ def invoke(arguments: Sequence[str]) -> int:
         cli.out.error(_usage(error))
         return USAGE
     except (KeyboardInterrupt, typer.Abort):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a late Ctrl-C must not turn the exit code into a signal
         Output().note("interrupted")
         return INTERRUPTED
 

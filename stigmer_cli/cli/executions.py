@@ -11,6 +11,7 @@ from stigmer_cli.cli.run import watch_to_end
 from stigmer_cli.domain.identity import Kind, is_id
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import ConfigError
+from stigmer_cli.stack.state import endpoints
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +58,9 @@ def get(ctx: typer.Context, execution: Annotated[str, NAMED], output: Annotated[
     cli = cli_of(ctx)
     out = cli.show(output)
     found, events = cli.call(lambda client: _with_events(client, _checked(execution)))
-    out.result(found.to_wire(), lambda console: tables.print_execution(console, found, events))
+    stack = endpoints(cli.settings().home)
+    link = stack.workflow_url(found.status.dispatch.workflow_id, found.status.dispatch.run_id) if stack else None
+    out.result(found.to_wire(), lambda console: tables.print_execution(console, found, events, link=link))
 
 
 @executions.command("watch")

@@ -44,8 +44,10 @@ def print_executions(console: Console, items: Sequence[ExecutionResource], now: 
     console.print(table)
 
 
-def print_execution(console: Console, item: ExecutionResource, events: Sequence[EventBody]) -> None:
-    """Where it stands and why, its messages, and its timeline."""
+def print_execution(
+    console: Console, item: ExecutionResource, events: Sequence[EventBody], *, link: str | None = None
+) -> None:
+    """Where it stands and why, what was said, its timeline; `link` leads to it in Temporal's web UI."""
     status = item.status
     rows: list[tuple[str, str | None]] = [
         ("id", item.metadata.id),
@@ -58,6 +60,7 @@ def print_execution(console: Console, item: ExecutionResource, events: Sequence[
         ("next try", iso(status.dispatch.next_try_at) if status.dispatch.next_try_at else None),
         ("workflow", status.dispatch.workflow_id),
         ("run", status.dispatch.run_id),
+        ("web UI", link if status.dispatch.run_id else None),
         ("message", item.spec.message),
         ("output", status.output),
     ]

@@ -125,7 +125,7 @@ class TemporalSeen:
 
 @dataclass(frozen=True, kw_only=True)
 class StoreSeen:
-    """The SQLite file; `path` is None where another database is used. `integrity` is `ok`, a fault, or empty: unknown."""
+    """The SQLite file; `path` is None where there is none. `integrity` is `ok`, a fault, or empty: unknown."""
 
     path: Path | None
     exists: bool = True

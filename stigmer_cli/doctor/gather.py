@@ -1,80 +1,47 @@
-"""Where each fact comes from: wires what checks look at to the machine, the supervisor, the server and Temporal."""
+"""Where each fact comes from: wires what checks look at to the looks at machine, supervisor, server and Temporal."""
 
-import asyncio
-import sqlite3
-from contextlib import closing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version as installed
-from pathlib import Path
-from urllib.parse import quote
 
 from stigmer_cli.clock import Clock
-from stigmer_cli.credential import read_token
-from stigmer_cli.doctor import machine
+from stigmer_cli.doctor import looks, machine
 from stigmer_cli.doctor.blocking import in_thread
 from stigmer_cli.doctor.facts import (
-    Door,
     ExecutionsSeen,
     Facts,
     HttpDoor,
     Once,
-    ServerSeen,
-    StoreSeen,
+    PortSeen,
+    ProcessSeen,
     TemporalSeen,
     server_url,
     temporal_address,
     temporal_namespace,
 )
-from stigmer_cli.doctor.open_work import executions_seen
-from stigmer_cli.errors import ConfigError, MachineError
+from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Settings
-from stigmer_cli.stack.listening import unheld
 from stigmer_cli.stack.parts import TEMPORAL
-from stigmer_cli.stack.probe import FOREIGN, OK, UNAUTHORIZED, get_json
 from stigmer_cli.stack.state import Endpoints, endpoints
 from stigmer_cli.stack.status import Look
-from stigmer_cli.supervisor.control import Unresponsive, connect
-from stigmer_cli.supervisor.record import SupervisorRecord, read_record
-
-ANSWER_S = 0.7
-DOOR_S = 0.7
-HTTP_ASK_S = 0.3
-HTTP_PATH = "/api/v1/namespaces"
-HEADER = b"SQLite format 3\0"
-CHECKED_BYTES_MAX = 32 * 1024 * 1024
-"""Up to this size the whole file is read (about 0.1 s); a larger one would outlast the look."""
+from stigmer_cli.supervisor.record import SupervisorRecord
 
 
-def gathered(settings: Settings, *, clock: Clock, problem: ConfigError | None = None) -> Facts:
-    """The facts of this machine, none of them found out yet but what small files say."""
+def gathered(
+    settings: Settings,
+    *,
+    clock: Clock,
+    problem: ConfigError | None = None,
+    sdk_loaded: Callable[[], None] = lambda: None,
+) -> Facts:
+    """The facts of this machine, none of them found out yet but what small files say.
+
+    `sdk_loaded` is called before Temporal is dialled: whoever prints decides there what becomes of its log lines.
+    """
     found = None if problem else endpoints(settings.home)
-    address, namespace = temporal_address(settings, found), temporal_namespace(settings, found)
-    is_own = found.owns_temporal if found and found.temporal_address == address else settings.runs_own_temporal
-    supervisor = Once(lambda: _look(settings, found))
-    door = Once(lambda: _door(address, namespace, is_own=is_own))
-    temporal = Once(lambda: _temporal(address, namespace, clock))
-    server = Once(lambda: _server(server_url(settings, found), settings))
-
-    async def record() -> SupervisorRecord | None:
-        return (await supervisor()).record
-
-    async def ports() -> tuple[machine.PortSeen, ...]:
-        written = await record()
-        return await in_thread(lambda: machine.ports_seen(settings, found, written))
-
-    async def processes() -> dict[str, machine.ProcessSeen]:
-        written = await record()
-        return await in_thread(lambda: dict(machine.processes_seen(written)))
-
-    async def http_doors() -> tuple[HttpDoor, ...]:
-        written = await record()
-        child = written.child(TEMPORAL) if written else None
-        return await _http_doors(child.id.pid, found) if child and child.id else ()
-
-    async def executions() -> ExecutionsSeen:
-        is_judged = (await temporal()).is_connected
-        where = (address, namespace) if is_judged else None
-        return await executions_seen(server_url(settings, found), _token(settings), where=where, clock=clock)
-
+    place = _Place(settings=settings, found=found, clock=clock)
+    supervisor = Once(lambda: looks.supervisor_seen(settings, found))
+    temporal = Once(lambda: looks.temporal_reached(place.address, place.namespace, clock, sdk_loaded))
     return Facts(
         settings=settings,
         clock=clock,
@@ -82,151 +49,73 @@ def gathered(settings: Settings, *, clock: Clock, problem: ConfigError | None = 
         problem=problem,
         endpoints=found,
         home=Once(lambda: in_thread(lambda: machine.home_seen(settings.home))),
-        ports=Once(ports),
+        ports=Once(lambda: place.ports(supervisor)),
         supervisor=supervisor,
-        processes=Once(processes),
+        processes=Once(lambda: place.processes(supervisor)),
         lines=lambda part: in_thread(lambda: machine.last_lines(settings.home, part)),
-        server=server,
-        door=door,
+        server=Once(lambda: looks.server_seen(place.url, settings)),
+        door=Once(lambda: looks.door_seen(place.address, place.namespace, is_own=place.is_own)),
         temporal=temporal,
-        http_doors=Once(http_doors),
-        store=Once(lambda: in_thread(lambda: store_seen(settings))),
-        executions=Once(executions),
+        http_doors=Once(lambda: place.http_doors(supervisor)),
+        store=Once(lambda: in_thread(lambda: looks.store_seen(settings))),
+        executions=Once(lambda: place.executions(temporal)),
     )
 
 
-def _token(settings: Settings) -> str | None:
-    try:
-        return settings.token or read_token(settings.home)
-    except MachineError:
-        return None
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where one stack is found, and the facts that need another one first."""
+
+    settings: Settings
+    found: Endpoints | None
+    clock: Clock
+
+    @property
+    def url(self) -> str:
+        """The server's."""
+        return server_url(self.settings, self.found)
+
+    @property
+    def address(self) -> str:
+        """Temporal's."""
+        return temporal_address(self.settings, self.found)
+
+    @property
+    def namespace(self) -> str:
+        """The namespace there."""
+        return temporal_namespace(self.settings, self.found)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the stack runs that Temporal."""
+        if self.found and self.found.temporal_address == self.address:
+            return self.found.owns_temporal
+        return self.settings.runs_own_temporal
+
+    async def ports(self, supervisor: Once[Look]) -> tuple[PortSeen, ...]:
+        """Each port and who holds it."""
+        record = (await supervisor()).record
+        return await in_thread(lambda: machine.ports_seen(self.settings, self.found, record))
+
+    async def processes(self, supervisor: Once[Look]) -> Mapping[str, ProcessSeen]:
+        """Each process that was written down."""
+        record = (await supervisor()).record
+        return await in_thread(lambda: machine.processes_seen(record))
+
+    async def http_doors(self, supervisor: Once[Look]) -> tuple[HttpDoor, ...]:
+        """Where our Temporal answers HTTP."""
+        child = _child((await supervisor()).record)
+        return await looks.http_doors_seen(child, self.found) if child else ()
+
+    async def executions(self, temporal: Once[TemporalSeen]) -> ExecutionsSeen:
+        """What is not done yet; Temporal is asked about it only where it can be believed."""
+        await looks.loaded("stigmer_cli.doctor.open_work")
+        from stigmer_cli.doctor.open_work import executions_seen  # noqa: PLC0415 - loaded just now
+
+        where = (self.address, self.namespace) if (await temporal()).is_connected else None
+        return await executions_seen(self.url, looks.token_of(self.settings), where=where, clock=self.clock)
 
 
-async def _look(settings: Settings, found: Endpoints | None) -> Look:
-    folder = settings.home.run
-    try:
-        control = await connect(folder, within_s=ANSWER_S)
-        if control is None:
-            return Look(record=read_record(folder), is_answering=False, is_there=False)
-        async with control:
-            record = await control.status()
-    except (Unresponsive, OSError):
-        return Look(record=read_record(folder), is_answering=False, is_there=True)
-    lacking = await in_thread(lambda: unheld(record, found)) if found else {}
-    return Look(record=record, is_answering=True, is_there=True, unheld=lacking)
-
-
-async def _server(url: str, settings: Settings) -> ServerSeen:
-    from stigmer_cli.api.health import Health  # noqa: PLC0415 - pydantic, only where there may be something to read
-
-    try:
-        async with asyncio.timeout(ANSWER_S):
-            status, body = await get_json(f"{url}/v1/health", _token(settings))
-    except TimeoutError:
-        return ServerSeen(url=url, why=f"no answer within {ANSWER_S:g} s")
-    except ConnectionRefusedError:
-        return ServerSeen(url=url, why="connection refused")
-    except OSError as error:
-        return ServerSeen(url=url, why=error.strerror or str(error))
-    except ValueError:
-        return ServerSeen(url=url, why=FOREIGN)
-    if status == UNAUTHORIZED:
-        return ServerSeen(url=url, why="it refuses the token of this home")
-    try:
-        return ServerSeen(url=url, health=Health.model_validate(body)) if status == OK else _strange(url, status)
-    except ValueError:
-        return _strange(url, status)
-
-
-def _strange(url: str, status: int) -> ServerSeen:
-    return ServerSeen(url=url, why=f"{FOREIGN} (status {status})")
-
-
-async def _door(address: str, namespace: str, *, is_own: bool) -> Door:
-    host, _, port = address.rpartition(":")
-    why = ""
-    try:
-        async with asyncio.timeout(DOOR_S):
-            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-        writer.transport.abort()
-    except TimeoutError:
-        why = f"no answer within {DOOR_S:g} s"
-    except ConnectionRefusedError:
-        why = "connection refused"
-    except OSError as error:
-        why = error.strerror or str(error)
-    return Door(address=address, namespace=namespace, is_own=is_own, why=why)
-
-
-async def _temporal(address: str, namespace: str, clock: Clock) -> TemporalSeen:
-    def imported() -> None:
-        import stigmer_cli.doctor.temporal_look  # noqa: PLC0415 - a third of a second, beside the other looks
-
-    await in_thread(imported)
-    from stigmer_cli.doctor.temporal_look import temporal_seen  # noqa: PLC0415 - see above
-
-    return await temporal_seen(address, namespace, clock=clock)
-
-
-async def _http_doors(pid: int, found: Endpoints | None) -> tuple[HttpDoor, ...]:
-    known = {found.temporal_port, found.ui_port} if found else set()
-    ports = await in_thread(lambda: _listening(pid)) - known
-    answers: dict[int, int] = {}
-
-    async def ask(port: int) -> None:
-        try:
-            async with asyncio.timeout(HTTP_ASK_S):
-                answers[port] = (await get_json(f"http://127.0.0.1:{port}{HTTP_PATH}", None))[0]
-        except (TimeoutError, OSError, ValueError):
-            return  # not HTTP, or not JSON: no API
-
-    async with asyncio.TaskGroup() as group:
-        for port in ports:
-            group.create_task(ask(port), name=f"http {port}")
-    return tuple(HttpDoor(port=port, status=status) for port, status in sorted(answers.items()))
-
-
-def _listening(pid: int) -> set[int | None]:
-    import psutil  # noqa: PLC0415 - only here
-
-    try:
-        ends = psutil.Process(pid).net_connections("tcp")
-    except psutil.Error:
-        return set()
-    return {end.laddr.port for end in ends if end.status == psutil.CONN_LISTEN}
-
-
-def store_seen(settings: Settings) -> StoreSeen:
-    """The SQLite file as it lies there, opened for reading only."""
-    kind, _, name = settings.database_target.partition(":///")
-    if kind != "sqlite":
-        return StoreSeen(path=None)
-    path = Path(name)
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            has_header = file.read(len(HEADER)) == HEADER
-    except FileNotFoundError:
-        return StoreSeen(path=path, exists=False)
-    except OSError as error:
-        return StoreSeen(path=path, why_unreadable=error.strerror or str(error))
-    wal = path.with_name(f"{path.name}-wal")
-    is_small = size <= CHECKED_BYTES_MAX
-    return StoreSeen(
-        path=path,
-        size=size,
-        wal_size=wal.stat().st_size if wal.exists() else 0,
-        has_header=has_header,
-        integrity=_quick_check(path) if has_header and is_small else "",
-        is_checked_whole=is_small,
-    )
-
-
-def _quick_check(path: Path) -> str:
-    try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=0.3)) as connection:
-            return str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
-    except sqlite3.OperationalError:
-        return ""  # locked, or its shared memory cannot be made by a reader: that proves nothing
-    except sqlite3.DatabaseError as error:
-        return str(error)
+def _child(record: SupervisorRecord | None) -> int | None:
+    child = record.child(TEMPORAL) if record else None
+    return child.id.pid if child and child.id else None

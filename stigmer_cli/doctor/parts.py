@@ -134,8 +134,8 @@ PART_CHECKS: tuple[Check, ...] = (
     _check(
         "STG105",
         TEMPORAL,
-        "The stack runs a Temporal of its own unless STIGMER_TEMPORAL_ADDRESS names another. It keeps its workflows in a"
-        " file, so a restart loses nothing; while it is away, executions are accepted and wait. One that ends five"
+        "The stack runs a Temporal of its own unless STIGMER_TEMPORAL_ADDRESS names another. It keeps its workflows in"
+        " a file, so a restart loses nothing; while it is away, executions are accepted and wait. One that ends five"
         " times in a row is tried every 30 s; its log says why.",
     ),
     _check(

@@ -68,9 +68,7 @@ class Report:
         for judged, word in ((failures, "not healthy"), (warnings, "healthy, with a warning")):
             if judged:
                 first = min(judged, key=_rank)
-                return Verdict(
-                    message=f"{word}: {first.found.message}", code=first.check.code, hint=first.found.hint
-                )
+                return Verdict(message=f"{word}: {first.found.message}", code=first.check.code, hint=first.found.hint)
         return Verdict(message="healthy")
 
     def having(self, result: Result) -> tuple[Judged, ...]:

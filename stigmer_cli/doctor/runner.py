@@ -1,4 +1,4 @@
-"""Runs checks at once, each after those it needs, each with its deadline, all within one; a broken check breaks no other."""
+"""Runs checks at once, each after those it needs, each with its deadline and all within one."""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ LATE: dict[Severity, Result] = {
 async def diagnose(
     checks: Sequence[Check], facts: Facts, *, clock: Clock, total_s: float = TOTAL_S
 ) -> tuple[Judged, ...]:
-    """What each of `checks` found, in their order; takes no longer than `total_s` seconds. Needs outside are ignored."""
+    """What each of `checks` found, in their order; takes `total_s` seconds at most. Needs outside are ignored."""
     run = _Run(checks, facts, clock, total_s)
     async with asyncio.TaskGroup() as group:
         for check in checks:
@@ -38,7 +38,7 @@ class _Run:
         self._done = {check.code: asyncio.Event() for check in checks}
 
     async def judge(self, check: Check) -> None:
-        """Wait for what `check` needs, look, remember; never raises, for one task that fails would cancel the others."""
+        """Wait for what `check` needs, look, remember; never raises: a task that fails would cancel the others."""
         found = await self._blocked(check)
         began = self._clock.monotonic()
         if found is None:

@@ -30,7 +30,7 @@ async def home(facts: Facts) -> Found:
         return passed(f"{path} does not exist yet; `stigmer up` makes it", home=str(path))
     if not seen.is_folder:
         return failed(f"{path} is not a folder", f"mv {name} {name}.old", **evidence)
-    if seen.owner != seen.user and seen.user != 0:
+    if seen.user not in (seen.owner, 0):
         return failed(f"{path} belongs to another user (uid {seen.owner})", f"sudo chown -R $USER {name}", **evidence)
     if seen.why_not_writable:
         return failed(f"the home cannot be written: {seen.why_not_writable}", f"ls -ld {name} {name}/*", **evidence)
@@ -145,8 +145,8 @@ async def clock(facts: Facts) -> Found:
     jump_s = (facts.clock.now() - expected).total_seconds()
     if abs(jump_s) > CLOCK_JUMP_S:
         return warned(
-            f"the clock is {jump_s:+.0f} s off what has passed since {clock_time(record.started_at)}: it was set, or the"
-            " machine slept; times of before do not compare",
+            f"the clock is {jump_s:+.0f} s off what has passed since {clock_time(record.started_at)}: it was set, or"
+            " the machine slept; times of before do not compare",
             "stigmer restart",
             jumpS=round(jump_s, 1),
         )
@@ -195,9 +195,9 @@ STACK_CHECKS: tuple[Check, ...] = (
         name="home",
         severity=Severity.ERROR,
         look=home,
-        explanation="Everything of a stack lies in one folder, the home (~/.stigmer, or STIGMER_HOME). It must be yours,"
-        " closed to others (it holds the token and everything that agents said), and writable. A home that belongs to"
-        " root usually comes from one `sudo stigmer`; a read-only one from a file system that met an error.",
+        explanation="Everything of a stack lies in one folder, the home (~/.stigmer, or STIGMER_HOME). It must be"
+        " yours, closed to others (it holds the token and everything that agents said), and writable. A home that"
+        " belongs to root usually comes from one `sudo stigmer`; a read-only one from a file system that met an error.",
     ),
     Check(
         code="STG102",

@@ -32,7 +32,7 @@ class Canceller:
         self._nudged.set()
 
     async def run(self) -> None:
-        """Deliver for ever; a store that fails ends it, and with it the process."""
+        """Deliver for ever; raises what the store raises."""
         while True:
             await self._link.wait_connected()
             self._nudged.clear()

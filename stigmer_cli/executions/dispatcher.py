@@ -13,7 +13,7 @@ import structlog
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import Execution
-from stigmer_cli.errors import StigmerError
+from stigmer_cli.errors import StigmerError, Unavailable
 from stigmer_cli.executions.bell import OTHER_SERVERS_S
 from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
 from stigmer_cli.executions.ramp import Ramp
@@ -57,7 +57,7 @@ class Dispatcher:
         self._nudged.set()
 
     async def run(self) -> None:
-        """Submit for ever; a store that fails ends it, and with it the process."""
+        """Submit for ever; raises what the store raises."""
         while True:
             await self._link.wait_connected()
             self._nudged.clear()
@@ -65,7 +65,7 @@ class Dispatcher:
                 await self._idle()
 
     async def run_once(self) -> int:
-        """One pass over what is due; how many submits were tried."""
+        """One pass over what is due; how many submits were tried. Raises what the store raises."""
         due = await self._store.executions.due(now=self._clock.now(), limit=BATCH_MAX)
         strains = await self._submit_all(due)
         if strains:
@@ -78,17 +78,23 @@ class Dispatcher:
         """Submit at most `width` at a time; how many met strain."""
         gate = asyncio.Semaphore(self._ramp.width)
         strains = 0
+        interruptions: list[Unavailable] = []
 
         async def one(execution: Execution) -> None:
             nonlocal strains
             async with gate:
-                if strains >= self._ramp.width:
+                if strains >= self._ramp.width or interruptions:
                     return  # Temporal has gone: the rest waits for the connection, not each for its own time-out
-                strains += await self._submit(execution)
+                try:
+                    strains += await self._submit(execution)
+                except Unavailable as error:  # raised below: before Python 3.13 a child must not raise in a group
+                    interruptions.append(error)
 
         async with asyncio.TaskGroup() as group:
             for execution in due:
                 group.create_task(one(execution), name=f"submit {execution.id}")
+        if interruptions:
+            raise interruptions[0]
         return strains
 
     async def _submit(self, execution: Execution) -> bool:

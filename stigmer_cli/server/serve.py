@@ -6,15 +6,16 @@ import random
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import Any
 
 import structlog
 import uvicorn
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.credential import FileToken, ensure_token
-from stigmer_cli.errors import MachineError
+from stigmer_cli.errors import MachineError, Unavailable
 from stigmer_cli.executions.accept import Acceptor
 from stigmer_cli.executions.bell import Bell
 from stigmer_cli.executions.canceller import Canceller
@@ -37,6 +38,10 @@ LOOPBACK = "127.0.0.1"
 GRACE_S = 2
 CONNECTIONS_MAX = 512
 BACKLOG = 512
+AGAIN_S = 1.0
+"""How long the loops leave a database alone that was away."""
+
+Loop = Callable[[], Coroutine[Any, Any, None]]
 
 log = structlog.get_logger()
 
@@ -54,7 +59,10 @@ async def serve(settings: Settings, *, clock: Clock) -> int:
         store = await open_store(settings.database_target, clock=clock, owner=settings.server_target)
         stack.push_async_callback(store.close)
         store.events.on_change = bell.ring
-        await _Server(settings, store, bell, clock).run(listener, token)
+        try:
+            await _Server(settings, store, bell, clock).run(listener, token)
+        except BaseExceptionGroup as group:
+            raise _first_cause(group) from group
     return 0
 
 
@@ -64,6 +72,7 @@ class _Server:
     def __init__(self, settings: Settings, store: Store, bell: Bell, clock: Clock) -> None:
         rng = random.Random(secrets.randbits(128))  # noqa: S311 - jitter and ids, no secrets
         self.settings = settings
+        self.clock = clock
         self.metrics = Metrics()
         target = Target(
             address=settings.temporal_target,
@@ -110,12 +119,31 @@ class _Server:
             *([self.reconciler.run] if self.settings.reconcile is ReconcileMode.AUTO else []),
         ]
         async with asyncio.TaskGroup() as group, _stop_signals(http):
-            tasks = [group.create_task(loop(), name=f"loop {loop.__qualname__}") for loop in loops]
+            tasks = [
+                group.create_task(_through_outages(loop, self.clock), name=f"loop {loop.__qualname__}")
+                for loop in loops
+            ]
             log.info("server_started", url=self.settings.server_target, temporal=self.settings.temporal_target)
             await http.serve(sockets=[listener])
             for task in tasks:
                 task.cancel()
         log.info("server_stopped")
+
+
+async def _through_outages(loop: Loop, clock: Clock) -> None:
+    """Run `loop` for ever, again after each time that the database was away; any other error ends the process."""
+    while True:
+        try:
+            await loop()
+        except Unavailable as error:
+            log.warning("loop_waits", loop=loop.__qualname__, cause=error.message, again_in_s=AGAIN_S)
+        await clock.sleep(AGAIN_S)
+
+
+def _first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What ended everything, out of however many groups it is wrapped in."""
+    cause = group.exceptions[0]
+    return _first_cause(cause) if isinstance(cause, BaseExceptionGroup) else cause
 
 
 class _Http(uvicorn.Server):

@@ -16,7 +16,7 @@ NAMES = (SUPERVISOR, TEMPORAL, SERVER, RUNNER)
 LOOPBACK = "127.0.0.1"
 BACKUPS = "backups"
 
-RUNNER_GRACE_S, SERVER_GRACE_S, TEMPORAL_GRACE_S = 4.0, 2.5, 2.0
+RUNNER_GRACE_S, SERVER_GRACE_S, TEMPORAL_GRACE_S = 4.5, 2.5, 2.0
 """In this order, one after the other: a runner that drains still reports to a server that still has its Temporal.
 
 Their sum leaves a second and a half of the ten that `down` may take.

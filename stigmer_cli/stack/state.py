@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from urllib.parse import quote
 
 from stigmer_cli.settings import Home
 
@@ -28,6 +29,13 @@ class Endpoints:
     def owns_temporal(self) -> bool:
         """Whether the stack runs a Temporal of its own."""
         return self.temporal_port is not None
+
+    def workflow_url(self, workflow_id: str, run_id: str | None) -> str | None:
+        """The page about a workflow in Temporal's web UI; None where the stack runs no UI."""
+        if self.ui_url is None:
+            return None
+        page = f"{self.ui_url}/namespaces/{self.namespace}/workflows/{quote(workflow_id, safe='')}"
+        return f"{page}/{run_id}" if run_id else page
 
     @property
     def ports(self) -> Mapping[str, tuple[int, ...]]:

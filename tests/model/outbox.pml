@@ -18,17 +18,17 @@
 #define ENDED 3
 
 /* the row */
-byte phase = NONE; byte epoch = 1; byte claimed = 0; byte version = 0;
+byte phase = NONE; byte epoch = 1; byte claimed = 0; bool moved = false;
 bool submitted = false; bool attention = false; bool acked = false;
 /* Temporal: the workflow of each epoch is 0 absent, 1 open, 2 closed; rid is its run */
 bool up = true; byte wf[3]; byte rid[3]; byte runs = 0;
 /* what really happened: the first run with effects in each epoch, whether another one followed, and other sins */
 byte effect[3]; bool twice = false; bool blindly = false; bool silent = false; bool mixed = false;
 /* what may still go wrong */
-byte crashes = 1, drops = 2, wipes = 1, forgets = 1, downs = 1, overs = 1;
+byte crashes = 1, drops = 1, wipes = 1, forgets = 1, downs = 1, overs = 1;
 
 active proctype Client() {
-  atomic { phase = PENDING; version++ };          /* one commit, on disk */
+  phase = PENDING;          /* one commit, on disk */
   if :: atomic { crashes > 0 -> crashes-- } :: acked = true fi
 }
 
@@ -38,7 +38,7 @@ end_idle:
   do
   :: atomic { phase == PENDING && !submitted && !attention -> e = epoch };
 #ifdef MARKFIRST
-     atomic { if :: phase == PENDING && epoch == e -> submitted = true; version++ :: else fi };
+     atomic { if :: phase == PENDING && epoch == e -> submitted = true; moved = true :: else fi };
 #endif
      if :: atomic { crashes > 0 -> crashes-- };
 #ifdef ONESHOT
@@ -69,8 +69,8 @@ end_idle:
 #endif
      :: skip fi;
      atomic { if :: ok && !submitted && epoch == e && (phase == PENDING || phase == PROGRESS) ->
-                    submitted = true; attention = false; version++
-                 :: else fi };
+                    submitted = true; attention = false; moved = true
+                 :: else fi; e = 0; ok = false };
 #ifdef ONESHOT
      goto dead
 #endif
@@ -88,7 +88,7 @@ end_idle:
      /* The claim may reach the server long after Temporal has forgotten who sends it. */
 #ifdef NOCLAIM
      atomic { won = (phase == PENDING || phase == PROGRESS) && epoch == e;
-              if :: won && phase == PENDING -> phase = PROGRESS; submitted = true; version++ :: else fi };
+              if :: won && phase == PENDING -> phase = PROGRESS; submitted = true; moved = true :: else fi };
 #else
      atomic {
 #ifdef NOEPOCH
@@ -96,7 +96,7 @@ end_idle:
 #else
        if :: phase == PENDING && claimed == 0 && epoch == e ->
 #endif
-             claimed = mine; phase = PROGRESS; submitted = true; attention = false; version++
+             claimed = mine; phase = PROGRESS; submitted = true; attention = false; moved = true
           :: else fi;
        won = (claimed == mine && phase == PROGRESS) };
 #endif
@@ -121,7 +121,7 @@ end_idle:
 #else
        if :: won && phase == PROGRESS && epoch == e && claimed == mine ->
 #endif
-             phase = ENDED; attention = false; version++
+             phase = ENDED; attention = false; moved = true
           :: else fi };
      if :: atomic { crashes > 0 -> crashes-- }; goto again :: skip fi;
 #ifndef REPORTLAST
@@ -133,7 +133,7 @@ end_idle:
   od
 }
 
-active proctype Reconciler() { byte e, v, was, seen; bool blind;
+active proctype Reconciler() { byte e, was, seen; bool blind;
 end_idle:
   do
 #ifdef NOAUDIT
@@ -141,24 +141,24 @@ end_idle:
 #else
 #ifdef BLIND
   :: atomic { submitted && !attention && (phase == PENDING || phase == PROGRESS) && (!up || wf[epoch] != 1) ->
-              e = epoch; v = version; was = phase; blind = !up; seen = (up -> wf[e] : 0) };
+              e = epoch; moved = false; was = phase; blind = !up; seen = (up -> wf[e] : 0) };
 #else
   :: atomic { submitted && !attention && (phase == PENDING || phase == PROGRESS) && up && wf[epoch] != 1 ->
-              e = epoch; v = version; was = phase; blind = false; seen = wf[e] };
+              e = epoch; moved = false; was = phase; blind = false; seen = wf[e] };
 #endif
      atomic {
-       if :: version != v || epoch != e                              /* somebody knew better */
+       if :: moved                                                   /* its version is another one: somebody knew better */
           :: else ->
              if :: was == PENDING && seen == 0 ->
-                   submitted = false; version++; blindly = blindly || blind
+                   submitted = false; moved = true; blindly = blindly || blind
 #ifdef REDO
-                :: was == PROGRESS && seen == 0 -> phase = PENDING; submitted = false; claimed = 0; version++
+                :: was == PROGRESS && seen == 0 -> phase = PENDING; submitted = false; claimed = 0; moved = true
 #else
-                :: was == PROGRESS && seen == 0 -> attention = true; version++
+                :: was == PROGRESS && seen == 0 -> attention = true; moved = true
 #endif
-                :: seen == 2 -> attention = true; version++          /* closed, and no outcome was reported */
+                :: seen == 2 -> attention = true; moved = true          /* closed, and no outcome was reported */
                 :: else fi
-       fi; e = 0; v = 0; was = 0; seen = 0; blind = false }
+       fi; e = 0; was = 0; seen = 0; blind = false }
 #endif
   od
 }
@@ -167,7 +167,7 @@ active proctype Person() {
 end_idle:
   do
   :: atomic { attention && phase == PROGRESS && overs > 0 ->
-       overs--; epoch++; claimed = 0; phase = PENDING; submitted = false; attention = false; version++ }
+       overs--; epoch++; claimed = 0; phase = PENDING; submitted = false; attention = false; moved = true }
   od
 }
 

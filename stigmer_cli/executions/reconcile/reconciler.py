@@ -49,7 +49,7 @@ class Reconciler:
         self.observer: ReconcileObserver | None = None
 
     async def run(self) -> None:
-        """Reconcile for ever; a store that fails ends it, and with it the process."""
+        """Reconcile for ever; raises what the store raises."""
         while True:
             await self._link.wait_connected()
             generation = self._link.generation

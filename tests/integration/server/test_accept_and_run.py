@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -12,7 +14,7 @@ from stigmer_cli.api.resources import DispatchState, ExecutionResource
 from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import EventType, QueueReason
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.errors import Conflict, NotFound, RequestError, TemporalUnavailable
+from stigmer_cli.errors import Conflict, NotFound, RequestError, StoreBusy, TemporalUnavailable
 from tests.eventually import eventually
 from tests.served import TOKEN, Served, accept, make_agent, served
 from tests.temporal_server import DevServer, dev_server, free_port
@@ -289,3 +291,17 @@ async def test_agents_are_applied_all_or_none_and_paged(alone: Served) -> None:
         await client.delete_agent("a")
         with pytest.raises(NotFound):
             await client.agent("a")
+
+
+async def test_the_server_outlives_a_database_that_somebody_else_holds(alone: Served) -> None:
+    file = alone.home / "data" / "stigmer.db"
+    with closing(sqlite3.connect(file, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        async with alone.client() as client:
+            with pytest.raises(StoreBusy):
+                await accept(client, "k1")
+            holder.execute("ROLLBACK")
+            execution = await accept(client, "k1")
+    assert execution.status.phase is Phase.PENDING
+    assert alone.process is not None
+    assert alone.process.poll() is None

@@ -1,0 +1,124 @@
+"""Checks of category Configuration: what was set where, and whether it can work."""
+
+import shlex
+
+from stigmer_cli.doctor.check import Category, Check, Found, Severity, failed, passed, skipped, told, warned
+from stigmer_cli.doctor.facts import Facts
+from stigmer_cli.settings import OPTIONS, Source
+
+OTHERS = 0o077
+OPENAI = "openai:"
+EXECUTIONS_S = 2.0
+
+
+async def settings(facts: Facts) -> Found:
+    """Whether all settings can be read."""
+    if facts.problem is not None:
+        return failed(facts.problem.message, f"${{EDITOR:-vi}} {shlex.quote(str(facts.settings.home.config_file))}")
+    return passed("all settings are valid", file=str(facts.settings.home.config_file))
+
+
+async def variables(facts: Facts) -> Found:
+    """Whether every STIGMER_ variable means something."""
+    strangers = facts.settings.warnings
+    if strangers:
+        names = [line.removeprefix("unknown variable ").partition(";")[0] for line in strangers]
+        return warned("; ".join(strangers), f"unset {' '.join(names)}", variables=names)
+    return passed("no unknown variables")
+
+
+async def layers(facts: Facts) -> Found:
+    """Which settings are not the defaults, and who said so."""
+    said = {
+        option.name: str(source)
+        for option in OPTIONS
+        if (source := facts.settings.sources.get(option.name, Source.DEFAULT)) is not Source.DEFAULT
+    }
+    if not said:
+        return passed("all settings are the defaults", settings={})
+    words = ", ".join(f"{name} ({source})" for name, source in said.items())
+    return told(f"set: {words}", settings=said)
+
+
+async def token(facts: Facts) -> Found:
+    """Whether the token is there and nobody else's."""
+    seen, file = await facts.home(), facts.settings.home.token_file
+    name = shlex.quote(str(file))
+    if seen.token_mode is None:
+        if facts.settings.token is not None:
+            return passed("the token is set, not read from a file")
+        if facts.endpoints is None:
+            return skipped("no stack was started, so there is no token yet")
+        return failed(f"the token file {file} is gone", "stigmer config rotate-token", file=str(file))
+    mode = f"{seen.token_mode:04o}"
+    if seen.token_mode & OTHERS:
+        message = f"others may read the token: {file} has mode {mode}"
+        return warned(message, f"chmod 600 {name} && stigmer config rotate-token", file=str(file), mode=mode)
+    return passed(f"only you may read it (mode {mode})", file=str(file), mode=mode)
+
+
+async def models(facts: Facts) -> Found:
+    """Whether the models of all agents have somebody who answers for them."""
+    used = (await facts.executions()).models
+    evidence = {"models": list(used), "baseUrl": facts.settings.openai_base_url}
+    is_set = bool(facts.settings.openai_base_url or facts.settings.openai_api_key)
+    needy = [model for model in used if model.startswith(OPENAI)]
+    if needy and not is_set:
+        return warned(
+            f"agents use {', '.join(needy)}, and neither OPENAI_API_KEY nor OPENAI_BASE_URL is set here",
+            "export OPENAI_API_KEY=... && stigmer restart runner",
+            **evidence,
+        )
+    return passed(f"in use: {', '.join(used)}" if used else "there are no agents yet", **evidence)
+
+
+CONFIGURATION_CHECKS: tuple[Check, ...] = (
+    Check(
+        code="STG501",
+        category=Category.CONFIGURATION,
+        name="settings",
+        severity=Severity.ERROR,
+        look=settings,
+        explanation="Settings come from flags, then the environment, then config.toml in the home, then the defaults."
+        " One that does not parse, or a key in config.toml that means nothing, stops every command. While they cannot"
+        " be read, nothing else is judged: it might be the wrong stack.",
+    ),
+    Check(
+        code="STG502",
+        category=Category.CONFIGURATION,
+        name="variables",
+        severity=Severity.WARNING,
+        look=variables,
+        explanation="A variable that begins with STIGMER_ and means nothing is usually a slip of the pen.",
+    ),
+    Check(
+        code="STG503",
+        category=Category.CONFIGURATION,
+        name="layers",
+        severity=Severity.INFO,
+        look=layers,
+        explanation="Which settings differ from the defaults, and which layer said so. Parts that run keep the settings"
+        " they were started with until `stigmer restart`. Values: `stigmer config list`.",
+    ),
+    Check(
+        code="STG504",
+        category=Category.CONFIGURATION,
+        name="token",
+        severity=Severity.WARNING,
+        look=token,
+        needs=("STG101",),
+        explanation="Whoever reads the token may run agents as you. It lies in the file `token` of the home, which only"
+        " its owner may read (mode 0600).",
+    ),
+    Check(
+        code="STG505",
+        category=Category.CONFIGURATION,
+        name="models",
+        severity=Severity.WARNING,
+        look=models,
+        needs=("STG108",),
+        timeout_s=EXECUTIONS_S,
+        explanation="`echo` needs nobody. A model `openai:NAME` needs OPENAI_API_KEY, or OPENAI_BASE_URL for a local"
+        " endpoint, in the environment of whoever starts the runner. This looks at the settings of this shell.",
+    ),
+)

@@ -1,0 +1,172 @@
+"""Looks beyond the machine: the supervisor, the server, Temporal's doors, the store's file; each within its deadline."""
+
+import asyncio
+import importlib
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.credential import read_token
+from stigmer_cli.doctor.blocking import in_thread
+from stigmer_cli.doctor.facts import Door, HttpDoor, ServerSeen, StoreSeen, TemporalSeen
+from stigmer_cli.errors import MachineError
+from stigmer_cli.settings import Settings
+from stigmer_cli.stack.listening import unheld
+from stigmer_cli.stack.parts import TEMPORAL
+from stigmer_cli.stack.probe import FOREIGN, OK, UNAUTHORIZED, get_json
+from stigmer_cli.stack.state import Endpoints
+from stigmer_cli.stack.status import Look
+from stigmer_cli.supervisor.control import Unresponsive, connect
+from stigmer_cli.supervisor.record import read_record
+
+ANSWER_S = 0.7
+DOOR_S = 0.7
+HTTP_ASK_S = 0.3
+HTTP_PATH = "/api/v1/namespaces"
+HEADER = b"SQLite format 3\0"
+CHECKED_BYTES_MAX = 32 * 1024 * 1024
+"""Up to this size the whole file is read (about 0.1 s); a larger one would outlast the look."""
+
+
+def token_of(settings: Settings) -> str | None:
+    try:
+        return settings.token or read_token(settings.home)
+    except MachineError:
+        return None
+
+
+async def supervisor_seen(settings: Settings, found: Endpoints | None) -> Look:
+    folder = settings.home.run
+    try:
+        control = await connect(folder, within_s=ANSWER_S)
+        if control is None:
+            return Look(record=read_record(folder), is_answering=False, is_there=False)
+        async with control:
+            record = await control.status()
+    except (Unresponsive, OSError):
+        return Look(record=read_record(folder), is_answering=False, is_there=True)
+    lacking = await in_thread(lambda: unheld(record, found)) if found else {}
+    return Look(record=record, is_answering=True, is_there=True, unheld=lacking)
+
+
+async def server_seen(url: str, settings: Settings) -> ServerSeen:
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            status, body = await get_json(f"{url}/v1/health", token_of(settings))
+    except TimeoutError:
+        return ServerSeen(url=url, why=f"no answer within {ANSWER_S:g} s")
+    except ConnectionRefusedError:
+        return ServerSeen(url=url, why="connection refused")
+    except OSError as error:
+        return ServerSeen(url=url, why=error.strerror or str(error))
+    except ValueError:
+        return ServerSeen(url=url, why=FOREIGN)
+    if status == UNAUTHORIZED:
+        return ServerSeen(url=url, why="it refuses the token of this home")
+    await loaded("stigmer_cli.api.health")
+    from stigmer_cli.api.health import Health  # noqa: PLC0415 - loaded just now
+
+    try:
+        return ServerSeen(url=url, health=Health.model_validate(body)) if status == OK else _strange(url, status)
+    except ValueError:
+        return _strange(url, status)
+
+
+def _strange(url: str, status: int) -> ServerSeen:
+    return ServerSeen(url=url, why=f"{FOREIGN} (status {status})")
+
+
+async def door_seen(address: str, namespace: str, *, is_own: bool) -> Door:
+    host, _, port = address.rpartition(":")
+    why = ""
+    try:
+        async with asyncio.timeout(DOOR_S):
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        writer.transport.abort()
+    except TimeoutError:
+        why = f"no answer within {DOOR_S:g} s"
+    except ConnectionRefusedError:
+        why = "connection refused"
+    except OSError as error:
+        why = error.strerror or str(error)
+    return Door(address=address, namespace=namespace, is_own=is_own, why=why)
+
+
+async def loaded(module: str) -> None:
+    """Import it; a third of a second that the other looks need not wait for."""
+    await in_thread(lambda: importlib.import_module(module))
+
+
+async def temporal_reached(address: str, namespace: str, clock: Clock, sdk_loaded: Callable[[], None]) -> TemporalSeen:
+    await loaded("stigmer_cli.doctor.temporal_look")
+    sdk_loaded()
+    from stigmer_cli.doctor.temporal_look import temporal_seen  # noqa: PLC0415 - loaded just now
+
+    return await temporal_seen(address, namespace, clock=clock)
+
+
+async def http_doors_seen(pid: int, found: Endpoints | None) -> tuple[HttpDoor, ...]:
+    known = set(found.ports[TEMPORAL]) if found else set()
+    ports = await in_thread(lambda: _listening(pid)) - known
+    answers: dict[int, int] = {}
+
+    async def ask(port: int) -> None:
+        try:
+            async with asyncio.timeout(HTTP_ASK_S):
+                answers[port] = (await get_json(f"http://127.0.0.1:{port}{HTTP_PATH}", None))[0]
+        except (TimeoutError, OSError, ValueError):
+            return  # not HTTP, or not JSON: no API
+
+    async with asyncio.TaskGroup() as group:
+        for port in ports:
+            group.create_task(ask(port), name=f"http {port}")
+    return tuple(HttpDoor(port=port, status=status) for port, status in sorted(answers.items()))
+
+
+def _listening(pid: int) -> set[int]:
+    import psutil  # noqa: PLC0415 - only here
+
+    try:
+        ends = psutil.Process(pid).net_connections("tcp")
+    except psutil.Error:
+        return set()
+    return {end.laddr.port for end in ends if end.status == psutil.CONN_LISTEN}
+
+
+def store_seen(settings: Settings) -> StoreSeen:
+    """The SQLite file as it lies there, opened for reading only."""
+    kind, _, name = settings.database_target.partition(":///")
+    if kind != "sqlite":
+        return StoreSeen(path=None)
+    path = Path(name)
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            has_header = file.read(len(HEADER)) == HEADER
+    except FileNotFoundError:
+        return StoreSeen(path=path, exists=False)
+    except OSError as error:
+        return StoreSeen(path=path, why_unreadable=error.strerror or str(error))
+    wal = path.with_name(f"{path.name}-wal")
+    is_small = size <= CHECKED_BYTES_MAX
+    return StoreSeen(
+        path=path,
+        size=size,
+        wal_size=wal.stat().st_size if wal.exists() else 0,
+        has_header=has_header,
+        integrity=_quick_check(path) if has_header and is_small else "",
+        is_checked_whole=is_small,
+    )
+
+
+def _quick_check(path: Path) -> str:
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=0.3)) as connection:
+            return str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    except sqlite3.OperationalError:
+        return ""  # locked, or its shared memory cannot be made by a reader: that proves nothing
+    except sqlite3.DatabaseError as error:
+        return str(error)

@@ -1,0 +1,105 @@
+"""Checks of category Temporal about the task queue: whether a runner asks for work, and how much waits."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from stigmer_cli.doctor.check import Category, Check, Found, Severity, failed, passed, skipped, told, warned
+from stigmer_cli.doctor.facts import Facts
+from stigmer_cli.doctor.words import count, span
+from stigmer_cli.domain.identity import TASK_QUEUE
+from stigmer_cli.stack.parts import RUNNER
+from stigmer_cli.stack.readiness import OUR_RUNNER
+from stigmer_cli.supervisor.record import ChildRecord
+
+if TYPE_CHECKING:
+    from stigmer_cli.temporal.gateway import Poller
+
+FRESH_S = 75.0
+"""A poll lasts up to 60 s at Temporal, so a living runner may have been seen last that long ago."""
+
+SETTLING_S = 5.0
+BACKLOG_MANY = 100
+START = "stigmer work"
+
+
+async def polled(facts: Facts) -> Found:
+    """Whether a living runner asks the task queue for work."""
+    seen = await facts.temporal()
+    if seen.pollers is None:
+        return skipped("Temporal did not say in time who polls")
+    now = facts.clock.now()
+    fresh = [one for one in seen.pollers if _age_s(one, now) < FRESH_S]
+    evidence: dict[str, object] = {
+        "taskQueue": TASK_QUEUE,
+        "pollers": [{"identity": one.identity, "ageS": round(_age_s(one, now), 1)} for one in seen.pollers],
+    }
+    ours = await _runner(facts)
+    if ours is not None and ours.id is not None and not _is_polling(ours.id.pid, fresh):
+        return _silent(ours, ours.id.pid, others=len(fresh), evidence=evidence)
+    if not fresh:
+        message = f'no runner asks the task queue "{TASK_QUEUE}" for work: what is submitted waits'
+        return failed(message, "stigmer restart runner" if ours else START, **evidence)
+    youngest = min(_age_s(one, now) for one in fresh)
+    return passed(f"{count(len(fresh), 'runner')} polling, seen {span(youngest)} ago", **evidence)
+
+
+async def backlog(facts: Facts) -> Found:
+    """How much waits in Temporal for a runner."""
+    number = (await facts.temporal()).backlog
+    if number is None:
+        return skipped("Temporal did not say in time how much waits")
+    if number > BACKLOG_MANY:
+        message = f"about {number} tasks wait in Temporal for a runner"
+        return warned(message, START, backlog=number)
+    return told(f"about {number} tasks wait in Temporal", backlog=number) if number else passed("nothing waits there")
+
+
+def _silent(runner: ChildRecord, pid: int, *, others: int, evidence: dict[str, object]) -> Found:
+    """The stack's own runner does not poll."""
+    if (runner.uptime_s or 0.0) < SETTLING_S:
+        return warned(
+            f"the runner (pid {pid}) just started and does not poll yet", "stigmer doctor --wait=10", **evidence
+        )
+    message = f"the runner (pid {pid}) is alive, but does not ask Temporal for work"
+    if others:
+        return warned(f"{message}; {count(others, 'other')} do", "stigmer restart runner", **evidence)
+    return failed(message, "stigmer restart runner", **evidence)
+
+
+async def _runner(facts: Facts) -> ChildRecord | None:
+    record = (await facts.supervisor()).record if facts.endpoints else None
+    return record.child(RUNNER) if record else None
+
+
+def _is_polling(pid: int, pollers: "list[Poller]") -> bool:
+    found = (OUR_RUNNER.match(one.identity) for one in pollers)
+    return any(match and int(match[1]) == pid for match in found)
+
+
+def _age_s(poller: "Poller", now: datetime) -> float:
+    return (now - poller.last_access_at).total_seconds()
+
+
+POLLING_CHECKS: tuple[Check, ...] = (
+    Check(
+        code="STG207",
+        category=Category.TEMPORAL,
+        name="a runner polls",
+        severity=Severity.ERROR,
+        look=polled,
+        needs=("STG107", "STG203"),
+        explanation="A runner that is alive is not yet one that works: only Temporal knows who asked its task queue for"
+        " work, and when. A dead runner stays listed there for five minutes, so the time is looked at, and for the"
+        " stack's own runner also its pid.",
+    ),
+    Check(
+        code="STG208",
+        category=Category.TEMPORAL,
+        name="backlog",
+        severity=Severity.INFO,
+        look=backlog,
+        needs=("STG203",),
+        explanation="How many tasks wait in Temporal until a runner has time for them. Each further `stigmer work`"
+        " takes its share.",
+    ),
+)

@@ -1,0 +1,123 @@
+"""Checks of category Store: the file as it lies there, and what the server says of its database."""
+
+import shlex
+
+from stigmer_cli.doctor.check import Category, Check, Found, Severity, failed, passed, skipped, warned
+from stigmer_cli.doctor.facts import Facts, StoreSeen
+from stigmer_cli.doctor.words import size
+
+WAL_LARGE_BYTES = 256 * 1024 * 1024
+OK = "ok"
+ELSEWHERE = "the database is not a file of this machine"
+
+
+async def file(facts: Facts) -> Found:
+    """Whether the SQLite file is there and is one."""
+    seen = await facts.store()
+    if seen.path is None:
+        return skipped(ELSEWHERE)
+    evidence = {"file": str(seen.path), "bytes": seen.size}
+    if seen.why_unreadable:
+        name = shlex.quote(str(seen.path))
+        return failed(f"{seen.path} cannot be read: {seen.why_unreadable}", f"ls -l {name}", **evidence)
+    if not seen.exists:
+        if facts.endpoints is None:
+            return skipped(f"{seen.path} does not exist yet")
+        return failed(f"{seen.path} was removed while the stack runs; nothing is accepted", _restore(seen), **evidence)
+    if not seen.has_header:
+        what = "is empty" if seen.size == 0 else "is not a SQLite database: its header is damaged"
+        return failed(f"{seen.path} {what}; it is left as it is", _restore(seen), **evidence)
+    return passed(f"{seen.path.name} is there", **evidence)
+
+
+async def integrity(facts: Facts) -> Found:
+    """Whether the file is whole."""
+    seen = await facts.store()
+    if seen.path is None or not seen.exists:
+        return skipped(ELSEWHERE if seen.path is None else "there is no file yet")
+    if not seen.is_checked_whole:
+        return skipped(f"{size(seen.size)} are too many to read in a moment; stop the stack and run PRAGMA quick_check")
+    if not seen.integrity:
+        return skipped("the file is locked just now")
+    if seen.integrity != OK:
+        message = f"{seen.path} is damaged: {seen.integrity}; it is left as it is"
+        return failed(message, _restore(seen), file=str(seen.path), found=seen.integrity)
+    return passed("quick_check finds nothing", file=str(seen.path))
+
+
+async def usable(facts: Facts) -> Found:
+    """Whether the server can use its database."""
+    health = (await facts.server()).health
+    if health is None:
+        return skipped("the server does not answer")
+    store = health.store
+    evidence = {"kind": store.kind, "revision": store.revision, "error": store.error}
+    if store.error:
+        return failed(f"the server cannot use its database: {store.error}", "stigmer logs server --tail 20", **evidence)
+    return passed(f"the server uses its {store.kind} database", **evidence)
+
+
+async def room(facts: Facts) -> Found:
+    """How large the file and its log are."""
+    seen = await facts.store()
+    if seen.path is None or not seen.exists:
+        return skipped(ELSEWHERE if seen.path is None else "there is no file yet")
+    evidence = {"bytes": seen.size, "walBytes": seen.wal_size}
+    words = f"{size(seen.size)}, its log {size(seen.wal_size)}"
+    if seen.wal_size > WAL_LARGE_BYTES:
+        message = f"the store's log has grown to {size(seen.wal_size)}: something keeps it from being written back"
+        return warned(message, "stigmer restart server", **evidence)
+    return passed(words, **evidence)
+
+
+def _restore(seen: StoreSeen) -> str:
+    """Salvage what can be read into a new file; the damaged one stays."""
+    if seen.path is None or not seen.exists or seen.size == 0:
+        folder = seen.path.parent / "backups" if seen.path else "backups"
+        return f"stigmer down; ls -l {shlex.quote(str(folder))}"
+    old, new = shlex.quote(str(seen.path)), shlex.quote(f"{seen.path}.recovered")
+    return f"stigmer down; sqlite3 {old} .recover | sqlite3 {new}"
+
+
+STORE_CHECKS: tuple[Check, ...] = (
+    Check(
+        code="STG301",
+        category=Category.STORE,
+        name="store file",
+        severity=Severity.ERROR,
+        look=file,
+        needs=("STG101",),
+        explanation="Executions are kept in one SQLite file. A file that is damaged or was replaced is never written to"
+        " and never made anew: it may be all that is left. Copies made before upgrades are in `backups` beside it.",
+    ),
+    Check(
+        code="STG302",
+        category=Category.STORE,
+        name="integrity",
+        severity=Severity.ERROR,
+        look=integrity,
+        needs=("STG301",),
+        explanation="SQLite's own quick check, read-only, for files up to 32 MiB. Where it finds a fault, stop the"
+        " stack, salvage with sqlite3's `.recover` into a new file, and put that in the place of the damaged one.",
+    ),
+    Check(
+        code="STG303",
+        category=Category.STORE,
+        name="server's database",
+        severity=Severity.ERROR,
+        look=usable,
+        needs=("STG108",),
+        explanation="What the server itself says of its database: whether it answers, and which schema it has. The"
+        " server brings the schema up to date when it starts, and does not start on a newer one than it knows.",
+    ),
+    Check(
+        code="STG304",
+        category=Category.STORE,
+        name="store size",
+        severity=Severity.WARNING,
+        look=room,
+        needs=("STG301",),
+        explanation="The write-ahead log is written back into the file again and again; one that only grows is held by"
+        " a reader that never ends.",
+    ),
+)

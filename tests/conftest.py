@@ -9,11 +9,12 @@ from stigmer_cli.settings import Home
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees, or leaves behind, a setting of whoever runs it."""
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test sees, or leaves behind, a setting of whoever runs it, nor touches their home."""
     for name in list(os.environ):
         if name.startswith(("STIGMER_", "OPENAI_")):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("STIGMER_HOME", str(tmp_path_factory.getbasetemp() / "nobodys-home"))
 
 
 @pytest.fixture

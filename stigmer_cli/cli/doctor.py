@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 LOOK_EVERY_S = 1.0
 NO_END = 1e9
 INDENT = 10
+ONE = ("warnings", 1)
 STYLES = {"pass": "green", "info": "cyan", "warn": "yellow", "fail": "bold red", "skip": "dim"}
 OUTPUT = typer.Option("--output", "-o", help="How to print the result.")
 
@@ -215,8 +216,8 @@ def _print_evidence(console: Console, one: "Judged") -> None:
 
 
 def _print_sums(console: Console, report: "Report") -> None:
-    words = {"failed": "failed", "warnings": "warnings", "passed": "passed", "info": "info", "skipped": "skipped"}
-    sums = ", ".join(f"{number} {words[name]}" for name, number in _nonzero(report).items())
+    nonzero = _nonzero(report)
+    sums = ", ".join(f"{number} {'warning' if (name, number) == ONE else name}" for name, number in nonzero.items())
     console.print(Text(f"{sums}; {report.took_s:.1f} s", style="dim"))
     if report.verdict.code:
         console.print(Text(f"why: stigmer doctor explain {report.verdict.code}", style="dim"))

@@ -189,9 +189,7 @@ class Facts:
     @property
     def owns_temporal(self) -> bool:
         """Whether that Temporal is the stack's own."""
-        if self.endpoints is not None and self.endpoints.temporal_address == self.address:
-            return self.endpoints.owns_temporal
-        return self.settings.runs_own_temporal
+        return is_own_temporal(self.settings, self.endpoints)
 
 
 def temporal_address(settings: Settings, found: Endpoints | None) -> str:
@@ -205,6 +203,13 @@ def temporal_namespace(settings: Settings, found: Endpoints | None) -> str:
     """The same for the namespace."""
     is_set = settings.sources.get("temporal_namespace", Source.DEFAULT) is not Source.DEFAULT
     return settings.temporal_namespace if found is None or is_set else found.namespace
+
+
+def is_own_temporal(settings: Settings, found: Endpoints | None) -> bool:
+    """Whether the Temporal that is meant is one that the stack runs."""
+    if found is not None and found.temporal_address == temporal_address(settings, found):
+        return found.owns_temporal
+    return settings.runs_own_temporal
 
 
 def server_url(settings: Settings, found: Endpoints | None) -> str:

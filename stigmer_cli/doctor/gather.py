@@ -15,6 +15,7 @@ from stigmer_cli.doctor.facts import (
     PortSeen,
     ProcessSeen,
     TemporalSeen,
+    is_own_temporal,
     server_url,
     temporal_address,
     temporal_namespace,
@@ -88,9 +89,7 @@ class _Place:
     @property
     def is_own(self) -> bool:
         """Whether the stack runs that Temporal."""
-        if self.found and self.found.temporal_address == self.address:
-            return self.found.owns_temporal
-        return self.settings.runs_own_temporal
+        return is_own_temporal(self.settings, self.found)
 
     async def ports(self, supervisor: Once[Look]) -> tuple[PortSeen, ...]:
         """Each port and who holds it."""

@@ -1,4 +1,4 @@
-"""Looks beyond the machine: the supervisor, the server, Temporal's doors, the store's file; each within its deadline."""
+"""Looks at the supervisor, the server, Temporal's doors and the store's file, each within its deadline."""
 
 import asyncio
 import importlib
@@ -32,6 +32,7 @@ CHECKED_BYTES_MAX = 32 * 1024 * 1024
 
 
 def token_of(settings: Settings) -> str | None:
+    """The token that commands show; None where there is none, or none that can be read."""
     try:
         return settings.token or read_token(settings.home)
     except MachineError:
@@ -39,6 +40,7 @@ def token_of(settings: Settings) -> str | None:
 
 
 async def supervisor_seen(settings: Settings, found: Endpoints | None) -> Look:
+    """The supervisor's own word, or what its file says and whether it still answers."""
     folder = settings.home.run
     try:
         control = await connect(folder, within_s=ANSWER_S)
@@ -53,6 +55,7 @@ async def supervisor_seen(settings: Settings, found: Endpoints | None) -> Look:
 
 
 async def server_seen(url: str, settings: Settings) -> ServerSeen:
+    """The server's health, or why it cannot be had."""
     try:
         async with asyncio.timeout(ANSWER_S):
             status, body = await get_json(f"{url}/v1/health", token_of(settings))
@@ -80,6 +83,7 @@ def _strange(url: str, status: int) -> ServerSeen:
 
 
 async def door_seen(address: str, namespace: str, *, is_own: bool) -> Door:
+    """Whether somebody takes connections there."""
     host, _, port = address.rpartition(":")
     why = ""
     try:
@@ -101,6 +105,7 @@ async def loaded(module: str) -> None:
 
 
 async def temporal_reached(address: str, namespace: str, clock: Clock, sdk_loaded: Callable[[], None]) -> TemporalSeen:
+    """Temporal as this process reaches it; the SDK is loaded first, which takes a third of a second."""
     await loaded("stigmer_cli.doctor.temporal_look")
     sdk_loaded()
     from stigmer_cli.doctor.temporal_look import temporal_seen  # noqa: PLC0415 - loaded just now
@@ -109,6 +114,7 @@ async def temporal_reached(address: str, namespace: str, clock: Clock, sdk_loade
 
 
 async def http_doors_seen(pid: int, found: Endpoints | None) -> tuple[HttpDoor, ...]:
+    """The ports on which process `pid` answers HTTP, but those that are meant to."""
     known = set(found.ports[TEMPORAL]) if found else set()
     ports = await in_thread(lambda: _listening(pid)) - known
     answers: dict[int, int] = {}

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from stigmer_cli.doctor.check import Category, Check, Found, Severity, because, failed, passed, skipped, warned
 from stigmer_cli.doctor.facts import Facts
-from stigmer_cli.doctor.words import clock_time, span
+from stigmer_cli.doctor.words import clock_time, count, span
 from stigmer_cli.stack.failure import Scene, start_failed
 from stigmer_cli.stack.parts import RUNNER, SERVER, SUPERVISOR, TEMPORAL
 from stigmer_cli.stack.readiness import moment
@@ -65,7 +65,7 @@ def _running(facts: Facts, child: ChildRecord, evidence: dict[str, object]) -> F
     last, pid = child.last_exit, child.id.pid if child.id else 0
     if last is None or child.restarts == 0:
         return passed(f"running (pid {pid})", **evidence)
-    words = f"running (pid {pid}), restarted {child.restarts} times; ended last at {clock_time(last.at)}: {last.why}"
+    words = f"running (pid {pid}), restarted {count(child.restarts, 'time')}; ended last at {clock_time(last.at)}: {last.why}"
     is_recent = (facts.clock.now() - moment(last.at)).total_seconds() < RECENT_S
     if is_recent and child.state == ChildState.RUNNING and child.failures:
         return warned(f"{child.name} is {words}", f"stigmer logs {child.name} --tail 20", **evidence)

@@ -102,7 +102,7 @@ def _down(facts: Facts, look: Look) -> Found:
             "stigmer up",
             pid=gone.pid,
         )
-    why = "it was stopped" if look.record else "none was ever started there"
+    why = "it is stopped" if facts.settings.home.logs.exists() else "none was ever started there"
     return failed(f"no stack runs in {place}: {why}", "stigmer up", home=str(place))
 
 
@@ -235,7 +235,7 @@ STACK_CHECKS: tuple[Check, ...] = (
         name="server API",
         severity=Severity.ERROR,
         look=answers,
-        needs=("STG104", "STG106"),
+        needs=("STG106",),
         explanation="Every command talks to the server over HTTP with the token of the home. This asks for its health"
         " the same way: it must answer, accept the token, be a Stigmer server, and be the one that this stack started.",
     ),

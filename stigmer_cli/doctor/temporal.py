@@ -70,7 +70,7 @@ async def servers_view(facts: Facts) -> Found:
         return passed(f"connected to {view.address} since {clock_time(view.since)}{again}", **evidence)
     if (await facts.temporal()).is_connected:
         return because(FOUNDING)
-    return failed(_disconnected(view), f"stigmer doctor explain {FOUNDING}", **evidence)
+    return failed(f"{_disconnected(view)}; it goes on trying", "stigmer doctor --wait=30", **evidence)
 
 
 async def founding(facts: Facts) -> Found:

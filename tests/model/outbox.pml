@@ -25,28 +25,21 @@ bool up = true; byte wf[3]; byte rid[3]; byte runs = 0;
 /* what really happened: the first run with effects in each epoch, whether another one followed, and other sins */
 byte effect[3]; bool twice = false; bool blindly = false; bool silent = false; bool mixed = false;
 /* what may still go wrong */
-byte crashes = 1, drops = 1, wipes = 1, forgets = 1, downs = 1, overs = 1;
+byte crashes = 1, drops = 1, wipes = 1, downs = 1, overs = 1;
 
 active proctype Client() {
-  phase = PENDING;          /* one commit, on disk */
-  if :: atomic { crashes > 0 -> crashes-- } :: acked = true fi
+  atomic { phase = PENDING; if :: acked = true :: skip fi }   /* one commit, on disk; the answer may not arrive */
 }
 
+/* A server that dies before the request is a lost request; one that dies before the mark is a lost reply. */
 proctype Dispatcher() { byte e; bool ok;
-again:
 end_idle:
   do
-  :: atomic { phase == PENDING && !submitted && !attention -> e = epoch };
+  :: atomic { phase == PENDING && !submitted && !attention -> e = epoch;
 #ifdef MARKFIRST
-     atomic { if :: phase == PENDING && epoch == e -> submitted = true; moved = true :: else fi };
+              submitted = true; moved = true
 #endif
-     if :: atomic { crashes > 0 -> crashes-- };
-#ifdef ONESHOT
-        goto dead
-#else
-        goto again
-#endif
-     :: skip fi;
+     };
      atomic { ok = false;
        if :: !up
           :: up && drops > 0 -> drops--                              /* the request is lost */
@@ -61,23 +54,13 @@ end_idle:
              fi;
              if :: drops > 0 -> drops--; ok = false :: skip fi       /* the reply is lost */
        fi };
-     if :: atomic { crashes > 0 -> crashes-- };                      /* between start and mark */
-#ifdef ONESHOT
-        goto dead
-#else
-        goto again
-#endif
-     :: skip fi;
      atomic { if :: ok && !submitted && epoch == e && (phase == PENDING || phase == PROGRESS) ->
                     submitted = true; attention = false; moved = true
                  :: else fi; e = 0; ok = false };
 #ifdef ONESHOT
-     goto dead
+     break
 #endif
-  od;
-#ifdef ONESHOT
-dead: skip
-#endif
+  od
 }
 
 active proctype Runner() { byte e, mine; bool won;
@@ -175,7 +158,7 @@ active proctype Nemesis() {
 end_idle:
   do
   :: atomic { wipes > 0 -> wipes--; wf[1] = 0; wf[2] = 0 }            /* emptied */
-  :: atomic { forgets > 0 && wf[1] == 2 -> forgets--; wf[1] = 0 }     /* retention */
+  :: atomic { wipes > 0 && wf[1] == 2 -> wipes--; wf[1] = 0 }         /* retention */
   :: atomic { downs > 0 -> downs--; up = false }; up = true
   :: break
   od

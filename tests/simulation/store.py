@@ -1,0 +1,119 @@
+"""The real store without threads: its own SQL on a SQLite in memory, so that it also runs in virtual time.
+
+Nothing of the store is rewritten: only the way to the database is, which answers before anybody else gets a turn.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+from sqlalchemy import Connection, Engine, Executable, Insert, Table, create_engine, event
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import StaticPool
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.errors import StigmerError
+from stigmer_cli.store import faults, migrate
+from stigmer_cli.store.database import Database
+from stigmer_cli.store.engine import _HintingCompiler
+from stigmer_cli.store.file import StoreFile
+from stigmer_cli.store.store import STORE_ID, Store
+from stigmer_cli.store.tables import metadata
+
+LATENCY_MAX_S = 0.004
+
+
+class SameThread:
+    """An AsyncConnection whose answers are there at once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def execute(self, statement: Executable, parameters: Sequence[Mapping[str, Any]] | None = None) -> Any:
+        return self._connection.execute(statement, parameters)
+
+    async def scalar(self, statement: Executable) -> Any:
+        return self._connection.scalar(statement)
+
+    async def exec_driver_sql(self, statement: str) -> Any:
+        return self._connection.exec_driver_sql(statement)
+
+
+class SameThreadEngine:
+    """An AsyncEngine on which a transaction takes a moment before it begins, and none while it lasts."""
+
+    def __init__(self, engine: Engine, rng: random.Random | None) -> None:
+        self._engine = engine
+        self._rng = rng
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[SameThread]:
+        await self._moment()
+        with self._engine.begin() as connection:
+            yield SameThread(connection)
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[SameThread]:
+        await self._moment()
+        with self._engine.begin() as connection:
+            yield SameThread(connection)
+
+    async def _moment(self) -> None:
+        await asyncio.sleep(0 if self._rng is None else self._rng.uniform(0, LATENCY_MAX_S))
+
+
+class MemoryBackend:
+    """A database in memory; `rng` None: without latency."""
+
+    kind = "sqlite"
+
+    def __init__(self, engine: Engine, rng: random.Random | None) -> None:
+        self._engine = engine
+        self.writer = self.reader = cast("AsyncEngine", SameThreadEngine(engine, rng))
+
+    def insert_or_skip(self, table: Table, column: str) -> Insert:
+        return sqlite.insert(table).on_conflict_do_nothing(index_elements=[column])
+
+    def verify(self) -> None:
+        """Nothing: memory stays."""
+
+    def verify_commit(self) -> None:
+        """Nothing: memory stays."""
+
+    def translated(self, error: Exception) -> StigmerError | None:
+        return faults.from_sqlite(error, cast("StoreFile", self), 5.0)
+
+    async def close(self) -> None:
+        self._engine.dispose()
+
+
+def memory_engine() -> Engine:
+    """A database in memory with the schema that the migrations make; dispose of it."""
+    engine = create_engine("sqlite+pysqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    engine.dialect.statement_compiler = _HintingCompiler
+
+    def connected(connection: Any, _entry: object) -> None:
+        connection.isolation_level = None
+
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    with engine.begin() as connection:
+        migrate.upgrade(connection, migrate.SCRIPTS)
+    return engine
+
+
+def empty(engine: Engine) -> None:
+    """Remove all rows."""
+    with engine.begin() as connection:
+        for table in metadata.sorted_tables:
+            connection.execute(table.delete())
+
+
+async def memory_store(engine: Engine, *, clock: Clock, rng: random.Random | None = None) -> Store:
+    """The store on `engine`."""
+    store = Store(Database(MemoryBackend(engine, rng), clock))
+    await store.meta.get_or_set(STORE_ID, "0" * 32)
+    return store

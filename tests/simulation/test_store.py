@@ -1,0 +1,26 @@
+"""The store that the simulation runs on is the store: it passes the suite that both databases pass."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from stigmer_cli.store.store import Store
+from tests.contracts.store.drafts import HandClock
+from tests.contracts.store.test_accept import *  # noqa: F403 - the suite itself
+from tests.contracts.store.test_agents import *  # noqa: F403 - the suite itself
+from tests.contracts.store.test_listing import *  # noqa: F403 - the suite itself
+from tests.contracts.store.test_moves import *  # noqa: F403 - the suite itself
+from tests.contracts.store.test_queue import *  # noqa: F403 - the suite itself
+from tests.contracts.store.test_runs import *  # noqa: F403 - the suite itself
+from tests.simulation.store import memory_engine, memory_store
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+async def store(clock: HandClock) -> AsyncIterator[Store]:
+    async with await memory_store(memory_engine(), clock=clock) as opened:
+        yield opened

@@ -75,7 +75,7 @@ def diagnosis(
     report = cli.run(_diagnosed(cli, _Asked(only or [], skip or [], is_strict=strict), wait))
     cli.out.result(report.to_json(), lambda console: print_report(console, report, is_verbose=verbose))
     if wait is not None and not report.is_ok:
-        raise TimedOut(f"not healthy within {wait:g} s: {report.verdict.message}", hint=report.verdict.hint)
+        raise TimedOut(f"after {wait:g} s still {report.verdict.message}", hint=report.verdict.hint)
     raise typer.Exit(report.exit_code)
 
 

@@ -20,6 +20,7 @@ LATE_S = 15.0
 SERVER_API = "STG108"
 TIMEOUT_S = 2.0
 QUEUED, SUBMITTED = "queued", "submitted"
+CONNECTED = "CONNECTED"
 GONE, OPEN = "gone", "open"
 RECONCILE = "stigmer executions reconcile"
 
@@ -34,8 +35,10 @@ async def queued(facts: "Facts") -> Found:
     cause = rows[0].status.dispatch.detail or "the server has not submitted them"
     words = f"{_counted(rows, facts)} queued: {cause}"
     health = (await facts.server()).health
-    if health is not None and health.temporal.state != "CONNECTED":
-        return warned(f"{words}; submitted by themselves once Temporal is back", "stigmer doctor --wait", **_of(rows))
+    if health is not None and health.temporal.state != CONNECTED:
+        return warned(
+            f"{words}; submitted by themselves once Temporal is back", "stigmer doctor --wait=30", **_of(rows)
+        )
     return failed(words, "stigmer restart server", **_of(rows))
 
 
@@ -46,7 +49,7 @@ async def orphaned(facts: "Facts") -> Found:
     if not rows:
         return passed("Temporal knows every execution that was looked up", lookedUp=len(seen.in_temporal))
     gone = [row for row in rows if seen.in_temporal[row.metadata.id] == GONE]
-    how = "have no workflow in Temporal" if gone else "have ended in Temporal, and the server has not noticed"
+    how = "without a workflow in Temporal" if gone else "ended in Temporal, which the server has not noticed"
     return failed(f"{_counted(gone or rows, facts)} {how}", f"{RECONCILE} --yes", **_of(gone or rows))
 
 
@@ -58,6 +61,9 @@ async def waiting(facts: "Facts") -> Found:
     health = (await facts.server()).health
     if not rows or health is None:
         return passed("nothing waits for a runner")
+    if health.temporal.state != CONNECTED:
+        words = "submitted; whether a runner is there cannot be told while Temporal is away"
+        return warned(f"{_counted(rows, facts)} {words}", "stigmer doctor --wait=30", **_of(rows))
     if any("no runner polls" in reason for reason in health.reasons) or not await _has_runner(facts):
         hint = "stigmer restart runner" if facts.endpoints else "stigmer work"
         return failed(f"{_counted(rows, facts)} submitted, and no runner is there to take them up", hint, **_of(rows))

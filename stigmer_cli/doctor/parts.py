@@ -65,7 +65,8 @@ def _running(facts: Facts, child: ChildRecord, evidence: dict[str, object]) -> F
     last, pid = child.last_exit, child.id.pid if child.id else 0
     if last is None or child.restarts == 0:
         return passed(f"running (pid {pid})", **evidence)
-    words = f"running (pid {pid}), restarted {count(child.restarts, 'time')}; ended last at {clock_time(last.at)}: {last.why}"
+    times = count(child.restarts, "time")
+    words = f"running (pid {pid}), restarted {times}; ended last at {clock_time(last.at)}: {last.why}"
     is_recent = (facts.clock.now() - moment(last.at)).total_seconds() < RECENT_S
     if is_recent and child.state == ChildState.RUNNING and child.failures:
         return warned(f"{child.name} is {words}", f"stigmer logs {child.name} --tail 20", **evidence)

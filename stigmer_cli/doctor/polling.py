@@ -62,7 +62,7 @@ def _silent(runner: ChildRecord, pid: int, *, others: int, evidence: dict[str, o
         )
     message = f"the runner (pid {pid}) is alive, but does not ask Temporal for work"
     if others:
-        return warned(f"{message}; {count(others, 'other')} do", "stigmer restart runner", **evidence)
+        return warned(f"{message}; others do", "stigmer restart runner", **evidence)
     return failed(message, "stigmer restart runner", **evidence)
 
 

@@ -30,7 +30,7 @@ async def reachable(facts: Facts) -> Found:
     door = await facts.door()
     evidence = {"address": door.address, "namespace": door.namespace, "isOwn": door.is_own, "cause": door.why}
     if door.why:
-        hint = "stigmer restart temporal" if door.is_own else f"nc -vz {_host_and_port(door.address)}"
+        hint = "stigmer restart temporal" if door.is_own else _operator(facts, "cluster health")
         return failed(f"Temporal at {door.address} cannot be reached from here: {door.why}", hint, **evidence)
     return passed(f"{door.address} takes connections from here", **evidence)
 
@@ -189,13 +189,9 @@ def _binary(settings: Settings) -> str:
         return "temporal"
 
 
-def _host_and_port(address: str) -> str:
-    host, _, port = address.rpartition(":")
-    return f"{shlex.quote(host.strip('[]'))} {port}"
-
-
 def _start_serving(facts: Facts) -> str:
-    return f"STIGMER_TEMPORAL_ADDRESS={facts.address} stigmer serve"
+    namespace = shlex.quote(facts.namespace)
+    return f"STIGMER_TEMPORAL_ADDRESS={facts.address} STIGMER_TEMPORAL_NAMESPACE={namespace} stigmer serve"
 
 
 TEMPORAL_CHECKS: tuple[Check, ...] = (

@@ -14,7 +14,7 @@ OWNER_ONLY_FOLDER = 0o700
 class LogFile:
     """Appends bytes to `path`; at `size_max` bytes it becomes `path.1` and so on, `files_max` files in all.
 
-    A line is never torn by a rotation: a file may exceed `size_max` by the end of its last line.
+    A line is never torn by a rotation: a file may exceed `size_max` by the end of its last line, or by `LINE_MAX`.
 
     Writing never raises: what cannot be written is counted in `dropped`, and the file says so once it can be again.
     """
@@ -26,6 +26,7 @@ class LogFile:
         self._fd: int | None = None
         self._lines: deque[bytes] = deque(maxlen=TAIL_LINES)
         self._rest = b""
+        self._ends_line = True
 
     @property
     def tail(self) -> tuple[str, ...]:
@@ -54,10 +55,11 @@ class LogFile:
     def _append(self, data: bytes) -> None:
         while data:
             room = self._size_max - os.fstat(self._open()).st_size
-            if room <= 0:
+            if room <= 0 and (self._ends_line or room <= -LINE_MAX):
                 self._rotate()
                 continue
-            written = os.write(self._open(), _whole_lines(data, room))
+            written = os.write(self._open(), _whole_lines(data, max(room, 0)))
+            self._ends_line = data[:written].endswith(b"\n")
             data = data[written:]
             if data and written == 0:
                 raise OSError("nothing was written")
@@ -86,6 +88,7 @@ class LogFile:
 
     def _rotate(self) -> None:
         self.close()
+        self._ends_line = True
         for number in range(self._files_max - 1, 0, -1):
             older = rotated(self.path, number - 1)
             if older.exists():

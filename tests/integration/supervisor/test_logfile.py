@@ -36,6 +36,25 @@ async def test_a_flood_is_rotated_without_a_torn_line_and_stays_within_its_size(
         assert lines == [f"line {number:06} " + "x" * 80 for number in range(first, 20_000)]
 
 
+def test_a_line_that_fills_the_file_to_the_last_byte_is_not_torn(tmp_path: Path) -> None:
+    log = LogFile(tmp_path / "a.log", size_max=10, files_max=3)
+    for piece in (b"12345\n1234", b"5678\nnext\n"):
+        log.write(piece)
+    log.close()
+
+    assert (tmp_path / "a.log.1").read_bytes() == b"12345\n12345678\n"
+    assert (tmp_path / "a.log").read_bytes() == b"next\n"
+
+
+def test_a_line_without_an_end_is_rotated_all_the_same(tmp_path: Path) -> None:
+    log = LogFile(tmp_path / "a.log", size_max=1000, files_max=3)
+    for _ in range(100):
+        log.write(b"x" * 1000)
+    log.close()
+
+    assert max(path.stat().st_size for path in tmp_path.iterdir()) <= 1000 + 4096 + 1000
+
+
 def _log_names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("a.log*"))
 

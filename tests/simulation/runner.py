@@ -1,0 +1,228 @@
+"""Runners in virtual time: the real activities and the real performance, between a Temporal and a server that fail."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from stigmer_cli.api.reports import Work
+from stigmer_cli.domain.execution import Outcome
+from stigmer_cli.domain.identity import ExecutionId, RunId
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import Conflict, ServerUnavailable
+from stigmer_cli.runner.activities import Activities
+from stigmer_cli.runner.alive import ModelInterrupted
+from stigmer_cli.runner.chance import Chance
+from stigmer_cli.runner.model.seam import ModelBusy
+from stigmer_cli.runner.performance import Attempt, Performance
+from stigmer_cli.runner.reports import Reporter, ReportRefused
+from stigmer_cli.runner.stopping import Stopping
+from stigmer_cli.store.runs import Claim, Report
+from stigmer_cli.store.store import Store
+from tests.simulation.temporal import SimTemporal, Task
+
+R = TypeVar("R")
+BEAT_S = 0.5
+POLL_S = 0.1
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a model's work leaves behind in the outside world."""
+
+    execution: str
+    epoch: int
+    run: str
+    attempt: int
+
+
+@dataclass
+class Ledger:
+    """Every effect, in order."""
+
+    effects: list[Effect] = field(default_factory=list)
+
+    def runs_of(self, execution: str, epoch: int) -> set[str]:
+        """Which runs had an effect in an epoch."""
+        return {one.run for one in self.effects if (one.execution, one.epoch) == (execution, epoch)}
+
+
+@dataclass(kw_only=True)
+class Road:
+    """The way from a runner to the server."""
+
+    is_open: bool = True
+    lose_request: float = 0.0
+    lose_reply: float = 0.0
+    late_s: float = 0.0
+
+
+class SimReports:
+    """The server as runs see it: its report routes, on the real tables, behind a road that may be bad."""
+
+    def __init__(self, store: Store, road: Road, rng: random.Random) -> None:
+        self._store = store
+        self._road = road
+        self._rng = rng
+
+    async def claim(self, execution: str, *, epoch: int, run: str, runner: str) -> bool:
+        return await self._over(
+            lambda: self._store.runs.claim(ExecutionId(execution), epoch=epoch, run=RunId(run), runner=runner)
+        ) is Claim.WON
+
+    async def begin_attempt(self, execution: str, *, epoch: int, run: str, attempt: int, runner: str) -> Work | None:
+        report = await self._over(
+            lambda: self._store.runs.begin_attempt(
+                ExecutionId(execution), epoch=epoch, run=RunId(run), attempt=attempt, runner=runner
+            )
+        )
+        if report is not Report.TAKEN:
+            return None
+        message = f"{execution} {epoch} {run} {attempt}"
+        return Work(instructions="", message=message, model="simulated", agent_name="greeter")
+
+    async def append_message(
+        self, execution: str, *, epoch: int, run: str, attempt: int, index: int, offset: int, role: str, text: str
+    ) -> bool:
+        report = await self._over(
+            lambda: self._store.runs.append_message(
+                ExecutionId(execution),
+                epoch=epoch,
+                run=RunId(run),
+                attempt=attempt,
+                index=index,
+                offset=offset,
+                role=role,
+                text=text,
+            )
+        )
+        return report is Report.TAKEN
+
+    async def finish(
+        self,
+        execution: str,
+        *,
+        epoch: int,
+        run: str,
+        attempt: int | None,
+        phase: Phase,
+        output: str | None,
+        error: str | None,
+    ) -> bool:
+        outcome = Outcome(phase=phase, output=output, error=error)
+        report = await self._over(
+            lambda: self._store.runs.finish(
+                ExecutionId(execution), epoch=epoch, run=RunId(run), attempt=attempt, outcome=outcome
+            )
+        )
+        return report is not Report.STALE
+
+    async def _over(self, call: Callable[[], Awaitable[R]]) -> R:
+        road = self._road
+        await asyncio.sleep(self._rng.uniform(0, 0.002) + self._rng.uniform(0, road.late_s))
+        if not road.is_open or self._rng.random() < road.lose_request:
+            raise ServerUnavailable("the server cannot be reached")
+        answer = await call()
+        if not road.is_open or self._rng.random() < road.lose_reply:
+            raise ServerUnavailable("the answer never came")
+        return answer
+
+
+class SimModel:
+    """Answers in a few pieces, notes its effect, and breaks off now and then."""
+
+    def __init__(self, ledger: Ledger, rng: random.Random) -> None:
+        self._ledger = ledger
+        self._rng = rng
+
+    async def stream(self, work: Work) -> AsyncGenerator[str, None]:
+        execution, epoch, run, attempt = work.message.split()
+        self._ledger.effects.append(Effect(execution, int(epoch), run, int(attempt)))
+        for word in work.message.split():
+            await asyncio.sleep(self._rng.uniform(0, 0.6))
+            if self._rng.random() < 0.01:
+                raise ModelBusy("the model broke off")
+            yield f"{word} "
+
+
+class SimRunner:
+    """Takes activities up, many at once. A deaf one does not hear that its attempt is over, and reports late."""
+
+    def __init__(self, identity: str, temporal: SimTemporal, store: Store, road: Road, ledger: Ledger) -> None:
+        rng = random.Random(temporal.rng.random())
+        chance = Chance(clock=temporal.clock, rng=rng)
+        self.is_deaf = rng.random() < 0.3
+        self._temporal = temporal
+        self._rng = rng
+        reporter = Reporter(SimReports(store, road, rng), chance)
+        model = SimModel(ledger, rng)
+        self._activities = Activities(
+            reporter=reporter, models=lambda _name: model, runner=identity, stopping=Stopping(), chance=chance
+        )
+        self._performance = Performance(reporter, lambda _name: model, chance)
+
+    async def run(self) -> None:
+        """Work until cancelled, which is a crash."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                task = self._temporal.poll()
+                if task is None:
+                    await asyncio.sleep(self._rng.uniform(POLL_S / 2, POLL_S))
+                else:
+                    group.create_task(self._carry_out(task))
+
+    async def _carry_out(self, task: Task) -> None:
+        verdict = "on"
+        async with asyncio.TaskGroup() as group:
+            work = group.create_task(self._work(task))
+            while not work.done():
+                await asyncio.wait([work], timeout=BEAT_S)
+                heard = self._temporal.heartbeat(task)
+                if not work.done() and heard in ("gone", "cancel") and not self.is_deaf:
+                    verdict = heard
+                    work.cancel()
+                    await asyncio.wait([work])
+        if verdict == "cancel" and work.cancelled():
+            self._temporal.cancelled(task)
+
+    async def _work(self, task: Task) -> None:
+        attempt = Attempt(
+            execution=task.run.execution,
+            epoch=task.run.epoch,
+            run=task.run.run_id,
+            number=task.attempt,
+            runner=self._activities.runner,
+        )
+        won = True
+        try:
+            match task.stage:
+                case "claim":
+                    won = await self._activities._claim(attempt)
+                case "perform":
+                    await self._perform(attempt)
+                case _:
+                    assert task.run.last_word is not None
+                    await self._activities._conclude(attempt, *task.run.last_word)
+        except (ModelInterrupted, Conflict, ReportRefused):
+            self._temporal.failed(task)
+            return
+        self._temporal.complete(task, won=won)
+
+    async def _perform(self, attempt: Attempt) -> None:
+        try:
+            await self._performance.perform(attempt)
+        except* (ModelInterrupted, Conflict) as group:
+            raise Conflict("the attempt broke") from group
+
+
+async def endless(make: Callable[[], SimRunner], rng: random.Random, lives: Callable[[], bool]) -> None:
+    """A runner that its supervisor starts again whenever it has died; `lives` says when it must not die any more."""
+    while True:
+        with suppress(TimeoutError):
+            if lives():
+                await make().run()
+            async with asyncio.timeout(rng.uniform(2.0, 12.0)):
+                await make().run()
+        await asyncio.sleep(rng.uniform(0.1, 1.0))

@@ -1,0 +1,35 @@
+"""One fixed report, for golden output: a port that is taken, what follows from it, and something hostile."""
+
+from stigmer_cli.doctor.catalog import BY_CODE
+from stigmer_cli.doctor.check import Found, Judged, because, failed, passed, skipped, told, warned
+from stigmer_cli.doctor.report import Report
+
+FOUND: dict[str, Found] = {
+    "STG101": passed("/home/ada/.stigmer is yours and writable"),
+    "STG103": failed(
+        "port 7234 for server is held by pid 812 (python -m http.server --bind 127.0.0.1 7234)",
+        "stigmer down && stigmer up --auto-ports",
+        port=7234,
+    ),
+    "STG104": passed("running (pid 10)"),
+    "STG105": warned(
+        "temporal is running (pid 11), restarted 1 time; ended last at 12:00:00: \x1b]0;owned\x07[red]killed[/red]",
+        "stigmer logs temporal --tail 20",
+    ),
+    "STG106": failed(
+        "server does not start: ended by itself with exit code 1; port 7234 is held by pid 812 (python -m http.server"
+        " --bind 127.0.0.1 7234) (5 times in a row); its last line: port 7234 is taken",
+        "stigmer logs server --tail 20",
+        lastLines=["port 7234 is taken\x1b[2J"],
+    ),
+    "STG108": because("STG106"),
+    "STG201": passed("127.0.0.1:7233 takes connections from here"),
+    "STG205": because("STG106"),
+    "STG208": told("about 3 tasks wait in Temporal"),
+    "STG301": skipped("the database is not a file of this machine"),
+    "STG404": because("STG106"),
+    "STG501": passed("all settings are valid"),
+}
+REPORT = Report(
+    judged=tuple(Judged(check=BY_CODE[code], found=found, duration_ms=12) for code, found in FOUND.items()), took_s=0.42
+)

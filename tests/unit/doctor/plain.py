@@ -1,0 +1,166 @@
+"""Facts that are plain values: a healthy stack, in which a test changes what it is about."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from stigmer_cli.api.health import Health
+from stigmer_cli.api.resources import ExecutionResource
+from stigmer_cli.clock import iso
+from stigmer_cli.doctor.check import Found
+from stigmer_cli.doctor.facts import (
+    Door,
+    ExecutionsSeen,
+    Facts,
+    HomeSeen,
+    PortSeen,
+    ProcessSeen,
+    ServerSeen,
+    StoreSeen,
+    TemporalSeen,
+    known,
+)
+from stigmer_cli.settings import Home, Settings
+from stigmer_cli.stack.state import Endpoints
+from stigmer_cli.stack.status import Look
+from stigmer_cli.supervisor.process import ProcessId
+from stigmer_cli.supervisor.record import ChildRecord, SupervisorRecord
+from stigmer_cli.temporal.gateway import Poller
+from tests.fakes import START, ManualClock
+
+HOME = Home(path=Path("/home/ada/.stigmer"))
+PIDS = {"supervisor": 10, "temporal": 11, "server": 12, "runner": 13}
+ENDPOINTS = Endpoints(
+    server_url="http://127.0.0.1:7234",
+    temporal_address="127.0.0.1:7233",
+    ui_url=None,
+    namespace="default",
+    ephemeral=False,
+    started_at=iso(START),
+    server_port=7234,
+    temporal_port=7233,
+    ui_port=None,
+)
+TEMPORAL = TemporalSeen(
+    state="CONNECTED",
+    cluster_id="cluster-1",
+    namespace_id="namespace-1",
+    pollers=(Poller(identity="stigmer-runner/13@here", last_access_at=START),),
+    backlog=0,
+)
+PLACES = ["temporal", "door", "home", "ports", "supervisor", "processes", "server", "store", "executions", "http_doors"]
+
+
+def child(name: str, **changes: Any) -> ChildRecord:
+    """A part that runs."""
+    part = ChildRecord(
+        name=name,
+        state="running",
+        id=ProcessId(pid=PIDS[name], mark="m"),
+        started_at=iso(START),
+        uptime_s=60.0,
+        log=f"/home/ada/.stigmer/logs/{name}.log",
+    )
+    return replace(part, **changes)
+
+
+def look(*children: ChildRecord, is_answering: bool = True, is_there: bool = True, **unheld: int) -> Look:
+    """A supervisor with these children in place of the healthy ones."""
+    changed = {one.name: one for one in children}
+    record = SupervisorRecord(
+        id=ProcessId(pid=10, mark="m"),
+        started_at=iso(START),
+        uptime_s=0.0,
+        children=tuple(changed.get(name, child(name)) for name in ("temporal", "server", "runner")),
+    )
+    return Look(record=record, is_answering=is_answering, is_there=is_there, unheld=unheld)
+
+
+NOBODY = Look(record=None, is_answering=False, is_there=False)
+
+
+def health(**temporal: Any) -> Health:
+    """What a healthy server says, with changes in what it says of Temporal."""
+    return Health.model_validate(
+        {
+            "state": "ready",
+            "version": "1.0",
+            "pid": 12,
+            "startedAt": iso(START),
+            "submitPolicy": "queue",
+            "reconcile": "auto",
+            "temporal": {
+                "state": "CONNECTED",
+                "address": "127.0.0.1:7233",
+                "namespace": "default",
+                "since": iso(START),
+                "clusterId": "cluster-1",
+                "namespaceId": "namespace-1",
+                **temporal,
+            },
+            "taskQueue": {
+                "name": "stigmer",
+                "pollers": [{"identity": "stigmer-runner/13@here", "lastAccessAt": iso(START)}],
+            },
+            "store": {"kind": "sqlite"},
+            "executions": {},
+        }
+    )
+
+
+def server(**temporal: Any) -> ServerSeen:
+    """A server that answers."""
+    return ServerSeen(url="http://127.0.0.1:7234", health=health(**temporal))
+
+
+def execution(number: int = 1, *, age_s: float = 60.0, **status: Any) -> ExecutionResource:
+    """One that is PENDING and queued, unless `status` says otherwise."""
+    name = f"aex-{number:026d}"
+    created = iso(START - timedelta(seconds=age_s))
+    dispatch = {"state": "queued", "since": created, "workflowId": f"w/{name}"} | status.pop("dispatch", {})
+    return ExecutionResource.model_validate(
+        {
+            "kind": "AgentExecution",
+            "metadata": {"name": name, "slug": name, "id": name, "createdAt": created},
+            "spec": {"agentId": "agt-1", "agentName": "greeter", "message": "hello"},
+            "status": {"phase": "PENDING", "epoch": 1, "dispatch": dispatch, **status},
+        }
+    )
+
+
+def healthy(**changes: Any) -> Facts:
+    """A stack in which all is well, but for `changes`: plain values for what is looked up, fields as they are."""
+    values: dict[str, Any] = {
+        "home": HomeSeen(),
+        "ports": (
+            PortSeen(part="server", port=7234, flag="--port", is_ours=True),
+            PortSeen(part="temporal", port=7233, flag="--temporal-port", is_ours=True),
+        ),
+        "supervisor": look(),
+        "processes": {name: ProcessSeen(pid=pid, files_max=4096) for name, pid in PIDS.items()},
+        "server": server(),
+        "door": Door(address="127.0.0.1:7233", namespace="default", is_own=True),
+        "temporal": TEMPORAL,
+        "http_doors": (),
+        "store": StoreSeen(path=HOME.store_file, size=4096),
+        "executions": ExecutionsSeen(models=("echo",)),
+    }
+    values |= {name: changes.pop(name) for name in list(changes) if name in PLACES}
+
+    async def lines(part: str) -> tuple[str, ...]:
+        return (f"the last line of {part}",)
+
+    fields: dict[str, Any] = {
+        "settings": Settings(home=HOME),
+        "clock": ManualClock(),
+        "version": "1.0",
+        "endpoints": ENDPOINTS,
+        "lines": lines,
+    }
+    return Facts(**(fields | changes | {name: known(value) for name, value in values.items()}))
+
+
+def brief(found: Found) -> tuple[str, str, str]:
+    """Result, message and hint."""
+    return (str(found.result), found.message, found.hint)

@@ -1,0 +1,59 @@
+"""The catalog: complete, without circles, each check explained."""
+
+import re
+from graphlib import TopologicalSorter
+
+import pytest
+
+from stigmer_cli.doctor.catalog import BY_CODE, CHECKS, check_called, chosen, named
+from stigmer_cli.doctor.check import Category, Check
+from stigmer_cli.doctor.report import CAUSES_FIRST
+from stigmer_cli.errors import NotFound, RequestError
+
+HUNDREDS = {"1": "Stack", "2": "Temporal", "3": "Store", "4": "Executions", "5": "Configuration"}
+
+
+def test_codes_are_unique_and_their_hundred_is_their_category() -> None:
+    assert len(BY_CODE) == len(CHECKS)
+    assert {check.code: str(check.category) for check in CHECKS} == {code: HUNDREDS[code[3]] for code in BY_CODE}
+
+
+def test_needs_exist_and_never_go_in_a_circle() -> None:
+    graph = {check.code: set(check.needs) for check in CHECKS}
+    assert {need for needs in graph.values() for need in needs} <= set(graph)
+    assert next(iter(TopologicalSorter(graph).static_order())) == "STG501"
+
+
+def test_causes_that_come_first_are_checks() -> None:
+    assert set(CAUSES_FIRST) <= set(BY_CODE)
+    assert len(set(CAUSES_FIRST)) == len(CAUSES_FIRST)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.code)
+def test_every_check_explains_itself_in_sentences(check: Check) -> None:
+    assert re.fullmatch(r"[A-Z`0-9].{80,}\.", check.explanation)
+    assert check.timeout_s <= 2.0
+
+
+def test_every_category_has_checks() -> None:
+    assert {check.category for check in CHECKS} == set(Category)
+
+
+def test_only_runs_what_was_asked_for_and_all_that_it_needs() -> None:
+    codes = [check.code for check in chosen(only=named(["stg203"]), skip=frozenset())]
+    assert codes == ["STG105", "STG201", "STG202", "STG203", "STG501"]
+
+
+def test_a_category_stands_for_all_of_its_checks() -> None:
+    assert named(["store"]) == {"STG301", "STG302", "STG303", "STG304"}
+
+
+def test_skip_leaves_a_check_out() -> None:
+    assert len(chosen(only=frozenset(), skip=named(["STG505"]))) == len(CHECKS) - 1
+
+
+def test_an_unknown_code_names_the_nearest() -> None:
+    with pytest.raises(RequestError, match="there is no check 'STG2O1'; did you mean STG2"):
+        named(["STG2O1"])
+    with pytest.raises(NotFound, match="there is no check 'tomato'"):
+        check_called("tomato")

@@ -1,0 +1,97 @@
+"""The report: first causes before symptoms, sums, the shape that scripts rely on."""
+
+import json
+from importlib.resources import files
+
+import jsonschema
+import pytest
+
+from stigmer_cli.doctor.catalog import BY_CODE
+from stigmer_cli.doctor.check import Found, Judged, because, failed, passed, told, warned
+from stigmer_cli.doctor.report import Report, reported
+from tests.unit.doctor.fixed import REPORT
+
+SCHEMA = json.loads((files("stigmer_cli.doctor") / "schema.json").read_text())
+
+
+def report(*, is_strict: bool = False, **found: Found) -> Report:
+    return Report(
+        judged=tuple(Judged(check=BY_CODE[code], found=one) for code, one in found.items()), is_strict=is_strict
+    )
+
+
+def ill(code: str) -> Found:
+    return failed(f"{code} is ill", f"heal {code}")
+
+
+@pytest.mark.parametrize(
+    ("codes", "first"),
+    [
+        (("STG108", "STG103", "STG106"), "STG103"),
+        (("STG404", "STG204", "STG105", "STG104"), "STG104"),
+        (("STG207", "STG205", "STG401"), "STG205"),
+        (("STG104", "STG203"), "STG203"),
+        (("STG106", "STG301"), "STG301"),
+        (("STG106", "STG102"), "STG102"),
+        (("STG403", "STG207"), "STG207"),
+        (("STG405", "STG404", "STG504"), "STG404"),
+        (("STG101", "STG501"), "STG501"),
+    ],
+)
+def test_the_verdict_is_the_first_cause_and_not_the_first_symptom(codes: tuple[str, ...], first: str) -> None:
+    verdict = report(**{code: ill(code) for code in codes}).verdict
+    assert (verdict.code, verdict.message, verdict.hint) == (
+        first,
+        f"not healthy: {first} is ill",
+        f"heal {first}",
+    )
+
+
+def test_warnings_are_told_but_healthy_unless_strict() -> None:
+    found = {"STG101": passed("well"), "STG110": warned("odd", "look")}
+    assert report(**found).verdict.message == "healthy, with a warning: odd"
+    assert (report(**found).exit_code, report(is_strict=True, **found).exit_code) == (0, 1)
+
+
+def test_all_well_is_one_word() -> None:
+    whole = report(STG101=passed("well"), STG208=told("so"))
+    assert (whole.verdict.message, whole.verdict.code, whole.exit_code) == ("healthy", "", 0)
+
+
+def test_the_sums_count_every_check_once() -> None:
+    assert REPORT.summary == {"passed": 4, "info": 1, "warnings": 1, "failed": 2, "skipped": 4}
+
+
+def test_only_tells_what_was_asked_for_and_what_keeps_it_from_being_judged() -> None:
+    whole = report(STG101=passed("well"), STG106=ill("STG106"), STG108=because("STG106"), STG404=because("STG106"))
+    told_of = reported(whole.judged, only=frozenset({"STG404"}))
+    assert [one.check.code for one in told_of] == ["STG106", "STG404"]
+    assert reported(whole.judged) == whole.judged
+
+
+def test_the_json_holds_to_its_schema() -> None:
+    found = REPORT.to_json()
+    jsonschema.validate(found, SCHEMA)
+    assert found["ok"] is False
+    assert found["verdict"] == {
+        "code": "STG103",
+        "message": "not healthy: port 7234 for server is held by pid 812 (python -m http.server --bind 127.0.0.1 7234)",
+        "hint": "stigmer down && stigmer up --auto-ports",
+    }
+    assert found["checks"][5] == {  # type: ignore[index] # a list
+        "code": "STG108",
+        "category": "Stack",
+        "name": "server API",
+        "result": "skip",
+        "message": "because STG106",
+        "hint": "",
+        "evidence": {},
+        "durationMs": 12,
+        "because": "STG106",
+    }
+
+
+def test_the_schema_refuses_a_failure_without_a_command() -> None:
+    found = report(STG101=failed("ill", "")).to_json()
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(found, SCHEMA)

@@ -1,0 +1,135 @@
+"""The runner: by dependency, with deadlines, one broken check breaks no other."""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.doctor.blocking import in_thread
+from stigmer_cli.doctor.catalog import CHECKS
+from stigmer_cli.doctor.check import Category, Check, Found, Judged, Severity, failed, passed, skipped, told, warned
+from stigmer_cli.doctor.facts import Facts
+from stigmer_cli.doctor.runner import diagnose
+from tests.unit.doctor.plain import healthy
+
+Look = Callable[[Facts], Awaitable[Found]]
+
+
+def answering(found: Found) -> Look:
+    async def look(_: Facts) -> Found:
+        return found
+
+    return look
+
+
+async def hang(_: Facts) -> Found:
+    await asyncio.get_running_loop().create_future()
+    raise AssertionError
+
+
+async def crash(_: Facts) -> Found:
+    raise KeyError("gone")
+
+
+def check(code: str, look: Look, *needs: str, severity: Severity = Severity.ERROR, timeout_s: float = 1.0) -> Check:
+    return Check(
+        code=code,
+        category=Category.STACK,
+        name=code,
+        severity=severity,
+        explanation="",
+        look=look,
+        needs=needs,
+        timeout_s=timeout_s,
+    )
+
+
+async def run(*checks: Check, total_s: float = 2.0) -> dict[str, Judged]:
+    return {one.check.code: one for one in await diagnose(checks, healthy(), clock=SystemClock(), total_s=total_s)}
+
+
+WELL, ILL = answering(passed("well")), answering(failed("ill", "heal"))
+
+
+async def test_a_dependent_knows_the_first_cause_and_not_the_nearest() -> None:
+    found = await run(check("A", ILL), check("B", WELL, "A"), check("C", WELL, "B"), check("D", WELL))
+    assert [(code, str(one.found.result), one.found.message) for code, one in found.items()] == [
+        ("A", "fail", "ill"),
+        ("B", "skip", "because A"),
+        ("C", "skip", "because A"),
+        ("D", "pass", "well"),
+    ]
+
+
+@pytest.mark.parametrize("found", [warned("hm", "look"), told("so"), skipped("not here")])
+async def test_only_a_failure_keeps_others_from_being_judged(found: Found) -> None:
+    judged = await run(check("A", answering(found)), check("B", WELL, "A"))
+    assert judged["B"].found.message == "well"
+
+
+async def test_checks_are_told_in_the_order_in_which_they_were_given() -> None:
+    assert list(await run(check("B", WELL, "A"), check("A", WELL))) == ["B", "A"]
+
+
+async def test_a_check_that_crashes_is_one_failed_check() -> None:
+    found = await run(check("A", crash), check("B", WELL), check("C", WELL, "A"))
+    assert found["A"].found.message == "this check itself is broken: KeyError: 'gone'"
+    assert found["A"].found.hint == "stigmer doctor --skip A"
+    assert (found["B"].found.message, found["C"].found.message) == ("well", "because A")
+
+
+@pytest.mark.parametrize(("severity", "result"), [("error", "fail"), ("warning", "warn"), ("info", "info")])
+async def test_a_check_that_hangs_counts_as_its_severity(severity: str, result: str) -> None:
+    found = await run(check("A", hang, severity=Severity(severity), timeout_s=0.05))
+    assert found["A"].found.result == result
+    assert found["A"].found.message == "could not be judged: no answer within 0.1 s"
+
+
+async def test_a_need_that_was_not_chosen_holds_nobody_up() -> None:
+    assert (await run(check("B", WELL, "A")))["B"].found.message == "well"
+
+
+async def test_a_chain_of_hanging_checks_ends_with_the_whole() -> None:
+    codes = [f"S{number}" for number in range(6)]
+    chain = [check(codes[0], hang, severity=Severity.INFO, timeout_s=0.2)]
+    chain += [
+        check(after, hang, before, severity=Severity.INFO, timeout_s=0.2) for before, after in pairwise(codes)
+    ]  # an info blocks nobody
+    began = time.monotonic()
+    found = await run(*chain, total_s=0.5)
+    assert time.monotonic() - began < 1.5
+    assert len(found) == 6
+
+
+async def test_all_checks_of_the_catalog_hanging_end_within_the_total() -> None:
+    checks = tuple(replace(one, look=hang) for one in CHECKS)
+    began = time.monotonic()
+    judged = await diagnose(checks, healthy(), clock=SystemClock(), total_s=0.4)
+    assert time.monotonic() - began < 2.0
+    assert len(judged) == len(CHECKS)
+    assert judged[[one.check.code for one in judged].index("STG501")].found.result == "fail"
+
+
+async def test_work_that_blocks_its_thread_for_ever_holds_nobody_up() -> None:
+    async def blocked(_: Facts) -> Found:
+        await in_thread(lambda: time.sleep(5))
+        raise AssertionError
+
+    began = time.monotonic()
+    found = await run(check("A", blocked, timeout_s=0.05), check("B", WELL))
+    assert time.monotonic() - began < 2.0
+    assert (str(found["A"].found.result), str(found["B"].found.result)) == ("fail", "pass")
+
+
+async def test_an_error_in_a_thread_is_the_error_of_its_check() -> None:
+    async def broken(_: Facts) -> Found:
+        await in_thread(lambda: os.environ["STIGMER_NOTHING"])
+        raise AssertionError
+
+    found = await run(check("A", broken))
+    assert found["A"].found.message == "this check itself is broken: KeyError: 'STIGMER_NOTHING'"

@@ -1,0 +1,262 @@
+"""Checks of category Stack, each from plain facts."""
+
+import pytest
+
+from stigmer_cli.doctor import stack
+from stigmer_cli.doctor.facts import Facts, HomeSeen, PortSeen, ProcessSeen, ServerSeen
+from stigmer_cli.doctor.parts import process_of
+from stigmer_cli.stack.ports import Owner
+from stigmer_cli.supervisor.record import ExitRecord
+from tests.unit.doctor.plain import ENDPOINTS, NOBODY, PIDS, brief, child, healthy, look, server
+
+KILLED = ExitRecord(signal="SIGKILL", at="2026-05-04T11:59:30Z", why="killed by SIGKILL")
+TAKEN = PortSeen(part="server", port=7234, flag="--port", owner=Owner(pid=99, command="python -m http.server 7234"))
+CLOSED = ServerSeen(url="http://127.0.0.1:7234", why="connection refused")
+
+
+def processes(**changed: ProcessSeen) -> dict[str, ProcessSeen]:
+    return {name: ProcessSeen(pid=pid) for name, pid in PIDS.items()} | changed
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        (HomeSeen(), ("pass", "/home/ada/.stigmer is yours and writable", "")),
+        (
+            HomeSeen(exists=False),
+            ("pass", "/home/ada/.stigmer does not exist yet; `stigmer up` makes it", ""),
+        ),
+        (
+            HomeSeen(owner=0, user=1000),
+            ("fail", "/home/ada/.stigmer belongs to another user (uid 0)", "sudo chown -R $USER /home/ada/.stigmer"),
+        ),
+        (
+            HomeSeen(why_not_writable="/home/ada/.stigmer/data: Read-only file system"),
+            (
+                "fail",
+                "the home cannot be written: /home/ada/.stigmer/data: Read-only file system",
+                "ls -ld /home/ada/.stigmer /home/ada/.stigmer/*",
+            ),
+        ),
+        (
+            HomeSeen(mode=0o755),
+            ("warn", "others may enter /home/ada/.stigmer (mode 0755)", "chmod 700 /home/ada/.stigmer"),
+        ),
+        (
+            HomeSeen(is_folder=False),
+            ("fail", "/home/ada/.stigmer is not a folder", "mv /home/ada/.stigmer /home/ada/.stigmer.old"),
+        ),
+    ],
+)
+async def test_home(seen: HomeSeen, expected: tuple[str, str, str]) -> None:
+    assert brief(await stack.home(healthy(home=seen))) == expected
+
+
+@pytest.mark.parametrize(
+    ("seen", "result", "message"),
+    [
+        (HomeSeen(free_bytes=5 << 30), "pass", "5.0 GiB free for /home/ada/.stigmer"),
+        (HomeSeen(free_bytes=100 << 20), "warn", "the disk of /home/ada/.stigmer is nearly full: 100.0 MiB free"),
+        (HomeSeen(free_bytes=300_000), "fail", "the disk of /home/ada/.stigmer is full: 293.0 KiB free"),
+        (HomeSeen(free_files=3), "fail", "the disk of /home/ada/.stigmer takes no more files: 3 inodes free"),
+        (HomeSeen(exists=False), "skip", "there is no home yet"),
+    ],
+)
+async def test_disk(seen: HomeSeen, result: str, message: str) -> None:
+    assert brief(await stack.disk(healthy(home=seen)))[:2] == (result, message)
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (healthy(), ("pass", "server 7234, temporal 7233", "")),
+        (
+            healthy(ports=(TAKEN,)),
+            (
+                "fail",
+                "port 7234 for server is held by pid 99 (python -m http.server 7234)",
+                "stigmer down && stigmer up --auto-ports",
+            ),
+        ),
+        (
+            healthy(ports=(TAKEN,), supervisor=NOBODY, server=CLOSED, endpoints=None),
+            (
+                "fail",
+                "port 7234 for server is held by pid 99 (python -m http.server 7234)",
+                "stigmer up --auto-ports",
+            ),
+        ),
+        (
+            healthy(ports=(TAKEN,), supervisor=NOBODY, endpoints=None),
+            ("skip", "no stack runs here that would need ports", ""),
+        ),
+    ],
+)
+async def test_ports(facts: Facts, expected: tuple[str, str, str]) -> None:
+    assert brief(await stack.ports(facts)) == expected
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (healthy(), ("pass", "running (pid 10)", "")),
+        (
+            healthy(
+                supervisor=look(is_answering=False), processes=processes(supervisor=ProcessSeen(pid=10, is_frozen=True))
+            ),
+            ("fail", "the supervisor (pid 10) is frozen by a signal (SIGSTOP)", "kill -CONT 10"),
+        ),
+        (
+            healthy(supervisor=look(is_answering=False)),
+            ("fail", "the supervisor (pid 10) does not answer", "stigmer down && stigmer up"),
+        ),
+        (
+            healthy(supervisor=look(is_answering=False, is_there=False)),
+            ("fail", "the supervisor (pid 10) runs, but its socket is gone", "stigmer down && stigmer up"),
+        ),
+        (
+            healthy(
+                supervisor=look(is_answering=False, is_there=False),
+                processes=processes(supervisor=ProcessSeen(pid=10, is_alive=False)),
+                server=CLOSED,
+            ),
+            (
+                "fail",
+                "the supervisor of the stack in /home/ada/.stigmer died (pid 10), and its parts with it",
+                "stigmer up",
+            ),
+        ),
+        (
+            healthy(supervisor=NOBODY, processes={}, server=CLOSED, endpoints=None),
+            ("fail", "no stack runs in /home/ada/.stigmer: none was ever started there", "stigmer up"),
+        ),
+        (
+            healthy(supervisor=NOBODY, processes={}, endpoints=None),
+            ("info", "no stack runs in /home/ada/.stigmer; a server answers at http://127.0.0.1:7234", ""),
+        ),
+    ],
+)
+async def test_supervisor(facts: Facts, expected: tuple[str, str, str]) -> None:
+    assert brief(await stack.supervisor(facts)) == expected
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (healthy(), ("pass", "running (pid 11)", "")),
+        (
+            healthy(processes=processes(temporal=ProcessSeen(pid=11, is_frozen=True))),
+            ("fail", "temporal (pid 11) is frozen by a signal (SIGSTOP)", "kill -CONT 11"),
+        ),
+        (
+            healthy(supervisor=look(temporal=7233)),
+            ("fail", "temporal (pid 11) runs, but does not listen on port 7233", "stigmer restart temporal"),
+        ),
+        (
+            healthy(supervisor=look(child("temporal", uptime_s=0.5), temporal=7233)),
+            ("pass", "running (pid 11)", ""),
+        ),
+        (
+            healthy(supervisor=look(child("temporal", id=None, state="backing-off", last_exit=KILLED, failures=1))),
+            ("fail", "temporal ended and is about to be restarted: killed by SIGKILL", "stigmer up"),
+        ),
+        (
+            healthy(supervisor=look(child("temporal", id=None, state="failed", last_exit=KILLED, failures=5))),
+            (
+                "fail",
+                "temporal does not start: killed by SIGKILL (5 times in a row); "
+                "its last line: the last line of temporal",
+                "stigmer logs temporal --tail 20",
+            ),
+        ),
+        (
+            healthy(supervisor=look(child("temporal", id=None, state="stopped", last_exit=KILLED))),
+            ("fail", "temporal is stopped: killed by SIGKILL", "stigmer up"),
+        ),
+        (
+            healthy(
+                supervisor=look(is_answering=False),
+                processes=processes(temporal=ProcessSeen(pid=11, is_alive=False)),
+            ),
+            (
+                "fail",
+                "temporal (pid 11) is dead, and the supervisor, which would restart it, does not answer",
+                "stigmer down && stigmer up",
+            ),
+        ),
+        (healthy(supervisor=NOBODY, processes={}), ("skip", "because STG104", "")),
+        (healthy(supervisor=NOBODY, processes={}, endpoints=None), ("skip", "no stack runs here", "")),
+    ],
+)
+async def test_process(facts: Facts, expected: tuple[str, str, str]) -> None:
+    assert brief(await process_of("temporal")(facts)) == expected
+
+
+async def test_a_part_that_was_just_restarted_is_a_warning_and_an_old_story_is_not() -> None:
+    recent = healthy(supervisor=look(child("runner", restarts=2, failures=1, last_exit=KILLED)))
+    found = await process_of("runner")(recent)
+    assert found.result == "warn"
+    assert found.message.startswith("runner is running (pid 13), restarted 2 times; ended last at ")
+    assert found.message.endswith(": killed by SIGKILL")
+    old = ExitRecord(signal="SIGKILL", at="2026-05-04T10:00:00Z", why="killed by SIGKILL")
+    settled = healthy(supervisor=look(child("runner", restarts=2, failures=1, last_exit=old)))
+    assert (await process_of("runner")(settled)).result == "pass"
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (healthy(), ("pass", "http://127.0.0.1:7234 answers (pid 12)", "")),
+        (
+            healthy(server=CLOSED),
+            (
+                "fail",
+                "the server at http://127.0.0.1:7234 cannot be used: connection refused",
+                "stigmer restart server",
+            ),
+        ),
+        (
+            healthy(supervisor=look(child("server", id=child("runner").id))),
+            (
+                "fail",
+                "http://127.0.0.1:7234 is answered by another server (pid 12) than the stack's (pid 13)",
+                "stigmer down && stigmer up --auto-ports",
+            ),
+        ),
+    ],
+)
+async def test_server_api(facts: Facts, expected: tuple[str, str, str]) -> None:
+    assert brief(await stack.answers(facts)) == expected
+
+
+async def test_versions_that_differ_are_a_warning() -> None:
+    assert brief(await stack.versions(healthy())) == ("pass", "all are 1.0", "")
+    assert brief(await stack.versions(healthy(version="1.1"))) == (
+        "warn",
+        "this command is 1.1, the server is 1.0",
+        "stigmer restart",
+    )
+
+
+async def test_a_clock_that_jumped_is_a_warning() -> None:
+    facts = healthy()
+    assert (await stack.clock(facts)).result == "pass"
+    await facts.clock.advance(7200)  # type: ignore[attr-defined] # a ManualClock
+    found = await stack.clock(facts)
+    assert (found.result, found.evidence["jumpS"]) == ("warn", 7200.0)
+
+
+async def test_few_files_are_a_warning_that_names_whose() -> None:
+    assert (await stack.files(healthy())).result == "pass"
+    low = healthy(home=HomeSeen(files_max=64), processes=processes(temporal=ProcessSeen(pid=11, files_max=64)))
+    assert brief(await stack.files(low)) == (
+        "warn",
+        "too few files may be open: this shell 64, temporal 64",
+        "ulimit -n 4096 && stigmer restart",
+    )
+
+
+async def test_a_temporal_of_somebody_else_is_no_process_of_ours() -> None:
+    theirs = ENDPOINTS.__class__(**{**ENDPOINTS.__dict__, "temporal_port": None, "temporal_address": "10.0.0.1:7233"})
+    found = await process_of("temporal")(healthy(endpoints=theirs, server=server()))
+    assert brief(found) == ("skip", "somebody else runs the Temporal at 10.0.0.1:7233", "")

@@ -1,0 +1,170 @@
+"""Checks of category Temporal, each from plain facts."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from stigmer_cli.clock import iso
+from stigmer_cli.doctor import polling, temporal
+from stigmer_cli.doctor.facts import Door, Facts, HttpDoor, ServerSeen, TemporalSeen
+from stigmer_cli.settings import Home, Settings
+from stigmer_cli.temporal.gateway import Poller
+from tests.fakes import START
+from tests.unit.doctor.plain import ENDPOINTS, TEMPORAL, brief, child, healthy, look, server
+
+AWAY = TemporalSeen(state="DISCONNECTED", cause="not answering")
+NO_NAMESPACE = TemporalSeen(state="MISCONFIGURED", cause='namespace "default" not found')
+NO_SERVER = ServerSeen(url="u", why="connection refused")
+CUT_OFF = server(state="DISCONNECTED", cause="connection refused", attempt=7)
+THEIRS = replace(ENDPOINTS, temporal_port=None, temporal_address="10.0.0.1:7233")
+
+
+async def test_a_refused_port_names_address_and_cause() -> None:
+    door = Door(address="127.0.0.1:7233", namespace="default", is_own=True, why="connection refused")
+    assert brief(await temporal.reachable(healthy(door=door))) == (
+        "fail",
+        "Temporal at 127.0.0.1:7233 cannot be reached from here: connection refused",
+        "stigmer restart temporal",
+    )
+    assert (await temporal.reachable(healthy())).result == "pass"
+
+
+async def test_a_port_that_takes_connections_is_not_yet_a_temporal_that_serves() -> None:
+    assert brief(await temporal.serving(healthy(temporal=AWAY))) == (
+        "fail",
+        "Temporal at 127.0.0.1:7233 takes connections, but does not serve: not answering",
+        "stigmer restart temporal",
+    )
+    assert (await temporal.serving(healthy(temporal=NO_NAMESPACE))).result == "pass"
+
+
+async def test_a_missing_namespace_comes_with_the_command_that_makes_it() -> None:
+    result, message, hint = brief(await temporal.namespace(healthy(temporal=NO_NAMESPACE)))
+    assert (result, message) == ("fail", 'Temporal at 127.0.0.1:7233 cannot be used: namespace "default" not found')
+    assert hint.endswith("temporal operator namespace create -n default --address 127.0.0.1:7233")
+
+
+async def test_refused_credentials_are_not_taken_for_a_missing_namespace() -> None:
+    refused = TemporalSeen(state="MISCONFIGURED", cause="permission denied")
+    assert brief(await temporal.namespace(healthy(temporal=refused))) == (
+        "fail",
+        "Temporal at 127.0.0.1:7233 cannot be used: permission denied",
+        "stigmer config get temporal_address",
+    )
+
+
+async def test_the_founding_bug_has_its_own_finding() -> None:
+    found = await temporal.founding(healthy(server=CUT_OFF))
+    assert found.result == "fail"
+    assert found.message.startswith(
+        "this command reaches Temporal at 127.0.0.1:7233 (namespace default), but the server does not: "
+        "the server is DISCONNECTED at 127.0.0.1:7233 since "
+    )
+    assert found.message.endswith("(connection refused), 7 tries")
+    assert found.hint == "stigmer restart server"
+    assert (await temporal.servers_view(healthy(server=CUT_OFF))).because == "STG205"
+
+
+async def test_one_missed_probe_is_a_warning_only() -> None:
+    assert (await temporal.founding(healthy(server=server(state="SUSPECT", cause="not answering")))).result == "warn"
+
+
+async def test_the_servers_view_stands_for_itself_when_we_cannot_reach_temporal_either() -> None:
+    found = await temporal.servers_view(healthy(server=CUT_OFF, temporal=AWAY))
+    assert (found.result, found.hint) == ("fail", "stigmer doctor --wait=30")
+    assert (await temporal.servers_view(healthy())).result == "pass"
+
+
+@pytest.mark.parametrize(
+    ("facts", "result", "hint"),
+    [
+        (healthy(), "pass", ""),
+        (healthy(server=server(clusterId="another")), "fail", "stigmer restart server"),
+        (healthy(server=server(namespace="other", namespaceId="n-2")), "fail", "stigmer restart"),
+        (healthy(server=server(clusterId=None)), "skip", ""),
+    ],
+)
+async def test_command_and_server_must_mean_the_same_temporal(facts: Facts, result: str, hint: str) -> None:
+    found = await temporal.same(facts)
+    assert (found.result, found.hint) == (result, hint)
+
+
+async def test_a_temporal_in_memory_is_a_warning(tmp_path: Path) -> None:
+    home = Home(path=tmp_path)
+    settings = Settings(home=home)
+    ephemeral = healthy(settings=settings, endpoints=replace(ENDPOINTS, ephemeral=True))
+    assert (await temporal.remembers(ephemeral)).result == "warn"
+    removed = await temporal.remembers(healthy(settings=settings))
+    assert (removed.result, removed.hint) == ("fail", "stigmer down && stigmer up")
+    home.data.mkdir()
+    home.temporal_file.write_bytes(b"x")
+    assert (await temporal.remembers(healthy(settings=settings))).message == "it keeps workflows in temporal.db"
+    assert (await temporal.remembers(healthy(endpoints=THEIRS))).result == "skip"
+
+
+@pytest.mark.parametrize(("ago_s", "result"), [(60, "warn"), (7200, "info")])
+async def test_a_lost_memory_is_a_warning_for_an_hour(ago_s: float, result: str) -> None:
+    at = iso(START - timedelta(seconds=ago_s))
+    found = await temporal.memory(healthy(server=server(memoryLostAt=at)))
+    assert found.result == result
+    assert found.message.startswith(f"Temporal lost its memory at {at}")
+
+
+async def test_an_open_http_api_is_a_failure_and_a_closed_one_is_not() -> None:
+    open_door = healthy(http_doors=(HttpDoor(port=40001, status=403), HttpDoor(port=40002, status=200)))
+    assert (await temporal.http_api(open_door)).message == (
+        "Temporal's HTTP API is open on port 40002: any web page could start workflows on this machine"
+    )
+    assert (await temporal.http_api(healthy(http_doors=(HttpDoor(port=40001, status=403),)))).result == "pass"
+
+
+def pollers(*seen: Poller) -> TemporalSeen:
+    return replace(TEMPORAL, pollers=seen)
+
+
+OLD = Poller(identity="stigmer-runner/13@here", last_access_at=START - timedelta(seconds=200))
+OTHER = Poller(identity="stigmer-runner/99@there", last_access_at=START)
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (healthy(), ("pass", "1 runner polling, seen 0 s ago", "")),
+        (
+            healthy(temporal=pollers(OLD)),
+            ("fail", "the runner (pid 13) is alive, but does not ask Temporal for work", "stigmer restart runner"),
+        ),
+        (
+            healthy(temporal=pollers(OTHER)),
+            (
+                "warn",
+                "the runner (pid 13) is alive, but does not ask Temporal for work; others do",
+                "stigmer restart runner",
+            ),
+        ),
+        (
+            healthy(temporal=pollers(), supervisor=look(child("runner", uptime_s=1.0))),
+            ("warn", "the runner (pid 13) just started and does not poll yet", "stigmer doctor --wait=10"),
+        ),
+        (
+            healthy(temporal=pollers(), endpoints=None),
+            ("fail", 'no runner asks the task queue "stigmer" for work: what is submitted waits', "stigmer work"),
+        ),
+        (healthy(temporal=replace(TEMPORAL, pollers=None)), ("skip", "Temporal did not say in time who polls", "")),
+    ],
+)
+async def test_who_polls(facts: Facts, expected: tuple[str, str, str]) -> None:
+    assert brief(await polling.polled(facts)) == expected
+
+
+@pytest.mark.parametrize(("number", "result"), [(None, "skip"), (0, "pass"), (5, "info"), (500, "warn")])
+async def test_a_large_backlog_is_a_warning(number: int | None, result: str) -> None:
+    assert (await polling.backlog(healthy(temporal=replace(TEMPORAL, backlog=number)))).result == result
+
+
+async def test_without_a_server_its_view_cannot_be_told() -> None:
+    facts = healthy(server=NO_SERVER)
+    found = [await look_at(facts) for look_at in (temporal.servers_view, temporal.founding, temporal.same)]
+    assert [str(one.result) for one in found] == ["skip", "skip", "skip"]

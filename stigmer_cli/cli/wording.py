@@ -29,7 +29,7 @@ def why(execution: ExecutionResource) -> str:
     if status.dispatch.state is DispatchState.QUEUED:
         return status.dispatch.detail or "accepted, about to be submitted"
     if status.phase is Phase.PENDING:
-        return f"submitted at {iso(status.dispatch.since)}, and no runner has claimed it yet"
+        return f"no runner has claimed it yet (submitted at {iso(status.dispatch.since)})"
     return f"attempt {status.attempt} runs on {status.runner}"
 
 

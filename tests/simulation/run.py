@@ -8,12 +8,7 @@ from collections import Counter
 import structlog
 
 from tests.simulation.store import memory_engine
-from tests.simulation.world import Plan, Violation, play
-
-
-def plan_of(seed: int) -> Plan:
-    """What a seed plays: every second one has two servers, every third a Temporal that remembers."""
-    return Plan(seed=seed, servers=1 + seed % 2, remembers=seed % 3 == 0)
+from tests.simulation.world import Violation, plan_of, play
 
 
 def main() -> int:

@@ -68,9 +68,12 @@ class SimReports:
         self._rng = rng
 
     async def claim(self, execution: str, *, epoch: int, run: str, runner: str) -> bool:
-        return await self._over(
-            lambda: self._store.runs.claim(ExecutionId(execution), epoch=epoch, run=RunId(run), runner=runner)
-        ) is Claim.WON
+        return (
+            await self._over(
+                lambda: self._store.runs.claim(ExecutionId(execution), epoch=epoch, run=RunId(run), runner=runner)
+            )
+            is Claim.WON
+        )
 
     async def begin_attempt(self, execution: str, *, epoch: int, run: str, attempt: int, runner: str) -> Work | None:
         report = await self._over(

@@ -34,6 +34,7 @@ from temporalio.client import Client
 from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 
+from stigmer_cli.clock import Clock
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.runner.terms import PERFORM_ATTEMPTS_MAX, FailureKind
 from stigmer_cli.temporal.dial import SdkSession
@@ -108,7 +109,7 @@ class SimTemporal:
 
     rng: random.Random
     group: asyncio.TaskGroup
-    clock: LoopClock = field(default_factory=LoopClock)
+    clock: Clock = field(default_factory=LoopClock)
     weather: Weather = field(default_factory=Weather)
     runs: dict[str, Run] = field(default_factory=dict)
     forgotten: set[str] = field(default_factory=set)
@@ -297,9 +298,7 @@ class SimService:
     async def get_workflow_execution_history(self, request: Any, **_: Any) -> GetWorkflowExecutionHistoryResponse:
         return await self._temporal.through(lambda: self._history(request.execution.workflow_id))
 
-    async def request_cancel_workflow_execution(
-        self, request: Any, **_: Any
-    ) -> RequestCancelWorkflowExecutionResponse:
+    async def request_cancel_workflow_execution(self, request: Any, **_: Any) -> RequestCancelWorkflowExecutionResponse:
         return await self._temporal.through(lambda: self._cancel(request.workflow_execution.workflow_id))
 
     async def describe_task_queue(self, _request: Message, **_: Any) -> DescribeTaskQueueResponse:

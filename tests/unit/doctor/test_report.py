@@ -1,9 +1,10 @@
 """The report: first causes before symptoms, sums, the shape that scripts rely on."""
 
 import json
+from collections.abc import Mapping
 from importlib.resources import files
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped] # its stubs are not installed
 import pytest
 
 from stigmer_cli.doctor.catalog import BY_CODE
@@ -14,7 +15,7 @@ from tests.unit.doctor.fixed import REPORT
 SCHEMA = json.loads((files("stigmer_cli.doctor") / "schema.json").read_text())
 
 
-def report(*, is_strict: bool = False, **found: Found) -> Report:
+def report(found: Mapping[str, Found], *, is_strict: bool = False) -> Report:
     return Report(
         judged=tuple(Judged(check=BY_CODE[code], found=one) for code, one in found.items()), is_strict=is_strict
     )
@@ -39,7 +40,7 @@ def ill(code: str) -> Found:
     ],
 )
 def test_the_verdict_is_the_first_cause_and_not_the_first_symptom(codes: tuple[str, ...], first: str) -> None:
-    verdict = report(**{code: ill(code) for code in codes}).verdict
+    verdict = report({code: ill(code) for code in codes}).verdict
     assert (verdict.code, verdict.message, verdict.hint) == (
         first,
         f"not healthy: {first} is ill",
@@ -49,12 +50,12 @@ def test_the_verdict_is_the_first_cause_and_not_the_first_symptom(codes: tuple[s
 
 def test_warnings_are_told_but_healthy_unless_strict() -> None:
     found = {"STG101": passed("well"), "STG110": warned("odd", "look")}
-    assert report(**found).verdict.message == "healthy, with a warning: odd"
-    assert (report(**found).exit_code, report(is_strict=True, **found).exit_code) == (0, 1)
+    assert report(found).verdict.message == "healthy, with a warning: odd"
+    assert (report(found).exit_code, report(found, is_strict=True).exit_code) == (0, 1)
 
 
 def test_all_well_is_one_word() -> None:
-    whole = report(STG101=passed("well"), STG208=told("so"))
+    whole = report({"STG101": passed("well"), "STG208": told("so")})
     assert (whole.verdict.message, whole.verdict.code, whole.exit_code) == ("healthy", "", 0)
 
 
@@ -63,7 +64,9 @@ def test_the_sums_count_every_check_once() -> None:
 
 
 def test_only_tells_what_was_asked_for_and_what_keeps_it_from_being_judged() -> None:
-    whole = report(STG101=passed("well"), STG106=ill("STG106"), STG108=because("STG106"), STG404=because("STG106"))
+    whole = report(
+        {"STG101": passed("well"), "STG106": ill("STG106"), "STG108": because("STG106"), "STG404": because("STG106")}
+    )
     told_of = reported(whole.judged, only=frozenset({"STG404"}))
     assert [one.check.code for one in told_of] == ["STG106", "STG404"]
     assert reported(whole.judged) == whole.judged
@@ -92,6 +95,6 @@ def test_the_json_holds_to_its_schema() -> None:
 
 
 def test_the_schema_refuses_a_failure_without_a_command() -> None:
-    found = report(STG101=failed("ill", "")).to_json()
+    found = report({"STG101": failed("ill", "")}).to_json()
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(found, SCHEMA)

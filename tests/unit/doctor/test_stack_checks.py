@@ -11,6 +11,7 @@ from tests.unit.doctor.plain import ENDPOINTS, NOBODY, PIDS, brief, child, healt
 
 KILLED = ExitRecord(signal="SIGKILL", at="2026-05-04T11:59:30Z", why="killed by SIGKILL")
 TAKEN = PortSeen(part="server", port=7234, flag="--port", owner=Owner(pid=99, command="python -m http.server 7234"))
+LOOPS = "temporal does not start: killed by SIGKILL (5 times in a row); its last line: the last line of temporal"
 CLOSED = ServerSeen(url="http://127.0.0.1:7234", why="connection refused")
 
 
@@ -164,8 +165,7 @@ async def test_supervisor(facts: Facts, expected: tuple[str, str, str]) -> None:
             healthy(supervisor=look(child("temporal", id=None, state="failed", last_exit=KILLED, failures=5))),
             (
                 "fail",
-                "temporal does not start: killed by SIGKILL (5 times in a row); "
-                "its last line: the last line of temporal",
+                LOOPS,
                 "stigmer logs temporal --tail 20",
             ),
         ),

@@ -1,0 +1,300 @@
+"""`stigmer doctor` before real faults: the first line names the right cause, the exit code says it, it ends in time."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped] # its stubs are not installed
+import psutil
+import pytest
+
+from tests.installed import Stigmer, installed
+from tests.temporal_server import dev_server, free_port, kill_group
+
+SCHEMA = json.loads((files("stigmer_cli.doctor") / "schema.json").read_text())
+ENDS_IN_S = 8.0
+"""Three seconds on a quiet machine; this one runs other tests beside."""
+
+WITHIN_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def stigmer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stigmer]:
+    """A stack that is up; each test leaves it healthy."""
+    with installed(tmp_path_factory.mktemp("doctor") / "home") as one:
+        one.ok("up")
+        yield one
+
+
+def diagnosed(stigmer: Stigmer, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """Exit code and report; the report holds to its schema, and nothing else is on standard output."""
+    began = time.monotonic()
+    done = stigmer("doctor", "-o", "json", *arguments)
+    took_s = time.monotonic() - began
+    assert took_s < ENDS_IN_S, done.stdout
+    found = json.loads(done.stdout)
+    jsonschema.validate(found, SCHEMA)
+    assert isinstance(found, dict)
+    assert (done.returncode == 0) is found["ok"], done.stdout
+    return done.returncode, found
+
+
+def results(found: dict[str, Any]) -> dict[str, str]:
+    return {one["code"]: one["result"] for one in found["checks"]}
+
+
+def verdict(found: dict[str, Any]) -> tuple[str, str, str]:
+    told = found["verdict"]
+    return told["code"], told["message"], told["hint"]
+
+
+@contextmanager
+def frozen(*pids: int) -> Iterator[None]:
+    """Stopped by a signal, and let go on at the end."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in reversed(pids):
+            os.kill(pid, signal.SIGCONT)
+
+
+def healthy_again(stigmer: Stigmer) -> None:
+    assert stigmer("doctor", "--wait=30").returncode == 0
+
+
+def test_a_healthy_stack_is_healthy_in_every_format(stigmer: Stigmer) -> None:
+    healthy_again(stigmer)
+    code, found = diagnosed(stigmer, "--strict")
+    assert (code, found["verdict"]["message"]) == (0, "healthy"), found
+    assert set(results(found).values()) <= {"pass", "info"}
+    text = stigmer.ok("doctor")
+    assert text.startswith("healthy\n")
+    assert "passed: Stack 11, Temporal 11, Store 4, Executions 5, Configuration 4" in text
+
+
+@pytest.mark.parametrize("part", ["temporal", "server", "runner"])
+def test_a_frozen_part_is_the_verdict_and_its_fix_works(stigmer: Stigmer, part: str) -> None:
+    codes = {"temporal": "STG105", "server": "STG106", "runner": "STG107"}
+    pid = stigmer.pids()[part]
+    with frozen(pid):
+        code, found = diagnosed(stigmer)
+    assert code == 1
+    assert verdict(found) == (
+        codes[part],
+        f"not healthy: {part} (pid {pid}) is frozen by a signal (SIGSTOP)",
+        f"kill -CONT {pid}",
+    )
+    healthy_again(stigmer)
+
+
+def test_everything_frozen_is_told_in_time_and_the_supervisor_first(stigmer: Stigmer) -> None:
+    pids = stigmer.pids()
+    with frozen(*pids.values()):
+        code, found = diagnosed(stigmer)
+    assert (code, found["verdict"]["code"]) == (1, "STG104")
+    assert found["tookMs"] < 4000
+    assert {code for code, result in results(found).items() if result == "fail"} == {
+        "STG104",
+        "STG105",
+        "STG106",
+        "STG107",
+    }
+    healthy_again(stigmer)
+
+
+def test_temporal_killed_while_nobody_restarts_it(stigmer: Stigmer) -> None:
+    pids = stigmer.pids()
+    with frozen(pids["supervisor"]):
+        os.kill(pids["temporal"], signal.SIGKILL)
+        psutil.wait_procs([psutil.Process(pids["temporal"])], timeout=0.5)
+        code, found = diagnosed(stigmer)
+    assert code == 1
+    assert verdict(found) == (
+        "STG104",
+        f"not healthy: the supervisor (pid {pids['supervisor']}) is frozen by a signal (SIGSTOP)",
+        f"kill -CONT {pids['supervisor']}",
+    )
+    assert results(found)["STG105"] == "fail"
+    assert {results(found)[code] for code in ("STG201", "STG202", "STG203", "STG207")} == {"skip"}
+    assert next(one["because"] for one in found["checks"] if one["code"] == "STG203") == "STG105"
+    healthy_again(stigmer)
+
+
+def test_a_part_that_was_killed_is_told_of_though_it_is_back(stigmer: Stigmer) -> None:
+    stigmer.kill("server")
+    healthy_again(stigmer)
+    code, found = diagnosed(stigmer)
+    assert (code, results(found)["STG106"]) == (0, "warn")
+    assert stigmer("doctor", "--strict", "--only", "STG106").returncode == 1
+
+
+def test_a_port_that_somebody_took_comes_before_what_cannot_start_without_it(stigmer: Stigmer) -> None:
+    pids = stigmer.pids()
+    port = int(stigmer.environment["STIGMER_TEMPORAL_PORT"])
+    with socket.socket() as thief:
+        thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with frozen(pids["supervisor"]):
+            os.kill(pids["temporal"], signal.SIGKILL)
+            psutil.wait_procs([psutil.Process(pids["temporal"])], timeout=0.5)
+            thief.bind(("127.0.0.1", port))
+            thief.listen()
+        until(lambda: restarts(stigmer, "temporal") >= 2)
+        code, found = diagnosed(stigmer)
+        text = stigmer("doctor").stdout
+    assert (code, found["verdict"]["code"]) == (1, "STG103")
+    assert f"port {port} for temporal is held by pid {os.getpid()}" in found["verdict"]["message"]
+    assert text.splitlines()[0].endswith("(STG103)")
+    stigmer.ok("up")
+    healthy_again(stigmer)
+
+
+def test_without_temporal_the_server_goes_on_and_what_waits_is_counted(stigmer: Stigmer) -> None:
+    stigmer.apply_agent()
+    with frozen(stigmer.pids()["temporal"]):
+        until(lambda: stigmer.json("status")["reasons"])
+        name = stigmer.ok("run", "greeter", "hello", "--detach").strip()
+        time.sleep(5.5)  # what is younger than five seconds is on its way
+        code, found = diagnosed(stigmer)
+    assert (code, found["verdict"]["code"]) == (1, "STG105")
+    queued = next(one for one in found["checks"] if one["code"] == "STG401")
+    assert (queued["result"], queued["evidence"]["ids"]) == ("warn", [name])
+    healthy_again(stigmer)
+    assert stigmer("executions", "watch", name, "--timeout", "60").returncode == 0
+
+
+def test_explanations_lists_and_the_schema_need_nothing_that_runs(tmp_path: Path) -> None:
+    with installed(tmp_path / "home") as stigmer:
+        assert "founded on" in stigmer.ok("doctor", "explain", "stg205")
+        assert stigmer("doctor", "explain", "STG999").returncode == 5
+        assert len(stigmer.json("doctor", "--list-checks")["items"]) == 36
+        assert json.loads(stigmer.ok("doctor", "--json-schema")) == SCHEMA
+        assert stigmer("doctor", "--only", "nonsense").returncode == 2
+        assert stigmer("doctor", "--skip", "nonsense", "-o", "json").stdout == ""
+
+
+def test_a_stack_that_was_never_started_says_how_to(tmp_path: Path) -> None:
+    with installed(tmp_path / "home") as stigmer:
+        code, found = diagnosed(stigmer)
+        place = stigmer.home
+    assert code == 1
+    assert verdict(found) == (
+        "STG104",
+        f"not healthy: no stack runs in {place}: none was ever started there",
+        "stigmer up",
+    )
+
+
+def test_settings_that_cannot_be_read_come_first(tmp_path: Path) -> None:
+    with installed(tmp_path / "home") as stigmer:
+        (stigmer.home / "config.toml").write_text("server_prot = 7234\n")
+        code, found = diagnosed(stigmer)
+        assert (code, found["verdict"]["code"]) == (1, "STG501")
+        assert "did you mean server_port?" in found["verdict"]["message"]
+        assert found["summary"] == {"passed": 0, "info": 0, "warnings": 0, "failed": 1, "skipped": 35}
+
+
+def test_wait_runs_out_with_124_and_tells_each_change_once(tmp_path: Path) -> None:
+    with installed(tmp_path / "home") as stigmer:
+        done = stigmer("doctor", "--wait=2.5")
+    assert done.returncode == 124
+    assert done.stderr.count("not healthy: no stack runs") == 2, "once as it is found, once at the end"
+
+
+def test_ctrl_c_ends_a_wait_with_130(tmp_path: Path) -> None:
+    with installed(tmp_path / "home") as stigmer:
+        waiting = stigmer.spawn("doctor", "--wait")
+        assert waiting.stderr is not None
+        assert waiting.stderr.readline().startswith("not healthy")
+        waiting.send_signal(signal.SIGINT)
+        _, talk = waiting.communicate(timeout=10)
+    assert (waiting.returncode, talk) == (130, "interrupted\n")
+
+
+def test_a_missing_namespace_a_missing_runner_and_the_founding_bug(tmp_path: Path) -> None:
+    with dev_server(tmp_path) as temporal:
+        settings = {"STIGMER_TEMPORAL_ADDRESS": temporal.address, "STIGMER_TEMPORAL_NAMESPACE": "missing"}
+        with installed(tmp_path / "home", settings) as stigmer:
+            with serving(stigmer):
+                code, found = diagnosed(stigmer)
+                assert (code, found["verdict"]["code"]) == (1, "STG203")
+                assert 'namespace "missing" not found' in found["verdict"]["message"]
+                assert found["verdict"]["hint"].endswith(f"namespace create -n missing --address {temporal.address}")
+
+                stigmer.environment["STIGMER_TEMPORAL_NAMESPACE"] = "default"
+                code, found = diagnosed(stigmer)
+                assert (code, found["verdict"]["code"]) == (1, "STG205")
+                assert re.search(
+                    r"this command reaches Temporal at .* but the server does not: .*MISCONFIGURED",
+                    found["verdict"]["message"],
+                )
+            with serving(stigmer):
+                until(lambda: diagnosed(stigmer)[1]["verdict"]["code"] == "STG207")
+                code, found = diagnosed(stigmer)
+                assert verdict(found) == (
+                    "STG207",
+                    'not healthy: no runner asks the task queue "stigmer" for work: what is submitted waits',
+                    "stigmer work",
+                )
+                temporal.kill()
+                code, found = diagnosed(stigmer)
+                assert (code, found["verdict"]["code"]) == (1, "STG201")
+                assert found["verdict"]["message"].endswith("cannot be reached from here: connection refused")
+
+
+def test_a_foreign_temporal_on_our_port_is_named_and_not_used(tmp_path: Path) -> None:
+    with dev_server(tmp_path) as temporal:
+        settings = {"STIGMER_TEMPORAL_PORT": str(temporal.port)}
+        with installed(tmp_path / "home", settings) as stigmer:
+            code, found = diagnosed(stigmer)
+            assert (code, found["verdict"]["code"]) == (1, "STG103")
+            assert f"is held by pid {temporal.pid}" in found["verdict"]["message"]
+            assert found["verdict"]["hint"] == "stigmer up --auto-ports"
+
+
+def test_a_silent_port_is_told_from_a_closed_one(tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        settings = {"STIGMER_TEMPORAL_ADDRESS": f"127.0.0.1:{silent.getsockname()[1]}"}
+        with installed(tmp_path / "home", settings) as stigmer:
+            code, found = diagnosed(stigmer)
+        assert (code, found["verdict"]["code"]) == (1, "STG202")
+        assert "takes connections, but does not serve" in found["verdict"]["message"]
+
+
+@contextmanager
+def serving(stigmer: Stigmer) -> Iterator[None]:
+    """`stigmer serve` by hand, without a supervisor and without a runner, until it answers."""
+    stigmer.environment["STIGMER_SERVER_PORT"] = str(free_port())
+    with (stigmer.home / "serve.log").open("ab") as log:
+        process = subprocess.Popen(
+            [stigmer.command, "serve"], env=stigmer.environment, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            until(lambda: results(diagnosed(stigmer, "--only", "STG108")[1])["STG108"] == "pass")
+            yield
+        finally:
+            kill_group(process)
+
+
+def restarts(stigmer: Stigmer, part: str) -> int:
+    parts = stigmer.json("status")["parts"]
+    return int(next(one["restarts"] for one in parts if one["name"] == part))
+
+
+def until(is_so: Any) -> None:
+    """Return once `is_so()` holds: each look starts a command, which is pause enough."""
+    deadline = time.monotonic() + WITHIN_S
+    while not is_so():
+        assert time.monotonic() < deadline, "never"

@@ -1,0 +1,48 @@
+"""Many short lives of the whole core in virtual time: nothing is lost, nothing runs twice, nothing waits for ever.
+
+A seed that fails prints its own command. Thousands by hand: python -m tests.simulation.run --seeds 5000
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+import structlog
+from sqlalchemy import Engine
+
+from tests.simulation.store import memory_engine
+from tests.simulation.world import FAULTS, FORGETTING, plan_of, play
+
+BATCH = 12
+BATCHES = 10
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    made = memory_engine()
+    yield made
+    made.dispose()
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize("first", range(0, BATCH * BATCHES, BATCH))
+def test_no_seed_loses_an_execution_or_runs_it_twice_or_leaves_it_stuck(engine: Engine, first: int) -> None:
+    phases: Counter[str] = Counter()
+    faults: Counter[str] = Counter()
+    for seed in range(first, first + BATCH):
+        result = play(plan_of(seed), engine)
+        phases += result.phases
+        faults += result.faults
+    assert phases["COMPLETED"] > 0.7 * phases.total(), "faults that end everything prove nothing"
+    assert len(faults) > 0.7 * len(FAULTS | FORGETTING)
+
+
+def test_a_seed_plays_the_same_twice(engine: Engine) -> None:
+    once, again = play(plan_of(4), engine), play(plan_of(4), engine)
+    assert (once.phases, once.effects, once.calls) == (again.phases, again.effects, again.calls)

@@ -1,56 +1,48 @@
 """`stigmer doctor`: what is wrong first of all, what to type, and an exit code that says it to a script."""
 
 import asyncio
+import os
+import sys
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from typer.core import TyperGroup
 
 from stigmer_cli.cli.context import Cli, cli_of
 from stigmer_cli.cli.output import Format, clean
-from stigmer_cli.errors import ConfigError, TimedOut
+from stigmer_cli.cli.wait import WAIT, wait_s
+from stigmer_cli.errors import ConfigError, StigmerError, TimedOut
 
 if TYPE_CHECKING:
-    from typer._click.core import Context
-
     from stigmer_cli.doctor.check import Check, Judged
     from stigmer_cli.doctor.facts import Facts
+    from stigmer_cli.doctor.looks import Dialling
     from stigmer_cli.doctor.report import Report
 
 LOOK_EVERY_S = 1.0
-NO_END = 1e9
 INDENT = 10
+INTERRUPTED = 130
 ONE = ("warnings", 1)
 STYLES = {"pass": "green", "info": "cyan", "warn": "yellow", "fail": "bold red", "skip": "dim"}
 OUTPUT = typer.Option("--output", "-o", help="How to print the result.")
 
 
-class OptionalSeconds(TyperGroup):
-    """Lets `--wait` stand alone: without seconds it waits without an end."""
-
-    def parse_args(self, ctx: "Context", args: list[str]) -> list[str]:
-        """The arguments as the parser takes them."""
-        return super().parse_args(ctx, [f"--wait={NO_END:g}" if arg == "--wait" else arg for arg in args])
-
-
-doctor = typer.Typer(help="Say what is wrong and what to type.", cls=OptionalSeconds)
+doctor = typer.Typer(help="Say what is wrong and what to type.")
 
 
 @doctor.callback(invoke_without_command=True)
 def diagnosis(
     ctx: typer.Context,
     *,
-    wait: Annotated[
-        float | None, typer.Option(metavar="[=S]", min=0.001, help="Look again until healthy, for S seconds at most.")
-    ] = None,
+    wait: Annotated[str | None, WAIT] = None,
     only: Annotated[list[str] | None, typer.Option(metavar="CODE", help="Only this check, or category.")] = None,
     skip: Annotated[list[str] | None, typer.Option(metavar="CODE", help="All but this check, or category.")] = None,
     list_checks: Annotated[
@@ -72,11 +64,14 @@ def diagnosis(
     if list_checks:
         _print_checks(cli)
         return
-    report = cli.run(_diagnosed(cli, _Asked(only or [], skip or [], is_strict=strict), wait))
-    cli.out.result(report.to_json(), lambda console: print_report(console, report, is_verbose=verbose))
-    if wait is not None and not report.is_ok:
-        raise TimedOut(f"after {wait:g} s still {report.verdict.message}", hint=report.verdict.hint)
-    raise typer.Exit(report.exit_code)
+    seconds = wait_s(wait)
+    asked = _Asked(only or [], skip or [], is_strict=strict)
+    with _leaving_for_certain(cli) as dialling:
+        report = cli.run(_diagnosed(cli, asked, seconds, dialling))
+        cli.out.result(report.to_json(), lambda console: print_report(console, report, is_verbose=verbose))
+        if seconds is not None and not report.is_ok:
+            raise TimedOut(f"after {seconds:g} s still {report.verdict.message}", hint=report.verdict.hint)
+        raise typer.Exit(report.exit_code)
 
 
 @doctor.command("explain")
@@ -106,14 +101,43 @@ class _Asked:
         self.is_strict = is_strict
 
 
-async def _diagnosed(cli: Cli, asked: _Asked, wait_s: float | None) -> "Report":
-    """The report; with `wait_s` the first healthy one, or the last before time ran out. Tells each change once."""
-    ends = cli.clock.monotonic() + (wait_s or 0.0)
+@contextmanager
+def _leaving_for_certain(cli: Cli) -> Iterator["Dialling"]:
+    """Ends the process itself where the SDK still dials: its native side would hang, or crash, while Python ends."""
+    is_dialling = False
+
+    def dialling(now: bool) -> None:
+        nonlocal is_dialling
+        is_dialling = now
+        _silence_log_lines()
+
+    try:
+        yield dialling
+    except (typer.Exit, StigmerError, KeyboardInterrupt) as ending:
+        if not is_dialling:
+            raise
+        _end_now(cli, ending)
+
+
+def _end_now(cli: Cli, ending: BaseException) -> NoReturn:
+    if isinstance(ending, StigmerError):
+        cli.out.error(ending)
+    elif isinstance(ending, KeyboardInterrupt):
+        cli.out.note("interrupted")
+    code = getattr(ending, "exit_code", INTERRUPTED)
+    with suppress(BrokenPipeError):
+        sys.stdout.flush()
+    os._exit(code)
+
+
+async def _diagnosed(cli: Cli, asked: _Asked, seconds: float | None, dialling: "Dialling") -> "Report":
+    """The report; with `seconds` the first healthy one, or the last before time ran out. Tells each change once."""
+    ends = cli.clock.monotonic() + (seconds or 0.0)
     told = ""
     while True:
-        report = await _looked(cli, asked)
+        report = await _looked(cli, asked, dialling)
         left_s = ends - cli.clock.monotonic()
-        if wait_s is None or report.is_ok or left_s <= 0:
+        if seconds is None or report.is_ok or left_s <= 0:
             return report
         if report.verdict.message != told:
             told = report.verdict.message
@@ -121,23 +145,23 @@ async def _diagnosed(cli: Cli, asked: _Asked, wait_s: float | None) -> "Report":
         await asyncio.sleep(min(LOOK_EVERY_S, left_s))
 
 
-async def _looked(cli: Cli, asked: _Asked) -> "Report":
+async def _looked(cli: Cli, asked: _Asked, dialling: "Dialling") -> "Report":
     from stigmer_cli.doctor.report import Report, reported  # noqa: PLC0415 - not for --help
     from stigmer_cli.doctor.runner import diagnose  # noqa: PLC0415
 
     began = cli.clock.monotonic()
-    judged = await diagnose(asked.checks, _facts(cli), clock=cli.clock)
+    judged = await diagnose(asked.checks, _facts(cli, dialling), clock=cli.clock)
     took_s = cli.clock.monotonic() - began
     return Report(judged=reported(judged, only=asked.only), is_strict=asked.is_strict, took_s=took_s)
 
 
-def _facts(cli: Cli) -> "Facts":
+def _facts(cli: Cli, dialling: "Dialling") -> "Facts":
     """The facts under today's settings; where those cannot be read, that is what will be told."""
     from stigmer_cli.doctor.gather import gathered  # noqa: PLC0415 - not for --help
     from stigmer_cli.settings import HOME_VARIABLE, Home, Settings, load  # noqa: PLC0415
 
     try:
-        return gathered(load({}, cli.environ, user_home=cli.user_home), clock=cli.clock, sdk_loaded=_silence_log_lines)
+        return gathered(load({}, cli.environ, user_home=cli.user_home), clock=cli.clock, dialling=dialling)
     except ConfigError as error:
         path = Path(cli.environ.get(HOME_VARIABLE) or cli.user_home / ".stigmer").expanduser().absolute()
         return gathered(Settings(home=Home(path=path)), clock=cli.clock, problem=error)

@@ -95,19 +95,24 @@ class ServerSeen:
 
 @dataclass(frozen=True, kw_only=True)
 class Door:
-    """Whether Temporal's port takes connections from here; `why` is empty where it does."""
+    """Whether Temporal's port takes connections from here; `why` is empty where it does.
+
+    `silence` is why whoever listens there is no gRPC server that is awake; empty where it is one.
+    """
 
     address: str
     namespace: str
     is_own: bool
     why: str = ""
+    silence: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TemporalSeen:
     """Temporal as this very process sees it: the state that its own connection reached, and what it was told.
 
-    `pollers` and `backlog` are None where they were not told in time.
+    `pollers` and `backlog` are None where they were not told in time. `is_abandoned` where its native side may still be
+    dialling: Python then cannot end cleanly.
     """
 
     state: str
@@ -116,6 +121,7 @@ class TemporalSeen:
     namespace_id: str | None = None
     pollers: "tuple[Poller, ...] | None" = None
     backlog: int | None = None
+    is_abandoned: bool = False
 
     @property
     def is_connected(self) -> bool:

@@ -1,6 +1,6 @@
 """Where each fact comes from: wires what checks look at to the looks at machine, supervisor, server and Temporal."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 
@@ -8,6 +8,7 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.doctor import looks, machine
 from stigmer_cli.doctor.blocking import in_thread
 from stigmer_cli.doctor.facts import (
+    Door,
     ExecutionsSeen,
     Facts,
     HttpDoor,
@@ -20,6 +21,7 @@ from stigmer_cli.doctor.facts import (
     temporal_address,
     temporal_namespace,
 )
+from stigmer_cli.doctor.looks import Dialling
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.parts import TEMPORAL
@@ -33,16 +35,17 @@ def gathered(
     *,
     clock: Clock,
     problem: ConfigError | None = None,
-    sdk_loaded: Callable[[], None] = lambda: None,
+    dialling: Dialling = lambda _: None,
 ) -> Facts:
     """The facts of this machine, none of them found out yet but what small files say.
 
-    `sdk_loaded` is called before Temporal is dialled: whoever prints decides there what becomes of its log lines.
+    `dialling` is told True before Temporal is dialled, and False when that has ended.
     """
     found = None if problem else endpoints(settings.home)
     place = _Place(settings=settings, found=found, clock=clock)
     supervisor = Once(lambda: looks.supervisor_seen(settings, found))
-    temporal = Once(lambda: looks.temporal_reached(place.address, place.namespace, clock, sdk_loaded))
+    door = Once(lambda: looks.door_seen(place.address, place.namespace, is_own=place.is_own))
+    temporal = Once(lambda: place.temporal(door, dialling))
     return Facts(
         settings=settings,
         clock=clock,
@@ -55,7 +58,7 @@ def gathered(
         processes=Once(lambda: place.processes(supervisor)),
         lines=lambda part: in_thread(lambda: machine.last_lines(settings.home, part)),
         server=Once(lambda: looks.server_seen(place.url, settings)),
-        door=Once(lambda: looks.door_seen(place.address, place.namespace, is_own=place.is_own)),
+        door=door,
         temporal=temporal,
         http_doors=Once(lambda: place.http_doors(supervisor)),
         store=Once(lambda: in_thread(lambda: looks.store_seen(settings))),
@@ -100,6 +103,10 @@ class _Place:
         """Each process that was written down."""
         record = (await supervisor()).record
         return await in_thread(lambda: machine.processes_seen(record))
+
+    async def temporal(self, door: Once[Door], dialling: Dialling) -> TemporalSeen:
+        """Temporal as this process reaches it."""
+        return await looks.temporal_reached(await door(), self.clock, dialling)
 
     async def http_doors(self, supervisor: Once[Look]) -> tuple[HttpDoor, ...]:
         """Where our Temporal answers HTTP."""

@@ -15,7 +15,7 @@ from stigmer_cli.doctor.facts import Door, HttpDoor, ServerSeen, StoreSeen, Temp
 from stigmer_cli.errors import MachineError
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.listening import unheld
-from stigmer_cli.stack.parts import TEMPORAL
+from stigmer_cli.stack.parts import ASK_GRPC, TEMPORAL
 from stigmer_cli.stack.probe import FOREIGN, OK, UNAUTHORIZED, get_json
 from stigmer_cli.stack.state import Endpoints
 from stigmer_cli.stack.status import Look
@@ -23,12 +23,20 @@ from stigmer_cli.supervisor.control import Unresponsive, connect
 from stigmer_cli.supervisor.record import read_record
 
 ANSWER_S = 0.7
-DOOR_S = 0.7
+DOOR_S = 0.5
+PREFACE_S = 0.45
+FRAME_HEAD, FRAME_TYPE_AT, FRAME_SETTINGS = 9, 3, 4
+"""RFC 9113, 4.1 and 6.5: every frame begins with nine bytes, the fourth is its type."""
+
 HTTP_ASK_S = 0.3
 HTTP_PATH = "/api/v1/namespaces"
 HEADER = b"SQLite format 3\0"
 CHECKED_BYTES_MAX = 32 * 1024 * 1024
 """Up to this size the whole file is read (about 0.1 s); a larger one would outlast the look."""
+
+
+Dialling = Callable[[bool], None]
+"""Told True when the SDK begins to dial, False when it has come to an end."""
 
 
 def token_of(settings: Settings) -> str | None:
@@ -85,18 +93,33 @@ def _strange(url: str, status: int) -> ServerSeen:
 async def door_seen(address: str, namespace: str, *, is_own: bool) -> Door:
     """Whether somebody takes connections there."""
     host, _, port = address.rpartition(":")
-    why = ""
+    why = silence = ""
     try:
         async with asyncio.timeout(DOOR_S):
-            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-        writer.transport.abort()
+            reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        silence = await _silence(reader, writer)
     except TimeoutError:
         why = f"no answer within {DOOR_S:g} s"
     except ConnectionRefusedError:
         why = "connection refused"
     except OSError as error:
         why = error.strerror or str(error)
-    return Door(address=address, namespace=namespace, is_own=is_own, why=why)
+    return Door(address=address, namespace=namespace, is_own=is_own, why=why, silence=silence)
+
+
+async def _silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
+    """Why the other end is no gRPC server that is awake: one answers the preface of HTTP/2 with its settings."""
+    try:
+        writer.write(ASK_GRPC.encode("latin-1"))
+        async with asyncio.timeout(PREFACE_S):
+            head = await reader.readexactly(FRAME_HEAD)
+    except TimeoutError:
+        return f"no answer within {PREFACE_S:g} s"
+    except (OSError, asyncio.IncompleteReadError):
+        return "it closes the connection"
+    finally:
+        writer.transport.abort()
+    return "" if head[FRAME_TYPE_AT] == FRAME_SETTINGS else "what listens there is no Temporal"
 
 
 async def loaded(module: str) -> None:
@@ -104,13 +127,20 @@ async def loaded(module: str) -> None:
     await in_thread(lambda: importlib.import_module(module))
 
 
-async def temporal_reached(address: str, namespace: str, clock: Clock, sdk_loaded: Callable[[], None]) -> TemporalSeen:
-    """Temporal as this process reaches it; the SDK is loaded first, which takes a third of a second."""
+async def temporal_reached(door: Door, clock: Clock, dialling: Dialling) -> TemporalSeen:
+    """Temporal as this process reaches it; the SDK is loaded first, which takes a third of a second.
+
+    Nothing is dialled where nobody would answer: a dial that is given up cannot be taken back.
+    """
+    if door.why or door.silence:
+        return TemporalSeen(state="DISCONNECTED", cause=door.why or door.silence)
     await loaded("stigmer_cli.doctor.temporal_look")
-    sdk_loaded()
+    dialling(True)
     from stigmer_cli.doctor.temporal_look import temporal_seen  # noqa: PLC0415 - loaded just now
 
-    return await temporal_seen(address, namespace, clock=clock)
+    seen = await temporal_seen(door.address, door.namespace, clock=clock)
+    dialling(seen.is_abandoned)
+    return seen
 
 
 async def http_doors_seen(pid: int, found: Endpoints | None) -> tuple[HttpDoor, ...]:

@@ -38,7 +38,7 @@ async def reachable(facts: Facts) -> Found:
 async def serving(facts: Facts) -> Found:
     """Whether what listens there is Temporal and answers."""
     seen = await facts.temporal()
-    evidence = {"state": seen.state, "cause": seen.cause}
+    evidence = {"state": str(seen.state), "cause": seen.cause}
     if seen.state in (CONNECTED, MISCONFIGURED):
         return passed("it answers as Temporal does", **evidence)
     hint = "stigmer restart temporal" if facts.owns_temporal else _operator(facts, "cluster health")

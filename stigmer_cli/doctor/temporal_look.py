@@ -41,7 +41,8 @@ async def temporal_seen(address: str, namespace: str, *, clock: Clock) -> Tempor
                 await connection.wait_moved(0)
             return await _told(connection, Gateway(connection, clock=clock, rng=NO_DICE))
         except TimeoutError:
-            return TemporalSeen(state=ConnectionState.CONNECTING, cause=f"no answer within {DIAL_S:g} s")
+            cause = f"no answer within {DIAL_S:g} s"
+            return TemporalSeen(state=ConnectionState.CONNECTING, cause=cause, is_abandoned=True)
         finally:
             dialling.cancel()
 
@@ -65,7 +66,7 @@ async def runs_seen(address: str, namespace: str, asked: Sequence[Asked], *, clo
 
 def _connection(address: str, namespace: str, clock: Clock) -> Connection:
     target = Target(address=address, namespace=namespace)
-    pace = replace(pace_of(target), dial_s=DIAL_S * 0.95)  # its own words about what is wrong come before our deadline
+    pace = replace(pace_of(target), dial_s=DIAL_S * 2)  # our deadline is the one that counts
     return Connection(target, clock=clock, rng=NO_DICE, identity=IDENTITY, pace=pace)
 
 

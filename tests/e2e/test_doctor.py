@@ -6,9 +6,10 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ ENDS_IN_S = 8.0
 """Three seconds on a quiet machine; this one runs other tests beside."""
 
 WITHIN_S = 30.0
+SETTINGS = b"\0\0\0\4\0\0\0\0\0"
+"""An empty SETTINGS frame, with which an HTTP/2 server begins (RFC 9113, 3.4)."""
 
 
 @pytest.fixture(scope="module")
@@ -262,15 +265,52 @@ def test_a_foreign_temporal_on_our_port_is_named_and_not_used(tmp_path: Path) ->
             assert found["verdict"]["hint"] == "stigmer up --auto-ports"
 
 
-def test_a_silent_port_is_told_from_a_closed_one(tmp_path: Path) -> None:
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()
-        settings = {"STIGMER_TEMPORAL_ADDRESS": f"127.0.0.1:{silent.getsockname()[1]}"}
+@pytest.mark.parametrize("greeting", [b"", SETTINGS], ids=["silent", "greets-and-falls-silent"])
+def test_a_port_that_does_not_serve_is_told_from_a_closed_one(tmp_path: Path, greeting: bytes) -> None:
+    with greeter(greeting) as port:
+        settings = {"STIGMER_TEMPORAL_ADDRESS": f"127.0.0.1:{port}"}
         with installed(tmp_path / "home", settings) as stigmer:
             code, found = diagnosed(stigmer)
         assert (code, found["verdict"]["code"]) == (1, "STG202")
-        assert "takes connections, but does not serve" in found["verdict"]["message"]
+        assert "takes connections, but does not serve: no answer within" in found["verdict"]["message"]
+
+
+def test_ctrl_c_while_temporal_is_dialled_ends_at_once(tmp_path: Path) -> None:
+    with greeter(SETTINGS) as port:
+        settings = {"STIGMER_TEMPORAL_ADDRESS": f"127.0.0.1:{port}"}
+        with installed(tmp_path / "home", settings) as stigmer:
+            waiting = stigmer.spawn("doctor", "--wait")
+            assert waiting.stderr is not None
+            assert waiting.stderr.readline().startswith("not healthy")
+            time.sleep(1.7)  # the second look has begun to dial
+            waiting.send_signal(signal.SIGINT)
+            _, talk = waiting.communicate(timeout=ENDS_IN_S)
+    assert (waiting.returncode, talk) == (130, "interrupted\n")
+
+
+@contextmanager
+def greeter(greeting: bytes) -> Iterator[int]:
+    """A port that greets whoever connects, and never says another word."""
+    met = []
+
+    def greet(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                met.append(listener.accept()[0])
+                met[-1].sendall(greeting)
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        thread = threading.Thread(target=greet, args=(listener,))
+        thread.start()
+        try:
+            yield int(listener.getsockname()[1])
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(timeout=5)
+            for one in met:
+                one.close()
 
 
 @contextmanager

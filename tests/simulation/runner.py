@@ -125,12 +125,15 @@ class SimReports:
     async def _over(self, call: Callable[[], Awaitable[R]]) -> R:
         road = self._road
         await asyncio.sleep(self._rng.uniform(0, 0.002) + self._rng.uniform(0, road.late_s))
-        if not road.is_open or self._rng.random() < road.lose_request:
+        if self._is_cut(road.lose_request):
             raise ServerUnavailable("the server cannot be reached")
         answer = await call()
-        if not road.is_open or self._rng.random() < road.lose_reply:
+        if self._is_cut(road.lose_reply):
             raise ServerUnavailable("the answer never came")
         return answer
+
+    def _is_cut(self, chance: float) -> bool:
+        return not self._road.is_open or self._rng.random() < chance
 
 
 class SimModel:

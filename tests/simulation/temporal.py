@@ -1,7 +1,7 @@
 """A Temporal on the other side of a bad network: it answers the SDK's own requests, and it can be hurt.
 
-It keeps the rules that matter here (reuse and conflict policies, activity attempts with heartbeats, completions that are
-dropped while it is away) and is held to the real one by the contract suite of the gateway.
+It keeps the rules that matter here (reuse and conflict policies, activity attempts with heartbeats, completions that
+are dropped while it is away) and is held to the real one by the contract suite of the gateway.
 """
 
 import asyncio
@@ -40,7 +40,6 @@ from stigmer_cli.runner.terms import PERFORM_ATTEMPTS_MAX, FailureKind
 from stigmer_cli.temporal.dial import SdkSession
 from stigmer_cli.temporal.gateway import STATES, RunState
 from stigmer_cli.temporal.order import EPOCH, EXECUTION_ID
-from stigmer_cli.temporal.state import World
 from stigmer_cli.temporal.target import Target
 from tests.fakes_temporal import LoopClock, rpc_error
 
@@ -234,7 +233,7 @@ class SimTemporal:
         await asyncio.sleep(self.rng.uniform(0.0005, 0.003) + self.weather.slow_s)
         if not self.weather.is_up:
             raise rpc_error(RPCStatusCode.UNAVAILABLE, "tcp connect error")
-        while self.weather.is_frozen:
+        while self.weather.is_frozen:  # noqa: ASYNC110 - time is virtual
             await asyncio.sleep(0.1)
 
     async def _nothing(self) -> None:

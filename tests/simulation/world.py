@@ -273,7 +273,7 @@ class Simulation:
             if server is None:
                 self.start_server(number)
         until_s = self.temporal.clock.monotonic() + CALM_S
-        while self.temporal.clock.monotonic() < until_s and not await self._is_settled(clients):
+        while self.temporal.clock.monotonic() < until_s and not await self._is_settled(clients):  # noqa: ASYNC110 - time is virtual
             await asyncio.sleep(2.0)
 
     async def _is_settled(self, clients: Sequence[asyncio.Task[None]]) -> bool:
@@ -442,9 +442,15 @@ async def _of(simulation: Simulation, row: Execution) -> list[str]:
         wrong.append(f"{events.count(EventType.CLAIMED)} claims in {row.epoch} epochs")
     if sum(event in ENDINGS for event in events) != row.phase.is_terminal:
         wrong.append(f"its ends in the timeline: {[event for event in events if event in ENDINGS]}")
-    for epoch in range(1, row.epoch + 1):
-        if len(simulation.ledger.runs_of(row.id, epoch)) > 1:
-            wrong.append(f"I1: two runs had effects in epoch {epoch}")
+    return wrong + _of_effects(simulation, row)
+
+
+def _of_effects(simulation: Simulation, row: Execution) -> list[str]:
+    wrong = [
+        f"I1: two runs had effects in epoch {epoch}"
+        for epoch in range(1, row.epoch + 1)
+        if len(simulation.ledger.runs_of(row.id, epoch)) > 1
+    ]
     if row.phase is Phase.COMPLETED and not simulation.ledger.runs_of(row.id, row.epoch):
         wrong.append("COMPLETED without an effect")
     if row.phase is Phase.COMPLETED and (row.output or "").split()[:2] != [row.id, str(row.epoch)]:

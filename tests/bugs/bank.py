@@ -1,0 +1,177 @@
+"""Bugs as data: one exact change of one file each, and the tests of which at least one must then fail."""
+
+from dataclasses import dataclass
+
+SIMULATION = "tests/simulation/test_simulation.py"
+SIMULATED_TEMPORAL = "tests/simulation/test_temporal.py"
+STORE = "tests/simulation/test_store.py"
+CONNECTION = "tests/unit/temporal/test_connection.py"
+LOOPS = "tests/integration/executions/test_loops.py"
+PLAN = "tests/unit/executions/reconcile/test_plan.py"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bug:
+    """`old` stands exactly once in `file` of the package; `new` takes its place."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    caught_by: tuple[str, ...]
+
+
+BANK: tuple[Bug, ...] = (
+    Bug(
+        name="dial once (the founding bug)",
+        file="temporal/connection.py",
+        old="            await self._clock.sleep(delay_s)\n",
+        new="            await self._clock.sleep(delay_s + 1e9)\n",
+        caught_by=(CONNECTION, SIMULATION),
+    ),
+    Bug(
+        name="a fresh client for each probe",
+        file="temporal/connection.py",
+        old="""            async with asyncio.timeout(self.pace.probe_s):
+                world = await session.probe()
+""",
+        new="""            async with asyncio.timeout(self.pace.probe_s):
+                world = await (await self._dialer.dial(self.target, identity=self._identity)).probe()
+""",
+        caught_by=(CONNECTION,),
+    ),
+    Bug(
+        name="another Temporal at the address goes unnoticed",
+        file="temporal/connection.py",
+        old="        if world != self._world:\n",
+        new="        if world is None:\n",
+        caught_by=(CONNECTION,),
+    ),
+    Bug(
+        name="NOT_FOUND is judged by its code",
+        file="temporal/errors.py",
+        old="    make = _MISSING.get(detail_of(error))\n",
+        new="    make = _MISSING.get(WORKFLOW_MISSING)\n",
+        caught_by=("tests/unit/temporal/test_errors.py", SIMULATED_TEMPORAL, SIMULATION),
+    ),
+    Bug(
+        name="no total deadline around a start",
+        file="temporal/gateway.py",
+        old="            async with asyncio.timeout(self._pace.call_s - self._pace.resolve_s):\n",
+        new="            async with asyncio.timeout(None):\n",
+        caught_by=(SIMULATION,),
+    ),
+    Bug(
+        name="ALLOW_DUPLICATE",
+        file="temporal/gateway.py",
+        old="WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE",
+        new="WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE",
+        caught_by=(SIMULATED_TEMPORAL,),
+    ),
+    Bug(
+        name="a new workflow id for each try",
+        file="temporal/gateway.py",
+        old="            workflow_id=workflow_id(kind, execution, epoch),\n            workflow_type",
+        new="""            workflow_id=f"{workflow_id(kind, execution, epoch)}/{self._request_id()}",
+            workflow_type""",
+        caught_by=(SIMULATED_TEMPORAL, SIMULATION),
+    ),
+    Bug(
+        name="marked submitted before Temporal was asked",
+        file="executions/dispatcher.py",
+        old="        try:\n            started = await self._gateway.start(\n",
+        new="""        await self._store.executions.mark_submitted(
+            execution.id, epoch=execution.epoch, run_id=execution.id, world="", already=False
+        )
+        try:
+            started = await self._gateway.start(
+""",
+        caught_by=(LOOPS, SIMULATION),
+    ),
+    Bug(
+        name="a lost reply counts as a failed submit",
+        file="executions/verdict.py",
+        old="        case TemporalUnavailable():\n",
+        new="        case TemporalUnavailable() if str(error) == '':\n",
+        caught_by=("tests/unit/executions/test_verdict.py", SIMULATION),
+    ),
+    Bug(
+        name="the idempotency key is dropped",
+        file="executions/accept.py",
+        old="            idempotency_key=wish.idempotency_key,\n",
+        new="            idempotency_key=None,\n",
+        caught_by=(SIMULATION,),
+    ),
+    Bug(
+        name="a wish to cancel is told to one Temporal only",
+        file="executions/canceller.py",
+        old="            self._delivered.clear()",
+        new="            self._delivered.copy()",
+        caught_by=(LOOPS,),
+    ),
+    Bug(
+        name="unreachable is taken for empty",
+        file="executions/reconcile/observe.py",
+        old="        return Sighting(execution=execution, unknown=error.message)\n",
+        new='        return Sighting(execution=execution, unknown="", failure=error.message)\n',
+        caught_by=(LOOPS, SIMULATION),
+    ),
+    Bug(
+        name="age in place of Describe",
+        file="executions/reconcile/plan.py",
+        old="    if sighting.seen is None:\n",
+        new="    if sighting.seen is None or execution.phase is Phase.PENDING:\n",
+        caught_by=(PLAN, SIMULATION),
+    ),
+    Bug(
+        name="an orphan without a grace",
+        file="executions/reconcile/plan.py",
+        old="    if _last_move_at(execution) > now - timedelta(seconds=rules.grace_s):\n",
+        new="    if _last_move_at(execution) > now + timedelta(days=1):\n",
+        caught_by=(PLAN,),
+    ),
+    Bug(
+        name="IN_PROGRESS is submitted again",
+        file="store/moves.py",
+        old="            _ROW.phase == Phase.PENDING,\n            _ROW.submitted_at.is_not(None),\n",
+        new="            _ROW.submitted_at.is_not(None),\n",
+        caught_by=(STORE,),
+    ),
+    Bug(
+        name="a claim that everybody wins",
+        file="store/runs.py",
+        old="            return Claim.WON if is_holder and row is not None",
+        new="            return Claim.WON if not is_holder and row is not None",
+        caught_by=(STORE, SIMULATION),
+    ),
+    Bug(
+        name="reports do not name their epoch",
+        file="store/runs.py",
+        old='    if row is None or row["epoch"] != epoch:\n',
+        new="    if row is None:\n",
+        caught_by=(STORE,),
+    ),
+    Bug(
+        name="a superseded attempt still counts",
+        file="store/runs.py",
+        old='attempt < row["claimed_attempt"]',
+        new='attempt < 0 * row["claimed_attempt"]',
+        caught_by=(STORE,),
+    ),
+    Bug(
+        name="a terminal phase is left",
+        file="domain/phase.py",
+        old="    Phase.COMPLETED: frozenset(),\n",
+        new="    Phase.COMPLETED: frozenset({Phase.PENDING, Phase.FAILED}),\n",
+        caught_by=("tests/unit/domain/test_phase.py", STORE),
+    ),
+    Bug(
+        name="completed whether or not the outcome was taken",
+        file="runner/reports.py",
+        old="""                await self._clock.sleep(ASK_BACKOFF.delay_s(attempt, self._chance.rng))
+                continue
+""",
+        new="                return otherwise\n",
+        caught_by=("tests/unit/runner/test_performance.py", SIMULATION),
+    ),
+)

@@ -1,0 +1,84 @@
+"""Puts each bug of the bank into a copy of the package and demands that a test notices: python -m tests.bugs.run."""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.bugs.bank import BANK, Bug
+
+ROOT = Path(__file__).parent.parent.parent
+RUN_MAX_S = 240
+
+
+def seeded(bug: Bug, folder: Path) -> Path:
+    """A copy of package and tests with `bug` in it."""
+    copy = folder / "copy"
+    shutil.rmtree(copy, ignore_errors=True)
+    ignore = shutil.ignore_patterns("__pycache__", ".hypothesis")
+    for name in ("stigmer_cli", "tests"):
+        shutil.copytree(ROOT / name, copy / name, ignore=ignore)
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    file = copy / "stigmer_cli" / bug.file
+    text = file.read_text()
+    assert text.count(bug.old) == 1, f"{bug.name}: its old text stands {text.count(bug.old)} times in {bug.file}"
+    file.write_text(text.replace(bug.old, bug.new))
+    return copy
+
+
+def catches(copy: Path, tests: str) -> str:
+    """The first test of `tests` that fails in `copy`; empty if none does."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--timeout=60", tests],
+            cwd=copy,
+            env={**os.environ, "PYTHONPATH": str(copy)},
+            capture_output=True,
+            text=True,
+            timeout=RUN_MAX_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"{tests} (it never ended)"
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    if done.returncode == 1 and failed:
+        return failed[0].removeprefix("FAILED ").split(" - ")[0]
+    if done.returncode != 0:
+        return f"{tests} (pytest ended with {done.returncode})"
+    return ""
+
+
+def caught(bug: Bug, folder: Path) -> str:
+    """What catches `bug`; empty if nothing does."""
+    copy = seeded(bug, folder)
+    for tests in bug.caught_by:
+        found = catches(copy, tests)
+        if found:
+            return found
+    return ""
+
+
+def main() -> int:
+    """0 if every bug is caught."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("words", nargs="*", help="only bugs whose names hold one of these")
+    words = parser.parse_args().words
+    missed = 0
+    with tempfile.TemporaryDirectory(prefix="bugs-") as name:
+        for bug in BANK:
+            if words and not any(word in bug.name for word in words):
+                continue
+            begun = time.monotonic()
+            found = caught(bug, Path(name))
+            missed += not found
+            print(f"{bug.name:<52} {time.monotonic() - begun:6.1f} s  {found or 'NOT CAUGHT'}", flush=True)
+    print(f"{missed} not caught" if missed else "every bug is caught")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""`stigmer config`: what is written is what is read, and comments stay."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stigmer_cli.cli.entry import invoke
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("STIGMER_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def _shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert invoke(["config", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_what_is_set_is_what_is_got_and_comes_from_the_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _shown(capsys, "set", "server_port", "9001")
+    _shown(capsys, "set", "submit_policy", "fail-fast")
+    assert (folder / "config.toml").read_text() == 'server_port = 9001\nsubmit_policy = "fail-fast"\n'
+    assert (folder / "config.toml").stat().st_mode & 0o777 == 0o600
+    assert _shown(capsys, "get", "server_port") == "9001\n"
+    items = {item["name"]: item for item in json.loads(_shown(capsys, "list", "-o", "json"))["items"]}
+    assert (items["submit_policy"]["value"], items["submit_policy"]["source"]) == ("fail-fast", "config.toml")
+    assert items["ui_port"]["source"] == "default"
+
+
+def test_comments_of_a_person_stay(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder.mkdir()
+    (folder / "config.toml").write_text("# mine\nserver_port = 1 # why\n")
+    _shown(capsys, "set", "server_port", "2")
+    assert (folder / "config.toml").read_text() == "# mine\nserver_port = 2 # why\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("server_port", "many", "'many' is not a port number"),
+        ("sever_port", "1", "did you mean server_port"),
+        ("reconcile", "sometimes", "none of auto, manual"),
+    ],
+)
+def test_a_wrong_value_is_refused_and_nothing_written(
+    folder: Path, capsys: pytest.CaptureFixture[str], name: str, value: str, words: str
+) -> None:
+    assert invoke(["config", "set", name, value]) == 2
+    assert words in capsys.readouterr().err
+    assert not (folder / "config.toml").exists()
+
+
+def test_a_file_that_does_not_parse_names_itself(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder.mkdir()
+    (folder / "config.toml").write_text("server_port = \n")
+    assert invoke(["config", "list"]) == 2
+    error = capsys.readouterr().err
+    assert f"cannot read {folder}/config.toml" in error
+    assert "hint: mend or remove" in error
+
+
+def test_a_rotated_token_is_another_and_only_its_owners(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tokens = set()
+    for _ in range(3):
+        _shown(capsys, "rotate-token")
+        tokens.add((folder / "token").read_text())
+    assert len(tokens) == 3
+    assert (folder / "token").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in folder.iterdir()] == ["token"]
+
+
+def test_a_token_of_the_environment_cannot_be_rotated_here(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STIGMER_TOKEN", "fixed")
+    assert invoke(["config", "rotate-token"]) == 2
+    assert "STIGMER_TOKEN" in capsys.readouterr().err
+    assert not folder.exists()

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stigmer_cli.cli.context import cli_of
+from stigmer_cli.cli.context import Cli, cli_of
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.reconcile import reconcile
 from stigmer_cli.cli.run import watch_to_end
@@ -34,6 +34,9 @@ def list_executions(
     kind: Annotated[list[Kind] | None, typer.Option(case_sensitive=False, help="Only these kinds.")] = None,
     agent: Annotated[str | None, typer.Option(help="Only of this agent, by name or id.")] = None,
     older_than: Annotated[float | None, typer.Option(metavar="S", min=0, help="Only older than S seconds.")] = None,
+    stuck: Annotated[
+        bool, typer.Option("--stuck", help="Only those that do not get on, with class and cause.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, help="How many at the most.")] = 50,
     output: Annotated[Format, OUTPUT] = Format.TABLE,
 ) -> None:
@@ -42,6 +45,9 @@ def list_executions(
 
     cli = cli_of(ctx)
     out = cli.show(output)
+    if stuck:
+        _print_stuck(cli, older_than or 0.0, limit)
+        return
     query: Query = {"agent": agent, "olderThanS": older_than, "phase": list(phase or ()), "kind": list(kind or ())}
     items = cli.call(lambda client: _all(client, query, limit))
     out.result(
@@ -91,6 +97,16 @@ def cancel(
 
 
 executions.command("reconcile")(reconcile)
+
+
+def _print_stuck(cli: Cli, older_than_s: float, limit: int) -> None:
+    from stigmer_cli.cli.stuck import find_stuck, print_stuck  # noqa: PLC0415 - pydantic is not imported for --help
+
+    items = cli.call(lambda client: find_stuck(client, older_than_s=older_than_s, limit=limit))
+    cli.out.result(
+        {"items": [item.to_wire() for item in items]},
+        lambda console: print_stuck(console, items, cli.clock.now()),
+    )
 
 
 def _checked(text: str) -> str:

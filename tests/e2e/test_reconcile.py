@@ -68,6 +68,10 @@ def _events(stigmer: Stigmer, name: str) -> list[dict[str, str]]:
 
 def test_orphans_are_previewed_and_brought_back_once(stigmer: Stigmer, temporal: DevServer) -> None:
     names = _orphans(stigmer, temporal, 3)
+    stuck = stigmer.json("executions", "list", "--stuck")["items"]
+    assert [(item["metadata"]["id"], item["stuck"]["class"]) for item in stuck] == [
+        (name, "orphan") for name in reversed(names)
+    ]
     preview = stigmer.json("executions", "reconcile", "--dry-run")
     assert preview["dryRun"] is True
     assert [(item["id"], item["found"], item["action"], item["outcome"]) for item in preview["items"]] == [
@@ -120,8 +124,11 @@ def test_nothing_is_judged_while_temporal_is_away_and_wait_begins_when_it_is_bac
     stigmer: Stigmer, temporal: DevServer
 ) -> None:
     name = stigmer.ok("run", "greeter", "orphan", "--detach").strip()
+    until(lambda: _stuck_classes(stigmer) == ["waiting for a runner"], within_s=20)
     temporal.kill()
     until(lambda: stigmer("executions", "reconcile", "--dry-run").returncode == 4, within_s=20)
+    stigmer.ok("run", "greeter", "queued", "--detach")
+    until(lambda: _stuck_classes(stigmer) == ["queued", "waiting for a runner"], within_s=20)
     refused = stigmer("executions", "reconcile", "--yes")
     assert refused.returncode == 4
     assert "nothing was judged, nothing was touched" in refused.stderr
@@ -133,8 +140,12 @@ def test_nothing_is_judged_while_temporal_is_away_and_wait_begins_when_it_is_bac
     temporal.start()
     result, _talk = waiting.communicate(timeout=30)
     assert waiting.returncode == 0
-    assert json.loads(result)["summary"]["examined"] == 1
+    assert json.loads(result)["summary"]["examined"] == 2
     assert _phase(stigmer, name) == "PENDING"
+
+
+def _stuck_classes(stigmer: Stigmer) -> list[str]:
+    return [item["stuck"]["class"] for item in stigmer.json("executions", "list", "--stuck")["items"]]
 
 
 def test_without_a_terminal_it_wants_a_yes(stigmer: Stigmer) -> None:

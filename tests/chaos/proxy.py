@@ -1,0 +1,123 @@
+"""A TCP proxy that hurts what goes through it: delay, slices, silence per direction, cuts, resets, replies that are lost."""
+
+import asyncio
+import random
+import socket
+import struct
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+CHUNK = 16_384
+ABORT = struct.pack("ii", 1, 0)
+"""SO_LINGER with no time: closing sends a reset."""
+
+
+@dataclass(kw_only=True)
+class Toxics:
+    """What is done to the bytes. `up` is towards the server; chances from 0 to 1."""
+
+    is_refusing: bool = False
+    is_silent_up: bool = False
+    is_silent_down: bool = False
+    latency_s: float = 0.0
+    jitter_s: float = 0.0
+    slice_bytes: int = 0
+    cut_after_bytes: int = 0
+
+
+@dataclass(eq=False)
+class Link:
+    """One client's connection and its other half."""
+
+    client: asyncio.StreamWriter
+    server: asyncio.StreamWriter
+    carried: int = 0
+
+    def reset(self) -> None:
+        """End both halves with a reset."""
+        for writer in (self.client, self.server):
+            raw = writer.get_extra_info("socket")
+            with suppress(OSError, AttributeError):
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
+            writer.transport.abort()
+
+
+@dataclass
+class Proxy:
+    """Listens on a free port and passes on to `to_port`, on loopback. Use it as an async context manager."""
+
+    to_port: int
+    rng: random.Random
+    toxics: Toxics = field(default_factory=Toxics)
+    links: set[Link] = field(default_factory=set)
+    _server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> "Proxy":
+        self._server = await asyncio.start_server(self._meet, "127.0.0.1", 0, limit=CHUNK)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.toxics = Toxics()
+        self.reset()
+        await asyncio.sleep(0)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2):
+                await self._server.wait_closed()
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT."""
+        assert self._server is not None
+        return f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    def reset(self) -> None:
+        """Reset every connection there is."""
+        for link in tuple(self.links):
+            link.reset()
+
+    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if self.toxics.is_refusing:
+                raise ConnectionRefusedError
+            to_reader, to_writer = await asyncio.open_connection("127.0.0.1", self.to_port, limit=CHUNK)
+        except OSError:
+            writer.transport.abort()
+            return
+        link = Link(writer, to_writer)
+        self.links.add(link)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._carry(link, reader, to_writer, is_up=True))
+                group.create_task(self._carry(link, to_reader, writer, is_up=False))
+        finally:
+            link.reset()
+            self.links.discard(link)
+
+    async def _carry(
+        self, link: Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_up: bool
+    ) -> None:
+        with suppress(OSError, asyncio.IncompleteReadError):
+            while data := await reader.read(CHUNK):
+                await self._held(is_up=is_up)
+                await self._passed_on(link, writer, data)
+        link.reset()
+
+    async def _held(self, *, is_up: bool) -> None:
+        while self.toxics.is_silent_up if is_up else self.toxics.is_silent_down:  # noqa: ASYNC110 - a toxic ends by itself
+            await asyncio.sleep(0.01)
+        delay_s = self.toxics.latency_s + self.rng.uniform(0, self.toxics.jitter_s)
+        if delay_s:
+            await asyncio.sleep(delay_s)
+
+    async def _passed_on(self, link: Link, writer: asyncio.StreamWriter, data: bytes) -> None:
+        size = self.toxics.slice_bytes or len(data)
+        for start in range(0, len(data), size):
+            link.carried += size
+            if self.toxics.cut_after_bytes and link.carried > self.toxics.cut_after_bytes:
+                raise ConnectionResetError
+            writer.write(data[start : start + size])
+            await writer.drain()
+            if self.toxics.slice_bytes:
+                await asyncio.sleep(0)

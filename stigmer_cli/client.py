@@ -286,7 +286,7 @@ class Client:
 
     def _unreachable(self, error: httpx.TransportError) -> ServerUnavailable:
         return ServerUnavailable(
-            f"the server at {self.base_url} cannot be reached ({_cause(error)})", hint="stigmer status"
+            f"the server at {self.base_url} cannot be reached ({_cause(error)})", hint="stigmer doctor"
         )
 
 

@@ -86,7 +86,7 @@ class Unavailable(StigmerError):
     code = "unavailable"
     exit_code = 4
     status = 503
-    way_out = "stigmer status"
+    way_out = "stigmer doctor"
 
     def __init__(self, message: str, *, hint: str = "", retry_after_s: float = 1.0) -> None:
         super().__init__(message, hint=hint)
@@ -148,4 +148,4 @@ class TimedOut(StigmerError):
     code = "timed-out"
     exit_code = 124
     status = 504
-    way_out = "stigmer status"
+    way_out = "stigmer doctor"

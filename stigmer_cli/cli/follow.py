@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from stigmer_cli.client import Client
 
 AGAIN_S = 0.3
-LOOK_HINT = "stigmer status"
+LOOK_HINT = "stigmer doctor"
 
 TOLD = frozenset(
     {

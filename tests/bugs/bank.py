@@ -133,7 +133,10 @@ BANK: tuple[Bug, ...] = (
     Bug(
         name="IN_PROGRESS is submitted again",
         file="store/moves.py",
-        old="            _ROW.phase == Phase.PENDING,\n            _ROW.submitted_at.is_not(None),\n",
+        old="""            _ROW.phase == Phase.PENDING,
+            _ROW.submitted_at.is_not(None),
+            _ROW.claimed_run.is_(None),
+""",
         new="            _ROW.submitted_at.is_not(None),\n",
         caught_by=(STORE,),
     ),
@@ -145,10 +148,10 @@ BANK: tuple[Bug, ...] = (
         caught_by=(STORE, SIMULATION),
     ),
     Bug(
-        name="reports do not name their epoch",
+        name="a claim does not name its epoch",
         file="store/runs.py",
-        old='    if row is None or row["epoch"] != epoch:\n',
-        new="    if row is None:\n",
+        old="_ROW.claimed_run.is_(None), *stands(epoch=epoch)),\n",
+        new="_ROW.claimed_run.is_(None)),\n",
         caught_by=(STORE,),
     ),
     Bug(

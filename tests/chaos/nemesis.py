@@ -100,9 +100,7 @@ async def _start_runners(stage: Stage, _rng: random.Random) -> None:
 
 FAULTS: tuple[Fault, ...] = (
     Fault(name="T1 temporal killed", hurt=_kill_temporal, mend=_start_temporal, cuts_off=True),
-    Fault(
-        name="T4 temporal frozen", hurt=_freeze_temporal, mend=_thaw_temporal, lasts_s=(2.5, 4.0), cuts_off=True
-    ),
+    Fault(name="T4 temporal frozen", hurt=_freeze_temporal, mend=_thaw_temporal, lasts_s=(2.5, 4.0), cuts_off=True),
     Fault(name="T6 temporal slow", hurt=_toxic(latency_s=0.3), mend=_pure),
     Fault(name="T7 temporal emptied", hurt=_kill_temporal, mend=_start_empty, cuts_off=True),
     Fault(name="N1 reset and refused", hurt=_toxic(is_refusing=True), mend=_pure, cuts_off=True),

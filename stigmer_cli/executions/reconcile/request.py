@@ -47,7 +47,7 @@ class Reconciling:
         """Raise TemporalUnavailable, with reason and since, where nothing could be judged."""
         held = waiting(self._link.status())
         if held:
-            raise TemporalUnavailable(f"{held.detail}; nothing was judged, nothing was touched", hint="stigmer status")
+            raise TemporalUnavailable(f"{held.detail}; nothing was judged, nothing was touched", hint="stigmer doctor")
 
     async def run(self, wanted: Wanted) -> AsyncIterator[Applied]:
         """Each execution examined, in order; a dry run writes nothing at all.

@@ -83,12 +83,16 @@ class Ready:
 
 @dataclass(frozen=True, kw_only=True)
 class Begun:
-    """What was decided: the stack to wait for, which parts were started, and the supervisor if this `up` started it."""
+    """What was decided: the stack to wait for, which parts were started, and the supervisor if this `up` started it.
+
+    `failed_before` is how often a part that runs had failed before: history, and no fault of this start.
+    """
 
     endpoints: Endpoints
     token: str
     started: tuple[str, ...]
     own: ProcessId | None
+    failed_before: Mapping[str, int] = field(default_factory=dict)
 
 
 async def up(settings: Settings, options: StackOptions, *, progress: Progress, around: Surroundings) -> Ready:
@@ -162,7 +166,13 @@ async def _join(
     dead = tuple(child.name for child in record.children if child.state not in ALIVE)
     for name in dead:
         await control.ask("start", name)
-    return Begun(endpoints=found, token=settings.token or ensure_token(settings.home), started=dead, own=None)
+    return Begun(
+        endpoints=found,
+        token=settings.token or ensure_token(settings.home),
+        started=dead,
+        own=None,
+        failed_before={child.name: child.failures for child in record.children if child.name not in dead},
+    )
 
 
 def _refuse_contradictions(settings: Settings, options: StackOptions, found: Endpoints) -> None:
@@ -283,7 +293,8 @@ async def status_of(control: Control) -> SupervisorRecord:
 
 async def _refuse_failed(home: Home, begun: Begun, control: Control, record: SupervisorRecord) -> None:
     for child in record.children:
-        if child.state == ChildState.FAILED or child.failures >= QUICK_ENDS_MAX:
+        failures = child.failures - begun.failed_before.get(child.name, 0)
+        if child.state == ChildState.FAILED or failures >= QUICK_ENDS_MAX:
             answer = await control.ask("lines", child.name)
             lines = answer.get("lines")
             own = lines.get(child.name, []) if isinstance(lines, dict) else []

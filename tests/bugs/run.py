@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bugs.bank import BANK, Bug
@@ -15,14 +16,20 @@ ROOT = Path(__file__).parent.parent.parent
 RUN_MAX_S = 240
 
 
-def seeded(bug: Bug, folder: Path) -> Path:
-    """A copy of package and tests with `bug` in it."""
+def copied(folder: Path) -> Path:
+    """A copy of package and tests."""
     copy = folder / "copy"
     shutil.rmtree(copy, ignore_errors=True)
     ignore = shutil.ignore_patterns("__pycache__", ".hypothesis")
     for name in ("stigmer_cli", "tests"):
         shutil.copytree(ROOT / name, copy / name, ignore=ignore)
     shutil.copy(ROOT / "pyproject.toml", copy)
+    return copy
+
+
+def seeded(bug: Bug, folder: Path) -> Path:
+    """A copy of package and tests with `bug` in it."""
+    copy = copied(folder)
     file = copy / "stigmer_cli" / bug.file
     text = file.read_text()
     assert text.count(bug.old) == 1, f"{bug.name}: its old text stands {text.count(bug.old)} times in {bug.file}"
@@ -62,16 +69,26 @@ def caught(bug: Bug, folder: Path) -> str:
     return ""
 
 
+def sound(folder: Path, bugs: Sequence[Bug]) -> bool:
+    """Whether the tests that have to catch `bugs` pass where there is none."""
+    copy = copied(folder)
+    names = sorted({tests for bug in bugs for tests in bug.caught_by})
+    failed = [found for tests in names if (found := catches(copy, tests))]
+    print(*(f"fails without any bug: {found}" for found in failed), sep="\n", end="")
+    return not failed
+
+
 def main() -> int:
-    """0 if every bug is caught."""
+    """0 if every bug is caught, 2 if a test fails without any bug."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("words", nargs="*", help="only bugs whose names hold one of these")
     words = parser.parse_args().words
     missed = 0
+    bugs = [bug for bug in BANK if not words or any(word in bug.name for word in words)]
     with tempfile.TemporaryDirectory(prefix="bugs-") as name:
-        for bug in BANK:
-            if words and not any(word in bug.name for word in words):
-                continue
+        if not sound(Path(name), bugs):
+            return 2
+        for bug in bugs:
             begun = time.monotonic()
             found = caught(bug, Path(name))
             missed += not found

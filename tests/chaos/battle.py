@@ -13,8 +13,8 @@ from stigmer_cli.clock import SystemClock
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.temporal.connection import Connection, Target
 from stigmer_cli.temporal.gateway import Gateway
-from tests.chaos.invariants import Judgement, everything, is_settled, judge
-from tests.chaos.nemesis import FAULTS, Fault
+from tests.chaos.invariants import Excuse, Judgement, everything, is_settled, judge
+from tests.chaos.nemesis import EMPTIED, FAULTS, Fault
 from tests.chaos.stage import Stage, stage
 from tests.chaos.workload import Wanted, Workload
 from tests.eventually import eventually
@@ -44,6 +44,14 @@ class Battle:
     windows: Sequence[Window]
     log: Sequence[Wanted]
     judgement: Judgement = field(default_factory=Judgement)
+
+    def excuse(self, wanted: Wanted) -> Excuse:
+        """What each emptying of Temporal excuses: its past is gone, and what was under way may need a person."""
+        emptied = [window for window in self.windows if window.fault == EMPTIED]
+        return Excuse(
+            unknown=any(wanted.sent_s <= window.to_s for window in emptied),
+            shown=any(_overlap(wanted, window) for window in emptied),
+        )
 
     def table(self) -> list[dict[str, object]]:
         """One row a kind of fault; what is wrong is counted where the fault and the execution overlap."""
@@ -89,7 +97,7 @@ async def fight(folder: Path, *, seed: int, faults: int, executions: int, pause_
             group.create_task(workload.run())
             battle.windows = [await _suffer(scene, fault, client, rng) for fault in _plan(rng, faults)]
         await _until_settled(client)
-        battle.judgement = await _judged(scene, client, workload.log)
+        battle.judgement = await _judged(scene, client, battle)
     return battle
 
 
@@ -144,7 +152,7 @@ async def _until_settled(client: Client) -> None:
         await eventually(settled, within_s=SETTLE_MAX_S)
 
 
-async def _judged(scene: Stage, client: Client, log: Sequence[Wanted]) -> Judgement:
+async def _judged(scene: Stage, client: Client, battle: Battle) -> Judgement:
     clock, rng = SystemClock(), random.Random(1)
     connection = Connection(Target(address=scene.temporal.address), clock=clock, rng=rng, identity="judge")
     async with asyncio.TaskGroup() as group:
@@ -152,6 +160,6 @@ async def _judged(scene: Stage, client: Client, log: Sequence[Wanted]) -> Judgem
         async with asyncio.timeout(RECOVER_MAX_S):
             await connection.wait_connected()
         gateway = Gateway(connection, clock=clock, rng=rng)
-        judgement = await judge(log, client, gateway, emptied=scene.emptied)
+        judgement = await judge(battle.log, client, gateway, excuse=battle.excuse)
         owner.cancel()
     return judgement

@@ -1,6 +1,6 @@
 """The judgement: four sources compared at the end, namely the client's log, the store, Temporal, and the timelines."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stigmer_cli.api.resources import EventBody, ExecutionResource
@@ -46,8 +46,18 @@ def is_settled(row: ExecutionResource) -> bool:
     return row.status.phase.is_terminal or row.status.attention is not None
 
 
-async def judge(log: Sequence[Wanted], client: Client, gateway: Gateway, *, emptied: bool) -> Judgement:
-    """Compare; `emptied`: Temporal was made to forget, so that it may know nothing of what has ended."""
+@dataclass(frozen=True)
+class Excuse:
+    """What an emptied Temporal excuses about one wish: that its workflow is unknown, and that a person has to look."""
+
+    unknown: bool = False
+    shown: bool = False
+
+
+async def judge(
+    log: Sequence[Wanted], client: Client, gateway: Gateway, *, excuse: Callable[[Wanted], Excuse]
+) -> Judgement:
+    """Compare all four for every wish."""
     rows, judgement = await everything(client), Judgement()
     messages = [row.spec.message for row in rows.values()]
     known = {id_ for wanted in log for id_ in wanted.ids}
@@ -59,12 +69,12 @@ async def judge(log: Sequence[Wanted], client: Client, gateway: Gateway, *, empt
         for id_ in wanted.ids - rows.keys():
             judgement.lost[wanted.key] = f"{id_} was acknowledged, and is not in the store"
         for id_ in wanted.ids & rows.keys():
-            await _one(judgement, wanted, rows[id_], client, gateway, emptied=emptied)
+            await _one(judgement, wanted, rows[id_], client, gateway, excuse=excuse(wanted))
     return judgement
 
 
-async def _one(  # noqa: PLR0917 - the four sources
-    judgement: Judgement, wanted: Wanted, row: ExecutionResource, client: Client, gateway: Gateway, *, emptied: bool
+async def _one(
+    judgement: Judgement, wanted: Wanted, row: ExecutionResource, client: Client, gateway: Gateway, *, excuse: Excuse
 ) -> None:
     key, id_, status = wanted.key, row.metadata.id, row.status
     events = await client.events(id_)
@@ -75,12 +85,12 @@ async def _one(  # noqa: PLR0917 - the four sources
         judgement.stuck[key] = f"{id_} is still {status.phase}: {status.dispatch}"
     elif status.attention is not None:
         judgement.shown[key] = f"{id_}: {status.attention.code}: {status.attention.reason}"
-        if not emptied:
+        if not excuse.shown:
             judgement.lost[key] = f"{id_} needs a person though Temporal forgot nothing: {status.attention.reason}"
     elif status.output != ECHO.format(key=key):
         judgement.lost[key] = f"{id_} ended {status.phase} with {status.output!r}, {status.error!r}"
     observed = await gateway.describe(execution=ExecutionId(id_), kind=Kind.AGENT, epoch=status.epoch)
-    if observed is None and not emptied:
+    if observed is None and not excuse.unknown:
         judgement.lost[key] = f"{id_}: Temporal does not know it"
     if observed is not None and observed.state is RunState.OPEN and status.phase.is_terminal:
         judgement.stuck[key] = f"{id_} has ended, and its workflow is still open"

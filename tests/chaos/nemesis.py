@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from tests.chaos.proxy import Toxics
 from tests.chaos.stage import Stage
 
+EMPTIED = "T7 temporal emptied"
+
 Act = Callable[[Stage, random.Random], Awaitable[None]]
 
 
@@ -32,7 +34,6 @@ async def _start_temporal(stage: Stage, _rng: random.Random) -> None:
 
 
 async def _start_empty(stage: Stage, _rng: random.Random) -> None:
-    stage.emptied = True
     stage.temporal.forget()
     await asyncio.to_thread(stage.temporal.start)
 
@@ -102,7 +103,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(name="T1 temporal killed", hurt=_kill_temporal, mend=_start_temporal, cuts_off=True),
     Fault(name="T4 temporal frozen", hurt=_freeze_temporal, mend=_thaw_temporal, lasts_s=(2.5, 4.0), cuts_off=True),
     Fault(name="T6 temporal slow", hurt=_toxic(latency_s=0.3), mend=_pure),
-    Fault(name="T7 temporal emptied", hurt=_kill_temporal, mend=_start_empty, cuts_off=True),
+    Fault(name=EMPTIED, hurt=_kill_temporal, mend=_start_empty, cuts_off=True),
     Fault(name="N1 reset and refused", hurt=_toxic(is_refusing=True), mend=_pure, cuts_off=True),
     Fault(
         name="N2 silence",

@@ -1,4 +1,4 @@
-"""A TCP proxy that hurts what goes through it: delay, slices, silence per direction, cuts, resets, replies that are lost."""
+"""A TCP proxy that hurts what goes through it: delay, slices, silence per direction, cuts, resets, lost replies."""
 
 import asyncio
 import random
@@ -6,8 +6,10 @@ import socket
 import struct
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any, Self, cast
 
 CHUNK = 16_384
+STOP_MAX_S = 2.0
 ABORT = struct.pack("ii", 1, 0)
 """SO_LINGER with no time: closing sends a reset."""
 
@@ -50,9 +52,10 @@ class Proxy:
     rng: random.Random
     toxics: Toxics = field(default_factory=Toxics)
     links: set[Link] = field(default_factory=set)
+    _meetings: set[asyncio.Task[None]] = field(default_factory=set)
     _server: asyncio.Server | None = None
 
-    async def __aenter__(self) -> "Proxy":
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._meet, "127.0.0.1", 0, limit=CHUNK)
         return self
 
@@ -61,10 +64,9 @@ class Proxy:
         self._server.close()
         self.toxics = Toxics()
         self.reset()
-        await asyncio.sleep(0)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(2):
-                await self._server.wait_closed()
+        if self._meetings:
+            await asyncio.wait(self._meetings, timeout=STOP_MAX_S)
+        await self._server.wait_closed()
 
     @property
     def address(self) -> str:
@@ -78,6 +80,9 @@ class Proxy:
             link.reset()
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        meeting = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._meetings.add(meeting)
+        meeting.add_done_callback(self._meetings.discard)
         try:
             if self.toxics.is_refusing:
                 raise ConnectionRefusedError

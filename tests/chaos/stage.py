@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.chaos.proxy import Proxy
@@ -58,14 +58,12 @@ class RunnerProcess:
 
 @dataclass
 class Stage:
-    """Every part. `emptied`: whether Temporal has been made to forget; what was lost then may wait for a person."""
+    """Every part, each of which the nemesis may hurt."""
 
     temporal: DevServer
     proxy: Proxy
     server: Served
     runners: list[RunnerProcess]
-    emptied: bool = False
-    agents: dict[str, str] = field(default_factory=lambda: AGENTS)
 
 
 @asynccontextmanager

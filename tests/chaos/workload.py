@@ -51,7 +51,7 @@ class Workload:
             await asyncio.sleep(self.rng.uniform(0, 2 * self.pause_s))
 
     async def _until_acknowledged(self, wanted: Wanted) -> None:
-        while not await self._ask(wanted):
+        while not await self._ask(wanted):  # noqa: ASYNC110 - another process is asked
             await asyncio.sleep(0.1)
 
     async def _ask(self, wanted: Wanted) -> bool:

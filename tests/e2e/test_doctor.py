@@ -221,7 +221,8 @@ def test_ctrl_c_ends_a_wait_with_130(tmp_path: Path) -> None:
         assert waiting.stderr.readline().startswith("not healthy")
         waiting.send_signal(signal.SIGINT)
         _, talk = waiting.communicate(timeout=10)
-    assert (waiting.returncode, talk) == (130, "interrupted\n")
+    assert waiting.returncode == 130
+    assert talk in ("", "interrupted\n"), "no traceback, and no word of the native side"
 
 
 def test_a_missing_namespace_a_missing_runner_and_the_founding_bug(tmp_path: Path) -> None:
@@ -285,7 +286,8 @@ def test_ctrl_c_while_temporal_is_dialled_ends_at_once(tmp_path: Path) -> None:
             time.sleep(1.7)  # the second look has begun to dial
             waiting.send_signal(signal.SIGINT)
             _, talk = waiting.communicate(timeout=ENDS_IN_S)
-    assert (waiting.returncode, talk) == (130, "interrupted\n")
+    assert waiting.returncode == 130
+    assert talk in ("", "interrupted\n"), "no traceback, and no word of the native side"
 
 
 @contextmanager

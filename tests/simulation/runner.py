@@ -28,6 +28,10 @@ BEAT_S = 0.5
 POLL_S = 0.1
 
 
+class ServerDied(Exception):
+    """What a step raises in a server that dies there."""
+
+
 @dataclass(frozen=True)
 class Effect:
     """What a model's work leaves behind in the outside world."""
@@ -127,7 +131,10 @@ class SimReports:
         await asyncio.sleep(self._rng.uniform(0, 0.002) + self._rng.uniform(0, road.late_s))
         if self._is_cut(road.lose_request):
             raise ServerUnavailable("the server cannot be reached")
-        answer = await call()
+        try:
+            answer = await call()
+        except ServerDied as error:
+            raise ServerUnavailable("the server died over it") from error
         if self._is_cut(road.lose_reply):
             raise ServerUnavailable("the answer never came")
         return answer

@@ -5,7 +5,7 @@ Nothing of the store is rewritten: only the way to the database is, which answer
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -24,6 +24,13 @@ from stigmer_cli.store.store import STORE_ID, Store
 from stigmer_cli.store.tables import metadata
 
 LATENCY_MAX_S = 0.004
+
+Step = Callable[[str], None]
+"""Told where things stand, each time that dying would matter; may raise."""
+
+
+def no_step(_where: str) -> None:
+    """Nobody dies."""
 
 
 class SameThread:
@@ -45,15 +52,18 @@ class SameThread:
 class SameThreadEngine:
     """An AsyncEngine on which a transaction takes a moment before it begins, and none while it lasts."""
 
-    def __init__(self, engine: Engine, rng: random.Random | None) -> None:
+    def __init__(self, engine: Engine, rng: random.Random | None, on_step: Step) -> None:
         self._engine = engine
         self._rng = rng
+        self._on_step = on_step
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[SameThread]:
         await self._moment()
         with self._engine.begin() as connection:
             yield SameThread(connection)
+            self._on_step("before a commit")
+        self._on_step("after a commit")
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[SameThread]:
@@ -70,9 +80,9 @@ class MemoryBackend:
 
     kind = "sqlite"
 
-    def __init__(self, engine: Engine, rng: random.Random | None) -> None:
+    def __init__(self, engine: Engine, rng: random.Random | None, on_step: Step) -> None:
         self._engine = engine
-        self.writer = self.reader = cast("AsyncEngine", SameThreadEngine(engine, rng))
+        self.writer = self.reader = cast("AsyncEngine", SameThreadEngine(engine, rng, on_step))
 
     def insert_or_skip(self, table: Table, column: str) -> Insert:
         return sqlite.insert(table).on_conflict_do_nothing(index_elements=[column])
@@ -112,8 +122,10 @@ def empty(engine: Engine) -> None:
             connection.execute(table.delete())
 
 
-async def memory_store(engine: Engine, *, clock: Clock, rng: random.Random | None = None) -> Store:
+async def memory_store(
+    engine: Engine, *, clock: Clock, rng: random.Random | None = None, on_step: Step = no_step
+) -> Store:
     """The store on `engine`."""
-    store = Store(Database(MemoryBackend(engine, rng), clock))
+    store = Store(Database(MemoryBackend(engine, rng, on_step), clock))
     await store.meta.get_or_set(STORE_ID, "0" * 32)
     return store

@@ -116,6 +116,7 @@ class SimTemporal:
     calls: int = 0
     worlds: int = 1
     tokens: int = 0
+    on_start: Callable[[str], None] = lambda _where: None
 
     # -- what the nemesis does
 
@@ -224,7 +225,11 @@ class SimTemporal:
             self.group.create_task(self._later(act))
             await asyncio.sleep(FOR_EVER_S)
         self._refuse(is_start=is_start)
+        if is_start:
+            self.on_start("before a start")
         answer = act()
+        if is_start:
+            self.on_start("after a start")
         if self.rng.random() < weather.lose_reply:
             await self._nothing()
         return answer

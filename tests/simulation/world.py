@@ -10,7 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from sqlalchemy import Engine, text
@@ -32,7 +32,7 @@ from stigmer_cli.store.store import Store
 from stigmer_cli.temporal.connection import Connection, Target
 from stigmer_cli.temporal.gateway import Gateway, RunState
 from tests.fakes_temporal import LoopClock, VirtualLoop
-from tests.simulation.runner import Ledger, Road, SimRunner, endless
+from tests.simulation.runner import Ledger, Road, ServerDied, SimRunner, endless
 from tests.simulation.store import empty, memory_store
 from tests.simulation.temporal import SimTemporal, fine
 
@@ -86,8 +86,9 @@ class Watcher:
             last = connection.execute(
                 text("SELECT type FROM events WHERE execution_id = :id ORDER BY seq DESC LIMIT 1"), {"id": execution}
             ).scalar()
-        if row is None:
-            self._wrong(f"{execution} is gone")
+        if row is None:  # listeners are also told of a commit that failed
+            if execution in self.seen:
+                self._wrong(f"{execution} is gone")
             return
         now = Seen(phase=Phase(row.phase), epoch=row.epoch, version=row.version)
         before = self.seen.get(execution)
@@ -135,10 +136,13 @@ class Server:
         return cls(connection, dispatcher, acceptor, [connection.run, dispatcher.run, canceller.run, reconciler.run])
 
     async def run(self) -> None:
-        """All loops until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for loop in self.loops:
-                group.create_task(_awaited(loop))
+        """All loops until cancelled, or until one of them dies."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for loop in self.loops:
+                    group.create_task(_awaited(loop))
+        except* ServerDied:
+            pass  # that is what it was to do
 
 
 async def _awaited(loop: Callable[[], Awaitable[None]]) -> None:
@@ -324,6 +328,17 @@ async def _wipe(simulation: Simulation) -> None:
     simulation.temporal.weather.is_up = True
 
 
+async def _older_copy(simulation: Simulation) -> None:
+    temporal = simulation.temporal
+    copy = {name: replace(run, token=0, lease_s=None) for name, run in temporal.runs.items()}
+    await asyncio.sleep(simulation.rng.uniform(0.5, 6))
+    temporal.weather.is_up = False
+    await asyncio.sleep(simulation.rng.uniform(0, 2))
+    temporal.forgotten |= temporal.runs.keys()
+    temporal.runs = copy
+    temporal.weather.is_up = True
+
+
 async def _retention(simulation: Simulation) -> None:
     simulation.temporal.forget_closed()
 
@@ -351,6 +366,7 @@ FAULTS: dict[str, Fault] = {
 }
 FORGETTING: dict[str, Fault] = {
     "T7 temporal emptied": _wipe,
+    "T8 temporal from an older copy": _older_copy,
     "T10 retention": _retention,
     "terminated by hand": _terminate,
 }

@@ -1,0 +1,88 @@
+"""The looks of doctor at real things: a SQLite file, a home, a Temporal, doors that are open, shut or silent."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.doctor.facts import Door, TemporalSeen
+from stigmer_cli.doctor.looks import door_seen, store_seen, temporal_reached
+from stigmer_cli.doctor.machine import home_seen
+from stigmer_cli.settings import Home, Settings
+from tests.temporal_server import DevServer, dev_server, free_port
+
+
+def store(home: Home) -> Path:
+    home.data.mkdir()
+    with closing(sqlite3.connect(home.store_file)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("CREATE TABLE t (x TEXT)")
+        connection.executemany("INSERT INTO t VALUES (?)", [("x" * 500,) for _ in range(200)])
+        connection.commit()
+    return home.store_file
+
+
+def test_a_whole_store_is_whole_and_left_as_it_is(home: Home) -> None:
+    path = store(home)
+    before = path.read_bytes()
+    seen = store_seen(Settings(home=home))
+    assert (seen.exists, seen.has_header, seen.integrity) == (True, True, "ok")
+    assert path.read_bytes() == before
+
+
+def test_a_damaged_page_is_found_and_left_as_it_is(home: Home) -> None:
+    path = store(home)
+    with path.open("r+b") as file:
+        file.seek(4096 * 3)
+        file.write(b"\xff" * 4096)
+    before = path.read_bytes()
+    seen = store_seen(Settings(home=home))
+    assert seen.has_header
+    assert seen.integrity not in ("", "ok")
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database at all"])
+def test_what_is_no_database_has_no_header(home: Home, content: bytes) -> None:
+    home.data.mkdir()
+    home.store_file.write_bytes(content)
+    assert not store_seen(Settings(home=home)).has_header
+
+
+def test_a_home_that_others_may_enter_shows_its_mode(home: Home) -> None:
+    home.path.chmod(0o755)
+    home.token_file.write_text("t")
+    home.token_file.chmod(0o644)
+    seen = home_seen(home)
+    assert (seen.mode, seen.token_mode, seen.why_not_writable) == (0o755, 0o644, "")
+
+
+async def reached(address: str, namespace: str = "default") -> tuple[Door, TemporalSeen, list[bool]]:
+    told: list[bool] = []
+    door = await door_seen(address, namespace, is_own=False)
+    return door, await temporal_reached(door, SystemClock(), told.append), told
+
+
+async def test_a_shut_door_is_not_dialled() -> None:
+    door, seen, told = await reached(f"127.0.0.1:{free_port()}")
+    assert (door.why, seen.cause, told) == ("connection refused", "connection refused", [])
+
+
+async def test_a_temporal_is_reached_and_its_namespaces_are_told_apart(tmp_path: Path) -> None:
+    with dev_server(tmp_path) as temporal:
+        door, seen, told = await reached(temporal.address)
+        assert (door.why, door.silence, seen.state, told) == ("", "", "CONNECTED", [True, False])
+        assert (seen.pollers, seen.backlog) == ((), 0)
+        assert seen.cluster_id
+        missing = (await reached(temporal.address, "missing"))[1]
+        assert (missing.state, missing.cause) == ("MISCONFIGURED", 'namespace "missing" not found')
+
+
+async def test_a_frozen_temporal_is_not_dialled(tmp_path: Path) -> None:
+    with DevServer(tmp_path) as temporal:
+        temporal.start().freeze()
+        door, seen, told = await reached(temporal.address)
+        assert (door.why, seen.state, told) == ("", "DISCONNECTED", [])
+        assert door.silence.startswith("no answer within")

@@ -64,7 +64,9 @@ async def health(called: Called) -> Health:
         reconcile=called.settings.reconcile,
         temporal=_temporal(called),
         task_queue=queue,
-        store=StoreHealth(kind=called.store.kind, error=error),
+        store=StoreHealth(
+            kind=called.store.kind, revision="" if error else await called.store.schema_revision(), error=error
+        ),
         executions=await _executions(called) if not error else ExecutionsHealth(),
     )
 

@@ -84,7 +84,7 @@ async def _one(
     if not is_settled(row):
         judgement.stuck[key] = f"{id_} is still {status.phase}: {status.dispatch}"
     elif status.attention is not None:
-        judgement.shown[key] = f"{id_}: {status.attention.code}: {status.attention.reason}"
+        judgement.shown[key] = f"{id_} (attempt {status.attempt}): {status.attention.code}: {status.attention.reason}"
         if not excuse.shown:
             judgement.lost[key] = f"{id_} needs a person though Temporal forgot nothing: {status.attention.reason}"
     elif status.output != ECHO.format(key=key):

@@ -29,6 +29,7 @@ def rendered(battle: Battle) -> str:
         f"{row['fault']:<26}" + "".join(f"{'-' if row[name] is None else row[name]:>14}" for name in COLUMNS[1:])
         for row in battle.table()
     ]
+    lines.append("in this order: " + ", ".join(window.fault.split()[0] for window in battle.windows))
     judgement = battle.judgement
     acknowledged = sum(wanted.acknowledged_s is not None for wanted in battle.log)
     lines.append(f"seed {battle.seed}: {len(battle.windows)} faults, {acknowledged} executions acknowledged")

@@ -40,6 +40,7 @@ class SwitchedLink:
     def __init__(self, state: ConnectionState = ConnectionState.CONNECTED, *, cause: str = "") -> None:
         self.generation = 0
         self._connected = asyncio.Event()
+        self._changed = asyncio.Event()
         self.put(state, cause=cause)
 
     def put(self, state: ConnectionState, *, cause: str = "", since: datetime = START) -> None:
@@ -60,6 +61,8 @@ class SwitchedLink:
         if state is ConnectionState.CONNECTED:
             self.generation += 1
             self._connected.set()
+            changed, self._changed = self._changed, asyncio.Event()
+            changed.set()
         else:
             self._connected.clear()
 
@@ -68,3 +71,8 @@ class SwitchedLink:
 
     async def wait_connected(self) -> None:
         await self._connected.wait()
+
+    async def wait_generation(self, after: int) -> int:
+        while self.generation <= after:
+            await self._changed.wait()
+        return self.generation

@@ -6,11 +6,14 @@ is a function of the execution, so that crashing between any two steps, or doing
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from random import Random
 from typing import Protocol
 
 import structlog
 
+from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.errors import StigmerError, Unavailable
@@ -24,7 +27,18 @@ BATCH_MAX = 256
 IDLE_MAX_S = OTHER_SERVERS_S
 """How long a row that another server wrote may go unseen; a nudge ends the wait at once."""
 
+PAUSE = Backoff(initial_s=0.2, factor=2.0, cap_s=4.0)
+"""Between passes that met nothing but strain: a Temporal that answers probes and refuses starts is not hammered."""
+
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strain:
+    """Submits have been failing since `since`, last with `cause`, through no fault of an execution's own."""
+
+    since: datetime
+    cause: str
 
 
 class SubmitObserver(Protocol):
@@ -49,8 +63,10 @@ class Dispatcher:
         self._clock = clock
         self._rng = rng
         self._ramp = Ramp()
+        self._strained_passes = 0
         self._nudged = asyncio.Event()
         self.observer: SubmitObserver | None = None
+        self.strain: Strain | None = None
 
     def nudge(self) -> None:
         """Something is due: look now."""
@@ -61,8 +77,11 @@ class Dispatcher:
         while True:
             await self._link.wait_connected()
             self._nudged.clear()
+            generation = self._link.generation
             if await self.run_once() == 0:
                 await self._idle()
+            elif self._strained_passes:
+                await self._pause(generation)
 
     async def run_once(self) -> int:
         """One pass over what is due; how many submits were tried. Raises what the store raises."""
@@ -70,8 +89,11 @@ class Dispatcher:
         strains = await self._submit_all(due)
         if strains:
             self._ramp.strained()
+            self._strained_passes += 1
         elif due:
             self._ramp.eased()
+        if not strains and (due or not await self._store.executions.queued_count()):
+            self._strained_passes, self.strain = 0, None
         return len(due)
 
     async def _submit_all(self, due: Sequence[Execution]) -> int:
@@ -122,7 +144,11 @@ class Dispatcher:
         if self.observer:
             self.observer.submit_failed(error.code)
         await self._carry_out(execution, decided, str(error))
-        return isinstance(decided, WaitAgain)
+        is_strain = isinstance(decided, WaitAgain)
+        if is_strain:
+            since = self.strain.since if self.strain else self._clock.now()
+            self.strain = Strain(since=since, cause=error.message)
+        return is_strain
 
     async def _carry_out(self, execution: Execution, decided: Verdict, detail: str) -> None:
         match decided:
@@ -138,6 +164,15 @@ class Dispatcher:
                     next_try_at=next_try_at,
                     attempts_max=failures_max,
                 )
+
+    async def _pause(self, generation: int) -> None:
+        """Leave Temporal alone for a while, longer after each strained pass; a reconnect ends it."""
+        try:
+            async with asyncio.timeout(PAUSE.delay_s(self._strained_passes, self._rng)):
+                await self._link.wait_generation(generation)
+        except TimeoutError:
+            return
+        self._strained_passes = 0
 
     async def _idle(self) -> None:
         """Return when nudged, when the next row is due, or after `IDLE_MAX_S`."""

@@ -21,6 +21,9 @@ class TemporalLink(Protocol):
     async def wait_connected(self) -> None:
         """Return once the connection is CONNECTED, at once if it is."""
 
+    async def wait_generation(self, after: int) -> int:
+        """Return the generation once it is greater than `after` and the connection is CONNECTED."""
+
 
 class TemporalGateway(Protocol):
     """The calls to Temporal; each with a total deadline, none with a client kept from before.

@@ -99,6 +99,7 @@ class _Server:
             bell=bell,
             mint=mint,
             acceptor=Acceptor(store, self.connection, self.dispatcher, bell, clock=clock, mint=mint),
+            dispatcher=self.dispatcher,
             canceller=self.canceller,
             pollers=self.pollers,
             world=self.world,

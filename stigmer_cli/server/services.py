@@ -9,6 +9,7 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.executions.accept import Acceptor
 from stigmer_cli.executions.bell import Bell
 from stigmer_cli.executions.canceller import Canceller
+from stigmer_cli.executions.dispatcher import Dispatcher
 from stigmer_cli.executions.mint import Mint
 from stigmer_cli.executions.pollers import PollerWatch
 from stigmer_cli.executions.ports import TemporalLink
@@ -30,6 +31,7 @@ class Services:
     bell: Bell
     mint: Mint
     acceptor: Acceptor
+    dispatcher: Dispatcher
     canceller: Canceller
     pollers: PollerWatch
     world: WorldWatch

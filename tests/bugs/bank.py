@@ -119,9 +119,16 @@ BANK: tuple[Bug, ...] = (
     Bug(
         name="age in place of Describe",
         file="executions/reconcile/plan.py",
-        old="    if sighting.seen is None:\n",
+        old="    if sighting.seen is None or _is_another_run(execution, sighting.seen):\n",
         new="    if sighting.seen is None or execution.phase is Phase.PENDING:\n",
         caught_by=(PLAN, SIMULATION),
+    ),
+    Bug(
+        name="another run's workflow taken for the holder's",
+        file="executions/reconcile/plan.py",
+        old="    if sighting.seen is None or _is_another_run(execution, sighting.seen):\n",
+        new="    if sighting.seen is None:\n",
+        caught_by=(PLAN,),
     ),
     Bug(
         name="an orphan without a grace",

@@ -7,6 +7,7 @@ PENDING      no such workflow       orphan       resubmit, same id and epoch
 PENDING      open                   starting     leave
 either       closed                 behind       take the outcome, or mark attention where there is none to take
 IN_PROGRESS  no such workflow       lost         mark attention; start over only on a person's word
+IN_PROGRESS  another run's          lost         the same: the run that holds the claim was forgotten
 IN_PROGRESS  open                   running      leave
 any          nothing to trust       unknown      refuse to judge
 """
@@ -20,7 +21,7 @@ from stigmer_cli.domain.execution import AttentionCode, Execution, Outcome
 from stigmer_cli.domain.identity import workflow_id
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.reconcile.observe import Sighting
-from stigmer_cli.temporal.gateway import RunState
+from stigmer_cli.temporal.gateway import Observed, RunState
 
 
 class Finding(StrEnum):
@@ -98,13 +99,18 @@ def _move(sighting: Sighting, *, now: datetime, rules: Rules) -> Move:
         return _leave(execution, Finding.UNKNOWN, sighting.unknown)
     if _last_move_at(execution) > now - timedelta(seconds=rules.grace_s):
         return _leave(execution, Finding.FRESH, f"moved less than {rules.grace_s:g} s ago")
-    if sighting.seen is None:
+    if sighting.seen is None or _is_another_run(execution, sighting.seen):
         return _gone(execution, rules)
     if sighting.seen.state in (RunState.OPEN, RunState.CONTINUED):
         if execution.phase is Phase.PENDING:
             return _leave(execution, Finding.STARTING, "its workflow is open, no run has claimed it yet")
         return _leave(execution, Finding.RUNNING, "its workflow is open")
     return _behind(execution, sighting.seen.state, sighting.failure)
+
+
+def _is_another_run(execution: Execution, seen: Observed) -> bool:
+    """Whether the workflow is not the run that holds the claim: that one was forgotten, and this one lost to it."""
+    return execution.claimed_run is not None and execution.claimed_run != seen.run_id
 
 
 def _unsubmitted(execution: Execution, rules: Rules) -> Move:

@@ -19,6 +19,7 @@ from stigmer_cli.api.health import (
     TaskQueueHealth,
     TemporalHealth,
 )
+from stigmer_cli.clock import iso
 from stigmer_cli.domain.identity import TASK_QUEUE
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.pollers import FRESH_S
@@ -51,6 +52,9 @@ async def health(called: Called) -> Health:
     held = waiting(called.link.status())
     if held:
         reasons.append(held.detail)
+    strain = called.dispatcher.strain
+    if strain and not held:
+        reasons.append(f"Temporal answers, but submits have been failing since {iso(strain.since)} ({strain.cause})")
     queue = _task_queue(called)
     if not held and not _has_live_poller(called, queue):
         reasons.append(f"no runner polls the task queue {TASK_QUEUE!r}")

@@ -211,3 +211,27 @@ async def test_a_wish_to_cancel_reaches_temporal_once_per_connection(scene: Scen
     assert run.is_cancel_requested
     scene.link.put(ConnectionState.CONNECTED)
     assert await scene.canceller.run_once() == 1, "a Temporal that came back may have forgotten"
+
+
+async def test_strain_is_told_while_it_lasts_and_forgotten_when_submits_work_again(scene: Scene) -> None:
+    _cut(scene)
+    await scene.accept()
+    scene.link.put(ConnectionState.CONNECTED)
+    scene.gateway.trouble = TemporalUnavailable("not serving")
+    for _ in range(3):
+        await scene.dispatcher.run_once()
+    assert scene.dispatcher.strain is not None
+    assert scene.dispatcher.strain.cause == "not serving"
+    scene.gateway.trouble = None
+    await scene.dispatcher.run_once()
+    assert scene.dispatcher.strain is None
+
+
+async def test_strain_ends_with_what_was_queued(scene: Scene) -> None:
+    _cut(scene)
+    execution = await scene.accept()
+    scene.gateway.trouble = TemporalUnavailable("not serving")
+    await scene.dispatcher.run_once()
+    await scene.store.executions.request_cancel(execution.id)
+    await scene.dispatcher.run_once()
+    assert scene.dispatcher.strain is None

@@ -60,6 +60,12 @@ def test_the_table_of_findings(phase: str, state: str | None, line: str) -> None
     assert _line(sighting) == f"{phase} {line}"
 
 
+def test_a_claim_whose_run_was_forgotten_is_lost_although_another_run_stands_there() -> None:
+    claimed = replace(row(Phase.IN_PROGRESS, submitted_s_ago=60), claimed_run=RunId("run-0"))
+    for state in RunState:
+        assert _line(Sighting(execution=claimed, seen=_seen(state))).startswith("IN_PROGRESS lost: mark")
+
+
 def test_what_was_never_submitted_is_the_dispatchers() -> None:
     assert _line(Sighting(execution=row())) == "PENDING queued: none (not submitted yet: the dispatcher's work)"
 

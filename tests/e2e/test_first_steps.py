@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.installed import Stigmer, installed
+from tests.installed import Stigmer, installed, until
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +126,16 @@ def test_list_filters_by_phase_and_age(stigmer: Stigmer) -> None:
 def test_a_rotated_token_counts_at_once(stigmer: Stigmer) -> None:
     stigmer.ok("config", "rotate-token")
     stigmer.ok("run", "greeter", "with the new token", "--timeout", "60")
+
+
+def test_a_running_execution_is_cancelled_and_says_so(stigmer: Stigmer) -> None:
+    stigmer.apply_agent("slow", model="echo:slow")
+    name = stigmer.ok("run", "slow", " ".join(["word"] * 300), "--detach").strip()
+    until(lambda: stigmer.json("executions", "get", name)["status"]["phase"] == "IN_PROGRESS", within_s=30)
+    assert "asked to end" in stigmer.ok("executions", "cancel", name)
+    done = stigmer("executions", "watch", name, "--timeout", "30")
+    assert (done.returncode, "CANCELLED" in done.stderr) == (1, True)
+    assert stigmer.ok("executions", "cancel", name).strip() == f"{name} CANCELLED"
 
 
 def test_apply_is_all_or_nothing(stigmer: Stigmer, tmp_path: Path) -> None:

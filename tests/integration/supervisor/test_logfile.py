@@ -3,7 +3,9 @@
 import errno
 import os
 import resource
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -80,25 +82,28 @@ def test_the_tail_in_memory_holds_the_last_lines(tmp_path: Path) -> None:
     assert len(log.tail) == 41
 
 
-@pytest.fixture
+@contextmanager
 def no_room() -> Iterator[None]:
-    """Files of this process cannot grow beyond 1 KiB, as on a full disk."""
-    import signal  # noqa: PLC0415
+    """Files of this process cannot grow beyond 1 KiB, as on a full disk.
 
+    Only within the block, never as long as a fixture: the test run's own output may be a file, too.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
-@pytest.mark.usefixtures("no_room")
 def test_a_full_disk_costs_lines_but_neither_raises_nor_forgets_how_many(tmp_path: Path) -> None:
     log = LogFile(tmp_path / "a.log", size_max=10_000, files_max=2)
-    log.write(b"x" * 1000 + b"\n")
-    log.write(b"y" * 1000 + b"\n")
-    log.write(b"z" * 10 + b"\n")
+    with no_room():
+        log.write(b"x" * 1000 + b"\n")
+        log.write(b"y" * 1000 + b"\n")
+        log.write(b"z" * 10 + b"\n")
 
     assert log.dropped > 0
     assert log.tail[-1] == "z" * 10

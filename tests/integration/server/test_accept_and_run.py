@@ -305,3 +305,16 @@ async def test_the_server_outlives_a_database_that_somebody_else_holds(alone: Se
     assert execution.status.phase is Phase.PENDING
     assert alone.process is not None
     assert alone.process.poll() is None
+
+
+async def test_a_loop_that_dies_takes_the_http_server_with_it(server: Served) -> None:
+    """A server that answered 200 while nothing is dispatched any more would be the founding bug again."""
+    assert server.process is not None
+    with closing(sqlite3.connect(server.home / "data" / "stigmer.db", isolation_level=None)) as saboteur:
+        saboteur.execute("ALTER TABLE executions RENAME TO gone")
+
+    async def has_ended() -> bool:
+        return server.process is not None and server.process.poll() is not None
+
+    await eventually(has_ended, within_s=15)
+    assert server.process.returncode not in (0, None)

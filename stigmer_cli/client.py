@@ -39,6 +39,7 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import OperationFailed, ServerUnavailable
 
 CALL_MAX_S = 10.0
+PAGE_MAX = 200
 CONNECT_MAX_S = 2.0
 RECONCILE_SILENCE_MAX_S = 120.0
 STREAM_SILENCE_MAX_S = 15.0
@@ -140,6 +141,18 @@ class Client:
     async def executions(self, query: Query) -> ExecutionPage:
         """One page, newest first; `query` has phase, kind, agent, olderThanS, limit, cursor."""
         return await self._get("/v1/executions", ExecutionPage, query)
+
+    async def all_executions(self, query: Query, *, limit: int) -> Sequence[ExecutionResource]:
+        """Up to `limit` executions, newest first, over as many pages as that takes; `query` as for `executions`."""
+        items: list[ExecutionResource] = []
+        cursor = None
+        while len(items) < limit:
+            page = await self.executions({**query, "limit": min(PAGE_MAX, limit - len(items)), "cursor": cursor})
+            items.extend(page.items)
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        return items
 
     async def execution(self, execution_id: str) -> ExecutionResource:
         """One execution with its messages; raises NotFound."""

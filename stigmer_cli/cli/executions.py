@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from stigmer_cli.api.resources import EventBody, ExecutionResource
     from stigmer_cli.client import Client, Query
 
-PAGE = 200
-
 OUTPUT = typer.Option("--output", "-o", help="How the result is printed.")
 NAMED = typer.Argument(metavar="ID", help="The execution's id.")
 
@@ -49,7 +47,7 @@ def list_executions(
         _print_stuck(cli, older_than or 0.0, limit)
         return
     query: Query = {"agent": agent, "olderThanS": older_than, "phase": list(phase or ()), "kind": list(kind or ())}
-    items = cli.call(lambda client: _all(client, query, limit))
+    items = cli.call(lambda client: client.all_executions(query, limit=limit))
     out.result(
         {"items": [item.to_wire() for item in items]},
         lambda console: tables.print_executions(console, items, cli.clock.now()),
@@ -116,18 +114,6 @@ def _checked(text: str) -> str:
             hint="stigmer executions list",
         )
     return text
-
-
-async def _all(client: "Client", query: "Query", limit: int) -> "Sequence[ExecutionResource]":
-    items: list[ExecutionResource] = []
-    cursor = None
-    while len(items) < limit:
-        page = await client.executions({**query, "limit": min(PAGE, limit - len(items)), "cursor": cursor})
-        items.extend(page.items)
-        cursor = page.next_cursor
-        if cursor is None:
-            break
-    return items
 
 
 async def _with_events(client: "Client", execution: str) -> "tuple[ExecutionResource, Sequence[EventBody]]":

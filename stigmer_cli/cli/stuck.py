@@ -13,15 +13,12 @@ from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest
 from stigmer_cli.api.resources import DispatchState, ExecutionResource
 from stigmer_cli.cli.output import fit
 from stigmer_cli.cli.wording import ago, why
-from stigmer_cli.client import Client
+from stigmer_cli.client import Client, Query
+from stigmer_cli.domain.identity import POLLER_FRESH_S
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Unavailable
 
 STUCK_AFTER_S = 5.0
-POLLER_FRESH_S = 75.0
-"""A poll lasts up to 60 s at Temporal, so a living poller may have been seen last that long ago."""
-
-PAGE = 200
 CAUSE_MIN = 16
 FIXED = 30 + 20 + 4 + 3 * 2
 """The columns of an id, a class and an age, and the gaps between four columns."""
@@ -42,30 +39,12 @@ class Stuck:
 
 async def find_stuck(client: Client, *, older_than_s: float, limit: int) -> Sequence[Stuck]:
     """Up to `limit` executions older than `older_than_s` that do not get on, newest first."""
-    items = await _open(client, max(older_than_s, STUCK_AFTER_S), limit)
+    query: Query = {"phase": [Phase.PENDING, Phase.IN_PROGRESS], "olderThanS": max(older_than_s, STUCK_AFTER_S)}
+    items = await client.all_executions(query, limit=limit)
     found = await _findings(client)
     health = await client.health()
     judged = [_judged(item, found.get(item.metadata.id), health) for item in items]
     return [stuck for stuck in judged if stuck is not None]
-
-
-async def _open(client: Client, older_than_s: float, limit: int) -> Sequence[ExecutionResource]:
-    items: list[ExecutionResource] = []
-    cursor = None
-    while len(items) < limit:
-        page = await client.executions(
-            {
-                "phase": [Phase.PENDING, Phase.IN_PROGRESS],
-                "olderThanS": older_than_s,
-                "limit": min(PAGE, limit - len(items)),
-                "cursor": cursor,
-            }
-        )
-        items.extend(page.items)
-        cursor = page.next_cursor
-        if cursor is None:
-            break
-    return items
 
 
 async def _findings(client: Client) -> Mapping[str, ReconcileItem]:

@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING
 from stigmer_cli.doctor.check import Category, Check, Found, Severity, failed, passed, skipped, told, warned
 from stigmer_cli.doctor.facts import Facts
 from stigmer_cli.doctor.words import count, span
-from stigmer_cli.domain.identity import TASK_QUEUE
+from stigmer_cli.domain.identity import POLLER_FRESH_S, TASK_QUEUE
 from stigmer_cli.stack.parts import RUNNER
 from stigmer_cli.stack.readiness import OUR_RUNNER
 from stigmer_cli.supervisor.record import ChildRecord
 
 if TYPE_CHECKING:
     from stigmer_cli.temporal.gateway import Poller
-
-FRESH_S = 75.0
-"""A poll lasts up to 60 s at Temporal, so a living runner may have been seen last that long ago."""
 
 SETTLING_S = 5.0
 BACKLOG_MANY = 100
@@ -28,7 +25,7 @@ async def polled(facts: Facts) -> Found:
     if seen.pollers is None:
         return skipped("Temporal did not say in time who polls")
     now = facts.clock.now()
-    fresh = [one for one in seen.pollers if _age_s(one, now) < FRESH_S]
+    fresh = [one for one in seen.pollers if _age_s(one, now) < POLLER_FRESH_S]
     evidence: dict[str, object] = {
         "taskQueue": TASK_QUEUE,
         "pollers": [{"identity": one.identity, "ageS": round(_age_s(one, now), 1)} for one in seen.pollers],

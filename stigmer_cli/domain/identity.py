@@ -29,6 +29,8 @@ WORKFLOW_TYPES: dict[Kind, str] = {
     Kind.WORKFLOW: "stigmer/workflow-execution/invoke",
 }
 TASK_QUEUE = "stigmer"
+POLLER_FRESH_S = 75.0
+"""A poll lasts up to 60 s at Temporal, so a living poller of the queue may have been seen last that long ago."""
 
 
 def is_id(text: str) -> bool:

@@ -10,8 +10,6 @@ from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
 from stigmer_cli.temporal.gateway import Poller
 
 EVERY_S = 0.5
-FRESH_S = 75.0
-"""A poll lasts up to 60 s at Temporal, so a living poller may have been seen last that long ago."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 from urllib.parse import urlsplit
 
 BODY_MAX = 4 * 1024 * 1024
@@ -35,13 +34,6 @@ class Seen:
     temporal_cause: str = ""
     temporal_since: str | None = None
     pollers: tuple[Poller, ...] = ()
-
-
-class Probe(Protocol):
-    """Looks at a server; never raises for one that is away."""
-
-    async def look(self, within_s: float) -> Seen:
-        """What it says within `within_s` seconds."""
 
 
 class ServerProbe:

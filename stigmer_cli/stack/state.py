@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from urllib.parse import quote
 
 from stigmer_cli.settings import Home
@@ -58,8 +57,3 @@ def write_endpoints(home: Home, found: Endpoints) -> None:
     from stigmer_cli.supervisor.record import write_whole  # noqa: PLC0415 - readers must not pay for it
 
     write_whole(home.run / STATE_FILE, json.dumps(asdict(found), indent=2) + "\n")
-
-
-def forget(path: Path) -> None:
-    """Remove a file that may be gone already."""
-    path.unlink(missing_ok=True)

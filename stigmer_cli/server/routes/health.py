@@ -20,9 +20,8 @@ from stigmer_cli.api.health import (
     TemporalHealth,
 )
 from stigmer_cli.clock import iso
-from stigmer_cli.domain.identity import TASK_QUEUE
+from stigmer_cli.domain.identity import POLLER_FRESH_S, TASK_QUEUE
 from stigmer_cli.errors import StigmerError
-from stigmer_cli.executions.pollers import FRESH_S
 from stigmer_cli.executions.reason import waiting
 from stigmer_cli.server.services import Services, services
 
@@ -129,7 +128,7 @@ def _task_queue(called: Services) -> TaskQueueHealth:
 
 def _has_live_poller(called: Services, queue: TaskQueueHealth) -> bool:
     now = called.clock.now()
-    return any((now - one.last_access_at).total_seconds() < FRESH_S for one in queue.pollers)
+    return any((now - one.last_access_at).total_seconds() < POLLER_FRESH_S for one in queue.pollers)
 
 
 async def _executions(called: Services) -> ExecutionsHealth:

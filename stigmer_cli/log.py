@@ -34,6 +34,11 @@ def configure(part: str, level: LogLevel) -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
 
+def silence() -> None:
+    """Write no log lines: for a command that tells by itself what they would say."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
 def _named(part: str) -> structlog.typing.Processor:
     def add(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
         event["part"] = part

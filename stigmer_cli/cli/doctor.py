@@ -1,15 +1,12 @@
 """`stigmer doctor`: what is wrong first of all, what to type, and an exit code that says it to a script."""
 
 import asyncio
-import os
-import sys
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -19,17 +16,15 @@ from rich.text import Text
 from stigmer_cli.cli.context import Cli, cli_of
 from stigmer_cli.cli.output import Format, clean
 from stigmer_cli.cli.wait import WAIT, wait_s
-from stigmer_cli.errors import ConfigError, StigmerError, TimedOut
+from stigmer_cli.errors import ConfigError, TimedOut
 
 if TYPE_CHECKING:
     from stigmer_cli.doctor.check import Check, Judged
     from stigmer_cli.doctor.facts import Facts
-    from stigmer_cli.doctor.looks import Dialling
     from stigmer_cli.doctor.report import Report
 
 LOOK_EVERY_S = 1.0
 INDENT = 10
-INTERRUPTED = 130
 ONE = ("warnings", 1)
 STYLES = {"pass": "green", "info": "cyan", "warn": "yellow", "fail": "bold red", "skip": "dim"}
 OUTPUT = typer.Option("--output", "-o", help="How to print the result.")
@@ -66,12 +61,11 @@ def diagnosis(
         return
     seconds = wait_s(wait)
     asked = _Asked(only or [], skip or [], is_strict=strict)
-    with _leaving_for_certain(cli) as dialling:
-        report = cli.run(_diagnosed(cli, asked, seconds, dialling))
-        cli.out.result(report.to_json(), lambda console: print_report(console, report, is_verbose=verbose))
-        if seconds is not None and not report.is_ok:
-            raise TimedOut(f"after {seconds:g} s still {report.verdict.message}", hint=report.verdict.hint)
-        raise typer.Exit(report.exit_code)
+    report = cli.run(_diagnosed(cli, asked, seconds))
+    cli.out.result(report.to_json(), lambda console: print_report(console, report, is_verbose=verbose))
+    if seconds is not None and not report.is_ok:
+        raise TimedOut(f"after {seconds:g} s still {report.verdict.message}", hint=report.verdict.hint)
+    raise typer.Exit(report.exit_code)
 
 
 @doctor.command("explain")
@@ -101,41 +95,12 @@ class _Asked:
         self.is_strict = is_strict
 
 
-@contextmanager
-def _leaving_for_certain(cli: Cli) -> Iterator["Dialling"]:
-    """Ends the process itself where the SDK still dials: its native side would hang, or crash, while Python ends."""
-    is_dialling = False
-
-    def dialling(now: bool) -> None:
-        nonlocal is_dialling
-        is_dialling = now
-        _silence_log_lines()
-
-    try:
-        yield dialling
-    except (typer.Exit, StigmerError, KeyboardInterrupt) as ending:
-        if not is_dialling:
-            raise
-        _end_now(cli, ending)
-
-
-def _end_now(cli: Cli, ending: BaseException) -> NoReturn:
-    if isinstance(ending, StigmerError):
-        cli.out.error(ending)
-    elif isinstance(ending, KeyboardInterrupt):
-        cli.out.note("interrupted")
-    code = getattr(ending, "exit_code", INTERRUPTED)
-    with suppress(BrokenPipeError):
-        sys.stdout.flush()
-    os._exit(code)
-
-
-async def _diagnosed(cli: Cli, asked: _Asked, seconds: float | None, dialling: "Dialling") -> "Report":
+async def _diagnosed(cli: Cli, asked: _Asked, seconds: float | None) -> "Report":
     """The report; with `seconds` the first healthy one, or the last before time ran out. Tells each change once."""
     ends = cli.clock.monotonic() + (seconds or 0.0)
     told = ""
     while True:
-        report = await _looked(cli, asked, dialling)
+        report = await _looked(cli, asked)
         left_s = ends - cli.clock.monotonic()
         if seconds is None or report.is_ok or left_s <= 0:
             return report
@@ -145,35 +110,26 @@ async def _diagnosed(cli: Cli, asked: _Asked, seconds: float | None, dialling: "
         await asyncio.sleep(min(LOOK_EVERY_S, left_s))
 
 
-async def _looked(cli: Cli, asked: _Asked, dialling: "Dialling") -> "Report":
+async def _looked(cli: Cli, asked: _Asked) -> "Report":
     from stigmer_cli.doctor.report import Report, reported  # noqa: PLC0415 - not for --help
     from stigmer_cli.doctor.runner import diagnose  # noqa: PLC0415
 
     began = cli.clock.monotonic()
-    judged = await diagnose(asked.checks, _facts(cli, dialling), clock=cli.clock)
+    judged = await diagnose(asked.checks, _facts(cli), clock=cli.clock)
     took_s = cli.clock.monotonic() - began
     return Report(judged=reported(judged, only=asked.only), is_strict=asked.is_strict, took_s=took_s)
 
 
-def _facts(cli: Cli, dialling: "Dialling") -> "Facts":
+def _facts(cli: Cli) -> "Facts":
     """The facts under today's settings; where those cannot be read, that is what will be told."""
     from stigmer_cli.doctor.gather import gathered  # noqa: PLC0415 - not for --help
     from stigmer_cli.settings import HOME_VARIABLE, Home, Settings, load  # noqa: PLC0415
 
     try:
-        return gathered(load({}, cli.environ, user_home=cli.user_home), clock=cli.clock, dialling=dialling)
+        return gathered(load({}, cli.environ, user_home=cli.user_home), clock=cli.clock)
     except ConfigError as error:
         path = Path(cli.environ.get(HOME_VARIABLE) or cli.user_home / ".stigmer").expanduser().absolute()
         return gathered(Settings(home=Home(path=path)), clock=cli.clock, problem=error)
-
-
-def _silence_log_lines() -> None:
-    """The checks tell what the log lines of the connection would."""
-    import logging  # noqa: PLC0415 - only here
-
-    import structlog  # noqa: PLC0415 - a tenth of a second
-
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 # -- how it looks

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import typer
@@ -18,17 +19,23 @@ USAGE = 2
 
 
 def main() -> None:
-    """Run `stigmer` with the arguments of this process and exit."""
+    """Run `stigmer` with the arguments of this process and exit.
+
+    The process ends at once, without the interpreter's own farewell: that would join, or pull the ground from under,
+    threads which nobody can stop. The SDK's native side then crashes (SIGSEGV) or hangs where a dial is under way, and
+    a look at a dead network file system never comes back.
+    """
     code = invoke(sys.argv[1:])
     _flush_or_forget()
-    sys.exit(code)
+    os._exit(code)
 
 
 def invoke(arguments: Sequence[str]) -> int:
     """The exit code of `stigmer ARGUMENTS`; everything is printed."""
     cli = Cli(environ=dict(os.environ), user_home=Path.home())
     try:
-        return _run(cli, arguments)
+        code = _run(cli, arguments)
+        return _interrupted() if code == INTERRUPTED else code  # typer makes this of a KeyboardInterrupt
     except StigmerError as error:
         cli.out.error(error)
         return error.exit_code
@@ -38,9 +45,13 @@ def invoke(arguments: Sequence[str]) -> int:
         cli.out.error(_usage(error))
         return USAGE
     except (KeyboardInterrupt, typer.Abort):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a late Ctrl-C must not turn the exit code into a signal
-        Output().note("interrupted")
-        return INTERRUPTED
+        return _interrupted()
+
+
+def _interrupted() -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a late Ctrl-C must not turn the exit code into a signal
+    Output().note("interrupted")
+    return INTERRUPTED
 
 
 def _run(cli: Cli, arguments: Sequence[str]) -> int:
@@ -66,7 +77,7 @@ def _reader_left() -> int:
 
 
 def _flush_or_forget() -> None:
-    try:
+    with suppress(BrokenPipeError):  # nobody reads any more, and nothing after this writes
         sys.stdout.flush()
-    except BrokenPipeError:
-        _reader_left()
+    with suppress(BrokenPipeError):
+        sys.stderr.flush()

@@ -111,8 +111,7 @@ class Door:
 class TemporalSeen:
     """Temporal as this very process sees it: the state that its own connection reached, and what it was told.
 
-    `pollers` and `backlog` are None where they were not told in time. `is_abandoned` where its native side may still be
-    dialling: Python then cannot end cleanly.
+    `pollers` and `backlog` are None where they were not told in time.
     """
 
     state: str
@@ -121,7 +120,6 @@ class TemporalSeen:
     namespace_id: str | None = None
     pollers: "tuple[Poller, ...] | None" = None
     backlog: int | None = None
-    is_abandoned: bool = False
 
     @property
     def is_connected(self) -> bool:

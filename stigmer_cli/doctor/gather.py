@@ -21,7 +21,6 @@ from stigmer_cli.doctor.facts import (
     temporal_address,
     temporal_namespace,
 )
-from stigmer_cli.doctor.looks import Dialling
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.parts import TEMPORAL
@@ -35,17 +34,13 @@ def gathered(
     *,
     clock: Clock,
     problem: ConfigError | None = None,
-    dialling: Dialling = lambda _: None,
 ) -> Facts:
-    """The facts of this machine, none of them found out yet but what small files say.
-
-    `dialling` is told True before Temporal is dialled, and False when that has ended.
-    """
+    """The facts of this machine, none of them found out yet but what small files say."""
     found = None if problem else endpoints(settings.home)
     place = _Place(settings=settings, found=found, clock=clock)
     supervisor = Once(lambda: looks.supervisor_seen(settings, found))
     door = Once(lambda: looks.door_seen(place.address, place.namespace, is_own=place.is_own))
-    temporal = Once(lambda: place.temporal(door, dialling))
+    temporal = Once(lambda: place.temporal(door))
     return Facts(
         settings=settings,
         clock=clock,
@@ -104,9 +99,9 @@ class _Place:
         record = (await supervisor()).record
         return await in_thread(lambda: machine.processes_seen(record))
 
-    async def temporal(self, door: Once[Door], dialling: Dialling) -> TemporalSeen:
+    async def temporal(self, door: Once[Door]) -> TemporalSeen:
         """Temporal as this process reaches it."""
-        return await looks.temporal_reached(await door(), self.clock, dialling)
+        return await looks.temporal_reached(await door(), self.clock)
 
     async def http_doors(self, supervisor: Once[Look]) -> tuple[HttpDoor, ...]:
         """Where our Temporal answers HTTP."""

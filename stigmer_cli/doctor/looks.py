@@ -3,7 +3,6 @@
 import asyncio
 import importlib
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
@@ -35,7 +34,6 @@ CHECKED_BYTES_MAX = 32 * 1024 * 1024
 """Up to this size the whole file is read (about 0.1 s); a larger one would outlast the look."""
 
 
-Dialling = Callable[[bool], None]
 """Told True when the SDK begins to dial, False when it has come to an end."""
 
 
@@ -127,7 +125,7 @@ async def loaded(module: str) -> None:
     await in_thread(lambda: importlib.import_module(module))
 
 
-async def temporal_reached(door: Door, clock: Clock, dialling: Dialling) -> TemporalSeen:
+async def temporal_reached(door: Door, clock: Clock) -> TemporalSeen:
     """Temporal as this process reaches it; the SDK is loaded first, which takes a third of a second.
 
     Nothing is dialled where nobody would answer: a dial that is given up cannot be taken back.
@@ -135,12 +133,11 @@ async def temporal_reached(door: Door, clock: Clock, dialling: Dialling) -> Temp
     if door.why or door.silence:
         return TemporalSeen(state="DISCONNECTED", cause=door.why or door.silence)
     await loaded("stigmer_cli.doctor.temporal_look")
-    dialling(True)
     from stigmer_cli.doctor.temporal_look import temporal_seen  # noqa: PLC0415 - loaded just now
+    from stigmer_cli.log import silence  # noqa: PLC0415 - loaded with it
 
-    seen = await temporal_seen(door.address, door.namespace, clock=clock)
-    dialling(seen.is_abandoned)
-    return seen
+    silence()
+    return await temporal_seen(door.address, door.namespace, clock=clock)
 
 
 async def http_doors_seen(pid: int, found: Endpoints | None) -> tuple[HttpDoor, ...]:

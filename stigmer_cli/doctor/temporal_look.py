@@ -42,7 +42,7 @@ async def temporal_seen(address: str, namespace: str, *, clock: Clock) -> Tempor
             return await _told(connection, Gateway(connection, clock=clock, rng=NO_DICE))
         except TimeoutError:
             cause = f"no answer within {DIAL_S:g} s"
-            return TemporalSeen(state=ConnectionState.CONNECTING, cause=cause, is_abandoned=True)
+            return TemporalSeen(state=ConnectionState.CONNECTING, cause=cause)
         finally:
             dialling.cancel()
 

@@ -89,6 +89,19 @@ def _text(text: str) -> str:
     return text
 
 
+def _file(text: str) -> str:
+    return str(Path(_text(text)).expanduser().absolute())
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in _SWITCHES:
+        raise ConfigError(f"{text!r} is neither true nor false")
+    return _SWITCHES[text.lower()]
+
+
+_SWITCHES = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
+
+
 def _choice(kind: type[StrEnum]) -> Callable[[str], StrEnum]:
     def parse(text: str) -> StrEnum:
         try:
@@ -124,6 +137,18 @@ OPTIONS: tuple[Option, ...] = (
         variable="STIGMER_TEMPORAL_NAMESPACE",
         parse=_text,
         about="the namespace that executions run in",
+    ),
+    Option(
+        name="temporal_tls",
+        variable="STIGMER_TEMPORAL_TLS",
+        parse=_switch,
+        about="whether that Temporal wants TLS; unset: it does where there is a key file",
+    ),
+    Option(
+        name="temporal_api_key_file",
+        variable="STIGMER_TEMPORAL_API_KEY_FILE",
+        parse=_file,
+        about="the file with the API key for that Temporal, read again for each dial",
     ),
     Option(
         name="temporal_port",
@@ -234,6 +259,8 @@ class Settings:
     server_port: int = SERVER_PORT
     temporal_address: str | None = None
     temporal_namespace: str = "default"
+    temporal_tls: bool | None = None
+    temporal_api_key_file: str | None = None
     temporal_port: int = TEMPORAL_PORT
     ui_port: int = UI_PORT
     database_url: str | None = None

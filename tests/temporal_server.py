@@ -2,13 +2,14 @@
 
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,13 +19,41 @@ from stigmer_cli.temporal.dev_server import dev_server_argv, find_binary
 START_MAX_S = 20.0
 STOP_MAX_S = 10.0
 PR_SET_PDEATHSIG = 1
+PORTS = (12_000, 32_000)
+PORT_TRIES_MAX = 1_000
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on just now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A TCP port on loopback that nobody listens on, and that no other test, of any run, is given meanwhile.
+
+    It lies below the ports that the kernel hands out by itself, or an outgoing connection of somebody else could take
+    it before the server of the test does. The claim on it is a socket in Linux's abstract namespace, which leaves no
+    file and ends with this process.
+    """
+    dice = random.SystemRandom()
+    for _ in range(PORT_TRIES_MAX):
+        port = dice.randrange(*PORTS)
+        if _is_claimed(port):
+            continue
+        with socket.socket() as listener, suppress(OSError):
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do: TIME_WAIT is no owner
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError(f"no free port in {PORT_TRIES_MAX} tries between {PORTS[0]} and {PORTS[1]}")
+
+
+def _is_claimed(port: int) -> bool:
+    """Whether another test has it; if not, it is ours from now on."""
+    if sys.platform != "linux":
+        return False
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0stigmer-test-port-{port}")
+    except OSError:
+        claim.close()
+        return True
+    claim.detach()  # open for as long as this process lives
+    return False
 
 
 def die_with_parent() -> None:

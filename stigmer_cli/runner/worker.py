@@ -12,6 +12,7 @@ import signal
 import socket
 import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
@@ -29,10 +30,11 @@ from stigmer_cli.runner.reports import Reporter, Reports
 from stigmer_cli.runner.shift import Shift, shift_of
 from stigmer_cli.runner.stopping import Stopping
 from stigmer_cli.settings import Settings
-from stigmer_cli.temporal.connection import Connection, ConnectionState, Target
+from stigmer_cli.temporal.connection import Connection, ConnectionState
 from stigmer_cli.temporal.dial import Dialer, SdkDialer
 from stigmer_cli.temporal.errors import cause_of
 from stigmer_cli.temporal.gateway import Gateway
+from stigmer_cli.temporal.target import target_of
 
 GRACE_S = 3.0
 """What is being performed may go on for this long after SIGTERM; then it is handed back."""
@@ -209,7 +211,7 @@ async def work(settings: Settings, *, clock: Clock, rng: random.Random, reports:
     Returns when the last worker has ended, which is usually at once and at most GRACE_S later, unless Temporal is away:
     then the SDK may take half a minute, and the caller has to end the process.
     """
-    target = Target(address=settings.temporal_target, namespace=settings.temporal_namespace)
+    target = replace(target_of(settings), is_own=False)  # the server looks after it
     identity = f"stigmer-runner/{os.getpid()}@{socket.gethostname()}"
     connection = Connection(target, clock=clock, rng=rng, identity=identity)
     crew = Crew(connection, reports, Catalog(settings, clock=clock), Chance(clock=clock, rng=rng))

@@ -32,7 +32,7 @@ from stigmer_cli.settings import ReconcileMode, Settings
 from stigmer_cli.store.store import Store, open_store
 from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.gateway import Gateway
-from stigmer_cli.temporal.target import Target
+from stigmer_cli.temporal.target import target_of
 
 LOOPBACK = "127.0.0.1"
 GRACE_S = 2
@@ -74,13 +74,8 @@ class _Server:
         self.settings = settings
         self.clock = clock
         self.metrics = Metrics()
-        target = Target(
-            address=settings.temporal_target,
-            namespace=settings.temporal_namespace,
-            is_own=settings.runs_own_temporal,
-        )
         self.connection = Connection(
-            target, clock=clock, rng=rng, identity=f"stigmer-server/{os.getpid()}", observer=self.metrics
+            target_of(settings), clock=clock, rng=rng, identity=f"stigmer-server/{os.getpid()}", observer=self.metrics
         )
         gateway = Gateway(self.connection, clock=clock, rng=rng)
         self.dispatcher = Dispatcher(store, gateway, self.connection, clock=clock, rng=rng)

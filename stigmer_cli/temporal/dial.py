@@ -21,7 +21,7 @@ from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, Telemetr
 from temporalio.service import KeepAliveConfig, RPCError, RPCStatusCode
 
 from stigmer_cli.temporal.dev_server import RETENTION_DAYS
-from stigmer_cli.temporal.errors import SubmitRejected, Throttled, WorkflowMissing, translate
+from stigmer_cli.temporal.errors import Misconfigured, SubmitRejected, Throttled, WorkflowMissing, translate
 from stigmer_cli.temporal.state import World
 from stigmer_cli.temporal.target import Target
 
@@ -57,17 +57,30 @@ class SdkDialer:
     """Dials with the SDK, on one quiet runtime for the whole process."""
 
     async def dial(self, target: Target, *, identity: str) -> Session:
-        """A connected client; raises RuntimeError where nobody listens."""
+        """A connected client; raises RuntimeError where nobody listens, Misconfigured where the key cannot be read."""
         client = await Client.connect(
             target.address,
             namespace=target.namespace,
-            api_key=target.api_key,
+            api_key=read_api_key(target),
             tls=target.is_tls,
             identity=identity,
             keep_alive_config=KEEP_ALIVE,
             runtime=quiet_runtime(),
         )
         return SdkSession(client=client, target=target)
+
+
+def read_api_key(target: Target) -> str | None:
+    """The key as its file holds it now, None where `target` wants none; raises Misconfigured."""
+    if target.api_key_file is None:
+        return None
+    try:
+        key = target.api_key_file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"the API key file {target.api_key_file} cannot be read: {error}") from error
+    if not key:
+        raise Misconfigured(f"the API key file {target.api_key_file} is empty")
+    return key
 
 
 @dataclass(frozen=True, kw_only=True)

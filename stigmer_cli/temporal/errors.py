@@ -101,6 +101,7 @@ _PHRASES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     for pattern, words in (
         (r"connection refused", REFUSED),
         (r"timeout expired|timed out|deadline", "not answering"),
+        (r"certificate", "its TLS certificate is not to be trusted"),
         (r"dns error|failed to lookup|name or service|name resolution", "the host name is unknown"),
         (r"network is unreachable|no route to host", "no route to the host"),
         (r"tcp connect error", REFUSED),

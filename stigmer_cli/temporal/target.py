@@ -1,20 +1,25 @@
 """Which Temporal is meant, and how patient one is with it: fast on loopback, calm elsewhere."""
 
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 
 from stigmer_cli.backoff import Backoff
+from stigmer_cli.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Address and namespace. `is_own` where the stack runs that Temporal, so that its retention may be raised."""
+    """Address and namespace. `is_own` where the stack runs that Temporal, so that its retention may be raised.
+
+    The key is named by its file, so that one that was rotated counts from the next dial on.
+    """
 
     address: str
     namespace: str = "default"
     is_own: bool = False
     is_tls: bool = False
-    api_key: str | None = field(default=None, repr=False)
+    api_key_file: Path | None = None
 
     @property
     def is_loopback(self) -> bool:
@@ -26,6 +31,19 @@ class Target:
             return ipaddress.ip_address(host).is_loopback
         except ValueError:
             return False
+
+
+def target_of(settings: Settings) -> Target:
+    """The Temporal that `settings` mean. TLS and a key are for one that somebody else runs: our own has neither."""
+    if settings.runs_own_temporal:
+        return Target(address=settings.temporal_target, namespace=settings.temporal_namespace, is_own=True)
+    key_file = settings.temporal_api_key_file
+    return Target(
+        address=settings.temporal_target,
+        namespace=settings.temporal_namespace,
+        is_tls=bool(key_file) if settings.temporal_tls is None else settings.temporal_tls,
+        api_key_file=Path(key_file) if key_file else None,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

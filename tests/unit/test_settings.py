@@ -96,6 +96,8 @@ _WORDS = st.text(alphabet="abcdefghij0123456789-", min_size=1, max_size=20)
         server_port=_PORTS,
         temporal_address=st.none() | _PORTS.map(lambda port: f"temporal.invalid:{port}"),
         temporal_namespace=_WORDS,
+        temporal_tls=st.none() | st.booleans(),
+        temporal_api_key_file=st.none() | st.just("/run/secrets/temporal"),
         temporal_port=_PORTS,
         ui_port=_PORTS,
         database_url=st.none() | st.just("postgresql://u:p@h/d"),

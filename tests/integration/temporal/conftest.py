@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from stigmer_cli.clock import SystemClock
-from stigmer_cli.temporal.connection import Connection, Target
+from stigmer_cli.temporal.connection import Connection
+from stigmer_cli.temporal.dial import Dialer
+from stigmer_cli.temporal.target import Pace, Target
 from tests.temporal_server import DevServer
 
 
@@ -20,15 +22,25 @@ def temporal(tmp_path: Path) -> Iterator[DevServer]:
 
 
 @asynccontextmanager
-async def connection_to(
-    server: DevServer, *, namespace: str = "default", is_own: bool = False
+async def connected(
+    target: Target, *, dialer: Dialer | None = None, pace: Pace | None = None
 ) -> AsyncIterator[Connection]:
-    """A connection that runs inside the block."""
-    target = Target(address=server.address, namespace=namespace, is_own=is_own)
-    connection = Connection(target, clock=SystemClock(), rng=random.Random(1), identity="test")
+    """A connection to `target` that runs inside the block."""
+    connection = Connection(
+        target, clock=SystemClock(), rng=random.Random(1), identity="test", dialer=dialer, pace=pace
+    )
     async with asyncio.TaskGroup() as group:
         owner = group.create_task(connection.run())
         try:
             yield connection
         finally:
             owner.cancel()
+
+
+@asynccontextmanager
+async def connection_to(
+    server: DevServer, *, namespace: str = "default", is_own: bool = False
+) -> AsyncIterator[Connection]:
+    """A connection to `server` that runs inside the block."""
+    async with connected(Target(address=server.address, namespace=namespace, is_own=is_own)) as connection:
+        yield connection

@@ -25,6 +25,15 @@ def home(tmp_path: Path) -> Home:
     return Home(path=path)
 
 
+WORKERS = 4
+"""Two a core where there are two: most of the suite waits for processes and deadlines, not for the machine."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """The whole suite runs on several workers; what somebody names runs in this process, where a debugger works."""
+    return WORKERS if config.args == config.getini("testpaths") else 0
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--slow` adds the tests that are long by nature."""
     parser.addoption("--slow", action="store_true", help="also run what is long by nature")

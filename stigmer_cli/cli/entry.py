@@ -1,5 +1,6 @@
 """The edge of the program: reads the environment once, and turns every ending into an exit code."""
 
+import errno
 import os
 import signal
 import sys
@@ -12,10 +13,12 @@ import typer
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import Output
 from stigmer_cli.cli.wait import with_value
-from stigmer_cli.errors import ConfigError, StigmerError
+from stigmer_cli.errors import ConfigError, MachineError, StigmerError
 
 INTERRUPTED = 130
 USAGE = 2
+OUTPUT_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What a full or failing disk says to whoever writes there."""
 
 
 def main() -> None:
@@ -26,8 +29,7 @@ def main() -> None:
     a look at a dead network file system never comes back.
     """
     code = invoke(sys.argv[1:])
-    _flush_or_forget()
-    os._exit(code)
+    os._exit(_flushed(code))
 
 
 def invoke(arguments: Sequence[str]) -> int:
@@ -41,6 +43,10 @@ def invoke(arguments: Sequence[str]) -> int:
         return error.exit_code
     except BrokenPipeError:
         return _reader_left()
+    except OSError as error:
+        if error.errno not in OUTPUT_FAULTS:
+            raise
+        return _unwritten(error)
     except typer.TyperException as error:
         cli.out.error(_usage(error))
         return USAGE
@@ -76,8 +82,22 @@ def _reader_left() -> int:
     return 128 + signal.SIGPIPE
 
 
-def _flush_or_forget() -> None:
-    with suppress(BrokenPipeError):  # nobody reads any more, and nothing after this writes
+def _unwritten(error: OSError) -> int:
+    """Say that the output is not whole: a script must not take what it got for the result."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    failed = MachineError(f"the output could not be written: {error.strerror}", hint="df -h")
+    Output().error(failed)
+    return failed.exit_code
+
+
+def _flushed(code: int) -> int:
+    """`code` once all is written, or the exit code of that having failed."""
+    try:
         sys.stdout.flush()
-    with suppress(BrokenPipeError):
+    except BrokenPipeError:
+        return code  # nobody reads any more
+    except OSError as error:
+        return _unwritten(error)
+    with suppress(OSError):
         sys.stderr.flush()
+    return code

@@ -1,0 +1,40 @@
+"""What becomes of a command whose output has nowhere to go."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.installed import Stigmer
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_on_a_full_disk_the_output_is_not_taken_for_whole(tmp_path: Path, output: str) -> None:
+    stigmer = Stigmer(tmp_path / "home")
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [stigmer.command, "config", "list", "-o", output],
+            env=stigmer.environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "error: the output could not be written: No space left on device\nhint: df -h\n"
+
+
+def test_a_reader_that_leaves_ends_it_without_a_word(tmp_path: Path) -> None:
+    stigmer = Stigmer(tmp_path / "home")
+    done = subprocess.run(
+        ["sh", "-c", '"$0" doctor --list-checks | head -n 1', stigmer.command],
+        env=stigmer.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith("CODE")
+    assert done.stderr == ""

@@ -113,8 +113,9 @@ class DispatchState(StrEnum):
 
 
 class DispatchBody(Sent):
-    """`status.dispatch`: where the execution is on its way to Temporal, and why it waits if it does.
+    """`status.dispatch`: where the execution is on its way to a run, and why it waits if it does.
 
+    A PENDING one has a `reason`, submitted or not; `since` is how long it has been queued, or submitted.
     `attempts` counts failed submits; `next_try_at` is absent where only a person's word leads on.
     """
 
@@ -282,10 +283,11 @@ def _status(execution: Execution) -> ExecutionStatus:
 def _dispatch(execution: Execution) -> DispatchBody:
     dispatch = execution.dispatch
     is_queued = not dispatch.is_submitted and not execution.phase.is_terminal
+    is_waiting = execution.phase is Phase.PENDING
     return DispatchBody(
         state=_dispatch_state(execution),
-        reason=dispatch.reason if is_queued else None,
-        detail=dispatch.detail if is_queued else "",
+        reason=dispatch.reason if is_waiting else None,
+        detail=dispatch.detail if is_waiting else "",
         since=dispatch.submitted_at or dispatch.since,
         attempts=dispatch.attempts,
         next_try_at=dispatch.next_try_at if is_queued and execution.attention is None else None,

@@ -33,7 +33,10 @@ class Agent:
 
 
 class QueueReason(StrEnum):
-    """Why an accepted execution is not submitted yet; scripts may rely on these words."""
+    """Why an accepted execution is not at work yet; scripts may rely on these words.
+
+    The last two are of executions that Temporal has taken; they are found when somebody looks, and never stored.
+    """
 
     ACCEPTED = "accepted"
     TEMPORAL_CONNECTING = "temporal-connecting"
@@ -43,6 +46,8 @@ class QueueReason(StrEnum):
     SUBMIT_FAILED = "submit-failed"
     ORPHANED = "orphaned"
     STARTED_OVER = "started-over"
+    WAITING_FOR_RUNNER = "waiting-for-runner"
+    STARTING = "starting"
 
 
 class AttentionCode(StrEnum):

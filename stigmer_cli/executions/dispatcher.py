@@ -1,6 +1,6 @@
 """The dispatcher: the only one that submits executions to Temporal.
 
-A row that is PENDING and not submitted is the outbox. A pass takes what is due and submits it under a workflow id that
+A row that is PENDING and not submitted is the outbox. A pass (`stream.py`) submits what is due under a workflow id that
 is a function of the execution, so that crashing between any two steps, or doing it twice, starts one run.
 """
 
@@ -16,14 +16,17 @@ import structlog
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import Execution
-from stigmer_cli.errors import StigmerError, Unavailable
+from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.bell import OTHER_SERVERS_S
+from stigmer_cli.executions.marking import Marking
 from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
-from stigmer_cli.executions.ramp import Ramp
+from stigmer_cli.executions.ramp import WIDTH_MAX, Ramp
+from stigmer_cli.executions.stream import End, Stream
 from stigmer_cli.executions.verdict import CountFailure, Verdict, WaitAgain, verdict
+from stigmer_cli.store.executions import Taken
 from stigmer_cli.store.store import Store
+from stigmer_cli.temporal.gateway import Started
 
-BATCH_MAX = 256
 IDLE_MAX_S = OTHER_SERVERS_S
 """How long a row that another server wrote may go unseen; a nudge ends the wait at once."""
 
@@ -62,15 +65,20 @@ class Dispatcher:
         self._link = link
         self._clock = clock
         self._rng = rng
+        self._marking = Marking(store, clock=clock)
         self._ramp = Ramp()
+        self._generation = 0
         self._strained_passes = 0
         self._nudged = asyncio.Event()
+        self._stream: Stream | None = None
         self.observer: SubmitObserver | None = None
         self.strain: Strain | None = None
 
     def nudge(self) -> None:
         """Something is due: look now."""
         self._nudged.set()
+        if self._stream is not None:
+            self._stream.nudge()
 
     async def run(self) -> None:
         """Submit for ever; raises what the store raises."""
@@ -85,42 +93,27 @@ class Dispatcher:
 
     async def run_once(self) -> int:
         """One pass over what is due; how many submits were tried. Raises what the store raises."""
-        due = await self._store.executions.due(now=self._clock.now(), limit=BATCH_MAX)
-        strains = await self._submit_all(due)
-        if strains:
-            self._ramp.strained()
-            self._strained_passes += 1
-        elif due:
-            self._ramp.eased()
-        if not strains and (due or not await self._store.executions.queued_count()):
-            self._strained_passes, self.strain = 0, None
-        return len(due)
+        if self._generation != self._link.generation:
+            self._generation = self._link.generation
+            self._ramp = Ramp()  # how the last connection ended says nothing about how much this one takes
+        stream = self._stream = Stream(self._due, self._submit, self._ramp, clock=self._clock)
+        try:
+            await stream.run()
+        finally:
+            self._stream = None
+        if stream.streak:
+            self._strained_passes = 1 if stream.taken else self._strained_passes + 1
+        elif stream.tried or not await self._store.executions.queued_count():
+            self._strained_passes = 0
+            self.strain = None if not stream.strains else self.strain
+        return stream.tried
 
-    async def _submit_all(self, due: Sequence[Execution]) -> int:
-        """Submit at most `width` at a time; how many met strain."""
-        gate = asyncio.Semaphore(self._ramp.width)
-        strains = 0
-        interruptions: list[Unavailable] = []
+    async def _due(self, limit: int) -> Sequence[Execution]:
+        return await self._store.executions.due(now=self._clock.now(), limit=limit)
 
-        async def one(execution: Execution) -> None:
-            nonlocal strains
-            async with gate:
-                if strains >= self._ramp.width or interruptions:
-                    return  # Temporal has gone: the rest waits for the connection, not each for its own time-out
-                try:
-                    strains += await self._submit(execution)
-                except Unavailable as error:  # raised below: before Python 3.13 a child must not raise in a group
-                    interruptions.append(error)
-
-        async with asyncio.TaskGroup() as group:
-            for execution in due:
-                group.create_task(one(execution), name=f"submit {execution.id}")
-        if interruptions:
-            raise interruptions[0]
-        return strains
-
-    async def _submit(self, execution: Execution) -> bool:
-        """Submit one; whether Temporal showed strain."""
+    async def _submit(self, execution: Execution, stream: Stream) -> None:
+        """Submit one, and mark what came of it."""
+        begun_s = self._clock.monotonic()
         try:
             started = await self._gateway.start(
                 execution=execution.id,
@@ -129,26 +122,38 @@ class Dispatcher:
                 timeout_s=execution.timeout_s,
             )
         except StigmerError as error:
-            return await self._failed(execution, error)
+            decided = verdict(error, execution, now=self._clock.now(), rng=self._rng)
+            end = self._judged(decided, error)
+            stream.answered(execution.id, end, took_s=self._clock.monotonic() - begun_s)
+            await self._failed(execution, error, decided)
+            return
+        stream.answered(execution.id, End.TAKEN, took_s=self._clock.monotonic() - begun_s)
+        await self._taken(execution, started, stream)
+        if stream.calm > WIDTH_MAX:
+            self.strain = None
+
+    async def _taken(self, execution: Execution, started: Started, stream: Stream) -> None:
         world = self._link.status().cluster_id or ""
-        await self._store.executions.mark_submitted(
-            execution.id, epoch=execution.epoch, run_id=started.run_id, world=world, already=started.already
+        taken = Taken(
+            id=execution.id, epoch=execution.epoch, run_id=started.run_id, world=world, already=started.already
         )
+        await self._marking.mark(taken, coming=stream.asking)
         if self.observer:
             self.observer.submitted(already=started.already)
-        return False
 
-    async def _failed(self, execution: Execution, error: StigmerError) -> bool:
-        decided = verdict(error, execution, now=self._clock.now(), rng=self._rng)
+    def _judged(self, decided: Verdict, error: StigmerError) -> End:
+        """Whether a failure is the execution's own, or a sign of strain, which is noted."""
+        if not isinstance(decided, WaitAgain):
+            return End.REFUSED
+        since = self.strain.since if self.strain else self._clock.now()
+        self.strain = Strain(since=since, cause=error.message)
+        return End.STRAIN
+
+    async def _failed(self, execution: Execution, error: StigmerError, decided: Verdict) -> None:
         log.warning("submit_failed", execution=execution.id, epoch=execution.epoch, code=error.code, cause=str(error))
         if self.observer:
             self.observer.submit_failed(error.code)
         await self._carry_out(execution, decided, str(error))
-        is_strain = isinstance(decided, WaitAgain)
-        if is_strain:
-            since = self.strain.since if self.strain else self._clock.now()
-            self.strain = Strain(since=since, cause=error.message)
-        return is_strain
 
     async def _carry_out(self, execution: Execution, decided: Verdict, detail: str) -> None:
         match decided:

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from stigmer_cli.clock import Clock
+from stigmer_cli.domain.identity import POLLER_FRESH_S
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
 from stigmer_cli.temporal.gateway import Poller
@@ -18,6 +19,14 @@ class Polling:
 
     pollers: Sequence[Poller] = ()
     checked_at: datetime | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether Temporal was asked, and knew of no runner that has polled lately."""
+        if self.checked_at is None:
+            return False
+        oldest = self.checked_at - timedelta(seconds=POLLER_FRESH_S)
+        return not any(poller.last_access_at > oldest for poller in self.pollers)
 
 
 class PollerWatch:

@@ -1,24 +1,51 @@
-"""How many submits may be under way at once: more after each success, half after each sign of strain.
+"""How many submits may be under way at once: wider while Temporal answers quickly, narrower at slow answers and strain.
 
-Additive increase, multiplicative decrease (Chiu and Jain, 1989): a Temporal that has just come back is not trampled.
+Slow start, then additive increase, multiplicative decrease (V. Jacobson, "Congestion Avoidance and Control", 1988): a
+Temporal that has just come back is not trampled, and yet busy after four round trips. Answers that take several times
+as long as the quickest wait in a queue inside Temporal (L. Brakmo, L. Peterson, "TCP Vegas", 1995): more at once would
+only make each wait longer, up to the deadline of a call. A dev server reaches its maximum at 4 to 50 at once.
 """
+
+import math
 
 WIDTH_MIN = 1
 WIDTH_FIRST = 4
 WIDTH_MAX = 64
-STEP = 4
+
+SLOW_S = 0.25
+SLOW_FACTOR = 4.0
+"""An answer is slow when it takes longer than `SLOW_S`, and than this many times the quickest one."""
 
 
 class Ramp:
-    """The width of the dispatcher's stream of submits."""
+    """The width of the dispatcher's stream of submits, on one connection."""
 
     def __init__(self) -> None:
-        self.width = WIDTH_FIRST
+        self._width = float(WIDTH_FIRST)
+        self._threshold = float(WIDTH_MAX)
+        self._quickest_s = math.inf
+        self._to_ignore = 0
 
-    def eased(self) -> None:
-        """A whole batch went through."""
-        self.width = min(WIDTH_MAX, self.width + STEP)
+    @property
+    def width(self) -> int:
+        """How many may be under way."""
+        return int(self._width)
+
+    def eased(self, took_s: float) -> None:
+        """Temporal answered one after `took_s`: one wider, above the threshold one wider for each round of `width`."""
+        self._to_ignore = max(0, self._to_ignore - 1)
+        self._quickest_s = min(self._quickest_s, took_s)
+        if took_s > max(SLOW_S, SLOW_FACTOR * self._quickest_s):
+            self._threshold = max(float(WIDTH_FIRST), min(self._threshold, self._width / 2))
+            self._width -= 1.0 if self._width > WIDTH_FIRST else 0.0
+            return
+        step = 1.0 if self._width < self._threshold else 1.0 / self._width
+        self._width = min(float(WIDTH_MAX), self._width + step)
 
     def strained(self) -> None:
-        """Temporal refused, was busy, or did not answer."""
-        self.width = max(WIDTH_MIN, self.width // 2)
+        """Temporal refused, was busy, or did not answer: half as wide, once for all that were under way together."""
+        if self._to_ignore:
+            self._to_ignore -= 1
+            return
+        self._to_ignore = self.width - 1
+        self._width = self._threshold = max(float(WIDTH_MIN), self._width / 2)

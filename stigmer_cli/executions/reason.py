@@ -1,4 +1,4 @@
-"""Why a queued execution waits, read from the connection at the moment somebody looks."""
+"""Why a pending execution waits, read from the connection and the pollers at the moment somebody looks."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -7,6 +7,7 @@ from stigmer_cli.clock import iso
 from stigmer_cli.domain.execution import Execution, QueueReason
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import TemporalUnavailable
+from stigmer_cli.executions.pollers import Polling
 from stigmer_cli.temporal.connection import ConnectionState, ConnectionStatus
 
 REASONS: dict[ConnectionState, QueueReason | None] = {
@@ -44,16 +45,33 @@ def waiting(status: ConnectionStatus) -> Waiting | None:
     return Waiting(reason=reason, detail=detail, since=status.since, next_try_at=status.next_try_at)
 
 
-def explained(execution: Execution, status: ConnectionStatus) -> Execution:
-    """`execution` with what keeps it queued now in place of what did when its row was written."""
-    is_queued = execution.phase is Phase.PENDING and not execution.dispatch.is_submitted
-    now = waiting(status) if is_queued and execution.attention is None else None
+def explained(execution: Execution, status: ConnectionStatus, polling: Polling | None = None) -> Execution:
+    """`execution` with what it waits for now in place of what it waited for when its row was written."""
+    if execution.phase is not Phase.PENDING:
+        return execution
+    if execution.dispatch.is_submitted:
+        return _unclaimed(execution, status, polling)
+    now = waiting(status) if execution.attention is None else None
     if now is None:
         return execution
     since = max(now.since, execution.created_at)
     dispatch = replace(
         execution.dispatch, reason=now.reason, detail=now.detail, since=since, next_try_at=now.next_try_at
     )
+    return replace(execution, dispatch=dispatch)
+
+
+def _unclaimed(execution: Execution, status: ConnectionStatus, polling: Polling | None) -> Execution:
+    """Temporal has taken it, and no run has claimed it: Temporal is away, or a runner is, or it is a matter of time."""
+    held = waiting(status)
+    if held is not None:
+        reason, detail = held.reason, held.detail
+    elif polling is not None and polling.is_empty:
+        reason, detail = QueueReason.WAITING_FOR_RUNNER, "no runner polls the task queue"
+    else:
+        reason, detail = QueueReason.STARTING, "submitted, no run has claimed it yet"
+    since = execution.dispatch.submitted_at or execution.dispatch.since
+    dispatch = replace(execution.dispatch, reason=reason, detail=detail, since=since, next_try_at=None)
     return replace(execution, dispatch=dispatch)
 
 

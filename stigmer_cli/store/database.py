@@ -1,14 +1,15 @@
 """Transactions: the only way to the database; errors are translated, and listeners are told after each commit."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import wraps
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import ColumnElement, RowMapping, TextClause, insert, select, update
+from sqlalchemy import ColumnElement, RowMapping, TextClause, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stigmer_cli.clock import Clock
@@ -54,9 +55,14 @@ class EventDraft:
 
 @dataclass(frozen=True, kw_only=True)
 class Move:
-    """A guarded write as data: what it expects of the row, what it makes of it, and what the timeline says."""
+    """A guarded write as data: what it expects of the row, what it makes of it, and what the timeline says.
 
-    guards: Sequence[ColumnElement[bool] | TextClause]
+    `guards` must hold, and the columns in `expects` must have exactly those values. Moves with the very same guards
+    are made together (`Writing.change_all`), so what differs from row to row belongs into `expects`.
+    """
+
+    guards: tuple[ColumnElement[bool] | TextClause, ...] = ()
+    expects: Mapping[str, object] = field(default_factory=dict)
     values: Mapping[str, object] = field(default_factory=dict)
     event: EventDraft | None = None
 
@@ -71,14 +77,15 @@ class Writing:
         self.touched: set[ExecutionId] = set()
 
     async def change(self, id: ExecutionId, move: Move) -> int | None:  # noqa: A002 (the domain's word)
-        """Make `move` if every guard holds.
+        """Make `move` if what it expects holds.
 
-        Returns the sequence number of the row's last event; None, with nothing written, if a guard does not hold.
+        Returns the sequence number of the row's last event; None, with nothing written, if it does not hold.
         """
         columns = executions.c
+        expected = [columns[name] == value for name, value in move.expects.items()]
         changed = await self.connection.execute(
             update(executions)
-            .where(columns.id == id, *move.guards)
+            .where(columns.id == id, *move.guards, *expected)
             .values(
                 **move.values,
                 version=columns.version + 1,
@@ -91,19 +98,73 @@ class Writing:
             await self.append(id, seq, move.event)
         return seq
 
+    async def change_all(self, moves: Mapping[ExecutionId, Move]) -> set[ExecutionId]:
+        """Make each move whose row is as it expects; which ones were made. The values must be plain, no expressions.
+
+        The rows are locked first, in order of id, so that two servers never wait for each other in a circle. Then no
+        more statements are needed than there are kinds of move.
+        """
+        if len(moves) == 1:
+            [(id_, move)] = moves.items()
+            return set() if await self.change(id_, move) is None else {id_}
+        kinds: dict[object, dict[ExecutionId, Move]] = defaultdict(dict)
+        for id_, move in moves.items():
+            kinds[move.guards, tuple(move.values), move.event is None][id_] = move
+        if len(kinds) > 1:
+            query = select(executions.c.id).where(executions.c.id.in_(moves)).order_by(executions.c.id)
+            await self.connection.execute(query.with_for_update())
+        taken: set[ExecutionId] = set()
+        for alike in kinds.values():
+            taken |= await self._change_alike(alike)
+        return taken
+
+    async def _change_alike(self, moves: Mapping[ExecutionId, Move]) -> set[ExecutionId]:
+        """Lock the rows of moves that differ in nothing but values, and make those whose row is as they expect."""
+        columns = executions.c
+        first = next(iter(moves.values()))
+        rows = await self.connection.execute(
+            select(columns.id, columns.event_seq, *(columns[name] for name in first.expects))
+            .where(columns.id.in_(moves), *first.guards)
+            .order_by(columns.id)
+            .with_for_update()
+        )
+        seqs: dict[ExecutionId, int] = {
+            row["id"]: row["event_seq"]
+            for row in rows.mappings()
+            if all(row[name] == value for name, value in moves[row["id"]].expects.items())
+        }
+        if not seqs:
+            return set()
+        written = update(executions).where(columns.id == bindparam("row_id"))
+        await self.connection.execute(
+            written.values(
+                version=columns.version + 1, event_seq=columns.event_seq + (0 if first.event is None else 1)
+            ),
+            [{"row_id": id_, **moves[id_].values} for id_ in seqs],
+        )
+        await self._append_all({id_: (seq + 1, moves[id_].event) for id_, seq in seqs.items()})
+        return set(seqs)
+
+    async def _append_all(self, drafts: Mapping[ExecutionId, tuple[int, EventDraft | None]]) -> None:
+        """Write each draft at its place; nothing where there is none."""
+        rows = [_event_row(id_, seq, event, self.now) for id_, (seq, event) in drafts.items() if event is not None]
+        if rows:
+            await self.connection.execute(insert(events), rows)
+            self.touched.update(drafts)
+
     async def append(self, id: ExecutionId, seq: int, event: EventDraft) -> None:  # noqa: A002 (the domain's word)
         """Write `event` at `seq`, which the row's own counter has just been moved to."""
-        await self.connection.execute(
-            insert(events).values(
-                execution_id=id, seq=seq, at=self.now, type=event.type, text=event.text, data=event.data
-            )
-        )
+        await self.connection.execute(insert(events).values(_event_row(id, seq, event, self.now)))
         self.touched.add(id)
 
     async def locked(self, id: ExecutionId) -> RowMapping | None:  # noqa: A002 (the domain's word)
         """Where the execution stands; nobody else moves it until this transaction ends. None if there is no such."""
         found = await self.connection.execute(select(*STANDING).where(executions.c.id == id).with_for_update())
         return found.mappings().one_or_none()
+
+
+def _event_row(id_: ExecutionId, seq: int, event: EventDraft, now: datetime) -> dict[str, object]:
+    return {"execution_id": id_, "seq": seq, "at": now, "type": event.type, "text": event.text, "data": event.data}
 
 
 class Database:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, TextClause, func, or_, select
+from sqlalchemy import ColumnElement, Select, TextClause, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stigmer_cli.domain.execution import AttentionCode, EventType, Execution, Outcome, QueueReason
@@ -19,6 +19,24 @@ from stigmer_cli.store.mapping import execution_of, messages_of
 from stigmer_cli.store.tables import CANCEL_REQUESTED, OPEN, QUEUED, executions, pieces
 
 _ROW = executions.c
+
+Decided = Callable[[datetime], Move]
+"""A move, once the moment of its transaction is known."""
+
+_LONG: Mapping[str, object] = {"message": "", "labels": {}, "output": None, "error": None}
+_BRIEF = tuple(literal(_LONG[c.name], c.type).label(c.name) if c.name in _LONG else c for c in _ROW)
+"""A row without what may be megabytes long: loops look at thousands of rows at once, and read none of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """Temporal (its `world`: cluster and namespace) took this epoch of `id` as `run_id`, or had it `already`."""
+
+    id: ExecutionId
+    epoch: int
+    run_id: RunId
+    world: str
+    already: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +99,10 @@ class ExecutionTable:
             return await listing.page(connection, filter, limit=limit, cursor=cursor)
 
     async def due(self, *, now: datetime, limit: int) -> Sequence[Execution]:
-        """Up to `limit` queued executions whose next try is not after `now` or has no time set, oldest first."""
+        """Up to `limit` queued executions whose next try is not after `now` or has no time set, oldest first.
+
+        Without message, labels, output and error, as all that loops walk over.
+        """
         is_due = or_(_ROW.next_try_at.is_(None), _ROW.next_try_at <= now)
         return await self._some([QUEUED, is_due], [_ROW.created_at, _ROW.id], limit, "ix_executions_queue")
 
@@ -142,12 +163,42 @@ class ExecutionTable:
 
         Returns False if it has ended or is in another epoch; True without a change if it was marked before.
         """
+        mark = Taken(id=id, epoch=epoch, run_id=run_id, world=world, already=already)
+        return id in await self.mark_all_submitted([mark])
+
+    @whole
+    async def mark_all_submitted(self, marks: Sequence[Taken]) -> set[ExecutionId]:
+        """Mark many in one commit; `marks` names no execution twice.
+
+        Returns which are submitted in the epoch named; the others have ended or are in another epoch. One that was
+        marked before stays as it is.
+        """
         async with self._database.writing() as writing:
-            move = moves.submit(run_id, world, epoch=epoch, was_there=already, now=writing.now)
-            if await writing.change(id, move) is not None:
-                return True
-            await writing.change(id, moves.note_world(run_id, world, epoch=epoch))
-            return await _holds(writing, id, OPEN, _ROW.epoch == epoch)
+            taken = await writing.change_all(
+                {
+                    mark.id: moves.submit(
+                        mark.run_id, mark.world, epoch=mark.epoch, was_there=mark.already, now=writing.now
+                    )
+                    for mark in marks
+                }
+            )
+            rest = {mark.id: mark for mark in marks if mark.id not in taken}
+            if not rest:
+                return taken
+            await writing.change_all(
+                {id_: moves.note_world(mark.run_id, mark.world, epoch=mark.epoch) for id_, mark in rest.items()}
+            )
+            found = await writing.connection.execute(select(_ROW.id, _ROW.epoch).where(_ROW.id.in_(rest), OPEN))
+            return taken | {id_ for id_, epoch in found if rest[id_].epoch == epoch}
+
+    @whole
+    async def move_all(self, decided: Mapping[ExecutionId, Decided]) -> set[ExecutionId]:
+        """Make many moves in one commit, each only if its row is as it expects; returns which were made.
+
+        The moves are those of `moves.py` that stand for one write of this table: requeue, mark, conclude, ...
+        """
+        async with self._database.writing() as writing:
+            return await writing.change_all({id_: decide(writing.now) for id_, decide in decided.items()})
 
     @whole
     async def mark_submit_failed(
@@ -205,6 +256,13 @@ class ExecutionTable:
     async def retry_attention(self, id: ExecutionId, *, version: int) -> bool:  # noqa: A002 (the domain's word)
         """Submit again at once, with no failures counted, what needs attention because submits had failed."""
         return await self._move(id, lambda now: moves.retry(version=version, now=now))
+
+    @whole
+    async def unsubmitted(self, ids: Sequence[ExecutionId]) -> Mapping[ExecutionId, bool]:
+        """Those of `ids` that are open and that Temporal has not taken; the value: whether a person has to decide."""
+        query = select(_ROW.id, _ROW.attention_code).where(_ROW.id.in_(ids), OPEN, _ROW.submitted_at.is_(None))
+        async with self._database.reading() as connection:
+            return {id_: code is not None for id_, code in await connection.execute(query)}
 
     @whole
     async def request_cancel(self, id: ExecutionId) -> Execution:  # noqa: A002 (the domain's word)
@@ -268,7 +326,7 @@ class ExecutionTable:
         limit: int,
         index: str,
     ) -> Sequence[Execution]:
-        query = _by_index(select(executions), index).where(*conditions).order_by(*order).limit(limit)
+        query = _by_index(select(*_BRIEF), index).where(*conditions).order_by(*order).limit(limit)
         async with self._database.reading() as connection:
             return [execution_of(row) for row in (await connection.execute(query)).mappings()]
 

@@ -4,8 +4,9 @@ What a run may do is in `runs.py`. The phases and the arrows between them are in
 phase expects one of the phases that the table there allows to leave for it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 
 from sqlalchemy import ColumnElement
 
@@ -18,21 +19,36 @@ from stigmer_cli.store.tables import OPEN, QUEUED, executions
 
 _ROW = executions.c
 
+# Named, so that moves of one kind share them: that is how many are recognised as alike and made together.
+IS_PENDING = _ROW.phase == Phase.PENDING
+IS_IN_PROGRESS = _ROW.phase == Phase.IN_PROGRESS
+IS_SUBMITTED = _ROW.submitted_at.is_not(None)
+IS_UNSUBMITTED = _ROW.submitted_at.is_(None)
+IS_UNCLAIMED = _ROW.claimed_run.is_(None)
+HAS_NO_WORLD = _ROW.world.is_(None)
 
+
+@cache
 def may_become(phase: Phase) -> ColumnElement[bool]:
     """The row stands in a phase from which `phase` may be entered."""
     return _ROW.phase.in_(sources_of(phase))
 
 
-def stands(*, epoch: int, version: int | None = None) -> Sequence[ColumnElement[bool]]:
+@cache
+def _is_not_marked(code: AttentionCode) -> ColumnElement[bool]:
+    return _ROW.attention_code.is_distinct_from(code)
+
+
+def stands(*, epoch: int, version: int | None = None) -> Mapping[str, int]:
     """The row is in `epoch` and, if a version is given, nobody has written it since that one."""
-    return (_ROW.epoch == epoch,) if version is None else (_ROW.epoch == epoch, _ROW.version == version)
+    return {"epoch": epoch} if version is None else {"epoch": epoch, "version": version}
 
 
 def wait_for(reason: QueueReason, detail: str, *, epoch: int, next_try_at: datetime | None, now: datetime) -> Move:
     """Queued: it waits for another reason than before."""
     return Move(
-        guards=(QUEUED, *stands(epoch=epoch), _ROW.queue_reason != reason),
+        guards=(QUEUED, _ROW.queue_reason != reason),
+        expects=stands(epoch=epoch),
         values={**_queue(reason, detail, now), "next_try_at": next_try_at},
         event=_queued_event(reason, detail),
     )
@@ -42,7 +58,8 @@ def wait_on(reason: QueueReason, detail: str, *, epoch: int, next_try_at: dateti
     """Queued: it still waits for the same reason; the words or the next try changed."""
     is_other = _ROW.queue_detail.is_distinct_from(detail) | _ROW.next_try_at.is_distinct_from(next_try_at)
     return Move(
-        guards=(QUEUED, *stands(epoch=epoch), _ROW.queue_reason == reason, is_other),
+        guards=(QUEUED, _ROW.queue_reason == reason, is_other),
+        expects=stands(epoch=epoch),
         values={"queue_detail": detail, "next_try_at": next_try_at},
     )
 
@@ -50,7 +67,8 @@ def wait_on(reason: QueueReason, detail: str, *, epoch: int, next_try_at: dateti
 def submit(run_id: RunId, world: str, *, epoch: int, was_there: bool, now: datetime) -> Move:
     """Temporal took it, or had it already."""
     return Move(
-        guards=(OPEN, *stands(epoch=epoch), _ROW.submitted_at.is_(None)),
+        guards=(OPEN, IS_UNSUBMITTED),
+        expects=stands(epoch=epoch),
         values={**NO_ATTENTION, "submitted_at": now, "run_id": run_id, "world": world, "next_try_at": None},
         event=EventDraft(
             type=EventType.SUBMITTED,
@@ -62,9 +80,7 @@ def submit(run_id: RunId, world: str, *, epoch: int, was_there: bool, now: datet
 
 def note_world(run_id: RunId, world: str, *, epoch: int) -> Move:
     """A claim marked it submitted before the dispatcher could, and could not know which Temporal it came from."""
-    return Move(
-        guards=(OPEN, *stands(epoch=epoch), _ROW.run_id == run_id, _ROW.world.is_(None)), values={"world": world}
-    )
+    return Move(guards=(OPEN, HAS_NO_WORLD), expects={**stands(epoch=epoch), "run_id": run_id}, values={"world": world})
 
 
 def fail_submit(detail: str, *, row: Mapping[str, object], attempts: int, next_try_at: datetime, now: datetime) -> Move:
@@ -100,7 +116,8 @@ def give_up_submit(detail: str, *, attempts: int, now: datetime) -> Move:
 def mark(code: AttentionCode, reason: str, *, epoch: int, version: int | None, now: datetime) -> Move:
     """Only a person can decide about it."""
     return Move(
-        guards=(OPEN, *stands(epoch=epoch, version=version), _ROW.attention_code.is_distinct_from(code)),
+        guards=(OPEN, _is_not_marked(code)),
+        expects=stands(epoch=epoch, version=version),
         values=_attention(code, reason, now),
         event=_attention_event(code, reason),
     )
@@ -109,12 +126,8 @@ def mark(code: AttentionCode, reason: str, *, epoch: int, version: int | None, n
 def requeue(reason: QueueReason, detail: str, *, epoch: int, version: int, now: datetime) -> Move:
     """Orphan: Temporal has forgotten it, and no run ever claimed it, so submitting it again is safe."""
     return Move(
-        guards=(
-            _ROW.phase == Phase.PENDING,
-            _ROW.submitted_at.is_not(None),
-            _ROW.claimed_run.is_(None),
-            *stands(epoch=epoch, version=version),
-        ),
+        guards=(IS_PENDING, IS_SUBMITTED, IS_UNCLAIMED),
+        expects=stands(epoch=epoch, version=version),
         values={**_queue(reason, detail, now), **_unsubmitted(now)},
         event=EventDraft(type=EventType.ORPHANED, text=f"orphaned: {detail}", data={"reason": reason}),
     )
@@ -123,11 +136,8 @@ def requeue(reason: QueueReason, detail: str, *, epoch: int, version: int, now: 
 def start_over(*, epoch: int, version: int, now: datetime) -> Move:
     """Lost: a person said to begin again; what the old epoch's run still says no longer counts."""
     return Move(
-        guards=(
-            may_become(Phase.PENDING),
-            _ROW.phase == Phase.IN_PROGRESS,
-            *stands(epoch=epoch, version=version),
-        ),
+        guards=(may_become(Phase.PENDING), IS_IN_PROGRESS),
+        expects=stands(epoch=epoch, version=version),
         values={
             **_queue(QueueReason.STARTED_OVER, "", now),
             **_unsubmitted(now),
@@ -148,12 +158,8 @@ def start_over(*, epoch: int, version: int, now: datetime) -> Move:
 def retry(*, version: int, now: datetime) -> Move:
     """A person asked to submit it again after submits had failed for good."""
     return Move(
-        guards=(
-            _ROW.phase == Phase.PENDING,
-            _ROW.submitted_at.is_(None),
-            _ROW.attention_code == AttentionCode.SUBMIT_FAILED,
-            _ROW.version == version,
-        ),
+        guards=(IS_PENDING, IS_UNSUBMITTED),
+        expects={"attention_code": AttentionCode.SUBMIT_FAILED, "version": version},
         values={**NO_ATTENTION, "attempts": 0, "next_try_at": now},
         event=_queued_event(QueueReason.SUBMIT_FAILED, "to be tried again, as a person asked"),
     )
@@ -163,7 +169,7 @@ def cancel_at_once(*, now: datetime) -> Move:
     """Nothing was submitted, so nothing has to be stopped."""
     outcome = Outcome(phase=Phase.CANCELLED, error="cancelled before it was submitted")
     return Move(
-        guards=(may_become(Phase.CANCELLED), _ROW.phase == Phase.PENDING, _ROW.submitted_at.is_(None)),
+        guards=(may_become(Phase.CANCELLED), IS_PENDING, IS_UNSUBMITTED),
         values={**ended(outcome, now), "cancel_requested_at": now},
         event=EventDraft(type=EventType.CANCELLED, text="cancelled before it was submitted"),
     )
@@ -181,7 +187,8 @@ def ask_to_cancel(*, now: datetime) -> Move:
 def conclude(outcome: Outcome, detail: str, *, epoch: int, version: int, now: datetime) -> Move:
     """Row behind: Temporal knows how it ended."""
     return Move(
-        guards=(may_become(outcome.phase), *stands(epoch=epoch, version=version)),
+        guards=(may_become(outcome.phase),),
+        expects=stands(epoch=epoch, version=version),
         values=ended(outcome, now),
         event=outcome_event(outcome, source=detail),
     )

@@ -16,8 +16,8 @@ from stigmer_cli.errors import Conflict
 from stigmer_cli.store.columns import Moment
 from stigmer_cli.store.database import Database, EventDraft, Move, Writing, whole
 from stigmer_cli.store.mapping import NO_ATTENTION, ended, outcome_event
-from stigmer_cli.store.moves import may_become, stands
-from stigmer_cli.store.tables import executions, pieces
+from stigmer_cli.store.moves import IS_IN_PROGRESS, IS_UNCLAIMED, may_become, stands
+from stigmer_cli.store.tables import events, executions, pieces
 
 _ROW = executions.c
 
@@ -74,8 +74,21 @@ class RunTable:
             if attempt == row["claimed_attempt"]:
                 return Report.TAKEN
             await writing.connection.execute(delete(pieces).where(pieces.c.execution_id == id, pieces.c.epoch == epoch))
-            await writing.change(id, _begin(epoch, run, attempt, runner))
+            await writing.change(id, _begin(epoch, run, attempt, runner, is_first=row["claimed_attempt"] == 0))
             return Report.TAKEN
+
+    @whole
+    async def attempts_begun(self, id: ExecutionId) -> int:  # noqa: A002 (the domain's word)
+        """How many attempts of the run that holds `id` have begun: at least 1, as its first one leaves no event."""
+        mine = (events.c.execution_id == id,)
+        claimed = select(func.max(events.c.seq)).where(*mine, events.c.type == EventType.CLAIMED).scalar_subquery()
+        query = (
+            select(func.count())
+            .select_from(events)
+            .where(*mine, events.c.type == EventType.ATTEMPT, events.c.seq > claimed)
+        )
+        async with self._database.reading() as connection:
+            return 1 + int((await connection.execute(query)).scalar_one())
 
     @whole
     async def append_message(  # noqa: PLR0913 (a report names everything it expects)
@@ -127,7 +140,8 @@ class RunTable:
             done = await writing.change(
                 id,
                 Move(
-                    guards=(may_become(outcome.phase), *stands(epoch=epoch)),
+                    guards=(may_become(outcome.phase),),
+                    expects=stands(epoch=epoch),
                     values=ended(outcome, writing.now),
                     event=outcome_event(outcome),
                 ),
@@ -151,7 +165,8 @@ def _known_better(row: RowMapping | None, epoch: int, run: RunId, attempt: int |
 
 def _claim(epoch: int, run: RunId, runner: str, writing: Writing) -> Move:
     return Move(
-        guards=(may_become(Phase.IN_PROGRESS), _ROW.claimed_run.is_(None), *stands(epoch=epoch)),
+        guards=(may_become(Phase.IN_PROGRESS), IS_UNCLAIMED),
+        expects=stands(epoch=epoch),
         values={
             **NO_ATTENTION,
             "phase": Phase.IN_PROGRESS,
@@ -170,12 +185,13 @@ def _claim(epoch: int, run: RunId, runner: str, writing: Writing) -> Move:
     )
 
 
-def _begin(epoch: int, run: RunId, attempt: int, runner: str) -> Move:
+def _begin(epoch: int, run: RunId, attempt: int, runner: str, *, is_first: bool) -> Move:
     return Move(
-        guards=(_ROW.phase == Phase.IN_PROGRESS, _ROW.claimed_run == run, *stands(epoch=epoch)),
+        guards=(IS_IN_PROGRESS,),
+        expects={**stands(epoch=epoch), "claimed_run": run},
         values={"claimed_attempt": attempt, "claimed_by": runner},
         event=None
-        if attempt == 1
+        if is_first
         else EventDraft(
             type=EventType.ATTEMPT, text=f"attempt {attempt} begins", data={"attempt": attempt, "runner": runner}
         ),
@@ -214,7 +230,7 @@ class _Place:
         seq = await self._writing.change(
             self._id,
             Move(
-                guards=stands(epoch=self._epoch),
+                expects=stands(epoch=self._epoch),
                 event=EventDraft(type=EventType.MESSAGE, text=f"message {self._index} of {role}", data=data),
             ),
         )

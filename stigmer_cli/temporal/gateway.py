@@ -38,6 +38,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.identity import TASK_QUEUE, WORKFLOW_TYPES, ExecutionId, Kind, RunId, WorkflowId, workflow_id
+from stigmer_cli.temporal.budget import RetryBudget
 from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.errors import (
     Misconfigured,
@@ -122,12 +123,13 @@ class Gateway:
         self._pace = connection.pace
         self._clock = clock
         self._rng = rng
+        self._budget = RetryBudget()
 
     async def start(self, *, execution: ExecutionId, kind: Kind, epoch: int, timeout_s: float | None) -> Started:
         """Start the workflow of this epoch, or find the one that was; never a second one.
 
-        Up to three tries on connection errors, within one total deadline. TemporalUnavailable does not prove that
-        nothing was started: ask again, or start again, it is the same.
+        Up to three tries on connection errors, within one total deadline and the budget for retries.
+        TemporalUnavailable does not prove that nothing was started: ask again, or start again, it is the same.
         """
         request = await self._start_request(execution, kind, epoch, timeout_s)
         try:
@@ -243,6 +245,7 @@ class Gateway:
 
     async def _try_start(self, request: StartWorkflowExecutionRequest) -> Started:
         attempt = 0
+        self._budget.called()
         while True:
             attempt += 1
             try:
@@ -250,7 +253,7 @@ class Gateway:
             except Misconfigured:
                 raise
             except TemporalUnavailable:
-                if attempt == START_ATTEMPTS:
+                if attempt == START_ATTEMPTS or not self._budget.spend():
                     raise
             await self._clock.sleep(START_BACKOFF.delay_s(attempt, self._rng))
 

@@ -1,5 +1,6 @@
-"""Doing: each move as one guarded write. A row that moved meanwhile is left alone: somebody knew better."""
+"""Doing: each move as one guarded write, many in a commit. A row that moved meanwhile is left alone, and told so."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
@@ -8,6 +9,8 @@ import structlog
 
 from stigmer_cli.domain.execution import QueueReason
 from stigmer_cli.executions.reconcile.plan import Action, Move
+from stigmer_cli.store import moves
+from stigmer_cli.store.executions import Decided
 from stigmer_cli.store.store import Store
 
 log = structlog.get_logger()
@@ -43,11 +46,19 @@ class Applied:
     done: Done
 
 
-async def apply(move: Move, store: Store) -> Applied:
-    """Carry out one move; raises only what the store raises."""
+async def apply(planned: Sequence[Move], store: Store) -> Sequence[Applied]:
+    """Carry out a plan, in its order, in one commit; raises only what the store raises.
+
+    `planned` names no execution twice.
+    """
+    writes = {move.execution.id: write for move in planned if (write := _write(move)) is not None}
+    made = await store.executions.move_all(writes) if writes else set()
+    return [_applied(move, took=move.execution.id in made) for move in planned]
+
+
+def _applied(move: Move, *, took: bool) -> Applied:
     if move.action is Action.NONE:
         return Applied(move=move, done=Done.LEFT)
-    took = await _write(move, store)
     log.info(
         "reconciled" if took else "reconcile_skipped",
         execution=move.execution.id,
@@ -59,21 +70,22 @@ async def apply(move: Move, store: Store) -> Applied:
     return Applied(move=move, done=DONE[move.action] if took else Done.CHANGED)
 
 
-async def _write(move: Move, store: Store) -> bool:
-    execution, rows = move.execution, store.executions
+def _write(move: Move) -> Decided | None:
+    """The guarded write that `move` stands for; None where nothing is to be written."""
+    execution, cause = move.execution, move.cause
     expected = {"epoch": execution.epoch, "version": execution.version}
     match move.action:
         case Action.RESUBMIT:
-            return await rows.requeue(execution.id, reason=QueueReason.ORPHANED, detail=move.cause, **expected)
-        case Action.REPAIR if move.outcome is not None:
-            return await rows.conclude(execution.id, outcome=move.outcome, detail=move.cause, **expected)
-        case Action.MARK if move.attention is not None:
-            return await rows.mark_attention(execution.id, code=move.attention, reason=move.cause, **expected)
+            return lambda now: moves.requeue(QueueReason.ORPHANED, cause, **expected, now=now)
+        case Action.REPAIR if (outcome := move.outcome) is not None:
+            return lambda now: moves.conclude(outcome, cause, **expected, now=now)
+        case Action.MARK if (code := move.attention) is not None:
+            return lambda now: moves.mark(code, cause, **expected, now=now)
         case Action.START_OVER:
-            return await rows.start_over(execution.id, **expected)
+            return lambda now: moves.start_over(**expected, now=now)
         case Action.RETRY:
-            return await rows.retry_attention(execution.id, version=execution.version)
+            return lambda now: moves.retry(version=execution.version, now=now)
         case Action.NONE | Action.REPAIR | Action.MARK:
-            return False
+            return None
         case _:
             assert_never(move.action)

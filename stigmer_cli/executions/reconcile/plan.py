@@ -131,10 +131,8 @@ def _leave(execution: Execution, finding: Finding, cause: str) -> Move:
 
 def _gone(execution: Execution, rules: Rules) -> Move:
     name = workflow_id(execution.kind, execution.id, execution.epoch)
-    if execution.phase is Phase.PENDING and execution.cancel_requested_at is not None:
-        cause = f"Temporal has no workflow {name}, and somebody wants the execution to end"
-        outcome = Outcome(phase=Phase.CANCELLED, error="cancelled before any run had an effect")
-        return Move(execution=execution, finding=Finding.ORPHAN, action=Action.REPAIR, cause=cause, outcome=outcome)
+    if execution.cancel_requested_at is not None:
+        return _ended_as_wished(execution, f"Temporal has no workflow {name}, and somebody wants the execution to end")
     if execution.phase is Phase.PENDING:
         cause = f"Temporal has no workflow {name}, and no run ever had an effect"
         return Move(execution=execution, finding=Finding.ORPHAN, action=Action.RESUBMIT, cause=cause)
@@ -142,6 +140,16 @@ def _gone(execution: Execution, rules: Rules) -> Move:
     if rules.include_in_progress:
         return Move(execution=execution, finding=Finding.LOST, action=Action.START_OVER, cause=cause)
     return _mark(execution, Finding.LOST, AttentionCode.LOST, cause)
+
+
+def _ended_as_wished(execution: Execution, cause: str) -> Move:
+    """Nobody is left who could end it, and a run of it that still lives somewhere is refused from now on."""
+    finding, words = {
+        Phase.PENDING: (Finding.ORPHAN, "cancelled before any run had an effect"),
+        Phase.IN_PROGRESS: (Finding.LOST, "cancelled after its run was lost, which may have had effects"),
+    }[execution.phase]
+    outcome = Outcome(phase=Phase.CANCELLED, error=words)
+    return Move(execution=execution, finding=finding, action=Action.REPAIR, cause=cause, outcome=outcome)
 
 
 def _behind(execution: Execution, state: RunState, failure: str) -> Move:

@@ -1,7 +1,7 @@
 """The server's own reconciling: on connect, on every reconnect, and on a timer."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -62,10 +62,10 @@ class Reconciler:
         unsettled = False
         async for moves in walk(self._store, self._gateway, Scope(), rules=self._rules, clock=self._clock):
             unsettled = unsettled or any(move.finding in (Finding.FRESH, Finding.UNKNOWN) for move in moves)
-            self._tell([await apply(move, self._store) for move in moves])
+            self._tell(await apply(moves, self._store))
         return unsettled
 
-    def _tell(self, applied: list[Applied]) -> None:
+    def _tell(self, applied: Sequence[Applied]) -> None:
         counts = Counter(one.done for one in applied)
         for one in applied:
             if self.observer and one.done is not Done.LEFT:

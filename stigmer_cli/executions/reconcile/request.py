@@ -1,24 +1,22 @@
 """Reconciling because somebody asked: the plan, or the plan carried out, item by item."""
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 
 from stigmer_cli.clock import Clock
-from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.executions.accept import Nudge
 from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
 from stigmer_cli.executions.reason import waiting
 from stigmer_cli.executions.reconcile.apply import Applied, Done, apply
-from stigmer_cli.executions.reconcile.plan import Action, Move, Rules
+from stigmer_cli.executions.reconcile.plan import Action, Rules
+from stigmer_cli.executions.reconcile.settling import Settling
 from stigmer_cli.executions.reconcile.turn import turn
 from stigmer_cli.executions.reconcile.walk import Scope, walk
 from stigmer_cli.store.store import Store
 
-SUBMITTED_MAX_S = 30.0
-"""How long a page of resubmits may take before what is left of it is reported as failed."""
-
-LOOK_S = 0.05
+AHEAD_MAX = 500
+"""How many resubmits may wait for the dispatcher while the next page is looked at: it must not run out of work."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +47,7 @@ class Reconciling:
         if held:
             raise TemporalUnavailable(f"{held.detail}; nothing was judged, nothing was touched", hint="stigmer doctor")
 
-    async def run(self, wanted: Wanted) -> AsyncIterator[Applied]:
+    async def run(self, wanted: Wanted) -> AsyncGenerator[Applied, None]:
         """Each execution examined, in order; a dry run writes nothing at all.
 
         Raises TemporalUnavailable before the first item, Conflict where another reconcile holds the turn, NotFound
@@ -62,31 +60,12 @@ class Reconciling:
                     yield Applied(move=move, done=Done.LEFT if move.action is Action.NONE else Done.PLANNED)
             return
         async with turn(self._store, holder=wanted.asked_by, clock=self._clock) as mine:
+            settling = Settling(self._store, clock=self._clock, renew=mine.renew)
             async for moves in walk(self._store, self._gateway, wanted.scope, rules=wanted.rules, clock=self._clock):
                 await mine.renew()
-                for applied in await self._carry_out(moves):
+                settling.add(await apply(moves, self._store))
+                self._dispatcher.nudge()
+                async for applied in settling.settled(leave=AHEAD_MAX):
                     yield applied
-
-    async def _carry_out(self, moves: Sequence[Move]) -> Sequence[Applied]:
-        applied = [await apply(move, self._store) for move in moves]
-        again = {one.move.execution.id for one in applied if one.done is Done.RESUBMITTED}
-        if again:
-            self._dispatcher.nudge()
-            left = await self._until_submitted(again)
-            applied = [replace(one, done=Done.FAILED) if one.move.execution.id in left else one for one in applied]
-        return applied
-
-    async def _until_submitted(self, names: set[ExecutionId]) -> set[ExecutionId]:
-        """Those of `names` that Temporal has not taken in time."""
-        left = set(names)
-        deadline = self._clock.monotonic() + SUBMITTED_MAX_S
-        while left and self._clock.monotonic() < deadline:
-            for name in sorted(left):  # oldest first, as they are submitted
-                execution = await self._store.executions.get(name)
-                if execution.attention is not None:
-                    return left
-                if not (execution.dispatch.is_submitted or execution.phase.is_terminal):
-                    await self._clock.sleep(LOOK_S)
-                    break
-                left.discard(name)
-        return left
+            async for applied in settling.settled(leave=0):
+                yield applied

@@ -14,6 +14,9 @@ KEY = "reconcile_turn"
 LEASE_S = 30.0
 """How long a holder that was killed keeps others waiting."""
 
+RENEW_S = 5.0
+"""How old a lease may become before it is renewed: most of it is always left for what takes long."""
+
 FREE = "free"
 
 
@@ -41,7 +44,7 @@ class Turn:
     async def renew(self) -> None:
         """Keep the turn for another `LEASE_S`; raises Conflict where it was lost meanwhile."""
         now = self._clock.now()
-        if self._lease.until - now > timedelta(seconds=LEASE_S / 2):
+        if self._lease.until - now > timedelta(seconds=LEASE_S - RENEW_S):
             return
         fresh = Lease(holder=self._lease.holder, since=self._lease.since, until=now + timedelta(seconds=LEASE_S))
         if not await self._store.meta.swap(KEY, self._lease.to_text(), fresh.to_text()):

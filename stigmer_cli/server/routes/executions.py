@@ -83,7 +83,7 @@ async def list_executions(
     )
     page = await called.store.executions.list(wanted, limit=limit, cursor=cursor)
     status = called.link.status()
-    items = [execution_resource(explained(execution, status)) for execution in page.items]
+    items = [execution_resource(explained(execution, status, called.pollers.polling)) for execution in page.items]
     return ExecutionPage(items=items, next_cursor=page.next_cursor)
 
 
@@ -91,7 +91,7 @@ async def list_executions(
 async def get_execution(execution_id: str, called: Called) -> ExecutionResource:
     """One execution with its messages."""
     execution = await called.store.executions.get(ExecutionId(execution_id))
-    return execution_resource(explained(execution, called.link.status()))
+    return execution_resource(explained(execution, called.link.status(), called.pollers.polling))
 
 
 @router.post("/executions/{execution_id}/cancel")
@@ -99,7 +99,7 @@ async def cancel_execution(execution_id: str, called: Called) -> ExecutionResour
     """Ask for its end; one that was never submitted ends at once, a terminal one stays as it is."""
     execution = await called.store.executions.request_cancel(ExecutionId(execution_id))
     called.canceller.nudge()
-    return execution_resource(explained(execution, called.link.status()))
+    return execution_resource(explained(execution, called.link.status(), called.pollers.polling))
 
 
 @router.get("/executions/{execution_id}/events")

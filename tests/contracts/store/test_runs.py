@@ -111,6 +111,14 @@ async def test_a_later_attempt_takes_over_and_the_earlier_one_is_stale(store: St
     assert (await timeline(store, id_))[-2:] == ["attempt 2 begins", "message 0 of assistant"]
 
 
+async def test_attempts_are_counted_as_they_begin_and_not_as_they_are_handed_out(store: Store) -> None:
+    id_ = await submitted(store)
+    assert await store.runs.claim(id_, epoch=1, run=RUN, runner="mill") is Claim.WON
+    for attempt, begun in ((3, 1), (3, 1), (4, 2), (9, 3)):  # 1 and 2 were swallowed, and so were 5 to 8
+        await store.runs.begin_attempt(id_, epoch=1, run=RUN, attempt=attempt, runner="mill")
+        assert await store.runs.attempts_begun(id_) == begun
+
+
 async def test_an_outcome_counts_once_and_whoever_holds_the_epoch_is_told_that_it_is_there(store: Store) -> None:
     id_ = await running(store)
     failed = Outcome(phase=Phase.FAILED, error="no model")

@@ -1,7 +1,8 @@
 """The loops on a real SQLite file, beside a Temporal that behaves as the test wants."""
 
 import random
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from stigmer_cli.store.store import Store, open_store
 from stigmer_cli.temporal.gateway import RunState
 from tests.fakes import SwitchedLink
 from tests.fakes_temporal import InMemoryGateway
+
+MEMORY = Path("/dev/shm")
 
 
 @dataclass
@@ -62,9 +65,19 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+def quick_folder(tmp_path: Path) -> Iterator[Path]:
+    """Where writes need no disk: hundreds of them, none of which has to survive a power cut."""
+    if not MEMORY.is_dir():
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
+        yield Path(name)
+
+
+@pytest.fixture
+async def scene(quick_folder: Path) -> AsyncIterator[Scene]:
     clock, rng, bell = SystemClock(), random.Random(1), Bell()
-    store = await open_store(f"sqlite:///{tmp_path}/stigmer.db", clock=clock)
+    store = await open_store(f"sqlite:///{quick_folder}/stigmer.db", clock=clock)
     try:
         store.events.on_change = bell.ring
         gateway, link, mint = InMemoryGateway(clock=clock), SwitchedLink(), Mint(clock, rng)

@@ -5,10 +5,13 @@ from datetime import timedelta
 
 import pytest
 
+from stigmer_cli.api.resources import execution_resource
 from stigmer_cli.domain.execution import Attention, AttentionCode, Execution, QueueReason
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.executions.pollers import Polling
 from stigmer_cli.executions.reason import REASONS, explained, unavailable, waiting
 from stigmer_cli.temporal.connection import ConnectionState
+from stigmer_cli.temporal.gateway import Poller
 from tests.fakes import START, SwitchedLink
 from tests.rows import row
 
@@ -30,15 +33,49 @@ def test_a_queued_execution_names_address_time_and_cause() -> None:
 @pytest.mark.parametrize(
     "execution",
     [
-        row(submitted_s_ago=5),
         row(Phase.IN_PROGRESS, submitted_s_ago=5),
         row(Phase.CANCELLED),
         replace(row(), attention=Attention(code=AttentionCode.SUBMIT_FAILED, reason="refused", since=START)),
     ],
-    ids=["submitted", "running", "ended", "waiting for a person"],
+    ids=["running", "ended", "waiting for a person"],
 )
 def test_what_does_not_wait_for_temporal_is_left_as_it_is(execution: Execution) -> None:
     assert explained(execution, SwitchedLink(ConnectionState.DISCONNECTED).status()) is execution
+
+
+POLLED = Polling(pollers=[Poller(identity="r", last_access_at=START - timedelta(seconds=70))], checked_at=START)
+DESERTED = Polling(pollers=[Poller(identity="r", last_access_at=START - timedelta(seconds=80))], checked_at=START)
+
+
+@pytest.mark.parametrize(
+    ("polling", "reason"),
+    [
+        (POLLED, QueueReason.STARTING),
+        (DESERTED, QueueReason.WAITING_FOR_RUNNER),
+        (Polling(checked_at=START), QueueReason.WAITING_FOR_RUNNER),
+        (Polling(), QueueReason.STARTING),
+        (None, QueueReason.STARTING),
+    ],
+    ids=["polled", "left", "nobody", "not asked yet", "not looked"],
+)
+def test_a_submitted_execution_waits_for_a_runner_only_where_none_polls(
+    polling: Polling | None, reason: QueueReason
+) -> None:
+    found = execution_resource(explained(row(submitted_s_ago=5), SwitchedLink().status(), polling)).status.dispatch
+    assert (found.state, found.reason) == ("submitted", reason)
+    assert found.since == START - timedelta(seconds=5)
+
+
+def test_a_submitted_execution_that_temporal_is_away_from_says_so() -> None:
+    link = SwitchedLink(ConnectionState.DISCONNECTED, cause="connection refused")
+    found = explained(row(submitted_s_ago=5), link.status(), DESERTED).dispatch
+    assert found.reason is QueueReason.TEMPORAL_UNREACHABLE
+    assert found.detail.endswith("(connection refused)")
+
+
+def test_only_what_is_pending_has_a_reason() -> None:
+    for phase in (Phase.IN_PROGRESS, Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED):
+        assert execution_resource(row(phase, submitted_s_ago=5)).status.dispatch.reason is None
 
 
 def test_a_connected_temporal_holds_nothing_up() -> None:

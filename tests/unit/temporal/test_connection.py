@@ -89,16 +89,16 @@ def test_it_connects_tells_the_identity_and_ends_stopped() -> None:
         scene.connection.client()
 
 
-def test_temporal_that_comes_late_is_dialled_at_most_a_second_after_it_came() -> None:
+def test_temporal_that_comes_late_is_dialled_within_a_second_after_it_came() -> None:
     async def story(scene: Scene) -> None:
         await asyncio.sleep(30)
         assert (scene.state, scene.connection.status().cause) == (S.DISCONNECTED, "connection refused")
         assert scene.connection.status().attempt == scene.dialer.dials
         assert scene.connection.status().next_try_at is not None
-        # Full jitter up to 1 s: two dials a second on average.
-        assert 40 < scene.dialer.dials < 90
+        # Full jitter up to 0.6 s: three dials a second on average.
+        assert 70 < scene.dialer.dials < 130
         scene.dialer.weather = Weather.FINE
-        async with asyncio.timeout(1.1):
+        async with asyncio.timeout(0.7):
             await scene.connection.wait_connected()
 
     scene = play(story, weather=Weather.REFUSED)

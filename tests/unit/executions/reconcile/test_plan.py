@@ -84,10 +84,12 @@ def test_a_lost_one_is_started_over_only_on_a_persons_word() -> None:
     assert _line(sighting, Rules(include_in_progress=True)).startswith("IN_PROGRESS lost: start-over")
 
 
-def test_an_orphan_that_somebody_cancelled_ends_instead_of_running_again() -> None:
-    wanted_gone = replace(row(submitted_s_ago=60), cancel_requested_at=START)
-    [move] = plan([Sighting(execution=wanted_gone)], now=START, rules=Rules())
-    assert (move.finding, move.action) == (Finding.ORPHAN, Action.REPAIR)
+@pytest.mark.parametrize("rules", [Rules(), Rules(include_in_progress=True)])
+@pytest.mark.parametrize(("phase", "finding"), [(Phase.PENDING, Finding.ORPHAN), (Phase.IN_PROGRESS, Finding.LOST)])
+def test_what_somebody_cancelled_ends_instead_of_running_again(phase: Phase, finding: Finding, rules: Rules) -> None:
+    wanted_gone = replace(row(phase, submitted_s_ago=60), cancel_requested_at=START)
+    [move] = plan([Sighting(execution=wanted_gone)], now=START, rules=rules)
+    assert (move.finding, move.action) == (finding, Action.REPAIR)
     assert move.outcome is not None
     assert move.outcome.phase is Phase.CANCELLED
 

@@ -1,0 +1,158 @@
+"""One pass over the queue: a stream of submits that stays as wide as the ramp allows, without a barrier in it.
+
+      ┌──────────── page by page, what is due and not under way ◀───────────┐
+      ▼                                                                     │
+asking Temporal (at most `width`) ──▶ being marked (group commit) ──▶ gone from the queue
+      │
+      └──▶ failed: left alone for a moment; strain after strain ends the pass
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from enum import Enum, auto
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.domain.execution import Execution
+from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.errors import Unavailable
+from stigmer_cli.executions.ramp import WIDTH_FIRST, Ramp
+
+PAGE_MAX = 256
+UNDER_WAY_MAX = 512
+"""Submits that Temporal took and that are still to be marked count, too: a slow disk holds the stream up."""
+
+TRIES_MAX = 10_000
+LOOK_S = 1.0
+"""How soon a pass that waits for slow answers looks for what has become due meanwhile."""
+
+ALONE_S = 1.0
+"""How long a pass leaves alone what failed in it, however soon its next try is due."""
+
+
+class End(Enum):
+    """What came of one submit."""
+
+    TAKEN = auto()
+    REFUSED = auto()
+    STRAIN = auto()
+
+
+Due = Callable[[int], Awaitable[Sequence[Execution]]]
+"""Up to so many of what is due, oldest first."""
+
+Submit = Callable[[Execution, "Stream"], Awaitable[None]]
+"""Submit one and mark it; calls `answered` in between, as soon as Temporal has answered."""
+
+
+class Stream:
+    """One pass, and what came of it: `streak` counts the last signs of strain in a row, `calm` what came since."""
+
+    def __init__(self, due: Due, submit: Submit, ramp: Ramp, *, clock: Clock) -> None:
+        self._due = due
+        self._submit = submit
+        self._ramp = ramp
+        self._clock = clock
+        self._asking = 0
+        self._busy: set[ExecutionId] = set()
+        self._failed: dict[ExecutionId, float] = {}
+        self._interruption: Unavailable | None = None
+        self._is_nudged = False
+        self._stirred = asyncio.Event()
+        self.tried = 0
+        self.taken = 0
+        self.strains = 0
+        self.streak = 0
+        self.calm = 0
+
+    def nudge(self) -> None:
+        """Something has become due."""
+        self._is_nudged = True
+        self._stirred.set()
+
+    def answered(self, execution: ExecutionId, end: End, *, took_s: float) -> None:
+        """Temporal has answered one, or not, after `took_s`: its place is free for the next."""
+        self._asking -= 1
+        self.taken += end is End.TAKEN
+        if end is not End.TAKEN:
+            self._failed[execution] = self._clock.monotonic() + ALONE_S
+        if end is End.STRAIN:
+            self.strains, self.streak, self.calm = self.strains + 1, self.streak + 1, 0
+            self._ramp.strained()
+        else:
+            self.streak, self.calm = 0, self.calm + 1
+            self._ramp.eased(took_s)
+        self._stirred.set()
+
+    def asking(self) -> int:
+        """How many submits wait for Temporal's answer."""
+        return self._asking
+
+    async def run(self) -> None:
+        """Submit until nothing is due and nothing under way, `TRIES_MAX` were tried, or Temporal shows only strain.
+
+        Raises Unavailable where the store does.
+        """
+        async with asyncio.TaskGroup() as group:
+            try:
+                await self._feed(group)
+            except Unavailable as error:
+                self._interruption = error
+        if self._interruption is not None:
+            raise self._interruption
+
+    async def _feed(self, group: asyncio.TaskGroup) -> None:
+        while not self._is_over:
+            self._is_nudged = False
+            page = await self._page()
+            for execution in page:
+                await self._until(lambda: self._has_room or self._is_over)
+                if self._is_over:
+                    return
+                self._begin(group, execution)
+            if not page and not self._busy:
+                return
+            if not page:
+                await self._until(lambda: self._is_nudged or not self._busy, within_s=LOOK_S)
+
+    async def _page(self) -> Sequence[Execution]:
+        """What is due, but for what is under way, or failed just now, as it was when the reading began."""
+        now_s = self._clock.monotonic()
+        self._failed = {name: until_s for name, until_s in self._failed.items() if until_s > now_s}
+        known = self._busy | self._failed.keys()
+        found = await self._due(PAGE_MAX + len(known))
+        return [execution for execution in found if execution.id not in known]
+
+    def _begin(self, group: asyncio.TaskGroup, execution: Execution) -> None:
+        self.tried += 1
+        self._asking += 1
+        self._busy.add(execution.id)
+        group.create_task(self._one(execution), name=f"submit {execution.id}")
+
+    async def _one(self, execution: Execution) -> None:
+        try:
+            await self._submit(execution, self)
+        except Unavailable as error:  # raised by `run`: before Python 3.13 a child must not raise in a group
+            self._interruption = error
+        finally:
+            self._busy.discard(execution.id)
+            self._stirred.set()
+
+    @property
+    def _has_room(self) -> bool:
+        return self._asking < self._ramp.width and len(self._busy) < UNDER_WAY_MAX
+
+    @property
+    def _is_over(self) -> bool:
+        """Temporal has gone: the rest waits for the connection, not each for its own time-out. Or the store has."""
+        is_strained = self.streak >= max(self._ramp.width, WIDTH_FIRST)
+        return is_strained or self._interruption is not None or self.tried >= TRIES_MAX
+
+    async def _until(self, is_so: Callable[[], bool], *, within_s: float | None = None) -> None:
+        """Return once `is_so` holds, looking whenever something moves, or after `within_s` seconds."""
+        try:
+            async with asyncio.timeout(within_s):
+                while not is_so():
+                    self._stirred.clear()
+                    await self._stirred.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,68 @@
+"""What a bare SDK client does on the same kind of Temporal: the measure beside the figures of benchmarks."""
+
+import asyncio
+import itertools
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.client import Client
+
+from tests.temporal_server import DevServer
+
+AT_ONCE = 64
+WORKFLOW, QUEUE = "bare", "bare"
+
+
+async def until_serving(address: str) -> float:
+    """The wall clock when the namespace of a Temporal that is starting can first be described."""
+    while True:
+        try:
+            client = await Client.connect(address)
+            await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace="default"))
+        except Exception:  # noqa: BLE001 - whatever it says while it starts
+            await asyncio.sleep(0.01)
+        else:
+            return time.time()
+
+
+async def at_once(calls: Iterable[Callable[[], Awaitable[object]]], width: int) -> float:
+    """Make all calls, `width` at a time; seconds."""
+    queue = iter(calls)
+    begun = time.perf_counter()
+
+    async def worker() -> None:
+        for call in queue:
+            await call()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(width):
+            group.create_task(worker())
+    return time.perf_counter() - begun
+
+
+async def starts(address: str, number: int, *, width: int = AT_ONCE) -> float:
+    """Seconds that a bare client needs for `number` starts on a Temporal that serves."""
+    client = await Client.connect(address)
+
+    def start() -> Awaitable[object]:
+        return client.start_workflow(WORKFLOW, {"id": 1}, id=str(uuid.uuid4()), task_queue=QUEUE)
+
+    return await at_once(itertools.repeat(start, number), width)
+
+
+async def starts_on_a_fresh_server(folder: Path, number: int) -> float:
+    """The same on a dev server of its own, with a fresh file, as the stack starts it."""
+    await asyncio.to_thread(folder.mkdir)
+    with DevServer(folder, file=folder / "temporal.db") as temporal:
+        temporal.start()
+        await until_serving(temporal.address)
+        return await starts(temporal.address, number)
+
+
+def p(values: Sequence[float], percent: int) -> float:
+    """A percentile, by nearest rank."""
+    ranked = sorted(values)
+    return ranked[min(len(ranked) - 1, -(-len(ranked) * percent // 100) - 1)]

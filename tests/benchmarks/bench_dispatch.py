@@ -1,0 +1,187 @@
+"""How fast executions reach a Temporal that was away, beside a bare SDK client in the same run.
+
+    python tests/benchmarks/bench_dispatch.py [--queued N] [--rounds N] [--outages N] [--json FILE]
+
+Queues N executions while Temporal is down, brings it back, and reads from the store when each was submitted. The bare
+client makes N starts on a fresh dev server of the same kind, before and after. Then, in several outages: how soon a
+killed or frozen Temporal is noticed, and how soon one that serves again is connected. Times come from the server's own
+records, so that no polling of this script is in them.
+"""
+
+import argparse
+import asyncio
+import json
+import shutil
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from stigmer_cli.client import Client
+from stigmer_cli.temporal.connection import ConnectionState
+from tests.benchmarks.bare import at_once, p, starts_on_a_fresh_server, until_serving
+from tests.eventually import eventually
+from tests.served import Served, accept, make_agent, served
+from tests.temporal_server import DevServer
+
+CLIENTS = 8
+LATENCIES = 200
+DRAIN_MAX_S = 300.0
+LOOK_S = 0.5
+Samples = dict[str, list[float]]
+
+
+async def _state(client: Client) -> tuple[ConnectionState, float]:
+    seen = (await client.health()).temporal
+    return ConnectionState(seen.state), seen.since.timestamp()
+
+
+async def _until(client: Client, is_so: Callable[[ConnectionState], bool]) -> float:
+    """When the server entered the state that is waited for, by its own clock."""
+
+    async def look() -> float:
+        state, since = await _state(client)
+        return since if is_so(state) else 0.0
+
+    return await eventually(look, within_s=30)
+
+
+def _is_lost(state: ConnectionState) -> bool:
+    return state is not ConnectionState.CONNECTED
+
+
+def _is_connected(state: ConnectionState) -> bool:
+    return state is ConnectionState.CONNECTED
+
+
+def _submitted_at(server: Served) -> list[float | None]:
+    """When each execution was submitted, in seconds since 1970; None: not yet."""
+    with closing(sqlite3.connect(server.home / "data" / "stigmer.db")) as store:
+        rows = store.execute("SELECT submitted_at FROM executions").fetchall()
+    return [None if at is None else at / 1e6 for (at,) in rows]
+
+
+async def _posts(client: Client, number: int, name: str) -> list[float]:
+    """Milliseconds of so many submits, one after another."""
+    taken = []
+    for index in range(number):
+        begun = time.perf_counter()
+        await accept(client, f"{name}-{index}")
+        taken.append((time.perf_counter() - begun) * 1000)
+    return taken
+
+
+async def _queue(client: Client, number: int, name: str) -> None:
+    def post(index: int) -> Callable[[], Awaitable[object]]:
+        return lambda: accept(client, f"{name}-{index}")
+
+    await at_once(map(post, range(number)), CLIENTS)
+
+
+async def _drain(folder: Path, queued: int, samples: Samples) -> None:
+    """One round: queue while Temporal is away, bring it back, and see how soon all are there."""
+    await asyncio.to_thread(folder.mkdir)
+    with DevServer(folder, file=folder / "temporal.db") as temporal:
+        temporal.start()
+        await until_serving(temporal.address)
+        async with served(folder, temporal.address) as server, server.client() as client:
+            await make_agent(client)
+            await _until(client, _is_connected)
+            await _posts(client, 20, "warm")
+            samples["submit while Temporal is there, ms"] += await _posts(client, LATENCIES, "up")
+            temporal.kill()
+            await _until(client, _is_lost)
+            samples["submit while Temporal is away, ms"] += await _posts(client, LATENCIES, "down")
+            await _queue(client, queued - LATENCIES, "queued")
+            before = sum(at is not None for at in _submitted_at(server))
+            temporal.start()
+            serving_at = await until_serving(temporal.address)
+
+            while len(times := [at for at in _submitted_at(server) if at is not None]) < before + queued:
+                assert time.time() < serving_at + DRAIN_MAX_S, f"{len(times) - before} of {queued} submitted"
+                await asyncio.sleep(LOOK_S)  # seldom: this script must not take the CPU that it measures
+            times = sorted(times)[before:]
+            samples["first of the queue submitted, s after Temporal serves"].append(times[0] - serving_at)
+            samples["all of the queue submitted, s after Temporal serves"].append(times[-1] - serving_at)
+
+
+async def _outages(folder: Path, outages: int, samples: Samples) -> None:
+    await asyncio.to_thread(folder.mkdir)
+    with DevServer(folder, file=folder / "temporal.db") as temporal:
+        temporal.start()
+        async with served(folder, temporal.address) as server, server.client() as client:
+            await make_agent(client)
+            for number in range(outages):
+                await _until(client, _is_connected)
+                temporal.kill()
+                called_at = time.time()
+                await accept(client, f"seen-{number}")
+                samples["killed: noticed, s after the next call"].append(await _until(client, _is_lost) - called_at)
+                await asyncio.sleep(number % 4)
+                temporal.start()
+                serving_at = await until_serving(temporal.address)
+                samples["back: connected, s after it serves"].append(await _until(client, _is_connected) - serving_at)
+            for _ in range(max(1, outages // 3)):
+                await _until(client, _is_connected)
+                frozen_at = time.time()
+                temporal.freeze()
+                samples["frozen: noticed, s"].append(await _until(client, _is_lost) - frozen_at)
+                temporal.thaw()
+
+
+async def _measure(root: Path, arguments: argparse.Namespace) -> Samples:
+    samples: Samples = {}
+    for name in NAMES:
+        samples[name] = []
+    for number in range(arguments.rounds):
+        samples[BARE].append(await starts_on_a_fresh_server(root / f"bare-{number}", arguments.queued))
+        await _drain(root / f"drain-{number}", arguments.queued, samples)
+        samples[BARE].append(await starts_on_a_fresh_server(root / f"bare-{number}-after", arguments.queued))
+    if arguments.outages:
+        await _outages(root / "outages", arguments.outages, samples)
+    return {name: values for name, values in samples.items() if values}
+
+
+BARE = "bare SDK client: as many starts, s"
+NAMES = (
+    BARE,
+    "all of the queue submitted, s after Temporal serves",
+    "first of the queue submitted, s after Temporal serves",
+    "submit while Temporal is there, ms",
+    "submit while Temporal is away, ms",
+    "killed: noticed, s after the next call",
+    "frozen: noticed, s",
+    "back: connected, s after it serves",
+)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--queued", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--outages", type=int, default=12)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    root = Path(tempfile.mkdtemp(prefix="stigmer-bench-"))
+    try:
+        samples = asyncio.run(_measure(root, arguments))
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    print("| what | median | p99 | n |\n|---|---|---|---|")
+    for name, values in samples.items():
+        print(f"| {name} | {statistics.median(values):.3f} | {p(values, 99):.3f} | {len(values)} |")
+    ratio = statistics.median(samples[NAMES[1]]) / statistics.median(samples[BARE])
+    print(f"\nthe whole queue takes {ratio:.2f} times what the bare client needs")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"ratio": ratio, "samples": samples}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

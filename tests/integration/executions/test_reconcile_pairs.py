@@ -1,0 +1,449 @@
+"""Any row beside any Temporal, with anything happening in between: reconciled for real, on a real store."""
+
+import asyncio
+import random
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+from hypothesis import Phase as Step
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.domain.execution import AgentSpec, AttentionCode, EventType, Execution, Outcome, QueueReason
+from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, WorkflowId, workflow_id
+from stigmer_cli.domain.phase import Phase, may_move
+from stigmer_cli.errors import Conflict, OperationFailed, StigmerError, TemporalUnavailable
+from stigmer_cli.executions.dispatcher import Dispatcher
+from stigmer_cli.executions.mint import Mint
+from stigmer_cli.executions.reconcile.apply import DONE, Applied, Done
+from stigmer_cli.executions.reconcile.plan import Action, Finding, Rules
+from stigmer_cli.executions.reconcile.request import Reconciling, Wanted
+from stigmer_cli.executions.reconcile.walk import Scope
+from stigmer_cli.store.agents import AgentDraft
+from stigmer_cli.store.executions import ExecutionDraft
+from stigmer_cli.store.store import Store, open_store
+from stigmer_cli.temporal.errors import Misconfigured
+from stigmer_cli.temporal.gateway import Observed, RunState
+from tests.fakes import SwitchedLink
+from tests.fakes_temporal import InMemoryGateway
+
+MEMORY = Path("/dev/shm")
+TROUBLES: dict[str, StigmerError] = {
+    "unreachable": TemporalUnavailable("Temporal at 127.0.0.1:7233 cannot be reached"),
+    "no namespace": Misconfigured('Temporal at 127.0.0.1:7233 has no namespace "default"'),
+    "anything else": OperationFailed("what does that mean?"),
+}
+SUBMITTED_AGAIN = frozenset({EventType.ORPHANED, EventType.STARTED_OVER})
+ANOTHER = RunId("00000000-0000-7000-8000-00000000dead")
+
+
+class Standing(StrEnum):
+    """How far a row has come in its epoch."""
+
+    QUEUED = "queued"
+    REFUSED = "refused"
+    SUBMITTED = "submitted"
+    CLAIMED = "claimed"
+
+
+class Race(StrEnum):
+    """What somebody else does to a row between the look at Temporal and the write."""
+
+    NOTHING = "nothing"
+    CLAIM = "claim"
+    END = "end"
+    CANCEL = "cancel"
+    MARK = "mark"
+    RECONCILE = "reconcile"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A row, the Temporal beside it, and what happens meanwhile. `state` None: no workflow."""
+
+    standing: Standing
+    epoch: int
+    state: RunState | None
+    is_another_run: bool
+    trouble: str | None
+    mark: AttentionCode | None
+    is_unwanted: bool
+    race: Race
+
+
+CASES = st.builds(
+    Case,
+    standing=st.sampled_from(Standing),
+    epoch=st.sampled_from([1, 2]),
+    state=st.none() | st.sampled_from(RunState),
+    is_another_run=st.booleans(),
+    trouble=st.none() | st.none() | st.sampled_from(sorted(TROUBLES)),
+    mark=st.none() | st.none() | st.sampled_from([AttentionCode.LOST, AttentionCode.RESULT_UNKNOWN]),
+    is_unwanted=st.booleans(),
+    race=st.just(Race.NOTHING) | st.sampled_from(Race),
+)
+
+
+ORPHAN = Case(
+    standing=Standing.SUBMITTED,
+    epoch=1,
+    state=None,
+    is_another_run=False,
+    trouble=None,
+    mark=None,
+    is_unwanted=False,
+    race=Race.NOTHING,
+)
+EXAMPLE = (
+    ORPHAN,
+    replace(ORPHAN, epoch=2),
+    replace(ORPHAN, race=Race.CLAIM),
+    replace(ORPHAN, trouble="no namespace"),
+    replace(ORPHAN, standing=Standing.CLAIMED),
+    replace(ORPHAN, state=RunState.FAILED),
+    replace(ORPHAN, state=RunState.COMPLETED),
+)
+
+
+class EventfulGateway(InMemoryGateway):
+    """A Temporal during whose answers something may happen to the row; in trouble about some executions only."""
+
+    def __init__(self) -> None:
+        super().__init__(clock=SystemClock())
+        self.troubles: dict[ExecutionId, StigmerError] = {}
+        self.meanwhile: dict[ExecutionId, Callable[[], Awaitable[None]]] = {}
+
+    async def describe(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> Observed | None:
+        answer = await super().describe(execution=execution, kind=kind, epoch=epoch)
+        if happens := self.meanwhile.pop(execution, None):
+            await happens()
+        if execution in self.troubles:
+            raise self.troubles[execution]
+        return answer
+
+
+class Stage:
+    """A store, a Temporal, and the parts between them."""
+
+    def __init__(self, store: Store) -> None:
+        clock, rng = SystemClock(), random.Random(7)
+        self.store = store
+        self.gateway, self.link, self.mint = EventfulGateway(), SwitchedLink(), Mint(clock, rng)
+        self.dispatcher = Dispatcher(store, self.gateway, self.link, clock=clock, rng=rng)
+        self.reconciling = Reconciling(store, self.gateway, self.link, self.dispatcher, clock=clock)
+
+    async def put(self, case: Case) -> Execution:
+        """A row as the case wants it, made by the moves that make it in life."""
+        rows, id_ = self.store.executions, self.mint.execution_id(Kind.AGENT)
+        agent = (await self.store.agents.list(limit=1))[0]
+        draft = ExecutionDraft(id=id_, kind=Kind.AGENT, agent_id=agent.id, agent_name="greeter", message="hello")
+        await rows.accept(draft, reason=QueueReason.ACCEPTED, detail="")
+        if case.epoch > 1:
+            await self._submit(id_, 1)
+            await self.store.runs.claim(id_, epoch=1, run=RunId("run-of-epoch-1"), runner="r")
+            await rows.start_over(id_, epoch=1, version=(await rows.get(id_)).version)
+        await self._advance(id_, case)
+        if case.mark and case.standing in {Standing.SUBMITTED, Standing.CLAIMED}:
+            await rows.mark_attention(id_, epoch=case.epoch, version=None, code=case.mark, reason="because")
+        if case.is_unwanted:
+            await rows.request_cancel(id_)
+        if case.trouble:
+            self.gateway.troubles[id_] = TROUBLES[case.trouble]
+        if case.race is not Race.NOTHING:
+            self.gateway.meanwhile[id_] = lambda: self._meanwhile(id_, case)
+        return await rows.get(id_)
+
+    async def _advance(self, id_: ExecutionId, case: Case) -> None:
+        if case.standing is Standing.QUEUED:
+            return
+        if case.standing is Standing.REFUSED:
+            now = SystemClock().now()
+            await self.store.executions.mark_submit_failed(
+                id_, epoch=case.epoch, detail="too large", next_try_at=now, attempts_max=1
+            )
+            return
+        run_id = await self._submit(id_, case.epoch)
+        if case.standing is Standing.CLAIMED:
+            await self.store.runs.claim(id_, epoch=case.epoch, run=run_id, runner="r")
+        name = workflow_id(Kind.AGENT, id_, case.epoch)
+        if case.state is None:
+            del self.gateway.runs[name]
+            return
+        self.gateway.close(name, case.state, "boom")
+        if case.is_another_run:
+            self.gateway.runs[name] = replace(self.gateway.runs[name], run_id=ANOTHER)
+
+    async def _submit(self, id_: ExecutionId, epoch: int) -> RunId:
+        started = await self.gateway.start(execution=id_, kind=Kind.AGENT, epoch=epoch, timeout_s=None)
+        await self.store.executions.mark_submitted(
+            id_, epoch=epoch, run_id=started.run_id, world="cluster-1", already=False
+        )
+        return started.run_id
+
+    async def _meanwhile(self, id_: ExecutionId, case: Case) -> None:
+        rows, now = self.store.executions, await self.store.executions.get(id_)
+        match case.race:
+            case Race.CLAIM:
+                await self.store.runs.claim(id_, epoch=case.epoch, run=RunId("run-2"), runner="r")
+            case Race.END:
+                outcome = Outcome(phase=Phase.FAILED, error="so it is")
+                await rows.conclude(id_, epoch=now.epoch, version=now.version, outcome=outcome, detail="elsewhere")
+            case Race.CANCEL:
+                await rows.request_cancel(id_)
+            case Race.MARK:
+                code = AttentionCode.SUBMIT_FAILED
+                await rows.mark_attention(id_, epoch=case.epoch, version=None, code=code, reason="by another")
+            case Race.RECONCILE:
+                expected = {"epoch": now.epoch, "version": now.version}
+                if not await rows.requeue(id_, reason=QueueReason.ORPHANED, detail="by another", **expected):
+                    await rows.start_over(id_, **expected)
+            case Race.NOTHING:
+                pass
+        self.gateway.meanwhile.pop(id_, None)
+
+    async def reconcile(self, rules: Rules, *, is_dry_run: bool = False, asked_by: str = "a test") -> Sequence[Applied]:
+        """Every execution examined, and what became of it."""
+        wanted = Wanted(scope=Scope(), rules=rules, is_dry_run=is_dry_run, asked_by=asked_by)
+        return [applied async for applied in self.reconciling.run(wanted)]
+
+    async def story(self, id_: ExecutionId) -> list[EventType]:
+        """What happened to it."""
+        return [event.type for event in await self.store.events.list(id_)]
+
+    async def end_all(self) -> None:
+        """Leave nothing open for the next example."""
+        outcome = Outcome(phase=Phase.FAILED, error="the example is over")
+        while open_ := await self.store.executions.open_after(older_than=SystemClock().now(), after=None, limit=500):
+            for row in open_:
+                await self.store.executions.conclude(
+                    row.id, epoch=row.epoch, version=row.version, outcome=outcome, detail=""
+                )
+        self.gateway.troubles.clear()
+        self.gateway.meanwhile.clear()
+
+    async def until_drained(self) -> None:
+        """Return once the dispatcher has submitted everything that was queued."""
+        async with asyncio.timeout(10):
+            while await self.store.executions.queued_count():  # noqa: ASYNC110 - the store is looked at
+                await asyncio.sleep(0.01)
+
+    @asynccontextmanager
+    async def dispatching(self) -> AsyncIterator[None]:
+        """The dispatcher is at work within the block."""
+        async with asyncio.TaskGroup() as group:
+            loop = group.create_task(self.dispatcher.run(), name="dispatcher")
+            yield
+            loop.cancel()
+
+
+@pytest.fixture
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as one:
+        yield one
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Where writes need no disk: thousands of them, none of which has to survive a power cut."""
+    if not MEMORY.is_dir():
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def stage(folder: Path, runner: asyncio.Runner) -> Iterator[Stage]:
+    store = runner.run(open_store(f"sqlite:///{folder}/stigmer.db", clock=SystemClock()))
+    try:
+        stage = Stage(store)
+        draft = AgentDraft(
+            id=stage.mint.agent_id(), name="greeter", slug="greeter", labels={}, annotations={}, spec=AgentSpec()
+        )
+        runner.run(store.agents.apply([draft]))
+        yield stage
+    finally:
+        runner.run(store.close())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    """A case, its row before, the row and its story after, and what the reconcile said (None: nothing)."""
+
+    case: Case
+    before: Execution
+    after: Execution
+    story_before: Sequence[EventType]
+    story: Sequence[EventType]
+    said: Applied | None
+    starts: int
+
+
+async def _try(stage: Stage, cases: Sequence[Case], rules: Rules) -> Sequence[Tried]:
+    rows = [await stage.put(case) for case in cases]
+    stories = [await stage.story(row.id) for row in rows]
+    races = dict(stage.gateway.meanwhile)
+    stage.gateway.meanwhile.clear()
+    planned = await stage.reconcile(rules, is_dry_run=True)
+    assert [await stage.store.executions.get(row.id) for row in rows] == rows, "a dry run writes nothing"
+    stage.gateway.meanwhile.update(races)
+    stage.gateway.starts.clear()
+    async with stage.dispatching():
+        said = await stage.reconcile(rules)
+    stage.gateway.meanwhile.clear()  # what was never asked about was never raced
+    assert _plan(said, rows) == _plan(planned, rows), "what was previewed is what is carried out"
+    by_id = {one.move.execution.id: one for one in said}
+    assert len(by_id) == len(said) == sum(not row.phase.is_terminal for row in rows), "each open one once"
+    return [
+        Tried(
+            case=case,
+            before=row,
+            after=await stage.store.executions.get(row.id),
+            story_before=story,
+            story=await stage.story(row.id),
+            said=by_id.get(row.id),
+            starts=_starts(stage, row.id),
+        )
+        for case, row, story in zip(cases, rows, stories, strict=True)
+    ]
+
+
+def _plan(applied: Sequence[Applied], rows: Sequence[Execution]) -> Sequence[str]:
+    """The moves about what was submitted: the rest is the dispatcher's, which is at it already."""
+    submitted = {row.id for row in rows if row.dispatch.is_submitted}
+    return [str(one.move) for one in applied if one.move.execution.id in submitted]
+
+
+def _starts(stage: Stage, id_: ExecutionId) -> int:
+    return sum(id_ in name for name in stage.gateway.starts)
+
+
+def _judge(tried: Tried) -> None:
+    case, said = tried.case, tried.said
+    new = tried.story[len(tried.story_before) :]
+    again = sum(event in SUBMITTED_AGAIN for event in new)
+    assert again <= 1, (case, new)
+    assert tried.before.phase == tried.after.phase or may_move(tried.before.phase, tried.after.phase), tried
+    if said is None:
+        assert tried.before.phase.is_terminal
+        assert new == []
+        return
+    if case.trouble and tried.before.dispatch.is_submitted:
+        assert (said.move.finding, said.done) == (Finding.UNKNOWN, Done.LEFT), tried
+        assert case.race is Race.RECONCILE or tried.starts == 0, "nothing is resubmitted on a guess"
+    if case.race is Race.NOTHING:
+        assert said.done is DONE[said.move.action], tried
+    elif said.done is Done.CHANGED:
+        assert said.move.action is not Action.NONE
+        assert again == (case.race is Race.RECONCILE), "somebody knew better, and nothing was written"
+    if said.done is Done.RESUBMITTED:
+        assert tried.starts == 1, tried
+        assert tried.after.dispatch.is_submitted, tried
+    elif tried.starts:
+        assert case.standing is Standing.QUEUED or case.race is Race.RECONCILE, tried
+
+
+def _was_raced(tried: Tried) -> bool:
+    """Whether the race came to something: the row that was to be written had moved."""
+    moved = {
+        Race.CLAIM: EventType.CLAIMED,
+        Race.END: EventType.FAILED,
+        Race.CANCEL: EventType.CANCEL_REQUESTED,
+        Race.MARK: EventType.ATTENTION,
+    }
+    new = tried.story[len(tried.story_before) :]
+    return tried.case.race in moved and bool(new) and new[0] is moved[tried.case.race]
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [Rules(grace_s=0.0), Rules(grace_s=0.0, include_in_progress=True, retry_refused=True)],
+    ids=["plain", "all"],
+)
+def test_whatever_stands_beside_whatever_happens_no_law_is_broken(
+    stage: Stage, runner: asyncio.Runner, rules: Rules
+) -> None:
+    seen: Counter[Done] = Counter()
+
+    @settings(max_examples=3, deadline=None, phases=[Step.explicit, Step.generate])
+    @given(cases=st.lists(CASES, min_size=12, max_size=30))
+    @example(cases=list(EXAMPLE))
+    def holds(cases: list[Case]) -> None:
+        runner.run(_holds(stage, cases, rules, seen))
+
+    holds()
+    assert {Done.RESUBMITTED, Done.CHANGED, Done.REPAIRED} <= set(seen), seen
+
+
+async def _holds(stage: Stage, cases: Sequence[Case], rules: Rules, seen: Counter[Done]) -> None:
+    await stage.end_all()
+    results = await _try(stage, cases, rules)
+    for tried in results:
+        _judge(tried)
+        if tried.said:
+            seen[tried.said.done] += 1
+        if _was_raced(tried) and tried.said and tried.said.move.action is not Action.NONE:
+            assert tried.said.done is Done.CHANGED, tried
+    async with stage.dispatching():
+        await stage.reconcile(rules)  # what had moved meanwhile is looked at anew
+        await stage.until_drained()
+        settled = [await stage.story(tried.before.id) for tried in results]
+        third = await stage.reconcile(rules)
+    assert {one.done for one in third} <= {Done.LEFT}, "reconciling twice equals once"
+    assert [await stage.story(tried.before.id) for tried in results] == settled
+
+
+@pytest.mark.parametrize("race", [Race.CLAIM, Race.END, Race.CANCEL, Race.MARK, Race.RECONCILE])
+def test_an_orphan_that_moved_between_the_look_and_the_write_is_left_alone(
+    stage: Stage, runner: asyncio.Runner, race: Race
+) -> None:
+    [tried] = runner.run(_try(stage, [replace(ORPHAN, race=race)], Rules(grace_s=0.0)))
+    assert tried.said is not None
+    assert tried.said.done == "skipped: changed"
+    assert tried.story.count(EventType.ORPHANED) == (race is Race.RECONCILE)
+
+
+@pytest.mark.parametrize("trouble", sorted(TROUBLES))
+def test_a_temporal_that_cannot_be_trusted_has_nothing_submitted_to_it(
+    stage: Stage, runner: asyncio.Runner, trouble: str
+) -> None:
+    cases = [replace(ORPHAN, trouble=trouble, epoch=epoch) for epoch in (1, 2)]
+    for tried in runner.run(_try(stage, cases, Rules(grace_s=0.0, include_in_progress=True, retry_refused=True))):
+        assert tried.said is not None
+        assert (tried.said.move.finding, tried.starts) == (Finding.UNKNOWN, 0)
+        assert tried.after == tried.before
+
+
+async def _crowd(stage: Stage, number: int) -> tuple[Counter[Done], list[str], list[ExecutionId]]:
+    rows = [await stage.put(ORPHAN) for _ in range(40)]
+    stage.gateway.starts.clear()
+    done: Counter[Done] = Counter()
+    refused: list[str] = []
+
+    async def one(name: str) -> None:
+        try:
+            done.update(one.done for one in await stage.reconcile(Rules(grace_s=0.0), asked_by=name))
+        except Conflict as error:
+            refused.append(error.message)
+
+    async with stage.dispatching(), asyncio.TaskGroup() as group:
+        for n in range(number):
+            group.create_task(one(f"caller {n}"), name=f"caller {n}")
+    return done, refused, [row.id for row in rows]
+
+
+def test_eight_at_once_beside_the_dispatcher_start_each_orphan_once(stage: Stage, runner: asyncio.Runner) -> None:
+    done, refused, names = runner.run(_crowd(stage, 8))
+    assert done[Done.RESUBMITTED] == 40
+    assert len(refused) <= 7
+    assert all("has been reconciling since" in told or "at the same moment" in told for told in refused)
+    assert set(done) <= {Done.RESUBMITTED, Done.LEFT}
+    expected: list[WorkflowId] = sorted(workflow_id(Kind.AGENT, name, 1) for name in names)
+    assert sorted(stage.gateway.starts) == expected

@@ -1,0 +1,129 @@
+"""Reconciling on request beside a dispatcher at work: what is told is what became of each, in order."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.domain.execution import Execution
+from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.executions.dispatcher import Dispatcher
+from stigmer_cli.executions.reconcile import request, settling
+from stigmer_cli.executions.reconcile.apply import Applied, Done
+from stigmer_cli.executions.reconcile.plan import Rules
+from stigmer_cli.executions.reconcile.request import Reconciling, Wanted
+from stigmer_cli.executions.reconcile.turn import LEASE_S, RENEW_S, turn
+from stigmer_cli.executions.reconcile.walk import Scope
+from stigmer_cli.temporal.connection import ConnectionState
+from stigmer_cli.temporal.errors import SubmitRejected
+from stigmer_cli.temporal.gateway import Started
+from tests.fakes import ManualClock
+from tests.fakes_temporal import InMemoryGateway
+from tests.integration.executions.conftest import Scene
+
+WANTED = Wanted(scope=Scope(), rules=Rules(grace_s=0.0), is_dry_run=False, asked_by="a test")
+
+
+class PickyGateway(InMemoryGateway):
+    """Refuses some executions for good."""
+
+    def __init__(self) -> None:
+        super().__init__(clock=SystemClock())
+        self.refused: set[ExecutionId] = set()
+
+    async def start(self, *, execution: ExecutionId, kind: Kind, epoch: int, timeout_s: float | None) -> Started:
+        if execution in self.refused:
+            raise SubmitRejected("blob too large")
+        return await super().start(execution=execution, kind=kind, epoch=epoch, timeout_s=timeout_s)
+
+
+@asynccontextmanager
+async def _dispatching(scene: Scene, gateway: PickyGateway) -> AsyncIterator[Reconciling]:
+    clock = SystemClock()
+    dispatcher = Dispatcher(scene.store, gateway, scene.link, clock=clock, rng=random.Random(1))
+    async with asyncio.TaskGroup() as group:
+        loop = group.create_task(dispatcher.run())
+        yield Reconciling(scene.store, gateway, scene.link, dispatcher, clock=clock)
+        loop.cancel()
+
+
+async def _orphans(scene: Scene, number: int) -> list[Execution]:
+    scene.link.put(ConnectionState.DISCONNECTED)
+    rows = [await scene.accept() for _ in range(number)]
+    scene.link.put(ConnectionState.CONNECTED)
+    await scene.dispatcher.run_once()
+    return rows
+
+
+async def _told(reconciling: Reconciling) -> Sequence[Applied]:
+    return [applied async for applied in reconciling.run(WANTED)]
+
+
+async def test_every_orphan_is_told_once_in_order_when_temporal_has_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stigmer_cli.executions.reconcile.walk.PAGE_MAX", 10)
+    monkeypatch.setattr(request, "AHEAD_MAX", 5)
+    rows = await _orphans(scene, 45)
+    gateway = PickyGateway()
+    async with _dispatching(scene, gateway) as reconciling:
+        told = []
+        async for applied in reconciling.run(WANTED):
+            assert (await scene.get(applied.move.execution)).dispatch.is_submitted
+            told.append(applied)
+    assert [applied.move.execution.id for applied in told] == sorted(row.id for row in rows)
+    assert {applied.done for applied in told} == {Done.RESUBMITTED}
+    assert len(gateway.runs) == 45
+
+
+async def test_one_that_temporal_refuses_is_told_as_failed_and_its_neighbours_are_not(scene: Scene) -> None:
+    rows = await _orphans(scene, 30)
+    gateway = PickyGateway()
+    gateway.refused = {rows[3].id, rows[20].id}
+    async with _dispatching(scene, gateway) as reconciling:
+        told = await _told(reconciling)
+    failed = {applied.move.execution.id for applied in told if applied.done is Done.FAILED}
+    assert failed == gateway.refused
+    assert sum(applied.done is Done.RESUBMITTED for applied in told) == 28
+
+
+async def test_what_nobody_submits_is_told_as_failed_and_stays_in_the_queue(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "STALL_MAX_S", 0.2)
+    rows = await _orphans(scene, 5)
+    scene.gateway.forget()
+    idle = Reconciling(scene.store, scene.gateway, scene.link, scene.dispatcher, clock=SystemClock())
+    told = await _told(idle)
+    assert [applied.done for applied in told] == [Done.FAILED] * 5
+    assert await scene.store.executions.queued_count() == 5
+    await scene.dispatcher.run_once()
+    assert [(await scene.get(row)).dispatch.is_submitted for row in rows] == [True] * 5
+
+
+async def test_whoever_stops_listening_leaves_the_turn_free_and_the_next_one_goes_on(scene: Scene) -> None:
+    await _orphans(scene, 12)
+    gateway = PickyGateway()
+    async with _dispatching(scene, gateway) as reconciling:
+        stream = reconciling.run(WANTED)
+        await anext(stream)
+        await stream.aclose()
+        told = await _told(reconciling)
+    assert {applied.done for applied in told} <= {Done.LEFT, Done.RESUBMITTED}
+    assert len(gateway.runs) == 12
+    page = await scene.store.executions.counts()
+    assert page == {(Phase.PENDING, Kind.AGENT): 12}
+
+
+async def test_the_turn_is_kept_fresh_however_long_the_next_page_takes(scene: Scene) -> None:
+    clock = ManualClock()
+    async with turn(scene.store, holder="ann", clock=clock) as mine:
+        for _ in range(20):
+            await clock.advance(RENEW_S + 0.1)
+            await mine.renew()
+            await clock.advance(LEASE_S - 2 * RENEW_S)  # a page that takes long
+            await mine.renew()

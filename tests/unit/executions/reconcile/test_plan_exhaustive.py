@@ -1,0 +1,125 @@
+"""Every pair of row and Temporal: the plan is total, legal, and never submits again on a guess."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from itertools import product
+
+from stigmer_cli.domain.execution import Attention, AttentionCode, Execution
+from stigmer_cli.domain.identity import RunId
+from stigmer_cli.domain.phase import Phase, may_move
+from stigmer_cli.executions.reconcile.observe import Sighting
+from stigmer_cli.executions.reconcile.plan import Action, Finding, Move, Rules, plan
+from stigmer_cli.temporal.gateway import Observed, RunState
+from tests.fakes import START
+from tests.rows import row
+
+OPEN = (Phase.PENDING, Phase.IN_PROGRESS)
+UNKNOWN = ("", "Temporal cannot be reached", 'Temporal has no namespace "default"')
+EVERY_RULE = tuple(
+    Rules(include_in_progress=start_over, retry_refused=retry) for start_over, retry in product((False, True), repeat=2)
+)
+RESUBMITS = frozenset({Action.RESUBMIT, Action.START_OVER, Action.RETRY})
+LEADS_TO: dict[Action, Phase | None] = {
+    Action.NONE: None,
+    Action.RESUBMIT: None,
+    Action.RETRY: None,
+    Action.MARK: None,
+    Action.START_OVER: Phase.PENDING,
+}
+"""The phase that an action writes; None: it leaves the phase as it is. A repair writes its outcome's."""
+
+
+def _rows() -> Iterator[Execution]:
+    ages: tuple[float | None, ...] = (None, 0.0, 4.9, 5.1, 3600.0)
+    for phase, age_s, run, code, is_unwanted, epoch in product(
+        OPEN, ages, (None, "run-1", "run-0"), (None, *AttentionCode), (False, True), (1, 2)
+    ):
+        attention = Attention(code=code, reason="because", since=START) if code else None
+        yield replace(
+            row(phase, submitted_s_ago=age_s),
+            claimed_run=RunId(run) if run else None,
+            attention=attention,
+            cancel_requested_at=START if is_unwanted else None,
+            epoch=epoch,
+        )
+
+
+def _sightings() -> Iterator[Sighting]:
+    states: tuple[RunState | None, ...] = (None, *RunState)
+    for execution, state, unknown in product(_rows(), states, UNKNOWN):
+        seen = Observed(state=state, run_id=RunId("run-1"), started_at=START, closed_at=None) if state else None
+        yield Sighting(execution=execution, seen=seen, unknown=unknown, failure="boom" if state else "")
+
+
+def _moves() -> Iterator[tuple[Sighting, Rules, Move]]:
+    sightings = list(_sightings())
+    for rules in EVERY_RULE:
+        moves = plan(sightings, now=START, rules=rules)
+        assert [move.execution for move in moves] == [sighting.execution for sighting in sightings], "a total plan"
+        for sighting, move in zip(sightings, moves, strict=True):
+            yield sighting, rules, move
+
+
+def test_no_pair_of_row_and_temporal_breaks_a_law() -> None:
+    number = 0
+    for sighting, rules, move in _moves():
+        number += 1
+        _is_told(move)
+        _is_legal(move)
+        _judges_nothing_unknown(sighting, move)
+        _submits_again_only_what_is_safe(sighting, rules, move)
+        _marks_once(sighting, move)
+    assert number == 4 * 480 * 8 * 3
+
+
+def _is_told(move: Move) -> None:
+    assert move.cause
+    assert "\n" not in str(move)
+
+
+def _is_legal(move: Move) -> None:
+    assert (move.outcome is not None) == (move.action is Action.REPAIR), move
+    written = move.outcome.phase if move.outcome else LEADS_TO[move.action]
+    assert written is None or may_move(move.execution.phase, written), move
+    if move.outcome:
+        assert move.outcome.phase.is_terminal, move
+
+
+def _judges_nothing_unknown(sighting: Sighting, move: Move) -> None:
+    if sighting.unknown and sighting.execution.dispatch.is_submitted:
+        assert (move.finding, move.action) == (Finding.UNKNOWN, Action.NONE), move
+
+
+def _submits_again_only_what_is_safe(sighting: Sighting, rules: Rules, move: Move) -> None:
+    execution = sighting.execution
+    if move.action not in RESUBMITS:
+        return
+    if move.action is Action.RETRY:
+        assert rules.retry_refused, move
+        assert not execution.dispatch.is_submitted, move
+        return
+    assert not sighting.unknown, move
+    assert sighting.seen is None or execution.claimed_run not in {None, sighting.seen.run_id}, move
+    submitted_at = execution.dispatch.submitted_at
+    assert submitted_at is not None, move
+    assert START - submitted_at >= timedelta(seconds=rules.grace_s), move
+    if move.action is Action.RESUBMIT:
+        assert execution.phase is Phase.PENDING, move
+        assert execution.cancel_requested_at is None, move
+    else:
+        assert execution.phase is Phase.IN_PROGRESS, move
+        assert rules.include_in_progress, move
+
+
+def _marks_once(sighting: Sighting, move: Move) -> None:
+    if move.action is Action.MARK:
+        assert move.attention is not None, move
+        attention = sighting.execution.attention
+        assert attention is None or attention.code is not move.attention, move
+
+
+def test_every_finding_and_every_action_is_reached() -> None:
+    found = {(move.finding, move.action) for _sighting, _rules, move in _moves()}
+    assert {finding for finding, _action in found} == set(Finding)
+    assert {action for _finding, action in found} == set(Action)

@@ -1,6 +1,7 @@
 """A server as the runner sees it, that behaves: in memory, or over HTTP on a port that may go away and come back."""
 
 import json
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +13,18 @@ from stigmer_cli.api.reports import Work
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import ServerUnavailable
 
+CRASH_COST_MAX_S = 5.0
+"""From the death of a runner until another attempt is on."""
+
+OVERLOADED = 4.0
+"""Processes that want each core; beyond that a machine proves nothing about seconds."""
+
+
+def crash_cost_max_s() -> float:
+    """The promise; twice that on a machine that is out of breath."""
+    is_overloaded = os.getloadavg()[0] > OVERLOADED * (os.cpu_count() or 1)
+    return CRASH_COST_MAX_S * (2 if is_overloaded else 1)
+
 
 @dataclass
 class Row:
@@ -22,6 +35,7 @@ class Row:
     phase: Phase = Phase.PENDING
     claimed_run: str | None = None
     attempt: int = 0
+    begun: int = 0
     text: str = ""
     output: str | None = None
     error: str | None = None
@@ -85,9 +99,10 @@ class InMemoryReports:
             row = self._row(execution)
             if not self._holds(row, epoch, run) or attempt < row.attempt:
                 return None
+            row.begun += attempt != row.attempt
             row.attempt, row.text = attempt, ""
             row.runners.append(runner)
-            return row.work
+            return row.work.model_copy(update={"begun": row.begun})
 
     def append_now(
         self, execution: str, *, epoch: int, run: str, attempt: int, index: int, offset: int, role: str, text: str
@@ -192,12 +207,5 @@ class ReportServer:
             self._http = self._thread = None
 
 
-def _wire(work: Work | None) -> dict[str, str] | None:
-    if work is None:
-        return None
-    return {
-        "instructions": work.instructions,
-        "message": work.message,
-        "model": work.model,
-        "agentName": work.agent_name,
-    }
+def _wire(work: Work | None) -> dict[str, object] | None:
+    return None if work is None else work.to_wire()

@@ -38,6 +38,13 @@ class TemporalHealth(Sent):
     history: list[ChangeBody] = []
 
 
+class LoopHealth(Sent):
+    """The server's event loop; for how long it last stood still, and when it turned again. None: it never did."""
+
+    last_blocked_s: float | None = None
+    last_blocked_at: Moment | None = None
+
+
 class PollerBody(Sent):
     """A runner that Temporal has seen asking for work."""
 
@@ -79,6 +86,7 @@ class Health(Sent):
     started_at: Moment
     submit_policy: str
     reconcile: str
+    loop: LoopHealth = LoopHealth()
     temporal: TemporalHealth
     task_queue: TaskQueueHealth
     store: StoreHealth

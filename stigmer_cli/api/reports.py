@@ -33,12 +33,17 @@ class AttemptRequest(ClaimRequest):
 
 
 class Work(Sent):
-    """What an attempt has to do. It comes from the store, so that Temporal's history never holds it."""
+    """What an attempt has to do. It comes from the store, so that Temporal's history never holds it.
+
+    `begun` counts the attempts of this run that began, this one included: fewer than Temporal handed out, where a
+    runner died before it began one.
+    """
 
     instructions: str
     message: str
     model: str
     agent_name: str
+    begun: int = Field(default=1, ge=1)
 
 
 class AttemptResponse(Sent):

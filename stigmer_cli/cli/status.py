@@ -1,6 +1,8 @@
 """`stigmer status`: how the stack stands, part by part, and an exit code that says it to a script."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     from stigmer_cli.stack.status import PartStatus, StackStatus
 
 LOOK_EVERY_S = 1.0
+CHANGES_SHOWN = 3
+"""Changes of the server's connection to Temporal that the page shows unasked, once there was one beside the first."""
+
+CONNECTION_FIELDS = ("state", "since", "cause", "attempt", "nextTryAt", "reconnects", "history")
 STYLES = {
     "ready": "green",
     "running": "green",
@@ -31,9 +37,31 @@ STYLES = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """The stack as it stands, and the server's connection to Temporal with its last changes; empty without a server."""
+
+    stack: "StackStatus"
+    connection: Mapping[str, object]
+
+    def to_json(self) -> dict[str, object]:
+        """The JSON object that scripts may rely on."""
+        return {**self.stack.to_json(), "connection": dict(self.connection) or None}
+
+    @property
+    def changes(self) -> Sequence[str]:
+        """The connection's changes as lines, oldest first."""
+        history = self.connection.get("history")
+        return [_change(one) for one in history if isinstance(one, dict)] if isinstance(history, list) else []
+
+
 def status(
     ctx: typer.Context,
     *,
+    verbose: Annotated[
+        bool,
+        typer.Option("-v", "--verbose", help="Also every change of the connection to Temporal that is remembered."),
+    ] = False,
     watch: Annotated[bool, typer.Option("-w", "--watch", help="Go on, and show every change.")] = False,
     output: Annotated[Format, typer.Option("-o", "--output", help="How to print the result.")] = Format.TABLE,
 ) -> None:
@@ -46,14 +74,28 @@ def status(
         cli.run(_watch(cli, settings, token))
         return
     found = cli.run(_look(cli, settings, token))
-    cli.out.result(found.to_json(), lambda console: console.print(_page(found)))
-    raise typer.Exit(found.exit_code)
+    cli.out.result(found.to_json(), lambda console: console.print(_page(found, is_verbose=verbose)))
+    raise typer.Exit(found.stack.exit_code)
 
 
-async def _look(cli: Cli, settings: Settings, token: str | None) -> "StackStatus":
+async def _look(cli: Cli, settings: Settings, token: str | None) -> Shown:
     from stigmer_cli.stack.status import status as look  # noqa: PLC0415 - not for --help
 
-    return await look(settings, token=token, clock=cli.clock)
+    found = await look(settings, token=token, clock=cli.clock)
+    return Shown(stack=found, connection=await _connection(found.endpoints.server_url, token))
+
+
+async def _connection(url: str, token: str | None) -> Mapping[str, object]:
+    """What the server says of its connection to Temporal; empty where it says nothing."""
+    from stigmer_cli.stack.probe import get_json  # noqa: PLC0415 - not for --help
+
+    try:
+        async with asyncio.timeout(LOOK_EVERY_S):
+            _, health = await get_json(f"{url}/v1/health", token)
+    except (OSError, ValueError, TimeoutError):
+        return {}  # what is wrong with the server stands in its own line
+    temporal = health.get("temporal")
+    return {name: temporal.get(name) for name in CONNECTION_FIELDS} if isinstance(temporal, dict) else {}
 
 
 async def _watch(cli: Cli, settings: Settings, token: str | None) -> None:
@@ -63,19 +105,19 @@ async def _watch(cli: Cli, settings: Settings, token: str | None) -> None:
 
         with Live(console=cli.out.stdout, auto_refresh=False) as live:
             while True:
-                live.update(_page(await _look(cli, settings, token)), refresh=True)
+                live.update(_page(await _look(cli, settings, token), is_verbose=False), refresh=True)
                 await asyncio.sleep(LOOK_EVERY_S)
     told = ""
     while True:
         found = await _look(cli, settings, token)
-        line = _line(found)
+        line = _line(found.stack)
         if line != told:
             told = line
             cli.out.raw(line + "\n") if cli.out.format is Format.TABLE else _print_json(cli, found)
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-def _print_json(cli: Cli, found: "StackStatus") -> None:
+def _print_json(cli: Cli, found: Shown) -> None:
     import json  # noqa: PLC0415 - only here
 
     cli.out.raw(json.dumps(found.to_json(), ensure_ascii=False) + "\n")
@@ -86,9 +128,10 @@ def _line(found: "StackStatus") -> str:
     return f"{found.state}: {', '.join(parts)}"
 
 
-def _page(found: "StackStatus") -> "RenderableType":
+def _page(shown: Shown, *, is_verbose: bool) -> "RenderableType":
     from rich.console import Group  # noqa: PLC0415 - only here
 
+    found = shown.stack
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("PART", "STATE", "PID", "UPTIME", "RESTARTS", "PORTS"):
         table.add_column(name, no_wrap=True)
@@ -97,6 +140,9 @@ def _page(found: "StackStatus") -> "RenderableType":
     rows: list[RenderableType] = [Text.assemble("stack: ", (found.state, STYLES[found.state])), table]
     rows += [Text(line) for part in found.parts for line in _remarks(part)]
     rows += [Text(f"because: {clean(reason)}", style="yellow") for reason in found.reasons]
+    changes = shown.changes if is_verbose else shown.changes[-CHANGES_SHOWN:] if len(shown.changes) > 1 else []
+    if changes:
+        rows += [Text("connection to Temporal:"), *(Text(f"  {line}", style="dim") for line in changes)]
     if found.exit_code == 0:
         rows += [Text(f"server {found.endpoints.server_url}"), Text(f"web UI {found.endpoints.ui_url or 'off'}")]
     else:
@@ -124,6 +170,11 @@ def _remarks(part: "PartStatus") -> list[str]:
     if part.next_try_at:
         found.append(f"{part.name} is tried again at {part.next_try_at}")
     return found
+
+
+def _change(change: Mapping[str, object]) -> str:
+    cause = f": {change['cause']}" if change.get("cause") else ""
+    return clean(f"{change.get('at')} {change.get('before')} to {change.get('after')}{cause}")
 
 
 def _span(seconds: float) -> str:

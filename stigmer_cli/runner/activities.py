@@ -1,6 +1,8 @@
 """The three activities of a run, as Temporal calls them: claim, perform, conclude."""
 
-from dataclasses import dataclass
+import asyncio
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 
 import structlog
 from temporalio import activity
@@ -8,10 +10,11 @@ from temporalio import activity
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.runner.alive import carried_out
 from stigmer_cli.runner.chance import Chance
+from stigmer_cli.runner.hands import Hands
 from stigmer_cli.runner.performance import Attempt, Models, Performance
 from stigmer_cli.runner.reports import Reporter
 from stigmer_cli.runner.stopping import Stopping
-from stigmer_cli.runner.terms import CLAIM, CONCLUDE, KIND, PERFORM, PHASE, SENTENCES, FailureKind
+from stigmer_cli.runner.terms import ALONE_FROM, CLAIM, CONCLUDE, KIND, PERFORM, PHASE, SENTENCES, FailureKind
 from stigmer_cli.temporal.order import EPOCH, EXECUTION_ID
 
 Order = dict[str, str | int]
@@ -26,12 +29,15 @@ class Activities:
     runner: str
     stopping: Stopping
     chance: Chance
+    hands: Hands = field(default_factory=Hands)
+    alone: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @activity.defn(name=CLAIM)
     async def claim(self, order: Order) -> bool:
         """Whether this run holds the execution's epoch now; asks until the server answers."""
         attempt = self._attempt(order)
-        won = await carried_out(lambda: self._claim(attempt), clock=self.chance.clock, ends=self.stopping.asked)
+        with self.hands.at_work(self.chance.clock):
+            won = await carried_out(lambda: self._claim(attempt), clock=self.chance.clock, ends=self.stopping.asked)
         structlog.get_logger().info("run_claimed" if won else "run_lost_the_claim", **_names(attempt))
         return won
 
@@ -39,17 +45,24 @@ class Activities:
     async def perform(self, order: Order) -> None:
         """Perform the execution; ends when the server has the outcome or wants none."""
         attempt = self._attempt(order)
-        performance = Performance(self.reporter, self.models, self.chance)
-        await carried_out(lambda: performance.perform(attempt), clock=self.chance.clock, ends=self.stopping.now)
+        with self.hands.at_work(self.chance.clock):
+            await carried_out(lambda: self._perform(attempt), clock=self.chance.clock, ends=self.stopping.now)
 
     @activity.defn(name=CONCLUDE)
     async def conclude(self, order: Order) -> None:
         """Report the last word of a run whose performing could not; asks until the server answers."""
         attempt = self._attempt(order)
         phase, kind = Phase(str(order[PHASE])), FailureKind(str(order[KIND]))
-        await carried_out(
-            lambda: self._conclude(attempt, phase, kind), clock=self.chance.clock, ends=self.stopping.asked
-        )
+        with self.hands.at_work(self.chance.clock):
+            await carried_out(
+                lambda: self._conclude(attempt, phase, kind), clock=self.chance.clock, ends=self.stopping.asked
+            )
+
+    async def _perform(self, attempt: Attempt) -> None:
+        """One whose runner died twice may be what killed it: such wait for one another, and begin only then."""
+        performance = Performance(self.reporter, self.models, self.chance)
+        async with self.alone if attempt.number >= ALONE_FROM else nullcontext():
+            await performance.perform(attempt)
 
     async def _claim(self, attempt: Attempt) -> bool:
         return await self.reporter.ask(

@@ -19,7 +19,7 @@ from stigmer_cli.runner.alive import ModelInterrupted
 from stigmer_cli.runner.chance import Chance
 from stigmer_cli.runner.model.seam import Model, ModelBusy, ModelFailed
 from stigmer_cli.runner.reports import Reporter
-from stigmer_cli.runner.terms import PERFORM_ATTEMPTS_MAX
+from stigmer_cli.runner.terms import PERFORM_ATTEMPTS_MAX, SENTENCES, FailureKind
 from stigmer_cli.runner.transcript import Transcript
 
 MODEL_TRIES_MAX = 3
@@ -75,8 +75,8 @@ class Performance:
         if work is None:
             log.info("attempt_has_nothing_to_do")
             return
-        log.info("attempt_started", model=work.model)
-        outcome = await self._answered(attempt, work)
+        log.info("attempt_started", model=work.model, begun=work.begun)
+        outcome = _given_up() if work.begun > PERFORM_ATTEMPTS_MAX else await self._answered(attempt, work)
         if outcome is None or not await self._finished(attempt, outcome):
             log.info("attempt_superseded")
             return
@@ -103,20 +103,20 @@ class Performance:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_deliver(transcript), name="deliver")
-                outcome = await self._streamed(attempt, work, transcript)
+                outcome = await self._streamed(work, transcript)
                 transcript.close()
         except* Superseded:
             outcome = None
         return outcome
 
-    async def _streamed(self, attempt: Attempt, work: Work, transcript: Transcript) -> Outcome:
+    async def _streamed(self, work: Work, transcript: Transcript) -> Outcome:
         for tried in range(1, MODEL_TRIES_MAX + 1):
             try:
                 await _copy(self._models(work.model), work, transcript)
             except ModelFailed as error:
                 return _failed(error.message)
             except ModelBusy as error:
-                if not transcript.is_empty and attempt.number < PERFORM_ATTEMPTS_MAX:
+                if not transcript.is_empty and work.begun < PERFORM_ATTEMPTS_MAX:
                     raise ModelInterrupted(error.message) from error
                 if not transcript.is_empty or tried == MODEL_TRIES_MAX:
                     return _failed(error.message)
@@ -150,6 +150,10 @@ async def _copy(model: Model, work: Work, transcript: Transcript) -> None:
 async def _deliver(transcript: Transcript) -> None:
     if not await transcript.deliver_until_closed():
         raise Superseded
+
+
+def _given_up() -> Outcome:
+    return Outcome(phase=Phase.FAILED, error=SENTENCES[FailureKind.RUNNER_LOST])
 
 
 def _failed(sentence: str) -> Outcome:

@@ -6,18 +6,44 @@ UNSEEN_MAX_S = 10.0
 """The task queue shows a poller at once; one that is not there by now never came (FACTS: seen green for 16 hours)."""
 
 STALE_MAX_S = 90.0
-"""A long poll lasts a minute, and the task queue notes when it begins."""
+"""A long poll lasts a minute at Temporal, and the task queue notes when it begins: measured, an idle worker is seen
+every 55 to 57 s."""
+
+STALE_OWN_MAX_S = 8.0
+"""The dev server of our own stack ends a long poll after 4 s: measured, an idle worker is seen every 3 to 4 s."""
+
+SILENCES_MAX = 2
+"""Looks in a row through the worker's own client that may go unanswered while the runner's connection is well."""
+
+WAITING_MAX_S = 5.0
+"""A worker with a hand free takes up in milliseconds what waits."""
+
+SEEN_NO_MORE = "the task queue sees it no more"
+TAKES_NONE_UP = "work waits and it takes none up"
+PARKED = frozenset({SEEN_NO_MORE, TAKES_NONE_UP})
+"""Causes that may lie elsewhere: a worker that is relieved for them before it took anything up makes one patient."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What is known of the worker that is on; ages in seconds, `access_age_s` None where no poller was ever seen."""
+    """What is known of the worker that is on; ages in seconds, `access_age_s` None where no poller was ever seen.
+
+    `free_s` is for how long it has had a hand free, `idle_s` for how long it has taken nothing up, `waits_s` how long
+    the oldest task has waited, `silences` how many looks in a row its own client got no answer to. `patience` stretches
+    the limits of a worker that relieved another one in vain.
+    """
 
     is_broken: bool
     is_of_this_connection: bool
     is_seen: bool
     age_s: float
     access_age_s: float | None
+    free_s: float = 0.0
+    idle_s: float = 0.0
+    waits_s: float = 0.0
+    silences: int = 0
+    stale_max_s: float = STALE_MAX_S
+    patience: int = 1
 
 
 def relief_cause(known: Known) -> str | None:
@@ -26,8 +52,19 @@ def relief_cause(known: Known) -> str | None:
         return "the worker broke"
     if not known.is_of_this_connection:
         return "Temporal came back"
+    if known.silences >= SILENCES_MAX:
+        return "its own client gets no answer"
     if not known.is_seen:
         return "the task queue never showed it" if known.age_s > UNSEEN_MAX_S else None
-    if known.access_age_s is None or known.access_age_s > STALE_MAX_S:
-        return "the task queue sees it no more"
+    return _parked(known)
+
+
+def _parked(known: Known) -> str | None:
+    """Whether it does not ask for work though it could take some."""
+    if known.access_age_s is None:
+        return SEEN_NO_MORE if known.free_s > UNSEEN_MAX_S * known.patience else None
+    if min(known.access_age_s, known.free_s) > known.stale_max_s * known.patience:
+        return SEEN_NO_MORE
+    if min(known.waits_s, known.idle_s, known.free_s) > WAITING_MAX_S * known.patience:
+        return TAKES_NONE_UP
     return None

@@ -5,14 +5,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
+from temporalio.client import Client
 from temporalio.worker import PollerBehaviorSimpleMaximum, Worker
 
 from stigmer_cli.domain.identity import TASK_QUEUE
 from stigmer_cli.runner.activities import Activities
+from stigmer_cli.runner.hands import ACTIVITIES_MAX, Hands
 from stigmer_cli.runner.workflow import AgentRun
 from stigmer_cli.temporal.dial import Session
 
-ACTIVITIES_MAX = 50
 WORKFLOW_TASKS_MAX = 20
 CACHED_WORKFLOWS_MAX = 500
 POLLS = PollerBehaviorSimpleMaximum(maximum=2)
@@ -41,6 +42,14 @@ class Shift:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     is_seen: bool = False
     is_retired: bool = False
+    hands: Hands = field(default_factory=Hands)
+    client: Client | None = None
+    silences: int = 0
+
+    @property
+    def own_client(self) -> Client:
+        """The client that it was made with."""
+        return self.client or self.worker.client
 
     async def run(self) -> None:
         """Work until retired or broken; never raises what the SDK raises."""
@@ -94,4 +103,6 @@ def shift_of(session: Session, activities: Activities, *, generation: int, began
         began_at=began_at,
         began=began,
         broken=broken,
+        hands=activities.hands,
+        client=session.client,
     )

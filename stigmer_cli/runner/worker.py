@@ -13,7 +13,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from importlib.metadata import version
 
 import structlog
 
@@ -21,11 +21,11 @@ from stigmer_cli.backoff import Backoff
 from stigmer_cli.client import Client
 from stigmer_cli.clock import Clock
 from stigmer_cli.credential import ensure_token
-from stigmer_cli.errors import StigmerError
 from stigmer_cli.runner.activities import Activities
 from stigmer_cli.runner.chance import Chance
+from stigmer_cli.runner.look import Look, Silent, look_at
 from stigmer_cli.runner.model.catalog import Catalog
-from stigmer_cli.runner.relief import Known, relief_cause
+from stigmer_cli.runner.relief import PARKED, STALE_MAX_S, STALE_OWN_MAX_S, Known, relief_cause
 from stigmer_cli.runner.reports import Reporter, Reports
 from stigmer_cli.runner.shift import Shift, shift_of
 from stigmer_cli.runner.stopping import Stopping
@@ -33,7 +33,6 @@ from stigmer_cli.settings import Settings
 from stigmer_cli.temporal.connection import Connection, ConnectionState
 from stigmer_cli.temporal.dial import Dialer, SdkDialer
 from stigmer_cli.temporal.errors import cause_of
-from stigmer_cli.temporal.gateway import Gateway
 from stigmer_cli.temporal.target import target_of
 
 GRACE_S = 3.0
@@ -42,11 +41,16 @@ GRACE_S = 3.0
 FORCE_S = 4.0
 """Then the process ends, whatever the SDK's native side still waits for (FACTS: up to 35 s, or a crash)."""
 
-LOOK_EVERY_S = 5.0
-LOOK_UNSEEN_EVERY_S = 0.5
-CLOCK_SKEW_MAX = timedelta(seconds=5)
+LOOK_EVERY_S = 2.0
+LOOK_AGAIN_S = 0.5
+"""While the task queue has not shown the worker yet, or its client was silent."""
+
+PATIENCE_MAX = 32
 RETIRING_MAX = 2
 """Workers that still end what they had begun; a flapping link must not pile them up."""
+
+VERSION = version("stigmer-cli")
+"""Told in the worker's identity: Temporal shows that to everybody, and doctor compares it with its own."""
 
 REBUILD = Backoff(initial_s=0.1, factor=2.0, cap_s=5.0)
 
@@ -54,12 +58,20 @@ REBUILD = Backoff(initial_s=0.1, factor=2.0, cap_s=5.0)
 class Crew:
     """The worker that is on, and those that are on their way out."""
 
-    def __init__(self, connection: Connection, reports: Reports, models: Catalog, chance: Chance) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        reports: Reports,
+        models: Catalog,
+        chance: Chance,
+        *,
+        stale_max_s: float = STALE_MAX_S,
+    ) -> None:
         self.stopping = Stopping()
+        self._alone = asyncio.Lock()
         self.on: Shift | None = None
         self._connection = connection
         self._dialer: Dialer = SdkDialer()
-        self._gateway = Gateway(connection, clock=chance.clock, rng=chance.rng)
         self._reporter = Reporter(reports, chance)
         self._models = models
         self._chance = chance
@@ -68,6 +80,8 @@ class Crew:
         self._count = 0
         self._failures = 0
         self._is_waiting = False
+        self._stale_max_s = stale_max_s
+        self._patience = 1
         self._log = structlog.get_logger()
 
     async def run(self, group: asyncio.TaskGroup) -> None:
@@ -93,6 +107,8 @@ class Crew:
             return
         self.on = fresh
         if before is not None:
+            is_in_vain = cause in PARKED and before.hands.took_at is None
+            self._patience = min(self._patience * 2, PATIENCE_MAX) if is_in_vain else 1
             self._retire(group, before)
 
     # -- beginning
@@ -105,7 +121,7 @@ class Crew:
         if self.stopping.asked.is_set():
             return None
         self._count += 1
-        identity = f"stigmer-runner/{os.getpid()}@{socket.gethostname()}/{self._count}"
+        identity = f"stigmer-runner/{os.getpid()}@{socket.gethostname()}/{self._count}/{VERSION}"
         generation = self._connection.generation
         self._log.info("worker_wanted", worker=identity, cause=cause)
         self._failures += 1
@@ -134,43 +150,57 @@ class Crew:
             runner=identity,
             stopping=self.stopping,
             chance=self._chance,
+            alone=self._alone,
         )
 
     # -- looking
 
     async def _known(self, shift: Shift) -> Known:
-        access_age_s = await self._access_age_s(shift)
-        if not shift.is_seen and access_age_s is not None:
+        look = await self._look(shift)
+        if look is not None and look.accessed_at is not None and not shift.is_seen:
             shift.is_seen = True
             self._failures = 0
             self._log.info("worker_seen", worker=shift.identity)
+        now, began = self._clock.monotonic(), shift.began
         return Known(
             is_broken=shift.broken.is_set(),
             is_of_this_connection=shift.generation == self._connection.generation,
             is_seen=shift.is_seen,
-            age_s=self._clock.monotonic() - shift.began,
-            access_age_s=access_age_s,
+            age_s=now - began,
+            access_age_s=0.0 if look is None else self._age_s(look),  # no answer is no verdict
+            free_s=shift.hands.free_s(now=now, began=began),
+            idle_s=shift.hands.idle_s(now=now, began=began),
+            waits_s=look.waits_s if look else 0.0,
+            silences=shift.silences,
+            stale_max_s=self._stale_max_s,
+            patience=self._patience,
         )
 
-    async def _access_age_s(self, shift: Shift) -> float | None:
-        """How long ago the task queue saw this worker, in seconds; None where it does not show it."""
+    async def _look(self, shift: Shift) -> Look | None:
         try:
-            pollers = await self._gateway.pollers()
-        except StigmerError:
-            return 0.0 if shift.is_seen else None  # no answer is no verdict
-        for poller in pollers:
-            if poller.identity == shift.identity and poller.last_access_at >= shift.began_at - CLOCK_SKEW_MAX:
-                return (self._clock.now() - poller.last_access_at).total_seconds()
-        return None
+            look = await look_at(
+                shift.own_client,
+                identity=shift.identity,
+                began_at=shift.began_at,
+                within_s=self._connection.pace.probe_s,
+            )
+        except Silent:
+            shift.silences += 1
+            return None
+        shift.silences = 0
+        return look
+
+    def _age_s(self, look: Look) -> float | None:
+        return (self._clock.now() - look.accessed_at).total_seconds() if look.accessed_at else None
 
     async def _until_something_happens(self, moves: int) -> None:
         """Wait for the stop, a move of the connection after its first `moves`, a broken worker, or the next look."""
         shift = self.on
-        is_well = shift is not None and shift.is_seen and not shift.broken.is_set()
+        is_well = shift is not None and shift.is_seen and not shift.silences and not shift.broken.is_set()
         waits: list[Callable[[], Awaitable[object]]] = [
             self.stopping.asked.wait,
             lambda: self._connection.wait_moved(moves),
-            lambda: self._clock.sleep(LOOK_EVERY_S if is_well else LOOK_UNSEEN_EVERY_S),
+            lambda: self._clock.sleep(LOOK_EVERY_S if is_well else LOOK_AGAIN_S),
         ]
         if shift is not None and not shift.broken.is_set():
             waits.append(shift.broken.wait)
@@ -214,7 +244,13 @@ async def work(settings: Settings, *, clock: Clock, rng: random.Random, reports:
     target = replace(target_of(settings), is_own=False)  # the server looks after it
     identity = f"stigmer-runner/{os.getpid()}@{socket.gethostname()}"
     connection = Connection(target, clock=clock, rng=rng, identity=identity)
-    crew = Crew(connection, reports, Catalog(settings, clock=clock), Chance(clock=clock, rng=rng))
+    crew = Crew(
+        connection,
+        reports,
+        Catalog(settings, clock=clock),
+        Chance(clock=clock, rng=rng),
+        stale_max_s=STALE_OWN_MAX_S if settings.runs_own_temporal else STALE_MAX_S,
+    )
     async with asyncio.TaskGroup() as group:
         owner = group.create_task(connection.run(), name="connection")
         ear = group.create_task(_pass_on(stop, crew.stopping.asked), name="stop")

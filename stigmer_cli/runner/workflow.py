@@ -26,10 +26,10 @@ with workflow.unsafe.imports_passed_through():
     from stigmer_cli.runner.terms import (
         CLAIM,
         CONCLUDE,
+        DELIVERIES_MAX,
         KIND,
         KINDS,
         PERFORM,
-        PERFORM_ATTEMPTS_MAX,
         PHASE,
         Ending,
         FailureKind,
@@ -49,9 +49,9 @@ FEW = RetryPolicy(
     initial_interval=timedelta(seconds=0.2),
     backoff_coefficient=2.0,
     maximum_interval=timedelta(seconds=5),
-    maximum_attempts=PERFORM_ATTEMPTS_MAX,
+    maximum_attempts=DELIVERIES_MAX,
 )
-"""For what has effects: a runner that dies of it must not die of it for ever."""
+"""For what has effects: a runner that dies of it must not die of it for ever. The server counts what truly began."""
 
 Order = Mapping[str, str | int]
 

@@ -11,6 +11,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stigmer_cli.api.problem import CONTENT_TYPE, Problem
 
 BODY_MAX = 4 * 1024 * 1024
+BODY_READ_MAX = 64 * 1024 * 1024
+"""A body between the two is read and dropped: closing on who still sends resets the connection, and 413 is lost."""
+
 DEPTH_MAX = 64
 STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -79,7 +82,7 @@ async def _read_body(method: str, headers: Headers, receive: Receive) -> bytes:
     if method in ("GET", "HEAD", "DELETE"):
         return b""
     declared = headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > BODY_MAX:
+    if declared.isdigit() and int(declared) > BODY_READ_MAX:
         raise _too_large()
     body = await _collect(receive)
     if body:
@@ -94,11 +97,14 @@ async def _collect(receive: Receive) -> bytes:
         message = await receive()
         if message["type"] != "http.request":
             raise Refusal(400, "invalid-request", "the request broke off")
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if size > BODY_MAX:
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size <= BODY_MAX:
+            chunks.append(chunk)
+        has_more = message.get("more_body", False)
+        if size > (BODY_READ_MAX if has_more else BODY_MAX):
             raise _too_large()
-        if not message.get("more_body", False):
+        if not has_more:
             return b"".join(chunks)
 
 

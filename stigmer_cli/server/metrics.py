@@ -18,6 +18,8 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.reconcile.apply import Done
 from stigmer_cli.temporal.connection import Change, ConnectionState, ConnectionStatus
 
+OUTCOMES = ("ok", "failed")
+SUBMITS = ("started", "already")
 PROBE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
@@ -54,12 +56,33 @@ class Metrics:
         self.oldest_pending_seconds = gauge(
             "stigmer_oldest_pending_seconds", "Age of the oldest PENDING execution; 0 for none."
         )
+        self.calls = counter(
+            "stigmer_temporal_calls_total", "Calls to Temporal, by call and outcome.", ["call", "outcome"]
+        )
         self.submits = counter("stigmer_submits_total", "Submits to Temporal, by outcome.", ["outcome"])
         self.reconciled = counter(
             "stigmer_reconciled_total", "Moves the reconciler carried out, by what they did.", ["done"]
         )
         self.claims_lost = counter("stigmer_claims_lost_total", "Runs that found their execution held by another.")
-        self.pollers = gauge("stigmer_task_queue_pollers", "Runners that Temporal sees polling the task queue.")
+        self.pollers = gauge(
+            "stigmer_task_queue_pollers", "Runners that Temporal has seen polling the task queue lately."
+        )
+        self.loop_blocks = counter("stigmer_event_loop_blocks_total", "How often the server's event loop stood still.")
+        self.loop_blocked_seconds = gauge(
+            "stigmer_event_loop_last_block_seconds", "How long the server's event loop last stood still; 0 for never."
+        )
+
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """Show what has not happened yet as 0, so that its first time is an increase."""
+        for outcome in OUTCOMES:
+            self.probes.labels(outcome)
+            self.dials.labels(outcome)
+        for taken in SUBMITS:
+            self.submits.labels(taken)
+        for done in (Done.RESUBMITTED, Done.REPAIRED, Done.ATTENTION):
+            self.reconciled.labels(done)
 
     # -- ConnectionObserver
 
@@ -90,6 +113,19 @@ class Metrics:
     def see_reconciled(self, done: Done) -> None:
         """The reconciler carried out a move."""
         self.reconciled.labels(done).inc()
+
+    # -- CallObserver
+
+    def called(self, call: str, outcome: str) -> None:
+        """A call to Temporal ended."""
+        self.calls.labels(call, outcome).inc()
+
+    # -- LoopObserver
+
+    def loop_blocked(self, seconds: float) -> None:
+        """The event loop stood still for so long."""
+        self.loop_blocks.inc()
+        self.loop_blocked_seconds.set(seconds)
 
     # -- read when somebody looks
 

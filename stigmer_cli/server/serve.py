@@ -25,8 +25,10 @@ from stigmer_cli.executions.pollers import PollerWatch
 from stigmer_cli.executions.reconcile.reconciler import Reconciler
 from stigmer_cli.executions.reconcile.request import Reconciling
 from stigmer_cli.server.app import build
+from stigmer_cli.server.calls import CountedGateway
 from stigmer_cli.server.metrics import Metrics
 from stigmer_cli.server.services import Services
+from stigmer_cli.server.watchdog import LoopWatch
 from stigmer_cli.server.world import WorldWatch
 from stigmer_cli.settings import ReconcileMode, Settings
 from stigmer_cli.store.store import Store, open_store
@@ -77,7 +79,7 @@ class _Server:
         self.connection = Connection(
             target_of(settings), clock=clock, rng=rng, identity=f"stigmer-server/{os.getpid()}", observer=self.metrics
         )
-        gateway = Gateway(self.connection, clock=clock, rng=rng)
+        gateway = CountedGateway(Gateway(self.connection, clock=clock, rng=rng), self.metrics)
         self.dispatcher = Dispatcher(store, gateway, self.connection, clock=clock, rng=rng)
         self.dispatcher.observer = self.metrics
         self.canceller = Canceller(store, gateway, self.connection)
@@ -85,6 +87,7 @@ class _Server:
         self.reconciler.observer = self.metrics
         self.pollers = PollerWatch(gateway, self.connection, clock=clock)
         self.world = WorldWatch(store, self.connection, clock=clock)
+        self.watch = LoopWatch(clock=clock, observer=self.metrics)
         mint = Mint(clock, rng)
         self.services = Services(
             settings=settings,
@@ -98,6 +101,7 @@ class _Server:
             canceller=self.canceller,
             pollers=self.pollers,
             world=self.world,
+            loop=self.watch,
             reconciling=Reconciling(store, gateway, self.connection, self.dispatcher, clock=clock),
             metrics=self.metrics,
             started_at=clock.now(),
@@ -107,6 +111,7 @@ class _Server:
         """HTTP and the loops in one group: one that dies takes all with it, and the supervisor starts afresh."""
         http = _http_server(build(self.services, token=token))
         loops = [
+            self.watch.run,
             self.connection.run,
             self.dispatcher.run,
             self.canceller.run,

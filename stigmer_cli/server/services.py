@@ -15,6 +15,7 @@ from stigmer_cli.executions.pollers import PollerWatch
 from stigmer_cli.executions.ports import TemporalLink
 from stigmer_cli.executions.reconcile.request import Reconciling
 from stigmer_cli.server.metrics import Metrics
+from stigmer_cli.server.watchdog import LoopWatch
 from stigmer_cli.server.world import WorldWatch
 from stigmer_cli.settings import Settings
 from stigmer_cli.store.store import Store
@@ -35,6 +36,7 @@ class Services:
     canceller: Canceller
     pollers: PollerWatch
     world: WorldWatch
+    loop: LoopWatch
     reconciling: Reconciling
     metrics: Metrics
     started_at: datetime

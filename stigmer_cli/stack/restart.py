@@ -46,7 +46,13 @@ async def restart_part(
             raise ConfigError(f"there is no part {name} to restart: {known}", hint="stigmer restart")
         await control.ask("restart", name)
         await _replaced(control, child, clock)
-    begun = Begun(endpoints=found, token=settings.token or ensure_token(home), started=(name,), own=None)
+    begun = Begun(
+        endpoints=found,
+        token=settings.token or ensure_token(home),
+        started=(name,),
+        own=None,
+        failed_before={child.name: child.failures for child in record.children if child.name != name},
+    )
     record = await until_ready(home, begun, deadline=began + options.wait_timeout_s, progress=progress, clock=clock)
     took_s = clock.monotonic() - began
     return Ready(endpoints=found, home=home.path, logs=home.logs, record=record, started=begun.started, took_s=took_s)

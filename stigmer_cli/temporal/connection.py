@@ -133,6 +133,7 @@ class Connection:
             cluster_id=self._world.cluster_id if self._world else None,
             namespace_id=self._world.namespace_id if self._world else None,
             worlds=self._worlds,
+            retention_s=self._world.retention_s if self._world else None,
             history=self._journal.history(),
         )
 

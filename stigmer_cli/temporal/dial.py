@@ -32,6 +32,7 @@ NO_SUCH_WORKFLOW = "stigmer/probe"
 KEEP_ALIVE = KeepAliveConfig(interval_millis=15_000, timeout_millis=5_000)
 """Slower than 10 s, or the server answers with GOAWAY (its keepAliveMinTime); the probe is what detects."""
 
+_REFUSALS = {"PermissionDenied": "permission denied", "Unauthenticated": "credentials refused"}
 _log = structlog.get_logger()
 
 
@@ -57,16 +58,22 @@ class SdkDialer:
     """Dials with the SDK, on one quiet runtime for the whole process."""
 
     async def dial(self, target: Target, *, identity: str) -> Session:
-        """A connected client; raises RuntimeError where nobody listens, Misconfigured where the key cannot be read."""
-        client = await Client.connect(
-            target.address,
-            namespace=target.namespace,
-            api_key=read_api_key(target),
-            tls=target.is_tls,
-            identity=identity,
-            keep_alive_config=KEEP_ALIVE,
-            runtime=quiet_runtime(),
-        )
+        """A connected client.
+
+        Raises RuntimeError where nobody listens, Misconfigured where the key cannot be read, or is refused.
+        """
+        try:
+            client = await Client.connect(
+                target.address,
+                namespace=target.namespace,
+                api_key=read_api_key(target),
+                tls=target.is_tls,
+                identity=identity,
+                keep_alive_config=KEEP_ALIVE,
+                runtime=quiet_runtime(),
+            )
+        except RuntimeError as error:
+            raise _refused(error) or error from error
         return SdkSession(client=client, target=target)
 
 
@@ -99,7 +106,11 @@ class SdkSession:
         await self._ask_history()
         if self.target.is_own and _retention_s(namespace) < RETENTION_DAYS * DAY_S:
             await self._raise_retention()
-        return World(cluster_id=await self._cluster_id(), namespace_id=namespace.namespace_info.id)
+        return World(
+            cluster_id=await self._cluster_id(),
+            namespace_id=namespace.namespace_info.id,
+            retention_s=_retention_s(namespace),
+        )
 
     async def _cluster_id(self) -> str:
         """The cluster's id; empty where one may not ask for it, as on a Temporal that many share."""
@@ -146,6 +157,12 @@ def quiet_runtime() -> Runtime:
     """The SDK's native side, once a process; without its WARN line per retry, since the connection logs its moves."""
     logging = LoggingConfig(filter=TelemetryFilter(core_level="ERROR", other_level="ERROR"))
     return Runtime(telemetry=TelemetryConfig(logging=logging))
+
+
+def _refused(error: RuntimeError) -> Misconfigured | None:
+    """The refusal of our credentials that the SDK's own first call met: it tells that as text only."""
+    words = next((words for code, words in _REFUSALS.items() if f"code: {code}" in str(error)), None)
+    return Misconfigured(words) if words else None
 
 
 def _retention_s(described: DescribeNamespaceResponse) -> int:

@@ -13,7 +13,7 @@
 The connection alone moves; everybody else reads.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -54,10 +54,14 @@ class Change:
 
 @dataclass(frozen=True)
 class World:
-    """Which Temporal answers behind the address; another one has another memory."""
+    """Which Temporal answers behind the address; another one has another memory.
+
+    `retention_s` is how long its namespace keeps closed workflows; it may change, and it is still the same Temporal.
+    """
 
     cluster_id: str
     namespace_id: str
+    retention_s: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +69,7 @@ class ConnectionStatus:
     """What is known now. `cause` is empty when CONNECTED; `attempt` counts failed dials since the last success.
 
     `reconnects` counts dials that succeeded after the first; `worlds` how often another Temporal than before
-    answered. `history` holds the last moves, newest last.
+    answered. `history` holds the last moves, newest last. `retention_s` is as it was when the client was dialled.
     """
 
     state: ConnectionState
@@ -80,3 +84,4 @@ class ConnectionStatus:
     namespace_id: str | None
     history: tuple[Change, ...]
     worlds: int = 0
+    retention_s: int | None = None

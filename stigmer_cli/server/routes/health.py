@@ -1,5 +1,6 @@
 """Whether the server lives, accepts, and what it sees of the other parts."""
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from os import getpid
 from typing import Annotated
@@ -13,6 +14,7 @@ from stigmer_cli.api.health import (
     ExecutionsHealth,
     Health,
     HealthState,
+    LoopHealth,
     PollerBody,
     Readiness,
     StoreHealth,
@@ -24,6 +26,7 @@ from stigmer_cli.domain.identity import POLLER_FRESH_S, TASK_QUEUE
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.reason import waiting
 from stigmer_cli.server.services import Services, services
+from stigmer_cli.temporal.gateway import Poller
 
 router = APIRouter()
 Called = Annotated[Services, Depends(services)]
@@ -54,8 +57,10 @@ async def health(called: Called) -> Health:
     strain = called.dispatcher.strain
     if strain and not held:
         reasons.append(f"Temporal answers, but submits have been failing since {iso(strain.since)} ({strain.cause})")
+    if called.loop.complaint:
+        reasons.append(called.loop.complaint)
     queue = _task_queue(called)
-    if not held and not _has_live_poller(called, queue):
+    if not held and not _live_pollers(called):
         reasons.append(f"no runner polls the task queue {TASK_QUEUE!r}")
     return Health(
         state=HealthState.DEGRADED if reasons else HealthState.READY,
@@ -65,6 +70,7 @@ async def health(called: Called) -> Health:
         started_at=called.started_at,
         submit_policy=called.settings.submit_policy,
         reconcile=called.settings.reconcile,
+        loop=_loop(called),
         temporal=_temporal(called),
         task_queue=queue,
         store=StoreHealth(
@@ -84,7 +90,7 @@ async def metrics(called: Called) -> Response:
             oldest_pending_age_s=await _oldest_age_s(called),
         )
     called.metrics.see_connection(called.link.status(), now=called.clock.now())
-    called.metrics.pollers.set(len(called.pollers.polling.pollers))
+    called.metrics.pollers.set(len(_live_pollers(called)))
     return Response(called.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -126,9 +132,16 @@ def _task_queue(called: Services) -> TaskQueueHealth:
     )
 
 
-def _has_live_poller(called: Services, queue: TaskQueueHealth) -> bool:
+def _live_pollers(called: Services) -> Sequence[Poller]:
+    """Without the dead, which stay listed for five minutes."""
     now = called.clock.now()
-    return any((now - one.last_access_at).total_seconds() < POLLER_FRESH_S for one in queue.pollers)
+    seen = called.pollers.polling.pollers
+    return [one for one in seen if (now - one.last_access_at).total_seconds() < POLLER_FRESH_S]
+
+
+def _loop(called: Services) -> LoopHealth:
+    last = called.loop.last
+    return LoopHealth(last_blocked_s=last.seconds if last else None, last_blocked_at=last.ended_at if last else None)
 
 
 async def _executions(called: Services) -> ExecutionsHealth:

@@ -1,21 +1,29 @@
 """Reconciling on request, streamed while it happens."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import StreamingResponse
 
 from stigmer_cli.api.problem import problem_of
-from stigmer_cli.api.reconcile import ReconcileItem, ReconcileLine, ReconcileRequest, ReconcileSummary
-from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.api.reconcile import (
+    ReconcileItem,
+    ReconcileLine,
+    ReconcileProgress,
+    ReconcileRequest,
+    ReconcileSummary,
+)
+from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.reconcile.apply import Applied, Done
 from stigmer_cli.executions.reconcile.plan import Action, Finding, Rules
 from stigmer_cli.executions.reconcile.request import Wanted
 from stigmer_cli.executions.reconcile.walk import Scope
 from stigmer_cli.server.services import Services, services
+from stigmer_cli.store.store import Store
 
 WORTH_TELLING = frozenset({Finding.LOST, Finding.REFUSED, Finding.UNKNOWN})
 """Findings that a reader must see although nothing was done about them."""
@@ -38,6 +46,9 @@ PLANNED_AS: dict[Action, str] = {
     Action.NONE: "skipped",
 }
 
+PROGRESS_EVERY = 25
+"""How many executions are looked at between two lines that say how far it is."""
+
 router = APIRouter(prefix="/v1")
 Called = Annotated[Services, Depends(services)]
 
@@ -46,17 +57,19 @@ Called = Annotated[Services, Depends(services)]
 async def reconcile(body: ReconcileRequest, called: Called) -> StreamingResponse:
     """Look at the open executions and mend what can be mended; a dry run only tells what would be done.
 
-    503 where Temporal is not connected, 409 where another reconcile is under way, 404 for an unknown id: then nothing
-    was judged and nothing touched.
+    503 where Temporal is not connected. A problem in the stream, before any item, where another reconcile is under way
+    or an id is unknown. Then nothing was judged and nothing touched.
     """
-    stream = called.reconciling.run(_wanted(body))
-    first = await anext(stream, None)  # what is refused is refused with a status, not inside the stream
-    return StreamingResponse(_lines(first, stream), media_type="application/x-ndjson")
+    called.reconciling.refuse_unless_connected()
+    wanted = _wanted(body)
+    total = await _total(wanted.scope, called.store)
+    # Answered before the first is carried out: who asked can see how far it is, and be heard when it goes away.
+    return StreamingResponse(_lines(called.reconciling.run(wanted), total), media_type="application/x-ndjson")
 
 
 def _wanted(body: ReconcileRequest) -> Wanted:
     scope = Scope(
-        ids=[ExecutionId(name) for name in body.ids],
+        ids=[ExecutionId(name) for name in dict.fromkeys(body.ids)],
         phases=frozenset(body.phases),
         kinds=frozenset(body.kinds),
         older_than_s=body.older_than_s,
@@ -66,16 +79,43 @@ def _wanted(body: ReconcileRequest) -> Wanted:
     return Wanted(scope=scope, rules=rules, is_dry_run=body.dry_run, asked_by=body.asked_by)
 
 
-async def _lines(first: Applied | None, rest: AsyncIterator[Applied]) -> AsyncIterator[str]:
+async def _total(scope: Scope, store: Store) -> int:
+    """How many executions there are to look at, at the most: their age is not counted by."""
+    if scope.ids:
+        number = len(scope.ids)
+    else:
+        counts = await store.executions.counts()
+        number = sum(
+            count
+            for (phase, kind), count in counts.items()
+            if not phase.is_terminal and phase in (scope.phases or Phase) and kind in (scope.kinds or Kind)
+        )
+    return number if scope.limit is None else min(number, scope.limit)
+
+
+async def _lines(stream: AsyncIterator[Applied], total: int) -> AsyncIterator[str]:
+    """What is done, while it is done; the summary is of what was done, also where a problem broke it off."""
     counts: Counter[str] = Counter()
+    broken_off = None
+    yield _line(ReconcileLine(progress=ReconcileProgress(examined=0, total=total)))
     try:
-        if first is not None:
-            yield _told(first, counts)
-            async for applied in rest:
-                yield _told(applied, counts)
+        async for applied in stream:
+            yield _told(applied, counts)
+            if counts["examined"] % PROGRESS_EVERY == 0:
+                yield _line(ReconcileLine(progress=_so_far(counts, total)))
     except StigmerError as error:
-        yield _line(ReconcileLine(problem=problem_of(error)))
+        broken_off = ReconcileLine(problem=problem_of(error))
+    finally:
+        if isinstance(stream, AsyncGenerator):
+            await stream.aclose()  # whoever asked may have gone: the turn is given back now, not when memory is swept
+    yield _line(ReconcileLine(progress=_so_far(counts, total)))
     yield _line(ReconcileLine(summary=ReconcileSummary(**counts)))
+    if broken_off:
+        yield _line(broken_off)
+
+
+def _so_far(counts: Counter[str], total: int) -> ReconcileProgress:
+    return ReconcileProgress(examined=counts["examined"], total=max(total, counts["examined"]))
 
 
 def _told(applied: Applied, counts: Counter[str]) -> str:

@@ -43,10 +43,11 @@ async def begin_attempt(execution_id: str, body: AttemptRequest, called: Called)
     )
     if report is not Report.TAKEN:
         return AttemptResponse(work=None)
-    return AttemptResponse(work=await _work(ExecutionId(execution_id), called))
+    begun = 1 if body.attempt == 1 else await called.store.runs.attempts_begun(ExecutionId(execution_id))
+    return AttemptResponse(work=await _work(ExecutionId(execution_id), begun, called))
 
 
-async def _work(execution_id: ExecutionId, called: Services) -> Work:
+async def _work(execution_id: ExecutionId, begun: int, called: Services) -> Work:
     execution = await called.store.executions.get(execution_id)
     try:
         agent = await called.store.agents.get(execution.agent_id)
@@ -57,6 +58,7 @@ async def _work(execution_id: ExecutionId, called: Services) -> Work:
         message=execution.message,
         model=agent.spec.model,
         agent_name=agent.slug,
+        begun=begun,
     )
 
 

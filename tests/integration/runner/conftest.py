@@ -21,7 +21,7 @@ from tests.fakes_runner import InMemoryReports, ReportServer, Row
 from tests.temporal_server import DevServer, die_with_parent, free_port, kill_group
 
 RUNNER = """
-import asyncio, os, sys
+import asyncio, os
 from pathlib import Path
 from stigmer_cli import log
 from stigmer_cli.clock import SystemClock
@@ -30,14 +30,14 @@ from stigmer_cli.settings import load
 
 settings = load({}, os.environ, user_home=Path(os.environ["STIGMER_HOME"]))
 log.configure("runner", settings.log_level)
-sys.exit(asyncio.run(run_runner(settings, clock=SystemClock())))
+os._exit(asyncio.run(run_runner(settings, clock=SystemClock())))  # as the command does
 """
 
 
 class RunnerProcess:
     """A runner as `stigmer work` starts it, and its log lines."""
 
-    def __init__(self, home: Path, temporal: str, server: str, number: int) -> None:
+    def __init__(self, home: Path, temporal: str, server: str, number: int, *, program: str = RUNNER) -> None:
         self.log = home / f"runner-{number}.log"
         environment = {
             **os.environ,
@@ -48,7 +48,7 @@ class RunnerProcess:
         }
         with self.log.open("ab") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", RUNNER],
+                [sys.executable, "-c", program],
                 env=environment,
                 stderr=file,
                 start_new_session=True,
@@ -97,9 +97,10 @@ class Stage:
     def reports(self) -> InMemoryReports:
         return self.server.reports
 
-    def runner(self) -> RunnerProcess:
+    def runner(self, *, program: str = RUNNER) -> RunnerProcess:
         """Start one more runner."""
-        runner = RunnerProcess(self.home, self.temporal.address, self.server.url, len(self.runners))
+        number = len(self.runners)
+        runner = RunnerProcess(self.home, self.temporal.address, self.server.url, number, program=program)
         self.runners.append(runner)
         return runner
 

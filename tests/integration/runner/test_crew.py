@@ -3,24 +3,31 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from temporalio.client import Client
 
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.runner.chance import Chance
 from stigmer_cli.runner.model.catalog import Catalog
+from stigmer_cli.runner.relief import STALE_OWN_MAX_S
 from stigmer_cli.runner.shift import Shift
 from stigmer_cli.runner.worker import Crew
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.temporal.connection import Connection, Target
+from stigmer_cli.temporal.dial import SdkDialer, Session, quiet_runtime
+from tests.chaos.proxy import Proxy, Toxics
 from tests.fakes_runner import InMemoryReports
-from tests.temporal_server import DevServer, eventually
+from tests.temporal_server import DevServer, dev_server, eventually
 
 
-@pytest.fixture
-async def crew(temporal: DevServer, home: Home) -> AsyncIterator[Crew]:
-    temporal.start()
+@asynccontextmanager
+async def crew_of(temporal: DevServer, home: Home) -> AsyncIterator[Crew]:
+    """A crew at work, in this process."""
     clock, rng = SystemClock(), random.Random(1)
     connection = Connection(Target(address=temporal.address), clock=clock, rng=rng, identity="test")
     catalog = Catalog(Settings(home=home), clock=clock)
@@ -36,10 +43,28 @@ async def crew(temporal: DevServer, home: Home) -> AsyncIterator[Crew]:
             owner.cancel()
 
 
+@pytest.fixture
+async def crew(temporal: DevServer, home: Home) -> AsyncIterator[Crew]:
+    temporal.start()
+    async with crew_of(temporal, home) as crew:
+        yield crew
+
+
+class DialsAtFirst:
+    """Dials `address` for the first worker, and the target itself from then on."""
+
+    def __init__(self, address: str) -> None:
+        self._address: str | None = address
+
+    async def dial(self, target: Target, *, identity: str) -> Session:
+        address, self._address = self._address, None
+        return await SdkDialer().dial(replace(target, address=address or target.address), identity=identity)
+
+
 async def seen(crew: Crew, number: int) -> Shift:
     """The worker with this number, once the task queue shows it."""
     await eventually(
-        lambda: crew.on is not None and crew.on.is_seen and crew.on.identity.endswith(f"/{number}"), within_s=10
+        lambda: crew.on is not None and crew.on.is_seen and f"/{number}/" in f"{crew.on.identity}/", within_s=10
     )
     assert crew.on is not None
     return crew.on
@@ -69,3 +94,30 @@ async def test_no_worker_begins_while_two_still_end_their_work(crew: Crew) -> No
     crew._retiring.discard("one")
     await seen(crew, 2)
     crew._retiring.clear()
+
+
+async def test_a_worker_that_stops_polling_is_relieved_within_fifteen_seconds(crew: Crew, tmp_path: Path) -> None:
+    """R5: the worker lives, its client answers, and the task queue has no poller: its polls go elsewhere."""
+    crew._stale_max_s = STALE_OWN_MAX_S
+    first = await seen(crew, 1)
+    with dev_server(tmp_path) as elsewhere:
+        first.worker.client = await Client.connect(elsewhere.address, runtime=quiet_runtime())
+        took_s = await eventually(lambda: crew.on is not first, within_s=25)
+        print(f"parked worker relieved after {took_s:.1f} s")
+        await seen(crew, 2)
+        await eventually(first.ended.is_set, within_s=5)
+    assert took_s < 15
+
+
+async def test_a_worker_whose_own_client_is_cut_off_is_relieved(temporal: DevServer, home: Home) -> None:
+    """The runner's connection is well, and the worker's is not: a poll that hangs looks like one that waits."""
+    temporal.start()
+    async with Proxy(temporal.port, random.Random(1)) as proxy, crew_of(temporal, home) as crew:
+        crew._dialer = DialsAtFirst(proxy.address)
+        first = await seen(crew, 1)
+        proxy.toxics = Toxics(is_silent_up=True)
+        took_s = await eventually(lambda: crew.on is not first, within_s=15)
+        print(f"silent worker relieved after {took_s:.1f} s")
+        await seen(crew, 2)
+        proxy.toxics = Toxics()
+    assert took_s < 10

@@ -1,10 +1,15 @@
 """What the server counts, read by prometheus-client's own parser."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
+from temporalio.client import Client
 
+from stigmer_cli.domain.identity import ExecutionId, Kind, workflow_id
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.temporal.dial import quiet_runtime
 from tests.eventually import eventually
 from tests.served import TOKEN, Served, accept, make_agent, served
 from tests.temporal_server import DevServer, free_port
@@ -24,10 +29,18 @@ NAMES = {
     "stigmer_reconciled",
     "stigmer_claims_lost",
     "stigmer_task_queue_pollers",
+    "stigmer_temporal_calls",
+    "stigmer_event_loop_blocks",
+    "stigmer_event_loop_last_block_seconds",
 }
+STATE = "stigmer_temporal_connection_state"
+PROBES = "stigmer_temporal_probes_total"
+DONE = ("resubmitted", "attention", "repaired")
+
+Key = tuple[str, tuple[str, ...]]
 
 
-async def _samples(server: Served) -> dict[tuple[str, tuple[str, ...]], float]:
+async def _samples(server: Served) -> dict[Key, float]:
     async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": f"Bearer {TOKEN}"}) as http:
         text = (await http.get("/metrics")).text
     families = list(text_string_to_metric_families(text))
@@ -54,18 +67,57 @@ async def test_the_queue_and_the_connection_are_counted_while_temporal_is_away(t
     assert found["stigmer_temporal_dials_total", ("failed",)] >= 1
 
 
-async def test_submits_and_changes_are_counted_once_temporal_is_there(tmp_path: Path) -> None:
+async def test_every_event_moves_its_number(tmp_path: Path) -> None:
     with DevServer(tmp_path) as temporal:
+        temporal.start()
         async with served(tmp_path, temporal.address) as server, server.client() as client:
             await make_agent(client)
-            await accept(client, "k")
-            temporal.start()
+            await _until(server, {(PROBES, ("ok",)): 1, ("stigmer_temporal_calls_total", ("ok", "pollers")): 1})
+            orphan = (await accept(client, "orphan")).metadata.id
+            await _until(server, {("stigmer_submits_total", ("started",)): 1})
+            taken = (await accept(client, "taken")).metadata.id
+            claims = [await client.claim(taken, epoch=1, run=run, runner="r") for run in ("one", "another")]
+            before = await _samples(server)
+            temporal.kill()
+            await _until(server, {(STATE, ("DISCONNECTED",)): 1})
+            behind = (await accept(client, "behind")).metadata.id
+            away = await _samples(server)
+            temporal.start()  # in memory, so it forgot everything
+            await _until(server, {("stigmer_temporal_reconnects", ()): 1, ("stigmer_dispatch_queue_depth", ()): 0})
+            await _terminate(temporal, behind)
+            await _until(server, {("stigmer_reconciled_total", (done,)): 1 for done in DONE})
+            after = await _samples(server)
+            rows = {row.metadata.id: row for row in (await client.executions({"limit": 10})).items}
+    assert claims == [True, False]
+    assert before["stigmer_claims_lost_total", ()] == 1
+    assert before["stigmer_executions", ("IN_PROGRESS", "agent")] == 1
+    assert before["stigmer_temporal_calls_total", ("ok", "start")] == 2
+    assert before["stigmer_temporal_dials_total", ("ok",)] == 1
+    assert before["stigmer_temporal_probe_seconds_count", ()] == before[PROBES, ("ok",)] > 0
+    assert before[STATE, ("CONNECTED",)] == 1
+    assert before["stigmer_temporal_reconnects", ()] == 0
+    assert [before["stigmer_reconciled_total", (done,)] for done in DONE] == [0, 0, 0]
+    assert before["stigmer_event_loop_blocks_total", ()] == 0
+    assert away["stigmer_dispatch_queue_depth", ()] == 1
+    assert away["stigmer_oldest_pending_seconds", ()] > 0
+    assert away[PROBES, ("failed",)] >= 1
+    assert 0 < away["stigmer_temporal_connection_state_seconds", ()] < 5
+    assert after["stigmer_temporal_connection_changes_total", ("CONNECTED", "DISCONNECTED")] == 1
+    assert after["stigmer_task_queue_pollers", ()] == 0
+    assert (rows[orphan].status.phase, rows[taken].status.attention is not None) == (Phase.PENDING, True)
+    assert rows[behind].status.phase is Phase.FAILED
 
-            async def submitted() -> bool:
-                return (await _samples(server)).get(("stigmer_submits_total", ("started",))) == 1
 
-            await eventually(submitted, within_s=15)
-            found = await _samples(server)
-    assert found["stigmer_temporal_connection_changes_total", ("CONNECTED", "DISCONNECTED")] >= 1
-    assert found["stigmer_temporal_connection_state", ("CONNECTED",)] == 1
-    assert found["stigmer_dispatch_queue_depth", ()] == 0
+async def _until(server: Served, wanted: Mapping[Key, float]) -> None:
+    """Return when every one of `wanted` is at least what it says; at 0, when it is that."""
+
+    async def reached() -> bool:
+        found = await _samples(server)
+        return all(found.get(key) == 0 if least == 0 else found.get(key, 0) >= least for key, least in wanted.items())
+
+    await eventually(reached, within_s=20, what=str(wanted))
+
+
+async def _terminate(temporal: DevServer, execution: str) -> None:
+    client = await Client.connect(temporal.address, runtime=quiet_runtime())
+    await client.get_workflow_handle(workflow_id(Kind.AGENT, ExecutionId(execution), 1)).terminate()

@@ -48,12 +48,13 @@ class Script:
             yield word
 
 
-def perform(model: Script, *, number: int = 1, reports: InMemoryReports | None = None) -> Row:
+def perform(model: Script, *, begun: int = 0, reports: InMemoryReports | None = None) -> Row:
+    """What became of the attempt after `begun` others."""
     reports = reports or InMemoryReports()
     row = reports.add(EXECUTION)
-    row.claimed_run, row.phase = "run-1", Phase.IN_PROGRESS
+    row.claimed_run, row.phase, row.begun = "run-1", Phase.IN_PROGRESS, begun
     chance = Chance(clock=LoopClock(), rng=random.Random(3))
-    attempt = Attempt(execution=EXECUTION, epoch=1, run="run-1", number=number, runner="r")
+    attempt = Attempt(execution=EXECUTION, epoch=1, run="run-1", number=begun + 1, runner="r")
     performance = Performance(Reporter(reports, chance), model, chance)
     try:
         in_virtual_time(performance.perform(attempt))
@@ -89,8 +90,17 @@ def test_an_answer_that_broke_off_is_left_to_another_attempt() -> None:
 
 
 def test_in_the_last_attempt_an_answer_that_broke_off_is_a_failure() -> None:
-    row = perform(Script(["a", ModelBusy("cut")]), number=5)
+    row = perform(Script(["a", ModelBusy("cut")]), begun=4)
     assert (row.phase, row.error) == (Phase.FAILED, "cut")
+
+
+def test_what_began_as_often_as_it_may_is_given_up_without_asking_the_model() -> None:
+    row = perform(Script(["never said"]), begun=5)
+    assert (row.phase, row.error, row.text) == (
+        Phase.FAILED,
+        "its runner died 5 times while performing it; see `stigmer logs runner`",
+        "",
+    )
 
 
 class Moody(InMemoryReports):

@@ -9,7 +9,9 @@ from stigmer_cli.runner.relief import Known, relief_cause
 from stigmer_cli.runner.terms import SENTENCES, FailureKind
 from stigmer_cli.runner.workflow import kind_of
 
-WELL = Known(is_broken=False, is_of_this_connection=True, is_seen=True, age_s=100, access_age_s=30)
+WELL = Known(
+    is_broken=False, is_of_this_connection=True, is_seen=True, age_s=100, access_age_s=30, free_s=100, idle_s=100
+)
 
 CAUSES: list[tuple[dict[str, object], str | None]] = [
     ({}, None),
@@ -19,6 +21,18 @@ CAUSES: list[tuple[dict[str, object], str | None]] = [
     ({"is_seen": False, "access_age_s": None, "age_s": 10.1}, "the task queue never showed it"),
     ({"access_age_s": 91}, "the task queue sees it no more"),
     ({"access_age_s": None}, "the task queue sees it no more"),
+    ({"access_age_s": None, "free_s": 9.9}, None),
+    ({"access_age_s": 91, "free_s": 89}, None),
+    ({"access_age_s": 91, "patience": 2}, None),
+    ({"access_age_s": 7.9, "stale_max_s": 8}, None),
+    ({"access_age_s": 8.1, "stale_max_s": 8}, "the task queue sees it no more"),
+    ({"silences": 1}, None),
+    ({"silences": 2}, "its own client gets no answer"),
+    ({"waits_s": 4.9}, None),
+    ({"waits_s": 5.1}, "work waits and it takes none up"),
+    ({"waits_s": 5.1, "idle_s": 4.9}, None),
+    ({"waits_s": 5.1, "free_s": 0}, None),
+    ({"waits_s": 5.1, "patience": 2}, None),
 ]
 
 

@@ -15,7 +15,9 @@ def test_the_command_line_with_a_file_and_the_ui() -> None:
     assert " ".join(argv) == (
         "/opt/temporal server start-dev --ip 127.0.0.1 --port 7233 --ui-ip 127.0.0.1 --ui-port 8233 "
         "--db-filename /h/t.db --sqlite-pragma journal_mode=WAL --sqlite-pragma synchronous=full "
-        '--dynamic-config-value frontend.httpAllowedHosts=["disabled.invalid"] --log-format json --log-level warn'
+        '--dynamic-config-value frontend.httpAllowedHosts=["disabled.invalid"] '
+        '--dynamic-config-value matching.longPollExpirationInterval="4s" '
+        '--dynamic-config-value history.timerProcessorMaxTimeShift="100ms" --log-format json --log-level warn'
     )
 
 
@@ -23,7 +25,9 @@ def test_the_command_line_in_memory_without_ui_in_another_namespace() -> None:
     argv = dev_server_argv(binary=BINARY, port=17, ui_port=None, file=None, namespace="shop")
     assert " ".join(argv) == (
         "/opt/temporal server start-dev --ip 127.0.0.1 --port 17 --headless --namespace shop "
-        '--dynamic-config-value frontend.httpAllowedHosts=["disabled.invalid"] --log-format json --log-level warn'
+        '--dynamic-config-value frontend.httpAllowedHosts=["disabled.invalid"] '
+        '--dynamic-config-value matching.longPollExpirationInterval="4s" '
+        '--dynamic-config-value history.timerProcessorMaxTimeShift="100ms" --log-format json --log-level warn'
     )
 
 

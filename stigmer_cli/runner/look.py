@@ -1,0 +1,72 @@
+"""What Temporal says of one worker, asked through that worker's own client, so that the client is tried as well."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, DescribeTaskQueueResponse
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from stigmer_cli.domain.identity import TASK_QUEUE
+
+CLOCK_SKEW_MAX = timedelta(seconds=5)
+
+SILENCE = frozenset({RPCStatusCode.UNAVAILABLE, RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED})
+"""How the SDK says that no answer came; every other refusal is an answer, though it says nothing of the worker."""
+
+
+class Silent(Exception):
+    """The worker's own client got no answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """When the worker was last seen polling, None where it is not listed; how long the oldest task has waited."""
+
+    accessed_at: datetime | None
+    waits_s: float
+
+
+async def look_at(client: Client, *, identity: str, began_at: datetime, within_s: float) -> Look | None:
+    """What the task queue shows of the worker `identity`, which began at `began_at`; None where it would not say.
+
+    Raises Silent where there was no answer within `within_s` seconds.
+    """
+    try:
+        async with asyncio.timeout(within_s):
+            queues = [await _queue(client, kind) for kind in _KINDS]
+    except TimeoutError:
+        raise Silent from None
+    except RPCError as error:
+        if error.status in SILENCE:
+            raise Silent from error
+        return None
+    except RuntimeError as error:  # the SDK's, where it cannot connect at all
+        raise Silent from error
+    seen = [_accessed_at(queue, identity) for queue in queues]
+    # Both have to be polled; who polled before this worker began had the same name by accident.
+    times = [moment for moment in seen if moment is not None and moment >= began_at - CLOCK_SKEW_MAX]
+    return Look(
+        accessed_at=min(times) if len(times) == len(queues) else None,
+        waits_s=max(queue.stats.approximate_backlog_age.ToTimedelta().total_seconds() for queue in queues),
+    )
+
+
+_KINDS = (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
+
+
+async def _queue(client: Client, kind: TaskQueueType.ValueType) -> DescribeTaskQueueResponse:
+    return await client.workflow_service.describe_task_queue(
+        DescribeTaskQueueRequest(
+            namespace=client.namespace, task_queue=TaskQueue(name=TASK_QUEUE), task_queue_type=kind, report_stats=True
+        ),
+        retry=False,
+    )
+
+
+def _accessed_at(queue: DescribeTaskQueueResponse, identity: str) -> datetime | None:
+    found = [poller.last_access_time for poller in queue.pollers if poller.identity == identity]
+    return max(stamp.ToDatetime(tzinfo=UTC) for stamp in found) if found else None

@@ -1,0 +1,59 @@
+"""The server's calls to Temporal, counted by what came of them."""
+
+from collections.abc import Awaitable, Sequence
+from typing import Protocol, TypeVar
+
+from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.errors import StigmerError
+from stigmer_cli.executions.ports import TemporalGateway
+from stigmer_cli.temporal.gateway import Observed, Poller, Started
+
+OK = "ok"
+
+R = TypeVar("R")
+
+
+class CallObserver(Protocol):
+    """Who counts calls."""
+
+    def called(self, call: str, outcome: str) -> None:
+        """A call ended: `ok`, or with an error of that code."""
+
+
+class CountedGateway:
+    """A gateway whose every call is told to an observer; raises what the gateway raises."""
+
+    def __init__(self, gateway: TemporalGateway, observer: CallObserver) -> None:
+        self._gateway = gateway
+        self._observer = observer
+
+    async def start(self, *, execution: ExecutionId, kind: Kind, epoch: int, timeout_s: float | None) -> Started:
+        """Start the workflow of this epoch, or find the one that was."""
+        return await self._counted(
+            "start", self._gateway.start(execution=execution, kind=kind, epoch=epoch, timeout_s=timeout_s)
+        )
+
+    async def describe(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> Observed | None:
+        """The workflow of this epoch; None only where Temporal proves that it has none."""
+        return await self._counted("describe", self._gateway.describe(execution=execution, kind=kind, epoch=epoch))
+
+    async def result_failure(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> str:
+        """Why a closed workflow of this epoch failed, as a sentence."""
+        return await self._counted("result", self._gateway.result_failure(execution=execution, kind=kind, epoch=epoch))
+
+    async def cancel(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> bool:
+        """Ask the workflow of this epoch to end; False where there is none open."""
+        return await self._counted("cancel", self._gateway.cancel(execution=execution, kind=kind, epoch=epoch))
+
+    async def pollers(self) -> Sequence[Poller]:
+        """The runners that poll the task queue for both workflows and activities."""
+        return await self._counted("pollers", self._gateway.pollers())
+
+    async def _counted(self, call: str, answer: Awaitable[R]) -> R:
+        try:
+            found = await answer
+        except StigmerError as error:
+            self._observer.called(call, error.code)
+            raise
+        self._observer.called(call, OK)
+        return found

@@ -11,7 +11,13 @@ from pydantic import BaseModel, ValidationError
 
 from stigmer_cli.api.health import Health, Readiness
 from stigmer_cli.api.problem import Problem, error_of
-from stigmer_cli.api.reconcile import ReconcileItem, ReconcileLine, ReconcileRequest, ReconcileSummary
+from stigmer_cli.api.reconcile import (
+    ReconcileItem,
+    ReconcileLine,
+    ReconcileProgress,
+    ReconcileRequest,
+    ReconcileSummary,
+)
 from stigmer_cli.api.reports import (
     AttemptRequest,
     AttemptResponse,
@@ -177,10 +183,13 @@ class Client:
         async for line in self._lines("GET", path, timeout, params={"after": after}):
             yield EventBody.model_validate_json(line)
 
-    async def reconcile(self, request: ReconcileRequest) -> AsyncIterator[ReconcileItem | ReconcileSummary]:
-        """What comes of a reconcile, item by item, and the summary at the end.
+    async def reconcile(
+        self, request: ReconcileRequest
+    ) -> AsyncIterator[ReconcileItem | ReconcileProgress | ReconcileSummary]:
+        """What comes of a reconcile, item by item, how far it is in between, and the summary at the end.
 
-        Raises TemporalUnavailable or Conflict before the first item; what breaks it off comes after the items done.
+        Raises TemporalUnavailable or Conflict before anything is told; what breaks it off is raised after the summary
+        of what was done. None is kept, so that memory stays flat.
         """
         content = request.model_dump_json(by_alias=True).encode()
         headers = {"Content-Type": "application/json"}
@@ -189,7 +198,7 @@ class Client:
             found = ReconcileLine.model_validate_json(line)
             if found.problem is not None:
                 raise error_of(found.problem)
-            told = found.item or found.summary
+            told = found.item or found.progress or found.summary
             if told is not None:
                 yield told
 

@@ -45,9 +45,17 @@ class ReconcileSummary(Sent):
     failed: int = 0
 
 
-class ReconcileLine(Sent):
-    """One line of the stream: an item worth telling, the summary at the end, or what broke it off."""
+class ReconcileProgress(Sent):
+    """How far it has come; `total` is how many are to be looked at, at the most."""
 
+    examined: int
+    total: int
+
+
+class ReconcileLine(Sent):
+    """One line of the stream: how far it is, an item worth telling, the summary at the end, or what broke it off."""
+
+    progress: ReconcileProgress | None = None
     item: ReconcileItem | None = None
     summary: ReconcileSummary | None = None
     problem: Problem | None = None

@@ -5,18 +5,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stigmer_cli.cli.context import Cli, cli_of
+from stigmer_cli.cli.naming import checked_id
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.reconcile import reconcile
 from stigmer_cli.cli.run import watch_to_end
-from stigmer_cli.domain.identity import Kind, is_id
+from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.errors import ConfigError
 from stigmer_cli.stack.state import endpoints
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stigmer_cli.api.resources import EventBody, ExecutionResource
+    from stigmer_cli.cli.stuck import Stuck
     from stigmer_cli.client import Client, Query
 
 OUTPUT = typer.Option("--output", "-o", help="How the result is printed.")
@@ -43,10 +44,10 @@ def list_executions(
 
     cli = cli_of(ctx)
     out = cli.show(output)
-    if stuck:
-        _print_stuck(cli, older_than or 0.0, limit)
-        return
     query: Query = {"agent": agent, "olderThanS": older_than, "phase": list(phase or ()), "kind": list(kind or ())}
+    if stuck:
+        _print_stuck(cli, query, older_than or 0.0, limit)
+        return
     items = cli.call(lambda client: client.all_executions(query, limit=limit))
     out.result(
         {"items": [item.to_wire() for item in items]},
@@ -61,10 +62,14 @@ def get(ctx: typer.Context, execution: Annotated[str, NAMED], output: Annotated[
 
     cli = cli_of(ctx)
     out = cli.show(output)
-    found, events = cli.call(lambda client: _with_events(client, _checked(execution)))
+    found, events, stuck = cli.call(lambda client: _with_story(cli, client, checked_id(execution)))
     stack = endpoints(cli.settings().home)
     link = stack.workflow_url(found.status.dispatch.workflow_id, found.status.dispatch.run_id) if stack else None
-    out.result(found.to_wire(), lambda console: tables.print_execution(console, found, events, link=link))
+    data = {**found.to_wire(), **({"stuck": stuck.reason()} if stuck else {}), **({"webUi": link} if link else {})}
+    cause = stuck.words if stuck else None
+    out.result(data, lambda console: tables.print_execution(console, found, events, link=link, cause=cause))
+    if stuck:
+        out.hint(stuck.way_out)
 
 
 @executions.command("watch")
@@ -77,7 +82,7 @@ def watch(
     """Follow an execution to its end; exit 1 if it fails."""
     cli = cli_of(ctx)
     cli.show(output)
-    found = _checked(execution)
+    found = checked_id(execution)
     cli.call(lambda client: client.execution(found))  # an unknown id is an error now, not a wait
     raise typer.Exit(cli.call(lambda client: watch_to_end(cli, client, found, timeout)))
 
@@ -89,7 +94,7 @@ def cancel(
     """Ask an execution to end; one that never started ends at once."""
     cli = cli_of(ctx)
     out = cli.show(output)
-    found = cli.call(lambda client: client.cancel_execution(_checked(execution)))
+    found = cli.call(lambda client: client.cancel_execution(checked_id(execution)))
     words = found.status.phase if found.status.phase.is_terminal else "asked to end"
     out.result(found.to_wire(), lambda console: console.print(f"{found.metadata.id} {words}", soft_wrap=True))
 
@@ -97,24 +102,26 @@ def cancel(
 executions.command("reconcile")(reconcile)
 
 
-def _print_stuck(cli: Cli, older_than_s: float, limit: int) -> None:
+def _print_stuck(cli: Cli, query: "Query", older_than_s: float, limit: int) -> None:
     from stigmer_cli.cli.stuck import find_stuck, print_stuck  # noqa: PLC0415 - pydantic is not imported for --help
 
-    items = cli.call(lambda client: find_stuck(client, older_than_s=older_than_s, limit=limit))
+    items = cli.call(lambda client: find_stuck(client, query, older_than_s=older_than_s, limit=limit))
     cli.out.result(
         {"items": [item.to_wire() for item in items]},
         lambda console: print_stuck(console, items, cli.clock.now()),
     )
+    if any(item.is_mendable for item in items):
+        cli.out.hint("stigmer executions reconcile")
 
 
-def _checked(text: str) -> str:
-    if not is_id(text):
-        raise ConfigError(
-            f"{text!r} is not an execution id: three letters, a dash, 26 letters and digits",
-            hint="stigmer executions list",
-        )
-    return text
+async def _with_story(
+    cli: Cli, client: "Client", name: str
+) -> "tuple[ExecutionResource, Sequence[EventBody], Stuck | None]":
+    """The execution, what happened to it, and why it does not get on, if it does not."""
+    from stigmer_cli.cli.stuck import STUCK_AFTER_S, judge  # noqa: PLC0415 - pydantic is not imported for --help
 
-
-async def _with_events(client: "Client", execution: str) -> "tuple[ExecutionResource, Sequence[EventBody]]":
-    return await client.execution(execution), await client.events(execution)
+    found, events = await client.execution(name), await client.events(name)
+    age_s = (cli.clock.now() - found.metadata.created_at).total_seconds()
+    is_young = age_s < STUCK_AFTER_S
+    judged = [] if found.status.phase.is_terminal or is_young else await judge(client, [found])
+    return found, events, judged[0] if judged else None

@@ -2,34 +2,39 @@
 
 import asyncio
 import os
-from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console, Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
 
 from stigmer_cli.cli.context import Cli, cli_of
-from stigmer_cli.cli.output import Format, fit
+from stigmer_cli.cli.naming import checked_id
+from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.wait import WAIT, wait_s
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.errors import ConfigError, Conflict, TemporalUnavailable, TimedOut
+from stigmer_cli.errors import (
+    ConfigError,
+    Conflict,
+    ServerUnavailable,
+    StigmerError,
+    TemporalUnavailable,
+    TimedOut,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from rich.progress import Progress
 
-    from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest, ReconcileSummary
+    from stigmer_cli.api.reconcile import ReconcileRequest
+    from stigmer_cli.cli.reconcile_view import View
+    from stigmer_cli.cli.tally import Tally
     from stigmer_cli.client import Client
 
-SHOWN_MAX = 20
-CAUSE_MIN = 20
-FIXED = 30 + 8 + 11 + 3 * 2
-"""The columns of an id, a finding and an outcome, and the gaps between four columns."""
-
 AGAIN_S = 0.5
-UNMENDED = frozenset({"skipped: changed", "failed"})
+AGE_MAX_S = 1e9
+IDS_MAX = 10_000
+NOTHING_DONE = "nothing was done"
+GOES_ON = "the server may have done a little more than it could tell; the next reconcile goes on from there"
+MENDING = frozenset({"resubmit", "repair", "start-over", "retry"})
 
 
 def reconcile(
@@ -37,7 +42,9 @@ def reconcile(
     ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Only these; also tries again.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
     wait: Annotated[str | None, WAIT] = None,
-    older_than: Annotated[float, typer.Option(metavar="S", min=0, help="Only older than S seconds.")] = 0.0,
+    older_than: Annotated[
+        float, typer.Option(metavar="S", min=0, max=AGE_MAX_S, help="Only older than S seconds.")
+    ] = 0.0,
     phase: Annotated[list[Phase] | None, typer.Option(case_sensitive=False, help="Only these phases.")] = None,
     kind: Annotated[list[Kind] | None, typer.Option(case_sensitive=False, help="Only these kinds.")] = None,
     include_in_progress: Annotated[
@@ -50,18 +57,21 @@ def reconcile(
     """Submit orphaned executions again, take over outcomes, mark what was lost.
 
     An orphan is PENDING and Temporal has no workflow for it, so no run ever had an effect: submitting it again is safe.
+
+    Exit code 0: nothing is left that this could mend; 1: something is; 4: Temporal is away, nothing was touched.
     """
     from stigmer_cli.api.reconcile import ReconcileRequest  # noqa: PLC0415 - pydantic is not imported for --help
 
     cli = cli_of(ctx)
     cli.show(output)
+    waits_s = wait_s(wait)
     if not (dry_run or yes or cli.out.can_ask):
         raise ConfigError(
             "reconcile asks first, and there is no terminal to ask on",
             hint="stigmer executions reconcile --yes, or --dry-run to look only",
         )
     request = ReconcileRequest(
-        ids=ids or [],
+        ids=_checked(ids or []),
         phases=phase or [],
         kinds=kind or [],
         older_than_s=older_than,
@@ -70,109 +80,144 @@ def reconcile(
         dry_run=dry_run,
         asked_by=f"stigmer executions reconcile (pid {os.getpid()})",
     )
-    waits_s = wait_s(wait)
-    raise typer.Exit(cli.call(lambda client: _reconcile(cli, client, request, waits_s, is_sure=dry_run or yes)))
-
-
-async def _reconcile(
-    cli: Cli, client: "Client", request: "ReconcileRequest", waits_s: float | None, *, is_sure: bool
-) -> int:
     if request.include_in_progress:
         cli.out.warning("lost executions are started over: what their old runs did may be done again")
-    if not is_sure:
-        preview = request.model_copy(update={"dry_run": True})
-        items, summary = await _ask(cli, client, preview, waits_s)
-        cli.out.stderr.print(_moves(items, summary, is_done=False, width=cli.out.stderr.width))
-        if not any(item.action != "none" for item in items):
-            return 0
-        typer.confirm("Carry this out?", abort=True, err=True)
-    items, summary = await _ask(cli, client, request, waits_s)
-    _print(cli, request, items, summary)
-    return 1 if summary.failed or any(item.outcome in UNMENDED or item.found == "unknown" for item in items) else 0
+    if not (dry_run or yes):
+        _agree(cli, request, waits_s)
+    raise typer.Exit(_carry_out(cli, request, waits_s))
+
+
+def _checked(ids: list[str]) -> list[str]:
+    if len(ids) > IDS_MAX:
+        raise ConfigError(f"{len(ids)} ids are more than {IDS_MAX}", hint="narrow it with --older-than and --limit")
+    return list(dict.fromkeys(checked_id(name) for name in ids))
+
+
+def _agree(cli: Cli, request: "ReconcileRequest", waits_s: float | None) -> None:
+    """Show what would be done and return once a person has agreed; raises typer.Exit where there is no more to do.
+
+    The question stands outside the event loop, whose handler would swallow the first Ctrl-C.
+    """
+    from stigmer_cli.cli.reconcile_view import print_moves  # noqa: PLC0415 - pydantic is not imported for --help
+    from stigmer_cli.cli.tally import Tally  # noqa: PLC0415
+
+    tally = Tally()
+    preview = request.model_copy(update={"dry_run": True})
+    try:
+        cli.call(lambda client: _ask(cli, client, preview, tally, waits_s=waits_s))
+        print_moves(cli.out.stderr, tally, is_done=False)
+        if not tally.planned:
+            raise typer.Exit(1 if tally.left_over else 0)
+        agreed = _answer(cli, tally)
+    except (KeyboardInterrupt, typer.Abort):
+        cli.out.note(NOTHING_DONE)
+        raise
+    if not agreed:
+        cli.out.note(NOTHING_DONE)
+        raise typer.Exit(1)
+
+
+def _answer(cli: Cli, tally: "Tally") -> bool:
+    moves = ", ".join(f"{number} {action}" for action, number in tally.actions.most_common() if action != "none")
+    try:
+        return typer.confirm(f"Carry this out ({moves})?", err=True)
+    except typer.Abort:
+        cli.out.stderr.print()  # the question's line is still open
+        raise
+
+
+def _carry_out(cli: Cli, request: "ReconcileRequest", waits_s: float | None) -> int:
+    """Do it, or tell what would be done; the exit code. What was done is told, however it ends."""
+    from stigmer_cli.cli.reconcile_view import view_of  # noqa: PLC0415 - pydantic is not imported for --help
+    from stigmer_cli.cli.tally import Tally  # noqa: PLC0415
+
+    tally, view = Tally(), view_of(cli.out, is_dry_run=request.dry_run)
+    try:
+        is_left = cli.call(lambda client: _done(cli, client, request, tally, view, waits_s=waits_s))
+    except (KeyboardInterrupt, StigmerError) as error:
+        if tally.examined:
+            view.end(tally, is_complete=False)
+        if tally.examined or isinstance(error, KeyboardInterrupt):
+            has_begun = not request.dry_run and (tally.examined or tally.is_under_way)
+            cli.out.note(GOES_ON if has_begun else NOTHING_DONE)
+        raise
+    view.end(tally, is_complete=True)
+    return 1 if is_left else 0
+
+
+async def _done(
+    cli: Cli, client: "Client", request: "ReconcileRequest", tally: "Tally", view: "View", *, waits_s: float | None
+) -> bool:
+    """Carry it out; whether something is left that this could have mended."""
+    await _ask(cli, client, request, tally, view, waits_s=waits_s)
+    return tally.left_over or (not request.dry_run and await _is_left(client, request, tally))
+
+
+async def _is_left(client: "Client", request: "ReconcileRequest", tally: "Tally") -> bool:
+    """Whether a row that somebody else moved meanwhile could still be mended: most often that one has mended it."""
+    from stigmer_cli.api.reconcile import ReconcileItem  # noqa: PLC0415 - pydantic
+
+    if not tally.changed:
+        return False
+    again = request.model_copy(update={"ids": list(tally.changed), "dry_run": True, "limit": None})
+    items = [found async for found in client.reconcile(again) if isinstance(found, ReconcileItem)]
+    return any(item.action in MENDING or item.found == "unknown" for item in items)
 
 
 async def _ask(
-    cli: Cli, client: "Client", request: "ReconcileRequest", waits_s: float | None
-) -> "tuple[Sequence[ReconcileItem], ReconcileSummary]":
-    """What the server answers; with `waits_s`, once Temporal is there and nobody else reconciles."""
-    deadline = cli.clock.monotonic() + (waits_s or 0.0)
-    told = ""
+    cli: Cli,
+    client: "Client",
+    request: "ReconcileRequest",
+    tally: "Tally",
+    view: "View | None" = None,
+    *,
+    waits_s: float | None,
+) -> None:
+    """Have the server do it; with `waits_s`, once Temporal is there and nobody else reconciles, and on where it broke.
+
+    Raises TimedOut when nothing could be done for `waits_s` seconds.
+    """
+    told, waited_from_s = "", cli.clock.monotonic()
     while True:
+        number = tally.number
         try:
-            return await _collect(cli, client, request)
-        except (TemporalUnavailable, Conflict) as error:
+            await _collect(cli, client, request, tally, view)
+        except (TemporalUnavailable, ServerUnavailable, Conflict) as error:
             if waits_s is None:
                 raise
+            if tally.number > number:
+                waited_from_s = cli.clock.monotonic()
+            left_s = waited_from_s + waits_s - cli.clock.monotonic()
             if error.message != told:
                 cli.out.note(f"waiting: {error.message}")
                 told = error.message
-            if cli.clock.monotonic() >= deadline:
+            if left_s <= 0:
                 raise TimedOut(f"still waiting after {waits_s:g} s: {error.message}", hint=error.hint) from error
-            await asyncio.sleep(AGAIN_S)
+            tally.begin_again()
+            await asyncio.sleep(min(AGAIN_S, left_s))
+        else:
+            return
 
 
 async def _collect(
-    cli: Cli, client: "Client", request: "ReconcileRequest"
-) -> "tuple[Sequence[ReconcileItem], ReconcileSummary]":
+    cli: Cli, client: "Client", request: "ReconcileRequest", tally: "Tally", view: "View | None"
+) -> None:
+    from stigmer_cli.api.reconcile import ReconcileItem  # noqa: PLC0415 - pydantic
+
+    tally.is_under_way = True
+    with _progress(cli) as progress:
+        bar = progress.add_task("looking" if request.dry_run else "reconciling", total=None)
+        async for found in client.reconcile(request):
+            tally.tell(found)
+            if view and isinstance(found, ReconcileItem):
+                view.item(found)
+            progress.update(bar, completed=tally.examined, total=tally.total)
+
+
+def _progress(cli: Cli) -> "Progress":
+    """A bar on standard error, where somebody looks at it and no result is written beside it."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415 - only with work
 
-    from stigmer_cli.api.reconcile import ReconcileItem, ReconcileSummary  # noqa: PLC0415 - pydantic
-
-    items: list[ReconcileItem] = []
-    summary = ReconcileSummary()
-    columns = (TextColumn("reconciling"), BarColumn(), MofNCompleteColumn())
-    is_shown = cli.out.is_interactive and not request.dry_run
-    with Progress(*columns, console=cli.out.stderr, transient=True, disable=not is_shown) as progress:
-        bar = progress.add_task("reconciling", total=None)
-        async for found in client.reconcile(request):
-            if isinstance(found, ReconcileSummary):
-                summary = found
-                continue
-            cli.out.stream({"item": found.to_wire()})
-            items.append(found)
-            progress.advance(bar)
-    return items, summary
-
-
-def _print(
-    cli: Cli, request: "ReconcileRequest", items: "Sequence[ReconcileItem]", summary: "ReconcileSummary"
-) -> None:
-    if cli.out.format is Format.STREAM_JSON:
-        cli.out.stream({"dryRun": request.dry_run, "summary": summary.to_wire()})
-        return
-    data = {
-        "dryRun": request.dry_run,
-        "items": [item.to_wire() for item in items],
-        "summary": summary.to_wire(),
-    }
-    cli.out.result(data, lambda console: _table(console, items, summary, is_dry_run=request.dry_run))
-
-
-def _table(
-    console: Console, items: "Sequence[ReconcileItem]", summary: "ReconcileSummary", *, is_dry_run: bool
-) -> None:
-    if items:
-        console.print(_moves(items, summary, is_done=not is_dry_run, width=console.width))
-    counts = [
-        f"{number} {word}"
-        for word, number in summary.to_wire().items()
-        if number and word not in ("examined", "skipped")
-    ]
-    words = ", ".join(counts) or "nothing to do"
-    console.print(f"{'would be: ' if is_dry_run else ''}{words} ({summary.examined} examined)", soft_wrap=True)
-
-
-def _moves(
-    items: "Sequence[ReconcileItem]", summary: "ReconcileSummary", *, is_done: bool, width: int
-) -> RenderableType:
-    """Counts by class, then each move with its cause, cut at `SHOWN_MAX`."""
-    classes = Counter(item.found for item in items)
-    head = ", ".join(f"{number} {name}" for name, number in classes.most_common()) or "nothing out of line"
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("ID", "FOUND", "OUTCOME" if is_done else "ACTION", "CAUSE"):
-        table.add_column(name, no_wrap=True)
-    for item in items[:SHOWN_MAX]:
-        words = item.outcome if is_done else item.action
-        table.add_row(item.id, item.found, words, escape(fit(item.cause, max(CAUSE_MIN, width - FIXED))))
-    more = [f"... and {len(items) - SHOWN_MAX} more"] if len(items) > SHOWN_MAX else []
-    return Group(f"{head} ({summary.examined} examined)", *([table] if items else []), *more)
+    is_shown = cli.out.stderr.is_terminal and (cli.out.format is Format.TABLE or not cli.out.stdout.is_terminal)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, console=cli.out.stderr, transient=True, disable=not is_shown)

@@ -1,4 +1,4 @@
-"""Which executions are stuck, of which class, and why: rows, what Temporal says of them, and who polls."""
+"""Which executions are stuck, of which class, why, and what to type: from rows, what Temporal says, and who polls."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,16 +12,26 @@ from stigmer_cli.api.health import Health
 from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest
 from stigmer_cli.api.resources import DispatchState, ExecutionResource
 from stigmer_cli.cli.output import fit
+from stigmer_cli.cli.reconcile_view import CAUSE_MAX, brief
 from stigmer_cli.cli.wording import ago, why
-from stigmer_cli.client import Client, Query
+from stigmer_cli.client import PAGE_MAX, Client, Query
 from stigmer_cli.domain.identity import POLLER_FRESH_S
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Unavailable
 
 STUCK_AFTER_S = 5.0
-CAUSE_MIN = 16
-FIXED = 30 + 20 + 4 + 3 * 2
-"""The columns of an id, a class and an age, and the gaps between four columns."""
+
+RECONCILE = "stigmer executions reconcile"
+WAYS_OUT: Mapping[str, str] = {
+    "orphan": f"{RECONCILE} {{id}}",
+    "behind": f"{RECONCILE} {{id}}",
+    "refused": f"{RECONCILE} {{id}}",
+    "lost": f"{RECONCILE} {{id}} --include-in-progress starts it over; what its run did may be done again",
+    "waiting for a runner": "stigmer up, or stigmer work",
+}
+"""What to type for one of a class; `stigmer doctor` for every other class."""
+
+MENDABLE = frozenset({"orphan", "behind"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,25 +42,62 @@ class Stuck:
     kind: str
     cause: str
 
+    @property
+    def way_out(self) -> str:
+        """What to type."""
+        return WAYS_OUT.get(self.kind, "stigmer doctor").format(id=self.execution.metadata.id)
+
+    @property
+    def words(self) -> str:
+        """Class and cause, for a page that names the workflow elsewhere."""
+        return f"{self.kind}: {brief(self.cause, self.execution.metadata.id)}"
+
+    @property
+    def is_mendable(self) -> bool:
+        """Whether a reconcile that names no id mends it."""
+        return self.kind in MENDABLE
+
     def to_wire(self) -> dict[str, object]:
         """The resource, and beside it why it is stuck."""
-        return {**self.execution.to_wire(), "stuck": {"class": self.kind, "cause": self.cause}}
+        return {**self.execution.to_wire(), "stuck": self.reason()}
+
+    def reason(self) -> dict[str, object]:
+        """Why it is stuck, and what to type."""
+        return {"class": self.kind, "cause": self.cause, "hint": self.way_out}
 
 
-async def find_stuck(client: Client, *, older_than_s: float, limit: int) -> Sequence[Stuck]:
-    """Up to `limit` executions older than `older_than_s` that do not get on, newest first."""
-    query: Query = {"phase": [Phase.PENDING, Phase.IN_PROGRESS], "olderThanS": max(older_than_s, STUCK_AFTER_S)}
-    items = await client.all_executions(query, limit=limit)
-    found = await _findings(client)
+async def find_stuck(client: Client, asked: Query, *, older_than_s: float, limit: int) -> Sequence[Stuck]:
+    """Up to `limit` executions older than `older_than_s` that do not get on, newest first.
+
+    `asked` narrows by phase, kind and agent, as for `Client.executions`. They are judged page by page.
+    """
+    phases = [phase for phase in asked.get("phase") or Phase if not Phase(phase).is_terminal]  # type: ignore[union-attr]
+    query: Query = {**asked, "phase": phases, "olderThanS": max(older_than_s, STUCK_AFTER_S), "limit": PAGE_MAX}
+    found: list[Stuck] = []
+    cursor = None
+    while phases and len(found) < limit:
+        page = await client.executions({**query, "cursor": cursor})
+        found.extend(await judge(client, page.items))
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    return found[:limit]
+
+
+async def judge(client: Client, items: Sequence[ExecutionResource]) -> Sequence[Stuck]:
+    """Those of `items`, at most a page of them and none terminal, that do not get on, in order."""
+    if not items:
+        return []
+    found = await _findings(client, items)
     health = await client.health()
     judged = [_judged(item, found.get(item.metadata.id), health) for item in items]
     return [stuck for stuck in judged if stuck is not None]
 
 
-async def _findings(client: Client) -> Mapping[str, ReconcileItem]:
+async def _findings(client: Client, items: Sequence[ExecutionResource]) -> Mapping[str, ReconcileItem]:
     """What a dry run would say about each; nothing where Temporal cannot be asked."""
+    request = ReconcileRequest(dry_run=True, ids=[item.metadata.id for item in items])
     try:
-        request = ReconcileRequest(dry_run=True, older_than_s=STUCK_AFTER_S)
         return {told.id: told async for told in client.reconcile(request) if isinstance(told, ReconcileItem)}
     except Unavailable:
         return {}
@@ -85,8 +132,10 @@ def print_stuck(console: Console, items: Sequence[Stuck], now: datetime) -> None
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("ID", "CLASS", "AGE", "CAUSE"):
         table.add_column(name, no_wrap=True, justify="right" if name == "AGE" else "left")
-    room = max(CAUSE_MIN, console.width - FIXED)
+    table.columns[-1].no_wrap = False
+    table.columns[-1].overflow = "fold"
     for item in items:
         metadata = item.execution.metadata
-        table.add_row(metadata.id, item.kind, ago(metadata.created_at, now), escape(fit(item.cause, room)))
+        cause = escape(fit(brief(item.cause, metadata.id), CAUSE_MAX))
+        table.add_row(metadata.id, item.kind, ago(metadata.created_at, now), cause)
     console.print(table)

@@ -9,6 +9,11 @@ if TYPE_CHECKING:
     from stigmer_cli.doctor.facts import Facts
 
 TIMEOUT_S = 1.0
+BUSY_S = 2.0
+"""For looks that take milliseconds on a machine that has a moment; one that has none is not to be called ill for it."""
+
+UNJUDGED, BROKEN = "could not be judged", "this check itself is broken"
+"""How the message of a check begins that came to no end: the weakest of all findings, and nothing to act upon."""
 
 Evidence = Mapping[str, object]
 
@@ -55,6 +60,11 @@ class Found:
     def is_blocking(self) -> bool:
         """Whether what needs this check cannot be judged."""
         return self.result is Result.FAIL or bool(self.because)
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the look came to an end: what is told was seen, and is not only feared."""
+        return not self.message.startswith((UNJUDGED, BROKEN))
 
 
 @dataclass(frozen=True, kw_only=True)

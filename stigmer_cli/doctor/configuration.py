@@ -8,6 +8,7 @@ from stigmer_cli.settings import OPTIONS, Source
 
 OTHERS = 0o077
 OPENAI = "openai:"
+ECHOES = frozenset({"echo", "echo:slow"})
 EXECUTIONS_S = 2.0
 
 
@@ -69,6 +70,14 @@ async def models(facts: Facts) -> Found:
             "export OPENAI_API_KEY=... && stigmer restart runner",
             **evidence,
         )
+    strange = [model for model in used if model not in ECHOES and not model.startswith(OPENAI)]
+    if strange:
+        message = f"agents use {', '.join(strange)}, and nobody answers for that: echo, echo:slow or openai:NAME"
+        return warned(message, "stigmer agents list", **evidence)
+    why = await facts.provider() if needy else ""
+    if why:
+        hint = "stigmer config get openai_base_url"
+        return warned(f"agents use {', '.join(needy)}, but {why}", hint, **evidence)
     return passed(f"in use: {', '.join(used)}" if used else "there are no agents yet", **evidence)
 
 
@@ -119,6 +128,7 @@ CONFIGURATION_CHECKS: tuple[Check, ...] = (
         needs=("STG108",),
         timeout_s=EXECUTIONS_S,
         explanation="`echo` needs nobody. A model `openai:NAME` needs OPENAI_API_KEY, or OPENAI_BASE_URL for a local"
-        " endpoint, in the environment of whoever starts the runner. This looks at the settings of this shell.",
+        " endpoint, in the environment of whoever starts the runner. This looks at the settings of this shell, and"
+        " whether the endpoint takes connections from here.",
     ),
 )

@@ -1,154 +1,226 @@
 """Checks of category Executions: what is stuck, by the reason why, with ids and the command that mends it."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from stigmer_cli.doctor.check import Category, Check, Found, Severity, failed, passed, warned
-from stigmer_cli.doctor.words import IDS_SHOWN, count, listed, span
-from stigmer_cli.domain.execution import AttentionCode
+from stigmer_cli.doctor.check import Category, Check, Found, Severity, because, failed, passed, skipped, warned
+from stigmer_cli.doctor.polling import live_pollers
+from stigmer_cli.doctor.words import IDS_SHOWN, clock_time, count, listed, span
+from stigmer_cli.domain.execution import AttentionCode, QueueReason
 from stigmer_cli.domain.phase import Phase
 
 if TYPE_CHECKING:
     from stigmer_cli.api.resources import ExecutionResource
-    from stigmer_cli.doctor.facts import Facts
+    from stigmer_cli.doctor.facts import ExecutionsSeen, Facts
 
 GRACE_S = 5.0
 """Younger than this, an execution is on its way and not stuck."""
 
 LATE_S = 15.0
-SERVER_API = "STG108"
+DRAINING_S = 15.0
+"""So long after a reconnect what has piled up may still be on its way to Temporal."""
+
+SERVER_API, SUBMITS = "STG108", "STG212"
 TIMEOUT_S = 2.0
 QUEUED, SUBMITTED = "queued", "submitted"
 CONNECTED = "CONNECTED"
-GONE, OPEN = "gone", "open"
+ORPHAN, BEHIND, LOST = "orphan", "behind", "lost"
 RECONCILE = "stigmer executions reconcile"
+WAIT = "stigmer doctor --wait=30"
+ULID_AT, TIME_CHARS = 4, 10
+CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+"""The first ten of an id's characters behind its kind are its milliseconds (the ULID specification)."""
 
-Rows = Sequence["ExecutionResource"]
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Executions that are stuck for one reason, oldest first; `is_all` unless there may be more than were looked at."""
+
+    ids: Sequence[str]
+    oldest_at: datetime
+    cause: str
+    is_all: bool
+
+    def counted(self, now: datetime) -> str:
+        """How many, which, and how old."""
+        least = "" if self.is_all else "at least "
+        age = span((now - self.oldest_at).total_seconds())
+        return f"{least}{count(len(self.ids), 'execution')} ({listed(self.ids)}; the oldest {age} old)"
+
+    @property
+    def named(self) -> str:
+        """The first of them, as arguments of a command."""
+        return " ".join(self.ids[:IDS_SHOWN])
+
+    @property
+    def evidence(self) -> dict[str, object]:
+        """All of it, for scripts."""
+        return {
+            "count": len(self.ids),
+            "isAll": self.is_all,
+            "oldestAt": self.oldest_at.isoformat(),
+            "ids": list(self.ids[:IDS_SHOWN]),
+            "cause": self.cause,
+        }
 
 
 async def queued(facts: "Facts") -> Found:
     """Accepted, and not submitted to Temporal."""
-    rows = await _chosen(facts, _is_queued)
-    if not rows:
-        return passed("nothing waits to be submitted")
-    cause = rows[0].status.dispatch.detail or "the server has not submitted them"
-    words = f"{_counted(rows, facts)} queued: {cause}"
+    seen = await facts.executions()
+    now = facts.clock.now()
+    rows = [row for row in seen.open if _is_queued(row, now)]
     health = (await facts.server()).health
-    if health is not None and health.temporal.state != CONNECTED:
-        return warned(
-            f"{words}; submitted by themselves once Temporal is back", "stigmer doctor --wait=30", **_of(rows)
-        )
-    return failed(words, "stigmer restart server", **_of(rows))
+    if not rows or health is None:
+        return passed("nothing waits to be submitted")
+    group = _of_rows(rows, seen, rows[0].status.dispatch.detail or "the server has not submitted them")
+    words = f"{group.counted(now)} queued: {group.cause}"
+    if health.temporal.state != CONNECTED:
+        return warned(f"{words}; submitted by themselves once Temporal is back", WAIT, **group.evidence)
+    if rows[0].status.dispatch.reason is QueueReason.TEMPORAL_BUSY:
+        return because(SUBMITS)
+    again = rows[0].status.dispatch.next_try_at
+    if again is not None:
+        return warned(f"{words}; tried again at {clock_time(again)}", WAIT, **group.evidence)
+    if (now - health.temporal.since).total_seconds() < DRAINING_S:
+        return warned(f"{words}; Temporal has just come back, they are on their way", WAIT, **group.evidence)
+    return failed(words, "stigmer restart server", **group.evidence)
 
 
 async def orphaned(facts: "Facts") -> Found:
-    """Submitted, and Temporal has no such workflow, or one that has ended."""
+    """Submitted, and Temporal has no such workflow."""
+    return await _drifted(facts, ORPHAN, "without a workflow in Temporal")
+
+
+async def behind(facts: "Facts") -> Found:
+    """Ended in Temporal, and the row does not say so."""
+    return await _drifted(facts, BEHIND, "ended in Temporal, which the server has not noticed")
+
+
+async def _drifted(facts: "Facts", what: str, words: str) -> Found:
     seen = await facts.executions()
-    rows = await _chosen(facts, lambda item, _: seen.in_temporal.get(item.metadata.id, OPEN) != OPEN)
-    if not rows:
-        return passed("Temporal knows every execution that was looked up", lookedUp=len(seen.in_temporal))
-    gone = [row for row in rows if seen.in_temporal[row.metadata.id] == GONE]
-    how = "without a workflow in Temporal" if gone else "ended in Temporal, which the server has not noticed"
-    return failed(f"{_counted(gone or rows, facts)} {how}", f"{RECONCILE} --yes", **_of(gone or rows))
+    if not seen.is_judged:
+        return skipped("nobody could ask Temporal about them")
+    group = _of_drifts(seen, what, marked=_marked(seen))
+    if group is None:
+        least = "" if seen.is_whole else ", as far as could be looked up in a moment"
+        return passed(f"none is {what}{least}")
+    return failed(f"{group.counted(facts.clock.now())} {words}: {group.cause}", f"{RECONCILE} --yes", **group.evidence)
 
 
 async def waiting(facts: "Facts") -> Found:
-    """Submitted, and no runner has taken them up."""
-    rows = await _chosen(facts, _is_unclaimed)
+    """Submitted, and no runner is there to take them up."""
     seen = await facts.executions()
-    rows = [row for row in rows if seen.in_temporal.get(row.metadata.id, OPEN) == OPEN]
+    rows, now = _unclaimed(seen, facts.clock.now(), GRACE_S), facts.clock.now()
     health = (await facts.server()).health
     if not rows or health is None:
         return passed("nothing waits for a runner")
+    group = _of_rows(rows, seen, "no runner asks the task queue for work")
     if health.temporal.state != CONNECTED:
         words = "submitted; whether a runner is there cannot be told while Temporal is away"
-        return warned(f"{_counted(rows, facts)} {words}", "stigmer doctor --wait=30", **_of(rows))
-    if any("no runner polls" in reason for reason in health.reasons) or not await _has_runner(facts):
-        hint = "stigmer restart runner" if facts.endpoints else "stigmer work"
-        return failed(f"{_counted(rows, facts)} submitted, and no runner is there to take them up", hint, **_of(rows))
-    late = [row for row in rows if _age_s(row, facts.clock.now()) > LATE_S]
-    if late:
-        return warned(f"{_counted(late, facts)} submitted, and starting late", "stigmer work", **_of(late))
-    return passed("what is submitted is being taken up")
+        return warned(f"{group.counted(now)} {words}", WAIT, **group.evidence)
+    if await live_pollers(facts):
+        return passed("a runner is there for what is submitted")
+    hint = "stigmer restart runner" if facts.endpoints else "stigmer work"
+    return failed(f"{group.counted(now)} submitted, and no runner is there to take them up", hint, **group.evidence)
+
+
+async def late(facts: "Facts") -> Found:
+    """Submitted, a runner is there, and still none has taken them up."""
+    seen = await facts.executions()
+    rows, now = _unclaimed(seen, facts.clock.now(), LATE_S), facts.clock.now()
+    if not rows or not await live_pollers(facts):
+        return passed("what is submitted is being taken up")
+    backlog = (await facts.temporal()).backlog
+    cause = f"about {backlog} tasks wait in Temporal" if backlog else "the runners have their hands full"
+    group = _of_rows(rows, seen, cause)
+    return warned(f"{group.counted(now)} submitted, and starting late: {cause}", "stigmer work", **group.evidence)
 
 
 async def lost(facts: "Facts") -> Found:
     """In progress when Temporal forgot them."""
-    rows = await _chosen(facts, _has_attention(AttentionCode.LOST))
-    if not rows:
+    seen = await facts.executions()
+    marked = [row for row in seen.open if _has_attention(row, AttentionCode.LOST)]
+    found = _of_drifts(seen, LOST, marked=frozenset())
+    ids = sorted({row.metadata.id for row in marked} | set(found.ids if found else ()))
+    if not ids:
         return passed("none is lost")
-    command = f"{RECONCILE} {_ids(rows)} --include-in-progress"
-    reason = _reason(rows[0])
-    return failed(f"{_counted(rows, facts)} lost in progress: {reason}", command, **_of(rows))
+    reason = found.cause if found else _reason(marked[0])
+    group = _group(seen, ids, reason, is_all=not seen.is_cut and seen.is_whole)
+    which = f"{group.named} " if len(ids) <= IDS_SHOWN else ""
+    command = f"{RECONCILE} {which}--include-in-progress"
+    return failed(f"{group.counted(facts.clock.now())} lost in progress: {group.cause}", command, **group.evidence)
 
 
 async def attention(facts: "Facts") -> Found:
     """Whatever else only a person can decide about."""
+    seen = await facts.executions()
     others = [code for code in AttentionCode if code is not AttentionCode.LOST]
-    rows = await _chosen(facts, _has_attention(*others))
+    rows = [row for row in seen.open if _has_attention(row, *others)]
     if not rows:
         return passed("none needs attention")
-    return failed(
-        f"{_counted(rows, facts)} in need of attention: {_reason(rows[0])}", f"{RECONCILE} {_ids(rows)}", **_of(rows)
-    )
+    group = _of_rows(rows, seen, _reason(rows[0]))
+    words = f"{group.counted(facts.clock.now())} in need of attention: {group.cause}"
+    return failed(words, f"{RECONCILE} {group.named}", **group.evidence)
 
 
-async def _has_runner(facts: "Facts") -> bool:
-    health = (await facts.server()).health
-    return health is not None and bool(health.task_queue.pollers)
-
-
-async def _chosen(
-    facts: "Facts", is_wanted: "Callable[[ExecutionResource, datetime], bool]"
-) -> "list[ExecutionResource]":
-    now = facts.clock.now()
-    return [item for item in (await facts.executions()).open if is_wanted(item, now)]
-
-
-def _is_queued(item: "ExecutionResource", now: datetime) -> bool:
-    status = item.status
+def _is_queued(row: "ExecutionResource", now: datetime) -> bool:
+    status = row.status
     is_waiting = status.phase is Phase.PENDING and status.dispatch.state == QUEUED
-    return is_waiting and status.attention is None and _age_s(item, now) > GRACE_S
+    return is_waiting and status.attention is None and _age_s(row, now) > GRACE_S
 
 
-def _is_unclaimed(item: "ExecutionResource", now: datetime) -> bool:
-    status = item.status
-    is_waiting = status.phase is Phase.PENDING and status.dispatch.state == SUBMITTED
-    return is_waiting and status.attention is None and _age_s(item, now) > GRACE_S
+def _unclaimed(seen: "ExecutionsSeen", now: datetime, older_than_s: float) -> "list[ExecutionResource]":
+    """What Temporal has taken, and no run has claimed; but for what does not agree with Temporal."""
+    drifted = {one.id for one in seen.drifts}
+    return [
+        row
+        for row in seen.open
+        if row.status.phase is Phase.PENDING
+        and row.status.dispatch.state == SUBMITTED
+        and row.status.attention is None
+        and row.metadata.id not in drifted
+        and _age_s(row, now) > older_than_s
+    ]
 
 
-def _has_attention(*codes: AttentionCode) -> "Callable[[ExecutionResource, datetime], bool]":
-    def has(item: "ExecutionResource", _now: datetime) -> bool:
-        return item.status.attention is not None and item.status.attention.code in codes
-
-    return has
+def _has_attention(row: "ExecutionResource", *codes: AttentionCode) -> bool:
+    return row.status.attention is not None and row.status.attention.code in codes
 
 
-def _age_s(item: "ExecutionResource", now: datetime) -> float:
-    return (now - item.metadata.created_at).total_seconds()
+def _marked(seen: "ExecutionsSeen") -> frozenset[str]:
+    return frozenset(row.metadata.id for row in seen.open if row.status.attention is not None)
 
 
-def _reason(item: "ExecutionResource") -> str:
-    return item.status.attention.reason if item.status.attention else ""
+def _age_s(row: "ExecutionResource", now: datetime) -> float:
+    return (now - row.metadata.created_at).total_seconds()
 
 
-def _counted(rows: Rows, facts: "Facts") -> str:
-    age = span(_age_s(rows[0], facts.clock.now()))
-    ids = listed([row.metadata.id for row in rows])
-    return f"{count(len(rows), 'execution')} ({ids}; the oldest {age} old)"
+def _reason(row: "ExecutionResource") -> str:
+    return row.status.attention.reason if row.status.attention else ""
 
 
-def _ids(rows: Rows) -> str:
-    return " ".join(row.metadata.id for row in rows[:IDS_SHOWN])
+def _of_rows(rows: "Sequence[ExecutionResource]", seen: "ExecutionsSeen", cause: str) -> Group:
+    return _group(seen, [row.metadata.id for row in rows], cause, is_all=not seen.is_cut)
 
 
-def _of(rows: Rows) -> dict[str, object]:
-    return {
-        "count": len(rows),
-        "oldestAt": rows[0].metadata.created_at.isoformat(),
-        "ids": [row.metadata.id for row in rows[:IDS_SHOWN]],
-    }
+def _of_drifts(seen: "ExecutionsSeen", what: str, *, marked: frozenset[str]) -> Group | None:
+    drifts = [one for one in seen.drifts if one.found == what and one.id not in marked]
+    return _group(seen, [one.id for one in drifts], drifts[0].cause, is_all=seen.is_whole) if drifts else None
+
+
+def _group(seen: "ExecutionsSeen", ids: Sequence[str], cause: str, *, is_all: bool) -> Group:
+    oldest_at = next((row.metadata.created_at for row in seen.open if row.metadata.id == ids[0]), None)
+    return Group(ids=ids, oldest_at=oldest_at or _born(ids[0]), cause=cause, is_all=is_all)
+
+
+def _born(name: str) -> datetime:
+    """When an id was made, which it says itself."""
+    made_ms = 0
+    for letter in name[ULID_AT : ULID_AT + TIME_CHARS]:
+        made_ms = made_ms * len(CROCKFORD) + CROCKFORD.index(letter)
+    return datetime.fromtimestamp(made_ms / 1000, UTC)
 
 
 def _check(code: str, name: str, look: Callable[["Facts"], object], explanation: str) -> Check:
@@ -177,16 +249,18 @@ EXECUTION_CHECKS: tuple[Check, ...] = (
         "STG402",
         "orphans",
         orphaned,
-        "The oldest twenty that were submitted are looked up in Temporal by id. One without a workflow is an orphan;"
-        " one whose workflow has ended is behind. The server mends both by itself every minute unless"
-        " STIGMER_RECONCILE=manual; `stigmer executions reconcile` does it now.",
+        "This asks the server for the plan of a reconcile, which looks every open execution up in Temporal by id and"
+        " writes nothing. One that was submitted and has no workflow is an orphan: no run has had any effect, so it may"
+        " be submitted again. The server does that by itself every minute unless STIGMER_RECONCILE=manual; `stigmer"
+        " executions reconcile` does it now. Where the server cannot ask Temporal, the oldest twenty are looked up"
+        " from here.",
     ),
     _check(
         "STG403",
         "waiting for a runner",
         waiting,
-        "Submitted, and no run has claimed them. Either no runner asks the task queue for work, or those that do have"
-        " more than they can take. PENDING means that no run has had any effect yet.",
+        "Submitted, no run has claimed them, and no runner asks the task queue for work. PENDING means that no run has"
+        " had any effect yet.",
     ),
     _check(
         "STG404",
@@ -202,5 +276,19 @@ EXECUTION_CHECKS: tuple[Check, ...] = (
         attention,
         "Temporal refused them for good, or how they ended cannot be found out. Look at the reason with `stigmer"
         " executions get ID`; `stigmer executions reconcile ID` tries again.",
+    ),
+    _check(
+        "STG406",
+        "behind",
+        behind,
+        "Their run has ended in Temporal, and the store does not say so: the runner was killed before it could report,"
+        " say, or somebody terminated the workflow in Temporal. `stigmer executions reconcile` takes the outcome over.",
+    ),
+    _check(
+        "STG407",
+        "starting late",
+        late,
+        "Submitted more than fifteen seconds ago, and runners are there, but none has taken them up: they have more"
+        " than they can take. Each further `stigmer work` takes its share.",
     ),
 )

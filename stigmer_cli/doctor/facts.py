@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -111,7 +111,8 @@ class Door:
 class TemporalSeen:
     """Temporal as this very process sees it: the state that its own connection reached, and what it was told.
 
-    `pollers` and `backlog` are None where they were not told in time.
+    `pollers` and `backlog` are None where they were not told in time; `gone` are the pollers whose process has ended
+    on this machine, though Temporal still lists them. `retention_s`: how long it keeps closed workflows.
     """
 
     state: str
@@ -120,6 +121,8 @@ class TemporalSeen:
     namespace_id: str | None = None
     pollers: "tuple[Poller, ...] | None" = None
     backlog: int | None = None
+    gone: frozenset[str] = frozenset()
+    retention_s: int | None = None
 
     @property
     def is_connected(self) -> bool:
@@ -129,7 +132,10 @@ class TemporalSeen:
 
 @dataclass(frozen=True, kw_only=True)
 class StoreSeen:
-    """The SQLite file; `path` is None where there is none. `integrity` is `ok`, a fault, or empty: unknown."""
+    """The SQLite file; `path` is None where there is none. `integrity` is `ok`, a fault, or empty: unknown.
+
+    `newest_copy` is the last one made before an upgrade; `can_salvage` where sqlite3's own shell is installed.
+    """
 
     path: Path | None
     exists: bool = True
@@ -139,16 +145,46 @@ class StoreSeen:
     why_unreadable: str = ""
     integrity: str = "ok"
     is_checked_whole: bool = True
+    newest_copy: Path | None = None
+    can_salvage: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class BinarySeen:
+    """The `temporal` binary; `why` is empty where it can be run.
+
+    `is_genuine` is whether it is, byte for byte, what was installed; None where nobody wrote down what that was.
+    """
+
+    path: Path | None = None
+    why: str = ""
+    is_named: bool = False
+    is_genuine: bool | None = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift:
+    """What a dry run found about an execution (`orphan`, `behind`, `lost`, ...), and why."""
+
+    id: str
+    found: str
+    cause: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionsSeen:
-    """What is not done yet, oldest first, and the models of all agents; `is_cut` where there is more of it."""
+    """What is not done yet, oldest first, and the models of all agents; `is_cut` where there is more of it.
+
+    `drifts` is what does not agree with Temporal, oldest first. `is_judged`: Temporal was asked about anything at all;
+    `is_whole`: about everything that is old enough.
+    """
 
     open: "tuple[ExecutionResource, ...]" = ()
     is_cut: bool = False
     models: tuple[str, ...] = ()
-    in_temporal: Mapping[str, str] = field(default_factory=dict)
+    drifts: tuple[Drift, ...] = ()
+    is_judged: bool = True
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +197,10 @@ class HttpDoor:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """All of it. `problem` is why the settings could not be read; then they are the defaults, and prove nothing."""
+    """All of it. `problem` is why the settings could not be read; then they are the defaults, and prove nothing.
+
+    `provider` is why whoever answers for openai: models cannot be reached from here; empty where they can.
+    """
 
     settings: Settings
     clock: Clock
@@ -179,6 +218,8 @@ class Facts:
     http_doors: Once[tuple[HttpDoor, ...]]
     store: Once[StoreSeen]
     executions: Once[ExecutionsSeen]
+    binary: Once[BinarySeen]
+    provider: Once[str]
 
     @property
     def address(self) -> str:

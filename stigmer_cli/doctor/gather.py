@@ -1,7 +1,7 @@
 """Where each fact comes from: wires what checks look at to the looks at machine, supervisor, server and Temporal."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version as installed
 
 from stigmer_cli.clock import Clock
@@ -27,6 +27,7 @@ from stigmer_cli.stack.parts import TEMPORAL
 from stigmer_cli.stack.state import Endpoints, endpoints
 from stigmer_cli.stack.status import Look
 from stigmer_cli.supervisor.record import SupervisorRecord
+from stigmer_cli.temporal.target import Target, target_of
 
 
 def gathered(
@@ -39,7 +40,7 @@ def gathered(
     found = None if problem else endpoints(settings.home)
     place = _Place(settings=settings, found=found, clock=clock)
     supervisor = Once(lambda: looks.supervisor_seen(settings, found))
-    door = Once(lambda: looks.door_seen(place.address, place.namespace, is_own=place.is_own))
+    door = Once(lambda: looks.door_seen(place.target))
     temporal = Once(lambda: place.temporal(door))
     return Facts(
         settings=settings,
@@ -58,6 +59,8 @@ def gathered(
         http_doors=Once(lambda: place.http_doors(supervisor)),
         store=Once(lambda: in_thread(lambda: looks.store_seen(settings))),
         executions=Once(lambda: place.executions(temporal)),
+        binary=Once(lambda: in_thread(lambda: machine.binary_seen(settings))),
+        provider=Once(lambda: looks.provider_seen(settings)),
     )
 
 
@@ -75,19 +78,14 @@ class _Place:
         return server_url(self.settings, self.found)
 
     @property
-    def address(self) -> str:
-        """Temporal's."""
-        return temporal_address(self.settings, self.found)
-
-    @property
-    def namespace(self) -> str:
-        """The namespace there."""
-        return temporal_namespace(self.settings, self.found)
-
-    @property
-    def is_own(self) -> bool:
-        """Whether the stack runs that Temporal."""
-        return is_own_temporal(self.settings, self.found)
+    def target(self) -> Target:
+        """Temporal, and how one gets to it."""
+        return replace(
+            target_of(self.settings),
+            address=temporal_address(self.settings, self.found),
+            namespace=temporal_namespace(self.settings, self.found),
+            is_own=is_own_temporal(self.settings, self.found),
+        )
 
     async def ports(self, supervisor: Once[Look]) -> tuple[PortSeen, ...]:
         """Each port and who holds it."""
@@ -100,8 +98,8 @@ class _Place:
         return await in_thread(lambda: machine.processes_seen(record))
 
     async def temporal(self, door: Once[Door]) -> TemporalSeen:
-        """Temporal as this process reaches it."""
-        return await looks.temporal_reached(await door(), self.clock)
+        """Temporal as this process reaches it; as if it were somebody else's, because a look changes nothing there."""
+        return await looks.temporal_reached(await door(), replace(self.target, is_own=False), self.clock)
 
     async def http_doors(self, supervisor: Once[Look]) -> tuple[HttpDoor, ...]:
         """Where our Temporal answers HTTP."""
@@ -113,7 +111,9 @@ class _Place:
         await looks.loaded("stigmer_cli.doctor.open_work")
         from stigmer_cli.doctor.open_work import executions_seen  # noqa: PLC0415 - loaded just now
 
-        where = (self.address, self.namespace) if (await temporal()).is_connected else None
+        async def where() -> Target | None:
+            return replace(self.target, is_own=False) if (await temporal()).is_connected else None
+
         return await executions_seen(self.url, looks.token_of(self.settings), where=where, clock=self.clock)
 
 

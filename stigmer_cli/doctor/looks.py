@@ -2,10 +2,11 @@
 
 import asyncio
 import importlib
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.credential import read_token
@@ -14,27 +15,29 @@ from stigmer_cli.doctor.facts import Door, HttpDoor, ServerSeen, StoreSeen, Temp
 from stigmer_cli.errors import MachineError
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.listening import unheld
-from stigmer_cli.stack.parts import ASK_GRPC, TEMPORAL
+from stigmer_cli.stack.parts import ASK_GRPC, BACKUPS, TEMPORAL
 from stigmer_cli.stack.probe import FOREIGN, OK, UNAUTHORIZED, get_json
 from stigmer_cli.stack.state import Endpoints
 from stigmer_cli.stack.status import Look
 from stigmer_cli.supervisor.control import Unresponsive, connect
 from stigmer_cli.supervisor.record import read_record
+from stigmer_cli.temporal.target import Target
 
 ANSWER_S = 0.7
 DOOR_S = 0.5
-PREFACE_S = 0.45
+PREFACE_S = 0.9
 FRAME_HEAD, FRAME_TYPE_AT, FRAME_SETTINGS = 9, 3, 4
 """RFC 9113, 4.1 and 6.5: every frame begins with nine bytes, the fourth is its type."""
 
+PROVIDER_S = 0.8
+OPENAI_URL = "https://api.openai.com/v1"
+HTTP_PORTS = {"http": 80, "https": 443}
 HTTP_ASK_S = 0.3
 HTTP_PATH = "/api/v1/namespaces"
+IN_MAIN = "*** in database main ***"
 HEADER = b"SQLite format 3\0"
 CHECKED_BYTES_MAX = 32 * 1024 * 1024
 """Up to this size the whole file is read (about 0.1 s); a larger one would outlast the look."""
-
-
-"""Told True when the SDK begins to dial, False when it has come to an end."""
 
 
 def token_of(settings: Settings) -> str | None:
@@ -84,35 +87,57 @@ async def server_seen(url: str, settings: Settings) -> ServerSeen:
         return _strange(url, status)
 
 
+async def provider_seen(settings: Settings) -> str:
+    """Why whoever answers for openai: models takes no connections from here; empty where they do."""
+    where = urlsplit(settings.openai_base_url or OPENAI_URL)
+    port = where.port or HTTP_PORTS[where.scheme]
+    try:
+        async with asyncio.timeout(PROVIDER_S):
+            _, writer = await asyncio.open_connection(where.hostname, port)
+            writer.transport.abort()
+    except TimeoutError:
+        why = f"no answer within {PROVIDER_S:g} s"
+    except ConnectionRefusedError:
+        why = "connection refused"
+    except OSError as error:
+        why = error.strerror or str(error)
+    else:
+        return ""
+    return f"{where.hostname}:{port} cannot be reached from here: {why}"
+
+
 def _strange(url: str, status: int) -> ServerSeen:
     return ServerSeen(url=url, why=f"{FOREIGN} (status {status})")
 
 
-async def door_seen(address: str, namespace: str, *, is_own: bool) -> Door:
-    """Whether somebody takes connections there."""
+async def door_seen(target: Target) -> Door:
+    """Whether somebody takes connections there; behind TLS no more can be told before that is agreed on."""
+    address = target.address
     host, _, port = address.rpartition(":")
     why = silence = ""
     try:
         async with asyncio.timeout(DOOR_S):
             reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-        silence = await _silence(reader, writer)
+        silence = await _silence(reader, writer, is_tls=target.is_tls)
     except TimeoutError:
         why = f"no answer within {DOOR_S:g} s"
     except ConnectionRefusedError:
         why = "connection refused"
     except OSError as error:
         why = error.strerror or str(error)
-    return Door(address=address, namespace=namespace, is_own=is_own, why=why, silence=silence)
+    return Door(address=address, namespace=target.namespace, is_own=target.is_own, why=why, silence=silence)
 
 
-async def _silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
+async def _silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_tls: bool) -> str:
     """Why the other end is no gRPC server that is awake: one answers the preface of HTTP/2 with its settings."""
     try:
+        if is_tls:
+            return ""
         writer.write(ASK_GRPC.encode("latin-1"))
         async with asyncio.timeout(PREFACE_S):
             head = await reader.readexactly(FRAME_HEAD)
     except TimeoutError:
-        return f"no answer within {PREFACE_S:g} s"
+        return f"no answer within {PREFACE_S:g} s; it is frozen, or far too slow"
     except (OSError, asyncio.IncompleteReadError):
         return "it closes the connection"
     finally:
@@ -125,7 +150,7 @@ async def loaded(module: str) -> None:
     await in_thread(lambda: importlib.import_module(module))
 
 
-async def temporal_reached(door: Door, clock: Clock) -> TemporalSeen:
+async def temporal_reached(door: Door, target: Target, clock: Clock) -> TemporalSeen:
     """Temporal as this process reaches it; the SDK is loaded first, which takes a third of a second.
 
     Nothing is dialled where nobody would answer: a dial that is given up cannot be taken back.
@@ -137,7 +162,7 @@ async def temporal_reached(door: Door, clock: Clock) -> TemporalSeen:
     from stigmer_cli.log import silence  # noqa: PLC0415 - loaded with it
 
     silence()
-    return await temporal_seen(door.address, door.namespace, clock=clock)
+    return await temporal_seen(target, clock=clock)
 
 
 async def http_doors_seen(pid: int, found: Endpoints | None) -> tuple[HttpDoor, ...]:
@@ -185,6 +210,7 @@ def store_seen(settings: Settings) -> StoreSeen:
         return StoreSeen(path=path, why_unreadable=error.strerror or str(error))
     wal = path.with_name(f"{path.name}-wal")
     is_small = size <= CHECKED_BYTES_MAX
+    copies = sorted((path.parent / BACKUPS).glob(f"{path.name}*"), key=lambda one: one.stat().st_mtime)
     return StoreSeen(
         path=path,
         size=size,
@@ -192,13 +218,16 @@ def store_seen(settings: Settings) -> StoreSeen:
         has_header=has_header,
         integrity=_quick_check(path) if has_header and is_small else "",
         is_checked_whole=is_small,
+        newest_copy=copies[-1] if copies else None,
+        can_salvage=shutil.which("sqlite3") is not None,
     )
 
 
 def _quick_check(path: Path) -> str:
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=0.3)) as connection:
-            return str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+            found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+            return " ".join(found.removeprefix(IN_MAIN).split())
     except sqlite3.OperationalError:
         return ""  # locked, or its shared memory cannot be made by a reader: that proves nothing
     except sqlite3.DatabaseError as error:

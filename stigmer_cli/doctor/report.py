@@ -2,12 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from stigmer_cli.doctor.check import Category, Judged, Result
+from stigmer_cli.doctor.fix import Fixed
+
+if TYPE_CHECKING:
+    from stigmer_cli.doctor.facts import Facts
 
 CAUSES_FIRST = (
-    "STG501", "STG101", "STG102", "STG301", "STG302", "STG103", "STG201", "STG202", "STG203", "STG104", "STG105",
-    "STG106", "STG108", "STG303", "STG205", "STG204", "STG206", "STG107", "STG207",
+    "STG501", "STG101", "STG102", "STG301", "STG302", "STG103", "STG201", "STG202", "STG203", "STG112", "STG104",
+    "STG105", "STG106", "STG108", "STG303", "STG205", "STG204", "STG206", "STG212", "STG107", "STG207",
 )  # fmt: skip
 """What makes other things fail, before what fails because of it; all other checks come after these, in their order.
 
@@ -39,11 +44,12 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All that was found. `is_strict` counts warnings as failures."""
+    """All that was found. `is_strict` counts warnings as failures; `fixes` is None where none were asked for."""
 
     judged: tuple[Judged, ...]
     is_strict: bool = False
     took_s: float = 0.0
+    fixes: tuple[Fixed, ...] | None = None
 
     @property
     def is_ok(self) -> bool:
@@ -64,12 +70,12 @@ class Report:
     @property
     def verdict(self) -> Verdict:
         """The first cause of all that failed; without failures the first warning; else that all is well."""
-        failures, warnings = self.having(Result.FAIL), self.having(Result.WARN)
-        for judged, word in ((failures, "not healthy"), (warnings, "healthy, with a warning")):
-            if judged:
-                first = min(judged, key=_rank)
-                return Verdict(message=f"{word}: {first.found.message}", code=first.check.code, hint=first.found.hint)
-        return Verdict(message="healthy")
+        if not self.ill:
+            return Verdict(message="healthy")
+        first = self.ill[0]
+        word = "not healthy" if first.found.result is Result.FAIL else "healthy, with a warning"
+        what = "" if first.found.is_certain else f"{first.check.name}: "
+        return Verdict(message=f"{word}: {what}{first.found.message}", code=first.check.code, hint=first.found.hint)
 
     def having(self, result: Result) -> tuple[Judged, ...]:
         """The checks that ended in `result`, by category and code."""
@@ -77,15 +83,29 @@ class Report:
         found = [one for one in self.judged if one.found.result is result]
         return tuple(sorted(found, key=lambda one: (order.index(one.check.category), one.check.code)))
 
+    @property
+    def ill(self) -> tuple[Judged, ...]:
+        """What failed, then what warned, each with first causes first."""
+        return (*sorted(self.having(Result.FAIL), key=_rank), *sorted(self.having(Result.WARN), key=_rank))
+
     def to_json(self) -> dict[str, object]:
         """The JSON object that scripts may rely on."""
-        return {
+        found = {
             "ok": self.is_ok,
             "verdict": self.verdict.to_json(),
             "summary": self.summary,
             "checks": [_check_json(one) for one in self.judged],
             "tookMs": round(self.took_s * 1000),
         }
+        return found if self.fixes is None else {**found, "fixes": [one.to_json() for one in self.fixes]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A report, and the facts that it was made from."""
+
+    facts: "Facts"
+    report: Report
 
 
 def reported(judged: Sequence[Judged], *, only: frozenset[str] = frozenset()) -> tuple[Judged, ...]:
@@ -94,9 +114,11 @@ def reported(judged: Sequence[Judged], *, only: frozenset[str] = frozenset()) ->
     return tuple(one for one in judged if not only or one.check.code in wanted)
 
 
-def _rank(one: Judged) -> tuple[int, str]:
+def _rank(one: Judged) -> tuple[bool, int, str]:
+    """A fault that was found comes before one that may be there."""
     code = one.check.code
-    return (CAUSES_FIRST.index(code) if code in CAUSES_FIRST else len(CAUSES_FIRST), code)
+    place = CAUSES_FIRST.index(code) if code in CAUSES_FIRST else len(CAUSES_FIRST)
+    return (not one.found.is_certain, place, code)
 
 
 def _check_json(one: Judged) -> dict[str, object]:

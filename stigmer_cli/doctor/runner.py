@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from stigmer_cli.clock import Clock
-from stigmer_cli.doctor.check import Check, Found, Judged, Result, Severity, because, failed
+from stigmer_cli.doctor.check import BROKEN, UNJUDGED, Check, Found, Judged, Result, Severity, because, failed
 from stigmer_cli.doctor.facts import Facts
 
 TOTAL_S = 2.2
@@ -68,12 +68,12 @@ class _Run:
             async with asyncio.timeout(limit_s):
                 return await check.look(self._facts)
         except TimeoutError:
-            message = f"could not be judged: no answer within {limit_s:.1f} s"
+            message = f"{UNJUDGED}: no answer within {limit_s:.1f} s"
             hint = f"stigmer doctor --only {check.code} -v"
             return Found(result=LATE[check.severity], message=message, hint=hint)
         except Exception as error:  # noqa: BLE001 - a defect of one check is told as such and hides no other
             return failed(
-                f"this check itself is broken: {type(error).__name__}: {error}",
+                f"{BROKEN}: {type(error).__name__}: {error}",
                 hint=f"stigmer doctor --skip {check.code}",
             )
 

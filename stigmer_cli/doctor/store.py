@@ -1,6 +1,7 @@
 """Checks of category Store: the file as it lies there, and what the server says of its database."""
 
 import shlex
+from pathlib import Path
 
 from stigmer_cli.doctor.check import Category, Check, Found, Severity, failed, passed, skipped, warned
 from stigmer_cli.doctor.facts import Facts, StoreSeen
@@ -23,10 +24,12 @@ async def file(facts: Facts) -> Found:
     if not seen.exists:
         if facts.endpoints is None:
             return skipped(f"{seen.path} does not exist yet")
-        return failed(f"{seen.path} was removed while the stack runs; nothing is accepted", _restore(seen), **evidence)
+        return failed(
+            f"{seen.path} was removed while the stack runs; nothing is accepted", _restore(seen, facts), **evidence
+        )
     if not seen.has_header:
         what = "is empty" if seen.size == 0 else "is not a SQLite database: its header is damaged"
-        return failed(f"{seen.path} {what}; it is left as it is", _restore(seen), **evidence)
+        return failed(f"{seen.path} {what}; it is left as it is, {_instead(seen)}", _restore(seen, facts), **evidence)
     return passed(f"{seen.path.name} is there", **evidence)
 
 
@@ -41,7 +44,7 @@ async def integrity(facts: Facts) -> Found:
         return skipped("the file is locked just now")
     if seen.integrity != OK:
         message = f"{seen.path} is damaged: {seen.integrity}; it is left as it is"
-        return failed(message, _restore(seen), file=str(seen.path), found=seen.integrity)
+        return failed(message, _salvage(seen, facts), file=str(seen.path), found=seen.integrity)
     return passed("quick_check finds nothing", file=str(seen.path))
 
 
@@ -54,7 +57,8 @@ async def usable(facts: Facts) -> Found:
     evidence = {"kind": store.kind, "revision": store.revision, "error": store.error}
     if store.error:
         return failed(f"the server cannot use its database: {store.error}", "stigmer logs server --tail 20", **evidence)
-    return passed(f"the server uses its {store.kind} database", **evidence)
+    schema = f", schema {store.revision}" if store.revision else ""
+    return passed(f"the server uses its {store.kind} database{schema}", **evidence)
 
 
 async def room(facts: Facts) -> Found:
@@ -70,13 +74,39 @@ async def room(facts: Facts) -> Found:
     return passed(words, **evidence)
 
 
-def _restore(seen: StoreSeen) -> str:
-    """Salvage what can be read into a new file; the damaged one stays."""
-    if seen.path is None or not seen.exists or seen.size == 0:
-        folder = seen.path.parent / "backups" if seen.path else "backups"
-        return f"stigmer down; ls -l {shlex.quote(str(folder))}"
-    old, new = shlex.quote(str(seen.path)), shlex.quote(f"{seen.path}.recovered")
-    return f"stigmer down; sqlite3 {old} .recover | sqlite3 {new}"
+def _instead(seen: StoreSeen) -> str:
+    if seen.newest_copy is None:
+        return "and no copy of it is there: setting it aside and starting anew is what remains"
+    return f"and the copy of before the last upgrade is {seen.newest_copy.name}"
+
+
+def _restore(seen: StoreSeen, facts: Facts) -> str:
+    """Set the damaged file aside, put the newest copy in its place where there is one, and start."""
+    aside, path = _aside(seen, facts)
+    copy = f" && cp {shlex.quote(str(seen.newest_copy))} {path}" if seen.newest_copy else ""
+    return f"stigmer down; {aside}{copy} && stigmer up"
+
+
+def _salvage(seen: StoreSeen, facts: Facts) -> str:
+    """Set the damaged file aside, salvage what can be read of it into a new one, and start."""
+    if seen.path is None or not seen.can_salvage:
+        return _restore(seen, facts)
+    aside, path = _aside(seen, facts)
+    damaged = shlex.quote(str(_damaged(facts) / seen.path.name))
+    # Not .recover, which many builds of sqlite3 lack; a dump that met damage ends in a rollback of all it could read.
+    salvaged = f"sqlite3 -readonly {damaged} .dump | sed 's/^ROLLBACK;.*/COMMIT;/' | sqlite3 {path}"
+    return f"stigmer down; {aside} && {salvaged} && stigmer up"
+
+
+def _aside(seen: StoreSeen, facts: Facts) -> tuple[str, str]:
+    """The command that moves the file with its log into a folder of its own, and the file's name for a shell."""
+    path, folder = shlex.quote(str(seen.path)), shlex.quote(str(_damaged(facts)))
+    move = f"mv {path}* {folder}/" if seen.exists else "true"
+    return f"mkdir -p {folder} && {move}", path
+
+
+def _damaged(facts: Facts) -> Path:
+    return facts.settings.home.data / f"damaged-{facts.clock.now():%Y%m%d-%H%M%S}"
 
 
 STORE_CHECKS: tuple[Check, ...] = (
@@ -98,7 +128,7 @@ STORE_CHECKS: tuple[Check, ...] = (
         look=integrity,
         needs=("STG301",),
         explanation="SQLite's own quick check, read-only, for files up to 32 MiB. Where it finds a fault, stop the"
-        " stack, salvage with sqlite3's `.recover` into a new file, and put that in the place of the damaged one.",
+        " stack, salvage with sqlite3's `.dump` into a new file, and put that in the place of the damaged one.",
     ),
     Check(
         code="STG303",

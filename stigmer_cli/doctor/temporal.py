@@ -5,13 +5,25 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from stigmer_cli.clock import iso
-from stigmer_cli.doctor.check import Category, Check, Found, Severity, because, failed, passed, skipped, told, warned
+from stigmer_cli.doctor.check import (
+    BUSY_S,
+    Category,
+    Check,
+    Found,
+    Severity,
+    because,
+    failed,
+    passed,
+    skipped,
+    told,
+    warned,
+)
 from stigmer_cli.doctor.facts import Facts
 from stigmer_cli.doctor.polling import POLLING_CHECKS
-from stigmer_cli.doctor.words import clock_time
+from stigmer_cli.doctor.words import IDS_SHOWN, clock_time, count, span
 from stigmer_cli.errors import MachineError
 from stigmer_cli.settings import Settings
-from stigmer_cli.temporal.dev_server import find_binary
+from stigmer_cli.temporal.dev_server import RETENTION_DAYS, find_binary
 
 if TYPE_CHECKING:
     from stigmer_cli.api.health import TemporalHealth
@@ -21,6 +33,11 @@ SERVING_S = 2.0
 """Loading the SDK takes a third of a second, the dial one, the questions after it half of one."""
 
 FORBIDDEN = 403
+WAIT = "stigmer doctor --wait=30"
+"""Where nothing is to be done here: what was accepted waits, and goes on by itself."""
+
+SUBMITS_FAIL = "submits have been failing"
+DAY_S = 86_400
 LOST_RECENTLY_S = 3600.0
 FOUNDING = "STG205"
 
@@ -30,7 +47,7 @@ async def reachable(facts: Facts) -> Found:
     door = await facts.door()
     evidence = {"address": door.address, "namespace": door.namespace, "isOwn": door.is_own, "cause": door.why}
     if door.why:
-        hint = "stigmer restart temporal" if door.is_own else _operator(facts, "cluster health")
+        hint = "stigmer restart temporal" if door.is_own else WAIT
         return failed(f"Temporal at {door.address} cannot be reached from here: {door.why}", hint, **evidence)
     return passed(f"{door.address} takes connections from here", **evidence)
 
@@ -41,7 +58,7 @@ async def serving(facts: Facts) -> Found:
     evidence = {"state": str(seen.state), "cause": seen.cause}
     if seen.state in (CONNECTED, MISCONFIGURED):
         return passed("it answers as Temporal does", **evidence)
-    hint = "stigmer restart temporal" if facts.owns_temporal else _operator(facts, "cluster health")
+    hint = "stigmer restart temporal" if facts.owns_temporal else WAIT
     message = f"Temporal at {facts.address} takes connections, but does not serve: {seen.cause}"
     return failed(message, hint, **evidence)
 
@@ -55,7 +72,9 @@ async def namespace(facts: Facts) -> Found:
     message = f"Temporal at {facts.address} cannot be used: {seen.cause}"
     if "namespace" in seen.cause:
         return failed(message, _operator(facts, f"namespace create -n {shlex.quote(facts.namespace)}"), **evidence)
-    return failed(message, "stigmer config get temporal_address", **evidence)
+    key_file = facts.settings.temporal_api_key_file
+    hint = f"ls -l {shlex.quote(key_file)}; {WAIT}" if key_file else WAIT
+    return failed(f"{message}: it refuses our credentials, and whoever runs it must let us in", hint, **evidence)
 
 
 async def servers_view(facts: Facts) -> Found:
@@ -70,7 +89,7 @@ async def servers_view(facts: Facts) -> Found:
         return passed(f"connected to {view.address} since {clock_time(view.since)}{again}", **evidence)
     if (await facts.temporal()).is_connected:
         return because(FOUNDING)
-    return failed(f"{_disconnected(view)}; it goes on trying", "stigmer doctor --wait=30", **evidence)
+    return failed(f"{_disconnected(view)}; it goes on trying", WAIT, **evidence)
 
 
 async def founding(facts: Facts) -> Found:
@@ -109,6 +128,32 @@ async def same(facts: Facts) -> Found:
     return failed(message, "stigmer restart server" if is_meant else "stigmer restart", **evidence)
 
 
+async def takes_submits(facts: Facts) -> Found:
+    """Whether Temporal takes what the server submits."""
+    health = (await facts.server()).health
+    strain = next((reason for reason in health.reasons if SUBMITS_FAIL in reason), "") if health else ""
+    if not strain:
+        return passed("it takes what the server submits")
+    return failed(f"{strain}; they are tried again, more slowly, and wait in the queue meanwhile", WAIT, reason=strain)
+
+
+async def retention(facts: Facts) -> Found:
+    """Whether closed workflows stay long enough to be asked about."""
+    kept_s = (await facts.temporal()).retention_s
+    if kept_s is None:
+        return skipped("Temporal does not say how long it keeps closed workflows")
+    evidence = {"retentionS": kept_s}
+    wanted_s = (RETENTION_DAYS if facts.owns_temporal else 1) * DAY_S
+    if kept_s >= wanted_s:
+        return passed(f"it keeps closed workflows for {span(kept_s)}", **evidence)
+    message = (
+        f"Temporal forgets closed workflows after {span(kept_s)}: how an execution ended that the server has missed for"
+        " longer cannot be found out"
+    )
+    update = f"namespace update -n {shlex.quote(facts.namespace)} --retention {RETENTION_DAYS * 24}h"
+    return warned(message, "stigmer restart server" if facts.owns_temporal else _operator(facts, update), **evidence)
+
+
 async def remembers(facts: Facts) -> Found:
     """Whether workflows outlive a restart of Temporal."""
     if not facts.owns_temporal:
@@ -134,11 +179,24 @@ async def memory(facts: Facts) -> Found:
     at = health.temporal.memory_lost_at if health else None
     if at is None:
         return passed("it has kept its memory")
-    message = f"Temporal lost its memory at {iso(at)}: executions that were submitted before were unknown to it"
-    evidence = {"memoryLostAt": iso(at)}
+    message = f"Temporal lost its memory at {clock_time(at)}: what was submitted before was unknown to it"
+    evidence: dict[str, object] = {"memoryLostAt": iso(at)}
+    hurt = await _lost_with_it(facts)
+    if hurt:
+        evidence |= {"lost": hurt}
+        words = f"{message}; {count(len(hurt), 'execution')} in progress then, and now in need of your word: {hurt[0]}"
+        return failed(words, f"stigmer executions reconcile {' '.join(hurt)} --include-in-progress", **evidence)
+    message += ", and has been submitted again or ended"
     if (facts.clock.now() - at).total_seconds() > LOST_RECENTLY_S:
         return told(message, **evidence)
     return warned(message, "stigmer doctor --only executions -v", **evidence)
+
+
+async def _lost_with_it(facts: Facts) -> list[str]:
+    """The first of those in progress that Temporal does not know any more."""
+    seen = await facts.executions()
+    marked = {row.metadata.id for row in seen.open if row.status.attention and row.status.attention.code == "lost"}
+    return sorted(marked | {one.id for one in seen.drifts if one.found == "lost"})[:IDS_SHOWN]
 
 
 async def http_api(facts: Facts) -> Found:
@@ -202,6 +260,7 @@ TEMPORAL_CHECKS: tuple[Check, ...] = (
         severity=Severity.ERROR,
         look=reachable,
         needs=("STG105",),
+        timeout_s=BUSY_S,
         explanation="This command itself opens a connection to Temporal's port, whatever the server says. Refused means"
         " that nobody listens there; no answer, that a firewall drops the packets or the machine is away.",
     ),
@@ -278,6 +337,7 @@ TEMPORAL_CHECKS: tuple[Check, ...] = (
         severity=Severity.WARNING,
         look=memory,
         needs=("STG108",),
+        timeout_s=SERVING_S,
         explanation="The server remembers which Temporal answered. When another one answers behind the same address, an"
         " emptied one say, every workflow of before is unknown there. Executions that no run had claimed are submitted"
         " again by themselves; those in progress may have had effects and are marked for attention.",
@@ -291,5 +351,27 @@ TEMPORAL_CHECKS: tuple[Check, ...] = (
         needs=("STG105",),
         explanation="Temporal's dev server opens an HTTP API on a random port, which answers any web page. Stigmer"
         " starts it so that it answers 403; this asks every port of its process.",
+    ),
+    Check(
+        code="STG212",
+        category=Category.TEMPORAL,
+        name="takes submits",
+        severity=Severity.ERROR,
+        look=takes_submits,
+        needs=("STG108", "STG203"),
+        explanation="A Temporal that answers may still refuse to start workflows: it has no room (RESOURCE_EXHAUSTED),"
+        " or its history is not up yet. The server then submits fewer at once and tries again for ever; nothing is"
+        " lost, and what waits is in `stigmer executions list --stuck`.",
+    ),
+    Check(
+        code="STG213",
+        category=Category.TEMPORAL,
+        name="retention",
+        severity=Severity.WARNING,
+        look=retention,
+        needs=("STG203",),
+        explanation="Temporal deletes closed workflows after the retention of their namespace. One that is deleted is"
+        " unknown, and whether it had been done can no longer be told. The server raises the retention of the stack's"
+        " own Temporal to thirty days when it connects; that of another Temporal is up to whoever runs it.",
     ),
 )

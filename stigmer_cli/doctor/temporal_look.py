@@ -3,15 +3,19 @@
 import asyncio
 import contextlib
 import random
+import re
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import psutil
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.doctor.facts import TemporalSeen
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.temporal.connection import Connection
-from stigmer_cli.temporal.gateway import Gateway
+from stigmer_cli.temporal.gateway import Gateway, Poller
 from stigmer_cli.temporal.state import ConnectionState
 from stigmer_cli.temporal.target import Target, pace_of
 
@@ -20,6 +24,7 @@ ASK_S = 0.6
 NO_DICE = random.Random(0)  # noqa: S311 - jitters only the second dial, which nobody waits for
 IDENTITY = "stigmer-doctor"
 GONE = "gone"
+RUNNER = re.compile(r"stigmer-runner/(?P<pid>\d+)@(?P<host>[^/]*)(/.*)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +36,10 @@ class Asked:
     epoch: int
 
 
-async def temporal_seen(address: str, namespace: str, *, clock: Clock) -> TemporalSeen:
+async def temporal_seen(target: Target, *, clock: Clock) -> TemporalSeen:
     """How far one gets with it; takes at most `DIAL_S` and `ASK_S` together."""
     async with asyncio.TaskGroup() as group:
-        connection = _connection(address, namespace, clock)
+        connection = _connection(target, clock)
         dialling = group.create_task(connection.run(), name="temporal")
         try:
             async with asyncio.timeout(DIAL_S):
@@ -47,11 +52,11 @@ async def temporal_seen(address: str, namespace: str, *, clock: Clock) -> Tempor
             dialling.cancel()
 
 
-async def runs_seen(address: str, namespace: str, asked: Sequence[Asked], *, clock: Clock) -> Mapping[str, str]:
+async def runs_seen(target: Target, asked: Sequence[Asked], *, clock: Clock) -> Mapping[str, str]:
     """For each of `asked` the state of its workflow, `gone` where there is none; only those answered in `DIAL_S`."""
     found: dict[str, str] = {}
     async with asyncio.TaskGroup() as group:
-        connection = _connection(address, namespace, clock)
+        connection = _connection(target, clock)
         dialling = group.create_task(connection.run(), name="temporal")
         gateway = Gateway(connection, clock=clock, rng=NO_DICE)
         with contextlib.suppress(TimeoutError, StigmerError):
@@ -64,8 +69,7 @@ async def runs_seen(address: str, namespace: str, asked: Sequence[Asked], *, clo
     return found
 
 
-def _connection(address: str, namespace: str, clock: Clock) -> Connection:
-    target = Target(address=address, namespace=namespace)
+def _connection(target: Target, clock: Clock) -> Connection:
     pace = replace(pace_of(target), dial_s=DIAL_S * 2)  # our deadline is the one that counts
     return Connection(target, clock=clock, rng=NO_DICE, identity=IDENTITY, pace=pace)
 
@@ -73,12 +77,27 @@ def _connection(address: str, namespace: str, clock: Clock) -> Connection:
 async def _told(connection: Connection, gateway: Gateway) -> TemporalSeen:
     status = connection.status()
     seen = TemporalSeen(
-        state=status.state, cause=status.cause, cluster_id=status.cluster_id, namespace_id=status.namespace_id
+        state=status.state,
+        cause=status.cause,
+        cluster_id=status.cluster_id,
+        namespace_id=status.namespace_id,
+        retention_s=status.retention_s,
     )
     if not seen.is_connected:
         return seen
     with contextlib.suppress(TimeoutError, StigmerError):
         async with asyncio.timeout(ASK_S):
-            seen = replace(seen, pollers=tuple(await gateway.pollers()))
+            pollers = tuple(await gateway.pollers())
+            seen = replace(seen, pollers=pollers, gone=_gone(pollers))
             seen = replace(seen, backlog=await gateway.backlog())
     return seen
+
+
+def _gone(pollers: Sequence[Poller]) -> frozenset[str]:
+    """Those that were a process of this machine that has ended: Temporal lists the dead for five minutes."""
+    return frozenset(poller.identity for poller in pollers if _has_ended(poller.identity))
+
+
+def _has_ended(identity: str) -> bool:
+    found = RUNNER.fullmatch(identity)
+    return found is not None and found["host"] == socket.gethostname() and not psutil.pid_exists(int(found["pid"]))

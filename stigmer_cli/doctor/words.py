@@ -1,8 +1,11 @@
 """Sizes, ages and times in words, as messages of checks tell them."""
 
+import shlex
 from collections.abc import Sequence
 from datetime import datetime
 
+from stigmer_cli.doctor.facts import Facts
+from stigmer_cli.settings import Source
 from stigmer_cli.stack.readiness import moment
 
 KIB = 1024
@@ -42,3 +45,10 @@ def listed(names: Sequence[str]) -> str:
 def count(number: int, noun: str) -> str:
     """`1 execution`, `2 executions`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def without_named_binary(facts: Facts) -> str:
+    """The command after which the temporal binary is the one that was installed with Stigmer."""
+    if facts.settings.sources.get("temporal_binary") is Source.FILE:
+        return f"sed -i '/^temporal_binary/d' {shlex.quote(str(facts.settings.home.config_file))}"
+    return "unset STIGMER_TEMPORAL_BINARY"

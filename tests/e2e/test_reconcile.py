@@ -167,7 +167,9 @@ def test_eight_at_once_take_turns_or_say_whose_it_is(stigmer: Stigmer, temporal:
 
 
 def test_a_wrong_namespace_resubmits_nothing(tmp_path: Path, stigmer: Stigmer) -> None:
-    stigmer.ok("run", "greeter", "orphan", "--detach")
+    name = stigmer.ok("run", "greeter", "orphan", "--detach").strip()
+    until(lambda: bool(stigmer.json("executions", "get", name)["status"]["dispatch"]["runId"]), within_s=20)
+    before = stigmer.json("executions", "get", name)["status"]
     other = Stigmer(tmp_path / "home", {**stigmer.settings, "STIGMER_TEMPORAL_NAMESPACE": "missing"})
     for process in stigmer.processes():
         if "serve" in process.cmdline():
@@ -180,5 +182,9 @@ def test_a_wrong_namespace_resubmits_nothing(tmp_path: Path, stigmer: Stigmer) -
         done = other("executions", "reconcile", "--yes")
         assert done.returncode == 4
         assert "missing" in done.stderr
+        after = other.json("executions", "get", name)["status"]
+        assert after["phase"] == "PENDING"
+        for name_of in ("submittedAt", "runId"):
+            assert after["dispatch"][name_of] == before["dispatch"][name_of], "zero resubmits"
     finally:
         collect(server)

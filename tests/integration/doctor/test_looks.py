@@ -11,6 +11,7 @@ from stigmer_cli.doctor.facts import Door, TemporalSeen
 from stigmer_cli.doctor.looks import door_seen, store_seen, temporal_reached
 from stigmer_cli.doctor.machine import home_seen
 from stigmer_cli.settings import Home, Settings
+from stigmer_cli.temporal.target import Target
 from tests.temporal_server import DevServer, dev_server, free_port
 
 
@@ -60,8 +61,9 @@ def test_a_home_that_others_may_enter_shows_its_mode(home: Home) -> None:
 
 
 async def reached(address: str, namespace: str = "default") -> tuple[Door, TemporalSeen]:
-    door = await door_seen(address, namespace, is_own=False)
-    return door, await temporal_reached(door, SystemClock())
+    target = Target(address=address, namespace=namespace)
+    door = await door_seen(target)
+    return door, await temporal_reached(door, target, SystemClock())
 
 
 async def test_a_shut_door_is_not_dialled() -> None:
@@ -75,6 +77,7 @@ async def test_a_temporal_is_reached_and_its_namespaces_are_told_apart(tmp_path:
         assert (door.why, door.silence, seen.state) == ("", "", "CONNECTED")
         assert (seen.pollers, seen.backlog) == ((), 0)
         assert seen.cluster_id
+        assert seen.retention_s == 86_400, "a look raises nothing"
         missing = (await reached(temporal.address, "missing"))[1]
         assert (missing.state, missing.cause) == ("MISCONFIGURED", 'namespace "missing" not found')
 

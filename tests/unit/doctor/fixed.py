@@ -1,7 +1,10 @@
-"""One fixed report, for golden output: a port that is taken, what follows from it, and something hostile."""
+"""Fixed reports, for golden output: a port that is taken, what follows from it, something hostile, and repairs."""
+
+from dataclasses import replace
 
 from stigmer_cli.doctor.catalog import BY_CODE
 from stigmer_cli.doctor.check import Found, Judged, because, failed, passed, skipped, told, warned
+from stigmer_cli.doctor.fix import Fixed, Outcome
 from stigmer_cli.doctor.report import Report
 
 FOUND: dict[str, Found] = {
@@ -32,4 +35,66 @@ FOUND: dict[str, Found] = {
 }
 REPORT = Report(
     judged=tuple(Judged(check=BY_CODE[code], found=found, duration_ms=12) for code, found in FOUND.items()), took_s=0.42
+)
+
+FIXES = (
+    Fixed(
+        code="STG101",
+        action="take the rights of others off the folders of the home",
+        outcome=Outcome.DONE,
+        message="took the rights of others off /home/ada/.stigmer (was 0755)",
+    ),
+    Fixed(
+        code="STG106",
+        action="start the part again through its supervisor",
+        outcome=Outcome.LEFT,
+        message="it cannot start while port 7234 is held by pid 812 (python -m http.server 7234\x1b[2J)",
+    ),
+    Fixed(
+        code="STG107",
+        action="start the part again through its supervisor",
+        outcome=Outcome.FAILED,
+        message="started runner, and it ended again: ended by itself with exit code 1",
+    ),
+    Fixed(
+        code="STG103",
+        action="nothing",
+        outcome=Outcome.LEFT,
+        message="there is no repair for it that is safe to do unasked",
+    ),
+    Fixed(
+        code="STG404",
+        action="nothing",
+        outcome=Outcome.LEFT,
+        message="there is no repair for it that is safe to do unasked",
+    ),
+)
+REPAIRED = replace(REPORT, fixes=FIXES)
+
+HEALTHY = Report(
+    judged=tuple(
+        Judged(check=BY_CODE[code], found=passed("well"), duration_ms=12)
+        for code in ("STG101", "STG103", "STG104", "STG201", "STG202", "STG301", "STG501")
+    ),
+    took_s=1.31,
+)
+WARNED = Report(
+    judged=(
+        *HEALTHY.judged,
+        Judged(
+            check=BY_CODE["STG106"],
+            found=warned(
+                "server is running (pid 12), restarted 1 time; ended last at 12:00:00: killed by SIGKILL from outside:"
+                " kill -9, or the kernel short of memory",
+                "stigmer logs server --tail 20",
+            ),
+            duration_ms=12,
+        ),
+        Judged(
+            check=BY_CODE["STG502"],
+            found=warned("unknown variable STIGMER_PROT; did you mean STIGMER_SERVER_PORT?", "unset STIGMER_PROT"),
+            duration_ms=12,
+        ),
+    ),
+    took_s=1.31,
 )

@@ -10,6 +10,7 @@ from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.clock import iso
 from stigmer_cli.doctor.check import Found
 from stigmer_cli.doctor.facts import (
+    BinarySeen,
     Door,
     ExecutionsSeen,
     Facts,
@@ -48,8 +49,22 @@ TEMPORAL = TemporalSeen(
     namespace_id="namespace-1",
     pollers=(Poller(identity="stigmer-runner/13@here", last_access_at=START),),
     backlog=0,
+    retention_s=30 * 86_400,
 )
-PLACES = ["temporal", "door", "home", "ports", "supervisor", "processes", "server", "store", "executions", "http_doors"]
+PLACES = [
+    "temporal",
+    "door",
+    "home",
+    "ports",
+    "supervisor",
+    "processes",
+    "server",
+    "store",
+    "executions",
+    "http_doors",
+    "binary",
+    "provider",
+]
 
 
 def child(name: str, **changes: Any) -> ChildRecord:
@@ -145,6 +160,8 @@ def healthy(**changes: Any) -> Facts:
         "http_doors": (),
         "store": StoreSeen(path=HOME.store_file, size=4096),
         "executions": ExecutionsSeen(models=("echo",)),
+        "binary": BinarySeen(path=Path("/usr/bin/temporal")),
+        "provider": "",
     }
     values |= {name: changes.pop(name) for name in list(changes) if name in PLACES}
 

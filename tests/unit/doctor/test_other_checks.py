@@ -8,15 +8,22 @@ import pytest
 
 from stigmer_cli.clock import iso
 from stigmer_cli.doctor import configuration, executions, store
-from stigmer_cli.doctor.facts import ExecutionsSeen, Facts, HomeSeen, StoreSeen
+from stigmer_cli.doctor.facts import Drift, ExecutionsSeen, Facts, HomeSeen, StoreSeen, TemporalSeen
+from stigmer_cli.doctor.words import clock_time
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Settings, Source
+from stigmer_cli.temporal.gateway import Poller
 from tests.fakes import START
-from tests.unit.doctor.plain import HOME, brief, execution, healthy, server
+from tests.unit.doctor.plain import HOME, TEMPORAL, brief, execution, healthy, server
 
 FILE = HOME.store_file
-RECOVER = f"stigmer down; sqlite3 {FILE} .recover | sqlite3 {FILE}.recovered"
-BACKUPS = "stigmer down; ls -l /home/ada/.stigmer/data/backups"
+DAMAGED = f"{HOME.data}/damaged-20260504-120000"
+NO_HEADER = f"{FILE} is not a SQLite database: its header is damaged"
+ASIDE = f"stigmer down; mkdir -p {DAMAGED} && mv {FILE}* {DAMAGED}/"
+DUMP = f"sqlite3 -readonly {DAMAGED}/stigmer.db .dump | sed 's/^ROLLBACK;.*/COMMIT;/'"
+RECOVER = f"{ASIDE} && {DUMP} | sqlite3 {FILE} && stigmer up"
+ANEW = "it is left as it is, and no copy of it is there: setting it aside and starting anew is what remains"
+COPY = HOME.data / "backups" / "stigmer.db.7"
 SUBMITTED = {"state": "submitted", "since": iso(START - timedelta(seconds=60)), "runId": "r"}
 
 
@@ -27,15 +34,27 @@ SUBMITTED = {"state": "submitted", "since": iso(START - timedelta(seconds=60)), 
         (StoreSeen(path=None), ("skip", "the database is not a file of this machine", "")),
         (
             StoreSeen(path=FILE, exists=False),
-            ("fail", f"{FILE} was removed while the stack runs; nothing is accepted", BACKUPS),
+            (
+                "fail",
+                f"{FILE} was removed while the stack runs; nothing is accepted",
+                f"stigmer down; mkdir -p {DAMAGED} && true && stigmer up",
+            ),
         ),
         (
             StoreSeen(path=FILE, size=0, has_header=False),
-            ("fail", f"{FILE} is empty; it is left as it is", BACKUPS),
+            ("fail", f"{FILE} is empty; {ANEW}", f"{ASIDE} && stigmer up"),
         ),
         (
             StoreSeen(path=FILE, size=9, has_header=False),
-            ("fail", f"{FILE} is not a SQLite database: its header is damaged; it is left as it is", RECOVER),
+            ("fail", f"{NO_HEADER}; {ANEW}", f"{ASIDE} && stigmer up"),
+        ),
+        (
+            StoreSeen(path=FILE, size=9, has_header=False, newest_copy=COPY),
+            (
+                "fail",
+                f"{NO_HEADER}; it is left as it is, and the copy of before the last upgrade is stigmer.db.7",
+                f"{ASIDE} && cp {COPY} {FILE} && stigmer up",
+            ),
         ),
         (
             StoreSeen(path=FILE, why_unreadable="Permission denied"),
@@ -59,6 +78,10 @@ async def test_a_store_that_was_never_made_is_no_failure() -> None:
         (
             StoreSeen(path=FILE, size=9, integrity="database disk image is malformed"),
             ("fail", f"{FILE} is damaged: database disk image is malformed; it is left as it is", RECOVER),
+        ),
+        (
+            StoreSeen(path=FILE, size=9, integrity="malformed", can_salvage=False),
+            ("fail", f"{FILE} is damaged: malformed; it is left as it is", f"{ASIDE} && stigmer up"),
         ),
         (StoreSeen(path=FILE, integrity=""), ("skip", "the file is locked just now", "")),
     ],
@@ -84,12 +107,18 @@ async def test_what_the_server_says_of_its_database_is_told() -> None:
     assert (await store.usable(healthy(server=broken))).message == "the server cannot use its database: disk full"
 
 
-def having(*rows: object, **temporal: str) -> ExecutionsSeen:
-    return ExecutionsSeen(open=tuple(rows), in_temporal=temporal)  # type: ignore[arg-type] # executions all
+def having(*rows: object, **found: str) -> ExecutionsSeen:
+    drifts = tuple(Drift(id=name, found=word, cause="Temporal has no workflow") for name, word in found.items())
+    return ExecutionsSeen(open=tuple(rows), drifts=drifts)  # type: ignore[arg-type] # executions all
 
 
 ONE = "aex-00000000000000000000000001"
+ONE_QUEUED = f"1 execution ({ONE}; the oldest 1 min old) queued"
 WAITS: dict[str, Any] = {"dispatch": {"detail": "Temporal unreachable"}}
+LONG_AGO = iso(START - timedelta(hours=1))
+WAIT = "stigmer doctor --wait=30"
+NO_POLLERS = replace(TEMPORAL, pollers=())
+STALE = Poller(identity="stigmer-runner/13@here", last_access_at=START - timedelta(seconds=200))
 LOST: dict[str, Any] = {
     "phase": "IN_PROGRESS",
     "attention": {"code": "lost", "reason": "Temporal has no workflow", "since": iso(START)},
@@ -99,7 +128,7 @@ REFUSED: dict[str, Any] = {"attention": {"code": "submit-failed", "reason": "too
 
 async def test_queued_while_temporal_is_away_is_a_warning_and_else_a_failure() -> None:
     seen = having(execution(**WAITS))
-    assert brief(await executions.queued(healthy(executions=seen))) == (
+    assert brief(await executions.queued(healthy(executions=seen, server=server(since=LONG_AGO)))) == (
         "fail",
         f"1 execution ({ONE}; the oldest 1 min old) queued: Temporal unreachable",
         "stigmer restart server",
@@ -121,29 +150,110 @@ async def test_what_was_accepted_a_moment_ago_is_not_stuck() -> None:
 
 
 async def test_an_orphan_is_told_from_one_that_waits_for_a_runner() -> None:
-    orphan = healthy(executions=having(execution(dispatch=SUBMITTED), **{ONE: "gone"}))
+    orphan = healthy(executions=having(execution(dispatch=SUBMITTED), **{ONE: "orphan"}), temporal=NO_POLLERS)
     assert brief(await executions.orphaned(orphan)) == (
         "fail",
-        f"1 execution ({ONE}; the oldest 1 min old) without a workflow in Temporal",
+        f"1 execution ({ONE}; the oldest 1 min old) without a workflow in Temporal: Temporal has no workflow",
         "stigmer executions reconcile --yes",
     )
     assert (await executions.waiting(orphan)).result == "pass"
 
 
+async def test_one_that_ended_in_temporal_is_behind_unless_a_person_has_to_look_anyway() -> None:
+    seen = having(execution(phase="IN_PROGRESS", dispatch=SUBMITTED), **{ONE: "behind"})
+    found = await executions.behind(healthy(executions=seen))
+    assert (found.result, found.hint) == ("fail", "stigmer executions reconcile --yes")
+    assert f"1 execution ({ONE}; the oldest 1 min old) ended in Temporal" in found.message
+    assert (await executions.orphaned(healthy(executions=seen))).result == "pass"
+    marked = having(execution(**LOST), **{ONE: "behind"})
+    assert (await executions.behind(healthy(executions=marked))).result == "pass"
+
+
+async def test_what_could_not_be_counted_to_the_end_is_counted_as_at_least() -> None:
+    seen = replace(having(**{"aex-01kqrxnp6m8w8t6e3d2m5k7j9z": "orphan"}), is_whole=False)
+    found = await executions.orphaned(healthy(executions=seen))
+    assert found.message.startswith("at least 1 execution (aex-01kqrxnp6m8w8t6e3d2m5k7j9z; the oldest ")
+    assert found.evidence["oldestAt"] == "2026-05-04T07:19:04.660000+00:00", "an id tells when it was made"
+    cut = replace(having(execution(**WAITS)), is_cut=True)
+    assert (await executions.queued(healthy(executions=cut))).message.startswith("at least 1 execution")
+    assert (
+        "as far as could be looked up"
+        in (await executions.orphaned(healthy(executions=ExecutionsSeen(is_whole=False)))).message
+    )
+
+
+async def test_nothing_is_said_of_orphans_where_nobody_could_ask_temporal() -> None:
+    seen = ExecutionsSeen(open=(execution(dispatch=SUBMITTED),), is_judged=False, is_whole=False)
+    assert (await executions.orphaned(healthy(executions=seen))).result == "skip"
+    assert (await executions.behind(healthy(executions=seen))).result == "skip"
+
+
 async def test_submitted_without_a_runner_is_a_failure_and_with_one_it_starts_late() -> None:
     row = execution(dispatch=SUBMITTED)
-    late = await executions.waiting(healthy(executions=having(row, **{ONE: "open"})))
-    assert (late.result, late.hint) == ("warn", "stigmer work")
-    seen = server()
-    assert seen.health
-    queue = seen.health.task_queue.model_copy(update={"pollers": []})
-    nobody = replace(seen, health=seen.health.model_copy(update={"task_queue": queue}))
-    found = await executions.waiting(healthy(executions=having(row), server=nobody))
-    assert brief(found) == (
+    busy = healthy(executions=having(row), temporal=replace(TEMPORAL, backlog=7))
+    assert (await executions.waiting(busy)).result == "pass"
+    assert brief(await executions.late(busy)) == (
+        "warn",
+        f"1 execution ({ONE}; the oldest 1 min old) submitted, and starting late: about 7 tasks wait in Temporal",
+        "stigmer work",
+    )
+    nobody = healthy(executions=having(row), temporal=NO_POLLERS)
+    assert (await executions.late(nobody)).result == "pass"
+    assert brief(await executions.waiting(nobody)) == (
         "fail",
         f"1 execution ({ONE}; the oldest 1 min old) submitted, and no runner is there to take them up",
         "stigmer restart runner",
     )
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        replace(TEMPORAL, gone=frozenset({"stigmer-runner/13@here"})),
+        replace(TEMPORAL, pollers=(STALE,)),
+    ],
+    ids=["dead", "silent"],
+)
+async def test_a_runner_that_is_dead_or_silent_is_none(seen: TemporalSeen) -> None:
+    facts = healthy(executions=having(execution(dispatch=SUBMITTED)), temporal=seen)
+    assert (await executions.waiting(facts)).result == "fail"
+
+
+async def test_where_we_cannot_see_who_polls_the_server_does() -> None:
+    facts = healthy(executions=having(execution(dispatch=SUBMITTED)), temporal=replace(TEMPORAL, pollers=None))
+    assert (await executions.waiting(facts)).result == "pass"
+
+
+@pytest.mark.parametrize(
+    ("dispatch", "since_s", "expected"),
+    [
+        ({"reason": "temporal-busy"}, 60, ("skip", "because STG212", "")),
+        (
+            {"detail": "too large", "nextTryAt": iso(START)},
+            60,
+            (
+                "warn",
+                f"{ONE_QUEUED}: too large; tried again at {clock_time(START)}",
+                WAIT,
+            ),
+        ),
+        (
+            {"detail": "Temporal was away"},
+            3,
+            (
+                "warn",
+                f"{ONE_QUEUED}: Temporal was away; Temporal has just come back, they are on their way",
+                WAIT,
+            ),
+        ),
+    ],
+)
+async def test_what_is_tried_again_by_itself_is_no_failure_of_the_dispatcher(
+    dispatch: dict[str, str], since_s: float, expected: tuple[str, str, str]
+) -> None:
+    seen = having(execution(dispatch=dispatch))
+    facts = healthy(executions=seen, server=server(since=iso(START - timedelta(seconds=since_s))))
+    assert brief(await executions.queued(facts)) == expected
 
 
 async def test_while_temporal_is_away_nothing_is_said_about_runners() -> None:
@@ -167,6 +277,14 @@ async def test_lost_and_refused_ones_are_told_apart_with_the_command_for_each() 
         f"stigmer executions reconcile {two}",
     )
     assert (await executions.waiting(facts)).result == "pass"
+
+
+async def test_a_lost_one_is_told_before_it_is_marked_and_many_are_not_all_named() -> None:
+    names = {f"aex-{number:026d}": "lost" for number in range(1, 8)}
+    found = await executions.lost(healthy(executions=having(**names)))
+    assert found.message.startswith("7 executions (")
+    assert found.message.endswith("lost in progress: Temporal has no workflow")
+    assert found.hint == "stigmer executions reconcile --include-in-progress"
 
 
 @pytest.mark.parametrize(
@@ -220,3 +338,15 @@ async def test_a_model_without_a_provider_is_a_warning() -> None:
     )
     local = Settings(home=HOME, openai_base_url="http://127.0.0.1:11434/v1")
     assert (await configuration.models(healthy(executions=needy, settings=local))).result == "pass"
+    why = "127.0.0.1:11434 cannot be reached from here: connection refused"
+    assert brief(await configuration.models(healthy(executions=needy, settings=local, provider=why))) == (
+        "warn",
+        f"agents use openai:gpt-x, but {why}",
+        "stigmer config get openai_base_url",
+    )
+
+
+async def test_a_model_that_nobody_knows_is_a_warning() -> None:
+    found = await configuration.models(healthy(executions=ExecutionsSeen(models=("echo:slow", "gpt-x"))))
+    assert (found.result, found.hint) == ("warn", "stigmer agents list")
+    assert found.message == "agents use gpt-x, and nobody answers for that: echo, echo:slow or openai:NAME"

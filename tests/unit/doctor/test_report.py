@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.resources import files
 
 import jsonschema  # type: ignore[import-untyped] # its stubs are not installed
@@ -9,8 +10,9 @@ import pytest
 
 from stigmer_cli.doctor.catalog import BY_CODE
 from stigmer_cli.doctor.check import Found, Judged, because, failed, passed, told, warned
+from stigmer_cli.doctor.fix import Outcome
 from stigmer_cli.doctor.report import Report, reported
-from tests.unit.doctor.fixed import REPORT
+from tests.unit.doctor.fixed import REPAIRED, REPORT
 
 SCHEMA = json.loads((files("stigmer_cli.doctor") / "schema.json").read_text())
 
@@ -45,6 +47,14 @@ def test_the_verdict_is_the_first_cause_and_not_the_first_symptom(codes: tuple[s
         first,
         f"not healthy: {first} is ill",
         f"heal {first}",
+    )
+
+
+def test_a_check_that_came_to_no_end_is_the_weakest_of_causes_and_named_where_nothing_else_is_known() -> None:
+    late = failed("could not be judged: no answer within 1.0 s", "stigmer doctor --only STG202 -v")
+    assert report({"STG202": late, "STG404": ill("STG404")}).verdict.code == "STG404"
+    assert report({"STG202": late}).verdict.message == (
+        "not healthy: serving: could not be judged: no answer within 1.0 s"
     )
 
 
@@ -92,6 +102,27 @@ def test_the_json_holds_to_its_schema() -> None:
         "durationMs": 12,
         "because": "STG106",
     }
+
+
+def test_repairs_are_part_of_the_object_where_they_were_asked_for_and_only_there() -> None:
+    assert "fixes" not in REPORT.to_json()
+    assert replace(REPORT, fixes=()).to_json()["fixes"] == []
+    found = REPAIRED.to_json()
+    jsonschema.validate(found, SCHEMA)
+    assert found["fixes"][0] == {  # type: ignore[index] # a list
+        "code": "STG101",
+        "action": "take the rights of others off the folders of the home",
+        "outcome": "done",
+        "message": "took the rights of others off /home/ada/.stigmer (was 0755)",
+    }
+
+
+def test_the_schema_knows_every_outcome_and_no_other() -> None:
+    found = REPAIRED.to_json()
+    assert SCHEMA["$defs"]["fix"]["properties"]["outcome"]["enum"] == list(Outcome)
+    found["fixes"] = [{"code": "STG101", "action": "x", "outcome": "perhaps", "message": "x"}]
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(found, SCHEMA)
 
 
 def test_the_schema_refuses_a_failure_without_a_command() -> None:

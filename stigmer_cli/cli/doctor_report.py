@@ -1,0 +1,177 @@
+"""How a report of `stigmer doctor` looks: the verdict first, then what is wrong, and what passed in brief."""
+
+import json
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from stigmer_cli.cli.output import clean
+
+if TYPE_CHECKING:
+    from stigmer_cli.doctor.check import Check, Judged
+    from stigmer_cli.doctor.fix import Fixed
+    from stigmer_cli.doctor.report import Report
+
+INDENT = 10
+ONE = ("warnings", 1)
+STYLES = {"pass": "green", "info": "cyan", "warn": "yellow", "fail": "bold red", "skip": "dim"}
+FIX_STYLES = {"done": "green", "failed": "bold red", "left": "dim"}
+
+
+def print_report(console: Console, report: "Report", *, is_verbose: bool) -> None:
+    """The verdict, then what failed, what warned, and what passed in brief; or all of it."""
+    verdict = report.verdict
+    style = "bold red" if "failed" in _nonzero(report) else "bold yellow" if verdict.code else "bold green"
+    code = f" ({verdict.code})" if verdict.code else ""
+    _print_lines(console, _wrapped(console, f"{clean(verdict.message)}{code}", indent=2), style=style)
+    if verdict.hint:
+        _print_fix(console, verdict.hint, indent=2)
+    if report.fixes:
+        _print_fixes(console, report.fixes)
+    if is_verbose:
+        _print_all(console, report)
+    else:
+        _print_others(console, report)
+    _print_sums(console, report)
+
+
+def _print_fixes(console: Console, fixes: Sequence["Fixed"]) -> None:
+    """What was done, what failed, and what was left alone and why; those with one reason on one line."""
+    console.print(Text("\nrepairs", style="bold"))
+    told: dict[tuple[str, str], list[str]] = {}
+    for one in sorted(fixes, key=lambda one: list(FIX_STYLES).index(one.outcome)):
+        told.setdefault((one.outcome, one.message), []).append(one.code)
+    for (outcome, message), codes in told.items():
+        first, *more = _wrapped(console, clean(f"{', '.join(codes)}: {message}"), indent=INDENT)
+        shown = Text.assemble("  ", (f"{outcome:<8}", FIX_STYLES[outcome]), first.strip())
+        console.print(shown, soft_wrap=True)
+        _print_lines(console, more)
+
+
+def _print_others(console: Console, report: "Report") -> None:
+    """Every failure and warning but the one that the verdict told already."""
+    is_first = "failed" in _nonzero(report)
+    for result, title in (("fail", "also failed"), ("warn", "warnings" if is_first else "more warnings")):
+        rest = [one for one in _ended(report, result) if one.check.code != report.verdict.code]
+        if rest:
+            console.print(Text(f"\n{title}", style=STYLES[result]))
+        for one in rest:
+            _print_one(console, one)
+    console.print()
+    passed = Counter(one.check.category for one in _ended(report, "pass"))
+    if passed:
+        _print_brief(console, "passed", ", ".join(f"{name} {number}" for name, number in passed.items()))
+    blocked = Counter(one.found.because for one in _ended(report, "skip") if one.found.because)
+    if blocked:
+        _print_brief(console, "not judged", ", ".join(f"{number} because {code}" for code, number in blocked.items()))
+
+
+def _print_all(console: Console, report: "Report") -> None:
+    for category in dict.fromkeys(one.check.category for one in report.judged):
+        console.print(Text(f"\n{category}", style="bold"))
+        for one in report.judged:
+            if one.check.category == category:
+                _print_one(console, one, word=one.found.result)
+                if one.found.result in ("fail", "warn"):
+                    _print_evidence(console, one)
+    console.print()
+
+
+def _print_one(console: Console, one: "Judged", word: str = "") -> None:
+    text = clean(f"{one.check.name}: {one.found.message}")
+    first, *more = _wrapped(console, text, indent=INDENT + (5 if word else 0))
+    shown = Text.assemble(("  ", ""), (f"{word:<5}" if word else "", STYLES.get(word, "")))
+    shown.append(f"{one.check.code}  ", style=STYLES[one.found.result])
+    shown.append(first.strip())
+    console.print(shown, soft_wrap=True)
+    _print_lines(console, more)
+    if one.found.hint:
+        _print_fix(console, one.found.hint, indent=INDENT + (5 if word else 0))
+
+
+def _print_evidence(console: Console, one: "Judged") -> None:
+    for name, value in one.found.evidence.items():
+        words = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        console.print(Text(f"{'':>{INDENT + 5}}{name}: {clean(words)}", style="dim"), soft_wrap=True)
+
+
+def _print_sums(console: Console, report: "Report") -> None:
+    nonzero = _nonzero(report)
+    sums = ", ".join(f"{number} {'warning' if (name, number) == ONE else name}" for name, number in nonzero.items())
+    console.print(Text(f"{sums}; {report.took_s:.1f} s", style="dim"))
+    if report.verdict.code:
+        console.print(Text(f"why: stigmer doctor explain {report.verdict.code}", style="dim"))
+
+
+def _print_brief(console: Console, name: str, words: str) -> None:
+    _print_lines(console, _wrapped(console, f"{name}: {words}", indent=2), style="dim")
+
+
+def _print_fix(console: Console, command: str, *, indent: int) -> None:
+    """On one line however long: a command that is wrapped cannot be pasted."""
+    console.print(Text.assemble(" " * indent, ("fix: ", "cyan"), clean(command)), soft_wrap=True)
+
+
+def _print_lines(console: Console, lines: Sequence[str], *, style: str = "") -> None:
+    for line in lines:
+        console.print(Text(line, style=style), soft_wrap=True)
+
+
+def _wrapped(console: Console, text: str, *, indent: int) -> list[str]:
+    """Words in lines, all but the first indented; one line where nobody but a program reads."""
+    words = " ".join(text.split())
+    if not console.is_terminal:
+        return [words]
+    later = " " * indent
+    # The first line stands behind something that is as wide as the others are indented, or at the margin.
+    lines = textwrap.wrap(
+        words,
+        console.width,
+        initial_indent=later,
+        subsequent_indent=later,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+    return [lines[0].strip(), *lines[1:]] if lines else [""]
+
+
+def _ended(report: "Report", result: str) -> list["Judged"]:
+    return [one for one in report.judged if one.found.result == result]
+
+
+def _nonzero(report: "Report") -> Mapping[str, int]:
+    summary = report.summary
+    order = ("failed", "warnings", "passed", "info", "skipped")
+    return {name: summary[name] for name in order if summary[name]}
+
+
+# -- the list and the explanations
+
+
+def print_checks(console: Console, checks: Sequence["Check"]) -> None:
+    """All checks, one a line."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("CODE", "CATEGORY", "NAME", "SEVERITY", "NEEDS"):
+        shown.add_column(name, no_wrap=True)
+    for check in checks:
+        shown.add_row(check.code, check.category, check.name, check.severity, " ".join(check.needs))
+    console.print(shown)
+
+
+def print_explanation(console: Console, check: "Check") -> None:
+    """What a check looks at and what it means when it fails."""
+    console.print(Text(f"{check.code}  {check.category}: {check.name} ({check.severity})", style="bold"))
+    for line in _paragraph(console, check.explanation):
+        console.print(Text(line), soft_wrap=True)
+    if check.needs:
+        console.print(Text(f"needs: {', '.join(check.needs)}", style="dim"))
+    console.print(Text(f"look: stigmer doctor --only {check.code} -v", style="dim"))
+
+
+def _paragraph(console: Console, text: str) -> Iterator[str]:
+    yield from textwrap.wrap(text, console.width, break_on_hyphens=False, break_long_words=False)

@@ -1,0 +1,114 @@
+"""What a reconcile has told: counts, and the few moves that a reader is shown. It never holds them all."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from stigmer_cli.api.reconcile import IDS_MAX, ReconcileItem, ReconcileProgress, ReconcileSummary
+
+SHOWN_MAX = 20
+CHANGED = "skipped: changed"
+FAILED = "failed"
+UNKNOWN = "unknown"
+COUNTED_AS = {
+    "resubmitted": "resubmitted",
+    "repaired": "repaired",
+    "attention": "attention",
+    "failed": "failed",
+}
+"""The outcomes that a summary counts by their own name; every other is skipped."""
+
+
+class Tally:
+    """Counts what is told.
+
+    `changed` are the ids, up to `IDS_MAX`, of rows that somebody else moved meanwhile. `is_under_way` where the server
+    was asked and has not refused.
+    """
+
+    def __init__(self) -> None:
+        self.actions: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()
+        self.changed: list[str] = []
+        self.examined = 0
+        self.total: int | None = None
+        self.is_under_way = False
+        self._classes: Counter[str] = Counter()
+        self._classes_off_plan: Counter[str] = Counter()
+        self._first: list[ReconcileItem] = []
+        self._off_plan: list[ReconcileItem] = []
+        self._summary: ReconcileSummary | None = None
+        self._before = ReconcileSummary()
+
+    @property
+    def classes(self) -> Counter[str]:
+        """How many were found of each class."""
+        return self._classes + self._classes_off_plan
+
+    @property
+    def number(self) -> int:
+        """How many were told of."""
+        return self.classes.total()
+
+    @property
+    def planned(self) -> int:
+        """How many of them something is to be done about."""
+        return self.number - self.actions["none"]
+
+    @property
+    def shown(self) -> Sequence[ReconcileItem]:
+        """Up to `SHOWN_MAX` of them: those that did not go as planned before all others, else in the order told."""
+        return [*self._off_plan, *self._first][:SHOWN_MAX]
+
+    @property
+    def left_over(self) -> bool:
+        """Whether something failed, or could not be judged; what moved meanwhile is not asked about here."""
+        return self.summary.failed > 0 or self.classes[UNKNOWN] > 0
+
+    @property
+    def summary(self) -> ReconcileSummary:
+        """What the server summed up, or, where it was broken off before that, what was told until then."""
+        counted = {name: self.outcomes[outcome] for outcome, name in COUNTED_AS.items()}
+        last = self._summary or ReconcileSummary(
+            examined=self.examined, skipped=max(0, self.examined - sum(counted.values())), **counted
+        )
+        before = self._before
+        return last.model_copy(
+            update={
+                "resubmitted": before.resubmitted + last.resubmitted,
+                "repaired": before.repaired + last.repaired,
+                "attention": before.attention + last.attention,
+            }
+        )
+
+    def begin_again(self) -> None:
+        """Another try follows: what was done stays counted, what failed or was skipped is looked at anew."""
+        self.is_under_way = False
+        self._before = self.summary
+        self._summary = None
+        self.outcomes.clear()
+        self.changed.clear()
+        self._off_plan.clear()
+        self._classes_off_plan.clear()
+        self.examined = 0
+
+    def tell(self, found: ReconcileItem | ReconcileProgress | ReconcileSummary) -> None:
+        """Count what came."""
+        match found:
+            case ReconcileItem():
+                self._count(found)
+            case ReconcileProgress():
+                self.examined, self.total = max(self.examined, found.examined), found.total
+            case ReconcileSummary():
+                self._summary = found
+
+    def _count(self, item: ReconcileItem) -> None:
+        self.actions[item.action] += 1
+        self.outcomes[item.outcome] += 1
+        self.examined = max(self.examined, self.outcomes.total())
+        is_off_plan = item.outcome in {CHANGED, FAILED} or item.found == UNKNOWN
+        classes, kept = (self._classes_off_plan, self._off_plan) if is_off_plan else (self._classes, self._first)
+        classes[item.found] += 1
+        if len(kept) < SHOWN_MAX:
+            kept.append(item)
+        if item.outcome == CHANGED and len(self.changed) < IDS_MAX:
+            self.changed.append(item.id)

@@ -1,0 +1,103 @@
+"""An archive for a bug report: written whole or not at all, for its owner only, and never over another file."""
+
+import errno
+import io
+import os
+import tarfile
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from stigmer_cli.errors import ConfigError, MachineError
+
+OWNER_ONLY = 0o600
+FOLDER = "stigmer-bundle"
+"""What all entries lie under, so that unpacking litters nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One file of an archive, and what it is about in a few words."""
+
+    name: str
+    content: bytes
+    about: str
+
+
+def check_target(path: Path) -> None:
+    """Raise ConfigError where nothing may be written to `path`: another file is there, or its kind is unknown."""
+    if _kind_of(path) is None:
+        raise ConfigError(f"{path} is none of {', '.join(KINDS)}", hint=f"--bundle {path.name or 'stigmer'}.tar.gz")
+    if path.exists() or path.is_symlink():
+        raise _there(path)
+    if not path.parent.is_dir():
+        raise ConfigError(f"there is no folder {path.parent}", hint=f"mkdir -p {path.parent}")
+
+
+def write_archive(path: Path, entries: Sequence[Entry], *, at: datetime) -> int:
+    """Write `entries`, as of `at`, to `path`; returns its size in bytes. Raises ConfigError and MachineError."""
+    check_target(path)
+    content = KINDS[_kind_of(path) or ".tar.gz"](entries, at)
+    draft = path.with_name(f".{FOLDER}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        _put(draft, path)
+    except FileExistsError:
+        raise _there(path) from None
+    except OSError as error:
+        raise MachineError(
+            f"cannot write {path}: {error.strerror or error}", hint="choose another folder, or free space"
+        ) from error
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+    return len(content)
+
+
+def _put(draft: Path, path: Path) -> None:
+    """Give `draft` its name; a link, unlike a rename, never replaces what somebody put there meanwhile."""
+    try:
+        path.hardlink_to(draft)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP):
+            raise
+        if path.exists():  # a file system without links
+            raise FileExistsError from None
+        draft.rename(path)
+
+
+def _there(path: Path) -> ConfigError:
+    return ConfigError(f"{path} is there already, and is not overwritten", hint="choose another name, or remove it")
+
+
+def _kind_of(path: Path) -> str | None:
+    return next((kind for kind in KINDS if path.name.lower().endswith(kind) and path.name.lower() != kind), None)
+
+
+def _tar(entries: Sequence[Entry], at: datetime) -> bytes:
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w:gz") as archive:
+        for entry in entries:
+            info = tarfile.TarInfo(f"{FOLDER}/{entry.name}")
+            info.size, info.mode, info.mtime = len(entry.content), OWNER_ONLY, int(at.timestamp())
+            archive.addfile(info, io.BytesIO(entry.content))
+    return target.getvalue()
+
+
+def _zip(entries: Sequence[Entry], at: datetime) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for entry in entries:
+            info = zipfile.ZipInfo(f"{FOLDER}/{entry.name}", at.timetuple()[:6])
+            info.external_attr, info.compress_type = OWNER_ONLY << 16, zipfile.ZIP_DEFLATED
+            archive.writestr(info, entry.content)
+    return target.getvalue()
+
+
+KINDS: Mapping[str, Callable[[Sequence[Entry], datetime], bytes]] = {".tar.gz": _tar, ".tgz": _tar, ".zip": _zip}

@@ -1,0 +1,73 @@
+"""What a repair is: data beside the checks, with what it will do in one sentence, the act, and what came of it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stigmer_cli.doctor.check import Judged
+    from stigmer_cli.doctor.facts import Facts
+
+ACT_MAX_S = 15.0
+SETTLES_S = 5.0
+
+
+class Outcome(StrEnum):
+    """What came of a repair; scripts may rely on these words."""
+
+    DONE = "done"
+    LEFT = "left"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Came:
+    """What came of one act, in a sentence."""
+
+    outcome: Outcome
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fix:
+    """One repair that is safe to do unasked: done twice it is done once, nothing is ended and nothing is lost.
+
+    `act` sees the facts of the diagnosis and the finding that it answers. `settles_s` is how long it may take at
+    the most until its effect shows in other checks, `act_max_s` how long the act itself may take.
+    """
+
+    codes: frozenset[str]
+    action: str
+    act: "Callable[[Facts, Judged], Awaitable[Came]]"
+    settles_s: float = SETTLES_S
+    act_max_s: float = ACT_MAX_S
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fixed:
+    """What was done about one check, or why it was left alone."""
+
+    code: str
+    action: str
+    outcome: Outcome
+    message: str
+
+    def to_json(self) -> dict[str, object]:
+        """The JSON object."""
+        return {"code": self.code, "action": self.action, "outcome": self.outcome, "message": self.message}
+
+
+def done(message: str) -> Came:
+    """It is repaired, as far as the repair itself can tell."""
+    return Came(outcome=Outcome.DONE, message=message)
+
+
+def left(message: str) -> Came:
+    """Nothing was touched, and `message` says why."""
+    return Came(outcome=Outcome.LEFT, message=message)
+
+
+def failed(message: str) -> Came:
+    """It was tried, and `message` says how it failed."""
+    return Came(outcome=Outcome.FAILED, message=message)

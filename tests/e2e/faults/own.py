@@ -1,0 +1,288 @@
+"""Faults in a stack with a Temporal of its own; after each the stack is whole again, by doctor's fix or by ours."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
+
+import psutil
+import pytest
+
+from stigmer_cli.client import Client
+from stigmer_cli.temporal.dev_server import find_binary
+from tests.e2e.faults.stage import ROOM, Stage, end, resize, until
+from tests.served import accept
+from tests.temporal_server import free_port
+
+PARALLEL, ROUNDS = 8, 5
+LONG = " ".join(["word"] * 300)
+"""What the agent `slow` is busy with for a minute."""
+
+FAILED_FOR_GOOD = 5
+BLOCK = 4096
+
+
+# -- what leaves the stack as it was
+
+
+@contextmanager
+def oversized(stage: Stage) -> Iterator[None]:
+    """An argument of three megabytes; a neighbour of the same moment runs."""
+    token = (stage.home / "token").read_text().strip()
+    request = urllib.request.Request(
+        f"{_server(stage)}/v1/executions",
+        data=json.dumps({"agent": "greeter", "message": "x" * 3_000_000}).encode(),
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+    )
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)
+    assert refused.value.code in (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    refused.value.close()
+    stage.stigmer.ok("run", "greeter", "hello", "--timeout", "30")
+    yield
+
+
+@contextmanager
+def second_server(stage: Stage) -> Iterator[None]:
+    """Another server on the same store: it names the first and ends, which the first does not feel."""
+    settings = {**stage.stigmer.environment, "STIGMER_SERVER_PORT": str(free_port())}
+    second = subprocess.run(
+        [stage.stigmer.command, "serve"], env=settings, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert second.returncode != 0
+    assert f"pid {stage.stigmer.pids()['server']} ({_server(stage)})" in second.stderr
+    yield
+
+
+# -- Temporal dies, freezes, forgets
+
+
+@contextmanager
+def killed(stage: Stage) -> Iterator[None]:
+    """SIGKILL while idle."""
+    _kill_temporal(stage)
+    yield
+
+
+@contextmanager
+def killed_while_starting(stage: Stage) -> Iterator[None]:
+    """SIGKILL in the middle of eight submits at a time; each that was accepted completes."""
+    token = (stage.home / "token").read_text().strip()
+
+    async def all_accepted() -> list[str]:
+        names: list[str] = []
+        async with Client(_server(stage), lambda: token) as client:
+
+            async def one(number: int) -> None:
+                for turn in range(ROUNDS):
+                    accepted = await accept(client, f"t2-{os.getpid()}-{number}-{turn}")
+                    names.append(accepted.metadata.id)
+
+            async with asyncio.TaskGroup() as group:
+                for number in range(PARALLEL):
+                    group.create_task(one(number))
+                await asyncio.sleep(0.1)
+                end(pid)
+        return names
+
+    pid = stage.stigmer.pids()["temporal"]
+    names = set(asyncio.run(all_accepted()))
+    assert len(names) == PARALLEL * ROUNDS
+
+    def done() -> set[str]:
+        items = stage.stigmer.json("executions", "list", "--phase", "COMPLETED", "--limit", "200")["items"]
+        return {item["metadata"]["id"] for item in items}
+
+    until(lambda: names <= done(), "all that was accepted completes")
+    _until_back(stage)
+    yield
+
+
+@contextmanager
+def crash_loop(stage: Stage) -> Iterator[None]:
+    """A binary that ends as soon as it is started, until it is given up."""
+    (stage.folder / "temporal.breaks").touch()
+    stage.stigmer.kill("temporal")
+    until(lambda: stage.record("temporal")["failures"] >= FAILED_FOR_GOOD, "Temporal is given up")
+    yield
+    del stage.stigmer.environment["STIGMER_TEMPORAL_BINARY"]
+
+
+@contextmanager
+def frozen(stage: Stage) -> Iterator[None]:
+    """SIGSTOP."""
+    with stage.held("temporal"):
+        yield
+
+
+@contextmanager
+def frozen_for_good(stage: Stage) -> Iterator[None]:
+    """SIGSTOP until the supervisor has replaced it."""
+    with stage.held("temporal") as pids:
+        until(lambda: not psutil.pid_exists(pids["temporal"]), "the frozen Temporal is ended")
+        _until_back(stage)
+        yield
+
+
+@contextmanager
+def emptied(stage: Stage) -> Iterator[None]:
+    """Its database file is gone when it comes back, with an execution under way."""
+    with _under_way(stage), stage.held("supervisor") as pids:
+        end(pids["temporal"])
+        _remove_database(stage)
+        os.kill(pids["supervisor"], signal.SIGCONT)
+        until(lambda: stage.fails("STG210"), "the loss is known")
+        yield
+
+
+@contextmanager
+def older_copy(stage: Stage) -> Iterator[None]:
+    """It comes back with a copy of its database from before the execution."""
+    files = [stage.home / "data" / f"temporal.db{side}" for side in ("", "-wal", "-shm")]
+    with stage.held("supervisor") as pids:
+        end(pids["temporal"])
+        kept = {file: file.read_bytes() for file in files if file.exists()}
+    _until_back(stage)
+    with _under_way(stage), stage.held("supervisor") as pids:
+        end(pids["temporal"])
+        _remove_database(stage)
+        for file, content in kept.items():
+            file.write_bytes(content)
+        os.kill(pids["supervisor"], signal.SIGCONT)
+        until(lambda: stage.fails("STG404"), "the loss is known")
+        yield
+
+
+@contextmanager
+def expired(stage: Stage) -> Iterator[None]:
+    """Temporal has deleted the workflow, as it does when retention is over, before the server took its outcome."""
+    with _under_way(stage) as name:
+        workflow = stage.execution(name)["dispatch"]["workflowId"]
+        address = f"127.0.0.1:{stage.stigmer.environment['STIGMER_TEMPORAL_PORT']}"
+        subprocess.run(
+            [str(find_binary(None)), "workflow", "delete", "-w", workflow, "--address", address, "--yes"],
+            check=True,
+            capture_output=True,
+        )
+        until(lambda: stage.fails("STG404"), "the loss is known")
+        yield
+
+
+# -- the runner
+
+
+@contextmanager
+def poisoned(stage: Stage) -> Iterator[None]:
+    """The runner dies each time it performs one execution, until it is given up."""
+    with _under_way(stage) as name:
+        for attempt in (1, 2):
+            until(lambda: stage.execution(name)["attempt"] >= attempt, f"attempt {attempt}")  # noqa: B023 - at once
+            stage.stigmer.kill("runner")
+        while stage.record("runner")["failures"] < FAILED_FOR_GOOD:
+            with suppress(KeyError, ProcessLookupError):
+                stage.stigmer.kill("runner")
+        yield
+
+
+@contextmanager
+def parked(stage: Stage) -> Iterator[None]:
+    """A runner that lives and does not poll."""
+    mark = stage.home / "parked"
+    mark.touch()
+    stage.stigmer.kill("runner")
+    until(lambda: (stage.record("runner")["uptimeS"] or 0) >= 0 and stage.fails("STG207"), "nobody polls")
+    mark.unlink()
+    yield
+
+
+# -- the supervisor, the disk, a port
+
+
+@contextmanager
+def unsupervised(stage: Stage) -> Iterator[None]:
+    """The supervisor is killed, and its parts end with it."""
+    _end_supervisor(stage)
+    yield
+
+
+@contextmanager
+def reused_pid(stage: Stage) -> Iterator[None]:
+    """The same, and every pid that was written down is somebody else's now."""
+    _end_supervisor(stage)
+    file = stage.home / "run" / "supervisor.json"
+    with subprocess.Popen(["sleep", "600"]) as innocent:
+        try:
+            found = json.loads(file.read_text())
+            for one in (found, *found["children"]):
+                one["pid"] = innocent.pid
+            file.write_text(json.dumps(found))
+            yield
+            assert innocent.poll() is None, "somebody else's process was touched"
+        finally:
+            innocent.kill()
+
+
+@contextmanager
+def disk_full(stage: Stage) -> Iterator[None]:
+    """No room on the disk of the home: nothing is accepted, and all else works on."""
+    if not stage.is_small:
+        pytest.skip("a full disk needs root and the right to mount a tmpfs")
+    room = os.statvfs(stage.home)
+    used = (room.f_blocks - room.f_bfree) * room.f_frsize
+    resize(stage.home, str(used // BLOCK * BLOCK))
+    try:
+        refused = stage.stigmer("run", "greeter", "hello", "--detach")
+        assert refused.returncode == 1
+        assert "disk full" in refused.stderr
+        yield
+    finally:
+        resize(stage.home, ROOM)
+
+
+# -- hands
+
+
+def _server(stage: Stage) -> str:
+    return f"http://127.0.0.1:{stage.stigmer.environment['STIGMER_SERVER_PORT']}"
+
+
+def _kill_temporal(stage: Stage) -> None:
+    before = stage.part("temporal")["restarts"]
+    stage.stigmer.kill("temporal")
+    until(lambda: stage.part("temporal")["restarts"] > before, "Temporal is started again")
+    _until_back(stage)
+
+
+def _until_back(stage: Stage) -> None:
+    until(lambda: stage.stigmer("status").returncode == 0, "the stack is ready")
+
+
+def _remove_database(stage: Stage) -> None:
+    for side in ("", "-wal", "-shm"):
+        (stage.home / "data" / f"temporal.db{side}").unlink(missing_ok=True)
+
+
+def _end_supervisor(stage: Stage) -> None:
+    pids = stage.stigmer.pids()
+    end(pids["supervisor"])
+    until(lambda: not any(psutil.pid_exists(pid) for pid in pids.values()), "its parts end")
+
+
+@contextmanager
+def _under_way(stage: Stage) -> Iterator[str]:
+    """An execution that a run has claimed; cancelled in the end."""
+    name = stage.stigmer.ok("run", "slow", LONG, "--detach").strip()
+    try:
+        until(lambda: stage.execution(name)["attempt"] >= 1, "it is performed")
+        yield name
+    finally:
+        if stage.execution(name)["attention"]:  # doctor's fix was not reached
+            stage.stigmer("executions", "reconcile", name, "--include-in-progress", "--yes")
+        stage.stigmer("executions", "cancel", name)
+        until(lambda: stage.execution(name)["completedAt"], "it is cancelled")

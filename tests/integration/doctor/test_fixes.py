@@ -1,0 +1,253 @@
+"""The repairs themselves: on real folders, real supervisors and a server that answers what a test wants."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.doctor.catalog import BY_CODE
+from stigmer_cli.doctor.check import Judged, failed
+from stigmer_cli.doctor.facts import Facts, PortSeen, ProcessSeen, ServerSeen
+from stigmer_cli.doctor.fix import Came, Outcome, done, left
+from stigmer_cli.doctor.fix import failed as not_done
+from stigmer_cli.doctor.fixes import bring_back, clear_the_dead, shut_home, shut_token, start_part
+from stigmer_cli.settings import Home, Settings
+from stigmer_cli.stack.state import write_endpoints
+from stigmer_cli.supervisor.lock import FileLock
+from stigmer_cli.supervisor.process import ProcessId
+from stigmer_cli.supervisor.record import SOCKET, SupervisorRecord, read_record
+from tests.processes import SLEEP, child, supervised, until
+from tests.unit.doctor.plain import ENDPOINTS, HOME, NOBODY, healthy, look
+from tests.unit.doctor.plain import child as record_of
+
+
+def judged(code: str) -> Judged:
+    return Judged(check=BY_CODE[code], found=failed("ill", "heal"))
+
+
+# -- modes
+
+
+def at(home: Home, **changes: Any) -> Facts:
+    return healthy(settings=Settings(home=home), **changes)
+
+
+async def test_the_folders_of_a_home_are_shut_for_others_and_only_once(home: Home) -> None:
+    home.run.mkdir(mode=0o777)
+    home.run.chmod(0o777)
+    home.path.chmod(0o755)
+    came = await shut_home(at(home), judged("STG101"))
+    assert came == done(f"took the rights of others off {home.path} (was 0755), {home.run} (was 0777)")
+    assert [oct(path.stat().st_mode & 0o777) for path in (home.path, home.run)] == ["0o700", "0o700"]
+    assert await shut_home(at(home), judged("STG101")) == left("its rights are not what is wrong")
+
+
+async def test_a_token_file_is_shut_and_its_owner_told_that_others_may_know_it(home: Home) -> None:
+    home.token_file.write_text("secret")
+    home.token_file.chmod(0o640)
+    came = await shut_token(at(home), judged("STG504"))
+    assert came.outcome is Outcome.DONE
+    assert "stigmer config rotate-token" in came.message
+    assert home.token_file.stat().st_mode & 0o777 == 0o600
+    assert home.token_file.read_text() == "secret"
+    assert (await shut_token(at(home), judged("STG504"))).outcome is Outcome.LEFT
+
+
+async def test_a_token_that_is_gone_is_not_made_anew(home: Home) -> None:
+    assert (await shut_token(at(home), judged("STG504"))).outcome is Outcome.LEFT
+    assert not home.token_file.exists()
+
+
+# -- what a dead supervisor left
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock"))
+
+
+async def test_what_a_dead_supervisor_left_is_removed_and_only_once(home: Home) -> None:
+    home.run.mkdir()
+    async with supervised(home.run, child(home.run, "sleeper", SLEEP)) as stack:
+        write_endpoints(home, ENDPOINTS)
+        pid = stack.id.pid
+        assert await clear_the_dead(at(home), judged("STG104")) == left(
+            f"the supervisor lives (pid {pid}), and a process is never ended unasked"
+        )
+        record = read_record(home.run)
+        assert record is not None
+        stack.id.send(signal.SIGKILL)
+        await until(lambda: not any(one.is_alive for one in _all(record)), "all dead")
+
+        assert await clear_the_dead(at(home), judged("STG104")) == done(
+            f"the supervisor (pid {pid}) had died; removed what it left: stack.json, supervisor.json, supervisor.sock"
+        )
+        assert not {"stack.json", "supervisor.json", SOCKET} & set(files_in(home.run))
+        assert (await clear_the_dead(at(home), judged("STG104"))).outcome is Outcome.LEFT
+
+
+def _all(record: SupervisorRecord) -> Iterator[ProcessId]:
+    yield record.id
+    yield from (one.id for one in record.children if one.id)
+
+
+async def test_survivors_of_a_dead_supervisor_keep_its_files_for_they_say_who_they_are(home: Home) -> None:
+    home.run.mkdir()
+    async with supervised(home.run, child(home.run, "sleeper", SLEEP)) as stack:
+        await stack.until(lambda found: found.children[0].id, "it runs")
+        text = (home.run / "supervisor.json").read_text()
+        other = home.path / "other"
+        (other / "run").mkdir(parents=True)
+        (other / "run" / "supervisor.json").write_text(text)
+        came = await clear_the_dead(at(Home(path=other)), judged("STG104"))
+        assert came.outcome is Outcome.LEFT
+        assert "`stigmer up` ends them" in came.message
+        assert files_in(other / "run") == ["supervisor.json"]
+        assert (await stack.ask("ping")) == {"ok": True}
+
+
+async def test_nothing_is_removed_while_an_up_is_under_way(home: Home) -> None:
+    home.run.mkdir()
+    (home.run / SOCKET).touch()
+    lock = FileLock(home.run / "up.lock")
+    assert lock.acquire()
+    try:
+        came = await clear_the_dead(at(home), judged("STG104"))
+    finally:
+        lock.release()
+    assert came == left(f"a `stigmer up` or `down` (pid {os.getpid()}) is at work here")
+    assert (home.run / SOCKET).exists()
+
+
+async def test_a_home_without_a_stack_has_nothing_to_clear(home: Home) -> None:
+    came = await clear_the_dead(at(home), judged("STG104"))
+    assert came == left("nothing of a dead supervisor lies about; starting a stack is yours to ask for")
+
+
+# -- parts
+
+UNTIL_ALLOWED = "import pathlib, sys, time; pathlib.Path('allowed').exists() or sys.exit(7); time.sleep(600)"
+
+
+async def test_a_part_that_gave_up_is_started_through_its_supervisor(home: Home) -> None:
+    home.run.mkdir()
+    async with supervised(home.run, child(home.run, "temporal", UNTIL_ALLOWED)) as stack:
+        record = await stack.until(lambda found: found.children[0].failures > 1, "it fails")
+        seen = replace(look(), record=record)
+        facts = at(home, supervisor=seen, processes={}, clock=SystemClock(), ports=FREE)
+
+        assert await start_part(facts, judged("STG105")) == not_done(
+            "started temporal, and it ended again: ended by itself with exit code 7"
+        )
+        (home.run / "allowed").touch()
+        came = await start_part(facts, judged("STG105"))
+        after = await stack.child("temporal", lambda found: found.id, "it runs")
+        assert after.id is not None
+        assert came == done(f"started temporal (pid {after.id.pid})")
+
+
+FREE = (PortSeen(part="temporal", port=7233, flag="--temporal-port", is_free=True),)
+TAKEN = (PortSeen(part="temporal", port=7233, flag="--temporal-port"),)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, "it has a process (pid 11), and one that runs is never stopped or woken unasked"),
+        (
+            {"processes": {"temporal": ProcessSeen(pid=11, is_frozen=True)}},
+            "it has a process (pid 11), and one that runs is never stopped or woken unasked",
+        ),
+        ({"processes": {}, "ports": TAKEN}, "it cannot start while port 7233 is held by None"),
+        ({"supervisor": look(is_answering=False)}, "the supervisor, which would start it, does not answer"),
+        ({"supervisor": NOBODY}, "the supervisor, which would start it, does not answer"),
+        ({"processes": {}, "ports": FREE}, "the supervisor, which would start it, is gone"),
+    ],
+)
+async def test_a_part_is_left_alone(home: Home, changes: dict[str, Any], why: str) -> None:
+    assert await start_part(at(home, **changes), judged("STG105")) == left(why)
+
+
+async def test_a_part_that_the_supervisor_does_not_know_is_left_alone(home: Home) -> None:
+    home.run.mkdir()
+    async with supervised(home.run, child(home.run, "sleeper", SLEEP)):
+        seen = look(record_of("temporal", id=None, state="stopped"))
+        facts = at(home, supervisor=seen, processes={}, ports=FREE)
+        assert await start_part(facts, judged("STG105")) == left("there is no part temporal")
+
+
+# -- orphans
+
+
+class Answering:
+    """A server that answers every POST with the same lines, and remembers what it was asked."""
+
+    def __init__(self, *lines: str, status: str = "200 OK") -> None:
+        body = "".join(f"{line}\n" for line in lines)
+        head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        self.answer = f"{head}Connection: close\r\n\r\n{body}".encode()
+        self.asked = b""
+
+    async def came(self) -> Came:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            seen = ServerSeen(url=f"http://127.0.0.1:{port}")
+            facts = healthy(server=seen, settings=Settings(home=HOME, token="token-of-a-test"))
+            return await bring_back(facts, judged("STG402"))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        size = next(
+            int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
+        )
+        self.asked = await reader.readexactly(size)
+        writer.write(self.answer)
+        await writer.drain()
+        writer.close()
+
+
+def summary(**numbers: int) -> str:
+    whole = {"examined": 3, "resubmitted": 0, "repaired": 0, "attention": 0, "skipped": 0, "failed": 0} | numbers
+    return '{"summary": {' + ", ".join(f'"{name}": {number}' for name, number in whole.items()) + "}}"
+
+
+@pytest.mark.parametrize(
+    ("lines", "came"),
+    [
+        (
+            [summary(resubmitted=2, repaired=1)],
+            done("of 3 executions: 2 submitted again, 1 brought up to date with Temporal"),
+        ),
+        ([summary(resubmitted=2, failed=1)], not_done("of 3 executions: 2 submitted again, 1 failed")),
+        ([summary(attention=1)], done("of 3 executions: 1 marked for you to decide about")),
+        ([summary()], left("reconcile finds nothing to bring back any more")),
+        (
+            ['{"problem": {"title": "t", "status": 409, "code": "conflict", "detail": "held"}}'],
+            left("held"),
+        ),
+        (
+            ['{"problem": {"title": "t", "status": 503, "code": "temporal-unavailable", "detail": "away"}}'],
+            not_done("away"),
+        ),
+    ],
+)
+async def test_what_reconcile_says_is_told(lines: Sequence[str], came: Came) -> None:
+    assert await Answering(*lines).came() == came
+
+
+async def test_what_was_lost_in_progress_is_never_started_over() -> None:
+    server = Answering(summary())
+    await server.came()
+    assert b'"includeInProgress":false' in server.asked
+    assert b'"dryRun":false' in server.asked
+
+
+async def test_a_server_that_is_away_is_a_repair_that_failed() -> None:
+    facts = healthy(server=ServerSeen(url="http://127.0.0.1:1"))
+    assert (await bring_back(facts, judged("STG402"))).outcome is Outcome.FAILED

@@ -25,8 +25,8 @@ def home(tmp_path: Path) -> Home:
     return Home(path=path)
 
 
-WORKERS = 4
-"""Two a core where there are two: most of the suite waits for processes and deadlines, not for the machine."""
+WORKERS = 3
+"""More than two cores have: most of the suite waits for processes and deadlines, not for the machine."""
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 SIMULATION = "tests/simulation/test_simulation.py"
+FINDINGS = "tests/simulation/test_findings.py"
+STREAM = "tests/simulation/test_stream.py"
 SIMULATED_TEMPORAL = "tests/simulation/test_temporal.py"
 STORE = "tests/simulation/test_store.py"
 CONNECTION = "tests/unit/temporal/test_connection.py"
@@ -89,6 +91,27 @@ BANK: tuple[Bug, ...] = (
         caught_by=(LOOPS, SIMULATION),
     ),
     Bug(
+        name="a mark that came during a commit is told that it was in it",
+        file="executions/marking.py",
+        old="        for written in batch:\n",
+        new="        for written in list(self._waiting):\n",
+        caught_by=(STREAM,),
+    ),
+    Bug(
+        name="marks that share a commit are written whatever their epoch",
+        file="store/database.py",
+        old='            if all(row[name] == value for name, value in moves[row["id"]].expects.items())\n',
+        new='            if row["id"] in moves\n',
+        caught_by=(STREAM,),
+    ),
+    Bug(
+        name="strain after strain does not end a pass",
+        file="executions/stream.py",
+        old="        is_strained = self.streak >= max(self._ramp.width, WIDTH_FIRST)\n",
+        new="        is_strained = self.streak < 0\n",
+        caught_by=(FINDINGS,),
+    ),
+    Bug(
         name="a lost reply counts as a failed submit",
         file="executions/verdict.py",
         old="        case TemporalUnavailable():\n",
@@ -140,11 +163,8 @@ BANK: tuple[Bug, ...] = (
     Bug(
         name="IN_PROGRESS is submitted again",
         file="store/moves.py",
-        old="""            _ROW.phase == Phase.PENDING,
-            _ROW.submitted_at.is_not(None),
-            _ROW.claimed_run.is_(None),
-""",
-        new="            _ROW.submitted_at.is_not(None),\n",
+        old="        guards=(IS_PENDING, IS_SUBMITTED, IS_UNCLAIMED),\n",
+        new="        guards=(IS_SUBMITTED,),\n",
         caught_by=(STORE,),
     ),
     Bug(
@@ -157,8 +177,8 @@ BANK: tuple[Bug, ...] = (
     Bug(
         name="a claim does not name its epoch",
         file="store/runs.py",
-        old="_ROW.claimed_run.is_(None), *stands(epoch=epoch)),\n",
-        new="_ROW.claimed_run.is_(None)),\n",
+        old="IS_UNCLAIMED),\n        expects=stands(epoch=epoch),\n",
+        new="IS_UNCLAIMED),\n",
         caught_by=(STORE,),
     ),
     Bug(

@@ -2,164 +2,270 @@
 
 import asyncio
 import random
-import statistics
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stigmer_cli.api.health import Health
 from stigmer_cli.client import Client
 from stigmer_cli.clock import SystemClock
+from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.temporal.connection import Connection, Target
 from stigmer_cli.temporal.gateway import Gateway
+from tests.chaos.fault import Fault, Shows
 from tests.chaos.invariants import Excuse, Judgement, everything, is_settled, judge
-from tests.chaos.nemesis import EMPTIED, FAULTS, Fault
-from tests.chaos.stage import Stage, stage
-from tests.chaos.workload import Wanted, Workload
+from tests.chaos.nemesis import BY_NAME
+from tests.chaos.stage import NAMESPACE, Stage, stage
+from tests.chaos.workload import Expect, Wanted
 from tests.eventually import eventually
 
-LOOK_S = 0.02
+LOOK_S = 0.05
+LOOK_LATER_S = 0.15
+LOOK_LATER_AFTER_S = 1.0
+"""Looking costs the server time that it needs for itself: what takes longer than this is looked at less often."""
+
 DETECT_MAX_S = 8.0
-RECOVER_MAX_S = 30.0
+RECOVER_MAX_S = 60.0
+TOUCHED_S = 30.0
+"""How long a wish may be under way: a fault within this time is counted as one that it met."""
+
 SETTLE_MAX_S = 120.0
+START = "StartWorkflowExecution"
+WORDS_MAX = 300
+LISTS = ("List", "Count", "Scan")
+STRAIN = "submits have been failing"
 
 
 @dataclass
 class Window:
-    """One fault: when it began and when all was well again, and how long noticing and recovering took, in seconds."""
+    """One fault: when it began and when all was well again, and how long noticing and recovering took, in seconds.
+
+    Noticing is counted from the first wish after it hurt until health is worse than CONNECTED; recovering from its
+    mending until Temporal is connected, nothing strains, and nothing is queued. `quiet` is the span, in seconds since
+    1970, in which nothing may start.
+    """
 
     fault: str
     from_s: float
     to_s: float = 0.0
     detected_s: float | None = None
     recovered_s: float | None = None
+    quiet: tuple[float, float] | None = None
 
 
 @dataclass
 class Battle:
-    """What happened, and the judgement."""
+    """What happened, and the judgement. `broken` are promises that a fault itself could see broken."""
 
     seed: int
-    windows: Sequence[Window]
-    log: Sequence[Wanted]
+    windows: list[Window] = field(default_factory=list)
+    log: Sequence[Wanted] = ()
+    forgotten: set[str] = field(default_factory=set)
+    broken: list[str] = field(default_factory=list)
     judgement: Judgement = field(default_factory=Judgement)
 
-    def excuse(self, wanted: Wanted) -> Excuse:
-        """What each emptying of Temporal excuses: its past is gone, and what was under way may need a person."""
-        emptied = [window for window in self.windows if window.fault == EMPTIED]
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing at all is wrong."""
+        return self.judgement.is_clean and not self.broken
+
+    def excuse(self, wanted: Wanted, lasted_s: float) -> Excuse:
+        """What Temporal's loss of memory, and a runner's sleep, excuse about a wish that ended after `lasted_s`."""
+        overlapping = [
+            BY_NAME[window.fault]
+            for window in self.windows
+            if wanted.sent_s <= window.to_s and window.from_s <= (wanted.acknowledged_s or wanted.sent_s) + lasted_s
+        ]
+        emptied = [window for window in self.windows if window.fault == "T7 emptied"]
+        forgot = any(fault.forgets for fault in overlapping)
+        is_forgotten = bool(wanted.ids & self.forgotten)
         return Excuse(
-            unknown=any(wanted.sent_s <= window.to_s for window in emptied),
-            shown=any(_overlap(wanted, window) for window in emptied),
+            unknown=forgot or is_forgotten or any(wanted.sent_s <= window.to_s for window in emptied),
+            shown=forgot or is_forgotten,
+            ended=is_forgotten,
+            late=any(fault.name == "R2 frozen" for fault in overlapping),
+            again=forgot,
+            poisoned=wanted.expect is Expect.ECHO and any(fault.name == "R4 poison" for fault in overlapping),
         )
 
-    def table(self) -> list[dict[str, object]]:
-        """One row a kind of fault; what is wrong is counted where the fault and the execution overlap."""
-        rows: list[dict[str, object]] = []
-        for name in sorted({window.fault for window in self.windows}):
-            mine = [window for window in self.windows if window.fault == name]
-            keys = {wanted.key for wanted in self.log for window in mine if _overlap(wanted, window)}
-            rows.append(
-                {
-                    "fault": name,
-                    "count": len(mine),
-                    "lost": len(keys & self.judgement.lost.keys()),
-                    "duplicated": len(keys & self.judgement.duplicated.keys()),
-                    "stuck": len(keys & self.judgement.stuck.keys()),
-                    **_percentiles("detection", [window.detected_s for window in mine]),
-                    **_percentiles("recovery", [window.recovered_s for window in mine]),
-                }
-            )
-        return rows
+    def wrong_in(self, fault: str) -> dict[str, int]:
+        """How many wishes are wrong that overlap with a fault of this name, by what is wrong."""
+        mine = [window for window in self.windows if window.fault == fault]
+        keys = {wanted.key for wanted in self.log for window in mine if overlap(wanted, window)}
+        judgement = self.judgement
+        return {
+            "lost": len(keys & judgement.lost.keys()),
+            "duplicated": len(keys & judgement.duplicated.keys()),
+            "stuck": len(keys & judgement.stuck.keys()),
+        }
 
 
-def _overlap(wanted: Wanted, window: Window) -> bool:
-    return wanted.sent_s <= window.to_s and window.from_s <= wanted.sent_s + RECOVER_MAX_S
+def overlap(wanted: Wanted, window: Window) -> bool:
+    """Whether the fault may have touched the wish."""
+    return wanted.sent_s <= window.to_s and window.from_s <= wanted.sent_s + TOUCHED_S
 
 
-def _percentiles(name: str, values: Sequence[float | None]) -> dict[str, object]:
-    known = sorted(value for value in values if value is not None)
-    if not known:
-        return {f"{name}P50": None, f"{name}P99": None}
-    return {
-        f"{name}P50": round(statistics.median(known), 3),
-        f"{name}P99": round(known[min(len(known) - 1, int(len(known) * 0.99))], 3),
-    }
-
-
-async def fight(folder: Path, *, seed: int, faults: int, executions: int, pause_s: float = 0.3) -> Battle:
-    """Fight it out; the judgement is in the result."""
+async def fight(
+    folder: Path,
+    *,
+    seed: int,
+    faults: Sequence[Fault],
+    executions: int,
+    told: Callable[[Window], None] = lambda _window: None,
+) -> Battle:
+    """Fight it out; the judgement is in the result. `told` hears of each window when it is over."""
     rng = random.Random(seed)
-    async with stage(folder, seed) as scene, scene.server.client() as client:
-        workload = Workload(client, random.Random(rng.random()), executions, pause_s)
-        battle = Battle(seed=seed, windows=[], log=workload.log)
+    battle = Battle(seed=seed)
+    async with stage(folder, seed, executions=executions) as scene:
+        battle.log, battle.forgotten = scene.workload.log, scene.forgotten
         async with asyncio.TaskGroup() as group:
-            group.create_task(workload.run())
-            battle.windows = [await _suffer(scene, fault, client, rng) for fault in _plan(rng, faults)]
-        await _until_settled(client)
-        battle.judgement = await _judged(scene, client, battle)
+            group.create_task(scene.workload.run(), name="workload")
+            await asyncio.sleep(0)
+            for number, fault in enumerate(faults, start=1):
+                scene.workload.release(number / len(faults))
+                await _suffer(scene, fault, battle, rng)
+                told(battle.windows[-1])
+            scene.workload.end()
+        await _until_settled(scene.client)
+        battle.judgement = await _judged(scene, battle)
+        listed = {method: count for method, count in scene.proxy.calls.items() if method.startswith(LISTS)}
+        if listed:
+            battle.broken.append(f"T11: somebody asked Temporal for lists: {listed}")
     return battle
 
 
-def _plan(rng: random.Random, faults: int) -> list[Fault]:
-    """Every kind equally often, in any order."""
-    rounds = [rng.sample(FAULTS, len(FAULTS)) for _ in range(faults // len(FAULTS) + 1)]
-    return [fault for kinds in rounds for fault in kinds][:faults]
-
-
-async def _suffer(scene: Stage, fault: Fault, client: Client, rng: random.Random) -> Window:
+async def _suffer(scene: Stage, fault: Fault, battle: Battle, rng: random.Random) -> None:
     loop = asyncio.get_running_loop()
     window = Window(fault=fault.name, from_s=loop.time())
-    await fault.hurt(scene, rng)
-    lasts_s = rng.uniform(*fault.lasts_s)
-    if fault.cuts_off:
-        window.detected_s = await _after(lambda: _state_is(client, connected=False), DETECT_MAX_S)
-    await asyncio.sleep(max(0.0, window.from_s + lasts_s - loop.time()))
+    battle.windows.append(window)
+    begun = time.time()
+    with _told(battle, fault):
+        await fault.hurt(scene, rng)
+        await _endured(scene, fault, window, battle, rng)
     mended_s = loop.time()
-    await fault.mend(scene, rng)
-    took_s = await _after(lambda: _state_is(client, connected=True), RECOVER_MAX_S)
-    assert took_s is not None, f"{fault.name}: not connected again {RECOVER_MAX_S:g} s after it was mended"
+    with _told(battle, fault):
+        await fault.mend(scene, rng)
+    window.recovered_s = await _after(lambda: _is_well(scene.client), RECOVER_MAX_S, since_s=mended_s)
     window.to_s = loop.time()
-    window.recovered_s = window.to_s - mended_s
-    await asyncio.sleep(rng.uniform(0, 0.5))
-    return window
+    if window.recovered_s is None:
+        battle.broken.append(f"{fault.name}: not well again within {RECOVER_MAX_S:g} s")
+        await _helped(scene)
+    if fault.moves_max is not None:
+        moves = await _moves(scene.client, begun)
+        if moves > fault.moves_max:
+            battle.broken.append(f"{fault.name}: the connection moved {moves} times, not {fault.moves_max} at most")
+    await asyncio.sleep(rng.uniform(0, 0.2))
 
 
-async def _after(look: Callable[[], Awaitable[bool]], within_s: float) -> float | None:
-    """How long it took until `look` was true; None if it was not within that time."""
+@contextmanager
+def _told(battle: Battle, fault: Fault) -> Iterator[None]:
+    """What goes wrong inside is a sentence of the battle, which goes on: it may have lasted for an hour."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever it is, it makes the battle fail at its end
+        battle.broken.append(f"{fault.name}: {type(error).__name__}: {str(error)[-WORDS_MAX:]}")
+
+
+async def _endured(scene: Stage, fault: Fault, window: Window, battle: Battle, rng: random.Random) -> None:
+    """Let it last until it shows, and as long as it is meant to."""
     loop = asyncio.get_running_loop()
-    begun = loop.time()
-    while loop.time() - begun < within_s:
+    hurt_s = loop.time()
+    if fault.shows is not Shows.NOTHING:
+        scene.workload.wish(1)
+        window.detected_s = await _after(lambda: _shows(scene.client, fault.shows), DETECT_MAX_S, since_s=hurt_s)
+        if window.detected_s is None:
+            battle.broken.append(f"{fault.name}: not noticed within {DETECT_MAX_S:g} s")
+    if (
+        fault.shows is Shows.CUT_OFF
+        and await _after(lambda: _is_lost(scene.client), DETECT_MAX_S, since_s=hurt_s) is None
+    ):
+        battle.broken.append(f"{fault.name}: suspected, and never given up")
+    seen_at, starts = time.time(), scene.proxy.calls[START]
+    await asyncio.sleep(max(0.0, hurt_s + rng.uniform(*fault.lasts_s) - loop.time()))
+    if fault.is_quiet:
+        window.quiet = (seen_at, time.time())
+        if scene.proxy.calls[START] != starts:
+            battle.broken.append(f"{fault.name}: {scene.proxy.calls[START] - starts} starts while nothing may start")
+
+
+async def _after(look: Callable[[], Awaitable[bool]], within_s: float, *, since_s: float) -> float | None:
+    """How long after `since_s` it was that `look` was true; None if it was not within that time from now."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within_s
+    while loop.time() < deadline:
         if await look():
-            return loop.time() - begun
-        await asyncio.sleep(LOOK_S)
+            return loop.time() - since_s
+        await asyncio.sleep(LOOK_S if loop.time() - since_s < LOOK_LATER_AFTER_S else LOOK_LATER_S)
     return None
 
 
-async def _state_is(client: Client, *, connected: bool) -> bool:
+async def _health(client: Client) -> Health | None:
     with suppress(StigmerError):
-        return ((await client.health()).temporal.state == "CONNECTED") is connected
-    return False
+        return await client.health()
+    return None
+
+
+async def _shows(client: Client, shows: Shows) -> bool:
+    health = await _health(client)
+    if health is None:
+        return False
+    if shows is Shows.STRAINED:
+        return any(STRAIN in reason for reason in health.reasons)
+    return health.temporal.state != "CONNECTED" and bool(health.reasons)
+
+
+async def _is_lost(client: Client) -> bool:
+    health = await _health(client)
+    return health is not None and health.temporal.state in ("DISCONNECTED", "MISCONFIGURED")
+
+
+async def _is_well(client: Client) -> bool:
+    health = await _health(client)
+    return (
+        health is not None
+        and health.temporal.state == "CONNECTED"
+        and not any(STRAIN in reason for reason in health.reasons)
+        and health.executions.queued == 0
+    )
+
+
+async def _moves(client: Client, since: float) -> int:
+    health = await _health(client)
+    return 0 if health is None else sum(change.at.timestamp() >= since for change in health.temporal.history)
+
+
+async def _helped(scene: Stage) -> None:
+    """Start the server where it died by itself, so that the battle goes on."""
+    process = scene.server.process
+    if process is None or process.poll() is not None:
+        scene.server.kill()
+        await scene.server.start()
 
 
 async def _until_settled(client: Client) -> None:
     async def settled() -> bool:
         with suppress(StigmerError):
-            return all(is_settled(row) for row in (await everything(client)).values())
+            found = await everything(client, [Phase.PENDING, Phase.IN_PROGRESS])
+            return all(is_settled(row) for row in found.values())
         return False
 
     with suppress(AssertionError):  # whatever still is not settled is for the judgement to say
         await eventually(settled, within_s=SETTLE_MAX_S)
 
 
-async def _judged(scene: Stage, client: Client, battle: Battle) -> Judgement:
+async def _judged(scene: Stage, battle: Battle) -> Judgement:
     clock, rng = SystemClock(), random.Random(1)
-    connection = Connection(Target(address=scene.temporal.address), clock=clock, rng=rng, identity="judge")
+    target = Target(address=scene.temporal.address, namespace=NAMESPACE)
+    connection = Connection(target, clock=clock, rng=rng, identity="judge")
+    quiet = [window.quiet for window in battle.windows if window.quiet is not None]
     async with asyncio.TaskGroup() as group:
         owner = group.create_task(connection.run())
         async with asyncio.timeout(RECOVER_MAX_S):
             await connection.wait_connected()
         gateway = Gateway(connection, clock=clock, rng=rng)
-        judgement = await judge(battle.log, client, gateway, excuse=battle.excuse)
+        judgement = await judge(battle.log, scene.client, gateway, scene.ledger, excuse=battle.excuse, quiet=quiet)
         owner.cancel()
     return judgement

@@ -1,27 +1,40 @@
-"""The judgement: four sources compared at the end, namely the client's log, the store, Temporal, and the timelines."""
+"""The judgement: four sources compared at the end, namely the client's log, the store, Temporal, and the ledger."""
 
+import asyncio
+import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from stigmer_cli.api.resources import EventBody, ExecutionResource
 from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.runner.terms import PERFORM_ATTEMPTS_MAX, SENTENCES, FailureKind
 from stigmer_cli.temporal.gateway import Gateway, RunState
-from tests.chaos.workload import Wanted
+from tests.chaos import ledger
+from tests.chaos.workload import Expect, Wanted
 
-ECHO = "Echo (no model was asked): say {key} once"
+ECHO = "Echo (no model was asked): {message}"
 ENDINGS = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
+AT_ONCE = 8
 
 
 @dataclass
 class Judgement:
-    """Keys by what is wrong with them, each with a sentence. `shown` wait for a person, and say so: nothing wrong."""
+    """Keys by what is wrong with them, each with a sentence.
+
+    `shown` wait for a person, and say so: nothing wrong. `taken` ended as FAILED because a poison execution killed the
+    runner under them five times: told, but a neighbour should not pay.
+    """
 
     lost: dict[str, str] = field(default_factory=dict)
     duplicated: dict[str, str] = field(default_factory=dict)
     stuck: dict[str, str] = field(default_factory=dict)
     shown: dict[str, str] = field(default_factory=dict)
+    taken: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_clean(self) -> bool:
@@ -29,12 +42,40 @@ class Judgement:
         return not (self.lost or self.duplicated or self.stuck)
 
 
-async def everything(client: Client) -> Mapping[str, ExecutionResource]:
-    """All rows of the store by id."""
+@dataclass(frozen=True, kw_only=True)
+class Excuse:
+    """What the faults excuse about one wish.
+
+    `unknown`: its workflow is gone; `shown`: a person has to look; `ended`: its run was ended from outside; `late`: a
+    frozen runner may begin after another has finished; `again`: Temporal may repeat an attempt it has forgotten;
+    `poisoned`: a neighbour kills its runner.
+    """
+
+    unknown: bool = False
+    shown: bool = False
+    ended: bool = False
+    late: bool = False
+    again: bool = False
+    poisoned: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What is compared with the client's log. `quiet`: spans, in s since 1970, in which nothing is resubmitted."""
+
+    rows: Mapping[str, ExecutionResource]
+    lines: Mapping[str, Sequence[ledger.Line]]
+    client: Client
+    gateway: Gateway
+    quiet: Sequence[tuple[float, float]]
+
+
+async def everything(client: Client, phases: Sequence[Phase] = ()) -> Mapping[str, ExecutionResource]:
+    """All rows of the store by id, or those in `phases`."""
     rows: dict[str, ExecutionResource] = {}
     cursor: str | None = None
     while True:
-        page = await client.executions({"limit": 500, "cursor": cursor})
+        page = await client.executions({"limit": 500, "cursor": cursor, "phase": [str(phase) for phase in phases]})
         rows |= {row.metadata.id: row for row in page.items}
         cursor = page.next_cursor
         if cursor is None:
@@ -46,60 +87,116 @@ def is_settled(row: ExecutionResource) -> bool:
     return row.status.phase.is_terminal or row.status.attention is not None
 
 
-@dataclass(frozen=True)
-class Excuse:
-    """What an emptied Temporal excuses about one wish: that its workflow is unknown, and that a person has to look."""
-
-    unknown: bool = False
-    shown: bool = False
-
-
 async def judge(
-    log: Sequence[Wanted], client: Client, gateway: Gateway, *, excuse: Callable[[Wanted], Excuse]
+    log: Sequence[Wanted],
+    client: Client,
+    gateway: Gateway,
+    file: Path,
+    *,
+    excuse: Callable[[Wanted, float], Excuse],
+    quiet: Sequence[tuple[float, float]] = (),
 ) -> Judgement:
     """Compare all four for every wish."""
-    rows, judgement = await everything(client), Judgement()
-    messages = [row.spec.message for row in rows.values()]
-    known = {id_ for wanted in log for id_ in wanted.ids}
-    for id_ in rows.keys() - known:
-        judgement.duplicated[id_] = "a row that no answer ever named"
-    for wanted in log:
-        if len(wanted.ids) != 1 or messages.count(f"say {wanted.key} once") != 1:
-            judgement.duplicated[wanted.key] = f"one key, and these ids: {sorted(wanted.ids)}"
-        for id_ in wanted.ids - rows.keys():
-            judgement.lost[wanted.key] = f"{id_} was acknowledged, and is not in the store"
-        for id_ in wanted.ids & rows.keys():
-            await _one(judgement, wanted, rows[id_], client, gateway, excuse=excuse(wanted))
+    sources = Sources(
+        rows=await everything(client), lines=ledger.read(file), client=client, gateway=gateway, quiet=quiet
+    )
+    judgement = Judgement()
+    _names(judgement, log, sources)
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(wanted: Wanted, row: ExecutionResource) -> None:
+        async with gate:
+            await _one(judgement, wanted, row, sources, excuse(wanted, _lasted_s(row)))
+
+    async with asyncio.TaskGroup() as group:
+        for wanted in log:
+            for id_ in wanted.ids & sources.rows.keys():
+                group.create_task(one(wanted, sources.rows[id_]), name=wanted.key)
     return judgement
 
 
-async def _one(
-    judgement: Judgement, wanted: Wanted, row: ExecutionResource, client: Client, gateway: Gateway, *, excuse: Excuse
-) -> None:
+def _lasted_s(row: ExecutionResource) -> float:
+    """Seconds from its acceptance to its end, or to the moment it was shown; for ever, where it has neither."""
+    attention = row.status.attention
+    ended = row.status.completed_at or (attention.since if attention is not None else None)
+    return math.inf if ended is None else (ended - row.metadata.created_at).total_seconds()
+
+
+def _names(judgement: Judgement, log: Sequence[Wanted], sources: Sources) -> None:
+    """Who is there that should not be, and the other way round."""
+    rows = sources.rows
+    messages = Counter(row.spec.message for row in rows.values())
+    for id_ in rows.keys() - {id_ for wanted in log for id_ in wanted.ids}:
+        judgement.duplicated[id_] = "a row that no answer ever named"
+    for id_ in sources.lines.keys() - rows.keys():
+        judgement.lost[id_] = "it was performed, and is not in the store"
+    for wanted in log:
+        count = 0 if wanted.expect is Expect.REFUSED else 1
+        if len(wanted.ids) != count or messages[wanted.message] != count:
+            judgement.duplicated[wanted.key] = (
+                f"one key, {messages[wanted.message]} rows, and these ids: {sorted(wanted.ids)}"
+            )
+        for id_ in wanted.ids - rows.keys():
+            judgement.lost[wanted.key] = f"{id_} was acknowledged, and is not in the store"
+
+
+async def _one(judgement: Judgement, wanted: Wanted, row: ExecutionResource, sources: Sources, excuse: Excuse) -> None:
     key, id_, status = wanted.key, row.metadata.id, row.status
-    events = await client.events(id_)
-    told = _timeline(events, status.epoch)
-    if told:
-        judgement.duplicated[key] = f"{id_}: {told}"
+    events = await sources.client.events(id_)
+    wrong = _timeline(events, status.epoch, sources.quiet) or _effects(row, events, sources, excuse)
+    if wrong:
+        judgement.duplicated[key] = f"{id_}: {wrong}"
     if not is_settled(row):
         judgement.stuck[key] = f"{id_} is still {status.phase}: {status.dispatch}"
     elif status.attention is not None:
         judgement.shown[key] = f"{id_} (attempt {status.attempt}): {status.attention.code}: {status.attention.reason}"
         if not excuse.shown:
             judgement.lost[key] = f"{id_} needs a person though Temporal forgot nothing: {status.attention.reason}"
-    elif status.output != ECHO.format(key=key):
-        judgement.lost[key] = f"{id_} ended {status.phase} with {status.output!r}, {status.error!r}"
-    observed = await gateway.describe(execution=ExecutionId(id_), kind=Kind.AGENT, epoch=status.epoch)
+    elif excuse.poisoned and status.error == SENTENCES[FailureKind.RUNNER_LOST]:
+        judgement.taken[key] = f"{id_} ended {status.phase}: {status.error}"
+    elif not _ended_well(wanted, row, sources, excuse):
+        judgement.lost[key] = f"{id_} ended {status.phase} with {str(status.output)[:200]!r}, {status.error!r}"
+    await _in_temporal(judgement, key, row, sources, excuse)
+
+
+async def _in_temporal(
+    judgement: Judgement, key: str, row: ExecutionResource, sources: Sources, excuse: Excuse
+) -> None:
+    id_, status = row.metadata.id, row.status
+    observed = await sources.gateway.describe(execution=ExecutionId(id_), kind=Kind.AGENT, epoch=status.epoch)
     if observed is None and not excuse.unknown:
         judgement.lost[key] = f"{id_}: Temporal does not know it"
     if observed is not None and observed.state is RunState.OPEN and status.phase.is_terminal:
         judgement.stuck[key] = f"{id_} has ended, and its workflow is still open"
 
 
-def _timeline(events: Sequence[EventBody], epoch: int) -> str:
+def _ended_well(wanted: Wanted, row: ExecutionResource, sources: Sources, excuse: Excuse) -> bool:
+    status = row.status
+    if status.phase is Phase.FAILED and excuse.ended:
+        return "terminated" in (status.error or "")
+    if wanted.expect is Expect.FAILED:
+        return status.phase is Phase.FAILED and bool(status.error)
+    said = status.output == ECHO.format(message=wanted.message)
+    return status.phase is Phase.COMPLETED and said and bool(sources.lines.get(row.metadata.id))
+
+
+def _effects(row: ExecutionResource, events: Sequence[EventBody], sources: Sources, excuse: Excuse) -> str:
+    lines = sources.lines.get(row.metadata.id, ())
+    completed = row.status.completed_at
+    completed_s = completed.timestamp() if completed is not None and not excuse.late else None
+    if len(lines) > PERFORM_ATTEMPTS_MAX and not excuse.again:
+        return f"{len(lines)} performances"
+    return ledger.wrong_effects(lines, _claims(events), completed_s, may_repeat=excuse.again)
+
+
+def _claims(events: Sequence[EventBody]) -> list[str]:
+    return [str(event.data.get("run")) for event in events if event.type is EventType.CLAIMED]
+
+
+def _timeline(events: Sequence[EventBody], epoch: int, quiet: Sequence[tuple[float, float]]) -> str:
     """What is wrong with a timeline; empty if nothing is."""
     types = [event.type for event in events]
-    claims = [str(event.data.get("run")) for event in events if event.type is EventType.CLAIMED]
+    claims = _claims(events)
     if [event.seq for event in events] != list(range(1, len(events) + 1)):
         return "its events have gaps"
     if len(claims) > epoch or len(set(claims)) != len(claims):
@@ -108,4 +205,7 @@ def _timeline(events: Sequence[EventBody], epoch: int) -> str:
         return f"it ended more than once: {types}"
     if types.count(EventType.ACCEPTED) != 1:
         return f"accepted more than once: {types}"
+    orphaned = [event.at.timestamp() for event in events if event.type is EventType.ORPHANED]
+    if any(begin <= at_s <= end for at_s in orphaned for begin, end in quiet):
+        return "submitted again while Temporal could not be judged"
     return ""

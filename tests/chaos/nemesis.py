@@ -1,141 +1,69 @@
-"""The nemesis: faults as data, each by its name in FAULTS.md, hurting one thing and mending it again."""
+"""The nemesis: every fault by its name in the list of faults, and how often each comes in a battle.
 
-import asyncio
+row   where
+T1    battle `T1 killed`
+T2    battle `T2 killed while it starts runs`
+T3    battle `T3 crash loop`; what the supervisor says of one: tests/integration/supervisor/test_restart.py
+T4    battle `T4 frozen`
+T5    battle `T5 frozen for good`
+T6    battle `T6 slow`
+T7    battle `T7 emptied`
+T8    battle `T8 older database`
+T9    battle `T9 namespace missing`: no start and no resubmit meanwhile
+T10   battle `T10 history gone`, which is what retention leaves behind; directed: one of each phase, asked by id
+T11   battle `T11 visibility away`, and in every battle: nobody ever asked for a list
+T12   battle `T12 30 % refused`
+T13   battle `T13 starts refused`: not reported ready until a start works
+T14   battle `T14 permission denied`: no start and no resubmit meanwhile, and no restart after
+T15   battle `T15 asked too much`: refused, or failed with a reason, and the neighbours go on
+N1    battle `N1 reset and refused`
+N2    battle `N2 silence`
+N3    battle `N3 replies lost`
+N4    battle `N4 cut after some bytes`, `N4 sliced`, `N4 slow close`
+N5    battle `N5 20 % loss`, `N5 jitter`: at most two moves of the connection; `N5 8 kB a second`: at most six
+N8    battle `N8 reset once`, `N8 flapping`: moves bounded by the turns
+S1    battle `S1 killed before commit`
+S2    battle `S2 killed while it answers`
+S3    battle `S3 killed before the start`
+S4    battle `S4 killed before the mark`
+S5    battle `S5 away while runs end`
+S6    battle `S6 frozen`; with a second server that takes over: directed
+S9    battle `S9 reconciled by eight`; directed, with orphans to find
+S10   battle `S10 reconcile broken off`; directed, with orphans to find
+S11   the failpoints
+R1    battle `R1 killed`
+R2    battle `R2 frozen`
+R3    battle `R3 told to go`
+R4    battle `R4 poison`: FAILED with a reason after its five attempts; whom it takes along is counted: directed
+R5    battle `R5 parked`; how soon it is found: directed
+"""
+
 import random
-import signal
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 
-from tests.chaos.proxy import Toxics
-from tests.chaos.stage import Stage
+from tests.chaos.fault import Fault
+from tests.chaos.faults.network import NETWORK
+from tests.chaos.faults.runner import RUNNER
+from tests.chaos.faults.server import SERVER
+from tests.chaos.faults.temporal import TEMPORAL
 
-EMPTIED = "T7 temporal emptied"
-
-Act = Callable[[Stage, random.Random], Awaitable[None]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fault:
-    """`hurt`, some seconds, `mend`. `cuts_off`: Temporal cannot be reached meanwhile, which must be noticed."""
-
-    name: str
-    hurt: Act
-    mend: Act
-    lasts_s: tuple[float, float] = (0.3, 2.0)
-    cuts_off: bool = False
+FAULTS: tuple[Fault, ...] = (*TEMPORAL, *NETWORK, *SERVER, *RUNNER)
+BY_NAME = {fault.name: fault for fault in FAULTS}
 
 
-async def _kill_temporal(stage: Stage, _rng: random.Random) -> None:
-    stage.temporal.kill()
+def plan(rng: random.Random, count: int) -> Sequence[Fault]:
+    """`count` faults in any order, each kind by its weight, and each at least once where there are enough."""
+    if count <= len(FAULTS):
+        return rng.sample(FAULTS, count)
+    total = sum(fault.weight for fault in FAULTS)
+    shares = {fault.name: count * fault.weight / total for fault in FAULTS}
+    chosen = [fault for fault in FAULTS for _ in range(max(1, int(shares[fault.name])))]
+    by_rest = sorted(FAULTS, key=lambda fault: shares[fault.name] % 1, reverse=True)
+    chosen += [by_rest[number % len(by_rest)] for number in range(count - len(chosen))]
+    rng.shuffle(chosen)
+    return chosen[:count]
 
 
-async def _start_temporal(stage: Stage, _rng: random.Random) -> None:
-    await asyncio.to_thread(stage.temporal.start)
-
-
-async def _start_empty(stage: Stage, _rng: random.Random) -> None:
-    stage.temporal.forget()
-    await asyncio.to_thread(stage.temporal.start)
-
-
-async def _freeze_temporal(stage: Stage, _rng: random.Random) -> None:
-    stage.temporal.freeze()
-
-
-async def _thaw_temporal(stage: Stage, _rng: random.Random) -> None:
-    stage.temporal.thaw()
-
-
-def _toxic(**change: float) -> Act:
-    async def hurt(stage: Stage, _rng: random.Random) -> None:
-        stage.proxy.toxics = replace(stage.proxy.toxics, **change)  # type: ignore[arg-type]
-        if stage.proxy.toxics.is_refusing:
-            stage.proxy.reset()
-
-    return hurt
-
-
-async def _pure(stage: Stage, _rng: random.Random) -> None:
-    stage.proxy.toxics = Toxics()
-
-
-async def _pure_and_reset(stage: Stage, _rng: random.Random) -> None:
-    stage.proxy.reset()  # what was held back is lost for good
-    stage.proxy.toxics = Toxics()
-
-
-async def _kill_server(stage: Stage, _rng: random.Random) -> None:
-    stage.server.kill()
-
-
-async def _start_server(stage: Stage, _rng: random.Random) -> None:
-    await stage.server.start()
-
-
-def _to_server(number: signal.Signals) -> Act:
-    async def send(stage: Stage, _rng: random.Random) -> None:
-        if stage.server.process is not None:
-            stage.server.process.send_signal(number)
-
-    return send
-
-
-async def _kill_runner(stage: Stage, rng: random.Random) -> None:
-    rng.choice(stage.runners).kill()
-
-
-def _to_first_runner(number: signal.Signals) -> Act:
-    async def send(stage: Stage, _rng: random.Random) -> None:
-        stage.runners[0].signal(number)
-
-    return send
-
-
-async def _start_runners(stage: Stage, _rng: random.Random) -> None:
-    for runner in stage.runners:
-        if runner.process is not None and runner.process.poll() is not None:
-            runner.kill()
-        if runner.process is None:
-            runner.start()
-
-
-FAULTS: tuple[Fault, ...] = (
-    Fault(name="T1 temporal killed", hurt=_kill_temporal, mend=_start_temporal, cuts_off=True),
-    Fault(name="T4 temporal frozen", hurt=_freeze_temporal, mend=_thaw_temporal, lasts_s=(2.5, 4.0), cuts_off=True),
-    Fault(name="T6 temporal slow", hurt=_toxic(latency_s=0.3), mend=_pure),
-    Fault(name=EMPTIED, hurt=_kill_temporal, mend=_start_empty, cuts_off=True),
-    Fault(name="N1 reset and refused", hurt=_toxic(is_refusing=True), mend=_pure, cuts_off=True),
-    Fault(
-        name="N2 silence",
-        hurt=_toxic(is_silent_up=True, is_silent_down=True),
-        mend=_pure,
-        lasts_s=(2.5, 4.0),
-        cuts_off=True,
-    ),
-    Fault(
-        name="N3 replies lost",
-        hurt=_toxic(is_silent_down=True),
-        mend=_pure_and_reset,
-        lasts_s=(2.5, 4.0),
-        cuts_off=True,
-    ),
-    Fault(name="N4 cut after some bytes", hurt=_toxic(cut_after_bytes=6000), mend=_pure),
-    Fault(name="N4 sliced", hurt=_toxic(slice_bytes=7), mend=_pure),
-    Fault(name="N5 jitter", hurt=_toxic(latency_s=0.05, jitter_s=0.1), mend=_pure),
-    Fault(name="N8 reset once", hurt=_pure_and_reset, mend=_pure, lasts_s=(0.0, 0.3)),
-    Fault(name="S3 server killed", hurt=_kill_server, mend=_start_server, lasts_s=(0.0, 1.0)),
-    Fault(
-        name="S6 server frozen",
-        hurt=_to_server(signal.SIGSTOP),
-        mend=_to_server(signal.SIGCONT),
-        lasts_s=(0.5, 3.0),
-    ),
-    Fault(name="R1 runner killed", hurt=_kill_runner, mend=_start_runners),
-    Fault(
-        name="R2 runner frozen",
-        hurt=_to_first_runner(signal.SIGSTOP),
-        mend=_to_first_runner(signal.SIGCONT),
-        lasts_s=(2.5, 4.0),
-    ),
-    Fault(name="R3 runner told to go", hurt=_to_first_runner(signal.SIGTERM), mend=_start_runners, lasts_s=(1.0, 4.5)),
-)
+def part(faults: Sequence[Fault], number: int, parts: int) -> Sequence[Fault]:
+    """Part `number` (from 0) of `parts` of a plan."""
+    return faults[number::parts]

@@ -1,85 +1,154 @@
-"""A long battle by hand: python -m tests.chaos.run --faults 2000 --executions 20000 --seed 1 --json FILE."""
+"""Long battles by hand: python -m tests.chaos.run --faults 2000 --executions 20000 --shards 3 --seed 1 --json FILE.
+
+Each shard is a process with a stage, ports and a seed (SEED * 1000 + its number) of its own; what they see is merged
+into one table. What is wrong ends in exit code 1, after all have finished.
+"""
 
 import argparse
 import asyncio
 import json
+import random
+import signal
 import sys
 import tempfile
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
-from tests.chaos.battle import Battle, fight
+from stigmer_cli import log
+from tests.chaos.battle import Window, fight
+from tests.chaos.nemesis import part, plan
+from tests.chaos.report import Outcome, Report, outcome_of, to_line
+from tests.temporal_server import die_with_parent
 
-COLUMNS = (
-    "fault",
-    "count",
-    "lost",
-    "duplicated",
-    "stuck",
-    "detectionP50",
-    "detectionP99",
-    "recoveryP50",
-    "recoveryP99",
-)
+TOLD_EVERY = 50
+WRITTEN_EVERY_S = 120.0
+LINE_MAX = 64 * 1024 * 1024
+MODULE = "tests.chaos.run"
 
 
-def rendered(battle: Battle) -> str:
-    """The table, and every sentence about what is wrong."""
-    lines = [f"{COLUMNS[0]:<26}" + "".join(f"{name:>14}" for name in COLUMNS[1:])]
-    lines += [
-        f"{row['fault']:<26}" + "".join(f"{'-' if row[name] is None else row[name]:>14}" for name in COLUMNS[1:])
-        for row in battle.table()
-    ]
-    lines.append("in this order: " + ", ".join(window.fault.split()[0] for window in battle.windows))
-    judgement = battle.judgement
-    acknowledged = sum(wanted.acknowledged_s is not None for wanted in battle.log)
-    lines.append(f"seed {battle.seed}: {len(battle.windows)} faults, {acknowledged} executions acknowledged")
-    for name in ("lost", "duplicated", "stuck", "shown"):
-        found: dict[str, str] = getattr(judgement, name)
-        lines += [f"{name}: {len(found)}", *(f"  {key}: {words}" for key, words in sorted(found.items())[:20])]
-    return "\n".join(lines)
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What the command line asked for."""
+
+    faults: int
+    executions: int
+    shards: int
+    seed: int
+    shard: int | None
+    json: Path | None
+
+    def repro(self, shard: int) -> str:
+        """The command line that fights this shard alone."""
+        return (
+            f"python -m {MODULE} --faults {self.faults} --executions {self.executions} --shards {self.shards} "
+            f"--seed {self.seed} --shard {shard}"
+        )
 
 
-def report(battle: Battle) -> dict[str, object]:
-    """The same as JSON."""
-    judgement = battle.judgement
-    return {
-        "seed": battle.seed,
-        "faults": len(battle.windows),
-        "executions": len(battle.log),
-        "acknowledged": sum(wanted.acknowledged_s is not None for wanted in battle.log),
-        "lost": len(judgement.lost),
-        "duplicated": len(judgement.duplicated),
-        "stuck": len(judgement.stuck),
-        "shown": len(judgement.shown),
-        "kinds": battle.table(),
-    }
+async def fight_shard(wish: Wish, shard: int) -> None:
+    """Fight one part of the plan; each window, and at last the outcome, is a line of JSON on standard output."""
+    faults = part(plan(random.Random(wish.seed), wish.faults), shard, wish.shards)
+    begun = time.monotonic()
+
+    def told(what: Window | Outcome) -> None:
+        print(json.dumps(to_line(what)), flush=True)
+
+    log.silence()  # the judge's own connection would write between the lines
+    with tempfile.TemporaryDirectory(prefix=f"chaos-{shard}-") as folder:
+        battle = await fight(
+            Path(folder),
+            seed=wish.seed * 1000 + shard,
+            faults=faults,
+            executions=-(-wish.executions // wish.shards),
+            told=told,
+        )
+    told(outcome_of(battle, shard=shard, lasted_s=time.monotonic() - begun))
+
+
+async def fight_all(wish: Wish) -> Report:
+    """Fight all shards beside each other; an interrupted run leaves the table that there was."""
+    shards = range(wish.shards) if wish.shard is None else (wish.shard,)
+    report = Report(seed=wish.seed, shards=len(shards), repros=[wish.repro(shard) for shard in shards])
+    begun = time.monotonic()
+    try:
+        async with asyncio.TaskGroup() as group:
+            writer = group.create_task(_write_now_and_then(wish, report))
+            async with asyncio.TaskGroup() as battles:
+                for shard in shards:
+                    battles.create_task(_follow(wish, shard, report, begun), name=f"shard {shard}")
+            writer.cancel()
+    finally:
+        _write(wish, report)
+    return report
+
+
+async def _follow(wish: Wish, shard: int, report: Report, begun: float) -> None:
+    arguments = wish.repro(shard).split()[1:]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *arguments,
+        "--lines",
+        stdout=asyncio.subprocess.PIPE,
+        limit=LINE_MAX,
+        preexec_fn=die_with_parent,
+    )
+    assert process.stdout is not None
+    try:
+        async for line in process.stdout:
+            found = json.loads(line)
+            if "window" in found:
+                report.windows.append(Window(**found["window"]))
+                _tell(wish, report, time.monotonic() - begun)
+            else:
+                report.outcomes.append(Outcome(**found["outcome"]))
+        if await process.wait():
+            print(f"shard {shard} ended with {process.returncode}", file=sys.stderr)
+    finally:
+        if process.returncode is None:
+            process.terminate()  # it takes down its stage, and its folder with it
+            await process.wait()
+
+
+def _tell(wish: Wish, report: Report, lasted_s: float) -> None:
+    done, wanted = len(report.windows), wish.faults if wish.shard is None else wish.faults // wish.shards
+    if done % TOLD_EVERY == 0 or done == wanted:
+        left_s = lasted_s / done * (wanted - done)
+        print(f"{done} of {wanted} faults after {lasted_s:.0f} s, {left_s:.0f} s to go", file=sys.stderr, flush=True)
+
+
+async def _write_now_and_then(wish: Wish, report: Report) -> None:
+    while True:
+        await asyncio.sleep(WRITTEN_EVERY_S)
+        _write(wish, report)
+
+
+def _write(wish: Wish, report: Report) -> None:
+    if wish.json is not None:
+        wish.json.write_text(json.dumps(report.to_json(), indent=2) + "\n")
 
 
 def main() -> int:
-    """0 if nothing is lost, duplicated or stuck."""
+    """0 if nothing is lost, duplicated, stuck or broken."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--faults", type=int, default=32)
-    parser.add_argument("--executions", type=int, default=300)
+    parser.add_argument("--faults", type=int, default=40)
+    parser.add_argument("--executions", type=int, default=400)
+    parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
-        "--pause", type=float, default=0.3, help="mean seconds between two wishes of one of four people"
-    )
+    parser.add_argument("--shard", type=int, help="fight this one alone")
+    parser.add_argument("--lines", action="store_true", help="write lines of JSON for whoever started this shard")
     parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        battle = asyncio.run(
-            fight(
-                Path(folder),
-                seed=arguments.seed,
-                faults=arguments.faults,
-                executions=arguments.executions,
-                pause_s=arguments.pause,
-            )
-        )
-    print(rendered(battle))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(report(battle), indent=2) + "\n")
-    return 0 if battle.judgement.is_clean else 1
+    found = vars(parser.parse_args())
+    is_shard = found.pop("lines")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was begun is taken down
+    wish = Wish(**found)
+    if is_shard:
+        assert wish.shard is not None, "--lines is for one shard"
+        asyncio.run(fight_shard(wish, wish.shard))
+        return 0
+    report = asyncio.run(fight_all(wish))
+    print(report.text())
+    return 0 if report.is_clean else 1
 
 
 if __name__ == "__main__":

@@ -3,23 +3,29 @@
 import asyncio
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from stigmer_cli.client import Client
+from tests.chaos.performer import LEDGER, PARKED
 from tests.chaos.proxy import Proxy
+from tests.chaos.workload import AGENTS, Workload
 from tests.served import TOKEN, Served, make_agent
 from tests.temporal_server import DevServer, die_with_parent, kill_group
 
-AGENTS = {"greeter": "echo", "slow": "echo:slow"}
+NAMESPACE = "battle"
+KEEP_EVERY_S = 0.1
+SIDES = ("", "-wal", "-shm")
 
 
 class RunnerProcess:
-    """`stigmer work`, startable again after its death."""
+    """`stigmer work` with a ledger, startable again after its death."""
 
     def __init__(self, home: Path, temporal: str, server: str, number: int) -> None:
         self.log = home / f"runner-{number}.log"
@@ -27,22 +33,29 @@ class RunnerProcess:
             **os.environ,
             "STIGMER_HOME": str(home),
             "STIGMER_TEMPORAL_ADDRESS": temporal,
+            "STIGMER_TEMPORAL_NAMESPACE": NAMESPACE,
             "STIGMER_SERVER_URL": server,
             "STIGMER_TOKEN": TOKEN,
+            LEDGER: str(home / "ledger.jsonl"),
         }
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start it and return at once."""
+    def start(self, *, is_parked: bool = False) -> None:
+        """Start it and return at once; parked, its first worker never polls."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "stigmer_cli.cli", "work"],
-                env=self._environment,
+                [sys.executable, "-m", "tests.chaos.performer"],
+                env={**self._environment, **({PARKED: "1"} if is_parked else {})},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
                 preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl
             )
+
+    @property
+    def has_gone(self) -> bool:
+        """Whether it was started and ended by itself."""
+        return self.process is not None and self.process.poll() is not None
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, if it runs."""
@@ -58,32 +71,86 @@ class RunnerProcess:
 
 @dataclass
 class Stage:
-    """Every part, each of which the nemesis may hurt."""
+    """Every part, each of which the nemesis may hurt, and those who go on wishing meanwhile.
 
+    `forgotten` are the executions whose history the nemesis took out of Temporal.
+    """
+
+    folder: Path
     temporal: DevServer
+    strange: DevServer
     proxy: Proxy
     server: Served
     runners: list[RunnerProcess]
+    client: Client
+    workload: Workload
+    forgotten: set[str] = field(default_factory=set)
+
+    @property
+    def ledger(self) -> Path:
+        """What the runners performed."""
+        return self.folder / "ledger.jsonl"
+
+    def keep_database(self) -> None:
+        """Copy the database of a Temporal that is not running."""
+        older = self.folder / "older"
+        shutil.rmtree(older, ignore_errors=True)
+        older.mkdir()
+        for side in SIDES:
+            if (self.folder / f"temporal.db{side}").exists():
+                shutil.copy2(self.folder / f"temporal.db{side}", older)
+
+    def bring_back_older_database(self) -> None:
+        """Put that copy in the place of the database of a Temporal that is not running."""
+        self.temporal.forget()
+        for file in (self.folder / "older").iterdir():
+            shutil.copy2(file, self.folder)
 
 
 @asynccontextmanager
-async def stage(folder: Path, seed: int, *, runners: int = 2) -> AsyncIterator[Stage]:
-    """Everything started and connected; killed at the end."""
-    with DevServer(folder, file=folder / "temporal.db") as temporal:
-        temporal.start()
-        async with Proxy(temporal.port, random.Random(seed)) as proxy:
-            server = Served(folder, proxy.address, {"STIGMER_LOG_LEVEL": "warning"})
+async def stage(
+    folder: Path, seed: int, *, executions: int = 0, runners: int = 2, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Stage]:
+    """Everything started and connected; killed at the end. `settings` are more variables of the server."""
+    rng = random.Random(seed)
+    temporal = DevServer(folder, file=folder / "temporal.db", namespace=NAMESPACE)
+    with temporal, DevServer(folder) as strange:
+        await asyncio.to_thread(temporal.start)
+        async with Proxy(temporal.port, rng) as proxy:
+            fixed = {"STIGMER_LOG_LEVEL": "warning", "STIGMER_TEMPORAL_NAMESPACE": NAMESPACE}
+            server = Served(folder, proxy.address, fixed | dict(settings or {}))
             crew = [RunnerProcess(folder, proxy.address, server.url, number) for number in range(runners)]
             try:
                 await server.start()
-                async with server.client() as client:
+                async with server.client() as client, _kept(crew):
                     for name, model in AGENTS.items():
                         await make_agent(client, name, model=model)
-                for runner in crew:
-                    runner.start()
-                yield Stage(temporal, proxy, server, crew)
+                    for runner in crew:
+                        runner.start()
+                    workload = Workload(client, rng, executions)
+                    yield Stage(folder, temporal, strange, proxy, server, crew, client, workload)
             finally:
                 for runner in crew:
                     runner.kill()
                 server.kill()
                 await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def _kept(crew: list[RunnerProcess]) -> AsyncIterator[None]:
+    """Within the block, a runner that ended by itself is started again, as the supervisor does."""
+    async with asyncio.TaskGroup() as group:
+        keeper = group.create_task(_keep(crew), name="keeper")
+        try:
+            yield
+        finally:
+            keeper.cancel()
+
+
+async def _keep(crew: list[RunnerProcess]) -> None:
+    while True:
+        for runner in crew:
+            if runner.has_gone:
+                runner.kill()
+                runner.start()
+        await asyncio.sleep(KEEP_EVERY_S)

@@ -2,12 +2,34 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from stigmer_cli.api.resources import ExecutionRequest
 from stigmer_cli.client import Client
-from stigmer_cli.errors import StigmerError
-from tests.chaos.stage import AGENTS
+from stigmer_cli.errors import RequestError, StigmerError
+
+GREETER, SLOW, POISONOUS, UNKNOWN = "greeter", "slow", "poisonous", "unknown"
+POISON = "poison"
+AGENTS = {GREETER: "echo", SLOW: "echo:slow", POISONOUS: POISON, UNKNOWN: "nobody"}
+AGAIN_S = 0.1
+SLOW_SHARE = 0.12
+AGAIN_SHARE = 0.1
+HUGE = 3_000_000
+"""Characters: more than a message may have, and less than what the server refuses to read."""
+
+ENDLESS = 5_000_000
+"""Characters: more than the server reads."""
+
+
+class Expect(StrEnum):
+    """How a wish has to end."""
+
+    ECHO = "echo"
+    FAILED = "failed"
+    REFUSED = "refused"
 
 
 @dataclass
@@ -16,51 +38,100 @@ class Wanted:
 
     key: str
     agent: str
+    expect: Expect
     sent_s: float
+    size: int = 0
     ids: set[str] = field(default_factory=set)
     acknowledged_s: float | None = None
+    is_refused: bool = False
     refusals: int = 0
+
+    @property
+    def message(self) -> str:
+        """What the agent is told."""
+        return f"say {self.key} once" + "!" * self.size
 
 
 @dataclass
 class Workload:
-    """Sends `executions` wishes, a few at a time, each until it is acknowledged, and some of them twice."""
+    """Sends `executions` wishes, a few at a time, each until it is acknowledged, and some of them twice.
+
+    Only as many are sent as were `release`d, so that they spread over a battle of any length.
+    """
 
     client: Client
     rng: random.Random
     executions: int
-    pause_s: float = 0.3
+    pause_s: float = 0.1
     log: list[Wanted] = field(default_factory=list)
+    released: int = 0
+    _group: asyncio.TaskGroup | None = None
+    _more: asyncio.Event = field(default_factory=asyncio.Event)
+    _over: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self, *, people: int = 4) -> None:
-        """Return when all is acknowledged."""
+        """Return when all is acknowledged, and nobody will wish for more."""
         async with asyncio.TaskGroup() as group:
+            self._group = group
             for number in range(people):
-                group.create_task(self._person(number))
+                group.create_task(self._person(), name=f"person {number}")
+            await self._over.wait()
 
-    async def _person(self, _number: int) -> None:
+    def release(self, share: float) -> None:
+        """Let this share of all wishes be sent, from 0 to 1."""
+        self.released = round(self.executions * share)
+        self._more.set()
+
+    def end(self) -> None:
+        """There will be no more than what was released."""
+        self._over.set()
+
+    def wish(self, count: int, agent: str = GREETER, *, size: int = 0) -> Sequence[Wanted]:
+        """Send so many more at once, without waiting for their answers."""
+        assert self._group is not None, "nobody works yet"
+        wishes = [self._new(agent, size) for _ in range(count)]
+        for wanted in wishes:
+            self._group.create_task(self._until_answered(wanted), name=wanted.key)
+        return wishes
+
+    async def _person(self) -> None:
         while len(self.log) < self.executions:
-            key = f"chaos-{len(self.log):06d}"
-            agent = "slow" if self.rng.random() < 0.2 else "greeter"
-            wanted = Wanted(key=key, agent=agent, sent_s=asyncio.get_running_loop().time())
-            assert agent in AGENTS
-            self.log.append(wanted)
-            await self._until_acknowledged(wanted)
-            if self.rng.random() < 0.2:
+            if len(self.log) >= self.released:
+                self._more.clear()
+                await self._more.wait()
+                continue
+            wanted = self._new(SLOW if self.rng.random() < SLOW_SHARE else GREETER, 0)
+            await self._until_answered(wanted)
+            if self.rng.random() < AGAIN_SHARE:
                 await self._ask(wanted)
             await asyncio.sleep(self.rng.uniform(0, 2 * self.pause_s))
 
-    async def _until_acknowledged(self, wanted: Wanted) -> None:
+    def _new(self, agent: str, size: int) -> Wanted:
+        expect = Expect.FAILED if agent in (POISONOUS, UNKNOWN) else Expect.REFUSED if size else Expect.ECHO
+        wanted = Wanted(
+            key=f"chaos-{len(self.log):06d}",
+            agent=agent,
+            expect=expect,
+            sent_s=asyncio.get_running_loop().time(),
+            size=size,
+        )
+        self.log.append(wanted)
+        return wanted
+
+    async def _until_answered(self, wanted: Wanted) -> None:
         while not await self._ask(wanted):  # noqa: ASYNC110 - another process is asked
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(AGAIN_S)
 
     async def _ask(self, wanted: Wanted) -> bool:
-        request = ExecutionRequest(agent=wanted.agent, message=f"say {wanted.key} once")
-        try:
-            answer = await self.client.create_execution(request, idempotency_key=wanted.key, require_temporal=False)
-        except StigmerError:
-            wanted.refusals += 1
-            return False
-        wanted.ids.add(answer.metadata.id)
-        wanted.acknowledged_s = wanted.acknowledged_s or asyncio.get_running_loop().time()
-        return True
+        request = ExecutionRequest.model_construct(agent=wanted.agent, message=wanted.message, labels={})
+        with suppress(StigmerError):
+            try:
+                answer = await self.client.create_execution(request, idempotency_key=wanted.key, require_temporal=False)
+            except RequestError:
+                wanted.is_refused = True
+                return True
+            wanted.ids.add(answer.metadata.id)
+            wanted.acknowledged_s = wanted.acknowledged_s or asyncio.get_running_loop().time()
+            return True
+        wanted.refusals += 1
+        return False

@@ -1,14 +1,66 @@
-"""Thousands of seeds by hand: python -m tests.simulation.run --first 0 --seeds 5000."""
+"""Thousands of seeds by hand, on all cores: python -m tests.simulation.run --first 0 --seeds 5000."""
 
 import argparse
+import gc
+import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
 
 import structlog
 
-from tests.simulation.store import memory_engine
-from tests.simulation.world import Violation, plan_of, play
+from tests.simulation.play import play
+from tests.simulation.store import Memory
+from tests.simulation.watcher import Violation
+from tests.simulation.world import plan_of
+
+SHARE = 25
+"""Seeds that a process takes at once."""
+
+
+@dataclass
+class Tally:
+    """What came of some seeds."""
+
+    broken: list[str] = field(default_factory=list)
+    phases: Counter[str] = field(default_factory=Counter)
+    attention: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: "Tally") -> None:
+        """Count `other` in."""
+        self.broken += other.broken
+        self.phases += other.phases
+        self.attention += other.attention
+        self.faults += other.faults
+
+
+def played(seeds: Sequence[int]) -> Tally:
+    """Play `seeds`, one after another."""
+    memory, tally = _memory(), Tally()
+    for seed in seeds:
+        try:
+            result = play(plan_of(seed), memory)
+        except Violation as violation:
+            tally.broken.append(str(violation))
+            continue
+        tally.phases += result.phases
+        tally.attention += result.attention
+        tally.faults += result.faults
+    return tally
+
+
+@cache
+def _memory() -> Memory:
+    """The one of this process: its statements are compiled once."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    memory = Memory()
+    gc.freeze()  # what is there now stays: no need to look through it again and again
+    return memory
 
 
 def main() -> int:
@@ -16,28 +68,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=1000)
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    engine, bad, begun = memory_engine(), 0, time.monotonic()
-    phases: Counter[str] = Counter()
-    attention: Counter[str] = Counter()
-    faults: Counter[str] = Counter()
-    for seed in range(arguments.first, arguments.first + arguments.seeds):
-        try:
-            result = play(plan_of(seed), engine)
-        except Violation as violation:
-            bad += 1
-            print(violation, "\n")
-            continue
-        phases += result.phases
-        attention += result.attention
-        faults += result.faults
-    engine.dispose()
+    last, begun, total = arguments.first + arguments.seeds, time.monotonic(), Tally()
+    shares = [range(first, min(first + SHARE, last)) for first in range(arguments.first, last, SHARE)]
+    with ProcessPoolExecutor(arguments.processes) as pool:
+        for share, tally in zip(shares, pool.map(played, shares), strict=True):
+            print(f"\r{share[-1] + 1 - arguments.first} played", end="", file=sys.stderr, flush=True)
+            print(*tally.broken, sep="\n\n", end="\n\n" if tally.broken else "", flush=True)
+            total.add(tally)
     took_s = time.monotonic() - begun
-    print(f"{arguments.seeds} seeds in {took_s:.1f} s, {bad} broken")
-    for name, counts in (("phases", phases), ("attention", attention), ("faults", faults)):
+    rate = 60 * arguments.seeds / took_s
+    print(f"{arguments.seeds} seeds in {took_s:.1f} s ({rate:.0f} a minute), {len(total.broken)} broken")
+    for name, counts in (("phases", total.phases), ("attention", total.attention), ("faults", total.faults)):
         print(name, *(f"{kind}: {number}" for kind, number in sorted(counts.items())), sep="\n  ")
-    return 1 if bad else 0
+    return 1 if total.broken else 0
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from tests.simulation.temporal import SimTemporal, Task
 
 R = TypeVar("R")
 BEAT_S = 0.5
-POLL_S = 0.1
+POLL_S = 0.3
 
 
 class ServerDied(Exception):
@@ -88,7 +88,8 @@ class SimReports:
         if report is not Report.TAKEN:
             return None
         message = f"{execution} {epoch} {run} {attempt}"
-        return Work(instructions="", message=message, model="simulated", agent_name="greeter")
+        begun = await self._store.runs.attempts_begun(ExecutionId(execution))
+        return Work(instructions="", message=message, model="simulated", agent_name="greeter", begun=begun)
 
     async def append_message(
         self, execution: str, *, epoch: int, run: str, attempt: int, index: int, offset: int, role: str, text: str
@@ -144,7 +145,7 @@ class SimReports:
 
 
 class SimModel:
-    """Answers in a few pieces, notes its effect, and breaks off now and then."""
+    """Answers in two pieces, notes its effect, and breaks off now and then."""
 
     def __init__(self, ledger: Ledger, rng: random.Random) -> None:
         self._ledger = ledger
@@ -153,11 +154,11 @@ class SimModel:
     async def stream(self, work: Work) -> AsyncGenerator[str, None]:
         execution, epoch, run, attempt = work.message.split()
         self._ledger.effects.append(Effect(execution, int(epoch), run, int(attempt)))
-        for word in work.message.split():
-            await asyncio.sleep(self._rng.uniform(0, 0.6))
-            if self._rng.random() < 0.01:
+        for piece in (f"{execution} {epoch} ", f"{run} {attempt}"):
+            await asyncio.sleep(self._rng.uniform(0, 1.2))
+            if self._rng.random() < 0.02:
                 raise ModelBusy("the model broke off")
-            yield f"{word} "
+            yield piece
 
 
 class SimRunner:

@@ -5,11 +5,12 @@ Nothing of the store is rewritten: only the way to the database is, which answer
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, Executable, Insert, Table, create_engine, event
+from sqlalchemy import Connection, Executable, Insert, Table, create_engine, event
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import StaticPool
@@ -33,6 +34,54 @@ def no_step(_where: str) -> None:
     """Nobody dies."""
 
 
+class Memory:
+    """A database in memory with the schema that the migrations make; close it. It is migrated once, for many seeds."""
+
+    def __init__(self) -> None:
+        self._engine = create_engine(
+            "sqlite+pysqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+        )
+        self._engine.dialect.statement_compiler = _HintingCompiler
+        event.listen(self._engine, "connect", _without_transactions)
+        self.connection: Connection = self._engine.connect()
+        self.connection.begin()  # for the library's books only: `transaction` is where they really begin and end
+        self._driver = cast("sqlite3.Connection", self.connection.connection.driver_connection)
+        self._emptying = [str(table.delete()) for table in metadata.sorted_tables]
+        with self.transaction():
+            migrate.upgrade(self.connection, migrate.SCRIPTS)
+
+    def row(self, query: str, *values: str) -> Sequence[Any] | None:
+        """The first row that `query` finds, as it is in this moment."""
+        found: Sequence[Any] | None = self._driver.execute(query, values).fetchone()
+        return found
+
+    def empty(self) -> None:
+        """Remove all rows."""
+        with self.transaction():
+            for statement in self._emptying:
+                self._driver.execute(statement)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything in the block, or nothing of it; one at a time."""
+        self._driver.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._driver.execute("ROLLBACK")
+            raise
+        self._driver.execute("COMMIT")
+
+    def close(self) -> None:
+        """Forget everything."""
+        self.connection.close()
+        self._engine.dispose()
+
+
+def _without_transactions(connection: sqlite3.Connection, _entry: object) -> None:
+    connection.isolation_level = None  # the driver begins none by itself
+
+
 class SameThread:
     """An AsyncConnection whose answers are there at once."""
 
@@ -52,24 +101,24 @@ class SameThread:
 class SameThreadEngine:
     """An AsyncEngine on which a transaction takes a moment before it begins, and none while it lasts."""
 
-    def __init__(self, engine: Engine, rng: random.Random | None, on_step: Step) -> None:
-        self._engine = engine
+    def __init__(self, memory: Memory, rng: random.Random | None, on_step: Step) -> None:
+        self._memory = memory
+        self._connection = SameThread(memory.connection)
         self._rng = rng
         self._on_step = on_step
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[SameThread]:
         await self._moment()
-        with self._engine.begin() as connection:
-            yield SameThread(connection)
+        with self._memory.transaction():
+            yield self._connection
             self._on_step("before a commit")
         self._on_step("after a commit")
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[SameThread]:
         await self._moment()
-        with self._engine.begin() as connection:
-            yield SameThread(connection)
+        yield self._connection  # one view without a transaction: nobody else gets a turn meanwhile
 
     async def _moment(self) -> None:
         await asyncio.sleep(0 if self._rng is None else self._rng.uniform(0, LATENCY_MAX_S))
@@ -80,9 +129,8 @@ class MemoryBackend:
 
     kind = "sqlite"
 
-    def __init__(self, engine: Engine, rng: random.Random | None, on_step: Step) -> None:
-        self._engine = engine
-        self.writer = self.reader = cast("AsyncEngine", SameThreadEngine(engine, rng, on_step))
+    def __init__(self, memory: Memory, rng: random.Random | None, on_step: Step) -> None:
+        self.writer = self.reader = cast("AsyncEngine", SameThreadEngine(memory, rng, on_step))
 
     def insert_or_skip(self, table: Table, column: str) -> Insert:
         return sqlite.insert(table).on_conflict_do_nothing(index_elements=[column])
@@ -97,35 +145,13 @@ class MemoryBackend:
         return faults.from_sqlite(error, cast("StoreFile", self), 5.0)
 
     async def close(self) -> None:
-        self._engine.dispose()
-
-
-def memory_engine() -> Engine:
-    """A database in memory with the schema that the migrations make; dispose of it."""
-    engine = create_engine("sqlite+pysqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
-    engine.dialect.statement_compiler = _HintingCompiler
-
-    def connected(connection: Any, _entry: object) -> None:
-        connection.isolation_level = None
-
-    event.listen(engine, "connect", connected)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
-    with engine.begin() as connection:
-        migrate.upgrade(connection, migrate.SCRIPTS)
-    return engine
-
-
-def empty(engine: Engine) -> None:
-    """Remove all rows."""
-    with engine.begin() as connection:
-        for table in metadata.sorted_tables:
-            connection.execute(table.delete())
+        """Nothing: whoever made the memory closes it."""
 
 
 async def memory_store(
-    engine: Engine, *, clock: Clock, rng: random.Random | None = None, on_step: Step = no_step
+    memory: Memory, *, clock: Clock, rng: random.Random | None = None, on_step: Step = no_step
 ) -> Store:
-    """The store on `engine`."""
-    store = Store(Database(MemoryBackend(engine, rng, on_step), clock))
+    """The store on `memory`."""
+    store = Store(Database(MemoryBackend(memory, rng, on_step), clock))
     await store.meta.get_or_set(STORE_ID, "0" * 32)
     return store

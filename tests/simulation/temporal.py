@@ -36,7 +36,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.runner.terms import PERFORM_ATTEMPTS_MAX, FailureKind
+from stigmer_cli.runner.terms import DELIVERIES_MAX, FailureKind
 from stigmer_cli.temporal.dial import SdkSession
 from stigmer_cli.temporal.gateway import STATES, RunState
 from stigmer_cli.temporal.order import EPOCH, EXECUTION_ID
@@ -197,7 +197,7 @@ class SimTemporal:
 
     def _again(self, run: Run) -> None:
         run.attempt, run.lease_s, run.token = run.attempt + 1, None, 0
-        if run.stage == "perform" and run.attempt > PERFORM_ATTEMPTS_MAX:
+        if run.stage == "perform" and run.attempt > DELIVERIES_MAX:
             self._conclude(run, Phase.FAILED, FailureKind.RUNNER_LOST)
 
     def _conclude(self, run: Run, phase: Phase, kind: FailureKind) -> None:

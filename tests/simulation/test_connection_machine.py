@@ -11,7 +11,7 @@ from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.temporal.connection import Change, Connection, ConnectionState, Target
 from stigmer_cli.temporal.state import HAS_CLIENT, MOVES, World
 from tests.fakes_temporal import LoopClock, ScriptedDialer, Weather
-from tests.simulation.world import QuickLoop
+from tests.simulation.loop import QuickLoop
 
 S = ConnectionState
 NOTICED_WITHIN_S = {Weather.REFUSED: 1.2, Weather.FROZEN: 3.1, Weather.NO_NAMESPACE: 1.2, Weather.DENIED: 1.2}

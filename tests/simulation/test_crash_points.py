@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
-from sqlalchemy import Engine
 
 from stigmer_cli.domain.execution import AgentSpec, EventType, Execution
 from stigmer_cli.domain.identity import AgentId
@@ -16,9 +15,10 @@ from stigmer_cli.settings import SubmitPolicy
 from stigmer_cli.store.agents import AgentDraft
 from stigmer_cli.store.listing import Filter
 from tests.fakes_temporal import LoopClock
+from tests.simulation.loop import QuickLoop
 from tests.simulation.runner import ServerDied
-from tests.simulation.store import empty, memory_engine, memory_store
-from tests.simulation.world import Plan, QuickLoop, Simulation
+from tests.simulation.store import Memory, memory_store
+from tests.simulation.world import Plan, Simulation
 
 STEPS_MAX = 60
 RESTART_S = 0.5
@@ -49,10 +49,10 @@ class Death:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    made = memory_engine()
+def memory() -> Iterator[Memory]:
+    made = Memory()
     yield made
-    made.dispose()
+    made.close()
 
 
 @pytest.fixture(autouse=True)
@@ -63,28 +63,28 @@ def quiet() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("is_emptied", [False, True], ids=["healthy", "emptied before a runner came"])
-def test_a_server_that_dies_at_any_step_loses_nothing_and_repeats_nothing(engine: Engine, is_emptied: bool) -> None:  # noqa: FBT001
-    steps = _lived(engine, None, is_emptied=is_emptied)
+def test_a_server_that_dies_at_any_step_loses_nothing_and_repeats_nothing(memory: Memory, is_emptied: bool) -> None:  # noqa: FBT001
+    steps = _lived(memory, None, is_emptied=is_emptied)
     assert {"before a commit", "after a commit", "before a start", "after a start"} <= set(steps)
     assert len(steps) < STEPS_MAX
     for at in range(1, len(steps) + 1):
-        passed = _lived(engine, at, is_emptied=is_emptied)
+        passed = _lived(memory, at, is_emptied=is_emptied)
         assert len(passed) >= at, f"step {at} was never reached"
 
 
-def _lived(engine: Engine, at: int | None, *, is_emptied: bool) -> list[str]:
-    empty(engine)
+def _lived(memory: Memory, at: int | None, *, is_emptied: bool) -> list[str]:
+    memory.empty()
     with asyncio.Runner(loop_factory=QuickLoop) as runner:
-        return runner.run(_life(engine, at, is_emptied=is_emptied))
+        return runner.run(_life(memory, at, is_emptied=is_emptied))
 
 
-async def _life(engine: Engine, at: int | None, *, is_emptied: bool) -> list[str]:
+async def _life(memory: Memory, at: int | None, *, is_emptied: bool) -> list[str]:
     death = Death(at)
-    store = await memory_store(engine, clock=LoopClock(), rng=random.Random(1), on_step=death.step)
+    store = await memory_store(memory, clock=LoopClock(), rng=random.Random(1), on_step=death.step)
     agent = AgentDraft(id=AgentId("agt-00000000000000000000000000"), name="Greeter", slug="greeter", spec=AgentSpec())
     await store.agents.apply([agent])
     async with asyncio.TaskGroup() as group:
-        simulation = Simulation(Plan(seed=2, executions=1), engine, store, group)
+        simulation = Simulation(Plan(seed=2, executions=1), memory, store, group)
         simulation.temporal.on_start = death.step
         simulation.start_server(0)
         server = simulation.a_server()

@@ -8,20 +8,21 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
-from sqlalchemy import Engine
 
-from tests.simulation.store import memory_engine
-from tests.simulation.world import FAULTS, FORGETTING, plan_of, play
+from tests.simulation.nemesis import FAULTS, FORGETTING
+from tests.simulation.play import play
+from tests.simulation.store import Memory
+from tests.simulation.world import plan_of
 
-BATCH = 12
-BATCHES = 10
+BATCH = 15
+BATCHES = 20
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    made = memory_engine()
+def memory() -> Iterator[Memory]:
+    made = Memory()
     yield made
-    made.dispose()
+    made.close()
 
 
 @pytest.fixture(autouse=True)
@@ -32,17 +33,17 @@ def quiet() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("first", range(0, BATCH * BATCHES, BATCH))
-def test_no_seed_loses_an_execution_or_runs_it_twice_or_leaves_it_stuck(engine: Engine, first: int) -> None:
+def test_no_seed_loses_an_execution_or_runs_it_twice_or_leaves_it_stuck(memory: Memory, first: int) -> None:
     phases: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     for seed in range(first, first + BATCH):
-        result = play(plan_of(seed), engine)
+        result = play(plan_of(seed), memory)
         phases += result.phases
         faults += result.faults
     assert phases["COMPLETED"] > 0.7 * phases.total(), "faults that end everything prove nothing"
     assert len(faults) > 0.7 * len(FAULTS | FORGETTING)
 
 
-def test_a_seed_plays_the_same_twice(engine: Engine) -> None:
-    once, again = play(plan_of(4), engine), play(plan_of(4), engine)
+def test_a_seed_plays_the_same_twice(memory: Memory) -> None:
+    once, again = play(plan_of(4), memory), play(plan_of(4), memory)
     assert (once.phases, once.effects, once.calls) == (again.phases, again.effects, again.calls)

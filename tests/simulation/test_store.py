@@ -12,7 +12,7 @@ from tests.contracts.store.test_listing import *  # noqa: F403 - the suite itsel
 from tests.contracts.store.test_moves import *  # noqa: F403 - the suite itself
 from tests.contracts.store.test_queue import *  # noqa: F403 - the suite itself
 from tests.contracts.store.test_runs import *  # noqa: F403 - the suite itself
-from tests.simulation.store import memory_engine, memory_store
+from tests.simulation.store import Memory, memory_store
 
 
 @pytest.fixture
@@ -22,5 +22,5 @@ def clock() -> HandClock:
 
 @pytest.fixture
 async def store(clock: HandClock) -> AsyncIterator[Store]:
-    async with await memory_store(memory_engine(), clock=clock) as opened:
+    async with await memory_store(Memory(), clock=clock) as opened:
         yield opened

@@ -1,0 +1,210 @@
+"""Failpoints: places between two steps of the real program at which a test kills it or makes it stand still.
+
+Nothing of this stands in the program. A process whose PYTHONPATH begins with `inject/` wraps the functions below as
+they are imported; each time one is reached, a line goes into the ledger, and what the plan asks for is done:
+
+    plan      one `POINT=kill`, `POINT=kill@3` (the third time) or `POINT=sleep:5` (the whole thread, seconds) a line
+    reached   one JSON object a line: the point, the process, and the ids that the call was about
+
+A plan's line is struck out before it is carried out, so that the next process lives on. A function that is not there
+any more ends the process at once, with a sentence.
+"""
+
+import fnmatch
+import functools
+import json
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+VARIABLE = "FAILPOINTS"
+"""The folder of plan and ledger; without it nothing is wrapped."""
+
+GONE = 97
+"""The exit code of a process that lacks what a failpoint wraps."""
+
+
+class When(StrEnum):
+    """On which side of the function the point lies."""
+
+    BEFORE = "before"
+    AFTER = "after"
+
+
+@dataclass(frozen=True)
+class Point:
+    """A side of a coroutine function `module:owner.function`; `function` may be a pattern, which must match."""
+
+    name: str
+    when: When
+    module: str
+    owner: str
+    function: str
+
+
+GATEWAY = "stigmer_cli.temporal.gateway"
+ROWS = "stigmer_cli.store.executions"
+RUNS = "stigmer_cli.store.runs"
+WIRE = "stigmer_cli.client"
+
+SERVER_POINTS = (
+    Point("accept committed", When.AFTER, ROWS, "ExecutionTable", "accept"),
+    Point("submit begins", When.BEFORE, GATEWAY, "Gateway", "start"),
+    Point("submit answered", When.AFTER, GATEWAY, "Gateway", "start"),
+    Point("mark committed", When.AFTER, ROWS, "ExecutionTable", "mark_*submitted"),
+    Point("claim arrived", When.BEFORE, RUNS, "RunTable", "claim"),
+    Point("claim committed", When.AFTER, RUNS, "RunTable", "claim"),
+    Point("attempt committed", When.AFTER, RUNS, "RunTable", "begin_attempt"),
+    Point("outcome arrived", When.BEFORE, RUNS, "RunTable", "finish"),
+    Point("outcome committed", When.AFTER, RUNS, "RunTable", "finish"),
+)
+RUNNER_POINTS = (
+    Point("claim wanted", When.BEFORE, WIRE, "Client", "claim"),
+    Point("claim answered", When.AFTER, WIRE, "Client", "claim"),
+    Point("attempt answered", When.AFTER, WIRE, "Client", "begin_attempt"),
+    Point("message taken", When.AFTER, WIRE, "Client", "append_message"),
+    Point("outcome wanted", When.BEFORE, WIRE, "Client", "finish"),
+    Point("outcome taken", When.AFTER, WIRE, "Client", "finish"),
+)
+POINTS = (*SERVER_POINTS, *RUNNER_POINTS)
+MODULES = frozenset(point.module for point in POINTS)
+
+
+class Missing(Exception):
+    """What a failpoint wraps is not in the program."""
+
+
+@dataclass
+class Failpoints:
+    """Plan and ledger of one process and its successors, in `folder`."""
+
+    folder: Path
+    _counted: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def plan(self) -> Path:
+        """The plan's file; away while nothing is planned."""
+        return self.folder / "plan"
+
+    @property
+    def reached(self) -> Path:
+        """The ledger's file."""
+        return self.folder / "reached"
+
+    def reach(self, point: Point, ids: dict[str, object]) -> None:
+        """Write down that `point` is reached, and do what is planned for it."""
+        act = self._act(point.name)
+        known = {"point": point.name, "at": time.time(), "pid": os.getpid(), "act": act, **ids}
+        line = json.dumps(known) + "\n"
+        ledger = os.open(self.reached, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.write(ledger, line.encode())
+        os.close(ledger)
+        if act == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif act.startswith("sleep:"):
+            time.sleep(float(act.removeprefix("sleep:")))  # on purpose not asyncio's: the whole loop stands still
+
+    def _act(self, name: str) -> str:
+        """What the plan asks for now; strikes it out."""
+        try:
+            lines = self.plan.read_text().splitlines()
+        except FileNotFoundError:
+            self._counted.clear()
+            return ""
+        self._counted[name] += 1
+        for line in lines:
+            planned, _, act = line.partition("=")
+            act, _, number = act.partition("@")
+            if planned == name and self._counted[name] == int(number or 1):
+                self._strike(lines, line)
+                return act
+        return ""
+
+    def _strike(self, lines: Sequence[str], line: str) -> None:
+        rest = [other for other in lines if other != line]
+        self.plan.write_text("\n".join(rest)) if rest else self.plan.unlink()
+
+
+class Wrapping(MetaPathFinder):
+    """Finds the modules of the points as Python does, and wraps their functions once they are executed."""
+
+    def __init__(self, failpoints: Failpoints) -> None:
+        self._failpoints = failpoints
+
+    def find_spec(self, name: str, path: Sequence[str] | None, _target: ModuleType | None = None) -> ModuleSpec | None:
+        """The module's own spec, with a loader that wraps afterwards; None for any other module."""
+        if name not in MODULES:
+            return None
+        spec = PathFinder.find_spec(name, path)
+        if spec is None or spec.loader is None:
+            return None
+        execute = spec.loader.exec_module
+
+        def executed(module: ModuleType) -> None:
+            execute(module)
+            try:
+                wrap(module, self._failpoints)
+            except Missing as missing:
+                os.write(2, f"{missing}\n".encode())
+                os._exit(GONE)
+
+        spec.loader.exec_module = executed  # type: ignore[method-assign]
+        return spec
+
+
+def switch_on() -> None:
+    """Wrap whatever is imported from now on, if the environment asks for it."""
+    folder = os.environ.get(VARIABLE)
+    if folder:
+        sys.meta_path.insert(0, Wrapping(Failpoints(Path(folder))))
+
+
+def wrap(module: ModuleType, failpoints: Failpoints) -> None:
+    """Put every point of `module` in its place; raises Missing."""
+    for point in POINTS:
+        if point.module == module.__name__:
+            owner = getattr(module, point.owner, None)
+            for name in functions_of(point, owner):
+                setattr(owner, name, _wrapped(getattr(owner, name), point, failpoints))
+
+
+def functions_of(point: Point, owner: object) -> Sequence[str]:
+    """The functions of `owner` at which `point` lies; raises Missing."""
+    found = fnmatch.filter(vars(owner) if owner is not None else (), point.function)
+    if not found:
+        raise Missing(f"no {point.module}:{point.owner}.{point.function}, which the failpoint {point.name!r} wraps")
+    return found
+
+
+def _wrapped(function: Callable[..., Awaitable[Any]], point: Point, failpoints: Failpoints) -> Any:
+    @functools.wraps(function)
+    async def run(*args: object, **kwargs: object) -> object:
+        ids = dict(_ids(args, kwargs))
+        if point.when is When.BEFORE:
+            failpoints.reach(point, ids)
+        answer = await function(*args, **kwargs)
+        if point.when is When.AFTER:
+            failpoints.reach(point, ids)
+        return answer
+
+    return run
+
+
+def _ids(args: Sequence[object], kwargs: dict[str, object]) -> Iterator[tuple[str, object]]:
+    """What the call was about, as far as ids, numbers and runs say it; never what somebody wrote."""
+    for value in (*args[1:], *kwargs.values()):
+        if isinstance(value, str) and value.startswith(("aex-", "wex-")):
+            yield "execution", value
+    for name in ("epoch", "run", "attempt"):
+        if name in kwargs:
+            yield name, kwargs[name]

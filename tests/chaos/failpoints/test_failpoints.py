@@ -1,0 +1,121 @@
+"""Each part is killed between two steps of dispatch, claim and report; what was wanted is done once all the same."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import pytest
+from _pytest.mark import ParameterSet
+
+from tests.chaos.failpoints.points import GONE, POINTS, RUNNER_POINTS, SERVER_POINTS, Point, functions_of
+from tests.chaos.failpoints.theatre import INJECT, ROOT, Line, Theatre, Wanted
+from tests.fakes_runner import crash_cost_max_s
+from tests.served import make_agent
+
+DIE_MAX_S = 15.0
+
+ALL_THE_SAME = {
+    "claim arrived",
+    "attempt committed",
+    "outcome arrived",
+    "claim wanted",
+    "attempt answered",
+    "outcome wanted",
+}
+"""Steps that differ little from a neighbour, left to the long run."""
+
+
+def cases(points: Sequence[Point]) -> list[ParameterSet]:
+    """The points by name; those with a neighbour are slow."""
+    return [
+        pytest.param(point.name, marks=[pytest.mark.slow] if point.name in ALL_THE_SAME else []) for point in points
+    ]
+
+
+@pytest.mark.parametrize("point", cases(SERVER_POINTS))
+async def test_a_server_killed_at_any_step_loses_nothing_and_repeats_nothing(theatre: Theatre, point: str) -> None:
+    server, wanted = theatre.server, theatre.wish()
+    await server.until_ready()
+    async with server.client() as client:
+        await make_agent(client)
+        with theatre.server_points.armed(point):
+            await theatre.ask(client, wanted)
+            await theatre.dead_server(DIE_MAX_S)
+    server.kill()
+    await server.start()
+    async with server.client() as client:
+        # The repeat of a client that heard nothing, with its key: it gets the id that there is.
+        assert await theatre.ask(client, wanted)
+        await theatre.settled(client, wanted)
+    assert len(_claims(theatre.server_points.ledger(), wanted)) == 1
+
+
+@pytest.mark.parametrize("point", cases(RUNNER_POINTS))
+async def test_a_runner_killed_at_any_step_costs_less_than_five_seconds_and_repeats_nothing(
+    theatre: Theatre, point: str
+) -> None:
+    server, wanted = theatre.server, theatre.wish()
+    await server.until_ready()
+    async with server.client() as client:
+        await make_agent(client)
+        with theatre.runner_points.armed(point):
+            assert await theatre.ask(client, wanted)
+            dead = await theatre.dead_runner(DIE_MAX_S)
+        dead.kill()
+        dead.start()
+        await theatre.settled(client, wanted)
+    assert len(_claims(theatre.server_points.ledger(), wanted)) == 1
+    cost_s = _cost_s(theatre.runner_points.ledger(), wanted)
+    print(f"killed at {point!r}: the retry runs after {cost_s:.2f} s")
+    assert cost_s < crash_cost_max_s()
+
+
+@pytest.mark.parametrize("point", POINTS, ids=lambda point: point.name)
+def test_every_failpoint_lies_at_a_function_that_there_is(point: Point) -> None:
+    owner = getattr(import_module(point.module), point.owner)
+    assert functions_of(point, owner)
+
+
+def test_a_process_that_lacks_what_a_failpoint_wraps_ends_at_once(theatre: Theatre) -> None:
+    program = (
+        "from dataclasses import replace; from tests.chaos.failpoints import points;"
+        "points.POINTS = tuple(replace(point, function='renamed') for point in points.POINTS);"
+        "import stigmer_cli.store.runs"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**theatre.server_points.environment, "PATH": "/usr/bin:/bin"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (
+        GONE,
+        "no stigmer_cli.store.runs:RunTable.renamed, which the failpoint 'claim arrived' wraps\n",
+    )
+
+
+def test_a_plan_that_nothing_reaches_fails_the_test(theatre: Theatre) -> None:
+    with (
+        pytest.raises(AssertionError, match="never reached: claim arrived"),
+        theatre.server_points.armed("claim arrived"),
+    ):
+        pass
+    assert (INJECT / "sitecustomize.py").is_file()
+
+
+def _claims(ledger: list[Line], wanted: Wanted) -> set[object]:
+    """The runs that came to claim what was wanted."""
+    return {line["run"] for line in ledger if line["point"] == "claim arrived" and line["execution"] in wanted.ids}
+
+
+def _cost_s(ledger: list[Line], wanted: Wanted) -> float:
+    """From the death to the next sign of another attempt."""
+    mine = [line for line in ledger if line["execution"] in wanted.ids]
+    (death,) = [line for line in mine if line["act"] == "kill"]
+    later = [line for line in mine if line["pid"] != death["pid"]]
+    assert later, "nobody took it up again"
+    return float(str(later[0]["at"])) - float(str(death["at"]))

@@ -1,0 +1,193 @@
+"""One Temporal, one server and two runners for many small dramas, with failpoints that a test may arm."""
+
+import asyncio
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stigmer_cli.api.resources import ExecutionResource
+from stigmer_cli.client import Client
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.domain.execution import EventType
+from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.errors import ServerUnavailable
+from stigmer_cli.temporal.connection import Connection, Target
+from stigmer_cli.temporal.gateway import Gateway
+from tests.chaos.failpoints import points
+from tests.eventually import eventually
+from tests.served import TOKEN, Served, accept
+from tests.temporal_server import DevServer, die_with_parent, kill_group
+
+INJECT = Path(__file__).parent / "inject"
+ROOT = Path(__file__).parents[3]
+SETTLE_MAX_S = 15.0
+ECHO = "Echo (no model was asked): "
+ONCE = (EventType.ACCEPTED, EventType.CLAIMED, EventType.COMPLETED)
+
+Line = dict[str, object]
+
+
+class Armed:
+    """The failpoints of one part, from the test's side."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self._own = points.Failpoints(folder)
+        self.environment = {points.VARIABLE: str(folder), "PYTHONPATH": f"{INJECT}:{ROOT}"}
+
+    @contextmanager
+    def armed(self, point: str, act: str = "kill") -> Iterator[None]:
+        """Plan `act` at `point`; fails at the end if it was never reached."""
+        assert point in {known.name for known in points.POINTS}, f"no such failpoint: {point}"
+        before = len(self.ledger())
+        self._own.plan.write_text(f"{point}={act}")
+        try:
+            yield
+        finally:
+            self._own.plan.unlink(missing_ok=True)
+        reached = [(line["point"], line["act"]) for line in self.ledger()[before:] if line["act"]]
+        assert reached == [(point, act.partition("@")[0])], f"never reached: {point}"
+
+    def ledger(self) -> list[Line]:
+        """Every point that was reached, in order, by whichever process."""
+        if not self._own.reached.exists():
+            return []
+        return [json.loads(line) for line in self._own.reached.read_text().splitlines()]
+
+
+class RunnerProcess:
+    """`stigmer work`, startable again after its death."""
+
+    def __init__(self, home: Path, number: int, environment: Mapping[str, str]) -> None:
+        self.log = home / f"runner-{number}.log"
+        self._environment = {**os.environ, "STIGMER_HOME": str(home), "STIGMER_TOKEN": TOKEN, **environment}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and return at once."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "stigmer_cli.cli", "work"],
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl
+            )
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether it was started and has ended."""
+        return self.process is not None and self.process.poll() is not None
+
+    def kill(self) -> None:
+        """SIGKILL; nothing if it does not run."""
+        if self.process is not None:
+            kill_group(self.process)
+            self.process = None
+
+
+@dataclass
+class Wanted:
+    """One wish under its idempotency key, and every id that an answer gave for it."""
+
+    key: str
+    ids: set[str] = field(default_factory=set)
+
+
+class Theatre:
+    """The parts, each with its failpoints, and the client's own log of what it wanted."""
+
+    def __init__(self, folder: Path, temporal: DevServer) -> None:
+        self.temporal = temporal
+        self.server_points = Armed(folder / "server-points")
+        self.runner_points = Armed(folder / "runner-points")
+        self.server = Served(folder, temporal.address, self.server_points.environment)
+        addresses = {"STIGMER_TEMPORAL_ADDRESS": temporal.address, "STIGMER_SERVER_URL": self.server.url}
+        # Two, so that what is measured after a death is the retry, and not how fast a Python starts here.
+        environment = {**addresses, **self.runner_points.environment}
+        self.runners = [RunnerProcess(folder, number, environment) for number in range(2)]
+        self.log: list[Wanted] = []
+
+    def wish(self) -> Wanted:
+        """The next thing to want."""
+        wanted = Wanted(key=f"drama-{len(self.log):03d}")
+        self.log.append(wanted)
+        return wanted
+
+    async def dead_runner(self, within_s: float) -> RunnerProcess:
+        """The runner that died."""
+
+        async def dead() -> list[RunnerProcess]:
+            return [runner for runner in self.runners if runner.is_dead]
+
+        (found,) = await eventually(dead, within_s=within_s, what="a runner dies")
+        return found
+
+    async def dead_server(self, within_s: float) -> None:
+        """Return when the server has died."""
+
+        async def dead() -> bool:
+            return self.server.process is not None and self.server.process.poll() is not None
+
+        await eventually(dead, within_s=within_s, what="the server dies")
+
+    async def ask(self, client: Client, wanted: Wanted) -> bool:
+        """Whether the server acknowledged; asked again, it hears the same key."""
+        try:
+            answer = await accept(client, wanted.key, message=wanted.key)
+        except ServerUnavailable:
+            return False
+        wanted.ids.add(answer.metadata.id)
+        return True
+
+    async def settled(self, client: Client, wanted: Wanted) -> None:
+        """Return when it ended and client, store, timeline and Temporal tell the same story: done, once."""
+        (id_,) = wanted.ids
+
+        async with self._gateway() as gateway:
+
+            async def agreed() -> bool:
+                row = await client.execution(id_)
+                return row.status.phase.is_terminal and not await _contradictions(client, gateway, row)
+
+            try:
+                await eventually(agreed, within_s=SETTLE_MAX_S)
+            except AssertionError:
+                row = await client.execution(id_)
+                found = await _contradictions(client, gateway, row)
+                raise AssertionError(f"{id_} is {row.status.phase}: {found}") from None
+        rows = (await client.executions({"limit": 500})).items
+        assert [row.metadata.id for row in rows if row.spec.message == wanted.key] == [id_], "one row a wish"
+
+    @asynccontextmanager
+    async def _gateway(self) -> AsyncIterator[Gateway]:
+        clock, target = SystemClock(), Target(address=self.temporal.address)
+        connection = Connection(target, clock=clock, rng=random.Random(1), identity="auditor")
+        async with asyncio.TaskGroup() as group:
+            owner = group.create_task(connection.run())
+            await connection.wait_connected()
+            yield Gateway(connection, clock=clock, rng=random.Random(2))
+            owner.cancel()
+
+
+async def _contradictions(client: Client, gateway: Gateway, row: ExecutionResource) -> list[str]:
+    """Every way in which a source contradicts that it was done once, and well."""
+    events = [event.type for event in await client.events(row.metadata.id)]
+    observed = await gateway.describe(execution=ExecutionId(row.metadata.id), kind=Kind.AGENT, epoch=1)
+    status, text = row.status, ECHO + row.spec.message
+    stories = {
+        f"output {status.output!r}, error {status.error!r}": status.output == text,
+        f"messages {status.messages}": [message.content for message in status.messages] == [text],
+        f"epoch {status.epoch}, attention {status.attention}": status.epoch == 1 and status.attention is None,
+        f"timeline {events}": [events.count(type_) for type_ in ONCE] == [1] * len(ONCE),
+        f"Temporal has {observed}": observed is not None
+        and (observed.state, observed.run_id) == ("completed", status.dispatch.run_id),
+    }
+    return [story for story, is_so in stories.items() if not is_so]

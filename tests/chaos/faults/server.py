@@ -1,0 +1,160 @@
+"""Faults of the server, S1 to S10: killed at each step of an execution, frozen, and asked to reconcile by many."""
+
+import asyncio
+import random
+import shutil
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from stigmer_cli.api.reconcile import ReconcileRequest, ReconcileSummary
+from stigmer_cli.errors import StigmerError
+from tests.chaos.fault import Act, Fault
+from tests.chaos.faults.network import pure_and_reset, toxic
+from tests.chaos.stage import Stage
+from tests.chaos.workload import SLOW
+from tests.eventually import eventually
+
+AT_ONCE = 8
+TRACED_MAX_S = 1.5
+ATTACH_MAX_S = 2.0
+
+
+async def start(stage: Stage, _rng: random.Random) -> None:
+    """Start it; how long that takes is a part of the recovery."""
+    stage.server.spawn()
+
+
+async def _kill_before_commit(stage: Stage, rng: random.Random) -> None:
+    """SIGKILL at one of the writes of which a commit is made."""
+    process = stage.server.process
+    assert process is not None
+    call = rng.choice(("pwrite64", "fdatasync"))
+    async with _traced(process.pid, f"inject={call}:signal=KILL:when={rng.randint(1, 6)}"):
+        stage.workload.wish(6)
+        for _ in range(int(TRACED_MAX_S / 0.02)):
+            if process.poll() is not None:
+                break
+            await asyncio.sleep(0.02)
+    stage.server.kill()
+
+
+@asynccontextmanager
+async def _traced(pid: int, what: str) -> AsyncIterator[None]:
+    """Within the block, strace holds the process and does `what` to it."""
+    strace = shutil.which("strace")
+    assert strace, "S1 needs strace"
+    argv = [strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=pwrite64,fdatasync", "-e", what, "-p", str(pid)]
+    tracer = await asyncio.create_subprocess_exec(*argv, stderr=asyncio.subprocess.DEVNULL)
+
+    async def is_attached() -> bool:
+        return "TracerPid:\t0" not in await asyncio.to_thread(Path(f"/proc/{pid}/status").read_text)
+
+    try:
+        await eventually(is_attached, within_s=ATTACH_MAX_S, what="strace at the server")
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            tracer.terminate()
+        await tracer.wait()
+
+
+async def _kill_while_it_answers(stage: Stage, rng: random.Random) -> None:
+    stage.workload.wish(AT_ONCE)
+    await asyncio.sleep(rng.uniform(0.005, 0.06))
+    stage.server.kill()
+
+
+def _kill_while_silent(**direction: bool) -> Act:
+    """Wishes are accepted; `is_silent_up`: no start leaves; `is_silent_down`: all arrive, and no answer comes back."""
+
+    async def hurt(stage: Stage, rng: random.Random) -> None:
+        await toxic(**direction)(stage, rng)
+        stage.workload.wish(6)
+        await asyncio.sleep(rng.uniform(0.1, 0.4))
+        stage.server.kill()
+        await pure_and_reset(stage, rng)
+
+    return hurt
+
+
+async def _kill_while_runs_end(stage: Stage, rng: random.Random) -> None:
+    stage.workload.wish(4, SLOW)
+    await asyncio.sleep(rng.uniform(0.2, 0.5))
+    stage.server.kill()
+
+
+def _send(number: signal.Signals) -> Act:
+    async def send(stage: Stage, _rng: random.Random) -> None:
+        if stage.server.process is not None:
+            stage.server.process.send_signal(number)
+
+    return send
+
+
+async def reconciled(stage: Stage, *, is_dry_run: bool = False) -> ReconcileSummary | None:
+    """One reconcile by hand; None where another has the turn, or Temporal is away."""
+    summary = None
+    with suppress(StigmerError):
+        async for told in stage.client.reconcile(ReconcileRequest(dry_run=is_dry_run, asked_by="chaos")):
+            summary = told if isinstance(told, ReconcileSummary) else summary
+    return summary
+
+
+async def _reconcile_at_once(stage: Stage, _rng: random.Random) -> None:
+    stage.workload.wish(4)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(reconciled(stage, is_dry_run=number % 4 == 0)) for number in range(AT_ONCE)]
+    for told in (task.result() for task in tasks):
+        if told is not None:
+            parts = told.resubmitted + told.repaired + told.attention + told.skipped + told.failed
+            assert told.examined == parts, f"the counts of a reconcile do not add up: {told}"
+
+
+async def _break_off_reconcile(stage: Stage, rng: random.Random) -> None:
+    """Whoever asked goes away in the middle, or the server does."""
+    stage.workload.wish(4)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(rng.uniform(0.001, 0.05)):
+            await reconciled(stage)
+    if rng.random() < 0.5:
+        stage.server.kill()
+
+
+async def _start_if_killed(stage: Stage, _rng: random.Random) -> None:
+    if stage.server.process is None:
+        stage.server.spawn()
+
+
+SLOW_START = 0.6
+"""The weight of what costs a start of the server: seconds of a processor."""
+
+SERVER: tuple[Fault, ...] = (
+    Fault(name="S1 killed before commit", hurt=_kill_before_commit, mend=start, lasts_s=(0.0, 0.2), weight=SLOW_START),
+    Fault(
+        name="S2 killed while it answers",
+        hurt=_kill_while_it_answers,
+        mend=start,
+        lasts_s=(0.0, 0.2),
+        weight=SLOW_START,
+    ),
+    Fault(
+        name="S3 killed before the start",
+        hurt=_kill_while_silent(is_silent_up=True),
+        mend=start,
+        lasts_s=(0, 0.2),
+        weight=SLOW_START,
+    ),
+    Fault(
+        name="S4 killed before the mark",
+        hurt=_kill_while_silent(is_silent_down=True),
+        mend=start,
+        lasts_s=(0, 0.2),
+        weight=SLOW_START,
+    ),
+    Fault(name="S5 away while runs end", hurt=_kill_while_runs_end, mend=start, lasts_s=(1.0, 2.0), weight=SLOW_START),
+    Fault(name="S6 frozen", hurt=_send(signal.SIGSTOP), mend=_send(signal.SIGCONT), lasts_s=(0.4, 1.2)),
+    Fault(name="S9 reconciled by eight", hurt=_reconcile_at_once, lasts_s=(0.0, 0.2)),
+    Fault(name="S10 reconcile broken off", hurt=_break_off_reconcile, mend=_start_if_killed, lasts_s=(0.0, 0.2)),
+)

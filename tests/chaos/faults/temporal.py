@@ -1,0 +1,172 @@
+"""Faults of Temporal itself, T1 to T15: killed, frozen, emptied, aged, forgetful, refusing, and asked too much."""
+
+import asyncio
+import random
+import subprocess
+from contextlib import suppress
+from dataclasses import replace
+
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from stigmer_cli.domain.identity import ExecutionId, Kind, workflow_id
+from stigmer_cli.temporal.dev_server import dev_server_argv, find_binary
+from tests.chaos.fault import RARE, Act, Fault, Shows
+from tests.chaos.faults.network import pure
+from tests.chaos.faults.runner import freeze_all, thaw_all
+from tests.chaos.frames import Code
+from tests.chaos.proxy import Refusing
+from tests.chaos.stage import NAMESPACE, Stage
+from tests.chaos.workload import ENDLESS, GREETER, HUGE, SLOW, UNKNOWN
+from tests.eventually import eventually
+
+LOOP_TURNS = 3
+NO_HOSTS = "Not enough hosts to serve the request"
+
+
+async def kill(stage: Stage, _rng: random.Random) -> None:
+    stage.temporal.kill()
+
+
+async def start(stage: Stage, _rng: random.Random) -> None:
+    await asyncio.to_thread(stage.temporal.start)
+
+
+async def _kill_in_the_middle(stage: Stage, rng: random.Random) -> None:
+    stage.workload.wish(8)
+    await asyncio.sleep(rng.uniform(0.005, 0.08))
+    stage.temporal.kill()
+
+
+async def _loop_of_crashes(stage: Stage, _rng: random.Random) -> None:
+    stage.temporal.kill()
+    argv = dev_server_argv(binary=find_binary(None), port=stage.temporal.port, ui_port=None, file=None)
+    for _ in range(LOOP_TURNS):
+        ended = await asyncio.to_thread(subprocess.run, [*argv, "--no-such-flag"], capture_output=True, check=False)
+        assert ended.returncode == 1, ended
+
+
+async def _freeze(stage: Stage, _rng: random.Random) -> None:
+    stage.temporal.freeze()
+
+
+async def _thaw(stage: Stage, _rng: random.Random) -> None:
+    stage.temporal.thaw()
+
+
+async def _replace(stage: Stage, rng: random.Random) -> None:
+    await kill(stage, rng)
+    await start(stage, rng)
+
+
+async def _start_empty(stage: Stage, rng: random.Random) -> None:
+    stage.temporal.forget()
+    await start(stage, rng)
+
+
+async def _age(stage: Stage, rng: random.Random) -> None:
+    """Go back to a copy of the database: what was started after it was made has no run any more."""
+    stage.temporal.kill()
+    stage.keep_database()
+    await start(stage, rng)
+    wishes = [*stage.workload.wish(4), *stage.workload.wish(2, SLOW)]
+
+    async def one_is_submitted() -> bool:
+        return any(wanted.ids for wanted in wishes)
+
+    with suppress(AssertionError):
+        await eventually(one_is_submitted, within_s=2.0)
+    await asyncio.sleep(rng.uniform(0.0, 0.3))
+    stage.temporal.kill()
+    stage.bring_back_older_database()
+
+
+async def _lead_astray(stage: Stage, _rng: random.Random) -> None:
+    """Have the address lead to a Temporal that lacks the namespace."""
+    await asyncio.to_thread(stage.strange.start)
+    stage.proxy.to_port = stage.strange.port
+    stage.proxy.reset()
+
+
+async def _lead_back(stage: Stage, _rng: random.Random) -> None:
+    stage.proxy.to_port = stage.temporal.port
+    stage.proxy.reset()
+    stage.strange.kill()
+
+
+async def _forget_some(stage: Stage, rng: random.Random) -> None:
+    """Delete the history of some that no run has claimed yet, and of some that are under way, as retention does."""
+    slow = stage.workload.wish(2, SLOW)
+    await asyncio.sleep(0.2)
+    await freeze_all(stage, rng)
+    try:
+        fresh = stage.workload.wish(4)
+        await asyncio.sleep(0.3)
+        for wanted in (*slow[:1], *fresh[:3]):
+            for name in wanted.ids:
+                await delete_history(stage, name)
+    finally:
+        await thaw_all(stage, rng)
+
+
+async def delete_history(stage: Stage, name: str) -> None:
+    """Have Temporal forget the first epoch of an execution."""
+    stage.forgotten.add(name)
+    client = await Client.connect(stage.temporal.address, namespace=NAMESPACE)
+    known = WorkflowExecution(workflow_id=workflow_id(Kind.AGENT, ExecutionId(name), 1))
+    with suppress(RPCError):  # it was never started: then there is nothing to forget
+        await client.workflow_service.delete_workflow_execution(
+            DeleteWorkflowExecutionRequest(namespace=NAMESPACE, workflow_execution=known)
+        )
+
+
+def _refusing(refusing: Refusing) -> Act:
+    async def hurt(stage: Stage, _rng: random.Random) -> None:
+        stage.proxy.toxics = replace(stage.proxy.toxics, calls=refusing)
+
+    return hurt
+
+
+async def _ask_too_much(stage: Stage, _rng: random.Random) -> None:
+    stage.workload.wish(1, size=HUGE)
+    stage.workload.wish(1, size=ENDLESS)
+    stage.workload.wish(1, UNKNOWN)
+    stage.workload.wish(4, GREETER)
+
+
+VISIBILITY = Refusing(answers=((Code.UNAVAILABLE, "visibility is away"),), methods=("List", "Count", "Scan"))
+MIXED = Refusing(
+    answers=(
+        (Code.RESOURCE_EXHAUSTED, "namespace rate limit exceeded"),
+        (Code.UNAVAILABLE, "the service is currently unavailable"),
+    ),
+    chance=0.3,
+)
+NO_STARTS = Refusing(answers=((Code.UNAVAILABLE, NO_HOSTS),), methods=("StartWorkflow",))
+DENIED = Refusing(answers=((Code.PERMISSION_DENIED, "Request unauthorized."),))
+
+TEMPORAL: tuple[Fault, ...] = (
+    Fault(name="T1 killed", hurt=kill, mend=start, shows=Shows.CUT_OFF),
+    Fault(name="T2 killed while it starts runs", hurt=_kill_in_the_middle, mend=start, shows=Shows.CUT_OFF),
+    Fault(name="T3 crash loop", hurt=_loop_of_crashes, mend=start, shows=Shows.CUT_OFF),
+    Fault(name="T4 frozen", hurt=_freeze, mend=_thaw, lasts_s=(0.0, 1.0), shows=Shows.CUT_OFF, weight=RARE),
+    Fault(name="T5 frozen for good", hurt=_freeze, mend=_replace, lasts_s=(0.0, 0.0), shows=Shows.CUT_OFF, weight=RARE),
+    Fault(name="T7 emptied", hurt=kill, mend=_start_empty, shows=Shows.CUT_OFF, forgets=True),
+    Fault(name="T8 older database", hurt=_age, mend=start, shows=Shows.CUT_OFF, forgets=True, weight=RARE),
+    Fault(
+        name="T9 namespace missing",
+        hurt=_lead_astray,
+        mend=_lead_back,
+        lasts_s=(0.3, 1.0),
+        shows=Shows.CUT_OFF,
+        is_quiet=True,
+    ),
+    Fault(name="T10 history gone", hurt=_forget_some, weight=RARE),
+    Fault(name="T11 visibility away", hurt=_refusing(VISIBILITY), mend=pure),
+    Fault(name="T12 30 % refused", hurt=_refusing(MIXED), mend=pure, lasts_s=(0.8, 1.6)),
+    Fault(name="T13 starts refused", hurt=_refusing(NO_STARTS), mend=pure, shows=Shows.STRAINED),
+    Fault(name="T14 permission denied", hurt=_refusing(DENIED), mend=pure, shows=Shows.CUT_OFF, is_quiet=True),
+    Fault(name="T15 asked too much", hurt=_ask_too_much, lasts_s=(0.2, 0.4)),
+)

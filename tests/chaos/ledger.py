@@ -1,0 +1,54 @@
+"""The ledger: one line a performance, appended by whoever performs, outside of the system; and what it may not say."""
+
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A performance began: which attempt of which run of which epoch, and when in seconds since 1970."""
+
+    execution: str
+    epoch: int
+    run: str
+    attempt: int
+    at_s: float
+
+    def to_bytes(self) -> bytes:
+        """As it stands in the file."""
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+
+def read(path: Path) -> Mapping[str, Sequence[Line]]:
+    """All lines by execution, in the order in which they were appended."""
+    found: dict[str, list[Line]] = {}
+    if path.exists():
+        for text in path.read_text().splitlines():
+            line = Line(**json.loads(text))
+            found.setdefault(line.execution, []).append(line)
+    return found
+
+
+def wrong_effects(
+    lines: Sequence[Line], claims: Collection[str], completed_s: float | None, *, may_repeat: bool = False
+) -> str:
+    """What effects there were that should not have been; empty where each has its reason.
+
+    `claims` are the runs that claimed, from the store's timeline. Effects only of a run that claimed; each attempt
+    once, unless it `may_repeat`; none begins after `completed_s`, when the outcome was reported.
+    """
+    for line in lines:
+        if line.run not in claims:
+            return f"run {line.run} performed epoch {line.epoch} without its claim"
+    attempts = Counter((line.epoch, line.run, line.attempt) for line in lines)
+    twice = [attempt for (_, _, attempt), count in attempts.items() if count > 1]
+    if twice and not may_repeat:
+        return f"attempts {twice} were performed more than once"
+    if completed_s is not None:
+        late = [line.attempt for line in lines if line.at_s > completed_s]
+        if late:
+            return f"attempts {late} began after the outcome was reported"
+    return ""

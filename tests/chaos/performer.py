@@ -1,0 +1,117 @@
+"""The runner of a battle: `stigmer work` itself, with models that write down each performance where nobody else writes.
+
+The ledger is the fourth source: a line when a performance begins, with its execution, epoch, run and attempt. The model
+`poison` kills its runner each time; a runner told to park begins with a worker that never polls, alive and of no use.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncGenerator
+from datetime import datetime
+from pathlib import Path
+
+from temporalio import activity
+
+from stigmer_cli import log
+from stigmer_cli.api.reports import Work
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.domain.identity import WORKFLOW_TYPES, Kind
+from stigmer_cli.runner import worker
+from stigmer_cli.runner.activities import Activities
+from stigmer_cli.runner.model.catalog import Catalog
+from stigmer_cli.runner.model.seam import Model
+from stigmer_cli.runner.shift import Shift, shift_of
+from stigmer_cli.settings import load
+from stigmer_cli.temporal.dial import Session
+from tests.chaos.ledger import Line
+from tests.chaos.workload import POISON
+
+LEDGER = "CHAOS_LEDGER"
+PARKED = "CHAOS_PARKED"
+
+KILLED = 137
+
+
+class Written:
+    """A model whose performances are written down before their first word."""
+
+    def __init__(self, model: Model | None, ledger: Path) -> None:
+        self._model = model
+        self._ledger = ledger
+
+    async def stream(self, work: Work) -> AsyncGenerator[str, None]:
+        """The model's own answer; without a model, the end of this process."""
+        self._write()
+        if self._model is None:
+            os._exit(KILLED)
+        async for text in self._model.stream(work):
+            yield text
+
+    def _write(self) -> None:
+        info = activity.info()
+        name = (info.workflow_id or "").removeprefix(f"{WORKFLOW_TYPES[Kind.AGENT]}/")
+        execution, _, epoch = name.partition("/")
+        line = Line(
+            execution=execution,
+            epoch=int(epoch or 1),
+            run=info.workflow_run_id or "",
+            attempt=info.attempt,
+            at_s=time.time(),
+        )
+        with self._ledger.open("ab", buffering=0) as file:
+            file.write(line.to_bytes())  # O_APPEND and one write: lines of two runners never mix
+
+
+class WritingCatalog(Catalog):
+    """The product's models, each of them written down, and `poison`."""
+
+    def __call__(self, name: str) -> Model:
+        ledger = Path(os.environ[LEDGER])
+        return Written(None if name == POISON else super().__call__(name), ledger)
+
+
+class ParkedShift(Shift):
+    """A worker that never asks for work, and never says so."""
+
+    async def run(self) -> None:
+        """Nothing, until it is retired."""
+        while not self.is_retired:  # noqa: ASYNC110 - the product's own flag, of which nobody is told
+            await asyncio.sleep(0.05)
+        self.ended.set()
+
+    async def retire(self) -> None:
+        """There is nothing to end."""
+        self.is_retired = True
+        await self.ended.wait()
+
+
+def first_parked(
+    session: Session, activities: Activities, *, generation: int, began_at: datetime, began: float
+) -> Shift:
+    """A shift that is parked, once; afterwards the product's own."""
+    worker.shift_of = shift_of  # type: ignore[attr-defined]
+    real = shift_of(session, activities, generation=generation, began_at=began_at, began=began)
+    return ParkedShift(
+        identity=real.identity,
+        generation=generation,
+        worker=real.worker,
+        began_at=real.began_at,
+        began=began,
+        broken=real.broken,
+    )
+
+
+def main() -> int:
+    """As `stigmer work`."""
+    settings = load({}, os.environ, user_home=Path(os.environ["STIGMER_HOME"]))
+    log.configure("runner", settings.log_level)
+    worker.Catalog = WritingCatalog  # type: ignore[attr-defined]
+    if os.environ.get(PARKED):
+        worker.shift_of = first_parked  # type: ignore[attr-defined]
+    return asyncio.run(worker.run_runner(settings, clock=SystemClock()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""What a battle, or several beside each other, came to: one table, every sentence about what is wrong, and JSON."""
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+
+from stigmer_cli.temporal.dev_server import binary_version, find_binary
+from tests.chaos.battle import Battle, Window
+
+WRONG = ("lost", "duplicated", "stuck")
+JUDGED = (*WRONG, "shown", "taken")
+COLUMNS = ("fault", "count", *WRONG, "detectionP50", "detectionP99", "recoveryP50", "recoveryP99")
+SENTENCES_MAX = 200
+
+Row = Mapping[str, object]
+
+
+@dataclass
+class Outcome:
+    """What one battle hands back when it is over: counts, sentences, and what was wrong by fault."""
+
+    shard: int
+    seed: int
+    executions: int
+    acknowledged: int
+    refused: int
+    lasted_s: float
+    sentences: dict[str, dict[str, str]]
+    broken: list[str]
+    wrong_in: dict[str, dict[str, int]]
+
+
+def outcome_of(battle: Battle, *, shard: int, lasted_s: float) -> Outcome:
+    """The outcome of a battle that is over."""
+    judgement = battle.judgement
+    return Outcome(
+        shard=shard,
+        seed=battle.seed,
+        executions=len(battle.log),
+        acknowledged=sum(wanted.acknowledged_s is not None for wanted in battle.log),
+        refused=sum(wanted.is_refused for wanted in battle.log),
+        lasted_s=round(lasted_s, 1),
+        sentences={name: dict(getattr(judgement, name)) for name in JUDGED},
+        broken=battle.broken,
+        wrong_in={name: battle.wrong_in(name) for name in sorted({window.fault for window in battle.windows})},
+    )
+
+
+@dataclass
+class Report:
+    """All windows and outcomes so far; `repros` are the command lines that fight each battle again."""
+
+    seed: int
+    shards: int
+    repros: Sequence[str] = ()
+    windows: list[Window] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether every battle is over and nothing is wrong."""
+        counts = self._counts()
+        return len(self.outcomes) == self.shards and not any(counts[name] for name in (*WRONG, "broken"))
+
+    def table(self) -> list[Row]:
+        """One row a kind of fault; percentiles over all its windows."""
+        rows: list[Row] = []
+        for name in sorted({window.fault for window in self.windows}, key=_natural):
+            mine = [window for window in self.windows if window.fault == name]
+            wrong = [outcome.wrong_in.get(name, {}) for outcome in self.outcomes]
+            rows.append(
+                {
+                    "fault": name,
+                    "count": len(mine),
+                    **{kind: sum(one.get(kind, 0) for one in wrong) for kind in WRONG},
+                    **_percentiles("detection", [window.detected_s for window in mine]),
+                    **_percentiles("recovery", [window.recovered_s for window in mine]),
+                }
+            )
+        return rows
+
+    def to_json(self) -> dict[str, object]:
+        """Everything, as scripts read it."""
+        return {
+            "seed": self.seed,
+            "shards": self.shards,
+            "finished": len(self.outcomes),
+            "versions": {"temporalio": version("temporalio"), "temporal": binary_version(find_binary(None))},
+            "faults": len(self.windows),
+            **self._counts(),
+            "lastedS": max((outcome.lasted_s for outcome in self.outcomes), default=None),
+            "kinds": self.table(),
+            "repros": list(self.repros),
+            "sentences": [
+                f"shard {outcome.shard}: {name}: {key}: {words}"
+                for outcome in self.outcomes
+                for name in JUDGED
+                for key, words in list(outcome.sentences[name].items())[:SENTENCES_MAX]
+            ]
+            + [f"shard {outcome.shard}: broken: {words}" for outcome in self.outcomes for words in outcome.broken],
+        }
+
+    def text(self) -> str:
+        """The table, and every sentence."""
+        lines = [f"{COLUMNS[0]:<32}" + "".join(f"{name:>13}" for name in COLUMNS[1:])]
+        lines += [
+            f"{row['fault']:<32}" + "".join(f"{'-' if row[name] is None else row[name]:>13}" for name in COLUMNS[1:])
+            for row in self.table()
+        ]
+        counts = ", ".join(f"{number} {name}" for name, number in self._counts().items())
+        lines.append(f"seed {self.seed}: {len(self.windows)} faults, {counts}")
+        told = self.to_json()["sentences"]
+        assert isinstance(told, list)
+        return "\n".join([*lines, *told, *(f"again: {repro}" for repro in self.repros)])
+
+    def _counts(self) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for outcome in self.outcomes:
+            counts["executions"] += outcome.executions
+            counts["acknowledged"] += outcome.acknowledged
+            counts["refused"] += outcome.refused
+            for name in JUDGED:
+                counts[name] += len(outcome.sentences[name])
+            counts["broken"] += len(outcome.broken)
+        return counts
+
+
+def to_line(what: Window | Outcome) -> dict[str, object]:
+    """As one shard hands it to whoever started it."""
+    return {"window" if isinstance(what, Window) else "outcome": asdict(what)}
+
+
+def _percentiles(name: str, values: Sequence[float | None]) -> dict[str, float | None]:
+    known = sorted(value for value in values if value is not None)
+    if not known:
+        return {f"{name}P50": None, f"{name}P99": None}
+    return {
+        f"{name}P50": round(statistics.median(known), 3),
+        f"{name}P99": round(known[math.ceil(len(known) * 0.99) - 1], 3),
+    }
+
+
+def _natural(name: str) -> tuple[int, int, str]:
+    """T2 before T10."""
+    row, _, words = name.partition(" ")
+    return "TNSR".index(row[0]), int(row[1:]), words

@@ -1,0 +1,67 @@
+"""What must be true when everything has ended: nothing is lost, nothing ran twice, nothing is stuck in silence."""
+
+import asyncio
+from collections.abc import Sequence
+
+from stigmer_cli.domain.execution import EventType, Execution
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.store.listing import Filter
+from stigmer_cli.temporal.gateway import RunState
+from tests.simulation.world import Simulation
+
+ENDINGS = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
+
+
+async def judged(
+    simulation: Simulation, clients: Sequence[asyncio.Task[None]]
+) -> tuple[Sequence[str], Sequence[Execution]]:
+    """What is wrong at the end (safety on the way included), and the rows."""
+    wrong = list(simulation.watcher.violations)
+    if not all(client.done() for client in clients):
+        wrong.append("a client still waits for its answer")
+    page = await simulation.store.executions.list(Filter(), limit=500)
+    rows = {row.id: row for row in page.items}
+    wrong += [
+        f"I3: {key} was acknowledged as {id_}, which is gone"
+        for key, id_ in simulation.acknowledged.items()
+        if id_ not in rows
+    ]
+    if len(rows) != simulation.plan.executions:
+        wrong.append(f"{simulation.plan.executions} wishes made {len(rows)} executions")
+    for row in rows.values():
+        wrong += [f"{row.id}: {words}" for words in await _of(simulation, row)]
+    wrong += [
+        f"{run.name} is still open in Temporal, at {run.stage} {run.attempt}"
+        for run in simulation.temporal.runs.values()
+        if run.state is RunState.OPEN
+    ]
+    return wrong, list(rows.values())
+
+
+async def _of(simulation: Simulation, row: Execution) -> list[str]:
+    """What is wrong with one execution at the end."""
+    wrong = []
+    if not row.phase.is_terminal and row.attention is None:
+        wrong.append(f"L2: still {row.phase}, submitted: {row.dispatch.is_submitted}, and nobody is told")
+    if simulation.plan.remembers and row.attention is not None:
+        wrong.append(f"needs a person though Temporal remembered everything: {row.attention}")
+    events = [event.type for event in await simulation.store.events.list(row.id)]
+    epochs = events.count(EventType.STARTED_OVER) + 1
+    if epochs != row.epoch or events.count(EventType.CLAIMED) > epochs:
+        wrong.append(f"{events.count(EventType.CLAIMED)} claims in {row.epoch} epochs")
+    if sum(event in ENDINGS for event in events) != row.phase.is_terminal:
+        wrong.append(f"its ends in the timeline: {[event for event in events if event in ENDINGS]}")
+    return wrong + _of_effects(simulation, row)
+
+
+def _of_effects(simulation: Simulation, row: Execution) -> list[str]:
+    wrong = [
+        f"I1: two runs had effects in epoch {epoch}"
+        for epoch in range(1, row.epoch + 1)
+        if len(simulation.ledger.runs_of(row.id, epoch)) > 1
+    ]
+    if row.phase is Phase.COMPLETED and not simulation.ledger.runs_of(row.id, row.epoch):
+        wrong.append("COMPLETED without an effect")
+    if row.phase is Phase.COMPLETED and (row.output or "").split()[:2] != [row.id, str(row.epoch)]:
+        wrong.append(f"its output is another one's: {row.output!r}")
+    return wrong

@@ -1,0 +1,53 @@
+"""The server process as the simulation runs it: what `serve` puts together, without HTTP."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from stigmer_cli.executions.accept import Acceptor
+from stigmer_cli.executions.bell import Bell
+from stigmer_cli.executions.canceller import Canceller
+from stigmer_cli.executions.dispatcher import Dispatcher
+from stigmer_cli.executions.mint import Mint
+from stigmer_cli.executions.reconcile.reconciler import Reconciler
+from stigmer_cli.store.store import Store
+from stigmer_cli.temporal.connection import Connection, Target
+from stigmer_cli.temporal.gateway import Gateway
+from tests.simulation.runner import ServerDied
+from tests.simulation.temporal import SimTemporal
+
+
+@dataclass
+class Server:
+    """Its parts, and the loops that it lives by."""
+
+    connection: Connection
+    dispatcher: Dispatcher
+    acceptor: Acceptor
+    loops: list[Callable[[], Awaitable[None]]]
+
+    @classmethod
+    def build(cls, store: Store, temporal: SimTemporal, bell: Bell, mint: Mint) -> "Server":
+        clock, rng = temporal.clock, random.Random(temporal.rng.random())
+        target = Target(address="127.0.0.1:7233")
+        connection = Connection(target, clock=clock, rng=rng, identity="server", dialer=temporal)
+        gateway = Gateway(connection, clock=clock, rng=rng)
+        dispatcher = Dispatcher(store, gateway, connection, clock=clock, rng=rng)
+        canceller = Canceller(store, gateway, connection)
+        reconciler = Reconciler(store, gateway, connection, clock=clock, resubmitted=dispatcher.nudge)
+        acceptor = Acceptor(store, connection, dispatcher, bell, clock=clock, mint=mint)
+        return cls(connection, dispatcher, acceptor, [connection.run, dispatcher.run, canceller.run, reconciler.run])
+
+    async def run(self) -> None:
+        """All loops until cancelled, or until one of them dies."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for loop in self.loops:
+                    group.create_task(_awaited(loop))
+        except* ServerDied:
+            pass  # that is what it was to do
+
+
+async def _awaited(loop: Callable[[], Awaitable[None]]) -> None:
+    await loop()

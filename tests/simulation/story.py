@@ -1,0 +1,51 @@
+"""Telling a single story in virtual time: one server that is connected, no runner, and what happens then."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+from stigmer_cli.domain.execution import AgentSpec, Execution
+from stigmer_cli.domain.identity import AgentId
+from stigmer_cli.executions.accept import Wish
+from stigmer_cli.settings import SubmitPolicy
+from stigmer_cli.store.agents import AgentDraft
+from tests.fakes_temporal import LoopClock
+from tests.simulation.loop import QuickLoop
+from tests.simulation.server import Server
+from tests.simulation.store import Memory, memory_store
+from tests.simulation.world import Plan, Simulation
+
+Story = Callable[[Simulation], Awaitable[None]]
+
+
+def told(memory: Memory, story: Story) -> None:
+    """Tell a story of one server that is connected, and no runner."""
+
+    async def main() -> None:
+        store = await memory_store(memory, clock=LoopClock(), rng=random.Random(1))
+        agent = AgentDraft(
+            id=AgentId("agt-00000000000000000000000000"), name="Greeter", slug="greeter", spec=AgentSpec()
+        )
+        await store.agents.apply([agent])
+        async with asyncio.TaskGroup() as group:
+            simulation = Simulation(Plan(seed=1), memory, store, group)
+            simulation.start_server(0)
+            await server_of(simulation).connection.wait_connected()
+            await story(simulation)
+            await simulation.kill_server(0)
+
+    with asyncio.Runner(loop_factory=QuickLoop) as runner:
+        runner.run(main())
+
+
+def server_of(simulation: Simulation) -> Server:
+    """The one that lives."""
+    server = simulation.a_server()
+    assert server is not None
+    return server
+
+
+async def accepted(simulation: Simulation, number: int = 0) -> Execution:
+    """The execution of wish `number`, as the server answers."""
+    wish = Wish(agent="greeter", message=f"wish {number}", idempotency_key=f"key {number}")
+    return await server_of(simulation).acceptor.accept(wish, policy=SubmitPolicy.QUEUE)

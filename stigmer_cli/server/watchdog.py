@@ -19,7 +19,7 @@ from stigmer_cli.clock import Clock, iso
 
 TICK_S = 0.25
 LOOK_S = 0.5
-BLOCKED_S = 1.0
+BLOCKED_S = 2.0
 DEGRADED_S = 30.0
 """How long health goes on telling of a loop that stood still: long enough for a person, or a watcher, to look."""
 

@@ -9,7 +9,7 @@ from stigmer_cli.api.health import HealthState
 from tests.chaos.failpoints.theatre import Theatre
 from tests.served import TOKEN, make_agent
 
-BLOCKED_S = 3
+BLOCKED_S = 5
 
 
 async def test_a_loop_that_stood_still_is_told_with_its_stack_and_what_was_wanted_is_done(theatre: Theatre) -> None:
@@ -22,19 +22,19 @@ async def test_a_loop_that_stood_still_is_told_with_its_stack_and_what_was_wante
         await theatre.settled(client, wanted)
         health = await client.health()
     assert health.state is HealthState.DEGRADED
-    assert [reason for reason in health.reasons if reason.startswith("the server stood still for 3.")]
-    assert BLOCKED_S <= (health.loop.last_blocked_s or 0) < BLOCKED_S + 1
+    assert [reason for reason in health.reasons if reason.startswith("the server stood still for ")]
+    assert BLOCKED_S <= (health.loop.last_blocked_s or 0) < BLOCKED_S + 5
     lines = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
     blocked = [line for line in lines if line["event"] == "event_loop_blocked"]
     assert len(blocked) == 1
-    assert 1 < blocked[0]["blocked_s"] < BLOCKED_S
+    assert 2 < blocked[0]["blocked_s"] < BLOCKED_S
     assert blocked[0]["stack"][-1].endswith(" reach"), blocked[0]["stack"]
     (turns,) = [line for line in lines if line["event"] == "event_loop_turns_again"]
-    assert BLOCKED_S <= turns["blocked_s"] < BLOCKED_S + 1
+    assert BLOCKED_S <= turns["blocked_s"] < BLOCKED_S + 5
     found = await _metrics(server.url)
     assert found["stigmer_event_loop_blocks_total"] == 1
     assert found["stigmer_task_queue_pollers"] == 2
-    assert BLOCKED_S <= found["stigmer_event_loop_last_block_seconds"] < BLOCKED_S + 1
+    assert BLOCKED_S <= found["stigmer_event_loop_last_block_seconds"] < BLOCKED_S + 5
 
 
 async def _metrics(url: str) -> dict[str, float]:

@@ -136,7 +136,9 @@ def test_attach_shows_the_logs_and_ctrl_c_stops_the_stack(stigmer: Stigmer, pres
     _, talk = process.communicate(timeout=30)
 
     assert process.returncode == 130, talk
-    assert "supervisor (pid" in talk
+    if presses == 1:  # the second one may kill the supervisor before anybody has asked it what there is to stop
+        assert "supervisor (pid" in talk
+    assert "interrupted" in talk
     assert "Traceback" not in talk
     assert stigmer.processes() == []
 

@@ -96,12 +96,22 @@ async def test_no_worker_begins_while_two_still_end_their_work(crew: Crew) -> No
     crew._retiring.clear()
 
 
+async def connected_to(server: DevServer) -> Client:
+    """A client of a server that has just begun to listen, and says for a moment that it is not healthy yet."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                return await Client.connect(server.address, runtime=quiet_runtime())
+            except RuntimeError:
+                await asyncio.sleep(0.05)
+
+
 async def test_a_worker_that_stops_polling_is_relieved_within_fifteen_seconds(crew: Crew, tmp_path: Path) -> None:
     """R5: the worker lives, its client answers, and the task queue has no poller: its polls go elsewhere."""
     crew._stale_max_s = STALE_OWN_MAX_S
     first = await seen(crew, 1)
     with dev_server(tmp_path) as elsewhere:
-        first.worker.client = await Client.connect(elsewhere.address, runtime=quiet_runtime())
+        first.worker.client = await connected_to(elsewhere)
         took_s = await eventually(lambda: crew.on is not first, within_s=25)
         print(f"parked worker relieved after {took_s:.1f} s")
         await seen(crew, 2)

@@ -93,8 +93,8 @@ BANK: tuple[Bug, ...] = (
     Bug(
         name="a mark that came during a commit is told that it was in it",
         file="executions/marking.py",
-        old="        for written in batch:\n",
-        new="        for written in list(self._waiting):\n",
+        old="        for written, taken in batch.items():\n",
+        new="        for written, taken in list(self._waiting.items()):\n            marks.setdefault(taken.id, taken)\n",
         caught_by=(STREAM,),
     ),
     Bug(

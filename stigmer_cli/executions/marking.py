@@ -17,8 +17,8 @@ from stigmer_cli.store.store import Store
 STREAM_MIN = 4
 GATHER_EACH_S = 0.003
 GATHER_MAX_S = 0.1
-"""How long a mark waits for others: so long for each submit that waits for its answer, from `STREAM_MIN` on. A dev server
-takes about five milliseconds for each (measured), so that half of them share the commit."""
+"""How long a mark waits for others: so long for each submit that waits for its answer, from `STREAM_MIN` on. A dev
+server takes about five milliseconds for each (measured), so that half of them share the commit."""
 
 Written = set[ExecutionId] | StigmerError
 """Which executions are submitted now, or why that is not known."""

@@ -94,8 +94,9 @@ BANK: tuple[Bug, ...] = (
         name="a mark that came during a commit is told that it was in it",
         file="executions/marking.py",
         old="        for written, taken in batch.items():\n",
-        new="        for written, taken in list(self._waiting.items()):\n            marks.setdefault(taken.id, taken)\n",
-        caught_by=(STREAM,),
+        new="        for written, taken in list(self._waiting.items()):\n"
+        "            marks.setdefault(taken.id, taken)\n",
+        caught_by=("tests/unit/executions/test_marking.py",),
     ),
     Bug(
         name="marks that share a commit are written whatever their epoch",

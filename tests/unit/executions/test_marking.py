@@ -1,0 +1,89 @@
+"""Group commit: who comes while one is under way waits for the next, and everybody is told of their own mark."""
+
+import asyncio
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from stigmer_cli.domain.identity import ExecutionId, RunId
+from stigmer_cli.errors import Unavailable
+from stigmer_cli.executions.marking import Marking
+from stigmer_cli.store.executions import Taken
+from stigmer_cli.store.store import Store
+from tests.fakes_temporal import LoopClock, in_virtual_time
+
+
+class SlowDisk:
+    """A table that takes a second for each commit, and `fails` for as long as it is told to."""
+
+    def __init__(self) -> None:
+        self.commits: list[list[str]] = []
+        self.fails = False
+
+    async def mark_all_submitted(self, marks: Sequence[Taken]) -> set[ExecutionId]:
+        await asyncio.sleep(1)
+        self.commits.append([f"{mark.id}/{mark.epoch}" for mark in marks])
+        if self.fails:
+            raise Unavailable("the disk is away")
+        return {mark.id for mark in marks}
+
+
+def taken(name: str, epoch: int = 1) -> Taken:
+    return Taken(id=ExecutionId(name), epoch=epoch, run_id=RunId("run"), world="w", already=False)
+
+
+def marking(disk: SlowDisk) -> Marking:
+    return Marking(cast("Store", SimpleNamespace(executions=disk)), clock=LoopClock())
+
+
+async def marked(one: Marking, what: Taken, *, after_s: float, coming: int = 0) -> bool | str:
+    await asyncio.sleep(after_s)
+    try:
+        return await one.mark(what, coming=lambda: coming)
+    except Unavailable as error:
+        return error.message
+
+
+def told(disk: SlowDisk, *marks: tuple[Taken, float], coming: int = 0) -> list[bool | str]:
+    """What each caller is told who marks something after so many seconds."""
+
+    async def all_of_them() -> list[bool | str]:
+        one = marking(disk)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(marked(one, what, after_s=at_s, coming=coming)) for what, at_s in marks]
+        return [task.result() for task in tasks]
+
+    return in_virtual_time(all_of_them())
+
+
+def test_who_comes_during_a_commit_waits_for_the_next_and_shares_it() -> None:
+    disk = SlowDisk()
+    assert told(disk, (taken("a"), 0.0), (taken("b"), 0.5), (taken("c"), 0.6)) == [True, True, True]
+    assert disk.commits == [["a/1"], ["b/1", "c/1"]]
+
+
+def test_in_a_stream_the_first_waits_a_moment_for_those_that_are_coming() -> None:
+    disk = SlowDisk()
+    assert told(disk, (taken("a"), 0.0), (taken("b"), 0.03), coming=20) == [True, True]
+    assert disk.commits == [["a/1", "b/1"]]
+
+
+@pytest.mark.parametrize("coming", [0, 3])
+def test_nobody_waits_for_company_that_is_not_coming(coming: int) -> None:
+    disk = SlowDisk()
+    told(disk, (taken("a"), 0.0), (taken("b"), 0.001), coming=coming)
+    assert disk.commits == [["a/1"], ["b/1"]]
+
+
+def test_of_two_epochs_of_one_execution_the_later_mark_is_written_and_the_other_told_so() -> None:
+    disk = SlowDisk()
+    assert told(disk, (taken("z"), 0.0), (taken("a"), 0.1), (taken("a", 2), 0.2)) == [True, False, True]
+    assert disk.commits == [["z/1"], ["a/2"]]
+
+
+def test_a_commit_that_fails_is_told_to_all_who_were_in_it() -> None:
+    disk = SlowDisk()
+    disk.fails = True
+    assert told(disk, (taken("a"), 0.0), (taken("b"), 0.1)) == ["the disk is away", "the disk is away"]

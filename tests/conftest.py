@@ -25,8 +25,8 @@ def home(tmp_path: Path) -> Home:
     return Home(path=path)
 
 
-WORKERS = 3
-"""More than two cores have: most of the suite waits for processes and deadlines, not for the machine."""
+WORKERS = 2
+"""Much of the suite waits for processes and deadlines; with more on two cores, deadlines of a second are missed."""
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -71,7 +71,7 @@ async def test_one_pass_submits_more_than_a_page_and_widens_on_the_way(
     rows = await _queue(scene, 70)
 
     async def a_moment(_execution: ExecutionId, _number: int) -> None:
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.05)  # long beside the reading of a page, also on a machine without a moment
 
     dispatcher, gateway = _steered(scene, a_moment)
     assert await dispatcher.run_once() == 70

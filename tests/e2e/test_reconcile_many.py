@@ -160,7 +160,7 @@ def _perform(many: Many, number: int) -> None:
         collect(runner)
     assert set(many.timelines("claimed").values()) == {1}
     assert set(many.timelines("completed").values()) == {1}
-    assert set(many.timelines("message").values()) == {2}, "what was asked, and one answer"
+    assert min(many.timelines("message").values()) >= 2, "what was asked, and the answer, in one piece or more"
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,18 @@ def until(look: Callable[[], bool], *, within_s: float) -> None:
 
 
 @contextmanager
+def frozen(*pids: int) -> Iterator[None]:
+    """Stopped by a signal, and let go on at the end."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in reversed(pids):
+            os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
 def installed(home: Path, settings: Mapping[str, str] | None = None) -> Iterator[Stigmer]:
     """The command line in `home`; whatever it started is gone at the end, also after a failure."""
     home.mkdir(mode=0o700, exist_ok=True)

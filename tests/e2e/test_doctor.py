@@ -18,7 +18,7 @@ import jsonschema  # type: ignore[import-untyped] # its stubs are not installed
 import psutil
 import pytest
 
-from tests.installed import Stigmer, installed
+from tests.installed import Stigmer, frozen, installed
 from tests.temporal_server import dev_server, free_port, kill_group
 
 SCHEMA = json.loads((files("stigmer_cli.doctor") / "schema.json").read_text())
@@ -71,18 +71,6 @@ def results(found: dict[str, Any]) -> dict[str, str]:
 def verdict(found: dict[str, Any]) -> tuple[str, str, str]:
     told = found["verdict"]
     return told["code"], told["message"], told["hint"]
-
-
-@contextmanager
-def frozen(*pids: int) -> Iterator[None]:
-    """Stopped by a signal, and let go on at the end."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in reversed(pids):
-            os.kill(pid, signal.SIGCONT)
 
 
 def healthy_again(stigmer: Stigmer) -> None:

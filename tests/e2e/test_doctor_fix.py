@@ -8,7 +8,6 @@ import stat
 import tarfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import psutil
 import pytest
 
 from stigmer_cli.supervisor.process import start_mark
-from tests.installed import Stigmer, installed, until
+from tests.installed import Stigmer, frozen, installed, until
 
 SCHEMA = json.loads((files("stigmer_cli.doctor") / "schema.json").read_text())
 WITHIN_S = 3.0
@@ -52,18 +51,6 @@ def diagnosed(stigmer: Stigmer, *arguments: str) -> tuple[int, dict[str, Any]]:
 
 def outcomes(found: dict[str, Any]) -> dict[str, str]:
     return {one["code"]: one["outcome"] for one in found["fixes"]}
-
-
-@contextmanager
-def frozen(*pids: int) -> Iterator[None]:
-    """Stopped by a signal, and let go on at the end."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in reversed(pids):
-            os.kill(pid, signal.SIGCONT)
 
 
 def test_rights_and_orphans_are_repaired_in_one_call_and_the_next_one_does_nothing(stigmer: Stigmer) -> None:

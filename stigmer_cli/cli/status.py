@@ -23,7 +23,6 @@ LOOK_EVERY_S = 1.0
 CHANGES_SHOWN = 3
 """Changes of the server's connection to Temporal that the page shows unasked, once there was one beside the first."""
 
-CONNECTION_FIELDS = ("state", "since", "cause", "attempt", "nextTryAt", "reconnects", "history")
 STYLES = {
     "ready": "green",
     "running": "green",
@@ -82,20 +81,7 @@ async def _look(cli: Cli, settings: Settings, token: str | None) -> Shown:
     from stigmer_cli.stack.status import status as look  # noqa: PLC0415 - not for --help
 
     found = await look(settings, token=token, clock=cli.clock)
-    return Shown(stack=found, connection=await _connection(found.endpoints.server_url, token))
-
-
-async def _connection(url: str, token: str | None) -> Mapping[str, object]:
-    """What the server says of its connection to Temporal; empty where it says nothing."""
-    from stigmer_cli.stack.probe import get_json  # noqa: PLC0415 - not for --help
-
-    try:
-        async with asyncio.timeout(LOOK_EVERY_S):
-            _, health = await get_json(f"{url}/v1/health", token)
-    except (OSError, ValueError, TimeoutError):
-        return {}  # what is wrong with the server stands in its own line
-    temporal = health.get("temporal")
-    return {name: temporal.get(name) for name in CONNECTION_FIELDS} if isinstance(temporal, dict) else {}
+    return Shown(stack=found, connection=found.connection)
 
 
 async def _watch(cli: Cli, settings: Settings, token: str | None) -> None:

@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import urlsplit
 
 BODY_MAX = 4 * 1024 * 1024
 OK, UNAUTHORIZED = 200, 401
+CONNECTION_FIELDS = ("state", "since", "cause", "attempt", "nextTryAt", "reconnects", "history")
 FOREIGN = "answers, but not as a Stigmer server does"
 
 
@@ -34,6 +35,7 @@ class Seen:
     temporal_cause: str = ""
     temporal_since: str | None = None
     pollers: tuple[Poller, ...] = ()
+    connection: Mapping[str, object] = field(default_factory=dict)
 
 
 class ServerProbe:
@@ -119,6 +121,7 @@ def _seen(ready_code: int, ready: Mapping[str, object], health_code: int, health
         temporal_cause=_text(temporal.get("cause")) or "",
         temporal_since=_text(temporal.get("since")),
         pollers=tuple(_pollers(queue.get("pollers"))),
+        connection={name: temporal.get(name) for name in CONNECTION_FIELDS} if temporal else {},
     )
 
 

@@ -85,13 +85,17 @@ class PartStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class StackStatus:
-    """The whole stack as it stands; `reasons` is what the server itself has to say."""
+    """The whole stack as it stands; `reasons` is what the server itself has to say.
+
+    `connection` is what it says of its own to Temporal, with the last changes; empty where it says nothing.
+    """
 
     state: StackState
     parts: tuple[PartStatus, ...]
     endpoints: Endpoints
     home: str
     reasons: tuple[str, ...] = ()
+    connection: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -142,6 +146,7 @@ def judged(look: Look, seen: Seen, found: Endpoints, *, home: str, clock: Clock)
         endpoints=found,
         home=home,
         reasons=seen.reasons if look.is_there else (),
+        connection=seen.connection,
     )
 
 

@@ -43,8 +43,10 @@ class SwitchedLink:
         self._changed = asyncio.Event()
         self.put(state, cause=cause)
 
-    def put(self, state: ConnectionState, *, cause: str = "", since: datetime = START) -> None:
-        """Enter `state`; each CONNECTED is a new generation."""
+    def put(
+        self, state: ConnectionState, *, cause: str = "", since: datetime = START, cluster: str = "cluster-1"
+    ) -> None:
+        """Enter `state`; each CONNECTED is a new generation, of `cluster`."""
         self._status = ConnectionStatus(
             state=state,
             address="127.0.0.1:7233",
@@ -54,7 +56,7 @@ class SwitchedLink:
             attempt=0,
             next_try_at=None,
             reconnects=0,
-            cluster_id="cluster-1",
+            cluster_id=cluster,
             namespace_id="namespace-1",
             history=(),
         )

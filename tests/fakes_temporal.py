@@ -158,6 +158,7 @@ class InMemoryGateway:
         self._count = 0
         self.runs: dict[WorkflowId, Run] = {}
         self.starts: list[WorkflowId] = []
+        self.asked: list[WorkflowId] = []
         self.trouble: StigmerError | None = None
         self.live: list[Poller] = []
 
@@ -175,7 +176,9 @@ class InMemoryGateway:
 
     async def describe(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> Observed | None:
         self._feel()
-        run = self.runs.get(workflow_id(kind, execution, epoch))
+        name = workflow_id(kind, execution, epoch)
+        self.asked.append(name)
+        run = self.runs.get(name)
         if run is None:
             return None
         return Observed(state=run.state, run_id=run.run_id, started_at=run.started_at, closed_at=run.closed_at)

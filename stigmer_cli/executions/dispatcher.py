@@ -133,7 +133,7 @@ class Dispatcher:
             self.strain = None
 
     async def _taken(self, execution: Execution, started: Started, stream: Stream) -> None:
-        world = self._link.status().cluster_id or ""
+        world = self._link.status().world or ""
         taken = Taken(
             id=execution.id, epoch=execution.epoch, run_id=started.run_id, world=world, already=started.already
         )

@@ -40,10 +40,10 @@ class WorldWatch:
     async def run_once(self) -> bool:
         """Compare with what was recorded, and record what is there; whether Temporal lost its memory."""
         status = self._link.status()
-        if not status.cluster_id or not status.namespace_id:
+        world = status.world
+        if world is None:
             return False
         key = f"{KEY} {status.address} {status.namespace}"
-        world = f"{status.cluster_id}/{status.namespace_id}"
         before = await self._store.meta.get_or_set(key, world)
         if before == world:
             return False

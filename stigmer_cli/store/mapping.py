@@ -126,6 +126,7 @@ def _dispatch_of(row: RowMapping) -> Dispatch:
         next_try_at=row["next_try_at"],
         submitted_at=row["submitted_at"],
         run_id=row["run_id"],
+        world=row["world"],
     )
 
 

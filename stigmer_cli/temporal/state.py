@@ -85,3 +85,8 @@ class ConnectionStatus:
     history: tuple[Change, ...]
     worlds: int = 0
     retention_s: int | None = None
+
+    @property
+    def world(self) -> str | None:
+        """Which Temporal it is, or was last; None before the first. Another one knows nothing of what this one took."""
+        return f"{self.cluster_id}/{self.namespace_id}" if self.cluster_id and self.namespace_id else None

@@ -141,6 +141,13 @@ BANK: tuple[Bug, ...] = (
         caught_by=(LOOPS, SIMULATION),
     ),
     Bug(
+        name="another Temporal is proof enough that it has nothing",
+        file="executions/reconcile/observe.py",
+        old="    is_gone = first.seen is None and not first.unknown\n",
+        new="    is_gone = True\n",
+        caught_by=(LOOPS,),
+    ),
+    Bug(
         name="age in place of Describe",
         file="executions/reconcile/plan.py",
         old="    if sighting.seen is None or _is_another_run(execution, sighting.seen):\n",

@@ -1,12 +1,20 @@
-"""Looking: what Temporal says about an execution, asked by id. The list of workflows lags; Describe does not."""
+"""Looking: what Temporal says about an execution, asked by id. The list of workflows lags; Describe does not.
+
+Where Temporal is another one than took the rows, and no run ever claimed them, one is asked about and stands for all:
+what was taken elsewhere is not here, and to submit it again is safe even if that were wrong. A Temporal that lost its
+memory is then brought up to date at the pace of its starts alone.
+"""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stigmer_cli.domain.execution import Execution
+from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import StigmerError
-from stigmer_cli.executions.ports import TemporalGateway
+from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
+from stigmer_cli.temporal.connection import ConnectionState
 from stigmer_cli.temporal.gateway import Observed, RunState
 
 AT_ONCE_MAX = 32
@@ -20,25 +28,49 @@ class Sighting:
     """A row and its workflow at one moment. `seen` is None where Temporal proved that there is none.
 
     `unknown` is why nothing may be concluded; empty where `seen` can be trusted. `failure` says how a run ended badly.
+    `is_elsewhere`: another Temporal than the one that answers took it.
     """
 
     execution: Execution
     seen: Observed | None = None
     unknown: str = ""
     failure: str = ""
+    is_elsewhere: bool = False
 
 
-async def observe(executions: Sequence[Execution], gateway: TemporalGateway) -> Sequence[Sighting]:
+async def observe(executions: Sequence[Execution], gateway: TemporalGateway, link: TemporalLink) -> Sequence[Sighting]:
     """A sighting of each submitted execution, in order; Temporal's absence is `unknown`, never `not found`."""
     gate = asyncio.Semaphore(AT_ONCE_MAX)
+    elsewhere = await _taken_elsewhere(executions, gateway, link)
 
     async def one(execution: Execution) -> Sighting:
+        if execution.id in elsewhere:
+            return Sighting(execution=execution, is_elsewhere=True)
         async with gate:
             return await _sight(execution, gateway)
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(execution), name=f"observe {execution.id}") for execution in executions]
     return [task.result() for task in tasks]
+
+
+async def _taken_elsewhere(
+    executions: Sequence[Execution], gateway: TemporalGateway, link: TemporalLink
+) -> frozenset[ExecutionId]:
+    """Those that another Temporal took, if the one that answers now says of the first of them that it is not here."""
+    status = link.status()
+    if status.state is not ConnectionState.CONNECTED or status.world is None:
+        return frozenset()
+    found = [
+        execution
+        for execution in executions
+        if execution.phase is Phase.PENDING and execution.dispatch.world not in (None, status.world)
+    ]
+    if not found:
+        return frozenset()
+    first = await _sight(found[0], gateway)
+    is_gone = first.seen is None and not first.unknown
+    return frozenset(execution.id for execution in found) if is_gone else frozenset()
 
 
 async def _sight(execution: Execution, gateway: TemporalGateway) -> Sighting:

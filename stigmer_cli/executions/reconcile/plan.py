@@ -4,6 +4,7 @@ row          Temporal says          finding      action
 PENDING      (never submitted)      queued       leave: the dispatcher's work
 PENDING      (Temporal refused it)  refused      leave; try again only on a person's word
 PENDING      no such workflow       orphan       resubmit, same id and epoch
+PENDING      (it is another one)    orphan       the same
 PENDING      open                   starting     leave
 either       closed                 behind       take the outcome, or mark attention where there is none to take
 IN_PROGRESS  no such workflow       lost         mark attention; start over only on a person's word
@@ -100,7 +101,7 @@ def _move(sighting: Sighting, *, now: datetime, rules: Rules) -> Move:
     if _last_move_at(execution) > now - timedelta(seconds=rules.grace_s):
         return _leave(execution, Finding.FRESH, f"moved less than {rules.grace_s:g} s ago")
     if sighting.seen is None or _is_another_run(execution, sighting.seen):
-        return _gone(execution, rules)
+        return _gone(execution, rules, is_elsewhere=sighting.is_elsewhere)
     if sighting.seen.state in (RunState.OPEN, RunState.CONTINUED):
         if execution.phase is Phase.PENDING:
             return _leave(execution, Finding.STARTING, "its workflow is open, no run has claimed it yet")
@@ -129,14 +130,15 @@ def _leave(execution: Execution, finding: Finding, cause: str) -> Move:
     return Move(execution=execution, finding=finding, action=Action.NONE, cause=cause)
 
 
-def _gone(execution: Execution, rules: Rules) -> Move:
+def _gone(execution: Execution, rules: Rules, *, is_elsewhere: bool) -> Move:
     name = workflow_id(execution.kind, execution.id, execution.epoch)
+    gone = f"Temporal has no workflow {name}{' (another Temporal took it)' if is_elsewhere else ''}"
     if execution.cancel_requested_at is not None:
-        return _ended_as_wished(execution, f"Temporal has no workflow {name}, and somebody wants the execution to end")
+        return _ended_as_wished(execution, f"{gone}, and somebody wants the execution to end")
     if execution.phase is Phase.PENDING:
-        cause = f"Temporal has no workflow {name}, and no run ever had an effect"
+        cause = f"{gone}, and no run ever had an effect"
         return Move(execution=execution, finding=Finding.ORPHAN, action=Action.RESUBMIT, cause=cause)
-    cause = f"Temporal has no workflow {name}, and its run may have had effects"
+    cause = f"{gone}, and its run may have had effects"
     if rules.include_in_progress:
         return Move(execution=execution, finding=Finding.LOST, action=Action.START_OVER, cause=cause)
     return _mark(execution, Finding.LOST, AttentionCode.LOST, cause)

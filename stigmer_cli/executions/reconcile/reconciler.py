@@ -60,7 +60,7 @@ class Reconciler:
     async def run_once(self) -> bool:
         """One pass over everything open; whether something was too fresh, or too far away, to be judged."""
         unsettled = False
-        async for moves in walk(self._store, self._gateway, Scope(), rules=self._rules, clock=self._clock):
+        async for moves in walk(self._store, self._gateway, self._link, Scope(), rules=self._rules, clock=self._clock):
             unsettled = unsettled or any(move.finding in (Finding.FRESH, Finding.UNKNOWN) for move in moves)
             self._tell(await apply(moves, self._store))
         return unsettled

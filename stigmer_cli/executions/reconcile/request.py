@@ -55,13 +55,17 @@ class Reconciling:
         """
         self.refuse_unless_connected()
         if wanted.is_dry_run:
-            async for moves in walk(self._store, self._gateway, wanted.scope, rules=wanted.rules, clock=self._clock):
+            async for moves in walk(
+                self._store, self._gateway, self._link, wanted.scope, rules=wanted.rules, clock=self._clock
+            ):
                 for move in moves:
                     yield Applied(move=move, done=Done.LEFT if move.action is Action.NONE else Done.PLANNED)
             return
         async with turn(self._store, holder=wanted.asked_by, clock=self._clock) as mine:
             settling = Settling(self._store, clock=self._clock, renew=mine.renew)
-            async for moves in walk(self._store, self._gateway, wanted.scope, rules=wanted.rules, clock=self._clock):
+            async for moves in walk(
+                self._store, self._gateway, self._link, wanted.scope, rules=wanted.rules, clock=self._clock
+            ):
                 await mine.renew()
                 settling.add(await apply(moves, self._store))
                 self._dispatcher.nudge()

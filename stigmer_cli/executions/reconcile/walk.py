@@ -8,7 +8,7 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.executions.ports import TemporalGateway
+from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
 from stigmer_cli.executions.reconcile.observe import observe
 from stigmer_cli.executions.reconcile.plan import Move, Rules, plan
 from stigmer_cli.store.store import Store
@@ -36,13 +36,13 @@ class Scope:
 
 
 async def walk(
-    store: Store, gateway: TemporalGateway, scope: Scope, *, rules: Rules, clock: Clock
+    store: Store, gateway: TemporalGateway, link: TemporalLink, scope: Scope, *, rules: Rules, clock: Clock
 ) -> AsyncIterator[Sequence[Move]]:
     """The plan, page by page in order of id; raises NotFound for an id that has no row."""
     left = scope.limit
     async for page in _pages(store, scope, clock):
         rows = [row for row in page if scope.holds(row)][:left]
-        yield plan(await observe(rows, gateway), now=clock.now(), rules=rules)
+        yield plan(await observe(rows, gateway, link), now=clock.now(), rules=rules)
         if left is not None:
             left -= len(rows)
             if left <= 0:

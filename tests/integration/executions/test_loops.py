@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from stigmer_cli.domain.execution import AttentionCode, EventType, QueueReason
+from stigmer_cli.domain.execution import AttentionCode, EventType, Execution, QueueReason
 from stigmer_cli.domain.identity import RunId, workflow_id
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import NotFound, OperationFailed, StigmerError, TemporalUnavailable
@@ -17,6 +17,10 @@ from tests.integration.executions.conftest import Scene
 
 def _cut(scene: Scene) -> None:
     scene.link.put(ConnectionState.DISCONNECTED, cause="connection refused")
+
+
+async def _last(scene: Scene, execution: Execution) -> EventType:
+    return (await scene.story(execution))[-1]
 
 
 async def test_the_answer_waits_until_the_dispatcher_has_submitted(scene: Scene) -> None:
@@ -136,6 +140,45 @@ async def test_an_orphan_is_submitted_again_under_the_same_id(scene: Scene) -> N
         EventType.ORPHANED,
         EventType.SUBMITTED,
     ]
+
+
+async def test_what_another_temporal_took_is_found_by_asking_about_one(scene: Scene) -> None:
+    _cut(scene)
+    executions = [await scene.accept() for _ in range(5)]
+    await scene.dispatcher.run_once()
+    claimed = executions.pop()
+    await scene.store.runs.claim(claimed.id, epoch=1, run=RunId("run-a"), runner="r")
+    scene.gateway.forget()
+    scene.link.put(ConnectionState.CONNECTED, cluster="cluster-2")
+    await scene.reconciler.run_once()
+    assert scene.gateway.asked == [workflow_id(one.kind, one.id, 1) for one in (executions[0], claimed)], (
+        "one stands for all, but what may have had effects is asked about by itself"
+    )
+    await scene.dispatcher.run_once()
+    assert [(await scene.story(one))[-2:] for one in executions] == [[EventType.ORPHANED, EventType.SUBMITTED]] * 4
+
+
+async def test_a_temporal_that_has_what_another_took_is_asked_about_each(scene: Scene) -> None:
+    _cut(scene)
+    executions = [await scene.accept() for _ in range(5)]
+    await scene.dispatcher.run_once()
+    scene.link.put(ConnectionState.CONNECTED, cluster="cluster-2")  # as after a failover to a replica
+    await scene.reconciler.run_once()
+    assert {await _last(scene, one) for one in executions} == {EventType.SUBMITTED}
+
+
+@pytest.mark.parametrize("state", [ConnectionState.SUSPECT, ConnectionState.CONNECTED])
+async def test_nothing_is_concluded_from_another_temporal_that_does_not_answer(
+    scene: Scene, state: ConnectionState
+) -> None:
+    _cut(scene)
+    executions = [await scene.accept() for _ in range(3)]
+    await scene.dispatcher.run_once()
+    scene.gateway.forget()
+    scene.link.put(state, cluster="cluster-2")
+    scene.gateway.be_unreachable()
+    assert await scene.reconciler.run_once(), "it is not settled"
+    assert {await _last(scene, one) for one in executions} == {EventType.SUBMITTED}
 
 
 async def test_what_may_have_had_effects_is_marked_and_not_run_again(scene: Scene) -> None:

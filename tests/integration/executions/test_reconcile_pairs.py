@@ -66,12 +66,16 @@ class Race(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A row, the Temporal beside it, and what happens meanwhile. `state` None: no workflow."""
+    """A row, the Temporal beside it, and what happens meanwhile. `state` None: no workflow.
+
+    `is_elsewhere`: another Temporal took it, which is why there is no workflow.
+    """
 
     standing: Standing
     epoch: int
     state: RunState | None
     is_another_run: bool
+    is_elsewhere: bool = False
     trouble: str | None
     mark: AttentionCode | None
     is_unwanted: bool
@@ -90,6 +94,18 @@ CASES = st.builds(
     race=st.just(Race.NOTHING) | st.sampled_from(Race),
 )
 
+ELSEWHERE = st.builds(
+    Case,
+    standing=st.sampled_from([Standing.SUBMITTED, Standing.CLAIMED]),
+    epoch=st.sampled_from([1, 2]),
+    state=st.none(),
+    is_another_run=st.just(False),
+    is_elsewhere=st.just(True),
+    trouble=st.none(),
+    mark=st.none() | st.just(AttentionCode.LOST),
+    is_unwanted=st.booleans(),
+    race=st.just(Race.NOTHING) | st.sampled_from(Race),
+)
 
 ORPHAN = Case(
     standing=Standing.SUBMITTED,
@@ -104,6 +120,8 @@ ORPHAN = Case(
 EXAMPLE = (
     ORPHAN,
     replace(ORPHAN, epoch=2),
+    replace(ORPHAN, is_elsewhere=True),
+    replace(ORPHAN, is_elsewhere=True, race=Race.CLAIM),
     replace(ORPHAN, race=Race.CLAIM),
     replace(ORPHAN, trouble="no namespace"),
     replace(ORPHAN, standing=Standing.CLAIMED),
@@ -169,7 +187,7 @@ class Stage:
                 id_, epoch=case.epoch, detail="too large", next_try_at=now, attempts_max=1
             )
             return
-        run_id = await self._submit(id_, case.epoch)
+        run_id = await self._submit(id_, case.epoch, world="cluster-0/namespace-0" if case.is_elsewhere else None)
         if case.standing is Standing.CLAIMED:
             await self.store.runs.claim(id_, epoch=case.epoch, run=run_id, runner="r")
         name = workflow_id(Kind.AGENT, id_, case.epoch)
@@ -180,10 +198,10 @@ class Stage:
         if case.is_another_run:
             self.gateway.runs[name] = replace(self.gateway.runs[name], run_id=ANOTHER)
 
-    async def _submit(self, id_: ExecutionId, epoch: int) -> RunId:
+    async def _submit(self, id_: ExecutionId, epoch: int, world: str | None = None) -> RunId:
         started = await self.gateway.start(execution=id_, kind=Kind.AGENT, epoch=epoch, timeout_s=None)
         await self.store.executions.mark_submitted(
-            id_, epoch=epoch, run_id=started.run_id, world="cluster-1", already=False
+            id_, epoch=epoch, run_id=started.run_id, world=world or self.link.status().world or "", already=False
         )
         return started.run_id
 
@@ -373,7 +391,7 @@ def test_whatever_stands_beside_whatever_happens_no_law_is_broken(
     seen: Counter[Done] = Counter()
 
     @settings(max_examples=3, deadline=None, phases=[Step.explicit, Step.generate])
-    @given(cases=st.lists(CASES, min_size=12, max_size=30))
+    @given(cases=st.lists(CASES | ELSEWHERE, min_size=12, max_size=30))
     @example(cases=list(EXAMPLE))
     def holds(cases: list[Case]) -> None:
         runner.run(_holds(stage, cases, rules, seen))

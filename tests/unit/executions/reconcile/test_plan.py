@@ -70,6 +70,14 @@ def test_what_was_never_submitted_is_the_dispatchers() -> None:
     assert _line(Sighting(execution=row())) == "PENDING queued: none (not submitted yet: the dispatcher's work)"
 
 
+def test_what_another_temporal_took_is_an_orphan_whose_cause_says_so() -> None:
+    sighting = Sighting(execution=row(submitted_s_ago=60), is_elsewhere=True)
+    assert _line(sighting) == (
+        f"PENDING orphan: resubmit (Temporal has no workflow {WORKFLOW} (another Temporal took it),"
+        " and no run ever had an effect)"
+    )
+
+
 def test_nothing_is_judged_where_temporal_cannot_be_trusted() -> None:
     sighting = Sighting(execution=row(submitted_s_ago=60), unknown='namespace "x" not found')
     assert _line(sighting) == 'PENDING unknown: none (namespace "x" not found)'

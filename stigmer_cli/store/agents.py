@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import RowMapping, delete, select, update
+from sqlalchemy import RowMapping, bindparam, delete, select, update
 
 from stigmer_cli.domain.execution import Agent, AgentSpec
 from stigmer_cli.domain.identity import AgentId, is_id
@@ -13,6 +13,8 @@ from stigmer_cli.store.mapping import agent_of
 from stigmer_cli.store.tables import OPEN, agents, executions
 
 CREATED, UPDATED, UNCHANGED = "created", "updated", "unchanged"
+
+_NAMED = select(agents).where((agents.c.id == bindparam("id_or_slug")) | (agents.c.slug == bindparam("id_or_slug")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +68,9 @@ class AgentTable:
     @whole
     async def get(self, id_or_slug: str) -> Agent:
         """The agent with this id or, failing that, this slug; raises NotFound."""
-        query = select(agents).where((agents.c.id == id_or_slug) | (agents.c.slug == id_or_slug))
         async with self._database.reading() as connection:
-            return agent_of(_chosen((await connection.execute(query)).mappings().all(), id_or_slug))
+            found = await connection.execute(_NAMED, {"id_or_slug": id_or_slug})
+            return agent_of(_chosen(found.mappings().all(), id_or_slug))
 
     @whole
     async def delete(self, id_or_slug: str) -> Agent:
@@ -76,9 +78,9 @@ class AgentTable:
 
         Raises NotFound, and Conflict while one of its executions has not ended.
         """
-        query = select(agents).where((agents.c.id == id_or_slug) | (agents.c.slug == id_or_slug)).with_for_update()
         async with self._database.writing() as writing:
-            agent = agent_of(_chosen((await writing.connection.execute(query)).mappings().all(), id_or_slug))
+            found = await writing.connection.execute(_NAMED.with_for_update(), {"id_or_slug": id_or_slug})
+            agent = agent_of(_chosen(found.mappings().all(), id_or_slug))
             unfinished = await writing.connection.scalar(
                 select(executions.c.id).where(executions.c.agent_id == agent.id, OPEN).limit(1)
             )
@@ -108,9 +110,8 @@ async def _apply(writing: Writing, draft: AgentDraft) -> Applied:
         "model": draft.spec.model,
     }
     added = await connection.execute(
-        writing.backend.insert_or_skip(agents, "slug")
-        .values(id=draft.id, slug=draft.slug, created_at=writing.now, updated_at=writing.now, **wanted)
-        .returning(agents.c.id)
+        writing.backend.insert_or_skip(agents, "slug"),
+        {"id": draft.id, "slug": draft.slug, "created_at": writing.now, "updated_at": writing.now, **wanted},
     )
     is_new = added.scalar_one_or_none() is not None
     query = select(agents).where(agents.c.slug == draft.slug).with_for_update()

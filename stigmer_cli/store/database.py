@@ -9,14 +9,14 @@ from datetime import datetime
 from functools import wraps
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import ColumnElement, RowMapping, TextClause, bindparam, insert, select, update
+from sqlalchemy import RowMapping, bindparam, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.errors import MachineError, StigmerError, Unavailable
-from stigmer_cli.store import faults
+from stigmer_cli.store import faults, prepared
 from stigmer_cli.store.engine import Backend
 from stigmer_cli.store.tables import events, executions, meta
 
@@ -43,6 +43,10 @@ STANDING = tuple(
 )
 """The columns that decisions are made on: none of them is long."""
 
+_LOCKED = select(*STANDING).where(executions.c.id == bindparam("id")).with_for_update()
+_EVENT = insert(events)
+_ANY = select(meta.c.key).limit(1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class EventDraft:
@@ -57,13 +61,15 @@ class EventDraft:
 class Move:
     """A guarded write as data: what it expects of the row, what it makes of it, and what the timeline says.
 
-    `guards` must hold, and the columns in `expects` must have exactly those values. Moves with the very same guards
-    are made together (`Writing.change_all`), so what differs from row to row belongs into `expects`.
+    `guards` must hold, and the columns in `expects` must have exactly those values, none of them None. Moves with the
+    very same guards share a statement, and are made together (`Writing.change_all`), so guards are made once, and what
+    differs from row to row belongs into `expects`. `fills` is written only where there is nothing yet.
     """
 
-    guards: tuple[ColumnElement[bool] | TextClause, ...] = ()
+    guards: prepared.Guards = ()
     expects: Mapping[str, object] = field(default_factory=dict)
     values: Mapping[str, object] = field(default_factory=dict)
+    fills: Mapping[str, object] = field(default_factory=dict)
     event: EventDraft | None = None
 
 
@@ -81,17 +87,8 @@ class Writing:
 
         Returns the sequence number of the row's last event; None, with nothing written, if it does not hold.
         """
-        columns = executions.c
-        expected = [columns[name] == value for name, value in move.expects.items()]
         changed = await self.connection.execute(
-            update(executions)
-            .where(columns.id == id, *move.guards, *expected)
-            .values(
-                **move.values,
-                version=columns.version + 1,
-                event_seq=columns.event_seq + (0 if move.event is None else 1),
-            )
-            .returning(columns.event_seq)
+            prepared.change(move.guards, tuple(move.expects), tuple(move.values), tuple(move.fills)), _written(id, move)
         )
         seq: int | None = changed.scalar_one_or_none()
         if seq is not None and move.event is not None:
@@ -99,7 +96,7 @@ class Writing:
         return seq
 
     async def change_all(self, moves: Mapping[ExecutionId, Move]) -> set[ExecutionId]:
-        """Make each move whose row is as it expects; which ones were made. The values must be plain, no expressions.
+        """Make each move whose row is as it expects; which ones were made.
 
         The rows are locked first, in order of id, so that two servers never wait for each other in a circle. Then no
         more statements are needed than there are kinds of move.
@@ -109,10 +106,9 @@ class Writing:
             return set() if await self.change(id_, move) is None else {id_}
         kinds: dict[object, dict[ExecutionId, Move]] = defaultdict(dict)
         for id_, move in moves.items():
-            kinds[move.guards, tuple(move.values), move.event is None][id_] = move
+            kinds[move.guards, tuple(move.values), tuple(move.fills), move.event is None][id_] = move
         if len(kinds) > 1:
-            query = select(executions.c.id).where(executions.c.id.in_(moves)).order_by(executions.c.id)
-            await self.connection.execute(query.with_for_update())
+            await self.connection.execute(prepared.standing((), ()), {"ids": list(moves)})
         taken: set[ExecutionId] = set()
         for alike in kinds.values():
             taken |= await self._change_alike(alike)
@@ -120,13 +116,9 @@ class Writing:
 
     async def _change_alike(self, moves: Mapping[ExecutionId, Move]) -> set[ExecutionId]:
         """Lock the rows of moves that differ in nothing but values, and make those whose row is as they expect."""
-        columns = executions.c
         first = next(iter(moves.values()))
         rows = await self.connection.execute(
-            select(columns.id, columns.event_seq, *(columns[name] for name in first.expects))
-            .where(columns.id.in_(moves), *first.guards)
-            .order_by(columns.id)
-            .with_for_update()
+            prepared.standing(first.guards, tuple(first.expects)), {"ids": list(moves)}
         )
         seqs: dict[ExecutionId, int] = {
             row["id"]: row["event_seq"]
@@ -135,12 +127,8 @@ class Writing:
         }
         if not seqs:
             return set()
-        written = update(executions).where(columns.id == bindparam("row_id"))
         await self.connection.execute(
-            written.values(
-                version=columns.version + 1, event_seq=columns.event_seq + (0 if first.event is None else 1)
-            ),
-            [{"row_id": id_, **moves[id_].values} for id_ in seqs],
+            prepared.write(tuple(first.values), tuple(first.fills)), [_written(id_, moves[id_]) for id_ in seqs]
         )
         await self._append_all({id_: (seq + 1, moves[id_].event) for id_, seq in seqs.items()})
         return set(seqs)
@@ -149,18 +137,24 @@ class Writing:
         """Write each draft at its place; nothing where there is none."""
         rows = [_event_row(id_, seq, event, self.now) for id_, (seq, event) in drafts.items() if event is not None]
         if rows:
-            await self.connection.execute(insert(events), rows)
+            await self.connection.execute(_EVENT, rows)
             self.touched.update(drafts)
 
     async def append(self, id: ExecutionId, seq: int, event: EventDraft) -> None:  # noqa: A002 (the domain's word)
         """Write `event` at `seq`, which the row's own counter has just been moved to."""
-        await self.connection.execute(insert(events).values(_event_row(id, seq, event, self.now)))
+        await self.connection.execute(_EVENT, _event_row(id, seq, event, self.now))
         self.touched.add(id)
 
     async def locked(self, id: ExecutionId) -> RowMapping | None:  # noqa: A002 (the domain's word)
         """Where the execution stands; nobody else moves it until this transaction ends. None if there is no such."""
-        found = await self.connection.execute(select(*STANDING).where(executions.c.id == id).with_for_update())
+        found = await self.connection.execute(_LOCKED, {"id": id})
         return found.mappings().one_or_none()
+
+
+def _written(id_: ExecutionId, move: Move) -> dict[str, object]:
+    return prepared.parameters(
+        id_, expects=move.expects, values={**move.values, **move.fills}, events=0 if move.event is None else 1
+    )
 
 
 def _event_row(id_: ExecutionId, seq: int, event: EventDraft, now: datetime) -> dict[str, object]:
@@ -226,7 +220,7 @@ class Database:
         self._backend.verify()
         try:
             async with asyncio.timeout(CHECK_MAX_S), self.reading() as connection:
-                await connection.execute(select(meta.c.key).limit(1))
+                await connection.execute(_ANY)
         except TimeoutError:
             raise Unavailable(f"the store did not answer within {CHECK_MAX_S:g} s") from None
 

@@ -7,19 +7,20 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, FromClause, Insert, Table, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, FromClause, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, NullPool
+from sqlalchemy.sql.dml import ReturningInsert
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import ConfigError, MachineError, StigmerError
-from stigmer_cli.store import faults, migrate
+from stigmer_cli.store import faults, migrate, prepared
 from stigmer_cli.store.file import StoreFile, publish, uri
 
 READERS_MAX = 4
@@ -36,8 +37,8 @@ class Backend(Protocol):
     writer: AsyncEngine
     reader: AsyncEngine
 
-    def insert_or_skip(self, table: Table, column: str) -> Insert:
-        """An insert that does nothing when the unique `column` is taken."""
+    def insert_or_skip(self, table: Table, column: str) -> ReturningInsert[Any]:
+        """An insert that does nothing when the unique `column` is taken; gives back the primary key of a new row."""
 
     def verify(self) -> None:
         """Raise MachineError if what was opened is no longer there."""
@@ -81,9 +82,9 @@ class SqliteBackend:
         self.writer = self._engine(connections=1, begin="BEGIN IMMEDIATE", is_reader=False)
         self.reader = self._engine(connections=READERS_MAX, begin="BEGIN", is_reader=True)
 
-    def insert_or_skip(self, table: Table, column: str) -> Insert:
-        """An insert that does nothing when the unique `column` is taken."""
-        return sqlite.insert(table).on_conflict_do_nothing(index_elements=[column])
+    def insert_or_skip(self, table: Table, column: str) -> ReturningInsert[Any]:
+        """An insert that does nothing when the unique `column` is taken; gives back the primary key of a new row."""
+        return prepared.insert_or_skip(sqlite.insert, table, column)
 
     def verify(self) -> None:
         """Raise MachineError if the file was deleted or replaced."""
@@ -137,9 +138,9 @@ class PostgresBackend:
         )
         self.reader = self.writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
-    def insert_or_skip(self, table: Table, column: str) -> Insert:
-        """An insert that does nothing when the unique `column` is taken."""
-        return postgresql.insert(table).on_conflict_do_nothing(index_elements=[column])
+    def insert_or_skip(self, table: Table, column: str) -> ReturningInsert[Any]:
+        """An insert that does nothing when the unique `column` is taken; gives back the primary key of a new row."""
+        return prepared.insert_or_skip(postgresql.insert, table, column)
 
     def verify(self) -> None:
         """Nothing: the server watches its own files."""

@@ -2,13 +2,20 @@
 
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import Integer, bindparam, select
 
 from stigmer_cli.domain.execution import Event
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.store.database import Database, whole
 from stigmer_cli.store.mapping import event_of
 from stigmer_cli.store.tables import events
+
+_BEHIND = (
+    select(events)
+    .where(events.c.execution_id == bindparam("id"), events.c.seq > bindparam("after"))
+    .order_by(events.c.seq)
+    .limit(bindparam("limit", type_=Integer))
+)
 
 
 class EventTable:
@@ -29,8 +36,6 @@ class EventTable:
     @whole
     async def list(self, id: ExecutionId, *, after: int = 0, limit: int = 1000) -> Sequence[Event]:  # noqa: A002 (the domain's word)
         """Up to `limit` events of an execution numbered above `after`, in order; empty if there are none."""
-        query = (
-            select(events).where(events.c.execution_id == id, events.c.seq > after).order_by(events.c.seq).limit(limit)
-        )
         async with self._database.reading() as connection:
-            return [event_of(row) for row in (await connection.execute(query)).mappings()]
+            found = await connection.execute(_BEHIND, {"id": id, "after": after, "limit": limit})
+            return [event_of(row) for row in found.mappings()]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, TextClause, func, literal, or_, select
+from sqlalchemy import Integer, Select, bindparam, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stigmer_cli.domain.execution import AttentionCode, EventType, Execution, Outcome, QueueReason
@@ -13,7 +13,7 @@ from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, NotFound
 from stigmer_cli.store import listing, moves
-from stigmer_cli.store.database import Database, EventDraft, Move, Writing, whole
+from stigmer_cli.store.database import Database, EventDraft, Move, whole
 from stigmer_cli.store.listing import Filter, Page
 from stigmer_cli.store.mapping import execution_of, messages_of
 from stigmer_cli.store.tables import CANCEL_REQUESTED, OPEN, QUEUED, executions, pieces
@@ -26,6 +26,49 @@ Decided = Callable[[datetime], Move]
 _LONG: Mapping[str, object] = {"message": "", "labels": {}, "output": None, "error": None}
 _BRIEF = tuple(literal(_LONG[c.name], c.type).label(c.name) if c.name in _LONG else c for c in _ROW)
 """A row without what may be megabytes long: loops look at thousands of rows at once, and read none of it."""
+
+
+def _by_index(query: Select[Any], index: str) -> Select[Any]:
+    # SQLite guesses without statistics, and would rather read and sort a whole phase than use a partial index.
+    return query.with_hint(executions, f"INDEXED BY {index}", "sqlite")
+
+
+_LIMIT = bindparam("limit", type_=Integer)
+_IDS = _ROW.id.in_(bindparam("ids", expanding=True))
+_ONE = select(executions).where(_ROW.id == bindparam("id"))
+_PIECES = (
+    select(pieces)
+    .where(pieces.c.execution_id == bindparam("id"), pieces.c.epoch == bindparam("epoch"))
+    .order_by(pieces.c.idx, pieces.c.seq)
+)
+_BY_KEY = select(_ROW.id, _ROW.request_hash).where(_ROW.idempotency_key == bindparam("key"))
+_DUE = (
+    _by_index(select(*_BRIEF), "ix_executions_queue")
+    .where(QUEUED, or_(_ROW.next_try_at.is_(None), _ROW.next_try_at <= bindparam("now")))
+    .order_by(_ROW.created_at, _ROW.id)
+    .limit(_LIMIT)
+)
+_NEXT_DUE = _by_index(select(func.min(_ROW.next_try_at)), "ix_executions_next_try").where(
+    QUEUED, _ROW.next_try_at.is_not(None)
+)
+_QUEUED_COUNT = _by_index(select(func.count()).select_from(executions), "ix_executions_next_try").where(QUEUED)
+_IS_QUEUED = select(_ROW.id).where(_ROW.id == bindparam("id"), QUEUED, _ROW.epoch == bindparam("epoch"))
+_EPOCHS = select(_ROW.id, _ROW.epoch).where(_IDS, OPEN)
+_UNSUBMITTED = select(_ROW.id, _ROW.attention_code).where(_IDS, OPEN, _ROW.submitted_at.is_(None))
+_UNWANTED = (
+    _by_index(select(*_BRIEF), "ix_executions_cancel")
+    .where(CANCEL_REQUESTED, _ROW.submitted_at.is_not(None))
+    .order_by(_ROW.cancel_requested_at, _ROW.id)
+    .limit(_LIMIT)
+)
+_OPEN_BEHIND = (
+    _by_index(select(*_BRIEF), "ix_executions_open")
+    .where(OPEN, _ROW.created_at < bindparam("older_than"), _ROW.id > bindparam("after"))
+    .order_by(_ROW.id)
+    .limit(_LIMIT)
+)
+_COUNTS = select(_ROW.phase, _ROW.kind, func.count()).group_by(_ROW.phase, _ROW.kind)
+_OLDEST_PENDING = select(func.min(_ROW.created_at)).where(_ROW.phase == Phase.PENDING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,9 +120,8 @@ class ExecutionTable:
         """
         async with self._database.writing() as writing:
             added = await writing.connection.execute(
-                writing.backend.insert_or_skip(executions, "idempotency_key")
-                .values(**_first_row(draft, reason, detail, writing.now))
-                .returning(_ROW.id)
+                writing.backend.insert_or_skip(executions, "idempotency_key"),
+                _first_row(draft, reason, detail, writing.now),
             )
             if added.scalar_one_or_none() is None:
                 return Accepted(execution=await _earlier(writing.connection, draft), is_new=False)
@@ -103,30 +145,20 @@ class ExecutionTable:
 
         Without message, labels, output and error, as all that loops walk over.
         """
-        is_due = or_(_ROW.next_try_at.is_(None), _ROW.next_try_at <= now)
-        return await self._some([QUEUED, is_due], [_ROW.created_at, _ROW.id], limit, "ix_executions_queue")
+        return await self._some(_DUE, {"now": now, "limit": limit})
 
     @whole
     async def next_due_at(self) -> datetime | None:
         """The earliest time that is set for a next try; None if none is set."""
         async with self._database.reading() as connection:
-            found: datetime | None = await connection.scalar(
-                _by_index(select(func.min(_ROW.next_try_at)), "ix_executions_next_try").where(
-                    QUEUED, _ROW.next_try_at.is_not(None)
-                )
-            )
+            found: datetime | None = await connection.scalar(_NEXT_DUE)
             return found
 
     @whole
     async def queued_count(self) -> int:
         """How many wait to be submitted, without those that a person has to decide about."""
         async with self._database.reading() as connection:
-            return int(
-                await connection.scalar(
-                    _by_index(select(func.count()).select_from(executions), "ix_executions_next_try").where(QUEUED)
-                )
-                or 0
-            )
+            return int(await connection.scalar(_QUEUED_COUNT) or 0)
 
     @whole
     async def mark_queued(
@@ -147,7 +179,7 @@ class ExecutionTable:
             same = moves.wait_on(reason, detail, epoch=epoch, next_try_at=next_try_at)
             if await writing.change(id, other) is not None or await writing.change(id, same) is not None:
                 return True
-            return await _holds(writing, id, QUEUED, _ROW.epoch == epoch)
+            return await writing.connection.scalar(_IS_QUEUED, {"id": id, "epoch": epoch}) is not None
 
     @whole
     async def mark_submitted(
@@ -188,7 +220,7 @@ class ExecutionTable:
             await writing.change_all(
                 {id_: moves.note_world(mark.run_id, mark.world, epoch=mark.epoch) for id_, mark in rest.items()}
             )
-            found = await writing.connection.execute(select(_ROW.id, _ROW.epoch).where(_ROW.id.in_(rest), OPEN))
+            found = await writing.connection.execute(_EPOCHS, {"ids": list(rest)})
             return taken | {id_ for id_, epoch in found if rest[id_].epoch == epoch}
 
     @whole
@@ -260,9 +292,9 @@ class ExecutionTable:
     @whole
     async def unsubmitted(self, ids: Sequence[ExecutionId]) -> Mapping[ExecutionId, bool]:
         """Those of `ids` that are open and that Temporal has not taken; the value: whether a person has to decide."""
-        query = select(_ROW.id, _ROW.attention_code).where(_ROW.id.in_(ids), OPEN, _ROW.submitted_at.is_(None))
         async with self._database.reading() as connection:
-            return {id_: code is not None for id_, code in await connection.execute(query)}
+            found = await connection.execute(_UNSUBMITTED, {"ids": ids})
+            return {id_: code is not None for id_, code in found}
 
     @whole
     async def request_cancel(self, id: ExecutionId) -> Execution:  # noqa: A002 (the domain's word)
@@ -274,17 +306,11 @@ class ExecutionTable:
 
     async def cancel_requested(self, *, limit: int) -> Sequence[Execution]:
         """Up to `limit` submitted executions that have not ended and that somebody wants cancelled, longest first."""
-        return await self._some(
-            [CANCEL_REQUESTED, _ROW.submitted_at.is_not(None)],
-            [_ROW.cancel_requested_at, _ROW.id],
-            limit,
-            "ix_executions_cancel",
-        )
+        return await self._some(_UNWANTED, {"limit": limit})
 
     async def open_after(self, *, older_than: datetime, after: ExecutionId | None, limit: int) -> Sequence[Execution]:
         """Up to `limit` executions that have not ended and were accepted before `older_than`, by id, behind `after`."""
-        behind = [] if after is None else [_ROW.id > after]
-        return await self._some([OPEN, _ROW.created_at < older_than, *behind], [_ROW.id], limit, "ix_executions_open")
+        return await self._some(_OPEN_BEHIND, {"older_than": older_than, "after": after or "", "limit": limit})
 
     async def conclude(
         self,
@@ -301,16 +327,14 @@ class ExecutionTable:
     @whole
     async def counts(self) -> Mapping[tuple[Phase, Kind], int]:
         """How many there are of each phase and kind; what is not there has no entry."""
-        query = select(_ROW.phase, _ROW.kind, func.count()).group_by(_ROW.phase, _ROW.kind)
         async with self._database.reading() as connection:
-            return {(Phase(phase), Kind(kind)): count for phase, kind, count in await connection.execute(query)}
+            return {(Phase(phase), Kind(kind)): count for phase, kind, count in await connection.execute(_COUNTS)}
 
     @whole
     async def oldest_pending_at(self) -> datetime | None:
         """When the oldest PENDING execution was accepted; None if there is none."""
-        query = select(func.min(_ROW.created_at)).where(_ROW.phase == Phase.PENDING)
         async with self._database.reading() as connection:
-            found: datetime | None = await connection.scalar(query)
+            found: datetime | None = await connection.scalar(_OLDEST_PENDING)
             return found
 
     @whole
@@ -319,21 +343,9 @@ class ExecutionTable:
             return await writing.change(id, decided(writing.now)) is not None
 
     @whole
-    async def _some(
-        self,
-        conditions: Sequence[ColumnElement[bool] | TextClause],
-        order: Sequence[ColumnElement[object]],
-        limit: int,
-        index: str,
-    ) -> Sequence[Execution]:
-        query = _by_index(select(*_BRIEF), index).where(*conditions).order_by(*order).limit(limit)
+    async def _some(self, query: Select[Any], asked: Mapping[str, object]) -> Sequence[Execution]:
         async with self._database.reading() as connection:
-            return [execution_of(row) for row in (await connection.execute(query)).mappings()]
-
-
-def _by_index(query: Select[Any], index: str) -> Select[Any]:
-    # SQLite guesses without statistics, and would rather read and sort a whole phase than use a partial index.
-    return query.with_hint(executions, f"INDEXED BY {index}", "sqlite")
+            return [execution_of(row) for row in (await connection.execute(query, asked)).mappings()]
 
 
 def _first_row(draft: ExecutionDraft, reason: QueueReason, detail: str, now: datetime) -> Mapping[str, object]:
@@ -362,10 +374,7 @@ def _first_row(draft: ExecutionDraft, reason: QueueReason, detail: str, now: dat
 
 
 async def _earlier(connection: AsyncConnection, draft: ExecutionDraft) -> Execution:
-    found = await connection.execute(
-        select(_ROW.id, _ROW.request_hash).where(_ROW.idempotency_key == draft.idempotency_key)
-    )
-    row = found.one()
+    row = (await connection.execute(_BY_KEY, {"key": draft.idempotency_key})).one()
     if row.request_hash != draft.request_hash:
         raise Conflict(
             f"the idempotency key {draft.idempotency_key} was used for another request, which made {row.id}",
@@ -375,16 +384,8 @@ async def _earlier(connection: AsyncConnection, draft: ExecutionDraft) -> Execut
 
 
 async def _load(connection: AsyncConnection, id_: ExecutionId) -> Execution:
-    found = (await connection.execute(select(executions).where(_ROW.id == id_))).mappings().one_or_none()
+    found = (await connection.execute(_ONE, {"id": id_})).mappings().one_or_none()
     if found is None:
         raise NotFound(f"there is no execution {id_}", hint="stigmer executions list")
-    shown = await connection.execute(
-        select(pieces)
-        .where(pieces.c.execution_id == id_, pieces.c.epoch == found["epoch"])
-        .order_by(pieces.c.idx, pieces.c.seq)
-    )
+    shown = await connection.execute(_PIECES, {"id": id_, "epoch": found["epoch"]})
     return execution_of(found, messages_of(shown.mappings()))
-
-
-async def _holds(writing: Writing, id_: ExecutionId, *guards: ColumnElement[bool] | TextClause) -> bool:
-    return await writing.connection.scalar(select(_ROW.id).where(_ROW.id == id_, *guards)) is not None

@@ -1,9 +1,11 @@
 """What a store knows about itself, as words under keys."""
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from stigmer_cli.store.database import Database, whole
 from stigmer_cli.store.tables import meta
+
+_VALUE = select(meta.c.value).where(meta.c.key == bindparam("key"))
 
 
 class MetaTable:
@@ -16,7 +18,7 @@ class MetaTable:
     async def get(self, key: str) -> str | None:
         """The value of `key`; None if nobody has set it."""
         async with self._database.reading() as connection:
-            found: str | None = await connection.scalar(select(meta.c.value).where(meta.c.key == key))
+            found: str | None = await connection.scalar(_VALUE, {"key": key})
             return found
 
     @whole
@@ -24,7 +26,7 @@ class MetaTable:
         """Make `value` the value of `key`."""
         async with self._database.writing() as writing:
             added = await writing.connection.execute(
-                writing.backend.insert_or_skip(meta, "key").values(key=key, value=value).returning(meta.c.key)
+                writing.backend.insert_or_skip(meta, "key"), {"key": key, "value": value}
             )
             if added.scalar_one_or_none() is None:
                 await writing.connection.execute(update(meta).where(meta.c.key == key).values(value=value))
@@ -44,6 +46,6 @@ class MetaTable:
         if (known := await self.get(key)) is not None:
             return known
         async with self._database.writing() as writing:
-            await writing.connection.execute(writing.backend.insert_or_skip(meta, "key").values(key=key, value=value))
-            found = await writing.connection.execute(select(meta.c.value).where(meta.c.key == key))
+            await writing.connection.execute(writing.backend.insert_or_skip(meta, "key"), {"key": key, "value": value})
+            found = await writing.connection.execute(_VALUE, {"key": key})
             return str(found.scalar_one())

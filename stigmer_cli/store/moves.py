@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, bindparam
 
 from stigmer_cli.domain.execution import AttentionCode, EventType, Outcome, QueueReason
 from stigmer_cli.domain.identity import RunId
@@ -26,6 +26,23 @@ IS_SUBMITTED = _ROW.submitted_at.is_not(None)
 IS_UNSUBMITTED = _ROW.submitted_at.is_(None)
 IS_UNCLAIMED = _ROW.claimed_run.is_(None)
 HAS_NO_WORLD = _ROW.world.is_(None)
+IS_WANTED = _ROW.cancel_requested_at.is_(None)
+
+
+# What it waits for, or when it is tried next, is not yet what the move makes of it (`prepared`: `to_COLUMN`).
+WAITS_OTHERWISE = _ROW.queue_detail.is_distinct_from(bindparam("to_queue_detail")) | _ROW.next_try_at.is_distinct_from(
+    bindparam("to_next_try_at")
+)
+
+
+@cache
+def _waits_for(reason: QueueReason) -> ColumnElement[bool]:
+    return _ROW.queue_reason == reason
+
+
+@cache
+def _waits_for_another(reason: QueueReason) -> ColumnElement[bool]:
+    return _ROW.queue_reason != reason
 
 
 @cache
@@ -47,7 +64,7 @@ def stands(*, epoch: int, version: int | None = None) -> Mapping[str, int]:
 def wait_for(reason: QueueReason, detail: str, *, epoch: int, next_try_at: datetime | None, now: datetime) -> Move:
     """Queued: it waits for another reason than before."""
     return Move(
-        guards=(QUEUED, _ROW.queue_reason != reason),
+        guards=(QUEUED, _waits_for_another(reason)),
         expects=stands(epoch=epoch),
         values={**_queue(reason, detail, now), "next_try_at": next_try_at},
         event=_queued_event(reason, detail),
@@ -56,9 +73,8 @@ def wait_for(reason: QueueReason, detail: str, *, epoch: int, next_try_at: datet
 
 def wait_on(reason: QueueReason, detail: str, *, epoch: int, next_try_at: datetime | None) -> Move:
     """Queued: it still waits for the same reason; the words or the next try changed."""
-    is_other = _ROW.queue_detail.is_distinct_from(detail) | _ROW.next_try_at.is_distinct_from(next_try_at)
     return Move(
-        guards=(QUEUED, _ROW.queue_reason == reason, is_other),
+        guards=(QUEUED, _waits_for(reason), WAITS_OTHERWISE),
         expects=stands(epoch=epoch),
         values={"queue_detail": detail, "next_try_at": next_try_at},
     )
@@ -178,7 +194,7 @@ def cancel_at_once(*, now: datetime) -> Move:
 def ask_to_cancel(*, now: datetime) -> Move:
     """A run may be at work: it has to be told, and it says when it has ended."""
     return Move(
-        guards=(OPEN, _ROW.cancel_requested_at.is_(None)),
+        guards=(OPEN, IS_WANTED),
         values={"cancel_requested_at": now},
         event=EventDraft(type=EventType.CANCEL_REQUESTED, text="cancellation asked for"),
     )

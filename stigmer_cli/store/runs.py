@@ -4,22 +4,36 @@ claim ──▶ begin_attempt 1 ──▶ append_message ... ──▶ finish
                └──(the runner died)──▶ begin_attempt 2 ──▶ append_message ... ──▶ finish
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, RowMapping, delete, func, insert, literal, select
+from sqlalchemy import RowMapping, bindparam, delete, func, insert, select
 
 from stigmer_cli.domain.execution import EventType, Outcome
 from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict
-from stigmer_cli.store.columns import Moment
 from stigmer_cli.store.database import Database, EventDraft, Move, Writing, whole
 from stigmer_cli.store.mapping import NO_ATTENTION, ended, outcome_event
 from stigmer_cli.store.moves import IS_IN_PROGRESS, IS_UNCLAIMED, may_become, stands
-from stigmer_cli.store.tables import events, executions, pieces
+from stigmer_cli.store.tables import events, pieces
 
-_ROW = executions.c
+_OF = pieces.c
+_MINE = (
+    _OF.execution_id == bindparam("execution_id"),
+    _OF.epoch == bindparam("epoch"),
+    _OF.idx == bindparam("idx"),
+)
+_PIECE = insert(pieces)
+_TAIL = select(_OF.start, _OF.size, _OF.role).where(*_MINE).order_by(_OF.seq.desc()).limit(1)
+_TEXT = select(_OF.start, _OF.text).where(*_MINE, _OF.start + _OF.size > bindparam("offset")).order_by(_OF.seq)
+_FORGET = delete(pieces).where(_OF.execution_id == bindparam("id"), _OF.epoch == bindparam("epoch"))
+
+_ITS = events.c.execution_id == bindparam("id")
+_CLAIMED = select(func.max(events.c.seq)).where(_ITS, events.c.type == EventType.CLAIMED).scalar_subquery()
+_ATTEMPTS = (
+    select(func.count()).select_from(events).where(_ITS, events.c.type == EventType.ATTEMPT, events.c.seq > _CLAIMED)
+)
 
 
 class Claim(StrEnum):
@@ -73,22 +87,15 @@ class RunTable:
                 return known or Report.STALE
             if attempt == row["claimed_attempt"]:
                 return Report.TAKEN
-            await writing.connection.execute(delete(pieces).where(pieces.c.execution_id == id, pieces.c.epoch == epoch))
+            await writing.connection.execute(_FORGET, {"id": id, "epoch": epoch})
             await writing.change(id, _begin(epoch, run, attempt, runner, is_first=row["claimed_attempt"] == 0))
             return Report.TAKEN
 
     @whole
     async def attempts_begun(self, id: ExecutionId) -> int:  # noqa: A002 (the domain's word)
         """How many attempts of the run that holds `id` have begun: at least 1, as its first one leaves no event."""
-        mine = (events.c.execution_id == id,)
-        claimed = select(func.max(events.c.seq)).where(*mine, events.c.type == EventType.CLAIMED).scalar_subquery()
-        query = (
-            select(func.count())
-            .select_from(events)
-            .where(*mine, events.c.type == EventType.ATTEMPT, events.c.seq > claimed)
-        )
         async with self._database.reading() as connection:
-            return 1 + int((await connection.execute(query)).scalar_one())
+            return 1 + int((await connection.execute(_ATTEMPTS, {"id": id})).scalar_one())
 
     @whole
     async def append_message(  # noqa: PLR0913 (a report names everything it expects)
@@ -174,11 +181,11 @@ def _claim(epoch: int, run: RunId, runner: str, writing: Writing) -> Move:
             "claimed_run": run,
             "claimed_by": runner,
             "claimed_attempt": 0,
-            # The dispatcher may have died between Temporal's answer and its note of it.
-            "submitted_at": func.coalesce(_ROW.submitted_at, literal(writing.now, Moment())),
             "run_id": run,
             "next_try_at": None,
         },
+        # The dispatcher may have died between Temporal's answer and its note of it.
+        fills={"submitted_at": writing.now},
         event=EventDraft(
             type=EventType.CLAIMED, text=f"claimed by runner {runner}", data={"run": run, "runner": runner}
         ),
@@ -235,37 +242,27 @@ class _Place:
             ),
         )
         await self._writing.connection.execute(
-            insert(pieces).values(
-                execution_id=self._id,
-                epoch=self._epoch,
-                idx=self._index,
-                seq=seq,
-                start=start,
-                size=len(text),
-                role=role,
-                text=text,
-            )
+            _PIECE,
+            {
+                **self._message(self._index),
+                "seq": seq,
+                "start": start,
+                "size": len(text),
+                "role": role,
+                "text": text,
+            },
         )
 
-    def _mine(self, index: int) -> Sequence[ColumnElement[bool]]:
-        return (pieces.c.execution_id == self._id, pieces.c.epoch == self._epoch, pieces.c.idx == index)
+    def _message(self, index: int) -> dict[str, object]:
+        return {"execution_id": self._id, "epoch": self._epoch, "idx": index}
 
     async def _tail(self, index: int) -> RowMapping | None:
-        found = await self._writing.connection.execute(
-            select(pieces.c.start, pieces.c.size, pieces.c.role)
-            .where(*self._mine(index))
-            .order_by(pieces.c.seq.desc())
-            .limit(1)
-        )
+        found = await self._writing.connection.execute(_TAIL, self._message(index))
         return found.mappings().one_or_none()
 
     async def _text(self, offset: int) -> str:
         """What is there from `offset` on."""
-        found = await self._writing.connection.execute(
-            select(pieces.c.start, pieces.c.text)
-            .where(*self._mine(self._index), pieces.c.start + pieces.c.size > offset)
-            .order_by(pieces.c.seq)
-        )
+        found = await self._writing.connection.execute(_TEXT, {**self._message(self._index), "offset": offset})
         rows = found.all()
         return "".join(row.text for row in rows)[offset - rows[0].start :] if rows else ""
 

@@ -10,14 +10,15 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
-from sqlalchemy import Connection, Executable, Insert, Table, create_engine, event
+from sqlalchemy import Connection, Executable, Table, create_engine, event
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import StaticPool
+from sqlalchemy.sql.dml import ReturningInsert
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import StigmerError
-from stigmer_cli.store import faults, migrate
+from stigmer_cli.store import faults, migrate, prepared
 from stigmer_cli.store.database import Database
 from stigmer_cli.store.engine import _HintingCompiler
 from stigmer_cli.store.file import StoreFile
@@ -25,6 +26,8 @@ from stigmer_cli.store.store import STORE_ID, Store
 from stigmer_cli.store.tables import metadata
 
 LATENCY_MAX_S = 0.004
+
+Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
 Step = Callable[[str], None]
 """Told where things stand, each time that dying would matter; may raise."""
@@ -88,11 +91,11 @@ class SameThread:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def execute(self, statement: Executable, parameters: Sequence[Mapping[str, Any]] | None = None) -> Any:
+    async def execute(self, statement: Executable, parameters: Parameters = None) -> Any:
         return self._connection.execute(statement, parameters)
 
-    async def scalar(self, statement: Executable) -> Any:
-        return self._connection.scalar(statement)
+    async def scalar(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Any:
+        return self._connection.scalar(statement, parameters)
 
     async def exec_driver_sql(self, statement: str) -> Any:
         return self._connection.exec_driver_sql(statement)
@@ -132,8 +135,8 @@ class MemoryBackend:
     def __init__(self, memory: Memory, rng: random.Random | None, on_step: Step) -> None:
         self.writer = self.reader = cast("AsyncEngine", SameThreadEngine(memory, rng, on_step))
 
-    def insert_or_skip(self, table: Table, column: str) -> Insert:
-        return sqlite.insert(table).on_conflict_do_nothing(index_elements=[column])
+    def insert_or_skip(self, table: Table, column: str) -> ReturningInsert[Any]:
+        return prepared.insert_or_skip(sqlite.insert, table, column)
 
     def verify(self) -> None:
         """Nothing: memory stays."""

@@ -1,0 +1,74 @@
+"""Writes of one kind as one statement, built once: building one costs SQLAlchemy more than running it costs SQLite.
+
+Values are handed in by name when a statement runs: `row_id` says which row, `is_COLUMN` what it is expected to hold,
+`to_COLUMN` what it is to hold.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cache, lru_cache
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, Table, TextClause, bindparam, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate, Update
+
+from stigmer_cli.store.tables import executions
+
+KINDS_MAX = 256
+"""Kinds of move that are kept; there are about forty."""
+
+Guards = tuple[ColumnElement[bool] | TextClause, ...]
+
+_ROW = executions.c
+
+
+def parameters(
+    id_: str, *, expects: Mapping[str, object], values: Mapping[str, object], events: int
+) -> dict[str, object]:
+    """The values of a statement of `change` or `write` for one row."""
+    return {
+        "row_id": id_,
+        "events": events,
+        **{f"is_{name}": value for name, value in expects.items()},
+        **{f"to_{name}": value for name, value in values.items()},
+    }
+
+
+@lru_cache(maxsize=KINDS_MAX)
+def change(
+    guards: Guards, expects: tuple[str, ...], values: tuple[str, ...], fills: tuple[str, ...]
+) -> ReturningUpdate[Any]:
+    """As `write`, but only if the row is as expected; gives back its `event_seq`."""
+    expected = [_ROW[name] == bindparam(f"is_{name}") for name in expects]
+    return write(values, fills).where(*guards, *expected).returning(_ROW.event_seq)
+
+
+@lru_cache(maxsize=KINDS_MAX)
+def write(values: tuple[str, ...], fills: tuple[str, ...]) -> Update:
+    """Write the columns `values`, and `fills` where they are NULL, into the row, which becomes a version newer.
+
+    Its timeline grows by as many events as `events` says.
+    """
+    to = {name: bindparam(f"to_{name}", type_=_ROW[name].type) for name in (*values, *fills)}
+    filled = {name: func.coalesce(_ROW[name], to[name]) for name in fills}
+    counted = {"version": _ROW.version + 1, "event_seq": _ROW.event_seq + bindparam("events")}
+    return update(executions).where(_ROW.id == bindparam("row_id")).values({**to, **filled, **counted})
+
+
+@lru_cache(maxsize=KINDS_MAX)
+def standing(guards: Guards, columns: tuple[str, ...]) -> Select[Any]:
+    """`id`, `event_seq` and `columns` of those of `ids` that are as `guards` say, locked in order of id."""
+    return (
+        select(_ROW.id, _ROW.event_seq, *(_ROW[name] for name in columns))
+        .where(_ROW.id.in_(bindparam("ids", expanding=True)), *guards)
+        .order_by(_ROW.id)
+        .with_for_update()
+    )
+
+
+@cache
+def insert_or_skip(
+    insert: Callable[[Table], sqlite.Insert | postgresql.Insert], table: Table, column: str
+) -> ReturningInsert[Any]:
+    """An insert that does nothing when the unique `column` is taken; gives back the primary key of what it inserted."""
+    return insert(table).on_conflict_do_nothing(index_elements=[column]).returning(*table.primary_key)

@@ -64,7 +64,8 @@ class _Bearer(httpx.Auth):
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Put the token on the request."""
-        request.headers["Authorization"] = f"Bearer {self._token() or ''}"
+        if token := self._token():
+            request.headers["Authorization"] = f"Bearer {token}"
         yield request
 
 

@@ -50,7 +50,7 @@ def reconcile(
     include_in_progress: Annotated[
         bool, typer.Option("--include-in-progress", help="Also start lost ones over; their effects may repeat.")
     ] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Look at so many at the most.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Mend so many at the most.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     output: Annotated[Format, typer.Option("--output", "-o", help="How the result is printed.")] = Format.TABLE,
 ) -> None:

@@ -15,7 +15,7 @@ import structlog
 
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import Clock
-from stigmer_cli.domain.execution import Execution
+from stigmer_cli.domain.execution import AttentionCode, Execution
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.bell import OTHER_SERVERS_S
 from stigmer_cli.executions.marking import Marking
@@ -52,6 +52,9 @@ class SubmitObserver(Protocol):
 
     def submit_failed(self, code: str) -> None:
         """A submit failed with an error of kind `code`."""
+
+    def given_up(self, code: AttentionCode) -> None:
+        """An execution was left to a person."""
 
 
 class Dispatcher:
@@ -162,13 +165,15 @@ class Dispatcher:
                     execution.id, epoch=execution.epoch, reason=reason, detail=detail, next_try_at=next_try_at
                 )
             case CountFailure(next_try_at=next_try_at, failures_max=failures_max):
-                await self._store.executions.mark_submit_failed(
+                marked = await self._store.executions.mark_submit_failed(
                     execution.id,
                     epoch=execution.epoch,
                     detail=detail,
                     next_try_at=next_try_at,
                     attempts_max=failures_max,
                 )
+                if self.observer and marked.attention:
+                    self.observer.given_up(marked.attention.code)
 
     async def _pause(self, generation: int) -> None:
         """Leave Temporal alone for a while, longer after each strained pass; a reconnect ends it."""

@@ -13,9 +13,10 @@ from prometheus_client import (
     generate_latest,
 )
 
+from stigmer_cli.domain.execution import AttentionCode
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.executions.reconcile.apply import Done
+from stigmer_cli.executions.reconcile.apply import Applied, Done
 from stigmer_cli.temporal.connection import Change, ConnectionState, ConnectionStatus
 
 OUTCOMES = ("ok", "failed")
@@ -61,7 +62,10 @@ class Metrics:
         )
         self.submits = counter("stigmer_submits_total", "Submits to Temporal, by outcome.", ["outcome"])
         self.reconciled = counter(
-            "stigmer_reconciled_total", "Moves the reconciler carried out, by what they did.", ["done"]
+            "stigmer_reconciled_total", "Moves that reconciling carried out, by what they did.", ["done"]
+        )
+        self.attention = counter(
+            "stigmer_attention_total", "Executions that were left to a person, by the reason.", ["code"]
         )
         self.claims_lost = counter("stigmer_claims_lost_total", "Runs that found their execution held by another.")
         self.pollers = gauge(
@@ -83,6 +87,8 @@ class Metrics:
             self.submits.labels(taken)
         for done in (Done.RESUBMITTED, Done.REPAIRED, Done.ATTENTION):
             self.reconciled.labels(done)
+        for code in AttentionCode:
+            self.attention.labels(code)
 
     # -- ConnectionObserver
 
@@ -110,9 +116,15 @@ class Metrics:
         """A submit failed with an error of kind `code`."""
         self.submits.labels(code).inc()
 
-    def see_reconciled(self, done: Done) -> None:
-        """The reconciler carried out a move."""
-        self.reconciled.labels(done).inc()
+    def given_up(self, code: AttentionCode) -> None:
+        """An execution was left to a person."""
+        self.attention.labels(code).inc()
+
+    def see_reconciled(self, applied: Applied) -> None:
+        """A move was carried out, or found that somebody knew better."""
+        self.reconciled.labels(applied.done).inc()
+        if applied.done is Done.ATTENTION and applied.move.attention is not None:
+            self.given_up(applied.move.attention)
 
     # -- CallObserver
 

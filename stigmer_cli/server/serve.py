@@ -88,6 +88,8 @@ class _Server:
         self.pollers = PollerWatch(gateway, self.connection, clock=clock)
         self.world = WorldWatch(store, self.connection, clock=clock)
         self.watch = LoopWatch(clock=clock, observer=self.metrics)
+        reconciling = Reconciling(store, gateway, self.connection, self.dispatcher, clock=clock)
+        reconciling.observer = self.metrics
         mint = Mint(clock, rng)
         self.services = Services(
             settings=settings,
@@ -102,7 +104,7 @@ class _Server:
             pollers=self.pollers,
             world=self.world,
             loop=self.watch,
-            reconciling=Reconciling(store, gateway, self.connection, self.dispatcher, clock=clock),
+            reconciling=reconciling,
             metrics=self.metrics,
             started_at=clock.now(),
         )

@@ -259,6 +259,7 @@ class Connection:
             self._session = None
         before, self._cause = self._state, "" if to is ConnectionState.CONNECTED else cause
         if to is before:
+            self._journal.stayed()
             return
         if to not in MOVES[before]:
             raise AssertionError(f"the connection cannot move from {before} to {to}")

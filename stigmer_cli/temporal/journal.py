@@ -12,7 +12,10 @@ from stigmer_cli.temporal.target import Target
 HISTORY_MAX = 50
 LINES_MAX = 20
 WINDOW_S = 60.0
-"""At most LINES_MAX lines in WINDOW_S seconds; the next line after that says how many were left out."""
+"""At most LINES_MAX lines in WINDOW_S seconds; the next line after that says how many were left out.
+
+The last one of a flood is written as soon as there is room, or the log would end on a state that is over.
+"""
 
 LEVELS: dict[ConnectionState, str] = {
     ConnectionState.CONNECTING: "info",
@@ -42,9 +45,19 @@ class Journal:
     def moved(self, change: Change, *, attempt: int, next_try_at: datetime | None) -> None:
         """Remember a move and write its line."""
         self._history.append(change)
-        if not self._has_room():
+        tried = {"attempt": attempt, "next_try_at": iso(next_try_at) if next_try_at else None}
+        if self._has_room():
+            self._write(change, **tried)
+        else:
             self._left_out += 1
-            return
+
+    def stayed(self) -> None:
+        """Nothing moved; the last of the moves that were left out is told now, if there is room again."""
+        if self._left_out and self._has_room():
+            self._left_out -= 1
+            self._write(last := self._history[-1], happened_at=iso(last.at))
+
+    def _write(self, change: Change, **more: object) -> None:
         left_out = {"left_out": self._left_out} if self._left_out else {}
         self._left_out = 0
         getattr(self._log, LEVELS[change.after])(
@@ -53,8 +66,7 @@ class Journal:
             cause=change.cause,
             address=self._target.address,
             namespace=self._target.namespace,
-            attempt=attempt,
-            next_try_at=iso(next_try_at) if next_try_at else None,
+            **more,
             **left_out,
         )
 

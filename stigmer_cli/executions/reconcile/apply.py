@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import assert_never
+from typing import Protocol, assert_never
 
 import structlog
 
@@ -46,14 +46,25 @@ class Applied:
     done: Done
 
 
-async def apply(planned: Sequence[Move], store: Store) -> Sequence[Applied]:
+class ReconcileObserver(Protocol):
+    """Who counts what reconciling did."""
+
+    def see_reconciled(self, applied: Applied) -> None:
+        """A move was carried out, or found that somebody knew better."""
+
+
+async def apply(planned: Sequence[Move], store: Store, observer: ReconcileObserver | None = None) -> Sequence[Applied]:
     """Carry out a plan, in its order, in one commit; raises only what the store raises.
 
     `planned` names no execution twice.
     """
     writes = {move.execution.id: write for move in planned if (write := _write(move)) is not None}
     made = await store.executions.move_all(writes) if writes else set()
-    return [_applied(move, took=move.execution.id in made) for move in planned]
+    applied = [_applied(move, took=move.execution.id in made) for move in planned]
+    for one in applied:
+        if observer and one.done is not Done.LEFT:
+            observer.see_reconciled(one)
+    return applied
 
 
 def _applied(move: Move, *, took: bool) -> Applied:

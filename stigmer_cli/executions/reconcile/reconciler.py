@@ -2,13 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
 import structlog
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
-from stigmer_cli.executions.reconcile.apply import Applied, Done, apply
+from stigmer_cli.executions.reconcile.apply import Applied, Done, ReconcileObserver, apply
 from stigmer_cli.executions.reconcile.plan import Finding, Rules
 from stigmer_cli.executions.reconcile.walk import Scope, walk
 from stigmer_cli.store.store import Store
@@ -18,13 +17,6 @@ LOOK_S = 1.0
 """How soon after a reconnect a pass begins."""
 
 log = structlog.get_logger()
-
-
-class ReconcileObserver(Protocol):
-    """Who counts what reconciling did."""
-
-    def see_reconciled(self, done: Done) -> None:
-        """A move was carried out."""
 
 
 class Reconciler:
@@ -62,14 +54,11 @@ class Reconciler:
         unsettled = False
         async for moves in walk(self._store, self._gateway, self._link, Scope(), rules=self._rules, clock=self._clock):
             unsettled = unsettled or any(move.finding in (Finding.FRESH, Finding.UNKNOWN) for move in moves)
-            self._tell(await apply(moves, self._store))
+            self._tell(await apply(moves, self._store, self.observer))
         return unsettled
 
     def _tell(self, applied: Sequence[Applied]) -> None:
         counts = Counter(one.done for one in applied)
-        for one in applied:
-            if self.observer and one.done is not Done.LEFT:
-                self.observer.see_reconciled(one.done)
         if counts[Done.RESUBMITTED]:
             self._resubmitted()
         told: Mapping[str, int] = {str(done): number for done, number in counts.items() if done is not Done.LEFT}

@@ -8,7 +8,7 @@ from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.executions.accept import Nudge
 from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
 from stigmer_cli.executions.reason import waiting
-from stigmer_cli.executions.reconcile.apply import Applied, Done, apply
+from stigmer_cli.executions.reconcile.apply import Applied, Done, ReconcileObserver, apply
 from stigmer_cli.executions.reconcile.plan import Action, Rules
 from stigmer_cli.executions.reconcile.settling import Settling
 from stigmer_cli.executions.reconcile.turn import turn
@@ -40,6 +40,7 @@ class Reconciling:
         self._link = link
         self._dispatcher = dispatcher
         self._clock = clock
+        self.observer: ReconcileObserver | None = None
 
     def refuse_unless_connected(self) -> None:
         """Raise TemporalUnavailable, with reason and since, where nothing could be judged."""
@@ -67,7 +68,7 @@ class Reconciling:
                 self._store, self._gateway, self._link, wanted.scope, rules=wanted.rules, clock=self._clock
             ):
                 await mine.renew()
-                settling.add(await apply(moves, self._store))
+                settling.add(await apply(moves, self._store, self.observer))
                 self._dispatcher.nudge()
                 async for applied in settling.settled(leave=AHEAD_MAX):
                     yield applied

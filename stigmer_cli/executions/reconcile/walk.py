@@ -10,7 +10,7 @@ from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
 from stigmer_cli.executions.reconcile.observe import observe
-from stigmer_cli.executions.reconcile.plan import Move, Rules, plan
+from stigmer_cli.executions.reconcile.plan import Action, Move, Rules, plan
 from stigmer_cli.store.store import Store
 
 PAGE_MAX = 500
@@ -18,7 +18,10 @@ PAGE_MAX = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """Which open executions are looked at; an empty field lets everything through."""
+    """Which open executions are looked at; an empty field lets everything through.
+
+    `limit` is how many moves are made at most: what needs none is passed over, so that the next call finds others.
+    """
 
     ids: Sequence[ExecutionId] = ()
     phases: frozenset[Phase] = frozenset()
@@ -41,12 +44,22 @@ async def walk(
     """The plan, page by page in order of id; raises NotFound for an id that has no row."""
     left = scope.limit
     async for page in _pages(store, scope, clock):
-        rows = [row for row in page if scope.holds(row)][:left]
-        yield plan(await observe(rows, gateway, link), now=clock.now(), rules=rules)
-        if left is not None:
-            left -= len(rows)
-            if left <= 0:
-                return
+        rows = [row for row in page if scope.holds(row)]
+        moves = plan(await observe(rows, gateway, link), now=clock.now(), rules=rules)
+        if left is None:
+            yield moves
+            continue
+        within = _within(moves, left)
+        left -= sum(move.action is not Action.NONE for move in within)
+        yield within
+        if left <= 0:
+            return
+
+
+def _within(moves: Sequence[Move], left: int) -> Sequence[Move]:
+    """`moves` up to and with the one that is the last of `left` that do something."""
+    acting = [place for place, move in enumerate(moves) if move.action is not Action.NONE]
+    return moves[: acting[left - 1] + 1] if len(acting) >= left else moves
 
 
 async def _pages(store: Store, scope: Scope, clock: Clock) -> AsyncIterator[Sequence[Execution]]:

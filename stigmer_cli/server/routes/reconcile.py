@@ -80,17 +80,15 @@ def _wanted(body: ReconcileRequest) -> Wanted:
 
 
 async def _total(scope: Scope, store: Store) -> int:
-    """How many executions there are to look at, at the most: their age is not counted by."""
+    """How many executions there are to look at, at the most: neither age nor limit is counted by."""
     if scope.ids:
-        number = len(scope.ids)
-    else:
-        counts = await store.executions.counts()
-        number = sum(
-            count
-            for (phase, kind), count in counts.items()
-            if not phase.is_terminal and phase in (scope.phases or Phase) and kind in (scope.kinds or Kind)
-        )
-    return number if scope.limit is None else min(number, scope.limit)
+        return len(scope.ids)
+    counts = await store.executions.counts()
+    return sum(
+        count
+        for (phase, kind), count in counts.items()
+        if not phase.is_terminal and phase in (scope.phases or Phase) and kind in (scope.kinds or Kind)
+    )
 
 
 async def _lines(stream: AsyncIterator[Applied], total: int) -> AsyncIterator[str]:

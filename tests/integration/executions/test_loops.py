@@ -8,6 +8,7 @@ from stigmer_cli.domain.execution import AttentionCode, EventType, Execution, Qu
 from stigmer_cli.domain.identity import RunId, workflow_id
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import NotFound, OperationFailed, StigmerError, TemporalUnavailable
+from stigmer_cli.server.metrics import Metrics
 from stigmer_cli.settings import SubmitPolicy
 from stigmer_cli.temporal.connection import ConnectionState
 from stigmer_cli.temporal.errors import Misconfigured, SubmitRejected
@@ -94,6 +95,7 @@ async def test_a_connection_error_keeps_the_execution_queued_and_costs_no_try(
 
 
 async def test_a_refused_request_needs_a_person_at_once(scene: Scene) -> None:
+    counted = scene.dispatcher.observer = Metrics()
     _cut(scene)
     execution = await scene.accept()
     scene.gateway.trouble = SubmitRejected("blob too large")
@@ -103,6 +105,8 @@ async def test_a_refused_request_needs_a_person_at_once(scene: Scene) -> None:
     assert row.attention.code is AttentionCode.SUBMIT_FAILED
     assert "blob too large" in row.attention.reason
     assert await scene.dispatcher.run_once() == 0, "it is not tried again"
+    assert counted.registry.get_sample_value("stigmer_attention_total", {"code": "submit-failed"}) == 1
+    assert counted.registry.get_sample_value("stigmer_submits_total", {"outcome": SubmitRejected.code}) == 1
 
 
 async def test_a_strange_failure_is_tried_again_later(scene: Scene) -> None:
@@ -116,6 +120,7 @@ async def test_a_strange_failure_is_tried_again_later(scene: Scene) -> None:
 
 
 async def test_a_crash_between_start_and_mark_adopts_the_run(scene: Scene) -> None:
+    counted = scene.dispatcher.observer = Metrics()
     _cut(scene)
     execution = await scene.accept()
     started = await scene.gateway.start(
@@ -123,6 +128,7 @@ async def test_a_crash_between_start_and_mark_adopts_the_run(scene: Scene) -> No
     )  # and here the server died
     await scene.dispatcher.run_once()
     assert (await scene.get(execution)).dispatch.run_id == started.run_id
+    assert counted.registry.get_sample_value("stigmer_submits_total", {"outcome": "already"}) == 1
     assert len(scene.gateway.runs) == 1
 
 

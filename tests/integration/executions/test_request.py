@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -59,8 +60,23 @@ async def _orphans(scene: Scene, number: int) -> list[Execution]:
     return rows
 
 
-async def _told(reconciling: Reconciling) -> Sequence[Applied]:
-    return [applied async for applied in reconciling.run(WANTED)]
+async def _told(reconciling: Reconciling, wanted: Wanted = WANTED) -> Sequence[Applied]:
+    return [applied async for applied in reconciling.run(wanted)]
+
+
+async def test_a_limit_counts_what_is_mended_so_that_the_next_call_finds_others(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stigmer_cli.executions.reconcile.walk.PAGE_MAX", 5)
+    rows = await _orphans(scene, 12)
+    wanted = replace(WANTED, scope=Scope(limit=5))
+    async with _dispatching(scene, PickyGateway()) as reconciling:
+        mended = [
+            [one.move.execution.id for one in await _told(reconciling, wanted) if one.done is Done.RESUBMITTED]
+            for _ in range(4)
+        ]
+    assert [len(ids) for ids in mended] == [5, 5, 2, 0]
+    assert sorted(id_ for ids in mended for id_ in ids) == sorted(row.id for row in rows)
 
 
 async def test_every_orphan_is_told_once_in_order_when_temporal_has_it(

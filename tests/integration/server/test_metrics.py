@@ -7,6 +7,8 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from temporalio.client import Client
 
+from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest
+from stigmer_cli.client import Client as ApiClient
 from stigmer_cli.domain.identity import ExecutionId, Kind, workflow_id
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.temporal.dial import quiet_runtime
@@ -27,12 +29,14 @@ NAMES = {
     "stigmer_oldest_pending_seconds",
     "stigmer_submits",
     "stigmer_reconciled",
+    "stigmer_attention",
     "stigmer_claims_lost",
     "stigmer_task_queue_pollers",
     "stigmer_temporal_calls",
     "stigmer_event_loop_blocks",
     "stigmer_event_loop_last_block_seconds",
 }
+MANUAL = {"STIGMER_RECONCILE": "manual"}
 STATE = "stigmer_temporal_connection_state"
 PROBES = "stigmer_temporal_probes_total"
 DONE = ("resubmitted", "attention", "repaired")
@@ -104,8 +108,31 @@ async def test_every_event_moves_its_number(tmp_path: Path) -> None:
     assert 0 < away["stigmer_temporal_connection_state_seconds", ()] < 5
     assert after["stigmer_temporal_connection_changes_total", ("CONNECTED", "DISCONNECTED")] == 1
     assert after["stigmer_task_queue_pollers", ()] == 0
+    assert [before["stigmer_attention_total", ("lost",)], after["stigmer_attention_total", ("lost",)]] == [0, 1]
     assert (rows[orphan].status.phase, rows[taken].status.attention is not None) == (Phase.PENDING, True)
     assert rows[behind].status.phase is Phase.FAILED
+
+
+async def test_what_a_person_asks_for_is_counted_as_well(tmp_path: Path) -> None:
+    with DevServer(tmp_path) as temporal:
+        temporal.start()
+        async with served(tmp_path, temporal.address, MANUAL) as server, server.client() as client:
+            await make_agent(client)
+            await accept(client, "orphan")
+            await _until(server, {("stigmer_submits_total", ("started",)): 1})
+            temporal.kill()
+            await _until(server, {(STATE, ("DISCONNECTED",)): 1})
+            temporal.start()
+            await _until(server, {(STATE, ("CONNECTED",)): 1})
+            found = await eventually(lambda: _resubmitted(client), within_s=20)
+            after = await _samples(server)
+    assert found == ["resubmitted"]
+    assert after["stigmer_reconciled_total", ("resubmitted",)] == 1
+
+
+async def _resubmitted(client: ApiClient) -> list[str]:
+    told = [item async for item in client.reconcile(ReconcileRequest())]
+    return [item.outcome for item in told if isinstance(item, ReconcileItem) and item.outcome == "resubmitted"]
 
 
 async def _until(server: Served, wanted: Mapping[Key, float]) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 from structlog.testing import capture_logs
 
+from stigmer_cli.clock import iso
 from stigmer_cli.temporal.connection import MEMORY_LOST, Change, Connection, ConnectionState, Target
 from stigmer_cli.temporal.errors import Misconfigured, TemporalUnavailable
-from stigmer_cli.temporal.journal import HISTORY_MAX, LINES_MAX
+from stigmer_cli.temporal.journal import HISTORY_MAX, LINES_MAX, WINDOW_S
 from stigmer_cli.temporal.state import MOVES, World
 from tests.fakes_temporal import LoopClock, ScriptedDialer, Weather, in_virtual_time
 
@@ -257,6 +258,24 @@ def test_flapping_keeps_a_bounded_history_and_does_not_flood_the_log() -> None:
     left_out = sum(line.get("left_out", 0) for line in changes)
     assert left_out + len(changes) <= len(scene.count.changes)
     assert left_out > 0
+
+
+def test_the_state_in_which_flapping_ends_is_written_once_there_is_room() -> None:
+    async def story(scene: Scene) -> None:
+        for weather in (Weather.REFUSED, Weather.FINE) * LINES_MAX:
+            scene.dialer.weather = weather
+            await asyncio.sleep(1)
+        scene.dialer.weather = Weather.REFUSED
+        await asyncio.sleep(2 * WINDOW_S)
+
+    with capture_logs() as lines:
+        scene = play(story)
+    changes = [line for line in lines if line["event"] == "temporal_connection_changed"]
+    last = scene.connection.status().history[-2]
+    assert changes[-2]["to"] == "DISCONNECTED"
+    assert changes[-2]["happened_at"] == iso(last.at)
+    assert changes[-1]["to"] == "STOPPED"
+    assert len(changes) + sum(line.get("left_out", 0) for line in changes) == len(scene.count.changes)
 
 
 def test_a_move_is_one_line_with_everything_in_it() -> None:

@@ -18,6 +18,7 @@ from stigmer_cli.api.resources import (
     ManifestMetadata,
 )
 from stigmer_cli.client import Client
+from tests.eventually import eventually
 from tests.temporal_server import die_with_parent, free_port, kill_group
 
 TOKEN = "token-of-a-test"
@@ -76,6 +77,15 @@ class Served:
                 assert self.process.poll() is None, self.log.read_text()
                 assert time.monotonic() < deadline, self.log.read_text()
                 await asyncio.sleep(0.02)
+
+    async def until(self, state: str = "CONNECTED") -> None:
+        """Return when its connection to Temporal is in `state`."""
+        async with self.client() as client:
+
+            async def reached() -> bool:
+                return (await client.health()).temporal.state == state
+
+            await eventually(reached, within_s=READY_MAX_S, what=state)
 
     def kill(self) -> None:
         """SIGKILL; nothing if it does not run."""

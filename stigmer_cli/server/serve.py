@@ -24,6 +24,7 @@ from stigmer_cli.executions.mint import Mint
 from stigmer_cli.executions.pollers import PollerWatch
 from stigmer_cli.executions.reconcile.reconciler import Reconciler
 from stigmer_cli.executions.reconcile.request import Reconciling
+from stigmer_cli.executions.reconcile.turn import reclaim
 from stigmer_cli.server.app import build
 from stigmer_cli.server.calls import CountedGateway
 from stigmer_cli.server.metrics import Metrics
@@ -60,6 +61,8 @@ async def serve(settings: Settings, *, clock: Clock) -> int:
         bell = Bell()
         store = await open_store(settings.database_target, clock=clock, owner=settings.server_target)
         stack.push_async_callback(store.close)
+        if not store.is_shared:
+            await reclaim(store)
         store.events.on_change = bell.ring
         try:
             await _Server(settings, store, bell, clock).run(listener, token)

@@ -11,7 +11,7 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.store import migrate
 from stigmer_cli.store.agents import AgentTable
 from stigmer_cli.store.database import Database
-from stigmer_cli.store.engine import open_backend
+from stigmer_cli.store.engine import SqliteBackend, open_backend
 from stigmer_cli.store.events import EventTable
 from stigmer_cli.store.executions import ExecutionTable
 from stigmer_cli.store.meta import MetaTable
@@ -32,6 +32,11 @@ class Store:
         self.events = EventTable(database)
         self.meta = MetaTable(database)
         self.kind = database.kind
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other servers may have it open, too; a SQLite file is locked for one."""
+        return self.kind != SqliteBackend.kind
 
     async def check(self) -> None:
         """Raise a StigmerError if the store cannot be relied on (its file included); takes at most a second."""

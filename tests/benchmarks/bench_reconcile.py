@@ -30,7 +30,6 @@ from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.executions.mint import Mint
 from tests.benchmarks.bare import starts, until_serving
-from tests.eventually import eventually
 from tests.served import Served, make_agent, served
 from tests.temporal_server import DevServer
 
@@ -108,14 +107,6 @@ async def _prepare(home: Path, temporal: str, orphans: int) -> None:
     await asyncio.to_thread(_write_orphans, home / "data" / "stigmer.db", orphans)
 
 
-async def _until_connected(server: Served) -> None:
-    async def look() -> bool:
-        async with server.client() as client:
-            return (await client.health()).temporal.state == "CONNECTED"
-
-    await eventually(look, within_s=10)
-
-
 async def _measure(root: Path, orphans: int) -> dict[str, float]:
     with DevServer(root, file=root / "temporal.db") as temporal:
         temporal.start()
@@ -123,7 +114,7 @@ async def _measure(root: Path, orphans: int) -> dict[str, float]:
         await _prepare(root, temporal.address, orphans)
         before = BARE_STARTS / await starts(temporal.address, BARE_STARTS)
         async with served(root, temporal.address, {"STIGMER_RECONCILE": "manual"}) as server:
-            await _until_connected(server)
+            await server.until()
             async with _watched(server) as memory:
                 dry_s, planned, _ = await _reconcile(server, dry_run=True)
                 run_s, told, summary = await _reconcile(server, dry_run=False)

@@ -1,34 +1,25 @@
 """Many orphans, and a reconcile that is interrupted and killed: the next one goes on, and each has one effect."""
 
-import asyncio
 import json
 import signal
-import sqlite3
 import subprocess
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest
-from stigmer_cli.client import Client
-from stigmer_cli.errors import TemporalUnavailable
 from tests.installed import Stigmer, collect, installed, until
-from tests.served import TOKEN, Served, accept, make_agent
+from tests.orphans import Orphanage
+from tests.served import TOKEN
 from tests.temporal_server import DevServer
 
-ACCEPT_AT_ONCE = 16
 
-
-class Many:
-    """A server that reconciles only when told to, beside a Temporal in memory, and no runner."""
+class Many(Orphanage):
+    """Orphans, and the installed command to bring them back."""
 
     def __init__(self, home: Path, temporal: DevServer) -> None:
-        self.temporal = temporal
-        self.server = Served(home, temporal.address, {"STIGMER_RECONCILE": "manual"})
+        super().__init__(home, temporal)
         settings = {
             "STIGMER_SERVER_URL": self.server.url,
             "STIGMER_TOKEN": TOKEN,
@@ -36,48 +27,9 @@ class Many:
         }
         self.stigmer = Stigmer(home, settings)
 
-    async def make_orphans(self, number: int) -> None:
-        """Have `number` executions accepted and submitted, and Temporal forget them all."""
-        await self.server.start()
-        async with self.server.client() as client:
-            await make_agent(client)
-            gate = asyncio.Semaphore(ACCEPT_AT_ONCE)
-            async with asyncio.TaskGroup() as group:
-                for n in range(number):
-                    group.create_task(_accept(client, n, gate), name=f"accept {n}")
-            await self._until_found(client, {"submitted": number})
-            self.temporal.kill()
-            self.temporal.start()
-            await self._until_found(client, {"orphan": number})
-
-    async def _until_found(self, client: Client, wanted: dict[str, int]) -> None:
-        async with asyncio.timeout(60):
-            while await self._found(client) != wanted:  # noqa: ASYNC110 - another process is looked at
-                await asyncio.sleep(0.3)
-
-    async def _found(self, client: Client) -> dict[str, int]:
-        """How many orphans there are; where there are none, how many have been submitted."""
-        try:
-            items = [found async for found in client.reconcile(ReconcileRequest(dry_run=True))]
-        except TemporalUnavailable:
-            return {}
-        found = Counter(item.found for item in items if isinstance(item, ReconcileItem))
-        return dict(found) or {"submitted": len(self.timelines("submitted"))}
-
-    def timelines(self, event: str) -> Counter[str]:
-        """How often `event` stands in the timeline of each execution: the ledger."""
-        query = "SELECT execution_id, count(*) FROM events WHERE type = ? GROUP BY execution_id"
-        with closing(sqlite3.connect(f"file:{self.server.home}/data/stigmer.db?mode=ro", uri=True)) as database:
-            return Counter(dict(database.execute(query, (event,)).fetchall()))
-
     def spawn(self) -> "subprocess.Popen[str]":
         """A reconcile under way, told of as stream-json."""
         return self.stigmer.spawn("executions", "reconcile", "--yes", "--wait=60", "-o", "stream-json")
-
-
-async def _accept(client: Client, number: int, gate: asyncio.Semaphore) -> None:
-    async with gate:
-        await accept(client, f"orphan-{number}")
 
 
 @pytest.fixture
@@ -195,8 +147,5 @@ async def test_a_server_that_is_killed_in_the_middle_leaves_its_turn_to_the_next
     assert last["summary"]["resubmitted"] == len(told)
     assert set(told) <= set(many.timelines("orphaned"))
     await many.server.start()
-    refused = many.stigmer("executions", "reconcile", "--yes")
-    assert refused.returncode == 1
-    assert "has been reconciling since" in refused.stderr
     _finish(many, 1000)
     _perform(many, 1000)

@@ -12,7 +12,7 @@ from stigmer_cli.store.store import Store
 
 KEY = "reconcile_turn"
 LEASE_S = 30.0
-"""How long a holder that was killed keeps others waiting."""
+"""How long a holder that was killed keeps the callers of other servers waiting; see `reclaim` for its own."""
 
 RENEW_S = 5.0
 """How old a lease may become before it is renewed: most of it is always left for what takes long."""
@@ -54,6 +54,13 @@ class Turn:
     async def give_back(self) -> None:
         """Let the next one begin."""
         await self._store.meta.swap(KEY, self._lease.to_text(), FREE)
+
+
+async def reclaim(store: Store) -> None:
+    """Free the turn of a holder that is gone: for a server that starts on a store which no other can have open."""
+    known = await store.meta.get(KEY)
+    if known is not None and known != FREE:
+        await store.meta.swap(KEY, known, FREE)
 
 
 @asynccontextmanager

@@ -55,6 +55,8 @@ class Point:
 GATEWAY = "stigmer_cli.temporal.gateway"
 ROWS = "stigmer_cli.store.executions"
 RUNS = "stigmer_cli.store.runs"
+WORDS = "stigmer_cli.store.meta"
+TURN = "stigmer_cli.executions.reconcile.turn"
 WIRE = "stigmer_cli.client"
 
 SERVER_POINTS = (
@@ -76,7 +78,19 @@ RUNNER_POINTS = (
     Point("outcome wanted", When.BEFORE, WIRE, "Client", "finish"),
     Point("outcome taken", When.AFTER, WIRE, "Client", "finish"),
 )
-POINTS = (*SERVER_POINTS, *RUNNER_POINTS)
+RECONCILE_POINTS = (
+    Point("turn taken", When.AFTER, WORDS, "MetaTable", "get_or_set"),
+    Point("workflow looked for", When.AFTER, GATEWAY, "Gateway", "describe"),
+    Point("turn renewed", When.AFTER, TURN, "Turn", "renew"),
+    Point("moves decided", When.BEFORE, ROWS, "ExecutionTable", "move_all"),
+    Point("moves committed", When.AFTER, ROWS, "ExecutionTable", "move_all"),
+    Point("settling seen", When.AFTER, ROWS, "ExecutionTable", "unsubmitted"),
+    Point("turn ends", When.BEFORE, TURN, "Turn", "give_back"),
+    Point("turn given back", When.AFTER, TURN, "Turn", "give_back"),
+)
+"""Those of a reconcile by hand alone; its submits pass the points of the dispatcher."""
+
+POINTS = (*SERVER_POINTS, *RUNNER_POINTS, *RECONCILE_POINTS)
 MODULES = frozenset(point.module for point in POINTS)
 
 

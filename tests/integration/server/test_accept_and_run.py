@@ -29,7 +29,7 @@ def temporal(tmp_path: Path) -> Iterator[DevServer]:
 @pytest.fixture
 async def server(tmp_path: Path, temporal: DevServer) -> AsyncIterator[Served]:
     async with served(tmp_path, temporal.address) as one:
-        await _until_connected(one)
+        await one.until()
         yield one
 
 
@@ -53,15 +53,6 @@ def _folder(tmp_path: Path, name: str) -> Path:
     path = tmp_path / name
     path.mkdir()
     return path
-
-
-async def _until_connected(server: Served) -> None:
-    async with server.client() as client:
-
-        async def is_connected() -> bool:
-            return (await client.health()).temporal.state == "CONNECTED"
-
-        await eventually(is_connected, within_s=10)
 
 
 async def _finish(client: Client, execution: ExecutionResource, *, run: str, output: str = "hi") -> bool:

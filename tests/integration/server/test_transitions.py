@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.eventually import eventually
 from tests.served import TOKEN, Served, served
 from tests.temporal_server import DevServer
 
@@ -18,11 +17,11 @@ STOPPED = 3
 async def test_log_history_and_status_tell_the_same_moves(tmp_path: Path) -> None:
     with DevServer(tmp_path) as temporal:
         async with served(tmp_path, temporal.address) as server:
-            await _until_state(server, "DISCONNECTED")
+            await server.until("DISCONNECTED")
             temporal.start()
-            await _until_state(server, "CONNECTED")
+            await server.until("CONNECTED")
             temporal.kill()
-            await _until_state(server, "DISCONNECTED")
+            await server.until("DISCONNECTED")
             async with server.client() as client:
                 history = (await client.health()).temporal.history
             shown = json.loads(_status(server, "-o", "json"))["connection"]
@@ -46,15 +45,6 @@ def test_status_without_a_server_has_no_connection_to_show(tmp_path: Path) -> No
     server = Served(tmp_path, "127.0.0.1:1")
     assert json.loads(_status(server, "-o", "json"))["connection"] is None
     assert "connection to Temporal" not in _status(server)
-
-
-async def _until_state(server: Served, state: str) -> None:
-    async with server.client() as client:
-
-        async def reached() -> bool:
-            return (await client.health()).temporal.state == state
-
-        await eventually(reached, within_s=20, what=state)
 
 
 def _status(server: Served, *arguments: str) -> str:

@@ -1,0 +1,72 @@
+"""A reconcile by hand whose server is killed between any two of its steps: the next one goes on."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest
+from stigmer_cli.errors import StigmerError
+from tests.chaos.failpoints.points import RECONCILE_POINTS
+from tests.chaos.failpoints.theatre import Armed
+from tests.eventually import eventually
+from tests.orphans import Orphanage
+from tests.temporal_server import DevServer
+
+SUBMIT_POINTS = ("submit begins", "submit answered", "mark committed")
+POINTS = (*(point.name for point in RECONCILE_POINTS), *SUBMIT_POINTS)
+ORPHANS = 3
+
+
+@pytest.fixture(scope="module")
+def points(tmp_path_factory: pytest.TempPathFactory) -> Armed:
+    return Armed(tmp_path_factory.mktemp("failpoints") / "server")
+
+
+@pytest.fixture(scope="module")
+def orphanage(tmp_path_factory: pytest.TempPathFactory, points: Armed) -> Iterator[Orphanage]:
+    """Orphans for all the deaths of this module, made at once."""
+    folder = tmp_path_factory.mktemp("orphanage")
+    with DevServer(folder) as temporal:
+        one = Orphanage(folder, temporal.start(), points.environment)
+        try:
+            asyncio.run(one.make_orphans(ORPHANS * len(POINTS)))
+            yield one
+        finally:
+            one.server.kill()
+
+
+async def _reconcile(orphanage: Orphanage, ids: list[str]) -> tuple[list[str], str]:
+    """The ids told as brought back, and what broke it off; empty where it came to its end."""
+    told: list[ReconcileItem] = []
+    broken_off = ""
+    async with orphanage.server.client() as client:
+        try:
+            async for one in client.reconcile(ReconcileRequest(ids=ids, asked_by="a test")):
+                told += [one] if isinstance(one, ReconcileItem) else []
+        except StigmerError as error:
+            broken_off = error.message
+    return [item.id for item in told if item.outcome == "resubmitted"], broken_off
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_reconcile_killed_at_any_step_tells_the_truth_and_is_gone_on_with(
+    orphanage: Orphanage, points: Armed, point: str
+) -> None:
+    number = POINTS.index(point)
+    mine = sorted(orphanage.timelines("accepted"))[number * ORPHANS : (number + 1) * ORPHANS]
+    with points.armed(point):
+        told, broken_off = await _reconcile(orphanage, mine)
+    assert broken_off
+    assert all(orphanage.timelines("submitted")[name] == 2 for name in told), "what is told is done"
+    orphanage.server.kill()
+    await orphanage.server.start()
+    await orphanage.server.until()
+    assert (await _reconcile(orphanage, mine))[1] == "", "nobody holds the turn"
+    await eventually(lambda: _story(orphanage, mine), within_s=10, what="each is submitted once more")
+    assert await _reconcile(orphanage, mine) == ([], ""), "and then nothing is left"
+
+
+async def _story(orphanage: Orphanage, mine: list[str]) -> bool:
+    orphaned, submitted = orphanage.timelines("orphaned"), orphanage.timelines("submitted")
+    return [(orphaned[name], submitted[name]) for name in mine] == [(1, 2)] * len(mine)

@@ -13,6 +13,7 @@ StigmerError
 ├── NotRunning              start it first (exit 3)
 ├── Refused                 show who you are (exit 2, HTTP 401)
 ├── MachineError            fix the machine: disk, port, binary, file (exit 1, HTTP 507)
+│   └── InUse               another process has it, and keeps it: stop that one first (exit 3)
 ├── OperationFailed         it was tried and it failed; the message says how (exit 1)
 └── TimedOut                wait longer, or look why (exit 124)
 """
@@ -134,6 +135,13 @@ class MachineError(StigmerError):
 
     code = "machine"
     status = 507
+
+
+class InUse(MachineError):
+    """Another process has what this one needs for itself alone, so this one does not run."""
+
+    code = "in-use"
+    exit_code = 3
 
 
 class OperationFailed(StigmerError):

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from stigmer_cli.errors import MachineError
+from stigmer_cli.errors import InUse, MachineError
 
 HEADER = b"SQLite format 3\0"
 HEADER_SIZE = 100
@@ -40,7 +40,7 @@ class StoreFile:
     def acquire(self, owner: str) -> None:
         """Take the lock and write this process's id and `owner` (for people: its address) into it.
 
-        Raises MachineError when another process holds it, or when the folder cannot be written.
+        Raises InUse when another process holds it, MachineError when the folder cannot be written.
         """
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ class StoreFile:
         except BlockingIOError:
             holder = _holder(lock)
             os.close(lock)
-            raise MachineError(
+            raise InUse(
                 f"{self.path} is already in use by {holder}", hint="stop the other server first: stigmer down"
             ) from None
         except OSError as error:

@@ -55,7 +55,7 @@ def second_server(stage: Stage) -> Iterator[None]:
     second = subprocess.run(
         [stage.stigmer.command, "serve"], env=settings, capture_output=True, text=True, timeout=30, check=False
     )
-    assert second.returncode != 0
+    assert second.returncode == 3
     assert f"pid {stage.stigmer.pids()['server']} ({_server(stage)})" in second.stderr
     yield
 

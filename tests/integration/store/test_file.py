@@ -16,7 +16,7 @@ import pytest
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import QueueReason
 from stigmer_cli.domain.identity import ExecutionId
-from stigmer_cli.errors import ConfigError, MachineError, StoreBusy
+from stigmer_cli.errors import ConfigError, InUse, MachineError, StoreBusy
 from stigmer_cli.store.executions import Accepted
 from stigmer_cli.store.store import Store, open_store
 from tests.contracts.store.drafts import HandClock, draft
@@ -52,11 +52,12 @@ async def test_kill_9_loses_no_acknowledged_execution(file: Path, start_writer: 
 async def test_a_second_server_is_refused_and_told_who_holds_the_file(file: Path, start_writer: Start) -> None:
     process = start_writer(file, 1)
     assert line(process) == "open"
-    with pytest.raises(MachineError, match=rf"already in use by pid {process.pid} \(http://127.0.0.1:7234\)"):
+    with pytest.raises(InUse, match=rf"already in use by pid {process.pid} \(http://127.0.0.1:7234\)") as refused:
         await opened(file)
+    assert refused.value.exit_code == 3
     link = file.with_name("other-name.db")
     link.symlink_to(file)
-    with pytest.raises(MachineError, match="already in use"):
+    with pytest.raises(InUse, match="already in use"):
         await opened(link)
     kill(process)
     async with await opened(file) as store:

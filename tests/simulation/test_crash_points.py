@@ -2,10 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from stigmer_cli.domain.execution import AgentSpec, EventType, Execution
 from stigmer_cli.domain.identity import AgentId
@@ -46,20 +44,6 @@ class Death:
             self.simulation.road.is_open = False
             self.died.set()
             raise ServerDied(where)
-
-
-@pytest.fixture(scope="module")
-def memory() -> Iterator[Memory]:
-    made = Memory()
-    yield made
-    made.close()
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.mark.parametrize("is_emptied", [False, True], ids=["healthy", "emptied before a runner came"])

@@ -1,10 +1,8 @@
 """Single stories in virtual time: a Temporal that serves only half, or forgets while a claim is under way."""
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from stigmer_cli.domain.execution import AttentionCode, Execution
 from stigmer_cli.domain.identity import RunId
@@ -13,20 +11,6 @@ from stigmer_cli.temporal.gateway import RunState
 from tests.simulation.store import Memory
 from tests.simulation.story import accepted, server_of, told
 from tests.simulation.world import Simulation
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    yield
-    structlog.reset_defaults()
-
-
-@pytest.fixture
-def memory() -> Iterator[Memory]:
-    made = Memory()
-    yield made
-    made.close()
 
 
 async def _emptied(simulation: Simulation) -> None:

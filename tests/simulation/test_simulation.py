@@ -4,10 +4,8 @@ A seed that fails prints its own command. Thousands by hand: python -m tests.sim
 """
 
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from tests.simulation.nemesis import FAULTS, FORGETTING
 from tests.simulation.play import play
@@ -16,20 +14,6 @@ from tests.simulation.world import plan_of
 
 BATCH = 15
 BATCHES = 20
-
-
-@pytest.fixture(scope="module")
-def memory() -> Iterator[Memory]:
-    made = Memory()
-    yield made
-    made.close()
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.mark.parametrize("first", range(0, BATCH * BATCHES, BATCH))

@@ -2,10 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
-
-import pytest
-import structlog
 
 from stigmer_cli.domain.execution import EventType, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, RunId
@@ -17,20 +13,6 @@ from tests.simulation.world import Simulation
 
 WISHES = 60
 TRIED_AGAIN_WITHIN_S = 5
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    yield
-    structlog.reset_defaults()
-
-
-@pytest.fixture
-def memory() -> Iterator[Memory]:
-    made = Memory()
-    yield made
-    made.close()
 
 
 def test_marks_that_share_a_commit_are_all_written_and_nothing_is_started_twice(memory: Memory) -> None:

@@ -1,10 +1,11 @@
 """How fast orphans are found and brought back, beside a bare SDK client's starts on the same Temporal in the same run.
 
-    python tests/benchmarks/bench_reconcile.py [--orphans N] [--json FILE]
+    python tests/benchmarks/bench_reconcile.py [--orphans N] [--same-temporal] [--json FILE]
 
 Writes N executions into a store as a Temporal that lost its memory leaves them (PENDING, submitted, gone), asks the
 server for a dry run and then for the whole of it, as `stigmer executions reconcile` does, and watches the memory of the
-server. 10,000 take about two minutes; 100,000 (`--orphans 100000`) a quarter of an hour.
+server. With `--same-temporal` the one that answers is the one that took them, so that each has to be asked about by
+itself. 10,000 take about two minutes; 100,000 (`--orphans 100000`) a quarter of an hour.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.executions.mint import Mint
 from tests.benchmarks.bare import starts, until_serving
+from tests.eventually import eventually
 from tests.served import Served, make_agent, served
 from tests.temporal_server import DevServer
 
@@ -42,21 +44,23 @@ INSERT = """
 INSERT INTO executions (id, kind, agent_id, agent_name, message, labels, phase, epoch, version, event_seq, created_at,
     queue_reason, queue_detail, queued_since, attempts, submitted_at, run_id, world, claimed_attempt, request_hash)
 VALUES (?1, 'agent', 'agt-00000000000000000000000000', 'greeter', 'hello', '{}', 'PENDING', 1, 2, 2, ?2,
-    'accepted', '', ?2, 0, ?2, ?3, 'gone', 0, '')
+    'accepted', '', ?2, 0, ?2, ?3, ?4, 0, '')
 """
 
 
-def _write_orphans(file: Path, number: int) -> None:
+def _write_orphans(file: Path, number: int, *, taken_by: str) -> None:
     """Rows as Temporal leaves them that has lost its memory, an hour old; the server must not be running."""
     mint = Mint(SystemClock(), random.Random(1))
     an_hour_ago_us = int(time.time() * 1e6) - AN_HOUR_US
     with closing(sqlite3.connect(file)) as store:
-        rows = [(mint.execution_id(Kind.AGENT), an_hour_ago_us + index, f"run-{index}") for index in range(number)]
+        rows = [
+            (mint.execution_id(Kind.AGENT), an_hour_ago_us + index, f"run-{index}", taken_by) for index in range(number)
+        ]
         store.executemany(INSERT, rows)
         for seq, kind in ((1, "accepted"), (2, "submitted")):
             store.executemany(
                 "INSERT INTO events (execution_id, seq, at, type, text, data) VALUES (?, ?, ?, ?, ?, '{}')",
-                [(name, seq, at, kind, kind) for name, at, _run in rows],
+                [(name, seq, at, kind, kind) for name, at, *_ in rows],
             )
         store.commit()
 
@@ -98,20 +102,29 @@ async def _reconcile(server: Served, *, dry_run: bool) -> tuple[float, int, Reco
     return time.perf_counter() - begun, items, summary
 
 
-async def _prepare(home: Path, temporal: str, orphans: int) -> None:
+async def _prepare(home: Path, temporal: str, orphans: int, *, is_same: bool) -> None:
     """A home with an agent and orphans."""
     async with served(home, temporal) as server, server.client() as client:
         await make_agent(client)
+        file = home / "data" / "stigmer.db"
+        world = await eventually(lambda: asyncio.to_thread(_world, file), within_s=10)
         server.terminate()
         server.process = None
-    await asyncio.to_thread(_write_orphans, home / "data" / "stigmer.db", orphans)
+    await asyncio.to_thread(_write_orphans, file, orphans, taken_by=world if is_same else "another")
 
 
-async def _measure(root: Path, orphans: int) -> dict[str, float]:
+def _world(file: Path) -> str:
+    """Which Temporal the server has written down; empty before."""
+    with closing(sqlite3.connect(file)) as store:
+        found = store.execute("SELECT value FROM meta WHERE key LIKE 'temporal_world %'").fetchone()
+        return str(found[0]) if found else ""
+
+
+async def _measure(root: Path, orphans: int, *, is_same: bool) -> dict[str, float]:
     with DevServer(root, file=root / "temporal.db") as temporal:
         temporal.start()
         await until_serving(temporal.address)
-        await _prepare(root, temporal.address, orphans)
+        await _prepare(root, temporal.address, orphans, is_same=is_same)
         before = BARE_STARTS / await starts(temporal.address, BARE_STARTS)
         async with served(root, temporal.address, {"STIGMER_RECONCILE": "manual"}) as server:
             await server.until()
@@ -140,11 +153,12 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--orphans", type=int, default=10_000)
+    parser.add_argument("--same-temporal", action="store_true")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="stigmer-bench-"))
     try:
-        figures = asyncio.run(_measure(root, arguments.orphans))
+        figures = asyncio.run(_measure(root, arguments.orphans, is_same=arguments.same_temporal))
     finally:
         shutil.rmtree(root, ignore_errors=True)
     print("| what | figure |\n|---|---|")

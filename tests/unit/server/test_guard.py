@@ -9,9 +9,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from stigmer_cli.server.guard import BODY_MAX, Guard
+from stigmer_cli.server.guard import BODY_MAX, BODY_READ_MAX, Guard
 
 TOKEN = "right"
+MIB = 1024 * 1024
 GOOD = {"authorization": "Bearer right", "host": "127.0.0.1:7234"}
 
 
@@ -84,12 +85,30 @@ async def test_bodies_are_json_of_bounded_size_and_depth(content: bytes, kind: s
     assert (await _ask("POST", "/v1/x", GOOD | {"content-type": kind}, content)).status_code == status
 
 
-async def test_a_body_without_a_declared_length_is_bounded_too() -> None:
-    async def endless() -> AsyncIterator[bytes]:
-        for _ in range(6):
-            yield b" " * 1024 * 1024
+async def _send(mebibytes: int, headers: Mapping[str, str] | None = None) -> tuple[int, int]:
+    """The status of so long a body, sent in pieces, and how many of its MiB were taken."""
+    taken = 0
+
+    async def pieces() -> AsyncIterator[bytes]:
+        nonlocal taken
+        for _ in range(mebibytes):
+            yield b" " * MIB
+            taken += 1
 
     app = Guard(Starlette(), hosts=["127.0.0.1:7234"], token=lambda: TOKEN)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:7234") as http:
-        response = await http.post("/v1/x", headers=GOOD | {"content-type": "application/json"}, content=endless())
-    assert response.status_code == 413
+        json = {"content-type": "application/json"}
+        response = await http.post("/v1/x", headers=GOOD | json | (headers or {}), content=pieces())
+    return response.status_code, taken
+
+
+async def test_a_body_without_a_declared_length_is_bounded_too_and_taken_to_its_end() -> None:
+    assert await _send(6) == (413, 6), "who is still sending would not hear the answer"
+
+
+async def test_a_body_without_an_end_is_left_in_the_middle() -> None:
+    assert await _send(1000) == (413, BODY_READ_MAX // MIB)
+
+
+async def test_a_body_that_says_how_much_too_long_it_is_is_not_read_at_all() -> None:
+    assert await _send(70, {"content-length": str(70 * MIB)}) == (413, 0)

@@ -172,7 +172,7 @@ def _is_queued(row: "ExecutionResource", now: datetime) -> bool:
 
 
 def _unclaimed(seen: "ExecutionsSeen", now: datetime, older_than_s: float) -> "list[ExecutionResource]":
-    """What Temporal has taken, and no run has claimed; but for what does not agree with Temporal."""
+    """What Temporal took longer ago, and no run has claimed; but for what does not agree with Temporal."""
     drifted = {one.id for one in seen.drifts}
     return [
         row
@@ -181,7 +181,7 @@ def _unclaimed(seen: "ExecutionsSeen", now: datetime, older_than_s: float) -> "l
         and row.status.dispatch.state == SUBMITTED
         and row.status.attention is None
         and row.metadata.id not in drifted
-        and _age_s(row, now) > older_than_s
+        and (now - row.status.dispatch.since).total_seconds() > older_than_s
     ]
 
 

@@ -188,6 +188,12 @@ async def test_nothing_is_said_of_orphans_where_nobody_could_ask_temporal() -> N
     assert (await executions.behind(healthy(executions=seen))).result == "skip"
 
 
+async def test_what_was_brought_back_a_moment_ago_is_not_late_however_old_it_is() -> None:
+    row = execution(dispatch=SUBMITTED | {"since": iso(START - timedelta(seconds=2))}, age_s=3600.0)
+    assert (await executions.late(healthy(executions=having(row)))).result == "pass"
+    assert (await executions.waiting(healthy(executions=having(row), temporal=NO_POLLERS))).result == "pass"
+
+
 async def test_submitted_without_a_runner_is_a_failure_and_with_one_it_starts_late() -> None:
     row = execution(dispatch=SUBMITTED)
     busy = healthy(executions=having(row), temporal=replace(TEMPORAL, backlog=7))

@@ -85,7 +85,7 @@ async def test_bodies_are_json_of_bounded_size_and_depth(content: bytes, kind: s
     assert (await _ask("POST", "/v1/x", GOOD | {"content-type": kind}, content)).status_code == status
 
 
-async def _send(mebibytes: int, headers: Mapping[str, str] | None = None) -> tuple[int, int]:
+async def _send(mebibytes: int, headers: dict[str, str] | None = None) -> tuple[int, int]:
     """The status of so long a body, sent in pieces, and how many of its MiB were taken."""
     taken = 0
 

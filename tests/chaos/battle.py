@@ -3,8 +3,8 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,7 @@ LOOK_LATER_AFTER_S = 1.0
 """Looking costs the server time that it needs for itself: what takes longer than this is looked at less often."""
 
 DETECT_MAX_S = 8.0
+FAULT_MAX_S = 60.0
 RECOVER_MAX_S = 60.0
 TOUCHED_S = 30.0
 """How long a wish may be under way: a fault within this time is counted as one that it met."""
@@ -142,11 +143,11 @@ async def _suffer(scene: Stage, fault: Fault, battle: Battle, rng: random.Random
     window = Window(fault=fault.name, from_s=loop.time())
     battle.windows.append(window)
     begun = time.time()
-    with _told(battle, fault):
+    async with _told(battle, fault):
         await fault.hurt(scene, rng)
         await _endured(scene, fault, window, battle, rng)
     mended_s = loop.time()
-    with _told(battle, fault):
+    async with _told(battle, fault):
         await fault.mend(scene, rng)
     window.recovered_s = await _after(lambda: _is_well(scene.client), RECOVER_MAX_S, since_s=mended_s)
     window.to_s = loop.time()
@@ -160,11 +161,12 @@ async def _suffer(scene: Stage, fault: Fault, battle: Battle, rng: random.Random
     await asyncio.sleep(rng.uniform(0, 0.2))
 
 
-@contextmanager
-def _told(battle: Battle, fault: Fault) -> Iterator[None]:
-    """What goes wrong inside is a sentence of the battle, which goes on: it may have lasted for an hour."""
+@asynccontextmanager
+async def _told(battle: Battle, fault: Fault) -> AsyncIterator[None]:
+    """What goes wrong inside, or takes too long, is a sentence of the battle, which goes on: it may be an hour old."""
     try:
-        yield
+        async with asyncio.timeout(FAULT_MAX_S):
+            yield
     except Exception as error:  # noqa: BLE001 - whatever it is, it makes the battle fail at its end
         battle.broken.append(f"{fault.name}: {type(error).__name__}: {str(error)[-WORDS_MAX:]}")
 

@@ -18,7 +18,9 @@ from tests.eventually import eventually
 
 AT_ONCE = 8
 TRACED_MAX_S = 1.5
-ATTACH_MAX_S = 2.0
+ATTACH_MAX_S = 10.0
+LET_GO_MAX_S = 1.0
+"""strace may wait for ever for a thread that died together with its process; then it is killed."""
 
 
 async def start(stage: Stage, _rng: random.Random) -> None:
@@ -57,7 +59,12 @@ async def _traced(pid: int, what: str) -> AsyncIterator[None]:
     finally:
         with suppress(ProcessLookupError):
             tracer.terminate()
-        await tracer.wait()
+        try:
+            async with asyncio.timeout(LET_GO_MAX_S):
+                await tracer.wait()
+        except TimeoutError:
+            tracer.kill()
+            await tracer.wait()
 
 
 async def _kill_while_it_answers(stage: Stage, rng: random.Random) -> None:

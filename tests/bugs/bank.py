@@ -176,6 +176,13 @@ BANK: tuple[Bug, ...] = (
         caught_by=(STORE,),
     ),
     Bug(
+        name="a claim forgets when Temporal took it",
+        file="store/prepared.py",
+        old="    filled = {name: func.coalesce(_ROW[name], to[name]) for name in fills}\n",
+        new="    filled = {name: func.coalesce(to[name], _ROW[name]) for name in fills}\n",
+        caught_by=("tests/contracts/store/test_runs.py",),
+    ),
+    Bug(
         name="a claim that everybody wins",
         file="store/runs.py",
         old="            return Claim.WON if is_holder and row is not None",

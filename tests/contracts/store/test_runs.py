@@ -1,6 +1,7 @@
 """What runs report: one holds an epoch, attempts supersede each other, words stand where they belong, once."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -34,6 +35,17 @@ async def say(
 
 async def shown(store: Store, id_: ExecutionId) -> tuple[Message, ...]:
     return (await store.executions.get(id_)).messages
+
+
+async def test_a_claim_keeps_when_temporal_took_it_and_notes_it_where_nobody_did(
+    store: Store, clock: HandClock
+) -> None:
+    marked, unmarked = await submitted(store), await accepted(store)
+    clock.move(60)
+    for id_ in (marked, unmarked):
+        assert await store.runs.claim(id_, epoch=1, run=RUN, runner="r") is Claim.WON
+    moments = [(await store.executions.get(id_)).dispatch.submitted_at for id_ in (marked, unmarked)]
+    assert moments == [START, START + timedelta(seconds=60)]
 
 
 async def test_two_runs_claim_one_epoch_and_one_wins(store: Store) -> None:

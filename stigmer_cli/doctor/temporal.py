@@ -186,7 +186,7 @@ async def memory(facts: Facts) -> Found:
         evidence |= {"lost": hurt}
         words = f"{message}; {count(len(hurt), 'execution')} in progress then, and now in need of your word: {hurt[0]}"
         return failed(words, f"stigmer executions reconcile {' '.join(hurt)} --include-in-progress", **evidence)
-    message += ", and has been submitted again or ended"
+    message += await _fate(facts)
     if (facts.clock.now() - at).total_seconds() > LOST_RECENTLY_S:
         return told(message, **evidence)
     return warned(message, "stigmer doctor --only executions -v", **evidence)
@@ -197,6 +197,15 @@ async def _lost_with_it(facts: Facts) -> list[str]:
     seen = await facts.executions()
     marked = {row.metadata.id for row in seen.open if row.status.attention and row.status.attention.code == "lost"}
     return sorted(marked | {one.id for one in seen.drifts if one.found == "lost"})[:IDS_SHOWN]
+
+
+async def _fate(facts: Facts) -> str:
+    """What came of those that no run had claimed, as far as somebody could look."""
+    seen = await facts.executions()
+    waiting = sum(one.found == "orphan" for one in seen.drifts)
+    if waiting:
+        return f"; {count(waiting, 'execution')} of that to be brought back"
+    return ", and has been submitted again or ended" if seen.is_judged else ""
 
 
 async def http_api(facts: Facts) -> Found:

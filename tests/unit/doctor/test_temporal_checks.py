@@ -120,6 +120,17 @@ async def test_a_lost_memory_is_a_warning_for_an_hour(ago_s: float, result: str)
     )
 
 
+async def test_a_lost_memory_says_what_is_still_to_be_brought_back() -> None:
+    waiting = ExecutionsSeen(drifts=(Drift(id="aex-1", found="orphan", cause="gone"),))
+    found = await temporal.memory(healthy(server=server(memoryLostAt=iso(START)), executions=waiting))
+    assert found.message.endswith(
+        ": what was submitted before was unknown to it; 1 execution of that to be brought back"
+    )
+    unknown = ExecutionsSeen(is_judged=False)
+    found = await temporal.memory(healthy(server=server(memoryLostAt=iso(START)), executions=unknown))
+    assert found.message.endswith(": what was submitted before was unknown to it")
+
+
 async def test_a_lost_memory_is_the_cause_of_what_was_lost_with_it() -> None:
     name = "aex-01kqrxnp6m8w8t6e3d2m5k7j9z"
     forgotten = ExecutionsSeen(drifts=(Drift(id=name, found="lost", cause="Temporal has no workflow"),))

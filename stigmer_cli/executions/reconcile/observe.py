@@ -17,8 +17,8 @@ from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
 from stigmer_cli.temporal.connection import ConnectionState
 from stigmer_cli.temporal.gateway import Observed, RunState
 
-AT_ONCE_MAX = 32
-"""Describe reaches its ceiling at a concurrency of 10; more only queues inside Temporal."""
+AT_ONCE_MAX = 8
+"""Describe comes near its ceiling here; more only queues inside Temporal, and starts beside it wait longer."""
 
 ENDED_BADLY = frozenset({RunState.FAILED, RunState.TERMINATED, RunState.TIMED_OUT})
 

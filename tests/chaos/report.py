@@ -13,7 +13,8 @@ from tests.chaos.battle import Battle, Window
 WRONG = ("lost", "duplicated", "stuck")
 JUDGED = (*WRONG, "shown", "taken")
 COLUMNS = ("fault", "count", *WRONG, "detectionP50", "detectionP99", "recoveryP50", "recoveryP99")
-SENTENCES_MAX = 200
+SENTENCES_MAX = dict.fromkeys(WRONG, 200) | {"shown": 5, "taken": 200}
+"""Of a kind and a shard. What is shown needs a person, and nothing is wrong with it: a few stand for all."""
 
 Row = Mapping[str, object]
 
@@ -98,7 +99,7 @@ class Report:
                 f"shard {outcome.shard}: {name}: {key}: {words}"
                 for outcome in self.outcomes
                 for name in JUDGED
-                for key, words in list(outcome.sentences[name].items())[:SENTENCES_MAX]
+                for key, words in list(outcome.sentences[name].items())[: SENTENCES_MAX[name]]
             ]
             + [f"shard {outcome.shard}: broken: {words}" for outcome in self.outcomes for words in outcome.broken],
         }

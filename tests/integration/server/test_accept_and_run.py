@@ -226,7 +226,7 @@ async def test_a_second_server_on_the_same_file_is_refused_with_the_holders_pid(
         second.spawn()
         assert second.process is not None
         assert alone.process is not None
-        assert second.process.wait(timeout=20) == 1
+        assert second.process.wait(timeout=20) == 3
         assert f"in use by pid {alone.process.pid}" in second.log.read_text()
     finally:
         second.kill()

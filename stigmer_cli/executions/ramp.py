@@ -4,6 +4,8 @@ Slow start, then additive increase, multiplicative decrease (V. Jacobson, "Conge
 Temporal that has just come back is not trampled, and yet busy after four round trips. Answers that take several times
 as long as the quickest wait in a queue inside Temporal (L. Brakmo, L. Peterson, "TCP Vegas", 1995): more at once would
 only make each wait longer, up to the deadline of a call. A dev server reaches its maximum at 4 to 50 at once.
+
+Strain and slowness count once for all that were under way together: what they say about the width, the others repeat.
 """
 
 import math
@@ -15,6 +17,10 @@ WIDTH_MAX = 64
 SLOW_S = 0.25
 SLOW_FACTOR = 4.0
 """An answer is slow when it takes longer than `SLOW_S`, and than this many times the quickest one."""
+
+SLOW_SHARE = 0.75
+STRAINED_SHARE = 0.5
+"""What is left of the width when answers are slow, or there is strain."""
 
 
 class Ramp:
@@ -33,19 +39,22 @@ class Ramp:
 
     def eased(self, took_s: float) -> None:
         """Temporal answered one after `took_s`: one wider, above the threshold one wider for each round of `width`."""
-        self._to_ignore = max(0, self._to_ignore - 1)
         self._quickest_s = min(self._quickest_s, took_s)
         if took_s > max(SLOW_S, SLOW_FACTOR * self._quickest_s):
-            self._threshold = max(float(WIDTH_FIRST), min(self._threshold, self._width / 2))
-            self._width -= 1.0 if self._width > WIDTH_FIRST else 0.0
+            self._narrow(SLOW_SHARE, least=WIDTH_FIRST)
             return
+        self._to_ignore = max(0, self._to_ignore - 1)
         step = 1.0 if self._width < self._threshold else 1.0 / self._width
         self._width = min(float(WIDTH_MAX), self._width + step)
 
     def strained(self) -> None:
-        """Temporal refused, was busy, or did not answer: half as wide, once for all that were under way together."""
+        """Temporal refused, was busy, or did not answer: half as wide."""
+        self._narrow(STRAINED_SHARE, least=WIDTH_MIN)
+
+    def _narrow(self, share: float, *, least: int) -> None:
+        """Take `share` of the width, and no less than `least`; once for all that were under way together."""
         if self._to_ignore:
             self._to_ignore -= 1
             return
         self._to_ignore = self.width - 1
-        self._width = self._threshold = max(float(WIDTH_MIN), self._width / 2)
+        self._width = self._threshold = max(min(float(least), self._width), self._width * share)

@@ -40,8 +40,15 @@ def test_it_never_stops_altogether() -> None:
 def test_answers_that_wait_in_a_queue_inside_temporal_narrow_it() -> None:
     ramp = Ramp()
     eased(ramp, 60)
-    assert eased(ramp, 40, took_s=0.4) == 24
+    assert [eased(ramp, ramp.width, took_s=0.4) for _ in range(4)] == [48, 36, 27, 20], "a quarter less each round"
     assert eased(ramp, 1000, took_s=0.4) == 4
+
+
+def test_slow_answers_of_one_round_count_once_and_do_not_hold_up_what_comes_after() -> None:
+    ramp = Ramp()
+    eased(ramp, 60)
+    eased(ramp, 64, took_s=0.4)
+    assert eased(ramp, 49) == 49, "one wider in the round after it"
 
 
 def test_a_temporal_that_is_far_away_is_not_taken_for_a_slow_one() -> None:

@@ -38,19 +38,18 @@ STYLES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """The stack as it stands, and the server's connection to Temporal with its last changes; empty without a server."""
+    """The stack as it stands, with the last changes of the server's connection to Temporal as lines."""
 
     stack: "StackStatus"
-    connection: Mapping[str, object]
 
     def to_json(self) -> dict[str, object]:
         """The JSON object that scripts may rely on."""
-        return {**self.stack.to_json(), "connection": dict(self.connection) or None}
+        return {**self.stack.to_json(), "connection": dict(self.stack.connection) or None}
 
     @property
     def changes(self) -> Sequence[str]:
         """The connection's changes as lines, oldest first."""
-        history = self.connection.get("history")
+        history = self.stack.connection.get("history")
         return [_change(one) for one in history if isinstance(one, dict)] if isinstance(history, list) else []
 
 
@@ -80,8 +79,7 @@ def status(
 async def _look(cli: Cli, settings: Settings, token: str | None) -> Shown:
     from stigmer_cli.stack.status import status as look  # noqa: PLC0415 - not for --help
 
-    found = await look(settings, token=token, clock=cli.clock)
-    return Shown(stack=found, connection=found.connection)
+    return Shown(stack=await look(settings, token=token, clock=cli.clock))
 
 
 async def _watch(cli: Cli, settings: Settings, token: str | None) -> None:

@@ -16,6 +16,7 @@ from stigmer_cli.store import listing, moves
 from stigmer_cli.store.database import Database, EventDraft, Move, whole
 from stigmer_cli.store.listing import Filter, Page
 from stigmer_cli.store.mapping import execution_of, messages_of
+from stigmer_cli.store.prepared import by_index, named
 from stigmer_cli.store.tables import CANCEL_REQUESTED, OPEN, QUEUED, executions, pieces
 
 _ROW = executions.c
@@ -28,13 +29,7 @@ _BRIEF = tuple(literal(_LONG[c.name], c.type).label(c.name) if c.name in _LONG e
 """A row without what may be megabytes long: loops look at thousands of rows at once, and read none of it."""
 
 
-def _by_index(query: Select[Any], index: str) -> Select[Any]:
-    # SQLite guesses without statistics, and would rather read and sort a whole phase than use a partial index.
-    return query.with_hint(executions, f"INDEXED BY {index}", "sqlite")
-
-
 _LIMIT = bindparam("limit", type_=Integer)
-_IDS = _ROW.id.in_(bindparam("ids", expanding=True))
 _ONE = select(executions).where(_ROW.id == bindparam("id"))
 _PIECES = (
     select(pieces)
@@ -43,26 +38,26 @@ _PIECES = (
 )
 _BY_KEY = select(_ROW.id, _ROW.request_hash).where(_ROW.idempotency_key == bindparam("key"))
 _DUE = (
-    _by_index(select(*_BRIEF), "ix_executions_queue")
+    by_index(select(*_BRIEF), "ix_executions_queue")
     .where(QUEUED, or_(_ROW.next_try_at.is_(None), _ROW.next_try_at <= bindparam("now")))
     .order_by(_ROW.created_at, _ROW.id)
     .limit(_LIMIT)
 )
-_NEXT_DUE = _by_index(select(func.min(_ROW.next_try_at)), "ix_executions_next_try").where(
+_NEXT_DUE = by_index(select(func.min(_ROW.next_try_at)), "ix_executions_next_try").where(
     QUEUED, _ROW.next_try_at.is_not(None)
 )
-_QUEUED_COUNT = _by_index(select(func.count()).select_from(executions), "ix_executions_next_try").where(QUEUED)
+_QUEUED_COUNT = by_index(select(func.count()).select_from(executions), "ix_executions_next_try").where(QUEUED)
 _IS_QUEUED = select(_ROW.id).where(_ROW.id == bindparam("id"), QUEUED, _ROW.epoch == bindparam("epoch"))
-_EPOCHS = select(_ROW.id, _ROW.epoch).where(_IDS, OPEN)
-_UNSUBMITTED = select(_ROW.id, _ROW.attention_code).where(_IDS, OPEN, _ROW.submitted_at.is_(None))
+_EPOCHS = named(select(_ROW.id, _ROW.epoch)).where(OPEN)
+_UNSUBMITTED = named(select(_ROW.id, _ROW.attention_code)).where(OPEN, _ROW.submitted_at.is_(None))
 _UNWANTED = (
-    _by_index(select(*_BRIEF), "ix_executions_cancel")
+    by_index(select(*_BRIEF), "ix_executions_cancel")
     .where(CANCEL_REQUESTED, _ROW.submitted_at.is_not(None))
     .order_by(_ROW.cancel_requested_at, _ROW.id)
     .limit(_LIMIT)
 )
 _OPEN_BEHIND = (
-    _by_index(select(*_BRIEF), "ix_executions_open")
+    by_index(select(*_BRIEF), "ix_executions_open")
     .where(OPEN, _ROW.created_at < bindparam("older_than"), _ROW.id > bindparam("after"))
     .order_by(_ROW.id)
     .limit(_LIMIT)

@@ -17,6 +17,9 @@ from stigmer_cli.store.tables import executions
 KINDS_MAX = 256
 """Kinds of move that are kept; there are about forty."""
 
+PRIMARY_KEY = "sqlite_autoindex_executions_1"
+"""What SQLite calls the index of the primary key."""
+
 Guards = tuple[ColumnElement[bool] | TextClause, ...]
 
 _ROW = executions.c
@@ -32,6 +35,19 @@ def parameters(
         **{f"is_{name}": value for name, value in expects.items()},
         **{f"to_{name}": value for name, value in values.items()},
     }
+
+
+def by_index(query: Select[Any], index: str) -> Select[Any]:
+    """`query`, answered from `index`.
+
+    SQLite guesses without statistics: it would rather read and sort a whole phase than use a partial index.
+    """
+    return query.with_hint(executions, f"INDEXED BY {index}", "sqlite")
+
+
+def named(query: Select[Any]) -> Select[Any]:
+    """`query` of those whose id is among `ids`, each looked up by it, however many others are open."""
+    return by_index(query, PRIMARY_KEY).where(_ROW.id.in_(bindparam("ids", expanding=True)))
 
 
 @lru_cache(maxsize=KINDS_MAX)
@@ -58,12 +74,8 @@ def write(values: tuple[str, ...], fills: tuple[str, ...]) -> Update:
 @lru_cache(maxsize=KINDS_MAX)
 def standing(guards: Guards, columns: tuple[str, ...]) -> Select[Any]:
     """`id`, `event_seq` and `columns` of those of `ids` that are as `guards` say, locked in order of id."""
-    return (
-        select(_ROW.id, _ROW.event_seq, *(_ROW[name] for name in columns))
-        .where(_ROW.id.in_(bindparam("ids", expanding=True)), *guards)
-        .order_by(_ROW.id)
-        .with_for_update()
-    )
+    found = select(_ROW.id, _ROW.event_seq, *(_ROW[name] for name in columns))
+    return named(found).where(*guards).order_by(_ROW.id).with_for_update()
 
 
 @cache

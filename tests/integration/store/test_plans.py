@@ -1,17 +1,22 @@
 """A million finished executions are not read to find the few that matter: each query is answered from its index."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event, text
 
+from stigmer_cli.domain.execution import AttentionCode, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.store import moves
+from stigmer_cli.store.executions import Decided, Taken
 from stigmer_cli.store.listing import Filter
+from stigmer_cli.store.prepared import PRIMARY_KEY
 from stigmer_cli.store.store import Store, open_store
-from tests.contracts.store.drafts import AGENT, START, HandClock
+from tests.contracts.store.drafts import AGENT, RUN, START, HandClock, accepted
 
 LATER = START + timedelta(days=1)
 CURSOR = "1777896000123456.aex-1"
@@ -73,6 +78,53 @@ async def test_a_query_is_answered_from_its_index_without_sorting(store: Store, 
             steps = [row["detail"] for row in explained.mappings()]
         assert all(index in step for step in steps), steps
         assert not any("TEMP B-TREE" in step for step in steps), steps
+
+
+async def _mark(store: Store, names: Sequence[ExecutionId]) -> None:
+    marks = [Taken(id=name, epoch=1, run_id=RUN, world="w", already=False) for name in names]
+    assert await store.executions.mark_all_submitted(marks) == set(names)
+
+
+async def _move(store: Store, names: Sequence[ExecutionId]) -> None:
+    await _mark(store, names)
+    decided: dict[ExecutionId, Decided] = {
+        name: lambda now: moves.requeue(QueueReason.ORPHANED, "", epoch=1, version=2, now=now) for name in names[1:]
+    }
+    decided[names[0]] = lambda now: moves.mark(AttentionCode.LOST, "", epoch=1, version=2, now=now)
+    assert await store.executions.move_all(decided) == set(names)
+
+
+async def _ask(store: Store, names: Sequence[ExecutionId]) -> None:
+    assert len(await store.executions.unsubmitted(names)) == len(names)
+
+
+async def _list(store: Store, names: Sequence[ExecutionId]) -> None:
+    assert len((await store.executions.list(Filter(), limit=10)).items) == len(names)
+
+
+@pytest.mark.parametrize("ask", [_mark, _move, _ask, _list])
+async def test_what_is_named_is_looked_up_by_name_however_many_others_are_open(
+    store: Store, ask: Callable[[Store, Sequence[ExecutionId]], Awaitable[None]]
+) -> None:
+    names = [await accepted(store) for _ in range(3)]
+    asked: list[tuple[str, tuple[object, ...]]] = []
+
+    def note(_c: Connection, _cursor: object, statement: str, parameters: Any, *_rest: object) -> None:
+        if "executions.id IN" in statement or "executions.id = " in statement:
+            asked.append((statement, parameters[0] if isinstance(parameters, list) else parameters))
+
+    engines = [store._database._backend.reader.sync_engine, store._database._backend.writer.sync_engine]
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", note)
+    await ask(store, names)
+    for engine in engines:
+        event.remove(engine, "before_cursor_execute", note)
+    assert asked
+    for statement, parameters in asked:
+        async with store._database.reading() as connection:
+            explained = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            [step, *_] = [row["detail"] for row in explained.mappings()]
+        assert step == f"SEARCH executions USING INDEX {PRIMARY_KEY} (id=?)", step
 
 
 async def test_each_connection_keeps_what_it_acknowledges(store: Store) -> None:

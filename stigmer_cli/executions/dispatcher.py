@@ -172,7 +172,7 @@ class Dispatcher:
                     next_try_at=next_try_at,
                     attempts_max=failures_max,
                 )
-                if self.observer and marked.attention:
+                if self.observer and marked and marked.attention:
                     self.observer.given_up(marked.attention.code)
 
     async def _pause(self, generation: int) -> None:

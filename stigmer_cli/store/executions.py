@@ -236,20 +236,22 @@ class ExecutionTable:
         detail: str,
         next_try_at: datetime,
         attempts_max: int,
-    ) -> Execution:
+    ) -> Execution | None:
         """Count a submit that failed for another reason than a connection; at `attempts_max` a person has to look.
 
-        Returns the execution as it is now, unchanged if it is no longer queued in this epoch. Raises NotFound.
+        Returns the execution as it is now; None, with nothing written, if it is no longer queued in this epoch.
         """
         async with self._database.writing() as writing:
             row = await writing.locked(id)
-            if row is not None and row["epoch"] == epoch:
-                attempts = int(row["attempts"]) + 1
-                again = moves.fail_submit(
-                    detail, row=dict(row), attempts=attempts, next_try_at=next_try_at, now=writing.now
-                )
-                over = moves.give_up_submit(detail, attempts=attempts, now=writing.now)
-                await writing.change(id, over if attempts >= attempts_max else again)
+            if row is None or row["epoch"] != epoch:
+                return None
+            attempts = int(row["attempts"]) + 1
+            again = moves.fail_submit(
+                detail, row=dict(row), attempts=attempts, next_try_at=next_try_at, now=writing.now
+            )
+            over = moves.give_up_submit(detail, attempts=attempts, now=writing.now)
+            if await writing.change(id, over if attempts >= attempts_max else again) is None:
+                return None
             return await _load(writing.connection, id)
 
     async def mark_attention(

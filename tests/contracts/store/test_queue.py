@@ -78,9 +78,11 @@ async def test_the_fifth_failed_submit_needs_a_person_who_can_try_again(store: S
     found = await store.executions.get(id_)
     for attempt in range(1, 6):
         clock.move(1)
-        found = await store.executions.mark_submit_failed(
+        marked = await store.executions.mark_submit_failed(
             id_, epoch=1, detail=f"no {attempt}", next_try_at=START + timedelta(hours=attempt), attempts_max=5
         )
+        assert marked is not None
+        found = marked
         assert found.dispatch.attempts == attempt
         assert (found.attention is None) == (attempt < 5)
     assert found.attention is not None
@@ -104,8 +106,19 @@ async def test_the_fifth_failed_submit_needs_a_person_who_can_try_again(store: S
 async def test_a_submit_that_failed_too_late_changes_nothing(store: Store) -> None:
     id_ = await submitted(store)
     before = await store.executions.get(id_)
-    after = await store.executions.mark_submit_failed(id_, epoch=1, detail="no", next_try_at=START, attempts_max=1)
-    assert after == before
+    marked = await store.executions.mark_submit_failed(id_, epoch=1, detail="no", next_try_at=START, attempts_max=1)
+    assert (marked, await store.executions.get(id_)) == (None, before)
+
+
+async def test_of_two_servers_that_give_up_the_same_submit_one_has_done_it(store: Store) -> None:
+    id_ = await accepted(store)
+    first, second = [
+        await store.executions.mark_submit_failed(id_, epoch=1, detail="no", next_try_at=START, attempts_max=1)
+        for _ in range(2)
+    ]
+    assert first is not None
+    assert first.attention is not None
+    assert second is None
 
 
 async def test_an_orphan_is_due_again_and_its_old_submit_forgotten(store: Store, clock: HandClock) -> None:

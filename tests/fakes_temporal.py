@@ -16,6 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, WorkflowId, workflow_id
 from stigmer_cli.errors import StigmerError
+from stigmer_cli.temporal.dial import KNOCK_EVERY_S
 from stigmer_cli.temporal.errors import Misconfigured, TemporalUnavailable, WorkflowMissing
 from stigmer_cli.temporal.gateway import Observed, Poller, RunState, Started
 from stigmer_cli.temporal.state import World
@@ -96,6 +97,7 @@ class ScriptedDialer:
     probes: int = 0
     probed_at: list[float] = field(default_factory=list)
     latency_s: float = 0.001
+    is_ajar: bool = False  # its port opens, whatever the weather
 
     async def dial(self, target: Target, *, identity: str) -> "ScriptedSession":
         self.dials += 1
@@ -104,6 +106,10 @@ class ScriptedDialer:
         if self.weather is Weather.FROZEN:
             await asyncio.sleep(3600)
         return ScriptedSession(self)
+
+    async def listened(self, target: Target) -> None:  # noqa: ARG002 (the signature of a Dialer)
+        while self.weather is Weather.REFUSED and not self.is_ajar:  # noqa: ASYNC110 - time is virtual
+            await asyncio.sleep(KNOCK_EVERY_S)
 
 
 class ScriptedSession:

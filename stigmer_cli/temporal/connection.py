@@ -14,6 +14,7 @@ from typing import NoReturn, Protocol
 
 from temporalio.client import Client
 
+from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import Clock
 from stigmer_cli.temporal.dial import Dialer, SdkDialer, Session
 from stigmer_cli.temporal.errors import REFUSED, Misconfigured, TemporalUnavailable, Throttled, cause_of, translate
@@ -174,15 +175,31 @@ class Connection:
 
     async def _dial_until_connected(self) -> None:
         self._attempt = 0
+        has_opened = False
         while True:
             failure = await self._dial_once()
             if failure is None:
                 return
             self._attempt += 1
-            delay_s = self._redial_s(failure)
+            # A port that opens, and refuses all the same, is not knocked at twice in a row.
+            knocking = self.pace.knocking if failure.is_certain and not has_opened else None
+            delay_s = self._redial_s(failure, knocking)
             self._next_try_at = self._clock.now() + timedelta(seconds=delay_s)
             self._move(failure.state, failure.cause)
-            await self._clock.sleep(delay_s)
+            if knocking is None:
+                await self._clock.sleep(delay_s)
+                has_opened = False
+            else:
+                has_opened = await self._has_opened(within_s=delay_s)
+
+    async def _has_opened(self, *, within_s: float) -> bool:
+        """Whether somebody began to listen; at once when it happens."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._dialer.listened(self.target)
+        except TimeoutError:
+            return False
+        return True
 
     async def _dial_once(self) -> Failure | None:
         try:
@@ -279,10 +296,10 @@ class Connection:
             is_certain=cause == REFUSED,
         )
 
-    def _redial_s(self, failure: Failure) -> float:
+    def _redial_s(self, failure: Failure, knocking: Backoff | None) -> float:
         if failure.is_misconfigured:
             return self.pace.misconfigured_every_s
-        return self.pace.redial.delay_s(self._attempt, self._rng)
+        return (knocking or self.pace.redial).delay_s(self._attempt, self._rng)
 
     def _raise_unavailable(self) -> NoReturn:
         kind = Misconfigured if self._state is ConnectionState.MISCONFIGURED else TemporalUnavailable

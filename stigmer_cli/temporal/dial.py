@@ -1,6 +1,8 @@
 """How one gets to Temporal once: dial, and probe what was dialled; no retries and no memory in here."""
 
+import asyncio
 import functools
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -32,6 +34,8 @@ NO_SUCH_WORKFLOW = "stigmer/probe"
 KEEP_ALIVE = KeepAliveConfig(interval_millis=15_000, timeout_millis=5_000)
 """Slower than 10 s, or the server answers with GOAWAY (its keepAliveMinTime); the probe is what detects."""
 
+KNOCK_EVERY_S = 0.1
+
 _REFUSALS = {"PermissionDenied": "permission denied", "Unauthenticated": "credentials refused"}
 _log = structlog.get_logger()
 
@@ -52,6 +56,9 @@ class Dialer(Protocol):
 
     async def dial(self, target: Target, *, identity: str) -> Session:
         """A session that has not been probed yet; raises what the SDK raises. The caller sets the deadline."""
+
+    async def listened(self, target: Target) -> None:
+        """Return as soon as somebody listens at the address of `target`; says nothing about who. No deadline."""
 
 
 class SdkDialer:
@@ -75,6 +82,16 @@ class SdkDialer:
         except RuntimeError as error:
             raise _refused(error) or error from error
         return SdkSession(client=client, target=target)
+
+    async def listened(self, target: Target) -> None:
+        """Knock at the port until it opens; nobody is there to be disturbed."""
+        host, _, port = target.address.rpartition(":")
+        while True:
+            await asyncio.sleep(KNOCK_EVERY_S)
+            with suppress(OSError):
+                _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+                writer.close()
+                return
 
 
 def read_api_key(target: Target) -> str | None:

@@ -51,7 +51,8 @@ class Pace:
     """Every wait around one Temporal, in seconds.
 
     `probe_gap_s` is the least time between two probes when failing calls ask for them; `call_s` the total deadline of
-    a call with its tries; `resolve_s` the part of it that is kept to find out how an ambiguous one ended.
+    a call with its tries; `resolve_s` the part of it that is kept to find out how an ambiguous one ended. `knocking` is
+    for an address where nobody listens: how long it is only knocked at between two dials; None where that is not done.
     """
 
     probe_every_s: float
@@ -59,6 +60,7 @@ class Pace:
     probe_gap_s: float
     dial_s: float
     redial: Backoff
+    knocking: Backoff | None
     misconfigured_every_s: float
     call_s: float
     resolve_s: float
@@ -71,6 +73,7 @@ LOOPBACK = Pace(
     dial_s=2.0,
     # The longest wait is most of what passes until the first submit after Temporal serves again: within 1 s in all.
     redial=Backoff(initial_s=0.1, factor=1.6, cap_s=0.6),
+    knocking=Backoff(initial_s=0.2, factor=2.0, cap_s=2.0),  # with full jitter one dial a second
     misconfigured_every_s=2.0,
     call_s=2.0,
     resolve_s=0.5,
@@ -81,6 +84,7 @@ ELSEWHERE = Pace(
     probe_gap_s=0.5,
     dial_s=10.0,
     redial=Backoff(initial_s=0.1, factor=1.6, cap_s=30.0),
+    knocking=None,
     misconfigured_every_s=30.0,
     call_s=10.0,
     resolve_s=2.0,

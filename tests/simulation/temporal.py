@@ -37,7 +37,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.runner.terms import DELIVERIES_MAX, FailureKind
-from stigmer_cli.temporal.dial import SdkSession
+from stigmer_cli.temporal.dial import KNOCK_EVERY_S, SdkSession
 from stigmer_cli.temporal.gateway import STATES, RunState
 from stigmer_cli.temporal.order import EPOCH, EXECUTION_ID
 from stigmer_cli.temporal.target import Target
@@ -213,6 +213,11 @@ class SimTemporal:
         """A client of this Temporal; the signature of a Dialer."""
         await self._reach()
         return SdkSession(client=cast("Client", SimClient(self, identity)), target=target)
+
+    async def listened(self, target: Target) -> None:  # noqa: ARG002 (the signature of a Dialer)
+        """Return once it is up."""
+        while not self.weather.is_up:  # noqa: ASYNC110 - time is virtual
+            await asyncio.sleep(KNOCK_EVERY_S)
 
     async def through(self, act: Callable[[], R], *, is_start: bool = False) -> R:
         """What `act` answers, if request and reply get through."""

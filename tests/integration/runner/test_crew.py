@@ -50,7 +50,7 @@ async def crew(temporal: DevServer, home: Home) -> AsyncIterator[Crew]:
         yield crew
 
 
-class DialsAtFirst:
+class DialsAtFirst(SdkDialer):
     """Dials `address` for the first worker, and the target itself from then on."""
 
     def __init__(self, address: str) -> None:
@@ -58,7 +58,7 @@ class DialsAtFirst:
 
     async def dial(self, target: Target, *, identity: str) -> Session:
         address, self._address = self._address, None
-        return await SdkDialer().dial(replace(target, address=address or target.address), identity=identity)
+        return await super().dial(replace(target, address=address or target.address), identity=identity)
 
 
 async def seen(crew: Crew, number: int) -> Shift:

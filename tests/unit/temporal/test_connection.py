@@ -96,14 +96,23 @@ def test_temporal_that_comes_late_is_dialled_within_a_second_after_it_came() -> 
         assert (scene.state, scene.connection.status().cause) == (S.DISCONNECTED, "connection refused")
         assert scene.connection.status().attempt == scene.dialer.dials
         assert scene.connection.status().next_try_at is not None
-        # Full jitter up to 0.6 s: three dials a second on average.
-        assert 70 < scene.dialer.dials < 130
+        # Full jitter up to 2 s: one dial a second on average. What opens is noticed by knocking.
+        assert 25 < scene.dialer.dials < 45
         scene.dialer.weather = Weather.FINE
-        async with asyncio.timeout(0.7):
+        async with asyncio.timeout(0.2):
             await scene.connection.wait_connected()
 
     scene = play(story, weather=Weather.REFUSED)
     assert scene.path() == ["DISCONNECTED", "CONNECTED", "STOPPED"]
+
+
+def test_a_port_that_opens_and_refuses_all_the_same_is_not_dialled_in_a_circle() -> None:
+    async def story(scene: Scene) -> None:
+        scene.dialer.is_ajar = True
+        await asyncio.sleep(30)
+        assert 50 < scene.dialer.dials < 240
+
+    play(story, weather=Weather.REFUSED)
 
 
 def test_elsewhere_the_waits_grow_to_thirty_seconds() -> None:

@@ -6,7 +6,7 @@ memory is then brought up to date at the pace of its starts alone.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stigmer_cli.domain.execution import Execution
@@ -41,11 +41,11 @@ class Sighting:
 async def observe(executions: Sequence[Execution], gateway: TemporalGateway, link: TemporalLink) -> Sequence[Sighting]:
     """A sighting of each submitted execution, in order; Temporal's absence is `unknown`, never `not found`."""
     gate = asyncio.Semaphore(AT_ONCE_MAX)
-    elsewhere = await _taken_elsewhere(executions, gateway, link)
+    known = await _taken_elsewhere(executions, gateway, link)
 
     async def one(execution: Execution) -> Sighting:
-        if execution.id in elsewhere:
-            return Sighting(execution=execution, is_elsewhere=True)
+        if execution.id in known:
+            return known[execution.id]
         async with gate:
             return await _sight(execution, gateway)
 
@@ -56,21 +56,25 @@ async def observe(executions: Sequence[Execution], gateway: TemporalGateway, lin
 
 async def _taken_elsewhere(
     executions: Sequence[Execution], gateway: TemporalGateway, link: TemporalLink
-) -> frozenset[ExecutionId]:
-    """Those that another Temporal took, if the one that answers now says of the first of them that it is not here."""
+) -> Mapping[ExecutionId, Sighting]:
+    """Sightings of those that another Temporal took, if the one that answers now says that the first is not here.
+
+    Where it says anything else, that sighting of the first alone.
+    """
     status = link.status()
     if status.state is not ConnectionState.CONNECTED or status.world is None:
-        return frozenset()
+        return {}
     found = [
         execution
         for execution in executions
         if execution.phase is Phase.PENDING and execution.dispatch.world not in (None, status.world)
     ]
     if not found:
-        return frozenset()
+        return {}
     first = await _sight(found[0], gateway)
-    is_gone = first.seen is None and not first.unknown
-    return frozenset(execution.id for execution in found) if is_gone else frozenset()
+    if first.seen is not None or first.unknown:
+        return {first.execution.id: first}
+    return {execution.id: Sighting(execution=execution, is_elsewhere=True) for execution in found}
 
 
 async def _sight(execution: Execution, gateway: TemporalGateway) -> Sighting:

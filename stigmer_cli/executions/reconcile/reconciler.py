@@ -16,6 +16,9 @@ EVERY_S = 60.0
 LOOK_S = 1.0
 """How soon after a reconnect a pass begins."""
 
+GIVE_WAY_MAX_S = 10.0
+GIVE_WAY_LOOK_S = 0.25
+
 log = structlog.get_logger()
 
 
@@ -46,6 +49,7 @@ class Reconciler:
             await self._link.wait_connected()
             generation = self._link.generation
             began_s = self._clock.monotonic()
+            await self._give_way()
             unsettled = await self.run_once()
             await self._rest(generation, began_s, self._rules.grace_s if unsettled else EVERY_S)
 
@@ -56,6 +60,12 @@ class Reconciler:
             unsettled = unsettled or any(move.finding in (Finding.FRESH, Finding.UNKNOWN) for move in moves)
             self._tell(await apply(moves, self._store, self.observer))
         return unsettled
+
+    async def _give_way(self) -> None:
+        """Return when nothing is queued, or after `GIVE_WAY_MAX_S`: looking at what Temporal has slows its starts."""
+        deadline = self._clock.monotonic() + GIVE_WAY_MAX_S
+        while self._clock.monotonic() < deadline and await self._store.executions.queued_count():
+            await self._clock.sleep(GIVE_WAY_LOOK_S)
 
     def _tell(self, applied: Sequence[Applied]) -> None:
         counts = Counter(one.done for one in applied)

@@ -14,6 +14,7 @@ from stigmer_cli.temporal.connection import ConnectionState
 from stigmer_cli.temporal.errors import Misconfigured, SubmitRejected
 from stigmer_cli.temporal.gateway import RunState
 from tests.integration.executions.conftest import Scene
+from tests.temporal_server import eventually
 
 
 def _cut(scene: Scene) -> None:
@@ -171,6 +172,26 @@ async def test_a_temporal_that_has_what_another_took_is_asked_about_each(scene: 
     scene.link.put(ConnectionState.CONNECTED, cluster="cluster-2")  # as after a failover to a replica
     await scene.reconciler.run_once()
     assert {await _last(scene, one) for one in executions} == {EventType.SUBMITTED}
+    assert sorted(scene.gateway.asked) == sorted(workflow_id(one.kind, one.id, 1) for one in executions), "each once"
+
+
+@pytest.mark.parametrize("most_s", [30.0, 0.5], ids=["until it is empty", "not for ever"])
+async def test_the_own_pass_of_a_server_lets_the_queue_go_first(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, most_s: float
+) -> None:
+    monkeypatch.setattr("stigmer_cli.executions.reconcile.reconciler.GIVE_WAY_MAX_S", most_s)
+    is_stuck = most_s < 1.0
+    await scene.accept()
+    await scene.dispatcher.run_once()
+    await scene.accept()
+    async with asyncio.TaskGroup() as group:
+        loop = group.create_task(scene.reconciler.run(), name="reconciler")
+        await asyncio.sleep(0.3)
+        assert scene.gateway.asked == []
+        if not is_stuck:
+            await scene.dispatcher.run_once()
+        await eventually(lambda: len(scene.gateway.asked) == 1 + (not is_stuck), within_s=5)
+        loop.cancel()
 
 
 @pytest.mark.parametrize("state", [ConnectionState.SUSPECT, ConnectionState.CONNECTED])

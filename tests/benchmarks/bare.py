@@ -6,14 +6,12 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
-from pathlib import Path
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from stigmer_cli.temporal.gateway import TASK_MAX_S
-from tests.temporal_server import DevServer
 
 AT_ONCE = 64
 WORKFLOW, QUEUE = "bare", "bare"
@@ -66,15 +64,6 @@ async def starts(address: str, number: int, *, width: int = AT_ONCE) -> float:
         )
 
     return await at_once(itertools.repeat(start, number), width)
-
-
-async def starts_on_a_fresh_server(folder: Path, number: int) -> float:
-    """The same on a dev server of its own, with a fresh file, as the stack starts it."""
-    await asyncio.to_thread(folder.mkdir)
-    with DevServer(folder, file=folder / "temporal.db") as temporal:
-        temporal.start()
-        await until_serving(temporal.address)
-        return await starts(temporal.address, number)
 
 
 def p(values: Sequence[float], percent: int) -> float:

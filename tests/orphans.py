@@ -1,7 +1,9 @@
 """Executions by the dozen that Temporal has forgotten, in front of a server that reconciles only when told to."""
 
 import asyncio
+import random
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
@@ -9,11 +11,52 @@ from pathlib import Path
 
 from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest
 from stigmer_cli.client import Client
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.domain.identity import Kind
 from stigmer_cli.errors import TemporalUnavailable
+from stigmer_cli.executions.mint import Mint
 from tests.served import Served, accept, make_agent
 from tests.temporal_server import DevServer
 
 ACCEPT_AT_ONCE = 16
+AN_HOUR_US = 3600 * 1_000_000
+
+INSERT = """
+INSERT INTO executions (id, kind, agent_id, agent_name, message, labels, phase, epoch, version, event_seq, created_at,
+    queue_reason, queue_detail, queued_since, attempts, submitted_at, run_id, world, claimed_attempt, request_hash)
+VALUES (?1, 'agent', 'agt-00000000000000000000000000', 'greeter', 'hello', '{}', 'PENDING', 1, 2, 2, ?2,
+    'accepted', '', ?2, 0, ?3, ?4, ?5, 0, '')
+"""
+
+
+def write_orphans(file: Path, number: int, *, taken_by: str, in_an_hour: bool = False) -> list[str]:
+    """Rows as Temporal leaves them that has lost its memory, an hour old; the server must not be running. Their ids.
+
+    `in_an_hour`: as if it had taken them only then, so that none counts as an orphan yet.
+    """
+    mint = Mint(SystemClock(), random.SystemRandom())
+    born_us = int(time.time() * 1e6) - AN_HOUR_US
+    submitted_us = born_us + 2 * AN_HOUR_US * in_an_hour
+    names = [mint.execution_id(Kind.AGENT) for _ in range(number)]
+    with closing(sqlite3.connect(file)) as store:
+        store.executemany(
+            INSERT,
+            [(name, born_us + n, submitted_us + n, f"run-{n}", taken_by) for n, name in enumerate(names)],
+        )
+        for seq, kind in ((1, "accepted"), (2, "submitted")):
+            store.executemany(
+                "INSERT INTO events (execution_id, seq, at, type, text, data) VALUES (?, ?, ?, ?, ?, '{}')",
+                [(name, seq, born_us + n, kind, kind) for n, name in enumerate(names)],
+            )
+        store.commit()
+    return [str(name) for name in names]
+
+
+def world_of(file: Path) -> str:
+    """Which Temporal the server has written down in its store; empty before."""
+    with closing(sqlite3.connect(file)) as store:
+        found = store.execute("SELECT value FROM meta WHERE key LIKE 'temporal_world %'").fetchone()
+        return str(found[0]) if found else ""
 
 
 class Orphanage:

@@ -132,6 +132,8 @@ async def late(facts: "Facts") -> Found:
     rows, now = _unclaimed(seen, facts.clock.now(), LATE_S), facts.clock.now()
     if not rows or not await live_pollers(facts):
         return passed("what is submitted is being taken up")
+    if not seen.is_open_judged:
+        return skipped("whether Temporal has what is submitted could not be looked up in a moment")
     backlog = (await facts.temporal()).backlog
     cause = f"about {backlog} tasks wait in Temporal" if backlog else "the runners have their hands full"
     group = _of_rows(rows, seen, cause)

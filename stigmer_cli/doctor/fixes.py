@@ -1,5 +1,6 @@
 """All repairs that are safe to do unasked; none ends a process, deletes data or decides what a person should."""
 
+import asyncio
 import os
 import stat
 from collections.abc import Sequence
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stigmer_cli.doctor.blocking import in_thread
-from stigmer_cli.doctor.fix import Came, Fix, done, failed, left
+from stigmer_cli.doctor.fix import ACT_MAX_S, Came, Fix, done, failed, left
 from stigmer_cli.doctor.looks import loaded, token_of
 from stigmer_cli.doctor.words import count
 from stigmer_cli.errors import Conflict, StigmerError
@@ -161,15 +162,23 @@ def _is_decided(child: ChildRecord) -> bool:
 async def bring_back(facts: "Facts", _: "Judged") -> Came:
     """Have the server reconcile; what was lost in progress is marked at the most, and never started over."""
     await loaded("stigmer_cli.client")
-    from stigmer_cli.api.reconcile import ReconcileRequest, ReconcileSummary  # noqa: PLC0415 - loaded just now
+    from stigmer_cli.api.reconcile import (  # noqa: PLC0415 - loaded just now
+        ReconcileProgress,
+        ReconcileRequest,
+        ReconcileSummary,
+    )
     from stigmer_cli.client import Client  # noqa: PLC0415
 
-    token, summary = token_of(facts.settings), ReconcileSummary()
+    token, summary, progress = token_of(facts.settings), ReconcileSummary(), ReconcileProgress(examined=0, total=0)
     request = ReconcileRequest(asked_by=f"stigmer doctor --fix (pid {os.getpid()})")
     try:
-        async with Client((await facts.server()).url, lambda: token) as client:
+        async with asyncio.timeout(RECONCILE_MAX_S), Client((await facts.server()).url, lambda: token) as client:
             async for found in client.reconcile(request):
                 summary = found if isinstance(found, ReconcileSummary) else summary
+                progress = found if isinstance(found, ReconcileProgress) else progress
+    except TimeoutError:
+        so_far = f"{progress.examined} of {count(progress.total, 'execution')} in {RECONCILE_MAX_S:g} s"
+        return failed(f"{so_far}; `stigmer executions reconcile --yes` goes on with the rest")
     except Conflict as error:
         return left(error.message)
     except StigmerError as error:
@@ -212,6 +221,6 @@ FIXES: tuple[Fix, ...] = (
         codes=frozenset({"STG402", "STG406"}),
         action="bring orphans back, and rows behind up to date, as `stigmer executions reconcile --yes` does",
         act=bring_back,
-        act_max_s=RECONCILE_MAX_S,
+        act_max_s=RECONCILE_MAX_S + ACT_MAX_S,
     ),
 )

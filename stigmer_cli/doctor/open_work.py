@@ -36,12 +36,15 @@ class _Plan:
     drifts: list[Drift] = field(default_factory=list)
     is_judged: bool = False
     is_whole: bool = False
+    is_open_judged: bool = False
 
 
 async def executions_seen(url: str, token: str | None, *, where: Where, clock: Clock) -> ExecutionsSeen:
     """The newest `PAGE` of each open phase, and what the server's own plan says of all; raises what the client raises.
 
-    Where the server cannot ask Temporal, the oldest `LOOKED_UP_MAX` are looked up at `where`, as far as there is one.
+    The plan begins with the oldest, and of the newest it is asked for, too, where there are more than can be looked up
+    in a moment. Where the server cannot ask Temporal, the oldest `LOOKED_UP_MAX` are looked up at `where`, as far as
+    there is one.
     """
     async with Client(url, lambda: token) as client:
         pages = [
@@ -49,25 +52,44 @@ async def executions_seen(url: str, token: str | None, *, where: Where, clock: C
         ]
         agents = await client.agents(limit=PAGE)
         items = sorted((item for page in pages for item in page.items), key=lambda item: item.metadata.created_at)
-        plan = await _planned(client) if items else _Plan(is_judged=True, is_whole=True)
+        is_cut = any(page.next_cursor for page in pages)
+        plan = await _judged(client, [item.metadata.id for item in items], is_cut=is_cut)
     if not plan.is_judged:
         plan = await _looked_up(items, where, clock)
     return ExecutionsSeen(
         open=tuple(items),
-        is_cut=any(page.next_cursor for page in pages),
+        is_cut=is_cut,
         models=tuple(sorted({agent.spec.model for agent in agents.items})),
         drifts=tuple(plan.drifts),
         is_judged=plan.is_judged,
         is_whole=plan.is_whole,
+        is_open_judged=plan.is_open_judged,
     )
 
 
-async def _planned(client: Client) -> _Plan:
-    """What a reconcile would do now; it writes nothing. What is not told within `PLAN_S` is left."""
+async def _judged(client: Client, newest: Sequence[str], *, is_cut: bool) -> _Plan:
+    """What does not agree with Temporal, oldest first, of all that can be looked up in a moment, from both ends."""
+    if not newest:
+        return _Plan(is_judged=True, is_whole=True, is_open_judged=True)
+    async with asyncio.TaskGroup() as group:
+        all_ = group.create_task(_planned(client, ()), name="plan of all")
+        ends = [group.create_task(_planned(client, newest), name="plan of the newest")] if is_cut else []
+    plans = [all_.result(), *(task.result() for task in ends)]
+    found = {drift.id: drift for plan in plans for drift in plan.drifts}
+    return _Plan(
+        drifts=[found[name] for name in sorted(found)],
+        is_judged=any(plan.is_judged for plan in plans),
+        is_whole=all_.result().is_whole,
+        is_open_judged=any(plan.is_whole for plan in plans),
+    )
+
+
+async def _planned(client: Client, ids: Sequence[str]) -> _Plan:
+    """What a reconcile of `ids` (none: of all) would do now; it writes nothing. What takes over `PLAN_S` is left."""
     plan = _Plan()
     try:
         async with asyncio.timeout(PLAN_S):
-            async for told in client.reconcile(ReconcileRequest(dry_run=True, older_than_s=GRACE_S)):
+            async for told in client.reconcile(_dry_run(ids)):
                 plan.is_judged = True
                 if isinstance(told, ReconcileItem) and told.found != UNKNOWN:
                     plan.drifts.append(Drift(id=told.id, found=told.found, cause=told.cause))
@@ -75,6 +97,10 @@ async def _planned(client: Client) -> _Plan:
     except (TimeoutError, StigmerError):
         return plan  # Temporal is away, or there is too much: what was told is true all the same
     return plan
+
+
+def _dry_run(ids: Sequence[str]) -> ReconcileRequest:
+    return ReconcileRequest(ids=list(ids), dry_run=True, older_than_s=GRACE_S)
 
 
 async def _looked_up(items: Sequence[ExecutionResource], where: Where, clock: Clock) -> _Plan:
@@ -90,7 +116,8 @@ async def _looked_up(items: Sequence[ExecutionResource], where: Where, clock: Cl
     ]
     seen = await runs_seen(target, asked, clock=clock)
     drifts = [_drift(item, seen[item.metadata.id]) for item in late if seen.get(item.metadata.id, "open") not in ALIVE]
-    return _Plan(drifts=drifts, is_judged=bool(seen), is_whole=len(seen) == len(late))
+    is_whole = len(seen) == len(late)
+    return _Plan(drifts=drifts, is_judged=bool(seen), is_whole=is_whole, is_open_judged=is_whole)
 
 
 def _drift(item: ExecutionResource, state: str) -> Drift:

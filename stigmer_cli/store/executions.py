@@ -62,6 +62,7 @@ _OPEN_BEHIND = (
     .order_by(_ROW.id)
     .limit(_LIMIT)
 )
+_NAMED = named(select(*_BRIEF))
 _COUNTS = select(_ROW.phase, _ROW.kind, func.count()).group_by(_ROW.phase, _ROW.kind)
 _OLDEST_PENDING = select(func.min(_ROW.created_at)).where(_ROW.phase == Phase.PENDING)
 
@@ -309,6 +310,14 @@ class ExecutionTable:
         """Up to `limit` executions that have not ended and were accepted before `older_than`, by id, behind `after`."""
         return await self._some(_OPEN_BEHIND, {"older_than": older_than, "after": after or "", "limit": limit})
 
+    async def named(self, ids: Sequence[ExecutionId]) -> Sequence[Execution]:
+        """Those of `ids`, in that order, with what `due` tells of each; raises NotFound for one that has no row."""
+        found = {row.id: row for row in await self._some(_NAMED, {"ids": ids})}
+        for id_ in ids:
+            if id_ not in found:
+                raise _missing(id_)
+        return [found[id_] for id_ in ids]
+
     async def conclude(
         self,
         id: ExecutionId,  # noqa: A002 (the domain's word)
@@ -380,9 +389,13 @@ async def _earlier(connection: AsyncConnection, draft: ExecutionDraft) -> Execut
     return await _load(connection, row.id)
 
 
+def _missing(id_: ExecutionId) -> NotFound:
+    return NotFound(f"there is no execution {id_}", hint="stigmer executions list")
+
+
 async def _load(connection: AsyncConnection, id_: ExecutionId) -> Execution:
     found = (await connection.execute(_ONE, {"id": id_})).mappings().one_or_none()
     if found is None:
-        raise NotFound(f"there is no execution {id_}", hint="stigmer executions list")
+        raise _missing(id_)
     shown = await connection.execute(_PIECES, {"id": id_, "epoch": found["epoch"]})
     return execution_of(found, messages_of(shown.mappings()))

@@ -15,7 +15,6 @@ import argparse
 import asyncio
 import itertools
 import json
-import random
 import shutil
 import sqlite3
 import statistics
@@ -32,11 +31,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import psutil
 
 from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest, ReconcileSummary
-from stigmer_cli.clock import SystemClock
-from stigmer_cli.domain.identity import Kind
-from stigmer_cli.executions.mint import Mint
 from tests.benchmarks.bare import starts, until_serving
 from tests.eventually import eventually
+from tests.orphans import world_of, write_orphans
 from tests.served import Served, make_agent, served
 from tests.temporal_server import DevServer
 
@@ -44,39 +41,14 @@ WARM_STARTS = 3000
 """A Temporal with a fresh file starts its first thousands faster than all that come after them."""
 
 BARE_STARTS = 1000
-AN_HOUR_US = 3600 * 1_000_000
 SAMPLE_S = 0.2
 MIB = 1024 * 1024
-
-INSERT = """
-INSERT INTO executions (id, kind, agent_id, agent_name, message, labels, phase, epoch, version, event_seq, created_at,
-    queue_reason, queue_detail, queued_since, attempts, submitted_at, run_id, world, claimed_attempt, request_hash)
-VALUES (?1, 'agent', 'agt-00000000000000000000000000', 'greeter', 'hello', '{}', 'PENDING', 1, 2, 2, ?2,
-    'accepted', '', ?2, 0, ?2, ?3, ?4, 0, '')
-"""
 
 END = """
 UPDATE executions SET phase = 'COMPLETED', completed_at = :now, version = version + 1
 WHERE phase = 'PENDING' AND submitted_at IS NOT NULL AND run_id NOT LIKE 'run-%'
 """
 Figures = dict[str, float]
-
-
-def _write_orphans(file: Path, number: int, *, taken_by: str) -> None:
-    """Rows as Temporal leaves them that has lost its memory, an hour old; the server must not be running."""
-    mint = Mint(SystemClock(), random.Random(1))
-    an_hour_ago_us = int(time.time() * 1e6) - AN_HOUR_US
-    with closing(sqlite3.connect(file)) as store:
-        rows = [
-            (mint.execution_id(Kind.AGENT), an_hour_ago_us + index, f"run-{index}", taken_by) for index in range(number)
-        ]
-        store.executemany(INSERT, rows)
-        for seq, kind in ((1, "accepted"), (2, "submitted")):
-            store.executemany(
-                "INSERT INTO events (execution_id, seq, at, type, text, data) VALUES (?, ?, ?, ?, ?, '{}')",
-                [(name, seq, at, kind, kind) for name, at, *_ in rows],
-            )
-        store.commit()
 
 
 @dataclass
@@ -121,17 +93,10 @@ async def _prepare(home: Path, temporal: str, orphans: int, *, is_same: bool) ->
     async with served(home, temporal) as server, server.client() as client:
         await make_agent(client)
         file = home / "data" / "stigmer.db"
-        world = await eventually(lambda: asyncio.to_thread(_world, file), within_s=10)
+        world = await eventually(lambda: asyncio.to_thread(world_of, file), within_s=10)
         server.terminate()
         server.process = None
-    await asyncio.to_thread(_write_orphans, file, orphans, taken_by=world if is_same else "another")
-
-
-def _world(file: Path) -> str:
-    """Which Temporal the server has written down; empty before."""
-    with closing(sqlite3.connect(file)) as store:
-        found = store.execute("SELECT value FROM meta WHERE key LIKE 'temporal_world %'").fetchone()
-        return str(found[0]) if found else ""
+    await asyncio.to_thread(write_orphans, file, orphans, taken_by=world if is_same else "another")
 
 
 def _end_all_submitted(file: Path) -> None:

@@ -65,8 +65,11 @@ def _within(moves: Sequence[Move], left: int) -> Sequence[Move]:
 async def _pages(store: Store, scope: Scope, clock: Clock) -> AsyncIterator[Sequence[Execution]]:
     older_than = clock.now() - timedelta(seconds=scope.older_than_s)
     if scope.ids:
-        rows = [await store.executions.get(name) for name in scope.ids]
-        yield [row for row in rows if row.created_at < older_than]
+        shares = [scope.ids[first : first + PAGE_MAX] for first in range(0, len(scope.ids), PAGE_MAX)]
+        for share in shares:
+            await store.executions.named(share)  # one that is wrong is told before anything is done about the others
+        for share in shares:
+            yield [row for row in await store.executions.named(share) if row.created_at < older_than]
         return
     after = None
     while True:

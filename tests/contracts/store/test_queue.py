@@ -2,9 +2,12 @@
 
 from datetime import timedelta
 
+import pytest
+
 from stigmer_cli.domain.execution import AttentionCode, Outcome, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import NotFound
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import (
     OTHER_RUN,
@@ -108,6 +111,14 @@ async def test_a_submit_that_failed_too_late_changes_nothing(store: Store) -> No
     before = await store.executions.get(id_)
     marked = await store.executions.mark_submit_failed(id_, epoch=1, detail="no", next_try_at=START, attempts_max=1)
     assert (marked, await store.executions.get(id_)) == (None, before)
+
+
+async def test_what_is_named_comes_in_the_order_asked_for_and_one_that_is_not_there_is_told(store: Store) -> None:
+    ids = [await accepted(store) for _ in range(5)][::-1]
+    assert [row.id for row in await store.executions.named(ids)] == ids
+    assert await store.executions.named([]) == []
+    with pytest.raises(NotFound, match="there is no execution aex-0"):
+        await store.executions.named([*ids, ExecutionId("aex-0")])
 
 
 async def test_of_two_servers_that_give_up_the_same_submit_one_has_done_it(store: Store) -> None:

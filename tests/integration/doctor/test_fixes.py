@@ -185,13 +185,18 @@ async def test_a_part_that_the_supervisor_does_not_know_is_left_alone(home: Home
 
 
 class Answering:
-    """A server that answers every POST with the same lines, and remembers what it was asked."""
+    """A server that answers every POST with the same lines, and remembers what it was asked.
 
-    def __init__(self, *lines: str, status: str = "200 OK") -> None:
+    `is_endless`: more lines are announced, and never come.
+    """
+
+    def __init__(self, *lines: str, status: str = "200 OK", is_endless: bool = False) -> None:
         body = "".join(f"{line}\n" for line in lines)
-        head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body) + is_endless}\r\n"
+        self.is_endless = is_endless
         self.answer = f"{head}Connection: close\r\n\r\n{body}".encode()
         self.asked = b""
+        self.is_over = asyncio.Event()
 
     async def came(self) -> Came:
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -199,7 +204,9 @@ class Answering:
             port = server.sockets[0].getsockname()[1]
             seen = ServerSeen(url=f"http://127.0.0.1:{port}")
             facts = healthy(server=seen, settings=Settings(home=HOME, token="token-of-a-test"))
-            return await bring_back(facts, judged("STG402"))
+            came = await bring_back(facts, judged("STG402"))
+            await self.is_over.wait()
+        return came
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -209,7 +216,10 @@ class Answering:
         self.asked = await reader.readexactly(size)
         writer.write(self.answer)
         await writer.drain()
+        if self.is_endless:
+            await reader.read()
         writer.close()
+        self.is_over.set()
 
 
 def summary(**numbers: int) -> str:
@@ -239,6 +249,14 @@ def summary(**numbers: int) -> str:
 )
 async def test_what_reconcile_says_is_told(lines: Sequence[str], came: Came) -> None:
     assert await Answering(*lines).came() == came
+
+
+async def test_a_reconcile_that_takes_longer_says_how_far_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stigmer_cli.doctor.fixes.RECONCILE_MAX_S", 0.5)
+    server = Answering('{"progress": {"examined": 25, "total": 90000}}', is_endless=True)
+    assert await server.came() == not_done(
+        "25 of 90000 executions in 0.5 s; `stigmer executions reconcile --yes` goes on with the rest"
+    )
 
 
 async def test_what_was_lost_in_progress_is_never_started_over() -> None:

@@ -1,0 +1,44 @@
+"""More that is open than can be looked up in a moment: doctor looks from both ends."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.doctor import open_work
+from tests.eventually import eventually
+from tests.orphans import world_of, write_orphans
+from tests.served import TOKEN, Served, make_agent
+from tests.temporal_server import DevServer
+
+OPEN = 12_000
+"""Temporal is asked about some three thousand in a second, and doctor has not quite one."""
+
+
+async def _nowhere() -> None:
+    return None
+
+
+async def test_the_newest_are_looked_at_however_many_came_before_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_work, "PAGE", 5)
+    with DevServer(tmp_path) as temporal:
+        await asyncio.to_thread(temporal.start)
+        server, file = Served(tmp_path, temporal.address, {"STIGMER_RECONCILE": "manual"}), tmp_path / "data/stigmer.db"
+        try:
+            await server.start()
+            async with server.client() as client:
+                await make_agent(client)
+            world = await eventually(lambda: asyncio.to_thread(world_of, file), within_s=10)
+            server.terminate()
+            write_orphans(file, OPEN, taken_by=world, in_an_hour=True)
+            newest = write_orphans(file, 3, taken_by="another")
+            await server.start()
+            await server.until()
+            seen = await open_work.executions_seen(server.url, TOKEN, where=_nowhere, clock=SystemClock())
+        finally:
+            server.kill()
+    assert (seen.is_cut, seen.is_judged, seen.is_whole, seen.is_open_judged) == (True, True, False, True)
+    assert [drift.id for drift in seen.drifts if drift.found == "orphan"] == newest

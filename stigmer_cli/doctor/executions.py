@@ -27,6 +27,7 @@ TIMEOUT_S = 2.0
 QUEUED, SUBMITTED = "queued", "submitted"
 CONNECTED = "CONNECTED"
 ORPHAN, BEHIND, LOST = "orphan", "behind", "lost"
+NAMED = {ORPHAN: "an orphan", BEHIND: "behind"}
 RECONCILE = "stigmer executions reconcile"
 WAIT = "stigmer doctor --wait=30"
 ULID_AT, TIME_CHARS = 4, 10
@@ -101,11 +102,11 @@ async def behind(facts: "Facts") -> Found:
 async def _drifted(facts: "Facts", what: str, words: str) -> Found:
     seen = await facts.executions()
     if not seen.is_judged:
-        return skipped("nobody could ask Temporal about them")
+        return skipped("nobody could ask Temporal about them in time")
     group = _of_drifts(seen, what, marked=_marked(seen))
     if group is None:
         least = "" if seen.is_whole else ", as far as could be looked up in a moment"
-        return passed(f"none is {what}{least}")
+        return passed(f"none is {NAMED[what]}{least}")
     return failed(f"{group.counted(facts.clock.now())} {words}: {group.cause}", f"{RECONCILE} --yes", **group.evidence)
 
 
@@ -132,7 +133,8 @@ async def late(facts: "Facts") -> Found:
     rows, now = _unclaimed(seen, facts.clock.now(), LATE_S), facts.clock.now()
     if not rows or not await live_pollers(facts):
         return passed("what is submitted is being taken up")
-    if not seen.is_open_judged:
+    rows = [row for row in rows if row.metadata.id not in seen.unjudged]
+    if not rows:
         return skipped("whether Temporal has what is submitted could not be looked up in a moment")
     backlog = (await facts.temporal()).backlog
     cause = f"about {backlog} tasks wait in Temporal" if backlog else "the runners have their hands full"

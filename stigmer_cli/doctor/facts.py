@@ -176,7 +176,7 @@ class ExecutionsSeen:
     """What is not done yet, oldest first, and the models of all agents; `is_cut` where there is more of it.
 
     `drifts` is what does not agree with Temporal, oldest first. `is_judged`: Temporal was asked about anything at all;
-    `is_whole`: about everything that is old enough; `is_open_judged`: about all that is in `open`, at least.
+    `is_whole`: about everything that is old enough; `unjudged`: the ids in `open` that it was not asked about in time.
     """
 
     open: "tuple[ExecutionResource, ...]" = ()
@@ -185,7 +185,7 @@ class ExecutionsSeen:
     drifts: tuple[Drift, ...] = ()
     is_judged: bool = True
     is_whole: bool = True
-    is_open_judged: bool = True
+    unjudged: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)

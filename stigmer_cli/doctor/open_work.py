@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest
+from stigmer_cli.api.reconcile import ReconcileItem, ReconcileProgress, ReconcileRequest
 from stigmer_cli.api.resources import DispatchState, ExecutionResource
 from stigmer_cli.client import Client
 from stigmer_cli.clock import Clock
@@ -20,6 +20,7 @@ GRACE_S = 5.0
 PLAN_S = 0.9
 """The server asks Temporal about two thousand in a second; what is left then is not counted, and said so."""
 
+NEWEST_MAX = 100
 LOOKED_UP_MAX = 20
 UNKNOWN, GONE = "unknown", "gone"
 ALIVE = frozenset({"open", "continued"})
@@ -36,7 +37,7 @@ class _Plan:
     drifts: list[Drift] = field(default_factory=list)
     is_judged: bool = False
     is_whole: bool = False
-    is_open_judged: bool = False
+    judged: set[str] = field(default_factory=set)
 
 
 async def executions_seen(url: str, token: str | None, *, where: Where, clock: Clock) -> ExecutionsSeen:
@@ -53,7 +54,7 @@ async def executions_seen(url: str, token: str | None, *, where: Where, clock: C
         agents = await client.agents(limit=PAGE)
         items = sorted((item for page in pages for item in page.items), key=lambda item: item.metadata.created_at)
         is_cut = any(page.next_cursor for page in pages)
-        plan = await _judged(client, [item.metadata.id for item in items], is_cut=is_cut)
+        plan = await _judged(client, items, is_cut=is_cut)
     if not plan.is_judged:
         plan = await _looked_up(items, where, clock)
     return ExecutionsSeen(
@@ -63,24 +64,27 @@ async def executions_seen(url: str, token: str | None, *, where: Where, clock: C
         drifts=tuple(plan.drifts),
         is_judged=plan.is_judged,
         is_whole=plan.is_whole,
-        is_open_judged=plan.is_open_judged,
+        unjudged=frozenset(item.metadata.id for item in items) - plan.judged,
     )
 
 
-async def _judged(client: Client, newest: Sequence[str], *, is_cut: bool) -> _Plan:
+async def _judged(client: Client, items: Sequence[ExecutionResource], *, is_cut: bool) -> _Plan:
     """What does not agree with Temporal, oldest first, of all that can be looked up in a moment, from both ends."""
-    if not newest:
-        return _Plan(is_judged=True, is_whole=True, is_open_judged=True)
+    if not items:
+        return _Plan(is_judged=True, is_whole=True)
+    pending = [item.metadata.id for item in items if item.status.phase is Phase.PENDING]
+    newest = pending[-NEWEST_MAX:] if is_cut else []
     async with asyncio.TaskGroup() as group:
         all_ = group.create_task(_planned(client, ()), name="plan of all")
-        ends = [group.create_task(_planned(client, newest), name="plan of the newest")] if is_cut else []
-    plans = [all_.result(), *(task.result() for task in ends)]
-    found = {drift.id: drift for plan in plans for drift in plan.drifts}
+        some = group.create_task(_planned(client, newest), name="plan of the newest") if newest else None
+    of_all, of_newest = all_.result(), some.result() if some else _Plan()
+    found = {drift.id: drift for plan in (of_all, of_newest) for drift in plan.drifts}
+    judged = {item.metadata.id for item in items} if of_all.is_whole else set(newest) if of_newest.is_whole else set()
     return _Plan(
         drifts=[found[name] for name in sorted(found)],
-        is_judged=any(plan.is_judged for plan in plans),
-        is_whole=all_.result().is_whole,
-        is_open_judged=any(plan.is_whole for plan in plans),
+        is_judged=of_all.is_judged or of_newest.is_judged,
+        is_whole=of_all.is_whole,
+        judged=judged,
     )
 
 
@@ -90,7 +94,7 @@ async def _planned(client: Client, ids: Sequence[str]) -> _Plan:
     try:
         async with asyncio.timeout(PLAN_S):
             async for told in client.reconcile(_dry_run(ids)):
-                plan.is_judged = True
+                plan.is_judged = plan.is_judged or not isinstance(told, ReconcileProgress) or told.examined > 0
                 if isinstance(told, ReconcileItem) and told.found != UNKNOWN:
                     plan.drifts.append(Drift(id=told.id, found=told.found, cause=told.cause))
             plan.is_whole = True
@@ -116,8 +120,7 @@ async def _looked_up(items: Sequence[ExecutionResource], where: Where, clock: Cl
     ]
     seen = await runs_seen(target, asked, clock=clock)
     drifts = [_drift(item, seen[item.metadata.id]) for item in late if seen.get(item.metadata.id, "open") not in ALIVE]
-    is_whole = len(seen) == len(late)
-    return _Plan(drifts=drifts, is_judged=bool(seen), is_whole=is_whole, is_open_judged=is_whole)
+    return _Plan(drifts=drifts, is_judged=bool(seen), is_whole=len(seen) == len(late), judged=set(seen))
 
 
 def _drift(item: ExecutionResource, state: str) -> Drift:

@@ -40,5 +40,5 @@ async def test_the_newest_are_looked_at_however_many_came_before_them(
             seen = await open_work.executions_seen(server.url, TOKEN, where=_nowhere, clock=SystemClock())
         finally:
             server.kill()
-    assert (seen.is_cut, seen.is_judged, seen.is_whole, seen.is_open_judged) == (True, True, False, True)
+    assert (seen.is_cut, seen.is_judged, seen.is_whole, seen.unjudged) == (True, True, False, frozenset())
     assert [drift.id for drift in seen.drifts if drift.found == "orphan"] == newest

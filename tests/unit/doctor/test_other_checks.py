@@ -203,7 +203,7 @@ async def test_submitted_without_a_runner_is_a_failure_and_with_one_it_starts_la
         f"1 execution ({ONE}; the oldest 1 min old) submitted, and starting late: about 7 tasks wait in Temporal",
         "stigmer work",
     )
-    unjudged = replace(having(row), is_whole=False, is_open_judged=False)
+    unjudged = replace(having(row), is_whole=False, unjudged=frozenset({ONE}))
     assert (await executions.late(healthy(executions=unjudged))).result == "skip", "it may as well be an orphan"
     nobody = healthy(executions=having(row), temporal=NO_POLLERS)
     assert (await executions.late(nobody)).result == "pass"

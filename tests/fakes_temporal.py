@@ -108,6 +108,7 @@ class ScriptedDialer:
         return ScriptedSession(self)
 
     async def listened(self, target: Target) -> None:  # noqa: ARG002 (the signature of a Dialer)
+        await asyncio.sleep(KNOCK_EVERY_S)
         while self.weather is Weather.REFUSED and not self.is_ajar:  # noqa: ASYNC110 - time is virtual
             await asyncio.sleep(KNOCK_EVERY_S)
 

@@ -149,15 +149,20 @@ class DevServer:
         )
         return answer.stdout
 
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
     def _until_it_listens(self) -> None:
         assert self._process is not None
-        deadline = time.monotonic() + START_MAX_S
+        deadline, times = time.monotonic() + START_MAX_S, 0
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 break
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
+            # Twice in a row: while it starts, it listens for a moment to see whether the port is free.
+            times = times + 1 if self._listens() else 0
+            if times == 2:
+                return
             time.sleep(0.01)
         self.kill()
         raise AssertionError(f"temporal did not start: {self._log.read_text(errors='replace')[-2000:]}")

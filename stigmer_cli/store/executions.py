@@ -28,7 +28,6 @@ _LONG: Mapping[str, object] = {"message": "", "labels": {}, "output": None, "err
 _BRIEF = tuple(literal(_LONG[c.name], c.type).label(c.name) if c.name in _LONG else c for c in _ROW)
 """A row without what may be megabytes long: loops look at thousands of rows at once, and read none of it."""
 
-
 _LIMIT = bindparam("limit", type_=Integer)
 _ONE = select(executions).where(_ROW.id == bindparam("id"))
 _PIECES = (

@@ -27,8 +27,8 @@ BANK: tuple[Bug, ...] = (
     Bug(
         name="dial once (the founding bug)",
         file="temporal/connection.py",
-        old="            await self._clock.sleep(delay_s)\n",
-        new="            await self._clock.sleep(delay_s + 1e9)\n",
+        old="            self._move(failure.state, failure.cause)\n",
+        new="            self._move(failure.state, failure.cause)\n            await self._clock.sleep(1e9)\n",
         caught_by=(CONNECTION, SIMULATION),
     ),
     Bug(
@@ -143,9 +143,30 @@ BANK: tuple[Bug, ...] = (
     Bug(
         name="another Temporal is proof enough that it has nothing",
         file="executions/reconcile/observe.py",
-        old="    is_gone = first.seen is None and not first.unknown\n",
-        new="    is_gone = True\n",
+        old="    if first.seen is not None or first.unknown:\n",
+        new="    if False:\n",
         caught_by=(LOOPS,),
+    ),
+    Bug(
+        name="what is named is looked for among all that is open",
+        file="store/prepared.py",
+        old="    return by_index(query, PRIMARY_KEY).where(",
+        new="    return query.where(",
+        caught_by=("tests/integration/store/test_plans.py",),
+    ),
+    Bug(
+        name="a port that opens and refuses is dialled in a circle",
+        file="temporal/connection.py",
+        old="if failure.is_certain and not has_opened else None",
+        new="if failure.is_certain else None",
+        caught_by=("tests/unit/temporal/test_connection.py",),
+    ),
+    Bug(
+        name="doctor looks at the oldest alone",
+        file="doctor/open_work.py",
+        old="    newest = pending[-NEWEST_MAX:] if is_cut else []\n",
+        new="    newest = pending[:0] if is_cut else []\n",
+        caught_by=("tests/integration/doctor/test_open_work.py",),
     ),
     Bug(
         name="age in place of Describe",

@@ -20,6 +20,8 @@ from tests.contracts.store.drafts import AGENT, RUN, START, HandClock, accepted
 
 LATER = START + timedelta(days=1)
 CURSOR = "1777896000123456.aex-1"
+MANY = 50
+"""So many at once that SQLite would rather read all that is open than look for each."""
 
 
 @pytest.fixture
@@ -99,14 +101,14 @@ async def _ask(store: Store, names: Sequence[ExecutionId]) -> None:
 
 
 async def _list(store: Store, names: Sequence[ExecutionId]) -> None:
-    assert len((await store.executions.list(Filter(), limit=10)).items) == len(names)
+    assert len((await store.executions.list(Filter(), limit=MANY)).items) == len(names)
 
 
 @pytest.mark.parametrize("ask", [_mark, _move, _ask, _list])
 async def test_what_is_named_is_looked_up_by_name_however_many_others_are_open(
     store: Store, ask: Callable[[Store, Sequence[ExecutionId]], Awaitable[None]]
 ) -> None:
-    names = [await accepted(store) for _ in range(3)]
+    names = [await accepted(store) for _ in range(MANY)]
     asked: list[tuple[str, tuple[object, ...]]] = []
 
     def note(_c: Connection, _cursor: object, statement: str, parameters: Any, *_rest: object) -> None:

@@ -254,7 +254,8 @@ EXECUTION_CHECKS: tuple[Check, ...] = (
         "orphans",
         orphaned,
         "This asks the server for the plan of a reconcile, which looks every open execution up in Temporal by id and"
-        " writes nothing. One that was submitted and has no workflow is an orphan: no run has had any effect, so it may"
+        " writes nothing; of more than a second allows, as many of the oldest as it does, and the newest hundred. One"
+        " that was submitted and has no workflow is an orphan: no run has had any effect, so it may"
         " be submitted again. The server does that by itself every minute unless STIGMER_RECONCILE=manual; `stigmer"
         " executions reconcile` does it now. Where the server cannot ask Temporal, the oldest twenty are looked up"
         " from here.",

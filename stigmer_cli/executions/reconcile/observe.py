@@ -7,7 +7,7 @@ memory is then brought up to date at the pace of its starts alone.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import ExecutionId
@@ -19,6 +19,8 @@ from stigmer_cli.temporal.gateway import Observed, RunState
 
 AT_ONCE_MAX = 8
 """Describe comes near its ceiling here; more only queues inside Temporal, and starts beside it wait longer."""
+
+MOVED = "the connection to Temporal moved while it was asked"
 
 ENDED_BADLY = frozenset({RunState.FAILED, RunState.TERMINATED, RunState.TIMED_OUT})
 
@@ -39,7 +41,12 @@ class Sighting:
 
 
 async def observe(executions: Sequence[Execution], gateway: TemporalGateway, link: TemporalLink) -> Sequence[Sighting]:
-    """A sighting of each submitted execution, in order; Temporal's absence is `unknown`, never `not found`."""
+    """A sighting of each submitted execution, in order; Temporal's absence is `unknown`, never `not found`.
+
+    That none was there is `unknown`, too, where the connection moved meanwhile: a page may take seconds, and what is
+    concluded of it is written after the last answer.
+    """
+    before = (link.status().state, link.generation)
     gate = asyncio.Semaphore(AT_ONCE_MAX)
     known = await _taken_elsewhere(executions, gateway, link)
 
@@ -51,7 +58,17 @@ async def observe(executions: Sequence[Execution], gateway: TemporalGateway, lin
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(execution), name=f"observe {execution.id}") for execution in executions]
-    return [task.result() for task in tasks]
+    sightings = [task.result() for task in tasks]
+    if (link.status().state, link.generation) == before:
+        return sightings
+    return [
+        replace(one, is_elsewhere=False, unknown=one.unknown or MOVED) if _is_gone(one) else one for one in sightings
+    ]
+
+
+def _is_gone(sighting: Sighting) -> bool:
+    """Whether it would be said of one that was submitted that Temporal has no workflow for it."""
+    return sighting.execution.dispatch.is_submitted and sighting.seen is None
 
 
 async def _taken_elsewhere(

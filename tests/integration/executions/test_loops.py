@@ -5,14 +5,14 @@ import asyncio
 import pytest
 
 from stigmer_cli.domain.execution import AttentionCode, EventType, Execution, QueueReason
-from stigmer_cli.domain.identity import RunId, workflow_id
+from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, workflow_id
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import NotFound, OperationFailed, StigmerError, TemporalUnavailable
 from stigmer_cli.server.metrics import Metrics
 from stigmer_cli.settings import SubmitPolicy
 from stigmer_cli.temporal.connection import ConnectionState
 from stigmer_cli.temporal.errors import Misconfigured, SubmitRejected
-from stigmer_cli.temporal.gateway import RunState
+from stigmer_cli.temporal.gateway import Observed, RunState
 from tests.integration.executions.conftest import Scene
 from tests.temporal_server import eventually
 
@@ -173,6 +173,25 @@ async def test_a_temporal_that_has_what_another_took_is_asked_about_each(scene: 
     await scene.reconciler.run_once()
     assert {await _last(scene, one) for one in executions} == {EventType.SUBMITTED}
     assert sorted(scene.gateway.asked) == sorted(workflow_id(one.kind, one.id, 1) for one in executions), "each once"
+
+
+async def test_what_was_looked_up_before_the_connection_was_lost_is_not_resubmitted_after_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executions = [await scene.accept() for _ in range(3)]
+    await scene.dispatcher.run_once()
+    scene.gateway.forget()
+    scene.link.put(ConnectionState.CONNECTED, cluster="cluster-2")
+    describe = scene.gateway.describe
+
+    async def describe_and_lose(*, execution: ExecutionId, kind: Kind, epoch: int) -> Observed | None:
+        answer = await describe(execution=execution, kind=kind, epoch=epoch)
+        _cut(scene)
+        return answer
+
+    monkeypatch.setattr(scene.gateway, "describe", describe_and_lose)
+    assert await scene.reconciler.run_once(), "it is not settled"
+    assert {await _last(scene, one) for one in executions} == {EventType.SUBMITTED}
 
 
 @pytest.mark.parametrize("most_s", [30.0, 0.5], ids=["until it is empty", "not for ever"])

@@ -12,6 +12,7 @@ from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.runner.terms import PERFORM_ATTEMPTS_MAX, SENTENCES, FailureKind
 from stigmer_cli.temporal.gateway import Gateway, Observed, RunState
 from tests.chaos import ledger
@@ -21,6 +22,7 @@ ECHO = "Echo (no model was asked): {message}"
 ENDINGS = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
 AT_ONCE = 8
 CLOSES_WITHIN_S = 20.0
+LOOK_AGAIN_S = 0.2
 
 
 @dataclass
@@ -161,16 +163,25 @@ async def _one(judgement: Judgement, wanted: Wanted, row: ExecutionResource, sou
 
 
 async def _observed(row: ExecutionResource, sources: Sources) -> Observed | None:
-    """Its workflow. One whose completion met an outage ends with the next delivery, for which there is time here."""
+    """Its workflow. One whose completion met an outage ends with the next delivery, for which there is time here.
+
+    There is time, too, for a Temporal that is slow to answer while other battles end beside this one.
+    """
     deadline = asyncio.get_running_loop().time() + CLOSES_WITHIN_S
     while True:
-        observed = await sources.gateway.describe(
-            execution=ExecutionId(row.metadata.id), kind=Kind.AGENT, epoch=row.status.epoch
-        )
-        is_open = observed is not None and observed.state is RunState.OPEN and row.status.phase.is_terminal
-        if not is_open or asyncio.get_running_loop().time() > deadline:
-            return observed
-        await asyncio.sleep(0.2)
+        is_late = asyncio.get_running_loop().time() > deadline
+        try:
+            observed = await sources.gateway.describe(
+                execution=ExecutionId(row.metadata.id), kind=Kind.AGENT, epoch=row.status.epoch
+            )
+        except TemporalUnavailable:
+            if is_late:
+                raise
+        else:
+            is_open = observed is not None and observed.state is RunState.OPEN and row.status.phase.is_terminal
+            if not is_open or is_late:
+                return observed
+        await asyncio.sleep(LOOK_AGAIN_S)
 
 
 async def _in_temporal(

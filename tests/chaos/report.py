@@ -113,6 +113,8 @@ class Report:
         ]
         counts = ", ".join(f"{number} {name}" for name, number in self._counts().items())
         lines.append(f"seed {self.seed}: {len(self.windows)} faults, {counts}")
+        if len(self.outcomes) != self.shards:
+            lines.append(f"not judged: {self.shards - len(self.outcomes)} of {self.shards} battles did not end")
         told = self.to_json()["sentences"]
         assert isinstance(told, list)
         return "\n".join([*lines, *told, *(f"again: {repro}" for repro in self.repros)])

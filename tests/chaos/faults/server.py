@@ -18,7 +18,7 @@ from tests.eventually import eventually
 
 AT_ONCE = 8
 TRACED_MAX_S = 1.5
-ATTACH_MAX_S = 10.0
+ATTACH_MAX_S = 30.0
 LET_GO_MAX_S = 1.0
 """strace may wait for ever for a thread that died together with its process; then it is killed."""
 

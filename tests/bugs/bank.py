@@ -141,6 +141,13 @@ BANK: tuple[Bug, ...] = (
         caught_by=(LOOPS, SIMULATION),
     ),
     Bug(
+        name="an absence is believed although the connection was lost after it",
+        file="executions/reconcile/observe.py",
+        old="    if (link.status().state, link.generation) == before:\n",
+        new="    if before:\n",
+        caught_by=(LOOPS,),
+    ),
+    Bug(
         name="another Temporal is proof enough that it has nothing",
         file="executions/reconcile/observe.py",
         old="    if first.seen is not None or first.unknown:\n",

@@ -1,4 +1,4 @@
-"""The one way to wait for something outside of this process: look again until it is there, or fail."""
+"""The two ways to wait for something outside of this test: look again until it is there, or fail."""
 
 import asyncio
 import time
@@ -6,15 +6,38 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+Troubles = type[Exception] | tuple[type[Exception], ...]
 LOOK_S = 0.02
+PEEK_S = 0.01
 
 
-async def eventually(look: Callable[[], Awaitable[T]], *, within_s: float, what: str = "") -> T:
-    """The first true thing that `look` returns; fails with the last one after `within_s` seconds."""
+async def eventually(look: Callable[[], Awaitable[T]], *, within_s: float, what: str = "", despite: Troubles = ()) -> T:
+    """The first true thing that `look` returns; fails with the last one after `within_s` seconds.
+
+    `look` may raise `despite`: what is asked is not there yet, or just now not there, as a part that is being started
+    again. That counts as nothing seen.
+    """
     deadline = time.monotonic() + within_s
     while True:
-        found = await look()
+        found, trouble = await _seen(look, despite)
         if found:
             return found
-        assert time.monotonic() < deadline, f"not within {within_s} s: {what or 'it'} (last: {found!r})"
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within_s} s: {what or 'it'} (last: {trouble or found!r})") from trouble
         await asyncio.sleep(LOOK_S)
+
+
+async def until_true(predicate: Callable[[], bool], *, within_s: float, what: str = "") -> float:
+    """After how many seconds `predicate` held; fails when it did not `within_s`."""
+    begun = time.monotonic()
+    while not predicate():
+        assert time.monotonic() - begun < within_s, f"not within {within_s} s: {what or predicate}"
+        await asyncio.sleep(PEEK_S)
+    return time.monotonic() - begun
+
+
+async def _seen(look: Callable[[], Awaitable[T]], despite: Troubles) -> tuple[T | None, Exception | None]:
+    try:
+        return await look(), None
+    except despite as error:
+        return None, error

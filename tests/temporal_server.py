@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -173,14 +173,3 @@ def dev_server(folder: Path, *, file: Path | None = None, namespace: str = "defa
     """A started dev server, killed at the end."""
     with DevServer(folder, file=file, namespace=namespace) as server:
         yield server.start()
-
-
-async def eventually(predicate: Callable[[], bool], *, within_s: float, what: str = "") -> float:
-    """Return after how many seconds `predicate` held; fails when it did not `within_s`."""
-    import asyncio  # noqa: PLC0415 - the rest of this module is for synchronous callers too
-
-    begun = time.monotonic()
-    while not predicate():
-        assert time.monotonic() - begun < within_s, f"not within {within_s} s: {what or predicate}"
-        await asyncio.sleep(0.01)
-    return time.monotonic() - begun

@@ -18,6 +18,7 @@ from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.errors import ServerUnavailable
 from stigmer_cli.temporal.connection import Connection, Target
+from stigmer_cli.temporal.errors import TemporalUnavailable
 from stigmer_cli.temporal.gateway import Gateway
 from tests.chaos.failpoints import points
 from tests.eventually import eventually
@@ -158,7 +159,7 @@ class Theatre:
                 return row.status.phase.is_terminal and not await _contradictions(client, gateway, row)
 
             try:
-                await eventually(agreed, within_s=SETTLE_MAX_S)
+                await eventually(agreed, within_s=SETTLE_MAX_S, despite=TemporalUnavailable)
             except AssertionError:
                 row = await client.execution(id_)
                 found = await _contradictions(client, gateway, row)

@@ -13,8 +13,9 @@ from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.identity import ExecutionId, Kind, workflow_id
 from stigmer_cli.temporal.connection import Connection, ConnectionState, Target
 from stigmer_cli.temporal.gateway import Gateway, RunState
+from tests.eventually import until_true
 from tests.fakes_temporal import InMemoryGateway
-from tests.temporal_server import DevServer, dev_server, eventually
+from tests.temporal_server import DevServer, dev_server
 
 
 class World(Protocol):
@@ -74,7 +75,7 @@ class RealWorld:
             owner.cancel()
 
     async def _until(self, state: ConnectionState) -> None:
-        await eventually(lambda: self.connection.status().state is state, within_s=5)
+        await until_true(lambda: self.connection.status().state is state, within_s=5)
 
     def _started(self, connection: Connection) -> Connection:
         self._owners.append(self._group.create_task(connection.run()))

@@ -13,8 +13,8 @@ from stigmer_cli.settings import SubmitPolicy
 from stigmer_cli.temporal.connection import ConnectionState
 from stigmer_cli.temporal.errors import Misconfigured, SubmitRejected
 from stigmer_cli.temporal.gateway import Observed, RunState
+from tests.eventually import until_true
 from tests.integration.executions.conftest import Scene
-from tests.temporal_server import eventually
 
 
 def _cut(scene: Scene) -> None:
@@ -209,7 +209,7 @@ async def test_the_own_pass_of_a_server_lets_the_queue_go_first(
         assert scene.gateway.asked == []
         if not is_stuck:
             await scene.dispatcher.run_once()
-        await eventually(lambda: len(scene.gateway.asked) == 1 + (not is_stuck), within_s=5)
+        await until_true(lambda: len(scene.gateway.asked) == 1 + (not is_stuck), within_s=5)
         loop.cancel()
 
 

@@ -9,17 +9,23 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from temporalio.service import RPCError
 
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.identity import ExecutionId, Kind, workflow_id
 from stigmer_cli.temporal.connection import Connection, Target
-from stigmer_cli.temporal.gateway import Gateway, Observed, RunState
+from stigmer_cli.temporal.errors import TemporalUnavailable
+from stigmer_cli.temporal.gateway import Gateway, Observed, RunState, Started
+from tests.eventually import eventually
 from tests.fakes_runner import InMemoryReports, ReportServer, Row
 from tests.temporal_server import DevServer, die_with_parent, free_port, kill_group
 
+TEMPORAL_MAX_S = 15.0
+DESCRIBE_MAX_S = 2.0
 RUNNER = """
 import asyncio, os
 from pathlib import Path
@@ -111,29 +117,34 @@ class Stage:
         self.count += 1
         execution = ExecutionId(f"aex-{self.count:026d}")
         row = self.reports.add(execution, message=message, model=model)
-        await self.connection.wait_connected()
-        await self.gateway.start(execution=execution, kind=Kind.AGENT, epoch=1, timeout_s=timeout_s)
+
+        async def started() -> Started:
+            return await self.gateway.start(execution=execution, kind=Kind.AGENT, epoch=1, timeout_s=timeout_s)
+
+        await eventually(started, within_s=TEMPORAL_MAX_S, despite=TemporalUnavailable)
         return execution, row
 
     async def until_activity(self, execution: ExecutionId, name: str, *, within_s: float) -> None:
         """Return when the workflow of `execution` waits for the activity called `name`."""
-        handle = self.connection.client().get_workflow_handle(workflow_id(Kind.AGENT, execution, 1))
-        async with asyncio.timeout(within_s):
-            while True:
-                pending = (await handle.describe()).raw_description.pending_activities
-                if name in [activity.activity_type.name for activity in pending]:
-                    return
-                await asyncio.sleep(0.02)
+
+        async def is_pending() -> bool:
+            handle = self.connection.client().get_workflow_handle(workflow_id(Kind.AGENT, execution, 1))
+            description = await handle.describe(rpc_timeout=timedelta(seconds=DESCRIBE_MAX_S))
+            pending = description.raw_description.pending_activities
+            return name in [activity.activity_type.name for activity in pending]
+
+        await eventually(is_pending, within_s=within_s, what=f"{name} pending", despite=(TemporalUnavailable, RPCError))
 
     async def closed(self, execution: ExecutionId, *, within_s: float) -> Observed:
         """How the workflow of `execution` ended."""
-        async with asyncio.timeout(within_s):
-            while True:
-                await self.connection.wait_connected()
-                observed = await self.gateway.describe(execution=execution, kind=Kind.AGENT, epoch=1)
-                if observed is not None and observed.state is not RunState.OPEN:
-                    return observed
-                await asyncio.sleep(0.02)
+
+        async def end() -> Observed | None:
+            observed = await self.gateway.describe(execution=execution, kind=Kind.AGENT, epoch=1)
+            return observed if observed is not None and observed.state is not RunState.OPEN else None
+
+        observed = await eventually(end, within_s=within_s, what=f"the end of {execution}", despite=TemporalUnavailable)
+        assert observed is not None
+        return observed
 
 
 @pytest.fixture

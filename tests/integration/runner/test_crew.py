@@ -21,8 +21,9 @@ from stigmer_cli.settings import Home, Settings
 from stigmer_cli.temporal.connection import Connection, Target
 from stigmer_cli.temporal.dial import SdkDialer, Session, quiet_runtime
 from tests.chaos.proxy import Proxy, Toxics
+from tests.eventually import until_true
 from tests.fakes_runner import InMemoryReports
-from tests.temporal_server import DevServer, dev_server, eventually
+from tests.temporal_server import DevServer, dev_server
 
 
 @asynccontextmanager
@@ -63,7 +64,7 @@ class DialsAtFirst(SdkDialer):
 
 async def seen(crew: Crew, number: int) -> Shift:
     """The worker with this number, once the task queue shows it."""
-    await eventually(
+    await until_true(
         lambda: crew.on is not None and crew.on.is_seen and f"/{number}/" in f"{crew.on.identity}/", within_s=10
     )
     assert crew.on is not None
@@ -74,7 +75,7 @@ async def test_a_broken_worker_is_relieved_at_once(crew: Crew) -> None:
     first = await seen(crew, 1)
     first.broken.set()
     await seen(crew, 2)
-    await eventually(first.ended.is_set, within_s=5)
+    await until_true(first.ended.is_set, within_s=5)
 
 
 async def test_a_worker_that_the_task_queue_never_showed_is_relieved(crew: Crew) -> None:
@@ -82,7 +83,7 @@ async def test_a_worker_that_the_task_queue_never_showed_is_relieved(crew: Crew)
     # As if it had begun just now, and long ago had been waited for: nothing the queue shows is as fresh as that.
     first.is_seen, first.began, first.began_at = False, first.began - 11, first.began_at + timedelta(hours=1)
     await seen(crew, 2)
-    await eventually(first.ended.is_set, within_s=5)
+    await until_true(first.ended.is_set, within_s=5)
 
 
 async def test_no_worker_begins_while_two_still_end_their_work(crew: Crew) -> None:
@@ -112,10 +113,10 @@ async def test_a_worker_that_stops_polling_is_relieved_within_fifteen_seconds(cr
     first = await seen(crew, 1)
     with dev_server(tmp_path) as elsewhere:
         first.worker.client = await connected_to(elsewhere)
-        took_s = await eventually(lambda: crew.on is not first, within_s=25)
+        took_s = await until_true(lambda: crew.on is not first, within_s=25)
         print(f"parked worker relieved after {took_s:.1f} s")
         await seen(crew, 2)
-        await eventually(first.ended.is_set, within_s=5)
+        await until_true(first.ended.is_set, within_s=5)
     assert took_s < 15
 
 
@@ -126,7 +127,7 @@ async def test_a_worker_whose_own_client_is_cut_off_is_relieved(temporal: DevSer
         crew._dialer = DialsAtFirst(proxy.address)
         first = await seen(crew, 1)
         proxy.toxics = Toxics(is_silent_up=True)
-        took_s = await eventually(lambda: crew.on is not first, within_s=15)
+        took_s = await until_true(lambda: crew.on is not first, within_s=15)
         print(f"silent worker relieved after {took_s:.1f} s")
         await seen(crew, 2)
         proxy.toxics = Toxics()

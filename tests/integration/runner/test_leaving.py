@@ -4,8 +4,8 @@ import pytest
 
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.temporal.gateway import RunState
+from tests.eventually import until_true
 from tests.integration.runner.conftest import Stage
-from tests.temporal_server import eventually
 
 LONG = " ".join(["word"] * 150)
 
@@ -14,24 +14,24 @@ async def test_sigterm_hands_the_run_over_within_four_seconds(stage: Stage) -> N
     stage.temporal.start()
     first = stage.runner()
     _execution, row = await stage.submit(message=LONG, model="echo:slow")
-    await eventually(lambda: "word" in row.text, within_s=15)
+    await until_true(lambda: "word" in row.text, within_s=15)
     first.terminate()
-    took_s = await eventually(lambda: first.process.poll() is not None, within_s=5)
+    took_s = await until_true(lambda: first.process.poll() is not None, within_s=5)
     print(f"drained in {took_s:.2f} s")
     assert first.process.returncode == 0
     stage.runner()
-    await eventually(lambda: row.attempt == 2, within_s=10)
+    await until_true(lambda: row.attempt == 2, within_s=10)
 
 
 async def test_sigterm_ends_an_idle_runner_and_one_whose_temporal_is_gone(stage: Stage) -> None:
     stage.temporal.start()
     idle, orphaned = stage.runner(), stage.runner()
-    await eventually(lambda: idle.says("worker_seen") and orphaned.says("worker_seen"), within_s=15)
+    await until_true(lambda: idle.says("worker_seen") and orphaned.says("worker_seen"), within_s=15)
     idle.terminate()
-    print(f"idle: {await eventually(lambda: idle.process.poll() is not None, within_s=5):.2f} s")
+    print(f"idle: {await until_true(lambda: idle.process.poll() is not None, within_s=5):.2f} s")
     stage.temporal.kill()
     orphaned.terminate()
-    print(f"orphaned: {await eventually(lambda: orphaned.process.poll() is not None, within_s=5):.2f} s")
+    print(f"orphaned: {await until_true(lambda: orphaned.process.poll() is not None, within_s=5):.2f} s")
     assert (idle.process.returncode, orphaned.process.returncode) == (0, 0)
 
 
@@ -39,18 +39,18 @@ async def test_sigterm_ends_a_runner_whose_temporal_is_frozen_in_the_middle_of_i
     stage.temporal.start()
     runner = stage.runner()
     _execution, row = await stage.submit(message=LONG, model="echo:slow")
-    await eventually(lambda: "word" in row.text, within_s=15)
+    await until_true(lambda: "word" in row.text, within_s=15)
     stage.temporal.freeze()
     runner.terminate()
-    print(f"frozen: {await eventually(lambda: runner.process.poll() is not None, within_s=5):.2f} s")
+    print(f"frozen: {await until_true(lambda: runner.process.poll() is not None, within_s=5):.2f} s")
     assert runner.process.returncode == 0
 
 
 async def test_sigterm_ends_a_runner_that_never_met_temporal(stage: Stage) -> None:
     runner = stage.runner()
-    await eventually(lambda: runner.says("runner_waiting"), within_s=10)
+    await until_true(lambda: runner.says("runner_waiting"), within_s=10)
     runner.terminate()
-    await eventually(lambda: runner.process.poll() is not None, within_s=2)
+    await until_true(lambda: runner.process.poll() is not None, within_s=2)
     assert runner.process.returncode == 0
     assert runner.says("runner_stopped")
 
@@ -59,16 +59,16 @@ async def test_the_late_result_of_a_frozen_runner_is_refused(stage: Stage) -> No
     stage.temporal.start()
     first = stage.runner()
     _execution, row = await stage.submit(message=LONG, model="echo:slow")
-    await eventually(lambda: "word" in row.text, within_s=15)
+    await until_true(lambda: "word" in row.text, within_s=15)
     first.freeze()
     second = stage.runner()
     # The frozen one's open polls may swallow an attempt or two before the second runner gets one.
-    await eventually(lambda: len(set(row.runners)) == 2 and "word" in row.text, within_s=25)
+    await until_true(lambda: len(set(row.runners)) == 2 and "word" in row.text, within_s=25)
     number = row.attempt
     first.thaw()
     ends = ("attempt_superseded", "activity_cancelled")
-    await eventually(lambda: row.refused > 0 or any(first.says(end) for end in ends), within_s=10)
-    await eventually(lambda: len(row.text) > 100, within_s=15)
+    await until_true(lambda: row.refused > 0 or any(first.says(end) for end in ends), within_s=10)
+    await until_true(lambda: len(row.text) > 100, within_s=15)
     assert (row.attempt, row.phase, row.finishes) == (number, Phase.IN_PROGRESS, 0)
     assert not second.says("attempt_superseded")
 
@@ -77,10 +77,10 @@ async def test_a_temporal_that_forgot_everything_gets_a_worker_again_and_nothing
     stage.temporal.start()
     stage.runner()
     _lost, row = await stage.submit(message=LONG, model="echo:slow")
-    await eventually(lambda: "word" in row.text, within_s=15)
+    await until_true(lambda: "word" in row.text, within_s=15)
     stage.temporal.kill()
     stage.temporal.forget()
-    await eventually(lambda: stage.connection.status().state == "DISCONNECTED", within_s=3)
+    await until_true(lambda: stage.connection.status().state == "DISCONNECTED", within_s=3)
     stage.temporal.start()
     fresh, fresh_row = await stage.submit()
     assert (await stage.closed(fresh, within_s=15)).state is RunState.COMPLETED
@@ -94,7 +94,7 @@ async def test_a_run_that_no_runner_survives_fails_with_a_sentence_after_five(st
     execution, row = await stage.submit(message=LONG, model="echo:slow")
     for number in range(1, 6):
         runner = stage.runner()
-        await eventually(lambda number=number: row.attempt == number, within_s=30)  # type: ignore[misc]
+        await until_true(lambda number=number: row.attempt == number, within_s=30)  # type: ignore[misc]
         runner.kill()
     stage.runner()
     assert (await stage.closed(execution, within_s=30)).state is RunState.COMPLETED, "the server has the outcome"

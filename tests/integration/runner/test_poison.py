@@ -7,9 +7,9 @@ import pytest
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.runner.terms import PERFORM_ATTEMPTS_MAX
 from stigmer_cli.temporal.gateway import RunState
+from tests.eventually import until_true
 from tests.fakes_runner import crash_cost_max_s
 from tests.integration.runner.conftest import RUNNER, RunnerProcess, Stage
-from tests.temporal_server import eventually
 
 KILLED = 13
 POISONED = f"""
@@ -31,11 +31,11 @@ Echo.stream = die_of_poison
 async def test_a_poison_execution_fails_after_its_attempts_and_holds_up_no_neighbour(stage: Stage) -> None:
     stage.temporal.start()
     pair = [stage.runner(program=POISONED), stage.runner(program=POISONED)]
-    await eventually(lambda: all(runner.says("worker_seen") for runner in pair), within_s=20)
+    await until_true(lambda: all(runner.says("worker_seen") for runner in pair), within_s=20)
     poison, row = await stage.submit(message="poison")
     costs = []
     for attempt in range(1, PERFORM_ATTEMPTS_MAX + 1):
-        costs.append(await eventually(lambda attempt=attempt: row.begun == attempt, within_s=10))  # type: ignore[misc]
+        costs.append(await until_true(lambda attempt=attempt: row.begun == attempt, within_s=10))  # type: ignore[misc]
         pair = await relieved(stage, pair)
         neighbour, well = await stage.submit()
         assert (await stage.closed(neighbour, within_s=10)).state is RunState.COMPLETED

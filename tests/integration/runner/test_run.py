@@ -5,9 +5,9 @@ import time
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.temporal.gateway import RunState
+from tests.eventually import until_true
 from tests.fakes_runner import crash_cost_max_s
 from tests.integration.runner.conftest import Stage
-from tests.temporal_server import eventually
 
 SLOW = " ".join(["word"] * 15)  # three seconds of echo:slow
 
@@ -37,10 +37,10 @@ async def test_no_message_and_no_output_enters_the_history_of_temporal(stage: St
 async def test_a_runner_that_was_there_before_temporal_and_server_takes_up_the_run(stage: Stage) -> None:
     stage.server.close()
     runner = stage.runner()
-    await eventually(lambda: runner.says("runner_waiting"), within_s=10)
+    await until_true(lambda: runner.says("runner_waiting"), within_s=10)
     stage.temporal.start()
     execution, row = await stage.submit()
-    await eventually(lambda: "server" in [e.get("waits_for") for e in runner.events()], within_s=10)
+    await until_true(lambda: "server" in [e.get("waits_for") for e in runner.events()], within_s=10)
     assert row.phase is Phase.PENDING
     stage.server.open()
     await stage.closed(execution, within_s=10)
@@ -60,7 +60,7 @@ async def test_temporal_killed_in_the_middle_and_brought_back_leaves_one_outcome
     stage.temporal.start()
     stage.runner()
     execution, row = await stage.submit(message=SLOW, model="echo:slow")
-    await eventually(lambda: "word" in row.text, within_s=15)
+    await until_true(lambda: "word" in row.text, within_s=15)
     stage.temporal.kill()
     stage.temporal.start()
     observed = await stage.closed(execution, within_s=20)
@@ -71,9 +71,9 @@ async def test_temporal_killed_in_the_middle_and_brought_back_leaves_one_outcome
 async def test_a_run_begun_after_an_outage_is_taken_up_within_seconds(stage: Stage) -> None:
     stage.temporal.start()
     runner = stage.runner()
-    await eventually(lambda: runner.says("worker_seen"), within_s=15)
+    await until_true(lambda: runner.says("worker_seen"), within_s=15)
     stage.temporal.kill()
-    await eventually(lambda: [e.get("event") for e in runner.events()].count("runner_waiting") > 1, within_s=5)
+    await until_true(lambda: [e.get("event") for e in runner.events()].count("runner_waiting") > 1, within_s=5)
     stage.temporal.start()
     begun = time.monotonic()
     execution, _row = await stage.submit()
@@ -84,12 +84,12 @@ async def test_a_run_begun_after_an_outage_is_taken_up_within_seconds(stage: Sta
 async def test_another_runner_takes_up_the_run_of_one_that_was_killed(stage: Stage) -> None:
     stage.temporal.start()
     pair = [stage.runner(), stage.runner()]
-    await eventually(lambda: all(runner.says("worker_seen") for runner in pair), within_s=20)
+    await until_true(lambda: all(runner.says("worker_seen") for runner in pair), within_s=20)
     execution, row = await stage.submit(message=SLOW, model="echo:slow")
-    await eventually(lambda: "word" in row.text, within_s=15)
+    await until_true(lambda: "word" in row.text, within_s=15)
     (at_work,) = [runner for runner in pair if f"/{runner.process.pid}@" in row.runners[-1]]
     at_work.kill()
-    took_s = await eventually(lambda: row.attempt == 2, within_s=12)
+    took_s = await until_true(lambda: row.attempt == 2, within_s=12)
     print(f"second attempt after {took_s:.2f} s")
     assert took_s < crash_cost_max_s()
     await stage.closed(execution, within_s=15)
@@ -101,7 +101,7 @@ async def test_a_cancelled_run_ends_as_cancelled_in_both_places(stage: Stage) ->
     stage.temporal.start()
     stage.runner()
     execution, row = await stage.submit(message=SLOW * 10, model="echo:slow")
-    await eventually(lambda: "word" in row.text, within_s=15)
+    await until_true(lambda: "word" in row.text, within_s=15)
     assert await stage.gateway.cancel(execution=execution, kind=Kind.AGENT, epoch=1)
     assert (await stage.closed(execution, within_s=8)).state is RunState.CANCELLED
     assert (row.phase, row.error, row.finishes) == (Phase.CANCELLED, "cancelled", 1)
@@ -112,7 +112,7 @@ async def test_a_run_cancelled_while_the_server_is_away_is_told_to_it_later(stag
     stage.server.close()
     runner = stage.runner()
     execution, row = await stage.submit()
-    await eventually(lambda: "server" in [e.get("waits_for") for e in runner.events()], within_s=15)
+    await until_true(lambda: "server" in [e.get("waits_for") for e in runner.events()], within_s=15)
     assert await stage.gateway.cancel(execution=execution, kind=Kind.AGENT, epoch=1)
     await stage.until_activity(execution, "conclude", within_s=8)
     stage.server.open()

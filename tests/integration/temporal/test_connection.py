@@ -5,6 +5,7 @@ import http.client
 import random
 import re
 import time
+from functools import partial
 from typing import NamedTuple
 
 import psutil
@@ -15,8 +16,9 @@ from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.temporal.connection import MEMORY_LOST, Connection, ConnectionState
 from stigmer_cli.temporal.errors import Misconfigured, TemporalUnavailable
 from stigmer_cli.temporal.gateway import Gateway
+from tests.eventually import eventually, until_true
 from tests.integration.temporal.conftest import connection_to
-from tests.temporal_server import DevServer, eventually
+from tests.temporal_server import DevServer
 
 S = ConnectionState
 
@@ -26,11 +28,12 @@ class Address(NamedTuple):
     port: int
 
 
+THAWED_MAX_S = 10.0
 EXECUTION = ExecutionId("aex-00000000000000000000000001")
 
 
 async def until(connection: Connection, state: ConnectionState, *, within_s: float) -> float:
-    return await eventually(lambda: connection.status().state is state, within_s=within_s, what=f"{state}")
+    return await until_true(lambda: connection.status().state is state, within_s=within_s, what=f"{state}")
 
 
 async def test_temporal_that_starts_later_is_found_within_two_seconds(temporal: DevServer) -> None:
@@ -95,9 +98,10 @@ async def test_a_start_into_a_frozen_temporal_ends_within_its_total_deadline(tem
             await gateway.start(execution=EXECUTION, kind=Kind.AGENT, epoch=1, timeout_s=None)
         assert time.monotonic() - begun < 2.5
         temporal.thaw()
-        await connection.wait_connected()
-        started = await gateway.start(execution=EXECUTION, kind=Kind.AGENT, epoch=1, timeout_s=None)
-        observed = await gateway.describe(execution=EXECUTION, kind=Kind.AGENT, epoch=1)
+        begin = partial(gateway.start, execution=EXECUTION, kind=Kind.AGENT, epoch=1, timeout_s=None)
+        started = await eventually(begin, within_s=THAWED_MAX_S, despite=TemporalUnavailable)
+        look = partial(gateway.describe, execution=EXECUTION, kind=Kind.AGENT, epoch=1)
+        observed = await eventually(look, within_s=THAWED_MAX_S, despite=TemporalUnavailable)
         assert observed is not None
         assert observed.run_id == started.run_id
 
@@ -146,7 +150,7 @@ async def test_nothing_of_the_server_listens_beyond_loopback_and_its_http_api_is
         # Its port opens a little after the one that clients use.
         return 403 in [_http_status(address.port) for address in _listening(temporal.pid)]
 
-    await eventually(http_api_refuses, within_s=10)
+    await until_true(http_api_refuses, within_s=10)
     found = _listening(temporal.pid)
     assert [address for address in found if not re.fullmatch(r"127\.\d+\.\d+\.\d+|::1", address.ip)] == []
     open_ports = [address.port for address in found if _http_status(address.port) == 200]

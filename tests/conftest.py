@@ -1,6 +1,7 @@
 """A clean environment and a home of one's own for every test; nothing else is automatic."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,15 @@ def home(tmp_path: Path) -> Home:
     path = tmp_path / "home"
     path.mkdir(mode=0o700)
     return Home(path=path)
+
+
+def pytest_configure() -> None:
+    """What a test starts can be interrupted, also where the tests themselves run behind a shell's `&`.
+
+    Such a shell has its background jobs ignore Ctrl-C, and their children inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 WORKERS = 2

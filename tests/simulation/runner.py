@@ -227,8 +227,12 @@ class SimRunner:
     async def _perform(self, attempt: Attempt) -> None:
         try:
             await self._performance.perform(attempt)
-        except* (ModelInterrupted, Conflict) as group:
-            raise Conflict("the attempt broke") from group
+        except* (ModelInterrupted, Conflict):
+            broke = True
+        else:
+            broke = False
+        if broke:  # not raised up there: Python before 3.11.4 wraps what is raised in an except* into a group
+            raise Conflict("the attempt broke")
 
 
 async def endless(make: Callable[[], SimRunner], rng: random.Random, lives: Callable[[], bool]) -> None:

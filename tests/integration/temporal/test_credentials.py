@@ -39,15 +39,37 @@ async def tls_in_front_of(server: DevServer, authority: trustme.CA) -> AsyncIter
     context.set_alpn_protocols(["h2"])
     authority.issue_cert("localhost").configure_cert(context)
 
-    async def passed_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", server.port)
-        with suppress(OSError):
-            async with asyncio.TaskGroup() as group:
-                group.create_task(_pump(reader, inner_writer))
-                group.create_task(_pump(inner_reader, writer))
+    guests: set[asyncio.Task[None]] = set()
 
-    async with await asyncio.start_server(passed_on, "127.0.0.1", 0, ssl=context) as door:
+    async def passed_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        guest = asyncio.current_task()
+        assert guest is not None
+        guests.add(guest)
+        with suppress(OSError):  # somebody who does not trust us, or has gone
+            async with _aborted(writer):
+                await writer.start_tls(context)
+                inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", server.port)
+                async with _aborted(inner_writer), asyncio.TaskGroup() as group:
+                    group.create_task(_pump(reader, inner_writer))
+                    group.create_task(_pump(inner_reader, writer))
+
+    async with await asyncio.start_server(passed_on, "127.0.0.1", 0) as door:
         yield f"localhost:{door.sockets[0].getsockname()[1]}"
+        door.close()
+        for guest in guests:
+            guest.cancel()
+        await asyncio.gather(*guests, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _aborted(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+    """Nothing of the connection is left after the block: no handshake half done, no farewell waited for."""
+    try:
+        yield
+    finally:
+        writer.transport.abort()
+        with suppress(OSError):
+            await writer.wait_closed()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

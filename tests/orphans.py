@@ -24,8 +24,8 @@ AN_HOUR_US = 3600 * 1_000_000
 INSERT = """
 INSERT INTO executions (id, kind, agent_id, agent_name, message, labels, phase, epoch, version, event_seq, created_at,
     queue_reason, queue_detail, queued_since, attempts, submitted_at, run_id, world, claimed_attempt, request_hash)
-VALUES (?1, 'agent', 'agt-00000000000000000000000000', 'greeter', 'hello', '{}', 'PENDING', 1, 2, 2, ?2,
-    'accepted', '', ?2, 0, ?3, ?4, ?5, 0, '')
+VALUES (:id, 'agent', 'agt-00000000000000000000000000', 'greeter', 'hello', '{}', 'PENDING', 1, 2, 2, :born,
+    'accepted', '', :born, 0, :submitted, :run, :world, 0, '')
 """
 
 
@@ -41,7 +41,10 @@ def write_orphans(file: Path, number: int, *, taken_by: str, in_an_hour: bool = 
     with closing(sqlite3.connect(file)) as store:
         store.executemany(
             INSERT,
-            [(name, born_us + n, submitted_us + n, f"run-{n}", taken_by) for n, name in enumerate(names)],
+            [
+                {"id": name, "born": born_us + n, "submitted": submitted_us + n, "run": f"run-{n}", "world": taken_by}
+                for n, name in enumerate(names)
+            ],
         )
         for seq, kind in ((1, "accepted"), (2, "submitted")):
             store.executemany(

@@ -6,9 +6,9 @@ import json
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from stigmer_cli.errors import MachineError, Unavailable
 from stigmer_cli.supervisor.process import IS_LINUX
@@ -21,6 +21,9 @@ LINE_MAX = 1024 * 1024
 REQUEST_MAX_S = 5.0
 WRITE_MAX_S = 5.0
 CONNECTIONS_MAX = 256
+
+OURS_TO_REMOVE: Mapping[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+"""Python 3.13 would look the socket's address up to remove it one day: for a deep folder it has no meaning by then."""
 
 
 class Changes:
@@ -72,7 +75,9 @@ class ControlServer:
         """Serve until cancelled."""
         if self._listener is None:
             raise RuntimeError("listen first")
-        server = await asyncio.start_unix_server(self._serve, sock=self._listener, limit=LINE_MAX, backlog=128)
+        server = await asyncio.start_unix_server(
+            self._serve, sock=self._listener, limit=LINE_MAX, backlog=128, **OURS_TO_REMOVE
+        )
         try:
             await asyncio.get_running_loop().create_future()
         finally:

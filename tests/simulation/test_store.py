@@ -1,6 +1,7 @@
 """The store that the simulation runs on is the store: it passes the suite that both databases pass."""
 
 from collections.abc import AsyncIterator
+from contextlib import closing
 
 import pytest
 
@@ -22,5 +23,6 @@ def clock() -> HandClock:
 
 @pytest.fixture
 async def store(clock: HandClock) -> AsyncIterator[Store]:
-    async with await memory_store(Memory(), clock=clock) as opened:
-        yield opened
+    with closing(Memory()) as memory:
+        async with await memory_store(memory, clock=clock) as opened:
+            yield opened

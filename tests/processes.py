@@ -93,9 +93,13 @@ class Supervised:
     async def says(self, name: str, words: str = "up", times: int = 1) -> None:
         """Return once the log of a child holds `words` so often."""
         path = self.folder / f"{name}.log"
-        await until(
-            lambda: path.exists() and path.read_text(errors="replace").count(words) >= times, f"{name}: {words}"
-        )
+
+        def is_said() -> bool:
+            with contextlib.suppress(FileNotFoundError):  # not begun yet, or just being rotated away
+                return path.read_text(errors="replace").count(words) >= times
+            return False
+
+        await until(is_said, f"{name}: {words}")
 
     def log(self) -> str:
         """What the supervisor wrote about itself."""

@@ -1,7 +1,5 @@
 """A stack whose parts are small Python programs, behind the same code as the real ones."""
 
-import contextlib
-import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -104,11 +102,3 @@ class Stack:
             return {}
         found = {"supervisor": record.id, **{one.name: one.id for one in record.children if one.id}}
         return {name: one for name, one in found.items() if one.is_alive}
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        ends = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for end in ends:
-            end.bind(("127.0.0.1", 0))
-        return [end.getsockname()[1] for end in ends]

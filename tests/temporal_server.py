@@ -10,11 +10,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from temporalio.client import Client
+
 from stigmer_cli.temporal.dev_server import dev_server_argv, find_binary
+from stigmer_cli.temporal.dial import quiet_runtime
+from tests.eventually import eventually
 
 START_MAX_S = 20.0
 STOP_MAX_S = 10.0
@@ -173,3 +178,9 @@ def dev_server(folder: Path, *, file: Path | None = None, namespace: str = "defa
     """A started dev server, killed at the end."""
     with DevServer(folder, file=file, namespace=namespace) as server:
         yield server.start()
+
+
+async def client_of(server: DevServer) -> Client:
+    """A client of a server that has just begun to listen, and says for a moment that it is not healthy yet."""
+    connect = partial(Client.connect, server.address, identity="test", runtime=quiet_runtime())
+    return await eventually(connect, within_s=START_MAX_S, despite=RuntimeError)

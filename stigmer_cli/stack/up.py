@@ -43,6 +43,8 @@ from stigmer_cli.supervisor.supervisor import end_survivors
 ANSWER_MAX_S = 2.0
 LOOK_MAX_S = 2.0
 LOOK_EVERY_S = 0.05
+LAST_LOOK_S = 1.0
+"""What a look has at the least, also when time has run out: the one that decides must not blame a busy machine."""
 JOINED_LOOK_EVERY_S = 0.2
 """Whoever only waits for what another started asks less often: there may be fifty of them."""
 
@@ -270,7 +272,7 @@ async def until_ready(
             record = await status_of(control)
             await _refuse_failed(home, begun, control, record)
             left_s = deadline - clock.monotonic()
-            seen = await probe.look(max(min(LOOK_MAX_S, left_s), LOOK_EVERY_S))
+            seen = await probe.look(max(min(LOOK_MAX_S, left_s), LAST_LOOK_S))
             lacking = missing(record, seen, begun.endpoints, unheld(record, begun.endpoints))
             _tell(progress, record, lacking, told)
             if not lacking:

@@ -3,19 +3,23 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import pytest
-from temporalio.client import Client
 
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.identity import ExecutionId, Kind, workflow_id
 from stigmer_cli.temporal.connection import Connection, ConnectionState, Target
 from stigmer_cli.temporal.gateway import Gateway, RunState
+from stigmer_cli.temporal.target import LOOPBACK
 from tests.eventually import until_true
 from tests.fakes_temporal import InMemoryGateway
-from tests.temporal_server import DevServer, dev_server
+from tests.temporal_server import DevServer, client_of, dev_server
+
+PATIENT = replace(LOOPBACK, probe_s=10.0, call_s=10.0, dial_s=10.0)
+"""The contract is about answers; how soon they must come is the business of others."""
 
 
 class World(Protocol):
@@ -58,7 +62,7 @@ class RealWorld:
         self.gateway = _gateway(connection)
 
     async def terminate(self, execution: ExecutionId) -> None:
-        client = await Client.connect(self._server.address, identity="test")
+        client = await client_of(self._server)
         await client.get_workflow_handle(workflow_id(Kind.AGENT, execution, 1)).terminate(reason="enough")
 
     async def lose_namespace(self) -> None:
@@ -121,7 +125,7 @@ async def _real(server: DevServer) -> AsyncIterator[RealWorld]:
 
 def _connection(address: str, namespace: str) -> Connection:
     target = Target(address=address, namespace=namespace)
-    return Connection(target, clock=SystemClock(), rng=random.Random(1), identity="test")
+    return Connection(target, clock=SystemClock(), rng=random.Random(1), identity="test", pace=PATIENT)
 
 
 def _gateway(connection: Connection) -> Gateway:

@@ -8,6 +8,7 @@ from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.temporal.errors import Misconfigured, TemporalUnavailable, WorkflowMissing
 from stigmer_cli.temporal.gateway import RunState
 from tests.contracts.gateway.conftest import World
+from tests.eventually import eventually
 
 AGENT = Kind.AGENT
 
@@ -70,7 +71,7 @@ async def test_an_open_run_can_be_cancelled_twice_and_a_closed_one_not(world: Wo
 async def test_without_a_runner_there_are_no_pollers_and_a_backlog(world: World, execution: ExecutionId) -> None:
     await world.gateway.start(execution=execution, kind=AGENT, epoch=1, timeout_s=None)
     assert await world.gateway.pollers() == ()
-    assert await world.gateway.backlog() >= 1
+    assert await eventually(world.gateway.backlog, within_s=15) >= 1
 
 
 async def test_a_missing_namespace_is_never_a_missing_workflow(world: World, execution: ExecutionId) -> None:

@@ -252,10 +252,10 @@ async def test_what_reconcile_says_is_told(lines: Sequence[str], came: Came) -> 
 
 
 async def test_a_reconcile_that_takes_longer_says_how_far_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stigmer_cli.doctor.fixes.RECONCILE_MAX_S", 0.5)
+    monkeypatch.setattr("stigmer_cli.doctor.fixes.RECONCILE_MAX_S", 3.0)
     server = Answering('{"progress": {"examined": 25, "total": 90000}}', is_endless=True)
     assert await server.came() == not_done(
-        "25 of 90000 executions in 0.5 s; `stigmer executions reconcile --yes` goes on with the rest"
+        "25 of 90000 executions in 3 s; `stigmer executions reconcile --yes` goes on with the rest"
     )
 
 

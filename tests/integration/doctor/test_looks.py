@@ -12,6 +12,7 @@ from stigmer_cli.doctor.looks import door_seen, store_seen, temporal_reached
 from stigmer_cli.doctor.machine import home_seen
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.temporal.target import Target
+from tests.eventually import eventually
 from tests.temporal_server import DevServer, dev_server, free_port
 
 
@@ -66,6 +67,18 @@ async def reached(address: str, namespace: str = "default") -> tuple[Door, Tempo
     return door, await temporal_reached(door, target, SystemClock())
 
 
+async def _served(address: str) -> tuple[Door, TemporalSeen] | None:
+    """The first look that finds all of it at work, a little after its port has begun to answer."""
+    door, seen = await reached(address)
+    return (door, seen) if seen.state == "CONNECTED" and seen.backlog is not None else None
+
+
+async def _cause(address: str, namespace: str) -> str:
+    """Why it is misconfigured; empty while it is not seen to be."""
+    seen = (await reached(address, namespace))[1]
+    return seen.cause if seen.state == "MISCONFIGURED" else ""
+
+
 async def test_a_shut_door_is_not_dialled() -> None:
     door, seen = await reached(f"127.0.0.1:{free_port()}")
     assert (door.why, seen.state, seen.cause) == ("connection refused", "DISCONNECTED", "connection refused")
@@ -73,13 +86,16 @@ async def test_a_shut_door_is_not_dialled() -> None:
 
 async def test_a_temporal_is_reached_and_its_namespaces_are_told_apart(tmp_path: Path) -> None:
     with dev_server(tmp_path) as temporal:
-        door, seen = await reached(temporal.address)
+        found = await eventually(lambda: _served(temporal.address), within_s=15)
+        assert found is not None
+        door, seen = found
         assert (door.why, door.silence, seen.state) == ("", "", "CONNECTED")
         assert (seen.pollers, seen.backlog) == ((), 0)
         assert seen.cluster_id
         assert seen.retention_s == 86_400, "a look raises nothing"
-        missing = (await reached(temporal.address, "missing"))[1]
-        assert (missing.state, missing.cause) == ("MISCONFIGURED", 'namespace "missing" not found')
+        assert await eventually(lambda: _cause(temporal.address, "missing"), within_s=15) == (
+            'namespace "missing" not found'
+        )
 
 
 async def test_a_frozen_temporal_is_not_dialled(tmp_path: Path) -> None:

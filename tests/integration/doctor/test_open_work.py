@@ -1,6 +1,7 @@
 """More that is open than can be looked up in a moment: doctor looks from both ends."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.temporal_server import DevServer
 
 OPEN = 12_000
 """Temporal is asked about some three thousand in a second, and doctor has not quite one."""
+LOOKS_MAX = 10
 
 
 async def _nowhere() -> None:
@@ -37,7 +39,12 @@ async def test_the_newest_are_looked_at_however_many_came_before_them(
             newest = write_orphans(file, 3, taken_by="another")
             await server.start()
             await server.until()
-            seen = await open_work.executions_seen(server.url, TOKEN, where=_nowhere, clock=SystemClock())
+            look = partial(open_work.executions_seen, server.url, TOKEN, where=_nowhere, clock=SystemClock())
+            seen = await look()
+            for _ in range(LOOKS_MAX):  # the newest have less than a second, which a busy machine may take away
+                if not seen.unjudged:
+                    break
+                seen = await look()
         finally:
             server.kill()
     assert (seen.is_cut, seen.is_judged, seen.is_whole, seen.unjudged) == (True, True, False, frozenset())

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 
@@ -17,10 +18,11 @@ from stigmer_cli.store.store import Store
 from stigmer_cli.temporal.connection import ConnectionState
 from stigmer_cli.temporal.errors import SubmitRejected
 from stigmer_cli.temporal.gateway import Started
-from tests.eventually import eventually
+from tests.eventually import eventually, until_true
 from tests.fakes_temporal import InMemoryGateway
 from tests.integration.executions.conftest import Scene
 
+COMPANY_MAX_S = 5.0
 Before = Callable[[ExecutionId, int], Awaitable[None]]
 
 
@@ -70,10 +72,13 @@ async def test_one_pass_submits_more_than_a_page_and_widens_on_the_way(
     monkeypatch.setattr(stream, "PAGE_MAX", 16)
     rows = await _queue(scene, 70)
 
-    async def a_moment(_execution: ExecutionId, _number: int) -> None:
-        await asyncio.sleep(0.05)  # long beside the reading of a page, also on a machine without a moment
+    async def in_company(_execution: ExecutionId, number: int) -> None:
+        with suppress(AssertionError):  # the first page begins narrow; what comes later waits until it is wide
+            if number > 40:
+                await until_true(lambda: gateway.most_under_way > 16, within_s=COMPANY_MAX_S)
+        await asyncio.sleep(0.02)
 
-    dispatcher, gateway = _steered(scene, a_moment)
+    dispatcher, gateway = _steered(scene, in_company)
     assert await dispatcher.run_once() == 70
     assert 16 < gateway.most_under_way <= 64
     assert len(gateway.runs) == len(gateway.starts) == 70
@@ -118,7 +123,10 @@ async def test_a_poisoned_execution_holds_up_none_of_its_neighbours(scene: Scene
     assert dispatcher.strain is None
 
 
-async def test_a_start_that_hangs_holds_up_nothing_that_comes_later(scene: Scene) -> None:
+async def test_a_start_that_hangs_holds_up_nothing_that_comes_later(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "LOOK_S", 600.0)  # only the nudge can make it look
     [slow] = await _queue(scene, 1)
     answer = asyncio.Event()
 
@@ -134,7 +142,7 @@ async def test_a_start_that_hangs_holds_up_nothing_that_comes_later(scene: Scene
         late = await scene.accept()
         scene.link.put(ConnectionState.CONNECTED)
         dispatcher.nudge()
-        await eventually(lambda: _is_submitted(scene, late), within_s=0.9)
+        await eventually(lambda: _is_submitted(scene, late), within_s=15)
         answer.set()
         assert await one_pass == 2
 

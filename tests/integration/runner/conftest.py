@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,9 @@ from tests.fakes_runner import InMemoryReports, ReportServer, Row
 from tests.temporal_server import DevServer, die_with_parent, free_port, kill_group
 
 TEMPORAL_MAX_S = 15.0
+STARTED_MAX_S = 30.0
+"""Until a process of the test has come up and does its first work; it proves nothing by being quick."""
+
 DESCRIBE_MAX_S = 2.0
 RUNNER = """
 import asyncio, os
@@ -123,6 +127,11 @@ class Stage:
 
         await eventually(started, within_s=TEMPORAL_MAX_S, despite=TemporalUnavailable)
         return execution, row
+
+    async def cancel(self, execution: ExecutionId) -> None:
+        """Ask its workflow to end."""
+        ask = partial(self.gateway.cancel, execution=execution, kind=Kind.AGENT, epoch=1)
+        await eventually(ask, within_s=TEMPORAL_MAX_S, despite=TemporalUnavailable)
 
     async def until_activity(self, execution: ExecutionId, name: str, *, within_s: float) -> None:
         """Return when the workflow of `execution` waits for the activity called `name`."""

@@ -9,7 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from temporalio.client import Client
 
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.runner.chance import Chance
@@ -19,11 +18,12 @@ from stigmer_cli.runner.shift import Shift
 from stigmer_cli.runner.worker import Crew
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.temporal.connection import Connection, Target
-from stigmer_cli.temporal.dial import SdkDialer, Session, quiet_runtime
+from stigmer_cli.temporal.dial import SdkDialer, Session
 from tests.chaos.proxy import Proxy, Toxics
 from tests.eventually import until_true
 from tests.fakes_runner import InMemoryReports
-from tests.temporal_server import DevServer, dev_server
+from tests.integration.runner.conftest import STARTED_MAX_S
+from tests.temporal_server import DevServer, client_of, dev_server
 
 
 @asynccontextmanager
@@ -65,7 +65,8 @@ class DialsAtFirst(SdkDialer):
 async def seen(crew: Crew, number: int) -> Shift:
     """The worker with this number, once the task queue shows it."""
     await until_true(
-        lambda: crew.on is not None and crew.on.is_seen and f"/{number}/" in f"{crew.on.identity}/", within_s=10
+        lambda: crew.on is not None and crew.on.is_seen and f"/{number}/" in f"{crew.on.identity}/",
+        within_s=STARTED_MAX_S,
     )
     assert crew.on is not None
     return crew.on
@@ -97,22 +98,12 @@ async def test_no_worker_begins_while_two_still_end_their_work(crew: Crew) -> No
     crew._retiring.clear()
 
 
-async def connected_to(server: DevServer) -> Client:
-    """A client of a server that has just begun to listen, and says for a moment that it is not healthy yet."""
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                return await Client.connect(server.address, runtime=quiet_runtime())
-            except RuntimeError:
-                await asyncio.sleep(0.05)
-
-
 async def test_a_worker_that_stops_polling_is_relieved_within_fifteen_seconds(crew: Crew, tmp_path: Path) -> None:
     """R5: the worker lives, its client answers, and the task queue has no poller: its polls go elsewhere."""
     crew._stale_max_s = STALE_OWN_MAX_S
     first = await seen(crew, 1)
     with dev_server(tmp_path) as elsewhere:
-        first.worker.client = await connected_to(elsewhere)
+        first.worker.client = await client_of(elsewhere)
         took_s = await until_true(lambda: crew.on is not first, within_s=25)
         print(f"parked worker relieved after {took_s:.1f} s")
         await seen(crew, 2)

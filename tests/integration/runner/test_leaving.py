@@ -5,7 +5,7 @@ import pytest
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.temporal.gateway import RunState
 from tests.eventually import until_true
-from tests.integration.runner.conftest import Stage
+from tests.integration.runner.conftest import STARTED_MAX_S, Stage
 
 LONG = " ".join(["word"] * 150)
 
@@ -14,19 +14,19 @@ async def test_sigterm_hands_the_run_over_within_four_seconds(stage: Stage) -> N
     stage.temporal.start()
     first = stage.runner()
     _execution, row = await stage.submit(message=LONG, model="echo:slow")
-    await until_true(lambda: "word" in row.text, within_s=15)
+    await until_true(lambda: "word" in row.text, within_s=STARTED_MAX_S)
     first.terminate()
     took_s = await until_true(lambda: first.process.poll() is not None, within_s=5)
     print(f"drained in {took_s:.2f} s")
     assert first.process.returncode == 0
     stage.runner()
-    await until_true(lambda: row.attempt == 2, within_s=10)
+    await until_true(lambda: row.attempt == 2, within_s=STARTED_MAX_S)
 
 
 async def test_sigterm_ends_an_idle_runner_and_one_whose_temporal_is_gone(stage: Stage) -> None:
     stage.temporal.start()
     idle, orphaned = stage.runner(), stage.runner()
-    await until_true(lambda: idle.says("worker_seen") and orphaned.says("worker_seen"), within_s=15)
+    await until_true(lambda: idle.says("worker_seen") and orphaned.says("worker_seen"), within_s=STARTED_MAX_S)
     idle.terminate()
     print(f"idle: {await until_true(lambda: idle.process.poll() is not None, within_s=5):.2f} s")
     stage.temporal.kill()
@@ -39,7 +39,7 @@ async def test_sigterm_ends_a_runner_whose_temporal_is_frozen_in_the_middle_of_i
     stage.temporal.start()
     runner = stage.runner()
     _execution, row = await stage.submit(message=LONG, model="echo:slow")
-    await until_true(lambda: "word" in row.text, within_s=15)
+    await until_true(lambda: "word" in row.text, within_s=STARTED_MAX_S)
     stage.temporal.freeze()
     runner.terminate()
     print(f"frozen: {await until_true(lambda: runner.process.poll() is not None, within_s=5):.2f} s")
@@ -48,9 +48,9 @@ async def test_sigterm_ends_a_runner_whose_temporal_is_frozen_in_the_middle_of_i
 
 async def test_sigterm_ends_a_runner_that_never_met_temporal(stage: Stage) -> None:
     runner = stage.runner()
-    await until_true(lambda: runner.says("runner_waiting"), within_s=10)
+    await until_true(lambda: runner.says("runner_waiting"), within_s=STARTED_MAX_S)
     runner.terminate()
-    await until_true(lambda: runner.process.poll() is not None, within_s=2)
+    await until_true(lambda: runner.process.poll() is not None, within_s=3.5)  # it would be made to go after 4 s
     assert runner.process.returncode == 0
     assert runner.says("runner_stopped")
 
@@ -59,7 +59,7 @@ async def test_the_late_result_of_a_frozen_runner_is_refused(stage: Stage) -> No
     stage.temporal.start()
     first = stage.runner()
     _execution, row = await stage.submit(message=LONG, model="echo:slow")
-    await until_true(lambda: "word" in row.text, within_s=15)
+    await until_true(lambda: "word" in row.text, within_s=STARTED_MAX_S)
     first.freeze()
     second = stage.runner()
     # The frozen one's open polls may swallow an attempt or two before the second runner gets one.
@@ -69,7 +69,8 @@ async def test_the_late_result_of_a_frozen_runner_is_refused(stage: Stage) -> No
     ends = ("attempt_superseded", "activity_cancelled")
     await until_true(lambda: row.refused > 0 or any(first.says(end) for end in ends), within_s=10)
     await until_true(lambda: len(row.text) > 100, within_s=15)
-    assert (row.attempt, row.phase, row.finishes) == (number, Phase.IN_PROGRESS, 0)
+    assert (row.phase, row.finishes) == (Phase.IN_PROGRESS, 0)
+    assert len(set(row.runners[number:])) <= 1, "the first never had a word again"
     assert not second.says("attempt_superseded")
 
 
@@ -77,7 +78,7 @@ async def test_a_temporal_that_forgot_everything_gets_a_worker_again_and_nothing
     stage.temporal.start()
     stage.runner()
     _lost, row = await stage.submit(message=LONG, model="echo:slow")
-    await until_true(lambda: "word" in row.text, within_s=15)
+    await until_true(lambda: "word" in row.text, within_s=STARTED_MAX_S)
     stage.temporal.kill()
     stage.temporal.forget()
     await until_true(lambda: stage.connection.status().state == "DISCONNECTED", within_s=3)

@@ -9,7 +9,7 @@ from stigmer_cli.runner.terms import PERFORM_ATTEMPTS_MAX
 from stigmer_cli.temporal.gateway import RunState
 from tests.eventually import until_true
 from tests.fakes_runner import crash_cost_max_s
-from tests.integration.runner.conftest import RUNNER, RunnerProcess, Stage
+from tests.integration.runner.conftest import RUNNER, STARTED_MAX_S, RunnerProcess, Stage
 
 KILLED = 13
 POISONED = f"""
@@ -31,7 +31,7 @@ Echo.stream = die_of_poison
 async def test_a_poison_execution_fails_after_its_attempts_and_holds_up_no_neighbour(stage: Stage) -> None:
     stage.temporal.start()
     pair = [stage.runner(program=POISONED), stage.runner(program=POISONED)]
-    await until_true(lambda: all(runner.says("worker_seen") for runner in pair), within_s=20)
+    await until_true(lambda: all(runner.says("worker_seen") for runner in pair), within_s=STARTED_MAX_S)
     poison, row = await stage.submit(message="poison")
     costs = []
     for attempt in range(1, PERFORM_ATTEMPTS_MAX + 1):

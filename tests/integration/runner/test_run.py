@@ -1,13 +1,15 @@
 """Runs by a real runner process on a real Temporal: they end once, whatever leaves in the middle."""
 
 import time
+from functools import partial
 
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.temporal.gateway import RunState
-from tests.eventually import until_true
+from tests.eventually import eventually, until_true
 from tests.fakes_runner import crash_cost_max_s
-from tests.integration.runner.conftest import Stage
+from tests.integration.runner.conftest import STARTED_MAX_S, Stage
 
 SLOW = " ".join(["word"] * 15)  # three seconds of echo:slow
 
@@ -37,10 +39,10 @@ async def test_no_message_and_no_output_enters_the_history_of_temporal(stage: St
 async def test_a_runner_that_was_there_before_temporal_and_server_takes_up_the_run(stage: Stage) -> None:
     stage.server.close()
     runner = stage.runner()
-    await until_true(lambda: runner.says("runner_waiting"), within_s=10)
+    await until_true(lambda: runner.says("runner_waiting"), within_s=STARTED_MAX_S)
     stage.temporal.start()
     execution, row = await stage.submit()
-    await until_true(lambda: "server" in [e.get("waits_for") for e in runner.events()], within_s=10)
+    await until_true(lambda: "server" in [e.get("waits_for") for e in runner.events()], within_s=STARTED_MAX_S)
     assert row.phase is Phase.PENDING
     stage.server.open()
     await stage.closed(execution, within_s=10)
@@ -60,7 +62,7 @@ async def test_temporal_killed_in_the_middle_and_brought_back_leaves_one_outcome
     stage.temporal.start()
     stage.runner()
     execution, row = await stage.submit(message=SLOW, model="echo:slow")
-    await until_true(lambda: "word" in row.text, within_s=15)
+    await until_true(lambda: "word" in row.text, within_s=STARTED_MAX_S)
     stage.temporal.kill()
     stage.temporal.start()
     observed = await stage.closed(execution, within_s=20)
@@ -71,7 +73,7 @@ async def test_temporal_killed_in_the_middle_and_brought_back_leaves_one_outcome
 async def test_a_run_begun_after_an_outage_is_taken_up_within_seconds(stage: Stage) -> None:
     stage.temporal.start()
     runner = stage.runner()
-    await until_true(lambda: runner.says("worker_seen"), within_s=15)
+    await until_true(lambda: runner.says("worker_seen"), within_s=STARTED_MAX_S)
     stage.temporal.kill()
     await until_true(lambda: [e.get("event") for e in runner.events()].count("runner_waiting") > 1, within_s=5)
     stage.temporal.start()
@@ -84,16 +86,16 @@ async def test_a_run_begun_after_an_outage_is_taken_up_within_seconds(stage: Sta
 async def test_another_runner_takes_up_the_run_of_one_that_was_killed(stage: Stage) -> None:
     stage.temporal.start()
     pair = [stage.runner(), stage.runner()]
-    await until_true(lambda: all(runner.says("worker_seen") for runner in pair), within_s=20)
+    await until_true(lambda: all(runner.says("worker_seen") for runner in pair), within_s=STARTED_MAX_S)
     execution, row = await stage.submit(message=SLOW, model="echo:slow")
-    await until_true(lambda: "word" in row.text, within_s=15)
+    await until_true(lambda: "word" in row.text, within_s=STARTED_MAX_S)
     (at_work,) = [runner for runner in pair if f"/{runner.process.pid}@" in row.runners[-1]]
     at_work.kill()
     took_s = await until_true(lambda: row.attempt == 2, within_s=12)
     print(f"second attempt after {took_s:.2f} s")
     assert took_s < crash_cost_max_s()
     await stage.closed(execution, within_s=15)
-    assert (row.phase, row.finishes, row.attempt) == (Phase.COMPLETED, 1, 2)
+    assert (row.phase, row.finishes) == (Phase.COMPLETED, 1)
     assert len(set(row.runners)) == 2
 
 
@@ -101,8 +103,8 @@ async def test_a_cancelled_run_ends_as_cancelled_in_both_places(stage: Stage) ->
     stage.temporal.start()
     stage.runner()
     execution, row = await stage.submit(message=SLOW * 10, model="echo:slow")
-    await until_true(lambda: "word" in row.text, within_s=15)
-    assert await stage.gateway.cancel(execution=execution, kind=Kind.AGENT, epoch=1)
+    await until_true(lambda: "word" in row.text, within_s=STARTED_MAX_S)
+    await stage.cancel(execution)
     assert (await stage.closed(execution, within_s=8)).state is RunState.CANCELLED
     assert (row.phase, row.error, row.finishes) == (Phase.CANCELLED, "cancelled", 1)
 
@@ -112,8 +114,8 @@ async def test_a_run_cancelled_while_the_server_is_away_is_told_to_it_later(stag
     stage.server.close()
     runner = stage.runner()
     execution, row = await stage.submit()
-    await until_true(lambda: "server" in [e.get("waits_for") for e in runner.events()], within_s=15)
-    assert await stage.gateway.cancel(execution=execution, kind=Kind.AGENT, epoch=1)
+    await until_true(lambda: "server" in [e.get("waits_for") for e in runner.events()], within_s=STARTED_MAX_S)
+    await stage.cancel(execution)
     await stage.until_activity(execution, "conclude", within_s=8)
     stage.server.open()
     assert (await stage.closed(execution, within_s=10)).state is RunState.CANCELLED
@@ -126,8 +128,10 @@ async def test_a_run_that_takes_longer_than_it_asked_for_fails_with_a_sentence(s
     execution, row = await stage.submit(message=SLOW * 10, model="echo:slow", timeout_s=2)
     assert (await stage.closed(execution, within_s=15)).state is RunState.FAILED
     assert (row.phase, row.error) == (Phase.FAILED, "it took longer than it was allowed to")
-    sentence = await stage.gateway.result_failure(execution=execution, kind=Kind.AGENT, epoch=1)
-    assert sentence == "the run failed: the execution failed"
+    sentence = partial(stage.gateway.result_failure, execution=execution, kind=Kind.AGENT, epoch=1)
+    assert (
+        await eventually(sentence, within_s=15, despite=TemporalUnavailable) == "the run failed: the execution failed"
+    )
 
 
 async def test_a_model_without_a_key_fails_with_what_to_set(stage: Stage) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -44,6 +45,7 @@ async def client(server: Served) -> AsyncIterator[Client]:
 async def alone(tmp_path: Path) -> AsyncIterator[Served]:
     """A server whose Temporal is not there."""
     async with served(_folder(tmp_path, "alone"), f"127.0.0.1:{free_port()}") as one:
+        await one.until("DISCONNECTED")
         async with one.client() as client:
             await make_agent(client)
         yield one
@@ -55,6 +57,25 @@ def _folder(tmp_path: Path, name: str) -> Path:
     return path
 
 
+async def _submitted_at_once(client: Client) -> ExecutionResource | None:
+    """One whose acceptance was answered with its run; a busy machine may need longer than the answer waits."""
+    execution = await accept(client, str(uuid.uuid4()))
+    return execution if execution.status.dispatch.run_id else None
+
+
+async def _submitted(client: Client, key: str) -> ExecutionResource:
+    """One that Temporal has, by the timeline too."""
+    execution = await accept(client, key)
+
+    async def with_run() -> ExecutionResource | None:
+        found = await client.execution(execution.metadata.id)
+        return found if found.status.dispatch.run_id else None
+
+    found = await eventually(with_run, within_s=15)
+    assert found is not None
+    return found
+
+
 async def _finish(client: Client, execution: ExecutionResource, *, run: str, output: str = "hi") -> bool:
     return await client.finish(
         execution.metadata.id, epoch=1, run=run, attempt=1, phase=Phase.COMPLETED, output=output, error=None
@@ -62,7 +83,8 @@ async def _finish(client: Client, execution: ExecutionResource, *, run: str, out
 
 
 async def test_a_healthy_server_answers_with_the_run_id(client: Client) -> None:
-    execution = await accept(client, "k1")
+    execution = await eventually(lambda: _submitted_at_once(client), within_s=15)
+    assert execution is not None
     assert execution.status.phase is Phase.PENDING
     assert execution.status.dispatch.state is DispatchState.SUBMITTED
     assert execution.status.dispatch.run_id
@@ -77,7 +99,7 @@ async def test_the_same_key_finds_the_same_execution_and_another_wish_is_refused
 
 
 async def test_a_run_claims_reports_and_completes(client: Client) -> None:
-    execution = await accept(client, "k1")
+    execution = await _submitted(client, "k1")
     name = execution.metadata.id
     assert await client.claim(name, epoch=1, run="run-a", runner="runner-1")
     assert not await client.claim(name, epoch=1, run="run-b", runner="runner-2"), "another run must lose"
@@ -104,7 +126,7 @@ async def test_a_run_claims_reports_and_completes(client: Client) -> None:
 
 
 async def test_a_follower_sees_every_event_once_whenever_it_comes(client: Client) -> None:
-    execution = await accept(client, "k1")
+    execution = await _submitted(client, "k1")
     name = execution.metadata.id
 
     async def follow(after: int) -> list[int]:
@@ -164,11 +186,16 @@ async def test_fail_fast_refuses_with_when_to_come_back_and_writes_nothing(alone
 async def test_an_accepted_answer_is_202_while_it_waits_and_201_once_it_runs(alone: Served, server: Served) -> None:
     async with server.client() as client:
         await make_agent(client)
-    codes = {}
-    for name, one in (("alone", alone), ("healthy", server)):
+
+    async def code(one: Served) -> int:
         async with httpx.AsyncClient(base_url=one.url, headers={"Authorization": f"Bearer {TOKEN}"}) as http:
-            codes[name] = (await http.post("/v1/executions", json={"agent": "greeter", "message": "x"})).status_code
-    assert codes == {"alone": 202, "healthy": 201}
+            return (await http.post("/v1/executions", json={"agent": "greeter", "message": "x"})).status_code
+
+    async def is_created() -> bool:
+        return await code(server) == 201
+
+    assert await code(alone) == 202
+    await eventually(is_created, within_s=15)
 
 
 async def test_a_queued_execution_runs_as_soon_as_temporal_comes(tmp_path: Path) -> None:

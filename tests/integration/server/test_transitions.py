@@ -1,5 +1,6 @@
 """Every move of the connection is one line of the log, one entry of health's history, and shown by `stigmer status`."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.eventually import eventually
 from tests.served import TOKEN, Served, served
 from tests.temporal_server import DevServer
 
@@ -24,13 +26,14 @@ async def test_log_history_and_status_tell_the_same_moves(tmp_path: Path) -> Non
             await server.until("DISCONNECTED")
             async with server.client() as client:
                 history = (await client.health()).temporal.history
-            shown = json.loads(_status(server, "-o", "json"))["connection"]
+            shown = await eventually(lambda: asyncio.to_thread(_shown, server), within_s=15)
             page, brief = _status(server, "-v"), _status(server)
             lines = _lines(server)
     moves = [(change.before, change.after, change.cause) for change in history]
     assert moves[0] == ("CONNECTING", "DISCONNECTED", "connection refused")
     assert ("DISCONNECTED", "CONNECTED", "") in moves
     assert [(line["from"], line["to"], line["cause"]) for line in lines] == moves
+    assert shown is not None
     assert [(move["before"], move["after"], move["cause"]) for move in shown["history"]] == moves
     assert (shown["state"], shown["cause"]) == ("DISCONNECTED", moves[-1][2])
     first = lines[0]
@@ -45,6 +48,12 @@ def test_status_without_a_server_has_no_connection_to_show(tmp_path: Path) -> No
     server = Served(tmp_path, "127.0.0.1:1")
     assert json.loads(_status(server, "-o", "json"))["connection"] is None
     assert "connection to Temporal" not in _status(server)
+
+
+def _shown(server: Served) -> dict[str, Any] | None:
+    """The connection; None where the server was not quick enough for a look."""
+    shown: dict[str, Any] | None = json.loads(_status(server, "-o", "json"))["connection"]
+    return shown
 
 
 def _status(server: Served, *arguments: str) -> str:

@@ -8,12 +8,13 @@ from stigmer_cli.clock import SystemClock
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.down import down
 from tests.processes import until
-from tests.stand_ins import Stack, free_ports
+from tests.stand_ins import Stack
+from tests.temporal_server import free_port
 
 
 @pytest.fixture
 async def stack(home: Home) -> AsyncIterator[Stack]:
-    server, temporal, ui = map(str, free_ports(3))
+    server, temporal, ui = (str(free_port()) for _ in range(3))
     ports = {"STIGMER_SERVER_PORT": server, "STIGMER_TEMPORAL_PORT": temporal, "STIGMER_UI_PORT": ui}
     found = Stack(home=home, ports=ports)
     yield found

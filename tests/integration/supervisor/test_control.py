@@ -14,6 +14,7 @@ from stigmer_cli.supervisor.launch import launch
 from stigmer_cli.supervisor.record import read_record
 from stigmer_cli.supervisor.spec import Liveness
 from tests.processes import SLEEP, child, environ, spec_of, supervised, until
+from tests.temporal_server import free_port
 
 
 async def test_socket_lock_and_state_file_are_for_the_owner_only(tmp_path: Path) -> None:
@@ -138,9 +139,7 @@ while True:
 
 
 async def test_a_child_that_lives_but_no_longer_answers_is_replaced(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     liveness = Liveness(
         host="127.0.0.1", port=port, question="hello", every_s=0.05, answer_within_s=0.2, silence_max_s=0.5
     )

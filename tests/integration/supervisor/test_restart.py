@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 from stigmer_cli.backoff import Backoff
@@ -29,7 +30,8 @@ async def test_a_killed_child_comes_back_as_another_process(tmp_path: Path) -> N
 
 
 async def test_a_crash_loop_ends_in_failed_with_its_reason_and_its_last_lines(tmp_path: Path) -> None:
-    async with supervised(tmp_path, child(tmp_path, "a", DIES, restart=QUICK)) as it:
+    no_more = replace(QUICK, slow_delay_s=600)
+    async with supervised(tmp_path, child(tmp_path, "a", DIES, restart=no_more)) as it:
         failed = await it.child("a", lambda one: one.state == "failed", "failed")
 
         assert failed.failures == 5

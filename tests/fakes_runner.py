@@ -1,7 +1,6 @@
 """A server as the runner sees it, that behaves: in memory, or over HTTP on a port that may go away and come back."""
 
 import json
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,18 +11,15 @@ from typing import Any, Self
 from stigmer_cli.api.reports import Work
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import ServerUnavailable
+from tests.machine import slack
 
 CRASH_COST_MAX_S = 5.0
 """From the death of a runner until another attempt is on."""
 
-OVERLOADED = 4.0
-"""Processes that want each core; beyond that a machine proves nothing about seconds."""
-
 
 def crash_cost_max_s() -> float:
-    """The promise; twice that on a machine that is out of breath."""
-    is_overloaded = os.getloadavg()[0] > OVERLOADED * (os.cpu_count() or 1)
-    return CRASH_COST_MAX_S * (2 if is_overloaded else 1)
+    """The promise, which is one of a machine that has processors to spare."""
+    return CRASH_COST_MAX_S * slack()
 
 
 @dataclass

@@ -137,7 +137,8 @@ def frozen(*pids: int) -> Iterator[None]:
         yield
     finally:
         for pid in reversed(pids):
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # its supervisor may have ended it for its silence
+                os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager

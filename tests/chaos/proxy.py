@@ -95,8 +95,10 @@ class Proxy:
         self._server.close()
         self.toxics = Toxics()
         self.reset()
-        if self._meetings:
-            await asyncio.wait(self._meetings, timeout=STOP_MAX_S)
+        while self._meetings:
+            _done, late = await asyncio.wait(self._meetings, timeout=STOP_MAX_S)
+            for meeting in late:
+                meeting.cancel()
         await self._server.wait_closed()
 
     @property
@@ -121,6 +123,9 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
         link = Link(writer, to_writer)
         self.links.add(link)
         try:

@@ -8,21 +8,22 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped] # its stubs are not installed
-import psutil
 import pytest
 
 from tests.installed import Stigmer, frozen, installed
+from tests.machine import slack
 from tests.temporal_server import dev_server, free_port, kill_group
 
 SCHEMA = json.loads((files("stigmer_cli.doctor") / "schema.json").read_text())
 ENDS_IN_S = 8.0
+ROUNDS_MAX = 4
 SECOND_LOOKS_S = 15.0
 """Three seconds on a quiet machine; this one runs other tests beside."""
 
@@ -39,16 +40,38 @@ def stigmer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stigmer]:
         yield one
 
 
-def diagnosed(stigmer: Stigmer, *arguments: str, verdict: str | None = None) -> tuple[int, dict[str, Any]]:
+Report = dict[str, Any]
+
+
+def diagnosed(
+    stigmer: Stigmer, *arguments: str, verdict: str | None = None, holds: Callable[[int, Report], bool] | None = None
+) -> tuple[int, Report]:
     """Exit code and report; doctor is asked again for a while where the verdict has another code than `verdict`.
 
-    A machine that runs other tests beside this one may be out of breath for a look, and doctor then says so.
+    Also where `holds`, what else the test will ask of the two, is false. A machine that runs other tests beside this
+    one may be out of breath for a look, and doctor then says so.
     """
+
+    def is_it(code: int, found: Report) -> bool:
+        return verdict in (None, found["verdict"]["code"]) and (holds is None or holds(code, found))
+
     deadline = time.monotonic() + SECOND_LOOKS_S
     code, found = looked(stigmer, *arguments)
-    while verdict is not None and found["verdict"]["code"] != verdict and time.monotonic() < deadline:
+    while not is_it(code, found) and time.monotonic() < deadline:
         code, found = looked(stigmer, *arguments)
     return code, found
+
+
+def shown(stigmer: Stigmer, *words: str) -> str:
+    """The first page of doctor that holds all of `words`."""
+    pages: list[str] = []
+
+    def is_there() -> bool:
+        pages.append(stigmer("doctor").stdout)
+        return all(word in pages[-1] for word in words)
+
+    until(is_there)
+    return pages[-1]
 
 
 def looked(stigmer: Stigmer, *arguments: str) -> tuple[int, dict[str, Any]]:
@@ -56,7 +79,7 @@ def looked(stigmer: Stigmer, *arguments: str) -> tuple[int, dict[str, Any]]:
     began = time.monotonic()
     done = stigmer("doctor", "-o", "json", *arguments)
     took_s = time.monotonic() - began
-    assert took_s < ENDS_IN_S, done.stdout
+    assert took_s < ENDS_IN_S * slack(), done.stdout
     found = json.loads(done.stdout)
     jsonschema.validate(found, SCHEMA)
     assert isinstance(found, dict)
@@ -79,12 +102,13 @@ def healthy_again(stigmer: Stigmer) -> None:
 
 def test_a_healthy_stack_is_healthy_in_every_format(stigmer: Stigmer) -> None:
     healthy_again(stigmer)
-    code, found = diagnosed(stigmer, "--strict", verdict="")
+    code, found = diagnosed(
+        stigmer, "--strict", holds=lambda code, found: code == 0 and set(results(found).values()) <= {"pass", "info"}
+    )
     assert (code, found["verdict"]["message"]) == (0, "healthy"), found
     assert set(results(found).values()) <= {"pass", "info"}
-    text = stigmer.ok("doctor")
+    text = shown(stigmer, "passed: Stack 12, Temporal 13, Store 4, Executions 7, Configuration 4")
     assert text.startswith("healthy\n")
-    assert "passed: Stack 12, Temporal 13, Store 4, Executions 7, Configuration 4" in text
 
 
 @pytest.mark.parametrize("part", ["temporal", "server", "runner"])
@@ -105,15 +129,13 @@ def test_a_frozen_part_is_the_verdict_and_its_fix_works(stigmer: Stigmer, part: 
 def test_everything_frozen_is_told_in_time_and_the_supervisor_first(stigmer: Stigmer) -> None:
     pids = stigmer.pids()
     with frozen(*pids.values()):
-        code, found = diagnosed(stigmer, verdict="STG104")
+        frozen_ones = {"STG104", "STG105", "STG106", "STG107"}
+        code, found = diagnosed(
+            stigmer, verdict="STG104", holds=lambda _, found: failed(found) == frozen_ones and found["tookMs"] < 4000
+        )
     assert (code, found["verdict"]["code"]) == (1, "STG104")
     assert found["tookMs"] < 4000
-    assert {code for code, result in results(found).items() if result == "fail"} == {
-        "STG104",
-        "STG105",
-        "STG106",
-        "STG107",
-    }
+    assert failed(found) == frozen_ones
     healthy_again(stigmer)
 
 
@@ -121,8 +143,11 @@ def test_temporal_killed_while_nobody_restarts_it(stigmer: Stigmer) -> None:
     pids = stigmer.pids()
     with frozen(pids["supervisor"]):
         os.kill(pids["temporal"], signal.SIGKILL)
-        psutil.wait_procs([psutil.Process(pids["temporal"])], timeout=0.5)
-        code, found = diagnosed(stigmer, verdict="STG104")
+        code, found = diagnosed(
+            stigmer,
+            verdict="STG104",
+            holds=lambda _, found: (results(found)["STG105"], results(found)["STG207"]) == ("fail", "skip"),
+        )
     assert code == 1
     assert verdict(found) == (
         "STG104",
@@ -138,9 +163,9 @@ def test_temporal_killed_while_nobody_restarts_it(stigmer: Stigmer) -> None:
 def test_a_part_that_was_killed_is_told_of_though_it_is_back(stigmer: Stigmer) -> None:
     stigmer.kill("server")
     healthy_again(stigmer)
-    code, found = diagnosed(stigmer, verdict="STG106")
+    code, found = diagnosed(stigmer, holds=lambda code, found: (code, results(found)["STG106"]) == (0, "warn"))
     assert (code, results(found)["STG106"]) == (0, "warn")
-    assert stigmer("doctor", "--strict", "--only", "STG106").returncode == 1
+    until(lambda: stigmer("doctor", "--strict", "--only", "STG106").returncode == 1)
 
 
 def test_a_port_that_somebody_took_comes_before_what_cannot_start_without_it(stigmer: Stigmer) -> None:
@@ -150,29 +175,36 @@ def test_a_port_that_somebody_took_comes_before_what_cannot_start_without_it(sti
         thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with frozen(pids["supervisor"]):
             os.kill(pids["temporal"], signal.SIGKILL)
-            psutil.wait_procs([psutil.Process(pids["temporal"])], timeout=0.5)
-            thief.bind(("127.0.0.1", port))
-            thief.listen()
+            until(lambda: takes(thief, port))
         until(lambda: restarts(stigmer, "temporal") >= 2)
         code, found = diagnosed(stigmer, verdict="STG103")
-        text = stigmer("doctor").stdout
+        text = shown(stigmer, "(STG103)\n")
     assert (code, found["verdict"]["code"]) == (1, "STG103")
     assert f"port {port} for temporal is held by pid {os.getpid()}" in found["verdict"]["message"]
     assert text.splitlines()[0].endswith("(STG103)")
-    stigmer.ok("up")
+    until(lambda: stigmer("up").returncode == 0)
     healthy_again(stigmer)
+
+
+def waiting_for_a_frozen_temporal(stigmer: Stigmer) -> tuple[str, int, Report]:
+    """The id of an execution that waits for a Temporal that is frozen, and what doctor says meanwhile."""
+    with frozen(stigmer.pids()["temporal"]):
+        name = stigmer.ok("run", "greeter", "hello", "--detach").strip()
+        time.sleep(5.5)  # what is younger than five seconds is on its way
+        code, found = diagnosed(stigmer, verdict="STG105", holds=lambda _, found: queued(found) == ("warn", [name]))
+    return name, code, found
 
 
 def test_without_temporal_the_server_goes_on_and_what_waits_is_counted(stigmer: Stigmer) -> None:
     stigmer.apply_agent()
-    with frozen(stigmer.pids()["temporal"]):
-        until(lambda: stigmer.json("status")["reasons"])
-        name = stigmer.ok("run", "greeter", "hello", "--detach").strip()
-        time.sleep(5.5)  # what is younger than five seconds is on its way
-        code, found = diagnosed(stigmer, verdict="STG105")
+    name, code, found = waiting_for_a_frozen_temporal(stigmer)
+    for _ in range(ROUNDS_MAX):  # after 15 s of silence the supervisor replaces it: on a busy machine that is short
+        if queued(found) == ("warn", [name]):
+            break
+        healthy_again(stigmer)
+        name, code, found = waiting_for_a_frozen_temporal(stigmer)
     assert (code, found["verdict"]["code"]) == (1, "STG105")
-    queued = next(one for one in found["checks"] if one["code"] == "STG401")
-    assert (queued["result"], queued["evidence"]["ids"]) == ("warn", [name])
+    assert queued(found) == ("warn", [name])
     healthy_again(stigmer)
     assert stigmer("executions", "watch", name, "--timeout", "60").returncode == 0
 
@@ -329,6 +361,27 @@ def serving(stigmer: Stigmer) -> Iterator[None]:
             yield
         finally:
             kill_group(process)
+
+
+def failed(found: Report) -> set[str]:
+    """The codes of the checks that failed."""
+    return {code for code, result in results(found).items() if result == "fail"}
+
+
+def queued(found: Report) -> tuple[str, list[str]]:
+    """What is said of the executions that wait for Temporal, and their ids."""
+    check = next(one for one in found["checks"] if one["code"] == "STG401")
+    return check["result"], (check["evidence"] or {}).get("ids", [])
+
+
+def takes(thief: socket.socket, port: int) -> bool:
+    """Whether `thief` listens on `port` now, whose owner is just ending."""
+    try:
+        thief.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    thief.listen()
+    return True
 
 
 def restarts(stigmer: Stigmer, part: str) -> int:

@@ -107,6 +107,7 @@ def test_an_archive_is_told_of_first_holds_no_secret_and_is_never_written_twice(
     with (stigmer.home / "logs" / "server.log").open("a") as log:
         log.write(f'{{"event": "refused", "authorization": "Bearer {TOKEN_IN_A_LOG}", "sent": "{token}"}}\n')
     stigmer.environment["HOME"] = str(stigmer.home.parent)
+    assert stigmer("doctor", "--wait=60").returncode == 0
 
     done = stigmer("doctor", "--bundle", str(path), "-o", "json")
 
@@ -193,6 +194,7 @@ def orphaned(stigmer: Stigmer) -> str:
     pids = stigmer.pids()
     with frozen(pids["runner"]):
         name = stigmer.ok("run", "greeter", "hello", "--detach").strip()
+        until(lambda: stigmer.json("executions", "get", name)["status"]["dispatch"]["runId"], within_s=60)
         os.kill(pids["temporal"], signal.SIGKILL)
         until(lambda: stigmer.json("status")["parts"][1]["restarts"] == 1, within_s=60)
         until(lambda: stigmer.pids()["temporal"] != pids["temporal"], within_s=60)

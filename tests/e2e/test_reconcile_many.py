@@ -96,7 +96,7 @@ def _finish(many: Many, number: int) -> None:
     result, talk = process.communicate(timeout=90)
     assert process.returncode == 0, talk
     assert json.loads(result.splitlines()[-1])["complete"] is True
-    assert json.loads(many.stigmer.ok("executions", "reconcile", "--yes", "-o", "json"))["items"] == []
+    assert json.loads(many.stigmer.ok("executions", "reconcile", "--yes", "--wait=60", "-o", "json"))["items"] == []
     assert many.timelines("orphaned") == dict.fromkeys(many.timelines("accepted"), 1)
     assert len(many.timelines("accepted")) == number
 

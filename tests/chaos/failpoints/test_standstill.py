@@ -14,12 +14,13 @@ BLOCKED_S = 5
 
 async def test_a_loop_that_stood_still_is_told_with_its_stack_and_what_was_wanted_is_done(theatre: Theatre) -> None:
     server, wanted = theatre.server, theatre.wish()
-    await server.until_ready()
+    await theatre.until_all_are_on()
     async with server.client() as client:
         await make_agent(client)
         with theatre.server_points.armed("submit begins", f"sleep:{BLOCKED_S}"):
             assert await theatre.ask(client, wanted)
         await theatre.settled(client, wanted)
+        await theatre.until_all_are_on()
         health = await client.health()
     assert health.state is HealthState.DEGRADED
     assert [reason for reason in health.reasons if reason.startswith("the server stood still for ")]
@@ -33,7 +34,7 @@ async def test_a_loop_that_stood_still_is_told_with_its_stack_and_what_was_wante
     assert BLOCKED_S <= turns["blocked_s"] < BLOCKED_S + 5
     found = await _metrics(server.url)
     assert found["stigmer_event_loop_blocks_total"] == 1
-    assert found["stigmer_task_queue_pollers"] == 2
+    assert found["stigmer_task_queue_pollers"] >= 2, "one that changed its worker is seen twice for a while"
     assert BLOCKED_S <= found["stigmer_event_loop_last_block_seconds"] < BLOCKED_S + 5
 
 

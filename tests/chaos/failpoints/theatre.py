@@ -28,6 +28,7 @@ from tests.temporal_server import DevServer, die_with_parent, kill_group
 INJECT = Path(__file__).parent / "inject"
 ROOT = Path(__file__).parents[3]
 SETTLE_MAX_S = 15.0
+ON_MAX_S = 30.0
 ECHO = "Echo (no model was asked): "
 ONCE = (EventType.ACCEPTED, EventType.CLAIMED, EventType.COMPLETED)
 
@@ -121,6 +122,19 @@ class Theatre:
         wanted = Wanted(key=f"drama-{len(self.log):03d}")
         self.log.append(wanted)
         return wanted
+
+    async def until_all_are_on(self) -> None:
+        """Return when the server is connected to Temporal and sees both runners ask it for work."""
+        await self.server.until_ready()
+        await self.server.until()
+        pids = [f"/{runner.process.pid}@" for runner in self.runners if runner.process]
+        async with self.server.client() as client:
+
+            async def all_are_seen() -> bool:
+                pollers = [poller.identity for poller in (await client.health()).task_queue.pollers]
+                return all(any(pid in identity for identity in pollers) for pid in pids)
+
+            await eventually(all_are_seen, within_s=ON_MAX_S, what=f"{pids} poll")
 
     async def dead_runner(self, within_s: float) -> RunnerProcess:
         """The runner that died."""

@@ -51,7 +51,8 @@ async def _traced(pid: int, what: str) -> AsyncIterator[None]:
     tracer = await asyncio.create_subprocess_exec(*argv, stderr=asyncio.subprocess.DEVNULL)
 
     async def is_attached() -> bool:
-        return "TracerPid:\t0" not in await asyncio.to_thread(Path(f"/proc/{pid}/status").read_text)
+        status = await asyncio.to_thread(Path(f"/proc/{pid}/status").read_text)
+        return "TracerPid:\t0" not in status or "State:\tZ" in status  # it may be dead of it already
 
     try:
         await eventually(is_attached, within_s=ATTACH_MAX_S, what="strace at the server")

@@ -3,12 +3,14 @@
 import json
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.installed import Stigmer, installed, until
+
+STORIES_MAX = 5
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +20,14 @@ def stigmer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stigmer]:
         one.ok("up")
         one.apply_agent()
         yield one
+
+
+def told(story: Callable[[], str], words: str) -> str:
+    """A story with `words` in it: one whose runner was quicker than the server's note of the submit lacks them."""
+    for _ in range(STORIES_MAX - 1):
+        if words in (text := story()):
+            return text
+    return story()
 
 
 def test_run_streams_the_answer_to_stdout_and_talk_to_stderr(stigmer: Stigmer) -> None:
@@ -37,11 +47,10 @@ def test_run_as_json_prints_the_resource_and_nothing_else(stigmer: Stigmer) -> N
 
 
 def test_run_as_a_stream_prints_events_and_at_last_the_execution(stigmer: Stigmer) -> None:
-    done = stigmer("run", "greeter", "as a stream", "-o", "stream-json", "--timeout", "60")
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    run = ("run", "greeter", "as a stream", "-o", "stream-json", "--timeout", "60")
+    lines = [json.loads(line) for line in told(lambda: stigmer(*run).stdout, '"submitted"').splitlines()]
     types = [line["event"]["type"] for line in lines[:-1]]
-    # A runner may take it up before the server has heard that Temporal took it.
-    assert [type_ for type_ in types[:3] if type_ != "submitted"][:2] == ["accepted", "claimed"]
+    assert types[:3] == ["accepted", "submitted", "claimed"]
     assert types[-1] == "completed"
     assert lines[-1]["execution"]["status"]["phase"] == "COMPLETED"
     assert [line["event"]["seq"] for line in lines[:-1]] == list(range(1, len(lines)))
@@ -55,10 +64,13 @@ def test_a_detached_run_is_followed_by_watch(stigmer: Stigmer) -> None:
 
 
 def test_get_tells_the_whole_story(stigmer: Stigmer) -> None:
-    name = stigmer.ok("run", "greeter", "story", "--detach").strip()
-    stigmer.ok("executions", "watch", name)
-    text = stigmer.ok("executions", "get", name)
-    for part in ("COMPLETED", "accepted", "claimed by runner ", "stigmer/agent-execution/invoke/"):
+    def story() -> str:
+        name = stigmer.ok("run", "greeter", "story", "--detach").strip()
+        stigmer.ok("executions", "watch", name)
+        return stigmer.ok("executions", "get", name)
+
+    text = told(story, "submitted (run ")
+    for part in ("COMPLETED", "accepted", "submitted (run ", "claimed by runner ", "stigmer/agent-execution/invoke/"):
         assert part in text
 
 

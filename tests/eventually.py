@@ -11,7 +11,9 @@ LOOK_S = 0.02
 PEEK_S = 0.01
 
 
-async def eventually(look: Callable[[], Awaitable[T]], *, within_s: float, what: str = "", despite: Troubles = ()) -> T:
+async def eventually(
+    look: Callable[[], Awaitable[T | None]], *, within_s: float, what: str = "", despite: Troubles = ()
+) -> T:
     """The first true thing that `look` returns; fails with the last one after `within_s` seconds.
 
     `look` may raise `despite`: what is asked is not there yet, or just now not there, as a part that is being started
@@ -36,7 +38,7 @@ async def until_true(predicate: Callable[[], bool], *, within_s: float, what: st
     return time.monotonic() - begun
 
 
-async def _seen(look: Callable[[], Awaitable[T]], despite: Troubles) -> tuple[T | None, Exception | None]:
+async def _seen(look: Callable[[], Awaitable[T | None]], despite: Troubles) -> tuple[T | None, Exception | None]:
     try:
         return await look(), None
     except despite as error:

@@ -31,6 +31,8 @@ WITHIN_S = 30.0
 SETTINGS = b"\0\0\0\4\0\0\0\0\0"
 """An empty SETTINGS frame, with which an HTTP/2 server begins (RFC 9113, 3.4)."""
 
+Report = dict[str, Any]
+
 
 @pytest.fixture(scope="module")
 def stigmer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stigmer]:
@@ -38,9 +40,6 @@ def stigmer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stigmer]:
     with installed(tmp_path_factory.mktemp("doctor") / "home") as one:
         one.ok("up")
         yield one
-
-
-Report = dict[str, Any]
 
 
 def diagnosed(
@@ -74,7 +73,7 @@ def shown(stigmer: Stigmer, *words: str) -> str:
     return pages[-1]
 
 
-def looked(stigmer: Stigmer, *arguments: str) -> tuple[int, dict[str, Any]]:
+def looked(stigmer: Stigmer, *arguments: str) -> tuple[int, Report]:
     """One look; the report holds to its schema, and nothing else is on standard output."""
     began = time.monotonic()
     done = stigmer("doctor", "-o", "json", *arguments)
@@ -87,11 +86,11 @@ def looked(stigmer: Stigmer, *arguments: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, found
 
 
-def results(found: dict[str, Any]) -> dict[str, str]:
+def results(found: Report) -> dict[str, str]:
     return {one["code"]: one["result"] for one in found["checks"]}
 
 
-def verdict(found: dict[str, Any]) -> tuple[str, str, str]:
+def verdict(found: Report) -> tuple[str, str, str]:
     told = found["verdict"]
     return told["code"], told["message"], told["hint"]
 

@@ -44,23 +44,19 @@ def tried(on: On) -> list[object]:
     ]
 
 
-def names_the_cause_and_a_fix_that_works(row: Row, stage: Stage) -> None:
-    judged(row, stage)
-
-
 @pytest.mark.parametrize("row", tried(On.OWN))
 def test_a_fault_of_the_stacks_own(row: Row, own: Stage) -> None:
-    names_the_cause_and_a_fix_that_works(row, own)
+    judged(row, own)
 
 
 @pytest.mark.parametrize("row", tried(On.OTHERS))
 def test_a_fault_of_a_temporal_that_somebody_else_runs(row: Row, others: Stage) -> None:
-    names_the_cause_and_a_fix_that_works(row, others)
+    judged(row, others)
 
 
 @pytest.mark.parametrize("row", tried(On.COLD))
 def test_a_fault_that_a_stack_meets_when_it_starts(row: Row, cold: Stage) -> None:
-    names_the_cause_and_a_fix_that_works(row, cold)
+    judged(row, cold)
 
 
 def test_every_fault_of_the_list_is_tried_and_most_of_them_in_every_run() -> None:

@@ -18,8 +18,8 @@ SCHEMA = json.loads((files("stigmer_cli.doctor") / "schema.json").read_text())
 ENDS_IN_S = 3.0
 """Whatever the fault: the promise of `stigmer doctor`, from its start to its exit."""
 
-BUSY_MAX_S = 40.0
 LOOKS_MIN = 3
+BUSY_MAX_S = 40.0
 """A machine that has more to do than it can starves doctor's deadlines too; then it says what it could not judge."""
 
 RUN_LIKE = (

@@ -86,9 +86,7 @@ async def test_a_shut_door_is_not_dialled() -> None:
 
 async def test_a_temporal_is_reached_and_its_namespaces_are_told_apart(tmp_path: Path) -> None:
     with dev_server(tmp_path) as temporal:
-        found = await eventually(lambda: _served(temporal.address), within_s=15)
-        assert found is not None
-        door, seen = found
+        door, seen = await eventually(lambda: _served(temporal.address), within_s=15)
         assert (door.why, door.silence, seen.state) == ("", "", "CONNECTED")
         assert (seen.pollers, seen.backlog) == ((), 0)
         assert seen.cluster_id

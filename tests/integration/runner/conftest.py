@@ -151,9 +151,7 @@ class Stage:
             observed = await self.gateway.describe(execution=execution, kind=Kind.AGENT, epoch=1)
             return observed if observed is not None and observed.state is not RunState.OPEN else None
 
-        observed = await eventually(end, within_s=within_s, what=f"the end of {execution}", despite=TemporalUnavailable)
-        assert observed is not None
-        return observed
+        return await eventually(end, within_s=within_s, what=f"the end of {execution}", despite=TemporalUnavailable)
 
 
 @pytest.fixture

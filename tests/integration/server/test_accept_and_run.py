@@ -71,9 +71,7 @@ async def _submitted(client: Client, key: str) -> ExecutionResource:
         found = await client.execution(execution.metadata.id)
         return found if found.status.dispatch.run_id else None
 
-    found = await eventually(with_run, within_s=15)
-    assert found is not None
-    return found
+    return await eventually(with_run, within_s=15)
 
 
 async def _finish(client: Client, execution: ExecutionResource, *, run: str, output: str = "hi") -> bool:
@@ -84,7 +82,6 @@ async def _finish(client: Client, execution: ExecutionResource, *, run: str, out
 
 async def test_a_healthy_server_answers_with_the_run_id(client: Client) -> None:
     execution = await eventually(lambda: _submitted_at_once(client), within_s=15)
-    assert execution is not None
     assert execution.status.phase is Phase.PENDING
     assert execution.status.dispatch.state is DispatchState.SUBMITTED
     assert execution.status.dispatch.run_id

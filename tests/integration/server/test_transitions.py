@@ -33,7 +33,6 @@ async def test_log_history_and_status_tell_the_same_moves(tmp_path: Path) -> Non
     assert moves[0] == ("CONNECTING", "DISCONNECTED", "connection refused")
     assert ("DISCONNECTED", "CONNECTED", "") in moves
     assert [(line["from"], line["to"], line["cause"]) for line in lines] == moves
-    assert shown is not None
     assert [(move["before"], move["after"], move["cause"]) for move in shown["history"]] == moves
     assert (shown["state"], shown["cause"]) == ("DISCONNECTED", moves[-1][2])
     first = lines[0]

@@ -48,9 +48,7 @@ async def ready_state_of(stack: Stack) -> dict[str, PartState]:
         state, parts = await state_of(stack)
         return parts if state is StackState.READY else None
 
-    parts = await eventually(ready, within_s=15)
-    assert parts is not None
-    return parts
+    return await eventually(ready, within_s=15)
 
 
 async def test_up_returns_when_every_part_is_proven_and_down_leaves_nothing(stack: Stack) -> None:

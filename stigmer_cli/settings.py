@@ -5,41 +5,44 @@ A value is looked up as flag, then environment, then `config.toml`, then default
 
 import difflib
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from stigmer_cli.errors import ConfigError
+from stigmer_cli.options import (
+    BY_NAME,
+    HOME_VARIABLE,
+    OPTIONS,
+    PORT_MAX,
+    LogLevel,
+    Option,
+    ReconcileMode,
+    SubmitPolicy,
+)
+
+__all__ = [
+    "BY_NAME",
+    "HOME_VARIABLE",
+    "OPTIONS",
+    "PORT_MAX",
+    "Home",
+    "LogLevel",
+    "Option",
+    "ReconcileMode",
+    "Settings",
+    "Source",
+    "SubmitPolicy",
+    "defaults",
+    "load",
+    "parsed",
+]
 
 SERVER_PORT = 7234
 TEMPORAL_PORT = 7233
 UI_PORT = 8233
-PORT_MAX = 65535
-
-
-class SubmitPolicy(StrEnum):
-    """What a request does while Temporal is away: wait in the queue, or fail at once and leave nothing behind."""
-
-    QUEUE = "queue"
-    FAIL_FAST = "fail-fast"
-
-
-class ReconcileMode(StrEnum):
-    """Whether the server brings rows and Temporal back in line by itself."""
-
-    AUTO = "auto"
-    MANUAL = "manual"
-
-
-class LogLevel(StrEnum):
-    """The least important log line that is written."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
 
 
 class Source(StrEnum):
@@ -49,163 +52,6 @@ class Source(StrEnum):
     ENVIRONMENT = "environment"
     FILE = "config.toml"
     DEFAULT = "default"
-
-
-def _port(text: str) -> int:
-    try:
-        port = int(text)
-    except ValueError:
-        raise ConfigError(f"{text!r} is not a port number") from None
-    if not 0 < port <= PORT_MAX:
-        raise ConfigError(f"{port} is not a port: 1 to {PORT_MAX}")
-    return port
-
-
-def _address(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    if not host:
-        raise ConfigError(f"{text!r} is not HOST:PORT")
-    _port(port)
-    return text
-
-
-def _url(text: str) -> str:
-    if not text.startswith(("http://", "https://")):
-        raise ConfigError(f"{text!r} is not an http:// or https:// URL")
-    return text.rstrip("/")
-
-
-def _database_url(text: str) -> str:
-    if not text.startswith(("sqlite:///", "postgresql://")):
-        raise ConfigError(
-            f"the database URL must start with sqlite:/// or postgresql://, not {text.split(':', maxsplit=1)[0]!r}"
-        )
-    return text
-
-
-def _text(text: str) -> str:
-    if not text.strip():
-        raise ConfigError("an empty value")
-    return text
-
-
-def _file(text: str) -> str:
-    return str(Path(_text(text)).expanduser().absolute())
-
-
-def _switch(text: str) -> bool:
-    if text.lower() not in _SWITCHES:
-        raise ConfigError(f"{text!r} is neither true nor false")
-    return _SWITCHES[text.lower()]
-
-
-_SWITCHES = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
-
-
-def _choice(kind: type[StrEnum]) -> Callable[[str], StrEnum]:
-    def parse(text: str) -> StrEnum:
-        try:
-            return kind(text.lower())
-        except ValueError:
-            raise ConfigError(f"{text!r} is none of {', '.join(kind)}") from None
-
-    return parse
-
-
-@dataclass(frozen=True, kw_only=True)
-class Option:
-    """One setting as data: its name (also the key in `config.toml`), its variable, how it is read, what it means."""
-
-    name: str
-    variable: str
-    parse: Callable[[str], Any]
-    about: str
-    is_secret: bool = False
-
-
-OPTIONS: tuple[Option, ...] = (
-    Option(name="server_url", variable="STIGMER_SERVER_URL", parse=_url, about="the server that commands talk to"),
-    Option(name="server_port", variable="STIGMER_SERVER_PORT", parse=_port, about="the port the server listens on"),
-    Option(
-        name="temporal_address",
-        variable="STIGMER_TEMPORAL_ADDRESS",
-        parse=_address,
-        about="a Temporal that somebody else runs; unset: the stack runs its own",
-    ),
-    Option(
-        name="temporal_namespace",
-        variable="STIGMER_TEMPORAL_NAMESPACE",
-        parse=_text,
-        about="the namespace that executions run in",
-    ),
-    Option(
-        name="temporal_tls",
-        variable="STIGMER_TEMPORAL_TLS",
-        parse=_switch,
-        about="whether that Temporal wants TLS; unset: it does where there is a key file",
-    ),
-    Option(
-        name="temporal_api_key_file",
-        variable="STIGMER_TEMPORAL_API_KEY_FILE",
-        parse=_file,
-        about="the file with the API key for that Temporal, read again for each dial",
-    ),
-    Option(
-        name="temporal_port",
-        variable="STIGMER_TEMPORAL_PORT",
-        parse=_port,
-        about="the port of the stack's own Temporal",
-    ),
-    Option(name="ui_port", variable="STIGMER_UI_PORT", parse=_port, about="the port of Temporal's web UI"),
-    Option(
-        name="database_url",
-        variable="STIGMER_DATABASE_URL",
-        parse=_database_url,
-        about="sqlite:///PATH or postgresql://...; unset: a SQLite file in the home",
-        is_secret=True,
-    ),
-    Option(
-        name="submit_policy",
-        variable="STIGMER_SUBMIT_POLICY",
-        parse=_choice(SubmitPolicy),
-        about="queue: accept while Temporal is away; fail-fast: refuse",
-    ),
-    Option(
-        name="reconcile",
-        variable="STIGMER_RECONCILE",
-        parse=_choice(ReconcileMode),
-        about="auto: the server brings orphans back by itself; manual: only when asked",
-    ),
-    Option(
-        name="token",
-        variable="STIGMER_TOKEN",
-        parse=_text,
-        about="the bearer token; unset: the token file in the home",
-        is_secret=True,
-    ),
-    Option(name="log_level", variable="STIGMER_LOG_LEVEL", parse=_choice(LogLevel), about="the least important line"),
-    Option(
-        name="temporal_binary",
-        variable="STIGMER_TEMPORAL_BINARY",
-        parse=_text,
-        about="another temporal binary than the one installed with Stigmer",
-    ),
-    Option(
-        name="openai_base_url",
-        variable="OPENAI_BASE_URL",
-        parse=_url,
-        about="the OpenAI-compatible endpoint behind openai: models (Ollama, llama.cpp, ...)",
-    ),
-    Option(
-        name="openai_api_key",
-        variable="OPENAI_API_KEY",
-        parse=_text,
-        about="the key for that endpoint",
-        is_secret=True,
-    ),
-)
-HOME_VARIABLE = "STIGMER_HOME"
-BY_NAME: Mapping[str, Option] = {option.name: option for option in OPTIONS}
 
 
 @dataclass(frozen=True, kw_only=True)

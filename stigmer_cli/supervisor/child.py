@@ -63,6 +63,7 @@ class Child:
         self, spec: ChildSpec, *, log: LogFile, clock: Clock, reaper: Reaper, changed: Callable[["Child"], None]
     ) -> None:
         self.spec = spec
+        self.next_spec = spec
         self.log = log
         self.state = ChildState.STOPPED
         self.process: Process | None = None
@@ -82,8 +83,19 @@ class Child:
 
     # -- wishes
 
-    def start(self) -> None:
-        """Run; a child that waits or rests is started at once, its failures forgotten. Nothing where it runs."""
+    def start(self, spec: ChildSpec | None = None) -> bool:
+        """Run; a child that waits or rests is started at once, its failures forgotten. Nothing where it runs.
+
+        With `spec`, as that says from now on; its log file and its liveness stay. Returns whether `spec` counts: a
+        child that runs goes on with its own.
+        """
+        is_taken = spec is not None and self.process is None
+        if spec is not None and is_taken:
+            self.next_spec = spec
+        self._wish_to_run()
+        return is_taken
+
+    def _wish_to_run(self) -> None:
         if self._wish is not Wish.END:
             self._wish = Wish.RUN
             self.failures = 0
@@ -96,9 +108,10 @@ class Child:
             self._wish = Wish.REST
             self._bell.set()
 
-    def restart(self, why: str = "restart was asked for") -> None:
-        """Stop if it runs, and start."""
-        self.start()
+    def restart(self, why: str = "restart was asked for", *, spec: ChildSpec | None = None) -> None:
+        """Stop if it runs, as its spec says, and start: with `spec`, as that says from now on; its log file stays."""
+        self.next_spec = spec or self.next_spec
+        self._wish_to_run()
         self._is_recycled = self.process is not None
         self._why_stopped = why
 
@@ -151,6 +164,7 @@ class Child:
 
     def _begin(self) -> Process | None:
         self._is_hurried = self._is_recycled = False
+        self.spec = self.next_spec
         self._next_try_at = None
         self._starts += 1
         self.restarts = self._starts - 1

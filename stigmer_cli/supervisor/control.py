@@ -17,7 +17,9 @@ from stigmer_cli.supervisor.record import SOCKET, Json, SupervisorRecord, record
 NAME_MAX = 100
 """Bytes of a socket's address that every system takes: sun_path holds 104 on macOS, 108 on Linux."""
 
-LINE_MAX = 1024 * 1024
+LINE_MAX = 8 * 1024 * 1024
+"""A request may carry a whole environment, which Linux allows to be 6 MiB large."""
+
 REQUEST_MAX_S = 5.0
 WRITE_MAX_S = 5.0
 CONNECTIONS_MAX = 256
@@ -143,9 +145,9 @@ class Control:
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
 
-    async def ask(self, op: str, name: str | None = None) -> Json:
-        """The answer to one request; raises Unresponsive where none comes in time."""
-        request = {"op": op, "name": name} if name else {"op": op}
+    async def ask(self, op: str, name: str | None = None, *, more: Json | None = None) -> Json:
+        """The answer to one request, with the fields `more` in it; raises Unresponsive where none comes in time."""
+        request = {"op": op, **({"name": name} if name else {}), **(more or {})}
         try:
             async with asyncio.timeout(self._within_s):
                 await _send(self._writer, request)

@@ -63,19 +63,26 @@ class SupervisorSpec:
         return json.dumps(asdict(self), default=str).encode()
 
 
+def child_to_json(spec: ChildSpec) -> dict[str, object]:
+    """For the owner's socket only: it holds the environment, and that holds secrets."""
+    found: dict[str, object] = json.loads(json.dumps(asdict(spec), default=str))
+    return found
+
+
 def spec_from_json(text: bytes) -> SupervisorSpec:
     """The spec that `to_json` wrote; raises ValueError, KeyError or TypeError for anything else."""
     found = json.loads(text)
     return SupervisorSpec(
         folder=Path(found["folder"]),
         log=Path(found["log"]),
-        children=tuple(_child(child) for child in found["children"]),
+        children=tuple(child_from_json(child) for child in found["children"]),
         log_size_max=int(found["log_size_max"]),
         log_files_max=int(found["log_files_max"]),
     )
 
 
-def _child(found: dict[str, object]) -> ChildSpec:
+def child_from_json(found: Mapping[str, object]) -> ChildSpec:
+    """The spec that `child_to_json` wrote; raises ValueError, KeyError or TypeError for anything else."""
     raw: dict[str, object] = dict(found)
     raw.update(argv=tuple(_strings(found["argv"])), cwd=Path(str(found["cwd"])), log=Path(str(found["log"])))
     raw.update(restart=_policy(found["restart"]), liveness=_liveness(found["liveness"]))

@@ -18,7 +18,7 @@ from stigmer_cli.supervisor.lock import FileLock
 from stigmer_cli.supervisor.logfile import LogFile
 from stigmer_cli.supervisor.process import ProcessId, Reaper, myself
 from stigmer_cli.supervisor.record import STATE_FILE, Json, SupervisorRecord, read_record, write_whole
-from stigmer_cli.supervisor.spec import SupervisorSpec
+from stigmer_cli.supervisor.spec import SupervisorSpec, child_from_json
 
 HOME_LOOK_EVERY_S = 5.0
 SURVIVORS_MAX_S = 2.0
@@ -95,6 +95,10 @@ class Supervisor:
         chosen = [child for child in self._children if name in (None, child.spec.name)]
         if not chosen:
             return {"ok": False, "error": f"there is no part {name}"}
+        if "spec" in request:
+            return self._begin_as(chosen[0], request)
+        if request.get("op") == "environment":
+            return _environment(chosen[0], request.get("variables"))
         answer = self._requests.get(str(request.get("op")))
         return answer(chosen) if answer else {"ok": False, "error": f"unknown request {request.get('op')!r}"}
 
@@ -109,6 +113,24 @@ class Supervisor:
             "restart": lambda chosen: _each(chosen, Child.restart),
             "lines": lambda chosen: {"ok": True, "lines": {child.spec.name: list(child.log.tail) for child in chosen}},
         }
+
+    def _begin_as(self, child: Child, request: Json) -> Json:
+        """Start or restart `child` as the spec in `request` says; the supervisor's log names what that changes."""
+        try:
+            spec = child_from_json(_object(request["spec"]))
+        except (KeyError, TypeError, ValueError) as error:
+            return {"ok": False, "error": f"not a spec: {error}"}
+        if spec.name != child.spec.name:
+            return {"ok": False, "error": f"a spec of {spec.name} is none for {child.spec.name}"}
+        before, is_taken = child.next_spec.env, True
+        if request.get("op") == "restart":
+            child.restart(spec=spec)
+        else:
+            is_taken = child.start(spec)
+        if is_taken:
+            changed = sorted(name for name in {*before, *spec.env} if before.get(name) != spec.env.get(name))
+            self.journal("child has a new spec", child=spec.name, changedVariables=changed)
+        return {"ok": True, "taken": is_taken}
 
     def _status_json(self) -> Json:
         return {"ok": True, **self.record().to_json()}
@@ -196,12 +218,25 @@ async def end_survivors(recorded: Sequence[ProcessId], *, clock: Clock) -> list[
     return alive
 
 
+def _environment(child: Child, variables: object) -> Json:
+    """Those of `variables` that the child is started with; whoever may ask could read them of its process, too."""
+    env = child.next_spec.env
+    wanted = [str(name) for name in variables] if isinstance(variables, list) else []
+    return {"ok": True, "environment": {name: env[name] for name in wanted if name in env}}
+
+
+def _object(value: object) -> Json:
+    if not isinstance(value, dict):
+        raise TypeError(f"not an object: {value!r}")
+    return value
+
+
 def _recorded(spec: SupervisorSpec) -> list[ProcessId]:
     record = read_record(spec.folder)
     return [child.id for child in record.children if child.id] if record else []
 
 
-def _each(children: Sequence[Child], wish: Callable[[Child], None]) -> Json:
+def _each(children: Sequence[Child], wish: Callable[[Child], object]) -> Json:
     for child in children:
         wish(child)
     return {"ok": True}

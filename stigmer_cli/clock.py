@@ -2,8 +2,11 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+SKEW_MAX = timedelta(seconds=2)
+"""A moment that lies further ahead than this was written while a clock was wrong: two good clocks differ by less."""
 
 
 class Clock(Protocol):
@@ -33,6 +36,15 @@ class SystemClock:
     async def sleep(self, delay_s: float) -> None:
         """Return after `delay_s` seconds of monotonic time."""
         await asyncio.sleep(delay_s)
+
+
+def is_older(moment: datetime, now: datetime, *, than_s: float) -> bool:
+    """Whether `moment` lies more than `than_s` seconds before `now`, both by one clock.
+
+    A moment that lies ahead of `now` by more than `SKEW_MAX` was written before the clock was set back: how long ago
+    nobody knows, so it counts as old. To wait until it is past would be to wait for as long as the clock was wrong.
+    """
+    return moment < now - timedelta(seconds=than_s) or moment > now + SKEW_MAX
 
 
 def iso(moment: datetime) -> str:

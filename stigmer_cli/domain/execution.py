@@ -8,6 +8,9 @@ from enum import StrEnum
 from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, RunId
 from stigmer_cli.domain.phase import Phase
 
+NEXT_TRY_MAX_S = 30.0
+"""No next try is set further ahead than this; one that lies further was written while a clock was wrong, and is due."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AgentSpec:

@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 from random import Random
 
 from stigmer_cli.backoff import Backoff
-from stigmer_cli.domain.execution import Execution, QueueReason
+from stigmer_cli.domain.execution import NEXT_TRY_MAX_S, Execution, QueueReason
 from stigmer_cli.errors import StigmerError, TemporalUnavailable
 from stigmer_cli.temporal.errors import Misconfigured, SubmitRejected, Throttled
 
 FAILURES_MAX = 5
 """Failed submits that are no connection error before a person has to look."""
 
-RETRY = Backoff(initial_s=0.5, factor=2.0, cap_s=30.0)
+RETRY = Backoff(initial_s=0.5, factor=2.0, cap_s=NEXT_TRY_MAX_S)
 
 
 @dataclass(frozen=True, kw_only=True)

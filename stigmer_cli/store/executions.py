@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Integer, Select, bindparam, func, literal, or_, select
+from sqlalchemy import Integer, Select, bindparam, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stigmer_cli.domain.execution import AttentionCode, EventType, Execution, Outcome, QueueReason
@@ -13,6 +13,7 @@ from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, NotFound
 from stigmer_cli.store import listing, moves
+from stigmer_cli.store.ages import Aged, due_at, is_aged, is_due
 from stigmer_cli.store.database import Database, EventDraft, Move, whole
 from stigmer_cli.store.listing import Filter, Page
 from stigmer_cli.store.mapping import execution_of, messages_of
@@ -38,7 +39,7 @@ _PIECES = (
 _BY_KEY = select(_ROW.id, _ROW.request_hash).where(_ROW.idempotency_key == bindparam("key"))
 _DUE = (
     by_index(select(*_BRIEF), "ix_executions_queue")
-    .where(QUEUED, or_(_ROW.next_try_at.is_(None), _ROW.next_try_at <= bindparam("now")))
+    .where(QUEUED, is_due(_ROW.next_try_at))
     .order_by(_ROW.created_at, _ROW.id)
     .limit(_LIMIT)
 )
@@ -57,7 +58,7 @@ _UNWANTED = (
 )
 _OPEN_BEHIND = (
     by_index(select(*_BRIEF), "ix_executions_open")
-    .where(OPEN, _ROW.created_at < bindparam("older_than"), _ROW.id > bindparam("after"))
+    .where(OPEN, is_aged(_ROW.created_at), _ROW.id > bindparam("after"))
     .order_by(_ROW.id)
     .limit(_LIMIT)
 )
@@ -136,11 +137,8 @@ class ExecutionTable:
             return await listing.page(connection, filter, limit=limit, cursor=cursor)
 
     async def due(self, *, now: datetime, limit: int) -> Sequence[Execution]:
-        """Up to `limit` queued executions whose next try is not after `now` or has no time set, oldest first.
-
-        Without message, labels, output and error, as all that loops walk over.
-        """
-        return await self._some(_DUE, {"now": now, "limit": limit})
+        """Up to `limit` queued executions that are due at `now`, oldest first; as `_BRIEF` as all that loops read."""
+        return await self._some(_DUE, {**due_at(now), "limit": limit})
 
     @whole
     async def next_due_at(self) -> datetime | None:
@@ -305,9 +303,9 @@ class ExecutionTable:
         """Up to `limit` submitted executions that have not ended and that somebody wants cancelled, longest first."""
         return await self._some(_UNWANTED, {"limit": limit})
 
-    async def open_after(self, *, older_than: datetime, after: ExecutionId | None, limit: int) -> Sequence[Execution]:
-        """Up to `limit` executions that have not ended and were accepted before `older_than`, by id, behind `after`."""
-        return await self._some(_OPEN_BEHIND, {"older_than": older_than, "after": after or "", "limit": limit})
+    async def open_after(self, *, aged: Aged, after: ExecutionId | None, limit: int) -> Sequence[Execution]:
+        """Up to `limit` open executions that are old enough, by id, behind `after`."""
+        return await self._some(_OPEN_BEHIND, {**aged.parameters(), "after": after or "", "limit": limit})
 
     async def named(self, ids: Sequence[ExecutionId]) -> Sequence[Execution]:
         """Those of `ids`, in that order, with what `due` tells of each; raises NotFound for one that has no row."""

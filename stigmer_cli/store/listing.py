@@ -13,6 +13,7 @@ from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import AgentId, Kind, is_id
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import RequestError
+from stigmer_cli.store.ages import Aged
 from stigmer_cli.store.columns import Moment, Words, micros, moment
 from stigmer_cli.store.mapping import execution_of
 from stigmer_cli.store.tables import NEEDS_ATTENTION, agents, executions
@@ -26,13 +27,13 @@ _Condition = ColumnElement[bool] | TextClause
 class Filter:
     """Which executions; what is empty or None does not narrow.
 
-    `agent` is an id or a slug; `older_than` the moment before which an execution was accepted.
+    `agent` is an id or a slug; `aged` says how old an execution is at least.
     """
 
     phases: frozenset[Phase] = frozenset()
     kinds: frozenset[Kind] = frozenset()
     agent: str | None = None
-    older_than: datetime | None = None
+    aged: Aged | None = None
     needs_attention: bool | None = None
     submitted: bool | None = None
 
@@ -69,9 +70,16 @@ async def page(connection: AsyncConnection, asked: Filter, *, limit: int, cursor
 
 
 def _cuts(asked: Filter) -> Sequence[Sequence[_Condition]]:
+    """Conditions that exclude each other, one list for each query: those that are answered from an index each."""
+    ages = _ages(asked)
     if asked.needs_attention or not (asked.phases or asked.agent):
-        return [[_ROW.phase.in_(sorted(asked.phases))] if asked.phases else []]
-    return [[_ROW.phase == phase] for phase in sorted(asked.phases or Phase)]
+        return [[*age, _ROW.phase.in_(sorted(asked.phases))] if asked.phases else age for age in ages]
+    return [[*age, _ROW.phase == phase] for phase in sorted(asked.phases or Phase) for age in ages]
+
+
+def _ages(asked: Filter) -> list[list[_Condition]]:
+    aged = asked.aged
+    return [[]] if aged is None else [[_ROW.created_at < aged.older_than], [_ROW.created_at > aged.ahead_of]]
 
 
 def _conditions(asked: Filter, agent: AgentId | None, behind: _Key | None) -> Sequence[_Condition]:
@@ -80,8 +88,6 @@ def _conditions(asked: Filter, agent: AgentId | None, behind: _Key | None) -> Se
         conditions.append(
             tuple_(_ROW.created_at, _ROW.id) < tuple_(literal(behind[0], Moment()), literal(behind[1], Words()))
         )
-    if asked.older_than is not None:
-        conditions.append(_ROW.created_at < asked.older_than)
     if asked.kinds:
         conditions.append(_ROW.kind.in_(sorted(asked.kinds)))
     if agent is not None:

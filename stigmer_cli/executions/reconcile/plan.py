@@ -15,9 +15,10 @@ any          nothing to trust       unknown      refuse to judge
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
+from stigmer_cli.clock import is_older
 from stigmer_cli.domain.execution import AttentionCode, Execution, Outcome
 from stigmer_cli.domain.identity import workflow_id
 from stigmer_cli.domain.phase import Phase
@@ -98,7 +99,7 @@ def _move(sighting: Sighting, *, now: datetime, rules: Rules) -> Move:
         return _unsubmitted(execution, rules)
     if sighting.unknown:
         return _leave(execution, Finding.UNKNOWN, sighting.unknown)
-    if _last_move_at(execution) > now - timedelta(seconds=rules.grace_s):
+    if not is_older(_last_move_at(execution), now, than_s=rules.grace_s):
         return _leave(execution, Finding.FRESH, f"moved less than {rules.grace_s:g} s ago")
     if sighting.seen is None or _is_another_run(execution, sighting.seen):
         return _gone(execution, rules, is_elsewhere=sighting.is_elsewhere)

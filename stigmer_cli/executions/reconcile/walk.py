@@ -2,15 +2,15 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
-from stigmer_cli.clock import Clock
+from stigmer_cli.clock import Clock, is_older
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
 from stigmer_cli.executions.reconcile.observe import observe
 from stigmer_cli.executions.reconcile.plan import Action, Move, Rules, plan
+from stigmer_cli.store.ages import Aged
 from stigmer_cli.store.store import Store
 
 PAGE_MAX = 500
@@ -63,17 +63,18 @@ def _within(moves: Sequence[Move], left: int) -> Sequence[Move]:
 
 
 async def _pages(store: Store, scope: Scope, clock: Clock) -> AsyncIterator[Sequence[Execution]]:
-    older_than = clock.now() - timedelta(seconds=scope.older_than_s)
+    now = clock.now()
     if scope.ids:
         shares = [scope.ids[first : first + PAGE_MAX] for first in range(0, len(scope.ids), PAGE_MAX)]
         for share in shares:
             await store.executions.named(share)  # one that is wrong is told before anything is done about the others
         for share in shares:
-            yield [row for row in await store.executions.named(share) if row.created_at < older_than]
+            found = await store.executions.named(share)
+            yield [row for row in found if is_older(row.created_at, now, than_s=scope.older_than_s)]
         return
-    after = None
+    aged, after = Aged.by(now, s=scope.older_than_s), None
     while True:
-        page = await store.executions.open_after(older_than=older_than, after=after, limit=PAGE_MAX)
+        page = await store.executions.open_after(aged=aged, after=after, limit=PAGE_MAX)
         if not page:
             return
         after = page[-1].id

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
 
@@ -24,6 +23,7 @@ from stigmer_cli.executions.bell import OTHER_SERVERS_S
 from stigmer_cli.executions.reason import explained
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.settings import SubmitPolicy
+from stigmer_cli.store.ages import Aged
 from stigmer_cli.store.listing import Filter
 
 PAGE_MAX = 500
@@ -79,7 +79,7 @@ async def list_executions(
         phases=frozenset(phase or ()),
         kinds=frozenset(kind or ()),
         agent=agent,
-        older_than=None if older_than_s is None else called.clock.now() - timedelta(seconds=older_than_s),
+        aged=None if older_than_s is None else Aged.by(called.clock.now(), s=older_than_s),
     )
     page = await called.store.executions.list(wanted, limit=limit, cursor=cursor)
     status = called.link.status()

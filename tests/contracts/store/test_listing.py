@@ -8,6 +8,7 @@ from stigmer_cli.domain.execution import AttentionCode, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import RequestError
+from stigmer_cli.store.ages import Aged
 from stigmer_cli.store.executions import ExecutionDraft
 from stigmer_cli.store.listing import Filter
 from stigmer_cli.store.store import Store
@@ -78,7 +79,7 @@ async def test_each_filter_finds_what_it_names(store: Store, clock: HandClock) -
         (Filter(agent="agt-00000000000000000000000000"), everything),
         (Filter(agent="agt-00000000000000000000000001"), []),
         (Filter(agent="nobody"), []),
-        (Filter(older_than=middle), everything[1:]),
+        (Filter(aged=Aged.by(middle, s=0)), everything[1:]),
         (Filter(needs_attention=True), [by_stage[Stage.GIVEN_UP]]),
         (Filter(needs_attention=True, phases=frozenset({Phase.FAILED})), []),
         (

@@ -4,10 +4,12 @@ from datetime import timedelta
 
 import pytest
 
-from stigmer_cli.domain.execution import AttentionCode, Outcome, QueueReason
+from stigmer_cli.domain.execution import NEXT_TRY_MAX_S, AttentionCode, Outcome, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import NotFound
+from stigmer_cli.store.ages import Aged
+from stigmer_cli.store.listing import Filter
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import (
     OTHER_RUN,
@@ -49,7 +51,7 @@ async def test_due_are_the_oldest_whose_time_has_come_or_that_have_none(store: S
         clock.move(1)
     await submitted(store)
     await bring_to(store, Stage.GIVEN_UP)
-    later = START + timedelta(hours=1)
+    later = START + timedelta(seconds=30)
     for id_, at in ((ids[1], later), (ids[2], None)):
         await store.executions.mark_queued(
             id_, epoch=1, reason=QueueReason.TEMPORAL_UNREACHABLE, detail="", next_try_at=at
@@ -59,6 +61,31 @@ async def test_due_are_the_oldest_whose_time_has_come_or_that_have_none(store: S
     assert [found.id for found in await store.executions.due(now=later, limit=2)] == [ids[0], ids[1]]
     assert await store.executions.queued_count() == 4
     assert await store.executions.next_due_at() == START
+
+
+async def test_a_next_try_that_was_set_under_a_clock_that_ran_ahead_is_due(store: Store, clock: HandClock) -> None:
+    written_ahead, waits = await accepted(store), await accepted(store)
+    for id_, seconds in ((written_ahead, 3600 + 1), (waits, NEXT_TRY_MAX_S)):
+        await store.executions.mark_queued(
+            id_, epoch=1, reason=QueueReason.TEMPORAL_BUSY, detail="", next_try_at=START + timedelta(seconds=seconds)
+        )
+    assert [due.id for due in await store.executions.due(now=START, limit=9)] == [written_ahead]
+    clock.move(3600)
+    assert [due.id for due in await store.executions.due(now=clock.now(), limit=9)] == [waits]
+
+
+async def test_what_was_accepted_under_a_clock_that_ran_ahead_is_old_enough(store: Store, clock: HandClock) -> None:
+    old = await accepted(store)
+    clock.move(3600)
+    ahead = await accepted(store)
+    clock.move(-3590)
+    await accepted(store)
+    aged = Aged.by(clock.now(), s=5)
+    found = await store.executions.open_after(aged=aged, after=None, limit=9)
+    assert {execution.id for execution in found} == {old, ahead}
+    for phases in (frozenset[Phase](), frozenset({Phase.PENDING})):
+        page = await store.executions.list(Filter(aged=aged, phases=phases), limit=9)
+        assert [execution.id for execution in page.items] == [ahead, old]
 
 
 async def test_nothing_is_due_in_an_empty_queue(store: Store) -> None:
@@ -196,7 +223,7 @@ async def test_open_ones_are_walked_by_id_each_once(store: Store, clock: HandClo
     young = await accepted(store)
     seen: list[ExecutionId] = []
     after: ExecutionId | None = None
-    while found := await store.executions.open_after(older_than=clock.now(), after=after, limit=2):
+    while found := await store.executions.open_after(aged=Aged.by(clock.now(), s=0), after=after, limit=2):
         seen += [execution.id for execution in found]
         after = seen[-1]
     assert seen == wanted

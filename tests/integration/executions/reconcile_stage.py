@@ -18,6 +18,7 @@ from stigmer_cli.executions.reconcile.apply import Applied
 from stigmer_cli.executions.reconcile.plan import Rules
 from stigmer_cli.executions.reconcile.request import Reconciling, Wanted
 from stigmer_cli.executions.reconcile.walk import Scope
+from stigmer_cli.store.ages import Aged
 from stigmer_cli.store.executions import ExecutionDraft
 from stigmer_cli.store.store import Store
 from stigmer_cli.temporal.errors import Misconfigured
@@ -179,7 +180,8 @@ class Stage:
     async def end_all(self) -> None:
         """Leave nothing open for the next example."""
         outcome = Outcome(phase=Phase.FAILED, error="the example is over")
-        while open_ := await self.store.executions.open_after(older_than=SystemClock().now(), after=None, limit=500):
+        aged = Aged.by(SystemClock().now(), s=0)
+        while open_ := await self.store.executions.open_after(aged=aged, after=None, limit=500):
             for row in open_:
                 await self.store.executions.conclude(
                     row.id, epoch=row.epoch, version=row.version, outcome=outcome, detail=""

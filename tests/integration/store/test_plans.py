@@ -12,6 +12,7 @@ from stigmer_cli.domain.execution import AttentionCode, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.store import moves
+from stigmer_cli.store.ages import Aged
 from stigmer_cli.store.executions import Decided, Taken
 from stigmer_cli.store.listing import Filter
 from stigmer_cli.store.prepared import PRIMARY_KEY
@@ -19,6 +20,7 @@ from stigmer_cli.store.store import Store, open_store
 from tests.contracts.store.drafts import AGENT, RUN, START, HandClock, accepted
 
 LATER = START + timedelta(days=1)
+AGED = Aged.by(LATER, s=0)
 CURSOR = "1777896000123456.aex-1"
 MANY = 50
 """So many at once that SQLite would rather read all that is open than look for each."""
@@ -35,23 +37,23 @@ QUERIES: dict[str, tuple[Callable[[Store], Awaitable[object]], str]] = {
     "next due": (lambda s: s.executions.next_due_at(), "ix_executions_next_try"),
     "queued": (lambda s: s.executions.queued_count(), "ix_executions_"),
     "cancel": (lambda s: s.executions.cancel_requested(limit=10), "ix_executions_cancel"),
-    "open": (lambda s: s.executions.open_after(older_than=LATER, after=None, limit=10), "ix_executions_open"),
+    "open": (lambda s: s.executions.open_after(aged=AGED, after=None, limit=10), "ix_executions_open"),
     "open on": (
-        lambda s: s.executions.open_after(older_than=LATER, after=ExecutionId("aex-1"), limit=10),
+        lambda s: s.executions.open_after(aged=AGED, after=ExecutionId("aex-1"), limit=10),
         "ix_executions_open",
     ),
     "oldest": (lambda s: s.executions.oldest_pending_at(), "ix_executions_phase"),
     "counts": (lambda s: s.executions.counts(), "ix_executions_kind"),
     "all": (lambda s: s.executions.list(Filter(), limit=10), "ix_executions_created"),
     "all on": (lambda s: s.executions.list(Filter(), limit=10, cursor=CURSOR), "ix_executions_created"),
-    "old": (lambda s: s.executions.list(Filter(older_than=START), limit=10), "ix_executions_created"),
+    "old": (lambda s: s.executions.list(Filter(aged=AGED), limit=10), "ix_executions_created"),
     "phase": (
         lambda s: s.executions.list(Filter(phases=frozenset({Phase.FAILED})), limit=10, cursor=CURSOR),
         "ix_executions_phase",
     ),
     "phase and kind": (
         lambda s: s.executions.list(
-            Filter(phases=frozenset({Phase.PENDING}), kinds=frozenset({Kind.AGENT}), older_than=LATER), limit=10
+            Filter(phases=frozenset({Phase.PENDING}), kinds=frozenset({Kind.AGENT}), aged=AGED), limit=10
         ),
         "ix_executions_phase",
     ),

@@ -84,7 +84,13 @@ def test_nothing_is_judged_where_temporal_cannot_be_trusted() -> None:
 
 
 def test_a_row_within_its_grace_is_left_alone() -> None:
-    assert _line(Sighting(execution=row(submitted_s_ago=4))) == "PENDING fresh: none (moved less than 5 s ago)"
+    fresh = "PENDING fresh: none (moved less than 5 s ago)"
+    for seconds in (4, 0, -1):
+        assert _line(Sighting(execution=row(submitted_s_ago=seconds))) == fresh
+
+
+def test_what_moved_under_a_clock_that_was_set_back_is_judged_at_once() -> None:
+    assert _line(Sighting(execution=row(submitted_s_ago=-3600))).startswith("PENDING orphan: resubmit")
 
 
 def test_a_lost_one_is_started_over_only_on_a_persons_word() -> None:

@@ -1,5 +1,7 @@
 """Every option as data: its name, its variable, how a value is read and refused, and what it means."""
 
+import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -50,6 +52,49 @@ def _address(text: str) -> str:
         raise ConfigError(f"{text!r} is not HOST:PORT")
     _port(port)
     return text
+
+
+HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*")
+HOST_NAME_MAX = 253
+
+
+def host_and_port(text: str) -> tuple[str, int | None]:
+    """`name`, `name:port`, `[IPv6]` or `[IPv6]:port`, as the name that compares and the port, None where none is said.
+
+    Names come back in lower case and without the dot that ends a full name; an IPv6 address in brackets and in its
+    shortest form (RFC 5952). Raises ConfigError for anything else: user info, spaces, an empty port, a wildcard.
+    """
+    if text.startswith("["):
+        inside, bracket, rest = text[1:].partition("]")
+        name = f"[{_ipv6(inside)}]" if bracket else ""
+        colon, port = rest[:1], rest[1:]
+    else:
+        name, colon, port = text.partition(":")
+        name = name.lower().removesuffix(".")
+        name = name if len(name) <= HOST_NAME_MAX and HOST_NAME.fullmatch(name) else ""
+    if not name or (colon and not _is_digits(port)) or colon not in ("", ":"):
+        raise ConfigError(f"{text!r} is not a host name, NAME or NAME:PORT")
+    return name, _port(port) if colon else None
+
+
+def _ipv6(text: str) -> str:
+    try:
+        return ipaddress.IPv6Address(text).compressed
+    except ValueError:
+        raise ConfigError(f"{text!r} is not an IPv6 address") from None
+
+
+def _is_digits(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _hosts(text: str) -> str:
+    """Host names between commas, checked, as one text: a setting travels through an environment variable."""
+    for one in text.split(","):
+        if "*" in one:
+            raise ConfigError(f"{one.strip()!r}: name each host, a wildcard would let in whoever gets a name under it")
+        host_and_port(one.strip())
+    return ",".join(one.strip() for one in text.split(","))
 
 
 def _url(text: str) -> str:
@@ -109,6 +154,12 @@ class Option:
 OPTIONS: tuple[Option, ...] = (
     Option(name="server_url", variable="STIGMER_SERVER_URL", parse=_url, about="the server that commands talk to"),
     Option(name="server_port", variable="STIGMER_SERVER_PORT", parse=_port, about="the port the server listens on"),
+    Option(
+        name="allowed_hosts",
+        variable="STIGMER_ALLOWED_HOSTS",
+        parse=_hosts,
+        about="names, between commas, under which the server also answers: NAME, or NAME:PORT",
+    ),
     Option(
         name="temporal_address",
         variable="STIGMER_TEMPORAL_ADDRESS",

@@ -103,6 +103,7 @@ class Settings:
     home: Home
     server_url: str | None = None
     server_port: int = SERVER_PORT
+    allowed_hosts: str | None = None
     temporal_address: str | None = None
     temporal_namespace: str = "default"
     temporal_tls: bool | None = None

@@ -6,7 +6,8 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from stigmer_cli.server import problems
-from stigmer_cli.server.guard import HOSTS, Guard
+from stigmer_cli.server.guard import Guard
+from stigmer_cli.server.hosts import AllowedHosts, named_in
 from stigmer_cli.server.routes import agents, executions, health, reconcile, reports
 from stigmer_cli.server.services import Services
 
@@ -18,5 +19,5 @@ def build(called: Services, *, token: Callable[[], str | None]) -> ASGIApp:
     for routes in (health, agents, reconcile, executions, reports):
         app.include_router(routes.router)
     problems.install(app)
-    port = called.settings.server_port
-    return Guard(app, hosts=[f"{host}:{port}" for host in HOSTS], token=token)
+    settings = called.settings
+    return Guard(app, hosts=AllowedHosts(settings.server_port, named_in(settings.allowed_hosts)), token=token)

@@ -3,12 +3,13 @@
 import hmac
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stigmer_cli.api.problem import CONTENT_TYPE, Problem
+from stigmer_cli.server.hosts import AllowedHosts
 
 BODY_MAX = 4 * 1024 * 1024
 BODY_READ_MAX = 64 * 1024 * 1024
@@ -17,7 +18,7 @@ BODY_READ_MAX = 64 * 1024 * 1024
 DEPTH_MAX = 64
 STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-HOSTS = ("127.0.0.1", "localhost", "[::1]")
+HOST_SHOWN = 100
 UNAUTHORIZED = 401
 BODY_UNREAD = frozenset({400, 413, 415})
 """Answers given before the body was read to its end: the connection cannot be used again."""
@@ -37,9 +38,9 @@ class Refusal(Exception):
 class Guard:
     """ASGI middleware: Host allow-list, no foreign origin, bearer token, JSON of bounded size and depth."""
 
-    def __init__(self, app: ASGIApp, *, hosts: Sequence[str], token: Callable[[], str | None]) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: AllowedHosts, token: Callable[[], str | None]) -> None:
         self._app = app
-        self._hosts = frozenset(host.lower() for host in hosts)
+        self._hosts = hosts
         self._token = token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,7 +50,8 @@ class Guard:
             return
         try:
             headers = Headers(scope=scope)
-            self._check_origin(headers)
+            self._check_host(scope, headers)
+            _check_origin(headers)
             if scope["path"] not in OPEN_PATHS:
                 self._check_token(headers)
             body = await _read_body(scope["method"], headers, receive)
@@ -58,12 +60,18 @@ class Guard:
             return
         await self._app(scope, _replay(body, receive), send)
 
-    def _check_origin(self, headers: Headers) -> None:
-        host = headers.get("host", "").lower()
-        if host not in self._hosts:
-            raise Refusal(421, "wrong-host", f"this server does not answer for host {host!r}")
-        if "origin" in headers or headers.get("sec-fetch-site") in FOREIGN_FETCHES:
-            raise Refusal(403, "foreign-origin", "web pages may not talk to this server")
+    def _check_host(self, scope: Scope, headers: Headers) -> None:
+        """One Host that is ours (RFC 9112, 3.2); a target that names another host in its first line is no path."""
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not scope["path"].startswith("/"):
+            raise Refusal(400, "invalid-request", "a request has one Host header, and a path as its target")
+        if not self._hosts.admits(hosts[0]):
+            raise Refusal(
+                421,
+                "wrong-host",
+                f"this server does not answer for host {hosts[0][:HOST_SHOWN]!r}",
+                "where that is your own name for it: STIGMER_ALLOWED_HOSTS=NAME",
+            )
 
     def _check_token(self, headers: Headers) -> None:
         scheme, _, given = headers.get("authorization", "").partition(" ")
@@ -76,6 +84,11 @@ class Guard:
                 "the bearer token is missing or wrong",
                 "the token is in the file `token` of the home, or in STIGMER_TOKEN",
             )
+
+
+def _check_origin(headers: Headers) -> None:
+    if "origin" in headers or headers.get("sec-fetch-site") in FOREIGN_FETCHES:
+        raise Refusal(403, "foreign-origin", "web pages may not talk to this server")
 
 
 async def _read_body(method: str, headers: Headers, receive: Receive) -> bytes:

@@ -94,6 +94,7 @@ _WORDS = st.text(alphabet="abcdefghij0123456789-", min_size=1, max_size=20)
         home=st.just(Home(path=Path("/somewhere/else"))),
         server_url=st.none() | st.just("https://example.invalid"),
         server_port=_PORTS,
+        allowed_hosts=st.none() | st.just("a.example,b.example:443"),
         temporal_address=st.none() | _PORTS.map(lambda port: f"temporal.invalid:{port}"),
         temporal_namespace=_WORDS,
         temporal_tls=st.none() | st.booleans(),

@@ -8,8 +8,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
 
 from stigmer_cli.server.guard import BODY_MAX, BODY_READ_MAX, Guard
+from stigmer_cli.server.hosts import AllowedHosts
 
 TOKEN = "right"
 MIB = 1024 * 1024
@@ -24,7 +26,7 @@ async def _ask(
     method: str, path: str, headers: Mapping[str, str], content: bytes = b"", token: str | None = TOKEN
 ) -> httpx.Response:
     inner = Starlette(routes=[Route("/livez", _echo), Route("/v1/x", _echo, methods=["GET", "POST"])])
-    app = Guard(inner, hosts=["127.0.0.1:7234", "localhost:7234"], token=lambda: token)
+    app = Guard(inner, hosts=AllowedHosts(7234), token=lambda: token)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:7234") as http:
         return await http.request(
             method, path, headers={name.encode(): value.encode() for name, value in headers.items()}, content=content
@@ -61,6 +63,37 @@ async def test_everybody_else_is_refused_with_a_problem(headers: dict[str, str],
     assert response.json()["code"] == code
 
 
+async def test_two_hosts_or_a_target_that_names_one_are_no_request() -> None:
+    reached: list[str] = []
+
+    async def inner(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - an ASGI application
+        reached.append(scope["path"])
+
+    async def asked(path: str, *hosts: bytes) -> int:
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        headers = [(b"host", host) for host in hosts]
+        await Guard(inner, hosts=AllowedHosts(7234), token=lambda: TOKEN)(
+            {"type": "http", "method": "GET", "path": path, "headers": headers}, receive, send
+        )
+        return int(sent[0]["status"]) if sent else 0
+
+    ours = b"127.0.0.1:7234"
+    assert await asked("/livez", ours, b"evil.example") == 400
+    assert await asked("/livez", ours, ours) == 400
+    assert await asked("/livez") == 400
+    assert await asked("http://evil.example/livez", ours) == 400
+    assert reached == []
+    assert await asked("/livez", ours) == 0
+    assert reached == ["/livez"]
+
+
 async def test_without_a_token_of_its_own_the_server_lets_nobody_in() -> None:
     assert (await _ask("GET", "/v1/x", GOOD | {"authorization": "Bearer "}, token=None)).status_code == 401
 
@@ -95,7 +128,7 @@ async def _send(mebibytes: int, headers: dict[str, str] | None = None) -> tuple[
             yield b" " * MIB
             taken += 1
 
-    app = Guard(Starlette(), hosts=["127.0.0.1:7234"], token=lambda: TOKEN)
+    app = Guard(Starlette(), hosts=AllowedHosts(7234), token=lambda: TOKEN)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:7234") as http:
         json = {"content-type": "application/json"}
         response = await http.post("/v1/x", headers=GOOD | json | (headers or {}), content=pieces())

@@ -29,6 +29,14 @@ class Liveness:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SourceFilter:
+    """Ports of a child on which only who connects from the IPv4 address `source` is answered; see source_filter.py."""
+
+    ports: tuple[int, ...]
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ChildSpec:
     """One process: its command line, its whole environment, its log file, and how it is stopped and restarted.
 
@@ -46,6 +54,7 @@ class ChildSpec:
     stop_order: int = 0
     restart: RestartPolicy = field(default_factory=RestartPolicy)
     liveness: Liveness | None = None
+    source_filter: SourceFilter | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +95,7 @@ def child_from_json(found: Mapping[str, object]) -> ChildSpec:
     raw: dict[str, object] = dict(found)
     raw.update(argv=tuple(_strings(found["argv"])), cwd=Path(str(found["cwd"])), log=Path(str(found["log"])))
     raw.update(restart=_policy(found["restart"]), liveness=_liveness(found["liveness"]))
+    raw.update(source_filter=_source_filter(found.get("source_filter")))
     return ChildSpec(**raw)  # type: ignore[arg-type] # the names are those of asdict, and each was converted above
 
 
@@ -103,3 +113,9 @@ def _policy(value: object) -> RestartPolicy:
 
 def _liveness(value: object) -> Liveness | None:
     return Liveness(**value) if isinstance(value, dict) else None
+
+
+def _source_filter(value: object) -> SourceFilter | None:
+    if not isinstance(value, dict):
+        return None
+    return SourceFilter(ports=tuple(int(port) for port in value["ports"]), source=str(value["source"]))

@@ -16,8 +16,9 @@ from stigmer_cli.supervisor.control import Changes, ControlServer
 from stigmer_cli.supervisor.liveness import LivenessWatch
 from stigmer_cli.supervisor.lock import FileLock
 from stigmer_cli.supervisor.logfile import LogFile
-from stigmer_cli.supervisor.process import ProcessId, Reaper, myself
+from stigmer_cli.supervisor.process import IS_LINUX, ProcessId, Reaper, myself
 from stigmer_cli.supervisor.record import STATE_FILE, Json, SupervisorRecord, read_record, write_whole
+from stigmer_cli.supervisor.source_filter import FilterWatch
 from stigmer_cli.supervisor.spec import SupervisorSpec, child_from_json
 
 HOME_LOOK_EVERY_S = 5.0
@@ -51,6 +52,7 @@ class Supervisor:
                 loops += [group.create_task(self._keep_state_file(), name="state file")]
                 loops += [group.create_task(self._watch_home(), name="home")]
                 loops += [group.create_task(watch.run(), name="liveness") for watch in self._liveness()]
+                loops += [group.create_task(watch.run(), name="source filter") for watch in self._filters()]
                 lives = [group.create_task(child.run(), name=child.spec.name) for child in self._children]
                 group.create_task(self._stop_when_asked(), name="stop")
                 await asyncio.sleep(0)  # in which every child is started
@@ -197,6 +199,19 @@ class Supervisor:
             for child in self._children
             if child.spec.liveness
         ]
+
+    def _filters(self) -> list[FilterWatch]:
+        return [
+            FilterWatch(child, changes=self._changes, clock=self._clock, tell=self._filtered)
+            for child in self._children
+            if IS_LINUX
+        ]
+
+    def _filtered(self, name: str, pid: int, why_not: str) -> None:
+        if why_not:
+            self.journal("source filter not attached", child=name, pid=pid, error=why_not)
+        else:
+            self.journal("source filter attached", child=name, pid=pid)
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()

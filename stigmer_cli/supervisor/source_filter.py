@@ -1,0 +1,145 @@
+"""Closes listening ports of a child to everybody who does not connect from one source address; Linux only.
+
+A page in a browser cannot choose where it connects from. The kernel's packet filter (SO_ATTACH_FILTER, socket(7)) sits
+on the child's own listening socket, which this process borrows (pidfd_getfd(2), Linux 5.6): a parent may, without
+privileges. What the filter drops gets no answer at all, and the child does not notice.
+"""
+
+import contextlib
+import ctypes
+import ipaddress
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.supervisor.child import Child
+from stigmer_cli.supervisor.control import Changes
+from stigmer_cli.supervisor.process import IS_LINUX, Process
+from stigmer_cli.supervisor.spec import SourceFilter
+
+LOOK_EVERY_S = 0.01
+LISTENING_MAX_S = 60.0
+"""How long after its start a child may take to listen; a filter that is not in place then is given up."""
+
+PIDFD_GETFD = 438
+"""The number of pidfd_getfd on every architecture: those from 424 on are shared (syscalls(2))."""
+
+SO_ATTACH_FILTER = 26
+LISTENING = "0A"
+"""TCP_LISTEN as /proc/net/tcp writes it (proc(5))."""
+
+LOAD_SOURCE = (0x20, 0, 0, 0xFFF00000 + 12)
+"""BPF_LD|BPF_W|BPF_ABS at SKF_NET_OFF + 12: the source address in the IPv4 header."""
+JUMP_IF_EQUAL, RETURN = 0x15, 0x06
+WHOLE, NOTHING = 0xFFFFFFFF, 0
+
+
+class FilterWatch:
+    """Puts the filter of one child onto its ports each time that it starts. `tell` hears what came of it."""
+
+    def __init__(self, child: Child, *, changes: Changes, clock: Clock, tell: Callable[[str, int, str], None]) -> None:
+        self._child, self._changes, self._clock, self._tell = child, changes, clock, tell
+
+    async def run(self) -> None:
+        """Do so until cancelled."""
+        done: Process | None = None
+        seen = -1
+        while True:
+            seen = await self._changes.after(seen)
+            process, wanted = self._child.process, self._child.spec.source_filter
+            if process is None or process is done or wanted is None:
+                continue
+            done = process
+            await self._attach_all(process, wanted)
+
+    async def _attach_all(self, process: Process, wanted: SourceFilter) -> None:
+        open_ports = set(wanted.ports)
+        deadline = self._clock.monotonic() + LISTENING_MAX_S
+        while open_ports and process.code is None and self._clock.monotonic() < deadline:
+            try:
+                open_ports -= close_ports(process.id.pid, open_ports, source=wanted.source)
+            except OSError as error:
+                self._tell(self._child.spec.name, process.id.pid, error.strerror or str(error))
+                return
+            await self._clock.sleep(LOOK_EVERY_S)
+        if not open_ports:
+            self._tell(self._child.spec.name, process.id.pid, "")
+
+
+def close_ports(pid: int, ports: set[int], *, source: str) -> set[int]:
+    """Put the filter on those of `ports` on which `pid`, or its group, listens now; returns them.
+
+    Raises OSError where the kernel does not let us: too old, or a container's rules.
+    """
+    inodes = {f"socket:[{inode}]": port for inode, port in _listening(pid, ports)}
+    closed: set[int] = set()
+    if not inodes:
+        return closed
+    for holder in (pid, *_group(pid)):
+        for number, name in _sockets(holder):
+            if name in inodes and inodes[name] not in closed:
+                _attach(holder, number, source)
+                closed.add(inodes[name])
+        if len(closed) == len(inodes):
+            break
+    return closed
+
+
+def _listening(pid: int, ports: set[int]) -> Iterator[tuple[str, int]]:
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+            fields = line.split()
+            port = int(fields[1].rpartition(":")[2], 16)
+            if fields[3] == LISTENING and port in ports:
+                yield fields[9], port
+
+
+def _sockets(pid: int) -> Iterator[tuple[int, str]]:
+    with contextlib.suppress(OSError):
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):  # closed meanwhile
+                yield int(entry.name), str(entry.readlink())
+
+
+def _group(leader: int) -> Iterator[int]:
+    """The other processes of a group: a binary may have been started by a script that waits for it."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != leader:
+            with contextlib.suppress(OSError):
+                if os.getpgid(int(entry.name)) == leader:
+                    yield int(entry.name)
+
+
+def _attach(pid: int, number: int, source: str) -> None:
+    handle = os.pidfd_open(pid) if IS_LINUX else -1
+    try:
+        borrowed = _getfd()(PIDFD_GETFD, handle, number, 0)
+        if borrowed < 0:
+            code = ctypes.get_errno()
+            raise OSError(code, f"pidfd_getfd: {os.strerror(code)}")
+    finally:
+        os.close(handle)
+    with socket.socket(fileno=borrowed) as listener:
+        instructions = (
+            LOAD_SOURCE,
+            (JUMP_IF_EQUAL, 0, 1, _number(source)),
+            (RETURN, 0, 0, WHOLE),
+            (RETURN, 0, 0, NOTHING),
+        )
+        program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *one) for one in instructions))
+        head = struct.pack("HL", len(instructions), ctypes.addressof(program))
+        listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, head)
+
+
+def _number(address: str) -> int:
+    return int(ipaddress.IPv4Address(address))
+
+
+@cache
+def _getfd() -> Callable[..., int]:
+    found: Callable[..., int] = ctypes.CDLL(None, use_errno=True).syscall
+    return found

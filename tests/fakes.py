@@ -27,6 +27,10 @@ class ManualClock:
         async with self._moved:
             await self._moved.wait_for(lambda: self._monotonic >= until)
 
+    def set(self, by_s: float) -> None:
+        """Step the wall clock; the monotonic one goes on as if nothing had happened, and no sleeper wakes."""
+        self._now += timedelta(seconds=by_s)
+
     async def advance(self, seconds: float) -> None:
         self._now += timedelta(seconds=seconds)
         self._monotonic += seconds

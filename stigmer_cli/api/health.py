@@ -46,10 +46,14 @@ class LoopHealth(Sent):
 
 
 class PollerBody(Sent):
-    """A runner that Temporal has seen asking for work."""
+    """A runner that Temporal has seen asking for work: last at `last_access_at` by Temporal's clock, `silent_s` ago.
+
+    Those seconds are measured by the server; nobody needs to compare that moment with a clock of their own.
+    """
 
     identity: str
     last_access_at: Moment
+    silent_s: float = 0.0
 
 
 class TaskQueueHealth(Sent):

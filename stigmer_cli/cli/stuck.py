@@ -118,10 +118,7 @@ def _judged(item: ExecutionResource, found: ReconcileItem | None, health: Health
 
 
 def _is_polled(health: Health) -> bool:
-    checked_at = health.task_queue.checked_at
-    return checked_at is not None and any(
-        (checked_at - poller.last_access_at).total_seconds() < POLLER_FRESH_S for poller in health.task_queue.pollers
-    )
+    return any(poller.silent_s < POLLER_FRESH_S for poller in health.task_queue.pollers)
 
 
 def print_stuck(console: Console, items: Sequence[Stuck], now: datetime) -> None:

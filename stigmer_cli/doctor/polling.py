@@ -1,7 +1,7 @@
 """Checks of category Temporal about the task queue: whether a runner asks for work, and how much waits."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from stigmer_cli.doctor.check import Category, Check, Found, Severity, failed, passed, skipped, told, warned
@@ -9,16 +9,18 @@ from stigmer_cli.doctor.facts import Facts
 from stigmer_cli.doctor.words import count, span
 from stigmer_cli.domain.identity import POLLER_FRESH_S, TASK_QUEUE
 from stigmer_cli.stack.parts import RUNNER
-from stigmer_cli.stack.readiness import OUR_RUNNER
+from stigmer_cli.stack.readiness import is_worker_of
+from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import ChildRecord
 
 if TYPE_CHECKING:
-    from stigmer_cli.api.health import PollerBody
+    from stigmer_cli.api.health import Health, PollerBody
     from stigmer_cli.temporal.gateway import Poller
 
 P = TypeVar("P", "Poller", "PollerBody", "Poller | PollerBody")
 SETTLING_S = 5.0
 BACKLOG_MANY = 100
+NEVER = datetime.fromtimestamp(0, UTC)
 START = "stigmer work"
 
 
@@ -27,7 +29,7 @@ async def polled(facts: Facts) -> Found:
     seen = await facts.temporal()
     if seen.pollers is None:
         return skipped("Temporal did not say in time who polls")
-    now = facts.clock.now()
+    now = _temporals_now(seen.pollers, (await facts.server()).health)
     fresh = _live(seen.pollers, seen.gone, now)
     evidence: dict[str, object] = {
         "taskQueue": TASK_QUEUE,
@@ -37,7 +39,7 @@ async def polled(facts: Facts) -> Found:
         ],
     }
     ours = await _runner(facts)
-    if ours is not None and ours.id is not None and not _is_polling(ours.id.pid, fresh):
+    if ours is not None and ours.id is not None and not _is_polling(ours.id, fresh):
         return _silent(ours, ours.id.pid, others=len(fresh), evidence=evidence)
     if not fresh:
         message = f'no runner asks the task queue "{TASK_QUEUE}" for work: what is submitted waits'
@@ -52,7 +54,18 @@ async def live_pollers(facts: Facts) -> "Sequence[Poller | PollerBody]":
     listed: Sequence[Poller | PollerBody] | None = seen.pollers
     if listed is None:
         listed = health.task_queue.pollers if health else ()
-    return _live(listed, seen.gone, facts.clock.now())
+    return _live(listed, seen.gone, _temporals_now(listed, health))
+
+
+def _temporals_now(listed: "Sequence[Poller | PollerBody]", health: "Health | None") -> datetime:
+    """What time it is by Temporal's own clock, at least: its moments are compared with no other.
+
+    Each moment of its answer has passed; and what the server saw is by now as long ago as the server says.
+    """
+    moments = [poller.last_access_at for poller in listed]
+    if health is not None:
+        moments += [one.last_access_at + timedelta(seconds=one.silent_s) for one in health.task_queue.pollers]
+    return max(moments, default=NEVER)
 
 
 def _live(listed: "Iterable[P]", gone: frozenset[str], now: datetime) -> "list[P]":
@@ -87,9 +100,8 @@ async def _runner(facts: Facts) -> ChildRecord | None:
     return record.child(RUNNER) if record else None
 
 
-def _is_polling(pid: int, pollers: "Sequence[Poller]") -> bool:
-    found = (OUR_RUNNER.match(one.identity) for one in pollers)
-    return any(match and int(match[1]) == pid for match in found)
+def _is_polling(process: ProcessId, pollers: "Sequence[Poller]") -> bool:
+    return any(is_worker_of(process, one.identity) for one in pollers)
 
 
 def _age_s(poller: "Poller | PollerBody", now: datetime) -> float:

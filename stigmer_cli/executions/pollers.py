@@ -1,8 +1,13 @@
-"""Which runners Temporal sees polling, asked every moment and remembered with its time."""
+"""Which runners Temporal sees polling, asked every moment, and how long ago each was last seen to.
+
+Temporal writes down when a runner polled by its own clock, which may be hours away from ours and may be set while we
+look. So a moment of Temporal's is compared with nothing but another one of Temporal's: a runner has just polled when
+its moment is another one than at the last look. From then on our own monotonic clock counts.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.identity import POLLER_FRESH_S
@@ -14,19 +19,35 @@ EVERY_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
+class SeenPoller:
+    """A poller that Temporal saw last at `last_access_at`, by its own clock: `silent_s` seconds ago by ours."""
+
+    identity: str
+    last_access_at: datetime
+    silent_s: float
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it has polled lately; the dead stay listed for five minutes."""
+        return self.silent_s < POLLER_FRESH_S
+
+
+@dataclass(frozen=True, kw_only=True)
 class Polling:
     """What Temporal said at `checked_at`; None: it was never asked."""
 
-    pollers: Sequence[Poller] = ()
+    pollers: Sequence[SeenPoller] = ()
     checked_at: datetime | None = None
+
+    @property
+    def live(self) -> Sequence[SeenPoller]:
+        """Those that have polled lately."""
+        return [poller for poller in self.pollers if poller.is_live]
 
     @property
     def is_empty(self) -> bool:
         """Whether Temporal was asked, and knew of no runner that has polled lately."""
-        if self.checked_at is None:
-            return False
-        oldest = self.checked_at - timedelta(seconds=POLLER_FRESH_S)
-        return not any(poller.last_access_at > oldest for poller in self.pollers)
+        return self.checked_at is not None and not self.live
 
 
 class PollerWatch:
@@ -36,6 +57,8 @@ class PollerWatch:
         self._gateway = gateway
         self._link = link
         self._clock = clock
+        self._polled: dict[str, tuple[datetime, float]] = {}
+        self._has_looked = False
         self.polling = Polling()
 
     async def run(self) -> None:
@@ -51,4 +74,24 @@ class PollerWatch:
             pollers = await self._gateway.pollers()
         except StigmerError:
             return  # the connection has been told; it says what is wrong
-        self.polling = Polling(pollers=pollers, checked_at=self._clock.now())
+        now_s = self._clock.monotonic()
+        self._polled = {poller.identity: self._last_polled(poller, pollers, now_s) for poller in pollers}
+        self._has_looked = True
+        self.polling = Polling(
+            pollers=[
+                SeenPoller(identity=identity, last_access_at=at, silent_s=max(0.0, now_s - polled_s))
+                for identity, (at, polled_s) in self._polled.items()
+            ],
+            checked_at=self._clock.now(),
+        )
+
+    def _last_polled(self, poller: Poller, others: Sequence[Poller], now_s: float) -> tuple[datetime, float]:
+        """Temporal's moment, and when that was by our monotonic clock."""
+        at, known = poller.last_access_at, self._polled.get(poller.identity)
+        if known is not None and known[0] == at:
+            return known
+        if self._has_looked:
+            return at, now_s
+        # At the first look the newest of all stands for Temporal's now, which is later: nobody is called silent early.
+        newest = max(other.last_access_at for other in others)
+        return at, now_s - (newest - at).total_seconds()

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
@@ -11,8 +11,6 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from stigmer_cli.domain.identity import TASK_QUEUE
-
-CLOCK_SKEW_MAX = timedelta(seconds=5)
 
 SILENCE = frozenset({RPCStatusCode.UNAVAILABLE, RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED})
 """How the SDK says that no answer came; every other refusal is an answer, though it says nothing of the worker."""
@@ -24,14 +22,17 @@ class Silent(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """When the worker was last seen polling, None where it is not listed; how long the oldest task has waited."""
+    """When the worker was last seen polling, by Temporal's clock; how long the oldest task has waited.
+
+    `accessed_at` is None where it is not listed. It is compared with nothing but the same of another look.
+    """
 
     accessed_at: datetime | None
     waits_s: float
 
 
-async def look_at(client: Client, *, identity: str, began_at: datetime, within_s: float) -> Look | None:
-    """What the task queue shows of the worker `identity`, which began at `began_at`; None where it would not say.
+async def look_at(client: Client, *, identity: str, within_s: float) -> Look | None:
+    """What the task queue shows of the worker `identity`, a name that no other ever had; None where it would not say.
 
     Raises Silent where there was no answer within `within_s` seconds.
     """
@@ -47,8 +48,7 @@ async def look_at(client: Client, *, identity: str, began_at: datetime, within_s
     except RuntimeError as error:  # the SDK's, where it cannot connect at all
         raise Silent from error
     seen = [_accessed_at(queue, identity) for queue in queues]
-    # Both have to be polled; who polled before this worker began had the same name by accident.
-    times = [moment for moment in seen if moment is not None and moment >= began_at - CLOCK_SKEW_MAX]
+    times = [moment for moment in seen if moment is not None]  # both have to be polled
     return Look(
         accessed_at=min(times) if len(times) == len(queues) else None,
         waits_s=max(queue.stats.approximate_backlog_age.ToTimedelta().total_seconds() for queue in queues),

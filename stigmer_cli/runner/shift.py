@@ -36,7 +36,6 @@ class Shift:
     identity: str
     generation: int
     worker: Worker
-    began_at: datetime
     began: float
     broken: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -45,6 +44,19 @@ class Shift:
     hands: Hands = field(default_factory=Hands)
     client: Client | None = None
     silences: int = 0
+    accessed_at: datetime | None = None
+    accessed_s: float = 0.0
+
+    def access_age_s(self, accessed_at: datetime | None, *, now: float) -> float | None:
+        """How long ago it polled, by our monotonic clock, of which `now` is a moment; None where it is not listed.
+
+        Temporal says when (`accessed_at`), by a clock that is not ours: it polled when that became another moment.
+        """
+        if accessed_at is None:
+            return None
+        if accessed_at != self.accessed_at:
+            self.accessed_at, self.accessed_s = accessed_at, now
+        return now - self.accessed_s
 
     @property
     def own_client(self) -> Client:
@@ -72,7 +84,7 @@ class Shift:
             await self.ended.wait()
 
 
-def shift_of(session: Session, activities: Activities, *, generation: int, began_at: datetime, began: float) -> Shift:
+def shift_of(session: Session, activities: Activities, *, generation: int, began: float) -> Shift:
     """A worker on `session`, not running yet."""
     broken = asyncio.Event()
 
@@ -100,7 +112,6 @@ def shift_of(session: Session, activities: Activities, *, generation: int, began
         identity=activities.runner,
         generation=generation,
         worker=worker,
-        began_at=began_at,
         began=began,
         broken=broken,
         hands=activities.hands,

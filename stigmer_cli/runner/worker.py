@@ -30,6 +30,7 @@ from stigmer_cli.runner.reports import Reporter, Reports
 from stigmer_cli.runner.shift import Shift, shift_of
 from stigmer_cli.runner.stopping import Stopping
 from stigmer_cli.settings import Settings
+from stigmer_cli.supervisor.process import myself
 from stigmer_cli.temporal.connection import Connection, ConnectionState
 from stigmer_cli.temporal.dial import Dialer, SdkDialer
 from stigmer_cli.temporal.errors import cause_of
@@ -121,7 +122,8 @@ class Crew:
         if self.stopping.asked.is_set():
             return None
         self._count += 1
-        identity = f"stigmer-runner/{os.getpid()}@{socket.gethostname()}/{self._count}/{VERSION}"
+        me = myself()
+        identity = f"stigmer-runner/{me.pid}@{socket.gethostname()}/{self._count}-{me.tag}/{VERSION}"
         generation = self._connection.generation
         self._log.info("worker_wanted", worker=identity, cause=cause)
         self._failures += 1
@@ -132,7 +134,6 @@ class Crew:
                 session,
                 self._activities(identity),
                 generation=generation,
-                began_at=self._clock.now(),
                 began=self._clock.monotonic(),
             )
         except Exception as error:  # noqa: BLE001 - as for the connection's own dial: the next look tries again
@@ -167,7 +168,8 @@ class Crew:
             is_of_this_connection=shift.generation == self._connection.generation,
             is_seen=shift.is_seen,
             age_s=now - began,
-            access_age_s=0.0 if look is None else self._age_s(look),  # no answer is no verdict
+            # No answer is no verdict.
+            access_age_s=0.0 if look is None else shift.access_age_s(look.accessed_at, now=now),
             free_s=shift.hands.free_s(now=now, began=began),
             idle_s=shift.hands.idle_s(now=now, began=began),
             waits_s=look.waits_s if look else 0.0,
@@ -181,7 +183,6 @@ class Crew:
             look = await look_at(
                 shift.own_client,
                 identity=shift.identity,
-                began_at=shift.began_at,
                 within_s=self._connection.pace.probe_s,
             )
         except Silent:
@@ -189,9 +190,6 @@ class Crew:
             return None
         shift.silences = 0
         return look
-
-    def _age_s(self, look: Look) -> float | None:
-        return (self._clock.now() - look.accessed_at).total_seconds() if look.accessed_at else None
 
     async def _until_something_happens(self, moves: int) -> None:
         """Wait for the stop, a move of the connection after its first `moves`, a broken worker, or the next look."""

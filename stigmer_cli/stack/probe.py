@@ -5,7 +5,6 @@ import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from urllib.parse import urlsplit
 
 BODY_MAX = 4 * 1024 * 1024
@@ -16,10 +15,10 @@ FOREIGN = "answers, but not as a Stigmer server does"
 
 @dataclass(frozen=True, kw_only=True)
 class Poller:
-    """A runner that Temporal has seen asking for work."""
+    """A runner that Temporal has seen asking for work, `silent_s` seconds ago."""
 
     identity: str
-    last_access_at: datetime
+    silent_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,9 +128,7 @@ def _pollers(value: object) -> list[Poller]:
     found = []
     for item in value if isinstance(value, list) else []:
         with contextlib.suppress(KeyError, TypeError, ValueError):
-            found.append(
-                Poller(identity=str(item["identity"]), last_access_at=datetime.fromisoformat(item["lastAccessAt"]))
-            )
+            found.append(Poller(identity=str(item["identity"]), silent_s=float(item.get("silentS", 0.0))))
     return found
 
 

@@ -2,21 +2,20 @@
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
+from stigmer_cli.domain.identity import POLLER_FRESH_S
 from stigmer_cli.stack.parts import RUNNER, SERVER, TEMPORAL
 from stigmer_cli.stack.probe import Seen
-from stigmer_cli.stack.state import Endpoints
 from stigmer_cli.supervisor.child import ChildState
+from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import ChildRecord, SupervisorRecord
 
 CONNECTED = "CONNECTED"
-OUR_RUNNER = re.compile(r"stigmer-runner/(\d+)@")
-FOREIGN_CLOCK_S = 300.0
-"""How far the clock of a Temporal that somebody else runs may be from ours before its times say nothing."""
+OUR_RUNNER = re.compile(r"stigmer-runner/(?P<pid>\d+)@[^/]*(/\d+(-(?P<tag>[0-9a-f]+))?)?")
 
 
-def missing(record: SupervisorRecord, seen: Seen, endpoints: Endpoints, unheld: Mapping[str, int]) -> Mapping[str, str]:
+def missing(record: SupervisorRecord, seen: Seen, unheld: Mapping[str, int]) -> Mapping[str, str]:
     """For each part that is not proven ready, why; empty means ready. Never better than what was seen.
 
     `unheld` names parts that run and do not hold a port of theirs: whoever answers there is somebody else.
@@ -29,7 +28,7 @@ def missing(record: SupervisorRecord, seen: Seen, endpoints: Endpoints, unheld: 
             found[child.name] = f"does not listen on port {unheld[child.name]} yet"
     found.setdefault(SERVER, _server(record.child(SERVER), seen))
     found.setdefault(TEMPORAL, _temporal(seen))
-    found.setdefault(RUNNER, _runner(record.child(RUNNER), seen, endpoints))
+    found.setdefault(RUNNER, _runner(record.child(RUNNER), seen))
     return {name: why for name, why in found.items() if why}
 
 
@@ -50,17 +49,20 @@ def _temporal(seen: Seen) -> str:
     return f"the server is {seen.temporal_state.lower()}{cause}"
 
 
-def _runner(child: ChildRecord | None, seen: Seen, endpoints: Endpoints) -> str:
+def _runner(child: ChildRecord | None, seen: Seen) -> str:
     if seen.temporal_state is None:
         return "unknown while the server does not answer"
     if child is None or child.id is None:
         return "not running"
-    born = moment(child.started_at) - timedelta(seconds=0.0 if endpoints.owns_temporal else FOREIGN_CLOCK_S)
-    for poller in seen.pollers:
-        ours = OUR_RUNNER.match(poller.identity)
-        if ours and int(ours[1]) == child.id.pid and poller.last_access_at >= born:
-            return ""
+    if any(is_worker_of(child.id, poller.identity) and poller.silent_s < POLLER_FRESH_S for poller in seen.pollers):
+        return ""
     return "has not asked Temporal for work yet"
+
+
+def is_worker_of(process: ProcessId, identity: str) -> bool:
+    """Whether the poller `identity` is a worker of this very process, and not of one that had its pid before."""
+    found = OUR_RUNNER.match(identity)
+    return found is not None and int(found["pid"]) == process.pid and found["tag"] in (None, process.tag)
 
 
 def moment(text: str | None) -> datetime:

@@ -138,7 +138,7 @@ async def status(settings: Settings, *, token: str | None, clock: Clock) -> Stac
 
 def judged(look: Look, seen: Seen, found: Endpoints, *, home: str, clock: Clock) -> StackStatus:
     """The verdict about what was seen."""
-    lacking = missing(look.record, seen, found, look.unheld) if look.record and look.is_answering else {}
+    lacking = missing(look.record, seen, look.unheld) if look.record and look.is_answering else {}
     parts = tuple(_part(name, look, lacking, found, clock) for name in NAMES)
     return StackStatus(
         state=_state(parts, seen),

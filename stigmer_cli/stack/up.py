@@ -273,7 +273,7 @@ async def until_ready(
             await _refuse_failed(home, begun, control, record)
             left_s = deadline - clock.monotonic()
             seen = await probe.look(max(min(LOOK_MAX_S, left_s), LAST_LOOK_S))
-            lacking = missing(record, seen, begun.endpoints, unheld(record, begun.endpoints))
+            lacking = missing(record, seen, unheld(record, begun.endpoints))
             _tell(progress, record, lacking, told)
             if not lacking:
                 return record

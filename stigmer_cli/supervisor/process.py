@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from hashlib import blake2s
 from pathlib import Path
 from typing import Self
 
@@ -30,6 +31,11 @@ class ProcessId:
 
     pid: int
     mark: str
+
+    @property
+    def tag(self) -> str:
+        """The mark in eight hexadecimal digits, for names that others see: in a container a pid comes again at once."""
+        return blake2s(self.mark.encode(), digest_size=4).hexdigest()
 
     @property
     def is_alive(self) -> bool:

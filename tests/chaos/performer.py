@@ -9,7 +9,6 @@ import os
 import sys
 import time
 from collections.abc import AsyncGenerator
-from datetime import datetime
 from pathlib import Path
 
 from temporalio import activity
@@ -87,17 +86,14 @@ class ParkedShift(Shift):
         await self.ended.wait()
 
 
-def first_parked(
-    session: Session, activities: Activities, *, generation: int, began_at: datetime, began: float
-) -> Shift:
+def first_parked(session: Session, activities: Activities, *, generation: int, began: float) -> Shift:
     """A shift that is parked, once; afterwards the product's own."""
     worker.shift_of = shift_of  # type: ignore[attr-defined]
-    real = shift_of(session, activities, generation=generation, began_at=began_at, began=began)
+    real = shift_of(session, activities, generation=generation, began=began)
     return ParkedShift(
         identity=real.identity,
         generation=generation,
         worker=real.worker,
-        began_at=real.began_at,
         began=began,
         broken=real.broken,
     )

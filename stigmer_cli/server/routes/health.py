@@ -1,6 +1,5 @@
 """Whether the server lives, accepts, and what it sees of the other parts."""
 
-from collections.abc import Sequence
 from importlib.metadata import version
 from os import getpid
 from typing import Annotated
@@ -22,11 +21,10 @@ from stigmer_cli.api.health import (
     TemporalHealth,
 )
 from stigmer_cli.clock import iso
-from stigmer_cli.domain.identity import POLLER_FRESH_S, TASK_QUEUE
+from stigmer_cli.domain.identity import TASK_QUEUE
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.reason import waiting
 from stigmer_cli.server.services import Services, services
-from stigmer_cli.temporal.gateway import Poller
 
 router = APIRouter()
 Called = Annotated[Services, Depends(services)]
@@ -60,7 +58,7 @@ async def health(called: Called) -> Health:
     if called.loop.complaint:
         reasons.append(called.loop.complaint)
     queue = _task_queue(called)
-    if not held and not _live_pollers(called):
+    if not held and not called.pollers.polling.live:
         reasons.append(f"no runner polls the task queue {TASK_QUEUE!r}")
     return Health(
         state=HealthState.DEGRADED if reasons else HealthState.READY,
@@ -90,7 +88,7 @@ async def metrics(called: Called) -> Response:
             oldest_pending_age_s=await _oldest_age_s(called),
         )
     called.metrics.see_connection(called.link.status(), now=called.clock.now())
-    called.metrics.pollers.set(len(_live_pollers(called)))
+    called.metrics.pollers.set(len(called.pollers.polling.live))
     return Response(called.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -127,16 +125,12 @@ def _task_queue(called: Services) -> TaskQueueHealth:
     polling = called.pollers.polling
     return TaskQueueHealth(
         name=TASK_QUEUE,
-        pollers=[PollerBody(identity=one.identity, last_access_at=one.last_access_at) for one in polling.pollers],
+        pollers=[
+            PollerBody(identity=one.identity, last_access_at=one.last_access_at, silent_s=one.silent_s)
+            for one in polling.pollers
+        ],
         checked_at=polling.checked_at,
     )
-
-
-def _live_pollers(called: Services) -> Sequence[Poller]:
-    """Without the dead, which stay listed for five minutes."""
-    now = called.clock.now()
-    seen = called.pollers.polling.pollers
-    return [one for one in seen if (now - one.last_access_at).total_seconds() < POLLER_FRESH_S]
 
 
 def _loop(called: Services) -> LoopHealth:

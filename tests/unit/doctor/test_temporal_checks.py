@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from stigmer_cli.api.health import Health
 from stigmer_cli.clock import iso
 from stigmer_cli.doctor import polling, temporal
 from stigmer_cli.doctor.facts import Door, Drift, ExecutionsSeen, Facts, HttpDoor, ServerSeen, TemporalSeen
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.state import Endpoints
 from stigmer_cli.temporal.gateway import Poller
-from tests.fakes import START
-from tests.unit.doctor.plain import ENDPOINTS, HOME, TEMPORAL, brief, child, healthy, look, server
+from tests.fakes import START, ManualClock
+from tests.unit.doctor.plain import ENDPOINTS, HOME, TEMPORAL, brief, child, health, healthy, look, server
 
 AWAY = TemporalSeen(state="DISCONNECTED", cause="not answering")
 NO_NAMESPACE = TemporalSeen(state="MISCONFIGURED", cause='namespace "default" not found')
@@ -225,6 +226,18 @@ OTHER = Poller(identity="stigmer-runner/99@there", last_access_at=START)
 )
 async def test_who_polls(facts: Facts, expected: tuple[str, str, str]) -> None:
     assert brief(await polling.polled(facts)) == expected
+
+
+@pytest.mark.parametrize("by_s", [3600, -3600])
+async def test_who_polls_is_told_whatever_the_clock_of_this_command_says(by_s: float) -> None:
+    clock = ManualClock()
+    clock.set(by_s)
+    assert brief(await polling.polled(healthy(clock=clock))) == ("pass", "1 runner polling, seen 0 s ago", "")
+    told = health().model_dump(mode="json", by_alias=True)
+    told["taskQueue"]["pollers"][0]["silentS"] = 80.0
+    heard = Health.model_validate(told)
+    silent = await polling.polled(healthy(clock=clock, server=ServerSeen(url="http://x", health=heard)))
+    assert silent.message == "the runner (pid 13) is alive, but does not ask Temporal for work"
 
 
 @pytest.mark.parametrize(("number", "result"), [(None, "skip"), (0, "pass"), (5, "info"), (500, "warn")])

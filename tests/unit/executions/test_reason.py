@@ -8,10 +8,9 @@ import pytest
 from stigmer_cli.api.resources import execution_resource
 from stigmer_cli.domain.execution import Attention, AttentionCode, Execution, QueueReason
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.executions.pollers import Polling
+from stigmer_cli.executions.pollers import Polling, SeenPoller
 from stigmer_cli.executions.reason import REASONS, explained, unavailable, waiting
 from stigmer_cli.temporal.connection import ConnectionState
-from stigmer_cli.temporal.gateway import Poller
 from tests.fakes import START, SwitchedLink
 from tests.rows import row
 
@@ -43,8 +42,8 @@ def test_what_does_not_wait_for_temporal_is_left_as_it_is(execution: Execution) 
     assert explained(execution, SwitchedLink(ConnectionState.DISCONNECTED).status()) is execution
 
 
-POLLED = Polling(pollers=[Poller(identity="r", last_access_at=START - timedelta(seconds=70))], checked_at=START)
-DESERTED = Polling(pollers=[Poller(identity="r", last_access_at=START - timedelta(seconds=80))], checked_at=START)
+POLLED = Polling(pollers=[SeenPoller(identity="r", last_access_at=START, silent_s=70)], checked_at=START)
+DESERTED = Polling(pollers=[SeenPoller(identity="r", last_access_at=START, silent_s=80)], checked_at=START)
 
 
 @pytest.mark.parametrize(

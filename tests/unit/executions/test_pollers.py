@@ -1,0 +1,69 @@
+"""Who polls, whatever the clocks of Temporal and of this server say: only a change of Temporal's moments counts."""
+
+from datetime import datetime, timedelta
+
+from stigmer_cli.executions.pollers import PollerWatch
+from stigmer_cli.temporal.gateway import Poller
+from tests.fakes import START, ManualClock, SwitchedLink
+from tests.fakes_temporal import InMemoryGateway
+
+
+class Scene:
+    """A watch on a Temporal whose clock is a quarter of a year behind the server's."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.gateway = InMemoryGateway(clock=self.clock)
+        self.watch = PollerWatch(self.gateway, SwitchedLink(), clock=self.clock)
+        self.temporals_now = START - timedelta(days=90)
+
+    async def look(self, **polled_at: datetime) -> dict[str, float]:
+        """For how long each has been silent."""
+        self.gateway.live = [Poller(identity=name, last_access_at=at) for name, at in polled_at.items()]
+        await self.watch.run_once()
+        return {poller.identity: poller.silent_s for poller in self.watch.polling.pollers}
+
+
+async def test_at_the_first_look_moments_of_temporal_are_compared_with_each_other_only() -> None:
+    scene = Scene()
+    at = scene.temporals_now
+    assert await scene.look(new=at, old=at - timedelta(seconds=200)) == {"new": 0, "old": 200}
+    assert [poller.identity for poller in scene.watch.polling.live] == ["new"]
+
+
+async def test_a_runner_has_just_polled_when_its_moment_changed() -> None:
+    scene = Scene()
+    at = scene.temporals_now
+    await scene.look(one=at, two=at)
+    await scene.clock.advance(60)
+    assert await scene.look(one=at + timedelta(seconds=57), two=at) == {"one": 0, "two": 60}
+    await scene.clock.advance(20)
+    assert await scene.look(one=at + timedelta(seconds=57), two=at) == {"one": 20, "two": 80}
+    assert [poller.identity for poller in scene.watch.polling.live] == ["one"]
+    assert not scene.watch.polling.is_empty
+
+
+async def test_a_step_of_the_servers_clock_makes_nobody_silent_and_nobody_live() -> None:
+    scene = Scene()
+    at = scene.temporals_now
+    await scene.look(live=at, silent=at - timedelta(seconds=100))
+    for by_s in (3600, -7200, 300):
+        scene.clock.set(by_s)
+        assert await scene.look(live=at, silent=at - timedelta(seconds=100)) == {"live": 0, "silent": 100}
+
+
+async def test_a_step_of_temporals_clock_makes_nobody_silent() -> None:
+    scene = Scene()
+    at = scene.temporals_now
+    await scene.look(one=at)
+    await scene.clock.advance(4)
+    assert await scene.look(one=at - timedelta(hours=1)) == {"one": 0}
+
+
+async def test_a_runner_that_appears_has_just_polled() -> None:
+    scene = Scene()
+    at = scene.temporals_now
+    await scene.look()
+    assert scene.watch.polling.is_empty
+    assert await scene.look(one=at) == {"one": 0}
+    assert not scene.watch.polling.is_empty

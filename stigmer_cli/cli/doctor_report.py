@@ -26,7 +26,7 @@ FIX_STYLES = {"done": "green", "failed": "bold red", "left": "dim"}
 def print_report(console: Console, report: "Report", *, is_verbose: bool) -> None:
     """The verdict, then what failed, what warned, and what passed in brief; or all of it."""
     verdict = report.verdict
-    style = "bold red" if "failed" in _nonzero(report) else "bold yellow" if verdict.code else "bold green"
+    style = "bold red" if "failed" in _nonzero(report) else "bold yellow" if verdict.hint else "bold green"
     code = f" ({verdict.code})" if verdict.code else ""
     _print_lines(console, _wrapped(console, f"{clean(verdict.message)}{code}", indent=2), style=style)
     if verdict.hint:
@@ -66,6 +66,10 @@ def _print_others(console: Console, report: "Report") -> None:
     passed = Counter(one.check.category for one in _ended(report, "pass"))
     if passed:
         _print_brief(console, "passed", ", ".join(f"{name} {number}" for name, number in passed.items()))
+    late = [one.check.code for one in report.unjudged if one.found.unjudged]
+    if late:
+        whys = dict.fromkeys(one.found.unjudged for one in report.unjudged if one.found.unjudged)
+        _print_brief(console, "not judged", f"{', '.join(late)}: {', '.join(whys)}")
     blocked = Counter(one.found.because for one in _ended(report, "skip") if one.found.because)
     if blocked:
         _print_brief(console, "not judged", ", ".join(f"{number} because {code}" for code, number in blocked.items()))

@@ -13,7 +13,10 @@ BUSY_S = 2.0
 """For looks that take milliseconds on a machine that has a moment; one that has none is not to be called ill for it."""
 
 UNJUDGED, BROKEN = "could not be judged", "this check itself is broken"
-"""How the message of a check begins that came to no end: the weakest of all findings, and nothing to act upon."""
+"""How the message of a check begins that came to no end: nothing to act upon."""
+
+BUSY, SILENT = "the machine is busy", "no answer in time"
+"""Why a check came to no end: it was not given the time that it needs, or it was, and nothing came."""
 
 Evidence = Mapping[str, object]
 
@@ -48,23 +51,27 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a look found. `hint` is a command that can be pasted; `because` is the check that a skip is the fault of."""
+    """What a look found. `hint` is a command that can be pasted; `because` is the check that a skip is the fault of.
+
+    `unjudged` is why the look came to no end; empty where it did.
+    """
 
     result: Result
     message: str
     hint: str = ""
     evidence: Evidence = field(default_factory=dict)
     because: str = ""
+    unjudged: str = ""
 
     @property
     def is_blocking(self) -> bool:
         """Whether what needs this check cannot be judged."""
-        return self.result is Result.FAIL or bool(self.because)
+        return self.result is Result.FAIL or bool(self.because or self.unjudged)
 
     @property
     def is_certain(self) -> bool:
         """Whether the look came to an end: what is told was seen, and is not only feared."""
-        return not self.message.startswith((UNJUDGED, BROKEN))
+        return not (self.unjudged or self.message.startswith(BROKEN))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +120,11 @@ def failed(message: str, hint: str, **evidence: object) -> Found:
 def skipped(message: str) -> Found:
     """There is nothing to judge here."""
     return Found(result=Result.SKIP, message=message)
+
+
+def unjudged(why: str, message: str, hint: str) -> Found:
+    """The look came to no end: it is known neither that all is well nor that it is not."""
+    return Found(result=Result.SKIP, message=f"{UNJUDGED}: {message}", hint=hint, unjudged=why)
 
 
 def because(code: str) -> Found:

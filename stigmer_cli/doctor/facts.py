@@ -200,7 +200,8 @@ class HttpDoor:
 class Facts:
     """All of it. `problem` is why the settings could not be read; then they are the defaults, and prove nothing.
 
-    `provider` is why whoever answers for openai: models cannot be reached from here; empty where they can.
+    `provider` is why whoever answers for openai: models cannot be reached from here; empty where they can. `pids` are
+    the processes of the stack, as they were written down.
     """
 
     settings: Settings
@@ -208,6 +209,7 @@ class Facts:
     version: str
     problem: ConfigError | None = None
     endpoints: Endpoints | None = None
+    pids: tuple[int, ...] = ()
     home: Once[HomeSeen]
     ports: Once[tuple[PortSeen, ...]]
     supervisor: Once[Look]

@@ -23,10 +23,10 @@ from stigmer_cli.doctor.facts import (
 )
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Settings
-from stigmer_cli.stack.parts import TEMPORAL
+from stigmer_cli.stack.parts import SERVER, SUPERVISOR, TEMPORAL
 from stigmer_cli.stack.state import Endpoints, endpoints
 from stigmer_cli.stack.status import Look
-from stigmer_cli.supervisor.record import SupervisorRecord
+from stigmer_cli.supervisor.record import SupervisorRecord, read_record
 from stigmer_cli.temporal.target import Target, target_of
 
 
@@ -38,9 +38,9 @@ def gathered(
 ) -> Facts:
     """The facts of this machine, none of them found out yet but what small files say."""
     found = None if problem else endpoints(settings.home)
-    place = _Place(settings=settings, found=found, clock=clock)
+    place = _Place(settings=settings, found=found, clock=clock, pids=_pids(read_record(settings.home.run)))
     supervisor = Once(lambda: looks.supervisor_seen(settings, found))
-    door = Once(lambda: looks.door_seen(place.target))
+    door = Once(lambda: looks.door_seen(place.target, waits_for=place.waits_for(TEMPORAL)))
     temporal = Once(lambda: place.temporal(door))
     return Facts(
         settings=settings,
@@ -48,12 +48,13 @@ def gathered(
         version=installed("stigmer-cli"),
         problem=problem,
         endpoints=found,
+        pids=tuple(place.pids.values()),
         home=Once(lambda: in_thread(lambda: machine.home_seen(settings.home))),
         ports=Once(lambda: place.ports(supervisor)),
         supervisor=supervisor,
         processes=Once(lambda: place.processes(supervisor)),
         lines=lambda part: in_thread(lambda: machine.last_lines(settings.home, part)),
-        server=Once(lambda: looks.server_seen(place.url, settings)),
+        server=Once(lambda: looks.server_seen(place.url, settings, waits_for=place.waits_for(SERVER))),
         door=door,
         temporal=temporal,
         http_doors=Once(lambda: place.http_doors(supervisor)),
@@ -71,6 +72,11 @@ class _Place:
     settings: Settings
     found: Endpoints | None
     clock: Clock
+    pids: Mapping[str, int]
+
+    def waits_for(self, part: str) -> tuple[int, ...]:
+        """The process whose work a question to `part` waits for, where it is one of this machine."""
+        return (self.pids[part],) if part in self.pids else ()
 
     @property
     def url(self) -> str:
@@ -99,7 +105,8 @@ class _Place:
 
     async def temporal(self, door: Once[Door]) -> TemporalSeen:
         """Temporal as this process reaches it; as if it were somebody else's, because a look changes nothing there."""
-        return await looks.temporal_reached(await door(), replace(self.target, is_own=False), self.clock)
+        target, pids = replace(self.target, is_own=False), self.waits_for(TEMPORAL)
+        return await looks.temporal_reached(await door(), target, self.clock, waits_for=pids)
 
     async def http_doors(self, supervisor: Once[Look]) -> tuple[HttpDoor, ...]:
         """Where our Temporal answers HTTP."""
@@ -115,6 +122,13 @@ class _Place:
             return replace(self.target, is_own=False) if (await temporal()).is_connected else None
 
         return await executions_seen(self.url, looks.token_of(self.settings), where=where, clock=self.clock)
+
+
+def _pids(record: SupervisorRecord | None) -> Mapping[str, int]:
+    if record is None:
+        return {}
+    ids = {SUPERVISOR: record.id, **{child.name: child.id for child in record.children if child.id}}
+    return {name: one.pid for name, one in ids.items() if one.is_alive}
 
 
 def _child(record: SupervisorRecord | None) -> int | None:

@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import shutil
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -13,6 +14,7 @@ from stigmer_cli.credential import read_token
 from stigmer_cli.doctor.blocking import in_thread
 from stigmer_cli.doctor.facts import Door, HttpDoor, ServerSeen, StoreSeen, TemporalSeen
 from stigmer_cli.errors import MachineError
+from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.listening import unheld
 from stigmer_cli.stack.parts import ASK_GRPC, BACKUPS, TEMPORAL
@@ -63,10 +65,10 @@ async def supervisor_seen(settings: Settings, found: Endpoints | None) -> Look:
     return Look(record=record, is_answering=True, is_there=True, unheld=lacking)
 
 
-async def server_seen(url: str, settings: Settings) -> ServerSeen:
-    """The server's health, or why it cannot be had."""
+async def server_seen(url: str, settings: Settings, *, waits_for: Sequence[int] = ()) -> ServerSeen:
+    """The server's health, or why it cannot be had; `waits_for` is its process, where that is one of this machine."""
     try:
-        async with asyncio.timeout(ANSWER_S):
+        async with FairTimeout(ANSWER_S, waits_for=waits_for):
             status, body = await get_json(f"{url}/v1/health", token_of(settings))
     except TimeoutError:
         return ServerSeen(url=url, why=f"no answer within {ANSWER_S:g} s")
@@ -92,7 +94,7 @@ async def provider_seen(settings: Settings) -> str:
     where = urlsplit(settings.openai_base_url or OPENAI_URL)
     port = where.port or HTTP_PORTS[where.scheme]
     try:
-        async with asyncio.timeout(PROVIDER_S):
+        async with FairTimeout(PROVIDER_S):
             _, writer = await asyncio.open_connection(where.hostname, port)
             writer.transport.abort()
     except TimeoutError:
@@ -110,15 +112,15 @@ def _strange(url: str, status: int) -> ServerSeen:
     return ServerSeen(url=url, why=f"{FOREIGN} (status {status})")
 
 
-async def door_seen(target: Target) -> Door:
+async def door_seen(target: Target, *, waits_for: Sequence[int] = ()) -> Door:
     """Whether somebody takes connections there; behind TLS no more can be told before that is agreed on."""
     address = target.address
     host, _, port = address.rpartition(":")
     why = silence = ""
     try:
-        async with asyncio.timeout(DOOR_S):
+        async with FairTimeout(DOOR_S, waits_for=waits_for):
             reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-        silence = await _silence(reader, writer, is_tls=target.is_tls)
+        silence = await _silence(reader, writer, is_tls=target.is_tls, waits_for=waits_for)
     except TimeoutError:
         why = f"no answer within {DOOR_S:g} s"
     except ConnectionRefusedError:
@@ -128,13 +130,15 @@ async def door_seen(target: Target) -> Door:
     return Door(address=address, namespace=target.namespace, is_own=target.is_own, why=why, silence=silence)
 
 
-async def _silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_tls: bool) -> str:
+async def _silence(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_tls: bool, waits_for: Sequence[int]
+) -> str:
     """Why the other end is no gRPC server that is awake: one answers the preface of HTTP/2 with its settings."""
     try:
         if is_tls:
             return ""
         writer.write(ASK_GRPC.encode("latin-1"))
-        async with asyncio.timeout(PREFACE_S):
+        async with FairTimeout(PREFACE_S, waits_for=waits_for):
             head = await reader.readexactly(FRAME_HEAD)
     except TimeoutError:
         return f"no answer within {PREFACE_S:g} s; it is frozen, or far too slow"
@@ -150,7 +154,7 @@ async def loaded(module: str) -> None:
     await in_thread(lambda: importlib.import_module(module))
 
 
-async def temporal_reached(door: Door, target: Target, clock: Clock) -> TemporalSeen:
+async def temporal_reached(door: Door, target: Target, clock: Clock, *, waits_for: Sequence[int] = ()) -> TemporalSeen:
     """Temporal as this process reaches it; the SDK is loaded first, which takes a third of a second.
 
     Nothing is dialled where nobody would answer: a dial that is given up cannot be taken back.
@@ -162,7 +166,7 @@ async def temporal_reached(door: Door, target: Target, clock: Clock) -> Temporal
     from stigmer_cli.log import silence  # noqa: PLC0415 - loaded with it
 
     silence()
-    return await temporal_seen(target, clock=clock)
+    return await temporal_seen(target, clock=clock, waits_for=waits_for)
 
 
 async def http_doors_seen(pid: int, found: Endpoints | None) -> tuple[HttpDoor, ...]:
@@ -173,7 +177,7 @@ async def http_doors_seen(pid: int, found: Endpoints | None) -> tuple[HttpDoor, 
 
     async def ask(port: int) -> None:
         try:
-            async with asyncio.timeout(HTTP_ASK_S):
+            async with FairTimeout(HTTP_ASK_S, waits_for=(pid,)):
                 answers[port] = (await get_json(f"http://127.0.0.1:{port}{HTTP_PATH}", None))[0]
         except (TimeoutError, OSError, ValueError):
             return  # not HTTP, or not JSON: no API

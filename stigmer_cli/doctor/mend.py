@@ -55,7 +55,8 @@ async def mended(
         if acted:
             settles_s = max(fix.settles_s for fix in acted)
             seen = await _settled(look, by_code, tried, ends=clock.monotonic() + settles_s, clock=clock)
-    untouched = [_untouched(one) for one in seen.report.ill if one.check.code not in tried]
+    late = [one for one in seen.report.unjudged if one.found.unjudged]
+    untouched = [_untouched(one) for one in (*seen.report.ill, *late) if one.check.code not in tried]
     return replace(seen, report=replace(seen.report, fixes=(*tried.values(), *untouched)))
 
 
@@ -91,6 +92,7 @@ async def _settled(
         seen = await look()
         failures = seen.report.having(Result.FAIL)
         passing = [one for one in failures if one.check.code in FOLLOWING - hopeless or not one.found.is_certain]
+        passing += seen.report.unjudged
         is_new = any(_is_for(one, by_code) and one.check.code not in tried for one in failures)
         if is_new or not passing or clock.monotonic() >= ends:
             return seen

@@ -13,6 +13,7 @@ from stigmer_cli.doctor.facts import Drift, ExecutionsSeen
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import StigmerError
+from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.temporal.target import Target
 
 PAGE = 500
@@ -92,7 +93,7 @@ async def _planned(client: Client, ids: Sequence[str]) -> _Plan:
     """What a reconcile of `ids` (none: of all) would do now; it writes nothing. What takes over `PLAN_S` is left."""
     plan = _Plan()
     try:
-        async with asyncio.timeout(PLAN_S):
+        async with FairTimeout(PLAN_S):
             async for told in client.reconcile(_dry_run(ids)):
                 plan.is_judged = plan.is_judged or not isinstance(told, ReconcileProgress) or told.examined > 0
                 if isinstance(told, ReconcileItem) and told.found != UNKNOWN:

@@ -1,12 +1,12 @@
 """Checks of category Stack about the processes of its three parts: alive, awake, listening, not in a crash loop."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 from stigmer_cli.doctor.check import BUSY_S, Category, Check, Found, Severity, because, failed, passed, skipped, warned
 from stigmer_cli.doctor.facts import Facts
 from stigmer_cli.doctor.words import clock_time, count, span, without_named_binary
 from stigmer_cli.errors import StigmerError
+from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.stack.failure import Scene, start_failed
 from stigmer_cli.stack.parts import RUNNER, SERVER, SUPERVISOR, TEMPORAL
 from stigmer_cli.stack.readiness import moment
@@ -119,7 +119,7 @@ async def _looping(facts: Facts, child: ChildRecord, lines: tuple[str, ...], evi
 async def _poison(facts: Facts) -> str:
     """The execution that has been begun most often; empty where none was begun again, or nobody can say."""
     try:
-        async with asyncio.timeout(EXECUTIONS_S):
+        async with FairTimeout(EXECUTIONS_S):
             seen = await facts.executions()
     except (TimeoutError, StigmerError):
         return ""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stigmer_cli.doctor.check import Category, Judged, Result
+from stigmer_cli.doctor.check import BUSY, SILENT, Category, Judged, Result
 from stigmer_cli.doctor.fix import Fixed
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ SUMMED: dict[Result, str] = {
     Result.FAIL: "failed",
     Result.SKIP: "skipped",
 }
+NOT_JUDGED = "notJudged"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +54,9 @@ class Report:
 
     @property
     def is_ok(self) -> bool:
-        """Whether nothing failed, and with `is_strict` nothing warned."""
+        """Whether nothing failed; with `is_strict` nothing warned either, and everything could be judged."""
         summary = self.summary
-        return not (summary["failed"] or (self.is_strict and summary["warnings"]))
+        return not (summary["failed"] or (self.is_strict and (summary["warnings"] or self.unjudged)))
 
     @property
     def exit_code(self) -> int:
@@ -64,18 +65,37 @@ class Report:
 
     @property
     def summary(self) -> dict[str, int]:
-        """How many checks ended how."""
-        return {name: len(self.having(result)) for result, name in SUMMED.items()}
+        """How many checks ended how; `notJudged` are those among the skipped that came to no end."""
+        sums = {name: len(self.having(result)) for result, name in SUMMED.items()}
+        return {**sums, NOT_JUDGED: len(self.unjudged)}
 
     @property
     def verdict(self) -> Verdict:
-        """The first cause of all that failed; without failures the first warning; else that all is well."""
+        """The first cause of all that failed; without failures the first warning; else that all is well.
+
+        What could not be judged is not ill: then all is well as far as could be seen.
+        """
         if not self.ill:
-            return Verdict(message="healthy")
+            return self._well
         first = self.ill[0]
         word = "not healthy" if first.found.result is Result.FAIL else "healthy, with a warning"
         what = "" if first.found.is_certain else f"{first.check.name}: "
         return Verdict(message=f"{word}: {what}{first.found.message}", code=first.check.code, hint=first.found.hint)
+
+    @property
+    def _well(self) -> Verdict:
+        whys = {one.found.unjudged for one in self.unjudged} - {""}
+        if not whys:
+            return Verdict(message="healthy")
+        why = BUSY if BUSY in whys else SILENT
+        message = f"healthy as far as could be seen, {len(self.unjudged)} not judged ({why})"
+        return Verdict(message=message, hint="stigmer doctor -v")
+
+    @property
+    def unjudged(self) -> tuple[Judged, ...]:
+        """What came to no end, and what cannot be judged without it."""
+        ended = {one.check.code for one in self.judged if one.found.unjudged}
+        return tuple(one for one in self.judged if one.check.code in ended or one.found.because in ended)
 
     def having(self, result: Result) -> tuple[Judged, ...]:
         """The checks that ended in `result`, by category and code."""

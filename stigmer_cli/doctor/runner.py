@@ -1,40 +1,63 @@
-"""Runs checks at once, each after those it needs, each with its deadline and all within one."""
+"""Runs checks at once, each after those it needs, each with its deadline and all within one.
+
+Deadlines count the time in which doctor, and the parts that it asks, could work (fair_timeout.py): a machine that is
+busy with other things makes it slower, up to a limit, and proves nothing about the stack.
+"""
 
 import asyncio
+import math
 from collections.abc import Sequence
 
 from stigmer_cli.clock import Clock
-from stigmer_cli.doctor.check import BROKEN, UNJUDGED, Check, Found, Judged, Result, Severity, because, failed
+from stigmer_cli.doctor.check import BROKEN, BUSY, SILENT, Check, Found, Judged, because, failed, unjudged
 from stigmer_cli.doctor.facts import Facts
+from stigmer_cli.fair_timeout import FairTimeout
 
 TOTAL_S = 2.2
 """For all checks together: with Python's own start the whole command stays within three seconds, whatever hangs."""
 
-LATE: dict[Severity, Result] = {
-    Severity.ERROR: Result.FAIL,
-    Severity.WARNING: Result.WARN,
-    Severity.INFO: Result.INFO,
-}
+STARVED_MAX_S = 10.0
+"""The same by the clock, for a machine on which those seconds are not to be had."""
 
 
 async def diagnose(
     checks: Sequence[Check], facts: Facts, *, clock: Clock, total_s: float = TOTAL_S
 ) -> tuple[Judged, ...]:
-    """What each of `checks` found, in their order; takes `total_s` seconds at most. Needs outside are ignored."""
-    run = _Run(checks, facts, clock, total_s)
-    async with asyncio.TaskGroup() as group:
+    """What each of `checks` found, in their order. Needs outside are ignored.
+
+    Takes `total_s` seconds in which it could work at most, and `STARVED_MAX_S` by the clock.
+    """
+    async with FairTimeout(math.inf, waits_for=facts.pids) as time, asyncio.TaskGroup() as group:
+        run = _Run(checks, facts, clock, _Deadline(time, total_s, clock))
         for check in checks:
             group.create_task(run.judge(check), name=check.code)
     return tuple(run.judged[check.code] for check in checks)
 
 
+class _Deadline:
+    """When all checks together have to be done."""
+
+    def __init__(self, time: FairTimeout, total_s: float, clock: Clock) -> None:
+        self._time, self._total_s, self._clock = time, total_s, clock
+        self._ends = clock.monotonic() + STARVED_MAX_S
+
+    @property
+    def left_s(self) -> float:
+        """How much is left of the time in which one could work."""
+        return max(0.0, self._total_s - self._time.served_s)
+
+    @property
+    def clock_left_s(self) -> float:
+        """How much is left by the clock."""
+        return max(0.0, self._ends - self._clock.monotonic())
+
+
 class _Run:
     """One pass over all checks."""
 
-    def __init__(self, checks: Sequence[Check], facts: Facts, clock: Clock, total_s: float) -> None:
+    def __init__(self, checks: Sequence[Check], facts: Facts, clock: Clock, deadline: _Deadline) -> None:
         self.judged: dict[str, Judged] = {}
-        self._facts, self._clock = facts, clock
-        self._ends = clock.monotonic() + total_s
+        self._facts, self._clock, self._deadline = facts, clock, deadline
         self._done = {check.code: asyncio.Event() for check in checks}
 
     async def judge(self, check: Check) -> None:
@@ -53,7 +76,7 @@ class _Run:
             if need not in self._done:
                 continue
             try:
-                async with asyncio.timeout(self._left_s()):
+                async with asyncio.timeout(self._deadline.clock_left_s), self._fairly(self._deadline.left_s):
                     await self._done[need].wait()
             except TimeoutError:
                 return because(need)
@@ -63,19 +86,26 @@ class _Run:
         return None
 
     async def _looked(self, check: Check) -> Found:
-        limit_s = min(check.timeout_s, self._left_s())
+        limit_s = min(check.timeout_s, self._deadline.left_s)
+        time = self._fairly(limit_s)
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout(self._deadline.clock_left_s), time:
                 return await check.look(self._facts)
         except TimeoutError:
-            message = f"{UNJUDGED}: no answer within {limit_s:.1f} s"
-            hint = f"stigmer doctor --only {check.code} -v"
-            return Found(result=LATE[check.severity], message=message, hint=hint)
+            return _came_to_no_end(check, time, limit_s)
         except Exception as error:  # noqa: BLE001 - a defect of one check is told as such and hides no other
             return failed(
                 f"{BROKEN}: {type(error).__name__}: {error}",
                 hint=f"stigmer doctor --skip {check.code}",
             )
 
-    def _left_s(self) -> float:
-        return max(0.0, self._ends - self._clock.monotonic())
+    def _fairly(self, limit_s: float) -> FairTimeout:
+        return FairTimeout(limit_s, waits_for=self._facts.pids)
+
+
+def _came_to_no_end(check: Check, time: FairTimeout, limit_s: float) -> Found:
+    hint = f"stigmer doctor --only {check.code} -v"
+    if time.served_s >= limit_s and time.starved_s <= limit_s:
+        return unjudged(SILENT, f"no answer within {limit_s:.1f} s", hint)
+    took_s = time.served_s + time.starved_s
+    return unjudged(BUSY, f"{BUSY}: of {took_s:.1f} s it left {time.served_s:.1f} s to look", hint)

@@ -14,6 +14,7 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.doctor.facts import TemporalSeen
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.errors import StigmerError
+from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.gateway import Gateway, Poller
 from stigmer_cli.temporal.state import ConnectionState
@@ -21,6 +22,7 @@ from stigmer_cli.temporal.target import Target, pace_of
 
 DIAL_S = 1.0
 ASK_S = 0.6
+PATIENT_S = 15.0
 NO_DICE = random.Random(0)  # noqa: S311 - jitters only the second dial, which nobody waits for
 IDENTITY = "stigmer-doctor"
 GONE = "gone"
@@ -36,15 +38,15 @@ class Asked:
     epoch: int
 
 
-async def temporal_seen(target: Target, *, clock: Clock) -> TemporalSeen:
+async def temporal_seen(target: Target, *, clock: Clock, waits_for: Sequence[int] = ()) -> TemporalSeen:
     """How far one gets with it; takes at most `DIAL_S` and `ASK_S` together."""
     async with asyncio.TaskGroup() as group:
         connection = _connection(target, clock)
         dialling = group.create_task(connection.run(), name="temporal")
         try:
-            async with asyncio.timeout(DIAL_S):
+            async with FairTimeout(DIAL_S, waits_for=waits_for):
                 await connection.wait_moved(0)
-            return await _told(connection, Gateway(connection, clock=clock, rng=NO_DICE))
+            return await _told(connection, Gateway(connection, clock=clock, rng=NO_DICE), waits_for)
         except TimeoutError:
             cause = f"no answer within {DIAL_S:g} s"
             return TemporalSeen(state=ConnectionState.CONNECTING, cause=cause)
@@ -60,7 +62,7 @@ async def runs_seen(target: Target, asked: Sequence[Asked], *, clock: Clock) -> 
         dialling = group.create_task(connection.run(), name="temporal")
         gateway = Gateway(connection, clock=clock, rng=NO_DICE)
         with contextlib.suppress(TimeoutError, StigmerError):
-            async with asyncio.timeout(DIAL_S):
+            async with FairTimeout(DIAL_S):
                 await connection.wait_connected()
                 for one in asked:
                     seen = await gateway.describe(execution=ExecutionId(one.id), kind=one.kind, epoch=one.epoch)
@@ -70,11 +72,11 @@ async def runs_seen(target: Target, asked: Sequence[Asked], *, clock: Clock) -> 
 
 
 def _connection(target: Target, clock: Clock) -> Connection:
-    pace = replace(pace_of(target), dial_s=DIAL_S * 2)  # our deadline is the one that counts
+    pace = replace(pace_of(target), dial_s=PATIENT_S, probe_s=PATIENT_S)  # our deadline is the one that counts
     return Connection(target, clock=clock, rng=NO_DICE, identity=IDENTITY, pace=pace)
 
 
-async def _told(connection: Connection, gateway: Gateway) -> TemporalSeen:
+async def _told(connection: Connection, gateway: Gateway, waits_for: Sequence[int]) -> TemporalSeen:
     status = connection.status()
     seen = TemporalSeen(
         state=status.state,
@@ -86,7 +88,7 @@ async def _told(connection: Connection, gateway: Gateway) -> TemporalSeen:
     if not seen.is_connected:
         return seen
     with contextlib.suppress(TimeoutError, StigmerError):
-        async with asyncio.timeout(ASK_S):
+        async with FairTimeout(ASK_S, waits_for=waits_for):
             pollers = tuple(await gateway.pollers())
             seen = replace(seen, pollers=pollers, gone=_gone(pollers))
             seen = replace(seen, backlog=await gateway.backlog())

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from stigmer_cli.errors import MachineError, Unavailable
+from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.supervisor.process import IS_LINUX
 from stigmer_cli.supervisor.record import SOCKET, Json, SupervisorRecord, record_from_json
 
@@ -149,7 +150,7 @@ class Control:
         """The answer to one request, with the fields `more` in it; raises Unresponsive where none comes in time."""
         request = {"op": op, **({"name": name} if name else {}), **(more or {})}
         try:
-            async with asyncio.timeout(self._within_s):
+            async with FairTimeout(self._within_s):
                 await _send(self._writer, request)
                 line = await self._reader.readline()
             answer = json.loads(line)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from stigmer_cli.doctor.catalog import BY_CODE
-from stigmer_cli.doctor.check import Found, Judged, failed, passed, warned
+from stigmer_cli.doctor.check import SILENT, Found, Judged, failed, passed, unjudged, warned
 from stigmer_cli.doctor.facts import Facts
 from stigmer_cli.doctor.fix import Came, Fix, Fixed, Outcome, done, left
 from stigmer_cli.doctor.fix import failed as not_done
@@ -17,6 +17,7 @@ from tests.fakes import ManualClock
 from tests.unit.doctor.plain import healthy
 
 ILL, ODD, WELL = failed("ill", "heal"), warned("odd", "look"), passed("well")
+LATE = unjudged(SILENT, "no answer within 1.0 s", "look")
 
 
 def judged(code: str, found: Found = ILL) -> Judged:
@@ -99,9 +100,9 @@ async def test_what_hid_behind_the_first_cause_is_repaired_in_the_same_call() ->
     assert patient.looks == 3
 
 
-@pytest.mark.parametrize("message", ["could not be judged: no answer within 1.0 s", "this check itself is broken: x"])
-async def test_what_could_not_be_judged_is_not_repaired_on_suspicion(message: str) -> None:
-    patient = Patient({"STG402": failed(message, "look")})
+@pytest.mark.parametrize("found", [LATE, failed("this check itself is broken: x", "look")])
+async def test_what_could_not_be_judged_is_not_repaired_on_suspicion(found: Found) -> None:
+    patient = Patient({"STG402": found})
     assert await patient.mended(fix("STG402", came=done("brought back"))) == [
         ("STG402", "left", "it could not be judged, and nothing is done on suspicion")
     ]
@@ -120,8 +121,7 @@ async def test_a_part_that_was_started_gets_its_time_until_it_is_connected() -> 
 
 
 async def test_what_came_to_no_end_after_a_repair_is_looked_at_again() -> None:
-    late = failed("could not be judged: no answer within 1.0 s", "look")
-    patient = Patient({"STG101": ODD}, {"STG101": WELL, "STG103": late}, {"STG101": WELL, "STG103": WELL})
+    patient = Patient({"STG101": ODD}, {"STG101": WELL, "STG103": LATE}, {"STG101": WELL, "STG103": WELL})
     assert await patient.mended(fix("STG101", came=done("shut"))) == [("STG101", "done", "shut")]
     assert patient.looks == 3
 

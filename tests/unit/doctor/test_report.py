@@ -9,7 +9,7 @@ import jsonschema  # type: ignore[import-untyped] # its stubs are not installed
 import pytest
 
 from stigmer_cli.doctor.catalog import BY_CODE
-from stigmer_cli.doctor.check import Found, Judged, because, failed, passed, told, warned
+from stigmer_cli.doctor.check import BUSY, SILENT, Found, Judged, because, failed, passed, told, unjudged, warned
 from stigmer_cli.doctor.fix import Outcome
 from stigmer_cli.doctor.report import Report, reported
 from tests.unit.doctor.fixed import REPAIRED, REPORT
@@ -50,12 +50,32 @@ def test_the_verdict_is_the_first_cause_and_not_the_first_symptom(codes: tuple[s
     )
 
 
-def test_a_check_that_came_to_no_end_is_the_weakest_of_causes_and_named_where_nothing_else_is_known() -> None:
-    late = failed("could not be judged: no answer within 1.0 s", "stigmer doctor --only STG202 -v")
-    assert report({"STG202": late, "STG404": ill("STG404")}).verdict.code == "STG404"
-    assert report({"STG202": late}).verdict.message == (
-        "not healthy: serving: could not be judged: no answer within 1.0 s"
+LATE = unjudged(BUSY, "the machine is busy: of 12.0 s it left 0.4 s to look", "stigmer doctor --only STG202 -v")
+
+
+def test_what_was_not_judged_has_not_failed() -> None:
+    found = {"STG101": passed("well"), "STG202": LATE, "STG203": because("STG202"), "STG108": because("STG106")}
+    verdict = report(found).verdict
+    assert (verdict.message, verdict.code, verdict.hint) == (
+        "healthy as far as could be seen, 2 not judged (the machine is busy)",
+        "",
+        "stigmer doctor -v",
     )
+    assert (report(found).exit_code, report(found, is_strict=True).exit_code) == (0, 1)
+    assert report(found).to_json()["ok"] is True
+    jsonschema.validate(report(found).to_json(), SCHEMA)
+
+
+def test_a_look_that_had_its_time_and_got_no_answer_does_not_blame_the_machine() -> None:
+    silent = unjudged(SILENT, "no answer within 1.0 s", "look")
+    assert report({"STG301": silent}).verdict.message == (
+        "healthy as far as could be seen, 1 not judged (no answer in time)"
+    )
+
+
+def test_what_was_not_judged_hides_no_fault_and_no_warning() -> None:
+    assert report({"STG202": LATE, "STG404": ill("STG404")}).verdict.message == "not healthy: STG404 is ill"
+    assert report({"STG202": LATE, "STG110": warned("odd", "look")}).verdict.message == "healthy, with a warning: odd"
 
 
 def test_warnings_are_told_but_healthy_unless_strict() -> None:
@@ -70,7 +90,7 @@ def test_all_well_is_one_word() -> None:
 
 
 def test_the_sums_count_every_check_once() -> None:
-    assert REPORT.summary == {"passed": 4, "info": 1, "warnings": 1, "failed": 2, "skipped": 4}
+    assert REPORT.summary == {"passed": 4, "info": 1, "warnings": 1, "failed": 2, "skipped": 4, "notJudged": 0}
 
 
 def test_only_tells_what_was_asked_for_and_what_keeps_it_from_being_judged() -> None:

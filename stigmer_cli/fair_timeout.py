@@ -1,0 +1,105 @@
+"""A deadline that counts only time in which this process, and whom it waits for, could have worked.
+
+On a busy machine a process that wants to run may not: others have the processor, its share is used up (a control
+group's quota), or it is stopped by a signal. An answer that is late for that reason proves nothing about whoever owes
+it. Three signs are read: how late the event loop itself is served; on Linux how long each thread stood in the run queue
+(proc(5), schedstat, second field); and for the processes that are waited for, also how long they computed.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+TICK_S = 0.05
+COMPUTING_MAX_S = 3.0
+"""How much of the time in which a process that is waited for computes does not count: one that loops ends, too."""
+
+NANOSECONDS = 1e-9
+
+Times = tuple[float, float]
+"""Seconds on a processor, and seconds in the queue for one."""
+
+
+class FairTimeout:
+    """`async with FairTimeout(limit_s):` raises TimeoutError once `limit_s` seconds have been served.
+
+    `waits_for` are pids of this machine whose work is waited for. It sets no limit to the time on the wall: put an
+    `asyncio.timeout` around it that does.
+    """
+
+    def __init__(self, limit_s: float, *, waits_for: Sequence[int] = ()) -> None:
+        self.served_s = 0.0
+        self.starved_s = 0.0
+        self._limit_s = limit_s
+        self._pids = tuple(dict.fromkeys(waits_for))
+        self._computing_left_s = COMPUTING_MAX_S
+        self._timeout = asyncio.timeout(None)
+        self._handle: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> Self:
+        """Begin to count."""
+        self._loop = asyncio.get_running_loop()
+        await self._timeout.__aenter__()
+        self._last, self._times = self._loop.time(), self._read()
+        self._arm()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop counting; a cancellation that this deadline caused becomes TimeoutError."""
+        if self._handle is not None:
+            self._handle.cancel()
+        await self._timeout.__aexit__(kind, error, trace)
+
+    def _arm(self) -> None:
+        self._asked_s = max(0.0, min(TICK_S, self._limit_s - self.served_s))
+        self._handle = self._loop.call_later(self._asked_s, self._count)
+
+    def _count(self) -> None:
+        now, times = self._loop.time(), self._read()
+        elapsed_s = now - self._last
+        late_s = elapsed_s - self._asked_s
+        own = _growth(self._times, times, os.getpid())
+        others = [_growth(self._times, times, pid) for pid in self._pids]
+        computing_s = min(self._computing_left_s, elapsed_s, max((one[0] for one in others), default=0.0))
+        queued_s = max((one[1] for one in others), default=0.0)
+        starved_s = min(elapsed_s, max(late_s, own[1], queued_s + computing_s, 0.0))
+        self._computing_left_s -= computing_s
+        self.starved_s += starved_s
+        self.served_s += elapsed_s - starved_s
+        self._last, self._times = now, times
+        if self.served_s >= self._limit_s:
+            self._timeout.reschedule(now)
+        else:
+            self._arm()
+
+    def _read(self) -> dict[tuple[int, int], Times]:
+        return {
+            (pid, thread): times for pid in (os.getpid(), *self._pids) for thread, times in thread_times(pid).items()
+        }
+
+
+def thread_times(pid: int) -> dict[int, Times]:
+    """For each thread of process `pid` what the scheduler counted; empty where the system does not tell."""
+    found: dict[int, Times] = {}
+    with contextlib.suppress(OSError):
+        for name in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - twenty times a second
+            with contextlib.suppress(OSError, ValueError):
+                on, queued, _ = Path(f"/proc/{pid}/task/{name}/schedstat").read_bytes().split()
+                found[int(name)] = (int(on) * NANOSECONDS, int(queued) * NANOSECONDS)
+    return found
+
+
+def _growth(before: dict[tuple[int, int], Times], after: dict[tuple[int, int], Times], pid: int) -> Times:
+    """How much the threads of `pid` computed and queued in between, together."""
+    on_s = queued_s = 0.0
+    for key, (on, queued) in after.items():
+        if key[0] == pid:
+            old = before.get(key, (0.0, 0.0))
+            on_s, queued_s = on_s + on - old[0], queued_s + queued - old[1]
+    return on_s, queued_s

@@ -43,6 +43,7 @@ from stigmer_cli.api.resources import (
 )
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import OperationFailed, ServerUnavailable
+from stigmer_cli.tls.link import Link
 
 CALL_MAX_S = 10.0
 PAGE_MAX = 200
@@ -76,13 +77,23 @@ class Client:
     where the server cannot be reached or stops answering.
     """
 
-    def __init__(self, base_url: str, token: Token, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        token: Token,
+        *,
+        ca_file: str | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """`ca_file`: the authority of an https server (PEM), None: the system's; raises ConfigError for a bad file."""
         self.base_url = base_url
+        self._link = Link(base_url, ca_file)
         self._http = httpx.AsyncClient(
             base_url=base_url,
             auth=_Bearer(token),
             timeout=httpx.Timeout(CALL_MAX_S, connect=CONNECT_MAX_S),
             transport=transport,
+            verify=self._link.context,
             trust_env=False,  # a proxy of the environment has no business with a local server
         )
 
@@ -263,7 +274,7 @@ class Client:
                     if line.strip():
                         yield line
         except httpx.TransportError as error:
-            raise self._unreachable(error) from error
+            raise await self._unreachable(error) from error
 
     async def _get(self, path: str, kind: type[B], query: Query | None = None) -> B:
         return await self._parse(await self._send("GET", path, query=query), kind)
@@ -290,10 +301,11 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         params = {name: value for name, value in (query or {}).items() if value is not None}
+        self._link.refresh()
         try:
             response = await self._http.request(method, path, params=params, content=content, headers=headers)
         except httpx.TransportError as error:
-            raise self._unreachable(error) from error
+            raise await self._unreachable(error) from error
         if response.is_error:
             raise _failure(response)
         return response
@@ -307,10 +319,9 @@ class Client:
                 hint="stigmer version shows whether command and server are of one version",
             ) from error
 
-    def _unreachable(self, error: httpx.TransportError) -> ServerUnavailable:
-        return ServerUnavailable(
-            f"the server at {self.base_url} cannot be reached ({_cause(error)})", hint="stigmer doctor"
-        )
+    async def _unreachable(self, error: httpx.TransportError) -> ServerUnavailable:
+        cause = await self._link.why_not(error) or _cause(error)
+        return ServerUnavailable(f"the server at {self.base_url} cannot be reached ({cause})", hint="stigmer doctor")
 
 
 def _cause(error: httpx.TransportError) -> str:

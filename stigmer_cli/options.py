@@ -130,6 +130,13 @@ def _switch(text: str) -> bool:
 _SWITCHES = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
 
 
+def _listen(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text.strip().strip("[]")))
+    except ValueError:
+        raise ConfigError(f"{text!r} is not an IP address (the port is STIGMER_SERVER_PORT)") from None
+
+
 def _choice(kind: type[StrEnum]) -> Callable[[str], StrEnum]:
     def parse(text: str) -> StrEnum:
         try:
@@ -161,6 +168,33 @@ OPTIONS: tuple[Option, ...] = (
         about="names, between commas, under which the server also answers: NAME, or NAME:PORT",
     ),
     Option(
+        name="listen",
+        variable="STIGMER_LISTEN",
+        parse=_listen,
+        about="the address that `stigmer serve` listens on; any but 127.0.0.1 wants a token, and TLS or a proxy",
+    ),
+    Option(
+        name="tls_cert_file",
+        variable="STIGMER_TLS_CERT_FILE",
+        parse=_file,
+        about="the certificate that the server shows, with its chain (PEM); a changed file counts at once",
+    ),
+    Option(
+        name="tls_key_file", variable="STIGMER_TLS_KEY_FILE", parse=_file, about="the key of that certificate (PEM)"
+    ),
+    Option(
+        name="behind_proxy",
+        variable="STIGMER_BEHIND_PROXY",
+        parse=_switch,
+        about="whether a proxy in front of the server speaks TLS for it",
+    ),
+    Option(
+        name="server_ca_file",
+        variable="STIGMER_SERVER_CA_FILE",
+        parse=_file,
+        about="the authority to trust for an https server (PEM); unset: those of the system",
+    ),
+    Option(
         name="temporal_address",
         variable="STIGMER_TEMPORAL_ADDRESS",
         parse=_address,
@@ -176,7 +210,31 @@ OPTIONS: tuple[Option, ...] = (
         name="temporal_tls",
         variable="STIGMER_TEMPORAL_TLS",
         parse=_switch,
-        about="whether that Temporal wants TLS; unset: it does where there is a key file",
+        about="whether that Temporal wants TLS; unset: it does where a file for it is named",
+    ),
+    Option(
+        name="temporal_ca_file",
+        variable="STIGMER_TEMPORAL_CA_FILE",
+        parse=_file,
+        about="the authority to trust for that Temporal (PEM); unset: those of the system",
+    ),
+    Option(
+        name="temporal_cert_file",
+        variable="STIGMER_TEMPORAL_CERT_FILE",
+        parse=_file,
+        about="our certificate for a Temporal that wants one (mTLS, PEM); a changed file counts at once",
+    ),
+    Option(
+        name="temporal_key_file",
+        variable="STIGMER_TEMPORAL_KEY_FILE",
+        parse=_file,
+        about="the key of that certificate (PEM)",
+    ),
+    Option(
+        name="temporal_server_name",
+        variable="STIGMER_TEMPORAL_SERVER_NAME",
+        parse=_text,
+        about="the name in that Temporal's certificate, where it is not the one in its address",
     ),
     Option(
         name="temporal_api_key_file",

@@ -43,6 +43,7 @@ __all__ = [
 SERVER_PORT = 7234
 TEMPORAL_PORT = 7233
 UI_PORT = 8233
+LOOPBACK = "127.0.0.1"
 
 
 class Source(StrEnum):
@@ -104,9 +105,18 @@ class Settings:
     server_url: str | None = None
     server_port: int = SERVER_PORT
     allowed_hosts: str | None = None
+    listen: str = LOOPBACK
+    tls_cert_file: str | None = None
+    tls_key_file: str | None = None
+    behind_proxy: bool = False
+    server_ca_file: str | None = None
     temporal_address: str | None = None
     temporal_namespace: str = "default"
     temporal_tls: bool | None = None
+    temporal_ca_file: str | None = None
+    temporal_cert_file: str | None = None
+    temporal_key_file: str | None = None
+    temporal_server_name: str | None = None
     temporal_api_key_file: str | None = None
     temporal_port: int = TEMPORAL_PORT
     ui_port: int = UI_PORT
@@ -134,7 +144,7 @@ class Settings:
     @property
     def server_target(self) -> str:
         """The URL that commands and the runner talk to."""
-        return self.server_url or f"http://127.0.0.1:{self.server_port}"
+        return self.server_url or f"http://{LOOPBACK}:{self.server_port}"
 
     @property
     def database_target(self) -> str:

@@ -45,11 +45,12 @@ class Served:
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
+        scheme = "https" if "STIGMER_TLS_CERT_FILE" in self._environment else "http"
+        return f"{scheme}://{self._environment.get('STIGMER_LISTEN', '127.0.0.1')}:{self.port}"
 
     def client(self) -> Client:
         """A client with its token; close it."""
-        return Client(self.url, lambda: TOKEN)
+        return Client(self.url, lambda: TOKEN, ca_file=self._environment.get("STIGMER_SERVER_CA_FILE"))
 
     def spawn(self) -> None:
         """Start the process and return at once."""

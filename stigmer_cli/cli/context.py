@@ -48,7 +48,8 @@ class Cli:
         token = settings.token
         if token is None and read_token(settings.home) is None:
             raise NotRunning(f"no stack was ever started in {settings.home.path}", hint="stigmer up")
-        return Client(settings.server_target, (lambda: token) if token else FileToken(settings.home))
+        source = (lambda: token) if token else FileToken(settings.home)
+        return Client(settings.server_target, source, ca_file=settings.server_ca_file)
 
     def call(self, ask: "Callable[[Client], Awaitable[T]]") -> T:
         """The answer to one call; raises NotRunning where the stack of this home is down."""

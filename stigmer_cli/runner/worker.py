@@ -276,7 +276,11 @@ async def run_runner(settings: Settings, *, clock: Clock) -> int:
     # Failed activities are logged by us, with their kind; the SDK's own line says it again with a stack.
     logging.getLogger("temporalio.activity").setLevel(logging.ERROR)
     rng = random.Random()  # noqa: S311 - spreads waits, keeps no secret
-    async with Client(settings.server_target, lambda: settings.token or ensure_token(settings.home)) as reports:
+    async with Client(
+        settings.server_target,
+        lambda: settings.token or ensure_token(settings.home),
+        ca_file=settings.server_ca_file,
+    ) as reports:
         await work(settings, clock=clock, rng=rng, reports=reports, stop=stop)
     structlog.get_logger().info("runner_stopped")
     return 0

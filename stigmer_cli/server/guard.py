@@ -22,7 +22,10 @@ HOST_SHOWN = 100
 UNAUTHORIZED = 401
 BODY_UNREAD = frozenset({400, 413, 415})
 """Answers given before the body was read to its end: the connection cannot be used again."""
-OPEN_PATHS = frozenset({"/livez"})
+OPEN_PATHS = frozenset({"/livez", "/readyz"})
+IS_KNOWN = "stigmer.is_known"
+"""Under this name the scope says whether the caller showed the token: an open path tells strangers less."""
+
 FOREIGN_FETCHES = frozenset({"cross-site", "same-site"})
 """Values of Sec-Fetch-Site that a page of somebody else's sends (W3C Fetch Metadata)."""
 
@@ -52,20 +55,21 @@ class Guard:
             headers = Headers(scope=scope)
             self._check_host(scope, headers)
             _check_origin(headers)
-            if scope["path"] not in OPEN_PATHS:
-                self._check_token(headers)
+            is_known = self._is_known(headers)
+            if not is_known and scope["path"] not in OPEN_PATHS:
+                raise _unknown()
             body = await _read_body(scope["method"], headers, receive)
         except Refusal as refusal:
             await _answer(refusal.problem, send)
             return
-        await self._app(scope, _replay(body, receive), send)
+        await self._app({**scope, IS_KNOWN: is_known}, _replay(body, receive), send)
 
     def _check_host(self, scope: Scope, headers: Headers) -> None:
         """One Host that is ours (RFC 9112, 3.2); a target that names another host in its first line is no path."""
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not scope["path"].startswith("/"):
             raise Refusal(400, "invalid-request", "a request has one Host header, and a path as its target")
-        if not self._hosts.admits(hosts[0]):
+        if not self._hosts.admits(hosts[0], at=scope.get("server")):
             raise Refusal(
                 421,
                 "wrong-host",
@@ -73,17 +77,20 @@ class Guard:
                 "where that is your own name for it: STIGMER_ALLOWED_HOSTS=NAME",
             )
 
-    def _check_token(self, headers: Headers) -> None:
+    def _is_known(self, headers: Headers) -> bool:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         expected = self._token()
         matches = expected is not None and hmac.compare_digest(given.strip().encode(), expected.encode())
-        if scheme.lower() != "bearer" or not matches:
-            raise Refusal(
-                401,
-                "refused",
-                "the bearer token is missing or wrong",
-                "the token is in the file `token` of the home, or in STIGMER_TOKEN",
-            )
+        return scheme.lower() == "bearer" and matches
+
+
+def _unknown() -> Refusal:
+    return Refusal(
+        UNAUTHORIZED,
+        "refused",
+        "the bearer token is missing or wrong",
+        "the token is in the file `token` of the home, or in STIGMER_TOKEN",
+    )
 
 
 def _check_origin(headers: Headers) -> None:

@@ -1,5 +1,6 @@
 """The names under which the server answers: what a request's Host header, or a page's Origin, must say."""
 
+import ipaddress
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -8,6 +9,10 @@ from stigmer_cli.options import host_and_port
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+Address = tuple[str, int | None] | None
+"""As an ASGI scope's `server` has it."""
 
 
 class AllowedHosts:
@@ -21,14 +26,18 @@ class AllowedHosts:
         self._anywhere = frozenset(name for name, at in given if at is None)
         self._exact = frozenset({(name, port) for name in LOOPBACK_NAMES} | {(name, at) for name, at in given if at})
 
-    def admits(self, host: str) -> bool:
-        """Whether `host`, a Host header, names this server. Without a port it means the default of either scheme."""
+    def admits(self, host: str, *, at: Address = None) -> bool:
+        """Whether `host`, a Host header, names this server. Without a port it means the default of either scheme.
+
+        `at` is the address and port that the connection was made to: it is ours, whoever says it, and no page of
+        somebody else's is loaded from it.
+        """
         try:
             name, port = host_and_port(host)
         except ConfigError:
             return False
         ports = DEFAULT_PORTS.values() if port is None else (port,)
-        return name in self._anywhere or any((name, one) in self._exact for one in ports)
+        return name in self._anywhere or any((name, one) in self._exact or (name, one) == _named(at) for one in ports)
 
     def admits_origin(self, origin: str) -> bool:
         """Whether `origin`, an Origin header, is a page of this server: an http or https URL of a name that is ours."""
@@ -39,6 +48,15 @@ class AllowedHosts:
         if found.scheme not in DEFAULT_PORTS or origin != f"{found.scheme}://{found.netloc}":
             return False
         return self.admits(found.netloc)
+
+
+def _named(at: Address) -> Address:
+    if at is None:
+        return None
+    try:
+        return f"[{ipaddress.IPv6Address(at[0]).compressed}]", at[1]
+    except ValueError:
+        return at
 
 
 def named_in(setting: str | None) -> list[str]:

@@ -16,7 +16,7 @@ import uvicorn
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.credential import FileToken, ensure_token
-from stigmer_cli.errors import MachineError, Unavailable
+from stigmer_cli.errors import Unavailable
 from stigmer_cli.executions.accept import Acceptor
 from stigmer_cli.executions.bell import Bell
 from stigmer_cli.executions.canceller import Canceller
@@ -28,20 +28,23 @@ from stigmer_cli.executions.reconcile.request import Reconciling
 from stigmer_cli.executions.reconcile.turn import reclaim
 from stigmer_cli.server.app import build
 from stigmer_cli.server.calls import CountedGateway
+from stigmer_cli.server.listen import ServerTls, check_settings, listening_socket, server_tls, url_of
 from stigmer_cli.server.metrics import Metrics
+from stigmer_cli.server.ready import ReadyCheck
 from stigmer_cli.server.services import Services
 from stigmer_cli.server.watchdog import LoopWatch
 from stigmer_cli.server.world import WorldWatch
-from stigmer_cli.settings import ReconcileMode, Settings
+from stigmer_cli.settings import LOOPBACK, ReconcileMode, Settings
 from stigmer_cli.store.store import Store, open_store
 from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.gateway import Gateway
 from stigmer_cli.temporal.target import target_of
 
-LOOPBACK = "127.0.0.1"
 GRACE_S = 2
+NOTICE_S, NOTICE_ELSEWHERE_S = 0.3, 5.0
+"""How long everything is answered after SIGTERM while /readyz says no: balancers look once in a second or two."""
+
 CONNECTIONS_MAX = 512
-BACKLOG = 512
 AGAIN_S = 1.0
 """How long the loops leave a database alone that was away."""
 
@@ -53,20 +56,23 @@ log = structlog.get_logger()
 async def serve(settings: Settings, *, clock: Clock) -> int:
     """Serve until SIGTERM or SIGINT; 0 after a stop that was asked for.
 
-    Raises MachineError where the port is taken, or the store is in use or cannot be used; what ends a loop ends all.
+    Raises ConfigError where it would be reached by others without a token or in the clear, or its certificate cannot
+    be used; MachineError where the port is taken, or the store is in use or cannot be used; what ends a loop ends all.
     """
-    listener = _listen(settings.server_port)
+    check_settings(settings)
+    tls = server_tls(settings, clock=clock)
+    listener = listening_socket(settings)
     async with AsyncExitStack() as stack:
         stack.callback(listener.close)
         token = _token_source(settings)
         bell = Bell()
-        store = await open_store(settings.database_target, clock=clock, owner=settings.server_target)
+        store = await open_store(settings.database_target, clock=clock, owner=url_of(settings))
         stack.push_async_callback(store.close)
         if not store.is_shared:
             await reclaim(store)
         store.events.on_change = bell.ring
         try:
-            await _Server(settings, store, bell, clock).run(listener, token)
+            await _Server(settings, store, bell, clock).run(listener, token, tls)
         except BaseExceptionGroup as group:
             raise _first_cause(group) from group
     return 0
@@ -110,13 +116,15 @@ class _Server:
             loop=self.watch,
             reconciling=reconciling,
             metrics=self.metrics,
+            ready=ReadyCheck(store, clock=clock),
             started_at=clock.now(),
         )
 
-    async def run(self, listener: socket.socket, token: Callable[[], str | None]) -> None:
+    async def run(self, listener: socket.socket, token: Callable[[], str | None], tls: ServerTls | None) -> None:
         """HTTP and the loops in one group: one that dies takes all with it, and the supervisor starts afresh."""
-        http = _http_server(build(self.services, token=token))
+        http = _http_server(build(self.services, token=token), tls, is_proxied=self.settings.behind_proxy)
         loops = [
+            *([tls.run] if tls else []),
             self.watch.run,
             self.connection.run,
             self.dispatcher.run,
@@ -125,17 +133,34 @@ class _Server:
             self.world.run,
             *([self.reconciler.run] if self.settings.reconcile is ReconcileMode.AUTO else []),
         ]
-        async with asyncio.TaskGroup() as group, _stop_signals(http):
+        async with asyncio.TaskGroup() as group, _stop_signals(self._stopper(http)):
             tasks = [
                 group.create_task(_through_outages(loop, self.clock), name=f"loop {loop.__qualname__}")
                 for loop in loops
             ]
             gc.freeze()  # what the start left behind stays; to look through it anew stood still for 0.1 s each time
-            log.info("server_started", url=self.settings.server_target, temporal=self.settings.temporal_target)
+            log.info("server_started", url=url_of(self.settings), temporal=self.settings.temporal_target)
             await http.serve(sockets=[listener])
             for task in tasks:
                 task.cancel()
         log.info("server_stopped")
+
+    def _stopper(self, http: uvicorn.Server) -> Callable[[int], None]:
+        """What a signal does: /readyz says no at once; a moment later, or at a second signal, the door closes."""
+        is_alone = self.settings.listen == LOOPBACK and not self.settings.behind_proxy
+        notice_s = NOTICE_S if is_alone else NOTICE_ELSEWHERE_S
+
+        def close() -> None:
+            http.should_exit = True
+
+        def stop(number: int) -> None:
+            log.info("server_stopping", signal=signal.Signals(number).name, closes_in_s=notice_s)
+            if self.services.ready.is_stopping:
+                close()
+            self.services.ready.is_stopping = True
+            asyncio.get_running_loop().call_later(notice_s, close)
+
+        return stop
 
 
 async def _through_outages(loop: Loop, clock: Clock) -> None:
@@ -163,7 +188,7 @@ class _Http(uvicorn.Server):
         yield
 
 
-def _http_server(app: object) -> _Http:
+def _http_server(app: object, tls: ServerTls | None, *, is_proxied: bool) -> _Http:
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
         log_config=None,
@@ -173,19 +198,17 @@ def _http_server(app: object) -> _Http:
         timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=30,
         limit_concurrency=CONNECTIONS_MAX,
+        proxy_headers=is_proxied,
+        forwarded_allow_ips="*" if is_proxied else None,
+        ssl_context_factory=(lambda _config, _default: tls.context) if tls else None,
     )
     return _Http(config)
 
 
 @asynccontextmanager
-async def _stop_signals(http: uvicorn.Server) -> AsyncIterator[None]:
+async def _stop_signals(stop: Callable[[int], None]) -> AsyncIterator[None]:
     """SIGTERM and SIGINT stop the HTTP server, and with it everything."""
     loop = asyncio.get_running_loop()
-
-    def stop(number: int) -> None:
-        log.info("server_stopping", signal=signal.Signals(number).name)
-        http.should_exit = True
-
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
     try:
@@ -193,23 +216,6 @@ async def _stop_signals(http: uvicorn.Server) -> AsyncIterator[None]:
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
-
-
-def _listen(port: int) -> socket.socket:
-    # With the protocol named, asyncio turns Nagle's algorithm off; without, each answer waits 40 ms for an ACK.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((LOOPBACK, port))
-    except OSError as error:
-        listener.close()
-        raise MachineError(
-            f"the server cannot listen on {LOOPBACK}:{port}: {error.strerror or error}",
-            hint="stop what listens there, or choose another port: STIGMER_SERVER_PORT, or stigmer up --port",
-        ) from error
-    listener.listen(BACKLOG)
-    listener.setblocking(False)
-    return listener
 
 
 def _token_source(settings: Settings) -> Callable[[], str | None]:

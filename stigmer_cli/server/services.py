@@ -15,6 +15,7 @@ from stigmer_cli.executions.pollers import PollerWatch
 from stigmer_cli.executions.ports import TemporalLink
 from stigmer_cli.executions.reconcile.request import Reconciling
 from stigmer_cli.server.metrics import Metrics
+from stigmer_cli.server.ready import ReadyCheck
 from stigmer_cli.server.watchdog import LoopWatch
 from stigmer_cli.server.world import WorldWatch
 from stigmer_cli.settings import Settings
@@ -39,6 +40,7 @@ class Services:
     loop: LoopWatch
     reconciling: Reconciling
     metrics: Metrics
+    ready: ReadyCheck
     started_at: datetime
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from stigmer_cli.clock import Clock, iso
+from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.state import Endpoints
 from stigmer_cli.supervisor.spec import ChildSpec, Liveness, SupervisorSpec
@@ -61,6 +62,16 @@ def supervisor_spec(settings: Settings, children: tuple[ChildSpec, ...]) -> Supe
     """The whole stack."""
     home = settings.home
     return SupervisorSpec(folder=home.run, log=home.logs / f"{SUPERVISOR}.log", children=children)
+
+
+def check_local(settings: Settings) -> None:
+    """Raise ConfigError where `settings` are for a server that other machines reach: a stack is for this one only."""
+    if settings.listen != LOOPBACK or settings.tls_cert_file or settings.behind_proxy:
+        raise ConfigError(
+            "stigmer up starts a stack for this machine only, whose server listens on 127.0.0.1 in the clear",
+            hint="stigmer serve and stigmer work are for several machines; for up, unset STIGMER_LISTEN,"
+            " STIGMER_TLS_CERT_FILE and STIGMER_BEHIND_PROXY",
+        )
 
 
 def local(settings: Settings) -> Settings:

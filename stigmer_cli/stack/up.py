@@ -24,6 +24,7 @@ from stigmer_cli.stack.parts import (
     PartsBuilder,
     StackOptions,
     build_parts,
+    check_local,
     endpoints_of,
     local,
     supervisor_spec,
@@ -106,6 +107,7 @@ async def up(settings: Settings, options: StackOptions, *, progress: Progress, a
     """
     home, clock = settings.home, around.clock
     began = clock.monotonic()
+    check_local(settings)
     prepare_home(home)
     async with held(home.run / UP_LOCK, within_s=options.wait_timeout_s, clock=clock):
         begun = await _begin(settings, options, around)

@@ -137,6 +137,7 @@ class PostgresBackend:
             connect_args=_postgres_arguments(busy_timeout_s),
         )
         self.reader = self.writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        event.listen(self.writer.sync_engine, "checkin", _leave_read_only_to_the_server)
 
     def insert_or_skip(self, table: Table, column: str) -> ReturningInsert[Any]:
         """An insert that does nothing when the unique `column` is taken; gives back the primary key of a new row."""
@@ -155,6 +156,12 @@ class PostgresBackend:
     async def close(self) -> None:
         """Close every connection."""
         await self.writer.dispose()
+
+
+def _leave_read_only_to_the_server(connection: Any, _record: object) -> None:  # noqa: ANN401 (SQLAlchemy's wrapper)
+    """What a reader changed, SQLAlchemy sets to "read write", which overrules a server that is to take no writes."""
+    if connection is not None:
+        connection.set_read_only(None)
 
 
 def _open_sqlite(file: StoreFile, clock: Clock, owner: str, busy_timeout_s: float, scripts: Path) -> SqliteBackend:

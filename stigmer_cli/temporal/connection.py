@@ -21,9 +21,11 @@ from stigmer_cli.temporal.errors import REFUSED, Misconfigured, TemporalUnavaila
 from stigmer_cli.temporal.journal import Journal
 from stigmer_cli.temporal.state import HAS_CLIENT, MOVES, Change, ConnectionState, ConnectionStatus, World
 from stigmer_cli.temporal.target import Pace, Target, pace_of
+from stigmer_cli.tls.files import Stamp
 
 __all__ = ["Change", "Connection", "ConnectionObserver", "ConnectionState", "ConnectionStatus", "Target"]
 
+FILES_EVERY_S = 1.0
 MEMORY_LOST = "Temporal lost its memory: another Temporal than before answers at this address"
 
 
@@ -98,6 +100,7 @@ class Connection:
         self._world: World | None = None
         self._worlds = 0
         self._generation = 0
+        self._stamp: Stamp = ()
         self._moves = 0
         self._poked = asyncio.Event()
         self._moved = asyncio.Event()
@@ -187,10 +190,16 @@ class Connection:
             self._next_try_at = self._clock.now() + timedelta(seconds=delay_s)
             self._move(failure.state, failure.cause)
             if knocking is None:
-                await self._clock.sleep(delay_s)
+                await self._until_redial(delay_s)
                 has_opened = False
             else:
                 has_opened = await self._has_opened(within_s=delay_s)
+
+    async def _until_redial(self, delay_s: float) -> None:
+        """Wait, but no longer than until one of the target's files changes: that may be what was wrong."""
+        ends = self._clock.monotonic() + delay_s
+        while self._stamp == self.target.stamp() and (left_s := ends - self._clock.monotonic()) > 0:
+            await self._clock.sleep(min(left_s, FILES_EVERY_S))
 
     async def _has_opened(self, *, within_s: float) -> bool:
         """Whether somebody began to listen; at once when it happens."""
@@ -202,6 +211,7 @@ class Connection:
         return True
 
     async def _dial_once(self) -> Failure | None:
+        self._stamp = self.target.stamp()
         try:
             async with asyncio.timeout(self.pace.dial_s):
                 session = await self._dialer.dial(self.target, identity=self._identity)
@@ -229,9 +239,20 @@ class Connection:
             failure = await self._probe_once()
             if failure is None:
                 self._move(ConnectionState.CONNECTED, "")
+                await self._take_over_files()
             else:
                 self._move(self._after_missed(failure), failure.cause)
         self._session = None
+
+    async def _take_over_files(self) -> None:
+        """Dial with the target's files where they have changed: what was dialled before shows the old ones for good.
+
+        The client of before stays where that fails: files are replaced one after the other.
+        """
+        if self._stamp == self.target.stamp():
+            return
+        failure = await self._dial_once()
+        self._journal.files_changed(failure.cause if failure else "")
 
     async def _until_probe_due(self) -> None:
         """Wait for the next probe's time, or for a failed call that asks for one."""

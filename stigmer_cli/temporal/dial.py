@@ -22,8 +22,10 @@ from temporalio.client import Client
 from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.service import KeepAliveConfig, RPCError, RPCStatusCode
 
+from stigmer_cli.clock import Clock, SystemClock
 from stigmer_cli.temporal.dev_server import RETENTION_DAYS
 from stigmer_cli.temporal.errors import Misconfigured, SubmitRejected, Throttled, WorkflowMissing, translate
+from stigmer_cli.temporal.secure import not_agreed, tls_of
 from stigmer_cli.temporal.state import World
 from stigmer_cli.temporal.target import Target
 
@@ -64,23 +66,27 @@ class Dialer(Protocol):
 class SdkDialer:
     """Dials with the SDK, on one quiet runtime for the whole process."""
 
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+
     async def dial(self, target: Target, *, identity: str) -> Session:
         """A connected client.
 
-        Raises RuntimeError where nobody listens, Misconfigured where the key cannot be read, or is refused.
+        Raises RuntimeError where nobody listens, Misconfigured where the key or a file for TLS cannot be used, where
+        the key is refused, or where both ends do not agree on TLS.
         """
         try:
             client = await Client.connect(
                 target.address,
                 namespace=target.namespace,
                 api_key=read_api_key(target),
-                tls=target.is_tls,
+                tls=tls_of(target),
                 identity=identity,
                 keep_alive_config=KEEP_ALIVE,
                 runtime=quiet_runtime(),
             )
         except RuntimeError as error:
-            raise _refused(error) or error from error
+            raise _refused(error) or await not_agreed(error, target, clock=self._clock) or error from error
         return SdkSession(client=client, target=target)
 
     async def listened(self, target: Target) -> None:

@@ -16,6 +16,7 @@ from stigmer_cli.errors import NotFound, OperationFailed, StigmerError, Temporal
 from stigmer_cli.temporal.target import Target
 
 __all__ = [
+    "NO_TLS_IN_IT",
     "REFUSED",
     "Misconfigured",
     "SubmitRejected",
@@ -56,6 +57,11 @@ class SubmitRejected(OperationFailed):
 
 
 REFUSED = "connection refused"
+NAME_UNKNOWN = "the host name is unknown"
+NO_ROUTE = "no route to the host"
+NO_TLS_IN_IT = frozenset({REFUSED, NAME_UNKNOWN, NO_ROUTE})
+"""Causes of which the other end knows nothing."""
+
 DOCTOR = "stigmer doctor"
 NAMESPACE_MISSING = "NamespaceNotFoundFailure"
 WORKFLOW_MISSING = "NotFoundFailure"
@@ -84,12 +90,14 @@ def cause_of(error: Exception, target: Target) -> str:
     """Why `error` came, in a few words for a status line, without the address, which stands there anyway."""
     if isinstance(error, TimeoutError):
         return "not answering"
+    if isinstance(error, StigmerError):
+        return error.message
     if isinstance(error, RPCError):
         if error.status in _REFUSED_CALLER:
             return _REFUSED_CALLER[error.status]
         if error.status is _Code.NOT_FOUND and detail_of(error) == NAMESPACE_MISSING:
             return f'namespace "{target.namespace}" not found'
-    text = error.message if isinstance(error, RPCError | StigmerError) else str(error)
+    text = error.message if isinstance(error, RPCError) else str(error)
     for pattern, words in _PHRASES:
         if pattern.search(text):
             return words
@@ -102,8 +110,8 @@ _PHRASES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"connection refused", REFUSED),
         (r"timeout expired|timed out|deadline", "not answering"),
         (r"certificate", "its TLS certificate is not to be trusted"),
-        (r"dns error|failed to lookup|name or service|name resolution", "the host name is unknown"),
-        (r"network is unreachable|no route to host", "no route to the host"),
+        (r"dns error|failed to lookup|name or service|name resolution", NAME_UNKNOWN),
+        (r"network is unreachable|no route to host", NO_ROUTE),
         (r"tcp connect error", REFUSED),
         (r"http2 error|h2 protocol|broken pipe|reset by peer|stream closed|transport error", "the connection broke"),
         (r"not enough hosts", "Temporal is up but not serving yet"),

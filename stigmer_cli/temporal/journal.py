@@ -70,6 +70,13 @@ class Journal:
             **left_out,
         )
 
+    def files_changed(self, why_not: str) -> None:
+        """Files of the target changed, and were taken over; `why_not` says why they were not."""
+        if why_not:
+            self._log.warning("temporal_files_not_taken", cause=why_not, address=self._target.address)
+        else:
+            self._log.info("temporal_files_taken", address=self._target.address)
+
     def call_failed(self, cause: str) -> None:
         """A call said that the connection is broken; the probe that follows decides."""
         self._log.debug("temporal_call_failed", cause=cause, address=self._target.address)

@@ -1,18 +1,28 @@
 """Which Temporal is meant, and how patient one is with it: fast on loopback, calm elsewhere."""
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stigmer_cli.backoff import Backoff
+from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Settings
+from stigmer_cli.tls.files import KeyPair, Stamp, stamp_of
+from stigmer_cli.tls.trust import Trust
+
+SYSTEM_TRUST = Trust(
+    ca_setting="STIGMER_TEMPORAL_CA_FILE",
+    name_setting="STIGMER_TEMPORAL_SERVER_NAME",
+    pair_setting="set STIGMER_TEMPORAL_CERT_FILE and STIGMER_TEMPORAL_KEY_FILE",
+)
+"""The system's authorities, and no certificate of ours."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
     """Address and namespace. `is_own` where the stack runs that Temporal, so that its retention may be raised.
 
-    The key is named by its file, so that one that was rotated counts from the next dial on.
+    The key and what TLS is made of are named by their files, so that those that were rotated count.
     """
 
     address: str
@@ -20,6 +30,11 @@ class Target:
     is_own: bool = False
     is_tls: bool = False
     api_key_file: Path | None = None
+    trust: Trust = SYSTEM_TRUST
+
+    def stamp(self) -> Stamp:
+        """What changes when one of its files does; a client that was dialled before still has the old ones."""
+        return stamp_of((*((self.api_key_file,) if self.api_key_file else ()), *self.trust.paths))
 
     @property
     def is_loopback(self) -> bool:
@@ -34,16 +49,43 @@ class Target:
 
 
 def target_of(settings: Settings) -> Target:
-    """The Temporal that `settings` mean. TLS and a key are for one that somebody else runs: our own has neither."""
+    """The Temporal that `settings` mean. TLS and a key are for one that somebody else runs: our own has neither.
+
+    Raises ConfigError where a certificate is named without its key, or a key without its certificate.
+    """
     if settings.runs_own_temporal:
         return Target(address=settings.temporal_target, namespace=settings.temporal_namespace, is_own=True)
     key_file = settings.temporal_api_key_file
+    trust = trust_of(settings)
     return Target(
         address=settings.temporal_target,
         namespace=settings.temporal_namespace,
-        is_tls=bool(key_file) if settings.temporal_tls is None else settings.temporal_tls,
+        is_tls=bool(key_file) or trust != SYSTEM_TRUST if settings.temporal_tls is None else settings.temporal_tls,
         api_key_file=Path(key_file) if key_file else None,
+        trust=trust,
     )
+
+
+def trust_of(settings: Settings) -> Trust:
+    """What is believed of, and shown to, the Temporal that `settings` mean; raises ConfigError as `target_of` does."""
+    cert, key = settings.temporal_cert_file, settings.temporal_key_file
+    if (cert is None) is not (key is None):
+        given, missing = ("CERT", "KEY") if cert else ("KEY", "CERT")
+        raise ConfigError(
+            f"STIGMER_TEMPORAL_{given}_FILE is set and STIGMER_TEMPORAL_{missing}_FILE is not; a certificate goes with"
+            " its key",
+            hint="set both, or neither",
+        )
+    pair = None
+    if cert and key:
+        pair = KeyPair(
+            cert=Path(cert),
+            key=Path(key),
+            cert_setting="STIGMER_TEMPORAL_CERT_FILE",
+            key_setting="STIGMER_TEMPORAL_KEY_FILE",
+        )
+    ca = settings.temporal_ca_file
+    return replace(SYSTEM_TRUST, ca=Path(ca) if ca else None, pair=pair, server_name=settings.temporal_server_name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from importlib.metadata import version
 from os import getpid
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -24,6 +24,7 @@ from stigmer_cli.clock import iso
 from stigmer_cli.domain.identity import TASK_QUEUE
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.reason import waiting
+from stigmer_cli.server.guard import IS_KNOWN
 from stigmer_cli.server.services import Services, services
 
 router = APIRouter()
@@ -37,11 +38,14 @@ async def livez() -> PlainTextResponse:
 
 
 @router.get("/readyz")
-async def readyz(response: Response, called: Called) -> Readiness:
-    """Whether an execution would be accepted now; Temporal's absence does not change that."""
-    error = await _store_error(called)
-    response.status_code = 503 if error else 200
-    return Readiness(ready=not error, reasons=[error] if error else [])
+async def readyz(request: Request, response: Response, called: Called) -> Readiness:
+    """Whether an execution would be accepted now; Temporal's absence does not change that.
+
+    A row is written for it, at most once a second. Reasons are for those who show the token.
+    """
+    why_not = await called.ready.why_not()
+    response.status_code = 503 if why_not else 200
+    return Readiness(ready=not why_not, reasons=[why_not] if why_not and request.scope.get(IS_KNOWN) else [])
 
 
 @router.get("/v1/health")

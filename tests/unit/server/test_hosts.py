@@ -82,3 +82,13 @@ def test_a_setting_that_names_no_host_is_refused(text: str) -> None:
 
 def test_spaces_around_the_commas_do_not_count() -> None:
     assert parsed("allowed_hosts", " a.example , b.example:8443") == "a.example,b.example:8443"
+
+
+def test_the_address_that_the_connection_was_made_to_is_ours() -> None:
+    hosts = AllowedHosts(7234)
+    assert hosts.admits("10.0.0.5:7234", at=("10.0.0.5", 7234))
+    assert hosts.admits("[fd00::5]:7234", at=("fd00:0::5", 7234))
+    assert hosts.admits("10.0.0.5", at=("10.0.0.5", 443))
+    assert not hosts.admits("10.0.0.6:7234", at=("10.0.0.5", 7234))
+    assert not hosts.admits("10.0.0.5:7235", at=("10.0.0.5", 7234))
+    assert not hosts.admits("evil.example:7234", at=("10.0.0.5", 7234))

@@ -1,0 +1,59 @@
+"""Whether the server takes executions: a row was written a moment ago, and it is not about to end."""
+
+import asyncio
+
+from stigmer_cli.clock import Clock, iso
+from stigmer_cli.errors import StigmerError, Unavailable
+from stigmer_cli.store.store import Store
+
+WRITTEN = "ready_written_at"
+"""The row of `meta` that is written: nothing else proves that rows can be (a full disk, a read-only replica)."""
+
+WRITE_EVERY_S = 1.0
+"""However often one is asked; whoever asks needs no token."""
+
+WRITE_MAX_S = 0.8
+STOPPING = "the server is stopping"
+
+
+class ReadyCheck:
+    """Writes one row at most every `WRITE_EVERY_S` seconds, one at a time, and remembers how that went."""
+
+    def __init__(self, store: Store, *, clock: Clock) -> None:
+        self._store, self._clock = store, clock
+        self._lock = asyncio.Lock()
+        self._why_not = ""
+        self._ends_at: float | None = None
+        self._writing: asyncio.Task[None] | None = None
+        self.is_stopping = False
+
+    async def why_not(self) -> str:
+        """Why no execution would be accepted now; empty where one would be."""
+        if self.is_stopping:
+            return STOPPING
+        async with self._lock:
+            now = self._clock.monotonic()
+            if self._ends_at is None or now >= self._ends_at:
+                self._why_not = await self._written()
+                self._ends_at = self._clock.monotonic() + WRITE_EVERY_S
+            return self._why_not
+
+    async def _written(self) -> str:
+        try:
+            await self._store.check()
+            await self._write()
+        except StigmerError as error:
+            return error.message
+        return ""
+
+    async def _write(self) -> None:
+        """Write the row, or go on waiting for the write of before: a store that hangs is not asked twice."""
+        if self._writing is None:
+            # Not a TaskGroup's: the write outlives whoever asked, and the store itself sees it to its end.
+            work = self._store.meta.set(WRITTEN, iso(self._clock.now()))
+            self._writing = asyncio.get_running_loop().create_task(work, name="ready")
+        done, _ = await asyncio.wait({self._writing}, timeout=WRITE_MAX_S)
+        if not done:
+            raise Unavailable(f"the store did not take a row within {WRITE_MAX_S:g} s")
+        task, self._writing = self._writing, None
+        await task

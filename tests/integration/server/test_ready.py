@@ -1,0 +1,126 @@
+"""/readyz: a yes or no for whoever asks, proven by a row that was written, and a no before the door closes."""
+
+import asyncio
+import signal
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from tests import postgres
+from tests.eventually import eventually
+from tests.served import TOKEN, Served, served
+
+NOWHERE = "127.0.0.1:1"
+KNOWN = {"Authorization": f"Bearer {TOKEN}"}
+
+
+async def ready(http: httpx.AsyncClient, headers: dict[str, str] | None = None) -> tuple[int, object]:
+    """Status and body of /readyz."""
+    response = await http.get("/readyz", headers=headers)
+    return response.status_code, response.json()
+
+
+async def test_a_stranger_is_told_yes_or_no_and_the_owner_why(tmp_path: Path) -> None:
+    async with served(tmp_path, NOWHERE) as server, httpx.AsyncClient(base_url=server.url) as http:
+        assert await ready(http) == (200, {"ready": True, "reasons": []})
+        assert (await http.get("/v1/health")).status_code == 401
+        _move_away(tmp_path)
+
+        async def is_refused() -> bool:
+            return (await ready(http))[0] == 503
+
+        await eventually(is_refused, within_s=5)
+        assert await ready(http) == (503, {"ready": False, "reasons": []})
+        assert await ready(http, {"Authorization": "Bearer wrong"}) == (503, {"ready": False, "reasons": []})
+        status, body = await ready(http, KNOWN)
+        assert status == 503
+        assert "stigmer.db was deleted or replaced while it was in use" in str(body)
+
+
+def _move_away(home: Path) -> None:
+    for file in (home / "data").glob("stigmer.db*"):
+        file.rename(file.with_name(f"moved-{file.name}"))
+
+
+async def test_it_writes_a_row_and_no_more_than_one_a_second_however_often_one_asks(tmp_path: Path) -> None:
+    async with served(tmp_path, NOWHERE) as server, httpx.AsyncClient(base_url=server.url) as http:
+
+        def written_at() -> str:
+            with closing(sqlite3.connect(f"file:{tmp_path}/data/stigmer.db?mode=ro", uri=True)) as connection:
+                row = connection.execute("SELECT value FROM meta WHERE key = 'ready_written_at'").fetchone()
+                return str(row[0])
+
+        first = written_at()
+
+        async def is_written_again() -> bool:
+            return (await ready(http))[0] == 200 and written_at() != first
+
+        await eventually(is_written_again, within_s=5)
+        loop = asyncio.get_running_loop()
+        seen, began = set(), loop.time()
+        for _ in range(100):
+            assert (await ready(http))[0] == 200
+            seen.add(written_at())
+        assert len(seen) <= 2 + (loop.time() - began), "whoever has no token cannot keep the disk busy"
+
+
+@pytest.fixture
+def database() -> Iterator[str]:
+    programs = postgres.binaries()
+    if programs is None:
+        pytest.skip(postgres.WHY_NOT)
+    with postgres.running(programs) as cluster, cluster.database() as url:
+        yield url
+
+
+async def test_a_read_only_replica_is_not_ready(tmp_path: Path, database: str) -> None:
+    settings = {"STIGMER_DATABASE_URL": database}
+    async with served(tmp_path, NOWHERE, settings):
+        pass  # it makes the tables
+    name = database.partition("?")[0].rpartition("/")[2]
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    server = Served(tmp_path, NOWHERE, settings)
+    server.spawn()
+    try:
+        async with httpx.AsyncClient(base_url=server.url) as http:
+            status, body = await eventually(lambda: ready(http, KNOWN), within_s=20, despite=httpx.TransportError)
+        assert status == 503
+        assert "read-only transaction" in str(body)
+    finally:
+        server.kill()
+
+
+async def test_after_sigterm_it_says_no_while_everything_else_is_still_answered(tmp_path: Path) -> None:
+    settings = {"STIGMER_LISTEN": "127.0.0.2", "STIGMER_BEHIND_PROXY": "true"}
+    async with served(tmp_path, NOWHERE, settings) as server, httpx.AsyncClient(base_url=server.url) as http:
+        assert (await ready(http))[0] == 200
+        assert server.process is not None
+        server.process.send_signal(signal.SIGTERM)
+
+        async def is_refused() -> bool:
+            return (await ready(http))[0] == 503
+
+        await eventually(is_refused, within_s=2)
+        assert "the server is stopping" in str(await ready(http, KNOWN))
+        for _ in range(20):
+            async with httpx.AsyncClient(base_url=server.url, headers=KNOWN) as fresh:
+                assert (await fresh.get("/v1/executions")).status_code == 200
+        assert await asyncio.to_thread(server.process.wait, 15) == 0
+
+
+async def test_the_stack_of_one_machine_says_no_as_well_and_does_not_wait_for_long(tmp_path: Path) -> None:
+    async with served(tmp_path, NOWHERE) as server, httpx.AsyncClient(base_url=server.url) as http:
+        assert server.process is not None
+        answers: list[int] = []
+        server.process.send_signal(signal.SIGTERM)
+        with suppress(httpx.TransportError):
+            while True:
+                answers.append((await ready(http))[0])
+        assert answers[-1] == 503
+        assert await asyncio.to_thread(server.process.wait, 5) == 0

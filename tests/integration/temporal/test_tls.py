@@ -1,0 +1,219 @@
+"""A real Temporal behind TLS: each way in which the two ends do not agree is told, and rotated files count."""
+
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from stigmer_cli.errors import ConfigError
+from stigmer_cli.settings import Home, Settings
+from stigmer_cli.temporal.connection import Connection, ConnectionState
+from stigmer_cli.temporal.target import LOOPBACK, SYSTEM_TRUST, Target, target_of
+from stigmer_cli.tls.files import KeyPair
+from stigmer_cli.tls.trust import Trust
+from tests.eventually import eventually
+from tests.integration.temporal.conftest import connected
+from tests.temporal_server import DevServer
+from tests.tls import FUTURE, PAST, Authority, Pair, door_context, tls_in_front_of
+
+CONNECTED, MISCONFIGURED = ConnectionState.CONNECTED, ConnectionState.MISCONFIGURED
+QUICK = replace(LOOPBACK, probe_every_s=0.2)
+LONG_AGO = PAST - timedelta(days=9)
+
+
+@dataclass
+class World:
+    """A Temporal, two authorities, and the folder in which their files lie."""
+
+    temporal: DevServer
+    folder: Path
+    ours: Authority
+    callers: Authority
+
+    def door(self, pair: Pair, *, wants: Authority | None = None) -> AbstractAsyncContextManager[str]:
+        return tls_in_front_of(self.temporal.port, door_context(pair, callers=wants))
+
+
+@pytest.fixture
+def world(temporal: DevServer, tmp_path: Path) -> World:
+    temporal.start()
+    return World(temporal, tmp_path, Authority(tmp_path), Authority(tmp_path, "callers"))
+
+
+def trust(ca: Path | None = None, pair: Pair | None = None, name: str | None = None) -> Trust:
+    shown = None
+    if pair is not None:
+        shown = KeyPair(
+            cert=pair.cert,
+            key=pair.key,
+            cert_setting="STIGMER_TEMPORAL_CERT_FILE",
+            key_setting="STIGMER_TEMPORAL_KEY_FILE",
+        )
+    return replace(SYSTEM_TRUST, ca=ca, pair=shown, server_name=name)
+
+
+async def reaches(connection: Connection, state: ConnectionState) -> str:
+    """The cause with which `connection` stands at `state`, which it must reach soon."""
+    await eventually(_is(lambda: connection.status().state is state), within_s=10)
+    return connection.status().cause
+
+
+def _is(look: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
+    async def looked() -> bool:
+        return look()
+
+    return looked
+
+
+async def told(address: str, believed: Trust | None) -> str:
+    """Why the connection does not come about; empty where it does."""
+    target = Target(address=address, is_tls=believed is not None, trust=believed or SYSTEM_TRUST)
+    async with connected(target, pace=QUICK) as connection:
+        settled = (CONNECTED, MISCONFIGURED, ConnectionState.DISCONNECTED)
+        await eventually(_is(lambda: connection.status().state in settled), within_s=10)
+        return connection.status().cause
+
+
+async def test_a_private_authority_is_trusted_by_its_file(world: World) -> None:
+    async with world.door(world.ours.issue("server", "localhost")) as address:
+        assert await told(address, trust(world.ours.file)) == ""
+
+
+async def test_another_authority_is_named_with_the_setting(world: World) -> None:
+    async with world.door(world.ours.issue("server", "localhost")) as address:
+        wrong = await told(address, trust(world.callers.file))
+        none = await told(address, trust())
+    sentence = (
+        "its certificate is signed by an authority that is not trusted here: set STIGMER_TEMPORAL_CA_FILE to the file"
+        " of its authority (today {})"
+    )
+    assert wrong == sentence.format(world.callers.file)
+    assert none == sentence.format("those of the system")
+
+
+async def test_a_certificate_out_of_its_time_is_told_with_the_time(world: World) -> None:
+    async with world.door(world.ours.issue("old", "localhost", begins=LONG_AGO, ends=PAST)) as address:
+        expired = await told(address, trust(world.ours.file))
+    async with world.door(world.ours.issue("new", "localhost", begins=FUTURE)) as address:
+        early = await told(address, trust(world.ours.file))
+    assert expired == f"its certificate expired at {PAST.astimezone():%Y-%m-%d %H:%M}: whoever runs it must renew it"
+    assert early.startswith(f"its certificate is not valid before {FUTURE.astimezone():%Y-%m-%d %H:%M}, and here it is")
+
+
+async def test_a_certificate_for_another_name_wants_that_name(world: World) -> None:
+    async with world.door(world.ours.issue("server", "temporal.internal")) as address:
+        assert await told(address, trust(world.ours.file)) == (
+            "its certificate is not for the name 'localhost': use a name that it is for in the address, or set"
+            " STIGMER_TEMPORAL_SERVER_NAME to one"
+        )
+        assert await told(address, trust(world.ours.file, name="temporal.internal")) == ""
+
+
+async def test_plain_to_tls_and_tls_to_plain_are_told_apart(world: World) -> None:
+    async with world.door(world.ours.issue("server", "localhost")) as address:
+        assert await told(address, None) == ("it speaks TLS, and was spoken to without: set STIGMER_TEMPORAL_TLS=true")
+    assert await told(world.temporal.address, trust(world.ours.file)) == (
+        "it does not speak TLS: set STIGMER_TEMPORAL_TLS=false, and name no files for TLS"
+    )
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_temporal_that_wants_a_certificate_is_shown_one_or_says_why_not(
+    world: World, version: ssl.TLSVersion
+) -> None:
+    context = door_context(world.ours.issue("server", "localhost"), callers=world.callers)
+    context.maximum_version = version
+    ours, strange = world.callers.issue("me", "me"), world.ours.issue("stranger", "me")
+    old = world.callers.issue("old", "me", begins=LONG_AGO, ends=PAST)
+    async with tls_in_front_of(world.temporal.port, context) as address:
+        assert await told(address, trust(world.ours.file, ours)) == ""
+        assert "set STIGMER_TEMPORAL_CERT_FILE and STIGMER_TEMPORAL_KEY_FILE" in await told(
+            address, trust(world.ours.file)
+        )
+        assert f"our certificate {old.cert} expired at {PAST.astimezone():%Y-%m-%d %H:%M}" in await told(
+            address, trust(world.ours.file, old)
+        )
+        assert "is valid, so it may be of an authority that is not trusted there" in await told(
+            address, trust(world.ours.file, strange)
+        )
+
+
+async def test_each_fault_of_a_file_has_its_own_sentence(world: World) -> None:
+    server, me = world.ours.issue("server", "localhost"), world.callers.issue("me", "me")
+    gone, nonsense = world.folder / "gone", world.folder / "nonsense"
+    nonsense.write_text("nonsense")
+    async with world.door(server, wants=world.callers) as address:
+
+        async def why(ca: Path, cert: Path, key: Path) -> str:
+            return await told(address, trust(ca, Pair(cert=cert, key=key)))
+
+        ca = world.ours.file
+        assert (await why(gone, me.cert, me.key)).startswith(
+            f"STIGMER_TEMPORAL_CA_FILE: {gone} cannot be read: No such"
+        )
+        assert await why(nonsense, me.cert, me.key) == (
+            f"STIGMER_TEMPORAL_CA_FILE: {nonsense} holds no certificate of an authority"
+        )
+        assert (await why(ca, gone, me.key)).startswith(f"STIGMER_TEMPORAL_CERT_FILE: {gone} cannot be read")
+        assert (await why(ca, me.cert, gone)).startswith(f"STIGMER_TEMPORAL_KEY_FILE: {gone} cannot be read")
+        assert f"{nonsense} holds no private key" in await why(ca, me.cert, nonsense)
+        assert f"the key in {server.key} is not the key of the certificate in {me.cert}" in await why(
+            ca, me.cert, server.key
+        )
+
+
+async def test_a_port_that_nobody_listens_on_is_no_matter_of_tls(world: World) -> None:
+    world.temporal.kill()
+    assert await told(world.temporal.address, trust(world.ours.file)) == "connection refused"
+
+
+async def test_files_that_were_missing_count_as_soon_as_they_are_there(world: World) -> None:
+    async with world.door(world.ours.issue("server", "localhost"), wants=world.callers) as address:
+        pair = Pair(cert=world.folder / "me.pem", key=world.folder / "me.key")
+        target = Target(address=address, is_tls=True, trust=trust(world.ours.file, pair))
+        patient = replace(QUICK, misconfigured_every_s=60.0)
+        async with connected(target, pace=patient) as connection:
+            assert "cannot be read" in await reaches(connection, MISCONFIGURED)
+            began = time.monotonic()
+            world.callers.issue("me", "me")
+            await reaches(connection, CONNECTED)
+            assert time.monotonic() - began < 10, "it does not wait for the next try of a minute later"
+
+
+async def test_a_rotated_certificate_is_shown_within_seconds_and_half_a_rotation_does_no_harm(world: World) -> None:
+    me = world.callers.issue("me", "me")
+    async with world.door(world.ours.issue("server", "localhost"), wants=world.callers) as address:
+        target = Target(address=address, is_tls=True, trust=trust(world.ours.file, me))
+        async with connected(target, pace=QUICK) as connection:
+            await reaches(connection, CONNECTED)
+            first, moves = connection.client(), connection.moves
+            me.key.write_text("half a rotation")
+            await eventually(_is(lambda: connection._stamp == target.stamp()), within_s=5)
+            assert connection.client() is first
+            world.callers.issue("me", "me")
+            await eventually(_is(lambda: connection.client() is not first), within_s=5)
+            assert connection.status().state is CONNECTED
+            assert connection.moves == moves, "nobody was disconnected meanwhile"
+
+
+def settings(**given: object) -> Settings:
+    return Settings(home=Home(path=Path("/nowhere")), temporal_address="temporal.example:7233", **given)  # type: ignore[arg-type]
+
+
+def test_each_of_the_files_means_tls_and_a_certificate_goes_with_its_key() -> None:
+    assert not target_of(settings()).is_tls
+    assert target_of(settings(temporal_ca_file="/run/ca.pem")).is_tls
+    assert target_of(settings(temporal_server_name="temporal.internal")).is_tls
+    assert not target_of(settings(temporal_ca_file="/run/ca.pem", temporal_tls=False)).is_tls
+    pair = target_of(settings(temporal_cert_file="/run/cert.pem", temporal_key_file="/run/key.pem")).trust.pair
+    assert pair is not None
+    assert pair.paths == (Path("/run/cert.pem"), Path("/run/key.pem"))
+    with pytest.raises(ConfigError, match="STIGMER_TEMPORAL_CERT_FILE is set and STIGMER_TEMPORAL_KEY_FILE is not"):
+        target_of(settings(temporal_cert_file="/run/cert.pem"))
+    with pytest.raises(ConfigError, match="STIGMER_TEMPORAL_KEY_FILE is set and STIGMER_TEMPORAL_CERT_FILE is not"):
+        target_of(settings(temporal_key_file="/run/key.pem"))

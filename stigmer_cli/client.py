@@ -41,6 +41,7 @@ from stigmer_cli.api.resources import (
     ExecutionRequest,
     ExecutionResource,
 )
+from stigmer_cli.api.stuck import StuckItem, StuckItems, StuckReport, StuckRequest
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import OperationFailed, ServerUnavailable
 from stigmer_cli.tls.link import Link
@@ -144,6 +145,14 @@ class Client:
         return await self._parse(await self._send("DELETE", f"/v1/agents/{_segment(id_or_slug)}"), AgentResource)
 
     # -- executions
+
+    async def stuck(self, ids: Sequence[str]) -> Sequence[StuckItem]:
+        """Those of `ids`, up to 500, that do not get on, in order; raises NotFound for an unknown id."""
+        return (await self._post("/v1/executions:stuck", StuckRequest(ids=list(ids)), StuckItems)).items
+
+    async def stuck_report(self) -> StuckReport:
+        """What of all that is open does not get on, by class and phase."""
+        return await self._get("/v1/stuck", StuckReport)
 
     async def create_execution(
         self, request: ExecutionRequest, *, idempotency_key: str, require_temporal: bool

@@ -19,6 +19,7 @@ from stigmer_cli.errors import StigmerError
 from stigmer_cli.temporal.dial import KNOCK_EVERY_S
 from stigmer_cli.temporal.errors import Misconfigured, TemporalUnavailable, WorkflowMissing
 from stigmer_cli.temporal.gateway import Observed, Poller, RunState, Started
+from stigmer_cli.temporal.pending import PendingActivity, PendingTask, TaskFailure
 from stigmer_cli.temporal.state import World
 from stigmer_cli.temporal.target import Target
 
@@ -155,6 +156,9 @@ class Run:
     closed_at: datetime | None = None
     failure: str = ""
     is_cancel_requested: bool = False
+    pending_task: PendingTask | None = None
+    pending_activities: tuple[PendingActivity, ...] = ()
+    task_failure: TaskFailure | None = None
 
 
 class InMemoryGateway:
@@ -188,7 +192,14 @@ class InMemoryGateway:
         run = self.runs.get(name)
         if run is None:
             return None
-        return Observed(state=run.state, run_id=run.run_id, started_at=run.started_at, closed_at=run.closed_at)
+        return Observed(
+            state=run.state,
+            run_id=run.run_id,
+            started_at=run.started_at,
+            closed_at=run.closed_at,
+            pending_task=run.pending_task,
+            pending_activities=run.pending_activities,
+        )
 
     async def result_failure(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> str:
         self._feel()
@@ -203,6 +214,20 @@ class InMemoryGateway:
         if run is None or run.state is not RunState.OPEN:
             return False
         run.is_cancel_requested = True
+        return True
+
+    async def task_failure(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> TaskFailure | None:
+        self._feel()
+        run = self.runs.get(workflow_id(kind, execution, epoch))
+        return None if run is None else run.task_failure
+
+    async def terminate(self, *, execution: ExecutionId, kind: Kind, epoch: int, reason: str) -> bool:
+        self._feel()
+        run = self.runs.get(workflow_id(kind, execution, epoch))
+        if run is None or run.state is not RunState.OPEN:
+            return False
+        run.state, run.closed_at = RunState.TERMINATED, self._clock.now()
+        run.failure = f"the run was terminated in Temporal by somebody: {reason}"
         return True
 
     async def pollers(self) -> Sequence[Poller]:

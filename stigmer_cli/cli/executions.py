@@ -69,7 +69,7 @@ def get(ctx: typer.Context, execution: Annotated[str, NAMED], output: Annotated[
     cause = stuck.words if stuck else None
     out.result(data, lambda console: tables.print_execution(console, found, events, link=link, cause=cause))
     if stuck:
-        out.hint(stuck.way_out)
+        out.hint(stuck.item.hint)
 
 
 @executions.command("watch")

@@ -1,6 +1,6 @@
-"""Which executions are stuck, of which class, why, and what to type: from rows, what Temporal says, and who polls."""
+"""Which executions are stuck, of which class, why, and what to type: as the server judges them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,54 +8,34 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from stigmer_cli.api.health import Health
-from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest
-from stigmer_cli.api.resources import DispatchState, ExecutionResource
+from stigmer_cli.api.resources import ExecutionResource
+from stigmer_cli.api.stuck import StuckItem
 from stigmer_cli.cli.output import fit
 from stigmer_cli.cli.reconcile_view import CAUSE_MAX, brief
-from stigmer_cli.cli.wording import ago, why
+from stigmer_cli.cli.wording import ago
 from stigmer_cli.client import PAGE_MAX, Client, Query
-from stigmer_cli.domain.identity import POLLER_FRESH_S
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.errors import Unavailable
+from stigmer_cli.domain.stuck import MENDABLE
 
 STUCK_AFTER_S = 5.0
-
-RECONCILE = "stigmer executions reconcile"
-WAYS_OUT: Mapping[str, str] = {
-    "orphan": f"{RECONCILE} {{id}}",
-    "behind": f"{RECONCILE} {{id}}",
-    "refused": f"{RECONCILE} {{id}}",
-    "lost": f"{RECONCILE} {{id}} --include-in-progress starts it over; what its run did may be done again",
-    "waiting for a runner": "stigmer up, or stigmer work",
-}
-"""What to type for one of a class; `stigmer doctor` for every other class."""
-
-MENDABLE = frozenset({"orphan", "behind"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stuck:
-    """One execution that does not get on: its class (`queued`, `orphan`, ...) and the cause, in words."""
+    """One execution that does not get on, and what the server says about it."""
 
     execution: ExecutionResource
-    kind: str
-    cause: str
-
-    @property
-    def way_out(self) -> str:
-        """What to type."""
-        return WAYS_OUT.get(self.kind, "stigmer doctor").format(id=self.execution.metadata.id)
+    item: StuckItem
 
     @property
     def words(self) -> str:
         """Class and cause, for a page that names the workflow elsewhere."""
-        return f"{self.kind}: {brief(self.cause, self.execution.metadata.id)}"
+        return f"{self.item.kind}: {brief(self.item.cause, self.item.id)}"
 
     @property
     def is_mendable(self) -> bool:
         """Whether a reconcile that names no id mends it."""
-        return self.kind in MENDABLE
+        return self.item.kind in MENDABLE
 
     def to_wire(self) -> dict[str, object]:
         """The resource, and beside it why it is stuck."""
@@ -63,7 +43,7 @@ class Stuck:
 
     def reason(self) -> dict[str, object]:
         """Why it is stuck, and what to type."""
-        return {"class": self.kind, "cause": self.cause, "hint": self.way_out}
+        return {"class": self.item.kind, "cause": self.item.cause, "hint": self.item.hint}
 
 
 async def find_stuck(client: Client, asked: Query, *, older_than_s: float, limit: int) -> Sequence[Stuck]:
@@ -88,37 +68,8 @@ async def judge(client: Client, items: Sequence[ExecutionResource]) -> Sequence[
     """Those of `items`, at most a page of them and none terminal, that do not get on, in order."""
     if not items:
         return []
-    found = await _findings(client, items)
-    health = await client.health()
-    judged = [_judged(item, found.get(item.metadata.id), health) for item in items]
-    return [stuck for stuck in judged if stuck is not None]
-
-
-async def _findings(client: Client, items: Sequence[ExecutionResource]) -> Mapping[str, ReconcileItem]:
-    """What a dry run would say about each; nothing where Temporal cannot be asked."""
-    request = ReconcileRequest(dry_run=True, ids=[item.metadata.id for item in items])
-    try:
-        return {told.id: told async for told in client.reconcile(request) if isinstance(told, ReconcileItem)}
-    except Unavailable:
-        return {}
-
-
-def _judged(item: ExecutionResource, found: ReconcileItem | None, health: Health) -> Stuck | None:
-    if found is not None:
-        return Stuck(execution=item, kind=found.found, cause=found.cause)
-    if item.status.attention is not None:
-        return Stuck(execution=item, kind=item.status.attention.code, cause=item.status.attention.reason)
-    if item.status.dispatch.state is DispatchState.QUEUED:
-        return Stuck(execution=item, kind="queued", cause=why(item))
-    if item.status.phase is not Phase.PENDING:
-        return None
-    if _is_polled(health):
-        return Stuck(execution=item, kind="starting late", cause=f"{why(item)}; runners poll the task queue")
-    return Stuck(execution=item, kind="waiting for a runner", cause="no runner polls the task queue: stigmer up")
-
-
-def _is_polled(health: Health) -> bool:
-    return any(poller.silent_s < POLLER_FRESH_S for poller in health.task_queue.pollers)
+    found = {told.id: told for told in await client.stuck([item.metadata.id for item in items])}
+    return [Stuck(execution=item, item=found[item.metadata.id]) for item in items if item.metadata.id in found]
 
 
 def print_stuck(console: Console, items: Sequence[Stuck], now: datetime) -> None:
@@ -133,6 +84,6 @@ def print_stuck(console: Console, items: Sequence[Stuck], now: datetime) -> None
     table.columns[-1].overflow = "fold"
     for item in items:
         metadata = item.execution.metadata
-        cause = escape(fit(brief(item.cause, metadata.id), CAUSE_MAX))
-        table.add_row(metadata.id, item.kind, ago(metadata.created_at, now), cause)
+        cause = escape(fit(brief(item.item.cause, metadata.id), CAUSE_MAX))
+        table.add_row(metadata.id, item.item.kind, ago(metadata.created_at, now), cause)
     console.print(table)

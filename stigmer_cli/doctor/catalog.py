@@ -9,6 +9,7 @@ from stigmer_cli.doctor.configuration import CONFIGURATION_CHECKS
 from stigmer_cli.doctor.executions import EXECUTION_CHECKS
 from stigmer_cli.doctor.stack import STACK_CHECKS
 from stigmer_cli.doctor.store import STORE_CHECKS
+from stigmer_cli.doctor.stuck import STUCK_CHECKS
 from stigmer_cli.doctor.temporal import TEMPORAL_CHECKS
 from stigmer_cli.errors import NotFound, RequestError
 
@@ -24,7 +25,14 @@ def _behind_settings(check: Check) -> Check:
 
 CHECKS: tuple[Check, ...] = tuple(
     _behind_settings(check)
-    for check in (*STACK_CHECKS, *TEMPORAL_CHECKS, *STORE_CHECKS, *EXECUTION_CHECKS, *CONFIGURATION_CHECKS)
+    for check in (
+        *STACK_CHECKS,
+        *TEMPORAL_CHECKS,
+        *STORE_CHECKS,
+        *EXECUTION_CHECKS,
+        *STUCK_CHECKS,
+        *CONFIGURATION_CHECKS,
+    )
 )
 BY_CODE: dict[str, Check] = {check.code: check for check in CHECKS}
 

@@ -16,6 +16,7 @@ from stigmer_cli.stack.status import Look
 if TYPE_CHECKING:
     from stigmer_cli.api.health import Health
     from stigmer_cli.api.resources import ExecutionResource
+    from stigmer_cli.api.stuck import StuckReport
     from stigmer_cli.temporal.gateway import Poller
 
 T = TypeVar("T")
@@ -177,6 +178,7 @@ class ExecutionsSeen:
 
     `drifts` is what does not agree with Temporal, oldest first. `is_judged`: Temporal was asked about anything at all;
     `is_whole`: about everything that is old enough; `unjudged`: the ids in `open` that it was not asked about in time.
+    `stuck` is what the server says does not get on; None where it did not say in time.
     """
 
     open: "tuple[ExecutionResource, ...]" = ()
@@ -186,6 +188,7 @@ class ExecutionsSeen:
     is_judged: bool = True
     is_whole: bool = True
     unjudged: frozenset[str] = frozenset()
+    stuck: "StuckReport | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)

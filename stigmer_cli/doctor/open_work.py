@@ -7,6 +7,7 @@ from datetime import datetime
 
 from stigmer_cli.api.reconcile import ReconcileItem, ReconcileProgress, ReconcileRequest
 from stigmer_cli.api.resources import DispatchState, ExecutionResource
+from stigmer_cli.api.stuck import StuckReport
 from stigmer_cli.client import Client
 from stigmer_cli.clock import Clock
 from stigmer_cli.doctor.facts import Drift, ExecutionsSeen
@@ -55,7 +56,10 @@ async def executions_seen(url: str, token: str | None, *, where: Where, clock: C
         agents = await client.agents(limit=PAGE)
         items = sorted((item for page in pages for item in page.items), key=lambda item: item.metadata.created_at)
         is_cut = any(page.next_cursor for page in pages)
-        plan = await _judged(client, items, is_cut=is_cut)
+        async with asyncio.TaskGroup() as group:
+            judging = group.create_task(_judged(client, items, is_cut=is_cut), name="plan")
+            reporting = group.create_task(_stuck(client), name="stuck")
+        plan, stuck = judging.result(), reporting.result()
     if not plan.is_judged:
         plan = await _looked_up(items, where, clock)
     return ExecutionsSeen(
@@ -66,7 +70,17 @@ async def executions_seen(url: str, token: str | None, *, where: Where, clock: C
         is_judged=plan.is_judged,
         is_whole=plan.is_whole,
         unjudged=frozenset(item.metadata.id for item in items) - plan.judged,
+        stuck=stuck,
     )
+
+
+async def _stuck(client: Client) -> StuckReport | None:
+    """What the server says does not get on; None where it does not say so in `PLAN_S`."""
+    try:
+        async with asyncio.timeout(PLAN_S):
+            return await client.stuck_report()
+    except (TimeoutError, StigmerError):
+        return None
 
 
 async def _judged(client: Client, items: Sequence[ExecutionResource], *, is_cut: bool) -> _Plan:

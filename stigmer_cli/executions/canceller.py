@@ -1,11 +1,21 @@
-"""The canceller: passes the wish to end an execution on to Temporal until Temporal has it."""
+"""The canceller: passes the wish to end an execution on to Temporal, and carries it out where Temporal does not.
+
+    wanted ──cancel──▶ delivered ──the run reports CANCELLED──▶ ended
+                           │
+                           └──not within PATIENCE_S──▶ terminated at Temporal ──▶ ended as CANCELLED, by force
+
+A run hears of a cancellation only through its code: where that cannot go on (no runner, or one whose code does not fit
+the run), only terminating ends it. What the old run still reports is refused, because its row is terminal.
+"""
 
 import asyncio
 
 import structlog
 
-from stigmer_cli.domain.execution import Execution
+from stigmer_cli.clock import Clock
+from stigmer_cli.domain.execution import Execution, Outcome
 from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import StigmerError, TemporalUnavailable
 from stigmer_cli.executions.bell import OTHER_SERVERS_S
 from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
@@ -13,18 +23,35 @@ from stigmer_cli.store.store import Store
 
 BATCH_MAX = 10_000
 
+PATIENCE_S = 30.0
+"""How long Temporal and a runner may take to carry out a cancellation, counted from when it was asked for."""
+
+PATIENCE_MIN_S = 5.0
+"""What is left of it at the least once this process has delivered the wish: Temporal may have been away until now."""
+
+REASON = f"cancelled through Stigmer, and not ended {PATIENCE_S:g} s later"
+FORCED = f"cancelled by force: its run had not ended {PATIENCE_S:g} s after it was asked to"
+EFFECTS: dict[Phase, str] = {
+    Phase.PENDING: "no run of it had an effect",
+    Phase.IN_PROGRESS: "effects may have happened, and what its run still reports is refused",
+}
+
+Key = tuple[ExecutionId, int]
+
 log = structlog.get_logger()
 
 
 class Canceller:
-    """Delivers each wish once per connection; a run that heard it reports CANCELLED."""
+    """Delivers each wish once per connection; a run that heard it reports CANCELLED, and one that does not is ended."""
 
-    def __init__(self, store: Store, gateway: TemporalGateway, link: TemporalLink) -> None:
+    def __init__(self, store: Store, gateway: TemporalGateway, link: TemporalLink, *, clock: Clock) -> None:
         self._store = store
         self._gateway = gateway
         self._link = link
+        self._clock = clock
         self._nudged = asyncio.Event()
-        self._delivered: set[tuple[ExecutionId, int]] = set()
+        self._delivered: set[Key] = set()
+        self._deadlines: dict[Key, float] = {}
         self._generation = 0
 
     def nudge(self) -> None:
@@ -48,14 +75,19 @@ class Canceller:
         if self._generation != self._link.generation:
             self._generation = self._link.generation
             self._delivered.clear()  # a Temporal that came back may have forgotten
-        wanted = await self._store.executions.cancel_requested(limit=BATCH_MAX)
-        keys = {(execution.id, execution.epoch) for execution in wanted}
-        self._delivered &= keys
+        wanted = {(execution.id, execution.epoch): execution for execution in await self._wanted()}
+        self._delivered &= wanted.keys()
+        self._deadlines = {key: deadline for key, deadline in self._deadlines.items() if key in wanted}
         delivered = 0
-        for execution in wanted:
-            if (execution.id, execution.epoch) not in self._delivered:
+        for key, execution in wanted.items():
+            if key not in self._delivered:
                 delivered += await self._deliver(execution)
+            elif self._clock.monotonic() >= self._deadlines[key]:
+                await self._end_by_force(execution)
         return delivered
+
+    async def _wanted(self) -> list[Execution]:
+        return list(await self._store.executions.cancel_requested(limit=BATCH_MAX))
 
     async def _deliver(self, execution: Execution) -> bool:
         try:
@@ -65,5 +97,34 @@ class Canceller:
         except StigmerError as error:
             log.warning("cancel_failed", execution=execution.id, epoch=execution.epoch, cause=str(error))
             return False
-        self._delivered.add((execution.id, execution.epoch))
+        key = (execution.id, execution.epoch)
+        self._delivered.add(key)
+        # The first delivery counts: a link that flaps must not put the end off for ever.
+        self._deadlines.setdefault(key, self._clock.monotonic() + self._patience_s(execution))
         return True
+
+    def _patience_s(self, execution: Execution) -> float:
+        """What is left of `PATIENCE_S`; the wall clock may have jumped, so that its word counts within limits only."""
+        asked_at = execution.cancel_requested_at
+        waited_s = 0.0 if asked_at is None else (self._clock.now() - asked_at).total_seconds()
+        return min(max(PATIENCE_S - waited_s, PATIENCE_MIN_S), PATIENCE_S)
+
+    async def _end_by_force(self, execution: Execution) -> None:
+        """Terminate the workflow, then end the row; tried again at the next pass where Temporal or the row moved."""
+        names = {"execution": execution.id, "epoch": execution.epoch}
+        try:
+            was_open = await self._gateway.terminate(
+                execution=execution.id, kind=execution.kind, epoch=execution.epoch, reason=REASON
+            )
+        except TemporalUnavailable:
+            return
+        except StigmerError as error:
+            log.warning("terminate_failed", cause=str(error), **names)
+            return
+        outcome = Outcome(phase=Phase.CANCELLED, error=f"{FORCED}; {EFFECTS[execution.phase]}")
+        detail = "terminated in Temporal" if was_open else "Temporal had no open workflow of it"
+        ended = await self._store.executions.conclude(
+            execution.id, epoch=execution.epoch, version=execution.version, outcome=outcome, detail=detail
+        )
+        if ended:
+            log.warning("cancelled_by_force", was_open=was_open, phase=execution.phase, **names)

@@ -6,6 +6,7 @@ from typing import Protocol
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.temporal.connection import ConnectionStatus
 from stigmer_cli.temporal.gateway import Observed, Poller, Started
+from stigmer_cli.temporal.pending import TaskFailure
 
 
 class TemporalLink(Protocol):
@@ -42,6 +43,12 @@ class TemporalGateway(Protocol):
 
     async def cancel(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> bool:
         """Ask the workflow of this epoch to end; False where there is none open."""
+
+    async def task_failure(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> TaskFailure | None:
+        """How the last workflow task of this epoch failed; None where it did not."""
+
+    async def terminate(self, *, execution: ExecutionId, kind: Kind, epoch: int, reason: str) -> bool:
+        """End the workflow of this epoch without asking its code; False where there is none open."""
 
     async def pollers(self) -> Sequence[Poller]:
         """The runners that poll the task queue for both workflows and activities."""

@@ -7,6 +7,7 @@ from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.ports import TemporalGateway
 from stigmer_cli.temporal.gateway import Observed, Poller, Started
+from stigmer_cli.temporal.pending import TaskFailure
 
 OK = "ok"
 
@@ -44,6 +45,18 @@ class CountedGateway:
     async def cancel(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> bool:
         """Ask the workflow of this epoch to end; False where there is none open."""
         return await self._counted("cancel", self._gateway.cancel(execution=execution, kind=kind, epoch=epoch))
+
+    async def task_failure(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> TaskFailure | None:
+        """How the last workflow task of this epoch failed; None where it did not."""
+        return await self._counted(
+            "task-failure", self._gateway.task_failure(execution=execution, kind=kind, epoch=epoch)
+        )
+
+    async def terminate(self, *, execution: ExecutionId, kind: Kind, epoch: int, reason: str) -> bool:
+        """End the workflow of this epoch without asking its code; False where there is none open."""
+        return await self._counted(
+            "terminate", self._gateway.terminate(execution=execution, kind=kind, epoch=epoch, reason=reason)
+        )
 
     async def pollers(self) -> Sequence[Poller]:
         """The runners that poll the task queue for both workflows and activities."""

@@ -16,6 +16,7 @@ from prometheus_client import (
 from stigmer_cli.domain.execution import AttentionCode
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.executions.reconcile.apply import Applied, Done
 from stigmer_cli.temporal.connection import Change, ConnectionState, ConnectionStatus
 
@@ -67,6 +68,7 @@ class Metrics:
         self.attention = counter(
             "stigmer_attention_total", "Executions that were left to a person, by the reason.", ["code"]
         )
+        self.stuck = _stuck_gauge(self.registry)
         self.claims_lost = counter("stigmer_claims_lost_total", "Runs that found their execution held by another.")
         self.pollers = gauge(
             "stigmer_task_queue_pollers", "Runners that Temporal has seen polling the task queue lately."
@@ -75,7 +77,6 @@ class Metrics:
         self.loop_blocked_seconds = gauge(
             "stigmer_event_loop_last_block_seconds", "How long the server's event loop last stood still; 0 for never."
         )
-
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
@@ -89,6 +90,7 @@ class Metrics:
             self.reconciled.labels(done)
         for code in AttentionCode:
             self.attention.labels(code)
+        self.see_stuck({})
 
     # -- ConnectionObserver
 
@@ -126,6 +128,13 @@ class Metrics:
         if applied.done is Done.ATTENTION and applied.move.attention is not None:
             self.given_up(applied.move.attention)
 
+    # -- StuckObserver
+
+    def see_stuck(self, counts: Mapping[StuckClass, int]) -> None:
+        """All that is open has been looked at once more."""
+        for kind in StuckClass:
+            self.stuck.labels(kind).set(counts.get(kind, 0))
+
     # -- CallObserver
 
     def called(self, call: str, outcome: str) -> None:
@@ -161,3 +170,12 @@ class Metrics:
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""
         return generate_latest(self.registry)
+
+
+def _stuck_gauge(registry: CollectorRegistry) -> Gauge:
+    return Gauge(
+        "stigmer_stuck_executions",
+        "Executions that do not get on, by class, as the last round over all that is open found them.",
+        ["class"],
+        registry=registry,
+    )

@@ -26,6 +26,7 @@ from stigmer_cli.executions.pollers import PollerWatch
 from stigmer_cli.executions.reconcile.reconciler import Reconciler
 from stigmer_cli.executions.reconcile.request import Reconciling
 from stigmer_cli.executions.reconcile.turn import reclaim
+from stigmer_cli.executions.stuck_watch import StuckWatch
 from stigmer_cli.server.app import build
 from stigmer_cli.server.calls import CountedGateway
 from stigmer_cli.server.listen import ServerTls, check_settings, listening_socket, server_tls, url_of
@@ -92,10 +93,12 @@ class _Server:
         gateway = CountedGateway(Gateway(self.connection, clock=clock, rng=rng), self.metrics)
         self.dispatcher = Dispatcher(store, gateway, self.connection, clock=clock, rng=rng)
         self.dispatcher.observer = self.metrics
-        self.canceller = Canceller(store, gateway, self.connection)
+        self.canceller = Canceller(store, gateway, self.connection, clock=clock)
         self.reconciler = Reconciler(store, gateway, self.connection, clock=clock, resubmitted=self.dispatcher.nudge)
         self.reconciler.observer = self.metrics
         self.pollers = PollerWatch(gateway, self.connection, clock=clock)
+        self.stuck = StuckWatch(store, gateway, self.connection, polling=lambda: self.pollers.polling, clock=clock)
+        self.stuck.observer = self.metrics
         self.world = WorldWatch(store, self.connection, clock=clock)
         self.watch = LoopWatch(clock=clock, observer=self.metrics)
         reconciling = Reconciling(store, gateway, self.connection, self.dispatcher, clock=clock)
@@ -115,6 +118,7 @@ class _Server:
             world=self.world,
             loop=self.watch,
             reconciling=reconciling,
+            stuck=self.stuck,
             metrics=self.metrics,
             ready=ReadyCheck(store, clock=clock),
             started_at=clock.now(),
@@ -131,6 +135,7 @@ class _Server:
             self.canceller.run,
             self.pollers.run,
             self.world.run,
+            self.stuck.run,
             *([self.reconciler.run] if self.settings.reconcile is ReconcileMode.AUTO else []),
         ]
         async with asyncio.TaskGroup() as group, _stop_signals(self._stopper(http)):

@@ -14,6 +14,7 @@ from stigmer_cli.executions.mint import Mint
 from stigmer_cli.executions.pollers import PollerWatch
 from stigmer_cli.executions.ports import TemporalLink
 from stigmer_cli.executions.reconcile.request import Reconciling
+from stigmer_cli.executions.stuck_watch import StuckWatch
 from stigmer_cli.server.metrics import Metrics
 from stigmer_cli.server.ready import ReadyCheck
 from stigmer_cli.server.watchdog import LoopWatch
@@ -39,6 +40,7 @@ class Services:
     world: WorldWatch
     loop: LoopWatch
     reconciling: Reconciling
+    stuck: StuckWatch
     metrics: Metrics
     ready: ReadyCheck
     started_at: datetime

@@ -1,4 +1,4 @@
-"""The calls to Temporal about executions: start, describe, why it failed, cancel, who polls.
+"""The calls to Temporal about executions: start, describe, why it failed, cancel, terminate, who polls.
 
 Each asks the connection for the live client, has a total deadline, and reports connection errors back to it.
 """
@@ -29,8 +29,10 @@ from temporalio.api.workflowservice.v1 import (
     DescribeTaskQueueResponse,
     DescribeWorkflowExecutionRequest,
     GetWorkflowExecutionHistoryRequest,
+    GetWorkflowExecutionHistoryReverseRequest,
     RequestCancelWorkflowExecutionRequest,
     StartWorkflowExecutionRequest,
+    TerminateWorkflowExecutionRequest,
 )
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
@@ -48,6 +50,14 @@ from stigmer_cli.temporal.errors import (
     translate,
 )
 from stigmer_cli.temporal.order import EPOCH, EXECUTION_ID, RUN_GRACE_S
+from stigmer_cli.temporal.pending import (
+    PendingActivity,
+    PendingTask,
+    TaskFailure,
+    pending_activities_of,
+    pending_task_of,
+    task_failure_of,
+)
 from stigmer_cli.temporal.verdict import sentence_of
 
 START_ATTEMPTS = 3
@@ -55,6 +65,9 @@ START_BACKOFF = Backoff(initial_s=0.05, factor=2.0, cap_s=0.5)
 
 TASK_MAX_S = 3.0
 """A runner that leaves may take a workflow task with it, and by default Temporal gives it to another after 10 s."""
+
+NEWEST_EVENTS_MAX = 20
+"""How far back the last workflow task is looked for; signals and activities that came after it stand in between."""
 
 R = TypeVar("R")
 
@@ -100,6 +113,8 @@ class Observed:
     run_id: RunId
     started_at: datetime
     closed_at: datetime | None
+    pending_task: PendingTask | None = None
+    pending_activities: Sequence[PendingActivity] = ()
 
 
 @dataclass(frozen=True)
@@ -161,6 +176,8 @@ class Gateway:
             run_id=RunId(info.execution.run_id),
             started_at=_moment(info.start_time),
             closed_at=_moment(info.close_time) if info.HasField("close_time") else None,
+            pending_task=pending_task_of(answer),
+            pending_activities=pending_activities_of(answer),
         )
 
     async def result_failure(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> str:
@@ -199,6 +216,35 @@ class Gateway:
             await self._call(
                 lambda client: client.workflow_service.request_cancel_workflow_execution(request, retry=False)
             )
+        except WorkflowMissing:
+            return False
+        return True
+
+    async def task_failure(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> TaskFailure | None:
+        """How the last workflow task of this epoch failed; None where it did not, or there is no such workflow."""
+        request = GetWorkflowExecutionHistoryReverseRequest(
+            namespace=self._target.namespace,
+            execution=_execution(workflow_id(kind, execution, epoch)),
+            maximum_page_size=NEWEST_EVENTS_MAX,
+        )
+        try:
+            answer = await self._call(
+                lambda client: client.workflow_service.get_workflow_execution_history_reverse(request, retry=False)
+            )
+        except WorkflowMissing:
+            return None
+        return task_failure_of(answer.history.events)
+
+    async def terminate(self, *, execution: ExecutionId, kind: Kind, epoch: int, reason: str) -> bool:
+        """End the workflow of this epoch without asking its code; False where there is none open."""
+        request = TerminateWorkflowExecutionRequest(
+            namespace=self._target.namespace,
+            workflow_execution=_execution(workflow_id(kind, execution, epoch)),
+            reason=reason,
+            identity=self._connection.client().identity,
+        )
+        try:
+            await self._call(lambda client: client.workflow_service.terminate_workflow_execution(request, retry=False))
         except WorkflowMissing:
             return False
         return True

@@ -34,7 +34,7 @@ class Server:
         connection = Connection(target, clock=clock, rng=rng, identity="server", dialer=temporal)
         gateway = Gateway(connection, clock=clock, rng=rng)
         dispatcher = Dispatcher(store, gateway, connection, clock=clock, rng=rng)
-        canceller = Canceller(store, gateway, connection)
+        canceller = Canceller(store, gateway, connection, clock=clock)
         reconciler = Reconciler(store, gateway, connection, clock=clock, resubmitted=dispatcher.nudge)
         acceptor = Acceptor(store, connection, dispatcher, bell, clock=clock, mint=mint)
         return cls(connection, dispatcher, acceptor, [connection.run, dispatcher.run, canceller.run, reconciler.run])

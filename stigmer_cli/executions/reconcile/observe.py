@@ -16,6 +16,7 @@ from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
 from stigmer_cli.temporal.connection import ConnectionState
 from stigmer_cli.temporal.gateway import Observed, RunState
+from stigmer_cli.temporal.pending import TaskFailure
 
 AT_ONCE_MAX = 8
 """Describe comes near its ceiling here; more only queues inside Temporal, and starts beside it wait longer."""
@@ -29,8 +30,9 @@ ENDED_BADLY = frozenset({RunState.FAILED, RunState.TERMINATED, RunState.TIMED_OU
 class Sighting:
     """A row and its workflow at one moment. `seen` is None where Temporal proved that there is none.
 
-    `unknown` is why nothing may be concluded; empty where `seen` can be trusted. `failure` says how a run ended badly.
-    `is_elsewhere`: another Temporal than the one that answers took it.
+    `unknown` is why nothing may be concluded; empty where `seen` can be trusted. `failure` says how a run ended badly,
+    `task_failure` how its last workflow task failed where that is being tried again. `is_elsewhere`: another Temporal
+    than the one that answers took it.
     """
 
     execution: Execution
@@ -38,6 +40,7 @@ class Sighting:
     unknown: str = ""
     failure: str = ""
     is_elsewhere: bool = False
+    task_failure: TaskFailure | None = None
 
 
 async def observe(executions: Sequence[Execution], gateway: TemporalGateway, link: TemporalLink) -> Sequence[Sighting]:
@@ -99,9 +102,13 @@ async def _sight(execution: Execution, gateway: TemporalGateway) -> Sighting:
         return Sighting(execution=execution)
     try:
         seen = await gateway.describe(execution=execution.id, kind=execution.kind, epoch=execution.epoch)
-        failure = ""
+        failure, task_failure = "", None
+        if seen is not None and seen.pending_task is not None and seen.pending_task.attempt > 1:
+            task_failure = await gateway.task_failure(
+                execution=execution.id, kind=execution.kind, epoch=execution.epoch
+            )
         if seen is not None and seen.state in ENDED_BADLY:
             failure = await gateway.result_failure(execution=execution.id, kind=execution.kind, epoch=execution.epoch)
     except StigmerError as error:  # whatever it is, it is no proof of anything
         return Sighting(execution=execution, unknown=error.message)
-    return Sighting(execution=execution, seen=seen, failure=failure)
+    return Sighting(execution=execution, seen=seen, failure=failure, task_failure=task_failure)

@@ -19,14 +19,12 @@ from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.reconcile.apply import Applied, Done
-from stigmer_cli.executions.reconcile.plan import Action, Finding, Rules
+from stigmer_cli.executions.reconcile.plan import Action, Rules
 from stigmer_cli.executions.reconcile.request import Wanted
 from stigmer_cli.executions.reconcile.walk import Scope
+from stigmer_cli.executions.stuck import WORTH_TELLING
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.store.store import Store
-
-WORTH_TELLING = frozenset({Finding.LOST, Finding.REFUSED, Finding.UNKNOWN})
-"""Findings that a reader must see although nothing was done about them."""
 
 COUNTED_AS: dict[Done, str] = {
     Done.RESUBMITTED: "resubmitted",

@@ -92,3 +92,22 @@ async def test_when_temporal_is_gone_go_away_every_call_says_so(world: World, ex
         await world.gateway.start(execution=execution, kind=AGENT, epoch=1, timeout_s=None)
     with pytest.raises(TemporalUnavailable):
         await world.gateway.pollers()
+
+
+async def test_an_open_run_is_terminated_once_and_what_was_never_started_not(
+    world: World, execution: ExecutionId
+) -> None:
+    assert await world.gateway.terminate(execution=execution, kind=AGENT, epoch=1, reason="enough") is False
+    await world.gateway.start(execution=execution, kind=AGENT, epoch=1, timeout_s=None)
+    assert await world.gateway.terminate(execution=execution, kind=AGENT, epoch=1, reason="enough") is True
+    assert await world.gateway.terminate(execution=execution, kind=AGENT, epoch=1, reason="enough") is False
+    observed = await world.gateway.describe(execution=execution, kind=AGENT, epoch=1)
+    assert observed is not None
+    assert observed.state is RunState.TERMINATED
+    assert (await world.gateway.result_failure(execution=execution, kind=AGENT, epoch=1)).endswith(": enough")
+
+
+async def test_no_workflow_task_of_a_run_without_a_runner_has_failed(world: World, execution: ExecutionId) -> None:
+    assert await world.gateway.task_failure(execution=execution, kind=AGENT, epoch=1) is None
+    await world.gateway.start(execution=execution, kind=AGENT, epoch=1, timeout_s=None)
+    assert await world.gateway.task_failure(execution=execution, kind=AGENT, epoch=1) is None

@@ -20,6 +20,7 @@ from stigmer_cli.executions.reconcile.reconciler import Reconciler
 from stigmer_cli.settings import SubmitPolicy
 from stigmer_cli.store.agents import AgentDraft
 from stigmer_cli.store.store import Store, open_store
+from stigmer_cli.temporal.connection import ConnectionState
 from stigmer_cli.temporal.gateway import RunState
 from tests.fakes import SwitchedLink
 from tests.fakes_temporal import InMemoryGateway
@@ -64,6 +65,15 @@ class Scene:
                 run.state, run.failure = state, failure
 
 
+async def submitted(scene: Scene) -> Execution:
+    """One that Temporal has taken; accepted while it was away, because otherwise accepting waits for the submit."""
+    scene.link.put(ConnectionState.DISCONNECTED)
+    execution = await scene.accept()
+    scene.link.put(ConnectionState.CONNECTED)
+    await scene.dispatcher.run_once()
+    return await scene.get(execution)
+
+
 @pytest.fixture
 def quick_folder(tmp_path: Path) -> Iterator[Path]:
     """Where writes need no disk: hundreds of them, none of which has to survive a power cut."""
@@ -91,7 +101,7 @@ async def scene(quick_folder: Path) -> AsyncIterator[Scene]:
             gateway=gateway,
             link=link,
             dispatcher=dispatcher,
-            canceller=Canceller(store, gateway, link),
+            canceller=Canceller(store, gateway, link, clock=clock),
             reconciler=Reconciler(
                 store, gateway, link, clock=clock, resubmitted=dispatcher.nudge, rules=Rules(grace_s=0.0)
             ),

@@ -1,0 +1,142 @@
+"""What an open workflow waits for: its workflow task and its activities, and how their last attempts failed.
+
+A workflow task that fails is tried again for ever, and nothing of it shows in the workflow's status: that of changed
+code, for example. The first failure is written into the history; of the attempts after it only the number is kept.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from temporalio.api.enums.v1 import EventType, PendingActivityState, PendingWorkflowTaskState, TimeoutType
+from temporalio.api.enums.v1 import WorkflowTaskFailedCause as Cause
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflow.v1 import PendingActivityInfo
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
+
+WORDS_MAX = 300
+
+_TAKEN = frozenset(
+    {
+        PendingActivityState.PENDING_ACTIVITY_STATE_STARTED,
+        PendingActivityState.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED,
+    }
+)
+_TIMEOUTS: dict[int, str] = {
+    TimeoutType.TIMEOUT_TYPE_HEARTBEAT: "heartbeat-timeout",
+    TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE: "start-to-close-timeout",
+    TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE: "schedule-to-close-timeout",
+    TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START: "schedule-to-start-timeout",
+}
+_NO_FAULT_OF_THE_CODE = frozenset(
+    {
+        Cause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND,
+        Cause.WORKFLOW_TASK_FAILED_CAUSE_RESET_STICKY_TASK_QUEUE,
+        Cause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW,
+        Cause.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND,
+        Cause.WORKFLOW_TASK_FAILED_CAUSE_FAILOVER_CLOSE_COMMAND,
+    }
+)
+"""An event came in between, or somebody reset it: the next attempt is a new one, and nothing failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PendingTask:
+    """A workflow task; `attempt` counts from 1, `since` is when this attempt was handed out, by Temporal's clock."""
+
+    attempt: int
+    since: datetime
+    is_taken: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PendingActivity:
+    """An activity that has not ended; all moments are of Temporal's clock.
+
+    `failure` is the kind of its last failure and never its message, which could hold what a person said; empty where
+    no attempt has failed. `runner` is the worker that took its last attempt; empty where none has.
+    """
+
+    name: str
+    attempt: int
+    since: datetime
+    is_taken: bool
+    started_at: datetime | None = None
+    heartbeat_at: datetime | None = None
+    failure: str = ""
+    runner: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskFailure:
+    """How a workflow task failed: by which worker, in whose words, and whether the code does not fit the run."""
+
+    words: str
+    runner: str
+    is_nondeterminism: bool
+
+
+def pending_task_of(described: DescribeWorkflowExecutionResponse) -> PendingTask | None:
+    """The workflow task that waits or is at work; None where there is none."""
+    if not described.HasField("pending_workflow_task"):
+        return None
+    task = described.pending_workflow_task
+    return PendingTask(
+        attempt=task.attempt,
+        since=_moment(task.scheduled_time),
+        is_taken=task.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED,
+    )
+
+
+def pending_activities_of(described: DescribeWorkflowExecutionResponse) -> Sequence[PendingActivity]:
+    """The activities that have not ended, in Temporal's order."""
+    return tuple(_activity(found) for found in described.pending_activities)
+
+
+def task_failure_of(events: Iterable[HistoryEvent]) -> TaskFailure | None:
+    """How the last workflow task failed, from the newest events of the history, newest first; None where none did."""
+    for event in events:
+        match event.event_type:
+            case EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+                return None
+            case EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:
+                failed = event.workflow_task_failed_event_attributes
+                if failed.cause in _NO_FAULT_OF_THE_CODE:
+                    return None
+                return TaskFailure(
+                    words=failed.failure.message[:WORDS_MAX] or Cause.Name(failed.cause),
+                    runner=failed.identity,
+                    is_nondeterminism=failed.cause == Cause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR,
+                )
+            case _:
+                continue
+    return None
+
+
+def _activity(found: PendingActivityInfo) -> PendingActivity:
+    return PendingActivity(
+        name=found.activity_type.name,
+        attempt=found.attempt,
+        since=_moment(found.scheduled_time),
+        is_taken=found.state in _TAKEN,
+        started_at=_moment(found.last_started_time) if found.HasField("last_started_time") else None,
+        heartbeat_at=_moment(found.last_heartbeat_time) if found.HasField("last_heartbeat_time") else None,
+        failure=_kind(found.last_failure) if found.HasField("last_failure") else "",
+        runner=found.last_worker_identity,
+    )
+
+
+def _kind(failure: Failure) -> str:
+    match failure.WhichOneof("failure_info"):
+        case "timeout_failure_info":
+            return _TIMEOUTS.get(failure.timeout_failure_info.timeout_type, "timeout")
+        case "application_failure_info":
+            return failure.application_failure_info.type or "failure"
+        case other:
+            return (other or "failure").removesuffix("_failure_info")
+
+
+def _moment(stamp: Timestamp) -> datetime:
+    return stamp.ToDatetime(tzinfo=UTC)

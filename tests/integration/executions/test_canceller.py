@@ -1,0 +1,131 @@
+"""A cancellation that Temporal does not carry out is ended by force after its patience, once."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+
+from stigmer_cli.domain.execution import Execution, Outcome
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import TemporalUnavailable
+from stigmer_cli.executions.canceller import FORCED, PATIENCE_MIN_S, PATIENCE_S, Canceller
+from stigmer_cli.store.runs import Report
+from stigmer_cli.temporal.connection import ConnectionState
+from stigmer_cli.temporal.gateway import RunState
+from tests.fakes import ManualClock
+from tests.integration.executions.conftest import Scene, submitted
+
+RUNNER = "stigmer-runner/1@host/1/0.1.0"
+
+
+@dataclass
+class Wish:
+    """One execution in progress that somebody wants to end, and the canceller of a server that just started."""
+
+    scene: Scene
+    execution: Execution
+    clock: ManualClock
+    canceller: Canceller
+
+    async def pass_at(self, seconds: float) -> Execution:
+        """The row after a pass so many seconds later."""
+        await self.clock.advance(seconds)
+        await self.canceller.run_once()
+        return await self.scene.get(self.execution)
+
+    async def finish(self, outcome: Outcome) -> Report:
+        """What the server says when the run reports how it ended."""
+        run = self.execution.dispatch.run_id
+        assert run is not None
+        return await self.scene.store.runs.finish(
+            self.execution.id, epoch=self.execution.epoch, run=run, attempt=None, outcome=outcome
+        )
+
+    def restarted(self, *, after_s: float) -> "Wish":
+        """The same with the canceller of a new server, whose wall clock stands `after_s` behind the wish."""
+        asked_at = self.execution.cancel_requested_at
+        assert asked_at is not None
+        clock = ManualClock(asked_at + timedelta(seconds=after_s))
+        return Wish(self.scene, self.execution, clock, _canceller(self.scene, clock))
+
+    def is_open(self) -> bool:
+        """Whether the workflow is open in Temporal."""
+        return all(run.state is RunState.OPEN for run in self.scene.gateway.runs.values())
+
+
+def _canceller(scene: Scene, clock: ManualClock) -> Canceller:
+    return Canceller(scene.store, scene.gateway, scene.link, clock=clock)
+
+
+@pytest.fixture
+async def wish(scene: Scene) -> Wish:
+    execution = await submitted(scene)
+    run = execution.dispatch.run_id
+    assert run is not None
+    await scene.store.runs.claim(execution.id, epoch=1, run=run, runner=RUNNER)
+    execution = await scene.store.executions.request_cancel(execution.id)
+    assert (execution.phase, execution.cancel_requested_at is not None) == (Phase.IN_PROGRESS, True)
+    assert execution.cancel_requested_at is not None
+    clock = ManualClock(execution.cancel_requested_at)
+    return Wish(scene, execution, clock, _canceller(scene, clock))
+
+
+async def test_a_run_that_does_not_end_is_terminated_and_its_row_is_cancelled(wish: Wish) -> None:
+    assert (await wish.pass_at(0)).phase is Phase.IN_PROGRESS
+    assert (await wish.pass_at(PATIENCE_S - 1)).phase is Phase.IN_PROGRESS
+    assert wish.is_open(), "a run has all of its patience to end by itself"
+    ended = await wish.pass_at(2)
+    assert (ended.phase, wish.is_open()) == (Phase.CANCELLED, False)
+    assert ended.error == f"{FORCED}; effects may have happened, and what its run still reports is refused"
+
+
+async def test_what_the_old_run_reports_after_that_is_refused(wish: Wish) -> None:
+    await wish.pass_at(0)
+    await wish.pass_at(PATIENCE_S)
+    assert await wish.finish(Outcome(phase=Phase.COMPLETED, output="done")) is not Report.TAKEN
+    assert (await wish.scene.get(wish.execution)).phase is Phase.CANCELLED
+
+
+async def test_a_run_that_ends_in_time_is_left_alone(wish: Wish) -> None:
+    await wish.pass_at(0)
+    assert await wish.finish(Outcome(phase=Phase.CANCELLED, error="cancelled")) is Report.TAKEN
+    ended = await wish.pass_at(PATIENCE_S * 2)
+    assert (ended.error, wish.is_open()) == ("cancelled", True)
+
+
+@pytest.mark.parametrize(
+    ("after_s", "patience_s"),
+    [(0.0, PATIENCE_S), (20.0, 10.0), (3600.0, PATIENCE_MIN_S), (-3600.0, PATIENCE_S), (1e8, PATIENCE_MIN_S)],
+)
+async def test_a_server_that_starts_goes_on_with_the_wish_whatever_its_clock_says(
+    wish: Wish, after_s: float, patience_s: float
+) -> None:
+    again = wish.restarted(after_s=after_s)
+    assert (await again.pass_at(0)).phase is Phase.IN_PROGRESS
+    assert (await again.pass_at(patience_s - 0.5)).phase is Phase.IN_PROGRESS
+    assert (await again.pass_at(1.0)).phase is Phase.CANCELLED
+
+
+async def test_a_link_that_flaps_does_not_put_the_end_off(wish: Wish) -> None:
+    for _ in range(int(PATIENCE_S)):
+        wish.scene.link.put(ConnectionState.CONNECTED)
+        await wish.pass_at(1.0)
+    await wish.pass_at(1.0)
+    assert (await wish.pass_at(0.0)).phase is Phase.CANCELLED
+
+
+async def test_patience_begins_when_temporal_has_the_wish_and_nothing_is_ended_unheard(wish: Wish) -> None:
+    wish.scene.gateway.trouble = TemporalUnavailable("gone")
+    assert (await wish.pass_at(PATIENCE_S * 2)).phase is Phase.IN_PROGRESS
+    wish.scene.gateway.trouble = None
+    assert (await wish.pass_at(0)).phase is Phase.IN_PROGRESS
+    wish.scene.gateway.trouble = TemporalUnavailable("gone")
+    assert (await wish.pass_at(PATIENCE_S)).phase is Phase.IN_PROGRESS
+    wish.scene.gateway.trouble = None
+    assert (await wish.pass_at(0)).phase is Phase.CANCELLED
+
+
+async def test_one_whose_workflow_temporal_has_forgotten_ends_too(wish: Wish) -> None:
+    wish.scene.forget(wish.execution)
+    await wish.pass_at(0)
+    assert (await wish.pass_at(PATIENCE_S)).phase is Phase.CANCELLED

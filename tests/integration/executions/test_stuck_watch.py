@@ -1,0 +1,138 @@
+"""Going round what is open, on real rows: every class is counted, told once, and gone when it is mended."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+from structlog.testing import capture_logs
+
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.domain.execution import Execution
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.stuck import StuckClass
+from stigmer_cli.executions.pollers import Polling, SeenPoller
+from stigmer_cli.executions.stuck import LATE_S
+from stigmer_cli.executions.stuck_watch import PASS_MAX, YOUNG_S, StuckWatch
+from stigmer_cli.temporal.connection import ConnectionState
+from stigmer_cli.temporal.pending import PendingActivity, PendingTask, TaskFailure
+from tests.fakes import ManualClock
+from tests.fakes_temporal import Run
+from tests.integration.executions.conftest import Scene, submitted
+
+RUNNER = "stigmer-runner/1@host/1/0.1.0"
+CHANGED = TaskFailure(words="[TMPRL1100] Nondeterminism error", runner=RUNNER, is_nondeterminism=True)
+
+
+@dataclass
+class Counted:
+    """Who is told what is stuck."""
+
+    rounds: list[Mapping[StuckClass, int]] = field(default_factory=list)
+
+    def see_stuck(self, counts: Mapping[StuckClass, int]) -> None:
+        self.rounds.append({kind: number for kind, number in counts.items() if number})
+
+
+@dataclass
+class Watched:
+    """A scene, and a watch whose clock runs as much ahead as its executions have to be old."""
+
+    scene: Scene
+    clock: ManualClock
+    watch: StuckWatch
+    counted: Counted
+    pollers: list[SeenPoller]
+
+    async def in_progress(self) -> tuple[Execution, Run]:
+        """One that a run has claimed, and its workflow."""
+        execution = await submitted(self.scene)
+        run = execution.dispatch.run_id
+        assert run is not None
+        await self.scene.store.runs.claim(execution.id, epoch=1, run=run, runner=RUNNER)
+        [workflow] = [run for name, run in self.scene.gateway.runs.items() if execution.id in name]
+        return await self.scene.get(execution), workflow
+
+    async def round(self) -> Mapping[StuckClass, int]:
+        """What a round tells."""
+        before = len(self.counted.rounds)
+        while len(self.counted.rounds) == before:
+            await self.watch.run_once()
+        return self.counted.rounds[-1]
+
+    def perform(self, attempt: int = 1, *, is_taken: bool = True) -> tuple[PendingActivity, ...]:
+        return (PendingActivity(name="perform", attempt=attempt, since=self.clock.now(), is_taken=is_taken),)
+
+
+@pytest.fixture
+def watched(scene: Scene) -> Watched:
+    scene.link.put(ConnectionState.CONNECTED)
+    clock = ManualClock(SystemClock().now() + timedelta(seconds=YOUNG_S * 10))
+    pollers = [SeenPoller(identity=RUNNER, last_access_at=clock.now(), silent_s=0.0)]
+    watch = StuckWatch(
+        scene.store,
+        scene.gateway,
+        scene.link,
+        polling=lambda: Polling(pollers=tuple(pollers), checked_at=clock.now()),
+        clock=clock,
+    )
+    counted = Counted()
+    watch.observer = counted
+    return Watched(scene, clock, watch, counted, pollers)
+
+
+async def test_a_run_that_cannot_be_replayed_is_counted_and_told_once(watched: Watched) -> None:
+    execution, workflow = await watched.in_progress()
+    workflow.pending_activities = watched.perform()
+    assert await watched.round() == {}
+    workflow.pending_activities = ()
+    workflow.pending_task = PendingTask(attempt=4, since=watched.clock.now(), is_taken=True)
+    workflow.task_failure = CHANGED
+    with capture_logs() as lines:
+        assert [await watched.round() for _ in range(3)] == [{StuckClass.CANNOT_REPLAY: 1}] * 3
+    told = [line for line in lines if line["event"] == "execution_stuck"]
+    assert [(line["execution"], line["class"]) for line in told] == [(execution.id, StuckClass.CANNOT_REPLAY)]
+    assert CHANGED.words in told[0]["cause"]
+    workflow.pending_task, workflow.pending_activities = None, watched.perform()
+    assert await watched.round() == {}
+
+
+async def test_in_progress_without_a_runner_waits_for_one(watched: Watched) -> None:
+    execution, workflow = await watched.in_progress()
+    workflow.pending_activities = watched.perform(2, is_taken=False)
+    assert await watched.round() == {}, "a runner polls: it has only just been handed back"
+    watched.pollers.clear()
+    assert await watched.round() == {StuckClass.WAITING_FOR_RUNNER: 1}
+    [stuck] = await watched.watch.named([execution.id])
+    assert (stuck.execution.phase, stuck.way_out) == (Phase.IN_PROGRESS, "stigmer up, or stigmer work")
+
+
+async def test_what_nobody_takes_is_late_by_the_clock_of_who_looks_and_never_by_that_of_temporal(
+    watched: Watched,
+) -> None:
+    _, workflow = await watched.in_progress()
+    workflow.pending_activities = watched.perform(is_taken=False)
+    assert await watched.round() == {}
+    await watched.clock.advance(LATE_S + 1)
+    assert await watched.round() == {StuckClass.STARTING_LATE: 1}
+    workflow.pending_activities = watched.perform(2, is_taken=False)
+    assert await watched.round() == {}, "another attempt waits anew"
+
+
+async def test_while_temporal_is_away_nothing_is_judged_and_everything_is_told(watched: Watched) -> None:
+    await watched.in_progress()
+    watched.scene.link.put(ConnectionState.DISCONNECTED, cause="connection refused")
+    assert await watched.round() == {StuckClass.UNKNOWN: 1}
+
+
+async def test_a_round_goes_over_all_of_many_and_the_overview_names_what_lies_behind_the_oldest(
+    watched: Watched,
+) -> None:
+    for _ in range(PASS_MAX + 5):
+        await submitted(watched.scene)
+    newest, workflow = await watched.in_progress()
+    workflow.pending_task = PendingTask(attempt=3, since=watched.clock.now(), is_taken=True)
+    assert await watched.round() == {StuckClass.STARTING_LATE: PASS_MAX + 5, StuckClass.KEEPS_FAILING: 1}
+    overview = await watched.watch.overview()
+    assert [one.execution.id for one in overview.stuck if one.kind is StuckClass.KEEPS_FAILING] == [newest.id]
+    assert overview.is_whole

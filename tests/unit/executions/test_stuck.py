@@ -1,0 +1,256 @@
+"""The judgement of what does not get on: every class by example, and its laws over every combination."""
+
+import itertools
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from stigmer_cli.domain.execution import Attention, AttentionCode
+from stigmer_cli.domain.identity import ExecutionId, RunId
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.stuck import StuckClass, way_out
+from stigmer_cli.executions.reconcile.observe import Sighting
+from stigmer_cli.executions.reconcile.plan import Rules, plan
+from stigmer_cli.executions.stuck import FAILURES, LATE_S, MARKS, Around, Stuck, judge, untaken
+from stigmer_cli.runner.terms import FailureKind
+from stigmer_cli.temporal.gateway import Observed, RunState
+from stigmer_cli.temporal.pending import PendingActivity, PendingTask, TaskFailure
+from tests.fakes import START
+from tests.rows import row
+
+RUNNER = "stigmer-runner/7@host/1/0.2.0"
+CHANGED = TaskFailure(words="[TMPRL1100] Nondeterminism error", runner=RUNNER, is_nondeterminism=True)
+BROKEN = TaskFailure(words="NameError: x", runner=RUNNER, is_nondeterminism=False)
+POLLED = Around(is_polled=True, stood_s=0.0)
+ALONE = Around(is_polled=False, stood_s=0.0)
+LATE = Around(is_polled=True, stood_s=LATE_S + 1)
+
+
+def _task(attempt: int = 1, *, is_taken: bool = False) -> PendingTask:
+    return PendingTask(attempt=attempt, since=START, is_taken=is_taken)
+
+
+def _activity(
+    name: str = "perform", attempt: int = 1, *, is_taken: bool = True, failure: str = "", asked_s: float = 0.0
+) -> PendingActivity:
+    return PendingActivity(
+        name=name,
+        attempt=attempt,
+        since=START,
+        is_taken=is_taken,
+        started_at=START,
+        heartbeat_at=START + timedelta(seconds=asked_s),
+        failure=failure,
+        runner=RUNNER,
+    )
+
+
+def _open(task: PendingTask | None = None, *activities: PendingActivity) -> Observed:
+    return Observed(
+        state=RunState.OPEN,
+        run_id=RunId("run-1"),
+        started_at=START,
+        closed_at=None,
+        pending_task=task,
+        pending_activities=activities,
+    )
+
+
+def _judged(sighting: Sighting, around: Around) -> Stuck | None:
+    [move] = plan([sighting], now=START, rules=Rules())
+    return judge(sighting, move, around)
+
+
+def _line(
+    seen: Observed, around: Around = POLLED, *, phase: Phase = Phase.IN_PROGRESS, failure: TaskFailure | None = None
+) -> str:
+    found = _judged(Sighting(execution=row(phase, submitted_s_ago=60), seen=seen, task_failure=failure), around)
+    return f"{found.kind}: {found.cause}" if found else "gets on"
+
+
+@pytest.mark.parametrize(
+    ("seen", "around", "failure", "line"),
+    [
+        (_open(None, _activity()), POLLED, None, "gets on"),
+        (_open(None, _activity(attempt=2, failure="heartbeat-timeout")), POLLED, None, "gets on"),
+        (_open(_task()), POLLED, None, "gets on"),
+        (_open(_task(2, is_taken=True)), POLLED, None, "gets on"),
+        (
+            _open(_task(2, is_taken=True)),
+            POLLED,
+            CHANGED,
+            (
+                "cannot-replay: the workflow task fails again and again (attempt 2); its code does not fit the run"
+                f" ({RUNNER}): [TMPRL1100] Nondeterminism error"
+            ),
+        ),
+        (
+            _open(_task(7)),
+            ALONE,
+            BROKEN,
+            (
+                f"cannot-replay: the workflow task fails again and again (attempt 7); its code fails ({RUNNER}):"
+                " NameError: x"
+            ),
+        ),
+        (
+            _open(_task(3, is_taken=True)),
+            POLLED,
+            None,
+            "keeps-failing: no runner answers the workflow task in time (attempt 3)",
+        ),
+        (
+            _open(None, _activity(attempt=3, failure="heartbeat-timeout")),
+            POLLED,
+            None,
+            "keeps-failing: its perform is tried again and again (attempt 3): its runner stopped giving signs of life",
+        ),
+        (
+            _open(None, _activity("claim", asked_s=6.0)),
+            POLLED,
+            None,
+            (
+                f"keeps-failing: its claim gets no answer from the server of {RUNNER}: that server is away, or refuses"
+                " the runner"
+            ),
+        ),
+        (_open(None, _activity("claim", asked_s=4.0)), POLLED, None, "gets on"),
+        (_open(None, _activity("perform", asked_s=600.0)), POLLED, None, "gets on"),
+        (
+            _open(None, _activity(attempt=2, is_taken=False)),
+            ALONE,
+            None,
+            "waiting for a runner: no runner polls the task queue, and its perform (attempt 2) waits for one",
+        ),
+        (_open(None, _activity(is_taken=False)), POLLED, None, "gets on"),
+        (
+            _open(None, _activity(is_taken=False)),
+            LATE,
+            None,
+            "starting late: its perform (attempt 1) has waited for 6 s; runners poll the task queue",
+        ),
+        (
+            _open(_task()),
+            ALONE,
+            None,
+            "waiting for a runner: no runner polls the task queue, and its workflow task (attempt 1) waits for one",
+        ),
+    ],
+)
+def test_what_is_in_progress_is_judged_by_what_it_waits_for(
+    seen: Observed, around: Around, failure: TaskFailure | None, line: str
+) -> None:
+    assert _line(seen, around, failure=failure) == line
+
+
+@pytest.mark.parametrize(
+    ("seen", "around", "line"),
+    [
+        (_open(None, _activity("claim")), POLLED, "starting late: no run has claimed it yet; runners poll the task"),
+        (_open(_task()), ALONE, "waiting for a runner: no runner polls the task queue, and its workflow task"),
+    ],
+)
+def test_what_is_pending_is_stuck_until_a_run_claims_it(seen: Observed, around: Around, line: str) -> None:
+    assert _line(seen, around, phase=Phase.PENDING).startswith(line)
+
+
+def test_what_is_not_submitted_says_what_it_waits_for() -> None:
+    found = _judged(Sighting(execution=row(Phase.PENDING)), replace(ALONE, waits_for="Temporal unreachable"))
+    assert found is not None
+    assert (found.kind, found.cause) == (StuckClass.QUEUED, "Temporal unreachable")
+
+
+@pytest.mark.parametrize("phase", [Phase.PENDING, Phase.IN_PROGRESS])
+def test_what_temporal_does_not_have_is_called_as_the_plan_calls_it(phase: Phase) -> None:
+    found = _judged(Sighting(execution=row(phase, submitted_s_ago=60)), POLLED)
+    assert found is not None
+    assert found.kind is {Phase.PENDING: StuckClass.ORPHAN, Phase.IN_PROGRESS: StuckClass.LOST}[phase]
+
+
+@pytest.mark.parametrize("code", list(AttentionCode))
+def test_a_mark_for_a_person_comes_before_what_temporal_says(code: AttentionCode) -> None:
+    mark = Attention(code=code, reason="a reason", since=START)
+    execution = replace(row(Phase.IN_PROGRESS, submitted_s_ago=60), attention=mark)
+    found = _judged(Sighting(execution=execution, seen=_open(None, _activity(attempt=9))), POLLED)
+    assert found is not None
+    assert (found.kind, found.cause) == (MARKS[code], "a reason")
+
+
+def test_what_cannot_be_looked_up_is_told_and_not_judged() -> None:
+    found = _judged(Sighting(execution=row(Phase.IN_PROGRESS, submitted_s_ago=60), unknown="no answer"), ALONE)
+    assert found is not None
+    assert (found.kind, found.cause) == (StuckClass.UNKNOWN, "no answer")
+
+
+@pytest.mark.parametrize(("phase", "kind"), [("PENDING", "waiting for a runner"), ("IN_PROGRESS", "unknown")])
+def test_while_temporal_is_away_only_what_a_run_has_claimed_cannot_be_judged(phase: str, kind: str) -> None:
+    sighting = Sighting(execution=row(Phase(phase), submitted_s_ago=60), unknown="Temporal unreachable")
+    found = _judged(sighting, replace(ALONE, is_away=True))
+    assert found is not None
+    assert found.kind == kind
+
+
+TASKS = [None, *(_task(attempt, is_taken=taken) for attempt in (1, 2, 3, 9) for taken in (False, True))]
+ACTIVITIES = [
+    (),
+    *(
+        (_activity(name, attempt, is_taken=taken, failure=failure, asked_s=asked_s),)
+        for name in ("claim", "perform", "conclude")
+        for attempt in (1, 2, 3, 25)
+        for taken in (False, True)
+        for failure in ("", "heartbeat-timeout", "runner-stopped", "a-kind-of-tomorrow")
+        for asked_s in (0.0, 60.0)
+    ),
+]
+SPACE = list(
+    itertools.product(
+        (Phase.PENDING, Phase.IN_PROGRESS), TASKS, ACTIVITIES, (None, CHANGED, BROKEN), (POLLED, ALONE, LATE)
+    )
+)
+
+
+def test_over_every_combination_what_stands_still_has_a_class_and_what_gets_on_has_none() -> None:
+    classes = set()
+    for phase, task, activities, failure, around in SPACE:
+        seen = _open(task, *activities)
+        sighting = Sighting(execution=row(phase, submitted_s_ago=60), seen=seen, task_failure=failure)
+        found = _judged(sighting, around)
+        attempts = [*(one.attempt for one in activities), *([task.attempt] if task else [])]
+        if max(attempts, default=0) > 2:
+            assert found is not None, (phase, task, activities)
+            assert found.kind in {StuckClass.CANNOT_REPLAY, StuckClass.KEEPS_FAILING}
+        if task is not None and task.attempt > 1 and failure is not None:
+            assert found is not None
+            assert (found.kind, failure.words in found.cause) == (StuckClass.CANNOT_REPLAY, True)
+        if untaken(seen) is not None and around is not POLLED:
+            assert found is not None, "nobody has taken it up, and that is silent"
+        is_healthy = max(attempts, default=0) <= 2 and untaken(seen) is None and failure is None
+        if is_healthy and phase is Phase.IN_PROGRESS and not any(one.name != "perform" for one in activities):
+            assert found is None, (phase, task, activities)
+        if found is not None:
+            assert found.cause
+            assert found.way_out.startswith("stigmer ")
+            classes.add(found.kind)
+    assert classes == {
+        StuckClass.CANNOT_REPLAY,
+        StuckClass.KEEPS_FAILING,
+        StuckClass.WAITING_FOR_RUNNER,
+        StuckClass.STARTING_LATE,
+    }
+
+
+def test_every_kind_of_failure_that_a_retried_activity_can_have_is_put_into_words() -> None:
+    only_of_the_end = {FailureKind.RUNNER_LOST, FailureKind.TIMED_OUT, FailureKind.ATTEMPT_TOO_LONG}
+    assert {str(kind) for kind in FailureKind} - {*only_of_the_end, FailureKind.CANCELLED} <= FAILURES.keys()
+
+
+@pytest.mark.parametrize("kind", list(StuckClass))
+@pytest.mark.parametrize("phase", [Phase.PENDING, Phase.IN_PROGRESS])
+def test_every_class_has_a_way_out_that_repeats_effects_only_where_there_may_have_been_some(
+    kind: StuckClass, phase: Phase
+) -> None:
+    way = way_out(kind, ExecutionId("aex-1"), phase)
+    assert way.startswith("stigmer ")
+    if phase is Phase.PENDING and kind is StuckClass.CANNOT_REPLAY:
+        assert way == "stigmer executions reconcile aex-1"

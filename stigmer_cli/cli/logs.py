@@ -31,10 +31,13 @@ def logs(
 ) -> None:
     """Show the log lines of the parts, oldest first."""
     from stigmer_cli.stack.logs import chosen, read_lines, span_s  # noqa: PLC0415 - not for --help
+    from stigmer_cli.stack.remote import refuse_elsewhere  # noqa: PLC0415
 
     cli = cli_of(ctx)
     out = cli.show(output)
-    home = cli.settings().home
+    settings = cli.settings()
+    refuse_elsewhere(settings, "stigmer logs")
+    home = settings.home
     names = chosen(parts or [])
     oldest = cli.clock.now() - timedelta(seconds=span_s(since)) if since else None
     printer = Printer(out, is_json=output is not Format.TABLE)

@@ -18,11 +18,13 @@ def restart(
     """Restart one part, or the whole stack on its ports; a changed config.toml counts for the whole only."""
     from stigmer_cli.stack import restart as stack  # noqa: PLC0415 - not for --help
     from stigmer_cli.stack.parts import StackOptions  # noqa: PLC0415
+    from stigmer_cli.stack.remote import refuse_elsewhere  # noqa: PLC0415
     from stigmer_cli.stack.up import Surroundings  # noqa: PLC0415
 
     cli = cli_of(ctx)
     out = cli.show(output)
     settings = cli.settings()
+    refuse_elsewhere(settings, "stigmer restart")
     options = StackOptions(wait_timeout_s=wait_timeout)
     around = Surroundings(clock=cli.clock, environ=cli.environ)
     with shown_progress(out) as board:

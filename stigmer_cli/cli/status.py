@@ -13,6 +13,7 @@ from stigmer_cli.cli.context import Cli, cli_of
 from stigmer_cli.cli.output import Format, clean
 from stigmer_cli.credential import read_token
 from stigmer_cli.settings import Settings
+from stigmer_cli.stack.state import endpoints
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -33,6 +34,7 @@ STYLES = {
     "stopping": "yellow",
     "failed": "red",
     "stopped": "dim",
+    "unreachable": "red",
 }
 
 
@@ -63,7 +65,7 @@ def status(
     watch: Annotated[bool, typer.Option("-w", "--watch", help="Go on, and show every change.")] = False,
     output: Annotated[Format, typer.Option("-o", "--output", help="How to print the result.")] = Format.TABLE,
 ) -> None:
-    """Show every part of the stack: exit code 0 ready, 1 degraded, 3 stopped."""
+    """Show every part of the stack: exit code 0 ready, 1 degraded, 3 stopped, 4 not to be reached."""
     cli = cli_of(ctx)
     cli.show(output)
     settings = cli.settings()
@@ -77,8 +79,12 @@ def status(
 
 
 async def _look(cli: Cli, settings: Settings, token: str | None) -> Shown:
-    from stigmer_cli.stack.status import status as look  # noqa: PLC0415 - not for --help
+    from stigmer_cli.stack.remote import elsewhere, remote_status  # noqa: PLC0415 - not for --help
+    from stigmer_cli.stack.status import status as look  # noqa: PLC0415
 
+    url = elsewhere(settings, endpoints(settings.home))
+    if url is not None:
+        return Shown(stack=await remote_status(url, settings, token=token))
     return Shown(stack=await look(settings, token=token, clock=cli.clock))
 
 
@@ -121,13 +127,17 @@ def _page(shown: Shown, *, is_verbose: bool) -> "RenderableType":
         table.add_column(name, no_wrap=True)
     for part in found.parts:
         table.add_row(*_row(part))
-    rows: list[RenderableType] = [Text.assemble("stack: ", (found.state, STYLES[found.state])), table]
+    what = "server elsewhere: " if found.elsewhere else "stack: "
+    rows: list[RenderableType] = [Text.assemble(what, (found.state, STYLES[found.state])), table]
     rows += [Text(line) for part in found.parts for line in _remarks(part)]
     rows += [Text(f"because: {clean(reason)}", style="yellow") for reason in found.reasons]
     changes = shown.changes if is_verbose else shown.changes[-CHANGES_SHOWN:] if len(shown.changes) > 1 else []
     if changes:
         rows += [Text("connection to Temporal:"), *(Text(f"  {line}", style="dim") for line in changes)]
-    if found.exit_code == 0:
+    if found.elsewhere:
+        rows.append(Text(clean(found.elsewhere)))
+        rows += [] if found.exit_code == 0 else [Text.assemble(("hint: ", "cyan"), "stigmer doctor")]
+    elif found.exit_code == 0:
         rows += [Text(f"server {found.endpoints.server_url}"), Text(f"web UI {found.endpoints.ui_url or 'off'}")]
     else:
         hint = "stigmer doctor, or stigmer up" if any(part.pid for part in found.parts) else "stigmer up"

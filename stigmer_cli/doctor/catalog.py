@@ -3,10 +3,12 @@
 import difflib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from stigmer_cli.doctor.check import Category, Check
 from stigmer_cli.doctor.configuration import CONFIGURATION_CHECKS
 from stigmer_cli.doctor.executions import EXECUTION_CHECKS
+from stigmer_cli.doctor.network import NETWORK_CHECKS, elsewhere_found
 from stigmer_cli.doctor.stack import STACK_CHECKS
 from stigmer_cli.doctor.store import STORE_CHECKS
 from stigmer_cli.doctor.stuck import STUCK_CHECKS
@@ -23,15 +25,24 @@ def _behind_settings(check: Check) -> Check:
     return check if check.code == SETTINGS else replace(check, needs=(SETTINGS, *check.needs))
 
 
+def _of_that_server(check: Check) -> Check:
+    """`check`, silent about this machine where the server is on another one."""
+    return replace(check, look=partial(elsewhere_found, check))
+
+
 CHECKS: tuple[Check, ...] = tuple(
-    _behind_settings(check)
-    for check in (
-        *STACK_CHECKS,
-        *TEMPORAL_CHECKS,
-        *STORE_CHECKS,
-        *EXECUTION_CHECKS,
-        *STUCK_CHECKS,
-        *CONFIGURATION_CHECKS,
+    _behind_settings(_of_that_server(check))
+    for check in sorted(
+        (
+            *STACK_CHECKS,
+            *TEMPORAL_CHECKS,
+            *STORE_CHECKS,
+            *EXECUTION_CHECKS,
+            *STUCK_CHECKS,
+            *CONFIGURATION_CHECKS,
+            *NETWORK_CHECKS,
+        ),
+        key=lambda check: list(Category).index(check.category),
     )
 )
 BY_CODE: dict[str, Check] = {check.code: check for check in CHECKS}

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -10,6 +11,7 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Settings, Source
 from stigmer_cli.stack.ports import Owner
+from stigmer_cli.stack.remote import elsewhere
 from stigmer_cli.stack.state import Endpoints
 from stigmer_cli.stack.status import Look
 
@@ -200,6 +202,21 @@ class HttpDoor:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TlsSeen:
+    """How TLS stands on one link; `is_used` where it is spoken, `why` is empty where both ends agree.
+
+    `ends` is when the certificate that is shown to us expires, `own_ends` the same for the one in `own_file`, which is
+    shown by us; None where there is none, or it could not be seen.
+    """
+
+    is_used: bool = False
+    why: str = ""
+    ends: datetime | None = None
+    own_ends: datetime | None = None
+    own_file: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """All of it. `problem` is why the settings could not be read; then they are the defaults, and prove nothing.
 
@@ -226,6 +243,18 @@ class Facts:
     executions: Once[ExecutionsSeen]
     binary: Once[BinarySeen]
     provider: Once[str]
+    temporal_tls: Once[TlsSeen] = field(default_factory=lambda: known(TlsSeen()))
+    server_tls: Once[TlsSeen] = field(default_factory=lambda: known(TlsSeen()))
+
+    @property
+    def elsewhere(self) -> str | None:
+        """The URL of the server that is meant, where it is not the one of this home's stack; None where it is."""
+        return elsewhere(self.settings, self.endpoints)
+
+    @property
+    def asks_temporal(self) -> bool:
+        """Whether it is known here where Temporal is: for a server elsewhere only if somebody said so."""
+        return self.elsewhere is None or self.settings.temporal_address is not None
 
     @property
     def address(self) -> str:
@@ -240,7 +269,7 @@ class Facts:
     @property
     def owns_temporal(self) -> bool:
         """Whether that Temporal is the stack's own."""
-        return is_own_temporal(self.settings, self.endpoints)
+        return self.elsewhere is None and is_own_temporal(self.settings, self.endpoints)
 
 
 def temporal_address(settings: Settings, found: Endpoints | None) -> str:

@@ -171,8 +171,9 @@ async def bring_back(facts: "Facts", _: "Judged") -> Came:
 
     token, summary, progress = token_of(facts.settings), ReconcileSummary(), ReconcileProgress(examined=0, total=0)
     request = ReconcileRequest(asked_by=f"stigmer doctor --fix (pid {os.getpid()})")
+    url, ca_file = (await facts.server()).url, facts.settings.server_ca_file
     try:
-        async with asyncio.timeout(RECONCILE_MAX_S), Client((await facts.server()).url, lambda: token) as client:
+        async with asyncio.timeout(RECONCILE_MAX_S), Client(url, lambda: token, ca_file=ca_file) as client:
             async for found in client.reconcile(request):
                 summary = found if isinstance(found, ReconcileSummary) else summary
                 progress = found if isinstance(found, ReconcileProgress) else progress

@@ -16,14 +16,17 @@ from stigmer_cli.doctor.facts import (
     PortSeen,
     ProcessSeen,
     TemporalSeen,
+    TlsSeen,
     is_own_temporal,
     server_url,
     temporal_address,
     temporal_namespace,
 )
+from stigmer_cli.doctor.tls_look import server_tls_seen, temporal_tls_seen
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.parts import SERVER, SUPERVISOR, TEMPORAL
+from stigmer_cli.stack.remote import elsewhere
 from stigmer_cli.stack.state import Endpoints, endpoints
 from stigmer_cli.stack.status import Look
 from stigmer_cli.supervisor.record import SupervisorRecord, read_record
@@ -40,7 +43,7 @@ def gathered(
     found = None if problem else endpoints(settings.home)
     place = _Place(settings=settings, found=found, clock=clock, pids=_pids(read_record(settings.home.run)))
     supervisor = Once(lambda: looks.supervisor_seen(settings, found))
-    door = Once(lambda: looks.door_seen(place.target, waits_for=place.waits_for(TEMPORAL)))
+    door = Once(place.door)
     temporal = Once(lambda: place.temporal(door))
     return Facts(
         settings=settings,
@@ -62,6 +65,8 @@ def gathered(
         executions=Once(lambda: place.executions(temporal)),
         binary=Once(lambda: in_thread(lambda: machine.binary_seen(settings))),
         provider=Once(lambda: looks.provider_seen(settings)),
+        temporal_tls=Once(lambda: place.temporal_tls(door)),
+        server_tls=Once(lambda: server_tls_seen(place.url, settings, clock)),
     )
 
 
@@ -85,7 +90,7 @@ class _Place:
 
     @property
     def target(self) -> Target:
-        """Temporal, and how one gets to it."""
+        """Temporal, and how one gets to it; raises ConfigError as `target_of` does."""
         return replace(
             target_of(self.settings),
             address=temporal_address(self.settings, self.found),
@@ -105,8 +110,29 @@ class _Place:
 
     async def temporal(self, door: Once[Door]) -> TemporalSeen:
         """Temporal as this process reaches it; as if it were somebody else's, because a look changes nothing there."""
-        target, pids = replace(self.target, is_own=False), self.waits_for(TEMPORAL)
-        return await looks.temporal_reached(await door(), target, self.clock, waits_for=pids)
+        seen, pids = await door(), self.waits_for(TEMPORAL)
+        if seen.why or seen.silence:  # then there may be no target, either
+            return TemporalSeen(state="DISCONNECTED", cause=seen.why or seen.silence)
+        return await looks.temporal_reached(seen, replace(self.target, is_own=False), self.clock, waits_for=pids)
+
+    async def temporal_tls(self, door: Once[Door]) -> TlsSeen:
+        """How TLS to Temporal stands."""
+        try:
+            target = self.target
+        except ConfigError as error:
+            return TlsSeen(is_used=True, why=error.message)
+        return await temporal_tls_seen(target, await door(), self.clock)
+
+    async def door(self) -> Door:
+        """Whether Temporal's port takes connections; not asked where nobody said where it is."""
+        if elsewhere(self.settings, self.found) and self.settings.temporal_address is None:
+            return Door(address="", namespace=self.settings.temporal_namespace, is_own=False, why="not asked from here")
+        try:
+            target = self.target
+        except ConfigError as error:
+            address = self.settings.temporal_target
+            return Door(address=address, namespace="", is_own=False, silence=error.message)
+        return await looks.door_seen(target, waits_for=self.waits_for(TEMPORAL))
 
     async def http_doors(self, supervisor: Once[Look]) -> tuple[HttpDoor, ...]:
         """Where our Temporal answers HTTP."""
@@ -116,12 +142,13 @@ class _Place:
     async def executions(self, temporal: Once[TemporalSeen]) -> ExecutionsSeen:
         """What is not done yet; Temporal is asked about it only where it can be believed."""
         await looks.loaded("stigmer_cli.doctor.open_work")
-        from stigmer_cli.doctor.open_work import executions_seen  # noqa: PLC0415 - loaded just now
+        from stigmer_cli.doctor.open_work import Caller, executions_seen  # noqa: PLC0415 - loaded just now
 
         async def where() -> Target | None:
             return replace(self.target, is_own=False) if (await temporal()).is_connected else None
 
-        return await executions_seen(self.url, looks.token_of(self.settings), where=where, clock=self.clock)
+        caller = Caller(url=self.url, token=looks.token_of(self.settings), ca_file=self.settings.server_ca_file)
+        return await executions_seen(caller, where=where, clock=self.clock)
 
 
 def _pids(record: SupervisorRecord | None) -> Mapping[str, int]:

@@ -13,12 +13,12 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.credential import read_token
 from stigmer_cli.doctor.blocking import in_thread
 from stigmer_cli.doctor.facts import Door, HttpDoor, ServerSeen, StoreSeen, TemporalSeen
-from stigmer_cli.errors import MachineError
+from stigmer_cli.errors import ConfigError, MachineError
 from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.listening import unheld
 from stigmer_cli.stack.parts import ASK_GRPC, BACKUPS, TEMPORAL
-from stigmer_cli.stack.probe import FOREIGN, OK, UNAUTHORIZED, get_json
+from stigmer_cli.stack.probe import FOREIGN, OK, UNAUTHORIZED, cause_of, get_json
 from stigmer_cli.stack.state import Endpoints
 from stigmer_cli.stack.status import Look
 from stigmer_cli.supervisor.control import Unresponsive, connect
@@ -69,15 +69,11 @@ async def server_seen(url: str, settings: Settings, *, waits_for: Sequence[int] 
     """The server's health, or why it cannot be had; `waits_for` is its process, where that is one of this machine."""
     try:
         async with FairTimeout(ANSWER_S, waits_for=waits_for):
-            status, body = await get_json(f"{url}/v1/health", token_of(settings))
+            status, body = await get_json(f"{url}/v1/health", token_of(settings), ca_file=settings.server_ca_file)
     except TimeoutError:
         return ServerSeen(url=url, why=f"no answer within {ANSWER_S:g} s")
-    except ConnectionRefusedError:
-        return ServerSeen(url=url, why="connection refused")
-    except OSError as error:
-        return ServerSeen(url=url, why=error.strerror or str(error))
-    except ValueError:
-        return ServerSeen(url=url, why=FOREIGN)
+    except (OSError, ValueError, ConfigError) as error:
+        return ServerSeen(url=url, why=await cause_of(error, url, settings.server_ca_file))
     if status == UNAUTHORIZED:
         return ServerSeen(url=url, why="it refuses the token of this home")
     await loaded("stigmer_cli.api.health")

@@ -42,14 +42,23 @@ class _Plan:
     judged: set[str] = field(default_factory=set)
 
 
-async def executions_seen(url: str, token: str | None, *, where: Where, clock: Clock) -> ExecutionsSeen:
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """How the server is called: where, with which token, and which authority is trusted for it (None: the system's)."""
+
+    url: str
+    token: str | None
+    ca_file: str | None = None
+
+
+async def executions_seen(caller: Caller, *, where: Where, clock: Clock) -> ExecutionsSeen:
     """The newest `PAGE` of each open phase, and what the server's own plan says of all; raises what the client raises.
 
     The plan begins with the oldest, and of the newest it is asked for, too, where there are more than can be looked up
     in a moment. Where the server cannot ask Temporal, the oldest `LOOKED_UP_MAX` are looked up at `where`, as far as
     there is one.
     """
-    async with Client(url, lambda: token) as client:
+    async with Client(caller.url, lambda: caller.token, ca_file=caller.ca_file) as client:
         pages = [
             await client.executions({"phase": [phase], "limit": PAGE}) for phase in (Phase.PENDING, Phase.IN_PROGRESS)
         ]

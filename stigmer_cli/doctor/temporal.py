@@ -36,10 +36,12 @@ FORBIDDEN = 403
 WAIT = "stigmer doctor --wait=30"
 """Where nothing is to be done here: what was accepted waits, and goes on by itself."""
 
+REFUSALS = frozenset({"permission denied", "credentials refused"})
 SUBMITS_FAIL = "submits have been failing"
 DAY_S = 86_400
 LOST_RECENTLY_S = 3600.0
 FOUNDING = "STG205"
+TLS_TO_TEMPORAL = "STG215"
 
 
 async def reachable(facts: Facts) -> Found:
@@ -72,6 +74,8 @@ async def namespace(facts: Facts) -> Found:
     message = f"Temporal at {facts.address} cannot be used: {seen.cause}"
     if "namespace" in seen.cause:
         return failed(message, _operator(facts, f"namespace create -n {shlex.quote(facts.namespace)}"), **evidence)
+    if seen.cause not in REFUSALS:
+        return failed(message, WAIT, **evidence)
     key_file = facts.settings.temporal_api_key_file
     hint = f"ls -l {shlex.quote(key_file)}; {WAIT}" if key_file else WAIT
     return failed(f"{message}: it refuses our credentials, and whoever runs it must let us in", hint, **evidence)
@@ -279,7 +283,7 @@ TEMPORAL_CHECKS: tuple[Check, ...] = (
         name="serving",
         severity=Severity.ERROR,
         look=serving,
-        needs=("STG201",),
+        needs=("STG201", TLS_TO_TEMPORAL),
         timeout_s=SERVING_S,
         explanation="A port that takes connections proves little: a frozen Temporal does, and so does any other"
         " program. So this dials it as the server does, describes the namespace and asks history a question.",

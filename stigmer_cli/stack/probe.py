@@ -7,9 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from stigmer_cli.errors import ConfigError
+from stigmer_cli.tls.link import Link
+
 BODY_MAX = 4 * 1024 * 1024
-OK, UNAUTHORIZED = 200, 401
-CONNECTION_FIELDS = ("state", "since", "cause", "attempt", "nextTryAt", "reconnects", "history")
+OK, UNAUTHORIZED, MISDIRECTED = 200, 401, 421
+HTTP_PORT, HTTPS_PORT = 80, 443
+CONNECTION_FIELDS = ("address", "namespace", "state", "since", "cause", "attempt", "nextTryAt", "reconnects", "history")
 FOREIGN = "answers, but not as a Stigmer server does"
 
 
@@ -34,21 +38,23 @@ class Seen:
     temporal_cause: str = ""
     temporal_since: str | None = None
     pollers: tuple[Poller, ...] = ()
+    store: str = ""
     connection: Mapping[str, object] = field(default_factory=dict)
 
 
 class ServerProbe:
     """Asks /readyz and /v1/health at once."""
 
-    def __init__(self, url: str, token: str | None) -> None:
-        self.url, self._token = url, token
+    def __init__(self, url: str, token: str | None, *, ca_file: str | None = None) -> None:
+        """`ca_file`: the authority of an https server (PEM), None: the system's."""
+        self.url, self._token, self._ca_file = url, token, ca_file
 
     async def look(self, within_s: float) -> Seen:
         """What it says within `within_s` seconds."""
         try:
             async with asyncio.timeout(within_s), asyncio.TaskGroup() as group:
                 asking = [
-                    group.create_task(_answer_or_cause(f"{self.url}{path}", self._token), name=path)
+                    group.create_task(_answer_or_cause(f"{self.url}{path}", self._token, self._ca_file), name=path)
                     for path in ("/readyz", "/v1/health")
                 ]
         except TimeoutError:
@@ -59,26 +65,41 @@ class ServerProbe:
         return _seen(*ready, *health)
 
 
-async def _answer_or_cause(url: str, token: str | None) -> tuple[int, Mapping[str, object]] | str:
+async def _answer_or_cause(url: str, token: str | None, ca_file: str | None) -> tuple[int, Mapping[str, object]] | str:
     """The answer, or in words why there is none.
 
     Never an exception: before Python 3.13 a task that fails in a TaskGroup leaves its parent half cancelled, and
     neither a deadline around it nor Ctrl-C is recognised any more.
     """
     try:
-        return await get_json(url, token)
-    except ConnectionRefusedError:
+        return await get_json(url, token, ca_file=ca_file)
+    except (OSError, ValueError, ConfigError) as error:
+        return await cause_of(error, url, ca_file)
+
+
+async def cause_of(error: Exception, url: str, ca_file: str | None) -> str:
+    """Why `get_json` raised `error`, in words."""
+    if isinstance(error, ConfigError):
+        return f"{error.message} ({error.hint})"
+    if isinstance(error, ConnectionRefusedError):
         return "connection refused"
-    except OSError as error:
+    with contextlib.suppress(ConfigError):
+        if told := await Link(url, ca_file).why_not(error):
+            return told
+    if isinstance(error, OSError):
         return error.strerror or str(error)
-    except ValueError:
-        return FOREIGN
+    return FOREIGN
 
 
-async def get_json(url: str, token: str | None) -> tuple[int, Mapping[str, object]]:
-    """Status and body of a GET; raises OSError where nothing answers, ValueError where it is no JSON object."""
+async def get_json(url: str, token: str | None, *, ca_file: str | None = None) -> tuple[int, Mapping[str, object]]:
+    """Status and body of a GET.
+
+    Raises OSError where nothing answers, ValueError where it is no JSON object, ConfigError for a bad `ca_file`.
+    """
     parts = urlsplit(url)
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    context = Link(url, ca_file).context if parts.scheme == "https" else None
+    port = parts.port or (HTTP_PORT if context is None else HTTPS_PORT)
+    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=context)
     try:
         credential = f"Authorization: Bearer {token}\r\n" if token else ""
         # HTTP/1.0, so that the answer is never chunked and ends with the connection
@@ -106,6 +127,8 @@ async def get_json(url: str, token: str | None) -> tuple[int, Mapping[str, objec
 def _seen(ready_code: int, ready: Mapping[str, object], health_code: int, health: Mapping[str, object]) -> Seen:
     if UNAUTHORIZED in (ready_code, health_code):
         return Seen(why="refuses the token of this home")
+    if health_code == MISDIRECTED:
+        return Seen(why="does not answer under this name: its STIGMER_ALLOWED_HOSTS does not list it")
     if health_code != OK or not isinstance(health.get("pid"), int):
         return Seen(why=FOREIGN)
     is_ready = ready_code == OK and ready.get("ready") is True
@@ -120,6 +143,7 @@ def _seen(ready_code: int, ready: Mapping[str, object], health_code: int, health
         temporal_cause=_text(temporal.get("cause")) or "",
         temporal_since=_text(temporal.get("since")),
         pollers=tuple(_pollers(queue.get("pollers"))),
+        store=_text(_object(health.get("store")).get("kind")) or "",
         connection={name: temporal.get(name) for name in CONNECTION_FIELDS} if temporal else {},
     )
 

@@ -26,6 +26,8 @@ class StackState(StrEnum):
     READY = "ready"
     DEGRADED = "degraded"
     STOPPED = "stopped"
+    UNREACHABLE = "unreachable"
+    """Only of a server elsewhere: whether it runs cannot be told."""
 
 
 class PartState(StrEnum):
@@ -40,7 +42,12 @@ class PartState(StrEnum):
     EXTERNAL = "external"
 
 
-EXIT_CODES: Mapping[StackState, int] = {StackState.READY: 0, StackState.DEGRADED: 1, StackState.STOPPED: 3}
+EXIT_CODES: Mapping[StackState, int] = {
+    StackState.READY: 0,
+    StackState.DEGRADED: 1,
+    StackState.STOPPED: 3,
+    StackState.UNREACHABLE: 4,
+}
 SHOWN_AS: Mapping[str, PartState] = {
     ChildState.STARTING: PartState.NOT_READY,
     ChildState.BACKING_OFF: PartState.RESTARTING,
@@ -87,7 +94,8 @@ class PartStatus:
 class StackStatus:
     """The whole stack as it stands; `reasons` is what the server itself has to say.
 
-    `connection` is what it says of its own to Temporal, with the last changes; empty where it says nothing.
+    `elsewhere` says which server on another machine this is about; empty for a stack of this one. `connection` is what
+    the server says of its own to Temporal, with the last changes; empty where it says nothing.
     """
 
     state: StackState
@@ -96,10 +104,11 @@ class StackStatus:
     home: str
     reasons: tuple[str, ...] = ()
     connection: Mapping[str, object] = field(default_factory=dict)
+    elsewhere: str = ""
 
     @property
     def exit_code(self) -> int:
-        """0 ready, 1 degraded, 3 stopped."""
+        """0 ready, 1 degraded, 3 stopped, 4 a server elsewhere that cannot be reached."""
         return EXIT_CODES[self.state]
 
     def to_json(self) -> dict[str, object]:
@@ -114,6 +123,7 @@ class StackStatus:
             "namespace": self.endpoints.namespace,
             "ephemeral": self.endpoints.ephemeral,
             "home": self.home,
+            "elsewhere": self.elsewhere or None,
         }
 
 

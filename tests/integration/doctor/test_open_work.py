@@ -39,7 +39,12 @@ async def test_the_newest_are_looked_at_however_many_came_before_them(
             newest = write_orphans(file, 3, taken_by="another")
             await server.start()
             await server.until()
-            look = partial(open_work.executions_seen, server.url, TOKEN, where=_nowhere, clock=SystemClock())
+            look = partial(
+                open_work.executions_seen,
+                open_work.Caller(url=server.url, token=TOKEN),
+                where=_nowhere,
+                clock=SystemClock(),
+            )
             seen = await look()
             for _ in range(LOOKS_MAX):  # the newest have less than a second, which a busy machine may take away
                 if not seen.unjudged:

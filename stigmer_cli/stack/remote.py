@@ -1,0 +1,108 @@
+"""The server elsewhere that the settings name: whether there is one, how it stands, and what is refused about it."""
+
+from stigmer_cli.domain.identity import POLLER_FRESH_S
+from stigmer_cli.errors import RequestError
+from stigmer_cli.settings import Home, Settings, Source
+from stigmer_cli.stack.parts import RUNNER, SERVER, TEMPORAL
+from stigmer_cli.stack.probe import Seen, ServerProbe
+from stigmer_cli.stack.state import Endpoints, endpoints
+from stigmer_cli.stack.status import PartState, PartStatus, StackState, StackStatus
+
+LOOK_MAX_S = 3.0
+"""Longer than for a stack of this machine: a network and a handshake lie in between."""
+
+LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
+CONNECTED = "CONNECTED"
+
+
+def elsewhere(settings: Settings, found: Endpoints | None) -> str | None:
+    """The URL of the server that the settings name, where it is not the one of this home's stack; None where it is."""
+    url = settings.server_url
+    if url is None or settings.sources.get("server_url") is Source.DEFAULT:
+        return None
+    ports = {settings.server_port, *((found.server_port,) if found else ())}
+    ours = {f"http://{name}:{port}" for name in LOCAL_NAMES for port in ports}
+    return None if url in ours else url
+
+
+def refuse_elsewhere(settings: Settings, command: str) -> None:
+    """Raise RequestError where `command`, which is about processes of this machine, is asked of a server elsewhere."""
+    url = elsewhere(settings, endpoints(settings.home))
+    if url is not None:
+        raise RequestError(
+            f"{command} is about a stack of this machine, and commands talk to the server at {url}"
+            f" ({_where_set(settings)})",
+            hint=f"on the machine of that server: {command}; for the stack of this one: {_without(settings)}{command}",
+        )
+
+
+async def remote_status(url: str, settings: Settings, *, token: str | None) -> StackStatus:
+    """One look at the server at `url`, over the network; takes at most `LOOK_MAX_S`."""
+    probe = ServerProbe(url, token, ca_file=settings.server_ca_file)
+    return judged(await probe.look(LOOK_MAX_S), url, settings.home)
+
+
+def judged(seen: Seen, url: str, home: Home) -> StackStatus:
+    """The verdict about what was seen, and nothing about this machine."""
+    is_reached = seen.state is not None
+    parts = (_server(seen), _temporal(seen), _runner(seen))
+    is_well = not seen.why and seen.state == StackState.READY
+    state = StackState.UNREACHABLE if not is_reached else StackState.READY if is_well else StackState.DEGRADED
+    return StackStatus(
+        state=state,
+        parts=parts,
+        endpoints=_endpoints(seen, url),
+        home=str(home.path),
+        reasons=seen.reasons if is_reached else (),
+        connection=seen.connection,
+        elsewhere=f"{url}, Stigmer {seen.version}, store {seen.store}" if is_reached else url,
+    )
+
+
+def _server(seen: Seen) -> PartStatus:
+    if seen.state is None:
+        return PartStatus(name=SERVER, state=PartState.FAILED, detail=seen.why)
+    return PartStatus(name=SERVER, state=PartState.NOT_READY if seen.why else PartState.EXTERNAL, detail=seen.why)
+
+
+def _temporal(seen: Seen) -> PartStatus:
+    if seen.temporal_state is None:
+        return PartStatus(name=TEMPORAL, state=PartState.NOT_READY, detail="unknown while the server does not answer")
+    if seen.temporal_state == CONNECTED:
+        return PartStatus(name=TEMPORAL, state=PartState.EXTERNAL, detail=str(seen.connection.get("address") or ""))
+    cause = f" ({seen.temporal_cause})" if seen.temporal_cause else ""
+    return PartStatus(
+        name=TEMPORAL, state=PartState.NOT_READY, detail=f"the server is {seen.temporal_state.lower()}{cause}"
+    )
+
+
+def _runner(seen: Seen) -> PartStatus:
+    if seen.state is None:
+        return PartStatus(name=RUNNER, state=PartState.NOT_READY, detail="unknown while the server does not answer")
+    live = [one for one in seen.pollers if one.silent_s < POLLER_FRESH_S]
+    if not live:
+        return PartStatus(name=RUNNER, state=PartState.NOT_READY, detail="none asks for work")
+    return PartStatus(name=RUNNER, state=PartState.EXTERNAL, detail=f"{len(live)} asking for work")
+
+
+def _endpoints(seen: Seen, url: str) -> Endpoints:
+    return Endpoints(
+        server_url=url,
+        temporal_address=str(seen.connection.get("address") or ""),
+        ui_url=None,
+        namespace=str(seen.connection.get("namespace") or ""),
+        ephemeral=False,
+        started_at="",
+        server_port=0,
+        temporal_port=None,
+        ui_port=None,
+    )
+
+
+def _where_set(settings: Settings) -> str:
+    source = settings.sources.get("server_url")
+    return "server_url in config.toml" if source is Source.FILE else "STIGMER_SERVER_URL"
+
+
+def _without(settings: Settings) -> str:
+    return "" if settings.sources.get("server_url") is Source.FILE else "env -u STIGMER_SERVER_URL "

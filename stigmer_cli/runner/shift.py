@@ -84,8 +84,19 @@ class Shift:
             await self.ended.wait()
 
 
-def shift_of(session: Session, activities: Activities, *, generation: int, began: float) -> Shift:
-    """A worker on `session`, not running yet."""
+async def begin_shift(session: Session, activities: Activities, *, generation: int, began: float) -> Shift:
+    """A worker on `session`, not running yet.
+
+    Made in a thread: the SDK loads the workflow into its sandbox, which takes 0.1 s and more.
+    """
+
+    async def make() -> Shift:  # the SDK wants a running loop, though it keeps nothing of it
+        return _shift_of(session, activities, generation=generation, began=began)
+
+    return await asyncio.to_thread(lambda: asyncio.run(make()))
+
+
+def _shift_of(session: Session, activities: Activities, *, generation: int, began: float) -> Shift:
     broken = asyncio.Event()
 
     async def on_fatal_error(_error: BaseException) -> None:

@@ -5,6 +5,7 @@ which then ends what it had begun: five times faster than waiting for the old on
 """
 
 import asyncio
+import gc
 import logging
 import os
 import random
@@ -27,7 +28,7 @@ from stigmer_cli.runner.look import Look, Silent, look_at
 from stigmer_cli.runner.model.catalog import Catalog
 from stigmer_cli.runner.relief import PARKED, STALE_MAX_S, STALE_OWN_MAX_S, Known, relief_cause
 from stigmer_cli.runner.reports import Reporter, Reports
-from stigmer_cli.runner.shift import Shift, shift_of
+from stigmer_cli.runner.shift import Shift, begin_shift
 from stigmer_cli.runner.stopping import Stopping
 from stigmer_cli.settings import Settings
 from stigmer_cli.supervisor.process import myself
@@ -35,6 +36,7 @@ from stigmer_cli.temporal.connection import Connection, ConnectionState
 from stigmer_cli.temporal.dial import Dialer, SdkDialer
 from stigmer_cli.temporal.errors import cause_of
 from stigmer_cli.temporal.target import target_of
+from stigmer_cli.watchdog import LoopWatch
 
 GRACE_S = 3.0
 """What is being performed may go on for this long after SIGTERM; then it is handed back."""
@@ -130,7 +132,7 @@ class Crew:
         try:
             async with asyncio.timeout(self._connection.pace.dial_s):
                 session = await self._dialer.dial(self._connection.target, identity=identity)
-            shift = shift_of(
+            shift = await begin_shift(
                 session,
                 self._activities(identity),
                 generation=generation,
@@ -242,19 +244,26 @@ async def work(settings: Settings, *, clock: Clock, rng: random.Random, reports:
     target = replace(target_of(settings), is_own=False)  # the server looks after it
     identity = f"stigmer-runner/{os.getpid()}@{socket.gethostname()}"
     connection = Connection(target, clock=clock, rng=rng, identity=identity)
+    models = Catalog(settings, clock=clock)
     crew = Crew(
         connection,
         reports,
-        Catalog(settings, clock=clock),
+        models,
         Chance(clock=clock, rng=rng),
         stale_max_s=STALE_OWN_MAX_S if settings.runs_own_temporal else STALE_MAX_S,
     )
+    watch = LoopWatch(clock=clock, part="runner")
+    gc.freeze()  # as in the server: what the start left behind stays, and to look through it again takes 0.1 s
     async with asyncio.TaskGroup() as group:
-        owner = group.create_task(connection.run(), name="connection")
-        ear = group.create_task(_pass_on(stop, crew.stopping.asked), name="stop")
+        aside = [
+            group.create_task(watch.run(), name="watchdog"),
+            group.create_task(connection.run(), name="connection"),
+            group.create_task(_pass_on(stop, crew.stopping.asked), name="stop"),
+        ]
         await crew.run(group)
-        ear.cancel()
-        owner.cancel()
+        await models.close()
+        for task in aside:
+            task.cancel()
 
 
 async def run_runner(settings: Settings, *, clock: Clock) -> int:

@@ -33,13 +33,13 @@ from stigmer_cli.server.listen import ServerTls, check_settings, listening_socke
 from stigmer_cli.server.metrics import Metrics
 from stigmer_cli.server.ready import ReadyCheck
 from stigmer_cli.server.services import Services
-from stigmer_cli.server.watchdog import LoopWatch
 from stigmer_cli.server.world import WorldWatch
 from stigmer_cli.settings import LOOPBACK, ReconcileMode, Settings
 from stigmer_cli.store.store import Store, open_store
 from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.gateway import Gateway
 from stigmer_cli.temporal.target import target_of
+from stigmer_cli.watchdog import LoopWatch
 
 GRACE_S = 2
 NOTICE_S, NOTICE_ELSEWHERE_S = 0.3, 5.0

@@ -17,10 +17,10 @@ from stigmer_cli.executions.reconcile.request import Reconciling
 from stigmer_cli.executions.stuck_watch import StuckWatch
 from stigmer_cli.server.metrics import Metrics
 from stigmer_cli.server.ready import ReadyCheck
-from stigmer_cli.server.watchdog import LoopWatch
 from stigmer_cli.server.world import WorldWatch
 from stigmer_cli.settings import Settings
 from stigmer_cli.store.store import Store
+from stigmer_cli.watchdog import LoopWatch
 
 
 @dataclass(frozen=True, kw_only=True)

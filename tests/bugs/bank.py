@@ -1,6 +1,7 @@
 """Bugs as data: one exact change of one file each, and the tests of which at least one must then fail."""
 
-from dataclasses import dataclass
+from tests.bugs import runner
+from tests.bugs.bug import Bug
 
 SIMULATION = "tests/simulation/test_simulation.py"
 FINDINGS = "tests/simulation/test_findings.py"
@@ -12,18 +13,7 @@ LOOPS = "tests/integration/executions/test_loops.py"
 PLAN = "tests/unit/executions/reconcile/test_plan.py"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bug:
-    """`old` stands exactly once in `file` of the package; `new` takes its place."""
-
-    name: str
-    file: str
-    old: str
-    new: str
-    caught_by: tuple[str, ...]
-
-
-BANK: tuple[Bug, ...] = (
+CORE: tuple[Bug, ...] = (
     Bug(
         name="dial once (the founding bug)",
         file="temporal/connection.py",
@@ -248,3 +238,5 @@ BANK: tuple[Bug, ...] = (
         caught_by=("tests/unit/runner/test_performance.py", SIMULATION),
     ),
 )
+
+BANK: tuple[Bug, ...] = (*CORE, *runner.BUGS)

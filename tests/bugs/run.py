@@ -10,7 +10,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bugs.bank import BANK, Bug
+from tests.bugs.bank import BANK
+from tests.bugs.bug import Bug
 
 ROOT = Path(__file__).parent.parent.parent
 RUN_MAX_S = 240

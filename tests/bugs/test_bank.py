@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bugs.bank import BANK, Bug
+from tests.bugs.bank import BANK
+from tests.bugs.bug import Bug
 from tests.bugs.run import ROOT, caught
 
 

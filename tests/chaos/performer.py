@@ -21,7 +21,7 @@ from stigmer_cli.runner import worker
 from stigmer_cli.runner.activities import Activities
 from stigmer_cli.runner.model.catalog import Catalog
 from stigmer_cli.runner.model.seam import Model
-from stigmer_cli.runner.shift import Shift, shift_of
+from stigmer_cli.runner.shift import Shift, begin_shift
 from stigmer_cli.settings import load
 from stigmer_cli.temporal.dial import Session
 from tests.chaos.ledger import Line
@@ -86,10 +86,10 @@ class ParkedShift(Shift):
         await self.ended.wait()
 
 
-def first_parked(session: Session, activities: Activities, *, generation: int, began: float) -> Shift:
+async def first_parked(session: Session, activities: Activities, *, generation: int, began: float) -> Shift:
     """A shift that is parked, once; afterwards the product's own."""
-    worker.shift_of = shift_of  # type: ignore[attr-defined]
-    real = shift_of(session, activities, generation=generation, began=began)
+    worker.begin_shift = begin_shift  # type: ignore[attr-defined]
+    real = await begin_shift(session, activities, generation=generation, began=began)
     return ParkedShift(
         identity=real.identity,
         generation=generation,
@@ -105,7 +105,7 @@ def main() -> int:
     log.configure("runner", settings.log_level)
     worker.Catalog = WritingCatalog  # type: ignore[attr-defined]
     if os.environ.get(PARKED):
-        worker.shift_of = first_parked  # type: ignore[attr-defined]
+        worker.begin_shift = first_parked  # type: ignore[attr-defined]
     return asyncio.run(worker.run_runner(settings, clock=SystemClock()))
 
 

@@ -2,6 +2,7 @@
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.runner.model.echo import SLOW_WORD_S, Echo
+from stigmer_cli.runner.model.library import ModelLibrary
 from stigmer_cli.runner.model.openai import OpenAiModel
 from stigmer_cli.runner.model.seam import Model, ModelFailed
 from stigmer_cli.settings import Settings
@@ -13,6 +14,11 @@ class Catalog:
     def __init__(self, settings: Settings, *, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
+        self._library = ModelLibrary()
+
+    async def close(self) -> None:
+        """Close the connections to the models."""
+        await self._library.close()
 
     def __call__(self, name: str) -> Model:
         """The model called `name`; raises ModelFailed with a sentence that says what to write or set."""
@@ -23,6 +29,11 @@ class Catalog:
             case "echo", "slow":
                 return Echo(clock=self._clock, word_s=SLOW_WORD_S)
             case "openai", _:
-                return OpenAiModel(rest, base_url=self._settings.openai_base_url, api_key=self._settings.openai_api_key)
+                return OpenAiModel(
+                    rest,
+                    self._library,
+                    base_url=self._settings.openai_base_url,
+                    api_key=self._settings.openai_api_key,
+                )
             case _:
                 raise ModelFailed(f"there is no model {name!r}: use echo, echo:slow or openai:NAME")

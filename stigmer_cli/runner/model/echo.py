@@ -21,8 +21,7 @@ class Echo:
     async def stream(self, work: Work) -> AsyncGenerator[str, None]:
         """The prefix, then the message, with its spaces as they were."""
         yield PREFIX
-        words = re.findall(r"\s*\S+\s*", work.message)
         size = 1 if self._word_s else PIECE_WORDS
-        for start in range(0, len(words), size):
+        for piece in re.finditer(rf"(?:\s*\S+\s*){{1,{size}}}", work.message):  # a piece at a time: it may be long
             await self._clock.sleep(self._word_s)
-            yield "".join(words[start : start + size])
+            yield piece.group()

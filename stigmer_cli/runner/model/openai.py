@@ -1,4 +1,4 @@
-"""Models behind an OpenAI-compatible endpoint, through pydantic-ai, which is loaded when it is first needed."""
+"""Models behind an OpenAI-compatible endpoint, through pydantic-ai, which `library` loads when it is first needed."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from stigmer_cli.api.reports import Work
+from stigmer_cli.runner.model.library import ModelLibrary
 from stigmer_cli.runner.model.seam import ModelBusy, ModelFailed
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
     from pydantic_ai.messages import ModelResponseStreamEvent
 
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "no-key-needed"
 """What a local endpoint gets where no key is set; the library insists on one."""
-
-SILENCE_MAX_S = 300.0
-"""A local model may think for minutes before its first word."""
 
 DETAIL_CHARS_MAX = 300
 TRANSIENT = frozenset(
@@ -35,7 +32,7 @@ TRANSIENT = frozenset(
 class OpenAiModel:
     """The model called `name` at `base_url`; without one, at OpenAI itself, which needs a key."""
 
-    def __init__(self, name: str, *, base_url: str | None, api_key: str | None) -> None:
+    def __init__(self, name: str, library: ModelLibrary, *, base_url: str | None, api_key: str | None) -> None:
         if not name:
             raise ModelFailed("the model openai: has no name: write openai:NAME")
         if base_url is None and api_key is None:
@@ -43,29 +40,33 @@ class OpenAiModel:
                 f"the model openai:{name} needs a key: set OPENAI_API_KEY, or OPENAI_BASE_URL for a local endpoint"
             )
         self._name = name
+        self._library = library
         self._url = base_url or OPENAI_URL
         self._key = api_key or NO_KEY
 
     async def stream(self, work: Work) -> AsyncGenerator[str, None]:
         """The answer as it comes. Raises ModelFailed, or ModelBusy where asking again may help."""
-        async with self._errors_as_ours(), self._client() as client, _events(client, self._name, work) as events:
+        await self._library.load()
+        async with self._errors_as_ours(), self._events(work) as events:
             async for event in events:
                 text = _text_of(event)
                 if text:
                     yield text
 
     @asynccontextmanager
-    async def _client(self) -> AsyncIterator["AsyncOpenAI"]:
-        from openai import AsyncOpenAI  # noqa: PLC0415 - half a second that only those pay who use it
+    async def _events(self, work: Work) -> AsyncIterator[AsyncIterator["ModelResponseStreamEvent"]]:
+        from pydantic_ai.direct import model_request_stream  # noqa: PLC0415 - loaded by the library
+        from pydantic_ai.messages import ModelRequest  # noqa: PLC0415
 
-        # Retries are ours: they are counted, logged and bounded in one place.
-        async with AsyncOpenAI(base_url=self._url, api_key=self._key, max_retries=0, timeout=SILENCE_MAX_S) as client:
-            yield client
+        model = await self._library.chat_model(self._name, url=self._url, key=self._key)
+        request = ModelRequest.user_text_prompt(work.message, instructions=work.instructions or None)
+        async with model_request_stream(model, [request]) as response:
+            yield aiter(response)
 
     @asynccontextmanager
     async def _errors_as_ours(self) -> AsyncIterator[None]:
-        from openai import OpenAIError  # noqa: PLC0415 - see _client
-        from pydantic_ai.exceptions import (  # noqa: PLC0415 - see _client
+        from openai import OpenAIError  # noqa: PLC0415 - loaded by the library
+        from pydantic_ai.exceptions import (  # noqa: PLC0415
             AgentRunError,
             ModelAPIError,
             ModelHTTPError,
@@ -97,21 +98,6 @@ class OpenAiModel:
     def _clean(self, words: object) -> str:
         text = " ".join(str(words).split()).replace(self._key, "***")
         return text[:DETAIL_CHARS_MAX] or type(words).__name__
-
-
-@asynccontextmanager
-async def _events(
-    client: "AsyncOpenAI", name: str, work: Work
-) -> AsyncIterator[AsyncIterator["ModelResponseStreamEvent"]]:
-    from pydantic_ai.direct import model_request_stream  # noqa: PLC0415 - see OpenAiModel._client
-    from pydantic_ai.messages import ModelRequest  # noqa: PLC0415
-    from pydantic_ai.models.openai import OpenAIChatModel  # noqa: PLC0415
-    from pydantic_ai.providers.openai import OpenAIProvider  # noqa: PLC0415
-
-    model = OpenAIChatModel(name, provider=OpenAIProvider(openai_client=client))
-    request = ModelRequest.user_text_prompt(work.message, instructions=work.instructions or None)
-    async with model_request_stream(model, [request]) as response:
-        yield aiter(response)
 
 
 def _text_of(event: "ModelResponseStreamEvent") -> str:

@@ -26,7 +26,7 @@ async def test_a_loop_that_stood_still_is_told_with_its_stack_and_what_was_wante
     assert [reason for reason in health.reasons if reason.startswith("the server stood still for ")]
     assert BLOCKED_S <= (health.loop.last_blocked_s or 0) < BLOCKED_S + 5
     lines = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
-    blocked = [line for line in lines if line["event"] == "event_loop_blocked"]
+    blocked = [line for line in lines if line["event"] == "event_loop_blocked" and line["level"] == "error"]
     assert len(blocked) == 1
     assert 2 < blocked[0]["blocked_s"] < BLOCKED_S
     assert blocked[0]["stack"][-1].endswith(" reach"), blocked[0]["stack"]

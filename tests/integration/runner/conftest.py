@@ -23,7 +23,9 @@ from stigmer_cli.temporal.errors import TemporalUnavailable
 from stigmer_cli.temporal.gateway import Gateway, Observed, RunState, Started
 from tests.eventually import eventually
 from tests.fakes_runner import InMemoryReports, ReportServer, Row
+from tests.model_endpoint import Endpoint, model_endpoint
 from tests.temporal_server import DevServer, die_with_parent, free_port, kill_group
+from tests.watchdog import refuse_blocks
 
 TEMPORAL_MAX_S = 15.0
 STARTED_MAX_S = 30.0
@@ -152,6 +154,19 @@ class Stage:
             return observed if observed is not None and observed.state is not RunState.OPEN else None
 
         return await eventually(end, within_s=within_s, what=f"the end of {execution}", despite=TemporalUnavailable)
+
+
+@pytest.fixture(autouse=True)
+def no_blocked_loop(tmp_path: Path) -> Iterator[None]:
+    """No runner of a test here blocks its event loop."""
+    yield
+    refuse_blocks(tmp_path)
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    with model_endpoint() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture

@@ -1,80 +1,22 @@
 """The OpenAI-compatible model against a small server that speaks the chat completions wire."""
 
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from stigmer_cli.api.reports import Work
+from stigmer_cli.runner.model.library import ModelLibrary
 from stigmer_cli.runner.model.openai import OpenAiModel
 from stigmer_cli.runner.model.seam import ModelBusy, ModelFailed
+from tests.model_endpoint import Endpoint
 from tests.temporal_server import free_port
 
 KEY = "sk-very-secret"
 
 
-class Endpoint:
-    """Answers every request in the same way, and keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.status = 200
-        self.body = ""
-        self.words: list[str] = []
-        self.is_cut = False
-        self.asked: list[dict[str, object]] = []
-        self.keys: list[str] = []
-        endpoint = self
-
-        class Route(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                endpoint.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                endpoint.keys.append(self.headers["Authorization"])
-                self.send_response(endpoint.status)
-                self.send_header("Content-Type", "text/event-stream" if endpoint.words else "application/json")
-                if not endpoint.words:
-                    self.send_header("Content-Length", str(len(endpoint.body)))
-                elif endpoint.is_cut:
-                    self.send_header("Content-Length", "100000")
-                self.end_headers()
-                self.wfile.write(endpoint.body.encode())
-                for word in endpoint.words:
-                    self._event({"delta": {"content": word}, "index": 0, "finish_reason": None})
-                if endpoint.words and not endpoint.is_cut:
-                    self._event({"delta": {}, "index": 0, "finish_reason": "stop"})
-                    self.wfile.write(b"data: [DONE]\n\n")
-
-            def _event(self, choice: dict[str, object]) -> None:
-                chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
-                self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
-                self.wfile.flush()
-
-            def log_message(self, *_arguments: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Route)
-        self.port = int(self.http.server_address[1])
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    endpoint = Endpoint()
-    thread = threading.Thread(target=endpoint.http.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield endpoint
-    endpoint.http.shutdown()
-    endpoint.http.server_close()
-    thread.join()
-
-
 async def answer(url: str, *, key: str | None = KEY) -> list[str]:
     work = Work(instructions="Be brief.", message="Hi", model="openai:m", agent_name="a")
-    return [piece async for piece in OpenAiModel("m", base_url=url, api_key=key).stream(work)]
+    return [piece async for piece in OpenAiModel("m", ModelLibrary(), base_url=url, api_key=key).stream(work)]
 
 
 async def test_the_answer_streams_and_the_instructions_go_along(endpoint: Endpoint) -> None:

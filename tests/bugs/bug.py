@@ -1,0 +1,14 @@
+"""A seeded bug as data: one exact change of one file, and the tests of which at least one must then fail."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bug:
+    """`old` stands exactly once in `file` of the package; `new` takes its place."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    caught_by: tuple[str, ...]

@@ -1,0 +1,70 @@
+"""A small server that speaks the chat completions wire: answers each request the same way, and keeps what it got."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Endpoint:
+    """Answers with `words`, or with `status` and `body`; `pause_s` seconds before each word."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.body = ""
+        self.words: list[str] = []
+        self.is_cut = False
+        self.pause_s = 0.0
+        self.asked: list[dict[str, object]] = []
+        self.keys: list[str] = []
+        endpoint = self
+
+        class Route(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                endpoint.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                endpoint.keys.append(self.headers["Authorization"])
+                self.send_response(endpoint.status)
+                self.send_header("Content-Type", "text/event-stream" if endpoint.words else "application/json")
+                if not endpoint.words:
+                    self.send_header("Content-Length", str(len(endpoint.body)))
+                elif endpoint.is_cut:
+                    self.send_header("Content-Length", "100000")
+                self.end_headers()
+                self.wfile.write(endpoint.body.encode())
+                for word in endpoint.words:
+                    time.sleep(endpoint.pause_s)
+                    self._event({"delta": {"content": word}, "index": 0, "finish_reason": None})
+                if endpoint.words and not endpoint.is_cut:
+                    self._event({"delta": {}, "index": 0, "finish_reason": "stop"})
+                    self.wfile.write(b"data: [DONE]\n\n")
+
+            def _event(self, choice: dict[str, object]) -> None:
+                chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+                self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
+                self.wfile.flush()
+
+            def log_message(self, *_arguments: object) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Route)
+        self.port = int(self.http.server_address[1])
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+
+@contextmanager
+def model_endpoint() -> Iterator[Endpoint]:
+    """One that listens until the end of the block."""
+    endpoint = Endpoint()
+    thread = threading.Thread(target=endpoint.http.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield endpoint
+    finally:
+        endpoint.http.shutdown()
+        endpoint.http.server_close()
+        thread.join()

@@ -14,6 +14,7 @@ class ManualClock:
     def __init__(self, start: datetime = START) -> None:
         self._now = start
         self._monotonic = 0.0
+        self._asleep_s = 0.0
         self._moved = asyncio.Condition()
 
     def now(self) -> datetime:
@@ -21,6 +22,9 @@ class ManualClock:
 
     def monotonic(self) -> float:
         return self._monotonic
+
+    def asleep_s(self) -> float:
+        return self._asleep_s
 
     async def sleep(self, delay_s: float) -> None:
         until = self._monotonic + delay_s
@@ -30,6 +34,11 @@ class ManualClock:
     def set(self, by_s: float) -> None:
         """Step the wall clock; the monotonic one goes on as if nothing had happened, and no sleeper wakes."""
         self._now += timedelta(seconds=by_s)
+
+    def suspend(self, for_s: float) -> None:
+        """Suspend the machine: wall time goes on, and the monotonic clock stands, as on Linux."""
+        self._now += timedelta(seconds=for_s)
+        self._asleep_s += for_s
 
     async def advance(self, seconds: float) -> None:
         self._now += timedelta(seconds=seconds)

@@ -55,6 +55,9 @@ class LoopClock:
     def monotonic(self) -> float:
         return asyncio.get_running_loop().time()
 
+    def asleep_s(self) -> float:
+        return 0.0
+
     async def sleep(self, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
 

@@ -45,6 +45,21 @@ class LoopHealth(Sent):
     last_blocked_at: Moment | None = None
 
 
+class ClockHealth(Sent):
+    """The server's wall clock: what it shows, and how it last jumped against the monotonic one. None: it never did.
+
+    `set_s` is by how much it was set (negative: back), `slept_s` for how long the machine was suspended, `jumped_ago_s`
+    how long ago that was noticed. `temporal_ahead_s` is how far Temporal's clock is ahead of it, to about a second;
+    None where no runner has polled since the server looks.
+    """
+
+    now: Moment | None = None
+    set_s: float | None = None
+    slept_s: float | None = None
+    jumped_ago_s: float | None = None
+    temporal_ahead_s: float | None = None
+
+
 class PollerBody(Sent):
     """A runner that Temporal has seen asking for work: last at `last_access_at` by Temporal's clock, `silent_s` ago.
 
@@ -91,6 +106,7 @@ class Health(Sent):
     submit_policy: str
     reconcile: str
     loop: LoopHealth = LoopHealth()
+    clock: ClockHealth = ClockHealth()
     temporal: TemporalHealth
     task_queue: TaskQueueHealth
     store: StoreHealth

@@ -7,7 +7,7 @@ its moment is another one than at the last look. From then on our own monotonic 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.identity import POLLER_FRESH_S
@@ -16,6 +16,8 @@ from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
 from stigmer_cli.temporal.gateway import Poller
 
 EVERY_S = 0.5
+TOLD_MAX_S = 1.5
+"""What changed between two looks that are further apart may have changed long ago."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,8 @@ class PollerWatch:
         self._link = link
         self._clock = clock
         self._polled: dict[str, tuple[datetime, float]] = {}
-        self._has_looked = False
+        self._looked_s: float | None = None
+        self._heard: tuple[datetime, float] | None = None
         self.polling = Polling()
 
     async def run(self) -> None:
@@ -75,8 +78,11 @@ class PollerWatch:
         except StigmerError:
             return  # the connection has been told; it says what is wrong
         now_s = self._clock.monotonic()
-        self._polled = {poller.identity: self._last_polled(poller, pollers, now_s) for poller in pollers}
-        self._has_looked = True
+        before, polled = self._polled, {one.identity: self._last_polled(one, pollers, now_s) for one in pollers}
+        if self._looked_s is not None and now_s - self._looked_s < TOLD_MAX_S:
+            told = [at for identity, (at, _) in polled.items() if polled[identity] != before.get(identity)]
+            self._heard = (max(told), now_s) if told else self._heard
+        self._polled, self._looked_s = polled, now_s
         self.polling = Polling(
             pollers=[
                 SeenPoller(identity=identity, last_access_at=at, silent_s=max(0.0, now_s - polled_s))
@@ -85,12 +91,23 @@ class PollerWatch:
             checked_at=self._clock.now(),
         )
 
+    def temporals_now(self) -> datetime | None:
+        """What Temporal's own clock shows, to about a second; None where nobody has polled since we look.
+
+        A moment that was another one at the last look, a second ago, is Temporal's now; from there our monotonic clock
+        counts.
+        """
+        if self._heard is None:
+            return None
+        at, then_s = self._heard
+        return at + timedelta(seconds=self._clock.monotonic() - then_s)
+
     def _last_polled(self, poller: Poller, others: Sequence[Poller], now_s: float) -> tuple[datetime, float]:
         """Temporal's moment, and when that was by our monotonic clock."""
         at, known = poller.last_access_at, self._polled.get(poller.identity)
         if known is not None and known[0] == at:
             return known
-        if self._has_looked:
+        if self._looked_s is not None:
             return at, now_s
         # At the first look the newest of all stands for Temporal's now, which is later: nobody is called silent early.
         newest = max(other.last_access_at for other in others)

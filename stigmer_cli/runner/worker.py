@@ -20,7 +20,7 @@ import structlog
 
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.client import Client
-from stigmer_cli.clock import Clock
+from stigmer_cli.clock import Clock, ClockWatch, Jump
 from stigmer_cli.credential import ensure_token
 from stigmer_cli.runner.activities import Activities
 from stigmer_cli.runner.chance import Chance
@@ -252,11 +252,17 @@ async def work(settings: Settings, *, clock: Clock, rng: random.Random, reports:
         Chance(clock=clock, rng=rng),
         stale_max_s=STALE_OWN_MAX_S if settings.runs_own_temporal else STALE_MAX_S,
     )
+
+    def clock_jumped(jump: Jump) -> None:
+        structlog.get_logger().warning("clock_jumped", **jump.facts())
+        connection.hurry()
+
     watch = LoopWatch(clock=clock, part="runner")
     gc.freeze()  # as in the server: what the start left behind stays, and to look through it again takes 0.1 s
     async with asyncio.TaskGroup() as group:
         aside = [
             group.create_task(watch.run(), name="watchdog"),
+            group.create_task(ClockWatch(clock, jumped=clock_jumped).run(), name="clock"),
             group.create_task(connection.run(), name="connection"),
             group.create_task(_pass_on(stop, crew.stopping.asked), name="stop"),
         ]

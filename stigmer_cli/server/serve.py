@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 import uvicorn
 
-from stigmer_cli.clock import Clock
+from stigmer_cli.clock import Clock, ClockWatch, Jump
 from stigmer_cli.credential import FileToken, ensure_token
 from stigmer_cli.errors import Unavailable
 from stigmer_cli.executions.accept import Acceptor
@@ -101,6 +101,7 @@ class _Server:
         self.stuck.observer = self.metrics
         self.world = WorldWatch(store, self.connection, clock=clock)
         self.watch = LoopWatch(clock=clock, observer=self.metrics)
+        self.clock_watch = ClockWatch(clock, jumped=self._clock_jumped)
         reconciling = Reconciling(store, gateway, self.connection, self.dispatcher, clock=clock)
         reconciling.observer = self.metrics
         mint = Mint(clock, rng)
@@ -117,6 +118,7 @@ class _Server:
             pollers=self.pollers,
             world=self.world,
             loop=self.watch,
+            clock_watch=self.clock_watch,
             reconciling=reconciling,
             stuck=self.stuck,
             metrics=self.metrics,
@@ -130,6 +132,7 @@ class _Server:
         loops = [
             *([tls.run] if tls else []),
             self.watch.run,
+            self.clock_watch.run,
             self.connection.run,
             self.dispatcher.run,
             self.canceller.run,
@@ -166,6 +169,14 @@ class _Server:
             asyncio.get_running_loop().call_later(notice_s, close)
 
         return stop
+
+    def _clock_jumped(self, jump: Jump) -> None:
+        """Whatever waits for a moment of the wall clock, or slept, is due now."""
+        log.warning("clock_jumped", **jump.facts())
+        self.connection.hurry()
+        self.dispatcher.nudge()
+        self.canceller.nudge()
+        self.reconciler.hurry()
 
 
 async def _through_outages(loop: Loop, clock: Clock) -> None:

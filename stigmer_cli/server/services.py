@@ -5,7 +5,7 @@ from datetime import datetime
 
 from fastapi import Request
 
-from stigmer_cli.clock import Clock
+from stigmer_cli.clock import Clock, ClockWatch
 from stigmer_cli.executions.accept import Acceptor
 from stigmer_cli.executions.bell import Bell
 from stigmer_cli.executions.canceller import Canceller
@@ -39,6 +39,7 @@ class Services:
     pollers: PollerWatch
     world: WorldWatch
     loop: LoopWatch
+    clock_watch: ClockWatch
     reconciling: Reconciling
     stuck: StuckWatch
     metrics: Metrics

@@ -102,6 +102,12 @@ class Child:
             self._is_hurried = True
             self._bell.set()
 
+    def hurry(self) -> None:
+        """Start at once if it waits to be started again; its failures count on."""
+        if self._wish is Wish.RUN and self.state in (ChildState.BACKING_OFF, ChildState.FAILED):
+            self._is_hurried = True
+            self._bell.set()
+
     def stop(self) -> None:
         """Stop, and stay stopped until asked."""
         if self._wish is not Wish.END:

@@ -10,7 +10,7 @@ import json
 import signal
 from collections.abc import Callable, Mapping, Sequence
 
-from stigmer_cli.clock import Clock, iso
+from stigmer_cli.clock import Clock, ClockWatch, Jump, iso
 from stigmer_cli.supervisor.child import Child
 from stigmer_cli.supervisor.control import Changes, ControlServer
 from stigmer_cli.supervisor.liveness import LivenessWatch
@@ -51,6 +51,7 @@ class Supervisor:
                 loops = [group.create_task(control.run(), name="control")]
                 loops += [group.create_task(self._keep_state_file(), name="state file")]
                 loops += [group.create_task(self._watch_home(), name="home")]
+                loops += [group.create_task(ClockWatch(self._clock, jumped=self._clock_jumped).run(), name="clock")]
                 loops += [group.create_task(watch.run(), name="liveness") for watch in self._liveness()]
                 loops += [group.create_task(watch.run(), name="source filter") for watch in self._filters()]
                 lives = [group.create_task(child.run(), name=child.spec.name) for child in self._children]
@@ -167,6 +168,12 @@ class Supervisor:
             await self._clock.sleep(HOME_LOOK_EVERY_S)
         self.journal("home is gone", lock=str(self._lock.path))
         self.stop()
+
+    def _clock_jumped(self, jump: Jump) -> None:
+        """A child that waits to be started again has waited long enough: the machine slept, or its clock was set."""
+        self.journal("clock jumped", **jump.facts())
+        for child in self._children:
+            child.hurry()
 
     def _save(self) -> None:
         try:

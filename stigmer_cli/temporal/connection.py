@@ -103,6 +103,7 @@ class Connection:
         self._stamp: Stamp = ()
         self._moves = 0
         self._poked = asyncio.Event()
+        self._hurried = asyncio.Event()
         self._moved = asyncio.Event()
 
     # -- what others ask
@@ -145,6 +146,11 @@ class Connection:
         """A call failed with a connection error: probe at once (and at most every `probe_gap_s`)."""
         self._journal.call_failed(cause)
         self._poked.set()
+
+    def hurry(self) -> None:
+        """Whatever the next probe or dial waits for, it is due now: the machine slept, or its clock was set."""
+        self._poked.set()
+        self._hurried.set()
 
     async def wait_connected(self) -> None:
         """Return once the state is CONNECTED, at once if it is."""
@@ -189,6 +195,7 @@ class Connection:
             delay_s = self._redial_s(failure, knocking)
             self._next_try_at = self._clock.now() + timedelta(seconds=delay_s)
             self._move(failure.state, failure.cause)
+            self._hurried.clear()
             if knocking is None:
                 await self._until_redial(delay_s)
                 has_opened = False
@@ -196,9 +203,10 @@ class Connection:
                 has_opened = await self._has_opened(within_s=delay_s)
 
     async def _until_redial(self, delay_s: float) -> None:
-        """Wait, but no longer than until one of the target's files changes: that may be what was wrong."""
+        """Wait, but no longer than until one of the target's files changes, or somebody hurries."""
         ends = self._clock.monotonic() + delay_s
-        while self._stamp == self.target.stamp() and (left_s := ends - self._clock.monotonic()) > 0:
+        is_due = self._hurried.is_set
+        while self._stamp == self.target.stamp() and not is_due() and (left_s := ends - self._clock.monotonic()) > 0:
             await self._clock.sleep(min(left_s, FILES_EVERY_S))
 
     async def _has_opened(self, *, within_s: float) -> bool:

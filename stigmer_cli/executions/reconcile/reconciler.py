@@ -41,13 +41,18 @@ class Reconciler:
         self._clock = clock
         self._resubmitted = resubmitted
         self._rules = rules or Rules()
+        self._is_hurried = False
         self.observer: ReconcileObserver | None = None
+
+    def hurry(self) -> None:
+        """The next pass is due now."""
+        self._is_hurried = True
 
     async def run(self) -> None:
         """Reconcile for ever; raises what the store raises."""
         while True:
             await self._link.wait_connected()
-            generation = self._link.generation
+            generation, self._is_hurried = self._link.generation, False
             began_s = self._clock.monotonic()
             await self._give_way()
             unsettled = await self.run_once()
@@ -76,9 +81,9 @@ class Reconciler:
             log.info("reconcile_pass", **told)
 
     async def _rest(self, generation: int, began_s: float, every_s: float) -> None:
-        """Return when the connection has come back, or when `every_s` have gone by since `began_s`."""
+        """Return when the connection has come back, when hurried, or when `every_s` have gone by since `began_s`."""
         deadline = began_s + every_s
         while self._clock.monotonic() < deadline:
             await self._clock.sleep(LOOK_S)
-            if self._link.generation != generation:
+            if self._link.generation != generation or self._is_hurried:
                 return

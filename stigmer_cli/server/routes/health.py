@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from stigmer_cli.api.health import (
     ChangeBody,
+    ClockHealth,
     ExecutionsHealth,
     Health,
     HealthState,
@@ -73,6 +74,7 @@ async def health(called: Called) -> Health:
         submit_policy=called.settings.submit_policy,
         reconcile=called.settings.reconcile,
         loop=_loop(called),
+        clock=_clock(called),
         temporal=_temporal(called),
         task_queue=queue,
         store=StoreHealth(
@@ -140,6 +142,18 @@ def _task_queue(called: Services) -> TaskQueueHealth:
 def _loop(called: Services) -> LoopHealth:
     last = called.loop.last
     return LoopHealth(last_blocked_s=last.seconds if last else None, last_blocked_at=last.ended_at if last else None)
+
+
+def _clock(called: Services) -> ClockHealth:
+    now, jump = called.clock.now(), called.clock_watch.last
+    temporals_now = called.pollers.temporals_now()
+    return ClockHealth(
+        now=now,
+        set_s=jump.by_s if jump else None,
+        slept_s=jump.slept_s if jump else None,
+        jumped_ago_s=called.clock.monotonic() - jump.at_s if jump else None,
+        temporal_ahead_s=(temporals_now - now).total_seconds() if temporals_now else None,
+    )
 
 
 async def _executions(called: Services) -> ExecutionsHealth:

@@ -32,6 +32,9 @@ class HandClock:
     def monotonic(self) -> float:
         return self.moment.timestamp()
 
+    def asleep_s(self) -> float:
+        return 0.0
+
     async def sleep(self, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
 

@@ -60,6 +60,22 @@ async def test_a_step_of_temporals_clock_makes_nobody_silent() -> None:
     assert await scene.look(one=at - timedelta(hours=1)) == {"one": 0}
 
 
+async def test_temporals_own_time_is_told_by_what_changes_between_two_looks() -> None:
+    scene = Scene()
+    at = scene.temporals_now
+    await scene.look(one=at)
+    assert scene.watch.temporals_now() is None, "it may have polled long ago"
+    await scene.clock.advance(60)
+    await scene.look(one=at + timedelta(seconds=50))
+    assert scene.watch.temporals_now() is None, "it may have polled ten seconds ago"
+    await scene.clock.advance(0.5)
+    await scene.look(one=at + timedelta(seconds=60.5))
+    scene.clock.set(3600)
+    await scene.clock.advance(30)
+    await scene.look(one=at + timedelta(seconds=60.5))
+    assert scene.watch.temporals_now() == at + timedelta(seconds=90.5)
+
+
 async def test_a_runner_that_appears_has_just_polled() -> None:
     scene = Scene()
     at = scene.temporals_now

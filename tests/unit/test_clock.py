@@ -1,0 +1,95 @@
+"""Wall and monotonic time move independently here, as they do where a clock is set and where a machine sleeps."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from stigmer_cli.clock import ClockWatch, Jump, SystemClock, is_older
+from tests.fakes import START, ManualClock
+
+
+class Watched:
+    """A watch, and the jumps that it told."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.told: list[Jump] = []
+        self.clock = clock
+        self.watch = ClockWatch(clock, jumped=self.told.append)
+
+    async def step(self, by_s: float) -> list[dict[str, object]]:
+        """Set the clock, let a second go by, and look: what a log would say."""
+        self.clock.set(by_s)
+        await self.clock.advance(1.0)
+        self.watch.run_once()
+        return [jump.facts() for jump in self.told]
+
+
+@pytest.mark.parametrize(
+    ("by_s", "facts"),
+    [
+        (3600, {"clock_set_s": 3600, "direction": "forward"}),
+        (-300, {"clock_set_s": -300, "direction": "back"}),
+        (2.5, {"clock_set_s": 2.5, "direction": "forward"}),
+    ],
+)
+async def test_a_jump_is_told_once_with_its_size_and_direction(by_s: float, facts: dict[str, object]) -> None:
+    watched = Watched(ManualClock())
+    assert await watched.step(by_s) == [facts]
+    assert await watched.step(0) == [facts]
+    assert watched.watch.last == watched.told[0]
+    assert watched.told[0].at == START + timedelta(seconds=by_s + 1)
+
+
+async def test_a_clock_that_is_slewed_does_not_jump() -> None:
+    watched = Watched(ManualClock())
+    for _ in range(20):
+        assert await watched.step(0.5) == []
+
+
+async def test_a_machine_that_slept_says_so_and_its_clock_was_not_set() -> None:
+    watched = Watched(ManualClock())
+    watched.clock.suspend(8 * 3600)
+    assert await watched.step(0) == [{"slept_s": 28800}]
+    assert not watched.told[0].is_set
+
+
+async def test_a_process_that_stood_still_has_not_jumped() -> None:
+    watched = Watched(ManualClock())
+    await watched.clock.advance(600)
+    assert await watched.step(0) == []
+
+
+class StoppedBetween(ManualClock):
+    """A process that is stopped for an hour after it has read the monotonic clock, and before it reads the other."""
+
+    is_stopped = False
+
+    def now(self) -> datetime:
+        if self.is_stopped:
+            self._monotonic += 3600
+            self._now += timedelta(hours=1)
+        return super().now()
+
+
+async def test_clocks_that_were_read_at_different_moments_are_not_compared() -> None:
+    clock = StoppedBetween()
+    watched = Watched(clock)
+    clock.is_stopped = True
+    assert await watched.step(0) == []
+    clock.is_stopped = False
+    assert await watched.step(0) == []
+    assert await watched.step(60) == [{"clock_set_s": 60, "direction": "forward"}]
+
+
+def test_the_machines_own_clocks_agree_about_a_moment() -> None:
+    told: list[Jump] = []
+    watch = ClockWatch(SystemClock(), jumped=told.append)
+    assert watch.run_once() is None
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    ("ago_s", "is_old"), [(11, True), (9, False), (0, False), (-1, False), (-3, True), (-3600, True)]
+)
+def test_what_lies_further_ahead_than_two_good_clocks_differ_is_old(ago_s: float, *, is_old: bool) -> None:
+    assert is_older(START - timedelta(seconds=ago_s), START, than_s=10) is is_old

@@ -1,0 +1,61 @@
+"""A stack in which the wall clock of one part is wrong, or is set while everything runs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clock_shim import ClockShim
+from tests.installed import Stigmer, installed, until
+
+HOUR_S = 3600.0
+
+
+@pytest.fixture
+def clocks(tmp_path: Path) -> ClockShim:
+    return ClockShim(tmp_path)
+
+
+@pytest.fixture
+def stigmer(tmp_path: Path, clocks: ClockShim) -> Iterator[Stigmer]:
+    with installed(tmp_path / "home", clocks.environment) as one:
+        yield one
+
+
+@pytest.mark.parametrize(
+    ("part", "ahead_s"),
+    [
+        ("runner", HOUR_S),
+        ("runner", -300),
+        ("server", HOUR_S),
+        ("supervisor", HOUR_S),
+        ("supervisor", -HOUR_S),
+        ("command", HOUR_S),
+        ("command", -HOUR_S),
+    ],
+)
+def test_a_stack_comes_up_and_works_whichever_clock_is_wrong(
+    stigmer: Stigmer, clocks: ClockShim, part: str, ahead_s: float
+) -> None:
+    clocks.set(part, ahead_s)
+    stigmer.ok("up", "--wait-timeout", "45")
+    assert stigmer.json("status")["state"] == "ready"
+    stigmer.apply_agent()
+    assert "hello" in stigmer.ok("run", "greeter", "hello")
+    assert "-3" not in stigmer.ok("executions", "list")
+
+
+@pytest.mark.parametrize("part", ["server", "runner", "supervisor"])
+def test_a_part_whose_clock_is_set_says_so_and_works_on(stigmer: Stigmer, clocks: ClockShim, part: str) -> None:
+    stigmer.ok("up")
+    stigmer.apply_agent()
+    log = stigmer.home / "logs" / f"{part}.log"
+
+    def jumps() -> int:
+        return log.read_text().replace("clock jumped", "clock_jumped").count("clock_jumped")
+
+    for times, ahead_s in enumerate((HOUR_S, 0), start=1):
+        clocks.set(part, ahead_s)
+        stigmer.ok("run", "greeter", "hello", "--timeout", "10")
+        until(lambda times=times: jumps() == times, within_s=5)
+    assert stigmer.json("status")["state"] == "ready"

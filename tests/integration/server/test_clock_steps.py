@@ -1,0 +1,109 @@
+"""A real server whose wall clock is set while it runs, on a real Temporal, and on PostgreSQL beside a second one."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from stigmer_cli.api.resources import DispatchState, ExecutionResource
+from stigmer_cli.client import Client
+from stigmer_cli.domain.execution import QueueReason
+from tests.chaos.frames import Code
+from tests.chaos.proxy import Proxy, Refusing, Toxics
+from tests.clock_shim import ClockShim
+from tests.eventually import eventually, until_true
+from tests.served import Served, accept, make_agent, served
+from tests.temporal_server import DevServer, dev_server
+
+HOUR_S = 3600.0
+BUSY = Refusing(answers=((Code.RESOURCE_EXHAUSTED, "namespace rate limit exceeded"),), methods=("StartWorkflow",))
+
+
+@pytest.fixture
+def clocks(tmp_path: Path) -> ClockShim:
+    return ClockShim(tmp_path)
+
+
+@pytest.fixture
+def temporal(tmp_path: Path) -> Iterator[DevServer]:
+    with dev_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+async def proxy(temporal: DevServer) -> AsyncIterator[Proxy]:
+    async with Proxy(temporal.port, Random(1)) as one:
+        yield one
+
+
+@pytest.fixture
+async def server(tmp_path: Path, proxy: Proxy, clocks: ClockShim) -> AsyncIterator[Served]:
+    async with served(tmp_path, proxy.address, clocks.environment) as one:
+        await one.until()
+        yield one
+
+
+@pytest.fixture
+async def client(server: Served) -> AsyncIterator[Client]:
+    async with server.client() as one:
+        await make_agent(one)
+        yield one
+
+
+async def _until(client: Client, execution: ExecutionResource, state: DispatchState) -> None:
+    async def reached() -> bool:
+        return (await client.execution(execution.metadata.id)).status.dispatch.state is state
+
+    await eventually(reached, within_s=5, what=state)
+
+
+async def test_what_was_queued_under_a_clock_an_hour_ahead_is_submitted_when_it_is_right_again(
+    client: Client, clocks: ClockShim, proxy: Proxy
+) -> None:
+    proxy.toxics = Toxics(calls=BUSY)
+    clocks.set("server", HOUR_S)
+    execution = await accept(client, "ahead")
+
+    async def has_been_refused() -> bool:
+        dispatch = (await client.execution(execution.metadata.id)).status.dispatch
+        return dispatch.reason is QueueReason.TEMPORAL_BUSY and dispatch.next_try_at is not None
+
+    await eventually(has_been_refused, within_s=10)
+    proxy.toxics = Toxics()
+    clocks.set("server", 0)
+    await _until(client, execution, DispatchState.SUBMITTED)
+
+
+@pytest.mark.parametrize("by_s", [HOUR_S, -HOUR_S, 300, -300])
+async def test_a_step_is_logged_once_shown_in_health_and_stops_nothing(
+    server: Served, client: Client, clocks: ClockShim, by_s: float
+) -> None:
+    clocks.set("server", by_s)
+    await until_true(lambda: "clock_jumped" in server.log.read_text(), within_s=5)
+    execution = await accept(client, "after")
+    await _until(client, execution, DispatchState.SUBMITTED)
+    told = (await client.health()).clock
+    assert told.set_s == pytest.approx(by_s, abs=1)
+    assert told.jumped_ago_s == pytest.approx(5, abs=5)
+    assert server.log.read_text().count("clock_jumped") == 1
+    line = next(line for line in server.log.read_text().splitlines() if "clock_jumped" in line)
+    assert ("forward" if by_s > 0 else "back") in line
+
+
+async def test_an_orphan_of_a_clock_that_ran_ahead_is_found_when_it_is_right_again(
+    client: Client, clocks: ClockShim, temporal: DevServer
+) -> None:
+    clocks.set("server", HOUR_S)
+    execution = await accept(client, "orphan")
+    await _until(client, execution, DispatchState.SUBMITTED)
+    before = (await client.execution(execution.metadata.id)).status.dispatch.run_id
+    temporal.kill()
+    clocks.set("server", 0)
+    temporal.start()
+
+    async def is_submitted_again() -> bool:
+        dispatch = (await client.execution(execution.metadata.id)).status.dispatch
+        return dispatch.state is DispatchState.SUBMITTED and dispatch.run_id != before
+
+    await eventually(is_submitted_again, within_s=20)

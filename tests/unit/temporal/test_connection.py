@@ -323,3 +323,20 @@ def test_in_any_weather_every_move_is_legal_and_fine_weather_connects(seed: int)
     for change in scene.count.changes:
         assert change.after in MOVES[change.before]
     assert [c.after for c in scene.count.changes[:-1]] == [c.before for c in scene.count.changes[1:]]
+
+
+def test_whoever_hurries_it_need_not_wait_for_the_next_dial_or_probe() -> None:
+    async def story(scene: Scene) -> None:
+        await asyncio.sleep(20)
+        assert scene.state is S.MISCONFIGURED
+        scene.dialer.weather = Weather.FINE
+        scene.connection.hurry()
+        async with asyncio.timeout(1.1):
+            await scene.connection.wait_connected()
+        probes = len(scene.count.probes)
+        await asyncio.sleep(1)
+        scene.connection.hurry()
+        await asyncio.sleep(1)
+        assert len(scene.count.probes) == probes + 1
+
+    play(story, address=FAR, weather=Weather.NO_NAMESPACE)

@@ -1,7 +1,7 @@
 """Typed HTTP client of the server, for commands and for the runner."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import quote
@@ -44,7 +44,9 @@ from stigmer_cli.api.resources import (
 from stigmer_cli.api.stuck import StuckItem, StuckItems, StuckReport, StuckRequest
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import OperationFailed, ServerUnavailable
+from stigmer_cli.proof import Token
 from stigmer_cli.tls.link import Link
+from stigmer_cli.transport import transport_to
 
 CALL_MAX_S = 10.0
 PAGE_MAX = 200
@@ -55,7 +57,6 @@ STREAM_SILENCE_MAX_S = 15.0
 
 B = TypeVar("B", bound=BaseModel)
 Query = Mapping[str, str | int | float | Sequence[str] | None]
-Token = Callable[[], str | None]
 
 
 class _Bearer(httpx.Auth):
@@ -74,8 +75,10 @@ class _Bearer(httpx.Auth):
 class Client:
     """Calls one server. Every call has a deadline, and raises what the server's problem says.
 
-    `token` is asked for each request, so that a rotated one is taken over. Raises ServerUnavailable
-    where the server cannot be reached or stops answering.
+    `token` is asked for each request, so that a rotated one is taken over. It goes, as everything does, only to a
+    server that may have it (see proof.py); `is_insecure_allowed` is STIGMER_INSECURE_HTTP. Raises ServerUnavailable
+    where the server cannot be reached or stops answering, ServerUnproven where somebody else answers, and ConfigError
+    at once for a URL that the token is never sent to. Who hands in a `transport` answers for where it leads.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Client:
         base_url: str,
         token: Token,
         *,
+        is_insecure_allowed: bool = False,
         ca_file: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
@@ -93,8 +97,9 @@ class Client:
             base_url=base_url,
             auth=_Bearer(token),
             timeout=httpx.Timeout(CALL_MAX_S, connect=CONNECT_MAX_S),
-            transport=transport,
-            verify=self._link.context,
+            transport=transport
+            or transport_to(base_url, token, self._link.context, is_insecure_allowed=is_insecure_allowed),
+            follow_redirects=False,
             trust_env=False,  # a proxy of the environment has no business with a local server
         )
 

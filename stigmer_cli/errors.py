@@ -3,12 +3,14 @@
 StigmerError
 ├── RequestError            change the request (exit 2, HTTP 400)
 │   ├── ConfigError         change a setting, a flag or a file
+│   │   └── TokenKept       the token is never sent to the server that is named
 │   └── TooLarge            send less (HTTP 413)
 ├── NotFound                ask for something that exists (exit 5, HTTP 404)
 ├── Conflict                read again: somebody else moved it first (exit 1, HTTP 409)
 ├── Unavailable             try later: nothing was judged or done (exit 4, HTTP 503)
 │   ├── TemporalUnavailable
 │   ├── ServerUnavailable   the HTTP server cannot be reached
+│   │   └── ServerUnproven  whoever answers there has not proven to be it
 │   └── StoreBusy           the database is held by somebody else
 ├── NotRunning              start it first (exit 3)
 ├── Refused                 show who you are (exit 2, HTTP 401)
@@ -52,6 +54,12 @@ class ConfigError(RequestError):
 
     code = "invalid-configuration"
     way_out = "stigmer config list"
+
+
+class TokenKept(ConfigError):
+    """The token is never sent to the server that is named: the way there is not safe."""
+
+    code = "token-kept"
 
 
 class TooLarge(RequestError):
@@ -104,6 +112,12 @@ class ServerUnavailable(Unavailable):
     """The Stigmer server cannot be reached."""
 
     code = "server-unavailable"
+
+
+class ServerUnproven(ServerUnavailable):
+    """Somebody answers in the server's place without proof that it holds the token; nothing was sent there."""
+
+    code = "server-unproven"
 
 
 class StoreBusy(Unavailable):

@@ -160,6 +160,12 @@ class Option:
 
 OPTIONS: tuple[Option, ...] = (
     Option(name="server_url", variable="STIGMER_SERVER_URL", parse=_url, about="the server that commands talk to"),
+    Option(
+        name="insecure_http",
+        variable="STIGMER_INSECURE_HTTP",
+        parse=_switch,
+        about="whether the token may go to server_url without TLS and without a proof of who answers",
+    ),
     Option(name="server_port", variable="STIGMER_SERVER_PORT", parse=_port, about="the port the server listens on"),
     Option(
         name="allowed_hosts",

@@ -103,6 +103,7 @@ class Settings:
 
     home: Home
     server_url: str | None = None
+    insecure_http: bool = False
     server_port: int = SERVER_PORT
     allowed_hosts: str | None = None
     listen: str = LOOPBACK
@@ -145,6 +146,11 @@ class Settings:
     def server_target(self) -> str:
         """The URL that commands and the runner talk to."""
         return self.server_url or f"http://{LOOPBACK}:{self.server_port}"
+
+    @property
+    def is_insecure_allowed(self) -> bool:
+        """Whether a person said that the way to the server that they named by URL is safe as it is."""
+        return self.insecure_http and self.server_url is not None
 
     @property
     def database_target(self) -> str:

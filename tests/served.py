@@ -18,6 +18,7 @@ from stigmer_cli.api.resources import (
     ManifestMetadata,
 )
 from stigmer_cli.client import Client
+from stigmer_cli.proof import Token
 from tests.eventually import eventually
 from tests.temporal_server import die_with_parent, free_port, kill_group
 
@@ -28,7 +29,10 @@ READY_MAX_S = 20.0
 class Served:
     """`stigmer serve`, startable, killable and startable again on the same home."""
 
-    def __init__(self, home: Path, temporal: str, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, home: Path, temporal: str, settings: Mapping[str, str] | None = None, *, token: Token = lambda: TOKEN
+    ) -> None:
+        self.token = token
         self.home = home
         self.port = free_port()
         self.log = home / "server.log"
@@ -50,7 +54,7 @@ class Served:
 
     def client(self) -> Client:
         """A client with its token; close it."""
-        return Client(self.url, lambda: TOKEN, ca_file=self._environment.get("STIGMER_SERVER_CA_FILE"))
+        return Client(self.url, self.token, ca_file=self._environment.get("STIGMER_SERVER_CA_FILE"))
 
     def spawn(self) -> None:
         """Start the process and return at once."""
@@ -102,9 +106,11 @@ class Served:
 
 
 @asynccontextmanager
-async def served(home: Path, temporal: str, settings: Mapping[str, str] | None = None) -> AsyncIterator[Served]:
+async def served(
+    home: Path, temporal: str, settings: Mapping[str, str] | None = None, *, token: Token = lambda: TOKEN
+) -> AsyncIterator[Served]:
     """A server that is ready, and killed at the end."""
-    server = Served(home, temporal, settings)
+    server = Served(home, temporal, settings, token=token)
     try:
         await server.start()
         yield server

@@ -22,15 +22,27 @@ ends = [socket.create_server(("127.0.0.1", int(port))) for port in sys.argv[1:3]
 """
 SERVES = """
 import datetime, http.server, json, os, sys
+from stigmer_cli.proof import address_of, proof_of
 class Answers(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
     def do_GET(self):
+        path, _, nonce = self.path.partition("?nonce=")
+        if nonce:
+            token = open(sys.argv[2] + "/token").read().strip()
+            where, pid = address_of(self.connection.getsockname()), os.getpid()
+            self.say(200, {"pid": pid, "proof": proof_of(token, nonce=nonce, address=where, pid=pid)})
+            return
         known = self.headers["Authorization"] == "Bearer " + open(sys.argv[2] + "/token").read().strip()
         pid = open(sys.argv[2] + "/runner.pid").read() if os.path.exists(sys.argv[2] + "/runner.pid") else "0"
         now = datetime.datetime.now(datetime.timezone.utc).isoformat()
         poller = {"identity": f"stigmer-runner/{pid}@box/1", "lastAccessAt": now}
         body = {"/readyz": {"ready": True}, "/v1/health": {"state": "ready", "pid": os.getpid(), "version": "1",
                 "temporal": {"state": "CONNECTED"}, "taskQueue": {"pollers": [poller]}}}[self.path]
-        self.send_response(200 if known else 401); self.end_headers(); self.wfile.write(json.dumps(body).encode())
+        self.say(200 if known else 401, body)
+    def say(self, status, body):
+        text = json.dumps(body).encode()
+        self.send_response(status); self.send_header("Content-Length", str(len(text))); self.end_headers()
+        self.wfile.write(text)
     def log_message(self, *_): pass
 if os.path.exists(sys.argv[2] + "/server.breaks"):
     print("cannot go on", flush=True); raise SystemExit(7)

@@ -11,7 +11,7 @@ import typer
 from stigmer_cli.cli.output import Format, Output
 from stigmer_cli.clock import Clock, SystemClock
 from stigmer_cli.credential import FileToken, read_token
-from stigmer_cli.errors import NotRunning, ServerUnavailable
+from stigmer_cli.errors import NotRunning, ServerUnavailable, StigmerError
 from stigmer_cli.settings import Settings, Source, load
 from stigmer_cli.stack.state import endpoints
 
@@ -37,7 +37,7 @@ class Cli:
             self.out.warning(warning)
         running = endpoints(found.home)
         if running and found.server_url is None and found.sources["server_port"] is Source.DEFAULT:
-            return replace(found, server_url=running.server_url)
+            return replace(found, server_url=running.server_url, insecure_http=False)
         return found
 
     def client(self, **flags: str | None) -> "Client":
@@ -49,7 +49,12 @@ class Cli:
         if token is None and read_token(settings.home) is None:
             raise NotRunning(f"no stack was ever started in {settings.home.path}", hint="stigmer up")
         source = (lambda: token) if token else FileToken(settings.home)
-        return Client(settings.server_target, source, ca_file=settings.server_ca_file)
+        return Client(
+            settings.server_target,
+            source,
+            ca_file=settings.server_ca_file,
+            is_insecure_allowed=settings.is_insecure_allowed,
+        )
 
     def call(self, ask: "Callable[[Client], Awaitable[T]]") -> T:
         """The answer to one call; raises NotRunning where the stack of this home is down."""
@@ -63,24 +68,31 @@ class Cli:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`; Ctrl-C cancels it and surfaces as KeyboardInterrupt.
 
-        Raises NotRunning in place of ServerUnavailable where the stack of this home is plainly down.
+        Raises NotRunning in place of ServerUnavailable where the server of this home plainly does not run, and names
+        whoever else has its port.
         """
         try:
             return asyncio.run(work)
         except ServerUnavailable as error:
-            if self.is_own_stack_down():
-                raise NotRunning(f"the stack is not running ({error.message})", hint="stigmer up") from error
-            raise
+            told = self.explained(error)
+            if told is error:
+                raise
+            raise told from error
+
+    def explained(self, error: ServerUnavailable) -> StigmerError:
+        """What the machine itself says about a server that cannot be reached; `error` where it says no more."""
+        from stigmer_cli.stack.unanswered import explained  # noqa: PLC0415 - only when something is wrong
+
+        settings = self.settings()
+        is_own = settings.sources["server_url"] is Source.DEFAULT
+        return explained(error, settings.server_target, settings.home, is_own=is_own)
 
     def is_own_stack_down(self) -> bool:
         """Whether commands talk to the stack of this home, and its supervisor does not run."""
-        from stigmer_cli.supervisor.record import read_record  # noqa: PLC0415 - only when something is wrong
+        from stigmer_cli.stack.unanswered import is_supervised  # noqa: PLC0415 - only when something is wrong
 
         settings = self.settings()
-        if settings.sources["server_url"] is not Source.DEFAULT:
-            return False
-        record = read_record(settings.home.run)
-        return record is None or not record.id.is_alive
+        return settings.sources["server_url"] is Source.DEFAULT and not is_supervised(settings.home)
 
     def show(self, output_format: Format) -> Output:
         """The output in the format that was asked for."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+from stigmer_cli.doctor.access import ACCESS_CHECKS
 from stigmer_cli.doctor.check import Category, Check
 from stigmer_cli.doctor.configuration import CONFIGURATION_CHECKS
 from stigmer_cli.doctor.executions import EXECUTION_CHECKS
@@ -35,6 +36,7 @@ CHECKS: tuple[Check, ...] = tuple(
     for check in sorted(
         (
             *STACK_CHECKS,
+            *ACCESS_CHECKS,
             *TEMPORAL_CHECKS,
             *STORE_CHECKS,
             *EXECUTION_CHECKS,

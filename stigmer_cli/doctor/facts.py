@@ -89,11 +89,16 @@ class ProcessSeen:
 
 @dataclass(frozen=True, kw_only=True)
 class ServerSeen:
-    """One look at the server; `why` is empty where it answered as ours, and then there is a `health`."""
+    """One look at the server; `why` is empty where it answered as ours, and then there is a `health`.
+
+    `stranger` holds its port and has not proven to be this home's server; `refusal` is why the token is never sent.
+    """
 
     url: str
     why: str = ""
     health: "Health | None" = None
+    stranger: Owner | None = None
+    refusal: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -173,7 +173,9 @@ async def bring_back(facts: "Facts", _: "Judged") -> Came:
     request = ReconcileRequest(asked_by=f"stigmer doctor --fix (pid {os.getpid()})")
     url, ca_file = (await facts.server()).url, facts.settings.server_ca_file
     try:
-        async with asyncio.timeout(RECONCILE_MAX_S), Client(url, lambda: token, ca_file=ca_file) as client:
+        is_told = facts.settings.is_insecure_allowed
+        client = Client(url, lambda: token, ca_file=ca_file, is_insecure_allowed=is_told)
+        async with asyncio.timeout(RECONCILE_MAX_S), client:
             async for found in client.reconcile(request):
                 summary = found if isinstance(found, ReconcileSummary) else summary
                 progress = found if isinstance(found, ReconcileProgress) else progress

@@ -147,7 +147,12 @@ class _Place:
         async def where() -> Target | None:
             return replace(self.target, is_own=False) if (await temporal()).is_connected else None
 
-        caller = Caller(url=self.url, token=looks.token_of(self.settings), ca_file=self.settings.server_ca_file)
+        caller = Caller(
+            url=self.url,
+            token=looks.token_of(self.settings),
+            ca_file=self.settings.server_ca_file,
+            is_insecure_allowed=self.settings.is_insecure_allowed,
+        )
         return await executions_seen(caller, where=where, clock=self.clock)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import importlib
 import shutil
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -13,11 +13,12 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.credential import read_token
 from stigmer_cli.doctor.blocking import in_thread
 from stigmer_cli.doctor.facts import Door, HttpDoor, ServerSeen, StoreSeen, TemporalSeen
-from stigmer_cli.errors import ConfigError, MachineError
+from stigmer_cli.errors import ConfigError, MachineError, ServerUnproven, TokenKept
 from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.listening import unheld
 from stigmer_cli.stack.parts import ASK_GRPC, BACKUPS, TEMPORAL
+from stigmer_cli.stack.ports import owner_of
 from stigmer_cli.stack.probe import FOREIGN, OK, UNAUTHORIZED, cause_of, get_json
 from stigmer_cli.stack.state import Endpoints
 from stigmer_cli.stack.status import Look
@@ -67,13 +68,10 @@ async def supervisor_seen(settings: Settings, found: Endpoints | None) -> Look:
 
 async def server_seen(url: str, settings: Settings, *, waits_for: Sequence[int] = ()) -> ServerSeen:
     """The server's health, or why it cannot be had; `waits_for` is its process, where that is one of this machine."""
-    try:
-        async with FairTimeout(ANSWER_S, waits_for=waits_for):
-            status, body = await get_json(f"{url}/v1/health", token_of(settings), ca_file=settings.server_ca_file)
-    except TimeoutError:
-        return ServerSeen(url=url, why=f"no answer within {ANSWER_S:g} s")
-    except (OSError, ValueError, ConfigError) as error:
-        return ServerSeen(url=url, why=await cause_of(error, url, settings.server_ca_file))
+    answer = await _health_of(url, settings, waits_for)
+    if isinstance(answer, ServerSeen):
+        return answer
+    status, body = answer
     if status == UNAUTHORIZED:
         return ServerSeen(url=url, why="it refuses the token of this home")
     await loaded("stigmer_cli.api.health")
@@ -83,6 +81,29 @@ async def server_seen(url: str, settings: Settings, *, waits_for: Sequence[int] 
         return ServerSeen(url=url, health=Health.model_validate(body)) if status == OK else _strange(url, status)
     except ValueError:
         return _strange(url, status)
+
+
+async def _health_of(
+    url: str, settings: Settings, waits_for: Sequence[int]
+) -> tuple[int, Mapping[str, object]] | ServerSeen:
+    """Status and body of its health, or what is seen where there is none."""
+    try:
+        async with FairTimeout(ANSWER_S, waits_for=waits_for):
+            return await get_json(
+                f"{url}/v1/health",
+                token_of(settings),
+                ca_file=settings.server_ca_file,
+                is_insecure_allowed=settings.is_insecure_allowed,
+            )
+    except ServerUnproven as error:
+        owner = await in_thread(lambda: owner_of(urlsplit(url).port or HTTP_PORTS["http"]))
+        return ServerSeen(url=url, why=error.message, stranger=owner)
+    except TimeoutError:
+        return ServerSeen(url=url, why=f"no answer within {ANSWER_S:g} s")
+    except TokenKept as error:
+        return ServerSeen(url=url, why=error.message, refusal=error.message)
+    except (OSError, ValueError, ConfigError) as error:
+        return ServerSeen(url=url, why=await cause_of(error, url, settings.server_ca_file))
 
 
 async def provider_seen(settings: Settings) -> str:

@@ -44,11 +44,15 @@ class _Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """How the server is called: where, with which token, and which authority is trusted for it (None: the system's)."""
+    """How the server is called: where, with which token, and which authority is trusted for it (None: the system's).
+
+    `is_insecure_allowed` is STIGMER_INSECURE_HTTP.
+    """
 
     url: str
     token: str | None
     ca_file: str | None = None
+    is_insecure_allowed: bool = False
 
 
 async def executions_seen(caller: Caller, *, where: Where, clock: Clock) -> ExecutionsSeen:
@@ -58,7 +62,10 @@ async def executions_seen(caller: Caller, *, where: Where, clock: Clock) -> Exec
     in a moment. Where the server cannot ask Temporal, the oldest `LOOKED_UP_MAX` are looked up at `where`, as far as
     there is one.
     """
-    async with Client(caller.url, lambda: caller.token, ca_file=caller.ca_file) as client:
+    client = Client(
+        caller.url, lambda: caller.token, ca_file=caller.ca_file, is_insecure_allowed=caller.is_insecure_allowed
+    )
+    async with client:
         pages = [
             await client.executions({"phase": [phase], "limit": PAGE}) for phase in (Phase.PENDING, Phase.IN_PROGRESS)
         ]

@@ -295,6 +295,7 @@ async def run_runner(settings: Settings, *, clock: Clock) -> int:
         settings.server_target,
         lambda: settings.token or ensure_token(settings.home),
         ca_file=settings.server_ca_file,
+        is_insecure_allowed=settings.is_insecure_allowed,
     ) as reports:
         await work(settings, clock=clock, rng=rng, reports=reports, stop=stop)
     structlog.get_logger().info("runner_stopped")

@@ -9,6 +9,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stigmer_cli.api.problem import CONTENT_TYPE, Problem
+from stigmer_cli.proof import PATH as CHALLENGE
 from stigmer_cli.server.hosts import AllowedHosts
 
 BODY_MAX = 4 * 1024 * 1024
@@ -22,7 +23,8 @@ HOST_SHOWN = 100
 UNAUTHORIZED = 401
 BODY_UNREAD = frozenset({400, 413, 415})
 """Answers given before the body was read to its end: the connection cannot be used again."""
-OPEN_PATHS = frozenset({"/livez", "/readyz"})
+OPEN_PATHS = frozenset({"/livez", "/readyz", CHALLENGE})
+"""Answered to whoever asks; the challenge is what a client asks before it shows its token."""
 IS_KNOWN = "stigmer.is_known"
 """Under this name the scope says whether the caller showed the token: an open path tells strangers less."""
 

@@ -76,7 +76,7 @@ def check_local(settings: Settings) -> None:
 
 def local(settings: Settings) -> Settings:
     """`settings` for the parts of a stack: they talk to the server that the stack runs, whatever commands talk to."""
-    return replace(settings, server_url=f"http://{LOOPBACK}:{settings.server_port}")
+    return replace(settings, server_url=f"http://{LOOPBACK}:{settings.server_port}", insecure_http=False)
 
 
 def endpoints_of(settings: Settings, options: StackOptions, clock: Clock) -> Endpoints:

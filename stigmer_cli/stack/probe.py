@@ -5,9 +5,11 @@ import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import cast
 from urllib.parse import urlsplit
 
-from stigmer_cli.errors import ConfigError
+from stigmer_cli.errors import ConfigError, ServerUnproven
+from stigmer_cli.proof import ANSWER_MAX, Challenge, TokenRule, address_of, kept_from, may_send_token, prove
 from stigmer_cli.tls.link import Link
 
 BODY_MAX = 4 * 1024 * 1024
@@ -27,9 +29,13 @@ class Poller:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """One look at the server. `why` is empty where it is ready; the rest is what it said, None where it did not."""
+    """One look at the server. `why` is empty where it is ready; the rest is what it said, None where it did not.
+
+    `is_unproven` where somebody answered who has not proven to be this home's server, and was told nothing.
+    """
 
     why: str = ""
+    is_unproven: bool = False
     pid: int | None = None
     version: str | None = None
     state: str | None = None
@@ -45,36 +51,40 @@ class Seen:
 class ServerProbe:
     """Asks /readyz and /v1/health at once."""
 
-    def __init__(self, url: str, token: str | None, *, ca_file: str | None = None) -> None:
+    def __init__(
+        self, url: str, token: str | None, *, ca_file: str | None = None, is_insecure_allowed: bool = False
+    ) -> None:
         """`ca_file`: the authority of an https server (PEM), None: the system's."""
         self.url, self._token, self._ca_file = url, token, ca_file
+        self._is_insecure_allowed = is_insecure_allowed
 
     async def look(self, within_s: float) -> Seen:
         """What it says within `within_s` seconds."""
         try:
             async with asyncio.timeout(within_s), asyncio.TaskGroup() as group:
                 asking = [
-                    group.create_task(_answer_or_cause(f"{self.url}{path}", self._token, self._ca_file), name=path)
-                    for path in ("/readyz", "/v1/health")
+                    group.create_task(self._answer_or_cause(path), name=path) for path in ("/readyz", "/v1/health")
                 ]
         except TimeoutError:
             return Seen(why=f"not answering within {within_s:g} s")
         ready, health = (task.result() for task in asking)
-        if isinstance(ready, str) or isinstance(health, str):
-            return Seen(why=ready if isinstance(ready, str) else str(health))
+        if isinstance(ready, Seen) or isinstance(health, Seen):
+            return ready if isinstance(ready, Seen) else cast("Seen", health)
         return _seen(*ready, *health)
 
+    async def _answer_or_cause(self, path: str) -> "tuple[int, Mapping[str, object]] | Seen":
+        """The answer, or what is seen where there is none.
 
-async def _answer_or_cause(url: str, token: str | None, ca_file: str | None) -> tuple[int, Mapping[str, object]] | str:
-    """The answer, or in words why there is none.
-
-    Never an exception: before Python 3.13 a task that fails in a TaskGroup leaves its parent half cancelled, and
-    neither a deadline around it nor Ctrl-C is recognised any more.
-    """
-    try:
-        return await get_json(url, token, ca_file=ca_file)
-    except (OSError, ValueError, ConfigError) as error:
-        return await cause_of(error, url, ca_file)
+        Never an exception: before Python 3.13 a task that fails in a TaskGroup leaves its parent half cancelled, and
+        neither a deadline around it nor Ctrl-C is recognised any more.
+        """
+        url, is_told = f"{self.url}{path}", self._is_insecure_allowed
+        try:
+            return await get_json(url, self._token, ca_file=self._ca_file, is_insecure_allowed=is_told)
+        except ServerUnproven as error:
+            return Seen(why=error.message, is_unproven=True)
+        except (OSError, ValueError, ConfigError) as error:
+            return Seen(why=await cause_of(error, url, self._ca_file))
 
 
 async def cause_of(error: Exception, url: str, ca_file: str | None) -> str:
@@ -91,16 +101,24 @@ async def cause_of(error: Exception, url: str, ca_file: str | None) -> str:
     return FOREIGN
 
 
-async def get_json(url: str, token: str | None, *, ca_file: str | None = None) -> tuple[int, Mapping[str, object]]:
-    """Status and body of a GET.
+async def get_json(
+    url: str, token: str | None, *, ca_file: str | None = None, is_insecure_allowed: bool = False
+) -> tuple[int, Mapping[str, object]]:
+    """Status and body of a GET; with a `token`, only from a server that may have it (see proof.py).
 
-    Raises OSError where nothing answers, ValueError where it is no JSON object, ConfigError for a bad `ca_file`.
+    Raises OSError where nothing answers, ValueError where it is no JSON object, ServerUnproven where somebody else
+    answers, TokenKept where the token is never sent, ConfigError for a bad `ca_file`.
     """
     parts = urlsplit(url)
+    rule = may_send_token(url, is_insecure_allowed=is_insecure_allowed) if token else None
+    if rule is TokenRule.NEVER:
+        raise kept_from(url)
     context = Link(url, ca_file).context if parts.scheme == "https" else None
     port = parts.port or (HTTP_PORT if context is None else HTTPS_PORT)
     reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=context)
     try:
+        if rule is TokenRule.AFTER_PROOF:
+            await _proven(reader, writer, parts.netloc, token)
         credential = f"Authorization: Bearer {token}\r\n" if token else ""
         # HTTP/1.0, so that the answer is never chunked and ends with the connection
         request = f"GET {parts.path} HTTP/1.0\r\nHost: {parts.netloc}\r\n{credential}Accept: application/json\r\n\r\n"
@@ -122,6 +140,16 @@ async def get_json(url: str, token: str | None, *, ca_file: str | None = None) -
     if not isinstance(found, dict):
         raise ValueError("no JSON object")  # noqa: TRY004 - the other end sent it
     return int(words[1]), found
+
+
+async def _proven(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, token: str | None) -> None:
+    """Return once the other end has proven that it holds `token`; raises ServerUnproven, and OSError."""
+
+    async def write(data: bytes) -> None:
+        writer.write(data)
+
+    challenge = Challenge(host=host, address=address_of(writer.get_extra_info("peername")))
+    await prove(challenge, lambda: reader.read(ANSWER_MAX), write, lambda: token)
 
 
 def _seen(ready_code: int, ready: Mapping[str, object], health_code: int, health: Mapping[str, object]) -> Seen:

@@ -38,7 +38,7 @@ def refuse_elsewhere(settings: Settings, command: str) -> None:
 
 async def remote_status(url: str, settings: Settings, *, token: str | None) -> StackStatus:
     """One look at the server at `url`, over the network; takes at most `LOOK_MAX_S`."""
-    probe = ServerProbe(url, token, ca_file=settings.server_ca_file)
+    probe = ServerProbe(url, token, ca_file=settings.server_ca_file, is_insecure_allowed=settings.is_insecure_allowed)
     return judged(await probe.look(LOOK_MAX_S), url, settings.home)
 
 

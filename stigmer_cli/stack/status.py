@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.listening import unheld
-from stigmer_cli.stack.parts import NAMES, SUPERVISOR, TEMPORAL, StackOptions, endpoints_of
+from stigmer_cli.stack.parts import NAMES, SERVER, SUPERVISOR, TEMPORAL, StackOptions, endpoints_of
+from stigmer_cli.stack.ports import is_free, owner_of
 from stigmer_cli.stack.probe import Seen, ServerProbe
 from stigmer_cli.stack.readiness import missing, moment
 from stigmer_cli.stack.state import Endpoints, endpoints
@@ -143,12 +144,18 @@ async def status(settings: Settings, *, token: str | None, clock: Clock) -> Stac
     async with asyncio.TaskGroup() as group:
         looking = group.create_task(_look(settings, found), name="supervisor")
         asking = group.create_task(ServerProbe(found.server_url, token).look(LOOK_MAX_S), name="server")
-    return judged(looking.result(), asking.result(), found, home=str(settings.home.path), clock=clock)
+    seen = asking.result()
+    if not looking.result().is_there and seen.pid is None and not is_free(found.server_port):
+        why = f"not running; port {found.server_port} belongs to {owner_of(found.server_port)}"
+        seen = replace(seen, why=why, is_unproven=True)
+    return judged(looking.result(), seen, found, home=str(settings.home.path), clock=clock)
 
 
 def judged(look: Look, seen: Seen, found: Endpoints, *, home: str, clock: Clock) -> StackStatus:
     """The verdict about what was seen."""
-    lacking = missing(look.record, seen, look.unheld) if look.record and look.is_answering else {}
+    lacking: Mapping[str, str] = {SERVER: seen.why} if seen.is_unproven else {}
+    if look.record and look.is_answering:
+        lacking = missing(look.record, seen, look.unheld)
     parts = tuple(_part(name, look, lacking, found, clock) for name in NAMES)
     return StackStatus(
         state=_state(parts, seen),
@@ -234,7 +241,7 @@ def _absent(name: str, look: Look, lacking: Mapping[str, str], found: Endpoints)
     if name == TEMPORAL and look.is_there and not found.owns_temporal:
         state = PartState.NOT_READY if name in lacking else PartState.EXTERNAL
         return PartStatus(name=name, state=state, detail=lacking.get(name, found.temporal_address))
-    return PartStatus(name=name, state=PartState.STOPPED)
+    return PartStatus(name=name, state=PartState.STOPPED, detail=lacking.get(name, ""))
 
 
 def _remembered(child: ChildRecord, clock: Clock) -> PartStatus:

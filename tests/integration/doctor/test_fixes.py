@@ -23,6 +23,7 @@ from stigmer_cli.supervisor.lock import FileLock
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import SOCKET, SupervisorRecord, read_record
 from tests.processes import SLEEP, child, supervised, until
+from tests.proven import proof_for
 from tests.unit.doctor.plain import ENDPOINTS, HOME, NOBODY, healthy, look
 from tests.unit.doctor.plain import child as record_of
 
@@ -184,6 +185,9 @@ async def test_a_part_that_the_supervisor_does_not_know_is_left_alone(home: Home
 # -- orphans
 
 
+TOKEN = "token-of-a-test"
+
+
 class Answering:
     """A server that answers every POST with the same lines, and remembers what it was asked.
 
@@ -203,13 +207,16 @@ class Answering:
         async with server:
             port = server.sockets[0].getsockname()[1]
             seen = ServerSeen(url=f"http://127.0.0.1:{port}")
-            facts = healthy(server=seen, settings=Settings(home=HOME, token="token-of-a-test"))
+            facts = healthy(server=seen, settings=Settings(home=HOME, token=TOKEN))
             came = await bring_back(facts, judged("STG402"))
             await self.is_over.wait()
         return came
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
+        if proof := proof_for(head, writer.get_extra_info("sockname"), TOKEN):
+            writer.write(proof)
+            head = await reader.readuntil(b"\r\n\r\n")
         size = next(
             int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
         )

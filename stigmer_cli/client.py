@@ -10,6 +10,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from stigmer_cli.api.health import Health, Readiness
+from stigmer_cli.api.identity import Identity
 from stigmer_cli.api.problem import Problem, error_of
 from stigmer_cli.api.reconcile import (
     ReconcileItem,
@@ -21,6 +22,7 @@ from stigmer_cli.api.reconcile import (
 from stigmer_cli.api.reports import (
     AttemptRequest,
     AttemptResponse,
+    ClaimAnswer,
     ClaimRequest,
     ClaimResponse,
     MessageReport,
@@ -126,6 +128,10 @@ class Client:
         except (ServerUnavailable, OperationFailed):
             return False
 
+    async def identity(self) -> Identity:
+        """Who the server is, and which task queues its runners poll."""
+        return await self._get("/v1/identity", Identity)
+
     async def health(self) -> Health:
         """Every part as the server sees it."""
         return await self._get("/v1/health", Health)
@@ -230,10 +236,12 @@ class Client:
 
     # -- what a run reports
 
-    async def claim(self, execution: str, *, epoch: int, run: str, runner: str) -> bool:
-        """Whether `run` holds this epoch of the execution now."""
-        body = ClaimRequest(epoch=epoch, run=run, runner=runner)
-        return (await self._post(f"/v1/executions/{_segment(execution)}/claim", body, ClaimResponse)).won
+    async def claim(
+        self, execution: str, *, epoch: int, run: str, runner: str, workflow: str, first_run: str
+    ) -> ClaimAnswer:
+        """Whether `run`, of `workflow` and of the chain that `first_run` began, holds this epoch now."""
+        body = ClaimRequest(epoch=epoch, run=run, runner=runner, workflow_id=workflow, first_run=first_run)
+        return (await self._post(f"/v1/executions/{_segment(execution)}/claim", body, ClaimResponse)).reason
 
     async def begin_attempt(self, execution: str, *, epoch: int, run: str, attempt: int, runner: str) -> Work | None:
         """What the attempt has to do; None where nothing is left to do."""

@@ -92,6 +92,11 @@ class Home:
         return self.data / "stigmer.db"
 
     @property
+    def store_id_file(self) -> Path:
+        """The id of the store that the server of this home had open last: who looks from outside learns it here."""
+        return self.data / "store.id"
+
+    @property
     def temporal_file(self) -> Path:
         """The database file of the stack's own Temporal."""
         return self.data / "temporal.db"

@@ -1,17 +1,24 @@
 """A server as the runner sees it, that behaves: in memory, or over HTTP on a port that may go away and come back."""
 
 import json
+import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
 
-from stigmer_cli.api.reports import Work
+from stigmer_cli.api.identity import Identity
+from stigmer_cli.api.reports import ClaimAnswer, Work
+from stigmer_cli.domain.identity import task_queue_of
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import ServerUnavailable
 from tests.machine import slack
+from tests.names import STORE, workflow
 
 CRASH_COST_MAX_S = 5.0
 """From the death of a runner until another attempt is on."""
@@ -53,8 +60,13 @@ class InMemoryReports:
         self.rows[execution] = row
         return row
 
-    async def claim(self, execution: str, *, epoch: int, run: str, runner: str) -> bool:
-        return self.claim_now(execution, epoch=epoch, run=run, runner=runner)
+    async def identity(self) -> Identity:
+        return self.identity_now()
+
+    async def claim(
+        self, execution: str, *, epoch: int, run: str, runner: str, workflow: str, first_run: str
+    ) -> ClaimAnswer:
+        return self.claim_now(execution, epoch=epoch, run=run, runner=runner, workflow_id=workflow, first_run=first_run)
 
     async def begin_attempt(self, execution: str, *, epoch: int, run: str, attempt: int, runner: str) -> Work | None:
         return self.begin_now(execution, epoch=epoch, run=run, attempt=attempt, runner=runner)
@@ -81,14 +93,31 @@ class InMemoryReports:
             execution, epoch=epoch, run=run, attempt=attempt, phase=phase, output=output, error=error
         )
 
-    def claim_now(self, execution: str, *, epoch: int, run: str, runner: str) -> bool:
+    def identity_now(self) -> Identity:
+        if self.is_away:
+            raise ServerUnavailable("the server is away")
+        return Identity(
+            server_id="srv-01kqrxnp6m8w8t6e3d2m5k7j9z",
+            store_id=STORE,
+            version=version("stigmer-cli"),
+            namespace="default",
+            task_queues=[task_queue_of(STORE)],
+            now=datetime.now(UTC),
+        )
+
+    def claim_now(
+        self, execution: str, *, epoch: int, run: str, runner: str, workflow_id: str, first_run: str
+    ) -> ClaimAnswer:
         with self._lock:
+            if execution not in self.rows or workflow_id != workflow(execution, epoch).id:
+                return ClaimAnswer.NOT_MINE
+            assert first_run, "a run names its chain"
             row = self._row(execution)
             won = row.epoch == epoch and row.claimed_run in (None, run) and not row.phase.is_terminal
             if won:
                 row.claimed_run, row.phase = run, Phase.IN_PROGRESS
                 row.runners.append(runner)
-            return won
+            return ClaimAnswer.WON if won else ClaimAnswer.LOST
 
     def begin_now(self, execution: str, *, epoch: int, run: str, attempt: int, runner: str) -> Work | None:
         with self._lock:
@@ -143,13 +172,35 @@ class InMemoryReports:
         return row.epoch == epoch and row.claimed_run == run and not row.phase.is_terminal
 
 
+class ClosableServer(ThreadingHTTPServer):
+    """A server whose end is felt by those who are connected, too."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self, *arguments: Any) -> None:
+        self._connections: list[socket.socket] = []
+        super().__init__(*arguments)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        self._connections.append(connection)
+        return connection, address
+
+    def server_close(self) -> None:
+        super().server_close()
+        for connection in self._connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
 class ReportServer:
     """`InMemoryReports` behind the server's own wire, for runners that are processes of their own."""
 
     def __init__(self, reports: InMemoryReports, port: int) -> None:
         self.reports = reports
         self.port = port
-        self._http: ThreadingHTTPServer | None = None
+        self._http: ClosableServer | None = None
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
@@ -167,19 +218,28 @@ class ReportServer:
 
     def open(self) -> None:
         routes: dict[str, Callable[..., Any]] = {
-            "claim": lambda e, **b: {"won": self.reports.claim_now(e, **b)},
+            "claim": lambda e, **b: _claim(self.reports, e, b),
             "attempts": lambda e, **b: {"work": _wire(self.reports.begin_now(e, **b))},
             "messages": lambda e, **b: {"taken": self.reports.append_now(e, **b)},
             "outcome": lambda e, **b: {"taken": self.reports.finish_now(e, **{**b, "phase": Phase(b["phase"])})},
         }
 
+        identity = self.reports.identity_now
+
         class Route(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                assert self.path == "/v1/identity", self.path
+                self._answer(identity().to_wire())
 
             def do_POST(self) -> None:
                 _, _, _, execution, verb = self.path.split("/")
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                answer = json.dumps(routes[verb](execution, **body)).encode()
+                self._answer(routes[verb](execution, **body))
+
+            def _answer(self, found: object) -> None:
+                answer = json.dumps(found).encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(answer)))
@@ -189,9 +249,7 @@ class ReportServer:
             def log_message(self, *_arguments: object) -> None:
                 pass
 
-        ThreadingHTTPServer.allow_reuse_address = True
-        self._http = ThreadingHTTPServer(("127.0.0.1", self.port), Route)
-        self._http.daemon_threads = True
+        self._http = ClosableServer(("127.0.0.1", self.port), Route)
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
 
@@ -201,6 +259,12 @@ class ReportServer:
             self._http.server_close()
             self._thread.join()
             self._http = self._thread = None
+
+
+def _claim(reports: InMemoryReports, execution: str, body: Mapping[str, Any]) -> dict[str, object]:
+    names = {"workflowId": "workflow_id", "firstRun": "first_run"}
+    answer = reports.claim_now(execution, **{names.get(name, name): value for name, value in body.items()})
+    return {"won": answer is ClaimAnswer.WON, "reason": answer}
 
 
 def _wire(work: Work | None) -> dict[str, object] | None:

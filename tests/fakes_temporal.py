@@ -14,7 +14,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from stigmer_cli.clock import Clock
-from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, WorkflowId, workflow_id
+from stigmer_cli.domain.identity import RunId, WorkflowId, WorkflowName
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.temporal.dial import KNOCK_EVERY_S
 from stigmer_cli.temporal.errors import Misconfigured, TemporalUnavailable, WorkflowMissing
@@ -176,10 +176,10 @@ class InMemoryGateway:
         self.trouble: StigmerError | None = None
         self.live: list[Poller] = []
 
-    async def start(self, *, execution: ExecutionId, kind: Kind, epoch: int, timeout_s: float | None) -> Started:
+    async def start(self, workflow: WorkflowName, *, timeout_s: float | None) -> Started:
         self._feel()
         assert timeout_s is None or timeout_s > 0
-        name = workflow_id(kind, execution, epoch)
+        name = workflow.id
         self.starts.append(name)
         if name in self.runs:
             return Started(run_id=self.runs[name].run_id, already=True)
@@ -188,9 +188,9 @@ class InMemoryGateway:
         self.runs[name] = run
         return Started(run_id=run.run_id, already=False)
 
-    async def describe(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> Observed | None:
+    async def describe(self, workflow: WorkflowName) -> Observed | None:
         self._feel()
-        name = workflow_id(kind, execution, epoch)
+        name = workflow.id
         self.asked.append(name)
         run = self.runs.get(name)
         if run is None:
@@ -204,29 +204,29 @@ class InMemoryGateway:
             pending_activities=run.pending_activities,
         )
 
-    async def result_failure(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> str:
+    async def result_failure(self, workflow: WorkflowName) -> str:
         self._feel()
-        run = self.runs.get(workflow_id(kind, execution, epoch))
+        run = self.runs.get(workflow.id)
         if run is None:
             raise WorkflowMissing("Temporal has no such workflow")
         return run.failure
 
-    async def cancel(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> bool:
+    async def cancel(self, workflow: WorkflowName) -> bool:
         self._feel()
-        run = self.runs.get(workflow_id(kind, execution, epoch))
+        run = self.runs.get(workflow.id)
         if run is None or run.state is not RunState.OPEN:
             return False
         run.is_cancel_requested = True
         return True
 
-    async def task_failure(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> TaskFailure | None:
+    async def task_failure(self, workflow: WorkflowName) -> TaskFailure | None:
         self._feel()
-        run = self.runs.get(workflow_id(kind, execution, epoch))
+        run = self.runs.get(workflow.id)
         return None if run is None else run.task_failure
 
-    async def terminate(self, *, execution: ExecutionId, kind: Kind, epoch: int, reason: str) -> bool:
+    async def terminate(self, workflow: WorkflowName, *, reason: str) -> bool:
         self._feel()
-        run = self.runs.get(workflow_id(kind, execution, epoch))
+        run = self.runs.get(workflow.id)
         if run is None or run.state is not RunState.OPEN:
             return False
         run.state, run.closed_at = RunState.TERMINATED, self._clock.now()

@@ -7,6 +7,7 @@ from stigmer_cli.domain.execution import Dispatch, Execution
 from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, RunId
 from stigmer_cli.domain.phase import Phase
 from tests.fakes import START
+from tests.names import STORE
 
 ID = ExecutionId("aex-01kqrxnp6m8w8t6e3d2m5k7j9z")
 
@@ -27,6 +28,7 @@ def row(
         dispatch = replace(dispatch, submitted_at=submitted_at, run_id=RunId("run-1"))
     return Execution(
         id=execution,
+        store=STORE,
         kind=Kind.AGENT,
         agent_id=AgentId("agt-01kqrxnp6m8w8t6e3d2m5k7j9z"),
         agent_name="greeter",

@@ -82,6 +82,7 @@ class TaskQueueHealth(Sent):
 class StoreHealth(Sent):
     """The database; `error` is empty while it answers."""
 
+    id: str = ""
     kind: str
     revision: str = ""
     error: str = ""

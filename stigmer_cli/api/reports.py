@@ -1,6 +1,7 @@
 """What a run says to the server, and what the server answers: claim, attempt, messages, outcome."""
 
-from typing import Literal
+from enum import StrEnum
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -10,26 +11,55 @@ from stigmer_cli.domain.phase import Phase
 TEXT_MAX = 1_000_000
 OUTPUT_MAX = 8_000_000
 ERROR_MAX = 20_000
+NUMBER_MAX = 2**31 - 1
+"""What a column of the store holds: an epoch or an attempt beyond it is nonsense, and is refused as such."""
+
+Number = Annotated[int, Field(ge=1, le=NUMBER_MAX)]
 
 
-class ClaimRequest(Asked):
-    """A run asks for an epoch of an execution."""
+class ClaimAnswer(StrEnum):
+    """What becomes of a claim; scripts may rely on these words.
 
-    epoch: int = Field(ge=1)
+    LOST: another run holds the epoch, or it is over; the run ends without effect. NOT_MINE: this store knows no such
+    execution under the workflow that asks; the run fails, so that whoever it belongs to starts it again.
+    """
+
+    WON = "won"
+    LOST = "lost"
+    NOT_MINE = "not-mine"
+
+
+class RunReport(Asked):
+    """What every report names: the epoch of the execution, and the run that reports."""
+
+    epoch: Number
     run: str = Field(min_length=1, max_length=100)
+
+
+class ClaimRequest(RunReport):
+    """A run asks for an epoch of an execution.
+
+    `workflow_id` and `first_run` (the first run of its chain) are how Temporal names it; runners from before stores had
+    ids do not tell them.
+    """
+
     runner: str = Field(min_length=1, max_length=300)
+    workflow_id: str | None = Field(default=None, max_length=1_000)
+    first_run: str | None = Field(default=None, max_length=100)
 
 
 class ClaimResponse(Sent):
-    """Whether this run holds the epoch now; a run that does not must end without effect."""
+    """Whether this run holds the epoch now, and why not; a run that does not must end without effect."""
 
     won: bool
+    reason: ClaimAnswer
 
 
-class AttemptRequest(ClaimRequest):
+class AttemptRequest(RunReport):
     """An attempt of the run that holds the epoch begins."""
 
-    attempt: int = Field(ge=1)
+    runner: str = Field(min_length=1, max_length=300)
+    attempt: Number
 
 
 class Work(Sent):
@@ -52,24 +82,20 @@ class AttemptResponse(Sent):
     work: Work | None
 
 
-class MessageReport(Asked):
+class MessageReport(RunReport):
     """`text` stands at `offset` (in characters) of message `index`; sending it twice is sending it once."""
 
-    epoch: int = Field(ge=1)
-    run: str = Field(min_length=1, max_length=100)
-    attempt: int = Field(ge=1)
+    attempt: Number
     index: int = Field(ge=0, le=100_000)
-    offset: int = Field(ge=0)
+    offset: int = Field(ge=0, le=NUMBER_MAX)
     role: str = Field(min_length=1, max_length=40)
     text: str = Field(max_length=TEXT_MAX)
 
 
-class OutcomeReport(Asked):
+class OutcomeReport(RunReport):
     """How the run ended; without `attempt` it is the workflow's own last word."""
 
-    epoch: int = Field(ge=1)
-    run: str = Field(min_length=1, max_length=100)
-    attempt: int | None = Field(default=None, ge=1)
+    attempt: Number | None = None
     phase: Literal[Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED]
     output: str | None = Field(default=None, max_length=OUTPUT_MAX)
     error: str | None = Field(default=None, max_length=ERROR_MAX)

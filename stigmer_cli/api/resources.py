@@ -7,7 +7,7 @@ from pydantic import Field
 
 from stigmer_cli.api.wire import Asked, Moment, Sent
 from stigmer_cli.domain.execution import Agent, AttentionCode, Event, EventType, Execution, QueueReason
-from stigmer_cli.domain.identity import Kind, workflow_id
+from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
 
 API_VERSION = "agentic.stigmer.ai/v1"
@@ -292,7 +292,7 @@ def _dispatch(execution: Execution) -> DispatchBody:
         attempts=dispatch.attempts,
         next_try_at=dispatch.next_try_at if is_queued and execution.attention is None else None,
         submitted_at=dispatch.submitted_at,
-        workflow_id=workflow_id(execution.kind, execution.id, execution.epoch),
+        workflow_id=execution.workflow.id,
         run_id=dispatch.run_id,
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from stigmer_cli.clock import Clock
+from stigmer_cli.domain.identity import LEGACY_TASK_QUEUE
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Settings, Source
 from stigmer_cli.stack.ports import Owner
@@ -125,6 +126,7 @@ class TemporalSeen:
 
     state: str
     cause: str = ""
+    task_queue: str = LEGACY_TASK_QUEUE
     cluster_id: str | None = None
     namespace_id: str | None = None
     pollers: "tuple[Poller, ...] | None" = None

@@ -113,7 +113,8 @@ class _Place:
         seen, pids = await door(), self.waits_for(TEMPORAL)
         if seen.why or seen.silence:  # then there may be no target, either
             return TemporalSeen(state="DISCONNECTED", cause=seen.why or seen.silence)
-        return await looks.temporal_reached(seen, replace(self.target, is_own=False), self.clock, waits_for=pids)
+        target, store = replace(self.target, is_own=False), looks.store_of(self.settings.home)
+        return await looks.temporal_reached(seen, target, store, self.clock, waits_for=pids)
 
     async def temporal_tls(self, door: Once[Door]) -> TlsSeen:
         """How TLS to Temporal stands."""

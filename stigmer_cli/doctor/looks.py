@@ -13,9 +13,10 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.credential import read_token
 from stigmer_cli.doctor.blocking import in_thread
 from stigmer_cli.doctor.facts import Door, HttpDoor, ServerSeen, StoreSeen, TemporalSeen
+from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.errors import ConfigError, MachineError, ServerUnproven, TokenKept
 from stigmer_cli.fair_timeout import FairTimeout
-from stigmer_cli.settings import Settings
+from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.listening import unheld
 from stigmer_cli.stack.parts import ASK_GRPC, BACKUPS, TEMPORAL
 from stigmer_cli.stack.ports import owner_of
@@ -171,10 +172,13 @@ async def loaded(module: str) -> None:
     await in_thread(lambda: importlib.import_module(module))
 
 
-async def temporal_reached(door: Door, target: Target, clock: Clock, *, waits_for: Sequence[int] = ()) -> TemporalSeen:
-    """Temporal as this process reaches it; the SDK is loaded first, which takes a third of a second.
+async def temporal_reached(
+    door: Door, target: Target, store: StoreId | None, clock: Clock, *, waits_for: Sequence[int] = ()
+) -> TemporalSeen:
+    """Temporal as this process reaches it, and who polls for `store`.
 
-    Nothing is dialled where nobody would answer: a dial that is given up cannot be taken back.
+    The SDK is loaded first, which takes a third of a second. Nothing is dialled where nobody would answer: a dial that
+    is given up cannot be taken back.
     """
     if door.why or door.silence:
         return TemporalSeen(state="DISCONNECTED", cause=door.why or door.silence)
@@ -183,7 +187,15 @@ async def temporal_reached(door: Door, target: Target, clock: Clock, *, waits_fo
     from stigmer_cli.log import silence  # noqa: PLC0415 - loaded with it
 
     silence()
-    return await temporal_seen(target, clock=clock, waits_for=waits_for)
+    return await temporal_seen(target, store, clock=clock, waits_for=waits_for)
+
+
+def store_of(home: Home) -> StoreId | None:
+    """The store that the server of `home` had open last; None where nobody wrote it down."""
+    try:
+        return StoreId(home.store_id_file.read_text(encoding="ascii").strip()) or None
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 async def http_doors_seen(pid: int, found: Endpoints | None) -> tuple[HttpDoor, ...]:

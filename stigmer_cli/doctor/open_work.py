@@ -11,7 +11,7 @@ from stigmer_cli.api.stuck import StuckReport
 from stigmer_cli.client import Client
 from stigmer_cli.clock import Clock
 from stigmer_cli.doctor.facts import Drift, ExecutionsSeen
-from stigmer_cli.domain.identity import Kind
+from stigmer_cli.domain.identity import ExecutionId, Kind, WorkflowName, store_in
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.fair_timeout import FairTimeout
@@ -144,14 +144,20 @@ async def _looked_up(items: Sequence[ExecutionResource], where: Where, clock: Cl
     target = await where() if late else None
     if target is None:
         return _Plan()
-    from stigmer_cli.doctor.temporal_look import Asked, runs_seen  # noqa: PLC0415 - temporalio
+    from stigmer_cli.doctor.temporal_look import runs_seen  # noqa: PLC0415 - temporalio
 
-    asked = [
-        Asked(id=item.metadata.id, kind=KINDS[item.kind], epoch=item.status.epoch) for item in late[:LOOKED_UP_MAX]
-    ]
-    seen = await runs_seen(target, asked, clock=clock)
+    seen = await runs_seen(target, [_workflow(item) for item in late[:LOOKED_UP_MAX]], clock=clock)
     drifts = [_drift(item, seen[item.metadata.id]) for item in late if seen.get(item.metadata.id, "open") not in ALIVE]
     return _Plan(drifts=drifts, is_judged=bool(seen), is_whole=len(seen) == len(late), judged=set(seen))
+
+
+def _workflow(item: ExecutionResource) -> WorkflowName:
+    return WorkflowName(
+        kind=KINDS[item.kind],
+        execution=ExecutionId(item.metadata.id),
+        epoch=item.status.epoch,
+        store=store_in(item.status.dispatch.workflow_id),
+    )
 
 
 def _drift(item: ExecutionResource, state: str) -> Drift:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from stigmer_cli.doctor.check import Category, Check, Found, Severity, failed, passed, skipped, told, warned
 from stigmer_cli.doctor.facts import Facts
 from stigmer_cli.doctor.words import count, span
-from stigmer_cli.domain.identity import POLLER_FRESH_S, TASK_QUEUE
+from stigmer_cli.domain.identity import POLLER_FRESH_S
 from stigmer_cli.stack.parts import RUNNER
 from stigmer_cli.stack.readiness import is_worker_of
 from stigmer_cli.supervisor.process import ProcessId
@@ -32,7 +32,7 @@ async def polled(facts: Facts) -> Found:
     now = _temporals_now(seen.pollers, (await facts.server()).health)
     fresh = _live(seen.pollers, seen.gone, now)
     evidence: dict[str, object] = {
-        "taskQueue": TASK_QUEUE,
+        "taskQueue": seen.task_queue,
         "pollers": [
             {"identity": one.identity, "ageS": round(_age_s(one, now), 1), "isGone": one.identity in seen.gone}
             for one in seen.pollers
@@ -42,7 +42,7 @@ async def polled(facts: Facts) -> Found:
     if ours is not None and ours.id is not None and not _is_polling(ours.id, fresh):
         return _silent(ours, ours.id.pid, others=len(fresh), evidence=evidence)
     if not fresh:
-        message = f'no runner asks the task queue "{TASK_QUEUE}" for work: what is submitted waits'
+        message = f'no runner asks the task queue "{seen.task_queue}" for work: what is submitted waits'
         return failed(message, "stigmer restart runner" if ours else START, **evidence)
     youngest = min(_age_s(one, now) for one in fresh)
     return passed(f"{count(len(fresh), 'runner')} polling, seen {span(youngest)} ago", **evidence)

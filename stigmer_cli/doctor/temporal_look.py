@@ -6,13 +6,13 @@ import random
 import re
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import psutil
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.doctor.facts import TemporalSeen
-from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.domain.identity import StoreId, WorkflowName, task_queue_of
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.temporal.connection import Connection
@@ -29,24 +29,18 @@ GONE = "gone"
 RUNNER = re.compile(r"stigmer-runner/(?P<pid>\d+)@(?P<host>[^/]*)(/.*)?")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """One epoch of an execution to be looked up in Temporal."""
-
-    id: str
-    kind: Kind
-    epoch: int
-
-
-async def temporal_seen(target: Target, *, clock: Clock, waits_for: Sequence[int] = ()) -> TemporalSeen:
-    """How far one gets with it; takes at most `DIAL_S` and `ASK_S` together."""
+async def temporal_seen(
+    target: Target, store: StoreId | None, *, clock: Clock, waits_for: Sequence[int] = ()
+) -> TemporalSeen:
+    """How far one gets with it, and who polls for `store`; takes at most `DIAL_S` and `ASK_S` together."""
     async with asyncio.TaskGroup() as group:
         connection = _connection(target, clock)
         dialling = group.create_task(connection.run(), name="temporal")
         try:
             async with FairTimeout(DIAL_S, waits_for=waits_for):
                 await connection.wait_moved(0)
-            return await _told(connection, Gateway(connection, clock=clock, rng=NO_DICE), waits_for)
+            seen = await _told(connection, Gateway(connection, store=store, clock=clock, rng=NO_DICE), waits_for)
+            return replace(seen, task_queue=task_queue_of(store))
         except TimeoutError:
             cause = f"no answer within {DIAL_S:g} s"
             return TemporalSeen(state=ConnectionState.CONNECTING, cause=cause)
@@ -54,19 +48,19 @@ async def temporal_seen(target: Target, *, clock: Clock, waits_for: Sequence[int
             dialling.cancel()
 
 
-async def runs_seen(target: Target, asked: Sequence[Asked], *, clock: Clock) -> Mapping[str, str]:
-    """For each of `asked` the state of its workflow, `gone` where there is none; only those answered in `DIAL_S`."""
+async def runs_seen(target: Target, asked: Sequence[WorkflowName], *, clock: Clock) -> Mapping[str, str]:
+    """The state of each of `asked`, by its execution; GONE where there is none, nothing where no answer came."""
     found: dict[str, str] = {}
     async with asyncio.TaskGroup() as group:
         connection = _connection(target, clock)
         dialling = group.create_task(connection.run(), name="temporal")
-        gateway = Gateway(connection, clock=clock, rng=NO_DICE)
+        gateway = Gateway(connection, store=None, clock=clock, rng=NO_DICE)
         with contextlib.suppress(TimeoutError, StigmerError):
             async with FairTimeout(DIAL_S):
                 await connection.wait_connected()
                 for one in asked:
-                    seen = await gateway.describe(execution=ExecutionId(one.id), kind=one.kind, epoch=one.epoch)
-                    found[one.id] = GONE if seen is None else seen.state
+                    seen = await gateway.describe(one)
+                    found[one.execution] = GONE if seen is None else seen.state
         dialling.cancel()
     return found
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, RunId
+from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, RunId, StoreId, WorkflowName
 from stigmer_cli.domain.phase import Phase
 
 NEXT_TRY_MAX_S = 30.0
@@ -104,9 +104,13 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """One run of an agent or a workflow, as stored. `version` grows with every write."""
+    """One run of an agent or a workflow, as stored. `version` grows with every write.
+
+    `store` is the store whose names its workflow carries; None for an epoch that began before stores had ids.
+    """
 
     id: ExecutionId
+    store: StoreId | None
     kind: Kind
     agent_id: AgentId
     agent_name: str
@@ -128,6 +132,11 @@ class Execution:
     output: str | None = None
     error: str | None = None
     messages: tuple[Message, ...] = ()
+
+    @property
+    def workflow(self) -> WorkflowName:
+        """The name under which Temporal knows this epoch."""
+        return WorkflowName(kind=self.kind, execution=self.id, epoch=self.epoch, store=self.store)
 
 
 class EventType(StrEnum):

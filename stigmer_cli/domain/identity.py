@@ -1,6 +1,7 @@
 """Ids and the names made of them: which execution, which agent, which workflow in Temporal."""
 
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import NewType
 
@@ -8,11 +9,15 @@ ExecutionId = NewType("ExecutionId", str)
 AgentId = NewType("AgentId", str)
 RunId = NewType("RunId", str)
 WorkflowId = NewType("WorkflowId", str)
+StoreId = NewType("StoreId", str)
+ServerId = NewType("ServerId", str)
 
 ID_PATTERN = re.compile(r"[a-z]{3}-[0-9a-z]{26}")
 """Three letters of kind, a lower-case ULID. Never digits only: an id that is read as a number is an id lost."""
 
 AGENT_PREFIX = "agt"
+STORE_PREFIX = "str"
+SERVER_PREFIX = "srv"
 SLUG_PATTERN = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -28,7 +33,10 @@ WORKFLOW_TYPES: dict[Kind, str] = {
     Kind.AGENT: "stigmer/agent-execution/invoke",
     Kind.WORKFLOW: "stigmer/workflow-execution/invoke",
 }
-TASK_QUEUE = "stigmer"
+LEGACY_TASK_QUEUE = "stigmer"
+"""The task queue of every store before stores had ids; open workflows of such a store are still on it."""
+
+NAME_ROOT = "stigmer"
 POLLER_FRESH_S = 75.0
 """A poll lasts up to 60 s at Temporal, so a living poller of the queue may have been seen last that long ago."""
 
@@ -43,7 +51,42 @@ def slug_of(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63].rstrip("-")
 
 
-def workflow_id(kind: Kind, execution: ExecutionId, epoch: int) -> WorkflowId:
-    """The workflow id of one epoch of an execution: a function of nothing else, so that submitting twice is once."""
-    base = f"{WORKFLOW_TYPES[kind]}/{execution}"
-    return WorkflowId(base if epoch == 1 else f"{base}/{epoch}")
+def store_in(workflow: str) -> StoreId | None:
+    """The store whose name a workflow id carries; None for one from before stores had ids."""
+    found = re.match(rf"{NAME_ROOT}/({STORE_PREFIX}-[0-9a-z]{{26}})/", workflow)
+    return StoreId(found[1]) if found else None
+
+
+def task_queue_of(store: StoreId | None) -> str:
+    """The task queue of the runners of `store`; None: the one that all stores shared before they had ids."""
+    return LEGACY_TASK_QUEUE if store is None else f"{LEGACY_TASK_QUEUE}-{store}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkflowName:
+    """The workflow of one epoch of an execution, so that submitting twice is once, and no other store's is meant.
+
+    `store` None: the names from before stores had ids, under which workflows may still be open.
+    """
+
+    kind: Kind
+    execution: ExecutionId
+    epoch: int
+    store: StoreId | None
+
+    @property
+    def type(self) -> str:
+        """The workflow type, which no store changes: it names code."""
+        return WORKFLOW_TYPES[self.kind]
+
+    @property
+    def id(self) -> WorkflowId:
+        """The workflow id: `stigmer/STORE/agent-execution/invoke/EXECUTION`, from the second epoch on `.../EPOCH`."""
+        root = self.type if self.store is None else self.type.replace(NAME_ROOT, f"{NAME_ROOT}/{self.store}", 1)
+        base = f"{root}/{self.execution}"
+        return WorkflowId(base if self.epoch == 1 else f"{base}/{self.epoch}")
+
+    @property
+    def task_queue(self) -> str:
+        """Where the runners of the store take it up."""
+        return task_queue_of(self.store)

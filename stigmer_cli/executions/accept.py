@@ -12,7 +12,7 @@ from stigmer_cli.executions.mint import Mint
 from stigmer_cli.executions.ports import TemporalLink
 from stigmer_cli.executions.reason import explained, unavailable, waiting
 from stigmer_cli.settings import SubmitPolicy
-from stigmer_cli.store.executions import ExecutionDraft
+from stigmer_cli.store.draft import ExecutionDraft
 from stigmer_cli.store.store import Store
 
 START_WAIT_MAX_S = 1.0

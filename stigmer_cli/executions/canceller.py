@@ -9,12 +9,13 @@ the run), only terminating ends it. What the old run still reports is refused, b
 """
 
 import asyncio
+from collections import deque
 
 import structlog
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import Execution, Outcome
-from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.domain.identity import ExecutionId, WorkflowName
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import StigmerError, TemporalUnavailable
 from stigmer_cli.executions.bell import OTHER_SERVERS_S
@@ -52,10 +53,19 @@ class Canceller:
         self._nudged = asyncio.Event()
         self._delivered: set[Key] = set()
         self._deadlines: dict[Key, float] = {}
+        self._withdrawn: deque[WorkflowName] = deque(maxlen=BATCH_MAX)
         self._generation = 0
 
     def nudge(self) -> None:
         """Somebody wants an execution to end: look now."""
+        self._nudged.set()
+
+    def withdraw(self, workflow: WorkflowName) -> None:
+        """An execution ended before any run claimed it: end its workflow, too, if Temporal can be told now.
+
+        It is told once, at best: a run that begins all the same loses its claim and ends without effect.
+        """
+        self._withdrawn.append(workflow)
         self._nudged.set()
 
     async def run(self) -> None:
@@ -75,6 +85,7 @@ class Canceller:
         if self._generation != self._link.generation:
             self._generation = self._link.generation
             self._delivered.clear()  # a Temporal that came back may have forgotten
+        await self._tell_withdrawn()
         wanted = {(execution.id, execution.epoch): execution for execution in await self._wanted()}
         self._delivered &= wanted.keys()
         self._deadlines = {key: deadline for key, deadline in self._deadlines.items() if key in wanted}
@@ -89,9 +100,17 @@ class Canceller:
     async def _wanted(self) -> list[Execution]:
         return list(await self._store.executions.cancel_requested(limit=BATCH_MAX))
 
+    async def _tell_withdrawn(self) -> None:
+        while self._withdrawn:
+            workflow = self._withdrawn.popleft()
+            try:
+                await self._gateway.cancel(workflow)
+            except StigmerError as error:
+                log.info("withdrawn_without_word", workflow=workflow.id, cause=error.message)
+
     async def _deliver(self, execution: Execution) -> bool:
         try:
-            await self._gateway.cancel(execution=execution.id, kind=execution.kind, epoch=execution.epoch)
+            await self._gateway.cancel(execution.workflow)
         except TemporalUnavailable:
             return False
         except StigmerError as error:
@@ -113,9 +132,7 @@ class Canceller:
         """Terminate the workflow, then end the row; tried again at the next pass where Temporal or the row moved."""
         names = {"execution": execution.id, "epoch": execution.epoch}
         try:
-            was_open = await self._gateway.terminate(
-                execution=execution.id, kind=execution.kind, epoch=execution.epoch, reason=REASON
-            )
+            was_open = await self._gateway.terminate(execution.workflow, reason=REASON)
         except TemporalUnavailable:
             return
         except StigmerError as error:

@@ -118,12 +118,7 @@ class Dispatcher:
         """Submit one, and mark what came of it."""
         begun_s = self._clock.monotonic()
         try:
-            started = await self._gateway.start(
-                execution=execution.id,
-                kind=execution.kind,
-                epoch=execution.epoch,
-                timeout_s=execution.timeout_s,
-            )
+            started = await self._gateway.start(execution.workflow, timeout_s=execution.timeout_s)
         except StigmerError as error:
             decided = verdict(error, execution, now=self._clock.now(), rng=self._rng)
             end = self._judged(decided, error)

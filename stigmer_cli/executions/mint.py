@@ -6,7 +6,7 @@ import threading
 from ulid import ULID
 
 from stigmer_cli.clock import Clock
-from stigmer_cli.domain.identity import AGENT_PREFIX, PREFIXES, AgentId, ExecutionId, Kind
+from stigmer_cli.domain.identity import AGENT_PREFIX, PREFIXES, SERVER_PREFIX, AgentId, ExecutionId, Kind, ServerId
 
 RANDOM_BITS = 80
 """Of the 128 bits of a ULID, below the 48 of its milliseconds (the ULID specification)."""
@@ -28,6 +28,10 @@ class Mint:
     def agent_id(self) -> AgentId:
         """A new agent id: `agt-` and 26 characters."""
         return AgentId(f"{AGENT_PREFIX}-{self._ulid()}")
+
+    def server_id(self) -> ServerId:
+        """A new server id: `srv-` and 26 characters."""
+        return ServerId(f"{SERVER_PREFIX}-{self._ulid()}")
 
     def _ulid(self) -> str:
         with self._lock:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.domain.identity import WorkflowName
 from stigmer_cli.temporal.connection import ConnectionStatus
 from stigmer_cli.temporal.gateway import Observed, Poller, Started
 from stigmer_cli.temporal.pending import TaskFailure
@@ -32,22 +32,22 @@ class TemporalGateway(Protocol):
     Every call raises TemporalUnavailable, or Misconfigured where the namespace or the credentials are wrong.
     """
 
-    async def start(self, *, execution: ExecutionId, kind: Kind, epoch: int, timeout_s: float | None) -> Started:
-        """Start the workflow of this epoch, or find the one that was; raises SubmitRejected or Throttled too."""
+    async def start(self, workflow: WorkflowName, *, timeout_s: float | None) -> Started:
+        """Start the workflow, or find the one that was; raises SubmitRejected or Throttled too."""
 
-    async def describe(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> Observed | None:
-        """The workflow of this epoch; None only where Temporal proves that it has none."""
+    async def describe(self, workflow: WorkflowName) -> Observed | None:
+        """What Temporal knows of the workflow; None only where Temporal proves that it has none."""
 
-    async def result_failure(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> str:
-        """Why a closed workflow of this epoch failed, as a sentence."""
+    async def result_failure(self, workflow: WorkflowName) -> str:
+        """Why a closed workflow failed, as a sentence."""
 
-    async def cancel(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> bool:
-        """Ask the workflow of this epoch to end; False where there is none open."""
+    async def cancel(self, workflow: WorkflowName) -> bool:
+        """Ask the workflow to end; False where there is none open."""
 
-    async def task_failure(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> TaskFailure | None:
+    async def task_failure(self, workflow: WorkflowName) -> TaskFailure | None:
         """How the last workflow task of this epoch failed; None where it did not."""
 
-    async def terminate(self, *, execution: ExecutionId, kind: Kind, epoch: int, reason: str) -> bool:
+    async def terminate(self, workflow: WorkflowName, *, reason: str) -> bool:
         """End the workflow of this epoch without asking its code; False where there is none open."""
 
     async def pollers(self) -> Sequence[Poller]:

@@ -7,17 +7,26 @@ from dataclasses import dataclass, field
 import structlog
 from temporalio import activity
 
+from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.runner.alive import carried_out
+from stigmer_cli.runner.alive import NotMine, carried_out
 from stigmer_cli.runner.chance import Chance
 from stigmer_cli.runner.hands import Hands
 from stigmer_cli.runner.performance import Attempt, Models, Performance
 from stigmer_cli.runner.reports import Reporter
 from stigmer_cli.runner.stopping import Stopping
-from stigmer_cli.runner.terms import ALONE_FROM, CLAIM, CONCLUDE, KIND, PERFORM, PHASE, SENTENCES, FailureKind
-from stigmer_cli.temporal.order import EPOCH, EXECUTION_ID
-
-Order = dict[str, str | int]
+from stigmer_cli.runner.terms import (
+    ALONE_FROM,
+    CLAIM,
+    CONCLUDE,
+    FIRST_RUN,
+    KIND,
+    PERFORM,
+    PHASE,
+    SENTENCES,
+    FailureKind,
+)
+from stigmer_cli.temporal.order import EPOCH, EXECUTION_ID, Order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +74,21 @@ class Activities:
             await performance.perform(attempt)
 
     async def _claim(self, attempt: Attempt) -> bool:
-        return await self.reporter.ask(
+        """Whether the attempt's run holds the epoch; raises NotMine."""
+        answer = await self.reporter.ask(
             lambda reports: reports.claim(
-                attempt.execution, epoch=attempt.epoch, run=attempt.run, runner=attempt.runner
+                attempt.execution,
+                epoch=attempt.epoch,
+                run=attempt.run,
+                runner=attempt.runner,
+                workflow=attempt.workflow,
+                first_run=attempt.first_run,
             ),
-            otherwise=False,
+            otherwise=ClaimAnswer.NOT_MINE,
         )
+        if answer is ClaimAnswer.NOT_MINE:
+            raise NotMine(f"this store knows no {attempt.execution} with the workflow {attempt.workflow}")
+        return answer is ClaimAnswer.WON
 
     async def _conclude(self, attempt: Attempt, phase: Phase, kind: FailureKind) -> None:
         if kind is FailureKind.CANCELLED and not await self._claim(attempt):
@@ -96,6 +114,8 @@ class Activities:
             execution=str(order[EXECUTION_ID]),
             epoch=int(order[EPOCH]),
             run=info.workflow_run_id or "",
+            workflow=info.workflow_id or "",
+            first_run=str(order.get(FIRST_RUN, "")) or info.workflow_run_id or "",
             number=info.attempt,
             runner=self.runner,
         )

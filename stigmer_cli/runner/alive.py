@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import Conflict, StigmerError
 from stigmer_cli.runner.reports import ReportRefused
-from stigmer_cli.runner.terms import FailureKind
+from stigmer_cli.runner.terms import SENTENCES, FailureKind
 
 HEARTBEAT_S = 0.5
 FAILED = "the activity failed; why stands in the runner's log"
@@ -26,6 +26,18 @@ class RunnerStopped(StigmerError):
     code = "runner-stopped"
 
 
+class NotMine(StigmerError):
+    """The server's store knows no such execution; whoever it belongs to starts it again."""
+
+    code = "not-mine"
+
+
+class Malformed(StigmerError):
+    """What the run was started with names no execution."""
+
+    code = "malformed"
+
+
 class ModelInterrupted(StigmerError):
     """The model's answer broke off in the middle; the next attempt begins anew."""
 
@@ -34,12 +46,17 @@ class ModelInterrupted(StigmerError):
 
 KIND_OF: dict[type[Exception], FailureKind] = {
     RunnerStopped: FailureKind.RUNNER_STOPPED,
+    NotMine: FailureKind.NOT_MINE,
+    Malformed: FailureKind.MALFORMED,
     ModelInterrupted: FailureKind.MODEL_INTERRUPTED,
     ReportRefused: FailureKind.REPORT_REFUSED,
     Conflict: FailureKind.REPORT_CONFLICT,
 }
-FINAL = frozenset({FailureKind.REPORT_REFUSED})
+FINAL = frozenset({FailureKind.REPORT_REFUSED, FailureKind.NOT_MINE, FailureKind.MALFORMED})
 """What another attempt would only meet again."""
+
+TOLD = frozenset({FailureKind.NOT_MINE, FailureKind.MALFORMED})
+"""Kinds whose own sentence goes into the history: it holds nothing that anybody said."""
 
 
 async def carried_out(work: Callable[[], Awaitable[R]], *, clock: Clock, ends: asyncio.Event) -> R:
@@ -94,7 +111,7 @@ def _contained(errors: Sequence[Exception]) -> ApplicationError:
         else:
             log.warning("activity_failed", kind=kind, cause=str(error))
     kind = FailureKind.RUNNER_STOPPED if FailureKind.RUNNER_STOPPED in kinds else kinds[0]
-    return ApplicationError(FAILED, type=kind, non_retryable=kind in FINAL)
+    return ApplicationError(SENTENCES[kind] if kind in TOLD else FAILED, type=kind, non_retryable=kind in FINAL)
 
 
 def _leaves(error: Exception) -> list[Exception]:

@@ -10,8 +10,6 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, Describe
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from stigmer_cli.domain.identity import TASK_QUEUE
-
 SILENCE = frozenset({RPCStatusCode.UNAVAILABLE, RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED})
 """How the SDK says that no answer came; every other refusal is an answer, though it says nothing of the worker."""
 
@@ -31,14 +29,14 @@ class Look:
     waits_s: float
 
 
-async def look_at(client: Client, *, identity: str, within_s: float) -> Look | None:
+async def look_at(client: Client, *, task_queue: str, identity: str, within_s: float) -> Look | None:
     """What the task queue shows of the worker `identity`, a name that no other ever had; None where it would not say.
 
     Raises Silent where there was no answer within `within_s` seconds.
     """
     try:
         async with asyncio.timeout(within_s):
-            queues = [await _queue(client, kind) for kind in _KINDS]
+            queues = [await _queue(client, task_queue, kind) for kind in _KINDS]
     except TimeoutError:
         raise Silent from None
     except RPCError as error:
@@ -58,10 +56,10 @@ async def look_at(client: Client, *, identity: str, within_s: float) -> Look | N
 _KINDS = (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
 
 
-async def _queue(client: Client, kind: TaskQueueType.ValueType) -> DescribeTaskQueueResponse:
+async def _queue(client: Client, name: str, kind: TaskQueueType.ValueType) -> DescribeTaskQueueResponse:
     return await client.workflow_service.describe_task_queue(
         DescribeTaskQueueRequest(
-            namespace=client.namespace, task_queue=TaskQueue(name=TASK_QUEUE), task_queue_type=kind, report_stats=True
+            namespace=client.namespace, task_queue=TaskQueue(name=name), task_queue_type=kind, report_stats=True
         ),
         retry=False,
     )

@@ -34,11 +34,13 @@ Models = Callable[[str], Model]
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """Which try of which run this is."""
+    """Which try of which run this is; `first_run` is the first of the run's chain in Temporal."""
 
     execution: str
     epoch: int
     run: str
+    workflow: str
+    first_run: str
     number: int
     runner: str
 

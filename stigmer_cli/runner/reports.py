@@ -8,7 +8,8 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from stigmer_cli.api.reports import Work
+from stigmer_cli.api.identity import Identity
+from stigmer_cli.api.reports import ClaimAnswer, Work
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.phase import Phase
@@ -23,8 +24,13 @@ R = TypeVar("R")
 class Reports(Protocol):
     """The server, as a run sees it. Raises ServerUnavailable where it cannot be reached."""
 
-    async def claim(self, execution: str, *, epoch: int, run: str, runner: str) -> bool:
-        """Whether `run` holds this epoch of the execution now."""
+    async def identity(self) -> Identity:
+        """Who the server is, and which task queues the runners of its store poll."""
+
+    async def claim(
+        self, execution: str, *, epoch: int, run: str, runner: str, workflow: str, first_run: str
+    ) -> ClaimAnswer:
+        """Whether `run`, of `workflow` and of the chain that `first_run` began, holds this epoch now."""
 
     async def begin_attempt(self, execution: str, *, epoch: int, run: str, attempt: int, runner: str) -> Work | None:
         """What the attempt has to do; None where nothing is left to do."""
@@ -88,6 +94,16 @@ class Reporter:
                 continue
             self._is_back()
             return answer
+
+    async def identity(self) -> Identity | None:
+        """Who the server is; None where it does not say so now."""
+        try:
+            found = await self.reports.identity()
+        except StigmerError as error:
+            self._is_away(error)
+            return None
+        self._is_back()
+        return found
 
     def _is_away(self, error: StigmerError) -> None:
         if self._waiting_since is None:

@@ -8,8 +8,8 @@ import structlog
 from temporalio.client import Client
 from temporalio.worker import PollerBehaviorSimpleMaximum, Worker
 
-from stigmer_cli.domain.identity import TASK_QUEUE
 from stigmer_cli.runner.activities import Activities
+from stigmer_cli.runner.foreign import ForeignRun, lenient
 from stigmer_cli.runner.hands import ACTIVITIES_MAX, Hands
 from stigmer_cli.runner.workflow import AgentRun
 from stigmer_cli.temporal.dial import Session
@@ -34,6 +34,7 @@ class Shift:
     """A worker under an identity of its own; `generation` is the connection's when it began."""
 
     identity: str
+    task_queue: str
     generation: int
     worker: Worker
     began: float
@@ -66,7 +67,7 @@ class Shift:
     async def run(self) -> None:
         """Work until retired or broken; never raises what the SDK raises."""
         log = structlog.get_logger().bind(worker=self.identity)
-        log.info("worker_started", task_queue=TASK_QUEUE)
+        log.info("worker_started", task_queue=self.task_queue)
         try:
             await self.worker.run()
         except Exception as error:  # noqa: BLE001 - the SDK raises RuntimeError and more; whatever it is, this one is over
@@ -84,29 +85,31 @@ class Shift:
             await self.ended.wait()
 
 
-async def begin_shift(session: Session, activities: Activities, *, generation: int, began: float) -> Shift:
+async def begin_shift(
+    session: Session, activities: Activities, *, task_queue: str, generation: int, began: float
+) -> Shift:
     """A worker on `session`, not running yet.
 
     Made in a thread: the SDK loads the workflow into its sandbox, which takes 0.1 s and more.
     """
 
     async def make() -> Shift:  # the SDK wants a running loop, though it keeps nothing of it
-        return _shift_of(session, activities, generation=generation, began=began)
+        return _shift_of(session, activities, task_queue=task_queue, generation=generation, began=began)
 
     return await asyncio.to_thread(lambda: asyncio.run(make()))
 
 
-def _shift_of(session: Session, activities: Activities, *, generation: int, began: float) -> Shift:
+def _shift_of(session: Session, activities: Activities, *, task_queue: str, generation: int, began: float) -> Shift:
     broken = asyncio.Event()
 
     async def on_fatal_error(_error: BaseException) -> None:
         broken.set()
 
     worker = Worker(
-        session.client,
-        task_queue=TASK_QUEUE,
+        lenient(session.client),
+        task_queue=task_queue,
         identity=activities.runner,
-        workflows=[AgentRun],
+        workflows=[AgentRun, ForeignRun],
         activities=[activities.claim, activities.perform, activities.conclude],
         max_concurrent_activities=ACTIVITIES_MAX,
         max_concurrent_workflow_tasks=WORKFLOW_TASKS_MAX,
@@ -121,6 +124,7 @@ def _shift_of(session: Session, activities: Activities, *, generation: int, bega
     )
     return Shift(
         identity=activities.runner,
+        task_queue=task_queue,
         generation=generation,
         worker=worker,
         began=began,

@@ -15,6 +15,7 @@ DELIVERIES_MAX = 25
 ALONE_FROM = 3
 """From this delivery on a runner performs one such execution at a time: one that kills it takes no other along."""
 
+FIRST_RUN = "firstRun"
 PHASE = "phase"
 KIND = "kind"
 
@@ -36,6 +37,8 @@ class FailureKind(StrEnum):
     MODEL_INTERRUPTED = "model-interrupted"
     REPORT_REFUSED = "report-refused"
     REPORT_CONFLICT = "report-conflict"
+    NOT_MINE = "not-mine"
+    MALFORMED = "malformed"
     UNEXPECTED = "unexpected"
     CANCELLED = "cancelled"
 
@@ -52,6 +55,8 @@ SENTENCES: dict[FailureKind, str] = {
     FailureKind.MODEL_INTERRUPTED: f"the model's answer broke off in each of {PERFORM_ATTEMPTS_MAX} attempts",
     FailureKind.REPORT_REFUSED: "the server refused what the runner reported; see `stigmer logs runner server`",
     FailureKind.REPORT_CONFLICT: "the server has something else than the runner reported; see `stigmer logs server`",
+    FailureKind.NOT_MINE: "the store of the runner that took it up knows no such execution under this workflow",
+    FailureKind.MALFORMED: "the workflow was not started by Stigmer: what it was given names no execution",
     FailureKind.UNEXPECTED: "the runner failed in a way nobody foresaw; see `stigmer logs runner`",
     FailureKind.CANCELLED: "cancelled",
 }

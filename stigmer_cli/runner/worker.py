@@ -121,7 +121,8 @@ class Crew:
         if self._failures:
             delay_s = REBUILD.delay_s(self._failures, self._chance.rng)
             await first_of([self.stopping.asked.wait, lambda: self._clock.sleep(delay_s)])
-        if self.stopping.asked.is_set():
+        server = None if self.stopping.asked.is_set() else await self._reporter.identity()
+        if server is None:
             return None
         self._count += 1
         me = myself()
@@ -135,6 +136,7 @@ class Crew:
             shift = await begin_shift(
                 session,
                 self._activities(identity),
+                task_queue=server.task_queues[0],
                 generation=generation,
                 began=self._clock.monotonic(),
             )
@@ -184,6 +186,7 @@ class Crew:
         try:
             look = await look_at(
                 shift.own_client,
+                task_queue=shift.task_queue,
                 identity=shift.identity,
                 within_s=self._connection.pace.probe_s,
             )

@@ -12,7 +12,6 @@ Only ids, phases and kinds of failure pass through here, because Temporal's hist
 """
 
 import asyncio
-from collections.abc import Mapping
 from datetime import timedelta
 
 from temporalio import workflow
@@ -27,14 +26,16 @@ with workflow.unsafe.imports_passed_through():
         CLAIM,
         CONCLUDE,
         DELIVERIES_MAX,
+        FIRST_RUN,
         KIND,
         KINDS,
         PERFORM,
         PHASE,
+        SENTENCES,
         Ending,
         FailureKind,
     )
-    from stigmer_cli.temporal.order import RUN_GRACE_S
+    from stigmer_cli.temporal.order import RUN_GRACE_S, Order, parse_order
 
 HEARTBEAT_MAX = timedelta(seconds=2)
 REPORT_MAX = timedelta(minutes=10)
@@ -53,8 +54,6 @@ FEW = RetryPolicy(
 )
 """For what has effects: a runner that dies of it must not die of it for ever. The server counts what truly began."""
 
-Order = Mapping[str, str | int]
-
 _TIMEOUTS: dict[TimeoutType | None, FailureKind] = {
     TimeoutType.HEARTBEAT: FailureKind.RUNNER_LOST,
     TimeoutType.START_TO_CLOSE: FailureKind.ATTEMPT_TOO_LONG,
@@ -67,8 +66,13 @@ class AgentRun:
     """One epoch of an agent's execution."""
 
     @workflow.run
-    async def run(self, order: dict[str, str | int]) -> str:
-        """Carry out `order`, which holds the execution's id and epoch."""
+    async def run(self, *given: object) -> str:
+        """Carry out the order that is `given`; anything else fails the workflow, once, instead of each of its tasks."""
+        order = parse_order(given)
+        if order is None:
+            kind = FailureKind.MALFORMED
+            raise ApplicationError(SENTENCES[kind], type=kind, non_retryable=True)
+        order = {**order, FIRST_RUN: workflow.info().first_execution_run_id}
         if not await self._claimed(order):
             return Ending.SUPERSEDED
         try:

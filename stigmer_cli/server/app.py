@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 from stigmer_cli.server import problems
 from stigmer_cli.server.guard import Guard
 from stigmer_cli.server.hosts import AllowedHosts, named_in
-from stigmer_cli.server.routes import agents, challenge, executions, health, reconcile, reports, stuck
+from stigmer_cli.server.routes import agents, challenge, executions, health, identity, reconcile, reports, stuck
 from stigmer_cli.server.services import Services
 
 
@@ -17,7 +17,7 @@ def build(called: Services, *, token: Callable[[], str | None]) -> ASGIApp:
     app = FastAPI(title="Stigmer", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
     app.state.services = called
     app.state.token = token
-    for routes in (challenge, health, agents, reconcile, stuck, executions, reports):
+    for routes in (challenge, health, identity, agents, reconcile, stuck, executions, reports):
         app.include_router(routes.router)
     problems.install(app)
     settings = called.settings

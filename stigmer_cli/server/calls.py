@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Sequence
 from typing import Protocol, TypeVar
 
-from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.domain.identity import WorkflowName
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.ports import TemporalGateway
 from stigmer_cli.temporal.gateway import Observed, Poller, Started
@@ -28,35 +28,34 @@ class CountedGateway:
         self._gateway = gateway
         self._observer = observer
 
-    async def start(self, *, execution: ExecutionId, kind: Kind, epoch: int, timeout_s: float | None) -> Started:
-        """Start the workflow of this epoch, or find the one that was."""
-        return await self._counted(
-            "start", self._gateway.start(execution=execution, kind=kind, epoch=epoch, timeout_s=timeout_s)
-        )
+    async def start(self, workflow: WorkflowName, *, timeout_s: float | None) -> Started:
+        """Start the workflow, or find the one that was."""
+        return await self._counted("start", self._gateway.start(workflow, timeout_s=timeout_s))
 
-    async def describe(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> Observed | None:
-        """The workflow of this epoch; None only where Temporal proves that it has none."""
-        return await self._counted("describe", self._gateway.describe(execution=execution, kind=kind, epoch=epoch))
+    async def describe(self, workflow: WorkflowName) -> Observed | None:
+        """What Temporal knows of the workflow; None only where Temporal proves that it has none."""
+        return await self._counted("describe", self._gateway.describe(workflow))
 
-    async def result_failure(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> str:
-        """Why a closed workflow of this epoch failed, as a sentence."""
-        return await self._counted("result", self._gateway.result_failure(execution=execution, kind=kind, epoch=epoch))
+    async def result_failure(self, workflow: WorkflowName) -> str:
+        """Why a closed workflow failed, as a sentence."""
+        return await self._counted("result", self._gateway.result_failure(workflow))
 
-    async def cancel(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> bool:
-        """Ask the workflow of this epoch to end; False where there is none open."""
-        return await self._counted("cancel", self._gateway.cancel(execution=execution, kind=kind, epoch=epoch))
+    async def cancel(self, workflow: WorkflowName) -> bool:
+        """Ask the workflow to end; False where there is none open."""
+        return await self._counted("cancel", self._gateway.cancel(workflow))
 
-    async def task_failure(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> TaskFailure | None:
+    async def task_failure(self, workflow: WorkflowName) -> TaskFailure | None:
         """How the last workflow task of this epoch failed; None where it did not."""
         return await self._counted(
-            "task-failure", self._gateway.task_failure(execution=execution, kind=kind, epoch=epoch)
+            "task-failure",
+            self._gateway.task_failure(
+                workflow,
+            ),
         )
 
-    async def terminate(self, *, execution: ExecutionId, kind: Kind, epoch: int, reason: str) -> bool:
+    async def terminate(self, workflow: WorkflowName, *, reason: str) -> bool:
         """End the workflow of this epoch without asking its code; False where there is none open."""
-        return await self._counted(
-            "terminate", self._gateway.terminate(execution=execution, kind=kind, epoch=epoch, reason=reason)
-        )
+        return await self._counted("terminate", self._gateway.terminate(workflow, reason=reason))
 
     async def pollers(self) -> Sequence[Poller]:
         """The runners that poll the task queue for both workflows and activities."""

@@ -8,7 +8,7 @@ import secrets
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import structlog
@@ -69,6 +69,7 @@ async def serve(settings: Settings, *, clock: Clock) -> int:
         bell = Bell()
         store = await open_store(settings.database_target, clock=clock, owner=url_of(settings))
         stack.push_async_callback(store.close)
+        _write_down(settings, store)
         if not store.is_shared:
             await reclaim(store)
         store.events.on_change = bell.ring
@@ -90,7 +91,7 @@ class _Server:
         self.connection = Connection(
             target_of(settings), clock=clock, rng=rng, identity=f"stigmer-server/{os.getpid()}", observer=self.metrics
         )
-        gateway = CountedGateway(Gateway(self.connection, clock=clock, rng=rng), self.metrics)
+        gateway = CountedGateway(Gateway(self.connection, store=store.id, clock=clock, rng=rng), self.metrics)
         self.dispatcher = Dispatcher(store, gateway, self.connection, clock=clock, rng=rng)
         self.dispatcher.observer = self.metrics
         self.canceller = Canceller(store, gateway, self.connection, clock=clock)
@@ -106,6 +107,7 @@ class _Server:
         reconciling.observer = self.metrics
         mint = Mint(clock, rng)
         self.services = Services(
+            server_id=mint.server_id(),
             settings=settings,
             clock=clock,
             store=store,
@@ -232,6 +234,13 @@ async def _stop_signals(stop: Callable[[int], None]) -> AsyncIterator[None]:
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+def _write_down(settings: Settings, store: Store) -> None:
+    """Leave the store's id in the home, for who looks from outside; a home that cannot be written is no obstacle."""
+    with suppress(OSError):
+        settings.home.store_id_file.parent.mkdir(parents=True, exist_ok=True)
+        settings.home.store_id_file.write_text(f"{store.id}\n", encoding="ascii")
 
 
 def _token_source(settings: Settings) -> Callable[[], str | None]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from fastapi import Request
 
 from stigmer_cli.clock import Clock, ClockWatch
+from stigmer_cli.domain.identity import ServerId
 from stigmer_cli.executions.accept import Acceptor
 from stigmer_cli.executions.bell import Bell
 from stigmer_cli.executions.canceller import Canceller
@@ -27,6 +28,7 @@ from stigmer_cli.watchdog import LoopWatch
 class Services:
     """Everything that a route may need."""
 
+    server_id: ServerId
     settings: Settings
     clock: Clock
     store: Store

@@ -30,6 +30,8 @@ STANDING = tuple(
     executions.c[name]
     for name in (
         "id",
+        "store_id",
+        "kind",
         "phase",
         "epoch",
         "run_id",

@@ -1,7 +1,7 @@
 """Executions: accepted once, listed, and moved only by writes that say what they expect."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -9,16 +9,17 @@ from sqlalchemy import Integer, Select, bindparam, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stigmer_cli.domain.execution import AttentionCode, EventType, Execution, Outcome, QueueReason
-from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, RunId
+from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, NotFound
 from stigmer_cli.store import listing, moves
 from stigmer_cli.store.ages import Aged, due_at, is_aged, is_due
 from stigmer_cli.store.database import Database, EventDraft, Move, whole
+from stigmer_cli.store.draft import ExecutionDraft, first_row
 from stigmer_cli.store.listing import Filter, Page
 from stigmer_cli.store.mapping import execution_of, messages_of
 from stigmer_cli.store.prepared import by_index, named
-from stigmer_cli.store.tables import CANCEL_REQUESTED, OPEN, QUEUED, executions, pieces
+from stigmer_cli.store.tables import CANCEL_REQUESTED, LEGACY, OPEN, QUEUED, executions, pieces
 
 _ROW = executions.c
 
@@ -63,6 +64,7 @@ _OPEN_BEHIND = (
     .limit(_LIMIT)
 )
 _NAMED = named(select(*_BRIEF))
+_ANY_LEGACY = by_index(select(_ROW.id), "ix_executions_legacy").where(LEGACY).limit(1)
 _COUNTS = select(_ROW.phase, _ROW.kind, func.count()).group_by(_ROW.phase, _ROW.kind)
 _OLDEST_PENDING = select(func.min(_ROW.created_at)).where(_ROW.phase == Phase.PENDING)
 
@@ -79,21 +81,6 @@ class Taken:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExecutionDraft:
-    """An execution as it was asked for. `request_hash` tells a repeated request from another one with the same key."""
-
-    id: ExecutionId
-    kind: Kind
-    agent_id: AgentId
-    agent_name: str
-    message: str
-    timeout_s: float | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    idempotency_key: str | None = None
-    request_hash: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Accepted:
     """An execution, and whether this request made it (False: an earlier one with the same key did)."""
 
@@ -104,8 +91,9 @@ class Accepted:
 class ExecutionTable:
     """Executions. A move that answers False found the row elsewhere and wrote nothing: somebody knew better."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, store: StoreId) -> None:
         self._database = database
+        self._store = store
 
     @whole
     async def accept(self, draft: ExecutionDraft, *, reason: QueueReason, detail: str) -> Accepted:
@@ -117,7 +105,7 @@ class ExecutionTable:
         async with self._database.writing() as writing:
             added = await writing.connection.execute(
                 writing.backend.insert_or_skip(executions, "idempotency_key"),
-                _first_row(draft, reason, detail, writing.now),
+                first_row(draft, self._store, reason, detail, writing.now),
             )
             if added.scalar_one_or_none() is None:
                 return Accepted(execution=await _earlier(writing.connection, draft), is_new=False)
@@ -274,11 +262,13 @@ class ExecutionTable:
         detail: str,
     ) -> bool:
         """Put an orphan (PENDING, submitted, never claimed) back into the queue, due at once."""
-        return await self._move(id, lambda now: moves.requeue(reason, detail, epoch=epoch, version=version, now=now))
+        return await self._move(
+            id, lambda now: moves.requeue(self._store, reason, detail, epoch=epoch, version=version, now=now)
+        )
 
     async def start_over(self, id: ExecutionId, *, epoch: int, version: int) -> bool:  # noqa: A002 (the domain's word)
         """Begin a lost one (IN_PROGRESS) again in the next epoch; messages of the old epoch are no longer shown."""
-        return await self._move(id, lambda now: moves.start_over(epoch=epoch, version=version, now=now))
+        return await self._move(id, lambda now: moves.start_over(self._store, epoch=epoch, version=version, now=now))
 
     async def retry_attention(self, id: ExecutionId, *, version: int) -> bool:  # noqa: A002 (the domain's word)
         """Submit again at once, with no failures counted, what needs attention because submits had failed."""
@@ -293,7 +283,7 @@ class ExecutionTable:
 
     @whole
     async def request_cancel(self, id: ExecutionId) -> Execution:  # noqa: A002 (the domain's word)
-        """Cancel at once what was never submitted; otherwise note, once, that it has to be told. Raises NotFound."""
+        """Cancel at once what no run has claimed; else note, once, that its run has to be told. Raises NotFound."""
         async with self._database.writing() as writing:
             if await writing.change(id, moves.cancel_at_once(now=writing.now)) is None:
                 await writing.change(id, moves.ask_to_cancel(now=writing.now))
@@ -328,6 +318,12 @@ class ExecutionTable:
         return await self._move(id, lambda now: moves.conclude(outcome, detail, epoch=epoch, version=version, now=now))
 
     @whole
+    async def has_legacy(self) -> bool:
+        """Whether one that has not ended carries the names from before stores had ids."""
+        async with self._database.reading() as connection:
+            return await connection.scalar(_ANY_LEGACY) is not None
+
+    @whole
     async def counts(self) -> Mapping[tuple[Phase, Kind], int]:
         """How many there are of each phase and kind; what is not there has no entry."""
         async with self._database.reading() as connection:
@@ -349,31 +345,6 @@ class ExecutionTable:
     async def _some(self, query: Select[Any], asked: Mapping[str, object]) -> Sequence[Execution]:
         async with self._database.reading() as connection:
             return [execution_of(row) for row in (await connection.execute(query, asked)).mappings()]
-
-
-def _first_row(draft: ExecutionDraft, reason: QueueReason, detail: str, now: datetime) -> Mapping[str, object]:
-    return {
-        "id": draft.id,
-        "kind": draft.kind,
-        "agent_id": draft.agent_id,
-        "agent_name": draft.agent_name,
-        "message": draft.message,
-        "timeout_s": draft.timeout_s,
-        "labels": dict(draft.labels),
-        "idempotency_key": draft.idempotency_key,
-        "request_hash": draft.request_hash,
-        "phase": Phase.PENDING,
-        "epoch": 1,
-        "version": 1,
-        "event_seq": 1,
-        "created_at": now,
-        "queue_reason": reason,
-        "queue_detail": detail,
-        "queued_since": now,
-        "attempts": 0,
-        "next_try_at": now,
-        "claimed_attempt": 0,
-    }
 
 
 async def _earlier(connection: AsyncConnection, draft: ExecutionDraft) -> Execution:

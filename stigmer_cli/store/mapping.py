@@ -50,6 +50,7 @@ def execution_of(row: RowMapping, messages: tuple[Message, ...] = ()) -> Executi
     """The execution in `row`."""
     return Execution(
         id=row["id"],
+        store=row["store_id"],
         kind=Kind(row["kind"]),
         agent_id=row["agent_id"],
         agent_name=row["agent_name"],

@@ -11,13 +11,15 @@ from functools import cache
 from sqlalchemy import ColumnElement, bindparam
 
 from stigmer_cli.domain.execution import AttentionCode, EventType, Outcome, QueueReason
-from stigmer_cli.domain.identity import RunId
+from stigmer_cli.domain.identity import RunId, StoreId
 from stigmer_cli.domain.phase import Phase, sources_of
 from stigmer_cli.store.database import EventDraft, Move
 from stigmer_cli.store.mapping import NO_ATTENTION, ended, outcome_event
 from stigmer_cli.store.tables import OPEN, QUEUED, executions
 
 _ROW = executions.c
+
+CANCELLED_UNCLAIMED = "cancelled before any run had an effect"
 
 # Named, so that moves of one kind share them: that is how many are recognised as alike and made together.
 IS_PENDING = _ROW.phase == Phase.PENDING
@@ -139,24 +141,46 @@ def mark(code: AttentionCode, reason: str, *, epoch: int, version: int | None, n
     )
 
 
-def requeue(reason: QueueReason, detail: str, *, epoch: int, version: int, now: datetime) -> Move:
+def requeue(store: StoreId, reason: QueueReason, detail: str, *, epoch: int, version: int, now: datetime) -> Move:
     """Orphan: Temporal has forgotten it, and no run ever claimed it, so submitting it again is safe."""
     return Move(
         guards=(IS_PENDING, IS_SUBMITTED, IS_UNCLAIMED),
         expects=stands(epoch=epoch, version=version),
-        values={**_queue(reason, detail, now), **_unsubmitted(now)},
+        values={**_queue(reason, detail, now), **_unsubmitted(store, now)},
         event=EventDraft(type=EventType.ORPHANED, text=f"orphaned: {detail}", data={"reason": reason}),
     )
 
 
-def start_over(*, epoch: int, version: int, now: datetime) -> Move:
+def requeue_next(store: StoreId, detail: str, *, failures: int, epoch: int, version: int, now: datetime) -> Move:
+    """Orphan: its workflow closed and no run ever claimed it; the next epoch has a workflow id that is still free.
+
+    `failures` counts the runs in a row that ended so.
+    """
+    return Move(
+        guards=(IS_PENDING, IS_SUBMITTED, IS_UNCLAIMED),
+        expects=stands(epoch=epoch, version=version),
+        values={
+            **_queue(QueueReason.ORPHANED, detail, now),
+            **_unsubmitted(store, now),
+            "attempts": failures,
+            "epoch": epoch + 1,
+        },
+        event=EventDraft(
+            type=EventType.ORPHANED,
+            text=f"orphaned: {detail}",
+            data={"reason": QueueReason.ORPHANED, "epoch": epoch + 1},
+        ),
+    )
+
+
+def start_over(store: StoreId, *, epoch: int, version: int, now: datetime) -> Move:
     """Lost: a person said to begin again; what the old epoch's run still says no longer counts."""
     return Move(
         guards=(may_become(Phase.PENDING), IS_IN_PROGRESS),
         expects=stands(epoch=epoch, version=version),
         values={
             **_queue(QueueReason.STARTED_OVER, "", now),
-            **_unsubmitted(now),
+            **_unsubmitted(store, now),
             "phase": Phase.PENDING,
             "epoch": epoch + 1,
             "started_at": None,
@@ -182,12 +206,12 @@ def retry(*, version: int, now: datetime) -> Move:
 
 
 def cancel_at_once(*, now: datetime) -> Move:
-    """Nothing was submitted, so nothing has to be stopped."""
-    outcome = Outcome(phase=Phase.CANCELLED, error="cancelled before it was submitted")
+    """No run has claimed it, and none can any more: whatever Temporal still has of it ends without effect."""
+    outcome = Outcome(phase=Phase.CANCELLED, error=CANCELLED_UNCLAIMED)
     return Move(
-        guards=(may_become(Phase.CANCELLED), IS_PENDING, IS_UNSUBMITTED),
+        guards=(may_become(Phase.CANCELLED), IS_PENDING, IS_UNCLAIMED),
         values={**ended(outcome, now), "cancel_requested_at": now},
-        event=EventDraft(type=EventType.CANCELLED, text="cancelled before it was submitted"),
+        event=EventDraft(type=EventType.CANCELLED, text=CANCELLED_UNCLAIMED),
     )
 
 
@@ -214,9 +238,10 @@ def _queue(reason: QueueReason, detail: str, now: datetime) -> Mapping[str, obje
     return {"queue_reason": reason, "queue_detail": detail, "queued_since": now}
 
 
-def _unsubmitted(now: datetime) -> Mapping[str, object]:
+def _unsubmitted(store: StoreId, now: datetime) -> Mapping[str, object]:
     return {
         **NO_ATTENTION,
+        "store_id": store,
         "submitted_at": None,
         "run_id": None,
         "world": None,

@@ -5,12 +5,13 @@ claim ──▶ begin_attempt 1 ──▶ append_message ... ──▶ finish
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 
 from sqlalchemy import RowMapping, bindparam, delete, func, insert, select
 
 from stigmer_cli.domain.execution import EventType, Outcome
-from stigmer_cli.domain.identity import ExecutionId, RunId
+from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, WorkflowId, WorkflowName
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store.database import Database, EventDraft, Move, Writing, whole
@@ -37,10 +38,27 @@ _ATTEMPTS = (
 
 
 class Claim(StrEnum):
-    """Whether the run holds the epoch; one that does not ends without effect."""
+    """Whether the run holds the epoch; one that does not ends without effect.
+
+    NOT_MINE: no row here has the workflow that asks.
+    """
 
     WON = "won"
     LOST = "lost"
+    NOT_MINE = "not-mine"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claimant:
+    """The run that asks for an epoch, as Temporal names it.
+
+    `workflow` and `first_run` (of its chain) are None where a runner from before stores had ids asks.
+    """
+
+    run: RunId
+    runner: str
+    workflow: WorkflowId | None
+    first_run: RunId | None
 
 
 class Report(StrEnum):
@@ -58,17 +76,21 @@ class RunTable:
         self._database = database
 
     @whole
-    async def claim(self, id: ExecutionId, *, epoch: int, run: RunId, runner: str) -> Claim:  # noqa: A002
-        """Give the epoch to `run` if no other run holds it, and make PENDING into IN_PROGRESS, in one statement.
+    async def claim(self, id: ExecutionId, *, epoch: int, claimant: Claimant) -> Claim:  # noqa: A002
+        """Give the epoch to the claimant if no other run holds it, and make PENDING into IN_PROGRESS, in one statement.
 
-        The winner is submitted, whatever a crash has forgotten. The same run asking again has still won.
+        Only a run of the execution's own workflow may ask: another id, or another chain of runs than the one that was
+        submitted, is NOT_MINE. The winner is submitted, whatever a crash has forgotten. The same run asking again has
+        still won.
         """
         async with self._database.writing() as writing:
-            if await writing.change(id, _claim(epoch, run, runner, writing)) is not None:
-                return Claim.WON
             row = await writing.locked(id)
-            is_holder = row is not None and row["epoch"] == epoch and row["claimed_run"] == run
-            return Claim.WON if is_holder and row is not None and not Phase(row["phase"]).is_terminal else Claim.LOST
+            if row is None or not _is_its_own(row, epoch, claimant):
+                return Claim.NOT_MINE
+            if await writing.change(id, _claim(epoch, claimant.run, claimant.runner, writing)) is not None:
+                return Claim.WON
+            is_holder = row["epoch"] == epoch and row["claimed_run"] == claimant.run
+            return Claim.WON if is_holder and not Phase(row["phase"]).is_terminal else Claim.LOST
 
     @whole
     async def begin_attempt(
@@ -154,6 +176,20 @@ class RunTable:
                 ),
             )
             return Report.STALE if done is None else Report.TAKEN
+
+
+def _is_its_own(row: RowMapping, epoch: int, claimant: Claimant) -> bool:
+    """Whether the claimant belongs to the workflow that `row` has in that epoch.
+
+    A row that was submitted names the first run of its chain. Where a crash has forgotten that, any run of the right
+    name will do: the workflow id alone makes it one.
+    """
+    if claimant.workflow is None:
+        return row["store_id"] is None
+    name = WorkflowName(kind=Kind(row["kind"]), execution=row["id"], epoch=epoch, store=row["store_id"])
+    is_unclaimed = epoch == row["epoch"] and row["claimed_run"] is None
+    submitted = row["run_id"] if is_unclaimed else None
+    return name.id == claimant.workflow and (submitted is None or claimant.first_run in (None, submitted))
 
 
 def _known_better(row: RowMapping | None, epoch: int, run: RunId, attempt: int | None) -> Report | None:

@@ -3,11 +3,12 @@
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from uuid import uuid4
 
 from sqlalchemy import text
+from ulid import ULID
 
 from stigmer_cli.clock import Clock
+from stigmer_cli.domain.identity import STORE_PREFIX, StoreId
 from stigmer_cli.store import migrate
 from stigmer_cli.store.agents import AgentTable
 from stigmer_cli.store.database import Database
@@ -22,12 +23,13 @@ BUSY_TIMEOUT_S = 5.0
 
 
 class Store:
-    """One open database; its tables are its fields."""
+    """One open database; its tables are its fields. `id` was made with it, and goes where its data goes."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, id: StoreId) -> None:  # noqa: A002 (the domain's word)
         self._database = database
+        self.id = id
         self.agents = AgentTable(database)
-        self.executions = ExecutionTable(database)
+        self.executions = ExecutionTable(database, id)
         self.runs = RunTable(database)
         self.events = EventTable(database)
         self.meta = MetaTable(database)
@@ -76,10 +78,15 @@ async def open_store(
     disk; StoreBusy or Unavailable for a database that does not answer.
     """
     backend = await open_backend(url, clock=clock, owner=owner, busy_timeout_s=busy_timeout_s, scripts=scripts)
-    store = Store(Database(backend, clock))
+    database = Database(backend, clock)
     try:
-        await store.meta.get_or_set(STORE_ID, uuid4().hex)
+        found = await MetaTable(database).get_or_set(STORE_ID, new_store_id(clock))
     except BaseException:
-        await store.close()
+        await database.close()
         raise
-    return store
+    return Store(database, StoreId(found))
+
+
+def new_store_id(clock: Clock) -> StoreId:
+    """An id that no other store has: `str-` and a ULID."""
+    return StoreId(f"{STORE_PREFIX}-{ULID.from_datetime(clock.now())}".lower())

@@ -29,12 +29,28 @@ QUEUED: TextClause = text(f"phase = '{Phase.PENDING}' AND submitted_at IS NULL A
 OPEN: TextClause = text(f"phase IN ({_quoted(tuple(p for p in Phase if not p.is_terminal))})")
 CANCEL_REQUESTED: TextClause = text(f"cancel_requested_at IS NOT NULL AND {OPEN.text}")
 NEEDS_ATTENTION: TextClause = text("attention_code IS NOT NULL")
+LEGACY: TextClause = text(f"store_id IS NULL AND {OPEN.text}")
 
 meta = Table(
     "meta",
     metadata,
     Column("key", Words, primary_key=True),
     Column("value", Words, nullable=False),
+)
+
+# The servers that have this store open. Times are the database's own, so that no two clocks are compared.
+servers = Table(
+    "servers",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("version", Words, nullable=False),
+    Column("host", Words, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("address", Words, nullable=False),
+    # Cluster and namespace id of the Temporal that it is connected to; NULL while it is not.
+    Column("world", Words),
+    Column("world_since", Moment),
+    Column("seen_at", Moment, nullable=False),
 )
 
 agents = Table(
@@ -57,6 +73,8 @@ executions = Table(
     "executions",
     metadata,
     Column("id", Words, primary_key=True),
+    # Whose names the workflow of this epoch carries; NULL: those from before stores had ids.
+    Column("store_id", Words),
     Column("kind", Words, nullable=False),
     # No foreign key: an execution outlives its agent.
     Column("agent_id", Words, nullable=False),
@@ -104,6 +122,7 @@ executions = Table(
     Index("ix_executions_queue", "created_at", "id", "next_try_at", sqlite_where=QUEUED, postgresql_where=QUEUED),
     Index("ix_executions_next_try", "next_try_at", sqlite_where=QUEUED, postgresql_where=QUEUED),
     Index("ix_executions_open", "id", sqlite_where=OPEN, postgresql_where=OPEN),
+    Index("ix_executions_legacy", "id", sqlite_where=LEGACY, postgresql_where=LEGACY),
     Index(
         "ix_executions_cancel",
         "cancel_requested_at",

@@ -39,7 +39,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import Clock
-from stigmer_cli.domain.identity import TASK_QUEUE, WORKFLOW_TYPES, ExecutionId, Kind, RunId, WorkflowId, workflow_id
+from stigmer_cli.domain.identity import RunId, StoreId, WorkflowId, WorkflowName, task_queue_of
 from stigmer_cli.temporal.budget import RetryBudget
 from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.errors import (
@@ -49,7 +49,7 @@ from stigmer_cli.temporal.errors import (
     cause_of,
     translate,
 )
-from stigmer_cli.temporal.order import EPOCH, EXECUTION_ID, RUN_GRACE_S
+from stigmer_cli.temporal.order import RUN_GRACE_S, order_of
 from stigmer_cli.temporal.pending import (
     PendingActivity,
     PendingTask,
@@ -132,37 +132,36 @@ class Gateway:
     credentials are wrong, Throttled where Temporal asks for patience, SubmitRejected for any other refusal.
     """
 
-    def __init__(self, connection: Connection, *, clock: Clock, rng: random.Random) -> None:
+    def __init__(self, connection: Connection, *, store: StoreId | None, clock: Clock, rng: random.Random) -> None:
         self._connection = connection
+        self._task_queue = task_queue_of(store)
         self._target = connection.target
         self._pace = connection.pace
         self._clock = clock
         self._rng = rng
         self._budget = RetryBudget()
 
-    async def start(self, *, execution: ExecutionId, kind: Kind, epoch: int, timeout_s: float | None) -> Started:
-        """Start the workflow of this epoch, or find the one that was; never a second one.
+    async def start(self, workflow: WorkflowName, *, timeout_s: float | None) -> Started:
+        """Start the workflow, or find the one that was; never a second one.
 
         Up to three tries on connection errors, within one total deadline and the budget for retries.
         TemporalUnavailable does not prove that nothing was started: ask again, or start again, it is the same.
         """
-        request = await self._start_request(execution, kind, epoch, timeout_s)
+        request = await self._start_request(workflow, timeout_s)
         try:
             async with asyncio.timeout(self._pace.call_s - self._pace.resolve_s):
                 return await self._try_start(request)
         except (TimeoutError, TemporalUnavailable) as error:
             # The probe begins now; how the start ended is found out meanwhile.
             lost = error if isinstance(error, TemporalUnavailable) else self._translated(error)
-            found = await self._resolved(execution, kind, epoch, error)
+            found = await self._resolved(workflow, error)
             if found is not None:
                 return found
             raise lost from error
 
-    async def describe(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> Observed | None:
-        """The workflow of this epoch; None only where Temporal proves that it has none."""
-        request = DescribeWorkflowExecutionRequest(
-            namespace=self._target.namespace, execution=_execution(workflow_id(kind, execution, epoch))
-        )
+    async def describe(self, workflow: WorkflowName) -> Observed | None:
+        """What Temporal knows of the workflow; None only where it proves that it has none."""
+        request = DescribeWorkflowExecutionRequest(namespace=self._target.namespace, execution=_execution(workflow.id))
         try:
             answer = await self._call(
                 lambda client: client.workflow_service.describe_workflow_execution(request, retry=False),
@@ -180,19 +179,19 @@ class Gateway:
             pending_activities=pending_activities_of(answer),
         )
 
-    async def result_failure(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> str:
-        """How a closed workflow of this epoch ended, as a sentence; empty where it completed or is open.
+    async def result_failure(self, workflow: WorkflowName) -> str:
+        """How a closed workflow ended, as a sentence; empty where it completed or is open.
 
         Raises WorkflowMissing too.
         """
-        observed = await self.describe(execution=execution, kind=kind, epoch=epoch)
+        observed = await self.describe(workflow)
         if observed is None:
-            raise WorkflowMissing(f"Temporal has no workflow for {execution}")
+            raise WorkflowMissing(f"Temporal has no workflow {workflow.id}")
         if observed.state is RunState.OPEN:
             return ""  # asked for the last event of an open workflow, Temporal would wait for it
         request = GetWorkflowExecutionHistoryRequest(
             namespace=self._target.namespace,
-            execution=_execution(workflow_id(kind, execution, epoch)),
+            execution=_execution(workflow.id),
             history_event_filter_type=HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT,
         )
         answer = await self._call(
@@ -201,14 +200,14 @@ class Gateway:
         events = answer.history.events
         return sentence_of(events[-1]) if events else ""
 
-    async def cancel(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> bool:
-        """Ask the workflow of this epoch to end; False where there is none open."""
-        observed = await self.describe(execution=execution, kind=kind, epoch=epoch)
+    async def cancel(self, workflow: WorkflowName) -> bool:
+        """Ask the workflow to end; False where there is none open."""
+        observed = await self.describe(workflow)
         if observed is None or observed.state is not RunState.OPEN:
             return False
         request = RequestCancelWorkflowExecutionRequest(
             namespace=self._target.namespace,
-            workflow_execution=_execution(workflow_id(kind, execution, epoch)),
+            workflow_execution=_execution(workflow.id),
             request_id=self._request_id(),
             reason="cancelled through Stigmer",
         )
@@ -220,11 +219,11 @@ class Gateway:
             return False
         return True
 
-    async def task_failure(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> TaskFailure | None:
+    async def task_failure(self, workflow: WorkflowName) -> TaskFailure | None:
         """How the last workflow task of this epoch failed; None where it did not, or there is no such workflow."""
         request = GetWorkflowExecutionHistoryReverseRequest(
             namespace=self._target.namespace,
-            execution=_execution(workflow_id(kind, execution, epoch)),
+            execution=_execution(workflow.id),
             maximum_page_size=NEWEST_EVENTS_MAX,
         )
         try:
@@ -235,11 +234,11 @@ class Gateway:
             return None
         return task_failure_of(answer.history.events)
 
-    async def terminate(self, *, execution: ExecutionId, kind: Kind, epoch: int, reason: str) -> bool:
+    async def terminate(self, workflow: WorkflowName, *, reason: str) -> bool:
         """End the workflow of this epoch without asking its code; False where there is none open."""
         request = TerminateWorkflowExecutionRequest(
             namespace=self._target.namespace,
-            workflow_execution=_execution(workflow_id(kind, execution, epoch)),
+            workflow_execution=_execution(workflow.id),
             reason=reason,
             identity=self._connection.client().identity,
         )
@@ -268,15 +267,13 @@ class Gateway:
 
     # -- starting
 
-    async def _start_request(
-        self, execution: ExecutionId, kind: Kind, epoch: int, timeout_s: float | None
-    ) -> StartWorkflowExecutionRequest:
+    async def _start_request(self, workflow: WorkflowName, timeout_s: float | None) -> StartWorkflowExecutionRequest:
         client = self._connection.client()
         request = StartWorkflowExecutionRequest(
             namespace=self._target.namespace,
-            workflow_id=workflow_id(kind, execution, epoch),
-            workflow_type=WorkflowType(name=WORKFLOW_TYPES[kind]),
-            task_queue=TaskQueue(name=TASK_QUEUE),
+            workflow_id=workflow.id,
+            workflow_type=WorkflowType(name=workflow.type),
+            task_queue=TaskQueue(name=workflow.task_queue),
             identity=client.identity,
             workflow_task_timeout=_duration(TASK_MAX_S),
             # One id for all tries of this call: Temporal then knows them as one.
@@ -284,7 +281,7 @@ class Gateway:
             workflow_id_reuse_policy=WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
             workflow_id_conflict_policy=WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
         )
-        request.input.payloads.extend(await client.data_converter.encode([{EXECUTION_ID: execution, EPOCH: epoch}]))
+        request.input.payloads.extend(await client.data_converter.encode([order_of(workflow)]))
         if timeout_s is not None:
             request.workflow_run_timeout.CopyFrom(_duration(timeout_s + RUN_GRACE_S))
         return request
@@ -316,13 +313,13 @@ class Gateway:
             raise self._translated(error) from error
         return Started(run_id=RunId(answer.run_id), already=not answer.started)
 
-    async def _resolved(self, execution: ExecutionId, kind: Kind, epoch: int, error: Exception) -> Started | None:
+    async def _resolved(self, workflow: WorkflowName, error: Exception) -> Started | None:
         """How an ambiguous start ended, as far as can be found out in what is left of the deadline."""
         if isinstance(error, Misconfigured):
             raise error
         try:
             async with asyncio.timeout(self._pace.resolve_s):
-                observed = await self.describe(execution=execution, kind=kind, epoch=epoch)
+                observed = await self.describe(workflow)
         except (TimeoutError, TemporalUnavailable):
             return None
         return None if observed is None else Started(run_id=observed.run_id, already=True)
@@ -346,7 +343,7 @@ class Gateway:
     async def _queue(self, kind: TaskQueueType.ValueType) -> DescribeTaskQueueResponse:
         request = DescribeTaskQueueRequest(
             namespace=self._target.namespace,
-            task_queue=TaskQueue(name=TASK_QUEUE),
+            task_queue=TaskQueue(name=self._task_queue),
             task_queue_type=kind,
             report_stats=True,
         )

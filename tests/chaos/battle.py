@@ -22,6 +22,7 @@ from tests.chaos.stage import NAMESPACE, Stage, stage
 from tests.chaos.workload import Expect, Wanted
 from tests.eventually import eventually
 from tests.machine import slack
+from tests.names import STORE
 
 LOOK_S = 0.05
 LOOK_LATER_S = 0.15
@@ -268,7 +269,7 @@ async def _judged(scene: Stage, battle: Battle) -> Judgement:
         owner = group.create_task(connection.run())
         async with asyncio.timeout(RECOVER_MAX_S):
             await connection.wait_connected()
-        gateway = Gateway(connection, clock=clock, rng=rng)
+        gateway = Gateway(connection, store=STORE, clock=clock, rng=rng)
         judgement = await judge(battle.log, scene.client, gateway, scene.ledger, excuse=battle.excuse, quiet=quiet)
         owner.cancel()
     return judgement

@@ -10,13 +10,14 @@ from pathlib import Path
 from stigmer_cli.api.resources import EventBody, ExecutionResource
 from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import EventType
-from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.runner.terms import PERFORM_ATTEMPTS_MAX, SENTENCES, FailureKind
 from stigmer_cli.temporal.gateway import Gateway, Observed, RunState
 from tests.chaos import ledger
 from tests.chaos.workload import Expect, Wanted
+from tests.names import workflow
 
 ECHO = "Echo (no model was asked): {message}"
 ENDINGS = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
@@ -171,9 +172,7 @@ async def _observed(row: ExecutionResource, sources: Sources) -> Observed | None
     while True:
         is_late = asyncio.get_running_loop().time() > deadline
         try:
-            observed = await sources.gateway.describe(
-                execution=ExecutionId(row.metadata.id), kind=Kind.AGENT, epoch=row.status.epoch
-            )
+            observed = await sources.gateway.describe(workflow(ExecutionId(row.metadata.id), row.status.epoch))
         except TemporalUnavailable:
             if is_late:
                 raise

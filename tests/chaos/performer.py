@@ -86,12 +86,15 @@ class ParkedShift(Shift):
         await self.ended.wait()
 
 
-async def first_parked(session: Session, activities: Activities, *, generation: int, began: float) -> Shift:
+async def first_parked(
+    session: Session, activities: Activities, *, task_queue: str, generation: int, began: float
+) -> Shift:
     """A shift that is parked, once; afterwards the product's own."""
     worker.begin_shift = begin_shift  # type: ignore[attr-defined]
-    real = await begin_shift(session, activities, generation=generation, began=began)
+    real = await begin_shift(session, activities, task_queue=task_queue, generation=generation, began=began)
     return ParkedShift(
         identity=real.identity,
+        task_queue=task_queue,
         generation=generation,
         worker=real.worker,
         began=began,

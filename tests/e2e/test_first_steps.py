@@ -70,7 +70,7 @@ def test_get_tells_the_whole_story(stigmer: Stigmer) -> None:
         return stigmer.ok("executions", "get", name)
 
     text = told(story, "submitted (run ")
-    for part in ("COMPLETED", "accepted", "submitted (run ", "claimed by runner ", "stigmer/agent-execution/invoke/"):
+    for part in ("COMPLETED", "accepted", "submitted (run ", "claimed by runner ", "/agent-execution/invoke/"):
         assert part in text
 
 

@@ -7,19 +7,20 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from stigmer_cli.api.reports import Work
+from stigmer_cli.api.identity import Identity
+from stigmer_cli.api.reports import ClaimAnswer, Work
 from stigmer_cli.domain.execution import Outcome
-from stigmer_cli.domain.identity import ExecutionId, RunId
+from stigmer_cli.domain.identity import ExecutionId, RunId, WorkflowId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, ServerUnavailable
 from stigmer_cli.runner.activities import Activities
-from stigmer_cli.runner.alive import ModelInterrupted
+from stigmer_cli.runner.alive import ModelInterrupted, NotMine
 from stigmer_cli.runner.chance import Chance
 from stigmer_cli.runner.model.seam import ModelBusy
 from stigmer_cli.runner.performance import Attempt, Performance
 from stigmer_cli.runner.reports import Reporter, ReportRefused
 from stigmer_cli.runner.stopping import Stopping
-from stigmer_cli.store.runs import Claim, Report
+from stigmer_cli.store.runs import Claimant, Report
 from stigmer_cli.store.store import Store
 from tests.simulation.temporal import SimTemporal, Task
 
@@ -71,12 +72,15 @@ class SimReports:
         self._road = road
         self._rng = rng
 
-    async def claim(self, execution: str, *, epoch: int, run: str, runner: str) -> bool:
-        return (
-            await self._over(
-                lambda: self._store.runs.claim(ExecutionId(execution), epoch=epoch, run=RunId(run), runner=runner)
-            )
-            is Claim.WON
+    async def identity(self) -> Identity:
+        raise NotImplementedError("the runners of a simulation know their queue")
+
+    async def claim(
+        self, execution: str, *, epoch: int, run: str, runner: str, workflow: str, first_run: str
+    ) -> ClaimAnswer:
+        claimant = Claimant(run=RunId(run), runner=runner, workflow=WorkflowId(workflow), first_run=RunId(first_run))
+        return ClaimAnswer(
+            await self._over(lambda: self._store.runs.claim(ExecutionId(execution), epoch=epoch, claimant=claimant))
         )
 
     async def begin_attempt(self, execution: str, *, epoch: int, run: str, attempt: int, runner: str) -> Work | None:
@@ -206,6 +210,8 @@ class SimRunner:
             execution=task.run.execution,
             epoch=task.run.epoch,
             run=task.run.run_id,
+            workflow=task.run.name,
+            first_run=task.run.run_id,
             number=task.attempt,
             runner=self._activities.runner,
         )
@@ -219,6 +225,9 @@ class SimRunner:
                 case _:
                     assert task.run.last_word is not None
                     await self._activities._conclude(attempt, *task.run.last_word)
+        except NotMine:
+            self._temporal.failed_for_good(task)
+            return
         except (ModelInterrupted, Conflict, ReportRefused):
             self._temporal.failed(task)
             return

@@ -14,6 +14,7 @@ from stigmer_cli.executions.reconcile.reconciler import Reconciler
 from stigmer_cli.store.store import Store
 from stigmer_cli.temporal.connection import Connection, Target
 from stigmer_cli.temporal.gateway import Gateway
+from tests.names import STORE
 from tests.simulation.runner import ServerDied
 from tests.simulation.temporal import SimTemporal
 
@@ -32,7 +33,7 @@ class Server:
         clock, rng = temporal.clock, random.Random(temporal.rng.random())
         target = Target(address="127.0.0.1:7233")
         connection = Connection(target, clock=clock, rng=rng, identity="server", dialer=temporal)
-        gateway = Gateway(connection, clock=clock, rng=rng)
+        gateway = Gateway(connection, store=STORE, clock=clock, rng=rng)
         dispatcher = Dispatcher(store, gateway, connection, clock=clock, rng=rng)
         canceller = Canceller(store, gateway, connection, clock=clock)
         reconciler = Reconciler(store, gateway, connection, clock=clock, resubmitted=dispatcher.nudge)

@@ -24,6 +24,7 @@ from stigmer_cli.store.engine import _HintingCompiler
 from stigmer_cli.store.file import StoreFile
 from stigmer_cli.store.store import STORE_ID, Store
 from stigmer_cli.store.tables import metadata
+from tests.names import STORE
 
 LATENCY_MAX_S = 0.004
 
@@ -155,6 +156,6 @@ async def memory_store(
     memory: Memory, *, clock: Clock, rng: random.Random | None = None, on_step: Step = no_step
 ) -> Store:
     """The store on `memory`."""
-    store = Store(Database(MemoryBackend(memory, rng, on_step), clock))
-    await store.meta.get_or_set(STORE_ID, "0" * 32)
+    store = Store(Database(MemoryBackend(memory, rng, on_step), clock), STORE)
+    await store.meta.get_or_set(STORE_ID, STORE)
     return store

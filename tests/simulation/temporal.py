@@ -195,6 +195,11 @@ class SimTemporal:
         if self.weather.serves and self._holds(task):
             self._again(task.run)
 
+    def failed_for_good(self, task: Task) -> None:
+        """The activity ended in a way that no other attempt could mend, and the workflow with it."""
+        if self.weather.serves and self._holds(task):
+            self.close(task.run, RunState.FAILED, "refused")
+
     def _again(self, run: Run) -> None:
         run.attempt, run.lease_s, run.token = run.attempt + 1, None, 0
         if run.stage == "perform" and run.attempt > DELIVERIES_MAX:

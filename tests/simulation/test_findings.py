@@ -8,6 +8,7 @@ from stigmer_cli.domain.execution import AttentionCode, Execution
 from stigmer_cli.domain.identity import RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.temporal.gateway import RunState
+from tests.names import claim
 from tests.simulation.store import Memory
 from tests.simulation.story import accepted, server_of, told
 from tests.simulation.world import Simulation
@@ -80,7 +81,7 @@ async def _claimed_by_a_ghost(simulation: Simulation) -> Execution:
     await asyncio.sleep(8)
     [heir] = simulation.temporal.runs.values()
     assert heir.run_id != ghost.run_id
-    await simulation.store.runs.claim(execution.id, epoch=1, run=RunId(ghost.run_id), runner="ghost")
+    await claim(simulation.store, execution.id, epoch=1, run=RunId(ghost.run_id), runner="ghost")
     worker = simulation.group.create_task(simulation.runner().run())
     await asyncio.sleep(90)
     worker.cancel()

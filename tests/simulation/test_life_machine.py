@@ -19,6 +19,7 @@ from stigmer_cli.errors import Conflict
 from stigmer_cli.store.runs import Claim, Report
 from stigmer_cli.store.store import open_store
 from tests.contracts.store.drafts import HandClock, accepted
+from tests.names import claim
 
 R = TypeVar("R")
 ENDINGS = {Phase.COMPLETED: EventType.COMPLETED, Phase.FAILED: EventType.FAILED, Phase.CANCELLED: EventType.CANCELLED}
@@ -67,7 +68,7 @@ class ExecutionLife(RuleBasedStateMachine):
     @rule(epoch=EPOCHS, run=RUNS)
     def claims(self, epoch: int, run: RunId) -> None:
         before = self.row()
-        if self.do(self.store.runs.claim(self.id, epoch=epoch, run=run, runner="mill")) is Claim.WON:
+        if self.do(claim(self.store, self.id, epoch=epoch, run=run, runner="mill")) is Claim.WON:
             assert epoch == before.epoch
             assert self.holders.setdefault(epoch, run) == run, "two runs hold one epoch"
 

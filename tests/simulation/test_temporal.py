@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from stigmer_cli.clock import SystemClock
-from stigmer_cli.domain.identity import ExecutionId, Kind, workflow_id
+from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.temporal.connection import Connection, ConnectionState, Target
 from stigmer_cli.temporal.gateway import Gateway
 from tests.contracts.gateway.conftest import execution  # noqa: F401 - a fixture of the suite
 from tests.contracts.gateway.test_gateway import *  # noqa: F403 - the suite itself
 from tests.eventually import eventually
+from tests.names import STORE, workflow
 from tests.simulation.temporal import SimTemporal
 
 
@@ -22,10 +23,10 @@ class SimulatedWorld:
     def __init__(self, temporal: SimTemporal, connection: Connection) -> None:
         self.temporal = temporal
         self.connection = connection
-        self.gateway = Gateway(connection, clock=SystemClock(), rng=random.Random(1))
+        self.gateway = Gateway(connection, store=STORE, clock=SystemClock(), rng=random.Random(1))
 
     async def terminate(self, execution: ExecutionId) -> None:  # noqa: F811 - the suite's own name for it
-        self.temporal.terminate(self.temporal.runs[workflow_id(Kind.AGENT, execution, 1)])
+        self.temporal.terminate(self.temporal.runs[workflow(execution).id])
 
     async def lose_namespace(self) -> None:
         self.temporal.weather.has_namespace = False

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 
 from stigmer_cli.domain.execution import EventType
-from stigmer_cli.domain.identity import ExecutionId, Kind, workflow_id
+from stigmer_cli.domain.identity import ExecutionId, Kind, WorkflowName
 from stigmer_cli.domain.phase import Phase, may_move
+from tests.names import STORE
 from tests.simulation.runner import Ledger
 from tests.simulation.store import Memory
 from tests.simulation.temporal import SimTemporal
@@ -58,7 +59,8 @@ class Watcher:
     def _check_orphan(self, execution: ExecutionId, kind: Kind, now: Seen) -> None:
         last = self.memory.row(LAST, execution)
         was_orphaned = last is not None and last[0] == EventType.ORPHANED
-        if was_orphaned and workflow_id(kind, execution, now.epoch) not in self.temporal.forgotten:
+        name = WorkflowName(kind=kind, execution=execution, epoch=now.epoch, store=STORE).id
+        if was_orphaned and name not in self.temporal.forgotten:
             self._wrong(f"I6: {execution} was submitted again though Temporal never forgot it")
 
     def _compare(self, execution: str, before: Seen, now: Seen) -> None:

@@ -8,6 +8,7 @@ from typing import Protocol, assert_never
 import structlog
 
 from stigmer_cli.domain.execution import QueueReason
+from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.executions.reconcile.plan import Action, Move
 from stigmer_cli.store import moves
 from stigmer_cli.store.executions import Decided
@@ -58,7 +59,7 @@ async def apply(planned: Sequence[Move], store: Store, observer: ReconcileObserv
 
     `planned` names no execution twice.
     """
-    writes = {move.execution.id: write for move in planned if (write := _write(move)) is not None}
+    writes = {move.execution.id: write for move in planned if (write := _write(move, store.id)) is not None}
     made = await store.executions.move_all(writes) if writes else set()
     applied = [_applied(move, took=move.execution.id in made) for move in planned]
     for one in applied:
@@ -81,19 +82,22 @@ def _applied(move: Move, *, took: bool) -> Applied:
     return Applied(move=move, done=DONE[move.action] if took else Done.CHANGED)
 
 
-def _write(move: Move) -> Decided | None:
+def _write(move: Move, store: StoreId) -> Decided | None:
     """The guarded write that `move` stands for; None where nothing is to be written."""
     execution, cause = move.execution, move.cause
     expected = {"epoch": execution.epoch, "version": execution.version}
     match move.action:
+        case Action.RESUBMIT if move.failures:
+            failures = move.failures
+            return lambda now: moves.requeue_next(store, cause, failures=failures, **expected, now=now)
         case Action.RESUBMIT:
-            return lambda now: moves.requeue(QueueReason.ORPHANED, cause, **expected, now=now)
+            return lambda now: moves.requeue(store, QueueReason.ORPHANED, cause, **expected, now=now)
         case Action.REPAIR if (outcome := move.outcome) is not None:
             return lambda now: moves.conclude(outcome, cause, **expected, now=now)
         case Action.MARK if (code := move.attention) is not None:
             return lambda now: moves.mark(code, cause, **expected, now=now)
         case Action.START_OVER:
-            return lambda now: moves.start_over(**expected, now=now)
+            return lambda now: moves.start_over(store, **expected, now=now)
         case Action.RETRY:
             return lambda now: moves.retry(version=execution.version, now=now)
         case Action.NONE | Action.REPAIR | Action.MARK:

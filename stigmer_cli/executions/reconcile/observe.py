@@ -101,14 +101,12 @@ async def _sight(execution: Execution, gateway: TemporalGateway) -> Sighting:
     if not execution.dispatch.is_submitted:
         return Sighting(execution=execution)
     try:
-        seen = await gateway.describe(execution=execution.id, kind=execution.kind, epoch=execution.epoch)
+        seen = await gateway.describe(execution.workflow)
         failure, task_failure = "", None
         if seen is not None and seen.pending_task is not None and seen.pending_task.attempt > 1:
-            task_failure = await gateway.task_failure(
-                execution=execution.id, kind=execution.kind, epoch=execution.epoch
-            )
+            task_failure = await gateway.task_failure(execution.workflow)
         if seen is not None and seen.state in ENDED_BADLY:
-            failure = await gateway.result_failure(execution=execution.id, kind=execution.kind, epoch=execution.epoch)
+            failure = await gateway.result_failure(execution.workflow)
     except StigmerError as error:  # whatever it is, it is no proof of anything
         return Sighting(execution=execution, unknown=error.message)
     return Sighting(execution=execution, seen=seen, failure=failure, task_failure=task_failure)

@@ -5,8 +5,10 @@ PENDING      (never submitted)      queued       leave: the dispatcher's work
 PENDING      (Temporal refused it)  refused      leave; try again only on a person's word
 PENDING      no such workflow       orphan       resubmit, same id and epoch
 PENDING      (it is another one)    orphan       the same
+PENDING      closed, no outcome     orphan       resubmit, next epoch; after HANDED_BACK_MAX in a row mark attention
 PENDING      open                   starting     leave
-either       closed                 behind       take the outcome, or mark attention where there is none to take
+either       closed                 behind       take the outcome
+IN_PROGRESS  completed              behind       mark attention: the outcome was lost; start over on a person's word
 IN_PROGRESS  no such workflow       lost         mark attention; start over only on a person's word
 IN_PROGRESS  another run's          lost         the same: the run that holds the claim was forgotten
 IN_PROGRESS  open                   running      leave
@@ -20,7 +22,6 @@ from enum import StrEnum
 
 from stigmer_cli.clock import is_older
 from stigmer_cli.domain.execution import AttentionCode, Execution, Outcome
-from stigmer_cli.domain.identity import workflow_id
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.reconcile.observe import Sighting
 from stigmer_cli.temporal.gateway import Observed, RunState
@@ -53,7 +54,11 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Move:
-    """One step of a plan; `cause` is why, in plain words. `outcome` and `attention` are what REPAIR and MARK write."""
+    """One step of a plan; `cause` is why, in plain words. `outcome` and `attention` are what REPAIR and MARK write.
+
+    `failures` of RESUBMIT counts the runs in a row that ended before they claimed the execution; where there was one,
+    it is resubmitted in the next epoch, because its workflow id is taken.
+    """
 
     execution: Execution
     finding: Finding
@@ -61,6 +66,7 @@ class Move:
     cause: str
     outcome: Outcome | None = None
     attention: AttentionCode | None = None
+    failures: int = 0
 
     def __str__(self) -> str:
         """The step on one line."""
@@ -78,6 +84,12 @@ class Rules:
     include_in_progress: bool = False
     retry_refused: bool = False
 
+
+HANDED_BACK_MAX = 5
+"""Runs in a row that end before they claim the execution until a person has to look."""
+
+OUTCOMELESS = frozenset({RunState.COMPLETED, RunState.FAILED})
+"""How a workflow closes by itself. Where no run claimed the execution, neither is an outcome of it: nobody chose it."""
 
 ENDINGS: dict[RunState, tuple[Phase, str]] = {
     RunState.FAILED: (Phase.FAILED, "the run failed in Temporal"),
@@ -104,10 +116,8 @@ def _move(sighting: Sighting, *, now: datetime, rules: Rules) -> Move:
     if sighting.seen is None or _is_another_run(execution, sighting.seen):
         return _gone(execution, rules, is_elsewhere=sighting.is_elsewhere)
     if sighting.seen.state in (RunState.OPEN, RunState.CONTINUED):
-        if execution.phase is Phase.PENDING:
-            return _leave(execution, Finding.STARTING, "its workflow is open, no run has claimed it yet")
-        return _leave(execution, Finding.RUNNING, "its workflow is open")
-    return _behind(execution, sighting.seen.state, sighting.failure)
+        return _open(execution)
+    return _closed(execution, sighting.seen.state, sighting.failure, rules)
 
 
 def _is_another_run(execution: Execution, seen: Observed) -> bool:
@@ -132,8 +142,7 @@ def _leave(execution: Execution, finding: Finding, cause: str) -> Move:
 
 
 def _gone(execution: Execution, rules: Rules, *, is_elsewhere: bool) -> Move:
-    name = workflow_id(execution.kind, execution.id, execution.epoch)
-    gone = f"Temporal has no workflow {name}{' (another Temporal took it)' if is_elsewhere else ''}"
+    gone = f"Temporal has no workflow {execution.workflow.id}{' (another Temporal took it)' if is_elsewhere else ''}"
     if execution.cancel_requested_at is not None:
         return _ended_as_wished(execution, f"{gone}, and somebody wants the execution to end")
     if execution.phase is Phase.PENDING:
@@ -155,10 +164,32 @@ def _ended_as_wished(execution: Execution, cause: str) -> Move:
     return Move(execution=execution, finding=finding, action=Action.REPAIR, cause=cause, outcome=outcome)
 
 
-def _behind(execution: Execution, state: RunState, failure: str) -> Move:
+def _open(execution: Execution) -> Move:
+    if execution.phase is Phase.PENDING:
+        return _leave(execution, Finding.STARTING, "its workflow is open, no run has claimed it yet")
+    return _leave(execution, Finding.RUNNING, "its workflow is open")
+
+
+def _closed(execution: Execution, state: RunState, failure: str, rules: Rules) -> Move:
+    if execution.phase is Phase.PENDING and state in OUTCOMELESS:
+        return _handed_back(execution, failure, rules)
     if state not in ENDINGS:
-        cause = "the run completed in Temporal, and its outcome never reached the store"
-        return _mark(execution, Finding.BEHIND, AttentionCode.RESULT_UNKNOWN, cause)
+        return _without_outcome(execution, rules)
+    return _behind(execution, state, failure)
+
+
+def _handed_back(execution: Execution, failure: str, rules: Rules) -> Move:
+    """Its workflow closed, and no run ever claimed it: a runner of another store had it, say."""
+    cause = f"its run ended before it claimed the execution{f' ({failure})' if failure else ''}, without any effect"
+    if execution.cancel_requested_at is not None:
+        return _ended_as_wished(execution, f"{cause}, and somebody wants the execution to end")
+    failures = 1 if rules.retry_refused else execution.dispatch.attempts + 1
+    if failures >= HANDED_BACK_MAX:
+        return _mark(execution, Finding.REFUSED, AttentionCode.SUBMIT_FAILED, f"{cause}, {failures} times in a row")
+    return Move(execution=execution, finding=Finding.ORPHAN, action=Action.RESUBMIT, cause=cause, failures=failures)
+
+
+def _behind(execution: Execution, state: RunState, failure: str) -> Move:
     phase, words = ENDINGS[state]
     cause = f"{words}: {failure}" if failure else words
     return Move(
@@ -168,6 +199,16 @@ def _behind(execution: Execution, state: RunState, failure: str) -> Move:
         cause=cause,
         outcome=Outcome(phase=phase, error=cause),
     )
+
+
+def _without_outcome(execution: Execution, rules: Rules) -> Move:
+    """Its run claimed it and completed, and the store has no outcome: an older copy of it was put back, perhaps."""
+    cause = "the run completed in Temporal, and its outcome never reached the store"
+    if execution.cancel_requested_at is not None:
+        return _ended_as_wished(execution, f"{cause}; somebody wants the execution to end")
+    if rules.include_in_progress:
+        return Move(execution=execution, finding=Finding.BEHIND, action=Action.START_OVER, cause=cause)
+    return _mark(execution, Finding.BEHIND, AttentionCode.RESULT_UNKNOWN, cause)
 
 
 def _mark(execution: Execution, finding: Finding, code: AttentionCode, cause: str) -> Move:

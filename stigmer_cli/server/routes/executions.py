@@ -96,8 +96,10 @@ async def get_execution(execution_id: str, called: Called) -> ExecutionResource:
 
 @router.post("/executions/{execution_id}/cancel")
 async def cancel_execution(execution_id: str, called: Called) -> ExecutionResource:
-    """Ask for its end; one that was never submitted ends at once, a terminal one stays as it is."""
+    """Ask for its end; one that no run has claimed ends at once, a terminal one stays as it is."""
     execution = await called.store.executions.request_cancel(ExecutionId(execution_id))
+    if execution.phase is Phase.CANCELLED and execution.dispatch.is_submitted:
+        called.canceller.withdraw(execution.workflow)
     called.canceller.nudge()
     return execution_resource(explained(execution, called.link.status(), called.pollers.polling))
 

@@ -22,7 +22,7 @@ from stigmer_cli.api.health import (
     TemporalHealth,
 )
 from stigmer_cli.clock import iso
-from stigmer_cli.domain.identity import TASK_QUEUE
+from stigmer_cli.domain.identity import task_queue_of
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.reason import waiting
 from stigmer_cli.server.guard import IS_KNOWN
@@ -64,7 +64,7 @@ async def health(called: Called) -> Health:
         reasons.append(called.loop.complaint)
     queue = _task_queue(called)
     if not held and not called.pollers.polling.live:
-        reasons.append(f"no runner polls the task queue {TASK_QUEUE!r}")
+        reasons.append(f"no runner polls the task queue {queue.name!r}")
     return Health(
         state=HealthState.DEGRADED if reasons else HealthState.READY,
         reasons=reasons,
@@ -78,7 +78,10 @@ async def health(called: Called) -> Health:
         temporal=_temporal(called),
         task_queue=queue,
         store=StoreHealth(
-            kind=called.store.kind, revision="" if error else await called.store.schema_revision(), error=error
+            id=called.store.id,
+            kind=called.store.kind,
+            revision="" if error else await called.store.schema_revision(),
+            error=error,
         ),
         executions=await _executions(called) if not error else ExecutionsHealth(),
     )
@@ -130,7 +133,7 @@ def _temporal(called: Services) -> TemporalHealth:
 def _task_queue(called: Services) -> TaskQueueHealth:
     polling = called.pollers.polling
     return TaskQueueHealth(
-        name=TASK_QUEUE,
+        name=task_queue_of(called.store.id),
         pollers=[
             PollerBody(identity=one.identity, last_access_at=one.last_access_at, silent_s=one.silent_s)
             for one in polling.pollers

@@ -2,11 +2,13 @@
 
 from typing import Annotated
 
+import structlog
 from fastapi import APIRouter, Depends
 
 from stigmer_cli.api.reports import (
     AttemptRequest,
     AttemptResponse,
+    ClaimAnswer,
     ClaimRequest,
     ClaimResponse,
     MessageReport,
@@ -15,24 +17,32 @@ from stigmer_cli.api.reports import (
     Work,
 )
 from stigmer_cli.domain.execution import Outcome
-from stigmer_cli.domain.identity import ExecutionId, RunId
+from stigmer_cli.domain.identity import ExecutionId, RunId, WorkflowId
 from stigmer_cli.errors import NotFound
 from stigmer_cli.server.services import Services, services
-from stigmer_cli.store.runs import Claim, Report
+from stigmer_cli.store.runs import Claim, Claimant, Report
 
 router = APIRouter(prefix="/v1/executions/{execution_id}")
 Called = Annotated[Services, Depends(services)]
+
+log = structlog.get_logger()
 
 
 @router.post("/claim")
 async def claim(execution_id: str, body: ClaimRequest, called: Called) -> ClaimResponse:
     """Whether this run holds the epoch now."""
-    taken = await called.store.runs.claim(
-        ExecutionId(execution_id), epoch=body.epoch, run=RunId(body.run), runner=body.runner
+    claimant = Claimant(
+        run=RunId(body.run),
+        runner=body.runner,
+        workflow=WorkflowId(body.workflow_id) if body.workflow_id else None,
+        first_run=RunId(body.first_run) if body.first_run else None,
     )
-    if taken is Claim.LOST:
+    taken = await called.store.runs.claim(ExecutionId(execution_id), epoch=body.epoch, claimant=claimant)
+    if taken is not Claim.WON:
         called.metrics.claims_lost.inc()
-    return ClaimResponse(won=taken is Claim.WON)
+    if taken is Claim.NOT_MINE:
+        log.warning("claim_not_mine", execution=execution_id, workflow=body.workflow_id, runner=body.runner)
+    return ClaimResponse(won=taken is Claim.WON, reason=ClaimAnswer(taken))
 
 
 @router.post("/attempts")

@@ -15,13 +15,14 @@ from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.client import Client
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import EventType
-from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.errors import ServerUnavailable
 from stigmer_cli.temporal.connection import Connection, Target
 from stigmer_cli.temporal.errors import TemporalUnavailable
 from stigmer_cli.temporal.gateway import Gateway
 from tests.chaos.failpoints import points
 from tests.eventually import eventually
+from tests.names import STORE, workflow
 from tests.served import TOKEN, Served, accept
 from tests.temporal_server import DevServer, die_with_parent, kill_group
 
@@ -188,14 +189,14 @@ class Theatre:
         async with asyncio.TaskGroup() as group:
             owner = group.create_task(connection.run())
             await connection.wait_connected()
-            yield Gateway(connection, clock=clock, rng=random.Random(2))
+            yield Gateway(connection, store=STORE, clock=clock, rng=random.Random(2))
             owner.cancel()
 
 
 async def _contradictions(client: Client, gateway: Gateway, row: ExecutionResource) -> list[str]:
     """Every way in which a source contradicts that it was done once, and well."""
     events = [event.type for event in await client.events(row.metadata.id)]
-    observed = await gateway.describe(execution=ExecutionId(row.metadata.id), kind=Kind.AGENT, epoch=1)
+    observed = await gateway.describe(workflow(ExecutionId(row.metadata.id)))
     status, text = row.status, ECHO + row.spec.message
     stories = {
         f"output {status.output!r}, error {status.error!r}": status.output == text,

@@ -11,7 +11,7 @@ from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from stigmer_cli.domain.identity import ExecutionId, Kind, workflow_id
+from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.temporal.dev_server import dev_server_argv, find_binary
 from tests.chaos.fault import RARE, Act, Fault, Shows
 from tests.chaos.faults.network import pure
@@ -21,6 +21,7 @@ from tests.chaos.proxy import Refusing
 from tests.chaos.stage import NAMESPACE, Stage
 from tests.chaos.workload import ENDLESS, GREETER, HUGE, SLOW, UNKNOWN
 from tests.eventually import eventually
+from tests.names import workflow
 
 LOOP_TURNS = 3
 NO_HOSTS = "Not enough hosts to serve the request"
@@ -115,7 +116,7 @@ async def delete_history(stage: Stage, name: str) -> None:
     """Have Temporal forget the first epoch of an execution."""
     stage.forgotten.add(name)
     client = await Client.connect(stage.temporal.address, namespace=NAMESPACE)
-    known = WorkflowExecution(workflow_id=workflow_id(Kind.AGENT, ExecutionId(name), 1))
+    known = WorkflowExecution(workflow_id=workflow(ExecutionId(name)).id)
     with suppress(RPCError):  # it was never started: then there is nothing to forget
         await client.workflow_service.delete_workflow_execution(
             DeleteWorkflowExecutionRequest(namespace=NAMESPACE, workflow_execution=known)

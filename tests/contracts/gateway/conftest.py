@@ -10,12 +10,13 @@ from typing import Protocol
 import pytest
 
 from stigmer_cli.clock import SystemClock
-from stigmer_cli.domain.identity import ExecutionId, Kind, workflow_id
+from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.temporal.connection import Connection, ConnectionState, Target
 from stigmer_cli.temporal.gateway import Gateway, RunState
 from stigmer_cli.temporal.target import LOOPBACK
 from tests.eventually import until_true
 from tests.fakes_temporal import InMemoryGateway
+from tests.names import STORE, workflow
 from tests.temporal_server import DevServer, client_of, dev_server
 
 PATIENT = replace(LOOPBACK, probe_s=10.0, call_s=10.0, dial_s=10.0)
@@ -43,7 +44,7 @@ class FakeWorld:
         self.gateway = InMemoryGateway(clock=SystemClock())
 
     async def terminate(self, execution: ExecutionId) -> None:
-        name = workflow_id(Kind.AGENT, execution, 1)
+        name = workflow(execution).id
         self.gateway.close(name, RunState.TERMINATED, "the run was terminated in Temporal by test: enough")
 
     async def lose_namespace(self) -> None:
@@ -63,7 +64,7 @@ class RealWorld:
 
     async def terminate(self, execution: ExecutionId) -> None:
         client = await client_of(self._server)
-        await client.get_workflow_handle(workflow_id(Kind.AGENT, execution, 1)).terminate(reason="enough")
+        await client.get_workflow_handle(workflow(execution).id).terminate(reason="enough")
 
     async def lose_namespace(self) -> None:
         self.connection = self._started(_connection(self._server.address, "no-such-namespace"))
@@ -129,4 +130,4 @@ def _connection(address: str, namespace: str) -> Connection:
 
 
 def _gateway(connection: Connection) -> Gateway:
-    return Gateway(connection, clock=SystemClock(), rng=random.Random())
+    return Gateway(connection, store=STORE, clock=SystemClock(), rng=random.Random())

@@ -11,8 +11,9 @@ from stigmer_cli.domain.execution import AgentSpec, Execution, Outcome, QueueRea
 from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.store.agents import AgentDraft
-from stigmer_cli.store.executions import ExecutionDraft
+from stigmer_cli.store.draft import ExecutionDraft
 from stigmer_cli.store.store import Store
+from tests.names import claim
 
 START = datetime(2026, 5, 4, 12, 0, 0, 123456, tzinfo=UTC)
 RUN = RunId("run-1")
@@ -92,7 +93,7 @@ async def submitted(store: Store) -> ExecutionId:
 async def running(store: Store) -> ExecutionId:
     """An execution whose first attempt has begun."""
     id_ = await submitted(store)
-    await store.runs.claim(id_, epoch=1, run=RUN, runner="mill")
+    await claim(store, id_, epoch=1, run=RUN, runner="mill")
     await store.runs.begin_attempt(id_, epoch=1, run=RUN, attempt=1, runner="mill")
     return id_
 

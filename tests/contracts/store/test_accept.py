@@ -6,10 +6,11 @@ from datetime import timedelta
 import pytest
 
 from stigmer_cli.domain.execution import EventType, QueueReason
-from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.domain.identity import ExecutionId, is_id
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, NotFound, RequestError
-from stigmer_cli.store.executions import Accepted, ExecutionDraft
+from stigmer_cli.store.draft import ExecutionDraft
+from stigmer_cli.store.executions import Accepted
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import AGENT, START, accepted, draft
 
@@ -104,6 +105,8 @@ async def test_meta_remembers_the_first_of_two_values(store: Store) -> None:
 
 
 async def test_a_store_has_an_id_of_its_own_and_is_well(store: Store) -> None:
-    assert len(await store.meta.get("store_id") or "") == 32
-    assert await store.schema_revision() == "0001"
+    assert is_id(store.id)
+    assert store.id.startswith("str-")
+    assert await store.meta.get("store_id") == store.id
+    assert await store.schema_revision() == "0002"
     await store.check()

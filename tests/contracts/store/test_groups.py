@@ -12,6 +12,7 @@ from stigmer_cli.store.database import Move
 from stigmer_cli.store.executions import Decided, Taken
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import OTHER_RUN, RUN, START, HandClock, Stage, accepted, bring_to, timeline
+from tests.names import STORE, claim
 
 
 def taken(id_: ExecutionId, run: RunId = RUN, *, epoch: int = 1) -> Taken:
@@ -19,7 +20,7 @@ def taken(id_: ExecutionId, run: RunId = RUN, *, epoch: int = 1) -> Taken:
 
 
 def requeued(version: int) -> Decided:
-    return lambda now: moves.requeue(QueueReason.ORPHANED, "forgotten", epoch=1, version=version, now=now)
+    return lambda now: moves.requeue(STORE, QueueReason.ORPHANED, "forgotten", epoch=1, version=version, now=now)
 
 
 async def test_many_are_marked_submitted_in_one_commit_each_with_its_event(store: Store) -> None:
@@ -52,7 +53,7 @@ async def test_a_mark_that_comes_too_late_is_told_and_its_neighbours_are_written
 async def test_those_that_a_claim_marked_first_learn_their_world_together(store: Store) -> None:
     ids = [await accepted(store) for _ in range(3)]
     for id_ in ids:
-        await store.runs.claim(id_, epoch=1, run=RUN, runner="mill")
+        await claim(store, id_, epoch=1, run=RUN, runner="mill")
     assert await store.executions.mark_all_submitted([taken(id_) for id_ in ids]) == set(ids)
     versions = [(await store.executions.get(id_)).version for id_ in ids]
     assert versions == [3, 3, 3]
@@ -64,7 +65,7 @@ async def test_orphans_are_requeued_together_but_for_those_that_moved(store: Sto
     rows = [await bring_to(store, Stage.SUBMITTED) for _ in range(30)]
     moved = rows[::3]
     for row in moved:
-        await store.runs.claim(row.id, epoch=1, run=RUN, runner="mill")
+        await claim(store, row.id, epoch=1, run=RUN, runner="mill")
     clock.move(60)
     made = await store.executions.move_all({row.id: requeued(row.version) for row in rows})
     assert made == {row.id for row in rows if row not in moved}
@@ -93,7 +94,7 @@ async def test_moves_of_every_kind_are_made_in_one_commit(store: Store) -> None:
         {row.id: requeued(row.version) for row in orphans}
         | {
             lost.id: lambda now: moves.mark(AttentionCode.LOST, "gone", **known, version=lost.version, now=now),
-            again.id: lambda now: moves.start_over(**known, version=again.version, now=now),
+            again.id: lambda now: moves.start_over(STORE, **known, version=again.version, now=now),
             behind.id: lambda now: moves.conclude(failed, "Temporal", **known, version=behind.version, now=now),
             cancelled.id: lambda now: moves.conclude(gone, "", **known, version=cancelled.version, now=now),
             refused.id: lambda now: moves.retry(version=refused.version, now=now),

@@ -10,6 +10,7 @@ from stigmer_cli.domain.phase import Phase, may_move
 from stigmer_cli.store.runs import Claim, Report
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import OTHER_RUN, RUN, START, Stage, bring_to
+from tests.names import claim
 
 LATER = START + timedelta(seconds=5)
 DONE = Outcome(phase=Phase.COMPLETED, output="out")
@@ -30,8 +31,8 @@ WRITES: dict[str, Write] = {
     "start_over": lambda s, e: s.executions.start_over(e.id, epoch=1, version=e.version),
     "retry_attention": lambda s, e: s.executions.retry_attention(e.id, version=e.version),
     "conclude": lambda s, e: s.executions.conclude(e.id, epoch=1, version=e.version, outcome=DONE, detail="Temporal"),
-    "claim": lambda s, e: s.runs.claim(e.id, epoch=1, run=RUN, runner="mill"),
-    "claim by another": lambda s, e: s.runs.claim(e.id, epoch=1, run=OTHER_RUN, runner="mill"),
+    "claim": lambda s, e: claim(s, e.id, epoch=1, run=RUN, runner="mill"),
+    "claim by another": lambda s, e: claim(s, e.id, epoch=1, run=OTHER_RUN, runner="mill"),
     "begin_attempt 1": lambda s, e: s.runs.begin_attempt(e.id, epoch=1, run=RUN, attempt=1, runner="mill"),
     "begin_attempt 2": lambda s, e: s.runs.begin_attempt(e.id, epoch=1, run=RUN, attempt=2, runner="mill"),
     "append_message": lambda s, e: s.runs.append_message(
@@ -136,11 +137,11 @@ async def test_cancelling_by_stage(store: Store) -> None:
     assert after == {
         Stage.QUEUED: (Phase.CANCELLED, True),
         Stage.GIVEN_UP: (Phase.CANCELLED, True),
-        Stage.SUBMITTED: (Phase.PENDING, True),
+        Stage.SUBMITTED: (Phase.CANCELLED, True),
         Stage.RUNNING: (Phase.IN_PROGRESS, True),
         Stage.COMPLETED: (Phase.COMPLETED, False),
         Stage.FAILED: (Phase.FAILED, False),
         Stage.CANCELLED: (Phase.CANCELLED, True),
     }
     waiting = await store.executions.cancel_requested(limit=10)
-    assert sorted(found.phase for found in waiting) == [Phase.IN_PROGRESS, Phase.PENDING]
+    assert sorted(found.phase for found in waiting) == [Phase.IN_PROGRESS]

@@ -23,6 +23,7 @@ from tests.contracts.store.drafts import (
     submitted,
     timeline,
 )
+from tests.names import claim
 
 
 async def test_waiting_for_the_same_reason_keeps_since_and_the_timeline(store: Store, clock: HandClock) -> None:
@@ -198,7 +199,7 @@ async def test_starting_over_hides_what_the_old_run_said_and_refuses_the_rest(st
     assert (now.claimed_run, now.claimed_by, now.claimed_attempt) == (None, None, 0)
     assert now.dispatch.reason is QueueReason.STARTED_OVER
     assert (await timeline(store, id_))[-1] == "started over (epoch 2)"
-    assert await store.runs.claim(id_, epoch=2, run=OTHER_RUN, runner="mill") == "won"
+    assert await claim(store, id_, epoch=2, run=OTHER_RUN, runner="mill") == "won"
 
 
 async def test_an_outcome_from_temporal_is_told_with_its_source(store: Store) -> None:

@@ -38,7 +38,7 @@ async def test_opening_again_changes_nothing(url: str) -> None:
     for _ in range(3):
         async with await open_store(url, clock=HandClock()) as store:
             ids.add(await store.meta.get("store_id"))
-            assert await store.schema_revision() == "0001"
+            assert await store.schema_revision() == "0002"
     assert len(ids) == 1
 
 

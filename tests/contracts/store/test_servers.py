@@ -10,6 +10,7 @@ from stigmer_cli.store.runs import Claim
 from stigmer_cli.store.store import Store, open_store
 from tests import postgres
 from tests.contracts.store.drafts import OTHER_RUN, RUN, HandClock, accepted, submitted, timeline
+from tests.names import claim
 
 
 async def test_four_servers_start_at_once_and_make_one_store(cluster: postgres.Cluster) -> None:
@@ -34,8 +35,8 @@ async def test_two_servers_never_both_win_a_claim(cluster: postgres.Cluster) -> 
                 id_ = await submitted(one)
                 async with asyncio.TaskGroup() as group:
                     claims = [
-                        group.create_task(one.runs.claim(id_, epoch=1, run=RUN, runner="one")),
-                        group.create_task(two.runs.claim(id_, epoch=1, run=OTHER_RUN, runner="two")),
+                        group.create_task(claim(one, id_, epoch=1, run=RUN, runner="one")),
+                        group.create_task(claim(two, id_, epoch=1, run=OTHER_RUN, runner="two")),
                     ]
                 assert sorted(claim.result() for claim in claims) == [Claim.LOST, Claim.WON]
                 assert len(await timeline(two, id_)) == 3

@@ -15,7 +15,8 @@ LOGS = "stigmer logs temporal --tail 20"
 ASIDE = "mkdir -p ~/.stigmer/data/damaged-TIME && mv ~/.stigmer/data/stigmer.db* ~/.stigmer/data/damaged-TIME/"
 ANEW = "and no copy of it is there: setting it aside and starting anew is what remains"
 NO_WORKFLOW = (
-    "lost in progress: Temporal has no workflow stigmer/agent-execution/invoke/aex-ID, and its run may have had effects"
+    "lost in progress: Temporal has no workflow stigmer/str-ID/agent-execution/invoke/aex-ID, and its run may have had"
+    " effects"
 )
 
 ROWS: tuple[Row, ...] = (

@@ -64,7 +64,7 @@ def test_a_home_that_others_may_enter_shows_its_mode(home: Home) -> None:
 async def reached(address: str, namespace: str = "default") -> tuple[Door, TemporalSeen]:
     target = Target(address=address, namespace=namespace)
     door = await door_seen(target)
-    return door, await temporal_reached(door, target, SystemClock())
+    return door, await temporal_reached(door, target, None, SystemClock())
 
 
 async def _served(address: str) -> tuple[Door, TemporalSeen] | None:

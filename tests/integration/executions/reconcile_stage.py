@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import AttentionCode, EventType, Execution, Outcome, QueueReason
-from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, workflow_id
+from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, WorkflowName
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import OperationFailed, StigmerError, TemporalUnavailable
 from stigmer_cli.executions.dispatcher import Dispatcher
@@ -19,12 +19,13 @@ from stigmer_cli.executions.reconcile.plan import Rules
 from stigmer_cli.executions.reconcile.request import Reconciling, Wanted
 from stigmer_cli.executions.reconcile.walk import Scope
 from stigmer_cli.store.ages import Aged
-from stigmer_cli.store.executions import ExecutionDraft
+from stigmer_cli.store.draft import ExecutionDraft
 from stigmer_cli.store.store import Store
 from stigmer_cli.temporal.errors import Misconfigured
 from stigmer_cli.temporal.gateway import Observed, RunState
 from tests.fakes import SwitchedLink
 from tests.fakes_temporal import InMemoryGateway
+from tests.names import claim, workflow
 
 TROUBLES: dict[str, StigmerError] = {
     "unreachable": TemporalUnavailable("Temporal at 127.0.0.1:7233 cannot be reached"),
@@ -80,12 +81,12 @@ class EventfulGateway(InMemoryGateway):
         self.troubles: dict[ExecutionId, StigmerError] = {}
         self.meanwhile: dict[ExecutionId, Callable[[], Awaitable[None]]] = {}
 
-    async def describe(self, *, execution: ExecutionId, kind: Kind, epoch: int) -> Observed | None:
-        answer = await super().describe(execution=execution, kind=kind, epoch=epoch)
-        if happens := self.meanwhile.pop(execution, None):
+    async def describe(self, workflow: WorkflowName) -> Observed | None:
+        answer = await super().describe(workflow)
+        if happens := self.meanwhile.pop(workflow.execution, None):
             await happens()
-        if execution in self.troubles:
-            raise self.troubles[execution]
+        if workflow.execution in self.troubles:
+            raise self.troubles[workflow.execution]
         return answer
 
 
@@ -107,7 +108,7 @@ class Stage:
         await rows.accept(draft, reason=QueueReason.ACCEPTED, detail="")
         if case.epoch > 1:
             await self._submit(id_, 1)
-            await self.store.runs.claim(id_, epoch=1, run=RunId("run-of-epoch-1"), runner="r")
+            await claim(self.store, id_, epoch=1, run=RunId("run-of-epoch-1"), runner="r")
             await rows.start_over(id_, epoch=1, version=(await rows.get(id_)).version)
         await self._advance(id_, case)
         if case.mark and case.standing in {Standing.SUBMITTED, Standing.CLAIMED}:
@@ -131,8 +132,8 @@ class Stage:
             return
         run_id = await self._submit(id_, case.epoch, world="cluster-0/namespace-0" if case.is_elsewhere else None)
         if case.standing is Standing.CLAIMED:
-            await self.store.runs.claim(id_, epoch=case.epoch, run=run_id, runner="r")
-        name = workflow_id(Kind.AGENT, id_, case.epoch)
+            await claim(self.store, id_, epoch=case.epoch, run=run_id, runner="r")
+        name = workflow(id_, case.epoch).id
         if case.state is None:
             del self.gateway.runs[name]
             return
@@ -141,7 +142,7 @@ class Stage:
             self.gateway.runs[name] = replace(self.gateway.runs[name], run_id=ANOTHER)
 
     async def _submit(self, id_: ExecutionId, epoch: int, world: str | None = None) -> RunId:
-        started = await self.gateway.start(execution=id_, kind=Kind.AGENT, epoch=epoch, timeout_s=None)
+        started = await self.gateway.start(workflow(id_, epoch), timeout_s=None)
         await self.store.executions.mark_submitted(
             id_, epoch=epoch, run_id=started.run_id, world=world or self.link.status().world or "", already=False
         )
@@ -151,7 +152,7 @@ class Stage:
         rows, now = self.store.executions, await self.store.executions.get(id_)
         match case.race:
             case Race.CLAIM:
-                await self.store.runs.claim(id_, epoch=case.epoch, run=RunId("run-2"), runner="r")
+                await claim(self.store, id_, epoch=case.epoch, run=RunId("run-2"), runner="r")
             case Race.END:
                 outcome = Outcome(phase=Phase.FAILED, error="so it is")
                 await rows.conclude(id_, epoch=now.epoch, version=now.version, outcome=outcome, detail="elsewhere")

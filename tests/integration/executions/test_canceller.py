@@ -14,6 +14,7 @@ from stigmer_cli.temporal.connection import ConnectionState
 from stigmer_cli.temporal.gateway import RunState
 from tests.fakes import ManualClock
 from tests.integration.executions.conftest import Scene, submitted
+from tests.names import claim
 
 RUNNER = "stigmer-runner/1@host/1/0.1.0"
 
@@ -62,7 +63,7 @@ async def wish(scene: Scene) -> Wish:
     execution = await submitted(scene)
     run = execution.dispatch.run_id
     assert run is not None
-    await scene.store.runs.claim(execution.id, epoch=1, run=run, runner=RUNNER)
+    await claim(scene.store, execution.id, epoch=1, run=run, runner=RUNNER)
     execution = await scene.store.executions.request_cancel(execution.id)
     assert (execution.phase, execution.cancel_requested_at is not None) == (Phase.IN_PROGRESS, True)
     assert execution.cancel_requested_at is not None

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from stigmer_cli.domain.execution import AttentionCode, EventType, Execution, QueueReason
-from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, workflow_id
+from stigmer_cli.domain.identity import RunId, WorkflowName
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import NotFound, OperationFailed, StigmerError, TemporalUnavailable
 from stigmer_cli.executions import accept as acceptance
@@ -16,6 +16,7 @@ from stigmer_cli.temporal.errors import Misconfigured, SubmitRejected
 from stigmer_cli.temporal.gateway import Observed, RunState
 from tests.eventually import until_true
 from tests.integration.executions.conftest import Scene
+from tests.names import claim
 
 
 def _cut(scene: Scene) -> None:
@@ -128,9 +129,7 @@ async def test_a_crash_between_start_and_mark_adopts_the_run(scene: Scene) -> No
     counted = scene.dispatcher.observer = Metrics()
     _cut(scene)
     execution = await scene.accept()
-    started = await scene.gateway.start(
-        execution=execution.id, kind=execution.kind, epoch=1, timeout_s=None
-    )  # and here the server died
+    started = await scene.gateway.start(execution.workflow, timeout_s=None)  # and here the server died
     await scene.dispatcher.run_once()
     assert (await scene.get(execution)).dispatch.run_id == started.run_id
     assert counted.registry.get_sample_value("stigmer_submits_total", {"outcome": "already"}) == 1
@@ -144,7 +143,7 @@ async def test_an_orphan_is_submitted_again_under_the_same_id(scene: Scene) -> N
     scene.forget(execution)
     await scene.reconciler.run_once()
     await scene.dispatcher.run_once()
-    assert list(scene.gateway.runs) == [workflow_id(execution.kind, execution.id, 1)]
+    assert list(scene.gateway.runs) == [execution.workflow.id]
     assert await scene.story(execution) == [
         EventType.ACCEPTED,
         EventType.SUBMITTED,
@@ -158,11 +157,11 @@ async def test_what_another_temporal_took_is_found_by_asking_about_one(scene: Sc
     executions = [await scene.accept() for _ in range(5)]
     await scene.dispatcher.run_once()
     claimed = executions.pop()
-    await scene.store.runs.claim(claimed.id, epoch=1, run=RunId("run-a"), runner="r")
+    await claim(scene.store, claimed.id, epoch=1, run=RunId("run-a"), runner="r")
     scene.gateway.forget()
     scene.link.put(ConnectionState.CONNECTED, cluster="cluster-2")
     await scene.reconciler.run_once()
-    assert scene.gateway.asked == [workflow_id(one.kind, one.id, 1) for one in (executions[0], claimed)], (
+    assert scene.gateway.asked == [one.workflow.id for one in (executions[0], claimed)], (
         "one stands for all, but what may have had effects is asked about by itself"
     )
     await scene.dispatcher.run_once()
@@ -176,7 +175,7 @@ async def test_a_temporal_that_has_what_another_took_is_asked_about_each(scene: 
     scene.link.put(ConnectionState.CONNECTED, cluster="cluster-2")  # as after a failover to a replica
     await scene.reconciler.run_once()
     assert {await _last(scene, one) for one in executions} == {EventType.SUBMITTED}
-    assert sorted(scene.gateway.asked) == sorted(workflow_id(one.kind, one.id, 1) for one in executions), "each once"
+    assert sorted(scene.gateway.asked) == sorted(one.workflow.id for one in executions), "each once"
 
 
 async def test_what_was_looked_up_before_the_connection_was_lost_is_not_resubmitted_after_it(
@@ -188,8 +187,8 @@ async def test_what_was_looked_up_before_the_connection_was_lost_is_not_resubmit
     scene.link.put(ConnectionState.CONNECTED, cluster="cluster-2")
     describe = scene.gateway.describe
 
-    async def describe_and_lose(*, execution: ExecutionId, kind: Kind, epoch: int) -> Observed | None:
-        answer = await describe(execution=execution, kind=kind, epoch=epoch)
+    async def describe_and_lose(workflow: WorkflowName) -> Observed | None:
+        answer = await describe(workflow)
         _cut(scene)
         return answer
 
@@ -235,7 +234,7 @@ async def test_what_may_have_had_effects_is_marked_and_not_run_again(scene: Scen
     _cut(scene)
     execution = await scene.accept()
     await scene.dispatcher.run_once()
-    await scene.store.runs.claim(execution.id, epoch=1, run=RunId("run-a"), runner="r")
+    await claim(scene.store, execution.id, epoch=1, run=RunId("run-a"), runner="r")
     scene.forget(execution)
     for _ in range(3):
         await scene.reconciler.run_once()
@@ -250,7 +249,6 @@ async def test_what_may_have_had_effects_is_marked_and_not_run_again(scene: Scen
 @pytest.mark.parametrize(
     ("state", "phase"),
     [
-        (RunState.FAILED, Phase.FAILED),
         (RunState.TERMINATED, Phase.FAILED),
         (RunState.TIMED_OUT, Phase.FAILED),
         (RunState.CANCELLED, Phase.CANCELLED),
@@ -265,6 +263,19 @@ async def test_a_run_that_ended_in_temporal_ends_the_row(scene: Scene, state: Ru
     row = await scene.get(execution)
     assert row.phase is phase
     assert row.error is not None
+
+
+@pytest.mark.parametrize("state", [RunState.FAILED, RunState.COMPLETED])
+async def test_what_ended_before_a_claim_is_started_again_in_the_next_epoch(scene: Scene, state: RunState) -> None:
+    _cut(scene)
+    execution = await scene.accept()
+    await scene.dispatcher.run_once()
+    scene.close(execution, state, "another store's runner had it")
+    await scene.reconciler.run_once()
+    await scene.dispatcher.run_once()
+    row = await scene.get(execution)
+    assert (row.phase, row.epoch, row.dispatch.is_submitted) == (Phase.PENDING, 2, True)
+    assert list(scene.gateway.runs) == [execution.workflow.id, row.workflow.id]
 
 
 @pytest.mark.parametrize("trouble", [TemporalUnavailable("gone"), Misconfigured("no namespace"), OperationFailed("?")])
@@ -295,6 +306,7 @@ async def test_a_wish_to_cancel_reaches_temporal_once_per_connection(scene: Scen
     _cut(scene)
     execution = await scene.accept()
     await scene.dispatcher.run_once()
+    await claim(scene.store, execution.id, epoch=1, run=RunId("run-a"), runner="r")
     await scene.store.executions.request_cancel(execution.id)
     scene.gateway.trouble = TemporalUnavailable("gone")
     assert await scene.canceller.run_once() == 0
@@ -304,6 +316,18 @@ async def test_a_wish_to_cancel_reaches_temporal_once_per_connection(scene: Scen
     assert run.is_cancel_requested
     scene.link.put(ConnectionState.CONNECTED)
     assert await scene.canceller.run_once() == 1, "a Temporal that came back may have forgotten"
+
+
+async def test_what_ended_before_a_claim_is_withdrawn_from_temporal(scene: Scene) -> None:
+    _cut(scene)
+    execution = await scene.accept()
+    await scene.dispatcher.run_once()
+    ended = await scene.store.executions.request_cancel(execution.id)
+    assert ended.phase is Phase.CANCELLED
+    scene.canceller.withdraw(ended.workflow)
+    await scene.canceller.run_once()
+    [run] = scene.gateway.runs.values()
+    assert run.is_cancel_requested
 
 
 async def test_strain_is_told_while_it_lasts_and_forgotten_when_submits_work_again(scene: Scene) -> None:

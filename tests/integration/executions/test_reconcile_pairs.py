@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import AgentSpec, AttentionCode, EventType, Execution
-from stigmer_cli.domain.identity import ExecutionId, Kind, WorkflowId, workflow_id
+from stigmer_cli.domain.identity import ExecutionId, WorkflowId
 from stigmer_cli.domain.phase import may_move
 from stigmer_cli.errors import Conflict
 from stigmer_cli.executions.reconcile.apply import DONE, Applied, Done
@@ -23,6 +23,7 @@ from stigmer_cli.store.agents import AgentDraft
 from stigmer_cli.store.store import open_store
 from stigmer_cli.temporal.gateway import RunState
 from tests.integration.executions.reconcile_stage import TROUBLES, Case, Race, Stage, Standing
+from tests.names import workflow
 
 MEMORY = Path("/dev/shm")
 SUBMITTED_AGAIN = frozenset({EventType.ORPHANED, EventType.STARTED_OVER})
@@ -278,5 +279,5 @@ def test_eight_at_once_beside_the_dispatcher_start_each_orphan_once(stage: Stage
     assert len(refused) <= 7
     assert all("has been reconciling since" in told or "at the same moment" in told for told in refused)
     assert set(done) <= {Done.RESUBMITTED, Done.LEFT}
-    expected: list[WorkflowId] = sorted(workflow_id(Kind.AGENT, name, 1) for name in names)
+    expected: list[WorkflowId] = sorted(workflow(name, store=stage.store.id).id for name in names)
     assert sorted(stage.gateway.starts) == expected

@@ -10,7 +10,7 @@ import pytest
 
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import Execution
-from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.domain.identity import ExecutionId, Kind, WorkflowName
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.dispatcher import Dispatcher
 from stigmer_cli.executions.reconcile import request, settling
@@ -36,10 +36,10 @@ class PickyGateway(InMemoryGateway):
         super().__init__(clock=SystemClock())
         self.refused: set[ExecutionId] = set()
 
-    async def start(self, *, execution: ExecutionId, kind: Kind, epoch: int, timeout_s: float | None) -> Started:
-        if execution in self.refused:
+    async def start(self, workflow: WorkflowName, *, timeout_s: float | None) -> Started:
+        if workflow.execution in self.refused:
             raise SubmitRejected("blob too large")
-        return await super().start(execution=execution, kind=kind, epoch=epoch, timeout_s=timeout_s)
+        return await super().start(workflow, timeout_s=timeout_s)
 
 
 @asynccontextmanager

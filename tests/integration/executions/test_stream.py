@@ -9,7 +9,7 @@ import pytest
 
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import EventType, Execution
-from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.domain.identity import ExecutionId, WorkflowName
 from stigmer_cli.errors import StoreBusy, TemporalUnavailable
 from stigmer_cli.executions import stream
 from stigmer_cli.executions.dispatcher import Dispatcher
@@ -36,13 +36,13 @@ class SteeredGateway(InMemoryGateway):
         self.under_way = 0
         self.most_under_way = 0
 
-    async def start(self, *, execution: ExecutionId, kind: Kind, epoch: int, timeout_s: float | None) -> Started:
+    async def start(self, workflow: WorkflowName, *, timeout_s: float | None) -> Started:
         self._asked += 1
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
-            await self._before(execution, self._asked)
-            return await super().start(execution=execution, kind=kind, epoch=epoch, timeout_s=timeout_s)
+            await self._before(workflow.execution, self._asked)
+            return await super().start(workflow, timeout_s=timeout_s)
         finally:
             self.under_way -= 1
 

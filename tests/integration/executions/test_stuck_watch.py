@@ -19,6 +19,7 @@ from stigmer_cli.temporal.pending import PendingActivity, PendingTask, TaskFailu
 from tests.fakes import ManualClock
 from tests.fakes_temporal import Run
 from tests.integration.executions.conftest import Scene, submitted
+from tests.names import claim
 
 RUNNER = "stigmer-runner/1@host/1/0.1.0"
 CHANGED = TaskFailure(words="[TMPRL1100] Nondeterminism error", runner=RUNNER, is_nondeterminism=True)
@@ -49,7 +50,7 @@ class Watched:
         execution = await submitted(self.scene)
         run = execution.dispatch.run_id
         assert run is not None
-        await self.scene.store.runs.claim(execution.id, epoch=1, run=run, runner=RUNNER)
+        await claim(self.scene.store, execution.id, epoch=1, run=run, runner=RUNNER)
         [workflow] = [run for name, run in self.scene.gateway.runs.items() if execution.id in name]
         return await self.scene.get(execution), workflow
 

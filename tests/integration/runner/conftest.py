@@ -17,13 +17,14 @@ import pytest
 from temporalio.service import RPCError
 
 from stigmer_cli.clock import SystemClock
-from stigmer_cli.domain.identity import ExecutionId, Kind, workflow_id
+from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.temporal.connection import Connection, Target
 from stigmer_cli.temporal.errors import TemporalUnavailable
 from stigmer_cli.temporal.gateway import Gateway, Observed, RunState, Started
 from tests.eventually import eventually
 from tests.fakes_runner import InMemoryReports, ReportServer, Row
 from tests.model_endpoint import Endpoint, model_endpoint
+from tests.names import STORE, workflow
 from tests.temporal_server import DevServer, die_with_parent, free_port, kill_group
 from tests.watchdog import refuse_blocks
 
@@ -126,21 +127,21 @@ class Stage:
         row = self.reports.add(execution, message=message, model=model)
 
         async def started() -> Started:
-            return await self.gateway.start(execution=execution, kind=Kind.AGENT, epoch=1, timeout_s=timeout_s)
+            return await self.gateway.start(workflow(execution), timeout_s=timeout_s)
 
         await eventually(started, within_s=TEMPORAL_MAX_S, despite=TemporalUnavailable)
         return execution, row
 
     async def cancel(self, execution: ExecutionId) -> None:
         """Ask its workflow to end."""
-        ask = partial(self.gateway.cancel, execution=execution, kind=Kind.AGENT, epoch=1)
+        ask = partial(self.gateway.cancel, workflow(execution))
         await eventually(ask, within_s=TEMPORAL_MAX_S, despite=TemporalUnavailable)
 
     async def until_activity(self, execution: ExecutionId, name: str, *, within_s: float) -> None:
         """Return when the workflow of `execution` waits for the activity called `name`."""
 
         async def is_pending() -> bool:
-            handle = self.connection.client().get_workflow_handle(workflow_id(Kind.AGENT, execution, 1))
+            handle = self.connection.client().get_workflow_handle(workflow(execution).id)
             description = await handle.describe(rpc_timeout=timedelta(seconds=DESCRIBE_MAX_S))
             pending = description.raw_description.pending_activities
             return name in [activity.activity_type.name for activity in pending]
@@ -151,7 +152,7 @@ class Stage:
         """How the workflow of `execution` ended."""
 
         async def end() -> Observed | None:
-            observed = await self.gateway.describe(execution=execution, kind=Kind.AGENT, epoch=1)
+            observed = await self.gateway.describe(workflow(execution))
             return observed if observed is not None and observed.state is not RunState.OPEN else None
 
         return await eventually(end, within_s=within_s, what=f"the end of {execution}", despite=TemporalUnavailable)
@@ -181,7 +182,7 @@ async def stage(temporal: DevServer, tmp_path: Path) -> AsyncIterator[Stage]:
     clock = SystemClock()
     target = Target(address=temporal.address)
     connection = Connection(target, clock=clock, rng=random.Random(1), identity="test")
-    gateway = Gateway(connection, clock=clock, rng=random.Random(2))
+    gateway = Gateway(connection, store=STORE, clock=clock, rng=random.Random(2))
     with ReportServer(InMemoryReports(), free_port()) as server:
         stage = Stage(temporal=temporal, server=server, connection=connection, gateway=gateway, home=tmp_path)
         async with asyncio.TaskGroup() as group:

@@ -3,13 +3,13 @@
 import time
 from functools import partial
 
-from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.temporal.gateway import RunState
 from tests.eventually import eventually, until_true
 from tests.fakes_runner import crash_cost_max_s
 from tests.integration.runner.conftest import STARTED_MAX_S, Stage
+from tests.names import workflow
 
 SLOW = " ".join(["word"] * 15)  # three seconds of echo:slow
 
@@ -29,7 +29,7 @@ async def test_no_message_and_no_output_enters_the_history_of_temporal(stage: St
     stage.runner()
     execution, _row = await stage.submit(message="sesame-secret")
     await stage.closed(execution, within_s=15)
-    handle = stage.connection.client().get_workflow_handle(f"stigmer/agent-execution/invoke/{execution}")
+    handle = stage.connection.client().get_workflow_handle(workflow(execution).id)
     history = (await handle.fetch_history()).to_json()
     assert execution in history
     assert "sesame-secret" not in history
@@ -111,14 +111,15 @@ async def test_a_cancelled_run_ends_as_cancelled_in_both_places(stage: Stage) ->
 
 async def test_a_run_cancelled_while_the_server_is_away_is_told_to_it_later(stage: Stage) -> None:
     stage.temporal.start()
-    stage.server.close()
     runner = stage.runner()
+    await until_true(lambda: runner.says("worker_seen"), within_s=STARTED_MAX_S)
+    stage.server.close()
     execution, row = await stage.submit()
     await until_true(lambda: "server" in [e.get("waits_for") for e in runner.events()], within_s=STARTED_MAX_S)
     await stage.cancel(execution)
     await stage.until_activity(execution, "conclude", within_s=8)
     stage.server.open()
-    assert (await stage.closed(execution, within_s=10)).state is RunState.CANCELLED
+    assert (await stage.closed(execution, within_s=20)).state is RunState.CANCELLED
     assert (row.phase, row.text, row.finishes) == (Phase.CANCELLED, "", 1)
 
 
@@ -128,7 +129,7 @@ async def test_a_run_that_takes_longer_than_it_asked_for_fails_with_a_sentence(s
     execution, row = await stage.submit(message=SLOW * 10, model="echo:slow", timeout_s=2)
     assert (await stage.closed(execution, within_s=15)).state is RunState.FAILED
     assert (row.phase, row.error) == (Phase.FAILED, "it took longer than it was allowed to")
-    sentence = partial(stage.gateway.result_failure, execution=execution, kind=Kind.AGENT, epoch=1)
+    sentence = partial(stage.gateway.result_failure, workflow(execution))
     assert (
         await eventually(sentence, within_s=15, despite=TemporalUnavailable) == "the run failed: the execution failed"
     )

@@ -11,12 +11,15 @@ from pathlib import Path
 import httpx
 import pytest
 
+from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.api.resources import DispatchState, ExecutionResource
 from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import EventType, QueueReason
+from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, NotFound, RequestError, StoreBusy, TemporalUnavailable
 from tests.eventually import eventually
+from tests.names import workflow
 from tests.served import TOKEN, Served, accept, make_agent, served
 from tests.temporal_server import DevServer, dev_server, free_port
 
@@ -74,6 +77,18 @@ async def _submitted(client: Client, key: str) -> ExecutionResource:
     return await eventually(with_run, within_s=15)
 
 
+async def _claim(client: Client, execution: ExecutionResource, *, run: str) -> ClaimAnswer:
+    dispatch = execution.status.dispatch
+    return await client.claim(
+        execution.metadata.id,
+        epoch=1,
+        run=run,
+        runner="runner-1",
+        workflow=dispatch.workflow_id,
+        first_run=dispatch.run_id or "",
+    )
+
+
 async def _finish(client: Client, execution: ExecutionResource, *, run: str, output: str = "hi") -> bool:
     return await client.finish(
         execution.metadata.id, epoch=1, run=run, attempt=1, phase=Phase.COMPLETED, output=output, error=None
@@ -85,7 +100,8 @@ async def test_a_healthy_server_answers_with_the_run_id(client: Client) -> None:
     assert execution.status.phase is Phase.PENDING
     assert execution.status.dispatch.state is DispatchState.SUBMITTED
     assert execution.status.dispatch.run_id
-    assert execution.status.dispatch.workflow_id == f"stigmer/agent-execution/invoke/{execution.metadata.id}"
+    store = (await client.identity()).store_id
+    assert execution.status.dispatch.workflow_id == workflow(execution.metadata.id, store=StoreId(store)).id
 
 
 async def test_the_same_key_finds_the_same_execution_and_another_wish_is_refused(client: Client) -> None:
@@ -98,8 +114,8 @@ async def test_the_same_key_finds_the_same_execution_and_another_wish_is_refused
 async def test_a_run_claims_reports_and_completes(client: Client) -> None:
     execution = await _submitted(client, "k1")
     name = execution.metadata.id
-    assert await client.claim(name, epoch=1, run="run-a", runner="runner-1")
-    assert not await client.claim(name, epoch=1, run="run-b", runner="runner-2"), "another run must lose"
+    assert await _claim(client, execution, run="run-a") is ClaimAnswer.WON
+    assert await _claim(client, execution, run="run-b") is ClaimAnswer.LOST, "another run must lose"
     work = await client.begin_attempt(name, epoch=1, run="run-a", attempt=1, runner="runner-1")
     assert work is not None
     assert (work.message, work.model) == ("hello", "echo")
@@ -131,7 +147,7 @@ async def test_a_follower_sees_every_event_once_whenever_it_comes(client: Client
 
     async with asyncio.TaskGroup() as group:
         early = group.create_task(follow(0), name="early")
-        await client.claim(name, epoch=1, run="run-a", runner="r")
+        await _claim(client, execution, run="run-a")
         middle = group.create_task(follow(2), name="middle")
         await client.begin_attempt(name, epoch=1, run="run-a", attempt=1, runner="r")
         for offset in range(50):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.api.resources import MESSAGE_MAX
 from stigmer_cli.client import Client
 from stigmer_cli.domain.phase import Phase
@@ -22,8 +23,17 @@ async def test_the_longest_messages_and_answers_block_nothing(tmp_path: Path) ->
 
 async def _goes_through(client: Client, number: int) -> None:
     message = '[x"' * (MESSAGE_MAX // 3)  # brackets, and quotes that are escaped
-    execution = (await accept(client, f"key-{number}", message=message)).metadata.id
-    assert await client.claim(execution, epoch=1, run="r", runner="t")
+    accepted = await accept(client, f"key-{number}", message=message)
+    execution, dispatch = accepted.metadata.id, accepted.status.dispatch
+    claimed = await client.claim(
+        execution,
+        epoch=1,
+        run="r",
+        runner="t",
+        workflow=dispatch.workflow_id,
+        first_run=dispatch.run_id or "r",
+    )
+    assert claimed is ClaimAnswer.WON
     work = await client.begin_attempt(execution, epoch=1, run="r", attempt=1, runner="t")
     assert work is not None
     assert work.message == message

@@ -7,8 +7,8 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest
+from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.client import Client as ApiClient
-from stigmer_cli.domain.identity import ExecutionId, Kind, workflow_id
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import TemporalUnavailable
 from tests.eventually import eventually
@@ -85,7 +85,18 @@ async def test_every_event_moves_its_number(tmp_path: Path) -> None:
             await _until(server, {("stigmer_submits_total", ("started",)): 1})
             taken = (await accept(client, "taken")).metadata.id
             await _until(server, {("stigmer_submits_total", ("started",)): 2})
-            claims = [await client.claim(taken, epoch=1, run=run, runner="r") for run in ("one", "another")]
+            dispatch = (await client.execution(taken)).status.dispatch
+            claims = [
+                await client.claim(
+                    taken,
+                    epoch=1,
+                    run=run,
+                    runner="r",
+                    workflow=dispatch.workflow_id,
+                    first_run=dispatch.run_id or "",
+                )
+                for run in ("one", "another")
+            ]
             before = await _samples(server)
             temporal.kill()
             await _until(server, {(STATE, ("DISCONNECTED",)): 1})
@@ -93,11 +104,11 @@ async def test_every_event_moves_its_number(tmp_path: Path) -> None:
             away = await _samples(server)
             temporal.start()  # in memory, so it forgot everything
             await _until(server, {("stigmer_temporal_reconnects", ()): 1, ("stigmer_dispatch_queue_depth", ()): 0})
-            await _terminate(temporal, behind)
+            await _terminate(temporal, (await client.execution(behind)).status.dispatch.workflow_id)
             await _until(server, {("stigmer_reconciled_total", (done,)): 1 for done in DONE})
             after = await _samples(server)
             rows = {row.metadata.id: row for row in (await client.executions({"limit": 10})).items}
-    assert claims == [True, False]
+    assert claims == [ClaimAnswer.WON, ClaimAnswer.LOST]
     assert before["stigmer_claims_lost_total", ()] == 1
     assert before["stigmer_executions", ("IN_PROGRESS", "agent")] == 1
     assert before["stigmer_temporal_calls_total", ("start", "ok")] == 2
@@ -152,6 +163,6 @@ async def _until(server: Served, wanted: Mapping[Key, float]) -> None:
     await eventually(reached, within_s=20, what=str(wanted))
 
 
-async def _terminate(temporal: DevServer, execution: str) -> None:
+async def _terminate(temporal: DevServer, workflow: str) -> None:
     client = await client_of(temporal)
-    await client.get_workflow_handle(workflow_id(Kind.AGENT, ExecutionId(execution), 1)).terminate()
+    await client.get_workflow_handle(workflow).terminate()

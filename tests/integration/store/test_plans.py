@@ -18,6 +18,7 @@ from stigmer_cli.store.listing import Filter
 from stigmer_cli.store.prepared import PRIMARY_KEY
 from stigmer_cli.store.store import Store, open_store
 from tests.contracts.store.drafts import AGENT, RUN, START, HandClock, accepted
+from tests.names import STORE
 
 LATER = START + timedelta(days=1)
 AGED = Aged.by(LATER, s=0)
@@ -92,7 +93,8 @@ async def _mark(store: Store, names: Sequence[ExecutionId]) -> None:
 async def _move(store: Store, names: Sequence[ExecutionId]) -> None:
     await _mark(store, names)
     decided: dict[ExecutionId, Decided] = {
-        name: lambda now: moves.requeue(QueueReason.ORPHANED, "", epoch=1, version=2, now=now) for name in names[1:]
+        name: lambda now: moves.requeue(STORE, QueueReason.ORPHANED, "", epoch=1, version=2, now=now)
+        for name in names[1:]
     }
     decided[names[0]] = lambda now: moves.mark(AttentionCode.LOST, "", epoch=1, version=2, now=now)
     assert await store.executions.move_all(decided) == set(names)

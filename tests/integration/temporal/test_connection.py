@@ -12,12 +12,13 @@ import psutil
 import pytest
 
 from stigmer_cli.clock import SystemClock
-from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.temporal.connection import MEMORY_LOST, Connection, ConnectionState
 from stigmer_cli.temporal.errors import Misconfigured, TemporalUnavailable
 from stigmer_cli.temporal.gateway import Gateway
 from tests.eventually import eventually, until_true
 from tests.integration.temporal.conftest import connection_to
+from tests.names import STORE, workflow
 from tests.temporal_server import DevServer, client_of
 
 S = ConnectionState
@@ -58,11 +59,11 @@ async def test_a_killed_temporal_is_seen_at_the_next_call_and_found_again_on_the
     async with connection_to(temporal) as connection:
         await connection.wait_connected()
         before = connection.status()
-        gateway = Gateway(connection, clock=SystemClock(), rng=random.Random(2))
+        gateway = Gateway(connection, store=STORE, clock=SystemClock(), rng=random.Random(2))
         temporal.kill()
         begun = time.monotonic()
         with pytest.raises(TemporalUnavailable):
-            await gateway.start(execution=EXECUTION, kind=Kind.AGENT, epoch=1, timeout_s=None)
+            await gateway.start(workflow(EXECUTION), timeout_s=None)
         await until(connection, S.DISCONNECTED, within_s=1)
         print(f"kill seen {time.monotonic() - begun:.3f} s after the next call")
         await begin(temporal)
@@ -70,7 +71,7 @@ async def test_a_killed_temporal_is_seen_at_the_next_call_and_found_again_on_the
         after = connection.status()
         assert (after.cluster_id, after.namespace_id) == (before.cluster_id, before.namespace_id)
         assert (after.worlds, after.reconnects, connection.generation) == (0, 1, 2)
-        started = await gateway.start(execution=EXECUTION, kind=Kind.AGENT, epoch=1, timeout_s=None)
+        started = await gateway.start(workflow(EXECUTION), timeout_s=None)
         assert started.run_id
 
 
@@ -100,16 +101,16 @@ async def test_a_start_into_a_frozen_temporal_ends_within_its_total_deadline(tem
     temporal.start()
     async with connection_to(temporal) as connection:
         await connection.wait_connected()
-        gateway = Gateway(connection, clock=SystemClock(), rng=random.Random(2))
+        gateway = Gateway(connection, store=STORE, clock=SystemClock(), rng=random.Random(2))
         temporal.freeze()
         begun = time.monotonic()
         with pytest.raises(TemporalUnavailable):
-            await gateway.start(execution=EXECUTION, kind=Kind.AGENT, epoch=1, timeout_s=None)
+            await gateway.start(workflow(EXECUTION), timeout_s=None)
         assert time.monotonic() - begun < STALL_S + 2.0
         temporal.thaw()
-        start = partial(gateway.start, execution=EXECUTION, kind=Kind.AGENT, epoch=1, timeout_s=None)
+        start = partial(gateway.start, workflow(EXECUTION), timeout_s=None)
         started = await eventually(start, within_s=THAWED_MAX_S, despite=TemporalUnavailable)
-        look = partial(gateway.describe, execution=EXECUTION, kind=Kind.AGENT, epoch=1)
+        look = partial(gateway.describe, workflow(EXECUTION))
         observed = await eventually(look, within_s=THAWED_MAX_S, despite=TemporalUnavailable)
         assert observed is not None
         assert observed.run_id == started.run_id

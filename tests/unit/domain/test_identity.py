@@ -1,12 +1,14 @@
 """Ids and what is made of them."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
-from stigmer_cli.domain.identity import ExecutionId, Kind, is_id, slug_of, workflow_id
+from stigmer_cli.domain.identity import ExecutionId, Kind, is_id, slug_of, store_in, task_queue_of
 from stigmer_cli.executions.mint import Mint
 from tests.fakes import ManualClock
+from tests.names import STORE, workflow
 
 ID = ExecutionId("aex-01kqrxnp6m8w8t6e3d2m5k7j9z")
 
@@ -37,10 +39,26 @@ def test_minted_ids_match_the_pattern_and_grow_although_the_clock_stands() -> No
     assert ids[0].startswith("aex-01kqs")
 
 
-def test_the_workflow_id_is_a_function_of_execution_and_epoch() -> None:
-    assert workflow_id(Kind.AGENT, ID, 1) == "stigmer/agent-execution/invoke/aex-01kqrxnp6m8w8t6e3d2m5k7j9z"
-    assert workflow_id(Kind.AGENT, ID, 2) == "stigmer/agent-execution/invoke/aex-01kqrxnp6m8w8t6e3d2m5k7j9z/2"
-    assert workflow_id(Kind.WORKFLOW, ID, 1).startswith("stigmer/workflow-execution/invoke/")
+def test_the_workflow_id_is_a_function_of_store_execution_and_epoch() -> None:
+    name = "stigmer/str-01kqrxnp6m8w8t6e3d2m5k7j9z/agent-execution/invoke/aex-01kqrxnp6m8w8t6e3d2m5k7j9z"
+    assert workflow(ID).id == name
+    assert workflow(ID, 2).id == f"{name}/2"
+    assert replace(workflow(ID), kind=Kind.WORKFLOW).id == name.replace("agent", "workflow")
+    assert workflow(ID).type == "stigmer/agent-execution/invoke", "the type names code, which is every store's"
+    assert workflow(ID).task_queue == task_queue_of(STORE) == "stigmer-str-01kqrxnp6m8w8t6e3d2m5k7j9z"
+
+
+def test_what_began_before_stores_had_ids_keeps_its_names() -> None:
+    old = workflow(ID, store=None)
+    assert old.id == "stigmer/agent-execution/invoke/aex-01kqrxnp6m8w8t6e3d2m5k7j9z"
+    assert replace(old, epoch=2).id == "stigmer/agent-execution/invoke/aex-01kqrxnp6m8w8t6e3d2m5k7j9z/2"
+    assert old.task_queue == "stigmer"
+
+
+def test_a_workflow_id_tells_its_store() -> None:
+    assert store_in(workflow(ID, 3).id) == STORE
+    assert store_in(workflow(ID, store=None).id) is None
+    assert store_in("str-01kqrxnp6m8w8t6e3d2m5k7j9z/else") is None
 
 
 @pytest.mark.parametrize(

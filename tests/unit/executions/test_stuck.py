@@ -13,6 +13,7 @@ from stigmer_cli.domain.stuck import StuckClass, way_out
 from stigmer_cli.executions.reconcile.observe import Sighting
 from stigmer_cli.executions.reconcile.plan import Rules, plan
 from stigmer_cli.executions.stuck import FAILURES, LATE_S, MARKS, Around, Stuck, judge, untaken
+from stigmer_cli.runner.alive import FINAL
 from stigmer_cli.runner.terms import FailureKind
 from stigmer_cli.temporal.gateway import Observed, RunState
 from stigmer_cli.temporal.pending import PendingActivity, PendingTask, TaskFailure
@@ -241,7 +242,7 @@ def test_over_every_combination_what_stands_still_has_a_class_and_what_gets_on_h
 
 
 def test_every_kind_of_failure_that_a_retried_activity_can_have_is_put_into_words() -> None:
-    only_of_the_end = {FailureKind.RUNNER_LOST, FailureKind.TIMED_OUT, FailureKind.ATTEMPT_TOO_LONG}
+    only_of_the_end = {FailureKind.RUNNER_LOST, FailureKind.TIMED_OUT, FailureKind.ATTEMPT_TOO_LONG} | FINAL
     assert {str(kind) for kind in FailureKind} - {*only_of_the_end, FailureKind.CANCELLED} <= FAILURES.keys()
 
 

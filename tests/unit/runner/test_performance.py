@@ -54,7 +54,9 @@ def perform(model: Script, *, begun: int = 0, reports: InMemoryReports | None = 
     row = reports.add(EXECUTION)
     row.claimed_run, row.phase, row.begun = "run-1", Phase.IN_PROGRESS, begun
     chance = Chance(clock=LoopClock(), rng=random.Random(3))
-    attempt = Attempt(execution=EXECUTION, epoch=1, run="run-1", number=begun + 1, runner="r")
+    attempt = Attempt(
+        execution=EXECUTION, epoch=1, run="run-1", workflow="w", first_run="run-1", number=begun + 1, runner="r"
+    )
     performance = Performance(Reporter(reports, chance), model, chance)
     try:
         in_virtual_time(performance.perform(attempt))

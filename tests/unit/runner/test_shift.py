@@ -9,7 +9,7 @@ from tests.fakes import START
 
 
 def test_a_worker_polled_when_temporals_moment_became_another_one() -> None:
-    shift = Shift(identity="one", generation=1, worker=object.__new__(Worker), began=100.0)
+    shift = Shift(task_queue="q", identity="one", generation=1, worker=object.__new__(Worker), began=100.0)
     assert shift.access_age_s(None, now=100.0) is None
     far_away = START - timedelta(days=365)
     assert shift.access_age_s(far_away, now=101.0) == 0

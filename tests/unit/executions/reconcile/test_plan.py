@@ -16,7 +16,7 @@ from stigmer_cli.temporal.gateway import Observed, RunState
 from tests.fakes import START
 from tests.rows import row
 
-WORKFLOW = "stigmer/agent-execution/invoke/aex-01kqrxnp6m8w8t6e3d2m5k7j9z"
+WORKFLOW = "stigmer/str-01kqrxnp6m8w8t6e3d2m5k7j9z/agent-execution/invoke/aex-01kqrxnp6m8w8t6e3d2m5k7j9z"
 
 
 def _seen(state: RunState) -> Observed:
@@ -34,14 +34,18 @@ def _line(sighting: Sighting, rules: Rules | None = None) -> str:
         ("PENDING", None, f"orphan: resubmit (Temporal has no workflow {WORKFLOW}, and no run ever had an effect)"),
         ("PENDING", "OPEN", "starting: none (its workflow is open, no run has claimed it yet)"),
         ("PENDING", "CONTINUED", "starting: none (its workflow is open, no run has claimed it yet)"),
-        ("PENDING", "FAILED", "behind: repair (the run failed in Temporal: boom)"),
+        (
+            "PENDING",
+            "FAILED",
+            "orphan: resubmit (its run ended before it claimed the execution (boom), without any effect)",
+        ),
         ("PENDING", "CANCELLED", "behind: repair (the run was cancelled in Temporal: boom)"),
         ("PENDING", "TERMINATED", "behind: repair (the run was terminated in Temporal: boom)"),
         ("PENDING", "TIMED_OUT", "behind: repair (the run timed out in Temporal: boom)"),
         (
             "PENDING",
             "COMPLETED",
-            "behind: mark (the run completed in Temporal, and its outcome never reached the store)",
+            "orphan: resubmit (its run ended before it claimed the execution (boom), without any effect)",
         ),
         ("IN_PROGRESS", None, f"lost: mark (Temporal has no workflow {WORKFLOW}, and its run may have had effects)"),
         ("IN_PROGRESS", "OPEN", "running: none (its workflow is open)"),
@@ -96,6 +100,29 @@ def test_what_moved_under_a_clock_that_was_set_back_is_judged_at_once() -> None:
 def test_a_lost_one_is_started_over_only_on_a_persons_word() -> None:
     sighting = Sighting(execution=row(Phase.IN_PROGRESS, submitted_s_ago=60))
     assert _line(sighting, Rules(include_in_progress=True)).startswith("IN_PROGRESS lost: start-over")
+
+
+@pytest.mark.parametrize("state", [RunState.COMPLETED, RunState.FAILED])
+def test_what_was_handed_back_is_resubmitted_in_the_next_epoch_until_a_person_has_to_look(state: RunState) -> None:
+    sighting = Sighting(execution=row(submitted_s_ago=60), seen=_seen(state), failure="boom")
+    [move] = plan([sighting], now=START, rules=Rules())
+    assert (move.action, move.failures) == (Action.RESUBMIT, 1)
+    fifth = replace(sighting, execution=row(submitted_s_ago=60, attempts=4))
+    assert _line(fifth) == (
+        "PENDING refused: mark (its run ended before it claimed the execution (boom), without any effect,"
+        " 5 times in a row)"
+    )
+    [again] = plan([fifth], now=START, rules=Rules(retry_refused=True))
+    assert (again.action, again.failures) == (Action.RESUBMIT, 1), "a person's word lets it begin to count again"
+
+
+def test_a_run_whose_outcome_was_lost_is_started_over_only_on_a_persons_word() -> None:
+    sighting = Sighting(execution=row(Phase.IN_PROGRESS, submitted_s_ago=60), seen=_seen(RunState.COMPLETED))
+    assert _line(sighting, Rules(include_in_progress=True)).startswith("IN_PROGRESS behind: start-over")
+    unwanted = replace(sighting, execution=replace(sighting.execution, cancel_requested_at=START))
+    [move] = plan([unwanted], now=START, rules=Rules())
+    assert move.outcome is not None, "a cancel always ends it"
+    assert move.outcome.phase is Phase.CANCELLED
 
 
 @pytest.mark.parametrize("rules", [Rules(), Rules(include_in_progress=True)])

@@ -20,6 +20,12 @@ EVERY_RULE = tuple(
     Rules(include_in_progress=start_over, retry_refused=retry) for start_over, retry in product((False, True), repeat=2)
 )
 RESUBMITS = frozenset({Action.RESUBMIT, Action.START_OVER, Action.RETRY})
+WITHOUT_OUTCOME = {
+    Phase.PENDING: {RunState.COMPLETED, RunState.FAILED},
+    Phase.IN_PROGRESS: {RunState.COMPLETED},
+}
+"""How a workflow may have closed without an outcome: by itself before the claim, or after a claim that was kept."""
+
 LEADS_TO: dict[Action, Phase | None] = {
     Action.NONE: None,
     Action.RESUBMIT: None,
@@ -100,7 +106,10 @@ def _submits_again_only_what_is_safe(sighting: Sighting, rules: Rules, move: Mov
         assert not execution.dispatch.is_submitted, move
         return
     assert not sighting.unknown, move
-    assert sighting.seen is None or execution.claimed_run not in {None, sighting.seen.run_id}, move
+    is_gone = sighting.seen is None or execution.claimed_run not in {None, sighting.seen.run_id}
+    has_no_outcome = sighting.seen is not None and sighting.seen.state in WITHOUT_OUTCOME[execution.phase]
+    assert is_gone or has_no_outcome, move
+    assert (move.failures > 0) == (not is_gone and move.action is Action.RESUBMIT), "a workflow id is used once"
     submitted_at = execution.dispatch.submitted_at
     assert submitted_at is not None, move
     assert START - submitted_at >= timedelta(seconds=rules.grace_s), move

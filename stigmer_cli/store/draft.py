@@ -1,0 +1,53 @@
+"""An execution as it is asked for, and the row that it becomes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from stigmer_cli.domain.execution import QueueReason
+from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, StoreId
+from stigmer_cli.domain.phase import Phase
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionDraft:
+    """An execution as it was asked for. `request_hash` tells a repeated request from another one with the same key."""
+
+    id: ExecutionId
+    kind: Kind
+    agent_id: AgentId
+    agent_name: str
+    message: str
+    timeout_s: float | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    idempotency_key: str | None = None
+    request_hash: str = ""
+
+
+def first_row(
+    draft: ExecutionDraft, store: StoreId, reason: QueueReason, detail: str, now: datetime
+) -> Mapping[str, object]:
+    """The row of an execution that is accepted `now`: PENDING, and due at once."""
+    return {
+        "id": draft.id,
+        "store_id": store,
+        "kind": draft.kind,
+        "agent_id": draft.agent_id,
+        "agent_name": draft.agent_name,
+        "message": draft.message,
+        "timeout_s": draft.timeout_s,
+        "labels": dict(draft.labels),
+        "idempotency_key": draft.idempotency_key,
+        "request_hash": draft.request_hash,
+        "phase": Phase.PENDING,
+        "epoch": 1,
+        "version": 1,
+        "event_seq": 1,
+        "created_at": now,
+        "queue_reason": reason,
+        "queue_detail": detail,
+        "queued_since": now,
+        "attempts": 0,
+        "next_try_at": now,
+        "claimed_attempt": 0,
+    }

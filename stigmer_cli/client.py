@@ -44,6 +44,7 @@ from stigmer_cli.api.resources import (
     ExecutionResource,
 )
 from stigmer_cli.api.stuck import StuckItem, StuckItems, StuckReport, StuckRequest
+from stigmer_cli.api.ui import UiLink, UiLinkRequest
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import OperationFailed, ServerUnavailable
 from stigmer_cli.proof import Token
@@ -135,6 +136,10 @@ class Client:
     async def health(self) -> Health:
         """Every part as the server sees it."""
         return await self._get("/v1/health", Health)
+
+    async def make_ui_link(self, path: str = "/ui/") -> UiLink:
+        """A link that opens the web UI at `path`, once; raises NotFound where the stack has none."""
+        return await self._post("/v1/ui/links", UiLinkRequest(path=path), UiLink)
 
     # -- agents
 

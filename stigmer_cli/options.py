@@ -254,7 +254,18 @@ OPTIONS: tuple[Option, ...] = (
         parse=_port,
         about="the port of the stack's own Temporal",
     ),
-    Option(name="ui_port", variable="STIGMER_UI_PORT", parse=_port, about="the port of Temporal's web UI"),
+    Option(
+        name="ui_port",
+        variable="STIGMER_UI_PORT",
+        parse=_port,
+        about="the port of Temporal's own web UI behind the server's /ui; unset: drawn",
+    ),
+    Option(
+        name="ui_address",
+        variable="STIGMER_UI_ADDRESS",
+        parse=_address,
+        about="HOST:PORT of the web UI that the server shows under /ui; a stack's own Temporal: its own",
+    ),
     Option(
         name="database_url",
         variable="STIGMER_DATABASE_URL",

@@ -42,7 +42,6 @@ __all__ = [
 
 SERVER_PORT = 7234
 TEMPORAL_PORT = 7233
-UI_PORT = 8233
 LOOPBACK = "127.0.0.1"
 
 
@@ -125,7 +124,8 @@ class Settings:
     temporal_server_name: str | None = None
     temporal_api_key_file: str | None = None
     temporal_port: int = TEMPORAL_PORT
-    ui_port: int = UI_PORT
+    ui_port: int | None = None
+    ui_address: str | None = None
     database_url: str | None = None
     submit_policy: SubmitPolicy = SubmitPolicy.QUEUE
     reconcile: ReconcileMode = ReconcileMode.AUTO

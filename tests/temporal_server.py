@@ -108,9 +108,7 @@ class DevServer:
     def start(self) -> Self:
         """Start it and return when its port answers."""
         assert self._process is None, "the server is running"
-        argv = dev_server_argv(
-            binary=find_binary(None), port=self.port, ui_port=None, file=self.file, namespace=self.namespace
-        )
+        argv = dev_server_argv(binary=find_binary(None), port=self.port, file=self.file, namespace=self.namespace)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 argv,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import typer
 from typer.completion import completion_init  # type: ignore[attr-defined]
 
-from stigmer_cli.cli import apply, completion, down, logs, processes, restart, run, status, up, version
+from stigmer_cli.cli import apply, completion, down, logs, processes, restart, run, status, ui, up, version
 from stigmer_cli.cli.agents import agents
 from stigmer_cli.cli.config import config
 from stigmer_cli.cli.doctor import doctor
@@ -33,6 +33,7 @@ def application(environ: Mapping[str, str]) -> typer.Typer:
         logs.logs,
         apply.apply,
         run.run,
+        ui.ui,
         processes.serve,
         processes.work,
         version.version,

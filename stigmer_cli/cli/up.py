@@ -28,6 +28,16 @@ EPHEMERAL = (
     "and asks you about those that had begun"
 )
 
+UI_OFF = "Temporal's web UI is off: there is only 127.0.0.1 here, where any web page could reach it; stigmer up --ui"
+IN_REACH = "any web page can reach Temporal's web UI here, and start and end workflows; without it: stigmer up --no-ui"
+UiPort = Annotated[
+    str | None, typer.Option(help="Port of Temporal's own web UI, which the server shows under /ui; else drawn.")
+]
+UiSwitch = Annotated[
+    bool | None,
+    typer.Option("--ui/--no-ui", help="With Temporal's web UI, also where web pages could reach it; without it."),
+]
+
 
 def up(
     ctx: typer.Context,
@@ -36,13 +46,13 @@ def up(
     wait_timeout: Annotated[float, typer.Option(min=0.1, metavar="S", help="Seconds until it must be ready.")] = 60.0,
     port: Annotated[str | None, typer.Option(help="Port of the server.")] = None,
     temporal_port: Annotated[str | None, typer.Option(help="Port of Temporal.")] = None,
-    ui_port: Annotated[str | None, typer.Option(help="Port of Temporal's web UI.")] = None,
+    ui_port: UiPort = None,
     temporal_address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Use a Temporal that somebody else runs.")
     ] = None,
     auto_ports: Annotated[bool, typer.Option("--auto-ports", help="Take other ports where these are taken.")] = False,
     ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Keep Temporal in memory.")] = False,
-    no_ui: Annotated[bool, typer.Option("--no-ui", help="Without Temporal's web UI.")] = False,
+    ui: UiSwitch = None,
     output: Annotated[Format, typer.Option("-o", "--output", help="How to print the result.")] = Format.TABLE,
 ) -> None:
     """Start the local stack, or bring back what is missing of it, and return once it is proven ready."""
@@ -53,7 +63,13 @@ def up(
     settings = cli.settings(
         server_port=port, temporal_port=temporal_port, ui_port=ui_port, temporal_address=temporal_address
     )
-    options = StackOptions(ephemeral=ephemeral, headless=no_ui, auto_ports=auto_ports, wait_timeout_s=wait_timeout)
+    options = StackOptions(
+        ephemeral=ephemeral,
+        headless=ui is False,
+        wants_ui=ui is True,
+        auto_ports=auto_ports,
+        wait_timeout_s=wait_timeout,
+    )
     if ephemeral:
         out.note(EPHEMERAL)
     ready = _brought_up(cli, settings, options)
@@ -155,6 +171,8 @@ def shown_progress(out: Output) -> Iterator[Board]:
 def print_ready(out: Output, ready: "Ready") -> None:
     """Where things are and what to type next."""
     found = ready.endpoints
+    if found.owns_temporal and found.ui_source is None:
+        out.warning(IN_REACH if found.ui_port else UI_OFF)
     data: dict[str, object] = {
         "state": READY,
         "started": list(ready.started),

@@ -16,7 +16,7 @@ from stigmer_cli.errors import MachineError
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.listening import holds
 from stigmer_cli.stack.logs import read_lines
-from stigmer_cli.stack.parts import SUPERVISOR, StackOptions
+from stigmer_cli.stack.parts import SUPERVISOR
 from stigmer_cli.stack.ports import PortUse, is_free, needed, owner_of
 from stigmer_cli.stack.state import Endpoints
 from stigmer_cli.supervisor.process import ProcessId
@@ -113,7 +113,7 @@ def _mode(path: Path) -> int | None:
 
 def _uses(settings: Settings, found: Endpoints | None) -> Sequence[PortUse]:
     if found is None:
-        return needed(settings, StackOptions())
+        return needed(settings)
     ports = {"server": (found.server_port,), **dict(found.ports)}
     flags = {"server": ("--port",), "temporal": ("--temporal-port", "--ui-port")}
     return [

@@ -8,8 +8,9 @@ from starlette.types import ASGIApp
 from stigmer_cli.server import problems
 from stigmer_cli.server.guard import Guard
 from stigmer_cli.server.hosts import AllowedHosts, named_in
-from stigmer_cli.server.routes import agents, challenge, executions, health, identity, reconcile, reports, stuck
+from stigmer_cli.server.routes import agents, challenge, executions, health, identity, reconcile, reports, stuck, ui
 from stigmer_cli.server.services import Services
+from stigmer_cli.server.ui.door import UiDoor
 
 
 def build(called: Services, *, token: Callable[[], str | None]) -> ASGIApp:
@@ -17,8 +18,11 @@ def build(called: Services, *, token: Callable[[], str | None]) -> ASGIApp:
     app = FastAPI(title="Stigmer", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
     app.state.services = called
     app.state.token = token
-    for routes in (challenge, health, identity, agents, reconcile, stuck, executions, reports):
+    for routes in (challenge, health, identity, agents, reconcile, stuck, executions, reports, ui):
         app.include_router(routes.router)
     problems.install(app)
     settings = called.settings
-    return Guard(app, hosts=AllowedHosts(settings.server_port, named_in(settings.allowed_hosts)), token=token)
+    hosts = AllowedHosts(settings.server_port, named_in(settings.allowed_hosts))
+    door = UiDoor(settings.ui_address, hosts=hosts, token=token, clock=called.clock, port=settings.server_port)
+    app.state.ui = door
+    return Guard(app, hosts=hosts, token=token, pages=door)

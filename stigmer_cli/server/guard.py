@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stigmer_cli.api.problem import CONTENT_TYPE, Problem
 from stigmer_cli.proof import PATH as CHALLENGE
 from stigmer_cli.server.hosts import AllowedHosts
+from stigmer_cli.server.ui.door import is_ui
 
 BODY_MAX = 4 * 1024 * 1024
 BODY_READ_MAX = 64 * 1024 * 1024
@@ -43,8 +44,11 @@ class Refusal(Exception):
 class Guard:
     """ASGI middleware: Host allow-list, no foreign origin, bearer token, JSON of bounded size and depth."""
 
-    def __init__(self, app: ASGIApp, *, hosts: AllowedHosts, token: Callable[[], str | None]) -> None:
-        self._app = app
+    def __init__(
+        self, app: ASGIApp, *, hosts: AllowedHosts, token: Callable[[], str | None], pages: ASGIApp | None = None
+    ) -> None:
+        """`pages` answers what is under /ui: for browsers, which bear a cookie and no token."""
+        self._app, self._pages = app, pages
         self._hosts = hosts
         self._token = token
 
@@ -56,6 +60,9 @@ class Guard:
         try:
             headers = Headers(scope=scope)
             self._check_host(scope, headers)
+            if self._pages and is_ui(scope["path"]):
+                await self._pages(scope, receive, send)
+                return
             _check_origin(headers)
             is_known = self._is_known(headers)
             if not is_known and scope["path"] not in OPEN_PATHS:

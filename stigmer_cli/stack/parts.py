@@ -7,10 +7,10 @@ from typing import Protocol
 
 from stigmer_cli.clock import Clock, iso
 from stigmer_cli.errors import ConfigError
-from stigmer_cli.settings import Settings
-from stigmer_cli.stack.state import Endpoints
-from stigmer_cli.supervisor.spec import ChildSpec, Liveness, SupervisorSpec
-from stigmer_cli.temporal.dev_server import dev_server_argv, find_binary, prepare_file
+from stigmer_cli.settings import BY_NAME, Settings
+from stigmer_cli.stack.state import Endpoints, endpoints
+from stigmer_cli.supervisor.spec import ChildSpec, Liveness, SourceFilter, SupervisorSpec
+from stigmer_cli.temporal.dev_server import UI_PATH, HttpDoors, dev_server_argv, find_binary, prepare_file
 
 SUPERVISOR, TEMPORAL, SERVER, RUNNER = "supervisor", "temporal", "server", "runner"
 NAMES = (SUPERVISOR, TEMPORAL, SERVER, RUNNER)
@@ -28,12 +28,22 @@ ASK_GRPC = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00
 """The connection preface and an empty SETTINGS frame (RFC 9113, 3.4); a server that lives answers with its own."""
 
 
+PLAIN_TCP = "multipathtcp=0"
+"""Go listens with Multipath TCP by default, on whose sockets the kernel takes no filter (EOPNOTSUPP)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StackOptions:
-    """What `up` was asked for beside the settings."""
+    """What `up` was asked for beside the settings.
+
+    `wants_ui` asks for Temporal's web UI also where any page could reach it. `doors` is where Temporal listens for
+    HTTP; None: where the record of the running stack says.
+    """
 
     ephemeral: bool = False
     headless: bool = False
+    wants_ui: bool = False
+    doors: HttpDoors | None = None
     auto_ports: bool = False
     wait_timeout_s: float = 60.0
 
@@ -50,12 +60,16 @@ def build_parts(settings: Settings, options: StackOptions, environ: Mapping[str,
 
     Raises MachineError where there is no temporal binary, or the copy cannot be written.
     """
+    doors = _doors(settings, options)
+    if settings.runs_own_temporal:
+        settings = replace(settings, ui_address=doors.ui_address if doors else None)
+        environ = {name: value for name, value in environ.items() if name != BY_NAME["ui_address"].variable}
     env = {**environ, **settings.environment(), "PYTHONUNBUFFERED": "1"}
     ours = (
         _ourselves(settings, env, name=SERVER, command="serve"),
         _ourselves(settings, env, name=RUNNER, command="work"),
     )
-    return (_temporal(settings, options, env), *ours) if settings.runs_own_temporal else ours
+    return (_temporal(settings, options, env, doors), *ours) if settings.runs_own_temporal else ours
 
 
 def supervisor_spec(settings: Settings, children: tuple[ChildSpec, ...]) -> SupervisorSpec:
@@ -82,21 +96,30 @@ def local(settings: Settings) -> Settings:
 def endpoints_of(settings: Settings, options: StackOptions, clock: Clock) -> Endpoints:
     """Where the parts will listen."""
     own = settings.runs_own_temporal
-    has_ui = own and not options.headless
+    doors = _doors(settings, options) if own else None
+    ui_address = settings.ui_address if doors is None else doors.ui_address
     return Endpoints(
         server_url=local(settings).server_target,
         temporal_address=settings.temporal_target,
-        ui_url=f"http://{LOOPBACK}:{settings.ui_port}" if has_ui else None,
+        ui_url=f"{local(settings).server_target}{UI_PATH}" if ui_address else None,
         namespace=settings.temporal_namespace,
         ephemeral=options.ephemeral and own,
         started_at=iso(clock.now()),
         server_port=settings.server_port,
         temporal_port=settings.temporal_port if own else None,
-        ui_port=settings.ui_port if has_ui else None,
+        ui_port=doors.ui_port if doors else None,
+        ui_source=doors.source if doors else None,
+        http_port=doors.http_port if doors else None,
+        metrics_port=doors.metrics_port if doors else None,
     )
 
 
-def _temporal(settings: Settings, options: StackOptions, env: Mapping[str, str]) -> ChildSpec:
+def _doors(settings: Settings, options: StackOptions) -> HttpDoors | None:
+    recorded = endpoints(settings.home) if options.doors is None else None
+    return recorded.http_doors if recorded else options.doors
+
+
+def _temporal(settings: Settings, options: StackOptions, env: Mapping[str, str], doors: HttpDoors | None) -> ChildSpec:
     home = settings.home
     binary = find_binary(settings.temporal_binary)
     file = None if options.ephemeral else home.temporal_file
@@ -105,19 +128,21 @@ def _temporal(settings: Settings, options: StackOptions, env: Mapping[str, str])
     argv = dev_server_argv(
         binary=binary,
         port=settings.temporal_port,
-        ui_port=None if options.headless else settings.ui_port,
         file=file,
         namespace=settings.temporal_namespace,
+        doors=doors,
     )
+    closed = SourceFilter(ports=doors.ports, source=doors.source) if doors and doors.source else None
     return ChildSpec(
         name=TEMPORAL,
         argv=tuple(argv),
-        env=env,
+        env={**env, "GODEBUG": ",".join(filter(None, (env.get("GODEBUG"), PLAIN_TCP)))},
         cwd=home.data,
         log=home.logs / f"{TEMPORAL}.log",
         stop_order=2,
         stop_grace_s=TEMPORAL_GRACE_S,
         liveness=Liveness(host=LOOPBACK, port=settings.temporal_port, question=ASK_GRPC),
+        source_filter=closed,
     )
 
 

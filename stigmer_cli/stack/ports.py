@@ -64,13 +64,11 @@ class PortsTaken(MachineError):
         self.conflicts = tuple(conflicts)
 
 
-def needed(settings: Settings, options: StackOptions) -> tuple[PortUse, ...]:
-    """The ports that a stack with these settings listens on."""
+def needed(settings: Settings) -> tuple[PortUse, ...]:
+    """The ports that a stack with these settings listens on at 127.0.0.1; for those drawn see http_doors.py."""
     uses = [PortUse(part=SERVER, option="server_port", flag="--port", port=settings.server_port)]
     if settings.runs_own_temporal:
         uses.append(PortUse(part=TEMPORAL, option="temporal_port", flag="--temporal-port", port=settings.temporal_port))
-        if not options.headless:
-            uses.append(PortUse(part="Temporal's web UI", option="ui_port", flag="--ui-port", port=settings.ui_port))
     return tuple(uses)
 
 
@@ -79,7 +77,7 @@ def with_ports(settings: Settings, options: StackOptions) -> Settings:
 
     Raises PortsTaken with every conflict, and ConfigError where two parts want the same port.
     """
-    uses = needed(settings, options)
+    uses = needed(settings)
     twice = [use for number, use in enumerate(uses) if use.port in {other.port for other in uses[:number]}]
     if twice and not options.auto_ports:
         raise ConfigError(f"{twice[0].flag} {twice[0].port}: another part of the stack has that port already")

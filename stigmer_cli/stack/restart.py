@@ -65,10 +65,16 @@ def _as_it_was(settings: Settings, options: StackOptions, found: Endpoints) -> t
     else:
         before |= {"temporal_address": found.temporal_address}
     unsaid = {name: value for name, value in before.items() if settings.sources.get(name) is Source.DEFAULT}
-    is_headless = options.headless or (found.owns_temporal and found.ui_port is None)
+    is_headless = options.headless or (found.owns_temporal and found.ui_port is None and not options.wants_ui)
+    is_in_reach = found.ui_port is not None and found.ui_source is None
     return (
         replace(settings, **unsaid),  # type: ignore[arg-type] # the keys are settings, each with a value of its kind
-        replace(options, ephemeral=options.ephemeral or found.ephemeral, headless=is_headless),
+        replace(
+            options,
+            ephemeral=options.ephemeral or found.ephemeral,
+            headless=is_headless,
+            wants_ui=options.wants_ui or is_in_reach,
+        ),
     )
 
 

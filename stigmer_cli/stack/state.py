@@ -3,9 +3,13 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from stigmer_cli.settings import Home
+
+if TYPE_CHECKING:
+    from stigmer_cli.temporal.dev_server import HttpDoors
 
 STATE_FILE = "stack.json"
 
@@ -23,11 +27,25 @@ class Endpoints:
     server_port: int
     temporal_port: int | None
     ui_port: int | None
+    ui_source: str | None = None
+    http_port: int | None = None
+    metrics_port: int | None = None
 
     @property
     def owns_temporal(self) -> bool:
         """Whether the stack runs a Temporal of its own."""
         return self.temporal_port is not None
+
+    @property
+    def http_doors(self) -> "HttpDoors | None":
+        """Where the stack's own Temporal listens for HTTP; None where it has none, or does not say."""
+        from stigmer_cli.temporal.dev_server import HttpDoors  # noqa: PLC0415 - readers must not pay for it
+
+        if self.http_port is None or self.metrics_port is None:
+            return None
+        return HttpDoors(
+            source=self.ui_source, ui_port=self.ui_port, http_port=self.http_port, metrics_port=self.metrics_port
+        )
 
     def workflow_url(self, workflow_id: str, run_id: str | None) -> str | None:
         """The page about a workflow in Temporal's web UI; None where the stack runs no UI."""
@@ -47,7 +65,7 @@ def endpoints(home: Home) -> Endpoints | None:
     """What the last `up` in `home` wrote down; None after `down`, and where the file says nothing legible."""
     try:
         found = json.loads((home.run / STATE_FILE).read_bytes())
-        return Endpoints(**{field.name: found[field.name] for field in fields(Endpoints)})
+        return Endpoints(**{field.name: found[field.name] for field in fields(Endpoints) if field.name in found})
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -7,7 +7,7 @@ interrupt the wait, and of fifty at once one starts and the others join.
 import asyncio
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from stigmer_cli.stack.attach import signals_call
 from stigmer_cli.stack.down import UP_LOCK, end_stack
 from stigmer_cli.stack.failure import Scene, start_failed
 from stigmer_cli.stack.home import prepare_home
+from stigmer_cli.stack.http_doors import draw
 from stigmer_cli.stack.listening import unheld
 from stigmer_cli.stack.parts import (
     PartsBuilder,
@@ -207,6 +208,7 @@ async def _start(settings: Settings, options: StackOptions, around: Surroundings
     home, clock = settings.home, around.clock
     await _clear_the_dead(home, clock)
     settings = local(with_ports(settings, options))
+    options = replace(options, doors=draw(settings, options)) if settings.runs_own_temporal else options
     children = around.build(settings, options, around.environ)
     token = settings.token or ensure_token(home)
     found = endpoints_of(settings, options, clock)

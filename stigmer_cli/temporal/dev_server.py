@@ -10,6 +10,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from stigmer_cli.errors import MachineError
@@ -21,8 +22,9 @@ RETENTION_DAYS = 30
 """How long closed workflows stay. The dev server's own 24 h is no flag of it: whoever connects raises it."""
 
 LOOPBACK = "127.0.0.1"
+UI_PATH = "/ui"
 CLOSED_HTTP_API = 'frontend.httpAllowedHosts=["disabled.invalid"]'
-"""The HTTP API listens on a random port even when headless, and would answer any web page; this makes it answer 403."""
+"""The HTTP API listens even when headless, and would answer any web page; this makes it answer 403."""
 
 SHORT_POLLS = 'matching.longPollExpirationInterval="4s"'
 """How long a poll lasts that finds nothing, instead of a minute: a runner that stopped polling is missed that soon."""
@@ -33,6 +35,31 @@ what a dead runner was doing is taken up after 2.4 s instead of 4.1 (measured)."
 
 PRAGMAS = ("journal_mode=WAL", "synchronous=full")
 SIDE_FILES = ("", "-wal", "-shm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpDoors:
+    """Where the dev server listens for HTTP.
+
+    `source` is a loopback address drawn for one stack, the UI's own and the only one from which it is meant to be
+    asked; None where the machine has 127.0.0.1 only. `ui_port` is None without a UI.
+    """
+
+    source: str | None
+    ui_port: int | None
+    http_port: int
+    metrics_port: int
+
+    @property
+    def ui_address(self) -> str | None:
+        """HOST:PORT of the UI; None where there is none."""
+        return f"{self.source or LOOPBACK}:{self.ui_port}" if self.ui_port else None
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """All of them."""
+        found = (self.ui_port, self.http_port, self.metrics_port)
+        return tuple(port for port in found if port is not None)
 
 
 def find_binary(named: str | None) -> Path:
@@ -58,11 +85,18 @@ def find_binary(named: str | None) -> Path:
 
 
 def dev_server_argv(
-    *, binary: Path, port: int, ui_port: int | None, file: Path | None, namespace: str = DEFAULT_NAMESPACE
+    *,
+    binary: Path,
+    port: int,
+    file: Path | None,
+    namespace: str = DEFAULT_NAMESPACE,
+    doors: HttpDoors | None = None,
 ) -> list[str]:
-    """The command line of a dev server on loopback; no UI where `ui_port` is None, in memory where `file` is None."""
-    argv = [str(binary), "server", "start-dev", "--ip", LOOPBACK, "--port", str(port)]
-    argv += ["--headless"] if ui_port is None else ["--ui-ip", LOOPBACK, "--ui-port", str(ui_port)]
+    """The command line of a dev server on loopback, in memory where `file` is None.
+
+    Without `doors` it has no UI, and its other ports for HTTP are drawn by itself.
+    """
+    argv = [str(binary), "server", "start-dev", "--ip", LOOPBACK, "--port", str(port), *_http_flags(doors)]
     if file is not None:
         argv += ["--db-filename", str(file)]
         for pragma in PRAGMAS:
@@ -107,6 +141,16 @@ def prepare_file(file: Path, binary: Path, backups: Path) -> None:
         raise MachineError(
             f"cannot prepare {file} for {version}: {error}", hint=f"free space, or make {file.parent} writable"
         ) from error
+
+
+def _http_flags(doors: HttpDoors | None) -> list[str]:
+    if doors is None:
+        return ["--headless"]
+    flags = ["--http-port", str(doors.http_port), "--metrics-port", str(doors.metrics_port)]
+    if doors.ui_port is None:
+        return ["--headless", *flags]
+    ui = ["--ui-ip", doors.source or LOOPBACK, "--ui-port", str(doors.ui_port), "--ui-public-path", UI_PATH]
+    return [*ui, "--ui-disable-news-fetch", *flags]
 
 
 def _usual_places() -> Iterator[Path]:

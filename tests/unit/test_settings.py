@@ -22,7 +22,7 @@ def test_without_any_layer_the_defaults_of_the_manual_stand() -> None:
     assert settings.home.path == Path("/home/nobody/.stigmer")
     assert settings.server_target == "http://127.0.0.1:7234"
     assert settings.temporal_target == "127.0.0.1:7233"
-    assert settings.ui_port == 8233
+    assert settings.ui_port is None
     assert settings.database_target == "sqlite:////home/nobody/.stigmer/data/stigmer.db"
     assert settings.submit_policy is SubmitPolicy.QUEUE
     assert settings.reconcile is ReconcileMode.AUTO
@@ -113,7 +113,8 @@ _WORDS = st.text(alphabet="abcdefghij0123456789-", min_size=1, max_size=20)
         temporal_server_name=st.none() | st.just("temporal.internal"),
         temporal_api_key_file=st.none() | st.just("/run/secrets/temporal"),
         temporal_port=_PORTS,
-        ui_port=_PORTS,
+        ui_port=st.none() | _PORTS,
+        ui_address=st.none() | st.just("127.4.5.6:8233"),
         database_url=st.none() | st.just("postgresql://u:p@h/d"),
         submit_policy=st.sampled_from(SubmitPolicy),
         reconcile=st.sampled_from(ReconcileMode),

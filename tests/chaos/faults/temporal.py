@@ -43,7 +43,7 @@ async def _kill_in_the_middle(stage: Stage, rng: random.Random) -> None:
 
 async def _loop_of_crashes(stage: Stage, _rng: random.Random) -> None:
     stage.temporal.kill()
-    argv = dev_server_argv(binary=find_binary(None), port=stage.temporal.port, ui_port=None, file=None)
+    argv = dev_server_argv(binary=find_binary(None), port=stage.temporal.port, file=None)
     for _ in range(LOOP_TURNS):
         ended = await asyncio.to_thread(subprocess.run, [*argv, "--no-such-flag"], capture_output=True, check=False)
         assert ended.returncode == 1, ended

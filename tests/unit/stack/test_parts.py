@@ -1,8 +1,9 @@
 """The three processes of the local stack."""
 
+import json
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,12 @@ from stigmer_cli.stack.logs import span_s, stamp_of
 from stigmer_cli.stack.parts import StackOptions, build_parts, endpoints_of, local
 from stigmer_cli.stack.state import endpoints, write_endpoints
 from stigmer_cli.stack.up import _refuse_contradictions
+from stigmer_cli.supervisor.spec import SourceFilter
+from stigmer_cli.temporal.dev_server import HttpDoors
 from tests.fakes import ManualClock
 
 EPHEMERAL = StackOptions(ephemeral=True)
+DOORS = HttpDoors(source="127.4.5.6", ui_port=20001, http_port=20002, metrics_port=20003)
 
 
 def settings_of(home: Home, flags: Mapping[str, str | None] | None = None) -> Settings:
@@ -69,12 +73,53 @@ def test_ephemeral_keeps_temporal_in_memory_and_headless_without_its_ui(home: Ho
 
 def test_endpoints_read_back_are_those_written(home: Home) -> None:
     home.run.mkdir()
-    found = endpoints_of(settings_of(home, {"server_port": "9000"}), StackOptions(), ManualClock())
+    found = endpoints_of(settings_of(home, {"server_port": "9000"}), StackOptions(doors=DOORS), ManualClock())
     write_endpoints(home, found)
 
     assert endpoints(home) == found
     assert found.server_url == "http://127.0.0.1:9000"
-    assert found.ports == {"temporal": (7233, 8233), "server": (9000,)}
+    assert found.ports == {"temporal": (7233, 20001), "server": (9000,)}
+    assert found.ui_url == "http://127.0.0.1:9000/ui"
+    assert found.http_doors == DOORS
+
+
+def test_the_state_file_of_an_older_version_is_read(home: Home) -> None:
+    home.run.mkdir()
+    found = endpoints_of(settings_of(home), StackOptions(doors=DOORS), ManualClock())
+    older = {name: value for name, value in asdict(found).items() if name not in ("ui_source", "http_port")}
+    (home.run / "stack.json").write_text(json.dumps(older))
+
+    assert endpoints(home) == replace(found, ui_source=None, http_port=None)
+
+
+def test_temporals_http_ports_are_the_drawn_ones_and_closed_but_for_the_drawn_address(home: Home) -> None:
+    temporal, server, _ = build_parts(settings_of(home), StackOptions(doors=DOORS), {"STIGMER_UI_ADDRESS": "old:1"})
+
+    assert "--ui-ip 127.4.5.6 --ui-port 20001" in " ".join(temporal.argv)
+    assert temporal.source_filter == SourceFilter(ports=(20001, 20002, 20003), source="127.4.5.6")
+    assert server.env["STIGMER_UI_ADDRESS"] == "127.4.5.6:20001"
+
+
+def test_a_stack_without_a_ui_shows_none_whatever_the_shell_says(home: Home) -> None:
+    doors = replace(DOORS, ui_port=None)
+    _, server, _ = build_parts(settings_of(home), StackOptions(doors=doors), {"STIGMER_UI_ADDRESS": "old:1"})
+
+    assert "STIGMER_UI_ADDRESS" not in server.env
+
+
+def test_parts_that_are_made_again_have_the_doors_that_the_running_stack_recorded(home: Home) -> None:
+    home.run.mkdir()
+    write_endpoints(home, endpoints_of(settings_of(home), StackOptions(doors=DOORS), ManualClock()))
+
+    assert "--ui-ip 127.4.5.6 --ui-port 20001" in " ".join(build_parts(settings_of(home), StackOptions(), {})[0].argv)
+
+
+def test_the_ui_of_a_temporal_that_somebody_else_runs_is_the_one_that_was_named(home: Home) -> None:
+    settings = settings_of(home, {"temporal_address": "far:7233", "ui_address": "far:8233"})
+
+    assert build_parts(settings, StackOptions(), {})[0].env["STIGMER_UI_ADDRESS"] == "far:8233"
+    found = endpoints_of(settings, StackOptions(), ManualClock())
+    assert (found.ui_url, found.ui_port, found.http_doors) == ("http://127.0.0.1:7234/ui", None, None)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "\xff", '{"server_url": 1}'])
@@ -98,14 +143,14 @@ def test_an_illegible_state_file_is_no_stack(home: Home, text: str) -> None:
         (
             {},
             StackOptions(headless=True),
-            "--no-ui was asked for, but the stack runs with Temporal's web UI at http://127.0.0.1:8233",
+            "--no-ui was asked for, but the stack runs with Temporal's web UI at http://127.0.0.1:7234/ui",
         ),
     ],
 )
 def test_a_flag_that_contradicts_what_runs_is_refused(
     home: Home, flags: dict[str, str | None], options: StackOptions, message: str
 ) -> None:
-    running = endpoints_of(settings_of(home), StackOptions(), ManualClock())
+    running = endpoints_of(settings_of(home), StackOptions(doors=DOORS), ManualClock())
 
     with pytest.raises(ConfigError) as refused:
         _refuse_contradictions(settings_of(home, flags), options, running)

@@ -5,15 +5,17 @@ from pathlib import Path
 import pytest
 
 from stigmer_cli.errors import MachineError
-from stigmer_cli.temporal.dev_server import dev_server_argv, find_binary, prepare_file
+from stigmer_cli.temporal.dev_server import HttpDoors, dev_server_argv, find_binary, prepare_file
 
 BINARY = Path("/opt/temporal")
 
 
 def test_the_command_line_with_a_file_and_the_ui() -> None:
-    argv = dev_server_argv(binary=BINARY, port=7233, ui_port=8233, file=Path("/h/t.db"), namespace="default")
+    doors = HttpDoors(source="127.4.5.6", ui_port=8233, http_port=7243, metrics_port=9000)
+    argv = dev_server_argv(binary=BINARY, port=7233, doors=doors, file=Path("/h/t.db"), namespace="default")
     assert " ".join(argv) == (
-        "/opt/temporal server start-dev --ip 127.0.0.1 --port 7233 --ui-ip 127.0.0.1 --ui-port 8233 "
+        "/opt/temporal server start-dev --ip 127.0.0.1 --port 7233 --ui-ip 127.4.5.6 --ui-port 8233 "
+        "--ui-public-path /ui --ui-disable-news-fetch --http-port 7243 --metrics-port 9000 "
         "--db-filename /h/t.db --sqlite-pragma journal_mode=WAL --sqlite-pragma synchronous=full "
         '--dynamic-config-value frontend.httpAllowedHosts=["disabled.invalid"] '
         '--dynamic-config-value matching.longPollExpirationInterval="4s" '
@@ -22,7 +24,7 @@ def test_the_command_line_with_a_file_and_the_ui() -> None:
 
 
 def test_the_command_line_in_memory_without_ui_in_another_namespace() -> None:
-    argv = dev_server_argv(binary=BINARY, port=17, ui_port=None, file=None, namespace="shop")
+    argv = dev_server_argv(binary=BINARY, port=17, file=None, namespace="shop")
     assert " ".join(argv) == (
         "/opt/temporal server start-dev --ip 127.0.0.1 --port 17 --headless --namespace shop "
         '--dynamic-config-value frontend.httpAllowedHosts=["disabled.invalid"] '

@@ -93,6 +93,10 @@ class ClockWatch:
         self._before = _Reading.of(clock)
         self.last: Jump | None = None
 
+    def now(self) -> datetime:
+        """The wall clock that is watched."""
+        return self._clock.now()
+
     async def run(self) -> None:
         """Look for ever."""
         while True:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from io import FileIO
 from pathlib import Path
 from types import FrameType
@@ -46,10 +46,11 @@ NANOSECONDS = 1e9
 
 @dataclass(frozen=True, kw_only=True)
 class Standstill:
-    """The loop last stood still for `seconds`, until `ended_at`."""
+    """The loop last stood still for `seconds`, until `ended_at`; `ended_s` is that by the monotonic clock."""
 
     seconds: float
     ended_at: datetime
+    ended_s: float
 
 
 class LoopObserver(Protocol):
@@ -110,7 +111,7 @@ class LoopWatch:
     def complaint(self) -> str:
         """That the loop stood still for long, and not long ago, as a sentence; empty if it did not."""
         last = self.last
-        if last is None or self._clock.now() - last.ended_at > timedelta(seconds=DEGRADED_S):
+        if last is None or self._clock.monotonic() - last.ended_s > DEGRADED_S:
             return ""
         return (
             f"the {self._part} stood still for {last.seconds:.1f} s until {iso(last.ended_at)}; "
@@ -146,7 +147,7 @@ class LoopWatch:
         before, self._ticked = self._ticked, usage
         was_long, self._is_long = self._is_long, False
         if was_long:
-            self.last = Standstill(seconds=usage.now - before.now, ended_at=self._clock.now())
+            self.last = Standstill(seconds=usage.now - before.now, ended_at=self._clock.now(), ended_s=usage.now)
             if self._observer is not None:
                 self._observer.loop_blocked(self.last.seconds)
             self._log.warning("event_loop_turns_again", blocked_s=round(self.last.seconds, 3))

@@ -72,6 +72,7 @@ async def serve(settings: Settings, *, clock: Clock) -> int:
         _write_down(settings, store)
         if not store.is_shared:
             await reclaim(store)
+        await store.see_time()
         store.events.on_change = bell.ring
         try:
             await _Server(settings, store, bell, clock).run(listener, token, tls)
@@ -86,6 +87,8 @@ class _Server:
     def __init__(self, settings: Settings, store: Store, bell: Bell, clock: Clock) -> None:
         rng = random.Random(secrets.randbits(128))  # noqa: S311 - jitter and ids, no secrets
         self.settings = settings
+        # By this the rows are written and judged; our own, which the watch looks at, may be set, or wrong.
+        own_clock, clock = clock, store.clock
         self.clock = clock
         self.metrics = Metrics()
         self.connection = Connection(
@@ -102,7 +105,7 @@ class _Server:
         self.stuck.observer = self.metrics
         self.world = WorldWatch(store, self.connection, clock=clock)
         self.watch = LoopWatch(clock=clock, observer=self.metrics)
-        self.clock_watch = ClockWatch(clock, jumped=self._clock_jumped)
+        self.clock_watch = ClockWatch(own_clock, jumped=self._clock_jumped)
         reconciling = Reconciling(store, gateway, self.connection, self.dispatcher, clock=clock)
         reconciling.observer = self.metrics
         mint = Mint(clock, rng)
@@ -135,6 +138,7 @@ class _Server:
             *([tls.run] if tls else []),
             self.watch.run,
             self.clock_watch.run,
+            *([self.services.store.keep_time] if self.services.store.is_shared else []),
             self.connection.run,
             self.dispatcher.run,
             self.canceller.run,

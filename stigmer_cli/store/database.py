@@ -17,6 +17,7 @@ from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.errors import MachineError, StigmerError, Unavailable
 from stigmer_cli.store import faults, prepared
+from stigmer_cli.store.clock import StoreClock
 from stigmer_cli.store.engine import Backend
 from stigmer_cli.store.tables import events, executions, meta
 
@@ -168,7 +169,7 @@ class Database:
 
     def __init__(self, backend: Backend, clock: Clock) -> None:
         self._backend = backend
-        self._clock = clock
+        self.clock = StoreClock(clock)
         self._broken: MachineError | None = None
         self._unfinished: set[asyncio.Task[object]] = set()
         self.on_change: Callable[[ExecutionId], None] | None = None
@@ -196,7 +197,7 @@ class Database:
             async with self._faults_translated():
                 self._backend.verify()
                 async with self._backend.writer.begin() as connection:
-                    writing = Writing(connection, self._backend, self._clock.now())
+                    writing = Writing(connection, self._backend, self.clock.now())
                     yield writing
                     self._backend.verify_commit()
         finally:

@@ -4,13 +4,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from ulid import ULID
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.identity import STORE_PREFIX, StoreId
 from stigmer_cli.store import migrate
 from stigmer_cli.store.agents import AgentTable
+from stigmer_cli.store.clock import ASK_EVERY_S
+from stigmer_cli.store.columns import Moment
 from stigmer_cli.store.database import Database
 from stigmer_cli.store.engine import SqliteBackend, open_backend
 from stigmer_cli.store.events import EventTable
@@ -28,6 +30,7 @@ class Store:
     def __init__(self, database: Database, id: StoreId) -> None:  # noqa: A002 (the domain's word)
         self._database = database
         self.id = id
+        self.clock = database.clock
         self.agents = AgentTable(database)
         self.executions = ExecutionTable(database, id)
         self.runs = RunTable(database)
@@ -39,6 +42,20 @@ class Store:
     def is_shared(self) -> bool:
         """Whether other servers may have it open, too; a SQLite file is locked for one."""
         return self.kind != SqliteBackend.kind
+
+    async def see_time(self) -> None:
+        """Take over the database's own time where several servers share it; raises Unavailable."""
+        if self.is_shared:
+            asked_s = self.clock.monotonic()
+            async with self._database.reading() as connection:
+                micros = func.floor(func.extract("epoch", func.clock_timestamp()) * 1_000_000)
+                self.clock.hear((await connection.execute(select(micros.cast(Moment)))).scalar_one(), asked_s=asked_s)
+
+    async def keep_time(self) -> None:
+        """Do that now and then, for ever."""
+        while True:
+            await self.see_time()
+            await self.clock.sleep(ASK_EVERY_S)
 
     async def check(self) -> None:
         """Raise a StigmerError if the store cannot be relied on (its file included); takes at most a second."""

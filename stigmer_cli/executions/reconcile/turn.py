@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from stigmer_cli.clock import Clock, iso
 from stigmer_cli.errors import Conflict
@@ -18,11 +18,12 @@ RENEW_S = 5.0
 """How old a lease may become before it is renewed: most of it is always left for what takes long."""
 
 FREE = "free"
+NEVER = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """Who reconciles, since when, and until when that counts."""
+    """Who reconciles, since when, and until when that counts, by `_lease_time`."""
 
     holder: str
     since: datetime
@@ -43,7 +44,7 @@ class Turn:
 
     async def renew(self) -> None:
         """Keep the turn for another `LEASE_S`; raises Conflict where it was lost meanwhile."""
-        now = self._clock.now()
+        now = _lease_time(self._store, self._clock)
         if self._lease.until - now > timedelta(seconds=LEASE_S - RENEW_S):
             return
         fresh = Lease(holder=self._lease.holder, since=self._lease.since, until=now + timedelta(seconds=LEASE_S))
@@ -66,8 +67,8 @@ async def reclaim(store: Store) -> None:
 @asynccontextmanager
 async def turn(store: Store, *, holder: str, clock: Clock) -> AsyncIterator[Turn]:
     """Hold the turn within the block; raises Conflict, naming who holds it and since when, where it is taken."""
-    now = clock.now()
-    lease = Lease(holder=holder, since=now, until=now + timedelta(seconds=LEASE_S))
+    now = _lease_time(store, clock)
+    lease = Lease(holder=holder, since=clock.now(), until=now + timedelta(seconds=LEASE_S))
     known = await store.meta.get_or_set(KEY, lease.to_text())
     if known != lease.to_text():
         _check(known, now)
@@ -78,6 +79,15 @@ async def turn(store: Store, *, holder: str, clock: Clock) -> AsyncIterator[Turn
         yield held
     finally:
         await held.give_back()
+
+
+def _lease_time(store: Store, clock: Clock) -> datetime:
+    """The clock that leases are written and judged by, which nobody can set.
+
+    Where several servers share the store it is the store's own. Else all callers are in this process, and since
+    `reclaim` no lease is older than it: its monotonic clock is enough.
+    """
+    return store.clock.now() if store.is_shared else NEVER + timedelta(seconds=clock.monotonic())
 
 
 def _check(known: str, now: datetime) -> None:

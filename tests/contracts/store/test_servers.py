@@ -1,15 +1,19 @@
 """Several servers on one PostgreSQL: together at the start, one winner a claim, well again after a cut."""
 
 import asyncio
+from datetime import timedelta
 
 import psycopg
 import pytest
 
-from stigmer_cli.errors import Unavailable
+from stigmer_cli.clock import SKEW_MAX
+from stigmer_cli.errors import Conflict, Unavailable
+from stigmer_cli.executions.reconcile.turn import LEASE_S, turn
 from stigmer_cli.store.runs import Claim
 from stigmer_cli.store.store import Store, open_store
 from tests import postgres
 from tests.contracts.store.drafts import OTHER_RUN, RUN, HandClock, accepted, submitted, timeline
+from tests.fakes import ManualClock
 from tests.names import claim
 
 
@@ -57,3 +61,34 @@ async def test_a_store_is_well_again_after_every_connection_was_cut(cluster: pos
                 async with store._database.writing() as writing:
                     await writing.connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
             await accepted(store)
+
+
+async def test_servers_whose_clocks_are_apart_write_and_judge_by_the_databases_time(cluster: postgres.Cluster) -> None:
+    ahead = HandClock()
+    ahead.move(600)
+    with cluster.database() as url:
+        async with await open_store(url, clock=HandClock()) as one, await open_store(url, clock=ahead) as two:
+            await one.see_time()
+            await two.see_time()
+            assert abs(one.clock.now() - two.clock.now()) < SKEW_MAX
+            id_ = await accepted(one)
+            assert id_ in [due.id for due in await two.executions.due(now=two.clock.now(), limit=9)]
+            ahead.moment -= timedelta(days=1)  # and with it its monotonic time: no clock of ours is looked at but that
+            assert two.clock.now() < one.clock.now() - timedelta(hours=23)
+            await two.see_time()
+            assert abs(one.clock.now() - two.clock.now()) < SKEW_MAX
+
+
+async def test_one_server_that_holds_the_turn_keeps_one_out_whose_clock_is_ahead(cluster: postgres.Cluster) -> None:
+    here, there = ManualClock(), ManualClock()
+    there.set(600)
+    with cluster.database() as url:
+        async with await open_store(url, clock=here) as one, await open_store(url, clock=there) as two:
+            await one.see_time()
+            await two.see_time()
+            async with turn(one, holder="ann", clock=here):
+                with pytest.raises(Conflict, match="ann has been reconciling"):
+                    await turn(two, holder="bob", clock=there).__aenter__()
+                await there.advance(LEASE_S + 1)
+                async with turn(two, holder="bob", clock=there):
+                    pass

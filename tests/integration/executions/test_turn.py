@@ -53,6 +53,21 @@ async def test_a_holder_that_renews_keeps_its_turn(store: Store) -> None:
                 await turn(store, holder="bob", clock=clock).__aenter__()
 
 
+async def test_a_clock_that_is_set_neither_ends_a_turn_nor_makes_it_endless(store: Store) -> None:
+    clock = ManualClock()
+    killed = turn(store, holder="ann", clock=clock)
+    mine = await killed.__aenter__()
+    clock.set(3600)
+    with pytest.raises(Conflict):
+        await turn(store, holder="bob", clock=clock).__aenter__()
+    await clock.advance(LEASE_S - 1)
+    await mine.renew()
+    clock.set(-7200)
+    await clock.advance(LEASE_S + 1)
+    async with turn(store, holder="bob", clock=clock):
+        pass
+
+
 async def test_a_holder_that_slept_through_its_lease_does_not_go_on(store: Store) -> None:
     clock = ManualClock()
     async with turn(store, holder="ann", clock=clock) as mine:

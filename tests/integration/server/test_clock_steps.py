@@ -1,6 +1,7 @@
 """A real server whose wall clock is set while it runs, on a real Temporal, and on PostgreSQL beside a second one."""
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 
@@ -8,7 +9,8 @@ import pytest
 
 from stigmer_cli.api.resources import DispatchState, ExecutionResource
 from stigmer_cli.client import Client
-from stigmer_cli.domain.execution import QueueReason
+from stigmer_cli.domain.execution import EventType, QueueReason
+from tests import postgres
 from tests.chaos.frames import Code
 from tests.chaos.proxy import Proxy, Refusing, Toxics
 from tests.clock_shim import ClockShim
@@ -107,3 +109,31 @@ async def test_an_orphan_of_a_clock_that_ran_ahead_is_found_when_it_is_right_aga
         return dispatch.state is DispatchState.SUBMITTED and dispatch.run_id != before
 
     await eventually(is_submitted_again, within_s=20)
+
+
+async def test_two_servers_ten_minutes_apart_work_on_one_database(tmp_path: Path, clocks: ClockShim) -> None:
+    """K3: the one that is ahead writes what the other submits, and no reconcile meddles with what is fresh."""
+    programs = postgres.binaries()
+    if programs is None:
+        pytest.skip(postgres.WHY_NOT)
+    clocks.set("server", 600)
+    homes = [tmp_path / name for name in ("right", "ahead")]
+    for home in homes:
+        home.mkdir()
+    with postgres.running(programs) as cluster, cluster.database() as url, DevServer(tmp_path) as temporal:
+        shared = {"STIGMER_DATABASE_URL": url}
+        async with (
+            served(homes[0], temporal.address, shared) as right,
+            served(homes[1], temporal.address, {**shared, **clocks.environment}) as ahead,
+            right.client() as here,
+            ahead.client() as there,
+        ):
+            await make_agent(here)
+            accepted = [await accept(client, f"{n}-{client is here}") for n in range(3) for client in (here, there)]
+            moments = [execution.metadata.created_at for execution in accepted]
+            assert max(moments) - min(moments) < timedelta(seconds=60)
+            temporal.start()
+            for execution in accepted:
+                await _until(here, execution, DispatchState.SUBMITTED)
+                story = [event.type for event in await there.events(execution.metadata.id)]
+                assert story == [EventType.ACCEPTED, EventType.SUBMITTED]

@@ -46,14 +46,16 @@ class LoopHealth(Sent):
 
 
 class ClockHealth(Sent):
-    """The server's wall clock: what it shows, and how it last jumped against the monotonic one. None: it never did.
+    """The clocks that the server knows, and how its own last jumped against the monotonic one. None: it never did.
 
-    `set_s` is by how much it was set (negative: back), `slept_s` for how long the machine was suspended, `jumped_ago_s`
-    how long ago that was noticed. `temporal_ahead_s` is how far Temporal's clock is ahead of it, to about a second;
-    None where no runner has polled since the server looks.
+    `now` is by the clock that rows are written by: the server's own, or the database's where that is shared; the
+    server's own is `own_ahead_s` ahead of it. `set_s` is by how much that was set (negative: back), `slept_s` for how
+    long the machine was suspended, `jumped_ago_s` how long ago that was noticed. `temporal_ahead_s` is how far
+    Temporal's clock is ahead of the server's own, to about a second; None where no runner has polled since it looks.
     """
 
     now: Moment | None = None
+    own_ahead_s: float = 0.0
     set_s: float | None = None
     slept_s: float | None = None
     jumped_ago_s: float | None = None

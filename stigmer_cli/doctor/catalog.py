@@ -7,6 +7,7 @@ from functools import partial
 
 from stigmer_cli.doctor.access import ACCESS_CHECKS
 from stigmer_cli.doctor.check import Category, Check
+from stigmer_cli.doctor.clocks import CLOCK_CHECKS
 from stigmer_cli.doctor.configuration import CONFIGURATION_CHECKS
 from stigmer_cli.doctor.executions import EXECUTION_CHECKS
 from stigmer_cli.doctor.network import NETWORK_CHECKS, elsewhere_found
@@ -37,6 +38,7 @@ CHECKS: tuple[Check, ...] = tuple(
         (
             *STACK_CHECKS,
             *ACCESS_CHECKS,
+            *CLOCK_CHECKS,
             *TEMPORAL_CHECKS,
             *STORE_CHECKS,
             *EXECUTION_CHECKS,

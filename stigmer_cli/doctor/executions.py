@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from stigmer_cli.clock import is_older
 from stigmer_cli.doctor.check import Category, Check, Found, Severity, because, failed, passed, skipped, warned
+from stigmer_cli.doctor.clocks import servers_now
 from stigmer_cli.doctor.polling import live_pollers
 from stigmer_cli.doctor.words import IDS_SHOWN, clock_time, count, listed, span
 from stigmer_cli.domain.execution import AttentionCode, QueueReason
@@ -13,7 +15,7 @@ from stigmer_cli.domain.phase import Phase
 
 if TYPE_CHECKING:
     from stigmer_cli.api.resources import ExecutionResource
-    from stigmer_cli.doctor.facts import ExecutionsSeen, Facts
+from stigmer_cli.doctor.facts import ExecutionsSeen, Facts
 
 GRACE_S = 5.0
 """Younger than this, an execution is on its way and not stuck."""
@@ -70,7 +72,7 @@ class Group:
 async def queued(facts: "Facts") -> Found:
     """Accepted, and not submitted to Temporal."""
     seen = await facts.executions()
-    now = facts.clock.now()
+    now = await servers_now(facts)
     rows = [row for row in seen.open if _is_queued(row, now)]
     health = (await facts.server()).health
     if not rows or health is None:
@@ -84,7 +86,7 @@ async def queued(facts: "Facts") -> Found:
     again = rows[0].status.dispatch.next_try_at
     if again is not None:
         return warned(f"{words}; tried again at {clock_time(again)}", WAIT, **group.evidence)
-    if (now - health.temporal.since).total_seconds() < DRAINING_S:
+    if not is_older(health.temporal.since, now, than_s=DRAINING_S):
         return warned(f"{words}; Temporal has just come back, they are on their way", WAIT, **group.evidence)
     return failed(words, "stigmer restart server", **group.evidence)
 
@@ -107,13 +109,16 @@ async def _drifted(facts: "Facts", what: str, words: str) -> Found:
     if group is None:
         least = "" if seen.is_whole else ", as far as could be looked up in a moment"
         return passed(f"none is {NAMED[what]}{least}")
-    return failed(f"{group.counted(facts.clock.now())} {words}: {group.cause}", f"{RECONCILE} --yes", **group.evidence)
+    return failed(
+        f"{group.counted(await servers_now(facts))} {words}: {group.cause}", f"{RECONCILE} --yes", **group.evidence
+    )
 
 
 async def waiting(facts: "Facts") -> Found:
     """Submitted, and no runner is there to take them up."""
     seen = await facts.executions()
-    rows, now = _unclaimed(seen, facts.clock.now(), GRACE_S), facts.clock.now()
+    now = await servers_now(facts)
+    rows = _unclaimed(seen, now, GRACE_S)
     health = (await facts.server()).health
     if not rows or health is None:
         return passed("nothing waits for a runner")
@@ -130,7 +135,8 @@ async def waiting(facts: "Facts") -> Found:
 async def late(facts: "Facts") -> Found:
     """Submitted, a runner is there, and still none has taken them up."""
     seen = await facts.executions()
-    rows, now = _unclaimed(seen, facts.clock.now(), LATE_S), facts.clock.now()
+    now = await servers_now(facts)
+    rows = _unclaimed(seen, now, LATE_S)
     if not rows or not await live_pollers(facts):
         return passed("what is submitted is being taken up")
     rows = [row for row in rows if row.metadata.id not in seen.unjudged]
@@ -154,7 +160,9 @@ async def lost(facts: "Facts") -> Found:
     group = _group(seen, ids, reason, is_all=not seen.is_cut and seen.is_whole)
     which = f"{group.named} " if len(ids) <= IDS_SHOWN else ""
     command = f"{RECONCILE} {which}--include-in-progress"
-    return failed(f"{group.counted(facts.clock.now())} lost in progress: {group.cause}", command, **group.evidence)
+    return failed(
+        f"{group.counted(await servers_now(facts))} lost in progress: {group.cause}", command, **group.evidence
+    )
 
 
 async def attention(facts: "Facts") -> Found:
@@ -165,14 +173,14 @@ async def attention(facts: "Facts") -> Found:
     if not rows:
         return passed("none needs attention")
     group = _of_rows(rows, seen, _reason(rows[0]))
-    words = f"{group.counted(facts.clock.now())} in need of attention: {group.cause}"
+    words = f"{group.counted(await servers_now(facts))} in need of attention: {group.cause}"
     return failed(words, f"{RECONCILE} {group.named}", **group.evidence)
 
 
 def _is_queued(row: "ExecutionResource", now: datetime) -> bool:
     status = row.status
     is_waiting = status.phase is Phase.PENDING and status.dispatch.state == QUEUED
-    return is_waiting and status.attention is None and _age_s(row, now) > GRACE_S
+    return is_waiting and status.attention is None and is_older(row.metadata.created_at, now, than_s=GRACE_S)
 
 
 def _unclaimed(seen: "ExecutionsSeen", now: datetime, older_than_s: float) -> "list[ExecutionResource]":
@@ -185,7 +193,7 @@ def _unclaimed(seen: "ExecutionsSeen", now: datetime, older_than_s: float) -> "l
         and row.status.dispatch.state == SUBMITTED
         and row.status.attention is None
         and row.metadata.id not in drifted
-        and (now - row.status.dispatch.since).total_seconds() > older_than_s
+        and is_older(row.status.dispatch.since, now, than_s=older_than_s)
     ]
 
 
@@ -195,10 +203,6 @@ def _has_attention(row: "ExecutionResource", *codes: AttentionCode) -> bool:
 
 def _marked(seen: "ExecutionsSeen") -> frozenset[str]:
     return frozenset(row.metadata.id for row in seen.open if row.status.attention is not None)
-
-
-def _age_s(row: "ExecutionResource", now: datetime) -> float:
-    return (now - row.metadata.created_at).total_seconds()
 
 
 def _reason(row: "ExecutionResource") -> str:

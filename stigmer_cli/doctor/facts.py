@@ -93,11 +93,13 @@ class ServerSeen:
     """One look at the server; `why` is empty where it answered as ours, and then there is a `health`.
 
     `stranger` holds its port and has not proven to be this home's server; `refusal` is why the token is never sent.
+    `ahead_s`: by how much at least the clock that rows are written by is ahead of this command's (None: not told).
     """
 
     url: str
     why: str = ""
     health: "Health | None" = None
+    ahead_s: float | None = None
     stranger: Owner | None = None
     refusal: str = ""
 

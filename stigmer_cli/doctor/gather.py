@@ -57,7 +57,7 @@ def gathered(
         supervisor=supervisor,
         processes=Once(lambda: place.processes(supervisor)),
         lines=lambda part: in_thread(lambda: machine.last_lines(settings.home, part)),
-        server=Once(lambda: looks.server_seen(place.url, settings, waits_for=place.waits_for(SERVER))),
+        server=Once(lambda: looks.server_seen(place.url, settings, clock=clock, waits_for=place.waits_for(SERVER))),
         door=door,
         temporal=temporal,
         http_doors=Once(lambda: place.http_doors(supervisor)),

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -67,9 +68,11 @@ async def supervisor_seen(settings: Settings, found: Endpoints | None) -> Look:
     return Look(record=record, is_answering=True, is_there=True, unheld=lacking)
 
 
-async def server_seen(url: str, settings: Settings, *, waits_for: Sequence[int] = ()) -> ServerSeen:
+async def server_seen(url: str, settings: Settings, *, clock: Clock, waits_for: Sequence[int] = ()) -> ServerSeen:
     """The server's health, or why it cannot be had; `waits_for` is its process, where that is one of this machine."""
+    asked_at = clock.now()
     answer = await _health_of(url, settings, waits_for)
+    answered_at = clock.now()
     if isinstance(answer, ServerSeen):
         return answer
     status, body = answer
@@ -79,9 +82,19 @@ async def server_seen(url: str, settings: Settings, *, waits_for: Sequence[int] 
     from stigmer_cli.api.health import Health  # noqa: PLC0415 - loaded just now
 
     try:
-        return ServerSeen(url=url, health=Health.model_validate(body)) if status == OK else _strange(url, status)
+        health = Health.model_validate(body) if status == OK else None
     except ValueError:
+        health = None
+    if health is None:
         return _strange(url, status)
+    return ServerSeen(url=url, health=health, ahead_s=_ahead_s(health.clock.now, asked_at, answered_at))
+
+
+def _ahead_s(theirs: datetime | None, asked_at: datetime, answered_at: datetime) -> float | None:
+    """By how much their clock is ahead at least: they read it at some time between question and answer."""
+    if theirs is None:
+        return None
+    return max((theirs - answered_at).total_seconds(), 0.0) + min((theirs - asked_at).total_seconds(), 0.0)
 
 
 async def _health_of(

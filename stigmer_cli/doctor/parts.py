@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
+from stigmer_cli.clock import is_older
 from stigmer_cli.doctor.check import BUSY_S, Category, Check, Found, Severity, because, failed, passed, skipped, warned
 from stigmer_cli.doctor.facts import Facts
 from stigmer_cli.doctor.words import clock_time, count, span, without_named_binary
@@ -71,7 +72,7 @@ def _running(facts: Facts, child: ChildRecord, evidence: dict[str, object]) -> F
         return passed(f"running (pid {pid})", **evidence)
     times = count(child.restarts, "time")
     words = f"running (pid {pid}), restarted {times}; ended last at {clock_time(last.at)}: {last.why}"
-    is_recent = (facts.clock.now() - moment(last.at)).total_seconds() < RECENT_S
+    is_recent = not is_older(moment(last.at), facts.clock.now(), than_s=RECENT_S)
     if is_recent and child.state == ChildState.RUNNING and child.failures:
         return warned(f"{child.name} is {words}", f"stigmer logs {child.name} --tail 20", **evidence)
     return passed(words, **evidence)

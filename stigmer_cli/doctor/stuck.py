@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from stigmer_cli.doctor.check import Category, Check, Found, Severity, failed, passed, skipped, warned
+from stigmer_cli.doctor.clocks import servers_now
 from stigmer_cli.doctor.words import IDS_SHOWN, count, listed, span
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
 
 if TYPE_CHECKING:
     from stigmer_cli.api.stuck import StuckGroup
-    from stigmer_cli.doctor.facts import Facts
+from stigmer_cli.doctor.facts import Facts
 
 SERVER_API = "STG108"
 TIMEOUT_S = 2.0
@@ -27,7 +28,9 @@ async def cannot_replay(facts: "Facts") -> Found:
     if not groups:
         return passed("every open run fits the code of the runners")
     flag = " --include-in-progress" if any(group.phase is Phase.IN_PROGRESS for group in groups) else ""
-    return failed(_words(facts, groups, "cannot go on"), f"{RECONCILE} {_some(groups)}{flag}", **_evidence(groups))
+    return failed(
+        await _words(facts, groups, "cannot go on"), f"{RECONCILE} {_some(groups)}{flag}", **_evidence(groups)
+    )
 
 
 async def keeps_failing(facts: "Facts") -> Found:
@@ -38,7 +41,7 @@ async def keeps_failing(facts: "Facts") -> Found:
     if not groups:
         return passed("no step of an open run is tried again and again")
     hint = "stigmer restart runner" if facts.endpoints else f"{CANCEL} {groups[0].ids[0]}"
-    return failed(_words(facts, groups, "failing again and again"), hint, **_evidence(groups))
+    return failed(await _words(facts, groups, "failing again and again"), hint, **_evidence(groups))
 
 
 async def standing_still(facts: "Facts") -> Found:
@@ -49,7 +52,7 @@ async def standing_still(facts: "Facts") -> Found:
     groups = [group for group in groups if group.phase is Phase.IN_PROGRESS]
     if not groups:
         return passed("somebody works on everything that is in progress")
-    words = _words(facts, groups, "in progress, and nobody works on it")
+    words = await _words(facts, groups, "in progress, and nobody works on it")
     if all(group.kind is StuckClass.STARTING_LATE for group in groups):
         return warned(words, "stigmer work", **_evidence(groups))
     return failed(words, "stigmer restart runner" if facts.endpoints else "stigmer work", **_evidence(groups))
@@ -71,9 +74,9 @@ def _some(groups: "Sequence[StuckGroup]") -> str:
     return " ".join(_ids(groups)[:IDS_SHOWN])
 
 
-def _words(facts: "Facts", groups: "Sequence[StuckGroup]", what: str) -> str:
+async def _words(facts: "Facts", groups: "Sequence[StuckGroup]", what: str) -> str:
     number = sum(group.count for group in groups)
-    age = span((facts.clock.now() - groups[0].oldest_at).total_seconds())
+    age = span((await servers_now(facts) - groups[0].oldest_at).total_seconds())
     which = f"{count(number, 'execution')} ({listed(_ids(groups))}; the oldest {age} old)"
     return f"{which} {what}: {groups[0].cause}"
 

@@ -4,7 +4,7 @@ import shlex
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from stigmer_cli.clock import iso
+from stigmer_cli.clock import is_older, iso
 from stigmer_cli.doctor.check import (
     BUSY_S,
     Category,
@@ -18,6 +18,7 @@ from stigmer_cli.doctor.check import (
     told,
     warned,
 )
+from stigmer_cli.doctor.clocks import servers_now
 from stigmer_cli.doctor.facts import Facts
 from stigmer_cli.doctor.polling import POLLING_CHECKS
 from stigmer_cli.doctor.words import IDS_SHOWN, clock_time, count, span
@@ -191,7 +192,7 @@ async def memory(facts: Facts) -> Found:
         words = f"{message}; {count(len(hurt), 'execution')} in progress then, and now in need of your word: {hurt[0]}"
         return failed(words, f"stigmer executions reconcile {' '.join(hurt)} --include-in-progress", **evidence)
     message += await _fate(facts)
-    if (facts.clock.now() - at).total_seconds() > LOST_RECENTLY_S:
+    if is_older(at, await servers_now(facts), than_s=LOST_RECENTLY_S):
         return told(message, **evidence)
     return warned(message, "stigmer doctor --only executions -v", **evidence)
 

@@ -148,14 +148,15 @@ def _loop(called: Services) -> LoopHealth:
 
 
 def _clock(called: Services) -> ClockHealth:
-    now, jump = called.clock.now(), called.clock_watch.last
+    now, own, jump = called.clock.now(), called.clock_watch.now(), called.clock_watch.last
     temporals_now = called.pollers.temporals_now()
     return ClockHealth(
         now=now,
+        own_ahead_s=(own - now).total_seconds() if called.store.is_shared else 0.0,
         set_s=jump.by_s if jump else None,
         slept_s=jump.slept_s if jump else None,
         jumped_ago_s=called.clock.monotonic() - jump.at_s if jump else None,
-        temporal_ahead_s=(temporals_now - now).total_seconds() if temporals_now else None,
+        temporal_ahead_s=(temporals_now - own).total_seconds() if temporals_now else None,
     )
 
 

@@ -9,6 +9,11 @@
     conclude (FAILED or CANCELLED) ──▶ end, as failed or cancelled in Temporal too
 
 Only ids, phases and kinds of failure pass through here, because Temporal's history keeps what does.
+
+Runs that began under an older version of this file go on under this one: it has to do again what their histories say.
+A change of what it does, or in which order, goes behind `workflow.patched("a-name")` and is recorded (`tests/replay/`).
+Runs are not pinned to the version that began them: on one machine that version is gone after an upgrade, and a pinned
+run then waits for ever, without a failure that anybody could see (measured with the dev server 1.32).
 """
 
 import asyncio

@@ -13,6 +13,9 @@ from stigmer_cli.tls.files import read_pem
 from stigmer_cli.tls.handshake import why_not
 from stigmer_cli.tls.peers import temporal_peer
 
+OLD_CERTIFICATE = "UnsupportedCertVersion"
+"""The SDK's word (rustls) for what OpenSSL takes, and makes where no extension is asked for."""
+
 LOOK_S = 1.5
 """A second look at a handshake, within the deadline of a dial."""
 
@@ -36,6 +39,11 @@ def tls_of(target: Target) -> TLSConfig | bool:
 
 async def not_agreed(error: Exception, target: Target, *, clock: Clock) -> Misconfigured | None:
     """Why a dial ended with `error`, where both ends do not agree on TLS; None where that is not why."""
+    if OLD_CERTIFICATE in str(error) and target.trust.pair is not None:
+        return Misconfigured(
+            f"our certificate {target.trust.pair.cert} cannot be shown: it is of X.509 version 1; have it issued with"
+            " an extension, as subjectAltName"
+        )
     if cause_of(error, target) in NO_TLS_IN_IT:
         return None
     with suppress(TimeoutError):

@@ -1,6 +1,7 @@
 """A real Temporal behind TLS: each way in which the two ends do not agree is told, and rotated files count."""
 
 import ssl
+import subprocess
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -165,6 +166,22 @@ async def test_each_fault_of_a_file_has_its_own_sentence(world: World) -> None:
         assert f"the key in {server.key} is not the key of the certificate in {me.cert}" in await why(
             ca, me.cert, server.key
         )
+
+
+def first_version(folder: Path) -> Pair:
+    """A certificate as OpenSSL makes one where no extension is asked for."""
+    for command in (
+        "req -x509 -newkey rsa:2048 -nodes -subj /CN=ca -keyout old-ca.key -out old-ca.pem",
+        "req -newkey rsa:2048 -nodes -subj /CN=me -keyout v1.key -out v1.csr",
+        "x509 -req -in v1.csr -CA old-ca.pem -CAkey old-ca.key -days 1 -out v1.pem",
+    ):
+        subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
+    return Pair(cert=folder / "v1.pem", key=folder / "v1.key")
+
+
+async def test_a_certificate_of_the_first_version_is_told_because_the_sdk_takes_none(world: World) -> None:
+    async with world.door(world.ours.issue("server", "localhost")) as address:
+        assert "it is of X.509 version 1" in await told(address, trust(world.ours.file, first_version(world.folder)))
 
 
 async def test_a_port_that_nobody_listens_on_is_no_matter_of_tls(world: World) -> None:

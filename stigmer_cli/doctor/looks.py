@@ -22,6 +22,7 @@ from stigmer_cli.stack.listening import unheld
 from stigmer_cli.stack.parts import ASK_GRPC, BACKUPS, TEMPORAL
 from stigmer_cli.stack.ports import owner_of
 from stigmer_cli.stack.probe import FOREIGN, OK, UNAUTHORIZED, cause_of, get_json
+from stigmer_cli.stack.standstill import standing_still
 from stigmer_cli.stack.state import Endpoints
 from stigmer_cli.stack.status import Look
 from stigmer_cli.supervisor.control import Unresponsive, connect
@@ -65,7 +66,8 @@ async def supervisor_seen(settings: Settings, found: Endpoints | None) -> Look:
     except (Unresponsive, OSError):
         return Look(record=read_record(folder), is_answering=False, is_there=True)
     lacking = await in_thread(lambda: unheld(record, found)) if found else {}
-    return Look(record=record, is_answering=True, is_there=True, unheld=lacking)
+    still = await standing_still(record, folder)
+    return Look(record=record, is_answering=True, is_there=True, unheld=lacking, still=still)
 
 
 async def server_seen(url: str, settings: Settings, *, clock: Clock, waits_for: Sequence[int] = ()) -> ServerSeen:

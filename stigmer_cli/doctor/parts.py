@@ -11,6 +11,7 @@ from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.stack.failure import Scene, start_failed
 from stigmer_cli.stack.parts import RUNNER, SERVER, SUPERVISOR, TEMPORAL
 from stigmer_cli.stack.readiness import moment
+from stigmer_cli.stack.standstill import FROZEN, IN_KERNEL
 from stigmer_cli.supervisor.child import ChildState
 from stigmer_cli.supervisor.record import ChildRecord
 
@@ -153,6 +154,21 @@ def _check(code: str, name: str, explanation: str) -> Check:
     )
 
 
+async def standstill(facts: Facts) -> Found:
+    """Whether the parts do anything: neither stuck in the kernel nor with a loop that hangs."""
+    look = await facts.supervisor()
+    if not look.is_answering or look.record is None:
+        return skipped("no supervisor says which processes there are")
+    still = {name: how for name, how in look.still.items() if how != FROZEN}
+    for name, how in still.items():
+        child = look.record.child(name)
+        pid = child.id.pid if child and child.id else 0
+        # Not even SIGKILL ends a process that is stuck in the kernel.
+        hint = f"cat /proc/{pid}/wchan; df -h" if how == IN_KERNEL else f"stigmer restart {name}"
+        return failed(f"{name} (pid {pid}) is alive, but {how}", hint, still=still)
+    return passed("no part stands still")
+
+
 PART_CHECKS: tuple[Check, ...] = (
     _check(
         "STG105",
@@ -172,5 +188,18 @@ PART_CHECKS: tuple[Check, ...] = (
         RUNNER,
         "The runner performs executions. While it is away they wait in Temporal; one that it was performing is taken up"
         " again by the next runner.",
+    ),
+    Check(
+        code="STG119",
+        category=Category.STACK,
+        name="standstill",
+        severity=Severity.ERROR,
+        look=standstill,
+        timeout_s=BUSY_S,
+        needs=(SUPERVISED,),
+        explanation="A process may be there and do nothing. The runner answers on a socket in the home (run/runner-PID"
+        ".sock) from its event loop: where that hangs, nobody answers, although Temporal lists the runner for more than"
+        " a minute. A part in state D waits in the kernel for a disk or a network file system that does not answer; no"
+        " signal ends it. One that is frozen by a signal is told of under its own code.",
     ),
 )

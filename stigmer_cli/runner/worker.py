@@ -32,6 +32,7 @@ from stigmer_cli.runner.shift import Shift, begin_shift
 from stigmer_cli.runner.stopping import Stopping
 from stigmer_cli.settings import Settings
 from stigmer_cli.supervisor.process import myself
+from stigmer_cli.supervisor.sign_of_life import show_life
 from stigmer_cli.temporal.connection import Connection, ConnectionState
 from stigmer_cli.temporal.dial import Dialer, SdkDialer
 from stigmer_cli.temporal.errors import cause_of
@@ -51,6 +52,9 @@ LOOK_AGAIN_S = 0.5
 PATIENCE_MAX = 32
 RETIRING_MAX = 2
 """Workers that still end what they had begun; a flapping link must not pile them up."""
+
+NAME = "runner"
+"""What the stack calls this process."""
 
 VERSION = version("stigmer-cli")
 """Told in the worker's identity: Temporal shows that to everybody, and doctor compares it with its own."""
@@ -267,6 +271,7 @@ async def work(settings: Settings, *, clock: Clock, rng: random.Random, reports:
             group.create_task(watch.run(), name="watchdog"),
             group.create_task(ClockWatch(clock, jumped=clock_jumped).run(), name="clock"),
             group.create_task(connection.run(), name="connection"),
+            group.create_task(show_life(settings.home.run, NAME), name="sign of life"),
             group.create_task(_pass_on(stop, crew.stopping.asked), name="stop"),
         ]
         await crew.run(group)

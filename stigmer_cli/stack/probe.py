@@ -3,16 +3,20 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 from urllib.parse import urlsplit
 
 from stigmer_cli.errors import ConfigError, ServerUnproven
+from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.proof import ANSWER_MAX, Challenge, TokenRule, address_of, kept_from, may_send_token, prove
 from stigmer_cli.tls.link import Link
 
 BODY_MAX = 4 * 1024 * 1024
+STARVED_MAX_S = 10.0
+"""How long a look takes at most, on a machine that has no time for it."""
+
 OK, UNAUTHORIZED, MISDIRECTED = 200, 401, 421
 HTTP_PORT, HTTPS_PORT = 80, 443
 CONNECTION_FIELDS = ("address", "namespace", "state", "since", "cause", "attempt", "nextTryAt", "reconnects", "history")
@@ -58,10 +62,14 @@ class ServerProbe:
         self.url, self._token, self._ca_file = url, token, ca_file
         self._is_insecure_allowed = is_insecure_allowed
 
-    async def look(self, within_s: float) -> Seen:
-        """What it says within `within_s` seconds."""
+    async def look(self, within_s: float, *, waits_for: Sequence[int] = ()) -> Seen:
+        """What it says within `within_s` seconds in which this process, and `waits_for`, its own, could work."""
         try:
-            async with asyncio.timeout(within_s), asyncio.TaskGroup() as group:
+            async with (
+                asyncio.timeout(STARVED_MAX_S),
+                FairTimeout(within_s, waits_for=waits_for),
+                asyncio.TaskGroup() as group,
+            ):
                 asking = [
                     group.create_task(self._answer_or_cause(path), name=path) for path in ("/readyz", "/v1/health")
                 ]

@@ -15,15 +15,20 @@ CONNECTED = "CONNECTED"
 OUR_RUNNER = re.compile(r"stigmer-runner/(?P<pid>\d+)@[^/]*(/\d+(-(?P<tag>[0-9a-f]+))?)?")
 
 
-def missing(record: SupervisorRecord, seen: Seen, unheld: Mapping[str, int]) -> Mapping[str, str]:
+def missing(
+    record: SupervisorRecord, seen: Seen, unheld: Mapping[str, int], still: Mapping[str, str] | None = None
+) -> Mapping[str, str]:
     """For each part that is not proven ready, why; empty means ready. Never better than what was seen.
 
-    `unheld` names parts that run and do not hold a port of theirs: whoever answers there is somebody else.
+    `unheld` names parts that run and do not hold a port of theirs: whoever answers there is somebody else. `still` says
+    of parts that run how they stand still (standstill.py).
     """
     found: dict[str, str] = {}
     for child in record.children:
         if child.state != ChildState.RUNNING:
             found[child.name] = child.state
+        elif still and child.name in still:
+            found[child.name] = still[child.name]
         elif child.name in unheld:
             found[child.name] = f"does not listen on port {unheld[child.name]} yet"
     found.setdefault(SERVER, _server(record.child(SERVER), seen))

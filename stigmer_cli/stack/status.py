@@ -6,15 +6,17 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from stigmer_cli.clock import Clock
-from stigmer_cli.settings import Settings
+from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.listening import unheld
 from stigmer_cli.stack.parts import NAMES, SERVER, SUPERVISOR, TEMPORAL, StackOptions, endpoints_of
 from stigmer_cli.stack.ports import is_free, owner_of
 from stigmer_cli.stack.probe import Seen, ServerProbe
 from stigmer_cli.stack.readiness import missing, moment
+from stigmer_cli.stack.standstill import STATES, standing_still
 from stigmer_cli.stack.state import Endpoints, endpoints
 from stigmer_cli.supervisor.child import ChildState
 from stigmer_cli.supervisor.control import Unresponsive, connect
+from stigmer_cli.supervisor.process import run_state
 from stigmer_cli.supervisor.record import ChildRecord, ExitRecord, SupervisorRecord, read_record
 
 LOOK_MAX_S = 1.0
@@ -136,6 +138,7 @@ class Look:
     is_answering: bool
     is_there: bool
     unheld: Mapping[str, int] = field(default_factory=dict)
+    still: Mapping[str, str] = field(default_factory=dict)
 
 
 async def status(settings: Settings, *, token: str | None, clock: Clock) -> StackStatus:
@@ -143,7 +146,8 @@ async def status(settings: Settings, *, token: str | None, clock: Clock) -> Stac
     found = endpoints(settings.home) or endpoints_of(settings, StackOptions(), clock)
     async with asyncio.TaskGroup() as group:
         looking = group.create_task(_look(settings, found), name="supervisor")
-        asking = group.create_task(ServerProbe(found.server_url, token).look(LOOK_MAX_S), name="server")
+        look = ServerProbe(found.server_url, token).look(LOOK_MAX_S, waits_for=server_pids(settings.home))
+        asking = group.create_task(look, name="server")
     seen = asking.result()
     if not looking.result().is_there and seen.pid is None and not is_free(found.server_port):
         why = f"not running; port {found.server_port} belongs to {owner_of(found.server_port)}"
@@ -151,11 +155,18 @@ async def status(settings: Settings, *, token: str | None, clock: Clock) -> Stac
     return judged(looking.result(), seen, found, home=str(settings.home.path), clock=clock)
 
 
+def server_pids(home: Home) -> tuple[int, ...]:
+    """The process of the stack's server, as it was written down; empty where there is none."""
+    record = read_record(home.run)
+    child = record.child(SERVER) if record else None
+    return (child.id.pid,) if child and child.id and child.id.is_alive else ()
+
+
 def judged(look: Look, seen: Seen, found: Endpoints, *, home: str, clock: Clock) -> StackStatus:
     """The verdict about what was seen."""
     lacking: Mapping[str, str] = {SERVER: seen.why} if seen.is_unproven else {}
     if look.record and look.is_answering:
-        lacking = missing(look.record, seen, look.unheld)
+        lacking = missing(look.record, seen, look.unheld, look.still)
     parts = tuple(_part(name, look, lacking, found, clock) for name in NAMES)
     return StackStatus(
         state=_state(parts, seen),
@@ -175,7 +186,8 @@ async def _look(settings: Settings, found: Endpoints) -> Look:
             return Look(record=read_record(folder), is_answering=False, is_there=False)
         async with control:
             record = await control.status()
-            return Look(record=record, is_answering=True, is_there=True, unheld=unheld(record, found))
+            still = await standing_still(record, folder)
+            return Look(record=record, is_answering=True, is_there=True, unheld=unheld(record, found), still=still)
     except Unresponsive:
         return Look(record=read_record(folder), is_answering=False, is_there=True)
 
@@ -226,7 +238,8 @@ def _supervisor(look: Look) -> PartStatus:
         detail = "runs, but its socket is gone" if silent else ""
         return PartStatus(name=SUPERVISOR, state=state, detail=detail, pid=record.id.pid if silent and record else None)
     if not look.is_answering:
-        return PartStatus(name=SUPERVISOR, state=PartState.NOT_READY, detail="not answering", pid=record.id.pid)
+        detail = STATES.get(run_state(record.id.pid) or "", "not answering")
+        return PartStatus(name=SUPERVISOR, state=PartState.NOT_READY, detail=detail, pid=record.id.pid)
     return PartStatus(
         name=SUPERVISOR,
         state=PartState.STOPPING if record.is_stopping else PartState.RUNNING,

@@ -33,12 +33,14 @@ from stigmer_cli.stack.parts import (
 from stigmer_cli.stack.ports import with_ports
 from stigmer_cli.stack.probe import ServerProbe
 from stigmer_cli.stack.readiness import missing
+from stigmer_cli.stack.standstill import FROZEN, STATES, standing_still
 from stigmer_cli.stack.state import STATE_FILE, Endpoints, endpoints, write_endpoints
+from stigmer_cli.stack.status import server_pids
 from stigmer_cli.supervisor.child import ChildState
 from stigmer_cli.supervisor.control import Control, Unresponsive, connect
 from stigmer_cli.supervisor.launch import launch
 from stigmer_cli.supervisor.lock import FileLock, held
-from stigmer_cli.supervisor.process import ProcessId
+from stigmer_cli.supervisor.process import ProcessId, run_state
 from stigmer_cli.supervisor.record import LOCK_FILE, SupervisorRecord, read_record
 from stigmer_cli.supervisor.supervisor import end_survivors
 
@@ -156,6 +158,9 @@ async def connected(home: Home) -> Control | None:
 def _silent(home: Home) -> MachineError:
     record = read_record(home.run)
     who = f" (pid {record.id.pid})" if record else ""
+    if record and STATES.get(run_state(record.id.pid) or "") == FROZEN:
+        message = f"the supervisor{who} of {home.path} is {FROZEN}"
+        return MachineError(message, hint=f"kill -CONT {record.id.pid}, or stigmer down")
     return MachineError(f"the supervisor{who} of {home.path} runs but does not answer", hint="stigmer down")
 
 
@@ -276,8 +281,9 @@ async def until_ready(
             record = await status_of(control)
             await _refuse_failed(home, begun, control, record)
             left_s = deadline - clock.monotonic()
-            seen = await probe.look(max(min(LOOK_MAX_S, left_s), LAST_LOOK_S))
-            lacking = missing(record, seen, unheld(record, begun.endpoints))
+            within_s = max(min(LOOK_MAX_S, left_s), LAST_LOOK_S)
+            seen = await probe.look(within_s, waits_for=server_pids(home))
+            lacking = missing(record, seen, unheld(record, begun.endpoints), await standing_still(record, home.run))
             _tell(progress, record, lacking, told)
             if not lacking:
                 return record

@@ -65,7 +65,7 @@ class ControlServer:
         listener = socket.socket(socket.AF_UNIX)
         before = os.umask(0o177)
         try:
-            with _short_name(self._folder / SOCKET) as name:
+            with short_name(self._folder / SOCKET) as name:
                 listener.bind(name)
         except OSError:
             listener.close()
@@ -193,7 +193,7 @@ async def connect(folder: Path, *, within_s: float) -> Control | None:
     end = socket.socket(socket.AF_UNIX)
     end.setblocking(False)
     try:
-        with _short_name(folder / SOCKET) as name:
+        with short_name(folder / SOCKET) as name:
             end.connect(name)  # does not wait: a unix socket connects at once, or its queue is full
         reader, writer = await asyncio.open_unix_connection(sock=end, limit=LINE_MAX)
     except (ConnectionRefusedError, FileNotFoundError, NotADirectoryError):
@@ -226,7 +226,7 @@ async def _send(writer: asyncio.StreamWriter, answer: Json) -> None:
 
 
 @contextlib.contextmanager
-def _short_name(path: Path) -> Iterator[str]:
+def short_name(path: Path) -> Iterator[str]:
     """A name for `path` that fits into a socket address, however deep the folder lies."""
     if len(os.fsencode(path)) <= NAME_MAX:
         yield str(path)

@@ -74,12 +74,37 @@ def start_mark(pid: int) -> str | None:
     return _linux_mark(pid) if IS_LINUX else _portable_mark(pid)
 
 
-def _linux_mark(pid: int) -> str | None:
+def run_state(pid: int) -> str | None:
+    """The state of process `pid` as proc(5) writes it: R, S, D, T, t, Z; None where there is no such process."""
+    if IS_LINUX:
+        fields = _stat_fields(pid)
+        return fields[0].decode() if fields else None
+    import psutil  # noqa: PLC0415 - only where there is no /proc
+
+    letters = {
+        psutil.STATUS_STOPPED: "T",
+        psutil.STATUS_TRACING_STOP: "t",
+        psutil.STATUS_ZOMBIE: "Z",
+        psutil.STATUS_DISK_SLEEP: "D",
+    }
+    try:
+        return letters.get(psutil.Process(pid).status(), "S")
+    except psutil.Error:
+        return None
+
+
+def _stat_fields(pid: int) -> list[bytes]:
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
+        return []
+    return stat[stat.rindex(b")") + 2 :].split()
+
+
+def _linux_mark(pid: int) -> str | None:
+    fields = _stat_fields(pid)
+    if not fields:
         return None
-    fields = stat[stat.rindex(b")") + 2 :].split()
     return None if fields[0] in (b"Z", b"X") else f"{_boot_id()}:{int(fields[19])}"
 
 

@@ -1,5 +1,6 @@
 """A healthy stack on a machine that gives nobody any time: it is not called ill, and a part that is frozen still is."""
 
+import asyncio
 import json
 import os
 import signal
@@ -12,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.installed import Stigmer, frozen, installed
+from stigmer_cli.supervisor.sign_of_life import shows_life
+from tests.installed import Stigmer, frozen, installed, until
 
 STOPPED_S, GOES_ON_S = 0.4, 0.1
 """A fifth of the time, in pieces: a deadline of a second ends while the command stands still."""
@@ -95,3 +97,38 @@ def test_strict_counts_what_was_not_judged(stigmer: Stigmer) -> None:
         done = stigmer("doctor", "--strict", "-o", "json")
     found = json.loads(done.stdout)
     assert done.returncode == (1 if found["summary"]["notJudged"] else 0), found["verdict"]
+
+
+@pytest.mark.parametrize("part", ["temporal", "server", "runner"])
+def test_a_frozen_part_is_not_ready_within_five_seconds(part: str, stigmer: Stigmer) -> None:
+    pid = stigmer.pids()[part]
+    with frozen(pid):
+        began = time.monotonic()
+        found = stigmer.json("status")
+        assert time.monotonic() - began < 5.0
+    shown = {one["name"]: (one["state"], one["detail"]) for one in found["parts"]}
+    assert (found["state"], shown[part]) == ("degraded", ("not-ready", "frozen by a signal (SIGSTOP)"))
+    until(lambda: stigmer("status").returncode == 0, within_s=30)
+
+
+def test_up_waits_for_a_frozen_runner_and_says_why(stigmer: Stigmer) -> None:
+    pid = stigmer.pids()["runner"]
+    with frozen(pid):
+        done = stigmer("up", "--wait-timeout", "3")
+    assert done.returncode == 124
+    assert "the stack is not ready in time: runner: frozen by a signal (SIGSTOP)" in done.stderr
+    assert stigmer("up").returncode == 0
+
+
+def test_up_names_a_frozen_supervisor_and_how_it_goes_on(stigmer: Stigmer) -> None:
+    pid = stigmer.pids()["supervisor"]
+    with frozen(pid):
+        done = stigmer("up", "--wait-timeout", "10")
+    assert done.returncode == 1
+    assert f"the supervisor (pid {pid}) of {stigmer.home} is frozen by a signal (SIGSTOP)" in done.stderr
+    assert f"hint: kill -CONT {pid}" in done.stderr
+
+
+def test_the_runner_of_a_stack_shows_that_its_loop_turns(stigmer: Stigmer) -> None:
+    pid = stigmer.pids()["runner"]
+    assert asyncio.run(shows_life(stigmer.home / "run", "runner", pid, within_s=5.0)) is True

@@ -106,7 +106,7 @@ def test_a_healthy_stack_is_healthy_in_every_format(stigmer: Stigmer) -> None:
     )
     assert (code, found["verdict"]["message"]) == (0, "healthy"), found
     assert set(results(found).values()) <= {"pass", "info"}
-    text = shown(stigmer, "passed: Stack 12, Temporal 13, Store 4, Executions 7, Configuration 4")
+    text = shown(stigmer, "passed: Stack 13, Temporal 13, Store 4, Executions 7, Configuration 4")
     assert text.startswith("healthy\n")
 
 
@@ -212,7 +212,7 @@ def test_explanations_lists_and_the_schema_need_nothing_that_runs(tmp_path: Path
     with installed(tmp_path / "home") as stigmer:
         assert "founded on" in stigmer.ok("doctor", "explain", "stg205")
         assert stigmer("doctor", "explain", "STG999").returncode == 5
-        assert len(stigmer.json("doctor", "--list-checks")["items"]) == 41
+        assert len(stigmer.json("doctor", "--list-checks")["items"]) == 42
         assert json.loads(stigmer.ok("doctor", "--json-schema")) == SCHEMA
         assert stigmer("doctor", "--only", "nonsense").returncode == 2
         assert stigmer("doctor", "--skip", "nonsense", "-o", "json").stdout == ""
@@ -236,7 +236,7 @@ def test_settings_that_cannot_be_read_come_first(tmp_path: Path) -> None:
         code, found = diagnosed(stigmer, verdict="STG501")
         assert (code, found["verdict"]["code"]) == (1, "STG501")
         assert "did you mean server_port?" in found["verdict"]["message"]
-        assert found["summary"] == {"passed": 0, "info": 0, "warnings": 0, "failed": 1, "skipped": 40}
+        assert found["summary"] == {"passed": 0, "info": 0, "warnings": 0, "failed": 1, "skipped": 41, "notJudged": 0}
 
 
 def test_wait_runs_out_with_124_and_tells_each_change_once(tmp_path: Path) -> None:

@@ -146,9 +146,11 @@ async def test_a_frozen_supervisor_is_one_cause_and_one_fix(stack: Stack) -> Non
 
     state, parts = await state_of(stack)
     assert (state, parts["supervisor"]) == (StackState.DEGRADED, PartState.NOT_READY)
-    with pytest.raises(MachineError, match=rf"the supervisor \(pid {supervisor.pid}\) of .* does not answer") as found:
+    with pytest.raises(
+        MachineError, match=rf"the supervisor \(pid {supervisor.pid}\) of .* is frozen by a signal"
+    ) as found:
         await stack.up()
-    assert found.value.hint == "stigmer down"
+    assert found.value.hint == f"kill -CONT {supervisor.pid}, or stigmer down"
 
 
 async def test_a_frozen_server_is_not_ready(stack: Stack) -> None:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from stigmer_cli.doctor import stack
+from stigmer_cli.doctor import parts, stack
 from stigmer_cli.doctor.facts import BinarySeen, ExecutionsSeen, Facts, HomeSeen, PortSeen, ProcessSeen, ServerSeen
 from stigmer_cli.doctor.parts import process_of
 from stigmer_cli.settings import Settings, Source
 from stigmer_cli.stack.ports import Owner
+from stigmer_cli.stack.standstill import FROZEN, HUNG, IN_KERNEL
 from stigmer_cli.supervisor.record import ExitRecord
 from stigmer_cli.temporal.gateway import Poller
 from tests.fakes import START
@@ -157,6 +158,29 @@ async def test_ports(facts: Facts, expected: tuple[str, str, str]) -> None:
 )
 async def test_supervisor(facts: Facts, expected: tuple[str, str, str]) -> None:
     assert brief(await stack.supervisor(facts)) == expected
+
+
+@pytest.mark.parametrize(
+    ("still", "expected"),
+    [
+        ({}, ("pass", "no part stands still", "")),
+        ({"runner": FROZEN}, ("pass", "no part stands still", "")),
+        (
+            {"runner": HUNG},
+            ("fail", "runner (pid 13) is alive, but its event loop stands still", "stigmer restart runner"),
+        ),
+        (
+            {"server": IN_KERNEL},
+            (
+                "fail",
+                f"server (pid 12) is alive, but {IN_KERNEL}",
+                "cat /proc/12/wchan; df -h",
+            ),
+        ),
+    ],
+)
+async def test_standstill(still: dict[str, str], expected: tuple[str, str, str]) -> None:
+    assert brief(await parts.standstill(healthy(supervisor=replace(look(), still=still)))) == expected
 
 
 @pytest.mark.parametrize(

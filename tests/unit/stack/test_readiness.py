@@ -104,6 +104,14 @@ def test_a_part_whose_port_is_held_by_somebody_else_is_missing() -> None:
     assert missing(RECORD, SEEN, {"temporal": 7233}) == {"temporal": "does not listen on port 7233 yet"}
 
 
+def test_a_part_that_stands_still_is_missing_whatever_the_server_still_believes_of_it() -> None:
+    still = {"runner": "frozen by a signal (SIGSTOP)"}
+    assert missing(RECORD, SEEN, {}, still) == still
+    look = Look(record=RECORD, is_answering=True, is_there=True, still=still)
+    assert verdict(look, SEEN)[0] is StackState.DEGRADED
+    assert verdict(look, SEEN)[1]["runner"] is PartState.NOT_READY
+
+
 def verdict(look: Look, seen: Seen, endpoints: Endpoints = ENDPOINTS) -> tuple[StackState, dict[str, PartState]]:
     found = judged(look, seen, endpoints, home="/home", clock=SystemClock())
     return found.state, {part.name: part.state for part in found.parts}

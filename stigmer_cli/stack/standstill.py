@@ -1,0 +1,55 @@
+"""Which processes of a stack stand still although they are there: frozen, stuck in the kernel, or with a hung loop."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+from stigmer_cli.stack.parts import RUNNER
+from stigmer_cli.supervisor.process import ProcessId, run_state
+from stigmer_cli.supervisor.record import SupervisorRecord
+from stigmer_cli.supervisor.sign_of_life import shows_life
+
+FROZEN = "frozen by a signal (SIGSTOP)"
+STATES: Mapping[str, str] = {
+    "T": FROZEN,
+    "t": "held by a debugger",
+    "Z": "has ended, and nobody has taken note of it yet",
+}
+UNINTERRUPTIBLE = "D"
+IN_KERNEL = "stuck in the kernel, waiting for a disk or a network file system (state D)"
+LOOKS, LOOK_EVERY_S = 4, 0.1
+"""A process that writes to a disk is in state D for a moment again and again; one that is stuck, in every look."""
+
+LOOP_MAX_S = 1.5
+HUNG = "its event loop stands still"
+
+
+async def standing_still(record: SupervisorRecord, folder: Path) -> dict[str, str]:
+    """For each process that is there and stands still, how; takes `LOOP_MAX_S` at most, longer on a busy machine."""
+    running = {child.name: child.id for child in record.children if child.id}
+    found = {name: words for name, one in running.items() if (words := STATES.get(run_state(one.pid) or ""))}
+    async with asyncio.TaskGroup() as group:
+        stuck = {
+            name: group.create_task(_is_stuck(one), name=f"state of {name}")
+            for name, one in running.items()
+            if name not in found
+        }
+        hung = group.create_task(_is_hung(running.get(RUNNER), folder), name="loop of the runner")
+    found |= {name: IN_KERNEL for name, task in stuck.items() if task.result()}
+    if hung.result():
+        found.setdefault(RUNNER, HUNG)
+    return found
+
+
+async def _is_stuck(one: ProcessId) -> bool:
+    for _ in range(LOOKS):
+        if run_state(one.pid) != UNINTERRUPTIBLE:
+            return False
+        await asyncio.sleep(LOOK_EVERY_S)
+    return True
+
+
+async def _is_hung(runner: ProcessId | None, folder: Path) -> bool:
+    if runner is None or run_state(runner.pid) in STATES:
+        return False
+    return await shows_life(folder, RUNNER, runner.pid, within_s=LOOP_MAX_S) is False

@@ -11,7 +11,7 @@ import pytest
 from stigmer_cli.fair_timeout import COMPUTING_MAX_S, FairTimeout, thread_times
 from stigmer_cli.supervisor.process import IS_LINUX
 
-SPIN = "while True: pass"
+SPIN = "print(flush=True)\nwhile True: pass"
 
 
 async def waited_s(limit_s: float, *pids: int) -> float:
@@ -50,9 +50,11 @@ async def test_a_cancellation_from_outside_stays_one() -> None:
 
 @pytest.mark.skipif(not IS_LINUX, reason="what the scheduler counts is told on Linux")
 async def test_a_process_that_computes_is_waited_for_longer_and_not_for_ever() -> None:
-    busy = await asyncio.create_subprocess_exec(sys.executable, "-c", SPIN)
+    busy = await asyncio.create_subprocess_exec(sys.executable, "-c", SPIN, stdout=asyncio.subprocess.PIPE)
+    assert busy.stdout
+    await busy.stdout.readline()
     try:
-        took_s = await waited_s(0.2, busy.pid)
+        took_s = await waited_s(0.5, busy.pid)
     finally:
         busy.kill()
         await busy.wait()

@@ -31,6 +31,7 @@ PATIENCE_MIN_S = 5.0
 """What is left of it at the least once this process has delivered the wish: Temporal may have been away until now."""
 
 REASON = f"cancelled through Stigmer, and not ended {PATIENCE_S:g} s later"
+WITHDRAWN = "Stigmer does not wait for it any more: it was cancelled before its claim, or started over"
 FORCED = f"cancelled by force: its run had not ended {PATIENCE_S:g} s after it was asked to"
 EFFECTS: dict[Phase, str] = {
     Phase.PENDING: "no run of it had an effect",
@@ -61,7 +62,7 @@ class Canceller:
         self._nudged.set()
 
     def withdraw(self, workflow: WorkflowName) -> None:
-        """An execution ended before any run claimed it: end its workflow, too, if Temporal can be told now.
+        """Nobody waits for this workflow any more: end it without asking its code, if Temporal can be told now.
 
         It is told once, at best: a run that begins all the same loses its claim and ends without effect.
         """
@@ -104,7 +105,7 @@ class Canceller:
         while self._withdrawn:
             workflow = self._withdrawn.popleft()
             try:
-                await self._gateway.cancel(workflow)
+                await self._gateway.terminate(workflow, reason=WITHDRAWN)
             except StigmerError as error:
                 log.info("withdrawn_without_word", workflow=workflow.id, cause=error.message)
 

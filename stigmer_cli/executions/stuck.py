@@ -24,7 +24,7 @@ from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass, way_out
 from stigmer_cli.executions.reconcile.observe import Sighting
-from stigmer_cli.executions.reconcile.plan import Action, Finding, Move
+from stigmer_cli.executions.reconcile.plan import Action, Finding, Move, unfit_cause
 from stigmer_cli.temporal.gateway import Observed, RunState
 from stigmer_cli.temporal.pending import PendingActivity, TaskFailure
 
@@ -38,7 +38,7 @@ REPORT_MAX_S = 5.0
 REPORTS = frozenset({"claim", "conclude"})
 """Activities that do nothing but ask the server, and ask until it answers."""
 
-WORTH_TELLING = frozenset({Finding.LOST, Finding.REFUSED, Finding.UNKNOWN})
+WORTH_TELLING = frozenset({Finding.LOST, Finding.REFUSED, Finding.UNKNOWN, Finding.CANNOT_REPLAY})
 """Findings that a reader must see although nothing was done about them."""
 
 FINDINGS: Mapping[Finding, StuckClass] = {
@@ -47,6 +47,7 @@ FINDINGS: Mapping[Finding, StuckClass] = {
     Finding.BEHIND: StuckClass.BEHIND,
     Finding.LOST: StuckClass.LOST,
     Finding.UNKNOWN: StuckClass.UNKNOWN,
+    Finding.CANNOT_REPLAY: StuckClass.CANNOT_REPLAY,
 }
 MARKS: Mapping[AttentionCode, StuckClass] = {
     AttentionCode.LOST: StuckClass.LOST,
@@ -151,9 +152,7 @@ def _task(seen: Observed, failure: TaskFailure | None) -> Found | None:
     if task is None:
         return None
     if failure is not None and task.attempt > 1:
-        fit = "its code does not fit the run" if failure.is_nondeterminism else "its code fails"
-        cause = f"the workflow task fails again and again (attempt {task.attempt}); {fit} ({failure.runner})"
-        return StuckClass.CANNOT_REPLAY, f"{cause}: {failure.words}"
+        return StuckClass.CANNOT_REPLAY, unfit_cause(task.attempt, failure)
     if task.attempt > ATTEMPTS_MAX:
         return StuckClass.KEEPS_FAILING, f"no runner answers the workflow task in time (attempt {task.attempt})"
     return None

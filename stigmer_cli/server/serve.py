@@ -108,6 +108,7 @@ class _Server:
         self.clock_watch = ClockWatch(own_clock, jumped=self._clock_jumped)
         reconciling = Reconciling(store, gateway, self.connection, self.dispatcher, clock=clock)
         reconciling.observer = self.metrics
+        reconciling.withdraw = self.canceller.withdraw
         mint = Mint(clock, rng)
         self.services = Services(
             server_id=mint.server_id(),

@@ -7,6 +7,7 @@ PENDING      no such workflow       orphan       resubmit, same id and epoch
 PENDING      (it is another one)    orphan       the same
 PENDING      closed, no outcome     orphan       resubmit, next epoch; after HANDED_BACK_MAX in a row mark attention
 PENDING      open                   starting     leave
+either       open, code unfit       cannot-replay  leave; on a person's word start over, in the next epoch
 either       closed                 behind       take the outcome
 IN_PROGRESS  completed              behind       mark attention: the outcome was lost; start over on a person's word
 IN_PROGRESS  no such workflow       lost         mark attention; start over only on a person's word
@@ -23,8 +24,10 @@ from enum import StrEnum
 from stigmer_cli.clock import is_older
 from stigmer_cli.domain.execution import AttentionCode, Execution, Outcome
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.executions.reconcile.observe import Sighting
 from stigmer_cli.temporal.gateway import Observed, RunState
+from stigmer_cli.temporal.pending import TaskFailure
 
 
 class Finding(StrEnum):
@@ -39,6 +42,7 @@ class Finding(StrEnum):
     LOST = "lost"
     UNKNOWN = "unknown"
     FRESH = "fresh"
+    CANNOT_REPLAY = str(StuckClass.CANNOT_REPLAY)
 
 
 class Action(StrEnum):
@@ -116,7 +120,7 @@ def _move(sighting: Sighting, *, now: datetime, rules: Rules) -> Move:
     if sighting.seen is None or _is_another_run(execution, sighting.seen):
         return _gone(execution, rules, is_elsewhere=sighting.is_elsewhere)
     if sighting.seen.state in (RunState.OPEN, RunState.CONTINUED):
-        return _open(execution)
+        return _open(sighting, rules)
     return _closed(execution, sighting.seen.state, sighting.failure, rules)
 
 
@@ -164,10 +168,32 @@ def _ended_as_wished(execution: Execution, cause: str) -> Move:
     return Move(execution=execution, finding=finding, action=Action.REPAIR, cause=cause, outcome=outcome)
 
 
-def _open(execution: Execution) -> Move:
+def unfit_cause(attempt: int, failure: TaskFailure) -> str:
+    """Why a workflow task is in its `attempt`: it failed."""
+    fit = "its code does not fit the run" if failure.is_nondeterminism else "its code fails"
+    return f"the workflow task fails again and again (attempt {attempt}); {fit} ({failure.runner}): {failure.words}"
+
+
+def _open(sighting: Sighting, rules: Rules) -> Move:
+    execution, seen, failure = sighting.execution, sighting.seen, sighting.task_failure
+    if seen is not None and seen.pending_task is not None and failure is not None:
+        return _unfit(execution, unfit_cause(seen.pending_task.attempt, failure), rules)
     if execution.phase is Phase.PENDING:
         return _leave(execution, Finding.STARTING, "its workflow is open, no run has claimed it yet")
     return _leave(execution, Finding.RUNNING, "its workflow is open")
+
+
+def _unfit(execution: Execution, cause: str, rules: Rules) -> Move:
+    """A runner with fitting code may come back, so that nothing is done unasked; what is to end is left to end."""
+    is_pending = execution.phase is Phase.PENDING
+    action = Action.NONE
+    if execution.cancel_requested_at is None:
+        if is_pending and rules.retry_refused:
+            action = Action.RESUBMIT
+        elif not is_pending and rules.include_in_progress:
+            action = Action.START_OVER
+    failures = int(is_pending)  # one at least: the workflow id is taken
+    return Move(execution=execution, finding=Finding.CANNOT_REPLAY, action=action, cause=cause, failures=failures)
 
 
 def _closed(execution: Execution, state: RunState, failure: str, rules: Rules) -> Move:
@@ -191,6 +217,8 @@ def _handed_back(execution: Execution, failure: str, rules: Rules) -> Move:
 
 def _behind(execution: Execution, state: RunState, failure: str) -> Move:
     phase, words = ENDINGS[state]
+    if state is RunState.TERMINATED and execution.cancel_requested_at is not None:
+        phase = Phase.CANCELLED  # the server that ended it by force was ended itself before it could write that down
     cause = f"{words}: {failure}" if failure else words
     return Move(
         execution=execution,

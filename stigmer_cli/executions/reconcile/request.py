@@ -1,15 +1,16 @@
 """Reconciling because somebody asked: the plan, or the plan carried out, item by item."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 
 from stigmer_cli.clock import Clock
+from stigmer_cli.domain.identity import WorkflowName
 from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.executions.accept import Nudge
 from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
 from stigmer_cli.executions.reason import waiting
 from stigmer_cli.executions.reconcile.apply import Applied, Done, ReconcileObserver, apply
-from stigmer_cli.executions.reconcile.plan import Action, Rules
+from stigmer_cli.executions.reconcile.plan import Action, Finding, Rules
 from stigmer_cli.executions.reconcile.settling import Settling
 from stigmer_cli.executions.reconcile.turn import turn
 from stigmer_cli.executions.reconcile.walk import Scope, walk
@@ -41,6 +42,7 @@ class Reconciling:
         self._dispatcher = dispatcher
         self._clock = clock
         self.observer: ReconcileObserver | None = None
+        self.withdraw: Callable[[WorkflowName], None] = lambda _: None
 
     def refuse_unless_connected(self) -> None:
         """Raise TemporalUnavailable, with reason and since, where nothing could be judged."""
@@ -68,9 +70,17 @@ class Reconciling:
                 self._store, self._gateway, self._link, wanted.scope, rules=wanted.rules, clock=self._clock
             ):
                 await mine.renew()
-                settling.add(await apply(moves, self._store, self.observer))
+                applied = await apply(moves, self._store, self.observer)
+                self._withdraw_left(applied)
+                settling.add(applied)
                 self._dispatcher.nudge()
-                async for applied in settling.settled(leave=AHEAD_MAX):
-                    yield applied
-            async for applied in settling.settled(leave=0):
-                yield applied
+                async for done in settling.settled(leave=AHEAD_MAX):
+                    yield done
+            async for done in settling.settled(leave=0):
+                yield done
+
+    def _withdraw_left(self, applied: Sequence[Applied]) -> None:
+        """End the workflows that were open when their executions were started over beside them."""
+        for one in applied:
+            if one.done is Done.RESUBMITTED and one.move.finding is Finding.CANNOT_REPLAY:
+                self.withdraw(one.move.execution.workflow)

@@ -130,3 +130,12 @@ async def test_one_whose_workflow_temporal_has_forgotten_ends_too(wish: Wish) ->
     wish.scene.forget(wish.execution)
     await wish.pass_at(0)
     assert (await wish.pass_at(PATIENCE_S)).phase is Phase.CANCELLED
+
+
+async def test_a_server_that_died_between_terminating_and_writing_leaves_it_cancelled_and_not_failed(
+    wish: Wish,
+) -> None:
+    await wish.scene.gateway.terminate(wish.execution.workflow, reason="by a server that died then")
+    await wish.scene.reconciler.run_once()
+    ended = await wish.scene.get(wish.execution)
+    assert ended.phase is Phase.CANCELLED

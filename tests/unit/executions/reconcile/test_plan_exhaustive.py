@@ -11,6 +11,7 @@ from stigmer_cli.domain.phase import Phase, may_move
 from stigmer_cli.executions.reconcile.observe import Sighting
 from stigmer_cli.executions.reconcile.plan import Action, Finding, Move, Rules, plan
 from stigmer_cli.temporal.gateway import Observed, RunState
+from stigmer_cli.temporal.pending import PendingTask, TaskFailure
 from tests.fakes import START
 from tests.rows import row
 
@@ -20,6 +21,8 @@ EVERY_RULE = tuple(
     Rules(include_in_progress=start_over, retry_refused=retry) for start_over, retry in product((False, True), repeat=2)
 )
 RESUBMITS = frozenset({Action.RESUBMIT, Action.START_OVER, Action.RETRY})
+AGAIN = PendingTask(attempt=3, since=START, is_taken=True)
+CHANGED = TaskFailure(words="Nondeterminism", runner="runner", is_nondeterminism=True)
 WITHOUT_OUTCOME = {
     Phase.PENDING: {RunState.COMPLETED, RunState.FAILED},
     Phase.IN_PROGRESS: {RunState.COMPLETED},
@@ -56,6 +59,10 @@ def _sightings() -> Iterator[Sighting]:
     for execution, state, unknown in product(_rows(), states, UNKNOWN):
         seen = Observed(state=state, run_id=RunId("run-1"), started_at=START, closed_at=None) if state else None
         yield Sighting(execution=execution, seen=seen, unknown=unknown, failure="boom" if state else "")
+        if seen is not None and seen.state is RunState.OPEN:
+            yield Sighting(
+                execution=execution, seen=replace(seen, pending_task=AGAIN), unknown=unknown, task_failure=CHANGED
+            )
 
 
 def _moves() -> Iterator[tuple[Sighting, Rules, Move]]:
@@ -76,7 +83,7 @@ def test_no_pair_of_row_and_temporal_breaks_a_law() -> None:
         _judges_nothing_unknown(sighting, move)
         _submits_again_only_what_is_safe(sighting, rules, move)
         _marks_once(sighting, move)
-    assert number == 4 * 480 * 8 * 3
+    assert number == 4 * 480 * 9 * 3
 
 
 def _is_told(move: Move) -> None:
@@ -108,7 +115,11 @@ def _submits_again_only_what_is_safe(sighting: Sighting, rules: Rules, move: Mov
     assert not sighting.unknown, move
     is_gone = sighting.seen is None or execution.claimed_run not in {None, sighting.seen.run_id}
     has_no_outcome = sighting.seen is not None and sighting.seen.state in WITHOUT_OUTCOME[execution.phase]
-    assert is_gone or has_no_outcome, move
+    is_unfit = sighting.task_failure is not None and not is_gone
+    assert is_gone or has_no_outcome or is_unfit, move
+    if is_unfit:
+        assert rules.retry_refused or rules.include_in_progress, "never unasked: fitting code may come back"
+        assert execution.cancel_requested_at is None, move
     assert (move.failures > 0) == (not is_gone and move.action is Action.RESUBMIT), "a workflow id is used once"
     submitted_at = execution.dispatch.submitted_at
     assert submitted_at is not None, move

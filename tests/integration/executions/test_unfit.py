@@ -1,0 +1,74 @@
+"""Runs whose code does not fit them: left alone unasked, and started over on a person's word, without leftovers."""
+
+import asyncio
+
+import pytest
+
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.domain.execution import Execution
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.executions.reconcile.apply import Applied, Done
+from stigmer_cli.executions.reconcile.plan import Finding, Rules
+from stigmer_cli.executions.reconcile.request import Reconciling, Wanted
+from stigmer_cli.executions.reconcile.walk import Scope
+from stigmer_cli.temporal.gateway import RunState
+from stigmer_cli.temporal.pending import PendingTask, TaskFailure
+from tests.fakes import START
+from tests.integration.executions.conftest import Scene, submitted
+from tests.names import claim
+
+CHANGED = TaskFailure(words="[TMPRL1100] Nondeterminism error", runner="runner", is_nondeterminism=True)
+
+
+async def _unfit(scene: Scene, phase: Phase) -> Execution:
+    """One in `phase` whose workflow task fails again and again."""
+    execution = await submitted(scene)
+    run = execution.dispatch.run_id
+    assert run is not None
+    if phase is Phase.IN_PROGRESS:
+        await claim(scene.store, execution.id, epoch=1, run=run, runner="runner")
+    [workflow] = scene.gateway.runs.values()
+    workflow.pending_task = PendingTask(attempt=4, since=START, is_taken=True)
+    workflow.task_failure = CHANGED
+    return await scene.get(execution)
+
+
+async def _reconciled(scene: Scene, execution: Execution, *, include_in_progress: bool) -> Applied:
+    reconciling = Reconciling(scene.store, scene.gateway, scene.link, scene.dispatcher, clock=SystemClock())
+    reconciling.withdraw = scene.canceller.withdraw
+    rules = Rules(grace_s=0.0, include_in_progress=include_in_progress, retry_refused=True)
+    wanted = Wanted(scope=Scope(ids=[execution.id]), rules=rules, is_dry_run=False, asked_by="test")
+    applied = None
+    async for one in reconciling.run(wanted):
+        applied = one
+    assert applied is not None
+    return applied
+
+
+@pytest.mark.parametrize("phase", [Phase.PENDING, Phase.IN_PROGRESS])
+async def test_the_server_leaves_it_alone_unasked(scene: Scene, phase: Phase) -> None:
+    execution = await _unfit(scene, phase)
+    await scene.reconciler.run_once()
+    assert (await scene.get(execution)).version == execution.version
+
+
+async def test_what_may_have_had_effects_needs_a_word_of_its_own(scene: Scene) -> None:
+    execution = await _unfit(scene, Phase.IN_PROGRESS)
+    applied = await _reconciled(scene, execution, include_in_progress=False)
+    assert (applied.move.finding, applied.done) == (Finding.CANNOT_REPLAY, Done.LEFT)
+
+
+@pytest.mark.parametrize("phase", [Phase.PENDING, Phase.IN_PROGRESS])
+async def test_on_a_persons_word_it_begins_in_the_next_epoch_and_the_old_workflow_ends(
+    scene: Scene, phase: Phase
+) -> None:
+    execution = await _unfit(scene, phase)
+    async with asyncio.TaskGroup() as group:
+        loop = group.create_task(scene.dispatcher.run())
+        applied = await _reconciled(scene, execution, include_in_progress=phase is Phase.IN_PROGRESS)
+        loop.cancel()
+    assert applied.done is Done.RESUBMITTED
+    await scene.canceller.run_once()
+    old = scene.gateway.runs[execution.workflow.id]
+    again = await scene.get(execution)
+    assert (old.state, again.epoch, again.phase) == (RunState.TERMINATED, 2, Phase.PENDING)

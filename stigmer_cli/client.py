@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
 from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import quote
@@ -45,6 +47,7 @@ from stigmer_cli.api.resources import (
 )
 from stigmer_cli.api.stuck import StuckItem, StuckItems, StuckReport, StuckRequest
 from stigmer_cli.api.ui import UiLink, UiLinkRequest
+from stigmer_cli.api.wire import NOW_HEADER
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import OperationFailed, ServerUnavailable
 from stigmer_cli.proof import Token
@@ -82,6 +85,7 @@ class Client:
     server that may have it (see proof.py); `is_insecure_allowed` is STIGMER_INSECURE_HTTP. Raises ServerUnavailable
     where the server cannot be reached or stops answering, ServerUnproven where somebody else answers, and ConfigError
     at once for a URL that the token is never sent to. Who hands in a `transport` answers for where it leads.
+    `servers_now` is what the clock that moments are written by showed at the last answer; None before.
     """
 
     def __init__(
@@ -95,6 +99,7 @@ class Client:
     ) -> None:
         """`ca_file`: the authority of an https server (PEM), None: the system's; raises ConfigError for a bad file."""
         self.base_url = base_url
+        self.servers_now: datetime | None = None
         self._link = Link(base_url, ca_file)
         self._http = httpx.AsyncClient(
             base_url=base_url,
@@ -103,6 +108,7 @@ class Client:
             transport=transport
             or transport_to(base_url, token, self._link.context, is_insecure_allowed=is_insecure_allowed),
             follow_redirects=False,
+            event_hooks={"response": [self._note_time]},
             trust_env=False,  # a proxy of the environment has no business with a local server
         )
 
@@ -278,6 +284,11 @@ class Client:
         return (await self._post(f"/v1/executions/{_segment(execution)}/outcome", body, ReportResponse)).taken
 
     # -- the wire
+
+    async def _note_time(self, response: httpx.Response) -> None:
+        """Keep what time it was for the server when it answered last: ages are told by the clock that wrote moments."""
+        with suppress(KeyError, ValueError):
+            self.servers_now = datetime.fromisoformat(response.headers[NOW_HEADER])
 
     async def _lines(
         self,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -47,13 +48,19 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class LoopClock:
-    """The time of the running loop, virtual or not."""
+    """The time of the running loop, virtual or not; `ahead_s` sets its wall clock. It stands once no loop runs."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+        self._last_s = 0.0
 
     def now(self) -> datetime:
-        return EPOCH + timedelta(seconds=self.monotonic())
+        return EPOCH + timedelta(seconds=self.monotonic() + self.ahead_s)
 
     def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
+        with suppress(RuntimeError):
+            self._last_s = asyncio.get_running_loop().time()
+        return self._last_s
 
     def asleep_s(self) -> float:
         return 0.0

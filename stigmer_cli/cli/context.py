@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,6 +30,11 @@ class Cli:
     user_home: Path
     clock: Clock = field(default_factory=SystemClock)
     out: Output = field(default_factory=Output)
+    servers_now: datetime | None = None
+
+    def now(self) -> datetime:
+        """Now, to tell ages by: as the server said in its last answer to `call`, else as the clock here shows."""
+        return self.servers_now or self.clock.now()
 
     def settings(self, **flags: str | None) -> Settings:
         """All settings; the addresses of a stack that `up` started stand where nothing else is said."""
@@ -61,7 +67,10 @@ class Cli:
 
         async def asked() -> T:
             async with self.client() as client:
-                return await ask(client)
+                try:
+                    return await ask(client)
+                finally:
+                    self.servers_now = client.servers_now
 
         return self.run(asked())
 

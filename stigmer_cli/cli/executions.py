@@ -9,6 +9,7 @@ from stigmer_cli.cli.naming import checked_id
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.reconcile import reconcile
 from stigmer_cli.cli.run import watch_to_end
+from stigmer_cli.clock import is_older
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.stack.state import endpoints
@@ -51,7 +52,7 @@ def list_executions(
     items = cli.call(lambda client: client.all_executions(query, limit=limit))
     out.result(
         {"items": [item.to_wire() for item in items]},
-        lambda console: tables.print_executions(console, items, cli.clock.now()),
+        lambda console: tables.print_executions(console, items, cli.now()),
     )
 
 
@@ -108,7 +109,7 @@ def _print_stuck(cli: Cli, query: "Query", older_than_s: float, limit: int) -> N
     items = cli.call(lambda client: find_stuck(client, query, older_than_s=older_than_s, limit=limit))
     cli.out.result(
         {"items": [item.to_wire() for item in items]},
-        lambda console: print_stuck(console, items, cli.clock.now()),
+        lambda console: print_stuck(console, items, cli.now()),
     )
     if any(item.is_mendable for item in items):
         cli.out.hint("stigmer executions reconcile")
@@ -121,7 +122,6 @@ async def _with_story(
     from stigmer_cli.cli.stuck import STUCK_AFTER_S, judge  # noqa: PLC0415 - pydantic is not imported for --help
 
     found, events = await client.execution(name), await client.events(name)
-    age_s = (cli.clock.now() - found.metadata.created_at).total_seconds()
-    is_young = age_s < STUCK_AFTER_S
+    is_young = not is_older(found.metadata.created_at, client.servers_now or cli.clock.now(), than_s=STUCK_AFTER_S)
     judged = [] if found.status.phase.is_terminal or is_young else await judge(client, [found])
     return found, events, judged[0] if judged else None

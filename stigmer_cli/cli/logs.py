@@ -83,7 +83,7 @@ def _words(line: "Line") -> str:
     level = str(event.get("level", "")).upper()
     head = str(event.get("event") or event.get("msg") or "")
     rest = " ".join(f"{name}={_value(value)}" for name, value in event.items() if name not in QUIET)
-    return clean(f"{line.at.astimezone():%H:%M:%S.%f}"[:12] + f" {level:<7} {head} {rest}".rstrip())
+    return clean(f"{line.shown_at.astimezone():%H:%M:%S.%f}"[:12] + f" {level:<7} {head} {rest}".rstrip())
 
 
 def _value(value: object) -> str:

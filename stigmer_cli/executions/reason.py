@@ -1,10 +1,10 @@
 """Why a pending execution waits, read from the connection and the pollers at the moment somebody looks."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from stigmer_cli.clock import iso
-from stigmer_cli.domain.execution import Execution, QueueReason
+from stigmer_cli.clock import SKEW_MAX, iso
+from stigmer_cli.domain.execution import NEXT_TRY_MAX_S, Execution, QueueReason
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.executions.pollers import Polling
@@ -49,6 +49,10 @@ def explained(execution: Execution, status: ConnectionStatus, polling: Polling |
     """`execution` with what it waits for now in place of what it waited for when its row was written."""
     if execution.phase is not Phase.PENDING:
         return execution
+    return _not_ahead(_explained(execution, status, polling), status.now)
+
+
+def _explained(execution: Execution, status: ConnectionStatus, polling: Polling | None) -> Execution:
     if execution.dispatch.is_submitted:
         return _unclaimed(execution, status, polling)
     now = waiting(status) if execution.attention is None else None
@@ -59,6 +63,17 @@ def explained(execution: Execution, status: ConnectionStatus, polling: Polling |
         execution.dispatch, reason=now.reason, detail=now.detail, since=since, next_try_at=now.next_try_at
     )
     return replace(execution, dispatch=dispatch)
+
+
+def _not_ahead(execution: Execution, now: datetime | None) -> Execution:
+    """What was written while a clock ran ahead began by now at the latest, and is tried again within its delay."""
+    dispatch = execution.dispatch
+    if now is None or max(dispatch.since, dispatch.next_try_at or dispatch.since) <= now:
+        return execution
+    next_try_at = dispatch.next_try_at
+    if next_try_at is not None and next_try_at > now + timedelta(seconds=NEXT_TRY_MAX_S) + SKEW_MAX:
+        next_try_at = now
+    return replace(execution, dispatch=replace(dispatch, since=min(dispatch.since, now), next_try_at=next_try_at))
 
 
 def _unclaimed(execution: Execution, status: ConnectionStatus, polling: Polling | None) -> Execution:

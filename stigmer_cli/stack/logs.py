@@ -29,16 +29,24 @@ NEVER = datetime.fromtimestamp(0, UTC)
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Line:
-    """One line of one part. `at` is the time it bears, or that of the line before it where it bears none."""
+    """One line of one part. `at` is where it stands in time: never before the line that was written before it.
+
+    That is the time it bears, or that of the line before where it bears none, or the clock was set back in between.
+    """
 
     at: datetime
     part: str
     number: int
     text: str = field(compare=False)
 
+    @property
+    def shown_at(self) -> datetime:
+        """The time that the line itself bears, else `at`."""
+        return stamp_of(self.text) or self.at
+
     def to_json(self) -> dict[str, object]:
         """The JSON object; `event` is the line itself where it is an object."""
-        stamp = None if self.at == NEVER else self.at.isoformat()
+        stamp = None if self.shown_at == NEVER else self.shown_at.isoformat()
         return {"part": self.part, "at": stamp, "text": self.text, "event": _object(self.text)}
 
 

@@ -260,7 +260,7 @@ def _absent(name: str, look: Look, lacking: Mapping[str, str], found: Endpoints)
 def _remembered(child: ChildRecord, clock: Clock) -> PartStatus:
     """A part of a supervisor that does not speak: whether the process still runs is all that can be told."""
     is_alive = child.id is not None and child.id.is_alive
-    uptime_s = (clock.now() - moment(child.started_at)).total_seconds() if is_alive else None
+    uptime_s = max(0.0, (clock.now() - moment(child.started_at)).total_seconds()) if is_alive else None
     return PartStatus(
         name=child.name,
         state=PartState.NOT_READY if is_alive else PartState.STOPPED,

@@ -15,7 +15,7 @@ from typing import NoReturn, Protocol
 from temporalio.client import Client
 
 from stigmer_cli.backoff import Backoff
-from stigmer_cli.clock import Clock
+from stigmer_cli.clock import SKEW_MAX, Clock
 from stigmer_cli.temporal.dial import Dialer, SdkDialer, Session
 from stigmer_cli.temporal.errors import REFUSED, Misconfigured, TemporalUnavailable, Throttled, cause_of, translate
 from stigmer_cli.temporal.journal import Journal
@@ -92,10 +92,11 @@ class Connection:
         self._dialer = dialer or SdkDialer()
         self._journal = Journal(target, clock=clock)
         self._state = ConnectionState.CONNECTING
-        self._since = clock.now()
+        self._since, self._since_s = clock.now(), clock.monotonic()
         self._cause = "not dialled yet"
         self._attempt = 0
         self._next_try_at: datetime | None = None
+        self._next_try_s = 0.0
         self._session: Session | None = None
         self._world: World | None = None
         self._worlds = 0
@@ -130,10 +131,11 @@ class Connection:
             state=self._state,
             address=self.target.address,
             namespace=self.target.namespace,
-            since=self._since,
+            now=self._clock.now(),
+            since=self._as_set_now(self._since, self._since_s),
             cause=self._cause,
             attempt=self._attempt,
-            next_try_at=self._next_try_at,
+            next_try_at=self._as_set_now(self._next_try_at, self._next_try_s) if self._next_try_at else None,
             reconnects=max(self._generation - 1, 0),
             cluster_id=self._world.cluster_id if self._world else None,
             namespace_id=self._world.namespace_id if self._world else None,
@@ -141,6 +143,11 @@ class Connection:
             retention_s=self._world.retention_s if self._world else None,
             history=self._journal.history(),
         )
+
+    def _as_set_now(self, at: datetime, at_s: float) -> datetime:
+        """`at`, which was `at_s` of the monotonic clock: what the wall clock calls it now, if it was set meanwhile."""
+        now_called = self._clock.now() + timedelta(seconds=at_s - self._clock.monotonic())
+        return at if abs(now_called - at) <= SKEW_MAX else now_called
 
     def report_failure(self, cause: str) -> None:
         """A call failed with a connection error: probe at once (and at most every `probe_gap_s`)."""
@@ -193,6 +200,7 @@ class Connection:
             # A port that opens, and refuses all the same, is not knocked at twice in a row.
             knocking = self.pace.knocking if failure.is_certain and not has_opened else None
             delay_s = self._redial_s(failure, knocking)
+            self._next_try_s = self._clock.monotonic() + delay_s
             self._next_try_at = self._clock.now() + timedelta(seconds=delay_s)
             self._move(failure.state, failure.cause)
             self._hurried.clear()
@@ -309,7 +317,7 @@ class Connection:
             return
         if to not in MOVES[before]:
             raise AssertionError(f"the connection cannot move from {before} to {to}")
-        self._state, self._since = to, self._clock.now()
+        self._state, self._since, self._since_s = to, self._clock.now(), self._clock.monotonic()
         self._moves += 1
         change = Change(at=self._since, before=before, after=to, cause=cause)
         self._journal.moved(change, attempt=self._attempt, next_try_at=self._next_try_at)
@@ -332,7 +340,7 @@ class Connection:
 
     def _raise_unavailable(self) -> NoReturn:
         kind = Misconfigured if self._state is ConnectionState.MISCONFIGURED else TemporalUnavailable
-        since = self._since.astimezone().strftime("%H:%M:%S")
+        since = self._as_set_now(self._since, self._since_s).astimezone().strftime("%H:%M:%S")
         raise kind(
             f"Temporal at {self.target.address} is {self._state} since {since} ({self._cause or 'no cause known'})",
             hint="stigmer doctor",

@@ -70,6 +70,7 @@ class ConnectionStatus:
 
     `reconnects` counts dials that succeeded after the first; `worlds` how often another Temporal than before
     answered. `history` holds the last moves, newest last. `retention_s` is as it was when the client was dialled.
+    `since` and `next_try_at` are by the clock as it is set at `now`, when this was asked.
     """
 
     state: ConnectionState
@@ -85,6 +86,7 @@ class ConnectionStatus:
     history: tuple[Change, ...]
     worlds: int = 0
     retention_s: int | None = None
+    now: datetime | None = None
 
     @property
     def world(self) -> str | None:

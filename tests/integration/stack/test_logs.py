@@ -52,6 +52,13 @@ def test_tail_counts_lines_of_each_part_and_since_leaves_out_older_ones(home: Ho
     assert texts(read_lines(home, ("server", "runner"), since=since)) == ["server:c", "runner:d", "server:e"]
 
 
+def test_a_clock_that_was_set_back_leaves_lines_in_order_each_with_its_own_time(home: Home) -> None:
+    write(home, "server.log", line(50, "ahead") + line(10, "right again"))
+    found = list(read_lines(home, ("server",), since=datetime(2026, 5, 4, 12, 0, 20, tzinfo=UTC)))
+    assert texts(found) == ["server:ahead", "server:right again"]
+    assert [one.to_json()["at"] for one in found] == ["2026-05-04T12:00:50+00:00", "2026-05-04T12:00:10+00:00"]
+
+
 def test_no_logs_at_all_are_no_lines(home: Home) -> None:
     assert list(read_lines(home, ("server",))) == []
 

@@ -89,3 +89,14 @@ def test_a_refusal_says_when_to_come_back() -> None:
     assert refusal is not None
     assert refusal.retry_after_s == 30.0
     assert 'namespace "x" not found' in refusal.message
+
+
+def test_what_was_queued_under_a_clock_that_ran_ahead_began_now_and_is_due() -> None:
+    link = SwitchedLink()
+    ahead = row()
+    hour = timedelta(hours=1)
+    ahead = replace(ahead, dispatch=replace(ahead.dispatch, since=START + hour, next_try_at=START + hour))
+    found = explained(ahead, replace(link.status(), now=START)).dispatch
+    assert (found.since, found.next_try_at) == (START, START)
+    soon = replace(ahead, dispatch=replace(ahead.dispatch, next_try_at=START + timedelta(seconds=29)))
+    assert explained(soon, replace(link.status(), now=START)).dispatch.next_try_at == START + timedelta(seconds=29)

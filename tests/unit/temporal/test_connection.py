@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
@@ -43,9 +44,10 @@ class Scene:
     def __init__(self, address: str, weather: Weather) -> None:
         self.dialer = ScriptedDialer(weather=weather)
         self.count = Count()
+        self.clock = LoopClock()
         self.connection = Connection(
             Target(address=address),
-            clock=LoopClock(),
+            clock=self.clock,
             rng=random.Random(7),
             identity="test",
             observer=self.count,
@@ -338,5 +340,22 @@ def test_whoever_hurries_it_need_not_wait_for_the_next_dial_or_probe() -> None:
         scene.connection.hurry()
         await asyncio.sleep(1)
         assert len(scene.count.probes) == probes + 1
+
+    play(story, address=FAR, weather=Weather.NO_NAMESPACE)
+
+
+@pytest.mark.parametrize("by_s", [3600.0, -3600.0])
+def test_since_when_and_until_when_are_told_by_the_clock_as_it_is_set_now(by_s: float) -> None:
+    async def story(scene: Scene) -> None:
+        await asyncio.sleep(40)
+        before = scene.connection.status()
+        assert before.now is not None
+        assert before.next_try_at is not None
+        assert before.since < before.now < before.next_try_at
+        scene.clock.ahead_s = by_s
+        after = scene.connection.status()
+        assert after.next_try_at is not None
+        for moment, then in ((after.since, before.since), (after.next_try_at, before.next_try_at)):
+            assert abs(moment - then - timedelta(seconds=by_s)) < timedelta(milliseconds=1)
 
     play(story, address=FAR, weather=Weather.NO_NAMESPACE)

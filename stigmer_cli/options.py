@@ -314,4 +314,30 @@ OPTIONS: tuple[Option, ...] = (
     ),
 )
 HOME_VARIABLE = "STIGMER_HOME"
+SETTLED_VARIABLE = "STIGMER_SETTLED"
+"""Set for the parts of a stack: their settings are settled, and `config.toml` is not read again at each restart."""
+
+ADDRESSES = frozenset(
+    {
+        "server_port",
+        "temporal_address",
+        "temporal_namespace",
+        "temporal_tls",
+        "temporal_ca_file",
+        "temporal_cert_file",
+        "temporal_key_file",
+        "temporal_server_name",
+        "temporal_api_key_file",
+        "temporal_port",
+        "ui_port",
+        "ui_address",
+        "database_url",
+    }
+)
+"""The options that say where a part of the stack is found, and how one is let in there.
+
+Its commands and its other parts must mean the same, so that the value a stack was started with counts until another one
+is given to `up` or `restart`.
+"""
+
 BY_NAME: Mapping[str, Option] = {option.name: option for option in OPTIONS}

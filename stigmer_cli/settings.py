@@ -17,6 +17,7 @@ from stigmer_cli.options import (
     HOME_VARIABLE,
     OPTIONS,
     PORT_MAX,
+    SETTLED_VARIABLE,
     LogLevel,
     Option,
     ReconcileMode,
@@ -36,6 +37,7 @@ __all__ = [
     "Source",
     "SubmitPolicy",
     "defaults",
+    "home_of",
     "load",
     "parsed",
 ]
@@ -51,6 +53,9 @@ class Source(StrEnum):
     FLAG = "flag"
     ENVIRONMENT = "environment"
     FILE = "config.toml"
+    RECORD = "record"
+    """What the stack of this home was started with: for an address about which no layer says anything."""
+
     DEFAULT = "default"
 
 
@@ -164,12 +169,22 @@ class Settings:
 
     def environment(self) -> dict[str, str]:
         """The variables that make `load` in a child produce these settings, whatever its `config.toml` says."""
-        found = {HOME_VARIABLE: str(self.home.path)}
+        found = {HOME_VARIABLE: str(self.home.path), SETTLED_VARIABLE: "true"}
         for option in OPTIONS:
             value = getattr(self, option.name)
             if value is not None:
                 found[option.variable] = str(value)
         return found
+
+    def environment_in(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """`environ` for a child, with these settings in it and no other: what is not set here is taken out."""
+        ours = {option.variable for option in OPTIONS}
+        return {**{name: value for name, value in environ.items() if name not in ours}, **self.environment()}
+
+
+def home_of(environ: Mapping[str, str], *, user_home: Path) -> Home:
+    """The home that `environ` means, which no other setting can make unreadable."""
+    return Home(path=Path(environ.get(HOME_VARIABLE) or user_home / ".stigmer").expanduser().absolute())
 
 
 def load(flags: Mapping[str, str | None], environ: Mapping[str, str], *, user_home: Path) -> Settings:
@@ -178,11 +193,11 @@ def load(flags: Mapping[str, str | None], environ: Mapping[str, str], *, user_ho
     `flags` maps option names to what was typed (None: not typed). Raises ConfigError, naming the layer and the
     value, for anything that does not parse, and for an unknown key in `config.toml`.
     """
-    home = Home(path=Path(environ.get(HOME_VARIABLE) or user_home / ".stigmer").expanduser().absolute())
+    home = home_of(environ, user_home=user_home)
     layers: list[tuple[Source, Mapping[str, str]]] = [
         (Source.FLAG, {name: value for name, value in flags.items() if value is not None}),
         (Source.ENVIRONMENT, {o.name: environ[o.variable] for o in OPTIONS if environ.get(o.variable)}),
-        (Source.FILE, _read_file(home.config_file)),
+        (Source.FILE, {} if environ.get(SETTLED_VARIABLE) else _read_file(home.config_file)),
     ]
     values: dict[str, Any] = {}
     sources = {option.name: Source.DEFAULT for option in OPTIONS}
@@ -235,7 +250,7 @@ def _parsed(option: Option, text: str, source: Source, home: Home) -> object:
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
-    known = {HOME_VARIABLE, *(option.variable for option in OPTIONS)}
+    known = {HOME_VARIABLE, SETTLED_VARIABLE, *(option.variable for option in OPTIONS)}
     strangers = sorted(name for name in environ if name.startswith("STIGMER_") and name not in known)
     return tuple(f"unknown variable {name}{_nearest(name, known)}" for name in strangers)
 

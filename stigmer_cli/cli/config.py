@@ -1,15 +1,19 @@
 """`stigmer config`: where settings are, what they are, and which layer said so."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from stigmer_cli.cli.context import cli_of
+from stigmer_cli.cli.context import Cli, cli_of
 from stigmer_cli.cli.output import Format, safe
 from stigmer_cli.errors import ConfigError, MachineError
 from stigmer_cli.settings import OPTIONS, Option, Settings, Source, defaults, parsed
+from stigmer_cli.stack.precedence import DATABASE, kept
+from stigmer_cli.stack.settings_record import RUNNER, read_settings_record, readers
+from stigmer_cli.stack.state import endpoints
 
 OUTPUT = typer.Option("--output", "-o", help="How the result is printed.")
 NAMED = typer.Argument(metavar="NAME", help="A setting, as `config list` names it.")
@@ -22,7 +26,7 @@ config = typer.Typer(help="Show and change settings.")
 def path(ctx: typer.Context) -> None:
     """Print where config.toml is, or would be."""
     cli = cli_of(ctx)
-    cli.out.raw(f"{cli.settings().home.config_file}\n")
+    cli.out.raw(f"{cli.settings_at_any_rate().home.config_file}\n")
 
 
 @config.command("list")
@@ -30,7 +34,7 @@ def list_settings(ctx: typer.Context, output: Annotated[Format, OUTPUT] = Format
     """Print every setting, its value, and the layer it came from; secrets are not shown."""
     cli = cli_of(ctx)
     out = cli.show(output)
-    settings = cli.settings()
+    settings = _settings(cli)
     items = [
         {
             "name": option.name,
@@ -48,7 +52,7 @@ def list_settings(ctx: typer.Context, output: Annotated[Format, OUTPUT] = Format
 def get(ctx: typer.Context, name: Annotated[str, NAMED]) -> None:
     """Print one setting."""
     cli = cli_of(ctx)
-    settings = cli.settings()
+    settings = _settings(cli)
     for option in OPTIONS:
         if option.name == name:
             cli.out.raw(f"{_shown(option, settings) or ''}\n")
@@ -66,7 +70,7 @@ def set_value(
 
     cli = cli_of(ctx)
     checked = parsed(name, value)
-    file = cli.settings().home.config_file
+    file = cli.home.config_file
     try:
         document = tomlkit.parse(file.read_text(encoding="utf-8")) if file.exists() else tomlkit.document()
     except (OSError, UnicodeDecodeError, ParseError) as error:
@@ -80,7 +84,8 @@ def set_value(
         draft.replace(file)
     except OSError as error:
         raise MachineError(f"cannot write {file}: {error}") from error
-    _note_overridden(ctx, name)
+    _note_overridden(cli, name)
+    _note_when_it_counts(cli, name)
 
 
 @config.command("rotate-token")
@@ -89,16 +94,35 @@ def rotate(ctx: typer.Context) -> None:
     from stigmer_cli.credential import rotate_token  # noqa: PLC0415 - secrets is not imported for --help
 
     cli = cli_of(ctx)
-    settings = cli.settings()
+    settings = cli.own_settings()
     if settings.sources["token"] in (Source.ENVIRONMENT, Source.FILE):
         raise ConfigError("the token is set by STIGMER_TOKEN or config.toml; change it there")
     rotate_token(settings.home)
     cli.out.note(f"a new token is in {settings.home.token_file}")
 
 
-def _note_overridden(ctx: typer.Context, name: str) -> None:
-    cli = cli_of(ctx)
-    settings = cli.settings()
+def _settings(cli: Cli) -> Settings:
+    """What `stigmer up` would start with: where nothing is said, the addresses that the stack was started with."""
+    settings = cli.own_settings()
+    settings, found = kept(settings, read_settings_record(settings.home)), endpoints(settings.home)
+    if found is None or settings.server_url is not None:
+        return settings
+    return replace(settings, server_url=found.server_url, sources={**settings.sources, "server_url": Source.RECORD})
+
+
+def _note_when_it_counts(cli: Cli, name: str) -> None:
+    """A part that runs keeps what it was started with, and commands find it where it is."""
+    if name == DATABASE and read_settings_record(cli.home):
+        cli.out.note("it counts from the next `stigmer up --new-database` on; executions are not moved")
+    elif name != "server_url" and endpoints(cli.home) is not None:
+        part = "runner" if readers(name) == (RUNNER,) else ""
+        cli.out.note(
+            f"it counts from the next `{f'stigmer restart {part}'.strip()}` on; until then the stack runs as it is"
+        )
+
+
+def _note_overridden(cli: Cli, name: str) -> None:
+    settings = cli.own_settings()
     if settings.sources[name] is Source.ENVIRONMENT:
         cli.out.warning(f"{name} is overridden by the environment")
 

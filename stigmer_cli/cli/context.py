@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,8 +12,10 @@ import typer
 from stigmer_cli.cli.output import Format, Output
 from stigmer_cli.clock import Clock, SystemClock
 from stigmer_cli.credential import FileToken, read_token
-from stigmer_cli.errors import NotRunning, ServerUnavailable, StigmerError
-from stigmer_cli.settings import Settings, Source, load
+from stigmer_cli.errors import ConfigError, NotRunning, ServerUnavailable, StigmerError
+from stigmer_cli.settings import Home, Settings, Source, home_of, load
+from stigmer_cli.stack.precedence import followed
+from stigmer_cli.stack.settings_record import read_settings_record
 from stigmer_cli.stack.state import endpoints
 
 if TYPE_CHECKING:
@@ -36,15 +38,33 @@ class Cli:
         """Now, to tell ages by: as the server said in its last answer to `call`, else as the clock here shows."""
         return self.servers_now or self.clock.now()
 
+    @property
+    def home(self) -> Home:
+        """The home of this invocation, whatever else its settings say."""
+        return home_of(self.environ, user_home=self.user_home)
+
     def settings(self, **flags: str | None) -> Settings:
-        """All settings; the addresses of a stack that `up` started stand where nothing else is said."""
+        """The settings of a command: the addresses of the home's stack, where it runs, before those of this shell."""
+        found = self.own_settings(**flags)
+        running = endpoints(found.home)
+        return followed(found, running, read_settings_record(found.home)) if running else found
+
+    def own_settings(self, **flags: str | None) -> Settings:
+        """What this shell and this home's `config.toml` say, whatever runs: for what starts a part."""
         found = load(flags, self.environ, user_home=self.user_home)
         for warning in found.warnings:
             self.out.warning(warning)
-        running = endpoints(found.home)
-        if running and found.server_url is None and found.sources["server_port"] is Source.DEFAULT:
-            return replace(found, server_url=running.server_url, insecure_http=False)
         return found
+
+    def settings_at_any_rate(self) -> Settings:
+        """`settings`, or with a warning the defaults where they cannot be read: for commands that only look."""
+        try:
+            return self.settings()
+        except ConfigError as error:
+            self.out.warning(f"the settings of this shell cannot be read: {error.message}")
+        found = Settings(home=self.home)
+        running = endpoints(self.home)
+        return followed(found, running, read_settings_record(self.home)) if running else found
 
     def client(self, **flags: str | None) -> "Client":
         """A client of the server; raises NotRunning where no token says that there ever was a stack."""

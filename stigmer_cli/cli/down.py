@@ -30,7 +30,7 @@ def down(
 
     cli = cli_of(ctx)
     cli.show(output)
-    home = cli.settings().home
+    home = cli.home
     if purge and not yes:
         _ask(cli, home)
     work = delete(home, clock=cli.clock) if purge else bring_down(home, clock=cli.clock)

@@ -35,7 +35,7 @@ def logs(
 
     cli = cli_of(ctx)
     out = cli.show(output)
-    settings = cli.settings()
+    settings = cli.settings_at_any_rate()
     refuse_elsewhere(settings, "stigmer logs")
     home = settings.home
     names = chosen(parts or [])

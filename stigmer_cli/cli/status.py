@@ -68,7 +68,7 @@ def status(
     """Show every part of the stack: exit code 0 ready, 1 degraded, 3 stopped, 4 not to be reached."""
     cli = cli_of(ctx)
     cli.show(output)
-    settings = cli.settings()
+    settings = cli.settings_at_any_rate()
     token = settings.token or read_token(settings.home)
     if watch:
         cli.run(_watch(cli, settings, token))

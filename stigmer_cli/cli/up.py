@@ -53,6 +53,12 @@ def up(
     auto_ports: Annotated[bool, typer.Option("--auto-ports", help="Take other ports where these are taken.")] = False,
     ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Keep Temporal in memory.")] = False,
     ui: UiSwitch = None,
+    new_database: Annotated[
+        bool, typer.Option("--new-database", help="Use another database than before, on purpose.")
+    ] = False,
+    new_settings: Annotated[
+        bool, typer.Option("--new-settings", help="Forget the ports and addresses of before.")
+    ] = False,
     output: Annotated[Format, typer.Option("-o", "--output", help="How to print the result.")] = Format.TABLE,
 ) -> None:
     """Start the local stack, or bring back what is missing of it, and return once it is proven ready."""
@@ -60,7 +66,7 @@ def up(
 
     cli = cli_of(ctx)
     out = cli.show(output)
-    settings = cli.settings(
+    settings = cli.own_settings(
         server_port=port, temporal_port=temporal_port, ui_port=ui_port, temporal_address=temporal_address
     )
     options = StackOptions(
@@ -69,29 +75,35 @@ def up(
         wants_ui=ui is True,
         auto_ports=auto_ports,
         wait_timeout_s=wait_timeout,
+        new_database=new_database,
+        new_settings=new_settings,
     )
     if ephemeral:
         out.note(EPHEMERAL)
     ready = _brought_up(cli, settings, options)
+    tell_pending(out, ready)
     if not attach:
         print_ready(out, ready)
         return
+    raise typer.Exit(_stayed(cli, settings, ready))
+
+
+def _stayed(cli: Cli, settings: Settings, ready: "Ready") -> int:
     try:
-        print_ready(out, ready)
-        code = _attached(cli, settings, ready)
+        print_ready(cli.out, ready)
+        return _attached(cli, settings, ready)
     except KeyboardInterrupt:  # before anybody listened to it
         from stigmer_cli.stack.down import down  # noqa: PLC0415 - only here
 
         cli.run(down(settings.home, clock=cli.clock))
         raise
-    raise typer.Exit(code)
 
 
 def _brought_up(cli: Cli, settings: Settings, options: "StackOptions") -> "Ready":
     from stigmer_cli.stack.up import Surroundings  # noqa: PLC0415 - not for --help
     from stigmer_cli.stack.up import up as bring_up  # noqa: PLC0415
 
-    around = Surroundings(clock=cli.clock, environ=cli.environ)
+    around = Surroundings(clock=cli.clock, environ=cli.environ, tell=cli.out.note)
     with shown_progress(cli.out) as board:
         return cli.run(bring_up(settings, options, progress=board, around=around))
 
@@ -184,8 +196,21 @@ def print_ready(out: Output, ready: "Ready") -> None:
         "home": str(ready.home),
         "logs": str(ready.logs),
         "tookS": round(ready.took_s, 3),
+        "changes": [change.to_json() for change in ready.changes],
+        "pending": [change.to_json() for change in ready.pending],
     }
     out.result(data, lambda console: _print_places(console, ready))
+
+
+def tell_pending(out: Output, ready: "Ready") -> None:
+    """What this shell says differently from what runs on, and how the stack takes that over."""
+    from stigmer_cli.stack.differences import taken_over_by  # noqa: PLC0415 - not for --help
+
+    if ready.pending:
+        out.note("the stack runs on with what it was started with; this shell says otherwise:")
+        for change in ready.pending:
+            out.note(f"  {change}")
+        out.hint(f"{taken_over_by(ready.pending)} takes that over")
 
 
 def _print_places(console: "Console", ready: "Ready") -> None:

@@ -47,7 +47,7 @@ class Surroundings:
 
 async def gathered_entries(facts: Facts, report: Report, around: Surroundings) -> tuple[Entry, ...]:
     """All entries, redacted. Takes a few seconds at most, whatever hangs, and never raises for what is away."""
-    secrets = known_secrets(facts.settings, around.environ)
+    secrets = [*known_secrets(facts.settings, around.environ), *known_secrets(facts.shell, around.environ)]
     redaction = Redaction(secrets, user_home=around.user_home)
 
     def entry(name: str, found: object, about: str) -> Entry:
@@ -105,7 +105,7 @@ async def _health(facts: Facts) -> Mapping[str, object]:
 
 
 def _configuration(facts: Facts) -> Mapping[str, object]:
-    settings, fallback = facts.settings, defaults()
+    settings, fallback = facts.shell, defaults()
     items = []
     for option in OPTIONS:
         value = getattr(settings, option.name)

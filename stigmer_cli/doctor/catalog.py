@@ -10,6 +10,7 @@ from stigmer_cli.doctor.check import Category, Check
 from stigmer_cli.doctor.clocks import CLOCK_CHECKS
 from stigmer_cli.doctor.configuration import CONFIGURATION_CHECKS
 from stigmer_cli.doctor.executions import EXECUTION_CHECKS
+from stigmer_cli.doctor.given import GIVEN_CHECKS
 from stigmer_cli.doctor.network import NETWORK_CHECKS, elsewhere_found
 from stigmer_cli.doctor.stack import STACK_CHECKS
 from stigmer_cli.doctor.store import STORE_CHECKS
@@ -37,6 +38,7 @@ CHECKS: tuple[Check, ...] = tuple(
     for check in sorted(
         (
             *STACK_CHECKS,
+            *GIVEN_CHECKS,
             *ACCESS_CHECKS,
             *CLOCK_CHECKS,
             *TEMPORAL_CHECKS,

@@ -4,6 +4,7 @@ import shlex
 
 from stigmer_cli.doctor.check import Category, Check, Found, Severity, failed, passed, skipped, told, warned
 from stigmer_cli.doctor.facts import Facts
+from stigmer_cli.doctor.given import provider_given
 from stigmer_cli.settings import OPTIONS, Source
 
 OTHERS = 0o077
@@ -33,7 +34,7 @@ async def layers(facts: Facts) -> Found:
     said = {
         option.name: str(source)
         for option in OPTIONS
-        if (source := facts.settings.sources.get(option.name, Source.DEFAULT)) is not Source.DEFAULT
+        if (source := facts.shell.sources.get(option.name, Source.DEFAULT)) is not Source.DEFAULT
     }
     if not said:
         return passed("all settings are the defaults", settings={})
@@ -59,17 +60,16 @@ async def token(facts: Facts) -> Found:
 
 
 async def models(facts: Facts) -> Found:
-    """Whether the models of all agents have somebody who answers for them."""
+    """Whether the models of all agents have somebody who answers for them: with what the runner was given."""
     used = (await facts.executions()).models
-    evidence = {"models": list(used), "baseUrl": facts.settings.openai_base_url}
-    is_set = bool(facts.settings.openai_base_url or facts.settings.openai_api_key)
+    key, url = provider_given(facts)
+    evidence = {"models": list(used), "baseUrl": url.value, "keyFingerprint": key.fingerprint}
     needy = [model for model in used if model.startswith(OPENAI)]
-    if needy and not is_set:
-        return warned(
-            f"agents use {', '.join(needy)}, and neither OPENAI_API_KEY nor OPENAI_BASE_URL is set here",
-            "export OPENAI_API_KEY=... && stigmer restart runner",
-            **evidence,
-        )
+    if needy and not (key.is_set or url.is_set):
+        who = "the runner was given neither OPENAI_API_KEY nor OPENAI_BASE_URL"
+        is_here = facts.shell.openai_api_key or facts.shell.openai_base_url
+        hint = "stigmer restart runner" if is_here else "export OPENAI_API_KEY=... && stigmer restart runner"
+        return warned(f"agents use {', '.join(needy)}, and {who}", hint, **evidence)
     strange = [model for model in used if model not in ECHOES and not model.startswith(OPENAI)]
     if strange:
         message = f"agents use {', '.join(strange)}, and nobody answers for that: echo, echo:slow or openai:NAME"
@@ -128,7 +128,8 @@ CONFIGURATION_CHECKS: tuple[Check, ...] = (
         needs=("STG108",),
         timeout_s=EXECUTIONS_S,
         explanation="`echo` needs nobody. A model `openai:NAME` needs OPENAI_API_KEY, or OPENAI_BASE_URL for a local"
-        " endpoint, in the environment of whoever starts the runner. This looks at the settings of this shell, and"
-        " whether the endpoint takes connections from here.",
+        " endpoint, in the environment of whoever starts the runner. This looks at what the runner was given, by name"
+        " and fingerprint, and whether the endpoint takes connections from here. `stigmer restart runner` gives it the"
+        " key of the shell that it is typed in.",
     ),
 )

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.identity import LEGACY_TASK_QUEUE
 from stigmer_cli.errors import ConfigError
-from stigmer_cli.settings import Settings, Source
+from stigmer_cli.settings import Settings
 from stigmer_cli.stack.ports import Owner
 from stigmer_cli.stack.remote import elsewhere
+from stigmer_cli.stack.settings_record import SettingsRecord
 from stigmer_cli.stack.state import Endpoints
 from stigmer_cli.stack.status import Look
 
@@ -229,6 +230,8 @@ class TlsSeen:
 class Facts:
     """All of it. `problem` is why the settings could not be read; then they are the defaults, and prove nothing.
 
+    `settings` are those of the stack: its addresses as it was started, the rest as this shell has it; `shell` is what
+    this shell alone says. `given` is what each part was started with, None where nothing was written down.
     `provider` is why whoever answers for openai: models cannot be reached from here; empty where they can. `pids` are
     the processes of the stack, as they were written down.
     """
@@ -239,6 +242,8 @@ class Facts:
     problem: ConfigError | None = None
     endpoints: Endpoints | None = None
     pids: tuple[int, ...] = ()
+    shell: Settings
+    given: SettingsRecord | None = None
     home: Once[HomeSeen]
     ports: Once[tuple[PortSeen, ...]]
     supervisor: Once[Look]
@@ -282,25 +287,20 @@ class Facts:
 
 
 def temporal_address(settings: Settings, found: Endpoints | None) -> str:
-    """What was set by name, else what the stack was started with, else what it would be started with."""
-    if found is None or settings.temporal_address is not None:
-        return settings.temporal_target
-    return found.temporal_address
+    """What the stack was started with, whatever this shell says; else what it would be started with."""
+    return settings.temporal_target if found is None else found.temporal_address
 
 
 def temporal_namespace(settings: Settings, found: Endpoints | None) -> str:
     """The same for the namespace."""
-    is_set = settings.sources.get("temporal_namespace", Source.DEFAULT) is not Source.DEFAULT
-    return settings.temporal_namespace if found is None or is_set else found.namespace
+    return settings.temporal_namespace if found is None else found.namespace
 
 
 def is_own_temporal(settings: Settings, found: Endpoints | None) -> bool:
     """Whether the Temporal that is meant is one that the stack runs."""
-    if found is not None and found.temporal_address == temporal_address(settings, found):
-        return found.owns_temporal
-    return settings.runs_own_temporal
+    return settings.runs_own_temporal if found is None else found.owns_temporal
 
 
 def server_url(settings: Settings, found: Endpoints | None) -> str:
-    """The same for the server."""
+    """The same for the server, unless its URL was set by name."""
     return settings.server_target if found is None or settings.server_url is not None else found.server_url

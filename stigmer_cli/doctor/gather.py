@@ -26,7 +26,9 @@ from stigmer_cli.doctor.tls_look import server_tls_seen, temporal_tls_seen
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.parts import SERVER, SUPERVISOR, TEMPORAL
+from stigmer_cli.stack.precedence import followed, kept, settings_of_runner
 from stigmer_cli.stack.remote import elsewhere
+from stigmer_cli.stack.settings_record import read_settings_record
 from stigmer_cli.stack.state import Endpoints, endpoints
 from stigmer_cli.stack.status import Look
 from stigmer_cli.supervisor.record import SupervisorRecord, read_record
@@ -40,7 +42,8 @@ def gathered(
     problem: ConfigError | None = None,
 ) -> Facts:
     """The facts of this machine, none of them found out yet but what small files say."""
-    found = None if problem else endpoints(settings.home)
+    found, given, shell = None if problem else endpoints(settings.home), read_settings_record(settings.home), settings
+    settings = followed(shell, found, given) if found else kept(shell, given)
     place = _Place(settings=settings, found=found, clock=clock, pids=_pids(read_record(settings.home.run)))
     supervisor = Once(lambda: looks.supervisor_seen(settings, found))
     door = Once(place.door)
@@ -52,6 +55,8 @@ def gathered(
         problem=problem,
         endpoints=found,
         pids=tuple(place.pids.values()),
+        shell=shell,
+        given=given,
         home=Once(lambda: in_thread(lambda: machine.home_seen(settings.home))),
         ports=Once(lambda: place.ports(supervisor)),
         supervisor=supervisor,
@@ -64,7 +69,7 @@ def gathered(
         store=Once(lambda: in_thread(lambda: looks.store_seen(settings))),
         executions=Once(lambda: place.executions(temporal)),
         binary=Once(lambda: in_thread(lambda: machine.binary_seen(settings))),
-        provider=Once(lambda: looks.provider_seen(settings)),
+        provider=Once(lambda: looks.provider_seen(settings_of_runner(shell, found, given))),
         temporal_tls=Once(lambda: place.temporal_tls(door)),
         server_tls=Once(lambda: server_tls_seen(place.url, settings, clock)),
     )

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from stigmer_cli.doctor.check import BUSY_S, Category, Check, Found, Severity, failed, passed, skipped, told, warned
 from stigmer_cli.doctor.facts import Facts, PortSeen
+from stigmer_cli.doctor.given import token_hint
 from stigmer_cli.doctor.parts import PART_CHECKS
 from stigmer_cli.doctor.polling import live_pollers
 from stigmer_cli.doctor.words import clock_time, size, without_named_binary
@@ -115,7 +116,7 @@ async def answers(facts: Facts) -> Found:
     """Whether the server's door opens for us."""
     seen = await facts.server()
     if seen.health is None:
-        hint = "stigmer config get server_url" if facts.settings.server_url else "stigmer restart server"
+        hint = "stigmer config get server_url" if facts.shell.server_url else token_hint(facts, seen.why)
         return failed(f"the server at {seen.url} cannot be used: {seen.why}", hint, url=seen.url, cause=seen.why)
     holder = await _server_id(facts)
     evidence = {"url": seen.url, "pid": seen.health.pid, "reasons": seen.health.reasons}
@@ -200,7 +201,7 @@ async def _runs_by_hand(facts: Facts) -> bool:
 async def _server_id(facts: Facts) -> ProcessId | None:
     record = (await facts.supervisor()).record
     child = record.child(SERVER) if record else None
-    is_elsewhere = facts.endpoints is None or facts.settings.server_url is not None
+    is_elsewhere = facts.endpoints is None or facts.shell.server_url is not None
     return None if child is None or is_elsewhere else child.id
 
 

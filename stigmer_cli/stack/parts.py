@@ -7,7 +7,7 @@ from typing import Protocol
 
 from stigmer_cli.clock import Clock, iso
 from stigmer_cli.errors import ConfigError
-from stigmer_cli.settings import BY_NAME, Settings
+from stigmer_cli.settings import Settings
 from stigmer_cli.stack.state import Endpoints, endpoints
 from stigmer_cli.supervisor.spec import ChildSpec, Liveness, SourceFilter, SupervisorSpec
 from stigmer_cli.temporal.dev_server import UI_PATH, HttpDoors, dev_server_argv, find_binary, prepare_file
@@ -37,7 +37,9 @@ class StackOptions:
     """What `up` was asked for beside the settings.
 
     `wants_ui` asks for Temporal's web UI also where any page could reach it. `doors` is where Temporal listens for
-    HTTP; None: where the record of the running stack says.
+    HTTP; None: where the record of the running stack says. `new_database`: another database than the one this home's
+    executions are in is meant. `new_settings`: the addresses of before do not count where nothing is said. `only`: just
+    these parts, of a stack that runs; empty means all.
     """
 
     ephemeral: bool = False
@@ -46,6 +48,9 @@ class StackOptions:
     doors: HttpDoors | None = None
     auto_ports: bool = False
     wait_timeout_s: float = 60.0
+    new_database: bool = False
+    new_settings: bool = False
+    only: tuple[str, ...] = ()
 
 
 class PartsBuilder(Protocol):
@@ -63,13 +68,14 @@ def build_parts(settings: Settings, options: StackOptions, environ: Mapping[str,
     doors = _doors(settings, options)
     if settings.runs_own_temporal:
         settings = replace(settings, ui_address=doors.ui_address if doors else None)
-        environ = {name: value for name, value in environ.items() if name != BY_NAME["ui_address"].variable}
-    env = {**environ, **settings.environment(), "PYTHONUNBUFFERED": "1"}
+    env = {**settings.environment_in(environ), "PYTHONUNBUFFERED": "1"}
     ours = (
         _ourselves(settings, env, name=SERVER, command="serve"),
         _ourselves(settings, env, name=RUNNER, command="work"),
     )
-    return (_temporal(settings, options, env, doors), *ours) if settings.runs_own_temporal else ours
+    wanted = tuple(part for part in ours if not options.only or part.name in options.only)
+    has_temporal = settings.runs_own_temporal and (not options.only or TEMPORAL in options.only)
+    return (_temporal(settings, options, env, doors), *wanted) if has_temporal else wanted
 
 
 def supervisor_spec(settings: Settings, children: tuple[ChildSpec, ...]) -> SupervisorSpec:
@@ -123,7 +129,7 @@ def _temporal(settings: Settings, options: StackOptions, env: Mapping[str, str],
     home = settings.home
     binary = find_binary(settings.temporal_binary)
     file = None if options.ephemeral else home.temporal_file
-    if file is not None:
+    if file is not None and not options.only:  # else it may be open
         prepare_file(file, binary, home.data / BACKUPS)
     argv = dev_server_argv(
         binary=binary,

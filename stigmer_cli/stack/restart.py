@@ -3,33 +3,46 @@
 from dataclasses import replace
 
 from stigmer_cli.clock import Clock
-from stigmer_cli.credential import ensure_token
 from stigmer_cli.errors import ConfigError, NotRunning
-from stigmer_cli.settings import Settings, Source
-from stigmer_cli.stack.down import down
+from stigmer_cli.settings import BY_NAME, Settings, Source
+from stigmer_cli.stack.down import UP_LOCK, down
 from stigmer_cli.stack.parts import StackOptions
+from stigmer_cli.stack.precedence import DATABASE
+from stigmer_cli.stack.respawn import counting, environment_of, pending, token_of
+from stigmer_cli.stack.settings_record import read_settings_record
 from stigmer_cli.stack.state import Endpoints, endpoints
-from stigmer_cli.stack.up import Begun, Progress, Ready, Surroundings, connected, status_of, until_ready, up
-from stigmer_cli.supervisor.control import Control
+from stigmer_cli.stack.up import Begun, Progress, Ready, Surroundings, connected, respawned, status_of, until_ready, up
+from stigmer_cli.supervisor.control import Control, Unresponsive, connect
+from stigmer_cli.supervisor.lock import held
 from stigmer_cli.supervisor.record import ChildRecord
 
+ANSWER_MAX_S = 2.0
 STOPPING_MAX_S = 10.0
 LOOK_EVERY_S = 0.05
 
 
 async def restart(settings: Settings, options: StackOptions, *, progress: Progress, around: Surroundings) -> Ready:
-    """Down and up again, on the ports and with the Temporal that it had unless the settings say otherwise."""
+    """Down and up again with the settings of today, at the addresses that it had unless the settings say otherwise.
+
+    Raises ConfigError, with nothing stopped, where they mean another database than the stack's.
+    """
     found = endpoints(settings.home)
+    settings = await _with_database(settings)
+    counting(settings, options)  # raises before anything is stopped
     await down(settings.home, clock=around.clock)
     if found is not None:
-        settings, options = _as_it_was(settings, options, found)
+        settings, options = _as_it_was(
+            settings, options, found, is_recorded=read_settings_record(settings.home) is not None
+        )
     return await up(settings, options, progress=progress, around=around)
 
 
 async def restart_part(
     settings: Settings, name: str, options: StackOptions, *, progress: Progress, around: Surroundings
 ) -> Ready:
-    """Stop and start one part of a running stack and wait until all is ready.
+    """Stop one part of a running stack, start it with the settings of today, and wait until all is ready.
+
+    What it shares with the others, addresses and token, stays as the stack has it.
 
     Raises NotRunning where no stack runs, ConfigError for an unknown part, and what `up` raises.
     """
@@ -44,27 +57,63 @@ async def restart_part(
         if child is None:
             known = ", ".join(child.name for child in record.children)
             raise ConfigError(f"there is no part {name} to restart: {known}", hint="stigmer restart")
-        await control.ask("restart", name)
+        async with held(home.run / UP_LOCK, within_s=options.wait_timeout_s, clock=clock):
+            token = await token_of(control, settings)
+            changes = around.told(await respawned(control, "restart", name, settings, options, around))
         await _replaced(control, child, clock)
     begun = Begun(
         endpoints=found,
-        token=settings.token or ensure_token(home),
+        token=token,
         started=(name,),
         own=None,
         failed_before={child.name: child.failures for child in record.children if child.name != name},
     )
     record = await until_ready(home, begun, deadline=began + options.wait_timeout_s, progress=progress, clock=clock)
     took_s = clock.monotonic() - began
-    return Ready(endpoints=found, home=home.path, logs=home.logs, record=record, started=begun.started, took_s=took_s)
+    return Ready(
+        endpoints=found,
+        home=home.path,
+        logs=home.logs,
+        record=record,
+        started=begun.started,
+        took_s=took_s,
+        changes=changes,
+        pending=pending(settings),
+    )
 
 
-def _as_it_was(settings: Settings, options: StackOptions, found: Endpoints) -> tuple[Settings, StackOptions]:
+async def _with_database(settings: Settings) -> Settings:
+    """`settings` with the database of the stack that runs where nothing is said of one; its supervisor has the URL."""
+    if settings.sources.get(DATABASE, Source.DEFAULT) is not Source.DEFAULT:
+        return settings
+    found = None
+    try:
+        control = await connect(settings.home.run, within_s=ANSWER_MAX_S)
+        if control is not None:
+            async with control:
+                found = await environment_of(control)
+    except Unresponsive:  # it is going to be ended; the record knows whether the URL is needed
+        return settings
+    url = found.get(BY_NAME[DATABASE].variable) if found else None
+    return (
+        replace(settings, database_url=url, sources={**settings.sources, DATABASE: Source.RECORD}) if url else settings
+    )
+
+
+def _as_it_was(
+    settings: Settings, options: StackOptions, found: Endpoints, *, is_recorded: bool
+) -> tuple[Settings, StackOptions]:
+    """Both with what `found` says of before where nothing else is said; addresses that are recorded count by that."""
     before: dict[str, object] = {"server_port": found.server_port}
     if found.owns_temporal:
         before |= {"temporal_port": found.temporal_port, "ui_port": found.ui_port or settings.ui_port}
     else:
         before |= {"temporal_address": found.temporal_address}
-    unsaid = {name: value for name, value in before.items() if settings.sources.get(name) is Source.DEFAULT}
+    unsaid = {
+        name: value
+        for name, value in before.items()
+        if not is_recorded and settings.sources.get(name) is Source.DEFAULT
+    }
     is_headless = options.headless or (found.owns_temporal and found.ui_port is None and not options.wants_ui)
     is_in_reach = found.ui_port is not None and found.ui_source is None
     return (

@@ -6,16 +6,17 @@ interrupt the wait, and of fifty at once one starts and the others join.
 
 import asyncio
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from stigmer_cli.clock import Clock
+from stigmer_cli.clock import Clock, iso
 from stigmer_cli.credential import ensure_token
 from stigmer_cli.errors import ConfigError, Conflict, MachineError, OperationFailed, TimedOut
 from stigmer_cli.settings import Home, Settings, Source
 from stigmer_cli.stack.attach import signals_call
+from stigmer_cli.stack.differences import Difference
 from stigmer_cli.stack.down import UP_LOCK, end_stack
 from stigmer_cli.stack.failure import Scene, start_failed
 from stigmer_cli.stack.home import prepare_home
@@ -33,6 +34,7 @@ from stigmer_cli.stack.parts import (
 from stigmer_cli.stack.ports import with_ports
 from stigmer_cli.stack.probe import ServerProbe
 from stigmer_cli.stack.readiness import missing
+from stigmer_cli.stack.respawn import OLD_SUPERVISOR, Opening, counting, pending, refuse_new, respawn, token_of
 from stigmer_cli.stack.standstill import FROZEN, STATES, standing_still
 from stigmer_cli.stack.state import STATE_FILE, Endpoints, endpoints, write_endpoints
 from stigmer_cli.stack.status import server_pids
@@ -42,6 +44,7 @@ from stigmer_cli.supervisor.launch import launch
 from stigmer_cli.supervisor.lock import FileLock, held
 from stigmer_cli.supervisor.process import ProcessId, run_state
 from stigmer_cli.supervisor.record import LOCK_FILE, SupervisorRecord, read_record
+from stigmer_cli.supervisor.spec import ChildSpec
 from stigmer_cli.supervisor.supervisor import end_survivors
 
 ANSWER_MAX_S = 2.0
@@ -68,16 +71,29 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """What is handed in rather than reached for: time, the environment for the children, who makes the parts."""
+    """What is handed in rather than reached for: time, the environment for the children, who makes the parts.
+
+    `tell` hears, in a line each, what a part is started with that differs from what it was last started with.
+    """
 
     clock: Clock
     environ: Mapping[str, str] = field(repr=False)
     build: PartsBuilder = build_parts
+    tell: Callable[[str], None] = field(default=lambda _: None, repr=False)
+
+    def told(self, changes: Sequence[Difference] | None) -> tuple[Difference, ...]:
+        """`changes`, once each was told; None: the supervisor was too old to be told of any."""
+        for line in [OLD_SUPERVISOR] if changes is None else [f"changed: {change}" for change in changes]:
+            self.tell(line)
+        return tuple(changes or ())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ready:
-    """A stack that is proven ready. `started` names the parts that this `up` started; empty: it touched nothing."""
+    """A stack that is proven ready. `started` names the parts that this `up` started; empty: it touched nothing.
+
+    `changes` is what those were given differently from before, `pending` what only a restart would change.
+    """
 
     endpoints: Endpoints
     home: Path
@@ -85,13 +101,16 @@ class Ready:
     record: SupervisorRecord
     started: tuple[str, ...]
     took_s: float
+    changes: tuple[Difference, ...] = ()
+    pending: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Begun:
     """What was decided: the stack to wait for, which parts were started, and the supervisor if this `up` started it.
 
-    `failed_before` is how often a part that runs had failed before: history, and no fault of this start.
+    `failed_before` is how often a part that runs had failed before: history, and no fault of this start. `opening` is
+    the record that this `up` wrote.
     """
 
     endpoints: Endpoints
@@ -99,6 +118,9 @@ class Begun:
     started: tuple[str, ...]
     own: ProcessId | None
     failed_before: Mapping[str, int] = field(default_factory=dict)
+    changes: tuple[Difference, ...] = ()
+    pending: tuple[Difference, ...] = ()
+    opening: Opening | None = None
 
 
 async def up(settings: Settings, options: StackOptions, *, progress: Progress, around: Surroundings) -> Ready:
@@ -118,7 +140,7 @@ async def up(settings: Settings, options: StackOptions, *, progress: Progress, a
         record = await until_ready(home, begun, deadline=began + options.wait_timeout_s, progress=progress, clock=clock)
     except BaseException:
         if begun.own:
-            await _roll_back(home, begun.own, clock)
+            await _roll_back(home, begun.own, begun.opening, clock)
         raise
     return Ready(
         endpoints=begun.endpoints,
@@ -127,6 +149,8 @@ async def up(settings: Settings, options: StackOptions, *, progress: Progress, a
         record=record,
         started=begun.started,
         took_s=clock.monotonic() - began,
+        changes=begun.changes,
+        pending=begun.pending,
     )
 
 
@@ -142,7 +166,7 @@ async def _begin(settings: Settings, options: StackOptions, around: Surroundings
             except Unresponsive as error:
                 raise _silent(settings.home) from error
             if not record.is_stopping:
-                return await _join(settings, options, control, record, around.clock)
+                return await _join(settings, options, control, record, around)
             await control.is_gone(STOPPING_MAX_S)
     return await _start(settings, options, around)
 
@@ -165,24 +189,40 @@ def _silent(home: Home) -> MachineError:
 
 
 async def _join(
-    settings: Settings, options: StackOptions, control: Control, record: SupervisorRecord, clock: Clock
+    settings: Settings, options: StackOptions, control: Control, record: SupervisorRecord, around: Surroundings
 ) -> Begun:
-    """Bring back what is down in a running stack; what runs is not touched."""
+    """Bring back what is down in a running stack, with the settings of today; what runs is not touched."""
     found = endpoints(settings.home)
     if found is None:  # removed by hand: what runs was started from settings like these
-        found = endpoints_of(settings, options, clock)
+        found = endpoints_of(settings, options, around.clock)
         write_endpoints(settings.home, found)
     _refuse_contradictions(settings, options, found)
+    refuse_new(settings, options)
     dead = tuple(child.name for child in record.children if child.state not in ALIVE)
+    token = await token_of(control, settings)
+    changes: list[Difference] = []
     for name in dead:
-        await control.ask("start", name)
+        changes += around.told(await respawned(control, "start", name, settings, options, around))
     return Begun(
         endpoints=found,
-        token=settings.token or ensure_token(settings.home),
+        token=token,
         started=dead,
         own=None,
         failed_before={child.name: child.failures for child in record.children if child.name not in dead},
+        changes=tuple(changes),
+        pending=pending(settings),
     )
+
+
+async def respawned(
+    control: Control, op: str, name: str, settings: Settings, options: StackOptions, around: Surroundings
+) -> tuple[Difference, ...] | None:
+    """`respawn` with the parts and the environment of `around`."""
+
+    def build(used: Settings) -> Sequence[ChildSpec]:
+        return around.build(local(used), replace(options, only=(name,)), around.environ)
+
+    return await respawn(control, op, name, settings=settings, build=build, at=iso(around.clock.now()))
 
 
 def _refuse_contradictions(settings: Settings, options: StackOptions, found: Endpoints) -> None:
@@ -211,24 +251,38 @@ def _contradiction(wanted: str, running: str) -> ConfigError:
 
 async def _start(settings: Settings, options: StackOptions, around: Surroundings) -> Begun:
     home, clock = settings.home, around.clock
+    asked = counting(settings, options)
     await _clear_the_dead(home, clock)
-    settings = local(with_ports(settings, options))
+    settings = local(with_ports(asked, options))
     options = replace(options, doors=draw(settings, options)) if settings.runs_own_temporal else options
     children = around.build(settings, options, around.environ)
     token = settings.token or ensure_token(home)
     found = endpoints_of(settings, options, clock)
     state_file = home.run / STATE_FILE
+    opening = Opening(asked, settings, [child.name for child in children], at=found.started_at)
+    around.told(opening.changes)
     try:
         write_endpoints(home, found)
+        opening.write()
         own = await launch(supervisor_spec(settings, children), environ=around.environ, clock=clock)
     except Conflict as error:
+        opening.take_back()
         raise _silent(home) from error
     except OSError as error:
+        opening.take_back()
         raise MachineError(f"cannot write {state_file}: {error}", hint="free space, or make it writable") from error
     except BaseException:
         state_file.unlink(missing_ok=True)
+        opening.take_back()
         raise
-    return Begun(endpoints=found, token=token, started=tuple(child.name for child in children), own=own)
+    return Begun(
+        endpoints=found,
+        token=token,
+        started=tuple(child.name for child in children),
+        own=own,
+        changes=opening.changes,
+        opening=opening,
+    )
 
 
 async def _clear_the_dead(home: Home, clock: Clock) -> None:
@@ -245,23 +299,25 @@ async def _clear_the_dead(home: Home, clock: Clock) -> None:
         lock.release()
 
 
-async def _roll_back(home: Home, own: ProcessId, clock: Clock) -> None:
+async def _roll_back(home: Home, own: ProcessId, opening: Opening | None, clock: Clock) -> None:
     """Stop what this `up` started, and nothing that another started in its place meanwhile.
 
     Another Ctrl-C while it does so makes it quick, not incomplete.
     """
     with signals_call(lambda: own.send(signal.SIGKILL)):
         try:
-            await _end_own(home, own, clock)
+            await _end_own(home, own, opening, clock)
         except asyncio.CancelledError:  # a second Ctrl-C, before the handler above stood
             own.send(signal.SIGKILL)
-            await _end_own(home, own, clock)
+            await _end_own(home, own, opening, clock)
             raise
 
 
-async def _end_own(home: Home, own: ProcessId, clock: Clock) -> None:
+async def _end_own(home: Home, own: ProcessId, opening: Opening | None, clock: Clock) -> None:
     async with held(home.run / UP_LOCK, within_s=STOPPING_MAX_S, clock=clock):
         await end_stack(home, clock=clock, only=own)
+        if opening is not None:
+            opening.take_back()
 
 
 # -- wait

@@ -175,6 +175,7 @@ def healthy(**changes: Any) -> Facts:
         "endpoints": ENDPOINTS,
         "lines": lines,
     }
+    fields["shell"] = changes.get("settings", fields["settings"])
     return Facts(**(fields | changes | {name: known(value) for name, value in values.items()}))
 
 

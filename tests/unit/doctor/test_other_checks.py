@@ -342,7 +342,7 @@ async def test_token(facts: Facts, result: str) -> None:
 async def test_a_model_without_a_provider_is_a_warning() -> None:
     needy = ExecutionsSeen(models=("echo", "openai:gpt-x"))
     assert (await configuration.models(healthy(executions=needy))).message == (
-        "agents use openai:gpt-x, and neither OPENAI_API_KEY nor OPENAI_BASE_URL is set here"
+        "agents use openai:gpt-x, and the runner was given neither OPENAI_API_KEY nor OPENAI_BASE_URL"
     )
     local = Settings(home=HOME, openai_base_url="http://127.0.0.1:11434/v1")
     assert (await configuration.models(healthy(executions=needy, settings=local))).result == "pass"

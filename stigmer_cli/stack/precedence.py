@@ -1,0 +1,142 @@
+"""Whose settings count: what a stack was started with, or what whoever asks says now.
+
+An address (where a part is found, the database included) counts as the stack was started with it. While the stack runs,
+commands follow the record; once it is down, `up` goes on with the record wherever no layer says another value. Every
+other setting, and every key, is the one of whoever starts a part.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from stigmer_cli.errors import ConfigError
+from stigmer_cli.options import ADDRESSES, BY_NAME, OPTIONS, Option
+from stigmer_cli.settings import Settings, Source, defaults
+from stigmer_cli.stack.database import database_of, without_password
+from stigmer_cli.stack.settings_record import RUNNER, SERVER, Given, SettingsRecord
+from stigmer_cli.stack.state import Endpoints
+
+DATABASE, TOKEN, TEMPORAL = "database_url", "token", "temporal_address"
+SHARED: tuple[Option, ...] = tuple(option for option in OPTIONS if option.name in ADDRESSES or option.name == TOKEN)
+"""What all parts of one stack must agree on: a part that is started alone gets them from its neighbours."""
+
+OF_ONE_TEMPORAL = frozenset(name for name in ADDRESSES if name.startswith("temporal_") and name != "temporal_port") | {
+    "ui_address"
+}
+"""What describes the Temporal at `temporal_address`: for another one it means nothing, and a key is none of its."""
+
+
+def kept(settings: Settings, record: SettingsRecord | None) -> Settings:
+    """`settings` with each address that no layer says as the stack was last started with it.
+
+    A database URL that had a password is not kept: the record does not hold it (see `refuse_another_database`).
+    """
+    if record is None:
+        return settings
+    before = record.given(TEMPORAL)
+    is_moved = _is_said(settings, TEMPORAL) and before is not None and before.value != settings.temporal_address
+    values: dict[str, Any] = {}
+    for option in OPTIONS:
+        given = record.given(option.name)
+        if (
+            option.name not in ADDRESSES
+            or _is_said(settings, option.name)
+            or given is None
+            or given.source is Source.DEFAULT
+        ):
+            continue
+        if is_moved and option.name in OF_ONE_TEMPORAL:
+            continue
+        if given.value is not None and given.fingerprint is None:
+            values[option.name] = option.parse(given.value)
+    return _with(settings, values)
+
+
+def followed(settings: Settings, found: Endpoints, record: SettingsRecord | None) -> Settings:
+    """`settings` for a command of a stack that runs: its addresses, whatever this shell says, are those of `found`.
+
+    Only a server URL that was said means another server, and then the token is for that one.
+    """
+    values: dict[str, Any] = {
+        "server_port": found.server_port,
+        TEMPORAL: None if found.owns_temporal else found.temporal_address,
+        "temporal_namespace": found.namespace,
+    }
+    values |= {"temporal_port": found.temporal_port} if found.temporal_port is not None else {}
+    values |= {"ui_port": found.ui_port} if found.ui_port is not None else {}
+    for option in OPTIONS:
+        given = record.given(option.name) if record and option.name in ADDRESSES - set(values) else None
+        if given is not None and not (option.name == DATABASE and _is_same_database(settings, given)):
+            values[option.name] = None if given.value is None else option.parse(given.value)
+    if settings.server_url is None:
+        values |= {"server_url": found.server_url, "insecure_http": False}
+        token = record.given(TOKEN, SERVER) if record else None
+        if token is not None and not token.is_set:
+            values[TOKEN] = None
+    return _with(settings, values)
+
+
+def as_started(settings: Settings, environment: Mapping[str, str]) -> Settings:
+    """`settings` for one part of a stack that runs, whose other parts were started with `environment`."""
+    fallback = defaults()
+    values = {
+        option.name: option.parse(environment[option.variable])
+        if option.variable in environment
+        else fallback[option.name]
+        for option in SHARED
+    }
+    return _with(settings, values)
+
+
+def settings_of_runner(settings: Settings, found: Endpoints | None, record: SettingsRecord | None) -> Settings:
+    """`settings` with the endpoint of models that the runner of the stack was given, where it is known."""
+    url = record.given("openai_base_url", RUNNER) if record and found else None
+    return settings if url is None else replace(settings, openai_base_url=url.value)
+
+
+def refuse_another_database(settings: Settings, record: SettingsRecord | None) -> None:
+    """Raise ConfigError where `settings` mean another database than the one this home's executions are in."""
+    before = record.given(DATABASE, SERVER) if record else None
+    if before is None or _is_same_database(settings, before):
+        return
+    home = settings.home
+    where = before.value or f"sqlite:///{home.store_file}"
+    shown = without_password(settings.database_target)
+    variable = BY_NAME[DATABASE].variable
+    if not _is_said(settings, DATABASE):
+        said_by = f", as {named(before.source)} said" if before.source is not Source.DEFAULT else ""
+        raise ConfigError(
+            f"the executions of {home.path} are in {where}{said_by}; {variable} is not set here, and its password is"
+            " not written down",
+            hint=f"export {variable}=..., or to leave them and begin with {shown}: stigmer up --new-database",
+        )
+    says = "config.toml" if settings.sources.get(DATABASE) is Source.FILE else variable
+    raise ConfigError(
+        f"the executions of {home.path} are in {where}, and {says} names another database here: {shown}",
+        hint=f"take that back (unset {variable}), or to leave them: stigmer up --new-database",
+    )
+
+
+def named(source: Source, option: Option = BY_NAME[DATABASE]) -> str:
+    """The layer `source` as a person knows it."""
+    names = {
+        Source.FLAG: "a flag",
+        Source.ENVIRONMENT: option.variable,
+        Source.FILE: "config.toml",
+        Source.RECORD: "the record",
+        Source.DEFAULT: "the default",
+    }
+    return names[source]
+
+
+def _is_same_database(settings: Settings, given: Given) -> bool:
+    return database_of(settings.database_url, settings.home) == database_of(given.value, settings.home)
+
+
+def _is_said(settings: Settings, name: str) -> bool:
+    return settings.sources.get(name, Source.DEFAULT) not in (Source.DEFAULT, Source.RECORD)
+
+
+def _with(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    sources = {**settings.sources, **{name: Source.RECORD for name in values if name in ADDRESSES}}
+    return replace(settings, sources=sources, **values)

@@ -17,6 +17,8 @@ from tests.temporal_server import die_with_parent, free_port, kill_group
 
 STARTED_MAX_S = 30.0
 CALL_MAX_S = 60.0
+LOAD_MAX_S = 4.0
+REFUSED = 400
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -40,6 +42,17 @@ class Browser:
     def go(self, url: str) -> None:
         """Navigate; raises where the browser shows an error page of its own."""
         self._ask("url", url=url)
+
+    def read(self, url: str) -> str:
+        """What a navigation to `url` shows of a page; empty where it is refused, or nothing answers in `LOAD_MAX_S`."""
+        try:
+            self.go(url)
+        except RuntimeError:
+            return ""
+        if self.run("return location.protocol") == "chrome-error:":
+            return ""
+        status = self.run("return performance.getEntriesByType('navigation')[0].responseStatus")
+        return "" if status >= REFUSED else f"{status} {self.text()}"
 
     def run(self, script: str, *arguments: object) -> Any:
         """What the function body `script` returns; a promise is waited for."""
@@ -103,6 +116,7 @@ def chromium(folder: Path, rules: Sequence[str] = ()) -> Iterator[Browser]:
             session = made.get("sessionId")
             assert session, made
             try:
+                http.post(f"/session/{session}/timeouts", json={"pageLoad": int(LOAD_MAX_S * 1000)})
                 yield Browser(http, session)
             finally:
                 http.delete(f"/session/{session}")

@@ -1,6 +1,5 @@
 """Typed HTTP client of the server, for commands and for the runner."""
 
-import json
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from stigmer_cli.api.health import Health, Readiness
 from stigmer_cli.api.identity import Identity
-from stigmer_cli.api.problem import Problem, error_of
+from stigmer_cli.api.problem import error_of
 from stigmer_cli.api.reconcile import (
     ReconcileItem,
     ReconcileLine,
@@ -50,6 +49,7 @@ from stigmer_cli.api.ui import UiLink, UiLinkRequest
 from stigmer_cli.api.wire import NOW_HEADER
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import OperationFailed, ServerUnavailable
+from stigmer_cli.failures import BEFORE_REQUEST, cause_of, failure_of
 from stigmer_cli.proof import Token
 from stigmer_cli.tls.link import Link
 from stigmer_cli.transport import transport_to
@@ -307,7 +307,7 @@ class Client:
             ) as response:
                 if response.is_error:
                     await response.aread()
-                    raise _failure(response)
+                    raise failure_of(response)
                 async for line in response.aiter_lines():
                     if line.strip():
                         yield line
@@ -345,7 +345,7 @@ class Client:
         except httpx.TransportError as error:
             raise await self._unreachable(error) from error
         if response.is_error:
-            raise _failure(response)
+            raise failure_of(response)
         return response
 
     async def _parse(self, response: httpx.Response, kind: type[B]) -> B:
@@ -358,28 +358,12 @@ class Client:
             ) from error
 
     async def _unreachable(self, error: httpx.TransportError) -> ServerUnavailable:
-        cause = await self._link.why_not(error) or _cause(error)
-        return ServerUnavailable(f"the server at {self.base_url} cannot be reached ({cause})", hint="stigmer doctor")
-
-
-def _cause(error: httpx.TransportError) -> str:
-    match error:
-        case httpx.ConnectTimeout() | httpx.ReadTimeout() | httpx.WriteTimeout() | httpx.PoolTimeout():
-            return "no answer in time"
-        case httpx.ConnectError():
-            return "connection refused" if "refused" in str(error) or "attempts failed" in str(error) else str(error)
-        case _:
-            return "the connection broke"
-
-
-def _failure(response: httpx.Response) -> Exception:
-    try:
-        return error_of(Problem.model_validate(json.loads(response.content)))
-    except (ValueError, ValidationError):
-        return OperationFailed(
-            f"{response.request.url.host}:{response.request.url.port} answered {response.status_code} "
-            "and is no Stigmer server",
-            hint="stigmer config get server_url",
+        cause = await self._link.why_not(error) or cause_of(error)
+        return ServerUnavailable(
+            f"the server at {self.base_url} cannot be reached ({cause})",
+            hint="stigmer doctor",
+            retry_after_s=0.0,
+            may_have_counted=not isinstance(error, BEFORE_REQUEST),
         )
 
 

@@ -87,9 +87,10 @@ class Conflict(StigmerError):
 
 
 class Unavailable(StigmerError):
-    """Something this needs cannot be reached just now; nothing was judged or done.
+    """Something this needs cannot be reached just now; nothing was judged or, as far as is known, done.
 
-    `retry_after_s` is when a new try makes sense.
+    `retry_after_s` is when a new try makes sense. `may_have_counted` where what was asked for may have been done all
+    the same, and only the answer is missing.
     """
 
     code = "unavailable"
@@ -97,9 +98,12 @@ class Unavailable(StigmerError):
     status = 503
     way_out = "stigmer doctor"
 
-    def __init__(self, message: str, *, hint: str = "", retry_after_s: float = 1.0) -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", retry_after_s: float = 1.0, may_have_counted: bool = False
+    ) -> None:
         super().__init__(message, hint=hint)
         self.retry_after_s = retry_after_s
+        self.may_have_counted = may_have_counted
 
 
 class TemporalUnavailable(Unavailable):

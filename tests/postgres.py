@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 from uuid import uuid4
@@ -33,6 +33,19 @@ class Cluster:
     """A running server that only its socket folder leads to."""
 
     folder: Path
+    command: tuple[str, ...] = ()
+    servers: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start the server and return when it takes connections."""
+        with (self.folder / "log").open("ab") as log:
+            self.servers.append(subprocess.Popen(self.command, stdout=log, stderr=log))
+        _wait_ready(self.folder, self.servers[-1])
+
+    def stop(self, number: int = signal.SIGINT) -> None:
+        """Stop it: INT is PostgreSQL's fast shutdown, which cuts every connection, QUIT its immediate one."""
+        self.servers[-1].send_signal(number)
+        self.servers[-1].wait(START_MAX_S)
 
     @contextmanager
     def database(self) -> Iterator[str]:
@@ -68,13 +81,12 @@ def running(programs: Path) -> Iterator[Cluster]:
         # A child that ends with us, also when we are killed: QUIT is PostgreSQL's immediate shutdown.
         options = ("-k", str(folder), "-h", "", "-F", "-c", "max_connections=200")
         command = [*as_user, "--pdeathsig=QUIT", str(programs / "postgres"), "-D", str(data), *options]
-        with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
-            try:
-                _wait_ready(folder, server)
-                yield Cluster(folder=folder)
-            finally:
-                server.send_signal(signal.SIGQUIT)
-                server.wait(START_MAX_S)
+        cluster = Cluster(folder=folder, command=tuple(command))
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.stop(signal.SIGQUIT)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

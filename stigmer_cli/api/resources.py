@@ -10,6 +10,9 @@ from stigmer_cli.domain.execution import Agent, AttentionCode, Event, EventType,
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
 
+AGENT_EXECUTION_ID = "^aex-[0-7][0-9a-hjkmnp-tv-z]{25}$"
+"""A ULID in lower case: 26 characters of Crockford's base 32, not above the largest that 128 bits hold."""
+
 API_VERSION = "agentic.stigmer.ai/v1"
 NAME_MAX = 200
 DESCRIPTION_MAX = 4_000
@@ -96,8 +99,9 @@ class AgentPage(Sent):
 
 
 class ExecutionRequest(Asked):
-    """Run an agent, named by id or slug."""
+    """Run an agent, named by id or slug. `id` is the one that a new execution gets; None: the server makes it."""
 
+    id: str | None = Field(default=None, pattern=AGENT_EXECUTION_ID)
     agent: str = Field(min_length=1, max_length=NAME_MAX)
     message: str = Field(max_length=MESSAGE_MAX)
     timeout_s: float | None = Field(default=None, gt=0, le=TIMEOUT_MAX_S)

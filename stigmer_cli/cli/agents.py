@@ -8,7 +8,8 @@ from rich.table import Table
 
 from stigmer_cli.cli.context import cli_of
 from stigmer_cli.cli.output import Format, safe
-from stigmer_cli.errors import ConfigError
+from stigmer_cli.cli.retry import insist
+from stigmer_cli.errors import ConfigError, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,8 +61,17 @@ def delete(
         if not out.can_ask:
             raise ConfigError("deleting asks first, and there is no terminal to ask on", hint="add --yes")
         typer.confirm(f"Delete agent {agent}?", abort=True, err=True)
-    gone = cli.call(lambda client: client.delete_agent(agent))
+    found = cli.call(lambda client: client.agent(agent))
+    gone = insist(cli, lambda client: _deleted(client, found))
     out.result(gone.to_wire(), lambda console: console.print(f"agent/{safe(gone.metadata.slug)} deleted"))
+
+
+async def _deleted(client: "Client", found: "AgentResource") -> "AgentResource":
+    """What was deleted; one that is gone by now was deleted by an earlier try, whose answer was lost, or by another."""
+    try:
+        return await client.delete_agent(found.metadata.id)
+    except NotFound:
+        return found
 
 
 async def _all(client: "Client", limit: int) -> "Sequence[AgentResource]":

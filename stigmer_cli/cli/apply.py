@@ -7,6 +7,7 @@ import typer
 
 from stigmer_cli.cli.context import cli_of
 from stigmer_cli.cli.output import Format, safe
+from stigmer_cli.cli.retry import insist
 
 FILES = typer.Option("--file", "-f", help="A YAML file, with one or several documents; '-' is standard input.")
 OUTPUT = typer.Option("--output", "-o", help="How the result is printed.")
@@ -33,7 +34,7 @@ def apply(
     cli = cli_of(ctx)
     out = cli.show(output)
     manifests = manifest.parse(manifest.read_sources(file, iter(sys.stdin.buffer)))
-    items = cli.call(lambda client: client.apply(manifests))
+    items = insist(cli, lambda client: client.apply(manifests))
     data = {"items": [item.to_wire() for item in items]}
     out.result(
         data,

@@ -8,6 +8,7 @@ from stigmer_cli.cli.context import Cli, cli_of
 from stigmer_cli.cli.naming import checked_id
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.reconcile import reconcile
+from stigmer_cli.cli.retry import insist
 from stigmer_cli.cli.run import watch_to_end
 from stigmer_cli.clock import is_older
 from stigmer_cli.domain.identity import Kind
@@ -95,7 +96,7 @@ def cancel(
     """Ask an execution to end; one that never started ends at once."""
     cli = cli_of(ctx)
     out = cli.show(output)
-    found = cli.call(lambda client: client.cancel_execution(checked_id(execution)))
+    found = insist(cli, lambda client: client.cancel_execution(checked_id(execution)))
     words = found.status.phase if found.status.phase.is_terminal else "asked to end"
     out.result(found.to_wire(), lambda console: console.print(f"{found.metadata.id} {words}", soft_wrap=True))
 

@@ -8,7 +8,7 @@ from stigmer_cli.cli.wording import why
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.errors import ServerUnavailable
+from stigmer_cli.errors import Unavailable
 
 if TYPE_CHECKING:
     from stigmer_cli.client import Client
@@ -81,7 +81,7 @@ async def follow(client: "Client", execution_id: str, narrator: Narrator, clock:
                 after = event.seq
                 narrator.tell(event)
             execution = await client.execution(execution_id)
-        except ServerUnavailable as error:
+        except Unavailable as error:  # the server, or the database behind it
             if not is_away:
                 narrator.note(f"{error.message}; waiting for it")
             is_away = True

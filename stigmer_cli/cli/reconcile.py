@@ -9,6 +9,7 @@ import typer
 from stigmer_cli.cli.context import Cli, cli_of
 from stigmer_cli.cli.naming import checked_id
 from stigmer_cli.cli.output import Format
+from stigmer_cli.cli.retry import RETRY_MIN_S, is_passing
 from stigmer_cli.cli.wait import WAIT, wait_s
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
@@ -17,8 +18,8 @@ from stigmer_cli.errors import (
     Conflict,
     ServerUnavailable,
     StigmerError,
-    TemporalUnavailable,
     TimedOut,
+    Unavailable,
 )
 
 if TYPE_CHECKING:
@@ -175,28 +176,57 @@ async def _ask(
 ) -> None:
     """Have the server do it; with `waits_s`, once Temporal is there and nobody else reconciles, and on where it broke.
 
-    Raises TimedOut when nothing could be done for `waits_s` seconds.
+    A server that is away for a moment is waited for in any case: what it did already it finds done. Raises TimedOut
+    when nothing could be done for `waits_s` seconds.
     """
-    told, waited_from_s = "", cli.clock.monotonic()
+    patience = _Patience(cli, waits_s)
     while True:
         number = tally.number
         try:
             await _collect(cli, client, request, tally, view)
-        except (TemporalUnavailable, ServerUnavailable, Conflict) as error:
-            if waits_s is None:
-                raise
-            if tally.number > number:
-                waited_from_s = cli.clock.monotonic()
-            left_s = waited_from_s + waits_s - cli.clock.monotonic()
-            if error.message != told:
-                cli.out.note(f"waiting: {error.message}")
-                told = error.message
-            if left_s <= 0:
-                raise TimedOut(f"still waiting after {waits_s:g} s: {error.message}", hint=error.hint) from error
+        except (Unavailable, Conflict) as error:
+            await patience.wait_out(error, has_moved=tally.number > number)
             tally.begin_again()
-            await asyncio.sleep(min(AGAIN_S, left_s))
         else:
             return
+
+
+class _Patience:
+    """How long what stands in the way of a reconcile is waited out: `waits_s` seconds; None: what passes by itself."""
+
+    def __init__(self, cli: Cli, waits_s: float | None) -> None:
+        self._cli, self._waits_s = cli, waits_s
+        self._from_s = cli.clock.monotonic()
+        self._told = ""
+        self._was_cut_off = False
+
+    async def wait_out(self, error: Unavailable | Conflict, *, has_moved: bool) -> None:
+        """Return when it is time for the next try; the time begins anew where the last one got on (`has_moved`).
+
+        Raises TimedOut, or `error` where nobody asked to wait, and NotRunning where the stack is plainly down.
+        """
+        for_s = self._for_s(error)
+        if has_moved:
+            self._from_s = self._cli.clock.monotonic()
+        left_s = self._from_s + for_s - self._cli.clock.monotonic()
+        if error.message != self._told and (for_s or self._waits_s is not None):
+            self._cli.out.note(f"waiting: {error.message}")
+            self._told = error.message
+        if left_s <= 0 and self._waits_s is None:
+            raise error
+        if left_s <= 0:
+            raise TimedOut(f"still waiting after {for_s:g} s: {error.message}", hint=error.hint) from error
+        await asyncio.sleep(min(AGAIN_S, left_s))
+
+    def _for_s(self, error: Unavailable | Conflict) -> float:
+        """Where an earlier try was cut off, the server may still be ending it, and say that somebody reconciles."""
+        if self._waits_s is not None:
+            return self._waits_s
+        if isinstance(error, ServerUnavailable) and (known := self._cli.explained(error)) is not error:
+            raise known from error
+        is_passing_now = is_passing(error) or (self._was_cut_off and isinstance(error, Conflict))
+        self._was_cut_off = self._was_cut_off or is_passing(error)
+        return RETRY_MIN_S if is_passing_now else 0.0
 
 
 async def _collect(

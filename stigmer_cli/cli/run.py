@@ -1,24 +1,29 @@
 """`stigmer run`: one execution of an agent, from the wish to the answer."""
 
 import asyncio
-import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stigmer_cli.cli.context import Cli, cli_of
+from stigmer_cli.cli.create import Creation, create, creation
 from stigmer_cli.cli.output import Format
-from stigmer_cli.errors import ConfigError, NotFound, ServerUnavailable, StigmerError, TimedOut
+from stigmer_cli.errors import ConfigError, StigmerError, TimedOut
 
 if TYPE_CHECKING:
-    from stigmer_cli.api.resources import ExecutionRequest, ExecutionResource
+    from stigmer_cli.api.resources import ExecutionResource
     from stigmer_cli.client import Client
 
-CREATE_TRIES = 10
-CREATE_AGAIN_S = 0.3
-
-TIMEOUT = typer.Option("--timeout", help="Seconds to wait for the end; the execution itself goes on.")
+TIMEOUT = typer.Option(
+    "--timeout",
+    help="Seconds to wait for the end, and for a server that is away, then at least 15; the execution itself goes on.",
+)
+IDEMPOTENCY = typer.Option(
+    "--idempotency-key",
+    metavar="KEY",
+    help="Run nothing new where an execution of this key exists: follow that one. For scripts that try again.",
+)
 REQUIRE = typer.Option("--require-temporal", help="Refuse, and write nothing, while Temporal is not connected.")
 DETACH = typer.Option("--detach", "-d", help="Return once the execution is accepted.")
 OUTPUT = typer.Option("--output", "-o", help="How the result is printed.")
@@ -31,6 +36,7 @@ def run(
     detach: Annotated[bool, DETACH] = False,
     timeout: Annotated[float | None, TIMEOUT] = None,
     require_temporal: Annotated[bool, REQUIRE] = False,
+    idempotency_key: Annotated[str | None, IDEMPOTENCY] = None,
     output: Annotated[Format, OUTPUT] = Format.TABLE,
 ) -> None:
     """Run an agent and stream its answer; exit 1 if the execution fails."""
@@ -41,19 +47,16 @@ def run(
     if timeout is not None and timeout <= 0:
         raise ConfigError(f"--timeout must be more than 0 seconds, not {timeout:g}", hint="stigmer run --help")
     request = ExecutionRequest(agent=agent, message=message)
+    wanted = creation(request, key=idempotency_key, require_temporal=require_temporal)
     if detach:
-        _print_accepted(cli, cli.call(lambda client: _create(cli, client, request, require_temporal=require_temporal)))
+        _print_accepted(cli, cli.call(lambda client: create(cli, client, wanted, timeout_s=timeout)))
         return
-    raise typer.Exit(cli.run(_run(cli, request, timeout, require_temporal=require_temporal)))
+    raise typer.Exit(cli.run(_run(cli, wanted, timeout)))
 
 
-async def _run(cli: Cli, request: "ExecutionRequest", timeout_s: float | None, *, require_temporal: bool) -> int:
+async def _run(cli: Cli, wanted: Creation, timeout_s: float | None) -> int:
     async with cli.client() as client:
-        try:
-            async with asyncio.timeout(timeout_s):
-                execution = await _create(cli, client, request, require_temporal=require_temporal)
-        except TimeoutError:
-            raise TimedOut(f"the server did not accept the execution within {timeout_s:g} s") from None
+        execution = await create(cli, client, wanted, timeout_s=timeout_s)
         return await watch_to_end(cli, client, execution.metadata.id, timeout_s)
 
 
@@ -82,23 +85,6 @@ async def _where(
         return say(await client.execution(execution_id), timeout_s)
     except StigmerError as error:
         return f"{execution_id} did not end within {timeout_s:g} s, and where it stands cannot be read: {error.message}"
-
-
-async def _create(
-    cli: Cli, client: "Client", request: "ExecutionRequest", *, require_temporal: bool
-) -> "ExecutionResource":
-    """Accepted once, however often it is tried: the key makes the server find it again."""
-    key = uuid.uuid4().hex
-    for attempt in range(1, CREATE_TRIES + 1):
-        try:
-            return await client.create_execution(request, idempotency_key=key, require_temporal=require_temporal)
-        except ServerUnavailable:
-            if attempt == CREATE_TRIES or cli.is_own_stack_down():
-                raise
-            await cli.clock.sleep(CREATE_AGAIN_S)
-        except NotFound as error:
-            raise NotFound(error.message, hint="stigmer agents list; stigmer apply -f FILE makes one") from error
-    raise AssertionError("unreachable")
 
 
 def _print_accepted(cli: Cli, execution: "ExecutionResource") -> None:

@@ -20,13 +20,14 @@ START_WAIT_MAX_S = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What somebody wants run. `policy` overrides the server's for this one."""
+    """What somebody wants run. `policy` overrides the server's for this one, `id` is what a new one is called."""
 
     agent: str
     message: str
     timeout_s: float | None = None
     labels: dict[str, str] = field(default_factory=dict)
     idempotency_key: str | None = None
+    id: ExecutionId | None = None
     policy: SubmitPolicy | None = None
 
 
@@ -73,7 +74,7 @@ class Acceptor:
     async def _draft(self, wish: Wish) -> ExecutionDraft:
         agent = await self._store.agents.get(wish.agent)
         return ExecutionDraft(
-            id=self._mint.execution_id(Kind.AGENT),
+            id=wish.id or self._mint.execution_id(Kind.AGENT),
             kind=Kind.AGENT,
             agent_id=agent.id,
             agent_name=agent.slug,

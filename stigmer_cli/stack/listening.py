@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from stigmer_cli.stack.state import Endpoints
 from stigmer_cli.supervisor.process import IS_LINUX
 from stigmer_cli.supervisor.record import SupervisorRecord
 
+CONNECT_MAX_S = 0.2
 LISTENING = "0A"
 """TCP_LISTEN as /proc/net/tcp writes it (proc(5))."""
 
@@ -23,6 +25,15 @@ def unheld(record: SupervisorRecord, found: Endpoints) -> dict[str, int]:
             if child.name not in lacking and not holds(child.id.pid, port):
                 lacking[child.name] = port
     return lacking
+
+
+def is_listened_on(port: int) -> bool:
+    """Whether anybody listens on `port` of loopback; nothing is bound, which could keep a part from its own port."""
+    if IS_LINUX:
+        return any(True for _ in _listening_inodes(os.getpid(), port))
+    with socket.socket() as probe:
+        probe.settimeout(CONNECT_MAX_S)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def holds(pid: int, port: int) -> bool:

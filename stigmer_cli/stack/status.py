@@ -7,9 +7,9 @@ from enum import StrEnum
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.settings import Home, Settings
-from stigmer_cli.stack.listening import unheld
+from stigmer_cli.stack.listening import is_listened_on, unheld
 from stigmer_cli.stack.parts import NAMES, SERVER, SUPERVISOR, TEMPORAL, StackOptions, endpoints_of
-from stigmer_cli.stack.ports import is_free, owner_of
+from stigmer_cli.stack.ports import owner_of
 from stigmer_cli.stack.probe import Seen, ServerProbe
 from stigmer_cli.stack.readiness import missing, moment
 from stigmer_cli.stack.standstill import STATES, standing_still
@@ -149,7 +149,7 @@ async def status(settings: Settings, *, token: str | None, clock: Clock) -> Stac
         look = ServerProbe(found.server_url, token).look(LOOK_MAX_S, waits_for=server_pids(settings.home))
         asking = group.create_task(look, name="server")
     seen = asking.result()
-    if not looking.result().is_there and seen.pid is None and not is_free(found.server_port):
+    if not looking.result().is_there and seen.pid is None and is_listened_on(found.server_port):
         why = f"not running; port {found.server_port} belongs to {owner_of(found.server_port)}"
         seen = replace(seen, why=why, is_unproven=True)
     return judged(looking.result(), seen, found, home=str(settings.home.path), clock=clock)

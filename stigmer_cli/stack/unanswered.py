@@ -5,9 +5,9 @@ from urllib.parse import urlsplit
 from stigmer_cli.errors import NotRunning, Refused, ServerUnavailable, ServerUnproven, StigmerError
 from stigmer_cli.proof import is_loopback
 from stigmer_cli.settings import Home
-from stigmer_cli.stack.listening import holds
+from stigmer_cli.stack.listening import holds, is_listened_on
 from stigmer_cli.stack.parts import SERVER
-from stigmer_cli.stack.ports import is_free, owner_of
+from stigmer_cli.stack.ports import owner_of
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import read_record
 
@@ -20,7 +20,7 @@ def explained(error: ServerUnavailable, url: str, home: Home, *, is_own: bool) -
     `is_own` where that is the server of the stack of `home`, and not one that somebody named by its URL.
     """
     port = urlsplit(url).port or HTTP_PORT
-    if not is_loopback(urlsplit(url).hostname or "") or is_free(port):
+    if not is_loopback(urlsplit(url).hostname or "") or not is_listened_on(port):
         is_down = is_own and not is_supervised(home)
         return NotRunning(f"the stack is not running ({error.message})", hint="stigmer up") if is_down else error
     server = _server(home)

@@ -37,8 +37,8 @@ class Backend(Protocol):
     writer: AsyncEngine
     reader: AsyncEngine
 
-    def insert_or_skip(self, table: Table, column: str) -> ReturningInsert[Any]:
-        """An insert that does nothing when the unique `column` is taken; gives back the primary key of a new row."""
+    def insert_or_skip(self, table: Table, column: str | None) -> ReturningInsert[Any]:
+        """An insert that does nothing when the unique `column` (None: any) is taken; gives back a new row's key."""
 
     def verify(self) -> None:
         """Raise MachineError if what was opened is no longer there."""
@@ -82,8 +82,8 @@ class SqliteBackend:
         self.writer = self._engine(connections=1, begin="BEGIN IMMEDIATE", is_reader=False)
         self.reader = self._engine(connections=READERS_MAX, begin="BEGIN", is_reader=True)
 
-    def insert_or_skip(self, table: Table, column: str) -> ReturningInsert[Any]:
-        """An insert that does nothing when the unique `column` is taken; gives back the primary key of a new row."""
+    def insert_or_skip(self, table: Table, column: str | None) -> ReturningInsert[Any]:
+        """An insert that does nothing when the unique `column` (None: any) is taken; gives back a new row's key."""
         return prepared.insert_or_skip(sqlite.insert, table, column)
 
     def verify(self) -> None:
@@ -139,8 +139,8 @@ class PostgresBackend:
         self.reader = self.writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         event.listen(self.writer.sync_engine, "checkin", _leave_read_only_to_the_server)
 
-    def insert_or_skip(self, table: Table, column: str) -> ReturningInsert[Any]:
-        """An insert that does nothing when the unique `column` is taken; gives back the primary key of a new row."""
+    def insert_or_skip(self, table: Table, column: str | None) -> ReturningInsert[Any]:
+        """An insert that does nothing when the unique `column` (None: any) is taken; gives back a new row's key."""
         return prepared.insert_or_skip(postgresql.insert, table, column)
 
     def verify(self) -> None:

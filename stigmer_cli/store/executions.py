@@ -104,7 +104,7 @@ class ExecutionTable:
         """
         async with self._database.writing() as writing:
             added = await writing.connection.execute(
-                writing.backend.insert_or_skip(executions, "idempotency_key"),
+                writing.backend.insert_or_skip(executions, None),
                 first_row(draft, self._store, reason, detail, writing.now),
             )
             if added.scalar_one_or_none() is None:
@@ -348,7 +348,9 @@ class ExecutionTable:
 
 
 async def _earlier(connection: AsyncConnection, draft: ExecutionDraft) -> Execution:
-    row = (await connection.execute(_BY_KEY, {"key": draft.idempotency_key})).one()
+    row = (await connection.execute(_BY_KEY, {"key": draft.idempotency_key})).one_or_none()
+    if row is None:
+        raise Conflict(f"there is another execution {draft.id}", hint=f"stigmer executions get {draft.id}")
     if row.request_hash != draft.request_hash:
         raise Conflict(
             f"the idempotency key {draft.idempotency_key} was used for another request, which made {row.id}",

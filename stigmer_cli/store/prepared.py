@@ -80,7 +80,9 @@ def standing(guards: Guards, columns: tuple[str, ...]) -> Select[Any]:
 
 @cache
 def insert_or_skip(
-    insert: Callable[[Table], sqlite.Insert | postgresql.Insert], table: Table, column: str
+    insert: Callable[[Table], sqlite.Insert | postgresql.Insert], table: Table, column: str | None
 ) -> ReturningInsert[Any]:
-    """An insert that does nothing when the unique `column` is taken; gives back the primary key of what it inserted."""
-    return insert(table).on_conflict_do_nothing(index_elements=[column]).returning(*table.primary_key)
+    """An insert that does nothing when the unique `column` (None: any) is taken; gives back a new row's primary key."""
+    return (
+        insert(table).on_conflict_do_nothing(index_elements=[column] if column else None).returning(*table.primary_key)
+    )

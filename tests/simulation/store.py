@@ -136,7 +136,7 @@ class MemoryBackend:
     def __init__(self, memory: Memory, rng: random.Random | None, on_step: Step) -> None:
         self.writer = self.reader = cast("AsyncEngine", SameThreadEngine(memory, rng, on_step))
 
-    def insert_or_skip(self, table: Table, column: str) -> ReturningInsert[Any]:
+    def insert_or_skip(self, table: Table, column: str | None) -> ReturningInsert[Any]:
         return prepared.insert_or_skip(sqlite.insert, table, column)
 
     def verify(self) -> None:

@@ -52,6 +52,7 @@ async def create_execution(
 ) -> ExecutionResource:
     """Accept an execution: 201 with the run id once Temporal has it, 202 with the reason while it waits."""
     wish = Wish(
+        id=ExecutionId(body.id) if body.id else None,
         agent=body.agent,
         message=body.message,
         timeout_s=body.timeout_s,

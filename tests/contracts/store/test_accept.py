@@ -1,6 +1,7 @@
 """Accepting executions: once for each request, whoever asks how often."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -46,6 +47,28 @@ async def test_the_same_key_with_another_request_is_a_conflict(store: Store) -> 
     first = await accept(store, draft(key="k", request="one"))
     with pytest.raises(Conflict, match=first.execution.id):
         await accept(store, draft(key="k", request="two"))
+    assert await store.executions.queued_count() == 1
+
+
+async def test_twenty_tries_of_one_request_with_its_own_id_at_once_make_one_execution(store: Store) -> None:
+    wanted = draft(key="k")
+    answers: list[Accepted] = []
+
+    async def ask() -> None:
+        answers.append(await accept(store, wanted))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(20):
+            group.create_task(ask())
+    assert sum(answer.is_new for answer in answers) == 1
+    assert {answer.execution.id for answer in answers} == {wanted.id}
+
+
+@pytest.mark.parametrize("key", ["other", None])
+async def test_the_id_of_another_request_is_a_conflict(store: Store, key: str | None) -> None:
+    first = await accept(store, draft(key="k"))
+    with pytest.raises(Conflict, match=f"there is another execution {first.execution.id}"):
+        await accept(store, replace(draft(key=key), id=first.execution.id))
     assert await store.executions.queued_count() == 1
 
 

@@ -26,6 +26,7 @@ from stigmer_cli.runner.activities import Activities
 from stigmer_cli.runner.chance import Chance
 from stigmer_cli.runner.look import Look, Silent, look_at
 from stigmer_cli.runner.model.catalog import Catalog
+from stigmer_cli.runner.native_log import tell_native_log
 from stigmer_cli.runner.relief import PARKED, STALE_MAX_S, STALE_OWN_MAX_S, Known, relief_cause
 from stigmer_cli.runner.reports import Reporter, Reports
 from stigmer_cli.runner.shift import Shift, begin_shift
@@ -296,6 +297,7 @@ async def run_runner(settings: Settings, *, clock: Clock) -> int:
 
     loop.add_signal_handler(signal.SIGTERM, on_signal, 0)
     loop.add_signal_handler(signal.SIGINT, on_signal, 130)
+    tell_native_log()
     # Failed activities are logged by us, with their kind; the SDK's own line says it again with a stack.
     logging.getLogger("temporalio.activity").setLevel(logging.ERROR)
     rng = random.Random()  # noqa: S311 - spreads waits, keeps no secret

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +20,7 @@ from temporalio.api.workflowservice.v1 import (
     UpdateNamespaceRequest,
 )
 from temporalio.client import Client
-from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
+from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.service import KeepAliveConfig, RPCError, RPCStatusCode
 
 from stigmer_cli.clock import Clock, SystemClock
@@ -175,11 +176,24 @@ async def ensure_retention(client: Client, namespace: str, days: int) -> None:
     )
 
 
+NATIVE_LOG = logging.getLogger("temporalio.native")
+"""Where the SDK's native side logs, if it has a handler before the first dial; a process with none logs to stderr."""
+
+NATIVE_FILTER = "error,temporalio_sdk_core::worker::workflow=warn"
+"""The native side alone knows why a workflow task failed, and says so as a warning."""
+
+
 @functools.cache
 def quiet_runtime() -> Runtime:
     """The SDK's native side, once a process; without its WARN line per retry, since the connection logs its moves."""
-    logging = LoggingConfig(filter=TelemetryFilter(core_level="ERROR", other_level="ERROR"))
-    return Runtime(telemetry=TelemetryConfig(logging=logging))
+    if NATIVE_LOG.handlers:
+        forwarding = LogForwardingConfig(
+            logger=NATIVE_LOG, prepend_target_on_message=False, append_log_fields_to_message=False
+        )
+        config = LoggingConfig(filter=NATIVE_FILTER, forwarding=forwarding)
+    else:
+        config = LoggingConfig(filter=TelemetryFilter(core_level="ERROR", other_level="ERROR"))
+    return Runtime(telemetry=TelemetryConfig(logging=config))
 
 
 def _refused(error: RuntimeError) -> Misconfigured | None:

@@ -30,6 +30,9 @@ from tests.chaos.workload import POISON
 LEDGER = "CHAOS_LEDGER"
 PARKED = "CHAOS_PARKED"
 
+NAME_ROOT = WORKFLOW_TYPES[Kind.AGENT].removeprefix("stigmer") + "/"
+"""What stands before the execution in a workflow's id, with the store's id in front of it or without."""
+
 KILLED = 137
 
 
@@ -50,7 +53,7 @@ class Written:
 
     def _write(self) -> None:
         info = activity.info()
-        name = (info.workflow_id or "").removeprefix(f"{WORKFLOW_TYPES[Kind.AGENT]}/")
+        _, _, name = (info.workflow_id or "").partition(NAME_ROOT)
         execution, _, epoch = name.partition("/")
         line = Line(
             execution=execution,

@@ -6,7 +6,7 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.errors import ConfigError, NotRunning
 from stigmer_cli.settings import BY_NAME, Settings, Source
 from stigmer_cli.stack.down import UP_LOCK, down
-from stigmer_cli.stack.parts import StackOptions
+from stigmer_cli.stack.parts import StackOptions, check_local
 from stigmer_cli.stack.precedence import DATABASE
 from stigmer_cli.stack.respawn import counting, environment_of, pending, token_of
 from stigmer_cli.stack.settings_record import read_settings_record
@@ -24,8 +24,9 @@ LOOK_EVERY_S = 0.05
 async def restart(settings: Settings, options: StackOptions, *, progress: Progress, around: Surroundings) -> Ready:
     """Down and up again with the settings of today, at the addresses that it had unless the settings say otherwise.
 
-    Raises ConfigError, with nothing stopped, where they mean another database than the stack's.
+    Raises ConfigError, with nothing stopped, where they mean another database than the stack's, or a server for others.
     """
+    check_local(settings)
     found = endpoints(settings.home)
     settings = await _with_database(settings)
     counting(settings, options)  # raises before anything is stopped

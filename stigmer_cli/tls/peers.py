@@ -15,7 +15,7 @@ def server_peer(url: str) -> Peer:
     """The server at `url`."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or (HTTPS if parts.scheme == "https" else HTTP)
-    where = f"{parts.hostname}:{port}"
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return Peer(
         host=host,
         port=port,

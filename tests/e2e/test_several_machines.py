@@ -112,6 +112,10 @@ class Place:
         except AssertionError as error:
             raise AssertionError(f"{error}{self.logs()}") from error
 
+    def log(self, machine: str) -> str:
+        """What was written there."""
+        return (self.folder / f"{machine}.log").read_text()
+
     def logs(self) -> str:
         """The last lines of everybody."""
         return "".join(f"\n-- {file.name}\n{file.read_text()[-1500:]}" for file in self.folder.glob("*.log"))
@@ -285,6 +289,20 @@ def test_the_page_works_word_for_word_and_goes_on_when_a_server_stops_or_dies(pl
         ids += [_accepted(callers[3], place, f"after-{number}") for number in range(10)]
         place.until(lambda: callers[3].phases(ids[-30:]) == {"COMPLETED"})
         assert callers[3].phases(ids) == {"COMPLETED"}
+    _rotate(place)
+    assert "still there" in place.run("laptop", f"{_exports()}stigmer run greeter 'still there?' --timeout 30")
+
+
+def _rotate(place: Place) -> None:
+    """A new certificate for Temporal, with the page's own lines; whoever runs shows it from then on."""
+    machines = ("on server A", "runner 1", "runner 2")
+    lines = blocks("sh")["once, anywhere"].splitlines()
+    place.run("anywhere", "\n".join(line for line in lines if "temporal." in line))
+    place.until(lambda: all("temporal_files_taken" in place.log(machine) for machine in machines))
+
+
+def _exports() -> str:
+    return "".join(f"{line}\n" for line in blocks("sh")["wherever you work"].splitlines() if line.startswith("export"))
 
 
 def _update(place: Place, callers: list[Caller]) -> None:

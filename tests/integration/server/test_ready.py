@@ -10,10 +10,11 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
+from psycopg import sql
 
 from tests import postgres
 from tests.eventually import eventually
-from tests.served import TOKEN, Served, served
+from tests.served import TOKEN, served
 
 NOWHERE = "127.0.0.1:1"
 KNOWN = {"Authorization": f"Bearer {TOKEN}"}
@@ -78,22 +79,41 @@ def database() -> Iterator[str]:
         yield url
 
 
-async def test_a_read_only_replica_is_not_ready(tmp_path: Path, database: str) -> None:
+async def test_a_database_that_takes_no_rows_any_more_is_told_and_one_that_does_again_is_ready(
+    tmp_path: Path, database: str
+) -> None:
+    """As after a failover, with the server still on what has become a read-only replica."""
     settings = {"STIGMER_DATABASE_URL": database}
-    async with served(tmp_path, NOWHERE, settings):
-        pass  # it makes the tables
+    async with served(tmp_path, NOWHERE, settings) as server, httpx.AsyncClient(base_url=server.url) as http:
+
+        async def status() -> int:
+            return (await ready(http))[0]
+
+        async def is_refused() -> bool:
+            return await status() == 503 and "read-only transaction" in str(await ready(http, KNOWN))
+
+        async def is_ready() -> bool:
+            return await status() == 200
+
+        assert await status() == 200
+        await asyncio.to_thread(_take_rows, database, "on")
+        await eventually(is_refused, within_s=20)
+        await asyncio.to_thread(_take_rows, database, "off")
+        await eventually(is_ready, within_s=20)
+
+
+def _take_rows(database: str, read_only: str) -> None:
     name = database.partition("?")[0].rpartition("/")[2]
     with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-    server = Served(tmp_path, NOWHERE, settings)
-    server.spawn()
-    try:
-        async with httpx.AsyncClient(base_url=server.url) as http:
-            status, body = await eventually(lambda: ready(http, KNOWN), within_s=20, despite=httpx.TransportError)
-        assert status == 503
-        assert "read-only transaction" in str(body)
-    finally:
-        server.kill()
+        connection.execute(
+            sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}").format(
+                sql.Identifier(name), sql.SQL(read_only)
+            )
+        )
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
+            [name],
+        )
 
 
 async def test_after_sigterm_it_says_no_while_everything_else_is_still_answered(tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ import pytest
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Home, Settings, Source, load
 from stigmer_cli.stack.logs import span_s, stamp_of
-from stigmer_cli.stack.parts import StackOptions, build_parts, endpoints_of, local
+from stigmer_cli.stack.parts import StackOptions, build_parts, check_local, endpoints_of, local
+from stigmer_cli.stack.restart import restart
 from stigmer_cli.stack.state import endpoints, write_endpoints
-from stigmer_cli.stack.up import _refuse_contradictions
+from stigmer_cli.stack.up import Surroundings, _refuse_contradictions
 from stigmer_cli.supervisor.spec import SourceFilter
 from stigmer_cli.temporal.dev_server import HttpDoors
 from tests.fakes import ManualClock
+from tests.stand_ins import Silence
 
 EPHEMERAL = StackOptions(ephemeral=True)
 DOORS = HttpDoors(source="127.4.5.6", ui_port=20001, http_port=20002, metrics_port=20003)
@@ -195,3 +197,30 @@ def test_the_time_of_a_line_is_the_one_it_bears(line: str, expected: str | None)
     found = stamp_of(line)
 
     assert (found.isoformat() if found else None) == expected
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"listen": "10.0.0.5"},
+        {"behind_proxy": True},
+        {"tls_cert_file": "/run/cert.pem", "tls_key_file": "/run/key.pem"},
+    ],
+)
+def test_a_stack_for_this_machine_refuses_settings_for_a_server_that_others_reach(
+    home: Home, changes: Mapping[str, object]
+) -> None:
+    check_local(settings_of(home))
+    with pytest.raises(ConfigError, match="starts a stack for this machine only") as caught:
+        check_local(replace(settings_of(home), **changes))  # type: ignore[arg-type]
+    assert "stigmer serve and stigmer work are for several machines" in caught.value.hint
+
+
+async def test_a_restart_refuses_them_before_anything_is_stopped(home: Home) -> None:
+    (home.run).mkdir()
+    (home.run / "stack.json").write_text("what runs now")
+    far = replace(settings_of(home), listen="10.0.0.5")
+    around = Surroundings(clock=ManualClock(), environ={})
+    with pytest.raises(ConfigError, match="for this machine only"):
+        await restart(far, StackOptions(), progress=Silence(), around=around)
+    assert (home.run / "stack.json").read_text() == "what runs now"

@@ -10,6 +10,7 @@ from stigmer_cli.doctor.facts import Facts, TlsSeen
 
 EXPIRES_SOON = timedelta(days=14)
 TLS_SWITCH = re.compile(r"STIGMER_TEMPORAL_TLS=(true|false)")
+OTHER_URL = re.compile(r"set STIGMER_SERVER_URL to (https?://[^\s,]+)")
 TLS_TO_TEMPORAL, TLS_TO_SERVER = "STG215", "STG125"
 LOCAL_COMMAND = re.compile(r"\bstigmer (up|down|restart|logs|serve)\b|\bkill -|\btemporal operator\b")
 THERE = "on the machine of that server: stigmer doctor"
@@ -49,7 +50,9 @@ async def server_tls(facts: Facts) -> Found:
     where = url.removeprefix("https://")
     look = f"openssl s_client -connect {where} </dev/null | openssl x509 -noout -dates"
     if seen.why:
+        other = OTHER_URL.search(seen.why)
         hint = "stigmer config get server_ca_file" if "STIGMER_SERVER_CA_FILE" in seen.why else look
+        hint = f"STIGMER_SERVER_URL={other[1]} stigmer doctor" if other else hint
         return failed(f"the server at {url} and this command do not agree on TLS: {seen.why}", hint, **_evidence(seen))
     return _lasting(facts, seen, f"the server at {url}", look)
 

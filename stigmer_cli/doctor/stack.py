@@ -265,7 +265,7 @@ STACK_CHECKS: tuple[Check, ...] = (
         severity=Severity.ERROR,
         look=answers,
         timeout_s=BUSY_S,
-        needs=("STG106", "STG120"),
+        needs=("STG106", "STG120", "STG125"),
         explanation="Every command talks to the server over HTTP with the token of the home. This asks for its health"
         " the same way: it must answer, accept the token, be a Stigmer server, and be the one that this stack started.",
     ),

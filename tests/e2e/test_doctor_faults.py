@@ -10,7 +10,21 @@ from tests.e2e.faults.rows import ROWS
 from tests.e2e.faults.stage import Stage, others_temporal, own_temporal, stopped
 from tests.e2e.faults.verdict import ENDS_IN_S, judged
 
-FAULTS = {*(f"T{number}" for number in range(1, 18)), "N1", "N2", "S7", "D1", "D8", "R4", "R5", "P1", "P2", "P7"}
+FAULTS = {
+    *(f"T{number}" for number in range(1, 18)),
+    "N1",
+    "N2",
+    "N3",
+    "N4",
+    "S7",
+    "D1",
+    "D8",
+    "R4",
+    "R5",
+    "P1",
+    "P2",
+    "P7",
+}
 SLOW = pytest.mark.slow
 
 

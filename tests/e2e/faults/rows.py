@@ -2,7 +2,7 @@
 
 from tests.chaos.frames import Code
 from tests.chaos.proxy import Toxics
-from tests.e2e.faults import cold, others, own
+from tests.e2e.faults import cold, network, others, own
 from tests.e2e.faults.row import Mends, On, Row
 
 WAIT = "stigmer doctor --wait=30"
@@ -20,6 +20,7 @@ NO_WORKFLOW = (
 )
 
 ROWS: tuple[Row, ...] = (
+    *network.ROWS,
     Row(
         fault="T15",
         what="an argument of 3 MB",

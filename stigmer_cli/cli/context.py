@@ -67,10 +67,15 @@ class Cli:
         return followed(found, running, read_settings_record(self.home)) if running else found
 
     def client(self, **flags: str | None) -> "Client":
-        """A client of the server; raises NotRunning where no token says that there ever was a stack."""
+        """A client of the server.
+
+        Raises NotRunning where no token says that there ever was a stack, ConfigError where the one elsewhere has none.
+        """
         from stigmer_cli.client import Client  # noqa: PLC0415 - httpx is not imported for --help and status
+        from stigmer_cli.stack.remote import require_token  # noqa: PLC0415
 
         settings = self.settings(**flags)
+        require_token(settings)
         token = settings.token
         if token is None and read_token(settings.home) is None:
             raise NotRunning(f"no stack was ever started in {settings.home.path}", hint="stigmer up")

@@ -27,9 +27,11 @@ def work(ctx: typer.Context) -> None:
     """Run a runner alone, in the foreground; several may poll one Temporal."""
     from stigmer_cli import log  # noqa: PLC0415 - each process imports only what it runs
     from stigmer_cli.runner.worker import run_runner  # noqa: PLC0415
+    from stigmer_cli.stack.remote import require_token  # noqa: PLC0415
 
     cli = cli_of(ctx)
     settings = _part_settings(cli)
+    require_token(settings)
     log.configure("runner", settings.log_level)
     raise typer.Exit(cli.run(run_runner(settings, clock=cli.clock)))
 

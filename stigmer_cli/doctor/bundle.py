@@ -16,11 +16,13 @@ from stigmer_cli.doctor.facts import Facts
 from stigmer_cli.doctor.looks import token_of
 from stigmer_cli.doctor.redaction import Redaction, known_secrets
 from stigmer_cli.doctor.report import Report
-from stigmer_cli.errors import StigmerError
+from stigmer_cli.errors import ConfigError, StigmerError
 from stigmer_cli.settings import OPTIONS, defaults
 from stigmer_cli.stack.parts import NAMES
+from stigmer_cli.stack.remote import remote_status
 from stigmer_cli.stack.status import status
 from stigmer_cli.supervisor.logfile import rotated
+from stigmer_cli.tls.link import Link
 
 LOG_LINES_MAX = 500
 LOG_BYTES_MAX = 256 * 1024
@@ -90,7 +92,10 @@ async def _status(facts: Facts) -> Mapping[str, object]:
     settings = facts.settings
     try:
         async with asyncio.timeout(GATHER_S):
-            return (await status(settings, token=token_of(settings), clock=facts.clock)).to_json()
+            token = token_of(settings)
+            if facts.elsewhere is not None:
+                return (await remote_status(facts.elsewhere, settings, token=token)).to_json()
+            return (await status(settings, token=token, clock=facts.clock)).to_json()
     except (TimeoutError, OSError, StigmerError) as error:
         return {"unknown": _words(error)}
 
@@ -133,15 +138,19 @@ async def _metrics(facts: Facts) -> str:
             seen, token = await facts.server(), token_of(facts.settings)
             if seen.health is None:
                 return f"# not to be had: {seen.why}\n"
-            return await in_thread(lambda: _get(f"{seen.url}/metrics", token))
-    except (TimeoutError, OSError, http.client.HTTPException) as error:
+            ca_file = facts.settings.server_ca_file
+            return await in_thread(lambda: _get(f"{seen.url}/metrics", token, ca_file))
+    except (TimeoutError, OSError, ConfigError, http.client.HTTPException) as error:
         return f"# not to be had: {_words(error)}\n"
 
 
-def _get(url: str, token: str | None) -> str:
-    parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=ASK_S)
+def _get(url: str, token: str | None, ca_file: str | None) -> str:
+    parts, host = urlsplit(url), urlsplit(url).hostname or ""
+    connection = (
+        http.client.HTTPSConnection(host, parts.port, timeout=ASK_S, context=Link(url, ca_file).context)
+        if parts.scheme == "https"
+        else http.client.HTTPConnection(host, parts.port, timeout=ASK_S)
+    )
     try:
         connection.request("GET", parts.path, headers={"Authorization": f"Bearer {token}"} if token else {})
         answer = connection.getresponse()

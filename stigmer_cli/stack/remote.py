@@ -1,7 +1,8 @@
 """The server elsewhere that the settings name: whether there is one, how it stands, and what is refused about it."""
 
+from stigmer_cli.credential import read_token
 from stigmer_cli.domain.identity import POLLER_FRESH_S
-from stigmer_cli.errors import RequestError
+from stigmer_cli.errors import ConfigError, RequestError
 from stigmer_cli.settings import Home, Settings, Source
 from stigmer_cli.stack.parts import RUNNER, SERVER, TEMPORAL
 from stigmer_cli.stack.probe import Seen, ServerProbe
@@ -33,6 +34,15 @@ def refuse_elsewhere(settings: Settings, command: str) -> None:
             f"{command} is about a stack of this machine, and commands talk to the server at {url}"
             f" ({_where_set(settings)})",
             hint=f"on the machine of that server: {command}; for the stack of this one: {_without(settings)}{command}",
+        )
+
+
+def require_token(settings: Settings) -> None:
+    """Raise ConfigError where the server is elsewhere and this machine has no token: one made here is not its token."""
+    url = elsewhere(settings, endpoints(settings.home))
+    if url is not None and settings.token is None and read_token(settings.home) is None:
+        raise ConfigError(
+            f"there is no token for the server at {url}", hint="set STIGMER_TOKEN to the one that this server was given"
         )
 
 

@@ -79,9 +79,12 @@ def test_every_command_speaks_of_the_server_that_was_named(far: Served, here: St
     for code in ("STG103", "STG104", "STG105", "STG106", "STG107", "STG301"):
         assert checks[code]["message"] == f"not on this machine: the server is at {far.url}"
 
-    runner = here.spawn("work")  # it needs Temporal's address, and has none
-    runner.terminate()
-    runner.communicate(timeout=20)
+    del here.environment["STIGMER_TOKEN"]
+    for words in ("work", "agents list"):
+        done = here(*words.split())
+        assert done.returncode == 2, "a token that is made here would be refused there for ever"
+        assert f"there is no token for the server at {far.url}" in done.stderr
+    assert not (here.home / "token").exists()
 
 
 def test_each_fault_on_the_way_is_told_by_status_and_by_doctor(tmp_path: Path, far: Served, here: Stigmer) -> None:

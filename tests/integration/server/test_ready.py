@@ -104,7 +104,7 @@ async def test_a_database_that_takes_no_rows_any_more_is_told_and_one_that_does_
 
 def _take_rows(database: str, read_only: str) -> None:
     name = database.partition("?")[0].rpartition("/")[2]
-    with psycopg.connect(database, autocommit=True) as connection:
+    with psycopg.connect(database, autocommit=True, options="-c default_transaction_read_only=off") as connection:
         connection.execute(
             sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}").format(
                 sql.Identifier(name), sql.SQL(read_only)

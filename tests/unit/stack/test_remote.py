@@ -1,14 +1,15 @@
 """A server elsewhere: what counts as one, how it stands by its own word, and which commands are not about it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from stigmer_cli.errors import RequestError
+from stigmer_cli.errors import ConfigError, RequestError
 from stigmer_cli.settings import Home, Settings, Source, load
 from stigmer_cli.stack.parts import StackOptions, endpoints_of
 from stigmer_cli.stack.probe import Poller, Seen
-from stigmer_cli.stack.remote import elsewhere, judged, refuse_elsewhere
+from stigmer_cli.stack.remote import elsewhere, judged, refuse_elsewhere, require_token
 from stigmer_cli.stack.status import StackStatus
 from tests.fakes import ManualClock
 
@@ -95,3 +96,16 @@ def test_commands_about_processes_of_this_machine_are_refused_with_the_way_back(
     with pytest.raises(RequestError, match=r"server_url in config\.toml"):
         refuse_elsewhere(written, "stigmer restart")
     refuse_elsewhere(settings(None), "stigmer logs")
+
+
+def test_without_a_token_for_it_nothing_is_asked_of_a_server_elsewhere(tmp_path: Path) -> None:
+    """A token that is made on this machine would be refused there for ever."""
+    far = replace(settings(URL), home=Home(path=tmp_path))
+    with pytest.raises(ConfigError) as caught:
+        require_token(far)
+    assert caught.value.message == f"there is no token for the server at {URL}"
+    assert caught.value.hint == "set STIGMER_TOKEN to the one that this server was given"
+    require_token(replace(far, token="given"))
+    require_token(settings(None))
+    (tmp_path / "token").write_text("given\n")
+    require_token(far)

@@ -101,6 +101,11 @@ class Home:
         return self.data / "store.id"
 
     @property
+    def adoption_file(self) -> Path:
+        """Its presence asks the next server of this home to move the store to its Temporal; it removes the file."""
+        return self.run / "adopt-temporal"
+
+    @property
     def temporal_file(self) -> Path:
         """The database file of the stack's own Temporal."""
         return self.data / "temporal.db"

@@ -90,6 +90,17 @@ class StoreHealth(Sent):
     error: str = ""
 
 
+class ServerBody(Sent):
+    """A server that shares the store; `temporal` is the address of its Temporal, `world` its ids, None without any."""
+
+    id: str
+    version: str
+    host: str
+    pid: int
+    temporal: str
+    world: str | None = None
+
+
 class ExecutionsHealth(Sent):
     """How many executions are in which phase, and the age of the oldest one that waits."""
 
@@ -113,6 +124,7 @@ class Health(Sent):
     temporal: TemporalHealth
     task_queue: TaskQueueHealth
     store: StoreHealth
+    servers: list[ServerBody] = []
     executions: ExecutionsHealth
 
 

@@ -39,6 +39,11 @@ UiSwitch = Annotated[
 ]
 
 
+AdoptTemporal = Annotated[
+    bool, typer.Option("--adopt-temporal", help="Move the store here from another Temporal; its servers end.")
+]
+
+
 def up(
     ctx: typer.Context,
     *,
@@ -51,6 +56,7 @@ def up(
         str | None, typer.Option(metavar="HOST:PORT", help="Use a Temporal that somebody else runs.")
     ] = None,
     auto_ports: Annotated[bool, typer.Option("--auto-ports", help="Take other ports where these are taken.")] = False,
+    adopt_temporal: AdoptTemporal = False,
     ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Keep Temporal in memory.")] = False,
     ui: UiSwitch = None,
     new_database: Annotated[
@@ -70,6 +76,7 @@ def up(
         server_port=port, temporal_port=temporal_port, ui_port=ui_port, temporal_address=temporal_address
     )
     options = StackOptions(
+        adopts_temporal=adopt_temporal,
         ephemeral=ephemeral,
         headless=ui is False,
         wants_ui=ui is True,

@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from importlib.metadata import version
 from typing import Any
 
 import structlog
@@ -32,9 +33,11 @@ from stigmer_cli.server.calls import CountedGateway
 from stigmer_cli.server.listen import ServerTls, check_settings, listening_socket, server_tls, url_of
 from stigmer_cli.server.metrics import Metrics
 from stigmer_cli.server.ready import ReadyCheck
+from stigmer_cli.server.registry import ServerRegistry
 from stigmer_cli.server.services import Services
 from stigmer_cli.server.world import WorldWatch
 from stigmer_cli.settings import LOOPBACK, ReconcileMode, Settings
+from stigmer_cli.store.servers import ServerRecord
 from stigmer_cli.store.store import Store, open_store
 from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.gateway import Gateway
@@ -91,9 +94,11 @@ class _Server:
         own_clock, clock = clock, store.clock
         self.clock = clock
         self.metrics = Metrics()
-        self.connection = Connection(
-            target_of(settings), clock=clock, rng=rng, identity=f"stigmer-server/{os.getpid()}", observer=self.metrics
-        )
+        mint = Mint(clock, rng)
+        record = _record_of(settings, mint)
+        self.registry = ServerRegistry(store, record, clock=clock, request=settings.home.adoption_file)
+        self.connection = self._connection(rng)
+        self.registry.link = self.connection
         gateway = CountedGateway(Gateway(self.connection, store=store.id, clock=clock, rng=rng), self.metrics)
         self.dispatcher = Dispatcher(store, gateway, self.connection, clock=clock, rng=rng)
         self.dispatcher.observer = self.metrics
@@ -109,9 +114,9 @@ class _Server:
         reconciling = Reconciling(store, gateway, self.connection, self.dispatcher, clock=clock)
         reconciling.observer = self.metrics
         reconciling.withdraw = self.canceller.withdraw
-        mint = Mint(clock, rng)
         self.services = Services(
-            server_id=mint.server_id(),
+            server_id=record.id,
+            registry=self.registry,
             settings=settings,
             clock=clock,
             store=store,
@@ -132,6 +137,16 @@ class _Server:
             started_at=clock.now(),
         )
 
+    def _connection(self, rng: random.Random) -> Connection:
+        return Connection(
+            target_of(self.settings),
+            clock=self.clock,
+            rng=rng,
+            identity=f"stigmer-server/{os.getpid()}",
+            observer=self.metrics,
+            admit=self.registry.admit,
+        )
+
     async def run(self, listener: socket.socket, token: Callable[[], str | None], tls: ServerTls | None) -> None:
         """HTTP and the loops in one group: one that dies takes all with it, and the supervisor starts afresh."""
         http = _http_server(build(self.services, token=token), tls, is_proxied=self.settings.behind_proxy)
@@ -140,6 +155,7 @@ class _Server:
             self.watch.run,
             self.clock_watch.run,
             *([self.services.store.keep_time] if self.services.store.is_shared else []),
+            self.registry.run,
             self.connection.run,
             self.dispatcher.run,
             self.canceller.run,
@@ -184,6 +200,17 @@ class _Server:
         self.dispatcher.nudge()
         self.canceller.nudge()
         self.reconciler.hurry()
+
+
+def _record_of(settings: Settings, mint: Mint) -> ServerRecord:
+    """This process, as the other servers of its store shall know it."""
+    return ServerRecord(
+        id=mint.server_id(),
+        version=version("stigmer-cli"),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        address=settings.temporal_target,
+    )
 
 
 async def _through_outages(loop: Loop, clock: Clock) -> None:

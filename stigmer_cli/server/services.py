@@ -18,6 +18,7 @@ from stigmer_cli.executions.reconcile.request import Reconciling
 from stigmer_cli.executions.stuck_watch import StuckWatch
 from stigmer_cli.server.metrics import Metrics
 from stigmer_cli.server.ready import ReadyCheck
+from stigmer_cli.server.registry import ServerRegistry
 from stigmer_cli.server.world import WorldWatch
 from stigmer_cli.settings import Settings
 from stigmer_cli.store.store import Store
@@ -29,6 +30,7 @@ class Services:
     """Everything that a route may need."""
 
     server_id: ServerId
+    registry: ServerRegistry
     settings: Settings
     clock: Clock
     store: Store

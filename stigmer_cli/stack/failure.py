@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from stigmer_cli.errors import OperationFailed
+from stigmer_cli.errors import InUse, OperationFailed
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.ports import is_free, owner_of
 from stigmer_cli.stack.state import Endpoints
@@ -37,6 +37,13 @@ class StartFailed(OperationFailed):
         self.log = scene.child.log
 
 
+class StartRefused(StartFailed):
+    """A part does not start because another process has what it needs, and keeps it."""
+
+    code = "start-refused"
+    exit_code = InUse.exit_code
+
+
 def start_failed(scene: Scene) -> StartFailed:
     """The error that says all this."""
     why = scene.child.last_exit.why if scene.child.last_exit else "it never ran"
@@ -46,7 +53,8 @@ def start_failed(scene: Scene) -> StartFailed:
         ("", f"stigmer logs {scene.child.name}"),
     )
     message = f"{scene.child.name} does not start: {why}{f'; {cause}' if cause else ''}"
-    return StartFailed(message, hint=hint, scene=scene)
+    is_refused = scene.child.last_exit is not None and scene.child.last_exit.code == InUse.exit_code
+    return (StartRefused if is_refused else StartFailed)(message, hint=hint, scene=scene)
 
 
 def _port_cause(scene: Scene) -> str:
@@ -59,8 +67,21 @@ def _port_fix(scene: Scene) -> str:
     return f"stigmer up --auto-ports, or stigmer up {flags}"
 
 
+OTHER_TEMPORAL = re.compile(r"server srv-[^\n\"]*(?:another Temporal, at [^;\n\"]*|to another Temporal)")
+
+
+def _other_temporal(scene: Scene) -> str:
+    found = [match[0] for line in scene.lines if (match := OTHER_TEMPORAL.search(line))]
+    return found[-1] if found else "another server of its store is on another Temporal"
+
+
 KNOWN: tuple[tuple[re.Pattern[str], Callable[[Scene], str], Callable[[Scene], str]], ...] = (
     (re.compile(r"address already in use", re.IGNORECASE), _port_cause, _port_fix),
+    (
+        OTHER_TEMPORAL,
+        _other_temporal,
+        lambda _: "set STIGMER_TEMPORAL_ADDRESS to that Temporal, or move the store: stigmer up --adopt-temporal",
+    ),
     (
         re.compile(r"no space left|disk is full|disk full|ENOSPC", re.IGNORECASE),
         lambda _: "the disk is full",

@@ -39,7 +39,8 @@ class StackOptions:
     `wants_ui` asks for Temporal's web UI also where any page could reach it. `doors` is where Temporal listens for
     HTTP; None: where the record of the running stack says. `new_database`: another database than the one this home's
     executions are in is meant. `new_settings`: the addresses of before do not count where nothing is said. `only`: just
-    these parts, of a stack that runs; empty means all.
+    these parts, of a stack that runs; empty means all. `adopts_temporal`: the store moves to
+    the stack's Temporal, though another server of it may be on another one.
     """
 
     ephemeral: bool = False
@@ -47,6 +48,7 @@ class StackOptions:
     wants_ui: bool = False
     doors: HttpDoors | None = None
     auto_ports: bool = False
+    adopts_temporal: bool = False
     wait_timeout_s: float = 60.0
     new_database: bool = False
     new_settings: bool = False

@@ -23,6 +23,7 @@ from stigmer_cli.stack.home import prepare_home
 from stigmer_cli.stack.http_doors import draw
 from stigmer_cli.stack.listening import unheld
 from stigmer_cli.stack.parts import (
+    SERVER,
     PartsBuilder,
     StackOptions,
     build_parts,
@@ -203,6 +204,9 @@ async def _join(
     changes: list[Difference] = []
     for name in dead:
         changes += around.told(await respawned(control, "start", name, settings, options, around))
+    if options.adopts_temporal:
+        _ask_for_adoption(settings.home)
+        await control.ask("restart", SERVER)
     return Begun(
         endpoints=found,
         token=token,
@@ -264,6 +268,8 @@ async def _start(settings: Settings, options: StackOptions, around: Surroundings
     try:
         write_endpoints(home, found)
         opening.write()
+        if options.adopts_temporal:
+            _ask_for_adoption(home)
         own = await launch(supervisor_spec(settings, children), environ=around.environ, clock=clock)
     except Conflict as error:
         opening.take_back()
@@ -283,6 +289,11 @@ async def _start(settings: Settings, options: StackOptions, around: Surroundings
         changes=opening.changes,
         opening=opening,
     )
+
+
+def _ask_for_adoption(home: Home) -> None:
+    """Have the next server of `home` move its store to its own Temporal; raises OSError."""
+    home.adoption_file.touch(mode=0o600)
 
 
 async def _clear_the_dead(home: Home, clock: Clock) -> None:

@@ -19,6 +19,7 @@ from stigmer_cli.store.events import EventTable
 from stigmer_cli.store.executions import ExecutionTable
 from stigmer_cli.store.meta import MetaTable
 from stigmer_cli.store.runs import RunTable
+from stigmer_cli.store.servers import ServerTable
 
 STORE_ID = "store_id"
 BUSY_TIMEOUT_S = 5.0
@@ -36,6 +37,7 @@ class Store:
         self.runs = RunTable(database)
         self.events = EventTable(database)
         self.meta = MetaTable(database)
+        self.servers = ServerTable(database)
         self.kind = database.kind
 
     @property

@@ -7,6 +7,7 @@ CONNECTED is healthy.
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from temporalio.client import Client
 
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import SKEW_MAX, Clock
+from stigmer_cli.errors import InUse
 from stigmer_cli.temporal.dial import Dialer, SdkDialer, Session
 from stigmer_cli.temporal.errors import REFUSED, Misconfigured, TemporalUnavailable, Throttled, cause_of, translate
 from stigmer_cli.temporal.journal import Journal
@@ -27,6 +29,13 @@ __all__ = ["Change", "Connection", "ConnectionObserver", "ConnectionState", "Con
 
 FILES_EVERY_S = 1.0
 MEMORY_LOST = "Temporal lost its memory: another Temporal than before answers at this address"
+
+
+Admit = Callable[[str], Awaitable[None]]
+"""Asked of each Temporal that was dialled, by the name of its `World`, before it is used.
+
+Raises what keeps it from being used: Misconfigured and Unavailable are met by dialling again, InUse ends the loop.
+"""
 
 
 class ConnectionObserver(Protocol):
@@ -82,6 +91,7 @@ class Connection:
         observer: ConnectionObserver | None = None,
         dialer: Dialer | None = None,
         pace: Pace | None = None,
+        admit: Admit | None = None,
     ) -> None:
         self.target = target
         self.pace = pace or pace_of(target)
@@ -90,6 +100,7 @@ class Connection:
         self._identity = identity
         self._observer = observer or Unobserved()
         self._dialer = dialer or SdkDialer()
+        self._admit = admit
         self._journal = Journal(target, clock=clock)
         self._state = ConnectionState.CONNECTING
         self._since, self._since_s = clock.now(), clock.monotonic()
@@ -232,6 +243,10 @@ class Connection:
             async with asyncio.timeout(self.pace.dial_s):
                 session = await self._dialer.dial(self.target, identity=self._identity)
                 world = await session.probe()
+            if self._admit is not None:
+                await self._admit(world.name)
+        except InUse:
+            raise
         except Exception as error:  # noqa: BLE001 - the SDK raises RuntimeError, RPCError and more; each is a failed dial
             self._observer.dialled(ok=False)
             return self._failure(error, self.pace.dial_s)

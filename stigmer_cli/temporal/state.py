@@ -63,6 +63,11 @@ class World:
     namespace_id: str
     retention_s: int | None = field(default=None, compare=False)
 
+    @property
+    def name(self) -> str:
+        """Both ids as one word."""
+        return f"{self.cluster_id}/{self.namespace_id}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionStatus:
@@ -91,4 +96,9 @@ class ConnectionStatus:
     @property
     def world(self) -> str | None:
         """Which Temporal it is, or was last; None before the first. Another one knows nothing of what this one took."""
-        return f"{self.cluster_id}/{self.namespace_id}" if self.cluster_id and self.namespace_id else None
+        return f"{self.cluster_id or ''}/{self.namespace_id}" if self.namespace_id else None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether all is well."""
+        return self.state is ConnectionState.CONNECTED

@@ -17,6 +17,7 @@ from stigmer_cli.api.health import (
     LoopHealth,
     PollerBody,
     Readiness,
+    ServerBody,
     StoreHealth,
     TaskQueueHealth,
     TemporalHealth,
@@ -27,6 +28,7 @@ from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.reason import waiting
 from stigmer_cli.server.guard import IS_KNOWN
 from stigmer_cli.server.services import Services, services
+from stigmer_cli.store.servers import SeenServer
 
 router = APIRouter()
 Called = Annotated[Services, Depends(services)]
@@ -83,6 +85,7 @@ async def health(called: Called) -> Health:
             revision="" if error else await called.store.schema_revision(),
             error=error,
         ),
+        servers=[_server(one) for one in called.registry.servers],
         executions=await _executions(called) if not error else ExecutionsHealth(),
     )
 
@@ -107,6 +110,18 @@ async def _store_error(called: Services) -> str:
     except StigmerError as error:
         return error.message
     return ""
+
+
+def _server(seen: SeenServer) -> ServerBody:
+    record = seen.record
+    return ServerBody(
+        id=record.id,
+        version=record.version,
+        host=record.host,
+        pid=record.pid,
+        temporal=record.address,
+        world=seen.world,
+    )
 
 
 def _temporal(called: Services) -> TemporalHealth:

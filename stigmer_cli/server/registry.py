@@ -1,0 +1,159 @@
+"""Which servers share this store, and that all of them are on one Temporal.
+
+Two Temporals on one store would each call the other's executions lost. So a server names itself and its Temporal in the
+store every second, and goes on no Temporal that a living server does not share:
+
+    dialled ──▶ nobody lives on another ──▶ admitted
+       │
+       └──▶ one does ──▶ refused (nothing is submitted or judged) ──it insists for INSIST_S──▶ this server ends
+
+A Temporal that comes back without its memory is another one, too: its servers notice that one after the other, and none
+of them insists on what is gone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.domain.identity import ServerId
+from stigmer_cli.errors import InUse
+from stigmer_cli.executions.ports import TemporalLink
+from stigmer_cli.store.servers import SeenServer, ServerRecord
+from stigmer_cli.store.store import Store
+from stigmer_cli.temporal.errors import Misconfigured
+
+BEAT_EVERY_S = 1.0
+ALONE_EVERY_S = 3600.0
+"""A file is locked for one server: nobody waits for its signs of life."""
+
+LIVING_S = 10.0
+"""How long after its last sign of life a server counts: a busy machine may miss some."""
+
+INSIST_S = 3.0
+"""Another server that has been on another Temporal for so long, and gave signs of life meanwhile, will stay there."""
+
+HINT = "set STIGMER_TEMPORAL_ADDRESS to that Temporal, or move the store to this one: stigmer up --adopt-temporal"
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Quarrel:
+    """Another living server is on another Temporal: first seen when, and with which sign of life."""
+
+    other: ServerId
+    since: float
+    seen_at: datetime
+
+
+class ServerRegistry:
+    """This server among those of its store.
+
+    `request` is a file whose presence asks for the move of the store to this server's Temporal, once. `link` is the
+    connection to it, once there is one.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        record: ServerRecord,
+        *,
+        clock: Clock,
+        request: Path,
+    ) -> None:
+        self._store = store
+        self._record = record
+        self._clock = clock
+        self._request = request
+        self._quarrel: _Quarrel | None = None
+        self.servers: Sequence[SeenServer] = ()
+        self.link: TemporalLink | None = None
+
+    async def admit(self, world: str) -> None:
+        """Return where this server may use the Temporal `world`.
+
+        Raises Misconfigured while another living server of the store is on another one, InUse once that one insists.
+        """
+        if self._request.exists():
+            await self._adopt(world)
+            return
+        if not self._store.is_shared:
+            return
+        other = self._other_of(await self._living(), world)
+        if other is None:
+            self._quarrel = None
+            return
+        words = _words(other)
+        if self._insists(other):
+            raise InUse(words, hint=HINT)
+        raise Misconfigured(words, hint=HINT)
+
+    async def run(self) -> None:
+        """Give signs of life, for ever; raises InUse where the store belongs to another Temporal now."""
+        try:
+            while True:
+                await self.run_once()
+                await self._clock.sleep(BEAT_EVERY_S if self._store.is_shared else ALONE_EVERY_S)
+        finally:
+            await self._store.servers.leave(self._record.id)
+
+    async def run_once(self) -> None:
+        """One sign of life, and one look at the others."""
+        status = self.link.status() if self.link else None
+        world = status.world if status and status.is_connected else None
+        await self._store.servers.beat(self._record, world)
+        living = await self._living()
+        if world is None:
+            return
+        await self._check_adoption(living, world)
+        other = self._other_of(living, world)
+        mine = next((one for one in living if one.record.id == self._record.id), None)
+        if other is None:
+            self._quarrel = None
+        elif mine is not None and mine.world_since > other.world_since and self._insists(other):
+            raise InUse(_words(other), hint=HINT)
+
+    async def _living(self) -> Sequence[SeenServer]:
+        self.servers = await self._store.servers.living(within_s=LIVING_S)
+        return self.servers
+
+    def _other_of(self, living: Sequence[SeenServer], world: str) -> SeenServer | None:
+        """The first of the others that is on another Temporal than `world`."""
+        return next(
+            (one for one in living if one.record.id != self._record.id and one.world not in (None, world)), None
+        )
+
+    def _insists(self, other: SeenServer) -> bool:
+        """Whether `other` has been seen alive on its Temporal for `INSIST_S`."""
+        now = self._clock.monotonic()
+        known = self._quarrel
+        if known is None or known.other != other.record.id:
+            self._quarrel = _Quarrel(other=other.record.id, since=now, seen_at=other.seen_at)
+            log.warning("server_on_another_temporal", other=other.record.id, host=other.record.host, world=other.world)
+            return False
+        lived_on = other.seen_at - known.seen_at >= timedelta(seconds=INSIST_S - BEAT_EVERY_S)
+        return now - known.since >= INSIST_S and lived_on
+
+    async def _adopt(self, world: str) -> None:
+        await self._store.servers.adopt(self._record.id, world)
+        self._request.unlink(missing_ok=True)
+        log.warning("temporal_adopted", world=world, server=self._record.id)
+
+    async def _check_adoption(self, living: Sequence[SeenServer], world: str) -> None:
+        mine = next((one for one in living if one.record.id == self._record.id), None)
+        adoption = await self._store.servers.adoption()
+        if mine is None or adoption is None or adoption.world == world or adoption.at <= mine.world_since:
+            return
+        raise InUse(f"server {adoption.server} has moved this store to another Temporal than this server's", hint=HINT)
+
+
+def _words(other: SeenServer) -> str:
+    record = other.record
+    return (
+        f"server {record.id} (pid {record.pid} on {record.host}, version {record.version}) uses this store with another"
+        f" Temporal, at {record.address}; two would each take the other's executions for lost"
+    )

@@ -1,0 +1,130 @@
+"""The servers that have a store open: who they are, which Temporal each is on, and which of them live.
+
+Moments are of the store's clock (`store/clock.py`), which all its servers share.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import RowMapping, bindparam, case, delete, select, update
+
+from stigmer_cli.clock import iso
+from stigmer_cli.domain.identity import ServerId
+from stigmer_cli.store.database import Database, whole
+from stigmer_cli.store.tables import meta, servers
+
+ADOPTED = "temporal_adopted"
+"""The key in `meta` of the Temporal that a person moved the store to, and of who did so."""
+
+FORGOTTEN = timedelta(days=1)
+"""A server that was not seen for so long leaves no row."""
+
+_ROW = servers.c
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerRecord:
+    """A server as it names itself; `address` is that of its Temporal."""
+
+    id: ServerId
+    version: str
+    host: str
+    pid: int
+    address: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenServer:
+    """A server as the store knows it; `world` is its Temporal (cluster and namespace id), None while it has none.
+
+    `seen_at` is when it was seen last: it grows while the server lives. `world_since` is since when it is on `world`.
+    """
+
+    record: ServerRecord
+    world: str | None
+    world_since: datetime
+    seen_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adoption:
+    """A person moved the store to the Temporal `world`, through `server`."""
+
+    world: str
+    server: ServerId
+    at: datetime
+
+
+class ServerTable:
+    """Servers by id."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @whole
+    async def beat(self, record: ServerRecord, world: str | None) -> None:
+        """Say that `record` lives, and which Temporal it is on now."""
+        async with self._database.writing() as writing:
+            now = writing.now
+            named: dict[str, object] = {
+                "id": record.id,
+                "version": record.version,
+                "host": record.host,
+                "pid": record.pid,
+                "address": record.address,
+            }
+            added = await writing.connection.execute(
+                writing.backend.insert_or_skip(servers, "id"), {**named, "seen_at": now}
+            )
+            is_new = added.scalar_one_or_none() is not None
+            is_same = _ROW.world.is_not_distinct_from(world) & _ROW.world_since.is_not(None)
+            since = case((is_same, _ROW.world_since), else_=bindparam("now", now, type_=_ROW.seen_at.type))
+            await writing.connection.execute(
+                update(servers).where(_ROW.id == record.id).values(world=world, world_since=since, seen_at=now)
+            )
+            if is_new:
+                await writing.connection.execute(delete(servers).where(_ROW.seen_at < now - FORGOTTEN))
+
+    @whole
+    async def living(self, *, within_s: float) -> Sequence[SeenServer]:
+        """Those that were seen in the last `within_s` seconds, by id."""
+        async with self._database.reading() as connection:
+            oldest = self._database.clock.now() - timedelta(seconds=within_s)
+            found = await connection.execute(select(servers).where(_ROW.seen_at > oldest).order_by(_ROW.id))
+            return [_server_of(row) for row in found.mappings()]
+
+    @whole
+    async def leave(self, id: ServerId) -> None:  # noqa: A002 (the domain's word)
+        """Forget a server that ends."""
+        async with self._database.writing() as writing:
+            await writing.connection.execute(delete(servers).where(_ROW.id == id))
+
+    @whole
+    async def adopt(self, id: ServerId, world: str) -> None:  # noqa: A002 (the domain's word)
+        """Move the store to the Temporal `world`: servers that were on another one before this count no more."""
+        async with self._database.writing() as writing:
+            value = json.dumps({"world": world, "server": id, "at": iso(writing.now)})
+            added = await writing.connection.execute(
+                writing.backend.insert_or_skip(meta, "key"), {"key": ADOPTED, "value": value}
+            )
+            if added.scalar_one_or_none() is None:
+                await writing.connection.execute(update(meta).where(meta.c.key == ADOPTED).values(value=value))
+
+    @whole
+    async def adoption(self) -> Adoption | None:
+        """The last move to another Temporal that a person made; None where nobody ever did."""
+        async with self._database.reading() as connection:
+            value = await connection.scalar(select(meta.c.value).where(meta.c.key == ADOPTED))
+        if value is None:
+            return None
+        found = json.loads(value)
+        return Adoption(world=found["world"], server=ServerId(found["server"]), at=datetime.fromisoformat(found["at"]))
+
+
+def _server_of(row: RowMapping) -> SeenServer:
+    record = ServerRecord(
+        id=row["id"], version=row["version"], host=row["host"], pid=row["pid"], address=row["address"]
+    )
+    return SeenServer(record=record, world=row["world"], world_since=row["world_since"], seen_at=row["seen_at"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.identity import LEGACY_TASK_QUEUE
 from stigmer_cli.errors import ConfigError
+from stigmer_cli.runner_record import RunnerRecord
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.ports import Owner
 from stigmer_cli.stack.remote import elsewhere
@@ -257,6 +258,7 @@ class Facts:
     executions: Once[ExecutionsSeen]
     binary: Once[BinarySeen]
     provider: Once[str]
+    runners: Once[tuple[RunnerRecord, ...]] = field(default_factory=lambda: known(()))
     temporal_tls: Once[TlsSeen] = field(default_factory=lambda: known(TlsSeen()))
     server_tls: Once[TlsSeen] = field(default_factory=lambda: known(TlsSeen()))
 

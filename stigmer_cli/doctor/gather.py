@@ -24,6 +24,7 @@ from stigmer_cli.doctor.facts import (
 )
 from stigmer_cli.doctor.tls_look import server_tls_seen, temporal_tls_seen
 from stigmer_cli.errors import ConfigError
+from stigmer_cli.runner_record import read_runner_records
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.parts import SERVER, SUPERVISOR, TEMPORAL
 from stigmer_cli.stack.precedence import followed, kept, settings_of_runner
@@ -70,6 +71,7 @@ def gathered(
         executions=Once(lambda: place.executions(temporal)),
         binary=Once(lambda: in_thread(lambda: machine.binary_seen(settings))),
         provider=Once(lambda: looks.provider_seen(settings_of_runner(shell, found, given))),
+        runners=Once(lambda: in_thread(lambda: read_runner_records(settings.home))),
         temporal_tls=Once(lambda: place.temporal_tls(door)),
         server_tls=Once(lambda: server_tls_seen(place.url, settings, clock)),
     )

@@ -115,7 +115,7 @@ POLLING_CHECKS: tuple[Check, ...] = (
         name="a runner polls",
         severity=Severity.ERROR,
         look=polled,
-        needs=("STG107", "STG203"),
+        needs=("STG107", "STG113", "STG114", "STG115", "STG203"),
         explanation="A runner that is alive is not yet one that works: only Temporal knows who asked its task queue for"
         " work, and when. A dead runner stays listed there for five minutes, so the time is looked at, and for the"
         " stack's own runner also its pid.",

@@ -10,7 +10,7 @@ from temporalio.exceptions import ApplicationError
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import Conflict, StigmerError
-from stigmer_cli.runner.reports import ReportRefused
+from stigmer_cli.runner.reports import ReportRefused, WrongServer
 from stigmer_cli.runner.terms import SENTENCES, FailureKind
 
 HEARTBEAT_S = 0.5
@@ -46,6 +46,7 @@ class ModelInterrupted(StigmerError):
 
 KIND_OF: dict[type[Exception], FailureKind] = {
     RunnerStopped: FailureKind.RUNNER_STOPPED,
+    WrongServer: FailureKind.RUNNER_STOPPED,
     NotMine: FailureKind.NOT_MINE,
     Malformed: FailureKind.MALFORMED,
     ModelInterrupted: FailureKind.MODEL_INTERRUPTED,

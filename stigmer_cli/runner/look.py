@@ -10,6 +10,8 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, Describe
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from stigmer_cli.domain.identity import POLLER_FRESH_S
+
 SILENCE = frozenset({RPCStatusCode.UNAVAILABLE, RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED})
 """How the SDK says that no answer came; every other refusal is an answer, though it says nothing of the worker."""
 
@@ -50,6 +52,25 @@ async def look_at(client: Client, *, task_queue: str, identity: str, within_s: f
     return Look(
         accessed_at=min(times) if len(times) == len(queues) else None,
         waits_s=max(queue.stats.approximate_backlog_age.ToTimedelta().total_seconds() for queue in queues),
+    )
+
+
+async def others_poll(client: Client, *, task_queue: str, prefix: str, within_s: float) -> bool:
+    """Whether the task queue shows a living poller that is not one of `prefix`; False where it does not say.
+
+    A dead poller is listed for five minutes. Its time is compared with the newest one that is listed, and so by one
+    clock.
+    """
+    try:
+        async with asyncio.timeout(within_s):
+            queue = await _queue(client, task_queue, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
+    except (TimeoutError, RPCError, RuntimeError):
+        return False
+    seen = {one.identity: one.last_access_time.ToDatetime(tzinfo=UTC) for one in queue.pollers}
+    newest = max(seen.values(), default=None)
+    return any(
+        not identity.startswith(prefix) and newest is not None and (newest - at).total_seconds() < POLLER_FRESH_S
+        for identity, at in seen.items()
     )
 
 

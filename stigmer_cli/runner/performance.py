@@ -64,15 +64,14 @@ class Performance:
         take the outcome.
         """
         log = structlog.get_logger().bind(execution=attempt.execution, epoch=attempt.epoch, attempt=attempt.number)
-        work = await self._reporter.ask(
+        work = await self._reporter.ask_its_own(
             lambda reports: reports.begin_attempt(
                 attempt.execution,
                 epoch=attempt.epoch,
                 run=attempt.run,
                 attempt=attempt.number,
                 runner=attempt.runner,
-            ),
-            otherwise=None,
+            )
         )
         if work is None:
             log.info("attempt_has_nothing_to_do")
@@ -87,7 +86,7 @@ class Performance:
     async def _answered(self, attempt: Attempt, work: Work) -> Outcome | None:
         """How the model's work ended; None where the server wants no more of it."""
         transcript = Transcript(
-            lambda offset, text: self._reporter.ask(
+            lambda offset, text: self._reporter.ask_its_own(
                 lambda reports: reports.append_message(
                     attempt.execution,
                     epoch=attempt.epoch,
@@ -97,8 +96,7 @@ class Performance:
                     offset=offset,
                     role=ROLE,
                     text=text,
-                ),
-                otherwise=False,
+                )
             )
         )
         outcome: Outcome | None = None
@@ -128,7 +126,7 @@ class Performance:
         return Outcome(phase=Phase.COMPLETED, output=transcript.text)
 
     async def _finished(self, attempt: Attempt, outcome: Outcome) -> bool:
-        return await self._reporter.ask(
+        return await self._reporter.ask_its_own(
             lambda reports: reports.finish(
                 attempt.execution,
                 epoch=attempt.epoch,
@@ -137,8 +135,7 @@ class Performance:
                 phase=outcome.phase,
                 output=outcome.output,
                 error=outcome.error,
-            ),
-            otherwise=False,
+            )
         )
 
 

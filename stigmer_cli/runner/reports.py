@@ -60,6 +60,12 @@ class ReportRefused(StigmerError):
     code = "report-refused"
 
 
+class WrongServer(StigmerError):
+    """The server knows no execution that it gave out before: it is of another store now."""
+
+    code = "wrong-server"
+
+
 class Reporter:
     """Asks the server until it answers. Only the first silence and the first answer after it are logged."""
 
@@ -95,15 +101,16 @@ class Reporter:
             self._is_back()
             return answer
 
-    async def identity(self) -> Identity | None:
-        """Who the server is; None where it does not say so now."""
-        try:
-            found = await self.reports.identity()
-        except StigmerError as error:
-            self._is_away(error)
-            return None
-        self._is_back()
-        return found
+    async def ask_its_own(self, call: Callable[[Reports], Awaitable[R]]) -> R:
+        """As `ask`, about an execution that a server of ours has given out; raises WrongServer where it knows none."""
+
+        async def answer(reports: Reports) -> tuple[R] | None:
+            return (await call(reports),)
+
+        found = await self.ask(answer, otherwise=None)
+        if found is None:
+            raise WrongServer("the server knows nothing of an execution that was claimed: it is of another store")
+        return found[0]
 
     def _is_away(self, error: StigmerError) -> None:
         if self._waiting_since is None:

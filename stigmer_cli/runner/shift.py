@@ -11,6 +11,7 @@ from temporalio.worker import PollerBehaviorSimpleMaximum, Worker
 from stigmer_cli.runner.activities import Activities
 from stigmer_cli.runner.foreign import ForeignRun, lenient
 from stigmer_cli.runner.hands import ACTIVITIES_MAX, Hands
+from stigmer_cli.runner.stopping import Stopping
 from stigmer_cli.runner.workflow import AgentRun
 from stigmer_cli.temporal.dial import Session
 
@@ -43,6 +44,7 @@ class Shift:
     is_seen: bool = False
     is_retired: bool = False
     hands: Hands = field(default_factory=Hands)
+    stopping: Stopping = field(default_factory=Stopping)
     client: Client | None = None
     silences: int = 0
     accessed_at: datetime | None = None
@@ -130,5 +132,6 @@ def _shift_of(session: Session, activities: Activities, *, task_queue: str, gene
         began=began,
         broken=broken,
         hands=activities.hands,
+        stopping=activities.stopping,
         client=session.client,
     )

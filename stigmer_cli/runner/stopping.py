@@ -1,4 +1,4 @@
-"""The runner's own end, as two events: asked to stop, and out of patience."""
+"""The end of a worker, or of the whole runner, as two events: asked to stop, and out of patience."""
 
 import asyncio
 from dataclasses import dataclass, field

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.settings import Home, Settings
+from stigmer_cli.stack.idle_runner import idle_runner
 from stigmer_cli.stack.listening import is_listened_on, unheld
 from stigmer_cli.stack.parts import NAMES, SERVER, SUPERVISOR, TEMPORAL, StackOptions, endpoints_of
 from stigmer_cli.stack.ports import owner_of
@@ -186,7 +187,7 @@ async def _look(settings: Settings, found: Endpoints) -> Look:
             return Look(record=read_record(folder), is_answering=False, is_there=False)
         async with control:
             record = await control.status()
-            still = await standing_still(record, folder)
+            still = idle_runner(record, settings.home) | await standing_still(record, folder)
             return Look(record=record, is_answering=True, is_there=True, unheld=unheld(record, found), still=still)
     except Unresponsive:
         return Look(record=read_record(folder), is_answering=False, is_there=True)

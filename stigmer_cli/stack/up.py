@@ -21,6 +21,7 @@ from stigmer_cli.stack.down import UP_LOCK, end_stack
 from stigmer_cli.stack.failure import Scene, start_failed
 from stigmer_cli.stack.home import prepare_home
 from stigmer_cli.stack.http_doors import draw
+from stigmer_cli.stack.idle_runner import idle_runner
 from stigmer_cli.stack.listening import unheld
 from stigmer_cli.stack.parts import (
     SERVER,
@@ -350,7 +351,8 @@ async def until_ready(
             left_s = deadline - clock.monotonic()
             within_s = max(min(LOOK_MAX_S, left_s), LAST_LOOK_S)
             seen = await probe.look(within_s, waits_for=server_pids(home))
-            lacking = missing(record, seen, unheld(record, begun.endpoints), await standing_still(record, home.run))
+            still = idle_runner(record, home) | await standing_still(record, home.run)
+            lacking = missing(record, seen, unheld(record, begun.endpoints), still)
             _tell(progress, record, lacking, told)
             if not lacking:
                 return record

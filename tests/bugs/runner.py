@@ -4,6 +4,9 @@ from tests.bugs.bug import Bug
 
 HEARTBEATS = "tests/integration/runner/test_heartbeats.py"
 WATCHDOG = "tests/unit/test_watchdog.py"
+SERVER_LINK = "tests/unit/runner/test_server_link.py"
+WHOSE_SERVER = "tests/integration/runner/test_whose_server.py"
+PERFORMANCE = "tests/unit/runner/test_performance.py"
 
 BUGS: tuple[Bug, ...] = (
     Bug(
@@ -19,5 +22,33 @@ BUGS: tuple[Bug, ...] = (
         old="    owed_s = after.delay_s - before.delay_s + excused_s\n",
         new="    owed_s = 0.0 * excused_s\n",
         caught_by=(WATCHDOG,),
+    ),
+    Bug(
+        name="a runner without a server polls on",
+        file="runner/crew.py",
+        old="        closed = self._gate.why_closed(self.task_queue)\n",
+        new='        closed = self._gate.why_closed(self.task_queue) and ""\n',
+        caught_by=(WHOSE_SERVER,),
+    ),
+    Bug(
+        name="an answer of the server counts for ever",
+        file="runner/server_link.py",
+        old="SERVED_MAX_S = 2.0\n",
+        new="SERVED_MAX_S = 2e9\n",
+        caught_by=(SERVER_LINK, WHOSE_SERVER),
+    ),
+    Bug(
+        name="a server of another store is taken for the runner's own",
+        file="runner/reports.py",
+        old="        if found is None:\n            raise WrongServer",
+        new="        if found is None:\n            return None  # type: ignore\n            raise WrongServer",
+        caught_by=(PERFORMANCE,),
+    ),
+    Bug(
+        name="the identity of the runner's Temporal is assumed",
+        file="runner/poll_gate.py",
+        old="    if any(ours and theirs and ours != theirs for ours, theirs in pairs):\n",
+        new="    if any(ours is theirs is None for ours, theirs in pairs):\n",
+        caught_by=(SERVER_LINK, WHOSE_SERVER),
     ),
 )

@@ -17,7 +17,7 @@ from stigmer_cli import log
 from stigmer_cli.api.reports import Work
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.identity import WORKFLOW_TYPES, Kind
-from stigmer_cli.runner import worker
+from stigmer_cli.runner import crew, worker
 from stigmer_cli.runner.activities import Activities
 from stigmer_cli.runner.model.catalog import Catalog
 from stigmer_cli.runner.model.seam import Model
@@ -93,7 +93,7 @@ async def first_parked(
     session: Session, activities: Activities, *, task_queue: str, generation: int, began: float
 ) -> Shift:
     """A shift that is parked, once; afterwards the product's own."""
-    worker.begin_shift = begin_shift  # type: ignore[attr-defined]
+    crew.begin_shift = begin_shift  # type: ignore[attr-defined]
     real = await begin_shift(session, activities, task_queue=task_queue, generation=generation, began=began)
     return ParkedShift(
         identity=real.identity,
@@ -111,7 +111,7 @@ def main() -> int:
     log.configure("runner", settings.log_level)
     worker.Catalog = WritingCatalog  # type: ignore[attr-defined]
     if os.environ.get(PARKED):
-        worker.begin_shift = first_parked  # type: ignore[attr-defined]
+        crew.begin_shift = first_parked  # type: ignore[attr-defined]
     return asyncio.run(worker.run_runner(settings, clock=SystemClock()))
 
 

@@ -2,7 +2,7 @@
 
 from tests.chaos.frames import Code
 from tests.chaos.proxy import Toxics
-from tests.e2e.faults import cold, network, others, own
+from tests.e2e.faults import cold, network, others, own, runners
 from tests.e2e.faults.row import Mends, On, Row
 
 WAIT = "stigmer doctor --wait=30"
@@ -40,6 +40,33 @@ ROWS: tuple[Row, ...] = (
         exit_code=0,
         verdict="healthy",
         mends=Mends.NEEDLESS,
+    ),
+    Row(
+        fault="Y3",
+        what="a second runner has another token",
+        on=On.OWN,
+        inject=runners.with_another_token,
+        code="STG114",
+        exit_code=0,
+        verdict=(
+            "healthy, with a warning: the runner (pid N) takes up no work: what answers at 127.0.0.1:7234 has not"
+            " proven that it holds the token of this home (its proof is that of another token, or of another address);"
+            " nothing was sent to it; others do"
+        ),
+        fix="kill N",
+    ),
+    Row(
+        fault="Y3",
+        what="a second runner does not reach its server",
+        on=On.OWN,
+        inject=runners.without_a_server,
+        code="STG113",
+        exit_code=0,
+        verdict=(
+            "healthy, with a warning: the runner (pid N) takes up no work: the server at http://127.0.0.1:1 cannot be"
+            " reached (connection refused); others do"
+        ),
+        fix="kill N",
     ),
     Row(
         fault="D1",

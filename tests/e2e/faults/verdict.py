@@ -25,6 +25,7 @@ BUSY_MAX_S = 40.0
 RUN_LIKE = (
     (r"\bpid \d+", "pid N"),
     (r"kill -CONT \d+", "kill -CONT N"),
+    (r"\bkill \d+", "kill N"),
     (r"\bstr-[0-9a-z]{26}\b", "str-ID"),
     (r"\b[a-z]{3}-[0-9a-z]{26}\b", "aex-ID"),
     (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "TIME"),

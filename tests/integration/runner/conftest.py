@@ -33,6 +33,7 @@ STARTED_MAX_S = 30.0
 """Until a process of the test has come up and does its first work; it proves nothing by being quick."""
 
 DESCRIBE_MAX_S = 2.0
+FAKE_TOKEN = "t"
 RUNNER = """
 import asyncio, os
 from pathlib import Path
@@ -50,15 +51,18 @@ os._exit(asyncio.run(run_runner(settings, clock=SystemClock())))  # as the comma
 class RunnerProcess:
     """A runner as `stigmer work` starts it, and its log lines."""
 
-    def __init__(self, home: Path, temporal: str, server: str, number: int, *, program: str = RUNNER) -> None:
+    def __init__(
+        self, home: Path, temporal: str, server: str, number: int, *, program: str = RUNNER, token: str = FAKE_TOKEN
+    ) -> None:
         self.log = home / f"runner-{number}.log"
         environment = {
             **os.environ,
             "STIGMER_HOME": str(home),
             "STIGMER_TEMPORAL_ADDRESS": temporal,
             "STIGMER_SERVER_URL": server,
-            "STIGMER_INSECURE_HTTP": "true",  # the server is a stand-in, and proves nothing
-            "STIGMER_TOKEN": "t",
+            "STIGMER_TOKEN": token,
+            # A stand-in for a server proves nothing.
+            **({"STIGMER_INSECURE_HTTP": "true"} if token == FAKE_TOKEN else {}),
         }
         with self.log.open("ab") as file:
             self.process = subprocess.Popen(

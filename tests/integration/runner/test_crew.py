@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 
 from stigmer_cli.clock import SystemClock
+from stigmer_cli.domain.identity import task_queue_of
 from stigmer_cli.runner.chance import Chance
+from stigmer_cli.runner.crew import Crew, CrewContext
 from stigmer_cli.runner.model.catalog import Catalog
+from stigmer_cli.runner.poll_gate import PollGate
 from stigmer_cli.runner.relief import STALE_OWN_MAX_S
+from stigmer_cli.runner.reports import Reporter
+from stigmer_cli.runner.server_link import ServerLink
 from stigmer_cli.runner.shift import Shift
-from stigmer_cli.runner.worker import Crew
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.temporal.connection import Connection, Target
 from stigmer_cli.temporal.dial import SdkDialer, Session
@@ -22,6 +26,7 @@ from tests.chaos.proxy import Proxy, Toxics
 from tests.eventually import until_true
 from tests.fakes_runner import InMemoryReports
 from tests.integration.runner.conftest import STARTED_MAX_S
+from tests.names import STORE
 from tests.temporal_server import DevServer, client_of, dev_server
 
 
@@ -30,17 +35,27 @@ async def crew_of(temporal: DevServer, home: Home) -> AsyncIterator[Crew]:
     """A crew at work, in this process."""
     clock, rng = SystemClock(), random.Random(1)
     connection = Connection(Target(address=temporal.address), clock=clock, rng=rng, identity="test")
-    catalog = Catalog(Settings(home=home), clock=clock)
-    crew = Crew(connection, InMemoryReports(), catalog, Chance(clock=clock, rng=rng))
+    reports, chance = InMemoryReports(), Chance(clock=clock, rng=rng)
+    link = ServerLink(reports, url="http://the.server", clock=clock)
+    context = CrewContext(
+        connection=connection,
+        gate=PollGate(link, connection, clock=clock),
+        reporter=Reporter(reports, chance),
+        models=Catalog(Settings(home=home), clock=clock),
+        chance=chance,
+        stale_max_s=STALE_OWN_MAX_S,
+    )
+    crew = Crew(context, task_queue_of(STORE))
     async with asyncio.TaskGroup() as group:
-        owner = group.create_task(connection.run())
+        owners = [group.create_task(connection.run()), group.create_task(link.run())]
         running = group.create_task(crew.run(group))
         try:
             yield crew
         finally:
             crew.stopping.asked.set()
             await running
-            owner.cancel()
+            for owner in owners:
+                owner.cancel()
 
 
 @pytest.fixture
@@ -88,18 +103,17 @@ async def test_a_worker_that_the_task_queue_never_showed_is_relieved(crew: Crew)
 
 async def test_no_worker_begins_while_two_still_end_their_work(crew: Crew) -> None:
     first = await seen(crew, 1)
-    crew._retiring.update({"one", "another"})
+    crew._retiring.update({"one": first, "another": first})
     first.broken.set()
     await crew.run_once(asyncio.TaskGroup())
     assert crew.on is first
-    crew._retiring.discard("one")
+    del crew._retiring["one"]
     await seen(crew, 2)
     crew._retiring.clear()
 
 
 async def test_a_worker_that_stops_polling_is_relieved_within_fifteen_seconds(crew: Crew, tmp_path: Path) -> None:
     """R5: the worker lives, its client answers, and the task queue has no poller: its polls go elsewhere."""
-    crew._stale_max_s = STALE_OWN_MAX_S
     first = await seen(crew, 1)
     with dev_server(tmp_path) as elsewhere:
         first.worker.client = await client_of(elsewhere)

@@ -22,7 +22,7 @@ from stigmer_cli.runner.alive import ModelInterrupted
 from stigmer_cli.runner.chance import Chance
 from stigmer_cli.runner.model.seam import Model, ModelBusy, ModelFailed
 from stigmer_cli.runner.performance import Attempt, Performance
-from stigmer_cli.runner.reports import Reporter, ReportRefused
+from stigmer_cli.runner.reports import Reporter, ReportRefused, WrongServer
 from tests.fakes_runner import InMemoryReports, Row
 from tests.fakes_temporal import LoopClock, in_virtual_time
 
@@ -141,9 +141,10 @@ def test_what_contradicts_the_server_is_left_to_another_attempt() -> None:
         perform(Script(["a"]), reports=Moody(Conflict("a gap")))
 
 
-def test_an_execution_that_is_not_there_any_more_ends_the_attempt_quietly() -> None:
+def test_an_execution_that_the_server_does_not_know_is_left_to_a_runner_of_its_own_store() -> None:
     model = Script(["a"])
-    perform(model, reports=Moody(NotFound("gone")))
+    with pytest.raises(WrongServer):
+        perform(model, reports=Moody(NotFound("gone")))
     assert model.asked == 0
 
 

@@ -1,0 +1,112 @@
+"""Checks of category Stack about the runners of this home: whether each reaches a server that it may work for."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from stigmer_cli.doctor.check import BUSY_S, Category, Check, Found, Severity, failed, passed, skipped, warned
+from stigmer_cli.doctor.facts import Facts
+from stigmer_cli.doctor.polling import live_pollers
+from stigmer_cli.doctor.words import count
+from stigmer_cli.runner_record import RunnerRecord
+from stigmer_cli.stack.parts import RUNNER
+from stigmer_cli.stack.readiness import is_worker_of, moment
+
+SETTLING_S = 5.0
+"""How long a runner that has just started may look for its server."""
+
+UNREACHED = ("asking", "silent")
+REFUSED = ("refused",)
+MISPAIRED = ("foreign", "mismatched")
+
+
+def runners_in(states: Sequence[str], *, well: str, hint: str) -> Callable[[Facts], Awaitable[Found]]:
+    """The look for runners whose link is in one of `states`; `well` is said of all where there is none.
+
+    `hint` is for the stack's own runner; one that somebody started by hand is ended by hand.
+    """
+
+    async def look(facts: Facts) -> Found:
+        records = await facts.runners()
+        if not records:
+            return skipped("no runner of this home says how it stands")
+        evidence = {"runners": [_json(one) for one in records]}
+        hit = next((one for one in records if one.state in states), None)
+        if hit is None:
+            return passed(f"{count(len(records), 'runner')} of this home: {well}", **evidence)
+        message = f"the runner (pid {hit.pid}) takes up no work: {hit.cause or 'no server has answered yet'}"
+        if _is_settling(facts, hit):
+            return warned(f"{message}; it has just started", "stigmer doctor --wait=10", **evidence)
+        fix = hint if await _is_ours(facts, hit) else f"kill {hit.pid}"
+        if await _others_work(facts, records):
+            return warned(f"{message}; others do", fix, **evidence)
+        return failed(message, fix, **evidence)
+
+    return look
+
+
+async def _is_ours(facts: Facts, record: RunnerRecord) -> bool:
+    """Whether it is the runner that the supervisor of this home keeps."""
+    seen = (await facts.supervisor()).record
+    child = seen.child(RUNNER) if seen else None
+    return child is not None and child.id == record.id
+
+
+def _is_settling(facts: Facts, record: RunnerRecord) -> bool:
+    return record.state == "asking" and (facts.clock.now() - moment(record.since)).total_seconds() < SETTLING_S
+
+
+async def _others_work(facts: Facts, records: Sequence[RunnerRecord]) -> bool:
+    """Whether runners poll that are none of those without a server."""
+    idle = [one.id for one in records if not one.is_served]
+    live = await live_pollers(facts)
+    return any(not any(is_worker_of(process, poller.identity) for process in idle) for poller in live)
+
+
+def _json(record: RunnerRecord) -> dict[str, object]:
+    return {
+        "pid": record.pid,
+        "state": record.state,
+        "cause": record.cause,
+        "server": record.server,
+        "store": record.store,
+        "since": record.since,
+    }
+
+
+RUNNER_SERVER_CHECKS: tuple[Check, ...] = (
+    Check(
+        code="STG113",
+        category=Category.STACK,
+        name="runner reaches its server",
+        severity=Severity.ERROR,
+        look=runners_in(UNREACHED, well="each reaches its server", hint="stigmer restart server"),
+        needs=("STG107",),
+        timeout_s=BUSY_S,
+        explanation="A runner takes up work only while its server answers: what it could not report, it would only keep"
+        " from others. Two seconds after the last answer it stops, hands back what it holds, and says so in"
+        " `stigmer logs runner`. It goes on by itself as soon as the server answers.",
+    ),
+    Check(
+        code="STG114",
+        category=Category.STACK,
+        name="runner and server trust each other",
+        severity=Severity.ERROR,
+        look=runners_in(REFUSED, well="each has the token of its server", hint="stigmer restart runner"),
+        needs=("STG107",),
+        timeout_s=BUSY_S,
+        explanation="Runner and server prove to each other that they hold the same token. The runner of a stack reads"
+        " it from the home; `stigmer work` on another machine gets it in STIGMER_TOKEN. With another token it takes"
+        " nothing up.",
+    ),
+    Check(
+        code="STG115",
+        category=Category.STACK,
+        name="runner belongs to its server",
+        severity=Severity.ERROR,
+        look=runners_in(MISPAIRED, well="each is of one stack with its server", hint="stigmer config list"),
+        needs=("STG107",),
+        timeout_s=BUSY_S,
+        explanation="What a runner asks must be a Stigmer server that knows its store, and both must use the same"
+        " Temporal and namespace: else the runner would wait where nothing is submitted, or take up what its server"
+        " does not know.",
+    ),
+)

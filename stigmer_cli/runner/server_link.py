@@ -1,0 +1,177 @@
+"""The runner's link to its server, which decides whether the runner may take up work.
+
+    asking ──answers──▶ served ◀──answers── silent, refused, foreign
+                          │
+                          └──no valid answer for SERVED_MAX_S──▶ silent, refused, foreign
+
+A runner that cannot report swallows what it takes up, and other runners could have performed it. So it polls only
+while a server has shown, with a valid token and not long ago, which store it serves. The store's id says which task
+queues that means. Another store than the one before is a new owner: what was taken up for the old one is handed back.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import structlog
+
+from stigmer_cli.api.identity import Identity
+from stigmer_cli.clock import Clock
+from stigmer_cli.errors import Refused, ServerUnproven, StigmerError, Unavailable
+
+ASK_EVERY_S = 0.5
+ASK_AT_FIRST_S = 0.1
+"""Until the first answer: the server of the same stack is starting, and everything waits for it."""
+
+SERVED_MAX_S = 2.0
+"""For how long an answer counts."""
+
+ANSWER_MIN_S = 0.5
+"""What an answer may take at least, however little is left of `SERVED_MAX_S`."""
+
+
+class LinkState(StrEnum):
+    """How the runner stands with its server; the words are shown by `status` and doctor."""
+
+    ASKING = "asking"
+    SERVED = "served"
+    SILENT = "silent"
+    REFUSED = "refused"
+    FOREIGN = "foreign"
+
+
+class IdentitySource(Protocol):
+    """The server, as the link sees it."""
+
+    async def identity(self) -> Identity:
+        """Who it is; raises ServerUnavailable, Refused, or another StigmerError where it is no server of ours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkStatus:
+    """The link at one moment; `cause` is a sentence, empty while served. `server` is the last one that answered."""
+
+    state: LinkState = LinkState.ASKING
+    cause: str = ""
+    server: Identity | None = None
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the runner may take up work."""
+        return self.state is LinkState.SERVED
+
+
+def state_of(error: StigmerError) -> LinkState:
+    """What a failed question says about the other end."""
+    match error:
+        case Refused() | ServerUnproven():
+            return LinkState.REFUSED
+        case Unavailable():
+            return LinkState.SILENT
+        case _:
+            return LinkState.FOREIGN
+
+
+class ServerLink:
+    """Asks the server at `url` who it is, for ever; `status` may be read at any time.
+
+    `moves` counts the changes of state, store and task queues, and `wait_moved` returns after the next one.
+    """
+
+    def __init__(self, source: IdentitySource, *, url: str, clock: Clock) -> None:
+        self.status = LinkStatus()
+        self.moves = 0
+        self._source = source
+        self._url = url
+        self._clock = clock
+        self._answered_at = clock.monotonic()
+        self._moved = asyncio.Event()
+        self._log = structlog.get_logger()
+
+    @property
+    def task_queues(self) -> Sequence[str]:
+        """What the runner polls now; empty while no server answers."""
+        status = self.status
+        return status.server.task_queues if status.is_served and status.server else ()
+
+    @property
+    def silent_s(self) -> float:
+        """For how long no valid answer has come, in seconds; 0.0 while served."""
+        return 0.0 if self.status.is_served else self._clock.monotonic() - self._answered_at
+
+    async def wait_moved(self, after: int) -> None:
+        """Return once there have been more than `after` moves."""
+        while self.moves <= after:
+            await self._moved.wait()
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        while True:
+            await self.run_once()
+            has_answered = self.status.server is not None
+            await self._clock.sleep(ASK_EVERY_S if has_answered else ASK_AT_FIRST_S)
+
+    async def run_once(self) -> None:
+        """Ask once, and judge the answer, or how long there has been none."""
+        try:
+            async with asyncio.timeout(self._patience_s()):
+                server = await self._source.identity()
+        except TimeoutError:
+            self._failed(LinkState.SILENT, f"the server at {self._url} does not answer in time")
+        except StigmerError as error:
+            self._failed(state_of(error), error.message)
+        else:
+            self._answered_at = self._clock.monotonic()
+            self._move(LinkStatus(state=LinkState.SERVED, server=server))
+
+    def _patience_s(self) -> float:
+        """How long this answer may take: until the last one counts no more."""
+        if not self.status.is_served:
+            return SERVED_MAX_S
+        return max(self._answered_at + SERVED_MAX_S - self._clock.monotonic(), ANSWER_MIN_S)
+
+    def _failed(self, state: LinkState, cause: str) -> None:
+        """No valid answer: that counts once the last valid one is too old, for servers are started again."""
+        if self.status.is_served and self._clock.monotonic() - self._answered_at < SERVED_MAX_S:
+            return
+        if self.status.state is LinkState.ASKING and state is LinkState.SILENT:
+            self._move(LinkStatus(state=LinkState.ASKING, cause=cause))
+            return
+        self._move(LinkStatus(state=state, cause=cause, server=self.status.server))
+
+    def _move(self, to: LinkStatus) -> None:
+        """The one place where the status changes; each change of state is logged once."""
+        before, self.status = self.status, to
+        if not (before.state is to.state and before.cause == to.cause and _means_the_same(before.server, to.server)):
+            self._tell(before, to)
+            self.moves += 1
+            moved, self._moved = self._moved, asyncio.Event()
+            moved.set()
+
+    def _tell(self, before: LinkStatus, to: LinkStatus) -> None:
+        if to.server is not None and before.server is not None and to.server.store_id != before.server.store_id:
+            self._log.error(
+                "server_of_another_store",
+                server=self._url,
+                store_before=before.server.store_id,
+                store=to.server.store_id,
+                next="what was taken up for the other store is handed back",
+            )
+        if to.is_served and to.server is not None:
+            self._log.info(
+                "runner_served",
+                server=self._url,
+                store=to.server.store_id,
+                task_queues=list(to.server.task_queues),
+                after=before.state,
+            )
+        elif before.state is not to.state or to.state is LinkState.ASKING:
+            self._log.warning("runner_waiting", waits_for="server", state=to.state, cause=to.cause)
+
+
+def _means_the_same(one: Identity | None, other: Identity | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one.store_id == other.store_id and one.task_queues == other.task_queues

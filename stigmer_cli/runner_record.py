@@ -1,0 +1,93 @@
+"""What a runner says of itself, in a small file of its home, for `status` and doctor: they may not ask its server.
+
+One file a process, `run/runner-PID.json`, rewritten when something changes and removed when the runner ends. A file
+whose process is gone says nothing.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from stigmer_cli.settings import Home
+from stigmer_cli.supervisor.process import ProcessId, myself
+
+OWNER_ONLY_FOLDER = 0o700
+RECORDS_MAX = 64
+SERVED = "served"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunnerRecord:
+    """A runner, its link to its server, and why it takes up no work; `cause` is empty where it does.
+
+    `state` is the link's: `served`, `asking`, `silent`, `refused`, `foreign`; `mismatched` where its Temporal is not
+    the server's. `since` is RFC 3339.
+    """
+
+    pid: int
+    mark: str
+    state: str
+    cause: str
+    server: str
+    since: str
+    store: str | None = None
+
+    @property
+    def is_served(self) -> bool:
+        """Whether it takes up work."""
+        return self.state == SERVED
+
+    @property
+    def id(self) -> ProcessId:
+        """Its process."""
+        return ProcessId(pid=self.pid, mark=self.mark)
+
+
+def write_runner_record(home: Home, *, state: str, cause: str, server: str, since: str, store: str | None) -> None:
+    """Say how this process stands; raises OSError."""
+    me = myself()
+    record = RunnerRecord(pid=me.pid, mark=me.mark, state=state, cause=cause, server=server, since=since, store=store)
+    path = _path(home, me.pid)
+    path.parent.mkdir(mode=OWNER_ONLY_FOLDER, parents=True, exist_ok=True)
+    draft = path.with_suffix(".new")
+    draft.write_text(json.dumps(asdict(record)), encoding="utf-8")
+    draft.replace(path)
+
+
+def remove_runner_record(home: Home) -> None:
+    """This process takes up no more work."""
+    with suppress(OSError):
+        _path(home, os.getpid()).unlink(missing_ok=True)
+
+
+def read_runner_records(home: Home) -> tuple[RunnerRecord, ...]:
+    """What the living runners of this home say, by pid."""
+    records = [_read(path) for path in _files(home)]
+    living = [one for one in records if one is not None and one.id.is_alive]
+    return tuple(sorted(living, key=lambda record: record.pid))
+
+
+def remove_dead_records(home: Home) -> None:
+    """Remove what killed runners left."""
+    for path in _files(home):
+        record = _read(path)
+        if record is None or not record.id.is_alive:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def _files(home: Home) -> Sequence[Path]:
+    return sorted(home.run.glob("runner-*.json"))[:RECORDS_MAX]
+
+
+def _path(home: Home, pid: int) -> Path:
+    return home.run / f"runner-{pid}.json"
+
+
+def _read(path: Path) -> RunnerRecord | None:
+    with suppress(OSError, ValueError, TypeError):
+        return RunnerRecord(**json.loads(path.read_text(encoding="utf-8")))
+    return None

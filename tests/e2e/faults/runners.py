@@ -1,0 +1,54 @@
+"""Faults of runners beside the stack's own: what they are started with is wrong."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from stigmer_cli.doctor.runner_server import SETTLING_S
+from stigmer_cli.runner_record import RunnerRecord, read_runner_records
+from stigmer_cli.settings import Home
+from stigmer_cli.stack.readiness import moment
+from tests.e2e.faults.stage import Stage, until
+from tests.temporal_server import kill_group
+
+
+@contextmanager
+def with_another_token(stage: Stage) -> Iterator[None]:
+    """A second runner in the same home, with a token that is not the server's."""
+    with _working(stage, "refused", STIGMER_TOKEN="stolen"):
+        yield
+
+
+@contextmanager
+def without_a_server(stage: Stage) -> Iterator[None]:
+    """A second runner in the same home, whose server is not there."""
+    with _working(stage, "asking", STIGMER_SERVER_URL="http://127.0.0.1:1"):
+        yield
+
+
+@contextmanager
+def _working(stage: Stage, state: str, **settings: str) -> Iterator[None]:
+    """`stigmer work` with `settings`, once it says of itself that it is in `state`."""
+    process = subprocess.Popen(
+        [stage.stigmer.command, "work"],
+        env={**stage.stigmer.environment, **settings},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+    def says_so() -> bool:
+        found = [one for one in read_runner_records(Home(path=stage.home)) if one.pid == process.pid]
+        return any(one.state == state and one.cause and _age_s(one) > SETTLING_S for one in found)
+
+    try:
+        until(says_so, f"a runner that is {state}")
+        yield
+    finally:
+        kill_group(process)
+
+
+def _age_s(record: RunnerRecord) -> float:
+    return (datetime.now(UTC) - moment(record.since)).total_seconds()

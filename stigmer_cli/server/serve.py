@@ -44,9 +44,11 @@ from stigmer_cli.temporal.gateway import Gateway
 from stigmer_cli.temporal.target import target_of
 from stigmer_cli.watchdog import LoopWatch
 
-GRACE_S = 2
 NOTICE_S, NOTICE_ELSEWHERE_S = 0.3, 5.0
 """How long everything is answered after SIGTERM while /readyz says no: balancers look once in a second or two."""
+
+GRACE_S, GRACE_ELSEWHERE_S = 1, 2
+"""How long what was asked before may then still take. With the notice and the store's end it is what `down` allows."""
 
 CONNECTIONS_MAX = 512
 AGAIN_S = 1.0
@@ -149,7 +151,7 @@ class _Server:
 
     async def run(self, listener: socket.socket, token: Callable[[], str | None], tls: ServerTls | None) -> None:
         """HTTP and the loops in one group: one that dies takes all with it, and the supervisor starts afresh."""
-        http = _http_server(build(self.services, token=token), tls, is_proxied=self.settings.behind_proxy)
+        http = _http_server(build(self.services, token=token), tls, self.settings)
         loops = [
             *([tls.run] if tls else []),
             self.watch.run,
@@ -178,8 +180,7 @@ class _Server:
 
     def _stopper(self, http: uvicorn.Server) -> Callable[[int], None]:
         """What a signal does: /readyz says no at once; a moment later, or at a second signal, the door closes."""
-        is_alone = self.settings.listen == LOOPBACK and not self.settings.behind_proxy
-        notice_s = NOTICE_S if is_alone else NOTICE_ELSEWHERE_S
+        notice_s = NOTICE_S if _is_alone(self.settings) else NOTICE_ELSEWHERE_S
 
         def close() -> None:
             http.should_exit = True
@@ -238,18 +239,23 @@ class _Http(uvicorn.Server):
         yield
 
 
-def _http_server(app: object, tls: ServerTls | None, *, is_proxied: bool) -> _Http:
+def _is_alone(settings: Settings) -> bool:
+    """Whether only this machine asks, and no balancer has to notice that the server ends."""
+    return settings.listen == LOOPBACK and not settings.behind_proxy
+
+
+def _http_server(app: object, tls: ServerTls | None, settings: Settings) -> _Http:
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
         log_config=None,
         access_log=False,
         lifespan="off",
         server_header=False,
-        timeout_graceful_shutdown=GRACE_S,
+        timeout_graceful_shutdown=GRACE_S if _is_alone(settings) else GRACE_ELSEWHERE_S,
         timeout_keep_alive=30,
         limit_concurrency=CONNECTIONS_MAX,
-        proxy_headers=is_proxied,
-        forwarded_allow_ips="*" if is_proxied else None,
+        proxy_headers=settings.behind_proxy,
+        forwarded_allow_ips="*" if settings.behind_proxy else None,
         ssl_context_factory=(lambda _config, _default: tls.context) if tls else None,
     )
     return _Http(config)

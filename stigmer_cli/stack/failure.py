@@ -11,6 +11,7 @@ from stigmer_cli.stack.state import Endpoints
 from stigmer_cli.supervisor.record import ChildRecord, ExitRecord
 
 LINES_SHOWN = 20
+PORT_TAKEN = re.compile(r"address already in use", re.IGNORECASE)
 FLAGS = {"temporal": ("--temporal-port", "--ui-port"), "server": ("--port",)}
 
 
@@ -25,7 +26,10 @@ class Scene:
 
 
 class StartFailed(OperationFailed):
-    """A part of the stack does not start. `lines` are its last log lines, `log` is its file."""
+    """A part of the stack does not start. `lines` are its last log lines, `log` is its file.
+
+    `is_port_taken` where somebody took its port after it had been found free.
+    """
 
     code = "start-failed"
 
@@ -35,6 +39,7 @@ class StartFailed(OperationFailed):
         self.exit: ExitRecord | None = scene.child.last_exit
         self.lines = tuple(scene.lines[-LINES_SHOWN:])
         self.log = scene.child.log
+        self.is_port_taken = PORT_TAKEN.search("\n".join(scene.lines)) is not None
 
 
 class StartRefused(StartFailed):
@@ -76,7 +81,7 @@ def _other_temporal(scene: Scene) -> str:
 
 
 KNOWN: tuple[tuple[re.Pattern[str], Callable[[Scene], str], Callable[[Scene], str]], ...] = (
-    (re.compile(r"address already in use", re.IGNORECASE), _port_cause, _port_fix),
+    (PORT_TAKEN, _port_cause, _port_fix),
     (
         OTHER_TEMPORAL,
         _other_temporal,

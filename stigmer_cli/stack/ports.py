@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 from stigmer_cli.errors import ConfigError, MachineError
 from stigmer_cli.settings import PORT_MAX, Settings
+from stigmer_cli.stack.listening import is_listened_on
 from stigmer_cli.stack.parts import LOOPBACK, SERVER, TEMPORAL, StackOptions
+from stigmer_cli.stack.port_claims import PortClaims
 
 COMMAND_MAX = 80
 CONNECT_MAX_S = 0.2
@@ -72,8 +74,8 @@ def needed(settings: Settings) -> tuple[PortUse, ...]:
     return tuple(uses)
 
 
-def with_ports(settings: Settings, options: StackOptions) -> Settings:
-    """`settings` with ports that are free now; moved only where `auto_ports` allows it.
+def with_ports(settings: Settings, options: StackOptions, claims: PortClaims) -> Settings:
+    """`settings` with ports that are free now and claimed in `claims`; moved only where `auto_ports` allows it.
 
     Raises PortsTaken with every conflict, and ConfigError where two parts want the same port.
     """
@@ -81,7 +83,7 @@ def with_ports(settings: Settings, options: StackOptions) -> Settings:
     twice = [use for number, use in enumerate(uses) if use.port in {other.port for other in uses[:number]}]
     if twice and not options.auto_ports:
         raise ConfigError(f"{twice[0].flag} {twice[0].port}: another part of the stack has that port already")
-    conflicts = [found for use in uses if (found := conflict(use))]
+    conflicts = [found for use in uses if (found := _claimed(use, claims))]
     if not (conflicts or twice):
         return settings
     if not options.auto_ports:
@@ -89,9 +91,23 @@ def with_ports(settings: Settings, options: StackOptions) -> Settings:
     taken = {use.port for use in uses}
     moved: dict[str, int] = {}
     for use in [*(found.use for found in conflicts), *twice]:
-        moved[use.option] = _free_port_after(use.port, taken)
+        moved[use.option] = _free_port_after(use.port, taken, claims)
         taken.add(moved[use.option])
     return replace(settings, **moved)  # type: ignore[arg-type] # the keys are the three ports, each an int
+
+
+def _claimed(use: PortUse, claims: PortClaims) -> PortConflict | None:
+    """None where `use` can be had and is claimed now. The claim comes first: to look at a port is to bind it."""
+    if not claims.take(use.port):
+        return PortConflict(use=use, owner=_listener(use.port), reason=KEPT)
+    found = conflict(use)
+    if found is not None:
+        claims.release(use.port)
+    return found
+
+
+def _listener(port: int) -> Owner | None:
+    return owner_of(port) if is_listened_on(port) else None
 
 
 def conflict(use: PortUse) -> PortConflict | None:
@@ -128,6 +144,7 @@ def owner_of(port: int) -> Owner:
 
 NOT_ALLOWED = "may not be used without privileges"
 TAKEN = "is taken"
+KEPT = "is kept by another stack of this machine"
 
 
 def _why_taken(port: int) -> str | None:
@@ -146,9 +163,12 @@ def _why_taken(port: int) -> str | None:
         return TAKEN if probe.connect_ex((LOOPBACK, port)) == 0 else None
 
 
-def _free_port_after(port: int, taken: set[int]) -> int:
+def _free_port_after(port: int, taken: set[int], claims: PortClaims) -> int:
     last = min(port + SEARCHED, PORT_MAX)
     for candidate in range(port + 1, last + 1):
-        if candidate not in taken and is_free(candidate):
+        if candidate in taken or not claims.take(candidate):
+            continue
+        if is_free(candidate):
             return candidate
+        claims.release(candidate)
     raise MachineError(f"no free port between {port + 1} and {last}", hint="stigmer up --port N")

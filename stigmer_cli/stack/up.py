@@ -13,12 +13,13 @@ from typing import Protocol
 
 from stigmer_cli.clock import Clock, iso
 from stigmer_cli.credential import ensure_token
-from stigmer_cli.errors import ConfigError, Conflict, MachineError, OperationFailed, TimedOut
-from stigmer_cli.settings import Home, Settings, Source
+from stigmer_cli.errors import Conflict, MachineError, OperationFailed, TimedOut
+from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.attach import signals_call
+from stigmer_cli.stack.contradictions import refuse_contradictions
 from stigmer_cli.stack.differences import Difference
 from stigmer_cli.stack.down import UP_LOCK, end_stack
-from stigmer_cli.stack.failure import Scene, start_failed
+from stigmer_cli.stack.failure import Scene, StartFailed, start_failed
 from stigmer_cli.stack.home import prepare_home
 from stigmer_cli.stack.http_doors import draw
 from stigmer_cli.stack.idle_runner import idle_runner
@@ -33,6 +34,7 @@ from stigmer_cli.stack.parts import (
     local,
     supervisor_spec,
 )
+from stigmer_cli.stack.port_claims import PortClaims
 from stigmer_cli.stack.ports import with_ports
 from stigmer_cli.stack.probe import ServerProbe
 from stigmer_cli.stack.readiness import missing
@@ -58,6 +60,7 @@ JOINED_LOOK_EVERY_S = 0.2
 """Whoever only waits for what another started asks less often: there may be fifty of them."""
 
 STOPPING_MAX_S = 10.0
+DRAWS_MAX = 5
 QUICK_ENDS_MAX = 3
 """A part that ended so often while it was started is not going to stand."""
 
@@ -82,6 +85,7 @@ class Surroundings:
     environ: Mapping[str, str] = field(repr=False)
     build: PartsBuilder = build_parts
     tell: Callable[[str], None] = field(default=lambda _: None, repr=False)
+    claims: PortClaims = field(default_factory=PortClaims, repr=False)
 
     def told(self, changes: Sequence[Difference] | None) -> tuple[Difference, ...]:
         """`changes`, once each was told; None: the supervisor was too old to be told of any."""
@@ -130,10 +134,25 @@ async def up(settings: Settings, options: StackOptions, *, progress: Progress, a
 
     Raises StartFailed or OperationFailed where a part does not start, PortsTaken or MachineError where the machine
     stands in the way, ConfigError where a flag contradicts a stack that runs, TimedOut after `wait_timeout_s`. What
-    this call started is stopped again whenever it raises, or is cancelled.
+    this call started is stopped again whenever it raises, or is cancelled. Where `auto_ports` allows it and somebody
+    takes a port after it was found free, others are drawn, DRAWS_MAX times at the most.
     """
+    began = around.clock.monotonic()
+    for draws in range(1, DRAWS_MAX + 1):
+        with PortClaims() as claims:
+            try:
+                return await _up(settings, options, began, progress=progress, around=replace(around, claims=claims))
+            except StartFailed as error:
+                if not (options.auto_ports and error.is_port_taken) or draws == DRAWS_MAX:
+                    raise
+    raise AssertionError("unreachable")
+
+
+async def _up(
+    settings: Settings, options: StackOptions, began: float, *, progress: Progress, around: Surroundings
+) -> Ready:
+    """One try of `up`, which has been under way since `began`."""
     home, clock = settings.home, around.clock
-    began = clock.monotonic()
     check_local(settings)
     prepare_home(home)
     async with held(home.run / UP_LOCK, within_s=options.wait_timeout_s, clock=clock):
@@ -198,7 +217,7 @@ async def _join(
     if found is None:  # removed by hand: what runs was started from settings like these
         found = endpoints_of(settings, options, around.clock)
         write_endpoints(settings.home, found)
-    _refuse_contradictions(settings, options, found)
+    refuse_contradictions(settings, options, found)
     refuse_new(settings, options)
     dead = tuple(child.name for child in record.children if child.state not in ALIVE)
     token = await token_of(control, settings)
@@ -230,35 +249,11 @@ async def respawned(
     return await respawn(control, op, name, settings=settings, build=build, at=iso(around.clock.now()))
 
 
-def _refuse_contradictions(settings: Settings, options: StackOptions, found: Endpoints) -> None:
-    typed = {name for name, source in settings.sources.items() if source is Source.FLAG}
-    asked: list[tuple[str, object, object]] = [
-        ("--port", "server_port", found.server_port),
-        ("--temporal-port", "temporal_port", found.temporal_port),
-        ("--ui-port", "ui_port", found.ui_port),
-        ("--temporal-address", "temporal_address", found.temporal_address),
-    ]
-    for flag, name, running in asked:
-        wanted = getattr(settings, str(name))
-        if name in typed and wanted != running:
-            raise _contradiction(f"{flag} {wanted}", f"{flag} {running}" if running else f"without {flag}")
-    if options.ephemeral and not found.ephemeral and found.owns_temporal:
-        raise _contradiction("--ephemeral", "with a Temporal that keeps its memory")
-    if options.headless and found.ui_url:
-        raise _contradiction("--no-ui", f"with Temporal's web UI at {found.ui_url}")
-
-
-def _contradiction(wanted: str, running: str) -> ConfigError:
-    return ConfigError(
-        f"{wanted} was asked for, but the stack runs {running}", hint=f"stigmer down, then stigmer up {wanted}"
-    )
-
-
 async def _start(settings: Settings, options: StackOptions, around: Surroundings) -> Begun:
     home, clock = settings.home, around.clock
     asked = counting(settings, options)
     await _clear_the_dead(home, clock)
-    settings = local(with_ports(asked, options))
+    settings = local(with_ports(asked, options, around.claims))
     options = replace(options, doors=draw(settings, options)) if settings.runs_own_temporal else options
     children = around.build(settings, options, around.environ)
     token = settings.token or ensure_token(home)
@@ -271,7 +266,9 @@ async def _start(settings: Settings, options: StackOptions, around: Surroundings
         opening.write()
         if options.adopts_temporal:
             _ask_for_adoption(home)
-        own = await launch(supervisor_spec(settings, children), environ=around.environ, clock=clock)
+        own = await launch(
+            supervisor_spec(settings, children), environ=around.environ, clock=clock, keeps=around.claims.descriptors
+        )
     except Conflict as error:
         opening.take_back()
         raise _silent(home) from error

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import Conflict, MachineError, TimedOut
@@ -19,13 +19,16 @@ END_MAX_S = 12.0
 LOOK_EVERY_S = 0.02
 
 
-async def launch(spec: SupervisorSpec, *, environ: Mapping[str, str], clock: Clock) -> ProcessId:
+async def launch(
+    spec: SupervisorSpec, *, environ: Mapping[str, str], clock: Clock, keeps: Sequence[int] = ()
+) -> ProcessId:
     """Start it detached and return who it is, once its socket answers and every child was started.
 
+    It inherits the file descriptors `keeps`, and holds them for as long as it lives; its children do not.
     Raises Conflict where another supervisor holds the folder, MachineError where it cannot stand, TimedOut after
     `LAUNCH_MAX_S`. Where this is cancelled, or raises, nothing that it started stays.
     """
-    process = _spawn(spec, environ)
+    process = _spawn(spec, environ, keeps)
     identity = ProcessId(pid=process.pid, mark=start_mark(process.pid) or "unknown")
     try:
         async with asyncio.timeout(LAUNCH_MAX_S):
@@ -49,7 +52,7 @@ async def launch(spec: SupervisorSpec, *, environ: Mapping[str, str], clock: Clo
     )
 
 
-def _spawn(spec: SupervisorSpec, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _spawn(spec: SupervisorSpec, environ: Mapping[str, str], keeps: Sequence[int]) -> subprocess.Popen[bytes]:
     try:
         spec.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         log = os.open(spec.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, OWNER_ONLY)
@@ -64,6 +67,7 @@ def _spawn(spec: SupervisorSpec, environ: Mapping[str, str]) -> subprocess.Popen
             stdout=subprocess.PIPE,
             stderr=log,
             start_new_session=True,
+            pass_fds=tuple(keeps),
         )
     except OSError as error:
         raise MachineError(f"cannot start the supervisor: {error}", hint="stigmer doctor") from error

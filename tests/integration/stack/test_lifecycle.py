@@ -17,6 +17,7 @@ from stigmer_cli.settings import Settings
 from stigmer_cli.stack.down import down, purge
 from stigmer_cli.stack.failure import StartFailed
 from stigmer_cli.stack.parts import StackOptions
+from stigmer_cli.stack.port_claims import PortClaims
 from stigmer_cli.stack.ports import PortsTaken, is_free, with_ports
 from stigmer_cli.stack.restart import restart, restart_part
 from stigmer_cli.stack.state import endpoints
@@ -242,7 +243,7 @@ async def test_every_port_conflict_is_told_at_once_with_owner_and_flag(stack: St
         assert taken.value.hint == "stigmer up --auto-ports, or stigmer up --port N --temporal-port N"
         assert stack.processes() == {}
 
-        moved = with_ports(settings, StackOptions(auto_ports=True))
+        moved = with_ports(settings, StackOptions(auto_ports=True), PortClaims())
         assert moved.ui_port == settings.ui_port
         assert len({moved.server_port, moved.temporal_port, settings.server_port, settings.temporal_port}) == 4
         assert is_free(moved.server_port)

@@ -10,11 +10,12 @@ import pytest
 
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Home, Settings, Source, load
+from stigmer_cli.stack.contradictions import refuse_contradictions
 from stigmer_cli.stack.logs import span_s, stamp_of
 from stigmer_cli.stack.parts import StackOptions, build_parts, check_local, endpoints_of, local
 from stigmer_cli.stack.restart import restart
 from stigmer_cli.stack.state import endpoints, write_endpoints
-from stigmer_cli.stack.up import Surroundings, _refuse_contradictions
+from stigmer_cli.stack.up import Surroundings
 from stigmer_cli.supervisor.spec import SourceFilter
 from stigmer_cli.temporal.dev_server import HttpDoors
 from tests.fakes import ManualClock
@@ -155,7 +156,7 @@ def test_a_flag_that_contradicts_what_runs_is_refused(
     running = endpoints_of(settings_of(home), StackOptions(doors=DOORS), ManualClock())
 
     with pytest.raises(ConfigError) as refused:
-        _refuse_contradictions(settings_of(home, flags), options, running)
+        refuse_contradictions(settings_of(home, flags), options, running)
 
     assert refused.value.message == message
     assert refused.value.hint.startswith("stigmer down, then stigmer up --")
@@ -166,7 +167,7 @@ def test_only_what_was_typed_can_contradict(home: Home) -> None:
     settings = settings_of(home)
 
     assert settings.sources["server_port"] is Source.DEFAULT
-    _refuse_contradictions(settings, StackOptions(), running)
+    refuse_contradictions(settings, StackOptions(), running)
 
 
 @pytest.mark.parametrize(

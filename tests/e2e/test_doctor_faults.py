@@ -24,6 +24,7 @@ FAULTS = {
     "P1",
     "P2",
     "P7",
+    "Y4",
 }
 SLOW = pytest.mark.slow
 

@@ -27,9 +27,15 @@ class Change(StrEnum):
     UNFIT = "        await workflow.sleep(0.05)\n"
 
 
+def copy_changed(place: Path, change: Change) -> None:
+    """The package at `place`, with `change` in its workflow."""
+    shutil.copytree(PACKAGE, place, ignore=shutil.ignore_patterns("__pycache__"))
+    _edit(place / "runner" / "workflow.py", CLAIM_LINE, change + CLAIM_LINE)
+
+
 def copy_package(folder: Path, version: str, change: Change = Change.NONE) -> Path:
     """The package as `version` in `folder`, with few slots for activities, so that much waits for a claim."""
-    shutil.copytree(PACKAGE, folder / "stigmer_cli", ignore=shutil.ignore_patterns("__pycache__"))
+    copy_changed(folder / "stigmer_cli", change)
     (folder / "tests").symlink_to(TESTS)
     info = folder / f"stigmer_cli-{version}.dist-info"
     info.mkdir()
@@ -37,7 +43,6 @@ def copy_package(folder: Path, version: str, change: Change = Change.NONE) -> Pa
     _edit(
         folder / "stigmer_cli/runner/hands.py", f"ACTIVITIES_MAX = {hands.ACTIVITIES_MAX}", f"ACTIVITIES_MAX = {SLOTS}"
     )
-    _edit(folder / "stigmer_cli/runner/workflow.py", CLAIM_LINE, change + CLAIM_LINE)
     return folder
 
 

@@ -2,7 +2,7 @@
 
 from tests.chaos.frames import Code
 from tests.chaos.proxy import Toxics
-from tests.e2e.faults import cold, network, others, own, runners
+from tests.e2e.faults import cold, network, others, own, runners, upgrade
 from tests.e2e.faults.row import Mends, On, Row
 
 WAIT = "stigmer doctor --wait=30"
@@ -111,6 +111,7 @@ ROWS: tuple[Row, ...] = (
         fix="stigmer restart runner",
         is_slow=True,
     ),
+    *upgrade.ROWS,
     Row(
         fault="T1",
         what="Temporal is killed",

@@ -24,6 +24,8 @@ BUSY_MAX_S = 40.0
 
 RUN_LIKE = (
     (r"\bpid \d+", "pid N"),
+    (r"\(attempt \d+\)", "(attempt N)"),
+    (r"stigmer-runner/\d+@[^) ]+", "RUNNER"),
     (r"kill -CONT \d+", "kill -CONT N"),
     (r"\bkill \d+", "kill N"),
     (r"\bstr-[0-9a-z]{26}\b", "str-ID"),

@@ -1,0 +1,59 @@
+"""The fault of an upgrade: the runner's code is replaced by one that does not fit the runs that are under way."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.temporal.dev_server import find_binary
+from tests.e2e.faults.own import LONG
+from tests.e2e.faults.row import On, Row
+from tests.e2e.faults.stage import Stage, until
+from tests.replay.package import Change, copy_changed
+
+
+@contextmanager
+def unfit(stage: Stage) -> Iterator[None]:
+    """One more await before the claim, under an execution in progress whose workflow has to go on now."""
+    name = stage.stigmer.ok("run", "slow", LONG, "--detach").strip()
+    until(lambda: stage.execution(name)["attempt"] > 0, "it is in progress")
+    copy = stage.folder / "python" / "stigmer_cli"
+    copy_changed(copy, Change.UNFIT)
+    try:
+        stage.stigmer.ok("restart", "runner")
+        _wake(stage, name)
+        until(lambda: stage.fails("STG408"), "it is seen")
+        yield
+        stage.stigmer.ok("executions", "cancel", name)
+        until(lambda: Phase(stage.execution(name)["phase"]).is_terminal, "it has ended", within_s=60)
+    finally:
+        shutil.rmtree(copy)
+        stage.stigmer.ok("restart", "runner")
+
+
+def _wake(stage: Stage, name: str) -> None:
+    """Something happens to its workflow, so that its code has to look: here a signal that means nothing."""
+    workflow = stage.execution(name)["dispatch"]["workflowId"]
+    address = f"127.0.0.1:{stage.stigmer.environment['STIGMER_TEMPORAL_PORT']}"
+    command = ["workflow", "signal", "--workflow-id", workflow, "--name", "wake", "--address", address]
+    subprocess.run([str(find_binary(None)), *command], check=True, capture_output=True, timeout=30)
+
+
+UNFIT = (
+    "the workflow task fails again and again (attempt N); its code does not fit the run (RUNNER): [TMPRL1100]"
+    " Nondeterminism error: Timer machine does not handle this event: HistoryEvent(id: 5, ActivityTaskScheduled)"
+)
+ROWS: tuple[Row, ...] = (
+    Row(
+        fault="Y4",
+        what="the runner's new code does not fit a run that is under way",
+        on=On.OWN,
+        inject=unfit,
+        code="STG408",
+        exit_code=1,
+        verdict=f"not healthy: 1 execution (aex-ID; the oldest N s old) cannot go on: {UNFIT}",
+        fix="stigmer executions reconcile aex-ID --include-in-progress",
+        is_slow=True,
+    ),
+)

@@ -12,6 +12,7 @@ from stigmer_cli.doctor.configuration import CONFIGURATION_CHECKS
 from stigmer_cli.doctor.executions import EXECUTION_CHECKS
 from stigmer_cli.doctor.given import GIVEN_CHECKS
 from stigmer_cli.doctor.network import NETWORK_CHECKS, elsewhere_found
+from stigmer_cli.doctor.pages import PAGES_CHECKS
 from stigmer_cli.doctor.runner_server import RUNNER_SERVER_CHECKS
 from stigmer_cli.doctor.servers import SERVER_CHECKS
 from stigmer_cli.doctor.stack import STACK_CHECKS
@@ -43,6 +44,7 @@ CHECKS: tuple[Check, ...] = tuple(
             *GIVEN_CHECKS,
             *RUNNER_SERVER_CHECKS,
             *ACCESS_CHECKS,
+            *PAGES_CHECKS,
             *CLOCK_CHECKS,
             *TEMPORAL_CHECKS,
             *STORE_CHECKS,

@@ -213,6 +213,15 @@ class HttpDoor:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PageDoor:
+    """A listening socket of a part, and which paths it gives to who asks for a foreign host."""
+
+    part: str
+    address: str
+    given: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class TlsSeen:
     """How TLS stands on one link; `is_used` where it is spoken, `why` is empty where both ends agree.
 
@@ -254,6 +263,7 @@ class Facts:
     door: Once[Door]
     temporal: Once[TemporalSeen]
     http_doors: Once[tuple[HttpDoor, ...]]
+    page_doors: Once[tuple[PageDoor, ...]]
     store: Once[StoreSeen]
     executions: Once[ExecutionsSeen]
     binary: Once[BinarySeen]

@@ -13,6 +13,7 @@ from stigmer_cli.doctor.facts import (
     Facts,
     HttpDoor,
     Once,
+    PageDoor,
     PortSeen,
     ProcessSeen,
     TemporalSeen,
@@ -22,6 +23,7 @@ from stigmer_cli.doctor.facts import (
     temporal_address,
     temporal_namespace,
 )
+from stigmer_cli.doctor.pages import doors_seen
 from stigmer_cli.doctor.tls_look import server_tls_seen, temporal_tls_seen
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.runner_record import read_runner_records
@@ -67,6 +69,7 @@ def gathered(
         door=door,
         temporal=temporal,
         http_doors=Once(lambda: place.http_doors(supervisor)),
+        page_doors=Once(lambda: place.page_doors(supervisor)),
         store=Once(lambda: in_thread(lambda: looks.store_seen(settings))),
         executions=Once(lambda: place.executions(temporal)),
         binary=Once(lambda: in_thread(lambda: machine.binary_seen(settings))),
@@ -146,6 +149,11 @@ class _Place:
         """Where our Temporal answers HTTP."""
         child = _child((await supervisor()).record)
         return await looks.http_doors_seen(child, self.found) if child else ()
+
+    async def page_doors(self, supervisor: Once[Look]) -> tuple[PageDoor, ...]:
+        """What the listening sockets of the parts give to a web page."""
+        record = (await supervisor()).record
+        return await doors_seen({child.name: child.id.pid for child in record.children if child.id} if record else {})
 
     async def executions(self, temporal: Once[TemporalSeen]) -> ExecutionsSeen:
         """What is not done yet; Temporal is asked about it only where it can be believed."""

@@ -363,8 +363,9 @@ TEMPORAL_CHECKS: tuple[Check, ...] = (
         severity=Severity.WARNING,
         look=http_api,
         needs=("STG105",),
-        explanation="Temporal's dev server opens an HTTP API on a random port, which answers any web page. Stigmer"
-        " starts it so that it answers 403; this asks every port of its process.",
+        explanation="Temporal's dev server opens an HTTP API, which would let any web page start workflows. Stigmer"
+        " starts it so that it answers 403, and on Linux only to the stack itself (see STG123); this asks every port"
+        " of its process.",
     ),
     Check(
         code="STG212",

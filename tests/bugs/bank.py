@@ -1,6 +1,6 @@
 """Bugs as data: one exact change of one file each, and the tests of which at least one must then fail."""
 
-from tests.bugs import door, network, replay, runner
+from tests.bugs import door, network, pages, replay, runner
 from tests.bugs.bug import Bug
 
 SIMULATION = "tests/simulation/test_simulation.py"
@@ -239,4 +239,4 @@ CORE: tuple[Bug, ...] = (
     ),
 )
 
-BANK: tuple[Bug, ...] = (*CORE, *runner.BUGS, *network.BUGS, *door.BUGS, *replay.BUGS)
+BANK: tuple[Bug, ...] = (*CORE, *runner.BUGS, *network.BUGS, *door.BUGS, *replay.BUGS, *pages.BUGS)

@@ -24,7 +24,9 @@ FAULTS = {
     "P1",
     "P2",
     "P7",
+    "Y3",
     "Y4",
+    "Y10",
 }
 SLOW = pytest.mark.slow
 

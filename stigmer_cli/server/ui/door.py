@@ -122,11 +122,12 @@ def is_same_origin(method: str, headers: Headers, hosts: AllowedHosts) -> bool:
     everything that writes.
     """
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
-    if origin is not None and not hosts.admits_origin(origin):
+    is_hosts_own = (origin or "").partition("://")[2].lower() == headers.get("host", "").lower()
+    if origin is not None and not (is_hosts_own or hosts.admits_origin(origin)):
         return False
     is_safe = method in SAFE_METHODS
     if site is None:
-        return is_safe or (origin or "").partition("://")[2].lower() == headers.get("host", "").lower()
+        return is_safe or is_hosts_own
     is_navigation = is_safe and headers.get("sec-fetch-mode") == "navigate"
     return site == "same-origin" or is_navigation or (is_safe and site == "none")
 

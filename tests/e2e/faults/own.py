@@ -16,6 +16,7 @@ import pytest
 
 from stigmer_cli.client import Client
 from stigmer_cli.temporal.dev_server import find_binary
+from tests.e2e.faults.filters import detach
 from tests.e2e.faults.stage import ROOM, Stage, end, resize, until
 from tests.served import accept
 from tests.temporal_server import free_port
@@ -294,3 +295,13 @@ def _under_way(stage: Stage) -> Iterator[str]:
             stage.stigmer("executions", "reconcile", name, "--include-in-progress", "--yes")
         stage.stigmer("executions", "cancel", name)
         until(lambda: stage.execution(name)["completedAt"], "it is cancelled")
+
+
+@contextmanager
+def in_reach_of_pages(stage: Stage) -> Iterator[None]:
+    """The filter on Temporal's metrics is gone, as where a container forbids it."""
+    port = json.loads((stage.home / "run" / "stack.json").read_text())["metrics_port"]
+    detach(stage.stigmer.pids()["temporal"], port)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        assert answer.status == HTTPStatus.OK
+    yield

@@ -69,6 +69,17 @@ ROWS: tuple[Row, ...] = (
         fix="kill N",
     ),
     Row(
+        fault="Y10",
+        what="Temporal's metrics are in reach of web pages",
+        on=On.OWN,
+        inject=own.in_reach_of_pages,
+        code="STG123",
+        exit_code=0,
+        verdict="healthy, with a warning: a web page that makes its name point here can read temporal at"
+        " 127.0.0.1:PORT",
+        fix="stigmer restart temporal",
+    ),
+    Row(
         fault="D1",
         what="the disk is full",
         on=On.OWN,

@@ -15,6 +15,7 @@ from stigmer_cli.doctor.facts import (
     ExecutionsSeen,
     Facts,
     HomeSeen,
+    PageDoor,
     PortSeen,
     ProcessSeen,
     ServerSeen,
@@ -62,6 +63,7 @@ PLACES = [
     "store",
     "executions",
     "http_doors",
+    "page_doors",
     "binary",
     "provider",
 ]
@@ -158,6 +160,7 @@ def healthy(**changes: Any) -> Facts:
         "door": Door(address="127.0.0.1:7233", namespace="default", is_own=True),
         "temporal": TEMPORAL,
         "http_doors": (),
+        "page_doors": (PageDoor(part="server", address="127.0.0.1:7234"),),
         "store": StoreSeen(path=HOME.store_file, size=4096),
         "executions": ExecutionsSeen(models=("echo",)),
         "binary": BinarySeen(path=Path("/usr/bin/temporal")),

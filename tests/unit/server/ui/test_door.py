@@ -160,6 +160,9 @@ async def test_a_stack_without_a_ui_says_so() -> None:
         ("POST", {"origin": OWN, "sec-fetch-site": "same-site"}, False),
         ("POST", {"sec-fetch-site": "none"}, False),
         ("POST", {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, False),
+        ("POST", {"host": "10.0.0.5:7234", "origin": "http://10.0.0.5:7234", "sec-fetch-site": "same-origin"}, True),
+        ("POST", {"host": "10.0.0.5:7234", "origin": "http://10.0.0.5:7234"}, True),
+        ("POST", {"host": "10.0.0.5:7234", "origin": "http://10.0.0.6:7234"}, False),
         ("DELETE", {"sec-fetch-site": "same-site", "sec-fetch-mode": "navigate"}, False),
     ],
 )

@@ -1,0 +1,110 @@
+"""What a web page would get of the stack's sockets, had it made its host name point here: asked as a page would ask."""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+
+from stigmer_cli.doctor.blocking import in_thread
+from stigmer_cli.doctor.check import BUSY_S, Category, Check, Found, Severity, passed, skipped, told, warned
+from stigmer_cli.doctor.facts import Facts, PageDoor
+from stigmer_cli.doctor.words import count
+from stigmer_cli.fair_timeout import FairTimeout
+
+FOREIGN_HOST = "page.invalid"
+PATHS = ("/metrics", "/swagger.json", "/ui/api/v1/namespaces", "/livez")
+"""One that answers, of each kind of server that is there."""
+
+ASK_S = 0.3
+HEAD_MAX = 64
+REDIRECTED = 400
+ADDRESSES_SHOWN = 3
+
+
+async def doors_seen(pids: Mapping[str, int]) -> tuple[PageDoor, ...]:
+    """Every listening TCP socket of these parts, and the paths that it gives to who asks for a foreign host."""
+    ends = await in_thread(lambda: _listening(pids))
+    given: dict[tuple[str, str, int], list[str]] = {end: [] for end in ends}
+    async with asyncio.TaskGroup() as group:
+        for end in ends:
+            group.create_task(_ask_all(end, given[end], pids[end[0]]), name=f"page {end}")
+    return tuple(
+        PageDoor(part=part, address=f"{ip}:{port}", given=tuple(sorted(paths)))
+        for (part, ip, port), paths in sorted(given.items())
+    )
+
+
+async def out_of_reach(facts: Facts) -> Found:
+    """Whether a page could read anything."""
+    doors = await facts.page_doors()
+    if not doors:
+        return skipped("no part of the stack listens here")
+    open_doors = [door for door in doors if door.given]
+    evidence = {
+        "open": [{"part": door.part, "address": door.address, "paths": list(door.given)} for door in open_doors]
+    }
+    if not open_doors:
+        return passed(f"{count(len(doors), 'socket')} asked for a foreign host, and none gives anything", **evidence)
+    places = ", ".join(f"{door.part} at {door.address}" for door in open_doors[:ADDRESSES_SHOWN])
+    message = f"a web page that makes its name point here can read {places}"
+    if sys.platform != "linux":
+        return told(f"{message}: there is only 127.0.0.1 here, and no filter for it", **evidence)
+    return warned(message, "stigmer restart temporal", **evidence)
+
+
+async def _ask_all(end: tuple[str, str, int], given: list[str], pid: int) -> None:
+    """Put into `given` which paths are given; one that is met with silence is the last that is asked for."""
+    for path in PATHS:
+        head = await _ask(end, path, pid)
+        words = head.split()
+        if not head.startswith(b"HTTP/1"):
+            return
+        if len(words) > 1 and words[1].isdigit() and int(words[1]) < REDIRECTED:
+            given.append(path)
+
+
+async def _ask(end: tuple[str, str, int], path: str, pid: int) -> bytes:
+    _, ip, port = end
+    request = f"GET {path} HTTP/1.1\r\nHost: {FOREIGN_HOST}:{port}\r\nConnection: close\r\n\r\n"
+    try:
+        async with FairTimeout(ASK_S, waits_for=(pid,)):
+            reader, writer = await asyncio.open_connection(ip, port)
+            try:
+                writer.write(request.encode())
+                return await reader.read(HEAD_MAX)
+            finally:
+                writer.transport.abort()
+    except (TimeoutError, OSError):
+        return b""
+
+
+def _listening(pids: Mapping[str, int]) -> set[tuple[str, str, int]]:
+    import psutil  # noqa: PLC0415 - only here
+
+    found: set[tuple[str, str, int]] = set()
+    for part, pid in pids.items():
+        try:
+            process = psutil.Process(pid)
+            ends = process.net_connections("tcp")
+            if not ends:  # a script that started the part and waits for it
+                ends = [end for child in process.children(recursive=True) for end in child.net_connections("tcp")]
+        except psutil.Error:
+            continue
+        found |= {(part, end.laddr.ip, end.laddr.port) for end in ends if end.status == psutil.CONN_LISTEN}
+    return found
+
+
+PAGES_CHECKS: tuple[Check, ...] = (
+    Check(
+        code="STG123",
+        category=Category.STACK,
+        name="out of reach of web pages",
+        severity=Severity.WARNING,
+        look=out_of_reach,
+        timeout_s=BUSY_S,
+        explanation="A page in your browser can ask any port of this machine, and read the answer once its host name"
+        " points here (DNS rebinding). This asks every listening socket of the stack as such a page would. Temporal's"
+        " web UI, metrics and HTTP API answer any name; on Linux the supervisor has the kernel drop what does not come"
+        " from the stack's own address. Where that failed, its log (stigmer logs supervisor) says `source filter not"
+        " attached` and why: a kernel before 5.6, or a container that forbids pidfd_getfd.",
+    ),
+)

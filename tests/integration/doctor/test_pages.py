@@ -1,0 +1,59 @@
+"""The look at what a web page would get, before sockets that give much, little and nothing."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from stigmer_cli.doctor.pages import doors_seen
+from tests.temporal_server import die_with_parent, kill_group
+
+SERVES = """
+import http.server, socket
+class Answers(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        knows = self.path == "/metrics" and "page.invalid" in self.headers["Host"]
+        self.send_response(200 if knows else 421); self.end_headers()
+    def log_message(self, *_): pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+silent = socket.create_server(("127.0.0.1", 0))
+print(server.server_port, silent.getsockname()[1], flush=True)
+server.serve_forever()
+"""
+
+
+@contextmanager
+def _part(code: str) -> Iterator[tuple[int, list[str]]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl
+    )
+    assert process.stdout is not None
+    try:
+        yield process.pid, process.stdout.readline().decode().split()
+    finally:
+        kill_group(process)
+        process.stdout.close()
+
+
+async def test_a_socket_is_known_by_what_it_gives_to_a_foreign_host() -> None:
+    with _part(SERVES) as (pid, (open_port, silent_port)):
+        found = await doors_seen({"temporal": pid})
+    given = {door.address: door.given for door in found}
+    assert given == {f"127.0.0.1:{open_port}": ("/metrics",), f"127.0.0.1:{silent_port}": ()}
+    assert {door.part for door in found} == {"temporal"}
+
+
+async def test_a_part_behind_a_script_is_looked_at_too() -> None:
+    behind = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SERVES!r}])"
+    with _part(behind) as (pid, (open_port, _)):
+        found = await doors_seen({"temporal": pid})
+    assert [door.address for door in found if door.given] == [f"127.0.0.1:{open_port}"]
+
+
+async def test_a_part_that_is_gone_or_listens_nowhere_has_no_socket() -> None:
+    with socket.create_server(("127.0.0.1", 0)):
+        assert await doors_seen({"runner": 2**22 - 1}) == ()

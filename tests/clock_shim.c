@@ -1,9 +1,11 @@
 /*
  * Lets a test set the wall clock of a process while it runs: preloaded with LD_PRELOAD, it adds an offset to
- * CLOCK_REALTIME, and leaves CLOCK_MONOTONIC and every other clock as they are.
+ * CLOCK_REALTIME, and leaves CLOCK_MONOTONIC and every other clock as they are. After a suspend, as Linux has it, both
+ * CLOCK_REALTIME and CLOCK_BOOTTIME are ahead of where they would be, and CLOCK_MONOTONIC is not.
  *
- * CLOCK_SHIM names a folder. In it each part of a stack has a file of its own, with a signed 64-bit number of
- * nanoseconds, that is looked at each time: `server`, `runner`, `supervisor`, or `command` for any other Python.
+ * CLOCK_SHIM names a folder. In it each part of a stack has a file of its own, with two signed 64-bit numbers of
+ * nanoseconds (by how much the clock was set, for how long the machine was suspended), that are looked at each time:
+ * `server`, `runner`, `supervisor`, or `command` for any other Python.
  * Python and Rust's standard library read the clock through libc. A Go program does not, nor is one linked
  * statically asked: Temporal always sees the machine's own clock.
  */
@@ -23,7 +25,7 @@
 
 #define NS_PER_S 1000000000LL
 
-static const volatile int64_t *offset_ns;
+static const volatile int64_t *offsets_ns; /* set, suspended */
 
 static const char *part_of(const char *words, size_t size)
 {
@@ -38,7 +40,7 @@ static const char *part_of(const char *words, size_t size)
         return "supervisor";
     if (strcmp(last, "serve") == 0)
         return "server";
-    if (strcmp(last, "work") == 0 || strstr(words, "tests.chaos.performer"))
+    if (strcmp(last, "work") == 0 || strcmp(last, "tests.chaos.performer") == 0)
         return "runner";
     return "command";
 }
@@ -57,18 +59,19 @@ __attribute__((constructor)) static void begin(void)
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
         return;
-    void *seen = mmap(NULL, sizeof *offset_ns, PROT_READ, MAP_SHARED, file, 0);
+    void *seen = mmap(NULL, 2 * sizeof *offsets_ns, PROT_READ, MAP_SHARED, file, 0);
     close(file);
     if (seen != MAP_FAILED)
-        offset_ns = seen;
+        offsets_ns = seen;
 }
 
 int clock_gettime(clockid_t clock, struct timespec *at)
 {
     int failed = (int)syscall(SYS_clock_gettime, clock, at);
-    if (failed || !offset_ns || (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE))
+    int is_wall = clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE;
+    if (failed || !offsets_ns || !(is_wall || clock == CLOCK_BOOTTIME))
         return failed;
-    int64_t ns = (int64_t)at->tv_sec * NS_PER_S + at->tv_nsec + *offset_ns;
+    int64_t ns = (int64_t)at->tv_sec * NS_PER_S + at->tv_nsec + (is_wall ? offsets_ns[0] : 0) + offsets_ns[1];
     at->tv_sec = ns / NS_PER_S;
     at->tv_nsec = ns % NS_PER_S;
     return 0;

@@ -30,7 +30,7 @@ class ClockShim:
             [compiler, "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", str(self._library), str(SOURCE)], check=True
         )
         for part in PARTS:
-            self.set(part, 0)
+            (self._folder / part).write_bytes(struct.pack("=qq", 0, 0))
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -38,7 +38,15 @@ class ClockShim:
         return {"LD_PRELOAD": str(self._library), "CLOCK_SHIM": str(self._folder)}
 
     def set(self, part: str, ahead_s: float) -> None:
-        """From now on the clock of `part` is ahead of the machine's by so much."""
+        """From now on the clock of `part` is ahead of the machine's by so much, what it slept aside."""
+        self._write(part, 0, ahead_s)
+
+    def suspend(self, part: str, for_s: float) -> None:
+        """The machine of `part` has, in all, been suspended for so long."""
+        self._write(part, 1, for_s)
+
+    def _write(self, part: str, place: int, seconds: float) -> None:
         assert part in PARTS
-        with (self._folder / part).open("r+b" if (self._folder / part).exists() else "wb") as file:
-            file.write(struct.pack("=q", int(ahead_s * NS)))
+        with (self._folder / part).open("r+b") as file:
+            file.seek(place * struct.calcsize("=q"))
+            file.write(struct.pack("=q", int(seconds * NS)))

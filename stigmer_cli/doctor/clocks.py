@@ -33,7 +33,7 @@ async def clocks(facts: Facts) -> Found:
         apart.append(_apart("the server's clock", clock.own_ahead_s, "the database's"))
     if clock.temporal_ahead_s is not None:
         apart.append(_apart("Temporal's clock", clock.temporal_ahead_s, "the server's"))
-    if words := "; ".join(filter(None, apart)):
+    if words := next(filter(None, apart), ""):
         return warned(words, HINT, **evidence)
     if clock.jumped_ago_s is not None and clock.jumped_ago_s < LATELY_S:
         what = _jump(clock.set_s or 0.0, clock.slept_s or 0.0)

@@ -2,6 +2,7 @@
 
 from tests.bugs import door, network, pages, replay, runner
 from tests.bugs.bug import Bug
+from tests.bugs.clock import BUGS as CLOCK
 
 SIMULATION = "tests/simulation/test_simulation.py"
 FINDINGS = "tests/simulation/test_findings.py"
@@ -14,6 +15,7 @@ PLAN = "tests/unit/executions/reconcile/test_plan.py"
 
 
 CORE: tuple[Bug, ...] = (
+    *CLOCK,
     Bug(
         name="dial once (the founding bug)",
         file="temporal/connection.py",

@@ -1,6 +1,7 @@
 """One seeded battle: the workload goes on, the nemesis hurts one thing after another, and the end is judged."""
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -16,6 +17,7 @@ from stigmer_cli.errors import StigmerError
 from stigmer_cli.temporal.connection import Connection, Target
 from stigmer_cli.temporal.gateway import Gateway
 from tests.chaos.fault import Fault, Shows
+from tests.chaos.faults.clock import HOUR_S
 from tests.chaos.invariants import Excuse, Judgement, everything, is_settled, judge
 from tests.chaos.nemesis import BY_NAME
 from tests.chaos.stage import NAMESPACE, Stage, stage
@@ -77,6 +79,7 @@ class Battle:
 
     def excuse(self, wanted: Wanted, lasted_s: float) -> Excuse:
         """What Temporal's loss of memory, and a runner's sleep, excuse about a wish that ended after `lasted_s`."""
+        lasted_s = _as_no_clock_was_set(lasted_s)
         overlapping = [
             BY_NAME[window.fault]
             for window in self.windows
@@ -89,7 +92,7 @@ class Battle:
             unknown=forgot or is_forgotten or any(wanted.sent_s <= window.to_s for window in emptied),
             shown=forgot or is_forgotten,
             ended=is_forgotten,
-            late=any(fault.name == "R2 frozen" for fault in overlapping),
+            late=any(fault.sets_clock or fault.name == "R2 frozen" for fault in overlapping),
             again=forgot,
             poisoned=wanted.expect is Expect.ECHO and any(fault.name == "R4 poison" for fault in overlapping),
         )
@@ -104,6 +107,11 @@ class Battle:
             "duplicated": len(keys & judgement.duplicated.keys()),
             "stuck": len(keys & judgement.stuck.keys()),
         }
+
+
+def _as_no_clock_was_set(lasted_s: float) -> float:
+    """What is left of a span between two moments of the server when its clock was set by an hour in between."""
+    return lasted_s if math.isinf(lasted_s) else (lasted_s + HOUR_S / 2) % HOUR_S - HOUR_S / 2
 
 
 def overlap(wanted: Wanted, window: Window) -> bool:

@@ -31,7 +31,7 @@ class Fault:
 
     `forgets`: Temporal's past is gone, or a part of it. `is_quiet`: once it shows, nothing may be started or submitted
     again until it is mended. `moves_max`: how often the connection may change its state from `hurt` to the recovery.
-    `weight`: how often it comes, compared with others.
+    `weight`: how often it comes, compared with others. `sets_clock`: times that are written meanwhile are wrong.
     """
 
     name: str
@@ -43,3 +43,4 @@ class Fault:
     is_quiet: bool = False
     moves_max: int | None = None
     weight: float = 1.0
+    sets_clock: bool = False

@@ -10,7 +10,7 @@ from pathlib import Path
 from stigmer_cli.api.resources import EventBody, ExecutionResource
 from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import EventType
-from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.runner.terms import PERFORM_ATTEMPTS_MAX, SENTENCES, FailureKind
@@ -71,6 +71,7 @@ class Sources:
     lines: Mapping[str, Sequence[ledger.Line]]
     client: Client
     gateway: Gateway
+    store: StoreId
     quiet: Sequence[tuple[float, float]]
 
 
@@ -102,7 +103,12 @@ async def judge(
 ) -> Judgement:
     """Compare all four for every wish."""
     sources = Sources(
-        rows=await everything(client), lines=ledger.read(file), client=client, gateway=gateway, quiet=quiet
+        rows=await everything(client),
+        lines=ledger.read(file),
+        client=client,
+        gateway=gateway,
+        store=StoreId((await client.identity()).store_id),
+        quiet=quiet,
     )
     judgement = Judgement()
     _names(judgement, log, sources)
@@ -169,10 +175,11 @@ async def _observed(row: ExecutionResource, sources: Sources) -> Observed | None
     There is time, too, for a Temporal that is slow to answer while other battles end beside this one.
     """
     deadline = asyncio.get_running_loop().time() + CLOSES_WITHIN_S
+    name = workflow(row.metadata.id, row.status.epoch, store=sources.store)
     while True:
         is_late = asyncio.get_running_loop().time() > deadline
         try:
-            observed = await sources.gateway.describe(workflow(ExecutionId(row.metadata.id), row.status.epoch))
+            observed = await sources.gateway.describe(name)
         except TemporalUnavailable:
             if is_late:
                 raise

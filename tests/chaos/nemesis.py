@@ -36,18 +36,20 @@ R2    battle `R2 frozen`
 R3    battle `R3 told to go`
 R4    battle `R4 poison`: FAILED with a reason after its five attempts; whom it takes along is counted: directed
 R5    battle `R5 parked`; how soon it is found: directed
+Y5    battle `Y5 server an hour ahead`, `... behind`, `Y5 runners five minutes ahead`, `... behind`; others: e2e
 """
 
 import random
 from collections.abc import Sequence
 
 from tests.chaos.fault import Fault
+from tests.chaos.faults.clock import CLOCK
 from tests.chaos.faults.network import NETWORK
 from tests.chaos.faults.runner import RUNNER
 from tests.chaos.faults.server import SERVER
 from tests.chaos.faults.temporal import TEMPORAL
 
-FAULTS: tuple[Fault, ...] = (*TEMPORAL, *NETWORK, *SERVER, *RUNNER)
+FAULTS: tuple[Fault, ...] = (*TEMPORAL, *NETWORK, *SERVER, *RUNNER, *CLOCK)
 BY_NAME = {fault.name: fault for fault in FAULTS}
 
 

@@ -16,6 +16,7 @@ from stigmer_cli.client import Client
 from tests.chaos.performer import LEDGER, PARKED
 from tests.chaos.proxy import Proxy
 from tests.chaos.workload import AGENTS, Workload
+from tests.clock_shim import ClockShim
 from tests.served import TOKEN, Served, make_agent
 from tests.temporal_server import DevServer, die_with_parent, kill_group
 
@@ -27,7 +28,9 @@ SIDES = ("", "-wal", "-shm")
 class RunnerProcess:
     """`stigmer work` with a ledger, startable again after its death."""
 
-    def __init__(self, home: Path, temporal: str, server: str, number: int) -> None:
+    def __init__(
+        self, home: Path, temporal: str, server: str, number: int, *, more: Mapping[str, str] | None = None
+    ) -> None:
         self.log = home / f"runner-{number}.log"
         self._environment = {
             **os.environ,
@@ -37,6 +40,7 @@ class RunnerProcess:
             "STIGMER_SERVER_URL": server,
             "STIGMER_TOKEN": TOKEN,
             LEDGER: str(home / "ledger.jsonl"),
+            **(more or {}),
         }
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -84,6 +88,7 @@ class Stage:
     runners: list[RunnerProcess]
     client: Client
     workload: Workload
+    clocks: ClockShim
     forgotten: set[str] = field(default_factory=set)
 
     @property
@@ -112,14 +117,15 @@ async def stage(
     folder: Path, seed: int, *, executions: int = 0, runners: int = 2, settings: Mapping[str, str] | None = None
 ) -> AsyncIterator[Stage]:
     """Everything started and connected; killed at the end. `settings` are more variables of the server."""
-    rng = random.Random(seed)
+    rng, clocks = random.Random(seed), ClockShim(folder)
     temporal = DevServer(folder, file=folder / "temporal.db", namespace=NAMESPACE)
     with temporal, DevServer(folder) as strange:
         await asyncio.to_thread(temporal.start)
         async with Proxy(temporal.port, rng) as proxy:
             fixed = {"STIGMER_LOG_LEVEL": "warning", "STIGMER_TEMPORAL_NAMESPACE": NAMESPACE}
-            server = Served(folder, proxy.address, fixed | dict(settings or {}))
-            crew = [RunnerProcess(folder, proxy.address, server.url, number) for number in range(runners)]
+            server = Served(folder, proxy.address, fixed | dict(settings or {}) | dict(clocks.environment))
+            around = (folder, proxy.address, server.url)
+            crew = [RunnerProcess(*around, number, more=clocks.environment) for number in range(runners)]
             try:
                 await server.start()
                 async with server.client() as client, _kept(crew):
@@ -128,7 +134,7 @@ async def stage(
                     for runner in crew:
                         runner.start()
                     workload = Workload(client, rng, executions)
-                    yield Stage(folder, temporal, strange, proxy, server, crew, client, workload)
+                    yield Stage(folder, temporal, strange, proxy, server, crew, client, workload, clocks)
             finally:
                 for runner in crew:
                     runner.kill()

@@ -15,7 +15,7 @@ from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.client import Client
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import EventType
-from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.errors import ServerUnavailable
 from stigmer_cli.temporal.connection import Connection, Target
 from stigmer_cli.temporal.errors import TemporalUnavailable
@@ -196,7 +196,8 @@ class Theatre:
 async def _contradictions(client: Client, gateway: Gateway, row: ExecutionResource) -> list[str]:
     """Every way in which a source contradicts that it was done once, and well."""
     events = [event.type for event in await client.events(row.metadata.id)]
-    observed = await gateway.describe(workflow(ExecutionId(row.metadata.id)))
+    store = StoreId((await client.identity()).store_id)
+    observed = await gateway.describe(workflow(row.metadata.id, store=store))
     status, text = row.status, ECHO + row.spec.message
     stories = {
         f"output {status.output!r}, error {status.error!r}": status.output == text,

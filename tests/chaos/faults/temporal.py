@@ -11,7 +11,7 @@ from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.temporal.dev_server import dev_server_argv, find_binary
 from tests.chaos.fault import RARE, Act, Fault, Shows
 from tests.chaos.faults.network import pure
@@ -116,7 +116,8 @@ async def delete_history(stage: Stage, name: str) -> None:
     """Have Temporal forget the first epoch of an execution."""
     stage.forgotten.add(name)
     client = await Client.connect(stage.temporal.address, namespace=NAMESPACE)
-    known = WorkflowExecution(workflow_id=workflow(ExecutionId(name)).id)
+    store = StoreId((await stage.client.identity()).store_id)
+    known = WorkflowExecution(workflow_id=workflow(name, store=store).id)
     with suppress(RPCError):  # it was never started: then there is nothing to forget
         await client.workflow_service.delete_workflow_execution(
             DeleteWorkflowExecutionRequest(namespace=NAMESPACE, workflow_execution=known)

@@ -2,7 +2,7 @@
 
 from tests.chaos.frames import Code
 from tests.chaos.proxy import Toxics
-from tests.e2e.faults import cold, network, others, own, runners, upgrade
+from tests.e2e.faults import clocks, cold, network, others, own, runners, upgrade
 from tests.e2e.faults.row import Mends, On, Row
 
 WAIT = "stigmer doctor --wait=30"
@@ -20,6 +20,17 @@ NO_WORKFLOW = (
 )
 
 ROWS: tuple[Row, ...] = (
+    Row(
+        fault="Y5",
+        what="the server's clock is an hour ahead",
+        on=On.OWN,
+        inject=clocks.server_ahead,
+        code="STG122",
+        exit_code=0,
+        verdict="healthy, with a warning: the server's clock is 1 h ahead of that of this machine",
+        fix="stigmer doctor explain STG122",
+        mends=Mends.SHOWS,
+    ),
     *network.ROWS,
     Row(
         fault="T15",

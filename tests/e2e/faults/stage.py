@@ -16,6 +16,7 @@ import pexpect  # type: ignore[import-untyped] # its stubs are not installed
 import psutil
 
 from stigmer_cli.temporal.dev_server import find_binary
+from tests.clock_shim import ClockShim
 from tests.e2e.faults.gate import Gate
 from tests.installed import Stigmer, installed
 from tests.temporal_server import DevServer
@@ -51,6 +52,7 @@ class Stage:
     folder: Path
     temporal: DevServer | None = None
     gate: Gate | None = None
+    clocks: ClockShim | None = None
     is_small: bool = False
 
     @property
@@ -63,6 +65,14 @@ class Stage:
         """The Temporal that somebody else runs."""
         assert self.temporal is not None
         return self.temporal
+
+    def set_clock(self, part: str, ahead_s: float) -> None:
+        """Set the wall clock of one part, and return when it has noticed."""
+        assert self.clocks is not None
+        log = self.home / "logs" / f"{part}.log"
+        before = log.read_text().count("clock_jumped")
+        self.clocks.set(part, ahead_s)
+        until(lambda: log.read_text().count("clock_jumped") > before, f"the {part} has noticed that its clock was set")
 
     @property
     def between(self) -> Gate:
@@ -160,10 +170,12 @@ def resize(place: Path, size: str) -> None:
 @contextmanager
 def own_temporal(folder: Path) -> Iterator[Stage]:
     """A stack that is up with a Temporal of its own, in a home on a small disk where that is allowed."""
-    settings = {"STIGMER_TEMPORAL_BINARY": str(_breakable(folder)), "PYTHONPATH": str(_parkable(folder))}
+    clocks = ClockShim(folder)
+    parts = {"STIGMER_TEMPORAL_BINARY": str(_breakable(folder)), "PYTHONPATH": str(_parkable(folder))}
+    settings = {**parts, **clocks.environment}
     with small_disk(folder / "home") as is_small, installed(folder / "home", settings) as stigmer:
         stigmer.ok("up")
-        yield _with_agents(Stage(stigmer=stigmer, folder=folder, is_small=is_small))
+        yield _with_agents(Stage(stigmer=stigmer, folder=folder, clocks=clocks, is_small=is_small))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from tests.eventually import eventually, until_true
 from tests.served import Served, accept, make_agent, served
 from tests.temporal_server import DevServer, dev_server
 
-HOUR_S = 3600.0
+HOUR_S, DAY_S = 3600.0, 86_400.0
 BUSY = Refusing(answers=((Code.RESOURCE_EXHAUSTED, "namespace rate limit exceeded"),), methods=("StartWorkflow",))
 
 
@@ -91,6 +91,35 @@ async def test_a_step_is_logged_once_shown_in_health_and_stops_nothing(
     assert server.log.read_text().count("clock_jumped") == 1
     line = next(line for line in server.log.read_text().splitlines() if "clock_jumped" in line)
     assert ("forward" if by_s > 0 else "back") in line
+
+
+async def test_whatever_year_the_clock_shows_ids_grow_and_work_goes_on(client: Client, clocks: ClockShim) -> None:
+    """K1: two years ahead, a day behind, and an hour this way and that."""
+    ids = []
+    for number, ahead_s in enumerate((2 * 365 * DAY_S, -DAY_S, HOUR_S, -HOUR_S, 0)):
+        clocks.set("server", ahead_s)
+        execution = await accept(client, f"step {number}")
+        await _until(client, execution, DispatchState.SUBMITTED)
+        ids.append(execution.metadata.id)
+    assert ids == sorted(ids)
+
+
+async def test_a_server_that_slept_probes_at_once_and_takes_nothing_for_lost(
+    server: Served, client: Client, clocks: ClockShim
+) -> None:
+    """K2: the lid was closed for eight hours."""
+    before = (await client.health()).temporal
+    clocks.suspend("server", 8 * HOUR_S)
+    await until_true(lambda: "clock_jumped" in server.log.read_text(), within_s=3)
+    line = next(line for line in server.log.read_text().splitlines() if "clock_jumped" in line)
+    assert "slept_s" in line
+    assert "clock_set_s" not in line
+    execution = await accept(client, "awake")
+    await _until(client, execution, DispatchState.SUBMITTED)
+    after = await client.health()
+    assert (after.temporal.state, after.temporal.reconnects) == ("CONNECTED", before.reconnects)
+    assert [change.after for change in after.temporal.history] == [change.after for change in before.history]
+    assert after.clock.slept_s == pytest.approx(8 * HOUR_S, abs=1)
 
 
 async def test_an_orphan_of_a_clock_that_ran_ahead_is_found_when_it_is_right_again(

@@ -1,0 +1,50 @@
+"""Bugs of what compares moments, and measures durations."""
+
+from tests.bugs.bug import Bug
+
+STORED = "tests/contracts/store/test_queue.py"
+
+BUGS: tuple[Bug, ...] = (
+    Bug(
+        name="a next try that was set under a clock that ran ahead is waited for",
+        file="store/ages.py",
+        old=', next_try_at > bindparam("furthest")',
+        new=', next_try_at < bindparam("furthest") * 0',
+        caught_by=(STORED,),
+    ),
+    Bug(
+        name="what was accepted under a clock that ran ahead is young",
+        file="clock.py",
+        old=" or moment > now + SKEW_MAX",
+        new="",
+        caught_by=("tests/unit/test_clock.py",),
+    ),
+    Bug(
+        name="a moment of Temporal is compared with our clock",
+        file="executions/pollers.py",
+        old="            return at, now_s\n",
+        new="            return at, now_s - (self._clock.now() - at).total_seconds()\n",
+        caught_by=("tests/unit/executions/test_pollers.py",),
+    ),
+    Bug(
+        name="a worker is taken for silent by our wall clock",
+        file="runner/shift.py",
+        old="        return now - self.accessed_s\n",
+        new="        return now - accessed_at.timestamp()\n",
+        caught_by=("tests/unit/runner/test_shift.py",),
+    ),
+    Bug(
+        name="a lease follows the wall clock",
+        file="executions/reconcile/turn.py",
+        old="NEVER + timedelta(seconds=clock.monotonic())",
+        new="clock.now()",
+        caught_by=("tests/integration/executions/test_turn.py",),
+    ),
+    Bug(
+        name="a jump of the clock goes unnoticed",
+        file="clock.py",
+        old="        if not jump.is_set and slept_s",
+        new="        if slept_s",
+        caught_by=("tests/unit/test_clock.py",),
+    ),
+)

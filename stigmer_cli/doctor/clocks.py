@@ -44,13 +44,13 @@ async def clocks(facts: Facts) -> Found:
 def _apart(one: str, ahead_s: float, other: str) -> str:
     if abs(ahead_s) <= SKEW_MAX.total_seconds():
         return ""
-    return f"{one} is {span(abs(ahead_s))} {'ahead of' if ahead_s > 0 else 'behind'} {other}"
+    return f"{one} is {span(round(abs(ahead_s)))} {'ahead of' if ahead_s > 0 else 'behind'} {other}"
 
 
 def _jump(set_s: float, slept_s: float) -> str:
     if abs(set_s) > SKEW_MAX.total_seconds():
-        return f"the server's clock was set {'forward' if set_s > 0 else 'back'} by {span(abs(set_s))}"
-    return f"the server's machine slept for {span(slept_s)}"
+        return f"the server's clock was set {'forward' if set_s > 0 else 'back'} by {span(round(abs(set_s)))}"
+    return f"the server's machine slept for {span(round(slept_s))}"
 
 
 CLOCK_CHECKS: tuple[Check, ...] = (

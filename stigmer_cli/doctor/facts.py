@@ -95,7 +95,7 @@ class ServerSeen:
     """One look at the server; `why` is empty where it answered as ours, and then there is a `health`.
 
     `stranger` holds its port and has not proven to be this home's server; `refusal` is why the token is never sent.
-    `ahead_s`: by how much at least the clock that rows are written by is ahead of this command's (None: not told).
+    `ahead_s`: by how much the clock that rows are written by is ahead of this command's (None: not told).
     """
 
     url: str

@@ -93,10 +93,12 @@ async def server_seen(url: str, settings: Settings, *, clock: Clock, waits_for: 
 
 
 def _ahead_s(theirs: datetime | None, asked_at: datetime, answered_at: datetime) -> float | None:
-    """By how much their clock is ahead at least: they read it at some time between question and answer."""
+    """By how much their clock is ahead, which they read between question and answer; 0 where it may be as ours."""
     if theirs is None:
         return None
-    return max((theirs - answered_at).total_seconds(), 0.0) + min((theirs - asked_at).total_seconds(), 0.0)
+    if asked_at <= theirs <= answered_at:
+        return 0.0
+    return (theirs - asked_at - (answered_at - asked_at) / 2).total_seconds()
 
 
 async def _health_of(

@@ -60,7 +60,7 @@ async def test_clocks_that_are_apart_are_named(facts: Facts, expected: tuple[str
 
 
 @pytest.mark.parametrize(
-    ("theirs_s", "ahead_s"), [(0, 0), (3, 0), (5, 0), (6, 1), (3605, 3600), (-1, -1), (-300, -300)]
+    ("theirs_s", "ahead_s"), [(0, 0), (3, 0), (5, 0), (6, 3.5), (3602.5, 3600), (-1, -3.5), (-297.5, -300)]
 )
 def test_what_a_slow_answer_cannot_tell_is_no_difference(theirs_s: float, ahead_s: float) -> None:
     def at(seconds: float) -> datetime:

@@ -78,17 +78,38 @@ def running(programs: Path) -> Iterator[Cluster]:
             *(str(programs / "initdb"), "-D", str(data), "-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--no-sync"),
             *("--locale", "C.UTF-8", "--locale-provider", "icu", "--icu-locale", "en"),
         )
-        # A child that ends with us, also when we are killed: QUIT is PostgreSQL's immediate shutdown.
-        options = ("-k", str(folder), "-h", "", "-F", "-c", "max_connections=200")
-        command = [*as_user, "--pdeathsig=QUIT", str(programs / "postgres"), "-D", str(data), *options]
-        cluster = Cluster(folder=folder, command=tuple(command))
-        try:
-            cluster.start()
-            yield cluster
-        finally:
-            cluster.stop(signal.SIGQUIT)
+        with _served(programs, folder):
+            yield Cluster(folder=folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def replica(programs: Path, primary: Cluster) -> Iterator[Cluster]:
+    """A hot standby that follows `primary`: it can be read, and takes no writes."""
+    folder = Path(tempfile.mkdtemp(prefix="stigmer-pg-"))
+    try:
+        copy = (str(programs / "pg_basebackup"), "-D", str(folder / "data"), "-h", str(primary.folder), "-U", SUPERUSER)
+        _call(*_as_user(folder), *copy, "-R", "-X", "stream", "-c", "fast")
+        with _served(programs, folder):
+            yield Cluster(folder=folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _served(programs: Path, folder: Path) -> Iterator[None]:
+    """The server on the data in `folder`, for as long as the block runs."""
+    # A child that ends with us, also when we are killed: QUIT is PostgreSQL's immediate shutdown.
+    options = ("-k", str(folder), "-h", "", "-F", "-c", "max_connections=200")
+    command = [*_as_user(folder), "--pdeathsig=QUIT", str(programs / "postgres"), "-D", str(folder / "data"), *options]
+    with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
+        try:
+            _wait_ready(folder, server)
+            yield
+        finally:
+            server.send_signal(signal.SIGQUIT)
+            server.wait(START_MAX_S)
 
 
 def _wait_ready(folder: Path, server: "subprocess.Popen[bytes]") -> None:

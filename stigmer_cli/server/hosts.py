@@ -54,9 +54,11 @@ def _named(at: Address) -> Address:
     if at is None:
         return None
     try:
-        return f"[{ipaddress.IPv6Address(at[0]).compressed}]", at[1]
+        found = ipaddress.IPv6Address(at[0])
     except ValueError:
         return at
+    # A socket that takes both kinds shows IPv4 addresses as IPv6 ones (RFC 4291, 2.5.5.2).
+    return (str(found.ipv4_mapped) if found.ipv4_mapped else f"[{found.compressed}]"), at[1]
 
 
 def named_in(setting: str | None) -> list[str]:

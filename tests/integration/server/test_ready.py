@@ -5,6 +5,7 @@ import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -14,7 +15,7 @@ from psycopg import sql
 
 from tests import postgres
 from tests.eventually import eventually
-from tests.served import TOKEN, served
+from tests.served import TOKEN, Served, served
 
 NOWHERE = "127.0.0.1:1"
 KNOWN = {"Authorization": f"Bearer {TOKEN}"}
@@ -100,6 +101,35 @@ async def test_a_database_that_takes_no_rows_any_more_is_told_and_one_that_does_
         await eventually(is_refused, within_s=20)
         await asyncio.to_thread(_take_rows, database, "off")
         await eventually(is_ready, within_s=20)
+
+
+async def test_a_server_on_a_hot_standby_is_never_ready_and_says_why(tmp_path: Path) -> None:
+    programs = postgres.binaries()
+    if programs is None:
+        pytest.skip(postgres.WHY_NOT)
+    with postgres.running(programs) as primary, primary.database() as url:
+        async with served(tmp_path, NOWHERE, {"STIGMER_DATABASE_URL": url}):
+            pass  # it makes the tables
+        name = url.partition("?")[0].rpartition("/")[2]
+        with postgres.replica(programs, primary) as standby:
+            server = Served(tmp_path, NOWHERE, {"STIGMER_DATABASE_URL": standby.url(name)})
+            server.spawn()
+            try:
+                assert "read-only transaction" in await eventually(partial(_refusal, server), within_s=30)
+            finally:
+                server.kill()
+
+
+async def _refusal(server: Served) -> str:
+    """Why the server is not ready, or has not begun to serve; empty while that is not known yet."""
+    assert server.process is not None
+    if server.process.poll():
+        return server.log.read_text()
+    async with httpx.AsyncClient(base_url=server.url) as http:
+        with suppress(httpx.TransportError):
+            status, body = await ready(http, KNOWN)
+            return str(body) if status == 503 else ""
+    return ""
 
 
 def _take_rows(database: str, read_only: str) -> None:

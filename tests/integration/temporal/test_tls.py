@@ -60,7 +60,7 @@ def trust(ca: Path | None = None, pair: Pair | None = None, name: str | None = N
 
 async def reaches(connection: Connection, state: ConnectionState) -> str:
     """The cause with which `connection` stands at `state`, which it must reach soon."""
-    await eventually(_is(lambda: connection.status().state is state), within_s=10)
+    await eventually(_is(lambda: connection.status().state is state), within_s=20)
     return connection.status().cause
 
 
@@ -75,8 +75,13 @@ async def told(address: str, believed: Trust | None) -> str:
     """Why the connection does not come about; empty where it does."""
     target = Target(address=address, is_tls=believed is not None, trust=believed or SYSTEM_TRUST)
     async with connected(target, pace=QUICK) as connection:
-        settled = (CONNECTED, MISCONFIGURED, ConnectionState.DISCONNECTED)
-        await eventually(_is(lambda: connection.status().state in settled), within_s=10)
+
+        def is_told() -> bool:
+            """A machine that is out of breath may leave no time for the second look; the next dial has another."""
+            status = connection.status()
+            return status.state in (CONNECTED, MISCONFIGURED) or status.cause == "connection refused"
+
+        await eventually(_is(is_told), within_s=20)
         return connection.status().cause
 
 
@@ -199,7 +204,7 @@ async def test_files_that_were_missing_count_as_soon_as_they_are_there(world: Wo
             began = time.monotonic()
             world.callers.issue("me", "me")
             await reaches(connection, CONNECTED)
-            assert time.monotonic() - began < 10, "it does not wait for the next try of a minute later"
+            assert time.monotonic() - began < 30, "it does not wait for the next try of a minute later"
 
 
 async def test_a_rotated_certificate_is_shown_within_seconds_and_half_a_rotation_does_no_harm(world: World) -> None:
@@ -210,10 +215,10 @@ async def test_a_rotated_certificate_is_shown_within_seconds_and_half_a_rotation
             await reaches(connection, CONNECTED)
             first, moves = connection.client(), connection.moves
             me.key.write_text("half a rotation")
-            await eventually(_is(lambda: connection._stamp == target.stamp()), within_s=5)
+            await eventually(_is(lambda: connection._stamp == target.stamp()), within_s=20)
             assert connection.client() is first
             world.callers.issue("me", "me")
-            await eventually(_is(lambda: connection.client() is not first), within_s=5)
+            await eventually(_is(lambda: connection.client() is not first), within_s=20)
             assert connection.status().state is CONNECTED
             assert connection.moves == moves, "nobody was disconnected meanwhile"
 

@@ -88,6 +88,7 @@ def test_the_address_that_the_connection_was_made_to_is_ours() -> None:
     hosts = AllowedHosts(7234)
     assert hosts.admits("10.0.0.5:7234", at=("10.0.0.5", 7234))
     assert hosts.admits("[fd00::5]:7234", at=("fd00:0::5", 7234))
+    assert hosts.admits("10.0.0.5:7234", at=("::ffff:10.0.0.5", 7234))
     assert hosts.admits("10.0.0.5", at=("10.0.0.5", 443))
     assert not hosts.admits("10.0.0.6:7234", at=("10.0.0.5", 7234))
     assert not hosts.admits("10.0.0.5:7235", at=("10.0.0.5", 7234))

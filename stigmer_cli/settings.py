@@ -212,7 +212,7 @@ def load(flags: Mapping[str, str | None], environ: Mapping[str, str], *, user_ho
                 values[option.name] = _parsed(option, layer[option.name], source, home)
                 sources[option.name] = source
                 break
-    return Settings(home=home, sources=sources, warnings=_unknown_variables(environ), **values)
+    return Settings(home=home, sources=sources, warnings=_strange_variables(environ), **values)
 
 
 def parsed(name: str, text: str) -> object:
@@ -254,10 +254,13 @@ def _parsed(option: Option, text: str, source: Source, home: Home) -> object:
         raise ConfigError(f"{places[source]}: {error.message}", hint="stigmer config list") from None
 
 
-def _unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
+def _strange_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
     known = {HOME_VARIABLE, SETTLED_VARIABLE, *(option.variable for option in OPTIONS)}
     strangers = sorted(name for name in environ if name.startswith("STIGMER_") and name not in known)
-    return tuple(f"unknown variable {name}{_nearest(name, known)}" for name in strangers)
+    # What a shell leaves behind that was given the value of another variable, which is not set there.
+    database = BY_NAME["database_url"].variable
+    empty = [f"variable {database} is empty; it counts as not set"] if environ.get(database) == "" else []
+    return (*(f"unknown variable {name}{_nearest(name, known)}" for name in strangers), *empty)
 
 
 def _nearest(name: str, known: Mapping[str, object] | set[str]) -> str:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stigmer_cli.clock import SystemClock
@@ -71,14 +71,16 @@ class Stack:
     home: Home
     ports: Mapping[str, str]
     progress: Silence = field(default_factory=Silence)
+    said: Mapping[str, str] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
 
     def settings(self, **flags: str) -> Settings:
-        environment = {"STIGMER_HOME": str(self.home.path), **self.ports}
+        environment = {"STIGMER_HOME": str(self.home.path), **self.ports, **self.said}
         return load(flags, environment, user_home=Path("/nowhere"))
 
     def build(self, settings: Settings, options: StackOptions, environ: Mapping[str, str]) -> tuple[ChildSpec, ...]:
         assert not options.ephemeral
-        env = {**environ, **settings.environment()}
+        env = settings.environment_in(environ)
         home = str(settings.home.path)
         argvs = {
             "temporal": (LISTENS, str(settings.temporal_port), str(settings.ui_port), f"{home}/temporal.breaks"),
@@ -101,7 +103,11 @@ class Stack:
 
     @property
     def around(self) -> Surroundings:
-        return Surroundings(clock=SystemClock(), environ=environ(), build=self.build)
+        return Surroundings(clock=SystemClock(), environ=environ(self.said), build=self.build, tell=self.told.append)
+
+    def shell(self, *, without_ports: bool = False, **said: str) -> "Stack":
+        """The same home in a shell that says `said`, and of ports nothing where it is `without_ports`."""
+        return replace(self, ports={} if without_ports else self.ports, said=said, told=[])
 
     async def up(self, flags: Mapping[str, str] | None = None, *, wait_s: float = 30.0) -> Ready:
         options = StackOptions(wait_timeout_s=wait_s)

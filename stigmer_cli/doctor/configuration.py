@@ -1,5 +1,6 @@
 """Checks of category Configuration: what was set where, and whether it can work."""
 
+import re
 import shlex
 
 from stigmer_cli.doctor.check import Category, Check, Found, Severity, failed, passed, skipped, told, warned
@@ -9,6 +10,7 @@ from stigmer_cli.settings import OPTIONS, Source
 
 OTHERS = 0o077
 OPENAI = "openai:"
+VARIABLE = re.compile(r"\b[A-Z][A-Z0-9_]+\b")
 ECHOES = frozenset({"echo", "echo:slow"})
 EXECUTIONS_S = 2.0
 
@@ -21,10 +23,10 @@ async def settings(facts: Facts) -> Found:
 
 
 async def variables(facts: Facts) -> Found:
-    """Whether every STIGMER_ variable means something."""
+    """Whether every STIGMER_ variable means something, and the database's is not empty."""
     strangers = facts.settings.warnings
     if strangers:
-        names = [line.removeprefix("unknown variable ").partition(";")[0] for line in strangers]
+        names = [found[0] for line in strangers if (found := VARIABLE.search(line))]
         return warned("; ".join(strangers), f"unset {' '.join(names)}", variables=names)
     return passed("no unknown variables")
 

@@ -138,5 +138,5 @@ def _is_said(settings: Settings, name: str) -> bool:
 
 
 def _with(settings: Settings, values: Mapping[str, Any]) -> Settings:
-    sources = {**settings.sources, **{name: Source.RECORD for name in values if name in ADDRESSES}}
+    sources = {**settings.sources, **{name: Source.RECORD for name in values if name in ADDRESSES | {TOKEN}}}
     return replace(settings, sources=sources, **values)

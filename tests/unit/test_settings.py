@@ -78,6 +78,19 @@ def test_an_unknown_variable_is_a_warning_with_its_nearest_match() -> None:
     assert settings.warnings == ("unknown variable STIGMER_SUBMIT_POLICIES; did you mean STIGMER_SUBMIT_POLICY?",)
 
 
+def test_an_empty_database_variable_is_warned_about_and_the_settings_of_a_part_are_settled(home: Home) -> None:
+    environ = {"STIGMER_HOME": str(home.path), "STIGMER_DATABASE_URL": ""}
+    settings = load({}, environ, user_home=Path("/nowhere"))
+    assert settings.warnings == ("variable STIGMER_DATABASE_URL is empty; it counts as not set",)
+    assert settings.database_url is None
+
+    child = settings.environment_in({"PATH": "/bin", "STIGMER_TEMPORAL_ADDRESS": "elsewhere:1", "OPENAI_API_KEY": "k"})
+    home.config_file.write_text('temporal_address = "elsewhere:2"\n')
+    assert child["PATH"] == "/bin"
+    assert not {"STIGMER_TEMPORAL_ADDRESS", "OPENAI_API_KEY"} & set(child)
+    assert load({}, child, user_home=Path("/nowhere")).temporal_address is None, "config.toml is not read again"
+
+
 def test_secrets_are_not_in_the_repr() -> None:
     settings = load({}, {"STIGMER_TOKEN": "s3cret", "OPENAI_API_KEY": "sk-s3cret"}, user_home=NOBODY)
     assert "s3cret" not in repr(settings)

@@ -85,7 +85,10 @@ class OpenAiModel:
     def _of_status(self, status: int, body: object) -> ModelFailed | ModelBusy:
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             # What providers say here holds a part of the key.
-            return ModelFailed(f"{self._where} refuses the key (status {status}): check OPENAI_API_KEY")
+            return ModelFailed(
+                f"{self._where} refuses the key (status {status}) that the runner was started with: check"
+                " OPENAI_API_KEY, then stigmer restart runner"
+            )
         if status == HTTPStatus.NOT_FOUND:
             return ModelFailed(f"{self._where} is not there (status 404): check the agent's model and OPENAI_BASE_URL")
         kind = ModelBusy if status in TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR else ModelFailed

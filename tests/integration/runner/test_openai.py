@@ -36,10 +36,11 @@ async def test_without_a_key_a_local_endpoint_gets_a_placeholder(endpoint: Endpo
     assert endpoint.keys == ["Bearer no-key-needed"]
 
 
+CHECK = "that the runner was started with: check OPENAI_API_KEY, then stigmer restart runner"
 FAILED = {
     400: "answered with status 400: bad *** thing",
-    401: "refuses the key (status 401): check OPENAI_API_KEY",
-    403: "refuses the key (status 403): check OPENAI_API_KEY",
+    401: f"refuses the key (status 401) {CHECK}",
+    403: f"refuses the key (status 403) {CHECK}",
     404: "is not there (status 404): check the agent's model and OPENAI_BASE_URL",
 }
 BUSY = {

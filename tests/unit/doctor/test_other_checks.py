@@ -309,6 +309,12 @@ async def test_settings(facts: Facts, expected: tuple[str, str, str]) -> None:
     assert brief(await configuration.settings(facts)) == expected
 
 
+async def test_an_empty_variable_is_named_to_be_unset() -> None:
+    settings = Settings(home=HOME, warnings=("variable STIGMER_DATABASE_URL is empty; it counts as not set",))
+    found = await configuration.variables(healthy(settings=settings))
+    assert (found.result, found.hint) == ("warn", "unset STIGMER_DATABASE_URL")
+
+
 async def test_unknown_variables_are_named_to_be_unset() -> None:
     settings = Settings(home=HOME, warnings=("unknown variable STIGMER_HOEM; did you mean STIGMER_HOME?",))
     assert brief(await configuration.variables(healthy(settings=settings))) == (

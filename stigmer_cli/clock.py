@@ -144,6 +144,16 @@ def is_older(moment: datetime, now: datetime, *, than_s: float) -> bool:
     return moment < now - timedelta(seconds=than_s) or moment > now + SKEW_MAX
 
 
+def ahead_s(theirs: datetime, *, asked_at: datetime, answered_at: datetime) -> float:
+    """By how much another clock is ahead, which showed `theirs` between question and answer; 0 where it may be as ours.
+
+    Only for telling people: nothing is decided by it.
+    """
+    if asked_at <= theirs <= answered_at:
+        return 0.0
+    return (theirs - asked_at - (answered_at - asked_at) / 2).total_seconds()
+
+
 def iso(moment: datetime) -> str:
     """`moment` as RFC 3339 in UTC with milliseconds: `2026-05-04T12:03:11.042Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stigmer_cli.settings import Home
-from stigmer_cli.supervisor.process import ProcessId, myself
+from stigmer_cli.supervisor.process import ProcessId
 
 OWNER_ONLY_FOLDER = 0o700
 RECORDS_MAX = 64
@@ -24,7 +24,7 @@ class RunnerRecord:
     """A runner, its link to its server, and why it takes up no work; `cause` is empty where it does.
 
     `state` is the link's: `served`, `asking`, `silent`, `refused`, `foreign`; `mismatched` where its Temporal is not
-    the server's. `since` is RFC 3339.
+    the server's. `since` is RFC 3339. `clock_ahead_s` is how far its clock is ahead of the server's.
     """
 
     pid: int
@@ -34,6 +34,7 @@ class RunnerRecord:
     server: str
     since: str
     store: str | None = None
+    clock_ahead_s: float = 0.0
 
     @property
     def is_served(self) -> bool:
@@ -46,11 +47,9 @@ class RunnerRecord:
         return ProcessId(pid=self.pid, mark=self.mark)
 
 
-def write_runner_record(home: Home, *, state: str, cause: str, server: str, since: str, store: str | None) -> None:
-    """Say how this process stands; raises OSError."""
-    me = myself()
-    record = RunnerRecord(pid=me.pid, mark=me.mark, state=state, cause=cause, server=server, since=since, store=store)
-    path = _path(home, me.pid)
+def write_runner_record(home: Home, record: RunnerRecord) -> None:
+    """Say how this process, which `record` is about, stands; raises OSError."""
+    path = _path(home, record.pid)
     path.parent.mkdir(mode=OWNER_ONLY_FOLDER, parents=True, exist_ok=True)
     draft = path.with_suffix(".new")
     draft.write_text(json.dumps(asdict(record)), encoding="utf-8")

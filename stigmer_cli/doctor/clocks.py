@@ -33,6 +33,8 @@ async def clocks(facts: Facts) -> Found:
         apart.append(_apart("the server's clock", clock.own_ahead_s, "the database's"))
     if clock.temporal_ahead_s is not None:
         apart.append(_apart("Temporal's clock", clock.temporal_ahead_s, "the server's"))
+    runners = await facts.runners()
+    apart += [_apart(f"the clock of the runner (pid {one.pid})", one.clock_ahead_s, "the server's") for one in runners]
     if words := next(filter(None, apart), ""):
         return warned(words, HINT, **evidence)
     if clock.jumped_ago_s is not None and clock.jumped_ago_s < LATELY_S:

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from stigmer_cli.clock import Clock
+from stigmer_cli.clock import Clock, ahead_s
 from stigmer_cli.credential import read_token
 from stigmer_cli.doctor.blocking import in_thread
 from stigmer_cli.doctor.facts import Door, HttpDoor, ServerSeen, StoreSeen, TemporalSeen
@@ -93,12 +93,7 @@ async def server_seen(url: str, settings: Settings, *, clock: Clock, waits_for: 
 
 
 def _ahead_s(theirs: datetime | None, asked_at: datetime, answered_at: datetime) -> float | None:
-    """By how much their clock is ahead, which they read between question and answer; 0 where it may be as ours."""
-    if theirs is None:
-        return None
-    if asked_at <= theirs <= answered_at:
-        return 0.0
-    return (theirs - asked_at - (answered_at - asked_at) / 2).total_seconds()
+    return None if theirs is None else ahead_s(theirs, asked_at=asked_at, answered_at=answered_at)
 
 
 async def _health_of(

@@ -18,7 +18,7 @@ from typing import Protocol
 import structlog
 
 from stigmer_cli.api.identity import Identity
-from stigmer_cli.clock import Clock
+from stigmer_cli.clock import Clock, ahead_s
 from stigmer_cli.errors import Refused, ServerUnproven, StigmerError, Unavailable
 
 ASK_EVERY_S = 0.5
@@ -78,6 +78,7 @@ class ServerLink:
     """Asks the server at `url` who it is, for ever; `status` may be read at any time.
 
     `moves` counts the changes of state, store and task queues, and `wait_moved` returns after the next one.
+    `clock_ahead_s` is how far our wall clock is ahead of the server's, as the last answer showed.
     """
 
     def __init__(self, source: IdentitySource, *, url: str, clock: Clock) -> None:
@@ -87,6 +88,7 @@ class ServerLink:
         self._url = url
         self._clock = clock
         self._answered_at = clock.monotonic()
+        self.clock_ahead_s = 0.0
         self._moved = asyncio.Event()
         self._log = structlog.get_logger()
 
@@ -115,6 +117,7 @@ class ServerLink:
 
     async def run_once(self) -> None:
         """Ask once, and judge the answer, or how long there has been none."""
+        asked_at = self._clock.now()
         try:
             async with asyncio.timeout(self._patience_s()):
                 server = await self._source.identity()
@@ -124,6 +127,7 @@ class ServerLink:
             self._failed(state_of(error), error.message)
         else:
             self._answered_at = self._clock.monotonic()
+            self.clock_ahead_s = -ahead_s(server.now, asked_at=asked_at, answered_at=self._clock.now())
             self._move(LinkStatus(state=LinkState.SERVED, server=server))
 
     def _patience_s(self) -> float:

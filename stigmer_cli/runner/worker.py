@@ -18,7 +18,7 @@ from functools import partial
 import structlog
 
 from stigmer_cli.client import Client
-from stigmer_cli.clock import Clock, ClockWatch, Jump, iso
+from stigmer_cli.clock import SKEW_MAX, Clock, ClockWatch, Jump, iso
 from stigmer_cli.credential import ensure_token
 from stigmer_cli.runner.chance import Chance
 from stigmer_cli.runner.crew import Crew, CrewContext, first_of
@@ -28,8 +28,9 @@ from stigmer_cli.runner.poll_gate import MISMATCHED, PollGate
 from stigmer_cli.runner.relief import STALE_MAX_S, STALE_OWN_MAX_S
 from stigmer_cli.runner.reports import Reporter, Reports
 from stigmer_cli.runner.server_link import ServerLink
-from stigmer_cli.runner_record import remove_dead_records, remove_runner_record, write_runner_record
+from stigmer_cli.runner_record import RunnerRecord, remove_dead_records, remove_runner_record, write_runner_record
 from stigmer_cli.settings import Settings
+from stigmer_cli.supervisor.process import myself
 from stigmer_cli.supervisor.sign_of_life import show_life
 from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.target import target_of
@@ -67,7 +68,7 @@ class Runner:
         )
         self._crews: dict[str, Crew] = {}
         self._working: list[asyncio.Task[None]] = []
-        self._told = ("", "", "")
+        self._told = ("", "", "", 0.0)
         self._log = structlog.get_logger()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -141,7 +142,11 @@ class Runner:
         status, mismatch = self._link.status, self._gate.mismatch
         state = MISMATCHED if mismatch else status.state.value
         store = status.server.store_id if status.server else ""
-        told = (state, mismatch or status.cause, store)
+        ahead_s = self._told[3]
+        if abs(self._link.clock_ahead_s - ahead_s) > SKEW_MAX.total_seconds():
+            ahead_s = round(self._link.clock_ahead_s, 1)
+            self._log.warning("clock_differs", ahead_of_server_s=ahead_s)
+        told = (state, mismatch or status.cause, store, ahead_s)
         if told == self._told:
             return
         is_first, self._told = not self._told[0], told
@@ -149,19 +154,23 @@ class Runner:
             self._log.warning("runner_waiting", waits_for="temporal", state=state, cause=mismatch)
         await asyncio.to_thread(self._write, told, is_first=is_first)
 
-    def _write(self, told: tuple[str, str, str], *, is_first: bool) -> None:
-        home, (state, cause, store) = self._settings.home, told
+    def _write(self, told: tuple[str, str, str, float], *, is_first: bool) -> None:
+        home, (state, cause, store, ahead_s) = self._settings.home, told
         if is_first:
             remove_dead_records(home)
         try:
-            write_runner_record(
-                home,
+            me = myself()
+            record = RunnerRecord(
+                pid=me.pid,
+                mark=me.mark,
                 state=state,
                 cause=cause,
                 server=self._settings.server_target,
                 since=iso(self._clock.now()),
                 store=store or None,
+                clock_ahead_s=ahead_s,
             )
+            write_runner_record(home, record)
         except OSError as error:
             self._log.warning("runner_record_not_written", cause=str(error))
 

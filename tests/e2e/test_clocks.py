@@ -45,6 +45,8 @@ def test_a_stack_comes_up_and_works_whichever_clock_is_wrong(
     stigmer.apply_agent()
     assert "hello" in stigmer.ok("run", "greeter", "hello")
     [row] = stigmer.ok("executions", "list").splitlines()[1:]
+    checks = {one["code"]: one["result"] for one in stigmer.json("doctor", "--only", "STG122")["checks"]}
+    assert checks["STG122"] == ("pass" if part == "supervisor" else "warn"), "rows, pollers and reports tell the time"
     assert re.search(r" COMPLETED +[0-9]{1,2}s ", row), "its age is told by the clock that wrote when it began"
 
 

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from stigmer_cli.clock import ClockWatch, Jump, SystemClock, is_older
+from stigmer_cli.clock import ClockWatch, Jump, SystemClock, ahead_s, is_older
 from tests.fakes import START, ManualClock
 
 
@@ -93,3 +93,13 @@ def test_the_machines_own_clocks_agree_about_a_moment() -> None:
 )
 def test_what_lies_further_ahead_than_two_good_clocks_differ_is_old(ago_s: float, *, is_old: bool) -> None:
     assert is_older(START - timedelta(seconds=ago_s), START, than_s=10) is is_old
+
+
+@pytest.mark.parametrize(
+    ("theirs_s", "expected_s"), [(0, 0), (3, 0), (5, 0), (6, 3.5), (3602.5, 3600), (-1, -3.5), (-297.5, -300)]
+)
+def test_what_a_slow_answer_cannot_tell_is_no_difference(theirs_s: float, expected_s: float) -> None:
+    def at(seconds: float) -> datetime:
+        return START + timedelta(seconds=seconds)
+
+    assert ahead_s(at(theirs_s), asked_at=at(0), answered_at=at(5)) == expected_s

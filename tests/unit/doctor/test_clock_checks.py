@@ -1,6 +1,6 @@
 """Clocks that are apart are told, with whose and by how much; what is old is judged by the clock that wrote it."""
 
-from datetime import datetime, timedelta
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,8 +8,8 @@ import pytest
 from stigmer_cli.api.health import Health
 from stigmer_cli.clock import iso
 from stigmer_cli.doctor import clocks, executions
-from stigmer_cli.doctor.facts import ExecutionsSeen, Facts, ServerSeen
-from stigmer_cli.doctor.looks import _ahead_s
+from stigmer_cli.doctor.facts import ExecutionsSeen, Facts, ServerSeen, known
+from stigmer_cli.runner_record import RunnerRecord
 from tests.fakes import START
 from tests.unit.doctor.plain import brief, execution, health, healthy
 
@@ -20,6 +20,19 @@ def told(ahead_s: float | None = 0.0, **clock: Any) -> Facts:
     """A server whose rows are written by a clock so far ahead of this command's."""
     body = {**health().model_dump(mode="json", by_alias=True), "clock": {"now": iso(START), **clock}}
     return healthy(server=ServerSeen(url="http://x", health=Health.model_validate(body), ahead_s=ahead_s))
+
+
+def runner(*, clock_ahead_s: float) -> RunnerRecord:
+    """A runner of this home that takes up work."""
+    return RunnerRecord(
+        pid=13,
+        mark="m",
+        state="served",
+        cause="",
+        server="http://x",
+        since=iso(START),
+        clock_ahead_s=clock_ahead_s,
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,6 +63,10 @@ def told(ahead_s: float | None = 0.0, **clock: Any) -> Facts:
             ),
         ),
         (told(setS=3600.0, sleptS=0.0, jumpedAgoS=601.0), ("pass", None, "")),
+        (
+            replace(told(), runners=known((runner(clock_ahead_s=-300.0),))),
+            ("warn", "the clock of the runner (pid 13) is 5 min behind the server's", HINT),
+        ),
         (told(None), ("skip", "no server tells what time it is", "")),
     ],
 )
@@ -57,16 +74,6 @@ async def test_clocks_that_are_apart_are_named(facts: Facts, expected: tuple[str
     result, message, hint = brief(await clocks.clocks(facts))
     assert (result, hint) == (expected[0], expected[2])
     assert expected[1] in (None, message)
-
-
-@pytest.mark.parametrize(
-    ("theirs_s", "ahead_s"), [(0, 0), (3, 0), (5, 0), (6, 3.5), (3602.5, 3600), (-1, -3.5), (-297.5, -300)]
-)
-def test_what_a_slow_answer_cannot_tell_is_no_difference(theirs_s: float, ahead_s: float) -> None:
-    def at(seconds: float) -> datetime:
-        return START + timedelta(seconds=seconds)
-
-    assert _ahead_s(at(theirs_s), at(0), at(5)) == ahead_s
 
 
 @pytest.mark.parametrize("ahead_s", [3600.0, -3600.0])

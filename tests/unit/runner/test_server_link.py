@@ -182,3 +182,17 @@ def test_a_worker_that_is_on_outlives_a_temporal_that_only_one_of_them_has_notic
         == shut
         == "the Temporal at 127.0.0.1:7233 is not the one of this runner's server: " + ("set STIGMER_TEMPORAL_ADDRESS")
     )
+
+
+@pytest.mark.parametrize(("server_ahead_s", "expected"), [(0.0, 0.0), (0.5, 0.0), (3600.5, -3600.0), (-299.5, 300.0)])
+def test_how_far_our_clock_is_from_the_servers_is_told_as_far_as_an_answer_can(
+    server_ahead_s: float, expected: float
+) -> None:
+    async def main() -> float:
+        clock = LoopClock()
+        now = clock.now() + timedelta(seconds=server_ahead_s)
+        link = ServerLink(Scripted(identity().model_copy(update={"now": now}), takes_s=1.0), url=URL, clock=clock)
+        await link.run_once()
+        return link.clock_ahead_s
+
+    assert in_virtual_time(main()) == pytest.approx(expected, abs=0.001)

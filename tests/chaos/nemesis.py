@@ -36,6 +36,7 @@ R2    battle `R2 frozen`
 R3    battle `R3 told to go`
 R4    battle `R4 poison`: FAILED with a reason after its five attempts; whom it takes along is counted: directed
 R5    battle `R5 parked`; how soon it is found: directed
+Y4    battle `Y4 upgraded`, to another version of the same workflow; to a changed one: tests/replay/test_upgrade.py
 Y5    battle `Y5 server an hour ahead`, `... behind`, `Y5 runners five minutes ahead`, `... behind`; others: e2e
 """
 

@@ -149,4 +149,4 @@ def _percentiles(name: str, values: Sequence[float | None]) -> dict[str, float |
 def _natural(name: str) -> tuple[int, int, str]:
     """T2 before T10."""
     row, _, words = name.partition(" ")
-    return "TNSR".index(row[0]), int(row[1:]), words
+    return "TNSRY".index(row[0]), int(row[1:]), words

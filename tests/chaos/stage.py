@@ -26,12 +26,16 @@ SIDES = ("", "-wal", "-shm")
 
 
 class RunnerProcess:
-    """`stigmer work` with a ledger, startable again after its death."""
+    """`stigmer work` with a ledger, startable again after its death.
+
+    `package` is the folder of the copy of the package that it starts from next; None: from the package itself.
+    """
 
     def __init__(
         self, home: Path, temporal: str, server: str, number: int, *, more: Mapping[str, str] | None = None
     ) -> None:
         self.log = home / f"runner-{number}.log"
+        self.package: Path | None = None
         self._environment = {
             **os.environ,
             "STIGMER_HOME": str(home),
@@ -49,6 +53,7 @@ class RunnerProcess:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.chaos.performer"],
+                cwd=self.package,
                 env={**self._environment, **({PARKED: "1"} if is_parked else {})},
                 stdout=log,
                 stderr=log,

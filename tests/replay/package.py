@@ -33,15 +33,15 @@ def copy_changed(place: Path, change: Change) -> None:
     _edit(place / "runner" / "workflow.py", CLAIM_LINE, change + CLAIM_LINE)
 
 
-def copy_package(folder: Path, version: str, change: Change = Change.NONE) -> Path:
-    """The package as `version` in `folder`, with few slots for activities, so that much waits for a claim."""
+def copy_package(folder: Path, version: str, change: Change = Change.NONE, *, slots: int = SLOTS) -> Path:
+    """The package as `version` in `folder`; with few `slots` for activities much waits for a claim."""
     copy_changed(folder / "stigmer_cli", change)
     (folder / "tests").symlink_to(TESTS)
     info = folder / f"stigmer_cli-{version}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: stigmer-cli\nVersion: {version}\n")
     _edit(
-        folder / "stigmer_cli/runner/hands.py", f"ACTIVITIES_MAX = {hands.ACTIVITIES_MAX}", f"ACTIVITIES_MAX = {SLOTS}"
+        folder / "stigmer_cli/runner/hands.py", f"ACTIVITIES_MAX = {hands.ACTIVITIES_MAX}", f"ACTIVITIES_MAX = {slots}"
     )
     return folder
 

@@ -34,6 +34,7 @@ RUNNERS = 2
 STOPS_MAX_S = 20.0
 SEEN_MAX_S = 60.0
 SHOWN_MAX_S = 10.0
+LONG_MAX_S = 900
 AT_ONCE = 20
 WORDS = (4, 9)
 """Of a message: at 0.2 s each, so that most performances end within the grace of a runner that stops."""
@@ -179,7 +180,7 @@ async def drill(home: Path, seed: int) -> AsyncIterator[Drill]:
 
 
 @pytest.mark.parametrize("change", [Change.NONE, Change.PATCHED], ids=["the same workflow", "a patched workflow"])
-@pytest.mark.parametrize("number", [40, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [40, pytest.param(500, marks=[pytest.mark.slow, pytest.mark.timeout(LONG_MAX_S)])])
 async def test_runner_by_runner_all_that_is_under_way_ends_and_nothing_is_done_twice(
     tmp_path: Path, number: int, change: Change
 ) -> None:

@@ -1,11 +1,16 @@
-"""Faults of the runners, R1 to R5: killed, frozen, told to go, poisoned, and alive without asking for work."""
+"""Faults of the runners: killed, frozen, told to go, poisoned, alive without asking for work, upgraded."""
 
 import random
 import signal
 
+from stigmer_cli.runner.hands import ACTIVITIES_MAX
 from tests.chaos.fault import RARE, Act, Fault
 from tests.chaos.stage import Stage
 from tests.chaos.workload import POISONOUS
+from tests.eventually import until_true
+from tests.replay.package import copy_package
+
+GOES_MAX_S = 20.0
 
 
 async def _kill(stage: Stage, rng: random.Random) -> None:
@@ -46,6 +51,16 @@ async def _park(stage: Stage, _rng: random.Random) -> None:
     stage.runners[0].start(is_parked=True)
 
 
+async def _upgrade(stage: Stage, _rng: random.Random) -> None:
+    """One runner after the other is told to go, and started again from a copy of the package of another version."""
+    number = sum(1 for _ in stage.folder.glob("package-*")) + 1
+    package = copy_package(stage.folder / f"package-{number}", f"{number}.0.0", slots=ACTIVITIES_MAX)
+    for runner in stage.runners:
+        before, runner.package = runner.process, package
+        runner.signal(signal.SIGTERM)
+        await until_true(lambda runner=runner, before=before: runner.process is not before, within_s=GOES_MAX_S)  # type: ignore[misc]
+
+
 RUNNER: tuple[Fault, ...] = (
     Fault(name="R1 killed", hurt=_kill, mend=start_all),
     Fault(
@@ -58,4 +73,5 @@ RUNNER: tuple[Fault, ...] = (
     Fault(name="R3 told to go", hurt=_to_first(signal.SIGTERM), lasts_s=(0.5, 1.0)),
     Fault(name="R4 poison", hurt=_poison, weight=RARE),
     Fault(name="R5 parked", hurt=_park, weight=RARE),
+    Fault(name="Y4 upgraded", hurt=_upgrade, weight=RARE),
 )

@@ -2,7 +2,7 @@
 
 from tests.chaos.frames import Code
 from tests.chaos.proxy import Toxics
-from tests.e2e.faults import clocks, cold, network, others, own, runners, upgrade
+from tests.e2e.faults import clocks, cold, door, network, others, own, runners, upgrade
 from tests.e2e.faults.row import Mends, On, Row
 
 WAIT = "stigmer doctor --wait=30"
@@ -31,6 +31,7 @@ ROWS: tuple[Row, ...] = (
         fix="stigmer doctor explain STG122",
         mends=Mends.SHOWS,
     ),
+    *door.ROWS,
     *network.ROWS,
     Row(
         fault="T15",

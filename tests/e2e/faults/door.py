@@ -1,0 +1,38 @@
+"""Faults about whose port it is: somebody else answers there."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.e2e.faults.row import On, Row
+from tests.e2e.faults.stage import Stage
+from tests.stranger import Manner, stranger
+
+
+@contextmanager
+def friendly_stranger(stage: Stage) -> Iterator[None]:
+    """Somebody else answers whatever is asked on the server's port; at the end it has heard no token."""
+    token = stage.home / "token"
+    if not token.exists():
+        token.write_text("the-token-of-this-home\n")
+        token.chmod(0o600)
+    try:
+        with stranger(int(stage.stigmer.environment["STIGMER_SERVER_PORT"]), Manner.AGREES) as found:
+            yield
+            assert token.read_bytes().strip() not in found.received
+            assert b"GET /v1/challenge" in found.received
+    finally:
+        stage.stigmer("down")
+
+
+ROWS: tuple[Row, ...] = (
+    Row(
+        fault="Y7",
+        what="somebody else answers on the server's port",
+        on=On.COLD,
+        inject=friendly_stranger,
+        code="STG103",
+        exit_code=1,
+        verdict="not healthy: port 7234 for server is held by pid N (COMMAND)",
+        fix="stigmer up --auto-ports",
+    ),
+)

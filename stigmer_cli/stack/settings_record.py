@@ -81,7 +81,12 @@ class SettingsRecord:
         return None
 
     def with_parts(self, settings: Settings, names: Sequence[str], *, at: str) -> "SettingsRecord":
-        """This record once the parts `names` have been started with `settings`."""
+        """This record once the parts `names` have been started with `settings`.
+
+        Where the UI of the stack's own Temporal listens is drawn, and no setting of anybody's (see http_doors.py).
+        """
+        is_drawn = settings.runs_own_temporal and settings.sources.get("ui_address", Source.DEFAULT) is Source.DEFAULT
+        settings = replace(settings, ui_address=None) if is_drawn else settings
         parts = {name: given_to(name, settings, self.salt, kept=self) for name in names}
         return replace(self, parts={**self.parts, **parts}, at={**self.at, **dict.fromkeys(names, at)})
 

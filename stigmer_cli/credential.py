@@ -13,13 +13,18 @@ OWNER_ONLY_FOLDER = 0o700
 
 
 def read_token(home: Home) -> str | None:
-    """The token, or None where there is none yet; raises MachineError where it cannot be read."""
+    """The token, or None where there is none yet; raises MachineError where it cannot be read, or is not ours."""
     try:
-        return home.token_file.read_text(encoding="ascii").strip() or None
+        with home.token_file.open(encoding="ascii") as file:
+            owner = os.fstat(file.fileno()).st_uid
+            text = file.read().strip()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise MachineError(f"cannot read the token file {home.token_file}: {error}") from error
+    if owner != os.geteuid():
+        raise MachineError(f"the token file {home.token_file} belongs to uid {owner}", hint="stigmer doctor")
+    return text or None
 
 
 def ensure_token(home: Home) -> str:

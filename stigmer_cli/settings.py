@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stigmer_cli.errors import ConfigError
+from stigmer_cli.home_trust import look_at, refuse_sudo
 from stigmer_cli.options import (
     BY_NAME,
     HOME_VARIABLE,
@@ -113,7 +114,10 @@ class Home:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All settings, validated; `sources` says for each name which layer it came from."""
+    """All settings, validated; `sources` says for each name which layer it came from.
+
+    `distrust` is why nothing in the home counts: somebody else owns it, or could write there. Empty: it can be trusted.
+    """
 
     home: Home
     server_url: str | None = None
@@ -146,6 +150,7 @@ class Settings:
     openai_api_key: str | None = field(default=None, repr=False)
     sources: Mapping[str, Source] = field(default_factory=dict, compare=False)
     warnings: tuple[str, ...] = field(default=(), compare=False)
+    distrust: str = field(default="", compare=False)
 
     @property
     def runs_own_temporal(self) -> bool:
@@ -192,17 +197,26 @@ def home_of(environ: Mapping[str, str], *, user_home: Path) -> Home:
     return Home(path=Path(environ.get(HOME_VARIABLE) or user_home / ".stigmer").expanduser().absolute())
 
 
-def load(flags: Mapping[str, str | None], environ: Mapping[str, str], *, user_home: Path) -> Settings:
+def load(
+    flags: Mapping[str, str | None], environ: Mapping[str, str], *, user_home: Path, is_look: bool = False
+) -> Settings:
     """Read all layers once.
 
     `flags` maps option names to what was typed (None: not typed). Raises ConfigError, naming the layer and the
-    value, for anything that does not parse, and for an unknown key in `config.toml`.
+    value, for anything that does not parse, and for an unknown key in `config.toml`; MachineError where another user
+    owns the home, or a file in it, or could write there. For a command that only looks (`is_look`) the home is then
+    not read, and `distrust` says why.
     """
     home = home_of(environ, user_home=user_home)
+    doubts = look_at(home.path)
+    if not is_look:
+        if doubts:
+            raise doubts[0].error()
+        refuse_sudo(home.path, environ)
     layers: list[tuple[Source, Mapping[str, str]]] = [
         (Source.FLAG, {name: value for name, value in flags.items() if value is not None}),
         (Source.ENVIRONMENT, {o.name: environ[o.variable] for o in OPTIONS if environ.get(o.variable)}),
-        (Source.FILE, {} if environ.get(SETTLED_VARIABLE) else _read_file(home.config_file)),
+        (Source.FILE, {} if doubts or environ.get(SETTLED_VARIABLE) else _read_file(home.config_file)),
     ]
     values: dict[str, Any] = {}
     sources = {option.name: Source.DEFAULT for option in OPTIONS}
@@ -212,7 +226,8 @@ def load(flags: Mapping[str, str | None], environ: Mapping[str, str], *, user_ho
                 values[option.name] = _parsed(option, layer[option.name], source, home)
                 sources[option.name] = source
                 break
-    return Settings(home=home, sources=sources, warnings=_strange_variables(environ), **values)
+    distrust = doubts[0].message if doubts else ""
+    return Settings(home=home, sources=sources, warnings=_strange_variables(environ), distrust=distrust, **values)
 
 
 def parsed(name: str, text: str) -> object:

@@ -10,6 +10,7 @@ from rich.table import Table
 from stigmer_cli.cli.context import Cli, cli_of
 from stigmer_cli.cli.output import Format, safe
 from stigmer_cli.errors import ConfigError, MachineError
+from stigmer_cli.home_trust import require_trust
 from stigmer_cli.settings import OPTIONS, Option, Settings, Source, defaults, parsed
 from stigmer_cli.stack.precedence import DATABASE, kept
 from stigmer_cli.stack.settings_record import RUNNER, read_settings_record, readers
@@ -70,6 +71,7 @@ def set_value(
 
     cli = cli_of(ctx)
     checked = parsed(name, value)
+    require_trust(cli.home.path)
     file = cli.home.config_file
     try:
         document = tomlkit.parse(file.read_text(encoding="utf-8")) if file.exists() else tomlkit.document()
@@ -103,7 +105,9 @@ def rotate(ctx: typer.Context) -> None:
 
 def _settings(cli: Cli) -> Settings:
     """What `stigmer up` would start with: where nothing is said, the addresses that the stack was started with."""
-    settings = cli.own_settings()
+    settings = cli.own_settings(is_look=True)
+    if settings.distrust:
+        return settings
     settings, found = kept(settings, read_settings_record(settings.home)), endpoints(settings.home)
     if found is None or settings.server_url is not None:
         return settings

@@ -13,6 +13,7 @@ from stigmer_cli.cli.output import Format, Output
 from stigmer_cli.clock import Clock, SystemClock
 from stigmer_cli.credential import FileToken, read_token
 from stigmer_cli.errors import ConfigError, NotRunning, ServerUnavailable, StigmerError
+from stigmer_cli.home_trust import look_at
 from stigmer_cli.settings import Home, Settings, Source, home_of, load
 from stigmer_cli.stack.precedence import followed
 from stigmer_cli.stack.settings_record import read_settings_record
@@ -43,15 +44,22 @@ class Cli:
         """The home of this invocation, whatever else its settings say."""
         return home_of(self.environ, user_home=self.user_home)
 
-    def settings(self, **flags: str | None) -> Settings:
-        """The settings of a command: the addresses of the home's stack, where it runs, before those of this shell."""
-        found = self.own_settings(**flags)
+    def settings(self, *, is_look: bool = False, **flags: str | None) -> Settings:
+        """The settings of a command: the addresses of the home's stack, where it runs, before those of this shell.
+
+        Raises as `load` does; for a command that only looks (`is_look`) a home that cannot be trusted is a warning.
+        """
+        found = self.own_settings(is_look=is_look, **flags)
+        if found.distrust:
+            return found
         running = endpoints(found.home)
         return followed(found, running, read_settings_record(found.home)) if running else found
 
-    def own_settings(self, **flags: str | None) -> Settings:
+    def own_settings(self, *, is_look: bool = False, **flags: str | None) -> Settings:
         """What this shell and this home's `config.toml` say, whatever runs: for what starts a part."""
-        found = load(flags, self.environ, user_home=self.user_home)
+        found = load(flags, self.environ, user_home=self.user_home, is_look=is_look)
+        if found.distrust:
+            self.out.warning(f"{found.distrust}; neither its config.toml nor its token is used")
         for warning in found.warnings:
             self.out.warning(warning)
         return found
@@ -59,11 +67,11 @@ class Cli:
     def settings_at_any_rate(self) -> Settings:
         """`settings`, or with a warning the defaults where they cannot be read: for commands that only look."""
         try:
-            return self.settings()
+            return self.settings(is_look=True)
         except ConfigError as error:
             self.out.warning(f"the settings of this shell cannot be read: {error.message}")
-        found = Settings(home=self.home)
-        running = endpoints(self.home)
+        found = Settings(home=self.home, distrust="; ".join(doubt.message for doubt in look_at(self.home.path)))
+        running = None if found.distrust else endpoints(self.home)
         return followed(found, running, read_settings_record(self.home)) if running else found
 
     def client(self, **flags: str | None) -> "Client":
@@ -74,7 +82,7 @@ class Cli:
         from stigmer_cli.client import Client  # noqa: PLC0415 - httpx is not imported for --help and status
         from stigmer_cli.stack.remote import require_token  # noqa: PLC0415
 
-        settings = self.settings(**flags)
+        settings = self.settings(is_look=False, **flags)
         require_token(settings)
         token = settings.token
         if token is None and read_token(settings.home) is None:

@@ -142,7 +142,7 @@ def _facts(cli: Cli) -> "Facts":
     from stigmer_cli.settings import HOME_VARIABLE, Home, Settings, load  # noqa: PLC0415
 
     try:
-        return gathered(load({}, cli.environ, user_home=cli.user_home), clock=cli.clock)
+        return gathered(load({}, cli.environ, user_home=cli.user_home, is_look=True), clock=cli.clock)
     except ConfigError as error:
         path = Path(cli.environ.get(HOME_VARIABLE) or cli.user_home / ".stigmer").expanduser().absolute()
         return gathered(Settings(home=Home(path=path)), clock=cli.clock, problem=error)

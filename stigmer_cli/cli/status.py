@@ -69,7 +69,7 @@ def status(
     cli = cli_of(ctx)
     cli.show(output)
     settings = cli.settings_at_any_rate()
-    token = settings.token or read_token(settings.home)
+    token = settings.token or (None if settings.distrust else read_token(settings.home))
     if watch:
         cli.run(_watch(cli, settings, token))
         return

@@ -12,6 +12,7 @@ from stigmer_cli.doctor.configuration import CONFIGURATION_CHECKS
 from stigmer_cli.doctor.executions import EXECUTION_CHECKS
 from stigmer_cli.doctor.given import GIVEN_CHECKS
 from stigmer_cli.doctor.network import NETWORK_CHECKS, elsewhere_found
+from stigmer_cli.doctor.ownership import FIRST, OWNERSHIP_CHECKS
 from stigmer_cli.doctor.pages import PAGES_CHECKS
 from stigmer_cli.doctor.runner_server import RUNNER_SERVER_CHECKS
 from stigmer_cli.doctor.servers import SERVER_CHECKS
@@ -22,13 +23,15 @@ from stigmer_cli.doctor.temporal import TEMPORAL_CHECKS
 from stigmer_cli.errors import NotFound, RequestError
 
 SETTINGS = "STG501"
-"""While settings cannot be read, nothing else is judged."""
+"""While settings cannot be read, nothing else is judged; nor are they read in a home that cannot be trusted."""
 
 LIST = "stigmer doctor --list-checks"
 
 
 def _behind_settings(check: Check) -> Check:
-    return check if check.code == SETTINGS else replace(check, needs=(SETTINGS, *check.needs))
+    if check.code in FIRST:
+        return check
+    return replace(check, needs=(FIRST if check.code == SETTINGS else (SETTINGS, *check.needs)))
 
 
 def _of_that_server(check: Check) -> Check:
@@ -52,6 +55,7 @@ CHECKS: tuple[Check, ...] = tuple(
             *EXECUTION_CHECKS,
             *STUCK_CHECKS,
             *CONFIGURATION_CHECKS,
+            *OWNERSHIP_CHECKS,
             *NETWORK_CHECKS,
         ),
         key=lambda check: list(Category).index(check.category),

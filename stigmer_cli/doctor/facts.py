@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.identity import LEGACY_TASK_QUEUE
 from stigmer_cli.errors import ConfigError
+from stigmer_cli.home_trust import Finding
 from stigmer_cli.runner_record import RunnerRecord
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.ports import Owner
@@ -54,7 +55,11 @@ def known(value: T) -> Once[T]:
 
 @dataclass(frozen=True, kw_only=True)
 class HomeSeen:
-    """The home folder. `why_not_writable` is empty where it is; sizes in bytes; modes are permission bits."""
+    """The home folder. `why_not_writable` is empty where it is; sizes in bytes; modes are permission bits.
+
+    `doubts` are why it cannot be trusted; `is_read_only` and `missing_mount` what is wrong with its file system; `fix`
+    is the command against that, or against why it cannot be written.
+    """
 
     exists: bool = True
     is_folder: bool = True
@@ -62,6 +67,10 @@ class HomeSeen:
     user: int = 0
     mode: int = 0o700
     why_not_writable: str = ""
+    is_read_only: bool = False
+    missing_mount: Path | None = None
+    fix: str = ""
+    doubts: tuple[Finding, ...] = ()
     free_bytes: int = 1 << 40
     free_files: int | None = None
     token_mode: int | None = 0o600

@@ -47,7 +47,9 @@ CHECKED_BYTES_MAX = 32 * 1024 * 1024
 
 
 def token_of(settings: Settings) -> str | None:
-    """The token that commands show; None where there is none, or none that can be read."""
+    """The token that commands show; None where there is none, or none that can be read and trusted."""
+    if settings.distrust:
+        return settings.token
     try:
         return settings.token or read_token(settings.home)
     except MachineError:

@@ -1,10 +1,10 @@
 """Looks at the machine: the home, ports, processes, log lines; nothing is changed and nobody is signalled."""
 
 import base64
-import errno
 import hashlib
 import os
 import resource
+import shlex
 import stat
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,12 @@ from pathlib import Path
 
 from stigmer_cli.doctor.facts import BinarySeen, HomeSeen, PortSeen, ProcessSeen
 from stigmer_cli.errors import MachineError
+from stigmer_cli.home_trust import look_at
 from stigmer_cli.settings import Home, Settings
+from stigmer_cli.stack.home import try_to_write, way_out
 from stigmer_cli.stack.listening import holds
 from stigmer_cli.stack.logs import read_lines
+from stigmer_cli.stack.mounts import is_read_only, missing_mount
 from stigmer_cli.stack.parts import SUPERVISOR
 from stigmer_cli.stack.ports import PortUse, is_free, needed, owner_of
 from stigmer_cli.stack.state import Endpoints
@@ -35,14 +38,20 @@ def home_seen(home: Home) -> HomeSeen:
     try:
         found = home.path.stat()
     except FileNotFoundError:
-        return HomeSeen(exists=False, token_mode=None, files_max=files_max)
+        mount = missing_mount(home.path)
+        fix = f"sudo mount {shlex.quote(str(mount))}" if mount else ""
+        return HomeSeen(exists=False, token_mode=None, files_max=files_max, missing_mount=mount, fix=fix)
     room = os.statvfs(home.path)
+    why, fix = _why_not_writable(home)
     return HomeSeen(
         is_folder=stat.S_ISDIR(found.st_mode),
         owner=found.st_uid,
         user=os.geteuid(),
         mode=stat.S_IMODE(found.st_mode),
-        why_not_writable=_why_not_writable(home),
+        why_not_writable=why,
+        is_read_only=is_read_only(home.path),
+        fix=fix,
+        doubts=look_at(home.path),
         free_bytes=room.f_bavail * room.f_frsize,
         free_files=room.f_favail if room.f_files else None,  # btrfs counts none
         token_mode=_mode(home.token_file),
@@ -93,15 +102,15 @@ def last_lines(home: Home, part: str) -> tuple[str, ...]:
     return tuple(line.text[:LINE_MAX] for line in read_lines(home, [part], tail=LINES_SHOWN))
 
 
-def _why_not_writable(home: Home) -> str:
+def _why_not_writable(home: Home) -> tuple[str, str]:
+    """Why, and the command against it; empty where it can be written."""
     for folder in (home.path, home.data, home.logs, home.run):
         try:
-            if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
-                read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
-                return f"{folder}: {os.strerror(errno.EROFS if read_only else errno.EACCES)}"
+            if folder.exists():
+                try_to_write(folder)
         except OSError as error:
-            return f"{folder}: {error.strerror}"
-    return ""
+            return f"{folder}: {error.strerror}", way_out(folder, error)
+    return "", ""
 
 
 def _mode(path: Path) -> int | None:

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from dataclasses import replace
 from datetime import timedelta
 
 from stigmer_cli.clock import iso
@@ -91,7 +92,7 @@ async def elsewhere_found(check: Check, facts: Facts) -> Found:
 
 
 def _there(found: Found) -> Found:
-    return Found(result=found.result, message=found.message, hint=THERE, evidence=found.evidence, because=found.because)
+    return replace(found, hint=THERE)
 
 
 def _lasting(facts: Facts, seen: TlsSeen, whose: str, look: str) -> Found:

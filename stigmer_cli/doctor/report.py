@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from stigmer_cli.doctor.facts import Facts
 
 CAUSES_FIRST = (
-    "STG501", "STG101", "STG102", "STG301", "STG302", "STG103", "STG201", "STG202", "STG203", "STG112", "STG117",
-    "STG104", "STG105", "STG106", "STG108", "STG303", "STG205", "STG204", "STG206", "STG212", "STG107", "STG119",
-    "STG207",
+    "STG507", "STG506", "STG508", "STG501", "STG509", "STG101", "STG102", "STG301", "STG302", "STG103",
+    "STG201", "STG202", "STG203", "STG112", "STG117", "STG104", "STG105", "STG106", "STG108", "STG303",
+    "STG205", "STG204", "STG206", "STG212", "STG107", "STG119", "STG207",
 )  # fmt: skip
 """What makes other things fail, before what fails because of it; all other checks come after these, in their order.
 

@@ -28,7 +28,7 @@ VERSIONS_S = 2.0
 
 
 async def home(facts: Facts) -> Found:
-    """Whether the home is ours, private and writable."""
+    """Whether the home is a folder, and private."""
     seen, path = await facts.home(), facts.settings.home.path
     name = shlex.quote(str(path))
     evidence = {"home": str(path), "mode": f"{seen.mode:04o}", "owner": seen.owner}
@@ -36,13 +36,9 @@ async def home(facts: Facts) -> Found:
         return passed(f"{path} does not exist yet; `stigmer up` makes it", home=str(path))
     if not seen.is_folder:
         return failed(f"{path} is not a folder", f"mv {name} {name}.old", **evidence)
-    if seen.user not in (seen.owner, 0):
-        return failed(f"{path} belongs to another user (uid {seen.owner})", f"sudo chown -R $USER {name}", **evidence)
-    if seen.why_not_writable:
-        return failed(f"the home cannot be written: {seen.why_not_writable}", f"ls -ld {name} {name}/*", **evidence)
     if seen.mode & OTHERS:
         return warned(f"others may enter {path} (mode {seen.mode:04o})", f"chmod 700 {name}", **evidence)
-    return passed(f"{path} is yours and writable", **evidence)
+    return passed(f"{path} is a folder for you alone", **evidence)
 
 
 async def disk(facts: Facts) -> Found:
@@ -223,8 +219,7 @@ STACK_CHECKS: tuple[Check, ...] = (
         severity=Severity.ERROR,
         look=home,
         explanation="Everything of a stack lies in one folder, the home (~/.stigmer, or STIGMER_HOME). It must be"
-        " yours, closed to others (it holds the token and everything that agents said), and writable. A home that"
-        " belongs to root usually comes from one `sudo stigmer`; a read-only one from a file system that met an error.",
+        " closed to others: it holds the token and everything that agents said.",
     ),
     Check(
         code="STG102",

@@ -83,7 +83,8 @@ async def end_stack(home: Home, *, clock: Clock, only: ProcessId | None = None) 
         after = read_record(home.run)
         foreign = await _ports_left(before, clock)
         for name in (STATE_FILE, SUPERVISOR_FILE, SOCKET):
-            (home.run / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # read-only: what it says of processes is known to be over
+                (home.run / name).unlink(missing_ok=True)
     finally:
         lock.release()
     return Ended(parts=tuple(_account(found, after, survivors)), foreign=foreign)

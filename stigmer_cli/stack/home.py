@@ -1,29 +1,66 @@
 """The folders of a home: made for their owner only, and deleted when asked."""
 
+import errno
+import os
+import shlex
 import shutil
 import stat
 from pathlib import Path
 
 from stigmer_cli.errors import MachineError
+from stigmer_cli.home_trust import can, require_trust
 from stigmer_cli.settings import Home
+from stigmer_cli.stack.mounts import is_read_only, missing_mount, mount_of, nearest
 
 OWNER_ONLY = 0o700
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def prepare_home(home: Home) -> None:
-    """Make every folder of `home` with mode 0700, and shut those that others could enter. Raises MachineError."""
+    """Make every folder of `home` with mode 0700, and shut those that others could read. Raises MachineError.
+
+    What others could write in is not shut silently: somebody may have put something there.
+    """
+    require_trust(home.path)
+    unmounted = missing_mount(home.path)
+    if unmounted:
+        message = f"{home.path} lies on {unmounted}, which is in /etc/fstab and is not mounted"
+        raise MachineError(message, hint=f"sudo mount {shlex.quote(str(unmounted))}")
     for folder in (home.path, home.data, home.logs, home.run):
         try:
             folder.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
             mode = folder.stat().st_mode
             if mode & OTHERS:
                 folder.chmod(stat.S_IMODE(mode) & ~OTHERS)
+            try_to_write(folder)
         except OSError as error:
             raise MachineError(
-                f"cannot use {folder}: {error.strerror or error}",
-                hint=f"make {home.path} yours, or set STIGMER_HOME to a folder that is",
+                f"cannot use {folder}: {error.strerror or error}", hint=way_out(folder, error)
             ) from error
+
+
+def way_out(folder: Path, error: OSError) -> str:
+    """The command after which `folder` can be written, as far as one helps."""
+    there = nearest(folder)
+    name = shlex.quote(str(there))
+    if is_read_only(there):
+        return f"sudo mount -o remount,rw {shlex.quote(str(mount_of(there)))}"
+    if error.errno == errno.EPERM:
+        return f"sudo chattr -i {name}"
+    if error.errno == errno.EACCES and there.stat().st_uid == os.geteuid():
+        return f"chmod u+rwx {name}"
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return f"mv {name} {name}.old"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"df -h {name}; df -i {name}"
+    return "unset STIGMER_HOME"
+
+
+def try_to_write(folder: Path) -> None:
+    """Raise OSError where nothing can be made in `folder`."""
+    if not can(folder, os.W_OK | os.X_OK):
+        code = errno.EROFS if is_read_only(folder) else errno.EACCES
+        raise OSError(code, os.strerror(code))
 
 
 def purge_home(home: Home) -> list[Path]:

@@ -85,7 +85,8 @@ class ControlServer:
             await asyncio.get_running_loop().create_future()
         finally:
             server.close()
-            (self._folder / SOCKET).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # on a disk that turned read-only it stays
+                (self._folder / SOCKET).unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections += 1
@@ -205,7 +206,7 @@ async def connect(folder: Path, *, within_s: float) -> Control | None:
     except OSError as error:
         end.close()
         raise MachineError(
-            f"cannot reach {folder / SOCKET}: {error.strerror or error}", hint="use the account that started the stack"
+            f"cannot reach {folder / SOCKET}: {error.strerror or error}", hint="stigmer doctor"
         ) from error
     return Control(reader, writer, within_s=within_s)
 

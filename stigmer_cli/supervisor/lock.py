@@ -1,6 +1,7 @@
 """A lock on a file, held by one process at a time and dropped by the kernel when that process dies."""
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import AsyncIterator
@@ -22,12 +23,12 @@ class FileLock:
 
     def acquire(self) -> bool:
         """Take it without waiting; False where somebody holds it. Raises OSError where the file cannot be opened."""
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
+        fd = self._opened()
         if not (_locked(fd) and self._is_the_file(fd)):
             os.close(fd)
             return False
-        os.ftruncate(fd, 0)
-        with contextlib.suppress(OSError):  # a full disk takes nothing away but the message
+        with contextlib.suppress(OSError):  # a disk that is full, or read-only, takes nothing away but the message
+            os.ftruncate(fd, 0)
             os.write(fd, f"{os.getpid()}\n".encode())
         self._fd = fd
         return True
@@ -48,6 +49,15 @@ class FileLock:
         with contextlib.suppress(OSError):
             return self.path.read_text(encoding="ascii", errors="replace").strip() or "unknown"
         return "unknown"
+
+    def _opened(self) -> int:
+        try:
+            return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                raise
+            # One that is there can be locked on a read-only file system, too.
+            return os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
 
     def _is_the_file(self, fd: int) -> bool:
         """False where the file was removed, or replaced, between opening and locking."""

@@ -134,7 +134,7 @@ async def test_all_checks_of_the_catalog_hanging_end_within_the_total() -> None:
     judged = await diagnose(checks, healthy(), clock=SystemClock(), total_s=0.4)
     assert time.monotonic() - began < 2.0
     assert len(judged) == len(CHECKS)
-    assert judged[[one.check.code for one in judged].index("STG501")].found.unjudged == "no answer in time"
+    assert judged[[one.check.code for one in judged].index("STG506")].found.unjudged == "no answer in time"
 
 
 async def test_work_that_blocks_its_thread_for_ever_holds_nobody_up() -> None:

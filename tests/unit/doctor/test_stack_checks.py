@@ -41,22 +41,10 @@ def processes(**changed: ProcessSeen) -> dict[str, ProcessSeen]:
 @pytest.mark.parametrize(
     ("seen", "expected"),
     [
-        (HomeSeen(), ("pass", "/home/ada/.stigmer is yours and writable", "")),
+        (HomeSeen(), ("pass", "/home/ada/.stigmer is a folder for you alone", "")),
         (
             HomeSeen(exists=False),
             ("pass", "/home/ada/.stigmer does not exist yet; `stigmer up` makes it", ""),
-        ),
-        (
-            HomeSeen(owner=0, user=1000),
-            ("fail", "/home/ada/.stigmer belongs to another user (uid 0)", "sudo chown -R $USER /home/ada/.stigmer"),
-        ),
-        (
-            HomeSeen(why_not_writable="/home/ada/.stigmer/data: Read-only file system"),
-            (
-                "fail",
-                "the home cannot be written: /home/ada/.stigmer/data: Read-only file system",
-                "ls -ld /home/ada/.stigmer /home/ada/.stigmer/*",
-            ),
         ),
         (
             HomeSeen(mode=0o755),

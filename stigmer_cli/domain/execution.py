@@ -152,6 +152,7 @@ class EventType(StrEnum):
     ORPHANED = "orphaned"
     STARTED_OVER = "started-over"
     ATTENTION = "attention"
+    UNMARKED = "unmarked"
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"

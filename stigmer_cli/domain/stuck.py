@@ -31,12 +31,18 @@ _WAYS_OUT: Mapping[StuckClass, str] = {
     StuckClass.ORPHAN: RECONCILE,
     StuckClass.BEHIND: RECONCILE,
     StuckClass.REFUSED: RECONCILE,
+    StuckClass.SUBMIT_FAILED: RECONCILE,
+    StuckClass.RESULT_UNKNOWN: START_OVER,
     StuckClass.LOST: START_OVER,
     StuckClass.CANNOT_REPLAY: START_OVER,
     StuckClass.KEEPS_FAILING: "stigmer restart runner, or stigmer executions cancel {id}",
     StuckClass.WAITING_FOR_RUNNER: "stigmer up, or stigmer work",
 }
-_UNCLAIMED: Mapping[StuckClass, str] = {StuckClass.CANNOT_REPLAY: RECONCILE}
+_UNCLAIMED: Mapping[StuckClass, str] = {
+    StuckClass.CANNOT_REPLAY: RECONCILE,
+    StuckClass.RESULT_UNKNOWN: RECONCILE,
+    StuckClass.LOST: RECONCILE,
+}
 """Where no run has claimed it, no effect can be repeated."""
 
 MENDABLE = frozenset({StuckClass.ORPHAN, StuckClass.BEHIND})

@@ -72,7 +72,6 @@ class Canceller:
     async def run(self) -> None:
         """Deliver for ever; raises what the store raises."""
         while True:
-            await self._link.wait_connected()
             self._nudged.clear()
             await self.run_once()
             try:
@@ -92,10 +91,12 @@ class Canceller:
         self._deadlines = {key: deadline for key, deadline in self._deadlines.items() if key in wanted}
         delivered = 0
         for key, execution in wanted.items():
-            if key not in self._delivered:
-                delivered += await self._deliver(execution)
-            elif self._clock.monotonic() >= self._deadlines[key]:
+            # The first look counts: a link that flaps, or stays away, must not put the end off for ever.
+            deadline = self._deadlines.setdefault(key, self._clock.monotonic() + self._patience_s(execution))
+            if self._clock.monotonic() >= deadline:
                 await self._end_by_force(execution)
+            elif key not in self._delivered:
+                delivered += await self._deliver(execution)
         return delivered
 
     async def _wanted(self) -> list[Execution]:
@@ -117,10 +118,7 @@ class Canceller:
         except StigmerError as error:
             log.warning("cancel_failed", execution=execution.id, epoch=execution.epoch, cause=str(error))
             return False
-        key = (execution.id, execution.epoch)
-        self._delivered.add(key)
-        # The first delivery counts: a link that flaps must not put the end off for ever.
-        self._deadlines.setdefault(key, self._clock.monotonic() + self._patience_s(execution))
+        self._delivered.add((execution.id, execution.epoch))
         return True
 
     def _patience_s(self, execution: Execution) -> float:
@@ -130,19 +128,24 @@ class Canceller:
         return min(max(PATIENCE_S - waited_s, PATIENCE_MIN_S), PATIENCE_S)
 
     async def _end_by_force(self, execution: Execution) -> None:
-        """Terminate the workflow, then end the row; tried again at the next pass where Temporal or the row moved."""
+        """Terminate the workflow if Temporal can be told, and end the row; tried again where the row moved."""
         names = {"execution": execution.id, "epoch": execution.epoch}
-        try:
-            was_open = await self._gateway.terminate(execution.workflow, reason=REASON)
-        except TemporalUnavailable:
-            return
-        except StigmerError as error:
-            log.warning("terminate_failed", cause=str(error), **names)
-            return
+        detail, was_open = await self._terminated(execution)
         outcome = Outcome(phase=Phase.CANCELLED, error=f"{FORCED}; {EFFECTS[execution.phase]}")
-        detail = "terminated in Temporal" if was_open else "Temporal had no open workflow of it"
         ended = await self._store.executions.conclude(
             execution.id, epoch=execution.epoch, version=execution.version, outcome=outcome, detail=detail
         )
         if ended:
             log.warning("cancelled_by_force", was_open=was_open, phase=execution.phase, **names)
+
+    async def _terminated(self, execution: Execution) -> tuple[str, bool | None]:
+        """What became of the workflow, in words, and whether it was open; None where Temporal could not be told.
+
+        A workflow that is left open changes nothing any more: its row has ended, so that every report is refused.
+        """
+        try:
+            was_open = await self._gateway.terminate(execution.workflow, reason=REASON)
+        except StigmerError as error:
+            log.warning("terminate_failed", execution=execution.id, epoch=execution.epoch, cause=str(error))
+            return f"Temporal could not be told: {error.message}", None
+        return ("terminated in Temporal" if was_open else "Temporal had no open workflow of it"), was_open

@@ -131,6 +131,10 @@ def _drifted(move: Move, around: Around) -> Found | None:
         return None  # that no run has claimed it is known without Temporal
     if move.action is Action.NONE and move.finding not in WORTH_TELLING:
         return None
+    if move.action is Action.UNMARK:
+        return _marked(move.execution)
+    if move.attention is not None:
+        return MARKS[move.attention], move.cause
     return FINDINGS.get(move.finding, StuckClass.UNKNOWN), move.cause
 
 

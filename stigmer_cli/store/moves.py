@@ -28,6 +28,7 @@ IS_SUBMITTED = _ROW.submitted_at.is_not(None)
 IS_UNSUBMITTED = _ROW.submitted_at.is_(None)
 IS_UNCLAIMED = _ROW.claimed_run.is_(None)
 HAS_NO_WORLD = _ROW.world.is_(None)
+IS_MARKED = _ROW.attention_code.is_not(None)
 IS_WANTED = _ROW.cancel_requested_at.is_(None)
 
 
@@ -138,6 +139,16 @@ def mark(code: AttentionCode, reason: str, *, epoch: int, version: int | None, n
         expects=stands(epoch=epoch, version=version),
         values=_attention(code, reason, now),
         event=_attention_event(code, reason),
+    )
+
+
+def unmark(reason: str, *, epoch: int, version: int) -> Move:
+    """What a person had to decide about has settled itself."""
+    return Move(
+        guards=(OPEN, IS_MARKED),
+        expects=stands(epoch=epoch, version=version),
+        values=NO_ATTENTION,
+        event=EventDraft(type=EventType.UNMARKED, text=f"needs no attention any more: {reason}"),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, assert_never
 
@@ -11,6 +12,7 @@ from stigmer_cli.domain.execution import QueueReason
 from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.executions.reconcile.plan import Action, Move
 from stigmer_cli.store import moves
+from stigmer_cli.store.database import Move as Written
 from stigmer_cli.store.executions import Decided
 from stigmer_cli.store.store import Store
 
@@ -34,6 +36,7 @@ DONE: dict[Action, Done] = {
     Action.RESUBMIT: Done.RESUBMITTED,
     Action.REPAIR: Done.REPAIRED,
     Action.MARK: Done.ATTENTION,
+    Action.UNMARK: Done.REPAIRED,
     Action.START_OVER: Done.RESUBMITTED,
     Action.RETRY: Done.RESUBMITTED,
 }
@@ -87,20 +90,28 @@ def _write(move: Move, store: StoreId) -> Decided | None:
     execution, cause = move.execution, move.cause
     expected = {"epoch": execution.epoch, "version": execution.version}
     match move.action:
-        case Action.RESUBMIT if move.failures:
-            failures = move.failures
-            return lambda now: moves.requeue_next(store, cause, failures=failures, **expected, now=now)
-        case Action.RESUBMIT:
-            return lambda now: moves.requeue(store, QueueReason.ORPHANED, cause, **expected, now=now)
         case Action.REPAIR if (outcome := move.outcome) is not None:
             return lambda now: moves.conclude(outcome, cause, **expected, now=now)
         case Action.MARK if (code := move.attention) is not None:
             return lambda now: moves.mark(code, cause, **expected, now=now)
-        case Action.START_OVER:
-            return lambda now: moves.start_over(store, **expected, now=now)
-        case Action.RETRY:
-            return lambda now: moves.retry(version=execution.version, now=now)
+        case Action.UNMARK:
+            return lambda _now: moves.unmark(cause, **expected)
+        case Action.RESUBMIT | Action.START_OVER | Action.RETRY:
+            return lambda now: _again(move, store, now)
         case Action.NONE | Action.REPAIR | Action.MARK:
             return None
         case _:
             assert_never(move.action)
+
+
+def _again(move: Move, store: StoreId, now: datetime) -> Written:
+    """The guarded write that puts an execution into the queue again."""
+    execution = move.execution
+    expected = {"epoch": execution.epoch, "version": execution.version}
+    if move.action is Action.START_OVER:
+        return moves.start_over(store, **expected, now=now)
+    if move.action is Action.RETRY:
+        return moves.retry(version=execution.version, now=now)
+    if move.failures:
+        return moves.requeue_next(store, move.cause, failures=move.failures, **expected, now=now)
+    return moves.requeue(store, QueueReason.ORPHANED, move.cause, **expected, now=now)

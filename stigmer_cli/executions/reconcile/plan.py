@@ -6,13 +6,13 @@ PENDING      (Temporal refused it)  refused      leave; try again only on a pers
 PENDING      no such workflow       orphan       resubmit, same id and epoch
 PENDING      (it is another one)    orphan       the same
 PENDING      closed, no outcome     orphan       resubmit, next epoch; after HANDED_BACK_MAX in a row mark attention
-PENDING      open                   starting     leave
+PENDING      open                   starting     leave; take away a mark from before, as when Temporal remembers again
 either       open, code unfit       cannot-replay  leave; on a person's word start over, in the next epoch
 either       closed                 behind       take the outcome
 IN_PROGRESS  completed              behind       mark attention: the outcome was lost; start over on a person's word
 IN_PROGRESS  no such workflow       lost         mark attention; start over only on a person's word
 IN_PROGRESS  another run's          lost         the same: the run that holds the claim was forgotten
-IN_PROGRESS  open                   running      leave
+IN_PROGRESS  open                   running      the same
 any          nothing to trust       unknown      refuse to judge
 """
 
@@ -52,6 +52,7 @@ class Action(StrEnum):
     RESUBMIT = "resubmit"
     REPAIR = "repair"
     MARK = "mark"
+    UNMARK = "unmark"
     START_OVER = "start-over"
     RETRY = "retry"
 
@@ -178,9 +179,11 @@ def _open(sighting: Sighting, rules: Rules) -> Move:
     execution, seen, failure = sighting.execution, sighting.seen, sighting.task_failure
     if seen is not None and seen.pending_task is not None and failure is not None:
         return _unfit(execution, unfit_cause(seen.pending_task.attempt, failure), rules)
-    if execution.phase is Phase.PENDING:
-        return _leave(execution, Finding.STARTING, "its workflow is open, no run has claimed it yet")
-    return _leave(execution, Finding.RUNNING, "its workflow is open")
+    is_pending = execution.phase is Phase.PENDING
+    finding = Finding.STARTING if is_pending else Finding.RUNNING
+    cause = "its workflow is open, no run has claimed it yet" if is_pending else "its workflow is open"
+    action = Action.NONE if execution.attention is None else Action.UNMARK
+    return Move(execution=execution, finding=finding, action=action, cause=cause)
 
 
 def _unfit(execution: Execution, cause: str, rules: Rules) -> Move:

@@ -133,7 +133,7 @@ class Stage:
         run_id = await self._submit(id_, case.epoch, world="cluster-0/namespace-0" if case.is_elsewhere else None)
         if case.standing is Standing.CLAIMED:
             await claim(self.store, id_, epoch=case.epoch, run=run_id, runner="r")
-        name = workflow(id_, case.epoch).id
+        name = workflow(id_, case.epoch, store=self.store.id).id
         if case.state is None:
             del self.gateway.runs[name]
             return
@@ -142,7 +142,7 @@ class Stage:
             self.gateway.runs[name] = replace(self.gateway.runs[name], run_id=ANOTHER)
 
     async def _submit(self, id_: ExecutionId, epoch: int, world: str | None = None) -> RunId:
-        started = await self.gateway.start(workflow(id_, epoch), timeout_s=None)
+        started = await self.gateway.start(workflow(id_, epoch, store=self.store.id), timeout_s=None)
         await self.store.executions.mark_submitted(
             id_, epoch=epoch, run_id=started.run_id, world=world or self.link.status().world or "", already=False
         )

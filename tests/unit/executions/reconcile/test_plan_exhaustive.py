@@ -34,6 +34,7 @@ LEADS_TO: dict[Action, Phase | None] = {
     Action.RESUBMIT: None,
     Action.RETRY: None,
     Action.MARK: None,
+    Action.UNMARK: None,
     Action.START_OVER: Phase.PENDING,
 }
 """The phase that an action writes; None: it leaves the phase as it is. A repair writes its outcome's."""

@@ -1,0 +1,175 @@
+"""No dead ends: whatever row stands beside whatever Temporal, a printed command brings it on, and a cancel ends it."""
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.domain.execution import AgentSpec, AttentionCode, Execution
+from stigmer_cli.domain.identity import AgentId, ExecutionId
+from stigmer_cli.domain.stuck import StuckClass, way_out
+from stigmer_cli.executions.canceller import PATIENCE_S, Canceller
+from stigmer_cli.executions.reconcile.observe import observe
+from stigmer_cli.executions.reconcile.plan import Rules, plan
+from stigmer_cli.executions.reconcile.request import Wanted
+from stigmer_cli.executions.reconcile.walk import Scope
+from stigmer_cli.executions.stuck import Around, judge
+from stigmer_cli.store.agents import AgentDraft
+from stigmer_cli.store.store import open_store
+from stigmer_cli.temporal.gateway import RunState
+from tests.integration.executions.reconcile_stage import Case, Race, Stage, Standing
+
+MEMORY = Path("/dev/shm")
+
+
+class AheadClock(SystemClock):
+    """The machine's clocks, `ahead_s` later."""
+
+    ahead_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead_s
+
+
+def every_case() -> Iterator[Case]:
+    """Every row beside every Temporal; what was never submitted has nothing beside it."""
+    states: tuple[RunState | None, ...] = (None, *RunState)
+    for standing, state, another, mark, unwanted, trouble in product(
+        Standing, states, (False, True), (None, *AttentionCode), (False, True), (None, "unreachable")
+    ):
+        is_submitted = standing in {Standing.SUBMITTED, Standing.CLAIMED}
+        if (state is None and another) or (not is_submitted and (state or mark or trouble)):
+            continue
+        yield Case(
+            standing=standing,
+            epoch=1,
+            state=state,
+            is_another_run=another,
+            trouble=trouble,
+            mark=mark,
+            is_unwanted=unwanted,
+            race=Race.NOTHING,
+        )
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def stage(runner: asyncio.Runner) -> Iterator[Stage]:
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        store = runner.run(open_store(f"sqlite:///{folder}/stigmer.db", clock=SystemClock()))
+        draft = AgentDraft(
+            id=AgentId("agt-01kqrxnp6m8w8t6e3d2m5k7j9z"), name="greeter", slug="greeter", spec=AgentSpec()
+        )
+        runner.run(store.agents.apply([draft]))
+        yield Stage(store)
+        runner.run(store.close())
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A command that a person is told to type for one execution."""
+
+    kind: StuckClass
+    command: str
+
+    @property
+    def rules(self) -> Rules:
+        """What `stigmer executions reconcile ID` with its flags asks for: naming an id retries what was refused."""
+        return Rules(grace_s=0, include_in_progress="--include-in-progress" in self.command, retry_refused=True)
+
+
+async def printed(stage: Stage, row: Execution) -> Printed | None:
+    """What is printed for it; None where it gets on."""
+    [sighting] = await observe([row], stage.gateway, stage.link)
+    [move] = plan([sighting], now=SystemClock().now(), rules=Rules(grace_s=0))
+    found = judge(sighting, move, Around(is_polled=True, stood_s=60))
+    return None if found is None else Printed(found.kind, way_out(found.kind, ExecutionId(row.id), row.phase))
+
+
+async def type_it(stage: Stage, row: Execution, told: Printed) -> None:
+    """Carry out a printed reconcile, and let the dispatcher do its work."""
+    scope = Scope(ids=[row.id])
+    wanted = Wanted(scope=scope, rules=told.rules, is_dry_run=False, asked_by="a test")
+    async with stage.dispatching():
+        async for _ in stage.reconciling.run(wanted):
+            pass
+
+
+async def brought_on(stage: Stage, row: Execution) -> bool:
+    """Whether it has ended, or has an open workflow in Temporal that it may be claimed by or was claimed by."""
+    now = await stage.store.executions.get(row.id)
+    if now.phase.is_terminal:
+        return True
+    run = stage.gateway.runs.get(now.workflow.id)
+    is_open = run is not None and run.state in (RunState.OPEN, RunState.CONTINUED)
+    return is_open and run is not None and now.claimed_run in (None, run.run_id) and now.attention is None
+
+
+async def _is_no_dead_end(stage: Stage, case: Case) -> str:
+    row = await stage.put(case)
+    if row.phase.is_terminal:
+        return "ended"
+    told = await printed(stage, row)
+    if case.trouble:
+        assert told is None or told.command, "while Temporal cannot be asked, doctor says what to wait for"
+        stage.gateway.troubles.clear()  # and when it can be asked again ...
+        told = await printed(stage, await stage.store.executions.get(row.id))
+    if told is None:
+        if not await brought_on(stage, row):
+            async with stage.dispatching():  # what is queued goes out by itself
+                await stage.until_drained()
+        assert await brought_on(stage, row), "nothing is printed for it, and it does not get on"
+        return "gets on"
+    if told.kind is StuckClass.QUEUED:
+        async with stage.dispatching():
+            await stage.until_drained()
+    elif told.kind not in {StuckClass.STARTING_LATE, StuckClass.WAITING_FOR_RUNNER}:
+        assert told.command.startswith(f"stigmer executions reconcile {row.id}"), told
+        await type_it(stage, row, told)
+    assert await brought_on(stage, row), f"{told} leaves it where it was"
+    return told.kind
+
+
+async def _ends_when_cancelled(stage: Stage, case: Case) -> None:
+    row = await stage.put(replace(case, is_unwanted=False))
+    clock = AheadClock()
+    canceller = Canceller(stage.store, stage.gateway, stage.link, clock=clock)
+    await stage.store.executions.request_cancel(row.id)
+    await canceller.run_once()
+    clock.ahead_s = PATIENCE_S + 1
+    await canceller.run_once()
+    assert (await stage.store.executions.get(row.id)).phase.is_terminal, "a cancel always ends it"
+
+
+def test_over_every_row_and_every_temporal_a_printed_command_brings_it_on(stage: Stage, runner: asyncio.Runner) -> None:
+    met: set[str] = set()
+    for case in every_case():
+        try:
+            met.add(runner.run(_is_no_dead_end(stage, case)))
+        except AssertionError as error:
+            raise AssertionError(f"{case}: {error}") from error
+        finally:
+            runner.run(stage.end_all())
+    assert met >= {"ended", "gets on", "queued", "orphan", "behind", "lost", "refused", "result-unknown"}
+
+
+def test_over_every_row_and_every_temporal_a_cancel_ends_it_within_its_patience(
+    stage: Stage, runner: asyncio.Runner
+) -> None:
+    for case in every_case():
+        try:
+            runner.run(_ends_when_cancelled(stage, case))
+        except AssertionError as error:
+            raise AssertionError(f"{case}: {error}") from error
+        finally:
+            runner.run(stage.end_all())

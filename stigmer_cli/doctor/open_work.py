@@ -9,7 +9,7 @@ from stigmer_cli.api.reconcile import ReconcileItem, ReconcileProgress, Reconcil
 from stigmer_cli.api.resources import DispatchState, ExecutionResource
 from stigmer_cli.api.stuck import StuckReport
 from stigmer_cli.client import Client
-from stigmer_cli.clock import Clock
+from stigmer_cli.clock import Clock, is_older
 from stigmer_cli.doctor.facts import Drift, ExecutionsSeen
 from stigmer_cli.domain.identity import ExecutionId, Kind, WorkflowName, store_in
 from stigmer_cli.domain.phase import Phase
@@ -170,4 +170,4 @@ def _drift(item: ExecutionResource, state: str) -> Drift:
 def _is_worth_asking(item: ExecutionResource, now: datetime) -> bool:
     status = item.status
     is_submitted = status.dispatch.state is DispatchState.SUBMITTED
-    return is_submitted and status.attention is None and (now - status.dispatch.since).total_seconds() > GRACE_S
+    return is_submitted and status.attention is None and is_older(status.dispatch.since, now, than_s=GRACE_S)

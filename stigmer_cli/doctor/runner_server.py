@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from stigmer_cli.clock import is_older
 from stigmer_cli.doctor.check import BUSY_S, Category, Check, Found, Severity, failed, passed, skipped, warned
 from stigmer_cli.doctor.facts import Facts
 from stigmer_cli.doctor.polling import live_pollers
@@ -51,7 +52,7 @@ async def _is_ours(facts: Facts, record: RunnerRecord) -> bool:
 
 
 def _is_settling(facts: Facts, record: RunnerRecord) -> bool:
-    return record.state == "asking" and (facts.clock.now() - moment(record.since)).total_seconds() < SETTLING_S
+    return record.state == "asking" and not is_older(moment(record.since), facts.clock.now(), than_s=SETTLING_S)
 
 
 async def _others_work(facts: Facts, records: Sequence[RunnerRecord]) -> bool:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import RowMapping, bindparam, case, delete, select, update
 
-from stigmer_cli.clock import iso
+from stigmer_cli.clock import SKEW_MAX, iso
 from stigmer_cli.domain.identity import ServerId
 from stigmer_cli.store.database import Database, whole
 from stigmer_cli.store.tables import meta, servers
@@ -91,8 +91,10 @@ class ServerTable:
     async def living(self, *, within_s: float) -> Sequence[SeenServer]:
         """Those that were seen in the last `within_s` seconds, by id."""
         async with self._database.reading() as connection:
-            oldest = self._database.clock.now() - timedelta(seconds=within_s)
-            found = await connection.execute(select(servers).where(_ROW.seen_at > oldest).order_by(_ROW.id))
+            now = self._database.clock.now()
+            # One that lives says so again by the clock as it is set now; a sign that lies ahead is of before.
+            is_living = _ROW.seen_at.between(now - timedelta(seconds=within_s), now + SKEW_MAX)
+            found = await connection.execute(select(servers).where(is_living).order_by(_ROW.id))
             return [_server_of(row) for row in found.mappings()]
 
     @whole

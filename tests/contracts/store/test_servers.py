@@ -7,9 +7,11 @@ import psycopg
 import pytest
 
 from stigmer_cli.clock import SKEW_MAX
+from stigmer_cli.domain.identity import ServerId
 from stigmer_cli.errors import Conflict, Unavailable
 from stigmer_cli.executions.reconcile.turn import LEASE_S, turn
 from stigmer_cli.store.runs import Claim
+from stigmer_cli.store.servers import ServerRecord
 from stigmer_cli.store.store import Store, open_store
 from tests import postgres
 from tests.contracts.store.drafts import OTHER_RUN, RUN, HandClock, accepted, submitted, timeline
@@ -92,3 +94,15 @@ async def test_one_server_that_holds_the_turn_keeps_one_out_whose_clock_is_ahead
                 await there.advance(LEASE_S + 1)
                 async with turn(two, holder="bob", clock=there):
                     pass
+
+
+async def test_a_sign_of_life_that_was_given_under_a_clock_that_ran_ahead_is_of_before(
+    store: Store, clock: HandClock
+) -> None:
+    dead = ServerRecord(id=ServerId("srv-1"), version="1", host="h", pid=1, address="a")
+    await store.servers.beat(dead, "world")
+    assert [one.record for one in await store.servers.living(within_s=10)] == [dead]
+    clock.move(-3600)
+    assert await store.servers.living(within_s=10) == []
+    await store.servers.beat(dead, "world")
+    assert [one.record for one in await store.servers.living(within_s=10)] == [dead]

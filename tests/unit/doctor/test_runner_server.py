@@ -53,6 +53,8 @@ async def test_each_state_is_told_under_its_own_code_with_the_cause(state: str) 
 async def test_a_runner_that_has_just_started_may_still_look_for_its_server() -> None:
     told = await found("STG113", saying(record("asking", age_s=1)))
     assert (told.result, told.hint) == (Result.WARN, "stigmer doctor --wait=10")
+    under_a_clock_ahead = await found("STG113", saying(record("asking", age_s=-3600)))
+    assert under_a_clock_ahead.result is Result.FAIL
 
 
 async def test_it_is_a_warning_while_another_runner_polls() -> None:

@@ -28,6 +28,9 @@ PASS_MAX = 100
 """Twenty a second at most: about a fiftieth of what Temporal can describe."""
 
 LOOK_MAX = 500
+OLDEST_MAX = 200
+"""Looked up in about a tenth of a second: whoever asks for an overview has the plan of a reconcile made beside it."""
+
 STANDSTILLS_MAX = 10_000
 TOLD_MAX = 10_000
 IDS_MAX = 20
@@ -130,13 +133,13 @@ class StuckWatch:
         return await self.judge(await self._store.executions.named(ids))
 
     async def overview(self) -> Overview:
-        """What of the oldest `LOOK_MAX` does not get on, and what the last round found loud; all judged now."""
-        page = await self._page(None, LOOK_MAX)
+        """What of the oldest `OLDEST_MAX` does not get on, and what the last round found loud; all judged now."""
+        page = await self._page(None, OLDEST_MAX)
         seen = {row.id for row in page}
         others = [id_ for id_ in self._known if id_ not in seen]
         rows = [*page, *(await self._store.executions.named(others) if others else ())]
         stuck = [one for first in range(0, len(rows), LOOK_MAX) for one in await self.judge(rows[first:][:LOOK_MAX])]
-        return Overview(stuck=stuck, is_whole=len(page) < LOOK_MAX)
+        return Overview(stuck=stuck, is_whole=len(page) < OLDEST_MAX)
 
     async def judge(self, rows: Sequence[Execution]) -> Sequence[Stuck]:
         """Those of `rows` that do not get on, in order; what has ended is passed over."""

@@ -34,12 +34,13 @@ NAMES = {
     "stigmer_temporal_calls",
     "stigmer_event_loop_blocks",
     "stigmer_event_loop_last_block_seconds",
+    "stigmer_stuck_executions",
 }
 MANUAL = {"STIGMER_RECONCILE": "manual"}
 STATE = "stigmer_temporal_connection_state"
 PROBES = "stigmer_temporal_probes_total"
 CHANGES = "stigmer_temporal_connection_changes_total"
-LABELS = ("before", "after", "call", "outcome", "phase", "kind", "state", "done", "code")
+LABELS = ("before", "after", "call", "outcome", "phase", "kind", "state", "done", "code", "class")
 """In the order in which the tests name their values; a histogram's buckets are not looked at one by one."""
 
 DONE = ("resubmitted", "attention", "repaired")

@@ -1,6 +1,6 @@
 """Bugs as data: one exact change of one file each, and the tests of which at least one must then fail."""
 
-from tests.bugs import door, network, pages, replay, runner
+from tests.bugs import door, health, network, pages, replay, runner
 from tests.bugs.bug import Bug
 from tests.bugs.clock import BUGS as CLOCK
 
@@ -241,4 +241,4 @@ CORE: tuple[Bug, ...] = (
     ),
 )
 
-BANK: tuple[Bug, ...] = (*CORE, *runner.BUGS, *network.BUGS, *door.BUGS, *replay.BUGS, *pages.BUGS)
+BANK: tuple[Bug, ...] = (*CORE, *runner.BUGS, *network.BUGS, *health.BUGS, *door.BUGS, *replay.BUGS, *pages.BUGS)

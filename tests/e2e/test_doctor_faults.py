@@ -13,6 +13,8 @@ from tests.e2e.faults.verdict import ENDS_IN_S, judged
 FAULTS = {
     *(f"T{number}" for number in range(1, 18)),
     "Y5",
+    "Y9",
+    "Y12",
     "N1",
     "N2",
     "N3",

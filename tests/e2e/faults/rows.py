@@ -2,7 +2,7 @@
 
 from tests.chaos.frames import Code
 from tests.chaos.proxy import Toxics
-from tests.e2e.faults import clocks, cold, door, network, others, own, runners, upgrade
+from tests.e2e.faults import clocks, cold, door, homes, network, others, own, runners, upgrade
 from tests.e2e.faults.row import Mends, On, Row
 
 WAIT = "stigmer doctor --wait=30"
@@ -33,6 +33,7 @@ ROWS: tuple[Row, ...] = (
     ),
     *door.ROWS,
     *network.ROWS,
+    *homes.ROWS,
     Row(
         fault="T15",
         what="an argument of 3 MB",

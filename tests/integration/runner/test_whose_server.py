@@ -28,6 +28,8 @@ STOPS_POLLING_MAX_S = 3.0
 """Two seconds without an answer, and what the test needs to see it."""
 
 NUMBER = 40
+PACE_S = 0.1
+"""So that the runner stops polling in the middle of them: what it is handed at that moment must not be lost."""
 
 
 @pytest.fixture
@@ -111,9 +113,13 @@ async def all_done(client: Client, names: Sequence[str], *, within_s: float) -> 
     return time.monotonic() - begun
 
 
-async def submitted(client: Client, number: int, prefix: str = "k") -> list[str]:
-    """`number` executions, one after the other."""
-    return [(await accept(client, f"{prefix}{one}")).metadata.id for one in range(number)]
+async def submitted(client: Client, number: int, *, pace_s: float = 0.0) -> list[str]:
+    """`number` executions, one after the other, with `pace_s` seconds in between."""
+    names = []
+    for one in range(number):
+        names.append((await accept(client, f"k{one}")).metadata.id)
+        await asyncio.sleep(pace_s)
+    return names
 
 
 @asynccontextmanager
@@ -134,7 +140,7 @@ async def test_what_living_servers_accept_is_done_though_the_server_of_a_runner_
         orphan, well = dies.runner(), lives.runner()
         await seen(orphan, well)
         dies.server.kill()
-        names = await submitted(client, NUMBER)
+        names = await submitted(client, NUMBER, pace_s=PACE_S)
         took_s = await all_done(client, names, within_s=DONE_MAX_S * slack())
         print(f"{NUMBER} done {took_s:.1f} s after the last was accepted")
         await until_true(lambda: dies.is_in(orphan, "silent"), within_s=STARTED_MAX_S)

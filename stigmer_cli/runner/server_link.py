@@ -20,6 +20,7 @@ import structlog
 from stigmer_cli.api.identity import Identity
 from stigmer_cli.clock import Clock, ahead_s
 from stigmer_cli.errors import Refused, ServerUnproven, StigmerError, Unavailable
+from stigmer_cli.fair_timeout import FairTimeout
 
 ASK_EVERY_S = 0.5
 ASK_AT_FIRST_S = 0.1
@@ -30,6 +31,10 @@ SERVED_MAX_S = 2.0
 
 ANSWER_MIN_S = 0.5
 """What an answer may take at least, however little is left of `SERVED_MAX_S`."""
+
+
+STARVED_TIMES = 3
+"""A machine that gives this process no time makes answers look late: then they may take this much longer."""
 
 
 class LinkState(StrEnum):
@@ -119,7 +124,8 @@ class ServerLink:
         """Ask once, and judge the answer, or how long there has been none."""
         asked_at = self._clock.now()
         try:
-            async with asyncio.timeout(self._patience_s()):
+            patience_s = self._patience_s()
+            async with asyncio.timeout(patience_s * STARVED_TIMES), FairTimeout(patience_s):
                 server = await self._source.identity()
         except TimeoutError:
             self._failed(LinkState.SILENT, f"the server at {self._url} does not answer in time")

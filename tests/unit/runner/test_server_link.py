@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from stigmer_cli.api.identity import Identity
 from stigmer_cli.errors import OperationFailed, Refused, ServerUnavailable, StigmerError, StoreBusy
 from stigmer_cli.runner.poll_gate import PollGate, mismatch_of
-from stigmer_cli.runner.server_link import LinkState, ServerLink
+from stigmer_cli.runner.server_link import STARVED_TIMES, LinkState, ServerLink
 from stigmer_cli.temporal.connection import Connection, ConnectionState, ConnectionStatus, Target
 from tests.fakes import START, SwitchedLink
 from tests.fakes_temporal import LoopClock, in_virtual_time
@@ -96,7 +96,10 @@ def test_an_answer_opens_the_link_and_names_the_task_queues() -> None:
 def test_two_seconds_without_a_valid_answer_close_it(error: StigmerError | None, state: LinkState) -> None:
     states, link, events = played(Scripted(identity(), error), for_s=10)
     assert [one for _, one in states] == [LinkState.ASKING, LinkState.SERVED, state]
-    assert states[-1][0] == 2.0
+    latest_s = (
+        2.0 if error else 2.0 * STARVED_TIMES
+    )  # a machine without time is waited for
+    assert 2.0 <= states[-1][0] <= latest_s
     assert link.task_queues == ()
     assert events == ["runner_served", "runner_waiting"], "it is said once"
 

@@ -16,6 +16,10 @@ from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
 from stigmer_cli.temporal.gateway import Poller
 
 EVERY_S = 0.5
+SEEK_EVERY_S = 0.1
+SEEKS_MAX = 100
+"""So many quick looks for the first runner, or the next one after the last was gone; then Temporal is left alone."""
+
 TOLD_MAX_S = 1.5
 """What changed between two looks that are further apart may have changed long ago."""
 
@@ -62,6 +66,7 @@ class PollerWatch:
         self._polled: dict[str, tuple[datetime, float]] = {}
         self._looked_s: float | None = None
         self._heard: tuple[datetime, float] | None = None
+        self._seeks_left = SEEKS_MAX
         self.polling = Polling()
 
     async def run(self) -> None:
@@ -69,7 +74,12 @@ class PollerWatch:
         while True:
             await self._link.wait_connected()
             await self.run_once()
-            await self._clock.sleep(EVERY_S)
+            await self._clock.sleep(self._pause_s())
+
+    def _pause_s(self) -> float:
+        """How long until the next look: a runner that is starting is seen at once, and everything waits for that."""
+        self._seeks_left = SEEKS_MAX if self.polling.live else max(0, self._seeks_left - 1)
+        return EVERY_S if self.polling.live or not self._seeks_left else SEEK_EVERY_S
 
     async def run_once(self) -> None:
         """Ask once; an answer that does not come leaves the last one standing."""

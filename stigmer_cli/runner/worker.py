@@ -1,7 +1,7 @@
 """The runner: learns from its server which task queues its store has, keeps a crew at each, and drains when it stops.
 
 Starts before Temporal or the server do, and outlives both. Until a server has said which store it serves, the runner
-neither dials Temporal nor polls: it would take up the work of others.
+does not poll, and dials no Temporal that nobody named: it would take up the work of others.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from stigmer_cli.runner.relief import STALE_MAX_S, STALE_OWN_MAX_S
 from stigmer_cli.runner.reports import Reporter, Reports
 from stigmer_cli.runner.server_link import ServerLink
 from stigmer_cli.runner_record import RunnerRecord, remove_dead_records, remove_runner_record, write_runner_record
-from stigmer_cli.settings import Settings
+from stigmer_cli.settings import Settings, Source
 from stigmer_cli.supervisor.process import myself
 from stigmer_cli.supervisor.sign_of_life import show_life
 from stigmer_cli.temporal.connection import Connection
@@ -84,7 +84,7 @@ class Runner:
                 group.create_task(watch.run(), name="watchdog"),
                 group.create_task(ClockWatch(self._clock, jumped=self._clock_jumped).run(), name="clock"),
                 group.create_task(self._link.run(), name="server link"),
-                group.create_task(self._connect_when_served(), name="connection"),
+                group.create_task(self._connect(), name="connection"),
                 group.create_task(show_life(self._settings.home.run, NAME), name="sign of life"),
             ]
             await self._work_until(stop, group)
@@ -96,8 +96,9 @@ class Runner:
         self._log.warning("clock_jumped", **jump.facts())
         self._connection.hurry()
 
-    async def _connect_when_served(self) -> None:
-        while not self._link.status.is_served:
+    async def _connect(self) -> None:
+        """Dial Temporal: at once where somebody has said which, else not before a server is known to be there."""
+        while not self._link.status.is_served and not _is_temporal_told(self._settings):
             await self._link.wait_moved(self._link.moves)
         await self._connection.run()
 
@@ -173,6 +174,12 @@ class Runner:
             write_runner_record(home, record)
         except OSError as error:
             self._log.warning("runner_record_not_written", cause=str(error))
+
+
+def _is_temporal_told(settings: Settings) -> bool:
+    """Whether the address of Temporal is more than the default, which may be that of another stack."""
+    names = ("temporal_address", "temporal_port")
+    return any(settings.sources.get(name, Source.DEFAULT) is not Source.DEFAULT for name in names)
 
 
 async def run_runner(settings: Settings, *, clock: Clock) -> int:

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from stigmer_cli.executions.pollers import PollerWatch
+from stigmer_cli.executions.pollers import SEEKS_MAX, PollerWatch
 from stigmer_cli.temporal.gateway import Poller
 from tests.fakes import START, ManualClock, SwitchedLink
 from tests.fakes_temporal import InMemoryGateway
@@ -83,3 +83,17 @@ async def test_a_runner_that_appears_has_just_polled() -> None:
     assert scene.watch.polling.is_empty
     assert await scene.look(one=at) == {"one": 0}
     assert not scene.watch.polling.is_empty
+
+
+async def test_a_runner_that_is_starting_is_looked_for_often_and_temporal_is_left_alone_where_none_comes() -> None:
+    scene = Scene()
+    at = scene.temporals_now
+    await scene.look()
+    pauses = [scene.watch._pause_s() for _ in range(SEEKS_MAX + 5)]
+    assert pauses[0] == 0.1
+    assert pauses[-5:] == [0.5] * 5
+    await scene.look(one=at)
+    assert scene.watch._pause_s() == 0.5
+    await scene.look(one=at - timedelta(seconds=100))
+    await scene.look()
+    assert scene.watch._pause_s() == 0.1, "the next one is looked for, too"

@@ -96,9 +96,7 @@ def test_an_answer_opens_the_link_and_names_the_task_queues() -> None:
 def test_two_seconds_without_a_valid_answer_close_it(error: StigmerError | None, state: LinkState) -> None:
     states, link, events = played(Scripted(identity(), error), for_s=10)
     assert [one for _, one in states] == [LinkState.ASKING, LinkState.SERVED, state]
-    latest_s = (
-        2.0 if error else 2.0 * STARVED_TIMES
-    )  # a machine without time is waited for
+    latest_s = 2.0 if error else 2.0 * STARVED_TIMES  # a machine without time is waited for
     assert 2.0 <= states[-1][0] <= latest_s
     assert link.task_queues == ()
     assert events == ["runner_served", "runner_waiting"], "it is said once"

@@ -15,6 +15,9 @@ from types import TracebackType
 from typing import Self
 
 TICK_S = 0.05
+TICK_MIN_S = 0.01
+"""A last tick of next to nothing would never count on a machine that is busy, and come again at once."""
+
 COMPUTING_MAX_S = 3.0
 """How much of the time in which a process that is waited for computes does not count: one that loops ends, too."""
 
@@ -57,7 +60,7 @@ class FairTimeout:
         await self._timeout.__aexit__(kind, error, trace)
 
     def _arm(self) -> None:
-        self._asked_s = max(0.0, min(TICK_S, self._limit_s - self.served_s))
+        self._asked_s = min(TICK_S, max(TICK_MIN_S, self._limit_s - self.served_s))
         self._handle = self._loop.call_later(self._asked_s, self._count)
 
     def _count(self) -> None:

@@ -33,7 +33,7 @@ class Cluster:
     """A running server that only its socket folder leads to."""
 
     folder: Path
-    command: tuple[str, ...] = ()
+    command: tuple[str, ...]
     servers: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
 
     def start(self) -> None:
@@ -78,8 +78,8 @@ def running(programs: Path) -> Iterator[Cluster]:
             *(str(programs / "initdb"), "-D", str(data), "-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--no-sync"),
             *("--locale", "C.UTF-8", "--locale-provider", "icu", "--icu-locale", "en"),
         )
-        with _served(programs, folder):
-            yield Cluster(folder=folder)
+        with _served(programs, folder) as cluster:
+            yield cluster
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -91,25 +91,24 @@ def replica(programs: Path, primary: Cluster) -> Iterator[Cluster]:
     try:
         copy = (str(programs / "pg_basebackup"), "-D", str(folder / "data"), "-h", str(primary.folder), "-U", SUPERUSER)
         _call(*_as_user(folder), *copy, "-R", "-X", "stream", "-c", "fast")
-        with _served(programs, folder):
-            yield Cluster(folder=folder)
+        with _served(programs, folder) as cluster:
+            yield cluster
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def _served(programs: Path, folder: Path) -> Iterator[None]:
+def _served(programs: Path, folder: Path) -> Iterator[Cluster]:
     """The server on the data in `folder`, for as long as the block runs."""
     # A child that ends with us, also when we are killed: QUIT is PostgreSQL's immediate shutdown.
     options = ("-k", str(folder), "-h", "", "-F", "-c", "max_connections=200")
     command = [*_as_user(folder), "--pdeathsig=QUIT", str(programs / "postgres"), "-D", str(folder / "data"), *options]
-    with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
-        try:
-            _wait_ready(folder, server)
-            yield
-        finally:
-            server.send_signal(signal.SIGQUIT)
-            server.wait(START_MAX_S)
+    cluster = Cluster(folder=folder, command=tuple(command))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop(signal.SIGQUIT)
 
 
 def _wait_ready(folder: Path, server: "subprocess.Popen[bytes]") -> None:

@@ -184,8 +184,8 @@ CORE: tuple[Bug, ...] = (
     Bug(
         name="an orphan without a grace",
         file="executions/reconcile/plan.py",
-        old="    if _last_move_at(execution) > now - timedelta(seconds=rules.grace_s):\n",
-        new="    if _last_move_at(execution) > now + timedelta(days=1):\n",
+        old="than_s=rules.grace_s):\n",
+        new="than_s=-1e9):\n",
         caught_by=(PLAN,),
     ),
     Bug(

@@ -85,6 +85,8 @@ def as_started(settings: Settings, environment: Mapping[str, str]) -> Settings:
         else fallback[option.name]
         for option in SHARED
     }
+    if values[TEMPORAL] is None:  # then the server was given the drawn place of its own Temporal's UI: no setting
+        del values["ui_address"]
     return _with(settings, values)
 
 

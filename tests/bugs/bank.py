@@ -3,6 +3,7 @@
 from tests.bugs import door, health, network, pages, replay, runner
 from tests.bugs.bug import Bug
 from tests.bugs.clock import BUGS as CLOCK
+from tests.bugs.environment import BUGS as ENVIRONMENT
 
 SIMULATION = "tests/simulation/test_simulation.py"
 FINDINGS = "tests/simulation/test_findings.py"
@@ -15,6 +16,7 @@ PLAN = "tests/unit/executions/reconcile/test_plan.py"
 
 
 CORE: tuple[Bug, ...] = (
+    *ENVIRONMENT,
     *CLOCK,
     Bug(
         name="dial once (the founding bug)",

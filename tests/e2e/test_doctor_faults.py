@@ -11,6 +11,7 @@ from tests.e2e.faults.stage import Stage, others_temporal, own_temporal, stopped
 from tests.e2e.faults.verdict import ENDS_IN_S, judged
 
 FAULTS = {
+    "Y8",
     *(f"T{number}" for number in range(1, 18)),
     "Y5",
     "Y9",

@@ -4,6 +4,7 @@ from tests.chaos.frames import Code
 from tests.chaos.proxy import Toxics
 from tests.e2e.faults import clocks, cold, door, homes, network, others, own, runners, upgrade
 from tests.e2e.faults.row import Mends, On, Row
+from tests.e2e.faults.shells import ROWS as SHELLS
 
 WAIT = "stigmer doctor --wait=30"
 SERVES_NOT = "not healthy: Temporal at temporal.example:7233 takes connections, but does not serve"
@@ -20,6 +21,7 @@ NO_WORKFLOW = (
 )
 
 ROWS: tuple[Row, ...] = (
+    *SHELLS,
     Row(
         fault="Y5",
         what="the server's clock is an hour ahead",

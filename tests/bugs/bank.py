@@ -1,6 +1,6 @@
 """Bugs as data: one exact change of one file each, and the tests of which at least one must then fail."""
 
-from tests.bugs import door, health, network, pages, replay, runner
+from tests.bugs import door, health, identity, network, pages, replay, runner
 from tests.bugs.bug import Bug
 from tests.bugs.clock import BUGS as CLOCK
 from tests.bugs.environment import BUGS as ENVIRONMENT
@@ -67,21 +67,20 @@ CORE: tuple[Bug, ...] = (
     Bug(
         name="a new workflow id for each try",
         file="temporal/gateway.py",
-        old="            workflow_id=workflow_id(kind, execution, epoch),\n            workflow_type",
-        new="""            workflow_id=f"{workflow_id(kind, execution, epoch)}/{self._request_id()}",
+        old="            workflow_id=workflow.id,\n            workflow_type",
+        new="""            workflow_id=f"{workflow.id}/{self._request_id()}",
             workflow_type""",
         caught_by=(SIMULATED_TEMPORAL, SIMULATION),
     ),
     Bug(
         name="marked submitted before Temporal was asked",
         file="executions/dispatcher.py",
-        old="        try:\n            started = await self._gateway.start(\n",
+        old="        try:\n            started = await self._gateway.start(execution.workflow,",
         new="""        await self._store.executions.mark_submitted(
             execution.id, epoch=execution.epoch, run_id=execution.id, world="", already=False
         )
         try:
-            started = await self._gateway.start(
-""",
+            started = await self._gateway.start(execution.workflow,""",
         caught_by=(LOOPS, SIMULATION),
     ),
     Bug(
@@ -186,15 +185,19 @@ CORE: tuple[Bug, ...] = (
     Bug(
         name="an orphan without a grace",
         file="executions/reconcile/plan.py",
-        old="than_s=rules.grace_s):\n",
-        new="than_s=-1e9):\n",
+        old="    if not is_older(_last_move_at(execution), now, than_s=rules.grace_s):\n",
+        new="    if not is_older(_last_move_at(execution), now, than_s=-1e9):\n",
         caught_by=(PLAN,),
     ),
     Bug(
         name="IN_PROGRESS is submitted again",
         file="store/moves.py",
-        old="        guards=(IS_PENDING, IS_SUBMITTED, IS_UNCLAIMED),\n",
-        new="        guards=(IS_SUBMITTED,),\n",
+        old="        guards=(IS_PENDING, IS_SUBMITTED, IS_UNCLAIMED),\n"
+        "        expects=stands(epoch=epoch, version=version),\n"
+        "        values={**_queue(reason, detail, now), **_unsubmitted(store, now)},\n",
+        new="        guards=(IS_SUBMITTED,),\n"
+        "        expects=stands(epoch=epoch, version=version),\n"
+        "        values={**_queue(reason, detail, now), **_unsubmitted(store, now)},\n",
         caught_by=(STORE,),
     ),
     Bug(
@@ -207,8 +210,8 @@ CORE: tuple[Bug, ...] = (
     Bug(
         name="a claim that everybody wins",
         file="store/runs.py",
-        old="            return Claim.WON if is_holder and row is not None",
-        new="            return Claim.WON if not is_holder and row is not None",
+        old="            return Claim.WON if is_holder and not Phase",
+        new="            return Claim.WON if not is_holder and not Phase",
         caught_by=(STORE, SIMULATION),
     ),
     Bug(
@@ -243,4 +246,13 @@ CORE: tuple[Bug, ...] = (
     ),
 )
 
-BANK: tuple[Bug, ...] = (*CORE, *runner.BUGS, *network.BUGS, *health.BUGS, *door.BUGS, *replay.BUGS, *pages.BUGS)
+BANK: tuple[Bug, ...] = (
+    *CORE,
+    *identity.BUGS,
+    *runner.BUGS,
+    *network.BUGS,
+    *health.BUGS,
+    *door.BUGS,
+    *replay.BUGS,
+    *pages.BUGS,
+)

@@ -25,8 +25,9 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         name="each reconnect begins the patience of a cancel again",
         file="executions/canceller.py",
-        old="        self._deadlines.setdefault(key, self._clock.monotonic() + self._patience_s(execution))\n",
-        new="        self._deadlines[key] = self._clock.monotonic() + self._patience_s(execution)\n",
+        old="            deadline = self._deadlines.setdefault(key,"
+        " self._clock.monotonic() + self._patience_s(execution))\n",
+        new="            deadline = self._clock.monotonic() + self._patience_s(execution)\n",
         caught_by=(CANCELLER,),
     ),
     Bug(

@@ -1,0 +1,45 @@
+"""What began before stores had ids goes on under its old names, until its epoch is over."""
+
+import sqlite3
+from pathlib import Path
+
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.domain.execution import QueueReason
+from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.store.store import open_store
+from tests.contracts.store.drafts import submitted
+from tests.names import workflow
+
+OLD_ID = "0123456789abcdef0123456789abcdef"
+
+
+async def test_an_open_row_of_an_old_store_keeps_its_names_and_gets_new_ones_with_its_next_submit(
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite:///{tmp_path}/stigmer.db"
+    id_ = await _as_it_was_before_stores_had_ids(url, tmp_path / "stigmer.db")
+    async with await open_store(url, clock=SystemClock()) as store:
+        assert store.id.startswith("str-"), "the store got an id of the new form"
+        old = await store.executions.get(id_)
+        assert old.workflow == workflow(id_, store=None)
+        assert (old.workflow.id, old.workflow.task_queue) == (f"stigmer/agent-execution/invoke/{id_}", "stigmer")
+        assert await store.executions.has_legacy(), "its runners still poll the old queue"
+        assert await store.executions.requeue(
+            id_, epoch=1, version=old.version, reason=QueueReason.ORPHANED, detail="forgotten"
+        )
+        assert (await store.executions.get(id_)).workflow == workflow(id_, store=store.id)
+        assert not await store.executions.has_legacy()
+
+
+async def _as_it_was_before_stores_had_ids(url: str, file: Path) -> ExecutionId:
+    """A store with one submitted row, taken back to the schema from before."""
+    async with await open_store(url, clock=SystemClock()) as store:
+        id_ = await submitted(store)
+    with sqlite3.connect(file) as connection:
+        connection.executescript(
+            "DROP INDEX ix_executions_legacy; ALTER TABLE executions DROP COLUMN store_id; DROP TABLE servers;"
+            "UPDATE alembic_version SET version_num = '0001';"
+        )
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'store_id'", (OLD_ID,))
+    connection.close()
+    return id_

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Checks outbox.pml with spin and gcc (Debian: spin, gcc): what was built keeps every property, and each variant with an
-# ingredient removed breaks the properties named for it. One line a check; exits 1 on a difference, 2 where a tool fails.
+# Checks outbox.pml and identity.pml with spin and gcc (Debian: spin, gcc): what was built keeps every property, and each
+# variant with an ingredient removed breaks the properties named for it. One line a check; exits 1 on a difference, 2
+# where a tool fails.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; cd "$work" || exit 2
 bad=0
-# name | flags | properties | whether they hold or break
-while IFS='|' read -r name flags properties expected; do
+# model | name | flags | properties | whether they hold or break
+while IFS='|' read -r model name flags properties expected; do
   # shellcheck disable=SC2086
-  spin -a $flags "$here/outbox.pml" >tool.log 2>&1 && gcc -O1 -DNFAIR=3 -DCOLLAPSE -w -o pan pan.c >>tool.log 2>&1 ||
+  spin -a $flags "$here/$model.pml" >tool.log 2>&1 && gcc -O1 -DNFAIR=3 -DCOLLAPSE -w -o pan pan.c >>tool.log 2>&1 ||
     { cat tool.log; exit 2; }
   for property in $properties; do
     case $property in leaves|ends) fair=-f ;; *) fair= ;; esac
@@ -21,15 +22,22 @@ while IFS='|' read -r name flags properties expected; do
     printf '%-46s %-8s %-6s (expected: %s)\n' "$name" "$property" "$got" "$expected"
   done
 done <<'TABLE'
-what was built||once earned kept sighted told apart leaves ends|holds
-dial once|-DONESHOT|leaves ends|breaks
-ALLOW_DUPLICATE, with the claim still there|-DALLOW_DUP|once|holds
-no claim|-DNOCLAIM|once|breaks
-nobody compares rows with Temporal|-DNOAUDIT|ends|breaks
-marked submitted before Temporal was asked|-DMARKFIRST -DNOAUDIT|ends|breaks
-IN_PROGRESS is submitted again|-DREDO|once|breaks
-unreachable is taken for empty|-DBLIND|sighted|breaks
-completed before the outcome is reported|-DREPORTLAST|told|breaks
-no epoch in claims and reports|-DNOEPOCH|apart|breaks
+outbox|what was built||once earned kept sighted told apart leaves ends|holds
+outbox|dial once|-DONESHOT|leaves ends|breaks
+outbox|ALLOW_DUPLICATE, with the claim still there|-DALLOW_DUP|once|holds
+outbox|no claim|-DNOCLAIM|once|breaks
+outbox|nobody compares rows with Temporal|-DNOAUDIT|ends|breaks
+outbox|marked submitted before Temporal was asked|-DMARKFIRST -DNOAUDIT|ends|breaks
+outbox|IN_PROGRESS is submitted again|-DREDO|once|breaks
+outbox|unreachable is taken for empty|-DBLIND|sighted|breaks
+outbox|completed before the outcome is reported|-DREPORTLAST|told|breaks
+outbox|no epoch in claims and reports|-DNOEPOCH|apart|breaks
+identity|two stores on one Temporal||ends own once|holds
+identity|one task queue for both stores|-DONEQUEUE -DCOMPLETES|ends|breaks
+identity|a stranger's task is completed|-DCOMPLETES|ends|breaks
+identity|handed back, and submitted under the same id|-DSAMEEPOCH|ends|breaks
+identity|a claim by any workflow|-DANYCLAIM|own|breaks
+identity|two Temporals on one store|-DTEMPORALS|spared|holds
+identity|and nobody registers|-DTEMPORALS -DNOREGISTRY|spared|breaks
 TABLE
 exit $bad

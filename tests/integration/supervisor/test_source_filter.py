@@ -79,7 +79,9 @@ async def test_only_who_comes_from_the_source_is_answered_also_after_a_restart(t
 async def test_a_child_behind_a_script_is_found_in_its_group(tmp_path: Path) -> None:
     port = free_port()
     script = tmp_path / "web.py"
-    script.write_text(SERVES.replace("PORT", str(port)))
+    script.write_text(
+        "import ctypes; ctypes.CDLL(None).prctl(1, 9)  # dies with its parent\n" + SERVES.replace("PORT", str(port))
+    )
     behind = f"import subprocess, sys; subprocess.run([sys.executable, {str(script)!r}])"
     wrapped = child(tmp_path, "web", behind, source_filter=SourceFilter(ports=(port,), source=SOURCE))
     async with supervised(tmp_path, wrapped) as it:

@@ -29,20 +29,16 @@ VALUES (:id, 'agent', 'agt-00000000000000000000000000', 'greeter', 'hello', '{}'
 """
 
 
-def write_orphans(file: Path, number: int, *, taken_by: str, in_an_hour: bool = False) -> list[str]:
-    """Rows as Temporal leaves them that has lost its memory, an hour old; the server must not be running. Their ids.
-
-    `in_an_hour`: as if it had taken them only then, so that none counts as an orphan yet.
-    """
+def write_orphans(file: Path, number: int, *, taken_by: str) -> list[str]:
+    """Rows as Temporal leaves them that has lost its memory, an hour old; the server must not be running. Their ids."""
     mint = Mint(SystemClock(), random.SystemRandom())
     born_us = int(time.time() * 1e6) - AN_HOUR_US
-    submitted_us = born_us + 2 * AN_HOUR_US * in_an_hour
     names = [mint.execution_id(Kind.AGENT) for _ in range(number)]
     with closing(sqlite3.connect(file)) as store:
         store.executemany(
             INSERT,
             [
-                {"id": name, "born": born_us + n, "submitted": submitted_us + n, "run": f"run-{n}", "world": taken_by}
+                {"id": name, "born": born_us + n, "submitted": born_us + n, "run": f"run-{n}", "world": taken_by}
                 for n, name in enumerate(names)
             ],
         )

@@ -10,7 +10,7 @@ from rich.text import Text
 from stigmer_cli.cli.context import Cli, cli_of
 from stigmer_cli.cli.output import Format, clean
 from stigmer_cli.errors import ConfigError
-from stigmer_cli.home_trust import ROOT
+from stigmer_cli.home_trust import ROOT, require_trust
 from stigmer_cli.settings import Home
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ def down(
     cli = cli_of(ctx)
     cli.show(output)
     # The processes of a home are ended whoever can write there: the kernel lets nobody end another's, except root.
-    home = cli.settings().home if os.geteuid() == ROOT else cli.home
+    home = cli.home
+    if os.geteuid() == ROOT:
+        require_trust(home.path)
     if purge and not yes:
         _ask(cli, home)
     work = delete(home, clock=cli.clock) if purge else bring_down(home, clock=cli.clock)

@@ -97,7 +97,7 @@ def _cleared(home: Home) -> Came:
         if survivors:
             pids = ", ".join(map(str, survivors))
             return left(f"pid {pids} of the dead supervisor still run; `stigmer up` ends them and starts anew")
-        for path in stale:
+        for path in (*stale, *home.run.glob("runner-*.json"), *home.run.glob("runner-*.sock")):
             path.unlink(missing_ok=True)
     finally:
         lock.release()

@@ -36,8 +36,10 @@ async def standing_still(record: SupervisorRecord, folder: Path) -> dict[str, st
         }
         hung = group.create_task(_is_hung(running.get(RUNNER), folder), name="loop of the runner")
     found |= {name: IN_KERNEL for name, task in stuck.items() if task.result()}
-    if hung.result():
-        found.setdefault(RUNNER, HUNG)
+    runner = running.get(RUNNER)
+    if hung.result() and runner is not None:
+        # It may have been stopped since its state was looked at: that says more.
+        found.setdefault(RUNNER, STATES.get(run_state(runner.pid) or "", HUNG))
     return found
 
 

@@ -101,13 +101,17 @@ def healthy_again(stigmer: Stigmer) -> None:
     assert stigmer("doctor", "--wait=30").returncode == 0
 
 
+def judged_all(found: dict[str, Any]) -> bool:
+    """Whether nothing was skipped but what is about servers elsewhere and TLS, which is not there on loopback."""
+    skipped = {code for code, result in results(found).items() if result == "skip"}
+    return skipped == {"STG125", "STG126", "STG215"} and set(results(found).values()) <= {"pass", "info", "skip"}
+
+
 def test_a_healthy_stack_is_healthy_in_every_format(stigmer: Stigmer) -> None:
     healthy_again(stigmer)
-    code, found = diagnosed(
-        stigmer, "--strict", holds=lambda code, found: code == 0 and set(results(found).values()) <= {"pass", "info"}
-    )
+    code, found = diagnosed(stigmer, "--strict", holds=lambda code, found: code == 0 and judged_all(found))
     assert (code, found["verdict"]["message"]) == (0, "healthy"), found
-    assert set(results(found).values()) <= {"pass", "info"}
+    assert judged_all(found), found
     passes = [one["category"] for one in found["checks"] if one["result"] == "pass"]
     text = shown(stigmer, "passed: " + ", ".join(f"{one} {passes.count(one)}" for one in Category))
     assert text.startswith("healthy\n")
@@ -287,10 +291,12 @@ def test_a_missing_namespace_a_missing_runner_and_the_founding_bug(tmp_path: Pat
             with serving(stigmer):
                 until(lambda: diagnosed(stigmer)[1]["verdict"]["code"] == "STG207")
                 code, found = diagnosed(stigmer, verdict="STG207")
-                assert verdict(found) == (
-                    "STG207",
-                    'not healthy: no runner asks the task queue "stigmer" for work: what is submitted waits',
-                    "stigmer work",
+                code_, words, hint = verdict(found)
+                assert (code_, hint) == ("STG207", "stigmer work")
+                assert re.fullmatch(
+                    r'not healthy: no runner asks the task queue "stigmer-str-[0-9a-z]{26}" for work: what is'
+                    r" submitted waits",
+                    words,
                 )
                 temporal.kill()
                 code, found = diagnosed(stigmer, verdict="STG201")

@@ -124,6 +124,7 @@ def test_a_create_whose_answer_is_lost_is_tried_again_and_counts_once(door: Door
     assert len(door.rows()) == 2
 
 
+@pytest.mark.slow
 def test_an_answer_that_never_comes_ends_in_4_with_the_id_and_how_to_look(door: Door) -> None:
     door.relay.answers_kept = NEVER
     began = time.monotonic()

@@ -35,6 +35,8 @@ QUICK = (
     ("apply", "-f", "-"),
 )
 MANNERS = [manner for manner in Manner if manner is not Manner.TRICKLES]
+QUICK_MANNERS = {Manner.PRETENDS, Manner.REDIRECTS}
+"""The two that a careless client would believe, or follow; the others are tried by hand."""
 
 
 @pytest.fixture
@@ -68,7 +70,10 @@ def heard_nothing(found: Stranger) -> None:
     assert found.received or found.manner is Manner.CLOSES, "somebody was asked at all"
 
 
-@pytest.mark.parametrize("manner", MANNERS, ids=lambda manner: manner.name.lower())
+@pytest.mark.parametrize(
+    "manner",
+    [pytest.param(one, marks=() if one in QUICK_MANNERS else pytest.mark.slow, id=one.name.lower()) for one in MANNERS],
+)
 def test_no_command_tells_a_stranger_anything(down: Stigmer, manner: Manner) -> None:
     with stranger(port_of(down), manner) as found:
         for arguments in QUICK:

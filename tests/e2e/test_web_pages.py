@@ -274,6 +274,7 @@ def _other_server() -> Iterator[str]:
         server.server_close()
 
 
+@pytest.mark.slow
 def test_a_page_of_another_port_cannot_write_with_the_cookie_and_the_ui_can(stigmer: Stigmer, tmp_path: Path) -> None:
     stigmer.apply_agent("slow", "echo:slow")
     name = stigmer.ok("run", "slow", "word " * 300, "--detach").strip()

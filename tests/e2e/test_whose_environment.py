@@ -129,6 +129,7 @@ def test_a_shell_without_the_database_never_starts_on_another(stigmer: Stigmer, 
         two.ok("up")
 
 
+@pytest.mark.slow
 def test_a_database_without_a_password_goes_on_in_every_shell(stigmer: Stigmer, cluster: postgres.Cluster) -> None:
     with cluster.database() as url:
         one = shell(stigmer, **{DATABASE: url})
@@ -164,6 +165,7 @@ def test_another_database_is_refused_before_anything_is_stopped(stigmer: Stigmer
     assert not (tmp_path / "other.db").exists(), "one part alone stays on the database of the others"
 
 
+@pytest.mark.slow
 def test_an_up_that_fails_leaves_the_record_as_it_was(stigmer: Stigmer) -> None:
     stigmer.ok("up")
     stigmer.ok("down")
@@ -199,6 +201,7 @@ def test_commands_follow_the_stack_not_a_port_that_was_set_since(stigmer: Stigme
     assert "Echo" in plain.ok("run", "greeter", "hello")
 
 
+@pytest.mark.slow
 def test_ports_and_another_temporal_stay_when_nothing_is_said(stigmer: Stigmer) -> None:
     stigmer.ok("up")
     before = stigmer.json("status")
@@ -231,6 +234,7 @@ def test_down_status_and_logs_work_in_a_shell_whose_settings_are_broken(stigmer:
 # -- settings and keys of whoever asks
 
 
+@pytest.mark.slow
 def test_the_fix_for_a_missing_key_works(stigmer: Stigmer, models: Models) -> None:
     local = shell(stigmer, **{BASE: models.url})
     with_key = shell(local, **{KEY: "sk-of-shell-a"})

@@ -26,9 +26,11 @@ from temporalio.api.workflowservice.v1 import (
     DescribeWorkflowExecutionResponse,
     GetClusterInfoResponse,
     GetWorkflowExecutionHistoryResponse,
+    GetWorkflowExecutionHistoryReverseResponse,
     RequestCancelWorkflowExecutionResponse,
     StartWorkflowExecutionRequest,
     StartWorkflowExecutionResponse,
+    TerminateWorkflowExecutionResponse,
 )
 from temporalio.client import Client
 from temporalio.converter import DataConverter
@@ -315,6 +317,15 @@ class SimService:
     async def request_cancel_workflow_execution(self, request: Any, **_: Any) -> RequestCancelWorkflowExecutionResponse:
         return await self._temporal.through(lambda: self._cancel(request.workflow_execution.workflow_id))
 
+    async def terminate_workflow_execution(self, request: Any, **_: Any) -> TerminateWorkflowExecutionResponse:
+        name = request.workflow_execution.workflow_id
+        return await self._temporal.through(lambda: self._terminate(name, request.reason))
+
+    async def get_workflow_execution_history_reverse(
+        self, request: Any, **_: Any
+    ) -> GetWorkflowExecutionHistoryReverseResponse:
+        return await self._temporal.through(lambda: self._newest(request.execution.workflow_id))
+
     async def describe_task_queue(self, _request: Message, **_: Any) -> DescribeTaskQueueResponse:
         response = DescribeTaskQueueResponse()
         response.stats.approximate_backlog_count = sum(run.lease_s is None for run in self._temporal.runs.values())
@@ -369,6 +380,17 @@ class SimService:
             raise rpc_error(RPCStatusCode.NOT_FOUND, "workflow execution already completed", NotFoundFailure())
         run.is_cancel_requested = True
         return RequestCancelWorkflowExecutionResponse()
+
+    def _terminate(self, name: str, reason: str) -> TerminateWorkflowExecutionResponse:
+        run = self._run(name)
+        if run.state is not RunState.OPEN:
+            raise rpc_error(RPCStatusCode.NOT_FOUND, "workflow execution already completed", NotFoundFailure())
+        self._temporal.close(run, RunState.TERMINATED, reason)
+        return TerminateWorkflowExecutionResponse()
+
+    def _newest(self, name: str) -> GetWorkflowExecutionHistoryReverseResponse:
+        self._run(name)  # its code always fits here: no task of it ever fails
+        return GetWorkflowExecutionHistoryReverseResponse()
 
     def _run(self, name: str) -> Run:
         run = self._temporal.runs.get(name)

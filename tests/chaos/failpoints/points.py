@@ -222,3 +222,5 @@ def _ids(args: Sequence[object], kwargs: dict[str, object]) -> Iterator[tuple[st
     for name in ("epoch", "run", "attempt"):
         if name in kwargs:
             yield name, kwargs[name]
+    if "claimant" in kwargs:
+        yield "run", getattr(kwargs["claimant"], "run", "")

@@ -31,7 +31,9 @@ async def _work(stage: Stage, *, for_s: float) -> None:
         assert (await stage.closed(execution, within_s=15)).state is RunState.COMPLETED
 
 
-@pytest.mark.parametrize("ahead_s", [3600.0, 300.0, -300.0])
+@pytest.mark.parametrize(
+    "ahead_s", [3600.0, *(pytest.param(far_s, marks=pytest.mark.slow) for far_s in (300.0, -300.0))]
+)
 async def test_a_runner_whose_clock_is_wrong_is_seen_and_keeps_its_worker(
     stage: Stage, clocks: ClockShim, ahead_s: float
 ) -> None:
@@ -43,7 +45,7 @@ async def test_a_runner_whose_clock_is_wrong_is_seen_and_keeps_its_worker(
     assert [event["event"] for event in runner.events()].count("worker_wanted") == 1
 
 
-@pytest.mark.parametrize("by_s", [3600.0, -3600.0])
+@pytest.mark.parametrize("by_s", [-3600.0, pytest.param(3600.0, marks=pytest.mark.slow)])
 async def test_a_runner_whose_clock_is_set_says_so_once_and_keeps_its_worker(
     stage: Stage, clocks: ClockShim, by_s: float
 ) -> None:

@@ -3,6 +3,8 @@
 import time
 from pathlib import Path
 
+import pytest
+
 from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.api.stuck import StuckItem
 from stigmer_cli.client import Client
@@ -29,6 +31,7 @@ async def _in_progress(client: Client, name: str) -> ExecutionResource:
     return await eventually(performed, within_s=STARTED_MAX_S, what="an attempt")
 
 
+@pytest.mark.slow
 async def test_a_dead_runner_is_seen_and_a_cancel_that_nobody_hears_ends_by_force(tmp_path: Path) -> None:
     with DevServer(tmp_path, file=tmp_path / "temporal.db", namespace=NAMESPACE) as temporal:
         temporal.start()

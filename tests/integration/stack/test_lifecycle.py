@@ -243,7 +243,8 @@ async def test_every_port_conflict_is_told_at_once_with_owner_and_flag(stack: St
         assert taken.value.hint == "stigmer up --auto-ports, or stigmer up --port N --temporal-port N"
         assert stack.processes() == {}
 
-        moved = with_ports(settings, StackOptions(auto_ports=True), PortClaims())
+        with PortClaims() as claims:
+            moved = with_ports(settings, StackOptions(auto_ports=True), claims)
         assert moved.ui_port == settings.ui_port
         assert len({moved.server_port, moved.temporal_port, settings.server_port, settings.temporal_port}) == 4
         assert is_free(moved.server_port)

@@ -231,13 +231,14 @@ def _born(name: str) -> datetime:
     return datetime.fromtimestamp(made_ms / 1000, UTC)
 
 
-def _check(code: str, name: str, look: Callable[["Facts"], object], explanation: str) -> Check:
+def execution_check(code: str, name: str, look: Callable[["Facts"], object], explanation: str) -> Check:
+    """A check of this category: it judges what the server tells, and what it finds is an error."""
     return Check(
         code=code,
         category=Category.EXECUTIONS,
         name=name,
         severity=Severity.ERROR,
-        look=look,  # type: ignore[arg-type] # every look above is what a check takes
+        look=look,  # type: ignore[arg-type] # every look of this category is what a check takes
         needs=(SERVER_API,),
         timeout_s=TIMEOUT_S,
         explanation=explanation,
@@ -245,7 +246,7 @@ def _check(code: str, name: str, look: Callable[["Facts"], object], explanation:
 
 
 EXECUTION_CHECKS: tuple[Check, ...] = (
-    _check(
+    execution_check(
         "STG401",
         "queued",
         queued,
@@ -253,7 +254,7 @@ EXECUTION_CHECKS: tuple[Check, ...] = (
         " away that is as it should be, and they are submitted by themselves when it is back. While it is there, the"
         " dispatcher of the server is stuck.",
     ),
-    _check(
+    execution_check(
         "STG402",
         "orphans",
         orphaned,
@@ -264,14 +265,14 @@ EXECUTION_CHECKS: tuple[Check, ...] = (
         " executions reconcile` does it now. Where the server cannot ask Temporal, the oldest twenty are looked up"
         " from here.",
     ),
-    _check(
+    execution_check(
         "STG403",
         "waiting for a runner",
         waiting,
         "Submitted, no run has claimed them, and no runner asks the task queue for work. PENDING means that no run has"
         " had any effect yet.",
     ),
-    _check(
+    execution_check(
         "STG404",
         "lost",
         lost,
@@ -279,21 +280,21 @@ EXECUTION_CHECKS: tuple[Check, ...] = (
         " starts them over by itself. `--include-in-progress` does, with a new epoch: what the old run may still report"
         " is then refused.",
     ),
-    _check(
+    execution_check(
         "STG405",
         "attention",
         attention,
         "Temporal refused them for good, or how they ended cannot be found out. Look at the reason with `stigmer"
         " executions get ID`; `stigmer executions reconcile ID` tries again.",
     ),
-    _check(
+    execution_check(
         "STG406",
         "behind",
         behind,
         "Their run has ended in Temporal, and the store does not say so: the runner was killed before it could report,"
         " say, or somebody terminated the workflow in Temporal. `stigmer executions reconcile` takes the outcome over.",
     ),
-    _check(
+    execution_check(
         "STG407",
         "starting late",
         late,

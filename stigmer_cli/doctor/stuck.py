@@ -1,10 +1,11 @@
 """Checks of category Executions: open runs whose workflow task or activities do not get on, as the server judges."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from stigmer_cli.doctor.check import Category, Check, Found, Severity, failed, passed, skipped, warned
+from stigmer_cli.doctor.check import Check, Found, failed, passed, skipped, warned
 from stigmer_cli.doctor.clocks import servers_now
+from stigmer_cli.doctor.executions import execution_check
 from stigmer_cli.doctor.words import IDS_SHOWN, count, listed, span
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from stigmer_cli.api.stuck import StuckGroup
 from stigmer_cli.doctor.facts import Facts
 
-SERVER_API = "STG108"
-TIMEOUT_S = 2.0
 RECONCILE = "stigmer executions reconcile"
 CANCEL = "stigmer executions cancel"
 UNASKED = skipped("the server did not say in time what does not get on")
@@ -90,21 +89,8 @@ def _evidence(groups: "Sequence[StuckGroup]") -> dict[str, object]:
     }
 
 
-def _check(code: str, name: str, look: Callable[["Facts"], object], explanation: str) -> Check:
-    return Check(
-        code=code,
-        category=Category.EXECUTIONS,
-        name=name,
-        severity=Severity.ERROR,
-        look=look,  # type: ignore[arg-type] # every look above is what a check takes
-        needs=(SERVER_API,),
-        timeout_s=TIMEOUT_S,
-        explanation=explanation,
-    )
-
-
 STUCK_CHECKS: tuple[Check, ...] = (
-    _check(
+    execution_check(
         "STG408",
         "cannot replay",
         cannot_replay,
@@ -114,7 +100,7 @@ STUCK_CHECKS: tuple[Check, ...] = (
         " ID` starts it over where no run has claimed it; where effects may have happened, that takes"
         " `--include-in-progress`. `stigmer executions cancel ID` ends it.",
     ),
-    _check(
+    execution_check(
         "STG409",
         "keeps failing",
         keeps_failing,
@@ -123,7 +109,7 @@ STUCK_CHECKS: tuple[Check, ...] = (
         " it. `stigmer logs runner` tells more. `stigmer restart runner` has it taken up by a runner with this stack's"
         " server and token; `stigmer executions cancel ID` ends the execution.",
     ),
-    _check(
+    execution_check(
         "STG410",
         "in progress and nobody works on it",
         standing_still,

@@ -28,7 +28,7 @@ PATIENCE_S = 30.0
 """How long Temporal and a runner may take to carry out a cancellation, counted from when it was asked for."""
 
 PATIENCE_MIN_S = 5.0
-"""What is left of it at the least once this process has delivered the wish: Temporal may have been away until now."""
+"""What is left of it at the least once this process has seen the wish: Temporal may have been away until now."""
 
 REASON = f"cancelled through Stigmer, and not ended {PATIENCE_S:g} s later"
 WITHDRAWN = "Stigmer does not wait for it any more: it was cancelled before its claim, or started over"
@@ -86,7 +86,8 @@ class Canceller:
             self._generation = self._link.generation
             self._delivered.clear()  # a Temporal that came back may have forgotten
         await self._tell_withdrawn()
-        wanted = {(execution.id, execution.epoch): execution for execution in await self._wanted()}
+        found = await self._store.executions.cancel_requested(limit=BATCH_MAX)
+        wanted = {(execution.id, execution.epoch): execution for execution in found}
         self._delivered &= wanted.keys()
         self._deadlines = {key: deadline for key, deadline in self._deadlines.items() if key in wanted}
         delivered = 0
@@ -98,9 +99,6 @@ class Canceller:
             elif key not in self._delivered:
                 delivered += await self._deliver(execution)
         return delivered
-
-    async def _wanted(self) -> list[Execution]:
-        return list(await self._store.executions.cancel_requested(limit=BATCH_MAX))
 
     async def _tell_withdrawn(self) -> None:
         while self._withdrawn:

@@ -109,9 +109,9 @@ class ServerRegistry:
         living = await self._living()
         if world is None:
             return
-        await self._check_adoption(living, world)
-        other = self._other_of(living, world)
         mine = next((one for one in living if one.record.id == self._record.id), None)
+        await self._check_adoption(mine, world)
+        other = self._other_of(living, world)
         if other is None:
             self._quarrel = None
         elif mine is not None and mine.world_since > other.world_since and self._insists(other):
@@ -143,8 +143,7 @@ class ServerRegistry:
         self._request.unlink(missing_ok=True)
         log.warning("temporal_adopted", world=world, server=self._record.id)
 
-    async def _check_adoption(self, living: Sequence[SeenServer], world: str) -> None:
-        mine = next((one for one in living if one.record.id == self._record.id), None)
+    async def _check_adoption(self, mine: SeenServer | None, world: str) -> None:
         adoption = await self._store.servers.adoption()
         if mine is None or adoption is None or adoption.world == world or adoption.at <= mine.world_since:
             return

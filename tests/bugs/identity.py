@@ -96,7 +96,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         name="a server whose store was moved elsewhere stays",
         file="server/registry.py",
-        old="        await self._check_adoption(living, world)\n",
+        old="        await self._check_adoption(mine, world)\n",
         new="        await self._store.check()\n",
         caught_by=(REGISTRY,),
     ),

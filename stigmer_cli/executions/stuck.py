@@ -145,7 +145,7 @@ def _marked(execution: Execution) -> Found | None:
 
 def _in_temporal(sighting: Sighting, around: Around) -> Found | None:
     seen = sighting.seen
-    if seen is None or seen.state is not RunState.OPEN:
+    if seen is None or seen.state is not RunState.OPEN or sighting.is_another_run:
         return None
     return _task(seen, sighting.task_failure) or _activities(seen) or _untaken(seen, around)
 

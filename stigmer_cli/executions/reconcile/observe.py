@@ -42,6 +42,12 @@ class Sighting:
     is_elsewhere: bool = False
     task_failure: TaskFailure | None = None
 
+    @property
+    def is_another_run(self) -> bool:
+        """Whether the workflow is not the run that holds the claim: that one was forgotten, and this one lost to it."""
+        claimed = self.execution.claimed_run
+        return self.seen is not None and claimed is not None and claimed != self.seen.run_id
+
 
 async def observe(executions: Sequence[Execution], gateway: TemporalGateway, link: TemporalLink) -> Sequence[Sighting]:
     """A sighting of each submitted execution, in order; Temporal's absence is `unknown`, never `not found`.

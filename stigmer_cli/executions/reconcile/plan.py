@@ -26,7 +26,7 @@ from stigmer_cli.domain.execution import AttentionCode, Execution, Outcome
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.executions.reconcile.observe import Sighting
-from stigmer_cli.temporal.gateway import Observed, RunState
+from stigmer_cli.temporal.gateway import RunState
 from stigmer_cli.temporal.pending import TaskFailure
 
 
@@ -116,18 +116,18 @@ def _move(sighting: Sighting, *, now: datetime, rules: Rules) -> Move:
         return _unsubmitted(execution, rules)
     if sighting.unknown:
         return _leave(execution, Finding.UNKNOWN, sighting.unknown)
-    if not is_older(_last_move_at(execution), now, than_s=rules.grace_s):
+    if not is_older(_last_move_at(execution), now, than_s=rules.grace_s) and not _is_failing(sighting):
         return _leave(execution, Finding.FRESH, f"moved less than {rules.grace_s:g} s ago")
-    if sighting.seen is None or _is_another_run(execution, sighting.seen):
+    if sighting.seen is None or sighting.is_another_run:
         return _gone(execution, rules, is_elsewhere=sighting.is_elsewhere)
     if sighting.seen.state in (RunState.OPEN, RunState.CONTINUED):
         return _open(sighting, rules)
     return _closed(execution, sighting.seen.state, sighting.failure, rules)
 
 
-def _is_another_run(execution: Execution, seen: Observed) -> bool:
-    """Whether the workflow is not the run that holds the claim: that one was forgotten, and this one lost to it."""
-    return execution.claimed_run is not None and execution.claimed_run != seen.run_id
+def _is_failing(sighting: Sighting) -> bool:
+    """Whether its own run says that it cannot go on: that is no drift, which time would settle."""
+    return sighting.task_failure is not None and not sighting.is_another_run
 
 
 def _unsubmitted(execution: Execution, rules: Rules) -> Move:

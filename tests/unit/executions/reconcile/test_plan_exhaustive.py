@@ -10,6 +10,7 @@ from stigmer_cli.domain.identity import RunId
 from stigmer_cli.domain.phase import Phase, may_move
 from stigmer_cli.executions.reconcile.observe import Sighting
 from stigmer_cli.executions.reconcile.plan import Action, Finding, Move, Rules, plan
+from stigmer_cli.executions.stuck import Around, judge
 from stigmer_cli.temporal.gateway import Observed, RunState
 from stigmer_cli.temporal.pending import PendingTask, TaskFailure
 from tests.fakes import START
@@ -124,7 +125,7 @@ def _submits_again_only_what_is_safe(sighting: Sighting, rules: Rules, move: Mov
     assert (move.failures > 0) == (not is_gone and move.action is Action.RESUBMIT), "a workflow id is used once"
     submitted_at = execution.dispatch.submitted_at
     assert submitted_at is not None, move
-    assert START - submitted_at >= timedelta(seconds=rules.grace_s), move
+    assert is_unfit or START - submitted_at >= timedelta(seconds=rules.grace_s), move
     if move.action is Action.RESUBMIT:
         assert execution.phase is Phase.PENDING, move
         assert execution.cancel_requested_at is None, move
@@ -138,6 +139,30 @@ def _marks_once(sighting: Sighting, move: Move) -> None:
         assert move.attention is not None, move
         attention = sighting.execution.attention
         assert attention is None or attention.code is not move.attention, move
+
+
+def _may_be(sighting: Sighting) -> bool:
+    """Whether a store and a Temporal that can be asked ever stand so: a mark is set after the grace, a move ends it."""
+    execution = sighting.execution
+    if not execution.dispatch.is_submitted:
+        return sighting.seen is None and execution.phase is Phase.PENDING
+    age = START - (execution.dispatch.submitted_at or START)
+    return not sighting.unknown and (execution.attention is None or age.total_seconds() > Rules().grace_s)
+
+
+def test_a_reconcile_that_is_printed_does_something_at_once() -> None:
+    number = 0
+    for sighting in _sightings():
+        [judged] = plan([sighting], now=START, rules=Rules())
+        stuck = judge(sighting, judged, Around(is_polled=True, stood_s=0))
+        if stuck is None or not _may_be(sighting) or not stuck.way_out.startswith("stigmer executions reconcile"):
+            continue
+        number += 1
+        named = Rules(include_in_progress="--include-in-progress" in stuck.way_out, retry_refused=True)
+        [move] = plan([sighting], now=START, rules=named)
+        is_ending = sighting.execution.cancel_requested_at is not None  # the canceller ends it, by force if need be
+        assert move.action is not Action.NONE or is_ending, (stuck, move)
+    assert number
 
 
 def test_every_finding_and_every_action_is_reached() -> None:

@@ -14,7 +14,7 @@ from stigmer_cli.client import Client
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.errors import TemporalUnavailable
-from stigmer_cli.executions.mint import Mint
+from stigmer_cli.executions.ids import IdGenerator
 from tests.served import Served, accept, make_agent
 from tests.temporal_server import DevServer
 
@@ -31,9 +31,9 @@ VALUES (:id, 'agent', 'agt-00000000000000000000000000', 'greeter', 'hello', '{}'
 
 def write_orphans(file: Path, number: int, *, taken_by: str) -> list[str]:
     """Rows as Temporal leaves them that has lost its memory, an hour old; the server must not be running. Their ids."""
-    mint = Mint(SystemClock(), random.SystemRandom())
+    ids = IdGenerator(SystemClock(), random.SystemRandom())
     born_us = int(time.time() * 1e6) - AN_HOUR_US
-    names = [mint.execution_id(Kind.AGENT) for _ in range(number)]
+    names = [ids.execution_id(Kind.AGENT) for _ in range(number)]
     with closing(sqlite3.connect(file)) as store:
         store.executemany(
             INSERT,

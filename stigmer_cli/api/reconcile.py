@@ -1,4 +1,4 @@
-"""The wish to reconcile, and what comes of it: one line an execution, a summary at the end."""
+"""The request to reconcile, and what comes of it: one line an execution, a summary at the end."""
 
 from pydantic import Field
 

@@ -27,6 +27,6 @@ class Sent(BaseModel):
 
 
 class Asked(Sent):
-    """A body that the server is asked to act on: an unknown field is an error, not a wish ignored."""
+    """A body that the server is asked to act on: an unknown field is an error, never ignored."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid")

@@ -1,4 +1,4 @@
-"""`stigmer run`: one execution of an agent, from the wish to the answer."""
+"""`stigmer run`: one execution of an agent, from the request to the answer."""
 
 import asyncio
 from collections.abc import Callable

@@ -7,10 +7,10 @@ from typing import Protocol
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import Execution, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, Kind
-from stigmer_cli.executions.bell import Bell, Ear
-from stigmer_cli.executions.mint import Mint
-from stigmer_cli.executions.ports import TemporalLink
+from stigmer_cli.executions.ids import IdGenerator
+from stigmer_cli.executions.notifier import Notifier, Subscription
 from stigmer_cli.executions.reason import explained, unavailable, waiting
+from stigmer_cli.executions.temporal_api import TemporalLink
 from stigmer_cli.settings import SubmitPolicy
 from stigmer_cli.store.draft import ExecutionDraft
 from stigmer_cli.store.store import Store
@@ -19,8 +19,8 @@ START_WAIT_MAX_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
-    """What somebody wants run. `policy` overrides the server's for this one, `id` is what a new one is called."""
+class SubmitRequest:
+    """A request to run an agent. `policy` overrides the server's for this one, `id` is what a new one is called."""
 
     agent: str
     message: str
@@ -42,50 +42,50 @@ class Acceptor:
     """Writes down what is wanted, and says how far it has come within `START_WAIT_MAX_S`."""
 
     def __init__(
-        self, store: Store, link: TemporalLink, dispatcher: Nudge, bell: Bell, *, clock: Clock, mint: Mint
+        self, store: Store, link: TemporalLink, dispatcher: Nudge, notifier: Notifier, *, clock: Clock, ids: IdGenerator
     ) -> None:
         self._store = store
         self._link = link
         self._dispatcher = dispatcher
-        self._bell = bell
+        self._notifier = notifier
         self._clock = clock
-        self._mint = mint
+        self._ids = ids
 
-    async def accept(self, wish: Wish, *, policy: SubmitPolicy) -> Execution:
+    async def accept(self, request: SubmitRequest, *, policy: SubmitPolicy) -> Execution:
         """The execution, submitted or with the reason why it is not yet.
 
         Raises TemporalUnavailable, with nothing written, under `fail-fast` while Temporal is not connected; NotFound
         for an unknown agent; Conflict for an idempotency key that was used for something else.
         """
-        if (wish.policy or policy) is SubmitPolicy.FAIL_FAST:
+        if (request.policy or policy) is SubmitPolicy.FAIL_FAST:
             refusal = unavailable(self._link.status(), self._clock.now())
             if refusal:
                 raise refusal
-        draft = await self._draft(wish)
+        draft = await self._draft(request)
         held = waiting(self._link.status())
         reason, detail = (held.reason, held.detail) if held else (QueueReason.ACCEPTED, "")
-        with self._bell.listening(draft.id) as ear:
+        with self._notifier.subscribe(draft.id) as subscription:
             accepted = await self._store.executions.accept(draft, reason=reason, detail=detail)
             if not accepted.is_new:
                 return explained(accepted.execution, self._link.status())
             self._dispatcher.nudge()
-            return await self._started(draft.id, ear)
+            return await self._started(draft.id, subscription)
 
-    async def _draft(self, wish: Wish) -> ExecutionDraft:
-        agent = await self._store.agents.get(wish.agent)
+    async def _draft(self, request: SubmitRequest) -> ExecutionDraft:
+        agent = await self._store.agents.get(request.agent)
         return ExecutionDraft(
-            id=wish.id or self._mint.execution_id(Kind.AGENT),
+            id=request.id or self._ids.execution_id(Kind.AGENT),
             kind=Kind.AGENT,
             agent_id=agent.id,
             agent_name=agent.slug,
-            message=wish.message,
-            timeout_s=wish.timeout_s,
-            labels=wish.labels,
-            idempotency_key=wish.idempotency_key,
-            request_hash=_request_hash(wish),
+            message=request.message,
+            timeout_s=request.timeout_s,
+            labels=request.labels,
+            idempotency_key=request.idempotency_key,
+            request_hash=_request_hash(request),
         )
 
-    async def _started(self, execution_id: ExecutionId, ear: Ear) -> Execution:
+    async def _started(self, execution_id: ExecutionId, subscription: Subscription) -> Execution:
         """The execution once it is submitted, or when it is clear that this takes longer."""
         deadline = self._clock.monotonic() + START_WAIT_MAX_S
         while True:
@@ -94,10 +94,10 @@ class Acceptor:
             is_settled = execution.dispatch.is_submitted or execution.attention is not None
             if is_settled or left_s <= 0 or waiting(self._link.status()):
                 return explained(execution, self._link.status())
-            await ear.heard(within_s=left_s)
+            await subscription.wait(within_s=left_s)
 
 
-def _request_hash(wish: Wish) -> str:
-    labels = ",".join(f"{name}={value}" for name, value in sorted(wish.labels.items()))
-    text = "\x00".join((wish.agent, wish.message, str(wish.timeout_s), labels))
+def _request_hash(request: SubmitRequest) -> str:
+    labels = ",".join(f"{name}={value}" for name, value in sorted(request.labels.items()))
+    text = "\x00".join((request.agent, request.message, str(request.timeout_s), labels))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,4 +1,4 @@
-"""The canceller: passes the wish to end an execution on to Temporal, and carries it out where Temporal does not.
+"""The canceller: passes the request to end an execution on to Temporal, and carries it out where Temporal does not.
 
     wanted ──cancel──▶ delivered ──the run reports CANCELLED──▶ ended
                            │
@@ -18,8 +18,8 @@ from stigmer_cli.domain.execution import Execution, Outcome
 from stigmer_cli.domain.identity import ExecutionId, WorkflowName
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import StigmerError, TemporalUnavailable
-from stigmer_cli.executions.bell import OTHER_SERVERS_S
-from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
+from stigmer_cli.executions.notifier import OTHER_SERVERS_S
+from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.store.store import Store
 
 BATCH_MAX = 10_000
@@ -28,7 +28,7 @@ PATIENCE_S = 30.0
 """How long Temporal and a runner may take to carry out a cancellation, counted from when it was asked for."""
 
 PATIENCE_MIN_S = 5.0
-"""What is left of it at the least once this process has seen the wish: Temporal may have been away until now."""
+"""What is left of it at the least once this process has seen the request: Temporal may have been away until now."""
 
 REASON = f"cancelled through Stigmer, and not ended {PATIENCE_S:g} s later"
 WITHDRAWN = "Stigmer does not wait for it any more: it was cancelled before its claim, or started over"
@@ -44,7 +44,7 @@ log = structlog.get_logger()
 
 
 class Canceller:
-    """Delivers each wish once per connection; a run that heard it reports CANCELLED, and one that does not is ended."""
+    """Delivers each request once per connection; a run that hears it reports CANCELLED, any other is ended."""
 
     def __init__(self, store: Store, gateway: TemporalGateway, link: TemporalLink, *, clock: Clock) -> None:
         self._store = store
@@ -81,7 +81,7 @@ class Canceller:
                 continue
 
     async def run_once(self) -> int:
-        """One pass; how many wishes were delivered."""
+        """One pass; how many requests were delivered."""
         if self._generation != self._link.generation:
             self._generation = self._link.generation
             self._delivered.clear()  # a Temporal that came back may have forgotten

@@ -1,7 +1,7 @@
 """The dispatcher: the only one that submits executions to Temporal.
 
-A row that is PENDING and not submitted is the outbox. A pass (`stream.py`) submits what is due under a workflow id that
-is a function of the execution, so that crashing between any two steps, or doing it twice, starts one run.
+A row that is PENDING and not submitted is the outbox. A pass (`submit_pass.py`) submits what is due under a workflow id
+that is a function of the execution, so that crashing between any two steps, or doing it twice, starts one run.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import AttentionCode, Execution
 from stigmer_cli.errors import StigmerError
-from stigmer_cli.executions.bell import OTHER_SERVERS_S
-from stigmer_cli.executions.marking import Marking
-from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
-from stigmer_cli.executions.ramp import WIDTH_MAX, Ramp
-from stigmer_cli.executions.stream import End, Stream
-from stigmer_cli.executions.verdict import CountFailure, Verdict, WaitAgain, verdict
+from stigmer_cli.executions.congestion_window import WIDTH_MAX, CongestionWindow
+from stigmer_cli.executions.group_commit import GroupCommit
+from stigmer_cli.executions.notifier import OTHER_SERVERS_S
+from stigmer_cli.executions.submit_failure import CountFailure, FailureDecision, WaitAgain, decide_on_failure
+from stigmer_cli.executions.submit_pass import SubmitPass, SubmitResult
+from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.store.executions import Taken
 from stigmer_cli.store.store import Store
 from stigmer_cli.temporal.gateway import Started
@@ -68,20 +68,20 @@ class Dispatcher:
         self._link = link
         self._clock = clock
         self._rng = rng
-        self._marking = Marking(store, clock=clock)
-        self._ramp = Ramp()
+        self._group_commit = GroupCommit(store, clock=clock)
+        self._window = CongestionWindow()
         self._generation = 0
         self._strained_passes = 0
         self._nudged = asyncio.Event()
-        self._stream: Stream | None = None
+        self._submit_pass: SubmitPass | None = None
         self.observer: SubmitObserver | None = None
         self.strain: Strain | None = None
 
     def nudge(self) -> None:
         """Something is due: look now."""
         self._nudged.set()
-        if self._stream is not None:
-            self._stream.nudge()
+        if self._submit_pass is not None:
+            self._submit_pass.nudge()
 
     async def run(self) -> None:
         """Submit for ever; raises what the store raises."""
@@ -98,62 +98,63 @@ class Dispatcher:
         """One pass over what is due; how many submits were tried. Raises what the store raises."""
         if self._generation != self._link.generation:
             self._generation = self._link.generation
-            self._ramp = Ramp()  # how the last connection ended says nothing about how much this one takes
-        stream = self._stream = Stream(self._due, self._submit, self._ramp, clock=self._clock)
+            # How the last connection ended says nothing about how much this one takes.
+            self._window = CongestionWindow()
+        submit_pass = self._submit_pass = SubmitPass(self._due, self._submit, self._window, clock=self._clock)
         try:
-            await stream.run()
+            await submit_pass.run()
         finally:
-            self._stream = None
-        if stream.streak:
-            self._strained_passes = 1 if stream.taken else self._strained_passes + 1
-        elif stream.tried or not await self._store.executions.queued_count():
+            self._submit_pass = None
+        if submit_pass.streak:
+            self._strained_passes = 1 if submit_pass.taken else self._strained_passes + 1
+        elif submit_pass.tried or not await self._store.executions.queued_count():
             self._strained_passes = 0
-            self.strain = None if not stream.strains else self.strain
-        return stream.tried
+            self.strain = None if not submit_pass.strains else self.strain
+        return submit_pass.tried
 
     async def _due(self, limit: int) -> Sequence[Execution]:
         return await self._store.executions.due(now=self._clock.now(), limit=limit)
 
-    async def _submit(self, execution: Execution, stream: Stream) -> None:
+    async def _submit(self, execution: Execution, submit_pass: SubmitPass) -> None:
         """Submit one, and mark what came of it."""
         begun_s = self._clock.monotonic()
         try:
             started = await self._gateway.start(execution.workflow, timeout_s=execution.timeout_s)
         except StigmerError as error:
-            decided = verdict(error, execution, now=self._clock.now(), rng=self._rng)
-            end = self._judged(decided, error)
-            stream.answered(execution.id, end, took_s=self._clock.monotonic() - begun_s)
-            await self._failed(execution, error, decided)
+            decided = decide_on_failure(error, execution, now=self._clock.now(), rng=self._rng)
+            result = self._classify(decided, error)
+            submit_pass.record_answer(execution.id, result, took_s=self._clock.monotonic() - begun_s)
+            await self._handle_failure(execution, error, decided)
             return
-        stream.answered(execution.id, End.TAKEN, took_s=self._clock.monotonic() - begun_s)
-        await self._taken(execution, started, stream)
-        if stream.calm > WIDTH_MAX:
+        submit_pass.record_answer(execution.id, SubmitResult.TAKEN, took_s=self._clock.monotonic() - begun_s)
+        await self._mark_taken(execution, started, submit_pass)
+        if submit_pass.calm > WIDTH_MAX:
             self.strain = None
 
-    async def _taken(self, execution: Execution, started: Started, stream: Stream) -> None:
+    async def _mark_taken(self, execution: Execution, started: Started, submit_pass: SubmitPass) -> None:
         world = self._link.status().world or ""
         taken = Taken(
             id=execution.id, epoch=execution.epoch, run_id=started.run_id, world=world, already=started.already
         )
-        await self._marking.mark(taken, coming=stream.asking)
+        await self._group_commit.mark(taken, coming=submit_pass.asking)
         if self.observer:
             self.observer.submitted(already=started.already)
 
-    def _judged(self, decided: Verdict, error: StigmerError) -> End:
+    def _classify(self, decided: FailureDecision, error: StigmerError) -> SubmitResult:
         """Whether a failure is the execution's own, or a sign of strain, which is noted."""
         if not isinstance(decided, WaitAgain):
-            return End.REFUSED
+            return SubmitResult.REFUSED
         since = self.strain.since if self.strain else self._clock.now()
         self.strain = Strain(since=since, cause=error.message)
-        return End.STRAIN
+        return SubmitResult.STRAIN
 
-    async def _failed(self, execution: Execution, error: StigmerError, decided: Verdict) -> None:
+    async def _handle_failure(self, execution: Execution, error: StigmerError, decided: FailureDecision) -> None:
         log.warning("submit_failed", execution=execution.id, epoch=execution.epoch, code=error.code, cause=str(error))
         if self.observer:
             self.observer.submit_failed(error.code)
         await self._carry_out(execution, decided, str(error))
 
-    async def _carry_out(self, execution: Execution, decided: Verdict, detail: str) -> None:
+    async def _carry_out(self, execution: Execution, decided: FailureDecision, detail: str) -> None:
         match decided:
             case WaitAgain(reason=reason, next_try_at=next_try_at):
                 await self._store.executions.mark_queued(

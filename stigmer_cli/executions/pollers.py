@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.identity import POLLER_FRESH_S
 from stigmer_cli.errors import StigmerError
-from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
+from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.temporal.gateway import Poller
 
 EVERY_S = 0.5

@@ -13,7 +13,7 @@ PENDING      open, and no run has claimed it                                    
 IN_PROGRESS  taken, at its first or second attempt                              (gets on)
 
 A second attempt is nothing yet: that is what a runner leaves behind which was killed or stopped. No moment of Temporal
-is compared with a clock of ours: how long nobody has taken something is counted by who looks (`Standstills`).
+is compared with a clock of ours: how long nobody has taken something is counted by who looks (`UntakenTimes`).
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from stigmer_cli.domain.execution import AttentionCode, Execution
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass, way_out
-from stigmer_cli.executions.reconcile.observe import Sighting
+from stigmer_cli.executions.reconcile.observe import Observation
 from stigmer_cli.executions.reconcile.plan import Action, Finding, Move, unfit_cause
 from stigmer_cli.temporal.gateway import Observed, RunState
 from stigmer_cli.temporal.pending import PendingActivity, TaskFailure
@@ -83,15 +83,15 @@ class Stuck:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Around:
+class StuckContext:
     """What is known beside row and workflow.
 
-    `is_polled`: whether a runner polls the task queue. `stood_s`: for how long nobody has taken what waits.
+    `is_polled`: whether a runner polls the task queue. `untaken_s`: for how long nobody has taken what waits.
     `waits_for`: what a row that is not submitted waits for. `is_away`: Temporal cannot be asked just now.
     """
 
     is_polled: bool
-    stood_s: float
+    untaken_s: float
     waits_for: str = ""
     is_away: bool = False
 
@@ -104,12 +104,12 @@ class Untaken:
     attempt: int
 
 
-def judge(sighting: Sighting, move: Move, around: Around) -> Stuck | None:
+def judge(observation: Observation, move: Move, context: StuckContext) -> Stuck | None:
     """Why the execution does not get on; None where it does, as far as can be seen. `move` is its part of the plan."""
-    execution = sighting.execution
-    found = _drifted(move, around) or _marked(execution) or _in_temporal(sighting, around)
+    execution = observation.execution
+    found = _drifted(move, context) or _marked(execution) or _in_temporal(observation, context)
     if found is None and execution.phase is Phase.PENDING and move.finding is not Finding.FRESH:
-        found = _unclaimed(execution, around)
+        found = _unclaimed(execution, context)
     return None if found is None else Stuck(execution=execution, kind=found[0], cause=found[1])
 
 
@@ -126,8 +126,8 @@ def untaken(seen: Observed | None) -> Untaken | None:
 Found = tuple[StuckClass, str]
 
 
-def _drifted(move: Move, around: Around) -> Found | None:
-    if around.is_away and move.execution.phase is Phase.PENDING:
+def _drifted(move: Move, context: StuckContext) -> Found | None:
+    if context.is_away and move.execution.phase is Phase.PENDING:
         return None  # that no run has claimed it is known without Temporal
     if move.action is Action.NONE and move.finding not in WORTH_TELLING:
         return None
@@ -143,11 +143,11 @@ def _marked(execution: Execution) -> Found | None:
     return None if mark is None else (MARKS[mark.code], mark.reason)
 
 
-def _in_temporal(sighting: Sighting, around: Around) -> Found | None:
-    seen = sighting.seen
-    if seen is None or seen.state is not RunState.OPEN or sighting.is_another_run:
+def _in_temporal(observation: Observation, context: StuckContext) -> Found | None:
+    seen = observation.seen
+    if seen is None or seen.state is not RunState.OPEN or observation.is_another_run:
         return None
-    return _task(seen, sighting.task_failure) or _activities(seen) or _untaken(seen, around)
+    return _task(seen, observation.task_failure) or _activities(seen) or _untaken(seen, context)
 
 
 def _task(seen: Observed, failure: TaskFailure | None) -> Found | None:
@@ -188,21 +188,21 @@ def _unanswered_s(activity: PendingActivity) -> float:
     return (activity.heartbeat_at - activity.started_at).total_seconds()
 
 
-def _untaken(seen: Observed, around: Around) -> Found | None:
+def _untaken(seen: Observed, context: StuckContext) -> Found | None:
     waits = untaken(seen)
     if waits is None:
         return None
     what = f"its {waits.name} (attempt {waits.attempt})"
-    if not around.is_polled:
+    if not context.is_polled:
         return StuckClass.WAITING_FOR_RUNNER, f"no runner polls the task queue, and {what} waits for one"
-    if around.stood_s > LATE_S:
-        return StuckClass.STARTING_LATE, f"{what} has waited for {around.stood_s:.0f} s; runners poll the task queue"
+    if context.untaken_s > LATE_S:
+        return StuckClass.STARTING_LATE, f"{what} has waited for {context.untaken_s:.0f} s; runners poll the task queue"
     return None
 
 
-def _unclaimed(execution: Execution, around: Around) -> Found:
+def _unclaimed(execution: Execution, context: StuckContext) -> Found:
     if not execution.dispatch.is_submitted:
-        return StuckClass.QUEUED, around.waits_for or execution.dispatch.detail or "accepted, about to be submitted"
-    if around.is_polled:
+        return StuckClass.QUEUED, context.waits_for or execution.dispatch.detail or "accepted, about to be submitted"
+    if context.is_polled:
         return StuckClass.STARTING_LATE, "no run has claimed it yet; runners poll the task queue"
     return StuckClass.WAITING_FOR_RUNNER, "no runner polls the task queue"

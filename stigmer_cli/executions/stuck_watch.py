@@ -12,11 +12,11 @@ from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.executions.pollers import Polling
-from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
 from stigmer_cli.executions.reason import explained, waiting
-from stigmer_cli.executions.reconcile.observe import Sighting, observe
+from stigmer_cli.executions.reconcile.observe import Observation, observe
 from stigmer_cli.executions.reconcile.plan import Rules, plan
-from stigmer_cli.executions.stuck import Around, Stuck, Untaken, judge, untaken
+from stigmer_cli.executions.stuck import Stuck, StuckContext, Untaken, judge, untaken
+from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.store.ages import Aged
 from stigmer_cli.store.store import Store
 
@@ -31,7 +31,7 @@ LOOK_MAX = 500
 OLDEST_MAX = 200
 """Looked up in about a tenth of a second: whoever asks for an overview has the plan of a reconcile made beside it."""
 
-STANDSTILLS_MAX = 10_000
+UNTAKEN_MAX = 10_000
 TOLD_MAX = 10_000
 IDS_MAX = 20
 
@@ -49,7 +49,7 @@ class StuckObserver(Protocol):
         """All that is open has been looked at once more."""
 
 
-class Standstills:
+class UntakenTimes:
     """For how long what an open workflow waits for has not been taken, counted from when somebody first saw it so.
 
     Monotonic seconds; what has not been seen for longest is forgotten first.
@@ -59,17 +59,17 @@ class Standstills:
         self._clock = clock
         self._since: dict[Key, tuple[Untaken, float]] = {}
 
-    def stood_s(self, sighting: Sighting) -> float:
+    def untaken_s(self, observation: Observation) -> float:
         """For how long; 0 for what is taken, or is seen for the first time."""
-        key = (sighting.execution.id, sighting.execution.epoch)
-        waits = untaken(sighting.seen)
+        key = (observation.execution.id, observation.execution.epoch)
+        waits = untaken(observation.seen)
         known = self._since.pop(key, None)
         if waits is None:
             return 0.0
         now = self._clock.monotonic()
         since = known[1] if known is not None and known[0] == waits else now
         self._since[key] = (waits, since)
-        while len(self._since) > STANDSTILLS_MAX:
+        while len(self._since) > UNTAKEN_MAX:
             del self._since[next(iter(self._since))]
         return now - since
 
@@ -99,7 +99,7 @@ class StuckWatch:
         self._link = link
         self._polling = polling
         self._clock = clock
-        self._standstills = Standstills(clock)
+        self._untaken_times = UntakenTimes(clock)
         self._after: ExecutionId | None = None
         self._counts: Counter[StuckClass] = Counter()
         self._loud: list[ExecutionId] = []
@@ -147,22 +147,22 @@ class StuckWatch:
         rows = [row for row in rows if not row.phase.is_terminal]
         held = waiting(status)
         if held is None:
-            sightings = await observe(rows, self._gateway, self._link)
+            observations = await observe(rows, self._gateway, self._link)
         else:
-            sightings = [Sighting(execution=row, unknown=held.detail) for row in rows]
-        moves = plan(sightings, now=self._clock.now(), rules=Rules())
+            observations = [Observation(execution=row, unknown=held.detail) for row in rows]
+        moves = plan(observations, now=self._clock.now(), rules=Rules())
         judged = [
             judge(
-                sighting,
+                observation,
                 move,
-                Around(
+                StuckContext(
                     is_polled=polling.checked_at is not None and not polling.is_empty,
-                    stood_s=self._standstills.stood_s(sighting),
-                    waits_for=explained(sighting.execution, status).dispatch.detail,
+                    untaken_s=self._untaken_times.untaken_s(observation),
+                    waits_for=explained(observation.execution, status).dispatch.detail,
                     is_away=held is not None,
                 ),
             )
-            for sighting, move in zip(sightings, moves, strict=True)
+            for observation, move in zip(observations, moves, strict=True)
         ]
         return [one for one in judged if one is not None]
 

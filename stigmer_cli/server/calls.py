@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar
 
 from stigmer_cli.domain.identity import WorkflowName
 from stigmer_cli.errors import StigmerError
-from stigmer_cli.executions.ports import TemporalGateway
+from stigmer_cli.executions.temporal_api import TemporalGateway
 from stigmer_cli.temporal.gateway import Observed, Poller, Started
 from stigmer_cli.temporal.pending import TaskFailure
 

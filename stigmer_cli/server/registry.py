@@ -21,7 +21,7 @@ import structlog
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.identity import ServerId
 from stigmer_cli.errors import InUse
-from stigmer_cli.executions.ports import TemporalLink
+from stigmer_cli.executions.temporal_api import TemporalLink
 from stigmer_cli.store.servers import SeenServer, ServerRecord
 from stigmer_cli.store.store import Store
 from stigmer_cli.temporal.errors import Misconfigured

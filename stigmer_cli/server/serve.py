@@ -19,14 +19,14 @@ from stigmer_cli.clock import Clock, ClockWatch, Jump
 from stigmer_cli.credential import FileToken, ensure_token
 from stigmer_cli.errors import Unavailable
 from stigmer_cli.executions.accept import Acceptor
-from stigmer_cli.executions.bell import Bell
 from stigmer_cli.executions.canceller import Canceller
 from stigmer_cli.executions.dispatcher import Dispatcher
-from stigmer_cli.executions.mint import Mint
+from stigmer_cli.executions.ids import IdGenerator
+from stigmer_cli.executions.notifier import Notifier
 from stigmer_cli.executions.pollers import PollerWatch
+from stigmer_cli.executions.reconcile.lease import reclaim_lease
 from stigmer_cli.executions.reconcile.reconciler import Reconciler
 from stigmer_cli.executions.reconcile.request import Reconciling
-from stigmer_cli.executions.reconcile.turn import reclaim
 from stigmer_cli.executions.stuck_watch import StuckWatch
 from stigmer_cli.server.app import build
 from stigmer_cli.server.calls import CountedGateway
@@ -71,16 +71,16 @@ async def serve(settings: Settings, *, clock: Clock) -> int:
     async with AsyncExitStack() as stack:
         stack.callback(listener.close)
         token = _token_source(settings)
-        bell = Bell()
+        notifier = Notifier()
         store = await open_store(settings.database_target, clock=clock, owner=url_of(settings))
         stack.push_async_callback(store.close)
         _write_down(settings, store)
         if not store.is_shared:
-            await reclaim(store)
+            await reclaim_lease(store)
         await store.see_time()
-        store.events.on_change = bell.ring
+        store.events.on_change = notifier.notify
         try:
-            await _Server(settings, store, bell, clock).run(listener, token, tls)
+            await _Server(settings, store, notifier, clock).run(listener, token, tls)
         except BaseExceptionGroup as group:
             raise _first_cause(group) from group
     return 0
@@ -89,15 +89,15 @@ async def serve(settings: Settings, *, clock: Clock) -> int:
 class _Server:
     """The parts, wired; one object per process."""
 
-    def __init__(self, settings: Settings, store: Store, bell: Bell, clock: Clock) -> None:
+    def __init__(self, settings: Settings, store: Store, notifier: Notifier, clock: Clock) -> None:
         rng = random.Random(secrets.randbits(128))  # noqa: S311 - jitter and ids, no secrets
         self.settings = settings
         # By this the rows are written and judged; our own, which the watch looks at, may be set, or wrong.
         own_clock, clock = clock, store.clock
         self.clock = clock
         self.metrics = Metrics()
-        mint = Mint(clock, rng)
-        record = _record_of(settings, mint)
+        ids = IdGenerator(clock, rng)
+        record = _record_of(settings, ids)
         self.registry = ServerRegistry(store, record, clock=clock, request=settings.home.adoption_file)
         self.connection = self._connection(rng)
         self.registry.link = self.connection
@@ -123,9 +123,9 @@ class _Server:
             clock=clock,
             store=store,
             link=self.connection,
-            bell=bell,
-            mint=mint,
-            acceptor=Acceptor(store, self.connection, self.dispatcher, bell, clock=clock, mint=mint),
+            notifier=notifier,
+            ids=ids,
+            acceptor=Acceptor(store, self.connection, self.dispatcher, notifier, clock=clock, ids=ids),
             dispatcher=self.dispatcher,
             canceller=self.canceller,
             pollers=self.pollers,
@@ -203,10 +203,10 @@ class _Server:
         self.reconciler.hurry()
 
 
-def _record_of(settings: Settings, mint: Mint) -> ServerRecord:
+def _record_of(settings: Settings, ids: IdGenerator) -> ServerRecord:
     """This process, as the other servers of its store shall know it."""
     return ServerRecord(
-        id=mint.server_id(),
+        id=ids.server_id(),
         version=version("stigmer-cli"),
         host=socket.gethostname(),
         pid=os.getpid(),

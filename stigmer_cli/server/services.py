@@ -8,14 +8,14 @@ from fastapi import Request
 from stigmer_cli.clock import Clock, ClockWatch
 from stigmer_cli.domain.identity import ServerId
 from stigmer_cli.executions.accept import Acceptor
-from stigmer_cli.executions.bell import Bell
 from stigmer_cli.executions.canceller import Canceller
 from stigmer_cli.executions.dispatcher import Dispatcher
-from stigmer_cli.executions.mint import Mint
+from stigmer_cli.executions.ids import IdGenerator
+from stigmer_cli.executions.notifier import Notifier
 from stigmer_cli.executions.pollers import PollerWatch
-from stigmer_cli.executions.ports import TemporalLink
 from stigmer_cli.executions.reconcile.request import Reconciling
 from stigmer_cli.executions.stuck_watch import StuckWatch
+from stigmer_cli.executions.temporal_api import TemporalLink
 from stigmer_cli.server.metrics import Metrics
 from stigmer_cli.server.ready import ReadyCheck
 from stigmer_cli.server.registry import ServerRegistry
@@ -35,8 +35,8 @@ class Services:
     clock: Clock
     store: Store
     link: TemporalLink
-    bell: Bell
-    mint: Mint
+    notifier: Notifier
+    ids: IdGenerator
     acceptor: Acceptor
     dispatcher: Dispatcher
     canceller: Canceller

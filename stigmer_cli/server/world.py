@@ -5,7 +5,7 @@ from datetime import datetime
 import structlog
 
 from stigmer_cli.clock import Clock, iso
-from stigmer_cli.executions.ports import TemporalLink
+from stigmer_cli.executions.temporal_api import TemporalLink
 from stigmer_cli.store.store import Store
 from stigmer_cli.temporal.connection import ConnectionStatus
 

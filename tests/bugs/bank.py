@@ -7,7 +7,7 @@ from tests.bugs.environment import BUGS as ENVIRONMENT
 
 SIMULATION = "tests/simulation/test_simulation.py"
 FINDINGS = "tests/simulation/test_findings.py"
-STREAM = "tests/simulation/test_stream.py"
+STREAM = "tests/simulation/test_submit_pass.py"
 SIMULATED_TEMPORAL = "tests/simulation/test_temporal.py"
 STORE = "tests/simulation/test_store.py"
 CONNECTION = "tests/unit/temporal/test_connection.py"
@@ -85,11 +85,11 @@ CORE: tuple[Bug, ...] = (
     ),
     Bug(
         name="a mark that came during a commit is told that it was in it",
-        file="executions/marking.py",
+        file="executions/group_commit.py",
         old="        for written, taken in batch.items():\n",
         new="        for written, taken in list(self._waiting.items()):\n"
         "            marks.setdefault(taken.id, taken)\n",
-        caught_by=("tests/unit/executions/test_marking.py",),
+        caught_by=("tests/unit/executions/test_group_commit.py",),
     ),
     Bug(
         name="marks that share a commit are written whatever their epoch",
@@ -100,22 +100,22 @@ CORE: tuple[Bug, ...] = (
     ),
     Bug(
         name="strain after strain does not end a pass",
-        file="executions/stream.py",
-        old="        is_strained = self.streak >= max(self._ramp.width, WIDTH_FIRST)\n",
+        file="executions/submit_pass.py",
+        old="        is_strained = self.streak >= max(self._window.width, WIDTH_FIRST)\n",
         new="        is_strained = self.streak < 0\n",
         caught_by=(FINDINGS,),
     ),
     Bug(
         name="a lost reply counts as a failed submit",
-        file="executions/verdict.py",
+        file="executions/submit_failure.py",
         old="        case TemporalUnavailable():\n",
         new="        case TemporalUnavailable() if str(error) == '':\n",
-        caught_by=("tests/unit/executions/test_verdict.py", SIMULATION),
+        caught_by=("tests/unit/executions/test_submit_failure.py", SIMULATION),
     ),
     Bug(
         name="the idempotency key is dropped",
         file="executions/accept.py",
-        old="            idempotency_key=wish.idempotency_key,\n",
+        old="            idempotency_key=request.idempotency_key,\n",
         new="            idempotency_key=None,\n",
         caught_by=(SIMULATION,),
     ),
@@ -129,8 +129,8 @@ CORE: tuple[Bug, ...] = (
     Bug(
         name="unreachable is taken for empty",
         file="executions/reconcile/observe.py",
-        old="        return Sighting(execution=execution, unknown=error.message)\n",
-        new='        return Sighting(execution=execution, unknown="", failure=error.message)\n',
+        old="        return Observation(execution=execution, unknown=error.message)\n",
+        new='        return Observation(execution=execution, unknown="", failure=error.message)\n',
         caught_by=(LOOPS, SIMULATION),
     ),
     Bug(
@@ -171,28 +171,28 @@ CORE: tuple[Bug, ...] = (
     Bug(
         name="age in place of Describe",
         file="executions/reconcile/plan.py",
-        old="    if sighting.seen is None or sighting.is_another_run:\n",
-        new="    if sighting.seen is None or execution.phase is Phase.PENDING:\n",
+        old="    if observation.seen is None or observation.is_another_run:\n",
+        new="    if observation.seen is None or execution.phase is Phase.PENDING:\n",
         caught_by=(PLAN, SIMULATION),
     ),
     Bug(
         name="another run's workflow taken for the holder's",
         file="executions/reconcile/plan.py",
-        old="    if sighting.seen is None or sighting.is_another_run:\n",
-        new="    if sighting.seen is None:\n",
+        old="    if observation.seen is None or observation.is_another_run:\n",
+        new="    if observation.seen is None:\n",
         caught_by=(PLAN,),
     ),
     Bug(
         name="an orphan without a grace",
         file="executions/reconcile/plan.py",
-        old="    if not is_older(_last_move_at(execution), now, than_s=rules.grace_s) and not _is_failing(sighting):\n",
-        new="    if not is_older(_last_move_at(execution), now, than_s=-1e9) and not _is_failing(sighting):\n",
+        old="    if not is_older(_last_move_at(execution), now, than_s=rules.grace_s) and not _is_failing",
+        new="    if not is_older(_last_move_at(execution), now, than_s=-1e9) and not _is_failing",
         caught_by=(PLAN,),
     ),
     Bug(
         name="a run that cannot go on is told, and is too fresh for the command that is printed",
         file="executions/reconcile/plan.py",
-        old=" and not _is_failing(sighting):\n",
+        old=" and not _is_failing(observation):\n",
         new=":\n",
         caught_by=("tests/unit/executions/reconcile/test_plan_exhaustive.py",),
     ),

@@ -35,10 +35,10 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         name="a lease follows the wall clock",
-        file="executions/reconcile/turn.py",
+        file="executions/reconcile/lease.py",
         old="NEVER + timedelta(seconds=clock.monotonic())",
         new="clock.now()",
-        caught_by=("tests/integration/executions/test_turn.py",),
+        caught_by=("tests/integration/executions/test_lease.py",),
     ),
     Bug(
         name="a jump of the clock goes unnoticed",

@@ -51,8 +51,8 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         name="each try of a create is another execution",
         file="executions/accept.py",
-        old="            id=wish.id or self._mint.execution_id(Kind.AGENT),\n",
-        new="            id=self._mint.execution_id(Kind.AGENT),\n",
+        old="            id=request.id or self._ids.execution_id(Kind.AGENT),\n",
+        new="            id=self._ids.execution_id(Kind.AGENT),\n",
         caught_by=("tests/integration/server/test_create_again.py",),
     ),
     Bug(

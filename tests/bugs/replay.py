@@ -11,15 +11,15 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         name="a workflow task that fails is not looked at",
         file="executions/stuck.py",
-        old="    return _task(seen, sighting.task_failure) or _activities(seen) or _untaken(seen, around)\n",
-        new="    return _activities(seen) or _untaken(seen, around)\n",
+        old="    return _task(seen, observation.task_failure) or _activities(seen) or _untaken(seen, context)\n",
+        new="    return _activities(seen) or _untaken(seen, context)\n",
         caught_by=(JUDGEMENT,),
     ),
     Bug(
         name="in progress without a runner gets on",
         file="executions/stuck.py",
-        old="    if not around.is_polled:\n        return StuckClass.WAITING_FOR_RUNNER, f",
-        new="    if around.waits_for:\n        return StuckClass.WAITING_FOR_RUNNER, f",
+        old="    if not context.is_polled:\n        return StuckClass.WAITING_FOR_RUNNER, f",
+        new="    if context.waits_for:\n        return StuckClass.WAITING_FOR_RUNNER, f",
         caught_by=(JUDGEMENT,),
     ),
     Bug(

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from stigmer_cli.executions.accept import Acceptor
-from stigmer_cli.executions.bell import Bell
 from stigmer_cli.executions.canceller import Canceller
 from stigmer_cli.executions.dispatcher import Dispatcher
-from stigmer_cli.executions.mint import Mint
+from stigmer_cli.executions.ids import IdGenerator
+from stigmer_cli.executions.notifier import Notifier
 from stigmer_cli.executions.reconcile.reconciler import Reconciler
 from stigmer_cli.store.store import Store
 from stigmer_cli.temporal.connection import Connection, Target
@@ -29,7 +29,7 @@ class Server:
     loops: list[Callable[[], Awaitable[None]]]
 
     @classmethod
-    def build(cls, store: Store, temporal: SimTemporal, bell: Bell, mint: Mint) -> "Server":
+    def build(cls, store: Store, temporal: SimTemporal, notifier: Notifier, ids: IdGenerator) -> "Server":
         clock, rng = temporal.clock, random.Random(temporal.rng.random())
         target = Target(address="127.0.0.1:7233")
         connection = Connection(target, clock=clock, rng=rng, identity="server", dialer=temporal)
@@ -37,7 +37,7 @@ class Server:
         dispatcher = Dispatcher(store, gateway, connection, clock=clock, rng=rng)
         canceller = Canceller(store, gateway, connection, clock=clock)
         reconciler = Reconciler(store, gateway, connection, clock=clock, resubmitted=dispatcher.nudge)
-        acceptor = Acceptor(store, connection, dispatcher, bell, clock=clock, mint=mint)
+        acceptor = Acceptor(store, connection, dispatcher, notifier, clock=clock, ids=ids)
         return cls(connection, dispatcher, acceptor, [connection.run, dispatcher.run, canceller.run, reconciler.run])
 
     async def run(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from stigmer_cli.domain.execution import AgentSpec, Execution
 from stigmer_cli.domain.identity import AgentId
-from stigmer_cli.executions.accept import Wish
+from stigmer_cli.executions.accept import SubmitRequest
 from stigmer_cli.settings import SubmitPolicy
 from stigmer_cli.store.agents import AgentDraft
 from tests.fakes_temporal import LoopClock
@@ -46,6 +46,6 @@ def server_of(simulation: Simulation) -> Server:
 
 
 async def accepted(simulation: Simulation, number: int = 0) -> Execution:
-    """The execution of wish `number`, as the server answers."""
-    wish = Wish(agent="greeter", message=f"wish {number}", idempotency_key=f"key {number}")
-    return await server_of(simulation).acceptor.accept(wish, policy=SubmitPolicy.QUEUE)
+    """The execution of request `number`, as the server answers."""
+    request = SubmitRequest(agent="greeter", message=f"request {number}", idempotency_key=f"key {number}")
+    return await server_of(simulation).acceptor.accept(request, policy=SubmitPolicy.QUEUE)

@@ -8,7 +8,7 @@ import pytest
 from stigmer_cli.domain.execution import AgentSpec, EventType, Execution
 from stigmer_cli.domain.identity import AgentId
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.executions.accept import Wish
+from stigmer_cli.executions.accept import SubmitRequest
 from stigmer_cli.settings import SubmitPolicy
 from stigmer_cli.store.agents import AgentDraft
 from stigmer_cli.store.listing import Filter
@@ -100,12 +100,12 @@ async def _supervised(simulation: Simulation, death: Death) -> None:
 
 async def _wanting(simulation: Simulation) -> None:
     """Ask under one key until there is an answer."""
-    wish = Wish(agent="greeter", message="wish", idempotency_key="key")
+    request = SubmitRequest(agent="greeter", message="request", idempotency_key="key")
     while True:
         server = simulation.a_server()
         if server is not None:
             try:
-                await server.acceptor.accept(wish, policy=SubmitPolicy.QUEUE)
+                await server.acceptor.accept(request, policy=SubmitPolicy.QUEUE)
             except ServerDied:
                 await asyncio.sleep(0.1)
             else:

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from stigmer_cli.domain.execution import AttentionCode
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.errors import StigmerError
-from stigmer_cli.executions.accept import Wish
-from stigmer_cli.executions.bell import Bell
-from stigmer_cli.executions.mint import Mint
+from stigmer_cli.executions.accept import SubmitRequest
+from stigmer_cli.executions.ids import IdGenerator
+from stigmer_cli.executions.notifier import Notifier
 from stigmer_cli.settings import SubmitPolicy
 from stigmer_cli.store.listing import Filter
 from stigmer_cli.store.store import Store
@@ -67,9 +67,9 @@ class Simulation:
         self.temporal = SimTemporal(rng=random.Random(plan.seed + 1), group=group)
         self.ledger = Ledger()
         self.road = Road()
-        self.bell = Bell()
+        self.notifier = Notifier()
         self.watcher = Watcher(memory, self.temporal, self.ledger)
-        self.mint = Mint(self.temporal.clock, random.Random(plan.seed + 2))
+        self.ids = IdGenerator(self.temporal.clock, random.Random(plan.seed + 2))
         self.servers: list[Server | None] = [None] * plan.servers
         self.processes: list[asyncio.Task[None] | None] = [None] * plan.servers
         self.acknowledged: dict[str, ExecutionId] = {}
@@ -78,13 +78,13 @@ class Simulation:
         store.events.on_change = self._changed
 
     def _changed(self, execution: ExecutionId) -> None:
-        self.bell.ring(execution)
+        self.notifier.notify(execution)
         self.watcher.look(execution)
 
     # -- processes
 
     def start_server(self, number: int) -> None:
-        server = Server.build(self.store, self.temporal, self.bell, self.mint)
+        server = Server.build(self.store, self.temporal, self.notifier, self.ids)
         self.servers[number] = server
         self.processes[number] = self.group.create_task(server.run())
         self.road.is_open = True
@@ -110,13 +110,13 @@ class Simulation:
     async def client(self, number: int) -> None:
         """One person who wants one execution, asks until told, and sometimes changes their mind."""
         await asyncio.sleep(self.rng.uniform(0, self.plan.within_s))
-        wish = Wish(agent="greeter", message=f"wish {number}", idempotency_key=f"key-{number}")
+        request = SubmitRequest(agent="greeter", message=f"request {number}", idempotency_key=f"key-{number}")
         while True:
             server = self.a_server()
             if server is not None:
                 with suppress(StigmerError, TimeoutError):
                     async with asyncio.timeout(self.rng.choice([0.002, 0.1, 3.0])):
-                        execution = await server.acceptor.accept(wish, policy=SubmitPolicy.QUEUE)
+                        execution = await server.acceptor.accept(request, policy=SubmitPolicy.QUEUE)
                         if self.rng.random() > 0.1:
                             self.acknowledged[f"key-{number}"] = execution.id
                             break

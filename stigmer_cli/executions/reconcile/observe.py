@@ -13,7 +13,7 @@ from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import StigmerError
-from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
+from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.temporal.connection import ConnectionState
 from stigmer_cli.temporal.gateway import Observed, RunState
 from stigmer_cli.temporal.pending import TaskFailure
@@ -27,7 +27,7 @@ ENDED_BADLY = frozenset({RunState.FAILED, RunState.TERMINATED, RunState.TIMED_OU
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sighting:
+class Observation:
     """A row and its workflow at one moment. `seen` is None where Temporal proved that there is none.
 
     `unknown` is why nothing may be concluded; empty where `seen` can be trusted. `failure` says how a run ended badly,
@@ -49,8 +49,10 @@ class Sighting:
         return self.seen is not None and claimed is not None and claimed != self.seen.run_id
 
 
-async def observe(executions: Sequence[Execution], gateway: TemporalGateway, link: TemporalLink) -> Sequence[Sighting]:
-    """A sighting of each submitted execution, in order; Temporal's absence is `unknown`, never `not found`.
+async def observe(
+    executions: Sequence[Execution], gateway: TemporalGateway, link: TemporalLink
+) -> Sequence[Observation]:
+    """An observation of each submitted execution, in order; Temporal's absence is `unknown`, never `not found`.
 
     That none was there is `unknown`, too, where the connection moved meanwhile: a page may take seconds, and what is
     concluded of it is written after the last answer.
@@ -59,33 +61,33 @@ async def observe(executions: Sequence[Execution], gateway: TemporalGateway, lin
     gate = asyncio.Semaphore(AT_ONCE_MAX)
     known = await _taken_elsewhere(executions, gateway, link)
 
-    async def one(execution: Execution) -> Sighting:
+    async def one(execution: Execution) -> Observation:
         if execution.id in known:
             return known[execution.id]
         async with gate:
-            return await _sight(execution, gateway)
+            return await _observe_one(execution, gateway)
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(execution), name=f"observe {execution.id}") for execution in executions]
-    sightings = [task.result() for task in tasks]
+    observations = [task.result() for task in tasks]
     if (link.status().state, link.generation) == before:
-        return sightings
+        return observations
     return [
-        replace(one, is_elsewhere=False, unknown=one.unknown or MOVED) if _is_gone(one) else one for one in sightings
+        replace(one, is_elsewhere=False, unknown=one.unknown or MOVED) if _is_gone(one) else one for one in observations
     ]
 
 
-def _is_gone(sighting: Sighting) -> bool:
+def _is_gone(observation: Observation) -> bool:
     """Whether it would be said of one that was submitted that Temporal has no workflow for it."""
-    return sighting.execution.dispatch.is_submitted and sighting.seen is None
+    return observation.execution.dispatch.is_submitted and observation.seen is None
 
 
 async def _taken_elsewhere(
     executions: Sequence[Execution], gateway: TemporalGateway, link: TemporalLink
-) -> Mapping[ExecutionId, Sighting]:
-    """Sightings of those that another Temporal took, if the one that answers now says that the first is not here.
+) -> Mapping[ExecutionId, Observation]:
+    """Observations of those that another Temporal took, if the one that answers now says that the first is not here.
 
-    Where it says anything else, that sighting of the first alone.
+    Where it says anything else, that observation of the first alone.
     """
     status = link.status()
     if status.state is not ConnectionState.CONNECTED or status.world is None:
@@ -97,15 +99,15 @@ async def _taken_elsewhere(
     ]
     if not found:
         return {}
-    first = await _sight(found[0], gateway)
+    first = await _observe_one(found[0], gateway)
     if first.seen is not None or first.unknown:
         return {first.execution.id: first}
-    return {execution.id: Sighting(execution=execution, is_elsewhere=True) for execution in found}
+    return {execution.id: Observation(execution=execution, is_elsewhere=True) for execution in found}
 
 
-async def _sight(execution: Execution, gateway: TemporalGateway) -> Sighting:
+async def _observe_one(execution: Execution, gateway: TemporalGateway) -> Observation:
     if not execution.dispatch.is_submitted:
-        return Sighting(execution=execution)
+        return Observation(execution=execution)
     try:
         seen = await gateway.describe(execution.workflow)
         failure, task_failure = "", None
@@ -114,5 +116,5 @@ async def _sight(execution: Execution, gateway: TemporalGateway) -> Sighting:
         if seen is not None and seen.state in ENDED_BADLY:
             failure = await gateway.result_failure(execution.workflow)
     except StigmerError as error:  # whatever it is, it is no proof of anything
-        return Sighting(execution=execution, unknown=error.message)
-    return Sighting(execution=execution, seen=seen, failure=failure, task_failure=task_failure)
+        return Observation(execution=execution, unknown=error.message)
+    return Observation(execution=execution, seen=seen, failure=failure, task_failure=task_failure)

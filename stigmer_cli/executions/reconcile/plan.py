@@ -1,4 +1,4 @@
-"""Deciding: what each sighting is called and what is done about it. Touches nothing.
+"""Deciding: what each observation is called and what is done about it. Touches nothing.
 
 row          Temporal says          finding      action
 PENDING      (never submitted)      queued       leave: the dispatcher's work
@@ -25,7 +25,7 @@ from stigmer_cli.clock import is_older
 from stigmer_cli.domain.execution import AttentionCode, Execution, Outcome
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
-from stigmer_cli.executions.reconcile.observe import Sighting
+from stigmer_cli.executions.reconcile.observe import Observation
 from stigmer_cli.temporal.gateway import RunState
 from stigmer_cli.temporal.pending import TaskFailure
 
@@ -105,29 +105,29 @@ ENDINGS: dict[RunState, tuple[Phase, str]] = {
 """What a closed run means for the row. COMPLETED is not here: outcomes never enter Temporal's history."""
 
 
-def plan(sightings: Sequence[Sighting], *, now: datetime, rules: Rules) -> Sequence[Move]:
-    """One move for each sighting, in order."""
-    return [_move(sighting, now=now, rules=rules) for sighting in sightings]
+def plan(observations: Sequence[Observation], *, now: datetime, rules: Rules) -> Sequence[Move]:
+    """One move for each observation, in order."""
+    return [_move(observation, now=now, rules=rules) for observation in observations]
 
 
-def _move(sighting: Sighting, *, now: datetime, rules: Rules) -> Move:
-    execution = sighting.execution
+def _move(observation: Observation, *, now: datetime, rules: Rules) -> Move:
+    execution = observation.execution
     if not execution.dispatch.is_submitted:
         return _unsubmitted(execution, rules)
-    if sighting.unknown:
-        return _leave(execution, Finding.UNKNOWN, sighting.unknown)
-    if not is_older(_last_move_at(execution), now, than_s=rules.grace_s) and not _is_failing(sighting):
+    if observation.unknown:
+        return _leave(execution, Finding.UNKNOWN, observation.unknown)
+    if not is_older(_last_move_at(execution), now, than_s=rules.grace_s) and not _is_failing(observation):
         return _leave(execution, Finding.FRESH, f"moved less than {rules.grace_s:g} s ago")
-    if sighting.seen is None or sighting.is_another_run:
-        return _gone(execution, rules, is_elsewhere=sighting.is_elsewhere)
-    if sighting.seen.state in (RunState.OPEN, RunState.CONTINUED):
-        return _open(sighting, rules)
-    return _closed(execution, sighting.seen.state, sighting.failure, rules)
+    if observation.seen is None or observation.is_another_run:
+        return _gone(execution, rules, is_elsewhere=observation.is_elsewhere)
+    if observation.seen.state in (RunState.OPEN, RunState.CONTINUED):
+        return _open(observation, rules)
+    return _closed(execution, observation.seen.state, observation.failure, rules)
 
 
-def _is_failing(sighting: Sighting) -> bool:
+def _is_failing(observation: Observation) -> bool:
     """Whether its own run says that it cannot go on: that is no drift, which time would settle."""
-    return sighting.task_failure is not None and not sighting.is_another_run
+    return observation.task_failure is not None and not observation.is_another_run
 
 
 def _unsubmitted(execution: Execution, rules: Rules) -> Move:
@@ -175,8 +175,8 @@ def unfit_cause(attempt: int, failure: TaskFailure) -> str:
     return f"the workflow task fails again and again (attempt {attempt}); {fit} ({failure.runner}): {failure.words}"
 
 
-def _open(sighting: Sighting, rules: Rules) -> Move:
-    execution, seen, failure = sighting.execution, sighting.seen, sighting.task_failure
+def _open(observation: Observation, rules: Rules) -> Move:
+    execution, seen, failure = observation.execution, observation.seen, observation.task_failure
     if seen is not None and seen.pending_task is not None and failure is not None:
         return _unfit(execution, unfit_cause(seen.pending_task.attempt, failure), rules)
     is_pending = execution.phase is Phase.PENDING

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from stigmer_cli.clock import Clock
-from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
 from stigmer_cli.executions.reconcile.apply import Applied, Done, ReconcileObserver, apply
 from stigmer_cli.executions.reconcile.plan import Finding, Rules
-from stigmer_cli.executions.reconcile.walk import Scope, walk
+from stigmer_cli.executions.reconcile.scan import Scope, scan
+from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.store.store import Store
 
 EVERY_S = 60.0
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 
 class Reconciler:
-    """Walks all non-terminal executions, a page at a time, so that memory stays flat."""
+    """Scans all non-terminal executions, a page at a time, so that memory stays flat."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Reconciler:
     async def run_once(self) -> bool:
         """One pass over everything open; whether something was too fresh, or too far away, to be judged."""
         unsettled = False
-        async for moves in walk(self._store, self._gateway, self._link, Scope(), rules=self._rules, clock=self._clock):
+        async for moves in scan(self._store, self._gateway, self._link, Scope(), rules=self._rules, clock=self._clock):
             unsettled = unsettled or any(move.finding in (Finding.FRESH, Finding.UNKNOWN) for move in moves)
             self._tell(await apply(moves, self._store, self.observer))
         return unsettled

@@ -7,13 +7,13 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.domain.identity import WorkflowName
 from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.executions.accept import Nudge
-from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
 from stigmer_cli.executions.reason import waiting
 from stigmer_cli.executions.reconcile.apply import Applied, Done, ReconcileObserver, apply
+from stigmer_cli.executions.reconcile.await_submitted import PendingSubmits
+from stigmer_cli.executions.reconcile.lease import hold_lease
 from stigmer_cli.executions.reconcile.plan import Action, Finding, Rules
-from stigmer_cli.executions.reconcile.settling import Settling
-from stigmer_cli.executions.reconcile.turn import turn
-from stigmer_cli.executions.reconcile.walk import Scope, walk
+from stigmer_cli.executions.reconcile.scan import Scope, scan
+from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.store.store import Store
 
 AHEAD_MAX = 500
@@ -31,7 +31,7 @@ class Wanted:
 
 
 class Reconciling:
-    """Carries out a wish to reconcile; the same plan and the same writes as the server's own loop."""
+    """Carries out a request to reconcile; the same plan and the same writes as the server's own loop."""
 
     def __init__(
         self, store: Store, gateway: TemporalGateway, link: TemporalLink, dispatcher: Nudge, *, clock: Clock
@@ -53,30 +53,30 @@ class Reconciling:
     async def run(self, wanted: Wanted) -> AsyncGenerator[Applied, None]:
         """Each execution examined, in order; a dry run writes nothing at all.
 
-        Raises TemporalUnavailable before the first item, Conflict where another reconcile holds the turn, NotFound
+        Raises TemporalUnavailable before the first item, Conflict where another reconcile holds the lease, NotFound
         for an id that has no row.
         """
         self.refuse_unless_connected()
         if wanted.is_dry_run:
-            async for moves in walk(
+            async for moves in scan(
                 self._store, self._gateway, self._link, wanted.scope, rules=wanted.rules, clock=self._clock
             ):
                 for move in moves:
                     yield Applied(move=move, done=Done.LEFT if move.action is Action.NONE else Done.PLANNED)
             return
-        async with turn(self._store, holder=wanted.asked_by, clock=self._clock) as mine:
-            settling = Settling(self._store, clock=self._clock, renew=mine.renew)
-            async for moves in walk(
+        async with hold_lease(self._store, holder=wanted.asked_by, clock=self._clock) as mine:
+            pending = PendingSubmits(self._store, clock=self._clock, renew=mine.renew)
+            async for moves in scan(
                 self._store, self._gateway, self._link, wanted.scope, rules=wanted.rules, clock=self._clock
             ):
                 await mine.renew()
                 applied = await apply(moves, self._store, self.observer)
                 self._withdraw_left(applied)
-                settling.add(applied)
+                pending.add(applied)
                 self._dispatcher.nudge()
-                async for done in settling.settled(leave=AHEAD_MAX):
+                async for done in pending.drain(leave=AHEAD_MAX):
                     yield done
-            async for done in settling.settled(leave=0):
+            async for done in pending.drain(leave=0):
                 yield done
 
     def _withdraw_left(self, applied: Sequence[Applied]) -> None:

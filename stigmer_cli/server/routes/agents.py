@@ -16,7 +16,7 @@ from stigmer_cli.api.resources import (
 from stigmer_cli.domain.execution import AgentSpec
 from stigmer_cli.domain.identity import slug_of
 from stigmer_cli.errors import RequestError
-from stigmer_cli.executions.mint import Mint
+from stigmer_cli.executions.ids import IdGenerator
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.store.agents import AgentDraft
 
@@ -29,7 +29,7 @@ Called = Annotated[Services, Depends(services)]
 @router.post("/agents:apply")
 async def apply_agents(body: ApplyRequest, called: Called) -> ApplyResponse:
     """Create or update agents by name, all or none."""
-    drafts = [_draft(manifest, called.mint) for manifest in body.items]
+    drafts = [_draft(manifest, called.ids) for manifest in body.items]
     slugs = [draft.slug for draft in drafts]
     twice = sorted({slug for slug in slugs if slugs.count(slug) > 1})
     if twice:
@@ -61,12 +61,12 @@ async def delete_agent(id_or_slug: str, called: Called) -> AgentResource:
     return agent_resource(await called.store.agents.delete(id_or_slug))
 
 
-def _draft(manifest: AgentManifest, mint: Mint) -> AgentDraft:
+def _draft(manifest: AgentManifest, ids: IdGenerator) -> AgentDraft:
     slug = slug_of(manifest.metadata.name)
     if not slug:
         raise RequestError(f"the name {manifest.metadata.name!r} has no letter or digit that an address can be made of")
     return AgentDraft(
-        id=mint.agent_id(),
+        id=ids.agent_id(),
         name=manifest.metadata.name,
         slug=slug,
         labels=manifest.metadata.labels,

@@ -18,8 +18,8 @@ from stigmer_cli.api.resources import (
 )
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.executions.accept import Wish
-from stigmer_cli.executions.bell import OTHER_SERVERS_S
+from stigmer_cli.executions.accept import SubmitRequest
+from stigmer_cli.executions.notifier import OTHER_SERVERS_S
 from stigmer_cli.executions.reason import explained
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.settings import SubmitPolicy
@@ -51,7 +51,7 @@ async def create_execution(
     idempotency_key: Annotated[str | None, Header(max_length=KEY_MAX)] = None,
 ) -> ExecutionResource:
     """Accept an execution: 201 with the run id once Temporal has it, 202 with the reason while it waits."""
-    wish = Wish(
+    request = SubmitRequest(
         id=ExecutionId(body.id) if body.id else None,
         agent=body.agent,
         message=body.message,
@@ -60,7 +60,7 @@ async def create_execution(
         idempotency_key=idempotency_key,
         policy=SubmitPolicy.FAIL_FAST if require is Requirement.TEMPORAL else None,
     )
-    execution = await called.acceptor.accept(wish, policy=called.settings.submit_policy)
+    execution = await called.acceptor.accept(request, policy=called.settings.submit_policy)
     response.status_code = 201 if execution.dispatch.is_submitted else 202
     return execution_resource(execution)
 
@@ -123,7 +123,7 @@ async def stream_events(execution_id: str, called: Called, after: Annotated[int,
 
 async def _lines(called: Services, execution_id: ExecutionId, after: int) -> AsyncIterator[str]:
     quiet = 0
-    with called.bell.listening(execution_id) as ear:  # before the first read: nothing falls between
+    with called.notifier.subscribe(execution_id) as subscription:  # before the first read: nothing falls between
         while True:
             execution = await called.store.executions.get(execution_id)
             events = await called.store.events.list(execution_id, after=after, limit=EVENTS_MAX)
@@ -134,6 +134,6 @@ async def _lines(called: Services, execution_id: ExecutionId, after: int) -> Asy
                 continue
             if execution.phase.is_terminal:
                 return
-            quiet = 0 if await ear.heard(within_s=OTHER_SERVERS_S) else quiet + 1
+            quiet = 0 if await subscription.wait(within_s=OTHER_SERVERS_S) else quiet + 1
             if quiet and quiet % HEARTBEAT_EVERY == 0:
                 yield "\n"

@@ -21,7 +21,7 @@ from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.reconcile.apply import Applied, Done
 from stigmer_cli.executions.reconcile.plan import Action, Rules
 from stigmer_cli.executions.reconcile.request import Wanted
-from stigmer_cli.executions.reconcile.walk import Scope
+from stigmer_cli.executions.reconcile.scan import Scope
 from stigmer_cli.executions.stuck import WORTH_TELLING
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.store.store import Store
@@ -103,7 +103,7 @@ async def _lines(stream: AsyncIterator[Applied], total: int) -> AsyncIterator[st
         broken_off = ReconcileLine(problem=problem_of(error))
     finally:
         if isinstance(stream, AsyncGenerator):
-            await stream.aclose()  # whoever asked may have gone: the turn is given back now, not when memory is swept
+            await stream.aclose()  # whoever asked may have gone: the lease is given back now, not when memory is swept
     yield _line(ReconcileLine(progress=_so_far(counts, total)))
     yield _line(ReconcileLine(summary=ReconcileSummary(**counts)))
     if broken_off:

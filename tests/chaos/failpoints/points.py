@@ -56,7 +56,7 @@ GATEWAY = "stigmer_cli.temporal.gateway"
 ROWS = "stigmer_cli.store.executions"
 RUNS = "stigmer_cli.store.runs"
 WORDS = "stigmer_cli.store.meta"
-TURN = "stigmer_cli.executions.reconcile.turn"
+LEASE = "stigmer_cli.executions.reconcile.lease"
 WIRE = "stigmer_cli.client"
 
 SERVER_POINTS = (
@@ -81,12 +81,12 @@ RUNNER_POINTS = (
 RECONCILE_POINTS = (
     Point("turn taken", When.AFTER, WORDS, "MetaTable", "get_or_set"),
     Point("workflow looked for", When.AFTER, GATEWAY, "Gateway", "describe"),
-    Point("turn renewed", When.AFTER, TURN, "Turn", "renew"),
+    Point("turn renewed", When.AFTER, LEASE, "HeldLease", "renew"),
     Point("moves decided", When.BEFORE, ROWS, "ExecutionTable", "move_all"),
     Point("moves committed", When.AFTER, ROWS, "ExecutionTable", "move_all"),
     Point("settling seen", When.AFTER, ROWS, "ExecutionTable", "unsubmitted"),
-    Point("turn ends", When.BEFORE, TURN, "Turn", "give_back"),
-    Point("turn given back", When.AFTER, TURN, "Turn", "give_back"),
+    Point("turn ends", When.BEFORE, LEASE, "HeldLease", "give_back"),
+    Point("turn given back", When.AFTER, LEASE, "HeldLease", "give_back"),
 )
 """Those of a reconcile by hand alone; its submits pass the points of the dispatcher."""
 

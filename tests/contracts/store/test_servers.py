@@ -9,7 +9,7 @@ import pytest
 from stigmer_cli.clock import SKEW_MAX
 from stigmer_cli.domain.identity import ServerId
 from stigmer_cli.errors import Conflict, Unavailable
-from stigmer_cli.executions.reconcile.turn import LEASE_S, turn
+from stigmer_cli.executions.reconcile.lease import LEASE_S, hold_lease
 from stigmer_cli.store.runs import Claim
 from stigmer_cli.store.servers import ServerRecord
 from stigmer_cli.store.store import Store, open_store
@@ -88,11 +88,11 @@ async def test_one_server_that_holds_the_turn_keeps_one_out_whose_clock_is_ahead
         async with await open_store(url, clock=here) as one, await open_store(url, clock=there) as two:
             await one.see_time()
             await two.see_time()
-            async with turn(one, holder="ann", clock=here):
+            async with hold_lease(one, holder="ann", clock=here):
                 with pytest.raises(Conflict, match="ann has been reconciling"):
-                    await turn(two, holder="bob", clock=there).__aenter__()
+                    await hold_lease(two, holder="bob", clock=there).__aenter__()
                 await there.advance(LEASE_S + 1)
-                async with turn(two, holder="bob", clock=there):
+                async with hold_lease(two, holder="bob", clock=there):
                     pass
 
 

@@ -10,11 +10,11 @@ import pytest
 
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import AgentSpec, EventType, Execution
-from stigmer_cli.executions.accept import Acceptor, Wish
-from stigmer_cli.executions.bell import Bell
+from stigmer_cli.executions.accept import Acceptor, SubmitRequest
 from stigmer_cli.executions.canceller import Canceller
 from stigmer_cli.executions.dispatcher import Dispatcher
-from stigmer_cli.executions.mint import Mint
+from stigmer_cli.executions.ids import IdGenerator
+from stigmer_cli.executions.notifier import Notifier
 from stigmer_cli.executions.reconcile.plan import Rules
 from stigmer_cli.executions.reconcile.reconciler import Reconciler
 from stigmer_cli.settings import SubmitPolicy
@@ -39,11 +39,13 @@ class Scene:
     canceller: Canceller
     reconciler: Reconciler
     acceptor: Acceptor
-    mint: Mint
+    ids: IdGenerator
 
     async def accept(self, key: str | None = None, policy: SubmitPolicy = SubmitPolicy.QUEUE) -> Execution:
         """Accept one execution of `greeter`; nobody submits it unless the dispatcher runs."""
-        return await self.acceptor.accept(Wish(agent="greeter", message="hello", idempotency_key=key), policy=policy)
+        return await self.acceptor.accept(
+            SubmitRequest(agent="greeter", message="hello", idempotency_key=key), policy=policy
+        )
 
     async def get(self, execution: Execution) -> Execution:
         """The row now."""
@@ -86,14 +88,14 @@ def quick_folder(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 async def scene(quick_folder: Path) -> AsyncIterator[Scene]:
-    clock, rng, bell = SystemClock(), random.Random(1), Bell()
+    clock, rng, notifier = SystemClock(), random.Random(1), Notifier()
     store = await open_store(f"sqlite:///{quick_folder}/stigmer.db", clock=clock)
     try:
-        store.events.on_change = bell.ring
-        gateway, link, mint = InMemoryGateway(clock=clock), SwitchedLink(), Mint(clock, rng)
+        store.events.on_change = notifier.notify
+        gateway, link, ids = InMemoryGateway(clock=clock), SwitchedLink(), IdGenerator(clock, rng)
         dispatcher = Dispatcher(store, gateway, link, clock=clock, rng=rng)
         agent = AgentDraft(
-            id=mint.agent_id(), name="greeter", slug="greeter", labels={}, annotations={}, spec=AgentSpec()
+            id=ids.agent_id(), name="greeter", slug="greeter", labels={}, annotations={}, spec=AgentSpec()
         )
         await store.agents.apply([agent])
         yield Scene(
@@ -105,8 +107,8 @@ async def scene(quick_folder: Path) -> AsyncIterator[Scene]:
             reconciler=Reconciler(
                 store, gateway, link, clock=clock, resubmitted=dispatcher.nudge, rules=Rules(grace_s=0.0)
             ),
-            acceptor=Acceptor(store, link, dispatcher, bell, clock=clock, mint=mint),
-            mint=mint,
+            acceptor=Acceptor(store, link, dispatcher, notifier, clock=clock, ids=ids),
+            ids=ids,
         )
     finally:
         await store.close()

@@ -13,11 +13,11 @@ from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, WorkflowName
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import OperationFailed, StigmerError, TemporalUnavailable
 from stigmer_cli.executions.dispatcher import Dispatcher
-from stigmer_cli.executions.mint import Mint
+from stigmer_cli.executions.ids import IdGenerator
 from stigmer_cli.executions.reconcile.apply import Applied
 from stigmer_cli.executions.reconcile.plan import Rules
 from stigmer_cli.executions.reconcile.request import Reconciling, Wanted
-from stigmer_cli.executions.reconcile.walk import Scope
+from stigmer_cli.executions.reconcile.scan import Scope
 from stigmer_cli.store.ages import Aged
 from stigmer_cli.store.draft import ExecutionDraft
 from stigmer_cli.store.store import Store
@@ -96,13 +96,13 @@ class Stage:
     def __init__(self, store: Store) -> None:
         clock, rng = SystemClock(), random.Random(7)
         self.store = store
-        self.gateway, self.link, self.mint = EventfulGateway(), SwitchedLink(), Mint(clock, rng)
+        self.gateway, self.link, self.ids = EventfulGateway(), SwitchedLink(), IdGenerator(clock, rng)
         self.dispatcher = Dispatcher(store, self.gateway, self.link, clock=clock, rng=rng)
         self.reconciling = Reconciling(store, self.gateway, self.link, self.dispatcher, clock=clock)
 
     async def put(self, case: Case) -> Execution:
         """A row as the case wants it, made by the moves that make it in life."""
-        rows, id_ = self.store.executions, self.mint.execution_id(Kind.AGENT)
+        rows, id_ = self.store.executions, self.ids.execution_id(Kind.AGENT)
         agent = (await self.store.agents.list(limit=1))[0]
         draft = ExecutionDraft(id=id_, kind=Kind.AGENT, agent_id=agent.id, agent_name="greeter", message="hello")
         await rows.accept(draft, reason=QueueReason.ACCEPTED, detail="")

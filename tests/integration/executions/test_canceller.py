@@ -20,7 +20,7 @@ RUNNER = "stigmer-runner/1@host/1/0.1.0"
 
 
 @dataclass
-class Wish:
+class Cancellation:
     """One execution in progress that somebody wants to end, and the canceller of a server that just started."""
 
     scene: Scene
@@ -42,12 +42,12 @@ class Wish:
             self.execution.id, epoch=self.execution.epoch, run=run, attempt=None, outcome=outcome
         )
 
-    def restarted(self, *, after_s: float) -> "Wish":
-        """The same with the canceller of a new server, whose wall clock stands `after_s` behind the wish."""
+    def restarted(self, *, after_s: float) -> "Cancellation":
+        """The same with the canceller of a new server, whose wall clock stands `after_s` behind the request."""
         asked_at = self.execution.cancel_requested_at
         assert asked_at is not None
         clock = ManualClock(asked_at + timedelta(seconds=after_s))
-        return Wish(self.scene, self.execution, clock, _canceller(self.scene, clock))
+        return Cancellation(self.scene, self.execution, clock, _canceller(self.scene, clock))
 
     def is_open(self) -> bool:
         """Whether the workflow is open in Temporal."""
@@ -59,7 +59,7 @@ def _canceller(scene: Scene, clock: ManualClock) -> Canceller:
 
 
 @pytest.fixture
-async def wish(scene: Scene) -> Wish:
+async def cancellation(scene: Scene) -> Cancellation:
     execution = await submitted(scene)
     run = execution.dispatch.run_id
     assert run is not None
@@ -68,30 +68,30 @@ async def wish(scene: Scene) -> Wish:
     assert (execution.phase, execution.cancel_requested_at is not None) == (Phase.IN_PROGRESS, True)
     assert execution.cancel_requested_at is not None
     clock = ManualClock(execution.cancel_requested_at)
-    return Wish(scene, execution, clock, _canceller(scene, clock))
+    return Cancellation(scene, execution, clock, _canceller(scene, clock))
 
 
-async def test_a_run_that_does_not_end_is_terminated_and_its_row_is_cancelled(wish: Wish) -> None:
-    assert (await wish.pass_at(0)).phase is Phase.IN_PROGRESS
-    assert (await wish.pass_at(PATIENCE_S - 1)).phase is Phase.IN_PROGRESS
-    assert wish.is_open(), "a run has all of its patience to end by itself"
-    ended = await wish.pass_at(2)
-    assert (ended.phase, wish.is_open()) == (Phase.CANCELLED, False)
+async def test_a_run_that_does_not_end_is_terminated_and_its_row_is_cancelled(cancellation: Cancellation) -> None:
+    assert (await cancellation.pass_at(0)).phase is Phase.IN_PROGRESS
+    assert (await cancellation.pass_at(PATIENCE_S - 1)).phase is Phase.IN_PROGRESS
+    assert cancellation.is_open(), "a run may use all of `PATIENCE_S` to end by itself"
+    ended = await cancellation.pass_at(2)
+    assert (ended.phase, cancellation.is_open()) == (Phase.CANCELLED, False)
     assert ended.error == f"{FORCED}; effects may have happened, and what its run still reports is refused"
 
 
-async def test_what_the_old_run_reports_after_that_is_refused(wish: Wish) -> None:
-    await wish.pass_at(0)
-    await wish.pass_at(PATIENCE_S)
-    assert await wish.finish(Outcome(phase=Phase.COMPLETED, output="done")) is not Report.TAKEN
-    assert (await wish.scene.get(wish.execution)).phase is Phase.CANCELLED
+async def test_what_the_old_run_reports_after_that_is_refused(cancellation: Cancellation) -> None:
+    await cancellation.pass_at(0)
+    await cancellation.pass_at(PATIENCE_S)
+    assert await cancellation.finish(Outcome(phase=Phase.COMPLETED, output="done")) is not Report.TAKEN
+    assert (await cancellation.scene.get(cancellation.execution)).phase is Phase.CANCELLED
 
 
-async def test_a_run_that_ends_in_time_is_left_alone(wish: Wish) -> None:
-    await wish.pass_at(0)
-    assert await wish.finish(Outcome(phase=Phase.CANCELLED, error="cancelled")) is Report.TAKEN
-    ended = await wish.pass_at(PATIENCE_S * 2)
-    assert (ended.error, wish.is_open()) == ("cancelled", True)
+async def test_a_run_that_ends_in_time_is_left_alone(cancellation: Cancellation) -> None:
+    await cancellation.pass_at(0)
+    assert await cancellation.finish(Outcome(phase=Phase.CANCELLED, error="cancelled")) is Report.TAKEN
+    ended = await cancellation.pass_at(PATIENCE_S * 2)
+    assert (ended.error, cancellation.is_open()) == ("cancelled", True)
 
 
 @pytest.mark.parametrize(
@@ -99,41 +99,41 @@ async def test_a_run_that_ends_in_time_is_left_alone(wish: Wish) -> None:
     [(0.0, PATIENCE_S), (20.0, 10.0), (3600.0, PATIENCE_MIN_S), (-3600.0, PATIENCE_S), (1e8, PATIENCE_MIN_S)],
 )
 async def test_a_server_that_starts_goes_on_with_the_wish_whatever_its_clock_says(
-    wish: Wish, after_s: float, patience_s: float
+    cancellation: Cancellation, after_s: float, patience_s: float
 ) -> None:
-    again = wish.restarted(after_s=after_s)
+    again = cancellation.restarted(after_s=after_s)
     assert (await again.pass_at(0)).phase is Phase.IN_PROGRESS
     assert (await again.pass_at(patience_s - 0.5)).phase is Phase.IN_PROGRESS
     assert (await again.pass_at(1.0)).phase is Phase.CANCELLED
 
 
-async def test_a_link_that_flaps_does_not_put_the_end_off(wish: Wish) -> None:
+async def test_a_link_that_flaps_does_not_put_the_end_off(cancellation: Cancellation) -> None:
     for _ in range(int(PATIENCE_S)):
-        wish.scene.link.put(ConnectionState.CONNECTED)
-        await wish.pass_at(1.0)
-    await wish.pass_at(1.0)
-    assert (await wish.pass_at(0.0)).phase is Phase.CANCELLED
+        cancellation.scene.link.put(ConnectionState.CONNECTED)
+        await cancellation.pass_at(1.0)
+    await cancellation.pass_at(1.0)
+    assert (await cancellation.pass_at(0.0)).phase is Phase.CANCELLED
 
 
-async def test_a_temporal_that_stays_away_does_not_keep_a_cancelled_one_from_ending(wish: Wish) -> None:
-    wish.scene.gateway.trouble = TemporalUnavailable("gone")
-    assert (await wish.pass_at(0)).phase is Phase.IN_PROGRESS
-    assert (await wish.pass_at(PATIENCE_S - 1)).phase is Phase.IN_PROGRESS
-    ended = await wish.pass_at(1)
+async def test_a_temporal_that_stays_away_does_not_keep_a_cancelled_one_from_ending(cancellation: Cancellation) -> None:
+    cancellation.scene.gateway.trouble = TemporalUnavailable("gone")
+    assert (await cancellation.pass_at(0)).phase is Phase.IN_PROGRESS
+    assert (await cancellation.pass_at(PATIENCE_S - 1)).phase is Phase.IN_PROGRESS
+    ended = await cancellation.pass_at(1)
     assert ended.phase is Phase.CANCELLED
-    assert await wish.finish(Outcome(phase=Phase.COMPLETED)) is Report.DONE, "its run is told that it is over"
+    assert await cancellation.finish(Outcome(phase=Phase.COMPLETED)) is Report.DONE, "its run is told that it is over"
 
 
-async def test_one_whose_workflow_temporal_has_forgotten_ends_too(wish: Wish) -> None:
-    wish.scene.forget(wish.execution)
-    await wish.pass_at(0)
-    assert (await wish.pass_at(PATIENCE_S)).phase is Phase.CANCELLED
+async def test_one_whose_workflow_temporal_has_forgotten_ends_too(cancellation: Cancellation) -> None:
+    cancellation.scene.forget(cancellation.execution)
+    await cancellation.pass_at(0)
+    assert (await cancellation.pass_at(PATIENCE_S)).phase is Phase.CANCELLED
 
 
 async def test_a_server_that_died_between_terminating_and_writing_leaves_it_cancelled_and_not_failed(
-    wish: Wish,
+    cancellation: Cancellation,
 ) -> None:
-    await wish.scene.gateway.terminate(wish.execution.workflow, reason="by a server that died then")
-    await wish.scene.reconciler.run_once()
-    ended = await wish.scene.get(wish.execution)
+    await cancellation.scene.gateway.terminate(cancellation.execution.workflow, reason="by a server that died then")
+    await cancellation.scene.reconciler.run_once()
+    ended = await cancellation.scene.get(cancellation.execution)
     assert ended.phase is Phase.CANCELLED

@@ -99,7 +99,7 @@ def stage(folder: Path, runner: asyncio.Runner) -> Iterator[Stage]:
     try:
         stage = Stage(store)
         draft = AgentDraft(
-            id=stage.mint.agent_id(), name="greeter", slug="greeter", labels={}, annotations={}, spec=AgentSpec()
+            id=stage.ids.agent_id(), name="greeter", slug="greeter", labels={}, annotations={}, spec=AgentSpec()
         )
         runner.run(store.agents.apply([draft]))
         yield stage

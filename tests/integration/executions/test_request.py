@@ -13,12 +13,12 @@ from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import ExecutionId, Kind, WorkflowName
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.dispatcher import Dispatcher
-from stigmer_cli.executions.reconcile import request, settling
+from stigmer_cli.executions.reconcile import await_submitted, request
 from stigmer_cli.executions.reconcile.apply import Applied, Done
+from stigmer_cli.executions.reconcile.lease import LEASE_S, RENEW_S, hold_lease
 from stigmer_cli.executions.reconcile.plan import Rules
 from stigmer_cli.executions.reconcile.request import Reconciling, Wanted
-from stigmer_cli.executions.reconcile.turn import LEASE_S, RENEW_S, turn
-from stigmer_cli.executions.reconcile.walk import Scope
+from stigmer_cli.executions.reconcile.scan import Scope
 from stigmer_cli.temporal.connection import ConnectionState
 from stigmer_cli.temporal.errors import SubmitRejected
 from stigmer_cli.temporal.gateway import Started
@@ -67,7 +67,7 @@ async def _told(reconciling: Reconciling, wanted: Wanted = WANTED) -> Sequence[A
 async def test_a_limit_counts_what_is_mended_so_that_the_next_call_finds_others(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stigmer_cli.executions.reconcile.walk.PAGE_MAX", 5)
+    monkeypatch.setattr("stigmer_cli.executions.reconcile.scan.PAGE_MAX", 5)
     rows = await _orphans(scene, 12)
     wanted = replace(WANTED, scope=Scope(limit=5))
     async with _dispatching(scene, PickyGateway()) as reconciling:
@@ -82,7 +82,7 @@ async def test_a_limit_counts_what_is_mended_so_that_the_next_call_finds_others(
 async def test_every_orphan_is_told_once_in_order_when_temporal_has_it(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stigmer_cli.executions.reconcile.walk.PAGE_MAX", 10)
+    monkeypatch.setattr("stigmer_cli.executions.reconcile.scan.PAGE_MAX", 10)
     monkeypatch.setattr(request, "AHEAD_MAX", 5)
     rows = await _orphans(scene, 45)
     gateway = PickyGateway()
@@ -110,7 +110,7 @@ async def test_one_that_temporal_refuses_is_told_as_failed_and_its_neighbours_ar
 async def test_what_nobody_submits_is_told_as_failed_and_stays_in_the_queue(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settling, "STALL_MAX_S", 0.2)
+    monkeypatch.setattr(await_submitted, "STALL_MAX_S", 0.2)
     rows = await _orphans(scene, 5)
     scene.gateway.forget()
     idle = Reconciling(scene.store, scene.gateway, scene.link, scene.dispatcher, clock=SystemClock())
@@ -137,7 +137,7 @@ async def test_whoever_stops_listening_leaves_the_turn_free_and_the_next_one_goe
 
 async def test_the_turn_is_kept_fresh_however_long_the_next_page_takes(scene: Scene) -> None:
     clock = ManualClock()
-    async with turn(scene.store, holder="ann", clock=clock) as mine:
+    async with hold_lease(scene.store, holder="ann", clock=clock) as mine:
         for _ in range(20):
             await clock.advance(RENEW_S + 0.1)
             await mine.renew()

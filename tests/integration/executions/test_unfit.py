@@ -10,7 +10,7 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.reconcile.apply import Applied, Done
 from stigmer_cli.executions.reconcile.plan import Finding, Rules
 from stigmer_cli.executions.reconcile.request import Reconciling, Wanted
-from stigmer_cli.executions.reconcile.walk import Scope
+from stigmer_cli.executions.reconcile.scan import Scope
 from stigmer_cli.temporal.gateway import RunState
 from stigmer_cli.temporal.pending import PendingTask, TaskFailure
 from tests.fakes import START

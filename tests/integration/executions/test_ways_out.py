@@ -17,8 +17,8 @@ from stigmer_cli.executions.canceller import PATIENCE_S, Canceller
 from stigmer_cli.executions.reconcile.observe import observe
 from stigmer_cli.executions.reconcile.plan import Rules, plan
 from stigmer_cli.executions.reconcile.request import Wanted
-from stigmer_cli.executions.reconcile.walk import Scope
-from stigmer_cli.executions.stuck import Around, judge
+from stigmer_cli.executions.reconcile.scan import Scope
+from stigmer_cli.executions.stuck import StuckContext, judge
 from stigmer_cli.store.agents import AgentDraft
 from stigmer_cli.store.store import open_store
 from stigmer_cli.temporal.gateway import RunState
@@ -90,9 +90,9 @@ class Printed:
 
 async def printed(stage: Stage, row: Execution) -> Printed | None:
     """What is printed for it; None where it gets on."""
-    [sighting] = await observe([row], stage.gateway, stage.link)
-    [move] = plan([sighting], now=SystemClock().now(), rules=Rules(grace_s=0))
-    found = judge(sighting, move, Around(is_polled=True, stood_s=60))
+    [observation] = await observe([row], stage.gateway, stage.link)
+    [move] = plan([observation], now=SystemClock().now(), rules=Rules(grace_s=0))
+    found = judge(observation, move, StuckContext(is_polled=True, untaken_s=60))
     return None if found is None else Printed(found.kind, way_out(found.kind, ExecutionId(row.id), row.phase))
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from stigmer_cli.domain.identity import ExecutionId, Kind, is_id, slug_of, store_in, task_queue_of
-from stigmer_cli.executions.mint import Mint
+from stigmer_cli.executions.ids import IdGenerator
 from tests.fakes import ManualClock
 from tests.names import STORE, workflow
 
@@ -32,8 +32,8 @@ def test_an_id_is_three_letters_and_a_lower_case_ulid_never_digits_only(text: st
 
 
 def test_minted_ids_match_the_pattern_and_grow_although_the_clock_stands() -> None:
-    mint = Mint(ManualClock(), random.Random(7))
-    ids = [mint.execution_id(Kind.AGENT) for _ in range(1000)]
+    generator = IdGenerator(ManualClock(), random.Random(7))
+    ids = [generator.execution_id(Kind.AGENT) for _ in range(1000)]
     assert all(is_id(text) for text in ids)
     assert ids == sorted(set(ids))
     assert ids[0].startswith("aex-01kqs")

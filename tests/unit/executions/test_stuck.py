@@ -10,9 +10,9 @@ from stigmer_cli.domain.execution import Attention, AttentionCode
 from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass, way_out
-from stigmer_cli.executions.reconcile.observe import Sighting
+from stigmer_cli.executions.reconcile.observe import Observation
 from stigmer_cli.executions.reconcile.plan import Rules, plan
-from stigmer_cli.executions.stuck import FAILURES, LATE_S, MARKS, Around, Stuck, judge, untaken
+from stigmer_cli.executions.stuck import FAILURES, LATE_S, MARKS, Stuck, StuckContext, judge, untaken
 from stigmer_cli.runner.alive import FINAL
 from stigmer_cli.runner.terms import FailureKind
 from stigmer_cli.temporal.gateway import Observed, RunState
@@ -23,9 +23,9 @@ from tests.rows import row
 RUNNER = "stigmer-runner/7@host/1/0.2.0"
 CHANGED = TaskFailure(words="[TMPRL1100] Nondeterminism error", runner=RUNNER, is_nondeterminism=True)
 BROKEN = TaskFailure(words="NameError: x", runner=RUNNER, is_nondeterminism=False)
-POLLED = Around(is_polled=True, stood_s=0.0)
-ALONE = Around(is_polled=False, stood_s=0.0)
-LATE = Around(is_polled=True, stood_s=LATE_S + 1)
+POLLED = StuckContext(is_polled=True, untaken_s=0.0)
+ALONE = StuckContext(is_polled=False, untaken_s=0.0)
+LATE = StuckContext(is_polled=True, untaken_s=LATE_S + 1)
 
 
 def _task(attempt: int = 1, *, is_taken: bool = False) -> PendingTask:
@@ -58,20 +58,24 @@ def _open(task: PendingTask | None = None, *activities: PendingActivity) -> Obse
     )
 
 
-def _judged(sighting: Sighting, around: Around) -> Stuck | None:
-    [move] = plan([sighting], now=START, rules=Rules())
-    return judge(sighting, move, around)
+def _judged(observation: Observation, context: StuckContext) -> Stuck | None:
+    [move] = plan([observation], now=START, rules=Rules())
+    return judge(observation, move, context)
 
 
 def _line(
-    seen: Observed, around: Around = POLLED, *, phase: Phase = Phase.IN_PROGRESS, failure: TaskFailure | None = None
+    seen: Observed,
+    context: StuckContext = POLLED,
+    *,
+    phase: Phase = Phase.IN_PROGRESS,
+    failure: TaskFailure | None = None,
 ) -> str:
-    found = _judged(Sighting(execution=row(phase, submitted_s_ago=60), seen=seen, task_failure=failure), around)
+    found = _judged(Observation(execution=row(phase, submitted_s_ago=60), seen=seen, task_failure=failure), context)
     return f"{found.kind}: {found.cause}" if found else "gets on"
 
 
 @pytest.mark.parametrize(
-    ("seen", "around", "failure", "line"),
+    ("seen", "context", "failure", "line"),
     [
         (_open(None, _activity()), POLLED, None, "gets on"),
         (_open(None, _activity(attempt=2, failure="heartbeat-timeout")), POLLED, None, "gets on"),
@@ -140,31 +144,31 @@ def _line(
     ],
 )
 def test_what_is_in_progress_is_judged_by_what_it_waits_for(
-    seen: Observed, around: Around, failure: TaskFailure | None, line: str
+    seen: Observed, context: StuckContext, failure: TaskFailure | None, line: str
 ) -> None:
-    assert _line(seen, around, failure=failure) == line
+    assert _line(seen, context, failure=failure) == line
 
 
 @pytest.mark.parametrize(
-    ("seen", "around", "line"),
+    ("seen", "context", "line"),
     [
         (_open(None, _activity("claim")), POLLED, "starting late: no run has claimed it yet; runners poll the task"),
         (_open(_task()), ALONE, "waiting for a runner: no runner polls the task queue, and its workflow task"),
     ],
 )
-def test_what_is_pending_is_stuck_until_a_run_claims_it(seen: Observed, around: Around, line: str) -> None:
-    assert _line(seen, around, phase=Phase.PENDING).startswith(line)
+def test_what_is_pending_is_stuck_until_a_run_claims_it(seen: Observed, context: StuckContext, line: str) -> None:
+    assert _line(seen, context, phase=Phase.PENDING).startswith(line)
 
 
 def test_what_is_not_submitted_says_what_it_waits_for() -> None:
-    found = _judged(Sighting(execution=row(Phase.PENDING)), replace(ALONE, waits_for="Temporal unreachable"))
+    found = _judged(Observation(execution=row(Phase.PENDING)), replace(ALONE, waits_for="Temporal unreachable"))
     assert found is not None
     assert (found.kind, found.cause) == (StuckClass.QUEUED, "Temporal unreachable")
 
 
 @pytest.mark.parametrize("phase", [Phase.PENDING, Phase.IN_PROGRESS])
 def test_what_temporal_does_not_have_is_called_as_the_plan_calls_it(phase: Phase) -> None:
-    found = _judged(Sighting(execution=row(phase, submitted_s_ago=60)), POLLED)
+    found = _judged(Observation(execution=row(phase, submitted_s_ago=60)), POLLED)
     assert found is not None
     assert found.kind is {Phase.PENDING: StuckClass.ORPHAN, Phase.IN_PROGRESS: StuckClass.LOST}[phase]
 
@@ -173,21 +177,21 @@ def test_what_temporal_does_not_have_is_called_as_the_plan_calls_it(phase: Phase
 def test_a_mark_for_a_person_comes_before_what_temporal_says(code: AttentionCode) -> None:
     mark = Attention(code=code, reason="a reason", since=START)
     execution = replace(row(Phase.IN_PROGRESS, submitted_s_ago=60), attention=mark)
-    found = _judged(Sighting(execution=execution, seen=_open(None, _activity(attempt=9))), POLLED)
+    found = _judged(Observation(execution=execution, seen=_open(None, _activity(attempt=9))), POLLED)
     assert found is not None
     assert (found.kind, found.cause) == (MARKS[code], "a reason")
 
 
 def test_what_cannot_be_looked_up_is_told_and_not_judged() -> None:
-    found = _judged(Sighting(execution=row(Phase.IN_PROGRESS, submitted_s_ago=60), unknown="no answer"), ALONE)
+    found = _judged(Observation(execution=row(Phase.IN_PROGRESS, submitted_s_ago=60), unknown="no answer"), ALONE)
     assert found is not None
     assert (found.kind, found.cause) == (StuckClass.UNKNOWN, "no answer")
 
 
 @pytest.mark.parametrize(("phase", "kind"), [("PENDING", "waiting for a runner"), ("IN_PROGRESS", "unknown")])
 def test_while_temporal_is_away_only_what_a_run_has_claimed_cannot_be_judged(phase: str, kind: str) -> None:
-    sighting = Sighting(execution=row(Phase(phase), submitted_s_ago=60), unknown="Temporal unreachable")
-    found = _judged(sighting, replace(ALONE, is_away=True))
+    observation = Observation(execution=row(Phase(phase), submitted_s_ago=60), unknown="Temporal unreachable")
+    found = _judged(observation, replace(ALONE, is_away=True))
     assert found is not None
     assert found.kind == kind
 
@@ -213,10 +217,10 @@ SPACE = list(
 
 def test_over_every_combination_what_stands_still_has_a_class_and_what_gets_on_has_none() -> None:
     classes = set()
-    for phase, task, activities, failure, around in SPACE:
+    for phase, task, activities, failure, context in SPACE:
         seen = _open(task, *activities)
-        sighting = Sighting(execution=row(phase, submitted_s_ago=60), seen=seen, task_failure=failure)
-        found = _judged(sighting, around)
+        observation = Observation(execution=row(phase, submitted_s_ago=60), seen=seen, task_failure=failure)
+        found = _judged(observation, context)
         attempts = [*(one.attempt for one in activities), *([task.attempt] if task else [])]
         if max(attempts, default=0) > 2:
             assert found is not None, (phase, task, activities)
@@ -224,7 +228,7 @@ def test_over_every_combination_what_stands_still_has_a_class_and_what_gets_on_h
         if task is not None and task.attempt > 1 and failure is not None:
             assert found is not None
             assert (found.kind, failure.words in found.cause) == (StuckClass.CANNOT_REPLAY, True)
-        if untaken(seen) is not None and around is not POLLED:
+        if untaken(seen) is not None and context is not POLLED:
             assert found is not None, "nobody has taken it up, and that is silent"
         is_healthy = max(attempts, default=0) <= 2 and untaken(seen) is None and failure is None
         if is_healthy and phase is Phase.IN_PROGRESS and not any(one.name != "perform" for one in activities):

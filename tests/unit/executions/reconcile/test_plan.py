@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stigmer_cli.domain.execution import Attention, AttentionCode
 from stigmer_cli.domain.identity import RunId
 from stigmer_cli.domain.phase import Phase, may_move
-from stigmer_cli.executions.reconcile.observe import Sighting
+from stigmer_cli.executions.reconcile.observe import Observation
 from stigmer_cli.executions.reconcile.plan import Action, Finding, Rules, plan
 from stigmer_cli.temporal.gateway import Observed, RunState
 from tests.fakes import START
@@ -23,8 +23,8 @@ def _seen(state: RunState) -> Observed:
     return Observed(state=state, run_id=RunId("run-1"), started_at=START, closed_at=None)
 
 
-def _line(sighting: Sighting, rules: Rules | None = None) -> str:
-    [move] = plan([sighting], now=START, rules=rules or Rules())
+def _line(observation: Observation, rules: Rules | None = None) -> str:
+    [move] = plan([observation], now=START, rules=rules or Rules())
     return str(move).removeprefix("aex-01kqrxnp6m8w8t6e3d2m5k7j9z ")
 
 
@@ -58,56 +58,56 @@ def _line(sighting: Sighting, rules: Rules | None = None) -> str:
     ],
 )
 def test_the_table_of_findings(phase: str, state: str | None, line: str) -> None:
-    sighting = Sighting(
+    observation = Observation(
         execution=row(Phase(phase), submitted_s_ago=60), seen=_seen(RunState[state]) if state else None, failure="boom"
     )
-    assert _line(sighting) == f"{phase} {line}"
+    assert _line(observation) == f"{phase} {line}"
 
 
 def test_a_claim_whose_run_was_forgotten_is_lost_although_another_run_stands_there() -> None:
     claimed = replace(row(Phase.IN_PROGRESS, submitted_s_ago=60), claimed_run=RunId("run-0"))
     for state in RunState:
-        assert _line(Sighting(execution=claimed, seen=_seen(state))).startswith("IN_PROGRESS lost: mark")
+        assert _line(Observation(execution=claimed, seen=_seen(state))).startswith("IN_PROGRESS lost: mark")
 
 
 def test_what_was_never_submitted_is_the_dispatchers() -> None:
-    assert _line(Sighting(execution=row())) == "PENDING queued: none (not submitted yet: the dispatcher's work)"
+    assert _line(Observation(execution=row())) == "PENDING queued: none (not submitted yet: the dispatcher's work)"
 
 
 def test_what_another_temporal_took_is_an_orphan_whose_cause_says_so() -> None:
-    sighting = Sighting(execution=row(submitted_s_ago=60), is_elsewhere=True)
-    assert _line(sighting) == (
+    observation = Observation(execution=row(submitted_s_ago=60), is_elsewhere=True)
+    assert _line(observation) == (
         f"PENDING orphan: resubmit (Temporal has no workflow {WORKFLOW} (another Temporal took it),"
         " and no run ever had an effect)"
     )
 
 
 def test_nothing_is_judged_where_temporal_cannot_be_trusted() -> None:
-    sighting = Sighting(execution=row(submitted_s_ago=60), unknown='namespace "x" not found')
-    assert _line(sighting) == 'PENDING unknown: none (namespace "x" not found)'
+    observation = Observation(execution=row(submitted_s_ago=60), unknown='namespace "x" not found')
+    assert _line(observation) == 'PENDING unknown: none (namespace "x" not found)'
 
 
 def test_a_row_within_its_grace_is_left_alone() -> None:
     fresh = "PENDING fresh: none (moved less than 5 s ago)"
     for seconds in (4, 0, -1):
-        assert _line(Sighting(execution=row(submitted_s_ago=seconds))) == fresh
+        assert _line(Observation(execution=row(submitted_s_ago=seconds))) == fresh
 
 
 def test_what_moved_under_a_clock_that_was_set_back_is_judged_at_once() -> None:
-    assert _line(Sighting(execution=row(submitted_s_ago=-3600))).startswith("PENDING orphan: resubmit")
+    assert _line(Observation(execution=row(submitted_s_ago=-3600))).startswith("PENDING orphan: resubmit")
 
 
 def test_a_lost_one_is_started_over_only_on_a_persons_word() -> None:
-    sighting = Sighting(execution=row(Phase.IN_PROGRESS, submitted_s_ago=60))
-    assert _line(sighting, Rules(include_in_progress=True)).startswith("IN_PROGRESS lost: start-over")
+    observation = Observation(execution=row(Phase.IN_PROGRESS, submitted_s_ago=60))
+    assert _line(observation, Rules(include_in_progress=True)).startswith("IN_PROGRESS lost: start-over")
 
 
 @pytest.mark.parametrize("state", [RunState.COMPLETED, RunState.FAILED])
 def test_what_was_handed_back_is_resubmitted_in_the_next_epoch_until_a_person_has_to_look(state: RunState) -> None:
-    sighting = Sighting(execution=row(submitted_s_ago=60), seen=_seen(state), failure="boom")
-    [move] = plan([sighting], now=START, rules=Rules())
+    observation = Observation(execution=row(submitted_s_ago=60), seen=_seen(state), failure="boom")
+    [move] = plan([observation], now=START, rules=Rules())
     assert (move.action, move.failures) == (Action.RESUBMIT, 1)
-    fifth = replace(sighting, execution=row(submitted_s_ago=60, attempts=4))
+    fifth = replace(observation, execution=row(submitted_s_ago=60, attempts=4))
     assert _line(fifth) == (
         "PENDING refused: mark (its run ended before it claimed the execution (boom), without any effect,"
         " 5 times in a row)"
@@ -117,9 +117,9 @@ def test_what_was_handed_back_is_resubmitted_in_the_next_epoch_until_a_person_ha
 
 
 def test_a_run_whose_outcome_was_lost_is_started_over_only_on_a_persons_word() -> None:
-    sighting = Sighting(execution=row(Phase.IN_PROGRESS, submitted_s_ago=60), seen=_seen(RunState.COMPLETED))
-    assert _line(sighting, Rules(include_in_progress=True)).startswith("IN_PROGRESS behind: start-over")
-    unwanted = replace(sighting, execution=replace(sighting.execution, cancel_requested_at=START))
+    observation = Observation(execution=row(Phase.IN_PROGRESS, submitted_s_ago=60), seen=_seen(RunState.COMPLETED))
+    assert _line(observation, Rules(include_in_progress=True)).startswith("IN_PROGRESS behind: start-over")
+    unwanted = replace(observation, execution=replace(observation.execution, cancel_requested_at=START))
     [move] = plan([unwanted], now=START, rules=Rules())
     assert move.outcome is not None, "a cancel always ends it"
     assert move.outcome.phase is Phase.CANCELLED
@@ -129,7 +129,7 @@ def test_a_run_whose_outcome_was_lost_is_started_over_only_on_a_persons_word() -
 @pytest.mark.parametrize(("phase", "finding"), [(Phase.PENDING, Finding.ORPHAN), (Phase.IN_PROGRESS, Finding.LOST)])
 def test_what_somebody_cancelled_ends_instead_of_running_again(phase: Phase, finding: Finding, rules: Rules) -> None:
     wanted_gone = replace(row(phase, submitted_s_ago=60), cancel_requested_at=START)
-    [move] = plan([Sighting(execution=wanted_gone)], now=START, rules=rules)
+    [move] = plan([Observation(execution=wanted_gone)], now=START, rules=rules)
     assert (move.finding, move.action) == (finding, Action.REPAIR)
     assert move.outcome is not None
     assert move.outcome.phase is Phase.CANCELLED
@@ -137,14 +137,14 @@ def test_what_somebody_cancelled_ends_instead_of_running_again(phase: Phase, fin
 
 def test_what_temporal_refused_is_tried_again_only_on_a_persons_word() -> None:
     refused = replace(row(), attention=Attention(code=AttentionCode.SUBMIT_FAILED, reason="too large", since=START))
-    assert _line(Sighting(execution=refused)) == "PENDING refused: none (too large)"
-    assert _line(Sighting(execution=refused), Rules(retry_refused=True)) == "PENDING refused: retry (too large)"
+    assert _line(Observation(execution=refused)) == "PENDING refused: none (too large)"
+    assert _line(Observation(execution=refused), Rules(retry_refused=True)) == "PENDING refused: retry (too large)"
 
 
 def test_a_mark_that_is_there_is_not_made_again() -> None:
     lost = row(Phase.IN_PROGRESS, submitted_s_ago=60)
     marked = replace(lost, attention=Attention(code=AttentionCode.LOST, reason="gone", since=START))
-    assert _line(Sighting(execution=marked)).startswith("IN_PROGRESS lost: none")
+    assert _line(Observation(execution=marked)).startswith("IN_PROGRESS lost: none")
 
 
 @given(
@@ -158,9 +158,9 @@ def test_no_plan_breaks_the_laws(
     *, phase: Phase, state: RunState | None, unknown: str, submitted_s_ago: float | None, include_in_progress: bool
 ) -> None:
     execution = row(phase, submitted_s_ago=submitted_s_ago)
-    sighting = Sighting(execution=execution, seen=_seen(state) if state else None, unknown=unknown)
+    observation = Observation(execution=execution, seen=_seen(state) if state else None, unknown=unknown)
     rules = Rules(include_in_progress=include_in_progress)
-    [move] = plan([sighting], now=START, rules=rules)
+    [move] = plan([observation], now=START, rules=rules)
     if unknown:
         assert move.action is Action.NONE, "nothing is concluded from an unreachable Temporal"
     if phase is Phase.IN_PROGRESS:

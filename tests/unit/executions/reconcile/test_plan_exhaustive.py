@@ -8,9 +8,9 @@ from itertools import product
 from stigmer_cli.domain.execution import Attention, AttentionCode, Execution
 from stigmer_cli.domain.identity import RunId
 from stigmer_cli.domain.phase import Phase, may_move
-from stigmer_cli.executions.reconcile.observe import Sighting
+from stigmer_cli.executions.reconcile.observe import Observation
 from stigmer_cli.executions.reconcile.plan import Action, Finding, Move, Rules, plan
-from stigmer_cli.executions.stuck import Around, judge
+from stigmer_cli.executions.stuck import StuckContext, judge
 from stigmer_cli.temporal.gateway import Observed, RunState
 from stigmer_cli.temporal.pending import PendingTask, TaskFailure
 from tests.fakes import START
@@ -56,35 +56,37 @@ def _rows() -> Iterator[Execution]:
         )
 
 
-def _sightings() -> Iterator[Sighting]:
+def _sightings() -> Iterator[Observation]:
     states: tuple[RunState | None, ...] = (None, *RunState)
     for execution, state, unknown in product(_rows(), states, UNKNOWN):
         seen = Observed(state=state, run_id=RunId("run-1"), started_at=START, closed_at=None) if state else None
-        yield Sighting(execution=execution, seen=seen, unknown=unknown, failure="boom" if state else "")
+        yield Observation(execution=execution, seen=seen, unknown=unknown, failure="boom" if state else "")
         if seen is not None and seen.state is RunState.OPEN:
-            yield Sighting(
+            yield Observation(
                 execution=execution, seen=replace(seen, pending_task=AGAIN), unknown=unknown, task_failure=CHANGED
             )
 
 
-def _moves() -> Iterator[tuple[Sighting, Rules, Move]]:
-    sightings = list(_sightings())
+def _moves() -> Iterator[tuple[Observation, Rules, Move]]:
+    observations = list(_sightings())
     for rules in EVERY_RULE:
-        moves = plan(sightings, now=START, rules=rules)
-        assert [move.execution for move in moves] == [sighting.execution for sighting in sightings], "a total plan"
-        for sighting, move in zip(sightings, moves, strict=True):
-            yield sighting, rules, move
+        moves = plan(observations, now=START, rules=rules)
+        assert [move.execution for move in moves] == [observation.execution for observation in observations], (
+            "a total plan"
+        )
+        for observation, move in zip(observations, moves, strict=True):
+            yield observation, rules, move
 
 
 def test_no_pair_of_row_and_temporal_breaks_a_law() -> None:
     number = 0
-    for sighting, rules, move in _moves():
+    for observation, rules, move in _moves():
         number += 1
         _is_told(move)
         _is_legal(move)
-        _judges_nothing_unknown(sighting, move)
-        _submits_again_only_what_is_safe(sighting, rules, move)
-        _marks_once(sighting, move)
+        _judges_nothing_unknown(observation, move)
+        _submits_again_only_what_is_safe(observation, rules, move)
+        _marks_once(observation, move)
     assert number == 4 * 480 * 9 * 3
 
 
@@ -101,23 +103,23 @@ def _is_legal(move: Move) -> None:
         assert move.outcome.phase.is_terminal, move
 
 
-def _judges_nothing_unknown(sighting: Sighting, move: Move) -> None:
-    if sighting.unknown and sighting.execution.dispatch.is_submitted:
+def _judges_nothing_unknown(observation: Observation, move: Move) -> None:
+    if observation.unknown and observation.execution.dispatch.is_submitted:
         assert (move.finding, move.action) == (Finding.UNKNOWN, Action.NONE), move
 
 
-def _submits_again_only_what_is_safe(sighting: Sighting, rules: Rules, move: Move) -> None:
-    execution = sighting.execution
+def _submits_again_only_what_is_safe(observation: Observation, rules: Rules, move: Move) -> None:
+    execution = observation.execution
     if move.action not in RESUBMITS:
         return
     if move.action is Action.RETRY:
         assert rules.retry_refused, move
         assert not execution.dispatch.is_submitted, move
         return
-    assert not sighting.unknown, move
-    is_gone = sighting.seen is None or execution.claimed_run not in {None, sighting.seen.run_id}
-    has_no_outcome = sighting.seen is not None and sighting.seen.state in WITHOUT_OUTCOME[execution.phase]
-    is_unfit = sighting.task_failure is not None and not is_gone
+    assert not observation.unknown, move
+    is_gone = observation.seen is None or execution.claimed_run not in {None, observation.seen.run_id}
+    has_no_outcome = observation.seen is not None and observation.seen.state in WITHOUT_OUTCOME[execution.phase]
+    is_unfit = observation.task_failure is not None and not is_gone
     assert is_gone or has_no_outcome or is_unfit, move
     if is_unfit:
         assert rules.retry_refused or rules.include_in_progress, "never unasked: fitting code may come back"
@@ -134,33 +136,33 @@ def _submits_again_only_what_is_safe(sighting: Sighting, rules: Rules, move: Mov
         assert rules.include_in_progress, move
 
 
-def _marks_once(sighting: Sighting, move: Move) -> None:
+def _marks_once(observation: Observation, move: Move) -> None:
     if move.action is Action.MARK:
         assert move.attention is not None, move
-        attention = sighting.execution.attention
+        attention = observation.execution.attention
         assert attention is None or attention.code is not move.attention, move
 
 
-def _may_be(sighting: Sighting) -> bool:
+def _may_be(observation: Observation) -> bool:
     """Whether a store and a Temporal that can be asked ever stand so: a mark is set after the grace, a move ends it."""
-    execution = sighting.execution
+    execution = observation.execution
     if not execution.dispatch.is_submitted:
-        return sighting.seen is None and execution.phase is Phase.PENDING
+        return observation.seen is None and execution.phase is Phase.PENDING
     age = START - (execution.dispatch.submitted_at or START)
-    return not sighting.unknown and (execution.attention is None or age.total_seconds() > Rules().grace_s)
+    return not observation.unknown and (execution.attention is None or age.total_seconds() > Rules().grace_s)
 
 
 def test_a_reconcile_that_is_printed_does_something_at_once() -> None:
     number = 0
-    for sighting in _sightings():
-        [judged] = plan([sighting], now=START, rules=Rules())
-        stuck = judge(sighting, judged, Around(is_polled=True, stood_s=0))
-        if stuck is None or not _may_be(sighting) or not stuck.way_out.startswith("stigmer executions reconcile"):
+    for observation in _sightings():
+        [judged] = plan([observation], now=START, rules=Rules())
+        stuck = judge(observation, judged, StuckContext(is_polled=True, untaken_s=0))
+        if stuck is None or not _may_be(observation) or not stuck.way_out.startswith("stigmer executions reconcile"):
             continue
         number += 1
         named = Rules(include_in_progress="--include-in-progress" in stuck.way_out, retry_refused=True)
-        [move] = plan([sighting], now=START, rules=named)
-        is_ending = sighting.execution.cancel_requested_at is not None  # the canceller ends it, by force if need be
+        [move] = plan([observation], now=START, rules=named)
+        is_ending = observation.execution.cancel_requested_at is not None  # the canceller ends it, by force if need be
         assert move.action is not Action.NONE or is_ending, (stuck, move)
     assert number
 

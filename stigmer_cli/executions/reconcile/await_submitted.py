@@ -20,8 +20,8 @@ LOOK_MAX = 500
 """How many, oldest first, are looked at in one go; they are submitted in about this order."""
 
 
-class Settling:
-    """The window. `add` what was applied; `settled` gives back, in order, what has come to its end."""
+class PendingSubmits:
+    """The window. `add` what was applied; `drain` gives back, in order, what has come to its end."""
 
     def __init__(self, store: Store, *, clock: Clock, renew: Callable[[], Awaitable[None]]) -> None:
         self._store = store
@@ -36,11 +36,11 @@ class Settling:
         self._window.extend(applied)
         self._waiting |= {one.move.execution.id: None for one in applied if one.done is Done.RESUBMITTED}
 
-    async def settled(self, *, leave: int) -> AsyncIterator[Applied]:
+    async def drain(self, *, leave: int) -> AsyncIterator[Applied]:
         """What has settled, until no more than `leave` wait to be submitted.
 
-        One that needs a person, or that is left when nothing moved for `STALL_MAX_S`, is told as failed. The turn is
-        kept meanwhile; raises what `renew` and the store raise.
+        One that needs a person, or that is left when nothing moved for `STALL_MAX_S`, is told as failed. The lease is
+        renewed meanwhile; raises what `renew` and the store raise.
         """
         deadline = self._clock.monotonic() + STALL_MAX_S
         while True:

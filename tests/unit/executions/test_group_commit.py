@@ -9,7 +9,7 @@ import pytest
 
 from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.errors import Unavailable
-from stigmer_cli.executions.marking import Marking
+from stigmer_cli.executions.group_commit import GroupCommit
 from stigmer_cli.store.executions import Taken
 from stigmer_cli.store.store import Store
 from tests.fakes_temporal import LoopClock, in_virtual_time
@@ -34,11 +34,11 @@ def taken(name: str, epoch: int = 1) -> Taken:
     return Taken(id=ExecutionId(name), epoch=epoch, run_id=RunId("run"), world="w", already=False)
 
 
-def marking(disk: SlowDisk) -> Marking:
-    return Marking(cast("Store", SimpleNamespace(executions=disk)), clock=LoopClock())
+def group_commit(disk: SlowDisk) -> GroupCommit:
+    return GroupCommit(cast("Store", SimpleNamespace(executions=disk)), clock=LoopClock())
 
 
-async def marked(one: Marking, what: Taken, *, after_s: float, coming: int = 0) -> bool | str:
+async def marked(one: GroupCommit, what: Taken, *, after_s: float, coming: int = 0) -> bool | str:
     await asyncio.sleep(after_s)
     try:
         return await one.mark(what, coming=lambda: coming)
@@ -50,7 +50,7 @@ def told(disk: SlowDisk, *marks: tuple[Taken, float], coming: int = 0) -> list[b
     """What each caller is told who marks something after so many seconds."""
 
     async def all_of_them() -> list[bool | str]:
-        one = marking(disk)
+        one = group_commit(disk)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(marked(one, what, after_s=at_s, coming=coming)) for what, at_s in marks]
         return [task.result() for task in tasks]

@@ -1,4 +1,4 @@
-"""One pass over the queue: a stream of submits that stays as wide as the ramp allows, without a barrier in it.
+"""One pass over the queue: as many submits at once as the congestion window allows, without a barrier.
 
       ┌──────────── page by page, what is due and not under way ◀───────────┐
       ▼                                                                     │
@@ -15,7 +15,7 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.errors import Unavailable
-from stigmer_cli.executions.ramp import WIDTH_FIRST, Ramp
+from stigmer_cli.executions.congestion_window import WIDTH_FIRST, CongestionWindow
 
 PAGE_MAX = 256
 UNDER_WAY_MAX = 512
@@ -29,7 +29,7 @@ ALONE_S = 1.0
 """How long a pass leaves alone what failed in it, however soon its next try is due."""
 
 
-class End(Enum):
+class SubmitResult(Enum):
     """What came of one submit."""
 
     TAKEN = auto()
@@ -40,24 +40,24 @@ class End(Enum):
 Due = Callable[[int], Awaitable[Sequence[Execution]]]
 """Up to so many of what is due, oldest first."""
 
-Submit = Callable[[Execution, "Stream"], Awaitable[None]]
-"""Submit one and mark it; calls `answered` in between, as soon as Temporal has answered."""
+Submit = Callable[[Execution, "SubmitPass"], Awaitable[None]]
+"""Submit one and mark it; calls `record_answer` in between, as soon as Temporal has answered."""
 
 
-class Stream:
+class SubmitPass:
     """One pass, and what came of it: `streak` counts the last signs of strain in a row, `calm` what came since."""
 
-    def __init__(self, due: Due, submit: Submit, ramp: Ramp, *, clock: Clock) -> None:
+    def __init__(self, due: Due, submit: Submit, window: CongestionWindow, *, clock: Clock) -> None:
         self._due = due
         self._submit = submit
-        self._ramp = ramp
+        self._window = window
         self._clock = clock
         self._asking = 0
         self._busy: set[ExecutionId] = set()
         self._failed: dict[ExecutionId, float] = {}
         self._interruption: Unavailable | None = None
         self._is_nudged = False
-        self._stirred = asyncio.Event()
+        self._changed = asyncio.Event()
         self.tried = 0
         self.taken = 0
         self.strains = 0
@@ -67,21 +67,21 @@ class Stream:
     def nudge(self) -> None:
         """Something has become due."""
         self._is_nudged = True
-        self._stirred.set()
+        self._changed.set()
 
-    def answered(self, execution: ExecutionId, end: End, *, took_s: float) -> None:
+    def record_answer(self, execution: ExecutionId, result: SubmitResult, *, took_s: float) -> None:
         """Temporal has answered one, or not, after `took_s`: its place is free for the next."""
         self._asking -= 1
-        self.taken += end is End.TAKEN
-        if end is not End.TAKEN:
+        self.taken += result is SubmitResult.TAKEN
+        if result is not SubmitResult.TAKEN:
             self._failed[execution] = self._clock.monotonic() + ALONE_S
-        if end is End.STRAIN:
+        if result is SubmitResult.STRAIN:
             self.strains, self.streak, self.calm = self.strains + 1, self.streak + 1, 0
-            self._ramp.strained()
+            self._window.record_strain()
         else:
             self.streak, self.calm = 0, self.calm + 1
-            self._ramp.eased(took_s)
-        self._stirred.set()
+            self._window.record_answer(took_s)
+        self._changed.set()
 
     def asking(self) -> int:
         """How many submits wait for Temporal's answer."""
@@ -103,18 +103,18 @@ class Stream:
     async def _feed(self, group: asyncio.TaskGroup) -> None:
         while not self._is_over:
             self._is_nudged = False
-            page = await self._page()
+            page = await self._next_page()
             for execution in page:
-                await self._until(lambda: self._has_room or self._is_over)
+                await self._wait_until(lambda: self._has_room or self._is_over)
                 if self._is_over:
                     return
                 self._begin(group, execution)
             if not page and not self._busy:
                 return
             if not page:
-                await self._until(lambda: self._is_nudged or not self._busy, within_s=LOOK_S)
+                await self._wait_until(lambda: self._is_nudged or not self._busy, within_s=LOOK_S)
 
-    async def _page(self) -> Sequence[Execution]:
+    async def _next_page(self) -> Sequence[Execution]:
         """What is due, but for what is under way, or failed just now, as it was when the reading began."""
         now_s = self._clock.monotonic()
         self._failed = {name: until_s for name, until_s in self._failed.items() if until_s > now_s}
@@ -126,33 +126,33 @@ class Stream:
         self.tried += 1
         self._asking += 1
         self._busy.add(execution.id)
-        group.create_task(self._one(execution), name=f"submit {execution.id}")
+        group.create_task(self._submit_one(execution), name=f"submit {execution.id}")
 
-    async def _one(self, execution: Execution) -> None:
+    async def _submit_one(self, execution: Execution) -> None:
         try:
             await self._submit(execution, self)
         except Unavailable as error:  # raised by `run`: before Python 3.13 a child must not raise in a group
             self._interruption = error
         finally:
             self._busy.discard(execution.id)
-            self._stirred.set()
+            self._changed.set()
 
     @property
     def _has_room(self) -> bool:
-        return self._asking < self._ramp.width and len(self._busy) < UNDER_WAY_MAX
+        return self._asking < self._window.width and len(self._busy) < UNDER_WAY_MAX
 
     @property
     def _is_over(self) -> bool:
         """Temporal has gone: the rest waits for the connection, not each for its own time-out. Or the store has."""
-        is_strained = self.streak >= max(self._ramp.width, WIDTH_FIRST)
+        is_strained = self.streak >= max(self._window.width, WIDTH_FIRST)
         return is_strained or self._interruption is not None or self.tried >= TRIES_MAX
 
-    async def _until(self, is_so: Callable[[], bool], *, within_s: float | None = None) -> None:
-        """Return once `is_so` holds, looking whenever something moves, or after `within_s` seconds."""
+    async def _wait_until(self, is_so: Callable[[], bool], *, within_s: float | None = None) -> None:
+        """Return once `is_so` holds, checking after each change, or after `within_s` seconds."""
         try:
             async with asyncio.timeout(within_s):
                 while not is_so():
-                    self._stirred.clear()
-                    await self._stirred.wait()
+                    self._changed.clear()
+                    await self._changed.wait()
         except TimeoutError:
             return

@@ -1,7 +1,7 @@
 """How many submits may be under way at once: wider while Temporal answers quickly, narrower at slow answers and strain.
 
 Slow start, then additive increase, multiplicative decrease (V. Jacobson, "Congestion Avoidance and Control", 1988): a
-Temporal that has just come back is not trampled, and yet busy after four round trips. Answers that take several times
+Temporal that has just come back is not overloaded, and yet busy after four round trips. Answers that take several times
 as long as the quickest wait in a queue inside Temporal (L. Brakmo, L. Peterson, "TCP Vegas", 1995): more at once would
 only make each wait longer, up to the deadline of a call. A dev server reaches its maximum at 4 to 50 at once.
 
@@ -23,8 +23,8 @@ STRAINED_SHARE = 0.5
 """What is left of the width when answers are slow, or there is strain."""
 
 
-class Ramp:
-    """The width of the dispatcher's stream of submits, on one connection."""
+class CongestionWindow:
+    """How many submits the dispatcher may have under way on one connection."""
 
     def __init__(self) -> None:
         self._width = float(WIDTH_FIRST)
@@ -37,7 +37,7 @@ class Ramp:
         """How many may be under way."""
         return int(self._width)
 
-    def eased(self, took_s: float) -> None:
+    def record_answer(self, took_s: float) -> None:
         """Temporal answered one after `took_s`: one wider, above the threshold one wider for each round of `width`."""
         self._quickest_s = min(self._quickest_s, took_s)
         if took_s > max(SLOW_S, SLOW_FACTOR * self._quickest_s):
@@ -47,7 +47,7 @@ class Ramp:
         step = 1.0 if self._width < self._threshold else 1.0 / self._width
         self._width = min(float(WIDTH_MAX), self._width + step)
 
-    def strained(self) -> None:
+    def record_strain(self) -> None:
         """Temporal refused, was busy, or did not answer: half as wide."""
         self._narrow(STRAINED_SHARE, least=WIDTH_MIN)
 

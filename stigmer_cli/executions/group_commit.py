@@ -1,4 +1,4 @@
-"""Marking what Temporal took: whatever waits while one commit is under way goes into the next one, all of it together.
+"""Group commit of the marks "submitted": marks that wait while one commit is under way share the next one.
 
 A commit costs a write to the disk and two milliseconds of CPU, whether it holds one mark or fifty. A mark that finds no
 commit under way is written at once; only in a stream, where more answers of Temporal are about to come, it waits for
@@ -24,13 +24,13 @@ Written = set[ExecutionId] | StigmerError
 """Which executions are submitted now, or why that is not known."""
 
 
-class Marking:
-    """Writes marks; whoever gets the turn writes for all who wait. As many wait as callers are under way."""
+class GroupCommit:
+    """Writes marks; the caller that holds the lock writes for all that wait. At most one mark waits for each caller."""
 
     def __init__(self, store: Store, *, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._turn = asyncio.Lock()
+        self._committing = asyncio.Lock()
         self._waiting: dict[asyncio.Future[Written], Taken] = {}
 
     async def mark(self, taken: Taken, *, coming: Callable[[], int]) -> bool:
@@ -42,7 +42,7 @@ class Marking:
         written: asyncio.Future[Written] = asyncio.get_running_loop().create_future()
         self._waiting[written] = taken
         try:
-            async with self._turn:
+            async with self._committing:
                 if not written.done():
                     if (others := coming()) >= STREAM_MIN:
                         await self._clock.sleep(min(GATHER_MAX_S, GATHER_EACH_S * others))
@@ -55,7 +55,7 @@ class Marking:
         return taken.id in found
 
     async def _write_all(self) -> None:
-        """Write all that wait now. Where this is cancelled they still wait, and the next in turn writes them again."""
+        """Write all that wait now. Where this is cancelled they still wait, and the next caller writes them again."""
         batch = dict(self._waiting)
         marks = {taken.id: taken for taken in batch.values()}  # of two for one execution the later one
         found: Written

@@ -31,10 +31,10 @@ class CountFailure:
     failures_max: int
 
 
-Verdict = WaitAgain | CountFailure
+FailureDecision = WaitAgain | CountFailure
 
 
-def verdict(error: StigmerError, execution: Execution, *, now: datetime, rng: Random) -> Verdict:
+def decide_on_failure(error: StigmerError, execution: Execution, *, now: datetime, rng: Random) -> FailureDecision:
     """What `error`, met while submitting `execution`, means for it."""
     failures = execution.dispatch.attempts + 1
     later = now + timedelta(seconds=RETRY.delay_s(failures, rng))

@@ -1,4 +1,4 @@
-"""New ids: three letters of kind and a ULID that grows with every one minted in this process."""
+"""New ids: three letters of kind and a ULID that grows with every one made in this process."""
 
 import random
 import threading
@@ -12,8 +12,8 @@ RANDOM_BITS = 80
 """Of the 128 bits of a ULID, below the 48 of its milliseconds (the ULID specification)."""
 
 
-class Mint:
-    """Mints ids that sort by time of minting, also when the wall clock jumps back."""
+class IdGenerator:
+    """Makes ids that sort by the time they were made, also when the wall clock jumps back."""
 
     def __init__(self, clock: Clock, rng: random.Random) -> None:
         self._clock = clock

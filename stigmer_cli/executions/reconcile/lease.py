@@ -1,4 +1,4 @@
-"""Whose turn it is to reconcile by hand: one at a time per store, by a lease that its holder renews."""
+"""The lease of a reconcile by hand: one holder at a time per store, who renews it."""
 
 import json
 from collections.abc import AsyncIterator
@@ -10,9 +10,9 @@ from stigmer_cli.clock import Clock, iso
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store.store import Store
 
-KEY = "reconcile_turn"
+KEY = "reconcile_turn"  # as it stands in databases that exist
 LEASE_S = 30.0
-"""How long a holder that was killed keeps the callers of other servers waiting; see `reclaim` for its own."""
+"""How long a holder that was killed keeps the callers of other servers waiting; see `reclaim_lease` for its own."""
 
 RENEW_S = 5.0
 """How old a lease may become before it is renewed: most of it is always left for what takes long."""
@@ -34,7 +34,7 @@ class Lease:
         return json.dumps({"holder": self.holder, "since": iso(self.since), "until": iso(self.until)})
 
 
-class Turn:
+class HeldLease:
     """A lease that is held; `renew` keeps it."""
 
     def __init__(self, store: Store, clock: Clock, lease: Lease) -> None:
@@ -43,7 +43,7 @@ class Turn:
         self._lease = lease
 
     async def renew(self) -> None:
-        """Keep the turn for another `LEASE_S`; raises Conflict where it was lost meanwhile."""
+        """Keep the lease for another `LEASE_S`; raises Conflict where it was lost meanwhile."""
         now = _lease_time(self._store, self._clock)
         if self._lease.until - now > timedelta(seconds=LEASE_S - RENEW_S):
             return
@@ -57,16 +57,16 @@ class Turn:
         await self._store.meta.swap(KEY, self._lease.to_text(), FREE)
 
 
-async def reclaim(store: Store) -> None:
-    """Free the turn of a holder that is gone: for a server that starts on a store which no other can have open."""
+async def reclaim_lease(store: Store) -> None:
+    """Free the lease of a holder that is gone: for a server that starts on a store which no other can have open."""
     known = await store.meta.get(KEY)
     if known is not None and known != FREE:
         await store.meta.swap(KEY, known, FREE)
 
 
 @asynccontextmanager
-async def turn(store: Store, *, holder: str, clock: Clock) -> AsyncIterator[Turn]:
-    """Hold the turn within the block; raises Conflict, naming who holds it and since when, where it is taken."""
+async def hold_lease(store: Store, *, holder: str, clock: Clock) -> AsyncIterator[HeldLease]:
+    """Hold the lease within the block; raises Conflict, naming who holds it and since when, where it is taken."""
     now = _lease_time(store, clock)
     lease = Lease(holder=holder, since=clock.now(), until=now + timedelta(seconds=LEASE_S))
     known = await store.meta.get_or_set(KEY, lease.to_text())
@@ -74,7 +74,7 @@ async def turn(store: Store, *, holder: str, clock: Clock) -> AsyncIterator[Turn
         _check(known, now)
         if not await store.meta.swap(KEY, known, lease.to_text()):
             raise Conflict("another reconcile began at the same moment", hint="stigmer executions reconcile --wait")
-    held = Turn(store, clock, lease)
+    held = HeldLease(store, clock, lease)
     try:
         yield held
     finally:
@@ -85,7 +85,7 @@ def _lease_time(store: Store, clock: Clock) -> datetime:
     """The clock that leases are written and judged by, which nobody can set.
 
     Where several servers share the store it is the store's own. Else all callers are in this process, and since
-    `reclaim` no lease is older than it: its monotonic clock is enough.
+    `reclaim_lease` no lease is older than it: its monotonic clock is enough.
     """
     return store.clock.now() if store.is_shared else NEVER + timedelta(seconds=clock.monotonic())
 

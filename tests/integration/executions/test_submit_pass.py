@@ -1,4 +1,4 @@
-"""The stream of submits, on real rows: full, without a barrier, and gone when Temporal or the store goes."""
+"""A pass over the queue, on real rows: full, without a barrier, and gone when Temporal or the store goes."""
 
 import asyncio
 import random
@@ -11,7 +11,7 @@ from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import EventType, Execution
 from stigmer_cli.domain.identity import ExecutionId, WorkflowName
 from stigmer_cli.errors import StoreBusy, TemporalUnavailable
-from stigmer_cli.executions import stream
+from stigmer_cli.executions import submit_pass
 from stigmer_cli.executions.dispatcher import Dispatcher
 from stigmer_cli.store.executions import Taken
 from stigmer_cli.store.store import Store
@@ -69,7 +69,7 @@ async def _queue(scene: Scene, number: int) -> list[Execution]:
 async def test_one_pass_submits_more_than_a_page_and_widens_on_the_way(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "PAGE_MAX", 16)
+    monkeypatch.setattr(submit_pass, "PAGE_MAX", 16)
     rows = await _queue(scene, 70)
 
     async def in_company(_execution: ExecutionId, number: int) -> None:
@@ -126,7 +126,7 @@ async def test_a_poisoned_execution_holds_up_none_of_its_neighbours(scene: Scene
 async def test_a_start_that_hangs_holds_up_nothing_that_comes_later(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "LOOK_S", 600.0)  # only the nudge can make it look
+    monkeypatch.setattr(submit_pass, "LOOK_S", 600.0)  # only the nudge can make it look
     [slow] = await _queue(scene, 1)
     answer = asyncio.Event()
 

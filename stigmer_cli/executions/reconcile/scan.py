@@ -1,4 +1,4 @@
-"""Walking all open executions of a scope, a page at a time, so that memory stays flat however many there are."""
+"""Scanning all open executions of a scope, a page at a time, so that memory stays flat however many there are."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from stigmer_cli.clock import Clock, is_older
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.executions.ports import TemporalGateway, TemporalLink
 from stigmer_cli.executions.reconcile.observe import observe
 from stigmer_cli.executions.reconcile.plan import Action, Move, Rules, plan
+from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.store.ages import Aged
 from stigmer_cli.store.store import Store
 
@@ -38,7 +38,7 @@ class Scope:
         )
 
 
-async def walk(
+async def scan(
     store: Store, gateway: TemporalGateway, link: TemporalLink, scope: Scope, *, rules: Rules, clock: Clock
 ) -> AsyncIterator[Sequence[Move]]:
     """The plan, page by page in order of id; raises NotFound for an id that has no row."""

@@ -6,7 +6,7 @@ import pytest
 
 from stigmer_cli.domain.execution import QueueReason
 from stigmer_cli.errors import OperationFailed, StigmerError, TemporalUnavailable
-from stigmer_cli.executions.verdict import CountFailure, WaitAgain, verdict
+from stigmer_cli.executions.submit_failure import CountFailure, WaitAgain, decide_on_failure
 from stigmer_cli.temporal.errors import Misconfigured, SubmitRejected, Throttled
 from tests.fakes import START
 from tests.rows import row
@@ -21,13 +21,13 @@ from tests.rows import row
     ],
 )
 def test_what_is_no_fault_of_the_execution_does_not_count(error: StigmerError, reason: QueueReason) -> None:
-    decided = verdict(error, row(), now=START, rng=random.Random(1))
+    decided = decide_on_failure(error, row(), now=START, rng=random.Random(1))
     assert isinstance(decided, WaitAgain)
     assert decided.reason is reason
 
 
 def test_a_request_that_will_be_refused_for_ever_needs_a_person_at_once() -> None:
-    decided = verdict(SubmitRejected("too large"), row(), now=START, rng=random.Random(1))
+    decided = decide_on_failure(SubmitRejected("too large"), row(), now=START, rng=random.Random(1))
     assert isinstance(decided, CountFailure)
     assert decided.failures_max == 1
 
@@ -39,7 +39,7 @@ def test_any_other_failure_is_tried_five_times_with_growing_waits() -> None:
         waits = [
             (decided.next_try_at - START).total_seconds()
             for decided in (
-                verdict(OperationFailed("?"), row(attempts=attempts), now=START, rng=rng) for _ in range(300)
+                decide_on_failure(OperationFailed("?"), row(attempts=attempts), now=START, rng=rng) for _ in range(300)
             )
             if isinstance(decided, CountFailure)
         ]

@@ -1,0 +1,52 @@
+"""Wakes subscribers when an execution has changed; it carries no data, subscribers read the store."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from stigmer_cli.domain.identity import ExecutionId
+
+OTHER_SERVERS_S = 1.0
+"""How long to sleep through a change that another server on the same database made."""
+
+
+class Notifier:
+    """Notified once for each commit; a subscriber that subscribes before it reads the store misses nothing."""
+
+    def __init__(self) -> None:
+        self._subscribers: dict[ExecutionId, set[asyncio.Event]] = {}
+
+    def notify(self, execution: ExecutionId) -> None:
+        """Wake every subscriber of `execution`."""
+        for subscriber in self._subscribers.get(execution, ()):
+            subscriber.set()
+
+    @contextmanager
+    def subscribe(self, execution: ExecutionId) -> Iterator["Subscription"]:
+        """Subscribe to `execution` within the block; start to read the store inside it."""
+        event = asyncio.Event()
+        subscribers = self._subscribers.setdefault(execution, set())
+        subscribers.add(event)
+        try:
+            yield Subscription(event)
+        finally:
+            subscribers.discard(event)
+            if not subscribers:
+                self._subscribers.pop(execution, None)
+
+
+class Subscription:
+    """One subscriber's end of a `Notifier`."""
+
+    def __init__(self, event: asyncio.Event) -> None:
+        self._event = event
+
+    async def wait(self, *, within_s: float) -> bool:
+        """Whether the execution changed since the last call; waits for up to `within_s` seconds."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._event.wait()
+        except TimeoutError:
+            return False
+        self._event.clear()
+        return True

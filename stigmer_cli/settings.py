@@ -24,6 +24,7 @@ from stigmer_cli.options import (
     ReconcileMode,
     SubmitPolicy,
 )
+from stigmer_cli.proxies import NO_PROXIES, Proxies, proxies_in
 
 __all__ = [
     "BY_NAME",
@@ -117,6 +118,7 @@ class Settings:
     """All settings, validated; `sources` says for each name which layer it came from.
 
     `distrust` is why nothing in the home counts: somebody else owns it, or could write there. Empty: it can be trusted.
+    `proxies` are those that the environment names.
     """
 
     home: Home
@@ -151,6 +153,7 @@ class Settings:
     sources: Mapping[str, Source] = field(default_factory=dict, compare=False)
     warnings: tuple[str, ...] = field(default=(), compare=False)
     distrust: str = field(default="", compare=False)
+    proxies: Proxies = field(default=NO_PROXIES, compare=False)
 
     @property
     def runs_own_temporal(self) -> bool:
@@ -227,7 +230,14 @@ def load(
                 sources[option.name] = source
                 break
     distrust = doubts[0].message if doubts else ""
-    return Settings(home=home, sources=sources, warnings=_strange_variables(environ), distrust=distrust, **values)
+    return Settings(
+        home=home,
+        sources=sources,
+        warnings=_strange_variables(environ),
+        distrust=distrust,
+        proxies=proxies_in(environ),
+        **values,
+    )
 
 
 def parsed(name: str, text: str) -> object:

@@ -122,9 +122,11 @@ async def _health_of(
 
 
 async def provider_seen(settings: Settings) -> str:
-    """Why whoever answers for openai: models takes no connections from here; empty where they do."""
-    where = urlsplit(settings.openai_base_url or OPENAI_URL)
-    port = where.port or HTTP_PORTS[where.scheme]
+    """Why whoever answers for openai: models, or the proxy on the way, takes no connections; empty where they do."""
+    url = settings.openai_base_url or OPENAI_URL
+    proxy = settings.proxies.way_to(url)
+    where = urlsplit(proxy.url if proxy else url)
+    port = where.port or HTTP_PORTS.get(where.scheme, HTTP_PORTS["http"])
     try:
         async with FairTimeout(PROVIDER_S):
             _, writer = await asyncio.open_connection(where.hostname, port)
@@ -137,7 +139,8 @@ async def provider_seen(settings: Settings) -> str:
         why = error.strerror or str(error)
     else:
         return ""
-    return f"{where.hostname}:{port} cannot be reached from here: {why}"
+    on_the_way = f", the proxy that {proxy.variable} names," if proxy else ""
+    return f"{where.hostname}:{port}{on_the_way} cannot be reached from here: {why}"
 
 
 def _strange(url: str, status: int) -> ServerSeen:

@@ -97,7 +97,7 @@ def test_secrets_are_not_in_the_repr() -> None:
 
 
 def test_every_option_is_a_field_and_every_field_an_option() -> None:
-    fields = set(Settings.__dataclass_fields__) - {"home", "sources", "warnings", "distrust"}
+    fields = set(Settings.__dataclass_fields__) - {"home", "sources", "warnings", "distrust", "proxies"}
     assert fields == {option.name for option in OPTIONS}
 
 

@@ -14,7 +14,7 @@ class Catalog:
     def __init__(self, settings: Settings, *, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._library = ModelLibrary()
+        self._library = ModelLibrary(settings.proxies)
 
     async def close(self) -> None:
         """Close the connections to the models."""

@@ -6,11 +6,16 @@ that loads it also makes one request, to an endpoint of its own that answers at 
 
 import asyncio
 import gc
+import ssl
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import structlog
+
+from stigmer_cli.proxies import NO_PROXIES, Proxies, Proxy
+from stigmer_cli.runner.model.seam import ModelFailed
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -41,7 +46,8 @@ _loaded = threading.Event()
 class ModelLibrary:
     """Makes models of the library. One client an endpoint: to make one reads all certificates, for 20 ms or more."""
 
-    def __init__(self) -> None:
+    def __init__(self, proxies: Proxies = NO_PROXIES) -> None:
+        self._proxies = proxies
         self._clients: dict[tuple[str, str], AsyncOpenAI] = {}
         self._lock = asyncio.Lock()
 
@@ -51,14 +57,28 @@ class ModelLibrary:
             await asyncio.to_thread(load)
 
     async def chat_model(self, name: str, *, url: str, key: str) -> "OpenAIChatModel":
-        """The model called `name` behind the OpenAI-compatible endpoint `url`; raises what the library raises."""
+        """The model called `name` behind the OpenAI-compatible endpoint `url`.
+
+        Raises ModelFailed where the proxy on the way there cannot be used, and what the library raises.
+        """
         await self.load()
+        proxy = self.way_to(url)
+        if proxy and not proxy.is_http:
+            raise ModelFailed(
+                f"the model openai:{name} would be asked through {proxy.where}, and only proxies that speak HTTP can be"
+                f" used: set {urlsplit(url).scheme}_proxy to one, or put the host into no_proxy, then stigmer restart"
+                " runner"
+            )
         async with self._lock:
             client = self._clients.get((url, key))
             if client is None:
-                client = await asyncio.to_thread(_client_of, url, key)
+                client = await asyncio.to_thread(_client_of, url, key, proxy)
                 self._clients[url, key] = client
         return _model_of(name, client)
+
+    def way_to(self, url: str) -> Proxy | None:
+        """The proxy that `url` is asked through; None where it is asked directly."""
+        return self._proxies.way_to(url)
 
     async def close(self) -> None:
         """Close the connections of all clients."""
@@ -89,11 +109,25 @@ def load() -> None:
         structlog.get_logger().info("model_library_loaded")
 
 
-def _client_of(url: str, key: str) -> "AsyncOpenAI":
-    from openai import AsyncOpenAI  # noqa: PLC0415 - loaded before
+def _client_of(url: str, key: str, proxy: Proxy | None) -> "AsyncOpenAI":
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient  # noqa: PLC0415 - loaded before
 
-    # Retries are ours: they are counted, logged and bounded in one place.
-    return AsyncOpenAI(base_url=url, api_key=key, max_retries=0, timeout=SILENCE_MAX_S)
+    # The proxy is ours to choose; left to itself the library asks loopback through it. Retries are ours, too: they are
+    # counted, logged and bounded in one place.
+    way = DefaultAsyncHttpxClient(
+        proxy=proxy.url if proxy else None, trust_env=False, verify=_trusted(), timeout=SILENCE_MAX_S
+    )
+    return AsyncOpenAI(base_url=url, api_key=key, max_retries=0, timeout=SILENCE_MAX_S, http_client=way)
+
+
+def _trusted() -> ssl.SSLContext:
+    """The authorities that the library trusts: those of SSL_CERT_FILE or SSL_CERT_DIR, else its own."""
+    from httpx2 import create_ssl_context  # noqa: PLC0415 - what the library is built on
+
+    try:
+        return create_ssl_context(trust_env=True)
+    except OSError as error:
+        raise ModelFailed(f"what SSL_CERT_FILE or SSL_CERT_DIR names cannot be read: {error}") from error
 
 
 def _model_of(name: str, client: "AsyncOpenAI") -> "OpenAIChatModel":
@@ -105,13 +139,12 @@ def _model_of(name: str, client: "AsyncOpenAI") -> "OpenAIChatModel":
 
 async def _rehearse() -> None:
     """One streamed request and its answer, over a socket of our own."""
-    from openai import AsyncOpenAI  # noqa: PLC0415 - loaded before
     from pydantic_ai.direct import model_request_stream  # noqa: PLC0415
     from pydantic_ai.messages import ModelRequest  # noqa: PLC0415
 
     async with asyncio.timeout(REHEARSAL_MAX_S), await asyncio.start_server(_answer, LOOPBACK, 0) as server:
         port = server.sockets[0].getsockname()[1]
-        async with AsyncOpenAI(base_url=f"http://{LOOPBACK}:{port}/v1", api_key="r", max_retries=0) as client:
+        async with _client_of(f"http://{LOOPBACK}:{port}/v1", "r", None) as client:
             request = ModelRequest.user_text_prompt("r", instructions="r")
             async with model_request_stream(_model_of("r", client), [request]) as response:
                 async for _ in response:

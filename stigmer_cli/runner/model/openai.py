@@ -7,6 +7,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import structlog
+
 from stigmer_cli.api.reports import Work
 from stigmer_cli.runner.model.library import ModelLibrary
 from stigmer_cli.runner.model.seam import ModelBusy, ModelFailed
@@ -78,9 +80,17 @@ class OpenAiModel:
         except ModelHTTPError as error:
             raise self._of_status(error.status_code, error.body) from error
         except ModelAPIError as error:
-            raise ModelBusy(f"{self._where} cannot be reached: {self._clean(_innermost(error))}") from error
+            proxy = self._library.way_to(self._url)
+            way = f" through the proxy {proxy.where}" if proxy else ""
+            raise ModelBusy(f"{self._where} cannot be reached{way}: {self._clean(_innermost(error))}") from error
         except (AgentRunError, UserError, OpenAIError) as error:
             raise ModelFailed(f"{self._where} gave an answer that makes no sense: {self._clean(error)}") from error
+        except (ModelFailed, ModelBusy):
+            raise
+        except Exception as error:
+            # The library's other failures would do the same again; let out, each would look like a runner that died.
+            structlog.get_logger().exception("model_library_failed", model=self._name)
+            raise ModelFailed(f"{self._where} cannot be used: {self._clean(_in_words(error))}") from error
 
     def _of_status(self, status: int, body: object) -> ModelFailed | ModelBusy:
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
@@ -121,6 +131,10 @@ def _said(body: object) -> object:
         inner = body.get("error", body)
         return inner.get("message", inner) if isinstance(inner, dict) else inner
     return body or "no reason given"
+
+
+def _in_words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -1,10 +1,12 @@
 """The OpenAI-compatible model against a small server that speaks the chat completions wire."""
 
 import json
+import os
 
 import pytest
 
 from stigmer_cli.api.reports import Work
+from stigmer_cli.proxies import Proxies, proxies_in
 from stigmer_cli.runner.model.library import ModelLibrary
 from stigmer_cli.runner.model.openai import OpenAiModel
 from stigmer_cli.runner.model.seam import ModelBusy, ModelFailed
@@ -14,9 +16,10 @@ from tests.temporal_server import free_port
 KEY = "sk-very-secret"
 
 
-async def answer(url: str, *, key: str | None = KEY) -> list[str]:
+async def answer(url: str, *, key: str | None = KEY, proxies: Proxies | None = None) -> list[str]:
     work = Work(instructions="Be brief.", message="Hi", model="openai:m", agent_name="a")
-    return [piece async for piece in OpenAiModel("m", ModelLibrary(), base_url=url, api_key=key).stream(work)]
+    library = ModelLibrary() if proxies is None else ModelLibrary(proxies)
+    return [piece async for piece in OpenAiModel("m", library, base_url=url, api_key=key).stream(work)]
 
 
 async def test_the_answer_streams_and_the_instructions_go_along(endpoint: Endpoint) -> None:
@@ -76,3 +79,45 @@ async def test_an_answer_that_is_no_completion_fails(endpoint: Endpoint) -> None
     endpoint.body = "<html>hello</html>"
     with pytest.raises((ModelFailed, ModelBusy)):
         await answer(endpoint.url)
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9"])
+async def test_a_proxy_of_the_shell_has_no_part_in_a_model_on_this_machine(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, proxy)
+    monkeypatch.setenv("NO_PROXY", "::1,10.0.0.0/8")
+    endpoint.words = ["ok"]
+    assert await answer(endpoint.url, proxies=proxies_in(os.environ)) == ["ok"]
+
+
+async def test_a_model_elsewhere_is_asked_through_the_proxy(endpoint: Endpoint) -> None:
+    endpoint.words = ["ok"]
+    proxies = proxies_in({"http_proxy": f"http://127.0.0.1:{endpoint.port}"})
+    assert await answer("http://model.example/v1", proxies=proxies) == ["ok"]
+
+
+async def test_a_dead_proxy_is_named() -> None:
+    proxies = proxies_in({"http_proxy": f"http://me:secret@127.0.0.1:{free_port()}"})
+    with pytest.raises(ModelBusy) as caught:
+        await answer("http://model.example/v1", proxies=proxies)
+    assert "at model.example cannot be reached through the proxy http://127.0.0.1:" in caught.value.message
+    assert "secret" not in caught.value.message
+
+
+async def test_a_proxy_that_speaks_no_http_fails_with_what_to_set() -> None:
+    with pytest.raises(ModelFailed, match=r"socks5://proxy:1080 \(ALL_PROXY\).*set https_proxy") as caught:
+        await answer("https://model.example/v1", proxies=proxies_in({"ALL_PROXY": "socks5://proxy:1080"}))
+    assert caught.value.message.startswith("the model openai:m would be asked through")
+
+
+async def test_certificates_that_cannot_be_read_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+    with pytest.raises(ModelFailed, match="SSL_CERT_FILE or SSL_CERT_DIR"):
+        await answer("https://model.example/v1")
+
+
+async def test_whatever_else_the_library_raises_fails_the_execution_once() -> None:
+    with pytest.raises(ModelFailed, match=r"the model openai:m at model.example:port cannot be used: InvalidURL"):
+        await answer("http://model.example:port/v1")

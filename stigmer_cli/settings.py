@@ -4,6 +4,7 @@ A value is looked up as flag, then environment, then `config.toml`, then default
 """
 
 import difflib
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -261,7 +262,10 @@ def _read_file(path: Path) -> dict[str, str]:
         raise ConfigError(f"cannot read {path}: {error}", hint=f"mend or remove {path}") from error
     for name, value in found.items():
         if name not in BY_NAME:
-            raise ConfigError(f"{path}: there is no setting {name!r}{_nearest(name, BY_NAME)}")
+            raise ConfigError(
+                f"{path}: there is no setting {name!r}{_nearest(name, BY_NAME)}",
+                hint=f"stigmer config unset {shlex.quote(name)}",
+            )
         if not isinstance(value, str | int):
             raise ConfigError(f"{path}: {name} must be a string or a number")
     return {name: str(value) for name, value in found.items()}

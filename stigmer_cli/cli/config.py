@@ -1,7 +1,8 @@
 """`stigmer config`: where settings are, what they are, and which layer said so."""
 
 from dataclasses import replace
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,10 +12,13 @@ from stigmer_cli.cli.context import Cli, cli_of
 from stigmer_cli.cli.output import Format, safe
 from stigmer_cli.errors import ConfigError, MachineError
 from stigmer_cli.home_trust import require_trust
-from stigmer_cli.settings import OPTIONS, Option, Settings, Source, defaults, parsed
+from stigmer_cli.settings import BY_NAME, OPTIONS, Option, Settings, Source, defaults, parsed
 from stigmer_cli.stack.precedence import DATABASE, kept
 from stigmer_cli.stack.settings_record import RUNNER, read_settings_record, readers
 from stigmer_cli.stack.state import endpoints
+
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
 
 OUTPUT = typer.Option("--output", "-o", help="How the result is printed.")
 NAMED = typer.Argument(metavar="NAME", help="A setting, as `config list` names it.")
@@ -66,28 +70,32 @@ def set_value(
     ctx: typer.Context, name: Annotated[str, NAMED], value: Annotated[str, typer.Argument(help="Its new value.")]
 ) -> None:
     """Write one setting into config.toml; a running stack takes it over at `stigmer restart`."""
-    import tomlkit  # noqa: PLC0415 - only this command writes TOML
-    from tomlkit.exceptions import ParseError  # noqa: PLC0415
-
     cli = cli_of(ctx)
     checked = parsed(name, value)
     require_trust(cli.home.path)
-    file = cli.home.config_file
-    try:
-        document = tomlkit.parse(file.read_text(encoding="utf-8")) if file.exists() else tomlkit.document()
-    except (OSError, UnicodeDecodeError, ParseError) as error:
-        raise ConfigError(f"cannot read {file}: {error}") from error
+    document = _document(cli.home.config_file)
     document[name] = checked if isinstance(checked, int) else str(checked)
-    try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = file.with_suffix(".toml.new")
-        draft.write_text(tomlkit.dumps(document), encoding="utf-8")
-        draft.chmod(0o600)
-        draft.replace(file)
-    except OSError as error:
-        raise MachineError(f"cannot write {file}: {error}") from error
+    _write(cli.home.config_file, document)
     _note_overridden(cli, name)
     _note_when_it_counts(cli, name)
+
+
+@config.command("unset")
+def unset_value(ctx: typer.Context, name: Annotated[str, NAMED]) -> None:
+    """Take one setting out of config.toml."""
+    cli = cli_of(ctx)
+    require_trust(cli.home.path)
+    document = _document(cli.home.config_file)
+    if name not in document:
+        if name not in BY_NAME:
+            parsed(name, "")  # raises, with the nearest name
+        cli.out.note(f"{cli.home.config_file} does not set {name}; nothing was changed")
+        return
+    del document[name]
+    _write(cli.home.config_file, document)
+    if name in BY_NAME:
+        _note_overridden(cli, name)
+        _note_when_it_counts(cli, name)
 
 
 @config.command("rotate-token")
@@ -101,6 +109,29 @@ def rotate(ctx: typer.Context) -> None:
         raise ConfigError("the token is set by STIGMER_TOKEN or config.toml; change it there")
     rotate_token(settings.home)
     cli.out.note(f"a new token is in {settings.home.token_file}")
+
+
+def _document(file: Path) -> "TOMLDocument":
+    import tomlkit  # noqa: PLC0415 - only commands that write TOML need it
+    from tomlkit.exceptions import ParseError  # noqa: PLC0415
+
+    try:
+        return tomlkit.parse(file.read_text(encoding="utf-8")) if file.exists() else tomlkit.document()
+    except (OSError, UnicodeDecodeError, ParseError) as error:
+        raise ConfigError(f"cannot read {file}: {error}") from error
+
+
+def _write(file: Path, document: "TOMLDocument") -> None:
+    import tomlkit  # noqa: PLC0415
+
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = file.with_suffix(".toml.new")
+        draft.write_text(tomlkit.dumps(document), encoding="utf-8")
+        draft.chmod(0o600)
+        draft.replace(file)
+    except OSError as error:
+        raise MachineError(f"cannot write {file}: {error}") from error
 
 
 def _settings(cli: Cli) -> Settings:

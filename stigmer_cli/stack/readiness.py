@@ -12,6 +12,7 @@ from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import ChildRecord, SupervisorRecord
 
 CONNECTED = "CONNECTED"
+READY = "ready"
 OUR_RUNNER = re.compile(r"stigmer-runner/(?P<pid>\d+)@[^/]*(/\d+(-(?P<tag>[0-9a-f]+))?)?")
 
 
@@ -35,6 +36,13 @@ def missing(
     found.setdefault(TEMPORAL, _temporal(seen))
     found.setdefault(RUNNER, _runner(record.child(RUNNER), seen))
     return {name: why for name, why in found.items() if why}
+
+
+def news(record: SupervisorRecord, lacking: Mapping[str, str], told: Mapping[str, str]) -> Mapping[str, str]:
+    """The state of each part that differs from what was `told` last, a Temporal that somebody else runs among them."""
+    names = sorted({child.name for child in record.children} | set(lacking) | set(told))
+    states = {name: lacking.get(name, READY) for name in names}
+    return {name: state for name, state in states.items() if told.get(name) != state}
 
 
 def _server(child: ChildRecord | None, seen: Seen) -> str:

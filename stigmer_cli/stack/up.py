@@ -37,7 +37,7 @@ from stigmer_cli.stack.parts import (
 from stigmer_cli.stack.port_claims import PortClaims
 from stigmer_cli.stack.ports import with_ports
 from stigmer_cli.stack.probe import ServerProbe
-from stigmer_cli.stack.readiness import missing
+from stigmer_cli.stack.readiness import missing, news
 from stigmer_cli.stack.respawn import OLD_SUPERVISOR, Opening, counting, pending, refuse_new, respawn, token_of
 from stigmer_cli.stack.standstill import FROZEN, STATES, standing_still
 from stigmer_cli.stack.state import STATE_FILE, Endpoints, endpoints, write_endpoints
@@ -350,7 +350,9 @@ async def until_ready(
             seen = await probe.look(within_s, waits_for=server_pids(home))
             still = idle_runner(record, home) | await standing_still(record, home.run)
             lacking = missing(record, seen, unheld(record, begun.endpoints), still)
-            _tell(progress, record, lacking, told)
+            for name, state in news(record, lacking, told).items():
+                told[name] = state
+                progress.part(name, state)
             if not lacking:
                 return record
             if left_s <= 0:
@@ -377,15 +379,6 @@ async def _refuse_failed(home: Home, begun: Begun, control: Control, record: Sup
             lines = answer.get("lines")
             own = lines.get(child.name, []) if isinstance(lines, dict) else []
             raise start_failed(Scene(child=child, lines=own, endpoints=begun.endpoints, home=home))
-
-
-def _tell(progress: Progress, record: SupervisorRecord, lacking: Mapping[str, str], told: dict[str, str]) -> None:
-    names = {child.name for child in record.children} | set(lacking)
-    for name in sorted(names):
-        state = lacking.get(name, "ready")
-        if told.get(name) != state:
-            told[name] = state
-            progress.part(name, state)
 
 
 def _timed_out(lacking: Mapping[str, str]) -> TimedOut:

@@ -37,6 +37,34 @@ def test_comments_of_a_person_stay(folder: Path, capsys: pytest.CaptureFixture[s
     assert (folder / "config.toml").read_text() == "# mine\nserver_port = 2 # why\n"
 
 
+def test_what_is_unset_is_the_default_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder.mkdir()
+    (folder / "config.toml").write_text("# mine\nserver_port = 9001\n")
+    _shown(capsys, "unset", "server_port")
+    assert (folder / "config.toml").read_text() == "# mine\n"
+    assert _shown(capsys, "get", "server_port") == "7234\n"
+
+
+def test_what_was_not_set_is_said_and_a_name_that_is_no_setting_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke(["config", "unset", "server_port"]) == 0
+    assert "does not set server_port; nothing was changed" in " ".join(capsys.readouterr().err.split())
+    assert invoke(["config", "unset", "sever_port"]) == 2
+    assert "did you mean server_port" in capsys.readouterr().err
+    assert not (folder / "config.toml").exists()
+
+
+def test_a_key_that_keeps_every_command_from_starting_can_be_unset(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder.mkdir()
+    (folder / "config.toml").write_text("sever_port = 9001\n")
+    assert invoke(["config", "get", "server_port"]) == 2
+    _shown(capsys, "unset", "sever_port")
+    assert _shown(capsys, "get", "server_port") == "7234\n"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [

@@ -6,7 +6,7 @@ import pytest
 
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.stack.probe import Poller, Seen
-from stigmer_cli.stack.readiness import missing
+from stigmer_cli.stack.readiness import missing, news
 from stigmer_cli.stack.state import Endpoints
 from stigmer_cli.stack.status import Look, PartState, StackState, judged
 from stigmer_cli.supervisor.process import ProcessId
@@ -110,6 +110,16 @@ def test_a_part_that_stands_still_is_missing_whatever_the_server_still_believes_
     look = Look(record=RECORD, is_answering=True, is_there=True, still=still)
     assert verdict(look, SEEN)[0] is StackState.DEGRADED
     assert verdict(look, SEEN)[1]["runner"] is PartState.NOT_READY
+
+
+def test_a_temporal_elsewhere_that_was_told_to_be_missing_is_told_to_be_ready() -> None:
+    assert news(RECORD, {}, {"temporal": "not reached", "server": "ready", "runner": "starting"}) == {
+        "runner": "ready",
+        "temporal": "ready",
+    }
+    alone = with_child(RECORD.children[0])
+    assert news(alone, {"elsewhere": "not reached"}, {})["elsewhere"] == "not reached"
+    assert news(alone, {}, {"elsewhere": "not reached"})["elsewhere"] == "ready"
 
 
 def verdict(look: Look, seen: Seen, endpoints: Endpoints = ENDPOINTS) -> tuple[StackState, dict[str, PartState]]:

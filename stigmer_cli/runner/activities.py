@@ -9,13 +9,8 @@ from temporalio import activity
 
 from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.runner.alive import NotMine, carried_out
-from stigmer_cli.runner.chance import Chance
-from stigmer_cli.runner.hands import Hands
-from stigmer_cli.runner.performance import Attempt, Models, Performance
-from stigmer_cli.runner.reports import Reporter
-from stigmer_cli.runner.stopping import Stopping
-from stigmer_cli.runner.terms import (
+from stigmer_cli.runner.attempt import Attempt, AttemptRunner, Models
+from stigmer_cli.runner.contract import (
     ALONE_FROM,
     CLAIM,
     CONCLUDE,
@@ -26,7 +21,21 @@ from stigmer_cli.runner.terms import (
     SENTENCES,
     FailureKind,
 )
+from stigmer_cli.runner.heartbeat import NotMine, run_with_heartbeat
+from stigmer_cli.runner.reports import ClockAndRng, Reporter
+from stigmer_cli.runner.slots import Slots
 from stigmer_cli.temporal.order import EPOCH, EXECUTION_ID, Order
+
+
+@dataclass(frozen=True)
+class StopSignal:
+    """The end of a worker, or of the whole runner.
+
+    `asked`: take up nothing new, and stop waiting. `now`: hand back what is still being performed.
+    """
+
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    now: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,17 +45,19 @@ class Activities:
     reporter: Reporter
     models: Models
     runner: str
-    stopping: Stopping
-    chance: Chance
-    hands: Hands = field(default_factory=Hands)
+    stop_signal: StopSignal
+    clock_and_rng: ClockAndRng
+    slots: Slots = field(default_factory=Slots)
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @activity.defn(name=CLAIM)
     async def claim(self, order: Order) -> bool:
         """Whether this run holds the execution's epoch now; asks until the server answers."""
         attempt = self._attempt(order)
-        with self.hands.at_work(self.chance.clock):
-            won = await carried_out(lambda: self._claim(attempt), clock=self.chance.clock, ends=self.stopping.asked)
+        with self.slots.occupy(self.clock_and_rng.clock):
+            won = await run_with_heartbeat(
+                lambda: self._claim(attempt), clock=self.clock_and_rng.clock, ends=self.stop_signal.asked
+            )
         structlog.get_logger().info("run_claimed" if won else "run_lost_the_claim", **_names(attempt))
         return won
 
@@ -54,24 +65,28 @@ class Activities:
     async def perform(self, order: Order) -> None:
         """Perform the execution; ends when the server has the outcome or wants none."""
         attempt = self._attempt(order)
-        with self.hands.at_work(self.chance.clock):
-            await carried_out(lambda: self._perform(attempt), clock=self.chance.clock, ends=self.stopping.now)
+        with self.slots.occupy(self.clock_and_rng.clock):
+            await run_with_heartbeat(
+                lambda: self._perform(attempt), clock=self.clock_and_rng.clock, ends=self.stop_signal.now
+            )
 
     @activity.defn(name=CONCLUDE)
     async def conclude(self, order: Order) -> None:
         """Report the last word of a run whose performing could not; asks until the server answers."""
         attempt = self._attempt(order)
         phase, kind = Phase(str(order[PHASE])), FailureKind(str(order[KIND]))
-        with self.hands.at_work(self.chance.clock):
-            await carried_out(
-                lambda: self._conclude(attempt, phase, kind), clock=self.chance.clock, ends=self.stopping.asked
+        with self.slots.occupy(self.clock_and_rng.clock):
+            await run_with_heartbeat(
+                lambda: self._conclude(attempt, phase, kind),
+                clock=self.clock_and_rng.clock,
+                ends=self.stop_signal.asked,
             )
 
     async def _perform(self, attempt: Attempt) -> None:
         """One whose runner died twice may be what killed it: such wait for one another, and begin only then."""
-        performance = Performance(self.reporter, self.models, self.chance)
+        attempt_runner = AttemptRunner(self.reporter, self.models, self.clock_and_rng)
         async with self.alone if attempt.number >= ALONE_FROM else nullcontext():
-            await performance.perform(attempt)
+            await attempt_runner.perform(attempt)
 
     async def _claim(self, attempt: Attempt) -> bool:
         """Whether the attempt's run holds the epoch; raises NotMine."""

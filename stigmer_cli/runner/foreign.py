@@ -11,7 +11,7 @@ from temporalio.converter import DataConverter, DefaultPayloadConverter
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from stigmer_cli.runner.terms import SENTENCES, FailureKind
+    from stigmer_cli.runner.contract import SENTENCES, FailureKind
 
 
 @workflow.defn(dynamic=True)

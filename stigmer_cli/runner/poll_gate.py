@@ -16,7 +16,7 @@ MISMATCHED = "mismatched"
 
 
 class PollGate:
-    """Judges link and connection together; `turns` counts what may have opened or closed it."""
+    """Judges link and connection together; `changes` counts what may have opened or closed it."""
 
     def __init__(self, link: ServerLink, connection: Connection, *, clock: Clock) -> None:
         self._link = link
@@ -25,11 +25,11 @@ class PollGate:
         self._mismatched_at: float | None = None
 
     @property
-    def turns(self) -> int:
+    def changes(self) -> int:
         """How often the link has moved."""
         return self._link.moves
 
-    async def wait_turned(self, after: int) -> None:
+    async def wait_changed(self, after: int) -> None:
         """Return once the link has moved more than `after` times."""
         await self._link.wait_moved(after)
 

@@ -3,7 +3,9 @@
 `Reports` is the seam, which the HTTP client fulfils; `Reporter` asks until it is answered.
 """
 
+import random
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import structlog
@@ -14,11 +16,18 @@ from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, NotFound, RequestError, StigmerError
-from stigmer_cli.runner.chance import Chance
 
 ASK_BACKOFF = Backoff(initial_s=0.1, factor=1.6, cap_s=1.0)
 
 R = TypeVar("R")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClockAndRng:
+    """Time and randomness, handed in together: what makes two runs of the same code differ."""
+
+    clock: Clock
+    rng: random.Random
 
 
 class Reports(Protocol):
@@ -69,10 +78,10 @@ class WrongServer(StigmerError):
 class Reporter:
     """Asks the server until it answers. Only the first silence and the first answer after it are logged."""
 
-    def __init__(self, reports: Reports, chance: Chance) -> None:
+    def __init__(self, reports: Reports, clock_and_rng: ClockAndRng) -> None:
         self.reports = reports
-        self._clock: Clock = chance.clock
-        self._chance = chance
+        self._clock: Clock = clock_and_rng.clock
+        self._clock_and_rng = clock_and_rng
         self._waiting_since: float | None = None
         self._log = structlog.get_logger()
 
@@ -96,7 +105,7 @@ class Reporter:
                 # Away, busy, its disk full, our token stale, or somebody else on its port: all of it passes.
                 attempt += 1
                 self._is_away(error)
-                await self._clock.sleep(ASK_BACKOFF.delay_s(attempt, self._chance.rng))
+                await self._clock.sleep(ASK_BACKOFF.delay_s(attempt, self._clock_and_rng.rng))
                 continue
             self._is_back()
             return answer

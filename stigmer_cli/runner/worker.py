@@ -1,4 +1,4 @@
-"""The runner: learns from its server which task queues its store has, keeps a crew at each, and drains when it stops.
+"""The runner: learns from its server which task queues its store has, keeps a worker pool at each, drains at the end.
 
 Starts before Temporal or the server do, and outlives both. Until a server has said which store it serves, the runner
 does not poll, and dials no Temporal that nobody named: it would take up the work of others.
@@ -20,14 +20,13 @@ import structlog
 from stigmer_cli.client import Client
 from stigmer_cli.clock import SKEW_MAX, Clock, ClockWatch, Jump, iso
 from stigmer_cli.credential import ensure_token
-from stigmer_cli.runner.chance import Chance
-from stigmer_cli.runner.crew import Crew, CrewContext, first_of
 from stigmer_cli.runner.model.catalog import Catalog
 from stigmer_cli.runner.native_log import tell_native_log
 from stigmer_cli.runner.poll_gate import MISMATCHED, PollGate
-from stigmer_cli.runner.relief import STALE_MAX_S, STALE_OWN_MAX_S
-from stigmer_cli.runner.reports import Reporter, Reports
+from stigmer_cli.runner.replacement import STALE_MAX_S, STALE_OWN_MAX_S
+from stigmer_cli.runner.reports import ClockAndRng, Reporter, Reports
 from stigmer_cli.runner.server_link import ServerLink
+from stigmer_cli.runner.worker_pool import PoolContext, WorkerPool, first_of
 from stigmer_cli.runner_record import RunnerRecord, remove_dead_records, remove_runner_record, write_runner_record
 from stigmer_cli.settings import Settings, Source
 from stigmer_cli.supervisor.process import myself
@@ -39,14 +38,14 @@ from stigmer_cli.watchdog import LoopWatch
 FORCE_S = 4.0
 """Then the process ends, whatever the SDK's native side still waits for (FACTS: up to 35 s, or a crash)."""
 
-LOOK_EVERY_S = 1.0
+CHECK_EVERY_S = 1.0
 
 NAME = "runner"
 """What the stack calls this process."""
 
 
 class Runner:
-    """One runner process: its link to the server, its connection to Temporal, and a crew for each task queue."""
+    """One runner process: its link to the server, its connection to Temporal, and a worker pool for each task queue."""
 
     def __init__(self, settings: Settings, *, clock: Clock, rng: random.Random, reports: Reports) -> None:
         self._settings = settings
@@ -57,16 +56,16 @@ class Runner:
         self._link = ServerLink(reports, url=settings.server_target, clock=clock)
         self._gate = PollGate(self._link, self._connection, clock=clock)
         self._models = Catalog(settings, clock=clock)
-        chance = Chance(clock=clock, rng=rng)
-        self._context = CrewContext(
+        clock_and_rng = ClockAndRng(clock=clock, rng=rng)
+        self._context = PoolContext(
             connection=self._connection,
             gate=self._gate,
-            reporter=Reporter(reports, chance),
+            reporter=Reporter(reports, clock_and_rng),
             models=self._models,
-            chance=chance,
+            clock_and_rng=clock_and_rng,
             stale_max_s=STALE_OWN_MAX_S if settings.runs_own_temporal else STALE_MAX_S,
         )
-        self._crews: dict[str, Crew] = {}
+        self._pools: dict[str, WorkerPool] = {}
         self._working: list[asyncio.Task[None]] = []
         self._told = ("", "", "", 0.0)
         self._log = structlog.get_logger()
@@ -107,30 +106,30 @@ class Runner:
             moved = partial(self._link.wait_moved, self._link.moves)
             self.run_once(group)
             await self._record()
-            await first_of([stop.wait, moved, lambda: self._clock.sleep(LOOK_EVERY_S)])
+            await first_of([stop.wait, moved, lambda: self._clock.sleep(CHECK_EVERY_S)])
 
     def run_once(self, group: asyncio.TaskGroup) -> None:
-        """Have a crew at each task queue that the server names, and none at any other of its store.
+        """Have a worker pool at each task queue that the server names, and none at any other of its store.
 
-        While no server answers, the crews stay: they know by themselves that they must not poll.
+        While no server answers, the pools stay: they know by themselves that they must not poll.
         """
         if not self._link.status.is_served:
             return
         wanted = self._link.task_queues
         for task_queue in wanted:
-            if task_queue not in self._crews:
-                crew = Crew(self._context, task_queue)
-                self._crews[task_queue] = crew
-                self._working.append(group.create_task(crew.run(group), name=f"crew {task_queue}"))
-        for task_queue in [name for name in self._crews if name not in wanted]:
-            crew = self._crews.pop(task_queue)
+            if task_queue not in self._pools:
+                pool = WorkerPool(self._context, task_queue)
+                self._pools[task_queue] = pool
+                self._working.append(group.create_task(pool.run(group), name=f"pool {task_queue}"))
+        for task_queue in [name for name in self._pools if name not in wanted]:
+            pool = self._pools.pop(task_queue)
             self._log.warning("task_queue_left", task_queue=task_queue)
-            crew.stopping.now.set()  # the server takes no reports about it any more
-            crew.stopping.asked.set()
+            pool.stop_signal.now.set()  # the server takes no reports about it any more
+            pool.stop_signal.asked.set()
 
     async def _drain(self) -> None:
-        for crew in self._crews.values():
-            crew.stopping.asked.set()
+        for pool in self._pools.values():
+            pool.stop_signal.asked.set()
         if self._working:
             await asyncio.wait(self._working)
         await self._models.close()

@@ -27,7 +27,7 @@ from temporalio.exceptions import TimeoutError as TemporalTimeout
 with workflow.unsafe.imports_passed_through():
     from stigmer_cli.domain.identity import WORKFLOW_TYPES, Kind
     from stigmer_cli.domain.phase import Phase
-    from stigmer_cli.runner.terms import (
+    from stigmer_cli.runner.contract import (
         CLAIM,
         CONCLUDE,
         DELIVERIES_MAX,

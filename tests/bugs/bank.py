@@ -245,11 +245,11 @@ CORE: tuple[Bug, ...] = (
     Bug(
         name="completed whether or not the outcome was taken",
         file="runner/reports.py",
-        old="""                await self._clock.sleep(ASK_BACKOFF.delay_s(attempt, self._chance.rng))
+        old="""                await self._clock.sleep(ASK_BACKOFF.delay_s(attempt, self._clock_and_rng.rng))
                 continue
 """,
         new="                return otherwise\n",
-        caught_by=("tests/unit/runner/test_performance.py", SIMULATION),
+        caught_by=("tests/unit/runner/test_attempt.py", SIMULATION),
     ),
 )
 

@@ -28,10 +28,10 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         name="a worker is taken for silent by our wall clock",
-        file="runner/shift.py",
+        file="runner/managed_worker.py",
         old="        return now - self.accessed_s\n",
         new="        return now - accessed_at.timestamp()\n",
-        caught_by=("tests/unit/runner/test_shift.py",),
+        caught_by=("tests/unit/runner/test_managed_worker.py",),
     ),
     Bug(
         name="a lease follows the wall clock",

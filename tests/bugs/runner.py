@@ -6,7 +6,7 @@ HEARTBEATS = "tests/integration/runner/test_heartbeats.py"
 WATCHDOG = "tests/unit/test_watchdog.py"
 SERVER_LINK = "tests/unit/runner/test_server_link.py"
 WHOSE_SERVER = "tests/integration/runner/test_whose_server.py"
-PERFORMANCE = "tests/unit/runner/test_performance.py"
+PERFORMANCE = "tests/unit/runner/test_attempt.py"
 
 BUGS: tuple[Bug, ...] = (
     Bug(
@@ -25,7 +25,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         name="a runner without a server polls on",
-        file="runner/crew.py",
+        file="runner/worker_pool.py",
         old="        closed = self._gate.why_closed(self.task_queue)\n",
         new='        closed = self._gate.why_closed(self.task_queue) and ""\n',
         caught_by=(WHOSE_SERVER,),

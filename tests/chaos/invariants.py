@@ -13,7 +13,7 @@ from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import TemporalUnavailable
-from stigmer_cli.runner.terms import PERFORM_ATTEMPTS_MAX, SENTENCES, FailureKind
+from stigmer_cli.runner.contract import PERFORM_ATTEMPTS_MAX, SENTENCES, FailureKind
 from stigmer_cli.temporal.gateway import Gateway, Observed, RunState
 from tests.chaos import ledger
 from tests.chaos.workload import Expect, Wanted

@@ -17,11 +17,11 @@ from stigmer_cli import log
 from stigmer_cli.api.reports import Work
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.identity import WORKFLOW_TYPES, Kind
-from stigmer_cli.runner import crew, worker
+from stigmer_cli.runner import worker, worker_pool
 from stigmer_cli.runner.activities import Activities
+from stigmer_cli.runner.managed_worker import ManagedWorker, build_worker
 from stigmer_cli.runner.model.catalog import Catalog
 from stigmer_cli.runner.model.seam import Model
-from stigmer_cli.runner.shift import Shift, begin_shift
 from stigmer_cli.settings import load
 from stigmer_cli.temporal.dial import Session
 from tests.chaos.ledger import Line
@@ -74,7 +74,7 @@ class WritingCatalog(Catalog):
         return Written(None if name == POISON else super().__call__(name), ledger)
 
 
-class ParkedShift(Shift):
+class ParkedWorker(ManagedWorker):
     """A worker that never asks for work, and never says so."""
 
     async def run(self) -> None:
@@ -91,11 +91,11 @@ class ParkedShift(Shift):
 
 async def first_parked(
     session: Session, activities: Activities, *, task_queue: str, generation: int, began: float
-) -> Shift:
+) -> ManagedWorker:
     """A shift that is parked, once; afterwards the product's own."""
-    crew.begin_shift = begin_shift  # type: ignore[attr-defined]
-    real = await begin_shift(session, activities, task_queue=task_queue, generation=generation, began=began)
-    return ParkedShift(
+    worker_pool.build_worker = build_worker  # type: ignore[attr-defined]
+    real = await build_worker(session, activities, task_queue=task_queue, generation=generation, began=began)
+    return ParkedWorker(
         identity=real.identity,
         task_queue=task_queue,
         generation=generation,
@@ -111,7 +111,7 @@ def main() -> int:
     log.configure("runner", settings.log_level)
     worker.Catalog = WritingCatalog  # type: ignore[attr-defined]
     if os.environ.get(PARKED):
-        crew.begin_shift = first_parked  # type: ignore[attr-defined]
+        worker_pool.build_worker = first_parked  # type: ignore[attr-defined]
     return asyncio.run(worker.run_runner(settings, clock=SystemClock()))
 
 

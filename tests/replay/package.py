@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import stigmer_cli
-from stigmer_cli.runner import hands
+from stigmer_cli.runner.slots import ACTIVITIES_MAX
 from tests.chaos.performer import LEDGER
 from tests.served import TOKEN
 from tests.temporal_server import die_with_parent, kill_group
@@ -40,9 +40,7 @@ def copy_package(folder: Path, version: str, change: Change = Change.NONE, *, sl
     info = folder / f"stigmer_cli-{version}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: stigmer-cli\nVersion: {version}\n")
-    _edit(
-        folder / "stigmer_cli/runner/hands.py", f"ACTIVITIES_MAX = {hands.ACTIVITIES_MAX}", f"ACTIVITIES_MAX = {slots}"
-    )
+    _edit(folder / "stigmer_cli/runner/slots.py", f"ACTIVITIES_MAX = {ACTIVITIES_MAX}", f"ACTIVITIES_MAX = {slots}")
     return folder
 
 

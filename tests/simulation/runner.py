@@ -13,13 +13,11 @@ from stigmer_cli.domain.execution import Outcome
 from stigmer_cli.domain.identity import ExecutionId, RunId, WorkflowId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, ServerUnavailable
-from stigmer_cli.runner.activities import Activities
-from stigmer_cli.runner.alive import ModelInterrupted, NotMine
-from stigmer_cli.runner.chance import Chance
+from stigmer_cli.runner.activities import Activities, StopSignal
+from stigmer_cli.runner.attempt import Attempt, AttemptRunner
+from stigmer_cli.runner.heartbeat import ModelInterrupted, NotMine
 from stigmer_cli.runner.model.seam import ModelBusy
-from stigmer_cli.runner.performance import Attempt, Performance
-from stigmer_cli.runner.reports import Reporter, ReportRefused
-from stigmer_cli.runner.stopping import Stopping
+from stigmer_cli.runner.reports import ClockAndRng, Reporter, ReportRefused
 from stigmer_cli.store.runs import Claimant, Report
 from stigmer_cli.store.store import Store
 from tests.simulation.temporal import SimTemporal, Task
@@ -144,8 +142,8 @@ class SimReports:
             raise ServerUnavailable("the answer never came")
         return answer
 
-    def _is_cut(self, chance: float) -> bool:
-        return not self._road.is_open or self._rng.random() < chance
+    def _is_cut(self, clock_and_rng: float) -> bool:
+        return not self._road.is_open or self._rng.random() < clock_and_rng
 
 
 class SimModel:
@@ -170,16 +168,20 @@ class SimRunner:
 
     def __init__(self, identity: str, temporal: SimTemporal, store: Store, road: Road, ledger: Ledger) -> None:
         rng = random.Random(temporal.rng.random())
-        chance = Chance(clock=temporal.clock, rng=rng)
+        clock_and_rng = ClockAndRng(clock=temporal.clock, rng=rng)
         self.is_deaf = rng.random() < 0.3
         self._temporal = temporal
         self._rng = rng
-        reporter = Reporter(SimReports(store, road, rng), chance)
+        reporter = Reporter(SimReports(store, road, rng), clock_and_rng)
         model = SimModel(ledger, rng)
         self._activities = Activities(
-            reporter=reporter, models=lambda _name: model, runner=identity, stopping=Stopping(), chance=chance
+            reporter=reporter,
+            models=lambda _name: model,
+            runner=identity,
+            stop_signal=StopSignal(),
+            clock_and_rng=clock_and_rng,
         )
-        self._performance = Performance(reporter, lambda _name: model, chance)
+        self._attempt_runner = AttemptRunner(reporter, lambda _name: model, clock_and_rng)
 
     async def run(self) -> None:
         """Work until cancelled, which is a crash."""
@@ -235,7 +237,7 @@ class SimRunner:
 
     async def _perform(self, attempt: Attempt) -> None:
         try:
-            await self._performance.perform(attempt)
+            await self._attempt_runner.perform(attempt)
         except* (ModelInterrupted, Conflict):
             broke = True
         else:

@@ -38,7 +38,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.runner.terms import DELIVERIES_MAX, FailureKind
+from stigmer_cli.runner.contract import DELIVERIES_MAX, FailureKind
 from stigmer_cli.temporal.dial import KNOCK_EVERY_S, SdkSession
 from stigmer_cli.temporal.gateway import STATES, RunState
 from stigmer_cli.temporal.order import EPOCH, EXECUTION_ID

@@ -3,7 +3,7 @@
 import random
 import signal
 
-from stigmer_cli.runner.hands import ACTIVITIES_MAX
+from stigmer_cli.runner.slots import ACTIVITIES_MAX
 from tests.chaos.fault import RARE, Act, Fault
 from tests.chaos.stage import Stage
 from tests.chaos.workload import POISONOUS

@@ -12,7 +12,7 @@ from temporalio.exceptions import ApplicationError
 
 from stigmer_cli.domain.identity import WORKFLOW_TYPES, Kind, task_queue_of
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.runner.terms import FailureKind
+from stigmer_cli.runner.contract import FailureKind
 from tests.integration.runner.conftest import STARTED_MAX_S, Stage
 from tests.names import OTHER_STORE, STORE, workflow
 

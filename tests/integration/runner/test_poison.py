@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.runner.terms import PERFORM_ATTEMPTS_MAX
+from stigmer_cli.runner.contract import PERFORM_ATTEMPTS_MAX
 from stigmer_cli.temporal.gateway import RunState
 from tests.eventually import until_true
 from tests.fakes_runner import crash_cost_max_s
@@ -36,7 +36,7 @@ async def test_a_poison_execution_fails_after_its_attempts_and_holds_up_no_neigh
     costs = []
     for attempt in range(1, PERFORM_ATTEMPTS_MAX + 1):
         costs.append(await until_true(lambda attempt=attempt: row.begun == attempt, within_s=10))  # type: ignore[misc]
-        pair = await relieved(stage, pair)
+        pair = await replaced(stage, pair)
         neighbour, well = await stage.submit()
         assert (await stage.closed(neighbour, within_s=10)).state is RunState.COMPLETED
         assert (well.phase, well.finishes) == (Phase.COMPLETED, 1)
@@ -47,7 +47,7 @@ async def test_a_poison_execution_fails_after_its_attempts_and_holds_up_no_neigh
     assert max(costs) < crash_cost_max_s()
 
 
-async def relieved(stage: Stage, pair: list[RunnerProcess]) -> list[RunnerProcess]:
+async def replaced(stage: Stage, pair: list[RunnerProcess]) -> list[RunnerProcess]:
     """The runner that lived, and a new one in the place of the one that died of it."""
     async with asyncio.timeout(5):
         while all(runner.process.poll() is None for runner in pair):  # noqa: ASYNC110 - another process is waited for

@@ -13,8 +13,8 @@ from stigmer_cli.domain.stuck import StuckClass, way_out
 from stigmer_cli.executions.reconcile.observe import Observation
 from stigmer_cli.executions.reconcile.plan import Rules, plan
 from stigmer_cli.executions.stuck import FAILURES, LATE_S, MARKS, Stuck, StuckContext, judge, untaken
-from stigmer_cli.runner.alive import FINAL
-from stigmer_cli.runner.terms import FailureKind
+from stigmer_cli.runner.contract import FailureKind
+from stigmer_cli.runner.heartbeat import FINAL
 from stigmer_cli.temporal.gateway import Observed, RunState
 from stigmer_cli.temporal.pending import PendingActivity, PendingTask, TaskFailure
 from tests.fakes import START

@@ -1,15 +1,15 @@
-"""The runner's small tables: when a worker is relieved, why a run failed."""
+"""The runner's small tables: when a worker is replaced, why a run failed."""
 
 import dataclasses
 
 import pytest
 from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError, TimeoutType  # noqa: A004 - the SDK's
 
-from stigmer_cli.runner.relief import Known, relief_cause
-from stigmer_cli.runner.terms import SENTENCES, FailureKind
+from stigmer_cli.runner.contract import SENTENCES, FailureKind
+from stigmer_cli.runner.replacement import WorkerObservation, replacement_cause
 from stigmer_cli.runner.workflow import kind_of
 
-WELL = Known(
+WELL = WorkerObservation(
     is_broken=False, is_of_this_connection=True, is_seen=True, age_s=100, access_age_s=30, free_s=100, idle_s=100
 )
 
@@ -38,7 +38,7 @@ CAUSES: list[tuple[dict[str, object], str | None]] = [
 
 @pytest.mark.parametrize(("change", "cause"), CAUSES)
 def test_a_worker_is_relieved_for_exactly_these_causes(change: dict[str, object], cause: str | None) -> None:
-    assert relief_cause(dataclasses.replace(WELL, **change)) == cause  # type: ignore[arg-type]
+    assert replacement_cause(dataclasses.replace(WELL, **change)) == cause  # type: ignore[arg-type]
 
 
 def failed_with(cause: BaseException) -> ActivityError:

@@ -15,11 +15,10 @@ from stigmer_cli.api.reports import Work
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.domain.execution import Outcome
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.runner.alive import ModelInterrupted
-from stigmer_cli.runner.chance import Chance
+from stigmer_cli.runner.contract import PERFORM_ATTEMPTS_MAX, SENTENCES, FailureKind
+from stigmer_cli.runner.heartbeat import ModelInterrupted
 from stigmer_cli.runner.model.seam import Model, ModelBusy, ModelFailed
-from stigmer_cli.runner.reports import Reporter
-from stigmer_cli.runner.terms import PERFORM_ATTEMPTS_MAX, SENTENCES, FailureKind
+from stigmer_cli.runner.reports import ClockAndRng, Reporter
 from stigmer_cli.runner.transcript import Transcript
 
 MODEL_TRIES_MAX = 3
@@ -49,13 +48,13 @@ class Superseded(Exception):
     """The server wants no more of this attempt."""
 
 
-class Performance:
+class AttemptRunner:
     """Performs attempts with the models it is given."""
 
-    def __init__(self, reporter: Reporter, models: Models, chance: Chance) -> None:
+    def __init__(self, reporter: Reporter, models: Models, clock_and_rng: ClockAndRng) -> None:
         self._reporter = reporter
         self._models = models
-        self._chance = chance
+        self._clock_and_rng = clock_and_rng
 
     async def perform(self, attempt: Attempt) -> None:
         """Carry out `attempt`. Returns when the outcome is with the server, or when the attempt is superseded.
@@ -120,7 +119,7 @@ class Performance:
                     raise ModelInterrupted(error.message) from error
                 if not transcript.is_empty or tried == MODEL_TRIES_MAX:
                     return _failed(error.message)
-                await self._chance.clock.sleep(MODEL_BACKOFF.delay_s(tried, self._chance.rng))
+                await self._clock_and_rng.clock.sleep(MODEL_BACKOFF.delay_s(tried, self._clock_and_rng.rng))
             else:
                 break
         return Outcome(phase=Phase.COMPLETED, output=transcript.text)

@@ -1,4 +1,4 @@
-"""The words that workflow and activities share; all that may stand in Temporal's history beside ids and numbers."""
+"""What workflow and activities share by name; all that may stand in Temporal's history beside ids and numbers."""
 
 from enum import StrEnum
 

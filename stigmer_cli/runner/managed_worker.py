@@ -8,10 +8,9 @@ import structlog
 from temporalio.client import Client
 from temporalio.worker import PollerBehaviorSimpleMaximum, Worker
 
-from stigmer_cli.runner.activities import Activities
+from stigmer_cli.runner.activities import Activities, StopSignal
 from stigmer_cli.runner.foreign import ForeignRun, lenient
-from stigmer_cli.runner.hands import ACTIVITIES_MAX, Hands
-from stigmer_cli.runner.stopping import Stopping
+from stigmer_cli.runner.slots import ACTIVITIES_MAX, Slots
 from stigmer_cli.runner.workflow import AgentRun
 from stigmer_cli.temporal.dial import Session
 
@@ -31,7 +30,7 @@ ACTIVITIES_END_MAX = timedelta(hours=1)
 
 
 @dataclass(kw_only=True)
-class Shift:
+class ManagedWorker:
     """A worker under an identity of its own; `generation` is the connection's when it began."""
 
     identity: str
@@ -43,8 +42,8 @@ class Shift:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     is_seen: bool = False
     is_retired: bool = False
-    hands: Hands = field(default_factory=Hands)
-    stopping: Stopping = field(default_factory=Stopping)
+    slots: Slots = field(default_factory=Slots)
+    stop_signal: StopSignal = field(default_factory=StopSignal)
     client: Client | None = None
     silences: int = 0
     accessed_at: datetime | None = None
@@ -87,21 +86,23 @@ class Shift:
             await self.ended.wait()
 
 
-async def begin_shift(
+async def build_worker(
     session: Session, activities: Activities, *, task_queue: str, generation: int, began: float
-) -> Shift:
+) -> ManagedWorker:
     """A worker on `session`, not running yet.
 
     Made in a thread: the SDK loads the workflow into its sandbox, which takes 0.1 s and more.
     """
 
-    async def make() -> Shift:  # the SDK wants a running loop, though it keeps nothing of it
-        return _shift_of(session, activities, task_queue=task_queue, generation=generation, began=began)
+    async def make() -> ManagedWorker:  # the SDK wants a running loop, though it keeps nothing of it
+        return _build(session, activities, task_queue=task_queue, generation=generation, began=began)
 
     return await asyncio.to_thread(lambda: asyncio.run(make()))
 
 
-def _shift_of(session: Session, activities: Activities, *, task_queue: str, generation: int, began: float) -> Shift:
+def _build(
+    session: Session, activities: Activities, *, task_queue: str, generation: int, began: float
+) -> ManagedWorker:
     broken = asyncio.Event()
 
     async def on_fatal_error(_error: BaseException) -> None:
@@ -124,14 +125,14 @@ def _shift_of(session: Session, activities: Activities, *, task_queue: str, gene
         graceful_shutdown_timeout=ACTIVITIES_END_MAX,
         on_fatal_error=on_fatal_error,
     )
-    return Shift(
+    return ManagedWorker(
         identity=activities.runner,
         task_queue=task_queue,
         generation=generation,
         worker=worker,
         began=began,
         broken=broken,
-        hands=activities.hands,
-        stopping=activities.stopping,
+        slots=activities.slots,
+        stop_signal=activities.stop_signal,
         client=session.client,
     )

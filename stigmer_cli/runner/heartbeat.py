@@ -1,4 +1,4 @@
-"""Work inside an activity: signs of life while it lasts, an end when the runner stops, and failures without content."""
+"""Work inside an activity: heartbeats while it lasts, an end when the runner stops, and failures without content."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,8 +10,8 @@ from temporalio.exceptions import ApplicationError
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import Conflict, StigmerError
+from stigmer_cli.runner.contract import SENTENCES, FailureKind
 from stigmer_cli.runner.reports import ReportRefused, WrongServer
-from stigmer_cli.runner.terms import SENTENCES, FailureKind
 
 HEARTBEAT_S = 0.5
 FAILED = "the activity failed; why stands in the runner's log"
@@ -60,7 +60,7 @@ TOLD = frozenset({FailureKind.NOT_MINE, FailureKind.MALFORMED})
 """Kinds whose own sentence goes into the history: it holds nothing that anybody said."""
 
 
-async def carried_out(work: Callable[[], Awaitable[R]], *, clock: Clock, ends: asyncio.Event) -> R:
+async def run_with_heartbeat(work: Callable[[], Awaitable[R]], *, clock: Clock, ends: asyncio.Event) -> R:
     """What `work` returns, with heartbeats meanwhile; cut off when `ends` is set.
 
     Raises nothing but ApplicationError with a kind and a fixed text, and CancelledError when Temporal cancels.

@@ -1,4 +1,4 @@
-"""How busy a worker is: what it has in hand, since when it has had a hand free, and when it last took something up."""
+"""The activity slots of a worker: how many are taken, since when one has been free, and when one was last taken."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,22 +8,22 @@ from stigmer_cli.clock import Clock
 ACTIVITIES_MAX = 50
 
 
-class Hands:
-    """Counts one worker's activities. A worker whose hands are full does not poll, and rightly so.
+class Slots:
+    """Counts one worker's activities. A worker without a free slot does not poll, and rightly so.
 
     Times are monotonic, in seconds; None: it never was so.
     """
 
     def __init__(self) -> None:
-        self.took_at: float | None = None
+        self.taken_at: float | None = None
         self._full_until: float | None = None
         self._busy = 0
 
     @contextmanager
-    def at_work(self, clock: Clock) -> Iterator[None]:
-        """One activity, from its beginning to its end."""
+    def occupy(self, clock: Clock) -> Iterator[None]:
+        """Take one slot for the block: one activity, from its beginning to its end."""
         self._busy += 1
-        self.took_at = clock.monotonic()
+        self.taken_at = clock.monotonic()
         try:
             yield
         finally:
@@ -37,4 +37,4 @@ class Hands:
 
     def idle_s(self, *, now: float, began: float) -> float:
         """For how many seconds a worker that began at `began` has taken nothing up."""
-        return now - max(began, self.took_at or began)
+        return now - max(began, self.taken_at or began)

@@ -8,7 +8,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from stigmer_cli.errors import Conflict
-from stigmer_cli.runner.alive import FAILED, ModelInterrupted, carried_out
+from stigmer_cli.runner.heartbeat import FAILED, ModelInterrupted, run_with_heartbeat
 from stigmer_cli.runner.reports import ReportRefused
 from tests.fakes_temporal import LoopClock, in_virtual_time
 
@@ -29,7 +29,7 @@ def carry_out(work: Callable[[], Awaitable[str]], *, ends_after_s: float | None 
             asyncio.get_running_loop().call_later(ends_after_s, ends.set)
 
         async def activity() -> str:
-            return await carried_out(work, clock=LoopClock(), ends=ends)
+            return await run_with_heartbeat(work, clock=LoopClock(), ends=ends)
 
         result = await environment.run(activity)
         return result, beats

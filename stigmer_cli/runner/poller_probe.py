@@ -16,22 +16,22 @@ SILENCE = frozenset({RPCStatusCode.UNAVAILABLE, RPCStatusCode.CANCELLED, RPCStat
 """How the SDK says that no answer came; every other refusal is an answer, though it says nothing of the worker."""
 
 
-class Silent(Exception):
+class NoAnswer(Exception):
     """The worker's own client got no answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class PollerProbe:
     """When the worker was last seen polling, by Temporal's clock; how long the oldest task has waited.
 
-    `accessed_at` is None where it is not listed. It is compared with nothing but the same of another look.
+    `accessed_at` is None where it is not listed. It is compared with nothing but the same of another probe.
     """
 
     accessed_at: datetime | None
     waits_s: float
 
 
-async def look_at(client: Client, *, task_queue: str, identity: str, within_s: float) -> Look | None:
+async def probe_poller(client: Client, *, task_queue: str, identity: str, within_s: float) -> PollerProbe | None:
     """What the task queue shows of the worker `identity`, a name that no other ever had; None where it would not say.
 
     Raises Silent where there was no answer within `within_s` seconds.
@@ -40,16 +40,16 @@ async def look_at(client: Client, *, task_queue: str, identity: str, within_s: f
         async with asyncio.timeout(within_s):
             queues = [await _queue(client, task_queue, kind) for kind in _KINDS]
     except TimeoutError:
-        raise Silent from None
+        raise NoAnswer from None
     except RPCError as error:
         if error.status in SILENCE:
-            raise Silent from error
+            raise NoAnswer from error
         return None
     except RuntimeError as error:  # the SDK's, where it cannot connect at all
-        raise Silent from error
+        raise NoAnswer from error
     seen = [_accessed_at(queue, identity) for queue in queues]
     times = [moment for moment in seen if moment is not None]  # both have to be polled
-    return Look(
+    return PollerProbe(
         accessed_at=min(times) if len(times) == len(queues) else None,
         waits_s=max(queue.stats.approximate_backlog_age.ToTimedelta().total_seconds() for queue in queues),
     )

@@ -18,11 +18,10 @@ from stigmer_cli.errors import (
     StigmerError,
     StoreBusy,
 )
-from stigmer_cli.runner.alive import ModelInterrupted
-from stigmer_cli.runner.chance import Chance
+from stigmer_cli.runner.attempt import Attempt, AttemptRunner
+from stigmer_cli.runner.heartbeat import ModelInterrupted
 from stigmer_cli.runner.model.seam import Model, ModelBusy, ModelFailed
-from stigmer_cli.runner.performance import Attempt, Performance
-from stigmer_cli.runner.reports import Reporter, ReportRefused, WrongServer
+from stigmer_cli.runner.reports import ClockAndRng, Reporter, ReportRefused, WrongServer
 from tests.fakes_runner import InMemoryReports, Row
 from tests.fakes_temporal import LoopClock, in_virtual_time
 
@@ -53,13 +52,13 @@ def perform(model: Script, *, begun: int = 0, reports: InMemoryReports | None = 
     reports = reports or InMemoryReports()
     row = reports.add(EXECUTION)
     row.claimed_run, row.phase, row.begun = "run-1", Phase.IN_PROGRESS, begun
-    chance = Chance(clock=LoopClock(), rng=random.Random(3))
+    clock_and_rng = ClockAndRng(clock=LoopClock(), rng=random.Random(3))
     attempt = Attempt(
         execution=EXECUTION, epoch=1, run="run-1", workflow="w", first_run="run-1", number=begun + 1, runner="r"
     )
-    performance = Performance(Reporter(reports, chance), model, chance)
+    attempt_runner = AttemptRunner(Reporter(reports, clock_and_rng), model, clock_and_rng)
     try:
-        in_virtual_time(performance.perform(attempt))
+        in_virtual_time(attempt_runner.perform(attempt))
     except ExceptionGroup as group:
         raise group.exceptions[0] from None
     return row

@@ -3,7 +3,8 @@
 import select
 import socket
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
@@ -23,6 +24,7 @@ class Relay:
         self.answers_kept = 0
         self.kept: list[bytes] = []
         self._lock = threading.Lock()
+        self._carried: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -39,9 +41,18 @@ class Relay:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Be gone for good: nobody gets in any more, and whoever is connected is cut off."""
+        if not self._thread.is_alive():
+            return
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(timeout=JOIN_MAX_S)
+        with self._lock:
+            for client in self._carried:
+                client.shutdown(socket.SHUT_RDWR)
 
     def _serve(self) -> None:
         with suppress(OSError):
@@ -50,7 +61,7 @@ class Relay:
                 threading.Thread(target=self._carry, args=(client,), daemon=True).start()
 
     def _carry(self, client: socket.socket) -> None:
-        with client, suppress(OSError), socket.create_connection(("127.0.0.1", self.to_port)) as server:
+        with client, self._registered(client), suppress(OSError), self._reached() as server:
             is_kept = False
             while True:
                 for end in select.select([client, server], [], [])[0]:
@@ -65,6 +76,19 @@ class Relay:
                         return
                     else:
                         client.sendall(data)
+
+    def _reached(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.to_port))
+
+    @contextmanager
+    def _registered(self, client: socket.socket) -> Iterator[None]:
+        with self._lock:
+            self._carried.add(client)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._carried.discard(client)
 
     def _is_kept(self, data: bytes) -> bool:
         with self._lock:

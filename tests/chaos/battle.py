@@ -21,6 +21,7 @@ from tests.chaos.faults.clock import HOUR_S
 from tests.chaos.invariants import Excuse, Judgement, everything, is_settled, judge
 from tests.chaos.nemesis import BY_NAME
 from tests.chaos.stage import NAMESPACE, Stage, stage
+from tests.chaos.ways_out import WaysOut, take_ways_out
 from tests.chaos.workload import Expect, Wanted
 from tests.eventually import eventually
 from tests.machine import slack
@@ -71,11 +72,12 @@ class Battle:
     forgotten: set[str] = field(default_factory=set)
     broken: list[str] = field(default_factory=list)
     judgement: Judgement = field(default_factory=Judgement)
+    ways_out: WaysOut = field(default_factory=WaysOut)
 
     @property
     def is_clean(self) -> bool:
         """Whether nothing at all is wrong."""
-        return self.judgement.is_clean and not self.broken
+        return self.judgement.is_clean and not self.broken and not self.ways_out.wrong
 
     def excuse(self, wanted: Wanted, lasted_s: float) -> Excuse:
         """What Temporal's loss of memory, and a runner's sleep, excuse about a wish that ended after `lasted_s`."""
@@ -142,6 +144,7 @@ async def fight(
             scene.workload.end()
         await _until_settled(scene.client)
         battle.judgement = await _judged(scene, battle)
+        battle.ways_out = await take_ways_out(scene, battle.log)
         listed = {method: count for method, count in scene.proxy.calls.items() if method.startswith(LISTS)}
         if listed:
             battle.broken.append(f"T11: somebody asked Temporal for lists: {listed}")

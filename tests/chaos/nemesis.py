@@ -36,6 +36,8 @@ R2    battle `R2 frozen`
 R3    battle `R3 told to go`
 R4    battle `R4 poison`: FAILED with a reason after its five attempts; whom it takes along is counted: directed
 R5    battle `R5 parked`; how soon it is found: directed
+Y1    battle `Y1 second home`
+Y3    battle `Y3 wrong token`, `Y3 server gone for good`
 Y4    battle `Y4 upgraded`, to another version of the same workflow; to a changed one: tests/replay/test_upgrade.py
 Y5    battle `Y5 server an hour ahead`, `... behind`, `Y5 runners five minutes ahead`, `... behind`; others: e2e
 """
@@ -45,12 +47,13 @@ from collections.abc import Sequence
 
 from tests.chaos.fault import Fault
 from tests.chaos.faults.clock import CLOCK
+from tests.chaos.faults.identity import IDENTITY
 from tests.chaos.faults.network import NETWORK
 from tests.chaos.faults.runner import RUNNER
 from tests.chaos.faults.server import SERVER
 from tests.chaos.faults.temporal import TEMPORAL
 
-FAULTS: tuple[Fault, ...] = (*TEMPORAL, *NETWORK, *SERVER, *RUNNER, *CLOCK)
+FAULTS: tuple[Fault, ...] = (*TEMPORAL, *NETWORK, *SERVER, *RUNNER, *CLOCK, *IDENTITY)
 BY_NAME = {fault.name: fault for fault in FAULTS}
 
 

@@ -31,6 +31,8 @@ class Outcome:
     lasted_s: float
     sentences: dict[str, dict[str, str]]
     broken: list[str]
+    ways_out: dict[str, int]
+    ways_out_wrong: dict[str, str]
     wrong_in: dict[str, dict[str, int]]
 
 
@@ -46,6 +48,8 @@ def outcome_of(battle: Battle, *, shard: int, lasted_s: float) -> Outcome:
         lasted_s=round(lasted_s, 1),
         sentences={name: dict(getattr(judgement, name)) for name in JUDGED},
         broken=battle.broken,
+        ways_out=dict(battle.ways_out.taken),
+        ways_out_wrong=battle.ways_out.wrong,
         wrong_in={name: battle.wrong_in(name) for name in sorted({window.fault for window in battle.windows})},
     )
 
@@ -64,7 +68,7 @@ class Report:
     def is_clean(self) -> bool:
         """Whether every battle is over and nothing is wrong."""
         counts = self._counts()
-        return len(self.outcomes) == self.shards and not any(counts[name] for name in (*WRONG, "broken"))
+        return len(self.outcomes) == self.shards and not any(counts[name] for name in (*WRONG, "broken", "noWayOut"))
 
     def table(self) -> list[Row]:
         """One row a kind of fault; percentiles over all its windows."""
@@ -93,6 +97,7 @@ class Report:
             "faults": len(self.windows),
             **self._counts(),
             "lastedS": max((outcome.lasted_s for outcome in self.outcomes), default=None),
+            "waysOutTaken": self._ways_out(),
             "kinds": self.table(),
             "repros": list(self.repros),
             "sentences": [
@@ -101,7 +106,12 @@ class Report:
                 for name in JUDGED
                 for key, words in list(outcome.sentences[name].items())[: SENTENCES_MAX[name]]
             ]
-            + [f"shard {outcome.shard}: broken: {words}" for outcome in self.outcomes for words in outcome.broken],
+            + [f"shard {outcome.shard}: broken: {words}" for outcome in self.outcomes for words in outcome.broken]
+            + [
+                f"shard {outcome.shard}: no way out: {name}: {words}"
+                for outcome in self.outcomes
+                for name, words in outcome.ways_out_wrong.items()
+            ],
         }
 
     def text(self) -> str:
@@ -113,11 +123,19 @@ class Report:
         ]
         counts = ", ".join(f"{number} {name}" for name, number in self._counts().items())
         lines.append(f"seed {self.seed}: {len(self.windows)} faults, {counts}")
+        lines += [f"way out: {number} x {way}" for way, number in sorted(self._ways_out().items())]
         if len(self.outcomes) != self.shards:
             lines.append(f"not judged: {self.shards - len(self.outcomes)} of {self.shards} battles did not end")
         told = self.to_json()["sentences"]
         assert isinstance(told, list)
         return "\n".join([*lines, *told, *(f"again: {repro}" for repro in self.repros)])
+
+    def _ways_out(self) -> dict[str, int]:
+        """How many were brought to an end by each class and command."""
+        taken: Counter[str] = Counter()
+        for outcome in self.outcomes:
+            taken.update(outcome.ways_out)
+        return dict(taken)
 
     def _counts(self) -> Counter[str]:
         counts: Counter[str] = Counter()
@@ -128,6 +146,8 @@ class Report:
             for name in JUDGED:
                 counts[name] += len(outcome.sentences[name])
             counts["broken"] += len(outcome.broken)
+            counts["waysOut"] += sum(outcome.ways_out.values())
+            counts["noWayOut"] += len(outcome.ways_out_wrong)
         return counts
 
 

@@ -1,0 +1,126 @@
+"""Faults of who belongs to whom, Y1 and Y3: another home on the same Temporal, and runners whose server is not theirs.
+
+Each brings parts of its own, which are gone when it ends: what it had taken must by then be done by those that stay.
+"""
+
+import asyncio
+import random
+import shutil
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from stigmer_cli.client import Client
+from stigmer_cli.runner.server_link import LinkState
+from tests.chaos import ledger
+from tests.chaos.fault import RARE, Fault
+from tests.chaos.stage import NAMESPACE, RunnerProcess, Stage
+from tests.chaos.workload import SLOW, Wanted
+from tests.eventually import eventually, until_true
+from tests.machine import slack
+from tests.relay import Relay
+from tests.served import accept, make_agent, served
+
+STARTS_MAX_S = 20.0
+DONE_MAX_S = 30.0
+AT_ONCE = 6
+LOOK_S = 0.2
+WATCHED_S = 2.5
+"""Longer than a runner may poll without a server that knows it."""
+
+TUNNEL = {"STIGMER_INSECURE_HTTP": "true"}
+"""A server that is reached over a relay cannot prove itself."""
+
+
+@asynccontextmanager
+async def _runner(
+    stage: Stage, home: Path, server: str, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[RunnerProcess]:
+    home.mkdir(exist_ok=True)  # noqa: ASYNC240 - one folder
+    runner = RunnerProcess(home, stage.proxy.address, server, 90, more=settings)
+    runner.start()
+    try:
+        yield runner
+    finally:
+        runner.kill()
+
+
+def _says(runner: RunnerProcess, event: str) -> bool:
+    return f'"{event}"' in runner.log.read_text(errors="replace")
+
+
+async def _until_seen(runner: RunnerProcess) -> None:
+    await until_true(lambda: _says(runner, "worker_seen"), within_s=STARTS_MAX_S * slack(), what="its worker")
+
+
+async def _until_done(client: Client, names: Sequence[str], *, what: str) -> None:
+    async def are_done() -> bool:
+        await asyncio.sleep(LOOK_S)
+        return all([(await client.execution(name)).status.phase.is_terminal for name in names])
+
+    await eventually(are_done, within_s=DONE_MAX_S * slack(), what=what)
+
+
+async def _until_wishes_done(stage: Stage, wishes: Sequence[Wanted], *, what: str) -> None:
+    await until_true(lambda: all(wanted.ids for wanted in wishes), within_s=DONE_MAX_S * slack(), what="their ids")
+    await _until_done(stage.client, [name for wanted in wishes for name in wanted.ids], what=what)
+
+
+async def _second_home(stage: Stage, _rng: random.Random) -> None:
+    """Another store, server and runner on the same Temporal and namespace: each performs its own, and nothing else."""
+    home = stage.folder / "second"
+    home.mkdir(mode=0o700)
+    settings = {"STIGMER_LOG_LEVEL": "warning", "STIGMER_TEMPORAL_NAMESPACE": NAMESPACE}
+    try:
+        async with (
+            served(home, stage.proxy.address, settings) as server,
+            server.client() as client,
+            _runner(stage, home, server.url) as runner,
+        ):
+            await server.until()
+            await make_agent(client)
+            await _until_seen(runner)
+            wishes = stage.workload.wish(AT_ONCE)
+            theirs = [(await accept(client, f"theirs-{number}")).metadata.id for number in range(AT_ONCE)]
+            await _until_done(client, theirs, what="what the second home accepted")
+            await _until_wishes_done(stage, wishes, what="what the first home accepted meanwhile")
+            assert ledger.read(home / "ledger.jsonl").keys() == set(theirs), "the second runner performed other work"
+            assert not ledger.read(stage.ledger).keys() & set(theirs), "work of the second home was performed here"
+    finally:
+        shutil.rmtree(home)
+
+
+async def _wrong_token(stage: Stage, _rng: random.Random) -> None:
+    """One more runner, whose token the server does not know: it takes nothing."""
+    home = stage.folder / "wrong-token"
+    async with _runner(stage, home, stage.server.url, {"STIGMER_TOKEN": "another-token"}) as runner:
+        await until_true(lambda: _says(runner, LinkState.REFUSED), within_s=STARTS_MAX_S * slack(), what="its refusal")
+        wishes = stage.workload.wish(AT_ONCE)
+        await asyncio.sleep(WATCHED_S)
+        await _until_wishes_done(stage, wishes, what="what was accepted beside it")
+        assert not _says(runner, "worker_seen"), "a runner that its server refuses polls"
+        assert not ledger.read(home / "ledger.jsonl"), "a runner that its server refuses performs"
+
+
+async def _server_gone(stage: Stage, _rng: random.Random) -> None:
+    """One more runner, whose way to the server ends for good while it performs: others do what it cannot report."""
+    assert stage.server.process is not None
+    home = stage.folder / "abandoned"
+    with Relay(stage.server.port) as way:
+        async with _runner(stage, home, way.url, TUNNEL) as runner:
+            await _until_seen(runner)
+            wishes = [*stage.workload.wish(AT_ONCE, SLOW)]
+            await asyncio.sleep(0.3)
+            await asyncio.to_thread(way.stop)
+            wishes += stage.workload.wish(AT_ONCE)
+            await until_true(
+                lambda: _says(runner, "worker_without_server"), within_s=STARTS_MAX_S, what="the end of its polling"
+            )
+            await _until_wishes_done(stage, wishes, what="what its neighbours can do")
+
+
+IDENTITY: tuple[Fault, ...] = (
+    Fault(name="Y1 second home", hurt=_second_home, lasts_s=(0.0, 0.0), weight=RARE),
+    Fault(name="Y3 wrong token", hurt=_wrong_token, lasts_s=(0.0, 0.0), weight=RARE),
+    Fault(name="Y3 server gone for good", hurt=_server_gone, lasts_s=(0.0, 0.0), weight=RARE),
+)

@@ -1,0 +1,170 @@
+"""The printed ways out, typed in: what is open at the end of a battle has a class, and its hint brings it to an end.
+
+Those with the same command are named in one call of it, as `list --stuck` would have a person do; a few of each are
+cancelled instead, one by one, and so is poison, which would take its neighbours with it once more.
+"""
+
+import asyncio
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from stigmer_cli.api.resources import ExecutionResource
+from stigmer_cli.api.stuck import IDS_MAX, StuckItem
+from stigmer_cli.domain.execution import EventType
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import StigmerError
+from tests.chaos import ledger
+from tests.chaos.invariants import ECHO, everything
+from tests.chaos.stage import Stage
+from tests.chaos.workload import Expect, Wanted
+from tests.eventually import eventually
+from tests.machine import slack
+from tests.served import TOKEN
+
+OPEN = (Phase.PENDING, Phase.IN_PROGRESS)
+CANCELLED_EVERY, CANCELLED_MAX = 4, 5
+NAMED_MAX = 200
+COMMAND_MAX_S = 120.0
+ENDS_MAX_S = 120.0
+LOOK_S = 0.5
+WORDS_MAX = 400
+
+
+@dataclass
+class WaysOut:
+    """How many were typed in, by class and command, and what went wrong, by execution."""
+
+    taken: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    wrong: dict[str, str] = field(default_factory=dict)
+
+
+async def take_ways_out(scene: Stage, log: Sequence[Wanted]) -> WaysOut:
+    """Type in what is printed for each that is open, and look how it ends."""
+    found = WaysOut()
+    wishes = {name: wanted for wanted in log for name in wanted.ids}
+    rows = await everything(scene.client, OPEN)
+    items = await _stuck(scene, list(rows))
+    found.wrong |= {
+        name: f"open ({rows[name].status.phase}), and called nothing" for name in rows.keys() - items.keys()
+    }
+    to_cancel = _to_cancel(items, wishes)
+    by_command: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for name, item in items.items():
+        command = ("cancel",) if name in to_cancel else printed_command(item)
+        by_command[command].append(name)
+        found.taken[f"{item.kind}: {' '.join(command) or 'nothing to type'}"] += 1
+    for command, names in by_command.items():
+        found.wrong |= await _type(scene, command, names)
+    await _until_ended(scene, list(items))
+    found.wrong |= await _ended_wrong(scene, items, to_cancel, wishes)
+    return found
+
+
+def printed_command(item: StuckItem) -> tuple[str, ...]:
+    """`reconcile` with its flags, or `cancel`, as the hint has it; empty where it names neither for this execution."""
+    words = item.hint.replace(",", " ").split()
+    for verb in ("reconcile", "cancel"):
+        if verb in words and item.id in words:
+            return (verb, *(word for word in words if word.startswith("--")))
+    return ()
+
+
+def _to_cancel(items: Mapping[str, StuckItem], wishes: Mapping[str, Wanted]) -> set[str]:
+    """A few of each class, and whatever kills its runner."""
+    by_class: dict[str, list[str]] = defaultdict(list)
+    for name, item in items.items():
+        by_class[item.kind].append(name)
+    few = {name for names in by_class.values() for name in names[1::CANCELLED_EVERY][:CANCELLED_MAX]}
+    return few | {name for name in items if name in wishes and wishes[name].expect is Expect.FAILED}
+
+
+async def _stuck(scene: Stage, names: Sequence[str]) -> Mapping[str, StuckItem]:
+    found: dict[str, StuckItem] = {}
+    for first in range(0, len(names), IDS_MAX):
+        found |= {item.id: item for item in await scene.client.stuck(names[first:][:IDS_MAX])}
+    return found
+
+
+async def _type(scene: Stage, command: Sequence[str], names: Sequence[str]) -> Mapping[str, str]:
+    """Have the command line do it; what it says where it does not say yes, by execution."""
+    if not command:
+        return dict.fromkeys(names, "its hint names no command for it")
+    verb, *flags = command
+    size, more = (1, []) if verb == "cancel" else (NAMED_MAX, ["--yes", "--wait"])
+    wrong: dict[str, str] = {}
+    for first in range(0, len(names), size):
+        named = names[first:][:size]
+        code, said = await _stigmer(scene, "executions", verb, *named, *flags, *more)
+        if code:
+            wrong |= dict.fromkeys(named, f"`{' '.join(command)}` ended with {code}: {said[-WORDS_MAX:]}")
+    return wrong
+
+
+async def _stigmer(scene: Stage, *arguments: str) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "stigmer_cli.cli",
+        *arguments,
+        env={
+            **os.environ,
+            "STIGMER_HOME": str(scene.folder),
+            "STIGMER_SERVER_URL": scene.server.url,
+            "STIGMER_TOKEN": TOKEN,
+            "COLUMNS": "200",
+        },
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(COMMAND_MAX_S * slack()):
+            said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode is not None
+    return process.returncode, said.decode(errors="replace")
+
+
+async def _until_ended(scene: Stage, names: Sequence[str]) -> None:
+    async def have_ended() -> bool:
+        await asyncio.sleep(LOOK_S)
+        return not (await everything(scene.client, OPEN)).keys() & set(names)
+
+    try:
+        await eventually(have_ended, within_s=ENDS_MAX_S * slack(), despite=StigmerError)
+    except AssertionError:
+        return  # who has not ended is told of one by one
+
+
+async def _ended_wrong(
+    scene: Stage, items: Mapping[str, StuckItem], cancelled: set[str], wishes: Mapping[str, Wanted]
+) -> Mapping[str, str]:
+    rows, lines = await everything(scene.client), ledger.read(scene.ledger)
+    wrong: dict[str, str] = {}
+    for name, item in items.items():
+        row = rows[name]
+        claims = [
+            str(event.data.get("run")) for event in await scene.client.events(name) if event.type is EventType.CLAIMED
+        ]
+        words = _not_as_asked(row, wishes.get(name), is_cancelled=name in cancelled) or ledger.wrong_effects(
+            lines.get(name, ()), claims, None, may_repeat=True
+        )
+        if words:
+            wrong[name] = f"{item.kind}, `{item.hint}`: {words}"
+    return wrong
+
+
+def _not_as_asked(row: ExecutionResource, wanted: Wanted | None, *, is_cancelled: bool) -> str:
+    """What is wrong with how it ended; empty if nothing is."""
+    status = row.status
+    if is_cancelled and status.phase is Phase.CANCELLED:
+        return ""
+    if status.phase is Phase.COMPLETED and wanted is not None and status.output == ECHO.format(message=wanted.message):
+        return ""
+    return f"it is {status.phase}: {status.error or status.dispatch}"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import typer
 from typer.completion import completion_init  # type: ignore[attr-defined]
 
-from stigmer_cli.cli import apply, completion, down, logs, processes, restart, run, status, ui, up, version
+from stigmer_cli.cli import apply, completion, down, help, logs, processes, restart, run, status, ui, up, version  # noqa: A004
 from stigmer_cli.cli.agents import agents
 from stigmer_cli.cli.config import config
 from stigmer_cli.cli.doctor import doctor
@@ -20,6 +20,7 @@ def application(environ: Mapping[str, str]) -> typer.Typer:
         completion_init()
     app = typer.Typer(
         help=ABOUT,
+        epilog="The manual: stigmer help.",
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
@@ -40,6 +41,7 @@ def application(environ: Mapping[str, str]) -> typer.Typer:
         completion.completion,
     ):
         app.command()(one)
+    app.command("help")(help.show_help)
     app.add_typer(agents, name="agents")
     app.add_typer(executions, name="executions")
     app.add_typer(config, name="config")

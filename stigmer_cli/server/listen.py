@@ -15,7 +15,6 @@ from stigmer_cli.tls.files import KeyPair, stamp_of
 
 BACKLOG = 512
 LOOK_EVERY_S = 1.0
-PAGE = "Several machines, in the manual"
 
 log = structlog.get_logger()
 
@@ -39,7 +38,7 @@ def check_settings(settings: Settings) -> None:
         raise ConfigError(
             f"the server does not listen on {settings.listen} without TLS: whoever listens in would read the token",
             hint="set STIGMER_TLS_CERT_FILE and STIGMER_TLS_KEY_FILE, or, where a proxy in front of it speaks TLS,"
-            " STIGMER_BEHIND_PROXY=true",
+            " STIGMER_BEHIND_PROXY=true; see stigmer help networking",
         )
 
 

@@ -1,4 +1,6 @@
-"""Tries every fault and writes the table of what doctor said: `python -m tests.e2e.doctor_table --write README.md`.
+"""Tries every fault and writes the table of what doctor said.
+
+    python -m tests.e2e.doctor_table --write tests/e2e/faults/README.md
 
 All rows are run, also those that are slow: about three minutes on an idle machine. The table stands between two marks
 in the file; without `--write` it is printed. Nothing is written unless every row holds and ended within three seconds.

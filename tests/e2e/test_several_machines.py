@@ -1,4 +1,4 @@
-"""The manual's page about several machines, run word for word: each machine is an address of its own on loopback.
+"""The manual's page about networking, run word for word: each machine is an address of its own on loopback.
 
 PostgreSQL and Temporal are real, Temporal behind mTLS as a cluster's frontend is; the balancer is HAProxy. Only the
 first block of the page, which says where things are, is this test's own.
@@ -24,11 +24,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from stigmer_cli.cli.help import page
 from tests import postgres
 from tests.installed import until
 from tests.temporal_server import DevServer, dev_server, die_with_parent, kill_group
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+PAGE = page("networking")
 WITHIN_S = 40
 TEMPORAL_DOOR = """
 global
@@ -53,8 +54,7 @@ cat t.crt t.key > temporal-server.pem
 
 def blocks(kind: str) -> dict[str, str]:
     """The page's blocks of this kind, by the words of the comment that they begin with."""
-    page = README.partition("\n## Several machines\n")[2].partition("\n## ")[0]
-    found = re.findall(rf"^```{kind}\n# ([^\n:;]+)[^\n]*\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    found = re.findall(rf"^```{kind}\n# ([^\n:;]+)[^\n]*\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     return dict(found)
 
 
@@ -162,7 +162,7 @@ def machines(folder: Path, database: str, temporal: DevServer) -> Iterator[Place
         place.run("temporal", TEMPORAL_CERTIFICATE)
         (folder / "temporal.cfg").write_text(TEMPORAL_DOOR)
         (folder / "haproxy.cfg").write_text(blocks("haproxy")["haproxy.cfg"])
-        greeter = re.search(r"^```yaml\n(apiVersion.*?)^```$", README, re.MULTILINE | re.DOTALL)
+        greeter = re.search(r"^```yaml\n(apiVersion.*?)^```$", page("agents"), re.MULTILINE | re.DOTALL)
         assert greeter
         (folder / "greeter.yaml").write_text(greeter[1])
         place.start("temporal", "haproxy -f temporal.cfg")
@@ -239,13 +239,13 @@ def is_ready(place: Place, server: str) -> bool:
 
 def all_started(place: Place) -> None:
     """The page's servers, balancer and two runners."""
-    page = blocks("sh")
+    steps = blocks("sh")
     for machine in ("on server A", "on server B"):
-        place.start(machine, page[machine])
+        place.start(machine, steps[machine])
     place.until(lambda: is_ready(place, "SERVER_A") and is_ready(place, "SERVER_B"))
-    place.start("balancer", page["on the balancer"])
+    place.start("balancer", steps["on the balancer"])
     for machine in ("runner 1", "runner 2"):
-        place.start(machine, page["on each runner"])
+        place.start(machine, steps["on each runner"])
     place.until(lambda: _runners(place) == 2)
 
 

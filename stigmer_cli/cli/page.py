@@ -1,0 +1,72 @@
+"""A page of the manual on a terminal: Markdown rendered to text, and the pager that shows more than a screen."""
+
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.markdown import CodeBlock, Heading, Markdown
+from rich.text import Text
+from rich.theme import Theme
+
+WIDTH_MAX = 100
+"""Columns; longer lines of prose are hard to read."""
+
+INDENT = "  "
+LESS_OPTIONS = "FRX"
+"""What `less` needs to show colours, and to leave the page on the screen; a user's own $LESS comes first."""
+
+NO_PAGERS = frozenset({"", "cat"})
+STYLES = Theme({"markdown.code": "cyan", "markdown.table.header": "bold", "markdown.table.border": "dim"})
+"""No backgrounds: they are chosen for a dark terminal or a bright one."""
+
+
+class LeftHeading(Heading):
+    """A heading at the margin, as in a manual page; rich centres the first."""
+
+    def __rich_console__(self, _console: Console, _options: ConsoleOptions) -> RenderResult:
+        """The heading in bold, the first one underlined too."""
+        yield Text(self.text.plain, style="bold underline" if self.tag == "h1" else "bold")
+
+
+class Verbatim(CodeBlock):
+    """A block of code as it stands, indented: no line is wrapped, so that each can be copied."""
+
+    def __rich_console__(self, _console: Console, _options: ConsoleOptions) -> RenderResult:
+        """The lines, without colours of a syntax."""
+        lines = self.text.plain.rstrip().splitlines()
+        yield Text("\n".join(f"{INDENT}{line}" for line in lines), no_wrap=True, overflow="ignore")
+
+
+class Page(Markdown):
+    """Markdown as the manual uses it."""
+
+    elements: ClassVar = {**Markdown.elements, "heading_open": LeftHeading, "fence": Verbatim}
+
+
+def rendered(console: Console, markdown: str) -> str:
+    """`markdown` as text for this terminal, with its colours."""
+    width = min(console.width, WIDTH_MAX)
+    with console.use_theme(STYLES), console.capture() as captured:
+        console.print(Page(markdown, hyperlinks=False), width=width, crop=False)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
+
+
+def pager_of(environ: Mapping[str, str]) -> Sequence[str]:
+    """The command of the pager: $PAGER, else less; empty where there is none or the terminal cannot show one."""
+    command = environ.get("PAGER", "less")
+    if command.strip() in NO_PAGERS or environ.get("TERM") == "dumb":
+        return ()
+    words = shlex.split(command)
+    return words if shutil.which(words[0]) else ()
+
+
+def show_in(pager: Sequence[str], text: str, environ: Mapping[str, str]) -> bool:
+    """Whether the pager has shown `text`; returns when the reader leaves it."""
+    try:
+        subprocess.run(pager, input=text.encode(), env={"LESS": LESS_OPTIONS, **environ}, check=False)
+    except OSError:
+        return False
+    return True

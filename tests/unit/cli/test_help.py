@@ -1,0 +1,190 @@
+"""`stigmer help`: its pages, their names, what a terminal shows of them, and that what they name exists."""
+
+import io
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.main import get_command
+
+from stigmer_cli import errors
+from stigmer_cli.cli.app import application
+from stigmer_cli.cli.entry import invoke
+from stigmer_cli.cli.help import TOPICS, completions, page, summary
+from stigmer_cli.cli.page import pager_of, rendered, show_in
+from stigmer_cli.doctor.catalog import CHECKS
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.stuck import StuckClass
+from stigmer_cli.errors import StigmerError
+from stigmer_cli.settings import OPTIONS, Option
+
+README = Path(__file__).parents[3] / "README.md"
+COMMANDS = getattr(get_command(application({})), "commands")  # noqa: B009 - typer types it as a plain command
+COLUMNS = 80
+SUMMARY_MAX = 62
+CODE_MAX = COLUMNS - 2
+CODE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+WORDS_WRITTEN_BADLY = ("whoever", "anew", "farewell", "mend ", "mends", "mended")
+
+
+def test_each_page_has_a_topic_and_each_topic_a_page() -> None:
+    assert sorted(TOPICS) == sorted(
+        file.name.removesuffix(".md") for file in (files("stigmer_cli") / "manual").iterdir()
+    )
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_a_page_has_a_heading_a_short_summary_and_code_that_fits_a_terminal(topic: str) -> None:
+    text = page(topic)
+    assert re.match(r"# \S.*\n\n\S.*\.\n\n", text)
+    assert len(summary(topic)) <= SUMMARY_MAX
+    assert [line for _, block in CODE.findall(text) for line in block.splitlines() if len(line) > CODE_MAX] == []
+    assert [word for word in WORDS_WRITTEN_BADLY if word in text.lower()] == []
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_page_on_a_terminal_loses_no_word_and_no_line_is_too_long(topic: str, width: int) -> None:
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    shown = rendered(console, page(topic))
+    assert max(map(len, shown.splitlines())) <= width
+    for _, block in CODE.findall(page(topic)):
+        for line in filter(None, block.splitlines()):
+            assert f"  {line.rstrip()}\n" in shown
+    assert "```" not in shown
+    assert "**" not in shown
+
+
+def test_help_lists_every_topic_with_its_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["help"]) == 0
+    listed = dict(re.findall(r"^  (\S+) +(.+)$", capsys.readouterr().out, re.MULTILINE))
+    assert listed == {topic: summary(topic) for topic in TOPICS}
+
+
+def test_a_page_that_no_terminal_shows_is_its_markdown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["help", "scripting"]) == 0
+    assert capsys.readouterr().out == page("scripting")
+
+
+def test_the_help_of_a_command_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["help", "executions", "list"]) == 0
+    shown = capsys.readouterr().out
+    assert invoke(["executions", "list", "--help"]) == 0
+    assert shown == capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["setings"], "there is no page and no command 'setings'; did you mean settings?"),
+        (["versoin"], "there is no page and no command 'versoin'; did you mean version?"),
+        (["executions", "lits"], "there is no page and no command 'executions lits'; did you mean list?"),
+        (["xyzzy"], "there is no page and no command 'xyzzy'"),
+    ],
+)
+def test_an_unknown_topic_is_wrong_usage_and_names_the_nearest(
+    words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke(["help", *words]) == 2
+    assert capsys.readouterr().err == f"error: {sentence}\nhint: stigmer help\n"
+
+
+def test_a_shell_is_offered_the_topics_that_begin_so() -> None:
+    assert [topic for topic, _ in completions("s")] == ["stack", "settings", "security", "scripting"]
+    assert len(completions("")) == len(TOPICS)
+
+
+def test_the_pager_is_the_users_or_less_and_none_where_it_cannot_work() -> None:
+    assert pager_of({"PAGER": "sh -c cat"}) == ["sh", "-c", "cat"]
+    assert pager_of({"PAGER": "cat"}) == ()
+    assert pager_of({"PAGER": ""}) == ()
+    assert pager_of({"PAGER": "sh", "TERM": "dumb"}) == ()
+    assert pager_of({"PAGER": "/nowhere/less"}) == ()
+
+
+def test_the_pager_gets_the_page_and_the_options_that_less_needs(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    pager = ["sh", "-c", f'echo "$LESS" > {seen}; cat >> {seen}']
+    assert show_in(pager, "a page\n", {})
+    assert seen.read_text() == "FRX\na page\n"
+    assert show_in(pager, "a page\n", {"LESS": "S"})
+    assert seen.read_text() == "S\na page\n"
+    assert not show_in(["/nowhere/less"], "a page\n", {})
+
+
+# -- what the pages name is there
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_every_setting_has_its_row(option: Option) -> None:
+    assert f"| `{option.variable}` | `{option.name}` |" in page("settings")
+
+
+def test_every_exit_code_of_an_error_has_its_row() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, StigmerError)]
+    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", page("scripting"), re.MULTILINE)}
+    assert {kind.exit_code for kind in kinds} <= documented
+
+
+def test_every_phase_and_every_class_of_what_is_stuck_has_its_row() -> None:
+    named = set(re.findall(r"`([^`]+)`", " ".join(re.findall(r"^\| ([^|]+) \|", page("executions"), re.MULTILINE))))
+    assert {*Phase} <= named
+    assert {*StuckClass} <= named
+
+
+def test_every_check_has_its_row() -> None:
+    rows = [
+        "| code | category | check | severity |",
+        "|---|---|---|---|",
+        *(f"| {check.code} | {check.category} | {check.name} | {check.severity} |" for check in CHECKS),
+    ]
+    table = (
+        page("doctor").partition("<!-- checks:begin -->")[2].partition("<!-- checks:end -->")[0].strip().splitlines()
+    )
+    assert table == rows, "\n".join(["replace the table of stigmer_cli/manual/doctor.md by:", *rows])
+
+
+def test_every_command_is_on_a_page() -> None:
+    text = "".join(page(topic) for topic in TOPICS)
+    assert [name for name in COMMANDS if f"stigmer {name}" not in text] == []
+
+
+def commands_written() -> Iterator[tuple[str, str]]:
+    """Every `stigmer ...` that the pages and the README let a reader type, with the place where it stands."""
+    for place, text in (*((topic, page(topic)) for topic in TOPICS), ("README.md", README.read_text())):
+        prose = CODE.sub("", text)
+        lines = [line for kind, block in CODE.findall(text) if kind in {"sh", "console"} for line in block.splitlines()]
+        typed = [line for line in lines if not line.startswith(("error:", "hint:", "next:"))]
+        for words in (*re.findall(r"`([^`]+)`", prose.replace("\n", " ")), *typed):
+            for command in re.findall(r"(?:^|[\s(/])stigmer ((?:[a-z]|--)[^;&|>`#()]*)", words):
+                yield place, command
+
+
+@pytest.mark.parametrize(("place", "command"), sorted(set(commands_written())))
+def test_a_command_that_is_written_down_exists_with_its_options(place: str, command: str) -> None:
+    here, options = COMMANDS, {"--help"}
+    for word in command.split():
+        if isinstance(here, dict) and word in here:
+            found = here[word]
+            here = getattr(found, "commands", None)
+            options = {"--help", *(name for one in found.params for name in (*one.opts, *one.secondary_opts))}
+        elif isinstance(here, dict) and not word.startswith("-"):
+            strange = [name for name in word.split("|") if name not in here]
+            assert strange == [], f"{place}: stigmer {command}: no such command"
+        elif word.startswith("--"):
+            name = re.split(r"[=\[]", word)[0]
+            assert name in options, f"{place}: stigmer {command}: no option {name}"
+            here = None  # what follows may be its value
+        elif word.startswith("-"):
+            here = None
+
+
+def test_the_topics_that_are_named_exist() -> None:
+    named = {
+        topic for place, command in commands_written() for topic in re.findall(r"^help ([a-z-]+)$", command.strip())
+    }
+    assert named - {*TOPICS, *COMMANDS} == set()
+    assert len(named) > 5

@@ -21,12 +21,12 @@ from stigmer_cli.temporal.dial import KNOCK_EVERY_S
 from stigmer_cli.temporal.errors import Misconfigured, TemporalUnavailable, WorkflowMissing
 from stigmer_cli.temporal.gateway import Observed, Poller, RunState, Started
 from stigmer_cli.temporal.pending import PendingActivity, PendingTask, TaskFailure
-from stigmer_cli.temporal.state import World
+from stigmer_cli.temporal.state import ClusterIdentity
 from stigmer_cli.temporal.target import Target
 
 R = TypeVar("R")
 EPOCH = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
-HOME = World(cluster_id="cluster-1", namespace_id="namespace-1")
+HOME = ClusterIdentity(cluster_id="cluster-1", namespace_id="namespace-1")
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -103,7 +103,7 @@ class ScriptedDialer:
     """Dials a Temporal whose weather the test makes; sessions that were dialled before feel it too."""
 
     weather: Weather = Weather.FINE
-    world: World = HOME
+    cluster: ClusterIdentity = HOME
     dials: int = 0
     probes: int = 0
     probed_at: list[float] = field(default_factory=list)
@@ -131,7 +131,7 @@ class ScriptedSession:
         self._dialer = dialer
         self.client = cast("Client", object())
 
-    async def probe(self) -> World:
+    async def probe(self) -> ClusterIdentity:
         dialer = self._dialer
         dialer.probes += 1
         dialer.probed_at.append(asyncio.get_running_loop().time())
@@ -141,7 +141,7 @@ class ScriptedSession:
             dialer.weather = Weather.FINE
         if error is not None:
             raise error
-        return dialer.world
+        return dialer.cluster
 
 
 ERRORS: dict[Weather, RPCError] = {

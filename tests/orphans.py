@@ -51,7 +51,7 @@ def write_orphans(file: Path, number: int, *, taken_by: str) -> list[str]:
     return [str(name) for name in names]
 
 
-def world_of(file: Path) -> str:
+def cluster_of(file: Path) -> str:
     """Which Temporal the server has written down in its store; empty before."""
     with closing(sqlite3.connect(file)) as store:
         found = store.execute("SELECT value FROM meta WHERE key LIKE 'temporal_world %'").fetchone()

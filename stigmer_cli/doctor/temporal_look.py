@@ -38,7 +38,7 @@ async def temporal_seen(
         dialling = group.create_task(connection.run(), name="temporal")
         try:
             async with FairTimeout(DIAL_S, waits_for=waits_for):
-                await connection.wait_moved(0)
+                await connection.wait_changed(0)
             seen = await _told(connection, Gateway(connection, store=store, clock=clock, rng=NO_DICE), waits_for)
             return replace(seen, task_queue=task_queue_of(store))
         except TimeoutError:

@@ -75,7 +75,7 @@ class Dispatch:
     """How far an execution has come on its way to Temporal in this epoch.
 
     `submitted_at` is when Temporal took it (None: queued). `attempts` counts failed submits that were no connection
-    error. `reason`, `detail` and `since` say why it is queued; `next_try_at` when it is tried again. `world` is which
+    error. `reason`, `detail` and `since` say why it is queued; `next_try_at` when it is tried again. `cluster` is which
     Temporal took it, as far as that is known.
     """
 
@@ -86,7 +86,7 @@ class Dispatch:
     next_try_at: datetime | None = None
     submitted_at: datetime | None = None
     run_id: RunId | None = None
-    world: str | None = None
+    cluster: str | None = None
 
     @property
     def is_submitted(self) -> bool:

@@ -132,9 +132,9 @@ class Dispatcher:
             self.strain = None
 
     async def _mark_taken(self, execution: Execution, started: Started, submit_pass: SubmitPass) -> None:
-        world = self._link.status().world or ""
+        cluster = self._link.status().cluster or ""
         taken = Taken(
-            id=execution.id, epoch=execution.epoch, run_id=started.run_id, world=world, already=started.already
+            id=execution.id, epoch=execution.epoch, run_id=started.run_id, cluster=cluster, already=started.already
         )
         await self._group_commit.mark(taken, coming=submit_pass.asking)
         if self.observer:

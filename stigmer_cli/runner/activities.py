@@ -24,7 +24,7 @@ from stigmer_cli.runner.contract import (
 from stigmer_cli.runner.heartbeat import NotMine, run_with_heartbeat
 from stigmer_cli.runner.reports import ClockAndRng, Reporter
 from stigmer_cli.runner.slots import Slots
-from stigmer_cli.temporal.order import EPOCH, EXECUTION_ID, Order
+from stigmer_cli.temporal.workflow_input import EPOCH, EXECUTION_ID, WorkflowInput
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class Activities:
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @activity.defn(name=CLAIM)
-    async def claim(self, order: Order) -> bool:
+    async def claim(self, workflow_input: WorkflowInput) -> bool:
         """Whether this run holds the execution's epoch now; asks until the server answers."""
-        attempt = self._attempt(order)
+        attempt = self._attempt(workflow_input)
         with self.slots.occupy(self.clock_and_rng.clock):
             won = await run_with_heartbeat(
                 lambda: self._claim(attempt), clock=self.clock_and_rng.clock, ends=self.stop_signal.asked
@@ -62,19 +62,19 @@ class Activities:
         return won
 
     @activity.defn(name=PERFORM)
-    async def perform(self, order: Order) -> None:
+    async def perform(self, workflow_input: WorkflowInput) -> None:
         """Perform the execution; ends when the server has the outcome or wants none."""
-        attempt = self._attempt(order)
+        attempt = self._attempt(workflow_input)
         with self.slots.occupy(self.clock_and_rng.clock):
             await run_with_heartbeat(
                 lambda: self._perform(attempt), clock=self.clock_and_rng.clock, ends=self.stop_signal.now
             )
 
     @activity.defn(name=CONCLUDE)
-    async def conclude(self, order: Order) -> None:
+    async def conclude(self, workflow_input: WorkflowInput) -> None:
         """Report the last word of a run whose performing could not; asks until the server answers."""
-        attempt = self._attempt(order)
-        phase, kind = Phase(str(order[PHASE])), FailureKind(str(order[KIND]))
+        attempt = self._attempt(workflow_input)
+        phase, kind = Phase(str(workflow_input[PHASE])), FailureKind(str(workflow_input[KIND]))
         with self.slots.occupy(self.clock_and_rng.clock):
             await run_with_heartbeat(
                 lambda: self._conclude(attempt, phase, kind),
@@ -123,14 +123,14 @@ class Activities:
         )
         structlog.get_logger().info("run_concluded", phase=phase, kind=kind, taken=taken, **_names(attempt))
 
-    def _attempt(self, order: Order) -> Attempt:
+    def _attempt(self, workflow_input: WorkflowInput) -> Attempt:
         info = activity.info()
         return Attempt(
-            execution=str(order[EXECUTION_ID]),
-            epoch=int(order[EPOCH]),
+            execution=str(workflow_input[EXECUTION_ID]),
+            epoch=int(workflow_input[EPOCH]),
             run=info.workflow_run_id or "",
             workflow=info.workflow_id or "",
-            first_run=str(order.get(FIRST_RUN, "")) or info.workflow_run_id or "",
+            first_run=str(workflow_input.get(FIRST_RUN, "")) or info.workflow_run_id or "",
             number=info.attempt,
             runner=self.runner,
         )

@@ -27,11 +27,11 @@ class PollGate:
     @property
     def changes(self) -> int:
         """How often the link has moved."""
-        return self._link.moves
+        return self._link.changes
 
     async def wait_changed(self, after: int) -> None:
         """Return once the link has moved more than `after` times."""
-        await self._link.wait_moved(after)
+        await self._link.wait_changed(after)
 
     @property
     def mismatch(self) -> str:

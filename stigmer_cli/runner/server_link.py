@@ -82,19 +82,19 @@ def state_of(error: StigmerError) -> LinkState:
 class ServerLink:
     """Asks the server at `url` who it is, for ever; `status` may be read at any time.
 
-    `moves` counts the changes of state, store and task queues, and `wait_moved` returns after the next one.
+    `changes` counts the changes of state, store and task queues, and `wait_changed` returns after the next one.
     `clock_ahead_s` is how far our wall clock is ahead of the server's, as the last answer showed.
     """
 
     def __init__(self, source: IdentitySource, *, url: str, clock: Clock) -> None:
         self.status = LinkStatus()
-        self.moves = 0
+        self.changes = 0
         self._source = source
         self._url = url
         self._clock = clock
         self._answered_at = clock.monotonic()
         self.clock_ahead_s = 0.0
-        self._moved = asyncio.Event()
+        self._changed = asyncio.Event()
         self._log = structlog.get_logger()
 
     @property
@@ -108,10 +108,10 @@ class ServerLink:
         """For how long no valid answer has come, in seconds; 0.0 while served."""
         return 0.0 if self.status.is_served else self._clock.monotonic() - self._answered_at
 
-    async def wait_moved(self, after: int) -> None:
+    async def wait_changed(self, after: int) -> None:
         """Return once there have been more than `after` moves."""
-        while self.moves <= after:
-            await self._moved.wait()
+        while self.changes <= after:
+            await self._changed.wait()
 
     async def run(self) -> None:
         """Ask until cancelled."""
@@ -156,8 +156,8 @@ class ServerLink:
         before, self.status = self.status, to
         if not (before.state is to.state and before.cause == to.cause and _means_the_same(before.server, to.server)):
             self._tell(before, to)
-            self.moves += 1
-            moved, self._moved = self._moved, asyncio.Event()
+            self.changes += 1
+            moved, self._changed = self._changed, asyncio.Event()
             moved.set()
 
     def _tell(self, before: LinkStatus, to: LinkStatus) -> None:

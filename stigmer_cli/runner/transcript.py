@@ -1,4 +1,4 @@
-"""The answer as it grows, and the task that brings it to the server in pieces that are neither many nor large."""
+"""The answer as it grows, and the task that brings it to the server in chunks that are neither many nor large."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,7 +6,7 @@ from contextlib import suppress
 
 FLUSH_EVERY_S = 0.15
 FLUSH_CHARS = 4_096
-PIECE_CHARS_MAX = 65_536
+CHUNK_CHARS_MAX = 65_536
 OUTPUT_CHARS_MAX = 500_000
 CUT_MARK = f"\n[cut by Stigmer after {OUTPUT_CHARS_MAX} characters]"
 
@@ -19,7 +19,7 @@ class Transcript:
 
     def __init__(self, deliver: Deliver) -> None:
         self._deliver = deliver
-        self._pieces: list[str] = []
+        self._chunks: list[str] = []
         self._length = 0
         self._pending = ""
         self._delivered = 0
@@ -30,7 +30,7 @@ class Transcript:
     @property
     def text(self) -> str:
         """All that was written."""
-        return "".join(self._pieces)
+        return "".join(self._chunks)
 
     @property
     def is_empty(self) -> bool:
@@ -43,7 +43,7 @@ class Transcript:
         room = OUTPUT_CHARS_MAX - self._length
         is_cut = len(text) > room
         kept = text[:room] + CUT_MARK if is_cut else text
-        self._pieces.append(kept)
+        self._chunks.append(kept)
         self._pending += kept
         self._length += len(kept)
         self._wake()
@@ -60,16 +60,16 @@ class Transcript:
             await self._news.wait()
             self._news.clear()
             while self._pending:
-                piece, self._pending = self._pending[:PIECE_CHARS_MAX], self._pending[PIECE_CHARS_MAX:]
-                if not await self._deliver(self._delivered, piece):
+                chunk, self._pending = self._pending[:CHUNK_CHARS_MAX], self._pending[CHUNK_CHARS_MAX:]
+                if not await self._deliver(self._delivered, chunk):
                     return False
-                self._delivered += len(piece)
+                self._delivered += len(chunk)
             if self._is_closed:
                 return True
             await self._gather()
 
     async def _gather(self) -> None:
-        """Let small pieces become a larger one, for a moment."""
+        """Let small chunks become a larger one, for a moment."""
         self._urgent.clear()
         if self._is_closed or len(self._pending) >= FLUSH_CHARS:
             return

@@ -98,12 +98,12 @@ class Runner:
     async def _connect(self) -> None:
         """Dial Temporal: at once where somebody has said which, else not before a server is known to be there."""
         while not self._link.status.is_served and not _is_temporal_told(self._settings):
-            await self._link.wait_moved(self._link.moves)
+            await self._link.wait_changed(self._link.changes)
         await self._connection.run()
 
     async def _work_until(self, stop: asyncio.Event, group: asyncio.TaskGroup) -> None:
         while not stop.is_set():
-            moved = partial(self._link.wait_moved, self._link.moves)
+            moved = partial(self._link.wait_changed, self._link.changes)
             self.run_once(group)
             await self._record()
             await first_of([stop.wait, moved, lambda: self._clock.sleep(CHECK_EVERY_S)])

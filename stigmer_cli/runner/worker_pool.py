@@ -91,9 +91,9 @@ class WorkerPool:
     async def run(self, group: asyncio.TaskGroup) -> None:
         """Keep a worker running until asked to stop; workers are tasks of `group`. Then drain until all ended."""
         while not self.stop_signal.asked.is_set():
-            moves, changes = self._connection.moves, self._gate.changes
+            seen, seen_at_gate = self._connection.changes, self._gate.changes
             await self.run_once(group)
-            await self._until_something_happens(moves, changes)
+            await self._until_something_happens(seen, seen_at_gate)
         await self._drain(group)
 
     async def run_once(self, group: asyncio.TaskGroup) -> None:
@@ -198,14 +198,14 @@ class WorkerPool:
         worker.silences = 0
         return probe
 
-    async def _until_something_happens(self, moves: int, changes: int) -> None:
+    async def _until_something_happens(self, seen: int, seen_at_gate: int) -> None:
         """Wait for the stop, a change of the connection or of the gate, a broken worker, or the next check."""
         worker = self.current
         is_well = worker is not None and worker.is_seen and not worker.silences and not worker.broken.is_set()
         waits: list[Callable[[], Awaitable[object]]] = [
             self.stop_signal.asked.wait,
-            lambda: self._connection.wait_moved(moves),
-            lambda: self._gate.wait_changed(changes),
+            lambda: self._connection.wait_changed(seen),
+            lambda: self._gate.wait_changed(seen_at_gate),
             lambda: self._clock.sleep(CHECK_EVERY_S if is_well else CHECK_AGAIN_S),
         ]
         if worker is not None and not worker.broken.is_set():

@@ -40,7 +40,7 @@ with workflow.unsafe.imports_passed_through():
         Ending,
         FailureKind,
     )
-    from stigmer_cli.temporal.order import RUN_GRACE_S, Order, parse_order
+    from stigmer_cli.temporal.workflow_input import RUN_GRACE_S, WorkflowInput, parse_workflow_input
 
 HEARTBEAT_MAX = timedelta(seconds=2)
 REPORT_MAX = timedelta(minutes=10)
@@ -72,18 +72,18 @@ class AgentRun:
 
     @workflow.run
     async def run(self, *given: object) -> str:
-        """Carry out the order that is `given`; anything else fails the workflow, once, instead of each of its tasks."""
-        order = parse_order(given)
-        if order is None:
+        """Carry out the input that is `given`; anything else fails the workflow, once, instead of each of its tasks."""
+        workflow_input = parse_workflow_input(given)
+        if workflow_input is None:
             kind = FailureKind.MALFORMED
             raise ApplicationError(SENTENCES[kind], type=kind, non_retryable=True)
-        order = {**order, FIRST_RUN: workflow.info().first_execution_run_id}
-        if not await self._claimed(order):
+        workflow_input = {**workflow_input, FIRST_RUN: workflow.info().first_execution_run_id}
+        if not await self._claimed(workflow_input):
             return Ending.SUPERSEDED
         try:
             await workflow.execute_activity(
                 PERFORM,
-                order,
+                workflow_input,
                 start_to_close_timeout=ATTEMPT_MAX,
                 schedule_to_close_timeout=_time_left(),
                 heartbeat_timeout=HEARTBEAT_MAX,
@@ -92,19 +92,19 @@ class AgentRun:
             )
         except (ActivityError, asyncio.CancelledError) as error:
             if is_cancelled_exception(error):
-                await _conclude(order, Phase.CANCELLED, FailureKind.CANCELLED)
+                await _conclude(workflow_input, Phase.CANCELLED, FailureKind.CANCELLED)
                 raise
             kind = kind_of(error)
-            await _conclude(order, Phase.FAILED, kind)
+            await _conclude(workflow_input, Phase.FAILED, kind)
             raise ApplicationError("the execution failed", type=kind, non_retryable=True) from None
         return Ending.PERFORMED
 
-    async def _claimed(self, order: Order) -> bool:
+    async def _claimed(self, workflow_input: WorkflowInput) -> bool:
         """Whether this run holds the epoch; cancelled while it asks, it concludes without an answer."""
         try:
             won: bool = await workflow.execute_activity(
                 CLAIM,
-                order,
+                workflow_input,
                 result_type=bool,
                 start_to_close_timeout=REPORT_MAX,
                 heartbeat_timeout=HEARTBEAT_MAX,
@@ -113,15 +113,15 @@ class AgentRun:
             )
         except (ActivityError, asyncio.CancelledError) as error:
             if is_cancelled_exception(error):
-                await _conclude(order, Phase.CANCELLED, FailureKind.CANCELLED)
+                await _conclude(workflow_input, Phase.CANCELLED, FailureKind.CANCELLED)
             raise
         return won
 
 
-async def _conclude(order: Order, phase: Phase, kind: FailureKind) -> None:
+async def _conclude(workflow_input: WorkflowInput, phase: Phase, kind: FailureKind) -> None:
     await workflow.execute_activity(
         CONCLUDE,
-        {**order, PHASE: phase, KIND: kind},
+        {**workflow_input, PHASE: phase, KIND: kind},
         start_to_close_timeout=REPORT_MAX,
         heartbeat_timeout=HEARTBEAT_MAX,
         retry_policy=FOR_EVER,

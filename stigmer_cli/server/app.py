@@ -10,7 +10,7 @@ from stigmer_cli.server.guard import Guard
 from stigmer_cli.server.hosts import AllowedHosts, named_in
 from stigmer_cli.server.routes import agents, challenge, executions, health, identity, reconcile, reports, stuck, ui
 from stigmer_cli.server.services import Services
-from stigmer_cli.server.told_time import ToldTime
+from stigmer_cli.server.time_header import TimeHeader
 from stigmer_cli.server.ui.door import UiDoor
 
 
@@ -26,4 +26,4 @@ def build(called: Services, *, token: Callable[[], str | None]) -> ASGIApp:
     hosts = AllowedHosts(settings.server_port, named_in(settings.allowed_hosts))
     door = UiDoor(settings.ui_address, hosts=hosts, token=token, clock=called.clock, port=settings.server_port)
     app.state.ui = door
-    return Guard(ToldTime(app, clock=called.clock), hosts=hosts, token=token, pages=door)
+    return Guard(TimeHeader(app, clock=called.clock), hosts=hosts, token=token, pages=door)

@@ -42,7 +42,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Quarrel:
+class _OtherTemporal:
     """Another living server is on another Temporal: first seen when, and with which sign of life."""
 
     other: ServerId
@@ -69,23 +69,23 @@ class ServerRegistry:
         self._record = record
         self._clock = clock
         self._request = request
-        self._quarrel: _Quarrel | None = None
+        self._other_temporal: _OtherTemporal | None = None
         self.servers: Sequence[SeenServer] = ()
         self.link: TemporalLink | None = None
 
-    async def admit(self, world: str) -> None:
-        """Return where this server may use the Temporal `world`.
+    async def admit(self, cluster: str) -> None:
+        """Return where this server may use the Temporal `cluster`.
 
         Raises Misconfigured while another living server of the store is on another one, InUse once that one insists.
         """
         if self._request.exists():
-            await self._adopt(world)
+            await self._adopt(cluster)
             return
         if not self._store.is_shared:
             return
-        other = self._other_of(await self._living(), world)
+        other = self._other_of(await self._living(), cluster)
         if other is None:
-            self._quarrel = None
+            self._other_temporal = None
             return
         words = _words(other)
         if self._insists(other):
@@ -104,48 +104,50 @@ class ServerRegistry:
     async def run_once(self) -> None:
         """One sign of life, and one look at the others."""
         status = self.link.status() if self.link else None
-        world = status.world if status and status.is_connected else None
-        await self._store.servers.beat(self._record, world)
+        cluster = status.cluster if status and status.is_connected else None
+        await self._store.servers.beat(self._record, cluster)
         living = await self._living()
-        if world is None:
+        if cluster is None:
             return
         mine = next((one for one in living if one.record.id == self._record.id), None)
-        await self._check_adoption(mine, world)
-        other = self._other_of(living, world)
+        await self._check_adoption(mine, cluster)
+        other = self._other_of(living, cluster)
         if other is None:
-            self._quarrel = None
-        elif mine is not None and mine.world_since > other.world_since and self._insists(other):
+            self._other_temporal = None
+        elif mine is not None and mine.cluster_since > other.cluster_since and self._insists(other):
             raise InUse(_words(other), hint=HINT)
 
     async def _living(self) -> Sequence[SeenServer]:
         self.servers = await self._store.servers.living(within_s=LIVING_S)
         return self.servers
 
-    def _other_of(self, living: Sequence[SeenServer], world: str) -> SeenServer | None:
-        """The first of the others that is on another Temporal than `world`."""
+    def _other_of(self, living: Sequence[SeenServer], cluster: str) -> SeenServer | None:
+        """The first of the others that is on another Temporal than `cluster`."""
         return next(
-            (one for one in living if one.record.id != self._record.id and one.world not in (None, world)), None
+            (one for one in living if one.record.id != self._record.id and one.cluster not in (None, cluster)), None
         )
 
     def _insists(self, other: SeenServer) -> bool:
         """Whether `other` has been seen alive on its Temporal for `INSIST_S`."""
         now = self._clock.monotonic()
-        known = self._quarrel
+        known = self._other_temporal
         if known is None or known.other != other.record.id:
-            self._quarrel = _Quarrel(other=other.record.id, since=now, seen_at=other.seen_at)
-            log.warning("server_on_another_temporal", other=other.record.id, host=other.record.host, world=other.world)
+            self._other_temporal = _OtherTemporal(other=other.record.id, since=now, seen_at=other.seen_at)
+            log.warning(
+                "server_on_another_temporal", other=other.record.id, host=other.record.host, world=other.cluster
+            )
             return False
         lived_on = other.seen_at - known.seen_at >= timedelta(seconds=INSIST_S - BEAT_EVERY_S)
         return now - known.since >= INSIST_S and lived_on
 
-    async def _adopt(self, world: str) -> None:
-        await self._store.servers.adopt(self._record.id, world)
+    async def _adopt(self, cluster: str) -> None:
+        await self._store.servers.adopt(self._record.id, cluster)
         self._request.unlink(missing_ok=True)
-        log.warning("temporal_adopted", world=world, server=self._record.id)
+        log.warning("temporal_adopted", world=cluster, server=self._record.id)
 
-    async def _check_adoption(self, mine: SeenServer | None, world: str) -> None:
+    async def _check_adoption(self, mine: SeenServer | None, cluster: str) -> None:
         adoption = await self._store.servers.adoption()
-        if mine is None or adoption is None or adoption.world == world or adoption.at <= mine.world_since:
+        if mine is None or adoption is None or adoption.cluster == cluster or adoption.at <= mine.cluster_since:
             return
         raise InUse(f"server {adoption.server} has moved this store to another Temporal than this server's", hint=HINT)
 

@@ -29,13 +29,13 @@ from stigmer_cli.executions.reconcile.reconciler import Reconciler
 from stigmer_cli.executions.reconcile.request import Reconciling
 from stigmer_cli.executions.stuck_watch import StuckWatch
 from stigmer_cli.server.app import build
-from stigmer_cli.server.calls import CountedGateway
+from stigmer_cli.server.cluster_identity import ClusterWatch
+from stigmer_cli.server.counted_gateway import CountedGateway
 from stigmer_cli.server.listen import ServerTls, check_settings, listening_socket, server_tls, url_of
 from stigmer_cli.server.metrics import Metrics
 from stigmer_cli.server.ready import ReadyCheck
 from stigmer_cli.server.registry import ServerRegistry
 from stigmer_cli.server.services import Services
-from stigmer_cli.server.world import WorldWatch
 from stigmer_cli.settings import LOOPBACK, ReconcileMode, Settings
 from stigmer_cli.store.servers import ServerRecord
 from stigmer_cli.store.store import Store, open_store
@@ -110,7 +110,7 @@ class _Server:
         self.pollers = PollerWatch(gateway, self.connection, clock=clock)
         self.stuck = StuckWatch(store, gateway, self.connection, polling=lambda: self.pollers.polling, clock=clock)
         self.stuck.observer = self.metrics
-        self.world = WorldWatch(store, self.connection, clock=clock)
+        self.cluster = ClusterWatch(store, self.connection, clock=clock)
         self.watch = LoopWatch(clock=clock, observer=self.metrics)
         self.clock_watch = ClockWatch(own_clock, jumped=self._clock_jumped)
         reconciling = Reconciling(store, gateway, self.connection, self.dispatcher, clock=clock)
@@ -129,7 +129,7 @@ class _Server:
             dispatcher=self.dispatcher,
             canceller=self.canceller,
             pollers=self.pollers,
-            world=self.world,
+            cluster=self.cluster,
             loop=self.watch,
             clock_watch=self.clock_watch,
             reconciling=reconciling,
@@ -162,7 +162,7 @@ class _Server:
             self.dispatcher.run,
             self.canceller.run,
             self.pollers.run,
-            self.world.run,
+            self.cluster.run,
             self.stuck.run,
             *([self.reconciler.run] if self.settings.reconcile is ReconcileMode.AUTO else []),
         ]

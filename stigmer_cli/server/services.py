@@ -16,10 +16,10 @@ from stigmer_cli.executions.pollers import PollerWatch
 from stigmer_cli.executions.reconcile.request import Reconciling
 from stigmer_cli.executions.stuck_watch import StuckWatch
 from stigmer_cli.executions.temporal_api import TemporalLink
+from stigmer_cli.server.cluster_identity import ClusterWatch
 from stigmer_cli.server.metrics import Metrics
 from stigmer_cli.server.ready import ReadyCheck
 from stigmer_cli.server.registry import ServerRegistry
-from stigmer_cli.server.world import WorldWatch
 from stigmer_cli.settings import Settings
 from stigmer_cli.store.store import Store
 from stigmer_cli.watchdog import LoopWatch
@@ -41,7 +41,7 @@ class Services:
     dispatcher: Dispatcher
     canceller: Canceller
     pollers: PollerWatch
-    world: WorldWatch
+    cluster: ClusterWatch
     loop: LoopWatch
     clock_watch: ClockWatch
     reconciling: Reconciling

@@ -16,7 +16,7 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.errors import MachineError, StigmerError, Unavailable
-from stigmer_cli.store import faults, prepared
+from stigmer_cli.store import errors, statements
 from stigmer_cli.store.clock import StoreClock
 from stigmer_cli.store.engine import Backend
 from stigmer_cli.store.tables import events, executions, meta
@@ -61,15 +61,15 @@ class EventDraft:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Move:
+class Transition:
     """A guarded write as data: what it expects of the row, what it makes of it, and what the timeline says.
 
-    `guards` must hold, and the columns in `expects` must have exactly those values, none of them None. Moves with the
-    very same guards share a statement, and are made together (`Writing.change_all`), so guards are made once, and what
-    differs from row to row belongs into `expects`. `fills` is written only where there is nothing yet.
+    `guards` must hold, and the columns in `expects` must have exactly those values, none of them None. Transitions with
+    the very same guards share a statement, and are made together (`Writing.change_all`), so guards are made once, and
+    what differs from row to row belongs into `expects`. `fills` is written only where there is nothing yet.
     """
 
-    guards: prepared.Guards = ()
+    guards: statements.Guards = ()
     expects: Mapping[str, object] = field(default_factory=dict)
     values: Mapping[str, object] = field(default_factory=dict)
     fills: Mapping[str, object] = field(default_factory=dict)
@@ -85,55 +85,60 @@ class Writing:
         self.now = now
         self.touched: set[ExecutionId] = set()
 
-    async def change(self, id: ExecutionId, move: Move) -> int | None:  # noqa: A002 (the domain's word)
-        """Make `move` if what it expects holds.
+    async def change(self, id: ExecutionId, transition: Transition) -> int | None:  # noqa: A002 (the domain's word)
+        """Make `transition` if what it expects holds.
 
         Returns the sequence number of the row's last event; None, with nothing written, if it does not hold.
         """
         changed = await self.connection.execute(
-            prepared.change(move.guards, tuple(move.expects), tuple(move.values), tuple(move.fills)), _written(id, move)
+            statements.change(
+                transition.guards, tuple(transition.expects), tuple(transition.values), tuple(transition.fills)
+            ),
+            _written(id, transition),
         )
         seq: int | None = changed.scalar_one_or_none()
-        if seq is not None and move.event is not None:
-            await self.append(id, seq, move.event)
+        if seq is not None and transition.event is not None:
+            await self.append(id, seq, transition.event)
         return seq
 
-    async def change_all(self, moves: Mapping[ExecutionId, Move]) -> set[ExecutionId]:
-        """Make each move whose row is as it expects; which ones were made.
+    async def change_all(self, transitions: Mapping[ExecutionId, Transition]) -> set[ExecutionId]:
+        """Make each transition whose row is as it expects; which ones were made.
 
         The rows are locked first, in order of id, so that two servers never wait for each other in a circle. Then no
-        more statements are needed than there are kinds of move.
+        more statements are needed than there are kinds of transition.
         """
-        if len(moves) == 1:
-            [(id_, move)] = moves.items()
-            return set() if await self.change(id_, move) is None else {id_}
-        kinds: dict[object, dict[ExecutionId, Move]] = defaultdict(dict)
-        for id_, move in moves.items():
-            kinds[move.guards, tuple(move.values), tuple(move.fills), move.event is None][id_] = move
+        if len(transitions) == 1:
+            [(id_, transition)] = transitions.items()
+            return set() if await self.change(id_, transition) is None else {id_}
+        kinds: dict[object, dict[ExecutionId, Transition]] = defaultdict(dict)
+        for id_, transition in transitions.items():
+            kinds[transition.guards, tuple(transition.values), tuple(transition.fills), transition.event is None][
+                id_
+            ] = transition
         if len(kinds) > 1:
-            await self.connection.execute(prepared.standing((), ()), {"ids": list(moves)})
+            await self.connection.execute(statements.standing((), ()), {"ids": list(transitions)})
         taken: set[ExecutionId] = set()
         for alike in kinds.values():
             taken |= await self._change_alike(alike)
         return taken
 
-    async def _change_alike(self, moves: Mapping[ExecutionId, Move]) -> set[ExecutionId]:
-        """Lock the rows of moves that differ in nothing but values, and make those whose row is as they expect."""
-        first = next(iter(moves.values()))
+    async def _change_alike(self, transitions: Mapping[ExecutionId, Transition]) -> set[ExecutionId]:
+        """Lock the rows of transitions that differ only in values, and make those whose row is as they expect."""
+        first = next(iter(transitions.values()))
         rows = await self.connection.execute(
-            prepared.standing(first.guards, tuple(first.expects)), {"ids": list(moves)}
+            statements.standing(first.guards, tuple(first.expects)), {"ids": list(transitions)}
         )
         seqs: dict[ExecutionId, int] = {
             row["id"]: row["event_seq"]
             for row in rows.mappings()
-            if all(row[name] == value for name, value in moves[row["id"]].expects.items())
+            if all(row[name] == value for name, value in transitions[row["id"]].expects.items())
         }
         if not seqs:
             return set()
         await self.connection.execute(
-            prepared.write(tuple(first.values), tuple(first.fills)), [_written(id_, moves[id_]) for id_ in seqs]
+            statements.write(tuple(first.values), tuple(first.fills)), [_written(id_, transitions[id_]) for id_ in seqs]
         )
-        await self._append_all({id_: (seq + 1, moves[id_].event) for id_, seq in seqs.items()})
+        await self._append_all({id_: (seq + 1, transitions[id_].event) for id_, seq in seqs.items()})
         return set(seqs)
 
     async def _append_all(self, drafts: Mapping[ExecutionId, tuple[int, EventDraft | None]]) -> None:
@@ -149,14 +154,17 @@ class Writing:
         self.touched.add(id)
 
     async def locked(self, id: ExecutionId) -> RowMapping | None:  # noqa: A002 (the domain's word)
-        """Where the execution stands; nobody else moves it until this transaction ends. None if there is no such."""
+        """Where the execution stands; nobody else changes it until this transaction ends. None if there is no such."""
         found = await self.connection.execute(_LOCKED, {"id": id})
         return found.mappings().one_or_none()
 
 
-def _written(id_: ExecutionId, move: Move) -> dict[str, object]:
-    return prepared.parameters(
-        id_, expects=move.expects, values={**move.values, **move.fills}, events=0 if move.event is None else 1
+def _written(id_: ExecutionId, transition: Transition) -> dict[str, object]:
+    return statements.parameters(
+        id_,
+        expects=transition.expects,
+        values={**transition.values, **transition.fills},
+        events=0 if transition.event is None else 1,
     )
 
 
@@ -250,7 +258,7 @@ class Database:
             known = self._backend.translated(error)
             if known is None:
                 raise
-            if faults.is_unsure(error) and isinstance(known, MachineError):
+            if errors.is_unsure(error) and isinstance(known, MachineError):
                 self._broken = known
             raise known from error
 

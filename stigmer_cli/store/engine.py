@@ -20,7 +20,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import ConfigError, MachineError, StigmerError
-from stigmer_cli.store import faults, migrate, prepared
+from stigmer_cli.store import errors, migrate, statements
 from stigmer_cli.store.file import StoreFile, publish, uri
 
 READERS_MAX = 4
@@ -84,7 +84,7 @@ class SqliteBackend:
 
     def insert_or_skip(self, table: Table, column: str | None) -> ReturningInsert[Any]:
         """An insert that does nothing when the unique `column` (None: any) is taken; gives back a new row's key."""
-        return prepared.insert_or_skip(sqlite.insert, table, column)
+        return statements.insert_or_skip(sqlite.insert, table, column)
 
     def verify(self) -> None:
         """Raise MachineError if the file was deleted or replaced."""
@@ -97,7 +97,7 @@ class SqliteBackend:
 
     def translated(self, error: Exception) -> StigmerError | None:
         """`error` as ours; None for a defect of ours."""
-        return faults.from_sqlite(error, self._file, self._busy_timeout_s)
+        return errors.from_sqlite(error, self._file, self._busy_timeout_s)
 
     async def close(self) -> None:
         """Close every connection, which writes the log into the file, then let go of the lock."""
@@ -141,7 +141,7 @@ class PostgresBackend:
 
     def insert_or_skip(self, table: Table, column: str | None) -> ReturningInsert[Any]:
         """An insert that does nothing when the unique `column` (None: any) is taken; gives back a new row's key."""
-        return prepared.insert_or_skip(postgresql.insert, table, column)
+        return statements.insert_or_skip(postgresql.insert, table, column)
 
     def verify(self) -> None:
         """Nothing: the server watches its own files."""
@@ -151,7 +151,7 @@ class PostgresBackend:
 
     def translated(self, error: Exception) -> StigmerError | None:
         """`error` as ours; None for a defect of ours."""
-        return faults.from_postgresql(error, self._server)
+        return errors.from_postgresql(error, self._server)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -175,7 +175,7 @@ def _open_sqlite(file: StoreFile, clock: Clock, owner: str, busy_timeout_s: floa
         return SqliteBackend(file, busy_timeout_s)
     except Exception as error:
         file.release()
-        known = faults.from_sqlite(error, file, busy_timeout_s)
+        known = errors.from_sqlite(error, file, busy_timeout_s)
         if known is None:
             raise
         raise known from error
@@ -258,7 +258,7 @@ def _open_postgresql(url: URL, busy_timeout_s: float, scripts: Path) -> Postgres
     except ImportError as error:
         raise ConfigError("PostgreSQL needs psycopg", hint="pip install 'stigmer-cli[postgres]'") from error
     except Exception as error:
-        known = faults.from_postgresql(error, server)
+        known = errors.from_postgresql(error, server)
         if known is None:
             raise
         raise known from error

@@ -12,19 +12,19 @@ from stigmer_cli.domain.execution import AttentionCode, EventType, Execution, Ou
 from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, NotFound
-from stigmer_cli.store import listing, moves
+from stigmer_cli.store import listing, transitions
 from stigmer_cli.store.ages import Aged, due_at, is_aged, is_due
-from stigmer_cli.store.database import Database, EventDraft, Move, whole
+from stigmer_cli.store.database import Database, EventDraft, Transition, whole
 from stigmer_cli.store.draft import ExecutionDraft, first_row
 from stigmer_cli.store.listing import Filter, Page
 from stigmer_cli.store.mapping import execution_of, messages_of
-from stigmer_cli.store.prepared import by_index, named
-from stigmer_cli.store.tables import CANCEL_REQUESTED, LEGACY, OPEN, QUEUED, executions, pieces
+from stigmer_cli.store.statements import by_index, named
+from stigmer_cli.store.tables import CANCEL_REQUESTED, LEGACY, OPEN, QUEUED, executions, message_chunks
 
 _ROW = executions.c
 
-Decided = Callable[[datetime], Move]
-"""A move, once the moment of its transaction is known."""
+Decided = Callable[[datetime], Transition]
+"""A transition, once the moment of its transaction is known."""
 
 _LONG: Mapping[str, object] = {"message": "", "labels": {}, "output": None, "error": None}
 _BRIEF = tuple(literal(_LONG[c.name], c.type).label(c.name) if c.name in _LONG else c for c in _ROW)
@@ -33,9 +33,9 @@ _BRIEF = tuple(literal(_LONG[c.name], c.type).label(c.name) if c.name in _LONG e
 _LIMIT = bindparam("limit", type_=Integer)
 _ONE = select(executions).where(_ROW.id == bindparam("id"))
 _PIECES = (
-    select(pieces)
-    .where(pieces.c.execution_id == bindparam("id"), pieces.c.epoch == bindparam("epoch"))
-    .order_by(pieces.c.idx, pieces.c.seq)
+    select(message_chunks)
+    .where(message_chunks.c.execution_id == bindparam("id"), message_chunks.c.epoch == bindparam("epoch"))
+    .order_by(message_chunks.c.idx, message_chunks.c.seq)
 )
 _BY_KEY = select(_ROW.id, _ROW.request_hash).where(_ROW.idempotency_key == bindparam("key"))
 _DUE = (
@@ -71,12 +71,12 @@ _OLDEST_PENDING = select(func.min(_ROW.created_at)).where(_ROW.phase == Phase.PE
 
 @dataclass(frozen=True, kw_only=True)
 class Taken:
-    """Temporal (its `world`: cluster and namespace) took this epoch of `id` as `run_id`, or had it `already`."""
+    """Temporal (its `cluster`: cluster and namespace) took this epoch of `id` as `run_id`, or had it `already`."""
 
     id: ExecutionId
     epoch: int
     run_id: RunId
-    world: str
+    cluster: str
     already: bool
 
 
@@ -89,7 +89,7 @@ class Accepted:
 
 
 class ExecutionTable:
-    """Executions. A move that answers False found the row elsewhere and wrote nothing: somebody knew better."""
+    """Executions. A transition that answers False found the row elsewhere and wrote nothing: somebody knew better."""
 
     def __init__(self, database: Database, store: StoreId) -> None:
         self._database = database
@@ -156,8 +156,8 @@ class ExecutionTable:
         `since` and the timeline change only with the reason. Returns whether it is queued in this epoch.
         """
         async with self._database.writing() as writing:
-            other = moves.wait_for(reason, detail, epoch=epoch, next_try_at=next_try_at, now=writing.now)
-            same = moves.wait_on(reason, detail, epoch=epoch, next_try_at=next_try_at)
+            other = transitions.wait_for(reason, detail, epoch=epoch, next_try_at=next_try_at, now=writing.now)
+            same = transitions.wait_on(reason, detail, epoch=epoch, next_try_at=next_try_at)
             if await writing.change(id, other) is not None or await writing.change(id, same) is not None:
                 return True
             return await writing.connection.scalar(_IS_QUEUED, {"id": id, "epoch": epoch}) is not None
@@ -169,14 +169,14 @@ class ExecutionTable:
         *,
         epoch: int,
         run_id: RunId,
-        world: str,
+        cluster: str,
         already: bool,
     ) -> bool:
-        """Temporal (its `world`: cluster and namespace) took it as `run_id`, or had it `already`.
+        """Temporal (its `cluster`: cluster and namespace) took it as `run_id`, or had it `already`.
 
         Returns False if it has ended or is in another epoch; True without a change if it was marked before.
         """
-        mark = Taken(id=id, epoch=epoch, run_id=run_id, world=world, already=already)
+        mark = Taken(id=id, epoch=epoch, run_id=run_id, cluster=cluster, already=already)
         return id in await self.mark_all_submitted([mark])
 
     @whole
@@ -189,8 +189,8 @@ class ExecutionTable:
         async with self._database.writing() as writing:
             taken = await writing.change_all(
                 {
-                    mark.id: moves.submit(
-                        mark.run_id, mark.world, epoch=mark.epoch, was_there=mark.already, now=writing.now
+                    mark.id: transitions.submit(
+                        mark.run_id, mark.cluster, epoch=mark.epoch, was_there=mark.already, now=writing.now
                     )
                     for mark in marks
                 }
@@ -199,16 +199,20 @@ class ExecutionTable:
             if not rest:
                 return taken
             await writing.change_all(
-                {id_: moves.note_world(mark.run_id, mark.world, epoch=mark.epoch) for id_, mark in rest.items()}
+                {
+                    id_: transitions.note_cluster(mark.run_id, mark.cluster, epoch=mark.epoch)
+                    for id_, mark in rest.items()
+                }
             )
             found = await writing.connection.execute(_EPOCHS, {"ids": list(rest)})
             return taken | {id_ for id_, epoch in found if rest[id_].epoch == epoch}
 
     @whole
-    async def move_all(self, decided: Mapping[ExecutionId, Decided]) -> set[ExecutionId]:
-        """Make many moves in one commit, each only if its row is as it expects; returns which were made.
+    async def transition_all(self, decided: Mapping[ExecutionId, Decided]) -> set[ExecutionId]:
+        """Make many transitions in one commit, each only if its row is as it expects; returns which were made.
 
-        The moves are those of `moves.py` that stand for one write of this table: requeue, mark, conclude, ...
+        The transitions are those of `transitions.py` that stand for one write of this table: requeue, mark, conclude,
+        ...
         """
         async with self._database.writing() as writing:
             return await writing.change_all({id_: decide(writing.now) for id_, decide in decided.items()})
@@ -232,10 +236,10 @@ class ExecutionTable:
             if row is None or row["epoch"] != epoch:
                 return None
             attempts = int(row["attempts"]) + 1
-            again = moves.fail_submit(
+            again = transitions.fail_submit(
                 detail, row=dict(row), attempts=attempts, next_try_at=next_try_at, now=writing.now
             )
-            over = moves.give_up_submit(detail, attempts=attempts, now=writing.now)
+            over = transitions.give_up_submit(detail, attempts=attempts, now=writing.now)
             if await writing.change(id, over if attempts >= attempts_max else again) is None:
                 return None
             return await _load(writing.connection, id)
@@ -250,7 +254,9 @@ class ExecutionTable:
         reason: str,
     ) -> bool:
         """Mark that only a person can decide; `version` None: in any version. The same mark twice is one."""
-        return await self._move(id, lambda now: moves.mark(code, reason, epoch=epoch, version=version, now=now))
+        return await self._transition(
+            id, lambda now: transitions.mark(code, reason, epoch=epoch, version=version, now=now)
+        )
 
     async def requeue(
         self,
@@ -262,17 +268,19 @@ class ExecutionTable:
         detail: str,
     ) -> bool:
         """Put an orphan (PENDING, submitted, never claimed) back into the queue, due at once."""
-        return await self._move(
-            id, lambda now: moves.requeue(self._store, reason, detail, epoch=epoch, version=version, now=now)
+        return await self._transition(
+            id, lambda now: transitions.requeue(self._store, reason, detail, epoch=epoch, version=version, now=now)
         )
 
     async def start_over(self, id: ExecutionId, *, epoch: int, version: int) -> bool:  # noqa: A002 (the domain's word)
         """Begin a lost one (IN_PROGRESS) again in the next epoch; messages of the old epoch are no longer shown."""
-        return await self._move(id, lambda now: moves.start_over(self._store, epoch=epoch, version=version, now=now))
+        return await self._transition(
+            id, lambda now: transitions.start_over(self._store, epoch=epoch, version=version, now=now)
+        )
 
     async def retry_attention(self, id: ExecutionId, *, version: int) -> bool:  # noqa: A002 (the domain's word)
         """Submit again at once, with no failures counted, what needs attention because submits had failed."""
-        return await self._move(id, lambda now: moves.retry(version=version, now=now))
+        return await self._transition(id, lambda now: transitions.retry(version=version, now=now))
 
     @whole
     async def unsubmitted(self, ids: Sequence[ExecutionId]) -> Mapping[ExecutionId, bool]:
@@ -285,8 +293,8 @@ class ExecutionTable:
     async def request_cancel(self, id: ExecutionId) -> Execution:  # noqa: A002 (the domain's word)
         """Cancel at once what no run has claimed; else note, once, that its run has to be told. Raises NotFound."""
         async with self._database.writing() as writing:
-            if await writing.change(id, moves.cancel_at_once(now=writing.now)) is None:
-                await writing.change(id, moves.ask_to_cancel(now=writing.now))
+            if await writing.change(id, transitions.cancel_at_once(now=writing.now)) is None:
+                await writing.change(id, transitions.ask_to_cancel(now=writing.now))
             return await _load(writing.connection, id)
 
     async def cancel_requested(self, *, limit: int) -> Sequence[Execution]:
@@ -315,7 +323,9 @@ class ExecutionTable:
         detail: str,
     ) -> bool:
         """End an open execution with an outcome that was learnt elsewhere; `detail` says where, for the timeline."""
-        return await self._move(id, lambda now: moves.conclude(outcome, detail, epoch=epoch, version=version, now=now))
+        return await self._transition(
+            id, lambda now: transitions.conclude(outcome, detail, epoch=epoch, version=version, now=now)
+        )
 
     @whole
     async def has_legacy(self) -> bool:
@@ -337,7 +347,7 @@ class ExecutionTable:
             return found
 
     @whole
-    async def _move(self, id: ExecutionId, decided: Callable[[datetime], Move]) -> bool:  # noqa: A002 (the domain's word)
+    async def _transition(self, id: ExecutionId, decided: Callable[[datetime], Transition]) -> bool:  # noqa: A002 (the domain's word)
         async with self._database.writing() as writing:
             return await writing.change(id, decided(writing.now)) is not None
 

@@ -76,7 +76,7 @@ def execution_of(row: RowMapping, messages: tuple[Message, ...] = ()) -> Executi
 
 
 def messages_of(rows: Iterable[RowMapping]) -> tuple[Message, ...]:
-    """The messages whose pieces are in `rows`, which are sorted by message and place."""
+    """The messages whose chunks are in `rows`, which are sorted by message and place."""
     return tuple(_joined(list(group)) for _index, group in groupby(rows, key=lambda row: int(row["idx"])))
 
 
@@ -114,8 +114,8 @@ def outcome_event(outcome: Outcome, *, source: str = "") -> EventDraft:
     )
 
 
-def _joined(pieces: Sequence[RowMapping]) -> Message:
-    return Message(role=pieces[0]["role"], content="".join(piece["text"] for piece in pieces))
+def _joined(chunks: Sequence[RowMapping]) -> Message:
+    return Message(role=chunks[0]["role"], content="".join(chunk["text"] for chunk in chunks))
 
 
 def _dispatch_of(row: RowMapping) -> Dispatch:
@@ -127,7 +127,7 @@ def _dispatch_of(row: RowMapping) -> Dispatch:
         next_try_at=row["next_try_at"],
         submitted_at=row["submitted_at"],
         run_id=row["run_id"],
-        world=row["world"],
+        cluster=row["world"],
     )
 
 

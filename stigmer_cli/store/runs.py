@@ -14,21 +14,21 @@ from stigmer_cli.domain.execution import EventType, Outcome
 from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, WorkflowId, WorkflowName
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict
-from stigmer_cli.store.database import Database, EventDraft, Move, Writing, whole
+from stigmer_cli.store.database import Database, EventDraft, Transition, Writing, whole
 from stigmer_cli.store.mapping import NO_ATTENTION, ended, outcome_event
-from stigmer_cli.store.moves import IS_IN_PROGRESS, IS_UNCLAIMED, may_become, stands
-from stigmer_cli.store.tables import events, pieces
+from stigmer_cli.store.tables import events, message_chunks
+from stigmer_cli.store.transitions import IS_IN_PROGRESS, IS_UNCLAIMED, may_become, stands
 
-_OF = pieces.c
+_OF = message_chunks.c
 _MINE = (
     _OF.execution_id == bindparam("execution_id"),
     _OF.epoch == bindparam("epoch"),
     _OF.idx == bindparam("idx"),
 )
-_PIECE = insert(pieces)
+_CHUNK = insert(message_chunks)
 _TAIL = select(_OF.start, _OF.size, _OF.role).where(*_MINE).order_by(_OF.seq.desc()).limit(1)
 _TEXT = select(_OF.start, _OF.text).where(*_MINE, _OF.start + _OF.size > bindparam("offset")).order_by(_OF.seq)
-_FORGET = delete(pieces).where(_OF.execution_id == bindparam("id"), _OF.epoch == bindparam("epoch"))
+_FORGET = delete(message_chunks).where(_OF.execution_id == bindparam("id"), _OF.epoch == bindparam("epoch"))
 
 _ITS = events.c.execution_id == bindparam("id")
 _CLAIMED = select(func.max(events.c.seq)).where(_ITS, events.c.type == EventType.CLAIMED).scalar_subquery()
@@ -168,7 +168,7 @@ class RunTable:
                 return known or Report.STALE
             done = await writing.change(
                 id,
-                Move(
+                Transition(
                     guards=(may_become(outcome.phase),),
                     expects=stands(epoch=epoch),
                     values=ended(outcome, writing.now),
@@ -206,8 +206,8 @@ def _known_better(row: RowMapping | None, epoch: int, run: RunId, attempt: int |
     return None
 
 
-def _claim(epoch: int, run: RunId, runner: str, writing: Writing) -> Move:
-    return Move(
+def _claim(epoch: int, run: RunId, runner: str, writing: Writing) -> Transition:
+    return Transition(
         guards=(may_become(Phase.IN_PROGRESS), IS_UNCLAIMED),
         expects=stands(epoch=epoch),
         values={
@@ -228,8 +228,8 @@ def _claim(epoch: int, run: RunId, runner: str, writing: Writing) -> Move:
     )
 
 
-def _begin(epoch: int, run: RunId, attempt: int, runner: str, *, is_first: bool) -> Move:
-    return Move(
+def _begin(epoch: int, run: RunId, attempt: int, runner: str, *, is_first: bool) -> Transition:
+    return Transition(
         guards=(IS_IN_PROGRESS,),
         expects={**stands(epoch=epoch), "claimed_run": run},
         values={"claimed_attempt": attempt, "claimed_by": runner},
@@ -242,7 +242,7 @@ def _begin(epoch: int, run: RunId, attempt: int, runner: str, *, is_first: bool)
 
 
 class _Place:
-    """One message of one epoch, in the pieces it came in."""
+    """One message of one epoch, in the chunks it came in."""
 
     def __init__(self, writing: Writing, id_: ExecutionId, epoch: int, index: int) -> None:
         self._writing = writing
@@ -272,13 +272,13 @@ class _Place:
         data: Mapping[str, object] = {"index": self._index, "offset": start, "role": role, "text": text}
         seq = await self._writing.change(
             self._id,
-            Move(
+            Transition(
                 expects=stands(epoch=self._epoch),
                 event=EventDraft(type=EventType.MESSAGE, text=f"message {self._index} of {role}", data=data),
             ),
         )
         await self._writing.connection.execute(
-            _PIECE,
+            _CHUNK,
             {
                 **self._message(self._index),
                 "seq": seq,

@@ -37,22 +37,22 @@ class ServerRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class SeenServer:
-    """A server as the store knows it; `world` is its Temporal (cluster and namespace id), None while it has none.
+    """A server as the store knows it; `cluster` names its Temporal (cluster and namespace id), None while it has none.
 
-    `seen_at` is when it was seen last: it grows while the server lives. `world_since` is since when it is on `world`.
+    `seen_at` is when it was seen last: it grows while the server lives. `cluster_since`: since when it is on `cluster`.
     """
 
     record: ServerRecord
-    world: str | None
-    world_since: datetime
+    cluster: str | None
+    cluster_since: datetime
     seen_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
 class Adoption:
-    """A person moved the store to the Temporal `world`, through `server`."""
+    """A person moved the store to the Temporal `cluster`, through `server`."""
 
-    world: str
+    cluster: str
     server: ServerId
     at: datetime
 
@@ -64,7 +64,7 @@ class ServerTable:
         self._database = database
 
     @whole
-    async def beat(self, record: ServerRecord, world: str | None) -> None:
+    async def beat(self, record: ServerRecord, cluster: str | None) -> None:
         """Say that `record` lives, and which Temporal it is on now."""
         async with self._database.writing() as writing:
             now = writing.now
@@ -79,10 +79,10 @@ class ServerTable:
                 writing.backend.insert_or_skip(servers, "id"), {**named, "seen_at": now}
             )
             is_new = added.scalar_one_or_none() is not None
-            is_same = _ROW.world.is_not_distinct_from(world) & _ROW.world_since.is_not(None)
+            is_same = _ROW.world.is_not_distinct_from(cluster) & _ROW.world_since.is_not(None)
             since = case((is_same, _ROW.world_since), else_=bindparam("now", now, type_=_ROW.seen_at.type))
             await writing.connection.execute(
-                update(servers).where(_ROW.id == record.id).values(world=world, world_since=since, seen_at=now)
+                update(servers).where(_ROW.id == record.id).values(world=cluster, world_since=since, seen_at=now)
             )
             if is_new:
                 await writing.connection.execute(delete(servers).where(_ROW.seen_at < now - FORGOTTEN))
@@ -104,10 +104,10 @@ class ServerTable:
             await writing.connection.execute(delete(servers).where(_ROW.id == id))
 
     @whole
-    async def adopt(self, id: ServerId, world: str) -> None:  # noqa: A002 (the domain's word)
-        """Move the store to the Temporal `world`: servers that were on another one before this count no more."""
+    async def adopt(self, id: ServerId, cluster: str) -> None:  # noqa: A002 (the domain's word)
+        """Move the store to the Temporal `cluster`: servers that were on another one before this count no more."""
         async with self._database.writing() as writing:
-            value = json.dumps({"world": world, "server": id, "at": iso(writing.now)})
+            value = json.dumps({"world": cluster, "server": id, "at": iso(writing.now)})
             added = await writing.connection.execute(
                 writing.backend.insert_or_skip(meta, "key"), {"key": ADOPTED, "value": value}
             )
@@ -122,11 +122,13 @@ class ServerTable:
         if value is None:
             return None
         found = json.loads(value)
-        return Adoption(world=found["world"], server=ServerId(found["server"]), at=datetime.fromisoformat(found["at"]))
+        return Adoption(
+            cluster=found["world"], server=ServerId(found["server"]), at=datetime.fromisoformat(found["at"])
+        )
 
 
 def _server_of(row: RowMapping) -> SeenServer:
     record = ServerRecord(
         id=row["id"], version=row["version"], host=row["host"], pid=row["pid"], address=row["address"]
     )
-    return SeenServer(record=record, world=row["world"], world_since=row["world_since"], seen_at=row["seen_at"])
+    return SeenServer(record=record, cluster=row["world"], cluster_since=row["world_since"], seen_at=row["seen_at"])

@@ -151,8 +151,8 @@ events = Table(
     PrimaryKeyConstraint("execution_id", "seq", name="pk_events"),
 )
 
-# A message is kept in the pieces it came in: appending to one long text would write the whole of it again each time.
-pieces = Table(
+# A message is kept in the chunks it came in: appending to one long text would write the whole of it again each time.
+message_chunks = Table(
     "message_pieces",
     metadata,
     Column("execution_id", Words, nullable=False),

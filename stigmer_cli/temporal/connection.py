@@ -1,8 +1,8 @@
 """The one owner of the connection to Temporal: dials until connected, watches until lost, and tells who asks.
 
-States and moves: see `state.py`. CONNECTED is entered only after the namespace was described and history answered,
-through the very client that the calls use. SUSPECT still gives the client, so that one slow answer stops nobody; only
-CONNECTED is healthy.
+States and transitions: see `state.py`. CONNECTED is entered only after the namespace was described and history
+answered, through the very client that the calls use. SUSPECT still gives the client, so that one slow answer stops
+nobody; only CONNECTED is healthy.
 """
 
 import asyncio
@@ -21,7 +21,14 @@ from stigmer_cli.errors import InUse
 from stigmer_cli.temporal.dial import Dialer, SdkDialer, Session
 from stigmer_cli.temporal.errors import REFUSED, Misconfigured, TemporalUnavailable, Throttled, cause_of, translate
 from stigmer_cli.temporal.journal import Journal
-from stigmer_cli.temporal.state import HAS_CLIENT, MOVES, Change, ConnectionState, ConnectionStatus, World
+from stigmer_cli.temporal.state import (
+    HAS_CLIENT,
+    TRANSITIONS,
+    Change,
+    ClusterIdentity,
+    ConnectionState,
+    ConnectionStatus,
+)
 from stigmer_cli.temporal.target import Pace, Target, pace_of
 from stigmer_cli.tls.files import Stamp
 
@@ -32,7 +39,7 @@ MEMORY_LOST = "Temporal lost its memory: another Temporal than before answers at
 
 
 Admit = Callable[[str], Awaitable[None]]
-"""Asked of each Temporal that was dialled, by the name of its `World`, before it is used.
+"""Asked of each Temporal that was dialled, by the name of its `ClusterIdentity`, before it is used.
 
 Raises what keeps it from being used: Misconfigured and Unavailable are met by dialling again, InUse ends the loop.
 """
@@ -109,14 +116,14 @@ class Connection:
         self._next_try_at: datetime | None = None
         self._next_try_s = 0.0
         self._session: Session | None = None
-        self._world: World | None = None
-        self._worlds = 0
+        self._cluster: ClusterIdentity | None = None
+        self._cluster_changes = 0
         self._generation = 0
         self._stamp: Stamp = ()
-        self._moves = 0
+        self._changes = 0
         self._poked = asyncio.Event()
         self._hurried = asyncio.Event()
-        self._moved = asyncio.Event()
+        self._changed = asyncio.Event()
 
     # -- what others ask
 
@@ -126,9 +133,9 @@ class Connection:
         return self._generation
 
     @property
-    def moves(self) -> int:
+    def changes(self) -> int:
         """How often the state has changed."""
-        return self._moves
+        return self._changes
 
     def client(self) -> Client:
         """The live client, not to be kept; raises TemporalUnavailable or Misconfigured, with state, since and cause."""
@@ -148,10 +155,10 @@ class Connection:
             attempt=self._attempt,
             next_try_at=self._as_set_now(self._next_try_at, self._next_try_s) if self._next_try_at else None,
             reconnects=max(self._generation - 1, 0),
-            cluster_id=self._world.cluster_id if self._world else None,
-            namespace_id=self._world.namespace_id if self._world else None,
-            worlds=self._worlds,
-            retention_s=self._world.retention_s if self._world else None,
+            cluster_id=self._cluster.cluster_id if self._cluster else None,
+            namespace_id=self._cluster.namespace_id if self._cluster else None,
+            cluster_changes=self._cluster_changes,
+            retention_s=self._cluster.retention_s if self._cluster else None,
             history=self._journal.history(),
         )
 
@@ -173,19 +180,19 @@ class Connection:
     async def wait_connected(self) -> None:
         """Return once the state is CONNECTED, at once if it is."""
         while self._state is not ConnectionState.CONNECTED:
-            await self._moved.wait()
+            await self._changed.wait()
 
     async def wait_generation(self, after: int) -> int:
         """Return the generation once it is greater than `after` and CONNECTED."""
         while self._generation <= after or self._state is not ConnectionState.CONNECTED:
-            await self._moved.wait()
+            await self._changed.wait()
         return self._generation
 
-    async def wait_moved(self, after: int) -> int:
-        """Return `moves` once it is greater than `after`; none is missed by a caller that was busy meanwhile."""
-        while self._moves <= after:
-            await self._moved.wait()
-        return self._moves
+    async def wait_changed(self, after: int) -> int:
+        """Return `changes` once it is greater than `after`; none is missed by a caller that was busy meanwhile."""
+        while self._changes <= after:
+            await self._changed.wait()
+        return self._changes
 
     # -- the loop
 
@@ -242,26 +249,26 @@ class Connection:
         try:
             async with asyncio.timeout(self.pace.dial_s):
                 session = await self._dialer.dial(self.target, identity=self._identity)
-                world = await session.probe()
+                cluster = await session.probe()
             if self._admit is not None:
-                await self._admit(world.name)
+                await self._admit(cluster.name)
         except InUse:
             raise
         except Exception as error:  # noqa: BLE001 - the SDK raises RuntimeError, RPCError and more; each is a failed dial
             self._observer.dialled(ok=False)
             return self._failure(error, self.pace.dial_s)
         self._observer.dialled(ok=True)
-        self._adopt(session, world)
+        self._adopt(session, cluster)
         return None
 
-    def _adopt(self, session: Session, world: World) -> None:
-        is_new_world = self._world is not None and world != self._world
-        self._session, self._world = session, world
+    def _adopt(self, session: Session, cluster: ClusterIdentity) -> None:
+        is_other_cluster = self._cluster is not None and cluster != self._cluster
+        self._session, self._cluster = session, cluster
         self._attempt, self._next_try_at = 0, None
         self._generation += 1
-        self._worlds += is_new_world
+        self._cluster_changes += is_other_cluster
         self._poked.clear()
-        self._move(ConnectionState.CONNECTED, MEMORY_LOST if is_new_world else "")
+        self._move(ConnectionState.CONNECTED, MEMORY_LOST if is_other_cluster else "")
 
     async def _watch_until_lost(self) -> None:
         while self._state in HAS_CLIENT:
@@ -299,7 +306,7 @@ class Connection:
         begun = self._clock.monotonic()
         try:
             async with asyncio.timeout(self.pace.probe_s):
-                world = await session.probe()
+                cluster = await session.probe()
         except Exception as error:  # noqa: BLE001 - as for a dial: whatever the SDK raises is a missed probe
             self._observer.probed(ok=False, latency_s=self._clock.monotonic() - begun)
             # An answer that asks for patience is an answer.
@@ -309,7 +316,7 @@ class Connection:
                 else self._failure(error, self.pace.probe_s)
             )
         self._observer.probed(ok=True, latency_s=self._clock.monotonic() - begun)
-        if world != self._world:
+        if cluster != self._cluster:
             # The SDK's client healed by itself, onto another Temporal: let the next dial tell everybody.
             return Failure(cause=MEMORY_LOST, is_certain=True)
         return None
@@ -320,24 +327,24 @@ class Connection:
             return failure.state
         return ConnectionState.SUSPECT
 
-    # -- how it moves
+    # -- transitions
 
     def _move(self, to: ConnectionState, cause: str) -> None:
-        """The one place where the state changes. Staying where one is updates the cause, and is no move."""
+        """The one place where the state changes. Staying where one is updates the cause, and is no transition."""
         if self._state in HAS_CLIENT and to not in HAS_CLIENT:
             self._session = None
         before, self._cause = self._state, "" if to is ConnectionState.CONNECTED else cause
         if to is before:
             self._journal.stayed()
             return
-        if to not in MOVES[before]:
+        if to not in TRANSITIONS[before]:
             raise AssertionError(f"the connection cannot move from {before} to {to}")
         self._state, self._since, self._since_s = to, self._clock.now(), self._clock.monotonic()
-        self._moves += 1
+        self._changes += 1
         change = Change(at=self._since, before=before, after=to, cause=cause)
         self._journal.moved(change, attempt=self._attempt, next_try_at=self._next_try_at)
         self._observer.changed(change)
-        moved, self._moved = self._moved, asyncio.Event()
+        moved, self._changed = self._changed, asyncio.Event()
         moved.set()
 
     def _failure(self, error: Exception, deadline_s: float) -> Failure:

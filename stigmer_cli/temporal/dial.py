@@ -27,7 +27,7 @@ from stigmer_cli.clock import Clock, SystemClock
 from stigmer_cli.temporal.dev_server import RETENTION_DAYS
 from stigmer_cli.temporal.errors import Misconfigured, SubmitRejected, Throttled, WorkflowMissing, translate
 from stigmer_cli.temporal.secure import not_agreed, tls_of
-from stigmer_cli.temporal.state import World
+from stigmer_cli.temporal.state import ClusterIdentity
 from stigmer_cli.temporal.target import Target
 
 DAY_S = 86_400
@@ -50,7 +50,7 @@ class Session(Protocol):
     def client(self) -> Client:
         """The SDK's client, alive as far as the last probe knows."""
 
-    async def probe(self) -> World:
+    async def probe(self) -> ClusterIdentity:
         """Describe the namespace and ask history; raises what the SDK raises."""
 
 
@@ -121,7 +121,7 @@ class SdkSession:
     client: Client
     target: Target
 
-    async def probe(self) -> World:
+    async def probe(self) -> ClusterIdentity:
         """Which Temporal answers; raises RPCError, or Throttled where history is out of room."""
         service = self.client.workflow_service
         namespace = await service.describe_namespace(
@@ -130,7 +130,7 @@ class SdkSession:
         await self._ask_history()
         if self.target.is_own and _retention_s(namespace) < RETENTION_DAYS * DAY_S:
             await self._raise_retention()
-        return World(
+        return ClusterIdentity(
             cluster_id=await self._cluster_id(),
             namespace_id=namespace.namespace_info.id,
             retention_s=_retention_s(namespace),
@@ -185,7 +185,7 @@ NATIVE_FILTER = "error,temporalio_sdk_core::worker::workflow=warn"
 
 @functools.cache
 def quiet_runtime() -> Runtime:
-    """The SDK's native side, once a process; without its WARN line per retry, since the connection logs its moves."""
+    """The SDK's native side, once a process; without its WARN line per retry, since the connection logs itself."""
     if NATIVE_LOG.handlers:
         forwarding = LogForwardingConfig(
             logger=NATIVE_LOG, prepend_target_on_message=False, append_log_fields_to_message=False

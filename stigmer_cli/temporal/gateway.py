@@ -41,6 +41,7 @@ from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.identity import RunId, StoreId, WorkflowId, WorkflowName, task_queue_of
 from stigmer_cli.temporal.budget import RetryBudget
+from stigmer_cli.temporal.close_reason import close_reason
 from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.errors import (
     Misconfigured,
@@ -49,7 +50,6 @@ from stigmer_cli.temporal.errors import (
     cause_of,
     translate,
 )
-from stigmer_cli.temporal.order import RUN_GRACE_S, order_of
 from stigmer_cli.temporal.pending import (
     PendingActivity,
     PendingTask,
@@ -58,7 +58,7 @@ from stigmer_cli.temporal.pending import (
     pending_task_of,
     task_failure_of,
 )
-from stigmer_cli.temporal.verdict import sentence_of
+from stigmer_cli.temporal.workflow_input import RUN_GRACE_S, make_workflow_input
 
 START_ATTEMPTS = 3
 START_BACKOFF = Backoff(initial_s=0.05, factor=2.0, cap_s=0.5)
@@ -198,7 +198,7 @@ class Gateway:
             lambda client: client.workflow_service.get_workflow_execution_history(request, retry=False)
         )
         events = answer.history.events
-        return sentence_of(events[-1]) if events else ""
+        return close_reason(events[-1]) if events else ""
 
     async def cancel(self, workflow: WorkflowName) -> bool:
         """Ask the workflow to end; False where there is none open."""
@@ -281,7 +281,7 @@ class Gateway:
             workflow_id_reuse_policy=WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
             workflow_id_conflict_policy=WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
         )
-        request.input.payloads.extend(await client.data_converter.encode([order_of(workflow)]))
+        request.input.payloads.extend(await client.data_converter.encode([make_workflow_input(workflow)]))
         if timeout_s is not None:
             request.workflow_run_timeout.CopyFrom(_duration(timeout_s + RUN_GRACE_S))
         return request

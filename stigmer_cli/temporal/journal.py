@@ -1,4 +1,4 @@
-"""What the connection remembers and says of its moves: a bounded history, and log lines that flapping cannot flood."""
+"""The connection's transitions: a bounded history of them, and log lines that flapping cannot flood."""
 
 from collections import deque
 from datetime import datetime
@@ -28,7 +28,7 @@ LEVELS: dict[ConnectionState, str] = {
 
 
 class Journal:
-    """The last moves, and one log line for each as long as there are few."""
+    """The last transitions, and one log line for each as long as there are few."""
 
     def __init__(self, target: Target, *, clock: Clock) -> None:
         self._target = target
@@ -39,11 +39,11 @@ class Journal:
         self._log = structlog.get_logger()
 
     def history(self) -> tuple[Change, ...]:
-        """The last moves, newest last."""
+        """The last transitions, newest last."""
         return tuple(self._history)
 
     def moved(self, change: Change, *, attempt: int, next_try_at: datetime | None) -> None:
-        """Remember a move and write its line."""
+        """Remember a transition and write its line."""
         self._history.append(change)
         tried = {"attempt": attempt, "next_try_at": iso(next_try_at) if next_try_at else None}
         if self._has_room():
@@ -52,7 +52,7 @@ class Journal:
             self._left_out += 1
 
     def stayed(self) -> None:
-        """Nothing moved; the last of the moves that were left out is told now, if there is room again."""
+        """Nothing moved; the last of the transitions that were left out is told now, if there is room again."""
         if self._left_out and self._has_room():
             self._left_out -= 1
             self._write(last := self._history[-1], happened_at=iso(last.at))

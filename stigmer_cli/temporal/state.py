@@ -1,4 +1,4 @@
-"""The states of the connection to Temporal, the only moves between them, and what is shown of them.
+"""The states of the connection to Temporal, the only transitions between them, and what is shown of them.
 
     CONNECTING ──described──▶ CONNECTED ──missed probe──▶ SUSPECT ──answered──▶ CONNECTED
         │                        │                           │
@@ -10,7 +10,7 @@
     MISCONFIGURED             from anywhere: namespace missing or credentials refused; slow tries, loud
                               from anywhere: STOPPED, which is never left
 
-The connection alone moves; everybody else reads.
+Only the connection changes its state; everybody else reads.
 """
 
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class ConnectionState(StrEnum):
 
 
 _S = ConnectionState
-MOVES: dict[ConnectionState, frozenset[ConnectionState]] = {
+TRANSITIONS: dict[ConnectionState, frozenset[ConnectionState]] = {
     _S.CONNECTING: frozenset({_S.CONNECTED, _S.DISCONNECTED, _S.MISCONFIGURED, _S.STOPPED}),
     _S.CONNECTED: frozenset({_S.SUSPECT, _S.DISCONNECTED, _S.MISCONFIGURED, _S.STOPPED}),
     _S.SUSPECT: frozenset({_S.CONNECTED, _S.DISCONNECTED, _S.MISCONFIGURED, _S.STOPPED}),
@@ -44,7 +44,7 @@ HAS_CLIENT = frozenset({_S.CONNECTED, _S.SUSPECT})
 
 @dataclass(frozen=True)
 class Change:
-    """One move of the connection; `cause` is never empty except for the first connect."""
+    """One transition of the connection; `cause` is never empty except for the first connect."""
 
     at: datetime
     before: ConnectionState
@@ -53,7 +53,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class World:
+class ClusterIdentity:
     """Which Temporal answers behind the address; another one has another memory.
 
     `retention_s` is how long its namespace keeps closed workflows; it may change, and it is still the same Temporal.
@@ -73,8 +73,8 @@ class World:
 class ConnectionStatus:
     """What is known now. `cause` is empty when CONNECTED; `attempt` counts failed dials since the last success.
 
-    `reconnects` counts dials that succeeded after the first; `worlds` how often another Temporal than before
-    answered. `history` holds the last moves, newest last. `retention_s` is as it was when the client was dialled.
+    `reconnects` counts dials that succeeded after the first; `cluster_changes` how often another Temporal than before
+    answered. `history` holds the last transitions, newest last. `retention_s` is as it was when the client was dialled.
     `since` and `next_try_at` are by the clock as it is set at `now`, when this was asked.
     """
 
@@ -89,12 +89,12 @@ class ConnectionStatus:
     cluster_id: str | None
     namespace_id: str | None
     history: tuple[Change, ...]
-    worlds: int = 0
+    cluster_changes: int = 0
     retention_s: int | None = None
     now: datetime | None = None
 
     @property
-    def world(self) -> str | None:
+    def cluster(self) -> str | None:
         """Which Temporal it is, or was last; None before the first. Another one knows nothing of what this one took."""
         return f"{self.cluster_id or ''}/{self.namespace_id}" if self.namespace_id else None
 

@@ -33,7 +33,7 @@ import psutil
 from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest, ReconcileSummary
 from tests.benchmarks.bare import starts, until_serving
 from tests.eventually import eventually
-from tests.orphans import world_of, write_orphans
+from tests.orphans import cluster_of, write_orphans
 from tests.served import Served, make_agent, served
 from tests.temporal_server import DevServer
 
@@ -93,10 +93,10 @@ async def _prepare(home: Path, temporal: str, orphans: int, *, is_same: bool) ->
     async with served(home, temporal) as server, server.client() as client:
         await make_agent(client)
         file = home / "data" / "stigmer.db"
-        world = await eventually(lambda: asyncio.to_thread(world_of, file), within_s=10)
+        cluster = await eventually(lambda: asyncio.to_thread(cluster_of, file), within_s=10)
         server.terminate()
         server.process = None
-    await asyncio.to_thread(write_orphans, file, orphans, taken_by=world if is_same else "another")
+    await asyncio.to_thread(write_orphans, file, orphans, taken_by=cluster if is_same else "another")
 
 
 def _end_all_submitted(file: Path) -> None:

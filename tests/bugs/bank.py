@@ -29,18 +29,18 @@ CORE: tuple[Bug, ...] = (
         name="a fresh client for each probe",
         file="temporal/connection.py",
         old="""            async with asyncio.timeout(self.pace.probe_s):
-                world = await session.probe()
+                cluster = await session.probe()
 """,
         new="""            async with asyncio.timeout(self.pace.probe_s):
-                world = await (await self._dialer.dial(self.target, identity=self._identity)).probe()
+                cluster = await (await self._dialer.dial(self.target, identity=self._identity)).probe()
 """,
         caught_by=(CONNECTION,),
     ),
     Bug(
         name="another Temporal at the address goes unnoticed",
         file="temporal/connection.py",
-        old="        if world != self._world:\n",
-        new="        if world is None:\n",
+        old="        if cluster != self._cluster:\n",
+        new="        if cluster is None:\n",
         caught_by=(CONNECTION,),
     ),
     Bug(
@@ -77,7 +77,7 @@ CORE: tuple[Bug, ...] = (
         file="executions/dispatcher.py",
         old="        try:\n            started = await self._gateway.start(execution.workflow,",
         new="""        await self._store.executions.mark_submitted(
-            execution.id, epoch=execution.epoch, run_id=execution.id, world="", already=False
+            execution.id, epoch=execution.epoch, run_id=execution.id, cluster="", already=False
         )
         try:
             started = await self._gateway.start(execution.workflow,""",
@@ -94,8 +94,8 @@ CORE: tuple[Bug, ...] = (
     Bug(
         name="marks that share a commit are written whatever their epoch",
         file="store/database.py",
-        old='            if all(row[name] == value for name, value in moves[row["id"]].expects.items())\n',
-        new='            if row["id"] in moves\n',
+        old='            if all(row[name] == value for name, value in transitions[row["id"]].expects.items())\n',
+        new='            if row["id"] in transitions\n',
         caught_by=(STREAM,),
     ),
     Bug(
@@ -149,7 +149,7 @@ CORE: tuple[Bug, ...] = (
     ),
     Bug(
         name="what is named is looked for among all that is open",
-        file="store/prepared.py",
+        file="store/statements.py",
         old="    return by_index(query, PRIMARY_KEY).where(",
         new="    return query.where(",
         caught_by=("tests/integration/store/test_plans.py",),
@@ -198,7 +198,7 @@ CORE: tuple[Bug, ...] = (
     ),
     Bug(
         name="IN_PROGRESS is submitted again",
-        file="store/moves.py",
+        file="store/transitions.py",
         old="        guards=(IS_PENDING, IS_SUBMITTED, IS_UNCLAIMED),\n"
         "        expects=stands(epoch=epoch, version=version),\n"
         "        values={**_queue(reason, detail, now), **_unsubmitted(store, now)},\n",
@@ -209,7 +209,7 @@ CORE: tuple[Bug, ...] = (
     ),
     Bug(
         name="a claim forgets when Temporal took it",
-        file="store/prepared.py",
+        file="store/statements.py",
         old="    filled = {name: func.coalesce(_ROW[name], to[name]) for name in fills}\n",
         new="    filled = {name: func.coalesce(to[name], _ROW[name]) for name in fills}\n",
         caught_by=("tests/contracts/store/test_runs.py",),

@@ -54,8 +54,8 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         name="nonsense fails a workflow's tasks for ever",
         file="runner/workflow.py",
-        old="        if order is None:\n",
-        new='        if order is None and given == ("never",):\n',
+        old="        if workflow_input is None:\n",
+        new='        if workflow_input is None and given == ("never",):\n',
         caught_by=("tests/integration/runner/test_foreign.py",),
     ),
     Bug(
@@ -82,21 +82,21 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         name="a server goes on any Temporal",
         file="server/registry.py",
-        old="        if other is None:\n            self._quarrel = None\n            return\n",
-        new="        if other is None or other.world:\n            self._quarrel = None\n            return\n",
+        old="        if other is None:\n            self._other_temporal = None\n            return\n",
+        new="        if other is None or other.cluster:\n            self._other_temporal = None\n            return\n",
         caught_by=(REGISTRY,),
     ),
     Bug(
         name="of two servers that went apart both go on",
         file="server/registry.py",
-        old="        elif mine is not None and mine.world_since > other.world_since and self._insists(other):\n",
+        old="        elif mine is not None and mine.cluster_since > other.cluster_since and self._insists(other):\n",
         new="        elif mine is None and self._insists(other):\n",
         caught_by=(REGISTRY,),
     ),
     Bug(
         name="a server whose store was moved elsewhere stays",
         file="server/registry.py",
-        old="        await self._check_adoption(mine, world)\n",
+        old="        await self._check_adoption(mine, cluster)\n",
         new="        await self._store.check()\n",
         caught_by=(REGISTRY,),
     ),

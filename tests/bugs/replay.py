@@ -47,8 +47,8 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         name="one more await before the claim",
         file="runner/workflow.py",
-        old="        if not await self._claimed(order):\n",
-        new="        await workflow.sleep(0.05)\n        if not await self._claimed(order):\n",
+        old="        if not await self._claimed(workflow_input):\n",
+        new="        await workflow.sleep(0.05)\n        if not await self._claimed(workflow_input):\n",
         caught_by=(HISTORIES,),
     ),
 )

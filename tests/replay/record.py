@@ -29,7 +29,7 @@ from temporalio.worker import Worker, WorkerDeploymentConfig
 import stigmer_cli.runner.workflow as recorded
 from stigmer_cli.domain.identity import WORKFLOW_TYPES, Kind
 from stigmer_cli.temporal.dev_server import find_binary
-from stigmer_cli.temporal.order import EPOCH, EXECUTION_ID, RUN_GRACE_S
+from stigmer_cli.temporal.workflow_input import EPOCH, EXECUTION_ID, RUN_GRACE_S
 
 sys.path.append(str(Path(__file__).parents[2]))  # behind PYTHONPATH, which says whose workflow is recorded
 from tests.replay.digest import digest_of
@@ -52,24 +52,24 @@ class Performers:
         self.under_way: defaultdict[tuple[str, str], asyncio.Event] = defaultdict(asyncio.Event)
 
     @activity.defn(name="claim")
-    async def claim(self, order: dict[str, Any]) -> bool:
+    async def claim(self, workflow_input: dict[str, Any]) -> bool:
         """Whether the run holds the epoch."""
-        does = self.shapes[order[EXECUTION_ID]].claim
-        await self._do(order, "claim", does)
+        does = self.shapes[workflow_input[EXECUTION_ID]].claim
+        await self._do(workflow_input, "claim", does)
         return does is not Does.LOSE
 
     @activity.defn(name="perform")
-    async def perform(self, order: dict[str, Any]) -> None:
+    async def perform(self, workflow_input: dict[str, Any]) -> None:
         """What has effects."""
-        await self._do(order, "perform", self.shapes[order[EXECUTION_ID]].perform)
+        await self._do(workflow_input, "perform", self.shapes[workflow_input[EXECUTION_ID]].perform)
 
     @activity.defn(name="conclude")
-    async def conclude(self, order: dict[str, Any]) -> None:
+    async def conclude(self, workflow_input: dict[str, Any]) -> None:
         """The last word."""
-        await self._do(order, "conclude", self.shapes[order[EXECUTION_ID]].conclude)
+        await self._do(workflow_input, "conclude", self.shapes[workflow_input[EXECUTION_ID]].conclude)
 
-    async def _do(self, order: dict[str, Any], name: str, does: Does) -> None:
-        self.under_way[order[EXECUTION_ID], name].set()
+    async def _do(self, workflow_input: dict[str, Any], name: str, does: Does) -> None:
+        self.under_way[workflow_input[EXECUTION_ID], name].set()
         if does is Does.FAIL:
             raise ApplicationError("failed", type="report-refused", non_retryable=True)
         if does is Does.FAIL_TWICE and activity.info().attempt <= RETRIES:

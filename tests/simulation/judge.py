@@ -7,7 +7,7 @@ from stigmer_cli.domain.execution import EventType, Execution
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.store.listing import Filter
 from stigmer_cli.temporal.gateway import RunState
-from tests.simulation.world import Simulation
+from tests.simulation.simulation import Simulation
 
 ENDINGS = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
 

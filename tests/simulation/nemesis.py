@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from stigmer_cli.temporal.gateway import RunState
+from tests.simulation.simulation import Simulation
 from tests.simulation.temporal import fine
-from tests.simulation.world import Simulation
 
 Fault = Callable[[Simulation], Awaitable[None]]
 

@@ -13,9 +13,9 @@ from tests.simulation.judge import judged
 from tests.simulation.loop import QuickLoop
 from tests.simulation.nemesis import hurt
 from tests.simulation.runner import endless
+from tests.simulation.simulation import Plan, Simulation
 from tests.simulation.store import Memory, memory_store
 from tests.simulation.watcher import Violation
-from tests.simulation.world import Plan, Simulation
 
 
 @dataclass

@@ -14,9 +14,9 @@ from functools import cache
 import structlog
 
 from tests.simulation.play import play
+from tests.simulation.simulation import plan_of
 from tests.simulation.store import Memory
 from tests.simulation.watcher import Violation
-from tests.simulation.world import plan_of
 
 SHARE = 25
 """Seeds that a process takes at once."""

@@ -18,7 +18,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import StigmerError
-from stigmer_cli.store import faults, migrate, prepared
+from stigmer_cli.store import errors, migrate, statements
 from stigmer_cli.store.database import Database
 from stigmer_cli.store.engine import _HintingCompiler
 from stigmer_cli.store.file import StoreFile
@@ -137,7 +137,7 @@ class MemoryBackend:
         self.writer = self.reader = cast("AsyncEngine", SameThreadEngine(memory, rng, on_step))
 
     def insert_or_skip(self, table: Table, column: str | None) -> ReturningInsert[Any]:
-        return prepared.insert_or_skip(sqlite.insert, table, column)
+        return statements.insert_or_skip(sqlite.insert, table, column)
 
     def verify(self) -> None:
         """Nothing: memory stays."""
@@ -146,7 +146,7 @@ class MemoryBackend:
         """Nothing: memory stays."""
 
     def translated(self, error: Exception) -> StigmerError | None:
-        return faults.from_sqlite(error, cast("StoreFile", self), 5.0)
+        return errors.from_sqlite(error, cast("StoreFile", self), 5.0)
 
     async def close(self) -> None:
         """Nothing: whoever made the memory closes it."""

@@ -12,8 +12,8 @@ from stigmer_cli.store.agents import AgentDraft
 from tests.fakes_temporal import LoopClock
 from tests.simulation.loop import QuickLoop
 from tests.simulation.server import Server
+from tests.simulation.simulation import Plan, Simulation
 from tests.simulation.store import Memory, memory_store
-from tests.simulation.world import Plan, Simulation
 
 Story = Callable[[Simulation], Awaitable[None]]
 

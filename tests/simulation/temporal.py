@@ -41,8 +41,8 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.runner.contract import DELIVERIES_MAX, FailureKind
 from stigmer_cli.temporal.dial import KNOCK_EVERY_S, SdkSession
 from stigmer_cli.temporal.gateway import STATES, RunState
-from stigmer_cli.temporal.order import EPOCH, EXECUTION_ID
 from stigmer_cli.temporal.target import Target
+from stigmer_cli.temporal.workflow_input import EPOCH, EXECUTION_ID
 from tests.fakes_temporal import LoopClock, rpc_error
 
 R = TypeVar("R")
@@ -116,7 +116,7 @@ class SimTemporal:
     forgotten: set[str] = field(default_factory=set)
     starts: list[str] = field(default_factory=list)
     calls: int = 0
-    worlds: int = 1
+    cluster_changes: int = 1
     tokens: int = 0
     on_start: Callable[[str], None] = lambda _where: None
 
@@ -126,7 +126,7 @@ class SimTemporal:
         """Come back empty, as another cluster."""
         self.forgotten |= self.runs.keys()
         self.runs.clear()
-        self.worlds += 1
+        self.cluster_changes += 1
 
     def forget_closed(self) -> None:
         """Retention."""
@@ -296,12 +296,12 @@ class SimService:
 
     async def describe_namespace(self, _request: Message, **_: Any) -> DescribeNamespaceResponse:
         response = DescribeNamespaceResponse()
-        response.namespace_info.id = f"namespace-{self._temporal.worlds}"
+        response.namespace_info.id = f"namespace-{self._temporal.cluster_changes}"
         return await self._temporal.through(lambda: response)
 
     async def get_cluster_info(self, _request: Message, **_: Any) -> GetClusterInfoResponse:
-        worlds = self._temporal.worlds
-        return await self._temporal.through(lambda: GetClusterInfoResponse(cluster_id=f"cluster-{worlds}"))
+        cluster_changes = self._temporal.cluster_changes
+        return await self._temporal.through(lambda: GetClusterInfoResponse(cluster_id=f"cluster-{cluster_changes}"))
 
     async def start_workflow_execution(
         self, request: StartWorkflowExecutionRequest, **_: Any
@@ -341,12 +341,12 @@ class SimService:
         if was is not None and (is_open or request.workflow_id_reuse_policy == REJECT):
             failure = WorkflowExecutionAlreadyStartedFailure(run_id=was.run_id)
             raise rpc_error(RPCStatusCode.ALREADY_EXISTS, "Workflow execution already started", failure)
-        order = json.loads(request.input.payloads[0].data)
+        workflow_input = json.loads(request.input.payloads[0].data)
         run = Run(
             run_id=f"run-{temporal.rng.getrandbits(48):012x}",
             name=name,
-            execution=order[EXECUTION_ID],
-            epoch=order[EPOCH],
+            execution=workflow_input[EXECUTION_ID],
+            epoch=workflow_input[EPOCH],
             started_s=temporal.clock.monotonic(),
         )
         temporal.runs[name] = run

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.temporal.connection import Change, Connection, ConnectionState, Target
-from stigmer_cli.temporal.state import HAS_CLIENT, MOVES, World
+from stigmer_cli.temporal.state import HAS_CLIENT, TRANSITIONS, ClusterIdentity
 from tests.fakes_temporal import LoopClock, ScriptedDialer, Weather
 from tests.simulation.loop import QuickLoop
 
@@ -44,7 +44,7 @@ class ConnectionLife(RuleBasedStateMachine):
         self.runner = asyncio.Runner(loop_factory=QuickLoop)
         self.loop = self.runner.get_loop()
         self.dialer, self.moves = ScriptedDialer(weather=weather), Moves()
-        self.since_s, self.worlds = 0.0, 0
+        self.since_s, self.cluster_changes = 0.0, 0
         self.runner.run(self._begin(seed))
 
     async def _begin(self, seed: int) -> None:
@@ -73,8 +73,8 @@ class ConnectionLife(RuleBasedStateMachine):
 
     @rule()
     def another_temporal_answers(self) -> None:
-        self.worlds += 1
-        self.dialer.world = World(cluster_id=f"cluster-{self.worlds}", namespace_id="n")
+        self.cluster_changes += 1
+        self.dialer.cluster = ClusterIdentity(cluster_id=f"cluster-{self.cluster_changes}", namespace_id="n")
 
     @invariant()
     def it_moved_only_as_drawn(self) -> None:
@@ -83,7 +83,7 @@ class ConnectionLife(RuleBasedStateMachine):
         at = S.CONNECTING
         for change in self.moves.changes:
             assert change.before is at
-            assert change.after in MOVES[at]
+            assert change.after in TRANSITIONS[at]
             at = change.after
         assert self.connection.status().state is at
         assert self.connection.generation == sum(

@@ -15,8 +15,8 @@ from stigmer_cli.store.listing import Filter
 from tests.fakes_temporal import LoopClock
 from tests.simulation.loop import QuickLoop
 from tests.simulation.runner import ServerDied
+from tests.simulation.simulation import Plan, Simulation
 from tests.simulation.store import Memory, memory_store
-from tests.simulation.world import Plan, Simulation
 
 STEPS_MAX = 60
 RESTART_S = 0.5

@@ -9,9 +9,9 @@ from stigmer_cli.domain.identity import RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.temporal.gateway import RunState
 from tests.names import claim
+from tests.simulation.simulation import Simulation
 from tests.simulation.store import Memory
 from tests.simulation.story import accepted, server_of, told
-from tests.simulation.world import Simulation
 
 
 async def _emptied(simulation: Simulation) -> None:

@@ -50,7 +50,7 @@ class ExecutionLife(RuleBasedStateMachine):
 
     @rule(epoch=EPOCHS, run=RUNS)
     def submitted(self, epoch: int, run: RunId) -> None:
-        self.do(self.store.executions.mark_submitted(self.id, epoch=epoch, run_id=run, world="w", already=False))
+        self.do(self.store.executions.mark_submitted(self.id, epoch=epoch, run_id=run, cluster="w", already=False))
 
     @rule(epoch=EPOCHS)
     def waits(self, epoch: int) -> None:

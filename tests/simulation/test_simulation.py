@@ -9,8 +9,8 @@ import pytest
 
 from tests.simulation.nemesis import FAULTS, FORGETTING
 from tests.simulation.play import play
+from tests.simulation.simulation import plan_of
 from tests.simulation.store import Memory
-from tests.simulation.world import plan_of
 
 BATCH = 15
 BATCHES = 20

@@ -10,9 +10,9 @@ from tests.contracts.store.drafts import HandClock
 from tests.contracts.store.test_accept import *  # noqa: F403 - the suite itself
 from tests.contracts.store.test_agents import *  # noqa: F403 - the suite itself
 from tests.contracts.store.test_listing import *  # noqa: F403 - the suite itself
-from tests.contracts.store.test_moves import *  # noqa: F403 - the suite itself
 from tests.contracts.store.test_queue import *  # noqa: F403 - the suite itself
 from tests.contracts.store.test_runs import *  # noqa: F403 - the suite itself
+from tests.contracts.store.test_transitions import *  # noqa: F403 - the suite itself
 from tests.simulation.store import Memory, memory_store
 
 

@@ -7,9 +7,9 @@ from stigmer_cli.domain.execution import EventType, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.store.executions import Taken
 from stigmer_cli.store.listing import Filter
+from tests.simulation.simulation import Simulation
 from tests.simulation.store import Memory
 from tests.simulation.story import accepted, told
-from tests.simulation.world import Simulation
 
 WISHES = 60
 TRIED_AGAIN_WITHIN_S = 5
@@ -37,7 +37,7 @@ def test_of_the_marks_in_one_commit_that_of_another_epoch_is_left_out(memory: Me
         await asyncio.sleep(5)
         fresh, stale = [await accepted(simulation, number) for number in range(2)]
         marks = [
-            Taken(id=one.id, epoch=epoch, run_id=RunId("run"), world="w", already=False)
+            Taken(id=one.id, epoch=epoch, run_id=RunId("run"), cluster="w", already=False)
             for one, epoch in ((fresh, 1), (stale, 2))
         ]
         assert await simulation.store.executions.mark_all_submitted(marks) == {fresh.id}

@@ -11,8 +11,8 @@ import structlog
 from stigmer_cli.domain.execution import QueueReason
 from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.executions.reconcile.plan import Action, Move
-from stigmer_cli.store import moves
-from stigmer_cli.store.database import Move as Written
+from stigmer_cli.store import transitions
+from stigmer_cli.store.database import Transition
 from stigmer_cli.store.executions import Decided
 from stigmer_cli.store.store import Store
 
@@ -63,7 +63,7 @@ async def apply(planned: Sequence[Move], store: Store, observer: ReconcileObserv
     `planned` names no execution twice.
     """
     writes = {move.execution.id: write for move in planned if (write := _write(move, store.id)) is not None}
-    made = await store.executions.move_all(writes) if writes else set()
+    made = await store.executions.transition_all(writes) if writes else set()
     applied = [_applied(move, took=move.execution.id in made) for move in planned]
     for one in applied:
         if observer and one.done is not Done.LEFT:
@@ -91,11 +91,11 @@ def _write(move: Move, store: StoreId) -> Decided | None:
     expected = {"epoch": execution.epoch, "version": execution.version}
     match move.action:
         case Action.REPAIR if (outcome := move.outcome) is not None:
-            return lambda now: moves.conclude(outcome, cause, **expected, now=now)
+            return lambda now: transitions.conclude(outcome, cause, **expected, now=now)
         case Action.MARK if (code := move.attention) is not None:
-            return lambda now: moves.mark(code, cause, **expected, now=now)
+            return lambda now: transitions.mark(code, cause, **expected, now=now)
         case Action.UNMARK:
-            return lambda _now: moves.unmark(cause, **expected)
+            return lambda _now: transitions.unmark(cause, **expected)
         case Action.RESUBMIT | Action.START_OVER | Action.RETRY:
             return lambda now: _again(move, store, now)
         case Action.NONE | Action.REPAIR | Action.MARK:
@@ -104,14 +104,14 @@ def _write(move: Move, store: StoreId) -> Decided | None:
             assert_never(move.action)
 
 
-def _again(move: Move, store: StoreId, now: datetime) -> Written:
+def _again(move: Move, store: StoreId, now: datetime) -> Transition:
     """The guarded write that puts an execution into the queue again."""
     execution = move.execution
     expected = {"epoch": execution.epoch, "version": execution.version}
     if move.action is Action.START_OVER:
-        return moves.start_over(store, **expected, now=now)
+        return transitions.start_over(store, **expected, now=now)
     if move.action is Action.RETRY:
-        return moves.retry(version=execution.version, now=now)
+        return transitions.retry(version=execution.version, now=now)
     if move.failures:
-        return moves.requeue_next(store, move.cause, failures=move.failures, **expected, now=now)
-    return moves.requeue(store, QueueReason.ORPHANED, move.cause, **expected, now=now)
+        return transitions.requeue_next(store, move.cause, failures=move.failures, **expected, now=now)
+    return transitions.requeue(store, QueueReason.ORPHANED, move.cause, **expected, now=now)

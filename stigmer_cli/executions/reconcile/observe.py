@@ -90,12 +90,12 @@ async def _taken_elsewhere(
     Where it says anything else, that observation of the first alone.
     """
     status = link.status()
-    if status.state is not ConnectionState.CONNECTED or status.world is None:
+    if status.state is not ConnectionState.CONNECTED or status.cluster is None:
         return {}
     found = [
         execution
         for execution in executions
-        if execution.phase is Phase.PENDING and execution.dispatch.world not in (None, status.world)
+        if execution.phase is Phase.PENDING and execution.dispatch.cluster not in (None, status.cluster)
     ]
     if not found:
         return {}

@@ -1,4 +1,4 @@
-"""A model as the runner sees it: work in, text out in pieces, and two ways to fail."""
+"""A model as the runner sees it: work in, text out in chunks, and two ways to fail."""
 
 from collections.abc import AsyncGenerator
 from typing import Protocol
@@ -11,7 +11,7 @@ class Model(Protocol):
     """Answers work. Raises ModelFailed or ModelBusy, whose message is a sentence without any key in it."""
 
     def stream(self, work: Work) -> AsyncGenerator[str, None]:
-        """The answer in pieces, as they come; closing the generator stops the model."""
+        """The answer in chunks, as they come; closing the generator stops the model."""
 
 
 class ModelFailed(OperationFailed):

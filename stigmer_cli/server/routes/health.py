@@ -120,7 +120,7 @@ def _server(seen: SeenServer) -> ServerBody:
         host=record.host,
         pid=record.pid,
         temporal=record.address,
-        world=seen.world,
+        world=seen.cluster,
     )
 
 
@@ -137,7 +137,7 @@ def _temporal(called: Services) -> TemporalHealth:
         reconnects=status.reconnects,
         cluster_id=status.cluster_id,
         namespace_id=status.namespace_id,
-        memory_lost_at=called.world.memory_lost_at,
+        memory_lost_at=called.cluster.memory_lost_at,
         history=[
             ChangeBody(at=change.at, before=change.before, after=change.after, cause=change.cause)
             for change in status.history

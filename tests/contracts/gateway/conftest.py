@@ -23,7 +23,7 @@ PATIENT = replace(LOOPBACK, probe_s=10.0, call_s=10.0, dial_s=10.0)
 """The contract is about answers; how soon they must come is the business of others."""
 
 
-class World(Protocol):
+class GatewayUnderTest(Protocol):
     """A gateway, and what happens to the Temporal behind it."""
 
     @property
@@ -54,7 +54,7 @@ class FakeWorld:
         self.gateway.be_unreachable()
 
 
-class RealWorld:
+class RealGateway:
     def __init__(self, server: DevServer, connection: Connection, group: asyncio.TaskGroup) -> None:
         self._server = server
         self._group = group
@@ -94,7 +94,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
 
 
 @pytest.fixture(params=["in-memory", "real"])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[GatewayUnderTest]:
     if request.param == "in-memory":
         yield FakeWorld()
         return
@@ -114,14 +114,14 @@ def execution(request: pytest.FixtureRequest) -> ExecutionId:
     return ExecutionId(f"aex-{digits}")
 
 
-async def _real(server: DevServer) -> AsyncIterator[RealWorld]:
+async def _real(server: DevServer) -> AsyncIterator[RealGateway]:
     async with asyncio.TaskGroup() as group:
-        world = RealWorld(server, _connection(server.address, "default"), group)
-        await world.connection.wait_connected()
+        subject = RealGateway(server, _connection(server.address, "default"), group)
+        await subject.connection.wait_connected()
         try:
-            yield world
+            yield subject
         finally:
-            world.end()
+            subject.end()
 
 
 def _connection(address: str, namespace: str) -> Connection:

@@ -86,7 +86,7 @@ async def accepted(store: Store) -> ExecutionId:
 async def submitted(store: Store) -> ExecutionId:
     """An execution that Temporal took as RUN."""
     id_ = await accepted(store)
-    assert await store.executions.mark_submitted(id_, epoch=1, run_id=RUN, world="w", already=False)
+    assert await store.executions.mark_submitted(id_, epoch=1, run_id=RUN, cluster="w", already=False)
     return id_
 
 

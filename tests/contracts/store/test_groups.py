@@ -7,8 +7,8 @@ from functools import partial
 from stigmer_cli.domain.execution import AttentionCode, Outcome, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.store import moves
-from stigmer_cli.store.database import Move
+from stigmer_cli.store import transitions
+from stigmer_cli.store.database import Transition
 from stigmer_cli.store.executions import Decided, Taken
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import OTHER_RUN, RUN, START, HandClock, Stage, accepted, bring_to, timeline
@@ -16,11 +16,11 @@ from tests.names import STORE, claim
 
 
 def taken(id_: ExecutionId, run: RunId = RUN, *, epoch: int = 1) -> Taken:
-    return Taken(id=id_, epoch=epoch, run_id=run, world="w", already=False)
+    return Taken(id=id_, epoch=epoch, run_id=run, cluster="w", already=False)
 
 
 def requeued(version: int) -> Decided:
-    return lambda now: moves.requeue(STORE, QueueReason.ORPHANED, "forgotten", epoch=1, version=version, now=now)
+    return lambda now: transitions.requeue(STORE, QueueReason.ORPHANED, "forgotten", epoch=1, version=version, now=now)
 
 
 async def test_many_are_marked_submitted_in_one_commit_each_with_its_event(store: Store) -> None:
@@ -67,7 +67,7 @@ async def test_orphans_are_requeued_together_but_for_those_that_moved(store: Sto
     for row in moved:
         await claim(store, row.id, epoch=1, run=RUN, runner="mill")
     clock.move(60)
-    made = await store.executions.move_all({row.id: requeued(row.version) for row in rows})
+    made = await store.executions.transition_all({row.id: requeued(row.version) for row in rows})
     assert made == {row.id for row in rows if row not in moved}
     for row in rows:
         now = await store.executions.get(row.id)
@@ -78,7 +78,7 @@ async def test_orphans_are_requeued_together_but_for_those_that_moved(store: Sto
         )
     due = await store.executions.due(now=clock.now(), limit=100)
     assert {found.id for found in due} == made
-    assert await store.executions.move_all({row.id: requeued(row.version) for row in rows}) == set()
+    assert await store.executions.transition_all({row.id: requeued(row.version) for row in rows}) == set()
 
 
 async def test_moves_of_every_kind_are_made_in_one_commit(store: Store) -> None:
@@ -90,15 +90,15 @@ async def test_moves_of_every_kind_are_made_in_one_commit(store: Store) -> None:
     known = {"epoch": 1}
     failed = Outcome(phase=Phase.FAILED, error="terminated")
     gone = Outcome(phase=Phase.CANCELLED, error="unwanted")
-    made = await store.executions.move_all(
+    made = await store.executions.transition_all(
         {row.id: requeued(row.version) for row in orphans}
         | {
-            lost.id: lambda now: moves.mark(AttentionCode.LOST, "gone", **known, version=lost.version, now=now),
-            again.id: lambda now: moves.start_over(STORE, **known, version=again.version, now=now),
-            behind.id: lambda now: moves.conclude(failed, "Temporal", **known, version=behind.version, now=now),
-            cancelled.id: lambda now: moves.conclude(gone, "", **known, version=cancelled.version, now=now),
-            refused.id: lambda now: moves.retry(version=refused.version, now=now),
-            ended.id: lambda now: moves.conclude(failed, "", **known, version=ended.version, now=now),
+            lost.id: lambda now: transitions.mark(AttentionCode.LOST, "gone", **known, version=lost.version, now=now),
+            again.id: lambda now: transitions.start_over(STORE, **known, version=again.version, now=now),
+            behind.id: lambda now: transitions.conclude(failed, "Temporal", **known, version=behind.version, now=now),
+            cancelled.id: lambda now: transitions.conclude(gone, "", **known, version=cancelled.version, now=now),
+            refused.id: lambda now: transitions.retry(version=refused.version, now=now),
+            ended.id: lambda now: transitions.conclude(failed, "", **known, version=ended.version, now=now),
         }
     )
     assert made == {row.id for row in (*orphans, lost, again, behind, cancelled, refused)}
@@ -126,7 +126,7 @@ async def test_groups_that_meet_never_wait_for_each_other_in_a_circle_and_each_r
             else partial(_marked, version=row.version)
             for index, row in enumerate(wanted)
         }  # fmt: skip
-        made.extend(await store.executions.move_all(kinds))
+        made.extend(await store.executions.transition_all(kinds))
 
     async with asyncio.TaskGroup() as group:
         for order in (1, -1, 2, -2, 3, -3):
@@ -135,8 +135,8 @@ async def test_groups_that_meet_never_wait_for_each_other_in_a_circle_and_each_r
     assert [(await store.executions.get(row.id)).version - row.version for row in rows] == [1] * 24
 
 
-def _marked(now: datetime, *, version: int) -> Move:
-    return moves.mark(AttentionCode.LOST, "gone", epoch=1, version=version, now=now)
+def _marked(now: datetime, *, version: int) -> Transition:
+    return transitions.mark(AttentionCode.LOST, "gone", epoch=1, version=version, now=now)
 
 
 async def test_what_is_not_submitted_is_told_with_whether_a_person_is_needed(store: Store) -> None:

@@ -98,7 +98,7 @@ async def test_nothing_is_due_in_an_empty_queue(store: Store) -> None:
 
 async def test_submitting_twice_is_told_once(store: Store) -> None:
     id_ = await submitted(store)
-    assert await store.executions.mark_submitted(id_, epoch=1, run_id=OTHER_RUN, world="v", already=True)
+    assert await store.executions.mark_submitted(id_, epoch=1, run_id=OTHER_RUN, cluster="v", already=True)
     found = await store.executions.get(id_)
     assert (found.dispatch.run_id, found.dispatch.submitted_at, found.version) == (RUN, START, 2)
     assert await timeline(store, id_) == ["accepted", "submitted (run run-1)"]

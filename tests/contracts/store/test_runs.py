@@ -95,7 +95,7 @@ async def test_a_claim_marks_submitted_what_a_crash_has_left_unmarked(store: Sto
     found = await store.executions.get(id_)
     assert (found.dispatch.run_id, found.dispatch.submitted_at, found.attention) == (RUN, START, None)
     assert found.dispatch.next_try_at is None
-    assert await store.executions.mark_submitted(id_, epoch=1, run_id=RUN, world="w", already=True)
+    assert await store.executions.mark_submitted(id_, epoch=1, run_id=RUN, cluster="w", already=True)
     assert (await timeline(store, id_))[-1] == "claimed by runner mill"
 
 

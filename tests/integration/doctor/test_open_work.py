@@ -9,7 +9,7 @@ import pytest
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.doctor import open_work
 from tests.eventually import eventually
-from tests.orphans import world_of, write_orphans
+from tests.orphans import cluster_of, write_orphans
 from tests.served import TOKEN, Served, make_agent
 from tests.temporal_server import DevServer
 
@@ -33,9 +33,9 @@ async def test_the_newest_are_looked_at_however_many_came_before_them(
             await server.start()
             async with server.client() as client:
                 await make_agent(client)
-            world = await eventually(lambda: asyncio.to_thread(world_of, file), within_s=10)
+            cluster = await eventually(lambda: asyncio.to_thread(cluster_of, file), within_s=10)
             server.terminate()
-            write_orphans(file, OPEN, taken_by=world)
+            write_orphans(file, OPEN, taken_by=cluster)
             newest = write_orphans(file, 3, taken_by="another")
             await server.start()
             await server.until()

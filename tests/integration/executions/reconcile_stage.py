@@ -130,7 +130,7 @@ class Stage:
                 id_, epoch=case.epoch, detail="too large", next_try_at=now, attempts_max=1
             )
             return
-        run_id = await self._submit(id_, case.epoch, world="cluster-0/namespace-0" if case.is_elsewhere else None)
+        run_id = await self._submit(id_, case.epoch, cluster="cluster-0/namespace-0" if case.is_elsewhere else None)
         if case.standing is Standing.CLAIMED:
             await claim(self.store, id_, epoch=case.epoch, run=run_id, runner="r")
         name = workflow(id_, case.epoch, store=self.store.id).id
@@ -141,10 +141,10 @@ class Stage:
         if case.is_another_run:
             self.gateway.runs[name] = replace(self.gateway.runs[name], run_id=ANOTHER)
 
-    async def _submit(self, id_: ExecutionId, epoch: int, world: str | None = None) -> RunId:
+    async def _submit(self, id_: ExecutionId, epoch: int, cluster: str | None = None) -> RunId:
         started = await self.gateway.start(workflow(id_, epoch, store=self.store.id), timeout_s=None)
         await self.store.executions.mark_submitted(
-            id_, epoch=epoch, run_id=started.run_id, world=world or self.link.status().world or "", already=False
+            id_, epoch=epoch, run_id=started.run_id, cluster=cluster or self.link.status().cluster or "", already=False
         )
         return started.run_id
 

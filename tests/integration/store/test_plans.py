@@ -11,11 +11,11 @@ from sqlalchemy import Connection, event, text
 from stigmer_cli.domain.execution import AttentionCode, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.store import moves
+from stigmer_cli.store import transitions
 from stigmer_cli.store.ages import Aged
 from stigmer_cli.store.executions import Decided, Taken
 from stigmer_cli.store.listing import Filter
-from stigmer_cli.store.prepared import PRIMARY_KEY
+from stigmer_cli.store.statements import PRIMARY_KEY
 from stigmer_cli.store.store import Store, open_store
 from tests.contracts.store.drafts import AGENT, RUN, START, HandClock, accepted
 from tests.names import STORE
@@ -86,18 +86,18 @@ async def test_a_query_is_answered_from_its_index_without_sorting(store: Store, 
 
 
 async def _mark(store: Store, names: Sequence[ExecutionId]) -> None:
-    marks = [Taken(id=name, epoch=1, run_id=RUN, world="w", already=False) for name in names]
+    marks = [Taken(id=name, epoch=1, run_id=RUN, cluster="w", already=False) for name in names]
     assert await store.executions.mark_all_submitted(marks) == set(names)
 
 
 async def _move(store: Store, names: Sequence[ExecutionId]) -> None:
     await _mark(store, names)
     decided: dict[ExecutionId, Decided] = {
-        name: lambda now: moves.requeue(STORE, QueueReason.ORPHANED, "", epoch=1, version=2, now=now)
+        name: lambda now: transitions.requeue(STORE, QueueReason.ORPHANED, "", epoch=1, version=2, now=now)
         for name in names[1:]
     }
-    decided[names[0]] = lambda now: moves.mark(AttentionCode.LOST, "", epoch=1, version=2, now=now)
-    assert await store.executions.move_all(decided) == set(names)
+    decided[names[0]] = lambda now: transitions.mark(AttentionCode.LOST, "", epoch=1, version=2, now=now)
+    assert await store.executions.transition_all(decided) == set(names)
 
 
 async def _ask(store: Store, names: Sequence[ExecutionId]) -> None:

@@ -70,7 +70,7 @@ async def test_a_killed_temporal_is_seen_at_the_next_call_and_found_again_on_the
         print(f"found {await until(connection, S.CONNECTED, within_s=2):.3f} s after it served")
         after = connection.status()
         assert (after.cluster_id, after.namespace_id) == (before.cluster_id, before.namespace_id)
-        assert (after.worlds, after.reconnects, connection.generation) == (0, 1, 2)
+        assert (after.cluster_changes, after.reconnects, connection.generation) == (0, 1, 2)
         started = await gateway.start(workflow(EXECUTION), timeout_s=None)
         assert started.run_id
 
@@ -129,7 +129,7 @@ async def test_an_emptied_temporal_is_another_world(temporal: DevServer) -> None
         after = connection.status()
         assert after.cluster_id != before.cluster_id
         assert after.namespace_id != before.namespace_id
-        assert (after.worlds, after.history[-1].cause) == (1, MEMORY_LOST)
+        assert (after.cluster_changes, after.history[-1].cause) == (1, MEMORY_LOST)
 
 
 async def test_a_missing_namespace_is_misconfigured_until_it_is_created(temporal: DevServer) -> None:

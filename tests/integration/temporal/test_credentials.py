@@ -7,7 +7,7 @@ from pathlib import Path
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.temporal.connection import Connection, ConnectionState
 from stigmer_cli.temporal.dial import SdkDialer, SdkSession, Session, read_api_key
-from stigmer_cli.temporal.state import World
+from stigmer_cli.temporal.state import ClusterIdentity
 from stigmer_cli.temporal.target import LOOPBACK, Target, target_of
 from tests.eventually import eventually
 from tests.fakes_temporal import ERRORS, Weather
@@ -47,7 +47,7 @@ class _Watched:
         self.client = session.client
         self._session, self._keeper, self._key = session, keeper, key
 
-    async def probe(self) -> World:
+    async def probe(self) -> ClusterIdentity:
         if self._key != self._keeper.wanted:
             raise ERRORS[Weather.DENIED]
         return await self._session.probe()

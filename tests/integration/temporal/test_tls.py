@@ -28,7 +28,7 @@ LONG_AGO = PAST - timedelta(days=9)
 
 
 @dataclass
-class World:
+class TlsSetup:
     """A Temporal, two authorities, and the folder in which their files lie."""
 
     temporal: DevServer
@@ -41,9 +41,9 @@ class World:
 
 
 @pytest.fixture
-def world(temporal: DevServer, tmp_path: Path) -> World:
+def tls(temporal: DevServer, tmp_path: Path) -> TlsSetup:
     temporal.start()
-    return World(temporal, tmp_path, Authority(tmp_path), Authority(tmp_path, "callers"))
+    return TlsSetup(temporal, tmp_path, Authority(tmp_path), Authority(tmp_path, "callers"))
 
 
 def trust(ca: Path | None = None, pair: Pair | None = None, name: str | None = None) -> Trust:
@@ -85,80 +85,80 @@ async def told(address: str, believed: Trust | None) -> str:
         return connection.status().cause
 
 
-async def test_a_private_authority_is_trusted_by_its_file(world: World) -> None:
-    async with world.door(world.ours.issue("server", "localhost")) as address:
-        assert await told(address, trust(world.ours.file)) == ""
+async def test_a_private_authority_is_trusted_by_its_file(tls: TlsSetup) -> None:
+    async with tls.door(tls.ours.issue("server", "localhost")) as address:
+        assert await told(address, trust(tls.ours.file)) == ""
 
 
-async def test_another_authority_is_named_with_the_setting(world: World) -> None:
-    async with world.door(world.ours.issue("server", "localhost")) as address:
-        wrong = await told(address, trust(world.callers.file))
+async def test_another_authority_is_named_with_the_setting(tls: TlsSetup) -> None:
+    async with tls.door(tls.ours.issue("server", "localhost")) as address:
+        wrong = await told(address, trust(tls.callers.file))
         none = await told(address, trust())
     sentence = (
         "its certificate is signed by an authority that is not trusted here: set STIGMER_TEMPORAL_CA_FILE to the file"
         " of its authority (today {})"
     )
-    assert wrong == sentence.format(world.callers.file)
+    assert wrong == sentence.format(tls.callers.file)
     assert none == sentence.format("those of the system")
 
 
-async def test_a_certificate_out_of_its_time_is_told_with_the_time(world: World) -> None:
-    async with world.door(world.ours.issue("old", "localhost", begins=LONG_AGO, ends=PAST)) as address:
-        expired = await told(address, trust(world.ours.file))
-    async with world.door(world.ours.issue("new", "localhost", begins=FUTURE)) as address:
-        early = await told(address, trust(world.ours.file))
+async def test_a_certificate_out_of_its_time_is_told_with_the_time(tls: TlsSetup) -> None:
+    async with tls.door(tls.ours.issue("old", "localhost", begins=LONG_AGO, ends=PAST)) as address:
+        expired = await told(address, trust(tls.ours.file))
+    async with tls.door(tls.ours.issue("new", "localhost", begins=FUTURE)) as address:
+        early = await told(address, trust(tls.ours.file))
     assert expired == f"its certificate expired at {PAST.astimezone():%Y-%m-%d %H:%M}: whoever runs it must renew it"
     assert early.startswith(f"its certificate is not valid before {FUTURE.astimezone():%Y-%m-%d %H:%M}, and here it is")
 
 
-async def test_a_certificate_for_another_name_wants_that_name(world: World) -> None:
-    async with world.door(world.ours.issue("server", "temporal.internal")) as address:
-        assert await told(address, trust(world.ours.file)) == (
+async def test_a_certificate_for_another_name_wants_that_name(tls: TlsSetup) -> None:
+    async with tls.door(tls.ours.issue("server", "temporal.internal")) as address:
+        assert await told(address, trust(tls.ours.file)) == (
             "its certificate is not for the name 'localhost': use a name that it is for in the address, or set"
             " STIGMER_TEMPORAL_SERVER_NAME to one"
         )
-        assert await told(address, trust(world.ours.file, name="temporal.internal")) == ""
+        assert await told(address, trust(tls.ours.file, name="temporal.internal")) == ""
 
 
-async def test_plain_to_tls_and_tls_to_plain_are_told_apart(world: World) -> None:
-    async with world.door(world.ours.issue("server", "localhost")) as address:
+async def test_plain_to_tls_and_tls_to_plain_are_told_apart(tls: TlsSetup) -> None:
+    async with tls.door(tls.ours.issue("server", "localhost")) as address:
         assert await told(address, None) == ("it speaks TLS, and was spoken to without: set STIGMER_TEMPORAL_TLS=true")
-    assert await told(world.temporal.address, trust(world.ours.file)) == (
+    assert await told(tls.temporal.address, trust(tls.ours.file)) == (
         "it does not speak TLS: set STIGMER_TEMPORAL_TLS=false, and name no files for TLS"
     )
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 async def test_a_temporal_that_wants_a_certificate_is_shown_one_or_says_why_not(
-    world: World, version: ssl.TLSVersion
+    tls: TlsSetup, version: ssl.TLSVersion
 ) -> None:
-    context = door_context(world.ours.issue("server", "localhost"), callers=world.callers)
+    context = door_context(tls.ours.issue("server", "localhost"), callers=tls.callers)
     context.maximum_version = version
-    ours, strange = world.callers.issue("me", "me"), world.ours.issue("stranger", "me")
-    old = world.callers.issue("old", "me", begins=LONG_AGO, ends=PAST)
-    async with tls_in_front_of(world.temporal.port, context) as address:
-        assert await told(address, trust(world.ours.file, ours)) == ""
+    ours, strange = tls.callers.issue("me", "me"), tls.ours.issue("stranger", "me")
+    old = tls.callers.issue("old", "me", begins=LONG_AGO, ends=PAST)
+    async with tls_in_front_of(tls.temporal.port, context) as address:
+        assert await told(address, trust(tls.ours.file, ours)) == ""
         assert "set STIGMER_TEMPORAL_CERT_FILE and STIGMER_TEMPORAL_KEY_FILE" in await told(
-            address, trust(world.ours.file)
+            address, trust(tls.ours.file)
         )
         assert f"our certificate {old.cert} expired at {PAST.astimezone():%Y-%m-%d %H:%M}" in await told(
-            address, trust(world.ours.file, old)
+            address, trust(tls.ours.file, old)
         )
         assert "is valid, so it may be of an authority that is not trusted there" in await told(
-            address, trust(world.ours.file, strange)
+            address, trust(tls.ours.file, strange)
         )
 
 
-async def test_each_fault_of_a_file_has_its_own_sentence(world: World) -> None:
-    server, me = world.ours.issue("server", "localhost"), world.callers.issue("me", "me")
-    gone, nonsense = world.folder / "gone", world.folder / "nonsense"
+async def test_each_fault_of_a_file_has_its_own_sentence(tls: TlsSetup) -> None:
+    server, me = tls.ours.issue("server", "localhost"), tls.callers.issue("me", "me")
+    gone, nonsense = tls.folder / "gone", tls.folder / "nonsense"
     nonsense.write_text("nonsense")
-    async with world.door(server, wants=world.callers) as address:
+    async with tls.door(server, wants=tls.callers) as address:
 
         async def why(ca: Path, cert: Path, key: Path) -> str:
             return await told(address, trust(ca, Pair(cert=cert, key=key)))
 
-        ca = world.ours.file
+        ca = tls.ours.file
         assert (await why(gone, me.cert, me.key)).startswith(
             f"STIGMER_TEMPORAL_CA_FILE: {gone} cannot be read: No such"
         )
@@ -184,43 +184,43 @@ def first_version(folder: Path) -> Pair:
     return Pair(cert=folder / "v1.pem", key=folder / "v1.key")
 
 
-async def test_a_certificate_of_the_first_version_is_told_because_the_sdk_takes_none(world: World) -> None:
-    async with world.door(world.ours.issue("server", "localhost")) as address:
-        assert "it is of X.509 version 1" in await told(address, trust(world.ours.file, first_version(world.folder)))
+async def test_a_certificate_of_the_first_version_is_told_because_the_sdk_takes_none(tls: TlsSetup) -> None:
+    async with tls.door(tls.ours.issue("server", "localhost")) as address:
+        assert "it is of X.509 version 1" in await told(address, trust(tls.ours.file, first_version(tls.folder)))
 
 
-async def test_a_port_that_nobody_listens_on_is_no_matter_of_tls(world: World) -> None:
-    world.temporal.kill()
-    assert await told(world.temporal.address, trust(world.ours.file)) == "connection refused"
+async def test_a_port_that_nobody_listens_on_is_no_matter_of_tls(tls: TlsSetup) -> None:
+    tls.temporal.kill()
+    assert await told(tls.temporal.address, trust(tls.ours.file)) == "connection refused"
 
 
-async def test_files_that_were_missing_count_as_soon_as_they_are_there(world: World) -> None:
-    async with world.door(world.ours.issue("server", "localhost"), wants=world.callers) as address:
-        pair = Pair(cert=world.folder / "me.pem", key=world.folder / "me.key")
-        target = Target(address=address, is_tls=True, trust=trust(world.ours.file, pair))
+async def test_files_that_were_missing_count_as_soon_as_they_are_there(tls: TlsSetup) -> None:
+    async with tls.door(tls.ours.issue("server", "localhost"), wants=tls.callers) as address:
+        pair = Pair(cert=tls.folder / "me.pem", key=tls.folder / "me.key")
+        target = Target(address=address, is_tls=True, trust=trust(tls.ours.file, pair))
         patient = replace(QUICK, misconfigured_every_s=60.0)
         async with connected(target, pace=patient) as connection:
             assert "cannot be read" in await reaches(connection, MISCONFIGURED)
             began = time.monotonic()
-            world.callers.issue("me", "me")
+            tls.callers.issue("me", "me")
             await reaches(connection, CONNECTED)
             assert time.monotonic() - began < 30, "it does not wait for the next try of a minute later"
 
 
-async def test_a_rotated_certificate_is_shown_within_seconds_and_half_a_rotation_does_no_harm(world: World) -> None:
-    me = world.callers.issue("me", "me")
-    async with world.door(world.ours.issue("server", "localhost"), wants=world.callers) as address:
-        target = Target(address=address, is_tls=True, trust=trust(world.ours.file, me))
+async def test_a_rotated_certificate_is_shown_within_seconds_and_half_a_rotation_does_no_harm(tls: TlsSetup) -> None:
+    me = tls.callers.issue("me", "me")
+    async with tls.door(tls.ours.issue("server", "localhost"), wants=tls.callers) as address:
+        target = Target(address=address, is_tls=True, trust=trust(tls.ours.file, me))
         async with connected(target, pace=QUICK) as connection:
             await reaches(connection, CONNECTED)
-            first, moves = connection.client(), connection.moves
+            first, moves = connection.client(), connection.changes
             me.key.write_text("half a rotation")
             await eventually(_is(lambda: connection._stamp == target.stamp()), within_s=20)
             assert connection.client() is first
-            world.callers.issue("me", "me")
+            tls.callers.issue("me", "me")
             await eventually(_is(lambda: connection.client() is not first), within_s=20)
             assert connection.status().state is CONNECTED
-            assert connection.moves == moves, "nobody was disconnected meanwhile"
+            assert connection.changes == moves, "nobody was disconnected meanwhile"
 
 
 def settings(**given: object) -> Settings:

@@ -31,7 +31,7 @@ class SlowDisk:
 
 
 def taken(name: str, epoch: int = 1) -> Taken:
-    return Taken(id=ExecutionId(name), epoch=epoch, run_id=RunId("run"), world="w", already=False)
+    return Taken(id=ExecutionId(name), epoch=epoch, run_id=RunId("run"), cluster="w", already=False)
 
 
 def group_commit(disk: SlowDisk) -> GroupCommit:

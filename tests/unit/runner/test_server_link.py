@@ -60,7 +60,7 @@ def played(source: Scripted, *, for_s: float) -> tuple[Sequence[tuple[float, Lin
 
         async def follow() -> None:
             while True:
-                await link.wait_moved(link.moves)
+                await link.wait_changed(link.changes)
                 states.append((round(clock.monotonic() - begun, 2), link.status.state))
 
         async with asyncio.TaskGroup() as group:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from stigmer_cli.runner.transcript import CUT_MARK, OUTPUT_CHARS_MAX, PIECE_CHARS_MAX, Transcript
+from stigmer_cli.runner.transcript import CHUNK_CHARS_MAX, CUT_MARK, OUTPUT_CHARS_MAX, Transcript
 from tests.fakes_temporal import in_virtual_time
 
 
@@ -12,15 +12,15 @@ class Sink:
     """Takes pieces, and checks that they leave no hole."""
 
     def __init__(self, *, wants: int = 10_000) -> None:
-        self.pieces: list[str] = []
+        self.chunks: list[str] = []
         self.at: list[float] = []
         self._wants = wants
 
     async def __call__(self, offset: int, text: str) -> bool:
-        assert offset == sum(len(piece) for piece in self.pieces)
-        self.pieces.append(text)
+        assert offset == sum(len(chunk) for chunk in self.chunks)
+        self.chunks.append(text)
         self.at.append(round(asyncio.get_running_loop().time(), 3))
-        return len(self.pieces) < self._wants
+        return len(self.chunks) < self._wants
 
 
 def delivered(sink: Sink, writes: list[tuple[float, str]]) -> bool:
@@ -40,31 +40,31 @@ def delivered(sink: Sink, writes: list[tuple[float, str]]) -> bool:
 def test_the_first_word_goes_at_once_and_the_next_ones_together() -> None:
     sink = Sink()
     assert delivered(sink, [(0.0, "a"), (0.01, "b"), (0.01, "c"), (0.3, "d")])
-    assert (sink.pieces, sink.at) == (["a", "bc", "d"], [0.0, 0.15, 0.32])
+    assert (sink.chunks, sink.at) == (["a", "bc", "d"], [0.0, 0.15, 0.32])
 
 
 def test_four_kilobytes_do_not_wait() -> None:
     sink = Sink()
     delivered(sink, [(0.0, "a"), (0.01, "x" * 5000), (1.0, "z")])
-    assert (sink.at, len(sink.pieces[1])) == ([0.0, 0.01, 1.01], 5000)
+    assert (sink.at, len(sink.chunks[1])) == ([0.0, 0.01, 1.01], 5000)
 
 
 def test_a_long_answer_goes_in_pieces_of_a_bounded_size() -> None:
     sink = Sink()
-    delivered(sink, [(0.0, "x" * (2 * PIECE_CHARS_MAX + 1))])
-    assert [len(piece) for piece in sink.pieces] == [PIECE_CHARS_MAX, PIECE_CHARS_MAX, 1]
+    delivered(sink, [(0.0, "x" * (2 * CHUNK_CHARS_MAX + 1))])
+    assert [len(chunk) for chunk in sink.chunks] == [CHUNK_CHARS_MAX, CHUNK_CHARS_MAX, 1]
 
 
 def test_nothing_written_is_nothing_delivered() -> None:
     sink = Sink()
     assert delivered(sink, [])
-    assert sink.pieces == []
+    assert sink.chunks == []
 
 
 def test_a_server_that_wants_no_more_gets_no_more() -> None:
     sink = Sink(wants=1)
     assert not delivered(sink, [(0.0, "a"), (0.5, "b"), (0.5, "c")])
-    assert sink.pieces == ["a"]
+    assert sink.chunks == ["a"]
 
 
 @pytest.mark.parametrize("size", [OUTPUT_CHARS_MAX, OUTPUT_CHARS_MAX + 1])
@@ -81,4 +81,4 @@ def test_an_answer_is_cut_where_it_gets_too_long_and_says_so(size: int) -> None:
 def test_half_characters_and_nul_are_no_part_of_an_answer() -> None:
     sink = Sink()
     delivered(sink, [(0.0, "a\ud800b\0c")])
-    assert sink.pieces == ["a?bc"]
+    assert sink.chunks == ["a?bc"]

@@ -12,7 +12,7 @@ from stigmer_cli.clock import iso
 from stigmer_cli.temporal.connection import MEMORY_LOST, Change, Connection, ConnectionState, Target
 from stigmer_cli.temporal.errors import Misconfigured, TemporalUnavailable
 from stigmer_cli.temporal.journal import HISTORY_MAX, LINES_MAX, WINDOW_S
-from stigmer_cli.temporal.state import MOVES, World
+from stigmer_cli.temporal.state import TRANSITIONS, ClusterIdentity
 from tests.fakes_temporal import LoopClock, ScriptedDialer, Weather, in_virtual_time
 
 S = ConnectionState
@@ -231,10 +231,10 @@ def test_being_throttled_is_being_answered() -> None:
 def test_another_temporal_behind_the_address_is_said_and_counted() -> None:
     async def story(scene: Scene) -> None:
         await scene.connection.wait_connected()
-        scene.dialer.world = World(cluster_id="cluster-2", namespace_id="namespace-2")
+        scene.dialer.cluster = ClusterIdentity(cluster_id="cluster-2", namespace_id="namespace-2")
         await asyncio.sleep(2)
         status = scene.connection.status()
-        assert (status.state, status.worlds, status.reconnects) == (S.CONNECTED, 1, 1)
+        assert (status.state, status.cluster_changes, status.reconnects) == (S.CONNECTED, 1, 1)
         assert status.cluster_id == "cluster-2"
         assert status.history[-1].cause == MEMORY_LOST
 
@@ -245,7 +245,7 @@ def test_whoever_waits_for_a_generation_is_woken_once_per_client() -> None:
     async def story(scene: Scene) -> None:
         assert await scene.connection.wait_generation(0) == 1
         scene.dialer.weather = Weather.REFUSED
-        await scene.connection.wait_moved(scene.connection.moves)
+        await scene.connection.wait_changed(scene.connection.changes)
         scene.dialer.weather = Weather.FINE
         assert await scene.connection.wait_generation(1) == 2
 
@@ -291,7 +291,7 @@ def test_the_state_in_which_flapping_ends_is_written_once_there_is_room() -> Non
 
 def test_a_move_is_one_line_with_everything_in_it() -> None:
     async def story(scene: Scene) -> None:
-        await scene.connection.wait_moved(0)
+        await scene.connection.wait_changed(0)
 
     with capture_logs() as lines:
         play(story, weather=Weather.REFUSED)
@@ -323,7 +323,7 @@ def test_in_any_weather_every_move_is_legal_and_fine_weather_connects(seed: int)
 
     scene = play(story)
     for change in scene.count.changes:
-        assert change.after in MOVES[change.before]
+        assert change.after in TRANSITIONS[change.before]
     assert [c.after for c in scene.count.changes[:-1]] == [c.before for c in scene.count.changes[1:]]
 
 

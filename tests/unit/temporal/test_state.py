@@ -1,7 +1,7 @@
 """The table of the connection's moves."""
 
 from stigmer_cli.temporal.journal import LEVELS
-from stigmer_cli.temporal.state import HAS_CLIENT, MOVES, ConnectionState
+from stigmer_cli.temporal.state import HAS_CLIENT, TRANSITIONS, ConnectionState
 
 GOLDEN = """\
 CONNECTING -> CONNECTED DISCONNECTED MISCONFIGURED STOPPED
@@ -13,11 +13,11 @@ STOPPED ->"""
 
 
 def test_the_moves_are_exactly_these() -> None:
-    assert "\n".join(f"{old} -> {' '.join(sorted(new))}".rstrip() for old, new in MOVES.items()) == GOLDEN
+    assert "\n".join(f"{old} -> {' '.join(sorted(new))}".rstrip() for old, new in TRANSITIONS.items()) == GOLDEN
 
 
 def test_every_state_has_moves_and_a_level() -> None:
-    assert set(MOVES) == set(LEVELS) == set(ConnectionState)
+    assert set(TRANSITIONS) == set(LEVELS) == set(ConnectionState)
 
 
 def test_calls_go_out_only_where_a_probe_has_answered() -> None:
@@ -25,4 +25,4 @@ def test_calls_go_out_only_where_a_probe_has_answered() -> None:
 
 
 def test_suspect_comes_only_after_connected() -> None:
-    assert [old for old in MOVES if ConnectionState.SUSPECT in MOVES[old]] == [ConnectionState.CONNECTED]
+    assert [old for old in TRANSITIONS if ConnectionState.SUSPECT in TRANSITIONS[old]] == [ConnectionState.CONNECTED]

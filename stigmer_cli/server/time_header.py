@@ -1,4 +1,4 @@
-"""Tells with each answer what time it is by the clock that rows are written by, so that nobody guesses their age."""
+"""Adds the time of the clock that rows are written by to each answer, so that no client guesses their age."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -6,7 +6,7 @@ from stigmer_cli.api.wire import NOW_HEADER
 from stigmer_cli.clock import Clock, iso
 
 
-class ToldTime:
+class TimeHeader:
     """Passes on to the application, and puts the header on what it answers."""
 
     def __init__(self, app: ASGIApp, *, clock: Clock) -> None:

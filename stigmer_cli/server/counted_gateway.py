@@ -1,4 +1,4 @@
-"""The server's calls to Temporal, counted by what came of them."""
+"""The server's calls to Temporal, counted by outcome."""
 
 from collections.abc import Awaitable, Sequence
 from typing import Protocol, TypeVar

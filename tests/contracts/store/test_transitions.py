@@ -21,7 +21,7 @@ WRITES: dict[str, Write] = {
     "mark_queued": lambda s, e: s.executions.mark_queued(
         e.id, epoch=1, reason=QueueReason.TEMPORAL_UNREACHABLE, detail="refused", next_try_at=LATER
     ),
-    "mark_submitted": lambda s, e: s.executions.mark_submitted(e.id, epoch=1, run_id=RUN, world="w", already=False),
+    "mark_submitted": lambda s, e: s.executions.mark_submitted(e.id, epoch=1, run_id=RUN, cluster="w", already=False),
     "mark_attention": lambda s, e: s.executions.mark_attention(
         e.id, epoch=1, version=e.version, code=AttentionCode.LOST, reason="gone"
     ),
@@ -106,7 +106,7 @@ async def test_no_write_of_an_old_epoch_changes_anything(store: Store, write: st
     assert await store.executions.start_over(found.id, epoch=1, version=found.version)
     for submit in (False, True):
         if submit:
-            await store.executions.mark_submitted(found.id, epoch=2, run_id=OTHER_RUN, world="w", already=False)
+            await store.executions.mark_submitted(found.id, epoch=2, run_id=OTHER_RUN, cluster="w", already=False)
         now = await store.executions.get(found.id)
         before = await state(store, now)
         assert await WRITES[write](store, now) in NOTHING

@@ -8,7 +8,7 @@ EXECUTION_ID = "executionId"
 EPOCH = "epoch"
 STORE_ID = "storeId"
 
-Order = dict[str, str | int]
+WorkflowInput = dict[str, str | int]
 
 EPOCH_MAX = 2**31 - 1
 """What a column of the store holds."""
@@ -18,14 +18,14 @@ RUN_GRACE_S = 10.0
 time-out, which ends in silence, is for runs that no runner took up."""
 
 
-def order_of(workflow: WorkflowName) -> Order:
+def make_workflow_input(workflow: WorkflowName) -> WorkflowInput:
     """What the workflow is started with; without a store id where its name carries none."""
-    order: Order = {EXECUTION_ID: workflow.execution, EPOCH: workflow.epoch}
-    return order if workflow.store is None else {**order, STORE_ID: workflow.store}
+    workflow_input: WorkflowInput = {EXECUTION_ID: workflow.execution, EPOCH: workflow.epoch}
+    return workflow_input if workflow.store is None else {**workflow_input, STORE_ID: workflow.store}
 
 
-def parse_order(given: Sequence[object]) -> Order | None:
-    """The order in what a workflow was given; None where that was not started by Stigmer."""
+def parse_workflow_input(given: Sequence[object]) -> WorkflowInput | None:
+    """The input in what a workflow was given; None where that was not started by Stigmer."""
     found = given[0] if len(given) == 1 else None
     if not isinstance(found, dict):
         return None
@@ -34,5 +34,5 @@ def parse_order(given: Sequence[object]) -> Order | None:
         return None
     if not isinstance(epoch, int) or isinstance(epoch, bool) or not 1 <= epoch <= EPOCH_MAX:
         return None
-    order: Order = {EXECUTION_ID: execution, EPOCH: epoch}
-    return order if store is None else {**order, STORE_ID: store}
+    workflow_input: WorkflowInput = {EXECUTION_ID: execution, EPOCH: epoch}
+    return workflow_input if store is None else {**workflow_input, STORE_ID: store}

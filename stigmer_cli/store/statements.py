@@ -15,7 +15,7 @@ from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate, Update
 from stigmer_cli.store.tables import executions
 
 KINDS_MAX = 256
-"""Kinds of move that are kept; there are about forty."""
+"""Kinds of transition that are kept; there are about forty."""
 
 PRIMARY_KEY = "sqlite_autoindex_executions_1"
 """What SQLite calls the index of the primary key."""

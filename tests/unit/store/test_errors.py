@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from stigmer_cli.errors import MachineError, StigmerError, StoreBusy, Unavailable
-from stigmer_cli.store import faults
+from stigmer_cli.store import errors
 from stigmer_cli.store.file import StoreFile
 
 
@@ -42,19 +42,19 @@ def test_a_code_of_sqlite_is_an_error_that_names_the_file(
     tmp_path: Path, code: int, kind: type[StigmerError], words: str, *, ends: bool
 ) -> None:
     error = sqlite_error(code)
-    known = faults.from_sqlite(error, StoreFile(tmp_path / "s.db"), 5.0)
+    known = errors.from_sqlite(error, StoreFile(tmp_path / "s.db"), 5.0)
     assert type(known) is kind
     assert words in known.message
     assert str(tmp_path / "s.db") in known.message
-    assert faults.is_unsure(error) is ends
+    assert errors.is_unsure(error) is ends
 
 
 def test_a_defect_of_ours_stays_one(tmp_path: Path) -> None:
     file = StoreFile(tmp_path / "s.db")
-    assert faults.from_sqlite(sqlite_error(sqlite3.SQLITE_ERROR), file, 5.0) is None
-    assert faults.from_sqlite(KeyError("x"), file, 5.0) is None
-    assert faults.from_postgresql(KeyError("x"), "here") is None
-    assert faults.from_postgresql(DBAPIError("x", None, PostgresError("42601")), "here") is None
+    assert errors.from_sqlite(sqlite_error(sqlite3.SQLITE_ERROR), file, 5.0) is None
+    assert errors.from_sqlite(KeyError("x"), file, 5.0) is None
+    assert errors.from_postgresql(KeyError("x"), "here") is None
+    assert errors.from_postgresql(DBAPIError("x", None, PostgresError("42601")), "here") is None
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_defect_of_ours_stays_one(tmp_path: Path) -> None:
     ],
 )
 def test_a_state_of_postgresql_is_an_error_that_names_the_server(state: str, kind: type[StigmerError]) -> None:
-    known = faults.from_postgresql(DBAPIError("SELECT 1", None, PostgresError(state)), "host:5432/db")
+    known = errors.from_postgresql(DBAPIError("SELECT 1", None, PostgresError(state)), "host:5432/db")
     assert type(known) is kind
     assert "host:5432/db" in known.message
     assert "\n" not in known.message

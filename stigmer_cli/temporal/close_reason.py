@@ -18,7 +18,7 @@ _TIMEOUTS: dict[int, str] = {
 }
 
 
-def sentence_of(event: HistoryEvent) -> str:
+def close_reason(event: HistoryEvent) -> str:
     """How the workflow ended; empty for a completed one and for an event that closes nothing."""
     match event.event_type:
         case _TYPE.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:

@@ -16,7 +16,7 @@ LOOK_S = 0.5
 log = structlog.get_logger()
 
 
-class WorldWatch:
+class ClusterWatch:
     """Remembers, per address and namespace, which cluster answered there; a change means that it forgot everything."""
 
     def __init__(self, store: Store, link: TemporalLink, *, clock: Clock) -> None:
@@ -40,18 +40,18 @@ class WorldWatch:
     async def run_once(self) -> bool:
         """Compare with what was recorded, and record what is there; whether Temporal lost its memory."""
         status = self._link.status()
-        world = status.world
-        if world is None:
+        cluster = status.cluster
+        if cluster is None:
             return False
         key = f"{KEY} {status.address} {status.namespace}"
-        before = await self._store.meta.get_or_set(key, world)
-        if before == world:
+        before = await self._store.meta.get_or_set(key, cluster)
+        if before == cluster:
             return False
-        await self._store.meta.set(key, world)
-        await self._lost(status, before, world)
+        await self._store.meta.set(key, cluster)
+        await self._lost(status, before, cluster)
         return True
 
-    async def _lost(self, status: ConnectionStatus, before: str, world: str) -> None:
+    async def _lost(self, status: ConnectionStatus, before: str, cluster: str) -> None:
         self.memory_lost_at = self._clock.now()
         await self._store.meta.set(LOST_KEY, iso(self.memory_lost_at))
         log.warning(
@@ -59,6 +59,6 @@ class WorldWatch:
             address=status.address,
             namespace=status.namespace,
             before=before,
-            after=world,
+            after=cluster,
             next="executions that no run had claimed are submitted again; those in progress are marked for attention",
         )

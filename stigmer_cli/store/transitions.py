@@ -1,7 +1,7 @@
-"""Every guarded move of an execution that is made on the server's side, as data: expectation, change, event.
+"""Every guarded transition of an execution that is made on the server's side, as data: expectation, change, event.
 
-What a run may do is in `runs.py`. The phases and the arrows between them are in `domain/phase.py`; a move that writes a
-phase expects one of the phases that the table there allows to leave for it.
+What a run may do is in `runs.py`. The phases and the arrows between them are in `domain/phase.py`; a transition that
+writes a phase expects one of the phases that the table there allows to leave for it.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, bindparam
 from stigmer_cli.domain.execution import AttentionCode, EventType, Outcome, QueueReason
 from stigmer_cli.domain.identity import RunId, StoreId
 from stigmer_cli.domain.phase import Phase, sources_of
-from stigmer_cli.store.database import EventDraft, Move
+from stigmer_cli.store.database import EventDraft, Transition
 from stigmer_cli.store.mapping import NO_ATTENTION, ended, outcome_event
 from stigmer_cli.store.tables import OPEN, QUEUED, executions
 
@@ -21,18 +21,18 @@ _ROW = executions.c
 
 CANCELLED_UNCLAIMED = "cancelled before any run had an effect"
 
-# Named, so that moves of one kind share them: that is how many are recognised as alike and made together.
+# Named, so that transitions of one kind share them: that is how many are recognised as alike and made together.
 IS_PENDING = _ROW.phase == Phase.PENDING
 IS_IN_PROGRESS = _ROW.phase == Phase.IN_PROGRESS
 IS_SUBMITTED = _ROW.submitted_at.is_not(None)
 IS_UNSUBMITTED = _ROW.submitted_at.is_(None)
 IS_UNCLAIMED = _ROW.claimed_run.is_(None)
-HAS_NO_WORLD = _ROW.world.is_(None)
+HAS_NO_CLUSTER = _ROW.world.is_(None)
 IS_MARKED = _ROW.attention_code.is_not(None)
 IS_WANTED = _ROW.cancel_requested_at.is_(None)
 
 
-# What it waits for, or when it is tried next, is not yet what the move makes of it (`prepared`: `to_COLUMN`).
+# What it waits for, or when it is tried next, is not yet what the transition makes of it (`prepared`: `to_COLUMN`).
 WAITS_OTHERWISE = _ROW.queue_detail.is_distinct_from(bindparam("to_queue_detail")) | _ROW.next_try_at.is_distinct_from(
     bindparam("to_next_try_at")
 )
@@ -64,9 +64,11 @@ def stands(*, epoch: int, version: int | None = None) -> Mapping[str, int]:
     return {"epoch": epoch} if version is None else {"epoch": epoch, "version": version}
 
 
-def wait_for(reason: QueueReason, detail: str, *, epoch: int, next_try_at: datetime | None, now: datetime) -> Move:
+def wait_for(
+    reason: QueueReason, detail: str, *, epoch: int, next_try_at: datetime | None, now: datetime
+) -> Transition:
     """Queued: it waits for another reason than before."""
-    return Move(
+    return Transition(
         guards=(QUEUED, _waits_for_another(reason)),
         expects=stands(epoch=epoch),
         values={**_queue(reason, detail, now), "next_try_at": next_try_at},
@@ -74,21 +76,21 @@ def wait_for(reason: QueueReason, detail: str, *, epoch: int, next_try_at: datet
     )
 
 
-def wait_on(reason: QueueReason, detail: str, *, epoch: int, next_try_at: datetime | None) -> Move:
+def wait_on(reason: QueueReason, detail: str, *, epoch: int, next_try_at: datetime | None) -> Transition:
     """Queued: it still waits for the same reason; the words or the next try changed."""
-    return Move(
+    return Transition(
         guards=(QUEUED, _waits_for(reason), WAITS_OTHERWISE),
         expects=stands(epoch=epoch),
         values={"queue_detail": detail, "next_try_at": next_try_at},
     )
 
 
-def submit(run_id: RunId, world: str, *, epoch: int, was_there: bool, now: datetime) -> Move:
+def submit(run_id: RunId, cluster: str, *, epoch: int, was_there: bool, now: datetime) -> Transition:
     """Temporal took it, or had it already."""
-    return Move(
+    return Transition(
         guards=(OPEN, IS_UNSUBMITTED),
         expects=stands(epoch=epoch),
-        values={**NO_ATTENTION, "submitted_at": now, "run_id": run_id, "world": world, "next_try_at": None},
+        values={**NO_ATTENTION, "submitted_at": now, "run_id": run_id, "world": cluster, "next_try_at": None},
         event=EventDraft(
             type=EventType.SUBMITTED,
             text=f"submitted (run {run_id}{', which was there already' if was_there else ''})",
@@ -97,15 +99,19 @@ def submit(run_id: RunId, world: str, *, epoch: int, was_there: bool, now: datet
     )
 
 
-def note_world(run_id: RunId, world: str, *, epoch: int) -> Move:
+def note_cluster(run_id: RunId, cluster: str, *, epoch: int) -> Transition:
     """A claim marked it submitted before the dispatcher could, and could not know which Temporal it came from."""
-    return Move(guards=(OPEN, HAS_NO_WORLD), expects={**stands(epoch=epoch), "run_id": run_id}, values={"world": world})
+    return Transition(
+        guards=(OPEN, HAS_NO_CLUSTER), expects={**stands(epoch=epoch), "run_id": run_id}, values={"world": cluster}
+    )
 
 
-def fail_submit(detail: str, *, row: Mapping[str, object], attempts: int, next_try_at: datetime, now: datetime) -> Move:
+def fail_submit(
+    detail: str, *, row: Mapping[str, object], attempts: int, next_try_at: datetime, now: datetime
+) -> Transition:
     """A submit failed for another reason than a connection; it is tried again at `next_try_at`."""
     is_first = row["queue_reason"] != QueueReason.SUBMIT_FAILED
-    return Move(
+    return Transition(
         guards=(QUEUED,),
         values={
             "queue_reason": QueueReason.SUBMIT_FAILED,
@@ -118,9 +124,9 @@ def fail_submit(detail: str, *, row: Mapping[str, object], attempts: int, next_t
     )
 
 
-def give_up_submit(detail: str, *, attempts: int, now: datetime) -> Move:
+def give_up_submit(detail: str, *, attempts: int, now: datetime) -> Transition:
     """A submit failed as often as it may; a person has to look."""
-    return Move(
+    return Transition(
         guards=(QUEUED,),
         values={
             **_queue(QueueReason.SUBMIT_FAILED, detail, now),
@@ -132,9 +138,9 @@ def give_up_submit(detail: str, *, attempts: int, now: datetime) -> Move:
     )
 
 
-def mark(code: AttentionCode, reason: str, *, epoch: int, version: int | None, now: datetime) -> Move:
+def mark(code: AttentionCode, reason: str, *, epoch: int, version: int | None, now: datetime) -> Transition:
     """Only a person can decide about it."""
-    return Move(
+    return Transition(
         guards=(OPEN, _is_not_marked(code)),
         expects=stands(epoch=epoch, version=version),
         values=_attention(code, reason, now),
@@ -142,9 +148,9 @@ def mark(code: AttentionCode, reason: str, *, epoch: int, version: int | None, n
     )
 
 
-def unmark(reason: str, *, epoch: int, version: int) -> Move:
+def unmark(reason: str, *, epoch: int, version: int) -> Transition:
     """What a person had to decide about has settled itself."""
-    return Move(
+    return Transition(
         guards=(OPEN, IS_MARKED),
         expects=stands(epoch=epoch, version=version),
         values=NO_ATTENTION,
@@ -152,9 +158,9 @@ def unmark(reason: str, *, epoch: int, version: int) -> Move:
     )
 
 
-def requeue(store: StoreId, reason: QueueReason, detail: str, *, epoch: int, version: int, now: datetime) -> Move:
+def requeue(store: StoreId, reason: QueueReason, detail: str, *, epoch: int, version: int, now: datetime) -> Transition:
     """Orphan: Temporal has forgotten it, and no run ever claimed it, so submitting it again is safe."""
-    return Move(
+    return Transition(
         guards=(IS_PENDING, IS_SUBMITTED, IS_UNCLAIMED),
         expects=stands(epoch=epoch, version=version),
         values={**_queue(reason, detail, now), **_unsubmitted(store, now)},
@@ -162,12 +168,12 @@ def requeue(store: StoreId, reason: QueueReason, detail: str, *, epoch: int, ver
     )
 
 
-def requeue_next(store: StoreId, detail: str, *, failures: int, epoch: int, version: int, now: datetime) -> Move:
+def requeue_next(store: StoreId, detail: str, *, failures: int, epoch: int, version: int, now: datetime) -> Transition:
     """Orphan: its workflow closed and no run ever claimed it; the next epoch has a workflow id that is still free.
 
     `failures` counts the runs in a row that ended so.
     """
-    return Move(
+    return Transition(
         guards=(IS_PENDING, IS_SUBMITTED, IS_UNCLAIMED),
         expects=stands(epoch=epoch, version=version),
         values={
@@ -184,9 +190,9 @@ def requeue_next(store: StoreId, detail: str, *, failures: int, epoch: int, vers
     )
 
 
-def start_over(store: StoreId, *, epoch: int, version: int, now: datetime) -> Move:
+def start_over(store: StoreId, *, epoch: int, version: int, now: datetime) -> Transition:
     """Lost: a person said to begin again; what the old epoch's run still says no longer counts."""
-    return Move(
+    return Transition(
         guards=(may_become(Phase.PENDING), IS_IN_PROGRESS),
         expects=stands(epoch=epoch, version=version),
         values={
@@ -206,9 +212,9 @@ def start_over(store: StoreId, *, epoch: int, version: int, now: datetime) -> Mo
     )
 
 
-def retry(*, version: int, now: datetime) -> Move:
+def retry(*, version: int, now: datetime) -> Transition:
     """A person asked to submit it again after submits had failed for good."""
-    return Move(
+    return Transition(
         guards=(IS_PENDING, IS_UNSUBMITTED),
         expects={"attention_code": AttentionCode.SUBMIT_FAILED, "version": version},
         values={**NO_ATTENTION, "attempts": 0, "next_try_at": now},
@@ -216,28 +222,28 @@ def retry(*, version: int, now: datetime) -> Move:
     )
 
 
-def cancel_at_once(*, now: datetime) -> Move:
+def cancel_at_once(*, now: datetime) -> Transition:
     """No run has claimed it, and none can any more: whatever Temporal still has of it ends without effect."""
     outcome = Outcome(phase=Phase.CANCELLED, error=CANCELLED_UNCLAIMED)
-    return Move(
+    return Transition(
         guards=(may_become(Phase.CANCELLED), IS_PENDING, IS_UNCLAIMED),
         values={**ended(outcome, now), "cancel_requested_at": now},
         event=EventDraft(type=EventType.CANCELLED, text=CANCELLED_UNCLAIMED),
     )
 
 
-def ask_to_cancel(*, now: datetime) -> Move:
+def ask_to_cancel(*, now: datetime) -> Transition:
     """A run may be at work: it has to be told, and it says when it has ended."""
-    return Move(
+    return Transition(
         guards=(OPEN, IS_WANTED),
         values={"cancel_requested_at": now},
         event=EventDraft(type=EventType.CANCEL_REQUESTED, text="cancellation asked for"),
     )
 
 
-def conclude(outcome: Outcome, detail: str, *, epoch: int, version: int, now: datetime) -> Move:
+def conclude(outcome: Outcome, detail: str, *, epoch: int, version: int, now: datetime) -> Transition:
     """Row behind: Temporal knows how it ended."""
-    return Move(
+    return Transition(
         guards=(may_become(outcome.phase),),
         expects=stands(epoch=epoch, version=version),
         values=ended(outcome, now),

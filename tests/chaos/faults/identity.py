@@ -6,6 +6,7 @@ Each brings parts of its own, which are gone when it ends: what it had taken mus
 import asyncio
 import random
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from stigmer_cli.client import Client
 from stigmer_cli.runner.server_link import LinkState
 from tests.chaos import ledger
 from tests.chaos.fault import RARE, Fault
+from tests.chaos.performer import LEDGER
 from tests.chaos.stage import NAMESPACE, RunnerProcess, Stage
 from tests.chaos.workload import SLOW, Wanted
 from tests.eventually import eventually, until_true
@@ -32,11 +34,14 @@ TUNNEL = {"STIGMER_INSECURE_HTTP": "true"}
 """A server that is reached over a relay cannot prove itself."""
 
 
+def _new_home(stage: Stage) -> Path:
+    return Path(tempfile.mkdtemp(prefix="home-", dir=stage.folder))
+
+
 @asynccontextmanager
 async def _runner(
     stage: Stage, home: Path, server: str, settings: Mapping[str, str] | None = None
 ) -> AsyncIterator[RunnerProcess]:
-    home.mkdir(exist_ok=True)  # noqa: ASYNC240 - one folder
     runner = RunnerProcess(home, stage.proxy.address, server, 90, more=settings)
     runner.start()
     try:
@@ -68,8 +73,7 @@ async def _until_wishes_done(stage: Stage, wishes: Sequence[Wanted], *, what: st
 
 async def _second_home(stage: Stage, _rng: random.Random) -> None:
     """Another store, server and runner on the same Temporal and namespace: each performs its own, and nothing else."""
-    home = stage.folder / "second"
-    home.mkdir(mode=0o700)
+    home = _new_home(stage)
     settings = {"STIGMER_LOG_LEVEL": "warning", "STIGMER_TEMPORAL_NAMESPACE": NAMESPACE}
     try:
         async with (
@@ -92,7 +96,7 @@ async def _second_home(stage: Stage, _rng: random.Random) -> None:
 
 async def _wrong_token(stage: Stage, _rng: random.Random) -> None:
     """One more runner, whose token the server does not know: it takes nothing."""
-    home = stage.folder / "wrong-token"
+    home = _new_home(stage)
     async with _runner(stage, home, stage.server.url, {"STIGMER_TOKEN": "another-token"}) as runner:
         await until_true(lambda: _says(runner, LinkState.REFUSED), within_s=STARTS_MAX_S * slack(), what="its refusal")
         wishes = stage.workload.wish(AT_ONCE)
@@ -105,9 +109,9 @@ async def _wrong_token(stage: Stage, _rng: random.Random) -> None:
 async def _server_gone(stage: Stage, _rng: random.Random) -> None:
     """One more runner, whose way to the server ends for good while it performs: others do what it cannot report."""
     assert stage.server.process is not None
-    home = stage.folder / "abandoned"
+    home = _new_home(stage)
     with Relay(stage.server.port) as way:
-        async with _runner(stage, home, way.url, TUNNEL) as runner:
+        async with _runner(stage, home, way.url, TUNNEL | {LEDGER: str(stage.ledger)}) as runner:
             await _until_seen(runner)
             wishes = [*stage.workload.wish(AT_ONCE, SLOW)]
             await asyncio.sleep(0.3)

@@ -17,9 +17,9 @@ from stigmer_cli.errors import ConfigError, TimedOut
 if TYPE_CHECKING:
     from stigmer_cli.doctor.check import Check
     from stigmer_cli.doctor.facts import Facts
-    from stigmer_cli.doctor.report import Seen
+    from stigmer_cli.doctor.report import Diagnosis
 
-LOOK_EVERY_S = 1.0
+PROBE_EVERY_S = 1.0
 OUTPUT = typer.Option("--output", "-o", help="How to print the result.")
 BUNDLE = typer.Option("--bundle", metavar="FILE", help="Also write a .tar.gz or .zip for a bug report; no secrets.")
 
@@ -57,7 +57,7 @@ def diagnosis(
         return
     asked = _Asked(only or [], skip or [], is_strict=strict, waits_s=wait_s(wait))
     _refuse(bundle)
-    seen = cli.run(_seen(cli, asked, is_mended=fix))
+    seen = cli.run(_seen(cli, asked, is_repaired=fix))
     _show(cli, seen, bundle, is_verbose=verbose)
     if asked.waits_s is not None and not seen.report.is_ok:
         verdict = seen.report.verdict
@@ -94,64 +94,64 @@ class _Asked:
         self.waits_s = waits_s
 
 
-# -- looking
+# -- diagnosing
 
 
-async def _seen(cli: Cli, asked: _Asked, *, is_mended: bool) -> "Seen":
+async def _seen(cli: Cli, asked: _Asked, *, is_repaired: bool) -> "Diagnosis":
     """What is to be told: after the repairs where they were asked for, and after the wait where one was."""
-    if not is_mended:
-        return await _waited_for(cli, asked)
-    from stigmer_cli.doctor.mend import mended  # noqa: PLC0415 - only with --fix
+    if not is_repaired:
+        return await _wait_for(cli, asked)
+    from stigmer_cli.doctor.repair import repair  # noqa: PLC0415 - only with --fix
 
-    mended_one = await mended(lambda: _looked(cli, asked), tell=cli.out.note, clock=cli.clock)
-    if asked.waits_s is None or mended_one.report.is_ok:
-        return mended_one
-    seen = await _waited_for(cli, asked)
-    return replace(seen, report=replace(seen.report, fixes=mended_one.report.fixes))
+    repaired = await repair(lambda: _diagnose(cli, asked), tell=cli.out.note, clock=cli.clock)
+    if asked.waits_s is None or repaired.report.is_ok:
+        return repaired
+    seen = await _wait_for(cli, asked)
+    return replace(seen, report=replace(seen.report, fixes=repaired.report.fixes))
 
 
-async def _waited_for(cli: Cli, asked: _Asked) -> "Seen":
+async def _wait_for(cli: Cli, asked: _Asked) -> "Diagnosis":
     """One look; with a wait the first healthy one, or the last before time ran out. Tells each change once."""
     ends = cli.clock.monotonic() + (asked.waits_s or 0.0)
     told = ""
     while True:
-        seen = await _looked(cli, asked)
+        seen = await _diagnose(cli, asked)
         left_s = ends - cli.clock.monotonic()
         if asked.waits_s is None or seen.report.is_ok or left_s <= 0:
             return seen
         if seen.report.verdict.message != told:
             told = seen.report.verdict.message
             cli.out.note(told)
-        await asyncio.sleep(min(LOOK_EVERY_S, left_s))
+        await asyncio.sleep(min(PROBE_EVERY_S, left_s))
 
 
-async def _looked(cli: Cli, asked: _Asked) -> "Seen":
-    from stigmer_cli.doctor.report import Report, Seen, reported  # noqa: PLC0415 - not for --help
+async def _diagnose(cli: Cli, asked: _Asked) -> "Diagnosis":
+    from stigmer_cli.doctor.report import Diagnosis, Report, select_reported  # noqa: PLC0415 - not for --help
     from stigmer_cli.doctor.runner import diagnose  # noqa: PLC0415
 
     began, facts = cli.clock.monotonic(), _facts(cli)
     judged = await diagnose(asked.checks, facts, clock=cli.clock)
     took_s = cli.clock.monotonic() - began
-    report = Report(judged=reported(judged, only=asked.only), is_strict=asked.is_strict, took_s=took_s)
-    return Seen(facts=facts, report=report)
+    report = Report(judged=select_reported(judged, only=asked.only), is_strict=asked.is_strict, took_s=took_s)
+    return Diagnosis(facts=facts, report=report)
 
 
 def _facts(cli: Cli) -> "Facts":
     """The facts under today's settings; where those cannot be read, that is what will be told."""
-    from stigmer_cli.doctor.gather import gathered  # noqa: PLC0415 - not for --help
+    from stigmer_cli.doctor.collect import collect_facts  # noqa: PLC0415 - not for --help
     from stigmer_cli.settings import HOME_VARIABLE, Home, Settings, load  # noqa: PLC0415
 
     try:
-        return gathered(load({}, cli.environ, user_home=cli.user_home, is_look=True), clock=cli.clock)
+        return collect_facts(load({}, cli.environ, user_home=cli.user_home, is_look=True), clock=cli.clock)
     except ConfigError as error:
         path = Path(cli.environ.get(HOME_VARIABLE) or cli.user_home / ".stigmer").expanduser().absolute()
-        return gathered(Settings(home=Home(path=path)), clock=cli.clock, problem=error)
+        return collect_facts(Settings(home=Home(path=path)), clock=cli.clock, problem=error)
 
 
 # -- telling
 
 
-def _show(cli: Cli, seen: "Seen", bundle: Path | None, *, is_verbose: bool) -> None:
+def _show(cli: Cli, seen: "Diagnosis", bundle: Path | None, *, is_verbose: bool) -> None:
     from stigmer_cli.cli.doctor_report import print_report  # noqa: PLC0415 - not for --help
 
     data = seen.report.to_json()
@@ -168,11 +168,11 @@ def _refuse(bundle: Path | None) -> None:
         check_target(bundle)
 
 
-def _bundled(cli: Cli, seen: "Seen", bundle: Path) -> Mapping[str, object]:
+def _bundled(cli: Cli, seen: "Diagnosis", bundle: Path) -> Mapping[str, object]:
     """Write the archive, telling what it will hold first."""
     from stigmer_cli.doctor.archive import write_archive  # noqa: PLC0415 - only with --bundle
     from stigmer_cli.doctor.bundle import Surroundings, gathered_entries  # noqa: PLC0415
-    from stigmer_cli.doctor.words import size  # noqa: PLC0415
+    from stigmer_cli.doctor.text import size  # noqa: PLC0415
 
     around = Surroundings(environ=cli.environ, user_home=cli.user_home)
     entries = cli.run(gathered_entries(seen.facts, seen.report, around))

@@ -14,7 +14,7 @@ from stigmer_cli.cli.output import clean
 
 if TYPE_CHECKING:
     from stigmer_cli.doctor.check import Check, Judged
-    from stigmer_cli.doctor.fix import Fixed
+    from stigmer_cli.doctor.fix import FixResult
     from stigmer_cli.doctor.report import Report
 
 INDENT = 10
@@ -40,7 +40,7 @@ def print_report(console: Console, report: "Report", *, is_verbose: bool) -> Non
     _print_sums(console, report)
 
 
-def _print_fixes(console: Console, fixes: Sequence["Fixed"]) -> None:
+def _print_fixes(console: Console, fixes: Sequence["FixResult"]) -> None:
     """What was done, what failed, and what was left alone and why; those with one reason on one line."""
     console.print(Text("\nrepairs", style="bold"))
     told: dict[tuple[str, str], list[str]] = {}

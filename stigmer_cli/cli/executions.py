@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stigmer_cli.cli.arguments import parse_execution_id
 from stigmer_cli.cli.context import Cli, cli_of
-from stigmer_cli.cli.naming import checked_id
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.reconcile import reconcile
 from stigmer_cli.cli.retry import insist
@@ -64,7 +64,7 @@ def get(ctx: typer.Context, execution: Annotated[str, NAMED], output: Annotated[
 
     cli = cli_of(ctx)
     out = cli.show(output)
-    found, events, stuck = cli.call(lambda client: _with_story(cli, client, checked_id(execution)))
+    found, events, stuck = cli.call(lambda client: _with_story(cli, client, parse_execution_id(execution)))
     stack = endpoints(cli.settings().home)
     link = stack.workflow_url(found.status.dispatch.workflow_id, found.status.dispatch.run_id) if stack else None
     data = {**found.to_wire(), **({"stuck": stuck.reason()} if stuck else {}), **({"webUi": link} if link else {})}
@@ -84,7 +84,7 @@ def watch(
     """Follow an execution to its end; exit 1 if it fails."""
     cli = cli_of(ctx)
     cli.show(output)
-    found = checked_id(execution)
+    found = parse_execution_id(execution)
     cli.call(lambda client: client.execution(found))  # an unknown id is an error now, not a wait
     raise typer.Exit(cli.call(lambda client: watch_to_end(cli, client, found, timeout)))
 
@@ -96,7 +96,7 @@ def cancel(
     """Ask an execution to end; one that never started ends at once."""
     cli = cli_of(ctx)
     out = cli.show(output)
-    found = insist(cli, lambda client: client.cancel_execution(checked_id(execution)))
+    found = insist(cli, lambda client: client.cancel_execution(parse_execution_id(execution)))
     words = found.status.phase if found.status.phase.is_terminal else "asked to end"
     out.result(found.to_wire(), lambda console: console.print(f"{found.metadata.id} {words}", soft_wrap=True))
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from stigmer_cli.api.resources import EventBody, ExecutionResource
 from stigmer_cli.cli.output import Format, Output, clean
-from stigmer_cli.cli.wording import why
+from stigmer_cli.cli.text import why
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.phase import Phase

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stigmer_cli.cli.arguments import parse_execution_id
 from stigmer_cli.cli.context import Cli, cli_of
-from stigmer_cli.cli.naming import checked_id
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.retry import RETRY_MIN_S, is_passing
 from stigmer_cli.cli.wait import WAIT, wait_s
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from stigmer_cli.api.reconcile import ReconcileRequest
+    from stigmer_cli.cli.reconcile_counts import ReconcileCounts
     from stigmer_cli.cli.reconcile_view import View
-    from stigmer_cli.cli.tally import Tally
     from stigmer_cli.client import Client
 
 AGAIN_S = 0.5
@@ -91,7 +91,7 @@ def reconcile(
 def _checked(ids: list[str]) -> list[str]:
     if len(ids) > IDS_MAX:
         raise ConfigError(f"{len(ids)} ids are more than {IDS_MAX}", hint="narrow it with --older-than and --limit")
-    return list(dict.fromkeys(checked_id(name) for name in ids))
+    return list(dict.fromkeys(parse_execution_id(name) for name in ids))
 
 
 def _agree(cli: Cli, request: "ReconcileRequest", waits_s: float | None) -> None:
@@ -99,17 +99,17 @@ def _agree(cli: Cli, request: "ReconcileRequest", waits_s: float | None) -> None
 
     The question stands outside the event loop, whose handler would swallow the first Ctrl-C.
     """
-    from stigmer_cli.cli.reconcile_view import print_moves  # noqa: PLC0415 - pydantic is not imported for --help
-    from stigmer_cli.cli.tally import Tally  # noqa: PLC0415
+    from stigmer_cli.cli.reconcile_counts import ReconcileCounts  # noqa: PLC0415
+    from stigmer_cli.cli.reconcile_view import print_plan  # noqa: PLC0415 - pydantic is not imported for --help
 
-    tally = Tally()
+    counts = ReconcileCounts()
     preview = request.model_copy(update={"dry_run": True})
     try:
-        cli.call(lambda client: _ask(cli, client, preview, tally, waits_s=waits_s))
-        print_moves(cli.out.stderr, tally, is_done=False)
-        if not tally.planned:
-            raise typer.Exit(1 if tally.left_over else 0)
-        agreed = _answer(cli, tally)
+        cli.call(lambda client: _ask(cli, client, preview, counts, waits_s=waits_s))
+        print_plan(cli.out.stderr, counts, is_done=False)
+        if not counts.planned:
+            raise typer.Exit(1 if counts.left_over else 0)
+        agreed = _answer(cli, counts)
     except (KeyboardInterrupt, typer.Abort):
         cli.out.note(NOTHING_DONE)
         raise
@@ -118,8 +118,8 @@ def _agree(cli: Cli, request: "ReconcileRequest", waits_s: float | None) -> None
         raise typer.Exit(1)
 
 
-def _answer(cli: Cli, tally: "Tally") -> bool:
-    moves = ", ".join(f"{number} {action}" for action, number in tally.actions.most_common() if action != "none")
+def _answer(cli: Cli, counts: "ReconcileCounts") -> bool:
+    moves = ", ".join(f"{number} {action}" for action, number in counts.actions.most_common() if action != "none")
     try:
         return typer.confirm(f"Carry this out ({moves})?", err=True)
     except typer.Abort:
@@ -129,38 +129,44 @@ def _answer(cli: Cli, tally: "Tally") -> bool:
 
 def _carry_out(cli: Cli, request: "ReconcileRequest", waits_s: float | None) -> int:
     """Do it, or tell what would be done; the exit code. What was done is told, however it ends."""
+    from stigmer_cli.cli.reconcile_counts import ReconcileCounts  # noqa: PLC0415
     from stigmer_cli.cli.reconcile_view import view_of  # noqa: PLC0415 - pydantic is not imported for --help
-    from stigmer_cli.cli.tally import Tally  # noqa: PLC0415
 
-    tally, view = Tally(), view_of(cli.out, is_dry_run=request.dry_run)
+    counts, view = ReconcileCounts(), view_of(cli.out, is_dry_run=request.dry_run)
     try:
-        is_left = cli.call(lambda client: _done(cli, client, request, tally, view, waits_s=waits_s))
+        is_left = cli.call(lambda client: _done(cli, client, request, counts, view, waits_s=waits_s))
     except (KeyboardInterrupt, StigmerError) as error:
-        if tally.examined:
-            view.end(tally, is_complete=False)
-        if tally.examined or isinstance(error, KeyboardInterrupt):
-            has_begun = not request.dry_run and (tally.examined or tally.is_under_way)
+        if counts.examined:
+            view.end(counts, is_complete=False)
+        if counts.examined or isinstance(error, KeyboardInterrupt):
+            has_begun = not request.dry_run and (counts.examined or counts.is_under_way)
             cli.out.note(GOES_ON if has_begun else NOTHING_DONE)
         raise
-    view.end(tally, is_complete=True)
+    view.end(counts, is_complete=True)
     return 1 if is_left else 0
 
 
 async def _done(
-    cli: Cli, client: "Client", request: "ReconcileRequest", tally: "Tally", view: "View", *, waits_s: float | None
+    cli: Cli,
+    client: "Client",
+    request: "ReconcileRequest",
+    counts: "ReconcileCounts",
+    view: "View",
+    *,
+    waits_s: float | None,
 ) -> bool:
     """Carry it out; whether something is left that this could have mended."""
-    await _ask(cli, client, request, tally, view, waits_s=waits_s)
-    return tally.left_over or (not request.dry_run and await _is_left(client, request, tally))
+    await _ask(cli, client, request, counts, view, waits_s=waits_s)
+    return counts.left_over or (not request.dry_run and await _is_left(client, request, counts))
 
 
-async def _is_left(client: "Client", request: "ReconcileRequest", tally: "Tally") -> bool:
+async def _is_left(client: "Client", request: "ReconcileRequest", counts: "ReconcileCounts") -> bool:
     """Whether a row that somebody else moved meanwhile could still be mended: most often that one has mended it."""
     from stigmer_cli.api.reconcile import ReconcileItem  # noqa: PLC0415 - pydantic
 
-    if not tally.changed:
+    if not counts.changed:
         return False
-    again = request.model_copy(update={"ids": list(tally.changed), "dry_run": True, "limit": None})
+    again = request.model_copy(update={"ids": list(counts.changed), "dry_run": True, "limit": None})
     items = [found async for found in client.reconcile(again) if isinstance(found, ReconcileItem)]
     return any(item.action in MENDING or item.found == "unknown" for item in items)
 
@@ -169,7 +175,7 @@ async def _ask(
     cli: Cli,
     client: "Client",
     request: "ReconcileRequest",
-    tally: "Tally",
+    counts: "ReconcileCounts",
     view: "View | None" = None,
     *,
     waits_s: float | None,
@@ -181,12 +187,12 @@ async def _ask(
     """
     patience = _Patience(cli, waits_s)
     while True:
-        number = tally.number
+        number = counts.number
         try:
-            await _collect(cli, client, request, tally, view)
+            await _collect(cli, client, request, counts, view)
         except (Unavailable, Conflict) as error:
-            await patience.wait_out(error, has_moved=tally.number > number)
-            tally.begin_again()
+            await patience.wait_out(error, has_moved=counts.number > number)
+            counts.begin_again()
         else:
             return
 
@@ -230,18 +236,18 @@ class _Patience:
 
 
 async def _collect(
-    cli: Cli, client: "Client", request: "ReconcileRequest", tally: "Tally", view: "View | None"
+    cli: Cli, client: "Client", request: "ReconcileRequest", counts: "ReconcileCounts", view: "View | None"
 ) -> None:
     from stigmer_cli.api.reconcile import ReconcileItem  # noqa: PLC0415 - pydantic
 
-    tally.is_under_way = True
+    counts.is_under_way = True
     with _progress(cli) as progress:
         bar = progress.add_task("looking" if request.dry_run else "reconciling", total=None)
         async for found in client.reconcile(request):
-            tally.tell(found)
+            counts.tell(found)
             if view and isinstance(found, ReconcileItem):
                 view.item(found)
-            progress.update(bar, completed=tally.examined, total=tally.total)
+            progress.update(bar, completed=counts.examined, total=counts.total)
 
 
 def _progress(cli: Cli) -> "Progress":

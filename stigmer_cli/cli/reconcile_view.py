@@ -1,4 +1,4 @@
-"""How a reconcile is shown: item by item as JSON, or as a table of moves, cut, with the rest counted."""
+"""How a reconcile is shown: item by item as JSON, or as a table of steps, cut, with the rest counted."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from rich.table import Table
 
 from stigmer_cli.api.reconcile import ReconcileItem
 from stigmer_cli.cli.output import Format, Output, fit
-from stigmer_cli.cli.tally import Tally
+from stigmer_cli.cli.reconcile_counts import ReconcileCounts
 
 CAUSE_MAX = 240
 DITTO = '"'
@@ -24,7 +24,7 @@ class View(Protocol):
     def item(self, item: ReconcileItem) -> None:
         """One execution, what was found and what came of it."""
 
-    def end(self, tally: Tally, *, is_complete: bool) -> None:
+    def end(self, counts: ReconcileCounts, *, is_complete: bool) -> None:
         """Nothing more comes; not `is_complete`: it was broken off."""
 
 
@@ -50,9 +50,9 @@ class StreamView:
         """Write its line."""
         self._out.stream({"item": item.to_wire()})
 
-    def end(self, tally: Tally, *, is_complete: bool) -> None:
+    def end(self, counts: ReconcileCounts, *, is_complete: bool) -> None:
         """Write the summary."""
-        self._out.stream({"dryRun": self._is_dry_run, "summary": tally.summary.to_wire(), "complete": is_complete})
+        self._out.stream({"dryRun": self._is_dry_run, "summary": counts.summary.to_wire(), "complete": is_complete})
 
 
 class ObjectView:
@@ -69,10 +69,10 @@ class ObjectView:
         self._out.raw(f"{',' if self._number else self._head()}\n{body}")
         self._number += 1
 
-    def end(self, tally: Tally, *, is_complete: bool) -> None:
+    def end(self, counts: ReconcileCounts, *, is_complete: bool) -> None:
         """Close the list and the object."""
         close = "\n  ]" if self._number else f"{self._head()}]"
-        rest = json.dumps({"summary": tally.summary.to_wire(), "complete": is_complete}, indent=2)
+        rest = json.dumps({"summary": counts.summary.to_wire(), "complete": is_complete}, indent=2)
         self._out.raw(f"{close},{rest.removeprefix('{')}\n")
 
     def _head(self) -> str:
@@ -89,35 +89,35 @@ class TableView:
     def item(self, item: ReconcileItem) -> None:
         """Nothing yet."""
 
-    def end(self, tally: Tally, *, is_complete: bool) -> None:
+    def end(self, counts: ReconcileCounts, *, is_complete: bool) -> None:
         """Print the moves and the counts."""
         console = self._out.stdout
-        if tally.number:
-            print_moves(console, tally, is_done=not self._is_dry_run)
-        words = _counted(tally)
+        if counts.number:
+            print_plan(console, counts, is_done=not self._is_dry_run)
+        words = _counted(counts)
         if not is_complete:
-            of = f" of {tally.total}" if tally.total else ""
-            console.print(f"broken off: {words} so far ({tally.summary.examined}{of} examined)", soft_wrap=True)
+            of = f" of {counts.total}" if counts.total else ""
+            console.print(f"broken off: {words} so far ({counts.summary.examined}{of} examined)", soft_wrap=True)
             return
-        before = "would be: " if self._is_dry_run and tally.planned else ""
-        console.print(f"{before}{words} ({tally.summary.examined} examined)", soft_wrap=True)
+        before = "would be: " if self._is_dry_run and counts.planned else ""
+        console.print(f"{before}{words} ({counts.summary.examined} examined)", soft_wrap=True)
 
 
-def _counted(tally: Tally) -> str:
-    counts = {**tally.summary.to_wire(), "changed meanwhile": tally.outcomes["skipped: changed"]}
-    told = [f"{number} {word}" for word, number in counts.items() if number and word not in {"examined", "skipped"}]
+def _counted(counts: ReconcileCounts) -> str:
+    summed = {**counts.summary.to_wire(), "changed meanwhile": counts.outcomes["skipped: changed"]}
+    told = [f"{number} {word}" for word, number in summed.items() if number and word not in {"examined", "skipped"}]
     return ", ".join(told) or "nothing to do"
 
 
-def print_moves(console: Console, tally: Tally, *, is_done: bool) -> None:
+def print_plan(console: Console, counts: ReconcileCounts, *, is_done: bool) -> None:
     """Counts by class, then each move with its cause, cut at `SHOWN_MAX`; on a terminal the same cause once."""
-    head = ", ".join(f"{number} {name}" for name, number in tally.classes.most_common()) or "nothing out of line"
-    console.print(f"{head} ({tally.summary.examined} examined)", soft_wrap=True)
-    shown = tally.shown
+    head = ", ".join(f"{number} {name}" for name, number in counts.classes.most_common()) or "nothing out of line"
+    console.print(f"{head} ({counts.summary.examined} examined)", soft_wrap=True)
+    shown = counts.shown
     if shown:
         console.print(_table(console, shown, is_done=is_done))
-    if tally.number > len(shown):
-        console.print(f"... and {tally.number - len(shown)} more")
+    if counts.number > len(shown):
+        console.print(f"... and {counts.number - len(shown)} more")
 
 
 def _table(console: Console, shown: Sequence[ReconcileItem], *, is_done: bool) -> Table:

@@ -88,7 +88,7 @@ async def _where(
 
 
 def _print_accepted(cli: Cli, execution: "ExecutionResource") -> None:
-    from stigmer_cli.cli.wording import why  # noqa: PLC0415 - pydantic is not imported for --help
+    from stigmer_cli.cli.text import why  # noqa: PLC0415 - pydantic is not imported for --help
 
     cli.out.result(execution.to_wire(), lambda console: console.print(execution.metadata.id, soft_wrap=True))
     if not execution.status.dispatch.run_id:

@@ -12,7 +12,7 @@ from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.api.stuck import StuckItem
 from stigmer_cli.cli.output import fit
 from stigmer_cli.cli.reconcile_view import CAUSE_MAX, brief
-from stigmer_cli.cli.wording import ago
+from stigmer_cli.cli.text import ago
 from stigmer_cli.client import PAGE_MAX, Client, Query
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import MENDABLE

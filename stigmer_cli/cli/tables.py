@@ -9,7 +9,7 @@ from rich.table import Table
 
 from stigmer_cli.api.resources import EventBody, ExecutionResource
 from stigmer_cli.cli.output import fit, safe
-from stigmer_cli.cli.wording import PHASE_STYLES, ago, why
+from stigmer_cli.cli.text import PHASE_STYLES, ago, why
 from stigmer_cli.clock import iso
 from stigmer_cli.domain.execution import EventType
 

@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 import typer
 
+from stigmer_cli.cli.arguments import parse_execution_id
 from stigmer_cli.cli.context import Cli, cli_of
-from stigmer_cli.cli.naming import checked_id
 from stigmer_cli.cli.output import Format
 from stigmer_cli.errors import ConfigError
 
@@ -52,7 +52,7 @@ def ui(
 async def _page_of(client: "Client", cli: Cli, execution: str | None) -> str:
     if execution is None:
         return "/ui/"
-    found = (await client.execution(checked_id(execution))).status.dispatch
+    found = (await client.execution(parse_execution_id(execution))).status.dispatch
     namespace = quote(cli.settings().temporal_namespace, safe="")
     page = f"/ui/namespaces/{namespace}/workflows/{quote(found.workflow_id, safe='')}"
     return f"{page}/{quote(found.run_id, safe='')}" if found.run_id else page

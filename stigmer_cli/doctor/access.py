@@ -61,7 +61,7 @@ ACCESS_CHECKS: tuple[Check, ...] = (
         category=Category.STACK,
         name="server identity",
         severity=Severity.ERROR,
-        look=identity,
+        probe=identity,
         timeout_s=BUSY_S,
         needs=("STG121",),
         explanation="A port says nothing about who listens on it. Before a command sends the token, or anything else,"
@@ -74,7 +74,7 @@ ACCESS_CHECKS: tuple[Check, ...] = (
         category=Category.STACK,
         name="token in transit",
         severity=Severity.ERROR,
-        look=encryption,
+        probe=encryption,
         timeout_s=BUSY_S,
         explanation="To a server on another machine the token goes over TLS only, unless STIGMER_INSECURE_HTTP=true"
         " says that nobody can listen on the way there. It never follows a redirect.",

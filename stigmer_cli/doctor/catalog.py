@@ -36,7 +36,7 @@ def _behind_settings(check: Check) -> Check:
 
 def _of_that_server(check: Check) -> Check:
     """`check`, silent about this machine where the server is on another one."""
-    return replace(check, look=partial(elsewhere_found, check))
+    return replace(check, probe=partial(elsewhere_found, check))
 
 
 CHECKS: tuple[Check, ...] = tuple(

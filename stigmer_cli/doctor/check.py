@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 1.0
 BUSY_S = 2.0
-"""For looks that take milliseconds on a machine that has a moment; one that has none is not to be called ill for it."""
+"""For probes that take milliseconds where a machine has time; one that has none is not to be called ill for it."""
 
 UNJUDGED, BROKEN = "could not be judged", "this check itself is broken"
 """How the message of a check begins that came to no end: nothing to act upon."""
@@ -51,9 +51,9 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a look found. `hint` is a command that can be pasted; `because` is the check that a skip is the fault of.
+    """What a probe found. `hint` is a command that can be pasted; `because` is the check that a skip is the fault of.
 
-    `unjudged` is why the look came to no end; empty where it did.
+    `unjudged` is why the probe came to no end; empty where it did.
     """
 
     result: Result
@@ -70,7 +70,7 @@ class Found:
 
     @property
     def is_certain(self) -> bool:
-        """Whether the look came to an end: what is told was seen, and is not only feared."""
+        """Whether the probe came to an end: what is told was seen, and is not only feared."""
         return not (self.unjudged or self.message.startswith(BROKEN))
 
 
@@ -83,7 +83,7 @@ class Check:
     name: str
     severity: Severity
     explanation: str
-    look: "Callable[[Facts], Awaitable[Found]]"
+    probe: "Callable[[Facts], Awaitable[Found]]"
     needs: tuple[str, ...] = ()
     timeout_s: float = TIMEOUT_S
 
@@ -123,7 +123,7 @@ def skipped(message: str) -> Found:
 
 
 def unjudged(why: str, message: str, hint: str) -> Found:
-    """The look came to no end: it is known neither that all is well nor that it is not."""
+    """The probe came to no end: it is known neither that all is well nor that it is not."""
     return Found(result=Result.SKIP, message=f"{UNJUDGED}: {message}", hint=hint, unjudged=why)
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from stigmer_cli.clock import SKEW_MAX
 from stigmer_cli.doctor.check import Category, Check, Found, Severity, passed, skipped, told, warned
 from stigmer_cli.doctor.facts import Facts
-from stigmer_cli.doctor.words import span
+from stigmer_cli.doctor.text import span
 
 LATELY_S = 600.0
 TEMPORAL_APART_S = 10.0
@@ -64,7 +64,7 @@ CLOCK_CHECKS: tuple[Check, ...] = (
         category=Category.STACK,
         name="clocks agree",
         severity=Severity.WARNING,
-        look=clocks,
+        probe=clocks,
         needs=("STG108",),
         explanation="Waits, deadlines and leases are measured on clocks that nobody can set, and what one machine wrote"
         " down is not compared with the clock of another: executions go on, however wrong a clock is. But timestamps"

@@ -89,7 +89,7 @@ CONFIGURATION_CHECKS: tuple[Check, ...] = (
         category=Category.CONFIGURATION,
         name="settings",
         severity=Severity.ERROR,
-        look=settings,
+        probe=settings,
         explanation="Settings come from flags, then the environment, then config.toml in the home, then the defaults."
         " One that does not parse, or a key in config.toml that means nothing, stops every command. While they cannot"
         " be read, nothing else is judged: it might be the wrong stack.",
@@ -99,7 +99,7 @@ CONFIGURATION_CHECKS: tuple[Check, ...] = (
         category=Category.CONFIGURATION,
         name="variables",
         severity=Severity.WARNING,
-        look=variables,
+        probe=variables,
         explanation="A variable that begins with STIGMER_ and means nothing is usually a slip of the pen.",
     ),
     Check(
@@ -107,7 +107,7 @@ CONFIGURATION_CHECKS: tuple[Check, ...] = (
         category=Category.CONFIGURATION,
         name="layers",
         severity=Severity.INFO,
-        look=layers,
+        probe=layers,
         explanation="Which settings differ from the defaults, and which layer said so. Parts that run keep the settings"
         " they were started with until `stigmer restart`. Values: `stigmer config list`.",
     ),
@@ -116,7 +116,7 @@ CONFIGURATION_CHECKS: tuple[Check, ...] = (
         category=Category.CONFIGURATION,
         name="token",
         severity=Severity.WARNING,
-        look=token,
+        probe=token,
         needs=("STG101",),
         explanation="Whoever reads the token may run agents as you. It lies in the file `token` of the home, which only"
         " its owner may read (mode 0600).",
@@ -126,7 +126,7 @@ CONFIGURATION_CHECKS: tuple[Check, ...] = (
         category=Category.CONFIGURATION,
         name="models",
         severity=Severity.WARNING,
-        look=models,
+        probe=models,
         needs=("STG108",),
         timeout_s=EXECUTIONS_S,
         explanation="`echo` needs nobody. A model `openai:NAME` needs OPENAI_API_KEY, or OPENAI_BASE_URL for a local"

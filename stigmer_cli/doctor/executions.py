@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from stigmer_cli.clock import is_older
 from stigmer_cli.doctor.check import Category, Check, Found, Severity, because, failed, passed, skipped, warned
 from stigmer_cli.doctor.clocks import servers_now
-from stigmer_cli.doctor.polling import live_pollers
-from stigmer_cli.doctor.words import IDS_SHOWN, clock_time, count, listed, span
+from stigmer_cli.doctor.task_queue import live_pollers
+from stigmer_cli.doctor.text import IDS_SHOWN, clock_time, count, listed, span
 from stigmer_cli.domain.execution import AttentionCode, QueueReason
 from stigmer_cli.domain.phase import Phase
 
@@ -231,14 +231,14 @@ def _born(name: str) -> datetime:
     return datetime.fromtimestamp(made_ms / 1000, UTC)
 
 
-def execution_check(code: str, name: str, look: Callable[["Facts"], object], explanation: str) -> Check:
+def execution_check(code: str, name: str, probe: Callable[["Facts"], object], explanation: str) -> Check:
     """A check of this category: it judges what the server tells, and what it finds is an error."""
     return Check(
         code=code,
         category=Category.EXECUTIONS,
         name=name,
         severity=Severity.ERROR,
-        look=look,  # type: ignore[arg-type] # every look of this category is what a check takes
+        probe=probe,  # type: ignore[arg-type] # every probe of this category is what a check takes
         needs=(SERVER_API,),
         timeout_s=TIMEOUT_S,
         explanation=explanation,

@@ -116,7 +116,7 @@ class ServerSeen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Door:
+class EndpointSeen:
     """Whether Temporal's port takes connections from here; `why` is empty where it does.
 
     `silence` is why whoever listens there is no gRPC server that is awake; empty where it is one.
@@ -214,7 +214,7 @@ class ExecutionsSeen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HttpDoor:
+class HttpEndpoint:
     """A port on which Temporal answers HTTP, and with which status."""
 
     port: int
@@ -222,7 +222,7 @@ class HttpDoor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PageDoor:
+class PageEndpoint:
     """A listening socket of a part, and which paths it gives to who asks for a foreign host."""
 
     part: str
@@ -269,10 +269,10 @@ class Facts:
     processes: Once[Mapping[str, ProcessSeen]]
     lines: Callable[[str], Awaitable[tuple[str, ...]]]
     server: Once[ServerSeen]
-    door: Once[Door]
+    endpoint: Once[EndpointSeen]
     temporal: Once[TemporalSeen]
-    http_doors: Once[tuple[HttpDoor, ...]]
-    page_doors: Once[tuple[PageDoor, ...]]
+    http_endpoints: Once[tuple[HttpEndpoint, ...]]
+    page_endpoints: Once[tuple[PageEndpoint, ...]]
     store: Once[StoreSeen]
     executions: Once[ExecutionsSeen]
     binary: Once[BinarySeen]

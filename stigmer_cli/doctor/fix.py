@@ -13,7 +13,7 @@ ACT_MAX_S = 15.0
 SETTLES_S = 5.0
 
 
-class Outcome(StrEnum):
+class FixOutcome(StrEnum):
     """What came of a repair; scripts may rely on these words."""
 
     DONE = "done"
@@ -22,10 +22,10 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Came:
+class ActResult:
     """What came of one act, in a sentence."""
 
-    outcome: Outcome
+    outcome: FixOutcome
     message: str
 
 
@@ -39,18 +39,18 @@ class Fix:
 
     codes: frozenset[str]
     action: str
-    act: "Callable[[Facts, Judged], Awaitable[Came]]"
+    act: "Callable[[Facts, Judged], Awaitable[ActResult]]"
     settles_s: float = SETTLES_S
     act_max_s: float = ACT_MAX_S
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fixed:
+class FixResult:
     """What was done about one check, or why it was left alone."""
 
     code: str
     action: str
-    outcome: Outcome
+    outcome: FixOutcome
     message: str
 
     def to_json(self) -> dict[str, object]:
@@ -58,16 +58,16 @@ class Fixed:
         return {"code": self.code, "action": self.action, "outcome": self.outcome, "message": self.message}
 
 
-def done(message: str) -> Came:
+def done(message: str) -> ActResult:
     """It is repaired, as far as the repair itself can tell."""
-    return Came(outcome=Outcome.DONE, message=message)
+    return ActResult(outcome=FixOutcome.DONE, message=message)
 
 
-def left(message: str) -> Came:
+def left(message: str) -> ActResult:
     """Nothing was touched, and `message` says why."""
-    return Came(outcome=Outcome.LEFT, message=message)
+    return ActResult(outcome=FixOutcome.LEFT, message=message)
 
 
-def failed(message: str) -> Came:
+def failed(message: str) -> ActResult:
     """It was tried, and `message` says how it failed."""
-    return Came(outcome=Outcome.FAILED, message=message)
+    return ActResult(outcome=FixOutcome.FAILED, message=message)

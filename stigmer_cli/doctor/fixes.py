@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stigmer_cli.doctor.blocking import in_thread
-from stigmer_cli.doctor.fix import ACT_MAX_S, Came, Fix, done, failed, left
-from stigmer_cli.doctor.looks import loaded, token_of
-from stigmer_cli.doctor.words import count
+from stigmer_cli.doctor.fix import ACT_MAX_S, ActResult, Fix, done, failed, left
+from stigmer_cli.doctor.probes import load_module, token_of
+from stigmer_cli.doctor.text import count
 from stigmer_cli.errors import Conflict, StigmerError
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.down import UP_LOCK
@@ -33,7 +33,7 @@ ANSWER_S = 2.0
 STANDS_S = 1.0
 """A part that lived for so long did not fall over its own start."""
 
-LOOK_EVERY_S = 0.1
+PROBE_EVERY_S = 0.1
 SETTLES_S = 20.0
 RECONCILE_MAX_S = 60.0
 
@@ -41,24 +41,24 @@ RECONCILE_MAX_S = 60.0
 # -- modes
 
 
-async def shut_home(facts: "Facts", _: "Judged") -> Came:
+async def shut_home(facts: "Facts", _: "Judged") -> ActResult:
     """Nobody else may enter the folders of the home."""
     home = facts.settings.home
     return await in_thread(lambda: _shut([home.path, home.data, home.logs, home.run]))
 
 
-async def shut_token(facts: "Facts", _: "Judged") -> Came:
+async def shut_token(facts: "Facts", _: "Judged") -> ActResult:
     """Nobody else may read the token."""
-    came = await in_thread(lambda: _shut([facts.settings.home.token_file]))
-    if came != _NOTHING_TO_SHUT:
-        return done(f"{came.message}; others may have read it before: stigmer config rotate-token makes a new one")
+    result = await in_thread(lambda: _shut([facts.settings.home.token_file]))
+    if result != _NOTHING_TO_SHUT:
+        return done(f"{result.message}; others may have read it before: stigmer config rotate-token makes a new one")
     return left("whether there is a token, and which, is yours to decide")
 
 
 _NOTHING_TO_SHUT = left("its rights are not what is wrong")
 
 
-def _shut(paths: Sequence[Path]) -> Came:
+def _shut(paths: Sequence[Path]) -> ActResult:
     """Take the others' rights off those of `paths` that are ours."""
     shut = []
     for path in paths:
@@ -75,12 +75,12 @@ def _shut(paths: Sequence[Path]) -> Came:
 # -- what a dead supervisor left
 
 
-async def clear_the_dead(facts: "Facts", _: "Judged") -> Came:
+async def clear_the_dead(facts: "Facts", _: "Judged") -> ActResult:
     """Remove the socket and the state files of a supervisor that is proven dead."""
     return await in_thread(lambda: _cleared(facts.settings.home))
 
 
-def _cleared(home: Home) -> Came:
+def _cleared(home: Home) -> ActResult:
     """Under both locks: the kernel gives the supervisor's away only when it is dead, and no `up` comes between."""
     files = [home.run / name for name in (STATE_FILE, SUPERVISOR_FILE, SOCKET)]
     stale = [path for path in files if path.exists()]
@@ -109,7 +109,7 @@ def _cleared(home: Home) -> Came:
 # -- parts
 
 
-async def start_part(facts: "Facts", one: "Judged") -> Came:
+async def start_part(facts: "Facts", one: "Judged") -> ActResult:
     """Start a part that has no process, through its supervisor, and see that it stands."""
     name = PARTS[one.check.code]
     seen = await facts.supervisor()
@@ -127,7 +127,7 @@ async def start_part(facts: "Facts", one: "Judged") -> Came:
         return failed(error.message)
 
 
-async def _started(facts: "Facts", name: str) -> Came:
+async def _started(facts: "Facts", name: str) -> ActResult:
     control = await connect(facts.settings.home.run, within_s=ANSWER_S)
     if control is None:
         return left("the supervisor, which would start it, is gone")
@@ -136,7 +136,7 @@ async def _started(facts: "Facts", name: str) -> Came:
         if not answer.get("ok"):
             return left(str(answer.get("error") or "the supervisor does not know it"))
         while not _is_decided(child := await _child(control, name)):
-            await facts.clock.sleep(LOOK_EVERY_S)
+            await facts.clock.sleep(PROBE_EVERY_S)
     if child.failures:
         why = child.last_exit.why if child.last_exit else "no reason known"
         return failed(f"started {name}, and it ended again: {why}")
@@ -159,9 +159,9 @@ def _is_decided(child: ChildRecord) -> bool:
 # -- orphans
 
 
-async def bring_back(facts: "Facts", _: "Judged") -> Came:
+async def bring_back(facts: "Facts", _: "Judged") -> ActResult:
     """Have the server reconcile; what was lost in progress is marked at the most, and never started over."""
-    await loaded("stigmer_cli.client")
+    await load_module("stigmer_cli.client")
     from stigmer_cli.api.reconcile import (  # noqa: PLC0415 - loaded just now
         ReconcileProgress,
         ReconcileRequest,
@@ -189,7 +189,7 @@ async def bring_back(facts: "Facts", _: "Judged") -> Came:
     return _told(summary)
 
 
-def _told(summary: "ReconcileSummary") -> Came:
+def _told(summary: "ReconcileSummary") -> ActResult:
     words = [
         f"{number} {what}"
         for number, what in (

@@ -109,7 +109,7 @@ GIVEN_CHECKS: tuple[Check, ...] = (
         category=Category.STACK,
         name="settings of this shell",
         severity=Severity.INFO,
-        look=shell,
+        probe=shell,
         timeout_s=BUSY_S,
         explanation="A stack runs on with what it was started with, whatever a shell says. `stigmer up` and `stigmer"
         " restart [PART]` give the parts that they start the settings and keys of the shell they are typed in, and name"
@@ -121,7 +121,7 @@ GIVEN_CHECKS: tuple[Check, ...] = (
         category=Category.STACK,
         name="database of this home",
         severity=Severity.ERROR,
-        look=database,
+        probe=database,
         timeout_s=BUSY_S,
         explanation="The executions of a home are in one database. A stack is never started on another one unasked: an"
         " empty store would look healthy, and everything would be out of sight. Its URL is written down without its"
@@ -132,7 +132,7 @@ GIVEN_CHECKS: tuple[Check, ...] = (
         category=Category.STACK,
         name="settings of the parts",
         severity=Severity.WARNING,
-        look=parts,
+        probe=parts,
         explanation="Server and runner must have been given the same addresses and the same token. A part that is"
         " started again by itself gets them from its neighbours; where they differ, `stigmer restart` starts all parts"
         " with one set.",

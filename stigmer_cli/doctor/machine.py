@@ -32,7 +32,7 @@ LINE_MAX = 300
 PORTS_OF = {"server": ("server_port",), "temporal": ("temporal_port", "ui_port")}
 
 
-def home_seen(home: Home) -> HomeSeen:
+def probe_home(home: Home) -> HomeSeen:
     """The home folder, and what room it has."""
     files_max = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     try:
@@ -59,13 +59,13 @@ def home_seen(home: Home) -> HomeSeen:
     )
 
 
-def ports_seen(settings: Settings, found: Endpoints | None, record: SupervisorRecord | None) -> tuple[PortSeen, ...]:
+def probe_ports(settings: Settings, found: Endpoints | None, record: SupervisorRecord | None) -> tuple[PortSeen, ...]:
     """Each port that the stack needs or was started with, and who holds it."""
     held_by = {child.name: child.id for child in record.children if child.id} if record else {}
     return tuple(_port(use, held_by) for use in _uses(settings, found))
 
 
-def processes_seen(record: SupervisorRecord | None) -> Mapping[str, ProcessSeen]:
+def probe_processes(record: SupervisorRecord | None) -> Mapping[str, ProcessSeen]:
     """The supervisor and each part that had a process when `record` was written."""
     if record is None:
         return {}
@@ -73,7 +73,7 @@ def processes_seen(record: SupervisorRecord | None) -> Mapping[str, ProcessSeen]
     return {name: _process(one) for name, one in {SUPERVISOR: record.id, **ids}.items()}
 
 
-def binary_seen(settings: Settings) -> BinarySeen:
+def probe_binary(settings: Settings) -> BinarySeen:
     """The `temporal` that a stack of these settings would start, against what its package says that it is."""
     is_named = settings.temporal_binary is not None
     try:

@@ -39,8 +39,8 @@ async def temporal_tls(facts: Facts) -> Found:
         return failed(message, _way_out(facts, seen.why), **_evidence(seen))
     if not seen.is_used:
         return skipped(f"Temporal at {facts.address} is spoken to without TLS")
-    look = f"openssl s_client -connect {facts.address} </dev/null | openssl x509 -noout -dates"
-    return _lasting(facts, seen, f"Temporal at {facts.address}", look)
+    probe = f"openssl s_client -connect {facts.address} </dev/null | openssl x509 -noout -dates"
+    return _lasting(facts, seen, f"Temporal at {facts.address}", probe)
 
 
 async def server_tls(facts: Facts) -> Found:
@@ -50,15 +50,15 @@ async def server_tls(facts: Facts) -> Found:
     if not seen.is_used:
         return skipped(f"the server at {url} is spoken to without TLS")
     where = url.removeprefix("https://")
-    look = f"openssl s_client -connect {where} </dev/null | openssl x509 -noout -dates"
+    probe = f"openssl s_client -connect {where} </dev/null | openssl x509 -noout -dates"
     if seen.why:
         other = OTHER_URL.search(seen.why)
-        hint = "stigmer config get server_ca_file" if "STIGMER_SERVER_CA_FILE" in seen.why else look
+        hint = "stigmer config get server_ca_file" if "STIGMER_SERVER_CA_FILE" in seen.why else probe
         hint = f"STIGMER_SERVER_URL={other[1]} stigmer doctor" if other else hint
         return failed(f"the server at {url} and this command do not agree on TLS: {seen.why}", hint, **_evidence(seen))
     if seen.ends is None:
         return skipped(f"the server at {url} shows no certificate just now")
-    return _lasting(facts, seen, f"the server at {url}", look)
+    return _lasting(facts, seen, f"the server at {url}", probe)
 
 
 async def server_elsewhere(facts: Facts) -> Found:
@@ -82,12 +82,12 @@ async def elsewhere_found(check: Check, facts: Facts) -> Found:
     """What `check` finds where the server may be elsewhere: nothing about this machine, no fix that is for this one."""
     url = facts.elsewhere
     if url is None:
-        return await check.look(facts)
+        return await check.probe(facts)
     if check.code in LOCAL:
         return skipped(f"not on this machine: the server is at {url}")
     if check.code in FROM_HERE and not facts.asks_temporal:
         return skipped(f"not asked from this machine: STIGMER_TEMPORAL_ADDRESS is not set; {url} has its own view")
-    found = await check.look(facts)
+    found = await check.probe(facts)
     return found if not LOCAL_COMMAND.search(found.hint) else _there(found)
 
 
@@ -95,10 +95,10 @@ def _there(found: Found) -> Found:
     return replace(found, hint=THERE)
 
 
-def _lasting(facts: Facts, seen: TlsSeen, whose: str, look: str) -> Found:
+def _lasting(facts: Facts, seen: TlsSeen, whose: str, probe: str) -> Found:
     """Whether the certificates of a link that works go on working."""
     now = facts.clock.now()
-    dated = [(f"the certificate of {whose}", seen.ends, look)]
+    dated = [(f"the certificate of {whose}", seen.ends, probe)]
     own = f"openssl x509 -noout -dates -in {shlex.quote(seen.own_file)}"
     dated += [(f"our certificate {seen.own_file}", seen.own_ends, own)] if seen.own_file else []
     known = sorted((ends, name, hint) for name, ends, hint in dated if ends is not None)
@@ -135,7 +135,7 @@ NETWORK_CHECKS: tuple[Check, ...] = (
         category=Category.TEMPORAL,
         name="TLS to Temporal",
         severity=Severity.ERROR,
-        look=temporal_tls,
+        probe=temporal_tls,
         needs=("STG201",),
         timeout_s=BUSY_S,
         explanation="Whether this command and Temporal agree on TLS, with the files that the settings name: the"
@@ -147,7 +147,7 @@ NETWORK_CHECKS: tuple[Check, ...] = (
         category=Category.STACK,
         name="TLS to the server",
         severity=Severity.ERROR,
-        look=server_tls,
+        probe=server_tls,
         timeout_s=BUSY_S,
         explanation="Where the server is behind https, whether its certificate is trusted here (STIGMER_SERVER_CA_FILE"
         " names an authority of your own), is for the name in the URL, and does not expire within two weeks.",
@@ -157,7 +157,7 @@ NETWORK_CHECKS: tuple[Check, ...] = (
         category=Category.STACK,
         name="server elsewhere",
         severity=Severity.ERROR,
-        look=server_elsewhere,
+        probe=server_elsewhere,
         needs=("STG108",),
         timeout_s=BUSY_S,
         explanation="Where STIGMER_SERVER_URL names a server on another machine, nothing is said about processes, ports"

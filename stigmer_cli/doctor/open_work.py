@@ -55,7 +55,7 @@ class Caller:
     is_insecure_allowed: bool = False
 
 
-async def executions_seen(caller: Caller, *, where: Where, clock: Clock) -> ExecutionsSeen:
+async def probe_executions(caller: Caller, *, where: Where, clock: Clock) -> ExecutionsSeen:
     """The newest `PAGE` of each open phase, and what the server's own plan says of all; raises what the client raises.
 
     The plan begins with the oldest, and of the newest it is asked for, too, where there are more than can be looked up
@@ -144,9 +144,9 @@ async def _looked_up(items: Sequence[ExecutionResource], where: Where, clock: Cl
     target = await where() if late else None
     if target is None:
         return _Plan()
-    from stigmer_cli.doctor.temporal_look import runs_seen  # noqa: PLC0415 - temporalio
+    from stigmer_cli.doctor.temporal_probe import probe_runs  # noqa: PLC0415 - temporalio
 
-    seen = await runs_seen(target, [_workflow(item) for item in late[:LOOKED_UP_MAX]], clock=clock)
+    seen = await probe_runs(target, [_workflow(item) for item in late[:LOOKED_UP_MAX]], clock=clock)
     drifts = [_drift(item, seen[item.metadata.id]) for item in late if seen.get(item.metadata.id, "open") not in ALIVE]
     return _Plan(drifts=drifts, is_judged=bool(seen), is_whole=len(seen) == len(late), judged=set(seen))
 

@@ -14,7 +14,7 @@ FIRST = (WRITABLE, OWNER, USABLE)
 def without(fault: Fault, well: str) -> Callable[[Facts], Awaitable[Found]]:
     """The look for one fault of the home."""
 
-    async def look(facts: Facts) -> Found:
+    async def probe(facts: Facts) -> Found:
         seen, path = await facts.home(), facts.settings.home.path
         for doubt in seen.doubts:
             if doubt.fault is fault:
@@ -23,7 +23,7 @@ def without(fault: Fault, well: str) -> Callable[[Facts], Awaitable[Found]]:
             return failed(f"the home cannot be written: {seen.why_not_writable}", seen.fix, home=str(path))
         return passed(well)
 
-    return look
+    return probe
 
 
 async def file_system(facts: Facts) -> Found:
@@ -44,7 +44,7 @@ OWNERSHIP_CHECKS: tuple[Check, ...] = (
         category=Category.CONFIGURATION,
         name="owner of the home",
         severity=Severity.ERROR,
-        look=without(Fault.OWNER, "the home and all in it are yours"),
+        probe=without(Fault.OWNER, "the home and all in it are yours"),
         explanation="The home and each file in it must belong to whoever uses it: config.toml names the program that"
         " runs as Temporal, and the token lets its reader run agents. Files of root usually come from one `sudo"
         " stigmer`, files of a number without a name from a restored backup. While some belong to another user,"
@@ -55,7 +55,7 @@ OWNERSHIP_CHECKS: tuple[Check, ...] = (
         category=Category.CONFIGURATION,
         name="who can write",
         severity=Severity.ERROR,
-        look=without(Fault.WRITABLE, "only you can write in the home"),
+        probe=without(Fault.WRITABLE, "only you can write in the home"),
         explanation="Whoever can write in the home chooses what `stigmer up` runs. A home that group or others could"
         " write in may hold something that they put there: look through it before you close it. A home that others can"
         " only read is closed by `stigmer up` itself.",
@@ -65,7 +65,7 @@ OWNERSHIP_CHECKS: tuple[Check, ...] = (
         category=Category.CONFIGURATION,
         name="access to the home",
         severity=Severity.ERROR,
-        look=without(Fault.UNUSABLE, "you can read and write the home"),
+        probe=without(Fault.UNUSABLE, "you can read and write the home"),
         explanation="Files and folders of the home that are yours may still be shut for you (`chmod`, or a backup that"
         " kept no modes).",
     ),
@@ -74,7 +74,7 @@ OWNERSHIP_CHECKS: tuple[Check, ...] = (
         category=Category.CONFIGURATION,
         name="file system of the home",
         severity=Severity.ERROR,
-        look=file_system,
+        probe=file_system,
         explanation="A file system turns read-only after an error of its disk, and a home on a disk that is not mounted"
         " looks as if there was none. `stigmer down` works all the same.",
     ),

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from stigmer_cli.doctor.blocking import in_thread
 from stigmer_cli.doctor.check import BUSY_S, Category, Check, Found, Severity, passed, skipped, told, warned
-from stigmer_cli.doctor.facts import Facts, PageDoor
-from stigmer_cli.doctor.words import count
+from stigmer_cli.doctor.facts import Facts, PageEndpoint
+from stigmer_cli.doctor.text import count
 from stigmer_cli.fair_timeout import FairTimeout
 
 FOREIGN_HOST = "page.invalid"
@@ -20,7 +20,7 @@ REDIRECTED = 400
 ADDRESSES_SHOWN = 3
 
 
-async def doors_seen(pids: Mapping[str, int]) -> tuple[PageDoor, ...]:
+async def probe_page_endpoints(pids: Mapping[str, int]) -> tuple[PageEndpoint, ...]:
     """Every listening TCP socket of these parts, and the paths that it gives to who asks for a foreign host."""
     ends = await in_thread(lambda: _listening(pids))
     given: dict[tuple[str, str, int], list[str]] = {end: [] for end in ends}
@@ -28,23 +28,26 @@ async def doors_seen(pids: Mapping[str, int]) -> tuple[PageDoor, ...]:
         for end in ends:
             group.create_task(_ask_all(end, given[end], pids[end[0]]), name=f"page {end}")
     return tuple(
-        PageDoor(part=part, address=f"{ip}:{port}", given=tuple(sorted(paths)))
+        PageEndpoint(part=part, address=f"{ip}:{port}", given=tuple(sorted(paths)))
         for (part, ip, port), paths in sorted(given.items())
     )
 
 
 async def out_of_reach(facts: Facts) -> Found:
     """Whether a page could read anything."""
-    doors = await facts.page_doors()
-    if not doors:
+    found = await facts.page_endpoints()
+    if not found:
         return skipped("no part of the stack listens here")
-    open_doors = [door for door in doors if door.given]
+    open_endpoints = [endpoint for endpoint in found if endpoint.given]
     evidence = {
-        "open": [{"part": door.part, "address": door.address, "paths": list(door.given)} for door in open_doors]
+        "open": [
+            {"part": endpoint.part, "address": endpoint.address, "paths": list(endpoint.given)}
+            for endpoint in open_endpoints
+        ]
     }
-    if not open_doors:
-        return passed(f"{count(len(doors), 'socket')} asked for a foreign host, and none gives anything", **evidence)
-    places = ", ".join(f"{door.part} at {door.address}" for door in open_doors[:ADDRESSES_SHOWN])
+    if not open_endpoints:
+        return passed(f"{count(len(found), 'socket')} asked for a foreign host, and none gives anything", **evidence)
+    places = ", ".join(f"{endpoint.part} at {endpoint.address}" for endpoint in open_endpoints[:ADDRESSES_SHOWN])
     message = f"a web page that makes its name point here can read {places}"
     if sys.platform != "linux":
         return told(f"{message}: there is only 127.0.0.1 here, and no filter for it", **evidence)
@@ -99,7 +102,7 @@ PAGES_CHECKS: tuple[Check, ...] = (
         category=Category.STACK,
         name="out of reach of web pages",
         severity=Severity.WARNING,
-        look=out_of_reach,
+        probe=out_of_reach,
         timeout_s=BUSY_S,
         explanation="A page in your browser can ask any port of this machine, and read the answer once its host name"
         " points here (DNS rebinding). This asks every listening socket of the stack as such a page would. Temporal's"

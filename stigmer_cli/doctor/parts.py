@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from stigmer_cli.clock import is_older
 from stigmer_cli.doctor.check import BUSY_S, Category, Check, Found, Severity, because, failed, passed, skipped, warned
 from stigmer_cli.doctor.facts import Facts
-from stigmer_cli.doctor.words import clock_time, count, span, without_named_binary
+from stigmer_cli.doctor.text import clock_time, count, span, without_named_binary
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.stack.failure import Scene, start_failed
@@ -29,7 +29,7 @@ LOOPING = 3
 def process_of(name: str) -> Callable[[Facts], Awaitable[Found]]:
     """The look at the process of the part called `name`."""
 
-    async def look(facts: Facts) -> Found:
+    async def probe(facts: Facts) -> Found:
         if name == TEMPORAL and not facts.owns_temporal:
             return skipped(f"somebody else runs the Temporal at {facts.address}")
         seen = await facts.supervisor()
@@ -41,7 +41,7 @@ def process_of(name: str) -> Callable[[Facts], Awaitable[Found]]:
             return failed(f"this stack has no {name}", "stigmer restart")
         return await _judged(facts, child)
 
-    return look
+    return probe
 
 
 async def _is_supervisor_alive(facts: Facts) -> bool:
@@ -148,7 +148,7 @@ def _check(code: str, name: str, explanation: str) -> Check:
         category=Category.STACK,
         name=f"{name} process",
         severity=Severity.ERROR,
-        look=process_of(name),
+        probe=process_of(name),
         timeout_s=BUSY_S,
         explanation=explanation,
     )
@@ -156,12 +156,12 @@ def _check(code: str, name: str, explanation: str) -> Check:
 
 async def standstill(facts: Facts) -> Found:
     """Whether the parts do anything: neither stuck in the kernel nor with a loop that hangs."""
-    look = await facts.supervisor()
-    if not look.is_answering or look.record is None:
+    probe = await facts.supervisor()
+    if not probe.is_answering or probe.record is None:
         return skipped("no supervisor says which processes there are")
-    still = {name: how for name, how in look.still.items() if how != FROZEN}
+    still = {name: how for name, how in probe.still.items() if how != FROZEN}
     for name, how in still.items():
-        child = look.record.child(name)
+        child = probe.record.child(name)
         pid = child.id.pid if child and child.id else 0
         # Not even SIGKILL ends a process that is stuck in the kernel.
         hint = f"cat /proc/{pid}/wchan; df -h" if how == IN_KERNEL else f"stigmer restart {name}"
@@ -194,7 +194,7 @@ PART_CHECKS: tuple[Check, ...] = (
         category=Category.STACK,
         name="standstill",
         severity=Severity.ERROR,
-        look=standstill,
+        probe=standstill,
         timeout_s=BUSY_S,
         needs=(SUPERVISED,),
         explanation="A process may be there and do nothing. The runner answers on a socket in the home (run/runner-PID"

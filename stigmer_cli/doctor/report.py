@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stigmer_cli.doctor.check import BUSY, SILENT, Category, Judged, Result
-from stigmer_cli.doctor.fix import Fixed
+from stigmer_cli.doctor.fix import FixResult
 
 if TYPE_CHECKING:
     from stigmer_cli.doctor.facts import Facts
@@ -51,7 +51,7 @@ class Report:
     judged: tuple[Judged, ...]
     is_strict: bool = False
     took_s: float = 0.0
-    fixes: tuple[Fixed, ...] | None = None
+    fixes: tuple[FixResult, ...] | None = None
 
     @property
     def is_ok(self) -> bool:
@@ -122,14 +122,14 @@ class Report:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class Diagnosis:
     """A report, and the facts that it was made from."""
 
     facts: "Facts"
     report: Report
 
 
-def reported(judged: Sequence[Judged], *, only: frozenset[str] = frozenset()) -> tuple[Judged, ...]:
+def select_reported(judged: Sequence[Judged], *, only: frozenset[str] = frozenset()) -> tuple[Judged, ...]:
     """What to report where `only` was asked for: those, and what they cannot be judged because of. Empty: all."""
     wanted = only | {one.found.because for one in judged if one.check.code in only}
     return tuple(one for one in judged if not only or one.check.code in wanted)

@@ -90,7 +90,7 @@ class _Run:
         time = self._fairly(limit_s)
         try:
             async with asyncio.timeout(self._deadline.clock_left_s), time:
-                return await check.look(self._facts)
+                return await check.probe(self._facts)
         except TimeoutError:
             return _came_to_no_end(check, time, limit_s)
         except Exception as error:  # noqa: BLE001 - a defect of one check is told as such and hides no other

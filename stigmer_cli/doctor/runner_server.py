@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from stigmer_cli.clock import is_older
 from stigmer_cli.doctor.check import BUSY_S, Category, Check, Found, Severity, failed, passed, skipped, warned
 from stigmer_cli.doctor.facts import Facts
-from stigmer_cli.doctor.polling import live_pollers
-from stigmer_cli.doctor.words import count
+from stigmer_cli.doctor.task_queue import live_pollers
+from stigmer_cli.doctor.text import count
 from stigmer_cli.runner_record import RunnerRecord
 from stigmer_cli.stack.parts import RUNNER
 from stigmer_cli.stack.readiness import is_worker_of, moment
@@ -25,7 +25,7 @@ def runners_in(states: Sequence[str], *, well: str, hint: str) -> Callable[[Fact
     `hint` is for the stack's own runner; one that somebody started by hand is ended by hand.
     """
 
-    async def look(facts: Facts) -> Found:
+    async def probe(facts: Facts) -> Found:
         records = await facts.runners()
         if not records:
             return skipped("no runner of this home says how it stands")
@@ -41,7 +41,7 @@ def runners_in(states: Sequence[str], *, well: str, hint: str) -> Callable[[Fact
             return warned(f"{message}; others do", fix, **evidence)
         return failed(message, fix, **evidence)
 
-    return look
+    return probe
 
 
 async def _is_ours(facts: Facts, record: RunnerRecord) -> bool:
@@ -79,7 +79,7 @@ RUNNER_SERVER_CHECKS: tuple[Check, ...] = (
         category=Category.STACK,
         name="runner reaches its server",
         severity=Severity.ERROR,
-        look=runners_in(UNREACHED, well="each reaches its server", hint="stigmer restart server"),
+        probe=runners_in(UNREACHED, well="each reaches its server", hint="stigmer restart server"),
         needs=("STG107",),
         timeout_s=BUSY_S,
         explanation="A runner takes up work only while its server answers: what it could not report, it would only keep"
@@ -91,7 +91,7 @@ RUNNER_SERVER_CHECKS: tuple[Check, ...] = (
         category=Category.STACK,
         name="runner and server trust each other",
         severity=Severity.ERROR,
-        look=runners_in(REFUSED, well="each has the token of its server", hint="stigmer restart runner"),
+        probe=runners_in(REFUSED, well="each has the token of its server", hint="stigmer restart runner"),
         needs=("STG107",),
         timeout_s=BUSY_S,
         explanation="Runner and server prove to each other that they hold the same token. The runner of a stack reads"
@@ -103,7 +103,7 @@ RUNNER_SERVER_CHECKS: tuple[Check, ...] = (
         category=Category.STACK,
         name="runner belongs to its server",
         severity=Severity.ERROR,
-        look=runners_in(MISPAIRED, well="each is of one stack with its server", hint="stigmer config list"),
+        probe=runners_in(MISPAIRED, well="each is of one stack with its server", hint="stigmer config list"),
         needs=("STG107",),
         timeout_s=BUSY_S,
         explanation="What a runner asks must be a Stigmer server that knows its store, and both must use the same"

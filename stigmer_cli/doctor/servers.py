@@ -2,7 +2,7 @@
 
 from stigmer_cli.doctor.check import Category, Check, Found, Severity, failed, passed, skipped
 from stigmer_cli.doctor.facts import Facts
-from stigmer_cli.doctor.words import count
+from stigmer_cli.doctor.text import count
 
 ADOPT = "stigmer up --adopt-temporal"
 REFUSED = "uses this store with another Temporal"
@@ -34,7 +34,7 @@ SERVER_CHECKS: tuple[Check, ...] = (
         category=Category.STORE,
         name="one Temporal for all servers",
         severity=Severity.ERROR,
-        look=one_temporal,
+        probe=one_temporal,
         explanation="Servers that share a store share its Temporal, too: on two of them, each would take the other's"
         " executions for lost, and perform them again. A server that finds another one alive on another Temporal does"
         " not start. `stigmer up --adopt-temporal` moves the store to the Temporal of that stack; servers that are"

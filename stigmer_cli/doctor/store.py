@@ -5,7 +5,7 @@ from pathlib import Path
 
 from stigmer_cli.doctor.check import Category, Check, Found, Severity, failed, passed, skipped, warned
 from stigmer_cli.doctor.facts import Facts, StoreSeen
-from stigmer_cli.doctor.words import size
+from stigmer_cli.doctor.text import size
 
 WAL_LARGE_BYTES = 256 * 1024 * 1024
 OK = "ok"
@@ -115,7 +115,7 @@ STORE_CHECKS: tuple[Check, ...] = (
         category=Category.STORE,
         name="store file",
         severity=Severity.ERROR,
-        look=file,
+        probe=file,
         needs=("STG101",),
         explanation="Executions are kept in one SQLite file. A file that is damaged or was replaced is never written to"
         " and never made anew: it may be all that is left. Copies made before upgrades are in `backups` beside it.",
@@ -125,7 +125,7 @@ STORE_CHECKS: tuple[Check, ...] = (
         category=Category.STORE,
         name="integrity",
         severity=Severity.ERROR,
-        look=integrity,
+        probe=integrity,
         needs=("STG301",),
         explanation="SQLite's own quick check, read-only, for files up to 32 MiB. Where it finds a fault, stop the"
         " stack, salvage with sqlite3's `.dump` into a new file, and put that in the place of the damaged one.",
@@ -135,7 +135,7 @@ STORE_CHECKS: tuple[Check, ...] = (
         category=Category.STORE,
         name="server's database",
         severity=Severity.ERROR,
-        look=usable,
+        probe=usable,
         needs=("STG108",),
         explanation="What the server itself says of its database: whether it answers, and which schema it has. The"
         " server brings the schema up to date when it starts, and does not start on a newer one than it knows.",
@@ -145,7 +145,7 @@ STORE_CHECKS: tuple[Check, ...] = (
         category=Category.STORE,
         name="store size",
         severity=Severity.WARNING,
-        look=room,
+        probe=room,
         needs=("STG301",),
         explanation="The write-ahead log is written back into the file again and again; one that only grows is held by"
         " a reader that never ends.",

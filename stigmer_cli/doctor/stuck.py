@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from stigmer_cli.doctor.check import Check, Found, failed, passed, skipped, warned
 from stigmer_cli.doctor.clocks import servers_now
 from stigmer_cli.doctor.executions import execution_check
-from stigmer_cli.doctor.words import IDS_SHOWN, count, listed, span
+from stigmer_cli.doctor.text import IDS_SHOWN, count, listed, span
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
 

@@ -20,8 +20,8 @@ from stigmer_cli.doctor.check import (
 )
 from stigmer_cli.doctor.clocks import servers_now
 from stigmer_cli.doctor.facts import Facts
-from stigmer_cli.doctor.polling import POLLING_CHECKS
-from stigmer_cli.doctor.words import IDS_SHOWN, clock_time, count, span
+from stigmer_cli.doctor.task_queue import POLLING_CHECKS
+from stigmer_cli.doctor.text import IDS_SHOWN, clock_time, count, span
 from stigmer_cli.errors import MachineError
 from stigmer_cli.settings import Settings
 from stigmer_cli.temporal.dev_server import RETENTION_DAYS, find_binary
@@ -47,12 +47,17 @@ TLS_TO_TEMPORAL = "STG215"
 
 async def reachable(facts: Facts) -> Found:
     """Whether the port takes connections from here."""
-    door = await facts.door()
-    evidence = {"address": door.address, "namespace": door.namespace, "isOwn": door.is_own, "cause": door.why}
-    if door.why:
-        hint = "stigmer restart temporal" if door.is_own else WAIT
-        return failed(f"Temporal at {door.address} cannot be reached from here: {door.why}", hint, **evidence)
-    return passed(f"{door.address} takes connections from here", **evidence)
+    endpoint = await facts.endpoint()
+    evidence = {
+        "address": endpoint.address,
+        "namespace": endpoint.namespace,
+        "isOwn": endpoint.is_own,
+        "cause": endpoint.why,
+    }
+    if endpoint.why:
+        hint = "stigmer restart temporal" if endpoint.is_own else WAIT
+        return failed(f"Temporal at {endpoint.address} cannot be reached from here: {endpoint.why}", hint, **evidence)
+    return passed(f"{endpoint.address} takes connections from here", **evidence)
 
 
 async def serving(facts: Facts) -> Found:
@@ -217,10 +222,10 @@ async def http_api(facts: Facts) -> Found:
     """Whether a web page could start workflows."""
     if not facts.owns_temporal:
         return skipped(f"somebody else runs the Temporal at {facts.address}")
-    doors = await facts.http_doors()
-    evidence = {"doors": [{"port": door.port, "status": door.status} for door in doors]}
-    if any(door.status < FORBIDDEN for door in doors):
-        port = next(door.port for door in doors if door.status < FORBIDDEN)
+    found = await facts.http_endpoints()
+    evidence = {"doors": [{"port": endpoint.port, "status": endpoint.status} for endpoint in found]}
+    if any(endpoint.status < FORBIDDEN for endpoint in found):
+        port = next(endpoint.port for endpoint in found if endpoint.status < FORBIDDEN)
         message = f"Temporal's HTTP API is open on port {port}: any web page could start workflows on this machine"
         return failed(message, "stigmer restart", **evidence)
     return passed("its HTTP API is closed", **evidence)
@@ -272,7 +277,7 @@ TEMPORAL_CHECKS: tuple[Check, ...] = (
         category=Category.TEMPORAL,
         name="reachable from here",
         severity=Severity.ERROR,
-        look=reachable,
+        probe=reachable,
         needs=("STG105",),
         timeout_s=BUSY_S,
         explanation="This command itself opens a connection to Temporal's port, whatever the server says. Refused means"
@@ -283,7 +288,7 @@ TEMPORAL_CHECKS: tuple[Check, ...] = (
         category=Category.TEMPORAL,
         name="serving",
         severity=Severity.ERROR,
-        look=serving,
+        probe=serving,
         needs=("STG201", TLS_TO_TEMPORAL),
         timeout_s=SERVING_S,
         explanation="A port that takes connections proves little: a frozen Temporal does, and so does any other"
@@ -294,7 +299,7 @@ TEMPORAL_CHECKS: tuple[Check, ...] = (
         category=Category.TEMPORAL,
         name="namespace",
         severity=Severity.ERROR,
-        look=namespace,
+        probe=namespace,
         needs=("STG202",),
         explanation="Executions run in one namespace of Temporal. Where it is missing, or the credentials are refused,"
         ' everything is "not found" and that means nothing: so nothing is judged and nothing is submitted again. Create'
@@ -305,7 +310,7 @@ TEMPORAL_CHECKS: tuple[Check, ...] = (
         category=Category.TEMPORAL,
         name="server's connection",
         severity=Severity.ERROR,
-        look=servers_view,
+        probe=servers_view,
         needs=("STG108",),
         timeout_s=SERVING_S,
         explanation="The server keeps one connection to Temporal, probes it every second and dials again for ever. This"
@@ -316,7 +321,7 @@ TEMPORAL_CHECKS: tuple[Check, ...] = (
         category=Category.TEMPORAL,
         name="server reaches what we reach",
         severity=Severity.ERROR,
-        look=founding,
+        probe=founding,
         needs=("STG108", "STG203"),
         explanation="The bug that Stigmer was founded on: a server that dialled Temporal once, at start, and never"
         " again, while Temporal was long back and executions stayed PENDING for ever. When this command reaches"
@@ -328,7 +333,7 @@ TEMPORAL_CHECKS: tuple[Check, ...] = (
         category=Category.TEMPORAL,
         name="one and the same",
         severity=Severity.ERROR,
-        look=same,
+        probe=same,
         needs=(FOUNDING,),
         explanation="Cluster id and namespace id tell one Temporal from another, also behind one address. A server that"
         " talks to another one than the settings of this shell mean was started with other settings.",
@@ -339,7 +344,7 @@ TEMPORAL_CHECKS: tuple[Check, ...] = (
         category=Category.TEMPORAL,
         name="remembers restarts",
         severity=Severity.WARNING,
-        look=remembers,
+        probe=remembers,
         needs=("STG105",),
         explanation="With a database file Temporal's workflows outlive its restarts. With `--ephemeral` they do not:"
         " executions that no run had claimed are then submitted again, those in progress need a person's word.",
@@ -349,7 +354,7 @@ TEMPORAL_CHECKS: tuple[Check, ...] = (
         category=Category.TEMPORAL,
         name="kept its memory",
         severity=Severity.WARNING,
-        look=memory,
+        probe=memory,
         needs=("STG108",),
         timeout_s=SERVING_S,
         explanation="The server remembers which Temporal answered. When another one answers behind the same address, an"
@@ -361,7 +366,7 @@ TEMPORAL_CHECKS: tuple[Check, ...] = (
         category=Category.TEMPORAL,
         name="HTTP API closed",
         severity=Severity.WARNING,
-        look=http_api,
+        probe=http_api,
         needs=("STG105",),
         explanation="Temporal's dev server opens an HTTP API, which would let any web page start workflows. Stigmer"
         " starts it so that it answers 403, and on Linux only to the stack itself (see STG123); this asks every port"
@@ -372,7 +377,7 @@ TEMPORAL_CHECKS: tuple[Check, ...] = (
         category=Category.TEMPORAL,
         name="takes submits",
         severity=Severity.ERROR,
-        look=takes_submits,
+        probe=takes_submits,
         needs=("STG108", "STG203"),
         explanation="A Temporal that answers may still refuse to start workflows: it has no room (RESOURCE_EXHAUSTED),"
         " or its history is not up yet. The server then submits fewer at once and tries again for ever; nothing is"
@@ -383,7 +388,7 @@ TEMPORAL_CHECKS: tuple[Check, ...] = (
         category=Category.TEMPORAL,
         name="retention",
         severity=Severity.WARNING,
-        look=retention,
+        probe=retention,
         needs=("STG203",),
         explanation="Temporal deletes closed workflows after the retention of their namespace. One that is deleted is"
         " unknown, and whether it had been done can no longer be told. The server raises the retention of the stack's"

@@ -10,7 +10,7 @@ from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.state import Endpoints, endpoints
 from stigmer_cli.supervisor.spec import ChildSpec, Liveness, SourceFilter, SupervisorSpec
-from stigmer_cli.temporal.dev_server import UI_PATH, HttpDoors, dev_server_argv, find_binary, prepare_file
+from stigmer_cli.temporal.dev_server import UI_PATH, HttpEndpoints, dev_server_argv, find_binary, prepare_file
 
 SUPERVISOR, TEMPORAL, SERVER, RUNNER = "supervisor", "temporal", "server", "runner"
 NAMES = (SUPERVISOR, TEMPORAL, SERVER, RUNNER)
@@ -36,17 +36,17 @@ PLAIN_TCP = "multipathtcp=0"
 class StackOptions:
     """What `up` was asked for beside the settings.
 
-    `wants_ui` asks for Temporal's web UI also where any page could reach it. `doors` is where Temporal listens for
-    HTTP; None: where the record of the running stack says. `new_database`: another database than the one this home's
-    executions are in is meant. `new_settings`: the addresses of before do not count where nothing is said. `only`: just
-    these parts, of a stack that runs; empty means all. `adopts_temporal`: the store moves to
-    the stack's Temporal, though another server of it may be on another one.
+    `wants_ui` asks for Temporal's web UI also where any page could reach it. `http_endpoints` is where Temporal listens
+    for HTTP; None: where the record of the running stack says. `new_database`: another database than the one this
+    home's executions are in is meant. `new_settings`: the addresses of before do not count where nothing is said.
+    `only`: just these parts, of a stack that runs; empty means all. `adopts_temporal`: the store moves to the stack's
+    Temporal, though another server of it may be on another one.
     """
 
     ephemeral: bool = False
     headless: bool = False
     wants_ui: bool = False
-    doors: HttpDoors | None = None
+    http_endpoints: HttpEndpoints | None = None
     auto_ports: bool = False
     adopts_temporal: bool = False
     wait_timeout_s: float = 60.0
@@ -67,9 +67,9 @@ def build_parts(settings: Settings, options: StackOptions, environ: Mapping[str,
 
     Raises MachineError where there is no temporal binary, or the copy cannot be written.
     """
-    doors = _doors(settings, options)
+    http_endpoints = _http_endpoints(settings, options)
     if settings.runs_own_temporal:
-        settings = replace(settings, ui_address=doors.ui_address if doors else None)
+        settings = replace(settings, ui_address=http_endpoints.ui_address if http_endpoints else None)
     env = {**settings.environment_in(environ), "PYTHONUNBUFFERED": "1"}
     ours = (
         _ourselves(settings, env, name=SERVER, command="serve"),
@@ -77,7 +77,7 @@ def build_parts(settings: Settings, options: StackOptions, environ: Mapping[str,
     )
     wanted = tuple(part for part in ours if not options.only or part.name in options.only)
     has_temporal = settings.runs_own_temporal and (not options.only or TEMPORAL in options.only)
-    return (_temporal(settings, options, env, doors), *wanted) if has_temporal else wanted
+    return (_temporal(settings, options, env, http_endpoints), *wanted) if has_temporal else wanted
 
 
 def supervisor_spec(settings: Settings, children: tuple[ChildSpec, ...]) -> SupervisorSpec:
@@ -104,8 +104,8 @@ def local(settings: Settings) -> Settings:
 def endpoints_of(settings: Settings, options: StackOptions, clock: Clock) -> Endpoints:
     """Where the parts will listen."""
     own = settings.runs_own_temporal
-    doors = _doors(settings, options) if own else None
-    ui_address = settings.ui_address if doors is None else doors.ui_address
+    http_endpoints = _http_endpoints(settings, options) if own else None
+    ui_address = settings.ui_address if http_endpoints is None else http_endpoints.ui_address
     return Endpoints(
         server_url=local(settings).server_target,
         temporal_address=settings.temporal_target,
@@ -115,19 +115,21 @@ def endpoints_of(settings: Settings, options: StackOptions, clock: Clock) -> End
         started_at=iso(clock.now()),
         server_port=settings.server_port,
         temporal_port=settings.temporal_port if own else None,
-        ui_port=doors.ui_port if doors else None,
-        ui_source=doors.source if doors else None,
-        http_port=doors.http_port if doors else None,
-        metrics_port=doors.metrics_port if doors else None,
+        ui_port=http_endpoints.ui_port if http_endpoints else None,
+        ui_source=http_endpoints.source if http_endpoints else None,
+        http_port=http_endpoints.http_port if http_endpoints else None,
+        metrics_port=http_endpoints.metrics_port if http_endpoints else None,
     )
 
 
-def _doors(settings: Settings, options: StackOptions) -> HttpDoors | None:
-    recorded = endpoints(settings.home) if options.doors is None else None
-    return recorded.http_doors if recorded else options.doors
+def _http_endpoints(settings: Settings, options: StackOptions) -> HttpEndpoints | None:
+    recorded = endpoints(settings.home) if options.http_endpoints is None else None
+    return recorded.http_endpoints if recorded else options.http_endpoints
 
 
-def _temporal(settings: Settings, options: StackOptions, env: Mapping[str, str], doors: HttpDoors | None) -> ChildSpec:
+def _temporal(
+    settings: Settings, options: StackOptions, env: Mapping[str, str], http_endpoints: HttpEndpoints | None
+) -> ChildSpec:
     home = settings.home
     binary = find_binary(settings.temporal_binary)
     file = None if options.ephemeral else home.temporal_file
@@ -138,9 +140,13 @@ def _temporal(settings: Settings, options: StackOptions, env: Mapping[str, str],
         port=settings.temporal_port,
         file=file,
         namespace=settings.temporal_namespace,
-        doors=doors,
+        http_endpoints=http_endpoints,
     )
-    closed = SourceFilter(ports=doors.ports, source=doors.source) if doors and doors.source else None
+    closed = (
+        SourceFilter(ports=http_endpoints.ports, source=http_endpoints.source)
+        if http_endpoints and http_endpoints.source
+        else None
+    )
     return ChildSpec(
         name=TEMPORAL,
         argv=tuple(argv),

@@ -67,7 +67,7 @@ class PortsTaken(MachineError):
 
 
 def needed(settings: Settings) -> tuple[PortUse, ...]:
-    """The ports that a stack with these settings listens on at 127.0.0.1; for those drawn see http_doors.py."""
+    """The ports that a stack with these settings listens on at 127.0.0.1; for those drawn see http_endpoints.py."""
     uses = [PortUse(part=SERVER, option="server_port", flag="--port", port=settings.server_port)]
     if settings.runs_own_temporal:
         uses.append(PortUse(part=TEMPORAL, option="temporal_port", flag="--temporal-port", port=settings.temporal_port))

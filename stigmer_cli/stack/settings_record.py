@@ -83,7 +83,7 @@ class SettingsRecord:
     def with_parts(self, settings: Settings, names: Sequence[str], *, at: str) -> "SettingsRecord":
         """This record once the parts `names` have been started with `settings`.
 
-        Where the UI of the stack's own Temporal listens is drawn, and no setting of anybody's (see http_doors.py).
+        Where the UI of the stack's own Temporal listens is drawn, and no setting of anybody's (see http_endpoints.py).
         """
         is_drawn = settings.runs_own_temporal and settings.sources.get("ui_address", Source.DEFAULT) is Source.DEFAULT
         settings = replace(settings, ui_address=None) if is_drawn else settings

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from stigmer_cli.settings import Home
 
 if TYPE_CHECKING:
-    from stigmer_cli.temporal.dev_server import HttpDoors
+    from stigmer_cli.temporal.dev_server import HttpEndpoints
 
 STATE_FILE = "stack.json"
 
@@ -37,13 +37,13 @@ class Endpoints:
         return self.temporal_port is not None
 
     @property
-    def http_doors(self) -> "HttpDoors | None":
+    def http_endpoints(self) -> "HttpEndpoints | None":
         """Where the stack's own Temporal listens for HTTP; None where it has none, or does not say."""
-        from stigmer_cli.temporal.dev_server import HttpDoors  # noqa: PLC0415 - readers must not pay for it
+        from stigmer_cli.temporal.dev_server import HttpEndpoints  # noqa: PLC0415 - readers must not pay for it
 
         if self.http_port is None or self.metrics_port is None:
             return None
-        return HttpDoors(
+        return HttpEndpoints(
             source=self.ui_source, ui_port=self.ui_port, http_port=self.http_port, metrics_port=self.metrics_port
         )
 

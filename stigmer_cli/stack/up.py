@@ -21,7 +21,7 @@ from stigmer_cli.stack.differences import Difference
 from stigmer_cli.stack.down import UP_LOCK, end_stack
 from stigmer_cli.stack.failure import Scene, StartFailed, start_failed
 from stigmer_cli.stack.home import prepare_home
-from stigmer_cli.stack.http_doors import draw
+from stigmer_cli.stack.http_endpoints import draw
 from stigmer_cli.stack.idle_runner import idle_runner
 from stigmer_cli.stack.listening import unheld
 from stigmer_cli.stack.parts import (
@@ -254,7 +254,7 @@ async def _start(settings: Settings, options: StackOptions, around: Surroundings
     asked = counting(settings, options)
     await _clear_the_dead(home, clock)
     settings = local(with_ports(asked, options, around.claims))
-    options = replace(options, doors=draw(settings, options)) if settings.runs_own_temporal else options
+    options = replace(options, http_endpoints=draw(settings, options)) if settings.runs_own_temporal else options
     children = around.build(settings, options, around.environ)
     token = settings.token or ensure_token(home)
     found = endpoints_of(settings, options, clock)

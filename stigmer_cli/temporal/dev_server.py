@@ -38,7 +38,7 @@ SIDE_FILES = ("", "-wal", "-shm")
 
 
 @dataclass(frozen=True, kw_only=True)
-class HttpDoors:
+class HttpEndpoints:
     """Where the dev server listens for HTTP.
 
     `source` is a loopback address drawn for one stack, the UI's own and the only one from which it is meant to be
@@ -90,13 +90,13 @@ def dev_server_argv(
     port: int,
     file: Path | None,
     namespace: str = DEFAULT_NAMESPACE,
-    doors: HttpDoors | None = None,
+    http_endpoints: HttpEndpoints | None = None,
 ) -> list[str]:
     """The command line of a dev server on loopback, in memory where `file` is None.
 
-    Without `doors` it has no UI, and its other ports for HTTP are drawn by itself.
+    Without `http_endpoints` it has no UI, and its other ports for HTTP are drawn by itself.
     """
-    argv = [str(binary), "server", "start-dev", "--ip", LOOPBACK, "--port", str(port), *_http_flags(doors)]
+    argv = [str(binary), "server", "start-dev", "--ip", LOOPBACK, "--port", str(port), *_http_flags(http_endpoints)]
     if file is not None:
         argv += ["--db-filename", str(file)]
         for pragma in PRAGMAS:
@@ -143,13 +143,20 @@ def prepare_file(file: Path, binary: Path, backups: Path) -> None:
         ) from error
 
 
-def _http_flags(doors: HttpDoors | None) -> list[str]:
-    if doors is None:
+def _http_flags(http_endpoints: HttpEndpoints | None) -> list[str]:
+    if http_endpoints is None:
         return ["--headless"]
-    flags = ["--http-port", str(doors.http_port), "--metrics-port", str(doors.metrics_port)]
-    if doors.ui_port is None:
+    flags = ["--http-port", str(http_endpoints.http_port), "--metrics-port", str(http_endpoints.metrics_port)]
+    if http_endpoints.ui_port is None:
         return ["--headless", *flags]
-    ui = ["--ui-ip", doors.source or LOOPBACK, "--ui-port", str(doors.ui_port), "--ui-public-path", UI_PATH]
+    ui = [
+        "--ui-ip",
+        http_endpoints.source or LOOPBACK,
+        "--ui-port",
+        str(http_endpoints.ui_port),
+        "--ui-public-path",
+        UI_PATH,
+    ]
     return [*ui, "--ui-disable-news-fetch", *flags]
 
 

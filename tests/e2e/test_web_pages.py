@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from stigmer_cli.supervisor.process import IS_LINUX
-from stigmer_cli.temporal.dev_server import HttpDoors, dev_server_argv, find_binary
+from stigmer_cli.temporal.dev_server import HttpEndpoints, dev_server_argv, find_binary
 from tests.browser import Browser, chromium
 from tests.installed import Stigmer, installed, until
 from tests.temporal_server import die_with_parent, free_port, kill_group
@@ -131,8 +131,8 @@ def _given_to_strangers(ends: set[End], host: str = EVIL) -> dict[str, bytes]:
 def _bare(folder: Path) -> Iterator[tuple[int, set[End]]]:
     """A dev server as anybody starts it by hand, and the port of its UI."""
     port = free_port()
-    doors = HttpDoors(source=None, ui_port=free_port(), http_port=free_port(), metrics_port=free_port())
-    argv = dev_server_argv(binary=find_binary(None), port=port, file=None, doors=doors)
+    http_endpoints = HttpEndpoints(source=None, ui_port=free_port(), http_port=free_port(), metrics_port=free_port())
+    argv = dev_server_argv(binary=find_binary(None), port=port, file=None, http_endpoints=http_endpoints)
     process = subprocess.Popen(
         argv,
         cwd=folder,
@@ -141,13 +141,13 @@ def _bare(folder: Path) -> Iterator[tuple[int, set[End]]]:
         start_new_session=True,
         preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl
     )
-    assert doors.ui_port is not None
+    assert http_endpoints.ui_port is not None
     try:
         until(
-            lambda: _raw(End("127.0.0.1", doors.ui_port or 0), ASK_NAMESPACES).startswith(b"HTTP/1.0 200"),
+            lambda: _raw(End("127.0.0.1", http_endpoints.ui_port or 0), ASK_NAMESPACES).startswith(b"HTTP/1.0 200"),
             within_s=30,
         )
-        yield doors.ui_port, _listening([psutil.Process(process.pid)])
+        yield http_endpoints.ui_port, _listening([psutil.Process(process.pid)])
     finally:
         kill_group(process)
 

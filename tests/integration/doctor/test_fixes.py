@@ -14,7 +14,7 @@ from stigmer_cli.clock import SystemClock
 from stigmer_cli.doctor.catalog import BY_CODE
 from stigmer_cli.doctor.check import Judged, failed
 from stigmer_cli.doctor.facts import Facts, PortSeen, ProcessSeen, ServerSeen
-from stigmer_cli.doctor.fix import Came, Outcome, done, left
+from stigmer_cli.doctor.fix import ActResult, FixOutcome, done, left
 from stigmer_cli.doctor.fix import failed as not_done
 from stigmer_cli.doctor.fixes import bring_back, clear_the_dead, shut_home, shut_token, start_part
 from stigmer_cli.settings import Home, Settings
@@ -24,7 +24,7 @@ from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import SOCKET, SupervisorRecord, read_record
 from tests.processes import SLEEP, child, supervised, until
 from tests.proven import proof_for
-from tests.unit.doctor.plain import ENDPOINTS, HOME, NOBODY, healthy, look
+from tests.unit.doctor.plain import ENDPOINTS, HOME, NOBODY, healthy, probe
 from tests.unit.doctor.plain import child as record_of
 
 
@@ -43,8 +43,8 @@ async def test_the_folders_of_a_home_are_shut_for_others_and_only_once(home: Hom
     home.run.mkdir(mode=0o777)
     home.run.chmod(0o777)
     home.path.chmod(0o755)
-    came = await shut_home(at(home), judged("STG101"))
-    assert came == done(f"took the rights of others off {home.path} (was 0755), {home.run} (was 0777)")
+    result = await shut_home(at(home), judged("STG101"))
+    assert result == done(f"took the rights of others off {home.path} (was 0755), {home.run} (was 0777)")
     assert [oct(path.stat().st_mode & 0o777) for path in (home.path, home.run)] == ["0o700", "0o700"]
     assert await shut_home(at(home), judged("STG101")) == left("its rights are not what is wrong")
 
@@ -52,16 +52,16 @@ async def test_the_folders_of_a_home_are_shut_for_others_and_only_once(home: Hom
 async def test_a_token_file_is_shut_and_its_owner_told_that_others_may_know_it(home: Home) -> None:
     home.token_file.write_text("secret")
     home.token_file.chmod(0o640)
-    came = await shut_token(at(home), judged("STG504"))
-    assert came.outcome is Outcome.DONE
-    assert "stigmer config rotate-token" in came.message
+    result = await shut_token(at(home), judged("STG504"))
+    assert result.outcome is FixOutcome.DONE
+    assert "stigmer config rotate-token" in result.message
     assert home.token_file.stat().st_mode & 0o777 == 0o600
     assert home.token_file.read_text() == "secret"
-    assert (await shut_token(at(home), judged("STG504"))).outcome is Outcome.LEFT
+    assert (await shut_token(at(home), judged("STG504"))).outcome is FixOutcome.LEFT
 
 
 async def test_a_token_that_is_gone_is_not_made_anew(home: Home) -> None:
-    assert (await shut_token(at(home), judged("STG504"))).outcome is Outcome.LEFT
+    assert (await shut_token(at(home), judged("STG504"))).outcome is FixOutcome.LEFT
     assert not home.token_file.exists()
 
 
@@ -89,7 +89,7 @@ async def test_what_a_dead_supervisor_left_is_removed_and_only_once(home: Home) 
             f"the supervisor (pid {pid}) had died; removed what it left: stack.json, supervisor.json, supervisor.sock"
         )
         assert not {"stack.json", "supervisor.json", SOCKET} & set(files_in(home.run))
-        assert (await clear_the_dead(at(home), judged("STG104"))).outcome is Outcome.LEFT
+        assert (await clear_the_dead(at(home), judged("STG104"))).outcome is FixOutcome.LEFT
 
 
 def _all(record: SupervisorRecord) -> Iterator[ProcessId]:
@@ -105,9 +105,9 @@ async def test_survivors_of_a_dead_supervisor_keep_its_files_for_they_say_who_th
         other = home.path / "other"
         (other / "run").mkdir(parents=True)
         (other / "run" / "supervisor.json").write_text(text)
-        came = await clear_the_dead(at(Home(path=other)), judged("STG104"))
-        assert came.outcome is Outcome.LEFT
-        assert "`stigmer up` ends them" in came.message
+        result = await clear_the_dead(at(Home(path=other)), judged("STG104"))
+        assert result.outcome is FixOutcome.LEFT
+        assert "`stigmer up` ends them" in result.message
         assert files_in(other / "run") == ["supervisor.json"]
         assert (await stack.ask("ping")) == {"ok": True}
 
@@ -118,16 +118,16 @@ async def test_nothing_is_removed_while_an_up_is_under_way(home: Home) -> None:
     lock = FileLock(home.run / "up.lock")
     assert lock.acquire()
     try:
-        came = await clear_the_dead(at(home), judged("STG104"))
+        result = await clear_the_dead(at(home), judged("STG104"))
     finally:
         lock.release()
-    assert came == left(f"a `stigmer up` or `down` (pid {os.getpid()}) is at work here")
+    assert result == left(f"a `stigmer up` or `down` (pid {os.getpid()}) is at work here")
     assert (home.run / SOCKET).exists()
 
 
 async def test_a_home_without_a_stack_has_nothing_to_clear(home: Home) -> None:
-    came = await clear_the_dead(at(home), judged("STG104"))
-    assert came == left("nothing of a dead supervisor lies about; starting a stack is yours to ask for")
+    result = await clear_the_dead(at(home), judged("STG104"))
+    assert result == left("nothing of a dead supervisor lies about; starting a stack is yours to ask for")
 
 
 # -- parts
@@ -139,17 +139,17 @@ async def test_a_part_that_gave_up_is_started_through_its_supervisor(home: Home)
     home.run.mkdir()
     async with supervised(home.run, child(home.run, "temporal", UNTIL_ALLOWED)) as stack:
         record = await stack.until(lambda found: found.children[0].failures > 1, "it fails")
-        seen = replace(look(), record=record)
+        seen = replace(probe(), record=record)
         facts = at(home, supervisor=seen, processes={}, clock=SystemClock(), ports=FREE)
 
         assert await start_part(facts, judged("STG105")) == not_done(
             "started temporal, and it ended again: ended by itself with exit code 7"
         )
         (home.run / "allowed").touch()
-        came = await start_part(facts, judged("STG105"))
+        result = await start_part(facts, judged("STG105"))
         after = await stack.child("temporal", lambda found: found.id, "it runs")
         assert after.id is not None
-        assert came == done(f"started temporal (pid {after.id.pid})")
+        assert result == done(f"started temporal (pid {after.id.pid})")
 
 
 FREE = (PortSeen(part="temporal", port=7233, flag="--temporal-port", is_free=True),)
@@ -165,7 +165,7 @@ TAKEN = (PortSeen(part="temporal", port=7233, flag="--temporal-port"),)
             "it has a process (pid 11), and one that runs is never stopped or woken unasked",
         ),
         ({"processes": {}, "ports": TAKEN}, "it cannot start while port 7233 is held by None"),
-        ({"supervisor": look(is_answering=False)}, "the supervisor, which would start it, does not answer"),
+        ({"supervisor": probe(is_answering=False)}, "the supervisor, which would start it, does not answer"),
         ({"supervisor": NOBODY}, "the supervisor, which would start it, does not answer"),
         ({"processes": {}, "ports": FREE}, "the supervisor, which would start it, is gone"),
     ],
@@ -177,7 +177,7 @@ async def test_a_part_is_left_alone(home: Home, changes: dict[str, Any], why: st
 async def test_a_part_that_the_supervisor_does_not_know_is_left_alone(home: Home) -> None:
     home.run.mkdir()
     async with supervised(home.run, child(home.run, "sleeper", SLEEP)):
-        seen = look(record_of("temporal", id=None, state="stopped"))
+        seen = probe(record_of("temporal", id=None, state="stopped"))
         facts = at(home, supervisor=seen, processes={}, ports=FREE)
         assert await start_part(facts, judged("STG105")) == left("there is no part temporal")
 
@@ -202,15 +202,15 @@ class Answering:
         self.asked = b""
         self.is_over = asyncio.Event()
 
-    async def came(self) -> Came:
+    async def result(self) -> ActResult:
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         async with server:
             port = server.sockets[0].getsockname()[1]
             seen = ServerSeen(url=f"http://127.0.0.1:{port}")
             facts = healthy(server=seen, settings=Settings(home=HOME, token=TOKEN))
-            came = await bring_back(facts, judged("STG402"))
+            result = await bring_back(facts, judged("STG402"))
             await self.is_over.wait()
-        return came
+        return result
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -235,7 +235,7 @@ def summary(**numbers: int) -> str:
 
 
 @pytest.mark.parametrize(
-    ("lines", "came"),
+    ("lines", "result"),
     [
         (
             [summary(resubmitted=2, repaired=1)],
@@ -254,25 +254,25 @@ def summary(**numbers: int) -> str:
         ),
     ],
 )
-async def test_what_reconcile_says_is_told(lines: Sequence[str], came: Came) -> None:
-    assert await Answering(*lines).came() == came
+async def test_what_reconcile_says_is_told(lines: Sequence[str], result: ActResult) -> None:
+    assert await Answering(*lines).result() == result
 
 
 async def test_a_reconcile_that_takes_longer_says_how_far_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stigmer_cli.doctor.fixes.RECONCILE_MAX_S", 3.0)
     server = Answering('{"progress": {"examined": 25, "total": 90000}}', is_endless=True)
-    assert await server.came() == not_done(
+    assert await server.result() == not_done(
         "25 of 90000 executions in 3 s; `stigmer executions reconcile --yes` goes on with the rest"
     )
 
 
 async def test_what_was_lost_in_progress_is_never_started_over() -> None:
     server = Answering(summary())
-    await server.came()
+    await server.result()
     assert b'"includeInProgress":false' in server.asked
     assert b'"dryRun":false' in server.asked
 
 
 async def test_a_server_that_is_away_is_a_repair_that_failed() -> None:
     facts = healthy(server=ServerSeen(url="http://127.0.0.1:1"))
-    assert (await bring_back(facts, judged("STG402"))).outcome is Outcome.FAILED
+    assert (await bring_back(facts, judged("STG402"))).outcome is FixOutcome.FAILED

@@ -39,17 +39,17 @@ async def test_the_newest_are_looked_at_however_many_came_before_them(
             newest = write_orphans(file, 3, taken_by="another")
             await server.start()
             await server.until()
-            look = partial(
-                open_work.executions_seen,
+            probe = partial(
+                open_work.probe_executions,
                 open_work.Caller(url=server.url, token=TOKEN),
                 where=_nowhere,
                 clock=SystemClock(),
             )
-            seen = await look()
+            seen = await probe()
             for _ in range(LOOKS_MAX):  # the newest have less than a second, which a busy machine may take away
                 if not seen.unjudged:
                     break
-                seen = await look()
+                seen = await probe()
         finally:
             server.kill()
     assert (seen.is_cut, seen.is_judged, seen.is_whole, seen.unjudged) == (True, True, False, frozenset())

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from stigmer_cli.doctor.pages import doors_seen
+from stigmer_cli.doctor.pages import probe_page_endpoints
 from tests.temporal_server import die_with_parent, kill_group
 
 SERVES = """
@@ -41,19 +41,19 @@ def _part(code: str) -> Iterator[tuple[int, list[str]]]:
 
 async def test_a_socket_is_known_by_what_it_gives_to_a_foreign_host() -> None:
     with _part(SERVES) as (pid, (open_port, silent_port)):
-        found = await doors_seen({"temporal": pid})
-    given = {door.address: door.given for door in found}
+        found = await probe_page_endpoints({"temporal": pid})
+    given = {endpoint.address: endpoint.given for endpoint in found}
     assert given == {f"127.0.0.1:{open_port}": ("/metrics",), f"127.0.0.1:{silent_port}": ()}
-    assert {door.part for door in found} == {"temporal"}
+    assert {endpoint.part for endpoint in found} == {"temporal"}
 
 
 async def test_a_part_behind_a_script_is_looked_at_too() -> None:
     behind = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SERVES!r}])"
     with _part(behind) as (pid, (open_port, _)):
-        found = await doors_seen({"temporal": pid})
-    assert [door.address for door in found if door.given] == [f"127.0.0.1:{open_port}"]
+        found = await probe_page_endpoints({"temporal": pid})
+    assert [endpoint.address for endpoint in found if endpoint.given] == [f"127.0.0.1:{open_port}"]
 
 
 async def test_a_part_that_is_gone_or_listens_nowhere_has_no_socket() -> None:
     with socket.create_server(("127.0.0.1", 0)):
-        assert await doors_seen({"runner": 2**22 - 1}) == ()
+        assert await probe_page_endpoints({"runner": 2**22 - 1}) == ()

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from stigmer_cli.api.reconcile import ReconcileItem, ReconcileProgress, ReconcileSummary
 from stigmer_cli.cli.output import Format, Output
-from stigmer_cli.cli.reconcile_view import brief, print_moves, view_of
-from stigmer_cli.cli.tally import Tally
+from stigmer_cli.cli.reconcile_counts import ReconcileCounts
+from stigmer_cli.cli.reconcile_view import brief, print_plan, view_of
 from stigmer_cli.domain.phase import Phase
 
 GONE = "Temporal has no workflow stigmer/agent-execution/invoke/{id}, and no run ever had an effect"
@@ -48,20 +48,20 @@ def _item(
     )
 
 
-def _plan() -> Tally:
-    tally = Tally()
+def _plan() -> ReconcileCounts:
+    counts = ReconcileCounts()
     for number in range(2):
-        tally.tell(_item(number, "planned"))
-    tally.tell(_item(2, "planned", found="behind", action="repair", cause="[red]bo\x1b[2Jom[/red]"))
-    tally.tell(ReconcileSummary(examined=3, resubmitted=2, repaired=1))
-    return tally
+        counts.tell(_item(number, "planned"))
+    counts.tell(_item(2, "planned", found="behind", action="repair", cause="[red]bo\x1b[2Jom[/red]"))
+    counts.tell(ReconcileSummary(examined=3, resubmitted=2, repaired=1))
+    return counts
 
 
-def _printed(tally: Tally, width: int, *, has_colour: bool = False) -> str:
+def _printed(counts: ReconcileCounts, width: int, *, has_colour: bool = False) -> str:
     console = Console(
         file=io.StringIO(), width=width, force_terminal=has_colour, color_system="standard" if has_colour else None
     )
-    print_moves(console, tally, is_done=False)
+    print_plan(console, counts, is_done=False)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
@@ -82,47 +82,47 @@ def test_on_a_terminal_the_same_cause_is_written_once() -> None:
 
 
 def test_the_preview_is_cut_at_twenty_and_the_rest_counted() -> None:
-    tally = Tally()
+    counts = ReconcileCounts()
     for number in range(500):
-        tally.tell(_item(number, "planned"))
-    lines = _printed(tally, 120).splitlines()
+        counts.tell(_item(number, "planned"))
+    lines = _printed(counts, 120).splitlines()
     assert lines[0] == "500 orphan (500 examined)"
     assert len(lines) == 23
     assert lines[-1] == "... and 480 more"
 
 
 def test_what_did_not_go_as_planned_is_shown_however_late_it_comes() -> None:
-    tally = Tally()
+    counts = ReconcileCounts()
     for number in range(100):
-        tally.tell(_item(number))
-    tally.tell(_item(100, "failed"))
-    tally.tell(_item(101, "skipped: changed"))
-    assert [item.outcome for item in tally.shown[:3]] == ["failed", "skipped: changed", "resubmitted"]
-    assert len(tally.shown) == 20
-    assert tally.changed == ["aex-00000000000000000000000101"]
+        counts.tell(_item(number))
+    counts.tell(_item(100, "failed"))
+    counts.tell(_item(101, "skipped: changed"))
+    assert [item.outcome for item in counts.shown[:3]] == ["failed", "skipped: changed", "resubmitted"]
+    assert len(counts.shown) == 20
+    assert counts.changed == ["aex-00000000000000000000000101"]
 
 
 def test_what_was_told_before_it_broke_is_summed_up_without_the_server() -> None:
-    tally = Tally()
-    tally.tell(ReconcileProgress(examined=0, total=90))
+    counts = ReconcileCounts()
+    counts.tell(ReconcileProgress(examined=0, total=90))
     for number in range(3):
-        tally.tell(_item(number))
-    tally.tell(_item(3, "failed"))
-    tally.tell(ReconcileProgress(examined=25, total=90))
-    assert tally.summary == ReconcileSummary(examined=25, resubmitted=3, skipped=21, failed=1)
-    assert tally.left_over
+        counts.tell(_item(number))
+    counts.tell(_item(3, "failed"))
+    counts.tell(ReconcileProgress(examined=25, total=90))
+    assert counts.summary == ReconcileSummary(examined=25, resubmitted=3, skipped=21, failed=1)
+    assert counts.left_over
 
 
 def test_a_second_try_keeps_what_was_done_and_looks_anew_at_what_was_not() -> None:
-    tally = Tally()
-    tally.tell(_item(0))
-    tally.tell(_item(1, "failed"))
-    tally.begin_again()
-    tally.tell(_item(1))
-    tally.tell(ReconcileSummary(examined=2, resubmitted=1, skipped=1))
-    assert tally.summary == ReconcileSummary(examined=2, resubmitted=2, skipped=1)
-    assert not tally.left_over
-    assert tally.classes == {"orphan": 2}
+    counts = ReconcileCounts()
+    counts.tell(_item(0))
+    counts.tell(_item(1, "failed"))
+    counts.begin_again()
+    counts.tell(_item(1))
+    counts.tell(ReconcileSummary(examined=2, resubmitted=1, skipped=1))
+    assert counts.summary == ReconcileSummary(examined=2, resubmitted=2, skipped=1)
+    assert not counts.left_over
+    assert counts.classes == {"orphan": 2}
 
 
 @pytest.mark.parametrize("number", [0, 1, 3])
@@ -130,13 +130,13 @@ def test_a_second_try_keeps_what_was_done_and_looks_anew_at_what_was_not() -> No
 def test_the_object_written_while_it_comes_is_the_object(
     number: int, *, is_complete: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tally, view = Tally(), view_of(Output(Format.JSON), is_dry_run=False)
+    counts, view = ReconcileCounts(), view_of(Output(Format.JSON), is_dry_run=False)
     items = [_item(n) for n in range(number)]
     for item in items:
-        tally.tell(item)
+        counts.tell(item)
         view.item(item)
-    tally.tell(ReconcileSummary(examined=number, resubmitted=number))
-    view.end(tally, is_complete=is_complete)
+    counts.tell(ReconcileSummary(examined=number, resubmitted=number))
+    view.end(counts, is_complete=is_complete)
     written = capsys.readouterr().out
     whole = {
         "dryRun": False,
@@ -155,11 +155,11 @@ def test_the_object_written_while_it_comes_is_the_object(
 
 
 def test_a_table_that_was_broken_off_says_how_far_it_came(capsys: pytest.CaptureFixture[str]) -> None:
-    tally, view = Tally(), view_of(Output(Format.TABLE), is_dry_run=False)
-    tally.tell(ReconcileProgress(examined=0, total=90))
-    tally.tell(_item(0))
-    tally.tell(ReconcileProgress(examined=25, total=90))
-    view.end(tally, is_complete=False)
+    counts, view = ReconcileCounts(), view_of(Output(Format.TABLE), is_dry_run=False)
+    counts.tell(ReconcileProgress(examined=0, total=90))
+    counts.tell(_item(0))
+    counts.tell(ReconcileProgress(examined=25, total=90))
+    view.end(counts, is_complete=False)
     assert capsys.readouterr().out.splitlines()[-1] == "broken off: 1 resubmitted so far (25 of 90 examined)"
 
 
@@ -188,11 +188,11 @@ def test_memory_stays_flat_however_many_come(output: Format, monkeypatch: pytest
             return len(text)
 
     monkeypatch.setattr("sys.stdout", Sink())
-    tally, view = Tally(), view_of(Output(output), is_dry_run=False)
+    counts, view = ReconcileCounts(), view_of(Output(output), is_dry_run=False)
     tracemalloc.start()
     try:
         for found in _many():
-            tally.tell(found)
+            counts.tell(found)
             if isinstance(found, ReconcileItem):
                 view.item(found)
         _now, peak = tracemalloc.get_traced_memory()

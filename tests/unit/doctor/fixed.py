@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from stigmer_cli.doctor.catalog import BY_CODE
 from stigmer_cli.doctor.check import Found, Judged, because, failed, passed, skipped, told, warned
-from stigmer_cli.doctor.fix import Fixed, Outcome
+from stigmer_cli.doctor.fix import FixOutcome, FixResult
 from stigmer_cli.doctor.report import Report
 
 FOUND: dict[str, Found] = {
@@ -38,34 +38,34 @@ REPORT = Report(
 )
 
 FIXES = (
-    Fixed(
+    FixResult(
         code="STG101",
         action="take the rights of others off the folders of the home",
-        outcome=Outcome.DONE,
+        outcome=FixOutcome.DONE,
         message="took the rights of others off /home/ada/.stigmer (was 0755)",
     ),
-    Fixed(
+    FixResult(
         code="STG106",
         action="start the part again through its supervisor",
-        outcome=Outcome.LEFT,
+        outcome=FixOutcome.LEFT,
         message="it cannot start while port 7234 is held by pid 812 (python -m http.server 7234\x1b[2J)",
     ),
-    Fixed(
+    FixResult(
         code="STG107",
         action="start the part again through its supervisor",
-        outcome=Outcome.FAILED,
+        outcome=FixOutcome.FAILED,
         message="started runner, and it ended again: ended by itself with exit code 1",
     ),
-    Fixed(
+    FixResult(
         code="STG103",
         action="nothing",
-        outcome=Outcome.LEFT,
+        outcome=FixOutcome.LEFT,
         message="there is no repair for it that is safe to do unasked",
     ),
-    Fixed(
+    FixResult(
         code="STG404",
         action="nothing",
-        outcome=Outcome.LEFT,
+        outcome=FixOutcome.LEFT,
         message="there is no repair for it that is safe to do unasked",
     ),
 )

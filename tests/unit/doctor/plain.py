@@ -11,11 +11,11 @@ from stigmer_cli.clock import iso
 from stigmer_cli.doctor.check import Found
 from stigmer_cli.doctor.facts import (
     BinarySeen,
-    Door,
+    EndpointSeen,
     ExecutionsSeen,
     Facts,
     HomeSeen,
-    PageDoor,
+    PageEndpoint,
     PortSeen,
     ProcessSeen,
     ServerSeen,
@@ -54,7 +54,7 @@ TEMPORAL = TemporalSeen(
 )
 PLACES = [
     "temporal",
-    "door",
+    "endpoint",
     "home",
     "ports",
     "supervisor",
@@ -62,8 +62,8 @@ PLACES = [
     "server",
     "store",
     "executions",
-    "http_doors",
-    "page_doors",
+    "http_endpoints",
+    "page_endpoints",
     "binary",
     "provider",
 ]
@@ -82,7 +82,7 @@ def child(name: str, **changes: Any) -> ChildRecord:
     return replace(part, **changes)
 
 
-def look(*children: ChildRecord, is_answering: bool = True, is_there: bool = True, **unheld: int) -> Look:
+def probe(*children: ChildRecord, is_answering: bool = True, is_there: bool = True, **unheld: int) -> Look:
     """A supervisor with these children in place of the healthy ones."""
     changed = {one.name: one for one in children}
     record = SupervisorRecord(
@@ -154,13 +154,13 @@ def healthy(**changes: Any) -> Facts:
             PortSeen(part="server", port=7234, flag="--port", is_ours=True),
             PortSeen(part="temporal", port=7233, flag="--temporal-port", is_ours=True),
         ),
-        "supervisor": look(),
+        "supervisor": probe(),
         "processes": {name: ProcessSeen(pid=pid, files_max=4096) for name, pid in PIDS.items()},
         "server": server(),
-        "door": Door(address="127.0.0.1:7233", namespace="default", is_own=True),
+        "endpoint": EndpointSeen(address="127.0.0.1:7233", namespace="default", is_own=True),
         "temporal": TEMPORAL,
-        "http_doors": (),
-        "page_doors": (PageDoor(part="server", address="127.0.0.1:7234"),),
+        "http_endpoints": (),
+        "page_endpoints": (PageEndpoint(part="server", address="127.0.0.1:7234"),),
         "store": StoreSeen(path=HOME.store_file, size=4096),
         "executions": ExecutionsSeen(models=("echo",)),
         "binary": BinarySeen(path=Path("/usr/bin/temporal")),

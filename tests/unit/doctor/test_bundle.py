@@ -16,7 +16,7 @@ import pytest
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.doctor.archive import Entry, check_target, write_archive
 from stigmer_cli.doctor.bundle import LOG_BYTES_MAX, Surroundings, end_of_log, gathered_entries
-from stigmer_cli.doctor.gather import gathered
+from stigmer_cli.doctor.collect import collect_facts
 from stigmer_cli.errors import ConfigError, MachineError
 from stigmer_cli.settings import Home, load
 from tests.temporal_server import free_port
@@ -111,7 +111,7 @@ async def entries_of(home: Home, environ: Mapping[str, str], user_home: Path) ->
     quiet = {"STIGMER_HOME": str(home.path), "STIGMER_SERVER_PORT": str(free_port())}
     settings = load({}, {**quiet, **environ}, user_home=user_home)
     around = Surroundings(environ=environ, user_home=user_home)
-    found = await gathered_entries(gathered(settings, clock=clock), REPAIRED, around)
+    found = await gathered_entries(collect_facts(settings, clock=clock), REPAIRED, around)
     assert [one.name for one in found] == NAMES
     return {one.name: one.content.decode() for one in found}
 

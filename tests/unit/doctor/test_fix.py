@@ -7,11 +7,11 @@ import pytest
 from stigmer_cli.doctor.catalog import BY_CODE
 from stigmer_cli.doctor.check import SILENT, Found, Judged, failed, passed, unjudged, warned
 from stigmer_cli.doctor.facts import Facts
-from stigmer_cli.doctor.fix import Came, Fix, Fixed, Outcome, done, left
+from stigmer_cli.doctor.fix import ActResult, Fix, FixOutcome, FixResult, done, left
 from stigmer_cli.doctor.fix import failed as not_done
 from stigmer_cli.doctor.fixes import FIXES
-from stigmer_cli.doctor.mend import mended
-from stigmer_cli.doctor.report import Report, Seen
+from stigmer_cli.doctor.repair import repair
+from stigmer_cli.doctor.report import Diagnosis, Report
 from stigmer_cli.errors import MachineError
 from tests.fakes import ManualClock
 from tests.unit.doctor.plain import healthy
@@ -39,19 +39,19 @@ class Patient:
         self.looks = 0
         self.told: list[str] = []
 
-    async def look(self) -> Seen:
+    async def diagnose(self) -> Diagnosis:
         found = self.diagnoses[min(self.looks, len(self.diagnoses) - 1)]
         self.looks += 1
-        return Seen(facts=healthy(), report=Report(judged=tuple(judged(code, one) for code, one in found.items())))
+        return Diagnosis(facts=healthy(), report=Report(judged=tuple(judged(code, one) for code, one in found.items())))
 
-    async def mended(self, *fixes: Fix) -> list[tuple[str, str, str]]:
-        seen = await mended(self.look, tell=self.told.append, clock=HurriedClock(), fixes=fixes)
+    async def repair(self, *fixes: Fix) -> list[tuple[str, str, str]]:
+        seen = await repair(self.diagnose, tell=self.told.append, clock=HurriedClock(), fixes=fixes)
         assert seen.report.fixes is not None
         return [(one.code, str(one.outcome), one.message) for one in seen.report.fixes]
 
 
-def fix(*codes: str, came: Came | Exception, settles_s: float = 1.0) -> Fix:
-    async def act(_facts: Facts, _one: Judged) -> Came:
+def fix(*codes: str, came: ActResult | Exception, settles_s: float = 1.0) -> Fix:
+    async def act(_facts: Facts, _one: Judged) -> ActResult:
         if isinstance(came, Exception):
             raise came
         return came
@@ -61,26 +61,26 @@ def fix(*codes: str, came: Came | Exception, settles_s: float = 1.0) -> Fix:
 
 async def test_a_healthy_stack_is_looked_at_once_and_left_as_it_is() -> None:
     patient = Patient({"STG101": WELL})
-    assert await patient.mended(fix("STG101", came=done("touched"))) == []
+    assert await patient.repair(fix("STG101", came=done("touched"))) == []
     assert (patient.looks, patient.told) == (1, [])
 
 
 async def test_what_was_repaired_is_looked_at_again_and_the_second_look_is_told() -> None:
     patient = Patient({"STG101": ILL}, {"STG101": WELL})
-    assert await patient.mended(fix("STG101", came=done("shut"))) == [("STG101", "done", "shut")]
+    assert await patient.repair(fix("STG101", came=done("shut"))) == [("STG101", "done", "shut")]
     assert (patient.looks, patient.told) == (2, ["STG101: trying to mend it"])
 
 
 async def test_where_nothing_was_touched_nothing_is_looked_at_again() -> None:
     patient = Patient({"STG106": ILL})
-    assert await patient.mended(fix("STG106", came=left("it runs"))) == [("STG106", "left", "it runs")]
+    assert await patient.repair(fix("STG106", came=left("it runs"))) == [("STG106", "left", "it runs")]
     assert patient.looks == 1
 
 
 async def test_what_has_no_repair_is_told_as_left_alone_if_it_is_still_there_in_the_end() -> None:
     patient = Patient({"STG101": ILL, "STG204": ILL, "STG404": ILL}, {"STG101": WELL, "STG404": ILL, "STG110": ODD})
     unasked = "there is no repair for it that is safe to do unasked"
-    assert await patient.mended(fix("STG101", came=done("shut"))) == [
+    assert await patient.repair(fix("STG101", came=done("shut"))) == [
         ("STG101", "done", "shut"),
         ("STG404", "left", unasked),
         ("STG110", "left", unasked),
@@ -89,46 +89,46 @@ async def test_what_has_no_repair_is_told_as_left_alone_if_it_is_still_there_in_
 
 async def test_first_causes_are_repaired_first_and_warnings_last() -> None:
     patient = Patient({"STG504": ODD, "STG402": ILL, "STG105": ILL, "STG101": ODD})
-    codes = [code for code, _, _ in await patient.mended(fix("STG101", "STG105", "STG402", "STG504", came=left("no")))]
+    codes = [code for code, _, _ in await patient.repair(fix("STG101", "STG105", "STG402", "STG504", came=left("no")))]
     assert codes == ["STG105", "STG402", "STG101", "STG504"]
 
 
 async def test_what_hid_behind_the_first_cause_is_repaired_in_the_same_call() -> None:
     patient = Patient({"STG105": ILL}, {"STG105": WELL, "STG402": ILL}, {"STG402": WELL})
     repairs = [fix("STG105", came=done("started"), settles_s=20.0), fix("STG402", came=done("brought back"))]
-    assert await patient.mended(*repairs) == [("STG105", "done", "started"), ("STG402", "done", "brought back")]
+    assert await patient.repair(*repairs) == [("STG105", "done", "started"), ("STG402", "done", "brought back")]
     assert patient.looks == 3
 
 
 @pytest.mark.parametrize("found", [LATE, failed("this check itself is broken: x", "look")])
 async def test_what_could_not_be_judged_is_not_repaired_on_suspicion(found: Found) -> None:
     patient = Patient({"STG402": found})
-    assert await patient.mended(fix("STG402", came=done("brought back"))) == [
+    assert await patient.repair(fix("STG402", came=done("brought back"))) == [
         ("STG402", "left", "it could not be judged, and nothing is done on suspicion")
     ]
 
 
 async def test_a_repair_that_does_not_help_is_tried_once() -> None:
     patient = Patient({"STG101": ILL})
-    assert await patient.mended(fix("STG101", came=done("shut"))) == [("STG101", "done", "shut")]
+    assert await patient.repair(fix("STG101", came=done("shut"))) == [("STG101", "done", "shut")]
     assert patient.looks == 2
 
 
 async def test_a_part_that_was_started_gets_its_time_until_it_is_connected() -> None:
     patient = Patient({"STG107": ILL}, {"STG207": ILL}, {"STG207": ILL}, {"STG207": WELL})
-    assert await patient.mended(fix("STG107", came=done("started"), settles_s=20.0)) == [("STG107", "done", "started")]
+    assert await patient.repair(fix("STG107", came=done("started"), settles_s=20.0)) == [("STG107", "done", "started")]
     assert patient.looks == 4
 
 
 async def test_what_came_to_no_end_after_a_repair_is_looked_at_again() -> None:
     patient = Patient({"STG101": ODD}, {"STG101": WELL, "STG103": LATE}, {"STG101": WELL, "STG103": WELL})
-    assert await patient.mended(fix("STG101", came=done("shut"))) == [("STG101", "done", "shut")]
+    assert await patient.repair(fix("STG101", came=done("shut"))) == [("STG101", "done", "shut")]
     assert patient.looks == 3
 
 
 async def test_the_wait_for_a_started_part_has_an_end() -> None:
     patient = Patient({"STG107": ILL}, {"STG207": ILL})
-    assert [code for code, _, _ in await patient.mended(fix("STG107", came=done("started"), settles_s=2.0))] == [
+    assert [code for code, _, _ in await patient.repair(fix("STG107", came=done("started"), settles_s=2.0))] == [
         "STG107",
         "STG207",
     ]
@@ -137,7 +137,7 @@ async def test_the_wait_for_a_started_part_has_an_end() -> None:
 
 async def test_nobody_waits_for_a_part_that_did_not_start() -> None:
     patient = Patient({"STG107": ILL})
-    await patient.mended(fix("STG107", came=not_done("it ended again"), settles_s=20.0))
+    await patient.repair(fix("STG107", came=not_done("it ended again"), settles_s=20.0))
     assert patient.looks == 2
 
 
@@ -153,19 +153,19 @@ async def test_a_repair_that_breaks_is_told_as_failed_and_keeps_no_other_from_it
     error: Exception, message: str
 ) -> None:
     patient = Patient({"STG105": ILL, "STG402": ILL})
-    assert await patient.mended(fix("STG105", came=error), fix("STG402", came=done("well"))) == [
+    assert await patient.repair(fix("STG105", came=error), fix("STG402", came=done("well"))) == [
         ("STG105", "failed", message),
         ("STG402", "done", "well"),
     ]
 
 
 async def test_a_repair_that_hangs_is_given_up() -> None:
-    async def hang(_facts: Facts, _one: Judged) -> Came:
+    async def hang(_facts: Facts, _one: Judged) -> ActResult:
         await asyncio.get_running_loop().create_future()
         raise AssertionError
 
     stuck = Fix(codes=frozenset({"STG101"}), action="mend it", act=hang, act_max_s=0.05)
-    assert await Patient({"STG101": ILL}).mended(stuck) == [("STG101", "failed", "not done within 0.05 s")]
+    assert await Patient({"STG101": ILL}).repair(stuck) == [("STG101", "failed", "not done within 0.05 s")]
 
 
 def test_every_repair_answers_a_check_that_exists_and_no_check_has_two() -> None:
@@ -175,5 +175,5 @@ def test_every_repair_answers_a_check_that_exists_and_no_check_has_two() -> None
 
 
 def test_a_repair_in_json() -> None:
-    one = Fixed(code="STG101", action="mend it", outcome=Outcome.DONE, message="shut")
+    one = FixResult(code="STG101", action="mend it", outcome=FixOutcome.DONE, message="shut")
     assert one.to_json() == {"code": "STG101", "action": "mend it", "outcome": "done", "message": "shut"}

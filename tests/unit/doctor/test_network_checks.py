@@ -7,7 +7,7 @@ import pytest
 
 from stigmer_cli.doctor import network
 from stigmer_cli.doctor.catalog import CHECKS
-from stigmer_cli.doctor.facts import Door, Facts, ServerSeen, TemporalSeen, TlsSeen, known
+from stigmer_cli.doctor.facts import EndpointSeen, Facts, ServerSeen, TemporalSeen, TlsSeen, known
 from stigmer_cli.doctor.runner import diagnose
 from stigmer_cli.settings import Home, Settings, Source
 from tests.fakes import START
@@ -92,13 +92,13 @@ async def test_a_server_elsewhere_is_judged_by_its_own_word() -> None:
 
 async def test_nothing_of_this_machine_is_judged_for_a_server_elsewhere_and_no_fix_is_for_it() -> None:
     """A home without a stack, ports held by others, no Temporal here: none of it is that server's fault."""
-    away = Door(address="", namespace="default", is_own=False, why="not asked from here")
+    away = EndpointSeen(address="", namespace="default", is_own=False, why="not asked from here")
     facts = linked(
         TlsSeen(is_used=True),
         settings=Settings(home=FAR.home, server_url=URL, sources=FAR.sources),
         supervisor=NOBODY,
         processes={},
-        door=away,
+        endpoint=away,
         temporal=TemporalSeen(state="DISCONNECTED", cause="not asked from here"),
     )
     judged = {one.check.code: one.found for one in await diagnose(CHECKS, facts, clock=facts.clock)}

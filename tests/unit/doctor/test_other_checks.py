@@ -9,7 +9,7 @@ import pytest
 from stigmer_cli.clock import iso
 from stigmer_cli.doctor import configuration, executions, store
 from stigmer_cli.doctor.facts import Drift, ExecutionsSeen, Facts, HomeSeen, StoreSeen, TemporalSeen
-from stigmer_cli.doctor.words import clock_time
+from stigmer_cli.doctor.text import clock_time
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Settings, Source
 from stigmer_cli.temporal.gateway import Poller

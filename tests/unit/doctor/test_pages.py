@@ -4,26 +4,26 @@ import sys
 
 import pytest
 
-from stigmer_cli.doctor.facts import PageDoor
+from stigmer_cli.doctor.facts import PageEndpoint
 from stigmer_cli.doctor.pages import out_of_reach
 from tests.unit.doctor.plain import brief, healthy
 
-CLOSED = PageDoor(part="server", address="127.0.0.1:7234")
-METRICS = PageDoor(part="temporal", address="127.0.0.1:9000", given=("/metrics",))
+CLOSED = PageEndpoint(part="server", address="127.0.0.1:7234")
+METRICS = PageEndpoint(part="temporal", address="127.0.0.1:9000", given=("/metrics",))
 
 
 async def test_sockets_that_give_nothing_pass() -> None:
-    found = await out_of_reach(healthy(page_doors=(CLOSED, CLOSED)))
+    found = await out_of_reach(healthy(page_endpoints=(CLOSED, CLOSED)))
     assert brief(found) == ("pass", "2 sockets asked for a foreign host, and none gives anything", "")
 
 
 async def test_without_a_part_nothing_is_judged() -> None:
-    assert (await out_of_reach(healthy(page_doors=()))).result == "skip"
+    assert (await out_of_reach(healthy(page_endpoints=()))).result == "skip"
 
 
 async def test_a_socket_that_gives_something_is_named_with_what_it_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
-    found = await out_of_reach(healthy(page_doors=(CLOSED, METRICS)))
+    found = await out_of_reach(healthy(page_endpoints=(CLOSED, METRICS)))
     assert brief(found) == (
         "warn",
         "a web page that makes its name point here can read temporal at 127.0.0.1:9000",
@@ -34,5 +34,5 @@ async def test_a_socket_that_gives_something_is_named_with_what_it_gives(monkeyp
 
 async def test_where_no_filter_exists_it_is_told_and_nothing_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    found = await out_of_reach(healthy(page_doors=(METRICS,)))
+    found = await out_of_reach(healthy(page_endpoints=(METRICS,)))
     assert (found.result, found.hint) == ("info", "")

@@ -10,8 +10,8 @@ import pytest
 
 from stigmer_cli.doctor.catalog import BY_CODE
 from stigmer_cli.doctor.check import BUSY, SILENT, Found, Judged, because, failed, passed, told, unjudged, warned
-from stigmer_cli.doctor.fix import Outcome
-from stigmer_cli.doctor.report import Report, reported
+from stigmer_cli.doctor.fix import FixOutcome
+from stigmer_cli.doctor.report import Report, select_reported
 from tests.unit.doctor.fixed import REPAIRED, REPORT
 
 SCHEMA = json.loads((files("stigmer_cli.doctor") / "schema.json").read_text())
@@ -97,9 +97,9 @@ def test_only_tells_what_was_asked_for_and_what_keeps_it_from_being_judged() -> 
     whole = report(
         {"STG101": passed("well"), "STG106": ill("STG106"), "STG108": because("STG106"), "STG404": because("STG106")}
     )
-    told_of = reported(whole.judged, only=frozenset({"STG404"}))
+    told_of = select_reported(whole.judged, only=frozenset({"STG404"}))
     assert [one.check.code for one in told_of] == ["STG106", "STG404"]
-    assert reported(whole.judged) == whole.judged
+    assert select_reported(whole.judged) == whole.judged
 
 
 def test_the_json_holds_to_its_schema() -> None:
@@ -139,7 +139,7 @@ def test_repairs_are_part_of_the_object_where_they_were_asked_for_and_only_there
 
 def test_the_schema_knows_every_outcome_and_no_other() -> None:
     found = REPAIRED.to_json()
-    assert SCHEMA["$defs"]["fix"]["properties"]["outcome"]["enum"] == list(Outcome)
+    assert SCHEMA["$defs"]["fix"]["properties"]["outcome"]["enum"] == list(FixOutcome)
     found["fixes"] = [{"code": "STG101", "action": "x", "outcome": "perhaps", "message": "x"}]
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(found, SCHEMA)

@@ -21,10 +21,10 @@ Look = Callable[[Facts], Awaitable[Found]]
 
 
 def answering(found: Found) -> Look:
-    async def look(_: Facts) -> Found:
+    async def probe(_: Facts) -> Found:
         return found
 
-    return look
+    return probe
 
 
 async def hang(_: Facts) -> Found:
@@ -36,14 +36,14 @@ async def crash(_: Facts) -> Found:
     raise KeyError("gone")
 
 
-def check(code: str, look: Look, *needs: str, severity: Severity = Severity.ERROR, timeout_s: float = 1.0) -> Check:
+def check(code: str, probe: Look, *needs: str, severity: Severity = Severity.ERROR, timeout_s: float = 1.0) -> Check:
     return Check(
         code=code,
         category=Category.STACK,
         name=code,
         severity=severity,
         explanation="",
-        look=look,
+        probe=probe,
         needs=needs,
         timeout_s=timeout_s,
     )
@@ -92,22 +92,22 @@ async def test_a_check_that_hangs_is_not_judged_and_neither_is_what_needs_it(sev
 
 
 async def test_a_deadline_does_not_count_the_time_in_which_doctor_itself_stood_still() -> None:
-    async def look(_: Facts) -> Found:
+    async def probe(_: Facts) -> Found:
         for _turn in range(3):
             time.sleep(0.3)  # noqa: ASYNC251 - the loop stands still, as it does without a processor
             await asyncio.sleep(0.01)
         return passed("well")
 
-    assert (await run(check("A", look, timeout_s=0.4)))["A"].found.message == "well"
+    assert (await run(check("A", probe, timeout_s=0.4)))["A"].found.message == "well"
 
 
 async def test_a_machine_that_gives_doctor_no_time_is_named_as_the_cause() -> None:
-    async def look(_: Facts) -> Found:
+    async def probe(_: Facts) -> Found:
         while True:
             time.sleep(0.2)  # noqa: ASYNC251 - the same, for good
             await asyncio.sleep(0.01)
 
-    found = (await run(check("A", look, timeout_s=0.1)))["A"].found
+    found = (await run(check("A", probe, timeout_s=0.1)))["A"].found
     assert (found.result, found.unjudged) == ("skip", "the machine is busy")
     assert found.message.startswith("could not be judged: the machine is busy: of ")
 
@@ -129,7 +129,7 @@ async def test_a_chain_of_hanging_checks_ends_with_the_whole() -> None:
 
 
 async def test_all_checks_of_the_catalog_hanging_end_within_the_total() -> None:
-    checks = tuple(replace(one, look=hang) for one in CHECKS)
+    checks = tuple(replace(one, probe=hang) for one in CHECKS)
     began = time.monotonic()
     judged = await diagnose(checks, healthy(), clock=SystemClock(), total_s=0.4)
     assert time.monotonic() - began < 2.0

@@ -36,7 +36,7 @@ def saying(*records: RunnerRecord, pollers: tuple[Poller, ...] = ()) -> Facts:
 
 async def found(code: str, given: Facts) -> Found:
     (check,) = [one for one in RUNNER_SERVER_CHECKS if one.code == code]
-    return await check.look(given)
+    return await check.probe(given)
 
 
 @pytest.mark.parametrize("state", CODES)

@@ -24,7 +24,7 @@ from tests.unit.doctor.plain import (
     child,
     execution,
     healthy,
-    look,
+    probe,
     server,
 )
 
@@ -110,21 +110,22 @@ async def test_ports(facts: Facts, expected: tuple[str, str, str]) -> None:
         (healthy(), ("pass", "running (pid 10)", "")),
         (
             healthy(
-                supervisor=look(is_answering=False), processes=processes(supervisor=ProcessSeen(pid=10, is_frozen=True))
+                supervisor=probe(is_answering=False),
+                processes=processes(supervisor=ProcessSeen(pid=10, is_frozen=True)),
             ),
             ("fail", "the supervisor (pid 10) is frozen by a signal (SIGSTOP)", "kill -CONT 10"),
         ),
         (
-            healthy(supervisor=look(is_answering=False)),
+            healthy(supervisor=probe(is_answering=False)),
             ("fail", "the supervisor (pid 10) does not answer", "stigmer down && stigmer up"),
         ),
         (
-            healthy(supervisor=look(is_answering=False, is_there=False)),
+            healthy(supervisor=probe(is_answering=False, is_there=False)),
             ("fail", "the supervisor (pid 10) runs, but its socket is gone", "stigmer down && stigmer up"),
         ),
         (
             healthy(
-                supervisor=look(is_answering=False, is_there=False),
+                supervisor=probe(is_answering=False, is_there=False),
                 processes=processes(supervisor=ProcessSeen(pid=10, is_alive=False)),
                 server=CLOSED,
             ),
@@ -168,7 +169,7 @@ async def test_supervisor(facts: Facts, expected: tuple[str, str, str]) -> None:
     ],
 )
 async def test_standstill(still: dict[str, str], expected: tuple[str, str, str]) -> None:
-    assert brief(await parts.standstill(healthy(supervisor=replace(look(), still=still)))) == expected
+    assert brief(await parts.standstill(healthy(supervisor=replace(probe(), still=still)))) == expected
 
 
 @pytest.mark.parametrize(
@@ -180,19 +181,19 @@ async def test_standstill(still: dict[str, str], expected: tuple[str, str, str])
             ("fail", "temporal (pid 11) is frozen by a signal (SIGSTOP)", "kill -CONT 11"),
         ),
         (
-            healthy(supervisor=look(temporal=7233)),
+            healthy(supervisor=probe(temporal=7233)),
             ("fail", "temporal (pid 11) runs, but does not listen on port 7233", "stigmer restart temporal"),
         ),
         (
-            healthy(supervisor=look(child("temporal", uptime_s=0.5), temporal=7233)),
+            healthy(supervisor=probe(child("temporal", uptime_s=0.5), temporal=7233)),
             ("pass", "running (pid 11)", ""),
         ),
         (
-            healthy(supervisor=look(child("temporal", id=None, state="backing-off", last_exit=KILLED, failures=1))),
+            healthy(supervisor=probe(child("temporal", id=None, state="backing-off", last_exit=KILLED, failures=1))),
             ("fail", "temporal ended and is about to be restarted: killed by SIGKILL", "stigmer up"),
         ),
         (
-            healthy(supervisor=look(child("temporal", id=None, state="failed", last_exit=KILLED, failures=5))),
+            healthy(supervisor=probe(child("temporal", id=None, state="failed", last_exit=KILLED, failures=5))),
             (
                 "fail",
                 LOOPS,
@@ -200,12 +201,12 @@ async def test_standstill(still: dict[str, str], expected: tuple[str, str, str])
             ),
         ),
         (
-            healthy(supervisor=look(child("temporal", id=None, state="stopped", last_exit=KILLED))),
+            healthy(supervisor=probe(child("temporal", id=None, state="stopped", last_exit=KILLED))),
             ("fail", "temporal is stopped: killed by SIGKILL", "stigmer up"),
         ),
         (
             healthy(
-                supervisor=look(is_answering=False),
+                supervisor=probe(is_answering=False),
                 processes=processes(temporal=ProcessSeen(pid=11, is_alive=False)),
             ),
             (
@@ -223,13 +224,13 @@ async def test_process(facts: Facts, expected: tuple[str, str, str]) -> None:
 
 
 async def test_a_part_that_was_just_restarted_is_a_warning_and_an_old_story_is_not() -> None:
-    recent = healthy(supervisor=look(child("runner", restarts=2, failures=1, last_exit=KILLED)))
+    recent = healthy(supervisor=probe(child("runner", restarts=2, failures=1, last_exit=KILLED)))
     found = await process_of("runner")(recent)
     assert found.result == "warn"
     assert found.message.startswith("runner is running (pid 13), restarted 2 times; ended last at ")
     assert found.message.endswith(": killed by SIGKILL")
     old = ExitRecord(signal="SIGKILL", at="2026-05-04T10:00:00Z", why="killed by SIGKILL")
-    settled = healthy(supervisor=look(child("runner", restarts=2, failures=1, last_exit=old)))
+    settled = healthy(supervisor=probe(child("runner", restarts=2, failures=1, last_exit=old)))
     assert (await process_of("runner")(settled)).result == "pass"
 
 
@@ -246,7 +247,7 @@ async def test_a_part_that_was_just_restarted_is_a_warning_and_an_old_story_is_n
             ),
         ),
         (
-            healthy(supervisor=look(child("server", id=child("runner").id))),
+            healthy(supervisor=probe(child("server", id=child("runner").id))),
             (
                 "fail",
                 "http://127.0.0.1:7234 is answered by another server (pid 12) than the stack's (pid 13)",
@@ -328,7 +329,7 @@ async def test_temporal_binary(facts: Facts, expected: tuple[str, str, str]) -> 
 
 async def test_a_runner_that_one_execution_ends_each_time_names_it() -> None:
     poison = execution(7, phase="IN_PROGRESS", attempt=3)
-    loops = look(child("runner", id=None, state="failed", last_exit=KILLED, failures=5))
+    loops = probe(child("runner", id=None, state="failed", last_exit=KILLED, failures=5))
     found = await process_of("runner")(healthy(supervisor=loops, executions=ExecutionsSeen(open=(poison,))))
     assert found.message.endswith("; each time it performed aex-00000000000000000000000007")
     assert found.hint == "stigmer executions cancel aex-00000000000000000000000007 && stigmer up"
@@ -336,7 +337,7 @@ async def test_a_runner_that_one_execution_ends_each_time_names_it() -> None:
 
 
 async def test_a_binary_that_was_named_and_ends_at_once_is_let_go() -> None:
-    loops = look(child("temporal", id=None, state="failed", last_exit=KILLED, failures=5))
+    loops = probe(child("temporal", id=None, state="failed", last_exit=KILLED, failures=5))
     found = await process_of("temporal")(healthy(supervisor=loops, settings=NAMED))
     assert found.hint == "unset STIGMER_TEMPORAL_BINARY && stigmer restart"
 

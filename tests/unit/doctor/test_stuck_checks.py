@@ -61,8 +61,8 @@ async def test_what_is_in_progress_and_nobody_works_on_it(kind: StuckClass, resu
     assert (await stuck.standing_still(_facts((kind, Phase.PENDING)))).result == "pass"
 
 
-@pytest.mark.parametrize("look", [stuck.cannot_replay, stuck.keeps_failing, stuck.standing_still])
-async def test_all_is_well_only_where_the_server_said_so(look: object) -> None:
-    assert callable(look)
-    assert (await look(_facts())).result == "pass"
-    assert (await look(healthy(executions=ExecutionsSeen()))).result == "skip"
+@pytest.mark.parametrize("probe", [stuck.cannot_replay, stuck.keeps_failing, stuck.standing_still])
+async def test_all_is_well_only_where_the_server_said_so(probe: object) -> None:
+    assert callable(probe)
+    assert (await probe(_facts())).result == "pass"
+    assert (await probe(healthy(executions=ExecutionsSeen()))).result == "skip"

@@ -8,13 +8,13 @@ import pytest
 
 from stigmer_cli.api.health import Health
 from stigmer_cli.clock import iso
-from stigmer_cli.doctor import polling, temporal
-from stigmer_cli.doctor.facts import Door, Drift, ExecutionsSeen, Facts, HttpDoor, ServerSeen, TemporalSeen
+from stigmer_cli.doctor import task_queue, temporal
+from stigmer_cli.doctor.facts import Drift, EndpointSeen, ExecutionsSeen, Facts, HttpEndpoint, ServerSeen, TemporalSeen
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.state import Endpoints
 from stigmer_cli.temporal.gateway import Poller
 from tests.fakes import START, ManualClock
-from tests.unit.doctor.plain import ENDPOINTS, HOME, TEMPORAL, brief, child, health, healthy, look, server
+from tests.unit.doctor.plain import ENDPOINTS, HOME, TEMPORAL, brief, child, health, healthy, probe, server
 
 AWAY = TemporalSeen(state="DISCONNECTED", cause="not answering")
 NO_NAMESPACE = TemporalSeen(state="MISCONFIGURED", cause='namespace "default" not found')
@@ -25,8 +25,8 @@ THEIRS = replace(ENDPOINTS, temporal_port=None, temporal_address="10.0.0.1:7233"
 
 
 async def test_a_refused_port_names_address_and_cause() -> None:
-    door = Door(address="127.0.0.1:7233", namespace="default", is_own=True, why="connection refused")
-    assert brief(await temporal.reachable(healthy(door=door))) == (
+    endpoint = EndpointSeen(address="127.0.0.1:7233", namespace="default", is_own=True, why="connection refused")
+    assert brief(await temporal.reachable(healthy(endpoint=endpoint))) == (
         "fail",
         "Temporal at 127.0.0.1:7233 cannot be reached from here: connection refused",
         "stigmer restart temporal",
@@ -172,17 +172,17 @@ async def test_retention(endpoints: Endpoints, kept_s: int | None, result: str, 
 
 
 async def test_somebody_elses_temporal_that_is_away_is_waited_for() -> None:
-    door = Door(address="10.0.0.1:7233", namespace="default", is_own=False, why="connection refused")
-    assert (await temporal.reachable(healthy(door=door, endpoints=THEIRS))).hint == "stigmer doctor --wait=30"
+    endpoint = EndpointSeen(address="10.0.0.1:7233", namespace="default", is_own=False, why="connection refused")
+    assert (await temporal.reachable(healthy(endpoint=endpoint, endpoints=THEIRS))).hint == "stigmer doctor --wait=30"
     assert (await temporal.serving(healthy(temporal=AWAY, endpoints=THEIRS))).hint == "stigmer doctor --wait=30"
 
 
 async def test_an_open_http_api_is_a_failure_and_a_closed_one_is_not() -> None:
-    open_door = healthy(http_doors=(HttpDoor(port=40001, status=403), HttpDoor(port=40002, status=200)))
+    open_door = healthy(http_endpoints=(HttpEndpoint(port=40001, status=403), HttpEndpoint(port=40002, status=200)))
     assert (await temporal.http_api(open_door)).message == (
         "Temporal's HTTP API is open on port 40002: any web page could start workflows on this machine"
     )
-    assert (await temporal.http_api(healthy(http_doors=(HttpDoor(port=40001, status=403),)))).result == "pass"
+    assert (await temporal.http_api(healthy(http_endpoints=(HttpEndpoint(port=40001, status=403),)))).result == "pass"
 
 
 def pollers(*seen: Poller) -> TemporalSeen:
@@ -214,7 +214,7 @@ OTHER = Poller(identity="stigmer-runner/99@there", last_access_at=START)
             ),
         ),
         (
-            healthy(temporal=pollers(), supervisor=look(child("runner", uptime_s=1.0))),
+            healthy(temporal=pollers(), supervisor=probe(child("runner", uptime_s=1.0))),
             ("warn", "the runner (pid 13) just started and does not poll yet", "stigmer doctor --wait=10"),
         ),
         (
@@ -225,24 +225,24 @@ OTHER = Poller(identity="stigmer-runner/99@there", last_access_at=START)
     ],
 )
 async def test_who_polls(facts: Facts, expected: tuple[str, str, str]) -> None:
-    assert brief(await polling.polled(facts)) == expected
+    assert brief(await task_queue.polled(facts)) == expected
 
 
 @pytest.mark.parametrize("by_s", [3600, -3600])
 async def test_who_polls_is_told_whatever_the_clock_of_this_command_says(by_s: float) -> None:
     clock = ManualClock()
     clock.set(by_s)
-    assert brief(await polling.polled(healthy(clock=clock))) == ("pass", "1 runner polling, seen 0 s ago", "")
+    assert brief(await task_queue.polled(healthy(clock=clock))) == ("pass", "1 runner polling, seen 0 s ago", "")
     told = health().model_dump(mode="json", by_alias=True)
     told["taskQueue"]["pollers"][0]["silentS"] = 80.0
     heard = Health.model_validate(told)
-    silent = await polling.polled(healthy(clock=clock, server=ServerSeen(url="http://x", health=heard)))
+    silent = await task_queue.polled(healthy(clock=clock, server=ServerSeen(url="http://x", health=heard)))
     assert silent.message == "the runner (pid 13) is alive, but does not ask Temporal for work"
 
 
 @pytest.mark.parametrize(("number", "result"), [(None, "skip"), (0, "pass"), (5, "info"), (500, "warn")])
 async def test_a_large_backlog_is_a_warning(number: int | None, result: str) -> None:
-    assert (await polling.backlog(healthy(temporal=replace(TEMPORAL, backlog=number)))).result == result
+    assert (await task_queue.backlog(healthy(temporal=replace(TEMPORAL, backlog=number)))).result == result
 
 
 async def test_without_a_server_its_view_cannot_be_told() -> None:

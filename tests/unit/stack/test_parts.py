@@ -17,12 +17,12 @@ from stigmer_cli.stack.restart import restart
 from stigmer_cli.stack.state import endpoints, write_endpoints
 from stigmer_cli.stack.up import Surroundings
 from stigmer_cli.supervisor.spec import SourceFilter
-from stigmer_cli.temporal.dev_server import HttpDoors
+from stigmer_cli.temporal.dev_server import HttpEndpoints
 from tests.fakes import ManualClock
 from tests.stand_ins import Silence
 
 EPHEMERAL = StackOptions(ephemeral=True)
-DOORS = HttpDoors(source="127.4.5.6", ui_port=20001, http_port=20002, metrics_port=20003)
+HTTP_ENDPOINTS = HttpEndpoints(source="127.4.5.6", ui_port=20001, http_port=20002, metrics_port=20003)
 
 
 def settings_of(home: Home, flags: Mapping[str, str | None] | None = None) -> Settings:
@@ -76,19 +76,21 @@ def test_ephemeral_keeps_temporal_in_memory_and_headless_without_its_ui(home: Ho
 
 def test_endpoints_read_back_are_those_written(home: Home) -> None:
     home.run.mkdir()
-    found = endpoints_of(settings_of(home, {"server_port": "9000"}), StackOptions(doors=DOORS), ManualClock())
+    found = endpoints_of(
+        settings_of(home, {"server_port": "9000"}), StackOptions(http_endpoints=HTTP_ENDPOINTS), ManualClock()
+    )
     write_endpoints(home, found)
 
     assert endpoints(home) == found
     assert found.server_url == "http://127.0.0.1:9000"
     assert found.ports == {"temporal": (7233, 20001), "server": (9000,)}
     assert found.ui_url == "http://127.0.0.1:9000/ui"
-    assert found.http_doors == DOORS
+    assert found.http_endpoints == HTTP_ENDPOINTS
 
 
 def test_the_state_file_of_an_older_version_is_read(home: Home) -> None:
     home.run.mkdir()
-    found = endpoints_of(settings_of(home), StackOptions(doors=DOORS), ManualClock())
+    found = endpoints_of(settings_of(home), StackOptions(http_endpoints=HTTP_ENDPOINTS), ManualClock())
     older = {name: value for name, value in asdict(found).items() if name not in ("ui_source", "http_port")}
     (home.run / "stack.json").write_text(json.dumps(older))
 
@@ -96,7 +98,9 @@ def test_the_state_file_of_an_older_version_is_read(home: Home) -> None:
 
 
 def test_temporals_http_ports_are_the_drawn_ones_and_closed_but_for_the_drawn_address(home: Home) -> None:
-    temporal, server, _ = build_parts(settings_of(home), StackOptions(doors=DOORS), {"STIGMER_UI_ADDRESS": "old:1"})
+    temporal, server, _ = build_parts(
+        settings_of(home), StackOptions(http_endpoints=HTTP_ENDPOINTS), {"STIGMER_UI_ADDRESS": "old:1"}
+    )
 
     assert "--ui-ip 127.4.5.6 --ui-port 20001" in " ".join(temporal.argv)
     assert temporal.source_filter == SourceFilter(ports=(20001, 20002, 20003), source="127.4.5.6")
@@ -104,15 +108,17 @@ def test_temporals_http_ports_are_the_drawn_ones_and_closed_but_for_the_drawn_ad
 
 
 def test_a_stack_without_a_ui_shows_none_whatever_the_shell_says(home: Home) -> None:
-    doors = replace(DOORS, ui_port=None)
-    _, server, _ = build_parts(settings_of(home), StackOptions(doors=doors), {"STIGMER_UI_ADDRESS": "old:1"})
+    http_endpoints = replace(HTTP_ENDPOINTS, ui_port=None)
+    _, server, _ = build_parts(
+        settings_of(home), StackOptions(http_endpoints=http_endpoints), {"STIGMER_UI_ADDRESS": "old:1"}
+    )
 
     assert "STIGMER_UI_ADDRESS" not in server.env
 
 
 def test_parts_that_are_made_again_have_the_doors_that_the_running_stack_recorded(home: Home) -> None:
     home.run.mkdir()
-    write_endpoints(home, endpoints_of(settings_of(home), StackOptions(doors=DOORS), ManualClock()))
+    write_endpoints(home, endpoints_of(settings_of(home), StackOptions(http_endpoints=HTTP_ENDPOINTS), ManualClock()))
 
     assert "--ui-ip 127.4.5.6 --ui-port 20001" in " ".join(build_parts(settings_of(home), StackOptions(), {})[0].argv)
 
@@ -122,7 +128,7 @@ def test_the_ui_of_a_temporal_that_somebody_else_runs_is_the_one_that_was_named(
 
     assert build_parts(settings, StackOptions(), {})[0].env["STIGMER_UI_ADDRESS"] == "far:8233"
     found = endpoints_of(settings, StackOptions(), ManualClock())
-    assert (found.ui_url, found.ui_port, found.http_doors) == ("http://127.0.0.1:7234/ui", None, None)
+    assert (found.ui_url, found.ui_port, found.http_endpoints) == ("http://127.0.0.1:7234/ui", None, None)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "\xff", '{"server_url": 1}'])
@@ -153,7 +159,7 @@ def test_an_illegible_state_file_is_no_stack(home: Home, text: str) -> None:
 def test_a_flag_that_contradicts_what_runs_is_refused(
     home: Home, flags: dict[str, str | None], options: StackOptions, message: str
 ) -> None:
-    running = endpoints_of(settings_of(home), StackOptions(doors=DOORS), ManualClock())
+    running = endpoints_of(settings_of(home), StackOptions(http_endpoints=HTTP_ENDPOINTS), ManualClock())
 
     with pytest.raises(ConfigError) as refused:
         refuse_contradictions(settings_of(home, flags), options, running)

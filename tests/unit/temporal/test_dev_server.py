@@ -5,14 +5,16 @@ from pathlib import Path
 import pytest
 
 from stigmer_cli.errors import MachineError
-from stigmer_cli.temporal.dev_server import HttpDoors, dev_server_argv, find_binary, prepare_file
+from stigmer_cli.temporal.dev_server import HttpEndpoints, dev_server_argv, find_binary, prepare_file
 
 BINARY = Path("/opt/temporal")
 
 
 def test_the_command_line_with_a_file_and_the_ui() -> None:
-    doors = HttpDoors(source="127.4.5.6", ui_port=8233, http_port=7243, metrics_port=9000)
-    argv = dev_server_argv(binary=BINARY, port=7233, doors=doors, file=Path("/h/t.db"), namespace="default")
+    http_endpoints = HttpEndpoints(source="127.4.5.6", ui_port=8233, http_port=7243, metrics_port=9000)
+    argv = dev_server_argv(
+        binary=BINARY, port=7233, http_endpoints=http_endpoints, file=Path("/h/t.db"), namespace="default"
+    )
     assert " ".join(argv) == (
         "/opt/temporal server start-dev --ip 127.0.0.1 --port 7233 --ui-ip 127.4.5.6 --ui-port 8233 "
         "--ui-public-path /ui --ui-disable-news-fetch --http-port 7243 --metrics-port 9000 "

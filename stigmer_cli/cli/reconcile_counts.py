@@ -1,4 +1,4 @@
-"""What a reconcile has told: counts, and the few moves that a reader is shown. It never holds them all."""
+"""The counts of a reconcile, and the few of its steps that a reader is shown. It never holds them all."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ COUNTED_AS = {
 """The outcomes that a summary counts by their own name; every other is skipped."""
 
 
-class Tally:
+class ReconcileCounts:
     """Counts what is told.
 
     `changed` are the ids, up to `IDS_MAX`, of rows that somebody else moved meanwhile. `is_under_way` where the server

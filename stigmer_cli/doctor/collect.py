@@ -1,19 +1,19 @@
-"""Where each fact comes from: wires what checks look at to the looks at machine, supervisor, server and Temporal."""
+"""Where each fact comes from: connects what checks read to the probes of machine, supervisor, server and Temporal."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version as installed
 
 from stigmer_cli.clock import Clock
-from stigmer_cli.doctor import looks, machine
+from stigmer_cli.doctor import machine, probes
 from stigmer_cli.doctor.blocking import in_thread
 from stigmer_cli.doctor.facts import (
-    Door,
+    EndpointSeen,
     ExecutionsSeen,
     Facts,
-    HttpDoor,
+    HttpEndpoint,
     Once,
-    PageDoor,
+    PageEndpoint,
     PortSeen,
     ProcessSeen,
     TemporalSeen,
@@ -23,8 +23,8 @@ from stigmer_cli.doctor.facts import (
     temporal_address,
     temporal_namespace,
 )
-from stigmer_cli.doctor.pages import doors_seen
-from stigmer_cli.doctor.tls_look import server_tls_seen, temporal_tls_seen
+from stigmer_cli.doctor.pages import probe_page_endpoints
+from stigmer_cli.doctor.tls_probe import probe_server_tls, probe_temporal_tls
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.runner_record import read_runner_records
 from stigmer_cli.settings import Settings
@@ -38,7 +38,7 @@ from stigmer_cli.supervisor.record import SupervisorRecord, read_record
 from stigmer_cli.temporal.target import Target, target_of
 
 
-def gathered(
+def collect_facts(
     settings: Settings,
     *,
     clock: Clock,
@@ -48,9 +48,9 @@ def gathered(
     found, given, shell = None if problem else endpoints(settings.home), read_settings_record(settings.home), settings
     settings = followed(shell, found, given) if found else kept(shell, given)
     place = _Place(settings=settings, found=found, clock=clock, pids=_pids(read_record(settings.home.run)))
-    supervisor = Once(lambda: looks.supervisor_seen(settings, found))
-    door = Once(place.door)
-    temporal = Once(lambda: place.temporal(door))
+    supervisor = Once(lambda: probes.probe_supervisor(settings, found))
+    endpoint = Once(place.endpoint)
+    temporal = Once(lambda: place.temporal(endpoint))
     return Facts(
         settings=settings,
         clock=clock,
@@ -60,23 +60,23 @@ def gathered(
         pids=tuple(place.pids.values()),
         shell=shell,
         given=given,
-        home=Once(lambda: in_thread(lambda: machine.home_seen(settings.home))),
+        home=Once(lambda: in_thread(lambda: machine.probe_home(settings.home))),
         ports=Once(lambda: place.ports(supervisor)),
         supervisor=supervisor,
         processes=Once(lambda: place.processes(supervisor)),
         lines=lambda part: in_thread(lambda: machine.last_lines(settings.home, part)),
-        server=Once(lambda: looks.server_seen(place.url, settings, clock=clock, waits_for=place.waits_for(SERVER))),
-        door=door,
+        server=Once(lambda: probes.probe_server(place.url, settings, clock=clock, waits_for=place.waits_for(SERVER))),
+        endpoint=endpoint,
         temporal=temporal,
-        http_doors=Once(lambda: place.http_doors(supervisor)),
-        page_doors=Once(lambda: place.page_doors(supervisor)),
-        store=Once(lambda: in_thread(lambda: looks.store_seen(settings))),
+        http_endpoints=Once(lambda: place.http_endpoints(supervisor)),
+        page_endpoints=Once(lambda: place.page_endpoints(supervisor)),
+        store=Once(lambda: in_thread(lambda: probes.probe_store(settings))),
         executions=Once(lambda: place.executions(temporal)),
-        binary=Once(lambda: in_thread(lambda: machine.binary_seen(settings))),
-        provider=Once(lambda: looks.provider_seen(settings_of_runner(shell, found, given))),
+        binary=Once(lambda: in_thread(lambda: machine.probe_binary(settings))),
+        provider=Once(lambda: probes.probe_provider(settings_of_runner(shell, found, given))),
         runners=Once(lambda: in_thread(lambda: read_runner_records(settings.home))),
-        temporal_tls=Once(lambda: place.temporal_tls(door)),
-        server_tls=Once(lambda: server_tls_seen(place.url, settings, clock)),
+        temporal_tls=Once(lambda: place.temporal_tls(endpoint)),
+        server_tls=Once(lambda: probe_server_tls(place.url, settings, clock)),
     )
 
 
@@ -111,65 +111,69 @@ class _Place:
     async def ports(self, supervisor: Once[Look]) -> tuple[PortSeen, ...]:
         """Each port and who holds it."""
         record = (await supervisor()).record
-        return await in_thread(lambda: machine.ports_seen(self.settings, self.found, record))
+        return await in_thread(lambda: machine.probe_ports(self.settings, self.found, record))
 
     async def processes(self, supervisor: Once[Look]) -> Mapping[str, ProcessSeen]:
         """Each process that was written down."""
         record = (await supervisor()).record
-        return await in_thread(lambda: machine.processes_seen(record))
+        return await in_thread(lambda: machine.probe_processes(record))
 
-    async def temporal(self, door: Once[Door]) -> TemporalSeen:
-        """Temporal as this process reaches it; as if it were somebody else's, because a look changes nothing there."""
-        seen, pids = await door(), self.waits_for(TEMPORAL)
+    async def temporal(self, endpoint: Once[EndpointSeen]) -> TemporalSeen:
+        """Temporal as this process reaches it; as if it were somebody else's, because a probe changes nothing there."""
+        seen, pids = await endpoint(), self.waits_for(TEMPORAL)
         if seen.why or seen.silence:  # then there may be no target, either
             return TemporalSeen(state="DISCONNECTED", cause=seen.why or seen.silence)
-        target, store = replace(self.target, is_own=False), looks.store_of(self.settings.home)
-        return await looks.temporal_reached(seen, target, store, self.clock, waits_for=pids)
+        target, store = replace(self.target, is_own=False), probes.store_of(self.settings.home)
+        return await probes.probe_temporal(seen, target, store, self.clock, waits_for=pids)
 
-    async def temporal_tls(self, door: Once[Door]) -> TlsSeen:
+    async def temporal_tls(self, endpoint: Once[EndpointSeen]) -> TlsSeen:
         """How TLS to Temporal stands."""
         try:
             target = self.target
         except ConfigError as error:
             return TlsSeen(is_used=True, why=error.message)
-        return await temporal_tls_seen(target, await door(), self.clock)
+        return await probe_temporal_tls(target, await endpoint(), self.clock)
 
-    async def door(self) -> Door:
+    async def endpoint(self) -> EndpointSeen:
         """Whether Temporal's port takes connections; not asked where nobody said where it is."""
         if elsewhere(self.settings, self.found) and self.settings.temporal_address is None:
-            return Door(address="", namespace=self.settings.temporal_namespace, is_own=False, why="not asked from here")
+            return EndpointSeen(
+                address="", namespace=self.settings.temporal_namespace, is_own=False, why="not asked from here"
+            )
         try:
             target = self.target
         except ConfigError as error:
             address = self.settings.temporal_target
-            return Door(address=address, namespace="", is_own=False, silence=error.message)
-        return await looks.door_seen(target, waits_for=self.waits_for(TEMPORAL))
+            return EndpointSeen(address=address, namespace="", is_own=False, silence=error.message)
+        return await probes.probe_endpoint(target, waits_for=self.waits_for(TEMPORAL))
 
-    async def http_doors(self, supervisor: Once[Look]) -> tuple[HttpDoor, ...]:
+    async def http_endpoints(self, supervisor: Once[Look]) -> tuple[HttpEndpoint, ...]:
         """Where our Temporal answers HTTP."""
         child = _child((await supervisor()).record)
-        return await looks.http_doors_seen(child, self.found) if child else ()
+        return await probes.probe_http_endpoints(child, self.found) if child else ()
 
-    async def page_doors(self, supervisor: Once[Look]) -> tuple[PageDoor, ...]:
+    async def page_endpoints(self, supervisor: Once[Look]) -> tuple[PageEndpoint, ...]:
         """What the listening sockets of the parts give to a web page."""
         record = (await supervisor()).record
-        return await doors_seen({child.name: child.id.pid for child in record.children if child.id} if record else {})
+        return await probe_page_endpoints(
+            {child.name: child.id.pid for child in record.children if child.id} if record else {}
+        )
 
     async def executions(self, temporal: Once[TemporalSeen]) -> ExecutionsSeen:
         """What is not done yet; Temporal is asked about it only where it can be believed."""
-        await looks.loaded("stigmer_cli.doctor.open_work")
-        from stigmer_cli.doctor.open_work import Caller, executions_seen  # noqa: PLC0415 - loaded just now
+        await probes.load_module("stigmer_cli.doctor.open_work")
+        from stigmer_cli.doctor.open_work import Caller, probe_executions  # noqa: PLC0415 - loaded just now
 
         async def where() -> Target | None:
             return replace(self.target, is_own=False) if (await temporal()).is_connected else None
 
         caller = Caller(
             url=self.url,
-            token=looks.token_of(self.settings),
+            token=probes.token_of(self.settings),
             ca_file=self.settings.server_ca_file,
             is_insecure_allowed=self.settings.is_insecure_allowed,
         )
-        return await executions_seen(caller, where=where, clock=self.clock)
+        return await probe_executions(caller, where=where, clock=self.clock)
 
 
 def _pids(record: SupervisorRecord | None) -> Mapping[str, int]:

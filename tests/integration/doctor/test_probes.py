@@ -1,4 +1,4 @@
-"""The looks of doctor at real things: a SQLite file, a home, a Temporal, doors that are open, shut or silent."""
+"""The probes of doctor at real things: a SQLite file, a home, a Temporal, doors that are open, shut or silent."""
 
 import sqlite3
 from contextlib import closing
@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from stigmer_cli.clock import SystemClock
-from stigmer_cli.doctor.facts import Door, TemporalSeen
-from stigmer_cli.doctor.looks import door_seen, store_seen, temporal_reached
-from stigmer_cli.doctor.machine import home_seen
+from stigmer_cli.doctor.facts import EndpointSeen, TemporalSeen
+from stigmer_cli.doctor.machine import probe_home
+from stigmer_cli.doctor.probes import probe_endpoint, probe_store, probe_temporal
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.temporal.target import Target
 from tests.eventually import eventually
@@ -29,7 +29,7 @@ def store(home: Home) -> Path:
 def test_a_whole_store_is_whole_and_left_as_it_is(home: Home) -> None:
     path = store(home)
     before = path.read_bytes()
-    seen = store_seen(Settings(home=home))
+    seen = probe_store(Settings(home=home))
     assert (seen.exists, seen.has_header, seen.integrity) == (True, True, "ok")
     assert path.read_bytes() == before
 
@@ -40,7 +40,7 @@ def test_a_damaged_page_is_found_and_left_as_it_is(home: Home) -> None:
         file.seek(4096 * 3)
         file.write(b"\xff" * 4096)
     before = path.read_bytes()
-    seen = store_seen(Settings(home=home))
+    seen = probe_store(Settings(home=home))
     assert seen.has_header
     assert seen.integrity not in ("", "ok")
     assert path.read_bytes() == before
@@ -50,27 +50,27 @@ def test_a_damaged_page_is_found_and_left_as_it_is(home: Home) -> None:
 def test_what_is_no_database_has_no_header(home: Home, content: bytes) -> None:
     home.data.mkdir()
     home.store_file.write_bytes(content)
-    assert not store_seen(Settings(home=home)).has_header
+    assert not probe_store(Settings(home=home)).has_header
 
 
 def test_a_home_that_others_may_enter_shows_its_mode(home: Home) -> None:
     home.path.chmod(0o755)
     home.token_file.write_text("t")
     home.token_file.chmod(0o644)
-    seen = home_seen(home)
+    seen = probe_home(home)
     assert (seen.mode, seen.token_mode, seen.why_not_writable) == (0o755, 0o644, "")
 
 
-async def reached(address: str, namespace: str = "default") -> tuple[Door, TemporalSeen]:
+async def reached(address: str, namespace: str = "default") -> tuple[EndpointSeen, TemporalSeen]:
     target = Target(address=address, namespace=namespace)
-    door = await door_seen(target)
-    return door, await temporal_reached(door, target, None, SystemClock())
+    endpoint = await probe_endpoint(target)
+    return endpoint, await probe_temporal(endpoint, target, None, SystemClock())
 
 
-async def _served(address: str) -> tuple[Door, TemporalSeen] | None:
+async def _served(address: str) -> tuple[EndpointSeen, TemporalSeen] | None:
     """The first look that finds all of it at work, a little after its port has begun to answer."""
-    door, seen = await reached(address)
-    return (door, seen) if seen.state == "CONNECTED" and seen.backlog is not None else None
+    endpoint, seen = await reached(address)
+    return (endpoint, seen) if seen.state == "CONNECTED" and seen.backlog is not None else None
 
 
 async def _cause(address: str, namespace: str) -> str:
@@ -80,14 +80,14 @@ async def _cause(address: str, namespace: str) -> str:
 
 
 async def test_a_shut_door_is_not_dialled() -> None:
-    door, seen = await reached(f"127.0.0.1:{free_port()}")
-    assert (door.why, seen.state, seen.cause) == ("connection refused", "DISCONNECTED", "connection refused")
+    endpoint, seen = await reached(f"127.0.0.1:{free_port()}")
+    assert (endpoint.why, seen.state, seen.cause) == ("connection refused", "DISCONNECTED", "connection refused")
 
 
 async def test_a_temporal_is_reached_and_its_namespaces_are_told_apart(tmp_path: Path) -> None:
     with dev_server(tmp_path) as temporal:
-        door, seen = await eventually(lambda: _served(temporal.address), within_s=15)
-        assert (door.why, door.silence, seen.state) == ("", "", "CONNECTED")
+        endpoint, seen = await eventually(lambda: _served(temporal.address), within_s=15)
+        assert (endpoint.why, endpoint.silence, seen.state) == ("", "", "CONNECTED")
         assert (seen.pollers, seen.backlog) == ((), 0)
         assert seen.cluster_id
         assert seen.retention_s == 86_400, "a look raises nothing"
@@ -99,6 +99,6 @@ async def test_a_temporal_is_reached_and_its_namespaces_are_told_apart(tmp_path:
 async def test_a_frozen_temporal_is_not_dialled(tmp_path: Path) -> None:
     with DevServer(tmp_path) as temporal:
         temporal.start().freeze()
-        door, seen = await reached(temporal.address)
-        assert (door.why, seen.state) == ("", "DISCONNECTED"), "a dial would have left it CONNECTING"
-        assert door.silence.startswith("no answer within")
+        endpoint, seen = await reached(temporal.address)
+        assert (endpoint.why, seen.state) == ("", "DISCONNECTED"), "a dial would have left it CONNECTING"
+        assert endpoint.silence.startswith("no answer within")

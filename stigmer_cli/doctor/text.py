@@ -1,4 +1,4 @@
-"""Sizes, ages and times in words, as messages of checks tell them."""
+"""Sizes, ages and times as text, for the messages of checks."""
 
 import shlex
 from collections.abc import Sequence

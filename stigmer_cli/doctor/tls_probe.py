@@ -1,10 +1,10 @@
-"""Looks at TLS: a handshake with Temporal and with the server, and the certificates that are shown on either side."""
+"""Probes TLS: a handshake with Temporal and with the server, and the certificates that are shown on either side."""
 
 import asyncio
 from datetime import datetime
 
 from stigmer_cli.clock import Clock
-from stigmer_cli.doctor.facts import Door, TlsSeen
+from stigmer_cli.doctor.facts import EndpointSeen, TlsSeen
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Settings
 from stigmer_cli.temporal.target import Target
@@ -16,17 +16,17 @@ from stigmer_cli.tls.trust import Trust, server_trust
 HANDSHAKE_S = 1.2
 
 
-async def temporal_tls_seen(target: Target, door: Door, clock: Clock) -> TlsSeen:
+async def probe_temporal_tls(target: Target, endpoint: EndpointSeen, clock: Clock) -> TlsSeen:
     """TLS to Temporal; one that is spoken to without is asked for TLS only where it did not answer."""
     peer = temporal_peer(target.address)
     if not target.is_tls:
-        return TlsSeen(why=await _told(peer, None, clock) if door.silence else "")
+        return TlsSeen(why=await _told(peer, None, clock) if endpoint.silence else "")
     seen = await _agreed(peer, target.trust, clock)
     pair = target.trust.pair
     return seen if pair is None else _with_own(seen, pair)
 
 
-async def server_tls_seen(url: str, settings: Settings, clock: Clock) -> TlsSeen:
+async def probe_server_tls(url: str, settings: Settings, clock: Clock) -> TlsSeen:
     """TLS to the server at `url`."""
     if not url.startswith("https://"):
         return TlsSeen()

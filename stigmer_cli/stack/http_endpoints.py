@@ -13,7 +13,7 @@ from collections.abc import Callable
 from stigmer_cli.errors import MachineError
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.parts import LOOPBACK, StackOptions
-from stigmer_cli.temporal.dev_server import HttpDoors
+from stigmer_cli.temporal.dev_server import HttpEndpoints
 
 FIRST_ADDRESS = int(ipaddress.IPv4Address("127.1.0.1"))
 LAST_ADDRESS = int(ipaddress.IPv4Address("127.255.255.254"))
@@ -32,7 +32,7 @@ def draw(
     *,
     rng: random.Random | None = None,
     can_bind: Callable[[str, int], bool] | None = None,
-) -> HttpDoors:
+) -> HttpEndpoints:
     """Where they go in a stack of these settings; free now.
 
     Where there is only 127.0.0.1 (macOS), there is no drawn address, and no UI unless `options.wants_ui`. Raises
@@ -46,7 +46,7 @@ def draw(
     taken |= {ui_port} if ui_port else set()
     http_port = _port(LOOPBACK, taken, rng, can_bind)
     metrics_port = _port(LOOPBACK, taken | {http_port}, rng, can_bind)
-    return HttpDoors(source=source, ui_port=ui_port, http_port=http_port, metrics_port=metrics_port)
+    return HttpEndpoints(source=source, ui_port=ui_port, http_port=http_port, metrics_port=metrics_port)
 
 
 def _address(rng: random.Random, can_bind: Callable[[str, int], bool]) -> str | None:

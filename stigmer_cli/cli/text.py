@@ -1,4 +1,4 @@
-"""Words for people: why an execution is not done yet, how long ago something was."""
+"""Text for people: why an execution is not done yet, how long ago something was."""
 
 from datetime import datetime
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from stigmer_cli.doctor.check import Category, Check, Found, Severity, failed, passed, skipped, told, warned
 from stigmer_cli.doctor.facts import Facts
-from stigmer_cli.doctor.words import count, span
+from stigmer_cli.doctor.text import count, span
 from stigmer_cli.domain.identity import POLLER_FRESH_S
 from stigmer_cli.stack.parts import RUNNER
 from stigmer_cli.stack.readiness import is_worker_of
@@ -114,7 +114,7 @@ POLLING_CHECKS: tuple[Check, ...] = (
         category=Category.TEMPORAL,
         name="a runner polls",
         severity=Severity.ERROR,
-        look=polled,
+        probe=polled,
         needs=("STG107", "STG113", "STG114", "STG115", "STG203"),
         explanation="A runner that is alive is not yet one that works: only Temporal knows who asked its task queue for"
         " work, and when. A dead runner stays listed there for five minutes, so the time is looked at, and for the"
@@ -125,7 +125,7 @@ POLLING_CHECKS: tuple[Check, ...] = (
         category=Category.TEMPORAL,
         name="backlog",
         severity=Severity.INFO,
-        look=backlog,
+        probe=backlog,
         needs=("STG203",),
         explanation="How many tasks wait in Temporal until a runner has time for them. Each further `stigmer work`"
         " takes its share.",

@@ -1,4 +1,4 @@
-"""Looks at Temporal from this very process, through the same connection and gateway that the server uses."""
+"""Probes Temporal from this very process, through the same connection and gateway that the server uses."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ GONE = "gone"
 RUNNER = re.compile(r"stigmer-runner/(?P<pid>\d+)@(?P<host>[^/]*)(/.*)?")
 
 
-async def temporal_seen(
+async def dial_temporal(
     target: Target, store: StoreId | None, *, clock: Clock, waits_for: Sequence[int] = ()
 ) -> TemporalSeen:
     """How far one gets with it, and who polls for `store`; takes at most `DIAL_S` and `ASK_S` together."""
@@ -48,7 +48,7 @@ async def temporal_seen(
             dialling.cancel()
 
 
-async def runs_seen(target: Target, asked: Sequence[WorkflowName], *, clock: Clock) -> Mapping[str, str]:
+async def probe_runs(target: Target, asked: Sequence[WorkflowName], *, clock: Clock) -> Mapping[str, str]:
     """The state of each of `asked`, by its execution; GONE where there is none, nothing where no answer came."""
     found: dict[str, str] = {}
     async with asyncio.TaskGroup() as group:

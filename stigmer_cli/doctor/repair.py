@@ -1,8 +1,8 @@
-"""Repairs what is safe to repair, looks again, and tells what it did and what it left alone.
+"""Repairs what is safe to repair, diagnoses again, and tells what it did and what it left alone.
 
-    look ──ill, and a repair not tried yet──▶ act ──something was done──▶ look until it settled ──┐
-     ▲                                                                                            │
-     └────────────────────────────────────────────────────────────────────────────────────────────┘
+    diagnose ──ill, and a repair not tried yet──▶ act ──something was done──▶ diagnose until it settled ──┐
+     ▲                                                                                                    │
+     └────────────────────────────────────────────────────────────────────────────────────────────────────┘
 
 Each repair is tried once a code, so it comes to an end; what hid behind the first cause is met in the next round.
 """
@@ -14,12 +14,12 @@ from dataclasses import replace
 from stigmer_cli.clock import Clock
 from stigmer_cli.doctor.check import Judged, Result
 from stigmer_cli.doctor.facts import Facts
-from stigmer_cli.doctor.fix import Fix, Fixed, Outcome, failed
+from stigmer_cli.doctor.fix import Fix, FixOutcome, FixResult, failed
 from stigmer_cli.doctor.fixes import FIXES
-from stigmer_cli.doctor.report import Seen
+from stigmer_cli.doctor.report import Diagnosis
 from stigmer_cli.errors import StigmerError
 
-LOOK_EVERY_S = 0.5
+PROBE_EVERY_S = 0.5
 FOLLOWING = frozenset(
     {"STG105", "STG106", "STG107", "STG108", "STG201", "STG202", "STG203", "STG204", "STG205", "STG207", "STG212"}
 )
@@ -33,28 +33,28 @@ UNASKED = "there is no repair for it that is safe to do unasked"
 ON_SUSPICION = "it could not be judged, and nothing is done on suspicion"
 
 
-async def mended(
-    look: Callable[[], Awaitable[Seen]],
+async def repair(
+    diagnose: Callable[[], Awaitable[Diagnosis]],
     *,
     tell: Callable[[str], None],
     clock: Clock,
     fixes: Sequence[Fix] = FIXES,
-) -> Seen:
+) -> Diagnosis:
     """The last diagnosis, its report with all that was done; `tell` hears of each repair before it is tried."""
     by_code = {code: fix for fix in fixes for code in fix.codes}
-    tried: dict[str, Fixed] = {}
-    seen = await look()
+    tried: dict[str, FixResult] = {}
+    seen = await diagnose()
     while new := [one for one in seen.report.ill if _is_for(one, by_code) and one.check.code not in tried]:
         acted = []
         for one in new:
             fix = by_code[one.check.code]
             tell(f"{one.check.code}: trying to {fix.action}")
-            tried[one.check.code] = await _tried(fix, seen.facts, one)
-            if tried[one.check.code].outcome is not Outcome.LEFT:
+            tried[one.check.code] = await _try(fix, seen.facts, one)
+            if tried[one.check.code].outcome is not FixOutcome.LEFT:
                 acted.append(fix)
         if acted:
             settles_s = max(fix.settles_s for fix in acted)
-            seen = await _settled(look, by_code, tried, ends=clock.monotonic() + settles_s, clock=clock)
+            seen = await _wait_settled(diagnose, by_code, tried, ends=clock.monotonic() + settles_s, clock=clock)
     late = [one for one in seen.report.unjudged if one.found.unjudged]
     untouched = [_untouched(one) for one in (*seen.report.ill, *late) if one.check.code not in tried]
     return replace(seen, report=replace(seen.report, fixes=(*tried.values(), *untouched)))
@@ -65,40 +65,40 @@ def _is_for(one: Judged, by_code: Mapping[str, Fix]) -> bool:
     return one.check.code in by_code and one.found.is_certain
 
 
-async def _tried(fix: Fix, facts: Facts, one: Judged) -> Fixed:
+async def _try(fix: Fix, facts: Facts, one: Judged) -> FixResult:
     try:
         async with asyncio.timeout(fix.act_max_s):
-            came = await fix.act(facts, one)
+            result = await fix.act(facts, one)
     except TimeoutError:
-        came = failed(f"not done within {fix.act_max_s:g} s")
+        result = failed(f"not done within {fix.act_max_s:g} s")
     except (StigmerError, OSError) as error:
-        came = failed(str(error))
+        result = failed(str(error))
     except Exception as error:  # noqa: BLE001 - a defect of one repair is told as such and keeps no other from its turn
-        came = failed(f"this repair itself is broken: {type(error).__name__}: {error}")
-    return Fixed(code=one.check.code, action=fix.action, outcome=came.outcome, message=came.message)
+        result = failed(f"this repair itself is broken: {type(error).__name__}: {error}")
+    return FixResult(code=one.check.code, action=fix.action, outcome=result.outcome, message=result.message)
 
 
-async def _settled(
-    look: Callable[[], Awaitable[Seen]],
+async def _wait_settled(
+    diagnose: Callable[[], Awaitable[Diagnosis]],
     by_code: Mapping[str, Fix],
-    tried: Mapping[str, Fixed],
+    tried: Mapping[str, FixResult],
     *,
     ends: float,
     clock: Clock,
-) -> Seen:
+) -> Diagnosis:
     """The first diagnosis in which nothing fails that may pass by itself, or something is there to be repaired."""
-    hopeless = {code for code, fixed in tried.items() if fixed.outcome is not Outcome.DONE}
+    hopeless = {code for code, fixed in tried.items() if fixed.outcome is not FixOutcome.DONE}
     while True:
-        seen = await look()
+        seen = await diagnose()
         failures = seen.report.having(Result.FAIL)
         passing = [one for one in failures if one.check.code in FOLLOWING - hopeless or not one.found.is_certain]
         passing += seen.report.unjudged
         is_new = any(_is_for(one, by_code) and one.check.code not in tried for one in failures)
         if is_new or not passing or clock.monotonic() >= ends:
             return seen
-        await clock.sleep(LOOK_EVERY_S)
+        await clock.sleep(PROBE_EVERY_S)
 
 
-def _untouched(one: Judged) -> Fixed:
+def _untouched(one: Judged) -> FixResult:
     why = UNASKED if one.found.is_certain else ON_SUSPICION
-    return Fixed(code=one.check.code, action=NOTHING, outcome=Outcome.LEFT, message=why)
+    return FixResult(code=one.check.code, action=NOTHING, outcome=FixOutcome.LEFT, message=why)

@@ -1,4 +1,4 @@
-"""Looks at the supervisor, the server, Temporal's doors and the store's file, each within its deadline."""
+"""Probes the supervisor, the server, Temporal's endpoint and the store's file, each within its deadline."""
 
 import asyncio
 import importlib
@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 from stigmer_cli.clock import Clock, ahead_s
 from stigmer_cli.credential import read_token
 from stigmer_cli.doctor.blocking import in_thread
-from stigmer_cli.doctor.facts import Door, HttpDoor, ServerSeen, StoreSeen, TemporalSeen
+from stigmer_cli.doctor.facts import EndpointSeen, HttpEndpoint, ServerSeen, StoreSeen, TemporalSeen
 from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.errors import ConfigError, MachineError, ServerUnproven, TokenKept
 from stigmer_cli.fair_timeout import FairTimeout
@@ -30,7 +30,7 @@ from stigmer_cli.supervisor.record import read_record
 from stigmer_cli.temporal.target import Target
 
 ANSWER_S = 0.7
-DOOR_S = 0.5
+CONNECT_S = 0.5
 PREFACE_S = 0.9
 FRAME_HEAD, FRAME_TYPE_AT, FRAME_SETTINGS = 9, 3, 4
 """RFC 9113, 4.1 and 6.5: every frame begins with nine bytes, the fourth is its type."""
@@ -43,7 +43,7 @@ HTTP_PATH = "/api/v1/namespaces"
 IN_MAIN = "*** in database main ***"
 HEADER = b"SQLite format 3\0"
 CHECKED_BYTES_MAX = 32 * 1024 * 1024
-"""Up to this size the whole file is read (about 0.1 s); a larger one would outlast the look."""
+"""Up to this size the whole file is read (about 0.1 s); a larger one would outlast the probe."""
 
 
 def token_of(settings: Settings) -> str | None:
@@ -56,7 +56,7 @@ def token_of(settings: Settings) -> str | None:
         return None
 
 
-async def supervisor_seen(settings: Settings, found: Endpoints | None) -> Look:
+async def probe_supervisor(settings: Settings, found: Endpoints | None) -> Look:
     """The supervisor's own word, or what its file says and whether it still answers."""
     folder = settings.home.run
     try:
@@ -72,7 +72,7 @@ async def supervisor_seen(settings: Settings, found: Endpoints | None) -> Look:
     return Look(record=record, is_answering=True, is_there=True, unheld=lacking, still=still)
 
 
-async def server_seen(url: str, settings: Settings, *, clock: Clock, waits_for: Sequence[int] = ()) -> ServerSeen:
+async def probe_server(url: str, settings: Settings, *, clock: Clock, waits_for: Sequence[int] = ()) -> ServerSeen:
     """The server's health, or why it cannot be had; `waits_for` is its process, where that is one of this machine."""
     asked_at = clock.now()
     answer = await _health_of(url, settings, waits_for)
@@ -82,7 +82,7 @@ async def server_seen(url: str, settings: Settings, *, clock: Clock, waits_for: 
     status, body = answer
     if status == UNAUTHORIZED:
         return ServerSeen(url=url, why="it refuses the token of this home")
-    await loaded("stigmer_cli.api.health")
+    await load_module("stigmer_cli.api.health")
     from stigmer_cli.api.health import Health  # noqa: PLC0415 - loaded just now
 
     try:
@@ -121,7 +121,7 @@ async def _health_of(
         return ServerSeen(url=url, why=await cause_of(error, url, settings.server_ca_file))
 
 
-async def provider_seen(settings: Settings) -> str:
+async def probe_provider(settings: Settings) -> str:
     """Why whoever answers for openai: models, or the proxy on the way, takes no connections; empty where they do."""
     url = settings.openai_base_url or OPENAI_URL
     proxy = settings.proxies.way_to(url)
@@ -147,22 +147,22 @@ def _strange(url: str, status: int) -> ServerSeen:
     return ServerSeen(url=url, why=f"{FOREIGN} (status {status})")
 
 
-async def door_seen(target: Target, *, waits_for: Sequence[int] = ()) -> Door:
+async def probe_endpoint(target: Target, *, waits_for: Sequence[int] = ()) -> EndpointSeen:
     """Whether somebody takes connections there; behind TLS no more can be told before that is agreed on."""
     address = target.address
     host, _, port = address.rpartition(":")
     why = silence = ""
     try:
-        async with FairTimeout(DOOR_S, waits_for=waits_for):
+        async with FairTimeout(CONNECT_S, waits_for=waits_for):
             reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
         silence = await _silence(reader, writer, is_tls=target.is_tls, waits_for=waits_for)
     except TimeoutError:
-        why = f"no answer within {DOOR_S:g} s"
+        why = f"no answer within {CONNECT_S:g} s"
     except ConnectionRefusedError:
         why = "connection refused"
     except OSError as error:
         why = error.strerror or str(error)
-    return Door(address=address, namespace=target.namespace, is_own=target.is_own, why=why, silence=silence)
+    return EndpointSeen(address=address, namespace=target.namespace, is_own=target.is_own, why=why, silence=silence)
 
 
 async def _silence(
@@ -184,27 +184,27 @@ async def _silence(
     return "" if head[FRAME_TYPE_AT] == FRAME_SETTINGS else "what listens there is no Temporal"
 
 
-async def loaded(module: str) -> None:
-    """Import it; a third of a second that the other looks need not wait for."""
+async def load_module(module: str) -> None:
+    """Import it; a third of a second that the other probes need not wait for."""
     await in_thread(lambda: importlib.import_module(module))
 
 
-async def temporal_reached(
-    door: Door, target: Target, store: StoreId | None, clock: Clock, *, waits_for: Sequence[int] = ()
+async def probe_temporal(
+    endpoint: EndpointSeen, target: Target, store: StoreId | None, clock: Clock, *, waits_for: Sequence[int] = ()
 ) -> TemporalSeen:
     """Temporal as this process reaches it, and who polls for `store`.
 
     The SDK is loaded first, which takes a third of a second. Nothing is dialled where nobody would answer: a dial that
     is given up cannot be taken back.
     """
-    if door.why or door.silence:
-        return TemporalSeen(state="DISCONNECTED", cause=door.why or door.silence)
-    await loaded("stigmer_cli.doctor.temporal_look")
-    from stigmer_cli.doctor.temporal_look import temporal_seen  # noqa: PLC0415 - loaded just now
+    if endpoint.why or endpoint.silence:
+        return TemporalSeen(state="DISCONNECTED", cause=endpoint.why or endpoint.silence)
+    await load_module("stigmer_cli.doctor.temporal_probe")
+    from stigmer_cli.doctor.temporal_probe import dial_temporal  # noqa: PLC0415 - loaded just now
     from stigmer_cli.log import silence  # noqa: PLC0415 - loaded with it
 
     silence()
-    return await temporal_seen(target, store, clock=clock, waits_for=waits_for)
+    return await dial_temporal(target, store, clock=clock, waits_for=waits_for)
 
 
 def store_of(home: Home) -> StoreId | None:
@@ -215,7 +215,7 @@ def store_of(home: Home) -> StoreId | None:
         return None
 
 
-async def http_doors_seen(pid: int, found: Endpoints | None) -> tuple[HttpDoor, ...]:
+async def probe_http_endpoints(pid: int, found: Endpoints | None) -> tuple[HttpEndpoint, ...]:
     """The ports on which process `pid` answers HTTP, but those that are meant to."""
     known = set(found.ports[TEMPORAL]) if found else set()
     ports = await in_thread(lambda: _listening(pid)) - known
@@ -231,7 +231,7 @@ async def http_doors_seen(pid: int, found: Endpoints | None) -> tuple[HttpDoor, 
     async with asyncio.TaskGroup() as group:
         for port in ports:
             group.create_task(ask(port), name=f"http {port}")
-    return tuple(HttpDoor(port=port, status=status) for port, status in sorted(answers.items()))
+    return tuple(HttpEndpoint(port=port, status=status) for port, status in sorted(answers.items()))
 
 
 def _listening(pid: int) -> set[int]:
@@ -244,7 +244,7 @@ def _listening(pid: int) -> set[int]:
     return {end.laddr.port for end in ends if end.status == psutil.CONN_LISTEN}
 
 
-def store_seen(settings: Settings) -> StoreSeen:
+def probe_store(settings: Settings) -> StoreSeen:
     """The SQLite file as it lies there, opened for reading only."""
     kind, _, name = settings.database_target.partition(":///")
     if kind != "sqlite":

@@ -2,20 +2,22 @@
 
       ┌──────────── page by page, what is due and not under way ◀───────────┐
       ▼                                                                     │
-asking Temporal (at most `width`) ──▶ being marked (group commit) ──▶ gone from the queue
+ask Temporal (at most `width`) ──▶ record it (group commit) ──▶ gone from the queue
       │
       └──▶ failed: left alone for a moment; strain after strain ends the pass
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from enum import Enum, auto
+from dataclasses import dataclass
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.errors import Unavailable
 from stigmer_cli.executions.congestion_window import WIDTH_FIRST, CongestionWindow
+from stigmer_cli.executions.strain import StrainWatch
+from stigmer_cli.executions.submitter import Accepted, Answer, Failed, Submitter
 
 PAGE_MAX = 256
 UNDER_WAY_MAX = 512
@@ -28,29 +30,30 @@ LOOK_S = 1.0
 ALONE_S = 1.0
 """How long a pass leaves alone what failed in it, however soon its next try is due."""
 
-
-class SubmitResult(Enum):
-    """What came of one submit."""
-
-    TAKEN = auto()
-    REFUSED = auto()
-    STRAIN = auto()
-
-
 Due = Callable[[int], Awaitable[Sequence[Execution]]]
 """Up to so many of what is due, oldest first."""
 
-Submit = Callable[[Execution, "SubmitPass"], Awaitable[None]]
-"""Submit one and mark it; calls `record_answer` in between, as soon as Temporal has answered."""
+
+@dataclass(frozen=True, kw_only=True)
+class PassResult:
+    """How many submits were tried, how many Temporal took, and how many met strain; `streak` of these at the end."""
+
+    tried: int
+    taken: int
+    strains: int
+    streak: int
 
 
 class SubmitPass:
-    """One pass, and what came of it: `streak` counts the last signs of strain in a row, `calm` what came since."""
+    """One pass: each execution is asked about, then recorded. `streak` counts the last signs of strain in a row."""
 
-    def __init__(self, due: Due, submit: Submit, window: CongestionWindow, *, clock: Clock) -> None:
+    def __init__(
+        self, due: Due, submitter: Submitter, window: CongestionWindow, strain: StrainWatch, *, clock: Clock
+    ) -> None:
         self._due = due
-        self._submit = submit
+        self._submitter = submitter
         self._window = window
+        self._strain = strain
         self._clock = clock
         self._asking = 0
         self._busy: set[ExecutionId] = set()
@@ -58,36 +61,17 @@ class SubmitPass:
         self._interruption: Unavailable | None = None
         self._is_nudged = False
         self._changed = asyncio.Event()
-        self.tried = 0
-        self.taken = 0
-        self.strains = 0
-        self.streak = 0
-        self.calm = 0
+        self._tried = 0
+        self._taken = 0
+        self._strains = 0
+        self._streak = 0
 
     def nudge(self) -> None:
         """Something has become due."""
         self._is_nudged = True
         self._changed.set()
 
-    def record_answer(self, execution: ExecutionId, result: SubmitResult, *, took_s: float) -> None:
-        """Temporal has answered one, or not, after `took_s`: its place is free for the next."""
-        self._asking -= 1
-        self.taken += result is SubmitResult.TAKEN
-        if result is not SubmitResult.TAKEN:
-            self._failed[execution] = self._clock.monotonic() + ALONE_S
-        if result is SubmitResult.STRAIN:
-            self.strains, self.streak, self.calm = self.strains + 1, self.streak + 1, 0
-            self._window.record_strain()
-        else:
-            self.streak, self.calm = 0, self.calm + 1
-            self._window.record_answer(took_s)
-        self._changed.set()
-
-    def asking(self) -> int:
-        """How many submits wait for Temporal's answer."""
-        return self._asking
-
-    async def run(self) -> None:
+    async def run(self) -> PassResult:
         """Submit until nothing is due and nothing under way, `TRIES_MAX` were tried, or Temporal shows only strain.
 
         Raises Unavailable where the store does.
@@ -99,6 +83,7 @@ class SubmitPass:
                 self._interruption = error
         if self._interruption is not None:
             raise self._interruption
+        return PassResult(tried=self._tried, taken=self._taken, strains=self._strains, streak=self._streak)
 
     async def _feed(self, group: asyncio.TaskGroup) -> None:
         while not self._is_over:
@@ -123,19 +108,37 @@ class SubmitPass:
         return [execution for execution in found if execution.id not in known]
 
     def _begin(self, group: asyncio.TaskGroup, execution: Execution) -> None:
-        self.tried += 1
+        self._tried += 1
         self._asking += 1
         self._busy.add(execution.id)
-        group.create_task(self._submit_one(execution), name=f"submit {execution.id}")
+        group.create_task(self._submit(execution), name=f"submit {execution.id}")
 
-    async def _submit_one(self, execution: Execution) -> None:
+    async def _submit(self, execution: Execution) -> None:
+        begun_s = self._clock.monotonic()
         try:
-            await self._submit(execution, self)
+            answer = await self._submitter.ask(execution)
+            self._count(execution.id, answer, took_s=self._clock.monotonic() - begun_s)
+            await self._submitter.record(execution, answer, coming=lambda: self._asking)
         except Unavailable as error:  # raised by `run`: before Python 3.13 a child must not raise in a group
             self._interruption = error
         finally:
             self._busy.discard(execution.id)
             self._changed.set()
+
+    def _count(self, execution: ExecutionId, answer: Answer, *, took_s: float) -> None:
+        """Temporal has answered one, or not, after `took_s`: its place is free for the next."""
+        self._asking -= 1
+        self._strain.record(answer)
+        self._taken += isinstance(answer, Accepted)
+        if isinstance(answer, Failed):
+            self._failed[execution] = self._clock.monotonic() + ALONE_S
+        if isinstance(answer, Failed) and answer.is_strain:
+            self._strains, self._streak = self._strains + 1, self._streak + 1
+            self._window.record_strain()
+        else:
+            self._streak = 0
+            self._window.record_answer(took_s)
+        self._changed.set()
 
     @property
     def _has_room(self) -> bool:
@@ -144,8 +147,8 @@ class SubmitPass:
     @property
     def _is_over(self) -> bool:
         """Temporal has gone: the rest waits for the connection, not each for its own time-out. Or the store has."""
-        is_strained = self.streak >= max(self._window.width, WIDTH_FIRST)
-        return is_strained or self._interruption is not None or self.tried >= TRIES_MAX
+        is_strained = self._streak >= max(self._window.width, WIDTH_FIRST)
+        return is_strained or self._interruption is not None or self._tried >= TRIES_MAX
 
     async def _wait_until(self, is_so: Callable[[], bool], *, within_s: float | None = None) -> None:
         """Return once `is_so` holds, checking after each change, or after `within_s` seconds."""

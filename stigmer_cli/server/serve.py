@@ -103,7 +103,7 @@ class _Server:
         self.registry.link = self.connection
         gateway = CountedGateway(Gateway(self.connection, store=store.id, clock=clock, rng=rng), self.metrics)
         self.dispatcher = Dispatcher(store, gateway, self.connection, clock=clock, rng=rng)
-        self.dispatcher.observer = self.metrics
+        self.dispatcher.observe(self.metrics)
         self.canceller = Canceller(store, gateway, self.connection, clock=clock)
         self.reconciler = Reconciler(store, gateway, self.connection, clock=clock, resubmitted=self.dispatcher.nudge)
         self.reconciler.observer = self.metrics

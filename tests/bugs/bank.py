@@ -74,9 +74,9 @@ CORE: tuple[Bug, ...] = (
     ),
     Bug(
         name="marked submitted before Temporal was asked",
-        file="executions/dispatcher.py",
+        file="executions/submitter.py",
         old="        try:\n            started = await self._gateway.start(execution.workflow,",
-        new="""        await self._store.executions.mark_submitted(
+        new="""        await self._executions.mark_submitted(
             execution.id, epoch=execution.epoch, run_id=execution.id, cluster="", already=False
         )
         try:
@@ -101,8 +101,8 @@ CORE: tuple[Bug, ...] = (
     Bug(
         name="strain after strain does not end a pass",
         file="executions/submit_pass.py",
-        old="        is_strained = self.streak >= max(self._window.width, WIDTH_FIRST)\n",
-        new="        is_strained = self.streak < 0\n",
+        old="        is_strained = self._streak >= max(self._window.width, WIDTH_FIRST)\n",
+        new="        is_strained = self._streak < 0\n",
         caught_by=(FINDINGS,),
     ),
     Bug(

@@ -101,7 +101,8 @@ async def test_a_connection_error_keeps_the_execution_queued_and_costs_no_try(
 
 
 async def test_a_refused_request_needs_a_person_at_once(scene: Scene) -> None:
-    counted = scene.dispatcher.observer = Metrics()
+    counted = Metrics()
+    scene.dispatcher.observe(counted)
     _cut(scene)
     execution = await scene.accept()
     scene.gateway.trouble = SubmitRejected("blob too large")
@@ -126,7 +127,8 @@ async def test_a_strange_failure_is_tried_again_later(scene: Scene) -> None:
 
 
 async def test_a_crash_between_start_and_mark_adopts_the_run(scene: Scene) -> None:
-    counted = scene.dispatcher.observer = Metrics()
+    counted = Metrics()
+    scene.dispatcher.observe(counted)
     _cut(scene)
     execution = await scene.accept()
     started = await scene.gateway.start(execution.workflow, timeout_s=None)  # and here the server died

@@ -14,6 +14,7 @@ from typing import Any
 
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.home_trust import look_at, refuse_sudo
+from stigmer_cli.libpq import TAKEN, completed, unused_service
 from stigmer_cli.options import (
     BY_NAME,
     HOME_VARIABLE,
@@ -192,7 +193,7 @@ class Settings:
 
     def environment_in(self, environ: Mapping[str, str]) -> dict[str, str]:
         """`environ` for a child, with these settings in it and no other: what is not set here is taken out."""
-        ours = {option.variable for option in OPTIONS}
+        ours = {option.variable for option in OPTIONS} | TAKEN
         return {**{name: value for name, value in environ.items() if name not in ours}, **self.environment()}
 
 
@@ -231,10 +232,13 @@ def load(
                 sources[option.name] = source
                 break
     distrust = doubts[0].message if doubts else ""
+    url = values.get("database_url")
+    if url is not None:
+        values["database_url"] = completed(url, environ)
     return Settings(
         home=home,
         sources=sources,
-        warnings=_strange_variables(environ),
+        warnings=_strange_variables(environ, url),
         distrust=distrust,
         proxies=proxies_in(environ),
         **values,
@@ -283,13 +287,14 @@ def _parsed(option: Option, text: str, source: Source, home: Home) -> object:
         raise ConfigError(f"{places[source]}: {error.message}", hint="stigmer config list") from None
 
 
-def _strange_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
+def _strange_variables(environ: Mapping[str, str], database_url: str | None) -> tuple[str, ...]:
     known = {HOME_VARIABLE, SETTLED_VARIABLE, *(option.variable for option in OPTIONS)}
     strangers = sorted(name for name in environ if name.startswith("STIGMER_") and name not in known)
     # What a shell leaves behind that was given the value of another variable, which is not set there.
     database = BY_NAME["database_url"].variable
     empty = [f"variable {database} is empty; it counts as not set"] if environ.get(database) == "" else []
-    return (*(f"unknown variable {name}{_nearest(name, known)}" for name in strangers), *empty)
+    unused = [words] if (words := unused_service(database_url, environ)) else []
+    return (*(f"unknown variable {name}{_nearest(name, known)}" for name in strangers), *empty, *unused)
 
 
 def _nearest(name: str, known: Mapping[str, object] | set[str]) -> str:

@@ -14,6 +14,7 @@ from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import Output
 from stigmer_cli.cli.wait import with_value
 from stigmer_cli.errors import ConfigError, MachineError, StigmerError
+from stigmer_cli.libpq import TAKEN
 
 INTERRUPTED = 130
 USAGE = 2
@@ -35,6 +36,8 @@ def main() -> None:
 def invoke(arguments: Sequence[str]) -> int:
     """The exit code of `stigmer ARGUMENTS`; everything is printed."""
     cli = Cli(environ=dict(os.environ), user_home=Path.home())
+    for name in TAKEN:  # they are part of the settings now, and would count a second time in the client library
+        os.environ.pop(name, None)
     try:
         code = _run(cli, arguments)
         return _interrupted() if code == INTERRUPTED else code  # typer makes this of a KeyboardInterrupt

@@ -233,7 +233,7 @@ async def http_api(facts: Facts) -> Found:
 
 def _disconnected(view: "TemporalHealth") -> str:
     cause = f" ({view.cause})" if view.cause else ""
-    tries = f", {view.attempt} tries" if view.attempt else ""
+    tries = f", {view.attempt} {'try' if view.attempt == 1 else 'tries'}" if view.attempt else ""
     following = f", next at {clock_time(view.next_try_at)}" if view.next_try_at else ""
     return f"the server is {view.state} at {view.address} since {clock_time(view.since)}{cause}{tries}{following}"
 

@@ -80,6 +80,13 @@ def _other_temporal(scene: Scene) -> str:
     return found[-1] if found else "another server of its store is on another Temporal"
 
 
+POSTGRESQL = re.compile(r"PostgreSQL at [^\n]* (?:is not available|refuses|cannot write)[^\n]*")
+
+
+def _postgresql(scene: Scene) -> str:
+    return next(match[0] for line in reversed(scene.lines) if (match := POSTGRESQL.search(line)))
+
+
 KNOWN: tuple[tuple[re.Pattern[str], Callable[[Scene], str], Callable[[Scene], str]], ...] = (
     (PORT_TAKEN, _port_cause, _port_fix),
     (
@@ -87,6 +94,7 @@ KNOWN: tuple[tuple[re.Pattern[str], Callable[[Scene], str], Callable[[Scene], st
         _other_temporal,
         lambda _: "set STIGMER_TEMPORAL_ADDRESS to that Temporal, or move the store: stigmer up --adopt-temporal",
     ),
+    (POSTGRESQL, _postgresql, lambda _: "start that database, or correct STIGMER_DATABASE_URL; then stigmer up"),
     (
         re.compile(r"no space left|disk is full|disk full|ENOSPC", re.IGNORECASE),
         lambda _: "the disk is full",

@@ -134,7 +134,7 @@ class PostgresBackend:
             max_overflow=0,
             pool_timeout=busy_timeout_s,
             pool_pre_ping=True,
-            connect_args=_postgres_arguments(busy_timeout_s),
+            connect_args=_postgres_arguments(url, busy_timeout_s),
         )
         self.reader = self.writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         event.listen(self.writer.sync_engine, "checkin", _leave_read_only_to_the_server)
@@ -252,20 +252,22 @@ def _open_postgresql(url: URL, busy_timeout_s: float, scripts: Path) -> Postgres
             migrate.upgrade(connection, scripts)
 
     try:
-        engine = create_engine(url, poolclass=NullPool, connect_args=_postgres_arguments(busy_timeout_s))
+        engine = create_engine(url, poolclass=NullPool, connect_args=_postgres_arguments(url, busy_timeout_s))
         _in_transaction(engine, upgrade)
         return PostgresBackend(url, busy_timeout_s)
     except ImportError as error:
         raise ConfigError("PostgreSQL needs psycopg", hint="pip install 'stigmer-cli[postgres]'") from error
     except Exception as error:
-        known = errors.from_postgresql(error, server)
+        known = errors.from_postgresql(error, server, is_opening=True)
         if known is None:
             raise
         raise known from error
 
 
-def _postgres_arguments(busy_timeout_s: float) -> dict[str, str | int]:
+def _postgres_arguments(url: URL, busy_timeout_s: float) -> dict[str, str | int]:
+    """Arguments for the driver; they replace what the URL says under the same name, so its options are kept here."""
     busy_ms = int(busy_timeout_s * 1000)
+    given = f"{url.query['options']} " if url.query.get("options") else ""
     return {
         "connect_timeout": CONNECT_TIMEOUT_S,
         "application_name": "stigmer",
@@ -274,7 +276,7 @@ def _postgres_arguments(busy_timeout_s: float) -> dict[str, str | int]:
         "keepalives_idle": CONNECT_TIMEOUT_S,
         "keepalives_interval": 1,
         "keepalives_count": 3,
-        "options": f"-c lock_timeout={busy_ms} -c statement_timeout={busy_ms * 4}"
+        "options": f"{given}-c lock_timeout={busy_ms} -c statement_timeout={busy_ms * 4}"
         f" -c idle_in_transaction_session_timeout={busy_ms * 4}",
     }
 
@@ -295,4 +297,5 @@ def _postgresql_url(url: str) -> URL:
 
 
 def _server(url: URL) -> str:
-    return f"{url.host or url.query.get('host', 'localhost')}:{url.port or 5432}/{url.database}"
+    host = url.host or url.query.get("host") or url.query.get("hostaddr") or "localhost"
+    return f"{host}:{url.port or url.query.get('port', 5432)}/{url.database or url.query.get('dbname', '')}"

@@ -74,8 +74,11 @@ def _of_code(code: int, message: str, file: StoreFile) -> StigmerError | None:
     return None
 
 
-def from_postgresql(error: BaseException, server: str) -> StigmerError | None:
-    """`error` as ours; None for one that is a defect of ours and has to be seen as such."""
+def from_postgresql(error: BaseException, server: str, *, is_opening: bool = False) -> StigmerError | None:
+    """`error` as ours; None for one that is a defect of ours and has to be seen as such.
+
+    `is_opening` where nothing of ours can have been written yet.
+    """
     if (known := _common(error)) is not None:
         return known
     if isinstance(error, PoolTimeout):
@@ -90,7 +93,8 @@ def from_postgresql(error: BaseException, server: str) -> StigmerError | None:
     if type(origin).__name__ == "DataError":
         return RequestError(f"a value does not fit: {message}")
     if _is_passing(error, state):
-        return Unavailable(f"PostgreSQL at {server} is not available: {message}; a write may or may not have counted")
+        doubt = "" if is_opening else "; a write may or may not have counted"
+        return Unavailable(f"PostgreSQL at {server} is not available: {message}{doubt}")
     return None
 
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -79,7 +80,7 @@ def holders(folder: Path, secret: str) -> list[str]:
 
 def test_a_shell_without_the_database_never_starts_on_another(stigmer: Stigmer, cluster: postgres.Cluster) -> None:
     with cluster.database() as url:
-        one = shell(stigmer, **{DATABASE: with_password(url)})
+        one = shell(stigmer, **{DATABASE: with_password(url), "PGSERVICE": "no-such-service", "PGDATABASE": "other"})
         two = stigmer
         one.ok("up")
         one.apply_agent()
@@ -132,10 +133,13 @@ def test_a_shell_without_the_database_never_starts_on_another(stigmer: Stigmer, 
 @pytest.mark.slow
 def test_a_database_without_a_password_goes_on_in_every_shell(stigmer: Stigmer, cluster: postgres.Cluster) -> None:
     with cluster.database() as url:
-        one = shell(stigmer, **{DATABASE: url})
+        bare, _, host = url.partition("?host=")
+        one = shell(stigmer, **{DATABASE: bare, "PGHOST": unquote(host)})
         one.ok("up")
         one.apply_agent()
         one.ok("down")
+        elsewhere = shell(stigmer, **{DATABASE: bare, "PGHOST": "/nowhere"})("up")
+        assert (elsewhere.returncode, "names another database here" in elsewhere.stderr) == (2, True)
         stigmer.ok("up")
         assert [item["metadata"]["name"] for item in stigmer.json("agents", "list")["items"]] == ["greeter"]
 
@@ -171,7 +175,13 @@ def test_an_up_that_fails_leaves_the_record_as_it_was(stigmer: Stigmer) -> None:
     stigmer.ok("down")
     wrong = shell(stigmer, **{DATABASE: "postgresql://nobody@127.0.0.1:1/none"})
 
-    assert wrong("up", "--new-database", "--wait-timeout", "8").returncode != 0
+    failed = wrong("up", "--new-database", "--wait-timeout", "60")
+    assert failed.returncode == 1
+    words = " ".join(failed.stderr.split())
+    assert "error: server does not start: ended by itself with exit code 4" in words
+    assert "; PostgreSQL at 127.0.0.1:1/none is not available: connection" in words
+    assert "hint: start that database, or correct STIGMER_DATABASE_URL; then stigmer up" in words
+    assert "may or may not have counted" not in words
 
     stigmer.ok("up")
 

@@ -11,6 +11,7 @@ from stigmer_cli.errors import Conflict
 from stigmer_cli.store.store import Store, open_store
 from stigmer_cli.store.tables import metadata
 from tests.contracts.store.drafts import HandClock, accepted, draft
+from tests.postgres import Cluster
 
 
 def differences(connection: Connection) -> object:
@@ -58,3 +59,18 @@ async def test_nothing_of_a_failed_transaction_stays(store: Store) -> None:
             raise ZeroDivisionError
     assert await store.meta.get("store_id") != "gone"
     await store.executions.accept(draft(), reason=QueueReason.ACCEPTED, detail="")
+
+
+async def test_options_in_a_postgresql_url_count(cluster: Cluster) -> None:
+    with cluster.database() as url:
+        engine = create_engine(make_url(sync_url(url)))
+        try:
+            with engine.begin() as connection:
+                connection.execute(text("CREATE SCHEMA mine"))
+            async with await open_store(f"{url}&options=-csearch_path%3Dmine", clock=HandClock()):
+                pass
+            with engine.connect() as connection:
+                found = connection.execute(text("SELECT schemaname FROM pg_tables WHERE tablename = 'executions'"))
+                assert found.scalars().all() == ["mine"]
+        finally:
+            engine.dispose()

@@ -71,8 +71,13 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def address_of(name: Sequence[object]) -> str:
-    """`HOST:PORT` of a socket's name, in one spelling on both ends: no IPv4 address inside an IPv6 one."""
+def address_of(name: Sequence[object] | None) -> str:
+    """`HOST:PORT` of a socket's name, in one spelling on both ends: no IPv4 address inside an IPv6 one.
+
+    Raises ConnectionResetError for None, which stands for the name of an end that was gone before it could be asked.
+    """
+    if name is None:
+        raise ConnectionResetError("the other end closed the connection at once")
     host = ipaddress.ip_address(str(name[0]).partition("%")[0])
     mapped = host.ipv4_mapped if isinstance(host, ipaddress.IPv6Address) else None
     return f"{mapped or host}:{name[1]}"

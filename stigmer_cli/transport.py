@@ -79,8 +79,8 @@ class _Proving(httpcore.AsyncNetworkBackend):
         return stream
 
     async def _prove(self, stream: httpcore.AsyncNetworkStream) -> None:
-        challenge = Challenge(host=self._host, address=address_of(stream.get_extra_info("server_addr")))
         try:
+            challenge = Challenge(host=self._host, address=address_of(stream.get_extra_info("server_addr")))
             async with asyncio.timeout(CHALLENGE_MAX_S):
                 await prove(challenge, lambda: stream.read(ANSWER_MAX), stream.write, self._token)
         except TimeoutError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.settings import Home, Settings, load
-from stigmer_cli.stack.parts import StackOptions
+from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.up import Ready, Surroundings, up
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import read_record

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 import typer
 from typer.completion import completion_init  # type: ignore[attr-defined]
 
-from stigmer_cli.cli import apply, completion, down, help, logs, processes, restart, run, status, ui, up, version  # noqa: A004
+from stigmer_cli.cli import apply, completion, help, run, version  # noqa: A004
 from stigmer_cli.cli.agents import agents
 from stigmer_cli.cli.config import config
 from stigmer_cli.cli.doctor import doctor
 from stigmer_cli.cli.executions import executions
+from stigmer_cli.cli.stack import commands as stack
 
 ABOUT = "A local stack that runs AI agents and workflows durably on Temporal, and says why when it cannot."
 
@@ -27,16 +28,16 @@ def application(environ: Mapping[str, str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for one in (
-        up.up,
-        down.down,
-        restart.restart,
-        status.status,
-        logs.logs,
+        stack.up,
+        stack.down,
+        stack.restart,
+        stack.status,
+        stack.logs,
         apply.apply,
         run.run,
-        ui.ui,
-        processes.serve,
-        processes.work,
+        stack.ui,
+        stack.serve,
+        stack.work,
         version.version,
         completion.completion,
     ):

@@ -142,9 +142,10 @@ class Cli:
         return self.out
 
 
-def cli_of(ctx: typer.Context) -> Cli:
-    """The invocation that `ctx` belongs to."""
+def cli_of(ctx: typer.Context, output_format: Format = Format.TABLE) -> Cli:
+    """The invocation that `ctx` belongs to, whose results are printed in `output_format` from here on."""
     found = ctx.find_object(Cli)
     if found is None:
         raise TypeError("the application was called without its Cli")
+    found.show(output_format)
     return found

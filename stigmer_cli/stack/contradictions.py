@@ -2,7 +2,7 @@
 
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Settings, Source
-from stigmer_cli.stack.parts import StackOptions
+from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.state import Endpoints
 
 

@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 from stigmer_cli.errors import MachineError
 from stigmer_cli.settings import Settings
-from stigmer_cli.stack.parts import LOOPBACK, StackOptions
+from stigmer_cli.stack.options import StackOptions
+from stigmer_cli.stack.parts import LOOPBACK
 from stigmer_cli.temporal.dev_server import HttpEndpoints
 
 FIRST_ADDRESS = int(ipaddress.IPv4Address("127.1.0.1"))

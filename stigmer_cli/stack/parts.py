@@ -2,12 +2,13 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from stigmer_cli.clock import Clock, iso
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Settings
+from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.state import Endpoints, endpoints
 from stigmer_cli.supervisor.spec import ChildSpec, Liveness, SourceFilter, SupervisorSpec
 from stigmer_cli.temporal.dev_server import UI_PATH, HttpEndpoints, dev_server_argv, find_binary, prepare_file
@@ -30,29 +31,6 @@ ASK_GRPC = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00
 
 PLAIN_TCP = "multipathtcp=0"
 """Go listens with Multipath TCP by default, on whose sockets the kernel takes no filter (EOPNOTSUPP)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StackOptions:
-    """What `up` was asked for beside the settings.
-
-    `wants_ui` asks for Temporal's web UI also where any page could reach it. `http_endpoints` is where Temporal listens
-    for HTTP; None: where the record of the running stack says. `new_database`: another database than the one this
-    home's executions are in is meant. `new_settings`: the addresses of before do not count where nothing is said.
-    `only`: just these parts, of a stack that runs; empty means all. `adopts_temporal`: the store moves to the stack's
-    Temporal, though another server of it may be on another one.
-    """
-
-    ephemeral: bool = False
-    headless: bool = False
-    wants_ui: bool = False
-    http_endpoints: HttpEndpoints | None = None
-    auto_ports: bool = False
-    adopts_temporal: bool = False
-    wait_timeout_s: float = 60.0
-    new_database: bool = False
-    new_settings: bool = False
-    only: tuple[str, ...] = ()
 
 
 class PartsBuilder(Protocol):

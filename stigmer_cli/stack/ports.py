@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from stigmer_cli.errors import ConfigError, MachineError
 from stigmer_cli.settings import PORT_MAX, Settings
 from stigmer_cli.stack.listening import is_listened_on
-from stigmer_cli.stack.parts import LOOPBACK, SERVER, TEMPORAL, StackOptions
+from stigmer_cli.stack.options import StackOptions
+from stigmer_cli.stack.parts import LOOPBACK, SERVER, TEMPORAL
 from stigmer_cli.stack.port_claims import PortClaims
 
 COMMAND_MAX = 80

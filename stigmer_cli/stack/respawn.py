@@ -8,7 +8,7 @@ from stigmer_cli.credential import ensure_token
 from stigmer_cli.errors import ConfigError, MachineError
 from stigmer_cli.settings import BY_NAME, Home, Settings, Source
 from stigmer_cli.stack.differences import Difference, differences, would_change
-from stigmer_cli.stack.parts import StackOptions
+from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.precedence import DATABASE, SHARED, TOKEN, as_started, kept, refuse_another_database
 from stigmer_cli.stack.settings_record import (
     FILE,

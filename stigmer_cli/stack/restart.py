@@ -6,7 +6,8 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.errors import ConfigError, NotRunning
 from stigmer_cli.settings import BY_NAME, Settings, Source
 from stigmer_cli.stack.down import UP_LOCK, down
-from stigmer_cli.stack.parts import StackOptions, check_local
+from stigmer_cli.stack.options import StackOptions
+from stigmer_cli.stack.parts import check_local
 from stigmer_cli.stack.precedence import DATABASE
 from stigmer_cli.stack.respawn import counting, environment_of, pending, token_of
 from stigmer_cli.stack.settings_record import read_settings_record

@@ -9,7 +9,8 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.idle_runner import idle_runner
 from stigmer_cli.stack.listening import is_listened_on, unheld
-from stigmer_cli.stack.parts import NAMES, SERVER, SUPERVISOR, TEMPORAL, StackOptions, endpoints_of
+from stigmer_cli.stack.options import StackOptions
+from stigmer_cli.stack.parts import NAMES, SERVER, SUPERVISOR, TEMPORAL, endpoints_of
 from stigmer_cli.stack.ports import owner_of
 from stigmer_cli.stack.probe import Seen, ServerProbe
 from stigmer_cli.stack.readiness import missing, moment

@@ -24,10 +24,10 @@ from stigmer_cli.stack.home import prepare_home
 from stigmer_cli.stack.http_endpoints import draw
 from stigmer_cli.stack.idle_runner import idle_runner
 from stigmer_cli.stack.listening import unheld
+from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.parts import (
     SERVER,
     PartsBuilder,
-    StackOptions,
     build_parts,
     check_local,
     endpoints_of,

@@ -16,7 +16,7 @@ from stigmer_cli.errors import ConfigError, MachineError, NotRunning, OperationF
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.down import down, purge
 from stigmer_cli.stack.failure import StartFailed
-from stigmer_cli.stack.parts import StackOptions
+from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.port_claims import PortClaims
 from stigmer_cli.stack.ports import PortsTaken, is_free, with_ports
 from stigmer_cli.stack.restart import restart, restart_part

@@ -12,7 +12,7 @@ import pytest
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.down import down
-from stigmer_cli.stack.parts import StackOptions
+from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.port_claims import PortClaims
 from stigmer_cli.stack.ports import PortsTaken, with_ports
 from stigmer_cli.stack.up import Ready, Surroundings, up

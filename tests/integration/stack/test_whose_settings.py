@@ -14,7 +14,7 @@ from stigmer_cli.errors import ConfigError, TimedOut
 from stigmer_cli.settings import Settings, Source
 from stigmer_cli.stack.down import down
 from stigmer_cli.stack.failure import StartFailed
-from stigmer_cli.stack.parts import StackOptions
+from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.restart import restart, restart_part
 from stigmer_cli.stack.settings_record import read_settings_record
 from stigmer_cli.stack.up import Ready, up

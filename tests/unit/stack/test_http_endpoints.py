@@ -9,7 +9,7 @@ import pytest
 from stigmer_cli.errors import MachineError
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.http_endpoints import FIRST_PORT, LAST_PORT, draw
-from stigmer_cli.stack.parts import StackOptions
+from stigmer_cli.stack.options import StackOptions
 
 SETTINGS = Settings(home=Home(path=Path("/nowhere")))
 LOOPBACK = "127.0.0.1"

@@ -7,7 +7,8 @@ import pytest
 
 from stigmer_cli.errors import ConfigError, RequestError
 from stigmer_cli.settings import Home, Settings, Source, load
-from stigmer_cli.stack.parts import StackOptions, endpoints_of
+from stigmer_cli.stack.options import StackOptions
+from stigmer_cli.stack.parts import endpoints_of
 from stigmer_cli.stack.probe import Poller, Seen
 from stigmer_cli.stack.remote import elsewhere, judged, refuse_elsewhere, require_token
 from stigmer_cli.stack.status import StackStatus

@@ -1,24 +1,22 @@
 """`stigmer status`: how the stack stands, part by part, and an exit code that says it to a script."""
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
 
-import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from stigmer_cli.cli.context import Cli, cli_of
+from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import Format, clean
 from stigmer_cli.credential import read_token
 from stigmer_cli.settings import Settings
+from stigmer_cli.stack.remote import elsewhere, remote_status
 from stigmer_cli.stack.state import endpoints
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from stigmer_cli.stack.status import PartStatus, StackStatus
+from stigmer_cli.stack.status import PartStatus, StackStatus, status
 
 LOOK_EVERY_S = 1.0
 CHANGES_SHOWN = 3
@@ -42,7 +40,7 @@ STYLES = {
 class Shown:
     """The stack as it stands, with the last changes of the server's connection to Temporal as lines."""
 
-    stack: "StackStatus"
+    stack: StackStatus
 
     def to_json(self) -> dict[str, object]:
         """The JSON object that scripts may rely on."""
@@ -55,44 +53,28 @@ class Shown:
         return [_change(one) for one in history if isinstance(one, dict)] if isinstance(history, list) else []
 
 
-def status(
-    ctx: typer.Context,
-    *,
-    verbose: Annotated[
-        bool,
-        typer.Option("-v", "--verbose", help="Also every change of the connection to Temporal that is remembered."),
-    ] = False,
-    watch: Annotated[bool, typer.Option("-w", "--watch", help="Go on, and show every change.")] = False,
-    output: Annotated[Format, typer.Option("-o", "--output", help="How to print the result.")] = Format.TABLE,
-) -> None:
-    """Show every part of the stack: exit code 0 ready, 1 degraded, 3 stopped, 4 not to be reached."""
-    cli = cli_of(ctx)
-    cli.show(output)
+def show_status(cli: Cli, *, is_verbose: bool, is_watched: bool) -> int:
+    """Print how the stack stands; the exit code. `is_watched`: go on, and print every change, until Ctrl-C."""
     settings = cli.settings_at_any_rate()
     token = settings.token or (None if settings.distrust else read_token(settings.home))
-    if watch:
+    if is_watched:
         cli.run(_watch(cli, settings, token))
-        return
+        return 0
     found = cli.run(_look(cli, settings, token))
-    cli.out.result(found.to_json(), lambda console: console.print(_page(found, is_verbose=verbose)))
-    raise typer.Exit(found.stack.exit_code)
+    cli.out.result(found.to_json(), lambda console: console.print(_page(found, is_verbose=is_verbose)))
+    return found.stack.exit_code
 
 
 async def _look(cli: Cli, settings: Settings, token: str | None) -> Shown:
-    from stigmer_cli.stack.remote import elsewhere, remote_status  # noqa: PLC0415 - not for --help
-    from stigmer_cli.stack.status import status as look  # noqa: PLC0415
-
     url = elsewhere(settings, endpoints(settings.home))
     if url is not None:
         return Shown(stack=await remote_status(url, settings, token=token))
-    return Shown(stack=await look(settings, token=token, clock=cli.clock))
+    return Shown(stack=await status(settings, token=token, clock=cli.clock))
 
 
 async def _watch(cli: Cli, settings: Settings, token: str | None) -> None:
     """A live page on a terminal; elsewhere one line a change. Ends with Ctrl-C."""
     if cli.out.format is Format.TABLE and cli.out.is_interactive:
-        from rich.live import Live  # noqa: PLC0415 - only on a terminal
-
         with Live(console=cli.out.stdout, auto_refresh=False) as live:
             while True:
                 live.update(_page(await _look(cli, settings, token), is_verbose=False), refresh=True)
@@ -108,19 +90,15 @@ async def _watch(cli: Cli, settings: Settings, token: str | None) -> None:
 
 
 def _print_json(cli: Cli, found: Shown) -> None:
-    import json  # noqa: PLC0415 - only here
-
     cli.out.raw(json.dumps(found.to_json(), ensure_ascii=False) + "\n")
 
 
-def _line(found: "StackStatus") -> str:
+def _line(found: StackStatus) -> str:
     parts = (f"{part.name} {part.state}{f' ({clean(part.detail)})' if part.detail else ''}" for part in found.parts)
     return f"{found.state}: {', '.join(parts)}"
 
 
-def _page(shown: Shown, *, is_verbose: bool) -> "RenderableType":
-    from rich.console import Group  # noqa: PLC0415 - only here
-
+def _page(shown: Shown, *, is_verbose: bool) -> RenderableType:
     found = shown.stack
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("PART", "STATE", "PID", "UPTIME", "RESTARTS", "PORTS"):
@@ -145,7 +123,7 @@ def _page(shown: Shown, *, is_verbose: bool) -> "RenderableType":
     return Group(*rows)
 
 
-def _row(part: "PartStatus") -> list["RenderableType"]:
+def _row(part: PartStatus) -> list[RenderableType]:
     return [
         part.name,
         Text(part.state, style=STYLES[part.state]),
@@ -156,7 +134,7 @@ def _row(part: "PartStatus") -> list["RenderableType"]:
     ]
 
 
-def _remarks(part: "PartStatus") -> list[str]:
+def _remarks(part: PartStatus) -> list[str]:
     """Why a part is not running, and how it ended last."""
     found = [f"{part.name}: {clean(part.detail)}"] if part.detail else []
     if part.last_exit and part.last_exit.why not in part.detail:

@@ -1,0 +1,15 @@
+"""The options and arguments that several commands take, each declared once; what one command takes stands with it."""
+
+from typing import Annotated
+
+import typer
+
+from stigmer_cli.cli.output import Format
+from stigmer_cli.cli.wait import NAME as WAIT
+
+OutputFormat = Annotated[Format, typer.Option("--output", "-o", help="How to print the result.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+WaitFor = Annotated[
+    str | None, typer.Option(WAIT, metavar="[=S]", help="Wait until it can be done, for S seconds at the most.")
+]
+WaitTimeout = Annotated[float, typer.Option(min=0.1, metavar="S", help="Seconds until it must be ready.")]

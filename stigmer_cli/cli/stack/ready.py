@@ -1,0 +1,59 @@
+"""What is told of a stack that is ready: where things are, what to type next, and which settings do not count yet."""
+
+from rich.console import Console
+from rich.text import Text
+
+from stigmer_cli.cli.output import Output, clean
+from stigmer_cli.stack.differences import taken_over_by
+from stigmer_cli.stack.up import Ready
+
+READY = "ready"
+UI_OFF = "Temporal's web UI is off: there is only 127.0.0.1 here, where any web page could reach it; stigmer up --ui"
+IN_REACH = "any web page can reach Temporal's web UI here, and start and end workflows; without it: stigmer up --no-ui"
+
+
+def print_ready(out: Output, ready: Ready) -> None:
+    """Where things are and what to type next."""
+    found = ready.endpoints
+    if found.owns_temporal and found.ui_source is None:
+        out.warning(IN_REACH if found.ui_port else UI_OFF)
+    data: dict[str, object] = {
+        "state": READY,
+        "started": list(ready.started),
+        "serverUrl": found.server_url,
+        "temporalAddress": found.temporal_address,
+        "temporalUiUrl": found.ui_url,
+        "namespace": found.namespace,
+        "ephemeral": found.ephemeral,
+        "home": str(ready.home),
+        "logs": str(ready.logs),
+        "tookS": round(ready.took_s, 3),
+        "changes": [change.to_json() for change in ready.changes],
+        "pending": [change.to_json() for change in ready.pending],
+    }
+    out.result(data, lambda console: _print_places(console, ready))
+
+
+def tell_pending(out: Output, ready: Ready) -> None:
+    """What this shell says differently from what runs on, and how the stack takes that over."""
+    if ready.pending:
+        out.note("the stack runs on with what it was started with; this shell says otherwise:")
+        for change in ready.pending:
+            out.note(f"  {change}")
+        out.hint(f"{taken_over_by(ready.pending)} takes that over")
+
+
+def _print_places(console: Console, ready: Ready) -> None:
+    found = ready.endpoints
+    verdict = f"ready in {ready.took_s:.1f} s" if ready.started else "already running; nothing was touched"
+    console.print(Text(f"Stigmer is {verdict}", style="bold"))
+    rows = [
+        ("server", found.server_url),
+        ("temporal", found.temporal_address),
+        ("web UI", found.ui_url or "off"),
+        ("home", str(ready.home)),
+        ("logs", str(ready.logs)),
+    ]
+    for name, place in rows:
+        console.print(Text(f"  {name:<9} {clean(place)}"), soft_wrap=True)
+    console.print("next: stigmer apply -f FILE, then stigmer run AGENT MESSAGE; stigmer down stops it", soft_wrap=True)

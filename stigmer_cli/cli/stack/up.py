@@ -1,0 +1,71 @@
+"""`stigmer up`: the local stack, started and proven ready."""
+
+import signal
+from collections.abc import Mapping
+
+from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.stack.logs import Printer
+from stigmer_cli.cli.stack.progress import shown_progress
+from stigmer_cli.cli.stack.ready import print_ready, tell_pending
+from stigmer_cli.settings import Settings
+from stigmer_cli.stack.attach import attend
+from stigmer_cli.stack.down import down
+from stigmer_cli.stack.options import StackOptions
+from stigmer_cli.stack.up import Ready, Surroundings, up
+
+INTERRUPTED = 130
+EPHEMERAL = (
+    "--ephemeral: executions that Temporal holds are forgotten when it stops; the server submits them again, "
+    "and asks you about those that had begun"
+)
+
+
+def start_stack(cli: Cli, flags: Mapping[str, str | None], options: StackOptions, *, is_attached: bool) -> int:
+    """Start it with the settings that `flags` override, and print where things are; the exit code.
+
+    `is_attached`: stay and print the logs until Ctrl-C, which stops it, or until another command does.
+    """
+    settings = cli.own_settings(is_look=False, **flags)
+    if options.ephemeral:
+        cli.out.note(EPHEMERAL)
+    ready = _brought_up(cli, settings, options)
+    tell_pending(cli.out, ready)
+    if is_attached:
+        return _stayed(cli, settings, ready)
+    print_ready(cli.out, ready)
+    return 0
+
+
+def _brought_up(cli: Cli, settings: Settings, options: StackOptions) -> Ready:
+    around = Surroundings(clock=cli.clock, environ=cli.environ, tell=cli.out.note)
+    with shown_progress(cli.out) as board:
+        return cli.run(up(settings, options, progress=board, around=around))
+
+
+def _stayed(cli: Cli, settings: Settings, ready: Ready) -> int:
+    try:
+        print_ready(cli.out, ready)
+        return _attached(cli, settings, ready)
+    except KeyboardInterrupt:  # before anybody listened to it
+        cli.run(down(settings.home, clock=cli.clock))
+        raise
+
+
+def _attached(cli: Cli, settings: Settings, ready: Ready) -> int:
+    printer = Printer(cli.out)
+    ended = cli.run(
+        attend(
+            settings.home,
+            ready.record.id,
+            on_ready=lambda: cli.out.note("Ctrl-C stops the stack"),
+            on_line=printer.show,
+            clock=cli.clock,
+        )
+    )
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever presses on has nothing left to stop
+    if ended is None:
+        cli.out.note("the stack was stopped by another command")
+        return 0
+    for part in ended.parts:
+        cli.out.note(f"{part.name} (pid {part.pid}): {part.how}")
+    return INTERRUPTED

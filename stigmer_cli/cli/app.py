@@ -5,11 +5,13 @@ from collections.abc import Mapping
 import typer
 from typer.completion import completion_init  # type: ignore[attr-defined]
 
-from stigmer_cli.cli import apply, completion, help, run, version  # noqa: A004
-from stigmer_cli.cli.agents import agents
-from stigmer_cli.cli.config import config
-from stigmer_cli.cli.doctor import doctor
+from stigmer_cli.cli.agents.commands import agents, apply
+from stigmer_cli.cli.config.commands import config
+from stigmer_cli.cli.doctor.commands import doctor
 from stigmer_cli.cli.executions import executions
+from stigmer_cli.cli.program import commands as program
+from stigmer_cli.cli.program.completion import VARIABLE
+from stigmer_cli.cli.run import run
 from stigmer_cli.cli.stack import commands as stack
 
 ABOUT = "A local stack that runs AI agents and workflows durably on Temporal, and says why when it cannot."
@@ -17,7 +19,7 @@ ABOUT = "A local stack that runs AI agents and workflows durably on Temporal, an
 
 def application(environ: Mapping[str, str]) -> typer.Typer:
     """The whole command line; where a shell asks for completions, it is ready to answer."""
-    if completion.VARIABLE in environ:
+    if VARIABLE in environ:
         completion_init()
     app = typer.Typer(
         help=ABOUT,
@@ -33,16 +35,16 @@ def application(environ: Mapping[str, str]) -> typer.Typer:
         stack.restart,
         stack.status,
         stack.logs,
-        apply.apply,
-        run.run,
+        apply,
+        run,
         stack.ui,
         stack.serve,
         stack.work,
-        version.version,
-        completion.completion,
+        program.version,
+        program.completion,
     ):
         app.command()(one)
-    app.command("help")(help.show_help)
+    app.command("help")(program.show_help)
     app.add_typer(agents, name="agents")
     app.add_typer(executions, name="executions")
     app.add_typer(config, name="config")

@@ -24,7 +24,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from stigmer_cli.cli.help import page
+from stigmer_cli.cli.program.topics import page
 from tests import postgres
 from tests.installed import until
 from tests.temporal_server import DevServer, dev_server, die_with_parent, kill_group

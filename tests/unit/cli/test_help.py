@@ -13,8 +13,8 @@ from typer.main import get_command
 from stigmer_cli import errors
 from stigmer_cli.cli.app import application
 from stigmer_cli.cli.entry import invoke
-from stigmer_cli.cli.help import TOPICS, completions, page, summary
-from stigmer_cli.cli.page import pager_of, rendered, show_in
+from stigmer_cli.cli.program.page import pager_of, rendered, show_in
+from stigmer_cli.cli.program.topics import TOPICS, completions, page, summary
 from stigmer_cli.doctor.catalog import CHECKS
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass

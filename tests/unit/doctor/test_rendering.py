@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 import pytest
 from rich.console import Console
 
-from stigmer_cli.cli.doctor_report import print_checks, print_explanation, print_report
+from stigmer_cli.cli.doctor.checks import print_checks, print_explanation
+from stigmer_cli.cli.doctor.report import print_report
 from stigmer_cli.doctor.catalog import BY_CODE
 from stigmer_cli.doctor.report import Report
 from tests.unit.doctor.conftest import Golden

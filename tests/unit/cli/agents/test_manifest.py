@@ -2,7 +2,7 @@
 
 import pytest
 
-from stigmer_cli.cli.manifest import Source, parse
+from stigmer_cli.cli.agents.manifest import Source, parse
 from stigmer_cli.errors import ConfigError
 
 HEAD = "apiVersion: agentic.stigmer.ai/v1\nkind: Agent\n"

@@ -3,19 +3,15 @@
 import json
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from stigmer_cli.cli.output import clean
-
-if TYPE_CHECKING:
-    from stigmer_cli.doctor.check import Check, Judged
-    from stigmer_cli.doctor.fix import FixResult
-    from stigmer_cli.doctor.report import Report
+from stigmer_cli.doctor.check import Judged
+from stigmer_cli.doctor.fix import FixResult
+from stigmer_cli.doctor.report import Report
 
 INDENT = 10
 ONE = ("warnings", 1)
@@ -23,7 +19,7 @@ STYLES = {"pass": "green", "info": "cyan", "warn": "yellow", "fail": "bold red",
 FIX_STYLES = {"done": "green", "failed": "bold red", "left": "dim"}
 
 
-def print_report(console: Console, report: "Report", *, is_verbose: bool) -> None:
+def print_report(console: Console, report: Report, *, is_verbose: bool) -> None:
     """The verdict, then what failed, what warned, and what passed in brief; or all of it."""
     verdict = report.verdict
     style = "bold red" if "failed" in _nonzero(report) else "bold yellow" if verdict.hint else "bold green"
@@ -40,7 +36,7 @@ def print_report(console: Console, report: "Report", *, is_verbose: bool) -> Non
     _print_sums(console, report)
 
 
-def _print_fixes(console: Console, fixes: Sequence["FixResult"]) -> None:
+def _print_fixes(console: Console, fixes: Sequence[FixResult]) -> None:
     """What was done, what failed, and what was left alone and why; those with one reason on one line."""
     console.print(Text("\nrepairs", style="bold"))
     told: dict[tuple[str, str], list[str]] = {}
@@ -53,7 +49,7 @@ def _print_fixes(console: Console, fixes: Sequence["FixResult"]) -> None:
         _print_lines(console, more)
 
 
-def _print_others(console: Console, report: "Report") -> None:
+def _print_others(console: Console, report: Report) -> None:
     """Every failure and warning but the one that the verdict told already."""
     is_first = "failed" in _nonzero(report)
     for result, title in (("fail", "also failed"), ("warn", "warnings" if is_first else "more warnings")):
@@ -75,7 +71,7 @@ def _print_others(console: Console, report: "Report") -> None:
         _print_brief(console, "not judged", ", ".join(f"{number} because {code}" for code, number in blocked.items()))
 
 
-def _print_all(console: Console, report: "Report") -> None:
+def _print_all(console: Console, report: Report) -> None:
     for category in dict.fromkeys(one.check.category for one in report.judged):
         console.print(Text(f"\n{category}", style="bold"))
         for one in report.judged:
@@ -86,7 +82,7 @@ def _print_all(console: Console, report: "Report") -> None:
     console.print()
 
 
-def _print_one(console: Console, one: "Judged", word: str = "") -> None:
+def _print_one(console: Console, one: Judged, word: str = "") -> None:
     text = clean(f"{one.check.name}: {one.found.message}")
     first, *more = _wrapped(console, text, indent=INDENT + (5 if word else 0))
     shown = Text.assemble(("  ", ""), (f"{word:<5}" if word else "", STYLES.get(word, "")))
@@ -98,13 +94,13 @@ def _print_one(console: Console, one: "Judged", word: str = "") -> None:
         _print_fix(console, one.found.hint, indent=INDENT + (5 if word else 0))
 
 
-def _print_evidence(console: Console, one: "Judged") -> None:
+def _print_evidence(console: Console, one: Judged) -> None:
     for name, value in one.found.evidence.items():
         words = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         console.print(Text(f"{'':>{INDENT + 5}}{name}: {clean(words)}", style="dim"), soft_wrap=True)
 
 
-def _print_sums(console: Console, report: "Report") -> None:
+def _print_sums(console: Console, report: Report) -> None:
     nonzero = _nonzero(report)
     sums = ", ".join(f"{number} {'warning' if (name, number) == ONE else name}" for name, number in nonzero.items())
     console.print(Text(f"{sums}; {report.took_s:.1f} s", style="dim"))
@@ -144,38 +140,11 @@ def _wrapped(console: Console, text: str, *, indent: int) -> list[str]:
     return [lines[0].strip(), *lines[1:]] if lines else [""]
 
 
-def _ended(report: "Report", result: str) -> list["Judged"]:
+def _ended(report: Report, result: str) -> list[Judged]:
     return [one for one in report.judged if one.found.result == result]
 
 
-def _nonzero(report: "Report") -> Mapping[str, int]:
+def _nonzero(report: Report) -> Mapping[str, int]:
     summary = report.summary
     order = ("failed", "warnings", "passed", "info", "skipped")
     return {name: summary[name] for name in order if summary[name]}
-
-
-# -- the list and the explanations
-
-
-def print_checks(console: Console, checks: Sequence["Check"]) -> None:
-    """All checks, one a line."""
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("CODE", "CATEGORY", "NAME", "SEVERITY", "NEEDS"):
-        shown.add_column(name, no_wrap=True)
-    for check in checks:
-        shown.add_row(check.code, check.category, check.name, check.severity, " ".join(check.needs))
-    console.print(shown)
-
-
-def print_explanation(console: Console, check: "Check") -> None:
-    """What a check looks at and what it means when it fails."""
-    console.print(Text(f"{check.code}  {check.category}: {check.name} ({check.severity})", style="bold"))
-    for line in _paragraph(console, check.explanation):
-        console.print(Text(line), soft_wrap=True)
-    if check.needs:
-        console.print(Text(f"needs: {', '.join(check.needs)}", style="dim"))
-    console.print(Text(f"look: stigmer doctor --only {check.code} -v", style="dim"))
-
-
-def _paragraph(console: Console, text: str) -> Iterator[str]:
-    yield from textwrap.wrap(text, console.width, break_on_hyphens=False, break_long_words=False)

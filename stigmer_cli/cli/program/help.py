@@ -1,70 +1,24 @@
-"""`stigmer help`: the pages of the manual, which are shipped with the package, and the help of any command."""
+"""`stigmer help`: a page of the manual, or the help of any command."""
 
 import difflib
 from collections.abc import Collection, Sequence
-from importlib.resources import files
-from typing import Annotated
 
 import typer
 
-from stigmer_cli.cli.context import Cli, cli_of
+from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.program.topics import TOPICS, page, summary
 from stigmer_cli.errors import RequestError
 
-TOPICS = (
-    "getting-started",
-    "stack",
-    "agents",
-    "executions",
-    "reconcile",
-    "temporal",
-    "doctor",
-    "troubleshooting",
-    "settings",
-    "security",
-    "networking",
-    "upgrading",
-    "scripting",
-    "http-api",
-)
-"""The pages, in the order in which a new user reads them; each is a file of the folder `manual`."""
 
-
-def page(topic: str) -> str:
-    """The Markdown of a topic."""
-    return (files("stigmer_cli") / "manual" / f"{topic}.md").read_text(encoding="utf-8")
-
-
-def summary(topic: str) -> str:
-    """What a page is about, in one line: the first line below its heading."""
-    return page(topic).splitlines()[2].removesuffix(".")
-
-
-def completions(incomplete: str) -> list[tuple[str, str]]:
-    """The topics that begin with `incomplete`, each with its summary, as a shell offers them."""
-    return [(topic, summary(topic)) for topic in TOPICS if topic.startswith(incomplete)]
-
-
-WORDS = typer.Argument(
-    metavar="[TOPIC]", help="A page of the manual, or a command.", autocompletion=completions, show_default=False
-)
-PAGER = typer.Option("--pager/--no-pager", help="Show a page that is longer than the terminal in $PAGER, or less.")
-
-
-def show_help(
-    ctx: typer.Context,
-    words: Annotated[list[str] | None, WORDS] = None,
-    *,
-    is_paged: Annotated[bool, PAGER] = True,
-) -> None:
-    """Show a page of the manual; without a topic, list the pages."""
-    cli = cli_of(ctx)
-    match words or []:
+def show_manual(cli: Cli, ctx: typer.Context, words: Sequence[str], *, is_paged: bool) -> None:
+    """Print the page or the help of the command that `words` name; the list of pages where they name none."""
+    match words:
         case []:
             _print_topics(cli)
         case [topic] if topic in TOPICS:
             _show_page(cli, topic, is_paged=is_paged)
-        case asked:
-            cli.out.raw(_help_of(ctx, asked))
+        case _:
+            cli.out.raw(_help_of(ctx, words))
 
 
 def _print_topics(cli: Cli) -> None:
@@ -78,7 +32,7 @@ def _show_page(cli: Cli, topic: str, *, is_paged: bool) -> None:
     if not cli.out.stdout.is_terminal:
         cli.out.raw(page(topic))
         return
-    from stigmer_cli.cli.page import pager_of, rendered, show_in  # noqa: PLC0415 - the renderer takes 30 ms to load
+    from stigmer_cli.cli.program.page import pager_of, rendered, show_in  # noqa: PLC0415 - 30 ms, and only a terminal
 
     text = rendered(cli.out.stdout, page(topic))
     pager = pager_of(cli.environ) if is_paged and text.count("\n") >= cli.out.stdout.height else ()

@@ -1,0 +1,77 @@
+"""`stigmer config path`, `list` and `get`: where settings are, what they are, and which layer said so."""
+
+from dataclasses import replace
+
+from rich.console import Console
+from rich.table import Table
+
+from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.output import safe
+from stigmer_cli.settings import OPTIONS, Option, Settings, Source, defaults, parsed
+from stigmer_cli.stack.precedence import kept
+from stigmer_cli.stack.settings_record import read_settings_record
+from stigmer_cli.stack.state import endpoints
+
+REDACTED = "(set)"
+
+
+def show_path(cli: Cli) -> None:
+    """Print where config.toml is, or would be."""
+    cli.out.raw(f"{cli.settings_at_any_rate().home.config_file}\n")
+
+
+def list_settings(cli: Cli) -> None:
+    """Print every setting, its value, and the layer it came from."""
+    settings = _settings(cli)
+    items = [
+        {
+            "name": option.name,
+            "value": _shown(option, settings),
+            "source": settings.sources[option.name],
+            "variable": option.variable,
+            "about": option.about,
+        }
+        for option in OPTIONS
+    ]
+    cli.out.result({"home": str(settings.home.path), "items": items}, lambda console: _print(console, items))
+
+
+def show_setting(cli: Cli, name: str) -> None:
+    """Print the value of `name`; raises ConfigError, with the nearest, where there is no such setting."""
+    settings = _settings(cli)
+    for option in OPTIONS:
+        if option.name == name:
+            cli.out.raw(f"{_shown(option, settings) or ''}\n")
+            return
+    parsed(name, "")  # raises, with the nearest name
+
+
+def _settings(cli: Cli) -> Settings:
+    """What `stigmer up` would start with: where nothing is said, the addresses that the stack was started with."""
+    settings = cli.own_settings(is_look=True)
+    if settings.distrust:
+        return settings
+    settings, found = kept(settings, read_settings_record(settings.home)), endpoints(settings.home)
+    if found is None or settings.server_url is not None:
+        return settings
+    return replace(settings, server_url=found.server_url, sources={**settings.sources, "server_url": Source.RECORD})
+
+
+def _shown(option: Option, settings: Settings) -> str | None:
+    value = getattr(settings, option.name)
+    if value is None:
+        value = defaults()[option.name]
+    if value is None:
+        return None
+    return REDACTED if option.is_secret else str(value)
+
+
+def _print(console: Console, items: list[dict[str, str | None]]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("NAME", "VALUE", "FROM", "ABOUT"):
+        table.add_column(name, no_wrap=name != "ABOUT", overflow="ellipsis")
+    for item in items:
+        table.add_row(
+            safe(item["name"] or ""), safe(item["value"] or "-"), safe(item["source"] or ""), safe(item["about"] or "")
+        )
+    console.print(table)

@@ -1,0 +1,66 @@
+"""The checks of doctor as data: the list of them, the explanation of one, and the schema of a report."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from stigmer_cli.cli.context import Cli
+from stigmer_cli.doctor.catalog import CHECKS, check_called
+from stigmer_cli.doctor.check import Check
+
+
+def show_schema(cli: Cli) -> None:
+    """Print the JSON schema of a report."""
+    cli.out.raw((files("stigmer_cli.doctor") / "schema.json").read_text(encoding="utf-8"))
+
+
+def show_checks(cli: Cli) -> None:
+    """Print what is checked."""
+    cli.out.result({"items": [_check_json(check) for check in CHECKS]}, lambda console: print_checks(console, CHECKS))
+
+
+def explain_check(cli: Cli, code: str) -> None:
+    """Print what the check called `code` looks at; raises NotFound, with the nearest, where there is none."""
+    check = check_called(code)
+    cli.out.result(
+        {**_check_json(check), "explanation": check.explanation}, lambda console: print_explanation(console, check)
+    )
+
+
+def print_checks(console: Console, checks: Sequence[Check]) -> None:
+    """All checks, one a line."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("CODE", "CATEGORY", "NAME", "SEVERITY", "NEEDS"):
+        shown.add_column(name, no_wrap=True)
+    for check in checks:
+        shown.add_row(check.code, check.category, check.name, check.severity, " ".join(check.needs))
+    console.print(shown)
+
+
+def print_explanation(console: Console, check: Check) -> None:
+    """What a check looks at and what it means when it fails."""
+    console.print(Text(f"{check.code}  {check.category}: {check.name} ({check.severity})", style="bold"))
+    for line in _paragraph(console, check.explanation):
+        console.print(Text(line), soft_wrap=True)
+    if check.needs:
+        console.print(Text(f"needs: {', '.join(check.needs)}", style="dim"))
+    console.print(Text(f"look: stigmer doctor --only {check.code} -v", style="dim"))
+
+
+def _paragraph(console: Console, text: str) -> Iterator[str]:
+    yield from textwrap.wrap(text, console.width, break_on_hyphens=False, break_long_words=False)
+
+
+def _check_json(check: Check) -> dict[str, object]:
+    return {
+        "code": check.code,
+        "category": check.category,
+        "name": check.name,
+        "severity": check.severity,
+        "needs": list(check.needs),
+        "timeoutS": check.timeout_s,
+    }

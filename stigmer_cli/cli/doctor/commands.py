@@ -1,0 +1,71 @@
+"""What the commands of doctor take; each imports its body when it runs, so that `--help` loads none of them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stigmer_cli.cli.context import cli_of
+from stigmer_cli.cli.doctor.request import DoctorRequest
+from stigmer_cli.cli.options import OutputFormat, WaitFor
+from stigmer_cli.cli.output import Format
+from stigmer_cli.cli.wait import wait_s
+
+Bundle = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Also write a .tar.gz or .zip for a bug report; no secrets.")
+]
+
+doctor = typer.Typer(help="Say what is wrong and what to type.")
+
+
+@doctor.callback(invoke_without_command=True)
+def diagnosis(
+    ctx: typer.Context,
+    *,
+    fix: Annotated[bool, typer.Option("--fix", help="Do what is safe to do unasked, and look again.")] = False,
+    wait: WaitFor = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="CODE", help="Only this check, or category.")] = None,
+    skip: Annotated[list[str] | None, typer.Option(metavar="CODE", help="All but this check, or category.")] = None,
+    bundle: Bundle = None,
+    list_checks: Annotated[
+        bool, typer.Option("--list-checks", help="Print what is checked, and check nothing.")
+    ] = False,
+    json_schema: Annotated[bool, typer.Option("--json-schema", help="Print the JSON schema of `-o json`.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 for warnings too.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Print every check, with evidence.")] = False,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Say what is wrong, what came first, and what to type: exit code 0 healthy, 1 not."""
+    if ctx.invoked_subcommand is not None:
+        return
+    cli = cli_of(ctx, output)
+    if json_schema or list_checks:
+        from stigmer_cli.cli.doctor.checks import show_checks, show_schema
+
+        show_schema(cli) if json_schema else show_checks(cli)
+        return
+    from stigmer_cli.cli.doctor.diagnose import run_doctor
+
+    request = DoctorRequest(
+        only=only or [],
+        skip=skip or [],
+        waits_s=wait_s(wait),
+        bundle=bundle,
+        is_repaired=fix,
+        is_strict=strict,
+        is_verbose=verbose,
+    )
+    raise typer.Exit(run_doctor(cli, request))
+
+
+@doctor.command("explain")
+def explain(
+    ctx: typer.Context,
+    code: Annotated[str, typer.Argument(metavar="CODE", help="A check, as `--list-checks` names it.")],
+    *,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Say what a check looks at and what it means when it fails; needs nothing that runs."""
+    from stigmer_cli.cli.doctor.checks import explain_check
+
+    explain_check(cli_of(ctx, output), code)

@@ -1,0 +1,102 @@
+"""`stigmer doctor`: what is wrong first of all, what to type, and an exit code that says it to a script."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.doctor.bundle import write_bundle
+from stigmer_cli.cli.doctor.report import print_report
+from stigmer_cli.cli.doctor.request import DoctorRequest
+from stigmer_cli.doctor.archive import check_target
+from stigmer_cli.doctor.catalog import chosen, named
+from stigmer_cli.doctor.check import Check
+from stigmer_cli.doctor.collect import collect_facts
+from stigmer_cli.doctor.facts import Facts
+from stigmer_cli.doctor.repair import repair
+from stigmer_cli.doctor.report import Diagnosis, Report, select_reported
+from stigmer_cli.doctor.runner import diagnose
+from stigmer_cli.errors import ConfigError, TimedOut
+from stigmer_cli.settings import HOME_VARIABLE, Home, Settings, load
+
+PROBE_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """Which checks, how strictly they are counted, and for how many seconds one waits until they are well."""
+
+    only: frozenset[str]
+    checks: Sequence[Check]
+    is_strict: bool
+    waits_s: float | None
+
+
+def run_doctor(cli: Cli, request: DoctorRequest) -> int:
+    """Print the report; the exit code. Raises TimedOut where what was waited for did not become well."""
+    only = named(request.only)
+    asked = _Asked(
+        only=only,
+        checks=chosen(only=only, skip=named(request.skip)),
+        is_strict=request.is_strict,
+        waits_s=request.waits_s,
+    )
+    if request.bundle is not None:
+        check_target(request.bundle)  # at once, not after the look
+    seen = cli.run(_seen(cli, asked, is_repaired=request.is_repaired))
+    _show(cli, seen, request.bundle, is_verbose=request.is_verbose)
+    if asked.waits_s is not None and not seen.report.is_ok:
+        verdict = seen.report.verdict
+        raise TimedOut(f"after {asked.waits_s:g} s still {verdict.message}", hint=verdict.hint)
+    return seen.report.exit_code
+
+
+def _show(cli: Cli, seen: Diagnosis, bundle: Path | None, *, is_verbose: bool) -> None:
+    data = seen.report.to_json()
+    if bundle is not None:
+        data["bundle"] = write_bundle(cli, seen, bundle)
+    cli.out.result(data, lambda console: print_report(console, seen.report, is_verbose=is_verbose))
+
+
+async def _seen(cli: Cli, asked: _Asked, *, is_repaired: bool) -> Diagnosis:
+    """What is to be told: after the repairs where they were asked for, and after the wait where one was."""
+    if not is_repaired:
+        return await _wait_for(cli, asked)
+    repaired = await repair(lambda: _diagnose(cli, asked), tell=cli.out.note, clock=cli.clock)
+    if asked.waits_s is None or repaired.report.is_ok:
+        return repaired
+    seen = await _wait_for(cli, asked)
+    return replace(seen, report=replace(seen.report, fixes=repaired.report.fixes))
+
+
+async def _wait_for(cli: Cli, asked: _Asked) -> Diagnosis:
+    """One look; with a wait the first healthy one, or the last before time ran out. Tells each change once."""
+    ends = cli.clock.monotonic() + (asked.waits_s or 0.0)
+    told = ""
+    while True:
+        seen = await _diagnose(cli, asked)
+        left_s = ends - cli.clock.monotonic()
+        if asked.waits_s is None or seen.report.is_ok or left_s <= 0:
+            return seen
+        if seen.report.verdict.message != told:
+            told = seen.report.verdict.message
+            cli.out.note(told)
+        await asyncio.sleep(min(PROBE_EVERY_S, left_s))
+
+
+async def _diagnose(cli: Cli, asked: _Asked) -> Diagnosis:
+    began, facts = cli.clock.monotonic(), _facts(cli)
+    judged = await diagnose(asked.checks, facts, clock=cli.clock)
+    took_s = cli.clock.monotonic() - began
+    report = Report(judged=select_reported(judged, only=asked.only), is_strict=asked.is_strict, took_s=took_s)
+    return Diagnosis(facts=facts, report=report)
+
+
+def _facts(cli: Cli) -> Facts:
+    """The facts under today's settings; where those cannot be read, that is what will be told."""
+    try:
+        return collect_facts(load({}, cli.environ, user_home=cli.user_home, is_look=True), clock=cli.clock)
+    except ConfigError as error:
+        path = Path(cli.environ.get(HOME_VARIABLE) or cli.user_home / ".stigmer").expanduser().absolute()
+        return collect_facts(Settings(home=Home(path=path)), clock=cli.clock, problem=error)

@@ -1,0 +1,1 @@
+"""The commands about the program itself: its manual, its version, its completions."""

@@ -1,0 +1,41 @@
+"""What the commands about the program take; what is heavy to import is imported when it runs."""
+
+from typing import Annotated
+
+import typer
+
+from stigmer_cli.cli.context import cli_of
+from stigmer_cli.cli.options import OutputFormat
+from stigmer_cli.cli.output import Format
+from stigmer_cli.cli.program.completion import Shell, show_script
+from stigmer_cli.cli.program.topics import completions
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[TOPIC]", help="A page of the manual, or a command.", autocompletion=completions, show_default=False
+    ),
+]
+Pager = Annotated[
+    bool,
+    typer.Option("--pager/--no-pager", help="Show a page that is longer than the terminal in $PAGER, or less."),
+]
+
+
+def show_help(ctx: typer.Context, words: Words = None, *, is_paged: Pager = True) -> None:
+    """Show a page of the manual; without a topic, list the pages."""
+    from stigmer_cli.cli.program.help import show_manual
+
+    show_manual(cli_of(ctx), ctx, words or [], is_paged=is_paged)
+
+
+def version(ctx: typer.Context, *, output: OutputFormat = Format.TABLE) -> None:
+    """Print the versions of Stigmer, of the Temporal it carries, and of Python."""
+    from stigmer_cli.cli.program.version import show_version
+
+    show_version(cli_of(ctx, output))
+
+
+def completion(ctx: typer.Context, shell: Annotated[Shell, typer.Argument(help="The shell.")]) -> None:
+    """Print the completion script for a shell: source <(stigmer completion bash)."""
+    show_script(cli_of(ctx), shell)

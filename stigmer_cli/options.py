@@ -92,7 +92,7 @@ def _hosts(text: str) -> str:
     """Host names between commas, checked, as one text: a setting travels through an environment variable."""
     for one in text.split(","):
         if "*" in one:
-            raise ConfigError(f"{one.strip()!r}: name each host, a wildcard would let in whoever gets a name under it")
+            raise ConfigError(f"{one.strip()!r}: name each host, a wildcard admits anyone who gets a name under it")
         host_and_port(one.strip())
     return ",".join(one.strip() for one in text.split(","))
 

@@ -263,7 +263,7 @@ def _read_file(path: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}", hint=f"mend or remove {path}") from error
+        raise ConfigError(f"cannot read {path}: {error}", hint=f"correct or remove {path}") from error
     for name, value in found.items():
         if name not in BY_NAME:
             raise ConfigError(

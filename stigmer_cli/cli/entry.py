@@ -25,7 +25,7 @@ OUTPUT_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 def main() -> None:
     """Run `stigmer` with the arguments of this process and exit.
 
-    The process ends at once, without the interpreter's own farewell: that would join, or pull the ground from under,
+    The process ends at once, without the interpreter's own shutdown: that would join, or pull the ground from under,
     threads which nobody can stop. The SDK's native side then crashes (SIGSEGV) or hangs where a dial is under way, and
     a look at a dead network file system never comes back.
     """

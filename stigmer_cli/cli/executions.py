@@ -36,7 +36,7 @@ def list_executions(
     agent: Annotated[str | None, typer.Option(help="Only of this agent, by name or id.")] = None,
     older_than: Annotated[float | None, typer.Option(metavar="S", min=0, help="Only older than S seconds.")] = None,
     stuck: Annotated[
-        bool, typer.Option("--stuck", help="Only those that do not get on, with class and cause.")
+        bool, typer.Option("--stuck", help="Only those that make no progress, with class and cause.")
     ] = False,
     limit: Annotated[int, typer.Option(min=1, help="How many at the most.")] = 50,
     output: Annotated[Format, OUTPUT] = Format.TABLE,

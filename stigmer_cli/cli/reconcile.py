@@ -51,7 +51,7 @@ def reconcile(
     include_in_progress: Annotated[
         bool, typer.Option("--include-in-progress", help="Also start lost ones over; their effects may repeat.")
     ] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Mend so many at the most.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Act on N executions at most.", metavar="N")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     output: Annotated[Format, typer.Option("--output", "-o", help="How the result is printed.")] = Format.TABLE,
 ) -> None:
@@ -59,7 +59,7 @@ def reconcile(
 
     An orphan is PENDING and Temporal has no workflow for it, so no run ever had an effect: submitting it again is safe.
 
-    Exit code 0: nothing is left that this could mend; 1: something is; 4: Temporal is away, nothing was touched.
+    Exit code 0: nothing is left to do; 1: something is; 4: Temporal is away, and nothing was touched.
     """
     from stigmer_cli.api.reconcile import ReconcileRequest  # noqa: PLC0415 - pydantic is not imported for --help
 

@@ -118,8 +118,8 @@ CONFIGURATION_CHECKS: tuple[Check, ...] = (
         severity=Severity.WARNING,
         probe=token,
         needs=("STG101",),
-        explanation="Whoever reads the token may run agents as you. It lies in the file `token` of the home, which only"
-        " its owner may read (mode 0600).",
+        explanation="Anyone who reads the token can run agents as you. It is in the file `token` of the home, which"
+        " only its owner may read (mode 0600).",
     ),
     Check(
         code="STG505",
@@ -130,8 +130,8 @@ CONFIGURATION_CHECKS: tuple[Check, ...] = (
         needs=("STG108",),
         timeout_s=EXECUTIONS_S,
         explanation="`echo` needs nobody. A model `openai:NAME` needs OPENAI_API_KEY, or OPENAI_BASE_URL for a local"
-        " endpoint, in the environment of whoever starts the runner. This looks at what the runner was given, by name"
-        " and fingerprint, and whether the endpoint takes connections from here. `stigmer restart runner` gives it the"
-        " key of the shell that it is typed in.",
+        " endpoint, in the environment that the runner is started from. This looks at what the runner was given, by"
+        " name and fingerprint, and whether the endpoint takes connections from here. `stigmer restart runner` gives it"
+        " the key of the shell that it is typed in.",
     ),
 )

@@ -96,7 +96,7 @@ def _cleared(home: Home) -> ActResult:
         survivors = [child.id.pid for child in record.children if child.id and child.id.is_alive] if record else []
         if survivors:
             pids = ", ".join(map(str, survivors))
-            return left(f"pid {pids} of the dead supervisor still run; `stigmer up` ends them and starts anew")
+            return left(f"pid {pids} of the dead supervisor still run; `stigmer up` ends them and starts new ones")
         for path in (*stale, *home.run.glob("runner-*.json"), *home.run.glob("runner-*.sock")):
             path.unlink(missing_ok=True)
     finally:

@@ -45,8 +45,8 @@ OWNERSHIP_CHECKS: tuple[Check, ...] = (
         name="owner of the home",
         severity=Severity.ERROR,
         probe=without(Fault.OWNER, "the home and all in it are yours"),
-        explanation="The home and each file in it must belong to whoever uses it: config.toml names the program that"
-        " runs as Temporal, and the token lets its reader run agents. Files of root usually come from one `sudo"
+        explanation="The home and each file in it must belong to the user who uses it: config.toml names the program"
+        " that runs as Temporal, and the token lets its reader run agents. Files of root usually come from one `sudo"
         " stigmer`, files of a number without a name from a restored backup. While some belong to another user,"
         " nothing in the home is read, and every command refuses it that starts or changes something.",
     ),
@@ -56,7 +56,7 @@ OWNERSHIP_CHECKS: tuple[Check, ...] = (
         name="who can write",
         severity=Severity.ERROR,
         probe=without(Fault.WRITABLE, "only you can write in the home"),
-        explanation="Whoever can write in the home chooses what `stigmer up` runs. A home that group or others could"
+        explanation="Anyone who can write in the home chooses what `stigmer up` runs. A home that group or others could"
         " write in may hold something that they put there: look through it before you close it. A home that others can"
         " only read is closed by `stigmer up` itself.",
     ),

@@ -239,8 +239,8 @@ STACK_CHECKS: tuple[Check, ...] = (
         probe=ports,
         timeout_s=BUSY_S,
         explanation="The server, Temporal and Temporal's web UI listen on a port each, on loopback. A port that another"
-        " process holds keeps the part from starting, and whoever holds it may look like ours: a Temporal that somebody"
-        " else started is never used silently. Either end that process, or take other ports.",
+        " process holds keeps the part from starting, and the process that holds it may look like ours: a Temporal"
+        " that somebody else started is never used silently. Either end that process, or take other ports.",
     ),
     Check(
         code="STG104",

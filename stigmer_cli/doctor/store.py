@@ -76,7 +76,7 @@ async def room(facts: Facts) -> Found:
 
 def _instead(seen: StoreSeen) -> str:
     if seen.newest_copy is None:
-        return "and no copy of it is there: setting it aside and starting anew is what remains"
+        return "and no copy of it is there: what remains is to move it aside and begin with an empty one"
     return f"and the copy of before the last upgrade is {seen.newest_copy.name}"
 
 
@@ -118,7 +118,8 @@ STORE_CHECKS: tuple[Check, ...] = (
         probe=file,
         needs=("STG101",),
         explanation="Executions are kept in one SQLite file. A file that is damaged or was replaced is never written to"
-        " and never made anew: it may be all that is left. Copies made before upgrades are in `backups` beside it.",
+        " and never replaced by an empty one: it may be all that is left. Copies made before upgrades are in"
+        " `backups` beside it.",
     ),
     Check(
         code="STG302",

@@ -84,7 +84,7 @@ async def namespace(facts: Facts) -> Found:
         return failed(message, WAIT, **evidence)
     key_file = facts.settings.temporal_api_key_file
     hint = f"ls -l {shlex.quote(key_file)}; {WAIT}" if key_file else WAIT
-    return failed(f"{message}: it refuses our credentials, and whoever runs it must let us in", hint, **evidence)
+    return failed(f"{message}: it refuses our credentials, and its operator must let us in", hint, **evidence)
 
 
 async def servers_view(facts: Facts) -> Found:
@@ -167,7 +167,7 @@ async def retention(facts: Facts) -> Found:
 async def remembers(facts: Facts) -> Found:
     """Whether workflows outlive a restart of Temporal."""
     if not facts.owns_temporal:
-        return skipped(f"how the Temporal at {facts.address} keeps its data is up to whoever runs it")
+        return skipped(f"how the Temporal at {facts.address} keeps its data is up to its operator")
     found, file = facts.endpoints, facts.settings.home.temporal_file
     if found is None:
         return skipped("the stack does not run")
@@ -392,6 +392,6 @@ TEMPORAL_CHECKS: tuple[Check, ...] = (
         needs=("STG203",),
         explanation="Temporal deletes closed workflows after the retention of their namespace. One that is deleted is"
         " unknown, and whether it had been done can no longer be told. The server raises the retention of the stack's"
-        " own Temporal to thirty days when it connects; that of another Temporal is up to whoever runs it.",
+        " own Temporal to thirty days when it connects; that of another Temporal is up to its operator.",
     ),
 )

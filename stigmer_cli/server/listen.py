@@ -36,7 +36,7 @@ def check_settings(settings: Settings) -> None:
         )
     if settings.tls_cert_file is None and not settings.behind_proxy:
         raise ConfigError(
-            f"the server does not listen on {settings.listen} without TLS: whoever listens in would read the token",
+            f"the server does not listen on {settings.listen} without TLS: others on the network could read the token",
             hint="set STIGMER_TLS_CERT_FILE and STIGMER_TLS_KEY_FILE, or, where a proxy in front of it speaks TLS,"
             " STIGMER_BEHIND_PROXY=true; see stigmer help networking",
         )

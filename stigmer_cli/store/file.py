@@ -118,7 +118,7 @@ class StoreFile:
         """The error for a file that is not whole: it names the file and where copies are."""
         return MachineError(
             f"{self.path} is damaged: {how}; it is left as it is and nothing is written",
-            hint=f"restore a copy ({self.path.parent / 'backups'}), or move the file away to start anew",
+            hint=f"restore a copy ({self.path.parent / 'backups'}), or move the file away to begin with an empty one",
         )
 
     def space(self) -> str:

@@ -130,8 +130,8 @@ async def _not_verified(peer: Peer, trust: Trust, error: ssl.SSLCertVerification
     code = error.verify_code
     if code == EXPIRED:
         if shown is not None and shown.ends <= now:
-            return f"its certificate expired at {_day(shown.ends)}: whoever runs it must renew it"
-        return "a certificate in its chain has expired: whoever runs it, or the authority in " + _authority(trust)
+            return f"its certificate expired at {_day(shown.ends)}: its operator must renew it"
+        return "a certificate in its chain has expired: its operator, or the authority in " + _authority(trust)
     if code == NOT_YET:
         begins = f" before {_day(shown.begins)}" if shown else " yet"
         return f"its certificate is not valid{begins}, and here it is {_day(now)}: one of the two clocks is wrong"

@@ -1,8 +1,10 @@
 """What holds for every file: sizes, a sentence at the top, and what a light command may import."""
 
 import ast
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,9 @@ PACKAGE = Path(stigmer_cli.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 LINES_MAX = 400
 FUNCTION_LINES_MAX = 50
+CROOKED = re.compile(r"\b(whoever|anew|farewell|mend|mends|mended|mending)\b", re.IGNORECASE)
+"""Words that a reader has to read twice."""
+
 HEAVY = ("temporalio", "httpx", "pydantic", "sqlalchemy", "fastapi", "openai", "pydantic_ai")
 
 LOADED = """
@@ -25,6 +30,19 @@ print("LOADED", *sorted({{name.partition(".")[0] for name in sys.modules}}))
 
 def _name(path: Path) -> str:
     return str(path.relative_to(PACKAGE.parent))
+
+
+def _messages(tree: ast.AST) -> Iterator[str]:
+    """Every text but docstrings and single words: what may be printed."""
+    silent = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and " " in node.value
+            and id(node) not in silent
+        ):
+            yield node.value
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)
@@ -41,6 +59,7 @@ def test_a_module_is_short_and_says_what_it_is(path: Path) -> None:
         and node.end_lineno - node.lineno >= FUNCTION_LINES_MAX
     ]
     assert long == []
+    assert [text for text in _messages(tree) if CROOKED.search(text)] == []
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["status"], ["executions", "list", "--help"], ["up", "--help"]])

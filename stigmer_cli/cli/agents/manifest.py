@@ -44,7 +44,7 @@ def parse(sources: Sequence[Source]) -> Sequence[AgentManifest]:
             else:
                 problems.extend(found)
     if problems:
-        raise ConfigError("\n       ".join(problems), hint="nothing was applied; mend the file and apply it again")
+        raise ConfigError("\n       ".join(problems), hint="nothing was applied; correct the file and apply it again")
     if not manifests:
         raise ConfigError("no document in what was given", hint="stigmer apply --help shows an example")
     return manifests

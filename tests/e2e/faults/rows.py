@@ -14,7 +14,7 @@ BACK = (
 )
 LOGS = "stigmer logs temporal --tail 20"
 ASIDE = "mkdir -p ~/.stigmer/data/damaged-TIME && mv ~/.stigmer/data/stigmer.db* ~/.stigmer/data/damaged-TIME/"
-ANEW = "and no copy of it is there: setting it aside and starting anew is what remains"
+ASIDE_ONLY = "and no copy of it is there: what remains is to move it aside and begin with an empty one"
 NO_WORKFLOW = (
     "lost in progress: Temporal has no workflow stigmer/str-ID/agent-execution/invoke/aex-ID, and its run may have had"
     " effects"
@@ -300,7 +300,7 @@ ROWS: tuple[Row, ...] = (
         code="STG203",
         exit_code=1,
         verdict="not healthy: Temporal at temporal.example:7233 cannot be used: permission denied: it refuses our"
-        " credentials, and whoever runs it must let us in",
+        " credentials, and its operator must let us in",
         fix=WAIT,
         mends=Mends.WAITS,
     ),
@@ -378,7 +378,7 @@ ROWS: tuple[Row, ...] = (
         code="STG301",
         exit_code=1,
         verdict="not healthy: ~/.stigmer/data/stigmer.db is not a SQLite database: its header is damaged; it is left as"
-        f" it is, {ANEW}",
+        f" it is, {ASIDE_ONLY}",
         fix=f"stigmer down; {ASIDE} && stigmer up",
         is_slow=True,
     ),
@@ -389,7 +389,7 @@ ROWS: tuple[Row, ...] = (
         inject=cold.damaged(cold.emptied),
         code="STG301",
         exit_code=1,
-        verdict=f"not healthy: ~/.stigmer/data/stigmer.db is empty; it is left as it is, {ANEW}",
+        verdict=f"not healthy: ~/.stigmer/data/stigmer.db is empty; it is left as it is, {ASIDE_ONLY}",
         fix=f"stigmer down; {ASIDE} && stigmer up",
         is_slow=True,
     ),

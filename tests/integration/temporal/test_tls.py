@@ -107,7 +107,7 @@ async def test_a_certificate_out_of_its_time_is_told_with_the_time(tls: TlsSetup
         expired = await told(address, trust(tls.ours.file))
     async with tls.door(tls.ours.issue("new", "localhost", begins=FUTURE)) as address:
         early = await told(address, trust(tls.ours.file))
-    assert expired == f"its certificate expired at {PAST.astimezone():%Y-%m-%d %H:%M}: whoever runs it must renew it"
+    assert expired == f"its certificate expired at {PAST.astimezone():%Y-%m-%d %H:%M}: its operator must renew it"
     assert early.startswith(f"its certificate is not valid before {FUTURE.astimezone():%Y-%m-%d %H:%M}, and here it is")
 
 

@@ -87,7 +87,7 @@ def test_a_file_that_does_not_parse_names_itself(folder: Path, capsys: pytest.Ca
     assert invoke(["config", "list"]) == 2
     error = capsys.readouterr().err
     assert f"cannot read {folder}/config.toml" in error
-    assert "hint: mend or remove" in error
+    assert "hint: correct or remove" in error
 
 
 def test_a_rotated_token_is_another_and_only_its_owners(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

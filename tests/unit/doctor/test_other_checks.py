@@ -22,7 +22,9 @@ NO_HEADER = f"{FILE} is not a SQLite database: its header is damaged"
 ASIDE = f"stigmer down; mkdir -p {DAMAGED} && mv {FILE}* {DAMAGED}/"
 DUMP = f"sqlite3 -readonly {DAMAGED}/stigmer.db .dump | sed 's/^ROLLBACK;.*/COMMIT;/'"
 RECOVER = f"{ASIDE} && {DUMP} | sqlite3 {FILE} && stigmer up"
-ANEW = "it is left as it is, and no copy of it is there: setting it aside and starting anew is what remains"
+ASIDE_ONLY = (
+    "it is left as it is, and no copy of it is there: what remains is to move it aside and begin with an empty one"
+)
 COPY = HOME.data / "backups" / "stigmer.db.7"
 SUBMITTED = {"state": "submitted", "since": iso(START - timedelta(seconds=60)), "runId": "r"}
 
@@ -42,11 +44,11 @@ SUBMITTED = {"state": "submitted", "since": iso(START - timedelta(seconds=60)), 
         ),
         (
             StoreSeen(path=FILE, size=0, has_header=False),
-            ("fail", f"{FILE} is empty; {ANEW}", f"{ASIDE} && stigmer up"),
+            ("fail", f"{FILE} is empty; {ASIDE_ONLY}", f"{ASIDE} && stigmer up"),
         ),
         (
             StoreSeen(path=FILE, size=9, has_header=False),
-            ("fail", f"{NO_HEADER}; {ANEW}", f"{ASIDE} && stigmer up"),
+            ("fail", f"{NO_HEADER}; {ASIDE_ONLY}", f"{ASIDE} && stigmer up"),
         ),
         (
             StoreSeen(path=FILE, size=9, has_header=False, newest_copy=COPY),

@@ -53,7 +53,7 @@ async def test_refused_credentials_are_not_taken_for_a_missing_namespace() -> No
     refused = TemporalSeen(state="MISCONFIGURED", cause="permission denied")
     assert brief(await temporal.namespace(healthy(temporal=refused))) == (
         "fail",
-        f"{DENIED}: it refuses our credentials, and whoever runs it must let us in",
+        f"{DENIED}: it refuses our credentials, and its operator must let us in",
         "stigmer doctor --wait=30",
     )
     with_key = Settings(home=HOME, temporal_api_key_file="/run/my key")

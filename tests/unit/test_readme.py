@@ -45,10 +45,27 @@ def test_nothing_is_left_to_fill_in_and_every_file_that_is_linked_is_there(page:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_file_and_every_name_in_it_that_a_page_points_to_is_there(page: str) -> None:
     text = (ROOT / page).read_text()
-    named = set(re.findall(r"`((?:stigmer_cli|tests)/[\w./-]+\.\w+)(?:[:`])", text))
-    assert [file for file in named if not (ROOT / file).exists()] == []
-    for file, name in re.findall(r"`((?:stigmer_cli|tests)/[\w./-]+\.py): (\w+)(?:\.\w+)?`", text):
-        assert re.search(rf"\b{name}\b", (ROOT / file).read_text()), f"{page}: {file} has no {name}"
+    pointed = re.findall(r"`((?:stigmer_cli|tests)/[\w./-]+\.\w+)(?:: (\w+))?`", text)
+    assert [file for file, _ in pointed if not (ROOT / file).exists()] == []
+    definition = r"^ *(?:async def|def|class) {0}\b|^{0}\b.*="
+    missing = [
+        f"{file}: {name}"
+        for file, name in pointed
+        if name and not re.search(definition.format(name), (ROOT / file).read_text(), re.MULTILINE)
+    ]
+    assert missing == []
+
+
+def test_each_of_the_three_walks_has_its_stops() -> None:
+    walks = (ROOT / "stigmer_cli" / "README.md").read_text().partition("## Three walks")[2].partition("\n## ")[0]
+    stops = [re.findall(r"`stigmer_cli/[\w./]+\.py: \w+`", walk) for walk in walks.split("\n### ")[1:]]
+    assert [len(found) >= 5 for found in stops] == [True, True, True]
+
+
+def test_the_map_of_the_chaos_tier_has_every_module() -> None:
+    text = (ROOT / "tests" / "README.md").read_text().partition("## The chaos tier")[2].partition("\n## ")[0]
+    modules = {path.name for path in (ROOT / "tests" / "chaos").glob("*.py")} - {"__init__.py"}
+    assert {name for name in modules if f"`{name}`" not in text} == set()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -26,7 +26,7 @@ def apply(ctx: typer.Context, *, file: Files, output: OutputFormat = Format.TABL
     metadata: {name: greeter}
     spec:
       description: says hello
-      instructions: Greet whoever writes to you.
+      instructions: Greet the person who writes to you.
       model: echo
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
     from stigmer_cli.cli.agents.apply import apply_files

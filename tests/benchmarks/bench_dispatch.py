@@ -28,9 +28,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from stigmer_cli.client import Client
 from stigmer_cli.temporal.connection import ConnectionState
 from tests.benchmarks.bare import at_once, p, starts, until_serving
-from tests.eventually import eventually
-from tests.served import Served, accept, make_agent, served
-from tests.temporal_server import DevServer
+from tests.support.polling import eventually
+from tests.support.running_server import Served, accept, make_agent, served
+from tests.support.temporal_server import DevServer
 
 CLIENTS = 8
 LATENCIES = 200

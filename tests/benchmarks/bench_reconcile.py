@@ -32,10 +32,10 @@ import psutil
 
 from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest, ReconcileSummary
 from tests.benchmarks.bare import starts, until_serving
-from tests.eventually import eventually
-from tests.orphans import cluster_of, write_orphans
-from tests.served import Served, make_agent, served
-from tests.temporal_server import DevServer
+from tests.support.orphans import cluster_of, write_orphans
+from tests.support.polling import eventually
+from tests.support.running_server import Served, make_agent, served
+from tests.support.temporal_server import DevServer
 
 WARM_STARTS = 3000
 """A Temporal with a fresh file starts its first thousands faster than all that come after them."""

@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from temporalio.client import Client
 
-from tests.installed import Stigmer, installed
-from tests.temporal_server import DevServer
+from tests.support.installed import Stigmer, installed
+from tests.support.temporal_server import DevServer
 
 BARE = "bare temporal: spawn to namespace described"
 

@@ -23,9 +23,9 @@ from tests.chaos.nemesis import BY_NAME
 from tests.chaos.stage import NAMESPACE, Stage, stage
 from tests.chaos.ways_out import WaysOut, take_ways_out
 from tests.chaos.workload import Expect, Wanted
-from tests.eventually import eventually
-from tests.machine import slack
-from tests.names import STORE
+from tests.support.ids import STORE
+from tests.support.machine_load import slack
+from tests.support.polling import eventually
 
 LOOK_S = 0.05
 LOOK_LATER_S = 0.15

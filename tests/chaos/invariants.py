@@ -17,7 +17,7 @@ from stigmer_cli.runner.contract import PERFORM_ATTEMPTS_MAX, SENTENCES, Failure
 from stigmer_cli.temporal.gateway import Gateway, Observed, RunState
 from tests.chaos import ledger
 from tests.chaos.workload import Expect, Wanted
-from tests.names import workflow
+from tests.support.ids import workflow
 
 ECHO = "Echo (no model was asked): {message}"
 ENDINGS = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})

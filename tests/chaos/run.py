@@ -19,7 +19,7 @@ from stigmer_cli import log
 from tests.chaos.battle import Window, fight
 from tests.chaos.nemesis import part, plan
 from tests.chaos.report import Outcome, Report, outcome_of, to_line
-from tests.temporal_server import die_with_parent
+from tests.support.temporal_server import die_with_parent
 
 TOLD_EVERY = 50
 WRITTEN_EVERY_S = 120.0

@@ -16,9 +16,9 @@ from stigmer_cli.client import Client
 from tests.chaos.performer import LEDGER, PARKED
 from tests.chaos.proxy import Proxy
 from tests.chaos.workload import AGENTS, Workload
-from tests.clock_shim import ClockShim
-from tests.served import TOKEN, Served, make_agent
-from tests.temporal_server import DevServer, die_with_parent, kill_group
+from tests.support.clock_shim import ClockShim
+from tests.support.running_server import TOKEN, Served, make_agent
+from tests.support.temporal_server import DevServer, die_with_parent, kill_group
 
 NAMESPACE = "battle"
 KEEP_EVERY_S = 0.1

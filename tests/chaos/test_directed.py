@@ -16,16 +16,16 @@ from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import AttentionCode, EventType
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, ServerUnavailable
-from tests import postgres
 from tests.chaos import ledger
 from tests.chaos.faults.server import reconciled
 from tests.chaos.faults.temporal import delete_history
 from tests.chaos.proxy import Proxy, Toxics
 from tests.chaos.stage import NAMESPACE, RunnerProcess, Stage, stage
 from tests.chaos.workload import AGENTS, GREETER, POISONOUS, SLOW
-from tests.eventually import eventually
-from tests.served import make_agent, served
-from tests.temporal_server import DevServer
+from tests.support import postgres
+from tests.support.polling import eventually
+from tests.support.running_server import make_agent, served
+from tests.support.temporal_server import DevServer
 
 MANUAL = {"STIGMER_RECONCILE": "manual"}
 GRACE_S = 5.0

@@ -20,9 +20,9 @@ from tests.chaos import ledger
 from tests.chaos.invariants import ECHO, everything
 from tests.chaos.stage import Stage
 from tests.chaos.workload import Expect, Wanted
-from tests.eventually import eventually
-from tests.machine import slack
-from tests.served import TOKEN
+from tests.support.machine_load import slack
+from tests.support.polling import eventually
+from tests.support.running_server import TOKEN
 
 OPEN = (Phase.PENDING, Phase.IN_PROGRESS)
 CANCELLED_EVERY, CANCELLED_MAX = 4, 5

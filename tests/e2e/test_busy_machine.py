@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from stigmer_cli.supervisor.sign_of_life import shows_life
-from tests.installed import Stigmer, frozen, installed, until
+from tests.support.installed import Stigmer, frozen, installed
+from tests.support.polling import wait_until
 
 STOPPED_S, GOES_ON_S = 0.4, 0.1
 """A fifth of the time, in pieces: a deadline of a second ends while the command stands still."""
@@ -108,7 +109,7 @@ def test_a_frozen_part_is_not_ready_within_five_seconds(part: str, stigmer: Stig
         assert time.monotonic() - began < 5.0
     shown = {one["name"]: (one["state"], one["detail"]) for one in found["parts"]}
     assert (found["state"], shown[part]) == ("degraded", ("not-ready", "frozen by a signal (SIGSTOP)"))
-    until(lambda: stigmer("status").returncode == 0, within_s=30)
+    wait_until(lambda: stigmer("status").returncode == 0, within_s=30)
 
 
 def test_up_waits_for_a_frozen_runner_and_says_why(stigmer: Stigmer) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.clock_shim import ClockShim
-from tests.installed import Stigmer, installed, until
+from tests.support.clock_shim import ClockShim
+from tests.support.installed import Stigmer, installed
+from tests.support.polling import wait_until
 
 HOUR_S = 3600.0
 
@@ -62,5 +63,5 @@ def test_a_part_whose_clock_is_set_says_so_and_works_on(stigmer: Stigmer, clocks
     for times, ahead_s in enumerate((HOUR_S, 0), start=1):
         clocks.set(part, ahead_s)
         stigmer.ok("run", "greeter", "hello", "--timeout", "10")
-        until(partial(has_said_so, times), within_s=5)
+        wait_until(partial(has_said_so, times), within_s=5)
     assert stigmer.json("status")["state"] == "ready"

@@ -19,9 +19,10 @@ import pytest
 
 from stigmer_cli.doctor.catalog import CHECKS
 from stigmer_cli.doctor.check import Category
-from tests.installed import Stigmer, frozen, installed
-from tests.machine import slack
-from tests.temporal_server import dev_server, free_port, kill_group
+from tests.support.installed import Stigmer, frozen, installed
+from tests.support.machine_load import slack
+from tests.support.polling import wait_until
+from tests.support.temporal_server import dev_server, free_port, kill_group
 
 SCHEMA = json.loads((files("stigmer_cli.doctor") / "schema.json").read_text())
 ENDS_IN_S = 8.0
@@ -71,7 +72,7 @@ def shown(stigmer: Stigmer, *words: str) -> str:
         pages.append(stigmer("doctor").stdout)
         return all(word in pages[-1] for word in words)
 
-    until(is_there)
+    wait_until(is_there)
     return pages[-1]
 
 
@@ -171,7 +172,7 @@ def test_a_part_that_was_killed_is_told_of_though_it_is_back(stigmer: Stigmer) -
     healthy_again(stigmer)
     code, found = diagnosed(stigmer, holds=lambda code, found: (code, results(found)["STG106"]) == (0, "warn"))
     assert (code, results(found)["STG106"]) == (0, "warn")
-    until(lambda: stigmer("doctor", "--strict", "--only", "STG106").returncode == 1)
+    wait_until(lambda: stigmer("doctor", "--strict", "--only", "STG106").returncode == 1)
 
 
 def test_a_port_that_somebody_took_comes_before_what_cannot_start_without_it(stigmer: Stigmer) -> None:
@@ -181,14 +182,14 @@ def test_a_port_that_somebody_took_comes_before_what_cannot_start_without_it(sti
         thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with frozen(pids["supervisor"]):
             os.kill(pids["temporal"], signal.SIGKILL)
-            until(lambda: takes(thief, port))
-        until(lambda: restarts(stigmer, "temporal") >= 2)
+            wait_until(lambda: takes(thief, port))
+        wait_until(lambda: restarts(stigmer, "temporal") >= 2)
         code, found = diagnosed(stigmer, verdict="STG103")
         text = shown(stigmer, "(STG103)\n")
     assert (code, found["verdict"]["code"]) == (1, "STG103")
     assert f"port {port} for temporal is held by pid {os.getpid()}" in found["verdict"]["message"]
     assert text.splitlines()[0].endswith("(STG103)")
-    until(lambda: stigmer("up").returncode == 0)
+    wait_until(lambda: stigmer("up").returncode == 0)
     healthy_again(stigmer)
 
 
@@ -289,7 +290,7 @@ def test_a_missing_namespace_a_missing_runner_and_the_founding_bug(tmp_path: Pat
                     found["verdict"]["message"],
                 )
             with serving(stigmer):
-                until(lambda: diagnosed(stigmer)[1]["verdict"]["code"] == "STG207")
+                wait_until(lambda: diagnosed(stigmer)[1]["verdict"]["code"] == "STG207")
                 code, found = diagnosed(stigmer, verdict="STG207")
                 code_, words, hint = verdict(found)
                 assert (code_, hint) == ("STG207", "stigmer work")
@@ -372,7 +373,7 @@ def serving(stigmer: Stigmer) -> Iterator[None]:
             [stigmer.command, "serve"], env=stigmer.environment, stdout=log, stderr=log, start_new_session=True
         )
         try:
-            until(lambda: results(diagnosed(stigmer, "--only", "STG108")[1])["STG108"] == "pass")
+            wait_until(lambda: results(diagnosed(stigmer, "--only", "STG108")[1])["STG108"] == "pass")
             yield
         finally:
             kill_group(process)
@@ -402,10 +403,3 @@ def takes(thief: socket.socket, port: int) -> bool:
 def restarts(stigmer: Stigmer, part: str) -> int:
     parts = stigmer.json("status")["parts"]
     return int(next(one["restarts"] for one in parts if one["name"] == part))
-
-
-def until(is_so: Any) -> None:
-    """Return once `is_so()` holds: each look starts a command, which is pause enough."""
-    deadline = time.monotonic() + WITHIN_S
-    while not is_so():
-        assert time.monotonic() < deadline, "never"

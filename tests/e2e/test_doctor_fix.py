@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from stigmer_cli.supervisor.process import start_mark
-from tests.installed import Stigmer, frozen, installed, until
+from tests.support.installed import Stigmer, frozen, installed
+from tests.support.polling import wait_until
 
 SCHEMA = json.loads((files("stigmer_cli.doctor") / "schema.json").read_text())
 WITHIN_S = 3.0
@@ -57,7 +58,7 @@ def test_rights_and_orphans_are_repaired_in_one_call_and_the_next_one_does_nothi
     name = orphaned(stigmer)
     stigmer.home.chmod(0o755)
     (stigmer.home / "token").chmod(0o644)
-    until(lambda: "STG402" in failing(stigmer), within_s=60)
+    wait_until(lambda: "STG402" in failing(stigmer), within_s=60)
 
     _, found = diagnosed(stigmer, "--fix")
 
@@ -149,7 +150,7 @@ def test_a_part_that_gave_up_is_left_while_its_port_is_taken_and_started_once_it
             psutil.wait_procs([psutil.Process(pids["temporal"])], timeout=0.5)
             thief.bind(("127.0.0.1", port))
             thief.listen()
-        until(lambda: state_of(stigmer, "temporal") == "failed", within_s=30)
+        wait_until(lambda: state_of(stigmer, "temporal") == "failed", within_s=30)
         code, found = diagnosed(stigmer, "--fix")
         assert (code, outcomes(found)["STG105"], outcomes(found)["STG103"]) == (1, "left", "left")
         assert f"it cannot start while port {port} is held by pid {os.getpid()}" in str(found["fixes"])
@@ -165,7 +166,7 @@ def test_what_a_dead_supervisor_left_is_removed_and_nothing_is_started(stigmer: 
     pids = stigmer.pids()
     marks = {pid: start_mark(pid) for pid in pids.values()}
     stigmer.kill("supervisor")
-    until(lambda: not [pid for pid, mark in marks.items() if start_mark(pid) == mark], within_s=10)
+    wait_until(lambda: not [pid for pid, mark in marks.items() if start_mark(pid) == mark], within_s=10)
 
     code, found = diagnosed(stigmer, "--fix")
 
@@ -194,10 +195,10 @@ def orphaned(stigmer: Stigmer) -> str:
     pids = stigmer.pids()
     with frozen(pids["runner"]):
         name = stigmer.ok("run", "greeter", "hello", "--detach").strip()
-        until(lambda: stigmer.json("executions", "get", name)["status"]["dispatch"]["runId"], within_s=60)
+        wait_until(lambda: stigmer.json("executions", "get", name)["status"]["dispatch"]["runId"], within_s=60)
         os.kill(pids["temporal"], signal.SIGKILL)
-        until(lambda: stigmer.json("status")["parts"][1]["restarts"] == 1, within_s=60)
-        until(lambda: stigmer.pids()["temporal"] != pids["temporal"], within_s=60)
+        wait_until(lambda: stigmer.json("status")["parts"][1]["restarts"] == 1, within_s=60)
+        wait_until(lambda: stigmer.pids()["temporal"] != pids["temporal"], within_s=60)
     return name
 
 

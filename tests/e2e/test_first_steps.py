@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.installed import Stigmer, installed, until
+from tests.support.installed import Stigmer, installed
+from tests.support.polling import wait_until
 
 STORIES_MAX = 5
 
@@ -144,7 +145,7 @@ def test_a_rotated_token_counts_at_once(stigmer: Stigmer) -> None:
 def test_a_running_execution_is_cancelled_and_says_so(stigmer: Stigmer) -> None:
     stigmer.apply_agent("slow", model="echo:slow")
     name = stigmer.ok("run", "slow", " ".join(["word"] * 300), "--detach").strip()
-    until(lambda: stigmer.json("executions", "get", name)["status"]["phase"] == "IN_PROGRESS", within_s=30)
+    wait_until(lambda: stigmer.json("executions", "get", name)["status"]["phase"] == "IN_PROGRESS", within_s=30)
     assert "asked to end" in stigmer.ok("executions", "cancel", name)
     done = stigmer("executions", "watch", name, "--timeout", "30")
     assert (done.returncode, "CANCELLED" in done.stderr) == (1, True)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.installed import Stigmer, collect, installed, until
-from tests.temporal_server import DevServer
+from tests.support.installed import Stigmer, collect, installed
+from tests.support.polling import wait_until
+from tests.support.temporal_server import DevServer
 
 
 @contextmanager
@@ -17,7 +18,7 @@ def _stack(tmp_path: Path, temporal: DevServer, settings: dict[str, str] | None 
     with installed(tmp_path / "home", {"STIGMER_TEMPORAL_ADDRESS": temporal.address, **(settings or {})}) as stigmer:
         processes = [stigmer.spawn(command) for command in ("serve", "work")]
         try:
-            until(lambda: stigmer("agents", "list").returncode == 0, within_s=20)
+            wait_until(lambda: stigmer("agents", "list").returncode == 0, within_s=20)
             stigmer.apply_agent()
             yield stigmer
         finally:
@@ -49,7 +50,7 @@ def test_temporal_starts_ten_seconds_after_the_server(tmp_path: Path) -> None:
         assert "(connection refused)" in timed_out.stderr
         dispatch = stigmer.json("executions", "get", waiting)["status"]["dispatch"]
         assert dispatch["reason"] == "temporal-unreachable"
-        until(lambda: time.monotonic() - begun > 10, within_s=20)
+        wait_until(lambda: time.monotonic() - begun > 10, within_s=20)
         temporal.start()
         _completes(stigmer, waiting)
         assert "COMPLETED" in stigmer("run", "greeter", "later", "--timeout", "60").stderr
@@ -80,7 +81,7 @@ def _ends_or_is_shown(stigmer: Stigmer, name: str) -> None:
         status = stigmer.json("executions", "get", name)["status"]
         return status["phase"] == "COMPLETED" or status["attention"] is not None
 
-    until(settled, within_s=60)
+    wait_until(settled, within_s=60)
 
 
 def test_the_server_restarts_while_temporal_is_down(tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ def test_the_server_restarts_while_temporal_is_down(tmp_path: Path) -> None:
         server.wait(timeout=10)
         again = stigmer.spawn("serve")
         try:
-            until(lambda: stigmer("executions", "get", name).returncode == 0, within_s=20)
+            wait_until(lambda: stigmer("executions", "get", name).returncode == 0, within_s=20)
             assert _phase(stigmer, name) == "PENDING"
             temporal.start()
             _completes(stigmer, name)
@@ -106,7 +107,7 @@ def test_fail_fast_leaves_no_row_while_temporal_is_away(tmp_path: Path) -> None:
         assert "nothing was written" in done.stderr
         assert stigmer.json("executions", "list")["items"] == []
         temporal.start()
-        until(lambda: stigmer("run", "greeter", "now", "--timeout", "60").returncode == 0, within_s=30)
+        wait_until(lambda: stigmer("run", "greeter", "now", "--timeout", "60").returncode == 0, within_s=30)
 
 
 @pytest.mark.slow
@@ -117,8 +118,8 @@ def test_temporal_stays_away_for_two_minutes(tmp_path: Path, policy: str) -> Non
         begun = time.monotonic()
         codes = [stigmer("run", "greeter", f"{number}", "--detach").returncode for number in range(5)]
         assert set(codes) == {0 if policy == "queue" else 4}
-        until(lambda: time.monotonic() - begun > 120, within_s=150)
+        wait_until(lambda: time.monotonic() - begun > 120, within_s=150)
         temporal.start()
-        until(lambda: stigmer("run", "greeter", "after", "--timeout", "60").returncode == 0, within_s=30)
+        wait_until(lambda: stigmer("run", "greeter", "after", "--timeout", "60").returncode == 0, within_s=30)
         items = stigmer.json("executions", "list")["items"]
         assert [item["status"]["phase"] for item in items] == ["COMPLETED"] * (6 if policy == "queue" else 1)

@@ -2,15 +2,15 @@
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.installed import Stigmer, installed
+from tests.support.installed import Stigmer, installed
+from tests.support.polling import wait_until
 
 SHOWN_MAX_S = 30.0
 
@@ -19,14 +19,6 @@ SHOWN_MAX_S = 30.0
 def stigmer(tmp_path: Path) -> Iterator[Stigmer]:
     with installed(tmp_path / "home") as one:
         yield one
-
-
-def until(look: Callable[[], object], what: str) -> None:
-    """Return once `look` finds something true."""
-    deadline = time.monotonic() + SHOWN_MAX_S
-    while not look():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.05)
 
 
 def runner(stigmer: Stigmer) -> Mapping[str, Any]:
@@ -39,9 +31,11 @@ def test_a_runner_whose_server_is_silent_is_not_ready_and_says_why(stigmer: Stig
     server = stigmer.pids()["server"]
     os.kill(server, signal.SIGSTOP)
     try:
-        until(lambda: runner(stigmer)["detail"].startswith("takes up no work: the server at http://"), "its reason")
+        wait_until(
+            lambda: runner(stigmer)["detail"].startswith("takes up no work: the server at http://"), "its reason"
+        )
         assert runner(stigmer)["state"] == "not-ready"
     finally:
         with suppress(ProcessLookupError):  # its supervisor may have ended it for its silence
             os.kill(server, signal.SIGCONT)
-    until(lambda: runner(stigmer)["state"] == "running", "its return")
+    wait_until(lambda: runner(stigmer)["state"] == "running", "its return")

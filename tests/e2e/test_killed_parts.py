@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.installed import Stigmer, installed
+from tests.support.installed import Stigmer, installed
 
 WORDS = " ".join(f"word{number}" for number in range(30))
 

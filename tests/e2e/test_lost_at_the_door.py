@@ -14,11 +14,12 @@ from typing import Any, Self
 
 import pytest
 
-from tests import postgres
-from tests.installed import Stigmer, installed, until
-from tests.relay import Relay
-from tests.served import TOKEN, Served
-from tests.temporal_server import free_port
+from tests.support import postgres
+from tests.support.http_relay import Relay
+from tests.support.installed import Stigmer, installed
+from tests.support.polling import wait_until
+from tests.support.running_server import TOKEN, Served
+from tests.support.temporal_server import free_port
 
 NOWHERE = "127.0.0.1:1"
 ID = re.compile(r"aex-[0-9a-z]{26}")
@@ -100,7 +101,7 @@ class Watched:
 
     def says(self, words: str) -> None:
         """Return once it has told `words`."""
-        until(lambda: words in self.said, within_s=30)
+        wait_until(lambda: words in self.said, within_s=30)
 
     def ends(self, within_s: float = 60.0) -> tuple[int, str]:
         """How it exits, and its result."""
@@ -213,7 +214,7 @@ def test_a_database_that_restarts_is_waited_for_by_who_creates_and_by_who_follow
         opened(tmp_path, {"STIGMER_DATABASE_URL": url}) as door,
     ):
         with Watched(door.direct, "run", "greeter", "hello", "--timeout", "12") as following:
-            until(lambda: len(door.rows()) == 1, within_s=20)
+            wait_until(lambda: len(door.rows()) == 1, within_s=20)
             cluster.stop()
             with Watched(door.direct, "run", "greeter", "hello", "--detach") as creating:
                 creating.says("trying again for 15 s")

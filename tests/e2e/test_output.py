@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.installed import Stigmer
+from tests.support.installed import Stigmer
 
 FULL = Path("/dev/full")
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.installed import Stigmer, collect, installed, until
-from tests.temporal_server import DevServer
+from tests.support.installed import Stigmer, collect, installed
+from tests.support.polling import wait_until
+from tests.support.temporal_server import DevServer
 
 WAIT = "--wait=30"
 """For every reconcile that is not about absence: a probe that took a second is one, too."""
@@ -27,9 +28,9 @@ def stigmer(tmp_path: Path, temporal: DevServer) -> Iterator[Stigmer]:
     with installed(tmp_path / "home", settings) as one:
         server = one.spawn("serve")
         try:
-            until(lambda: one("agents", "list").returncode == 0, within_s=20)
+            wait_until(lambda: one("agents", "list").returncode == 0, within_s=20)
             one.apply_agent()
-            until(lambda: _is_connected(one), within_s=20)
+            wait_until(lambda: _is_connected(one), within_s=20)
             yield one
         finally:
             collect(server)
@@ -43,8 +44,8 @@ def _orphans(stigmer: Stigmer, temporal: DevServer, number: int) -> list[str]:
     names = [stigmer.ok("run", "greeter", f"orphan {n}", "--detach").strip() for n in range(number)]
     temporal.kill()
     temporal.start()
-    until(lambda: _is_connected(stigmer), within_s=20)
-    until(lambda: _found(stigmer) == ["orphan"] * number, within_s=20)  # they are fresh for a grace of 5 s
+    wait_until(lambda: _is_connected(stigmer), within_s=20)
+    wait_until(lambda: _found(stigmer) == ["orphan"] * number, within_s=20)  # they are fresh for a grace of 5 s
     return names
 
 
@@ -98,14 +99,14 @@ def test_a_lost_one_is_started_over_only_when_asked_for(stigmer: Stigmer, tempor
     runner = stigmer.spawn("work")
     try:
         name = stigmer.ok("run", "slow", " ".join(["word"] * 300), "--detach").strip()
-        until(lambda: _phase(stigmer, name) == "IN_PROGRESS", within_s=30)
+        wait_until(lambda: _phase(stigmer, name) == "IN_PROGRESS", within_s=30)
     finally:
         runner.kill()
         collect(runner)
     temporal.kill()
     temporal.start()
-    until(lambda: _is_connected(stigmer), within_s=20)
-    until(lambda: _found(stigmer) == ["lost"], within_s=20)
+    wait_until(lambda: _is_connected(stigmer), within_s=20)
+    wait_until(lambda: _found(stigmer) == ["lost"], within_s=20)
     marked = stigmer.json("executions", "reconcile", "--yes", WAIT)
     assert [(item["found"], item["action"], item["outcome"]) for item in marked["items"]] == [
         ("lost", "mark", "attention")
@@ -127,11 +128,11 @@ def test_nothing_is_judged_while_temporal_is_away_and_wait_begins_when_it_is_bac
     stigmer: Stigmer, temporal: DevServer
 ) -> None:
     name = stigmer.ok("run", "greeter", "orphan", "--detach").strip()
-    until(lambda: _stuck_classes(stigmer) == ["waiting for a runner"], within_s=20)
+    wait_until(lambda: _stuck_classes(stigmer) == ["waiting for a runner"], within_s=20)
     temporal.kill()
-    until(lambda: stigmer("executions", "reconcile", "--dry-run").returncode == 4, within_s=20)
+    wait_until(lambda: stigmer("executions", "reconcile", "--dry-run").returncode == 4, within_s=20)
     stigmer.ok("run", "greeter", "queued", "--detach")
-    until(lambda: _stuck_classes(stigmer) == ["queued", "waiting for a runner"], within_s=20)
+    wait_until(lambda: _stuck_classes(stigmer) == ["queued", "waiting for a runner"], within_s=20)
     refused = stigmer("executions", "reconcile", "--yes")
     assert refused.returncode == 4
     assert "nothing was judged, nothing was touched" in refused.stderr
@@ -172,7 +173,7 @@ def test_eight_at_once_take_turns_or_say_whose_it_is(stigmer: Stigmer, temporal:
 
 def test_a_wrong_namespace_resubmits_nothing(tmp_path: Path, stigmer: Stigmer) -> None:
     name = stigmer.ok("run", "greeter", "orphan", "--detach").strip()
-    until(lambda: bool(stigmer.json("executions", "get", name)["status"]["dispatch"]["runId"]), within_s=20)
+    wait_until(lambda: bool(stigmer.json("executions", "get", name)["status"]["dispatch"]["runId"]), within_s=20)
     before = stigmer.json("executions", "get", name)["status"]
     other = Stigmer(tmp_path / "home", {**stigmer.settings, "STIGMER_TEMPORAL_NAMESPACE": "missing"})
     for process in stigmer.processes():
@@ -181,8 +182,8 @@ def test_a_wrong_namespace_resubmits_nothing(tmp_path: Path, stigmer: Stigmer) -
             process.wait(timeout=10)
     server = other.spawn("serve")
     try:
-        until(lambda: other("agents", "list").returncode == 0, within_s=20)
-        until(lambda: "namespace" in other("executions", "reconcile", "--yes").stderr, within_s=20)
+        wait_until(lambda: other("agents", "list").returncode == 0, within_s=20)
+        wait_until(lambda: "namespace" in other("executions", "reconcile", "--yes").stderr, within_s=20)
         done = other("executions", "reconcile", "--yes")
         assert done.returncode == 4
         assert "missing" in done.stderr

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.installed import Stigmer, collect, installed, until
-from tests.orphans import Orphanage
-from tests.served import TOKEN
-from tests.temporal_server import DevServer
+from tests.support.installed import Stigmer, collect, installed
+from tests.support.orphans import Orphanage
+from tests.support.polling import wait_until
+from tests.support.running_server import TOKEN
+from tests.support.temporal_server import DevServer
 
 
 class Many(Orphanage):
@@ -107,7 +108,7 @@ def _perform(many: Many, number: int) -> None:
     with (stigmer.home / "runner.log").open("ab") as log:
         runner = subprocess.Popen([stigmer.command, "work"], env=stigmer.environment, stdout=log, stderr=log, text=True)
     try:
-        until(lambda: len(many.timelines("completed")) == number, within_s=75 + number / 6)
+        wait_until(lambda: len(many.timelines("completed")) == number, within_s=75 + number / 6)
     finally:
         collect(runner)
     assert set(many.timelines("claimed").values()) == {1}

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.installed import Stigmer, installed, until
-from tests.served import TOKEN, Served
-from tests.temporal_server import dev_server
-from tests.tls import Authority
+from tests.support.installed import Stigmer, installed
+from tests.support.polling import wait_until
+from tests.support.running_server import TOKEN, Served
+from tests.support.temporal_server import dev_server
+from tests.support.tls import Authority
 
 
 @contextmanager
@@ -88,14 +89,14 @@ def test_every_command_speaks_of_the_server_that_was_named(far: Served, here: St
 
 
 def test_each_fault_on_the_way_is_told_by_status_and_by_doctor(tmp_path: Path, far: Served, here: Stigmer) -> None:
-    stranger = Authority(tmp_path, "stranger")
+    impostor = Authority(tmp_path, "stranger")
 
     def told() -> tuple[int, str, str]:
         done, judged = here("status"), here("doctor", "--only", "STG125", "--only", "STG108")
         assert judged.returncode == 1
         return done.returncode, " ".join(done.stdout.split()), " ".join(judged.stdout.split())
 
-    here.environment["STIGMER_SERVER_CA_FILE"] = str(stranger.file)
+    here.environment["STIGMER_SERVER_CA_FILE"] = str(impostor.file)
     code, status, doctor = told()
     assert code == 4
     assert "server elsewhere: unreachable" in status
@@ -111,7 +112,7 @@ def test_each_fault_on_the_way_is_told_by_status_and_by_doctor(tmp_path: Path, f
     assert "refuses the token of this home" in status
     here.environment["STIGMER_TOKEN"] = TOKEN
     far.kill()
-    until(lambda: here("status").returncode == 4, within_s=20)
+    wait_until(lambda: here("status").returncode == 4, within_s=20)
     code, status, doctor = told()
     assert "connection refused" in status
     assert f"the server at {far.url} cannot be used: connection refused" in doctor

@@ -25,9 +25,9 @@ import httpx
 import pytest
 
 from stigmer_cli.cli.program.topics import page
-from tests import postgres
-from tests.installed import until
-from tests.temporal_server import DevServer, dev_server, die_with_parent, kill_group
+from tests.support import postgres
+from tests.support.polling import wait_until
+from tests.support.temporal_server import DevServer, dev_server, die_with_parent, kill_group
 
 PAGE = page("networking")
 WITHIN_S = 40
@@ -108,7 +108,7 @@ class Place:
     def until(self, look: Callable[[], bool]) -> None:
         """Return once `look` is true; fails with everybody's logs."""
         try:
-            until(look, within_s=WITHIN_S)
+            wait_until(look, within_s=WITHIN_S)
         except AssertionError as error:
             raise AssertionError(f"{error}{self.logs()}") from error
 

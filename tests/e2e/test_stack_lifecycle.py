@@ -14,9 +14,10 @@ import psutil
 import pytest
 
 from stigmer_cli.supervisor.process import start_mark
-from tests.installed import Stigmer, installed, until
-from tests.machine import slack
-from tests.temporal_server import free_port
+from tests.support.installed import Stigmer, installed
+from tests.support.machine_load import slack
+from tests.support.polling import wait_until
+from tests.support.temporal_server import free_port
 
 PARTS = ["supervisor", "temporal", "server", "runner"]
 
@@ -40,7 +41,7 @@ def stays_ready(stigmer: Stigmer) -> dict[str, Any]:
         seen.append(stigmer.json("status"))
         return bool(seen[-1]["state"] == "ready")
 
-    until(is_ready, within_s=15)
+    wait_until(is_ready, within_s=15)
     return seen[-1]
 
 

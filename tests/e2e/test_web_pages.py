@@ -19,9 +19,10 @@ import pytest
 
 from stigmer_cli.supervisor.process import IS_LINUX
 from stigmer_cli.temporal.dev_server import HttpEndpoints, dev_server_argv, find_binary
-from tests.browser import Browser, chromium
-from tests.installed import Stigmer, installed, until
-from tests.temporal_server import die_with_parent, free_port, kill_group
+from tests.support.browser import Browser, chromium
+from tests.support.installed import Stigmer, installed
+from tests.support.polling import wait_until
+from tests.support.temporal_server import die_with_parent, free_port, kill_group
 
 pytestmark = pytest.mark.skipif(not IS_LINUX, reason="elsewhere the web UI is off, and Temporal's metrics are in reach")
 
@@ -143,7 +144,7 @@ def _bare(folder: Path) -> Iterator[tuple[int, set[End]]]:
     )
     assert http_endpoints.ui_port is not None
     try:
-        until(
+        wait_until(
             lambda: _raw(End("127.0.0.1", http_endpoints.ui_port or 0), ASK_NAMESPACES).startswith(b"HTTP/1.0 200"),
             within_s=30,
         )
@@ -217,7 +218,7 @@ def _link(stigmer: Stigmer, *arguments: str) -> str:
 
 
 def _shows(browser: Browser, words: str) -> None:
-    until(lambda: words in browser.text(), within_s=30)
+    wait_until(lambda: words in browser.text(), within_s=30)
 
 
 def test_the_ui_shows_the_workflows_to_who_opens_the_link(stigmer: Stigmer, tmp_path: Path) -> None:
@@ -278,7 +279,7 @@ def _other_server() -> Iterator[str]:
 def test_a_page_of_another_port_cannot_write_with_the_cookie_and_the_ui_can(stigmer: Stigmer, tmp_path: Path) -> None:
     stigmer.apply_agent("slow", "echo:slow")
     name = stigmer.ok("run", "slow", "word " * 300, "--detach").strip()
-    until(lambda: _phase(stigmer, name) == "IN_PROGRESS", within_s=30)
+    wait_until(lambda: _phase(stigmer, name) == "IN_PROGRESS", within_s=30)
     found = stigmer.json("executions", "get", name)
     workflow = quote(str(found["status"]["dispatch"]["workflowId"]), safe="")
     url = f"{_state(stigmer)['ui_url']}/api/v1/namespaces/default/workflows/{workflow}/terminate"
@@ -291,7 +292,7 @@ def test_a_page_of_another_port_cannot_write_with_the_cookie_and_the_ui_can(stig
         assert _phase(stigmer, name) == "IN_PROGRESS"
         browser.go(str(_state(stigmer)["ui_url"]))
         assert browser.run(TERMINATE, url, "cors") == 200
-    until(lambda: _phase(stigmer, name) != "IN_PROGRESS" or _is_marked(stigmer, name), within_s=60)
+    wait_until(lambda: _phase(stigmer, name) != "IN_PROGRESS" or _is_marked(stigmer, name), within_s=60)
 
 
 def _phase(stigmer: Stigmer, name: str) -> str:
@@ -305,7 +306,7 @@ def _is_marked(stigmer: Stigmer, name: str) -> bool:
 def test_a_temporal_that_was_killed_comes_back_in_the_same_place_and_as_silent(stigmer: Stigmer) -> None:
     before, pid = _state(stigmer), stigmer.pids()["temporal"]
     os.kill(pid, signal.SIGKILL)
-    until(lambda: stigmer.json("status")["state"] == "ready" and stigmer.pids()["temporal"] != pid, within_s=60)
+    wait_until(lambda: stigmer.json("status")["state"] == "ready" and stigmer.pids()["temporal"] != pid, within_s=60)
     assert _state(stigmer) == before
     assert _given_to_strangers(_sockets(stigmer)) == {}
     for part in ("temporal", "server"):

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests import postgres
-from tests.installed import Stigmer, installed, until
+from tests.support import postgres
+from tests.support.installed import Stigmer, installed
+from tests.support.polling import wait_until
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_two_homes_on_one_temporal_run_their_own_and_neither_takes_the_others(tm
                 home.apply_agent()
             ids = {home.home.name: run_detached(home, 4) for home in (first, second)}
             for home in (first, second):
-                until(lambda home=home: ended(home, ids[home.home.name]), within_s=30)  # type: ignore[misc]
+                wait_until(lambda home=home: ended(home, ids[home.home.name]), within_s=30)  # type: ignore[misc]
                 assert home("doctor", "--wait=30").returncode == 0
                 claimed = {get(home, id_)["status"]["epoch"] for id_ in ids[home.home.name]}
                 assert claimed == {1}, "none was handed to the other's runner first"
@@ -65,7 +66,7 @@ def test_a_second_temporal_on_a_store_is_refused_by_name_until_a_person_moves_it
         first.ok("up")
         first.apply_agent(model="echo:slow")
         [running] = [first.ok("run", "greeter", "word " * 200, "--detach").split()[0]]
-        until(lambda: bool(get(first, running)["status"]["phase"] == "IN_PROGRESS"), within_s=20)
+        wait_until(lambda: bool(get(first, running)["status"]["phase"] == "IN_PROGRESS"), within_s=20)
 
         refused = second("up", "--wait-timeout", "60")
         assert refused.returncode == 3, refused.stderr
@@ -78,7 +79,7 @@ def test_a_second_temporal_on_a_store_is_refused_by_name_until_a_person_moves_it
 
         moved = second("up", "--adopt-temporal", "--wait-timeout", "60")
         assert moved.returncode == 0, moved.stderr
-        until(lambda: first.json("status")["state"] != "ready", within_s=15)
+        wait_until(lambda: first.json("status")["state"] != "ready", within_s=15)
         told = first("doctor")
         assert told.returncode == 1
         assert "another Temporal" in told.stdout
@@ -89,7 +90,7 @@ def test_workflows_that_somebody_else_started_end_failed_once_and_honest_work_go
         stigmer.ok("up")
         stigmer.apply_agent()
         [honest] = run_detached(stigmer, 1)
-        until(lambda: ended(stigmer, [honest]), within_s=20)
+        wait_until(lambda: ended(stigmer, [honest]), within_s=20)
         queue = "stigmer-" + get(stigmer, honest)["status"]["dispatch"]["workflowId"].split("/")[1]
         kind = "stigmer/agent-execution/invoke"
         nonsense = {
@@ -103,9 +104,9 @@ def test_workflows_that_somebody_else_started_end_failed_once_and_honest_work_go
             started = temporal(stigmer, "workflow", "start", "--type", type_, "-t", queue, "-w", name, "--input", value)
             assert started.returncode == 0, started.stderr
         [pending] = run_detached(stigmer, 1)
-        until(lambda: ended(stigmer, [pending]), within_s=20)
+        wait_until(lambda: ended(stigmer, [pending]), within_s=20)
         for name in nonsense:
-            until(lambda name=name: "FAILED" in shown(stigmer, name).upper(), within_s=15)  # type: ignore[misc]
+            wait_until(lambda name=name: "FAILED" in shown(stigmer, name).upper(), within_s=15)  # type: ignore[misc]
         assert get(stigmer, honest)["status"]["epoch"] == 1
         assert stigmer("doctor", "--wait=30").returncode == 0
 
@@ -119,15 +120,15 @@ def test_a_claim_under_another_workflow_id_performs_nothing(tmp_path: Path) -> N
         stigmer.ok("up")
         stigmer.apply_agent()
         [known] = run_detached(stigmer, 1)
-        until(lambda: ended(stigmer, [known]), within_s=20)
+        wait_until(lambda: ended(stigmer, [known]), within_s=20)
         store = get(stigmer, known)["status"]["dispatch"]["workflowId"].split("/")[1]
         stigmer.kill("server")  # what is accepted from now on waits for it
-        until(lambda: stigmer.json("status")["state"] == "ready", within_s=30)
+        wait_until(lambda: stigmer.json("status")["state"] == "ready", within_s=30)
         order = json.dumps({"executionId": known, "epoch": 1, "storeId": store})
         kind = "stigmer/agent-execution/invoke"
         started = temporal(
             stigmer, "workflow", "start", "--type", kind, "-t", f"stigmer-{store}", "-w", "thief", "--input", order
         )
         assert started.returncode == 0, started.stderr
-        until(lambda: "FAILED" in shown(stigmer, "thief").upper(), within_s=15)
+        wait_until(lambda: "FAILED" in shown(stigmer, "thief").upper(), within_s=15)
         assert "knows no such execution under this workflow" in shown(stigmer, "thief")

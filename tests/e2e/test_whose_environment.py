@@ -10,10 +10,10 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests import postgres
-from tests.installed import Stigmer, installed
-from tests.stand_in_model import Models, answering
-from tests.temporal_server import free_port
+from tests.support import postgres
+from tests.support.installed import Stigmer, installed
+from tests.support.stub_openai import Models, answering
+from tests.support.temporal_server import free_port
 
 DATABASE, KEY, BASE = "STIGMER_DATABASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL"
 PASSWORD = "pg-pass-7261"

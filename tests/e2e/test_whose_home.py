@@ -15,7 +15,8 @@ import pytest
 from stigmer_cli.errors import MachineError
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.home import prepare_home
-from tests.installed import Stigmer, installed, until
+from tests.support.installed import Stigmer, installed
+from tests.support.polling import wait_until
 
 SOMEBODY = 12345
 """A user that no system has."""
@@ -212,7 +213,7 @@ def test_a_stack_on_a_file_system_that_turned_read_only_is_told_of_and_stopped(s
         assert refused.value.hint == fix
         done = stigmer("down")
         assert done.returncode == 0, done.stderr
-        until(lambda: not any(psutil.pid_exists(pid) for pid in pids.values()), within_s=5)
+        wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids.values()), within_s=5)
         pasted(stigmer, fix)
         stigmer.ok("up")
         stigmer.ok("down")

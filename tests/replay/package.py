@@ -10,8 +10,8 @@ from pathlib import Path
 import stigmer_cli
 from stigmer_cli.runner.slots import ACTIVITIES_MAX
 from tests.chaos.performer import LEDGER
-from tests.served import TOKEN
-from tests.temporal_server import die_with_parent, kill_group
+from tests.support.running_server import TOKEN
+from tests.support.temporal_server import die_with_parent, kill_group
 
 PACKAGE = Path(stigmer_cli.__file__).parent
 TESTS = PACKAGE.parent / "tests"

@@ -24,11 +24,11 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
 from tests.chaos import ledger
 from tests.chaos.invariants import everything
-from tests.eventually import eventually
-from tests.machine import slack
 from tests.replay.package import Change, CopiedRunner, copy_package
-from tests.served import TOKEN, Served, accept, make_agent, served
-from tests.temporal_server import DevServer
+from tests.support.machine_load import slack
+from tests.support.polling import eventually
+from tests.support.running_server import TOKEN, Served, accept, make_agent, served
+from tests.support.temporal_server import DevServer
 
 RUNNERS = 2
 STOPS_MAX_S = 20.0

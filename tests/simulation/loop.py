@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any, TypeVarTuple, cast
 
-from tests.fakes_temporal import VirtualLoop
+from tests.support.fakes_temporal import VirtualLoop
 
 Arguments = TypeVarTuple("Arguments")
 

@@ -85,7 +85,7 @@ FAULTS: dict[str, Fault] = {
     "T4 temporal frozen": _weather(is_frozen=True),
     "T6 temporal slow": _weather(slow_s=0.7),
     "T9 namespace missing": _weather(has_namespace=False),
-    "T12 throttled": _weather(throttled=0.5, not_serving=0.3),
+    "T12 throttled": _weather(throttle_cpu=0.5, not_serving=0.3),
     "T13 not serving": _weather(not_serving=1.0),
     "T14 denied": _weather(is_denied=True),
     "N3 replies lost": _weather(lose_reply=0.5),

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from stigmer_cli.domain.execution import AgentSpec
 from stigmer_cli.domain.identity import AgentId
 from stigmer_cli.store.agents import AgentDraft
-from tests.fakes_temporal import LoopClock
 from tests.simulation.judge import judged
 from tests.simulation.loop import QuickLoop
 from tests.simulation.nemesis import hurt
@@ -16,6 +15,7 @@ from tests.simulation.runner import endless
 from tests.simulation.simulation import Plan, Simulation
 from tests.simulation.store import Memory, memory_store
 from tests.simulation.watcher import Violation
+from tests.support.fakes_temporal import LoopClock
 
 
 @dataclass

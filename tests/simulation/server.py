@@ -14,9 +14,9 @@ from stigmer_cli.executions.reconcile.reconciler import Reconciler
 from stigmer_cli.store.store import Store
 from stigmer_cli.temporal.connection import Connection, Target
 from stigmer_cli.temporal.gateway import Gateway
-from tests.names import STORE
 from tests.simulation.runner import ServerDied
 from tests.simulation.temporal import SimTemporal
+from tests.support.ids import STORE
 
 
 @dataclass

@@ -24,7 +24,7 @@ from stigmer_cli.store.engine import _HintingCompiler
 from stigmer_cli.store.file import StoreFile
 from stigmer_cli.store.store import STORE_ID, Store
 from stigmer_cli.store.tables import metadata
-from tests.names import STORE
+from tests.support.ids import STORE
 
 LATENCY_MAX_S = 0.004
 

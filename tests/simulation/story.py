@@ -9,11 +9,11 @@ from stigmer_cli.domain.identity import AgentId
 from stigmer_cli.executions.accept import SubmitRequest
 from stigmer_cli.settings import SubmitPolicy
 from stigmer_cli.store.agents import AgentDraft
-from tests.fakes_temporal import LoopClock
 from tests.simulation.loop import QuickLoop
 from tests.simulation.server import Server
 from tests.simulation.simulation import Plan, Simulation
 from tests.simulation.store import Memory, memory_store
+from tests.support.fakes_temporal import LoopClock
 
 Story = Callable[[Simulation], Awaitable[None]]
 

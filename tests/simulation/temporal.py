@@ -43,7 +43,7 @@ from stigmer_cli.temporal.dial import KNOCK_EVERY_S, SdkSession
 from stigmer_cli.temporal.gateway import STATES, RunState
 from stigmer_cli.temporal.target import Target
 from stigmer_cli.temporal.workflow_input import EPOCH, EXECUTION_ID
-from tests.fakes_temporal import LoopClock, rpc_error
+from tests.support.fakes_temporal import LoopClock, rpc_error
 
 R = TypeVar("R")
 HEARTBEAT_MAX_S = 2.0
@@ -91,7 +91,7 @@ class Weather:
     is_frozen: bool = False
     has_namespace: bool = True
     is_denied: bool = False
-    throttled: float = 0.0
+    throttle_cpu: float = 0.0
     not_serving: float = 0.0
     lose_request: float = 0.0
     lose_reply: float = 0.0
@@ -273,7 +273,7 @@ class SimTemporal:
         if not weather.has_namespace:
             missing = NamespaceNotFoundFailure(namespace="default")
             raise rpc_error(RPCStatusCode.NOT_FOUND, "Namespace default is not found.", missing)
-        if is_start and self.rng.random() < weather.throttled:
+        if is_start and self.rng.random() < weather.throttle_cpu:
             raise rpc_error(RPCStatusCode.RESOURCE_EXHAUSTED, "namespace rate limit exceeded")
         if is_start and self.rng.random() < weather.not_serving:
             raise rpc_error(RPCStatusCode.UNAVAILABLE, "Not enough hosts to serve the request")

@@ -10,8 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.temporal.connection import Change, Connection, ConnectionState, Target
 from stigmer_cli.temporal.state import HAS_CLIENT, TRANSITIONS, ClusterIdentity
-from tests.fakes_temporal import LoopClock, ScriptedDialer, Weather
 from tests.simulation.loop import QuickLoop
+from tests.support.fakes_temporal import LoopClock, ScriptedDialer, Weather
 
 S = ConnectionState
 NOTICED_WITHIN_S = {Weather.REFUSED: 1.2, Weather.FROZEN: 3.1, Weather.NO_NAMESPACE: 1.2, Weather.DENIED: 1.2}

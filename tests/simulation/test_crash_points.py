@@ -12,11 +12,11 @@ from stigmer_cli.executions.accept import SubmitRequest
 from stigmer_cli.settings import SubmitPolicy
 from stigmer_cli.store.agents import AgentDraft
 from stigmer_cli.store.listing import Filter
-from tests.fakes_temporal import LoopClock
 from tests.simulation.loop import QuickLoop
 from tests.simulation.runner import ServerDied
 from tests.simulation.simulation import Plan, Simulation
 from tests.simulation.store import Memory, memory_store
+from tests.support.fakes_temporal import LoopClock
 
 STEPS_MAX = 60
 RESTART_S = 0.5

@@ -8,10 +8,10 @@ from stigmer_cli.domain.execution import AttentionCode, Execution
 from stigmer_cli.domain.identity import RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.temporal.gateway import RunState
-from tests.names import claim
 from tests.simulation.simulation import Simulation
 from tests.simulation.store import Memory
 from tests.simulation.story import accepted, server_of, told
+from tests.support.ids import claim
 
 
 async def _emptied(simulation: Simulation) -> None:

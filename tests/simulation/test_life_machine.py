@@ -18,8 +18,8 @@ from stigmer_cli.domain.phase import Phase, may_move
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store.runs import Claim, Report
 from stigmer_cli.store.store import open_store
-from tests.contracts.store.drafts import HandClock, accepted
-from tests.names import claim
+from tests.contracts.store.drafts import RealSleepClock, accepted
+from tests.support.ids import claim
 
 R = TypeVar("R")
 ENDINGS = {Phase.COMPLETED: EventType.COMPLETED, Phase.FAILED: EventType.FAILED, Phase.CANCELLED: EventType.CANCELLED}
@@ -36,7 +36,7 @@ class ExecutionLife(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="life-"))
-        self.runner, self.clock = asyncio.Runner(), HandClock()
+        self.runner, self.clock = asyncio.Runner(), RealSleepClock()
         self.store = self.do(open_store(f"sqlite:///{self.folder / 'store.db'}", clock=self.clock))
         self.id = self.do(accepted(self.store))
         self.last = self.row()

@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 from stigmer_cli.store.store import Store
-from tests.contracts.store.drafts import HandClock
+from tests.contracts.store.drafts import RealSleepClock
 from tests.contracts.store.test_accept import *  # noqa: F403 - the suite itself
 from tests.contracts.store.test_agents import *  # noqa: F403 - the suite itself
 from tests.contracts.store.test_listing import *  # noqa: F403 - the suite itself
@@ -17,12 +17,12 @@ from tests.simulation.store import Memory, memory_store
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
+def clock() -> RealSleepClock:
+    return RealSleepClock()
 
 
 @pytest.fixture
-async def store(clock: HandClock) -> AsyncIterator[Store]:
+async def store(clock: RealSleepClock) -> AsyncIterator[Store]:
     with closing(Memory()) as memory:
         async with await memory_store(memory, clock=clock) as opened:
             yield opened

@@ -53,9 +53,9 @@ def test_an_execution_that_was_refused_once_is_tried_again_soon_though_others_ke
         weather.slow_s = 0.06
         more = simulation.group.create_task(_steadily(simulation))
         await asyncio.sleep(1)
-        weather.throttled = 1.0
+        weather.throttle_cpu = 1.0
         await asyncio.sleep(0.1)
-        weather.throttled = 0.0
+        weather.throttle_cpu = 0.0
         await asyncio.sleep(0.1)
         queued = await rows.list(Filter(submitted=False), limit=50)
         unlucky = [row.id for row in queued.items if row.dispatch.reason is QueueReason.TEMPORAL_BUSY]

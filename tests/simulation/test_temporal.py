@@ -12,9 +12,9 @@ from stigmer_cli.temporal.connection import Connection, ConnectionState, Target
 from stigmer_cli.temporal.gateway import Gateway
 from tests.contracts.gateway.conftest import execution  # noqa: F401 - a fixture of the suite
 from tests.contracts.gateway.test_gateway import *  # noqa: F403 - the suite itself
-from tests.eventually import eventually
-from tests.names import STORE, workflow
 from tests.simulation.temporal import SimTemporal
+from tests.support.ids import STORE, workflow
+from tests.support.polling import eventually
 
 
 class SimulatedWorld:

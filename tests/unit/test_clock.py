@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from stigmer_cli.clock import ClockWatch, Jump, SystemClock, ahead_s, is_older
-from tests.fakes import START, ManualClock
+from tests.support.fakes import START, ManualClock
 
 
 class Watched:

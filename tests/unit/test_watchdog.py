@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.watchdog import DEGRADED_S, LoopWatch, Standstill, Usage, overslept_s, own_s
-from tests.fakes import START, ManualClock
+from tests.support.fakes import START, ManualClock
 
 
 def usage(now: float, *, cpu: float = 0.0, delay: float = 0.0, process: float | None = None) -> Usage:

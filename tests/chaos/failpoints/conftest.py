@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.chaos.failpoints.theatre import Theatre
-from tests.temporal_server import DevServer
+from tests.support.temporal_server import DevServer
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from _pytest.mark import ParameterSet
 
 from tests.chaos.failpoints.points import GONE, POINTS, RUNNER_POINTS, SERVER_POINTS, Point, functions_of
 from tests.chaos.failpoints.theatre import INJECT, ROOT, Line, Theatre, Wanted
-from tests.fakes_runner import crash_cost_max_s
-from tests.served import make_agent
+from tests.support.fakes_runner import crash_cost_max_s
+from tests.support.running_server import make_agent
 
 DIE_MAX_S = 15.0
 

@@ -9,9 +9,9 @@ from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest
 from stigmer_cli.errors import StigmerError, TemporalUnavailable
 from tests.chaos.failpoints.points import RECONCILE_POINTS
 from tests.chaos.failpoints.theatre import Armed
-from tests.eventually import eventually
-from tests.orphans import Orphanage
-from tests.temporal_server import DevServer
+from tests.support.orphans import Orphanage
+from tests.support.polling import eventually
+from tests.support.temporal_server import DevServer
 
 SUBMIT_POINTS = ("submit begins", "submit answered", "mark committed")
 POINTS = (*(point.name for point in RECONCILE_POINTS), *SUBMIT_POINTS)

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stigmer_cli.api.health import HealthState
 from tests.chaos.failpoints.theatre import Theatre
-from tests.served import TOKEN, make_agent
+from tests.support.running_server import TOKEN, make_agent
 
 BLOCKED_S = 5
 

@@ -21,10 +21,10 @@ from stigmer_cli.temporal.connection import Connection, Target
 from stigmer_cli.temporal.errors import TemporalUnavailable
 from stigmer_cli.temporal.gateway import Gateway
 from tests.chaos.failpoints import points
-from tests.eventually import eventually
-from tests.names import STORE, workflow
-from tests.served import TOKEN, Served, accept
-from tests.temporal_server import DevServer, die_with_parent, kill_group
+from tests.support.ids import STORE, workflow
+from tests.support.polling import eventually
+from tests.support.running_server import TOKEN, Served, accept
+from tests.support.temporal_server import DevServer, die_with_parent, kill_group
 
 INJECT = Path(__file__).parent / "inject"
 ROOT = Path(__file__).parents[3]

@@ -18,10 +18,10 @@ from tests.chaos.fault import RARE, Fault
 from tests.chaos.performer import LEDGER
 from tests.chaos.stage import NAMESPACE, RunnerProcess, Stage
 from tests.chaos.workload import SLOW, Wanted
-from tests.eventually import eventually, until_true
-from tests.machine import slack
-from tests.relay import Relay
-from tests.served import accept, make_agent, served
+from tests.support.http_relay import Relay
+from tests.support.machine_load import slack
+from tests.support.polling import eventually, until_true
+from tests.support.running_server import accept, make_agent, served
 
 STARTS_MAX_S = 20.0
 DONE_MAX_S = 30.0

@@ -7,8 +7,8 @@ from stigmer_cli.runner.slots import ACTIVITIES_MAX
 from tests.chaos.fault import RARE, Act, Fault
 from tests.chaos.stage import Stage
 from tests.chaos.workload import POISONOUS
-from tests.eventually import until_true
 from tests.replay.package import copy_package
+from tests.support.polling import until_true
 
 GOES_MAX_S = 20.0
 

@@ -14,7 +14,7 @@ from tests.chaos.fault import Act, Fault
 from tests.chaos.faults.network import pure_and_reset, toxic
 from tests.chaos.stage import Stage
 from tests.chaos.workload import SLOW
-from tests.eventually import eventually
+from tests.support.polling import eventually
 
 AT_ONCE = 8
 TRACED_MAX_S = 1.5

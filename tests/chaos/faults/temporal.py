@@ -20,8 +20,8 @@ from tests.chaos.frames import Code
 from tests.chaos.proxy import Refusing
 from tests.chaos.stage import NAMESPACE, Stage
 from tests.chaos.workload import ENDLESS, GREETER, HUGE, SLOW, UNKNOWN
-from tests.eventually import eventually
-from tests.names import workflow
+from tests.support.ids import workflow
+from tests.support.polling import eventually
 
 LOOP_TURNS = 3
 NO_HOSTS = "Not enough hosts to serve the request"

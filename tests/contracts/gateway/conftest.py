@@ -14,10 +14,10 @@ from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.temporal.connection import Connection, ConnectionState, Target
 from stigmer_cli.temporal.gateway import Gateway, RunState
 from stigmer_cli.temporal.target import LOOPBACK
-from tests.eventually import until_true
-from tests.fakes_temporal import InMemoryGateway
-from tests.names import STORE, workflow
-from tests.temporal_server import DevServer, client_of, dev_server
+from tests.support.fakes_temporal import InMemoryGateway
+from tests.support.ids import STORE, workflow
+from tests.support.polling import until_true
+from tests.support.temporal_server import DevServer, client_of, dev_server
 
 PATIENT = replace(LOOPBACK, probe_s=10.0, call_s=10.0, dial_s=10.0)
 """The contract is about answers; how soon they must come is the business of others."""

@@ -8,8 +8,8 @@ from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.temporal.errors import Misconfigured, TemporalUnavailable, WorkflowMissing
 from stigmer_cli.temporal.gateway import RunState
 from tests.contracts.gateway.conftest import GatewayUnderTest
-from tests.eventually import eventually
-from tests.names import workflow
+from tests.support.ids import workflow
+from tests.support.polling import eventually
 
 AGENT = Kind.AGENT
 

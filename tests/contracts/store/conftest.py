@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from stigmer_cli.store.store import Store, open_store
-from tests import postgres
-from tests.contracts.store.drafts import HandClock
+from tests.contracts.store.drafts import RealSleepClock
+from tests.support import postgres
 
 
 @pytest.fixture(scope="session")
@@ -32,11 +32,11 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
+def clock() -> RealSleepClock:
+    return RealSleepClock()
 
 
 @pytest.fixture
-async def store(url: str, clock: HandClock) -> AsyncIterator[Store]:
+async def store(url: str, clock: RealSleepClock) -> AsyncIterator[Store]:
     async with await open_store(url, clock=clock) as opened:
         yield opened

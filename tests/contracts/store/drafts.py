@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from ulid import ULID
@@ -13,7 +13,8 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.store.agents import AgentDraft
 from stigmer_cli.store.draft import ExecutionDraft
 from stigmer_cli.store.store import Store
-from tests.names import claim
+from tests.support.fakes import ManualClock
+from tests.support.ids import claim
 
 START = datetime(2026, 5, 4, 12, 0, 0, 123456, tzinfo=UTC)
 RUN = RunId("run-1")
@@ -21,26 +22,14 @@ OTHER_RUN = RunId("run-2")
 AGENT = AgentId("agt-00000000000000000000000000")
 
 
-class HandClock:
-    """Wall time that moves only when told to."""
+class RealSleepClock(ManualClock):
+    """A manual clock whose sleepers really sleep: the store waits for other processes."""
 
     def __init__(self) -> None:
-        self.moment = START
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def monotonic(self) -> float:
-        return self.moment.timestamp()
-
-    def asleep_s(self) -> float:
-        return 0.0
+        super().__init__(START)
 
     async def sleep(self, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
-
-    def move(self, seconds: float) -> None:
-        self.moment += timedelta(seconds=seconds)
 
 
 class Stage(StrEnum):

@@ -10,10 +10,10 @@ from stigmer_cli.domain.identity import AgentId
 from stigmer_cli.errors import Conflict, NotFound, RequestError
 from stigmer_cli.store.agents import Applied
 from stigmer_cli.store.store import Store
-from tests.contracts.store.drafts import START, HandClock, accepted, agent_draft, draft
+from tests.contracts.store.drafts import START, RealSleepClock, accepted, agent_draft, draft
 
 
-async def test_applying_says_what_it_did_and_unchanged_touches_nothing(store: Store, clock: HandClock) -> None:
+async def test_applying_says_what_it_did_and_unchanged_touches_nothing(store: Store, clock: RealSleepClock) -> None:
     first = await store.agents.apply([agent_draft("writer", number=1), agent_draft("reader", number=2)])
     clock.move(1)
     again = await store.agents.apply(

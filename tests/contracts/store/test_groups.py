@@ -11,8 +11,8 @@ from stigmer_cli.store import transitions
 from stigmer_cli.store.database import Transition
 from stigmer_cli.store.executions import Decided, Taken
 from stigmer_cli.store.store import Store
-from tests.contracts.store.drafts import OTHER_RUN, RUN, START, HandClock, Stage, accepted, bring_to, timeline
-from tests.names import STORE, claim
+from tests.contracts.store.drafts import OTHER_RUN, RUN, START, RealSleepClock, Stage, accepted, bring_to, timeline
+from tests.support.ids import STORE, claim
 
 
 def taken(id_: ExecutionId, run: RunId = RUN, *, epoch: int = 1) -> Taken:
@@ -61,7 +61,7 @@ async def test_those_that_a_claim_marked_first_learn_their_world_together(store:
     assert [(await store.executions.get(id_)).version for id_ in ids] == versions
 
 
-async def test_orphans_are_requeued_together_but_for_those_that_moved(store: Store, clock: HandClock) -> None:
+async def test_orphans_are_requeued_together_but_for_those_that_moved(store: Store, clock: RealSleepClock) -> None:
     rows = [await bring_to(store, Stage.SUBMITTED) for _ in range(30)]
     moved = rows[::3]
     for row in moved:

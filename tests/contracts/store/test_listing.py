@@ -12,7 +12,7 @@ from stigmer_cli.store.ages import Aged
 from stigmer_cli.store.draft import ExecutionDraft
 from stigmer_cli.store.listing import Filter
 from stigmer_cli.store.store import Store
-from tests.contracts.store.drafts import HandClock, Stage, accepted, agent_draft, bring_to, draft, running
+from tests.contracts.store.drafts import RealSleepClock, Stage, accepted, agent_draft, bring_to, draft, running
 
 
 async def ids(store: Store, asked: Filter) -> list[ExecutionId]:
@@ -30,7 +30,7 @@ async def ids(store: Store, asked: Filter) -> list[ExecutionId]:
 
 @pytest.mark.parametrize("phases", [frozenset[Phase](), frozenset({Phase.PENDING, Phase.CANCELLED})])
 async def test_paging_sees_each_row_once_while_rows_are_added(
-    store: Store, clock: HandClock, phases: frozenset[Phase]
+    store: Store, clock: RealSleepClock, phases: frozenset[Phase]
 ) -> None:
     rng = random.Random(7)
     old = []
@@ -55,7 +55,7 @@ async def test_paging_sees_each_row_once_while_rows_are_added(
     assert seen == [execution.id for execution in found.items][-23:]
 
 
-async def test_each_filter_finds_what_it_names(store: Store, clock: HandClock) -> None:
+async def test_each_filter_finds_what_it_names(store: Store, clock: RealSleepClock) -> None:
     await store.agents.apply([agent_draft("writer")])
     by_stage: dict[Stage, ExecutionId] = {}
     for stage in Stage:

@@ -15,7 +15,7 @@ from tests.contracts.store.drafts import (
     OTHER_RUN,
     RUN,
     START,
-    HandClock,
+    RealSleepClock,
     Stage,
     accepted,
     bring_to,
@@ -23,10 +23,10 @@ from tests.contracts.store.drafts import (
     submitted,
     timeline,
 )
-from tests.names import claim
+from tests.support.ids import claim
 
 
-async def test_waiting_for_the_same_reason_keeps_since_and_the_timeline(store: Store, clock: HandClock) -> None:
+async def test_waiting_for_the_same_reason_keeps_since_and_the_timeline(store: Store, clock: RealSleepClock) -> None:
     id_ = await accepted(store)
     clock.move(1)
     for seconds, detail in ((1, "connection refused"), (2, "connection refused, again")):
@@ -45,7 +45,7 @@ async def test_waiting_for_the_same_reason_keeps_since_and_the_timeline(store: S
     assert await timeline(store, id_) == ["accepted", "queued: connection refused"]
 
 
-async def test_due_are_the_oldest_whose_time_has_come_or_that_have_none(store: Store, clock: HandClock) -> None:
+async def test_due_are_the_oldest_whose_time_has_come_or_that_have_none(store: Store, clock: RealSleepClock) -> None:
     ids = []
     for _ in range(4):
         ids.append(await accepted(store))
@@ -64,7 +64,7 @@ async def test_due_are_the_oldest_whose_time_has_come_or_that_have_none(store: S
     assert await store.executions.next_due_at() == START
 
 
-async def test_a_next_try_that_was_set_under_a_clock_that_ran_ahead_is_due(store: Store, clock: HandClock) -> None:
+async def test_a_next_try_that_was_set_under_a_clock_that_ran_ahead_is_due(store: Store, clock: RealSleepClock) -> None:
     written_ahead, waits = await accepted(store), await accepted(store)
     for id_, seconds in ((written_ahead, 3600 + 1), (waits, NEXT_TRY_MAX_S)):
         await store.executions.mark_queued(
@@ -75,7 +75,9 @@ async def test_a_next_try_that_was_set_under_a_clock_that_ran_ahead_is_due(store
     assert [due.id for due in await store.executions.due(now=clock.now(), limit=9)] == [waits]
 
 
-async def test_what_was_accepted_under_a_clock_that_ran_ahead_is_old_enough(store: Store, clock: HandClock) -> None:
+async def test_what_was_accepted_under_a_clock_that_ran_ahead_is_old_enough(
+    store: Store, clock: RealSleepClock
+) -> None:
     old = await accepted(store)
     clock.move(3600)
     ahead = await accepted(store)
@@ -104,7 +106,7 @@ async def test_submitting_twice_is_told_once(store: Store) -> None:
     assert await timeline(store, id_) == ["accepted", "submitted (run run-1)"]
 
 
-async def test_the_fifth_failed_submit_needs_a_person_who_can_try_again(store: Store, clock: HandClock) -> None:
+async def test_the_fifth_failed_submit_needs_a_person_who_can_try_again(store: Store, clock: RealSleepClock) -> None:
     id_ = await accepted(store)
     found = await store.executions.get(id_)
     for attempt in range(1, 6):
@@ -160,7 +162,7 @@ async def test_of_two_servers_that_give_up_the_same_submit_one_has_done_it(store
     assert second is None
 
 
-async def test_an_orphan_is_due_again_and_its_old_submit_forgotten(store: Store, clock: HandClock) -> None:
+async def test_an_orphan_is_due_again_and_its_old_submit_forgotten(store: Store, clock: RealSleepClock) -> None:
     id_ = await submitted(store)
     await store.executions.mark_attention(
         id_, epoch=1, version=None, code=AttentionCode.RESULT_UNKNOWN, reason="unclear"
@@ -217,7 +219,7 @@ async def test_an_outcome_from_temporal_is_told_with_its_source(store: Store) ->
     assert (await timeline(store, id_))[-1] == "failed: terminated (taken from Temporal)"
 
 
-async def test_open_ones_are_walked_by_id_each_once(store: Store, clock: HandClock) -> None:
+async def test_open_ones_are_walked_by_id_each_once(store: Store, clock: RealSleepClock) -> None:
     wanted = sorted([await accepted(store), await submitted(store), await running(store)])
     await bring_to(store, Stage.COMPLETED)
     clock.move(1)
@@ -231,7 +233,7 @@ async def test_open_ones_are_walked_by_id_each_once(store: Store, clock: HandClo
     assert young not in seen
 
 
-async def test_counts_and_the_oldest_pending(store: Store, clock: HandClock) -> None:
+async def test_counts_and_the_oldest_pending(store: Store, clock: RealSleepClock) -> None:
     assert await store.executions.oldest_pending_at() is None
     await running(store)
     await accepted(store)

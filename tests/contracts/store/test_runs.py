@@ -13,8 +13,8 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store.runs import Claim, Claimant, Report
 from stigmer_cli.store.store import Store
-from tests.contracts.store.drafts import OTHER_RUN, RUN, START, HandClock, accepted, running, submitted, timeline
-from tests.names import OTHER_STORE, claim, workflow
+from tests.contracts.store.drafts import OTHER_RUN, RUN, START, RealSleepClock, accepted, running, submitted, timeline
+from tests.support.ids import OTHER_STORE, claim, workflow
 
 DONE = Outcome(phase=Phase.COMPLETED, output="out")
 
@@ -39,7 +39,7 @@ async def shown(store: Store, id_: ExecutionId) -> tuple[Message, ...]:
 
 
 async def test_a_claim_keeps_when_temporal_took_it_and_notes_it_where_nobody_did(
-    store: Store, clock: HandClock
+    store: Store, clock: RealSleepClock
 ) -> None:
     marked, unmarked = await submitted(store), await accepted(store)
     clock.move(60)
@@ -75,7 +75,7 @@ async def test_two_runs_claim_one_epoch_and_one_wins(store: Store) -> None:
         ]
 
 
-async def test_claiming_again_has_still_won_and_is_told_once(store: Store, clock: HandClock) -> None:
+async def test_claiming_again_has_still_won_and_is_told_once(store: Store, clock: RealSleepClock) -> None:
     id_ = await submitted(store)
     assert await claim(store, id_, epoch=1, run=RUN, runner="mill") is Claim.WON
     first = await store.executions.get(id_)

@@ -10,8 +10,8 @@ from stigmer_cli.domain.execution import QueueReason
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store.store import Store, open_store
 from stigmer_cli.store.tables import metadata
-from tests.contracts.store.drafts import HandClock, accepted, draft
-from tests.postgres import Cluster
+from tests.contracts.store.drafts import RealSleepClock, accepted, draft
+from tests.support.postgres import Cluster
 
 
 def differences(connection: Connection) -> object:
@@ -24,7 +24,7 @@ def sync_url(url: str) -> str:
 
 
 async def test_the_migrations_lead_to_exactly_the_tables(url: str) -> None:
-    async with await open_store(url, clock=HandClock()):
+    async with await open_store(url, clock=RealSleepClock()):
         pass
     engine = create_engine(make_url(sync_url(url)))
     try:
@@ -37,7 +37,7 @@ async def test_the_migrations_lead_to_exactly_the_tables(url: str) -> None:
 async def test_opening_again_changes_nothing(url: str) -> None:
     ids = set()
     for _ in range(3):
-        async with await open_store(url, clock=HandClock()) as store:
+        async with await open_store(url, clock=RealSleepClock()) as store:
             ids.add(await store.meta.get("store_id"))
             assert await store.schema_revision() == "0002"
     assert len(ids) == 1
@@ -67,7 +67,7 @@ async def test_options_in_a_postgresql_url_count(cluster: Cluster) -> None:
         try:
             with engine.begin() as connection:
                 connection.execute(text("CREATE SCHEMA mine"))
-            async with await open_store(f"{url}&options=-csearch_path%3Dmine", clock=HandClock()):
+            async with await open_store(f"{url}&options=-csearch_path%3Dmine", clock=RealSleepClock()):
                 pass
             with engine.connect() as connection:
                 found = connection.execute(text("SELECT schemaname FROM pg_tables WHERE tablename = 'executions'"))

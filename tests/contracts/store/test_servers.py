@@ -13,17 +13,17 @@ from stigmer_cli.executions.reconcile.lease import LEASE_S, hold_lease
 from stigmer_cli.store.runs import Claim
 from stigmer_cli.store.servers import ServerRecord
 from stigmer_cli.store.store import Store, open_store
-from tests import postgres
-from tests.contracts.store.drafts import OTHER_RUN, RUN, HandClock, accepted, submitted, timeline
-from tests.fakes import ManualClock
-from tests.names import claim
+from tests.contracts.store.drafts import OTHER_RUN, RUN, RealSleepClock, accepted, submitted, timeline
+from tests.support import postgres
+from tests.support.fakes import ManualClock
+from tests.support.ids import claim
 
 
 async def test_four_servers_start_at_once_and_make_one_store(cluster: postgres.Cluster) -> None:
     opened: list[Store] = []
 
     async def start() -> None:
-        opened.append(await open_store(url, clock=HandClock()))
+        opened.append(await open_store(url, clock=RealSleepClock()))
 
     with cluster.database() as url:
         async with asyncio.TaskGroup() as group:
@@ -36,7 +36,10 @@ async def test_four_servers_start_at_once_and_make_one_store(cluster: postgres.C
 
 async def test_two_servers_never_both_win_a_claim(cluster: postgres.Cluster) -> None:
     with cluster.database() as url:
-        async with await open_store(url, clock=HandClock()) as one, await open_store(url, clock=HandClock()) as two:
+        async with (
+            await open_store(url, clock=RealSleepClock()) as one,
+            await open_store(url, clock=RealSleepClock()) as two,
+        ):
             for _ in range(20):
                 id_ = await submitted(one)
                 async with asyncio.TaskGroup() as group:
@@ -50,7 +53,7 @@ async def test_two_servers_never_both_win_a_claim(cluster: postgres.Cluster) -> 
 
 async def test_a_store_is_well_again_after_every_connection_was_cut(cluster: postgres.Cluster) -> None:
     with cluster.database() as url:
-        async with await open_store(url, clock=HandClock()) as store:
+        async with await open_store(url, clock=RealSleepClock()) as store:
             id_ = await accepted(store)
             with psycopg.connect(url, autocommit=True) as other:
                 other.execute(
@@ -66,16 +69,16 @@ async def test_a_store_is_well_again_after_every_connection_was_cut(cluster: pos
 
 
 async def test_servers_whose_clocks_are_apart_write_and_judge_by_the_databases_time(cluster: postgres.Cluster) -> None:
-    ahead = HandClock()
+    ahead = RealSleepClock()
     ahead.move(600)
     with cluster.database() as url:
-        async with await open_store(url, clock=HandClock()) as one, await open_store(url, clock=ahead) as two:
+        async with await open_store(url, clock=RealSleepClock()) as one, await open_store(url, clock=ahead) as two:
             await one.see_time()
             await two.see_time()
             assert abs(one.clock.now() - two.clock.now()) < SKEW_MAX
             id_ = await accepted(one)
             assert id_ in [due.id for due in await two.executions.due(now=two.clock.now(), limit=9)]
-            ahead.moment -= timedelta(days=1)  # and with it its monotonic time: no clock of ours is looked at but that
+            ahead.move(-86_400)  # and with it its monotonic time: no clock of ours is looked at but that
             assert two.clock.now() < one.clock.now() - timedelta(hours=23)
             await two.see_time()
             assert abs(one.clock.now() - two.clock.now()) < SKEW_MAX
@@ -97,7 +100,7 @@ async def test_one_server_that_holds_the_turn_keeps_one_out_whose_clock_is_ahead
 
 
 async def test_a_sign_of_life_that_was_given_under_a_clock_that_ran_ahead_is_of_before(
-    store: Store, clock: HandClock
+    store: Store, clock: RealSleepClock
 ) -> None:
     dead = ServerRecord(id=ServerId("srv-1"), version="1", host="h", pid=1, address="a")
     await store.servers.beat(dead, "world")

@@ -10,7 +10,7 @@ from stigmer_cli.domain.phase import Phase, may_move
 from stigmer_cli.store.runs import Claim, Report
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import OTHER_RUN, RUN, START, Stage, bring_to
-from tests.names import claim
+from tests.support.ids import claim
 
 LATER = START + timedelta(seconds=5)
 DONE = Outcome(phase=Phase.COMPLETED, output="out")

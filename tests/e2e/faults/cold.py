@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from tests.e2e.faults.stage import Stage
-from tests.temporal_server import DevServer
+from tests.support.temporal_server import DevServer
 
 HEADER_BYTES, PAGE_BYTES = 100, 4096
 

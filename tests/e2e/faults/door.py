@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from tests.e2e.faults.row import On, Row
 from tests.e2e.faults.stage import Stage
-from tests.stranger import Manner, stranger
+from tests.support.impostor import Behaviour, impostor
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def friendly_stranger(stage: Stage) -> Iterator[None]:
         token.write_text("the-token-of-this-home\n")
         token.chmod(0o600)
     try:
-        with stranger(int(stage.stigmer.environment["STIGMER_SERVER_PORT"]), Manner.AGREES) as found:
+        with impostor(int(stage.stigmer.environment["STIGMER_SERVER_PORT"]), Behaviour.AGREES) as found:
             yield
             assert token.read_bytes().strip() not in found.received
             assert b"GET /v1/challenge" in found.received

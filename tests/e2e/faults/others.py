@@ -10,7 +10,8 @@ from temporalio.service import RPCError
 
 from tests.chaos.frames import Code
 from tests.chaos.proxy import Refusing, Toxics
-from tests.e2e.faults.stage import EXTERNAL_NAMESPACE, Stage, until
+from tests.e2e.faults.stage import EXTERNAL_NAMESPACE, Stage
+from tests.support.polling import wait_until
 
 SLOW_S = 2.0
 NO_ROOM = "namespace rate limit exceeded"
@@ -22,7 +23,7 @@ def hurt(toxics: Toxics) -> Callable[[Stage], AbstractContextManager[None]]:
     @contextmanager
     def inject(stage: Stage) -> Iterator[None]:
         with stage.between.hurting(toxics):
-            until(lambda: stage.stigmer.json("status")["reasons"], "the server has noticed")
+            wait_until(lambda: stage.stigmer.json("status")["reasons"], "the server has noticed")
             yield
 
     return inject
@@ -54,7 +55,7 @@ def no_room(stage: Stage) -> Iterator[None]:
     """Starts are refused for want of room; an execution waits."""
     with stage.between.hurting(refused(Code.RESOURCE_EXHAUSTED, NO_ROOM, "Start")):
         stage.stigmer.ok("run", "greeter", "hello", "--detach")
-        until(lambda: stage.stigmer.json("status")["reasons"], "the server has noticed")
+        wait_until(lambda: stage.stigmer.json("status")["reasons"], "the server has noticed")
         yield
 
 
@@ -62,5 +63,5 @@ def no_room(stage: Stage) -> Iterator[None]:
 def no_namespace(stage: Stage) -> Iterator[None]:
     """The namespace is deleted."""
     stage.outside.operator("namespace", "delete", "-n", EXTERNAL_NAMESPACE, "--yes")
-    until(lambda: stage.stigmer.json("status")["reasons"], "the server has noticed")
+    wait_until(lambda: stage.stigmer.json("status")["reasons"], "the server has noticed")
     yield

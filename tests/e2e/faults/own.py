@@ -17,9 +17,10 @@ import pytest
 from stigmer_cli.client import Client
 from stigmer_cli.temporal.dev_server import find_binary
 from tests.e2e.faults.filters import detach
-from tests.e2e.faults.stage import ROOM, Stage, end, resize, until
-from tests.served import accept
-from tests.temporal_server import free_port
+from tests.e2e.faults.stage import ROOM, Stage, end, resize
+from tests.support.polling import wait_until
+from tests.support.running_server import accept
+from tests.support.temporal_server import free_port
 
 PARALLEL, ROUNDS = 8, 5
 LONG = " ".join(["word"] * 300)
@@ -100,7 +101,7 @@ def killed_while_starting(stage: Stage) -> Iterator[None]:
         items = stage.stigmer.json("executions", "list", "--phase", "COMPLETED", "--limit", "200")["items"]
         return {item["metadata"]["id"] for item in items}
 
-    until(lambda: names <= done(), "all that was accepted completes")
+    wait_until(lambda: names <= done(), "all that was accepted completes")
     _until_back(stage)
     yield
 
@@ -110,7 +111,7 @@ def crash_loop(stage: Stage) -> Iterator[None]:
     """A binary that ends as soon as it is started, until it is given up."""
     (stage.folder / "temporal.breaks").touch()
     stage.stigmer.kill("temporal")
-    until(lambda: stage.record("temporal")["failures"] >= FAILED_FOR_GOOD, "Temporal is given up")
+    wait_until(lambda: stage.record("temporal")["failures"] >= FAILED_FOR_GOOD, "Temporal is given up")
     yield
     del stage.stigmer.environment["STIGMER_TEMPORAL_BINARY"]
 
@@ -126,7 +127,7 @@ def frozen(stage: Stage) -> Iterator[None]:
 def frozen_for_good(stage: Stage) -> Iterator[None]:
     """SIGSTOP until the supervisor has replaced it."""
     with stage.held("temporal") as pids:
-        until(lambda: not psutil.pid_exists(pids["temporal"]), "the frozen Temporal is ended")
+        wait_until(lambda: not psutil.pid_exists(pids["temporal"]), "the frozen Temporal is ended")
         _until_back(stage)
         yield
 
@@ -138,7 +139,7 @@ def emptied(stage: Stage) -> Iterator[None]:
         end(pids["temporal"])
         _remove_database(stage)
         os.kill(pids["supervisor"], signal.SIGCONT)
-        until(lambda: stage.fails("STG210"), "the loss is known")
+        wait_until(lambda: stage.fails("STG210"), "the loss is known")
         yield
 
 
@@ -156,7 +157,7 @@ def older_copy(stage: Stage) -> Iterator[None]:
         for file, content in kept.items():
             file.write_bytes(content)
         os.kill(pids["supervisor"], signal.SIGCONT)
-        until(lambda: stage.fails("STG404"), "the loss is known")
+        wait_until(lambda: stage.fails("STG404"), "the loss is known")
         yield
 
 
@@ -171,7 +172,7 @@ def expired(stage: Stage) -> Iterator[None]:
             check=True,
             capture_output=True,
         )
-        until(lambda: stage.fails("STG404"), "the loss is known")
+        wait_until(lambda: stage.fails("STG404"), "the loss is known")
         yield
 
 
@@ -183,7 +184,7 @@ def poisoned(stage: Stage) -> Iterator[None]:
     """The runner dies each time it performs one execution, until it is given up."""
     with _under_way(stage) as name:
         for attempt in (1, 2):
-            until(lambda: stage.execution(name)["attempt"] >= attempt, f"attempt {attempt}")  # noqa: B023 - at once
+            wait_until(lambda: stage.execution(name)["attempt"] >= attempt, f"attempt {attempt}")  # noqa: B023 - at once
             stage.stigmer.kill("runner")
         while stage.record("runner")["failures"] < FAILED_FOR_GOOD:
             with suppress(KeyError, ProcessLookupError):
@@ -197,7 +198,7 @@ def parked(stage: Stage) -> Iterator[None]:
     mark = stage.home / "parked"
     mark.touch()
     stage.stigmer.kill("runner")
-    until(lambda: (stage.record("runner")["uptimeS"] or 0) >= 0 and stage.fails("STG207"), "nobody polls")
+    wait_until(lambda: (stage.record("runner")["uptimeS"] or 0) >= 0 and stage.fails("STG207"), "nobody polls")
     mark.unlink()
     yield
 
@@ -234,7 +235,7 @@ def disk_full(stage: Stage) -> Iterator[None]:
     """No room on the disk of the home: nothing is accepted, and all else works on."""
     if not stage.is_small:
         pytest.skip("a full disk needs root and the right to mount a tmpfs")
-    until(lambda: _shrunk(stage), "the disk holds what is on it, and no more")
+    wait_until(lambda: _shrunk(stage), "the disk holds what is on it, and no more")
     try:
         refused = stage.stigmer("run", "greeter", "hello", "--detach")
         assert refused.returncode == 1
@@ -264,12 +265,12 @@ def _server(stage: Stage) -> str:
 def _kill_temporal(stage: Stage) -> None:
     before = stage.part("temporal")["restarts"]
     stage.stigmer.kill("temporal")
-    until(lambda: stage.part("temporal")["restarts"] > before, "Temporal is started again")
+    wait_until(lambda: stage.part("temporal")["restarts"] > before, "Temporal is started again")
     _until_back(stage)
 
 
 def _until_back(stage: Stage) -> None:
-    until(lambda: stage.stigmer("status").returncode == 0, "the stack is ready")
+    wait_until(lambda: stage.stigmer("status").returncode == 0, "the stack is ready")
 
 
 def _remove_database(stage: Stage) -> None:
@@ -280,7 +281,7 @@ def _remove_database(stage: Stage) -> None:
 def _end_supervisor(stage: Stage) -> None:
     pids = stage.stigmer.pids()
     end(pids["supervisor"])
-    until(lambda: not any(psutil.pid_exists(pid) for pid in pids.values()), "its parts end")
+    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids.values()), "its parts end")
 
 
 @contextmanager
@@ -288,13 +289,13 @@ def _under_way(stage: Stage) -> Iterator[str]:
     """An execution that a run has claimed; cancelled in the end."""
     name = stage.stigmer.ok("run", "slow", LONG, "--detach").strip()
     try:
-        until(lambda: stage.execution(name)["attempt"] >= 1, "it is performed")
+        wait_until(lambda: stage.execution(name)["attempt"] >= 1, "it is performed")
         yield name
     finally:
         if stage.execution(name)["attention"]:  # doctor's fix was not reached
             stage.stigmer("executions", "reconcile", name, "--include-in-progress", "--yes")
         stage.stigmer("executions", "cancel", name)
-        until(lambda: stage.execution(name)["completedAt"], "it is cancelled")
+        wait_until(lambda: stage.execution(name)["completedAt"], "it is cancelled")
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from stigmer_cli.doctor.runner_server import SETTLING_S
 from stigmer_cli.runner_record import RunnerRecord, read_runner_records
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.readiness import moment
-from tests.e2e.faults.stage import Stage, until
-from tests.temporal_server import kill_group
+from tests.e2e.faults.stage import Stage
+from tests.support.polling import wait_until
+from tests.support.temporal_server import kill_group
 
 
 @contextmanager
@@ -44,7 +45,7 @@ def _working(stage: Stage, state: str, **settings: str) -> Iterator[None]:
         return any(one.state == state and one.cause and _age_s(one) > SETTLING_S for one in found)
 
     try:
-        until(says_so, f"a runner that is {state}")
+        wait_until(says_so, f"a runner that is {state}")
         yield
     finally:
         kill_group(process)

@@ -5,8 +5,7 @@ import os
 import re
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,11 @@ import pexpect  # type: ignore[import-untyped] # its stubs are not installed
 import psutil
 
 from stigmer_cli.temporal.dev_server import find_binary
-from tests.clock_shim import ClockShim
 from tests.e2e.faults.gate import Gate
-from tests.installed import Stigmer, installed
-from tests.temporal_server import DevServer
+from tests.support.clock_shim import ClockShim
+from tests.support.installed import Stigmer, installed
+from tests.support.polling import wait_until
+from tests.support.temporal_server import DevServer
 
 HINT_MAX_S = 40
 SAID_MAX = 1_000
@@ -72,7 +72,9 @@ class Stage:
         log = self.home / "logs" / f"{part}.log"
         before = log.read_text().count("clock_jumped")
         self.clocks.set(part, ahead_s)
-        until(lambda: log.read_text().count("clock_jumped") > before, f"the {part} has noticed that its clock was set")
+        wait_until(
+            lambda: log.read_text().count("clock_jumped") > before, f"the {part} has noticed that its clock was set"
+        )
 
     @property
     def between(self) -> Gate:
@@ -138,14 +140,6 @@ def end(pid: int) -> None:
     process = psutil.Process(pid)
     process.kill()
     psutil.wait_procs([process], timeout=2)
-
-
-def until(is_so: Callable[[], object], what: str, *, within_s: float = WITHIN_S) -> None:
-    """Return once `is_so()` holds."""
-    deadline = time.monotonic() + within_s
-    while not is_so():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.05)
 
 
 @contextmanager

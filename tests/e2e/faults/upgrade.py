@@ -9,24 +9,25 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.temporal.dev_server import find_binary
 from tests.e2e.faults.own import LONG
 from tests.e2e.faults.row import On, Row
-from tests.e2e.faults.stage import Stage, until
+from tests.e2e.faults.stage import Stage
 from tests.replay.package import Change, copy_changed
+from tests.support.polling import wait_until
 
 
 @contextmanager
 def unfit(stage: Stage) -> Iterator[None]:
     """One more await before the claim, under an execution in progress whose workflow has to go on now."""
     name = stage.stigmer.ok("run", "slow", LONG, "--detach").strip()
-    until(lambda: stage.execution(name)["attempt"] > 0, "it is in progress")
+    wait_until(lambda: stage.execution(name)["attempt"] > 0, "it is in progress")
     copy = stage.folder / "python" / "stigmer_cli"
     copy_changed(copy, Change.UNFIT)
     try:
         stage.stigmer.ok("restart", "runner")
         _wake(stage, name)
-        until(lambda: stage.fails("STG408"), "it is seen")
+        wait_until(lambda: stage.fails("STG408"), "it is seen")
         yield
         stage.stigmer.ok("executions", "cancel", name)
-        until(lambda: Phase(stage.execution(name)["phase"]).is_terminal, "it has ended", within_s=60)
+        wait_until(lambda: Phase(stage.execution(name)["phase"]).is_terminal, "it has ended", within_s=60)
     finally:
         shutil.rmtree(copy)
         stage.stigmer.ok("restart", "runner")

@@ -12,7 +12,7 @@ import jsonschema  # type: ignore[import-untyped] # its stubs are not installed
 
 from tests.e2e.faults.row import Mends, Row
 from tests.e2e.faults.stage import HINT_MAX_S, Stage
-from tests.machine import slack
+from tests.support.machine_load import slack
 
 SCHEMA = json.loads((files("stigmer_cli.doctor") / "schema.json").read_text())
 ENDS_IN_S = 3.0

@@ -22,8 +22,9 @@ from stigmer_cli.stack.state import write_endpoints
 from stigmer_cli.supervisor.lock import FileLock
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import SOCKET, SupervisorRecord, read_record
-from tests.processes import SLEEP, child, supervised, until
-from tests.proven import proof_for
+from tests.support.polling import until_true
+from tests.support.processes import SLEEP, child, supervised
+from tests.support.proof import proof_for
 from tests.unit.doctor.plain import ENDPOINTS, HOME, NOBODY, healthy, probe
 from tests.unit.doctor.plain import child as record_of
 
@@ -83,7 +84,7 @@ async def test_what_a_dead_supervisor_left_is_removed_and_only_once(home: Home) 
         record = read_record(home.run)
         assert record is not None
         stack.id.send(signal.SIGKILL)
-        await until(lambda: not any(one.is_alive for one in _all(record)), "all dead")
+        await until_true(lambda: not any(one.is_alive for one in _all(record)), "all dead")
 
         assert await clear_the_dead(at(home), judged("STG104")) == done(
             f"the supervisor (pid {pid}) had died; removed what it left: stack.json, supervisor.json, supervisor.sock"

@@ -8,10 +8,10 @@ import pytest
 
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.doctor import open_work
-from tests.eventually import eventually
-from tests.orphans import cluster_of, write_orphans
-from tests.served import TOKEN, Served, make_agent
-from tests.temporal_server import DevServer
+from tests.support.orphans import cluster_of, write_orphans
+from tests.support.polling import eventually
+from tests.support.running_server import TOKEN, Served, make_agent
+from tests.support.temporal_server import DevServer
 
 OPEN = 12_000
 """Temporal is asked about some three thousand in a second, and doctor has not quite one."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from stigmer_cli.doctor.pages import probe_page_endpoints
-from tests.temporal_server import die_with_parent, kill_group
+from tests.support.temporal_server import die_with_parent, kill_group
 
 SERVES = """
 import http.server, socket

@@ -12,8 +12,8 @@ from stigmer_cli.doctor.machine import probe_home
 from stigmer_cli.doctor.probes import probe_endpoint, probe_store, probe_temporal
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.temporal.target import Target
-from tests.eventually import eventually
-from tests.temporal_server import DevServer, dev_server, free_port
+from tests.support.polling import eventually
+from tests.support.temporal_server import DevServer, dev_server, free_port
 
 
 def store(home: Home) -> Path:

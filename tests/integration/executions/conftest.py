@@ -22,8 +22,8 @@ from stigmer_cli.store.agents import AgentDraft
 from stigmer_cli.store.store import Store, open_store
 from stigmer_cli.temporal.connection import ConnectionState
 from stigmer_cli.temporal.gateway import RunState
-from tests.fakes import SwitchedLink
-from tests.fakes_temporal import InMemoryGateway
+from tests.support.fakes import SwitchedLink
+from tests.support.fakes_temporal import InMemoryGateway
 
 MEMORY = Path("/dev/shm")
 

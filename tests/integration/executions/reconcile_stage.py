@@ -23,9 +23,9 @@ from stigmer_cli.store.draft import ExecutionDraft
 from stigmer_cli.store.store import Store
 from stigmer_cli.temporal.errors import Misconfigured
 from stigmer_cli.temporal.gateway import Observed, RunState
-from tests.fakes import SwitchedLink
-from tests.fakes_temporal import InMemoryGateway
-from tests.names import claim, workflow
+from tests.support.fakes import SwitchedLink
+from tests.support.fakes_temporal import InMemoryGateway
+from tests.support.ids import claim, workflow
 
 TROUBLES: dict[str, StigmerError] = {
     "unreachable": TemporalUnavailable("Temporal at 127.0.0.1:7233 cannot be reached"),

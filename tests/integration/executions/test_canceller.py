@@ -12,9 +12,9 @@ from stigmer_cli.executions.canceller import FORCED, PATIENCE_MIN_S, PATIENCE_S,
 from stigmer_cli.store.runs import Report
 from stigmer_cli.temporal.connection import ConnectionState
 from stigmer_cli.temporal.gateway import RunState
-from tests.fakes import ManualClock
 from tests.integration.executions.conftest import Scene, submitted
-from tests.names import claim
+from tests.support.fakes import ManualClock
+from tests.support.ids import claim
 
 RUNNER = "stigmer-runner/1@host/1/0.1.0"
 

@@ -9,7 +9,7 @@ from stigmer_cli.clock import SystemClock
 from stigmer_cli.errors import Conflict
 from stigmer_cli.executions.reconcile.lease import LEASE_S, hold_lease
 from stigmer_cli.store.store import Store, open_store
-from tests.fakes import ManualClock
+from tests.support.fakes import ManualClock
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from stigmer_cli.settings import SubmitPolicy
 from stigmer_cli.temporal.connection import ConnectionState
 from stigmer_cli.temporal.errors import Misconfigured, SubmitRejected
 from stigmer_cli.temporal.gateway import Observed, RunState
-from tests.eventually import until_true
 from tests.integration.executions.conftest import Scene
-from tests.names import claim
+from tests.support.ids import claim
+from tests.support.polling import until_true
 
 
 def _cut(scene: Scene) -> None:

@@ -23,7 +23,7 @@ from stigmer_cli.store.agents import AgentDraft
 from stigmer_cli.store.store import open_store
 from stigmer_cli.temporal.gateway import RunState
 from tests.integration.executions.reconcile_stage import TROUBLES, Case, Race, Stage, Standing
-from tests.names import workflow
+from tests.support.ids import workflow
 
 MEMORY = Path("/dev/shm")
 SUBMITTED_AGAIN = frozenset({EventType.ORPHANED, EventType.STARTED_OVER})

@@ -22,9 +22,9 @@ from stigmer_cli.executions.reconcile.scan import Scope
 from stigmer_cli.temporal.connection import ConnectionState
 from stigmer_cli.temporal.errors import SubmitRejected
 from stigmer_cli.temporal.gateway import Started
-from tests.fakes import ManualClock
-from tests.fakes_temporal import InMemoryGateway
 from tests.integration.executions.conftest import Scene
+from tests.support.fakes import ManualClock
+from tests.support.fakes_temporal import InMemoryGateway
 
 WANTED = Wanted(scope=Scope(), rules=Rules(grace_s=0.0), is_dry_run=False, asked_by="a test")
 

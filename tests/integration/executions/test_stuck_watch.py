@@ -16,10 +16,10 @@ from stigmer_cli.executions.stuck import LATE_S
 from stigmer_cli.executions.stuck_watch import PASS_MAX, YOUNG_S, StuckWatch
 from stigmer_cli.temporal.connection import ConnectionState
 from stigmer_cli.temporal.pending import PendingActivity, PendingTask, TaskFailure
-from tests.fakes import ManualClock
-from tests.fakes_temporal import Run
 from tests.integration.executions.conftest import Scene, submitted
-from tests.names import claim
+from tests.support.fakes import ManualClock
+from tests.support.fakes_temporal import Run
+from tests.support.ids import claim
 
 RUNNER = "stigmer-runner/1@host/1/0.1.0"
 CHANGED = TaskFailure(words="[TMPRL1100] Nondeterminism error", runner=RUNNER, is_nondeterminism=True)

@@ -18,9 +18,9 @@ from stigmer_cli.store.store import Store
 from stigmer_cli.temporal.connection import ConnectionState
 from stigmer_cli.temporal.errors import SubmitRejected
 from stigmer_cli.temporal.gateway import Started
-from tests.eventually import eventually, until_true
-from tests.fakes_temporal import InMemoryGateway
 from tests.integration.executions.conftest import Scene
+from tests.support.fakes_temporal import InMemoryGateway
+from tests.support.polling import eventually, until_true
 
 COMPANY_MAX_S = 5.0
 Before = Callable[[ExecutionId, int], Awaitable[None]]

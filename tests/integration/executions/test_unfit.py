@@ -13,9 +13,9 @@ from stigmer_cli.executions.reconcile.request import Reconciling, Wanted
 from stigmer_cli.executions.reconcile.scan import Scope
 from stigmer_cli.temporal.gateway import RunState
 from stigmer_cli.temporal.pending import PendingTask, TaskFailure
-from tests.fakes import START
 from tests.integration.executions.conftest import Scene, submitted
-from tests.names import claim
+from tests.support.fakes import START
+from tests.support.ids import claim
 
 CHANGED = TaskFailure(words="[TMPRL1100] Nondeterminism error", runner="runner", is_nondeterminism=True)
 

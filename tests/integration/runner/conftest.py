@@ -21,12 +21,12 @@ from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.temporal.connection import Connection, Target
 from stigmer_cli.temporal.errors import TemporalUnavailable
 from stigmer_cli.temporal.gateway import Gateway, Observed, RunState, Started
-from tests.eventually import eventually
-from tests.fakes_runner import InMemoryReports, ReportServer, Row
-from tests.model_endpoint import Endpoint, model_endpoint
-from tests.names import STORE, workflow
-from tests.temporal_server import DevServer, die_with_parent, free_port, kill_group
-from tests.watchdog import refuse_blocks
+from tests.support.blocked_loops import refuse_blocks
+from tests.support.fakes_runner import InMemoryReports, ReportServer, Row
+from tests.support.ids import STORE, workflow
+from tests.support.model_endpoint import Endpoint, model_endpoint
+from tests.support.polling import eventually
+from tests.support.temporal_server import DevServer, die_with_parent, free_port, kill_group
 
 TEMPORAL_MAX_S = 15.0
 STARTED_MAX_S = 30.0

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from stigmer_cli.temporal.gateway import RunState
-from tests.clock_shim import ClockShim
-from tests.eventually import until_true
 from tests.integration.runner.conftest import STARTED_MAX_S, Stage
+from tests.support.clock_shim import ClockShim
+from tests.support.polling import until_true
 
 REPLACED_WITHIN_S = 14.0
 """A worker that the task queue seems not to show, or not any more, is replaced after 8 to 10 seconds."""

@@ -14,7 +14,7 @@ from stigmer_cli.domain.identity import WORKFLOW_TYPES, Kind, task_queue_of
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.runner.contract import FailureKind
 from tests.integration.runner.conftest import STARTED_MAX_S, Stage
-from tests.names import OTHER_STORE, STORE, workflow
+from tests.support.ids import OTHER_STORE, STORE, workflow
 
 ID = "aex-01kqrxnp6m8w8t6e3d2m5k7j9z"
 TYPE = WORKFLOW_TYPES[Kind.AGENT]

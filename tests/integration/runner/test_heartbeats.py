@@ -4,10 +4,10 @@ import pytest
 
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.temporal.gateway import RunState
-from tests.eventually import until_true
 from tests.integration.runner.conftest import STARTED_MAX_S, Stage
-from tests.model_endpoint import Endpoint
-from tests.throttle import throttled
+from tests.support.cpu_throttle import throttle_cpu
+from tests.support.model_endpoint import Endpoint
+from tests.support.polling import until_true
 
 SHARE = 0.2
 """Of a processor: with it, the model library takes longer to load than a heartbeat may take."""
@@ -25,7 +25,7 @@ async def test_the_first_run_of_a_model_asks_it_once_on_a_busy_machine(stage: St
     stage.temporal.start()
     runner = stage.runner()
     await until_true(lambda: runner.says("worker_seen"), within_s=STARTED_MAX_S)
-    with throttled(runner.process.pid, share=SHARE):
+    with throttle_cpu(runner.process.pid, share=SHARE):
         execution, row = await stage.submit(model="openai:m")
         assert (await stage.closed(execution, within_s=90)).state is RunState.COMPLETED
     assert (row.phase, row.output) == (Phase.COMPLETED, "good morning")

@@ -4,8 +4,8 @@ import pytest
 
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.temporal.gateway import RunState
-from tests.eventually import until_true
 from tests.integration.runner.conftest import STARTED_MAX_S, Stage
+from tests.support.polling import until_true
 
 LONG = " ".join(["word"] * 150)
 

@@ -10,8 +10,8 @@ from stigmer_cli.proxies import Proxies, proxies_in
 from stigmer_cli.runner.model.library import ModelLibrary
 from stigmer_cli.runner.model.openai import OpenAiModel
 from stigmer_cli.runner.model.seam import ModelBusy, ModelFailed
-from tests.model_endpoint import Endpoint
-from tests.temporal_server import free_port
+from tests.support.model_endpoint import Endpoint
+from tests.support.temporal_server import free_port
 
 KEY = "sk-very-secret"
 

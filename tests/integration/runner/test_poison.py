@@ -7,9 +7,9 @@ import pytest
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.runner.contract import PERFORM_ATTEMPTS_MAX
 from stigmer_cli.temporal.gateway import RunState
-from tests.eventually import until_true
-from tests.fakes_runner import crash_cost_max_s
 from tests.integration.runner.conftest import RUNNER, STARTED_MAX_S, RunnerProcess, Stage
+from tests.support.fakes_runner import crash_cost_max_s
+from tests.support.polling import until_true
 
 KILLED = 13
 POISONED = f"""

@@ -6,10 +6,10 @@ from functools import partial
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.temporal.gateway import RunState
-from tests.eventually import eventually, until_true
-from tests.fakes_runner import crash_cost_max_s
 from tests.integration.runner.conftest import STARTED_MAX_S, Stage
-from tests.names import workflow
+from tests.support.fakes_runner import crash_cost_max_s
+from tests.support.ids import workflow
+from tests.support.polling import eventually, until_true
 
 SLOW = " ".join(["word"] * 15)  # three seconds of echo:slow
 

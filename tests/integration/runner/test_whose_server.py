@@ -16,12 +16,12 @@ from stigmer_cli.domain.identity import StoreId, task_queue_of
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.runner_record import RunnerRecord, read_runner_records
 from stigmer_cli.settings import Home
-from tests import postgres
-from tests.eventually import eventually, until_true
 from tests.integration.runner.conftest import STARTED_MAX_S, RunnerProcess
-from tests.machine import slack
-from tests.served import TOKEN, Served, accept, make_agent, served
-from tests.temporal_server import DevServer
+from tests.support import postgres
+from tests.support.machine_load import slack
+from tests.support.polling import eventually, until_true
+from tests.support.running_server import TOKEN, Served, accept, make_agent, served
+from tests.support.temporal_server import DevServer
 
 DONE_MAX_S = 10.0
 STOPS_POLLING_MAX_S = 3.0

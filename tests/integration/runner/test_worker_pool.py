@@ -22,11 +22,11 @@ from stigmer_cli.settings import Home, Settings
 from stigmer_cli.temporal.connection import Connection, Target
 from stigmer_cli.temporal.dial import SdkDialer, Session
 from tests.chaos.proxy import Proxy, Toxics
-from tests.eventually import until_true
-from tests.fakes_runner import InMemoryReports
 from tests.integration.runner.conftest import STARTED_MAX_S
-from tests.names import STORE
-from tests.temporal_server import DevServer, client_of, dev_server
+from tests.support.fakes_runner import InMemoryReports
+from tests.support.ids import STORE
+from tests.support.polling import until_true
+from tests.support.temporal_server import DevServer, client_of, dev_server
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.watchdog import refuse_blocks
+from tests.support.blocked_loops import refuse_blocks
 
 
 @pytest.fixture(autouse=True)

@@ -18,10 +18,10 @@ from stigmer_cli.domain.execution import EventType, QueueReason
 from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, NotFound, RequestError, StoreBusy, TemporalUnavailable
-from tests.eventually import eventually
-from tests.names import workflow
-from tests.served import TOKEN, Served, accept, make_agent, served
-from tests.temporal_server import DevServer, dev_server, free_port
+from tests.support.ids import workflow
+from tests.support.polling import eventually
+from tests.support.running_server import TOKEN, Served, accept, make_agent, served
+from tests.support.temporal_server import DevServer, dev_server, free_port
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from stigmer_cli.errors import ServerUnproven
 from stigmer_cli.proof import PATH, proof_of
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.probe import get_json
-from tests.relay import Relay
-from tests.served import TOKEN, Served, served
+from tests.support.http_relay import Relay
+from tests.support.running_server import TOKEN, Served, served
 
 NOWHERE = "127.0.0.1:1"
 NONCE = "0123456789abcdef" * 4

@@ -10,13 +10,13 @@ import pytest
 from stigmer_cli.api.resources import DispatchState, ExecutionResource
 from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import EventType, QueueReason
-from tests import postgres
 from tests.chaos.frames import Code
 from tests.chaos.proxy import Proxy, Refusing, Toxics
-from tests.clock_shim import ClockShim
-from tests.eventually import eventually, until_true
-from tests.served import Served, accept, make_agent, served
-from tests.temporal_server import DevServer, dev_server
+from tests.support import postgres
+from tests.support.clock_shim import ClockShim
+from tests.support.polling import eventually, until_true
+from tests.support.running_server import Served, accept, make_agent, served
+from tests.support.temporal_server import DevServer, dev_server
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
 BUSY = Refusing(answers=((Code.RESOURCE_EXHAUSTED, "namespace rate limit exceeded"),), methods=("StartWorkflow",))

@@ -11,7 +11,7 @@ from ulid import ULID
 from stigmer_cli.api.resources import ExecutionRequest
 from stigmer_cli.client import Client
 from stigmer_cli.errors import Conflict
-from tests.served import TOKEN, Served, make_agent, served
+from tests.support.running_server import TOKEN, Served, make_agent, served
 
 NOWHERE = "127.0.0.1:1"
 

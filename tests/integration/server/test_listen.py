@@ -15,10 +15,10 @@ import trustme
 
 from stigmer_cli.client import Client
 from stigmer_cli.errors import ConfigError, ServerUnavailable
-from tests.eventually import eventually
-from tests.served import TOKEN, Served, served
-from tests.temporal_server import free_port
-from tests.tls import FUTURE, PAST, Authority
+from tests.support.polling import eventually
+from tests.support.running_server import TOKEN, Served, served
+from tests.support.temporal_server import free_port
+from tests.support.tls import FUTURE, PAST, Authority
 
 NOWHERE = "127.0.0.1:1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - it is refused
@@ -123,12 +123,12 @@ async def says(url: str, ca: Path | None, words: str) -> None:
 
 
 async def test_over_tls_the_authority_is_what_lets_a_client_through(tmp_path: Path) -> None:
-    authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
+    authority, impostor = Authority(tmp_path), Authority(tmp_path, "stranger")
     async with served(tmp_path, NOWHERE, https(tmp_path, authority)) as server:
         async with server.client() as client:
             assert (await client.health()).pid
         untrusted = "its certificate is signed by an authority that is not trusted here: set STIGMER_SERVER_CA_FILE to"
-        await says(server.url, stranger.file, f"{untrusted} the file of its authority (today {stranger.file})")
+        await says(server.url, impostor.file, f"{untrusted} the file of its authority (today {impostor.file})")
         await says(server.url, None, "(today those of the system)")
         plain = server.url.replace("https", "http")
         await says(plain, None, f"it speaks TLS, and was spoken to without: set STIGMER_SERVER_URL to {server.url}")

@@ -6,8 +6,8 @@ from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.api.resources import MESSAGE_MAX
 from stigmer_cli.client import Client
 from stigmer_cli.domain.phase import Phase
-from tests.served import accept, make_agent, served
-from tests.temporal_server import free_port
+from tests.support.running_server import accept, make_agent, served
+from tests.support.temporal_server import free_port
 
 OUTPUT_CHARS = 500_000
 

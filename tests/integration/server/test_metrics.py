@@ -11,9 +11,9 @@ from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.client import Client as ApiClient
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import TemporalUnavailable
-from tests.eventually import eventually
-from tests.served import TOKEN, Served, accept, make_agent, served
-from tests.temporal_server import DevServer, client_of, free_port
+from tests.support.polling import eventually
+from tests.support.running_server import TOKEN, Served, accept, make_agent, served
+from tests.support.temporal_server import DevServer, client_of, free_port
 
 NAMES = {
     "stigmer_temporal_connection_state",

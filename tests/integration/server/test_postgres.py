@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from stigmer_cli.domain.execution import EventType
-from tests import postgres
-from tests.eventually import eventually
-from tests.served import accept, make_agent, served
-from tests.temporal_server import DevServer
+from tests.support import postgres
+from tests.support.polling import eventually
+from tests.support.running_server import accept, make_agent, served
+from tests.support.temporal_server import DevServer
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests import postgres
-from tests.eventually import eventually
-from tests.served import TOKEN, Served, served
+from tests.support import postgres
+from tests.support.polling import eventually
+from tests.support.running_server import TOKEN, Served, served
 
 NOWHERE = "127.0.0.1:1"
 KNOWN = {"Authorization": f"Bearer {TOKEN}"}

@@ -15,9 +15,9 @@ from stigmer_cli.store.servers import ServerRecord
 from stigmer_cli.store.store import Store, open_store
 from stigmer_cli.temporal.connection import ConnectionState
 from stigmer_cli.temporal.errors import Misconfigured
-from tests import postgres
-from tests.eventually import eventually
-from tests.fakes import SwitchedLink
+from tests.support import postgres
+from tests.support.fakes import SwitchedLink
+from tests.support.polling import eventually
 
 ONE, OTHER = "cluster-1/namespace-1", "cluster-2/namespace-1"
 

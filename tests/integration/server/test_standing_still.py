@@ -12,10 +12,10 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.executions.canceller import FORCED, PATIENCE_S
 from tests.chaos.stage import NAMESPACE, RunnerProcess
-from tests.eventually import eventually
-from tests.machine import slack
-from tests.served import accept, make_agent, served
-from tests.temporal_server import DevServer
+from tests.support.machine_load import slack
+from tests.support.polling import eventually
+from tests.support.running_server import accept, make_agent, served
+from tests.support.temporal_server import DevServer
 
 SHOWN_MAX_S = 15.0
 STARTED_MAX_S = 60.0

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.eventually import eventually
-from tests.served import TOKEN, Served, served
-from tests.temporal_server import DevServer
+from tests.support.polling import eventually
+from tests.support.running_server import TOKEN, Served, served
+from tests.support.temporal_server import DevServer
 
 STOPPED = 3
 """What `status` exits with: the server runs by itself, so there is no stack."""

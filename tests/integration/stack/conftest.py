@@ -7,9 +7,9 @@ import pytest
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.down import down
-from tests.processes import until
-from tests.stand_ins import Stack
-from tests.temporal_server import free_port
+from tests.support.polling import until_true
+from tests.support.stub_stack import Stack
+from tests.support.temporal_server import free_port
 
 
 @pytest.fixture
@@ -20,4 +20,4 @@ async def stack(home: Home) -> AsyncIterator[Stack]:
     yield found
     left = list(found.processes().values())
     await down(home, clock=SystemClock())
-    await until(lambda: not any(one.is_alive for one in left), "everything gone")
+    await until_true(lambda: not any(one.is_alive for one in left), "everything gone")

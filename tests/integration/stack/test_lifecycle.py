@@ -23,10 +23,9 @@ from stigmer_cli.stack.restart import restart, restart_part
 from stigmer_cli.stack.state import endpoints
 from stigmer_cli.stack.status import PartState, StackState, status
 from stigmer_cli.supervisor.spec import ChildSpec
-from tests.eventually import eventually
-from tests.processes import until
-from tests.stand_ins import Stack
-from tests.temporal_server import free_port
+from tests.support.polling import eventually, until_true
+from tests.support.stub_stack import Stack
+from tests.support.temporal_server import free_port
 
 PARTS = ("supervisor", "temporal", "server", "runner")
 CLOCK = SystemClock()
@@ -92,7 +91,7 @@ async def test_up_after_a_part_was_killed_leaves_the_others_alone(stack: Stack, 
     await stack.up()
     before = stack.processes()
     before[part].send(signal.SIGKILL)
-    await until(lambda: not before[part].is_alive, "dead")
+    await until_true(lambda: not before[part].is_alive, "dead")
 
     await stack.up()
 
@@ -106,7 +105,7 @@ async def test_up_works_after_the_supervisor_was_killed(stack: Stack) -> None:
     await stack.up()
     before = stack.processes()
     before["supervisor"].send(signal.SIGKILL)
-    await until(lambda: not before["supervisor"].is_alive, "dead")
+    await until_true(lambda: not before["supervisor"].is_alive, "dead")
 
     again = await stack.up()
 
@@ -119,7 +118,7 @@ async def test_down_after_the_supervisor_was_killed_is_no_error(stack: Stack) ->
     await stack.up()
     before = stack.processes()
     before["supervisor"].send(signal.SIGKILL)
-    await until(lambda: not before["supervisor"].is_alive, "dead")
+    await until_true(lambda: not before["supervisor"].is_alive, "dead")
 
     await down(stack.home, clock=CLOCK)
 
@@ -354,7 +353,7 @@ async def test_down_while_up_waits_ends_both(stack: Stack) -> None:
 
     async with asyncio.TaskGroup() as group:
         waiting = group.create_task(_failure_of(stack))
-        await until(lambda: "server" in stack.processes(), "the server runs")
+        await until_true(lambda: "server" in stack.processes(), "the server runs")
         await down(stack.home, clock=CLOCK)
 
     assert isinstance(waiting.result(), OperationFailed)

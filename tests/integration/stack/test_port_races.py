@@ -18,10 +18,10 @@ from stigmer_cli.stack.ports import PortsTaken, with_ports
 from stigmer_cli.stack.up import Ready, Surroundings, up
 from stigmer_cli.supervisor.process import IS_LINUX
 from stigmer_cli.supervisor.spec import ChildSpec
-from tests.processes import environ as whole_environment
-from tests.processes import until
-from tests.stand_ins import Stack
-from tests.temporal_server import free_port
+from tests.support.polling import until_true
+from tests.support.processes import environ as whole_environment
+from tests.support.stub_stack import Stack
+from tests.support.temporal_server import free_port
 
 HOMES, ROUNDS = 5, 2
 AUTO = StackOptions(auto_ports=True, wait_timeout_s=60.0)
@@ -71,7 +71,7 @@ async def test_the_port_of_a_part_that_is_being_restarted_is_not_drawn(tmp_path:
         assert server is not None
         assert server.id is not None
         server.id.kill_group()
-        await until(lambda: not _is_open(ready.endpoints.server_port), "the port is closed")
+        await until_true(lambda: not _is_open(ready.endpoints.server_port), "the port is closed")
         settings = replace(second.settings(), server_port=ready.endpoints.server_port)
         with PortClaims() as claims:
             assert with_ports(settings, AUTO, claims).server_port != ready.endpoints.server_port

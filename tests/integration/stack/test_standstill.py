@@ -15,7 +15,7 @@ from stigmer_cli.stack.standstill import FROZEN, HUNG, standing_still
 from stigmer_cli.supervisor.process import ProcessId, run_state, start_mark
 from stigmer_cli.supervisor.record import ChildRecord, SupervisorRecord
 from stigmer_cli.supervisor.sign_of_life import shows_life, socket_of
-from tests.eventually import eventually
+from tests.support.polling import eventually
 
 WITHIN_S = 5.0
 RUNNER = """

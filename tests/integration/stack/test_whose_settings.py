@@ -19,9 +19,9 @@ from stigmer_cli.stack.restart import restart, restart_part
 from stigmer_cli.stack.settings_record import read_settings_record
 from stigmer_cli.stack.up import Ready, up
 from stigmer_cli.supervisor.spec import ChildSpec
-from tests.processes import until
-from tests.stand_ins import Stack
-from tests.temporal_server import free_port
+from tests.support.polling import until_true
+from tests.support.stub_stack import Stack
+from tests.support.temporal_server import free_port
 
 CLOCK = SystemClock()
 WITH_KEY = "import os; os.environ['OPENAI_API_KEY']"
@@ -190,7 +190,7 @@ async def test_the_database_with_a_password_is_named_and_not_written_down(stack:
     assert environment_of(stack, "server")["STIGMER_DATABASE_URL"] == POSTGRESQL
 
     stack.processes()["supervisor"].send(signal.SIGKILL)
-    await until(lambda: "supervisor" not in stack.processes(), "dead")
+    await until_true(lambda: "supervisor" not in stack.processes(), "dead")
     with pytest.raises(ConfigError, match="its password is not written down") as refused:
         await stack.up()
     assert SHOWN in refused.value.message

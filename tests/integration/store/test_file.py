@@ -19,7 +19,7 @@ from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.errors import ConfigError, InUse, MachineError, StoreBusy
 from stigmer_cli.store.executions import Accepted
 from stigmer_cli.store.store import Store, open_store
-from tests.contracts.store.drafts import HandClock, draft
+from tests.contracts.store.drafts import RealSleepClock, draft
 from tests.integration.store.conftest import Start, kill
 
 
@@ -168,12 +168,12 @@ async def test_a_new_file_is_for_its_owner_only(file: Path) -> None:
 @pytest.mark.parametrize("url", ["sqlite:///", "sqlite:///:memory:", "mysql://x", "postgresql://[::1"])
 async def test_a_url_that_names_no_store_is_a_configuration_error(url: str) -> None:
     with pytest.raises(ConfigError):
-        await open_store(url, clock=HandClock())
+        await open_store(url, clock=RealSleepClock())
 
 
 async def test_a_postgresql_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(Exception, match=r"PostgreSQL at 127\.0\.0\.1:1/x is not available") as caught:
-        await open_store("postgresql://me:secret@127.0.0.1:1/x", clock=HandClock())
+        await open_store("postgresql://me:secret@127.0.0.1:1/x", clock=RealSleepClock())
     assert "secret" not in str(caught.value)
 
 

@@ -8,7 +8,7 @@ from stigmer_cli.domain.execution import QueueReason
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.store.store import open_store
 from tests.contracts.store.drafts import submitted
-from tests.names import workflow
+from tests.support.ids import workflow
 
 OLD_ID = "0123456789abcdef0123456789abcdef"
 

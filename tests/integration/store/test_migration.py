@@ -10,7 +10,7 @@ import pytest
 from stigmer_cli.errors import MachineError
 from stigmer_cli.store import migrate
 from stigmer_cli.store.store import open_store
-from tests.contracts.store.drafts import HandClock, accepted
+from tests.contracts.store.drafts import RealSleepClock, accepted
 
 SECOND = """
 from alembic import op
@@ -39,7 +39,7 @@ def columns(file: Path) -> list[str]:
 
 
 async def test_a_migration_copies_the_file_before_it_changes_it(file: Path, tmp_path: Path) -> None:
-    clock = HandClock()
+    clock = RealSleepClock()
     url = f"sqlite:///{file}"
     async with await open_store(url, clock=clock) as store:
         id_ = await accepted(store)
@@ -64,12 +64,12 @@ async def test_a_migration_copies_the_file_before_it_changes_it(file: Path, tmp_
 
 async def test_a_migration_that_fails_leaves_the_file_as_it_was(file: Path, tmp_path: Path) -> None:
     url = f"sqlite:///{file}"
-    async with await open_store(url, clock=HandClock()) as store:
+    async with await open_store(url, clock=RealSleepClock()) as store:
         id_ = await accepted(store)
     before = columns(file)
     with pytest.raises(ZeroDivisionError):
-        await open_store(url, clock=HandClock(), scripts=scripts_with(tmp_path, "1 / 0"))
+        await open_store(url, clock=RealSleepClock(), scripts=scripts_with(tmp_path, "1 / 0"))
     assert columns(file) == before
-    async with await open_store(url, clock=HandClock()) as store:
+    async with await open_store(url, clock=RealSleepClock()) as store:
         assert await store.schema_revision() == "0002"
         assert (await store.executions.get(id_)).message == "hello"

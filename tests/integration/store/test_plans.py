@@ -17,8 +17,8 @@ from stigmer_cli.store.executions import Decided, Taken
 from stigmer_cli.store.listing import Filter
 from stigmer_cli.store.statements import PRIMARY_KEY
 from stigmer_cli.store.store import Store, open_store
-from tests.contracts.store.drafts import AGENT, RUN, START, HandClock, accepted
-from tests.names import STORE
+from tests.contracts.store.drafts import AGENT, RUN, START, RealSleepClock, accepted
+from tests.support.ids import STORE
 
 LATER = START + timedelta(days=1)
 AGED = Aged.by(LATER, s=0)
@@ -29,7 +29,7 @@ MANY = 50
 
 @pytest.fixture
 async def store(file: Path) -> AsyncIterator[Store]:
-    async with await open_store(f"sqlite:///{file}", clock=HandClock()) as opened:
+    async with await open_store(f"sqlite:///{file}", clock=RealSleepClock()) as opened:
         yield opened
 
 

@@ -13,8 +13,9 @@ from stigmer_cli.supervisor.control import connect
 from stigmer_cli.supervisor.launch import launch
 from stigmer_cli.supervisor.record import read_record
 from stigmer_cli.supervisor.spec import Liveness
-from tests.processes import SLEEP, child, environ, spec_of, supervised, until
-from tests.temporal_server import free_port
+from tests.support.polling import until_true
+from tests.support.processes import SLEEP, child, environ, spec_of, supervised
+from tests.support.temporal_server import free_port
 
 
 async def test_socket_lock_and_state_file_are_for_the_owner_only(tmp_path: Path) -> None:
@@ -28,7 +29,7 @@ async def test_the_state_file_knows_every_process_and_no_secret(tmp_path: Path) 
     async with supervised(tmp_path, secret) as it:
         await it.says("a")
         live = await it.child("a", lambda one: one.id, "running")
-        await until(lambda: (found := read_record(tmp_path)) and found.children[0].id == live.id, "written down")
+        await until_true(lambda: (found := read_record(tmp_path)) and found.children[0].id == live.id, "written down")
 
         assert [path for path in _files(tmp_path) if b"s3cr3t-in-env" in path.read_bytes()] == []
         found = json.loads((tmp_path / "supervisor.json").read_text())
@@ -85,7 +86,7 @@ async def test_watch_tells_every_change_until_the_supervisor_is_gone(tmp_path: P
 
         assert states[0] == "running"
         assert set(states) <= {"running", "stopping", "stopped"}
-        await until(lambda: not it.id.is_alive, "the supervisor ended")
+        await until_true(lambda: not it.id.is_alive, "the supervisor ended")
 
 
 async def test_nonsense_on_the_socket_does_no_harm(tmp_path: Path) -> None:
@@ -125,7 +126,7 @@ async def test_of_twenty_at_once_one_supervisor_stands(tmp_path: Path) -> None:
     finally:
         for winner in winners:
             winner.send(15)
-            await until(lambda winner=winner: not winner.is_alive, "ended")  # type: ignore[misc]
+            await until_true(lambda winner=winner: not winner.is_alive, "ended")  # type: ignore[misc]
 
 
 HANGS_ON_REQUEST = """

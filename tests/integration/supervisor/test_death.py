@@ -14,7 +14,8 @@ from stigmer_cli.supervisor.launch import launch
 from stigmer_cli.supervisor.process import ProcessId, start_mark
 from stigmer_cli.supervisor.record import read_record
 from stigmer_cli.supervisor.supervisor import end_survivors
-from tests.processes import SLEEP, STUBBORN, child, environ, spec_of, supervised, until
+from tests.support.polling import until_true
+from tests.support.processes import SLEEP, STUBBORN, child, environ, spec_of, supervised
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the next supervisor ends them")
@@ -26,14 +27,14 @@ async def test_no_child_outlives_a_killed_supervisor_by_two_seconds(tmp_path: Pa
         it.id.send(signal.SIGKILL)
 
         alive = [one.id for one in record.children if one.id]
-        await until(lambda: not any(one.is_alive for one in alive), "children gone", within_s=2.0)
+        await until_true(lambda: not any(one.is_alive for one in alive), "children gone", within_s=2.0)
 
 
 async def test_another_supervisor_takes_over_what_a_killed_one_left(tmp_path: Path) -> None:
     async with supervised(tmp_path, child(tmp_path, "a", SLEEP)) as first:
         await first.says("a")
         first.id.send(signal.SIGKILL)
-        await until(lambda: not first.id.is_alive, "the first is dead")
+        await until_true(lambda: not first.id.is_alive, "the first is dead")
 
         async with supervised(tmp_path, child(tmp_path, "a", SLEEP)) as second:
             await second.says("a", times=2)
@@ -76,7 +77,7 @@ async def test_a_supervisor_that_starts_ends_recorded_survivors_and_spares_a_reu
         async with supervised(tmp_path, child(tmp_path, "a", SLEEP)) as it:
             await it.says("a")
             it.id.send(signal.SIGKILL)
-            await until(lambda: not it.id.is_alive, "dead")
+            await until_true(lambda: not it.id.is_alive, "dead")
         text = (tmp_path / "supervisor.json").read_text()
         recorded = read_record(tmp_path)
         assert recorded is not None

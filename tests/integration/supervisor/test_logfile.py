@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from stigmer_cli.supervisor.logfile import LogFile
-from tests.processes import SLEEP, child, supervised, until
+from tests.support.polling import until_true
+from tests.support.processes import SLEEP, child, supervised
 
 FLOOD = "import sys; [print(f'line {n:06} ' + 'x' * 80) for n in range(20000)]; "
 
@@ -67,7 +68,7 @@ async def test_a_log_file_that_is_deleted_is_made_anew(tmp_path: Path) -> None:
         await it.says("a", "5\n")
         (tmp_path / "a.log").unlink()
 
-        await until((tmp_path / "a.log").exists, "made anew")
+        await until_true((tmp_path / "a.log").exists, "made anew")
 
 
 def test_the_tail_in_memory_holds_the_last_lines(tmp_path: Path) -> None:

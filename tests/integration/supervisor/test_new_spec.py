@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stigmer_cli.supervisor.spec import ChildSpec, child_to_json
-from tests.processes import Supervised, child, environ, supervised
+from tests.support.processes import Supervised, child, environ, supervised
 
 SAYS_KEY = "import os, time; print('key', os.environ.get('KEY'), flush=True); time.sleep(600)"
 FAILS_WITHOUT_KEY = f"import os; os.environ.get('KEY') or exit(3); {SAYS_KEY}"

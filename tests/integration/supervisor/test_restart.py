@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.supervisor.policy import RestartPolicy
-from tests.processes import DIES, SLEEP, child, supervised
+from tests.support.processes import DIES, SLEEP, child, supervised
 
 QUICK = RestartPolicy(
     backoff=Backoff(initial_s=0.01, factor=2.0, cap_s=0.05, jitter=False), failures_max=5, slow_delay_s=0.2

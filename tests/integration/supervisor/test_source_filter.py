@@ -11,9 +11,9 @@ import pytest
 
 from stigmer_cli.supervisor.process import IS_LINUX
 from stigmer_cli.supervisor.spec import SourceFilter
-from tests.eventually import eventually
-from tests.processes import Supervised, child, supervised
-from tests.temporal_server import free_port
+from tests.support.polling import eventually
+from tests.support.processes import Supervised, child, supervised
+from tests.support.temporal_server import free_port
 
 pytestmark = pytest.mark.skipif(not IS_LINUX, reason="socket filters are the Linux kernel's")
 

@@ -12,7 +12,8 @@ from stigmer_cli.clock import SystemClock
 from stigmer_cli.supervisor.launch import launch
 from stigmer_cli.supervisor.process import ProcessId, start_mark
 from stigmer_cli.supervisor.record import read_record
-from tests.processes import SLEEP, STUBBORN, child, environ, spec_of, supervised, until
+from tests.support.polling import until_true
+from tests.support.processes import SLEEP, STUBBORN, child, environ, spec_of, supervised
 
 SLOW_TO_STOP = (
     "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.3), sys.exit(0))); "
@@ -58,7 +59,7 @@ async def test_a_child_that_ignores_sigterm_is_killed_with_all_that_it_started(t
             await control.ask("stop")
             assert await control.is_gone(10.0)
 
-        await until(lambda: not grandchild.is_alive, "the grandchild is gone")
+        await until_true(lambda: not grandchild.is_alive, "the grandchild is gone")
         record = read_record(tmp_path)
         assert record is not None
         assert record.children[0].last_exit is not None
@@ -73,7 +74,7 @@ async def test_what_a_crashed_child_left_in_its_group_goes_with_it(tmp_path: Pat
         assert one.id is not None
         os.kill(one.id.pid, signal.SIGKILL)
 
-        await until(lambda: not grandchild.is_alive, "the grandchild is gone")
+        await until_true(lambda: not grandchild.is_alive, "the grandchild is gone")
 
 
 async def test_a_frozen_child_is_stopped_all_the_same(tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ async def test_a_signal_stops_the_supervisor_gracefully(tmp_path: Path, number: 
     async with supervised(tmp_path, child(tmp_path, "a", SLOW_TO_STOP)) as it:
         await it.says("a")
         it.id.send(number)
-        await until(lambda: not it.id.is_alive, "the supervisor ended")
+        await until_true(lambda: not it.id.is_alive, "the supervisor ended")
 
         record = read_record(tmp_path)
         assert record is not None
@@ -124,7 +125,7 @@ async def test_a_supervisor_whose_folder_is_removed_ends_with_its_children(tmp_p
             path.unlink()
         folder.rmdir()
 
-        await until(lambda: not it.id.is_alive, "the supervisor ended")
+        await until_true(lambda: not it.id.is_alive, "the supervisor ended")
         assert one.id is not None
         assert not one.id.is_alive
 
@@ -141,7 +142,7 @@ async def test_an_interrupted_launch_leaves_nothing(tmp_path: Path) -> None:
             pass
         else:
             identity.send(signal.SIGTERM)
-            await until(lambda identity=identity: not identity.is_alive, "ended")  # type: ignore[misc]
+            await until_true(lambda identity=identity: not identity.is_alive, "ended")  # type: ignore[misc]
         record = read_record(tmp_path)
         assert record is None or not any(one.id and one.id.is_alive for one in record.children)
         assert _holders(tmp_path) == []

@@ -12,7 +12,7 @@ from stigmer_cli.clock import SystemClock
 from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.dial import Dialer
 from stigmer_cli.temporal.target import Pace, Target
-from tests.temporal_server import DevServer
+from tests.support.temporal_server import DevServer
 
 
 @pytest.fixture

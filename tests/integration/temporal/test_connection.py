@@ -16,10 +16,10 @@ from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.temporal.connection import MEMORY_LOST, Connection, ConnectionState
 from stigmer_cli.temporal.errors import Misconfigured, TemporalUnavailable
 from stigmer_cli.temporal.gateway import Gateway
-from tests.eventually import eventually, until_true
 from tests.integration.temporal.conftest import connection_to
-from tests.names import STORE, workflow
-from tests.temporal_server import DevServer, client_of
+from tests.support.ids import STORE, workflow
+from tests.support.polling import eventually, until_true
+from tests.support.temporal_server import DevServer, client_of
 
 S = ConnectionState
 

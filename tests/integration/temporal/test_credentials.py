@@ -9,10 +9,10 @@ from stigmer_cli.temporal.connection import Connection, ConnectionState
 from stigmer_cli.temporal.dial import SdkDialer, SdkSession, Session, read_api_key
 from stigmer_cli.temporal.state import ClusterIdentity
 from stigmer_cli.temporal.target import LOOPBACK, Target, target_of
-from tests.eventually import eventually
-from tests.fakes_temporal import ERRORS, Weather
 from tests.integration.temporal.conftest import connected
-from tests.temporal_server import DevServer
+from tests.support.fakes_temporal import ERRORS, Weather
+from tests.support.polling import eventually
+from tests.support.temporal_server import DevServer
 
 QUICK = replace(LOOPBACK, misconfigured_every_s=0.2)
 

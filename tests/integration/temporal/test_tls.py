@@ -17,10 +17,10 @@ from stigmer_cli.temporal.connection import Connection, ConnectionState
 from stigmer_cli.temporal.target import LOOPBACK, SYSTEM_TRUST, Target, target_of
 from stigmer_cli.tls.files import KeyPair
 from stigmer_cli.tls.trust import Trust
-from tests.eventually import eventually
 from tests.integration.temporal.conftest import connected
-from tests.temporal_server import DevServer
-from tests.tls import FUTURE, PAST, Authority, Pair, door_context, tls_in_front_of
+from tests.support.polling import eventually
+from tests.support.temporal_server import DevServer
+from tests.support.tls import FUTURE, PAST, Authority, Pair, door_context, tls_in_front_of
 
 CONNECTED, MISCONFIGURED = ConnectionState.CONNECTED, ConnectionState.MISCONFIGURED
 QUICK = replace(LOOPBACK, probe_every_s=0.2)

@@ -12,8 +12,8 @@ from stigmer_cli.cli.tables import print_execution, print_executions
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.reason import explained
 from stigmer_cli.temporal.connection import ConnectionState
-from tests.fakes import START, SwitchedLink
-from tests.rows import row
+from tests.support.execution_rows import row
+from tests.support.fakes import START, SwitchedLink
 
 GOLDEN_80 = """\
 ID                              AGENT    PHASE        AGE  WHY

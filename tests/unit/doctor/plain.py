@@ -29,7 +29,7 @@ from stigmer_cli.stack.status import Look
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import ChildRecord, SupervisorRecord
 from stigmer_cli.temporal.gateway import Poller
-from tests.fakes import START, ManualClock
+from tests.support.fakes import START, ManualClock
 
 HOME = Home(path=Path("/home/ada/.stigmer"))
 PIDS = {"supervisor": 10, "temporal": 11, "server": 12, "runner": 13}

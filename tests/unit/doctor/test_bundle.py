@@ -19,7 +19,7 @@ from stigmer_cli.doctor.bundle import LOG_BYTES_MAX, Surroundings, end_of_log, g
 from stigmer_cli.doctor.collect import collect_facts
 from stigmer_cli.errors import ConfigError, MachineError
 from stigmer_cli.settings import Home, load
-from tests.temporal_server import free_port
+from tests.support.temporal_server import free_port
 from tests.unit.doctor.fixed import REPAIRED
 from tests.unit.doctor.test_report import SCHEMA
 

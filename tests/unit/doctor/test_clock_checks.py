@@ -10,7 +10,7 @@ from stigmer_cli.clock import iso
 from stigmer_cli.doctor import clocks, executions
 from stigmer_cli.doctor.facts import ExecutionsSeen, Facts, ServerSeen, known
 from stigmer_cli.runner_record import RunnerRecord
-from tests.fakes import START
+from tests.support.fakes import START
 from tests.unit.doctor.plain import brief, execution, health, healthy
 
 HINT = "stigmer doctor explain STG122"

@@ -13,7 +13,7 @@ from stigmer_cli.doctor.fixes import FIXES
 from stigmer_cli.doctor.repair import repair
 from stigmer_cli.doctor.report import Diagnosis, Report
 from stigmer_cli.errors import MachineError
-from tests.fakes import ManualClock
+from tests.support.fakes import ManualClock
 from tests.unit.doctor.plain import healthy
 
 ILL, ODD, WELL = failed("ill", "heal"), warned("odd", "look"), passed("well")

@@ -10,7 +10,7 @@ from stigmer_cli.doctor.catalog import CHECKS
 from stigmer_cli.doctor.facts import EndpointSeen, Facts, ServerSeen, TemporalSeen, TlsSeen, known
 from stigmer_cli.doctor.runner import diagnose
 from stigmer_cli.settings import Home, Settings, Source
-from tests.fakes import START
+from tests.support.fakes import START
 from tests.unit.doctor.plain import NOBODY, brief, healthy, server
 
 URL = "https://stigmer.example"

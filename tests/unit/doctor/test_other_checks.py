@@ -13,7 +13,7 @@ from stigmer_cli.doctor.text import clock_time
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Settings, Source
 from stigmer_cli.temporal.gateway import Poller
-from tests.fakes import START
+from tests.support.fakes import START
 from tests.unit.doctor.plain import HOME, TEMPORAL, brief, execution, healthy, server
 
 FILE = HOME.store_file

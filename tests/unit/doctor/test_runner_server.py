@@ -11,7 +11,7 @@ from stigmer_cli.doctor.facts import Facts, TemporalSeen, known
 from stigmer_cli.doctor.runner_server import RUNNER_SERVER_CHECKS
 from stigmer_cli.runner_record import RunnerRecord
 from stigmer_cli.temporal.gateway import Poller
-from tests.fakes import START
+from tests.support.fakes import START
 from tests.unit.doctor.plain import healthy
 
 CAUSE = "the server at http://127.0.0.1:7234 cannot be reached (connection refused)"

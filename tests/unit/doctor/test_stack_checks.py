@@ -13,7 +13,7 @@ from stigmer_cli.stack.ports import Owner
 from stigmer_cli.stack.standstill import FROZEN, HUNG, IN_KERNEL
 from stigmer_cli.supervisor.record import ExitRecord
 from stigmer_cli.temporal.gateway import Poller
-from tests.fakes import START
+from tests.support.fakes import START
 from tests.unit.doctor.plain import (
     ENDPOINTS,
     HOME,

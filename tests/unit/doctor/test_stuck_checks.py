@@ -8,7 +8,7 @@ from stigmer_cli.doctor import stuck
 from stigmer_cli.doctor.facts import ExecutionsSeen, Facts
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
-from tests.fakes import START
+from tests.support.fakes import START
 from tests.unit.doctor.plain import brief, healthy
 
 ID = "aex-00000000000000000000000001"

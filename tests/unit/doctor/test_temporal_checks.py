@@ -13,7 +13,7 @@ from stigmer_cli.doctor.facts import Drift, EndpointSeen, ExecutionsSeen, Facts,
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.state import Endpoints
 from stigmer_cli.temporal.gateway import Poller
-from tests.fakes import START, ManualClock
+from tests.support.fakes import START, ManualClock
 from tests.unit.doctor.plain import ENDPOINTS, HOME, TEMPORAL, brief, child, health, healthy, probe, server
 
 AWAY = TemporalSeen(state="DISCONNECTED", cause="not answering")

@@ -7,8 +7,8 @@ import pytest
 
 from stigmer_cli.domain.identity import ExecutionId, Kind, is_id, slug_of, store_in, task_queue_of
 from stigmer_cli.executions.ids import IdGenerator
-from tests.fakes import ManualClock
-from tests.names import STORE, workflow
+from tests.support.fakes import ManualClock
+from tests.support.ids import STORE, workflow
 
 ID = ExecutionId("aex-01kqrxnp6m8w8t6e3d2m5k7j9z")
 

@@ -12,7 +12,7 @@ from stigmer_cli.errors import Unavailable
 from stigmer_cli.executions.group_commit import GroupCommit
 from stigmer_cli.store.executions import Taken
 from stigmer_cli.store.store import Store
-from tests.fakes_temporal import LoopClock, in_virtual_time
+from tests.support.fakes_temporal import LoopClock, in_virtual_time
 
 
 class SlowDisk:

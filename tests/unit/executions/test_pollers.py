@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 from stigmer_cli.executions.pollers import SEEKS_MAX, PollerWatch
 from stigmer_cli.temporal.gateway import Poller
-from tests.fakes import START, ManualClock, SwitchedLink
-from tests.fakes_temporal import InMemoryGateway
+from tests.support.fakes import START, ManualClock, SwitchedLink
+from tests.support.fakes_temporal import InMemoryGateway
 
 
 class Scene:

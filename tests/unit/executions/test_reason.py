@@ -11,8 +11,8 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.pollers import Polling, SeenPoller
 from stigmer_cli.executions.reason import REASONS, explained, unavailable, waiting
 from stigmer_cli.temporal.connection import ConnectionState
-from tests.fakes import START, SwitchedLink
-from tests.rows import row
+from tests.support.execution_rows import row
+from tests.support.fakes import START, SwitchedLink
 
 
 def test_every_state_of_the_connection_has_its_reason() -> None:

@@ -17,8 +17,8 @@ from stigmer_cli.runner.contract import FailureKind
 from stigmer_cli.runner.heartbeat import FINAL
 from stigmer_cli.temporal.gateway import Observed, RunState
 from stigmer_cli.temporal.pending import PendingActivity, PendingTask, TaskFailure
-from tests.fakes import START
-from tests.rows import row
+from tests.support.execution_rows import row
+from tests.support.fakes import START
 
 RUNNER = "stigmer-runner/7@host/1/0.2.0"
 CHANGED = TaskFailure(words="[TMPRL1100] Nondeterminism error", runner=RUNNER, is_nondeterminism=True)

@@ -8,8 +8,8 @@ from stigmer_cli.domain.execution import QueueReason
 from stigmer_cli.errors import OperationFailed, StigmerError, TemporalUnavailable
 from stigmer_cli.executions.submit_failure import CountFailure, WaitAgain, decide_on_failure
 from stigmer_cli.temporal.errors import Misconfigured, SubmitRejected, Throttled
-from tests.fakes import START
-from tests.rows import row
+from tests.support.execution_rows import row
+from tests.support.fakes import START
 
 
 @pytest.mark.parametrize(

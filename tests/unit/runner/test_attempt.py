@@ -22,8 +22,8 @@ from stigmer_cli.runner.attempt import Attempt, AttemptRunner
 from stigmer_cli.runner.heartbeat import ModelInterrupted
 from stigmer_cli.runner.model.seam import Model, ModelBusy, ModelFailed
 from stigmer_cli.runner.reports import ClockAndRng, Reporter, ReportRefused, WrongServer
-from tests.fakes_runner import InMemoryReports, Row
-from tests.fakes_temporal import LoopClock, in_virtual_time
+from tests.support.fakes_runner import InMemoryReports, Row
+from tests.support.fakes_temporal import LoopClock, in_virtual_time
 
 EXECUTION = "aex-00000000000000000000000001"
 

@@ -10,7 +10,7 @@ from temporalio.testing import ActivityEnvironment
 from stigmer_cli.errors import Conflict
 from stigmer_cli.runner.heartbeat import FAILED, ModelInterrupted, run_with_heartbeat
 from stigmer_cli.runner.reports import ReportRefused
-from tests.fakes_temporal import LoopClock, in_virtual_time
+from tests.support.fakes_temporal import LoopClock, in_virtual_time
 
 
 def carry_out(work: Callable[[], Awaitable[str]], *, ends_after_s: float | None = None) -> tuple[str, int]:

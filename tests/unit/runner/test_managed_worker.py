@@ -5,7 +5,7 @@ from datetime import timedelta
 from temporalio.worker import Worker
 
 from stigmer_cli.runner.managed_worker import ManagedWorker
-from tests.fakes import START
+from tests.support.fakes import START
 
 
 def test_a_worker_polled_when_temporals_moment_became_another_one() -> None:

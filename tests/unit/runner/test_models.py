@@ -9,7 +9,7 @@ from stigmer_cli.runner.model.catalog import Catalog
 from stigmer_cli.runner.model.echo import Echo
 from stigmer_cli.runner.model.seam import ModelFailed
 from stigmer_cli.settings import Home, Settings
-from tests.fakes_temporal import LoopClock, in_virtual_time
+from tests.support.fakes_temporal import LoopClock, in_virtual_time
 
 
 def work(message: str, model: str = "echo") -> Work:

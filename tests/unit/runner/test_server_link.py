@@ -14,9 +14,9 @@ from stigmer_cli.errors import OperationFailed, Refused, ServerUnavailable, Stig
 from stigmer_cli.runner.poll_gate import PollGate, mismatch_of
 from stigmer_cli.runner.server_link import STARVED_TIMES, LinkState, ServerLink
 from stigmer_cli.temporal.connection import Connection, ConnectionState, ConnectionStatus, Target
-from tests.fakes import START, SwitchedLink
-from tests.fakes_temporal import LoopClock, in_virtual_time
-from tests.names import OTHER_STORE, STORE
+from tests.support.fakes import START, SwitchedLink
+from tests.support.fakes_temporal import LoopClock, in_virtual_time
+from tests.support.ids import OTHER_STORE, STORE
 
 URL = "http://127.0.0.1:7234"
 AWAY = ServerUnavailable("away")

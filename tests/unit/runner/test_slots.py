@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 
 from stigmer_cli.runner.slots import ACTIVITIES_MAX, Slots
-from tests.fakes import ManualClock
+from tests.support.fakes import ManualClock
 
 
 async def test_a_worker_that_never_took_anything_up_has_been_free_and_idle_since_it_began() -> None:

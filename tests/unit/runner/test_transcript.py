@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from stigmer_cli.runner.transcript import CHUNK_CHARS_MAX, CUT_MARK, OUTPUT_CHARS_MAX, Transcript
-from tests.fakes_temporal import in_virtual_time
+from tests.support.fakes_temporal import in_virtual_time
 
 
 class Sink:

@@ -10,7 +10,7 @@ from stigmer_cli.server import ready
 from stigmer_cli.server.ready import STOPPING, ReadyCheck
 from stigmer_cli.server.serve import GRACE_S, NOTICE_S
 from stigmer_cli.stack.parts import SERVER_GRACE_S
-from tests.fakes import ManualClock
+from tests.support.fakes import ManualClock
 
 CLOSING_S = 0.2
 """What uvicorn takes to notice that it should end, and to close its listener."""

@@ -19,8 +19,8 @@ from stigmer_cli.stack.state import endpoints, write_endpoints
 from stigmer_cli.stack.up import Surroundings
 from stigmer_cli.supervisor.spec import SourceFilter
 from stigmer_cli.temporal.dev_server import HttpEndpoints
-from tests.fakes import ManualClock
-from tests.stand_ins import Silence
+from tests.support.fakes import ManualClock
+from tests.support.stub_stack import Silence
 
 EPHEMERAL = StackOptions(ephemeral=True)
 HTTP_ENDPOINTS = HttpEndpoints(source="127.4.5.6", ui_port=20001, http_port=20002, metrics_port=20003)

@@ -7,7 +7,7 @@ import pytest
 
 from stigmer_cli.stack.port_claims import PortClaims
 from stigmer_cli.supervisor.process import IS_LINUX
-from tests.temporal_server import free_port
+from tests.support.temporal_server import free_port
 
 pytestmark = pytest.mark.skipif(not IS_LINUX, reason="claims are granted to everybody where there is no such socket")
 

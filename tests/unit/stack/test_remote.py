@@ -12,7 +12,7 @@ from stigmer_cli.stack.parts import endpoints_of
 from stigmer_cli.stack.probe import Poller, Seen
 from stigmer_cli.stack.remote import elsewhere, judged, refuse_elsewhere, require_token
 from stigmer_cli.stack.status import StackStatus
-from tests.fakes import ManualClock
+from tests.support.fakes import ManualClock
 
 URL = "https://stigmer.example"
 HOME = Home(path=Path("/nowhere"))

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from stigmer_cli.store.clock import ANSWER_MAX_S, StoreClock
-from tests.fakes import START, ManualClock
+from tests.support.fakes import START, ManualClock
 
 DATABASES = START + timedelta(minutes=10)
 

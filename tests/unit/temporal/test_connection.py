@@ -13,7 +13,7 @@ from stigmer_cli.temporal.connection import MEMORY_LOST, Change, Connection, Con
 from stigmer_cli.temporal.errors import Misconfigured, TemporalUnavailable
 from stigmer_cli.temporal.journal import HISTORY_MAX, LINES_MAX, WINDOW_S
 from stigmer_cli.temporal.state import TRANSITIONS, ClusterIdentity
-from tests.fakes_temporal import LoopClock, ScriptedDialer, Weather, in_virtual_time
+from tests.support.fakes_temporal import LoopClock, ScriptedDialer, Weather, in_virtual_time
 
 S = ConnectionState
 NEAR, FAR = "127.0.0.1:7233", "temporal.example:7233"

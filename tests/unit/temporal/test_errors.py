@@ -16,7 +16,7 @@ from stigmer_cli.temporal.errors import (
     translate,
 )
 from stigmer_cli.temporal.target import Target
-from tests.fakes_temporal import rpc_error
+from tests.support.fakes_temporal import rpc_error
 
 TARGET = Target(address="127.0.0.1:7233", namespace="shop")
 CODE = RPCStatusCode

@@ -13,8 +13,8 @@ from stigmer_cli.domain.phase import Phase, may_move
 from stigmer_cli.executions.reconcile.observe import Observation
 from stigmer_cli.executions.reconcile.plan import Action, Finding, Rules, plan
 from stigmer_cli.temporal.gateway import Observed, RunState
-from tests.fakes import START
-from tests.rows import row
+from tests.support.execution_rows import row
+from tests.support.fakes import START
 
 WORKFLOW = "stigmer/str-01kqrxnp6m8w8t6e3d2m5k7j9z/agent-execution/invoke/aex-01kqrxnp6m8w8t6e3d2m5k7j9z"
 

@@ -13,8 +13,8 @@ from stigmer_cli.executions.reconcile.plan import Action, Finding, Move, Rules, 
 from stigmer_cli.executions.stuck import StuckContext, judge
 from stigmer_cli.temporal.gateway import Observed, RunState
 from stigmer_cli.temporal.pending import PendingTask, TaskFailure
-from tests.fakes import START
-from tests.rows import row
+from tests.support.execution_rows import row
+from tests.support.fakes import START
 
 OPEN = (Phase.PENDING, Phase.IN_PROGRESS)
 UNKNOWN = ("", "Temporal cannot be reached", 'Temporal has no namespace "default"')

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from stigmer_cli.server.guard import Guard
 from stigmer_cli.server.hosts import AllowedHosts
 from stigmer_cli.server.ui.door import UiDoor, is_same_origin
-from tests.fakes import ManualClock
+from tests.support.fakes import ManualClock
 
 TOKEN = "right"
 CODESPACE = "cat-7234.app.github.dev"

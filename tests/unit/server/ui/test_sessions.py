@@ -6,7 +6,7 @@ import pytest
 
 from stigmer_cli.errors import RequestError
 from stigmer_cli.server.ui.sessions import LINK_MAX_S, LINKS_MAX, SESSION_MAX_S, Links, Sessions
-from tests.fakes import ManualClock
+from tests.support.fakes import ManualClock
 
 TOKEN = "the token of this home"
 

@@ -19,7 +19,7 @@ from temporalio.client import Client
 
 from stigmer_cli.temporal.dev_server import dev_server_argv, find_binary
 from stigmer_cli.temporal.dial import quiet_runtime
-from tests.eventually import eventually
+from tests.support.polling import eventually
 
 START_MAX_S = 20.0
 STOP_MAX_S = 10.0

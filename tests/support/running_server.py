@@ -19,8 +19,8 @@ from stigmer_cli.api.resources import (
 )
 from stigmer_cli.client import Client
 from stigmer_cli.proof import Token
-from tests.eventually import eventually
-from tests.temporal_server import die_with_parent, free_port, kill_group
+from tests.support.polling import eventually
+from tests.support.temporal_server import die_with_parent, free_port, kill_group
 
 TOKEN = "token-of-a-test"
 READY_MAX_S = 20.0

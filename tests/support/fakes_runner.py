@@ -17,8 +17,8 @@ from stigmer_cli.api.reports import ClaimAnswer, Work
 from stigmer_cli.domain.identity import task_queue_of
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import ServerUnavailable
-from tests.machine import slack
-from tests.names import STORE, workflow
+from tests.support.ids import STORE, workflow
+from tests.support.machine_load import slack
 
 CRASH_COST_MAX_S = 5.0
 """From the death of a runner until another attempt is on."""

@@ -15,8 +15,8 @@ from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.executions.ids import IdGenerator
-from tests.served import Served, accept, make_agent
-from tests.temporal_server import DevServer
+from tests.support.running_server import Served, accept, make_agent
+from tests.support.temporal_server import DevServer
 
 ACCEPT_AT_ONCE = 16
 AN_HOUR_US = 3600 * 1_000_000

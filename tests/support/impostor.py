@@ -1,4 +1,4 @@
-"""Somebody else on a port of ours, who keeps every byte that is sent there."""
+"""An impostor on a port of ours, which keeps every byte that is sent there."""
 
 import contextlib
 import socket
@@ -11,8 +11,8 @@ TRICKLE_S = 0.1
 JSON = b"Content-Type: application/json\r\n"
 
 
-class Manner(Enum):
-    """How a stranger answers whatever it is asked."""
+class Behaviour(Enum):
+    """How an impostor answers whatever it is asked."""
 
     AGREES = b"HTTP/1.1 200 OK\r\n" + JSON + b"Content-Length: 15\r\n\r\n" + b'{"ready": true}'
     PRETENDS = b"HTTP/1.1 200 OK\r\n" + JSON + b'Content-Length: 26\r\n\r\n{"pid":1,"proof":"abcdef"}'
@@ -22,11 +22,11 @@ class Manner(Enum):
     CLOSES = b""
 
 
-class Stranger:
+class Impostor:
     """Listens on `port` until closed. `received` is all that it was sent, over all connections."""
 
-    def __init__(self, port: int, manner: Manner) -> None:
-        self.manner = manner
+    def __init__(self, port: int, behaviour: Behaviour) -> None:
+        self.behaviour = behaviour
         self.received = b""
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", port), backlog=64)
@@ -50,20 +50,20 @@ class Stranger:
             while data := end.recv(65536):
                 with self._lock:
                     self.received += data
-                if self.manner is Manner.TRICKLES:
-                    for number in range(len(self.manner.value)):
-                        end.send(self.manner.value[number : number + 1])
+                if self.behaviour is Behaviour.TRICKLES:
+                    for number in range(len(self.behaviour.value)):
+                        end.send(self.behaviour.value[number : number + 1])
                         time.sleep(TRICKLE_S)
-                elif self.manner is Manner.CLOSES:
+                elif self.behaviour is Behaviour.CLOSES:
                     return
                 else:
-                    end.sendall(self.manner.value)
+                    end.sendall(self.behaviour.value)
 
 
 @contextlib.contextmanager
-def stranger(port: int, manner: Manner) -> Iterator[Stranger]:
-    """A stranger on `port`, gone at the end."""
-    found = Stranger(port, manner)
+def impostor(port: int, behaviour: Behaviour) -> Iterator[Impostor]:
+    """An impostor on `port`, gone at the end."""
+    found = Impostor(port, behaviour)
     try:
         yield found
     finally:

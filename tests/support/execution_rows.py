@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from stigmer_cli.domain.execution import Dispatch, Execution
 from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, RunId
 from stigmer_cli.domain.phase import Phase
-from tests.fakes import START
-from tests.names import STORE
+from tests.support.fakes import START
+from tests.support.ids import STORE
 
 ID = ExecutionId("aex-01kqrxnp6m8w8t6e3d2m5k7j9z")
 

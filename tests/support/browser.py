@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.temporal_server import die_with_parent, free_port, kill_group
+from tests.support.temporal_server import die_with_parent, free_port, kill_group
 
 STARTED_MAX_S = 30.0
 CALL_MAX_S = 60.0

@@ -6,15 +6,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from tests.temporal_server import free_port
+from tests.support.temporal_server import free_port
 
 COMMAND_MAX_S = 90
 
@@ -118,14 +117,6 @@ def collect(process: "subprocess.Popen[str]") -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-
-
-def until(look: Callable[[], bool], *, within_s: float) -> None:
-    """Return once `look` is true; fails after `within_s` seconds. For tests that drive commands, not coroutines."""
-    deadline = time.monotonic() + within_s
-    while not look():
-        assert time.monotonic() < deadline, f"not within {within_s} s"
-        time.sleep(0.1)
 
 
 @contextmanager

@@ -10,11 +10,11 @@ PERIOD_S = 0.1
 
 
 @contextmanager
-def throttled(pid: int, *, share: float) -> Iterator[None]:
+def throttle_cpu(pid: int, *, share: float) -> Iterator[None]:
     """Let process `pid` run for `share` of the time, a tenth of a second at a time, until the end of the block."""
     ending = threading.Event()
 
-    def throttle() -> None:
+    def control() -> None:
         while not ending.is_set():
             os.kill(pid, signal.SIGSTOP)
             ending.wait(PERIOD_S * (1 - share))
@@ -23,7 +23,7 @@ def throttled(pid: int, *, share: float) -> Iterator[None]:
 
     def run() -> None:
         with suppress(ProcessLookupError):
-            throttle()
+            control()
 
     thread = threading.Thread(target=run, name="throttle", daemon=True)
     thread.start()

@@ -9,7 +9,7 @@ START = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
 
 
 class ManualClock:
-    """Time that stands until `advance` moves it; sleepers wake when their moment has come."""
+    """Time that stands until `advance` or `move` moves it; `advance` wakes the sleepers whose moment has come."""
 
     def __init__(self, start: datetime = START) -> None:
         self._now = start
@@ -40,9 +40,13 @@ class ManualClock:
         self._now += timedelta(seconds=for_s)
         self._asleep_s += for_s
 
-    async def advance(self, seconds: float) -> None:
+    def move(self, seconds: float) -> None:
+        """Let time pass without waking anybody."""
         self._now += timedelta(seconds=seconds)
         self._monotonic += seconds
+
+    async def advance(self, seconds: float) -> None:
+        self.move(seconds)
         async with self._moved:
             self._moved.notify_all()
 

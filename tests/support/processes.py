@@ -5,7 +5,6 @@ import contextlib
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +18,9 @@ from stigmer_cli.supervisor.launch import launch
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import ChildRecord, SupervisorRecord
 from stigmer_cli.supervisor.spec import ChildSpec, SupervisorSpec
+from tests.support.polling import until_true
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 WITHIN_S = 15.0
 
 SLEEP = "import time; print('up', flush=True); time.sleep(600)"
@@ -99,7 +99,7 @@ class Supervised:
                 return path.read_text(errors="replace").count(words) >= times
             return False
 
-        await until(is_said, f"{name}: {words}")
+        await until_true(is_said, f"{name}: {words}")
 
     def log(self) -> str:
         """What the supervisor wrote about itself."""
@@ -124,7 +124,7 @@ async def supervised(folder: Path, *children: ChildSpec, **changes: Any) -> Asyn
         known = await _pids(folder)
         identity.send(signal.SIGCONT)
         identity.send(signal.SIGKILL)
-        await until(lambda: not any(one.is_alive for one in [identity, *known]), "everything gone")
+        await until_true(lambda: not any(one.is_alive for one in [identity, *known]), "everything gone")
 
 
 async def _pids(folder: Path) -> list[ProcessId]:
@@ -134,14 +134,6 @@ async def _pids(folder: Path) -> list[ProcessId]:
             async with control:
                 return [one.id for one in (await control.status()).children if one.id]
     return []
-
-
-async def until(is_so: Callable[[], object], what: str, within_s: float = WITHIN_S) -> None:
-    """Return once `is_so` holds; fails with `what` after `within_s` seconds."""
-    deadline = time.monotonic() + within_s
-    while not is_so():
-        assert time.monotonic() < deadline, f"never: {what}"
-        await asyncio.sleep(0.02)
 
 
 def descendants_in(folder: Path) -> list[psutil.Process]:

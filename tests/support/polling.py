@@ -1,4 +1,4 @@
-"""The two ways to wait for something outside of this test: look again until it is there, or fail."""
+"""The ways to wait for something outside of this test: look again until it is there, or fail."""
 
 import asyncio
 import time
@@ -9,6 +9,8 @@ T = TypeVar("T")
 Troubles = type[Exception] | tuple[type[Exception], ...]
 LOOK_S = 0.02
 PEEK_S = 0.01
+WITHIN_S = 30.0
+POLL_S = 0.05
 
 
 async def eventually(
@@ -29,13 +31,21 @@ async def eventually(
         await asyncio.sleep(LOOK_S)
 
 
-async def until_true(predicate: Callable[[], bool], *, within_s: float, what: str = "") -> float:
+async def until_true(predicate: Callable[[], object], what: str = "", *, within_s: float = WITHIN_S) -> float:
     """After how many seconds `predicate` held; fails when it did not `within_s`."""
     begun = time.monotonic()
     while not predicate():
         assert time.monotonic() - begun < within_s, f"not within {within_s} s: {what or predicate}"
         await asyncio.sleep(PEEK_S)
     return time.monotonic() - begun
+
+
+def wait_until(is_so: Callable[[], object], what: str = "", *, within_s: float = WITHIN_S) -> None:
+    """Return once `is_so()` holds; fails after `within_s` seconds. For tests that drive commands, not coroutines."""
+    deadline = time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < deadline, f"not within {within_s} s: {what or is_so}"
+        time.sleep(POLL_S)
 
 
 async def _seen(look: Callable[[], Awaitable[T | None]], despite: Troubles) -> tuple[T | None, Exception | None]:

@@ -12,7 +12,7 @@ from stigmer_cli.stack.up import Ready, Surroundings, up
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import read_record
 from stigmer_cli.supervisor.spec import ChildSpec
-from tests.processes import environ
+from tests.support.processes import environ
 
 LISTENS = """
 import os, socket, sys, time

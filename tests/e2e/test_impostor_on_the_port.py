@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.installed import Stigmer, frozen, installed, until
-from tests.stranger import Manner, Stranger, stranger
+from tests.support.impostor import Behaviour, Impostor, impostor
+from tests.support.installed import Stigmer, frozen, installed
+from tests.support.polling import wait_until
 
 SECRET = "for-the-server-only"
 TOKEN = "the-token-of-this-home"
@@ -34,8 +35,8 @@ QUICK = (
     ("agents", "delete", SECRET, "--yes"),
     ("apply", "-f", "-"),
 )
-MANNERS = [manner for manner in Manner if manner is not Manner.TRICKLES]
-QUICK_MANNERS = {Manner.PRETENDS, Manner.REDIRECTS}
+MANNERS = [behaviour for behaviour in Behaviour if behaviour is not Behaviour.TRICKLES]
+QUICK_MANNERS = {Behaviour.PRETENDS, Behaviour.REDIRECTS}
 """The two that a careless client would believe, or follow; the others are tried by hand."""
 
 
@@ -62,20 +63,20 @@ def says_whose(done: "subprocess.CompletedProcess[str]", port: int) -> None:
     assert f"the server is not running; {owner(port)}" in " ".join(said.split())
 
 
-def heard_nothing(found: Stranger) -> None:
+def heard_nothing(found: Impostor) -> None:
     for word in (TOKEN, SECRET, "uthorization", "Bearer", "POST", "PUT", "DELETE"):
         assert word.encode() not in found.received
     # beside it, a handshake that asks whether TLS is spoken there
     assert set(re.findall(rb"[A-Z]{3,} /[^ ?]*", found.received)) <= {b"GET /v1/challenge"}
-    assert found.received or found.manner is Manner.CLOSES, "somebody was asked at all"
+    assert found.received or found.behaviour is Behaviour.CLOSES, "somebody was asked at all"
 
 
 @pytest.mark.parametrize(
-    "manner",
+    "behaviour",
     [pytest.param(one, marks=() if one in QUICK_MANNERS else pytest.mark.slow, id=one.name.lower()) for one in MANNERS],
 )
-def test_no_command_tells_a_stranger_anything(down: Stigmer, manner: Manner) -> None:
-    with stranger(port_of(down), manner) as found:
+def test_no_command_tells_a_stranger_anything(down: Stigmer, behaviour: Behaviour) -> None:
+    with impostor(port_of(down), behaviour) as found:
         for arguments in QUICK:
             says_whose(down(*arguments, stdin=MANIFEST), port_of(down))
         status = down("status")
@@ -91,7 +92,7 @@ def test_no_command_tells_a_stranger_anything(down: Stigmer, manner: Manner) -> 
 
 
 def test_one_who_trickles_is_waited_for_no_longer_than_for_a_proof(down: Stigmer) -> None:
-    with stranger(port_of(down), Manner.TRICKLES) as found:
+    with impostor(port_of(down), Behaviour.TRICKLES) as found:
         for arguments in (("run", "greeter", SECRET), ("executions", "list")):
             says_whose(down(*arguments), port_of(down))
         assert down("status").returncode == 3
@@ -99,14 +100,14 @@ def test_one_who_trickles_is_waited_for_no_longer_than_for_a_proof(down: Stigmer
 
 
 @contextmanager
-def overtaken(stigmer: Stigmer, manner: Manner) -> Iterator[Stranger]:
+def overtaken(stigmer: Stigmer, behaviour: Behaviour) -> Iterator[Impostor]:
     """The server of a running stack is gone, its supervisor sleeps, and somebody else has the port."""
     pids = stigmer.pids()
     with frozen(pids["supervisor"]):
         os.kill(pids["server"], signal.SIGKILL)
         port = port_of(stigmer)
-        until(lambda: f":{port}" not in _listening(), within_s=5)
-        with stranger(port, manner) as found:
+        wait_until(lambda: f":{port}" not in _listening(), within_s=5)
+        with impostor(port, behaviour) as found:
             yield found
 
 
@@ -118,16 +119,16 @@ def test_a_port_that_was_taken_over_while_the_stack_runs_gets_nothing(down: Stig
     down.ok("up")
     down.apply_agent("slow", "echo:slow")
     name = down.ok("run", "slow", f"{SECRET} " * 100, "--detach").strip()
-    until(lambda: down.json("executions", "get", name)["status"]["messages"], within_s=20)
-    with overtaken(down, Manner.AGREES) as found:
-        until(lambda: bool(found.received), within_s=20)  # the runner, which has something to report
+    wait_until(lambda: down.json("executions", "get", name)["status"]["messages"], within_s=20)
+    with overtaken(down, Behaviour.AGREES) as found:
+        wait_until(lambda: bool(found.received), within_s=20)  # the runner, which has something to report
         done = down("run", "greeter", SECRET, "--detach")
         says_whose(done, port_of(down))
         says_whose(down("executions", "list"), port_of(down))
         assert down("status").returncode == 1
         assert down("doctor").returncode == 1
         heard_nothing(found)
-    until(lambda: down("status").returncode == 0, within_s=30)
+    wait_until(lambda: down("status").returncode == 0, within_s=30)
     assert [item["metadata"]["id"] for item in down.json("executions", "list")["items"]] == [name]
 
 
@@ -137,7 +138,7 @@ def test_a_server_with_another_token_is_told_from_one_of_ours(down: Stigmer) -> 
     settings["STIGMER_HOME"] = str(down.home.parent / "other")
     with subprocess.Popen([down.command, "serve"], env=settings, stderr=subprocess.DEVNULL) as other:
         try:
-            until(lambda: f":{port_of(down)}" in _listening(), within_s=30)
+            wait_until(lambda: f":{port_of(down)}" in _listening(), within_s=30)
             done = down("executions", "list")
             assert done.returncode == 3
             assert f"port {port_of(down)} belongs to pid {other.pid} (" in " ".join(done.stderr.split())
@@ -159,7 +160,7 @@ def test_a_stranger_named_by_url_is_told_from_a_server_too(down: Stigmer) -> Non
     port = port_of(down)
     del down.environment["STIGMER_SERVER_PORT"]
     down.environment["STIGMER_SERVER_URL"] = f"http://localhost:{port}"
-    with stranger(port, Manner.AGREES) as found:
+    with impostor(port, Behaviour.AGREES) as found:
         says_whose(down("run", "greeter", SECRET), port)
         checks = {one["code"]: one for one in down.json("doctor", "--only", "STG120")["checks"]}
         assert checks["STG120"]["result"] == "fail"

@@ -29,6 +29,7 @@ def main() -> None:
     threads which nobody can stop. The SDK's native side then crashes (SIGSEGV) or hangs where a dial is under way, and
     a look at a dead network file system never comes back.
     """
+    _open_missing_streams()
     code = invoke(sys.argv[1:])
     os._exit(_flushed(code))
 
@@ -55,6 +56,20 @@ def invoke(arguments: Sequence[str]) -> int:
         return USAGE
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
+
+
+def _open_missing_streams() -> None:
+    """Put the null device where the caller closed a standard stream, as `<&-` and some service managers do.
+
+    Python then has None in its place; and the next file or socket that is opened would get its number, and what is
+    printed.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is not None:
+            continue
+        taken = os.open(os.devnull, os.O_RDWR)  # the lowest free number, and so this stream's own
+        os.set_inheritable(taken, True)
+        setattr(sys, name, os.fdopen(taken, "r" if name == "stdin" else "w"))
 
 
 def _interrupted() -> int:

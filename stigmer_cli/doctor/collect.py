@@ -48,7 +48,7 @@ def collect_facts(
     found, given, shell = None if problem else endpoints(settings.home), read_settings_record(settings.home), settings
     settings = followed(shell, found, given) if found else kept(shell, given)
     place = _Place(settings=settings, found=found, clock=clock, pids=_pids(read_record(settings.home.run)))
-    supervisor = Once(lambda: probes.probe_supervisor(settings, found))
+    supervisor = Once(lambda: probes.probe_supervisor(settings, found, clock=clock))
     endpoint = Once(place.endpoint)
     temporal = Once(lambda: place.temporal(endpoint))
     return Facts(

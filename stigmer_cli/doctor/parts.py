@@ -12,6 +12,7 @@ from stigmer_cli.stack.failure import Scene, start_failed
 from stigmer_cli.stack.parts import RUNNER, SERVER, SUPERVISOR, TEMPORAL
 from stigmer_cli.stack.readiness import moment
 from stigmer_cli.stack.standstill import FROZEN, IN_KERNEL
+from stigmer_cli.stack.status import Look
 from stigmer_cli.supervisor.child import ChildState
 from stigmer_cli.supervisor.record import ChildRecord
 
@@ -22,6 +23,7 @@ SETTLING_S = 5.0
 RECENT_S = 300.0
 EXECUTIONS_S = 0.8
 REPEATED = 2
+ELSEWHERE = "in another pid namespace: a container's, or a sandbox's"
 LOOPING = 3
 """Quick ends in a row from which on it is a loop and no accident."""
 
@@ -44,6 +46,11 @@ def process_of(name: str) -> Callable[[Facts], Awaitable[Found]]:
     return probe
 
 
+def is_out_of_sight(look: Look) -> bool:
+    """Whether the stack runs, and its pids are not those of this process."""
+    return look.is_answering and look.record is not None and not look.record.is_visible
+
+
 async def _is_supervisor_alive(facts: Facts) -> bool:
     process = (await facts.processes()).get(SUPERVISOR)
     return process is not None and process.is_alive
@@ -51,6 +58,8 @@ async def _is_supervisor_alive(facts: Facts) -> bool:
 
 async def _judged(facts: Facts, child: ChildRecord) -> Found:
     seen = await facts.supervisor()
+    if child.id is not None and is_out_of_sight(seen):
+        return passed(f"running (pid {child.id.pid} {ELSEWHERE}), as its supervisor says", **_evidence(child))
     process = (await facts.processes()).get(child.name)
     if child.id is None or process is None:
         return await _ended(facts, child)

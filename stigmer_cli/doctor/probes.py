@@ -56,7 +56,7 @@ def token_of(settings: Settings) -> str | None:
         return None
 
 
-async def probe_supervisor(settings: Settings, found: Endpoints | None) -> Look:
+async def probe_supervisor(settings: Settings, found: Endpoints | None, *, clock: Clock) -> Look:
     """The supervisor's own word, or what its file says and whether it still answers."""
     folder = settings.home.run
     try:
@@ -64,12 +64,22 @@ async def probe_supervisor(settings: Settings, found: Endpoints | None) -> Look:
         if control is None:
             return Look(record=read_record(folder), is_answering=False, is_there=False)
         async with control:
+            asked_at = clock.now()
             record = await control.status()
+            answered_at = clock.now()
     except (Unresponsive, OSError):
         return Look(record=read_record(folder), is_answering=False, is_there=True)
     lacking = await in_thread(lambda: unheld(record, found)) if found else {}
     still = await standing_still(record, folder)
-    return Look(record=record, is_answering=True, is_there=True, unheld=lacking, still=still)
+    return Look(
+        record=record,
+        is_answering=True,
+        is_there=True,
+        unheld=lacking,
+        still=still,
+        asked_at=asked_at,
+        answered_at=answered_at,
+    )
 
 
 async def probe_server(url: str, settings: Settings, *, clock: Clock, waits_for: Sequence[int] = ()) -> ServerSeen:

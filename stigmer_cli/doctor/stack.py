@@ -4,10 +4,11 @@ import re
 import shlex
 from datetime import timedelta
 
+from stigmer_cli.clock import ahead_s
 from stigmer_cli.doctor.check import BUSY_S, Category, Check, Found, Severity, failed, passed, skipped, told, warned
 from stigmer_cli.doctor.facts import Facts, PortSeen
 from stigmer_cli.doctor.given import token_hint
-from stigmer_cli.doctor.parts import PART_CHECKS
+from stigmer_cli.doctor.parts import ELSEWHERE, PART_CHECKS, is_out_of_sight
 from stigmer_cli.doctor.task_queue import live_pollers
 from stigmer_cli.doctor.text import clock_time, size, without_named_binary
 from stigmer_cli.stack.parts import SERVER, SUPERVISOR, TEMPORAL
@@ -63,6 +64,8 @@ async def ports(facts: Facts) -> Found:
     probe = await facts.supervisor()
     if not probe.is_there and await _runs_by_hand(facts):
         return skipped("no stack runs here that would need ports")
+    if is_out_of_sight(probe):
+        return skipped(f"the stack runs {ELSEWHERE}; who holds a port cannot be seen from here")
     seen = await facts.ports()
     taken = [one for one in seen if not (one.is_free or one.is_ours)]
     evidence = {"ports": [_port_json(one) for one in seen]}
@@ -146,7 +149,9 @@ async def clock(facts: Facts) -> Found:
     if not probe.is_answering or record is None or record.uptime_s is None:
         return skipped("no supervisor tells how long it has been running")
     expected = moment(record.started_at) + timedelta(seconds=record.uptime_s)
-    jump_s = (facts.clock.now() - expected).total_seconds()
+    now = facts.clock.now()
+    # The uptime was read somewhere in between; on a busy machine that may be seconds ago.
+    jump_s = -ahead_s(expected, asked_at=probe.asked_at or now, answered_at=probe.answered_at or now)
     if abs(jump_s) > CLOCK_JUMP_S:
         return warned(
             f"the clock is {jump_s:+.0f} s off what has passed since {clock_time(record.started_at)}: it was set, or"

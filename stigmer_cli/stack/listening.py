@@ -16,8 +16,10 @@ LISTENING = "0A"
 
 
 def unheld(record: SupervisorRecord, found: Endpoints) -> dict[str, int]:
-    """For each running part that does not hold all its ports, the first that it does not."""
+    """For each running part that does not hold all its ports, the first that it does not, as far as one can see."""
     lacking: dict[str, int] = {}
+    if not record.is_visible:
+        return lacking
     for child in record.children:
         if child.id is None:
             continue

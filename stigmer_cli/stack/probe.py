@@ -78,6 +78,8 @@ class ServerProbe:
         ready, health = (task.result() for task in asking)
         if isinstance(ready, Seen) or isinstance(health, Seen):
             return ready if isinstance(ready, Seen) else cast("Seen", health)
+        if health[0] == UNAUTHORIZED and self._token is None:
+            return Seen(why="wants a token, and none was sent")
         return _seen(*ready, *health)
 
     async def _answer_or_cause(self, path: str) -> "tuple[int, Mapping[str, object]] | Seen":

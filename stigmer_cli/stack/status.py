@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 
 from stigmer_cli.clock import Clock
@@ -134,13 +135,18 @@ class StackStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What was seen of the supervisor: its own word, or what its file says and whether it still answers."""
+    """What was seen of the supervisor: its own word, or what its file says and whether it still answers.
+
+    `asked_at` and `answered_at` enclose the moment that its own word is of.
+    """
 
     record: SupervisorRecord | None
     is_answering: bool
     is_there: bool
     unheld: Mapping[str, int] = field(default_factory=dict)
     still: Mapping[str, str] = field(default_factory=dict)
+    asked_at: datetime | None = None
+    answered_at: datetime | None = None
 
 
 async def status(settings: Settings, *, token: str | None, clock: Clock) -> StackStatus:

@@ -66,6 +66,15 @@ class ProcessId:
         return self.send(signal.SIGKILL)
 
 
+@cache
+def pid_namespace() -> str:
+    """Whose pids this process means (pid_namespaces(7)): a container's, or a sandbox's; empty where nobody says."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
 def start_mark(pid: int) -> str | None:
     """When process `pid` started, in a form that no clock change alters; None where there is none, or a zombie.
 

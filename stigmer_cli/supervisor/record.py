@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stigmer_cli.supervisor.process import ProcessId
+from stigmer_cli.supervisor.process import ProcessId, pid_namespace
 
 OWNER_ONLY = 0o600
 STATE_FILE = "supervisor.json"
@@ -67,13 +67,19 @@ class ChildRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class SupervisorRecord:
-    """The supervisor and its children as they stand."""
+    """The supervisor and its children as they stand; their pids are those of `namespace`."""
 
     id: ProcessId
     started_at: str
     uptime_s: float | None = None
     is_stopping: bool = False
     children: tuple[ChildRecord, ...] = ()
+    namespace: str = ""
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether its pids mean the same processes here; False from inside another container or sandbox."""
+        return not self.namespace or self.namespace == pid_namespace()
 
     def child(self, name: str) -> ChildRecord | None:
         """The child called `name`."""
@@ -87,6 +93,7 @@ class SupervisorRecord:
             "startedAt": self.started_at,
             "uptimeS": self.uptime_s,
             "stopping": self.is_stopping,
+            "pidNamespace": self.namespace,
             "children": [child.to_json() for child in self.children],
         }
 
@@ -102,6 +109,7 @@ def record_from_json(found: Json) -> SupervisorRecord:
         started_at=str(found.get("startedAt") or ""),
         uptime_s=_number(found.get("uptimeS")),
         is_stopping=bool(found.get("stopping")),
+        namespace=_text(found.get("pidNamespace")) or "",
         children=tuple(_child(child) for child in children if isinstance(child, dict)),
     )
 

@@ -16,7 +16,7 @@ from stigmer_cli.supervisor.control import Changes, ControlServer
 from stigmer_cli.supervisor.liveness import LivenessWatch
 from stigmer_cli.supervisor.lock import FileLock
 from stigmer_cli.supervisor.logfile import LogFile
-from stigmer_cli.supervisor.process import IS_LINUX, ProcessId, Reaper, myself
+from stigmer_cli.supervisor.process import IS_LINUX, ProcessId, Reaper, myself, pid_namespace
 from stigmer_cli.supervisor.record import STATE_FILE, Json, SupervisorRecord, read_record, write_whole
 from stigmer_cli.supervisor.source_filter import FilterWatch
 from stigmer_cli.supervisor.spec import SupervisorSpec, child_from_json
@@ -84,6 +84,7 @@ class Supervisor:
             uptime_s=round(self._clock.monotonic() - self._began, 3),
             is_stopping=self._is_stopping.is_set(),
             children=tuple(child.record() for child in self._children),
+            namespace=pid_namespace(),
         )
 
     def journal(self, event: str, **fields: object) -> None:

@@ -38,3 +38,27 @@ def test_a_reader_that_leaves_ends_it_without_a_word(tmp_path: Path) -> None:
     )
     assert done.stdout.startswith("CODE")
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("closed", "arguments", "expected"),
+    [
+        ("<&-", "down --purge", (2, "", "error: --purge deletes data and there is no terminal to ask on")),
+        (">&-", "version", (0, "", "")),
+        ("2>&-", "status", (3, "stack: stopped", "")),
+        ("<&- >&- 2>&-", "config set server_port many", (2, "", "")),
+    ],
+)
+def test_a_standard_stream_that_is_closed_ends_no_command(
+    tmp_path: Path, closed: str, arguments: str, expected: tuple[int, str, str]
+) -> None:
+    stigmer = Stigmer(tmp_path / "home")
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" {arguments} {closed}', stigmer.command],
+        env=stigmer.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    first = [text.partition("\n")[0] for text in (done.stdout, done.stderr)]
+    assert (done.returncode, *first) == expected

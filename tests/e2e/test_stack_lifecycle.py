@@ -1,6 +1,7 @@
 """The local stack as a person meets it: up, status, logs, restart, down, and everything that goes wrong between."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -258,4 +259,31 @@ def test_purge_asks_first_and_without_a_terminal_wants_yes(stigmer: Stigmer) -> 
 
     stigmer.ok("down", "--purge", "--yes")
     assert list(stigmer.home.iterdir()) == []
+    assert stigmer.processes() == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root makes a pid namespace everywhere")
+def test_a_stack_is_as_well_when_it_is_looked_at_from_another_pid_namespace(stigmer: Stigmer) -> None:
+    """As from a sandbox, or a container that shares the home and the network."""
+    stigmer.ok("up")
+    stigmer.apply_agent()
+
+    def inside(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            ["unshare", "-pf", "--mount-proc", stigmer.command, *arguments],
+            env=stigmer.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    status, doctor = inside("status"), inside("doctor")
+    assert (status.returncode, status.stdout.splitlines()[0]) == (0, "stack: ready")
+    assert (doctor.returncode, doctor.stdout.splitlines()[0]) == (0, "healthy")
+    assert "nothing was touched" in inside("up").stdout
+    assert inside("restart", "runner").returncode == 0
+    assert inside("run", "greeter", "hello").stdout.startswith("Echo (no model was asked): hello")
+    assert inside("down").returncode == 0
     assert stigmer.processes() == []

@@ -28,6 +28,7 @@ class Board:
         if self._live is None:
             self._out.note(f"{name}: {state}")
         else:
+            self._live.start()  # not before: a page without a row leaves an empty line above an error
             self._live.update(self._table())
 
     def _table(self) -> Table:
@@ -44,8 +45,11 @@ def shown_progress(out: Output) -> Iterator[Board]:
     """A board; what went wrong with a part is told below it, with the last lines of its log."""
     try:
         if out.stderr.is_terminal and sys.stderr.isatty():
-            with Live(console=out.stderr, refresh_per_second=8, transient=False) as live:
+            live = Live(console=out.stderr, refresh_per_second=8, transient=False)
+            try:
                 yield Board(out, live)
+            finally:
+                live.stop()
         else:
             yield Board(out, None)
     except KeyboardInterrupt:

@@ -113,7 +113,7 @@ def _page(shown: Shown, *, is_verbose: bool) -> RenderableType:
     if changes:
         rows += [Text("connection to Temporal:"), *(Text(f"  {line}", style="dim") for line in changes)]
     if found.elsewhere:
-        rows.append(Text(clean(found.elsewhere)))
+        rows.append(Text(f"server {clean(found.elsewhere)}"))
         rows += [] if found.exit_code == 0 else [Text.assemble(("hint: ", "cyan"), "stigmer doctor")]
     elif found.exit_code == 0:
         rows += [Text(f"server {found.endpoints.server_url}"), Text(f"web UI {found.endpoints.ui_url or 'off'}")]

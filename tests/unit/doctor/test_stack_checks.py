@@ -1,6 +1,7 @@
 """Checks of category Stack, each from plain facts."""
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -348,6 +349,28 @@ async def test_a_clock_that_jumped_is_a_warning() -> None:
     await facts.clock.advance(7200)  # type: ignore[attr-defined] # a ManualClock
     found = await stack.clock(facts)
     assert (found.result, found.evidence["jumpS"]) == ("warn", 7200.0)
+
+
+async def test_a_slow_look_is_no_jump_of_the_clock() -> None:
+    facts = healthy()
+    now = facts.clock.now()
+    late = replace(probe(), asked_at=now - timedelta(seconds=1), answered_at=now + timedelta(seconds=3))
+    facts = healthy(supervisor=late)
+    await facts.clock.advance(9)  # type: ignore[attr-defined] # a ManualClock
+    found = await stack.clock(facts)
+    assert (found.result, found.evidence["jumpS"]) == ("pass", 0.0)
+
+
+async def test_what_runs_in_another_pid_namespace_is_not_looked_for_among_the_processes_here() -> None:
+    seen = probe(temporal=7233)
+    there = replace(seen, record=replace(seen.record, namespace="pid:[1]"))  # type: ignore[type-var] # it has one
+    taken = PortSeen(part="server", port=7234, flag="--port", is_free=False, is_ours=False, owner=None)
+    facts = healthy(supervisor=there, processes={}, ports=(taken,))
+    for name in ("temporal", "server", "runner"):
+        found = await process_of(name)(facts)
+        assert (found.result, "in another pid namespace" in found.message) == ("pass", True)
+    found = await stack.ports(facts)
+    assert (found.result, "in another pid namespace" in found.message) == ("skip", True)
 
 
 async def test_few_files_are_a_warning_that_names_whose() -> None:

@@ -13,6 +13,7 @@ from stigmer_cli.supervisor.spec import ChildSpec, Liveness, SupervisorSpec, spe
 
 RECORD = SupervisorRecord(
     id=ProcessId(pid=7, mark="boot:12"),
+    namespace="pid:[1]",
     started_at="2026-05-04T12:03:11.042Z",
     uptime_s=3.5,
     children=(

@@ -62,9 +62,10 @@ class Canceller:
         self._nudged.set()
 
     def withdraw(self, workflow: WorkflowName) -> None:
-        """Nobody waits for this workflow any more: end it without asking its code, if Temporal can be told now.
+        """Nobody waits for this workflow any more: end it without asking its code, as soon as Temporal can be told.
 
-        It is told once, at best: a run that begins all the same loses its claim and ends without effect.
+        A run that begins all the same loses its claim and ends without effect; but one whose code does not fit it ends
+        in no other way. A server that ends meanwhile does not tell any more.
         """
         self._withdrawn.append(workflow)
         self._nudged.set()
@@ -105,6 +106,9 @@ class Canceller:
             workflow = self._withdrawn.popleft()
             try:
                 await self._gateway.terminate(workflow, reason=WITHDRAWN)
+            except TemporalUnavailable:
+                self._withdrawn.appendleft(workflow)
+                return
             except StigmerError as error:
                 log.info("withdrawn_without_word", workflow=workflow.id, cause=error.message)
 
@@ -133,13 +137,16 @@ class Canceller:
         ended = await self._store.executions.conclude(
             execution.id, epoch=execution.epoch, version=execution.version, outcome=outcome, detail=detail
         )
+        if was_open is None:
+            self._withdrawn.append(execution.workflow)
         if ended:
             log.warning("cancelled_by_force", was_open=was_open, phase=execution.phase, **names)
 
     async def _terminated(self, execution: Execution) -> tuple[str, bool | None]:
         """What became of the workflow, in words, and whether it was open; None where Temporal could not be told.
 
-        A workflow that is left open changes nothing any more: its row has ended, so that every report is refused.
+        A workflow that is left open changes nothing any more: its row has ended, so that every report is refused. It is
+        terminated once Temporal can be told.
         """
         try:
             was_open = await self._gateway.terminate(execution.workflow, reason=REASON)

@@ -124,6 +124,31 @@ async def test_a_temporal_that_stays_away_does_not_keep_a_cancelled_one_from_end
     assert await cancellation.finish(Outcome(phase=Phase.COMPLETED)) is Report.DONE, "its run is told that it is over"
 
 
+async def test_a_workflow_whose_row_ended_while_temporal_was_away_is_terminated_when_it_is_back(
+    cancellation: Cancellation,
+) -> None:
+    cancellation.scene.gateway.trouble = TemporalUnavailable("gone")
+    await cancellation.pass_at(0)
+    assert (await cancellation.pass_at(PATIENCE_S)).phase is Phase.CANCELLED
+    await cancellation.pass_at(1)
+    assert cancellation.is_open()
+    cancellation.scene.gateway.be_fine()
+    await cancellation.pass_at(1)
+    assert not cancellation.is_open(), "a run whose code does not fit it ends in no other way"
+
+
+async def test_a_workflow_that_was_withdrawn_while_temporal_was_away_is_terminated_when_it_is_back(
+    cancellation: Cancellation,
+) -> None:
+    cancellation.scene.gateway.trouble = TemporalUnavailable("gone")
+    cancellation.canceller.withdraw(cancellation.execution.workflow)
+    await cancellation.pass_at(0)
+    assert cancellation.is_open()
+    cancellation.scene.gateway.be_fine()
+    await cancellation.pass_at(1)
+    assert not cancellation.is_open()
+
+
 async def test_one_whose_workflow_temporal_has_forgotten_ends_too(cancellation: Cancellation) -> None:
     cancellation.scene.forget(cancellation.execution)
     await cancellation.pass_at(0)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from stigmer_cli.doctor.check import Category, Check, Found, Severity, failed, passed, skipped, told, warned
 from stigmer_cli.doctor.facts import Facts
+from stigmer_cli.doctor.parts import is_out_of_sight
 from stigmer_cli.doctor.text import count, span
 from stigmer_cli.domain.identity import POLLER_FRESH_S
 from stigmer_cli.stack.parts import RUNNER
@@ -30,11 +31,12 @@ async def polled(facts: Facts) -> Found:
     if seen.pollers is None:
         return skipped("Temporal did not say in time who polls")
     now = _temporals_now(seen.pollers, (await facts.server()).health)
-    fresh = _live(seen.pollers, seen.gone, now)
+    gone = await _gone(facts)
+    fresh = _live(seen.pollers, gone, now)
     evidence: dict[str, object] = {
         "taskQueue": seen.task_queue,
         "pollers": [
-            {"identity": one.identity, "ageS": round(_age_s(one, now), 1), "isGone": one.identity in seen.gone}
+            {"identity": one.identity, "ageS": round(_age_s(one, now), 1), "isGone": one.identity in gone}
             for one in seen.pollers
         ],
     }
@@ -54,7 +56,12 @@ async def live_pollers(facts: Facts) -> "Sequence[Poller | PollerBody]":
     listed: Sequence[Poller | PollerBody] | None = seen.pollers
     if listed is None:
         listed = health.task_queue.pollers if health else ()
-    return _live(listed, seen.gone, _temporals_now(listed, health))
+    return _live(listed, await _gone(facts), _temporals_now(listed, health))
+
+
+async def _gone(facts: Facts) -> frozenset[str]:
+    """Those whose process has ended; none where the pids of the stack are not those of this process."""
+    return frozenset() if is_out_of_sight(await facts.supervisor()) else (await facts.temporal()).gone
 
 
 def _temporals_now(listed: "Sequence[Poller | PollerBody]", health: "Health | None") -> datetime:

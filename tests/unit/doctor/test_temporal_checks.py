@@ -221,6 +221,13 @@ OTHER = Poller(identity="stigmer-runner/99@there", last_access_at=START)
             healthy(temporal=pollers(), endpoints=None),
             ("fail", 'no runner asks the task queue "stigmer" for work: what is submitted waits', "stigmer work"),
         ),
+        (
+            healthy(
+                temporal=replace(TEMPORAL, gone=frozenset(one.identity for one in TEMPORAL.pollers or ())),
+                supervisor=replace(probe(), record=replace(probe().record, namespace="pid:[1]")),  # type: ignore[type-var]
+            ),
+            ("pass", "1 runner polling, seen 0 s ago", ""),
+        ),
         (healthy(temporal=replace(TEMPORAL, pollers=None)), ("skip", "Temporal did not say in time who polls", "")),
     ],
 )

@@ -28,9 +28,7 @@ async def standing_still(record: SupervisorRecord, folder: Path) -> dict[str, st
     """For each process that is there and stands still, how; takes `LOOP_MAX_S` at most, longer on a busy machine."""
     running = {child.name: child.id for child in record.children if child.id}
     if not record.is_visible:  # what has their pids here are others; the runner's socket is still its own
-        runner = running.get(RUNNER)
-        is_hung = runner is not None and await shows_life(folder, RUNNER, runner.pid, within_s=LOOP_MAX_S) is False
-        return {RUNNER: HUNG} if is_hung else {}
+        return {RUNNER: HUNG} if await _is_hung(running.get(RUNNER), folder) else {}
     found = {name: words for name, one in running.items() if (words := STATES.get(run_state(one.pid) or ""))}
     async with asyncio.TaskGroup() as group:
         stuck = {

@@ -8,10 +8,9 @@ from typer.completion import completion_init  # type: ignore[attr-defined]
 from stigmer_cli.cli.agents.commands import agents, apply
 from stigmer_cli.cli.config.commands import config
 from stigmer_cli.cli.doctor.commands import doctor
-from stigmer_cli.cli.executions import executions
+from stigmer_cli.cli.executions.commands import executions, run
 from stigmer_cli.cli.program import commands as program
 from stigmer_cli.cli.program.completion import VARIABLE
-from stigmer_cli.cli.run import run
 from stigmer_cli.cli.stack import commands as stack
 
 ABOUT = "A local stack that runs AI agents and workflows durably on Temporal, and says why when it cannot."

@@ -3,13 +3,10 @@
 import math
 from collections.abc import Sequence
 
-import typer
-
 from stigmer_cli.errors import ConfigError
 
 FOREVER = "forever"
 NAME = "--wait"
-WAIT = typer.Option(NAME, metavar="[=S]", help="Wait until it can be done, for S seconds at the most.")
 
 
 def with_value(arguments: Sequence[str]) -> list[str]:

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from stigmer_cli.cli.context import cli_of
-from stigmer_cli.cli.options import OutputFormat, Yes
 from stigmer_cli.cli.output import Format
+from stigmer_cli.cli.parameters import OutputFormat, Yes
 
 AgentName = Annotated[str, typer.Argument(help="The agent's name or id.")]
 Files = Annotated[

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from stigmer_cli.cli.context import cli_of
-from stigmer_cli.cli.options import OutputFormat
 from stigmer_cli.cli.output import Format
+from stigmer_cli.cli.parameters import OutputFormat
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A setting, as `config list` names it.")]
 

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from stigmer_cli.cli.context import cli_of
-from stigmer_cli.cli.doctor.request import DoctorRequest
-from stigmer_cli.cli.options import OutputFormat, WaitFor
+from stigmer_cli.cli.doctor.options import DoctorOptions
 from stigmer_cli.cli.output import Format
+from stigmer_cli.cli.parameters import OutputFormat, WaitFor
 from stigmer_cli.cli.wait import wait_s
 
 Bundle = Annotated[
@@ -46,7 +46,7 @@ def diagnosis(
         return
     from stigmer_cli.cli.doctor.diagnose import run_doctor
 
-    request = DoctorRequest(
+    options = DoctorOptions(
         only=only or [],
         skip=skip or [],
         waits_s=wait_s(wait),
@@ -55,7 +55,7 @@ def diagnosis(
         is_strict=strict,
         is_verbose=verbose,
     )
-    raise typer.Exit(run_doctor(cli, request))
+    raise typer.Exit(run_doctor(cli, options))
 
 
 @doctor.command("explain")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.doctor.bundle import write_bundle
+from stigmer_cli.cli.doctor.options import DoctorOptions
 from stigmer_cli.cli.doctor.report import print_report
-from stigmer_cli.cli.doctor.request import DoctorRequest
 from stigmer_cli.doctor.archive import check_target
 from stigmer_cli.doctor.catalog import chosen, named
 from stigmer_cli.doctor.check import Check
@@ -33,19 +33,19 @@ class _Asked:
     waits_s: float | None
 
 
-def run_doctor(cli: Cli, request: DoctorRequest) -> int:
+def run_doctor(cli: Cli, options: DoctorOptions) -> int:
     """Print the report; the exit code. Raises TimedOut where what was waited for did not become well."""
-    only = named(request.only)
+    only = named(options.only)
     asked = _Asked(
         only=only,
-        checks=chosen(only=only, skip=named(request.skip)),
-        is_strict=request.is_strict,
-        waits_s=request.waits_s,
+        checks=chosen(only=only, skip=named(options.skip)),
+        is_strict=options.is_strict,
+        waits_s=options.waits_s,
     )
-    if request.bundle is not None:
-        check_target(request.bundle)  # at once, not after the look
-    seen = cli.run(_seen(cli, asked, is_repaired=request.is_repaired))
-    _show(cli, seen, request.bundle, is_verbose=request.is_verbose)
+    if options.bundle is not None:
+        check_target(options.bundle)  # at once, not after the look
+    seen = cli.run(_seen(cli, asked, is_repaired=options.is_repaired))
+    _show(cli, seen, options.bundle, is_verbose=options.is_verbose)
     if asked.waits_s is not None and not seen.report.is_ok:
         verdict = seen.report.verdict
         raise TimedOut(f"after {asked.waits_s:g} s still {verdict.message}", hint=verdict.hint)

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from stigmer_cli.cli.context import cli_of
-from stigmer_cli.cli.options import OutputFormat
 from stigmer_cli.cli.output import Format
+from stigmer_cli.cli.parameters import OutputFormat
 from stigmer_cli.cli.program.completion import Shell, show_script
 from stigmer_cli.cli.program.topics import completions
 

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from stigmer_cli.cli.context import cli_of
-from stigmer_cli.cli.options import OutputFormat, WaitTimeout, Yes
 from stigmer_cli.cli.output import Format
+from stigmer_cli.cli.parameters import OutputFormat, WaitTimeout, Yes
 from stigmer_cli.stack.options import StackOptions
 
 UiPort = Annotated[

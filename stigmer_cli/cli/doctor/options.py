@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
-class DoctorRequest:
+class DoctorOptions:
     """Which checks, by code or category, how strictly they are counted, and what is done beside telling.
 
     `waits_s`: for how many seconds to wait until they are well; None: not at all. `bundle`: where the archive goes.

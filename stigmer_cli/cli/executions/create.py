@@ -3,16 +3,15 @@
 import asyncio
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from ulid import ULID
+
+from stigmer_cli.api.resources import ExecutionRequest, ExecutionResource
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.retry import RETRY_MIN_S, Attempts, Retry, RetryPolicy, is_passing
+from stigmer_cli.client import Client
 from stigmer_cli.domain.identity import PREFIXES, ExecutionId, Kind
 from stigmer_cli.errors import ConfigError, NotFound, NotRunning, StigmerError, Unavailable
-
-if TYPE_CHECKING:
-    from stigmer_cli.api.resources import ExecutionRequest, ExecutionResource
-    from stigmer_cli.client import Client
 
 KEY = re.compile(r"[!-~]{1,200}")
 """What travels in a header, and what the server takes."""
@@ -22,7 +21,7 @@ KEY = re.compile(r"[!-~]{1,200}")
 class Creation:
     """What is asked for. `key` finds the same execution again; where nobody chose one it is the execution's own id."""
 
-    request: "ExecutionRequest"
+    request: ExecutionRequest
     id: ExecutionId
     key: str
     require_temporal: bool
@@ -39,10 +38,8 @@ class Creation:
         return f"stigmer executions get {self.id}; {again}" if self.key == self.id else again
 
 
-def creation(request: "ExecutionRequest", *, key: str | None, require_temporal: bool) -> Creation:
+def creation(request: ExecutionRequest, *, key: str | None, require_temporal: bool) -> Creation:
     """`request` under an id of its own, and under `key` if there is one; raises ConfigError for a key that is none."""
-    from ulid import ULID  # noqa: PLC0415 - only to make one
-
     if key is not None and not KEY.fullmatch(key):
         raise ConfigError(
             "an idempotency key is 1 to 200 printable ASCII characters without spaces", hint="stigmer run --help"
@@ -52,7 +49,7 @@ def creation(request: "ExecutionRequest", *, key: str | None, require_temporal: 
     return Creation(request=named, id=new, key=key or new, require_temporal=require_temporal)
 
 
-async def create(cli: Cli, client: "Client", wanted: Creation, *, timeout_s: float | None) -> "ExecutionResource":
+async def create(cli: Cli, client: Client, wanted: Creation, *, timeout_s: float | None) -> ExecutionResource:
     """The execution, accepted once; tried again for `timeout_s` seconds, and for RETRY_MIN_S at the least.
 
     Raises Unavailable, with the id and how to look, where the server did not answer in that time, and NotRunning at

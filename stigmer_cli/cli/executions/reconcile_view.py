@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from stigmer_cli.api.reconcile import ReconcileItem
+from stigmer_cli.cli.executions.reconcile_counts import ReconcileCounts
 from stigmer_cli.cli.output import Format, Output, fit
-from stigmer_cli.cli.reconcile_counts import ReconcileCounts
 
 CAUSE_MAX = 240
 DITTO = '"'

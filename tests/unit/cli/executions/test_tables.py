@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from stigmer_cli.api.resources import execution_resource
-from stigmer_cli.cli.tables import print_execution, print_executions
+from stigmer_cli.cli.executions.tables import print_execution, print_executions
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.reason import explained
 from stigmer_cli.temporal.connection import ConnectionState

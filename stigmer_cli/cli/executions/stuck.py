@@ -10,8 +10,8 @@ from rich.table import Table
 
 from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.api.stuck import StuckItem
+from stigmer_cli.cli.executions.reconcile_view import CAUSE_MAX, brief
 from stigmer_cli.cli.output import fit
-from stigmer_cli.cli.reconcile_view import CAUSE_MAX, brief
 from stigmer_cli.cli.text import ago
 from stigmer_cli.client import PAGE_MAX, Client, Query
 from stigmer_cli.domain.phase import Phase

@@ -1,17 +1,13 @@
 """Following one execution to its end, through restarts of the server, as text or as JSON."""
 
-from typing import TYPE_CHECKING
-
 from stigmer_cli.api.resources import EventBody, ExecutionResource
 from stigmer_cli.cli.output import Format, Output, clean
 from stigmer_cli.cli.text import why
+from stigmer_cli.client import Client
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Unavailable
-
-if TYPE_CHECKING:
-    from stigmer_cli.client import Client
 
 AGAIN_S = 0.3
 LOOK_HINT = "stigmer doctor"
@@ -71,7 +67,7 @@ class Narrator:
             self._at_line_start = text.endswith("\n")
 
 
-async def follow(client: "Client", execution_id: str, narrator: Narrator, clock: Clock) -> ExecutionResource:
+async def follow(client: Client, execution_id: str, narrator: Narrator, clock: Clock) -> ExecutionResource:
     """The execution once it is terminal; a server that is away is waited for, and said so once."""
     after = 0
     is_away = False

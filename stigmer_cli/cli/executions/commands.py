@@ -1,0 +1,146 @@
+"""What the commands about executions take; each imports its body when it runs, so that `--help` loads none of them."""
+
+from typing import Annotated
+
+import typer
+
+from stigmer_cli.cli.context import cli_of
+from stigmer_cli.cli.executions.options import ReconcileOptions, RunOptions, Selection
+from stigmer_cli.cli.output import Format
+from stigmer_cli.cli.parameters import OutputFormat, WaitFor, Yes
+from stigmer_cli.cli.wait import wait_s
+from stigmer_cli.domain.identity import Kind
+from stigmer_cli.domain.phase import Phase
+
+AGE_MAX_S = 1e9
+
+ExecutionName = Annotated[str, typer.Argument(metavar="ID", help="The execution's id.")]
+Phases = Annotated[list[Phase] | None, typer.Option(case_sensitive=False, help="Only these phases.")]
+Kinds = Annotated[list[Kind] | None, typer.Option(case_sensitive=False, help="Only these kinds.")]
+OlderThan = Annotated[float | None, typer.Option(metavar="S", min=0, max=AGE_MAX_S, help="Only older than S seconds.")]
+RunTimeout = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout",
+        help="Seconds to wait for the end, and for a server that is away, then at least 15; "
+        "the execution itself goes on.",
+    ),
+]
+IdempotencyKey = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY",
+        help="Run nothing new where an execution of this key exists: follow that one. For scripts that try again.",
+    ),
+]
+RequireTemporal = Annotated[
+    bool, typer.Option("--require-temporal", help="Refuse, and write nothing, while Temporal is not connected.")
+]
+IncludeInProgress = Annotated[
+    bool, typer.Option("--include-in-progress", help="Also start lost ones over; their effects may repeat.")
+]
+
+executions = typer.Typer(help="List, show, watch, cancel and reconcile executions.")
+
+
+def run(
+    ctx: typer.Context,
+    agent: Annotated[str, typer.Argument(help="The agent's name or id.")],
+    message: Annotated[str, typer.Argument(help="What it is asked.")],
+    *,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once the execution is accepted.")] = False,
+    timeout: RunTimeout = None,
+    require_temporal: RequireTemporal = False,
+    idempotency_key: IdempotencyKey = None,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Run an agent and stream its answer; exit 1 if the execution fails."""
+    from stigmer_cli.cli.executions.run import run_agent
+
+    options = RunOptions(timeout_s=timeout, key=idempotency_key, require_temporal=require_temporal, is_detached=detach)
+    raise typer.Exit(run_agent(cli_of(ctx, output), agent, message, options))
+
+
+@executions.command("list")
+def list_(
+    ctx: typer.Context,
+    *,
+    phase: Phases = None,
+    kind: Kinds = None,
+    agent: Annotated[str | None, typer.Option(help="Only of this agent, by name or id.")] = None,
+    older_than: OlderThan = None,
+    stuck: Annotated[
+        bool, typer.Option("--stuck", help="Only those that make no progress, with class and cause.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="How many at the most.")] = 50,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """List executions, newest first."""
+    from stigmer_cli.cli.executions.list import list_executions
+
+    selection = Selection(agent=agent, phases=phase or (), kinds=kind or (), older_than_s=older_than)
+    list_executions(cli_of(ctx, output), selection, limit=limit, is_stuck=stuck)
+
+
+@executions.command("get")
+def get(ctx: typer.Context, execution: ExecutionName, *, output: OutputFormat = Format.TABLE) -> None:
+    """Show one execution: where it stands, why, and what happened to it."""
+    from stigmer_cli.cli.executions.get import show_execution
+
+    show_execution(cli_of(ctx, output), execution)
+
+
+@executions.command("watch")
+def watch(
+    ctx: typer.Context,
+    execution: ExecutionName,
+    *,
+    timeout: Annotated[float | None, typer.Option(metavar="S", min=0.001, help="Seconds to wait for the end.")] = None,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Follow an execution to its end; exit 1 if it fails."""
+    from stigmer_cli.cli.executions.watch import watch_execution
+
+    raise typer.Exit(watch_execution(cli_of(ctx, output), execution, timeout_s=timeout))
+
+
+@executions.command("cancel")
+def cancel(ctx: typer.Context, execution: ExecutionName, *, output: OutputFormat = Format.TABLE) -> None:
+    """Ask an execution to end; one that never started ends at once."""
+    from stigmer_cli.cli.executions.cancel import cancel_execution
+
+    cancel_execution(cli_of(ctx, output), execution)
+
+
+@executions.command("reconcile")
+def reconcile(
+    ctx: typer.Context,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Only these; also tries again.")] = None,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
+    wait: WaitFor = None,
+    older_than: OlderThan = 0.0,
+    phase: Phases = None,
+    kind: Kinds = None,
+    include_in_progress: IncludeInProgress = False,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Act on N executions at most.")] = None,
+    yes: Yes = False,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Submit orphaned executions again, take over outcomes, mark what was lost.
+
+    An orphan is PENDING and Temporal has no workflow for it, so no run ever had an effect: submitting it again is safe.
+
+    Exit code 0: nothing is left to do; 1: something is; 4: Temporal is away, and nothing was touched.
+    """
+    from stigmer_cli.cli.executions.reconcile import reconcile_executions
+
+    selection = Selection(ids=ids or (), phases=phase or (), kinds=kind or (), older_than_s=older_than)
+    options = ReconcileOptions(
+        limit=limit,
+        waits_s=wait_s(wait),
+        include_in_progress=include_in_progress,
+        is_dry_run=dry_run,
+        is_agreed=yes,
+    )
+    raise typer.Exit(reconcile_executions(cli_of(ctx, output), selection, options))

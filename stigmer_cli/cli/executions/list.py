@@ -1,0 +1,35 @@
+"""`stigmer executions list`: executions, newest first; or those that are stuck, with class and cause."""
+
+from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.executions.options import Selection
+from stigmer_cli.cli.executions.stuck import find_stuck, print_stuck
+from stigmer_cli.cli.executions.tables import print_executions
+from stigmer_cli.client import Query
+
+
+def list_executions(cli: Cli, selection: Selection, *, limit: int, is_stuck: bool) -> None:
+    """Print those of `selection`; `is_stuck`: those of them that do not get on."""
+    query: Query = {
+        "agent": selection.agent,
+        "olderThanS": selection.older_than_s,
+        "phase": list(selection.phases),
+        "kind": list(selection.kinds),
+    }
+    if is_stuck:
+        _list_stuck(cli, query, selection.older_than_s or 0.0, limit)
+        return
+    items = cli.call(lambda client: client.all_executions(query, limit=limit))
+    cli.out.result(
+        {"items": [item.to_wire() for item in items]},
+        lambda console: print_executions(console, items, cli.now()),
+    )
+
+
+def _list_stuck(cli: Cli, query: Query, older_than_s: float, limit: int) -> None:
+    items = cli.call(lambda client: find_stuck(client, query, older_than_s=older_than_s, limit=limit))
+    cli.out.result(
+        {"items": [item.to_wire() for item in items]},
+        lambda console: print_stuck(console, items, cli.now()),
+    )
+    if any(item.is_mendable for item in items):
+        cli.out.hint("stigmer executions reconcile")

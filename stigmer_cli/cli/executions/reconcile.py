@@ -1,0 +1,117 @@
+"""`stigmer executions reconcile`: bring orphaned executions back, with a preview and one question."""
+
+import os
+from collections.abc import Sequence
+
+import typer
+
+from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest
+from stigmer_cli.cli.arguments import parse_execution_id
+from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.executions.options import ReconcileOptions, Selection
+from stigmer_cli.cli.executions.reconcile_call import ReconcileCall
+from stigmer_cli.cli.executions.reconcile_counts import ReconcileCounts
+from stigmer_cli.cli.executions.reconcile_view import View, print_plan, view_of
+from stigmer_cli.cli.executions.reconcile_wait import WaitPolicy
+from stigmer_cli.client import Client
+from stigmer_cli.errors import ConfigError, StigmerError
+
+IDS_MAX = 10_000
+NOTHING_DONE = "nothing was done"
+GOES_ON = "the server may have done a little more than it could tell; the next reconcile goes on from there"
+MENDING = frozenset({"resubmit", "repair", "start-over", "retry"})
+
+
+def reconcile_executions(cli: Cli, selection: Selection, options: ReconcileOptions) -> int:
+    """Show what would be done, ask, do it, and print what was done; the exit code."""
+    is_asked = not (options.is_dry_run or options.is_agreed)
+    if is_asked and not cli.out.can_ask:
+        raise ConfigError(
+            "reconcile asks first, and there is no terminal to ask on",
+            hint="stigmer executions reconcile --yes, or --dry-run to look only",
+        )
+    request = ReconcileRequest(
+        ids=_checked(selection.ids),
+        phases=list(selection.phases),
+        kinds=list(selection.kinds),
+        older_than_s=selection.older_than_s or 0.0,
+        limit=options.limit,
+        include_in_progress=options.include_in_progress,
+        dry_run=options.is_dry_run,
+        asked_by=f"stigmer executions reconcile (pid {os.getpid()})",
+    )
+    if request.include_in_progress:
+        cli.out.warning("lost executions are started over: what their old runs did may be done again")
+    policy = WaitPolicy(asked_s=options.waits_s)
+    if is_asked:
+        _agree(cli, request, policy)
+    return _carry_out(cli, request, policy)
+
+
+def _checked(ids: Sequence[str]) -> list[str]:
+    if len(ids) > IDS_MAX:
+        raise ConfigError(f"{len(ids)} ids are more than {IDS_MAX}", hint="narrow it with --older-than and --limit")
+    return list(dict.fromkeys(parse_execution_id(name) for name in ids))
+
+
+def _agree(cli: Cli, request: ReconcileRequest, policy: WaitPolicy) -> None:
+    """Show what would be done and return once a person has agreed; raises typer.Exit where there is no more to do.
+
+    The question stands outside the event loop, whose handler would swallow the first Ctrl-C.
+    """
+    counts = ReconcileCounts()
+    preview = request.model_copy(update={"dry_run": True})
+    try:
+        cli.call(lambda client: ReconcileCall(cli, client, policy).ask(preview, counts))
+        print_plan(cli.out.stderr, counts, is_done=False)
+        if not counts.planned:
+            raise typer.Exit(1 if counts.left_over else 0)
+        agreed = _answer(cli, counts)
+    except (KeyboardInterrupt, typer.Abort):
+        cli.out.note(NOTHING_DONE)
+        raise
+    if not agreed:
+        cli.out.note(NOTHING_DONE)
+        raise typer.Exit(1)
+
+
+def _answer(cli: Cli, counts: ReconcileCounts) -> bool:
+    moves = ", ".join(f"{number} {action}" for action, number in counts.actions.most_common() if action != "none")
+    try:
+        return typer.confirm(f"Carry this out ({moves})?", err=True)
+    except typer.Abort:
+        cli.out.stderr.print()  # the question's line is still open
+        raise
+
+
+def _carry_out(cli: Cli, request: ReconcileRequest, policy: WaitPolicy) -> int:
+    """Do it, or tell what would be done; the exit code. What was done is told, however it ends."""
+    counts, view = ReconcileCounts(), view_of(cli.out, is_dry_run=request.dry_run)
+    try:
+        is_left = cli.call(lambda client: _done(ReconcileCall(cli, client, policy), client, request, counts, view))
+    except (KeyboardInterrupt, StigmerError) as error:
+        if counts.examined:
+            view.end(counts, is_complete=False)
+        if counts.examined or isinstance(error, KeyboardInterrupt):
+            has_begun = not request.dry_run and (counts.examined or counts.is_under_way)
+            cli.out.note(GOES_ON if has_begun else NOTHING_DONE)
+        raise
+    view.end(counts, is_complete=True)
+    return 1 if is_left else 0
+
+
+async def _done(
+    call: ReconcileCall, client: Client, request: ReconcileRequest, counts: ReconcileCounts, view: View
+) -> bool:
+    """Carry it out; whether something is left that this could have mended."""
+    await call.ask(request, counts, view)
+    return counts.left_over or (not request.dry_run and await _is_left(client, request, counts))
+
+
+async def _is_left(client: Client, request: ReconcileRequest, counts: ReconcileCounts) -> bool:
+    """Whether a row that somebody else moved meanwhile could still be mended: most often that one has mended it."""
+    if not counts.changed:
+        return False
+    again = request.model_copy(update={"ids": list(counts.changed), "dry_run": True, "limit": None})
+    items = [found async for found in client.reconcile(again) if isinstance(found, ReconcileItem)]
+    return any(item.action in MENDING or item.found == "unknown" for item in items)

@@ -1,0 +1,54 @@
+"""`stigmer executions watch`: one execution followed to its end, which `stigmer run` does, too."""
+
+import asyncio
+
+from stigmer_cli.api.resources import ExecutionResource
+from stigmer_cli.cli.arguments import parse_execution_id
+from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.executions.follow import LOOK_HINT, Narrator, exit_code, follow, stuck
+from stigmer_cli.cli.output import Format
+from stigmer_cli.client import Client
+from stigmer_cli.errors import StigmerError, TimedOut
+
+
+def watch_execution(cli: Cli, execution: str, *, timeout_s: float | None) -> int:
+    """Follow it and print its end; the exit code. An unknown id is an error at once, not a wait."""
+    found = parse_execution_id(execution)
+    cli.call(lambda client: client.execution(found))
+    return cli.call(lambda client: watch_to_end(cli, client, found, timeout_s))
+
+
+async def watch_to_end(cli: Cli, client: Client, execution_id: str, timeout_s: float | None) -> int:
+    """Follow an execution and print its end; the exit code. Raises TimedOut that says where it stood."""
+    narrator = Narrator(cli.out)
+    try:
+        async with asyncio.timeout(timeout_s):
+            execution = await follow(client, execution_id, narrator, cli.clock)
+    except TimeoutError:
+        narrator.end_line()
+        raise TimedOut(await _where(client, execution_id, timeout_s or 0.0), hint=LOOK_HINT) from None
+    except asyncio.CancelledError:
+        narrator.note(f"{execution_id} goes on; stigmer executions watch {execution_id}")
+        raise
+    _print_end(cli, execution)
+    return exit_code(execution)
+
+
+async def _where(client: Client, execution_id: str, timeout_s: float) -> str:
+    try:
+        return stuck(await client.execution(execution_id), timeout_s)
+    except StigmerError as error:
+        return f"{execution_id} did not end within {timeout_s:g} s, and where it stands cannot be read: {error.message}"
+
+
+def _print_end(cli: Cli, execution: ExecutionResource) -> None:
+    status = execution.status
+    match cli.out.format:
+        case Format.JSON:
+            cli.out.result(execution.to_wire(), lambda _console: None)
+        case Format.STREAM_JSON:
+            cli.out.stream({"execution": execution.to_wire()})
+        case Format.TABLE:
+            if status.error:
+                cli.out.note(f"{status.phase}: {status.error}")
+            cli.out.note(f"{execution.metadata.id} {status.phase}")

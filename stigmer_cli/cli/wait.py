@@ -7,11 +7,15 @@ from stigmer_cli.errors import ConfigError
 
 FOREVER = "forever"
 NAME = "--wait"
+ONLY_ARGUMENTS = "--"
+"""Nothing behind it is an option."""
 
 
 def with_value(arguments: Sequence[str]) -> list[str]:
     """`arguments` with the value that a bare `--wait` stands for: the parser knows no optional ones."""
-    return [f"{NAME}={FOREVER}" if argument == NAME else argument for argument in arguments]
+    options_end = arguments.index(ONLY_ARGUMENTS) if ONLY_ARGUMENTS in arguments else len(arguments)
+    options = [f"{NAME}={FOREVER}" if argument == NAME else argument for argument in arguments[:options_end]]
+    return [*options, *arguments[options_end:]]
 
 
 def wait_s(text: str | None) -> float | None:

@@ -1,0 +1,39 @@
+"""`--wait` with and without a value, and where it is no option."""
+
+import math
+
+import pytest
+
+from stigmer_cli.cli.wait import wait_s, with_value
+from stigmer_cli.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("typed", "parsed"),
+    [
+        (["doctor", "--wait"], ["doctor", "--wait=forever"]),
+        (["doctor", "--wait=30", "-v"], ["doctor", "--wait=30", "-v"]),
+        (
+            ["executions", "reconcile", "--wait", "--", "aex-1"],
+            ["executions", "reconcile", "--wait=forever", "--", "aex-1"],
+        ),
+        (["run", "greeter", "--", "--wait"], ["run", "greeter", "--", "--wait"]),
+        (["run", "greeter", "--", "--", "--wait"], ["run", "greeter", "--", "--", "--wait"]),
+        (["run", "--", "greeter", "say --wait"], ["run", "--", "greeter", "say --wait"]),
+        ([], []),
+    ],
+)
+def test_a_bare_wait_gets_its_value_before_two_dashes_and_is_an_argument_behind_them(
+    typed: list[str], parsed: list[str]
+) -> None:
+    assert with_value(typed) == parsed
+
+
+def test_wait_is_never_for_ever_or_for_a_number_of_seconds() -> None:
+    assert (wait_s(None), wait_s("forever"), wait_s("2.5"), wait_s("0")) == (None, math.inf, 2.5, 0.0)
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "nan", ""])
+def test_a_wait_that_is_no_number_of_seconds_is_wrong_usage(text: str) -> None:
+    with pytest.raises(ConfigError, match="not a number of seconds"):
+        wait_s(text)

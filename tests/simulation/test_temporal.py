@@ -44,7 +44,7 @@ class SimulatedWorld:
 
 
 @pytest.fixture
-async def cluster() -> AsyncIterator[SimulatedWorld]:
+async def subject() -> AsyncIterator[SimulatedWorld]:
     async with asyncio.TaskGroup() as group:
         temporal = SimTemporal(rng=random.Random(1), group=group, clock=SystemClock())
         target = Target(address="127.0.0.1:7233")

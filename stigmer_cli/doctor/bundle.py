@@ -11,9 +11,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from stigmer_cli.doctor.archive import Entry
-from stigmer_cli.doctor.blocking import in_thread
-from stigmer_cli.doctor.facts import Facts
-from stigmer_cli.doctor.probes import token_of
+from stigmer_cli.doctor.facts.blocking import in_thread
+from stigmer_cli.doctor.facts.facts import Facts
+from stigmer_cli.doctor.facts.probes import token_of
 from stigmer_cli.doctor.redaction import Redaction, known_secrets
 from stigmer_cli.doctor.report import Report
 from stigmer_cli.errors import ConfigError, StigmerError

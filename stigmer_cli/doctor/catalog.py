@@ -1,26 +1,58 @@
 """All checks there are, and which of them a person asked for."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import partial
+from types import ModuleType
 
-from stigmer_cli.doctor.access import ACCESS_CHECKS
+from stigmer_cli.doctor import executions, stuck
+from stigmer_cli.doctor.causes import causes_first
 from stigmer_cli.doctor.check import Category, Check
-from stigmer_cli.doctor.clocks import CLOCK_CHECKS
-from stigmer_cli.doctor.configuration import CONFIGURATION_CHECKS
-from stigmer_cli.doctor.executions import EXECUTION_CHECKS
-from stigmer_cli.doctor.given import GIVEN_CHECKS
-from stigmer_cli.doctor.network import NETWORK_CHECKS, elsewhere_found
-from stigmer_cli.doctor.ownership import FIRST, OWNERSHIP_CHECKS
-from stigmer_cli.doctor.pages import PAGES_CHECKS
-from stigmer_cli.doctor.runner_server import RUNNER_SERVER_CHECKS
-from stigmer_cli.doctor.servers import SERVER_CHECKS
-from stigmer_cli.doctor.stack import STACK_CHECKS
-from stigmer_cli.doctor.store import STORE_CHECKS
-from stigmer_cli.doctor.stuck import STUCK_CHECKS
-from stigmer_cli.doctor.temporal import TEMPORAL_CHECKS
+from stigmer_cli.doctor.checks import (
+    access,
+    clocks,
+    configuration,
+    given,
+    home,
+    machine,
+    network,
+    ownership,
+    pages,
+    parts,
+    runner_server,
+    server,
+    servers,
+    stack,
+    store,
+    task_queue,
+    temporal,
+    temporal_service,
+)
 from stigmer_cli.errors import NotFound, RequestError
+
+MODULES: tuple[ModuleType, ...] = (
+    home,
+    stack,
+    parts,
+    server,
+    machine,
+    given,
+    runner_server,
+    access,
+    pages,
+    clocks,
+    temporal,
+    task_queue,
+    temporal_service,
+    store,
+    servers,
+    executions,
+    stuck,
+    configuration,
+    ownership,
+    network,
+)
+"""Where the checks of each category stand, in the order in which they are listed."""
 
 SETTINGS = "STG501"
 """While settings cannot be read, nothing else is judged; nor are they read in a home that cannot be trusted."""
@@ -28,40 +60,30 @@ SETTINGS = "STG501"
 LIST = "stigmer doctor --list-checks"
 
 
-def _behind_settings(check: Check) -> Check:
-    if check.code in FIRST:
-        return check
-    return replace(check, needs=(FIRST if check.code == SETTINGS else (SETTINGS, *check.needs)))
+def _checks_in(module: ModuleType) -> list[Check]:
+    """The checks that are defined in `module`, in their order there."""
+    listed: Sequence[Check] = getattr(module, "EXECUTION_CHECKS", ()) or getattr(module, "STUCK_CHECKS", ())
+    if listed:
+        return list(listed)
+    found = [one for one in vars(module).values() if isinstance(one, Check)]
+    return [check for check in found if check.probe.__module__ == module.__name__]
 
 
-def _of_that_server(check: Check) -> Check:
-    """`check`, silent about this machine where the server is on another one."""
-    return replace(check, probe=partial(elsewhere_found, check))
+def _behind_settings(checks: Iterable[Check]) -> tuple[Check, ...]:
+    """`checks`, all needing what can be known only of a home that can be trusted: its settings."""
+    found = tuple(checks)
+    first = {SETTINGS}.union(*(check.needs for check in found if check.code == SETTINGS))
+    return tuple(check if check.code in first else replace(check, needs=(SETTINGS, *check.needs)) for check in found)
 
 
-CHECKS: tuple[Check, ...] = tuple(
-    _behind_settings(_of_that_server(check))
-    for check in sorted(
-        (
-            *STACK_CHECKS,
-            *GIVEN_CHECKS,
-            *RUNNER_SERVER_CHECKS,
-            *ACCESS_CHECKS,
-            *PAGES_CHECKS,
-            *CLOCK_CHECKS,
-            *TEMPORAL_CHECKS,
-            *STORE_CHECKS,
-            *SERVER_CHECKS,
-            *EXECUTION_CHECKS,
-            *STUCK_CHECKS,
-            *CONFIGURATION_CHECKS,
-            *OWNERSHIP_CHECKS,
-            *NETWORK_CHECKS,
-        ),
+CHECKS = _behind_settings(
+    sorted(
+        (check for module in MODULES for check in _checks_in(module)),
         key=lambda check: list(Category).index(check.category),
     )
 )
 BY_CODE: dict[str, Check] = {check.code: check for check in CHECKS}
+CAUSES_FIRST = causes_first(CHECKS)
 
 
 def named(words: Sequence[str]) -> frozenset[str]:

@@ -1,12 +1,18 @@
-"""What a check is: data about one question, and the small function that answers it from the facts."""
+"""What a check is: one question about the stack, beside the small function that answers it from the facts.
+
+@check("STG201", "reachable from here", needs=("STG105",), scope=Scope.TEMPORAL)
+async def reachable(facts: Facts) -> Found:
+    \"\"\"What it looks at, and what it means when it fails; `stigmer doctor explain` prints it.\"\"\"
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 if TYPE_CHECKING:
-    from stigmer_cli.doctor.facts import Facts
+    from stigmer_cli.doctor.facts.facts import Facts
+    from stigmer_cli.doctor.repairs.fix import Fix
 
 TIMEOUT_S = 1.0
 BUSY_S = 2.0
@@ -31,12 +37,29 @@ class Category(StrEnum):
     CONFIGURATION = "Configuration"
 
 
+HUNDREDS: Mapping[str, Category] = dict(zip("12345", Category, strict=True))
+"""The first digit of a code says its category."""
+
+
 class Severity(StrEnum):
     """How bad it is at worst when a check does not pass."""
 
     ERROR = "error"
     WARNING = "warning"
     INFO = "info"
+
+
+class Scope(StrEnum):
+    """What a check looks at, which decides whether it can judge a server on another machine."""
+
+    ANYWHERE = "anywhere"
+    """What the server says, or what this command alone decides."""
+
+    MACHINE = "this machine"
+    """Processes and files of this machine; a server elsewhere has its own."""
+
+    TEMPORAL = "Temporal from here"
+    """Temporal as this machine reaches it, which for a server elsewhere needs an address of Temporal."""
 
 
 class Result(StrEnum):
@@ -74,18 +97,58 @@ class Found:
         return not (self.unjudged or self.message.startswith(BROKEN))
 
 
+Probe = Callable[["Facts"], Awaitable[Found]]
+
+
+class Options(TypedDict, total=False):
+    """What a check may say of itself beside its code and its name; `Check` says what each means."""
+
+    needs: tuple[str, ...]
+    severity: Severity
+    timeout_s: float
+    scope: Scope
+    settles: bool
+    part: str
+    repair: "Fix"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One question. `needs` are codes of checks without which the answer would mean nothing."""
+    """One question. `needs` are codes of checks without which the answer would mean nothing.
+
+    `settles`: it fails for a moment after a part was started, until that listens, is connected and asks for work.
+    `part` is the part of the stack whose process it looks at, and `repair` what is safe to do unasked when it fails.
+    """
 
     code: str
-    category: Category
     name: str
-    severity: Severity
     explanation: str
-    probe: "Callable[[Facts], Awaitable[Found]]"
+    probe: Probe
     needs: tuple[str, ...] = ()
+    severity: Severity = Severity.ERROR
     timeout_s: float = TIMEOUT_S
+    scope: Scope = Scope.ANYWHERE
+    settles: bool = False
+    part: str = ""
+    repair: "Fix | None" = None
+
+    @property
+    def category(self) -> Category:
+        """What it is about."""
+        return HUNDREDS[self.code[len("STG")]]
+
+    async def __call__(self, facts: "Facts") -> Found:
+        """What its probe finds."""
+        return await self.probe(facts)
+
+
+def check(code: str, name: str, **options: Unpack[Options]) -> Callable[[Probe], Check]:
+    """Make a check of the function that answers it; the function's docstring is the explanation."""
+
+    def made(probe: Probe) -> Check:
+        return Check(code=code, name=name, explanation=" ".join((probe.__doc__ or "").split()), probe=probe, **options)
+
+    return made
 
 
 @dataclass(frozen=True, kw_only=True)

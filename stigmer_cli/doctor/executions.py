@@ -1,21 +1,23 @@
 """Checks of category Executions: what is stuck, by the reason why, with ids and the command that mends it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from stigmer_cli.clock import is_older
-from stigmer_cli.doctor.check import Category, Check, Found, Severity, because, failed, passed, skipped, warned
-from stigmer_cli.doctor.clocks import servers_now
-from stigmer_cli.doctor.task_queue import live_pollers
+from stigmer_cli.doctor.check import Check, Found, Probe, because, failed, passed, skipped, warned
+from stigmer_cli.doctor.facts.pollers import live_pollers
+from stigmer_cli.doctor.facts.server_clock import servers_now
+from stigmer_cli.doctor.repairs.fix import Fix
+from stigmer_cli.doctor.repairs.orphans import BRING_BACK
 from stigmer_cli.doctor.text import IDS_SHOWN, clock_time, count, listed, span
 from stigmer_cli.domain.execution import AttentionCode, QueueReason
 from stigmer_cli.domain.phase import Phase
 
 if TYPE_CHECKING:
     from stigmer_cli.api.resources import ExecutionResource
-from stigmer_cli.doctor.facts import ExecutionsSeen, Facts
+from stigmer_cli.doctor.facts.facts import ExecutionsSeen, Facts
 
 GRACE_S = 5.0
 """Younger than this, an execution is on its way and not stuck."""
@@ -231,17 +233,16 @@ def _born(name: str) -> datetime:
     return datetime.fromtimestamp(made_ms / 1000, UTC)
 
 
-def execution_check(code: str, name: str, probe: Callable[["Facts"], object], explanation: str) -> Check:
+def execution_check(code: str, name: str, probe: Probe, explanation: str, repair: Fix | None = None) -> Check:
     """A check of this category: it judges what the server tells, and what it finds is an error."""
     return Check(
         code=code,
-        category=Category.EXECUTIONS,
         name=name,
-        severity=Severity.ERROR,
-        probe=probe,  # type: ignore[arg-type] # every probe of this category is what a check takes
+        probe=probe,
         needs=(SERVER_API,),
         timeout_s=TIMEOUT_S,
         explanation=explanation,
+        repair=repair,
     )
 
 
@@ -264,6 +265,7 @@ EXECUTION_CHECKS: tuple[Check, ...] = (
         " be submitted again. The server does that by itself every minute unless STIGMER_RECONCILE=manual; `stigmer"
         " executions reconcile` does it now. Where the server cannot ask Temporal, the oldest twenty are looked up"
         " from here.",
+        BRING_BACK,
     ),
     execution_check(
         "STG403",
@@ -293,6 +295,7 @@ EXECUTION_CHECKS: tuple[Check, ...] = (
         behind,
         "Their run has ended in Temporal, and the store does not say so: the runner was killed before it could report,"
         " say, or somebody terminated the workflow in Temporal. `stigmer executions reconcile` takes the outcome over.",
+        BRING_BACK,
     ),
     execution_check(
         "STG407",

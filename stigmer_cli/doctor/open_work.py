@@ -10,7 +10,7 @@ from stigmer_cli.api.resources import DispatchState, ExecutionResource
 from stigmer_cli.api.stuck import StuckReport
 from stigmer_cli.client import Client
 from stigmer_cli.clock import Clock, is_older
-from stigmer_cli.doctor.facts import Drift, ExecutionsSeen
+from stigmer_cli.doctor.facts.facts import Drift, ExecutionsSeen
 from stigmer_cli.domain.identity import ExecutionId, Kind, WorkflowName, store_in
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import StigmerError
@@ -144,7 +144,7 @@ async def _looked_up(items: Sequence[ExecutionResource], where: Where, clock: Cl
     target = await where() if late else None
     if target is None:
         return _Plan()
-    from stigmer_cli.doctor.temporal_probe import probe_runs  # noqa: PLC0415 - temporalio
+    from stigmer_cli.doctor.facts.temporal_probe import probe_runs  # noqa: PLC0415 - temporalio
 
     seen = await probe_runs(target, [_workflow(item) for item in late[:LOOKED_UP_MAX]], clock=clock)
     drifts = [_drift(item, seen[item.metadata.id]) for item in late if seen.get(item.metadata.id, "open") not in ALIVE]

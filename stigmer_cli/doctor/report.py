@@ -4,22 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from stigmer_cli.doctor.catalog import CAUSES_FIRST
 from stigmer_cli.doctor.check import BUSY, SILENT, Category, Judged, Result
-from stigmer_cli.doctor.fix import FixResult
+from stigmer_cli.doctor.repairs.fix import FixResult
 
 if TYPE_CHECKING:
-    from stigmer_cli.doctor.facts import Facts
-
-CAUSES_FIRST = (
-    "STG507", "STG506", "STG508", "STG501", "STG509", "STG101", "STG102", "STG301", "STG302", "STG103",
-    "STG201", "STG202", "STG203", "STG112", "STG117", "STG104", "STG105", "STG106", "STG108", "STG303",
-    "STG205", "STG204", "STG206", "STG212", "STG107", "STG119", "STG207",
-)  # fmt: skip
-"""What makes other things fail, before what fails because of it; all other checks come after these, in their order.
-
-A Temporal that somebody else runs stands before the stack, which does not start without it; the stack's own is judged
-only once its process is.
-"""
+    from stigmer_cli.doctor.facts.facts import Facts
 
 SUMMED: dict[Result, str] = {
     Result.PASS: "passed",

@@ -9,8 +9,9 @@ import math
 from collections.abc import Sequence
 
 from stigmer_cli.clock import Clock
+from stigmer_cli.doctor import elsewhere
 from stigmer_cli.doctor.check import BROKEN, BUSY, SILENT, Check, Found, Judged, because, failed, unjudged
-from stigmer_cli.doctor.facts import Facts
+from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.fair_timeout import FairTimeout
 
 TOTAL_S = 2.2
@@ -90,7 +91,7 @@ class _Run:
         time = self._fairly(limit_s)
         try:
             async with asyncio.timeout(self._deadline.clock_left_s), time:
-                return await check.probe(self._facts)
+                return await elsewhere.judge(check, self._facts)
         except TimeoutError:
             return _came_to_no_end(check, time, limit_s)
         except Exception as error:  # noqa: BLE001 - a defect of one check is told as such and hides no other

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from stigmer_cli.doctor.check import Check, Found, failed, passed, skipped, warned
-from stigmer_cli.doctor.clocks import servers_now
 from stigmer_cli.doctor.executions import execution_check
+from stigmer_cli.doctor.facts.server_clock import servers_now
 from stigmer_cli.doctor.text import IDS_SHOWN, count, listed, span
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
 
 if TYPE_CHECKING:
     from stigmer_cli.api.stuck import StuckGroup
-from stigmer_cli.doctor.facts import Facts
+from stigmer_cli.doctor.facts.facts import Facts
 
 RECONCILE = "stigmer executions reconcile"
 CANCEL = "stigmer executions cancel"

@@ -1,12 +1,17 @@
-"""Sizes, ages and times as text, for the messages of checks."""
+"""Sizes, ages, times and commands as text, for the messages and hints of checks."""
 
 import shlex
 from collections.abc import Sequence
 from datetime import datetime
 
-from stigmer_cli.doctor.facts import Facts
-from stigmer_cli.settings import Source
+from stigmer_cli.doctor.facts.facts import Facts
+from stigmer_cli.errors import MachineError
+from stigmer_cli.settings import Settings, Source
 from stigmer_cli.stack.readiness import moment
+from stigmer_cli.temporal.dev_server import find_binary
+
+WAIT = "stigmer doctor --wait=30"
+"""Where nothing is to be done here: what was accepted waits, and goes on by itself."""
 
 KIB = 1024
 IDS_SHOWN = 5
@@ -52,3 +57,16 @@ def without_named_binary(facts: Facts) -> str:
     if facts.settings.sources.get("temporal_binary") is Source.FILE:
         return f"sed -i '/^temporal_binary/d' {shlex.quote(str(facts.settings.home.config_file))}"
     return "unset STIGMER_TEMPORAL_BINARY"
+
+
+def operator(facts: Facts, arguments: str) -> str:
+    """The command that has Temporal's own tool do `arguments`."""
+    return f"{_binary(facts.settings)} operator {arguments} --address {facts.address}"
+
+
+def _binary(settings: Settings) -> str:
+    """The `temporal` that Stigmer uses: it need not be on the PATH."""
+    try:
+        return shlex.quote(str(find_binary(settings.temporal_binary)))
+    except MachineError:
+        return "temporal"

@@ -56,9 +56,9 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         name="doctor judges keys by its own shell",
-        file="doctor/given.py",
+        file="doctor/facts/given.py",
         old="    found = record.parts.get(RUNNER) if record else None\n",
         new="    found = None if record else record\n",
-        caught_by=("tests/unit/doctor/test_given_checks.py",),
+        caught_by=("tests/unit/doctor/checks/test_given_checks.py",),
     ),
 )

@@ -6,7 +6,7 @@ HOSTS = "tests/unit/server/test_hosts.py"
 LISTEN = "tests/integration/server/test_listen.py"
 READY = "tests/integration/server/test_ready.py"
 TLS = "tests/integration/temporal/test_tls.py"
-NETWORK = "tests/unit/doctor/test_network_checks.py"
+NETWORK = "tests/unit/doctor/checks/test_network_checks.py"
 REMOTE = "tests/unit/stack/test_remote.py"
 
 BUGS: tuple[Bug, ...] = (
@@ -54,9 +54,9 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         name="a server elsewhere is judged by this machine",
-        file="doctor/network.py",
-        old="    if check.code in LOCAL:\n",
-        new="    if check.code in FROM_HERE:\n",
+        file="doctor/elsewhere.py",
+        old="    if check.scope is Scope.MACHINE:\n",
+        new="    if check.scope is Scope.TEMPORAL:\n",
         caught_by=(NETWORK,),
     ),
     Bug(

@@ -12,9 +12,9 @@ from stigmer_cli.cli.doctor.report import print_report
 from stigmer_cli.doctor.archive import check_target
 from stigmer_cli.doctor.catalog import chosen, named
 from stigmer_cli.doctor.check import Check
-from stigmer_cli.doctor.collect import collect_facts
-from stigmer_cli.doctor.facts import Facts
-from stigmer_cli.doctor.repair import repair
+from stigmer_cli.doctor.facts.collect import collect_facts
+from stigmer_cli.doctor.facts.facts import Facts
+from stigmer_cli.doctor.repairs.repair import repair
 from stigmer_cli.doctor.report import Diagnosis, Report, select_reported
 from stigmer_cli.doctor.runner import diagnose
 from stigmer_cli.errors import ConfigError, TimedOut

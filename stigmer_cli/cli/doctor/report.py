@@ -10,7 +10,7 @@ from rich.text import Text
 
 from stigmer_cli.cli.output import clean
 from stigmer_cli.doctor.check import Judged
-from stigmer_cli.doctor.fix import FixResult
+from stigmer_cli.doctor.repairs.fix import FixResult
 from stigmer_cli.doctor.report import Report
 
 INDENT = 10

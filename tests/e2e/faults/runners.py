@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from stigmer_cli.doctor.runner_server import SETTLING_S
+from stigmer_cli.doctor.checks.runner_server import SETTLING_S
 from stigmer_cli.runner_record import RunnerRecord, read_runner_records
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.readiness import moment

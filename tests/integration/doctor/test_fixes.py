@@ -13,10 +13,13 @@ import pytest
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.doctor.catalog import BY_CODE
 from stigmer_cli.doctor.check import Judged, failed
-from stigmer_cli.doctor.facts import Facts, PortSeen, ProcessSeen, ServerSeen
-from stigmer_cli.doctor.fix import ActResult, FixOutcome, done, left
-from stigmer_cli.doctor.fix import failed as not_done
-from stigmer_cli.doctor.fixes import bring_back, clear_the_dead, shut_home, shut_token, start_part
+from stigmer_cli.doctor.facts.facts import Facts, PortSeen, ProcessSeen, ServerSeen
+from stigmer_cli.doctor.repairs.dead_supervisor import clear_the_dead
+from stigmer_cli.doctor.repairs.fix import ActResult, FixOutcome, done, left
+from stigmer_cli.doctor.repairs.fix import failed as not_done
+from stigmer_cli.doctor.repairs.modes import shut_home, shut_token
+from stigmer_cli.doctor.repairs.orphans import bring_back
+from stigmer_cli.doctor.repairs.parts import start_part
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.state import write_endpoints
 from stigmer_cli.supervisor.lock import FileLock
@@ -260,7 +263,7 @@ async def test_what_reconcile_says_is_told(lines: Sequence[str], result: ActResu
 
 
 async def test_a_reconcile_that_takes_longer_says_how_far_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stigmer_cli.doctor.fixes.RECONCILE_MAX_S", 3.0)
+    monkeypatch.setattr("stigmer_cli.doctor.repairs.orphans.RECONCILE_MAX_S", 3.0)
     server = Answering('{"progress": {"examined": 25, "total": 90000}}', is_endless=True)
     assert await server.result() == not_done(
         "25 of 90000 executions in 3 s; `stigmer executions reconcile --yes` goes on with the rest"

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from stigmer_cli.clock import SystemClock
-from stigmer_cli.doctor.facts import EndpointSeen, TemporalSeen
-from stigmer_cli.doctor.machine import probe_home
-from stigmer_cli.doctor.probes import probe_endpoint, probe_store, probe_temporal
+from stigmer_cli.doctor.facts.facts import EndpointSeen, TemporalSeen
+from stigmer_cli.doctor.facts.machine import probe_home
+from stigmer_cli.doctor.facts.probes import probe_endpoint, probe_store, probe_temporal
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.temporal.target import Target
 from tests.support.polling import eventually

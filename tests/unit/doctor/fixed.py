@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from stigmer_cli.doctor.catalog import BY_CODE
 from stigmer_cli.doctor.check import Found, Judged, because, failed, passed, skipped, told, warned
-from stigmer_cli.doctor.fix import FixOutcome, FixResult
+from stigmer_cli.doctor.repairs.fix import FixOutcome, FixResult
 from stigmer_cli.doctor.report import Report
 
 FOUND: dict[str, Found] = {

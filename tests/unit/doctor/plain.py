@@ -9,7 +9,7 @@ from stigmer_cli.api.health import Health
 from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.clock import iso
 from stigmer_cli.doctor.check import Found
-from stigmer_cli.doctor.facts import (
+from stigmer_cli.doctor.facts.facts import (
     BinarySeen,
     EndpointSeen,
     ExecutionsSeen,

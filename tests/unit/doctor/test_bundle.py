@@ -16,7 +16,7 @@ import pytest
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.doctor.archive import Entry, check_target, write_archive
 from stigmer_cli.doctor.bundle import LOG_BYTES_MAX, Surroundings, end_of_log, gathered_entries
-from stigmer_cli.doctor.collect import collect_facts
+from stigmer_cli.doctor.facts.collect import collect_facts
 from stigmer_cli.errors import ConfigError, MachineError
 from stigmer_cli.settings import Home, load
 from tests.support.temporal_server import free_port

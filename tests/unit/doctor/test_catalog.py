@@ -1,14 +1,18 @@
 """The catalog: complete, without circles, each check explained."""
 
+import pkgutil
 import re
 from graphlib import TopologicalSorter
 
 import pytest
 
-from stigmer_cli.doctor.catalog import BY_CODE, CHECKS, check_called, chosen, named
-from stigmer_cli.doctor.check import Category, Check
-from stigmer_cli.doctor.report import CAUSES_FIRST
+from stigmer_cli.doctor import checks
+from stigmer_cli.doctor.catalog import BY_CODE, CHECKS, MODULES, check_called, chosen, named
+from stigmer_cli.doctor.check import Category, Check, Found, Severity, check, passed
+from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.errors import NotFound, RequestError
+from tests.unit.doctor.plain import healthy
+from tests.unit.test_house_rules import CROOKED
 
 HUNDREDS = {"1": "Stack", "2": "Temporal", "3": "Store", "4": "Executions", "5": "Configuration"}
 
@@ -26,14 +30,10 @@ def test_needs_exist_and_never_go_in_a_circle() -> None:
     assert order[3] == "STG501"
 
 
-def test_causes_that_come_first_are_checks() -> None:
-    assert set(CAUSES_FIRST) <= set(BY_CODE)
-    assert len(set(CAUSES_FIRST)) == len(CAUSES_FIRST)
-
-
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.code)
 def test_every_check_explains_itself_in_sentences(check: Check) -> None:
     assert re.fullmatch(r"[A-Z`0-9].{80,}\.", check.explanation)
+    assert not CROOKED.search(check.explanation)
     assert check.timeout_s <= 2.0
 
 
@@ -59,3 +59,24 @@ def test_an_unknown_code_names_the_nearest() -> None:
         named(["STG2O1"])
     with pytest.raises(NotFound, match="there is no check 'tomato'"):
         check_called("tomato")
+
+
+def test_every_module_of_checks_is_listed() -> None:
+    found = {name for _, name, _ in pkgutil.iter_modules(checks.__path__, f"{checks.__name__}.")}
+    assert found <= {module.__name__ for module in MODULES}
+
+
+async def test_a_check_is_its_function_with_the_docstring_as_explanation() -> None:
+    @check("STG299", "an example", needs=("STG201",), severity=Severity.INFO)
+    async def example(_: Facts) -> Found:
+        """One sentence.
+
+        Another one,
+        on two lines.
+        """
+        return passed("well")
+
+    assert (example.code, example.name, example.category) == ("STG299", "an example", Category.TEMPORAL)
+    assert (example.needs, example.severity, example.timeout_s) == (("STG201",), Severity.INFO, 1.0)
+    assert example.explanation == "One sentence. Another one, on two lines."
+    assert await example(healthy()) == passed("well")

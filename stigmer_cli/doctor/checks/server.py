@@ -1,0 +1,58 @@
+"""Checks of category Stack about its server: whether it lets us in, and is of one version with the rest."""
+
+import re
+
+from stigmer_cli.doctor.check import BUSY_S, Found, Severity, check, failed, passed, skipped, warned
+from stigmer_cli.doctor.checks.given import token_hint
+from stigmer_cli.doctor.facts.facts import Facts
+from stigmer_cli.doctor.facts.pollers import live_pollers
+from stigmer_cli.stack.parts import SERVER
+from stigmer_cli.supervisor.process import ProcessId
+
+RUNNER_VERSION = re.compile(r"^stigmer-runner/[^/]+/\d+[^/]*/(.+)$")
+VERSIONS_S = 2.0
+"""Who polls is Temporal's to say, and reaching it takes its time."""
+
+
+@check("STG108", "server API", needs=("STG106", "STG120", "STG125"), timeout_s=BUSY_S, settles=True)
+async def answers(facts: Facts) -> Found:
+    """Every command talks to the server over HTTP with the token of the home.
+
+    This asks for its health the same way: it must answer, accept the token, be a Stigmer server, and be the one that
+    this stack started.
+    """
+    seen = await facts.server()
+    if seen.health is None:
+        hint = "stigmer config get server_url" if facts.shell.server_url else token_hint(facts, seen.why)
+        return failed(f"the server at {seen.url} cannot be used: {seen.why}", hint, url=seen.url, cause=seen.why)
+    holder = await _server_id(facts)
+    evidence = {"url": seen.url, "pid": seen.health.pid, "reasons": seen.health.reasons}
+    if holder is not None and holder.pid != seen.health.pid:
+        return failed(
+            f"{seen.url} is answered by another server (pid {seen.health.pid}) than the stack's (pid {holder.pid})",
+            "stigmer down && stigmer up --auto-ports",
+            **evidence,
+        )
+    return passed(f"{seen.url} answers (pid {seen.health.pid})", **evidence)
+
+
+@check("STG109", "versions", needs=("STG108",), severity=Severity.WARNING, timeout_s=VERSIONS_S)
+async def versions(facts: Facts) -> Found:
+    """After an upgrade the processes that run are still the old ones until they are restarted."""
+    seen = await facts.server()
+    if seen.health is None:
+        return skipped("the server does not answer")
+    runners = {found[1] for one in await live_pollers(facts) if (found := RUNNER_VERSION.search(one.identity))}
+    evidence = {"cli": facts.version, "server": seen.health.version, "runners": sorted(runners)}
+    others = [f"the server is {seen.health.version}"] if seen.health.version != facts.version else []
+    others += [f"a runner is {version}" for version in sorted(runners - {facts.version})]
+    if others:
+        return warned(f"this command is {facts.version}, {', '.join(others)}", "stigmer restart", **evidence)
+    return passed(f"all are {facts.version}", **evidence)
+
+
+async def _server_id(facts: Facts) -> ProcessId | None:
+    record = (await facts.supervisor()).record
+    child = record.child(SERVER) if record else None
+    is_elsewhere = facts.endpoints is None or facts.shell.server_url is not None
+    return None if child is None or is_elsewhere else child.id

@@ -1,0 +1,1 @@
+"""What checks look at: the facts, and how each is found out."""

@@ -1,0 +1,99 @@
+"""Probes Temporal from this very process, through the same connection and gateway that the server uses."""
+
+import asyncio
+import contextlib
+import random
+import re
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import psutil
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.doctor.facts.facts import TemporalSeen
+from stigmer_cli.domain.identity import StoreId, WorkflowName, task_queue_of
+from stigmer_cli.errors import StigmerError
+from stigmer_cli.fair_timeout import FairTimeout
+from stigmer_cli.temporal.connection import Connection
+from stigmer_cli.temporal.gateway import Gateway, Poller
+from stigmer_cli.temporal.state import ConnectionState
+from stigmer_cli.temporal.target import Target, pace_of
+
+DIAL_S = 1.0
+ASK_S = 0.6
+PATIENT_S = 15.0
+NO_DICE = random.Random(0)  # noqa: S311 - jitters only the second dial, which nobody waits for
+IDENTITY = "stigmer-doctor"
+GONE = "gone"
+RUNNER = re.compile(r"stigmer-runner/(?P<pid>\d+)@(?P<host>[^/]*)(/.*)?")
+
+
+async def dial_temporal(
+    target: Target, store: StoreId | None, *, clock: Clock, waits_for: Sequence[int] = ()
+) -> TemporalSeen:
+    """How far one gets with it, and who polls for `store`; takes at most `DIAL_S` and `ASK_S` together."""
+    async with asyncio.TaskGroup() as group:
+        connection = _connection(target, clock)
+        dialling = group.create_task(connection.run(), name="temporal")
+        try:
+            async with FairTimeout(DIAL_S, waits_for=waits_for):
+                await connection.wait_changed(0)
+            seen = await _told(connection, Gateway(connection, store=store, clock=clock, rng=NO_DICE), waits_for)
+            return replace(seen, task_queue=task_queue_of(store))
+        except TimeoutError:
+            cause = f"no answer within {DIAL_S:g} s"
+            return TemporalSeen(state=ConnectionState.CONNECTING, cause=cause)
+        finally:
+            dialling.cancel()
+
+
+async def probe_runs(target: Target, asked: Sequence[WorkflowName], *, clock: Clock) -> Mapping[str, str]:
+    """The state of each of `asked`, by its execution; GONE where there is none, nothing where no answer came."""
+    found: dict[str, str] = {}
+    async with asyncio.TaskGroup() as group:
+        connection = _connection(target, clock)
+        dialling = group.create_task(connection.run(), name="temporal")
+        gateway = Gateway(connection, store=None, clock=clock, rng=NO_DICE)
+        with contextlib.suppress(TimeoutError, StigmerError):
+            async with FairTimeout(DIAL_S):
+                await connection.wait_connected()
+                for one in asked:
+                    seen = await gateway.describe(one)
+                    found[one.execution] = GONE if seen is None else seen.state
+        dialling.cancel()
+    return found
+
+
+def _connection(target: Target, clock: Clock) -> Connection:
+    pace = replace(pace_of(target), dial_s=PATIENT_S, probe_s=PATIENT_S)  # our deadline is the one that counts
+    return Connection(target, clock=clock, rng=NO_DICE, identity=IDENTITY, pace=pace)
+
+
+async def _told(connection: Connection, gateway: Gateway, waits_for: Sequence[int]) -> TemporalSeen:
+    status = connection.status()
+    seen = TemporalSeen(
+        state=status.state,
+        cause=status.cause,
+        cluster_id=status.cluster_id,
+        namespace_id=status.namespace_id,
+        retention_s=status.retention_s,
+    )
+    if not seen.is_connected:
+        return seen
+    with contextlib.suppress(TimeoutError, StigmerError):
+        async with FairTimeout(ASK_S, waits_for=waits_for):
+            pollers = tuple(await gateway.pollers())
+            seen = replace(seen, pollers=pollers, gone=_gone(pollers))
+            seen = replace(seen, backlog=await gateway.backlog())
+    return seen
+
+
+def _gone(pollers: Sequence[Poller]) -> frozenset[str]:
+    """Those that were a process of this machine that has ended: Temporal lists the dead for five minutes."""
+    return frozenset(poller.identity for poller in pollers if _has_ended(poller.identity))
+
+
+def _has_ended(identity: str) -> bool:
+    found = RUNNER.fullmatch(identity)
+    return found is not None and found["host"] == socket.gethostname() and not psutil.pid_exists(int(found["pid"]))

@@ -1,0 +1,51 @@
+"""Repairs of rights: what only its owner may read is closed to all others."""
+
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stigmer_cli.doctor.facts.blocking import in_thread
+from stigmer_cli.doctor.repairs.fix import ActResult, Fix, done, left
+
+if TYPE_CHECKING:
+    from stigmer_cli.doctor.check import Judged
+    from stigmer_cli.doctor.facts.facts import Facts
+
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+async def shut_home(facts: "Facts", _: "Judged") -> ActResult:
+    """Nobody else may enter the folders of the home."""
+    home = facts.settings.home
+    return await in_thread(lambda: _shut([home.path, home.data, home.logs, home.run]))
+
+
+async def shut_token(facts: "Facts", _: "Judged") -> ActResult:
+    """Nobody else may read the token."""
+    result = await in_thread(lambda: _shut([facts.settings.home.token_file]))
+    if result != _NOTHING_TO_SHUT:
+        return done(f"{result.message}; others may have read it before: stigmer config rotate-token makes a new one")
+    return left("whether there is a token, and which, is yours to decide")
+
+
+_NOTHING_TO_SHUT = left("its rights are not what is wrong")
+
+
+def _shut(paths: Sequence[Path]) -> ActResult:
+    """Take the others' rights off those of `paths` that are ours."""
+    shut = []
+    for path in paths:
+        try:
+            found = path.stat()
+            if found.st_uid == os.geteuid() and found.st_mode & OTHERS:
+                path.chmod(stat.S_IMODE(found.st_mode) & ~OTHERS)
+                shut.append(f"{path} (was {stat.S_IMODE(found.st_mode):04o})")
+        except FileNotFoundError:
+            continue
+    return done(f"took the rights of others off {', '.join(shut)}") if shut else _NOTHING_TO_SHUT
+
+
+SHUT_HOME = Fix(action="take the rights of others off the folders of the home", act=shut_home)
+SHUT_TOKEN = Fix(action="let nobody else read the token file", act=shut_token)

@@ -1,0 +1,96 @@
+"""Repairs what is safe to repair, diagnoses again, and tells what it did and what it left alone.
+
+    diagnose ──ill, and a repair not tried yet──▶ act ──something was done──▶ diagnose until it settled ──┐
+     ▲                                                                                                    │
+     └────────────────────────────────────────────────────────────────────────────────────────────────────┘
+
+Each repair is tried once a code, so it comes to an end; what hid behind the first cause is met in the next round.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.doctor.check import Judged, Result
+from stigmer_cli.doctor.facts.facts import Facts
+from stigmer_cli.doctor.repairs.fix import Fix, FixOutcome, FixResult, failed
+from stigmer_cli.doctor.report import Diagnosis
+from stigmer_cli.errors import StigmerError
+
+PROBE_EVERY_S = 0.5
+NOTHING = "nothing"
+UNASKED = "there is no repair for it that is safe to do unasked"
+ON_SUSPICION = "it could not be judged, and nothing is done on suspicion"
+
+
+async def repair(
+    diagnose: Callable[[], Awaitable[Diagnosis]], *, tell: Callable[[str], None], clock: Clock
+) -> Diagnosis:
+    """The last diagnosis, its report with all that was done; `tell` hears of each repair before it is tried."""
+    tried: dict[str, FixResult] = {}
+    seen = await diagnose()
+    while new := _untried(seen.report.ill, tried):
+        acted = []
+        for one, fix in new:
+            tell(f"{one.check.code}: trying to {fix.action}")
+            tried[one.check.code] = await _try(fix, seen.facts, one)
+            if tried[one.check.code].outcome is not FixOutcome.LEFT:
+                acted.append(fix)
+        if acted:
+            settles_s = max(fix.settles_s for fix in acted)
+            seen = await _wait_settled(diagnose, tried, ends=clock.monotonic() + settles_s, clock=clock)
+    late = [one for one in seen.report.unjudged if one.found.unjudged]
+    untouched = [_untouched(one) for one in (*seen.report.ill, *late) if one.check.code not in tried]
+    return replace(seen, report=replace(seen.report, fixes=(*tried.values(), *untouched)))
+
+
+def _untried(ill: Sequence[Judged], tried: Mapping[str, FixResult]) -> list[tuple[Judged, Fix]]:
+    """What has a repair that was not tried yet: what could not be judged is not repaired on suspicion."""
+    return [
+        (one, one.check.repair)
+        for one in ill
+        if one.check.repair is not None and one.found.is_certain and one.check.code not in tried
+    ]
+
+
+async def _try(fix: Fix, facts: Facts, one: Judged) -> FixResult:
+    try:
+        async with asyncio.timeout(fix.act_max_s):
+            result = await fix.act(facts, one)
+    except TimeoutError:
+        result = failed(f"not done within {fix.act_max_s:g} s")
+    except (StigmerError, OSError) as error:
+        result = failed(str(error))
+    except Exception as error:  # noqa: BLE001 - a defect of one repair is told as such and keeps no other from its turn
+        result = failed(f"this repair itself is broken: {type(error).__name__}: {error}")
+    return FixResult(code=one.check.code, action=fix.action, outcome=result.outcome, message=result.message)
+
+
+async def _wait_settled(
+    diagnose: Callable[[], Awaitable[Diagnosis]],
+    tried: Mapping[str, FixResult],
+    *,
+    ends: float,
+    clock: Clock,
+) -> Diagnosis:
+    """The first diagnosis in which nothing fails that may pass by itself, or something is there to be repaired."""
+    hopeless = {code for code, fixed in tried.items() if fixed.outcome is not FixOutcome.DONE}
+    while True:
+        seen = await diagnose()
+        failures = seen.report.having(Result.FAIL)
+        passing = [one for one in failures if _may_pass(one, hopeless)]
+        passing += seen.report.unjudged
+        if _untried(failures, tried) or not passing or clock.monotonic() >= ends:
+            return seen
+        await clock.sleep(PROBE_EVERY_S)
+
+
+def _may_pass(one: Judged, hopeless: set[str]) -> bool:
+    """Whether it may be well in a moment: a machine that starts something is out of breath."""
+    return (one.check.settles and one.check.code not in hopeless) or not one.found.is_certain
+
+
+def _untouched(one: Judged) -> FixResult:
+    why = UNASKED if one.found.is_certain else ON_SUSPICION
+    return FixResult(code=one.check.code, action=NOTHING, outcome=FixOutcome.LEFT, message=why)

@@ -1,6 +1,9 @@
 """What becomes of a command whose output has nowhere to go."""
 
+import os
+import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -62,3 +65,31 @@ def test_a_standard_stream_that_is_closed_ends_no_command(
     )
     first = [text.partition("\n")[0] for text in (done.stdout, done.stderr)]
     assert (done.returncode, *first) == expected
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n\n", 1), ("\n", 1), ("", 130)])
+def test_whoever_does_not_agree_to_purge_is_told_that_nothing_was_done(tmp_path: Path, answer: str, code: int) -> None:
+    stigmer = Stigmer(tmp_path / "home")
+    ours, theirs = os.openpty()
+    with subprocess.Popen(
+        [stigmer.command, "down", "--purge"],
+        env=stigmer.environment,
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    ) as asked:
+        os.close(theirs)
+        said = b""
+        while b"[y/N]:" not in said:
+            said += os.read(ours, 4096)
+        if answer:
+            os.write(ours, answer.encode())
+        else:
+            asked.send_signal(signal.SIGINT)
+        with suppress(OSError):  # the end of a terminal, as Linux tells it
+            while more := os.read(ours, 4096):
+                said += more
+        assert asked.wait(30) == code
+    os.close(ours)
+    lines = said.decode().replace("\r", "").splitlines()
+    assert lines[1] == "nothing was stopped, and nothing deleted"

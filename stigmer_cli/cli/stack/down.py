@@ -14,6 +14,8 @@ from stigmer_cli.home_trust import ROOT, require_trust
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.down import Ended, down, purge
 
+NOTHING_DONE = "nothing was stopped, and nothing deleted"
+
 
 def stop_stack(cli: Cli, *, is_purged: bool, is_agreed: bool) -> None:
     """Stop what runs and tell what it was; `is_purged`: delete the home's data too, once a person has agreed."""
@@ -30,7 +32,15 @@ def stop_stack(cli: Cli, *, is_purged: bool, is_agreed: bool) -> None:
 def _ask(cli: Cli, home: Home) -> None:
     if not cli.out.can_ask:
         raise ConfigError("--purge deletes data and there is no terminal to ask on", hint="stigmer down --purge --yes")
-    typer.confirm(f"Delete all executions, agents, logs and the token in {home.path}?", abort=True, err=True)
+    try:
+        agreed = typer.confirm(f"Delete all executions, agents, logs and the token in {home.path}?", err=True)
+    except typer.Abort:
+        cli.out.stderr.print()  # the question's line is still open
+        cli.out.note(NOTHING_DONE)
+        raise
+    if not agreed:
+        cli.out.note(NOTHING_DONE)
+        raise typer.Exit(1)
 
 
 def _report(cli: Cli, ended: Ended) -> None:

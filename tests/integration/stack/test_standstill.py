@@ -80,7 +80,8 @@ async def test_a_frozen_part_is_known_at_once(name: str, tmp_path: Path) -> None
 
 
 async def test_a_part_that_ended_and_was_not_collected_is_named(tmp_path: Path) -> None:
-    script = "import subprocess, sys; print(subprocess.Popen(['true']).pid, flush=True); sys.stdin.read()"
+    # Kept in a variable: a Popen that nobody holds collects its process, if that has ended by then.
+    script = "import subprocess, sys; it = subprocess.Popen(['true']); print(it.pid, flush=True); sys.stdin.read()"
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdin=PIPE, stdout=PIPE)
     assert parent.stdout
     assert parent.stdin

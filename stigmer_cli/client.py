@@ -44,7 +44,7 @@ from stigmer_cli.api.resources import (
     ExecutionRequest,
     ExecutionResource,
 )
-from stigmer_cli.api.stuck import StuckItem, StuckItems, StuckReport, StuckRequest
+from stigmer_cli.api.stuck import StuckReport
 from stigmer_cli.api.ui import UiLink, UiLinkRequest
 from stigmer_cli.api.wire import NOW_HEADER
 from stigmer_cli.domain.phase import Phase
@@ -168,10 +168,6 @@ class Client:
 
     # -- executions
 
-    async def stuck(self, ids: Sequence[str]) -> Sequence[StuckItem]:
-        """Those of `ids`, up to 500, that do not get on, in order; raises NotFound for an unknown id."""
-        return (await self._post("/v1/executions:stuck", StuckRequest(ids=list(ids)), StuckItems)).items
-
     async def stuck_report(self) -> StuckReport:
         """What of all that is open does not get on, by class and phase."""
         return await self._get("/v1/stuck", StuckReport)
@@ -188,7 +184,7 @@ class Client:
         return await self._post("/v1/executions", request, ExecutionResource, query, headers)
 
     async def executions(self, query: Query) -> ExecutionPage:
-        """One page, newest first; `query` has phase, kind, agent, olderThanS, limit, cursor."""
+        """One page, newest first; `query` has phase, kind, agent, olderThanS, stuck, limit, cursor."""
         return await self._get("/v1/executions", ExecutionPage, query)
 
     async def all_executions(self, query: Query, *, limit: int) -> Sequence[ExecutionResource]:
@@ -206,6 +202,18 @@ class Client:
     async def execution(self, execution_id: str) -> ExecutionResource:
         """One execution with its messages; raises NotFound."""
         return await self._get(f"/v1/executions/{_segment(execution_id)}", ExecutionResource)
+
+    async def stuck_executions(self, query: Query, *, limit: int) -> Sequence[ExecutionResource]:
+        """Up to `limit` that do not get on, each with why, newest first; `query` as for `executions`."""
+        items: list[ExecutionResource] = []
+        cursor = None
+        while len(items) < limit:
+            page = await self.executions({**query, "stuck": "true", "limit": PAGE_MAX, "cursor": cursor})
+            items.extend(item for item in page.items if item.stuck is not None)
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        return items[:limit]
 
     async def cancel_execution(self, execution_id: str) -> ExecutionResource:
         """Ask for its end; a terminal one is returned as it is."""

@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.api.wire import Moment, Sent
 
 
@@ -16,15 +17,15 @@ class ChangeBody(Sent):
     """One change of the connection's state."""
 
     at: Moment
-    before: str
-    after: str
+    before: ConnectionState | str
+    after: ConnectionState | str
     cause: str
 
 
 class TemporalHealth(Sent):
     """The server's own connection to Temporal; `cause` is empty while connected."""
 
-    state: str
+    state: ConnectionState | str
     address: str
     namespace: str
     since: Moment

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from stigmer_cli.api.findings import Action, Finding, ReconcileOutcome
 from stigmer_cli.api.problem import Problem
 from stigmer_cli.api.wire import Asked, Sent
 from stigmer_cli.domain.identity import Kind
@@ -28,10 +29,10 @@ class ReconcileItem(Sent):
 
     id: str
     phase: Phase
-    found: str
-    action: str
+    found: Finding | str
+    action: Action | str
     cause: str
-    outcome: str
+    outcome: ReconcileOutcome | str
 
 
 class ReconcileSummary(Sent):

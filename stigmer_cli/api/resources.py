@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from stigmer_cli.api.stuck import StuckBody
 from stigmer_cli.api.wire import Asked, Moment, Sent
 from stigmer_cli.domain.execution import Agent, AttentionCode, Event, EventType, Execution, QueueReason
 from stigmer_cli.domain.identity import Kind
@@ -187,17 +188,26 @@ class ExecutionStatus(Sent):
 
 
 class ExecutionResource(Sent):
-    """An execution: `kind` is AgentExecution or WorkflowExecution."""
+    """An execution: `kind` is AgentExecution or WorkflowExecution.
+
+    `stuck` is absent where it gets on, and where nobody asked: a list is judged only where those that are stuck are
+    asked for.
+    """
 
     api_version: str = API_VERSION
     kind: str
     metadata: ExecutionMetadata
     spec: ExecutionSpec
     status: ExecutionStatus
+    stuck: StuckBody | None = Field(default=None, exclude_if=lambda stuck: stuck is None)
 
 
 class ExecutionPage(Sent):
-    """Executions, newest first; `next_cursor` is what `cursor` takes for the page after."""
+    """Executions, newest first; `next_cursor` is what `cursor` takes for the page after.
+
+    Where only those that are stuck are asked for, a page holds what is left of `limit` executions: perhaps nothing,
+    though others follow.
+    """
 
     items: list[ExecutionResource]
     next_cursor: str | None = None
@@ -245,8 +255,8 @@ def event_body(event: Event) -> EventBody:
 KIND_NAMES: dict[Kind, str] = {Kind.AGENT: "AgentExecution", Kind.WORKFLOW: "WorkflowExecution"}
 
 
-def execution_resource(execution: Execution) -> ExecutionResource:
-    """`execution` as it goes over the wire."""
+def execution_resource(execution: Execution, stuck: StuckBody | None = None) -> ExecutionResource:
+    """`execution` as it goes over the wire; `stuck` is why it does not get on."""
     return ExecutionResource(
         kind=KIND_NAMES[execution.kind],
         metadata=ExecutionMetadata(
@@ -263,6 +273,7 @@ def execution_resource(execution: Execution) -> ExecutionResource:
             timeout_s=execution.timeout_s,
         ),
         status=_status(execution),
+        stuck=stuck,
     )
 
 

@@ -1,5 +1,6 @@
 """Text for people: why an execution is not done yet, how long ago something was."""
 
+import re
 from datetime import datetime
 
 from stigmer_cli.api.resources import DispatchState, ExecutionResource
@@ -20,8 +21,10 @@ PHASE_STYLES: dict[Phase, str] = {
 
 
 def why(execution: ExecutionResource) -> str:
-    """What a non-terminal execution waits for, or what a terminal one ended with; may be empty."""
-    status = execution.status
+    """Why it is stuck, else what a non-terminal execution waits for or a terminal one ended with; may be empty."""
+    status, stuck = execution.status, execution.stuck
+    if stuck is not None:
+        return f"{stuck.kind}: {brief(stuck.cause, execution.metadata.id)}"
     if status.phase.is_terminal:
         return status.error or ""
     if status.attention is not None:
@@ -31,6 +34,11 @@ def why(execution: ExecutionResource) -> str:
     if status.phase is Phase.PENDING:
         return f"no runner has claimed it yet (submitted at {iso(status.dispatch.since)})"
     return f"attempt {status.attempt} runs on {status.runner}"
+
+
+def brief(cause: str, execution: str) -> str:
+    """`cause` without the name of the workflow, which is made of the id that stands beside it."""
+    return re.sub(rf" \S*/{re.escape(execution)}(/\d+)?", "", cause)
 
 
 def ago(moment: datetime, now: datetime) -> str:

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from types import ModuleType
 
-from stigmer_cli.doctor import executions, stuck
 from stigmer_cli.doctor.causes import causes_first
 from stigmer_cli.doctor.check import Category, Check
 from stigmer_cli.doctor.checks import (
     access,
     clocks,
     configuration,
+    executions,
     given,
     home,
     machine,
@@ -47,7 +47,6 @@ MODULES: tuple[ModuleType, ...] = (
     store,
     servers,
     executions,
-    stuck,
     configuration,
     ownership,
     network,
@@ -62,9 +61,6 @@ LIST = "stigmer doctor --list-checks"
 
 def _checks_in(module: ModuleType) -> list[Check]:
     """The checks that are defined in `module`, in their order there."""
-    listed: Sequence[Check] = getattr(module, "EXECUTION_CHECKS", ()) or getattr(module, "STUCK_CHECKS", ())
-    if listed:
-        return list(listed)
     found = [one for one in vars(module).values() if isinstance(one, Check)]
     return [check for check in found if check.probe.__module__ == module.__name__]
 

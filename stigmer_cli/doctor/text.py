@@ -5,16 +5,14 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from stigmer_cli.doctor.facts.facts import Facts
+from stigmer_cli.domain.stuck import NAMED_MAX
 from stigmer_cli.errors import MachineError
 from stigmer_cli.settings import Settings, Source
 from stigmer_cli.stack.readiness import moment
 from stigmer_cli.temporal.dev_server import find_binary
 
-WAIT = "stigmer doctor --wait=30"
-"""Where nothing is to be done here: what was accepted waits, and goes on by itself."""
-
 KIB = 1024
-IDS_SHOWN = 5
+IDS_SHOWN = NAMED_MAX
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
@@ -41,10 +39,10 @@ def clock_time(at: datetime | str) -> str:
     return found.astimezone().strftime("%H:%M:%S")
 
 
-def listed(names: Sequence[str]) -> str:
-    """The first few, and how many more."""
-    more = f" and {len(names) - IDS_SHOWN} more" if len(names) > IDS_SHOWN else ""
-    return ", ".join(names[:IDS_SHOWN]) + more
+def listed(names: Sequence[str], number: int) -> str:
+    """The first few of `number` names, and how many more."""
+    shown = names[:IDS_SHOWN]
+    return ", ".join(shown) + (f" and {number - len(shown)} more" if number > len(shown) else "")
 
 
 def count(number: int, noun: str) -> str:

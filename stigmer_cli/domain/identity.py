@@ -41,6 +41,11 @@ POLLER_FRESH_S = 75.0
 """A poll lasts up to 60 s at Temporal, so a living poller of the queue may have been seen last that long ago."""
 
 
+def is_fresh(silent_s: float) -> bool:
+    """Whether a poller of the task queue that has been silent for `silent_s` seconds may well be alive."""
+    return silent_s < POLLER_FRESH_S
+
+
 def is_id(text: str) -> bool:
     """Whether `text` has the form of an id of ours."""
     return ID_PATTERN.fullmatch(text) is not None

@@ -1,6 +1,7 @@
 """What is called stuck: the classes of executions that do not get on, and what to type for each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from stigmer_cli.domain.identity import ExecutionId
@@ -24,24 +25,58 @@ class StuckClass(StrEnum):
     UNKNOWN = "unknown"
 
 
-RECONCILE = "stigmer executions reconcile {id}"
-START_OVER = f"{RECONCILE} --include-in-progress starts it over; what its run did may be done again"
+GRACE_S = 5.0
+"""Younger than this, or moved since, an execution is on its way and not stuck."""
 
-_WAYS_OUT: Mapping[StuckClass, str] = {
-    StuckClass.ORPHAN: RECONCILE,
-    StuckClass.BEHIND: RECONCILE,
-    StuckClass.REFUSED: RECONCILE,
-    StuckClass.SUBMIT_FAILED: RECONCILE,
-    StuckClass.RESULT_UNKNOWN: START_OVER,
-    StuckClass.LOST: START_OVER,
-    StuckClass.CANNOT_REPLAY: START_OVER,
-    StuckClass.KEEPS_FAILING: "stigmer restart runner, or stigmer executions cancel {id}",
-    StuckClass.WAITING_FOR_RUNNER: "stigmer up, or stigmer work",
+RECONCILE = "stigmer executions reconcile"
+CANCEL = "stigmer executions cancel"
+MORE_WORKERS = "stigmer work"
+WAIT = "stigmer doctor --wait=30"
+"""Where nothing is to be done: what was accepted waits, and goes on by itself."""
+
+NAMED_MAX = 5
+"""So many executions are named in one command; a person can do the rest in the same way."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WayOut:
+    """What to type.
+
+    `commands` stand for each other: the first where the stack is on this machine, the last where it is not. `note` is
+    what a person should know before.
+    """
+
+    commands: tuple[str, ...]
+    note: str = ""
+
+    def __str__(self) -> str:
+        """The commands, and perhaps words behind them."""
+        return f"{', or '.join(self.commands)} {self.note}".rstrip()
+
+
+_RECONCILE = WayOut(commands=(f"{RECONCILE} {{ids}}",))
+_START_OVER = WayOut(
+    commands=(f"{RECONCILE} {{ids}} --include-in-progress",),
+    note="starts it over; what its run did may be done again",
+)
+_WAYS_OUT: Mapping[StuckClass, WayOut] = {
+    StuckClass.QUEUED: WayOut(commands=("stigmer restart server",)),
+    StuckClass.ORPHAN: _RECONCILE,
+    StuckClass.BEHIND: _RECONCILE,
+    StuckClass.REFUSED: _RECONCILE,
+    StuckClass.SUBMIT_FAILED: _RECONCILE,
+    StuckClass.RESULT_UNKNOWN: _START_OVER,
+    StuckClass.LOST: _START_OVER,
+    StuckClass.CANNOT_REPLAY: _START_OVER,
+    StuckClass.KEEPS_FAILING: WayOut(commands=("stigmer restart runner", f"{CANCEL} {{id}}")),
+    StuckClass.WAITING_FOR_RUNNER: WayOut(commands=("stigmer up", MORE_WORKERS)),
+    StuckClass.STARTING_LATE: WayOut(commands=(MORE_WORKERS,)),
+    StuckClass.UNKNOWN: WayOut(commands=(WAIT,)),
 }
-_UNCLAIMED: Mapping[StuckClass, str] = {
-    StuckClass.CANNOT_REPLAY: RECONCILE,
-    StuckClass.RESULT_UNKNOWN: RECONCILE,
-    StuckClass.LOST: RECONCILE,
+_UNCLAIMED: Mapping[StuckClass, WayOut] = {
+    StuckClass.CANNOT_REPLAY: _RECONCILE,
+    StuckClass.RESULT_UNKNOWN: _RECONCILE,
+    StuckClass.LOST: _RECONCILE,
 }
 """Where no run has claimed it, no effect can be repeated."""
 
@@ -49,7 +84,22 @@ MENDABLE = frozenset({StuckClass.ORPHAN, StuckClass.BEHIND})
 """What a reconcile that names no id mends."""
 
 
-def way_out(kind: StuckClass, execution: ExecutionId, phase: Phase) -> str:
-    """What to type for an execution of this class: a command, and perhaps words behind it."""
-    found = _WAYS_OUT.get(kind, "stigmer doctor")
-    return (_UNCLAIMED.get(kind, found) if phase is Phase.PENDING else found).format(id=execution)
+def way_out(kind: StuckClass, execution: ExecutionId, phase: Phase, *, passes: bool = False) -> WayOut:
+    """What to type for an execution of this class; where it `passes`, it goes on by itself."""
+    return _way_out(kind, (execution,), phase, passes=passes)
+
+
+def way_out_of_all(kind: StuckClass, ids: Sequence[ExecutionId], phase: Phase, *, passes: bool = False) -> WayOut:
+    """The same for `ids`, all of this class: a command that asks nothing where none has to be named."""
+    if kind in MENDABLE:
+        return WayOut(commands=(f"{RECONCILE} --yes",))
+    named = () if kind is StuckClass.LOST and len(ids) > NAMED_MAX else ids[:NAMED_MAX]
+    return replace(_way_out(kind, named, phase, passes=passes), note="")
+
+
+def _way_out(kind: StuckClass, ids: Sequence[ExecutionId], phase: Phase, *, passes: bool) -> WayOut:
+    if passes:
+        return WayOut(commands=(WAIT,))
+    found = _UNCLAIMED.get(kind, _WAYS_OUT[kind]) if phase is Phase.PENDING else _WAYS_OUT[kind]
+    named = {"ids": " ".join(ids), "id": next(iter(ids), "")}
+    return replace(found, commands=tuple(" ".join(one.format(**named).split()) for one in found.commands))

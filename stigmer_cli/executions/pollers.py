@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from stigmer_cli.clock import Clock
-from stigmer_cli.domain.identity import POLLER_FRESH_S
+from stigmer_cli.domain.identity import is_fresh
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.temporal.gateway import Poller
@@ -35,7 +35,7 @@ class SeenPoller:
     @property
     def is_live(self) -> bool:
         """Whether it has polled lately; the dead stay listed for five minutes."""
-        return self.silent_s < POLLER_FRESH_S
+        return is_fresh(self.silent_s)
 
 
 @dataclass(frozen=True, kw_only=True)

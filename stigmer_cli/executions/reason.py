@@ -3,12 +3,13 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.clock import SKEW_MAX, iso
 from stigmer_cli.domain.execution import NEXT_TRY_MAX_S, Execution, QueueReason
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.executions.pollers import Polling
-from stigmer_cli.temporal.connection import ConnectionState, ConnectionStatus
+from stigmer_cli.temporal.connection import ConnectionStatus
 
 REASONS: dict[ConnectionState, QueueReason | None] = {
     ConnectionState.CONNECTING: QueueReason.TEMPORAL_CONNECTING,

@@ -1,8 +1,8 @@
-"""Looks at open executions and judges which do not get on: those that are asked about, and all of them in turn."""
+"""Looks at open executions and has them judged: those that are asked about, and all of them in turn."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
@@ -10,30 +10,33 @@ import structlog
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import ExecutionId
-from stigmer_cli.domain.stuck import StuckClass
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.stuck import GRACE_S, StuckClass
 from stigmer_cli.executions.pollers import Polling
 from stigmer_cli.executions.reason import explained, waiting
-from stigmer_cli.executions.reconcile.observe import Observation, observe
-from stigmer_cli.executions.reconcile.plan import Rules, plan
-from stigmer_cli.executions.stuck import Stuck, StuckContext, Untaken, judge, untaken
+from stigmer_cli.executions.reconcile.observe import observe
 from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
+from stigmer_cli.judgement.observation import Observation
+from stigmer_cli.judgement.plan import Rules, plan
+from stigmer_cli.judgement.stuck import Stuck, StuckContext, Untaken, is_young, judge, untaken
 from stigmer_cli.store.ages import Aged
+from stigmer_cli.store.listing import Filter
 from stigmer_cli.store.store import Store
-
-YOUNG_S = 5.0
-"""Younger than this, an execution is on its way and not stuck."""
 
 EVERY_S = 5.0
 PASS_MAX = 100
 """Twenty a second at most: about a fiftieth of what Temporal can describe."""
 
 LOOK_MAX = 500
-OLDEST_MAX = 200
-"""Looked up in about a tenth of a second: whoever asks for an overview has the plan of a reconcile made beside it."""
+OVERVIEW_S = 0.4
+OVERVIEW_PAGE = 200
+"""Temporal describes two thousand in a second: after each page there is time to see that time is up."""
+
+NEWEST_MAX = 100
+OPEN = frozenset(phase for phase in Phase if not phase.is_terminal)
 
 UNTAKEN_MAX = 10_000
 TOLD_MAX = 10_000
-IDS_MAX = 20
 
 LOUD = frozenset({StuckClass.CANNOT_REPLAY, StuckClass.KEEPS_FAILING})
 """Classes that do not pass by themselves, and that no other line of the log tells of."""
@@ -76,10 +79,14 @@ class UntakenTimes:
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
-    """Those of one page that do not get on, and whether the page held everything that is open."""
+    """What does not get on of what there was time to look at; `is_whole` where that is everything that is open.
+
+    Not `is_judged` where Temporal could not be asked.
+    """
 
     stuck: Sequence[Stuck] = ()
     is_whole: bool = True
+    is_judged: bool = True
 
 
 class StuckWatch:
@@ -128,46 +135,81 @@ class StuckWatch:
         self._known = self._loud[:LOOK_MAX]
         self._after, self._counts, self._loud = None, Counter(), []
 
-    async def named(self, ids: Sequence[ExecutionId]) -> Sequence[Stuck]:
-        """Those of `ids`, at most `LOOK_MAX`, that do not get on, in order; raises NotFound for one without a row."""
-        return await self.judge(await self._store.executions.named(ids))
-
     async def overview(self) -> Overview:
-        """What of the oldest `OLDEST_MAX` does not get on, and what the last round found loud; all judged now."""
-        page = await self._page(None, OLDEST_MAX)
-        seen = {row.id for row in page}
-        others = [id_ for id_ in self._known if id_ not in seen]
-        rows = [*page, *(await self._store.executions.named(others) if others else ())]
-        stuck = [one for first in range(0, len(rows), LOOK_MAX) for one in await self.judge(rows[first:][:LOOK_MAX])]
-        return Overview(stuck=stuck, is_whole=len(page) < OLDEST_MAX)
+        """What does not get on, judged now: from the oldest on until `OVERVIEW_S` are over.
+
+        Where that is not everything, the newest `NEWEST_MAX` and what the last round found loud are looked at first.
+        """
+        ends = self._clock.monotonic() + OVERVIEW_S
+        is_judged = waiting(self._link.status()) is None
+        page = await self._page(None, OVERVIEW_PAGE)
+        looked = {row.id: row for row in page}
+        if len(page) == OVERVIEW_PAGE:
+            newest = await self._store.executions.list(self._filter(), limit=NEWEST_MAX, cursor=None)
+            looked |= {row.id: row for row in newest.items}
+            loud = [id_ for id_ in self._known if id_ not in looked]
+            looked |= {row.id: row for row in (await self._store.executions.named(loud) if loud else ())}
+        stuck = list(await self._judged_by_page(list(looked.values())))
+        while len(page) == OVERVIEW_PAGE and self._clock.monotonic() < ends:
+            page = await self._page(page[-1].id, OVERVIEW_PAGE)
+            others = [row for row in page if row.id not in looked]
+            looked |= {row.id: row for row in others}
+            stuck.extend(await self.judge(others))
+        is_judged = is_judged and waiting(self._link.status()) is None
+        return Overview(stuck=stuck, is_whole=len(page) < OVERVIEW_PAGE, is_judged=is_judged)
+
+    async def stuck_of(self, row: Execution) -> Stuck | None:
+        """Why `row` does not get on; None where it does, has ended, or is too young to be stuck."""
+        return next(iter(await self.judge_old([row])), None)
+
+    async def page(self, wanted: Filter, *, limit: int, cursor: str | None) -> tuple[Sequence[Stuck], str | None]:
+        """Those of a page of `limit` executions, newest first, that do not get on, and where the next page begins.
+
+        Raises what listing raises.
+        """
+        phases = (wanted.phases or OPEN) & OPEN
+        if not phases:
+            return (), None
+        page = await self._store.executions.list(replace(wanted, phases=phases), limit=limit, cursor=cursor)
+        return await self.judge_old(page.items), page.next_cursor
+
+    async def judge_old(self, rows: Sequence[Execution]) -> Sequence[Stuck]:
+        """Those of `rows` that are old enough to be stuck, and are."""
+        now = self._clock.now()
+        return await self.judge([row for row in rows if not is_young(row, now)])
 
     async def judge(self, rows: Sequence[Execution]) -> Sequence[Stuck]:
-        """Those of `rows` that do not get on, in order; what has ended is passed over."""
+        """Those of `rows`, at most `LOOK_MAX`, that do not get on, in order; what has ended is passed over."""
         status, polling = self._link.status(), self._polling()
-        rows = [row for row in rows if not row.phase.is_terminal]
+        rows = [explained(row, status, polling) for row in rows if not row.phase.is_terminal]
         held = waiting(status)
         if held is None:
             observations = await observe(rows, self._gateway, self._link)
         else:
             observations = [Observation(execution=row, unknown=held.detail) for row in rows]
-        moves = plan(observations, now=self._clock.now(), rules=Rules())
+        now = self._clock.now()
+        moves = plan(observations, now=now, rules=Rules())
+        context = StuckContext(
+            now=now,
+            is_polled=not polling.is_empty,
+            untaken_s=0.0,
+            away_since=held.since if held else None,
+            connected_since=None if held else status.since,
+        )
         judged = [
-            judge(
-                observation,
-                move,
-                StuckContext(
-                    is_polled=polling.checked_at is not None and not polling.is_empty,
-                    untaken_s=self._untaken_times.untaken_s(observation),
-                    waits_for=explained(observation.execution, status).dispatch.detail,
-                    is_away=held is not None,
-                ),
-            )
+            judge(observation, move, replace(context, untaken_s=self._untaken_times.untaken_s(observation)))
             for observation, move in zip(observations, moves, strict=True)
         ]
         return [one for one in judged if one is not None]
 
+    async def _judged_by_page(self, rows: Sequence[Execution]) -> Sequence[Stuck]:
+        return [one for first in range(0, len(rows), LOOK_MAX) for one in await self.judge(rows[first:][:LOOK_MAX])]
+
+    def _filter(self) -> Filter:
+        return Filter(phases=OPEN, aged=Aged.by(self._clock.now(), s=GRACE_S))
+
     async def _page(self, after: ExecutionId | None, limit: int) -> Sequence[Execution]:
-        aged = Aged.by(self._clock.now(), s=YOUNG_S)
+        aged = Aged.by(self._clock.now(), s=GRACE_S)
         return await self._store.executions.open_after(aged=aged, after=after, limit=limit)
 
     def _tell(self, found: Iterable[Stuck]) -> None:
@@ -184,7 +226,7 @@ class StuckWatch:
                     phase=execution.phase,
                     **{"class": one.kind},
                     cause=one.cause,
-                    hint=one.way_out,
+                    hint=one.hint,
                 )
         while len(self._told) > TOLD_MAX:
             del self._told[next(iter(self._told))]

@@ -4,10 +4,11 @@ The gate is open for the queues that the server names. A worker that is on is no
 agree on their Temporal: one of them may only not have noticed yet that Temporal was started again.
 """
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.api.identity import Identity
 from stigmer_cli.clock import Clock
 from stigmer_cli.runner.server_link import ServerLink
-from stigmer_cli.temporal.connection import Connection, ConnectionState, ConnectionStatus
+from stigmer_cli.temporal.connection import Connection, ConnectionStatus
 
 MISMATCH_MAX_S = 3.0
 """Both probe their Temporal at least that often."""

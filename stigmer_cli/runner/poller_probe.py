@@ -10,7 +10,7 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, Describe
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from stigmer_cli.domain.identity import POLLER_FRESH_S
+from stigmer_cli.domain.identity import is_fresh
 
 SILENCE = frozenset({RPCStatusCode.UNAVAILABLE, RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED})
 """How the SDK says that no answer came; every other refusal is an answer, though it says nothing of the worker."""
@@ -69,7 +69,7 @@ async def others_poll(client: Client, *, task_queue: str, prefix: str, within_s:
     seen = {one.identity: one.last_access_time.ToDatetime(tzinfo=UTC) for one in queue.pollers}
     newest = max(seen.values(), default=None)
     return any(
-        not identity.startswith(prefix) and newest is not None and (newest - at).total_seconds() < POLLER_FRESH_S
+        not identity.startswith(prefix) and newest is not None and is_fresh((newest - at).total_seconds())
         for identity, at in seen.items()
     )
 

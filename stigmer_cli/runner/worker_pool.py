@@ -18,6 +18,7 @@ from importlib.metadata import version
 
 import structlog
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import Clock
 from stigmer_cli.runner.activities import Activities, StopSignal
@@ -28,7 +29,7 @@ from stigmer_cli.runner.poller_probe import NoAnswer, PollerProbe, others_poll, 
 from stigmer_cli.runner.replacement import PARKED, STALE_MAX_S, WorkerObservation, replacement_cause
 from stigmer_cli.runner.reports import ClockAndRng, Reporter
 from stigmer_cli.supervisor.process import myself
-from stigmer_cli.temporal.connection import Connection, ConnectionState
+from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.dial import Dialer, SdkDialer
 from stigmer_cli.temporal.errors import cause_of
 

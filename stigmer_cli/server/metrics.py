@@ -13,12 +13,14 @@ from prometheus_client import (
     generate_latest,
 )
 
+from stigmer_cli.api.connection import ConnectionState
+from stigmer_cli.api.findings import ReconcileOutcome
 from stigmer_cli.domain.execution import AttentionCode
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
-from stigmer_cli.executions.reconcile.apply import Applied, Done
-from stigmer_cli.temporal.connection import Change, ConnectionState, ConnectionStatus
+from stigmer_cli.executions.reconcile.apply import Applied
+from stigmer_cli.temporal.connection import Change, ConnectionStatus
 
 OUTCOMES = ("ok", "failed")
 SUBMITS = ("started", "already")
@@ -86,7 +88,7 @@ class Metrics:
             self.dials.labels(outcome)
         for taken in SUBMITS:
             self.submits.labels(taken)
-        for done in (Done.RESUBMITTED, Done.REPAIRED, Done.ATTENTION):
+        for done in (ReconcileOutcome.RESUBMITTED, ReconcileOutcome.REPAIRED, ReconcileOutcome.ATTENTION):
             self.reconciled.labels(done)
         for code in AttentionCode:
             self.attention.labels(code)
@@ -125,7 +127,7 @@ class Metrics:
     def see_reconciled(self, applied: Applied) -> None:
         """A move was carried out, or found that somebody knew better."""
         self.reconciled.labels(applied.done).inc()
-        if applied.done is Done.ATTENTION and applied.move.attention is not None:
+        if applied.done is ReconcileOutcome.ATTENTION and applied.move.attention is not None:
             self.given_up(applied.move.attention)
 
     # -- StuckObserver

@@ -4,14 +4,14 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from stigmer_cli.domain.identity import POLLER_FRESH_S
+from stigmer_cli.api.connection import ConnectionState
+from stigmer_cli.domain.identity import is_fresh
 from stigmer_cli.stack.parts import RUNNER, SERVER, TEMPORAL
 from stigmer_cli.stack.probe import Seen
 from stigmer_cli.supervisor.child import ChildState
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import ChildRecord, SupervisorRecord
 
-CONNECTED = "CONNECTED"
 READY = "ready"
 OUR_RUNNER = re.compile(r"stigmer-runner/(?P<pid>\d+)@[^/]*(/\d+(-(?P<tag>[0-9a-f]+))?)?")
 
@@ -56,7 +56,7 @@ def _server(child: ChildRecord | None, seen: Seen) -> str:
 def _temporal(seen: Seen) -> str:
     if seen.temporal_state is None:
         return "unknown while the server does not answer"
-    if seen.temporal_state.upper() == CONNECTED:
+    if seen.temporal_state.upper() == ConnectionState.CONNECTED:
         return ""
     cause = f" ({seen.temporal_cause})" if seen.temporal_cause else ""
     return f"the server is {seen.temporal_state.lower()}{cause}"
@@ -67,7 +67,7 @@ def _runner(child: ChildRecord | None, seen: Seen) -> str:
         return "unknown while the server does not answer"
     if child is None or child.id is None:
         return "not running"
-    if any(is_worker_of(child.id, poller.identity) and poller.silent_s < POLLER_FRESH_S for poller in seen.pollers):
+    if any(is_worker_of(child.id, poller.identity) and is_fresh(poller.silent_s) for poller in seen.pollers):
         return ""
     return "has not asked Temporal for work yet"
 

@@ -1,7 +1,8 @@
 """The server elsewhere that the settings name: whether there is one, how it stands, and what is refused about it."""
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.credential import read_token
-from stigmer_cli.domain.identity import POLLER_FRESH_S
+from stigmer_cli.domain.identity import is_fresh
 from stigmer_cli.errors import ConfigError, RequestError
 from stigmer_cli.settings import Home, Settings, Source
 from stigmer_cli.stack.parts import RUNNER, SERVER, TEMPORAL
@@ -13,7 +14,6 @@ LOOK_MAX_S = 3.0
 """Longer than for a stack of this machine: a network and a handshake lie in between."""
 
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
-CONNECTED = "CONNECTED"
 
 
 def elsewhere(settings: Settings, found: Endpoints | None) -> str | None:
@@ -78,7 +78,7 @@ def _server(seen: Seen) -> PartStatus:
 def _temporal(seen: Seen) -> PartStatus:
     if seen.temporal_state is None:
         return PartStatus(name=TEMPORAL, state=PartState.NOT_READY, detail="unknown while the server does not answer")
-    if seen.temporal_state == CONNECTED:
+    if seen.temporal_state == ConnectionState.CONNECTED:
         return PartStatus(name=TEMPORAL, state=PartState.EXTERNAL, detail=str(seen.connection.get("address") or ""))
     cause = f" ({seen.temporal_cause})" if seen.temporal_cause else ""
     return PartStatus(
@@ -89,7 +89,7 @@ def _temporal(seen: Seen) -> PartStatus:
 def _runner(seen: Seen) -> PartStatus:
     if seen.state is None:
         return PartStatus(name=RUNNER, state=PartState.NOT_READY, detail="unknown while the server does not answer")
-    live = [one for one in seen.pollers if one.silent_s < POLLER_FRESH_S]
+    live = [one for one in seen.pollers if is_fresh(one.silent_s)]
     if not live:
         return PartStatus(name=RUNNER, state=PartState.NOT_READY, detail="none asks for work")
     return PartStatus(name=RUNNER, state=PartState.EXTERNAL, detail=f"{len(live)} asking for work")

@@ -15,24 +15,18 @@ from typing import NoReturn, Protocol
 
 from temporalio.client import Client
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import SKEW_MAX, Clock
 from stigmer_cli.errors import InUse
 from stigmer_cli.temporal.dial import Dialer, SdkDialer, Session
 from stigmer_cli.temporal.errors import REFUSED, Misconfigured, TemporalUnavailable, Throttled, cause_of, translate
 from stigmer_cli.temporal.journal import Journal
-from stigmer_cli.temporal.state import (
-    HAS_CLIENT,
-    TRANSITIONS,
-    Change,
-    ClusterIdentity,
-    ConnectionState,
-    ConnectionStatus,
-)
+from stigmer_cli.temporal.state import HAS_CLIENT, TRANSITIONS, Change, ClusterIdentity, ConnectionStatus
 from stigmer_cli.temporal.target import Pace, Target, pace_of
 from stigmer_cli.tls.files import Stamp
 
-__all__ = ["Change", "Connection", "ConnectionObserver", "ConnectionState", "ConnectionStatus", "Target"]
+__all__ = ["Change", "Connection", "ConnectionObserver", "ConnectionStatus", "Target"]
 
 FILES_EVERY_S = 1.0
 MEMORY_LOST = "Temporal lost its memory: another Temporal than before answers at this address"

@@ -5,8 +5,9 @@ from datetime import datetime
 
 import structlog
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.clock import Clock, iso
-from stigmer_cli.temporal.state import Change, ConnectionState
+from stigmer_cli.temporal.state import Change
 from stigmer_cli.temporal.target import Target
 
 HISTORY_MAX = 50

@@ -15,19 +15,8 @@ Only the connection changes its state; everybody else reads.
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 
-
-class ConnectionState(StrEnum):
-    """How things stand with Temporal."""
-
-    CONNECTING = "CONNECTING"
-    CONNECTED = "CONNECTED"
-    SUSPECT = "SUSPECT"
-    DISCONNECTED = "DISCONNECTED"
-    MISCONFIGURED = "MISCONFIGURED"
-    STOPPED = "STOPPED"
-
+from stigmer_cli.api.connection import ConnectionState
 
 _S = ConnectionState
 TRANSITIONS: dict[ConnectionState, frozenset[ConnectionState]] = {

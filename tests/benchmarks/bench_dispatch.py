@@ -25,8 +25,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.client import Client
-from stigmer_cli.temporal.connection import ConnectionState
 from tests.benchmarks.bare import at_once, p, starts, until_serving
 from tests.support.polling import eventually
 from tests.support.running_server import Served, accept, make_agent, served

@@ -12,7 +12,7 @@ SIMULATED_TEMPORAL = "tests/simulation/test_temporal.py"
 STORE = "tests/simulation/test_store.py"
 CONNECTION = "tests/unit/temporal/test_connection.py"
 LOOPS = "tests/integration/executions/test_loops.py"
-PLAN = "tests/unit/executions/reconcile/test_plan.py"
+PLAN = "tests/unit/judgement/test_plan.py"
 
 
 CORE: tuple[Bug, ...] = (
@@ -128,7 +128,7 @@ CORE: tuple[Bug, ...] = (
     ),
     Bug(
         name="unreachable is taken for empty",
-        file="executions/reconcile/observe.py",
+        file="judgement/observation.py",
         old="        return Observation(execution=execution, unknown=error.message)\n",
         new='        return Observation(execution=execution, unknown="", failure=error.message)\n',
         caught_by=(LOOPS, SIMULATION),
@@ -163,38 +163,38 @@ CORE: tuple[Bug, ...] = (
     ),
     Bug(
         name="doctor looks at the oldest alone",
-        file="doctor/open_work.py",
-        old="    newest = pending[-NEWEST_MAX:] if is_cut else []\n",
-        new="    newest = pending[:0] if is_cut else []\n",
+        file="executions/stuck_watch.py",
+        old="            looked |= {row.id: row for row in newest.items}\n",
+        new="            looked |= {row.id: row for row in newest.items[:0]}\n",
         caught_by=("tests/integration/doctor/test_open_work.py",),
     ),
     Bug(
         name="age in place of Describe",
-        file="executions/reconcile/plan.py",
+        file="judgement/plan.py",
         old="    if observation.seen is None or observation.is_another_run:\n",
         new="    if observation.seen is None or execution.phase is Phase.PENDING:\n",
         caught_by=(PLAN, SIMULATION),
     ),
     Bug(
         name="another run's workflow taken for the holder's",
-        file="executions/reconcile/plan.py",
+        file="judgement/plan.py",
         old="    if observation.seen is None or observation.is_another_run:\n",
         new="    if observation.seen is None:\n",
         caught_by=(PLAN,),
     ),
     Bug(
         name="an orphan without a grace",
-        file="executions/reconcile/plan.py",
-        old="    if not is_older(_last_move_at(execution), now, than_s=rules.grace_s) and not _is_failing",
-        new="    if not is_older(_last_move_at(execution), now, than_s=-1e9) and not _is_failing",
+        file="judgement/plan.py",
+        old="    if not is_older(last_move_at(execution), now, than_s=rules.grace_s) and not _is_failing",
+        new="    if not is_older(last_move_at(execution), now, than_s=-1e9) and not _is_failing",
         caught_by=(PLAN,),
     ),
     Bug(
         name="a run that cannot go on is told, and is too fresh for the command that is printed",
-        file="executions/reconcile/plan.py",
+        file="judgement/plan.py",
         old=" and not _is_failing(observation):\n",
         new=":\n",
-        caught_by=("tests/unit/executions/reconcile/test_plan_exhaustive.py",),
+        caught_by=("tests/unit/judgement/test_plan_exhaustive.py",),
     ),
     Bug(
         name="IN_PROGRESS is submitted again",

@@ -5,7 +5,7 @@ from tests.bugs.bug import Bug
 IDENTITY = "tests/unit/domain/test_identity.py"
 RUNS = "tests/contracts/store/test_runs.py"
 REGISTRY = "tests/integration/server/test_registry.py"
-PLAN = "tests/unit/executions/reconcile/test_plan.py"
+PLAN = "tests/unit/judgement/test_plan.py"
 LOOPS = "tests/integration/executions/test_loops.py"
 
 BUGS: tuple[Bug, ...] = (
@@ -60,21 +60,21 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         name="what was handed back is submitted again under its closed workflow's id",
-        file="executions/reconcile/plan.py",
+        file="judgement/plan.py",
         old="    failures = 1 if rules.retry_refused else execution.dispatch.attempts + 1\n",
         new="    failures = 0\n",
         caught_by=(PLAN, LOOPS),
     ),
     Bug(
         name="what ended before a claim has failed",
-        file="executions/reconcile/plan.py",
+        file="judgement/plan.py",
         old="    if execution.phase is Phase.PENDING and state in OUTCOMELESS:\n",
         new="    if execution.phase is None and state in OUTCOMELESS:\n",
         caught_by=(PLAN, LOOPS),
     ),
     Bug(
         name="a mark whose cause has settled stays for ever",
-        file="executions/reconcile/plan.py",
+        file="judgement/plan.py",
         old="    action = Action.NONE if execution.attention is None else Action.UNMARK\n",
         new="    action = Action.NONE\n",
         caught_by=("tests/integration/executions/test_ways_out.py",),

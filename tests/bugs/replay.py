@@ -2,7 +2,8 @@
 
 from tests.bugs.bug import Bug
 
-JUDGEMENT = "tests/unit/executions/test_stuck.py"
+OPEN_WORK = "tests/unit/doctor/facts/test_open_work.py"
+JUDGEMENT = "tests/unit/judgement/test_stuck.py"
 CANCELLER = "tests/integration/executions/test_canceller.py"
 UNFIT = "tests/integration/executions/test_unfit.py"
 HISTORIES = "tests/replay/test_histories.py"
@@ -10,16 +11,37 @@ HISTORIES = "tests/replay/test_histories.py"
 BUGS: tuple[Bug, ...] = (
     Bug(
         name="a workflow task that fails is not looked at",
-        file="executions/stuck.py",
+        file="judgement/stuck.py",
         old="    return _task(seen, observation.task_failure) or _activities(seen) or _untaken(seen, context)\n",
         new="    return _activities(seen) or _untaken(seen, context)\n",
         caught_by=(JUDGEMENT,),
     ),
     Bug(
         name="in progress without a runner gets on",
-        file="executions/stuck.py",
-        old="    if not context.is_polled:\n        return StuckClass.WAITING_FOR_RUNNER, f",
-        new="    if context.waits_for:\n        return StuckClass.WAITING_FOR_RUNNER, f",
+        file="judgement/stuck.py",
+        old="    if not context.is_polled:\n        cause = f",
+        new="    if context.away_since:\n        cause = f",
+        caught_by=(JUDGEMENT,),
+    ),
+    Bug(
+        name="a mark is forgotten while Temporal cannot be asked",
+        file="judgement/stuck.py",
+        old="    if move.action is Action.UNMARK or (is_marked and move.finding is Finding.UNKNOWN):\n",
+        new="    if is_marked and move.action is Action.UNMARK:\n",
+        caught_by=(JUDGEMENT, OPEN_WORK),
+    ),
+    Bug(
+        name="what is queued always goes on by itself",
+        file="judgement/stuck.py",
+        old="    passes = (\n        context.away_since is not None\n",
+        new="    passes = (\n        context.away_since is None\n",
+        caught_by=(JUDGEMENT, OPEN_WORK),
+    ),
+    Bug(
+        name="a stuck execution began to be so in the future",
+        file="judgement/stuck.py",
+        old="    since = min(found.since, context.now)\n",
+        new="    since = max(found.since, context.now)\n",
         caught_by=(JUDGEMENT,),
     ),
     Bug(

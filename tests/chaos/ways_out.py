@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stigmer_cli.api.resources import ExecutionResource
-from stigmer_cli.api.stuck import IDS_MAX, StuckItem
+from stigmer_cli.api.stuck import StuckBody
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.stuck import GRACE_S
 from stigmer_cli.errors import StigmerError
 from tests.chaos import ledger
 from tests.chaos.invariants import ECHO, everything
@@ -45,15 +46,16 @@ async def take_ways_out(scene: Stage, log: Sequence[Wanted]) -> WaysOut:
     """Type in what is printed for each that is open, and look how it ends."""
     found = WaysOut()
     wishes = {name: wanted for wanted in log for name in wanted.ids}
+    await asyncio.sleep(GRACE_S)  # what is younger is on its way, whatever else is true of it
     rows = await everything(scene.client, OPEN)
-    items = await _stuck(scene, list(rows))
+    items = await _stuck(scene)
     found.wrong |= {
         name: f"open ({rows[name].status.phase}), and called nothing" for name in rows.keys() - items.keys()
     }
     to_cancel = _to_cancel(items, wishes)
     by_command: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for name, item in items.items():
-        command = ("cancel",) if name in to_cancel else printed_command(item)
+        command = ("cancel",) if name in to_cancel else printed_command(name, item)
         by_command[command].append(name)
         found.taken[f"{item.kind}: {' '.join(command) or 'nothing to type'}"] += 1
     for command, names in by_command.items():
@@ -63,16 +65,16 @@ async def take_ways_out(scene: Stage, log: Sequence[Wanted]) -> WaysOut:
     return found
 
 
-def printed_command(item: StuckItem) -> tuple[str, ...]:
+def printed_command(name: str, item: StuckBody) -> tuple[str, ...]:
     """`reconcile` with its flags, or `cancel`, as the hint has it; empty where it names neither for this execution."""
     words = item.hint.replace(",", " ").split()
     for verb in ("reconcile", "cancel"):
-        if verb in words and item.id in words:
+        if verb in words and name in words:
             return (verb, *(word for word in words if word.startswith("--")))
     return ()
 
 
-def _to_cancel(items: Mapping[str, StuckItem], wishes: Mapping[str, Wanted]) -> set[str]:
+def _to_cancel(items: Mapping[str, StuckBody], wishes: Mapping[str, Wanted]) -> set[str]:
     """A few of each class, and whatever kills its runner."""
     by_class: dict[str, list[str]] = defaultdict(list)
     for name, item in items.items():
@@ -81,11 +83,9 @@ def _to_cancel(items: Mapping[str, StuckItem], wishes: Mapping[str, Wanted]) -> 
     return few | {name for name in items if name in wishes and wishes[name].expect is Expect.FAILED}
 
 
-async def _stuck(scene: Stage, names: Sequence[str]) -> Mapping[str, StuckItem]:
-    found: dict[str, StuckItem] = {}
-    for first in range(0, len(names), IDS_MAX):
-        found |= {item.id: item for item in await scene.client.stuck(names[first:][:IDS_MAX])}
-    return found
+async def _stuck(scene: Stage) -> Mapping[str, StuckBody]:
+    found = await scene.client.stuck_executions({}, limit=sys.maxsize)
+    return {item.metadata.id: item.stuck for item in found if item.stuck}
 
 
 async def _type(scene: Stage, command: Sequence[str], names: Sequence[str]) -> Mapping[str, str]:
@@ -143,7 +143,7 @@ async def _until_ended(scene: Stage, names: Sequence[str]) -> None:
 
 
 async def _ended_wrong(
-    scene: Stage, items: Mapping[str, StuckItem], cancelled: set[str], wishes: Mapping[str, Wanted]
+    scene: Stage, items: Mapping[str, StuckBody], cancelled: set[str], wishes: Mapping[str, Wanted]
 ) -> Mapping[str, str]:
     rows, lines = await everything(scene.client), ledger.read(scene.ledger)
     wrong: dict[str, str] = {}

@@ -9,7 +9,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from stigmer_cli.api.resources import ExecutionResource
-from stigmer_cli.api.stuck import StuckItem
+from stigmer_cli.api.stuck import StuckBody
 from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.phase import Phase
@@ -112,11 +112,6 @@ class Drill:
 
         return await eventually(ended, within_s=within_s, what="the end of all")
 
-    async def stuck(self) -> Sequence[StuckItem]:
-        """What is called stuck of all that is open."""
-        rows = await everything(self.client, (Phase.PENDING, Phase.IN_PROGRESS))
-        return await self.client.stuck(list(rows)) if rows else []
-
     async def wrong_effects(self) -> list[str]:
         """What the ledger says that it should not; empty where nothing was performed twice."""
         lines, found = ledger.read(self.home / "ledger.jsonl"), []
@@ -206,12 +201,15 @@ async def test_code_that_does_not_fit_is_seen_within_seconds_and_each_way_out_wo
             await upgrade.until_under_way()
             await upgrade.replace_at_once(after)
 
-        async def unfit() -> Sequence[StuckItem]:
-            return [item for item in await upgrade.stuck() if item.kind is StuckClass.CANNOT_REPLAY]
+        async def unfit() -> Mapping[str, StuckBody]:
+            found = await upgrade.client.stuck_executions({}, limit=1000)
+            stuck = {item.metadata.id: item.stuck for item in found if item.stuck}
+            return {name: one for name, one in stuck.items() if one.kind == StuckClass.CANNOT_REPLAY}
 
         shown = await eventually(unfit, within_s=SHOWN_MAX_S * slack(), what="cannot-replay")
-        assert "its code does not fit the run" in shown[0].cause
-        assert "/2.0.0): [TMPRL1100] Nondeterminism error" in shown[0].cause
+        name, one = next(iter(shown.items()))
+        assert "its code does not fit the run" in one.cause
+        assert "/2.0.0): [TMPRL1100] Nondeterminism error" in one.cause
         assert any('"workflow_task_failed"' in runner.log.read_text() for runner in upgrade.runners)
 
         async def is_told() -> "subprocess.CompletedProcess[str] | None":
@@ -219,17 +217,16 @@ async def test_code_that_does_not_fit_is_seen_within_seconds_and_each_way_out_wo
             return told if told.returncode == 1 else None
 
         ill = await eventually(is_told, within_s=SHOWN_MAX_S * slack(), what="doctor says so")
-        assert "cannot go on: the workflow task fails again and again" in ill.stdout
+        assert "cannot-replay: the workflow task fails again and again" in ill.stdout
 
-        one = shown[0]
         out = upgrade.cli(*one.hint.partition(" starts it over")[0].split()[1:], "--yes")
         assert out.returncode == 0, out.stdout + out.stderr
-        done = await _ended(upgrade, one.id)
+        done = await _ended(upgrade, name)
         assert (done.status.phase, done.status.epoch) == (Phase.COMPLETED, 2)
 
-        [other, *_] = [item for item in await eventually(unfit, within_s=SHOWN_MAX_S) if item.id != one.id]
-        assert upgrade.cli("executions", "cancel", other.id).returncode == 0
-        assert (await _ended(upgrade, other.id)).status.phase is Phase.CANCELLED
+        [other, *_] = [id_ for id_ in await eventually(unfit, within_s=SHOWN_MAX_S) if id_ != name]
+        assert upgrade.cli("executions", "cancel", other).returncode == 0
+        assert (await _ended(upgrade, other)).status.phase is Phase.CANCELLED
 
         rest = upgrade.cli("executions", "reconcile", "--include-in-progress", "--yes")
         assert rest.returncode == 0, rest.stdout + rest.stderr

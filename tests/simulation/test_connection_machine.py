@@ -7,8 +7,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.errors import TemporalUnavailable
-from stigmer_cli.temporal.connection import Change, Connection, ConnectionState, Target
+from stigmer_cli.temporal.connection import Change, Connection, Target
 from stigmer_cli.temporal.state import HAS_CLIENT, TRANSITIONS, ClusterIdentity
 from tests.simulation.loop import QuickLoop
 from tests.support.fakes_temporal import LoopClock, ScriptedDialer, Weather

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.identity import ExecutionId
-from stigmer_cli.temporal.connection import Connection, ConnectionState, Target
+from stigmer_cli.temporal.connection import Connection, Target
 from stigmer_cli.temporal.gateway import Gateway
 from tests.contracts.gateway.conftest import execution  # noqa: F401 - a fixture of the suite
 from tests.contracts.gateway.test_gateway import *  # noqa: F403 - the suite itself

@@ -3,7 +3,8 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from stigmer_cli.temporal.connection import ConnectionState, ConnectionStatus
+from stigmer_cli.api.connection import ConnectionState
+from stigmer_cli.temporal.connection import ConnectionStatus
 
 START = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ from stigmer_cli.client import Client
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.errors import Unavailable
+from stigmer_cli.errors import TimedOut, Unavailable
 
 AGAIN_S = 0.3
 LOOK_HINT = "stigmer doctor"
@@ -91,12 +91,13 @@ async def follow(client: Client, execution_id: str, narrator: Narrator, clock: C
             return execution
 
 
-def stuck(execution: ExecutionResource, timeout_s: float) -> str:
-    """What a time-out says: the phase it was stuck in, and why."""
+def timed_out(execution: ExecutionResource, timeout_s: float) -> TimedOut:
+    """What a time-out says: the phase it is in, and why it does not get on, or what it waits for; and the way out."""
     reason = why(execution)
-    return (
+    message = (
         f"{execution.metadata.id} still {execution.status.phase} after {timeout_s:g} s{': ' + reason if reason else ''}"
     )
+    return TimedOut(message, hint=execution.stuck.hint if execution.stuck else LOOK_HINT)
 
 
 def exit_code(execution: ExecutionResource) -> int:

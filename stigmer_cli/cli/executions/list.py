@@ -2,9 +2,10 @@
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.executions.options import Selection
-from stigmer_cli.cli.executions.stuck import find_stuck, print_stuck
+from stigmer_cli.cli.executions.stuck import is_mendable, print_stuck
 from stigmer_cli.cli.executions.tables import print_executions
 from stigmer_cli.client import Query
+from stigmer_cli.domain.stuck import RECONCILE
 
 
 def list_executions(cli: Cli, selection: Selection, *, limit: int, is_stuck: bool) -> None:
@@ -16,7 +17,7 @@ def list_executions(cli: Cli, selection: Selection, *, limit: int, is_stuck: boo
         "kind": list(selection.kinds),
     }
     if is_stuck:
-        _list_stuck(cli, query, selection.older_than_s or 0.0, limit)
+        _list_stuck(cli, query, limit)
         return
     items = cli.call(lambda client: client.all_executions(query, limit=limit))
     cli.out.result(
@@ -25,11 +26,11 @@ def list_executions(cli: Cli, selection: Selection, *, limit: int, is_stuck: boo
     )
 
 
-def _list_stuck(cli: Cli, query: Query, older_than_s: float, limit: int) -> None:
-    items = cli.call(lambda client: find_stuck(client, query, older_than_s=older_than_s, limit=limit))
+def _list_stuck(cli: Cli, query: Query, limit: int) -> None:
+    items = cli.call(lambda client: client.stuck_executions(query, limit=limit))
     cli.out.result(
         {"items": [item.to_wire() for item in items]},
         lambda console: print_stuck(console, items, cli.now()),
     )
-    if any(item.is_mendable for item in items):
-        cli.out.hint("stigmer executions reconcile")
+    if any(map(is_mendable, items)):
+        cli.out.hint(RECONCILE)

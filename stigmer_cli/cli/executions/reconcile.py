@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
+from stigmer_cli.api.findings import Action, Finding
 from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest
 from stigmer_cli.cli.arguments import parse_execution_id
 from stigmer_cli.cli.context import Cli
@@ -14,12 +15,13 @@ from stigmer_cli.cli.executions.reconcile_counts import ReconcileCounts
 from stigmer_cli.cli.executions.reconcile_view import View, print_plan, view_of
 from stigmer_cli.cli.executions.reconcile_wait import WaitPolicy
 from stigmer_cli.client import Client
+from stigmer_cli.domain.stuck import RECONCILE
 from stigmer_cli.errors import ConfigError, StigmerError
 
 IDS_MAX = 10_000
 NOTHING_DONE = "nothing was done"
 GOES_ON = "the server may have done a little more than it could tell; the next reconcile goes on from there"
-MENDING = frozenset({"resubmit", "repair", "start-over", "retry"})
+MENDING = frozenset({Action.RESUBMIT, Action.REPAIR, Action.START_OVER, Action.RETRY})
 
 
 def reconcile_executions(cli: Cli, selection: Selection, options: ReconcileOptions) -> int:
@@ -28,7 +30,7 @@ def reconcile_executions(cli: Cli, selection: Selection, options: ReconcileOptio
     if is_asked and not cli.out.can_ask:
         raise ConfigError(
             "reconcile asks first, and there is no terminal to ask on",
-            hint="stigmer executions reconcile --yes, or --dry-run to look only",
+            hint=f"{RECONCILE} --yes, or --dry-run to look only",
         )
     request = ReconcileRequest(
         ids=_checked(selection.ids),
@@ -38,7 +40,7 @@ def reconcile_executions(cli: Cli, selection: Selection, options: ReconcileOptio
         limit=options.limit,
         include_in_progress=options.include_in_progress,
         dry_run=options.is_dry_run,
-        asked_by=f"stigmer executions reconcile (pid {os.getpid()})",
+        asked_by=f"{RECONCILE} (pid {os.getpid()})",
     )
     if request.include_in_progress:
         cli.out.warning("lost executions are started over: what their old runs did may be done again")
@@ -76,7 +78,7 @@ def _agree(cli: Cli, request: ReconcileRequest, policy: WaitPolicy) -> None:
 
 
 def _answer(cli: Cli, counts: ReconcileCounts) -> bool:
-    moves = ", ".join(f"{number} {action}" for action, number in counts.actions.most_common() if action != "none")
+    moves = ", ".join(f"{number} {action}" for action, number in counts.actions.most_common() if action != Action.NONE)
     try:
         return typer.confirm(f"Carry this out ({moves})?", err=True)
     except typer.Abort:
@@ -114,4 +116,4 @@ async def _is_left(client: Client, request: ReconcileRequest, counts: ReconcileC
         return False
     again = request.model_copy(update={"ids": list(counts.changed), "dry_run": True, "limit": None})
     items = [found async for found in client.reconcile(again) if isinstance(found, ReconcileItem)]
-    return any(item.action in MENDING or item.found == "unknown" for item in items)
+    return any(item.action in MENDING or item.found == Finding.UNKNOWN for item in items)

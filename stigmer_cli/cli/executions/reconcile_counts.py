@@ -3,19 +3,19 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from stigmer_cli.api.findings import Action, Finding, ReconcileOutcome
 from stigmer_cli.api.reconcile import IDS_MAX, ReconcileItem, ReconcileProgress, ReconcileSummary
 
 SHOWN_MAX = 20
-CHANGED = "skipped: changed"
-FAILED = "failed"
-UNKNOWN = "unknown"
-COUNTED_AS = {
-    "resubmitted": "resubmitted",
-    "repaired": "repaired",
-    "attention": "attention",
-    "failed": "failed",
-}
+COUNTED = (
+    ReconcileOutcome.RESUBMITTED,
+    ReconcileOutcome.REPAIRED,
+    ReconcileOutcome.ATTENTION,
+    ReconcileOutcome.FAILED,
+)
 """The outcomes that a summary counts by their own name; every other is skipped."""
+
+OFF_PLAN = frozenset({ReconcileOutcome.CHANGED, ReconcileOutcome.FAILED})
 
 
 class ReconcileCounts:
@@ -52,7 +52,7 @@ class ReconcileCounts:
     @property
     def planned(self) -> int:
         """How many of them something is to be done about."""
-        return self.number - self.actions["none"]
+        return self.number - self.actions[Action.NONE]
 
     @property
     def shown(self) -> Sequence[ReconcileItem]:
@@ -62,12 +62,12 @@ class ReconcileCounts:
     @property
     def left_over(self) -> bool:
         """Whether something failed, or could not be judged; what moved meanwhile is not asked about here."""
-        return self.summary.failed > 0 or self.classes[UNKNOWN] > 0
+        return self.summary.failed > 0 or self.classes[Finding.UNKNOWN] > 0
 
     @property
     def summary(self) -> ReconcileSummary:
         """What the server summed up, or, where it was broken off before that, what was told until then."""
-        counted = {name: self.outcomes[outcome] for outcome, name in COUNTED_AS.items()}
+        counted = {str(outcome): self.outcomes[outcome] for outcome in COUNTED}
         last = self._summary or ReconcileSummary(
             examined=self.examined, skipped=max(0, self.examined - sum(counted.values())), **counted
         )
@@ -105,10 +105,10 @@ class ReconcileCounts:
         self.actions[item.action] += 1
         self.outcomes[item.outcome] += 1
         self.examined = max(self.examined, self.outcomes.total())
-        is_off_plan = item.outcome in {CHANGED, FAILED} or item.found == UNKNOWN
+        is_off_plan = item.outcome in OFF_PLAN or item.found == Finding.UNKNOWN
         classes, kept = (self._classes_off_plan, self._off_plan) if is_off_plan else (self._classes, self._first)
         classes[item.found] += 1
         if len(kept) < SHOWN_MAX:
             kept.append(item)
-        if item.outcome == CHANGED and len(self.changed) < IDS_MAX:
+        if item.outcome == ReconcileOutcome.CHANGED and len(self.changed) < IDS_MAX:
             self.changed.append(item.id)

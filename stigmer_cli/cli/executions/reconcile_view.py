@@ -1,7 +1,6 @@
 """How a reconcile is shown: item by item as JSON, or as a table of steps, cut, with the rest counted."""
 
 import json
-import re
 import textwrap
 from collections.abc import Sequence
 from typing import Protocol
@@ -10,9 +9,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from stigmer_cli.api.findings import ReconcileOutcome
 from stigmer_cli.api.reconcile import ReconcileItem
 from stigmer_cli.cli.executions.reconcile_counts import ReconcileCounts
 from stigmer_cli.cli.output import Format, Output, fit
+from stigmer_cli.cli.text import brief
 
 CAUSE_MAX = 240
 DITTO = '"'
@@ -104,7 +105,7 @@ class TableView:
 
 
 def _counted(counts: ReconcileCounts) -> str:
-    summed = {**counts.summary.to_wire(), "changed meanwhile": counts.outcomes["skipped: changed"]}
+    summed = {**counts.summary.to_wire(), "changed meanwhile": counts.outcomes[ReconcileOutcome.CHANGED]}
     told = [f"{number} {word}" for word, number in summed.items() if number and word not in {"examined", "skipped"}]
     return ", ".join(told) or "nothing to do"
 
@@ -133,8 +134,3 @@ def _table(console: Console, shown: Sequence[ReconcileItem], *, is_done: bool) -
         table.add_row(item.id, item.found, words, DITTO if is_same else escape(fit(cause, CAUSE_MAX)))
         above = cause
     return table
-
-
-def brief(cause: str, execution: str) -> str:
-    """`cause` without the name of the workflow, which is made of the id that stands beside it."""
-    return re.sub(rf" \S*/{re.escape(execution)}(/\d+)?", "", cause)

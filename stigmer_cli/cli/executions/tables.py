@@ -50,18 +50,14 @@ def print_execution(
     events: Sequence[EventBody],
     *,
     link: str | None = None,
-    cause: str | None = None,
 ) -> None:
-    """Where it stands and why, what was said, its timeline.
-
-    `link` leads to it in Temporal's web UI; `cause` is why it does not get on, where more is known than it says itself.
-    """
+    """Where it stands and why, what was said, its timeline; `link` leads to it in Temporal's web UI."""
     status = item.status
     rows: list[tuple[str, str | None]] = [
         ("id", item.metadata.id),
         ("agent", f"{item.spec.agent_name} ({item.spec.agent_id})"),
         ("phase", status.phase),
-        ("why", cause or why(item)),
+        ("why", why(item)),
         ("created", iso(item.metadata.created_at)),
         ("started", iso(status.started_at) if status.started_at else None),
         ("completed", iso(status.completed_at) if status.completed_at else None),

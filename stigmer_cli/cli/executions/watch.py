@@ -5,7 +5,7 @@ import asyncio
 from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.cli.arguments import parse_execution_id
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.executions.follow import LOOK_HINT, Narrator, exit_code, follow, stuck
+from stigmer_cli.cli.executions.follow import LOOK_HINT, Narrator, exit_code, follow, timed_out
 from stigmer_cli.cli.output import Format
 from stigmer_cli.client import Client
 from stigmer_cli.errors import StigmerError, TimedOut
@@ -26,7 +26,7 @@ async def watch_to_end(cli: Cli, client: Client, execution_id: str, timeout_s: f
             execution = await follow(client, execution_id, narrator, cli.clock)
     except TimeoutError:
         narrator.end_line()
-        raise TimedOut(await _where(client, execution_id, timeout_s or 0.0), hint=LOOK_HINT) from None
+        raise await _timed_out(client, execution_id, timeout_s or 0.0) from None
     except asyncio.CancelledError:
         narrator.note(f"{execution_id} goes on; stigmer executions watch {execution_id}")
         raise
@@ -34,11 +34,12 @@ async def watch_to_end(cli: Cli, client: Client, execution_id: str, timeout_s: f
     return exit_code(execution)
 
 
-async def _where(client: Client, execution_id: str, timeout_s: float) -> str:
+async def _timed_out(client: Client, execution_id: str, timeout_s: float) -> TimedOut:
     try:
-        return stuck(await client.execution(execution_id), timeout_s)
+        return timed_out(await client.execution(execution_id), timeout_s)
     except StigmerError as error:
-        return f"{execution_id} did not end within {timeout_s:g} s, and where it stands cannot be read: {error.message}"
+        unread = f"and where it stands cannot be read: {error.message}"
+        return TimedOut(f"{execution_id} did not end within {timeout_s:g} s, {unread}", hint=LOOK_HINT)
 
 
 def _print_end(cli: Cli, execution: ExecutionResource) -> None:

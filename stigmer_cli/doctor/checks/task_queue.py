@@ -7,6 +7,7 @@ from stigmer_cli.doctor.check import Found, Scope, Severity, check, failed, pass
 from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.doctor.facts.pollers import age_s, gone_pollers, live, temporals_now
 from stigmer_cli.doctor.text import count, span
+from stigmer_cli.domain.stuck import MORE_WORKERS
 from stigmer_cli.stack.parts import RUNNER
 from stigmer_cli.stack.readiness import is_worker_of
 from stigmer_cli.supervisor.process import ProcessId
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 SETTLING_S = 5.0
 BACKLOG_MANY = 100
-START = "stigmer work"
 
 
 @check(
@@ -37,7 +37,7 @@ async def polled(facts: Facts) -> Found:
     if seen.pollers is None:
         return skipped("Temporal did not say in time who polls")
     now = temporals_now(seen.pollers, (await facts.server()).health)
-    gone = await gone_pollers(facts)
+    gone = gone_pollers(seen, await facts.supervisor())
     fresh = live(seen.pollers, gone, now)
     evidence: dict[str, object] = {
         "taskQueue": seen.task_queue,
@@ -51,7 +51,7 @@ async def polled(facts: Facts) -> Found:
         return _silent(ours, ours.id.pid, others=len(fresh), evidence=evidence)
     if not fresh:
         message = f'no runner asks the task queue "{seen.task_queue}" for work: what is submitted waits'
-        return failed(message, "stigmer restart runner" if ours else START, **evidence)
+        return failed(message, "stigmer restart runner" if ours else MORE_WORKERS, **evidence)
     youngest = min(age_s(one, now) for one in fresh)
     return passed(f"{count(len(fresh), 'runner')} polling, seen {span(youngest)} ago", **evidence)
 
@@ -67,7 +67,7 @@ async def backlog(facts: Facts) -> Found:
         return skipped("Temporal did not say in time how much waits")
     if number > BACKLOG_MANY:
         message = f"about {number} tasks wait in Temporal for a runner"
-        return warned(message, START, backlog=number)
+        return warned(message, MORE_WORKERS, backlog=number)
     return told(f"about {number} tasks wait in Temporal", backlog=number) if number else passed("nothing waits there")
 
 

@@ -4,15 +4,16 @@ import shlex
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.clock import iso
 from stigmer_cli.doctor.check import BUSY_S, Found, Scope, because, check, failed, passed, skipped, warned
 from stigmer_cli.doctor.facts.facts import Facts
-from stigmer_cli.doctor.text import WAIT, clock_time, operator
+from stigmer_cli.doctor.text import clock_time, operator
+from stigmer_cli.domain.stuck import WAIT
 
 if TYPE_CHECKING:
     from stigmer_cli.api.health import TemporalHealth
 
-CONNECTED, MISCONFIGURED, SUSPECT = "CONNECTED", "MISCONFIGURED", "SUSPECT"
 SERVING_S = 2.0
 """Loading the SDK takes a third of a second, the dial one, the questions after it half of one."""
 
@@ -47,7 +48,7 @@ async def serving(facts: Facts) -> Found:
     """
     seen = await facts.temporal()
     evidence = {"state": str(seen.state), "cause": seen.cause}
-    if seen.state in (CONNECTED, MISCONFIGURED):
+    if seen.state in (ConnectionState.CONNECTED, ConnectionState.MISCONFIGURED):
         return passed("it answers as Temporal does", **evidence)
     hint = "stigmer restart temporal" if facts.owns_temporal else WAIT
     message = f"Temporal at {facts.address} takes connections, but does not serve: {seen.cause}"
@@ -86,7 +87,7 @@ async def servers_view(facts: Facts) -> Found:
         return skipped("the server does not answer")
     view = health.temporal
     evidence = _connection_json(view)
-    if view.state == CONNECTED:
+    if view.state == ConnectionState.CONNECTED:
         again = f", {view.reconnects} reconnects" if view.reconnects else ""
         return passed(f"connected to {view.address} since {clock_time(view.since)}{again}", **evidence)
     if (await facts.temporal()).is_connected:
@@ -105,12 +106,12 @@ async def founding(facts: Facts) -> Found:
     if health is None:
         return skipped("the server does not answer")
     view = health.temporal
-    if view.state == CONNECTED:
+    if view.state == ConnectionState.CONNECTED:
         return passed("this command and the server both reach Temporal")
     where = f"{facts.address} (namespace {facts.namespace})"
     message = f"this command reaches Temporal at {where}, but the server does not: {_disconnected(view)}"
     evidence = {"seenFromHere": where, **_connection_json(view)}
-    if view.state == SUSPECT:
+    if view.state == ConnectionState.SUSPECT:
         return warned(message, "stigmer doctor --wait=10", **evidence)
     return failed(message, "stigmer restart server" if facts.endpoints else _start_serving(facts), **evidence)
 

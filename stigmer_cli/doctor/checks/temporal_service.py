@@ -6,7 +6,10 @@ from stigmer_cli.clock import is_older, iso
 from stigmer_cli.doctor.check import Found, Scope, Severity, check, failed, passed, skipped, told, warned
 from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.doctor.facts.server_clock import servers_now
-from stigmer_cli.doctor.text import IDS_SHOWN, WAIT, clock_time, count, operator, span
+from stigmer_cli.doctor.text import IDS_SHOWN, clock_time, count, operator, span
+from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.stuck import WAIT, StuckClass, way_out_of_all
 from stigmer_cli.temporal.dev_server import RETENTION_DAYS
 
 MEMORY_S = 2.0
@@ -60,7 +63,7 @@ async def memory(facts: Facts) -> Found:
     if hurt:
         evidence |= {"lost": hurt}
         words = f"{message}; {count(len(hurt), 'execution')} in progress then, and now in need of your word: {hurt[0]}"
-        return failed(words, f"stigmer executions reconcile {' '.join(hurt)} --include-in-progress", **evidence)
+        return failed(words, way_out_of_all(StuckClass.LOST, hurt, Phase.IN_PROGRESS).commands[0], **evidence)
     message += await _fate(facts)
     if is_older(at, await servers_now(facts), than_s=LOST_RECENTLY_S):
         return told(message, **evidence)
@@ -122,17 +125,16 @@ async def retention(facts: Facts) -> Found:
     return warned(message, "stigmer restart server" if facts.owns_temporal else operator(facts, update), **evidence)
 
 
-async def _lost_with_it(facts: Facts) -> list[str]:
+async def _lost_with_it(facts: Facts) -> list[ExecutionId]:
     """The first of those in progress that Temporal does not know any more."""
-    seen = await facts.executions()
-    marked = {row.metadata.id for row in seen.open if row.status.attention and row.status.attention.code == "lost"}
-    return sorted(marked | {one.id for one in seen.drifts if one.found == "lost"})[:IDS_SHOWN]
+    groups = (await facts.executions()).groups(StuckClass.LOST, phase=Phase.IN_PROGRESS)
+    return sorted(ExecutionId(name) for group in groups for name in group.ids)[:IDS_SHOWN]
 
 
 async def _fate(facts: Facts) -> str:
     """What came of those that no run had claimed, as far as somebody could look."""
     seen = await facts.executions()
-    waiting = sum(one.found == "orphan" for one in seen.drifts)
+    waiting = sum(group.count for group in seen.groups(StuckClass.ORPHAN))
     if waiting:
         return f"; {count(waiting, 'execution')} of that to be brought back"
     return ", and has been submitted again or ended" if seen.is_judged else ""

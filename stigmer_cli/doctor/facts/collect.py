@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version as installed
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.clock import Clock
 from stigmer_cli.doctor.facts import machine, probes
 from stigmer_cli.doctor.facts.blocking import in_thread
@@ -16,6 +17,7 @@ from stigmer_cli.doctor.facts.facts import (
     PageEndpoint,
     PortSeen,
     ProcessSeen,
+    ServerSeen,
     TemporalSeen,
     TlsSeen,
     is_own_temporal,
@@ -24,6 +26,7 @@ from stigmer_cli.doctor.facts.facts import (
     temporal_namespace,
 )
 from stigmer_cli.doctor.facts.pages import probe_page_endpoints
+from stigmer_cli.doctor.facts.pollers import live_among
 from stigmer_cli.doctor.facts.tls_probe import probe_server_tls, probe_temporal_tls
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.runner_record import read_runner_records
@@ -51,6 +54,7 @@ def collect_facts(
     supervisor = Once(lambda: probes.probe_supervisor(settings, found, clock=clock))
     endpoint = Once(place.endpoint)
     temporal = Once(lambda: place.temporal(endpoint))
+    server = Once(lambda: probes.probe_server(place.url, settings, clock=clock, waits_for=place.waits_for(SERVER)))
     return Facts(
         settings=settings,
         clock=clock,
@@ -65,13 +69,13 @@ def collect_facts(
         supervisor=supervisor,
         processes=Once(lambda: place.processes(supervisor)),
         lines=lambda part: in_thread(lambda: machine.last_lines(settings.home, part)),
-        server=Once(lambda: probes.probe_server(place.url, settings, clock=clock, waits_for=place.waits_for(SERVER))),
+        server=server,
         endpoint=endpoint,
         temporal=temporal,
         http_endpoints=Once(lambda: place.http_endpoints(supervisor)),
         page_endpoints=Once(lambda: place.page_endpoints(supervisor)),
         store=Once(lambda: in_thread(lambda: probes.probe_store(settings))),
-        executions=Once(lambda: place.executions(temporal)),
+        executions=Once(lambda: place.executions(temporal, server, supervisor)),
         binary=Once(lambda: in_thread(lambda: machine.probe_binary(settings))),
         provider=Once(lambda: probes.probe_provider(settings_of_runner(shell, found, given))),
         runners=Once(lambda: in_thread(lambda: read_runner_records(settings.home))),
@@ -122,7 +126,7 @@ class _Place:
         """Temporal as this process reaches it; as if it were somebody else's, because a probe changes nothing there."""
         seen, pids = await endpoint(), self.waits_for(TEMPORAL)
         if seen.why or seen.silence:  # then there may be no target, either
-            return TemporalSeen(state="DISCONNECTED", cause=seen.why or seen.silence)
+            return TemporalSeen(state=ConnectionState.DISCONNECTED, cause=seen.why or seen.silence)
         target, store = replace(self.target, is_own=False), probes.store_of(self.settings.home)
         return await probes.probe_temporal(seen, target, store, self.clock, waits_for=pids)
 
@@ -159,13 +163,22 @@ class _Place:
             {child.name: child.id.pid for child in record.children if child.id} if record else {}
         )
 
-    async def executions(self, temporal: Once[TemporalSeen]) -> ExecutionsSeen:
+    async def executions(
+        self, temporal: Once[TemporalSeen], server: Once[ServerSeen], supervisor: Once[Look]
+    ) -> ExecutionsSeen:
         """What is not done yet; Temporal is asked about it only where it can be believed."""
-        await probes.load_module("stigmer_cli.doctor.open_work")
-        from stigmer_cli.doctor.open_work import Caller, probe_executions  # noqa: PLC0415 - loaded just now
+        await probes.load_module("stigmer_cli.doctor.facts.open_work")
+        from stigmer_cli.doctor.facts.open_work import (  # noqa: PLC0415 - loaded just now
+            Caller,
+            Surroundings,
+            probe_executions,
+        )
 
-        async def where() -> Target | None:
-            return replace(self.target, is_own=False) if (await temporal()).is_connected else None
+        async def look() -> Surroundings:
+            seen, health = await temporal(), (await server()).health
+            target = replace(self.target, is_own=False) if seen.is_connected else None
+            is_polled = bool(live_among(seen, health, await supervisor()))
+            return Surroundings(target=target, is_polled=is_polled, health=health)
 
         caller = Caller(
             url=self.url,
@@ -173,7 +186,7 @@ class _Place:
             ca_file=self.settings.server_ca_file,
             is_insecure_allowed=self.settings.is_insecure_allowed,
         )
-        return await probe_executions(caller, where=where, clock=self.clock)
+        return await probe_executions(caller, look=look, clock=self.clock)
 
 
 def _pids(record: SupervisorRecord | None) -> Mapping[str, int]:

@@ -1,14 +1,17 @@
 """What checks look at, each fact found out at most once and only if asked for; a fact never raises for what is away."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.identity import LEGACY_TASK_QUEUE
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.home_trust import Finding
 from stigmer_cli.runner_record import RunnerRecord
@@ -22,7 +25,7 @@ from stigmer_cli.stack.status import Look
 if TYPE_CHECKING:
     from stigmer_cli.api.health import Health
     from stigmer_cli.api.resources import ExecutionResource
-    from stigmer_cli.api.stuck import StuckReport
+    from stigmer_cli.api.stuck import StuckGroup, StuckReport
     from stigmer_cli.temporal.gateway import Poller
 
 T = TypeVar("T")
@@ -150,7 +153,7 @@ class TemporalSeen:
     @property
     def is_connected(self) -> bool:
         """Whether it can be used from here."""
-        return self.state == "CONNECTED"
+        return self.state == ConnectionState.CONNECTED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,31 +189,32 @@ class BinarySeen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drift:
-    """What a dry run found about an execution (`orphan`, `behind`, `lost`, ...), and why."""
-
-    id: str
-    found: str
-    cause: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class ExecutionsSeen:
     """What is not done yet, oldest first, and the models of all agents; `is_cut` where there is more of it.
 
-    `drifts` is what does not agree with Temporal, oldest first. `is_judged`: Temporal was asked about anything at all;
-    `is_whole`: about everything that is old enough; `unjudged`: the ids in `open` that it was not asked about in time.
-    `stuck` is what the server says does not get on; None where it did not say in time.
+    `stuck` is what of it does not get on, as the server judges; None where nothing was looked at.
     """
 
     open: "tuple[ExecutionResource, ...]" = ()
     is_cut: bool = False
     models: tuple[str, ...] = ()
-    drifts: tuple[Drift, ...] = ()
-    is_judged: bool = True
-    is_whole: bool = True
-    unjudged: frozenset[str] = frozenset()
     stuck: "StuckReport | None" = None
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether Temporal could be asked about them."""
+        return self.stuck is None or self.stuck.is_judged
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that are old enough were looked at."""
+        return self.stuck is None or self.stuck.is_whole
+
+    def groups(self, *kinds: StuckClass, phase: Phase | None = None) -> "Sequence[StuckGroup]":
+        """The groups of these classes, in `phase` if it is given, the oldest first."""
+        groups = self.stuck.groups if self.stuck else ()
+        found = [group for group in groups if group.kind in kinds and phase in (None, group.phase)]
+        return sorted(found, key=lambda group: group.oldest_at)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,6 +289,11 @@ class Facts:
     def elsewhere(self) -> str | None:
         """The URL of the server that is meant, where it is not the one of this home's stack; None where it is."""
         return elsewhere(self.settings, self.endpoints)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the server that is meant belongs to a stack of this home."""
+        return self.endpoints is not None and self.elsewhere is None
 
     @property
     def asks_temporal(self) -> bool:

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from stigmer_cli.doctor.facts.facts import Facts
+from stigmer_cli.doctor.facts.facts import Facts, TemporalSeen
 from stigmer_cli.doctor.facts.sight import is_out_of_sight
-from stigmer_cli.domain.identity import POLLER_FRESH_S
+from stigmer_cli.domain.identity import is_fresh
+from stigmer_cli.stack.status import Look
 
 if TYPE_CHECKING:
     from stigmer_cli.api.health import Health, PollerBody
@@ -17,22 +18,26 @@ NEVER = datetime.fromtimestamp(0, UTC)
 
 
 async def live_pollers(facts: Facts) -> "Sequence[Poller | PollerBody]":
+    """Who polls now, as far as this process, else the server, can see."""
+    return live_among(await facts.temporal(), (await facts.server()).health, await facts.supervisor())
+
+
+def live_among(seen: TemporalSeen, health: "Health | None", supervisor: Look) -> "Sequence[Poller | PollerBody]":
     """Who polls now, as this process sees it, else as the server does; whoever is dead or silent is left out."""
-    health = (await facts.server()).health
-    listed: Sequence[Poller | PollerBody] | None = (await facts.temporal()).pollers
+    listed: Sequence[Poller | PollerBody] | None = seen.pollers
     if listed is None:
         listed = health.task_queue.pollers if health else ()
-    return live(listed, await gone_pollers(facts), temporals_now(listed, health))
+    return live(listed, gone_pollers(seen, supervisor), temporals_now(listed, health))
 
 
-async def gone_pollers(facts: Facts) -> frozenset[str]:
+def gone_pollers(seen: TemporalSeen, supervisor: Look) -> frozenset[str]:
     """Those whose process has ended; none where the pids of the stack are not those of this process."""
-    return frozenset() if is_out_of_sight(await facts.supervisor()) else (await facts.temporal()).gone
+    return frozenset() if is_out_of_sight(supervisor) else seen.gone
 
 
 def live(listed: "Iterable[P]", gone: frozenset[str], now: datetime) -> "list[P]":
     """Those of `listed` that asked for work lately, and are not in `gone`."""
-    return [one for one in listed if one.identity not in gone and age_s(one, now) < POLLER_FRESH_S]
+    return [one for one in listed if one.identity not in gone and is_fresh(age_s(one, now))]
 
 
 def temporals_now(listed: "Sequence[Poller | PollerBody]", health: "Health | None") -> datetime:

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.clock import Clock, ahead_s
 from stigmer_cli.credential import read_token
 from stigmer_cli.doctor.facts.blocking import in_thread
@@ -208,7 +209,7 @@ async def probe_temporal(
     is given up cannot be taken back.
     """
     if endpoint.why or endpoint.silence:
-        return TemporalSeen(state="DISCONNECTED", cause=endpoint.why or endpoint.silence)
+        return TemporalSeen(state=ConnectionState.DISCONNECTED, cause=endpoint.why or endpoint.silence)
     await load_module("stigmer_cli.doctor.facts.temporal_probe")
     from stigmer_cli.doctor.facts.temporal_probe import dial_temporal  # noqa: PLC0415 - loaded just now
     from stigmer_cli.log import silence  # noqa: PLC0415 - loaded with it

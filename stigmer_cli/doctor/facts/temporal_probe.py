@@ -10,14 +10,16 @@ from dataclasses import replace
 
 import psutil
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.clock import Clock
 from stigmer_cli.doctor.facts.facts import TemporalSeen
-from stigmer_cli.domain.identity import StoreId, WorkflowName, task_queue_of
+from stigmer_cli.domain.execution import Execution
+from stigmer_cli.domain.identity import StoreId, task_queue_of
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.fair_timeout import FairTimeout
+from stigmer_cli.judgement.observation import Observation, look_up
 from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.gateway import Gateway, Poller
-from stigmer_cli.temporal.state import ConnectionState
 from stigmer_cli.temporal.target import Target, pace_of
 
 DIAL_S = 1.0
@@ -25,7 +27,6 @@ ASK_S = 0.6
 PATIENT_S = 15.0
 NO_DICE = random.Random(0)  # noqa: S311 - jitters only the second dial, which nobody waits for
 IDENTITY = "stigmer-doctor"
-GONE = "gone"
 RUNNER = re.compile(r"stigmer-runner/(?P<pid>\d+)@(?P<host>[^/]*)(/.*)?")
 
 
@@ -48,9 +49,9 @@ async def dial_temporal(
             dialling.cancel()
 
 
-async def probe_runs(target: Target, asked: Sequence[WorkflowName], *, clock: Clock) -> Mapping[str, str]:
-    """The state of each of `asked`, by its execution; GONE where there is none, nothing where no answer came."""
-    found: dict[str, str] = {}
+async def probe_runs(target: Target, asked: Sequence[Execution], *, clock: Clock) -> Mapping[str, Observation]:
+    """What Temporal says of each of `asked`, by its id, as far as answers come in time."""
+    found: dict[str, Observation] = {}
     async with asyncio.TaskGroup() as group:
         connection = _connection(target, clock)
         dialling = group.create_task(connection.run(), name="temporal")
@@ -59,10 +60,9 @@ async def probe_runs(target: Target, asked: Sequence[WorkflowName], *, clock: Cl
             async with FairTimeout(DIAL_S):
                 await connection.wait_connected()
                 for one in asked:
-                    seen = await gateway.describe(one)
-                    found[one.execution] = GONE if seen is None else seen.state
+                    found[one.id] = await look_up(one, gateway)
         dialling.cancel()
-    return found
+    return {name: observation for name, observation in found.items() if not observation.unknown}
 
 
 def _connection(target: Target, clock: Clock) -> Connection:

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Protocol, assert_never
 
 import structlog
 
+from stigmer_cli.api.findings import Action, ReconcileOutcome
 from stigmer_cli.domain.execution import QueueReason
 from stigmer_cli.domain.identity import StoreId
-from stigmer_cli.executions.reconcile.plan import Action, Move
+from stigmer_cli.judgement.plan import Move
 from stigmer_cli.store import transitions
 from stigmer_cli.store.database import Transition
 from stigmer_cli.store.executions import Decided
@@ -19,26 +19,14 @@ from stigmer_cli.store.store import Store
 log = structlog.get_logger()
 
 
-class Done(StrEnum):
-    """What became of a move; scripts may rely on these words."""
-
-    RESUBMITTED = "resubmitted"
-    REPAIRED = "repaired"
-    ATTENTION = "attention"
-    CHANGED = "skipped: changed"
-    LEFT = "skipped"
-    PLANNED = "planned"
-    FAILED = "failed"
-
-
-DONE: dict[Action, Done] = {
-    Action.NONE: Done.LEFT,
-    Action.RESUBMIT: Done.RESUBMITTED,
-    Action.REPAIR: Done.REPAIRED,
-    Action.MARK: Done.ATTENTION,
-    Action.UNMARK: Done.REPAIRED,
-    Action.START_OVER: Done.RESUBMITTED,
-    Action.RETRY: Done.RESUBMITTED,
+OUTCOMES: dict[Action, ReconcileOutcome] = {
+    Action.NONE: ReconcileOutcome.LEFT,
+    Action.RESUBMIT: ReconcileOutcome.RESUBMITTED,
+    Action.REPAIR: ReconcileOutcome.REPAIRED,
+    Action.MARK: ReconcileOutcome.ATTENTION,
+    Action.UNMARK: ReconcileOutcome.REPAIRED,
+    Action.START_OVER: ReconcileOutcome.RESUBMITTED,
+    Action.RETRY: ReconcileOutcome.RESUBMITTED,
 }
 
 
@@ -47,7 +35,7 @@ class Applied:
     """A move and what became of it."""
 
     move: Move
-    done: Done
+    done: ReconcileOutcome
 
 
 class ReconcileObserver(Protocol):
@@ -66,14 +54,14 @@ async def apply(planned: Sequence[Move], store: Store, observer: ReconcileObserv
     made = await store.executions.transition_all(writes) if writes else set()
     applied = [_applied(move, took=move.execution.id in made) for move in planned]
     for one in applied:
-        if observer and one.done is not Done.LEFT:
+        if observer and one.done is not ReconcileOutcome.LEFT:
             observer.see_reconciled(one)
     return applied
 
 
 def _applied(move: Move, *, took: bool) -> Applied:
     if move.action is Action.NONE:
-        return Applied(move=move, done=Done.LEFT)
+        return Applied(move=move, done=ReconcileOutcome.LEFT)
     log.info(
         "reconciled" if took else "reconcile_skipped",
         execution=move.execution.id,
@@ -82,7 +70,7 @@ def _applied(move: Move, *, took: bool) -> Applied:
         action=move.action,
         cause=move.cause,
     )
-    return Applied(move=move, done=DONE[move.action] if took else Done.CHANGED)
+    return Applied(move=move, done=OUTCOMES[move.action] if took else ReconcileOutcome.CHANGED)
 
 
 def _write(move: Move, store: StoreId) -> Decided | None:

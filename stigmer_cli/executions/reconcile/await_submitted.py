@@ -7,9 +7,10 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 
+from stigmer_cli.api.findings import ReconcileOutcome
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.identity import ExecutionId
-from stigmer_cli.executions.reconcile.apply import Applied, Done
+from stigmer_cli.executions.reconcile.apply import Applied
 from stigmer_cli.store.store import Store
 
 STALL_MAX_S = 30.0
@@ -34,7 +35,7 @@ class PendingSubmits:
     def add(self, applied: Sequence[Applied]) -> None:
         """Take in what was applied; a resubmit has settled when Temporal has it, anything else at once."""
         self._window.extend(applied)
-        self._waiting |= {one.move.execution.id: None for one in applied if one.done is Done.RESUBMITTED}
+        self._waiting |= {one.move.execution.id: None for one in applied if one.done is ReconcileOutcome.RESUBMITTED}
 
     async def drain(self, *, leave: int) -> AsyncIterator[Applied]:
         """What has settled, until no more than `leave` wait to be submitted.
@@ -73,6 +74,6 @@ class PendingSubmits:
         while self._window and self._window[0].move.execution.id not in self._waiting:
             applied = self._window.popleft()
             name = applied.move.execution.id
-            front.append(replace(applied, done=Done.FAILED) if name in self._failed else applied)
+            front.append(replace(applied, done=ReconcileOutcome.FAILED) if name in self._failed else applied)
             self._failed.discard(name)
         return front

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from stigmer_cli.clock import Clock, iso
+from stigmer_cli.domain.stuck import RECONCILE
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store.store import Store
 
@@ -73,7 +74,7 @@ async def hold_lease(store: Store, *, holder: str, clock: Clock) -> AsyncIterato
     if known != lease.to_text():
         _check(known, now)
         if not await store.meta.swap(KEY, known, lease.to_text()):
-            raise Conflict("another reconcile began at the same moment", hint="stigmer executions reconcile --wait")
+            raise Conflict("another reconcile began at the same moment", hint=f"{RECONCILE} --wait")
     held = HeldLease(store, clock, lease)
     try:
         yield held
@@ -97,5 +98,5 @@ def _check(known: str, now: datetime) -> None:
     if datetime.fromisoformat(found["until"]) > now:
         raise Conflict(
             f"{found['holder']} has been reconciling since {found['since']}",
-            hint="stigmer executions reconcile --wait",
+            hint=f"{RECONCILE} --wait",
         )

@@ -7,46 +7,19 @@ memory is then brought up to date at the pace of its starts alone.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
-from stigmer_cli.temporal.connection import ConnectionState
-from stigmer_cli.temporal.gateway import Observed, RunState
-from stigmer_cli.temporal.pending import TaskFailure
+from stigmer_cli.judgement.observation import Observation, look_up
 
 AT_ONCE_MAX = 8
 """Describe comes near its ceiling here; more only queues inside Temporal, and starts beside it wait longer."""
 
 MOVED = "the connection to Temporal moved while it was asked"
-
-ENDED_BADLY = frozenset({RunState.FAILED, RunState.TERMINATED, RunState.TIMED_OUT})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Observation:
-    """A row and its workflow at one moment. `seen` is None where Temporal proved that there is none.
-
-    `unknown` is why nothing may be concluded; empty where `seen` can be trusted. `failure` says how a run ended badly,
-    `task_failure` how its last workflow task failed where that is being tried again. `is_elsewhere`: another Temporal
-    than the one that answers took it.
-    """
-
-    execution: Execution
-    seen: Observed | None = None
-    unknown: str = ""
-    failure: str = ""
-    is_elsewhere: bool = False
-    task_failure: TaskFailure | None = None
-
-    @property
-    def is_another_run(self) -> bool:
-        """Whether the workflow is not the run that holds the claim: that one was forgotten, and this one lost to it."""
-        claimed = self.execution.claimed_run
-        return self.seen is not None and claimed is not None and claimed != self.seen.run_id
 
 
 async def observe(
@@ -65,7 +38,7 @@ async def observe(
         if execution.id in known:
             return known[execution.id]
         async with gate:
-            return await _observe_one(execution, gateway)
+            return await look_up(execution, gateway)
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(execution), name=f"observe {execution.id}") for execution in executions]
@@ -99,22 +72,7 @@ async def _taken_elsewhere(
     ]
     if not found:
         return {}
-    first = await _observe_one(found[0], gateway)
+    first = await look_up(found[0], gateway)
     if first.seen is not None or first.unknown:
         return {first.execution.id: first}
     return {execution.id: Observation(execution=execution, is_elsewhere=True) for execution in found}
-
-
-async def _observe_one(execution: Execution, gateway: TemporalGateway) -> Observation:
-    if not execution.dispatch.is_submitted:
-        return Observation(execution=execution)
-    try:
-        seen = await gateway.describe(execution.workflow)
-        failure, task_failure = "", None
-        if seen is not None and seen.pending_task is not None and seen.pending_task.attempt > 1:
-            task_failure = await gateway.task_failure(execution.workflow)
-        if seen is not None and seen.state in ENDED_BADLY:
-            failure = await gateway.result_failure(execution.workflow)
-    except StigmerError as error:  # whatever it is, it is no proof of anything
-        return Observation(execution=execution, unknown=error.message)
-    return Observation(execution=execution, seen=seen, failure=failure, task_failure=task_failure)

@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
+from stigmer_cli.api.findings import Finding, ReconcileOutcome
 from stigmer_cli.clock import Clock
-from stigmer_cli.executions.reconcile.apply import Applied, Done, ReconcileObserver, apply
-from stigmer_cli.executions.reconcile.plan import Finding, Rules
+from stigmer_cli.executions.reconcile.apply import Applied, ReconcileObserver, apply
 from stigmer_cli.executions.reconcile.scan import Scope, scan
 from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
+from stigmer_cli.judgement.plan import Rules
 from stigmer_cli.store.store import Store
 
 EVERY_S = 60.0
@@ -74,9 +75,11 @@ class Reconciler:
 
     def _tell(self, applied: Sequence[Applied]) -> None:
         counts = Counter(one.done for one in applied)
-        if counts[Done.RESUBMITTED]:
+        if counts[ReconcileOutcome.RESUBMITTED]:
             self._resubmitted()
-        told: Mapping[str, int] = {str(done): number for done, number in counts.items() if done is not Done.LEFT}
+        told: Mapping[str, int] = {
+            str(done): number for done, number in counts.items() if done is not ReconcileOutcome.LEFT
+        }
         if told:
             log.info("reconcile_pass", **told)
 

@@ -3,17 +3,18 @@
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 
+from stigmer_cli.api.findings import Action, Finding, ReconcileOutcome
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.identity import WorkflowName
 from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.executions.accept import Nudge
 from stigmer_cli.executions.reason import waiting
-from stigmer_cli.executions.reconcile.apply import Applied, Done, ReconcileObserver, apply
+from stigmer_cli.executions.reconcile.apply import Applied, ReconcileObserver, apply
 from stigmer_cli.executions.reconcile.await_submitted import PendingSubmits
 from stigmer_cli.executions.reconcile.lease import hold_lease
-from stigmer_cli.executions.reconcile.plan import Action, Finding, Rules
 from stigmer_cli.executions.reconcile.scan import Scope, scan
 from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
+from stigmer_cli.judgement.plan import Rules
 from stigmer_cli.store.store import Store
 
 AHEAD_MAX = 500
@@ -62,7 +63,10 @@ class Reconciling:
                 self._store, self._gateway, self._link, wanted.scope, rules=wanted.rules, clock=self._clock
             ):
                 for move in moves:
-                    yield Applied(move=move, done=Done.LEFT if move.action is Action.NONE else Done.PLANNED)
+                    yield Applied(
+                        move=move,
+                        done=ReconcileOutcome.LEFT if move.action is Action.NONE else ReconcileOutcome.PLANNED,
+                    )
             return
         async with hold_lease(self._store, holder=wanted.asked_by, clock=self._clock) as mine:
             pending = PendingSubmits(self._store, clock=self._clock, renew=mine.renew)
@@ -82,5 +86,5 @@ class Reconciling:
     def _withdraw_left(self, applied: Sequence[Applied]) -> None:
         """End the workflows that were open when their executions were started over beside them."""
         for one in applied:
-            if one.done is Done.RESUBMITTED and one.move.finding is Finding.CANNOT_REPLAY:
+            if one.done is ReconcileOutcome.RESUBMITTED and one.move.finding is Finding.CANNOT_REPLAY:
                 self.withdraw(one.move.execution.workflow)

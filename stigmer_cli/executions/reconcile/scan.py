@@ -3,13 +3,14 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+from stigmer_cli.api.findings import Action
 from stigmer_cli.clock import Clock, is_older
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.reconcile.observe import observe
-from stigmer_cli.executions.reconcile.plan import Action, Move, Rules, plan
 from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
+from stigmer_cli.judgement.plan import Move, Rules, plan
 from stigmer_cli.store.ages import Aged
 from stigmer_cli.store.store import Store
 

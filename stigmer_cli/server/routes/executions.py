@@ -21,6 +21,7 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.accept import SubmitRequest
 from stigmer_cli.executions.notifier import OTHER_SERVERS_S
 from stigmer_cli.executions.reason import explained
+from stigmer_cli.judgement.wire import stuck_body
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.settings import SubmitPolicy
 from stigmer_cli.store.ages import Aged
@@ -72,16 +73,24 @@ async def list_executions(
     kind: Annotated[list[Kind] | None, Query()] = None,
     agent: str | None = None,
     older_than_s: Annotated[float | None, Query(alias="olderThanS", ge=0, le=1e9)] = None,
+    stuck: Annotated[bool | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
     cursor: str | None = None,
 ) -> ExecutionPage:
-    """One page, newest first."""
+    """One page, newest first; with `stuck` what does not get on of the next `limit` that are open, perhaps nothing.
+
+    Only then is Temporal asked about them.
+    """
     wanted = Filter(
         phases=frozenset(phase or ()),
         kinds=frozenset(kind or ()),
         agent=agent,
         aged=None if older_than_s is None else Aged.by(called.clock.now(), s=older_than_s),
     )
+    if stuck:
+        found, next_cursor = await called.stuck.page(wanted, limit=limit, cursor=cursor)
+        items = [execution_resource(one.execution, stuck_body(one)) for one in found]
+        return ExecutionPage(items=items, next_cursor=next_cursor)
     page = await called.store.executions.list(wanted, limit=limit, cursor=cursor)
     status = called.link.status()
     items = [execution_resource(explained(execution, status, called.pollers.polling)) for execution in page.items]
@@ -90,9 +99,11 @@ async def list_executions(
 
 @router.get("/executions/{execution_id}")
 async def get_execution(execution_id: str, called: Called) -> ExecutionResource:
-    """One execution with its messages."""
+    """One execution with its messages, and why it does not get on if it does not: that is looked up in Temporal."""
     execution = await called.store.executions.get(ExecutionId(execution_id))
-    return execution_resource(explained(execution, called.link.status(), called.pollers.polling))
+    found = await called.stuck.stuck_of(execution)
+    body = explained(execution, called.link.status(), called.pollers.polling)
+    return execution_resource(body, stuck_body(found) if found else None)
 
 
 @router.post("/executions/{execution_id}/cancel")

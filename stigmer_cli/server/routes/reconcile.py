@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from fastapi.responses import StreamingResponse
 
+from stigmer_cli.api.findings import Action, ReconcileOutcome
 from stigmer_cli.api.problem import problem_of
 from stigmer_cli.api.reconcile import (
     ReconcileItem,
@@ -18,22 +19,22 @@ from stigmer_cli.api.reconcile import (
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import StigmerError
-from stigmer_cli.executions.reconcile.apply import Applied, Done
-from stigmer_cli.executions.reconcile.plan import Action, Rules
+from stigmer_cli.executions.reconcile.apply import Applied
 from stigmer_cli.executions.reconcile.request import Wanted
 from stigmer_cli.executions.reconcile.scan import Scope
-from stigmer_cli.executions.stuck import WORTH_TELLING
+from stigmer_cli.judgement.plan import Rules
+from stigmer_cli.judgement.stuck import WORTH_TELLING
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.store.store import Store
 
-COUNTED_AS: dict[Done, str] = {
-    Done.RESUBMITTED: "resubmitted",
-    Done.REPAIRED: "repaired",
-    Done.ATTENTION: "attention",
-    Done.CHANGED: "skipped",
-    Done.LEFT: "skipped",
-    Done.PLANNED: "skipped",
-    Done.FAILED: "failed",
+COUNTED_AS: dict[ReconcileOutcome, str] = {
+    ReconcileOutcome.RESUBMITTED: "resubmitted",
+    ReconcileOutcome.REPAIRED: "repaired",
+    ReconcileOutcome.ATTENTION: "attention",
+    ReconcileOutcome.CHANGED: "skipped",
+    ReconcileOutcome.LEFT: "skipped",
+    ReconcileOutcome.PLANNED: "skipped",
+    ReconcileOutcome.FAILED: "failed",
 }
 PLANNED_AS: dict[Action, str] = {
     Action.RESUBMIT: "resubmitted",
@@ -118,7 +119,7 @@ def _told(applied: Applied, counts: Counter[str]) -> str:
     """The line about one execution, counted; empty where there is nothing to tell."""
     move, done = applied.move, applied.done
     counts["examined"] += 1
-    counts[PLANNED_AS[move.action] if done is Done.PLANNED else COUNTED_AS[done]] += 1
+    counts[PLANNED_AS[move.action] if done is ReconcileOutcome.PLANNED else COUNTED_AS[done]] += 1
     if move.action is Action.NONE and move.finding not in WORTH_TELLING:
         return ""
     item = ReconcileItem(

@@ -9,9 +9,10 @@ from typing import Protocol
 
 import pytest
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.identity import ExecutionId
-from stigmer_cli.temporal.connection import Connection, ConnectionState, Target
+from stigmer_cli.temporal.connection import Connection, Target
 from stigmer_cli.temporal.gateway import Gateway, RunState
 from stigmer_cli.temporal.target import LOOPBACK
 from tests.support.fakes_temporal import InMemoryGateway

@@ -16,8 +16,7 @@ LOGS = "stigmer logs temporal --tail 20"
 ASIDE = "mkdir -p ~/.stigmer/data/damaged-TIME && mv ~/.stigmer/data/stigmer.db* ~/.stigmer/data/damaged-TIME/"
 ASIDE_ONLY = "and no copy of it is there: what remains is to move it aside and begin with an empty one"
 NO_WORKFLOW = (
-    "lost in progress: Temporal has no workflow stigmer/str-ID/agent-execution/invoke/aex-ID, and its run may have had"
-    " effects"
+    "lost: Temporal has no workflow stigmer/str-ID/agent-execution/invoke/aex-ID, and its run may have had effects"
 )
 
 ROWS: tuple[Row, ...] = (

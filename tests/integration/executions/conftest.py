@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import AgentSpec, EventType, Execution
 from stigmer_cli.executions.accept import Acceptor, SubmitRequest
@@ -15,12 +16,11 @@ from stigmer_cli.executions.canceller import Canceller
 from stigmer_cli.executions.dispatcher import Dispatcher
 from stigmer_cli.executions.ids import IdGenerator
 from stigmer_cli.executions.notifier import Notifier
-from stigmer_cli.executions.reconcile.plan import Rules
 from stigmer_cli.executions.reconcile.reconciler import Reconciler
+from stigmer_cli.judgement.plan import Rules
 from stigmer_cli.settings import SubmitPolicy
 from stigmer_cli.store.agents import AgentDraft
 from stigmer_cli.store.store import Store, open_store
-from stigmer_cli.temporal.connection import ConnectionState
 from stigmer_cli.temporal.gateway import RunState
 from tests.support.fakes import SwitchedLink
 from tests.support.fakes_temporal import InMemoryGateway

@@ -15,9 +15,9 @@ from stigmer_cli.errors import OperationFailed, StigmerError, TemporalUnavailabl
 from stigmer_cli.executions.dispatcher import Dispatcher
 from stigmer_cli.executions.ids import IdGenerator
 from stigmer_cli.executions.reconcile.apply import Applied
-from stigmer_cli.executions.reconcile.plan import Rules
 from stigmer_cli.executions.reconcile.request import Reconciling, Wanted
 from stigmer_cli.executions.reconcile.scan import Scope
+from stigmer_cli.judgement.plan import Rules
 from stigmer_cli.store.ages import Aged
 from stigmer_cli.store.draft import ExecutionDraft
 from stigmer_cli.store.store import Store

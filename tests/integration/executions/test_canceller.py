@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import pytest
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.domain.execution import Execution, Outcome
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.executions.canceller import FORCED, PATIENCE_MIN_S, PATIENCE_S, Canceller
 from stigmer_cli.store.runs import Report
-from stigmer_cli.temporal.connection import ConnectionState
 from stigmer_cli.temporal.gateway import RunState
 from tests.integration.executions.conftest import Scene, submitted
 from tests.support.fakes import ManualClock

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.domain.execution import AttentionCode, EventType, Execution, QueueReason
 from stigmer_cli.domain.identity import RunId, WorkflowName
 from stigmer_cli.domain.phase import Phase
@@ -11,7 +12,6 @@ from stigmer_cli.errors import NotFound, OperationFailed, StigmerError, Temporal
 from stigmer_cli.executions import accept as acceptance
 from stigmer_cli.server.metrics import Metrics
 from stigmer_cli.settings import SubmitPolicy
-from stigmer_cli.temporal.connection import ConnectionState
 from stigmer_cli.temporal.errors import Misconfigured, SubmitRejected
 from stigmer_cli.temporal.gateway import Observed, RunState
 from tests.integration.executions.conftest import Scene

@@ -12,13 +12,14 @@ from hypothesis import Phase as Step
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from stigmer_cli.api.findings import Action, Finding, ReconcileOutcome
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import AgentSpec, AttentionCode, EventType, Execution
 from stigmer_cli.domain.identity import ExecutionId, WorkflowId
 from stigmer_cli.domain.phase import may_move
 from stigmer_cli.errors import Conflict
-from stigmer_cli.executions.reconcile.apply import DONE, Applied, Done
-from stigmer_cli.executions.reconcile.plan import Action, Finding, Rules
+from stigmer_cli.executions.reconcile.apply import OUTCOMES, Applied
+from stigmer_cli.judgement.plan import Rules
 from stigmer_cli.store.agents import AgentDraft
 from stigmer_cli.store.store import open_store
 from stigmer_cli.temporal.gateway import RunState
@@ -170,14 +171,14 @@ def _judge(tried: Tried) -> None:
         assert new == []
         return
     if case.trouble and tried.before.dispatch.is_submitted:
-        assert (said.move.finding, said.done) == (Finding.UNKNOWN, Done.LEFT), tried
+        assert (said.move.finding, said.done) == (Finding.UNKNOWN, ReconcileOutcome.LEFT), tried
         assert case.race is Race.RECONCILE or tried.starts == 0, "nothing is resubmitted on a guess"
     if case.race is Race.NOTHING:
-        assert said.done is DONE[said.move.action], tried
-    elif said.done is Done.CHANGED:
+        assert said.done is OUTCOMES[said.move.action], tried
+    elif said.done is ReconcileOutcome.CHANGED:
         assert said.move.action is not Action.NONE
         assert again == (case.race is Race.RECONCILE), "somebody knew better, and nothing was written"
-    if said.done is Done.RESUBMITTED:
+    if said.done is ReconcileOutcome.RESUBMITTED:
         assert tried.starts == 1, tried
         assert tried.after.dispatch.is_submitted, tried
     elif tried.starts:
@@ -204,7 +205,7 @@ def _was_raced(tried: Tried) -> bool:
 def test_whatever_stands_beside_whatever_happens_no_law_is_broken(
     stage: Stage, runner: asyncio.Runner, rules: Rules
 ) -> None:
-    seen: Counter[Done] = Counter()
+    seen: Counter[ReconcileOutcome] = Counter()
 
     @settings(max_examples=3, deadline=None, phases=[Step.explicit, Step.generate])
     @given(cases=st.lists(CASES | ELSEWHERE, min_size=12, max_size=30))
@@ -213,10 +214,10 @@ def test_whatever_stands_beside_whatever_happens_no_law_is_broken(
         runner.run(_holds(stage, cases, rules, seen))
 
     holds()
-    assert {Done.RESUBMITTED, Done.CHANGED, Done.REPAIRED} <= set(seen), seen
+    assert {ReconcileOutcome.RESUBMITTED, ReconcileOutcome.CHANGED, ReconcileOutcome.REPAIRED} <= set(seen), seen
 
 
-async def _holds(stage: Stage, cases: Sequence[Case], rules: Rules, seen: Counter[Done]) -> None:
+async def _holds(stage: Stage, cases: Sequence[Case], rules: Rules, seen: Counter[ReconcileOutcome]) -> None:
     await stage.end_all()
     results = await _try(stage, cases, rules)
     for tried in results:
@@ -224,13 +225,13 @@ async def _holds(stage: Stage, cases: Sequence[Case], rules: Rules, seen: Counte
         if tried.said:
             seen[tried.said.done] += 1
         if _was_raced(tried) and tried.said and tried.said.move.action is not Action.NONE:
-            assert tried.said.done is Done.CHANGED, tried
+            assert tried.said.done is ReconcileOutcome.CHANGED, tried
     async with stage.dispatching():
         await stage.reconcile(rules)  # what had moved meanwhile is looked at anew
         await stage.until_drained()
         settled = [await stage.story(tried.before.id) for tried in results]
         third = await stage.reconcile(rules)
-    assert {one.done for one in third} <= {Done.LEFT}, "reconciling twice equals once"
+    assert {one.done for one in third} <= {ReconcileOutcome.LEFT}, "reconciling twice equals once"
     assert [await stage.story(tried.before.id) for tried in results] == settled
 
 
@@ -255,10 +256,10 @@ def test_a_temporal_that_cannot_be_trusted_has_nothing_submitted_to_it(
         assert tried.after == tried.before
 
 
-async def _crowd(stage: Stage, number: int) -> tuple[Counter[Done], list[str], list[ExecutionId]]:
+async def _crowd(stage: Stage, number: int) -> tuple[Counter[ReconcileOutcome], list[str], list[ExecutionId]]:
     rows = [await stage.put(ORPHAN) for _ in range(40)]
     stage.gateway.starts.clear()
-    done: Counter[Done] = Counter()
+    done: Counter[ReconcileOutcome] = Counter()
     refused: list[str] = []
 
     async def one(name: str) -> None:
@@ -275,9 +276,9 @@ async def _crowd(stage: Stage, number: int) -> tuple[Counter[Done], list[str], l
 
 def test_eight_at_once_beside_the_dispatcher_start_each_orphan_once(stage: Stage, runner: asyncio.Runner) -> None:
     done, refused, names = runner.run(_crowd(stage, 8))
-    assert done[Done.RESUBMITTED] == 40
+    assert done[ReconcileOutcome.RESUBMITTED] == 40
     assert len(refused) <= 7
     assert all("has been reconciling since" in told or "at the same moment" in told for told in refused)
-    assert set(done) <= {Done.RESUBMITTED, Done.LEFT}
+    assert set(done) <= {ReconcileOutcome.RESUBMITTED, ReconcileOutcome.LEFT}
     expected: list[WorkflowId] = sorted(workflow(name, store=stage.store.id).id for name in names)
     assert sorted(stage.gateway.starts) == expected

@@ -8,18 +8,19 @@ from dataclasses import replace
 
 import pytest
 
+from stigmer_cli.api.connection import ConnectionState
+from stigmer_cli.api.findings import ReconcileOutcome
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import ExecutionId, Kind, WorkflowName
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.dispatcher import Dispatcher
 from stigmer_cli.executions.reconcile import await_submitted, request
-from stigmer_cli.executions.reconcile.apply import Applied, Done
+from stigmer_cli.executions.reconcile.apply import Applied
 from stigmer_cli.executions.reconcile.lease import LEASE_S, RENEW_S, hold_lease
-from stigmer_cli.executions.reconcile.plan import Rules
 from stigmer_cli.executions.reconcile.request import Reconciling, Wanted
 from stigmer_cli.executions.reconcile.scan import Scope
-from stigmer_cli.temporal.connection import ConnectionState
+from stigmer_cli.judgement.plan import Rules
 from stigmer_cli.temporal.errors import SubmitRejected
 from stigmer_cli.temporal.gateway import Started
 from tests.integration.executions.conftest import Scene
@@ -72,7 +73,11 @@ async def test_a_limit_counts_what_is_mended_so_that_the_next_call_finds_others(
     wanted = replace(WANTED, scope=Scope(limit=5))
     async with _dispatching(scene, PickyGateway()) as reconciling:
         mended = [
-            [one.move.execution.id for one in await _told(reconciling, wanted) if one.done is Done.RESUBMITTED]
+            [
+                one.move.execution.id
+                for one in await _told(reconciling, wanted)
+                if one.done is ReconcileOutcome.RESUBMITTED
+            ]
             for _ in range(4)
         ]
     assert [len(ids) for ids in mended] == [5, 5, 2, 0]
@@ -92,7 +97,7 @@ async def test_every_orphan_is_told_once_in_order_when_temporal_has_it(
             assert (await scene.get(applied.move.execution)).dispatch.is_submitted
             told.append(applied)
     assert [applied.move.execution.id for applied in told] == sorted(row.id for row in rows)
-    assert {applied.done for applied in told} == {Done.RESUBMITTED}
+    assert {applied.done for applied in told} == {ReconcileOutcome.RESUBMITTED}
     assert len(gateway.runs) == 45
 
 
@@ -102,9 +107,9 @@ async def test_one_that_temporal_refuses_is_told_as_failed_and_its_neighbours_ar
     gateway.refused = {rows[3].id, rows[20].id}
     async with _dispatching(scene, gateway) as reconciling:
         told = await _told(reconciling)
-    failed = {applied.move.execution.id for applied in told if applied.done is Done.FAILED}
+    failed = {applied.move.execution.id for applied in told if applied.done is ReconcileOutcome.FAILED}
     assert failed == gateway.refused
-    assert sum(applied.done is Done.RESUBMITTED for applied in told) == 28
+    assert sum(applied.done is ReconcileOutcome.RESUBMITTED for applied in told) == 28
 
 
 async def test_what_nobody_submits_is_told_as_failed_and_stays_in_the_queue(
@@ -115,7 +120,7 @@ async def test_what_nobody_submits_is_told_as_failed_and_stays_in_the_queue(
     scene.gateway.forget()
     idle = Reconciling(scene.store, scene.gateway, scene.link, scene.dispatcher, clock=SystemClock())
     told = await _told(idle)
-    assert [applied.done for applied in told] == [Done.FAILED] * 5
+    assert [applied.done for applied in told] == [ReconcileOutcome.FAILED] * 5
     assert await scene.store.executions.queued_count() == 5
     await scene.dispatcher.run_once()
     assert [(await scene.get(row)).dispatch.is_submitted for row in rows] == [True] * 5
@@ -129,7 +134,7 @@ async def test_whoever_stops_listening_leaves_the_turn_free_and_the_next_one_goe
         await anext(stream)
         await stream.aclose()
         told = await _told(reconciling)
-    assert {applied.done for applied in told} <= {Done.LEFT, Done.RESUBMITTED}
+    assert {applied.done for applied in told} <= {ReconcileOutcome.LEFT, ReconcileOutcome.RESUBMITTED}
     assert len(gateway.runs) == 12
     page = await scene.store.executions.counts()
     assert page == {(Phase.PENDING, Kind.AGENT): 12}

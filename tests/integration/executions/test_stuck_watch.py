@@ -7,14 +7,14 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.domain.stuck import StuckClass
+from stigmer_cli.domain.stuck import GRACE_S, StuckClass
 from stigmer_cli.executions.pollers import Polling, SeenPoller
-from stigmer_cli.executions.stuck import LATE_S
-from stigmer_cli.executions.stuck_watch import PASS_MAX, YOUNG_S, StuckWatch
-from stigmer_cli.temporal.connection import ConnectionState
+from stigmer_cli.executions.stuck_watch import PASS_MAX, StuckWatch
+from stigmer_cli.judgement.stuck import LATE_S
 from stigmer_cli.temporal.pending import PendingActivity, PendingTask, TaskFailure
 from tests.integration.executions.conftest import Scene, submitted
 from tests.support.fakes import ManualClock
@@ -68,7 +68,7 @@ class Watched:
 @pytest.fixture
 def watched(scene: Scene) -> Watched:
     scene.link.put(ConnectionState.CONNECTED)
-    clock = ManualClock(SystemClock().now() + timedelta(seconds=YOUNG_S * 10))
+    clock = ManualClock(SystemClock().now() + timedelta(seconds=GRACE_S * 10))
     pollers = [SeenPoller(identity=RUNNER, last_access_at=clock.now(), silent_s=0.0)]
     watch = StuckWatch(
         scene.store,
@@ -104,8 +104,9 @@ async def test_in_progress_without_a_runner_waits_for_one(watched: Watched) -> N
     assert await watched.round() == {}, "a runner polls: it has only just been handed back"
     watched.pollers.clear()
     assert await watched.round() == {StuckClass.WAITING_FOR_RUNNER: 1}
-    [stuck] = await watched.watch.named([execution.id])
-    assert (stuck.execution.phase, stuck.way_out) == (Phase.IN_PROGRESS, "stigmer up, or stigmer work")
+    stuck = await watched.watch.stuck_of(await watched.scene.get(execution))
+    assert stuck is not None
+    assert (stuck.execution.phase, stuck.hint) == (Phase.IN_PROGRESS, "stigmer up, or stigmer work")
 
 
 async def test_what_nobody_takes_is_late_by_the_clock_of_who_looks_and_never_by_that_of_temporal(

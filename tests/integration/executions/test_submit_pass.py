@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import EventType, Execution
 from stigmer_cli.domain.identity import ExecutionId, WorkflowName
@@ -15,7 +16,6 @@ from stigmer_cli.executions import submit_pass
 from stigmer_cli.executions.dispatcher import Dispatcher
 from stigmer_cli.store.executions import Taken
 from stigmer_cli.store.store import Store
-from stigmer_cli.temporal.connection import ConnectionState
 from stigmer_cli.temporal.errors import SubmitRejected
 from stigmer_cli.temporal.gateway import Started
 from tests.integration.executions.conftest import Scene

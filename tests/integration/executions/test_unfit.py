@@ -4,13 +4,14 @@ import asyncio
 
 import pytest
 
+from stigmer_cli.api.findings import Finding, ReconcileOutcome
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.executions.reconcile.apply import Applied, Done
-from stigmer_cli.executions.reconcile.plan import Finding, Rules
+from stigmer_cli.executions.reconcile.apply import Applied
 from stigmer_cli.executions.reconcile.request import Reconciling, Wanted
 from stigmer_cli.executions.reconcile.scan import Scope
+from stigmer_cli.judgement.plan import Rules
 from stigmer_cli.temporal.gateway import RunState
 from stigmer_cli.temporal.pending import PendingTask, TaskFailure
 from tests.integration.executions.conftest import Scene, submitted
@@ -55,7 +56,7 @@ async def test_the_server_leaves_it_alone_unasked(scene: Scene, phase: Phase) ->
 async def test_what_may_have_had_effects_needs_a_word_of_its_own(scene: Scene) -> None:
     execution = await _unfit(scene, Phase.IN_PROGRESS)
     applied = await _reconciled(scene, execution, include_in_progress=False)
-    assert (applied.move.finding, applied.done) == (Finding.CANNOT_REPLAY, Done.LEFT)
+    assert (applied.move.finding, applied.done) == (Finding.CANNOT_REPLAY, ReconcileOutcome.LEFT)
 
 
 @pytest.mark.parametrize("phase", [Phase.PENDING, Phase.IN_PROGRESS])
@@ -67,7 +68,7 @@ async def test_on_a_persons_word_it_begins_in_the_next_epoch_and_the_old_workflo
         loop = group.create_task(scene.dispatcher.run())
         applied = await _reconciled(scene, execution, include_in_progress=phase is Phase.IN_PROGRESS)
         loop.cancel()
-    assert applied.done is Done.RESUBMITTED
+    assert applied.done is ReconcileOutcome.RESUBMITTED
     await scene.canceller.run_once()
     old = scene.gateway.runs[execution.workflow.id]
     again = await scene.get(execution)

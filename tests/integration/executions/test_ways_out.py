@@ -11,14 +11,14 @@ import pytest
 
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import AgentSpec, AttentionCode, Execution
-from stigmer_cli.domain.identity import AgentId, ExecutionId
-from stigmer_cli.domain.stuck import StuckClass, way_out
+from stigmer_cli.domain.identity import AgentId
+from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.executions.canceller import PATIENCE_S, Canceller
 from stigmer_cli.executions.reconcile.observe import observe
-from stigmer_cli.executions.reconcile.plan import Rules, plan
 from stigmer_cli.executions.reconcile.request import Wanted
 from stigmer_cli.executions.reconcile.scan import Scope
-from stigmer_cli.executions.stuck import StuckContext, judge
+from stigmer_cli.judgement.plan import Rules, plan
+from stigmer_cli.judgement.stuck import StuckContext, judge
 from stigmer_cli.store.agents import AgentDraft
 from stigmer_cli.store.store import open_store
 from stigmer_cli.temporal.gateway import RunState
@@ -91,9 +91,10 @@ class Printed:
 async def printed(stage: Stage, row: Execution) -> Printed | None:
     """What is printed for it; None where it gets on."""
     [observation] = await observe([row], stage.gateway, stage.link)
-    [move] = plan([observation], now=SystemClock().now(), rules=Rules(grace_s=0))
-    found = judge(observation, move, StuckContext(is_polled=True, untaken_s=60))
-    return None if found is None else Printed(found.kind, way_out(found.kind, ExecutionId(row.id), row.phase))
+    now = SystemClock().now()
+    [move] = plan([observation], now=now, rules=Rules(grace_s=0))
+    found = judge(observation, move, StuckContext(now=now, is_polled=True, untaken_s=60))
+    return None if found is None else Printed(found.kind, found.hint)
 
 
 async def type_it(stage: Stage, row: Execution, told: Printed) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.identity import ServerId
 from stigmer_cli.errors import InUse
 from stigmer_cli.server.registry import ServerRegistry
 from stigmer_cli.store.servers import ServerRecord
 from stigmer_cli.store.store import Store, open_store
-from stigmer_cli.temporal.connection import ConnectionState
 from stigmer_cli.temporal.errors import Misconfigured
 from tests.support import postgres
 from tests.support.fakes import SwitchedLink

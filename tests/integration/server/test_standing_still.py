@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from stigmer_cli.api.resources import ExecutionResource
-from stigmer_cli.api.stuck import StuckItem
 from stigmer_cli.client import Client
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
@@ -46,12 +45,16 @@ async def test_a_dead_runner_is_seen_and_a_cancel_that_nobody_hears_ends_by_forc
             finally:
                 runner.kill()
 
-            async def shown() -> StuckItem | None:
-                return next(iter(await client.stuck([name])), None)
+            async def shown() -> ExecutionResource | None:
+                row = await client.execution(name)
+                return row if row.stuck else None
 
-            item = await eventually(shown, within_s=SHOWN_MAX_S * slack(), what="that nobody works on it")
-            assert item.phase is Phase.IN_PROGRESS
-            assert item.kind in {StuckClass.STARTING_LATE, StuckClass.WAITING_FOR_RUNNER}
+            row = await eventually(shown, within_s=SHOWN_MAX_S * slack(), what="that nobody works on it")
+            assert row.stuck is not None
+            assert row.status.phase is Phase.IN_PROGRESS
+            assert row.stuck.kind in {StuckClass.STARTING_LATE, StuckClass.WAITING_FOR_RUNNER}
+            [listed] = await client.stuck_executions({}, limit=10)
+            assert (listed.metadata.id, listed.stuck and listed.stuck.kind) == (name, row.stuck.kind)
             groups = (await client.stuck_report()).groups
             assert [(group.phase, group.ids) for group in groups] == [(Phase.IN_PROGRESS, [name])]
 

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import psutil
 import pytest
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.identity import ExecutionId
-from stigmer_cli.temporal.connection import MEMORY_LOST, Connection, ConnectionState
+from stigmer_cli.temporal.connection import MEMORY_LOST, Connection
 from stigmer_cli.temporal.errors import Misconfigured, TemporalUnavailable
 from stigmer_cli.temporal.gateway import Gateway
 from tests.integration.temporal.conftest import connection_to

@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.settings import Home, Settings
-from stigmer_cli.temporal.connection import Connection, ConnectionState
+from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.dial import SdkDialer, SdkSession, Session, read_api_key
 from stigmer_cli.temporal.state import ClusterIdentity
 from stigmer_cli.temporal.target import LOOPBACK, Target, target_of

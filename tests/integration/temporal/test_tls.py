@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Home, Settings
-from stigmer_cli.temporal.connection import Connection, ConnectionState
+from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.target import LOOPBACK, SYSTEM_TRUST, Target, target_of
 from stigmer_cli.tls.files import KeyPair
 from stigmer_cli.tls.trust import Trust

@@ -7,6 +7,7 @@ from typing import Any
 
 from stigmer_cli.api.health import Health
 from stigmer_cli.api.resources import ExecutionResource
+from stigmer_cli.api.stuck import StuckReport
 from stigmer_cli.clock import iso
 from stigmer_cli.doctor.check import Found
 from stigmer_cli.doctor.facts.facts import (
@@ -23,12 +24,18 @@ from stigmer_cli.doctor.facts.facts import (
     TemporalSeen,
     known,
 )
+from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.stuck import StuckClass
+from stigmer_cli.judgement.stuck import Stuck
+from stigmer_cli.judgement.wire import stuck_groups
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.state import Endpoints
 from stigmer_cli.stack.status import Look
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import ChildRecord, SupervisorRecord
 from stigmer_cli.temporal.gateway import Poller
+from tests.support.execution_rows import row
 from tests.support.fakes import START, ManualClock
 
 HOME = Home(path=Path("/home/ada/.stigmer"))
@@ -144,6 +151,21 @@ def execution(number: int = 1, *, age_s: float = 60.0, **status: Any) -> Executi
             "status": {"phase": "PENDING", "epoch": 1, "dispatch": dispatch, **status},
         }
     )
+
+
+def stuck(
+    kind: StuckClass, *ids: str, phase: Phase = Phase.IN_PROGRESS, age_s: float = 60.0, **changes: Any
+) -> list[Stuck]:
+    """What the judge says of executions of this class, `ids` or the first; an id is no more than a name here."""
+    born = START - timedelta(seconds=age_s)
+    rows = [replace(row(phase, execution=ExecutionId(name)), created_at=born) for name in ids or (f"aex-{1:026d}",)]
+    return [Stuck(execution=one, kind=kind, since=START, **{"cause": "because", **changes}) for one in rows]
+
+
+def having(*found: list[Stuck], rows: tuple[ExecutionResource, ...] = (), **changes: bool) -> ExecutionsSeen:
+    """What the server says does not get on: whole, and judged, unless `changes` say otherwise."""
+    groups = stuck_groups([one for alike in found for one in alike])
+    return ExecutionsSeen(open=rows, stuck=StuckReport(groups=groups, **{"is_whole": True, **changes}))
 
 
 def healthy(**changes: Any) -> Facts:

@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import pytest
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.api.resources import execution_resource
 from stigmer_cli.domain.execution import Attention, AttentionCode, Execution, QueueReason
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.pollers import Polling, SeenPoller
 from stigmer_cli.executions.reason import REASONS, explained, unavailable, waiting
-from stigmer_cli.temporal.connection import ConnectionState
 from tests.support.execution_rows import row
 from tests.support.fakes import START, SwitchedLink
 

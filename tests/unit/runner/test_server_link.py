@@ -9,11 +9,12 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.api.identity import Identity
 from stigmer_cli.errors import OperationFailed, Refused, ServerUnavailable, StigmerError, StoreBusy
 from stigmer_cli.runner.poll_gate import PollGate, mismatch_of
 from stigmer_cli.runner.server_link import STARVED_TIMES, LinkState, ServerLink
-from stigmer_cli.temporal.connection import Connection, ConnectionState, ConnectionStatus, Target
+from stigmer_cli.temporal.connection import Connection, ConnectionStatus, Target
 from tests.support.fakes import START, SwitchedLink
 from tests.support.fakes_temporal import LoopClock, in_virtual_time
 from tests.support.ids import OTHER_STORE, STORE

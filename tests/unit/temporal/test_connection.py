@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.clock import iso
-from stigmer_cli.temporal.connection import MEMORY_LOST, Change, Connection, ConnectionState, Target
+from stigmer_cli.temporal.connection import MEMORY_LOST, Change, Connection, Target
 from stigmer_cli.temporal.errors import Misconfigured, TemporalUnavailable
 from stigmer_cli.temporal.journal import HISTORY_MAX, LINES_MAX, WINDOW_S
 from stigmer_cli.temporal.state import TRANSITIONS, ClusterIdentity

@@ -1,7 +1,8 @@
 """The table of the connection's moves."""
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.temporal.journal import LEVELS
-from stigmer_cli.temporal.state import HAS_CLIENT, TRANSITIONS, ConnectionState
+from stigmer_cli.temporal.state import HAS_CLIENT, TRANSITIONS
 
 GOLDEN = """\
 CONNECTING -> CONNECTED DISCONNECTED MISCONFIGURED STOPPED

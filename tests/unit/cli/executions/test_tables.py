@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 from rich.console import Console
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.api.resources import execution_resource
 from stigmer_cli.cli.executions.tables import print_execution, print_executions
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.reason import explained
-from stigmer_cli.temporal.connection import ConnectionState
 from tests.support.execution_rows import row
 from tests.support.fakes import START, SwitchedLink
 

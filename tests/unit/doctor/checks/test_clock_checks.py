@@ -7,12 +7,13 @@ import pytest
 
 from stigmer_cli.api.health import Health
 from stigmer_cli.clock import iso
-from stigmer_cli.doctor import executions
-from stigmer_cli.doctor.checks import clocks
-from stigmer_cli.doctor.facts.facts import ExecutionsSeen, Facts, ServerSeen, known
+from stigmer_cli.doctor.checks import clocks, executions
+from stigmer_cli.doctor.facts.facts import Facts, ServerSeen, known
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.runner_record import RunnerRecord
 from tests.support.fakes import START
-from tests.unit.doctor.plain import brief, execution, health, healthy
+from tests.unit.doctor.plain import brief, having, health, healthy, stuck
 
 HINT = "stigmer doctor explain STG122"
 
@@ -81,9 +82,8 @@ async def test_clocks_that_are_apart_are_named(facts: Facts, expected: tuple[str
 async def test_an_execution_is_as_old_as_the_clock_says_that_wrote_it(ahead_s: float) -> None:
     def facts(age_s: float) -> Facts:
         seen = ServerSeen(url="http://x", health=health(), ahead_s=ahead_s)
-        return healthy(executions=ExecutionsSeen(open=(execution(age_s=age_s - ahead_s),)), server=seen)
+        late = stuck(StuckClass.STARTING_LATE, phase=Phase.PENDING, age_s=age_s - ahead_s)
+        return healthy(executions=having(late), server=seen)
 
-    assert (await executions.queued(facts(2.0))).result == "pass"
-    old = await executions.queued(facts(60.0))
-    assert old.result != "pass"
-    assert "the oldest 1 min old" in old.message
+    assert "the oldest 6 s old" in (await executions.LATE(facts(6.0))).message
+    assert "the oldest 1 min old" in (await executions.LATE(facts(60.0))).message

@@ -10,19 +10,31 @@ from stigmer_cli.api.health import Health
 from stigmer_cli.clock import iso
 from stigmer_cli.doctor.checks import task_queue, temporal, temporal_service
 from stigmer_cli.doctor.facts.facts import (
-    Drift,
     EndpointSeen,
-    ExecutionsSeen,
     Facts,
     HttpEndpoint,
     ServerSeen,
     TemporalSeen,
 )
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.state import Endpoints
 from stigmer_cli.temporal.gateway import Poller
 from tests.support.fakes import START, ManualClock
-from tests.unit.doctor.plain import ENDPOINTS, HOME, TEMPORAL, brief, child, health, healthy, probe, server
+from tests.unit.doctor.plain import (
+    ENDPOINTS,
+    HOME,
+    TEMPORAL,
+    brief,
+    child,
+    having,
+    health,
+    healthy,
+    probe,
+    server,
+    stuck,
+)
 
 AWAY = TemporalSeen(state="DISCONNECTED", cause="not answering")
 NO_NAMESPACE = TemporalSeen(state="MISCONFIGURED", cause='namespace "default" not found')
@@ -130,19 +142,19 @@ async def test_a_lost_memory_is_a_warning_for_an_hour(ago_s: float, result: str)
 
 
 async def test_a_lost_memory_says_what_is_still_to_be_brought_back() -> None:
-    waiting = ExecutionsSeen(drifts=(Drift(id="aex-1", found="orphan", cause="gone"),))
+    waiting = having(stuck(StuckClass.ORPHAN, phase=Phase.PENDING))
     found = await temporal_service.memory(healthy(server=server(memoryLostAt=iso(START)), executions=waiting))
     assert found.message.endswith(
         ": what was submitted before was unknown to it; 1 execution of that to be brought back"
     )
-    unknown = ExecutionsSeen(is_judged=False)
+    unknown = having(is_judged=False)
     found = await temporal_service.memory(healthy(server=server(memoryLostAt=iso(START)), executions=unknown))
     assert found.message.endswith(": what was submitted before was unknown to it")
 
 
 async def test_a_lost_memory_is_the_cause_of_what_was_lost_with_it() -> None:
     name = "aex-01kqrxnp6m8w8t6e3d2m5k7j9z"
-    forgotten = ExecutionsSeen(drifts=(Drift(id=name, found="lost", cause="Temporal has no workflow"),))
+    forgotten = having(stuck(StuckClass.LOST, name))
     found = await temporal_service.memory(healthy(server=server(memoryLostAt=iso(START)), executions=forgotten))
     assert found.result == "fail"
     assert found.message.endswith(f"; 1 execution in progress then, and now in need of your word: {name}")

@@ -19,42 +19,15 @@ any          nothing to trust       unknown      refuse to judge
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
+from stigmer_cli.api.findings import Action, Finding
 from stigmer_cli.clock import is_older
 from stigmer_cli.domain.execution import AttentionCode, Execution, Outcome
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.domain.stuck import StuckClass
-from stigmer_cli.executions.reconcile.observe import Observation
+from stigmer_cli.domain.stuck import GRACE_S
+from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.temporal.gateway import RunState
 from stigmer_cli.temporal.pending import TaskFailure
-
-
-class Finding(StrEnum):
-    """What a row and its workflow are to each other; scripts may rely on these words."""
-
-    QUEUED = "queued"
-    REFUSED = "refused"
-    ORPHAN = "orphan"
-    STARTING = "starting"
-    RUNNING = "running"
-    BEHIND = "behind"
-    LOST = "lost"
-    UNKNOWN = "unknown"
-    FRESH = "fresh"
-    CANNOT_REPLAY = str(StuckClass.CANNOT_REPLAY)
-
-
-class Action(StrEnum):
-    """What is done about it; scripts may rely on these words."""
-
-    NONE = "none"
-    RESUBMIT = "resubmit"
-    REPAIR = "repair"
-    MARK = "mark"
-    UNMARK = "unmark"
-    START_OVER = "start-over"
-    RETRY = "retry"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +58,7 @@ class Rules:
     `include_in_progress` and `retry_refused` need a person's word: effects may repeat, and a refusal may come again.
     """
 
-    grace_s: float = 5.0
+    grace_s: float = GRACE_S
     include_in_progress: bool = False
     retry_refused: bool = False
 
@@ -116,7 +89,7 @@ def _move(observation: Observation, *, now: datetime, rules: Rules) -> Move:
         return _unsubmitted(execution, rules)
     if observation.unknown:
         return _leave(execution, Finding.UNKNOWN, observation.unknown)
-    if not is_older(_last_move_at(execution), now, than_s=rules.grace_s) and not _is_failing(observation):
+    if not is_older(last_move_at(execution), now, than_s=rules.grace_s) and not _is_failing(observation):
         return _leave(execution, Finding.FRESH, f"moved less than {rules.grace_s:g} s ago")
     if observation.seen is None or observation.is_another_run:
         return _gone(execution, rules, is_elsewhere=observation.is_elsewhere)
@@ -137,7 +110,8 @@ def _unsubmitted(execution: Execution, rules: Rules) -> Move:
     return Move(execution=execution, finding=Finding.REFUSED, action=action, cause=execution.attention.reason)
 
 
-def _last_move_at(execution: Execution) -> datetime:
+def last_move_at(execution: Execution) -> datetime:
+    """When it was accepted, submitted or claimed: whichever was last."""
     moments = (execution.created_at, execution.dispatch.submitted_at, execution.started_at)
     return max(moment for moment in moments if moment is not None)
 

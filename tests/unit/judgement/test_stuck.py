@@ -3,33 +3,47 @@
 import itertools
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from stigmer_cli.domain.execution import Attention, AttentionCode
+from stigmer_cli.api.connection import ConnectionState
+from stigmer_cli.domain.execution import Attention, AttentionCode, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.domain.stuck import StuckClass, way_out
-from stigmer_cli.executions.reconcile.observe import Observation
-from stigmer_cli.executions.reconcile.plan import Rules, plan
-from stigmer_cli.executions.stuck import FAILURES, LATE_S, MARKS, Stuck, StuckContext, judge, untaken
+from stigmer_cli.domain.stuck import WAIT, StuckClass, way_out, way_out_of_all
+from stigmer_cli.executions.reason import explained
+from stigmer_cli.judgement.observation import Observation
+from stigmer_cli.judgement.plan import Rules, plan
+from stigmer_cli.judgement.stuck import (
+    DRAINING_S,
+    FAILURES,
+    LATE_S,
+    MARKS,
+    Stuck,
+    StuckContext,
+    is_young,
+    judge,
+    untaken,
+)
 from stigmer_cli.runner.contract import FailureKind
 from stigmer_cli.runner.heartbeat import FINAL
 from stigmer_cli.temporal.gateway import Observed, RunState
 from stigmer_cli.temporal.pending import PendingActivity, PendingTask, TaskFailure
 from tests.support.execution_rows import row
-from tests.support.fakes import START
+from tests.support.fakes import START, SwitchedLink
 
 RUNNER = "stigmer-runner/7@host/1/0.2.0"
 CHANGED = TaskFailure(words="[TMPRL1100] Nondeterminism error", runner=RUNNER, is_nondeterminism=True)
 BROKEN = TaskFailure(words="NameError: x", runner=RUNNER, is_nondeterminism=False)
-POLLED = StuckContext(is_polled=True, untaken_s=0.0)
-ALONE = StuckContext(is_polled=False, untaken_s=0.0)
-LATE = StuckContext(is_polled=True, untaken_s=LATE_S + 1)
+POLLED = StuckContext(now=START, is_polled=True, untaken_s=0.0)
+ALONE = StuckContext(now=START, is_polled=False, untaken_s=0.0)
+AGO = START - timedelta(seconds=1000)
+LATE = StuckContext(now=START, is_polled=True, untaken_s=LATE_S + 1)
 
 
-def _task(attempt: int = 1, *, is_taken: bool = False) -> PendingTask:
-    return PendingTask(attempt=attempt, since=START, is_taken=is_taken)
+def _task(attempt: int = 1, *, is_taken: bool = False, since_s_ago: float = 0.0) -> PendingTask:
+    return PendingTask(attempt=attempt, since=START - timedelta(seconds=since_s_ago), is_taken=is_taken)
 
 
 def _activity(
@@ -56,6 +70,11 @@ def _open(task: PendingTask | None = None, *activities: PendingActivity) -> Obse
         pending_task=task,
         pending_activities=activities,
     )
+
+
+def _closed(s_ago: float) -> Observed:
+    closed_at = START - timedelta(seconds=s_ago)
+    return Observed(state=RunState.FAILED, run_id=RunId("run-1"), started_at=START, closed_at=closed_at)
 
 
 def _judged(observation: Observation, context: StuckContext) -> Stuck | None:
@@ -160,10 +179,26 @@ def test_what_is_pending_is_stuck_until_a_run_claims_it(seen: Observed, context:
     assert _line(seen, context, phase=Phase.PENDING).startswith(line)
 
 
-def test_what_is_not_submitted_says_what_it_waits_for() -> None:
-    found = _judged(Observation(execution=row(Phase.PENDING)), replace(ALONE, waits_for="Temporal unreachable"))
+@pytest.mark.parametrize(
+    ("waits", "context", "hint"),
+    [
+        ({"reason": QueueReason.TEMPORAL_UNREACHABLE}, replace(ALONE, away_since=AGO), WAIT),
+        ({"reason": QueueReason.TEMPORAL_BUSY}, replace(ALONE, connected_since=AGO), WAIT),
+        ({"next_try_at": START}, replace(ALONE, connected_since=AGO), WAIT),
+        ({}, replace(ALONE, connected_since=START - timedelta(seconds=DRAINING_S - 1)), WAIT),
+        ({}, replace(ALONE, connected_since=START - timedelta(seconds=DRAINING_S + 1)), "stigmer restart server"),
+    ],
+    ids=["away", "busy", "tried again", "just back", "left alone"],
+)
+def test_what_is_queued_goes_on_by_itself_unless_nothing_keeps_the_dispatcher_from_it(
+    waits: dict[str, Any], context: StuckContext, hint: str
+) -> None:
+    execution = row(Phase.PENDING)
+    execution = replace(execution, dispatch=replace(execution.dispatch, detail="a detail", since=AGO, **waits))
+    found = _judged(Observation(execution=execution), context)
     assert found is not None
-    assert (found.kind, found.cause) == (StuckClass.QUEUED, "Temporal unreachable")
+    assert (found.kind, found.cause, found.since, found.hint) == (StuckClass.QUEUED, "a detail", AGO, hint)
+    assert found.passes is (hint == WAIT)
 
 
 @pytest.mark.parametrize("phase", [Phase.PENDING, Phase.IN_PROGRESS])
@@ -182,6 +217,14 @@ def test_a_mark_for_a_person_comes_before_what_temporal_says(code: AttentionCode
     assert (found.kind, found.cause) == (MARKS[code], "a reason")
 
 
+def test_what_cannot_be_looked_up_keeps_its_mark() -> None:
+    mark = Attention(code=AttentionCode.LOST, reason="a reason", since=AGO)
+    execution = replace(row(Phase.IN_PROGRESS, submitted_s_ago=60), attention=mark)
+    found = _judged(Observation(execution=execution, unknown="no answer"), replace(ALONE, away_since=START))
+    assert found is not None
+    assert (found.kind, found.cause, found.since) == (StuckClass.LOST, "a reason", AGO)
+
+
 def test_what_cannot_be_looked_up_is_told_and_not_judged() -> None:
     found = _judged(Observation(execution=row(Phase.IN_PROGRESS, submitted_s_ago=60), unknown="no answer"), ALONE)
     assert found is not None
@@ -189,11 +232,52 @@ def test_what_cannot_be_looked_up_is_told_and_not_judged() -> None:
 
 
 @pytest.mark.parametrize(("phase", "kind"), [("PENDING", "waiting for a runner"), ("IN_PROGRESS", "unknown")])
-def test_while_temporal_is_away_only_what_a_run_has_claimed_cannot_be_judged(phase: str, kind: str) -> None:
-    observation = Observation(execution=row(Phase(phase), submitted_s_ago=60), unknown="Temporal unreachable")
-    found = _judged(observation, replace(ALONE, is_away=True))
+@pytest.mark.parametrize("context", [ALONE, POLLED], ids=["nobody polled", "somebody polled"])
+def test_while_temporal_is_away_only_what_a_run_has_claimed_cannot_be_judged(
+    phase: str, kind: str, context: StuckContext
+) -> None:
+    link = SwitchedLink(ConnectionState.DISCONNECTED, cause="connection refused")
+    execution = explained(row(Phase(phase), submitted_s_ago=60), link.status())
+    words = "Temporal unreachable at 127.0.0.1:7233 since 2026-05-04T12:00:00.000Z (connection refused)"
+    found = _judged(Observation(execution=execution, unknown=words), replace(context, away_since=AGO))
     assert found is not None
-    assert found.kind == kind
+    assert (found.kind, found.cause, found.hint) == (kind, words, WAIT)
+
+
+@pytest.mark.parametrize(
+    ("observation", "since_s"),
+    [
+        (Observation(execution=row(Phase.PENDING, submitted_s_ago=60)), 60),
+        (Observation(execution=row(Phase.IN_PROGRESS, submitted_s_ago=60), seen=_closed(40)), 40),
+        (Observation(execution=row(Phase.IN_PROGRESS, submitted_s_ago=60), seen=_open(_task(3, since_s_ago=30))), 30),
+        (
+            Observation(
+                execution=row(Phase.IN_PROGRESS, submitted_s_ago=60),
+                seen=_open(_task(3, since_s_ago=20)),
+                task_failure=CHANGED,
+            ),
+            20,
+        ),
+        (Observation(execution=row(Phase.PENDING, submitted_s_ago=60), seen=_open(None, _activity("claim"))), 60),
+        (
+            Observation(execution=row(Phase.IN_PROGRESS, submitted_s_ago=60), seen=_open(_task(3, since_s_ago=-3600))),
+            0,
+        ),
+    ],
+    ids=["orphan", "behind", "keeps-failing", "cannot-replay", "starting late", "by a clock that is ahead"],
+)
+def test_since_when_is_told_as_far_as_it_is_known_and_never_lies_ahead(
+    observation: Observation, since_s: float
+) -> None:
+    found = _judged(observation, POLLED)
+    assert found is not None
+    assert found.since == START - timedelta(seconds=since_s)
+
+
+@pytest.mark.parametrize(("age_s", "is_on_its_way"), [(0, True), (4.9, True), (5.1, False), (-1, True), (-3600, False)])
+def test_what_was_accepted_a_moment_ago_is_on_its_way(age_s: float, is_on_its_way: bool) -> None:  # noqa: FBT001
+    execution = replace(row(), created_at=START - timedelta(seconds=age_s))
+    assert is_young(execution, START) is is_on_its_way
 
 
 TASKS = [None, *(_task(attempt, is_taken=taken) for attempt in (1, 2, 3, 9) for taken in (False, True))]
@@ -235,7 +319,7 @@ def test_over_every_combination_what_stands_still_has_a_class_and_what_gets_on_h
             assert found is None, (phase, task, activities)
         if found is not None:
             assert found.cause
-            assert found.way_out.startswith("stigmer ")
+            assert found.hint.startswith("stigmer ")
             classes.add(found.kind)
     assert classes == {
         StuckClass.CANNOT_REPLAY,
@@ -255,7 +339,21 @@ def test_every_kind_of_failure_that_a_retried_activity_can_have_is_put_into_word
 def test_every_class_has_a_way_out_that_repeats_effects_only_where_there_may_have_been_some(
     kind: StuckClass, phase: Phase
 ) -> None:
-    way = way_out(kind, ExecutionId("aex-1"), phase)
+    way = str(way_out(kind, ExecutionId("aex-1"), phase))
     assert way.startswith("stigmer ")
     if phase is Phase.PENDING and kind is StuckClass.CANNOT_REPLAY:
         assert way == "stigmer executions reconcile aex-1"
+
+
+def test_many_are_named_up_to_five_and_what_needs_no_name_is_not_named() -> None:
+    ids = [ExecutionId(f"aex-{number}") for number in range(1, 8)]
+
+    def commands(kind: StuckClass, number: int, phase: Phase = Phase.IN_PROGRESS) -> tuple[str, ...]:
+        return way_out_of_all(kind, ids[:number], phase).commands
+
+    assert commands(StuckClass.ORPHAN, 7) == ("stigmer executions reconcile --yes",)
+    assert commands(StuckClass.LOST, 2) == ("stigmer executions reconcile aex-1 aex-2 --include-in-progress",)
+    assert commands(StuckClass.LOST, 7) == ("stigmer executions reconcile --include-in-progress",)
+    assert commands(StuckClass.REFUSED, 7) == ("stigmer executions reconcile aex-1 aex-2 aex-3 aex-4 aex-5",)
+    assert commands(StuckClass.CANNOT_REPLAY, 1, Phase.PENDING) == ("stigmer executions reconcile aex-1",)
+    assert commands(StuckClass.KEEPS_FAILING, 2) == ("stigmer restart runner", "stigmer executions cancel aex-1")

@@ -5,12 +5,13 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 
+from stigmer_cli.api.findings import Action, Finding
 from stigmer_cli.domain.execution import Attention, AttentionCode, Execution
 from stigmer_cli.domain.identity import RunId
 from stigmer_cli.domain.phase import Phase, may_move
-from stigmer_cli.executions.reconcile.observe import Observation
-from stigmer_cli.executions.reconcile.plan import Action, Finding, Move, Rules, plan
-from stigmer_cli.executions.stuck import StuckContext, judge
+from stigmer_cli.judgement.observation import Observation
+from stigmer_cli.judgement.plan import Move, Rules, plan
+from stigmer_cli.judgement.stuck import StuckContext, judge
 from stigmer_cli.temporal.gateway import Observed, RunState
 from stigmer_cli.temporal.pending import PendingTask, TaskFailure
 from tests.support.execution_rows import row
@@ -156,11 +157,11 @@ def test_a_reconcile_that_is_printed_does_something_at_once() -> None:
     number = 0
     for observation in _sightings():
         [judged] = plan([observation], now=START, rules=Rules())
-        stuck = judge(observation, judged, StuckContext(is_polled=True, untaken_s=0))
-        if stuck is None or not _may_be(observation) or not stuck.way_out.startswith("stigmer executions reconcile"):
+        stuck = judge(observation, judged, StuckContext(now=START, is_polled=True, untaken_s=0))
+        if stuck is None or not _may_be(observation) or not stuck.hint.startswith("stigmer executions reconcile"):
             continue
         number += 1
-        named = Rules(include_in_progress="--include-in-progress" in stuck.way_out, retry_refused=True)
+        named = Rules(include_in_progress="--include-in-progress" in stuck.hint, retry_refused=True)
         [move] = plan([observation], now=START, rules=named)
         is_ending = observation.execution.cancel_requested_at is not None  # the canceller ends it, by force if need be
         assert move.action is not Action.NONE or is_ending, (stuck, move)

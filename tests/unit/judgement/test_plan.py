@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stigmer_cli.api.findings import Action, Finding
 from stigmer_cli.domain.execution import Attention, AttentionCode
 from stigmer_cli.domain.identity import RunId
 from stigmer_cli.domain.phase import Phase, may_move
-from stigmer_cli.executions.reconcile.observe import Observation
-from stigmer_cli.executions.reconcile.plan import Action, Finding, Rules, plan
+from stigmer_cli.judgement.observation import Observation
+from stigmer_cli.judgement.plan import Rules, plan
 from stigmer_cli.temporal.gateway import Observed, RunState
 from tests.support.execution_rows import row
 from tests.support.fakes import START

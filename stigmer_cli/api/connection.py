@@ -1,0 +1,14 @@
+"""What the server's connection to Temporal may be; scripts may rely on these words."""
+
+from enum import StrEnum
+
+
+class ConnectionState(StrEnum):
+    """How things stand with Temporal."""
+
+    CONNECTING = "CONNECTING"
+    CONNECTED = "CONNECTED"
+    SUSPECT = "SUSPECT"
+    DISCONNECTED = "DISCONNECTED"
+    MISCONFIGURED = "MISCONFIGURED"
+    STOPPED = "STOPPED"

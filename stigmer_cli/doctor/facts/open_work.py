@@ -1,0 +1,194 @@
+"""Looks at the executions that are not done yet, and has the server say which of them do not get on.
+
+Where the server does not say so in time, or cannot ask Temporal itself, the oldest are looked up and judged from here,
+by the functions that the server judges by.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from stigmer_cli.api.connection import ConnectionState
+from stigmer_cli.api.findings import Finding
+from stigmer_cli.api.health import Health
+from stigmer_cli.api.resources import AttentionBody, DispatchBody, DispatchState, ExecutionResource
+from stigmer_cli.api.stuck import StuckReport
+from stigmer_cli.client import Client
+from stigmer_cli.clock import Clock
+from stigmer_cli.doctor.facts.facts import ExecutionsSeen
+from stigmer_cli.domain.execution import Attention, Dispatch, Execution, QueueReason
+from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, RunId, store_in
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import StigmerError
+from stigmer_cli.fair_timeout import FairTimeout
+from stigmer_cli.judgement.observation import Observation
+from stigmer_cli.judgement.plan import Rules, plan
+from stigmer_cli.judgement.stuck import Stuck, StuckContext, is_young, judge
+from stigmer_cli.judgement.wire import stuck_groups
+from stigmer_cli.temporal.target import Target
+
+PAGE = 500
+REPORT_S = 0.9
+"""The server looks for less than half of that; what it could not look at then it says itself."""
+
+LOOKED_UP_MAX = 20
+NOT_LOOKED_UP = "it could not be looked up in a moment"
+KINDS = {"AgentExecution": Kind.AGENT, "WorkflowExecution": Kind.WORKFLOW}
+DRIFTS = frozenset({Finding.ORPHAN, Finding.BEHIND, Finding.LOST, Finding.CANNOT_REPLAY})
+"""What is true of an execution whoever looks, the server or we."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What is known beside the executions: a Temporal that can be asked from here (None: none), and what polls it.
+
+    `health` is what the server says of itself.
+    """
+
+    target: Target | None = None
+    is_polled: bool = False
+    health: Health | None = None
+
+
+Look = Callable[[], Awaitable[Surroundings]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """How the server is called: where, with which token, and which authority is trusted for it (None: the system's).
+
+    `is_insecure_allowed` is STIGMER_INSECURE_HTTP.
+    """
+
+    url: str
+    token: str | None
+    ca_file: str | None = None
+    is_insecure_allowed: bool = False
+
+
+async def probe_executions(caller: Caller, *, look: Look, clock: Clock) -> ExecutionsSeen:
+    """The newest `PAGE` of each open phase, and what of all that is open does not get on.
+
+    Raises what the client raises. Where the server cannot tell the latter, the oldest `LOOKED_UP_MAX` are looked up in
+    what `look` finds.
+    """
+    client = Client(
+        caller.url, lambda: caller.token, ca_file=caller.ca_file, is_insecure_allowed=caller.is_insecure_allowed
+    )
+    async with client:
+        pages = [
+            await client.executions({"phase": [phase], "limit": PAGE}) for phase in (Phase.PENDING, Phase.IN_PROGRESS)
+        ]
+        agents = await client.agents(limit=PAGE)
+        items = sorted((item for page in pages for item in page.items), key=lambda item: item.metadata.created_at)
+        report = await _report(client)
+    is_cut = any(page.next_cursor for page in pages)
+    if report is None or not report.is_judged:
+        rows = [execution_of(item) for item in items]
+        report = await judge_here(rows, report, is_cut=is_cut, look=look, clock=clock)
+    return ExecutionsSeen(
+        open=tuple(items),
+        is_cut=is_cut,
+        models=tuple(sorted({agent.spec.model for agent in agents.items})),
+        stuck=report,
+    )
+
+
+async def _report(client: Client) -> StuckReport | None:
+    """What the server says does not get on; None where it does not say so in `REPORT_S`."""
+    try:
+        async with FairTimeout(REPORT_S):
+            return await client.stuck_report()
+    except (TimeoutError, StigmerError):
+        return None
+
+
+async def judge_here(
+    rows: Sequence[Execution], told: StuckReport | None, *, is_cut: bool, look: Look, clock: Clock
+) -> StuckReport:
+    """The same as far as this process can tell by itself; what the server `told`, where that is not more."""
+    now = clock.now()
+    old = [row for row in rows if not is_young(row, now)]
+    submitted = [row for row in old if row.dispatch.is_submitted and row.attention is None]
+    around = await look() if submitted or told is None else Surroundings()
+    seen: Mapping[str, Observation] = {}
+    if around.target is not None and submitted:
+        from stigmer_cli.doctor.facts.temporal_probe import probe_runs  # noqa: PLC0415 - temporalio
+
+        seen = await probe_runs(around.target, submitted[:LOOKED_UP_MAX], clock=clock)
+    if told is not None and not seen:
+        return told
+    found = judged(old, seen, around, now)
+    return StuckReport(
+        groups=stuck_groups(found),
+        is_whole=len(seen) == len(submitted) and not is_cut,
+        is_judged=bool(seen) or not submitted,
+    )
+
+
+def judged(
+    rows: Sequence[Execution], seen: Mapping[str, Observation], around: Surroundings, now: datetime
+) -> Sequence[Stuck]:
+    """Those of `rows` that do not get on: as Temporal says where it was `seen`, else as the server stands with it."""
+    observations = [
+        seen.get(row.id) or Observation(execution=row, unknown=NOT_LOOKED_UP if row.dispatch.is_submitted else "")
+        for row in rows
+    ]
+    here = StuckContext(now=now, is_polled=around.is_polled, untaken_s=0.0)
+    there = replace(here, away_since=_away_since(around.health, now), connected_since=_connected_since(around.health))
+    moves = plan(observations, now=now, rules=Rules())
+    found = [
+        judge(observation, move, here if move.finding in DRIFTS else there)
+        for observation, move in zip(observations, moves, strict=True)
+    ]
+    return [one for one in found if one is not None]
+
+
+def _away_since(health: Health | None, now: datetime) -> datetime | None:
+    if health is None:
+        return now
+    return None if health.temporal.state == ConnectionState.CONNECTED else health.temporal.since
+
+
+def _connected_since(health: Health | None) -> datetime | None:
+    return health.temporal.since if health and health.temporal.state == ConnectionState.CONNECTED else None
+
+
+def execution_of(item: ExecutionResource) -> Execution:
+    """The row that `item` tells of, as far as it tells."""
+    status = item.status
+    return Execution(
+        id=ExecutionId(item.metadata.id),
+        store=store_in(status.dispatch.workflow_id),
+        kind=KINDS[item.kind],
+        agent_id=AgentId(item.spec.agent_id),
+        agent_name=item.spec.agent_name,
+        message=item.spec.message,
+        phase=status.phase,
+        epoch=status.epoch,
+        version=0,
+        created_at=item.metadata.created_at,
+        started_at=status.started_at,
+        dispatch=_dispatch_of(status.dispatch),
+        claimed_by=status.runner,
+        claimed_attempt=status.attempt,
+        cancel_requested_at=status.cancel_requested_at,
+        attention=_attention_of(status.attention),
+    )
+
+
+def _dispatch_of(body: DispatchBody) -> Dispatch:
+    is_submitted = body.state is DispatchState.SUBMITTED
+    return Dispatch(
+        reason=body.reason or QueueReason.ACCEPTED,
+        detail=body.detail,
+        since=body.since,
+        attempts=body.attempts,
+        next_try_at=body.next_try_at,
+        submitted_at=(body.submitted_at or body.since) if is_submitted else None,
+        run_id=RunId(body.run_id) if body.run_id else None,
+    )
+
+
+def _attention_of(body: AttentionBody | None) -> Attention | None:
+    return Attention(code=body.code, reason=body.reason, since=body.since) if body else None

@@ -1,0 +1,292 @@
+"""The one judge of what is stuck: class, cause, since when and way out, from a row, what Temporal says, and who polls.
+
+row          Temporal says                                                      class
+any          (the plan of a reconcile would do or tell something)               the finding: orphan, behind, lost, ...
+any          (marked for attention)                                             the mark's code
+PENDING      (never submitted)                                                  queued
+PENDING      (submitted, and Temporal is away)                                  waiting for a runner
+either       workflow task failed, and is tried again                           cannot-replay
+either       workflow task or activity in its third attempt or a later one      keeps-failing
+either       a report of a runner goes unanswered for `REPORT_MAX_S`            keeps-failing: its server is away
+either       something that no runner has taken, and none polls                 waiting for a runner
+either       the same for `LATE_S`, and runners poll                            starting late
+PENDING      open, and no run has claimed it                                    starting late
+IN_PROGRESS  taken, at its first or second attempt                              (gets on)
+
+A second attempt is nothing yet: that is what a runner leaves behind which was killed or stopped. No moment of Temporal
+is compared with a clock of ours: how long nobody has taken something is counted by who looks (`UntakenTimes`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from stigmer_cli.api.findings import Action, Finding
+from stigmer_cli.clock import is_older
+from stigmer_cli.domain.execution import AttentionCode, Dispatch, Execution, QueueReason
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.stuck import GRACE_S, StuckClass, way_out
+from stigmer_cli.judgement.observation import Observation
+from stigmer_cli.judgement.plan import Move, last_move_at, unfit_cause
+from stigmer_cli.temporal.gateway import Observed, RunState
+from stigmer_cli.temporal.pending import PendingActivity, TaskFailure
+
+ATTEMPTS_MAX = 2
+"""Attempts that a healthy execution may need: one runner may be killed or stopped in the middle."""
+
+LATE_S = 5.0
+REPORT_MAX_S = 5.0
+"""A server that is there answers in milliseconds."""
+
+REPORTS = frozenset({"claim", "conclude"})
+"""Activities that do nothing but ask the server, and ask until it answers."""
+
+WORTH_TELLING = frozenset({Finding.LOST, Finding.REFUSED, Finding.UNKNOWN, Finding.CANNOT_REPLAY})
+"""Findings that a reader must see although nothing was done about them."""
+
+FINDINGS: Mapping[Finding, StuckClass] = {
+    Finding.REFUSED: StuckClass.REFUSED,
+    Finding.ORPHAN: StuckClass.ORPHAN,
+    Finding.BEHIND: StuckClass.BEHIND,
+    Finding.LOST: StuckClass.LOST,
+    Finding.UNKNOWN: StuckClass.UNKNOWN,
+    Finding.CANNOT_REPLAY: StuckClass.CANNOT_REPLAY,
+}
+MARKS: Mapping[AttentionCode, StuckClass] = {
+    AttentionCode.LOST: StuckClass.LOST,
+    AttentionCode.SUBMIT_FAILED: StuckClass.SUBMIT_FAILED,
+    AttentionCode.RESULT_UNKNOWN: StuckClass.RESULT_UNKNOWN,
+}
+
+FAILURES: Mapping[str, str] = {
+    "heartbeat-timeout": "its runner stopped giving signs of life",
+    "start-to-close-timeout": "it took too long",
+    "runner-stopped": "its runner was stopped",
+    "WorkerShutdown": "its runner was stopped",
+    "model-interrupted": "the model's answer broke off",
+    "report-refused": "the server refused what the runner reported",
+    "report-conflict": "the server has something else than the runner reported",
+    "unexpected": "the runner failed in a way nobody foresaw; see `stigmer logs runner`",
+}
+"""Kinds of failure as clauses; another kind stands for itself. Messages never pass: they could hold contents."""
+
+
+WAITING_CLASSES: Mapping[QueueReason, StuckClass] = {
+    QueueReason.WAITING_FOR_RUNNER: StuckClass.WAITING_FOR_RUNNER,
+    QueueReason.TEMPORAL_CONNECTING: StuckClass.WAITING_FOR_RUNNER,
+    QueueReason.TEMPORAL_UNREACHABLE: StuckClass.WAITING_FOR_RUNNER,
+    QueueReason.TEMPORAL_MISCONFIGURED: StuckClass.WAITING_FOR_RUNNER,
+}
+"""What is submitted and not claimed, by what it waits for: nobody polls a Temporal that is away. Any other is late."""
+
+DRAINING_S = 15.0
+"""So long after a reconnect what has piled up may still be on its way to Temporal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stuck:
+    """An execution that does not get on: of which class, why, in words, and since when, as far as that is known.
+
+    `passes`: it goes on by itself, as soon as what it waits for is there.
+    """
+
+    execution: Execution
+    kind: StuckClass
+    cause: str
+    since: datetime
+    passes: bool = False
+
+    @property
+    def hint(self) -> str:
+        """What to type."""
+        return str(way_out(self.kind, self.execution.id, self.execution.phase, passes=self.passes))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StuckContext:
+    """What is known beside row and workflow, at `now`.
+
+    `is_polled`: whether a runner polls the task queue. `untaken_s`: for how long nobody has taken what waits.
+    `away_since`: since when Temporal cannot be asked; None where it can, and then since `connected_since`.
+    """
+
+    now: datetime
+    is_polled: bool
+    untaken_s: float
+    away_since: datetime | None = None
+    connected_since: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Untaken:
+    """A workflow task or an activity that no runner has taken up; equal while it is the same attempt of the same.
+
+    `since` is when this attempt was handed out, by Temporal's clock.
+    """
+
+    name: str
+    attempt: int
+    since: datetime = field(compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    kind: StuckClass
+    cause: str
+    since: datetime
+    passes: bool = False
+
+
+def is_young(execution: Execution, now: datetime) -> bool:
+    """Whether it was accepted so lately that it is on its way, whatever else is true of it."""
+    return not is_older(execution.created_at, now, than_s=GRACE_S)
+
+
+def judge(observation: Observation, move: Move, context: StuckContext) -> Stuck | None:
+    """Why the execution does not get on; None where it does, as far as can be seen. `move` is its part of the plan."""
+    execution = observation.execution
+    found = (
+        _drifted(observation, move, context)
+        or _marked(execution)
+        or _in_temporal(observation, context)
+        or _unclaimed(execution, move, context)
+    )
+    if found is None:
+        return None
+    since = min(found.since, context.now)
+    return Stuck(execution=execution, kind=found.kind, cause=found.cause, since=since, passes=found.passes)
+
+
+def untaken(seen: Observed | None) -> Untaken | None:
+    """What of an open workflow no runner has taken up; None where there is nothing, or no such workflow."""
+    if seen is None or seen.state is not RunState.OPEN:
+        return None
+    if seen.pending_task is not None and not seen.pending_task.is_taken:
+        return Untaken(name="workflow task", attempt=seen.pending_task.attempt, since=seen.pending_task.since)
+    waiting = [activity for activity in seen.pending_activities if not activity.is_taken]
+    return Untaken(name=waiting[0].name, attempt=waiting[0].attempt, since=waiting[0].since) if waiting else None
+
+
+def _drifted(observation: Observation, move: Move, context: StuckContext) -> _Found | None:
+    if context.away_since is not None and move.execution.phase is Phase.PENDING:
+        return None  # that no run has claimed it is known without Temporal
+    if move.action is Action.NONE and move.finding not in WORTH_TELLING:
+        return None
+    is_marked = move.execution.attention is not None
+    if move.action is Action.UNMARK or (is_marked and move.finding is Finding.UNKNOWN):
+        return None  # the mark says more
+    since = _drifted_since(observation)
+    if move.attention is not None:
+        return _Found(kind=MARKS[move.attention], cause=move.cause, since=since)
+    kind = FINDINGS.get(move.finding, StuckClass.UNKNOWN)
+    if kind is StuckClass.UNKNOWN:
+        return _Found(kind=kind, cause=move.cause, since=context.away_since or since, passes=True)
+    return _Found(kind=kind, cause=move.cause, since=since)
+
+
+def _drifted_since(observation: Observation) -> datetime:
+    """Since when row and workflow do not agree, at the earliest where Temporal does not say."""
+    execution, seen = observation.execution, observation.seen
+    if execution.attention is not None:
+        return execution.attention.since
+    if seen is None or observation.is_another_run:
+        return last_move_at(execution)
+    if seen.pending_task is not None:
+        return seen.pending_task.since
+    return seen.closed_at or last_move_at(execution)
+
+
+def _marked(execution: Execution) -> _Found | None:
+    mark = execution.attention
+    return None if mark is None else _Found(kind=MARKS[mark.code], cause=mark.reason, since=mark.since)
+
+
+def _in_temporal(observation: Observation, context: StuckContext) -> _Found | None:
+    seen = observation.seen
+    if seen is None or seen.state is not RunState.OPEN or observation.is_another_run:
+        return None
+    return _task(seen, observation.task_failure) or _activities(seen) or _untaken(seen, context)
+
+
+def _task(seen: Observed, failure: TaskFailure | None) -> _Found | None:
+    """A workflow task that is tried again: its code does not fit the run, or no runner answers it in time."""
+    task = seen.pending_task
+    if task is None:
+        return None
+    if failure is not None and task.attempt > 1:
+        cause = unfit_cause(task.attempt, failure)
+        return _Found(kind=StuckClass.CANNOT_REPLAY, cause=cause, since=task.since)
+    if task.attempt > ATTEMPTS_MAX:
+        cause = f"no runner answers the workflow task in time (attempt {task.attempt})"
+        return _Found(kind=StuckClass.KEEPS_FAILING, cause=cause, since=task.since)
+    return None
+
+
+def _activities(seen: Observed) -> _Found | None:
+    return next((found for activity in seen.pending_activities if (found := _failing(activity))), None)
+
+
+def _failing(activity: PendingActivity) -> _Found | None:
+    if _unanswered_s(activity) > REPORT_MAX_S:
+        cause = (
+            f"its {activity.name} gets no answer from the server of {activity.runner or 'its runner'}:"
+            " that server is away, or refuses the runner"
+        )
+    elif activity.attempt > ATTEMPTS_MAX:
+        why = FAILURES.get(activity.failure, activity.failure or "no reason was given")
+        cause = f"its {activity.name} is tried again and again (attempt {activity.attempt}): {why}"
+    else:
+        return None
+    return _Found(kind=StuckClass.KEEPS_FAILING, cause=cause, since=activity.started_at or activity.since)
+
+
+def _unanswered_s(activity: PendingActivity) -> float:
+    """For how long a runner has been asking its server; both moments are of Temporal's clock."""
+    if activity.name not in REPORTS or not activity.is_taken:
+        return 0.0
+    if activity.started_at is None or activity.heartbeat_at is None:
+        return 0.0
+    return (activity.heartbeat_at - activity.started_at).total_seconds()
+
+
+def _untaken(seen: Observed, context: StuckContext) -> _Found | None:
+    waits = untaken(seen)
+    if waits is None:
+        return None
+    what = f"its {waits.name} (attempt {waits.attempt})"
+    if not context.is_polled:
+        cause = f"no runner polls the task queue, and {what} waits for one"
+        return _Found(kind=StuckClass.WAITING_FOR_RUNNER, cause=cause, since=waits.since)
+    if context.untaken_s > LATE_S:
+        cause = f"{what} has waited for {context.untaken_s:.0f} s; runners poll the task queue"
+        return _Found(kind=StuckClass.STARTING_LATE, cause=cause, since=waits.since)
+    return None
+
+
+def _unclaimed(execution: Execution, move: Move, context: StuckContext) -> _Found | None:
+    """What is PENDING, and nothing more is known to be wrong with it than that no run has claimed it."""
+    if execution.phase is not Phase.PENDING or move.finding is Finding.FRESH:
+        return None
+    dispatch = execution.dispatch
+    if dispatch.submitted_at is None:
+        return _queued(dispatch, context)
+    kind = WAITING_CLASSES.get(dispatch.reason, StuckClass.STARTING_LATE)
+    cause = "no run has claimed it yet; runners poll the task queue"
+    if kind is StuckClass.WAITING_FOR_RUNNER:
+        cause = dispatch.detail
+    return _Found(kind=kind, cause=cause, since=dispatch.submitted_at, passes=context.away_since is not None)
+
+
+def _queued(dispatch: Dispatch, context: StuckContext) -> _Found:
+    """It goes on by itself where Temporal is away or busy, or it is tried again; else the dispatcher stands still."""
+    passes = (
+        context.away_since is not None
+        or dispatch.next_try_at is not None
+        or dispatch.reason is QueueReason.TEMPORAL_BUSY
+        or (
+            context.connected_since is not None
+            and not is_older(context.connected_since, context.now, than_s=DRAINING_S)
+        )
+    )
+    cause = dispatch.detail or "accepted, and the server has not submitted it yet"
+    return _Found(kind=StuckClass.QUEUED, cause=cause, since=dispatch.since, passes=passes)

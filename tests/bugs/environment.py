@@ -59,6 +59,6 @@ BUGS: tuple[Bug, ...] = (
         file="doctor/facts/given.py",
         old="    found = record.parts.get(RUNNER) if record else None\n",
         new="    found = None if record else record\n",
-        caught_by=("tests/unit/doctor/checks/test_given_checks.py",),
+        caught_by=("tests/unit/doctor/checks/test_given.py",),
     ),
 )

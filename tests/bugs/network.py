@@ -6,7 +6,7 @@ HOSTS = "tests/unit/server/test_hosts.py"
 LISTEN = "tests/integration/server/test_listen.py"
 READY = "tests/integration/server/test_ready.py"
 TLS = "tests/integration/temporal/test_tls.py"
-NETWORK = "tests/unit/doctor/checks/test_network_checks.py"
+NETWORK = "tests/unit/doctor/checks/test_network.py"
 REMOTE = "tests/unit/stack/test_remote.py"
 
 BUGS: tuple[Bug, ...] = (

@@ -1,13 +1,11 @@
 """Checks of category Executions: what is stuck, as the server judges it, by class, with ids and the way out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stigmer_cli.doctor.check import Check, Found, because, failed, passed, skipped, warned
+from stigmer_cli.doctor.check import Found, because, check, failed, passed, skipped, warned
 from stigmer_cli.doctor.facts.facts import ExecutionsSeen, Facts
 from stigmer_cli.doctor.facts.server_clock import servers_now
-from stigmer_cli.doctor.repairs.fix import Fix
 from stigmer_cli.doctor.repairs.orphans import BRING_BACK
 from stigmer_cli.doctor.text import IDS_SHOWN, count, listed, span
 from stigmer_cli.domain.execution import QueueReason
@@ -22,34 +20,149 @@ TIMEOUT_S = 2.0
 NOBODY_ASKED = "nobody could ask Temporal about them in time"
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Classes:
-    """What one check is about: executions of `kinds`, in `phase` if it is given. `well` is what it says where none is.
+@check("STG401", "queued", needs=(SERVER_API,), timeout_s=TIMEOUT_S)
+async def queued(facts: Facts) -> Found:
+    """They are accepted and safe in the store, but not submitted to Temporal for more than five seconds.
+
+    While Temporal is away that is as it should be, and they are submitted by themselves when it is back. While it is
+    there, the dispatcher of the server is stuck.
+    """
+    return await _told(facts, StuckClass.QUEUED, well="nothing waits to be submitted", asks_temporal=False)
+
+
+@check("STG402", "orphans", needs=(SERVER_API,), timeout_s=TIMEOUT_S, repair=BRING_BACK)
+async def orphans(facts: Facts) -> Found:
+    """An orphan was submitted to Temporal and has no workflow there.
+
+    No run has had any effect, so it may be submitted again. The server looks up open executions in Temporal by id, and
+    writes nothing: the newest hundred, and the others from the oldest on for as long as a moment allows. It submits
+    orphans again by itself every minute unless STIGMER_RECONCILE=manual; `stigmer executions reconcile` does it now.
+    Where the server cannot ask Temporal, this looks up the oldest twenty from here.
+    """
+    return await _told(facts, StuckClass.ORPHAN, well="none is an orphan")
+
+
+@check("STG403", "waiting for a runner", needs=(SERVER_API,), timeout_s=TIMEOUT_S)
+async def waiting(facts: Facts) -> Found:
+    """They are submitted, no run has claimed them, and no runner asks the task queue for work.
+
+    PENDING means that no run has had any effect yet.
+    """
+    return await _told(
+        facts,
+        StuckClass.WAITING_FOR_RUNNER,
+        phase=Phase.PENDING,
+        well="nothing waits for a runner",
+        asks_temporal=False,
+    )
+
+
+@check("STG404", "lost", needs=(SERVER_API,), timeout_s=TIMEOUT_S)
+async def lost(facts: Facts) -> Found:
+    """They were in progress, and Temporal has no workflow for them any more.
+
+    Effects may have happened, so nothing starts them over by itself. `--include-in-progress` does, with a new epoch:
+    what the old run may still report is then refused.
+    """
+    return await _told(facts, StuckClass.LOST, well="none is lost")
+
+
+@check("STG405", "attention", needs=(SERVER_API,), timeout_s=TIMEOUT_S)
+async def attention(facts: Facts) -> Found:
+    """Temporal refused them for good, or how they ended cannot be found out.
+
+    Look at the reason with `stigmer executions get ID`; `stigmer executions reconcile ID` tries again.
+    """
+    return await _told(
+        facts,
+        StuckClass.REFUSED,
+        StuckClass.SUBMIT_FAILED,
+        StuckClass.RESULT_UNKNOWN,
+        well="none needs attention",
+        asks_temporal=False,
+    )
+
+
+@check("STG406", "behind", needs=(SERVER_API,), timeout_s=TIMEOUT_S, repair=BRING_BACK)
+async def behind(facts: Facts) -> Found:
+    """Their run has ended in Temporal, and the store does not say so.
+
+    The runner was killed before it could report, or somebody terminated the workflow in Temporal. `stigmer executions
+    reconcile` takes the outcome over.
+    """
+    return await _told(facts, StuckClass.BEHIND, well="none is behind")
+
+
+@check("STG407", "starting late", needs=(SERVER_API,), timeout_s=TIMEOUT_S)
+async def late(facts: Facts) -> Found:
+    """They were submitted more than five seconds ago, runners are there, and none has taken them up.
+
+    The runners have more than they can take. Each further `stigmer work` takes its share.
+    """
+    return await _told(facts, StuckClass.STARTING_LATE, phase=Phase.PENDING, well="what is submitted is being taken up")
+
+
+@check("STG408", "cannot replay", needs=(SERVER_API,), timeout_s=TIMEOUT_S)
+async def cannot_replay(facts: Facts) -> Found:
+    """A runner goes on with a run by replaying its history.
+
+    Where the code of the runner does not do again what the history says, as after an upgrade with a changed workflow,
+    the workflow task fails and is tried again for ever. Such a run goes on by itself as soon as a runner with fitting
+    code polls. `stigmer executions reconcile ID` starts it over where no run has claimed it; where effects may have
+    happened, that takes `--include-in-progress`. `stigmer executions cancel ID` ends it.
+    """
+    return await _told(facts, StuckClass.CANNOT_REPLAY, well="every open run fits the code of the runners")
+
+
+@check("STG409", "keeps failing", needs=(SERVER_API,), timeout_s=TIMEOUT_S)
+async def keeps_failing(facts: Facts) -> Found:
+    """One step of the run is in its third attempt or later, or has asked its server in vain for more than five seconds.
+
+    Its runner dies or is frozen, or cannot reach its own server, or that server refuses it. `stigmer logs runner` tells
+    more. `stigmer restart runner` has it taken up by a runner with this stack's server and token; `stigmer executions
+    cancel ID` ends the execution.
+    """
+    return await _told(facts, StuckClass.KEEPS_FAILING, well="no step of an open run is tried again and again")
+
+
+@check("STG410", "in progress and nobody works on it", needs=(SERVER_API,), timeout_s=TIMEOUT_S)
+async def standing_still(facts: Facts) -> Found:
+    """A run has claimed them, and what comes next waits in Temporal for a runner.
+
+    The runner died or was stopped, and none has taken its place, or all are busy. Nothing is lost: the next runner goes
+    on with them.
+    """
+    return await _told(
+        facts,
+        StuckClass.WAITING_FOR_RUNNER,
+        StuckClass.STARTING_LATE,
+        phase=Phase.IN_PROGRESS,
+        well="somebody works on everything that is in progress",
+    )
+
+
+async def _told(
+    facts: Facts, *kinds: StuckClass, well: str, phase: Phase | None = None, asks_temporal: bool = True
+) -> Found:
+    """Tell of the executions of `kinds`, in `phase` if it is given; `well` where there is none.
 
     `asks_temporal`: none is only known to be where Temporal could be asked.
     """
+    seen = await facts.executions()
+    groups = seen.groups(*kinds, phase=phase)
+    if not groups:
+        return _none(seen, well, asks_temporal=asks_temporal)
+    if _are_held_up(groups, seen):
+        return because(SUBMITS)
+    words = f"{await _counted(facts, groups)} {_kinds(groups)}: {groups[0].cause}"
+    found = warned if all(map(_is_minor, groups)) else failed
+    return found(words, _commands(facts, groups), **_evidence(groups, is_all=seen.is_whole))
 
-    kinds: tuple[StuckClass, ...]
-    phase: Phase | None = None
-    well: str
-    asks_temporal: bool = True
 
-    async def probe(self, facts: Facts) -> Found:
-        """Render the groups of these classes."""
-        seen = await facts.executions()
-        groups = seen.groups(*self.kinds, phase=self.phase)
-        if not groups:
-            return self._none(seen)
-        if _are_held_up(groups, seen):
-            return because(SUBMITS)
-        words = f"{await _counted(facts, groups)} {_kinds(groups)}: {groups[0].cause}"
-        found = warned if all(map(_is_minor, groups)) else failed
-        return found(words, _commands(facts, groups), **_evidence(groups, is_all=seen.is_whole))
-
-    def _none(self, seen: ExecutionsSeen) -> Found:
-        if self.asks_temporal and not seen.is_judged:
-            return skipped(NOBODY_ASKED)
-        return passed(self.well if seen.is_whole else f"{self.well}, as far as could be looked up in a moment")
+def _none(seen: ExecutionsSeen, well: str, *, asks_temporal: bool) -> Found:
+    if asks_temporal and not seen.is_judged:
+        return skipped(NOBODY_ASKED)
+    return passed(well if seen.is_whole else f"{well}, as far as could be looked up in a moment")
 
 
 def _are_held_up(groups: "Sequence[StuckGroup]", seen: ExecutionsSeen) -> bool:
@@ -96,143 +209,3 @@ def _evidence(groups: "Sequence[StuckGroup]", *, is_all: bool) -> dict[str, obje
         "class": groups[0].kind,
         "cause": groups[0].cause,
     }
-
-
-def _check(code: str, name: str, classes: _Classes, explanation: str, repair: Fix | None = None) -> Check:
-    """A check of this category: it tells what the server judges, and what it finds is an error."""
-    return Check(
-        code=code,
-        name=name,
-        probe=classes.probe,
-        needs=(SERVER_API,),
-        timeout_s=TIMEOUT_S,
-        explanation=explanation,
-        repair=repair,
-    )
-
-
-QUEUED = _check(
-    "STG401",
-    "queued",
-    _Classes(
-        kinds=(StuckClass.QUEUED,),
-        well="nothing waits to be submitted",
-        asks_temporal=False,
-    ),
-    "Accepted and safe in the store, but not submitted to Temporal for more than five seconds. While Temporal is"
-    " away that is as it should be, and they are submitted by themselves when it is back. While it is there, the"
-    " dispatcher of the server is stuck.",
-)
-ORPHANS = _check(
-    "STG402",
-    "orphans",
-    _Classes(
-        kinds=(StuckClass.ORPHAN,),
-        well="none is an orphan",
-    ),
-    "The server looks open executions up in Temporal by id, and writes nothing: the newest hundred, and the others"
-    " from the oldest on for as long as a moment allows. One that was submitted and has no workflow is an orphan:"
-    " no run has had any effect, so it may be submitted again. The server does that by itself every minute unless"
-    " STIGMER_RECONCILE=manual; `stigmer executions reconcile` does it now. Where the server cannot ask Temporal,"
-    " the oldest twenty are looked up from here.",
-    BRING_BACK,
-)
-WAITING = _check(
-    "STG403",
-    "waiting for a runner",
-    _Classes(
-        kinds=(StuckClass.WAITING_FOR_RUNNER,),
-        phase=Phase.PENDING,
-        well="nothing waits for a runner",
-        asks_temporal=False,
-    ),
-    "Submitted, no run has claimed them, and no runner asks the task queue for work. PENDING means that no run has"
-    " had any effect yet.",
-)
-LOST = _check(
-    "STG404",
-    "lost",
-    _Classes(
-        kinds=(StuckClass.LOST,),
-        well="none is lost",
-    ),
-    "They were in progress, and Temporal has no workflow for them any more. Effects may have happened, so nothing"
-    " starts them over by itself. `--include-in-progress` does, with a new epoch: what the old run may still report"
-    " is then refused.",
-)
-ATTENTION = _check(
-    "STG405",
-    "attention",
-    _Classes(
-        kinds=(
-            StuckClass.REFUSED,
-            StuckClass.SUBMIT_FAILED,
-            StuckClass.RESULT_UNKNOWN,
-        ),
-        well="none needs attention",
-        asks_temporal=False,
-    ),
-    "Temporal refused them for good, or how they ended cannot be found out. Look at the reason with `stigmer"
-    " executions get ID`; `stigmer executions reconcile ID` tries again.",
-)
-BEHIND = _check(
-    "STG406",
-    "behind",
-    _Classes(
-        kinds=(StuckClass.BEHIND,),
-        well="none is behind",
-    ),
-    "Their run has ended in Temporal, and the store does not say so: the runner was killed before it could report,"
-    " say, or somebody terminated the workflow in Temporal. `stigmer executions reconcile` takes the outcome over.",
-    BRING_BACK,
-)
-LATE = _check(
-    "STG407",
-    "starting late",
-    _Classes(
-        kinds=(StuckClass.STARTING_LATE,),
-        phase=Phase.PENDING,
-        well="what is submitted is being taken up",
-    ),
-    "Submitted more than five seconds ago, and runners are there, but none has taken them up: they have more"
-    " than they can take. Each further `stigmer work` takes its share.",
-)
-CANNOT_REPLAY = _check(
-    "STG408",
-    "cannot replay",
-    _Classes(
-        kinds=(StuckClass.CANNOT_REPLAY,),
-        well="every open run fits the code of the runners",
-    ),
-    "A runner goes on with a run by replaying its history. Where the code of the runner does not do again what the"
-    " history says, as after an upgrade with a changed workflow, the workflow task fails and is tried again for"
-    " ever. Such a run goes on by itself as soon as a runner with fitting code polls. `stigmer executions reconcile"
-    " ID` starts it over where no run has claimed it; where effects may have happened, that takes"
-    " `--include-in-progress`. `stigmer executions cancel ID` ends it.",
-)
-KEEPS_FAILING = _check(
-    "STG409",
-    "keeps failing",
-    _Classes(
-        kinds=(StuckClass.KEEPS_FAILING,),
-        well="no step of an open run is tried again and again",
-    ),
-    "One step of the run is in its third attempt or a later one, or it has been asking its server for more than"
-    " five seconds: its runner dies or is frozen, or its runner cannot reach its own server, or that server refuses"
-    " it. `stigmer logs runner` tells more. `stigmer restart runner` has it taken up by a runner with this stack's"
-    " server and token; `stigmer executions cancel ID` ends the execution.",
-)
-STANDING_STILL = _check(
-    "STG410",
-    "in progress and nobody works on it",
-    _Classes(
-        kinds=(
-            StuckClass.WAITING_FOR_RUNNER,
-            StuckClass.STARTING_LATE,
-        ),
-        phase=Phase.IN_PROGRESS,
-        well="somebody works on everything that is in progress",
-    ),
-    "A run has claimed them, and what comes next waits in Temporal for a runner: it died, or was stopped, and none"
-    " has taken its place, or all are busy. Nothing is lost: the next runner goes on with them.",
-)

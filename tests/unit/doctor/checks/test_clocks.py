@@ -85,5 +85,5 @@ async def test_an_execution_is_as_old_as_the_clock_says_that_wrote_it(ahead_s: f
         late = stuck(StuckClass.STARTING_LATE, phase=Phase.PENDING, age_s=age_s - ahead_s)
         return healthy(executions=having(late), server=seen)
 
-    assert "the oldest 6 s old" in (await executions.LATE(facts(6.0))).message
-    assert "the oldest 1 min old" in (await executions.LATE(facts(60.0))).message
+    assert "the oldest 6 s old" in (await executions.late(facts(6.0))).message
+    assert "the oldest 1 min old" in (await executions.late(facts(60.0))).message

@@ -39,7 +39,7 @@ class Fault(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class HomeEntry:
     """The home, or a file in it, as lstat(2) told, and what a link leads to.
 
     `can_use`: we may read it, or enter it. `folder_uid` is the owner of the folder that it lies in, told of the home.
@@ -59,7 +59,7 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class HomeFinding:
     """One fault, in words, and the command that puts it right."""
 
     fault: Fault
@@ -71,14 +71,14 @@ class Finding:
         return MachineError(self.message, hint=self.fix)
 
 
-def look_at(home: Path) -> tuple[Finding, ...]:
+def inspect_home(home: Path) -> tuple[HomeFinding, ...]:
     """What is wrong with `home` for the user of this process; empty where all is well, or there is no home yet."""
     return find_faults(tuple(_entries(home)), user=os.geteuid(), name_of=user_name)
 
 
 def require_trust(home: Path) -> None:
     """Raise MachineError, with the first of what is wrong, where `home` cannot be trusted."""
-    for finding in look_at(home):
+    for finding in inspect_home(home):
         raise finding.error()
 
 
@@ -91,7 +91,7 @@ def refuse_sudo(home: Path, environ: Mapping[str, str]) -> None:
         raise MachineError(message, hint=_as_owner(int(uid), user_name))
 
 
-def find_faults(entries: Sequence[Entry], *, user: int, name_of: NameOf) -> tuple[Finding, ...]:
+def find_faults(entries: Sequence[HomeEntry], *, user: int, name_of: NameOf) -> tuple[HomeFinding, ...]:
     """The faults of a home, at most one of a kind; the first of `entries` is the home itself."""
     if not entries:
         return ()
@@ -113,20 +113,20 @@ def user_name(uid: int) -> str | None:
 # -- judging
 
 
-def _writable(home: Entry, inside: Sequence[Entry]) -> Finding | None:
+def _writable(home: HomeEntry, inside: Sequence[HomeEntry]) -> HomeFinding | None:
     """Files count only where others can get at them: nobody enters a home of mode 0700."""
     if home.mode & OTHERS_WRITE:
         message = f"others can write in {home.path} (mode {_mode(home)}): trust nothing that is in it before you looked"
-        return Finding(fault=Fault.WRITABLE, message=message, fix=_shut(home.path))
+        return HomeFinding(fault=Fault.WRITABLE, message=message, fix=_shut(home.path))
     reach = (home.mode & OTHERS_ENTER) << 1
     open_ones = [one.path for one in inside if one.mode & OTHERS_WRITE & reach and not stat.S_ISSOCK(one.mode)]
     if not open_ones:
         return None
     message = f"others can write to {_listed(open_ones, home.path)} in {home.path}"
-    return Finding(fault=Fault.WRITABLE, message=message, fix=_shut(*open_ones))
+    return HomeFinding(fault=Fault.WRITABLE, message=message, fix=_shut(*open_ones))
 
 
-def _owned(home: Entry, inside: Sequence[Entry], user: int, name_of: NameOf) -> Finding | None:
+def _owned(home: HomeEntry, inside: Sequence[HomeEntry], user: int, name_of: NameOf) -> HomeFinding | None:
     strange = [one for one in (home, *inside) if one.owners - {user}]
     if not strange:
         return None
@@ -136,36 +136,36 @@ def _owned(home: Entry, inside: Sequence[Entry], user: int, name_of: NameOf) -> 
     if home in strange:
         message = f"{home.path} belongs to {who}, {'and ' if user == ROOT else ''}{you}"
         fix = _as_owner(owner, name_of) if user == ROOT else _take_over(home)
-        return Finding(fault=Fault.OWNER, message=message, fix=fix)
+        return HomeFinding(fault=Fault.OWNER, message=message, fix=fix)
     names = _listed([one.path for one in strange], home.path)
     verb = "belongs" if len(strange) == 1 else "belong"
     message = f"{names} in {home.path} {verb} to {who}, {'and ' if user == ROOT else ''}{you}"
-    return Finding(fault=Fault.OWNER, message=f"{message}{_warning(strange)}", fix=_adopt(home.path, strange, user))
+    return HomeFinding(fault=Fault.OWNER, message=f"{message}{_warning(strange)}", fix=_adopt(home.path, strange, user))
 
 
-def _unusable(entries: Sequence[Entry]) -> Finding | None:
+def _unusable(entries: Sequence[HomeEntry]) -> HomeFinding | None:
     shut = [one for one in entries if not one.can_use]
     if not shut:
         return None
     home = entries[0]
     names = str(home.path) if shut[0] is home else f"{_listed([one.path for one in shut], home.path)} in {home.path}"
     message = f"you cannot read {names} (mode {_mode(shut[0])})"
-    return Finding(fault=Fault.UNUSABLE, message=message, fix=f"chmod u+rwX {_words(one.path for one in shut)}")
+    return HomeFinding(fault=Fault.UNUSABLE, message=message, fix=f"chmod u+rwX {_words(one.path for one in shut)}")
 
 
-def _warning(strange: Sequence[Entry]) -> str:
+def _warning(strange: Sequence[HomeEntry]) -> str:
     """What was planted is not made good by a new owner."""
     names = {one.path.name for one in strange}
     return f"; read {CONFIG} before you take it over" if CONFIG in names else ""
 
 
-def _adopt(home: Path, strange: Sequence[Entry], user: int) -> str:
+def _adopt(home: Path, strange: Sequence[HomeEntry], user: int) -> str:
     become = f"{'' if user == ROOT else 'sudo '}chown -hR {user} {_quoted(home)}"
     is_token_known = any(one.path.name == TOKEN for one in strange)
     return f"{become} && stigmer config rotate-token" if is_token_known else become
 
 
-def _take_over(home: Entry) -> str:
+def _take_over(home: HomeEntry) -> str:
     """What is in a folder of somebody else's is his, and nothing to be taken over."""
     if home.folder_uid == home.uid != ROOT:
         return "unset STIGMER_HOME"
@@ -191,7 +191,7 @@ def _listed(paths: Sequence[Path], home: Path) -> str:
     return f"{', '.join(names)}{more}"
 
 
-def _mode(entry: Entry) -> str:
+def _mode(entry: HomeEntry) -> str:
     return f"{stat.S_IMODE(entry.mode):04o}"
 
 
@@ -206,7 +206,7 @@ def _quoted(text: object) -> str:
 # -- looking
 
 
-def _entries(home: Path) -> Iterator[Entry]:
+def _entries(home: Path) -> Iterator[HomeEntry]:
     """The home, what lies in it, and what lies in its folders; nothing where there is none."""
     first = _entry(home)
     if first is None:
@@ -230,7 +230,7 @@ def _names(folder: Path) -> list[Path]:
         return []
 
 
-def _entry(path: Path) -> Entry | None:
+def _entry(path: Path) -> HomeEntry | None:
     try:
         there = path.lstat()
         is_link = stat.S_ISLNK(there.st_mode)
@@ -240,7 +240,7 @@ def _entry(path: Path) -> Entry | None:
     wanted = os.R_OK | os.X_OK if stat.S_ISDIR(found.st_mode) else os.R_OK
     # root may lead us wherever it likes, with links or without
     link_uid = there.st_uid if is_link and there.st_uid != ROOT else None
-    return Entry(path=path, uid=found.st_uid, mode=found.st_mode, link_uid=link_uid, can_use=can(path, wanted))
+    return HomeEntry(path=path, uid=found.st_uid, mode=found.st_mode, link_uid=link_uid, can_use=can(path, wanted))
 
 
 def _owner_of(path: Path) -> int | None:

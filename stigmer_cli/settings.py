@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stigmer_cli.errors import ConfigError
-from stigmer_cli.home_trust import look_at, refuse_sudo
+from stigmer_cli.home_trust import inspect_home, refuse_sudo
 from stigmer_cli.libpq import TAKEN, completed, unused_service
 from stigmer_cli.options import (
     BY_NAME,
@@ -213,7 +213,7 @@ def load(
     not read, and `distrust` says why.
     """
     home = home_of(environ, user_home=user_home)
-    doubts = look_at(home.path)
+    doubts = inspect_home(home.path)
     if not is_look:
         if doubts:
             raise doubts[0].error()

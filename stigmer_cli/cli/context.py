@@ -13,9 +13,9 @@ from stigmer_cli.cli.output import Format, Output
 from stigmer_cli.clock import Clock, SystemClock
 from stigmer_cli.credential import FileToken, read_token
 from stigmer_cli.errors import ConfigError, NotRunning, ServerUnavailable, StigmerError
-from stigmer_cli.home_trust import look_at
+from stigmer_cli.home_trust import inspect_home
 from stigmer_cli.settings import Home, Settings, Source, home_of, load
-from stigmer_cli.stack.precedence import followed
+from stigmer_cli.stack.precedence import follow_running_stack
 from stigmer_cli.stack.settings_record import read_settings_record
 from stigmer_cli.stack.state import endpoints
 
@@ -53,7 +53,7 @@ class Cli:
         if found.distrust:
             return found
         running = endpoints(found.home)
-        return followed(found, running, read_settings_record(found.home)) if running else found
+        return follow_running_stack(found, running, read_settings_record(found.home)) if running else found
 
     def own_settings(self, *, is_look: bool = False, **flags: str | None) -> Settings:
         """What this shell and this home's `config.toml` say, whatever runs: for what starts a part."""
@@ -70,9 +70,9 @@ class Cli:
             return self.settings(is_look=True)
         except ConfigError as error:
             self.out.warning(f"the settings of this shell cannot be read: {error.message}")
-        found = Settings(home=self.home, distrust="; ".join(doubt.message for doubt in look_at(self.home.path)))
+        found = Settings(home=self.home, distrust="; ".join(doubt.message for doubt in inspect_home(self.home.path)))
         running = None if found.distrust else endpoints(self.home)
-        return followed(found, running, read_settings_record(self.home)) if running else found
+        return follow_running_stack(found, running, read_settings_record(self.home)) if running else found
 
     def client(self, **flags: str | None) -> "Client":
         """A client of the server.

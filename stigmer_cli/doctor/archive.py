@@ -19,7 +19,7 @@ FOLDER = "stigmer-bundle"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class ArchiveEntry:
     """One file of an archive, and what it is about in a few words."""
 
     name: str
@@ -37,7 +37,7 @@ def check_target(path: Path) -> None:
         raise ConfigError(f"there is no folder {path.parent}", hint=f"mkdir -p {path.parent}")
 
 
-def write_archive(path: Path, entries: Sequence[Entry], *, at: datetime) -> int:
+def write_archive(path: Path, entries: Sequence[ArchiveEntry], *, at: datetime) -> int:
     """Write `entries`, as of `at`, to `path`; returns its size in bytes. Raises ConfigError and MachineError."""
     check_target(path)
     content = KINDS[_kind_of(path) or ".tar.gz"](entries, at)
@@ -80,7 +80,7 @@ def _kind_of(path: Path) -> str | None:
     return next((kind for kind in KINDS if path.name.lower().endswith(kind) and path.name.lower() != kind), None)
 
 
-def _tar(entries: Sequence[Entry], at: datetime) -> bytes:
+def _tar(entries: Sequence[ArchiveEntry], at: datetime) -> bytes:
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w:gz") as archive:
         for entry in entries:
@@ -90,7 +90,7 @@ def _tar(entries: Sequence[Entry], at: datetime) -> bytes:
     return target.getvalue()
 
 
-def _zip(entries: Sequence[Entry], at: datetime) -> bytes:
+def _zip(entries: Sequence[ArchiveEntry], at: datetime) -> bytes:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for entry in entries:
@@ -100,4 +100,4 @@ def _zip(entries: Sequence[Entry], at: datetime) -> bytes:
     return target.getvalue()
 
 
-KINDS: Mapping[str, Callable[[Sequence[Entry], datetime], bytes]] = {".tar.gz": _tar, ".tgz": _tar, ".zip": _zip}
+KINDS: Mapping[str, Callable[[Sequence[ArchiveEntry], datetime], bytes]] = {".tar.gz": _tar, ".tgz": _tar, ".zip": _zip}

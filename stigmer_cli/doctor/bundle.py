@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from stigmer_cli.doctor.archive import Entry
+from stigmer_cli.doctor.archive import ArchiveEntry
 from stigmer_cli.doctor.facts.blocking import in_thread
 from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.doctor.facts.probes import token_of
@@ -40,22 +40,22 @@ PACKAGES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
+class BundleContext:
     """What is handed in rather than reached for: the environment, whose values may be secret, and whose home it is."""
 
     environ: Mapping[str, str]
     user_home: Path
 
 
-async def gathered_entries(facts: Facts, report: Report, around: Surroundings) -> tuple[Entry, ...]:
+async def collect_entries(facts: Facts, report: Report, around: BundleContext) -> tuple[ArchiveEntry, ...]:
     """All entries, redacted. Takes a few seconds at most, whatever hangs, and never raises for what is away."""
     secrets = [*known_secrets(facts.settings, around.environ), *known_secrets(facts.shell, around.environ)]
     redaction = Redaction(secrets, user_home=around.user_home)
 
-    def entry(name: str, found: object, about: str) -> Entry:
+    def entry(name: str, found: object, about: str) -> ArchiveEntry:
         text = found if isinstance(found, str) else json.dumps(redaction.value(found), indent=2, ensure_ascii=False)
         text = redaction.text(text) if isinstance(found, str) else f"{text}\n"
-        return Entry(name=name, content=text.encode("utf-8", "replace"), about=about)
+        return ArchiveEntry(name=name, content=text.encode("utf-8", "replace"), about=about)
 
     entries = [
         entry("versions.json", _versions(facts), "what is installed, and on what machine"),

@@ -9,7 +9,7 @@ from stigmer_cli.domain.execution import Execution, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.executions.ids import IdGenerator
 from stigmer_cli.executions.notifier import Notifier, Subscription
-from stigmer_cli.executions.reason import explained, unavailable, waiting
+from stigmer_cli.executions.reason import explain_wait, find_hold, refuse_while_unavailable
 from stigmer_cli.executions.temporal_api import TemporalLink
 from stigmer_cli.settings import SubmitPolicy
 from stigmer_cli.store.draft import ExecutionDraft
@@ -58,16 +58,16 @@ class Acceptor:
         for an unknown agent; Conflict for an idempotency key that was used for something else.
         """
         if (request.policy or policy) is SubmitPolicy.FAIL_FAST:
-            refusal = unavailable(self._link.status(), self._clock.now())
+            refusal = refuse_while_unavailable(self._link.status(), self._clock.now())
             if refusal:
                 raise refusal
         draft = await self._draft(request)
-        held = waiting(self._link.status())
+        held = find_hold(self._link.status())
         reason, detail = (held.reason, held.detail) if held else (QueueReason.ACCEPTED, "")
         with self._notifier.subscribe(draft.id) as subscription:
             accepted = await self._store.executions.accept(draft, reason=reason, detail=detail)
             if not accepted.is_new:
-                return explained(accepted.execution, self._link.status())
+                return explain_wait(accepted.execution, self._link.status())
             self._dispatcher.nudge()
             return await self._started(draft.id, subscription)
 
@@ -92,8 +92,8 @@ class Acceptor:
             execution = await self._store.executions.get(execution_id)
             left_s = deadline - self._clock.monotonic()
             is_settled = execution.dispatch.is_submitted or execution.attention is not None
-            if is_settled or left_s <= 0 or waiting(self._link.status()):
-                return explained(execution, self._link.status())
+            if is_settled or left_s <= 0 or find_hold(self._link.status()):
+                return explain_wait(execution, self._link.status())
             await subscription.wait(within_s=left_s)
 
 

@@ -87,7 +87,7 @@ class Canceller:
             self._generation = self._link.generation
             self._delivered.clear()  # a Temporal that came back may have forgotten
         await self._tell_withdrawn()
-        found = await self._store.executions.cancel_requested(limit=BATCH_MAX)
+        found = await self._store.executions.find_cancel_requested(limit=BATCH_MAX)
         wanted = {(execution.id, execution.epoch): execution for execution in found}
         self._delivered &= wanted.keys()
         self._deadlines = {key: deadline for key, deadline in self._deadlines.items() if key in wanted}

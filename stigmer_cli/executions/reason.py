@@ -27,7 +27,7 @@ WORDS: dict[QueueReason, str] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Waiting:
+class Hold:
     """Why nothing is submitted just now, since when, and when the connection is tried again."""
 
     reason: QueueReason
@@ -36,27 +36,27 @@ class Waiting:
     next_try_at: datetime | None
 
 
-def waiting(status: ConnectionStatus) -> Waiting | None:
+def find_hold(status: ConnectionStatus) -> Hold | None:
     """What keeps every execution from being submitted, or None where nothing does."""
     reason = REASONS[status.state]
     if reason is None:
         return None
     cause = f" ({status.cause})" if status.cause else ""
     detail = f"{WORDS[reason]} at {status.address} since {iso(status.since)}{cause}"
-    return Waiting(reason=reason, detail=detail, since=status.since, next_try_at=status.next_try_at)
+    return Hold(reason=reason, detail=detail, since=status.since, next_try_at=status.next_try_at)
 
 
-def explained(execution: Execution, status: ConnectionStatus, polling: Polling | None = None) -> Execution:
+def explain_wait(execution: Execution, status: ConnectionStatus, polling: Polling | None = None) -> Execution:
     """`execution` with what it waits for now in place of what it waited for when its row was written."""
     if execution.phase is not Phase.PENDING:
         return execution
-    return _not_ahead(_explained(execution, status, polling), status.now)
+    return _limit_to_now(_explain_wait(execution, status, polling), status.now)
 
 
-def _explained(execution: Execution, status: ConnectionStatus, polling: Polling | None) -> Execution:
+def _explain_wait(execution: Execution, status: ConnectionStatus, polling: Polling | None) -> Execution:
     if execution.dispatch.is_submitted:
         return _unclaimed(execution, status, polling)
-    now = waiting(status) if execution.attention is None else None
+    now = find_hold(status) if execution.attention is None else None
     if now is None:
         return execution
     since = max(now.since, execution.created_at)
@@ -66,7 +66,7 @@ def _explained(execution: Execution, status: ConnectionStatus, polling: Polling 
     return replace(execution, dispatch=dispatch)
 
 
-def _not_ahead(execution: Execution, now: datetime | None) -> Execution:
+def _limit_to_now(execution: Execution, now: datetime | None) -> Execution:
     """What was written while a clock ran ahead began by now at the latest, and is tried again within its delay."""
     dispatch = execution.dispatch
     if now is None or max(dispatch.since, dispatch.next_try_at or dispatch.since) <= now:
@@ -79,7 +79,7 @@ def _not_ahead(execution: Execution, now: datetime | None) -> Execution:
 
 def _unclaimed(execution: Execution, status: ConnectionStatus, polling: Polling | None) -> Execution:
     """Temporal has taken it, and no run has claimed it: Temporal is away, or a runner is, or it is a matter of time."""
-    held = waiting(status)
+    held = find_hold(status)
     if held is not None:
         reason, detail = held.reason, held.detail
     elif polling is not None and polling.is_empty:
@@ -91,9 +91,9 @@ def _unclaimed(execution: Execution, status: ConnectionStatus, polling: Polling 
     return replace(execution, dispatch=dispatch)
 
 
-def unavailable(status: ConnectionStatus, now: datetime) -> TemporalUnavailable | None:
+def refuse_while_unavailable(status: ConnectionStatus, now: datetime) -> TemporalUnavailable | None:
     """The refusal of `fail-fast`, with when to try again; None while Temporal can be used."""
-    held = waiting(status)
+    held = find_hold(status)
     if held is None:
         return None
     retry_after_s = max(1.0, (held.next_try_at - now).total_seconds()) if held.next_try_at else 1.0

@@ -13,12 +13,12 @@ from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import GRACE_S, StuckClass
 from stigmer_cli.executions.pollers import Polling
-from stigmer_cli.executions.reason import explained, waiting
+from stigmer_cli.executions.reason import explain_wait, find_hold
 from stigmer_cli.executions.reconcile.observe import observe
 from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.judgement.plan import Rules, plan
-from stigmer_cli.judgement.stuck import Stuck, StuckContext, Untaken, is_young, judge, untaken
+from stigmer_cli.judgement.stuck import Stuck, StuckContext, Untaken, find_untaken, is_young, judge
 from stigmer_cli.store.ages import Aged
 from stigmer_cli.store.listing import Filter
 from stigmer_cli.store.store import Store
@@ -65,7 +65,7 @@ class UntakenTimes:
     def untaken_s(self, observation: Observation) -> float:
         """For how long; 0 for what is taken, or is seen for the first time."""
         key = (observation.execution.id, observation.execution.epoch)
-        waits = untaken(observation.seen)
+        waits = find_untaken(observation.seen)
         known = self._since.pop(key, None)
         if waits is None:
             return 0.0
@@ -141,7 +141,7 @@ class StuckWatch:
         Where that is not everything, the newest `NEWEST_MAX` and what the last round found loud are looked at first.
         """
         ends = self._clock.monotonic() + OVERVIEW_S
-        is_judged = waiting(self._link.status()) is None
+        is_judged = find_hold(self._link.status()) is None
         page = await self._page(None, OVERVIEW_PAGE)
         looked = {row.id: row for row in page}
         if len(page) == OVERVIEW_PAGE:
@@ -155,7 +155,7 @@ class StuckWatch:
             others = [row for row in page if row.id not in looked]
             looked |= {row.id: row for row in others}
             stuck.extend(await self.judge(others))
-        is_judged = is_judged and waiting(self._link.status()) is None
+        is_judged = is_judged and find_hold(self._link.status()) is None
         return Overview(stuck=stuck, is_whole=len(page) < OVERVIEW_PAGE, is_judged=is_judged)
 
     async def stuck_of(self, row: Execution) -> Stuck | None:
@@ -181,8 +181,8 @@ class StuckWatch:
     async def judge(self, rows: Sequence[Execution]) -> Sequence[Stuck]:
         """Those of `rows`, at most `LOOK_MAX`, that do not get on, in order; what has ended is passed over."""
         status, polling = self._link.status(), self._polling()
-        rows = [explained(row, status, polling) for row in rows if not row.phase.is_terminal]
-        held = waiting(status)
+        rows = [explain_wait(row, status, polling) for row in rows if not row.phase.is_terminal]
+        held = find_hold(status)
         if held is None:
             observations = await observe(rows, self._gateway, self._link)
         else:

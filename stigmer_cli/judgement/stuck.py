@@ -157,7 +157,7 @@ def judge(observation: Observation, move: Move, context: StuckContext) -> Stuck 
     return Stuck(execution=execution, kind=found.kind, cause=found.cause, since=since, passes=found.passes)
 
 
-def untaken(seen: Observed | None) -> Untaken | None:
+def find_untaken(seen: Observed | None) -> Untaken | None:
     """What of an open workflow no runner has taken up; None where there is nothing, or no such workflow."""
     if seen is None or seen.state is not RunState.OPEN:
         return None
@@ -250,7 +250,7 @@ def _unanswered_s(activity: PendingActivity) -> float:
 
 
 def _untaken(seen: Observed, context: StuckContext) -> _Found | None:
-    waits = untaken(seen)
+    waits = find_untaken(seen)
     if waits is None:
         return None
     what = f"its {waits.name} (attempt {waits.attempt})"

@@ -11,7 +11,7 @@ from stigmer_cli.server.hosts import AllowedHosts, named_in
 from stigmer_cli.server.routes import agents, challenge, executions, health, identity, reconcile, reports, stuck, ui
 from stigmer_cli.server.services import Services
 from stigmer_cli.server.time_header import TimeHeader
-from stigmer_cli.server.ui.door import UiDoor
+from stigmer_cli.server.ui.access import UiAccess
 
 
 def build(called: Services, *, token: Callable[[], str | None]) -> ASGIApp:
@@ -24,6 +24,6 @@ def build(called: Services, *, token: Callable[[], str | None]) -> ASGIApp:
     problems.install(app)
     settings = called.settings
     hosts = AllowedHosts(settings.server_port, named_in(settings.allowed_hosts))
-    door = UiDoor(settings.ui_address, hosts=hosts, token=token, clock=called.clock, port=settings.server_port)
-    app.state.ui = door
-    return Guard(TimeHeader(app, clock=called.clock), hosts=hosts, token=token, pages=door)
+    access = UiAccess(settings.ui_address, hosts=hosts, token=token, clock=called.clock, port=settings.server_port)
+    app.state.ui = access
+    return Guard(TimeHeader(app, clock=called.clock), hosts=hosts, token=token, pages=access)

@@ -22,8 +22,8 @@ URL = re.compile(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Database:
-    """Where a database is. Two URLs whose `Database` is equal mean the same one, whoever logs in and however."""
+class DatabaseLocation:
+    """Where a database is. Two URLs of equal location mean the same one, whoever logs in and however."""
 
     kind: str
     place: str
@@ -31,18 +31,20 @@ class Database:
     more: tuple[tuple[str, str], ...] = ()
 
 
-def database_of(url: str | None, home: Home) -> Database:
+def database_of(url: str | None, home: Home) -> DatabaseLocation:
     """The database that `url` means; None means the SQLite file in `home`."""
     if url is None:
-        return Database(kind=SQLITE, place="", name=_file(str(home.store_file), home))
+        return DatabaseLocation(kind=SQLITE, place="", name=_file(str(home.store_file), home))
     if url.startswith(f"{SQLITE}:///"):
-        return Database(kind=SQLITE, place="", name=_file(url.removeprefix(f"{SQLITE}:///").partition("?")[0], home))
+        return DatabaseLocation(
+            kind=SQLITE, place="", name=_file(url.removeprefix(f"{SQLITE}:///").partition("?")[0], home)
+        )
     parts = _parts(url)
     query = dict(parse_qsl(parts["query"], keep_blank_values=True))
     host, _, port = parts["place"].rpartition(":") if parts["place"].rpartition(":")[2].isdigit() else ("", "", "")
     host = query.get("hostaddr") or query.get("host") or host or parts["place"] or "localhost"
     more = tuple((name, query[name]) for name in PLACES[4:] if name in query)
-    return Database(
+    return DatabaseLocation(
         kind=POSTGRESQL,
         place=f"{'127.0.0.1' if host == 'localhost' else unquote(host)}:{query.get('port') or port or PORT}",
         name=query.get("dbname") or unquote(parts["name"]) or unquote(parts["user"]),

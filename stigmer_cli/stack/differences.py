@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from stigmer_cli.options import ADDRESSES, BY_NAME, OPTIONS
 from stigmer_cli.settings import Settings, Source
-from stigmer_cli.stack.precedence import DATABASE, kept, named
+from stigmer_cli.stack.precedence import DATABASE, keep_recorded, named
 from stigmer_cli.stack.settings_record import RUNNER, Given, SettingsRecord
 
 
@@ -60,7 +60,7 @@ def would_change(
     """
     if record is None:
         return ()
-    wanted = settings if is_new else kept(settings, record)
+    wanted = settings if is_new else keep_recorded(settings, record)
     found = differences(record, record.with_parts(wanted, tuple(record.parts), at=""), tuple(record.parts))
     is_database_meant = is_database_meant or settings.sources.get(DATABASE, Source.DEFAULT) is not Source.DEFAULT
     return tuple(one for one in found if one.name != DATABASE or is_database_meant)

@@ -91,7 +91,7 @@ async def end_stack(home: Home, *, clock: Clock, only: ProcessId | None = None) 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class FoundSupervisor:
     """What there was to end: a connection where the supervisor answers, and its own word or its file."""
 
     control: Control | None
@@ -104,20 +104,20 @@ class Found:
             await self.control.close()
 
 
-async def _find(home: Home) -> Found:
+async def _find(home: Home) -> FoundSupervisor:
     control = None
     try:
         control = await connect(home.run, within_s=ANSWER_MAX_S)
         if control is not None:
-            return Found(control=control, record=await control.status(), was_alive=True)
+            return FoundSupervisor(control=control, record=await control.status(), was_alive=True)
     except Unresponsive:
         if control is not None:
             await control.close()
     record = read_record(home.run)
-    return Found(control=None, record=record, was_alive=record is not None and record.id.is_alive)
+    return FoundSupervisor(control=None, record=record, was_alive=record is not None and record.id.is_alive)
 
 
-async def _end_supervisor(found: Found, clock: Clock) -> None:
+async def _end_supervisor(found: FoundSupervisor, clock: Clock) -> None:
     """Ask it to stop, and kill it where it does not: its children die with it, or are ended as survivors."""
     deadline = clock.monotonic() + STOP_MAX_S
     if found.record is None or not found.was_alive:
@@ -170,7 +170,7 @@ async def _ports_left(found: Endpoints | None, clock: Clock) -> tuple[tuple[int,
     return tuple((port, owner_of(port)) for port in taken)
 
 
-def _account(found: Found, after: SupervisorRecord | None, survivors: Sequence[ProcessId]) -> list[Stopped]:
+def _account(found: FoundSupervisor, after: SupervisorRecord | None, survivors: Sequence[ProcessId]) -> list[Stopped]:
     """One line for each process that ran before and is gone now."""
     if found.record is None:
         return []

@@ -26,7 +26,7 @@ OF_ONE_TEMPORAL = frozenset(name for name in ADDRESSES if name.startswith("tempo
 """What describes the Temporal at `temporal_address`: for another one it means nothing, and a key is none of its."""
 
 
-def kept(settings: Settings, record: SettingsRecord | None) -> Settings:
+def keep_recorded(settings: Settings, record: SettingsRecord | None) -> Settings:
     """`settings` with each address that no layer says as the stack was last started with it.
 
     A database URL that had a password is not kept: the record does not hold it (see `refuse_another_database`).
@@ -52,7 +52,7 @@ def kept(settings: Settings, record: SettingsRecord | None) -> Settings:
     return _with(settings, values)
 
 
-def followed(settings: Settings, found: Endpoints, record: SettingsRecord | None) -> Settings:
+def follow_running_stack(settings: Settings, found: Endpoints, record: SettingsRecord | None) -> Settings:
     """`settings` for a command of a stack that runs: its addresses, whatever this shell says, are those of `found`.
 
     Only a server URL that was said means another server, and then the token is for that one.

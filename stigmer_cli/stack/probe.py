@@ -24,7 +24,7 @@ FOREIGN = "answers, but not as a Stigmer server does"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Poller:
+class RunnerPoller:
     """A runner that Temporal has seen asking for work, `silent_s` seconds ago."""
 
     identity: str
@@ -32,7 +32,7 @@ class Poller:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class ServerObservation:
     """One look at the server. `why` is empty where it is ready; the rest is what it said, None where it did not.
 
     `is_unproven` where somebody answered who has not proven to be this home's server, and was told nothing.
@@ -47,7 +47,7 @@ class Seen:
     temporal_state: str | None = None
     temporal_cause: str = ""
     temporal_since: str | None = None
-    pollers: tuple[Poller, ...] = ()
+    pollers: tuple[RunnerPoller, ...] = ()
     store: str = ""
     connection: Mapping[str, object] = field(default_factory=dict)
 
@@ -62,7 +62,7 @@ class ServerProbe:
         self.url, self._token, self._ca_file = url, token, ca_file
         self._is_insecure_allowed = is_insecure_allowed
 
-    async def look(self, within_s: float, *, waits_for: Sequence[int] = ()) -> Seen:
+    async def observe(self, within_s: float, *, waits_for: Sequence[int] = ()) -> ServerObservation:
         """What it says within `within_s` seconds in which this process, and `waits_for`, its own, could work."""
         try:
             async with (
@@ -74,15 +74,15 @@ class ServerProbe:
                     group.create_task(self._answer_or_cause(path), name=path) for path in ("/readyz", "/v1/health")
                 ]
         except TimeoutError:
-            return Seen(why=f"not answering within {within_s:g} s")
+            return ServerObservation(why=f"not answering within {within_s:g} s")
         ready, health = (task.result() for task in asking)
-        if isinstance(ready, Seen) or isinstance(health, Seen):
-            return ready if isinstance(ready, Seen) else cast("Seen", health)
+        if isinstance(ready, ServerObservation) or isinstance(health, ServerObservation):
+            return ready if isinstance(ready, ServerObservation) else cast("ServerObservation", health)
         if health[0] == UNAUTHORIZED and self._token is None:
-            return Seen(why="wants a token, and none was sent")
+            return ServerObservation(why="wants a token, and none was sent")
         return _seen(*ready, *health)
 
-    async def _answer_or_cause(self, path: str) -> "tuple[int, Mapping[str, object]] | Seen":
+    async def _answer_or_cause(self, path: str) -> "tuple[int, Mapping[str, object]] | ServerObservation":
         """The answer, or what is seen where there is none.
 
         Never an exception: before Python 3.13 a task that fails in a TaskGroup leaves its parent half cancelled, and
@@ -92,9 +92,9 @@ class ServerProbe:
         try:
             return await get_json(url, self._token, ca_file=self._ca_file, is_insecure_allowed=is_told)
         except ServerUnproven as error:
-            return Seen(why=error.message, is_unproven=True)
+            return ServerObservation(why=error.message, is_unproven=True)
         except (OSError, ValueError, ConfigError) as error:
-            return Seen(why=await cause_of(error, url, self._ca_file))
+            return ServerObservation(why=await cause_of(error, url, self._ca_file))
 
 
 async def cause_of(error: Exception, url: str, ca_file: str | None) -> str:
@@ -162,16 +162,18 @@ async def _proven(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ho
     await prove(challenge, lambda: reader.read(ANSWER_MAX), write, lambda: token)
 
 
-def _seen(ready_code: int, ready: Mapping[str, object], health_code: int, health: Mapping[str, object]) -> Seen:
+def _seen(
+    ready_code: int, ready: Mapping[str, object], health_code: int, health: Mapping[str, object]
+) -> ServerObservation:
     if UNAUTHORIZED in (ready_code, health_code):
-        return Seen(why="refuses the token of this home")
+        return ServerObservation(why="refuses the token of this home")
     if health_code == MISDIRECTED:
-        return Seen(why="does not answer under this name: its STIGMER_ALLOWED_HOSTS does not list it")
+        return ServerObservation(why="does not answer under this name: its STIGMER_ALLOWED_HOSTS does not list it")
     if health_code != OK or not isinstance(health.get("pid"), int):
-        return Seen(why=FOREIGN)
+        return ServerObservation(why=FOREIGN)
     is_ready = ready_code == OK and ready.get("ready") is True
     temporal, queue = _object(health.get("temporal")), _object(health.get("taskQueue"))
-    return Seen(
+    return ServerObservation(
         why="" if is_ready else "; ".join(_strings(ready.get("reasons"))) or "not ready yet",
         pid=int(str(health["pid"])),
         version=_text(health.get("version")),
@@ -186,11 +188,11 @@ def _seen(ready_code: int, ready: Mapping[str, object], health_code: int, health
     )
 
 
-def _pollers(value: object) -> list[Poller]:
+def _pollers(value: object) -> list[RunnerPoller]:
     found = []
     for item in value if isinstance(value, list) else []:
         with contextlib.suppress(KeyError, TypeError, ValueError):
-            found.append(Poller(identity=str(item["identity"]), silent_s=float(item.get("silentS", 0.0))))
+            found.append(RunnerPoller(identity=str(item["identity"]), silent_s=float(item.get("silentS", 0.0))))
     return found
 
 

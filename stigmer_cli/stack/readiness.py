@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.domain.identity import is_fresh
 from stigmer_cli.stack.parts import RUNNER, SERVER, TEMPORAL
-from stigmer_cli.stack.probe import Seen
+from stigmer_cli.stack.probe import ServerObservation
 from stigmer_cli.supervisor.child import ChildState
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import ChildRecord, SupervisorRecord
@@ -17,7 +17,7 @@ OUR_RUNNER = re.compile(r"stigmer-runner/(?P<pid>\d+)@[^/]*(/\d+(-(?P<tag>[0-9a-
 
 
 def missing(
-    record: SupervisorRecord, seen: Seen, unheld: Mapping[str, int], still: Mapping[str, str] | None = None
+    record: SupervisorRecord, seen: ServerObservation, unheld: Mapping[str, int], still: Mapping[str, str] | None = None
 ) -> Mapping[str, str]:
     """For each part that is not proven ready, why; empty means ready. Never better than what was seen.
 
@@ -45,7 +45,7 @@ def news(record: SupervisorRecord, lacking: Mapping[str, str], told: Mapping[str
     return {name: state for name, state in states.items() if told.get(name) != state}
 
 
-def _server(child: ChildRecord | None, seen: Seen) -> str:
+def _server(child: ChildRecord | None, seen: ServerObservation) -> str:
     if seen.why:
         return seen.why
     if child is not None and child.id is not None and seen.pid != child.id.pid:
@@ -53,7 +53,7 @@ def _server(child: ChildRecord | None, seen: Seen) -> str:
     return ""
 
 
-def _temporal(seen: Seen) -> str:
+def _temporal(seen: ServerObservation) -> str:
     if seen.temporal_state is None:
         return "unknown while the server does not answer"
     if seen.temporal_state.upper() == ConnectionState.CONNECTED:
@@ -62,7 +62,7 @@ def _temporal(seen: Seen) -> str:
     return f"the server is {seen.temporal_state.lower()}{cause}"
 
 
-def _runner(child: ChildRecord | None, seen: Seen) -> str:
+def _runner(child: ChildRecord | None, seen: ServerObservation) -> str:
     if seen.temporal_state is None:
         return "unknown while the server does not answer"
     if child is None or child.id is None:

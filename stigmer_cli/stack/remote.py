@@ -6,7 +6,7 @@ from stigmer_cli.domain.identity import is_fresh
 from stigmer_cli.errors import ConfigError, RequestError
 from stigmer_cli.settings import Home, Settings, Source
 from stigmer_cli.stack.parts import RUNNER, SERVER, TEMPORAL
-from stigmer_cli.stack.probe import Seen, ServerProbe
+from stigmer_cli.stack.probe import ServerObservation, ServerProbe
 from stigmer_cli.stack.state import Endpoints, endpoints
 from stigmer_cli.stack.status import PartState, PartStatus, StackState, StackStatus
 
@@ -49,10 +49,10 @@ def require_token(settings: Settings) -> None:
 async def remote_status(url: str, settings: Settings, *, token: str | None) -> StackStatus:
     """One look at the server at `url`, over the network; takes at most `LOOK_MAX_S`."""
     probe = ServerProbe(url, token, ca_file=settings.server_ca_file, is_insecure_allowed=settings.is_insecure_allowed)
-    return judged(await probe.look(LOOK_MAX_S), url, settings.home)
+    return judge_stack(await probe.observe(LOOK_MAX_S), url, settings.home)
 
 
-def judged(seen: Seen, url: str, home: Home) -> StackStatus:
+def judge_stack(seen: ServerObservation, url: str, home: Home) -> StackStatus:
     """The verdict about what was seen, and nothing about this machine."""
     is_reached = seen.state is not None
     parts = (_server(seen), _temporal(seen), _runner(seen))
@@ -69,13 +69,13 @@ def judged(seen: Seen, url: str, home: Home) -> StackStatus:
     )
 
 
-def _server(seen: Seen) -> PartStatus:
+def _server(seen: ServerObservation) -> PartStatus:
     if seen.state is None:
         return PartStatus(name=SERVER, state=PartState.FAILED, detail=seen.why)
     return PartStatus(name=SERVER, state=PartState.NOT_READY if seen.why else PartState.EXTERNAL, detail=seen.why)
 
 
-def _temporal(seen: Seen) -> PartStatus:
+def _temporal(seen: ServerObservation) -> PartStatus:
     if seen.temporal_state is None:
         return PartStatus(name=TEMPORAL, state=PartState.NOT_READY, detail="unknown while the server does not answer")
     if seen.temporal_state == ConnectionState.CONNECTED:
@@ -86,7 +86,7 @@ def _temporal(seen: Seen) -> PartStatus:
     )
 
 
-def _runner(seen: Seen) -> PartStatus:
+def _runner(seen: ServerObservation) -> PartStatus:
     if seen.state is None:
         return PartStatus(name=RUNNER, state=PartState.NOT_READY, detail="unknown while the server does not answer")
     live = [one for one in seen.pollers if is_fresh(one.silent_s)]
@@ -95,7 +95,7 @@ def _runner(seen: Seen) -> PartStatus:
     return PartStatus(name=RUNNER, state=PartState.EXTERNAL, detail=f"{len(live)} asking for work")
 
 
-def _endpoints(seen: Seen, url: str) -> Endpoints:
+def _endpoints(seen: ServerObservation, url: str) -> Endpoints:
     return Endpoints(
         server_url=url,
         temporal_address=str(seen.connection.get("address") or ""),

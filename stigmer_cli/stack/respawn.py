@@ -9,7 +9,7 @@ from stigmer_cli.errors import ConfigError, MachineError
 from stigmer_cli.settings import BY_NAME, Home, Settings, Source
 from stigmer_cli.stack.differences import Difference, differences, would_change
 from stigmer_cli.stack.options import StackOptions
-from stigmer_cli.stack.precedence import DATABASE, SHARED, TOKEN, as_started, kept, refuse_another_database
+from stigmer_cli.stack.precedence import DATABASE, SHARED, TOKEN, as_started, keep_recorded, refuse_another_database
 from stigmer_cli.stack.settings_record import (
     FILE,
     new_record,
@@ -32,12 +32,12 @@ def counting(settings: Settings, options: StackOptions) -> Settings:
     """
     record = read_settings_record(settings.home)
     if not options.new_database:
-        refuse_another_database(kept(settings, record), record)
+        refuse_another_database(keep_recorded(settings, record), record)
     if options.new_settings:
         record = record.only_setting(DATABASE) if record else None
     if options.new_database:
         record = record.without_setting(DATABASE) if record else None
-    return kept(settings, record)
+    return keep_recorded(settings, record)
 
 
 def pending(settings: Settings) -> tuple[Difference, ...]:

@@ -12,7 +12,7 @@ from stigmer_cli.stack.precedence import DATABASE
 from stigmer_cli.stack.respawn import counting, environment_of, pending, token_of
 from stigmer_cli.stack.settings_record import read_settings_record
 from stigmer_cli.stack.state import Endpoints, endpoints
-from stigmer_cli.stack.up import Begun, Progress, Ready, Surroundings, connected, respawned, status_of, until_ready, up
+from stigmer_cli.stack.up import Begun, Progress, Ready, UpContext, connected, respawned, status_of, until_ready, up
 from stigmer_cli.supervisor.control import Control, Unresponsive, connect
 from stigmer_cli.supervisor.lock import held
 from stigmer_cli.supervisor.record import ChildRecord
@@ -22,7 +22,7 @@ STOPPING_MAX_S = 10.0
 LOOK_EVERY_S = 0.05
 
 
-async def restart(settings: Settings, options: StackOptions, *, progress: Progress, around: Surroundings) -> Ready:
+async def restart(settings: Settings, options: StackOptions, *, progress: Progress, around: UpContext) -> Ready:
     """Down and up again with the settings of today, at the addresses that it had unless the settings say otherwise.
 
     Raises ConfigError, with nothing stopped, where they mean another database than the stack's, or a server for others.
@@ -40,7 +40,7 @@ async def restart(settings: Settings, options: StackOptions, *, progress: Progre
 
 
 async def restart_part(
-    settings: Settings, name: str, options: StackOptions, *, progress: Progress, around: Surroundings
+    settings: Settings, name: str, options: StackOptions, *, progress: Progress, around: UpContext
 ) -> Ready:
     """Stop one part of a running stack, start it with the settings of today, and wait until all is ready.
 

@@ -13,7 +13,7 @@ from stigmer_cli.stack.listening import is_listened_on, unheld
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.parts import NAMES, SERVER, SUPERVISOR, TEMPORAL, endpoints_of
 from stigmer_cli.stack.ports import owner_of
-from stigmer_cli.stack.probe import Seen, ServerProbe
+from stigmer_cli.stack.probe import ServerObservation, ServerProbe
 from stigmer_cli.stack.readiness import missing, moment
 from stigmer_cli.stack.standstill import STATES, standing_still
 from stigmer_cli.stack.state import Endpoints, endpoints
@@ -134,7 +134,7 @@ class StackStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class SupervisorObservation:
     """What was seen of the supervisor: its own word, or what its file says and whether it still answers.
 
     `asked_at` and `answered_at` enclose the moment that its own word is of.
@@ -154,13 +154,13 @@ async def status(settings: Settings, *, token: str | None, clock: Clock) -> Stac
     found = endpoints(settings.home) or endpoints_of(settings, StackOptions(), clock)
     async with asyncio.TaskGroup() as group:
         looking = group.create_task(_look(settings, found), name="supervisor")
-        look = ServerProbe(found.server_url, token).look(LOOK_MAX_S, waits_for=server_pids(settings.home))
-        asking = group.create_task(look, name="server")
+        observing = ServerProbe(found.server_url, token).observe(LOOK_MAX_S, waits_for=server_pids(settings.home))
+        asking = group.create_task(observing, name="server")
     seen = asking.result()
     if not looking.result().is_there and seen.pid is None and is_listened_on(found.server_port):
         why = f"not running; port {found.server_port} belongs to {owner_of(found.server_port)}"
         seen = replace(seen, why=why, is_unproven=True)
-    return judged(looking.result(), seen, found, home=str(settings.home.path), clock=clock)
+    return judge_stack(looking.result(), seen, found, home=str(settings.home.path), clock=clock)
 
 
 def server_pids(home: Home) -> tuple[int, ...]:
@@ -170,37 +170,41 @@ def server_pids(home: Home) -> tuple[int, ...]:
     return (child.id.pid,) if child and child.id and child.id.is_alive else ()
 
 
-def judged(look: Look, seen: Seen, found: Endpoints, *, home: str, clock: Clock) -> StackStatus:
+def judge_stack(
+    observed: SupervisorObservation, seen: ServerObservation, found: Endpoints, *, home: str, clock: Clock
+) -> StackStatus:
     """The verdict about what was seen."""
     lacking: Mapping[str, str] = {SERVER: seen.why} if seen.is_unproven else {}
-    if look.record and look.is_answering:
-        lacking = missing(look.record, seen, look.unheld, look.still)
-    parts = tuple(_part(name, look, lacking, found, clock) for name in NAMES)
+    if observed.record and observed.is_answering:
+        lacking = missing(observed.record, seen, observed.unheld, observed.still)
+    parts = tuple(_part(name, observed, lacking, found, clock) for name in NAMES)
     return StackStatus(
         state=_state(parts, seen),
         parts=parts,
         endpoints=found,
         home=home,
-        reasons=seen.reasons if look.is_there else (),
+        reasons=seen.reasons if observed.is_there else (),
         connection=seen.connection,
     )
 
 
-async def _look(settings: Settings, found: Endpoints) -> Look:
+async def _look(settings: Settings, found: Endpoints) -> SupervisorObservation:
     folder = settings.home.run
     try:
         control = await connect(folder, within_s=LOOK_MAX_S)
         if control is None:
-            return Look(record=read_record(folder), is_answering=False, is_there=False)
+            return SupervisorObservation(record=read_record(folder), is_answering=False, is_there=False)
         async with control:
             record = await control.status()
             still = idle_runner(record, settings.home) | await standing_still(record, folder)
-            return Look(record=record, is_answering=True, is_there=True, unheld=unheld(record, found), still=still)
+            return SupervisorObservation(
+                record=record, is_answering=True, is_there=True, unheld=unheld(record, found), still=still
+            )
     except Unresponsive:
-        return Look(record=read_record(folder), is_answering=False, is_there=True)
+        return SupervisorObservation(record=read_record(folder), is_answering=False, is_there=True)
 
 
-def _state(parts: tuple[PartStatus, ...], seen: Seen) -> StackState:
+def _state(parts: tuple[PartStatus, ...], seen: ServerObservation) -> StackState:
     states = {part.state for part in parts}
     if not states - {PartState.STOPPED, PartState.EXTERNAL}:
         return StackState.STOPPED
@@ -209,13 +213,15 @@ def _state(parts: tuple[PartStatus, ...], seen: Seen) -> StackState:
     return StackState.READY
 
 
-def _part(name: str, look: Look, lacking: Mapping[str, str], found: Endpoints, clock: Clock) -> PartStatus:
+def _part(
+    name: str, observed: SupervisorObservation, lacking: Mapping[str, str], found: Endpoints, clock: Clock
+) -> PartStatus:
     if name == SUPERVISOR:
-        return _supervisor(look)
-    child = look.record.child(name) if look.record else None
+        return _supervisor(observed)
+    child = observed.record.child(name) if observed.record else None
     if child is None:
-        return _absent(name, look, lacking, found)
-    if not look.is_answering:
+        return _absent(name, observed, lacking, found)
+    if not observed.is_answering:
         return _remembered(child, clock)
     state = SHOWN_AS.get(child.state, PartState.RUNNING)
     detail = lacking.get(name, "")
@@ -238,14 +244,14 @@ def _part(name: str, look: Look, lacking: Mapping[str, str], found: Endpoints, c
     )
 
 
-def _supervisor(look: Look) -> PartStatus:
-    record = look.record
-    if record is None or not look.is_there:
+def _supervisor(observed: SupervisorObservation) -> PartStatus:
+    record = observed.record
+    if record is None or not observed.is_there:
         silent = record is not None and record.id.is_alive
         state = PartState.NOT_READY if silent else PartState.STOPPED
         detail = "runs, but its socket is gone" if silent else ""
         return PartStatus(name=SUPERVISOR, state=state, detail=detail, pid=record.id.pid if silent and record else None)
-    if not look.is_answering:
+    if not observed.is_answering:
         detail = STATES.get(run_state(record.id.pid) or "", "not answering")
         return PartStatus(name=SUPERVISOR, state=PartState.NOT_READY, detail=detail, pid=record.id.pid)
     return PartStatus(
@@ -257,9 +263,9 @@ def _supervisor(look: Look) -> PartStatus:
     )
 
 
-def _absent(name: str, look: Look, lacking: Mapping[str, str], found: Endpoints) -> PartStatus:
+def _absent(name: str, observed: SupervisorObservation, lacking: Mapping[str, str], found: Endpoints) -> PartStatus:
     """A part without a process of ours: nothing runs, or somebody else runs it."""
-    if name == TEMPORAL and look.is_there and not found.owns_temporal:
+    if name == TEMPORAL and observed.is_there and not found.owns_temporal:
         state = PartState.NOT_READY if name in lacking else PartState.EXTERNAL
         return PartStatus(name=name, state=state, detail=lacking.get(name, found.temporal_address))
     return PartStatus(name=name, state=PartState.STOPPED, detail=lacking.get(name, ""))

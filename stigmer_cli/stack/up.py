@@ -75,7 +75,7 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
+class UpContext:
     """What is handed in rather than reached for: time, the environment for the children, who makes the parts.
 
     `tell` hears, in a line each, what a part is started with that differs from what it was last started with.
@@ -129,7 +129,7 @@ class Begun:
     opening: Opening | None = None
 
 
-async def up(settings: Settings, options: StackOptions, *, progress: Progress, around: Surroundings) -> Ready:
+async def up(settings: Settings, options: StackOptions, *, progress: Progress, around: UpContext) -> Ready:
     """Make the stack of these settings run, and return once it is proven ready.
 
     Raises StartFailed or OperationFailed where a part does not start, PortsTaken or MachineError where the machine
@@ -149,7 +149,7 @@ async def up(settings: Settings, options: StackOptions, *, progress: Progress, a
 
 
 async def _up(
-    settings: Settings, options: StackOptions, began: float, *, progress: Progress, around: Surroundings
+    settings: Settings, options: StackOptions, began: float, *, progress: Progress, around: UpContext
 ) -> Ready:
     """One try of `up`, which has been under way since `began`."""
     home, clock = settings.home, around.clock
@@ -178,7 +178,7 @@ async def _up(
 # -- decide
 
 
-async def _begin(settings: Settings, options: StackOptions, around: Surroundings) -> Begun:
+async def _begin(settings: Settings, options: StackOptions, around: UpContext) -> Begun:
     control = await connected(settings.home)
     if control is not None:
         async with control:
@@ -210,7 +210,7 @@ def _silent(home: Home) -> MachineError:
 
 
 async def _join(
-    settings: Settings, options: StackOptions, control: Control, record: SupervisorRecord, around: Surroundings
+    settings: Settings, options: StackOptions, control: Control, record: SupervisorRecord, around: UpContext
 ) -> Begun:
     """Bring back what is down in a running stack, with the settings of today; what runs is not touched."""
     found = endpoints(settings.home)
@@ -239,7 +239,7 @@ async def _join(
 
 
 async def respawned(
-    control: Control, op: str, name: str, settings: Settings, options: StackOptions, around: Surroundings
+    control: Control, op: str, name: str, settings: Settings, options: StackOptions, around: UpContext
 ) -> tuple[Difference, ...] | None:
     """`respawn` with the parts and the environment of `around`."""
 
@@ -249,7 +249,7 @@ async def respawned(
     return await respawn(control, op, name, settings=settings, build=build, at=iso(around.clock.now()))
 
 
-async def _start(settings: Settings, options: StackOptions, around: Surroundings) -> Begun:
+async def _start(settings: Settings, options: StackOptions, around: UpContext) -> Begun:
     home, clock = settings.home, around.clock
     asked = counting(settings, options)
     await _clear_the_dead(home, clock)
@@ -347,7 +347,7 @@ async def until_ready(
             await _refuse_failed(home, begun, control, record)
             left_s = deadline - clock.monotonic()
             within_s = max(min(LOOK_MAX_S, left_s), LAST_LOOK_S)
-            seen = await probe.look(within_s, waits_for=server_pids(home))
+            seen = await probe.observe(within_s, waits_for=server_pids(home))
             still = idle_runner(record, home) | await standing_still(record, home.run)
             lacking = missing(record, seen, unheld(record, begun.endpoints), still)
             for name, state in news(record, lacking, told).items():

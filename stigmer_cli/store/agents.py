@@ -30,7 +30,7 @@ class AgentDraft:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Applied:
+class AppliedAgent:
     """What applying a draft did (`created`, `updated`, `unchanged`), and the agent as it is now."""
 
     agent: Agent
@@ -44,7 +44,7 @@ class AgentTable:
         self._database = database
 
     @whole
-    async def apply(self, drafts: Sequence[AgentDraft]) -> Sequence[Applied]:
+    async def apply(self, drafts: Sequence[AgentDraft]) -> Sequence[AppliedAgent]:
         """Make every draft true, all or none, and say in their order what that did.
 
         Raises RequestError if two drafts have one slug.
@@ -99,7 +99,7 @@ def _chosen(found: Sequence[RowMapping], id_or_slug: str) -> RowMapping:
     return max(found, key=lambda row: bool(row["id"] == id_or_slug and is_id(id_or_slug)))
 
 
-async def _apply(writing: Writing, draft: AgentDraft) -> Applied:
+async def _apply(writing: Writing, draft: AgentDraft) -> AppliedAgent:
     connection = writing.connection
     wanted = {
         "name": draft.name,
@@ -117,8 +117,8 @@ async def _apply(writing: Writing, draft: AgentDraft) -> Applied:
     query = select(agents).where(agents.c.slug == draft.slug).with_for_update()
     row = (await connection.execute(query)).mappings().one()
     if is_new:
-        return Applied(agent=agent_of(row), verb=CREATED)
+        return AppliedAgent(agent=agent_of(row), verb=CREATED)
     if all(row[name] == value for name, value in wanted.items()):
-        return Applied(agent=agent_of(row), verb=UNCHANGED)
+        return AppliedAgent(agent=agent_of(row), verb=UNCHANGED)
     await connection.execute(update(agents).where(agents.c.slug == draft.slug).values(updated_at=writing.now, **wanted))
-    return Applied(agent=agent_of((await connection.execute(query)).mappings().one()), verb=UPDATED)
+    return AppliedAgent(agent=agent_of((await connection.execute(query)).mappings().one()), verb=UPDATED)

@@ -81,7 +81,7 @@ class Taken:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Accepted:
+class AcceptResult:
     """An execution, and whether this request made it (False: an earlier one with the same key did)."""
 
     execution: Execution
@@ -96,7 +96,7 @@ class ExecutionTable:
         self._store = store
 
     @whole
-    async def accept(self, draft: ExecutionDraft, *, reason: QueueReason, detail: str) -> Accepted:
+    async def accept(self, draft: ExecutionDraft, *, reason: QueueReason, detail: str) -> AcceptResult:
         """Write the execution, PENDING and due at once, in one commit; it is on disk when this returns.
 
         With the idempotency key of an execution that exists, return that one. Raises Conflict if that one was another
@@ -108,9 +108,9 @@ class ExecutionTable:
                 first_row(draft, self._store, reason, detail, writing.now),
             )
             if added.scalar_one_or_none() is None:
-                return Accepted(execution=await _earlier(writing.connection, draft), is_new=False)
+                return AcceptResult(execution=await _earlier(writing.connection, draft), is_new=False)
             await writing.append(draft.id, 1, EventDraft(type=EventType.ACCEPTED, text="accepted"))
-            return Accepted(execution=await _load(writing.connection, draft.id), is_new=True)
+            return AcceptResult(execution=await _load(writing.connection, draft.id), is_new=True)
 
     @whole
     async def get(self, id: ExecutionId) -> Execution:  # noqa: A002 (the domain's word)
@@ -297,7 +297,7 @@ class ExecutionTable:
                 await writing.change(id, transitions.ask_to_cancel(now=writing.now))
             return await _load(writing.connection, id)
 
-    async def cancel_requested(self, *, limit: int) -> Sequence[Execution]:
+    async def find_cancel_requested(self, *, limit: int) -> Sequence[Execution]:
         """Up to `limit` submitted executions that have not ended and that somebody wants cancelled, longest first."""
         return await self._some(_UNWANTED, {"limit": limit})
 

@@ -19,7 +19,7 @@ QUICK_CHECK_BYTES_MAX = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class Identity:
+class FileIdentity:
     """What tells a file from another one of the same name."""
 
     device: int
@@ -35,7 +35,7 @@ class StoreFile:
         self.fresh = path.with_name(f"{path.name}.new")
         self._lock_path = path.with_name(f"{path.name}.lock")
         self._lock: int | None = None
-        self._identity: Identity | None = None
+        self._identity: FileIdentity | None = None
 
     def acquire(self, owner: str) -> None:
         """Take the lock and write this process's id and `owner` (for people: its address) into it.
@@ -159,12 +159,12 @@ class StoreFile:
         if answer != "ok":
             raise self.damaged(str(answer).replace("\n", " "))
 
-    def _seen(self) -> Identity | None:
+    def _seen(self) -> FileIdentity | None:
         try:
             found = self.path.stat()
         except OSError:
             return None
-        return Identity(device=found.st_dev, inode=found.st_ino)
+        return FileIdentity(device=found.st_dev, inode=found.st_ino)
 
 
 def uri(path: Path, mode: str) -> str:

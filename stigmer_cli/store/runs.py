@@ -61,7 +61,7 @@ class Claimant:
     first_run: RunId | None
 
 
-class Report(StrEnum):
+class ReportResult(StrEnum):
     """What became of a report: it counts; somebody knew better; or this epoch already has its outcome."""
 
     TAKEN = "taken"
@@ -101,17 +101,17 @@ class RunTable:
         run: RunId,
         attempt: int,
         runner: str,
-    ) -> Report:
+    ) -> ReportResult:
         """Attempt `attempt` (from 1) of the run begins on `runner`; what an earlier attempt had said is forgotten."""
         async with self._database.writing() as writing:
             row = await writing.locked(id)
             if (known := _known_better(row, epoch, run, attempt)) is not None or row is None:
-                return known or Report.STALE
+                return known or ReportResult.STALE
             if attempt == row["claimed_attempt"]:
-                return Report.TAKEN
+                return ReportResult.TAKEN
             await writing.connection.execute(_FORGET, {"id": id, "epoch": epoch})
             await writing.change(id, _begin(epoch, run, attempt, runner, is_first=row["claimed_attempt"] == 0))
-            return Report.TAKEN
+            return ReportResult.TAKEN
 
     @whole
     async def attempts_begun(self, id: ExecutionId) -> int:  # noqa: A002 (the domain's word)
@@ -131,7 +131,7 @@ class RunTable:
         offset: int,
         role: str,
         text: str,
-    ) -> Report:
+    ) -> ReportResult:
         """`text` stands at `offset` (in characters) of message `index`; what is there already is not written again.
 
         Raises Conflict if that leaves a gap, contradicts what is there, or belongs to an attempt that has not begun.
@@ -139,14 +139,14 @@ class RunTable:
         async with self._database.writing() as writing:
             row = await writing.locked(id)
             if (known := _known_better(row, epoch, run, attempt)) is not None or row is None:
-                return known or Report.STALE
+                return known or ReportResult.STALE
             if attempt > row["claimed_attempt"]:
                 raise Conflict(f"attempt {attempt} of {id} has not begun")
             place = _Place(writing, id, epoch, index)
             fresh = await place.what_is_new(offset, role, text)
             if fresh is not None:
                 await place.append(offset + len(text) - len(fresh), role, fresh)
-            return Report.TAKEN
+            return ReportResult.TAKEN
 
     @whole
     async def finish(
@@ -157,7 +157,7 @@ class RunTable:
         run: RunId,
         attempt: int | None,
         outcome: Outcome,
-    ) -> Report:
+    ) -> ReportResult:
         """The run ended with `outcome`; `attempt` None: the workflow's own last word, whichever attempt was on.
 
         Only this last word may end a run that has not claimed yet: it was cancelled or failed before it began.
@@ -165,7 +165,7 @@ class RunTable:
         async with self._database.writing() as writing:
             row = await writing.locked(id)
             if (known := _known_better(row, epoch, run, attempt)) is not None or row is None:
-                return known or Report.STALE
+                return known or ReportResult.STALE
             done = await writing.change(
                 id,
                 Transition(
@@ -175,7 +175,7 @@ class RunTable:
                     event=outcome_event(outcome),
                 ),
             )
-            return Report.STALE if done is None else Report.TAKEN
+            return ReportResult.STALE if done is None else ReportResult.TAKEN
 
 
 def _is_its_own(row: RowMapping, epoch: int, claimant: Claimant) -> bool:
@@ -192,17 +192,17 @@ def _is_its_own(row: RowMapping, epoch: int, claimant: Claimant) -> bool:
     return name.id == claimant.workflow and (submitted is None or claimant.first_run in (None, submitted))
 
 
-def _known_better(row: RowMapping | None, epoch: int, run: RunId, attempt: int | None) -> Report | None:
+def _known_better(row: RowMapping | None, epoch: int, run: RunId, attempt: int | None) -> ReportResult | None:
     """Why a report does not count; None if it does."""
     if row is None or row["epoch"] != epoch:
-        return Report.STALE
+        return ReportResult.STALE
     holder = row["claimed_run"]
     if Phase(row["phase"]).is_terminal:
-        return Report.DONE if run == (holder or row["run_id"]) else Report.STALE
+        return ReportResult.DONE if run == (holder or row["run_id"]) else ReportResult.STALE
     if holder is None:
-        return None if attempt is None and run == row["run_id"] else Report.STALE
+        return None if attempt is None and run == row["run_id"] else ReportResult.STALE
     if holder != run or (attempt is not None and attempt < row["claimed_attempt"]):
-        return Report.STALE
+        return ReportResult.STALE
     return None
 
 

@@ -38,7 +38,7 @@ class ChildState(StrEnum):
     STOPPING = "stopping"
 
 
-MOVES: dict[ChildState, frozenset[ChildState]] = {
+TRANSITIONS: dict[ChildState, frozenset[ChildState]] = {
     ChildState.STOPPED: frozenset({ChildState.STARTING}),
     ChildState.STARTING: frozenset({ChildState.RUNNING, ChildState.BACKING_OFF, ChildState.FAILED}),
     ChildState.RUNNING: frozenset({ChildState.STOPPING, ChildState.BACKING_OFF, ChildState.FAILED}),
@@ -48,7 +48,7 @@ MOVES: dict[ChildState, frozenset[ChildState]] = {
 }
 
 
-class Wish(StrEnum):
+class DesiredState(StrEnum):
     """What a child was last asked for."""
 
     RUN = "run"
@@ -71,7 +71,7 @@ class Child:
         self.failures = 0
         self.last_exit: ExitRecord | None = None
         self._clock, self._reaper, self._changed = clock, reaper, changed
-        self._wish = Wish.RUN
+        self._desired = DesiredState.RUN
         self._is_hurried = False
         self._is_recycled = False
         self._why_stopped = ""
@@ -96,22 +96,22 @@ class Child:
         return is_taken
 
     def _wish_to_run(self) -> None:
-        if self._wish is not Wish.END:
-            self._wish = Wish.RUN
+        if self._desired is not DesiredState.END:
+            self._desired = DesiredState.RUN
             self.failures = 0
             self._is_hurried = True
             self._bell.set()
 
     def hurry(self) -> None:
         """Start at once if it waits to be started again; its failures count on."""
-        if self._wish is Wish.RUN and self.state in (ChildState.BACKING_OFF, ChildState.FAILED):
+        if self._desired is DesiredState.RUN and self.state in (ChildState.BACKING_OFF, ChildState.FAILED):
             self._is_hurried = True
             self._bell.set()
 
     def stop(self) -> None:
         """Stop, and stay stopped until asked."""
-        if self._wish is not Wish.END:
-            self._wish = Wish.REST
+        if self._desired is not DesiredState.END:
+            self._desired = DesiredState.REST
             self._bell.set()
 
     def restart(self, why: str = "restart was asked for", *, spec: ChildSpec | None = None) -> None:
@@ -123,7 +123,7 @@ class Child:
 
     def close(self) -> None:
         """Stop for good: `run` returns."""
-        self._wish = Wish.END
+        self._desired = DesiredState.END
         self._bell.set()
 
     def kill(self) -> None:
@@ -152,8 +152,8 @@ class Child:
 
     async def run(self) -> None:
         """Live by the wishes until closed and stopped."""
-        while self._wish is not Wish.END:
-            if self._wish is Wish.REST:
+        while self._desired is not DesiredState.END:
+            if self._desired is DesiredState.REST:
                 await self._rung(None)
                 continue
             await self._live_once()
@@ -186,7 +186,7 @@ class Child:
         return self.process
 
     async def _ended_or_called_off(self, process: Process) -> None:
-        while process.code is None and self._wish is Wish.RUN and not self._is_recycled:
+        while process.code is None and self._desired is DesiredState.RUN and not self._is_recycled:
             await self._rung(None)
 
     async def _stop(self, process: Process) -> None:
@@ -226,9 +226,13 @@ class Child:
 
     async def _pause(self, delay_s: float) -> None:
         deadline = self._clock.monotonic() + delay_s
-        while self._wish is Wish.RUN and not self._is_hurried and (left := deadline - self._clock.monotonic()) > 0:
+        while (
+            self._desired is DesiredState.RUN
+            and not self._is_hurried
+            and (left := deadline - self._clock.monotonic()) > 0
+        ):
             await self._rung(left)
-        if self._wish is not Wish.RUN:
+        if self._desired is not DesiredState.RUN:
             self._next_try_at = None
             self._move(ChildState.STOPPED)
 
@@ -255,7 +259,7 @@ class Child:
         self.last_exit = ExitRecord(code=code, signal=name, at=iso(self._clock.now()), why=why)
 
     def _move(self, new: ChildState) -> None:
-        if new not in MOVES[self.state]:
+        if new not in TRANSITIONS[self.state]:
             raise ValueError(f"{self.spec.name} cannot go from {self.state} to {new}")
         self.state = new
         self._changed(self)

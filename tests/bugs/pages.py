@@ -3,7 +3,7 @@
 from tests.bugs.bug import Bug
 
 HOSTS = "tests/unit/server/test_hosts.py"
-DOOR = "tests/unit/server/ui/test_door.py"
+DOOR = "tests/unit/server/ui/test_access.py"
 SESSIONS = "tests/unit/server/ui/test_sessions.py"
 PROXY = "tests/integration/server/test_ui_proxy.py"
 FILTER = "tests/integration/supervisor/test_source_filter.py"
@@ -26,7 +26,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         name="a page of the same site counts as one of the same origin",
-        file="server/ui/door.py",
+        file="server/ui/access.py",
         old='return site == "same-origin" or is_navigation',
         new='return site in ("same-origin", "same-site") or is_navigation',
         caught_by=(DOOR,),

@@ -18,7 +18,7 @@ from stigmer_cli.runner.attempt import Attempt, AttemptRunner
 from stigmer_cli.runner.heartbeat import ModelInterrupted, NotMine
 from stigmer_cli.runner.model.seam import ModelBusy
 from stigmer_cli.runner.reports import ClockAndRng, Reporter, ReportRefused
-from stigmer_cli.store.runs import Claimant, Report
+from stigmer_cli.store.runs import Claimant, ReportResult
 from stigmer_cli.store.store import Store
 from tests.simulation.temporal import SimTemporal, Task
 
@@ -87,7 +87,7 @@ class SimReports:
                 ExecutionId(execution), epoch=epoch, run=RunId(run), attempt=attempt, runner=runner
             )
         )
-        if report is not Report.TAKEN:
+        if report is not ReportResult.TAKEN:
             return None
         message = f"{execution} {epoch} {run} {attempt}"
         begun = await self._store.runs.attempts_begun(ExecutionId(execution))
@@ -108,7 +108,7 @@ class SimReports:
                 text=text,
             )
         )
-        return report is Report.TAKEN
+        return report is ReportResult.TAKEN
 
     async def finish(
         self,
@@ -127,7 +127,7 @@ class SimReports:
                 ExecutionId(execution), epoch=epoch, run=RunId(run), attempt=attempt, outcome=outcome
             )
         )
-        return report is not Report.STALE
+        return report is not ReportResult.STALE
 
     async def _over(self, call: Callable[[], Awaitable[R]]) -> R:
         road = self._road

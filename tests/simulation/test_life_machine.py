@@ -16,7 +16,7 @@ from stigmer_cli.domain.execution import AttentionCode, EventType, Execution, Ou
 from stigmer_cli.domain.identity import RunId
 from stigmer_cli.domain.phase import Phase, may_move
 from stigmer_cli.errors import Conflict
-from stigmer_cli.store.runs import Claim, Report
+from stigmer_cli.store.runs import Claim, ReportResult
 from stigmer_cli.store.store import open_store
 from tests.contracts.store.drafts import RealSleepClock, accepted
 from tests.support.ids import claim
@@ -76,7 +76,7 @@ class ExecutionLife(RuleBasedStateMachine):
     def begins(self, epoch: int, run: RunId, attempt: int) -> None:
         before = self.row()
         begun = self.store.runs.begin_attempt(self.id, epoch=epoch, run=run, attempt=attempt, runner="mill")
-        if self.do(begun) is Report.TAKEN:
+        if self.do(begun) is ReportResult.TAKEN:
             assert (before.phase, before.epoch, before.claimed_run) == (Phase.IN_PROGRESS, epoch, run)
             assert attempt >= before.claimed_attempt
 
@@ -89,14 +89,14 @@ class ExecutionLife(RuleBasedStateMachine):
             report = self.do(said)
         except Conflict:
             return
-        if report is Report.TAKEN:
+        if report is ReportResult.TAKEN:
             assert self.holders[epoch] == run
 
     @rule(epoch=EPOCHS, run=RUNS, attempt=st.none() | ATTEMPTS, phase=OUTCOMES)
     def finishes(self, epoch: int, run: RunId, attempt: int | None, phase: Phase) -> None:
         before, outcome = self.row(), Outcome(phase=phase, output="out")
         report = self.do(self.store.runs.finish(self.id, epoch=epoch, run=run, attempt=attempt, outcome=outcome))
-        if report is Report.TAKEN:
+        if report is ReportResult.TAKEN:
             assert not before.phase.is_terminal
             assert run == (before.claimed_run or before.dispatch.run_id)
             assert self.row().phase is phase

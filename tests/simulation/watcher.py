@@ -19,7 +19,7 @@ class Violation(AssertionError):
 
 
 @dataclass(frozen=True)
-class Seen:
+class RowSnapshot:
     """A row as it was after some commit."""
 
     phase: Phase
@@ -34,7 +34,7 @@ class Watcher:
     memory: Memory
     temporal: SimTemporal
     ledger: Ledger
-    seen: dict[str, Seen] = field(default_factory=dict)
+    seen: dict[str, RowSnapshot] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
 
     def look(self, execution: ExecutionId) -> None:
@@ -44,7 +44,7 @@ class Watcher:
             if execution in self.seen:
                 self._wrong(f"{execution} is gone")
             return
-        now = Seen(phase=Phase(row[0]), epoch=row[1], version=row[2])
+        now = RowSnapshot(phase=Phase(row[0]), epoch=row[1], version=row[2])
         before = self.seen.get(execution)
         self.seen[execution] = now
         if before is not None:
@@ -56,14 +56,14 @@ class Watcher:
             self._wrong(f"I1: two runs had effects in epoch {now.epoch} of {execution}")
         self._check_orphan(execution, Kind(row[3]), now)
 
-    def _check_orphan(self, execution: ExecutionId, kind: Kind, now: Seen) -> None:
+    def _check_orphan(self, execution: ExecutionId, kind: Kind, now: RowSnapshot) -> None:
         last = self.memory.row(LAST, execution)
         was_orphaned = last is not None and last[0] == EventType.ORPHANED
         name = WorkflowName(kind=kind, execution=execution, epoch=now.epoch, store=STORE).id
         if was_orphaned and name not in self.temporal.forgotten:
             self._wrong(f"I6: {execution} was submitted again though Temporal never forgot it")
 
-    def _compare(self, execution: str, before: Seen, now: Seen) -> None:
+    def _compare(self, execution: str, before: RowSnapshot, now: RowSnapshot) -> None:
         if now.version < before.version or now.epoch < before.epoch:
             self._wrong(f"{execution} went back: {before} to {now}")
         if now.phase is not before.phase and not may_move(before.phase, now.phase):

@@ -8,7 +8,7 @@ from pathlib import Path
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.settings import Home, Settings, load
 from stigmer_cli.stack.options import StackOptions
-from stigmer_cli.stack.up import Ready, Surroundings, up
+from stigmer_cli.stack.up import Ready, UpContext, up
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import read_record
 from stigmer_cli.supervisor.spec import ChildSpec
@@ -102,8 +102,8 @@ class Stack:
         )
 
     @property
-    def around(self) -> Surroundings:
-        return Surroundings(clock=SystemClock(), environ=environ(self.said), build=self.build, tell=self.told.append)
+    def around(self) -> UpContext:
+        return UpContext(clock=SystemClock(), environ=environ(self.said), build=self.build, tell=self.told.append)
 
     def shell(self, *, without_ports: bool = False, **said: str) -> "Stack":
         """The same home in a shell that says `said`, and of ports nothing where it is `without_ports`."""

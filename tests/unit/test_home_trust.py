@@ -5,24 +5,24 @@ from pathlib import Path
 
 import pytest
 
-from stigmer_cli.home_trust import Entry, Fault, find_faults
+from stigmer_cli.home_trust import Fault, HomeEntry, find_faults
 
 HOME = Path("/home/ada/.stigmer")
 ADA, BOB, ROOT = 1000, 1001, 0
 NAMES = {ADA: "ada", BOB: "bob", ROOT: "root"}
 
 
-def entry(name: str = "", uid: int = ADA, mode: int = 0o600, **rest: object) -> Entry:
+def entry(name: str = "", uid: int = ADA, mode: int = 0o600, **rest: object) -> HomeEntry:
     """A file of the home; without a name the home itself."""
     kind = stat.S_IFREG if name else stat.S_IFDIR
-    return Entry(path=HOME / name, uid=uid, mode=kind | mode, **rest)  # type: ignore[arg-type] # of a test
+    return HomeEntry(path=HOME / name, uid=uid, mode=kind | mode, **rest)  # type: ignore[arg-type] # of a test
 
 
-def folder(mode: int = 0o700, uid: int = ADA, folder_uid: int = ADA) -> Entry:
+def folder(mode: int = 0o700, uid: int = ADA, folder_uid: int = ADA) -> HomeEntry:
     return entry(uid=uid, mode=mode, folder_uid=folder_uid)
 
 
-def found(*entries: Entry, user: int = ADA) -> list[tuple[str, str, str]]:
+def found(*entries: HomeEntry, user: int = ADA) -> list[tuple[str, str, str]]:
     return [(one.fault, one.message, one.fix) for one in find_faults(entries, user=user, name_of=NAMES.get)]
 
 
@@ -122,6 +122,6 @@ def test_the_open_door_is_shut_before_what_came_in_is_given_away() -> None:
 
 
 def test_a_path_with_blanks_can_be_pasted() -> None:
-    home = Entry(path=Path("/tmp/my home"), uid=ADA, mode=stat.S_IFDIR | 0o777)
+    home = HomeEntry(path=Path("/tmp/my home"), uid=ADA, mode=stat.S_IFDIR | 0o777)
     [one] = find_faults([home], user=ADA, name_of=NAMES.get)
     assert one.fix == "chmod go-w '/tmp/my home'"

@@ -21,19 +21,19 @@ Place = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class ManifestSource:
     """A file as read: its name as it is shown, and its text."""
 
     name: str
     text: str
 
 
-def read_sources(names: Sequence[str], stdin: Iterator[bytes]) -> Sequence[Source]:
+def read_sources(names: Sequence[str], stdin: Iterator[bytes]) -> Sequence[ManifestSource]:
     """The files called `names`, `-` being standard input; raises ConfigError for one that cannot be read."""
     return [_read(name, stdin) for name in names]
 
 
-def parse(sources: Sequence[Source]) -> Sequence[AgentManifest]:
+def parse(sources: Sequence[ManifestSource]) -> Sequence[AgentManifest]:
     """Every document of every source, in order; raises ConfigError that lists all that is wrong."""
     manifests: list[AgentManifest] = []
     problems: list[str] = []
@@ -50,7 +50,7 @@ def parse(sources: Sequence[Source]) -> Sequence[AgentManifest]:
     return manifests
 
 
-def _read(name: str, stdin: Iterator[bytes]) -> Source:
+def _read(name: str, stdin: Iterator[bytes]) -> ManifestSource:
     try:
         data = b"".join(stdin) if name == STDIN else Path(name).read_bytes()
     except OSError as error:
@@ -59,12 +59,12 @@ def _read(name: str, stdin: Iterator[bytes]) -> Source:
     if len(data) > FILE_MAX:
         raise ConfigError(f"{shown} is larger than {FILE_MAX // 1024 // 1024} MiB")
     try:
-        return Source(name=shown, text=data.decode("utf-8-sig"))
+        return ManifestSource(name=shown, text=data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{shown} is no UTF-8 text (byte {error.start})") from error
 
 
-def _documents(source: Source) -> Iterator[AgentManifest | list[str]]:
+def _documents(source: ManifestSource) -> Iterator[AgentManifest | list[str]]:
     try:
         excess = _excess(source)
         if excess is not None:
@@ -81,7 +81,7 @@ def _documents(source: Source) -> Iterator[AgentManifest | list[str]]:
         yield [_at(source, (1, 1), str(error).splitlines()[0] if str(error) else "not YAML")]
 
 
-def _excess(source: Source) -> Place | None:
+def _excess(source: ManifestSource) -> Place | None:
     """Where the text nests or repeats beyond reason, found before anything is built of it."""
     depth = aliases = 0
     for event in yaml.parse(source.text, Loader=yaml.SafeLoader):
@@ -97,7 +97,7 @@ def _is_empty(node: yaml.Node) -> bool:
     return isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"
 
 
-def _manifest(source: Source, node: yaml.Node) -> AgentManifest | list[str]:
+def _manifest(source: ManifestSource, node: yaml.Node) -> AgentManifest | list[str]:
     start = (node.start_mark.line + 1, node.start_mark.column + 1)
     if not isinstance(node, yaml.MappingNode):
         return [_at(source, start, "a document is a mapping with apiVersion, kind, metadata and spec")]
@@ -114,7 +114,11 @@ def _manifest(source: Source, node: yaml.Node) -> AgentManifest | list[str]:
 
 
 def _collect(
-    source: Source, node: yaml.Node, path: tuple[str, ...], places: dict[tuple[str, ...], Place], twice: list[str]
+    source: ManifestSource,
+    node: yaml.Node,
+    path: tuple[str, ...],
+    places: dict[tuple[str, ...], Place],
+    twice: list[str],
 ) -> None:
     """Where every key of the document stands; a key that stands twice is a problem."""
     if not isinstance(node, yaml.MappingNode):
@@ -160,5 +164,5 @@ def _keys(kind: type[BaseModel], path: Sequence[str]) -> list[str]:
     return _keys(inner, path[1:]) if isinstance(inner, type) and issubclass(inner, BaseModel) else []
 
 
-def _at(source: Source, place: Place, text: str) -> str:
+def _at(source: ManifestSource, place: Place, text: str) -> str:
     return f"{source.name}:{place[0]}:{place[1]}: {text}"

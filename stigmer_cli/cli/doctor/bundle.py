@@ -5,15 +5,15 @@ from pathlib import Path
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.doctor.archive import write_archive
-from stigmer_cli.doctor.bundle import Surroundings, gathered_entries
+from stigmer_cli.doctor.bundle import BundleContext, collect_entries
 from stigmer_cli.doctor.report import Diagnosis
 from stigmer_cli.doctor.text import size
 
 
 def write_bundle(cli: Cli, seen: Diagnosis, bundle: Path) -> Mapping[str, object]:
     """Write the archive, telling what it will hold first; what is said of it in the report."""
-    around = Surroundings(environ=cli.environ, user_home=cli.user_home)
-    entries = cli.run(gathered_entries(seen.facts, seen.report, around))
+    around = BundleContext(environ=cli.environ, user_home=cli.user_home)
+    entries = cli.run(collect_entries(seen.facts, seen.report, around))
     cli.out.note(f"{bundle} will hold, with secrets taken out:")
     for entry in entries:
         cli.out.note(f"  {entry.name:<20} {size(len(entry.content)):>10}  {entry.about}")

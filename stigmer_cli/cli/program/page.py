@@ -40,7 +40,7 @@ class Verbatim(CodeBlock):
         yield Text("\n".join(f"{INDENT}{line}" for line in lines), no_wrap=True, overflow="ignore")
 
 
-class Page(Markdown):
+class HelpPage(Markdown):
     """Markdown as the manual uses it."""
 
     elements: ClassVar = {**Markdown.elements, "heading_open": LeftHeading, "fence": Verbatim}
@@ -50,7 +50,7 @@ def rendered(console: Console, markdown: str) -> str:
     """`markdown` as text for this terminal, with its colours."""
     width = min(console.width, WIDTH_MAX)
     with console.use_theme(STYLES), console.capture() as captured:
-        console.print(Page(markdown, hyperlinks=False), width=width, crop=False)
+        console.print(HelpPage(markdown, hyperlinks=False), width=width, crop=False)
     return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
 
 

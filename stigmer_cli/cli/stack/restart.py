@@ -6,14 +6,14 @@ from stigmer_cli.cli.stack.ready import print_ready, tell_pending
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.remote import refuse_elsewhere
 from stigmer_cli.stack.restart import restart, restart_part
-from stigmer_cli.stack.up import Surroundings
+from stigmer_cli.stack.up import UpContext
 
 
 def restart_stack(cli: Cli, part: str | None, options: StackOptions) -> None:
     """Restart `part`, or all where it is None, and print where things are once it is ready."""
     settings = cli.own_settings()
     refuse_elsewhere(settings, "stigmer restart")
-    around = Surroundings(clock=cli.clock, environ=cli.environ, tell=cli.out.note)
+    around = UpContext(clock=cli.clock, environ=cli.environ, tell=cli.out.note)
     with shown_progress(cli.out) as board:
         if part is None:
             ready = cli.run(restart(settings, options, progress=board, around=around))

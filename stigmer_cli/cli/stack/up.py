@@ -11,7 +11,7 @@ from stigmer_cli.settings import Settings
 from stigmer_cli.stack.attach import attend
 from stigmer_cli.stack.down import down
 from stigmer_cli.stack.options import StackOptions
-from stigmer_cli.stack.up import Ready, Surroundings, up
+from stigmer_cli.stack.up import Ready, UpContext, up
 
 INTERRUPTED = 130
 EPHEMERAL = (
@@ -37,7 +37,7 @@ def start_stack(cli: Cli, flags: Mapping[str, str | None], options: StackOptions
 
 
 def _brought_up(cli: Cli, settings: Settings, options: StackOptions) -> Ready:
-    around = Surroundings(clock=cli.clock, environ=cli.environ, tell=cli.out.note)
+    around = UpContext(clock=cli.clock, environ=cli.environ, tell=cli.out.note)
     with shown_progress(cli.out) as board:
         return cli.run(up(settings, options, progress=board, around=around))
 

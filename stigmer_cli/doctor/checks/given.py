@@ -19,7 +19,7 @@ from stigmer_cli.errors import ConfigError
 from stigmer_cli.options import BY_NAME
 from stigmer_cli.settings import Source
 from stigmer_cli.stack.differences import taken_over_by, would_change
-from stigmer_cli.stack.precedence import DATABASE, SHARED, TOKEN, kept, refuse_another_database
+from stigmer_cli.stack.precedence import DATABASE, SHARED, TOKEN, keep_recorded, refuse_another_database
 from stigmer_cli.stack.settings_record import RUNNER, SERVER, Given, SettingsRecord
 
 EXPORT_DATABASE = f"export {BY_NAME[DATABASE].variable}=... && stigmer up"
@@ -61,7 +61,7 @@ async def database(facts: Facts) -> Found:
     name = before.value or f"the file {facts.settings.home.store_file}"
     evidence = {"database": name, "source": before.source, "fingerprint": before.fingerprint}
     try:
-        refuse_another_database(kept(facts.shell, record), record)
+        refuse_another_database(keep_recorded(facts.shell, record), record)
     except ConfigError as error:
         if (await facts.supervisor()).is_there:  # it has the URL, and gives it to a part that is restarted
             return told(f"the stack's database is {name}, which this shell does not name", **evidence)

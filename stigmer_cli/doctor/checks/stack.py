@@ -5,7 +5,7 @@ from stigmer_cli.doctor.facts.facts import Facts, PortSeen
 from stigmer_cli.doctor.facts.sight import ELSEWHERE, is_out_of_sight
 from stigmer_cli.doctor.repairs.dead_supervisor import CLEAR_THE_DEAD
 from stigmer_cli.stack.parts import SUPERVISOR
-from stigmer_cli.stack.status import Look
+from stigmer_cli.stack.status import SupervisorObservation
 
 
 @check("STG103", "ports", timeout_s=BUSY_S, scope=Scope.MACHINE)
@@ -56,7 +56,7 @@ async def supervisor(facts: Facts) -> Found:
     return _down(facts, probe)
 
 
-def _down(facts: Facts, probe: Look) -> Found:
+def _down(facts: Facts, probe: SupervisorObservation) -> Found:
     place = facts.settings.home.path
     if facts.endpoints is not None and probe.record is not None:
         gone = probe.record.id

@@ -32,11 +32,11 @@ from stigmer_cli.errors import ConfigError
 from stigmer_cli.runner_record import read_runner_records
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.parts import SERVER, SUPERVISOR, TEMPORAL
-from stigmer_cli.stack.precedence import followed, kept, settings_of_runner
+from stigmer_cli.stack.precedence import follow_running_stack, keep_recorded, settings_of_runner
 from stigmer_cli.stack.remote import elsewhere
 from stigmer_cli.stack.settings_record import read_settings_record
 from stigmer_cli.stack.state import Endpoints, endpoints
-from stigmer_cli.stack.status import Look
+from stigmer_cli.stack.status import SupervisorObservation
 from stigmer_cli.supervisor.record import SupervisorRecord, read_record
 from stigmer_cli.temporal.target import Target, target_of
 
@@ -49,7 +49,7 @@ def collect_facts(
 ) -> Facts:
     """The facts of this machine, none of them found out yet but what small files say."""
     found, given, shell = None if problem else endpoints(settings.home), read_settings_record(settings.home), settings
-    settings = followed(shell, found, given) if found else kept(shell, given)
+    settings = follow_running_stack(shell, found, given) if found else keep_recorded(shell, given)
     place = _Place(settings=settings, found=found, clock=clock, pids=_pids(read_record(settings.home.run)))
     supervisor = Once(lambda: probes.probe_supervisor(settings, found, clock=clock))
     endpoint = Once(place.endpoint)
@@ -112,12 +112,12 @@ class _Place:
             is_own=is_own_temporal(self.settings, self.found),
         )
 
-    async def ports(self, supervisor: Once[Look]) -> tuple[PortSeen, ...]:
+    async def ports(self, supervisor: Once[SupervisorObservation]) -> tuple[PortSeen, ...]:
         """Each port and who holds it."""
         record = (await supervisor()).record
         return await in_thread(lambda: machine.probe_ports(self.settings, self.found, record))
 
-    async def processes(self, supervisor: Once[Look]) -> Mapping[str, ProcessSeen]:
+    async def processes(self, supervisor: Once[SupervisorObservation]) -> Mapping[str, ProcessSeen]:
         """Each process that was written down."""
         record = (await supervisor()).record
         return await in_thread(lambda: machine.probe_processes(record))
@@ -151,12 +151,12 @@ class _Place:
             return EndpointSeen(address=address, namespace="", is_own=False, silence=error.message)
         return await probes.probe_endpoint(target, waits_for=self.waits_for(TEMPORAL))
 
-    async def http_endpoints(self, supervisor: Once[Look]) -> tuple[HttpEndpoint, ...]:
+    async def http_endpoints(self, supervisor: Once[SupervisorObservation]) -> tuple[HttpEndpoint, ...]:
         """Where our Temporal answers HTTP."""
         child = _child((await supervisor()).record)
         return await probes.probe_http_endpoints(child, self.found) if child else ()
 
-    async def page_endpoints(self, supervisor: Once[Look]) -> tuple[PageEndpoint, ...]:
+    async def page_endpoints(self, supervisor: Once[SupervisorObservation]) -> tuple[PageEndpoint, ...]:
         """What the listening sockets of the parts give to a web page."""
         record = (await supervisor()).record
         return await probe_page_endpoints(
@@ -164,7 +164,7 @@ class _Place:
         )
 
     async def executions(
-        self, temporal: Once[TemporalSeen], server: Once[ServerSeen], supervisor: Once[Look]
+        self, temporal: Once[TemporalSeen], server: Once[ServerSeen], supervisor: Once[SupervisorObservation]
     ) -> ExecutionsSeen:
         """What is not done yet; Temporal is asked about it only where it can be believed."""
         await probes.load_module("stigmer_cli.doctor.facts.open_work")

@@ -13,14 +13,14 @@ from stigmer_cli.domain.identity import LEGACY_TASK_QUEUE
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.errors import ConfigError
-from stigmer_cli.home_trust import Finding
+from stigmer_cli.home_trust import HomeFinding
 from stigmer_cli.runner_record import RunnerRecord
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.ports import Owner
 from stigmer_cli.stack.remote import elsewhere
 from stigmer_cli.stack.settings_record import SettingsRecord
 from stigmer_cli.stack.state import Endpoints
-from stigmer_cli.stack.status import Look
+from stigmer_cli.stack.status import SupervisorObservation
 
 if TYPE_CHECKING:
     from stigmer_cli.api.health import Health
@@ -73,7 +73,7 @@ class HomeSeen:
     is_read_only: bool = False
     missing_mount: Path | None = None
     fix: str = ""
-    doubts: tuple[Finding, ...] = ()
+    doubts: tuple[HomeFinding, ...] = ()
     free_bytes: int = 1 << 40
     free_files: int | None = None
     token_mode: int | None = 0o600
@@ -269,7 +269,7 @@ class Facts:
     given: SettingsRecord | None = None
     home: Once[HomeSeen]
     ports: Once[tuple[PortSeen, ...]]
-    supervisor: Once[Look]
+    supervisor: Once[SupervisorObservation]
     processes: Once[Mapping[str, ProcessSeen]]
     lines: Callable[[str], Awaitable[tuple[str, ...]]]
     server: Once[ServerSeen]

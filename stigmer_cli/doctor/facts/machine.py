@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stigmer_cli.doctor.facts.facts import BinarySeen, HomeSeen, PortSeen, ProcessSeen
 from stigmer_cli.errors import MachineError
-from stigmer_cli.home_trust import look_at
+from stigmer_cli.home_trust import inspect_home
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.home import try_to_write, way_out
 from stigmer_cli.stack.listening import holds
@@ -51,7 +51,7 @@ def probe_home(home: Home) -> HomeSeen:
         why_not_writable=why,
         is_read_only=is_read_only(home.path),
         fix=fix,
-        doubts=look_at(home.path),
+        doubts=inspect_home(home.path),
         free_bytes=room.f_bavail * room.f_frsize,
         free_files=room.f_favail if room.f_files else None,  # btrfs counts none
         token_mode=_mode(home.token_file),

@@ -50,7 +50,7 @@ class Surroundings:
     health: Health | None = None
 
 
-Look = Callable[[], Awaitable[Surroundings]]
+SupervisorObservation = Callable[[], Awaitable[Surroundings]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class Caller:
     is_insecure_allowed: bool = False
 
 
-async def probe_executions(caller: Caller, *, look: Look, clock: Clock) -> ExecutionsSeen:
+async def probe_executions(caller: Caller, *, look: SupervisorObservation, clock: Clock) -> ExecutionsSeen:
     """The newest `PAGE` of each open phase, and what of all that is open does not get on.
 
     Raises what the client raises. Where the server cannot tell the latter, the oldest `LOOKED_UP_MAX` are looked up in
@@ -104,7 +104,7 @@ async def _report(client: Client) -> StuckReport | None:
 
 
 async def judge_here(
-    rows: Sequence[Execution], told: StuckReport | None, *, is_cut: bool, look: Look, clock: Clock
+    rows: Sequence[Execution], told: StuckReport | None, *, is_cut: bool, look: SupervisorObservation, clock: Clock
 ) -> StuckReport:
     """The same as far as this process can tell by itself; what the server `told`, where that is not more."""
     now = clock.now()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from stigmer_cli.doctor.facts.facts import Facts, TemporalSeen
 from stigmer_cli.doctor.facts.sight import is_out_of_sight
 from stigmer_cli.domain.identity import is_fresh
-from stigmer_cli.stack.status import Look
+from stigmer_cli.stack.status import SupervisorObservation
 
 if TYPE_CHECKING:
     from stigmer_cli.api.health import Health, PollerBody
@@ -22,7 +22,9 @@ async def live_pollers(facts: Facts) -> "Sequence[Poller | PollerBody]":
     return live_among(await facts.temporal(), (await facts.server()).health, await facts.supervisor())
 
 
-def live_among(seen: TemporalSeen, health: "Health | None", supervisor: Look) -> "Sequence[Poller | PollerBody]":
+def live_among(
+    seen: TemporalSeen, health: "Health | None", supervisor: SupervisorObservation
+) -> "Sequence[Poller | PollerBody]":
     """Who polls now, as this process sees it, else as the server does; whoever is dead or silent is left out."""
     listed: Sequence[Poller | PollerBody] | None = seen.pollers
     if listed is None:
@@ -30,7 +32,7 @@ def live_among(seen: TemporalSeen, health: "Health | None", supervisor: Look) ->
     return live(listed, gone_pollers(seen, supervisor), temporals_now(listed, health))
 
 
-def gone_pollers(seen: TemporalSeen, supervisor: Look) -> frozenset[str]:
+def gone_pollers(seen: TemporalSeen, supervisor: SupervisorObservation) -> frozenset[str]:
     """Those whose process has ended; none where the pids of the stack are not those of this process."""
     return frozenset() if is_out_of_sight(supervisor) else seen.gone
 

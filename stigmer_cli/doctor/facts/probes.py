@@ -25,7 +25,7 @@ from stigmer_cli.stack.ports import owner_of
 from stigmer_cli.stack.probe import FOREIGN, OK, UNAUTHORIZED, cause_of, get_json
 from stigmer_cli.stack.standstill import standing_still
 from stigmer_cli.stack.state import Endpoints
-from stigmer_cli.stack.status import Look
+from stigmer_cli.stack.status import SupervisorObservation
 from stigmer_cli.supervisor.control import Unresponsive, connect
 from stigmer_cli.supervisor.record import read_record
 from stigmer_cli.temporal.target import Target
@@ -57,22 +57,22 @@ def token_of(settings: Settings) -> str | None:
         return None
 
 
-async def probe_supervisor(settings: Settings, found: Endpoints | None, *, clock: Clock) -> Look:
+async def probe_supervisor(settings: Settings, found: Endpoints | None, *, clock: Clock) -> SupervisorObservation:
     """The supervisor's own word, or what its file says and whether it still answers."""
     folder = settings.home.run
     try:
         control = await connect(folder, within_s=ANSWER_S)
         if control is None:
-            return Look(record=read_record(folder), is_answering=False, is_there=False)
+            return SupervisorObservation(record=read_record(folder), is_answering=False, is_there=False)
         async with control:
             asked_at = clock.now()
             record = await control.status()
             answered_at = clock.now()
     except (Unresponsive, OSError):
-        return Look(record=read_record(folder), is_answering=False, is_there=True)
+        return SupervisorObservation(record=read_record(folder), is_answering=False, is_there=True)
     lacking = await in_thread(lambda: unheld(record, found)) if found else {}
     still = await standing_still(record, folder)
-    return Look(
+    return SupervisorObservation(
         record=record,
         is_answering=True,
         is_there=True,

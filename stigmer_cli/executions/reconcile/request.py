@@ -8,7 +8,7 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.domain.identity import WorkflowName
 from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.executions.accept import Nudge
-from stigmer_cli.executions.reason import waiting
+from stigmer_cli.executions.reason import find_hold
 from stigmer_cli.executions.reconcile.apply import Applied, ReconcileObserver, apply
 from stigmer_cli.executions.reconcile.await_submitted import PendingSubmits
 from stigmer_cli.executions.reconcile.lease import hold_lease
@@ -47,7 +47,7 @@ class Reconciling:
 
     def refuse_unless_connected(self) -> None:
         """Raise TemporalUnavailable, with reason and since, where nothing could be judged."""
-        held = waiting(self._link.status())
+        held = find_hold(self._link.status())
         if held:
             raise TemporalUnavailable(f"{held.detail}; nothing was judged, nothing was touched", hint="stigmer doctor")
 

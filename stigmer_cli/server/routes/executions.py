@@ -20,7 +20,7 @@ from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.accept import SubmitRequest
 from stigmer_cli.executions.notifier import OTHER_SERVERS_S
-from stigmer_cli.executions.reason import explained
+from stigmer_cli.executions.reason import explain_wait
 from stigmer_cli.judgement.wire import stuck_body
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.settings import SubmitPolicy
@@ -93,7 +93,7 @@ async def list_executions(
         return ExecutionPage(items=items, next_cursor=next_cursor)
     page = await called.store.executions.list(wanted, limit=limit, cursor=cursor)
     status = called.link.status()
-    items = [execution_resource(explained(execution, status, called.pollers.polling)) for execution in page.items]
+    items = [execution_resource(explain_wait(execution, status, called.pollers.polling)) for execution in page.items]
     return ExecutionPage(items=items, next_cursor=page.next_cursor)
 
 
@@ -102,7 +102,7 @@ async def get_execution(execution_id: str, called: Called) -> ExecutionResource:
     """One execution with its messages, and why it does not get on if it does not: that is looked up in Temporal."""
     execution = await called.store.executions.get(ExecutionId(execution_id))
     found = await called.stuck.stuck_of(execution)
-    body = explained(execution, called.link.status(), called.pollers.polling)
+    body = explain_wait(execution, called.link.status(), called.pollers.polling)
     return execution_resource(body, stuck_body(found) if found else None)
 
 
@@ -113,7 +113,7 @@ async def cancel_execution(execution_id: str, called: Called) -> ExecutionResour
     if execution.phase is Phase.CANCELLED and execution.dispatch.is_submitted:
         called.canceller.withdraw(execution.workflow)
     called.canceller.nudge()
-    return execution_resource(explained(execution, called.link.status(), called.pollers.polling))
+    return execution_resource(explain_wait(execution, called.link.status(), called.pollers.polling))
 
 
 @router.get("/executions/{execution_id}/events")

@@ -25,7 +25,7 @@ from stigmer_cli.api.health import (
 from stigmer_cli.clock import iso
 from stigmer_cli.domain.identity import task_queue_of
 from stigmer_cli.errors import StigmerError
-from stigmer_cli.executions.reason import waiting
+from stigmer_cli.executions.reason import find_hold
 from stigmer_cli.server.guard import IS_KNOWN
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.store.servers import SeenServer
@@ -56,7 +56,7 @@ async def health(called: Called) -> Health:
     """Every part as the server sees it."""
     error = await _store_error(called)
     reasons = [error] if error else []
-    held = waiting(called.link.status())
+    held = find_hold(called.link.status())
     if held:
         reasons.append(held.detail)
     strain = called.dispatcher.strain

@@ -20,7 +20,7 @@ from stigmer_cli.domain.execution import Outcome
 from stigmer_cli.domain.identity import ExecutionId, RunId, WorkflowId
 from stigmer_cli.errors import NotFound
 from stigmer_cli.server.services import Services, services
-from stigmer_cli.store.runs import Claim, Claimant, Report
+from stigmer_cli.store.runs import Claim, Claimant, ReportResult
 
 router = APIRouter(prefix="/v1/executions/{execution_id}")
 Called = Annotated[Services, Depends(services)]
@@ -51,7 +51,7 @@ async def begin_attempt(execution_id: str, body: AttemptRequest, called: Called)
     report = await called.store.runs.begin_attempt(
         ExecutionId(execution_id), epoch=body.epoch, run=RunId(body.run), attempt=body.attempt, runner=body.runner
     )
-    if report is not Report.TAKEN:
+    if report is not ReportResult.TAKEN:
         return AttemptResponse(work=None)
     begun = 1 if body.attempt == 1 else await called.store.runs.attempts_begun(ExecutionId(execution_id))
     return AttemptResponse(work=await _work(ExecutionId(execution_id), begun, called))
@@ -85,7 +85,7 @@ async def append_message(execution_id: str, body: MessageReport, called: Called)
         role=body.role,
         text=body.text,
     )
-    return ReportResponse(taken=report is Report.TAKEN)
+    return ReportResponse(taken=report is ReportResult.TAKEN)
 
 
 @router.post("/outcome")
@@ -98,4 +98,4 @@ async def finish(execution_id: str, body: OutcomeReport, called: Called) -> Repo
         attempt=body.attempt,
         outcome=Outcome(phase=body.phase, output=body.output, error=body.error),
     )
-    return ReportResponse(taken=report is not Report.STALE)
+    return ReportResponse(taken=report is not ReportResult.STALE)

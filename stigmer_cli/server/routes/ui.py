@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 
 from stigmer_cli.api.ui import UiLink, UiLinkRequest
 from stigmer_cli.errors import NotFound
-from stigmer_cli.server.ui.door import OPEN_PATH, UiDoor
+from stigmer_cli.server.ui.access import OPEN_PATH, UiAccess
 from stigmer_cli.server.ui.sessions import LINK_MAX_S
 
 router = APIRouter(prefix="/v1")
@@ -13,9 +13,9 @@ router = APIRouter(prefix="/v1")
 @router.post("/ui/links", status_code=201)
 async def make_link(body: UiLinkRequest, request: Request) -> UiLink:
     """A link that gives one browser a session of the web UI."""
-    door = request.app.state.ui
-    if not isinstance(door, UiDoor):
+    access = request.app.state.ui
+    if not isinstance(access, UiAccess):
         raise TypeError("the application was built without its web UI")
-    if door.address is None:
+    if access.address is None:
         raise NotFound("the stack runs without Temporal's web UI", hint="stigmer down, then stigmer up --ui")
-    return UiLink(path=f"{OPEN_PATH}?once={door.links.make(body.path)}", expires_in_s=LINK_MAX_S)
+    return UiLink(path=f"{OPEN_PATH}?once={access.links.make(body.path)}", expires_in_s=LINK_MAX_S)

@@ -95,7 +95,7 @@ class UiProxy:
     def _request(self, scope: Scope, body: bytes) -> httpx.Request:
         target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
         headers = [(name, value) for name, value in scope["headers"] if name in REQUEST_HEADERS]
-        # The door has seen to it that one of our own pages asks; the UI takes this word for it, and no CSRF token.
+        # `access.py` has made sure that one of our own pages asks; the UI takes this word for it, and no CSRF token.
         headers += [(b"sec-fetch-site", b"same-origin"), (b"host", self._address.encode())]
         url = httpx.URL(f"http://{self._address}").copy_with(raw_path=target)
         limits = {"timeout": httpx.Timeout(READ_MAX_S, connect=CONNECT_MAX_S).as_dict()}

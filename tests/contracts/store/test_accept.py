@@ -11,12 +11,12 @@ from stigmer_cli.domain.identity import ExecutionId, is_id
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, NotFound, RequestError
 from stigmer_cli.store.draft import ExecutionDraft
-from stigmer_cli.store.executions import Accepted
+from stigmer_cli.store.executions import AcceptResult
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import AGENT, START, accepted, draft
 
 
-async def accept(store: Store, wanted: ExecutionDraft) -> Accepted:
+async def accept(store: Store, wanted: ExecutionDraft) -> AcceptResult:
     return await store.executions.accept(wanted, reason=QueueReason.ACCEPTED, detail="")
 
 
@@ -52,7 +52,7 @@ async def test_the_same_key_with_another_request_is_a_conflict(store: Store) -> 
 
 async def test_twenty_tries_of_one_request_with_its_own_id_at_once_make_one_execution(store: Store) -> None:
     wanted = draft(key="k")
-    answers: list[Accepted] = []
+    answers: list[AcceptResult] = []
 
     async def ask() -> None:
         answers.append(await accept(store, wanted))
@@ -73,7 +73,7 @@ async def test_the_id_of_another_request_is_a_conflict(store: Store, key: str | 
 
 
 async def test_twenty_requests_with_one_key_at_once_make_one_execution(store: Store) -> None:
-    answers: list[Accepted] = []
+    answers: list[AcceptResult] = []
 
     async def ask() -> None:
         answers.append(await accept(store, draft(key="k")))

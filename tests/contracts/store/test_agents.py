@@ -8,7 +8,7 @@ import pytest
 from stigmer_cli.domain.execution import QueueReason
 from stigmer_cli.domain.identity import AgentId
 from stigmer_cli.errors import Conflict, NotFound, RequestError
-from stigmer_cli.store.agents import Applied
+from stigmer_cli.store.agents import AppliedAgent
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import START, RealSleepClock, accepted, agent_draft, draft
 
@@ -47,7 +47,7 @@ async def test_one_bad_draft_and_none_is_applied(store: Store) -> None:
 
 
 async def test_eight_apply_at_once_and_each_slug_is_created_once(store: Store) -> None:
-    answers: list[Applied] = []
+    answers: list[AppliedAgent] = []
 
     async def apply(number: int) -> None:
         drafts = [agent_draft(slug, number=number * 3 + place) for place, slug in enumerate("abc")]

@@ -11,7 +11,7 @@ from stigmer_cli.domain.execution import AttentionCode, EventType, Execution, Me
 from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict
-from stigmer_cli.store.runs import Claim, Claimant, Report
+from stigmer_cli.store.runs import Claim, Claimant, ReportResult
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import OTHER_RUN, RUN, START, RealSleepClock, accepted, running, submitted, timeline
 from tests.support.ids import OTHER_STORE, claim, workflow
@@ -28,7 +28,7 @@ async def say(
     index: int = 0,
     attempt: int = 1,
     role: str = "assistant",
-) -> Report:
+) -> ReportResult:
     return await store.runs.append_message(
         id_, epoch=1, run=RUN, attempt=attempt, index=index, offset=offset, role=role, text=text
     )
@@ -133,12 +133,12 @@ async def test_a_run_of_an_execution_whose_submit_was_forgotten_may_claim_it(sto
 
 async def test_a_later_attempt_takes_over_and_the_earlier_one_is_stale(store: Store) -> None:
     id_ = await running(store)
-    assert await say(store, id_, "half a sen") is Report.TAKEN
-    assert await store.runs.begin_attempt(id_, epoch=1, run=RUN, attempt=2, runner="barn") is Report.TAKEN
-    assert await store.runs.begin_attempt(id_, epoch=1, run=RUN, attempt=2, runner="barn") is Report.TAKEN
-    assert await store.runs.begin_attempt(id_, epoch=1, run=RUN, attempt=1, runner="mill") is Report.STALE
-    assert await say(store, id_, "tence", offset=10) is Report.STALE
-    assert await store.runs.finish(id_, epoch=1, run=RUN, attempt=1, outcome=DONE) is Report.STALE
+    assert await say(store, id_, "half a sen") is ReportResult.TAKEN
+    assert await store.runs.begin_attempt(id_, epoch=1, run=RUN, attempt=2, runner="barn") is ReportResult.TAKEN
+    assert await store.runs.begin_attempt(id_, epoch=1, run=RUN, attempt=2, runner="barn") is ReportResult.TAKEN
+    assert await store.runs.begin_attempt(id_, epoch=1, run=RUN, attempt=1, runner="mill") is ReportResult.STALE
+    assert await say(store, id_, "tence", offset=10) is ReportResult.STALE
+    assert await store.runs.finish(id_, epoch=1, run=RUN, attempt=1, outcome=DONE) is ReportResult.STALE
     found = await store.executions.get(id_)
     assert (found.phase, found.messages, found.claimed_attempt, found.claimed_by) == (
         Phase.IN_PROGRESS,
@@ -146,7 +146,7 @@ async def test_a_later_attempt_takes_over_and_the_earlier_one_is_stale(store: St
         2,
         "barn",
     )
-    assert await say(store, id_, "whole", attempt=2) is Report.TAKEN
+    assert await say(store, id_, "whole", attempt=2) is ReportResult.TAKEN
     assert (await timeline(store, id_))[-2:] == ["attempt 2 begins", "message 0 of assistant"]
 
 
@@ -161,12 +161,12 @@ async def test_attempts_are_counted_as_they_begin_and_not_as_they_are_handed_out
 async def test_an_outcome_counts_once_and_whoever_holds_the_epoch_is_told_that_it_is_there(store: Store) -> None:
     id_ = await running(store)
     failed = Outcome(phase=Phase.FAILED, error="no model")
-    assert await store.runs.finish(id_, epoch=1, run=RUN, attempt=1, outcome=failed) is Report.TAKEN
-    assert await store.runs.finish(id_, epoch=1, run=RUN, attempt=1, outcome=DONE) is Report.DONE
-    assert await store.runs.finish(id_, epoch=1, run=RUN, attempt=None, outcome=DONE) is Report.DONE
-    assert await store.runs.begin_attempt(id_, epoch=1, run=RUN, attempt=2, runner="barn") is Report.DONE
-    assert await say(store, id_, "late") is Report.DONE
-    assert await store.runs.finish(id_, epoch=1, run=OTHER_RUN, attempt=None, outcome=DONE) is Report.STALE
+    assert await store.runs.finish(id_, epoch=1, run=RUN, attempt=1, outcome=failed) is ReportResult.TAKEN
+    assert await store.runs.finish(id_, epoch=1, run=RUN, attempt=1, outcome=DONE) is ReportResult.DONE
+    assert await store.runs.finish(id_, epoch=1, run=RUN, attempt=None, outcome=DONE) is ReportResult.DONE
+    assert await store.runs.begin_attempt(id_, epoch=1, run=RUN, attempt=2, runner="barn") is ReportResult.DONE
+    assert await say(store, id_, "late") is ReportResult.DONE
+    assert await store.runs.finish(id_, epoch=1, run=OTHER_RUN, attempt=None, outcome=DONE) is ReportResult.STALE
     found = await store.executions.get(id_)
     assert (found.phase, found.error, found.output, found.completed_at) == (Phase.FAILED, "no model", None, START)
     assert (await timeline(store, id_))[-1] == "failed: no model"
@@ -174,7 +174,7 @@ async def test_an_outcome_counts_once_and_whoever_holds_the_epoch_is_told_that_i
 
 async def test_two_outcomes_at_once_and_one_counts(store: Store) -> None:
     id_ = await running(store)
-    answers: list[Report] = []
+    answers: list[ReportResult] = []
 
     async def finish(outcome: Outcome) -> None:
         answers.append(await store.runs.finish(id_, epoch=1, run=RUN, attempt=1, outcome=outcome))
@@ -182,7 +182,7 @@ async def test_two_outcomes_at_once_and_one_counts(store: Store) -> None:
     async with asyncio.TaskGroup() as group:
         for phase in (Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED):
             group.create_task(finish(Outcome(phase=phase)))
-    assert sorted(answers) == [Report.DONE, Report.DONE, Report.TAKEN]
+    assert sorted(answers) == [ReportResult.DONE, ReportResult.DONE, ReportResult.TAKEN]
     assert len(await timeline(store, id_)) == 4
 
 
@@ -225,9 +225,9 @@ async def test_a_gap_another_text_another_role_or_another_attempt_is_a_conflict(
 
 async def test_an_empty_message_is_a_message(store: Store) -> None:
     id_ = await running(store)
-    assert await say(store, id_, "") is Report.TAKEN
-    assert await say(store, id_, "") is Report.TAKEN
-    assert await say(store, id_, "words") is Report.TAKEN
+    assert await say(store, id_, "") is ReportResult.TAKEN
+    assert await say(store, id_, "") is ReportResult.TAKEN
+    assert await say(store, id_, "words") is ReportResult.TAKEN
     assert await shown(store, id_) == (Message(role="assistant", content="words"),)
     assert len(await timeline(store, id_)) == 5
 
@@ -242,7 +242,7 @@ async def test_pieces_in_any_overlap_and_repetition_make_the_text_and_the_events
     for last in (False, False, False, True):
         start = data.draw(st.integers(0, there))
         end = len(text) if last else data.draw(st.integers(start, len(text)))
-        assert await say(store, id_, text[start:end], offset=start) is Report.TAKEN
+        assert await say(store, id_, text[start:end], offset=start) is ReportResult.TAKEN
         there = max(there, end)
         assert (await shown(store, id_) or (Message(role="", content=""),))[0].content == text[:there]
     told = [event.data for event in await store.events.list(id_) if event.type is EventType.MESSAGE]
@@ -267,8 +267,8 @@ async def test_the_last_word_of_a_run_that_never_claimed_ends_it_only_if_it_is_t
     id_ = await submitted(store)
     outcome = Outcome(phase=Phase.CANCELLED, error="cancelled before it began")
     other = await store.runs.finish(id_, epoch=1, run=OTHER_RUN, attempt=None, outcome=outcome)
-    assert other is Report.STALE
-    assert await store.runs.finish(id_, epoch=1, run=RUN, attempt=None, outcome=outcome) is Report.TAKEN
+    assert other is ReportResult.STALE
+    assert await store.runs.finish(id_, epoch=1, run=RUN, attempt=None, outcome=outcome) is ReportResult.TAKEN
     found: Execution = await store.executions.get(id_)
     assert (found.phase, found.claimed_run) == (Phase.CANCELLED, None)
     assert await claim(store, id_, epoch=1, run=RUN, runner="mill") is Claim.LOST

@@ -7,7 +7,7 @@ import pytest
 
 from stigmer_cli.domain.execution import AttentionCode, Execution, Outcome, QueueReason
 from stigmer_cli.domain.phase import Phase, may_move
-from stigmer_cli.store.runs import Claim, Report
+from stigmer_cli.store.runs import Claim, ReportResult
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import OTHER_RUN, RUN, START, Stage, bring_to
 from tests.support.ids import claim
@@ -44,7 +44,7 @@ WRITES: dict[str, Write] = {
 }
 
 P, R, C = Phase.PENDING, Phase.IN_PROGRESS, Phase.COMPLETED
-TAKEN, STALE, OVER = Report.TAKEN, Report.STALE, Report.DONE
+TAKEN, STALE, OVER = ReportResult.TAKEN, ReportResult.STALE, ReportResult.DONE
 
 # The answer and the phase after it, for the stages QUEUED, GIVEN_UP, SUBMITTED and RUNNING.
 OPEN_STAGES = (Stage.QUEUED, Stage.GIVEN_UP, Stage.SUBMITTED, Stage.RUNNING)
@@ -143,5 +143,5 @@ async def test_cancelling_by_stage(store: Store) -> None:
         Stage.FAILED: (Phase.FAILED, False),
         Stage.CANCELLED: (Phase.CANCELLED, True),
     }
-    waiting = await store.executions.cancel_requested(limit=10)
+    waiting = await store.executions.find_cancel_requested(limit=10)
     assert sorted(found.phase for found in waiting) == [Phase.IN_PROGRESS]

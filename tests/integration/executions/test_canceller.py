@@ -10,7 +10,7 @@ from stigmer_cli.domain.execution import Execution, Outcome
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.executions.canceller import FORCED, PATIENCE_MIN_S, PATIENCE_S, Canceller
-from stigmer_cli.store.runs import Report
+from stigmer_cli.store.runs import ReportResult
 from stigmer_cli.temporal.gateway import RunState
 from tests.integration.executions.conftest import Scene, submitted
 from tests.support.fakes import ManualClock
@@ -34,7 +34,7 @@ class Cancellation:
         await self.canceller.run_once()
         return await self.scene.get(self.execution)
 
-    async def finish(self, outcome: Outcome) -> Report:
+    async def finish(self, outcome: Outcome) -> ReportResult:
         """What the server says when the run reports how it ended."""
         run = self.execution.dispatch.run_id
         assert run is not None
@@ -83,13 +83,13 @@ async def test_a_run_that_does_not_end_is_terminated_and_its_row_is_cancelled(ca
 async def test_what_the_old_run_reports_after_that_is_refused(cancellation: Cancellation) -> None:
     await cancellation.pass_at(0)
     await cancellation.pass_at(PATIENCE_S)
-    assert await cancellation.finish(Outcome(phase=Phase.COMPLETED, output="done")) is not Report.TAKEN
+    assert await cancellation.finish(Outcome(phase=Phase.COMPLETED, output="done")) is not ReportResult.TAKEN
     assert (await cancellation.scene.get(cancellation.execution)).phase is Phase.CANCELLED
 
 
 async def test_a_run_that_ends_in_time_is_left_alone(cancellation: Cancellation) -> None:
     await cancellation.pass_at(0)
-    assert await cancellation.finish(Outcome(phase=Phase.CANCELLED, error="cancelled")) is Report.TAKEN
+    assert await cancellation.finish(Outcome(phase=Phase.CANCELLED, error="cancelled")) is ReportResult.TAKEN
     ended = await cancellation.pass_at(PATIENCE_S * 2)
     assert (ended.error, cancellation.is_open()) == ("cancelled", True)
 
@@ -121,7 +121,9 @@ async def test_a_temporal_that_stays_away_does_not_keep_a_cancelled_one_from_end
     assert (await cancellation.pass_at(PATIENCE_S - 1)).phase is Phase.IN_PROGRESS
     ended = await cancellation.pass_at(1)
     assert ended.phase is Phase.CANCELLED
-    assert await cancellation.finish(Outcome(phase=Phase.COMPLETED)) is Report.DONE, "its run is told that it is over"
+    assert await cancellation.finish(Outcome(phase=Phase.COMPLETED)) is ReportResult.DONE, (
+        "its run is told that it is over"
+    )
 
 
 async def test_a_workflow_whose_row_ended_while_temporal_was_away_is_terminated_when_it_is_back(

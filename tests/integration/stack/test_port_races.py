@@ -15,7 +15,7 @@ from stigmer_cli.stack.down import down
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.port_claims import PortClaims
 from stigmer_cli.stack.ports import PortsTaken, with_ports
-from stigmer_cli.stack.up import Ready, Surroundings, up
+from stigmer_cli.stack.up import Ready, UpContext, up
 from stigmer_cli.supervisor.process import IS_LINUX
 from stigmer_cli.supervisor.spec import ChildSpec
 from tests.support.polling import until_true
@@ -90,7 +90,7 @@ async def test_a_port_that_somebody_takes_after_it_was_found_free_is_drawn_again
         return stack.build(settings, options, environ)
 
     try:
-        around = Surroundings(clock=SystemClock(), environ=whole_environment(), build=build)
+        around = UpContext(clock=SystemClock(), environ=whole_environment(), build=build)
         ready = await up(stack.settings(), AUTO, progress=stack.progress, around=around)
         taken = {thief.getsockname()[1] for thief in thieves}
         assert len(taken) == 2

@@ -17,7 +17,7 @@ from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import QueueReason
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.errors import ConfigError, InUse, MachineError, StoreBusy
-from stigmer_cli.store.executions import Accepted
+from stigmer_cli.store.executions import AcceptResult
 from stigmer_cli.store.store import Store, open_store
 from tests.contracts.store.drafts import RealSleepClock, draft
 from tests.integration.store.conftest import Start, kill
@@ -27,7 +27,7 @@ async def opened(file: Path, *, busy_timeout_s: float = 5.0) -> Store:
     return await open_store(f"sqlite:///{file}", clock=SystemClock(), owner="here", busy_timeout_s=busy_timeout_s)
 
 
-async def accept(store: Store, *, message: str = "hello") -> Accepted:
+async def accept(store: Store, *, message: str = "hello") -> AcceptResult:
     return await store.executions.accept(draft(message=message), reason=QueueReason.ACCEPTED, detail="")
 
 

@@ -37,7 +37,7 @@ QUERIES: dict[str, tuple[Callable[[Store], Awaitable[object]], str]] = {
     "due": (lambda s: s.executions.due(now=LATER, limit=10), "ix_executions_queue"),
     "next due": (lambda s: s.executions.next_due_at(), "ix_executions_next_try"),
     "queued": (lambda s: s.executions.queued_count(), "ix_executions_"),
-    "cancel": (lambda s: s.executions.cancel_requested(limit=10), "ix_executions_cancel"),
+    "cancel": (lambda s: s.executions.find_cancel_requested(limit=10), "ix_executions_cancel"),
     "open": (lambda s: s.executions.open_after(aged=AGED, after=None, limit=10), "ix_executions_open"),
     "open on": (
         lambda s: s.executions.open_after(aged=AGED, after=ExecutionId("aex-1"), limit=10),

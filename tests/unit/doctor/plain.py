@@ -31,7 +31,7 @@ from stigmer_cli.judgement.stuck import Stuck
 from stigmer_cli.judgement.wire import stuck_groups
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.state import Endpoints
-from stigmer_cli.stack.status import Look
+from stigmer_cli.stack.status import SupervisorObservation
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import ChildRecord, SupervisorRecord
 from stigmer_cli.temporal.gateway import Poller
@@ -89,7 +89,9 @@ def child(name: str, **changes: Any) -> ChildRecord:
     return replace(part, **changes)
 
 
-def probe(*children: ChildRecord, is_answering: bool = True, is_there: bool = True, **unheld: int) -> Look:
+def probe(
+    *children: ChildRecord, is_answering: bool = True, is_there: bool = True, **unheld: int
+) -> SupervisorObservation:
     """A supervisor with these children in place of the healthy ones."""
     changed = {one.name: one for one in children}
     record = SupervisorRecord(
@@ -98,10 +100,10 @@ def probe(*children: ChildRecord, is_answering: bool = True, is_there: bool = Tr
         uptime_s=0.0,
         children=tuple(changed.get(name, child(name)) for name in ("temporal", "server", "runner")),
     )
-    return Look(record=record, is_answering=is_answering, is_there=is_there, unheld=unheld)
+    return SupervisorObservation(record=record, is_answering=is_answering, is_there=is_there, unheld=unheld)
 
 
-NOBODY = Look(record=None, is_answering=False, is_there=False)
+NOBODY = SupervisorObservation(record=None, is_answering=False, is_there=False)
 
 
 def health(**temporal: Any) -> Health:

@@ -14,8 +14,8 @@ import jsonschema  # type: ignore[import-untyped] # its stubs are not installed
 import pytest
 
 from stigmer_cli.clock import SystemClock
-from stigmer_cli.doctor.archive import Entry, check_target, write_archive
-from stigmer_cli.doctor.bundle import LOG_BYTES_MAX, Surroundings, end_of_log, gathered_entries
+from stigmer_cli.doctor.archive import ArchiveEntry, check_target, write_archive
+from stigmer_cli.doctor.bundle import LOG_BYTES_MAX, BundleContext, collect_entries, end_of_log
 from stigmer_cli.doctor.facts.collect import collect_facts
 from stigmer_cli.errors import ConfigError, MachineError
 from stigmer_cli.settings import Home, load
@@ -25,8 +25,8 @@ from tests.unit.doctor.test_report import SCHEMA
 
 AT = datetime(2026, 5, 4, 12, 3, 10, tzinfo=UTC)
 ENTRIES = (
-    Entry(name="doctor.json", content=b"{}\n", about="what doctor found"),
-    Entry(name="logs/server.log", content=b"a line\n", about="the last 1 lines"),
+    ArchiveEntry(name="doctor.json", content=b"{}\n", about="what doctor found"),
+    ArchiveEntry(name="logs/server.log", content=b"a line\n", about="the last 1 lines"),
 )
 NAMES = [
     "versions.json", "doctor.json", "status.json", "health.json", "config.json", "metrics.txt",
@@ -110,8 +110,8 @@ async def entries_of(home: Home, environ: Mapping[str, str], user_home: Path) ->
     clock = SystemClock()
     quiet = {"STIGMER_HOME": str(home.path), "STIGMER_SERVER_PORT": str(free_port())}
     settings = load({}, {**quiet, **environ}, user_home=user_home)
-    around = Surroundings(environ=environ, user_home=user_home)
-    found = await gathered_entries(collect_facts(settings, clock=clock), REPAIRED, around)
+    around = BundleContext(environ=environ, user_home=user_home)
+    found = await collect_entries(collect_facts(settings, clock=clock), REPAIRED, around)
     assert [one.name for one in found] == NAMES
     return {one.name: one.content.decode() for one in found}
 

@@ -17,10 +17,10 @@ from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.doctor.runner import diagnose
 from tests.unit.doctor.plain import healthy
 
-Look = Callable[[Facts], Awaitable[Found]]
+SupervisorObservation = Callable[[Facts], Awaitable[Found]]
 
 
-def answering(found: Found) -> Look:
+def answering(found: Found) -> SupervisorObservation:
     async def probe(_: Facts) -> Found:
         return found
 
@@ -36,7 +36,9 @@ async def crash(_: Facts) -> Found:
     raise KeyError("gone")
 
 
-def check(code: str, probe: Look, *needs: str, severity: Severity = Severity.ERROR, timeout_s: float = 1.0) -> Check:
+def check(
+    code: str, probe: SupervisorObservation, *needs: str, severity: Severity = Severity.ERROR, timeout_s: float = 1.0
+) -> Check:
     return Check(
         code=code,
         name=code,

@@ -10,7 +10,7 @@ from stigmer_cli.api.resources import execution_resource
 from stigmer_cli.domain.execution import Attention, AttentionCode, Execution, QueueReason
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.pollers import Polling, SeenPoller
-from stigmer_cli.executions.reason import REASONS, explained, unavailable, waiting
+from stigmer_cli.executions.reason import REASONS, explain_wait, find_hold, refuse_while_unavailable
 from tests.support.execution_rows import row
 from tests.support.fakes import START, SwitchedLink
 
@@ -22,7 +22,7 @@ def test_every_state_of_the_connection_has_its_reason() -> None:
 
 def test_a_queued_execution_names_address_time_and_cause() -> None:
     link = SwitchedLink(ConnectionState.DISCONNECTED, cause="connection refused")
-    found = explained(row(), link.status()).dispatch
+    found = explain_wait(row(), link.status()).dispatch
     assert found.reason is QueueReason.TEMPORAL_UNREACHABLE
     assert found.detail == (
         "Temporal unreachable at 127.0.0.1:7233 since 2026-05-04T12:00:00.000Z (connection refused)"
@@ -39,7 +39,7 @@ def test_a_queued_execution_names_address_time_and_cause() -> None:
     ids=["running", "ended", "waiting for a person"],
 )
 def test_what_does_not_wait_for_temporal_is_left_as_it_is(execution: Execution) -> None:
-    assert explained(execution, SwitchedLink(ConnectionState.DISCONNECTED).status()) is execution
+    assert explain_wait(execution, SwitchedLink(ConnectionState.DISCONNECTED).status()) is execution
 
 
 POLLED = Polling(pollers=[SeenPoller(identity="r", last_access_at=START, silent_s=70)], checked_at=START)
@@ -60,14 +60,14 @@ DESERTED = Polling(pollers=[SeenPoller(identity="r", last_access_at=START, silen
 def test_a_submitted_execution_waits_for_a_runner_only_where_none_polls(
     polling: Polling | None, reason: QueueReason
 ) -> None:
-    found = execution_resource(explained(row(submitted_s_ago=5), SwitchedLink().status(), polling)).status.dispatch
+    found = execution_resource(explain_wait(row(submitted_s_ago=5), SwitchedLink().status(), polling)).status.dispatch
     assert (found.state, found.reason) == ("submitted", reason)
     assert found.since == START - timedelta(seconds=5)
 
 
 def test_a_submitted_execution_that_temporal_is_away_from_says_so() -> None:
     link = SwitchedLink(ConnectionState.DISCONNECTED, cause="connection refused")
-    found = explained(row(submitted_s_ago=5), link.status(), DESERTED).dispatch
+    found = explain_wait(row(submitted_s_ago=5), link.status(), DESERTED).dispatch
     assert found.reason is QueueReason.TEMPORAL_UNREACHABLE
     assert found.detail.endswith("(connection refused)")
 
@@ -79,13 +79,13 @@ def test_only_what_is_pending_has_a_reason() -> None:
 
 def test_a_connected_temporal_holds_nothing_up() -> None:
     status = SwitchedLink().status()
-    assert waiting(status) is None
-    assert unavailable(status, START) is None
+    assert find_hold(status) is None
+    assert refuse_while_unavailable(status, START) is None
 
 
 def test_a_refusal_says_when_to_come_back() -> None:
     status = SwitchedLink(ConnectionState.MISCONFIGURED, cause='namespace "x" not found').status()
-    refusal = unavailable(replace(status, next_try_at=START + timedelta(seconds=30)), START)
+    refusal = refuse_while_unavailable(replace(status, next_try_at=START + timedelta(seconds=30)), START)
     assert refusal is not None
     assert refusal.retry_after_s == 30.0
     assert 'namespace "x" not found' in refusal.message
@@ -96,7 +96,7 @@ def test_what_was_queued_under_a_clock_that_ran_ahead_began_now_and_is_due() -> 
     ahead = row()
     hour = timedelta(hours=1)
     ahead = replace(ahead, dispatch=replace(ahead.dispatch, since=START + hour, next_try_at=START + hour))
-    found = explained(ahead, replace(link.status(), now=START)).dispatch
+    found = explain_wait(ahead, replace(link.status(), now=START)).dispatch
     assert (found.since, found.next_try_at) == (START, START)
     soon = replace(ahead, dispatch=replace(ahead.dispatch, next_try_at=START + timedelta(seconds=29)))
-    assert explained(soon, replace(link.status(), now=START)).dispatch.next_try_at == START + timedelta(seconds=29)
+    assert explain_wait(soon, replace(link.status(), now=START)).dispatch.next_try_at == START + timedelta(seconds=29)

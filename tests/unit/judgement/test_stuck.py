@@ -12,7 +12,7 @@ from stigmer_cli.domain.execution import Attention, AttentionCode, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import WAIT, StuckClass, way_out, way_out_of_all
-from stigmer_cli.executions.reason import explained
+from stigmer_cli.executions.reason import explain_wait
 from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.judgement.plan import Rules, plan
 from stigmer_cli.judgement.stuck import (
@@ -22,9 +22,9 @@ from stigmer_cli.judgement.stuck import (
     MARKS,
     Stuck,
     StuckContext,
+    find_untaken,
     is_young,
     judge,
-    untaken,
 )
 from stigmer_cli.runner.contract import FailureKind
 from stigmer_cli.runner.heartbeat import FINAL
@@ -237,7 +237,7 @@ def test_while_temporal_is_away_only_what_a_run_has_claimed_cannot_be_judged(
     phase: str, kind: str, context: StuckContext
 ) -> None:
     link = SwitchedLink(ConnectionState.DISCONNECTED, cause="connection refused")
-    execution = explained(row(Phase(phase), submitted_s_ago=60), link.status())
+    execution = explain_wait(row(Phase(phase), submitted_s_ago=60), link.status())
     words = "Temporal unreachable at 127.0.0.1:7233 since 2026-05-04T12:00:00.000Z (connection refused)"
     found = _judged(Observation(execution=execution, unknown=words), replace(context, away_since=AGO))
     assert found is not None
@@ -312,9 +312,9 @@ def test_over_every_combination_what_stands_still_has_a_class_and_what_gets_on_h
         if task is not None and task.attempt > 1 and failure is not None:
             assert found is not None
             assert (found.kind, failure.words in found.cause) == (StuckClass.CANNOT_REPLAY, True)
-        if untaken(seen) is not None and context is not POLLED:
+        if find_untaken(seen) is not None and context is not POLLED:
             assert found is not None, "nobody has taken it up, and that is silent"
-        is_healthy = max(attempts, default=0) <= 2 and untaken(seen) is None and failure is None
+        is_healthy = max(attempts, default=0) <= 2 and find_untaken(seen) is None and failure is None
         if is_healthy and phase is Phase.IN_PROGRESS and not any(one.name != "perform" for one in activities):
             assert found is None, (phase, task, activities)
         if found is not None:

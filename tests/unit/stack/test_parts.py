@@ -16,7 +16,7 @@ from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.parts import build_parts, check_local, endpoints_of, local
 from stigmer_cli.stack.restart import restart
 from stigmer_cli.stack.state import endpoints, write_endpoints
-from stigmer_cli.stack.up import Surroundings
+from stigmer_cli.stack.up import UpContext
 from stigmer_cli.supervisor.spec import SourceFilter
 from stigmer_cli.temporal.dev_server import HttpEndpoints
 from tests.support.fakes import ManualClock
@@ -228,7 +228,7 @@ async def test_a_restart_refuses_them_before_anything_is_stopped(home: Home) -> 
     (home.run).mkdir()
     (home.run / "stack.json").write_text("what runs now")
     far = replace(settings_of(home), listen="10.0.0.5")
-    around = Surroundings(clock=ManualClock(), environ={})
+    around = UpContext(clock=ManualClock(), environ={})
     with pytest.raises(ConfigError, match="for this machine only"):
         await restart(far, StackOptions(), progress=Silence(), around=around)
     assert (home.run / "stack.json").read_text() == "what runs now"

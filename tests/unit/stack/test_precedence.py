@@ -10,7 +10,7 @@ from stigmer_cli.errors import ConfigError
 from stigmer_cli.options import ADDRESSES, OPTIONS
 from stigmer_cli.settings import Home, Settings, Source, load
 from stigmer_cli.stack.differences import differences, taken_over_by, would_change
-from stigmer_cli.stack.precedence import as_started, followed, kept, refuse_another_database
+from stigmer_cli.stack.precedence import as_started, follow_running_stack, keep_recorded, refuse_another_database
 from stigmer_cli.stack.settings_record import SettingsRecord, fingerprint, given_to, new_record
 from stigmer_cli.stack.state import Endpoints
 
@@ -66,7 +66,7 @@ def test_an_address_stays_where_nothing_is_said_and_gives_way_to_what_is(name: s
     before, now = EXAMPLES[name]
     record = recorded(**{name: before})
 
-    quiet, loud = kept(shell(), record), kept(shell(**{name: now}), record)
+    quiet, loud = keep_recorded(shell(), record), keep_recorded(shell(**{name: now}), record)
 
     assert getattr(quiet, name) == getattr(shell(**{name: before}), name)
     assert quiet.sources[name] is Source.RECORD
@@ -85,17 +85,17 @@ def test_any_other_setting_is_that_of_who_asks(name: str) -> None:
     )
     record = recorded(**{name: text})
 
-    assert getattr(kept(shell(), record), name) == getattr(shell(), name)
+    assert getattr(keep_recorded(shell(), record), name) == getattr(shell(), name)
     assert all(one.now.source is Source.DEFAULT for one in would_change(record, shell()))
 
 
 def test_the_key_of_one_temporal_is_not_taken_to_another() -> None:
     record = recorded(temporal_address="cloud:7233", temporal_api_key_file="/key", temporal_namespace="work")
 
-    moved = kept(shell(temporal_address="elsewhere:7233"), record)
+    moved = keep_recorded(shell(temporal_address="elsewhere:7233"), record)
 
     assert (moved.temporal_api_key_file, moved.temporal_namespace) == (None, "default")
-    same = kept(shell(temporal_address="cloud:7233"), record)
+    same = keep_recorded(shell(temporal_address="cloud:7233"), record)
     assert (same.temporal_api_key_file, same.temporal_namespace) == ("/key", "work")
 
 
@@ -110,7 +110,7 @@ def test_a_command_follows_the_stack_that_runs_whatever_its_shell_says() -> None
         token="t0ken",
     )
 
-    found = followed(here, ENDPOINTS, record)
+    found = follow_running_stack(here, ENDPOINTS, record)
 
     assert (found.server_target, found.server_port) == ("http://127.0.0.1:7001", 7001)
     assert (found.temporal_target, found.runs_own_temporal, found.temporal_namespace) == ("127.0.0.1:7003", True, "one")
@@ -119,7 +119,7 @@ def test_a_command_follows_the_stack_that_runs_whatever_its_shell_says() -> None
 
 
 def test_a_server_that_is_named_by_url_gets_the_token_of_the_shell() -> None:
-    found = followed(shell(server_url="https://far.example", token="t0ken"), ENDPOINTS, recorded())
+    found = follow_running_stack(shell(server_url="https://far.example", token="t0ken"), ENDPOINTS, recorded())
 
     assert (found.server_target, found.token) == ("https://far.example", "t0ken")
 
@@ -164,10 +164,10 @@ def test_no_secret_is_in_the_record_and_each_value_has_its_own_fingerprint() -> 
 def test_another_database_is_refused_with_both_names(before: dict[str, str], here: dict[str, str], words: str) -> None:
     record = recorded(**before)
     if not words:
-        refuse_another_database(kept(shell(**here), record), record)
+        refuse_another_database(keep_recorded(shell(**here), record), record)
         return
     with pytest.raises(ConfigError) as refused:
-        refuse_another_database(kept(shell(**here), record), record)
+        refuse_another_database(keep_recorded(shell(**here), record), record)
     assert words in refused.value.message
     assert "secret" not in refused.value.message + refused.value.hint
     assert "stigmer up --new-database" in refused.value.hint

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from stigmer_cli.clock import SystemClock
-from stigmer_cli.stack.probe import Poller, Seen
+from stigmer_cli.stack.probe import RunnerPoller, ServerObservation
 from stigmer_cli.stack.readiness import missing, news
 from stigmer_cli.stack.state import Endpoints
-from stigmer_cli.stack.status import Look, PartState, StackState, judged
+from stigmer_cli.stack.status import PartState, StackState, SupervisorObservation, judge_stack
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import ChildRecord, ExitRecord, SupervisorRecord
 
@@ -38,8 +38,8 @@ RECORD = SupervisorRecord(
     id=ProcessId(pid=10, mark="boot:0"), started_at=BORN, uptime_s=6.0, children=(TEMPORAL, SERVER, RUNNER)
 )
 TAG = ProcessId(pid=13, mark="boot:1").tag
-POLLER = Poller(identity=f"stigmer-runner/13@box/1-{TAG}/0.1")
-SEEN = Seen(pid=12, state="ready", temporal_state="CONNECTED", pollers=(POLLER,))
+POLLER = RunnerPoller(identity=f"stigmer-runner/13@box/1-{TAG}/0.1")
+SEEN = ServerObservation(pid=12, state="ready", temporal_state="CONNECTED", pollers=(POLLER,))
 
 
 def with_child(child: ChildRecord) -> SupervisorRecord:
@@ -54,7 +54,7 @@ def test_nothing_is_missing_when_all_is_proven() -> None:
     ("seen", "expected"),
     [
         (
-            Seen(why="connection refused"),
+            ServerObservation(why="connection refused"),
             {
                 "server": "connection refused",
                 "temporal": "unknown while the server does not answer",
@@ -83,7 +83,7 @@ def test_nothing_is_missing_when_all_is_proven() -> None:
         ),
     ],
 )
-def test_each_thing_that_is_not_proven_is_named(seen: Seen, expected: dict[str, str]) -> None:
+def test_each_thing_that_is_not_proven_is_named(seen: ServerObservation, expected: dict[str, str]) -> None:
     assert missing(RECORD, seen, {}) == expected
 
 
@@ -107,9 +107,9 @@ def test_a_part_whose_port_is_held_by_somebody_else_is_missing() -> None:
 def test_a_part_that_stands_still_is_missing_whatever_the_server_still_believes_of_it() -> None:
     still = {"runner": "frozen by a signal (SIGSTOP)"}
     assert missing(RECORD, SEEN, {}, still) == still
-    look = Look(record=RECORD, is_answering=True, is_there=True, still=still)
-    assert verdict(look, SEEN)[0] is StackState.DEGRADED
-    assert verdict(look, SEEN)[1]["runner"] is PartState.NOT_READY
+    observed = SupervisorObservation(record=RECORD, is_answering=True, is_there=True, still=still)
+    assert verdict(observed, SEEN)[0] is StackState.DEGRADED
+    assert verdict(observed, SEEN)[1]["runner"] is PartState.NOT_READY
 
 
 def test_a_temporal_elsewhere_that_was_told_to_be_missing_is_told_to_be_ready() -> None:
@@ -122,15 +122,17 @@ def test_a_temporal_elsewhere_that_was_told_to_be_missing_is_told_to_be_ready() 
     assert news(alone, {}, {"elsewhere": "not reached"})["elsewhere"] == "ready"
 
 
-def verdict(look: Look, seen: Seen, endpoints: Endpoints = ENDPOINTS) -> tuple[StackState, dict[str, PartState]]:
-    found = judged(look, seen, endpoints, home="/home", clock=SystemClock())
+def verdict(
+    observed: SupervisorObservation, seen: ServerObservation, endpoints: Endpoints = ENDPOINTS
+) -> tuple[StackState, dict[str, PartState]]:
+    found = judge_stack(observed, seen, endpoints, home="/home", clock=SystemClock())
     return found.state, {part.name: part.state for part in found.parts}
 
 
 def test_a_proven_stack_is_ready() -> None:
-    look = Look(record=RECORD, is_answering=True, is_there=True)
+    observed = SupervisorObservation(record=RECORD, is_answering=True, is_there=True)
 
-    assert verdict(look, SEEN) == (
+    assert verdict(observed, SEEN) == (
         StackState.READY,
         {
             "supervisor": PartState.RUNNING,
@@ -144,7 +146,7 @@ def test_a_proven_stack_is_ready() -> None:
 @pytest.mark.parametrize(
     "seen",
     [
-        Seen(why="not answering within 0.4 s"),
+        ServerObservation(why="not answering within 0.4 s"),
         replace(SEEN, state="degraded"),
         replace(SEEN, temporal_state="SUSPECT"),
         replace(SEEN, pollers=()),
@@ -152,31 +154,33 @@ def test_a_proven_stack_is_ready() -> None:
         replace(SEEN, pid=1),
     ],
 )
-def test_status_is_never_better_than_what_the_server_says(seen: Seen) -> None:
-    look = Look(record=RECORD, is_answering=True, is_there=True)
+def test_status_is_never_better_than_what_the_server_says(seen: ServerObservation) -> None:
+    observed = SupervisorObservation(record=RECORD, is_answering=True, is_there=True)
 
-    assert verdict(look, seen)[0] is StackState.DEGRADED
+    assert verdict(observed, seen)[0] is StackState.DEGRADED
 
 
 def test_a_silent_supervisor_is_never_ready() -> None:
-    look = Look(record=RECORD, is_answering=False, is_there=True)
+    observed = SupervisorObservation(record=RECORD, is_answering=False, is_there=True)
 
-    state, parts = verdict(look, SEEN)
+    state, parts = verdict(observed, SEEN)
 
     assert state is StackState.DEGRADED
     assert parts["supervisor"] is PartState.NOT_READY
 
 
 def test_what_a_dead_supervisor_wrote_down_is_not_believed() -> None:
-    look = Look(record=RECORD, is_answering=False, is_there=False)
+    observed = SupervisorObservation(record=RECORD, is_answering=False, is_there=False)
 
-    assert verdict(look, SEEN)[0] is StackState.STOPPED
+    assert verdict(observed, SEEN)[0] is StackState.STOPPED
 
 
 def test_a_foreign_temporal_is_shown_as_such() -> None:
-    look = Look(record=replace(RECORD, children=(SERVER, RUNNER)), is_answering=True, is_there=True)
+    observed = SupervisorObservation(
+        record=replace(RECORD, children=(SERVER, RUNNER)), is_answering=True, is_there=True
+    )
 
-    state, parts = verdict(look, SEEN, EXTERNAL)
+    state, parts = verdict(observed, SEEN, EXTERNAL)
 
     assert state is StackState.READY
     assert parts["temporal"] is PartState.EXTERNAL
@@ -187,9 +191,9 @@ def test_a_part_that_is_tried_again_says_why_and_when() -> None:
     child = replace(
         RUNNER, state="backing-off", id=None, restarts=2, last_exit=end, next_try_at="2026-05-04T12:00:09.000Z"
     )
-    look = Look(record=with_child(child), is_answering=True, is_there=True)
+    observed = SupervisorObservation(record=with_child(child), is_answering=True, is_there=True)
 
-    found = judged(look, SEEN, ENDPOINTS, home="/home", clock=SystemClock())
+    found = judge_stack(observed, SEEN, ENDPOINTS, home="/home", clock=SystemClock())
 
     assert found.state is StackState.DEGRADED
     assert found.exit_code == 1
@@ -209,9 +213,9 @@ def test_a_part_that_is_tried_again_says_why_and_when() -> None:
 
 
 def test_nothing_at_all_is_stopped_and_exits_with_3() -> None:
-    found = judged(
-        Look(record=None, is_answering=False, is_there=False),
-        Seen(why="connection refused"),
+    found = judge_stack(
+        SupervisorObservation(record=None, is_answering=False, is_there=False),
+        ServerObservation(why="connection refused"),
         ENDPOINTS,
         home="/home",
         clock=SystemClock(),

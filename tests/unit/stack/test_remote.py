@@ -9,8 +9,8 @@ from stigmer_cli.errors import ConfigError, RequestError
 from stigmer_cli.settings import Home, Settings, Source, load
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.parts import endpoints_of
-from stigmer_cli.stack.probe import Poller, Seen
-from stigmer_cli.stack.remote import elsewhere, judged, refuse_elsewhere, require_token
+from stigmer_cli.stack.probe import RunnerPoller, ServerObservation
+from stigmer_cli.stack.remote import elsewhere, judge_stack, refuse_elsewhere, require_token
 from stigmer_cli.stack.status import StackStatus
 from tests.support.fakes import ManualClock
 
@@ -44,16 +44,16 @@ def test_the_port_of_the_stack_that_runs_is_its_own_too() -> None:
     assert elsewhere(settings(running.server_url, source=Source.DEFAULT), None) is None, "nobody said so"
 
 
-def shown(seen: Seen) -> tuple[str, int, list[tuple[str, str, str]]]:
-    found: StackStatus = judged(seen, URL, HOME)
+def shown(seen: ServerObservation) -> tuple[str, int, list[tuple[str, str, str]]]:
+    found: StackStatus = judge_stack(seen, URL, HOME)
     return str(found.state), found.exit_code, [(part.name, str(part.state), part.detail) for part in found.parts]
 
 
 def test_one_that_is_well_tells_of_its_temporal_and_its_runners() -> None:
     runners = tuple(
-        Poller(identity=name, silent_s=silent_s) for name, silent_s in (("a", 1.0), ("b", 2.0), ("dead", 999.0))
+        RunnerPoller(identity=name, silent_s=silent_s) for name, silent_s in (("a", 1.0), ("b", 2.0), ("dead", 999.0))
     )
-    seen = Seen(state="ready", temporal_state="CONNECTED", connection=CONNECTED, pollers=runners)
+    seen = ServerObservation(state="ready", temporal_state="CONNECTED", connection=CONNECTED, pollers=runners)
     assert shown(seen) == (
         "ready",
         0,
@@ -63,11 +63,13 @@ def test_one_that_is_well_tells_of_its_temporal_and_its_runners() -> None:
             ("runner", "external", "2 asking for work"),
         ],
     )
-    assert all(part.pid is None and not part.ports for part in judged(seen, URL, HOME).parts), "nothing of this machine"
+    assert all(part.pid is None and not part.ports for part in judge_stack(seen, URL, HOME).parts), (
+        "nothing of this machine"
+    )
 
 
 def test_one_that_is_not_well_says_why() -> None:
-    seen = Seen(state="degraded", temporal_state="DISCONNECTED", temporal_cause="connection refused")
+    seen = ServerObservation(state="degraded", temporal_state="DISCONNECTED", temporal_cause="connection refused")
     assert shown(seen) == (
         "degraded",
         1,
@@ -80,7 +82,7 @@ def test_one_that_is_not_well_says_why() -> None:
 
 
 def test_one_that_cannot_be_reached_is_not_called_stopped() -> None:
-    state, code, parts = shown(Seen(why="connection refused"))
+    state, code, parts = shown(ServerObservation(why="connection refused"))
     assert (state, code, parts[0]) == ("unreachable", 4, ("server", "failed", "connection refused"))
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stigmer_cli.supervisor.child import MOVES, ChildState
+from stigmer_cli.supervisor.child import TRANSITIONS, ChildState
 from stigmer_cli.supervisor.policy import Again, RestartPolicy, Slowly
 
 POLICY = RestartPolicy()
@@ -36,14 +36,14 @@ def test_the_delay_never_exceeds_its_cap() -> None:
 
 
 def test_every_state_of_a_child_can_be_left_and_reached() -> None:
-    assert set(MOVES) == set(ChildState)
-    assert all(MOVES[state] for state in ChildState)
-    assert {state for targets in MOVES.values() for state in targets} == set(ChildState)
+    assert set(TRANSITIONS) == set(ChildState)
+    assert all(TRANSITIONS[state] for state in ChildState)
+    assert {state for targets in TRANSITIONS.values() for state in targets} == set(ChildState)
 
 
 def test_a_child_runs_only_after_it_was_started_and_stops_only_after_it_was_asked() -> None:
-    into_running = [state for state in ChildState if ChildState.RUNNING in MOVES[state]]
-    out_of_running = MOVES[ChildState.RUNNING]
+    into_running = [state for state in ChildState if ChildState.RUNNING in TRANSITIONS[state]]
+    out_of_running = TRANSITIONS[ChildState.RUNNING]
 
     assert into_running == [ChildState.STARTING]
     assert out_of_running == {ChildState.STOPPING, ChildState.BACKING_OFF, ChildState.FAILED}

@@ -11,7 +11,7 @@ from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.api.resources import execution_resource
 from stigmer_cli.cli.executions.tables import print_execution, print_executions
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.executions.reason import explained
+from stigmer_cli.executions.reason import explain_wait
 from tests.support.execution_rows import row
 from tests.support.fakes import START, SwitchedLink
 
@@ -35,7 +35,7 @@ def _printed(width: int, *, has_colour: bool) -> str:
         row(Phase.IN_PROGRESS, submitted_s_ago=9), claimed_by="stigmer-runner/1", claimed_attempt=2, started_at=START
     )
     failed = replace(row(Phase.FAILED, submitted_s_ago=9), error="no model\x1b[2J [red]x[/red]", completed_at=START)
-    rows = [explained(row(), link.status()), running, failed]
+    rows = [explain_wait(row(), link.status()), running, failed]
     console = Console(
         file=io.StringIO(), width=width, force_terminal=has_colour, color_system="standard" if has_colour else None
     )

@@ -10,10 +10,10 @@ from stigmer_cli.doctor.facts.facts import ExecutionsSeen, Facts
 from stigmer_cli.options import OPTIONS
 from stigmer_cli.settings import Settings, load
 from stigmer_cli.stack.settings_record import SettingsRecord, new_record
-from stigmer_cli.stack.status import Look
+from stigmer_cli.stack.status import SupervisorObservation
 from tests.unit.doctor.plain import HOME, healthy
 
-DOWN = Look(record=None, is_answering=False, is_there=False)
+DOWN = SupervisorObservation(record=None, is_answering=False, is_there=False)
 PG = "postgresql://me:secret@db.example/work"
 CLEVER = ExecutionsSeen(models=("openai:gpt-x",))
 PARTS = ("temporal", "server", "runner")

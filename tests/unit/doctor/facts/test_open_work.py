@@ -15,7 +15,7 @@ from stigmer_cli.domain.execution import Attention, AttentionCode, Execution
 from stigmer_cli.domain.identity import RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
-from stigmer_cli.executions.reason import explained
+from stigmer_cli.executions.reason import explain_wait
 from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.temporal.gateway import Observed, RunState
 from stigmer_cli.temporal.pending import PendingTask
@@ -31,7 +31,7 @@ LINK = SwitchedLink(ConnectionState.DISCONNECTED, cause="connection refused")
 
 def _told(execution: Execution) -> Execution:
     """As it comes over the wire from a server that Temporal is away from."""
-    return execution_of(execution_resource(explained(execution, LINK.status())))
+    return execution_of(execution_resource(explain_wait(execution, LINK.status())))
 
 
 def _seen(state: RunState, task: PendingTask | None = None) -> Observed:

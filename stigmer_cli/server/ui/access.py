@@ -43,7 +43,7 @@ def is_ui(path: str) -> bool:
     return path == ROOT or path.startswith(HOME_PATH)
 
 
-class UiDoor:
+class UiAccess:
     """ASGI application for everything under /ui. `links` makes the secrets that a link bears."""
 
     def __init__(

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from stigmer_cli.server.guard import Guard
 from stigmer_cli.server.hosts import AllowedHosts
-from stigmer_cli.server.ui.door import UiDoor, is_same_origin
+from stigmer_cli.server.ui.access import UiAccess, is_same_origin
 from tests.support.fakes import ManualClock
 
 TOKEN = "right"
@@ -24,14 +24,14 @@ class Stage:
 
     def __init__(self, *, address: str | None = "127.4.5.6:20001") -> None:
         self.reached: list[str] = []
-        self.door = UiDoor(address, hosts=HOSTS, token=lambda: TOKEN, clock=ManualClock(), port=7234)
-        self.door._proxy = self._ui
-        transport = httpx.ASGITransport(Guard(self._api, hosts=HOSTS, token=lambda: TOKEN, pages=self.door))
+        self.access = UiAccess(address, hosts=HOSTS, token=lambda: TOKEN, clock=ManualClock(), port=7234)
+        self.access._proxy = self._ui
+        transport = httpx.ASGITransport(Guard(self._api, hosts=HOSTS, token=lambda: TOKEN, pages=self.access))
         self.browser = httpx.AsyncClient(transport=transport, base_url=OWN)
 
     async def open(self) -> httpx.Response:
         """What a browser gets for a fresh link; it keeps the cookie."""
-        return await self.browser.get(f"/ui/-/open?once={self.door.links.make('/ui/a?b=1&c=2')}")
+        return await self.browser.get(f"/ui/-/open?once={self.access.links.make('/ui/a?b=1&c=2')}")
 
     async def get(self, path: str, headers: Mapping[str, str] | None = None, method: str = "GET") -> int:
         return (await self.browser.request(method, path, headers=headers)).status_code
@@ -81,7 +81,7 @@ async def test_the_cookie_opens_the_ui_and_not_the_api() -> None:
 
 async def test_a_link_that_was_used_leads_only_a_browser_that_is_in_already() -> None:
     stage = Stage()
-    path = f"/ui/-/open?once={stage.door.links.make()}"
+    path = f"/ui/-/open?once={stage.access.links.make()}"
     assert await stage.get(path) == 200
     assert await stage.get(path) == 200
     stage.browser.cookies.clear()
@@ -96,7 +96,7 @@ async def test_a_link_that_was_used_leads_only_a_browser_that_is_in_already() ->
 )
 async def test_who_only_looks_ahead_does_not_use_the_link_up(headers: dict[str, str]) -> None:
     stage = Stage()
-    path = f"/ui/-/open?once={stage.door.links.make()}"
+    path = f"/ui/-/open?once={stage.access.links.make()}"
     assert await stage.get(path, headers) == 400
     assert await stage.get(path, method="HEAD") == 400
     assert await stage.get(path) == 200
@@ -104,7 +104,7 @@ async def test_who_only_looks_ahead_does_not_use_the_link_up(headers: dict[str, 
 
 async def test_another_host_gets_nothing_with_a_cookie_either() -> None:
     stage = Stage()
-    link = f"/ui/-/open?once={stage.door.links.make()}"
+    link = f"/ui/-/open?once={stage.access.links.make()}"
     await stage.open()
     cookie = "; ".join(f"{name}={value}" for name, value in stage.browser.cookies.items())
     foreign = {"host": "evil.example:7234", "cookie": cookie}
@@ -116,7 +116,7 @@ async def test_another_host_gets_nothing_with_a_cookie_either() -> None:
 async def test_a_forwarded_name_that_was_listed_is_let_in() -> None:
     stage = Stage()
     browser = httpx.AsyncClient(transport=stage.browser._transport, base_url=f"https://{CODESPACE}")
-    await browser.get(f"/ui/-/open?once={stage.door.links.make()}")
+    await browser.get(f"/ui/-/open?once={stage.access.links.make()}")
     headers = {"origin": f"https://{CODESPACE}", "sec-fetch-site": "same-origin"}
     assert (await browser.post("/ui/api/v1/x", headers=headers)).status_code == 200
 

@@ -4,12 +4,11 @@ import os
 import secrets
 from pathlib import Path
 
-from stigmer_cli.errors import MachineError
+from stigmer_cli.errors import MachineError, reason_of
+from stigmer_cli.files import OWNER_ONLY, OWNER_ONLY_FOLDER, create_atomically, write_atomically
 from stigmer_cli.settings import Home
 
 TOKEN_BYTES = 32
-OWNER_ONLY = 0o600
-OWNER_ONLY_FOLDER = 0o700
 
 
 def read_token(home: Home) -> str | None:
@@ -64,26 +63,20 @@ class FileToken:
 
 
 def _write(path: Path, token: str, *, replace: bool) -> None:
-    path.parent.mkdir(mode=OWNER_ONLY_FOLDER, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    line = f"{token}\n".encode("ascii")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY), "w") as file:
-            file.write(token + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        path.parent.mkdir(mode=OWNER_ONLY_FOLDER, parents=True, exist_ok=True)
         if replace:
-            draft.replace(path)
+            write_atomically(path, line, OWNER_ONLY)
         else:
-            _link_unless_there(draft, path)
+            _create(path, line)
     except OSError as error:
-        raise MachineError(f"cannot write the token file {path}: {error}") from error
-    finally:
-        draft.unlink(missing_ok=True)
+        raise MachineError(f"cannot write the token file {path}: {reason_of(error)}") from error
 
 
-def _link_unless_there(draft: Path, path: Path) -> None:
+def _create(path: Path, line: bytes) -> None:
     try:
-        path.hardlink_to(draft)
+        create_atomically(path, line, OWNER_ONLY)
     except FileExistsError:
-        if not path.read_text(encoding="ascii").strip():  # emptied by a full disk, say
-            draft.replace(path)
+        if not path.read_bytes().strip():  # emptied by a full disk, say
+            write_atomically(path, line, OWNER_ONLY)

@@ -23,6 +23,11 @@ StigmerError
 from typing import ClassVar
 
 
+def reason_of(error: OSError) -> str:
+    """Why the system refused, in its own words: `No space left on device`. The sentence around it has the names."""
+    return error.strerror or str(error)
+
+
 class StigmerError(Exception):
     """A sentence with the names in it, a way out (`hint`), and what it means to a program (`code`, `exit_code`).
 

@@ -11,10 +11,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from stigmer_cli.files import OWNER_ONLY, OWNER_ONLY_FOLDER, write_atomically
 from stigmer_cli.settings import Home
 from stigmer_cli.supervisor.process import ProcessId
 
-OWNER_ONLY_FOLDER = 0o700
 RECORDS_MAX = 64
 SERVED = "served"
 
@@ -51,9 +51,7 @@ def write_runner_record(home: Home, record: RunnerRecord) -> None:
     """Say how this process, which `record` is about, stands; raises OSError."""
     path = _path(home, record.pid)
     path.parent.mkdir(mode=OWNER_ONLY_FOLDER, parents=True, exist_ok=True)
-    draft = path.with_suffix(".new")
-    draft.write_text(json.dumps(asdict(record)), encoding="utf-8")
-    draft.replace(path)
+    write_atomically(path, json.dumps(asdict(record)).encode(), OWNER_ONLY, is_durable=False)
 
 
 def remove_runner_record(home: Home) -> None:

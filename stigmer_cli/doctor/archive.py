@@ -1,19 +1,16 @@
 """An archive for a bug report: written whole or not at all, for its owner only, and never over another file."""
 
-import errno
 import io
-import os
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from stigmer_cli.errors import ConfigError, MachineError
+from stigmer_cli.files import OWNER_ONLY, create_atomically
 
-OWNER_ONLY = 0o600
 FOLDER = "stigmer-bundle"
 """What all entries lie under, so that unpacking litters nothing."""
 
@@ -41,35 +38,15 @@ def write_archive(path: Path, entries: Sequence[ArchiveEntry], *, at: datetime) 
     """Write `entries`, as of `at`, to `path`; returns its size in bytes. Raises ConfigError and MachineError."""
     check_target(path)
     content = KINDS[_kind_of(path) or ".tar.gz"](entries, at)
-    draft = path.with_name(f".{FOLDER}.{os.getpid()}")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        _put(draft, path)
+        create_atomically(path, content, OWNER_ONLY)
     except FileExistsError:
         raise _there(path) from None
     except OSError as error:
         raise MachineError(
             f"cannot write {path}: {error.strerror or error}", hint="choose another folder, or free space"
         ) from error
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
     return len(content)
-
-
-def _put(draft: Path, path: Path) -> None:
-    """Give `draft` its name; a link, unlike a rename, never replaces what somebody put there meanwhile."""
-    try:
-        path.hardlink_to(draft)
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP):
-            raise
-        if path.exists():  # a file system without links
-            raise FileExistsError from None
-        draft.rename(path)
 
 
 def _there(path: Path) -> ConfigError:

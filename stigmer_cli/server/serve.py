@@ -28,6 +28,7 @@ from stigmer_cli.executions.reconcile.lease import reclaim_lease
 from stigmer_cli.executions.reconcile.reconciler import Reconciler
 from stigmer_cli.executions.reconcile.request import Reconciling
 from stigmer_cli.executions.stuck_watch import StuckWatch
+from stigmer_cli.files import OWNER_ONLY, write_atomically
 from stigmer_cli.server.app import build
 from stigmer_cli.server.cluster_identity import ClusterWatch
 from stigmer_cli.server.counted_gateway import CountedGateway
@@ -278,7 +279,7 @@ def _write_down(settings: Settings, store: Store) -> None:
     """Leave the store's id in the home, for who looks from outside; a home that cannot be written is no obstacle."""
     with suppress(OSError):
         settings.home.store_id_file.parent.mkdir(parents=True, exist_ok=True)
-        settings.home.store_id_file.write_text(f"{store.id}\n", encoding="ascii")
+        write_atomically(settings.home.store_id_file, f"{store.id}\n".encode(), OWNER_ONLY)
 
 
 def _token_source(settings: Settings) -> Callable[[], str | None]:

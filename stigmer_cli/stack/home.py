@@ -8,11 +8,11 @@ import stat
 from pathlib import Path
 
 from stigmer_cli.errors import MachineError
+from stigmer_cli.files import OWNER_ONLY_FOLDER, remove_leftovers
 from stigmer_cli.home_trust import can, require_trust
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.mounts import is_read_only, missing_mount, mount_of, nearest
 
-OWNER_ONLY = 0o700
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -28,7 +28,7 @@ def prepare_home(home: Home) -> None:
         raise MachineError(message, hint=f"sudo mount {shlex.quote(str(unmounted))}")
     for folder in (home.path, home.data, home.logs, home.run):
         try:
-            folder.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
+            folder.mkdir(mode=OWNER_ONLY_FOLDER, parents=True, exist_ok=True)
             mode = folder.stat().st_mode
             if mode & OTHERS:
                 folder.chmod(stat.S_IMODE(mode) & ~OTHERS)
@@ -74,4 +74,5 @@ def purge_home(home: Home) -> list[Path]:
         except OSError as error:
             raise MachineError(f"cannot delete {path}: {error}", hint=f"delete {path} yourself") from error
         deleted.append(path)
+    remove_leftovers(home.path)
     return deleted

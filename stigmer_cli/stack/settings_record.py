@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
+from stigmer_cli.files import OWNER_ONLY, write_atomically
 from stigmer_cli.options import BY_NAME, OPTIONS, Option
 from stigmer_cli.settings import Home, Settings, Source
 from stigmer_cli.stack.database import has_password, without_password
@@ -140,9 +141,8 @@ def read_settings_record(home: Home) -> SettingsRecord | None:
 
 def write_settings_record(home: Home, record: SettingsRecord) -> None:
     """Write it down, whole or not at all, for its owner only; raises OSError."""
-    from stigmer_cli.supervisor.record import write_whole  # noqa: PLC0415 - readers must not pay for it
-
-    write_whole(home.data / FILE, json.dumps(asdict(record), indent=2) + "\n")
+    text = json.dumps(asdict(record), indent=2) + "\n"
+    write_atomically(home.data / FILE, text.encode(), OWNER_ONLY)
 
 
 def fingerprint(value: str, salt: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from stigmer_cli.files import OWNER_ONLY, write_atomically
 from stigmer_cli.settings import Home
 
 if TYPE_CHECKING:
@@ -72,6 +73,5 @@ def endpoints(home: Home) -> Endpoints | None:
 
 def write_endpoints(home: Home, found: Endpoints) -> None:
     """Write them down, whole or not at all; raises OSError."""
-    from stigmer_cli.supervisor.record import write_whole  # noqa: PLC0415 - readers must not pay for it
-
-    write_whole(home.run / STATE_FILE, json.dumps(asdict(found), indent=2) + "\n")
+    text = json.dumps(asdict(found), indent=2) + "\n"
+    write_atomically(home.run / STATE_FILE, text.encode(), OWNER_ONLY)

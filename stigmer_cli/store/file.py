@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from stigmer_cli.errors import InUse, MachineError
+from stigmer_cli.files import OWNER_ONLY, drafted, sync_file, sync_folder
 
 HEADER = b"SQLite format 3\0"
 HEADER_SIZE = 100
@@ -132,14 +133,14 @@ class StoreFile:
         """Copy the store to `backups/NAME-REVISION-TIME.db` beside it and return the path; on disk when it returns."""
         folder = self.path.parent / "backups"
         copy = folder / f"{self.path.stem}-{revision}-{now:%Y%m%dT%H%M%SZ}.db"
-        partial = copy.with_suffix(".partial")
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
-            partial.unlink(missing_ok=True)
-            with closing(self.connect(mode="ro")) as source, closing(sqlite3.connect(partial)) as target:
+            with (
+                drafted(copy, OWNER_ONLY) as draft,
+                closing(self.connect(mode="ro")) as source,
+                closing(sqlite3.connect(draft)) as target,
+            ):
                 source.backup(target)
-            partial.chmod(0o600)
-            publish(partial, copy)
         except (OSError, sqlite3.Error) as error:
             raise MachineError(
                 f"cannot copy {self.path} to {copy} before the upgrade: {error}; {self.space()}"
@@ -174,14 +175,9 @@ def uri(path: Path, mode: str) -> str:
 
 def publish(partial: Path, final: Path) -> None:
     """Give a finished file its name, so that it is there whole or not at all, also after a power cut."""
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
+    sync_file(partial)
     partial.replace(final)
-    folder = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(final.parent)
 
 
 def _holder(lock: int) -> str:

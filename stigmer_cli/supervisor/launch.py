@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import Conflict, MachineError, TimedOut
+from stigmer_cli.files import OWNER_ONLY
 from stigmer_cli.supervisor.process import ProcessId, start_mark
 from stigmer_cli.supervisor.spec import SupervisorSpec
 
-OWNER_ONLY = 0o600
 LAUNCH_MAX_S = 15.0
 END_MAX_S = 12.0
 LOOK_EVERY_S = 0.02

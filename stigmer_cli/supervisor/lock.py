@@ -9,8 +9,8 @@ from pathlib import Path
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import MachineError, TimedOut
+from stigmer_cli.files import OWNER_ONLY
 
-OWNER_ONLY = 0o600
 LOOK_EVERY_S = 0.025
 
 

@@ -5,10 +5,10 @@ import os
 from collections import deque
 from pathlib import Path
 
+from stigmer_cli.files import OWNER_ONLY, OWNER_ONLY_FOLDER
+
 TAIL_LINES = 40
 LINE_MAX = 4096
-OWNER_ONLY = 0o600
-OWNER_ONLY_FOLDER = 0o700
 
 
 class LogFile:

@@ -1,14 +1,13 @@
 """What a supervisor writes down about itself and its children: no secrets, and enough to know each process again."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from stigmer_cli.files import OWNER_ONLY, write_atomically
 from stigmer_cli.supervisor.process import ProcessId, pid_namespace
 
-OWNER_ONLY = 0o600
 STATE_FILE = "supervisor.json"
 LOCK_FILE = "supervisor.lock"
 SOCKET = "supervisor.sock"
@@ -122,17 +121,10 @@ def read_record(folder: Path) -> SupervisorRecord | None:
         return None
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Put `text` in `path` so that a reader sees the old or the new, never a part; mode 0600. Raises OSError."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY), "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+def write_record(folder: Path, record: SupervisorRecord) -> None:
+    """Write it down in `folder`, for `read_record`; raises OSError. After a power cut it would be about nobody."""
+    text = json.dumps(record.to_json(), indent=2) + "\n"
+    write_atomically(folder / STATE_FILE, text.encode(), OWNER_ONLY, is_durable=False)
 
 
 def _child(found: Json) -> ChildRecord:

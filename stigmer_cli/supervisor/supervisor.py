@@ -17,7 +17,7 @@ from stigmer_cli.supervisor.liveness import LivenessWatch
 from stigmer_cli.supervisor.lock import FileLock
 from stigmer_cli.supervisor.logfile import LogFile
 from stigmer_cli.supervisor.process import IS_LINUX, ProcessId, Reaper, myself, pid_namespace
-from stigmer_cli.supervisor.record import STATE_FILE, Json, SupervisorRecord, read_record, write_whole
+from stigmer_cli.supervisor.record import Json, SupervisorRecord, read_record, write_record
 from stigmer_cli.supervisor.source_filter import FilterWatch
 from stigmer_cli.supervisor.spec import SupervisorSpec, child_from_json
 
@@ -178,7 +178,7 @@ class Supervisor:
 
     def _save(self) -> None:
         try:
-            write_whole(self._spec.folder / STATE_FILE, json.dumps(self.record().to_json(), indent=2) + "\n")
+            write_record(self._spec.folder, self.record())
         except OSError as error:  # the socket still tells; the file is for when we are dead
             self.journal("state file not written", error=str(error))
 

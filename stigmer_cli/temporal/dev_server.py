@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stigmer_cli.errors import MachineError
+from stigmer_cli.files import OWNER_ONLY, drafted, write_atomically
 
 BINARY = "temporal"
 VERSION_MAX_S = 10.0
@@ -136,7 +137,7 @@ def prepare_file(file: Path, binary: Path, backups: Path) -> None:
             return
         if file.exists():
             _copy(file, backups, before or "unknown version")
-        _write_whole(stamp, version + "\n")
+        write_atomically(stamp, f"{version}\n".encode(), OWNER_ONLY)
     except OSError as error:
         raise MachineError(
             f"cannot prepare {file} for {version}: {error}", hint=f"free space, or make {file.parent} writable"
@@ -180,9 +181,8 @@ def _copy(file: Path, backups: Path, version: str) -> None:
     for side in reversed(SIDE_FILES):
         source = file.with_name(file.name + side)
         if source.exists():
-            partial = backups / f"{name}{side}.partial"
-            shutil.copy2(source, partial)
-            partial.replace(backups / f"{name}{side}")
+            with drafted(backups / f"{name}{side}", OWNER_ONLY) as draft:
+                shutil.copy2(source, draft)
 
 
 def _free_name(folder: Path, name: str) -> str:
@@ -192,9 +192,3 @@ def _free_name(folder: Path, name: str) -> str:
         taken += 1
         candidate = f"{name}.{taken}"
     return candidate
-
-
-def _write_whole(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

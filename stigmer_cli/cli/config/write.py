@@ -7,7 +7,8 @@ from tomlkit import TOMLDocument
 from tomlkit.exceptions import ParseError
 
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.errors import ConfigError, MachineError
+from stigmer_cli.errors import ConfigError, MachineError, reason_of
+from stigmer_cli.files import OWNER_ONLY, OWNER_ONLY_FOLDER, write_atomically
 from stigmer_cli.home_trust import require_trust
 from stigmer_cli.settings import BY_NAME, Source, parsed
 from stigmer_cli.stack.precedence import DATABASE
@@ -51,13 +52,10 @@ def _document(file: Path) -> TOMLDocument:
 
 def _write(file: Path, document: TOMLDocument) -> None:
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = file.with_suffix(".toml.new")
-        draft.write_text(tomlkit.dumps(document), encoding="utf-8")
-        draft.chmod(0o600)
-        draft.replace(file)
+        file.parent.mkdir(mode=OWNER_ONLY_FOLDER, parents=True, exist_ok=True)
+        write_atomically(file, tomlkit.dumps(document).encode(), OWNER_ONLY)
     except OSError as error:
-        raise MachineError(f"cannot write {file}: {error}") from error
+        raise MachineError(f"cannot write {file}: {reason_of(error)}") from error
 
 
 def _note_when_it_counts(cli: Cli, name: str) -> None:

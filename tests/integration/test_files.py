@@ -1,0 +1,219 @@
+"""Files that are there whole or not at all, seen by others at every moment and cut off at every line."""
+
+import errno
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+import tomlkit
+
+from stigmer_cli.cli.config import write as config
+from stigmer_cli.credential import ensure_token, read_token, rotate_token
+from stigmer_cli.files import (
+    DRAFT_SUFFIX,
+    OWNER_ONLY,
+    create_atomically,
+    drafted,
+    remove_leftovers,
+    write_atomically,
+)
+from stigmer_cli.settings import Home
+from stigmer_cli.stack.home import purge_home
+
+ALL = """
+import os, signal, sys
+from pathlib import Path
+from stigmer_cli.files import OWNER_ONLY, create_atomically, write_atomically
+
+act, path, lines = {"write": write_atomically, "create": create_atomically}[sys.argv[1]], Path(sys.argv[2]), []
+
+def write(last):
+    seen = 0
+    def look(frame, event, _):
+        nonlocal seen
+        if not frame.f_code.co_filename.endswith("files.py"):
+            return None
+        seen += event == "line"
+        if seen == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return look
+    sys.settrace(look)
+    act(path, b"new", OWNER_ONLY)
+    sys.settrace(None)
+    os._exit(0)
+
+for last in range(1, 10_000):
+    if sys.argv[1] == "write":
+        path.write_bytes(b"old")
+    else:
+        path.unlink(missing_ok=True)
+    child = os.fork() or write(last)
+    status = os.waitpid(child, 0)[1]
+    drafts = len(list(path.parent.iterdir())) - path.exists()
+    print(os.WIFSIGNALED(status), path.read_text() if path.exists() else None, drafts)
+    if not os.WIFSIGNALED(status):
+        break
+"""
+"""Kills the writer at the first line of its module, then at its second, and so on until it ends by itself."""
+
+
+WRITES = ("stigmer_cli", "pathlib", "shutil")
+"""What may write a file, by the path of its source."""
+
+
+def _drafts(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.endswith(DRAFT_SUFFIX)]
+
+
+def _write_config(home: Home) -> None:
+    document = tomlkit.document()
+    document["token"] = "a-secret"
+    config._write(home.config_file, document)
+
+
+WRITERS: dict[str, Callable[[Home], object]] = {
+    "a new token": ensure_token,
+    "a rotated token": rotate_token,
+    "a token in config.toml": _write_config,
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_secret_is_never_readable_by_others_at_any_line_even_without_a_umask(home: Home, name: str) -> None:
+    opened: list[str] = []
+    files_seen: set[str] = set()
+
+    def look(frame: FrameType, _event: str, _: object) -> Any:
+        if not any(one in frame.f_code.co_filename for one in WRITES):
+            return None
+        for path in home.path.iterdir():
+            files_seen.add(path.name)
+            mode = stat.S_IMODE(path.lstat().st_mode)
+            if mode & 0o077:
+                opened.append(f"{path.name} {mode:o}")
+        return look
+
+    before, traced = os.umask(0), sys.gettrace()
+    try:
+        sys.settrace(look)
+        WRITERS[name](home)
+    finally:
+        sys.settrace(traced)
+        os.umask(before)
+    assert opened == []
+    assert any(one.endswith(DRAFT_SUFFIX) for one in files_seen), "the draft was seen while it was there"
+    assert _drafts(home.path) == []
+
+
+@pytest.mark.parametrize(("act", "before"), [("write", "old"), ("create", "None")])
+def test_a_writer_that_is_killed_at_any_line_leaves_the_old_file_or_the_whole_new_one(
+    tmp_path: Path, act: str, before: str
+) -> None:
+    path = tmp_path / "record"
+    done = subprocess.run(
+        [sys.executable, "-c", ALL, act, str(path)], capture_output=True, text=True, timeout=100, check=True
+    )
+    rows = [line.split() for line in done.stdout.splitlines()]
+    *killed, last = rows
+    assert last == ["False", "new", "0"]
+    assert {content for _, content, _ in killed} == {before, "new"}
+    assert any(drafts == "1" for _, _, drafts in killed), "some were killed while their draft was there"
+    assert all(int(drafts) <= 1 for _, _, drafts in killed), "each write removes what the one before left"
+
+
+def test_a_draft_whose_writer_lives_is_no_leftover(tmp_path: Path) -> None:
+    path = tmp_path / "record"
+    with drafted(path, OWNER_ONLY) as draft:
+        write_atomically(tmp_path / "other", b"", OWNER_ONLY)
+        assert draft.exists()
+        draft.write_bytes(b"whole")
+    assert path.read_bytes() == b"whole"
+
+
+def test_a_block_that_raises_leaves_the_old_file_and_no_draft(tmp_path: Path) -> None:
+    path = tmp_path / "record"
+    path.write_bytes(b"old")
+
+    def fill_and_fail() -> None:
+        with drafted(path, OWNER_ONLY) as draft:
+            draft.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "full")
+
+    with pytest.raises(OSError, match="full"):
+        fill_and_fail()
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"old", [path])
+
+
+def test_many_writers_at_once_end_with_one_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "record"
+    program = (
+        "import sys; from pathlib import Path; from stigmer_cli.files import *\n"
+        "for _ in range(100): write_atomically(Path(sys.argv[1]), sys.argv[2].encode() * 5000, 0o600, is_durable=False)"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", program, str(path), letter]) for letter in "abcd"]
+    seen = set()
+    while any(one.poll() is None for one in writers):
+        if path.exists():
+            seen.add(path.read_bytes())
+    assert [one.returncode for one in writers] == [0, 0, 0, 0]
+    assert seen | {path.read_bytes()} <= {letter.encode() * 5000 for letter in "abcd"}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path: Path) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.write_bytes(b"theirs")
+    link.symlink_to(real)
+    write_atomically(link, b"ours", OWNER_ONLY)
+    assert (real.read_bytes(), link.read_bytes(), link.is_symlink()) == (b"theirs", b"ours", False)
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_create_never_takes_the_place_of_another_file(tmp_path: Path, *, is_link: bool) -> None:
+    path = tmp_path / "record"
+    path.symlink_to(tmp_path / "nowhere") if is_link else path.write_bytes(b"theirs")
+    with pytest.raises(FileExistsError):
+        create_atomically(path, b"ours", OWNER_ONLY)
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.is_symlink() or path.read_bytes() == b"theirs"
+
+
+@pytest.mark.parametrize("write", [write_atomically, create_atomically])
+def test_a_folder_that_takes_no_file_is_refused_as_the_system_says_it(
+    write: Callable[[Path, bytes, int], None],
+) -> None:
+    with pytest.raises(OSError, match="No such file or directory"):
+        write(Path("/proc/record"), b"new", OWNER_ONLY)
+
+
+def test_a_long_name_has_a_draft_too(tmp_path: Path) -> None:
+    path = tmp_path / ("é" * 127)
+    write_atomically(path, b"new", OWNER_ONLY)
+    assert path.read_bytes() == b"new"
+
+
+def test_purge_leaves_no_draft_of_the_token(home: Home) -> None:
+    ensure_token(home)
+    (home.path / f".token.0{DRAFT_SUFFIX}").write_text("a-secret")
+    purge_home(home)
+    assert list(home.path.iterdir()) == []
+
+
+def test_what_is_nobodys_draft_is_left_alone(tmp_path: Path) -> None:
+    mine = tmp_path / ".token.draft"
+    mine.write_text(json.dumps({}))
+    remove_leftovers(tmp_path)
+    remove_leftovers(tmp_path / "nowhere")
+    assert mine.exists()
+
+
+def test_an_emptied_token_is_made_again(home: Home) -> None:
+    home.token_file.write_text("\n")
+    assert ensure_token(home) == read_token(home)

@@ -20,7 +20,7 @@ def read_token(home: Home) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise MachineError(f"cannot read the token file {home.token_file}: {error}") from error
+        raise MachineError(f"cannot read the token file {home.token_file}: {reason_of(error)}") from error
     if owner != os.geteuid():
         raise MachineError(f"the token file {home.token_file} belongs to uid {owner}", hint="stigmer doctor")
     return text or None

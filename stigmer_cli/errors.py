@@ -23,9 +23,10 @@ StigmerError
 from typing import ClassVar
 
 
-def reason_of(error: OSError) -> str:
+def reason_of(error: Exception) -> str:
     """Why the system refused, in its own words: `No space left on device`. The sentence around it has the names."""
-    return error.strerror or str(error)
+    said = error.strerror if isinstance(error, OSError) else None
+    return said or str(error)
 
 
 class StigmerError(Exception):

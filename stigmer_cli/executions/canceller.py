@@ -21,6 +21,7 @@ from stigmer_cli.errors import StigmerError, TemporalUnavailable
 from stigmer_cli.executions.notifier import OTHER_SERVERS_S
 from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.store.store import Store
+from stigmer_cli.waits import wait_at_most
 
 BATCH_MAX = 10_000
 
@@ -75,11 +76,7 @@ class Canceller:
         while True:
             self._nudged.clear()
             await self.run_once()
-            try:
-                async with asyncio.timeout(OTHER_SERVERS_S):
-                    await self._nudged.wait()
-            except TimeoutError:
-                continue
+            await wait_at_most(OTHER_SERVERS_S, self._nudged.wait())
 
     async def run_once(self) -> int:
         """One pass; how many requests were delivered."""

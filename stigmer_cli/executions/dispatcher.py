@@ -18,6 +18,7 @@ from stigmer_cli.executions.submit_pass import PassResult, SubmitPass
 from stigmer_cli.executions.submitter import SubmitObserver, Submitter
 from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.store.store import Store
+from stigmer_cli.waits import wait_at_most
 
 IDLE_MAX_S = OTHER_SERVERS_S
 """How long a row that another server wrote may go unseen; a nudge ends the wait at once."""
@@ -98,12 +99,8 @@ class Dispatcher:
 
     async def _pause(self, generation: int) -> None:
         """Leave Temporal alone for a while, longer after each strained pass; a reconnect ends it."""
-        try:
-            async with asyncio.timeout(PAUSE.delay_s(self._strained_passes, self._rng)):
-                await self._link.wait_generation(generation)
-        except TimeoutError:
-            return
-        self._strained_passes = 0
+        if await wait_at_most(PAUSE.delay_s(self._strained_passes, self._rng), self._link.wait_generation(generation)):
+            self._strained_passes = 0
 
     async def _idle(self) -> None:
         """Return when nudged, when the next row is due, or after `IDLE_MAX_S`."""
@@ -111,8 +108,4 @@ class Dispatcher:
         wait_s = IDLE_MAX_S
         if next_due_at is not None:
             wait_s = min(wait_s, max(0.0, (next_due_at - self._clock.now()).total_seconds()))
-        try:
-            async with asyncio.timeout(wait_s):
-                await self._nudged.wait()
-        except TimeoutError:
-            return
+        await wait_at_most(wait_s, self._nudged.wait())

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.waits import wait_at_most
 
 OTHER_SERVERS_S = 1.0
 """How long to sleep through a change that another server on the same database made."""
@@ -43,10 +44,7 @@ class Subscription:
 
     async def wait(self, *, within_s: float) -> bool:
         """Whether the execution changed since the last call; waits for up to `within_s` seconds."""
-        try:
-            async with asyncio.timeout(within_s):
-                await self._event.wait()
-        except TimeoutError:
-            return False
-        self._event.clear()
-        return True
+        has_changed = await wait_at_most(within_s, self._event.wait())
+        if has_changed:
+            self._event.clear()
+        return has_changed

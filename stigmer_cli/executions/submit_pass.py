@@ -18,6 +18,7 @@ from stigmer_cli.errors import Unavailable
 from stigmer_cli.executions.congestion_window import WIDTH_FIRST, CongestionWindow
 from stigmer_cli.executions.strain import StrainWatch
 from stigmer_cli.executions.submitter import Accepted, Answer, Failed, Submitter
+from stigmer_cli.waits import wait_at_most
 
 PAGE_MAX = 256
 UNDER_WAY_MAX = 512
@@ -152,10 +153,9 @@ class SubmitPass:
 
     async def _wait_until(self, is_so: Callable[[], bool], *, within_s: float | None = None) -> None:
         """Return once `is_so` holds, checking after each change, or after `within_s` seconds."""
-        try:
-            async with asyncio.timeout(within_s):
-                while not is_so():
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            return
+        await wait_at_most(within_s, self._becomes(is_so))
+
+    async def _becomes(self, is_so: Callable[[], bool]) -> None:
+        while not is_so():
+            self._changed.clear()
+            await self._changed.wait()

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+
+from stigmer_cli.waits import wait_at_most
 
 FLUSH_EVERY_S = 0.15
 FLUSH_CHARS = 4_096
@@ -73,9 +74,7 @@ class Transcript:
         self._urgent.clear()
         if self._is_closed or len(self._pending) >= FLUSH_CHARS:
             return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(FLUSH_EVERY_S):
-                await self._urgent.wait()
+        await wait_at_most(FLUSH_EVERY_S, self._urgent.wait())
 
     def _wake(self) -> None:
         self._news.set()

@@ -20,6 +20,7 @@ import structlog
 from stigmer_cli.client import Client
 from stigmer_cli.clock import SKEW_MAX, Clock, ClockWatch, Jump, iso
 from stigmer_cli.credential import ensure_token
+from stigmer_cli.errors import reason_of
 from stigmer_cli.runner.model.catalog import Catalog
 from stigmer_cli.runner.native_log import tell_native_log
 from stigmer_cli.runner.poll_gate import MISMATCHED, PollGate
@@ -172,7 +173,7 @@ class Runner:
             )
             write_runner_record(home, record)
         except OSError as error:
-            self._log.warning("runner_record_not_written", cause=str(error))
+            self._log.warning("runner_record_not_written", cause=reason_of(error))
 
 
 def _is_temporal_told(settings: Settings) -> bool:

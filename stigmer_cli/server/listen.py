@@ -9,7 +9,7 @@ import structlog
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.credential import read_token
-from stigmer_cli.errors import ConfigError, MachineError
+from stigmer_cli.errors import ConfigError, MachineError, reason_of
 from stigmer_cli.settings import LOOPBACK, Settings
 from stigmer_cli.tls.files import KeyPair, stamp_of
 
@@ -60,7 +60,7 @@ def listening_socket(settings: Settings) -> socket.socket:
     except OSError as error:
         listener.close()
         raise MachineError(
-            f"the server cannot listen on {settings.listen}:{settings.server_port}: {error.strerror or error}",
+            f"the server cannot listen on {settings.listen}:{settings.server_port}: {reason_of(error)}",
             hint="stop what listens there, or choose another port: STIGMER_SERVER_PORT, or stigmer up --port",
         ) from error
     listener.listen(BACKLOG)

@@ -7,7 +7,7 @@ import shutil
 import stat
 from pathlib import Path
 
-from stigmer_cli.errors import MachineError
+from stigmer_cli.errors import MachineError, reason_of
 from stigmer_cli.files import OWNER_ONLY_FOLDER, remove_leftovers
 from stigmer_cli.home_trust import can, require_trust
 from stigmer_cli.settings import Home
@@ -34,9 +34,7 @@ def prepare_home(home: Home) -> None:
                 folder.chmod(stat.S_IMODE(mode) & ~OTHERS)
             try_to_write(folder)
         except OSError as error:
-            raise MachineError(
-                f"cannot use {folder}: {error.strerror or error}", hint=way_out(folder, error)
-            ) from error
+            raise MachineError(f"cannot use {folder}: {reason_of(error)}", hint=way_out(folder, error)) from error
 
 
 def way_out(folder: Path, error: OSError) -> str:

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from stigmer_cli.errors import ConfigError, MachineError
+from stigmer_cli.errors import ConfigError, MachineError, reason_of
 from stigmer_cli.settings import PORT_MAX, Settings
 from stigmer_cli.stack.listening import is_listened_on
 from stigmer_cli.stack.options import StackOptions
@@ -157,7 +157,7 @@ def _why_taken(port: int) -> str | None:
     except PermissionError:
         return NOT_ALLOWED
     except OSError as error:
-        return TAKEN if error.errno == errno.EADDRINUSE else str(error)
+        return TAKEN if error.errno == errno.EADDRINUSE else reason_of(error)
     # macOS lets two sockets have a port, one on every address and one on this: see who answers.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.settimeout(CONNECT_MAX_S)

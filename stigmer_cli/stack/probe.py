@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import cast
 from urllib.parse import urlsplit
 
-from stigmer_cli.errors import ConfigError, ServerUnproven
+from stigmer_cli.errors import ConfigError, ServerUnproven, reason_of
 from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.proof import ANSWER_MAX, Challenge, TokenRule, address_of, kept_from, may_send_token, prove
 from stigmer_cli.tls.link import Link
@@ -107,7 +107,7 @@ async def cause_of(error: Exception, url: str, ca_file: str | None) -> str:
         if told := await Link(url, ca_file).why_not(error):
             return told
     if isinstance(error, OSError):
-        return error.strerror or str(error)
+        return reason_of(error)
     return FOREIGN
 
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from stigmer_cli.credential import ensure_token
-from stigmer_cli.errors import ConfigError, MachineError
+from stigmer_cli.errors import ConfigError, MachineError, reason_of
 from stigmer_cli.settings import BY_NAME, Home, Settings, Source
 from stigmer_cli.stack.differences import Difference, differences, would_change
 from stigmer_cli.stack.options import StackOptions
@@ -136,6 +136,6 @@ def _noted(home: Home, name: str, used: Settings, at: str) -> tuple[Difference, 
         write_settings_record(home, now)
     except OSError as error:
         raise MachineError(
-            f"cannot write {home.data / FILE}: {error}", hint="free space, or make it writable"
+            f"cannot write {home.data / FILE}: {reason_of(error)}", hint="free space, or make it writable"
         ) from error
     return differences(before, now, (name,))

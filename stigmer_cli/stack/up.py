@@ -13,7 +13,7 @@ from typing import Protocol
 
 from stigmer_cli.clock import Clock, iso
 from stigmer_cli.credential import ensure_token
-from stigmer_cli.errors import Conflict, MachineError, OperationFailed, TimedOut
+from stigmer_cli.errors import Conflict, MachineError, OperationFailed, TimedOut, reason_of
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.attach import signals_call
 from stigmer_cli.stack.contradictions import refuse_contradictions
@@ -274,7 +274,9 @@ async def _start(settings: Settings, options: StackOptions, around: UpContext) -
         raise _silent(home) from error
     except OSError as error:
         opening.take_back()
-        raise MachineError(f"cannot write {state_file}: {error}", hint="free space, or make it writable") from error
+        raise MachineError(
+            f"cannot write {state_file}: {reason_of(error)}", hint="free space, or make it writable"
+        ) from error
     except BaseException:
         state_file.unlink(missing_ok=True)
         opening.take_back()
@@ -303,7 +305,9 @@ async def _clear_the_dead(home: Home, clock: Clock) -> None:
         record = read_record(home.run)
         await end_survivors([child.id for child in record.children if child.id] if record else [], clock=clock)
     except OSError as error:
-        raise MachineError(f"cannot use {lock.path}: {error}", hint="free space, or make it writable") from error
+        raise MachineError(
+            f"cannot use {lock.path}: {reason_of(error)}", hint="free space, or make it writable"
+        ) from error
     finally:
         lock.release()
 

@@ -19,7 +19,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, NullPool
 from sqlalchemy.sql.dml import ReturningInsert
 
 from stigmer_cli.clock import Clock
-from stigmer_cli.errors import ConfigError, MachineError, StigmerError
+from stigmer_cli.errors import ConfigError, MachineError, StigmerError, reason_of
 from stigmer_cli.store import errors, migrate, statements
 from stigmer_cli.store.file import StoreFile, publish, uri
 
@@ -189,7 +189,7 @@ def _create_sqlite(file: StoreFile, busy_timeout_s: float, scripts: Path) -> Non
         _with_sqlite(file.fresh, busy_timeout_s, lambda connection: migrate.upgrade(connection, scripts))
         publish(file.fresh, file.path)
     except OSError as error:
-        raise MachineError(f"cannot create {file.path}: {error.strerror}; {file.space()}") from error
+        raise MachineError(f"cannot create {file.path}: {reason_of(error)}; {file.space()}") from error
 
 
 def _upgrade_sqlite(file: StoreFile, clock: Clock, busy_timeout_s: float, scripts: Path) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from stigmer_cli.errors import InUse, MachineError
+from stigmer_cli.errors import InUse, MachineError, reason_of
 from stigmer_cli.files import OWNER_ONLY, drafted, sync_file, sync_folder
 
 HEADER = b"SQLite format 3\0"
@@ -47,7 +47,7 @@ class StoreFile:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise MachineError(f"cannot lock {self.path}: {error.strerror}: {self._lock_path}") from error
+            raise MachineError(f"cannot lock {self.path}: {reason_of(error)}: {self._lock_path}") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(lock, 0)
@@ -61,7 +61,7 @@ class StoreFile:
         except OSError as error:
             os.close(lock)
             raise MachineError(
-                f"cannot lock {self.path}: {error.strerror}; {self.space()}",
+                f"cannot lock {self.path}: {reason_of(error)}; {self.space()}",
                 hint="keep it on a local disk: some network file systems have no locks",
             ) from error
         self._lock = lock
@@ -106,7 +106,7 @@ class StoreFile:
             with self.path.open("rb") as file:
                 header = file.read(HEADER_SIZE)
         except OSError as error:
-            raise MachineError(f"cannot read {self.path}: {error.strerror}") from error
+            raise MachineError(f"cannot read {self.path}: {reason_of(error)}") from error
         if len(header) < HEADER_SIZE:
             raise self.damaged(f"it is only {len(header)} bytes long")
         if not header.startswith(HEADER):
@@ -127,7 +127,7 @@ class StoreFile:
         try:
             return f"{shutil.disk_usage(self.path.parent).free // 1024} KiB free on the disk of {self.path.parent}"
         except OSError as error:
-            return f"{self.path.parent}: {error.strerror}"
+            return f"{self.path.parent}: {reason_of(error)}"
 
     def back_up(self, revision: str, now: datetime) -> Path:
         """Copy the store to `backups/NAME-REVISION-TIME.db` beside it and return the path; on disk when it returns."""
@@ -143,7 +143,7 @@ class StoreFile:
                 source.backup(target)
         except (OSError, sqlite3.Error) as error:
             raise MachineError(
-                f"cannot copy {self.path} to {copy} before the upgrade: {error}; {self.space()}"
+                f"cannot copy {self.path} to {copy} before the upgrade: {reason_of(error)}; {self.space()}"
             ) from error
         return copy
 

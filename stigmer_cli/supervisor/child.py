@@ -22,6 +22,7 @@ from stigmer_cli.supervisor.policy import Again, Slowly
 from stigmer_cli.supervisor.process import Process, Reaper
 from stigmer_cli.supervisor.record import ChildRecord, ExitRecord
 from stigmer_cli.supervisor.spec import ChildSpec
+from stigmer_cli.waits import wait_at_most
 
 KILL_MAX_S = 2.0
 """How long SIGKILL may take; a process that the kernel cannot end (a dead disk) is left to it."""
@@ -238,12 +239,8 @@ class Child:
 
     async def _rung(self, within_s: float | None) -> None:
         """Return when the child ends, somebody wishes something, or the time is over."""
-        try:
-            async with asyncio.timeout(within_s):
-                await self._bell.wait()
-        except TimeoutError:
-            return
-        self._bell.clear()
+        if await wait_at_most(within_s, self._bell.wait()):
+            self._bell.clear()
 
     def _note_process_exit(self, process: Process, asked: str) -> None:
         code = process.code

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from stigmer_cli.errors import MachineError, Unavailable
+from stigmer_cli.errors import MachineError, Unavailable, reason_of
 from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.supervisor.process import IS_LINUX
 from stigmer_cli.supervisor.record import SOCKET, Json, SupervisorRecord, record_from_json
@@ -205,9 +205,7 @@ async def connect(folder: Path, *, within_s: float) -> Control | None:
         raise Unresponsive("the supervisor takes no more connections") from None
     except OSError as error:
         end.close()
-        raise MachineError(
-            f"cannot reach {folder / SOCKET}: {error.strerror or error}", hint="stigmer doctor"
-        ) from error
+        raise MachineError(f"cannot reach {folder / SOCKET}: {reason_of(error)}", hint="stigmer doctor") from error
     return Control(reader, writer, within_s=within_s)
 
 

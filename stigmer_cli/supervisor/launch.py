@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from stigmer_cli.clock import Clock
-from stigmer_cli.errors import Conflict, MachineError, TimedOut
+from stigmer_cli.errors import Conflict, MachineError, TimedOut, reason_of
 from stigmer_cli.files import OWNER_ONLY
 from stigmer_cli.supervisor.process import ProcessId, start_mark
 from stigmer_cli.supervisor.spec import SupervisorSpec
@@ -57,7 +57,9 @@ def _spawn(spec: SupervisorSpec, environ: Mapping[str, str], keeps: Sequence[int
         spec.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         log = os.open(spec.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, OWNER_ONLY)
     except OSError as error:
-        raise MachineError(f"cannot write {spec.log}: {error}", hint="free space, or make it writable") from error
+        raise MachineError(
+            f"cannot write {spec.log}: {reason_of(error)}", hint="free space, or make it writable"
+        ) from error
     try:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "stigmer_cli.supervisor"],

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from stigmer_cli.clock import Clock
-from stigmer_cli.errors import MachineError, TimedOut
+from stigmer_cli.errors import MachineError, TimedOut, reason_of
 from stigmer_cli.files import OWNER_ONLY
 
 LOOK_EVERY_S = 0.025
@@ -94,7 +94,7 @@ def _acquired(lock: FileLock) -> bool:
         return lock.acquire()
     except OSError as error:
         raise MachineError(
-            f"cannot use {lock.path}: {error.strerror or error}",
+            f"cannot use {lock.path}: {reason_of(error)}",
             hint=f"make {lock.path.parent} writable, or free space",
         ) from error
 

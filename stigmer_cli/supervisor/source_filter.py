@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from stigmer_cli.clock import Clock
+from stigmer_cli.errors import reason_of
 from stigmer_cli.supervisor.child import Child
 from stigmer_cli.supervisor.control import Changes
 from stigmer_cli.supervisor.process import IS_LINUX, Process
@@ -63,7 +64,7 @@ class FilterWatch:
             try:
                 open_ports -= close_ports(process.id.pid, open_ports, source=wanted.source)
             except OSError as error:
-                self._tell(self._child.spec.name, process.id.pid, error.strerror or str(error))
+                self._tell(self._child.spec.name, process.id.pid, reason_of(error))
                 return
             await self._clock.sleep(LOOK_EVERY_S)
         if not open_ports:

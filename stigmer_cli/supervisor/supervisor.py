@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 
 from stigmer_cli.clock import Clock, ClockWatch, Jump, iso
+from stigmer_cli.errors import reason_of
 from stigmer_cli.supervisor.child import Child
 from stigmer_cli.supervisor.control import Changes, ControlServer
 from stigmer_cli.supervisor.liveness import LivenessWatch
@@ -180,7 +181,7 @@ class Supervisor:
         try:
             write_record(self._spec.folder, self.record())
         except OSError as error:  # the socket still tells; the file is for when we are dead
-            self.journal("state file not written", error=str(error))
+            self.journal("state file not written", error=reason_of(error))
 
     # -- parts
 

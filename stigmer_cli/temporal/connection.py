@@ -8,7 +8,6 @@ nobody; only CONNECTED is healthy.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NoReturn, Protocol
@@ -25,6 +24,7 @@ from stigmer_cli.temporal.journal import Journal
 from stigmer_cli.temporal.state import HAS_CLIENT, TRANSITIONS, Change, ClusterIdentity, ConnectionStatus
 from stigmer_cli.temporal.target import Pace, Target, pace_of
 from stigmer_cli.tls.files import Stamp
+from stigmer_cli.waits import wait_at_most
 
 __all__ = ["Change", "Connection", "ConnectionObserver", "ConnectionStatus", "Target"]
 
@@ -231,12 +231,7 @@ class Connection:
 
     async def _has_opened(self, *, within_s: float) -> bool:
         """Whether somebody began to listen; at once when it happens."""
-        try:
-            async with asyncio.timeout(within_s):
-                await self._dialer.listened(self.target)
-        except TimeoutError:
-            return False
-        return True
+        return await wait_at_most(within_s, self._dialer.listened(self.target))
 
     async def _dial_once(self) -> Failure | None:
         self._stamp = self.target.stamp()
@@ -289,9 +284,7 @@ class Connection:
     async def _until_probe_due(self) -> None:
         """Wait for the next probe's time, or for a failed call that asks for one."""
         await self._clock.sleep(self.pace.probe_gap_s)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self.pace.probe_every_s - self.pace.probe_gap_s):
-                await self._poked.wait()
+        await wait_at_most(self.pace.probe_every_s - self.pace.probe_gap_s, self._poked.wait())
 
     async def _probe_once(self) -> Failure | None:
         self._poked.clear()

@@ -24,6 +24,7 @@ from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, Tele
 from temporalio.service import KeepAliveConfig, RPCError, RPCStatusCode
 
 from stigmer_cli.clock import Clock, SystemClock
+from stigmer_cli.errors import reason_of
 from stigmer_cli.temporal.dev_server import RETENTION_DAYS
 from stigmer_cli.temporal.errors import Misconfigured, SubmitRejected, Throttled, WorkflowMissing, translate
 from stigmer_cli.temporal.secure import not_agreed, tls_of
@@ -108,7 +109,7 @@ def read_api_key(target: Target) -> str | None:
     try:
         key = target.api_key_file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise Misconfigured(f"the API key file {target.api_key_file} cannot be read: {error}") from error
+        raise Misconfigured(f"the API key file {target.api_key_file} cannot be read: {reason_of(error)}") from error
     if not key:
         raise Misconfigured(f"the API key file {target.api_key_file} is empty")
     return key

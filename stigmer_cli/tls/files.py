@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stigmer_cli.errors import ConfigError
+from stigmer_cli.errors import ConfigError, reason_of
 from stigmer_cli.tls.certificate import Validity, first_in, validity
 
 Stamp = tuple[tuple[int, int, int] | None, ...]
@@ -29,9 +29,7 @@ def read_pem(path: Path, setting: str) -> str:
     try:
         return path.read_text(encoding="ascii", errors="replace")
     except OSError as error:
-        raise ConfigError(
-            f"{setting}: {path} cannot be read: {error.strerror or error}", hint=f"ls -l {path}"
-        ) from error
+        raise ConfigError(f"{setting}: {path} cannot be read: {reason_of(error)}", hint=f"ls -l {path}") from error
 
 
 def read_certificate(path: Path, setting: str) -> Validity:

@@ -9,8 +9,9 @@ async def wait_at_most(limit_s: float | None, awaited: Awaitable[object]) -> boo
 
     Raises what `awaited` raises.
     """
+    limit = asyncio.timeout(limit_s)
     try:
-        async with asyncio.timeout(limit_s) as limit:
+        async with limit:
             await awaited
     except TimeoutError:
         if not limit.expired():

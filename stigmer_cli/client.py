@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import TracebackType
 from typing import Self, TypeVar
@@ -47,6 +48,7 @@ from stigmer_cli.api.resources import (
 from stigmer_cli.api.stuck import StuckReport
 from stigmer_cli.api.ui import UiLink, UiLinkRequest
 from stigmer_cli.api.wire import NOW_HEADER
+from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import OperationFailed, ServerUnavailable
 from stigmer_cli.failures import BEFORE_REQUEST, cause_of, failure_of
@@ -62,7 +64,35 @@ STREAM_SILENCE_MAX_S = 15.0
 """The server sends an empty line at least every 5 s while nothing happens; longer silence means that it is gone."""
 
 B = TypeVar("B", bound=BaseModel)
-Query = Mapping[str, str | int | float | Sequence[str] | None]
+Parameters = Mapping[str, str | int | float | Sequence[str] | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """Which executions a page lists: of any of `phases` and `kinds` (empty: of all), from `cursor` on.
+
+    `is_stuck`: only those that do not get on, each with why.
+    """
+
+    phases: Sequence[Phase] = ()
+    kinds: Sequence[Kind] = ()
+    agent: str | None = None
+    older_than_s: float | None = None
+    is_stuck: bool = False
+    limit: int | None = None
+    cursor: str | None = None
+
+    def parameters(self) -> Parameters:
+        """As they travel."""
+        return {
+            "phase": self.phases,
+            "kind": self.kinds,
+            "agent": self.agent,
+            "olderThanS": self.older_than_s,
+            "stuck": "true" if self.is_stuck else None,
+            "limit": self.limit,
+            "cursor": self.cursor,
+        }
 
 
 class _Bearer(httpx.Auth):
@@ -179,20 +209,20 @@ class Client:
 
         Raises TemporalUnavailable, with nothing written, where `require_temporal` or the server's policy asks for it.
         """
-        query: Query = {"require": "temporal" if require_temporal else None}
+        query = {"require": "temporal" if require_temporal else None}
         headers = {"Idempotency-Key": idempotency_key}
         return await self._post("/v1/executions", request, ExecutionResource, query, headers)
 
     async def executions(self, query: Query) -> ExecutionPage:
-        """One page, newest first; `query` has phase, kind, agent, olderThanS, stuck, limit, cursor."""
-        return await self._get("/v1/executions", ExecutionPage, query)
+        """One page, newest first."""
+        return await self._get("/v1/executions", ExecutionPage, query.parameters())
 
     async def all_executions(self, query: Query, *, limit: int) -> Sequence[ExecutionResource]:
-        """Up to `limit` executions, newest first, over as many pages as that takes; `query` as for `executions`."""
+        """Up to `limit` executions, newest first, over as many pages as that takes."""
         items: list[ExecutionResource] = []
         cursor = None
         while len(items) < limit:
-            page = await self.executions({**query, "limit": min(PAGE_MAX, limit - len(items)), "cursor": cursor})
+            page = await self.executions(replace(query, limit=min(PAGE_MAX, limit - len(items)), cursor=cursor))
             items.extend(page.items)
             cursor = page.next_cursor
             if cursor is None:
@@ -204,11 +234,11 @@ class Client:
         return await self._get(f"/v1/executions/{_segment(execution_id)}", ExecutionResource)
 
     async def stuck_executions(self, query: Query, *, limit: int) -> Sequence[ExecutionResource]:
-        """Up to `limit` that do not get on, each with why, newest first; `query` as for `executions`."""
+        """Up to `limit` that do not get on, each with why, newest first."""
         items: list[ExecutionResource] = []
         cursor = None
         while len(items) < limit:
-            page = await self.executions({**query, "stuck": "true", "limit": PAGE_MAX, "cursor": cursor})
+            page = await self.executions(replace(query, is_stuck=True, limit=PAGE_MAX, cursor=cursor))
             items.extend(item for item in page.items if item.stuck is not None)
             cursor = page.next_cursor
             if cursor is None:
@@ -322,7 +352,7 @@ class Client:
         except httpx.TransportError as error:
             raise await self._unreachable(error) from error
 
-    async def _get(self, path: str, kind: type[B], query: Query | None = None) -> B:
+    async def _get(self, path: str, kind: type[B], query: Parameters | None = None) -> B:
         return await self._parse(await self._send("GET", path, query=query), kind)
 
     async def _post(
@@ -330,7 +360,7 @@ class Client:
         path: str,
         body: BaseModel,
         kind: type[B],
-        query: Query | None = None,
+        query: Parameters | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> B:
         content = body.model_dump_json(by_alias=True).encode()
@@ -342,7 +372,7 @@ class Client:
         method: str,
         path: str,
         *,
-        query: Query | None = None,
+        query: Parameters | None = None,
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:

@@ -85,7 +85,7 @@ class Writing:
         self.now = now
         self.touched: set[ExecutionId] = set()
 
-    async def change(self, id: ExecutionId, transition: Transition) -> int | None:  # noqa: A002 (the domain's word)
+    async def change(self, execution_id: ExecutionId, transition: Transition) -> int | None:
         """Make `transition` if what it expects holds.
 
         Returns the sequence number of the row's last event; None, with nothing written, if it does not hold.
@@ -94,11 +94,11 @@ class Writing:
             statements.change(
                 transition.guards, tuple(transition.expects), tuple(transition.values), tuple(transition.fills)
             ),
-            _written(id, transition),
+            _written(execution_id, transition),
         )
         seq: int | None = changed.scalar_one_or_none()
         if seq is not None and transition.event is not None:
-            await self.append(id, seq, transition.event)
+            await self.append(execution_id, seq, transition.event)
         return seq
 
     async def change_all(self, transitions: Mapping[ExecutionId, Transition]) -> set[ExecutionId]:
@@ -148,14 +148,14 @@ class Writing:
             await self.connection.execute(_EVENT, rows)
             self.touched.update(drafts)
 
-    async def append(self, id: ExecutionId, seq: int, event: EventDraft) -> None:  # noqa: A002 (the domain's word)
+    async def append(self, execution_id: ExecutionId, seq: int, event: EventDraft) -> None:
         """Write `event` at `seq`, which the row's own counter has just been moved to."""
-        await self.connection.execute(_EVENT, _event_row(id, seq, event, self.now))
-        self.touched.add(id)
+        await self.connection.execute(_EVENT, _event_row(execution_id, seq, event, self.now))
+        self.touched.add(execution_id)
 
-    async def locked(self, id: ExecutionId) -> RowMapping | None:  # noqa: A002 (the domain's word)
+    async def locked(self, execution_id: ExecutionId) -> RowMapping | None:
         """Where the execution stands; nobody else changes it until this transaction ends. None if there is no such."""
-        found = await self.connection.execute(_LOCKED, {"id": id})
+        found = await self.connection.execute(_LOCKED, {"id": execution_id})
         return found.mappings().one_or_none()
 
 

@@ -34,8 +34,8 @@ class EventTable:
         self._database.on_change = listener
 
     @whole
-    async def list(self, id: ExecutionId, *, after: int = 0, limit: int = 1000) -> Sequence[Event]:  # noqa: A002 (the domain's word)
+    async def list(self, execution_id: ExecutionId, *, after: int = 0, limit: int = 1000) -> Sequence[Event]:
         """Up to `limit` events of an execution numbered above `after`, in order; empty if there are none."""
         async with self._database.reading() as connection:
-            found = await connection.execute(_BEHIND, {"id": id, "after": after, "limit": limit})
+            found = await connection.execute(_BEHIND, {"id": execution_id, "after": after, "limit": limit})
             return [event_of(row) for row in found.mappings()]

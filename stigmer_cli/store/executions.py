@@ -113,16 +113,16 @@ class ExecutionTable:
             return AcceptResult(execution=await _load(writing.connection, draft.id), is_new=True)
 
     @whole
-    async def get(self, id: ExecutionId) -> Execution:  # noqa: A002 (the domain's word)
+    async def get(self, execution_id: ExecutionId) -> Execution:
         """The execution with its messages; raises NotFound."""
         async with self._database.reading() as connection:
-            return await _load(connection, id)
+            return await _load(connection, execution_id)
 
     @whole
-    async def list(self, filter: Filter, *, limit: int, cursor: str | None = None) -> Page:  # noqa: A002
+    async def list(self, wanted: Filter, *, limit: int, cursor: str | None = None) -> Page:
         """Up to `limit` executions, newest first, without their messages; raises RequestError for a wrong cursor."""
         async with self._database.reading() as connection:
-            return await listing.page(connection, filter, limit=limit, cursor=cursor)
+            return await listing.page(connection, wanted, limit=limit, cursor=cursor)
 
     async def due(self, *, now: datetime, limit: int) -> Sequence[Execution]:
         """Up to `limit` queued executions that are due at `now`, oldest first; as `_BRIEF` as all that loops read."""
@@ -144,7 +144,7 @@ class ExecutionTable:
     @whole
     async def mark_queued(
         self,
-        id: ExecutionId,  # noqa: A002 (the domain's word)
+        execution_id: ExecutionId,
         *,
         epoch: int,
         reason: QueueReason,
@@ -158,14 +158,17 @@ class ExecutionTable:
         async with self._database.writing() as writing:
             other = transitions.wait_for(reason, detail, epoch=epoch, next_try_at=next_try_at, now=writing.now)
             same = transitions.wait_on(reason, detail, epoch=epoch, next_try_at=next_try_at)
-            if await writing.change(id, other) is not None or await writing.change(id, same) is not None:
+            if (
+                await writing.change(execution_id, other) is not None
+                or await writing.change(execution_id, same) is not None
+            ):
                 return True
-            return await writing.connection.scalar(_IS_QUEUED, {"id": id, "epoch": epoch}) is not None
+            return await writing.connection.scalar(_IS_QUEUED, {"id": execution_id, "epoch": epoch}) is not None
 
     @whole
     async def mark_submitted(
         self,
-        id: ExecutionId,  # noqa: A002 (the domain's word)
+        execution_id: ExecutionId,
         *,
         epoch: int,
         run_id: RunId,
@@ -176,8 +179,8 @@ class ExecutionTable:
 
         Returns False if it has ended or is in another epoch; True without a change if it was marked before.
         """
-        mark = Taken(id=id, epoch=epoch, run_id=run_id, cluster=cluster, already=already)
-        return id in await self.mark_all_submitted([mark])
+        mark = Taken(id=execution_id, epoch=epoch, run_id=run_id, cluster=cluster, already=already)
+        return execution_id in await self.mark_all_submitted([mark])
 
     @whole
     async def mark_all_submitted(self, marks: Sequence[Taken]) -> set[ExecutionId]:
@@ -220,7 +223,7 @@ class ExecutionTable:
     @whole
     async def mark_submit_failed(
         self,
-        id: ExecutionId,  # noqa: A002 (the domain's word)
+        execution_id: ExecutionId,
         *,
         epoch: int,
         detail: str,
@@ -232,7 +235,7 @@ class ExecutionTable:
         Returns the execution as it is now; None, with nothing written, if it is no longer queued in this epoch.
         """
         async with self._database.writing() as writing:
-            row = await writing.locked(id)
+            row = await writing.locked(execution_id)
             if row is None or row["epoch"] != epoch:
                 return None
             attempts = int(row["attempts"]) + 1
@@ -240,13 +243,13 @@ class ExecutionTable:
                 detail, row=dict(row), attempts=attempts, next_try_at=next_try_at, now=writing.now
             )
             over = transitions.give_up_submit(detail, attempts=attempts, now=writing.now)
-            if await writing.change(id, over if attempts >= attempts_max else again) is None:
+            if await writing.change(execution_id, over if attempts >= attempts_max else again) is None:
                 return None
-            return await _load(writing.connection, id)
+            return await _load(writing.connection, execution_id)
 
     async def mark_attention(
         self,
-        id: ExecutionId,  # noqa: A002 (the domain's word)
+        execution_id: ExecutionId,
         *,
         epoch: int,
         version: int | None,
@@ -255,12 +258,12 @@ class ExecutionTable:
     ) -> bool:
         """Mark that only a person can decide; `version` None: in any version. The same mark twice is one."""
         return await self._transition(
-            id, lambda now: transitions.mark(code, reason, epoch=epoch, version=version, now=now)
+            execution_id, lambda now: transitions.mark(code, reason, epoch=epoch, version=version, now=now)
         )
 
     async def requeue(
         self,
-        id: ExecutionId,  # noqa: A002 (the domain's word)
+        execution_id: ExecutionId,
         *,
         epoch: int,
         version: int,
@@ -269,18 +272,19 @@ class ExecutionTable:
     ) -> bool:
         """Put an orphan (PENDING, submitted, never claimed) back into the queue, due at once."""
         return await self._transition(
-            id, lambda now: transitions.requeue(self._store, reason, detail, epoch=epoch, version=version, now=now)
+            execution_id,
+            lambda now: transitions.requeue(self._store, reason, detail, epoch=epoch, version=version, now=now),
         )
 
-    async def start_over(self, id: ExecutionId, *, epoch: int, version: int) -> bool:  # noqa: A002 (the domain's word)
+    async def start_over(self, execution_id: ExecutionId, *, epoch: int, version: int) -> bool:
         """Begin a lost one (IN_PROGRESS) again in the next epoch; messages of the old epoch are no longer shown."""
         return await self._transition(
-            id, lambda now: transitions.start_over(self._store, epoch=epoch, version=version, now=now)
+            execution_id, lambda now: transitions.start_over(self._store, epoch=epoch, version=version, now=now)
         )
 
-    async def retry_attention(self, id: ExecutionId, *, version: int) -> bool:  # noqa: A002 (the domain's word)
+    async def retry_attention(self, execution_id: ExecutionId, *, version: int) -> bool:
         """Submit again at once, with no failures counted, what needs attention because submits had failed."""
-        return await self._transition(id, lambda now: transitions.retry(version=version, now=now))
+        return await self._transition(execution_id, lambda now: transitions.retry(version=version, now=now))
 
     @whole
     async def unsubmitted(self, ids: Sequence[ExecutionId]) -> Mapping[ExecutionId, bool]:
@@ -290,12 +294,12 @@ class ExecutionTable:
             return {id_: code is not None for id_, code in found}
 
     @whole
-    async def request_cancel(self, id: ExecutionId) -> Execution:  # noqa: A002 (the domain's word)
+    async def request_cancel(self, execution_id: ExecutionId) -> Execution:
         """Cancel at once what no run has claimed; else note, once, that its run has to be told. Raises NotFound."""
         async with self._database.writing() as writing:
-            if await writing.change(id, transitions.cancel_at_once(now=writing.now)) is None:
-                await writing.change(id, transitions.ask_to_cancel(now=writing.now))
-            return await _load(writing.connection, id)
+            if await writing.change(execution_id, transitions.cancel_at_once(now=writing.now)) is None:
+                await writing.change(execution_id, transitions.ask_to_cancel(now=writing.now))
+            return await _load(writing.connection, execution_id)
 
     async def find_cancel_requested(self, *, limit: int) -> Sequence[Execution]:
         """Up to `limit` submitted executions that have not ended and that somebody wants cancelled, longest first."""
@@ -315,7 +319,7 @@ class ExecutionTable:
 
     async def conclude(
         self,
-        id: ExecutionId,  # noqa: A002 (the domain's word)
+        execution_id: ExecutionId,
         *,
         epoch: int,
         version: int,
@@ -324,7 +328,7 @@ class ExecutionTable:
     ) -> bool:
         """End an open execution with an outcome that was learnt elsewhere; `detail` says where, for the timeline."""
         return await self._transition(
-            id, lambda now: transitions.conclude(outcome, detail, epoch=epoch, version=version, now=now)
+            execution_id, lambda now: transitions.conclude(outcome, detail, epoch=epoch, version=version, now=now)
         )
 
     @whole
@@ -347,9 +351,9 @@ class ExecutionTable:
             return found
 
     @whole
-    async def _transition(self, id: ExecutionId, decided: Callable[[datetime], Transition]) -> bool:  # noqa: A002 (the domain's word)
+    async def _transition(self, execution_id: ExecutionId, decided: Callable[[datetime], Transition]) -> bool:
         async with self._database.writing() as writing:
-            return await writing.change(id, decided(writing.now)) is not None
+            return await writing.change(execution_id, decided(writing.now)) is not None
 
     @whole
     async def _some(self, query: Select[Any], asked: Mapping[str, object]) -> Sequence[Execution]:

@@ -76,7 +76,7 @@ class RunTable:
         self._database = database
 
     @whole
-    async def claim(self, id: ExecutionId, *, epoch: int, claimant: Claimant) -> Claim:  # noqa: A002
+    async def claim(self, execution_id: ExecutionId, *, epoch: int, claimant: Claimant) -> Claim:
         """Give the epoch to the claimant if no other run holds it, and make PENDING into IN_PROGRESS, in one statement.
 
         Only a run of the execution's own workflow may ask: another id, or another chain of runs than the one that was
@@ -84,10 +84,10 @@ class RunTable:
         still won.
         """
         async with self._database.writing() as writing:
-            row = await writing.locked(id)
+            row = await writing.locked(execution_id)
             if row is None or not _is_its_own(row, epoch, claimant):
                 return Claim.NOT_MINE
-            if await writing.change(id, _claim(epoch, claimant.run, claimant.runner, writing)) is not None:
+            if await writing.change(execution_id, _claim(epoch, claimant.run, claimant.runner, writing)) is not None:
                 return Claim.WON
             is_holder = row["epoch"] == epoch and row["claimed_run"] == claimant.run
             return Claim.WON if is_holder and not Phase(row["phase"]).is_terminal else Claim.LOST
@@ -95,7 +95,7 @@ class RunTable:
     @whole
     async def begin_attempt(
         self,
-        id: ExecutionId,  # noqa: A002 (the domain's word)
+        execution_id: ExecutionId,
         *,
         epoch: int,
         run: RunId,
@@ -104,25 +104,27 @@ class RunTable:
     ) -> ReportResult:
         """Attempt `attempt` (from 1) of the run begins on `runner`; what an earlier attempt had said is forgotten."""
         async with self._database.writing() as writing:
-            row = await writing.locked(id)
+            row = await writing.locked(execution_id)
             if (known := _known_better(row, epoch, run, attempt)) is not None or row is None:
                 return known or ReportResult.STALE
             if attempt == row["claimed_attempt"]:
                 return ReportResult.TAKEN
-            await writing.connection.execute(_FORGET, {"id": id, "epoch": epoch})
-            await writing.change(id, _begin(epoch, run, attempt, runner, is_first=row["claimed_attempt"] == 0))
+            await writing.connection.execute(_FORGET, {"id": execution_id, "epoch": epoch})
+            await writing.change(
+                execution_id, _begin(epoch, run, attempt, runner, is_first=row["claimed_attempt"] == 0)
+            )
             return ReportResult.TAKEN
 
     @whole
-    async def attempts_begun(self, id: ExecutionId) -> int:  # noqa: A002 (the domain's word)
-        """How many attempts of the run that holds `id` have begun: at least 1, as its first one leaves no event."""
+    async def attempts_begun(self, execution_id: ExecutionId) -> int:
+        """How many attempts of the run that holds `execution_id` have begun; at least 1: the first leaves no event."""
         async with self._database.reading() as connection:
-            return 1 + int((await connection.execute(_ATTEMPTS, {"id": id})).scalar_one())
+            return 1 + int((await connection.execute(_ATTEMPTS, {"id": execution_id})).scalar_one())
 
     @whole
     async def append_message(  # noqa: PLR0913 (a report names everything it expects)
         self,
-        id: ExecutionId,  # noqa: A002 (the domain's word)
+        execution_id: ExecutionId,
         *,
         epoch: int,
         run: RunId,
@@ -137,12 +139,12 @@ class RunTable:
         Raises Conflict if that leaves a gap, contradicts what is there, or belongs to an attempt that has not begun.
         """
         async with self._database.writing() as writing:
-            row = await writing.locked(id)
+            row = await writing.locked(execution_id)
             if (known := _known_better(row, epoch, run, attempt)) is not None or row is None:
                 return known or ReportResult.STALE
             if attempt > row["claimed_attempt"]:
-                raise Conflict(f"attempt {attempt} of {id} has not begun")
-            place = _Place(writing, id, epoch, index)
+                raise Conflict(f"attempt {attempt} of {execution_id} has not begun")
+            place = _Place(writing, execution_id, epoch, index)
             fresh = await place.what_is_new(offset, role, text)
             if fresh is not None:
                 await place.append(offset + len(text) - len(fresh), role, fresh)
@@ -151,7 +153,7 @@ class RunTable:
     @whole
     async def finish(
         self,
-        id: ExecutionId,  # noqa: A002 (the domain's word)
+        execution_id: ExecutionId,
         *,
         epoch: int,
         run: RunId,
@@ -163,11 +165,11 @@ class RunTable:
         Only this last word may end a run that has not claimed yet: it was cancelled or failed before it began.
         """
         async with self._database.writing() as writing:
-            row = await writing.locked(id)
+            row = await writing.locked(execution_id)
             if (known := _known_better(row, epoch, run, attempt)) is not None or row is None:
                 return known or ReportResult.STALE
             done = await writing.change(
-                id,
+                execution_id,
                 Transition(
                     guards=(may_become(outcome.phase),),
                     expects=stands(epoch=epoch),

@@ -98,16 +98,16 @@ class ServerTable:
             return [_server_of(row) for row in found.mappings()]
 
     @whole
-    async def leave(self, id: ServerId) -> None:  # noqa: A002 (the domain's word)
+    async def leave(self, server_id: ServerId) -> None:
         """Forget a server that ends."""
         async with self._database.writing() as writing:
-            await writing.connection.execute(delete(servers).where(_ROW.id == id))
+            await writing.connection.execute(delete(servers).where(_ROW.id == server_id))
 
     @whole
-    async def adopt(self, id: ServerId, cluster: str) -> None:  # noqa: A002 (the domain's word)
+    async def adopt(self, server_id: ServerId, cluster: str) -> None:
         """Move the store to the Temporal `cluster`: servers that were on another one before this count no more."""
         async with self._database.writing() as writing:
-            value = json.dumps({"world": cluster, "server": id, "at": iso(writing.now)})
+            value = json.dumps({"world": cluster, "server": server_id, "at": iso(writing.now)})
             added = await writing.connection.execute(
                 writing.backend.insert_or_skip(meta, "key"), {"key": ADOPTED, "value": value}
             )

@@ -38,9 +38,22 @@ def parameters(
 
 
 def by_index(query: Select[Any], index: str) -> Select[Any]:
-    """`query`, answered from `index`.
+    """`query`, answered from `index` in SQLite, or not at all.
 
-    SQLite guesses without statistics: it would rather read and sort a whole phase than use a partial index.
+    SQLite's documentation warns: "The INDEXED BY clause is *not* intended for use in tuning the performance of a query.
+    [...] If INDEXED BY is to be used at all, it should be inserted at the very end of the development process when
+    'locking down' a design" (https://www.sqlite.org/lang_indexedby.html). Here is what else was tried, in milliseconds
+    at 100,000 open executions and as many finished ones (tests/benchmarks/bench_plans.py, SQLite 3.40.1):
+
+                     INDEXED BY  nothing  optimize  ANALYZE  ANALYZE while none was open
+        next due            0.0       38        21      0.0                          0.0
+        queued              1.5       28        20       33                           42
+        cancel              0.0       48       0.0      0.0                          0.0
+        open                0.0       28        22      0.0                          0.0
+        asked by id         0.0       35       0.0      0.2                          0.1
+
+    Without statistics SQLite reads a whole phase rather than a partial index. `PRAGMA optimize` and ANALYZE leave it
+    to do so for some queries, and which they are depends on what the store held when the statistics were made.
     """
     return query.with_hint(executions, f"INDEXED BY {index}", "sqlite")
 

@@ -28,12 +28,12 @@ BUSY_TIMEOUT_S = 5.0
 class Store:
     """One open database; its tables are its fields. `id` was made with it, and goes where its data goes."""
 
-    def __init__(self, database: Database, id: StoreId) -> None:  # noqa: A002 (the domain's word)
+    def __init__(self, database: Database, store_id: StoreId) -> None:
         self._database = database
-        self.id = id
+        self.id = store_id
         self.clock = database.clock
         self.agents = AgentTable(database)
-        self.executions = ExecutionTable(database, id)
+        self.executions = ExecutionTable(database, store_id)
         self.runs = RunTable(database)
         self.events = EventTable(database)
         self.meta = MetaTable(database)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stigmer_cli.api.resources import EventBody, ExecutionResource
-from stigmer_cli.client import Client
+from stigmer_cli.client import Client, Query
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.domain.phase import Phase
@@ -80,7 +80,7 @@ async def everything(client: Client, phases: Sequence[Phase] = ()) -> Mapping[st
     rows: dict[str, ExecutionResource] = {}
     cursor: str | None = None
     while True:
-        page = await client.executions({"limit": 500, "cursor": cursor, "phase": [str(phase) for phase in phases]})
+        page = await client.executions(Query(limit=500, cursor=cursor, phases=phases))
         rows |= {row.metadata.id: row for row in page.items}
         cursor = page.next_cursor
         if cursor is None:

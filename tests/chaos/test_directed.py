@@ -12,7 +12,7 @@ import pytest
 
 from stigmer_cli.api.reconcile import ReconcileRequest, ReconcileSummary
 from stigmer_cli.api.resources import ExecutionRequest, ExecutionResource
-from stigmer_cli.client import Client
+from stigmer_cli.client import Client, Query
 from stigmer_cli.domain.execution import AttentionCode, EventType
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, ServerUnavailable
@@ -42,7 +42,7 @@ async def wish(client: Client, key: str, agent: str = GREETER, message: str = "h
 
 async def all_submitted(client: Client, count: int) -> None:
     async def are() -> bool:
-        found = await client.all_executions({}, limit=count)
+        found = await client.all_executions(Query(), limit=count)
         return len(found) == count and all(one.status.dispatch.run_id for one in found)
 
     await eventually(are, within_s=20, what=f"{count} submitted")
@@ -50,7 +50,7 @@ async def all_submitted(client: Client, count: int) -> None:
 
 async def all_completed(client: Client, names: Sequence[str], *, within_s: float) -> None:
     async def are() -> bool:
-        found = {one.metadata.id: one for one in await client.all_executions({}, limit=1000)}
+        found = {one.metadata.id: one for one in await client.all_executions(Query(), limit=1000)}
         return all(found[name].status.phase is Phase.COMPLETED for name in names)
 
     await eventually(are, within_s=within_s, what="all completed")

@@ -10,12 +10,9 @@ from stigmer_cli.domain.stuck import RECONCILE
 
 def list_executions(cli: Cli, selection: Selection, *, limit: int, is_stuck: bool) -> None:
     """Print those of `selection`; `is_stuck`: those of them that do not get on."""
-    query: Query = {
-        "agent": selection.agent,
-        "olderThanS": selection.older_than_s,
-        "phase": list(selection.phases),
-        "kind": list(selection.kinds),
-    }
+    query = Query(
+        phases=selection.phases, kinds=selection.kinds, agent=selection.agent, older_than_s=selection.older_than_s
+    )
     if is_stuck:
         _list_stuck(cli, query, limit)
         return

@@ -13,7 +13,7 @@ from stigmer_cli.api.findings import Finding
 from stigmer_cli.api.health import Health
 from stigmer_cli.api.resources import AttentionBody, DispatchBody, DispatchState, ExecutionResource
 from stigmer_cli.api.stuck import StuckReport
-from stigmer_cli.client import Client
+from stigmer_cli.client import Client, Query
 from stigmer_cli.clock import Clock
 from stigmer_cli.doctor.facts.facts import ExecutionsSeen
 from stigmer_cli.domain.execution import Attention, Dispatch, Execution, QueueReason
@@ -77,7 +77,7 @@ async def probe_executions(caller: Caller, *, look: SupervisorObservation, clock
     )
     async with client:
         pages = [
-            await client.executions({"phase": [phase], "limit": PAGE}) for phase in (Phase.PENDING, Phase.IN_PROGRESS)
+            await client.executions(Query(phases=[phase], limit=PAGE)) for phase in (Phase.PENDING, Phase.IN_PROGRESS)
         ]
         agents = await client.agents(limit=PAGE)
         items = sorted((item for page in pages for item in page.items), key=lambda item: item.metadata.created_at)

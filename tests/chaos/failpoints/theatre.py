@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stigmer_cli.api.resources import ExecutionResource
-from stigmer_cli.client import Client
+from stigmer_cli.client import Client, Query
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.identity import StoreId
@@ -179,7 +179,7 @@ class Theatre:
                 row = await client.execution(id_)
                 found = await _contradictions(client, gateway, row)
                 raise AssertionError(f"{id_} is {row.status.phase}: {found}") from None
-        rows = (await client.executions({"limit": 500})).items
+        rows = (await client.executions(Query(limit=500))).items
         assert [row.metadata.id for row in rows if row.spec.message == wanted.key] == [id_], "one row a wish"
 
     @asynccontextmanager

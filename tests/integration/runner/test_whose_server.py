@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stigmer_cli.client import Client
+from stigmer_cli.client import Client, Query
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.identity import StoreId, task_queue_of
 from stigmer_cli.domain.phase import Phase
@@ -106,7 +106,7 @@ async def all_done(client: Client, names: Sequence[str], *, within_s: float) -> 
     begun = time.monotonic()
 
     async def done() -> bool:
-        found = {one.metadata.id: one.status.phase for one in await client.all_executions({}, limit=200)}
+        found = {one.metadata.id: one.status.phase for one in await client.all_executions(Query(), limit=200)}
         return all(found.get(name) is Phase.COMPLETED for name in names)
 
     await eventually(done, within_s=within_s, what="all COMPLETED")
@@ -199,7 +199,7 @@ async def test_a_runner_polls_only_for_the_store_of_its_server(tmp_path: Path, t
         await seen(runner)
         mine, others = await submitted(here, 5), await submitted(there, 5)
         await all_done(here, mine, within_s=DONE_MAX_S * slack())
-        found = {item.metadata.id: item.status.phase for item in (await there.executions({})).items}
+        found = {item.metadata.id: item.status.phase for item in (await there.executions(Query())).items}
         assert {found[name] for name in others} == {Phase.PENDING}
         await seen(two.runner())
         await all_done(there, others, within_s=DONE_MAX_S * slack())

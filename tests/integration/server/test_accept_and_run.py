@@ -13,7 +13,7 @@ import pytest
 
 from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.api.resources import DispatchState, ExecutionResource
-from stigmer_cli.client import Client
+from stigmer_cli.client import Client, Query
 from stigmer_cli.domain.execution import EventType, QueueReason
 from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.domain.phase import Phase
@@ -186,7 +186,7 @@ async def test_fail_fast_refuses_with_when_to_come_back_and_writes_nothing(alone
     async with alone.client() as client:
         with pytest.raises(TemporalUnavailable, match="nothing was written"):
             await accept(client, "k1", require_temporal=True)
-        assert (await client.executions({})).items == []
+        assert (await client.executions(Query())).items == []
     async with httpx.AsyncClient(base_url=alone.url, headers={"Authorization": f"Bearer {TOKEN}"}) as http:
         response = await http.post(
             "/v1/executions", params={"require": "temporal"}, json={"agent": "greeter", "message": "x"}
@@ -244,7 +244,7 @@ async def test_a_killed_server_has_every_execution_that_it_acknowledged(tmp_path
         server.kill()
         await server.start()
         async with server.client() as client:
-            found = {item.metadata.id for item in (await client.executions({"limit": 100})).items}
+            found = {item.metadata.id for item in (await client.executions(Query(limit=100))).items}
     finally:
         server.kill()
     assert found == acknowledged
@@ -303,7 +303,7 @@ async def test_what_is_not_there_is_not_found(alone: Served) -> None:
         with pytest.raises(NotFound):
             await client.agent("nobody")
         with pytest.raises(RequestError):
-            await client.executions({"limit": 0})
+            await client.executions(Query(limit=0))
 
 
 async def test_agents_are_applied_all_or_none_and_paged(alone: Served) -> None:

@@ -9,7 +9,7 @@ import pytest
 from ulid import ULID
 
 from stigmer_cli.api.resources import ExecutionRequest
-from stigmer_cli.client import Client
+from stigmer_cli.client import Client, Query
 from stigmer_cli.errors import Conflict
 from tests.support.running_server import TOKEN, Served, make_agent, served
 
@@ -38,7 +38,7 @@ async def test_thirty_tries_at_once_make_the_one_execution_that_the_client_named
         async with asyncio.TaskGroup() as group:
             tries = [group.create_task(created(client, name, name)) for _ in range(30)]
         assert {one.result() for one in tries} == {name}
-        assert [item.metadata.id for item in (await client.executions({})).items] == [name]
+        assert [item.metadata.id for item in (await client.executions(Query())).items] == [name]
 
 
 async def test_the_key_counts_and_not_the_id_where_a_script_tries_again(server: Served) -> None:
@@ -47,7 +47,7 @@ async def test_the_key_counts_and_not_the_id_where_a_script_tries_again(server: 
         assert await created(client, new_id(), "nightly") == first
         with pytest.raises(Conflict, match=f"there is another execution {first}"):
             await created(client, first, "another key")
-        assert len((await client.executions({})).items) == 1
+        assert len((await client.executions(Query())).items) == 1
 
 
 @pytest.mark.parametrize("name", ["aex-1", "wex-01m846f8afgxzx0thxqswsbpkc", "agt-01m846f8afgxzx0thxqswsbpkc", 7])

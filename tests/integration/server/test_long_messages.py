@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.api.resources import MESSAGE_MAX
-from stigmer_cli.client import Client
+from stigmer_cli.client import Client, Query
 from stigmer_cli.domain.phase import Phase
 from tests.support.running_server import accept, make_agent, served
 from tests.support.temporal_server import free_port
@@ -18,7 +18,7 @@ async def test_the_longest_messages_and_answers_block_nothing(tmp_path: Path) ->
         await make_agent(client)
         for number in range(10):
             await _goes_through(client, number)
-        assert len(await client.all_executions({}, limit=20)) == 10
+        assert len(await client.all_executions(Query(), limit=20)) == 10
 
 
 async def _goes_through(client: Client, number: int) -> None:

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest
 from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.client import Client as ApiClient
+from stigmer_cli.client import Query
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import TemporalUnavailable
 from tests.support.polling import eventually
@@ -108,7 +109,7 @@ async def test_every_event_moves_its_number(tmp_path: Path) -> None:
             await _terminate(temporal, (await client.execution(behind)).status.dispatch.workflow_id)
             await _until(server, {("stigmer_reconciled_total", (done,)): 1 for done in DONE})
             after = await _samples(server)
-            rows = {row.metadata.id: row for row in (await client.executions({"limit": 10})).items}
+            rows = {row.metadata.id: row for row in (await client.executions(Query(limit=10))).items}
     assert claims == [ClaimAnswer.WON, ClaimAnswer.LOST]
     assert before["stigmer_claims_lost_total", ()] == 1
     assert before["stigmer_executions", ("IN_PROGRESS", "agent")] == 1

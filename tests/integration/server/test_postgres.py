@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stigmer_cli.client import Query
 from stigmer_cli.domain.execution import EventType
 from tests.support import postgres
 from tests.support.polling import eventually
@@ -41,7 +42,7 @@ async def test_two_servers_on_one_database_submit_each_execution_once(tmp_path: 
             temporal.start()
 
             async def all_submitted() -> bool:
-                found = (await there.executions({"limit": 100})).items
+                found = (await there.executions(Query(limit=100))).items
                 return len(found) == 5 and all(item.status.dispatch.run_id for item in found)
 
             await eventually(all_submitted, within_s=20)

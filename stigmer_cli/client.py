@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from typing import Self, TypeVar
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from stigmer_cli.api.health import Health, Readiness
 from stigmer_cli.api.identity import Identity
 from stigmer_cli.api.problem import error_of
+from stigmer_cli.api.query import Parameters, Query
 from stigmer_cli.api.reconcile import (
     ReconcileItem,
     ReconcileLine,
@@ -48,7 +49,6 @@ from stigmer_cli.api.resources import (
 from stigmer_cli.api.stuck import StuckReport
 from stigmer_cli.api.ui import UiLink, UiLinkRequest
 from stigmer_cli.api.wire import NOW_HEADER
-from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import OperationFailed, ServerUnavailable
 from stigmer_cli.failures import BEFORE_REQUEST, cause_of, failure_of
@@ -64,35 +64,6 @@ STREAM_SILENCE_MAX_S = 15.0
 """The server sends an empty line at least every 5 s while nothing happens; longer silence means that it is gone."""
 
 B = TypeVar("B", bound=BaseModel)
-Parameters = Mapping[str, str | int | float | Sequence[str] | None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Query:
-    """Which executions a page lists: of any of `phases` and `kinds` (empty: of all), from `cursor` on.
-
-    `is_stuck`: only those that do not get on, each with why.
-    """
-
-    phases: Sequence[Phase] = ()
-    kinds: Sequence[Kind] = ()
-    agent: str | None = None
-    older_than_s: float | None = None
-    is_stuck: bool = False
-    limit: int | None = None
-    cursor: str | None = None
-
-    def parameters(self) -> Parameters:
-        """As they travel."""
-        return {
-            "phase": self.phases,
-            "kind": self.kinds,
-            "agent": self.agent,
-            "olderThanS": self.older_than_s,
-            "stuck": "true" if self.is_stuck else None,
-            "limit": self.limit,
-            "cursor": self.cursor,
-        }
 
 
 class _Bearer(httpx.Auth):

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from stigmer_cli.errors import ConfigError
+from stigmer_cli.errors import ConfigError, reason_of
 from stigmer_cli.home_trust import inspect_home, refuse_sudo
 from stigmer_cli.libpq import TAKEN, completed, unused_service
 from stigmer_cli.options import (
@@ -263,7 +263,7 @@ def _read_file(path: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}", hint=f"correct or remove {path}") from error
+        raise ConfigError(f"cannot read {path}: {reason_of(error)}", hint=f"correct or remove {path}") from error
     for name, value in found.items():
         if name not in BY_NAME:
             raise ConfigError(

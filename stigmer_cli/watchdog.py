@@ -24,6 +24,7 @@ from typing import Protocol
 import structlog
 
 from stigmer_cli.clock import Clock, iso
+from stigmer_cli.times import span
 
 TICK_S = 0.05
 LOOK_S = 0.05
@@ -114,7 +115,7 @@ class LoopWatch:
         if last is None or self._clock.monotonic() - last.ended_s > DEGRADED_S:
             return ""
         return (
-            f"the {self._part} stood still for {last.seconds:.1f} s until {iso(last.ended_at)}; "
+            f"the {self._part} stood still for {span(last.seconds)} until {iso(last.ended_at)}; "
             f"see `stigmer logs {self._part}`"
         )
 

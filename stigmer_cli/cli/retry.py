@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.errors import NotRunning, ServerUnavailable, StigmerError, TemporalUnavailable, Unavailable
+from stigmer_cli.times import span
 
 if TYPE_CHECKING:
     from stigmer_cli.client import Client
@@ -124,7 +125,7 @@ def insist(cli: Cli, ask: "Callable[[Client], Awaitable[T]]") -> T:
 
     async def asked(client: "Client") -> T:
         retry = Retry(cli=cli)
-        retry.told = lambda error: cli.out.note(f"{error.message}; trying again for {retry.policy.for_s:g} s")
+        retry.told = lambda error: cli.out.note(f"{error.message}; trying again for {span(retry.policy.for_s)}")
         return await retry.ask(lambda: ask(client))
 
     return cli.call(asked)

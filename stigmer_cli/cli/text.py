@@ -1,15 +1,10 @@
-"""Text for people: why an execution is not done yet, how long ago something was."""
+"""Text for people: why an execution is not done yet."""
 
 import re
-from datetime import datetime
 
 from stigmer_cli.api.resources import DispatchState, ExecutionResource
 from stigmer_cli.clock import iso
 from stigmer_cli.domain.phase import Phase
-
-MINUTE_S = 60
-HOUR_S = 3600
-DAY_S = 86_400
 
 PHASE_STYLES: dict[Phase, str] = {
     Phase.PENDING: "yellow",
@@ -39,19 +34,3 @@ def why(execution: ExecutionResource) -> str:
 def brief(cause: str, execution: str) -> str:
     """`cause` without the name of the workflow, which is made of the id that stands beside it."""
     return re.sub(rf" \S*/{re.escape(execution)}(/\d+)?", "", cause)
-
-
-def ago(moment: datetime, now: datetime) -> str:
-    """How long ago `moment` was, in one unit: `12s`, `3m`, `4h`, `2d`."""
-    return span(max(0.0, (now - moment).total_seconds()))
-
-
-def span(seconds: float) -> str:
-    """`seconds` in one unit: `12s`, `3m`, `4h`, `2d`."""
-    if seconds < MINUTE_S:
-        return f"{seconds:.0f}s"
-    if seconds < HOUR_S:
-        return f"{seconds // MINUTE_S:.0f}m"
-    if seconds < DAY_S:
-        return f"{seconds // HOUR_S:.0f}h"
-    return f"{seconds // DAY_S:.0f}d"

@@ -13,6 +13,7 @@ from stigmer_cli.doctor import elsewhere
 from stigmer_cli.doctor.check import BROKEN, BUSY, SILENT, Check, Found, Judged, because, failed, unjudged
 from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.fair_timeout import FairTimeout
+from stigmer_cli.times import span
 
 TOTAL_S = 2.2
 """For all checks together: with Python's own start the whole command stays within three seconds, whatever hangs."""
@@ -107,6 +108,6 @@ class _Run:
 def _came_to_no_end(check: Check, time: FairTimeout, limit_s: float) -> Found:
     hint = f"stigmer doctor --only {check.code} -v"
     if time.served_s >= limit_s and time.starved_s <= limit_s:
-        return unjudged(SILENT, f"no answer within {limit_s:.1f} s", hint)
+        return unjudged(SILENT, f"no answer within {span(limit_s)}", hint)
     took_s = time.served_s + time.starved_s
-    return unjudged(BUSY, f"{BUSY}: of {took_s:.1f} s it left {time.served_s:.1f} s to look", hint)
+    return unjudged(BUSY, f"{BUSY}: of {span(took_s)} it left {span(time.served_s)} to look", hint)

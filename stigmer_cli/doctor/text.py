@@ -1,4 +1,4 @@
-"""Sizes, ages, times and commands as text, for the messages and hints of checks."""
+"""Sizes, times and commands as text, for the messages and hints of checks."""
 
 import shlex
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from stigmer_cli.errors import MachineError
 from stigmer_cli.settings import Settings, Source
 from stigmer_cli.stack.readiness import moment
 from stigmer_cli.temporal.dev_server import find_binary
+from stigmer_cli.times import time_of_day
 
 KIB = 1024
 IDS_SHOWN = NAMED_MAX
@@ -25,18 +26,10 @@ def size(number: float) -> str:
     return f"{number:.1f} TiB"
 
 
-def span(seconds: float) -> str:
-    """`12 s`, `3 min`, `4 h`, `2 d`."""
-    for unit_s, unit in UNITS:
-        if seconds >= unit_s:
-            return f"{seconds / unit_s:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} s"
-
-
 def clock_time(at: datetime | str) -> str:
     """The time of day here, as people compare it with their own clock."""
     found = moment(at) if isinstance(at, str) else at
-    return found.astimezone().strftime("%H:%M:%S")
+    return time_of_day(found)
 
 
 def listed(names: Sequence[str], number: int) -> str:

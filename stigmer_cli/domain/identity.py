@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import NewType
 
@@ -50,13 +49,6 @@ def is_fresh(silent_s: float) -> bool:
 def is_id(text: str) -> bool:
     """Whether `text` has the form of an id of ours."""
     return ID_PATTERN.fullmatch(text) is not None
-
-
-def made_at(name: str) -> datetime:
-    """When an id was made, which it says itself; raises ValueError for what is no id."""
-    from ulid import ULID  # noqa: PLC0415 - few commands need it
-
-    return ULID.from_str(name.partition("-")[2]).datetime
 
 
 def slug_of(name: str) -> str:

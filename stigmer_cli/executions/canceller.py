@@ -21,6 +21,7 @@ from stigmer_cli.errors import StigmerError, TemporalUnavailable
 from stigmer_cli.executions.notifier import OTHER_SERVERS_S
 from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.store.store import Store
+from stigmer_cli.times import span
 from stigmer_cli.waits import wait_at_most
 
 BATCH_MAX = 10_000
@@ -31,9 +32,9 @@ PATIENCE_S = 30.0
 PATIENCE_MIN_S = 5.0
 """What is left of it at the least once this process has seen the request: Temporal may have been away until now."""
 
-REASON = f"cancelled through Stigmer, and not ended {PATIENCE_S:g} s later"
+REASON = f"cancelled through Stigmer, and not ended {span(PATIENCE_S)} later"
 WITHDRAWN = "Stigmer does not wait for it any more: it was cancelled before its claim, or started over"
-FORCED = f"cancelled by force: its run had not ended {PATIENCE_S:g} s after it was asked to"
+FORCED = f"cancelled by force: its run had not ended {span(PATIENCE_S)} after it was asked to"
 EFFECTS: dict[Phase, str] = {
     Phase.PENDING: "no run of it had an effect",
     Phase.IN_PROGRESS: "effects may have happened, and what its run still reports is refused",

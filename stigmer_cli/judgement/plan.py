@@ -28,6 +28,7 @@ from stigmer_cli.domain.stuck import GRACE_S
 from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.temporal.gateway import RunState
 from stigmer_cli.temporal.pending import TaskFailure
+from stigmer_cli.times import span
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,7 @@ def _move(observation: Observation, *, now: datetime, rules: Rules) -> Move:
     if observation.unknown:
         return _leave(execution, Finding.UNKNOWN, observation.unknown)
     if not is_older(last_move_at(execution), now, than_s=rules.grace_s) and not _is_failing(observation):
-        return _leave(execution, Finding.FRESH, f"moved less than {rules.grace_s:g} s ago")
+        return _leave(execution, Finding.FRESH, f"moved less than {span(rules.grace_s)} ago")
     if observation.seen is None or observation.is_another_run:
         return _gone(execution, rules, is_elsewhere=observation.is_elsewhere)
     if observation.seen.state in (RunState.OPEN, RunState.CONTINUED):

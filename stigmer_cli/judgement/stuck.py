@@ -30,6 +30,7 @@ from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.judgement.plan import Move, last_move_at, unfit_cause
 from stigmer_cli.temporal.gateway import Observed, RunState
 from stigmer_cli.temporal.pending import PendingActivity, TaskFailure
+from stigmer_cli.times import span
 
 ATTEMPTS_MAX = 2
 """Attempts that a healthy execution may need: one runner may be killed or stopped in the middle."""
@@ -258,7 +259,7 @@ def _untaken(seen: Observed, context: StuckContext) -> _Found | None:
         cause = f"no runner polls the task queue, and {what} waits for one"
         return _Found(kind=StuckClass.WAITING_FOR_RUNNER, cause=cause, since=waits.since)
     if context.untaken_s > LATE_S:
-        cause = f"{what} has waited for {context.untaken_s:.0f} s; runners poll the task queue"
+        cause = f"{what} has waited for {span(int(context.untaken_s))}; runners poll the task queue"
         return _Found(kind=StuckClass.STARTING_LATE, cause=cause, since=waits.since)
     return None
 

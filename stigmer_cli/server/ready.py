@@ -5,6 +5,7 @@ import asyncio
 from stigmer_cli.clock import Clock, iso
 from stigmer_cli.errors import StigmerError, Unavailable
 from stigmer_cli.store.store import Store
+from stigmer_cli.times import span
 
 WRITTEN = "ready_written_at"
 """The row of `meta` that is written: nothing else proves that rows can be (a full disk, a read-only replica)."""
@@ -54,6 +55,6 @@ class ReadyCheck:
             self._writing = asyncio.get_running_loop().create_task(work, name="ready")
         done, _ = await asyncio.wait({self._writing}, timeout=WRITE_MAX_S)
         if not done:
-            raise Unavailable(f"the store did not take a row within {WRITE_MAX_S:g} s")
+            raise Unavailable(f"the store did not take a row within {span(WRITE_MAX_S)}")
         task, self._writing = self._writing, None
         await task

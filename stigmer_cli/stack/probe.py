@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from stigmer_cli.errors import ConfigError, ServerUnproven, reason_of
 from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.proof import ANSWER_MAX, Challenge, TokenRule, address_of, kept_from, may_send_token, prove
+from stigmer_cli.times import span
 from stigmer_cli.tls.link import Link
 
 BODY_MAX = 4 * 1024 * 1024
@@ -74,7 +75,7 @@ class ServerProbe:
                     group.create_task(self._answer_or_cause(path), name=path) for path in ("/readyz", "/v1/health")
                 ]
         except TimeoutError:
-            return ServerObservation(why=f"not answering within {within_s:g} s")
+            return ServerObservation(why=f"not answering within {span(within_s)}")
         ready, health = (task.result() for task in asking)
         if isinstance(ready, ServerObservation) or isinstance(health, ServerObservation):
             return ready if isinstance(ready, ServerObservation) else cast("ServerObservation", health)

@@ -20,6 +20,7 @@ from stigmer_cli.store import errors, statements
 from stigmer_cli.store.clock import StoreClock
 from stigmer_cli.store.engine import Backend
 from stigmer_cli.store.tables import events, executions, meta
+from stigmer_cli.times import span
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -233,7 +234,7 @@ class Database:
             async with asyncio.timeout(CHECK_MAX_S), self.reading() as connection:
                 await connection.execute(_ANY)
         except TimeoutError:
-            raise Unavailable(f"the store did not answer within {CHECK_MAX_S:g} s") from None
+            raise Unavailable(f"the store did not answer within {span(CHECK_MAX_S)}") from None
 
     async def close(self) -> None:
         """Finish what is being written, then close every connection and let go of every lock."""
@@ -252,7 +253,7 @@ class Database:
             raise
         except TimeoutError as error:
             raise self._backend.translated(error) or Unavailable(
-                f"the store took longer than {TRANSACTION_MAX_S:g} s; a write may or may not have counted"
+                f"the store took longer than {span(TRANSACTION_MAX_S)}; a write may or may not have counted"
             ) from error
         except Exception as error:
             known = self._backend.translated(error)

@@ -15,6 +15,7 @@ from stigmer_cli.errors import (
     Unavailable,
 )
 from stigmer_cli.store.file import StoreFile
+from stigmer_cli.times import span
 
 _PRIMARY = 0xFF
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -46,7 +47,7 @@ def from_sqlite(error: BaseException, file: StoreFile, busy_timeout_s: float) ->
     code = _sqlite_code(error)
     if isinstance(error, PoolTimeout) or (code is not None and code & _PRIMARY in _BUSY):
         return StoreBusy(
-            f"{file.path} was held by another writer for {busy_timeout_s:g} s",
+            f"{file.path} was held by another writer for {span(busy_timeout_s)}",
             hint=f"see who has it open: fuser {file.path}",
         )
     if code is None:

@@ -22,6 +22,7 @@ from stigmer_cli.supervisor.policy import Again, Slowly
 from stigmer_cli.supervisor.process import Process, Reaper
 from stigmer_cli.supervisor.record import ChildRecord, ExitRecord
 from stigmer_cli.supervisor.spec import ChildSpec
+from stigmer_cli.times import span
 from stigmer_cli.waits import wait_at_most
 
 KILL_MAX_S = 2.0
@@ -196,7 +197,7 @@ class Child:
         process.send(self.spec.stop_signal)
         process.send(signal.SIGCONT)  # one that was frozen gets its chance, too
         if not await self._ends_within(process, self.spec.stop_grace_s):
-            why += f"; it did not end within {self.spec.stop_grace_s:g} s and was killed"
+            why += f"; it did not end within {span(self.spec.stop_grace_s)} and was killed"
             process.kill_group()
             await self._ends_within(process, KILL_MAX_S)
         self._note_process_exit(process, why)

@@ -13,6 +13,7 @@ from stigmer_cli.errors import Conflict, MachineError, TimedOut, reason_of
 from stigmer_cli.files import OWNER_ONLY
 from stigmer_cli.supervisor.process import ProcessId, start_mark
 from stigmer_cli.supervisor.spec import SupervisorSpec
+from stigmer_cli.times import span
 
 LAUNCH_MAX_S = 15.0
 END_MAX_S = 12.0
@@ -36,7 +37,7 @@ async def launch(
             answer = await _answer_of(process)
     except TimeoutError:
         await _end(process, clock)
-        raise TimedOut(f"the supervisor did not stand within {LAUNCH_MAX_S:g} s", hint=f"see {spec.log}") from None
+        raise TimedOut(f"the supervisor did not stand within {span(LAUNCH_MAX_S)}", hint=f"see {spec.log}") from None
     except BaseException:
         await _end(process, clock)
         raise

@@ -5,6 +5,7 @@ import asyncio
 from stigmer_cli.clock import Clock
 from stigmer_cli.supervisor.child import Child
 from stigmer_cli.supervisor.spec import Liveness
+from stigmer_cli.times import span
 
 
 class LivenessWatch:
@@ -33,7 +34,7 @@ class LivenessWatch:
         elif self._answered is not None and self._child.process is process:
             silent_s = self._clock.monotonic() - self._answered
             if silent_s >= self._liveness.silence_max_s:
-                self._child.restart(f"it was alive but had not answered for {silent_s:.0f} s")
+                self._child.restart(f"it was alive but had not answered for {span(int(silent_s))}")
 
 
 async def answers(liveness: Liveness) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import MachineError, TimedOut, reason_of
 from stigmer_cli.files import OWNER_ONLY
+from stigmer_cli.times import span
 
 LOOK_EVERY_S = 0.025
 
@@ -79,7 +80,7 @@ async def held(path: Path, *, within_s: float, clock: Clock) -> AsyncIterator[Fi
     while not _acquired(lock):
         if clock.monotonic() >= deadline:
             raise TimedOut(
-                f"{path} is held by another stigmer (pid {lock.holder()}) for more than {within_s:g} s",
+                f"{path} is held by another stigmer (pid {lock.holder()}) for more than {span(within_s)}",
                 hint=f"see what it does: ps -p {lock.holder()}",
             )
         await clock.sleep(LOOK_EVERY_S)

@@ -23,6 +23,7 @@ from stigmer_cli.temporal.errors import REFUSED, Misconfigured, TemporalUnavaila
 from stigmer_cli.temporal.journal import Journal
 from stigmer_cli.temporal.state import HAS_CLIENT, TRANSITIONS, Change, ClusterIdentity, ConnectionStatus
 from stigmer_cli.temporal.target import Pace, Target, pace_of
+from stigmer_cli.times import span, time_and_zone
 from stigmer_cli.tls.files import Stamp
 from stigmer_cli.waits import wait_at_most
 
@@ -337,7 +338,7 @@ class Connection:
     def _failure(self, error: Exception, deadline_s: float) -> Failure:
         cause = cause_of(error, self.target)
         return Failure(
-            cause=f"{cause} (deadline {deadline_s:g} s)" if isinstance(error, TimeoutError) else cause,
+            cause=f"{cause} (deadline {span(deadline_s)})" if isinstance(error, TimeoutError) else cause,
             is_misconfigured=isinstance(translate(error, self.target), Misconfigured),
             is_certain=cause == REFUSED,
         )
@@ -349,7 +350,7 @@ class Connection:
 
     def _raise_unavailable(self) -> NoReturn:
         kind = Misconfigured if self._state is ConnectionState.MISCONFIGURED else TemporalUnavailable
-        since = self._as_set_now(self._since, self._since_s).astimezone().strftime("%H:%M:%S")
+        since = time_and_zone(self._as_set_now(self._since, self._since_s))
         raise kind(
             f"Temporal at {self.target.address} is {self._state} since {since} ({self._cause or 'no cause known'})",
             hint="stigmer doctor",

@@ -9,10 +9,10 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import ConfigError
+from stigmer_cli.times import day_and_time
 from stigmer_cli.tls.certificate import Validity, validity
 from stigmer_cli.tls.files import read_certificate
 from stigmer_cli.tls.trust import Trust
@@ -130,11 +130,13 @@ async def _not_verified(peer: Peer, trust: Trust, error: ssl.SSLCertVerification
     code = error.verify_code
     if code == EXPIRED:
         if shown is not None and shown.ends <= now:
-            return f"its certificate expired at {_day(shown.ends)}: its operator must renew it"
+            return f"its certificate expired at {day_and_time(shown.ends)}: its operator must renew it"
         return "a certificate in its chain has expired: its operator, or the authority in " + _authority(trust)
     if code == NOT_YET:
-        begins = f" before {_day(shown.begins)}" if shown else " yet"
-        return f"its certificate is not valid{begins}, and here it is {_day(now)}: one of the two clocks is wrong"
+        begins = f" before {day_and_time(shown.begins)}" if shown else " yet"
+        return (
+            f"its certificate is not valid{begins}, and here it is {day_and_time(now)}: one of the two clocks is wrong"
+        )
     if code in SELF_SIGNED:
         return f"its certificate is signed by an authority that is not trusted here: {_authority(trust)}"
     if code in (HOSTNAME, ADDRESS):
@@ -173,9 +175,10 @@ def _own_certificate(trust: Trust, clock: Clock) -> str:
         return f"it may want a certificate of ours: {trust.pair_setting}" if trust.pair_setting else ""
     ours = read_certificate(trust.pair.cert, trust.pair.cert_setting)
     if ours.ends <= clock.now():
-        return f"our certificate {trust.pair.cert} expired at {_day(ours.ends)}: put a new one there, it is read again"
+        ended = day_and_time(ours.ends)
+        return f"our certificate {trust.pair.cert} expired at {ended}: put a new one there, it is read again"
     if ours.begins > clock.now():
-        return f"our certificate {trust.pair.cert} is not valid before {_day(ours.begins)}"
+        return f"our certificate {trust.pair.cert} is not valid before {day_and_time(ours.begins)}"
     return (
         f"our certificate {trust.pair.cert} ({trust.pair.cert_setting}) is valid, so it may be of an authority that is"
         " not trusted there"
@@ -224,7 +227,3 @@ def _unverified(peer: Peer) -> ssl.SSLContext:
 
 async def _open(peer: Peer, context: ssl.SSLContext, name: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     return await asyncio.open_connection(peer.host, peer.port, ssl=context, server_hostname=name)
-
-
-def _day(at: datetime) -> str:
-    return at.astimezone().strftime("%Y-%m-%d %H:%M")

@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import event
 
 from stigmer_cli.store.store import Store, open_store
-from tests.contracts.store.drafts import START, HandClock, accepted
+from tests.contracts.store.drafts import START, RealSleepClock, accepted
 from tests.integration.store.test_plans import AGED, LATER, _ask, _mark
 
 OPEN = 100_000
@@ -53,7 +53,7 @@ async def recorded(file: Path) -> Asked:
         if HINT.search(statement):
             asked[name] = statement, tuple(parameters)
 
-    async with await open_store(f"sqlite:///{file}", clock=HandClock()) as store:
+    async with await open_store(f"sqlite:///{file}", clock=RealSleepClock()) as store:
         names = [await accepted(store) for _ in range(NAMED)]
         for backend in (store._database._backend.reader, store._database._backend.writer):
             event.listen(backend.sync_engine, "before_cursor_execute", note)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stigmer_cli.api.query import Query
 from stigmer_cli.api.resources import EventBody, ExecutionResource
-from stigmer_cli.client import Client, Query
+from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.domain.phase import Phase

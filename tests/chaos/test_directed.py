@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from stigmer_cli.api.query import Query
 from stigmer_cli.api.reconcile import ReconcileRequest, ReconcileSummary
 from stigmer_cli.api.resources import ExecutionRequest, ExecutionResource
-from stigmer_cli.client import Client, Query
+from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import AttentionCode, EventType
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, ServerUnavailable

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from stigmer_cli.api.query import Query
 from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.api.stuck import StuckBody
 from stigmer_cli.domain.execution import EventType
@@ -84,7 +85,7 @@ def _to_cancel(items: Mapping[str, StuckBody], wishes: Mapping[str, Wanted]) -> 
 
 
 async def _stuck(scene: Stage) -> Mapping[str, StuckBody]:
-    found = await scene.client.stuck_executions({}, limit=sys.maxsize)
+    found = await scene.client.stuck_executions(Query(), limit=sys.maxsize)
     return {item.metadata.id: item.stuck for item in found if item.stuck}
 
 

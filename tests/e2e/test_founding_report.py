@@ -46,7 +46,7 @@ def test_temporal_starts_ten_seconds_after_the_server(tmp_path: Path) -> None:
         waiting = _detached(stigmer, "early")
         timed_out = stigmer("run", "greeter", "impatient", "--timeout", "4")
         assert timed_out.returncode == 124
-        assert "still PENDING after 4 s: Temporal unreachable at" in timed_out.stderr
+        assert "still PENDING after 4s: Temporal unreachable at" in timed_out.stderr
         assert "(connection refused)" in timed_out.stderr
         dispatch = stigmer.json("executions", "get", waiting)["status"]["dispatch"]
         assert dispatch["reason"] == "temporal-unreachable"

@@ -171,7 +171,7 @@ def test_other_writes_whose_answer_is_lost_are_done_once(door: Door, arguments: 
 def test_a_server_that_is_killed_and_comes_back_within_seconds_is_waited_for(door: Door) -> None:
     door.server.kill()
     with Watched(door.through, "run", "greeter", "hello", "--detach") as running:
-        running.says("trying again for 15 s")
+        running.says("trying again for 15s")
         door.server.spawn()
         assert running.ends() == (0, door.rows()[0]["metadata"]["id"])
     assert len(door.rows()) == 1
@@ -217,7 +217,7 @@ def test_a_database_that_restarts_is_waited_for_by_who_creates_and_by_who_follow
             wait_until(lambda: len(door.rows()) == 1, within_s=20)
             cluster.stop()
             with Watched(door.direct, "run", "greeter", "hello", "--detach") as creating:
-                creating.says("trying again for 15 s")
+                creating.says("trying again for 15s")
                 cluster.start()
                 assert creating.ends() == (0, door.rows()[0]["metadata"]["id"])
             assert following.ends()[0] == 124, following.said

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from stigmer_cli.api.query import Query
 from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.api.stuck import StuckBody
 from stigmer_cli.client import Client
@@ -202,7 +203,7 @@ async def test_code_that_does_not_fit_is_seen_within_seconds_and_each_way_out_wo
             await upgrade.replace_at_once(after)
 
         async def unfit() -> Mapping[str, StuckBody]:
-            found = await upgrade.client.stuck_executions({}, limit=1000)
+            found = await upgrade.client.stuck_executions(Query(), limit=1000)
             stuck = {item.metadata.id: item.stuck for item in found if item.stuck}
             return {name: one for name, one in stuck.items() if one.kind == StuckClass.CANNOT_REPLAY}
 

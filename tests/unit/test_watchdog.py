@@ -101,7 +101,7 @@ async def test_health_tells_of_a_standstill_for_a_while_and_then_no_more() -> No
     assert watch.complaint == ""
     watch.last = Standstill(seconds=5.04, ended_at=START, ended_s=clock.monotonic())
     assert watch.complaint == (
-        "the server stood still for 5.0 s until 2026-05-04T12:00:00.000Z; see `stigmer logs server`"
+        "the server stood still for 5s until 2026-05-04T12:00:00.000Z; see `stigmer logs server`"
     )
     clock.set(3600)
     await clock.advance(DEGRADED_S)

@@ -19,6 +19,7 @@ from stigmer_cli.doctor.report import Diagnosis, Report, select_reported
 from stigmer_cli.doctor.runner import diagnose
 from stigmer_cli.errors import ConfigError, TimedOut
 from stigmer_cli.settings import HOME_VARIABLE, Home, Settings, load
+from stigmer_cli.times import span
 
 PROBE_EVERY_S = 1.0
 
@@ -48,7 +49,7 @@ def run_doctor(cli: Cli, options: DoctorOptions) -> int:
     _show(cli, seen, options.bundle, is_verbose=options.is_verbose)
     if asked.waits_s is not None and not seen.report.is_ok:
         verdict = seen.report.verdict
-        raise TimedOut(f"after {asked.waits_s:g} s still {verdict.message}", hint=verdict.hint)
+        raise TimedOut(f"after {span(asked.waits_s)} still {verdict.message}", hint=verdict.hint)
     return seen.report.exit_code
 
 

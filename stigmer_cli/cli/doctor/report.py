@@ -12,6 +12,7 @@ from stigmer_cli.cli.output import clean
 from stigmer_cli.doctor.check import Judged
 from stigmer_cli.doctor.repairs.fix import FixResult
 from stigmer_cli.doctor.report import Report
+from stigmer_cli.times import span
 
 INDENT = 10
 ONE = ("warnings", 1)
@@ -103,7 +104,7 @@ def _print_evidence(console: Console, one: Judged) -> None:
 def _print_sums(console: Console, report: Report) -> None:
     nonzero = _nonzero(report)
     sums = ", ".join(f"{number} {'warning' if (name, number) == ONE else name}" for name, number in nonzero.items())
-    console.print(Text(f"{sums}; {report.took_s:.1f} s", style="dim"))
+    console.print(Text(f"{sums}; {span(report.took_s)}", style="dim"))
     if report.verdict.code:
         console.print(Text(f"why: stigmer doctor explain {report.verdict.code}", style="dim"))
 

@@ -12,6 +12,7 @@ from stigmer_cli.cli.retry import RETRY_MIN_S, Attempts, Retry, RetryPolicy, is_
 from stigmer_cli.client import Client
 from stigmer_cli.domain.identity import PREFIXES, ExecutionId, Kind
 from stigmer_cli.errors import ConfigError, NotFound, NotRunning, StigmerError, Unavailable
+from stigmer_cli.times import span
 
 KEY = re.compile(r"[!-~]{1,200}")
 """What travels in a header, and what the server takes."""
@@ -57,7 +58,7 @@ async def create(cli: Cli, client: Client, wanted: Creation, *, timeout_s: float
     """
     retry = Retry(cli=cli, policy=RetryPolicy(for_s=max(timeout_s or 0.0, RETRY_MIN_S)))
     retry.told = lambda error: cli.out.note(
-        f"{error.message}; trying again for {retry.policy.for_s:g} s to have {wanted.name} accepted"
+        f"{error.message}; trying again for {span(retry.policy.for_s)} to have {wanted.name} accepted"
     )
     try:
         return await retry.ask(

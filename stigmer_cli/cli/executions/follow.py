@@ -8,6 +8,7 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import TimedOut, Unavailable
+from stigmer_cli.times import span
 
 AGAIN_S = 0.3
 LOOK_HINT = "stigmer doctor"
@@ -94,9 +95,8 @@ async def follow(client: Client, execution_id: str, narrator: Narrator, clock: C
 def timed_out(execution: ExecutionResource, timeout_s: float) -> TimedOut:
     """What a time-out says: the phase it is in, and why it does not get on, or what it waits for; and the way out."""
     reason = why(execution)
-    message = (
-        f"{execution.metadata.id} still {execution.status.phase} after {timeout_s:g} s{': ' + reason if reason else ''}"
-    )
+    because = f": {reason}" if reason else ""
+    message = f"{execution.metadata.id} still {execution.status.phase} after {span(timeout_s)}{because}"
     return TimedOut(message, hint=execution.stuck.hint if execution.stuck else LOOK_HINT)
 
 

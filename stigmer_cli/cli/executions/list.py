@@ -1,10 +1,10 @@
 """`stigmer executions list`: executions, newest first; or those that are stuck, with class and cause."""
 
+from stigmer_cli.api.query import Query
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.executions.options import Selection
 from stigmer_cli.cli.executions.stuck import is_mendable, print_stuck
 from stigmer_cli.cli.executions.tables import print_executions
-from stigmer_cli.client import Query
 from stigmer_cli.domain.stuck import RECONCILE
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from stigmer_cli.cli.retry import RETRY_MIN_S, is_passing
 from stigmer_cli.errors import Conflict, StigmerError, TimedOut, Unavailable
+from stigmer_cli.times import span
 
 AGAIN_S = 0.5
 
@@ -52,7 +53,7 @@ class WaitPolicy:
             return Again(delay_s=min(AGAIN_S, left_s))
         if self.asked_s is None:
             return GiveUp(error=refusal)
-        return GiveUp(error=TimedOut(f"still waiting after {for_s:g} s: {refusal.message}", hint=refusal.hint))
+        return GiveUp(error=TimedOut(f"still waiting after {span(for_s)}: {refusal.message}", hint=refusal.hint))
 
     def for_s(self, refusal: Unavailable | Conflict, *, was_cut_off: bool) -> float:
         """For how long `refusal` is waited out, in seconds."""

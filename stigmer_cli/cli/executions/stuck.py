@@ -10,8 +10,9 @@ from rich.table import Table
 from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.cli.executions.reconcile_view import CAUSE_MAX
 from stigmer_cli.cli.output import fit
-from stigmer_cli.cli.text import ago, brief
+from stigmer_cli.cli.text import brief
 from stigmer_cli.domain.stuck import MENDABLE
+from stigmer_cli.times import ago
 
 
 def is_mendable(item: ExecutionResource) -> bool:

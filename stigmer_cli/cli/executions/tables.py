@@ -9,9 +9,10 @@ from rich.table import Table
 
 from stigmer_cli.api.resources import EventBody, ExecutionResource
 from stigmer_cli.cli.output import fit, safe
-from stigmer_cli.cli.text import PHASE_STYLES, ago, why
+from stigmer_cli.cli.text import PHASE_STYLES, why
 from stigmer_cli.clock import iso
 from stigmer_cli.domain.execution import EventType
+from stigmer_cli.times import ago
 
 AGENT_MAX = 20
 WHY_MIN = 16

@@ -9,6 +9,7 @@ from stigmer_cli.cli.executions.follow import LOOK_HINT, Narrator, exit_code, fo
 from stigmer_cli.cli.output import Format
 from stigmer_cli.client import Client
 from stigmer_cli.errors import StigmerError, TimedOut
+from stigmer_cli.times import span
 
 
 def watch_execution(cli: Cli, execution: str, *, timeout_s: float | None) -> int:
@@ -39,7 +40,7 @@ async def _timed_out(client: Client, execution_id: str, timeout_s: float) -> Tim
         return timed_out(await client.execution(execution_id), timeout_s)
     except StigmerError as error:
         unread = f"and where it stands cannot be read: {error.message}"
-        return TimedOut(f"{execution_id} did not end within {timeout_s:g} s, {unread}", hint=LOOK_HINT)
+        return TimedOut(f"{execution_id} did not end within {span(timeout_s)}, {unread}", hint=LOOK_HINT)
 
 
 def _print_end(cli: Cli, execution: ExecutionResource) -> None:

@@ -6,6 +6,7 @@ from rich.text import Text
 from stigmer_cli.cli.output import Output, clean
 from stigmer_cli.stack.differences import taken_over_by
 from stigmer_cli.stack.up import Ready
+from stigmer_cli.times import span
 
 READY = "ready"
 UI_OFF = "Temporal's web UI is off: there is only 127.0.0.1 here, where any web page could reach it; stigmer up --ui"
@@ -45,7 +46,7 @@ def tell_pending(out: Output, ready: Ready) -> None:
 
 def _print_places(console: Console, ready: Ready) -> None:
     found = ready.endpoints
-    verdict = f"ready in {ready.took_s:.1f} s" if ready.started else "already running; nothing was touched"
+    verdict = f"ready in {span(ready.took_s)}" if ready.started else "already running; nothing was touched"
     console.print(Text(f"Stigmer is {verdict}", style="bold"))
     rows = [
         ("server", found.server_url),

@@ -17,6 +17,7 @@ from stigmer_cli.settings import Settings
 from stigmer_cli.stack.remote import elsewhere, remote_status
 from stigmer_cli.stack.state import endpoints
 from stigmer_cli.stack.status import PartStatus, StackStatus, status
+from stigmer_cli.times import span
 
 LOOK_EVERY_S = 1.0
 CHANGES_SHOWN = 3
@@ -128,7 +129,7 @@ def _row(part: PartStatus) -> list[RenderableType]:
         part.name,
         Text(part.state, style=STYLES[part.state]),
         str(part.pid or "-"),
-        "-" if part.uptime_s is None else _span(part.uptime_s),
+        "-" if part.uptime_s is None else span(int(part.uptime_s)),
         str(part.restarts),
         " ".join(map(str, part.ports)) or "-",
     ]
@@ -147,10 +148,3 @@ def _remarks(part: PartStatus) -> list[str]:
 def _change(change: Mapping[str, object]) -> str:
     cause = f": {change['cause']}" if change.get("cause") else ""
     return clean(f"{change.get('at')} {change.get('before')} to {change.get('after')}{cause}")
-
-
-def _span(seconds: float) -> str:
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
-        if seconds >= size:
-            return f"{seconds / size:.1f}{unit}"
-    return f"{seconds:.0f}s"

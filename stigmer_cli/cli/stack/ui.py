@@ -10,6 +10,7 @@ from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import Format
 from stigmer_cli.client import Client
 from stigmer_cli.errors import ConfigError
+from stigmer_cli.times import span
 
 SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
 
@@ -30,7 +31,7 @@ def open_ui(cli: Cli, execution: str | None, *, at: str | None, is_printed: bool
         cli.out.note("opened in your browser; where nothing shows: stigmer ui --print")
     else:
         cli.out.result(data, lambda console: console.print(url, soft_wrap=True))
-        cli.out.note(f"the link works once, for {expires_in_s:.0f} s")
+        cli.out.note(f"the link works once, for {span(expires_in_s)}")
 
 
 async def _page_of(client: Client, cli: Cli, execution: str | None) -> str:

@@ -3,7 +3,7 @@
 from stigmer_cli.clock import SKEW_MAX
 from stigmer_cli.doctor.check import Found, Severity, check, passed, skipped, told, warned
 from stigmer_cli.doctor.facts.facts import Facts
-from stigmer_cli.doctor.text import span
+from stigmer_cli.times import span
 
 LATELY_S = 600.0
 TEMPORAL_APART_S = 10.0
@@ -42,7 +42,9 @@ async def clocks(facts: Facts) -> Found:
         return warned(words, HINT, **evidence)
     if clock.jumped_ago_s is not None and clock.jumped_ago_s < LATELY_S:
         what = _jump(clock.set_s or 0.0, clock.slept_s or 0.0)
-        return told(f"{what} {span(clock.jumped_ago_s)} ago; whatever waited was looked at again at once", **evidence)
+        return told(
+            f"{what}, {span(int(clock.jumped_ago_s))} ago; whatever waited was looked at again at once", **evidence
+        )
     return passed("the clocks of this command, the server and Temporal agree", **evidence)
 
 

@@ -7,10 +7,11 @@ from stigmer_cli.doctor.check import Found, because, check, failed, passed, skip
 from stigmer_cli.doctor.facts.facts import ExecutionsSeen, Facts
 from stigmer_cli.doctor.facts.server_clock import servers_now
 from stigmer_cli.doctor.repairs.orphans import BRING_BACK
-from stigmer_cli.doctor.text import IDS_SHOWN, count, listed, span
+from stigmer_cli.doctor.text import IDS_SHOWN, count, listed
 from stigmer_cli.domain.execution import QueueReason
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
+from stigmer_cli.times import ago
 
 if TYPE_CHECKING:
     from stigmer_cli.api.stuck import StuckGroup
@@ -194,7 +195,7 @@ def _kinds(groups: "Sequence[StuckGroup]") -> str:
 async def _counted(facts: Facts, groups: "Sequence[StuckGroup]") -> str:
     """How many, which, and how old."""
     number, least = sum(group.count for group in groups), "" if (await facts.executions()).is_whole else "at least "
-    age = span((await servers_now(facts) - groups[0].oldest_at).total_seconds())
+    age = ago(groups[0].oldest_at, await servers_now(facts))
     return f"{least}{count(number, 'execution')} ({listed(_ids(groups), number)}; the oldest {age} old)"
 
 

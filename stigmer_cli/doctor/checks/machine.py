@@ -8,6 +8,7 @@ from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.doctor.text import clock_time, without_named_binary
 from stigmer_cli.stack.parts import TEMPORAL
 from stigmer_cli.stack.readiness import moment
+from stigmer_cli.times import span
 
 FILES_MIN = 256
 CLOCK_JUMP_S = 5.0
@@ -29,8 +30,9 @@ async def clock(facts: Facts) -> Found:
     # The uptime was read somewhere in between; on a busy machine that may be seconds ago.
     jump_s = -ahead_s(expected, asked_at=probe.asked_at or now, answered_at=probe.answered_at or now)
     if abs(jump_s) > CLOCK_JUMP_S:
+        off = f"{'-' if jump_s < 0 else '+'}{span(abs(jump_s))}"
         return warned(
-            f"the clock is {jump_s:+.0f} s off what has passed since {clock_time(record.started_at)}: it was set, or"
+            f"the clock is {off} off what has passed since {clock_time(record.started_at)}: it was set, or"
             " the machine slept; times of before do not compare",
             "stigmer restart",
             jumpS=round(jump_s, 1),

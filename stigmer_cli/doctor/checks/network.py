@@ -8,6 +8,7 @@ from stigmer_cli.clock import iso
 from stigmer_cli.doctor.check import BUSY_S, Found, Scope, check, failed, passed, skipped, warned
 from stigmer_cli.doctor.elsewhere import THERE
 from stigmer_cli.doctor.facts.facts import Facts, TlsSeen
+from stigmer_cli.times import day_and_time
 
 EXPIRES_SOON = timedelta(days=14)
 TLS_SWITCH = re.compile(r"STIGMER_TEMPORAL_TLS=(true|false)")
@@ -89,7 +90,7 @@ def _lasting(facts: Facts, seen: TlsSeen, whose: str, probe: str) -> Found:
         return passed(f"{whose} and this command agree on TLS", **_evidence(seen))
     ends, name, hint = known[0]
     if ends - now < EXPIRES_SOON:
-        when = f"{ends.astimezone():%Y-%m-%d %H:%M}"
+        when = f"{day_and_time(ends)}"
         return warned(f"{name} expires at {when}; a new one counts without a restart", hint, **_evidence(seen))
     return passed(f"{name} is valid for {(ends - now).days} days", **_evidence(seen))
 

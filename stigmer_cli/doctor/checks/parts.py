@@ -5,7 +5,7 @@ from stigmer_cli.doctor.check import BUSY_S, Found, Scope, because, check, faile
 from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.doctor.facts.sight import ELSEWHERE, is_out_of_sight
 from stigmer_cli.doctor.repairs.parts import START_PART
-from stigmer_cli.doctor.text import clock_time, count, span, without_named_binary
+from stigmer_cli.doctor.text import clock_time, count, without_named_binary
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.stack.failure import Scene, start_failed
@@ -14,6 +14,7 @@ from stigmer_cli.stack.readiness import moment
 from stigmer_cli.stack.standstill import FROZEN, IN_KERNEL
 from stigmer_cli.supervisor.child import ChildState
 from stigmer_cli.supervisor.record import ChildRecord
+from stigmer_cli.times import span
 
 SUPERVISED = "STG104"
 SETTLING_S = 5.0
@@ -182,7 +183,7 @@ def _evidence(child: ChildRecord) -> dict[str, object]:
     return {
         "state": child.state,
         "pid": child.id.pid if child.id else None,
-        "uptime": span(child.uptime_s) if child.uptime_s is not None else None,
+        "uptime": span(int(child.uptime_s)) if child.uptime_s is not None else None,
         "restarts": child.restarts,
         "failures": child.failures,
         "lastExit": dict(child.last_exit.to_json()) if child.last_exit else None,

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 from stigmer_cli.doctor.check import Found, Scope, Severity, check, failed, passed, skipped, told, warned
 from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.doctor.facts.pollers import age_s, gone_pollers, live, temporals_now
-from stigmer_cli.doctor.text import count, span
+from stigmer_cli.doctor.text import count
 from stigmer_cli.domain.stuck import MORE_WORKERS
 from stigmer_cli.stack.parts import RUNNER
 from stigmer_cli.stack.readiness import is_worker_of
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import ChildRecord
+from stigmer_cli.times import span
 
 if TYPE_CHECKING:
     from stigmer_cli.temporal.gateway import Poller
@@ -53,7 +54,7 @@ async def polled(facts: Facts) -> Found:
         message = f'no runner asks the task queue "{seen.task_queue}" for work: what is submitted waits'
         return failed(message, "stigmer restart runner" if ours else MORE_WORKERS, **evidence)
     youngest = min(age_s(one, now) for one in fresh)
-    return passed(f"{count(len(fresh), 'runner')} polling, seen {span(youngest)} ago", **evidence)
+    return passed(f"{count(len(fresh), 'runner')} polling, seen {span(int(youngest))} ago", **evidence)
 
 
 @check("STG208", "backlog", needs=("STG203",), severity=Severity.INFO, scope=Scope.TEMPORAL)

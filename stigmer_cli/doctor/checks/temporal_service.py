@@ -6,11 +6,12 @@ from stigmer_cli.clock import is_older, iso
 from stigmer_cli.doctor.check import Found, Scope, Severity, check, failed, passed, skipped, told, warned
 from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.doctor.facts.server_clock import servers_now
-from stigmer_cli.doctor.text import IDS_SHOWN, clock_time, count, operator, span
+from stigmer_cli.doctor.text import IDS_SHOWN, clock_time, count, operator
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import WAIT, StuckClass, way_out_of_all
 from stigmer_cli.temporal.dev_server import RETENTION_DAYS
+from stigmer_cli.times import span
 
 MEMORY_S = 2.0
 """What was lost with it is Temporal's to say, too, and reaching it takes its time."""

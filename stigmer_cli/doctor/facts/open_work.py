@@ -11,9 +11,10 @@ from datetime import datetime
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.api.findings import Finding
 from stigmer_cli.api.health import Health
+from stigmer_cli.api.query import Query
 from stigmer_cli.api.resources import AttentionBody, DispatchBody, DispatchState, ExecutionResource
 from stigmer_cli.api.stuck import StuckReport
-from stigmer_cli.client import Client, Query
+from stigmer_cli.client import Client
 from stigmer_cli.clock import Clock
 from stigmer_cli.doctor.facts.facts import ExecutionsSeen
 from stigmer_cli.domain.execution import Attention, Dispatch, Execution, QueueReason

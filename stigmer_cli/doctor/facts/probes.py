@@ -29,6 +29,7 @@ from stigmer_cli.stack.status import SupervisorObservation
 from stigmer_cli.supervisor.control import Unresponsive, connect
 from stigmer_cli.supervisor.record import read_record
 from stigmer_cli.temporal.target import Target
+from stigmer_cli.times import span
 
 ANSWER_S = 0.7
 CONNECT_S = 0.5
@@ -125,7 +126,7 @@ async def _health_of(
         owner = await in_thread(lambda: owner_of(urlsplit(url).port or HTTP_PORTS["http"]))
         return ServerSeen(url=url, why=error.message, stranger=owner)
     except TimeoutError:
-        return ServerSeen(url=url, why=f"no answer within {ANSWER_S:g} s")
+        return ServerSeen(url=url, why=f"no answer within {span(ANSWER_S)}")
     except TokenKept as error:
         return ServerSeen(url=url, why=error.message, refusal=error.message)
     except (OSError, ValueError, ConfigError) as error:
@@ -143,7 +144,7 @@ async def probe_provider(settings: Settings) -> str:
             _, writer = await asyncio.open_connection(where.hostname, port)
             writer.transport.abort()
     except TimeoutError:
-        why = f"no answer within {PROVIDER_S:g} s"
+        why = f"no answer within {span(PROVIDER_S)}"
     except ConnectionRefusedError:
         why = "connection refused"
     except OSError as error:
@@ -168,7 +169,7 @@ async def probe_endpoint(target: Target, *, waits_for: Sequence[int] = ()) -> En
             reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
         silence = await _silence(reader, writer, is_tls=target.is_tls, waits_for=waits_for)
     except TimeoutError:
-        why = f"no answer within {CONNECT_S:g} s"
+        why = f"no answer within {span(CONNECT_S)}"
     except ConnectionRefusedError:
         why = "connection refused"
     except OSError as error:
@@ -187,7 +188,7 @@ async def _silence(
         async with FairTimeout(PREFACE_S, waits_for=waits_for):
             head = await reader.readexactly(FRAME_HEAD)
     except TimeoutError:
-        return f"no answer within {PREFACE_S:g} s; it is frozen, or far too slow"
+        return f"no answer within {span(PREFACE_S)}; it is frozen, or far too slow"
     except (OSError, asyncio.IncompleteReadError):
         return "it closes the connection"
     finally:

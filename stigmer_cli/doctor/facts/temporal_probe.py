@@ -21,6 +21,7 @@ from stigmer_cli.judgement.observation import Observation, look_up
 from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.gateway import Gateway, Poller
 from stigmer_cli.temporal.target import Target, pace_of
+from stigmer_cli.times import span
 
 DIAL_S = 1.0
 ASK_S = 0.6
@@ -43,7 +44,7 @@ async def dial_temporal(
             seen = await _told(connection, Gateway(connection, store=store, clock=clock, rng=NO_DICE), waits_for)
             return replace(seen, task_queue=task_queue_of(store))
         except TimeoutError:
-            cause = f"no answer within {DIAL_S:g} s"
+            cause = f"no answer within {span(DIAL_S)}"
             return TemporalSeen(state=ConnectionState.CONNECTING, cause=cause)
         finally:
             dialling.cancel()

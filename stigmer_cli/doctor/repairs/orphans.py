@@ -8,6 +8,7 @@ from stigmer_cli.doctor.facts.probes import load_module, token_of
 from stigmer_cli.doctor.repairs.fix import ACT_MAX_S, ActResult, Fix, done, failed, left
 from stigmer_cli.doctor.text import count
 from stigmer_cli.errors import Conflict, StigmerError
+from stigmer_cli.times import span
 
 if TYPE_CHECKING:
     from stigmer_cli.api.reconcile import ReconcileSummary
@@ -38,7 +39,7 @@ async def bring_back(facts: "Facts", _: "Judged") -> ActResult:
                 summary = found if isinstance(found, ReconcileSummary) else summary
                 progress = found if isinstance(found, ReconcileProgress) else progress
     except TimeoutError:
-        so_far = f"{progress.examined} of {count(progress.total, 'execution')} in {RECONCILE_MAX_S:g} s"
+        so_far = f"{progress.examined} of {count(progress.total, 'execution')} in {span(RECONCILE_MAX_S)}"
         return failed(f"{so_far}; `stigmer executions reconcile --yes` goes on with the rest")
     except Conflict as error:
         return left(error.message)

@@ -17,6 +17,7 @@ from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.doctor.repairs.fix import Fix, FixOutcome, FixResult, failed
 from stigmer_cli.doctor.report import Diagnosis
 from stigmer_cli.errors import StigmerError
+from stigmer_cli.times import span
 
 PROBE_EVERY_S = 0.5
 NOTHING = "nothing"
@@ -59,7 +60,7 @@ async def _try(fix: Fix, facts: Facts, one: Judged) -> FixResult:
         async with asyncio.timeout(fix.act_max_s):
             result = await fix.act(facts, one)
     except TimeoutError:
-        result = failed(f"not done within {fix.act_max_s:g} s")
+        result = failed(f"not done within {span(fix.act_max_s)}")
     except (StigmerError, OSError) as error:
         result = failed(str(error))
     except Exception as error:  # noqa: BLE001 - a defect of one repair is told as such and keeps no other from its turn

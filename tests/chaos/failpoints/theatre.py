@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stigmer_cli.api.query import Query
 from stigmer_cli.api.resources import ExecutionResource
-from stigmer_cli.client import Client, Query
+from stigmer_cli.client import Client
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.identity import StoreId

@@ -53,7 +53,7 @@ ROWS: tuple[Row, ...] = (
         inject=unfit,
         code="STG408",
         exit_code=1,
-        verdict=f"not healthy: 1 execution (aex-ID; the oldest N s old) cannot-replay: {UNFIT}",
+        verdict=f"not healthy: 1 execution (aex-ID; the oldest N old) cannot-replay: {UNFIT}",
         fix="stigmer executions reconcile aex-ID --include-in-progress",
         is_slow=True,
     ),

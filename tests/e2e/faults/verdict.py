@@ -32,7 +32,7 @@ RUN_LIKE = (
     (r"\b[a-z]{3}-[0-9a-z]{26}\b", "aex-ID"),
     (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "TIME"),
     (r"\b\d\d:\d\d:\d\d\b", "TIME"),
-    (r"the oldest \d+ \w+ old", "the oldest N s old"),
+    (r"the oldest (?:\d+\w ?)+ old", "the oldest N old"),
     (r"restarted \d+ times?", "restarted N times"),
     (r"damaged-\d+-\d+", "damaged-TIME"),
     (r"Page \d+", "Page N"),

@@ -266,7 +266,7 @@ async def test_a_reconcile_that_takes_longer_says_how_far_it_came(monkeypatch: p
     monkeypatch.setattr("stigmer_cli.doctor.repairs.orphans.RECONCILE_MAX_S", 3.0)
     server = Answering('{"progress": {"examined": 25, "total": 90000}}', is_endless=True)
     assert await server.result() == not_done(
-        "25 of 90000 executions in 3 s; `stigmer executions reconcile --yes` goes on with the rest"
+        "25 of 90000 executions in 3s; `stigmer executions reconcile --yes` goes on with the rest"
     )
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stigmer_cli.client import Client, Query
+from stigmer_cli.api.query import Query
+from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.identity import StoreId, task_queue_of
 from stigmer_cli.domain.phase import Phase

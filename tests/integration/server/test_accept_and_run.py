@@ -11,9 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from stigmer_cli.api.query import Query
 from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.api.resources import DispatchState, ExecutionResource
-from stigmer_cli.client import Client, Query
+from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import EventType, QueueReason
 from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.domain.phase import Phase

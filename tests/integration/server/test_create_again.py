@@ -8,8 +8,9 @@ import httpx
 import pytest
 from ulid import ULID
 
+from stigmer_cli.api.query import Query
 from stigmer_cli.api.resources import ExecutionRequest
-from stigmer_cli.client import Client, Query
+from stigmer_cli.client import Client
 from stigmer_cli.errors import Conflict
 from tests.support.running_server import TOKEN, Served, make_agent, served
 

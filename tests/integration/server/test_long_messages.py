@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from stigmer_cli.api.query import Query
 from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.api.resources import MESSAGE_MAX
-from stigmer_cli.client import Client, Query
+from stigmer_cli.client import Client
 from stigmer_cli.domain.phase import Phase
 from tests.support.running_server import accept, make_agent, served
 from tests.support.temporal_server import free_port

@@ -6,10 +6,10 @@ from pathlib import Path
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from stigmer_cli.api.query import Query
 from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest
 from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.client import Client as ApiClient
-from stigmer_cli.client import Query
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import TemporalUnavailable
 from tests.support.polling import eventually

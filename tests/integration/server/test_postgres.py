@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stigmer_cli.client import Query
+from stigmer_cli.api.query import Query
 from stigmer_cli.domain.execution import EventType
 from tests.support import postgres
 from tests.support.polling import eventually

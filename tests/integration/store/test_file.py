@@ -74,7 +74,7 @@ async def test_a_foreign_writer_is_waited_for_and_then_named_busy(file: Path) ->
     async with await opened(file, busy_timeout_s=0.2) as store:
         with closing(sqlite3.connect(file)) as foreign:
             foreign.execute("BEGIN IMMEDIATE")
-            with pytest.raises(StoreBusy, match=r"held by another writer for 0\.2 s"):
+            with pytest.raises(StoreBusy, match=r"held by another writer for 0\.2s"):
                 await accept(store)
             await store.check()
             assert await store.executions.counts() == {}

@@ -63,7 +63,7 @@ async def test_a_child_that_ignores_sigterm_is_killed_with_all_that_it_started(t
         record = read_record(tmp_path)
         assert record is not None
         assert record.children[0].last_exit is not None
-        assert record.children[0].last_exit.why == "stop was asked for; it did not end within 0.2 s and was killed"
+        assert record.children[0].last_exit.why == "stop was asked for; it did not end within 0.2s and was killed"
 
 
 async def test_what_a_crashed_child_left_in_its_group_goes_with_it(tmp_path: Path) -> None:

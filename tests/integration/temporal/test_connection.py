@@ -92,7 +92,7 @@ async def test_a_frozen_temporal_is_suspect_then_lost_then_found_when_it_thaws(t
         suspect_s = await until(connection, S.SUSPECT, within_s=3 + STALL_S)
         lost_s = suspect_s + await until(connection, S.DISCONNECTED, within_s=2 + STALL_S)
         print(f"freeze suspected after {suspect_s:.3f} s, lost after {lost_s:.3f} s")
-        assert connection.status().cause == "not answering (deadline 1 s)"
+        assert connection.status().cause == "not answering (deadline 1s)"
         assert lost_s < STALL_S + 3.0  # to the tenth of a second in virtual time, and in the benchmark
         temporal.thaw()
         print(f"thaw seen after {await until(connection, S.CONNECTED, within_s=STALL_S + 3.0):.3f} s")

@@ -50,7 +50,7 @@ def test_the_verdict_is_the_first_cause_and_not_the_first_symptom(codes: tuple[s
     )
 
 
-LATE = unjudged(BUSY, "the machine is busy: of 12.0 s it left 0.4 s to look", "stigmer doctor --only STG202 -v")
+LATE = unjudged(BUSY, "the machine is busy: of 12s it left 0.4s to look", "stigmer doctor --only STG202 -v")
 
 
 def test_what_was_not_judged_has_not_failed() -> None:
@@ -67,7 +67,7 @@ def test_what_was_not_judged_has_not_failed() -> None:
 
 
 def test_a_look_that_had_its_time_and_got_no_answer_does_not_blame_the_machine() -> None:
-    silent = unjudged(SILENT, "no answer within 1.0 s", "look")
+    silent = unjudged(SILENT, "no answer within 1s", "look")
     assert report({"STG301": silent}).verdict.message == (
         "healthy as far as could be seen, 1 not judged (no answer in time)"
     )

@@ -2,11 +2,10 @@
 
 import random
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 
-from stigmer_cli.domain.identity import ExecutionId, Kind, is_id, made_at, slug_of, store_in, task_queue_of
+from stigmer_cli.domain.identity import ExecutionId, Kind, is_id, slug_of, store_in, task_queue_of
 from stigmer_cli.executions.ids import IdGenerator
 from tests.support.fakes import ManualClock
 from tests.support.ids import STORE, workflow
@@ -75,9 +74,3 @@ def test_a_workflow_id_tells_its_store() -> None:
 )
 def test_a_slug_is_the_part_of_an_address(name: str, slug: str) -> None:
     assert slug_of(name) == slug
-
-
-def test_an_id_says_to_the_millisecond_when_it_was_made() -> None:
-    assert made_at("aex-01aryz6s41tsv4rrffq69g5fav") == datetime(2016, 7, 30, 22, 36, 16, 385_000, tzinfo=UTC)
-    with pytest.raises(ValueError, match="ULID"):
-        made_at("aex-1")

@@ -73,7 +73,7 @@ def test_the_commands_say_what_the_wire_says(kind: StuckClass) -> None:
     print_execution(shown, item, [])
     assert f"why:       {kind}: the cause of it\n" in _text(shown)
     error = timed_out(item, 9)
-    assert error.message == f"{one.execution.id} still {one.execution.phase} after 9 s: {kind}: the cause of it"
+    assert error.message == f"{one.execution.id} still {one.execution.phase} after 9s: {kind}: the cause of it"
     assert error.hint == one.hint
 
 
@@ -91,7 +91,7 @@ async def test_doctor_says_what_the_wire_says(kind: StuckClass) -> None:
         assert told == []
         return
     [found] = told
-    assert found.message == f"1 execution ({one.execution.id}; the oldest 1 h old) {kind}: the cause of it"
+    assert found.message == f"1 execution ({one.execution.id}; the oldest 1h old) {kind}: the cause of it"
     assert found.hint.split(" --yes")[0].split()[:3] == one.hint.split(",")[0].split()[:3]
 
 

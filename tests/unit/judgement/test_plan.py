@@ -89,7 +89,7 @@ def test_nothing_is_judged_where_temporal_cannot_be_trusted() -> None:
 
 
 def test_a_row_within_its_grace_is_left_alone() -> None:
-    fresh = "PENDING fresh: none (moved less than 5 s ago)"
+    fresh = "PENDING fresh: none (moved less than 5s ago)"
     for seconds in (4, 0, -1):
         assert _line(Observation(execution=row(submitted_s_ago=seconds))) == fresh
 

@@ -152,7 +152,7 @@ def _line(
             _open(None, _activity(is_taken=False)),
             LATE,
             None,
-            "starting late: its perform (attempt 1) has waited for 6 s; runners poll the task queue",
+            "starting late: its perform (attempt 1) has waited for 6s; runners poll the task queue",
         ),
         (
             _open(_task()),

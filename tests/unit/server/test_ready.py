@@ -67,7 +67,7 @@ async def test_a_store_that_hangs_is_not_asked_twice(rows: Rows) -> None:
     clock = ManualClock()
     check = check_of(rows, clock)
     for _ in range(3):
-        assert await check.why_not() == "the store did not take a row within 0.01 s"
+        assert await check.why_not() == "the store did not take a row within 0.01s"
         await clock.advance(1.0)
     assert rows.begun == 1
     rows.is_open.set()

@@ -146,7 +146,7 @@ def test_a_proven_stack_is_ready() -> None:
 @pytest.mark.parametrize(
     "seen",
     [
-        ServerObservation(why="not answering within 0.4 s"),
+        ServerObservation(why="not answering within 0.4s"),
         replace(SEEN, state="degraded"),
         replace(SEEN, temporal_state="SUSPECT"),
         replace(SEEN, pollers=()),

@@ -133,7 +133,7 @@ def test_a_frozen_temporal_is_suspect_within_two_seconds_and_lost_within_three()
         await asyncio.sleep(2.01)
         assert scene.state is S.SUSPECT
         scene.connection.client()
-        assert scene.connection.status().cause == "not answering (deadline 1 s)"
+        assert scene.connection.status().cause == "not answering (deadline 1s)"
         await asyncio.sleep(1.0)
         assert scene.path()[-1] == "DISCONNECTED"
         with pytest.raises(TemporalUnavailable):

@@ -43,7 +43,7 @@ def test_who_asks_to_wait_waits_for_anything_so_long(refusal: Unavailable | Conf
     ended = asked.decide(refusal, waited_s=30.0, was_cut_off=was_cut_off)
     assert isinstance(ended, GiveUp)
     assert isinstance(ended.error, TimedOut)
-    assert ended.error.message == f"still waiting after 30 s: {refusal.message}"
+    assert ended.error.message == f"still waiting after 30s: {refusal.message}"
     assert ended.error.hint == refusal.hint
 
 

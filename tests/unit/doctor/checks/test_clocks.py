@@ -42,17 +42,17 @@ def runner(*, clock_ahead_s: float) -> RunnerRecord:
     [
         (told(), ("pass", "the clocks of this command, the server and Temporal agree", "")),
         (told(1.5, temporalAheadS=-1.5), ("pass", "the clocks of this command, the server and Temporal agree", "")),
-        (told(3600.0), ("warn", "the server's clock is 1 h ahead of that of this machine", HINT)),
-        (told(temporalAheadS=-300.0), ("warn", "Temporal's clock is 5 min behind the server's", HINT)),
+        (told(3600.0), ("warn", "the server's clock is 1h ahead of that of this machine", HINT)),
+        (told(temporalAheadS=-300.0), ("warn", "Temporal's clock is 5m behind the server's", HINT)),
         (
             told(600.0, ownAheadS=-600.0),
-            ("warn", "the server's clock is 10 min behind the database's", HINT),
+            ("warn", "the server's clock is 10m behind the database's", HINT),
         ),
         (
             told(setS=-3600.0, sleptS=0.0, jumpedAgoS=30.0),
             (
                 "info",
-                "the server's clock was set back by 1 h 30 s ago; whatever waited was looked at again at once",
+                "the server's clock was set back by 1h, 30s ago; whatever waited was looked at again at once",
                 "",
             ),
         ),
@@ -60,14 +60,14 @@ def runner(*, clock_ahead_s: float) -> RunnerRecord:
             told(setS=0.0, sleptS=28800.0, jumpedAgoS=90.0),
             (
                 "info",
-                "the server's machine slept for 8 h 2 min ago; whatever waited was looked at again at once",
+                "the server's machine slept for 8h, 1m 30s ago; whatever waited was looked at again at once",
                 "",
             ),
         ),
         (told(setS=3600.0, sleptS=0.0, jumpedAgoS=601.0), ("pass", None, "")),
         (
             replace(told(), runners=known((runner(clock_ahead_s=-300.0),))),
-            ("warn", "the clock of the runner (pid 13) is 5 min behind the server's", HINT),
+            ("warn", "the clock of the runner (pid 13) is 5m behind the server's", HINT),
         ),
         (told(None), ("skip", "no server tells what time it is", "")),
     ],
@@ -85,5 +85,5 @@ async def test_an_execution_is_as_old_as_the_clock_says_that_wrote_it(ahead_s: f
         late = stuck(StuckClass.STARTING_LATE, phase=Phase.PENDING, age_s=age_s - ahead_s)
         return healthy(executions=having(late), server=seen)
 
-    assert "the oldest 6 s old" in (await executions.late(facts(6.0))).message
-    assert "the oldest 1 min old" in (await executions.late(facts(60.0))).message
+    assert "the oldest 6s old" in (await executions.late(facts(6.0))).message
+    assert "the oldest 1m old" in (await executions.late(facts(60.0))).message

@@ -12,7 +12,7 @@ from stigmer_cli.domain.stuck import StuckClass
 from tests.unit.doctor.plain import brief, execution, having, healthy, stuck
 
 ONE, TWO = f"aex-{1:026d}", f"aex-{2:026d}"
-WHICH = f"1 execution ({ONE}; the oldest 1 min old)"
+WHICH = f"1 execution ({ONE}; the oldest 1m old)"
 WAIT = "stigmer doctor --wait=30"
 PENDING, IN_PROGRESS = Phase.PENDING, Phase.IN_PROGRESS
 EXECUTION_CHECKS = [check for check in CHECKS if check.category is Category.EXECUTIONS]
@@ -115,7 +115,7 @@ async def test_up_to_five_ids_are_named_and_the_rest_counted() -> None:
     many = stuck(StuckClass.REFUSED, *(f"aex-{number:026d}" for number in range(1, 31)), phase=PENDING)
     found = await found_by("STG405", having(many))
     assert found.message.startswith(f"30 executions ({ONE}, {TWO}, ")
-    assert " and 25 more; the oldest 1 min old) refused: because" in found.message
+    assert " and 25 more; the oldest 1m old) refused: because" in found.message
     assert found.evidence["count"] == 30
     assert isinstance(found.evidence["ids"], list)
     assert len(found.evidence["ids"]) == 5
@@ -125,7 +125,7 @@ async def test_several_classes_of_one_check_are_told_together_with_the_command_f
     seen = having(stuck(StuckClass.CANNOT_REPLAY, ONE, phase=PENDING, age_s=120), stuck(StuckClass.CANNOT_REPLAY, TWO))
     assert brief(await found_by("STG408", seen)) == (
         "fail",
-        f"2 executions ({ONE}, {TWO}; the oldest 2 min old) cannot-replay: because",
+        f"2 executions ({ONE}, {TWO}; the oldest 2m old) cannot-replay: because",
         f"stigmer executions reconcile {ONE} && stigmer executions reconcile {TWO} --include-in-progress",
     )
     mixed = having(stuck(StuckClass.WAITING_FOR_RUNNER, ONE, age_s=120), stuck(StuckClass.STARTING_LATE, TWO))

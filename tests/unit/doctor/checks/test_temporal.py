@@ -218,7 +218,7 @@ OTHER = Poller(identity="stigmer-runner/99@there", last_access_at=START)
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
-        (healthy(), ("pass", "1 runner polling, seen 0 s ago", "")),
+        (healthy(), ("pass", "1 runner polling, seen 0s ago", "")),
         (
             healthy(temporal=pollers(OLD)),
             ("fail", "the runner (pid 13) is alive, but does not ask Temporal for work", "stigmer restart runner"),
@@ -248,7 +248,7 @@ OTHER = Poller(identity="stigmer-runner/99@there", last_access_at=START)
                 temporal=replace(TEMPORAL, gone=frozenset(one.identity for one in TEMPORAL.pollers or ())),
                 supervisor=replace(probe(), record=replace(probe().record, namespace="pid:[1]")),  # type: ignore[type-var]
             ),
-            ("pass", "1 runner polling, seen 0 s ago", ""),
+            ("pass", "1 runner polling, seen 0s ago", ""),
         ),
         (healthy(temporal=replace(TEMPORAL, pollers=None)), ("skip", "Temporal did not say in time who polls", "")),
     ],
@@ -261,7 +261,7 @@ async def test_who_polls(facts: Facts, expected: tuple[str, str, str]) -> None:
 async def test_who_polls_is_told_whatever_the_clock_of_this_command_says(by_s: float) -> None:
     clock = ManualClock()
     clock.set(by_s)
-    assert brief(await task_queue.polled(healthy(clock=clock))) == ("pass", "1 runner polling, seen 0 s ago", "")
+    assert brief(await task_queue.polled(healthy(clock=clock))) == ("pass", "1 runner polling, seen 0s ago", "")
     told = health().model_dump(mode="json", by_alias=True)
     told["taskQueue"]["pollers"][0]["silentS"] = 80.0
     heard = Health.model_validate(told)

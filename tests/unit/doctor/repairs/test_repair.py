@@ -23,7 +23,7 @@ from tests.support.fakes import ManualClock
 from tests.unit.doctor.plain import healthy
 
 ILL, ODD, WELL = failed("ill", "heal"), warned("odd", "look"), passed("well")
-LATE = unjudged(SILENT, "no answer within 1.0 s", "look")
+LATE = unjudged(SILENT, "no answer within 1s", "look")
 
 
 Repairs = Mapping[str, Fix]
@@ -178,7 +178,7 @@ async def test_a_repair_that_hangs_is_given_up() -> None:
         raise AssertionError
 
     stuck = {"STG101": Fix(action="mend it", act=hang, act_max_s=0.05)}
-    assert await Patient({"STG101": ILL}).repair(stuck) == [("STG101", "failed", "not done within 0.05 s")]
+    assert await Patient({"STG101": ILL}).repair(stuck) == [("STG101", "failed", "not done within 0.05s")]
 
 
 def test_every_repair_stands_with_the_checks_that_it_answers() -> None:

@@ -1,0 +1,37 @@
+"""Which executions are asked for, as the parameters of a listing's address."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from stigmer_cli.domain.identity import Kind
+from stigmer_cli.domain.phase import Phase
+
+Parameters = Mapping[str, str | int | float | Sequence[str] | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """Which executions a page lists: of any of `phases` and `kinds` (empty: of all), from `cursor` on.
+
+    `is_stuck`: only those that do not get on, each with why.
+    """
+
+    phases: Sequence[Phase] = ()
+    kinds: Sequence[Kind] = ()
+    agent: str | None = None
+    older_than_s: float | None = None
+    is_stuck: bool = False
+    limit: int | None = None
+    cursor: str | None = None
+
+    def parameters(self) -> Parameters:
+        """As they travel."""
+        return {
+            "phase": self.phases,
+            "kind": self.kinds,
+            "agent": self.agent,
+            "olderThanS": self.older_than_s,
+            "stuck": "true" if self.is_stuck else None,
+            "limit": self.limit,
+            "cursor": self.cursor,
+        }

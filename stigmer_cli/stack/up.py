@@ -19,7 +19,7 @@ from stigmer_cli.stack.attach import signals_call
 from stigmer_cli.stack.contradictions import refuse_contradictions
 from stigmer_cli.stack.differences import Difference
 from stigmer_cli.stack.down import UP_LOCK, end_stack
-from stigmer_cli.stack.failure import Scene, StartFailed, start_failed
+from stigmer_cli.stack.failure import FailedPart, StartFailed, start_failed
 from stigmer_cli.stack.home import prepare_home
 from stigmer_cli.stack.http_endpoints import draw
 from stigmer_cli.stack.idle_runner import idle_runner
@@ -382,7 +382,7 @@ async def _refuse_failed(home: Home, begun: Begun, control: Control, record: Sup
             answer = await control.ask("lines", child.name)
             lines = answer.get("lines")
             own = lines.get(child.name, []) if isinstance(lines, dict) else []
-            raise start_failed(Scene(child=child, lines=own, endpoints=begun.endpoints, home=home))
+            raise start_failed(FailedPart(child=child, lines=own, endpoints=begun.endpoints, home=home))
 
 
 def _timed_out(lacking: Mapping[str, str]) -> TimedOut:

@@ -1,9 +1,9 @@
-"""Bugs as data: one exact change of one file each, and the tests of which at least one must then fail."""
+"""Mutants as data: one exact change of one file each, and the tests of which at least one must then fail."""
 
-from tests.bugs import door, health, identity, network, pages, replay, runner
-from tests.bugs.bug import Bug
-from tests.bugs.clock import BUGS as CLOCK
-from tests.bugs.environment import BUGS as ENVIRONMENT
+from tests.bugs import health, identity, network, pages, replay, requests, runner
+from tests.bugs.clock import MUTANTS as CLOCK
+from tests.bugs.environment import MUTANTS as ENVIRONMENT
+from tests.bugs.mutant import Mutant
 
 SIMULATION = "tests/simulation/test_simulation.py"
 FINDINGS = "tests/simulation/test_findings.py"
@@ -15,17 +15,17 @@ LOOPS = "tests/integration/executions/test_loops.py"
 PLAN = "tests/unit/judgement/test_plan.py"
 
 
-CORE: tuple[Bug, ...] = (
+CORE: tuple[Mutant, ...] = (
     *ENVIRONMENT,
     *CLOCK,
-    Bug(
+    Mutant(
         name="dial once (the founding bug)",
         file="temporal/connection.py",
         old="            self._move(failure.state, failure.cause)\n",
         new="            self._move(failure.state, failure.cause)\n            await self._clock.sleep(1e9)\n",
         caught_by=(CONNECTION, SIMULATION),
     ),
-    Bug(
+    Mutant(
         name="a fresh client for each probe",
         file="temporal/connection.py",
         old="""            async with asyncio.timeout(self.pace.probe_s):
@@ -36,35 +36,35 @@ CORE: tuple[Bug, ...] = (
 """,
         caught_by=(CONNECTION,),
     ),
-    Bug(
+    Mutant(
         name="another Temporal at the address goes unnoticed",
         file="temporal/connection.py",
         old="        if cluster != self._cluster:\n",
         new="        if cluster is None:\n",
         caught_by=(CONNECTION,),
     ),
-    Bug(
+    Mutant(
         name="NOT_FOUND is judged by its code",
         file="temporal/errors.py",
         old="    make = _MISSING.get(detail_of(error))\n",
         new="    make = _MISSING.get(WORKFLOW_MISSING)\n",
         caught_by=("tests/unit/temporal/test_errors.py", SIMULATED_TEMPORAL, SIMULATION),
     ),
-    Bug(
+    Mutant(
         name="no total deadline around a start",
         file="temporal/gateway.py",
         old="            async with asyncio.timeout(self._pace.call_s - self._pace.resolve_s):\n",
         new="            async with asyncio.timeout(None):\n",
         caught_by=(SIMULATION,),
     ),
-    Bug(
+    Mutant(
         name="ALLOW_DUPLICATE",
         file="temporal/gateway.py",
         old="WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE",
         new="WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE",
         caught_by=(SIMULATED_TEMPORAL,),
     ),
-    Bug(
+    Mutant(
         name="a new workflow id for each try",
         file="temporal/gateway.py",
         old="            workflow_id=workflow.id,\n            workflow_type",
@@ -72,7 +72,7 @@ CORE: tuple[Bug, ...] = (
             workflow_type""",
         caught_by=(SIMULATED_TEMPORAL, SIMULATION),
     ),
-    Bug(
+    Mutant(
         name="marked submitted before Temporal was asked",
         file="executions/submitter.py",
         old="        try:\n            started = await self._gateway.start(execution.workflow,",
@@ -83,7 +83,7 @@ CORE: tuple[Bug, ...] = (
             started = await self._gateway.start(execution.workflow,""",
         caught_by=(LOOPS, SIMULATION),
     ),
-    Bug(
+    Mutant(
         name="a mark that came during a commit is told that it was in it",
         file="executions/group_commit.py",
         old="        for written, taken in batch.items():\n",
@@ -91,112 +91,112 @@ CORE: tuple[Bug, ...] = (
         "            marks.setdefault(taken.id, taken)\n",
         caught_by=("tests/unit/executions/test_group_commit.py",),
     ),
-    Bug(
+    Mutant(
         name="marks that share a commit are written whatever their epoch",
         file="store/database.py",
         old='            if all(row[name] == value for name, value in transitions[row["id"]].expects.items())\n',
         new='            if row["id"] in transitions\n',
         caught_by=(STREAM,),
     ),
-    Bug(
+    Mutant(
         name="strain after strain does not end a pass",
         file="executions/submit_pass.py",
         old="        is_strained = self._streak >= max(self._window.width, WIDTH_FIRST)\n",
         new="        is_strained = self._streak < 0\n",
         caught_by=(FINDINGS,),
     ),
-    Bug(
+    Mutant(
         name="a lost reply counts as a failed submit",
         file="executions/submit_failure.py",
         old="        case TemporalUnavailable():\n",
         new="        case TemporalUnavailable() if str(error) == '':\n",
         caught_by=("tests/unit/executions/test_submit_failure.py", SIMULATION),
     ),
-    Bug(
+    Mutant(
         name="the idempotency key is dropped",
         file="executions/accept.py",
         old="            idempotency_key=request.idempotency_key,\n",
         new="            idempotency_key=None,\n",
         caught_by=(SIMULATION,),
     ),
-    Bug(
+    Mutant(
         name="a wish to cancel is told to one Temporal only",
         file="executions/canceller.py",
         old="            self._delivered.clear()",
         new="            self._delivered.copy()",
         caught_by=(LOOPS,),
     ),
-    Bug(
+    Mutant(
         name="unreachable is taken for empty",
         file="judgement/observation.py",
         old="        return Observation(execution=execution, unknown=error.message)\n",
         new='        return Observation(execution=execution, unknown="", failure=error.message)\n',
         caught_by=(LOOPS, SIMULATION),
     ),
-    Bug(
+    Mutant(
         name="an absence is believed although the connection was lost after it",
         file="executions/reconcile/observe.py",
         old="    if (link.status().state, link.generation) == before:\n",
         new="    if before:\n",
         caught_by=(LOOPS,),
     ),
-    Bug(
+    Mutant(
         name="another Temporal is proof enough that it has nothing",
         file="executions/reconcile/observe.py",
         old="    if first.seen is not None or first.unknown:\n",
         new="    if False:\n",
         caught_by=(LOOPS,),
     ),
-    Bug(
+    Mutant(
         name="what is named is looked for among all that is open",
         file="store/statements.py",
         old="    return by_index(query, PRIMARY_KEY).where(",
         new="    return query.where(",
         caught_by=("tests/integration/store/test_plans.py",),
     ),
-    Bug(
+    Mutant(
         name="a port that opens and refuses is dialled in a circle",
         file="temporal/connection.py",
         old="if failure.is_certain and not has_opened else None",
         new="if failure.is_certain else None",
         caught_by=("tests/unit/temporal/test_connection.py",),
     ),
-    Bug(
+    Mutant(
         name="doctor looks at the oldest alone",
         file="executions/stuck_watch.py",
         old="            looked |= {row.id: row for row in newest.items}\n",
         new="            looked |= {row.id: row for row in newest.items[:0]}\n",
         caught_by=("tests/integration/doctor/test_open_work.py",),
     ),
-    Bug(
+    Mutant(
         name="age in place of Describe",
         file="judgement/plan.py",
         old="    if observation.seen is None or observation.is_another_run:\n",
         new="    if observation.seen is None or execution.phase is Phase.PENDING:\n",
         caught_by=(PLAN, SIMULATION),
     ),
-    Bug(
+    Mutant(
         name="another run's workflow taken for the holder's",
         file="judgement/plan.py",
         old="    if observation.seen is None or observation.is_another_run:\n",
         new="    if observation.seen is None:\n",
         caught_by=(PLAN,),
     ),
-    Bug(
+    Mutant(
         name="an orphan without a grace",
         file="judgement/plan.py",
         old="    if not is_older(last_move_at(execution), now, than_s=rules.grace_s) and not _is_failing",
         new="    if not is_older(last_move_at(execution), now, than_s=-1e9) and not _is_failing",
         caught_by=(PLAN,),
     ),
-    Bug(
+    Mutant(
         name="a run that cannot go on is told, and is too fresh for the command that is printed",
         file="judgement/plan.py",
         old=" and not _is_failing(observation):\n",
         new=":\n",
         caught_by=("tests/unit/judgement/test_plan_exhaustive.py",),
     ),
-    Bug(
+    Mutant(
         name="IN_PROGRESS is submitted again",
         file="store/transitions.py",
         old="        guards=(IS_PENDING, IS_SUBMITTED, IS_UNCLAIMED),\n"
@@ -207,42 +207,42 @@ CORE: tuple[Bug, ...] = (
         "        values={**_queue(reason, detail, now), **_unsubmitted(store, now)},\n",
         caught_by=(STORE,),
     ),
-    Bug(
+    Mutant(
         name="a claim forgets when Temporal took it",
         file="store/statements.py",
         old="    filled = {name: func.coalesce(_ROW[name], to[name]) for name in fills}\n",
         new="    filled = {name: func.coalesce(to[name], _ROW[name]) for name in fills}\n",
         caught_by=("tests/contracts/store/test_runs.py",),
     ),
-    Bug(
+    Mutant(
         name="a claim that everybody wins",
         file="store/runs.py",
         old="            return Claim.WON if is_holder and not Phase",
         new="            return Claim.WON if not is_holder and not Phase",
         caught_by=(STORE, SIMULATION),
     ),
-    Bug(
+    Mutant(
         name="a claim does not name its epoch",
         file="store/runs.py",
         old="IS_UNCLAIMED),\n        expects=stands(epoch=epoch),\n",
         new="IS_UNCLAIMED),\n",
         caught_by=(STORE,),
     ),
-    Bug(
+    Mutant(
         name="a superseded attempt still counts",
         file="store/runs.py",
         old='attempt < row["claimed_attempt"]',
         new='attempt < 0 * row["claimed_attempt"]',
         caught_by=(STORE,),
     ),
-    Bug(
+    Mutant(
         name="a terminal phase is left",
         file="domain/phase.py",
         old="    Phase.COMPLETED: frozenset(),\n",
         new="    Phase.COMPLETED: frozenset({Phase.PENDING, Phase.FAILED}),\n",
         caught_by=("tests/unit/domain/test_phase.py", STORE),
     ),
-    Bug(
+    Mutant(
         name="completed whether or not the outcome was taken",
         file="runner/reports.py",
         old="""                await self._clock.sleep(ASK_BACKOFF.delay_s(attempt, self._clock_and_rng.rng))
@@ -253,13 +253,13 @@ CORE: tuple[Bug, ...] = (
     ),
 )
 
-BANK: tuple[Bug, ...] = (
+BANK: tuple[Mutant, ...] = (
     *CORE,
-    *identity.BUGS,
-    *runner.BUGS,
-    *network.BUGS,
-    *health.BUGS,
-    *door.BUGS,
-    *replay.BUGS,
-    *pages.BUGS,
+    *identity.MUTANTS,
+    *runner.MUTANTS,
+    *network.MUTANTS,
+    *health.MUTANTS,
+    *requests.MUTANTS,
+    *replay.MUTANTS,
+    *pages.MUTANTS,
 )

@@ -1,6 +1,6 @@
 """Bugs about who is talking to whom: the identity of store, workflow and Temporal dropped from one place each."""
 
-from tests.bugs.bug import Bug
+from tests.bugs.mutant import Mutant
 
 IDENTITY = "tests/unit/domain/test_identity.py"
 RUNS = "tests/contracts/store/test_runs.py"
@@ -8,92 +8,92 @@ REGISTRY = "tests/integration/server/test_registry.py"
 PLAN = "tests/unit/judgement/test_plan.py"
 LOOPS = "tests/integration/executions/test_loops.py"
 
-BUGS: tuple[Bug, ...] = (
-    Bug(
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
         name="all stores share one task queue",
         file="domain/identity.py",
         old='    return LEGACY_TASK_QUEUE if store is None else f"{LEGACY_TASK_QUEUE}-{store}"\n',
         new="    return LEGACY_TASK_QUEUE\n",
         caught_by=(IDENTITY,),
     ),
-    Bug(
+    Mutant(
         name="a workflow id does not name its store",
         file="domain/identity.py",
         old="        root = self.type if self.store is None else",
         new="        root = self.type if self.store else",
         caught_by=(IDENTITY,),
     ),
-    Bug(
+    Mutant(
         name="what began under the old names is looked for under new ones",
         file="store/mapping.py",
         old='        store=row["store_id"],\n',
         new='        store=row["store_id"] or "str-00000000000000000000000000",\n',
         caught_by=("tests/integration/store/test_legacy.py",),
     ),
-    Bug(
+    Mutant(
         name="a claim does not look at the workflow that asks",
         file="store/runs.py",
         old="    return name.id == claimant.workflow and (",
         new="    return bool(name.id) and (",
         caught_by=(RUNS,),
     ),
-    Bug(
+    Mutant(
         name="a claim does not look at the chain of runs",
         file="store/runs.py",
         old="(submitted is None or claimant.first_run in (None, submitted))",
         new="(submitted is None or claimant.first_run is not submitted)",
         caught_by=(RUNS,),
     ),
-    Bug(
+    Mutant(
         name="a runner of another store completes what it was handed",
         file="runner/activities.py",
         old="        if answer is ClaimAnswer.NOT_MINE:\n",
         new="        if answer is None:\n",
         caught_by=("tests/integration/runner/test_foreign.py",),
     ),
-    Bug(
+    Mutant(
         name="nonsense fails a workflow's tasks for ever",
         file="runner/workflow.py",
         old="        if workflow_input is None:\n",
         new='        if workflow_input is None and given == ("never",):\n',
         caught_by=("tests/integration/runner/test_foreign.py",),
     ),
-    Bug(
+    Mutant(
         name="what was handed back is submitted again under its closed workflow's id",
         file="judgement/plan.py",
         old="    failures = 1 if rules.retry_refused else execution.dispatch.attempts + 1\n",
         new="    failures = 0\n",
         caught_by=(PLAN, LOOPS),
     ),
-    Bug(
+    Mutant(
         name="what ended before a claim has failed",
         file="judgement/plan.py",
         old="    if execution.phase is Phase.PENDING and state in OUTCOMELESS:\n",
         new="    if execution.phase is None and state in OUTCOMELESS:\n",
         caught_by=(PLAN, LOOPS),
     ),
-    Bug(
+    Mutant(
         name="a mark whose cause has settled stays for ever",
         file="judgement/plan.py",
         old="    action = Action.NONE if execution.attention is None else Action.UNMARK\n",
         new="    action = Action.NONE\n",
         caught_by=("tests/integration/executions/test_ways_out.py",),
     ),
-    Bug(
+    Mutant(
         name="a server goes on any Temporal",
         file="server/registry.py",
         old="        if other is None:\n            self._other_temporal = None\n            return\n",
         new="        if other is None or other.cluster:\n            self._other_temporal = None\n            return\n",
         caught_by=(REGISTRY,),
     ),
-    Bug(
+    Mutant(
         name="of two servers that went apart both go on",
         file="server/registry.py",
         old="        elif mine is not None and mine.cluster_since > other.cluster_since and self._insists(other):\n",
         new="        elif mine is None and self._insists(other):\n",
         caught_by=(REGISTRY,),
     ),
-    Bug(
+    Mutant(
         name="a server whose store was moved elsewhere stays",
         file="server/registry.py",
         old="        await self._check_adoption(mine, cluster)\n",

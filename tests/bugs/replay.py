@@ -1,6 +1,6 @@
-"""Seeded bugs of what looks after runs that stand still: the judgement, the forced end, the workflow itself."""
+"""Mutants of what looks after runs that stand still: the judgement, the forced end, the workflow itself."""
 
-from tests.bugs.bug import Bug
+from tests.bugs.mutant import Mutant
 
 OPEN_WORK = "tests/unit/doctor/facts/test_open_work.py"
 JUDGEMENT = "tests/unit/judgement/test_stuck.py"
@@ -8,43 +8,43 @@ CANCELLER = "tests/integration/executions/test_canceller.py"
 UNFIT = "tests/integration/executions/test_unfit.py"
 HISTORIES = "tests/replay/test_histories.py"
 
-BUGS: tuple[Bug, ...] = (
-    Bug(
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
         name="a workflow task that fails is not looked at",
         file="judgement/stuck.py",
         old="    return _task(seen, observation.task_failure) or _activities(seen) or _untaken(seen, context)\n",
         new="    return _activities(seen) or _untaken(seen, context)\n",
         caught_by=(JUDGEMENT,),
     ),
-    Bug(
+    Mutant(
         name="in progress without a runner gets on",
         file="judgement/stuck.py",
         old="    if not context.is_polled:\n        cause = f",
         new="    if context.away_since:\n        cause = f",
         caught_by=(JUDGEMENT,),
     ),
-    Bug(
+    Mutant(
         name="a mark is forgotten while Temporal cannot be asked",
         file="judgement/stuck.py",
         old="    if move.action is Action.UNMARK or (is_marked and move.finding is Finding.UNKNOWN):\n",
         new="    if is_marked and move.action is Action.UNMARK:\n",
         caught_by=(JUDGEMENT, OPEN_WORK),
     ),
-    Bug(
+    Mutant(
         name="what is queued always goes on by itself",
         file="judgement/stuck.py",
         old="    passes = (\n        context.away_since is not None\n",
         new="    passes = (\n        context.away_since is None\n",
         caught_by=(JUDGEMENT, OPEN_WORK),
     ),
-    Bug(
+    Mutant(
         name="a stuck execution began to be so in the future",
         file="judgement/stuck.py",
         old="    since = min(found.since, context.now)\n",
         new="    since = max(found.since, context.now)\n",
         caught_by=(JUDGEMENT,),
     ),
-    Bug(
+    Mutant(
         name="each reconnect begins the patience of a cancel again",
         file="executions/canceller.py",
         old="            deadline = self._deadlines.setdefault(key,"
@@ -52,21 +52,21 @@ BUGS: tuple[Bug, ...] = (
         new="            deadline = self._clock.monotonic() + self._patience_s(execution)\n",
         caught_by=(CANCELLER,),
     ),
-    Bug(
+    Mutant(
         name="a cancel trusts the wall clock",
         file="executions/canceller.py",
         old="        return min(max(PATIENCE_S - waited_s, PATIENCE_MIN_S), PATIENCE_S)\n",
         new="        return PATIENCE_S - waited_s\n",
         caught_by=(CANCELLER,),
     ),
-    Bug(
+    Mutant(
         name="what is started over leaves its old workflow behind",
         file="executions/reconcile/request.py",
         old="                self._withdraw_left(applied)\n",
         new="",
         caught_by=(UNFIT,),
     ),
-    Bug(
+    Mutant(
         name="one more await before the claim",
         file="runner/workflow.py",
         old="        if not await self._claimed(workflow_input):\n",

@@ -1,4 +1,4 @@
-"""Puts each bug of the bank into a copy of the package and demands that a test notices: python -m tests.bugs.run."""
+"""Puts each mutant of the bank into a copy of the package and demands that a test notices: python -m tests.bugs.run."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bugs.bank import BANK
-from tests.bugs.bug import Bug
+from tests.bugs.mutant import Mutant
 
 ROOT = Path(__file__).parent.parent.parent
 RUN_MAX_S = 240
@@ -28,13 +28,15 @@ def copied(folder: Path) -> Path:
     return copy
 
 
-def seeded(bug: Bug, folder: Path) -> Path:
-    """A copy of package and tests with `bug` in it."""
+def seeded(mutant: Mutant, folder: Path) -> Path:
+    """A copy of package and tests with `mutant` in it."""
     copy = copied(folder)
-    file = copy / "stigmer_cli" / bug.file
+    file = copy / "stigmer_cli" / mutant.file
     text = file.read_text()
-    assert text.count(bug.old) == 1, f"{bug.name}: its old text stands {text.count(bug.old)} times in {bug.file}"
-    file.write_text(text.replace(bug.old, bug.new))
+    assert text.count(mutant.old) == 1, (
+        f"{mutant.name}: its old text stands {text.count(mutant.old)} times in {mutant.file}"
+    )
+    file.write_text(text.replace(mutant.old, mutant.new))
     return copy
 
 
@@ -60,41 +62,41 @@ def catches(copy: Path, tests: str) -> str:
     return ""
 
 
-def caught(bug: Bug, folder: Path) -> str:
-    """What catches `bug`; empty if nothing does."""
-    copy = seeded(bug, folder)
-    for tests in bug.caught_by:
+def caught(mutant: Mutant, folder: Path) -> str:
+    """What catches `mutant`; empty if nothing does."""
+    copy = seeded(mutant, folder)
+    for tests in mutant.caught_by:
         found = catches(copy, tests)
         if found:
             return found
     return ""
 
 
-def sound(folder: Path, bugs: Sequence[Bug]) -> bool:
-    """Whether the tests that have to catch `bugs` pass where there is none."""
+def sound(folder: Path, mutants: Sequence[Mutant]) -> bool:
+    """Whether the tests that have to catch `mutants` pass where there is none."""
     copy = copied(folder)
-    names = sorted({tests for bug in bugs for tests in bug.caught_by})
+    names = sorted({tests for mutant in mutants for tests in mutant.caught_by})
     failed = [found for tests in names if (found := catches(copy, tests))]
-    print(*(f"fails without any bug: {found}" for found in failed), sep="\n", end="")
+    print(*(f"fails without any mutant: {found}" for found in failed), sep="\n", end="")
     return not failed
 
 
 def main() -> int:
-    """0 if every bug is caught, 2 if a test fails without any bug."""
+    """0 if every mutant is caught, 2 if a test fails without any mutant."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("words", nargs="*", help="only bugs whose names hold one of these")
+    parser.add_argument("words", nargs="*", help="only mutants whose names hold one of these")
     words = parser.parse_args().words
     missed = 0
-    bugs = [bug for bug in BANK if not words or any(word in bug.name for word in words)]
-    with tempfile.TemporaryDirectory(prefix="bugs-") as name:
-        if not sound(Path(name), bugs):
+    mutants = [mutant for mutant in BANK if not words or any(word in mutant.name for word in words)]
+    with tempfile.TemporaryDirectory(prefix="mutants-") as name:
+        if not sound(Path(name), mutants):
             return 2
-        for bug in bugs:
+        for mutant in mutants:
             begun = time.monotonic()
-            found = caught(bug, Path(name))
+            found = caught(mutant, Path(name))
             missed += not found
-            print(f"{bug.name:<52} {time.monotonic() - begun:6.1f} s  {found or 'NOT CAUGHT'}", flush=True)
-    print(f"{missed} not caught" if missed else "every bug is caught")
+            print(f"{mutant.name:<52} {time.monotonic() - begun:6.1f} s  {found or 'NOT CAUGHT'}", flush=True)
+    print(f"{missed} not caught" if missed else "every mutant is caught")
     return 1 if missed else 0
 
 

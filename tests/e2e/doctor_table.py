@@ -13,15 +13,15 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from tests.e2e.faults.expectation import ENDS_IN_S, judged
+from tests.e2e.faults.harness import Harness, others_temporal, own_temporal, stopped
 from tests.e2e.faults.row import On, Row
 from tests.e2e.faults.rows import ROWS
-from tests.e2e.faults.stage import Stage, others_temporal, own_temporal, stopped
-from tests.e2e.faults.verdict import ENDS_IN_S, judged
 
 ROOT = Path(__file__).parents[2]
 BEGIN, END = "<!-- doctor-faults:begin -->", "<!-- doctor-faults:end -->"
 HEAD = ("| fault | verdict | fix | exit code | time |", "|---|---|---|---|---|")
-STAGES: dict[On, Callable[[Path], AbstractContextManager[Stage]]] = {
+STAGES: dict[On, Callable[[Path], AbstractContextManager[Harness]]] = {
     On.OWN: own_temporal,
     On.OTHERS: others_temporal,
     On.COLD: stopped,
@@ -56,9 +56,9 @@ def main() -> int:
 def _lines() -> list[str]:
     found = {}
     for on, stage_in in STAGES.items():
-        with tempfile.TemporaryDirectory(prefix="stigmer-faults-") as folder, stage_in(Path(folder)) as stage:
+        with tempfile.TemporaryDirectory(prefix="stigmer-faults-") as folder, stage_in(Path(folder)) as harness:
             for row in (row for row in ROWS if row.on is on):
-                took_s = judged(row, stage).took_s
+                took_s = judged(row, harness).took_s
                 sys.stderr.write(f"{row.fault}: {row.what}: {took_s:.1f} s\n")
                 assert took_s < ENDS_IN_S, "too slow: is the machine busy?"
                 found[row] = f"{cells(row)} | {took_s:.1f} s |"

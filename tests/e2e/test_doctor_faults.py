@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.doctor_table import BEGIN, END, ROOT, cells
+from tests.e2e.faults.expectation import ENDS_IN_S, judged
+from tests.e2e.faults.harness import Harness, others_temporal, own_temporal, stopped
 from tests.e2e.faults.row import On, Row
 from tests.e2e.faults.rows import ROWS
-from tests.e2e.faults.stage import Stage, others_temporal, own_temporal, stopped
-from tests.e2e.faults.verdict import ENDS_IN_S, judged
 
 FAULTS = {
     "Y8",
@@ -37,28 +37,28 @@ SLOW = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     """A stack with a Temporal of its own."""
-    with own_temporal(tmp_path_factory.mktemp("own")) as stage:
-        yield stage
+    with own_temporal(tmp_path_factory.mktemp("own")) as harness:
+        yield harness
 
 
 @pytest.fixture(scope="module")
-def others(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def others(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     """A stack with a Temporal that somebody else runs."""
-    with others_temporal(tmp_path_factory.mktemp("others")) as stage:
-        yield stage
+    with others_temporal(tmp_path_factory.mktemp("others")) as harness:
+        yield harness
 
 
 @pytest.fixture(scope="module")
-def cold(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def cold(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     """A home whose stack is down."""
-    with stopped(tmp_path_factory.mktemp("cold")) as stage:
-        yield stage
+    with stopped(tmp_path_factory.mktemp("cold")) as harness:
+        yield harness
 
 
 def tried(on: On) -> list[object]:
-    """The rows for one stage, in their order."""
+    """The rows for one harness, in their order."""
     return [
         pytest.param(row, id=f"{row.fault}: {row.what}", marks=SLOW if row.is_slow else ())
         for row in ROWS
@@ -67,17 +67,17 @@ def tried(on: On) -> list[object]:
 
 
 @pytest.mark.parametrize("row", tried(On.OWN))
-def test_a_fault_of_the_stacks_own(row: Row, own: Stage) -> None:
+def test_a_fault_of_the_stacks_own(row: Row, own: Harness) -> None:
     judged(row, own)
 
 
 @pytest.mark.parametrize("row", tried(On.OTHERS))
-def test_a_fault_of_a_temporal_that_somebody_else_runs(row: Row, others: Stage) -> None:
+def test_a_fault_of_a_temporal_that_somebody_else_runs(row: Row, others: Harness) -> None:
     judged(row, others)
 
 
 @pytest.mark.parametrize("row", tried(On.COLD))
-def test_a_fault_that_a_stack_meets_when_it_starts(row: Row, cold: Stage) -> None:
+def test_a_fault_that_a_stack_meets_when_it_starts(row: Row, cold: Harness) -> None:
     judged(row, cold)
 
 

@@ -13,7 +13,7 @@ from functools import cache
 
 import structlog
 
-from tests.simulation.play import play
+from tests.simulation.scenario import run_seed
 from tests.simulation.simulation import plan_of
 from tests.simulation.store import Memory
 from tests.simulation.watcher import Violation
@@ -44,7 +44,7 @@ def played(seeds: Sequence[int]) -> Tally:
     memory, tally = _memory(), Tally()
     for seed in seeds:
         try:
-            result = play(plan_of(seed), memory)
+            result = run_seed(plan_of(seed), memory)
         except Violation as violation:
             tally.broken.append(str(violation))
             continue

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from tests.simulation.nemesis import FAULTS, FORGETTING
-from tests.simulation.play import play
+from tests.simulation.scenario import run_seed
 from tests.simulation.simulation import plan_of
 from tests.simulation.store import Memory
 
@@ -21,7 +21,7 @@ def test_no_seed_loses_an_execution_or_runs_it_twice_or_leaves_it_stuck(memory: 
     phases: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     for seed in range(first, first + BATCH):
-        result = play(plan_of(seed), memory)
+        result = run_seed(plan_of(seed), memory)
         phases += result.phases
         faults += result.faults
     assert phases["COMPLETED"] > 0.7 * phases.total(), "faults that end everything prove nothing"
@@ -29,5 +29,5 @@ def test_no_seed_loses_an_execution_or_runs_it_twice_or_leaves_it_stuck(memory: 
 
 
 def test_a_seed_plays_the_same_twice(memory: Memory) -> None:
-    once, again = play(plan_of(4), memory), play(plan_of(4), memory)
+    once, again = run_seed(plan_of(4), memory), run_seed(plan_of(4), memory)
     assert (once.phases, once.effects, once.calls) == (again.phases, again.effects, again.calls)

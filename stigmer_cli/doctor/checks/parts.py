@@ -8,7 +8,7 @@ from stigmer_cli.doctor.repairs.parts import START_PART
 from stigmer_cli.doctor.text import clock_time, count, without_named_binary
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.fair_timeout import FairTimeout
-from stigmer_cli.stack.failure import Scene, start_failed
+from stigmer_cli.stack.failure import FailedPart, start_failed
 from stigmer_cli.stack.parts import RUNNER, SERVER, SUPERVISOR, TEMPORAL
 from stigmer_cli.stack.readiness import moment
 from stigmer_cli.stack.standstill import FROZEN, IN_KERNEL
@@ -156,7 +156,7 @@ async def _looping(facts: Facts, child: ChildRecord, lines: tuple[str, ...], evi
     if facts.endpoints is None:
         why = child.last_exit.why if child.last_exit else "no reason known"
         return failed(f"{child.name} ends again and again: {why}", f"stigmer logs {child.name} --tail 20", **evidence)
-    told = start_failed(Scene(child=child, lines=lines, endpoints=facts.endpoints, home=facts.settings.home))
+    told = start_failed(FailedPart(child=child, lines=lines, endpoints=facts.endpoints, home=facts.settings.home))
     last = f"; its last line: {lines[-1]}" if lines else ""
     message = f"{told.message} ({child.failures} times in a row){last}"
     if child.name == TEMPORAL and facts.settings.temporal_binary is not None:

@@ -3,17 +3,17 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.e2e.faults.stage import Stage
+from tests.e2e.faults.harness import Harness
 
 HOUR_S = 3600.0
 
 
 @contextmanager
-def server_ahead(stage: Stage) -> Iterator[None]:
+def server_ahead(harness: Harness) -> Iterator[None]:
     """The wall clock of the server is an hour ahead of all others; what runs meanwhile does not care."""
-    stage.set_clock("server", HOUR_S)
+    harness.set_clock("server", HOUR_S)
     try:
-        stage.stigmer.ok("run", "greeter", "hello", "--timeout", "30")
+        harness.stigmer.ok("run", "greeter", "hello", "--timeout", "30")
         yield
     finally:
-        stage.set_clock("server", 0.0)
+        harness.set_clock("server", 0.0)

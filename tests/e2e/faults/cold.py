@@ -5,52 +5,55 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from tests.e2e.faults.stage import Stage
+from tests.e2e.faults.harness import Harness
 from tests.support.temporal_server import DevServer
 
 HEADER_BYTES, PAGE_BYTES = 100, 4096
 
 
 @contextmanager
-def foreign_temporal(stage: Stage) -> Iterator[None]:
+def foreign_temporal(harness: Harness) -> Iterator[None]:
     """Somebody else's Temporal on our port: named, never used, never ended."""
-    with DevServer(stage.folder, port=int(stage.stigmer.environment["STIGMER_TEMPORAL_PORT"])) as foreign:
+    with DevServer(harness.folder, port=int(harness.stigmer.environment["STIGMER_TEMPORAL_PORT"])) as foreign:
         foreign.start()
-        with _down_again(stage):
+        with _down_again(harness):
             yield
         foreign.operator("cluster", "health")
 
 
 @contextmanager
-def foreign_listener(stage: Stage) -> Iterator[None]:
+def foreign_listener(harness: Harness) -> Iterator[None]:
     """Somebody else's process on the server's port."""
-    with socket.create_server(("127.0.0.1", int(stage.stigmer.environment["STIGMER_SERVER_PORT"]))), _down_again(stage):
+    with (
+        socket.create_server(("127.0.0.1", int(harness.stigmer.environment["STIGMER_SERVER_PORT"]))),
+        _down_again(harness),
+    ):
         yield
 
 
 @contextmanager
-def no_binary(stage: Stage) -> Iterator[None]:
+def no_binary(harness: Harness) -> Iterator[None]:
     """The binary that was named is not there."""
-    stage.stigmer.environment["STIGMER_TEMPORAL_BINARY"] = "/nowhere/temporal"
+    harness.stigmer.environment["STIGMER_TEMPORAL_BINARY"] = "/nowhere/temporal"
     try:
-        with _down_again(stage):
+        with _down_again(harness):
             yield
     finally:
-        del stage.stigmer.environment["STIGMER_TEMPORAL_BINARY"]
+        del harness.stigmer.environment["STIGMER_TEMPORAL_BINARY"]
 
 
-def damaged(damage: Callable[[Path], None]) -> Callable[[Stage], AbstractContextManager[None]]:
+def damaged(damage: Callable[[Path], None]) -> Callable[[Harness], AbstractContextManager[None]]:
     """The fault that is `damage` to the store's file, whose bytes must still be there afterwards."""
 
     @contextmanager
-    def inject(stage: Stage) -> Iterator[None]:
-        file = stage.home / "data" / "stigmer.db"
+    def inject(harness: Harness) -> Iterator[None]:
+        file = harness.home / "data" / "stigmer.db"
         if not file.exists():
-            stage.stigmer.ok("up")
-            stage.stigmer.ok("down")
+            harness.stigmer.ok("up")
+            harness.stigmer.ok("down")
         damage(file)
         before = file.read_bytes()
-        with _down_again(stage):
+        with _down_again(harness):
             yield
             kept = [one.read_bytes() for one in file.parent.glob("damaged-*/stigmer.db")]
             assert before in kept, "the damaged file is kept as it was"
@@ -77,8 +80,8 @@ def emptied(file: Path) -> None:
 
 
 @contextmanager
-def _down_again(stage: Stage) -> Iterator[None]:
+def _down_again(harness: Harness) -> Iterator[None]:
     try:
         yield
     finally:
-        stage.stigmer("down")
+        harness.stigmer("down")

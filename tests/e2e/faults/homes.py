@@ -9,29 +9,29 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.e2e.faults.harness import Harness
 from tests.e2e.faults.row import Mends, On, Row
-from tests.e2e.faults.stage import Stage
 
 SOMEBODY = 12345
 LOOPS = 8
 
 
 @contextmanager
-def open_to_all(stage: Stage) -> Iterator[None]:
+def open_to_all(harness: Harness) -> Iterator[None]:
     """Everybody may write in the home."""
-    stage.home.chmod(0o777)
+    harness.home.chmod(0o777)
     try:
         yield
     finally:
-        stage.home.chmod(0o700)
+        harness.home.chmod(0o700)
 
 
 @contextmanager
-def somebody_elses_file(stage: Stage) -> Iterator[None]:
+def somebody_elses_file(harness: Harness) -> Iterator[None]:
     """A file of another user's in the home."""
     if os.geteuid() != 0:
         pytest.skip("a file of another user needs root")
-    file = stage.home / "notes"
+    file = harness.home / "notes"
     file.write_text("")
     os.chown(file, SOMEBODY, SOMEBODY)
     try:
@@ -41,20 +41,20 @@ def somebody_elses_file(stage: Stage) -> Iterator[None]:
 
 
 @contextmanager
-def frozen_runner(stage: Stage) -> Iterator[None]:
+def frozen_runner(harness: Harness) -> Iterator[None]:
     """SIGSTOP: not ready at once, although Temporal still lists it."""
-    with stage.held("runner") as pids:
-        assert stage.part("runner")["state"] == "not-ready"
+    with harness.held("runner") as pids:
+        assert harness.part("runner")["state"] == "not-ready"
         yield
         os.kill(pids["runner"], signal.SIGCONT)
 
 
 @contextmanager
-def busy_machine(stage: Stage) -> Iterator[None]:
+def busy_machine(harness: Harness) -> Iterator[None]:
     """Eight processes that take all the time there is: doctor is slower, and calls nothing ill."""
     loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(LOOPS)]
     try:
-        found = stage.stigmer.json("doctor")
+        found = harness.stigmer.json("doctor")
         assert found["ok"], found["verdict"]
     finally:
         for one in loops:

@@ -3,29 +3,29 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from tests.e2e.faults.harness import Harness
 from tests.e2e.faults.row import Mends, On, Row
-from tests.e2e.faults.stage import Stage
 
 NOBODY = "https://127.0.0.1:9"
 """The port of the discard service, which nobody runs."""
 
 
-def told(url: Callable[[Stage], str]) -> Callable[[Stage], AbstractContextManager[None]]:
+def told(url: Callable[[Harness], str]) -> Callable[[Harness], AbstractContextManager[None]]:
     """The shell is told to use the server at `url`."""
 
     @contextmanager
-    def inject(stage: Stage) -> Iterator[None]:
-        stage.stigmer.environment["STIGMER_SERVER_URL"] = url(stage)
+    def inject(harness: Harness) -> Iterator[None]:
+        harness.stigmer.environment["STIGMER_SERVER_URL"] = url(harness)
         try:
             yield
         finally:
-            del stage.stigmer.environment["STIGMER_SERVER_URL"]
+            del harness.stigmer.environment["STIGMER_SERVER_URL"]
 
     return inject
 
 
-def _own_over_tls(stage: Stage) -> str:
-    return f"https://127.0.0.1:{stage.stigmer.environment['STIGMER_SERVER_PORT']}"
+def _own_over_tls(harness: Harness) -> str:
+    return f"https://127.0.0.1:{harness.stigmer.environment['STIGMER_SERVER_PORT']}"
 
 
 ROWS: tuple[Row, ...] = (

@@ -10,20 +10,20 @@ from temporalio.service import RPCError
 
 from tests.chaos.frames import Code
 from tests.chaos.proxy import Refusing, Toxics
-from tests.e2e.faults.stage import EXTERNAL_NAMESPACE, Stage
+from tests.e2e.faults.harness import EXTERNAL_NAMESPACE, Harness
 from tests.support.polling import wait_until
 
 SLOW_S = 2.0
 NO_ROOM = "namespace rate limit exceeded"
 
 
-def hurt(toxics: Toxics) -> Callable[[Stage], AbstractContextManager[None]]:
+def hurt(toxics: Toxics) -> Callable[[Harness], AbstractContextManager[None]]:
     """The fault that is `toxics` on every connection, once the server has noticed."""
 
     @contextmanager
-    def inject(stage: Stage) -> Iterator[None]:
-        with stage.between.hurting(toxics):
-            wait_until(lambda: stage.stigmer.json("status")["reasons"], "the server has noticed")
+    def inject(harness: Harness) -> Iterator[None]:
+        with harness.between.hurting(toxics):
+            wait_until(lambda: harness.stigmer.json("status")["reasons"], "the server has noticed")
             yield
 
     return inject
@@ -35,33 +35,33 @@ def refused(code: Code, words: str, *methods: str) -> Toxics:
 
 
 @contextmanager
-def no_visibility(stage: Stage) -> Iterator[None]:
+def no_visibility(harness: Harness) -> Iterator[None]:
     """Nothing can be listed or counted."""
 
     async def listed() -> None:
-        client = await Client.connect(stage.between.address, namespace=EXTERNAL_NAMESPACE)
+        client = await Client.connect(harness.between.address, namespace=EXTERNAL_NAMESPACE)
         async for _ in client.list_workflows():
             break
 
-    with stage.between.hurting(refused(Code.PERMISSION_DENIED, "no visibility", "List", "Count", "Scan")):
+    with harness.between.hurting(refused(Code.PERMISSION_DENIED, "no visibility", "List", "Count", "Scan")):
         with pytest.raises(RPCError, match="no visibility"):
             asyncio.run(listed())
-        stage.stigmer.ok("run", "greeter", "hello", "--timeout", "30")
+        harness.stigmer.ok("run", "greeter", "hello", "--timeout", "30")
         yield
 
 
 @contextmanager
-def no_room(stage: Stage) -> Iterator[None]:
+def no_room(harness: Harness) -> Iterator[None]:
     """Starts are refused for want of room; an execution waits."""
-    with stage.between.hurting(refused(Code.RESOURCE_EXHAUSTED, NO_ROOM, "Start")):
-        stage.stigmer.ok("run", "greeter", "hello", "--detach")
-        wait_until(lambda: stage.stigmer.json("status")["reasons"], "the server has noticed")
+    with harness.between.hurting(refused(Code.RESOURCE_EXHAUSTED, NO_ROOM, "Start")):
+        harness.stigmer.ok("run", "greeter", "hello", "--detach")
+        wait_until(lambda: harness.stigmer.json("status")["reasons"], "the server has noticed")
         yield
 
 
 @contextmanager
-def no_namespace(stage: Stage) -> Iterator[None]:
+def no_namespace(harness: Harness) -> Iterator[None]:
     """The namespace is deleted."""
-    stage.outside.operator("namespace", "delete", "-n", EXTERNAL_NAMESPACE, "--yes")
-    wait_until(lambda: stage.stigmer.json("status")["reasons"], "the server has noticed")
+    harness.outside.operator("namespace", "delete", "-n", EXTERNAL_NAMESPACE, "--yes")
+    wait_until(lambda: harness.stigmer.json("status")["reasons"], "the server has noticed")
     yield

@@ -17,7 +17,7 @@ import pytest
 from stigmer_cli.client import Client
 from stigmer_cli.temporal.dev_server import find_binary
 from tests.e2e.faults.filters import detach
-from tests.e2e.faults.stage import ROOM, Stage, end, resize
+from tests.e2e.faults.harness import ROOM, Harness, end, resize
 from tests.support.polling import wait_until
 from tests.support.running_server import accept
 from tests.support.temporal_server import free_port
@@ -34,11 +34,11 @@ BLOCK = 4096
 
 
 @contextmanager
-def oversized(stage: Stage) -> Iterator[None]:
+def oversized(harness: Harness) -> Iterator[None]:
     """An argument of three megabytes; a neighbour of the same moment runs."""
-    token = (stage.home / "token").read_text().strip()
+    token = (harness.home / "token").read_text().strip()
     request = urllib.request.Request(
-        f"{_server(stage)}/v1/executions",
+        f"{_server(harness)}/v1/executions",
         data=json.dumps({"agent": "greeter", "message": "x" * 3_000_000}).encode(),
         headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
     )
@@ -46,19 +46,19 @@ def oversized(stage: Stage) -> Iterator[None]:
         urllib.request.urlopen(request, timeout=10)
     assert refused.value.code in (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     refused.value.close()
-    stage.stigmer.ok("run", "greeter", "hello", "--timeout", "30")
+    harness.stigmer.ok("run", "greeter", "hello", "--timeout", "30")
     yield
 
 
 @contextmanager
-def second_server(stage: Stage) -> Iterator[None]:
+def second_server(harness: Harness) -> Iterator[None]:
     """Another server on the same store: it names the first and ends, which the first does not feel."""
-    settings = {**stage.stigmer.environment, "STIGMER_SERVER_PORT": str(free_port())}
+    settings = {**harness.stigmer.environment, "STIGMER_SERVER_PORT": str(free_port())}
     second = subprocess.run(
-        [stage.stigmer.command, "serve"], env=settings, capture_output=True, text=True, timeout=30, check=False
+        [harness.stigmer.command, "serve"], env=settings, capture_output=True, text=True, timeout=30, check=False
     )
     assert second.returncode == 3
-    assert f"pid {stage.stigmer.pids()['server']} ({_server(stage)})" in second.stderr
+    assert f"pid {harness.stigmer.pids()['server']} ({_server(harness)})" in second.stderr
     yield
 
 
@@ -66,20 +66,20 @@ def second_server(stage: Stage) -> Iterator[None]:
 
 
 @contextmanager
-def killed(stage: Stage) -> Iterator[None]:
+def killed(harness: Harness) -> Iterator[None]:
     """SIGKILL while idle."""
-    _kill_temporal(stage)
+    _kill_temporal(harness)
     yield
 
 
 @contextmanager
-def killed_while_starting(stage: Stage) -> Iterator[None]:
+def killed_while_starting(harness: Harness) -> Iterator[None]:
     """SIGKILL in the middle of eight submits at a time; each that was accepted completes."""
-    token = (stage.home / "token").read_text().strip()
+    token = (harness.home / "token").read_text().strip()
 
     async def all_accepted() -> list[str]:
         names: list[str] = []
-        async with Client(_server(stage), lambda: token) as client:
+        async with Client(_server(harness), lambda: token) as client:
 
             async def one(number: int) -> None:
                 for turn in range(ROUNDS):
@@ -93,86 +93,86 @@ def killed_while_starting(stage: Stage) -> Iterator[None]:
                 end(pid)
         return names
 
-    pid = stage.stigmer.pids()["temporal"]
+    pid = harness.stigmer.pids()["temporal"]
     names = set(asyncio.run(all_accepted()))
     assert len(names) == PARALLEL * ROUNDS
 
     def done() -> set[str]:
-        items = stage.stigmer.json("executions", "list", "--phase", "COMPLETED", "--limit", "200")["items"]
+        items = harness.stigmer.json("executions", "list", "--phase", "COMPLETED", "--limit", "200")["items"]
         return {item["metadata"]["id"] for item in items}
 
     wait_until(lambda: names <= done(), "all that was accepted completes")
-    _until_back(stage)
+    _until_back(harness)
     yield
 
 
 @contextmanager
-def crash_loop(stage: Stage) -> Iterator[None]:
+def crash_loop(harness: Harness) -> Iterator[None]:
     """A binary that ends as soon as it is started, until it is given up."""
-    (stage.folder / "temporal.breaks").touch()
-    stage.stigmer.kill("temporal")
-    wait_until(lambda: stage.record("temporal")["failures"] >= FAILED_FOR_GOOD, "Temporal is given up")
+    (harness.folder / "temporal.breaks").touch()
+    harness.stigmer.kill("temporal")
+    wait_until(lambda: harness.record("temporal")["failures"] >= FAILED_FOR_GOOD, "Temporal is given up")
     yield
-    del stage.stigmer.environment["STIGMER_TEMPORAL_BINARY"]
+    del harness.stigmer.environment["STIGMER_TEMPORAL_BINARY"]
 
 
 @contextmanager
-def frozen(stage: Stage) -> Iterator[None]:
+def frozen(harness: Harness) -> Iterator[None]:
     """SIGSTOP."""
-    with stage.held("temporal"):
+    with harness.held("temporal"):
         yield
 
 
 @contextmanager
-def frozen_for_good(stage: Stage) -> Iterator[None]:
+def frozen_for_good(harness: Harness) -> Iterator[None]:
     """SIGSTOP until the supervisor has replaced it."""
-    with stage.held("temporal") as pids:
+    with harness.held("temporal") as pids:
         wait_until(lambda: not psutil.pid_exists(pids["temporal"]), "the frozen Temporal is ended")
-        _until_back(stage)
+        _until_back(harness)
         yield
 
 
 @contextmanager
-def emptied(stage: Stage) -> Iterator[None]:
+def emptied(harness: Harness) -> Iterator[None]:
     """Its database file is gone when it comes back, with an execution under way."""
-    with _under_way(stage), stage.held("supervisor") as pids:
+    with _under_way(harness), harness.held("supervisor") as pids:
         end(pids["temporal"])
-        _remove_database(stage)
+        _remove_database(harness)
         os.kill(pids["supervisor"], signal.SIGCONT)
-        wait_until(lambda: stage.fails("STG210"), "the loss is known")
+        wait_until(lambda: harness.fails("STG210"), "the loss is known")
         yield
 
 
 @contextmanager
-def older_copy(stage: Stage) -> Iterator[None]:
+def older_copy(harness: Harness) -> Iterator[None]:
     """It comes back with a copy of its database from before the execution."""
-    files = [stage.home / "data" / f"temporal.db{side}" for side in ("", "-wal", "-shm")]
-    with stage.held("supervisor") as pids:
+    files = [harness.home / "data" / f"temporal.db{side}" for side in ("", "-wal", "-shm")]
+    with harness.held("supervisor") as pids:
         end(pids["temporal"])
         kept = {file: file.read_bytes() for file in files if file.exists()}
-    _until_back(stage)
-    with _under_way(stage), stage.held("supervisor") as pids:
+    _until_back(harness)
+    with _under_way(harness), harness.held("supervisor") as pids:
         end(pids["temporal"])
-        _remove_database(stage)
+        _remove_database(harness)
         for file, content in kept.items():
             file.write_bytes(content)
         os.kill(pids["supervisor"], signal.SIGCONT)
-        wait_until(lambda: stage.fails("STG404"), "the loss is known")
+        wait_until(lambda: harness.fails("STG404"), "the loss is known")
         yield
 
 
 @contextmanager
-def expired(stage: Stage) -> Iterator[None]:
+def expired(harness: Harness) -> Iterator[None]:
     """Temporal has deleted the workflow, as it does when retention is over, before the server took its outcome."""
-    with _under_way(stage) as name:
-        workflow = stage.execution(name)["dispatch"]["workflowId"]
-        address = f"127.0.0.1:{stage.stigmer.environment['STIGMER_TEMPORAL_PORT']}"
+    with _under_way(harness) as name:
+        workflow = harness.execution(name)["dispatch"]["workflowId"]
+        address = f"127.0.0.1:{harness.stigmer.environment['STIGMER_TEMPORAL_PORT']}"
         subprocess.run(
             [str(find_binary(None)), "workflow", "delete", "-w", workflow, "--address", address, "--yes"],
             check=True,
             capture_output=True,
         )
-        wait_until(lambda: stage.fails("STG404"), "the loss is known")
+        wait_until(lambda: harness.fails("STG404"), "the loss is known")
         yield
 
 
@@ -180,25 +180,25 @@ def expired(stage: Stage) -> Iterator[None]:
 
 
 @contextmanager
-def poisoned(stage: Stage) -> Iterator[None]:
+def poisoned(harness: Harness) -> Iterator[None]:
     """The runner dies each time it performs one execution, until it is given up."""
-    with _under_way(stage) as name:
+    with _under_way(harness) as name:
         for attempt in (1, 2):
-            wait_until(lambda: stage.execution(name)["attempt"] >= attempt, f"attempt {attempt}")  # noqa: B023 - at once
-            stage.stigmer.kill("runner")
-        while stage.record("runner")["failures"] < FAILED_FOR_GOOD:
+            wait_until(lambda: harness.execution(name)["attempt"] >= attempt, f"attempt {attempt}")  # noqa: B023 - at once
+            harness.stigmer.kill("runner")
+        while harness.record("runner")["failures"] < FAILED_FOR_GOOD:
             with suppress(KeyError, ProcessLookupError):
-                stage.stigmer.kill("runner")
+                harness.stigmer.kill("runner")
         yield
 
 
 @contextmanager
-def parked(stage: Stage) -> Iterator[None]:
+def parked(harness: Harness) -> Iterator[None]:
     """A runner that lives and does not poll."""
-    mark = stage.home / "parked"
+    mark = harness.home / "parked"
     mark.touch()
-    stage.stigmer.kill("runner")
-    wait_until(lambda: (stage.record("runner")["uptimeS"] or 0) >= 0 and stage.fails("STG207"), "nobody polls")
+    harness.stigmer.kill("runner")
+    wait_until(lambda: (harness.record("runner")["uptimeS"] or 0) >= 0 and harness.fails("STG207"), "nobody polls")
     mark.unlink()
     yield
 
@@ -207,17 +207,17 @@ def parked(stage: Stage) -> Iterator[None]:
 
 
 @contextmanager
-def unsupervised(stage: Stage) -> Iterator[None]:
+def unsupervised(harness: Harness) -> Iterator[None]:
     """The supervisor is killed, and its parts end with it."""
-    _end_supervisor(stage)
+    _end_supervisor(harness)
     yield
 
 
 @contextmanager
-def reused_pid(stage: Stage) -> Iterator[None]:
+def reused_pid(harness: Harness) -> Iterator[None]:
     """The same, and every pid that was written down is somebody else's now."""
-    _end_supervisor(stage)
-    file = stage.home / "run" / "supervisor.json"
+    _end_supervisor(harness)
+    file = harness.home / "run" / "supervisor.json"
     with subprocess.Popen(["sleep", "600"]) as innocent:
         try:
             found = json.loads(file.read_text())
@@ -231,78 +231,78 @@ def reused_pid(stage: Stage) -> Iterator[None]:
 
 
 @contextmanager
-def disk_full(stage: Stage) -> Iterator[None]:
+def disk_full(harness: Harness) -> Iterator[None]:
     """No room on the disk of the home: nothing is accepted, and all else works on."""
-    if not stage.is_small:
+    if not harness.is_small:
         pytest.skip("a full disk needs root and the right to mount a tmpfs")
-    wait_until(lambda: _shrunk(stage), "the disk holds what is on it, and no more")
+    wait_until(lambda: _shrunk(harness), "the disk holds what is on it, and no more")
     try:
-        refused = stage.stigmer("run", "greeter", "hello", "--detach")
+        refused = harness.stigmer("run", "greeter", "hello", "--detach")
         assert refused.returncode == 1
         assert "disk full" in refused.stderr
         yield
     finally:
-        resize(stage.home, ROOM)
+        resize(harness.home, ROOM)
 
 
 # -- hands
 
 
-def _shrunk(stage: Stage) -> bool:
+def _shrunk(harness: Harness) -> bool:
     """Whether the disk is full now; a page written meanwhile makes it too small for what it holds, and is refused."""
-    room = os.statvfs(stage.home)
+    room = os.statvfs(harness.home)
     used = (room.f_blocks - room.f_bfree) * room.f_frsize
     with suppress(subprocess.CalledProcessError):
-        resize(stage.home, str(used // BLOCK * BLOCK))
+        resize(harness.home, str(used // BLOCK * BLOCK))
         return True
     return False
 
 
-def _server(stage: Stage) -> str:
-    return f"http://127.0.0.1:{stage.stigmer.environment['STIGMER_SERVER_PORT']}"
+def _server(harness: Harness) -> str:
+    return f"http://127.0.0.1:{harness.stigmer.environment['STIGMER_SERVER_PORT']}"
 
 
-def _kill_temporal(stage: Stage) -> None:
-    before = stage.part("temporal")["restarts"]
-    stage.stigmer.kill("temporal")
-    wait_until(lambda: stage.part("temporal")["restarts"] > before, "Temporal is started again")
-    _until_back(stage)
+def _kill_temporal(harness: Harness) -> None:
+    before = harness.part("temporal")["restarts"]
+    harness.stigmer.kill("temporal")
+    wait_until(lambda: harness.part("temporal")["restarts"] > before, "Temporal is started again")
+    _until_back(harness)
 
 
-def _until_back(stage: Stage) -> None:
-    wait_until(lambda: stage.stigmer("status").returncode == 0, "the stack is ready")
+def _until_back(harness: Harness) -> None:
+    wait_until(lambda: harness.stigmer("status").returncode == 0, "the stack is ready")
 
 
-def _remove_database(stage: Stage) -> None:
+def _remove_database(harness: Harness) -> None:
     for side in ("", "-wal", "-shm"):
-        (stage.home / "data" / f"temporal.db{side}").unlink(missing_ok=True)
+        (harness.home / "data" / f"temporal.db{side}").unlink(missing_ok=True)
 
 
-def _end_supervisor(stage: Stage) -> None:
-    pids = stage.stigmer.pids()
+def _end_supervisor(harness: Harness) -> None:
+    pids = harness.stigmer.pids()
     end(pids["supervisor"])
     wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids.values()), "its parts end")
 
 
 @contextmanager
-def _under_way(stage: Stage) -> Iterator[str]:
+def _under_way(harness: Harness) -> Iterator[str]:
     """An execution that a run has claimed; cancelled in the end."""
-    name = stage.stigmer.ok("run", "slow", LONG, "--detach").strip()
+    name = harness.stigmer.ok("run", "slow", LONG, "--detach").strip()
     try:
-        wait_until(lambda: stage.execution(name)["attempt"] >= 1, "it is performed")
+        wait_until(lambda: harness.execution(name)["attempt"] >= 1, "it is performed")
         yield name
     finally:
-        if stage.execution(name)["attention"]:  # doctor's fix was not reached
-            stage.stigmer("executions", "reconcile", name, "--include-in-progress", "--yes")
-        stage.stigmer("executions", "cancel", name)
-        wait_until(lambda: stage.execution(name)["completedAt"], "it is cancelled")
+        if harness.execution(name)["attention"]:  # doctor's fix was not reached
+            harness.stigmer("executions", "reconcile", name, "--include-in-progress", "--yes")
+        harness.stigmer("executions", "cancel", name)
+        wait_until(lambda: harness.execution(name)["completedAt"], "it is cancelled")
 
 
 @contextmanager
-def in_reach_of_pages(stage: Stage) -> Iterator[None]:
+def in_reach_of_pages(harness: Harness) -> Iterator[None]:
     """The filter on Temporal's metrics is gone, as where a container forbids it."""
-    port = json.loads((stage.home / "run" / "stack.json").read_text())["metrics_port"]
-    detach(stage.stigmer.pids()["temporal"], port)
+    port = json.loads((harness.home / "run" / "stack.json").read_text())["metrics_port"]
+    detach(harness.stigmer.pids()["temporal"], port)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         assert answer.status == HTTPStatus.OK
     yield

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tests.e2e.faults.stage import Stage
+from tests.e2e.faults.harness import Harness
 
 
 class On(StrEnum):
@@ -36,7 +36,7 @@ class Row:
     fault: str
     what: str
     on: On
-    inject: Callable[[Stage], AbstractContextManager[None]]
+    inject: Callable[[Harness], AbstractContextManager[None]]
     code: str
     exit_code: int
     verdict: str

@@ -2,7 +2,7 @@
 
 from tests.chaos.frames import Code
 from tests.chaos.proxy import Toxics
-from tests.e2e.faults import clocks, cold, door, homes, network, others, own, runners, upgrade
+from tests.e2e.faults import clocks, cold, homes, impostor, network, others, own, runners, upgrade
 from tests.e2e.faults.row import Mends, On, Row
 from tests.e2e.faults.shells import ROWS as SHELLS
 
@@ -32,7 +32,7 @@ ROWS: tuple[Row, ...] = (
         fix="stigmer doctor explain STG122",
         mends=Mends.SHOWS,
     ),
-    *door.ROWS,
+    *impostor.ROWS,
     *network.ROWS,
     *homes.ROWS,
     Row(

@@ -9,31 +9,31 @@ from stigmer_cli.doctor.checks.runner_server import SETTLING_S
 from stigmer_cli.runner_record import RunnerRecord, read_runner_records
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.readiness import moment
-from tests.e2e.faults.stage import Stage
+from tests.e2e.faults.harness import Harness
 from tests.support.polling import wait_until
 from tests.support.temporal_server import kill_group
 
 
 @contextmanager
-def with_another_token(stage: Stage) -> Iterator[None]:
+def with_another_token(harness: Harness) -> Iterator[None]:
     """A second runner in the same home, with a token that is not the server's."""
-    with _working(stage, "refused", STIGMER_TOKEN="stolen"):
+    with _working(harness, "refused", STIGMER_TOKEN="stolen"):
         yield
 
 
 @contextmanager
-def without_a_server(stage: Stage) -> Iterator[None]:
+def without_a_server(harness: Harness) -> Iterator[None]:
     """A second runner in the same home, whose server is not there."""
-    with _working(stage, "asking", STIGMER_SERVER_URL="http://127.0.0.1:1"):
+    with _working(harness, "asking", STIGMER_SERVER_URL="http://127.0.0.1:1"):
         yield
 
 
 @contextmanager
-def _working(stage: Stage, state: str, **settings: str) -> Iterator[None]:
+def _working(harness: Harness, state: str, **settings: str) -> Iterator[None]:
     """`stigmer work` with `settings`, once it says of itself that it is in `state`."""
     process = subprocess.Popen(
-        [stage.stigmer.command, "work"],
-        env={**stage.stigmer.environment, **settings},
+        [harness.stigmer.command, "work"],
+        env={**harness.stigmer.environment, **settings},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -41,7 +41,7 @@ def _working(stage: Stage, state: str, **settings: str) -> Iterator[None]:
     )
 
     def says_so() -> bool:
-        found = [one for one in read_runner_records(Home(path=stage.home)) if one.pid == process.pid]
+        found = [one for one in read_runner_records(Home(path=harness.home)) if one.pid == process.pid]
         return any(one.state == state and one.cause and _age_s(one) > SETTLING_S for one in found)
 
     try:

@@ -3,35 +3,35 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.e2e.faults.harness import Harness
 from tests.e2e.faults.row import On, Row
-from tests.e2e.faults.stage import Stage
 
 DATABASE = "STIGMER_DATABASE_URL"
 OTHER = "postgresql://me:secret@db.example/work"
 
 
 @contextmanager
-def another_database(stage: Stage) -> Iterator[None]:
+def another_database(harness: Harness) -> Iterator[None]:
     """A shell that names another database than the one that the executions are in; nothing of it is ever opened."""
-    stage.stigmer.ok("up")
-    stage.stigmer.ok("down")
-    stage.stigmer.environment[DATABASE] = OTHER
+    harness.stigmer.ok("up")
+    harness.stigmer.ok("down")
+    harness.stigmer.environment[DATABASE] = OTHER
     try:
         yield
     finally:
-        del stage.stigmer.environment[DATABASE]
-        stage.stigmer.ok("down")
+        del harness.stigmer.environment[DATABASE]
+        harness.stigmer.ok("down")
 
 
 @contextmanager
-def no_key(stage: Stage) -> Iterator[None]:
+def no_key(harness: Harness) -> Iterator[None]:
     """An agent whose model needs a key, which the runner was not given."""
-    stage.stigmer.apply_agent("clever", "openai:gpt-x")
+    harness.stigmer.apply_agent("clever", "openai:gpt-x")
     try:
         yield
     finally:
-        stage.stigmer.ok("agents", "delete", "clever", "--yes")
-        stage.stigmer.ok("restart", "runner")
+        harness.stigmer.ok("agents", "delete", "clever", "--yes")
+        harness.stigmer.ok("restart", "runner")
 
 
 ROWS: tuple[Row, ...] = (

@@ -7,36 +7,36 @@ from contextlib import contextmanager
 
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.temporal.dev_server import find_binary
+from tests.e2e.faults.harness import Harness
 from tests.e2e.faults.own import LONG
 from tests.e2e.faults.row import On, Row
-from tests.e2e.faults.stage import Stage
 from tests.replay.package import Change, copy_changed
 from tests.support.polling import wait_until
 
 
 @contextmanager
-def unfit(stage: Stage) -> Iterator[None]:
+def unfit(harness: Harness) -> Iterator[None]:
     """One more await before the claim, under an execution in progress whose workflow has to go on now."""
-    name = stage.stigmer.ok("run", "slow", LONG, "--detach").strip()
-    wait_until(lambda: stage.execution(name)["attempt"] > 0, "it is in progress")
-    copy = stage.folder / "python" / "stigmer_cli"
+    name = harness.stigmer.ok("run", "slow", LONG, "--detach").strip()
+    wait_until(lambda: harness.execution(name)["attempt"] > 0, "it is in progress")
+    copy = harness.folder / "python" / "stigmer_cli"
     copy_changed(copy, Change.UNFIT)
     try:
-        stage.stigmer.ok("restart", "runner")
-        _wake(stage, name)
-        wait_until(lambda: stage.fails("STG408"), "it is seen")
+        harness.stigmer.ok("restart", "runner")
+        _wake(harness, name)
+        wait_until(lambda: harness.fails("STG408"), "it is seen")
         yield
-        stage.stigmer.ok("executions", "cancel", name)
-        wait_until(lambda: Phase(stage.execution(name)["phase"]).is_terminal, "it has ended", within_s=60)
+        harness.stigmer.ok("executions", "cancel", name)
+        wait_until(lambda: Phase(harness.execution(name)["phase"]).is_terminal, "it has ended", within_s=60)
     finally:
         shutil.rmtree(copy)
-        stage.stigmer.ok("restart", "runner")
+        harness.stigmer.ok("restart", "runner")
 
 
-def _wake(stage: Stage, name: str) -> None:
+def _wake(harness: Harness, name: str) -> None:
     """Something happens to its workflow, so that its code has to look: here a signal that means nothing."""
-    workflow = stage.execution(name)["dispatch"]["workflowId"]
-    address = f"127.0.0.1:{stage.stigmer.environment['STIGMER_TEMPORAL_PORT']}"
+    workflow = harness.execution(name)["dispatch"]["workflowId"]
+    address = f"127.0.0.1:{harness.stigmer.environment['STIGMER_TEMPORAL_PORT']}"
     command = ["workflow", "signal", "--workflow-id", workflow, "--name", "wake", "--address", address]
     subprocess.run([str(find_binary(None)), *command], check=True, capture_output=True, timeout=30)
 

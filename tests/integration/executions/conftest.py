@@ -29,7 +29,7 @@ MEMORY = Path("/dev/shm")
 
 
 @dataclass
-class Scene:
+class Harness:
     """Every part, and short ways to say what happens."""
 
     store: Store
@@ -67,13 +67,13 @@ class Scene:
                 run.state, run.failure = state, failure
 
 
-async def submitted(scene: Scene) -> Execution:
+async def submitted(harness: Harness) -> Execution:
     """One that Temporal has taken; accepted while it was away, because otherwise accepting waits for the submit."""
-    scene.link.put(ConnectionState.DISCONNECTED)
-    execution = await scene.accept()
-    scene.link.put(ConnectionState.CONNECTED)
-    await scene.dispatcher.run_once()
-    return await scene.get(execution)
+    harness.link.put(ConnectionState.DISCONNECTED)
+    execution = await harness.accept()
+    harness.link.put(ConnectionState.CONNECTED)
+    await harness.dispatcher.run_once()
+    return await harness.get(execution)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def quick_folder(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-async def scene(quick_folder: Path) -> AsyncIterator[Scene]:
+async def harness(quick_folder: Path) -> AsyncIterator[Harness]:
     clock, rng, notifier = SystemClock(), random.Random(1), Notifier()
     store = await open_store(f"sqlite:///{quick_folder}/stigmer.db", clock=clock)
     try:
@@ -98,7 +98,7 @@ async def scene(quick_folder: Path) -> AsyncIterator[Scene]:
             id=ids.agent_id(), name="greeter", slug="greeter", labels={}, annotations={}, spec=AgentSpec()
         )
         await store.agents.apply([agent])
-        yield Scene(
+        yield Harness(
             store=store,
             gateway=gateway,
             link=link,

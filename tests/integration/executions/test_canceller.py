@@ -12,7 +12,7 @@ from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.executions.canceller import FORCED, PATIENCE_MIN_S, PATIENCE_S, Canceller
 from stigmer_cli.store.runs import ReportResult
 from stigmer_cli.temporal.gateway import RunState
-from tests.integration.executions.conftest import Scene, submitted
+from tests.integration.executions.conftest import Harness, submitted
 from tests.support.fakes import ManualClock
 from tests.support.ids import claim
 
@@ -23,7 +23,7 @@ RUNNER = "stigmer-runner/1@host/1/0.1.0"
 class Cancellation:
     """One execution in progress that somebody wants to end, and the canceller of a server that just started."""
 
-    scene: Scene
+    harness: Harness
     execution: Execution
     clock: ManualClock
     canceller: Canceller
@@ -32,13 +32,13 @@ class Cancellation:
         """The row after a pass so many seconds later."""
         await self.clock.advance(seconds)
         await self.canceller.run_once()
-        return await self.scene.get(self.execution)
+        return await self.harness.get(self.execution)
 
     async def finish(self, outcome: Outcome) -> ReportResult:
         """What the server says when the run reports how it ended."""
         run = self.execution.dispatch.run_id
         assert run is not None
-        return await self.scene.store.runs.finish(
+        return await self.harness.store.runs.finish(
             self.execution.id, epoch=self.execution.epoch, run=run, attempt=None, outcome=outcome
         )
 
@@ -47,28 +47,28 @@ class Cancellation:
         asked_at = self.execution.cancel_requested_at
         assert asked_at is not None
         clock = ManualClock(asked_at + timedelta(seconds=after_s))
-        return Cancellation(self.scene, self.execution, clock, _canceller(self.scene, clock))
+        return Cancellation(self.harness, self.execution, clock, _canceller(self.harness, clock))
 
     def is_open(self) -> bool:
         """Whether the workflow is open in Temporal."""
-        return all(run.state is RunState.OPEN for run in self.scene.gateway.runs.values())
+        return all(run.state is RunState.OPEN for run in self.harness.gateway.runs.values())
 
 
-def _canceller(scene: Scene, clock: ManualClock) -> Canceller:
-    return Canceller(scene.store, scene.gateway, scene.link, clock=clock)
+def _canceller(harness: Harness, clock: ManualClock) -> Canceller:
+    return Canceller(harness.store, harness.gateway, harness.link, clock=clock)
 
 
 @pytest.fixture
-async def cancellation(scene: Scene) -> Cancellation:
-    execution = await submitted(scene)
+async def cancellation(harness: Harness) -> Cancellation:
+    execution = await submitted(harness)
     run = execution.dispatch.run_id
     assert run is not None
-    await claim(scene.store, execution.id, epoch=1, run=run, runner=RUNNER)
-    execution = await scene.store.executions.request_cancel(execution.id)
+    await claim(harness.store, execution.id, epoch=1, run=run, runner=RUNNER)
+    execution = await harness.store.executions.request_cancel(execution.id)
     assert (execution.phase, execution.cancel_requested_at is not None) == (Phase.IN_PROGRESS, True)
     assert execution.cancel_requested_at is not None
     clock = ManualClock(execution.cancel_requested_at)
-    return Cancellation(scene, execution, clock, _canceller(scene, clock))
+    return Cancellation(harness, execution, clock, _canceller(harness, clock))
 
 
 async def test_a_run_that_does_not_end_is_terminated_and_its_row_is_cancelled(cancellation: Cancellation) -> None:
@@ -84,7 +84,7 @@ async def test_what_the_old_run_reports_after_that_is_refused(cancellation: Canc
     await cancellation.pass_at(0)
     await cancellation.pass_at(PATIENCE_S)
     assert await cancellation.finish(Outcome(phase=Phase.COMPLETED, output="done")) is not ReportResult.TAKEN
-    assert (await cancellation.scene.get(cancellation.execution)).phase is Phase.CANCELLED
+    assert (await cancellation.harness.get(cancellation.execution)).phase is Phase.CANCELLED
 
 
 async def test_a_run_that_ends_in_time_is_left_alone(cancellation: Cancellation) -> None:
@@ -109,14 +109,14 @@ async def test_a_server_that_starts_goes_on_with_the_wish_whatever_its_clock_say
 
 async def test_a_link_that_flaps_does_not_put_the_end_off(cancellation: Cancellation) -> None:
     for _ in range(int(PATIENCE_S)):
-        cancellation.scene.link.put(ConnectionState.CONNECTED)
+        cancellation.harness.link.put(ConnectionState.CONNECTED)
         await cancellation.pass_at(1.0)
     await cancellation.pass_at(1.0)
     assert (await cancellation.pass_at(0.0)).phase is Phase.CANCELLED
 
 
 async def test_a_temporal_that_stays_away_does_not_keep_a_cancelled_one_from_ending(cancellation: Cancellation) -> None:
-    cancellation.scene.gateway.trouble = TemporalUnavailable("gone")
+    cancellation.harness.gateway.trouble = TemporalUnavailable("gone")
     assert (await cancellation.pass_at(0)).phase is Phase.IN_PROGRESS
     assert (await cancellation.pass_at(PATIENCE_S - 1)).phase is Phase.IN_PROGRESS
     ended = await cancellation.pass_at(1)
@@ -129,12 +129,12 @@ async def test_a_temporal_that_stays_away_does_not_keep_a_cancelled_one_from_end
 async def test_a_workflow_whose_row_ended_while_temporal_was_away_is_terminated_when_it_is_back(
     cancellation: Cancellation,
 ) -> None:
-    cancellation.scene.gateway.trouble = TemporalUnavailable("gone")
+    cancellation.harness.gateway.trouble = TemporalUnavailable("gone")
     await cancellation.pass_at(0)
     assert (await cancellation.pass_at(PATIENCE_S)).phase is Phase.CANCELLED
     await cancellation.pass_at(1)
     assert cancellation.is_open()
-    cancellation.scene.gateway.be_fine()
+    cancellation.harness.gateway.be_fine()
     await cancellation.pass_at(1)
     assert not cancellation.is_open(), "a run whose code does not fit it ends in no other way"
 
@@ -142,17 +142,17 @@ async def test_a_workflow_whose_row_ended_while_temporal_was_away_is_terminated_
 async def test_a_workflow_that_was_withdrawn_while_temporal_was_away_is_terminated_when_it_is_back(
     cancellation: Cancellation,
 ) -> None:
-    cancellation.scene.gateway.trouble = TemporalUnavailable("gone")
+    cancellation.harness.gateway.trouble = TemporalUnavailable("gone")
     cancellation.canceller.withdraw(cancellation.execution.workflow)
     await cancellation.pass_at(0)
     assert cancellation.is_open()
-    cancellation.scene.gateway.be_fine()
+    cancellation.harness.gateway.be_fine()
     await cancellation.pass_at(1)
     assert not cancellation.is_open()
 
 
 async def test_one_whose_workflow_temporal_has_forgotten_ends_too(cancellation: Cancellation) -> None:
-    cancellation.scene.forget(cancellation.execution)
+    cancellation.harness.forget(cancellation.execution)
     await cancellation.pass_at(0)
     assert (await cancellation.pass_at(PATIENCE_S)).phase is Phase.CANCELLED
 
@@ -160,7 +160,7 @@ async def test_one_whose_workflow_temporal_has_forgotten_ends_too(cancellation: 
 async def test_a_server_that_died_between_terminating_and_writing_leaves_it_cancelled_and_not_failed(
     cancellation: Cancellation,
 ) -> None:
-    await cancellation.scene.gateway.terminate(cancellation.execution.workflow, reason="by a server that died then")
-    await cancellation.scene.reconciler.run_once()
-    ended = await cancellation.scene.get(cancellation.execution)
+    await cancellation.harness.gateway.terminate(cancellation.execution.workflow, reason="by a server that died then")
+    await cancellation.harness.reconciler.run_once()
+    ended = await cancellation.harness.get(cancellation.execution)
     assert ended.phase is Phase.CANCELLED

@@ -23,7 +23,7 @@ from stigmer_cli.judgement.plan import Rules
 from stigmer_cli.store.agents import AgentDraft
 from stigmer_cli.store.store import open_store
 from stigmer_cli.temporal.gateway import RunState
-from tests.integration.executions.reconcile_stage import TROUBLES, Case, Race, Stage, Standing
+from tests.integration.executions.reconcile_harness import TROUBLES, Case, Race, ReconcileHarness, Standing
 from tests.support.ids import workflow
 
 MEMORY = Path("/dev/shm")
@@ -95,15 +95,15 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def stage(folder: Path, runner: asyncio.Runner) -> Iterator[Stage]:
+def harness(folder: Path, runner: asyncio.Runner) -> Iterator[ReconcileHarness]:
     store = runner.run(open_store(f"sqlite:///{folder}/stigmer.db", clock=SystemClock()))
     try:
-        stage = Stage(store)
+        harness = ReconcileHarness(store)
         draft = AgentDraft(
-            id=stage.ids.agent_id(), name="greeter", slug="greeter", labels={}, annotations={}, spec=AgentSpec()
+            id=harness.ids.agent_id(), name="greeter", slug="greeter", labels={}, annotations={}, spec=AgentSpec()
         )
         runner.run(store.agents.apply([draft]))
-        yield stage
+        yield harness
     finally:
         runner.run(store.close())
 
@@ -121,18 +121,18 @@ class Tried:
     starts: int
 
 
-async def _try(stage: Stage, cases: Sequence[Case], rules: Rules) -> Sequence[Tried]:
-    rows = [await stage.put(case) for case in cases]
-    stories = [await stage.story(row.id) for row in rows]
-    races = dict(stage.gateway.meanwhile)
-    stage.gateway.meanwhile.clear()
-    planned = await stage.reconcile(rules, is_dry_run=True)
-    assert [await stage.store.executions.get(row.id) for row in rows] == rows, "a dry run writes nothing"
-    stage.gateway.meanwhile.update(races)
-    stage.gateway.starts.clear()
-    async with stage.dispatching():
-        said = await stage.reconcile(rules)
-    stage.gateway.meanwhile.clear()  # what was never asked about was never raced
+async def _try(harness: ReconcileHarness, cases: Sequence[Case], rules: Rules) -> Sequence[Tried]:
+    rows = [await harness.put(case) for case in cases]
+    stories = [await harness.story(row.id) for row in rows]
+    races = dict(harness.gateway.meanwhile)
+    harness.gateway.meanwhile.clear()
+    planned = await harness.reconcile(rules, is_dry_run=True)
+    assert [await harness.store.executions.get(row.id) for row in rows] == rows, "a dry run writes nothing"
+    harness.gateway.meanwhile.update(races)
+    harness.gateway.starts.clear()
+    async with harness.dispatching():
+        said = await harness.reconcile(rules)
+    harness.gateway.meanwhile.clear()  # what was never asked about was never raced
     assert _plan(said, rows) == _plan(planned, rows), "what was previewed is what is carried out"
     by_id = {one.move.execution.id: one for one in said}
     assert len(by_id) == len(said) == sum(not row.phase.is_terminal for row in rows), "each open one once"
@@ -140,11 +140,11 @@ async def _try(stage: Stage, cases: Sequence[Case], rules: Rules) -> Sequence[Tr
         Tried(
             case=case,
             before=row,
-            after=await stage.store.executions.get(row.id),
+            after=await harness.store.executions.get(row.id),
             story_before=story,
-            story=await stage.story(row.id),
+            story=await harness.story(row.id),
             said=by_id.get(row.id),
-            starts=_starts(stage, row.id),
+            starts=_starts(harness, row.id),
         )
         for case, row, story in zip(cases, rows, stories, strict=True)
     ]
@@ -156,8 +156,8 @@ def _plan(applied: Sequence[Applied], rows: Sequence[Execution]) -> Sequence[str
     return [str(one.move) for one in applied if one.move.execution.id in submitted]
 
 
-def _starts(stage: Stage, id_: ExecutionId) -> int:
-    return sum(id_ in name for name in stage.gateway.starts)
+def _starts(harness: ReconcileHarness, id_: ExecutionId) -> int:
+    return sum(id_ in name for name in harness.gateway.starts)
 
 
 def _judge(tried: Tried) -> None:
@@ -203,7 +203,7 @@ def _was_raced(tried: Tried) -> bool:
     ids=["plain", "all"],
 )
 def test_whatever_stands_beside_whatever_happens_no_law_is_broken(
-    stage: Stage, runner: asyncio.Runner, rules: Rules
+    harness: ReconcileHarness, runner: asyncio.Runner, rules: Rules
 ) -> None:
     seen: Counter[ReconcileOutcome] = Counter()
 
@@ -211,35 +211,37 @@ def test_whatever_stands_beside_whatever_happens_no_law_is_broken(
     @given(cases=st.lists(CASES | ELSEWHERE, min_size=12, max_size=30))
     @example(cases=list(EXAMPLE))
     def holds(cases: list[Case]) -> None:
-        runner.run(_holds(stage, cases, rules, seen))
+        runner.run(_holds(harness, cases, rules, seen))
 
     holds()
     assert {ReconcileOutcome.RESUBMITTED, ReconcileOutcome.CHANGED, ReconcileOutcome.REPAIRED} <= set(seen), seen
 
 
-async def _holds(stage: Stage, cases: Sequence[Case], rules: Rules, seen: Counter[ReconcileOutcome]) -> None:
-    await stage.end_all()
-    results = await _try(stage, cases, rules)
+async def _holds(
+    harness: ReconcileHarness, cases: Sequence[Case], rules: Rules, seen: Counter[ReconcileOutcome]
+) -> None:
+    await harness.end_all()
+    results = await _try(harness, cases, rules)
     for tried in results:
         _judge(tried)
         if tried.said:
             seen[tried.said.done] += 1
         if _was_raced(tried) and tried.said and tried.said.move.action is not Action.NONE:
             assert tried.said.done is ReconcileOutcome.CHANGED, tried
-    async with stage.dispatching():
-        await stage.reconcile(rules)  # what had moved meanwhile is looked at anew
-        await stage.until_drained()
-        settled = [await stage.story(tried.before.id) for tried in results]
-        third = await stage.reconcile(rules)
+    async with harness.dispatching():
+        await harness.reconcile(rules)  # what had moved meanwhile is looked at anew
+        await harness.until_drained()
+        settled = [await harness.story(tried.before.id) for tried in results]
+        third = await harness.reconcile(rules)
     assert {one.done for one in third} <= {ReconcileOutcome.LEFT}, "reconciling twice equals once"
-    assert [await stage.story(tried.before.id) for tried in results] == settled
+    assert [await harness.story(tried.before.id) for tried in results] == settled
 
 
 @pytest.mark.parametrize("race", [Race.CLAIM, Race.END, Race.CANCEL, Race.MARK, Race.RECONCILE])
 def test_an_orphan_that_moved_between_the_look_and_the_write_is_left_alone(
-    stage: Stage, runner: asyncio.Runner, race: Race
+    harness: ReconcileHarness, runner: asyncio.Runner, race: Race
 ) -> None:
-    [tried] = runner.run(_try(stage, [replace(ORPHAN, race=race)], Rules(grace_s=0.0)))
+    [tried] = runner.run(_try(harness, [replace(ORPHAN, race=race)], Rules(grace_s=0.0)))
     assert tried.said is not None
     assert tried.said.done == "skipped: changed"
     assert tried.story.count(EventType.ORPHANED) == (race is Race.RECONCILE)
@@ -247,38 +249,42 @@ def test_an_orphan_that_moved_between_the_look_and_the_write_is_left_alone(
 
 @pytest.mark.parametrize("trouble", sorted(TROUBLES))
 def test_a_temporal_that_cannot_be_trusted_has_nothing_submitted_to_it(
-    stage: Stage, runner: asyncio.Runner, trouble: str
+    harness: ReconcileHarness, runner: asyncio.Runner, trouble: str
 ) -> None:
     cases = [replace(ORPHAN, trouble=trouble, epoch=epoch) for epoch in (1, 2)]
-    for tried in runner.run(_try(stage, cases, Rules(grace_s=0.0, include_in_progress=True, retry_refused=True))):
+    for tried in runner.run(_try(harness, cases, Rules(grace_s=0.0, include_in_progress=True, retry_refused=True))):
         assert tried.said is not None
         assert (tried.said.move.finding, tried.starts) == (Finding.UNKNOWN, 0)
         assert tried.after == tried.before
 
 
-async def _crowd(stage: Stage, number: int) -> tuple[Counter[ReconcileOutcome], list[str], list[ExecutionId]]:
-    rows = [await stage.put(ORPHAN) for _ in range(40)]
-    stage.gateway.starts.clear()
+async def _crowd(
+    harness: ReconcileHarness, number: int
+) -> tuple[Counter[ReconcileOutcome], list[str], list[ExecutionId]]:
+    rows = [await harness.put(ORPHAN) for _ in range(40)]
+    harness.gateway.starts.clear()
     done: Counter[ReconcileOutcome] = Counter()
     refused: list[str] = []
 
     async def one(name: str) -> None:
         try:
-            done.update(one.done for one in await stage.reconcile(Rules(grace_s=0.0), asked_by=name))
+            done.update(one.done for one in await harness.reconcile(Rules(grace_s=0.0), asked_by=name))
         except Conflict as error:
             refused.append(error.message)
 
-    async with stage.dispatching(), asyncio.TaskGroup() as group:
+    async with harness.dispatching(), asyncio.TaskGroup() as group:
         for n in range(number):
             group.create_task(one(f"caller {n}"), name=f"caller {n}")
     return done, refused, [row.id for row in rows]
 
 
-def test_eight_at_once_beside_the_dispatcher_start_each_orphan_once(stage: Stage, runner: asyncio.Runner) -> None:
-    done, refused, names = runner.run(_crowd(stage, 8))
+def test_eight_at_once_beside_the_dispatcher_start_each_orphan_once(
+    harness: ReconcileHarness, runner: asyncio.Runner
+) -> None:
+    done, refused, names = runner.run(_crowd(harness, 8))
     assert done[ReconcileOutcome.RESUBMITTED] == 40
     assert len(refused) <= 7
     assert all("has been reconciling since" in told or "at the same moment" in told for told in refused)
     assert set(done) <= {ReconcileOutcome.RESUBMITTED, ReconcileOutcome.LEFT}
-    expected: list[WorkflowId] = sorted(workflow(name, store=stage.store.id).id for name in names)
-    assert sorted(stage.gateway.starts) == expected
+    expected: list[WorkflowId] = sorted(workflow(name, store=harness.store.id).id for name in names)
+    assert sorted(harness.gateway.starts) == expected

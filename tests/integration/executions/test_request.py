@@ -23,7 +23,7 @@ from stigmer_cli.executions.reconcile.scan import Scope
 from stigmer_cli.judgement.plan import Rules
 from stigmer_cli.temporal.errors import SubmitRejected
 from stigmer_cli.temporal.gateway import Started
-from tests.integration.executions.conftest import Scene
+from tests.integration.executions.conftest import Harness
 from tests.support.fakes import ManualClock
 from tests.support.fakes_temporal import InMemoryGateway
 
@@ -44,20 +44,20 @@ class PickyGateway(InMemoryGateway):
 
 
 @asynccontextmanager
-async def _dispatching(scene: Scene, gateway: PickyGateway) -> AsyncIterator[Reconciling]:
+async def _dispatching(harness: Harness, gateway: PickyGateway) -> AsyncIterator[Reconciling]:
     clock = SystemClock()
-    dispatcher = Dispatcher(scene.store, gateway, scene.link, clock=clock, rng=random.Random(1))
+    dispatcher = Dispatcher(harness.store, gateway, harness.link, clock=clock, rng=random.Random(1))
     async with asyncio.TaskGroup() as group:
         loop = group.create_task(dispatcher.run())
-        yield Reconciling(scene.store, gateway, scene.link, dispatcher, clock=clock)
+        yield Reconciling(harness.store, gateway, harness.link, dispatcher, clock=clock)
         loop.cancel()
 
 
-async def _orphans(scene: Scene, number: int) -> list[Execution]:
-    scene.link.put(ConnectionState.DISCONNECTED)
-    rows = [await scene.accept() for _ in range(number)]
-    scene.link.put(ConnectionState.CONNECTED)
-    await scene.dispatcher.run_once()
+async def _orphans(harness: Harness, number: int) -> list[Execution]:
+    harness.link.put(ConnectionState.DISCONNECTED)
+    rows = [await harness.accept() for _ in range(number)]
+    harness.link.put(ConnectionState.CONNECTED)
+    await harness.dispatcher.run_once()
     return rows
 
 
@@ -66,12 +66,12 @@ async def _told(reconciling: Reconciling, wanted: Wanted = WANTED) -> Sequence[A
 
 
 async def test_a_limit_counts_what_is_mended_so_that_the_next_call_finds_others(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stigmer_cli.executions.reconcile.scan.PAGE_MAX", 5)
-    rows = await _orphans(scene, 12)
+    rows = await _orphans(harness, 12)
     wanted = replace(WANTED, scope=Scope(limit=5))
-    async with _dispatching(scene, PickyGateway()) as reconciling:
+    async with _dispatching(harness, PickyGateway()) as reconciling:
         mended = [
             [
                 one.move.execution.id
@@ -85,27 +85,27 @@ async def test_a_limit_counts_what_is_mended_so_that_the_next_call_finds_others(
 
 
 async def test_every_orphan_is_told_once_in_order_when_temporal_has_it(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stigmer_cli.executions.reconcile.scan.PAGE_MAX", 10)
     monkeypatch.setattr(request, "AHEAD_MAX", 5)
-    rows = await _orphans(scene, 45)
+    rows = await _orphans(harness, 45)
     gateway = PickyGateway()
-    async with _dispatching(scene, gateway) as reconciling:
+    async with _dispatching(harness, gateway) as reconciling:
         told = []
         async for applied in reconciling.run(WANTED):
-            assert (await scene.get(applied.move.execution)).dispatch.is_submitted
+            assert (await harness.get(applied.move.execution)).dispatch.is_submitted
             told.append(applied)
     assert [applied.move.execution.id for applied in told] == sorted(row.id for row in rows)
     assert {applied.done for applied in told} == {ReconcileOutcome.RESUBMITTED}
     assert len(gateway.runs) == 45
 
 
-async def test_one_that_temporal_refuses_is_told_as_failed_and_its_neighbours_are_not(scene: Scene) -> None:
-    rows = await _orphans(scene, 30)
+async def test_one_that_temporal_refuses_is_told_as_failed_and_its_neighbours_are_not(harness: Harness) -> None:
+    rows = await _orphans(harness, 30)
     gateway = PickyGateway()
     gateway.refused = {rows[3].id, rows[20].id}
-    async with _dispatching(scene, gateway) as reconciling:
+    async with _dispatching(harness, gateway) as reconciling:
         told = await _told(reconciling)
     failed = {applied.move.execution.id for applied in told if applied.done is ReconcileOutcome.FAILED}
     assert failed == gateway.refused
@@ -113,36 +113,36 @@ async def test_one_that_temporal_refuses_is_told_as_failed_and_its_neighbours_ar
 
 
 async def test_what_nobody_submits_is_told_as_failed_and_stays_in_the_queue(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(await_submitted, "STALL_MAX_S", 0.2)
-    rows = await _orphans(scene, 5)
-    scene.gateway.forget()
-    idle = Reconciling(scene.store, scene.gateway, scene.link, scene.dispatcher, clock=SystemClock())
+    rows = await _orphans(harness, 5)
+    harness.gateway.forget()
+    idle = Reconciling(harness.store, harness.gateway, harness.link, harness.dispatcher, clock=SystemClock())
     told = await _told(idle)
     assert [applied.done for applied in told] == [ReconcileOutcome.FAILED] * 5
-    assert await scene.store.executions.queued_count() == 5
-    await scene.dispatcher.run_once()
-    assert [(await scene.get(row)).dispatch.is_submitted for row in rows] == [True] * 5
+    assert await harness.store.executions.queued_count() == 5
+    await harness.dispatcher.run_once()
+    assert [(await harness.get(row)).dispatch.is_submitted for row in rows] == [True] * 5
 
 
-async def test_whoever_stops_listening_leaves_the_turn_free_and_the_next_one_goes_on(scene: Scene) -> None:
-    await _orphans(scene, 12)
+async def test_whoever_stops_listening_leaves_the_turn_free_and_the_next_one_goes_on(harness: Harness) -> None:
+    await _orphans(harness, 12)
     gateway = PickyGateway()
-    async with _dispatching(scene, gateway) as reconciling:
+    async with _dispatching(harness, gateway) as reconciling:
         stream = reconciling.run(WANTED)
         await anext(stream)
         await stream.aclose()
         told = await _told(reconciling)
     assert {applied.done for applied in told} <= {ReconcileOutcome.LEFT, ReconcileOutcome.RESUBMITTED}
     assert len(gateway.runs) == 12
-    page = await scene.store.executions.counts()
+    page = await harness.store.executions.counts()
     assert page == {(Phase.PENDING, Kind.AGENT): 12}
 
 
-async def test_the_turn_is_kept_fresh_however_long_the_next_page_takes(scene: Scene) -> None:
+async def test_the_turn_is_kept_fresh_however_long_the_next_page_takes(harness: Harness) -> None:
     clock = ManualClock()
-    async with hold_lease(scene.store, holder="ann", clock=clock) as mine:
+    async with hold_lease(harness.store, holder="ann", clock=clock) as mine:
         for _ in range(20):
             await clock.advance(RENEW_S + 0.1)
             await mine.renew()

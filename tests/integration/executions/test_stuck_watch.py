@@ -16,7 +16,7 @@ from stigmer_cli.executions.pollers import Polling, SeenPoller
 from stigmer_cli.executions.stuck_watch import PASS_MAX, StuckWatch
 from stigmer_cli.judgement.stuck import LATE_S
 from stigmer_cli.temporal.pending import PendingActivity, PendingTask, TaskFailure
-from tests.integration.executions.conftest import Scene, submitted
+from tests.integration.executions.conftest import Harness, submitted
 from tests.support.fakes import ManualClock
 from tests.support.fakes_temporal import Run
 from tests.support.ids import claim
@@ -37,9 +37,9 @@ class Counted:
 
 @dataclass
 class Watched:
-    """A scene, and a watch whose clock runs as much ahead as its executions have to be old."""
+    """A harness, and a watch whose clock runs as much ahead as its executions have to be old."""
 
-    scene: Scene
+    harness: Harness
     clock: ManualClock
     watch: StuckWatch
     counted: Counted
@@ -47,12 +47,12 @@ class Watched:
 
     async def in_progress(self) -> tuple[Execution, Run]:
         """One that a run has claimed, and its workflow."""
-        execution = await submitted(self.scene)
+        execution = await submitted(self.harness)
         run = execution.dispatch.run_id
         assert run is not None
-        await claim(self.scene.store, execution.id, epoch=1, run=run, runner=RUNNER)
-        [workflow] = [run for name, run in self.scene.gateway.runs.items() if execution.id in name]
-        return await self.scene.get(execution), workflow
+        await claim(self.harness.store, execution.id, epoch=1, run=run, runner=RUNNER)
+        [workflow] = [run for name, run in self.harness.gateway.runs.items() if execution.id in name]
+        return await self.harness.get(execution), workflow
 
     async def round(self) -> Mapping[StuckClass, int]:
         """What a round tells."""
@@ -66,20 +66,20 @@ class Watched:
 
 
 @pytest.fixture
-def watched(scene: Scene) -> Watched:
-    scene.link.put(ConnectionState.CONNECTED)
+def watched(harness: Harness) -> Watched:
+    harness.link.put(ConnectionState.CONNECTED)
     clock = ManualClock(SystemClock().now() + timedelta(seconds=GRACE_S * 10))
     pollers = [SeenPoller(identity=RUNNER, last_access_at=clock.now(), silent_s=0.0)]
     watch = StuckWatch(
-        scene.store,
-        scene.gateway,
-        scene.link,
+        harness.store,
+        harness.gateway,
+        harness.link,
         polling=lambda: Polling(pollers=tuple(pollers), checked_at=clock.now()),
         clock=clock,
     )
     counted = Counted()
     watch.observer = counted
-    return Watched(scene, clock, watch, counted, pollers)
+    return Watched(harness, clock, watch, counted, pollers)
 
 
 async def test_a_run_that_cannot_be_replayed_is_counted_and_told_once(watched: Watched) -> None:
@@ -104,7 +104,7 @@ async def test_in_progress_without_a_runner_waits_for_one(watched: Watched) -> N
     assert await watched.round() == {}, "a runner polls: it has only just been handed back"
     watched.pollers.clear()
     assert await watched.round() == {StuckClass.WAITING_FOR_RUNNER: 1}
-    stuck = await watched.watch.stuck_of(await watched.scene.get(execution))
+    stuck = await watched.watch.stuck_of(await watched.harness.get(execution))
     assert stuck is not None
     assert (stuck.execution.phase, stuck.hint) == (Phase.IN_PROGRESS, "stigmer up, or stigmer work")
 
@@ -123,7 +123,7 @@ async def test_what_nobody_takes_is_late_by_the_clock_of_who_looks_and_never_by_
 
 async def test_while_temporal_is_away_nothing_is_judged_and_everything_is_told(watched: Watched) -> None:
     await watched.in_progress()
-    watched.scene.link.put(ConnectionState.DISCONNECTED, cause="connection refused")
+    watched.harness.link.put(ConnectionState.DISCONNECTED, cause="connection refused")
     assert await watched.round() == {StuckClass.UNKNOWN: 1}
 
 
@@ -131,7 +131,7 @@ async def test_a_round_goes_over_all_of_many_and_the_overview_names_what_lies_be
     watched: Watched,
 ) -> None:
     for _ in range(PASS_MAX + 5):
-        await submitted(watched.scene)
+        await submitted(watched.harness)
     newest, workflow = await watched.in_progress()
     workflow.pending_task = PendingTask(attempt=3, since=watched.clock.now(), is_taken=True)
     assert await watched.round() == {StuckClass.STARTING_LATE: PASS_MAX + 5, StuckClass.KEEPS_FAILING: 1}

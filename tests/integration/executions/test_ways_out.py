@@ -22,7 +22,7 @@ from stigmer_cli.judgement.stuck import StuckContext, judge
 from stigmer_cli.store.agents import AgentDraft
 from stigmer_cli.store.store import open_store
 from stigmer_cli.temporal.gateway import RunState
-from tests.integration.executions.reconcile_stage import Case, Race, Stage, Standing
+from tests.integration.executions.reconcile_harness import Case, Race, ReconcileHarness, Standing
 
 MEMORY = Path("/dev/shm")
 
@@ -64,14 +64,14 @@ def runner() -> Iterator[asyncio.Runner]:
 
 
 @pytest.fixture(scope="module")
-def stage(runner: asyncio.Runner) -> Iterator[Stage]:
+def harness(runner: asyncio.Runner) -> Iterator[ReconcileHarness]:
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         store = runner.run(open_store(f"sqlite:///{folder}/stigmer.db", clock=SystemClock()))
         draft = AgentDraft(
             id=AgentId("agt-01kqrxnp6m8w8t6e3d2m5k7j9z"), name="greeter", slug="greeter", spec=AgentSpec()
         )
         runner.run(store.agents.apply([draft]))
-        yield Stage(store)
+        yield ReconcileHarness(store)
         runner.run(store.close())
 
 
@@ -88,89 +88,91 @@ class Printed:
         return Rules(grace_s=0, include_in_progress="--include-in-progress" in self.command, retry_refused=True)
 
 
-async def printed(stage: Stage, row: Execution) -> Printed | None:
+async def printed(harness: ReconcileHarness, row: Execution) -> Printed | None:
     """What is printed for it; None where it gets on."""
-    [observation] = await observe([row], stage.gateway, stage.link)
+    [observation] = await observe([row], harness.gateway, harness.link)
     now = SystemClock().now()
     [move] = plan([observation], now=now, rules=Rules(grace_s=0))
     found = judge(observation, move, StuckContext(now=now, is_polled=True, untaken_s=60))
     return None if found is None else Printed(found.kind, found.hint)
 
 
-async def type_it(stage: Stage, row: Execution, told: Printed) -> None:
+async def type_it(harness: ReconcileHarness, row: Execution, told: Printed) -> None:
     """Carry out a printed reconcile, and let the dispatcher do its work."""
     scope = Scope(ids=[row.id])
     wanted = Wanted(scope=scope, rules=told.rules, is_dry_run=False, asked_by="a test")
-    async with stage.dispatching():
-        async for _ in stage.reconciling.run(wanted):
+    async with harness.dispatching():
+        async for _ in harness.reconciling.run(wanted):
             pass
 
 
-async def brought_on(stage: Stage, row: Execution) -> bool:
+async def brought_on(harness: ReconcileHarness, row: Execution) -> bool:
     """Whether it has ended, or has an open workflow in Temporal that it may be claimed by or was claimed by."""
-    now = await stage.store.executions.get(row.id)
+    now = await harness.store.executions.get(row.id)
     if now.phase.is_terminal:
         return True
-    run = stage.gateway.runs.get(now.workflow.id)
+    run = harness.gateway.runs.get(now.workflow.id)
     is_open = run is not None and run.state in (RunState.OPEN, RunState.CONTINUED)
     return is_open and run is not None and now.claimed_run in (None, run.run_id) and now.attention is None
 
 
-async def _is_no_dead_end(stage: Stage, case: Case) -> str:
-    row = await stage.put(case)
+async def _is_no_dead_end(harness: ReconcileHarness, case: Case) -> str:
+    row = await harness.put(case)
     if row.phase.is_terminal:
         return "ended"
-    told = await printed(stage, row)
+    told = await printed(harness, row)
     if case.trouble:
         assert told is None or told.command, "while Temporal cannot be asked, doctor says what to wait for"
-        stage.gateway.troubles.clear()  # and when it can be asked again ...
-        told = await printed(stage, await stage.store.executions.get(row.id))
+        harness.gateway.troubles.clear()  # and when it can be asked again ...
+        told = await printed(harness, await harness.store.executions.get(row.id))
     if told is None:
-        if not await brought_on(stage, row):
-            async with stage.dispatching():  # what is queued goes out by itself
-                await stage.until_drained()
-        assert await brought_on(stage, row), "nothing is printed for it, and it does not get on"
+        if not await brought_on(harness, row):
+            async with harness.dispatching():  # what is queued goes out by itself
+                await harness.until_drained()
+        assert await brought_on(harness, row), "nothing is printed for it, and it does not get on"
         return "gets on"
     if told.kind is StuckClass.QUEUED:
-        async with stage.dispatching():
-            await stage.until_drained()
+        async with harness.dispatching():
+            await harness.until_drained()
     elif told.kind not in {StuckClass.STARTING_LATE, StuckClass.WAITING_FOR_RUNNER}:
         assert told.command.startswith(f"stigmer executions reconcile {row.id}"), told
-        await type_it(stage, row, told)
-    assert await brought_on(stage, row), f"{told} leaves it where it was"
+        await type_it(harness, row, told)
+    assert await brought_on(harness, row), f"{told} leaves it where it was"
     return told.kind
 
 
-async def _ends_when_cancelled(stage: Stage, case: Case) -> None:
-    row = await stage.put(replace(case, is_unwanted=False))
+async def _ends_when_cancelled(harness: ReconcileHarness, case: Case) -> None:
+    row = await harness.put(replace(case, is_unwanted=False))
     clock = AheadClock()
-    canceller = Canceller(stage.store, stage.gateway, stage.link, clock=clock)
-    await stage.store.executions.request_cancel(row.id)
+    canceller = Canceller(harness.store, harness.gateway, harness.link, clock=clock)
+    await harness.store.executions.request_cancel(row.id)
     await canceller.run_once()
     clock.ahead_s = PATIENCE_S + 1
     await canceller.run_once()
-    assert (await stage.store.executions.get(row.id)).phase.is_terminal, "a cancel always ends it"
+    assert (await harness.store.executions.get(row.id)).phase.is_terminal, "a cancel always ends it"
 
 
-def test_over_every_row_and_every_temporal_a_printed_command_brings_it_on(stage: Stage, runner: asyncio.Runner) -> None:
+def test_over_every_row_and_every_temporal_a_printed_command_brings_it_on(
+    harness: ReconcileHarness, runner: asyncio.Runner
+) -> None:
     met: set[str] = set()
     for case in every_case():
         try:
-            met.add(runner.run(_is_no_dead_end(stage, case)))
+            met.add(runner.run(_is_no_dead_end(harness, case)))
         except AssertionError as error:
             raise AssertionError(f"{case}: {error}") from error
         finally:
-            runner.run(stage.end_all())
+            runner.run(harness.end_all())
     assert met >= {"ended", "gets on", "queued", "orphan", "behind", "lost", "refused", "result-unknown"}
 
 
 def test_over_every_row_and_every_temporal_a_cancel_ends_it_within_its_patience(
-    stage: Stage, runner: asyncio.Runner
+    harness: ReconcileHarness, runner: asyncio.Runner
 ) -> None:
     for case in every_case():
         try:
-            runner.run(_ends_when_cancelled(stage, case))
+            runner.run(_ends_when_cancelled(harness, case))
         except AssertionError as error:
             raise AssertionError(f"{case}: {error}") from error
         finally:
-            runner.run(stage.end_all())
+            runner.run(harness.end_all())

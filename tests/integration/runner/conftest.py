@@ -100,7 +100,7 @@ class RunnerProcess:
 
 
 @dataclass
-class Stage:
+class Harness:
     """Everything a run needs, each part of which a test may hurt."""
 
     temporal: DevServer
@@ -182,18 +182,18 @@ def temporal(tmp_path: Path) -> Iterator[DevServer]:
 
 
 @pytest.fixture
-async def stage(temporal: DevServer, tmp_path: Path) -> AsyncIterator[Stage]:
+async def harness(temporal: DevServer, tmp_path: Path) -> AsyncIterator[Harness]:
     clock = SystemClock()
     target = Target(address=temporal.address)
     connection = Connection(target, clock=clock, rng=random.Random(1), identity="test")
     gateway = Gateway(connection, store=STORE, clock=clock, rng=random.Random(2))
     with ReportServer(InMemoryReports(), free_port()) as server:
-        stage = Stage(temporal=temporal, server=server, connection=connection, gateway=gateway, home=tmp_path)
+        harness = Harness(temporal=temporal, server=server, connection=connection, gateway=gateway, home=tmp_path)
         async with asyncio.TaskGroup() as group:
             owner = group.create_task(connection.run())
             try:
-                yield stage
+                yield harness
             finally:
-                for runner in stage.runners:
+                for runner in harness.runners:
                     runner.kill()
                 owner.cancel()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stigmer_cli.temporal.gateway import RunState
-from tests.integration.runner.conftest import STARTED_MAX_S, Stage
+from tests.integration.runner.conftest import STARTED_MAX_S, Harness
 from tests.support.clock_shim import ClockShim
 from tests.support.polling import until_true
 
@@ -23,37 +23,37 @@ def clocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ClockShim:
     return shim
 
 
-async def _work(stage: Stage, *, for_s: float) -> None:
+async def _work(harness: Harness, *, for_s: float) -> None:
     """Have one run after the other performed."""
     until_s = time.monotonic() + for_s
     while time.monotonic() < until_s:
-        execution, _row = await stage.submit()
-        assert (await stage.closed(execution, within_s=15)).state is RunState.COMPLETED
+        execution, _row = await harness.submit()
+        assert (await harness.closed(execution, within_s=15)).state is RunState.COMPLETED
 
 
 @pytest.mark.parametrize(
     "ahead_s", [3600.0, *(pytest.param(far_s, marks=pytest.mark.slow) for far_s in (300.0, -300.0))]
 )
 async def test_a_runner_whose_clock_is_wrong_is_seen_and_keeps_its_worker(
-    stage: Stage, clocks: ClockShim, ahead_s: float
+    harness: Harness, clocks: ClockShim, ahead_s: float
 ) -> None:
-    stage.temporal.start()
+    harness.temporal.start()
     clocks.set("command", ahead_s)
-    runner = stage.runner()
+    runner = harness.runner()
     await until_true(lambda: runner.says("worker_seen"), within_s=STARTED_MAX_S)
-    await _work(stage, for_s=REPLACED_WITHIN_S)
+    await _work(harness, for_s=REPLACED_WITHIN_S)
     assert [event["event"] for event in runner.events()].count("worker_wanted") == 1
 
 
 @pytest.mark.parametrize("by_s", [-3600.0, pytest.param(3600.0, marks=pytest.mark.slow)])
 async def test_a_runner_whose_clock_is_set_says_so_once_and_keeps_its_worker(
-    stage: Stage, clocks: ClockShim, by_s: float
+    harness: Harness, clocks: ClockShim, by_s: float
 ) -> None:
-    stage.temporal.start()
-    runner = stage.runner()
+    harness.temporal.start()
+    runner = harness.runner()
     await until_true(lambda: runner.says("worker_seen"), within_s=STARTED_MAX_S)
     clocks.set("command", by_s)
     await until_true(lambda: runner.says("clock_jumped"), within_s=5)
-    await _work(stage, for_s=REPLACED_WITHIN_S)
+    await _work(harness, for_s=REPLACED_WITHIN_S)
     events = [event["event"] for event in runner.events()]
     assert (events.count("worker_wanted"), events.count("clock_jumped")) == (1, 1)

@@ -13,7 +13,7 @@ from temporalio.exceptions import ApplicationError
 from stigmer_cli.domain.identity import WORKFLOW_TYPES, Kind, task_queue_of
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.runner.contract import FailureKind
-from tests.integration.runner.conftest import STARTED_MAX_S, Stage
+from tests.integration.runner.conftest import STARTED_MAX_S, Harness
 from tests.support.ids import OTHER_STORE, STORE, workflow
 
 ID = "aex-01kqrxnp6m8w8t6e3d2m5k7j9z"
@@ -42,9 +42,9 @@ NONSENSE: Mapping[str, tuple[str, list[object]]] = {
 }
 
 
-async def start(stage: Stage, name: str, type_: str, arguments: list[object]) -> ApplicationError:
+async def start(harness: Harness, name: str, type_: str, arguments: list[object]) -> ApplicationError:
     """Start it as somebody else, and give back how it failed."""
-    client: Client = stage.connection.client()
+    client: Client = harness.connection.client()
     handle = await client.start_workflow(type_, args=arguments, id=name, task_queue=task_queue_of(STORE))
     with pytest.raises(WorkflowFailureError) as failure:
         async with asyncio.timeout(STARTED_MAX_S):
@@ -57,40 +57,40 @@ async def start(stage: Stage, name: str, type_: str, arguments: list[object]) ->
     return cause
 
 
-async def test_nonsense_fails_once_and_says_that_it_was_not_started_by_stigmer(stage: Stage) -> None:
-    stage.temporal.start()
-    stage.runner()
-    execution, row = await stage.submit()  # honest work, which goes on
+async def test_nonsense_fails_once_and_says_that_it_was_not_started_by_stigmer(harness: Harness) -> None:
+    harness.temporal.start()
+    harness.runner()
+    execution, row = await harness.submit()  # honest work, which goes on
     for name, (type_, arguments) in NONSENSE.items():
-        error = await start(stage, name, type_, arguments)
+        error = await start(harness, name, type_, arguments)
         assert error.type == FailureKind.MALFORMED, name
-    await stage.closed(execution, within_s=STARTED_MAX_S)
+    await harness.closed(execution, within_s=STARTED_MAX_S)
     assert row.phase is Phase.COMPLETED
 
 
-async def test_a_run_of_another_store_is_handed_back_and_not_completed(stage: Stage) -> None:
-    stage.temporal.start()
-    stage.runner()
-    execution, _ = await stage.submit()
-    await stage.closed(execution, within_s=STARTED_MAX_S)
+async def test_a_run_of_another_store_is_handed_back_and_not_completed(harness: Harness) -> None:
+    harness.temporal.start()
+    harness.runner()
+    execution, _ = await harness.submit()
+    await harness.closed(execution, within_s=STARTED_MAX_S)
     strangers = {
         workflow(ID, store=OTHER_STORE).id: {"executionId": ID, "epoch": 1, "storeId": OTHER_STORE},
         workflow(ID).id: {"executionId": ID, "epoch": 1, "storeId": STORE},
         "a thief": {"executionId": execution, "epoch": 1, "storeId": STORE},
     }
     for name, order in strangers.items():
-        assert (await start(stage, name, TYPE, [order])).type == FailureKind.NOT_MINE, name
+        assert (await start(harness, name, TYPE, [order])).type == FailureKind.NOT_MINE, name
 
 
 @pytest.mark.slow
-async def test_many_of_them_leave_the_log_short_and_honest_work_its_turn(stage: Stage) -> None:
-    stage.temporal.start()
-    runner = stage.runner()
+async def test_many_of_them_leave_the_log_short_and_honest_work_its_turn(harness: Harness) -> None:
+    harness.temporal.start()
+    runner = harness.runner()
     async with asyncio.TaskGroup() as group:
         for number in range(MANY):
             arguments: list[object] = [json.loads('{"executionId": "' + ID + '", "epoch": 1}')]
-            group.create_task(start(stage, f"thief {number}", TYPE, arguments))
-    execution, row = await stage.submit()
-    await stage.closed(execution, within_s=STARTED_MAX_S)
+            group.create_task(start(harness, f"thief {number}", TYPE, arguments))
+    execution, row = await harness.submit()
+    await harness.closed(execution, within_s=STARTED_MAX_S)
     assert row.phase is Phase.COMPLETED
     assert runner.log.stat().st_size < MANY * LOG_BYTES_MAX

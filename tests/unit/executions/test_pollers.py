@@ -8,7 +8,7 @@ from tests.support.fakes import START, ManualClock, SwitchedLink
 from tests.support.fakes_temporal import InMemoryGateway
 
 
-class Scene:
+class PollerHarness:
     """A watch on a Temporal whose clock is a quarter of a year behind the server's."""
 
     def __init__(self) -> None:
@@ -25,75 +25,75 @@ class Scene:
 
 
 async def test_at_the_first_look_moments_of_temporal_are_compared_with_each_other_only() -> None:
-    scene = Scene()
-    at = scene.temporals_now
-    assert await scene.look(new=at, old=at - timedelta(seconds=200)) == {"new": 0, "old": 200}
-    assert [poller.identity for poller in scene.watch.polling.live] == ["new"]
+    harness = PollerHarness()
+    at = harness.temporals_now
+    assert await harness.look(new=at, old=at - timedelta(seconds=200)) == {"new": 0, "old": 200}
+    assert [poller.identity for poller in harness.watch.polling.live] == ["new"]
 
 
 async def test_a_runner_has_just_polled_when_its_moment_changed() -> None:
-    scene = Scene()
-    at = scene.temporals_now
-    await scene.look(one=at, two=at)
-    await scene.clock.advance(60)
-    assert await scene.look(one=at + timedelta(seconds=57), two=at) == {"one": 0, "two": 60}
-    await scene.clock.advance(20)
-    assert await scene.look(one=at + timedelta(seconds=57), two=at) == {"one": 20, "two": 80}
-    assert [poller.identity for poller in scene.watch.polling.live] == ["one"]
-    assert not scene.watch.polling.is_empty
+    harness = PollerHarness()
+    at = harness.temporals_now
+    await harness.look(one=at, two=at)
+    await harness.clock.advance(60)
+    assert await harness.look(one=at + timedelta(seconds=57), two=at) == {"one": 0, "two": 60}
+    await harness.clock.advance(20)
+    assert await harness.look(one=at + timedelta(seconds=57), two=at) == {"one": 20, "two": 80}
+    assert [poller.identity for poller in harness.watch.polling.live] == ["one"]
+    assert not harness.watch.polling.is_empty
 
 
 async def test_a_step_of_the_servers_clock_makes_nobody_silent_and_nobody_live() -> None:
-    scene = Scene()
-    at = scene.temporals_now
-    await scene.look(live=at, silent=at - timedelta(seconds=100))
+    harness = PollerHarness()
+    at = harness.temporals_now
+    await harness.look(live=at, silent=at - timedelta(seconds=100))
     for by_s in (3600, -7200, 300):
-        scene.clock.set(by_s)
-        assert await scene.look(live=at, silent=at - timedelta(seconds=100)) == {"live": 0, "silent": 100}
+        harness.clock.set(by_s)
+        assert await harness.look(live=at, silent=at - timedelta(seconds=100)) == {"live": 0, "silent": 100}
 
 
 async def test_a_step_of_temporals_clock_makes_nobody_silent() -> None:
-    scene = Scene()
-    at = scene.temporals_now
-    await scene.look(one=at)
-    await scene.clock.advance(4)
-    assert await scene.look(one=at - timedelta(hours=1)) == {"one": 0}
+    harness = PollerHarness()
+    at = harness.temporals_now
+    await harness.look(one=at)
+    await harness.clock.advance(4)
+    assert await harness.look(one=at - timedelta(hours=1)) == {"one": 0}
 
 
 async def test_temporals_own_time_is_told_by_what_changes_between_two_looks() -> None:
-    scene = Scene()
-    at = scene.temporals_now
-    await scene.look(one=at)
-    assert scene.watch.temporals_now() is None, "it may have polled long ago"
-    await scene.clock.advance(60)
-    await scene.look(one=at + timedelta(seconds=50))
-    assert scene.watch.temporals_now() is None, "it may have polled ten seconds ago"
-    await scene.clock.advance(0.5)
-    await scene.look(one=at + timedelta(seconds=60.5))
-    scene.clock.set(3600)
-    await scene.clock.advance(30)
-    await scene.look(one=at + timedelta(seconds=60.5))
-    assert scene.watch.temporals_now() == at + timedelta(seconds=90.5)
+    harness = PollerHarness()
+    at = harness.temporals_now
+    await harness.look(one=at)
+    assert harness.watch.temporals_now() is None, "it may have polled long ago"
+    await harness.clock.advance(60)
+    await harness.look(one=at + timedelta(seconds=50))
+    assert harness.watch.temporals_now() is None, "it may have polled ten seconds ago"
+    await harness.clock.advance(0.5)
+    await harness.look(one=at + timedelta(seconds=60.5))
+    harness.clock.set(3600)
+    await harness.clock.advance(30)
+    await harness.look(one=at + timedelta(seconds=60.5))
+    assert harness.watch.temporals_now() == at + timedelta(seconds=90.5)
 
 
 async def test_a_runner_that_appears_has_just_polled() -> None:
-    scene = Scene()
-    at = scene.temporals_now
-    await scene.look()
-    assert scene.watch.polling.is_empty
-    assert await scene.look(one=at) == {"one": 0}
-    assert not scene.watch.polling.is_empty
+    harness = PollerHarness()
+    at = harness.temporals_now
+    await harness.look()
+    assert harness.watch.polling.is_empty
+    assert await harness.look(one=at) == {"one": 0}
+    assert not harness.watch.polling.is_empty
 
 
 async def test_a_runner_that_is_starting_is_looked_for_often_and_temporal_is_left_alone_where_none_comes() -> None:
-    scene = Scene()
-    at = scene.temporals_now
-    await scene.look()
-    pauses = [scene.watch._pause_s() for _ in range(SEEKS_MAX + 5)]
+    harness = PollerHarness()
+    at = harness.temporals_now
+    await harness.look()
+    pauses = [harness.watch._pause_s() for _ in range(SEEKS_MAX + 5)]
     assert pauses[0] == 0.1
     assert pauses[-5:] == [0.5] * 5
-    await scene.look(one=at)
-    assert scene.watch._pause_s() == 0.5
-    await scene.look(one=at - timedelta(seconds=100))
-    await scene.look()
-    assert scene.watch._pause_s() == 0.1, "the next one is looked for, too"
+    await harness.look(one=at)
+    assert harness.watch._pause_s() == 0.5
+    await harness.look(one=at - timedelta(seconds=100))
+    await harness.look()
+    assert harness.watch._pause_s() == 0.1, "the next one is looked for, too"

@@ -39,7 +39,7 @@ class Count:
         self.dials.append(ok)
 
 
-class Scene:
+class ConnectionHarness:
     """A connection that runs, its Temporal, and its observer."""
 
     def __init__(self, address: str, weather: Weather) -> None:
@@ -63,239 +63,241 @@ class Scene:
         return [str(change.after) for change in self.count.changes]
 
 
-def play(story: Callable[[Scene], Awaitable[None]], *, address: str = NEAR, weather: Weather = Weather.FINE) -> Scene:
-    async def main() -> Scene:
-        scene = Scene(address, weather)
+def run_scenario(
+    scenario: Callable[[ConnectionHarness], Awaitable[None]], *, address: str = NEAR, weather: Weather = Weather.FINE
+) -> ConnectionHarness:
+    async def main() -> ConnectionHarness:
+        harness = ConnectionHarness(address, weather)
         async with asyncio.TaskGroup() as group:
-            owner = group.create_task(scene.connection.run())
-            await story(scene)
+            owner = group.create_task(harness.connection.run())
+            await scenario(harness)
             owner.cancel()
-        return scene
+        return harness
 
     return in_virtual_time(main())
 
 
 def test_it_connects_tells_the_identity_and_ends_stopped() -> None:
-    async def story(scene: Scene) -> None:
-        assert scene.state is S.CONNECTING
+    async def scenario(harness: ConnectionHarness) -> None:
+        assert harness.state is S.CONNECTING
         with pytest.raises(TemporalUnavailable, match=r"is CONNECTING since .* \(not dialled yet\)"):
-            scene.connection.client()
-        await scene.connection.wait_connected()
-        status = scene.connection.status()
+            harness.connection.client()
+        await harness.connection.wait_connected()
+        status = harness.connection.status()
         assert (status.cause, status.attempt, status.next_try_at, status.reconnects) == ("", 0, None, 0)
         assert (status.cluster_id, status.namespace_id) == ("cluster-1", "namespace-1")
-        scene.connection.client()
+        harness.connection.client()
 
-    scene = play(story)
-    assert scene.path() == ["CONNECTED", "STOPPED"]
-    assert scene.state is S.STOPPED
+    harness = run_scenario(scenario)
+    assert harness.path() == ["CONNECTED", "STOPPED"]
+    assert harness.state is S.STOPPED
     with pytest.raises(TemporalUnavailable, match="is STOPPED"):
-        scene.connection.client()
+        harness.connection.client()
 
 
 def test_temporal_that_comes_late_is_dialled_within_a_second_after_it_came() -> None:
-    async def story(scene: Scene) -> None:
+    async def scenario(harness: ConnectionHarness) -> None:
         await asyncio.sleep(30)
-        assert (scene.state, scene.connection.status().cause) == (S.DISCONNECTED, "connection refused")
-        assert scene.connection.status().attempt == scene.dialer.dials
-        assert scene.connection.status().next_try_at is not None
+        assert (harness.state, harness.connection.status().cause) == (S.DISCONNECTED, "connection refused")
+        assert harness.connection.status().attempt == harness.dialer.dials
+        assert harness.connection.status().next_try_at is not None
         # Full jitter up to 2 s: one dial a second on average. What opens is noticed by knocking.
-        assert 25 < scene.dialer.dials < 45
-        scene.dialer.weather = Weather.FINE
+        assert 25 < harness.dialer.dials < 45
+        harness.dialer.weather = Weather.FINE
         async with asyncio.timeout(0.2):
-            await scene.connection.wait_connected()
+            await harness.connection.wait_connected()
 
-    scene = play(story, weather=Weather.REFUSED)
-    assert scene.path() == ["DISCONNECTED", "CONNECTED", "STOPPED"]
+    harness = run_scenario(scenario, weather=Weather.REFUSED)
+    assert harness.path() == ["DISCONNECTED", "CONNECTED", "STOPPED"]
 
 
 def test_a_port_that_opens_and_refuses_all_the_same_is_not_dialled_in_a_circle() -> None:
-    async def story(scene: Scene) -> None:
-        scene.dialer.is_ajar = True
+    async def scenario(harness: ConnectionHarness) -> None:
+        harness.dialer.is_ajar = True
         await asyncio.sleep(30)
-        assert 50 < scene.dialer.dials < 240
+        assert 50 < harness.dialer.dials < 240
 
-    play(story, weather=Weather.REFUSED)
+    run_scenario(scenario, weather=Weather.REFUSED)
 
 
 def test_elsewhere_the_waits_grow_to_thirty_seconds() -> None:
-    async def story(scene: Scene) -> None:
+    async def scenario(harness: ConnectionHarness) -> None:
         await asyncio.sleep(600)
-        assert 25 < scene.dialer.dials < 80
+        assert 25 < harness.dialer.dials < 80
 
-    play(story, address=FAR, weather=Weather.REFUSED)
+    run_scenario(scenario, address=FAR, weather=Weather.REFUSED)
 
 
 def test_a_frozen_temporal_is_suspect_within_two_seconds_and_lost_within_three() -> None:
-    async def story(scene: Scene) -> None:
-        await scene.connection.wait_connected()
-        scene.dialer.weather = Weather.FROZEN
+    async def scenario(harness: ConnectionHarness) -> None:
+        await harness.connection.wait_connected()
+        harness.dialer.weather = Weather.FROZEN
         await asyncio.sleep(2.01)
-        assert scene.state is S.SUSPECT
-        scene.connection.client()
-        assert scene.connection.status().cause == "not answering (deadline 1s)"
+        assert harness.state is S.SUSPECT
+        harness.connection.client()
+        assert harness.connection.status().cause == "not answering (deadline 1s)"
         await asyncio.sleep(1.0)
-        assert scene.path()[-1] == "DISCONNECTED"
+        assert harness.path()[-1] == "DISCONNECTED"
         with pytest.raises(TemporalUnavailable):
-            scene.connection.client()
+            harness.connection.client()
 
-    play(story)
+    run_scenario(scenario)
 
 
 def test_one_broken_connection_is_no_loss_and_no_new_generation() -> None:
-    async def story(scene: Scene) -> None:
-        await scene.connection.wait_connected()
-        scene.dialer.weather = Weather.BROKEN_ONCE
+    async def scenario(harness: ConnectionHarness) -> None:
+        await harness.connection.wait_connected()
+        harness.dialer.weather = Weather.BROKEN_ONCE
         await asyncio.sleep(3)
-        assert scene.connection.generation == 1
+        assert harness.connection.generation == 1
 
-    scene = play(story)
-    assert scene.path() == ["CONNECTED", "SUSPECT", "CONNECTED", "STOPPED"]
-    assert scene.dialer.dials == 1
+    harness = run_scenario(scenario)
+    assert harness.path() == ["CONNECTED", "SUSPECT", "CONNECTED", "STOPPED"]
+    assert harness.dialer.dials == 1
 
 
 def test_a_failed_call_is_probed_at_once_and_a_refused_probe_is_the_end() -> None:
-    async def story(scene: Scene) -> None:
-        await scene.connection.wait_connected()
+    async def scenario(harness: ConnectionHarness) -> None:
+        await harness.connection.wait_connected()
         await asyncio.sleep(0.2)
-        scene.dialer.weather = Weather.REFUSED
-        scene.connection.report_failure("connection refused")
+        harness.dialer.weather = Weather.REFUSED
+        harness.connection.report_failure("connection refused")
         await asyncio.sleep(0.01)
-        assert scene.state is S.DISCONNECTED
+        assert harness.state is S.DISCONNECTED
 
-    assert play(story).path() == ["CONNECTED", "DISCONNECTED", "STOPPED"]
+    assert run_scenario(scenario).path() == ["CONNECTED", "DISCONNECTED", "STOPPED"]
 
 
 def test_a_thousand_failed_calls_make_ten_probes_a_second() -> None:
-    async def story(scene: Scene) -> None:
-        await scene.connection.wait_connected()
+    async def scenario(harness: ConnectionHarness) -> None:
+        await harness.connection.wait_connected()
         for _ in range(1000):
-            scene.connection.report_failure("connection refused")
+            harness.connection.report_failure("connection refused")
             await asyncio.sleep(0.001)
-        assert scene.dialer.probes <= 12
+        assert harness.dialer.probes <= 12
 
-    play(story)
+    run_scenario(scenario)
 
 
 def test_a_missing_namespace_is_misconfigured_tried_slowly_and_noticed_when_it_comes() -> None:
-    async def story(scene: Scene) -> None:
+    async def scenario(harness: ConnectionHarness) -> None:
         await asyncio.sleep(20.5)
-        assert scene.state is S.MISCONFIGURED
-        assert scene.connection.status().cause == 'namespace "default" not found'
+        assert harness.state is S.MISCONFIGURED
+        assert harness.connection.status().cause == 'namespace "default" not found'
         with pytest.raises(Misconfigured):
-            scene.connection.client()
-        assert scene.dialer.dials == 11
-        scene.dialer.weather = Weather.FINE
+            harness.connection.client()
+        assert harness.dialer.dials == 11
+        harness.dialer.weather = Weather.FINE
         async with asyncio.timeout(2.1):
-            await scene.connection.wait_connected()
+            await harness.connection.wait_connected()
 
-    scene = play(story, weather=Weather.NO_NAMESPACE)
-    assert scene.path() == ["MISCONFIGURED", "CONNECTED", "STOPPED"]
+    harness = run_scenario(scenario, weather=Weather.NO_NAMESPACE)
+    assert harness.path() == ["MISCONFIGURED", "CONNECTED", "STOPPED"]
 
 
 def test_refused_credentials_elsewhere_are_tried_twice_a_minute() -> None:
-    async def story(scene: Scene) -> None:
+    async def scenario(harness: ConnectionHarness) -> None:
         await asyncio.sleep(301)
-        assert (scene.state, scene.connection.status().cause) == (S.MISCONFIGURED, "permission denied")
-        assert scene.dialer.dials == 11
+        assert (harness.state, harness.connection.status().cause) == (S.MISCONFIGURED, "permission denied")
+        assert harness.dialer.dials == 11
 
-    play(story, address=FAR, weather=Weather.DENIED)
+    run_scenario(scenario, address=FAR, weather=Weather.DENIED)
 
 
 def test_a_namespace_that_is_deleted_while_connected_is_misconfigured_at_the_next_probe() -> None:
-    async def story(scene: Scene) -> None:
-        await scene.connection.wait_connected()
-        scene.dialer.weather = Weather.NO_NAMESPACE
+    async def scenario(harness: ConnectionHarness) -> None:
+        await harness.connection.wait_connected()
+        harness.dialer.weather = Weather.NO_NAMESPACE
         await asyncio.sleep(1.1)
-        assert scene.state is S.MISCONFIGURED
+        assert harness.state is S.MISCONFIGURED
 
-    play(story)
+    run_scenario(scenario)
 
 
 def test_temporal_that_describes_but_does_not_serve_is_never_connected() -> None:
-    async def story(scene: Scene) -> None:
+    async def scenario(harness: ConnectionHarness) -> None:
         await asyncio.sleep(10)
-        assert scene.connection.status().cause == "Temporal is up but not serving yet"
+        assert harness.connection.status().cause == "Temporal is up but not serving yet"
 
-    assert play(story, weather=Weather.NOT_SERVING).path() == ["DISCONNECTED", "STOPPED"]
+    assert run_scenario(scenario, weather=Weather.NOT_SERVING).path() == ["DISCONNECTED", "STOPPED"]
 
 
 def test_being_throttled_is_being_answered() -> None:
-    async def story(scene: Scene) -> None:
-        await scene.connection.wait_connected()
-        scene.dialer.weather = Weather.THROTTLED
+    async def scenario(harness: ConnectionHarness) -> None:
+        await harness.connection.wait_connected()
+        harness.dialer.weather = Weather.THROTTLED
         await asyncio.sleep(20)
 
-    assert play(story).path() == ["CONNECTED", "STOPPED"]
+    assert run_scenario(scenario).path() == ["CONNECTED", "STOPPED"]
 
 
 def test_another_temporal_behind_the_address_is_said_and_counted() -> None:
-    async def story(scene: Scene) -> None:
-        await scene.connection.wait_connected()
-        scene.dialer.cluster = ClusterIdentity(cluster_id="cluster-2", namespace_id="namespace-2")
+    async def scenario(harness: ConnectionHarness) -> None:
+        await harness.connection.wait_connected()
+        harness.dialer.cluster = ClusterIdentity(cluster_id="cluster-2", namespace_id="namespace-2")
         await asyncio.sleep(2)
-        status = scene.connection.status()
+        status = harness.connection.status()
         assert (status.state, status.cluster_changes, status.reconnects) == (S.CONNECTED, 1, 1)
         assert status.cluster_id == "cluster-2"
         assert status.history[-1].cause == MEMORY_LOST
 
-    assert play(story).path() == ["CONNECTED", "DISCONNECTED", "CONNECTED", "STOPPED"]
+    assert run_scenario(scenario).path() == ["CONNECTED", "DISCONNECTED", "CONNECTED", "STOPPED"]
 
 
 def test_whoever_waits_for_a_generation_is_woken_once_per_client() -> None:
-    async def story(scene: Scene) -> None:
-        assert await scene.connection.wait_generation(0) == 1
-        scene.dialer.weather = Weather.REFUSED
-        await scene.connection.wait_changed(scene.connection.changes)
-        scene.dialer.weather = Weather.FINE
-        assert await scene.connection.wait_generation(1) == 2
+    async def scenario(harness: ConnectionHarness) -> None:
+        assert await harness.connection.wait_generation(0) == 1
+        harness.dialer.weather = Weather.REFUSED
+        await harness.connection.wait_changed(harness.connection.changes)
+        harness.dialer.weather = Weather.FINE
+        assert await harness.connection.wait_generation(1) == 2
 
-    play(story)
+    run_scenario(scenario)
 
 
 def test_flapping_keeps_a_bounded_history_and_does_not_flood_the_log() -> None:
-    async def story(scene: Scene) -> None:
+    async def scenario(harness: ConnectionHarness) -> None:
         for _ in range(150):
-            scene.dialer.weather = Weather.REFUSED
+            harness.dialer.weather = Weather.REFUSED
             await asyncio.sleep(1)
-            scene.dialer.weather = Weather.FINE
+            harness.dialer.weather = Weather.FINE
             await asyncio.sleep(1)
-        assert len(scene.connection.status().history) == HISTORY_MAX
+        assert len(harness.connection.status().history) == HISTORY_MAX
 
     with capture_logs() as lines:
-        scene = play(story)
+        harness = run_scenario(scenario)
     changes = [line for line in lines if line["event"] == "temporal_connection_changed"]
-    assert len(scene.count.changes) > 150
+    assert len(harness.count.changes) > 150
     assert len(changes) <= LINES_MAX * 6
     left_out = sum(line.get("left_out", 0) for line in changes)
-    assert left_out + len(changes) <= len(scene.count.changes)
+    assert left_out + len(changes) <= len(harness.count.changes)
     assert left_out > 0
 
 
 def test_the_state_in_which_flapping_ends_is_written_once_there_is_room() -> None:
-    async def story(scene: Scene) -> None:
+    async def scenario(harness: ConnectionHarness) -> None:
         for weather in (Weather.REFUSED, Weather.FINE) * LINES_MAX:
-            scene.dialer.weather = weather
+            harness.dialer.weather = weather
             await asyncio.sleep(1)
-        scene.dialer.weather = Weather.REFUSED
+        harness.dialer.weather = Weather.REFUSED
         await asyncio.sleep(2 * WINDOW_S)
 
     with capture_logs() as lines:
-        scene = play(story)
+        harness = run_scenario(scenario)
     changes = [line for line in lines if line["event"] == "temporal_connection_changed"]
-    last = scene.connection.status().history[-2]
+    last = harness.connection.status().history[-2]
     assert changes[-2]["to"] == "DISCONNECTED"
     assert changes[-2]["happened_at"] == iso(last.at)
     assert changes[-1]["to"] == "STOPPED"
-    assert len(changes) + sum(line.get("left_out", 0) for line in changes) == len(scene.count.changes)
+    assert len(changes) + sum(line.get("left_out", 0) for line in changes) == len(harness.count.changes)
 
 
 def test_a_move_is_one_line_with_everything_in_it() -> None:
-    async def story(scene: Scene) -> None:
-        await scene.connection.wait_changed(0)
+    async def scenario(harness: ConnectionHarness) -> None:
+        await harness.connection.wait_changed(0)
 
     with capture_logs() as lines:
-        play(story, weather=Weather.REFUSED)
+        run_scenario(scenario, weather=Weather.REFUSED)
     assert {key: value for key, value in lines[0].items() if key != "next_try_at"} == {
         "event": "temporal_connection_changed",
         "log_level": "warning",
@@ -311,52 +313,52 @@ def test_a_move_is_one_line_with_everything_in_it() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_in_any_weather_every_move_is_legal_and_fine_weather_connects(seed: int) -> None:
-    async def story(scene: Scene) -> None:
+    async def scenario(harness: ConnectionHarness) -> None:
         rng = random.Random(seed)
         for _ in range(200):
-            scene.dialer.weather = rng.choice(list(Weather))
+            harness.dialer.weather = rng.choice(list(Weather))
             if rng.random() < 0.3:
-                scene.connection.report_failure("x")
+                harness.connection.report_failure("x")
             await asyncio.sleep(rng.uniform(0, 3))
-        scene.dialer.weather = Weather.FINE
+        harness.dialer.weather = Weather.FINE
         await asyncio.sleep(5.5)
-        assert scene.state is S.CONNECTED
+        assert harness.state is S.CONNECTED
 
-    scene = play(story)
-    for change in scene.count.changes:
+    harness = run_scenario(scenario)
+    for change in harness.count.changes:
         assert change.after in TRANSITIONS[change.before]
-    assert [c.after for c in scene.count.changes[:-1]] == [c.before for c in scene.count.changes[1:]]
+    assert [c.after for c in harness.count.changes[:-1]] == [c.before for c in harness.count.changes[1:]]
 
 
 def test_whoever_hurries_it_need_not_wait_for_the_next_dial_or_probe() -> None:
-    async def story(scene: Scene) -> None:
+    async def scenario(harness: ConnectionHarness) -> None:
         await asyncio.sleep(20)
-        assert scene.state is S.MISCONFIGURED
-        scene.dialer.weather = Weather.FINE
-        scene.connection.hurry()
+        assert harness.state is S.MISCONFIGURED
+        harness.dialer.weather = Weather.FINE
+        harness.connection.hurry()
         async with asyncio.timeout(1.1):
-            await scene.connection.wait_connected()
-        probes = len(scene.count.probes)
+            await harness.connection.wait_connected()
+        probes = len(harness.count.probes)
         await asyncio.sleep(1)
-        scene.connection.hurry()
+        harness.connection.hurry()
         await asyncio.sleep(1)
-        assert len(scene.count.probes) == probes + 1
+        assert len(harness.count.probes) == probes + 1
 
-    play(story, address=FAR, weather=Weather.NO_NAMESPACE)
+    run_scenario(scenario, address=FAR, weather=Weather.NO_NAMESPACE)
 
 
 @pytest.mark.parametrize("by_s", [3600.0, -3600.0])
 def test_since_when_and_until_when_are_told_by_the_clock_as_it_is_set_now(by_s: float) -> None:
-    async def story(scene: Scene) -> None:
+    async def scenario(harness: ConnectionHarness) -> None:
         await asyncio.sleep(40)
-        before = scene.connection.status()
+        before = harness.connection.status()
         assert before.now is not None
         assert before.next_try_at is not None
         assert before.since < before.now < before.next_try_at
-        scene.clock.ahead_s = by_s
-        after = scene.connection.status()
+        harness.clock.ahead_s = by_s
+        after = harness.connection.status()
         assert after.next_try_at is not None
         for moment, then in ((after.since, before.since), (after.next_try_at, before.next_try_at)):
             assert abs(moment - then - timedelta(seconds=by_s)) < timedelta(milliseconds=1)
 
-    play(story, address=FAR, weather=Weather.NO_NAMESPACE)
+    run_scenario(scenario, address=FAR, weather=Weather.NO_NAMESPACE)

@@ -19,7 +19,7 @@ HOSTS = AllowedHosts(7234, [CODESPACE])
 OWN = "http://127.0.0.1:7234"
 
 
-class Stage:
+class Harness:
     """A guard with a door behind which an application says what it was asked."""
 
     def __init__(self, *, address: str | None = "127.4.5.6:20001") -> None:
@@ -50,42 +50,42 @@ async def _say(send: Send, what: str) -> None:
 
 
 async def test_without_a_cookie_the_page_says_how_to_get_one() -> None:
-    stage = Stage()
+    harness = Harness()
     for path in ("/ui", "/ui/", "/ui/api/v1/namespaces", "/ui/-/end"):
-        answer = await stage.browser.get(path)
+        answer = await harness.browser.get(path)
         assert answer.status_code == 401
         assert "stigmer ui" in answer.text
-    assert await stage.get("/ui/", {"authorization": "Bearer right"}) == 401, "the token is for the API"
-    assert stage.reached == []
+    assert await harness.get("/ui/", {"authorization": "Bearer right"}) == 401, "the token is for the API"
+    assert harness.reached == []
 
 
 async def test_the_link_gives_a_cookie_and_leads_on_without_a_trace_of_the_secret() -> None:
-    stage = Stage()
-    opened = await stage.open()
+    harness = Harness()
+    opened = await harness.open()
     assert opened.status_code == 200
     assert '<meta http-equiv="refresh" content="0;url=/ui/a?b=1&amp;c=2">' in opened.text
     assert "once=" not in opened.text
     assert (opened.headers["referrer-policy"], opened.headers["cache-control"]) == ("no-referrer", "no-store")
     assert opened.headers["x-frame-options"] == "DENY"
-    assert await stage.get("/ui/") == 200
-    assert stage.reached == ["GET /ui/"]
+    assert await harness.get("/ui/") == 200
+    assert harness.reached == ["GET /ui/"]
 
 
 async def test_the_cookie_opens_the_ui_and_not_the_api() -> None:
-    stage = Stage()
-    await stage.open()
-    assert await stage.get("/v1/executions") == 401
-    assert await stage.get("/uix") == 401
-    assert (await stage.browser.get("/ui")).headers["location"] == "/ui/"
+    harness = Harness()
+    await harness.open()
+    assert await harness.get("/v1/executions") == 401
+    assert await harness.get("/uix") == 401
+    assert (await harness.browser.get("/ui")).headers["location"] == "/ui/"
 
 
 async def test_a_link_that_was_used_leads_only_a_browser_that_is_in_already() -> None:
-    stage = Stage()
-    path = f"/ui/-/open?once={stage.access.links.make()}"
-    assert await stage.get(path) == 200
-    assert await stage.get(path) == 200
-    stage.browser.cookies.clear()
-    used = await stage.browser.get(path)
+    harness = Harness()
+    path = f"/ui/-/open?once={harness.access.links.make()}"
+    assert await harness.get(path) == 200
+    assert await harness.get(path) == 200
+    harness.browser.cookies.clear()
+    used = await harness.browser.get(path)
     assert used.status_code == 403
     assert "set-cookie" not in used.headers
 
@@ -95,46 +95,46 @@ async def test_a_link_that_was_used_leads_only_a_browser_that_is_in_already() ->
     [{"sec-purpose": "prefetch;prerender"}, {"purpose": "prefetch"}, {"sec-fetch-dest": "image"}],
 )
 async def test_who_only_looks_ahead_does_not_use_the_link_up(headers: dict[str, str]) -> None:
-    stage = Stage()
-    path = f"/ui/-/open?once={stage.access.links.make()}"
-    assert await stage.get(path, headers) == 400
-    assert await stage.get(path, method="HEAD") == 400
-    assert await stage.get(path) == 200
+    harness = Harness()
+    path = f"/ui/-/open?once={harness.access.links.make()}"
+    assert await harness.get(path, headers) == 400
+    assert await harness.get(path, method="HEAD") == 400
+    assert await harness.get(path) == 200
 
 
 async def test_another_host_gets_nothing_with_a_cookie_either() -> None:
-    stage = Stage()
-    link = f"/ui/-/open?once={stage.access.links.make()}"
-    await stage.open()
-    cookie = "; ".join(f"{name}={value}" for name, value in stage.browser.cookies.items())
+    harness = Harness()
+    link = f"/ui/-/open?once={harness.access.links.make()}"
+    await harness.open()
+    cookie = "; ".join(f"{name}={value}" for name, value in harness.browser.cookies.items())
     foreign = {"host": "evil.example:7234", "cookie": cookie}
-    assert await stage.get("/ui/", foreign) == 421
-    assert await stage.get(link, foreign) == 421
-    assert stage.reached == []
+    assert await harness.get("/ui/", foreign) == 421
+    assert await harness.get(link, foreign) == 421
+    assert harness.reached == []
 
 
 async def test_a_forwarded_name_that_was_listed_is_let_in() -> None:
-    stage = Stage()
-    browser = httpx.AsyncClient(transport=stage.browser._transport, base_url=f"https://{CODESPACE}")
-    await browser.get(f"/ui/-/open?once={stage.access.links.make()}")
+    harness = Harness()
+    browser = httpx.AsyncClient(transport=harness.browser._transport, base_url=f"https://{CODESPACE}")
+    await browser.get(f"/ui/-/open?once={harness.access.links.make()}")
     headers = {"origin": f"https://{CODESPACE}", "sec-fetch-site": "same-origin"}
     assert (await browser.post("/ui/api/v1/x", headers=headers)).status_code == 200
 
 
 async def test_a_post_logs_out_and_a_get_asks_first() -> None:
-    stage = Stage()
-    await stage.open()
-    assert '<form method="post"' in (await stage.browser.get("/ui/-/end")).text
-    assert await stage.get("/ui/") == 200
-    assert await stage.get("/ui/-/end", {"sec-fetch-site": "same-site"}, "POST") == 403
-    assert await stage.get("/ui/-/end", {"sec-fetch-site": "same-origin"}, "POST") == 200
-    assert await stage.get("/ui/") == 401
+    harness = Harness()
+    await harness.open()
+    assert '<form method="post"' in (await harness.browser.get("/ui/-/end")).text
+    assert await harness.get("/ui/") == 200
+    assert await harness.get("/ui/-/end", {"sec-fetch-site": "same-site"}, "POST") == 403
+    assert await harness.get("/ui/-/end", {"sec-fetch-site": "same-origin"}, "POST") == 200
+    assert await harness.get("/ui/") == 401
 
 
 async def test_a_stack_without_a_ui_says_so() -> None:
-    stage = Stage(address=None)
-    await stage.open()
-    assert await stage.get("/ui/") == 404
+    harness = Harness(address=None)
+    await harness.open()
+    assert await harness.get("/ui/") == 404
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The stage of the reconcile tests: rows as a case wants them, a Temporal beside them, and what happens in between."""
+"""Harness of the reconcile tests: rows as a case wants them, a Temporal beside them, and what happens in between."""
 
 import asyncio
 import random
@@ -90,7 +90,7 @@ class EventfulGateway(InMemoryGateway):
         return answer
 
 
-class Stage:
+class ReconcileHarness:
     """A store, a Temporal, and the parts between them."""
 
     def __init__(self, store: Store) -> None:

@@ -1,10 +1,10 @@
-"""A seeded bug as data: one exact change of one file, and the tests of which at least one must then fail."""
+"""A mutant as data: one exact change of one file, and the tests of which at least one must then fail."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bug:
+class Mutant:
     """`old` stands exactly once in `file` of the package; `new` takes its place."""
 
     name: str

@@ -45,7 +45,7 @@ AGENTS = {"greeter": "echo", "slow": "echo:slow"}
 
 
 @dataclass(kw_only=True)
-class Stage:
+class Harness:
     """One home. `temporal` and `gate` are there where somebody else runs its Temporal; `is_small` on a disk to fill."""
 
     stigmer: Stigmer
@@ -162,18 +162,18 @@ def resize(place: Path, size: str) -> None:
 
 
 @contextmanager
-def own_temporal(folder: Path) -> Iterator[Stage]:
+def own_temporal(folder: Path) -> Iterator[Harness]:
     """A stack that is up with a Temporal of its own, in a home on a small disk where that is allowed."""
     clocks = ClockShim(folder)
     parts = {"STIGMER_TEMPORAL_BINARY": str(_breakable(folder)), "PYTHONPATH": str(_parkable(folder))}
     settings = {**parts, **clocks.environment}
     with small_disk(folder / "home") as is_small, installed(folder / "home", settings) as stigmer:
         stigmer.ok("up")
-        yield _with_agents(Stage(stigmer=stigmer, folder=folder, clocks=clocks, is_small=is_small))
+        yield _with_agents(Harness(stigmer=stigmer, folder=folder, clocks=clocks, is_small=is_small))
 
 
 @contextmanager
-def others_temporal(folder: Path) -> Iterator[Stage]:
+def others_temporal(folder: Path) -> Iterator[Harness]:
     """A stack that is up with a Temporal that somebody else runs, behind a gate."""
     with DevServer(folder, file=folder / "others.db", namespace=EXTERNAL_NAMESPACE) as temporal:
         temporal.start()
@@ -182,16 +182,16 @@ def others_temporal(folder: Path) -> Iterator[Stage]:
             settings = {"STIGMER_TEMPORAL_ADDRESS": gate.address, "STIGMER_TEMPORAL_NAMESPACE": EXTERNAL_NAMESPACE}
             with installed(folder / "home", settings) as stigmer:
                 stigmer.ok("up")
-                yield _with_agents(Stage(stigmer=stigmer, folder=folder, temporal=temporal, gate=gate))
+                yield _with_agents(Harness(stigmer=stigmer, folder=folder, temporal=temporal, gate=gate))
         finally:
             gate.close()
 
 
 @contextmanager
-def stopped(folder: Path) -> Iterator[Stage]:
+def stopped(folder: Path) -> Iterator[Harness]:
     """A home whose stack is down whenever a fault begins."""
     with installed(folder / "home") as stigmer:
-        yield Stage(stigmer=stigmer, folder=folder)
+        yield Harness(stigmer=stigmer, folder=folder)
 
 
 def _breakable(folder: Path) -> Path:
@@ -210,10 +210,10 @@ def _parkable(folder: Path) -> Path:
     return path
 
 
-def _with_agents(stage: Stage) -> Stage:
+def _with_agents(harness: Harness) -> Harness:
     for name, model in AGENTS.items():
-        stage.stigmer.apply_agent(name, model)
-    return stage
+        harness.stigmer.apply_agent(name, model)
+    return harness
 
 
 def _quoted(text: str) -> str:

@@ -3,25 +3,25 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.e2e.faults.harness import Harness
 from tests.e2e.faults.row import On, Row
-from tests.e2e.faults.stage import Stage
 from tests.support.impostor import Behaviour, impostor
 
 
 @contextmanager
-def friendly_stranger(stage: Stage) -> Iterator[None]:
+def friendly_stranger(harness: Harness) -> Iterator[None]:
     """Somebody else answers whatever is asked on the server's port; at the end it has heard no token."""
-    token = stage.home / "token"
+    token = harness.home / "token"
     if not token.exists():
         token.write_text("the-token-of-this-home\n")
         token.chmod(0o600)
     try:
-        with impostor(int(stage.stigmer.environment["STIGMER_SERVER_PORT"]), Behaviour.AGREES) as found:
+        with impostor(int(harness.stigmer.environment["STIGMER_SERVER_PORT"]), Behaviour.AGREES) as found:
             yield
             assert token.read_bytes().strip() not in found.received
             assert b"GET /v1/challenge" in found.received
     finally:
-        stage.stigmer("down")
+        harness.stigmer("down")
 
 
 ROWS: tuple[Row, ...] = (

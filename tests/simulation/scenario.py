@@ -30,17 +30,17 @@ class Result:
     calls: int
 
 
-def play(plan: Plan, memory: Memory) -> Result:
-    """Play one seed to its end; raises Violation, with the seed in its words."""
+def run_seed(plan: Plan, memory: Memory) -> Result:
+    """Run one seed to its end; raises Violation, with the seed in its words."""
     memory.empty()
     try:
         with asyncio.Runner(loop_factory=QuickLoop) as runner:
-            return runner.run(_play(plan, memory))
+            return runner.run(_run_seed(plan, memory))
     except Violation as violation:
         raise Violation(f"{violation}\nagain: python -m tests.simulation.run --first {plan.seed} --seeds 1") from None
 
 
-async def _play(plan: Plan, memory: Memory) -> Result:
+async def _run_seed(plan: Plan, memory: Memory) -> Result:
     store = await memory_store(memory, clock=LoopClock(), rng=random.Random(plan.seed + 3))
     agent = AgentDraft(
         id=AgentId("agt-00000000000000000000000000"), name="Greeter", slug="greeter", spec=AgentSpec(model="simulated")

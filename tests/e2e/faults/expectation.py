@@ -10,8 +10,8 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped] # its stubs are not installed
 
+from tests.e2e.faults.harness import HINT_MAX_S, Harness
 from tests.e2e.faults.row import Mends, Row
-from tests.e2e.faults.stage import HINT_MAX_S, Stage
 from tests.support.machine_load import slack
 
 SCHEMA = json.loads((files("stigmer_cli.doctor") / "schema.json").read_text())
@@ -56,29 +56,29 @@ class Told:
     took_s: float
 
 
-def judged(row: Row, stage: Stage) -> Told:
+def judged(row: Row, harness: Harness) -> Told:
     """What doctor says before the fault of `row`; fails where `row` expects another thing, or the fix does not work."""
-    with row.inject(stage):
-        told = _told(row, stage)
+    with row.inject(harness):
+        told = _told(row, harness)
         if row.mends in (Mends.PASTED, Mends.SHOWS):
-            stage.paste(told.hint)
+            harness.paste(told.hint)
         if row.mends is Mends.PASTED:
-            healthy_again(stage)
-        waiting = _begun(stage, told.hint) if row.mends is Mends.WAITS else None
+            healthy_again(harness)
+        waiting = _begun(harness, told.hint) if row.mends is Mends.WAITS else None
     if waiting is not None:
         said, _ = waiting.communicate(timeout=HINT_MAX_S)
         assert waiting.returncode == 0, said
     elif row.mends is Mends.SHOWS:
-        healthy_again(stage)
+        healthy_again(harness)
     return told
 
 
-def _told(row: Row, stage: Stage) -> Told:
+def _told(row: Row, harness: Harness) -> Told:
     """What doctor says; where the machine is busy it may be out of breath, and is asked again."""
     deadline, looks = time.monotonic() + BUSY_MAX_S, 1
-    told = diagnosed(stage)
+    told = diagnosed(harness)
     while _wrong(row, told) and (looks < LOOKS_MIN or slack() > 1.0) and time.monotonic() < deadline:
-        told, looks = diagnosed(stage), looks + 1
+        told, looks = diagnosed(harness), looks + 1
     assert not _wrong(row, told), "\n".join(_wrong(row, told))
     return told
 
@@ -90,36 +90,36 @@ def _wrong(row: Row, told: Told) -> list[str]:
     return [f"{name}: {found!r}, not {expected!r}" for name, found, expected in pairs if found != expected] + late
 
 
-def diagnosed(stage: Stage) -> Told:
+def diagnosed(harness: Harness) -> Told:
     """One diagnosis; its report holds to its schema, and nothing else is on standard output."""
     began = time.monotonic()
-    done = stage.stigmer("doctor", "-o", "json")
+    done = harness.stigmer("doctor", "-o", "json")
     took_s = time.monotonic() - began
     found = json.loads(done.stdout)
     jsonschema.validate(found, SCHEMA)
     verdict: dict[str, Any] = found["verdict"]
     return Told(
         code=verdict["code"] or "",
-        verdict=tame(verdict["message"], stage),
-        fix=tame(verdict["hint"], stage),
+        verdict=tame(verdict["message"], harness),
+        fix=tame(verdict["hint"], harness),
         hint=verdict["hint"],
         exit_code=done.returncode,
         took_s=took_s,
     )
 
 
-def healthy_again(stage: Stage) -> None:
+def healthy_again(harness: Harness) -> None:
     """Return once doctor finds nothing that failed."""
-    done = stage.stigmer("doctor", "--wait=30")
+    done = harness.stigmer("doctor", "--wait=30")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def tame(text: str, stage: Stage) -> str:
+def tame(text: str, harness: Harness) -> str:
     """`text` without what differs from run to run: places, ports, pids, ids and times."""
-    environment = stage.stigmer.environment
-    places = {str(stage.home): "~/.stigmer"}
-    if stage.gate is not None:
-        places[stage.gate.address] = "temporal.example:7233"
+    environment = harness.stigmer.environment
+    places = {str(harness.home): "~/.stigmer"}
+    if harness.gate is not None:
+        places[harness.gate.address] = "temporal.example:7233"
     ports = {"STIGMER_SERVER_PORT": "7234", "STIGMER_TEMPORAL_PORT": "7233", "STIGMER_UI_PORT": "8233"}
     places |= {environment[name]: port for name, port in ports.items()}
     for place, name in places.items():
@@ -129,11 +129,11 @@ def tame(text: str, stage: Stage) -> str:
     return text
 
 
-def _begun(stage: Stage, hint: str) -> "subprocess.Popen[str]":
+def _begun(harness: Harness, hint: str) -> "subprocess.Popen[str]":
     """`hint`, under way and waiting."""
     process = subprocess.Popen(
         ["bash", "-c", hint],
-        env=stage.shell_environment,
+        env=harness.shell_environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -1,61 +1,61 @@
 """Bugs about whose port it is, and what is lost on the way to the server."""
 
-from tests.bugs.bug import Bug
+from tests.bugs.mutant import Mutant
 
 PROOF = "tests/unit/test_proof.py"
 RETRY = "tests/unit/cli/test_retry.py"
 
-BUGS: tuple[Bug, ...] = (
-    Bug(
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
         name="a proof holds wherever it was asked for",
         file="proof.py",
         old='    signed = "\\n".join((PURPOSE, nonce, address, str(pid)))\n',
         new='    signed = "\\n".join((PURPOSE, nonce, str(pid)))\n',
         caught_by=(PROOF,),
     ),
-    Bug(
+    Mutant(
         name="a server is believed that answers at all",
         file="proof.py",
         old="    if not any(challenge.is_met_by(answer, one) for one in (known, rotated) if one is not None):\n",
         new="    if not any(answer for one in (known, rotated) if one is not None):\n",
         caught_by=(PROOF,),
     ),
-    Bug(
+    Mutant(
         name="the token goes to any host in the clear",
         file="proof.py",
         old='    return TokenRule.AFTER_PROOF if is_loopback(parts.hostname or "") else TokenRule.NEVER\n',
         new='    return TokenRule.AFTER_PROOF if is_loopback(parts.hostname or "") else TokenRule.AS_TOLD\n',
         caught_by=(PROOF,),
     ),
-    Bug(
+    Mutant(
         name="a connection is used before the server has proven anything",
         file="transport.py",
         old="            await self._prove(stream)\n",
         new="            await self.sleep(0)\n",
         caught_by=("tests/integration/server/test_challenge.py",),
     ),
-    Bug(
+    Mutant(
         name="a lost answer ends a create",
         file="cli/retry.py",
         old="    return isinstance(error, Unavailable) and not isinstance(error, TemporalUnavailable)\n",
         new="    return type(error) is Unavailable\n",
         caught_by=(RETRY,),
     ),
-    Bug(
+    Mutant(
         name="a refusal of fail-fast is tried again",
         file="cli/retry.py",
         old=" and not isinstance(error, TemporalUnavailable)\n",
         new="\n",
         caught_by=(RETRY,),
     ),
-    Bug(
+    Mutant(
         name="each try of a create is another execution",
         file="executions/accept.py",
         old="            id=request.id or self._ids.execution_id(Kind.AGENT),\n",
         new="            id=self._ids.execution_id(Kind.AGENT),\n",
         caught_by=("tests/integration/server/test_create_again.py",),
     ),
-    Bug(
+    Mutant(
         name="a port that was found free is not claimed",
         file="stack/port_claims.py",
         old="        if port in self._held or not IS_LINUX:\n",

@@ -39,7 +39,7 @@ QUERIES: Mapping[str, Callable[[Store], Awaitable[object]]] = {
     "due": lambda s: s.executions.due(now=LATER, limit=10),
     "next due": lambda s: s.executions.next_due_at(),
     "queued": lambda s: s.executions.queued_count(),
-    "cancel": lambda s: s.executions.cancel_requested(limit=10),
+    "cancel": lambda s: s.executions.find_cancel_requested(limit=10),
     "open": lambda s: s.executions.open_after(aged=AGED, after=None, limit=10),
 }
 

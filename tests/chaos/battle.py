@@ -18,9 +18,9 @@ from stigmer_cli.temporal.connection import Connection, Target
 from stigmer_cli.temporal.gateway import Gateway
 from tests.chaos.fault import Fault, Shows
 from tests.chaos.faults.clock import HOUR_S
+from tests.chaos.harness import NAMESPACE, Harness, running_harness
 from tests.chaos.invariants import Excuse, Judgement, everything, is_settled, judge
 from tests.chaos.nemesis import BY_NAME
-from tests.chaos.stage import NAMESPACE, Stage, stage
 from tests.chaos.ways_out import WaysOut, take_ways_out
 from tests.chaos.workload import Expect, Wanted
 from tests.support.ids import STORE
@@ -36,7 +36,7 @@ DETECT_MAX_S = 8.0
 FAULT_MAX_S = 60.0
 RECOVER_MAX_S = 60.0
 TOUCHED_S = 30.0
-"""How long a wish may be under way: a fault within this time is counted as one that it met."""
+"""How long a request may be under way: a fault within this time is counted as one that it met."""
 
 SETTLE_MAX_S = 120.0
 START = "StartWorkflowExecution"
@@ -49,7 +49,7 @@ STRAIN = "submits have been failing"
 class Window:
     """One fault: when it began and when all was well again, and how long noticing and recovering took, in seconds.
 
-    Noticing is counted from the first wish after it hurt until health is worse than CONNECTED; recovering from its
+    Noticing is counted from the first request after it hurt until health is worse than CONNECTED; recovering from its
     mending until Temporal is connected, nothing strains, and nothing is queued. `quiet` is the span, in seconds since
     1970, in which nothing may start.
     """
@@ -80,7 +80,7 @@ class Battle:
         return self.judgement.is_clean and not self.broken and not self.ways_out.wrong
 
     def excuse(self, wanted: Wanted, lasted_s: float) -> Excuse:
-        """What Temporal's loss of memory, and a runner's sleep, excuse about a wish that ended after `lasted_s`."""
+        """What Temporal's loss of memory, and a runner's sleep, excuse about a request that ended after `lasted_s`."""
         lasted_s = _as_no_clock_was_set(lasted_s)
         overlapping = [
             BY_NAME[window.fault]
@@ -100,7 +100,7 @@ class Battle:
         )
 
     def wrong_in(self, fault: str) -> dict[str, int]:
-        """How many wishes are wrong that overlap with a fault of this name, by what is wrong."""
+        """How many requests are wrong that overlap with a fault of this name, by what is wrong."""
         mine = [window for window in self.windows if window.fault == fault]
         keys = {wanted.key for wanted in self.log for window in mine if overlap(wanted, window)}
         judgement = self.judgement
@@ -117,7 +117,7 @@ def _as_no_clock_was_set(lasted_s: float) -> float:
 
 
 def overlap(wanted: Wanted, window: Window) -> bool:
-    """Whether the fault may have touched the wish."""
+    """Whether the fault may have touched the request."""
     return wanted.sent_s <= window.to_s and window.from_s <= wanted.sent_s + TOUCHED_S
 
 
@@ -132,43 +132,43 @@ async def fight(
     """Fight it out; the judgement is in the result. `told` hears of each window when it is over."""
     rng = random.Random(seed)
     battle = Battle(seed=seed)
-    async with stage(folder, seed, executions=executions) as scene:
-        battle.log, battle.forgotten = scene.workload.log, scene.forgotten
+    async with running_harness(folder, seed, executions=executions) as harness:
+        battle.log, battle.forgotten = harness.workload.log, harness.forgotten
         async with asyncio.TaskGroup() as group:
-            group.create_task(scene.workload.run(), name="workload")
+            group.create_task(harness.workload.run(), name="workload")
             await asyncio.sleep(0)
             for number, fault in enumerate(faults, start=1):
-                scene.workload.release(number / len(faults))
-                await _suffer(scene, fault, battle, rng)
+                harness.workload.release(number / len(faults))
+                await _suffer(harness, fault, battle, rng)
                 told(battle.windows[-1])
-            scene.workload.end()
-        await _until_settled(scene.client)
-        battle.judgement = await _judged(scene, battle)
-        battle.ways_out = await take_ways_out(scene, battle.log)
-        listed = {method: count for method, count in scene.proxy.calls.items() if method.startswith(LISTS)}
+            harness.workload.end()
+        await _until_settled(harness.client)
+        battle.judgement = await _judged(harness, battle)
+        battle.ways_out = await take_ways_out(harness, battle.log)
+        listed = {method: count for method, count in harness.proxy.calls.items() if method.startswith(LISTS)}
         if listed:
             battle.broken.append(f"T11: somebody asked Temporal for lists: {listed}")
     return battle
 
 
-async def _suffer(scene: Stage, fault: Fault, battle: Battle, rng: random.Random) -> None:
+async def _suffer(harness: Harness, fault: Fault, battle: Battle, rng: random.Random) -> None:
     loop = asyncio.get_running_loop()
     window = Window(fault=fault.name, from_s=loop.time())
     battle.windows.append(window)
     begun = time.time()
     async with _told(battle, fault):
-        await fault.hurt(scene, rng)
-        await _endured(scene, fault, window, battle, rng)
+        await fault.hurt(harness, rng)
+        await _endured(harness, fault, window, battle, rng)
     mended_s = loop.time()
     async with _told(battle, fault):
-        await fault.mend(scene, rng)
-    window.recovered_s = await _after(lambda: _is_well(scene.client), RECOVER_MAX_S, since_s=mended_s)
+        await fault.mend(harness, rng)
+    window.recovered_s = await _after(lambda: _is_well(harness.client), RECOVER_MAX_S, since_s=mended_s)
     window.to_s = loop.time()
     if window.recovered_s is None:
         battle.broken.append(f"{fault.name}: not well again within {RECOVER_MAX_S:g} s")
-        await _helped(scene)
+        await _helped(harness)
     if fault.moves_max is not None:
-        moves = await _moves(scene.client, begun)
+        moves = await _moves(harness.client, begun)
         if moves > fault.moves_max * slack():
             battle.broken.append(f"{fault.name}: the connection moved {moves} times, not {fault.moves_max} at most")
     await asyncio.sleep(rng.uniform(0, 0.2))
@@ -184,26 +184,26 @@ async def _told(battle: Battle, fault: Fault) -> AsyncIterator[None]:
         battle.broken.append(f"{fault.name}: {type(error).__name__}: {str(error)[-WORDS_MAX:]}")
 
 
-async def _endured(scene: Stage, fault: Fault, window: Window, battle: Battle, rng: random.Random) -> None:
+async def _endured(harness: Harness, fault: Fault, window: Window, battle: Battle, rng: random.Random) -> None:
     """Let it last until it shows, and as long as it is meant to."""
     loop = asyncio.get_running_loop()
     hurt_s = loop.time()
     if fault.shows is not Shows.NOTHING:
-        scene.workload.wish(1)
-        window.detected_s = await _after(lambda: _shows(scene.client, fault.shows), DETECT_MAX_S, since_s=hurt_s)
+        harness.workload.request(1)
+        window.detected_s = await _after(lambda: _shows(harness.client, fault.shows), DETECT_MAX_S, since_s=hurt_s)
         if window.detected_s is None:
             battle.broken.append(f"{fault.name}: not noticed within {DETECT_MAX_S:g} s")
     if (
         fault.shows is Shows.CUT_OFF
-        and await _after(lambda: _is_lost(scene.client), DETECT_MAX_S, since_s=hurt_s) is None
+        and await _after(lambda: _is_lost(harness.client), DETECT_MAX_S, since_s=hurt_s) is None
     ):
         battle.broken.append(f"{fault.name}: suspected, and never given up")
-    seen_at, starts = time.time(), scene.proxy.calls[START]
+    seen_at, starts = time.time(), harness.proxy.calls[START]
     await asyncio.sleep(max(0.0, hurt_s + rng.uniform(*fault.lasts_s) - loop.time()))
     if fault.is_quiet:
         window.quiet = (seen_at, time.time())
-        if scene.proxy.calls[START] != starts:
-            battle.broken.append(f"{fault.name}: {scene.proxy.calls[START] - starts} starts while nothing may start")
+        if harness.proxy.calls[START] != starts:
+            battle.broken.append(f"{fault.name}: {harness.proxy.calls[START] - starts} starts while nothing may start")
 
 
 async def _after(look: Callable[[], Awaitable[bool]], within_s: float, *, since_s: float) -> float | None:
@@ -252,12 +252,12 @@ async def _moves(client: Client, since: float) -> int:
     return 0 if health is None else sum(change.at.timestamp() >= since for change in health.temporal.history)
 
 
-async def _helped(scene: Stage) -> None:
+async def _helped(harness: Harness) -> None:
     """Start the server where it died by itself, so that the battle goes on."""
-    process = scene.server.process
+    process = harness.server.process
     if process is None or process.poll() is not None:
-        scene.server.kill()
-        await scene.server.start()
+        harness.server.kill()
+        await harness.server.start()
 
 
 async def _until_settled(client: Client) -> None:
@@ -271,9 +271,9 @@ async def _until_settled(client: Client) -> None:
         await eventually(settled, within_s=SETTLE_MAX_S)
 
 
-async def _judged(scene: Stage, battle: Battle) -> Judgement:
+async def _judged(harness: Harness, battle: Battle) -> Judgement:
     clock, rng = SystemClock(), random.Random(1)
-    target = Target(address=scene.temporal.address, namespace=NAMESPACE)
+    target = Target(address=harness.temporal.address, namespace=NAMESPACE)
     connection = Connection(target, clock=clock, rng=rng, identity="judge")
     quiet = [window.quiet for window in battle.windows if window.quiet is not None]
     async with asyncio.TaskGroup() as group:
@@ -281,6 +281,6 @@ async def _judged(scene: Stage, battle: Battle) -> Judgement:
         async with asyncio.timeout(RECOVER_MAX_S):
             await connection.wait_connected()
         gateway = Gateway(connection, store=STORE, clock=clock, rng=rng)
-        judgement = await judge(battle.log, scene.client, gateway, scene.ledger, excuse=battle.excuse, quiet=quiet)
+        judgement = await judge(battle.log, harness.client, gateway, harness.ledger, excuse=battle.excuse, quiet=quiet)
         owner.cancel()
     return judgement

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tests.chaos.stage import Stage
+from tests.chaos.harness import Harness
 
-Act = Callable[[Stage, random.Random], Awaitable[None]]
+Act = Callable[[Harness, random.Random], Awaitable[None]]
 
 RARE = 0.4
 """The weight of what takes long."""
@@ -21,7 +21,7 @@ class Shows(StrEnum):
     STRAINED = "strained"
 
 
-async def nothing(_stage: Stage, _rng: random.Random) -> None:
+async def nothing(_stage: Harness, _rng: random.Random) -> None:
     """It mends by itself."""
 
 

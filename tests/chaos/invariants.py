@@ -49,7 +49,7 @@ class Judgement:
 
 @dataclass(frozen=True, kw_only=True)
 class Excuse:
-    """What the faults excuse about one wish.
+    """What the faults excuse about one request.
 
     `unknown`: its workflow is gone; `shown`: a person has to look; `ended`: its run was ended from outside; `late`: a
     frozen runner may begin after another has finished; `again`: Temporal may repeat an attempt it has forgotten;
@@ -102,7 +102,7 @@ async def judge(
     excuse: Callable[[Wanted, float], Excuse],
     quiet: Sequence[tuple[float, float]] = (),
 ) -> Judgement:
-    """Compare all four for every wish."""
+    """Compare all four for every request."""
     sources = Sources(
         rows=await everything(client),
         lines=ledger.read(file),

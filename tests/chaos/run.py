@@ -1,6 +1,6 @@
 """Long battles by hand: python -m tests.chaos.run --faults 2000 --executions 20000 --shards 3 --seed 1 --json FILE.
 
-Each shard is a process with a stage, ports and a seed (SEED * 1000 + its number) of its own; what they see is merged
+Each shard is a process with a harness, ports and a seed (SEED * 1000 + its number) of its own; what they see is merged
 into one table. What is wrong ends in exit code 1, after all have finished.
 """
 
@@ -28,7 +28,7 @@ MODULE = "tests.chaos.run"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class RunOptions:
     """What the command line asked for."""
 
     faults: int
@@ -46,9 +46,9 @@ class Wish:
         )
 
 
-async def fight_shard(wish: Wish, shard: int) -> None:
+async def fight_shard(request: RunOptions, shard: int) -> None:
     """Fight one part of the plan; each window, and at last the outcome, is a line of JSON on standard output."""
-    faults = part(plan(random.Random(wish.seed), wish.faults), shard, wish.shards)
+    faults = part(plan(random.Random(request.seed), request.faults), shard, request.shards)
     begun = time.monotonic()
 
     def told(what: Window | Outcome) -> None:
@@ -58,33 +58,33 @@ async def fight_shard(wish: Wish, shard: int) -> None:
     with tempfile.TemporaryDirectory(prefix=f"chaos-{shard}-") as folder:
         battle = await fight(
             Path(folder),
-            seed=wish.seed * 1000 + shard,
+            seed=request.seed * 1000 + shard,
             faults=faults,
-            executions=-(-wish.executions // wish.shards),
+            executions=-(-request.executions // request.shards),
             told=told,
         )
     told(outcome_of(battle, shard=shard, lasted_s=time.monotonic() - begun))
 
 
-async def fight_all(wish: Wish) -> Report:
+async def fight_all(request: RunOptions) -> Report:
     """Fight all shards beside each other; an interrupted run leaves the table that there was."""
-    shards = range(wish.shards) if wish.shard is None else (wish.shard,)
-    report = Report(seed=wish.seed, shards=len(shards), repros=[wish.repro(shard) for shard in shards])
+    shards = range(request.shards) if request.shard is None else (request.shard,)
+    report = Report(seed=request.seed, shards=len(shards), repros=[request.repro(shard) for shard in shards])
     begun = time.monotonic()
     try:
         async with asyncio.TaskGroup() as group:
-            writer = group.create_task(_write_now_and_then(wish, report))
+            writer = group.create_task(_write_now_and_then(request, report))
             async with asyncio.TaskGroup() as battles:
                 for shard in shards:
-                    battles.create_task(_follow(wish, shard, report, begun), name=f"shard {shard}")
+                    battles.create_task(_follow(request, shard, report, begun), name=f"shard {shard}")
             writer.cancel()
     finally:
-        _write(wish, report)
+        _write(request, report)
     return report
 
 
-async def _follow(wish: Wish, shard: int, report: Report, begun: float) -> None:
-    arguments = wish.repro(shard).split()[1:]
+async def _follow(request: RunOptions, shard: int, report: Report, begun: float) -> None:
+    arguments = request.repro(shard).split()[1:]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,
@@ -99,33 +99,33 @@ async def _follow(wish: Wish, shard: int, report: Report, begun: float) -> None:
             found = json.loads(line)
             if "window" in found:
                 report.windows.append(Window(**found["window"]))
-                _tell(wish, report, time.monotonic() - begun)
+                _tell(request, report, time.monotonic() - begun)
             else:
                 report.outcomes.append(Outcome(**found["outcome"]))
         if await process.wait():
             print(f"shard {shard} ended with {process.returncode}", file=sys.stderr)
     finally:
         if process.returncode is None:
-            process.terminate()  # it takes down its stage, and its folder with it
+            process.terminate()  # it takes down its stack, and its folder with it
             await process.wait()
 
 
-def _tell(wish: Wish, report: Report, lasted_s: float) -> None:
-    done, wanted = len(report.windows), wish.faults if wish.shard is None else wish.faults // wish.shards
+def _tell(request: RunOptions, report: Report, lasted_s: float) -> None:
+    done, wanted = len(report.windows), request.faults if request.shard is None else request.faults // request.shards
     if done % TOLD_EVERY == 0 or done == wanted:
         left_s = lasted_s / done * (wanted - done)
         print(f"{done} of {wanted} faults after {lasted_s:.0f} s, {left_s:.0f} s to go", file=sys.stderr, flush=True)
 
 
-async def _write_now_and_then(wish: Wish, report: Report) -> None:
+async def _write_now_and_then(request: RunOptions, report: Report) -> None:
     while True:
         await asyncio.sleep(WRITTEN_EVERY_S)
-        _write(wish, report)
+        _write(request, report)
 
 
-def _write(wish: Wish, report: Report) -> None:
-    if wish.json is not None:
-        wish.json.write_text(json.dumps(report.to_json(), indent=2) + "\n")
+def _write(request: RunOptions, report: Report) -> None:
+    if request.json is not None:
+        request.json.write_text(json.dumps(report.to_json(), indent=2) + "\n")
 
 
 def main() -> int:
@@ -141,12 +141,12 @@ def main() -> int:
     found = vars(parser.parse_args())
     is_shard = found.pop("lines")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was begun is taken down
-    wish = Wish(**found)
+    request = RunOptions(**found)
     if is_shard:
-        assert wish.shard is not None, "--lines is for one shard"
-        asyncio.run(fight_shard(wish, wish.shard))
+        assert request.shard is not None, "--lines is for one shard"
+        asyncio.run(fight_shard(request, request.shard))
         return 0
-    report = asyncio.run(fight_all(wish))
+    report = asyncio.run(fight_all(request))
     print(report.text())
     return 0 if report.is_clean else 1
 

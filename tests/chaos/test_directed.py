@@ -20,8 +20,8 @@ from stigmer_cli.errors import Conflict, ServerUnavailable
 from tests.chaos import ledger
 from tests.chaos.faults.server import reconciled
 from tests.chaos.faults.temporal import delete_history
+from tests.chaos.harness import NAMESPACE, Harness, RunnerProcess, running_harness
 from tests.chaos.proxy import Proxy, Toxics
-from tests.chaos.stage import NAMESPACE, RunnerProcess, Stage, stage
 from tests.chaos.workload import AGENTS, GREETER, POISONOUS, SLOW
 from tests.support import postgres
 from tests.support.polling import eventually
@@ -36,7 +36,7 @@ ORPHANS = 15
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
-async def wish(client: Client, key: str, agent: str = GREETER, message: str = "hello") -> str:
+async def request(client: Client, key: str, agent: str = GREETER, message: str = "hello") -> str:
     request = ExecutionRequest(agent=agent, message=message)
     return (await client.create_execution(request, idempotency_key=key, require_temporal=False)).metadata.id
 
@@ -75,46 +75,46 @@ async def _is_performed(folder: Path, name: str) -> bool:
     return name in performances(folder)
 
 
-async def with_orphans(scene: Stage) -> tuple[list[str], list[str]]:
+async def with_orphans(harness: Harness) -> tuple[list[str], list[str]]:
     """Twice `ORPHANS` executions that no run has claimed; Temporal has forgotten the first half of them."""
-    names = [await wish(scene.client, f"k{number}") for number in range(2 * ORPHANS)]
-    await all_submitted(scene.client, len(names))
+    names = [await request(harness.client, f"k{number}") for number in range(2 * ORPHANS)]
+    await all_submitted(harness.client, len(names))
     for name in names[:ORPHANS]:
-        await delete_history(scene, name)
+        await delete_history(harness, name)
     await asyncio.sleep(GRACE_S + 0.5)  # drift is no drift before
     return names[:ORPHANS], names
 
 
 async def test_what_retention_removed_is_asked_by_id_and_judged_by_its_phase(tmp_path: Path) -> None:  # T10
-    async with stage(tmp_path, 1, runners=1, settings=MANUAL) as scene:
-        done = await wish(scene.client, "done")
-        await in_phase(scene.client, done, Phase.COMPLETED, within_s=15)
-        begun = await wish(scene.client, "begun", SLOW, "word " * 100)
+    async with running_harness(tmp_path, 1, runners=1, settings=MANUAL) as harness:
+        done = await request(harness.client, "done")
+        await in_phase(harness.client, done, Phase.COMPLETED, within_s=15)
+        begun = await request(harness.client, "begun", SLOW, "word " * 100)
         await eventually(lambda: _is_performed(tmp_path, begun), within_s=10, what="begun")
-        scene.runners[0].kill()
-        fresh = await wish(scene.client, "fresh")
+        harness.runners[0].kill()
+        fresh = await request(harness.client, "fresh")
         for name in (done, begun, fresh):
-            await delete_history(scene, name)
+            await delete_history(harness, name)
         await asyncio.sleep(GRACE_S + 0.5)
-        told = await reconciled(scene)
+        told = await reconciled(harness)
         assert told is not None
         assert (told.examined, told.resubmitted, told.attention, told.failed) == (2, 1, 1, 0)
-        lost = await scene.client.execution(begun)
+        lost = await harness.client.execution(begun)
         assert lost.status.attention is not None
         assert lost.status.attention.code is AttentionCode.LOST
-        scene.runners[0].start()
-        await in_phase(scene.client, fresh, Phase.COMPLETED, within_s=20)
+        harness.runners[0].start()
+        await in_phase(harness.client, fresh, Phase.COMPLETED, within_s=20)
         assert performances(tmp_path) == {done: 1, begun: 1, fresh: 1}
 
 
 async def test_eight_reconciles_at_once_resubmit_each_orphan_once(tmp_path: Path) -> None:  # S9
-    async with stage(tmp_path, 2, runners=0, settings=MANUAL) as scene:
-        orphans, names = await with_orphans(scene)
+    async with running_harness(tmp_path, 2, runners=0, settings=MANUAL) as harness:
+        orphans, names = await with_orphans(harness)
 
         async def one() -> ReconcileSummary | None:
             try:
                 request = ReconcileRequest(asked_by="test")
-                told = [item async for item in scene.client.reconcile(request)]
+                told = [item async for item in harness.client.reconcile(request)]
             except Conflict:
                 return None
             assert isinstance(told[-1], ReconcileSummary)
@@ -128,78 +128,78 @@ async def test_eight_reconciles_at_once_resubmit_each_orphan_once(tmp_path: Path
         assert again is not None
         assert (again.examined, again.resubmitted) == (len(names), 0)
         for name in orphans:
-            types = [event.type for event in await scene.client.events(name)]
+            types = [event.type for event in await harness.client.events(name)]
             assert types.count(EventType.ORPHANED) == 1
-        await _performed_once(scene, names)
+        await _performed_once(harness, names)
 
 
-async def _performed_once(scene: Stage, names: Sequence[str]) -> None:
-    runner = RunnerProcess(scene.folder, scene.proxy.address, scene.server.url, 0)
+async def _performed_once(harness: Harness, names: Sequence[str]) -> None:
+    runner = RunnerProcess(harness.folder, harness.proxy.address, harness.server.url, 0)
     runner.start()
     try:
-        await all_completed(scene.client, names, within_s=30)
+        await all_completed(harness.client, names, within_s=30)
     finally:
         runner.kill()
-    assert performances(scene.folder) == dict.fromkeys(names, 1)
+    assert performances(harness.folder) == dict.fromkeys(names, 1)
 
 
 async def test_a_reconcile_that_is_killed_is_completed_by_the_next(tmp_path: Path) -> None:  # S10
-    async with stage(tmp_path, 3, runners=0, settings=MANUAL) as scene:
-        _, names = await with_orphans(scene)
+    async with running_harness(tmp_path, 3, runners=0, settings=MANUAL) as harness:
+        _, names = await with_orphans(harness)
         for pause_s in (0.0, 0.005, 0.02, 0.05):
             try:
                 async with asyncio.timeout(pause_s):
-                    await reconciled(scene)
+                    await reconciled(harness)
             except TimeoutError:
                 continue
-        killed = asyncio.get_running_loop().call_later(0.01, scene.server.kill)
+        killed = asyncio.get_running_loop().call_later(0.01, harness.server.kill)
         with suppress(ServerUnavailable, Conflict):
-            [item async for item in scene.client.reconcile(ReconcileRequest(asked_by="test"))]
+            [item async for item in harness.client.reconcile(ReconcileRequest(asked_by="test"))]
         killed.cancel()
-        scene.server.kill()
-        await scene.server.start()
+        harness.server.kill()
+        await harness.server.start()
 
         async def completes() -> bool:
-            told = await reconciled(scene)
+            told = await reconciled(harness)
             return told is not None and told.examined == len(names) and told.failed == 0
 
         await eventually(completes, within_s=LEASE_S + 15, what="a whole reconcile")
-        await _performed_once(scene, names)
+        await _performed_once(harness, names)
 
 
 async def test_a_runner_that_never_polls_is_found_within_fifteen_seconds(tmp_path: Path) -> None:  # R5
-    async with stage(tmp_path, 4, runners=1) as scene:
-        scene.runners[0].kill()
-        before = len(await asyncio.to_thread(scene.runners[0].log.read_text))
-        name = await wish(scene.client, "waits")
-        scene.runners[0].start(is_parked=True)
-        log = scene.runners[0].log
+    async with running_harness(tmp_path, 4, runners=1) as harness:
+        harness.runners[0].kill()
+        before = len(await asyncio.to_thread(harness.runners[0].log.read_text))
+        name = await request(harness.client, "waits")
+        harness.runners[0].start(is_parked=True)
+        log = harness.runners[0].log
 
         async def has_begun() -> bool:
             return "worker_wanted" in (await asyncio.to_thread(log.read_text))[before:]
 
         await eventually(has_begun, within_s=20, what="its first worker")
-        await in_phase(scene.client, name, Phase.COMPLETED, within_s=15)
+        await in_phase(harness.client, name, Phase.COMPLETED, within_s=15)
         assert performances(tmp_path) == {name: 1}
 
 
 async def test_poison_ends_as_failed_with_a_reason(tmp_path: Path) -> None:  # R4
-    async with stage(tmp_path, 5, runners=2) as scene:
-        poison = await wish(scene.client, "poison", POISONOUS)
-        failed = await in_phase(scene.client, poison, Phase.FAILED, within_s=60)
+    async with running_harness(tmp_path, 5, runners=2) as harness:
+        poison = await request(harness.client, "poison", POISONOUS)
+        failed = await in_phase(harness.client, poison, Phase.FAILED, within_s=60)
         assert failed.status.error == "its runner died 5 times while performing it; see `stigmer logs runner`"
         assert performances(tmp_path)[poison] == 5
-        after = await wish(scene.client, "after")
-        await in_phase(scene.client, after, Phase.COMPLETED, within_s=20)
+        after = await request(harness.client, "after")
+        await in_phase(harness.client, after, Phase.COMPLETED, within_s=20)
 
 
 async def test_poison_does_not_take_along_those_who_came_with_it(tmp_path: Path) -> None:  # R4
-    async with stage(tmp_path, 7, runners=2) as scene:
-        names = [await wish(scene.client, f"neighbour{number}", SLOW) for number in range(4)]
-        poison = await wish(scene.client, "poison", POISONOUS)
-        names += [await wish(scene.client, f"late{number}", SLOW) for number in range(4)]
-        await in_phase(scene.client, poison, Phase.FAILED, within_s=60)
-        await all_completed(scene.client, names, within_s=30)
+    async with running_harness(tmp_path, 7, runners=2) as harness:
+        names = [await request(harness.client, f"neighbour{number}", SLOW) for number in range(4)]
+        poison = await request(harness.client, "poison", POISONOUS)
+        names += [await request(harness.client, f"late{number}", SLOW) for number in range(4)]
+        await in_phase(harness.client, poison, Phase.FAILED, within_s=60)
+        await all_completed(harness.client, names, within_s=30)
 
 
 @pytest.fixture
@@ -231,13 +231,13 @@ async def test_the_starts_of_a_server_that_slept_too_long_are_absorbed(tmp_path:
             runner.start()
             try:
                 proxy.toxics = Toxics(is_silent_up=True)  # what it starts from now on is under way, and does not arrive
-                names = [await wish(first, f"k{number}") for number in range(8)]
+                names = [await request(first, f"k{number}") for number in range(8)]
                 assert sleeper.process is not None
                 sleeper.process.send_signal(signal.SIGSTOP)
                 await all_completed(client, names, within_s=30)
                 proxy.toxics = Toxics()
                 sleeper.process.send_signal(signal.SIGCONT)
-                late = await wish(first, "late")
+                late = await request(first, "late")
                 await all_completed(client, [late], within_s=30)
             finally:
                 runner.kill()

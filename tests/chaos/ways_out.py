@@ -19,8 +19,8 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import GRACE_S
 from stigmer_cli.errors import StigmerError
 from tests.chaos import ledger
+from tests.chaos.harness import Harness
 from tests.chaos.invariants import ECHO, everything
-from tests.chaos.stage import Stage
 from tests.chaos.workload import Expect, Wanted
 from tests.support.machine_load import slack
 from tests.support.polling import eventually
@@ -43,26 +43,26 @@ class WaysOut:
     wrong: dict[str, str] = field(default_factory=dict)
 
 
-async def take_ways_out(scene: Stage, log: Sequence[Wanted]) -> WaysOut:
+async def take_ways_out(harness: Harness, log: Sequence[Wanted]) -> WaysOut:
     """Type in what is printed for each that is open, and look how it ends."""
     found = WaysOut()
-    wishes = {name: wanted for wanted in log for name in wanted.ids}
+    requests = {name: wanted for wanted in log for name in wanted.ids}
     await asyncio.sleep(GRACE_S)  # what is younger is on its way, whatever else is true of it
-    rows = await everything(scene.client, OPEN)
-    items = await _stuck(scene)
+    rows = await everything(harness.client, OPEN)
+    items = await _stuck(harness)
     found.wrong |= {
         name: f"open ({rows[name].status.phase}), and called nothing" for name in rows.keys() - items.keys()
     }
-    to_cancel = _to_cancel(items, wishes)
+    to_cancel = _to_cancel(items, requests)
     by_command: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for name, item in items.items():
         command = ("cancel",) if name in to_cancel else printed_command(name, item)
         by_command[command].append(name)
         found.taken[f"{item.kind}: {' '.join(command) or 'nothing to type'}"] += 1
     for command, names in by_command.items():
-        found.wrong |= await _type(scene, command, names)
-    await _until_ended(scene, list(items))
-    found.wrong |= await _ended_wrong(scene, items, to_cancel, wishes)
+        found.wrong |= await _type(harness, command, names)
+    await _until_ended(harness, list(items))
+    found.wrong |= await _ended_wrong(harness, items, to_cancel, requests)
     return found
 
 
@@ -75,21 +75,21 @@ def printed_command(name: str, item: StuckBody) -> tuple[str, ...]:
     return ()
 
 
-def _to_cancel(items: Mapping[str, StuckBody], wishes: Mapping[str, Wanted]) -> set[str]:
+def _to_cancel(items: Mapping[str, StuckBody], requests: Mapping[str, Wanted]) -> set[str]:
     """A few of each class, and whatever kills its runner."""
     by_class: dict[str, list[str]] = defaultdict(list)
     for name, item in items.items():
         by_class[item.kind].append(name)
     few = {name for names in by_class.values() for name in names[1::CANCELLED_EVERY][:CANCELLED_MAX]}
-    return few | {name for name in items if name in wishes and wishes[name].expect is Expect.FAILED}
+    return few | {name for name in items if name in requests and requests[name].expect is Expect.FAILED}
 
 
-async def _stuck(scene: Stage) -> Mapping[str, StuckBody]:
-    found = await scene.client.stuck_executions(Query(), limit=sys.maxsize)
+async def _stuck(harness: Harness) -> Mapping[str, StuckBody]:
+    found = await harness.client.stuck_executions(Query(), limit=sys.maxsize)
     return {item.metadata.id: item.stuck for item in found if item.stuck}
 
 
-async def _type(scene: Stage, command: Sequence[str], names: Sequence[str]) -> Mapping[str, str]:
+async def _type(harness: Harness, command: Sequence[str], names: Sequence[str]) -> Mapping[str, str]:
     """Have the command line do it; what it says where it does not say yes, by execution."""
     if not command:
         return dict.fromkeys(names, "its hint names no command for it")
@@ -98,13 +98,13 @@ async def _type(scene: Stage, command: Sequence[str], names: Sequence[str]) -> M
     wrong: dict[str, str] = {}
     for first in range(0, len(names), size):
         named = names[first:][:size]
-        code, said = await _stigmer(scene, "executions", verb, *named, *flags, *more)
+        code, said = await _stigmer(harness, "executions", verb, *named, *flags, *more)
         if code:
             wrong |= dict.fromkeys(named, f"`{' '.join(command)}` ended with {code}: {said[-WORDS_MAX:]}")
     return wrong
 
 
-async def _stigmer(scene: Stage, *arguments: str) -> tuple[int, str]:
+async def _stigmer(harness: Harness, *arguments: str) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -112,8 +112,8 @@ async def _stigmer(scene: Stage, *arguments: str) -> tuple[int, str]:
         *arguments,
         env={
             **os.environ,
-            "STIGMER_HOME": str(scene.folder),
-            "STIGMER_SERVER_URL": scene.server.url,
+            "STIGMER_HOME": str(harness.folder),
+            "STIGMER_SERVER_URL": harness.server.url,
             "STIGMER_TOKEN": TOKEN,
             "COLUMNS": "200",
         },
@@ -132,10 +132,10 @@ async def _stigmer(scene: Stage, *arguments: str) -> tuple[int, str]:
     return process.returncode, said.decode(errors="replace")
 
 
-async def _until_ended(scene: Stage, names: Sequence[str]) -> None:
+async def _until_ended(harness: Harness, names: Sequence[str]) -> None:
     async def have_ended() -> bool:
         await asyncio.sleep(LOOK_S)
-        return not (await everything(scene.client, OPEN)).keys() & set(names)
+        return not (await everything(harness.client, OPEN)).keys() & set(names)
 
     try:
         await eventually(have_ended, within_s=ENDS_MAX_S * slack(), despite=StigmerError)
@@ -144,16 +144,16 @@ async def _until_ended(scene: Stage, names: Sequence[str]) -> None:
 
 
 async def _ended_wrong(
-    scene: Stage, items: Mapping[str, StuckBody], cancelled: set[str], wishes: Mapping[str, Wanted]
+    harness: Harness, items: Mapping[str, StuckBody], cancelled: set[str], requests: Mapping[str, Wanted]
 ) -> Mapping[str, str]:
-    rows, lines = await everything(scene.client), ledger.read(scene.ledger)
+    rows, lines = await everything(harness.client), ledger.read(harness.ledger)
     wrong: dict[str, str] = {}
     for name, item in items.items():
         row = rows[name]
         claims = [
-            str(event.data.get("run")) for event in await scene.client.events(name) if event.type is EventType.CLAIMED
+            str(event.data.get("run")) for event in await harness.client.events(name) if event.type is EventType.CLAIMED
         ]
-        words = _not_as_asked(row, wishes.get(name), is_cancelled=name in cancelled) or ledger.wrong_effects(
+        words = _not_as_asked(row, requests.get(name), is_cancelled=name in cancelled) or ledger.wrong_effects(
             lines.get(name, ()), claims, None, may_repeat=True
         )
         if words:

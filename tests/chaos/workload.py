@@ -25,7 +25,7 @@ ENDLESS = 5_000_000
 
 
 class Expect(StrEnum):
-    """How a wish has to end."""
+    """How a request has to end."""
 
     ECHO = "echo"
     FAILED = "failed"
@@ -34,7 +34,7 @@ class Expect(StrEnum):
 
 @dataclass
 class Wanted:
-    """One wish. `ids` are all the ids that answers gave for its key; times are of the event loop."""
+    """One request. `ids` are all the ids that answers gave for its key; times are of the event loop."""
 
     key: str
     agent: str
@@ -54,7 +54,7 @@ class Wanted:
 
 @dataclass
 class Workload:
-    """Sends `executions` wishes, a few at a time, each until it is acknowledged, and some of them twice.
+    """Sends `executions` requests, a few at a time, each until it is acknowledged, and some of them twice.
 
     Only as many are sent as were `release`d, so that they spread over a battle of any length.
     """
@@ -70,7 +70,7 @@ class Workload:
     _over: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self, *, people: int = 4) -> None:
-        """Return when all is acknowledged, and nobody will wish for more."""
+        """Return when all is acknowledged, and nothing more will be sent."""
         async with asyncio.TaskGroup() as group:
             self._group = group
             for number in range(people):
@@ -78,7 +78,7 @@ class Workload:
             await self._over.wait()
 
     def release(self, share: float) -> None:
-        """Let this share of all wishes be sent, from 0 to 1."""
+        """Let this share of all requests be sent, from 0 to 1."""
         self.released = round(self.executions * share)
         self._more.set()
 
@@ -86,13 +86,13 @@ class Workload:
         """There will be no more than what was released."""
         self._over.set()
 
-    def wish(self, count: int, agent: str = GREETER, *, size: int = 0) -> Sequence[Wanted]:
+    def request(self, count: int, agent: str = GREETER, *, size: int = 0) -> Sequence[Wanted]:
         """Send so many more at once, without waiting for their answers."""
         assert self._group is not None, "nobody works yet"
-        wishes = [self._new(agent, size) for _ in range(count)]
-        for wanted in wishes:
+        requests = [self._new(agent, size) for _ in range(count)]
+        for wanted in requests:
             self._group.create_task(self._until_answered(wanted), name=wanted.key)
-        return wishes
+        return requests
 
     async def _person(self) -> None:
         while len(self.log) < self.executions:

@@ -5,25 +5,25 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos.failpoints.theatre import Theatre
+from tests.chaos.failpoints.harness import FailpointHarness
 from tests.support.temporal_server import DevServer
 
 
 @pytest.fixture(scope="module")
-def theatre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FailpointHarness]:
     """Everything started, and killed at the end."""
-    folder = tmp_path_factory.mktemp("theatre")
+    folder = tmp_path_factory.mktemp("failpoints")
     with pytest.MonkeyPatch.context() as patch, DevServer(folder, file=folder / "temporal.db") as temporal:
         for name in [name for name in os.environ if name.startswith("STIGMER_")]:
             patch.delenv(name)
         temporal.start()
-        theatre = Theatre(folder, temporal)
+        harness = FailpointHarness(folder, temporal)
         try:
-            theatre.server.spawn()
-            for runner in theatre.runners:
+            harness.server.spawn()
+            for runner in harness.runners:
                 runner.start()
-            yield theatre
+            yield harness
         finally:
-            for runner in theatre.runners:
+            for runner in harness.runners:
                 runner.kill()
-            theatre.server.kill()
+            harness.server.kill()

@@ -8,8 +8,8 @@ from importlib import import_module
 import pytest
 from _pytest.mark import ParameterSet
 
+from tests.chaos.failpoints.harness import INJECT, ROOT, FailpointHarness, Line, Wanted
 from tests.chaos.failpoints.points import GONE, POINTS, RUNNER_POINTS, SERVER_POINTS, Point, functions_of
-from tests.chaos.failpoints.theatre import INJECT, ROOT, Line, Theatre, Wanted
 from tests.support.fakes_runner import crash_cost_max_s
 from tests.support.running_server import make_agent
 
@@ -34,39 +34,41 @@ def cases(points: Sequence[Point]) -> list[ParameterSet]:
 
 
 @pytest.mark.parametrize("point", cases(SERVER_POINTS))
-async def test_a_server_killed_at_any_step_loses_nothing_and_repeats_nothing(theatre: Theatre, point: str) -> None:
-    server, wanted = theatre.server, theatre.wish()
-    await theatre.until_all_are_on()
+async def test_a_server_killed_at_any_step_loses_nothing_and_repeats_nothing(
+    harness: FailpointHarness, point: str
+) -> None:
+    server, wanted = harness.server, harness.request()
+    await harness.until_all_are_on()
     async with server.client() as client:
         await make_agent(client)
-        with theatre.server_points.armed(point):
-            await theatre.ask(client, wanted)
-            await theatre.dead_server(DIE_MAX_S)
+        with harness.server_points.armed(point):
+            await harness.ask(client, wanted)
+            await harness.dead_server(DIE_MAX_S)
     server.kill()
     await server.start()
     async with server.client() as client:
         # The repeat of a client that heard nothing, with its key: it gets the id that there is.
-        assert await theatre.ask(client, wanted)
-        await theatre.settled(client, wanted)
-    assert len(_claims(theatre.server_points.ledger(), wanted)) == 1
+        assert await harness.ask(client, wanted)
+        await harness.settled(client, wanted)
+    assert len(_claims(harness.server_points.ledger(), wanted)) == 1
 
 
 @pytest.mark.parametrize("point", cases(RUNNER_POINTS))
 async def test_a_runner_killed_at_any_step_costs_less_than_five_seconds_and_repeats_nothing(
-    theatre: Theatre, point: str
+    harness: FailpointHarness, point: str
 ) -> None:
-    server, wanted = theatre.server, theatre.wish()
-    await theatre.until_all_are_on()
+    server, wanted = harness.server, harness.request()
+    await harness.until_all_are_on()
     async with server.client() as client:
         await make_agent(client)
-        with theatre.runner_points.armed(point):
-            assert await theatre.ask(client, wanted)
-            dead = await theatre.dead_runner(DIE_MAX_S)
+        with harness.runner_points.armed(point):
+            assert await harness.ask(client, wanted)
+            dead = await harness.dead_runner(DIE_MAX_S)
         dead.kill()
         dead.start()
-        await theatre.settled(client, wanted)
-    assert len(_claims(theatre.server_points.ledger(), wanted)) == 1
-    cost_s = _cost_s(theatre.runner_points.ledger(), wanted)
+        await harness.settled(client, wanted)
+    assert len(_claims(harness.server_points.ledger(), wanted)) == 1
+    cost_s = _cost_s(harness.runner_points.ledger(), wanted)
     print(f"killed at {point!r}: the retry runs after {cost_s:.2f} s")
     assert cost_s < crash_cost_max_s()
 
@@ -77,7 +79,7 @@ def test_every_failpoint_lies_at_a_function_that_there_is(point: Point) -> None:
     assert functions_of(point, owner)
 
 
-def test_a_process_that_lacks_what_a_failpoint_wraps_ends_at_once(theatre: Theatre) -> None:
+def test_a_process_that_lacks_what_a_failpoint_wraps_ends_at_once(harness: FailpointHarness) -> None:
     program = (
         "from dataclasses import replace; from tests.chaos.failpoints import points;"
         "points.POINTS = tuple(replace(point, function='renamed') for point in points.POINTS);"
@@ -85,7 +87,7 @@ def test_a_process_that_lacks_what_a_failpoint_wraps_ends_at_once(theatre: Theat
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env={**theatre.server_points.environment, "PATH": "/usr/bin:/bin"},
+        env={**harness.server_points.environment, "PATH": "/usr/bin:/bin"},
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -98,10 +100,10 @@ def test_a_process_that_lacks_what_a_failpoint_wraps_ends_at_once(theatre: Theat
     )
 
 
-def test_a_plan_that_nothing_reaches_fails_the_test(theatre: Theatre) -> None:
+def test_a_plan_that_nothing_reaches_fails_the_test(harness: FailpointHarness) -> None:
     with (
         pytest.raises(AssertionError, match="never reached: claim arrived"),
-        theatre.server_points.armed("claim arrived"),
+        harness.server_points.armed("claim arrived"),
     ):
         pass
     assert (INJECT / "sitecustomize.py").is_file()

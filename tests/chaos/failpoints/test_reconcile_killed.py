@@ -7,8 +7,8 @@ import pytest
 
 from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest
 from stigmer_cli.errors import StigmerError, TemporalUnavailable
+from tests.chaos.failpoints.harness import Armed
 from tests.chaos.failpoints.points import RECONCILE_POINTS
-from tests.chaos.failpoints.theatre import Armed
 from tests.support.orphans import Orphanage
 from tests.support.polling import eventually
 from tests.support.temporal_server import DevServer

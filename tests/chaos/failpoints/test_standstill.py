@@ -6,21 +6,23 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from stigmer_cli.api.health import HealthState
-from tests.chaos.failpoints.theatre import Theatre
+from tests.chaos.failpoints.harness import FailpointHarness
 from tests.support.running_server import TOKEN, make_agent
 
 BLOCKED_S = 5
 
 
-async def test_a_loop_that_stood_still_is_told_with_its_stack_and_what_was_wanted_is_done(theatre: Theatre) -> None:
-    server, wanted = theatre.server, theatre.wish()
-    await theatre.until_all_are_on()
+async def test_a_loop_that_stood_still_is_told_with_its_stack_and_what_was_wanted_is_done(
+    harness: FailpointHarness,
+) -> None:
+    server, wanted = harness.server, harness.request()
+    await harness.until_all_are_on()
     async with server.client() as client:
         await make_agent(client)
-        with theatre.server_points.armed("submit begins", f"sleep:{BLOCKED_S}"):
-            assert await theatre.ask(client, wanted)
-        await theatre.settled(client, wanted)
-        await theatre.until_all_are_on()
+        with harness.server_points.armed("submit begins", f"sleep:{BLOCKED_S}"):
+            assert await harness.ask(client, wanted)
+        await harness.settled(client, wanted)
+        await harness.until_all_are_on()
         health = await client.health()
     assert health.state is HealthState.DEGRADED
     assert [reason for reason in health.reasons if reason.startswith("the server stood still for ")]

@@ -7,7 +7,7 @@ command line are set in tests/e2e/test_clocks.py; a battle has neither.
 import random
 
 from tests.chaos.fault import Act, Fault
-from tests.chaos.stage import Stage
+from tests.chaos.harness import Harness
 
 HOUR_S, MINUTES_S = 3600.0, 300.0
 NOTICED_S = (1.2, 2.0)
@@ -15,9 +15,9 @@ NOTICED_S = (1.2, 2.0)
 
 
 def _set(part: str, ahead_s: float) -> Act:
-    async def act(stage: Stage, _rng: random.Random) -> None:
-        stage.clocks.set(part, ahead_s)
-        stage.workload.wish(4)
+    async def act(harness: Harness, _rng: random.Random) -> None:
+        harness.clocks.set(part, ahead_s)
+        harness.workload.request(4)
 
     return act
 

@@ -15,8 +15,8 @@ from stigmer_cli.client import Client
 from stigmer_cli.runner.server_link import LinkState
 from tests.chaos import ledger
 from tests.chaos.fault import RARE, Fault
+from tests.chaos.harness import NAMESPACE, Harness, RunnerProcess
 from tests.chaos.performer import LEDGER
-from tests.chaos.stage import NAMESPACE, RunnerProcess, Stage
 from tests.chaos.workload import SLOW, Wanted
 from tests.support.http_relay import Relay
 from tests.support.machine_load import slack
@@ -34,15 +34,15 @@ TUNNEL = {"STIGMER_INSECURE_HTTP": "true"}
 """A server that is reached over a relay cannot prove itself."""
 
 
-def _new_home(stage: Stage) -> Path:
-    return Path(tempfile.mkdtemp(prefix="home-", dir=stage.folder))
+def _new_home(harness: Harness) -> Path:
+    return Path(tempfile.mkdtemp(prefix="home-", dir=harness.folder))
 
 
 @asynccontextmanager
 async def _runner(
-    stage: Stage, home: Path, server: str, settings: Mapping[str, str] | None = None
+    harness: Harness, home: Path, server: str, settings: Mapping[str, str] | None = None
 ) -> AsyncIterator[RunnerProcess]:
-    runner = RunnerProcess(home, stage.proxy.address, server, 90, more=settings)
+    runner = RunnerProcess(home, harness.proxy.address, server, 90, more=settings)
     runner.start()
     try:
         yield runner
@@ -66,61 +66,61 @@ async def _until_done(client: Client, names: Sequence[str], *, what: str) -> Non
     await eventually(are_done, within_s=DONE_MAX_S * slack(), what=what)
 
 
-async def _until_wishes_done(stage: Stage, wishes: Sequence[Wanted], *, what: str) -> None:
-    await until_true(lambda: all(wanted.ids for wanted in wishes), within_s=DONE_MAX_S * slack(), what="their ids")
-    await _until_done(stage.client, [name for wanted in wishes for name in wanted.ids], what=what)
+async def _until_requests_done(harness: Harness, requests: Sequence[Wanted], *, what: str) -> None:
+    await until_true(lambda: all(wanted.ids for wanted in requests), within_s=DONE_MAX_S * slack(), what="their ids")
+    await _until_done(harness.client, [name for wanted in requests for name in wanted.ids], what=what)
 
 
-async def _second_home(stage: Stage, _rng: random.Random) -> None:
+async def _second_home(harness: Harness, _rng: random.Random) -> None:
     """Another store, server and runner on the same Temporal and namespace: each performs its own, and nothing else."""
-    home = _new_home(stage)
+    home = _new_home(harness)
     settings = {"STIGMER_LOG_LEVEL": "warning", "STIGMER_TEMPORAL_NAMESPACE": NAMESPACE}
     try:
         async with (
-            served(home, stage.proxy.address, settings) as server,
+            served(home, harness.proxy.address, settings) as server,
             server.client() as client,
-            _runner(stage, home, server.url) as runner,
+            _runner(harness, home, server.url) as runner,
         ):
             await server.until()
             await make_agent(client)
             await _until_seen(runner)
-            wishes = stage.workload.wish(AT_ONCE)
+            requests = harness.workload.request(AT_ONCE)
             theirs = [(await accept(client, f"theirs-{number}")).metadata.id for number in range(AT_ONCE)]
             await _until_done(client, theirs, what="what the second home accepted")
-            await _until_wishes_done(stage, wishes, what="what the first home accepted meanwhile")
+            await _until_requests_done(harness, requests, what="what the first home accepted meanwhile")
             assert ledger.read(home / "ledger.jsonl").keys() == set(theirs), "the second runner performed other work"
-            assert not ledger.read(stage.ledger).keys() & set(theirs), "work of the second home was performed here"
+            assert not ledger.read(harness.ledger).keys() & set(theirs), "work of the second home was performed here"
     finally:
         shutil.rmtree(home)
 
 
-async def _wrong_token(stage: Stage, _rng: random.Random) -> None:
+async def _wrong_token(harness: Harness, _rng: random.Random) -> None:
     """One more runner, whose token the server does not know: it takes nothing."""
-    home = _new_home(stage)
-    async with _runner(stage, home, stage.server.url, {"STIGMER_TOKEN": "another-token"}) as runner:
+    home = _new_home(harness)
+    async with _runner(harness, home, harness.server.url, {"STIGMER_TOKEN": "another-token"}) as runner:
         await until_true(lambda: _says(runner, LinkState.REFUSED), within_s=STARTS_MAX_S * slack(), what="its refusal")
-        wishes = stage.workload.wish(AT_ONCE)
+        requests = harness.workload.request(AT_ONCE)
         await asyncio.sleep(WATCHED_S)
-        await _until_wishes_done(stage, wishes, what="what was accepted beside it")
+        await _until_requests_done(harness, requests, what="what was accepted beside it")
         assert not _says(runner, "worker_seen"), "a runner that its server refuses polls"
         assert not ledger.read(home / "ledger.jsonl"), "a runner that its server refuses performs"
 
 
-async def _server_gone(stage: Stage, _rng: random.Random) -> None:
+async def _server_gone(harness: Harness, _rng: random.Random) -> None:
     """One more runner, whose way to the server ends for good while it performs: others do what it cannot report."""
-    assert stage.server.process is not None
-    home = _new_home(stage)
-    with Relay(stage.server.port) as way:
-        async with _runner(stage, home, way.url, TUNNEL | {LEDGER: str(stage.ledger)}) as runner:
+    assert harness.server.process is not None
+    home = _new_home(harness)
+    with Relay(harness.server.port) as way:
+        async with _runner(harness, home, way.url, TUNNEL | {LEDGER: str(harness.ledger)}) as runner:
             await _until_seen(runner)
-            wishes = [*stage.workload.wish(AT_ONCE, SLOW)]
+            requests = [*harness.workload.request(AT_ONCE, SLOW)]
             await asyncio.sleep(0.3)
             await asyncio.to_thread(way.stop)
-            wishes += stage.workload.wish(AT_ONCE)
+            requests += harness.workload.request(AT_ONCE)
             await until_true(
                 lambda: _says(runner, "worker_without_server"), within_s=STARTS_MAX_S, what="the end of its polling"
             )
-            await _until_wishes_done(stage, wishes, what="what its neighbours can do")
+            await _until_requests_done(harness, requests, what="what its neighbours can do")
 
 
 IDENTITY: tuple[Fault, ...] = (

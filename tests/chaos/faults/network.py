@@ -5,8 +5,8 @@ import random
 from dataclasses import replace
 
 from tests.chaos.fault import RARE, Act, Fault, Shows
+from tests.chaos.harness import Harness
 from tests.chaos.proxy import Toxics
-from tests.chaos.stage import Stage
 
 FLAPS = 3
 FLAP_S = 0.5
@@ -17,42 +17,42 @@ MOVES_A_FLAP = 4
 def toxic(**change: float) -> Act:
     """Have the proxy do this to what goes through it."""
 
-    async def hurt(stage: Stage, _rng: random.Random) -> None:
-        stage.proxy.toxics = replace(stage.proxy.toxics, **change)  # type: ignore[arg-type]
-        if stage.proxy.toxics.is_refusing:
-            stage.proxy.reset()
+    async def hurt(harness: Harness, _rng: random.Random) -> None:
+        harness.proxy.toxics = replace(harness.proxy.toxics, **change)  # type: ignore[arg-type]
+        if harness.proxy.toxics.is_refusing:
+            harness.proxy.reset()
 
     return hurt
 
 
-async def pure(stage: Stage, _rng: random.Random) -> None:
-    stage.proxy.toxics = Toxics()
+async def pure(harness: Harness, _rng: random.Random) -> None:
+    harness.proxy.toxics = Toxics()
 
 
-async def pure_and_reset(stage: Stage, _rng: random.Random) -> None:
-    stage.proxy.reset()  # what was held back is lost for good
-    stage.proxy.toxics = Toxics()
+async def pure_and_reset(harness: Harness, _rng: random.Random) -> None:
+    harness.proxy.reset()  # what was held back is lost for good
+    harness.proxy.toxics = Toxics()
 
 
-async def _flap(stage: Stage, rng: random.Random) -> None:
+async def _flap(harness: Harness, rng: random.Random) -> None:
     """Down and up by turns; down at last."""
     for _ in range(FLAPS):
-        await toxic(is_refusing=True)(stage, rng)
+        await toxic(is_refusing=True)(harness, rng)
         await asyncio.sleep(FLAP_S)
-        await pure(stage, rng)
-        stage.workload.wish(1)
+        await pure(harness, rng)
+        harness.workload.request(1)
         await asyncio.sleep(FLAP_S)
 
 
-async def _close_slowly(stage: Stage, rng: random.Random) -> None:
+async def _close_slowly(harness: Harness, rng: random.Random) -> None:
     """Temporal goes, and whoever is connected does not hear of it for a while."""
-    await toxic(slow_close_s=0.5)(stage, rng)
-    stage.temporal.kill()
+    await toxic(slow_close_s=0.5)(harness, rng)
+    harness.temporal.kill()
 
 
-async def _pure_and_started(stage: Stage, rng: random.Random) -> None:
-    await pure(stage, rng)
-    await asyncio.to_thread(stage.temporal.start)
+async def _pure_and_started(harness: Harness, rng: random.Random) -> None:
+    await pure(harness, rng)
+    await asyncio.to_thread(harness.temporal.start)
 
 
 NARROW_MOVES = 6

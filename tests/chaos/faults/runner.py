@@ -5,7 +5,7 @@ import signal
 
 from stigmer_cli.runner.slots import ACTIVITIES_MAX
 from tests.chaos.fault import RARE, Act, Fault
-from tests.chaos.stage import Stage
+from tests.chaos.harness import Harness
 from tests.chaos.workload import POISONOUS
 from tests.replay.package import copy_package
 from tests.support.polling import until_true
@@ -13,49 +13,49 @@ from tests.support.polling import until_true
 GOES_MAX_S = 20.0
 
 
-async def _kill(stage: Stage, rng: random.Random) -> None:
-    rng.choice(stage.runners).kill()
+async def _kill(harness: Harness, rng: random.Random) -> None:
+    rng.choice(harness.runners).kill()
 
 
 def _to_first(number: signal.Signals) -> Act:
-    async def send(stage: Stage, _rng: random.Random) -> None:
-        stage.runners[0].signal(number)
+    async def send(harness: Harness, _rng: random.Random) -> None:
+        harness.runners[0].signal(number)
 
     return send
 
 
-async def start_all(stage: Stage, _rng: random.Random) -> None:
-    for runner in stage.runners:
+async def start_all(harness: Harness, _rng: random.Random) -> None:
+    for runner in harness.runners:
         if runner.process is None:
             runner.start()
 
 
-async def freeze_all(stage: Stage, _rng: random.Random) -> None:
-    for runner in stage.runners:
+async def freeze_all(harness: Harness, _rng: random.Random) -> None:
+    for runner in harness.runners:
         runner.signal(signal.SIGSTOP)
 
 
-async def thaw_all(stage: Stage, _rng: random.Random) -> None:
-    for runner in stage.runners:
+async def thaw_all(harness: Harness, _rng: random.Random) -> None:
+    for runner in harness.runners:
         runner.signal(signal.SIGCONT)
 
 
-async def _poison(stage: Stage, _rng: random.Random) -> None:
-    stage.workload.wish(1, POISONOUS)
-    stage.workload.wish(4)
+async def _poison(harness: Harness, _rng: random.Random) -> None:
+    harness.workload.request(1, POISONOUS)
+    harness.workload.request(4)
 
 
-async def _park(stage: Stage, _rng: random.Random) -> None:
+async def _park(harness: Harness, _rng: random.Random) -> None:
     """A runner whose worker never polls; it has to find out by itself, while others go on."""
-    stage.runners[0].kill()
-    stage.runners[0].start(is_parked=True)
+    harness.runners[0].kill()
+    harness.runners[0].start(is_parked=True)
 
 
-async def _upgrade(stage: Stage, _rng: random.Random) -> None:
+async def _upgrade(harness: Harness, _rng: random.Random) -> None:
     """One runner after the other is told to go, and started again from a copy of the package of another version."""
-    number = sum(1 for _ in stage.folder.glob("package-*")) + 1
-    package = copy_package(stage.folder / f"package-{number}", f"{number}.0.0", slots=ACTIVITIES_MAX)
-    for runner in stage.runners:
+    number = sum(1 for _ in harness.folder.glob("package-*")) + 1
+    package = copy_package(harness.folder / f"package-{number}", f"{number}.0.0", slots=ACTIVITIES_MAX)
+    for runner in harness.runners:
         before, runner.package = runner.process, package
         runner.signal(signal.SIGTERM)
         await until_true(lambda runner=runner, before=before: runner.process is not before, within_s=GOES_MAX_S)  # type: ignore[misc]

@@ -12,7 +12,7 @@ from stigmer_cli.api.reconcile import ReconcileRequest, ReconcileSummary
 from stigmer_cli.errors import StigmerError
 from tests.chaos.fault import Act, Fault
 from tests.chaos.faults.network import pure_and_reset, toxic
-from tests.chaos.stage import Stage
+from tests.chaos.harness import Harness
 from tests.chaos.workload import SLOW
 from tests.support.polling import eventually
 
@@ -23,23 +23,23 @@ LET_GO_MAX_S = 1.0
 """strace may wait for ever for a thread that died together with its process; then it is killed."""
 
 
-async def start(stage: Stage, _rng: random.Random) -> None:
+async def start(harness: Harness, _rng: random.Random) -> None:
     """Start it; how long that takes is a part of the recovery."""
-    stage.server.spawn()
+    harness.server.spawn()
 
 
-async def _kill_before_commit(stage: Stage, rng: random.Random) -> None:
+async def _kill_before_commit(harness: Harness, rng: random.Random) -> None:
     """SIGKILL at one of the writes of which a commit is made."""
-    process = stage.server.process
+    process = harness.server.process
     assert process is not None
     call = rng.choice(("pwrite64", "fdatasync"))
     async with _traced(process.pid, f"inject={call}:signal=KILL:when={rng.randint(1, 6)}"):
-        stage.workload.wish(6)
+        harness.workload.request(6)
         for _ in range(int(TRACED_MAX_S / 0.02)):
             if process.poll() is not None:
                 break
             await asyncio.sleep(0.02)
-    stage.server.kill()
+    harness.server.kill()
 
 
 @asynccontextmanager
@@ -68,71 +68,71 @@ async def _traced(pid: int, what: str) -> AsyncIterator[None]:
             await tracer.wait()
 
 
-async def _kill_while_it_answers(stage: Stage, rng: random.Random) -> None:
-    stage.workload.wish(AT_ONCE)
+async def _kill_while_it_answers(harness: Harness, rng: random.Random) -> None:
+    harness.workload.request(AT_ONCE)
     await asyncio.sleep(rng.uniform(0.005, 0.06))
-    stage.server.kill()
+    harness.server.kill()
 
 
 def _kill_while_silent(**direction: bool) -> Act:
-    """Wishes are accepted; `is_silent_up`: no start leaves; `is_silent_down`: all arrive, and no answer comes back."""
+    """Accepts requests; `is_silent_up`: no start leaves; `is_silent_down`: all arrive, and no answer comes back."""
 
-    async def hurt(stage: Stage, rng: random.Random) -> None:
-        await toxic(**direction)(stage, rng)
-        stage.workload.wish(6)
+    async def hurt(harness: Harness, rng: random.Random) -> None:
+        await toxic(**direction)(harness, rng)
+        harness.workload.request(6)
         await asyncio.sleep(rng.uniform(0.1, 0.4))
-        stage.server.kill()
-        await pure_and_reset(stage, rng)
+        harness.server.kill()
+        await pure_and_reset(harness, rng)
 
     return hurt
 
 
-async def _kill_while_runs_end(stage: Stage, rng: random.Random) -> None:
-    stage.workload.wish(4, SLOW)
+async def _kill_while_runs_end(harness: Harness, rng: random.Random) -> None:
+    harness.workload.request(4, SLOW)
     await asyncio.sleep(rng.uniform(0.2, 0.5))
-    stage.server.kill()
+    harness.server.kill()
 
 
 def _send(number: signal.Signals) -> Act:
-    async def send(stage: Stage, _rng: random.Random) -> None:
-        if stage.server.process is not None:
-            stage.server.process.send_signal(number)
+    async def send(harness: Harness, _rng: random.Random) -> None:
+        if harness.server.process is not None:
+            harness.server.process.send_signal(number)
 
     return send
 
 
-async def reconciled(stage: Stage, *, is_dry_run: bool = False) -> ReconcileSummary | None:
+async def reconciled(harness: Harness, *, is_dry_run: bool = False) -> ReconcileSummary | None:
     """One reconcile by hand; None where another has the turn, or Temporal is away."""
     summary = None
     with suppress(StigmerError):
-        async for told in stage.client.reconcile(ReconcileRequest(dry_run=is_dry_run, asked_by="chaos")):
+        async for told in harness.client.reconcile(ReconcileRequest(dry_run=is_dry_run, asked_by="chaos")):
             summary = told if isinstance(told, ReconcileSummary) else summary
     return summary
 
 
-async def _reconcile_at_once(stage: Stage, _rng: random.Random) -> None:
-    stage.workload.wish(4)
+async def _reconcile_at_once(harness: Harness, _rng: random.Random) -> None:
+    harness.workload.request(4)
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(reconciled(stage, is_dry_run=number % 4 == 0)) for number in range(AT_ONCE)]
+        tasks = [group.create_task(reconciled(harness, is_dry_run=number % 4 == 0)) for number in range(AT_ONCE)]
     for told in (task.result() for task in tasks):
         if told is not None:
             parts = told.resubmitted + told.repaired + told.attention + told.skipped + told.failed
             assert told.examined == parts, f"the counts of a reconcile do not add up: {told}"
 
 
-async def _break_off_reconcile(stage: Stage, rng: random.Random) -> None:
+async def _break_off_reconcile(harness: Harness, rng: random.Random) -> None:
     """Whoever asked goes away in the middle, or the server does."""
-    stage.workload.wish(4)
+    harness.workload.request(4)
     with suppress(TimeoutError):
         async with asyncio.timeout(rng.uniform(0.001, 0.05)):
-            await reconciled(stage)
+            await reconciled(harness)
     if rng.random() < 0.5:
-        stage.server.kill()
+        harness.server.kill()
 
 
-async def _start_if_killed(stage: Stage, _rng: random.Random) -> None:
-    if stage.server.process is None:
-        stage.server.spawn()
+async def _start_if_killed(harness: Harness, _rng: random.Random) -> None:
+    if harness.server.process is None:
+        harness.server.spawn()
 
 
 SLOW_START = 0.6

@@ -17,8 +17,8 @@ from tests.chaos.fault import RARE, Act, Fault, Shows
 from tests.chaos.faults.network import pure
 from tests.chaos.faults.runner import freeze_all, thaw_all
 from tests.chaos.frames import Code
+from tests.chaos.harness import NAMESPACE, Harness
 from tests.chaos.proxy import Refusing
-from tests.chaos.stage import NAMESPACE, Stage
 from tests.chaos.workload import ENDLESS, GREETER, HUGE, SLOW, UNKNOWN
 from tests.support.ids import workflow
 from tests.support.polling import eventually
@@ -27,96 +27,96 @@ LOOP_TURNS = 3
 NO_HOSTS = "Not enough hosts to serve the request"
 
 
-async def kill(stage: Stage, _rng: random.Random) -> None:
-    stage.temporal.kill()
+async def kill(harness: Harness, _rng: random.Random) -> None:
+    harness.temporal.kill()
 
 
-async def start(stage: Stage, _rng: random.Random) -> None:
-    await asyncio.to_thread(stage.temporal.start)
+async def start(harness: Harness, _rng: random.Random) -> None:
+    await asyncio.to_thread(harness.temporal.start)
 
 
-async def _kill_in_the_middle(stage: Stage, rng: random.Random) -> None:
-    stage.workload.wish(8)
+async def _kill_in_the_middle(harness: Harness, rng: random.Random) -> None:
+    harness.workload.request(8)
     await asyncio.sleep(rng.uniform(0.005, 0.08))
-    stage.temporal.kill()
+    harness.temporal.kill()
 
 
-async def _loop_of_crashes(stage: Stage, _rng: random.Random) -> None:
-    stage.temporal.kill()
-    argv = dev_server_argv(binary=find_binary(None), port=stage.temporal.port, file=None)
+async def _loop_of_crashes(harness: Harness, _rng: random.Random) -> None:
+    harness.temporal.kill()
+    argv = dev_server_argv(binary=find_binary(None), port=harness.temporal.port, file=None)
     for _ in range(LOOP_TURNS):
         ended = await asyncio.to_thread(subprocess.run, [*argv, "--no-such-flag"], capture_output=True, check=False)
         assert ended.returncode == 1, ended
 
 
-async def _freeze(stage: Stage, _rng: random.Random) -> None:
-    stage.temporal.freeze()
+async def _freeze(harness: Harness, _rng: random.Random) -> None:
+    harness.temporal.freeze()
 
 
-async def _thaw(stage: Stage, _rng: random.Random) -> None:
-    stage.temporal.thaw()
+async def _thaw(harness: Harness, _rng: random.Random) -> None:
+    harness.temporal.thaw()
 
 
-async def _replace(stage: Stage, rng: random.Random) -> None:
-    await kill(stage, rng)
-    await start(stage, rng)
+async def _replace(harness: Harness, rng: random.Random) -> None:
+    await kill(harness, rng)
+    await start(harness, rng)
 
 
-async def _start_empty(stage: Stage, rng: random.Random) -> None:
-    stage.temporal.forget()
-    await start(stage, rng)
+async def _start_empty(harness: Harness, rng: random.Random) -> None:
+    harness.temporal.forget()
+    await start(harness, rng)
 
 
-async def _age(stage: Stage, rng: random.Random) -> None:
+async def _age(harness: Harness, rng: random.Random) -> None:
     """Go back to a copy of the database: what was started after it was made has no run any more."""
-    stage.temporal.kill()
-    stage.keep_database()
-    await start(stage, rng)
-    wishes = [*stage.workload.wish(4), *stage.workload.wish(2, SLOW)]
+    harness.temporal.kill()
+    harness.keep_database()
+    await start(harness, rng)
+    requests = [*harness.workload.request(4), *harness.workload.request(2, SLOW)]
 
     async def one_is_submitted() -> bool:
-        return any(wanted.ids for wanted in wishes)
+        return any(wanted.ids for wanted in requests)
 
     with suppress(AssertionError):
         await eventually(one_is_submitted, within_s=2.0)
     await asyncio.sleep(rng.uniform(0.0, 0.3))
-    stage.temporal.kill()
-    stage.bring_back_older_database()
+    harness.temporal.kill()
+    harness.bring_back_older_database()
 
 
-async def _lead_astray(stage: Stage, _rng: random.Random) -> None:
+async def _lead_astray(harness: Harness, _rng: random.Random) -> None:
     """Have the address lead to a Temporal that lacks the namespace."""
-    await asyncio.to_thread(stage.strange.start)
-    stage.proxy.to_port = stage.strange.port
-    stage.proxy.reset()
+    await asyncio.to_thread(harness.strange.start)
+    harness.proxy.to_port = harness.strange.port
+    harness.proxy.reset()
 
 
-async def _lead_back(stage: Stage, _rng: random.Random) -> None:
-    stage.proxy.to_port = stage.temporal.port
-    stage.proxy.reset()
-    stage.strange.kill()
+async def _lead_back(harness: Harness, _rng: random.Random) -> None:
+    harness.proxy.to_port = harness.temporal.port
+    harness.proxy.reset()
+    harness.strange.kill()
 
 
-async def _forget_some(stage: Stage, rng: random.Random) -> None:
+async def _forget_some(harness: Harness, rng: random.Random) -> None:
     """Delete the history of some that no run has claimed yet, and of some that are under way, as retention does."""
-    slow = stage.workload.wish(2, SLOW)
+    slow = harness.workload.request(2, SLOW)
     await asyncio.sleep(0.2)
-    await freeze_all(stage, rng)
+    await freeze_all(harness, rng)
     try:
-        fresh = stage.workload.wish(4)
+        fresh = harness.workload.request(4)
         await asyncio.sleep(0.3)
         for wanted in (*slow[:1], *fresh[:3]):
             for name in wanted.ids:
-                await delete_history(stage, name)
+                await delete_history(harness, name)
     finally:
-        await thaw_all(stage, rng)
+        await thaw_all(harness, rng)
 
 
-async def delete_history(stage: Stage, name: str) -> None:
+async def delete_history(harness: Harness, name: str) -> None:
     """Have Temporal forget the first epoch of an execution."""
-    stage.forgotten.add(name)
-    client = await Client.connect(stage.temporal.address, namespace=NAMESPACE)
-    store = StoreId((await stage.client.identity()).store_id)
+    harness.forgotten.add(name)
+    client = await Client.connect(harness.temporal.address, namespace=NAMESPACE)
+    store = StoreId((await harness.client.identity()).store_id)
     known = WorkflowExecution(workflow_id=workflow(name, store=store).id)
     with suppress(RPCError):  # it was never started: then there is nothing to forget
         await client.workflow_service.delete_workflow_execution(
@@ -125,17 +125,17 @@ async def delete_history(stage: Stage, name: str) -> None:
 
 
 def _refusing(refusing: Refusing) -> Act:
-    async def hurt(stage: Stage, _rng: random.Random) -> None:
-        stage.proxy.toxics = replace(stage.proxy.toxics, calls=refusing)
+    async def hurt(harness: Harness, _rng: random.Random) -> None:
+        harness.proxy.toxics = replace(harness.proxy.toxics, calls=refusing)
 
     return hurt
 
 
-async def _ask_too_much(stage: Stage, _rng: random.Random) -> None:
-    stage.workload.wish(1, size=HUGE)
-    stage.workload.wish(1, size=ENDLESS)
-    stage.workload.wish(1, UNKNOWN)
-    stage.workload.wish(4, GREETER)
+async def _ask_too_much(harness: Harness, _rng: random.Random) -> None:
+    harness.workload.request(1, size=HUGE)
+    harness.workload.request(1, size=ENDLESS)
+    harness.workload.request(1, UNKNOWN)
+    harness.workload.request(4, GREETER)
 
 
 VISIBILITY = Refusing(answers=((Code.UNAVAILABLE, "visibility is away"),), methods=("List", "Count", "Scan"))

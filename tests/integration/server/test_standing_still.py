@@ -11,7 +11,7 @@ from stigmer_cli.client import Client
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.executions.canceller import FORCED, PATIENCE_S
-from tests.chaos.stage import NAMESPACE, RunnerProcess
+from tests.chaos.harness import NAMESPACE, RunnerProcess
 from tests.support.machine_load import slack
 from tests.support.polling import eventually
 from tests.support.running_server import accept, make_agent, served

@@ -99,13 +99,13 @@ class RunnerProcess:
 
 @dataclass
 class Wanted:
-    """One wish under its idempotency key, and every id that an answer gave for it."""
+    """One request under its idempotency key, and every id that an answer gave for it."""
 
     key: str
     ids: set[str] = field(default_factory=set)
 
 
-class Theatre:
+class FailpointHarness:
     """The parts, each with its failpoints, and the client's own log of what it wanted."""
 
     def __init__(self, folder: Path, temporal: DevServer) -> None:
@@ -119,7 +119,7 @@ class Theatre:
         self.runners = [RunnerProcess(folder, number, environment) for number in range(2)]
         self.log: list[Wanted] = []
 
-    def wish(self) -> Wanted:
+    def request(self) -> Wanted:
         """The next thing to want."""
         wanted = Wanted(key=f"drama-{len(self.log):03d}")
         self.log.append(wanted)
@@ -181,7 +181,7 @@ class Theatre:
                 found = await _contradictions(client, gateway, row)
                 raise AssertionError(f"{id_} is {row.status.phase}: {found}") from None
         rows = (await client.executions(Query(limit=500))).items
-        assert [row.metadata.id for row in rows if row.spec.message == wanted.key] == [id_], "one row a wish"
+        assert [row.metadata.id for row in rows if row.spec.message == wanted.key] == [id_], "one row a request"
 
     @asynccontextmanager
     async def _gateway(self) -> AsyncIterator[Gateway]:

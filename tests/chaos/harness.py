@@ -79,7 +79,7 @@ class RunnerProcess:
 
 
 @dataclass
-class Stage:
+class Harness:
     """Every part, each of which the nemesis may hurt, and those who go on wishing meanwhile.
 
     `forgotten` are the executions whose history the nemesis took out of Temporal.
@@ -118,9 +118,9 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(
+async def running_harness(
     folder: Path, seed: int, *, executions: int = 0, runners: int = 2, settings: Mapping[str, str] | None = None
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[Harness]:
     """Everything started and connected; killed at the end. `settings` are more variables of the server."""
     rng, clocks = random.Random(seed), ClockShim(folder)
     temporal = DevServer(folder, file=folder / "temporal.db", namespace=NAMESPACE)
@@ -130,37 +130,37 @@ async def stage(
             fixed = {"STIGMER_LOG_LEVEL": "warning", "STIGMER_TEMPORAL_NAMESPACE": NAMESPACE}
             server = Served(folder, proxy.address, fixed | dict(settings or {}) | dict(clocks.environment))
             around = (folder, proxy.address, server.url)
-            crew = [RunnerProcess(*around, number, more=clocks.environment) for number in range(runners)]
+            pool = [RunnerProcess(*around, number, more=clocks.environment) for number in range(runners)]
             try:
                 await server.start()
-                async with server.client() as client, _kept(crew):
+                async with server.client() as client, _kept(pool):
                     for name, model in AGENTS.items():
                         await make_agent(client, name, model=model)
-                    for runner in crew:
+                    for runner in pool:
                         runner.start()
                     workload = Workload(client, rng, executions)
-                    yield Stage(folder, temporal, strange, proxy, server, crew, client, workload, clocks)
+                    yield Harness(folder, temporal, strange, proxy, server, pool, client, workload, clocks)
             finally:
-                for runner in crew:
+                for runner in pool:
                     runner.kill()
                 server.kill()
                 await asyncio.sleep(0)
 
 
 @asynccontextmanager
-async def _kept(crew: list[RunnerProcess]) -> AsyncIterator[None]:
+async def _kept(pool: list[RunnerProcess]) -> AsyncIterator[None]:
     """Within the block, a runner that ended by itself is started again, as the supervisor does."""
     async with asyncio.TaskGroup() as group:
-        keeper = group.create_task(_keep(crew), name="keeper")
+        keeper = group.create_task(_keep(pool), name="keeper")
         try:
             yield
         finally:
             keeper.cancel()
 
 
-async def _keep(crew: list[RunnerProcess]) -> None:
+async def _keep(pool: list[RunnerProcess]) -> None:
     while True:
-        for runner in crew:
+        for runner in pool:
             if runner.has_gone:
                 runner.kill()
                 runner.start()

@@ -129,23 +129,11 @@ class Cli:
         is_own = settings.sources["server_url"] is Source.DEFAULT
         return explained(error, settings.server_target, settings.home, is_own=is_own)
 
-    def is_own_stack_down(self) -> bool:
-        """Whether commands talk to the stack of this home, and its supervisor does not run."""
-        from stigmer_cli.stack.unanswered import is_supervised  # noqa: PLC0415 - only when something is wrong
-
-        settings = self.settings()
-        return settings.sources["server_url"] is Source.DEFAULT and not is_supervised(settings.home)
-
-    def show(self, output_format: Format) -> Output:
-        """The output in the format that was asked for."""
-        self.out = Output(output_format)
-        return self.out
-
 
 def cli_of(ctx: typer.Context, output_format: Format = Format.TABLE) -> Cli:
     """The invocation that `ctx` belongs to, whose results are printed in `output_format` from here on."""
     found = ctx.find_object(Cli)
     if found is None:
         raise TypeError("the application was called without its Cli")
-    found.show(output_format)
+    found.out = Output(output_format)
     return found

@@ -49,6 +49,20 @@ MUTANTS: tuple[Mutant, ...] = (
         caught_by=(RETRY,),
     ),
     Mutant(
+        name="--wait behind two dashes is an option",
+        file="cli/wait.py",
+        old="arguments.index(ONLY_ARGUMENTS) if ONLY_ARGUMENTS in arguments else len(arguments)\n",
+        new="len(arguments)\n",
+        caught_by=("tests/unit/cli/test_wait.py",),
+    ),
+    Mutant(
+        name="a reconcile that was cut off gives up on its own lease",
+        file="cli/executions/reconcile_wait.py",
+        old=" or (was_cut_off and isinstance(refusal, Conflict))\n",
+        new="\n",
+        caught_by=("tests/unit/cli/executions/test_reconcile_wait.py",),
+    ),
+    Mutant(
         name="each try of a create is another execution",
         file="executions/accept.py",
         old="            id=request.id or self._ids.execution_id(Kind.AGENT),\n",

@@ -62,7 +62,10 @@ def test_a_module_is_short_and_says_what_it_is(path: Path) -> None:
     assert [text for text in _messages(tree) if CROOKED.search(text)] == []
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["status"], ["executions", "list", "--help"], ["up", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["status"], ["version"], ["down"], ["executions", "reconcile", "--help"], ["up", "--help"]],
+)
 def test_a_light_command_loads_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", LOADED.format(arguments=arguments)],

@@ -58,8 +58,8 @@ class ApplyRequest(Asked):
     items: list[AgentManifest] = Field(min_length=1, max_length=500)
 
 
-class AgentMetadata(Sent):
-    """What the server knows about an agent."""
+class SentMetadata(Sent):
+    """What names anything that the server keeps."""
 
     name: str
     slug: str
@@ -67,6 +67,11 @@ class AgentMetadata(Sent):
     labels: Label = {}
     annotations: Label = {}
     created_at: Moment
+
+
+class AgentMetadata(SentMetadata):
+    """What the server knows about an agent."""
+
     updated_at: Moment
 
 
@@ -150,15 +155,8 @@ class MessageBody(Sent):
     content: str
 
 
-class ExecutionMetadata(Sent):
+class ExecutionMetadata(SentMetadata):
     """What names an execution."""
-
-    name: str
-    slug: str
-    id: str
-    labels: Label = {}
-    annotations: Label = {}
-    created_at: Moment
 
 
 class ExecutionSpec(Sent):

@@ -13,7 +13,7 @@ import typer
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import Output
 from stigmer_cli.cli.wait import with_value
-from stigmer_cli.errors import ConfigError, MachineError, StigmerError
+from stigmer_cli.errors import ConfigError, MachineError, StigmerError, reason_of
 from stigmer_cli.libpq import TAKEN
 
 INTERRUPTED = 130
@@ -103,7 +103,7 @@ def _reader_left() -> int:
 def _unwritten(error: OSError) -> int:
     """Say that the output is not whole: a script must not take what it got for the result."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    failed = MachineError(f"the output could not be written: {error.strerror}", hint="df -h")
+    failed = MachineError(f"the output could not be written: {reason_of(error)}", hint="df -h")
     Output().error(failed)
     return failed.exit_code
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from stigmer_cli.errors import ConfigError, MachineError
+from stigmer_cli.errors import ConfigError, MachineError, reason_of
 from stigmer_cli.files import OWNER_ONLY, create_atomically
 
 FOLDER = "stigmer-bundle"
@@ -44,7 +44,7 @@ def write_archive(path: Path, entries: Sequence[ArchiveEntry], *, at: datetime) 
         raise _there(path) from None
     except OSError as error:
         raise MachineError(
-            f"cannot write {path}: {error.strerror or error}", hint="choose another folder, or free space"
+            f"cannot write {path}: {reason_of(error)}", hint="choose another folder, or free space"
         ) from error
     return len(content)
 

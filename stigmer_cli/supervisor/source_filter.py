@@ -5,21 +5,20 @@ on the child's own listening socket, which this process borrows (pidfd_getfd(2),
 privileges. What the filter drops gets no answer at all, and the child does not notice.
 """
 
-import contextlib
 import ctypes
 import ipaddress
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import reason_of
 from stigmer_cli.supervisor.child import Child
 from stigmer_cli.supervisor.control import Changes
 from stigmer_cli.supervisor.process import IS_LINUX, Process
+from stigmer_cli.supervisor.sockets import IPV4, group_with, listening_sockets, open_files
 from stigmer_cli.supervisor.spec import SourceFilter
 
 LOOK_EVERY_S = 0.01
@@ -30,8 +29,6 @@ PIDFD_GETFD = 438
 """The number of pidfd_getfd on every architecture: those from 424 on are shared (syscalls(2))."""
 
 SO_ATTACH_FILTER = 26
-LISTENING = "0A"
-"""TCP_LISTEN as /proc/net/tcp writes it (proc(5))."""
 
 LOAD_SOURCE = (0x20, 0, 0, 0xFFF00000 + 12)
 """BPF_LD|BPF_W|BPF_ABS at SKF_NET_OFF + 12: the source address in the IPv4 header."""
@@ -76,43 +73,18 @@ def close_ports(pid: int, ports: set[int], *, source: str) -> set[int]:
 
     Raises OSError where the kernel does not let us: too old, or a container's rules.
     """
-    inodes = {f"socket:[{inode}]": port for inode, port in _listening(pid, ports)}
+    inodes = {name: port for name, port in listening_sockets(pid, IPV4) if port in ports}
     closed: set[int] = set()
     if not inodes:
         return closed
-    for holder in (pid, *_group(pid)):
-        for number, name in _sockets(holder):
+    for holder in group_with(pid):
+        for number, name in open_files(holder):
             if name in inodes and inodes[name] not in closed:
                 _attach(holder, number, source)
                 closed.add(inodes[name])
         if len(closed) == len(inodes):
             break
     return closed
-
-
-def _listening(pid: int, ports: set[int]) -> Iterator[tuple[str, int]]:
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
-            fields = line.split()
-            port = int(fields[1].rpartition(":")[2], 16)
-            if fields[3] == LISTENING and port in ports:
-                yield fields[9], port
-
-
-def _sockets(pid: int) -> Iterator[tuple[int, str]]:
-    with contextlib.suppress(OSError):
-        for entry in Path(f"/proc/{pid}/fd").iterdir():
-            with contextlib.suppress(OSError):  # closed meanwhile
-                yield int(entry.name), str(entry.readlink())
-
-
-def _group(leader: int) -> Iterator[int]:
-    """The other processes of a group: a binary may have been started by a script that waits for it."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != leader:
-            with contextlib.suppress(OSError):
-                if os.getpgid(int(entry.name)) == leader:
-                    yield int(entry.name)
 
 
 def _attach(pid: int, number: int, source: str) -> None:

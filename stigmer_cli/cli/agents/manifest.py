@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from stigmer_cli.api.resources import AgentManifest
-from stigmer_cli.errors import ConfigError
+from stigmer_cli.errors import ConfigError, reason_of
 
 STDIN = "-"
 FILE_MAX = 4 * 1024 * 1024
@@ -54,7 +54,7 @@ def _read(name: str, stdin: Iterator[bytes]) -> ManifestSource:
     try:
         data = b"".join(stdin) if name == STDIN else Path(name).read_bytes()
     except OSError as error:
-        raise ConfigError(f"cannot read {name}: {error.strerror}", hint="stigmer apply -f FILE") from error
+        raise ConfigError(f"cannot read {name}: {reason_of(error)}", hint="stigmer apply -f FILE") from error
     shown = "<stdin>" if name == STDIN else name
     if len(data) > FILE_MAX:
         raise ConfigError(f"{shown} is larger than {FILE_MAX // 1024 // 1024} MiB")

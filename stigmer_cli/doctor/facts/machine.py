@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 from stigmer_cli.doctor.facts.facts import BinarySeen, HomeSeen, PortSeen, ProcessSeen
-from stigmer_cli.errors import MachineError
+from stigmer_cli.errors import MachineError, reason_of
 from stigmer_cli.home_trust import inspect_home
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.home import try_to_write, way_out
@@ -109,7 +109,7 @@ def _why_not_writable(home: Home) -> tuple[str, str]:
             if folder.exists():
                 try_to_write(folder)
         except OSError as error:
-            return f"{folder}: {error.strerror}", way_out(folder, error)
+            return f"{folder}: {reason_of(error)}", way_out(folder, error)
     return "", ""
 
 

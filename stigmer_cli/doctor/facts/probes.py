@@ -16,7 +16,7 @@ from stigmer_cli.credential import read_token
 from stigmer_cli.doctor.facts.blocking import in_thread
 from stigmer_cli.doctor.facts.facts import EndpointSeen, HttpEndpoint, ServerSeen, StoreSeen, TemporalSeen
 from stigmer_cli.domain.identity import StoreId
-from stigmer_cli.errors import ConfigError, MachineError, ServerUnproven, TokenKept
+from stigmer_cli.errors import ConfigError, MachineError, ServerUnproven, TokenKept, reason_of
 from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.listening import unheld
@@ -148,7 +148,7 @@ async def probe_provider(settings: Settings) -> str:
     except ConnectionRefusedError:
         why = "connection refused"
     except OSError as error:
-        why = error.strerror or str(error)
+        why = reason_of(error)
     else:
         return ""
     on_the_way = f", the proxy that {proxy.variable} names," if proxy else ""
@@ -173,7 +173,7 @@ async def probe_endpoint(target: Target, *, waits_for: Sequence[int] = ()) -> En
     except ConnectionRefusedError:
         why = "connection refused"
     except OSError as error:
-        why = error.strerror or str(error)
+        why = reason_of(error)
     return EndpointSeen(address=address, namespace=target.namespace, is_own=target.is_own, why=why, silence=silence)
 
 
@@ -269,7 +269,7 @@ def probe_store(settings: Settings) -> StoreSeen:
     except FileNotFoundError:
         return StoreSeen(path=path, exists=False)
     except OSError as error:
-        return StoreSeen(path=path, why_unreadable=error.strerror or str(error))
+        return StoreSeen(path=path, why_unreadable=reason_of(error))
     wal = path.with_name(f"{path.name}-wal")
     is_small = size <= CHECKED_BYTES_MAX
     copies = sorted((path.parent / BACKUPS).glob(f"{path.name}*"), key=lambda one: one.stat().st_mtime)

@@ -62,6 +62,12 @@ def test_each_of_the_three_walks_has_its_stops() -> None:
     assert [len(found) >= 5 for found in stops] == [True, True, True]
 
 
+def test_the_table_of_tests_has_every_folder() -> None:
+    folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir()} - {"__pycache__"}
+    rows = set(re.findall(r"^\| `(\w+)/` \|", (ROOT / "tests" / "README.md").read_text(), re.MULTILINE))
+    assert folders <= rows
+
+
 def test_the_map_of_the_chaos_tier_has_every_module() -> None:
     text = (ROOT / "tests" / "README.md").read_text().partition("## The chaos tier")[2].partition("\n## ")[0]
     modules = {path.name for path in (ROOT / "tests" / "chaos").glob("*.py")} - {"__init__.py"}

@@ -148,6 +148,10 @@ def test_every_check_has_its_row() -> None:
     assert table == rows, "\n".join(["replace the table of stigmer_cli/manual/doctor.md by:", *rows])
 
 
+def test_no_explanation_of_a_check_has_a_word_that_a_reader_has_to_read_twice() -> None:
+    assert [check.code for check in CHECKS if CROOKED.search(check.explanation)] == []
+
+
 def test_every_command_is_on_a_page() -> None:
     text = "".join(page(topic) for topic in TOPICS)
     assert [name for name in COMMANDS if f"stigmer {name}" not in text] == []

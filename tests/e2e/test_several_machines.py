@@ -296,7 +296,7 @@ def test_the_page_works_word_for_word_and_goes_on_when_a_server_stops_or_dies(pl
 def _rotate(place: Place) -> None:
     """A new certificate for Temporal, with the page's own lines; whoever runs shows it from then on."""
     machines = ("on server A", "runner 1", "runner 2")
-    lines = blocks("sh")["once, anywhere"].splitlines()
+    lines = blocks("sh")["once, anywhere"].replace("\\\n", "").splitlines()
     place.run("anywhere", "\n".join(line for line in lines if "temporal." in line))
     place.until(lambda: all("temporal_files_taken" in place.log(machine) for machine in machines))
 

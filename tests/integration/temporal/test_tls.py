@@ -16,6 +16,7 @@ from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.target import LOOPBACK, SYSTEM_TRUST, Target, target_of
+from stigmer_cli.times import day_and_time
 from stigmer_cli.tls.files import KeyPair
 from stigmer_cli.tls.trust import Trust
 from tests.integration.temporal.conftest import connected
@@ -108,8 +109,8 @@ async def test_a_certificate_out_of_its_time_is_told_with_the_time(tls: TlsSetup
         expired = await told(address, trust(tls.ours.file))
     async with tls.door(tls.ours.issue("new", "localhost", begins=FUTURE)) as address:
         early = await told(address, trust(tls.ours.file))
-    assert expired == f"its certificate expired at {PAST.astimezone():%Y-%m-%d %H:%M}: its operator must renew it"
-    assert early.startswith(f"its certificate is not valid before {FUTURE.astimezone():%Y-%m-%d %H:%M}, and here it is")
+    assert expired == f"its certificate expired at {day_and_time(PAST)}: its operator must renew it"
+    assert early.startswith(f"its certificate is not valid before {day_and_time(FUTURE)}, and here it is")
 
 
 async def test_a_certificate_for_another_name_wants_that_name(tls: TlsSetup) -> None:

@@ -16,6 +16,7 @@ StigmerError
 ├── Refused                 show who you are (exit 2, HTTP 401)
 ├── MachineError            fix the machine: disk, port, binary, file (exit 1, HTTP 507)
 │   └── InUse               another process has it, and keeps it: stop that one first (exit 3)
+│       └── OtherTemporal   the servers of one store are on two Temporals: name the other one, or move the store
 ├── OperationFailed         it was tried and it failed; the message says how (exit 1)
 └── TimedOut                wait longer, or look why (exit 124)
 """
@@ -166,6 +167,15 @@ class InUse(MachineError):
 
     code = "in-use"
     exit_code = 3
+
+
+class OtherTemporal(InUse):
+    """Another living server keeps this server's store on another Temporal."""
+
+    code = "other-temporal"
+    way_out = (
+        "set STIGMER_TEMPORAL_ADDRESS to that Temporal, or move the store to this one: stigmer up --adopt-temporal"
+    )
 
 
 class OperationFailed(StigmerError):

@@ -23,13 +23,17 @@ class ChangeBody(Sent):
 
 
 class TemporalHealth(Sent):
-    """The server's own connection to Temporal; `cause` is empty while connected."""
+    """The server's own connection to Temporal; `cause` is empty while connected.
+
+    `refusal` is the code of the error for which the server refuses this Temporal; empty where it does not.
+    """
 
     state: ConnectionState | str
     address: str
     namespace: str
     since: Moment
     cause: str = ""
+    refusal: str = ""
     attempt: int = 0
     next_try_at: Moment | None = None
     reconnects: int = 0

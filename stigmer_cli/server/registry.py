@@ -20,7 +20,7 @@ import structlog
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.identity import ServerId
-from stigmer_cli.errors import InUse
+from stigmer_cli.errors import OtherTemporal
 from stigmer_cli.executions.temporal_api import TemporalLink
 from stigmer_cli.store.servers import SeenServer, ServerRecord
 from stigmer_cli.store.store import Store
@@ -36,13 +36,11 @@ LIVING_S = 10.0
 INSIST_S = 3.0
 """Another server that has been on another Temporal for so long, and gave signs of life meanwhile, will stay there."""
 
-HINT = "set STIGMER_TEMPORAL_ADDRESS to that Temporal, or move the store to this one: stigmer up --adopt-temporal"
-
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OtherTemporal:
+class _Rival:
     """Another living server is on another Temporal: first seen when, and with which sign of life."""
 
     other: ServerId
@@ -69,14 +67,19 @@ class ServerRegistry:
         self._record = record
         self._clock = clock
         self._request = request
-        self._other_temporal: _OtherTemporal | None = None
+        self._rival: _Rival | None = None
         self.servers: Sequence[SeenServer] = ()
         self.link: TemporalLink | None = None
+
+    @property
+    def is_refusing(self) -> bool:
+        """Whether it refuses its Temporal, because another living server was on another one at the last look."""
+        return self._rival is not None
 
     async def admit(self, cluster: str) -> None:
         """Return where this server may use the Temporal `cluster`.
 
-        Raises Misconfigured while another living server of the store is on another one, InUse once that one insists.
+        Raises Misconfigured while another living server of the store is on another one, OtherTemporal once it insists.
         """
         if self._request.exists():
             await self._adopt(cluster)
@@ -85,15 +88,15 @@ class ServerRegistry:
             return
         other = self._other_of(await self._living(), cluster)
         if other is None:
-            self._other_temporal = None
+            self._rival = None
             return
         words = _words(other)
         if self._insists(other):
-            raise InUse(words, hint=HINT)
-        raise Misconfigured(words, hint=HINT)
+            raise _refused(words)
+        raise Misconfigured(words, hint=OtherTemporal.way_out)
 
     async def run(self) -> None:
-        """Give signs of life, for ever; raises InUse where the store belongs to another Temporal now."""
+        """Give signs of life, for ever; raises OtherTemporal where the store belongs to another Temporal now."""
         try:
             while True:
                 await self.run_once()
@@ -113,9 +116,9 @@ class ServerRegistry:
         await self._check_adoption(mine, cluster)
         other = self._other_of(living, cluster)
         if other is None:
-            self._other_temporal = None
+            self._rival = None
         elif mine is not None and mine.cluster_since > other.cluster_since and self._insists(other):
-            raise InUse(_words(other), hint=HINT)
+            raise _refused(_words(other))
 
     async def _living(self) -> Sequence[SeenServer]:
         self.servers = await self._store.servers.living(within_s=LIVING_S)
@@ -130,9 +133,9 @@ class ServerRegistry:
     def _insists(self, other: SeenServer) -> bool:
         """Whether `other` has been seen alive on its Temporal for `INSIST_S`."""
         now = self._clock.monotonic()
-        known = self._other_temporal
+        known = self._rival
         if known is None or known.other != other.record.id:
-            self._other_temporal = _OtherTemporal(other=other.record.id, since=now, seen_at=other.seen_at)
+            self._rival = _Rival(other=other.record.id, since=now, seen_at=other.seen_at)
             log.warning(
                 "server_on_another_temporal", other=other.record.id, host=other.record.host, world=other.cluster
             )
@@ -149,7 +152,13 @@ class ServerRegistry:
         adoption = await self._store.servers.adoption()
         if mine is None or adoption is None or adoption.cluster == cluster or adoption.at <= mine.cluster_since:
             return
-        raise InUse(f"server {adoption.server} has moved this store to another Temporal than this server's", hint=HINT)
+        raise _refused(f"server {adoption.server} has moved this store to another Temporal than this server's")
+
+
+def _refused(words: str) -> OtherTemporal:
+    """The end of this server, with its code in the log for whoever asks why it ended."""
+    log.error("server_refused", code=OtherTemporal.code, cause=words)
+    return OtherTemporal(words)
 
 
 def _words(other: SeenServer) -> str:

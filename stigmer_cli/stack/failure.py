@@ -1,10 +1,12 @@
 """Why a part did not start: its exit, its last lines, and the one thing to do about it."""
 
+import contextlib
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from stigmer_cli.errors import InUse, OperationFailed
+from stigmer_cli.errors import InUse, OperationFailed, OtherTemporal
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.ports import is_free, owner_of
 from stigmer_cli.stack.state import Endpoints
@@ -72,12 +74,21 @@ def _port_fix(failed_part: FailedPart) -> str:
     return f"stigmer up --auto-ports, or stigmer up {flags}"
 
 
-OTHER_TEMPORAL = re.compile(r"server srv-[^\n\"]*(?:another Temporal, at [^;\n\"]*|to another Temporal)")
+OTHER_TEMPORAL = re.compile(rf'"code": ?"{OtherTemporal.code}"')
+
+
+def refusal_in(lines: Sequence[str], code: str) -> str:
+    """Why a part ended with the error `code`, as the last of its log `lines` that tells says; empty where none does."""
+    for line in reversed(lines):
+        with contextlib.suppress(ValueError, TypeError, AttributeError):
+            told = json.loads(line[line.index("{") :])
+            if told.get("code") == code:
+                return str(told.get("cause", ""))
+    return ""
 
 
 def _other_temporal(failed_part: FailedPart) -> str:
-    found = [match[0] for line in failed_part.lines if (match := OTHER_TEMPORAL.search(line))]
-    return found[-1] if found else "another server of its store is on another Temporal"
+    return refusal_in(failed_part.lines, OtherTemporal.code).partition(";")[0]
 
 
 POSTGRESQL = re.compile(r"PostgreSQL at [^\n]* (?:is not available|refuses|cannot write)[^\n]*")

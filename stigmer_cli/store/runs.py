@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from sqlalchemy import RowMapping, bindparam, delete, func, insert, select
 
+from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.domain.execution import EventType, Outcome
 from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, WorkflowId, WorkflowName
 from stigmer_cli.domain.phase import Phase
@@ -35,17 +36,6 @@ _CLAIMED = select(func.max(events.c.seq)).where(_ITS, events.c.type == EventType
 _ATTEMPTS = (
     select(func.count()).select_from(events).where(_ITS, events.c.type == EventType.ATTEMPT, events.c.seq > _CLAIMED)
 )
-
-
-class Claim(StrEnum):
-    """Whether the run holds the epoch; one that does not ends without effect.
-
-    NOT_MINE: no row here has the workflow that asks.
-    """
-
-    WON = "won"
-    LOST = "lost"
-    NOT_MINE = "not-mine"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +66,7 @@ class RunTable:
         self._database = database
 
     @whole
-    async def claim(self, execution_id: ExecutionId, *, epoch: int, claimant: Claimant) -> Claim:
+    async def claim(self, execution_id: ExecutionId, *, epoch: int, claimant: Claimant) -> ClaimAnswer:
         """Give the epoch to the claimant if no other run holds it, and make PENDING into IN_PROGRESS, in one statement.
 
         Only a run of the execution's own workflow may ask: another id, or another chain of runs than the one that was
@@ -86,11 +76,11 @@ class RunTable:
         async with self._database.writing() as writing:
             row = await writing.locked(execution_id)
             if row is None or not _is_its_own(row, epoch, claimant):
-                return Claim.NOT_MINE
+                return ClaimAnswer.NOT_MINE
             if await writing.change(execution_id, _claim(epoch, claimant.run, claimant.runner, writing)) is not None:
-                return Claim.WON
+                return ClaimAnswer.WON
             is_holder = row["epoch"] == epoch and row["claimed_run"] == claimant.run
-            return Claim.WON if is_holder and not Phase(row["phase"]).is_terminal else Claim.LOST
+            return ClaimAnswer.WON if is_holder and not Phase(row["phase"]).is_terminal else ClaimAnswer.LOST
 
     @whole
     async def begin_attempt(

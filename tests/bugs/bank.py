@@ -217,8 +217,8 @@ CORE: tuple[Mutant, ...] = (
     Mutant(
         name="a claim that everybody wins",
         file="store/runs.py",
-        old="            return Claim.WON if is_holder and not Phase",
-        new="            return Claim.WON if not is_holder and not Phase",
+        old="            return ClaimAnswer.WON if is_holder and not Phase",
+        new="            return ClaimAnswer.WON if not is_holder and not Phase",
         caught_by=(STORE, SIMULATION),
     ),
     Mutant(

@@ -82,8 +82,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="a server goes on any Temporal",
         file="server/registry.py",
-        old="        if other is None:\n            self._other_temporal = None\n            return\n",
-        new="        if other is None or other.cluster:\n            self._other_temporal = None\n            return\n",
+        old="        if other is None:\n            self._rival = None\n            return\n",
+        new="        if other is None or other.cluster:\n            self._rival = None\n            return\n",
         caught_by=(REGISTRY,),
     ),
     Mutant(

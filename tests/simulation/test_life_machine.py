@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.domain.execution import AttentionCode, EventType, Execution, Outcome, QueueReason
 from stigmer_cli.domain.identity import RunId
 from stigmer_cli.domain.phase import Phase, may_move
 from stigmer_cli.errors import Conflict
-from stigmer_cli.store.runs import Claim, ReportResult
+from stigmer_cli.store.runs import ReportResult
 from stigmer_cli.store.store import open_store
 from tests.contracts.store.drafts import RealSleepClock, accepted
 from tests.support.ids import claim
@@ -68,7 +69,7 @@ class ExecutionLife(RuleBasedStateMachine):
     @rule(epoch=EPOCHS, run=RUNS)
     def claims(self, epoch: int, run: RunId) -> None:
         before = self.row()
-        if self.do(claim(self.store, self.id, epoch=epoch, run=run, runner="mill")) is Claim.WON:
+        if self.do(claim(self.store, self.id, epoch=epoch, run=run, runner="mill")) is ClaimAnswer.WON:
             assert epoch == before.epoch
             assert self.holders.setdefault(epoch, run) == run, "two runs hold one epoch"
 

@@ -3,9 +3,10 @@
 from stigmer_cli.doctor.check import Found, check, failed, passed, skipped
 from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.doctor.text import count
+from stigmer_cli.errors import OtherTemporal
+from stigmer_cli.stack.failure import refusal_in
 
 ADOPT = "stigmer up --adopt-temporal"
-REFUSED = "uses this store with another Temporal"
 
 
 @check("STG305", "one Temporal for all servers")
@@ -21,14 +22,14 @@ async def one_temporal(facts: Facts) -> Found:
         return await _of_one_that_ended(facts)
     others = [f"{one.id} (pid {one.pid} on {one.host}) at {one.temporal}" for one in health.servers]
     evidence = {"servers": others, "temporal": health.temporal.address}
-    if REFUSED in health.temporal.cause:
+    if health.temporal.refusal == OtherTemporal.code:
         return failed(health.temporal.cause, ADOPT, **evidence)
     return passed(f"{count(len(others) or 1, 'server')} on one Temporal", **evidence)
 
 
 async def _of_one_that_ended(facts: Facts) -> Found:
     """The server does not run: whether it ended because another one is on another Temporal."""
-    words = [line for line in await facts.lines("server") if REFUSED in line or "to another Temporal" in line]
+    words = refusal_in(await facts.lines("server"), OtherTemporal.code)
     if words:
-        return failed(f"the server ended: {words[-1]}", ADOPT, line=words[-1])
+        return failed(f"the server ended: {words}", ADOPT, line=words)
     return skipped("no server says who shares the store")

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.api.health import (
     ChangeBody,
     ClockHealth,
@@ -24,7 +25,7 @@ from stigmer_cli.api.health import (
 )
 from stigmer_cli.clock import iso
 from stigmer_cli.domain.identity import task_queue_of
-from stigmer_cli.errors import StigmerError
+from stigmer_cli.errors import OtherTemporal, StigmerError
 from stigmer_cli.executions.reason import find_hold
 from stigmer_cli.server.guard import IS_KNOWN
 from stigmer_cli.server.services import Services, services
@@ -132,6 +133,7 @@ def _temporal(called: Services) -> TemporalHealth:
         namespace=status.namespace,
         since=status.since,
         cause=status.cause,
+        refusal=_refusal(called),
         attempt=status.attempt,
         next_try_at=status.next_try_at,
         reconnects=status.reconnects,
@@ -143,6 +145,11 @@ def _temporal(called: Services) -> TemporalHealth:
             for change in status.history
         ],
     )
+
+
+def _refusal(called: Services) -> str:
+    is_refused = called.link.status().state is ConnectionState.MISCONFIGURED and called.registry.is_refusing
+    return OtherTemporal.code if is_refused else ""
 
 
 def _task_queue(called: Services) -> TaskQueueHealth:

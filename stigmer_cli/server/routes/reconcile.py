@@ -19,7 +19,7 @@ from stigmer_cli.api.reconcile import (
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import StigmerError
-from stigmer_cli.executions.reconcile.apply import Applied
+from stigmer_cli.executions.reconcile.apply import OUTCOMES, Applied
 from stigmer_cli.executions.reconcile.request import Wanted
 from stigmer_cli.executions.reconcile.scan import Scope
 from stigmer_cli.judgement.plan import Rules
@@ -27,23 +27,11 @@ from stigmer_cli.judgement.stuck import WORTH_TELLING
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.store.store import Store
 
-COUNTED_AS: dict[ReconcileOutcome, str] = {
-    ReconcileOutcome.RESUBMITTED: "resubmitted",
-    ReconcileOutcome.REPAIRED: "repaired",
-    ReconcileOutcome.ATTENTION: "attention",
-    ReconcileOutcome.CHANGED: "skipped",
-    ReconcileOutcome.LEFT: "skipped",
-    ReconcileOutcome.PLANNED: "skipped",
-    ReconcileOutcome.FAILED: "failed",
+COUNTED_AS: dict[ReconcileOutcome, ReconcileOutcome] = {
+    ReconcileOutcome.CHANGED: ReconcileOutcome.LEFT,
+    ReconcileOutcome.PLANNED: ReconcileOutcome.LEFT,
 }
-PLANNED_AS: dict[Action, str] = {
-    Action.RESUBMIT: "resubmitted",
-    Action.START_OVER: "resubmitted",
-    Action.RETRY: "resubmitted",
-    Action.REPAIR: "repaired",
-    Action.MARK: "attention",
-    Action.NONE: "skipped",
-}
+"""Which outcome a summary counts another one as; any other is counted by its own name."""
 
 PROGRESS_EVERY = 25
 """How many executions are looked at between two lines that say how far it is."""
@@ -119,7 +107,8 @@ def _told(applied: Applied, counts: Counter[str]) -> str:
     """The line about one execution, counted; empty where there is nothing to tell."""
     move, done = applied.move, applied.done
     counts["examined"] += 1
-    counts[PLANNED_AS[move.action] if done is ReconcileOutcome.PLANNED else COUNTED_AS[done]] += 1
+    became = OUTCOMES[move.action] if done is ReconcileOutcome.PLANNED else done
+    counts[COUNTED_AS.get(became, became)] += 1
     if move.action is Action.NONE and move.finding not in WORTH_TELLING:
         return ""
     item = ReconcileItem(

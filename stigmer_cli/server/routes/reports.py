@@ -20,7 +20,7 @@ from stigmer_cli.domain.execution import Outcome
 from stigmer_cli.domain.identity import ExecutionId, RunId, WorkflowId
 from stigmer_cli.errors import NotFound
 from stigmer_cli.server.services import Services, services
-from stigmer_cli.store.runs import Claim, Claimant, ReportResult
+from stigmer_cli.store.runs import Claimant, ReportResult
 
 router = APIRouter(prefix="/v1/executions/{execution_id}")
 Called = Annotated[Services, Depends(services)]
@@ -38,11 +38,11 @@ async def claim(execution_id: str, body: ClaimRequest, called: Called) -> ClaimR
         first_run=RunId(body.first_run) if body.first_run else None,
     )
     taken = await called.store.runs.claim(ExecutionId(execution_id), epoch=body.epoch, claimant=claimant)
-    if taken is not Claim.WON:
+    if taken is not ClaimAnswer.WON:
         called.metrics.claims_lost.inc()
-    if taken is Claim.NOT_MINE:
+    if taken is ClaimAnswer.NOT_MINE:
         log.warning("claim_not_mine", execution=execution_id, workflow=body.workflow_id, runner=body.runner)
-    return ClaimResponse(won=taken is Claim.WON, reason=ClaimAnswer(taken))
+    return ClaimResponse(won=taken is ClaimAnswer.WON, reason=taken)
 
 
 @router.post("/attempts")

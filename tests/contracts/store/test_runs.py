@@ -7,11 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.domain.execution import AttentionCode, EventType, Execution, Message, Outcome
 from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict
-from stigmer_cli.store.runs import Claim, Claimant, ReportResult
+from stigmer_cli.store.runs import Claimant, ReportResult
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import OTHER_RUN, RUN, START, RealSleepClock, accepted, running, submitted, timeline
 from tests.support.ids import OTHER_STORE, claim, workflow
@@ -44,7 +45,7 @@ async def test_a_claim_keeps_when_temporal_took_it_and_notes_it_where_nobody_did
     marked, unmarked = await submitted(store), await accepted(store)
     clock.move(60)
     for id_ in (marked, unmarked):
-        assert await claim(store, id_, epoch=1, run=RUN, runner="r") is Claim.WON
+        assert await claim(store, id_, epoch=1, run=RUN, runner="r") is ClaimAnswer.WON
     moments = [(await store.executions.get(id_)).dispatch.submitted_at for id_ in (marked, unmarked)]
     assert moments == [START, START + timedelta(seconds=60)]
 
@@ -52,15 +53,15 @@ async def test_a_claim_keeps_when_temporal_took_it_and_notes_it_where_nobody_did
 async def test_two_runs_claim_one_epoch_and_one_wins(store: Store) -> None:
     for _ in range(10):
         id_ = await submitted(store)
-        answers: dict[str, Claim] = {}
+        answers: dict[str, ClaimAnswer] = {}
 
-        async def ask(run: str, id_: ExecutionId = id_, answers: dict[str, Claim] = answers) -> None:
+        async def ask(run: str, id_: ExecutionId = id_, answers: dict[str, ClaimAnswer] = answers) -> None:
             answers[run] = await claim(store, id_, epoch=1, run=RunId(run), runner=f"of {run}")
 
         async with asyncio.TaskGroup() as group:
             for number in range(4):
                 group.create_task(ask(f"run-{number}"))
-        winners = [run for run, answer in answers.items() if answer is Claim.WON]
+        winners = [run for run, answer in answers.items() if answer is ClaimAnswer.WON]
         assert len(winners) == 1
         found = await store.executions.get(id_)
         assert (found.phase, found.claimed_run, found.claimed_by) == (
@@ -77,10 +78,10 @@ async def test_two_runs_claim_one_epoch_and_one_wins(store: Store) -> None:
 
 async def test_claiming_again_has_still_won_and_is_told_once(store: Store, clock: RealSleepClock) -> None:
     id_ = await submitted(store)
-    assert await claim(store, id_, epoch=1, run=RUN, runner="mill") is Claim.WON
+    assert await claim(store, id_, epoch=1, run=RUN, runner="mill") is ClaimAnswer.WON
     first = await store.executions.get(id_)
     clock.move(5)
-    assert await claim(store, id_, epoch=1, run=RUN, runner="mill") is Claim.WON
+    assert await claim(store, id_, epoch=1, run=RUN, runner="mill") is ClaimAnswer.WON
     assert await store.executions.get(id_) == first
     assert first.started_at == START
     assert len(await timeline(store, id_)) == 3
@@ -91,7 +92,7 @@ async def test_a_claim_marks_submitted_what_a_crash_has_left_unmarked(store: Sto
     await store.executions.mark_attention(
         id_, epoch=1, version=None, code=AttentionCode.SUBMIT_FAILED, reason="no answer"
     )
-    assert await claim(store, id_, epoch=1, run=RUN, runner="mill") is Claim.WON
+    assert await claim(store, id_, epoch=1, run=RUN, runner="mill") is ClaimAnswer.WON
     found = await store.executions.get(id_)
     assert (found.dispatch.run_id, found.dispatch.submitted_at, found.attention) == (RUN, START, None)
     assert found.dispatch.next_try_at is None
@@ -101,7 +102,7 @@ async def test_a_claim_marks_submitted_what_a_crash_has_left_unmarked(store: Sto
 
 async def test_a_claim_of_another_epoch_is_lost(store: Store) -> None:
     id_ = await submitted(store)
-    assert await claim(store, id_, epoch=2, run=RUN, runner="mill") is Claim.LOST
+    assert await claim(store, id_, epoch=2, run=RUN, runner="mill") is ClaimAnswer.LOST
 
 
 async def test_a_claim_that_is_not_of_the_executions_own_workflow_is_not_mine_and_changes_nothing(store: Store) -> None:
@@ -118,17 +119,17 @@ async def test_a_claim_that_is_not_of_the_executions_own_workflow_is_not_mine_an
     before = await store.executions.get(id_)
     for what, (execution, name, first_run) in strangers.items():
         claimant = Claimant(run=RUN, runner="mill", workflow=name, first_run=first_run)
-        assert await store.runs.claim(execution, epoch=1, claimant=claimant) is Claim.NOT_MINE, what
+        assert await store.runs.claim(execution, epoch=1, claimant=claimant) is ClaimAnswer.NOT_MINE, what
     assert await store.executions.get(id_) == before
     claimant = Claimant(run=OTHER_RUN, runner="mill", workflow=own, first_run=RUN)
-    assert await store.runs.claim(id_, epoch=1, claimant=claimant) is Claim.WON, "a later run of the same chain"
+    assert await store.runs.claim(id_, epoch=1, claimant=claimant) is ClaimAnswer.WON, "a later run of the same chain"
 
 
 async def test_a_run_of_an_execution_whose_submit_was_forgotten_may_claim_it(store: Store) -> None:
     id_ = await accepted(store)
     own = workflow(id_, store=store.id).id
     claimant = Claimant(run=RUN, runner="mill", workflow=own, first_run=RUN)
-    assert await store.runs.claim(id_, epoch=1, claimant=claimant) is Claim.WON
+    assert await store.runs.claim(id_, epoch=1, claimant=claimant) is ClaimAnswer.WON
 
 
 async def test_a_later_attempt_takes_over_and_the_earlier_one_is_stale(store: Store) -> None:
@@ -152,7 +153,7 @@ async def test_a_later_attempt_takes_over_and_the_earlier_one_is_stale(store: St
 
 async def test_attempts_are_counted_as_they_begin_and_not_as_they_are_handed_out(store: Store) -> None:
     id_ = await submitted(store)
-    assert await claim(store, id_, epoch=1, run=RUN, runner="mill") is Claim.WON
+    assert await claim(store, id_, epoch=1, run=RUN, runner="mill") is ClaimAnswer.WON
     for attempt, begun in ((3, 1), (3, 1), (4, 2), (9, 3)):  # 1 and 2 were swallowed, and so were 5 to 8
         await store.runs.begin_attempt(id_, epoch=1, run=RUN, attempt=attempt, runner="mill")
         assert await store.runs.attempts_begun(id_) == begun
@@ -271,4 +272,4 @@ async def test_the_last_word_of_a_run_that_never_claimed_ends_it_only_if_it_is_t
     assert await store.runs.finish(id_, epoch=1, run=RUN, attempt=None, outcome=outcome) is ReportResult.TAKEN
     found: Execution = await store.executions.get(id_)
     assert (found.phase, found.claimed_run) == (Phase.CANCELLED, None)
-    assert await claim(store, id_, epoch=1, run=RUN, runner="mill") is Claim.LOST
+    assert await claim(store, id_, epoch=1, run=RUN, runner="mill") is ClaimAnswer.LOST

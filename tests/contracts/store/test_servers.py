@@ -6,11 +6,11 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.clock import SKEW_MAX
 from stigmer_cli.domain.identity import ServerId
 from stigmer_cli.errors import Conflict, Unavailable
 from stigmer_cli.executions.reconcile.lease import LEASE_S, hold_lease
-from stigmer_cli.store.runs import Claim
 from stigmer_cli.store.servers import ServerRecord
 from stigmer_cli.store.store import Store, open_store
 from tests.contracts.store.drafts import OTHER_RUN, RUN, RealSleepClock, accepted, submitted, timeline
@@ -47,7 +47,7 @@ async def test_two_servers_never_both_win_a_claim(cluster: postgres.Cluster) -> 
                         group.create_task(claim(one, id_, epoch=1, run=RUN, runner="one")),
                         group.create_task(claim(two, id_, epoch=1, run=OTHER_RUN, runner="two")),
                     ]
-                assert sorted(claim.result() for claim in claims) == [Claim.LOST, Claim.WON]
+                assert sorted(claim.result() for claim in claims) == [ClaimAnswer.LOST, ClaimAnswer.WON]
                 assert len(await timeline(two, id_)) == 3
 
 

@@ -5,9 +5,10 @@ from datetime import timedelta
 
 import pytest
 
+from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.domain.execution import AttentionCode, Execution, Outcome, QueueReason
 from stigmer_cli.domain.phase import Phase, may_move
-from stigmer_cli.store.runs import Claim, ReportResult
+from stigmer_cli.store.runs import ReportResult
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import OTHER_RUN, RUN, START, Stage, bring_to
 from tests.support.ids import claim
@@ -56,8 +57,8 @@ ANSWERS: dict[str, tuple[tuple[object, Phase], ...]] = {
     "start_over": ((False, P), (False, P), (False, P), (True, P)),
     "retry_attention": ((False, P), (True, P), (False, P), (False, R)),
     "conclude": ((True, C), (True, C), (True, C), (True, C)),
-    "claim": ((Claim.WON, R), (Claim.WON, R), (Claim.WON, R), (Claim.WON, R)),
-    "claim by another": ((Claim.WON, R), (Claim.WON, R), (Claim.WON, R), (Claim.LOST, R)),
+    "claim": ((ClaimAnswer.WON, R), (ClaimAnswer.WON, R), (ClaimAnswer.WON, R), (ClaimAnswer.WON, R)),
+    "claim by another": ((ClaimAnswer.WON, R), (ClaimAnswer.WON, R), (ClaimAnswer.WON, R), (ClaimAnswer.LOST, R)),
     "begin_attempt 1": ((STALE, P), (STALE, P), (STALE, P), (TAKEN, R)),
     "begin_attempt 2": ((STALE, P), (STALE, P), (STALE, P), (TAKEN, R)),
     "append_message": ((STALE, P), (STALE, P), (STALE, P), (TAKEN, R)),
@@ -66,7 +67,7 @@ ANSWERS: dict[str, tuple[tuple[object, Phase], ...]] = {
     "finish by another": ((STALE, P), (STALE, P), (STALE, P), (STALE, R)),
 }
 REPORTS_OF_THE_HOLDER = {"begin_attempt 1", "begin_attempt 2", "append_message", "finish", "last word"}
-NOTHING = (False, Claim.LOST, STALE, OVER)
+NOTHING = (False, ClaimAnswer.LOST, STALE, OVER)
 
 
 async def state(store: Store, found: Execution) -> tuple[object, ...]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from stigmer_cli.doctor.checks import store
+from stigmer_cli.doctor.checks import servers, store
 from stigmer_cli.doctor.facts.facts import StoreSeen
 from tests.unit.doctor.plain import HOME, brief, healthy, server
 
@@ -98,3 +98,20 @@ async def test_what_the_server_says_of_its_database_is_told() -> None:
         health=seen.health.model_copy(update={"store": seen.health.store.model_copy(update={"error": "disk full"})}),
     )
     assert (await store.usable(healthy(server=broken))).message == "the server cannot use its database: disk full"
+
+
+async def test_a_server_that_refuses_its_temporal_is_known_by_the_code_of_the_refusal() -> None:
+    words = "server srv-1 (pid 7 on ada) uses this store with another Temporal, at t:7233"
+    refused = server(state="MISCONFIGURED", cause=words, refusal="other-temporal")
+    assert brief(await servers.one_temporal(healthy(server=refused))) == ("fail", words, "stigmer up --adopt-temporal")
+    assert (await servers.one_temporal(healthy(server=server(state="MISCONFIGURED", cause=words)))).result == "pass"
+
+    async def lines(_part: str) -> tuple[str, ...]:
+        return (f'{{"code": "other-temporal", "cause": "{words}"}}', "error: the end")
+
+    ended = healthy(server=replace(server(), health=None), lines=lines)
+    assert brief(await servers.one_temporal(ended)) == (
+        "fail",
+        f"the server ended: {words}",
+        "stigmer up --adopt-temporal",
+    )

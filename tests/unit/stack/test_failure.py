@@ -1,0 +1,42 @@
+"""Why a part did not start: told by the code that it wrote into its log, in its own words."""
+
+from pathlib import Path
+
+import pytest
+
+from stigmer_cli.errors import InUse, OtherTemporal
+from stigmer_cli.settings import Home
+from stigmer_cli.stack.failure import FailedPart, StartRefused, refusal_in, start_failed
+from stigmer_cli.supervisor.record import ExitRecord
+from tests.unit.doctor.plain import ENDPOINTS, child
+
+WORDS = "server srv-1 (pid 7 on ada) uses this store with another Temporal, at t:7233; two would take each other's"
+LINE = f'{{"part": "server", "code": "other-temporal", "cause": "{WORDS}", "event": "server_refused"}}'
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ([LINE, "error: the end"], WORDS),
+        ([f"12:00 {LINE}"], WORDS),
+        ([LINE.replace("srv-1", "srv-0"), LINE], WORDS),
+        (['{"code": "in-use", "cause": "no"}', "no object {", "[1]", '{"code": "other-temporal"'], ""),
+        ([], ""),
+    ],
+)
+def test_a_refusal_is_known_by_its_code(lines: list[str], words: str) -> None:
+    assert refusal_in(lines, OtherTemporal.code) == words
+
+
+def test_a_server_that_another_temporal_keeps_from_starting_names_it_and_the_way_out() -> None:
+    ended = ExitRecord(why="ended by itself with exit code 3", at="", code=InUse.exit_code)
+    failed = FailedPart(
+        child=child("server", state="failed", last_exit=ended),
+        lines=[LINE],
+        endpoints=ENDPOINTS,
+        home=Home(path=Path("/home/ada/.stigmer")),
+    )
+    error = start_failed(failed)
+    assert isinstance(error, StartRefused)
+    assert error.message.endswith("; server srv-1 (pid 7 on ada) uses this store with another Temporal, at t:7233")
+    assert error.hint.endswith("stigmer up --adopt-temporal")

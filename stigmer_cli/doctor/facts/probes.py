@@ -18,6 +18,7 @@ from stigmer_cli.doctor.facts.facts import EndpointSeen, HttpEndpoint, ServerSee
 from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.errors import ConfigError, MachineError, ServerUnproven, TokenKept, reason_of
 from stigmer_cli.fair_timeout import FairTimeout
+from stigmer_cli.proxies import PORTS
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.listening import unheld
 from stigmer_cli.stack.parts import ASK_GRPC, BACKUPS, TEMPORAL
@@ -39,7 +40,6 @@ FRAME_HEAD, FRAME_TYPE_AT, FRAME_SETTINGS = 9, 3, 4
 
 PROVIDER_S = 0.8
 OPENAI_URL = "https://api.openai.com/v1"
-HTTP_PORTS = {"http": 80, "https": 443}
 HTTP_ASK_S = 0.3
 HTTP_PATH = "/api/v1/namespaces"
 IN_MAIN = "*** in database main ***"
@@ -123,7 +123,7 @@ async def _health_of(
                 is_insecure_allowed=settings.is_insecure_allowed,
             )
     except ServerUnproven as error:
-        owner = await in_thread(lambda: owner_of(urlsplit(url).port or HTTP_PORTS["http"]))
+        owner = await in_thread(lambda: owner_of(urlsplit(url).port or PORTS["http"]))
         return ServerSeen(url=url, why=error.message, stranger=owner)
     except TimeoutError:
         return ServerSeen(url=url, why=f"no answer within {span(ANSWER_S)}")
@@ -138,21 +138,27 @@ async def probe_provider(settings: Settings) -> str:
     url = settings.openai_base_url or OPENAI_URL
     proxy = settings.proxies.way_to(url)
     where = urlsplit(proxy.url if proxy else url)
-    port = where.port or HTTP_PORTS.get(where.scheme, HTTP_PORTS["http"])
+    port = where.port or PORTS.get(where.scheme, PORTS["http"])
     try:
         async with FairTimeout(PROVIDER_S):
             _, writer = await asyncio.open_connection(where.hostname, port)
             writer.transport.abort()
-    except TimeoutError:
-        why = f"no answer within {span(PROVIDER_S)}"
-    except ConnectionRefusedError:
-        why = "connection refused"
     except OSError as error:
-        why = reason_of(error)
+        why = _why_not_connected(error, within_s=PROVIDER_S)
     else:
         return ""
     on_the_way = f", the proxy that {proxy.variable} names," if proxy else ""
     return f"{where.hostname}:{port}{on_the_way} cannot be reached from here: {why}"
+
+
+def _why_not_connected(error: OSError, *, within_s: float) -> str:
+    match error:
+        case TimeoutError():
+            return f"no answer within {span(within_s)}"
+        case ConnectionRefusedError():
+            return "connection refused"
+        case _:
+            return reason_of(error)
 
 
 def _strange(url: str, status: int) -> ServerSeen:
@@ -168,12 +174,8 @@ async def probe_endpoint(target: Target, *, waits_for: Sequence[int] = ()) -> En
         async with FairTimeout(CONNECT_S, waits_for=waits_for):
             reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
         silence = await _silence(reader, writer, is_tls=target.is_tls, waits_for=waits_for)
-    except TimeoutError:
-        why = f"no answer within {span(CONNECT_S)}"
-    except ConnectionRefusedError:
-        why = "connection refused"
     except OSError as error:
-        why = reason_of(error)
+        why = _why_not_connected(error, within_s=CONNECT_S)
     return EndpointSeen(address=address, namespace=target.namespace, is_own=target.is_own, why=why, silence=silence)
 
 

@@ -112,10 +112,10 @@ class Retry:
         """
         if not isinstance(error, ServerUnavailable):
             return
-        told = self.cli.explained(error)
+        told = self.cli.explain(error)
         if told is not error and isinstance(told, NotRunning) and self.attempts.tries > 1:
             await self.cli.clock.sleep(LOOK_AGAIN_S)
-            told = self.cli.explained(error)
+            told = self.cli.explain(error)
         if told is not error:
             raise told from error
 

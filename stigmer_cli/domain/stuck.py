@@ -80,8 +80,8 @@ _UNCLAIMED: Mapping[StuckClass, WayOut] = {
 }
 """Where no run has claimed it, no effect can be repeated."""
 
-MENDABLE = frozenset({StuckClass.ORPHAN, StuckClass.BEHIND})
-"""What a reconcile that names no id mends."""
+REPAIRABLE = frozenset({StuckClass.ORPHAN, StuckClass.BEHIND})
+"""The classes that a reconcile without ids repairs."""
 
 
 def way_out(kind: StuckClass, execution: ExecutionId, phase: Phase, *, passes: bool = False) -> WayOut:
@@ -91,7 +91,7 @@ def way_out(kind: StuckClass, execution: ExecutionId, phase: Phase, *, passes: b
 
 def way_out_of_all(kind: StuckClass, ids: Sequence[ExecutionId], phase: Phase, *, passes: bool = False) -> WayOut:
     """The same for `ids`, all of this class: a command that asks nothing where none has to be named."""
-    if kind in MENDABLE:
+    if kind in REPAIRABLE:
         return WayOut(commands=(f"{RECONCILE} --yes",))
     named = () if kind is StuckClass.LOST and len(ids) > NAMED_MAX else ids[:NAMED_MAX]
     return replace(_way_out(kind, named, phase, passes=passes), note="")

@@ -1,4 +1,4 @@
-"""What the server says about itself and the others, over bare streams: an HTTP client takes too long to import."""
+"""What the server says about itself, Temporal and the runners, asked over bare streams: httpx imports too slowly."""
 
 import asyncio
 import contextlib
@@ -11,15 +11,15 @@ from urllib.parse import urlsplit
 from stigmer_cli.errors import ConfigError, ServerUnproven, reason_of
 from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.proof import ANSWER_MAX, Challenge, TokenRule, address_of, kept_from, may_send_token, prove
+from stigmer_cli.proxies import PORTS
 from stigmer_cli.times import span
 from stigmer_cli.tls.link import Link
 
 BODY_MAX = 4 * 1024 * 1024
 STARVED_MAX_S = 10.0
-"""How long a look takes at most, on a machine that has no time for it."""
+"""How long an observation takes at most by the clock, on an overloaded machine."""
 
 OK, UNAUTHORIZED, MISDIRECTED = 200, 401, 421
-HTTP_PORT, HTTPS_PORT = 80, 443
 CONNECTION_FIELDS = ("address", "namespace", "state", "since", "cause", "attempt", "nextTryAt", "reconnects", "history")
 FOREIGN = "answers, but not as a Stigmer server does"
 
@@ -34,9 +34,9 @@ class RunnerPoller:
 
 @dataclass(frozen=True, kw_only=True)
 class ServerObservation:
-    """One look at the server. `why` is empty where it is ready; the rest is what it said, None where it did not.
+    """One observation of the server. `why` is empty where it is ready; the rest is what it said, None where it did not.
 
-    `is_unproven` where somebody answered who has not proven to be this home's server, and was told nothing.
+    `is_unproven` where the process that answered has not proven to be this home's server; nothing was sent to it.
     """
 
     why: str = ""
@@ -64,7 +64,10 @@ class ServerProbe:
         self._is_insecure_allowed = is_insecure_allowed
 
     async def observe(self, within_s: float, *, waits_for: Sequence[int] = ()) -> ServerObservation:
-        """What it says within `within_s` seconds in which this process, and `waits_for`, its own, could work."""
+        """What the server says within `within_s` seconds of available processor time.
+
+        Time in which this process, or the server's processes `waits_for`, could not run does not count (FairTimeout).
+        """
         try:
             async with (
                 asyncio.timeout(STARVED_MAX_S),
@@ -81,10 +84,10 @@ class ServerProbe:
             return ready if isinstance(ready, ServerObservation) else cast("ServerObservation", health)
         if health[0] == UNAUTHORIZED and self._token is None:
             return ServerObservation(why="wants a token, and none was sent")
-        return _seen(*ready, *health)
+        return _read_answers(*ready, *health)
 
     async def _answer_or_cause(self, path: str) -> "tuple[int, Mapping[str, object]] | ServerObservation":
-        """The answer, or what is seen where there is none.
+        """The answer, or the observation where there is none.
 
         Never an exception: before Python 3.13 a task that fails in a TaskGroup leaves its parent half cancelled, and
         neither a deadline around it nor Ctrl-C is recognised any more.
@@ -125,11 +128,11 @@ async def get_json(
     if rule is TokenRule.NEVER:
         raise kept_from(url)
     context = Link(url, ca_file).context if parts.scheme == "https" else None
-    port = parts.port or (HTTP_PORT if context is None else HTTPS_PORT)
+    port = parts.port or PORTS["http" if context is None else "https"]
     reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=context)
     try:
         if rule is TokenRule.AFTER_PROOF:
-            await _proven(reader, writer, parts.netloc, token)
+            await _require_proof(reader, writer, parts.netloc, token)
         credential = f"Authorization: Bearer {token}\r\n" if token else ""
         # HTTP/1.0, so that the answer is never chunked and ends with the connection
         request = f"GET {parts.path} HTTP/1.0\r\nHost: {parts.netloc}\r\n{credential}Accept: application/json\r\n\r\n"
@@ -153,7 +156,9 @@ async def get_json(
     return int(words[1]), found
 
 
-async def _proven(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, token: str | None) -> None:
+async def _require_proof(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, token: str | None
+) -> None:
     """Return once the other end has proven that it holds `token`; raises ServerUnproven, and OSError."""
 
     async def write(data: bytes) -> None:
@@ -163,7 +168,7 @@ async def _proven(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ho
     await prove(challenge, lambda: reader.read(ANSWER_MAX), write, lambda: token)
 
 
-def _seen(
+def _read_answers(
     ready_code: int, ready: Mapping[str, object], health_code: int, health: Mapping[str, object]
 ) -> ServerObservation:
     if UNAUTHORIZED in (ready_code, health_code):

@@ -1,4 +1,4 @@
-"""How a stack stands, part by part, in one look of bounded length; never better than it is."""
+"""The state of a stack, part by part, observed once in bounded time; never reported better than it is."""
 
 import asyncio
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from stigmer_cli.supervisor.process import run_state
 from stigmer_cli.supervisor.record import ChildRecord, ExitRecord, SupervisorRecord, read_record
 
 LOOK_MAX_S = 1.0
-"""A healthy server answers in a few milliseconds, on a machine that is out of breath in a few hundred."""
+"""A healthy server answers in a few milliseconds, on an overloaded machine in a few hundred."""
 
 
 class StackState(StrEnum):
@@ -65,7 +65,7 @@ SHOWN_AS: Mapping[str, PartState] = {
 
 @dataclass(frozen=True, kw_only=True)
 class PartStatus:
-    """One part as it stands; `detail` says why where it is not `running`."""
+    """The state of one part; `detail` says why where it is not `running`."""
 
     name: str
     state: PartState
@@ -98,10 +98,10 @@ class PartStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class StackStatus:
-    """The whole stack as it stands; `reasons` is what the server itself has to say.
+    """The state of the whole stack; `reasons` are those of the server itself.
 
-    `elsewhere` says which server on another machine this is about; empty for a stack of this one. `connection` is what
-    the server says of its own to Temporal, with the last changes; empty where it says nothing.
+    `elsewhere` says which server on another machine this is about; empty for a stack of this one. `connection` is the
+    server's connection to Temporal as the server reports it, with the last changes; empty where it reports none.
     """
 
     state: StackState
@@ -135,9 +135,10 @@ class StackStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class SupervisorObservation:
-    """What was seen of the supervisor: its own word, or what its file says and whether it still answers.
+    """What the supervisor said (`record`), or what its file says and whether it still answers.
 
-    `asked_at` and `answered_at` enclose the moment that its own word is of.
+    `unheld`: the first port that a part does not hold, by part. `still`: why a part makes no progress, by part. The
+    supervisor's answer was made between `asked_at` and `answered_at`.
     """
 
     record: SupervisorRecord | None
@@ -150,10 +151,10 @@ class SupervisorObservation:
 
 
 async def status(settings: Settings, *, token: str | None, clock: Clock) -> StackStatus:
-    """One look at supervisor and server at once; takes at most `LOOK_MAX_S` each, whatever hangs."""
+    """Observe supervisor and server concurrently; takes at most `LOOK_MAX_S` seconds for each, whatever hangs."""
     found = endpoints(settings.home) or endpoints_of(settings, StackOptions(), clock)
     async with asyncio.TaskGroup() as group:
-        looking = group.create_task(_look(settings, found), name="supervisor")
+        looking = group.create_task(_observe_supervisor(settings, found, clock), name="supervisor")
         observing = ServerProbe(found.server_url, token).observe(LOOK_MAX_S, waits_for=server_pids(settings.home))
         asking = group.create_task(observing, name="server")
     seen = asking.result()
@@ -164,7 +165,7 @@ async def status(settings: Settings, *, token: str | None, clock: Clock) -> Stac
 
 
 def server_pids(home: Home) -> tuple[int, ...]:
-    """The process of the stack's server, as it was written down; empty where there is none."""
+    """The pid of the stack's server, as recorded; empty where it does not run."""
     record = read_record(home.run)
     child = record.child(SERVER) if record else None
     return (child.id.pid,) if child and child.id and child.id.is_alive else ()
@@ -173,13 +174,13 @@ def server_pids(home: Home) -> tuple[int, ...]:
 def judge_stack(
     observed: SupervisorObservation, seen: ServerObservation, found: Endpoints, *, home: str, clock: Clock
 ) -> StackStatus:
-    """The verdict about what was seen."""
+    """The state of the stack that these observations prove."""
     lacking: Mapping[str, str] = {SERVER: seen.why} if seen.is_unproven else {}
     if observed.record and observed.is_answering:
         lacking = missing(observed.record, seen, observed.unheld, observed.still)
-    parts = tuple(_part(name, observed, lacking, found, clock) for name in NAMES)
+    parts = tuple(_judge_part(name, observed, lacking, found, clock) for name in NAMES)
     return StackStatus(
-        state=_state(parts, seen),
+        state=_judge_state(parts, seen),
         parts=parts,
         endpoints=found,
         home=home,
@@ -188,23 +189,36 @@ def judge_stack(
     )
 
 
-async def _look(settings: Settings, found: Endpoints) -> SupervisorObservation:
-    folder = settings.home.run
+async def ask_supervisor(home: Home, *, within_s: float, clock: Clock) -> SupervisorObservation:
+    """What the supervisor of `home` says, or what its file says and whether it still answers; nothing about its parts.
+
+    Waits `within_s` seconds at most for each answer. Raises MachineError where this user may not connect.
+    """
+    folder = home.run
     try:
-        control = await connect(folder, within_s=LOOK_MAX_S)
+        control = await connect(folder, within_s=within_s)
         if control is None:
             return SupervisorObservation(record=read_record(folder), is_answering=False, is_there=False)
         async with control:
+            asked_at = clock.now()
             record = await control.status()
-            still = idle_runner(record, settings.home) | await standing_still(record, folder)
-            return SupervisorObservation(
-                record=record, is_answering=True, is_there=True, unheld=unheld(record, found), still=still
-            )
-    except Unresponsive:
+            answered_at = clock.now()
+    except (Unresponsive, OSError):
         return SupervisorObservation(record=read_record(folder), is_answering=False, is_there=True)
+    return SupervisorObservation(
+        record=record, is_answering=True, is_there=True, asked_at=asked_at, answered_at=answered_at
+    )
 
 
-def _state(parts: tuple[PartStatus, ...], seen: ServerObservation) -> StackState:
+async def _observe_supervisor(settings: Settings, found: Endpoints, clock: Clock) -> SupervisorObservation:
+    seen = await ask_supervisor(settings.home, within_s=LOOK_MAX_S, clock=clock)
+    if not seen.is_answering or seen.record is None:
+        return seen
+    still = idle_runner(seen.record, settings.home) | await standing_still(seen.record, settings.home.run)
+    return replace(seen, unheld=unheld(seen.record, found), still=still)
+
+
+def _judge_state(parts: tuple[PartStatus, ...], seen: ServerObservation) -> StackState:
     states = {part.state for part in parts}
     if not states - {PartState.STOPPED, PartState.EXTERNAL}:
         return StackState.STOPPED
@@ -213,16 +227,16 @@ def _state(parts: tuple[PartStatus, ...], seen: ServerObservation) -> StackState
     return StackState.READY
 
 
-def _part(
+def _judge_part(
     name: str, observed: SupervisorObservation, lacking: Mapping[str, str], found: Endpoints, clock: Clock
 ) -> PartStatus:
     if name == SUPERVISOR:
-        return _supervisor(observed)
+        return _judge_supervisor(observed)
     child = observed.record.child(name) if observed.record else None
     if child is None:
-        return _absent(name, observed, lacking, found)
+        return _judge_absent(name, observed, lacking, found)
     if not observed.is_answering:
-        return _remembered(child, clock)
+        return _judge_recorded(child, clock)
     state = SHOWN_AS.get(child.state, PartState.RUNNING)
     detail = lacking.get(name, "")
     if state is PartState.RUNNING and detail:
@@ -244,7 +258,7 @@ def _part(
     )
 
 
-def _supervisor(observed: SupervisorObservation) -> PartStatus:
+def _judge_supervisor(observed: SupervisorObservation) -> PartStatus:
     record = observed.record
     if record is None or not observed.is_there:
         silent = record is not None and record.id.is_alive
@@ -263,16 +277,18 @@ def _supervisor(observed: SupervisorObservation) -> PartStatus:
     )
 
 
-def _absent(name: str, observed: SupervisorObservation, lacking: Mapping[str, str], found: Endpoints) -> PartStatus:
-    """A part without a process of ours: nothing runs, or somebody else runs it."""
+def _judge_absent(
+    name: str, observed: SupervisorObservation, lacking: Mapping[str, str], found: Endpoints
+) -> PartStatus:
+    """The status of a part that has no process of ours: it does not run, or somebody else runs it."""
     if name == TEMPORAL and observed.is_there and not found.owns_temporal:
         state = PartState.NOT_READY if name in lacking else PartState.EXTERNAL
         return PartStatus(name=name, state=state, detail=lacking.get(name, found.temporal_address))
     return PartStatus(name=name, state=PartState.STOPPED, detail=lacking.get(name, ""))
 
 
-def _remembered(child: ChildRecord, clock: Clock) -> PartStatus:
-    """A part of a supervisor that does not speak: whether the process still runs is all that can be told."""
+def _judge_recorded(child: ChildRecord, clock: Clock) -> PartStatus:
+    """The status of a part whose supervisor does not answer: only whether the process still runs is known."""
     is_alive = child.id is not None and child.id.is_alive
     uptime_s = max(0.0, (clock.now() - moment(child.started_at)).total_seconds()) if is_alive else None
     return PartStatus(

@@ -1,9 +1,10 @@
-"""Why a server on this machine cannot be used: not running, starting again, another token, or somebody else's port."""
+"""Why a server on this machine cannot be used: down, restarting, another token, or another process on its port."""
 
 from urllib.parse import urlsplit
 
 from stigmer_cli.errors import NotRunning, Refused, ServerUnavailable, ServerUnproven, StigmerError
 from stigmer_cli.proof import is_loopback
+from stigmer_cli.proxies import PORTS
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.listening import holds, is_listened_on
 from stigmer_cli.stack.parts import SERVER
@@ -11,15 +12,13 @@ from stigmer_cli.stack.ports import owner_of
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import read_record
 
-HTTP_PORT = 80
 
+def explain(error: ServerUnavailable, url: str, home: Home, *, is_own: bool) -> StigmerError:
+    """The error to raise for `error`: what this machine shows about the port, or `error` where it shows no more.
 
-def explained(error: ServerUnavailable, url: str, home: Home, *, is_own: bool) -> StigmerError:
-    """`error` as it is, or in its place what the machine says about the port of the server at `url`.
-
-    `is_own` where that is the server of the stack of `home`, and not one that somebody named by its URL.
+    `is_own` where that is the server of the stack of `home`, and not one that a setting names by its URL.
     """
-    port = urlsplit(url).port or HTTP_PORT
+    port = urlsplit(url).port or PORTS["http"]
     if not is_loopback(urlsplit(url).hostname or "") or not is_listened_on(port):
         is_down = is_own and not is_supervised(home)
         return NotRunning(f"the stack is not running ({error.message})", hint="stigmer up") if is_down else error
@@ -32,7 +31,7 @@ def explained(error: ServerUnavailable, url: str, home: Home, *, is_own: bool) -
 
 
 def is_supervised(home: Home) -> bool:
-    """Whether a supervisor of this home runs, which starts again whatever of the stack ended."""
+    """Whether a supervisor of this home runs, which restarts the parts that ended."""
     record = read_record(home.run)
     return record is not None and record.id.is_alive
 

@@ -17,7 +17,7 @@ REDACTED = "(set)"
 
 def show_path(cli: Cli) -> None:
     """Print where config.toml is, or would be."""
-    cli.out.raw(f"{cli.settings_at_any_rate().home.config_file}\n")
+    cli.out.raw(f"{cli.settings_or_defaults().home.config_file}\n")
 
 
 def list_settings(cli: Cli) -> None:

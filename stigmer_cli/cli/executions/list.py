@@ -3,13 +3,13 @@
 from stigmer_cli.api.query import Query
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.executions.options import Selection
-from stigmer_cli.cli.executions.stuck import is_mendable, print_stuck
+from stigmer_cli.cli.executions.stuck import is_repairable, print_stuck
 from stigmer_cli.cli.executions.tables import print_executions
 from stigmer_cli.domain.stuck import RECONCILE
 
 
 def list_executions(cli: Cli, selection: Selection, *, limit: int, is_stuck: bool) -> None:
-    """Print those of `selection`; `is_stuck`: those of them that do not get on."""
+    """Print those of `selection`; `is_stuck`: only those that make no progress."""
     query = Query(
         phases=selection.phases, kinds=selection.kinds, agent=selection.agent, older_than_s=selection.older_than_s
     )
@@ -29,5 +29,5 @@ def _list_stuck(cli: Cli, query: Query, limit: int) -> None:
         {"items": [item.to_wire() for item in items]},
         lambda console: print_stuck(console, items, cli.now()),
     )
-    if any(map(is_mendable, items)):
+    if any(map(is_repairable, items)):
         cli.out.hint(RECONCILE)

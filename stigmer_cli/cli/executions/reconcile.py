@@ -21,11 +21,11 @@ from stigmer_cli.errors import ConfigError, StigmerError
 IDS_MAX = 10_000
 NOTHING_DONE = "nothing was done"
 GOES_ON = "the server may have done a little more than it could tell; the next reconcile goes on from there"
-MENDING = frozenset({Action.RESUBMIT, Action.REPAIR, Action.START_OVER, Action.RETRY})
+REPAIRING = frozenset({Action.RESUBMIT, Action.REPAIR, Action.START_OVER, Action.RETRY})
 
 
 def reconcile_executions(cli: Cli, selection: Selection, options: ReconcileOptions) -> int:
-    """Show what would be done, ask, do it, and print what was done; the exit code."""
+    """Show what would be done, ask, do it, and print what was done; returns the exit code."""
     is_asked = not (options.is_dry_run or options.is_agreed)
     if is_asked and not cli.out.can_ask:
         raise ConfigError(
@@ -33,7 +33,7 @@ def reconcile_executions(cli: Cli, selection: Selection, options: ReconcileOptio
             hint=f"{RECONCILE} --yes, or --dry-run to look only",
         )
     request = ReconcileRequest(
-        ids=_checked(selection.ids),
+        ids=_check_ids(selection.ids),
         phases=list(selection.phases),
         kinds=list(selection.kinds),
         older_than_s=selection.older_than_s or 0.0,
@@ -46,20 +46,20 @@ def reconcile_executions(cli: Cli, selection: Selection, options: ReconcileOptio
         cli.out.warning("lost executions are started over: what their old runs did may be done again")
     policy = WaitPolicy(asked_s=options.waits_s)
     if is_asked:
-        _agree(cli, request, policy)
+        _ask_to_agree(cli, request, policy)
     return _carry_out(cli, request, policy)
 
 
-def _checked(ids: Sequence[str]) -> list[str]:
+def _check_ids(ids: Sequence[str]) -> list[str]:
     if len(ids) > IDS_MAX:
         raise ConfigError(f"{len(ids)} ids are more than {IDS_MAX}", hint="narrow it with --older-than and --limit")
     return list(dict.fromkeys(parse_execution_id(name) for name in ids))
 
 
-def _agree(cli: Cli, request: ReconcileRequest, policy: WaitPolicy) -> None:
+def _ask_to_agree(cli: Cli, request: ReconcileRequest, policy: WaitPolicy) -> None:
     """Show what would be done and return once a person has agreed; raises typer.Exit where there is no more to do.
 
-    The question stands outside the event loop, whose handler would swallow the first Ctrl-C.
+    The question is asked outside the event loop, whose handler would swallow the first Ctrl-C.
     """
     counts = ReconcileCounts()
     preview = request.model_copy(update={"dry_run": True})
@@ -68,7 +68,7 @@ def _agree(cli: Cli, request: ReconcileRequest, policy: WaitPolicy) -> None:
         print_plan(cli.out.stderr, counts, is_done=False)
         if not counts.planned:
             raise typer.Exit(1 if counts.left_over else 0)
-        agreed = _answer(cli, counts)
+        agreed = _confirm(cli, counts)
     except (KeyboardInterrupt, typer.Abort):
         cli.out.note(NOTHING_DONE)
         raise
@@ -77,7 +77,7 @@ def _agree(cli: Cli, request: ReconcileRequest, policy: WaitPolicy) -> None:
         raise typer.Exit(1)
 
 
-def _answer(cli: Cli, counts: ReconcileCounts) -> bool:
+def _confirm(cli: Cli, counts: ReconcileCounts) -> bool:
     moves = ", ".join(f"{number} {action}" for action, number in counts.actions.most_common() if action != Action.NONE)
     try:
         return typer.confirm(f"Carry this out ({moves})?", err=True)
@@ -87,10 +87,10 @@ def _answer(cli: Cli, counts: ReconcileCounts) -> bool:
 
 
 def _carry_out(cli: Cli, request: ReconcileRequest, policy: WaitPolicy) -> int:
-    """Do it, or tell what would be done; the exit code. What was done is told, however it ends."""
+    """Do it, or show what would be done; returns the exit code. Prints what was done, however it ends."""
     counts, view = ReconcileCounts(), view_of(cli.out, is_dry_run=request.dry_run)
     try:
-        is_left = cli.call(lambda client: _done(ReconcileCall(cli, client, policy), client, request, counts, view))
+        is_left = cli.call(lambda client: _reconcile(ReconcileCall(cli, client, policy), client, request, counts, view))
     except (KeyboardInterrupt, StigmerError) as error:
         if counts.examined:
             view.end(counts, is_complete=False)
@@ -102,18 +102,18 @@ def _carry_out(cli: Cli, request: ReconcileRequest, policy: WaitPolicy) -> int:
     return 1 if is_left else 0
 
 
-async def _done(
+async def _reconcile(
     call: ReconcileCall, client: Client, request: ReconcileRequest, counts: ReconcileCounts, view: View
 ) -> bool:
-    """Carry it out; whether something is left that this could have mended."""
+    """Carry it out; returns whether something is left that a reconcile could repair."""
     await call.ask(request, counts, view)
     return counts.left_over or (not request.dry_run and await _is_left(client, request, counts))
 
 
 async def _is_left(client: Client, request: ReconcileRequest, counts: ReconcileCounts) -> bool:
-    """Whether a row that somebody else moved meanwhile could still be mended: most often that one has mended it."""
+    """Whether a row that another process moved meanwhile still needs repair; usually that process has repaired it."""
     if not counts.changed:
         return False
     again = request.model_copy(update={"ids": list(counts.changed), "dry_run": True, "limit": None})
     items = [found async for found in client.reconcile(again) if isinstance(found, ReconcileItem)]
-    return any(item.action in MENDING or item.found == Finding.UNKNOWN for item in items)
+    return any(item.action in REPAIRING or item.found == Finding.UNKNOWN for item in items)

@@ -55,7 +55,7 @@ class ReconcileCall:
     def _refuse_hopeless(self, refusal: Unavailable | Conflict) -> None:
         """Raise what the machine says where it says that no server will come, unless a person waits for one."""
         if self._policy.asked_s is None and isinstance(refusal, ServerUnavailable):
-            known = self._cli.explained(refusal)
+            known = self._cli.explain(refusal)
             if known is not refusal:
                 raise known from refusal
 

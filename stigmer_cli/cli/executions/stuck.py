@@ -11,13 +11,13 @@ from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.cli.executions.reconcile_view import CAUSE_MAX
 from stigmer_cli.cli.output import fit
 from stigmer_cli.cli.text import brief
-from stigmer_cli.domain.stuck import MENDABLE
+from stigmer_cli.domain.stuck import REPAIRABLE
 from stigmer_cli.times import ago
 
 
-def is_mendable(item: ExecutionResource) -> bool:
-    """Whether a reconcile that names no id mends it."""
-    return item.stuck is not None and item.stuck.kind in MENDABLE
+def is_repairable(item: ExecutionResource) -> bool:
+    """Whether a reconcile without ids repairs it."""
+    return item.stuck is not None and item.stuck.kind in REPAIRABLE
 
 
 def print_stuck(console: Console, items: Sequence[ExecutionResource], now: datetime) -> None:

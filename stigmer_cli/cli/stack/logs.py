@@ -18,7 +18,7 @@ QUIET = ("timestamp", "time", "ts", "level", "event", "msg", "part")
 
 def show_logs(cli: Cli, parts: Sequence[str], *, since: str | None, tail: int | None, is_followed: bool) -> None:
     """Print the lines of `parts`, all where none is named; `is_followed`: and the new ones, until Ctrl-C."""
-    settings = cli.settings_at_any_rate()
+    settings = cli.settings_or_defaults()
     refuse_elsewhere(settings, "stigmer logs")
     names = chosen(parts)
     oldest = cli.clock.now() - timedelta(seconds=span_s(since)) if since else None

@@ -56,7 +56,7 @@ class Shown:
 
 def show_status(cli: Cli, *, is_verbose: bool, is_watched: bool) -> int:
     """Print how the stack stands; the exit code. `is_watched`: go on, and print every change, until Ctrl-C."""
-    settings = cli.settings_at_any_rate()
+    settings = cli.settings_or_defaults()
     token = settings.token or (None if settings.distrust else read_token(settings.home))
     if is_watched:
         cli.run(_watch(cli, settings, token))

@@ -73,8 +73,8 @@ async def binary(facts: Facts) -> Found:
     start = "stigmer restart" if (await facts.supervisor()).is_there else "stigmer up"
     evidence = {"path": str(seen.path) if seen.path else None, "isNamed": seen.is_named, "isGenuine": seen.is_genuine}
     if seen.why:
-        mend = without_named_binary(facts) if seen.is_named else REINSTALL
-        return failed(f"Temporal cannot be started: {seen.why}", f"{mend} && {start}", **evidence)
+        fix = without_named_binary(facts) if seen.is_named else REINSTALL
+        return failed(f"Temporal cannot be started: {seen.why}", f"{fix} && {start}", **evidence)
     if seen.is_genuine is False:
         message = f"{seen.path} is not what was installed: its bytes have changed"
         return failed(message, f"{REINSTALL} && {start}", **evidence)

@@ -1,7 +1,7 @@
-"""Looks at the executions that are not done yet, and has the server say which of them do not get on.
+"""Lists the open executions, and asks the server which of them make no progress.
 
-Where the server does not say so in time, or cannot ask Temporal itself, the oldest are looked up and judged from here,
-by the functions that the server judges by.
+Where the server does not answer in time, or cannot ask Temporal, this process looks up the oldest in Temporal and
+judges them with the same functions as the server.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -30,20 +30,21 @@ from stigmer_cli.temporal.target import Target
 
 PAGE = 500
 REPORT_S = 0.9
-"""The server looks for less than half of that; what it could not look at then it says itself."""
+"""The server takes less than half of that, and reports what it could not look at."""
 
 LOOKED_UP_MAX = 20
 NOT_LOOKED_UP = "it could not be looked up in a moment"
 KINDS = {"AgentExecution": Kind.AGENT, "WorkflowExecution": Kind.WORKFLOW}
 DRIFTS = frozenset({Finding.ORPHAN, Finding.BEHIND, Finding.LOST, Finding.CANNOT_REPLAY})
-"""What is true of an execution whoever looks, the server or we."""
+"""Findings that hold whether the server or this process looked."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """What is known beside the executions: a Temporal that can be asked from here (None: none), and what polls it.
+    """What judging needs beside the executions.
 
-    `health` is what the server says of itself.
+    `target` is a Temporal that this process can ask (None: none), `is_polled` whether a runner polls it, `health` what
+    the server says of itself.
     """
 
     target: Target | None = None
@@ -51,12 +52,12 @@ class Surroundings:
     health: Health | None = None
 
 
-SupervisorObservation = Callable[[], Awaitable[Surroundings]]
+FindSurroundings = Callable[[], Awaitable[Surroundings]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """How the server is called: where, with which token, and which authority is trusted for it (None: the system's).
+    """How to call the server: its URL, the token, and the authority to trust (None: the system's).
 
     `is_insecure_allowed` is STIGMER_INSECURE_HTTP.
     """
@@ -67,11 +68,11 @@ class Caller:
     is_insecure_allowed: bool = False
 
 
-async def probe_executions(caller: Caller, *, look: SupervisorObservation, clock: Clock) -> ExecutionsSeen:
-    """The newest `PAGE` of each open phase, and what of all that is open does not get on.
+async def probe_executions(caller: Caller, *, look: FindSurroundings, clock: Clock) -> ExecutionsSeen:
+    """The newest `PAGE` of each open phase, and which open executions make no progress.
 
-    Raises what the client raises. Where the server cannot tell the latter, the oldest `LOOKED_UP_MAX` are looked up in
-    what `look` finds.
+    Where the server cannot say the latter, looks up the oldest `LOOKED_UP_MAX` in the Temporal that `look` returns.
+    Raises what the client raises.
     """
     client = Client(
         caller.url, lambda: caller.token, ca_file=caller.ca_file, is_insecure_allowed=caller.is_insecure_allowed
@@ -96,7 +97,7 @@ async def probe_executions(caller: Caller, *, look: SupervisorObservation, clock
 
 
 async def _report(client: Client) -> StuckReport | None:
-    """What the server says does not get on; None where it does not say so in `REPORT_S`."""
+    """What the server says makes no progress; None where it does not answer in `REPORT_S` seconds."""
     try:
         async with FairTimeout(REPORT_S):
             return await client.stuck_report()
@@ -105,9 +106,9 @@ async def _report(client: Client) -> StuckReport | None:
 
 
 async def judge_here(
-    rows: Sequence[Execution], told: StuckReport | None, *, is_cut: bool, look: SupervisorObservation, clock: Clock
+    rows: Sequence[Execution], told: StuckReport | None, *, is_cut: bool, look: FindSurroundings, clock: Clock
 ) -> StuckReport:
-    """The same as far as this process can tell by itself; what the server `told`, where that is not more."""
+    """The report that this process can make by itself; `told`, the server's, where this process sees no more."""
     now = clock.now()
     old = [row for row in rows if not is_young(row, now)]
     submitted = [row for row in old if row.dispatch.is_submitted and row.attention is None]
@@ -130,7 +131,7 @@ async def judge_here(
 def judged(
     rows: Sequence[Execution], seen: Mapping[str, Observation], around: Surroundings, now: datetime
 ) -> Sequence[Stuck]:
-    """Those of `rows` that do not get on: as Temporal says where it was `seen`, else as the server stands with it."""
+    """Those of `rows` that make no progress: by Temporal's answer where `seen` has one, else by the server's state."""
     observations = [
         seen.get(row.id) or Observation(execution=row, unknown=NOT_LOOKED_UP if row.dispatch.is_submitted else "")
         for row in rows
@@ -156,7 +157,7 @@ def _connected_since(health: Health | None) -> datetime | None:
 
 
 def execution_of(item: ExecutionResource) -> Execution:
-    """The row that `item` tells of, as far as it tells."""
+    """The row that `item` describes, as far as the HTTP API shows it."""
     status = item.status
     return Execution(
         id=ExecutionId(item.metadata.id),

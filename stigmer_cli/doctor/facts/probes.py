@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -26,9 +27,7 @@ from stigmer_cli.stack.ports import owner_of
 from stigmer_cli.stack.probe import FOREIGN, OK, UNAUTHORIZED, cause_of, get_json
 from stigmer_cli.stack.standstill import standing_still
 from stigmer_cli.stack.state import Endpoints
-from stigmer_cli.stack.status import SupervisorObservation
-from stigmer_cli.supervisor.control import Unresponsive, connect
-from stigmer_cli.supervisor.record import read_record
+from stigmer_cli.stack.status import SupervisorObservation, ask_supervisor
 from stigmer_cli.temporal.target import Target
 from stigmer_cli.times import span
 
@@ -49,7 +48,7 @@ CHECKED_BYTES_MAX = 32 * 1024 * 1024
 
 
 def token_of(settings: Settings) -> str | None:
-    """The token that commands show; None where there is none, or none that can be read and trusted."""
+    """The token that commands send; None where there is none, or none that can be read and trusted."""
     if settings.distrust:
         return settings.token
     try:
@@ -59,29 +58,13 @@ def token_of(settings: Settings) -> str | None:
 
 
 async def probe_supervisor(settings: Settings, found: Endpoints | None, *, clock: Clock) -> SupervisorObservation:
-    """The supervisor's own word, or what its file says and whether it still answers."""
-    folder = settings.home.run
-    try:
-        control = await connect(folder, within_s=ANSWER_S)
-        if control is None:
-            return SupervisorObservation(record=read_record(folder), is_answering=False, is_there=False)
-        async with control:
-            asked_at = clock.now()
-            record = await control.status()
-            answered_at = clock.now()
-    except (Unresponsive, OSError):
-        return SupervisorObservation(record=read_record(folder), is_answering=False, is_there=True)
+    """What the supervisor says, with the ports that its parts do not hold and the parts that stand still."""
+    seen = await ask_supervisor(settings.home, within_s=ANSWER_S, clock=clock)
+    record = seen.record
+    if not seen.is_answering or record is None:
+        return seen
     lacking = await in_thread(lambda: unheld(record, found)) if found else {}
-    still = await standing_still(record, folder)
-    return SupervisorObservation(
-        record=record,
-        is_answering=True,
-        is_there=True,
-        unheld=lacking,
-        still=still,
-        asked_at=asked_at,
-        answered_at=answered_at,
-    )
+    return replace(seen, unheld=lacking, still=await standing_still(record, settings.home.run))
 
 
 async def probe_server(url: str, settings: Settings, *, clock: Clock, waits_for: Sequence[int] = ()) -> ServerSeen:
@@ -102,7 +85,7 @@ async def probe_server(url: str, settings: Settings, *, clock: Clock, waits_for:
     except ValueError:
         health = None
     if health is None:
-        return _strange(url, status)
+        return _not_a_server(url, status)
     return ServerSeen(url=url, health=health, ahead_s=_ahead_s(health.clock.now, asked_at, answered_at))
 
 
@@ -113,7 +96,7 @@ def _ahead_s(theirs: datetime | None, asked_at: datetime, answered_at: datetime)
 async def _health_of(
     url: str, settings: Settings, waits_for: Sequence[int]
 ) -> tuple[int, Mapping[str, object]] | ServerSeen:
-    """Status and body of its health, or what is seen where there is none."""
+    """Status and body of its health, or the observation where there is none."""
     try:
         async with FairTimeout(ANSWER_S, waits_for=waits_for):
             return await get_json(
@@ -134,7 +117,7 @@ async def _health_of(
 
 
 async def probe_provider(settings: Settings) -> str:
-    """Why whoever answers for openai: models, or the proxy on the way, takes no connections; empty where they do."""
+    """Why the endpoint of openai: models, or the proxy before it, takes no connections; empty where it does."""
     url = settings.openai_base_url or OPENAI_URL
     proxy = settings.proxies.way_to(url)
     where = urlsplit(proxy.url if proxy else url)
@@ -161,28 +144,28 @@ def _why_not_connected(error: OSError, *, within_s: float) -> str:
             return reason_of(error)
 
 
-def _strange(url: str, status: int) -> ServerSeen:
+def _not_a_server(url: str, status: int) -> ServerSeen:
     return ServerSeen(url=url, why=f"{FOREIGN} (status {status})")
 
 
 async def probe_endpoint(target: Target, *, waits_for: Sequence[int] = ()) -> EndpointSeen:
-    """Whether somebody takes connections there; behind TLS no more can be told before that is agreed on."""
+    """Whether `target` takes connections, and without TLS whether a gRPC server answers there."""
     address = target.address
     host, _, port = address.rpartition(":")
     why = silence = ""
     try:
         async with FairTimeout(CONNECT_S, waits_for=waits_for):
             reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-        silence = await _silence(reader, writer, is_tls=target.is_tls, waits_for=waits_for)
+        silence = await _why_silent(reader, writer, is_tls=target.is_tls, waits_for=waits_for)
     except OSError as error:
         why = _why_not_connected(error, within_s=CONNECT_S)
     return EndpointSeen(address=address, namespace=target.namespace, is_own=target.is_own, why=why, silence=silence)
 
 
-async def _silence(
+async def _why_silent(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_tls: bool, waits_for: Sequence[int]
 ) -> str:
-    """Why the other end is no gRPC server that is awake: one answers the preface of HTTP/2 with its settings."""
+    """Why the other end is no responsive gRPC server, which would answer HTTP/2's preface; empty where it is."""
     try:
         if is_tls:
             return ""
@@ -199,7 +182,7 @@ async def _silence(
 
 
 async def load_module(module: str) -> None:
-    """Import it; a third of a second that the other probes need not wait for."""
+    """Import `module` in a thread: it takes a third of a second, in which the other probes go on."""
     await in_thread(lambda: importlib.import_module(module))
 
 
@@ -208,8 +191,8 @@ async def probe_temporal(
 ) -> TemporalSeen:
     """Temporal as this process reaches it, and who polls for `store`.
 
-    The SDK is loaded first, which takes a third of a second. Nothing is dialled where nobody would answer: a dial that
-    is given up cannot be taken back.
+    Loads the SDK first, which takes a third of a second. Does not dial where `endpoint` failed: an abandoned dial
+    cannot be cancelled.
     """
     if endpoint.why or endpoint.silence:
         return TemporalSeen(state=ConnectionState.DISCONNECTED, cause=endpoint.why or endpoint.silence)
@@ -222,7 +205,7 @@ async def probe_temporal(
 
 
 def store_of(home: Home) -> StoreId | None:
-    """The store that the server of `home` had open last; None where nobody wrote it down."""
+    """The store that the server of `home` had open last; None where none is recorded."""
     try:
         return StoreId(home.store_id_file.read_text(encoding="ascii").strip()) or None
     except (OSError, UnicodeDecodeError):
@@ -230,9 +213,9 @@ def store_of(home: Home) -> StoreId | None:
 
 
 async def probe_http_endpoints(pid: int, found: Endpoints | None) -> tuple[HttpEndpoint, ...]:
-    """The ports on which process `pid` answers HTTP, but those that are meant to."""
+    """The ports on which process `pid` answers HTTP, except its intended ones, and the status of each answer."""
     known = set(found.ports[TEMPORAL]) if found else set()
-    ports = await in_thread(lambda: _listening(pid)) - known
+    ports = await in_thread(lambda: _find_listening_ports(pid)) - known
     answers: dict[int, int] = {}
 
     async def ask(port: int) -> None:
@@ -248,7 +231,7 @@ async def probe_http_endpoints(pid: int, found: Endpoints | None) -> tuple[HttpE
     return tuple(HttpEndpoint(port=port, status=status) for port, status in sorted(answers.items()))
 
 
-def _listening(pid: int) -> set[int]:
+def _find_listening_ports(pid: int) -> set[int]:
     import psutil  # noqa: PLC0415 - only here
 
     try:
@@ -259,7 +242,7 @@ def _listening(pid: int) -> set[int]:
 
 
 def probe_store(settings: Settings) -> StoreSeen:
-    """The SQLite file as it lies there, opened for reading only."""
+    """The SQLite file, opened read-only."""
     kind, _, name = settings.database_target.partition(":///")
     if kind != "sqlite":
         return StoreSeen(path=None)

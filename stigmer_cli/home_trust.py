@@ -26,8 +26,6 @@ ENTRIES_MAX = 500
 NAMED_MAX = 3
 ROOT = 0
 CONFIG, TOKEN = "config.toml", "token"
-TRUSTED = frozenset({CONFIG, TOKEN})
-"""What is believed as it stands there."""
 
 
 class Fault(StrEnum):

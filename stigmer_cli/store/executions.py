@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Integer, Select, bindparam, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from stigmer_cli.domain.execution import AttentionCode, EventType, Execution, Outcome, QueueReason
+from stigmer_cli.domain.execution import EventType, Execution, Outcome, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, NotFound
@@ -166,23 +166,6 @@ class ExecutionTable:
             return await writing.connection.scalar(_IS_QUEUED, {"id": execution_id, "epoch": epoch}) is not None
 
     @whole
-    async def mark_submitted(
-        self,
-        execution_id: ExecutionId,
-        *,
-        epoch: int,
-        run_id: RunId,
-        cluster: str,
-        already: bool,
-    ) -> bool:
-        """Temporal (its `cluster`: cluster and namespace) took it as `run_id`, or had it `already`.
-
-        Returns False if it has ended or is in another epoch; True without a change if it was marked before.
-        """
-        mark = Taken(id=execution_id, epoch=epoch, run_id=run_id, cluster=cluster, already=already)
-        return execution_id in await self.mark_all_submitted([mark])
-
-    @whole
     async def mark_all_submitted(self, marks: Sequence[Taken]) -> set[ExecutionId]:
         """Mark many in one commit; `marks` names no execution twice.
 
@@ -246,45 +229,6 @@ class ExecutionTable:
             if await writing.change(execution_id, over if attempts >= attempts_max else again) is None:
                 return None
             return await _load(writing.connection, execution_id)
-
-    async def mark_attention(
-        self,
-        execution_id: ExecutionId,
-        *,
-        epoch: int,
-        version: int | None,
-        code: AttentionCode,
-        reason: str,
-    ) -> bool:
-        """Mark that only a person can decide; `version` None: in any version. The same mark twice is one."""
-        return await self._transition(
-            execution_id, lambda now: transitions.mark(code, reason, epoch=epoch, version=version, now=now)
-        )
-
-    async def requeue(
-        self,
-        execution_id: ExecutionId,
-        *,
-        epoch: int,
-        version: int,
-        reason: QueueReason,
-        detail: str,
-    ) -> bool:
-        """Put an orphan (PENDING, submitted, never claimed) back into the queue, due at once."""
-        return await self._transition(
-            execution_id,
-            lambda now: transitions.requeue(self._store, reason, detail, epoch=epoch, version=version, now=now),
-        )
-
-    async def start_over(self, execution_id: ExecutionId, *, epoch: int, version: int) -> bool:
-        """Begin a lost one (IN_PROGRESS) again in the next epoch; messages of the old epoch are no longer shown."""
-        return await self._transition(
-            execution_id, lambda now: transitions.start_over(self._store, epoch=epoch, version=version, now=now)
-        )
-
-    async def retry_attention(self, execution_id: ExecutionId, *, version: int) -> bool:
-        """Submit again at once, with no failures counted, what needs attention because submits had failed."""
-        return await self._transition(execution_id, lambda now: transitions.retry(version=version, now=now))
 
     @whole
     async def unsubmitted(self, ids: Sequence[ExecutionId]) -> Mapping[ExecutionId, bool]:

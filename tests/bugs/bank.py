@@ -76,8 +76,8 @@ CORE: tuple[Mutant, ...] = (
         name="marked submitted before Temporal was asked",
         file="executions/submitter.py",
         old="        try:\n            started = await self._gateway.start(execution.workflow,",
-        new="""        await self._executions.mark_submitted(
-            execution.id, epoch=execution.epoch, run_id=execution.id, cluster="", already=False
+        new="""        await self._executions.mark_all_submitted(
+            [Taken(id=execution.id, epoch=execution.epoch, run_id=execution.id, cluster="", already=False)]
         )
         try:
             started = await self._gateway.start(execution.workflow,""",

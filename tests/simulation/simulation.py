@@ -27,6 +27,7 @@ from tests.simulation.server import Server
 from tests.simulation.store import Memory
 from tests.simulation.temporal import SimTemporal, fine
 from tests.simulation.watcher import Watcher
+from tests.support.moves import start_over
 
 CALM_S = 180.0
 LOOK_S = 1.0
@@ -133,7 +134,7 @@ class Simulation:
             for row in page.items:
                 is_lost = row.attention is not None and row.attention.code is AttentionCode.LOST
                 if is_lost and self.rng.random() < 0.5:
-                    await self.store.executions.start_over(row.id, epoch=row.epoch, version=row.version)
+                    await start_over(self.store, row.id, epoch=row.epoch, version=row.version)
 
     # -- the end
 

@@ -21,6 +21,7 @@ from stigmer_cli.store.runs import ReportResult
 from stigmer_cli.store.store import open_store
 from tests.contracts.store.drafts import RealSleepClock, accepted
 from tests.support.ids import claim
+from tests.support.moves import mark_attention, mark_submitted, requeue, retry_attention, start_over
 
 R = TypeVar("R")
 ENDINGS = {Phase.COMPLETED: EventType.COMPLETED, Phase.FAILED: EventType.FAILED, Phase.CANCELLED: EventType.CANCELLED}
@@ -51,7 +52,7 @@ class ExecutionLife(RuleBasedStateMachine):
 
     @rule(epoch=EPOCHS, run=RUNS)
     def submitted(self, epoch: int, run: RunId) -> None:
-        self.do(self.store.executions.mark_submitted(self.id, epoch=epoch, run_id=run, cluster="w", already=False))
+        self.do(mark_submitted(self.store, self.id, epoch=epoch, run_id=run, cluster="w", already=False))
 
     @rule(epoch=EPOCHS)
     def waits(self, epoch: int) -> None:
@@ -106,8 +107,13 @@ class ExecutionLife(RuleBasedStateMachine):
     def is_requeued(self, behind: int, epoch: int) -> None:
         before = self.row()
         took = self.do(
-            self.store.executions.requeue(
-                self.id, epoch=epoch, version=before.version - behind, reason=QueueReason.ORPHANED, detail="gone"
+            requeue(
+                self.store,
+                self.id,
+                epoch=epoch,
+                version=before.version - behind,
+                reason=QueueReason.ORPHANED,
+                detail="gone",
             )
         )
         if took:
@@ -116,7 +122,7 @@ class ExecutionLife(RuleBasedStateMachine):
     @rule(behind=BEHIND, epoch=EPOCHS)
     def is_started_over(self, behind: int, epoch: int) -> None:
         before = self.row()
-        if self.do(self.store.executions.start_over(self.id, epoch=epoch, version=before.version - behind)):
+        if self.do(start_over(self.store, self.id, epoch=epoch, version=before.version - behind)):
             assert (before.phase, behind) == (Phase.IN_PROGRESS, 0)
             assert self.row().epoch == before.epoch + 1
 
@@ -131,11 +137,11 @@ class ExecutionLife(RuleBasedStateMachine):
 
     @rule(epoch=EPOCHS, code=st.sampled_from(AttentionCode))
     def needs_attention(self, epoch: int, code: AttentionCode) -> None:
-        self.do(self.store.executions.mark_attention(self.id, epoch=epoch, version=None, code=code, reason=code))
+        self.do(mark_attention(self.store, self.id, epoch=epoch, version=None, code=code, reason=code))
 
     @rule(behind=BEHIND)
     def is_retried(self, behind: int) -> None:
-        self.do(self.store.executions.retry_attention(self.id, version=self.row().version - behind))
+        self.do(retry_attention(self.store, self.id, version=self.row().version - behind))
 
     @rule()
     def is_unwanted(self) -> None:

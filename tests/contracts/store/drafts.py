@@ -15,6 +15,7 @@ from stigmer_cli.store.draft import ExecutionDraft
 from stigmer_cli.store.store import Store
 from tests.support.fakes import ManualClock
 from tests.support.ids import claim
+from tests.support.moves import mark_submitted
 
 START = datetime(2026, 5, 4, 12, 0, 0, 123456, tzinfo=UTC)
 RUN = RunId("run-1")
@@ -75,7 +76,7 @@ async def accepted(store: Store) -> ExecutionId:
 async def submitted(store: Store) -> ExecutionId:
     """An execution that Temporal took as RUN."""
     id_ = await accepted(store)
-    assert await store.executions.mark_submitted(id_, epoch=1, run_id=RUN, cluster="w", already=False)
+    assert await mark_submitted(store, id_, epoch=1, run_id=RUN, cluster="w", already=False)
     return id_
 
 

@@ -13,6 +13,7 @@ from stigmer_cli.store.executions import Decided, Taken
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import OTHER_RUN, RUN, START, RealSleepClock, Stage, accepted, bring_to, timeline
 from tests.support.ids import STORE, claim
+from tests.support.moves import start_over
 
 
 def taken(id_: ExecutionId, run: RunId = RUN, *, epoch: int = 1) -> Taken:
@@ -41,7 +42,7 @@ async def test_a_mark_that_comes_too_late_is_told_and_its_neighbours_are_written
     stages = [Stage.QUEUED, Stage.SUBMITTED, Stage.RUNNING, Stage.CANCELLED, Stage.COMPLETED, Stage.QUEUED]
     rows = [await bring_to(store, stage) for stage in stages]
     over = await bring_to(store, Stage.RUNNING)
-    await store.executions.start_over(over.id, epoch=1, version=over.version)
+    await start_over(store, over.id, epoch=1, version=over.version)
     done = await store.executions.mark_all_submitted([taken(row.id, OTHER_RUN) for row in (*rows, over)])
     assert done == {rows[index].id for index in (0, 1, 2, 5)}
     after = [await store.executions.get(row.id) for row in rows]

@@ -13,6 +13,7 @@ from stigmer_cli.store.draft import ExecutionDraft
 from stigmer_cli.store.listing import Filter
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import RealSleepClock, Stage, accepted, agent_draft, bring_to, draft, running
+from tests.support.moves import mark_attention
 
 
 async def ids(store: Store, asked: Filter) -> list[ExecutionId]:
@@ -110,6 +111,6 @@ async def test_a_cursor_that_is_none_of_ours_is_refused(store: Store, cursor: st
 
 async def test_lost_ones_are_found_among_those_that_need_attention(store: Store) -> None:
     id_ = await running(store)
-    await store.executions.mark_attention(id_, epoch=1, version=None, code=AttentionCode.LOST, reason="gone")
+    await mark_attention(store, id_, epoch=1, version=None, code=AttentionCode.LOST, reason="gone")
     page = await store.executions.list(Filter(needs_attention=True), limit=1)
     assert [execution.id for execution in page.items] == [id_]

@@ -24,6 +24,7 @@ from tests.contracts.store.drafts import (
     timeline,
 )
 from tests.support.ids import claim
+from tests.support.moves import mark_attention, mark_submitted, requeue, retry_attention, start_over
 
 
 async def test_waiting_for_the_same_reason_keeps_since_and_the_timeline(store: Store, clock: RealSleepClock) -> None:
@@ -100,7 +101,7 @@ async def test_nothing_is_due_in_an_empty_queue(store: Store) -> None:
 
 async def test_submitting_twice_is_told_once(store: Store) -> None:
     id_ = await submitted(store)
-    assert await store.executions.mark_submitted(id_, epoch=1, run_id=OTHER_RUN, cluster="v", already=True)
+    assert await mark_submitted(store, id_, epoch=1, run_id=OTHER_RUN, cluster="v", already=True)
     found = await store.executions.get(id_)
     assert (found.dispatch.run_id, found.dispatch.submitted_at, found.version) == (RUN, START, 2)
     assert await timeline(store, id_) == ["accepted", "submitted (run run-1)"]
@@ -122,7 +123,7 @@ async def test_the_fifth_failed_submit_needs_a_person_who_can_try_again(store: S
     assert (found.attention.code, found.attention.reason) == (AttentionCode.SUBMIT_FAILED, "no 5")
     assert found.dispatch.next_try_at is None
     assert await store.executions.due(now=START + timedelta(days=1), limit=10) == []
-    assert await store.executions.retry_attention(id_, version=found.version)
+    assert await retry_attention(store, id_, version=found.version)
     again = await store.executions.get(id_)
     assert (again.attention, again.dispatch.attempts, again.dispatch.next_try_at) == (None, 0, clock.now())
     assert await timeline(store, id_) == [
@@ -164,13 +165,11 @@ async def test_of_two_servers_that_give_up_the_same_submit_one_has_done_it(store
 
 async def test_an_orphan_is_due_again_and_its_old_submit_forgotten(store: Store, clock: RealSleepClock) -> None:
     id_ = await submitted(store)
-    await store.executions.mark_attention(
-        id_, epoch=1, version=None, code=AttentionCode.RESULT_UNKNOWN, reason="unclear"
-    )
+    await mark_attention(store, id_, epoch=1, version=None, code=AttentionCode.RESULT_UNKNOWN, reason="unclear")
     found = await store.executions.get(id_)
     clock.move(60)
-    assert await store.executions.requeue(
-        id_, epoch=1, version=found.version, reason=QueueReason.ORPHANED, detail="Temporal has no such workflow"
+    assert await requeue(
+        store, id_, epoch=1, version=found.version, reason=QueueReason.ORPHANED, detail="Temporal has no such workflow"
     )
     now = await store.executions.get(id_)
     assert (now.epoch, now.attention, now.dispatch.run_id, now.dispatch.submitted_at) == (1, None, None, None)
@@ -182,9 +181,7 @@ async def test_an_orphan_is_due_again_and_its_old_submit_forgotten(store: Store,
 async def test_the_same_mark_is_made_once_and_another_replaces_it(store: Store) -> None:
     id_ = await running(store)
     marks = [AttentionCode.LOST, AttentionCode.LOST, AttentionCode.RESULT_UNKNOWN]
-    answers = [
-        await store.executions.mark_attention(id_, epoch=1, version=None, code=code, reason=code) for code in marks
-    ]
+    answers = [await mark_attention(store, id_, epoch=1, version=None, code=code, reason=code) for code in marks]
     assert answers == [True, False, True]
     assert (await timeline(store, id_))[-2:] == ["needs attention: lost", "needs attention: result-unknown"]
 
@@ -195,7 +192,7 @@ async def test_starting_over_hides_what_the_old_run_said_and_refuses_the_rest(st
         id_, epoch=1, run=RUN, attempt=1, index=0, offset=0, role="assistant", text="old words"
     )
     found = await store.executions.get(id_)
-    assert await store.executions.start_over(id_, epoch=1, version=found.version)
+    assert await start_over(store, id_, epoch=1, version=found.version)
     now = await store.executions.get(id_)
     assert (now.phase, now.epoch, now.messages, now.started_at) == (Phase.PENDING, 2, (), None)
     assert (now.claimed_run, now.claimed_by, now.claimed_attempt) == (None, None, 0)

@@ -16,6 +16,7 @@ from stigmer_cli.store.runs import Claimant, ReportResult
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import OTHER_RUN, RUN, START, RealSleepClock, accepted, running, submitted, timeline
 from tests.support.ids import OTHER_STORE, claim, workflow
+from tests.support.moves import mark_attention, mark_submitted
 
 DONE = Outcome(phase=Phase.COMPLETED, output="out")
 
@@ -89,14 +90,12 @@ async def test_claiming_again_has_still_won_and_is_told_once(store: Store, clock
 
 async def test_a_claim_marks_submitted_what_a_crash_has_left_unmarked(store: Store) -> None:
     id_ = await accepted(store)
-    await store.executions.mark_attention(
-        id_, epoch=1, version=None, code=AttentionCode.SUBMIT_FAILED, reason="no answer"
-    )
+    await mark_attention(store, id_, epoch=1, version=None, code=AttentionCode.SUBMIT_FAILED, reason="no answer")
     assert await claim(store, id_, epoch=1, run=RUN, runner="mill") is ClaimAnswer.WON
     found = await store.executions.get(id_)
     assert (found.dispatch.run_id, found.dispatch.submitted_at, found.attention) == (RUN, START, None)
     assert found.dispatch.next_try_at is None
-    assert await store.executions.mark_submitted(id_, epoch=1, run_id=RUN, cluster="w", already=True)
+    assert await mark_submitted(store, id_, epoch=1, run_id=RUN, cluster="w", already=True)
     assert (await timeline(store, id_))[-1] == "claimed by runner mill"
 
 

@@ -12,6 +12,7 @@ from stigmer_cli.store.runs import ReportResult
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import OTHER_RUN, RUN, START, Stage, bring_to
 from tests.support.ids import claim
+from tests.support.moves import mark_attention, mark_submitted, requeue, retry_attention, start_over
 
 LATER = START + timedelta(seconds=5)
 DONE = Outcome(phase=Phase.COMPLETED, output="out")
@@ -22,15 +23,15 @@ WRITES: dict[str, Write] = {
     "mark_queued": lambda s, e: s.executions.mark_queued(
         e.id, epoch=1, reason=QueueReason.TEMPORAL_UNREACHABLE, detail="refused", next_try_at=LATER
     ),
-    "mark_submitted": lambda s, e: s.executions.mark_submitted(e.id, epoch=1, run_id=RUN, cluster="w", already=False),
-    "mark_attention": lambda s, e: s.executions.mark_attention(
-        e.id, epoch=1, version=e.version, code=AttentionCode.LOST, reason="gone"
+    "mark_submitted": lambda s, e: mark_submitted(s, e.id, epoch=1, run_id=RUN, cluster="w", already=False),
+    "mark_attention": lambda s, e: mark_attention(
+        s, e.id, epoch=1, version=e.version, code=AttentionCode.LOST, reason="gone"
     ),
-    "requeue": lambda s, e: s.executions.requeue(
-        e.id, epoch=1, version=e.version, reason=QueueReason.ORPHANED, detail="forgotten"
+    "requeue": lambda s, e: requeue(
+        s, e.id, epoch=1, version=e.version, reason=QueueReason.ORPHANED, detail="forgotten"
     ),
-    "start_over": lambda s, e: s.executions.start_over(e.id, epoch=1, version=e.version),
-    "retry_attention": lambda s, e: s.executions.retry_attention(e.id, version=e.version),
+    "start_over": lambda s, e: start_over(s, e.id, epoch=1, version=e.version),
+    "retry_attention": lambda s, e: retry_attention(s, e.id, version=e.version),
     "conclude": lambda s, e: s.executions.conclude(e.id, epoch=1, version=e.version, outcome=DONE, detail="Temporal"),
     "claim": lambda s, e: claim(s, e.id, epoch=1, run=RUN, runner="mill"),
     "claim by another": lambda s, e: claim(s, e.id, epoch=1, run=OTHER_RUN, runner="mill"),
@@ -104,10 +105,10 @@ async def test_no_write_changes_an_execution_that_has_ended(store: Store, write:
 @pytest.mark.parametrize("write", [name for name in WRITES if name != "retry_attention"])
 async def test_no_write_of_an_old_epoch_changes_anything(store: Store, write: str) -> None:
     found = await bring_to(store, Stage.RUNNING)
-    assert await store.executions.start_over(found.id, epoch=1, version=found.version)
+    assert await start_over(store, found.id, epoch=1, version=found.version)
     for submit in (False, True):
         if submit:
-            await store.executions.mark_submitted(found.id, epoch=2, run_id=OTHER_RUN, cluster="w", already=False)
+            await mark_submitted(store, found.id, epoch=2, run_id=OTHER_RUN, cluster="w", already=False)
         now = await store.executions.get(found.id)
         before = await state(store, now)
         assert await WRITES[write](store, now) in NOTHING
@@ -118,8 +119,8 @@ async def test_no_write_of_an_old_epoch_changes_anything(store: Store, write: st
 async def test_a_write_that_expects_a_version_loses_to_whoever_moved_it_first(store: Store, write: str) -> None:
     stages = {"requeue": Stage.SUBMITTED, "retry_attention": Stage.GIVEN_UP}
     found = await bring_to(store, stages.get(write, Stage.RUNNING))
-    assert await store.executions.mark_attention(
-        found.id, epoch=1, version=None, code=AttentionCode.RESULT_UNKNOWN, reason="moved"
+    assert await mark_attention(
+        store, found.id, epoch=1, version=None, code=AttentionCode.RESULT_UNKNOWN, reason="moved"
     )
     before = await state(store, found)
     assert await WRITES[write](store, found) is False

@@ -26,6 +26,7 @@ from stigmer_cli.temporal.gateway import Observed, RunState
 from tests.support.fakes import SwitchedLink
 from tests.support.fakes_temporal import InMemoryGateway
 from tests.support.ids import claim, workflow
+from tests.support.moves import mark_attention, mark_submitted, requeue, start_over
 
 TROUBLES: dict[str, StigmerError] = {
     "unreachable": TemporalUnavailable("Temporal at 127.0.0.1:7233 cannot be reached"),
@@ -109,10 +110,10 @@ class ReconcileHarness:
         if case.epoch > 1:
             await self._submit(id_, 1)
             await claim(self.store, id_, epoch=1, run=RunId("run-of-epoch-1"), runner="r")
-            await rows.start_over(id_, epoch=1, version=(await rows.get(id_)).version)
+            await start_over(self.store, id_, epoch=1, version=(await rows.get(id_)).version)
         await self._advance(id_, case)
         if case.mark and case.standing in {Standing.SUBMITTED, Standing.CLAIMED}:
-            await rows.mark_attention(id_, epoch=case.epoch, version=None, code=case.mark, reason="because")
+            await mark_attention(self.store, id_, epoch=case.epoch, version=None, code=case.mark, reason="because")
         if case.is_unwanted:
             await rows.request_cancel(id_)
         if case.trouble:
@@ -143,8 +144,13 @@ class ReconcileHarness:
 
     async def _submit(self, id_: ExecutionId, epoch: int, cluster: str | None = None) -> RunId:
         started = await self.gateway.start(workflow(id_, epoch, store=self.store.id), timeout_s=None)
-        await self.store.executions.mark_submitted(
-            id_, epoch=epoch, run_id=started.run_id, cluster=cluster or self.link.status().cluster or "", already=False
+        await mark_submitted(
+            self.store,
+            id_,
+            epoch=epoch,
+            run_id=started.run_id,
+            cluster=cluster or self.link.status().cluster or "",
+            already=False,
         )
         return started.run_id
 
@@ -160,11 +166,11 @@ class ReconcileHarness:
                 await rows.request_cancel(id_)
             case Race.MARK:
                 code = AttentionCode.SUBMIT_FAILED
-                await rows.mark_attention(id_, epoch=case.epoch, version=None, code=code, reason="by another")
+                await mark_attention(self.store, id_, epoch=case.epoch, version=None, code=code, reason="by another")
             case Race.RECONCILE:
                 expected = {"epoch": now.epoch, "version": now.version}
-                if not await rows.requeue(id_, reason=QueueReason.ORPHANED, detail="by another", **expected):
-                    await rows.start_over(id_, **expected)
+                if not await requeue(self.store, id_, reason=QueueReason.ORPHANED, detail="by another", **expected):
+                    await start_over(self.store, id_, **expected)
             case Race.NOTHING:
                 pass
         self.gateway.meanwhile.pop(id_, None)

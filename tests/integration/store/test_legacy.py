@@ -9,6 +9,7 @@ from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.store.store import open_store
 from tests.contracts.store.drafts import submitted
 from tests.support.ids import workflow
+from tests.support.moves import requeue
 
 OLD_ID = "0123456789abcdef0123456789abcdef"
 
@@ -24,9 +25,7 @@ async def test_an_open_row_of_an_old_store_keeps_its_names_and_gets_new_ones_wit
         assert old.workflow == workflow(id_, store=None)
         assert (old.workflow.id, old.workflow.task_queue) == (f"stigmer/agent-execution/invoke/{id_}", "stigmer")
         assert await store.executions.has_legacy(), "its runners still poll the old queue"
-        assert await store.executions.requeue(
-            id_, epoch=1, version=old.version, reason=QueueReason.ORPHANED, detail="forgotten"
-        )
+        assert await requeue(store, id_, epoch=1, version=old.version, reason=QueueReason.ORPHANED, detail="forgotten")
         assert (await store.executions.get(id_)).workflow == workflow(id_, store=store.id)
         assert not await store.executions.has_legacy()
 

@@ -12,12 +12,12 @@ from stigmer_cli.errors import ConfigError, MachineError, reason_of
 from stigmer_cli.files import OWNER_ONLY, create_atomically
 
 FOLDER = "stigmer-bundle"
-"""What all entries lie under, so that unpacking litters nothing."""
+"""The folder of all entries, so that unpacking makes only one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArchiveEntry:
-    """One file of an archive, and what it is about in a few words."""
+    """One file of an archive, and a few words about its content."""
 
     name: str
     content: bytes
@@ -25,7 +25,7 @@ class ArchiveEntry:
 
 
 def check_target(path: Path) -> None:
-    """Raise ConfigError where nothing may be written to `path`: another file is there, or its kind is unknown."""
+    """Raise ConfigError where `path` exists, its folder does not, or its kind of archive is unknown."""
     if _kind_of(path) is None:
         raise ConfigError(f"{path} is none of {', '.join(KINDS)}", hint=f"--bundle {path.name or 'stigmer'}.tar.gz")
     if path.exists() or path.is_symlink():
@@ -35,7 +35,7 @@ def check_target(path: Path) -> None:
 
 
 def write_archive(path: Path, entries: Sequence[ArchiveEntry], *, at: datetime) -> int:
-    """Write `entries`, as of `at`, to `path`; returns its size in bytes. Raises ConfigError and MachineError."""
+    """Write `entries`, dated `at`, to `path`; returns its size in bytes. Raises ConfigError and MachineError."""
     check_target(path)
     content = KINDS[_kind_of(path) or ".tar.gz"](entries, at)
     try:

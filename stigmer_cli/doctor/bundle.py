@@ -1,4 +1,4 @@
-"""What goes into an archive for a bug report: all that is known of a stack, also one that is down, without secrets."""
+"""The content of an archive for a bug report: all that is known of a stack, even one that is down, without secrets."""
 
 import asyncio
 import http.client
@@ -26,7 +26,7 @@ from stigmer_cli.tls.link import Link
 
 LOG_LINES_MAX = 500
 LOG_BYTES_MAX = 256 * 1024
-"""For each part: the end of its log counts, and an archive should fit into an e-mail."""
+"""For each part: only the end of its log matters, and an archive should fit into an e-mail."""
 
 METRICS_BYTES_MAX = 1024 * 1024
 ASK_S = 1.5
@@ -41,14 +41,14 @@ PACKAGES = (
 
 @dataclass(frozen=True, kw_only=True)
 class BundleContext:
-    """What is handed in rather than reached for: the environment, whose values may be secret, and whose home it is."""
+    """The environment, whose values may be secret, and the home folder of the user."""
 
     environ: Mapping[str, str]
     user_home: Path
 
 
 async def collect_entries(facts: Facts, report: Report, around: BundleContext) -> tuple[ArchiveEntry, ...]:
-    """All entries, redacted. Takes a few seconds at most, whatever hangs, and never raises for what is away."""
+    """All entries, redacted. Takes a few seconds at most, whatever hangs; an entry says what could not be read."""
     secrets = [*known_secrets(facts.settings, around.environ), *known_secrets(facts.shell, around.environ)]
     redaction = Redaction(secrets, user_home=around.user_home)
 
@@ -181,7 +181,7 @@ def end_of_log(path: Path) -> str:
 
 
 def _last_lines(path: Path, room: int) -> list[bytes]:
-    """Whole lines that fit into `room` bytes: half a line could hold half a secret, which nobody would recognise."""
+    """Whole lines that fit into `room` bytes: half a line could hold half a secret, which redaction would not find."""
     try:
         with path.open("rb") as file:
             begin = max(0, file.seek(0, 2) - room)

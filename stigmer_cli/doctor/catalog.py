@@ -1,4 +1,4 @@
-"""All checks there are, and which of them a person asked for."""
+"""All checks, and the selection of those that a person asked for."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -51,10 +51,10 @@ MODULES: tuple[ModuleType, ...] = (
     ownership,
     network,
 )
-"""Where the checks of each category stand, in the order in which they are listed."""
+"""The modules with checks, in the order in which these are listed."""
 
 SETTINGS = "STG501"
-"""While settings cannot be read, nothing else is judged; nor are they read in a home that cannot be trusted."""
+"""While settings cannot be read, nothing else is judged; in a home that cannot be trusted they are not read."""
 
 LIST = "stigmer doctor --list-checks"
 
@@ -66,7 +66,7 @@ def _checks_in(module: ModuleType) -> list[Check]:
 
 
 def _behind_settings(checks: Iterable[Check]) -> tuple[Check, ...]:
-    """`checks`, all needing what can be known only of a home that can be trusted: its settings."""
+    """`checks`, each but those that the settings need themselves made to need the settings."""
     found = tuple(checks)
     first = {SETTINGS}.union(*(check.needs for check in found if check.code == SETTINGS))
     return tuple(check if check.code in first else replace(check, needs=(SETTINGS, *check.needs)) for check in found)
@@ -83,7 +83,7 @@ CAUSES_FIRST = causes_first(CHECKS)
 
 
 def named(words: Sequence[str]) -> frozenset[str]:
-    """The codes that `words` mean: codes, or categories for all of theirs. Raises RequestError for any other."""
+    """The codes that `words` name, each a code or a category; raises RequestError for any other word."""
     found: set[str] = set()
     for word in words:
         matching = {check.code for check in CHECKS if word.upper() in (check.code, check.category.upper())}
@@ -94,7 +94,7 @@ def named(words: Sequence[str]) -> frozenset[str]:
 
 
 def chosen(*, only: frozenset[str], skip: frozenset[str]) -> tuple[Check, ...]:
-    """What to run: `only` with all that they need (all where it is empty), without `skip`."""
+    """The checks to run: `only` with all that they need (every check where it is empty), without `skip`."""
     wanted = _with_needs(only) if only else frozenset(BY_CODE)
     return tuple(check for check in CHECKS if check.code in wanted - skip)
 

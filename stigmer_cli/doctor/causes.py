@@ -1,4 +1,4 @@
-"""Which fault is told first: what makes other things fail, before what fails because of it.
+"""Which fault is reported first: a cause before its effects.
 
 The order follows from what each check needs. Where a fault makes another check fail that can be judged without it, the
 two are listed here.
@@ -17,15 +17,15 @@ MAY_MAKE_FAIL: Mapping[str, tuple[str, ...]] = {
     "STG207": ("STG119",),
     "STG403": ("STG207",),
 }
-"""By check, what makes it fail though it does not need that to be judged; what stands first is told first.
+"""By check, the checks whose faults make it fail although it does not need them; reported in this order.
 
 A home takes no writes when its file system does not. The stack does not start without room on its disk, its store, its
 ports, Temporal, a program for it, and its database; no part lives without the supervisor. A runner ends, or has nothing
-to do, while its server cannot use the database or Temporal. One that stands still does not poll.
+to do, while its server cannot use the database or Temporal. One that hangs does not poll.
 """
 
 IGNORED = frozenset({("STG201", "STG105")})
-"""The needs that say nothing about the order: a Temporal that somebody else runs stands before the stack.
+"""The needs that say nothing about the order: a Temporal that somebody else runs comes before the stack.
 
 The stack's own Temporal is asked only once its process is well, so the two never fail together.
 """

@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 1.0
 BUSY_S = 2.0
-"""For probes that take milliseconds where a machine has time; one that has none is not to be called ill for it."""
+"""For probes that take milliseconds on an idle machine; a busy machine must not look like a fault."""
 
 UNJUDGED, BROKEN = "could not be judged", "this check itself is broken"
-"""How the message of a check begins that came to no end: nothing to act upon."""
+"""How the message of a check begins that did not finish: there is nothing to act on."""
 
 BUSY, SILENT = "the machine is busy", "no answer in time"
-"""Why a check came to no end: it was not given the time that it needs, or it was, and nothing came."""
+"""Why a check did not finish: it got too little processor time, or it got enough and no answer came."""
 
 Evidence = Mapping[str, object]
 
 
 class Category(StrEnum):
-    """What a check is about, in the order in which a report tells of it."""
+    """What a check is about, in the order of a report."""
 
     STACK = "Stack"
     TEMPORAL = "Temporal"
@@ -42,7 +42,7 @@ HUNDREDS: Mapping[str, Category] = dict(zip("12345", Category, strict=True))
 
 
 class Severity(StrEnum):
-    """How bad it is at worst when a check does not pass."""
+    """The worst result that a check can have."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -74,9 +74,9 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a probe found. `hint` is a command that can be pasted; `because` is the check that a skip is the fault of.
+    """What a probe found. `hint` is a command that can be pasted; `because` is the check that caused a skip.
 
-    `unjudged` is why the probe came to no end; empty where it did.
+    `unjudged` is why the probe did not finish; empty where it did.
     """
 
     result: Result
@@ -93,7 +93,7 @@ class Found:
 
     @property
     def is_certain(self) -> bool:
-        """Whether the probe came to an end: what is told was seen, and is not only feared."""
+        """Whether the probe finished, so that the message says what was observed."""
         return not (self.unjudged or self.message.startswith(BROKEN))
 
 
@@ -101,7 +101,7 @@ Probe = Callable[["Facts"], Awaitable[Found]]
 
 
 class Options(TypedDict, total=False):
-    """What a check may say of itself beside its code and its name; `Check` says what each means."""
+    """The options of a check beside its code and name; `Check` documents them."""
 
     needs: tuple[str, ...]
     severity: Severity
@@ -116,8 +116,8 @@ class Options(TypedDict, total=False):
 class Check:
     """One question. `needs` are codes of checks without which the answer would mean nothing.
 
-    `settles`: it fails for a moment after a part was started, until that listens, is connected and asks for work.
-    `part` is the part of the stack whose process it looks at, and `repair` what is safe to do unasked when it fails.
+    `settles`: it may fail for a moment after a part was started, until that part listens, is connected and polls.
+    `part` is the part of the stack whose process it looks at, and `repair` the repair that is safe without asking.
     """
 
     code: str
@@ -145,10 +145,10 @@ class Check:
 def check(code: str, name: str, **options: Unpack[Options]) -> Callable[[Probe], Check]:
     """Make a check of the function that answers it; the function's docstring is the explanation."""
 
-    def made(probe: Probe) -> Check:
+    def make(probe: Probe) -> Check:
         return Check(code=code, name=name, explanation=" ".join((probe.__doc__ or "").split()), probe=probe, **options)
 
-    return made
+    return make
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +186,7 @@ def skipped(message: str) -> Found:
 
 
 def unjudged(why: str, message: str, hint: str) -> Found:
-    """The probe came to no end: it is known neither that all is well nor that it is not."""
+    """The probe did not finish: nothing is known."""
     return Found(result=Result.SKIP, message=f"{UNJUDGED}: {message}", hint=hint, unjudged=why)
 
 

@@ -1,4 +1,4 @@
-"""What a check finds where the server may be on another machine: nothing about this one, and no command for it."""
+"""Runs a check where the server may be on another machine: skips what is about this one, gives no command for it."""
 
 import re
 from dataclasses import replace

@@ -31,7 +31,7 @@ PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(rf"(?i)([\w.-]*{_WORD}(?:{_QUOTE})?\s*[:=]\s*{_QUOTE})(?:[^\"'\\]|\\.)+"), rf"\1{GONE}"),
     (re.compile(rf"(?i)([\w.-]*{_WORD}(?:{_QUOTE})?\s*=\s*)[^\s\"'\\,;&)}}\]]+"), rf"\1{GONE}"),
     (re.compile(rf"(?i)(--[\w-]*{_WORD}[ =])[^\s\"'\\]+"), rf"\1{GONE}"),
-    # name: value, as in headers and YAML; what is spoken of in a sentence is followed by a path or by words
+    # name: value, as in headers and YAML; in a sentence, a path or words follow
     (re.compile(rf"(?i)(\b[\w.-]*{_WORD}:\s*)(?![/~])[^\s\"'\\,;]+(?=\s*$|[\r\n,;\"'\\])", re.MULTILINE), rf"\1{GONE}"),
     (
         re.compile(
@@ -41,7 +41,7 @@ PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
         GONE,
     ),
 )
-"""What looks like a secret, whosever it is. A pattern never takes a quote with it: JSON stays JSON."""
+"""What looks like a secret, known or not. A pattern never removes a quote: JSON stays JSON."""
 
 
 class Redaction:
@@ -64,7 +64,7 @@ class Redaction:
         return self._home.sub("~", text) if self._home else text
 
     def value(self, value: object) -> object:
-        """The same for every string in a JSON value; what stands under the name of a secret is taken out whole."""
+        """The same for every string in a JSON value; a value whose name is that of a secret is removed whole."""
         match value:
             case str():
                 return self.text(value)
@@ -81,7 +81,7 @@ class Redaction:
 
 
 def known_secrets(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Every secret that this command can lay hands on: of settings, environment, token file and config.toml."""
+    """Every secret that this command can read: of settings, environment, token file and config.toml."""
     found = [str(getattr(settings, option.name) or "") for option in OPTIONS if option.is_secret]
     files = [getattr(settings, option.name) for option in OPTIONS if option.name.endswith("_key_file")]
     found += [_read(Path(name)).strip() for name in (settings.home.token_file, *filter(None, files))]
@@ -93,7 +93,7 @@ def known_secrets(settings: Settings, environ: Mapping[str, str]) -> tuple[str, 
 
 
 def _lines_of_toml(text: str) -> list[tuple[str, str]]:
-    """Names and values line by line, for the file may be none that parses."""
+    """Names and values line by line, because the file may not parse."""
     return re.findall(r"(?m)^\s*[\"']?([\w-]+)[\"']?\s*=\s*[\"']+(.*?)[\"']+\s*(?:#.*)?$", text)
 
 

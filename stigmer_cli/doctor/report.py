@@ -1,4 +1,4 @@
-"""What all checks together mean: the first cause, the sums, the JSON shape; pure."""
+"""The result of all checks together: the first cause, the counts, the JSON shape; pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class Report:
 
     @property
     def summary(self) -> dict[str, int]:
-        """How many checks ended how; `notJudged` are those among the skipped that came to no end."""
+        """The number of checks by result; `notJudged` are the skipped ones that did not finish."""
         sums = {name: len(self.having(result)) for result, name in SUMMED.items()}
         return {**sums, NOT_JUDGED: len(self.unjudged)}
 
@@ -84,7 +84,7 @@ class Report:
 
     @property
     def unjudged(self) -> tuple[Judged, ...]:
-        """What came to no end, and what cannot be judged without it."""
+        """The checks that did not finish, and those that cannot be judged without them."""
         ended = {one.check.code for one in self.judged if one.found.unjudged}
         return tuple(one for one in self.judged if one.check.code in ended or one.found.because in ended)
 
@@ -96,7 +96,7 @@ class Report:
 
     @property
     def ill(self) -> tuple[Judged, ...]:
-        """What failed, then what warned, each with first causes first."""
+        """What failed, then what warned, causes before effects in each."""
         return (*sorted(self.having(Result.FAIL), key=_rank), *sorted(self.having(Result.WARN), key=_rank))
 
     def to_json(self) -> dict[str, object]:
@@ -120,7 +120,7 @@ class Diagnosis:
 
 
 def select_reported(judged: Sequence[Judged], *, only: frozenset[str] = frozenset()) -> tuple[Judged, ...]:
-    """What to report where `only` was asked for: those, and what they cannot be judged because of. Empty: all."""
+    """The checks to report: `only`, and those that block them; all where `only` is empty."""
     wanted = only | {one.found.because for one in judged if one.check.code in only}
     return tuple(one for one in judged if not only or one.check.code in wanted)
 

@@ -1,4 +1,4 @@
-"""Runs checks at once, each after those it needs, each with its deadline and all within one.
+"""Runs checks concurrently, each after those it needs, each with its own deadline and all within a common one.
 
 Deadlines count the time in which doctor, and the parts that it asks, could work (fair_timeout.py): a machine that is
 busy with other things makes it slower, up to a limit, and proves nothing about the stack.
@@ -19,15 +19,15 @@ TOTAL_S = 2.2
 """For all checks together: with Python's own start the whole command stays within three seconds, whatever hangs."""
 
 STARVED_MAX_S = 10.0
-"""The same by the clock, for a machine on which those seconds are not to be had."""
+"""The same by the clock, for a machine that gives doctor too little processor time."""
 
 
 async def diagnose(
     checks: Sequence[Check], facts: Facts, *, clock: Clock, total_s: float = TOTAL_S
 ) -> tuple[Judged, ...]:
-    """What each of `checks` found, in their order. Needs outside are ignored.
+    """What each of `checks` found, in their order. Needs that are not among `checks` are ignored.
 
-    Takes `total_s` seconds in which it could work at most, and `STARVED_MAX_S` by the clock.
+    Takes at most `total_s` seconds of available processor time, and `STARVED_MAX_S` by the clock.
     """
     async with FairTimeout(math.inf, waits_for=facts.pids) as time, asyncio.TaskGroup() as group:
         run = _Run(checks, facts, clock, _Deadline(time, total_s, clock))
@@ -63,7 +63,7 @@ class _Run:
         self._done = {check.code: asyncio.Event() for check in checks}
 
     async def judge(self, check: Check) -> None:
-        """Wait for what `check` needs, look, remember; never raises: a task that fails would cancel the others."""
+        """Wait for what `check` needs, run it, keep its result. Never raises: a failure would cancel the others."""
         found = await self._blocked(check)
         began = self._clock.monotonic()
         if found is None:
@@ -94,8 +94,8 @@ class _Run:
             async with asyncio.timeout(self._deadline.clock_left_s), time:
                 return await elsewhere.judge(check, self._facts)
         except TimeoutError:
-            return _came_to_no_end(check, time, limit_s)
-        except Exception as error:  # noqa: BLE001 - a defect of one check is told as such and hides no other
+            return _unfinished(check, time, limit_s)
+        except Exception as error:  # noqa: BLE001 - a defect of one check is reported as such and does not hide the others
             return failed(
                 f"{BROKEN}: {type(error).__name__}: {error}",
                 hint=f"stigmer doctor --skip {check.code}",
@@ -105,7 +105,7 @@ class _Run:
         return FairTimeout(limit_s, waits_for=self._facts.pids)
 
 
-def _came_to_no_end(check: Check, time: FairTimeout, limit_s: float) -> Found:
+def _unfinished(check: Check, time: FairTimeout, limit_s: float) -> Found:
     hint = f"stigmer doctor --only {check.code} -v"
     if time.served_s >= limit_s and time.starved_s <= limit_s:
         return unjudged(SILENT, f"no answer within {span(limit_s)}", hint)

@@ -1,4 +1,4 @@
-"""Work that may block for ever, a dead network file system say, kept off the event loop and off the way to the exit."""
+"""Runs work that may block for ever (a dead network file system) outside the event loop, without delaying the exit."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """What `work` returns or raises. A cancelled wait leaves the thread behind; as a daemon it holds no exit up."""
+    """What `work` returns or raises. Cancelling leaves the thread running; as a daemon it does not delay the exit."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[T] = loop.create_future()
 
@@ -26,7 +26,7 @@ async def in_thread(work: Callable[[], T]) -> T:
         value, failure = None, None
         try:
             value = work()
-        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+        except BaseException as error:  # noqa: BLE001 - handed to the caller
             failure = error
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(settle, value, failure)

@@ -1,4 +1,4 @@
-"""Where each fact comes from: connects what checks read to the probes of machine, supervisor, server and Temporal."""
+"""Connects each fact to its probe of the machine, the supervisor, the server or Temporal."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -47,7 +47,7 @@ def collect_facts(
     clock: Clock,
     problem: ConfigError | None = None,
 ) -> Facts:
-    """The facts of this machine, none of them found out yet but what small files say."""
+    """The facts of this machine; only small files have been read, every probe runs when it is first asked for."""
     found, given, shell = None if problem else endpoints(settings.home), read_settings_record(settings.home), settings
     settings = follow_running_stack(shell, found, given) if found else keep_recorded(shell, given)
     place = _Place(settings=settings, found=found, clock=clock, pids=_pids(read_record(settings.home.run)))
@@ -94,7 +94,7 @@ class _Place:
     pids: Mapping[str, int]
 
     def waits_for(self, part: str) -> tuple[int, ...]:
-        """The process whose work a question to `part` waits for, where it is one of this machine."""
+        """The pid of `part`, where it runs on this machine: its lack of processor time does not count."""
         return (self.pids[part],) if part in self.pids else ()
 
     @property
@@ -104,7 +104,7 @@ class _Place:
 
     @property
     def target(self) -> Target:
-        """Temporal, and how one gets to it; raises ConfigError as `target_of` does."""
+        """Temporal's address, namespace and credentials; raises ConfigError as `target_of` does."""
         return replace(
             target_of(self.settings),
             address=temporal_address(self.settings, self.found),
@@ -123,7 +123,7 @@ class _Place:
         return await in_thread(lambda: machine.probe_processes(record))
 
     async def temporal(self, endpoint: Once[EndpointSeen]) -> TemporalSeen:
-        """Temporal as this process reaches it; as if it were somebody else's, because a probe changes nothing there."""
+        """Temporal as this process reaches it; always as if it were external, because a probe changes nothing there."""
         seen, pids = await endpoint(), self.waits_for(TEMPORAL)
         if seen.why or seen.silence:  # then there may be no target, either
             return TemporalSeen(state=ConnectionState.DISCONNECTED, cause=seen.why or seen.silence)
@@ -131,7 +131,7 @@ class _Place:
         return await probes.probe_temporal(seen, target, store, self.clock, waits_for=pids)
 
     async def temporal_tls(self, endpoint: Once[EndpointSeen]) -> TlsSeen:
-        """How TLS to Temporal stands."""
+        """The state of TLS to Temporal."""
         try:
             target = self.target
         except ConfigError as error:
@@ -139,7 +139,7 @@ class _Place:
         return await probe_temporal_tls(target, await endpoint(), self.clock)
 
     async def endpoint(self) -> EndpointSeen:
-        """Whether Temporal's port takes connections; not asked where nobody said where it is."""
+        """Whether Temporal's port takes connections; not probed where no address is known."""
         if elsewhere(self.settings, self.found) and self.settings.temporal_address is None:
             return EndpointSeen(
                 address="", namespace=self.settings.temporal_namespace, is_own=False, why="not asked from here"
@@ -166,7 +166,7 @@ class _Place:
     async def executions(
         self, temporal: Once[TemporalSeen], server: Once[ServerSeen], supervisor: Once[SupervisorObservation]
     ) -> ExecutionsSeen:
-        """What is not done yet; Temporal is asked about it only where it can be believed."""
+        """The open executions; Temporal is asked about them only where this process is connected to it."""
         await probes.load_module("stigmer_cli.doctor.facts.open_work")
         from stigmer_cli.doctor.facts.open_work import (  # noqa: PLC0415 - loaded just now
             Caller,

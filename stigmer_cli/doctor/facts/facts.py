@@ -1,4 +1,4 @@
-"""What checks look at, each fact found out at most once and only if asked for; a fact never raises for what is away."""
+"""The facts that checks read: each is probed at most once, on demand; a probe reports silence, it does not raise."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class Once(Generic[T]):
-    """A fact that is found out when it is first asked for; whoever asks meanwhile waits for the same answer."""
+    """A fact that is probed when it is first asked for; concurrent callers wait for the same answer."""
 
     def __init__(self, find: Callable[[], Awaitable[T]]) -> None:
         self._find = find
@@ -48,7 +48,7 @@ class Once(Generic[T]):
 
 
 def known(value: T) -> Once[T]:
-    """A fact that is there already."""
+    """A fact whose value is known already."""
 
     async def find() -> T:
         return value
@@ -104,7 +104,7 @@ class ProcessSeen:
 
 @dataclass(frozen=True, kw_only=True)
 class ServerSeen:
-    """One look at the server; `why` is empty where it answered as ours, and then there is a `health`.
+    """One observation of the server; `why` is empty where it answered as ours, and then there is a `health`.
 
     `stranger` holds its port and has not proven to be this home's server; `refusal` is why the token is never sent.
     `ahead_s`: by how much the clock that rows are written by is ahead of this command's (None: not told).
@@ -122,7 +122,7 @@ class ServerSeen:
 class EndpointSeen:
     """Whether Temporal's port takes connections from here; `why` is empty where it does.
 
-    `silence` is why whoever listens there is no gRPC server that is awake; empty where it is one.
+    `silence` is why the process there is no responsive gRPC server; empty where it is one.
     """
 
     address: str
@@ -134,9 +134,9 @@ class EndpointSeen:
 
 @dataclass(frozen=True, kw_only=True)
 class TemporalSeen:
-    """Temporal as this very process sees it: the state that its own connection reached, and what it was told.
+    """Temporal as this process sees it: the state that its connection reached, and the answers it got.
 
-    `pollers` and `backlog` are None where they were not told in time; `gone` are the pollers whose process has ended
+    `pollers` and `backlog` are None where no answer came in time; `gone` are the pollers whose process has ended
     on this machine, though Temporal still lists them. `retention_s`: how long it keeps closed workflows.
     """
 
@@ -179,7 +179,7 @@ class StoreSeen:
 class BinarySeen:
     """The `temporal` binary; `why` is empty where it can be run.
 
-    `is_genuine` is whether it is, byte for byte, what was installed; None where nobody wrote down what that was.
+    `is_genuine` is whether it is, byte for byte, what was installed; None where that is not recorded.
     """
 
     path: Path | None = None
@@ -190,9 +190,9 @@ class BinarySeen:
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionsSeen:
-    """What is not done yet, oldest first, and the models of all agents; `is_cut` where there is more of it.
+    """The open executions, oldest first, and the models of all agents; `is_cut` where there are more.
 
-    `stuck` is what of it does not get on, as the server judges; None where nothing was looked at.
+    `stuck` is which of them make no progress, as the server judges; None where nothing was looked at.
     """
 
     open: "tuple[ExecutionResource, ...]" = ()
@@ -227,7 +227,7 @@ class HttpEndpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class PageEndpoint:
-    """A listening socket of a part, and which paths it gives to who asks for a foreign host."""
+    """A listening socket of a part, and the paths that it serves to a request for a foreign host."""
 
     part: str
     address: str
@@ -236,10 +236,10 @@ class PageEndpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class TlsSeen:
-    """How TLS stands on one link; `is_used` where it is spoken, `why` is empty where both ends agree.
+    """The state of TLS on one link; `is_used` where it is in use, `why` is empty where both ends agree.
 
-    `ends` is when the certificate that is shown to us expires, `own_ends` the same for the one in `own_file`, which is
-    shown by us; None where there is none, or it could not be seen.
+    `ends` is when the peer's certificate expires, `own_ends` when ours (in `own_file`) does; None where there is none,
+    or it could not be read.
     """
 
     is_used: bool = False
@@ -251,12 +251,12 @@ class TlsSeen:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """All of it. `problem` is why the settings could not be read; then they are the defaults, and prove nothing.
+    """All facts. `problem` is why the settings could not be read; then they are the defaults, and prove nothing.
 
     `settings` are those of the stack: its addresses as it was started, the rest as this shell has it; `shell` is what
-    this shell alone says. `given` is what each part was started with, None where nothing was written down.
-    `provider` is why whoever answers for openai: models cannot be reached from here; empty where they can. `pids` are
-    the processes of the stack, as they were written down.
+    this shell alone says. `given` is what each part was started with, None where nothing is recorded.
+    `provider` is why the endpoint of openai: models cannot be reached from here; empty where it can. `pids` are the
+    recorded processes of the stack.
     """
 
     settings: Settings
@@ -297,7 +297,7 @@ class Facts:
 
     @property
     def asks_temporal(self) -> bool:
-        """Whether it is known here where Temporal is: for a server elsewhere only if somebody said so."""
+        """Whether it is known here where Temporal is: for a server elsewhere only if its address is set."""
         return self.elsewhere is None or self.settings.temporal_address is not None
 
     @property
@@ -317,7 +317,7 @@ class Facts:
 
 
 def temporal_address(settings: Settings, found: Endpoints | None) -> str:
-    """What the stack was started with, whatever this shell says; else what it would be started with."""
+    """The address that the stack was started with, whatever this shell says; else what it would be started with."""
     return settings.temporal_target if found is None else found.temporal_address
 
 

@@ -1,4 +1,4 @@
-"""Looks at the machine: the home, ports, processes, log lines; nothing is changed and nobody is signalled."""
+"""Probes the machine: home, ports, processes, log lines; changes nothing and signals no process."""
 
 import base64
 import hashlib
@@ -74,7 +74,7 @@ def probe_processes(record: SupervisorRecord | None) -> Mapping[str, ProcessSeen
 
 
 def probe_binary(settings: Settings) -> BinarySeen:
-    """The `temporal` that a stack of these settings would start, against what its package says that it is."""
+    """The `temporal` that a stack of these settings would start, compared with its package's record."""
     is_named = settings.temporal_binary is not None
     try:
         path = find_binary(settings.temporal_binary)
@@ -142,7 +142,7 @@ def _port(use: PortUse, held_by: Mapping[str, ProcessId]) -> PortSeen:
 
 
 def _process(one: ProcessId) -> ProcessSeen:
-    import psutil  # noqa: PLC0415 - 30 ms that only those pay who have a stack
+    import psutil  # noqa: PLC0415 - 30 ms, needed only where a stack exists
 
     try:
         process = psutil.Process(one.pid)

@@ -1,4 +1,4 @@
-"""What a web page would get of the stack's sockets, had it made its host name point here: asked as a page would ask."""
+"""Asks the stack's sockets what a web page would get whose host name points to this machine (DNS rebinding)."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from stigmer_cli.fair_timeout import FairTimeout
 
 FOREIGN_HOST = "page.invalid"
 PATHS = ("/metrics", "/swagger.json", "/ui/api/v1/namespaces", "/livez")
-"""One that answers, of each kind of server that is there."""
+"""A path that answers for each kind of server in the stack."""
 
 ASK_S = 0.3
 HEAD_MAX = 64
@@ -17,7 +17,7 @@ REDIRECTED = 400
 
 
 async def probe_page_endpoints(pids: Mapping[str, int]) -> tuple[PageEndpoint, ...]:
-    """Every listening TCP socket of these parts, and the paths that it gives to who asks for a foreign host."""
+    """Every listening TCP socket of these parts, and the paths that it serves to a request for a foreign host."""
     ends = await in_thread(lambda: _listening(pids))
     given: dict[tuple[str, str, int], list[str]] = {end: [] for end in ends}
     async with asyncio.TaskGroup() as group:
@@ -30,7 +30,7 @@ async def probe_page_endpoints(pids: Mapping[str, int]) -> tuple[PageEndpoint, .
 
 
 async def _ask_all(end: tuple[str, str, int], given: list[str], pid: int) -> None:
-    """Put into `given` which paths are given; one that is met with silence is the last that is asked for."""
+    """Add the paths that are served to `given`; stop at the first one without an answer."""
     for path in PATHS:
         head = await _ask(end, path, pid)
         words = head.split()

@@ -1,4 +1,4 @@
-"""Who asks the task queue for work, judged by Temporal's own clock; whoever is dead or silent does not count."""
+"""Which runners poll the task queue, judged by Temporal's own clock; dead and silent ones do not count."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,14 +18,14 @@ NEVER = datetime.fromtimestamp(0, UTC)
 
 
 async def live_pollers(facts: Facts) -> "Sequence[Poller | PollerBody]":
-    """Who polls now, as far as this process, else the server, can see."""
+    """The runners that poll now, as this process sees them, else as the server does."""
     return live_among(await facts.temporal(), (await facts.server()).health, await facts.supervisor())
 
 
 def live_among(
     seen: TemporalSeen, health: "Health | None", supervisor: SupervisorObservation
 ) -> "Sequence[Poller | PollerBody]":
-    """Who polls now, as this process sees it, else as the server does; whoever is dead or silent is left out."""
+    """The runners that poll now, as this process sees them, else as the server does, without dead and silent ones."""
     listed: Sequence[Poller | PollerBody] | None = seen.pollers
     if listed is None:
         listed = health.task_queue.pollers if health else ()
@@ -33,7 +33,7 @@ def live_among(
 
 
 def gone_pollers(seen: TemporalSeen, supervisor: SupervisorObservation) -> frozenset[str]:
-    """Those whose process has ended; none where the pids of the stack are not those of this process."""
+    """The identities whose process has ended; none where the stack is in another pid namespace."""
     return frozenset() if is_out_of_sight(supervisor) else seen.gone
 
 
@@ -43,9 +43,9 @@ def live(listed: "Iterable[P]", gone: frozenset[str], now: datetime) -> "list[P]
 
 
 def temporals_now(listed: "Sequence[Poller | PollerBody]", health: "Health | None") -> datetime:
-    """What time it is by Temporal's own clock, at least: its moments are compared with no other.
+    """The earliest time that Temporal's own clock can show now; its times are never compared with another clock.
 
-    Each moment of its answer has passed; and what the server saw is by now as long ago as the server says.
+    Every time in its answer has passed, and the server says how long ago it saw each of its own.
     """
     moments = [poller.last_access_at for poller in listed]
     if health is not None:

@@ -1,4 +1,4 @@
-"""Probes Temporal from this very process, through the same connection and gateway that the server uses."""
+"""Probes Temporal from this process, through the same connection and gateway that the server uses."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ from stigmer_cli.times import span
 DIAL_S = 1.0
 ASK_S = 0.6
 PATIENT_S = 15.0
-NO_DICE = random.Random(0)  # noqa: S311 - jitters only the second dial, which nobody waits for
+FIXED_RNG = random.Random(0)  # noqa: S311 - jitters only the second dial, which this process never waits for
 IDENTITY = "stigmer-doctor"
 RUNNER = re.compile(r"stigmer-runner/(?P<pid>\d+)@(?P<host>[^/]*)(/.*)?")
 
@@ -34,14 +34,16 @@ RUNNER = re.compile(r"stigmer-runner/(?P<pid>\d+)@(?P<host>[^/]*)(/.*)?")
 async def dial_temporal(
     target: Target, store: StoreId | None, *, clock: Clock, waits_for: Sequence[int] = ()
 ) -> TemporalSeen:
-    """How far one gets with it, and who polls for `store`; takes at most `DIAL_S` and `ASK_S` together."""
+    """The state that a connection to `target` reaches, and who polls for `store`; takes `DIAL_S + ASK_S` at most."""
     async with asyncio.TaskGroup() as group:
         connection = _connection(target, clock)
         dialling = group.create_task(connection.run(), name="temporal")
         try:
             async with FairTimeout(DIAL_S, waits_for=waits_for):
                 await connection.wait_changed(0)
-            seen = await _told(connection, Gateway(connection, store=store, clock=clock, rng=NO_DICE), waits_for)
+            seen = await _ask_temporal(
+                connection, Gateway(connection, store=store, clock=clock, rng=FIXED_RNG), waits_for
+            )
             return replace(seen, task_queue=task_queue_of(store))
         except TimeoutError:
             cause = f"no answer within {span(DIAL_S)}"
@@ -56,7 +58,7 @@ async def probe_runs(target: Target, asked: Sequence[Execution], *, clock: Clock
     async with asyncio.TaskGroup() as group:
         connection = _connection(target, clock)
         dialling = group.create_task(connection.run(), name="temporal")
-        gateway = Gateway(connection, store=None, clock=clock, rng=NO_DICE)
+        gateway = Gateway(connection, store=None, clock=clock, rng=FIXED_RNG)
         with contextlib.suppress(TimeoutError, StigmerError):
             async with FairTimeout(DIAL_S):
                 await connection.wait_connected()
@@ -68,10 +70,10 @@ async def probe_runs(target: Target, asked: Sequence[Execution], *, clock: Clock
 
 def _connection(target: Target, clock: Clock) -> Connection:
     pace = replace(pace_of(target), dial_s=PATIENT_S, probe_s=PATIENT_S)  # our deadline is the one that counts
-    return Connection(target, clock=clock, rng=NO_DICE, identity=IDENTITY, pace=pace)
+    return Connection(target, clock=clock, rng=FIXED_RNG, identity=IDENTITY, pace=pace)
 
 
-async def _told(connection: Connection, gateway: Gateway, waits_for: Sequence[int]) -> TemporalSeen:
+async def _ask_temporal(connection: Connection, gateway: Gateway, waits_for: Sequence[int]) -> TemporalSeen:
     status = connection.status()
     seen = TemporalSeen(
         state=status.state,
@@ -85,13 +87,13 @@ async def _told(connection: Connection, gateway: Gateway, waits_for: Sequence[in
     with contextlib.suppress(TimeoutError, StigmerError):
         async with FairTimeout(ASK_S, waits_for=waits_for):
             pollers = tuple(await gateway.pollers())
-            seen = replace(seen, pollers=pollers, gone=_gone(pollers))
+            seen = replace(seen, pollers=pollers, gone=_find_gone(pollers))
             seen = replace(seen, backlog=await gateway.backlog())
     return seen
 
 
-def _gone(pollers: Sequence[Poller]) -> frozenset[str]:
-    """Those that were a process of this machine that has ended: Temporal lists the dead for five minutes."""
+def _find_gone(pollers: Sequence[Poller]) -> frozenset[str]:
+    """The pollers whose process on this machine has ended: Temporal lists them for another five minutes."""
     return frozenset(poller.identity for poller in pollers if _has_ended(poller.identity))
 
 

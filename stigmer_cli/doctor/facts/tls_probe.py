@@ -17,30 +17,30 @@ HANDSHAKE_S = 1.2
 
 
 async def probe_temporal_tls(target: Target, endpoint: EndpointSeen, clock: Clock) -> TlsSeen:
-    """TLS to Temporal; one that is spoken to without is asked for TLS only where it did not answer."""
+    """TLS to Temporal; where the settings use none, TLS is tried only if Temporal did not answer without."""
     peer = temporal_peer(target.address)
     if not target.is_tls:
-        return TlsSeen(why=await _told(peer, None, clock) if endpoint.silence else "")
-    seen = await _agreed(peer, target.trust, clock)
+        return TlsSeen(why=await _why_no_handshake(peer, None, clock) if endpoint.silence else "")
+    seen = await _probe_peer(peer, target.trust, clock)
     pair = target.trust.pair
-    return seen if pair is None else _with_own(seen, pair)
+    return seen if pair is None else _add_own_certificate(seen, pair)
 
 
 async def probe_server_tls(url: str, settings: Settings, clock: Clock) -> TlsSeen:
     """TLS to the server at `url`."""
     if not url.startswith("https://"):
         return TlsSeen()
-    return await _agreed(server_peer(url), server_trust(settings.server_ca_file), clock)
+    return await _probe_peer(server_peer(url), server_trust(settings.server_ca_file), clock)
 
 
-async def _agreed(peer: Peer, trust: Trust, clock: Clock) -> TlsSeen:
+async def _probe_peer(peer: Peer, trust: Trust, clock: Clock) -> TlsSeen:
     async with asyncio.TaskGroup() as group:
-        asking = group.create_task(_told(peer, trust, clock), name="handshake")
-        looking = group.create_task(_ends(peer, trust), name="certificate")
+        asking = group.create_task(_why_no_handshake(peer, trust, clock), name="handshake")
+        looking = group.create_task(_read_expiry(peer, trust), name="certificate")
     return TlsSeen(is_used=True, why=asking.result(), ends=looking.result())
 
 
-async def _told(peer: Peer, trust: Trust | None, clock: Clock) -> str:
+async def _why_no_handshake(peer: Peer, trust: Trust | None, clock: Clock) -> str:
     try:
         async with asyncio.timeout(HANDSHAKE_S):
             return await why_not(peer, trust, clock=clock)
@@ -48,7 +48,7 @@ async def _told(peer: Peer, trust: Trust | None, clock: Clock) -> str:
         return ""
 
 
-async def _ends(peer: Peer, trust: Trust) -> datetime | None:
+async def _read_expiry(peer: Peer, trust: Trust) -> datetime | None:
     try:
         async with asyncio.timeout(HANDSHAKE_S):
             shown = await shown_by(peer, trust)
@@ -57,7 +57,7 @@ async def _ends(peer: Peer, trust: Trust) -> datetime | None:
     return shown.ends if shown else None
 
 
-def _with_own(seen: TlsSeen, pair: KeyPair) -> TlsSeen:
+def _add_own_certificate(seen: TlsSeen, pair: KeyPair) -> TlsSeen:
     try:
         ends: datetime | None = read_certificate(pair.cert, pair.cert_setting).ends
     except ConfigError:

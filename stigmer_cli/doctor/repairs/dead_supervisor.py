@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 async def clear_the_dead(facts: "Facts", _: "Judged") -> ActResult:
     """Remove the socket and the state files of a supervisor that is proven dead."""
-    return await in_thread(lambda: _cleared(facts.settings.home))
+    return await in_thread(lambda: _clear(facts.settings.home))
 
 
-def _cleared(home: Home) -> ActResult:
-    """Under both locks: the kernel gives the supervisor's away only when it is dead, and no `up` comes between."""
+def _clear(home: Home) -> ActResult:
+    """Clean up under both locks: the supervisor's is free only when it is dead, and `up` cannot interfere."""
     files = [home.run / name for name in (STATE_FILE, SUPERVISOR_FILE, SOCKET)]
     stale = [path for path in files if path.exists()]
     if not stale:

@@ -1,4 +1,4 @@
-"""What a repair is: data that a check names, with what it will do in one sentence, the act, and what came of it."""
+"""A repair as data: what it will do in one sentence, the function that does it, and its outcome."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ SETTLES_S = 5.0
 
 
 class FixOutcome(StrEnum):
-    """What came of a repair; scripts may rely on these words."""
+    """The outcome of a repair; scripts may rely on these words."""
 
     DONE = "done"
     LEFT = "left"
@@ -23,7 +23,7 @@ class FixOutcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ActResult:
-    """What came of one act, in a sentence."""
+    """The outcome of one act, with a sentence."""
 
     outcome: FixOutcome
     message: str
@@ -31,10 +31,10 @@ class ActResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Fix:
-    """One repair that is safe to do unasked: done twice it is done once; no process is ended and no data is lost.
+    """One repair that is safe without asking: idempotent; it ends no process and loses no data.
 
-    `act` sees the facts of the diagnosis and the finding that it answers. `settles_s` is how long it may take at
-    the most until its effect shows in other checks, `act_max_s` how long the act itself may take.
+    `act` gets the facts of the diagnosis and the finding to repair. It may take `act_max_s` seconds; its effect shows
+    in other checks within `settles_s` seconds.
     """
 
     action: str
@@ -63,7 +63,7 @@ def done(message: str) -> ActResult:
 
 
 def left(message: str) -> ActResult:
-    """Nothing was touched, and `message` says why."""
+    """Nothing was changed, and `message` says why."""
     return ActResult(outcome=FixOutcome.LEFT, message=message)
 
 

@@ -1,4 +1,4 @@
-"""Repairs of rights: what only its owner may read is closed to all others."""
+"""Repairs file modes: removes the permissions of others from what only the owner may read."""
 
 import os
 import stat
@@ -17,14 +17,14 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 async def shut_home(facts: "Facts", _: "Judged") -> ActResult:
-    """Nobody else may enter the folders of the home."""
+    """Remove the permissions of others from the folders of the home."""
     home = facts.settings.home
-    return await in_thread(lambda: _shut([home.path, home.data, home.logs, home.run]))
+    return await in_thread(lambda: _close_to_others([home.path, home.data, home.logs, home.run]))
 
 
 async def shut_token(facts: "Facts", _: "Judged") -> ActResult:
-    """Nobody else may read the token."""
-    result = await in_thread(lambda: _shut([facts.settings.home.token_file]))
+    """Remove the permissions of others from the token file."""
+    result = await in_thread(lambda: _close_to_others([facts.settings.home.token_file]))
     if result != _NOTHING_TO_SHUT:
         return done(f"{result.message}; others may have read it before: stigmer config rotate-token makes a new one")
     return left("whether there is a token, and which, is yours to decide")
@@ -33,8 +33,8 @@ async def shut_token(facts: "Facts", _: "Judged") -> ActResult:
 _NOTHING_TO_SHUT = left("its rights are not what is wrong")
 
 
-def _shut(paths: Sequence[Path]) -> ActResult:
-    """Take the others' rights off those of `paths` that are ours."""
+def _close_to_others(paths: Sequence[Path]) -> ActResult:
+    """Remove the permissions of others from those of `paths` that this user owns."""
     shut = []
     for path in paths:
         try:

@@ -19,7 +19,7 @@ RECONCILE_MAX_S = 60.0
 
 
 async def bring_back(facts: "Facts", _: "Judged") -> ActResult:
-    """Have the server reconcile; what was lost in progress is marked at the most, and never started over."""
+    """Have the server reconcile; lost executions in progress are only marked, never started over."""
     await load_module("stigmer_cli.client")
     from stigmer_cli.api.reconcile import (  # noqa: PLC0415 - loaded just now
         ReconcileProgress,
@@ -45,10 +45,10 @@ async def bring_back(facts: "Facts", _: "Judged") -> ActResult:
         return left(error.message)
     except StigmerError as error:
         return failed(error.message)
-    return _told(summary)
+    return _result_of(summary)
 
 
-def _told(summary: "ReconcileSummary") -> ActResult:
+def _result_of(summary: "ReconcileSummary") -> ActResult:
     words = [
         f"{number} {what}"
         for number, what in (

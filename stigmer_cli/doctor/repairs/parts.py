@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 ANSWER_S = 2.0
 STANDS_S = 1.0
-"""A part that lived for so long did not fall over its own start."""
+"""A part that has run for so long started successfully."""
 
 PROBE_EVERY_S = 0.1
 SETTLES_S = 20.0
 
 
 async def start_part(facts: "Facts", one: "Judged") -> ActResult:
-    """Start a part that has no process, through its supervisor, and see that it stands."""
+    """Start a part that has no process, through its supervisor, and wait until it has run for `STANDS_S` seconds."""
     name = one.check.part
     seen = await facts.supervisor()
     if seen.record is None or not seen.is_answering:
@@ -32,12 +32,12 @@ async def start_part(facts: "Facts", one: "Judged") -> ActResult:
     if taken:
         return left(f"it cannot start while port {taken[0].port} is held by {taken[0].owner}")
     try:
-        return await _started(facts, name)
+        return await _start(facts, name)
     except Unresponsive as error:
         return failed(error.message)
 
 
-async def _started(facts: "Facts", name: str) -> ActResult:
+async def _start(facts: "Facts", name: str) -> ActResult:
     control = await connect(facts.settings.home.run, within_s=ANSWER_S)
     if control is None:
         return left("the supervisor, which would start it, is gone")
@@ -61,7 +61,7 @@ async def _child(control: Control, name: str) -> ChildRecord:
 
 
 def _is_decided(child: ChildRecord) -> bool:
-    """Whether it stands, or fell: `start` forgot all failures of before."""
+    """Whether it runs stably or has failed; `start` reset its earlier failures."""
     stands = child.state == ChildState.RUNNING and (child.uptime_s or 0.0) >= STANDS_S
     return stands or child.failures > 0
 

@@ -1,10 +1,10 @@
-"""Repairs what is safe to repair, diagnoses again, and tells what it did and what it left alone.
+"""Repairs what is safe to repair, diagnoses again, and reports what it did and what it left alone.
 
     diagnose ──ill, and a repair not tried yet──▶ act ──something was done──▶ diagnose until it settled ──┐
      ▲                                                                                                    │
      └────────────────────────────────────────────────────────────────────────────────────────────────────┘
 
-Each repair is tried once a code, so it comes to an end; what hid behind the first cause is met in the next round.
+Each repair is tried once for each code, so the loop ends; a fault behind the first cause is repaired in the next round.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ ON_SUSPICION = "it could not be judged, and nothing is done on suspicion"
 async def repair(
     diagnose: Callable[[], Awaitable[Diagnosis]], *, tell: Callable[[str], None], clock: Clock
 ) -> Diagnosis:
-    """The last diagnosis, its report with all that was done; `tell` hears of each repair before it is tried."""
+    """The last diagnosis, whose report lists the repairs; calls `tell` before each repair."""
     tried: dict[str, FixResult] = {}
     seen = await diagnose()
     while new := _untried(seen.report.ill, tried):
@@ -63,7 +63,7 @@ async def _try(fix: Fix, facts: Facts, one: Judged) -> FixResult:
         result = failed(f"not done within {span(fix.act_max_s)}")
     except (StigmerError, OSError) as error:
         result = failed(str(error))
-    except Exception as error:  # noqa: BLE001 - a defect of one repair is told as such and keeps no other from its turn
+    except Exception as error:  # noqa: BLE001 - a defect of one repair is reported as such and does not stop the others
         result = failed(f"this repair itself is broken: {type(error).__name__}: {error}")
     return FixResult(code=one.check.code, action=fix.action, outcome=result.outcome, message=result.message)
 
@@ -75,7 +75,7 @@ async def _wait_settled(
     ends: float,
     clock: Clock,
 ) -> Diagnosis:
-    """The first diagnosis in which nothing fails that may pass by itself, or something is there to be repaired."""
+    """The first diagnosis in which no failure may pass by itself or another repair can be tried; at `ends` the last."""
     hopeless = {code for code, fixed in tried.items() if fixed.outcome is not FixOutcome.DONE}
     while True:
         seen = await diagnose()
@@ -88,7 +88,7 @@ async def _wait_settled(
 
 
 def _may_pass(one: Judged, hopeless: set[str]) -> bool:
-    """Whether it may be well in a moment: a machine that starts something is out of breath."""
+    """Whether it may pass by itself: a machine that starts processes is overloaded for a moment."""
     return (one.check.settles and one.check.code not in hopeless) or not one.found.is_certain
 
 

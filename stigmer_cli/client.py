@@ -228,7 +228,7 @@ class Client:
     async def follow(self, execution_id: str, *, after: int = 0) -> AsyncIterator[EventBody]:
         """Its events after number `after`, as they come, until the terminal one has been given.
 
-        Raises ServerUnavailable when the stream breaks; go on with the last `seq` as `after`.
+        Raises ServerUnavailable when the stream breaks; continue with the last `seq` as `after`.
         """
         path = f"/v1/executions/{_segment(execution_id)}/stream"
         timeout = httpx.Timeout(STREAM_SILENCE_MAX_S, connect=CONNECT_MAX_S)
@@ -286,7 +286,7 @@ class Client:
         output: str | None,
         error: str | None,
     ) -> bool:
-        """Report how the run ended; False where somebody knew better."""
+        """Report how the run ended; False where the report does not count."""
         body = OutcomeReport.model_validate(
             {"epoch": epoch, "run": run, "attempt": attempt, "phase": phase, "output": output, "error": error}
         )

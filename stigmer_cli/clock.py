@@ -84,7 +84,7 @@ class ClockWatch:
     """Compares the wall clock with the monotonic one, and calls `jumped` when they went apart by `SKEW_MAX`.
 
     What a clock is slewed by in a second is no jump. A process that was stopped has not jumped either: both clocks
-    went on.
+    continued.
     """
 
     def __init__(self, clock: Clock, *, jumped: Callable[[Jump], None]) -> None:
@@ -98,7 +98,7 @@ class ClockWatch:
         return self._clock.now()
 
     async def run(self) -> None:
-        """Look for ever."""
+        """Look until cancelled."""
         while True:
             await self._clock.sleep(JUMP_LOOK_S)
             self.run_once()
@@ -139,7 +139,7 @@ def is_older(moment: datetime, now: datetime, *, than_s: float) -> bool:
     """Whether `moment` lies more than `than_s` seconds before `now`, both by one clock.
 
     A moment that lies ahead of `now` by more than `SKEW_MAX` was written before the clock was set back: how long ago
-    nobody knows, so it counts as old. To wait until it is past would be to wait for as long as the clock was wrong.
+    nobody knows, so it counts as old. Waiting for it would take as long as the clock was wrong.
     """
     return moment < now - timedelta(seconds=than_s) or moment > now + SKEW_MAX
 

@@ -10,7 +10,7 @@ StigmerError
 ├── Unavailable             try later: nothing was judged or done (exit 4, HTTP 503)
 │   ├── TemporalUnavailable
 │   ├── ServerUnavailable   the HTTP server cannot be reached
-│   │   └── ServerUnproven  whoever answers there has not proven to be it
+│   │   └── ServerUnproven  what answers there has not proven to be it
 │   └── StoreBusy           the database is held by somebody else
 ├── NotRunning              start it first (exit 3)
 ├── Refused                 show who you are (exit 2, HTTP 401)
@@ -156,7 +156,7 @@ class Refused(StigmerError):
 
 
 class MachineError(StigmerError):
-    """Disk, port, binary or file: the machine has to be mended first."""
+    """Disk, port, binary or file: the machine has to be fixed first."""
 
     code = "machine"
     status = 507

@@ -1,9 +1,9 @@
 """A deadline that counts only time in which this process, and whom it waits for, could have worked.
 
 On a busy machine a process that wants to run may not: others have the processor, its share is used up (a control
-group's quota), or it is stopped by a signal. An answer that is late for that reason proves nothing about whoever owes
-it. Three signs are read: how late the event loop itself is served; on Linux how long each thread stood in the run queue
-(proc(5), schedstat, second field); and for the processes that are waited for, also how long they computed.
+group's quota), or it is stopped by a signal. An answer that is late for that reason proves nothing about its
+sender. Three signs are read: how late the event loop itself is served; on Linux how long each thread was in the run
+queue (proc(5), schedstat, second field); and for the processes that are waited for, also how long they computed.
 """
 
 import asyncio

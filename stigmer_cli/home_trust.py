@@ -1,7 +1,7 @@
-"""Whose home it is: who owns it and each file in it, who else could write there, and whether we can use it.
+"""Whether a home can be trusted: who owns it and its files, who else can write there, and whether we can read it.
 
-Whoever can write in a home chooses what `up` runs (`temporal_binary` in config.toml) and which token the server takes.
-So it is looked at before anything in it is read; what is found is told with the command that puts it right.
+Anyone who can write in a home chooses what `up` runs (`temporal_binary` in config.toml) and which token the server
+takes. So it is checked before anything in it is read; each fault names the command that fixes it.
 """
 
 import os
@@ -152,7 +152,7 @@ def _unusable(entries: Sequence[HomeEntry]) -> HomeFinding | None:
 
 
 def _warning(strange: Sequence[HomeEntry]) -> str:
-    """What was planted is not made good by a new owner."""
+    """A new owner does not make planted settings safe."""
     names = {one.path.name for one in strange}
     return f"; read {CONFIG} before you take it over" if CONFIG in names else ""
 

@@ -1,8 +1,8 @@
 """The variables by which PostgreSQL's client library finds a database, made part of the database URL.
 
 The library fills in from its environment whatever a URL does not say (PostgreSQL's manual, "Environment Variables").
-So one URL would mean one server in this shell and another one in the next, and a part that starts anew would change
-databases unseen. What they say is therefore read with the settings, once, and a server never sees them.
+So one URL would mean one server in this shell and another one in the next, and a part that restarts would change
+databases unnoticed. What they say is therefore read with the settings, once, and a server never sees them.
 """
 
 import re
@@ -15,7 +15,7 @@ SERVICE = "PGSERVICE"
 """Names a section of a file that may say all of it, too; a URL names one with `?service=NAME`."""
 
 TAKEN = frozenset({*PLACES, SERVICE})
-"""What a server must not see in its environment. Passwords and what is for TLS stay: a wrong one fails, and is told."""
+"""What a server must not see in its environment. Passwords and what is for TLS stay: a wrong one fails."""
 
 URL = re.compile(
     r"postgresql://(?:(?P<user>[^:/@]*)(?::[^@]*)?@)?(?P<host>\[[^\]]*\]|[^:/?]*)(?::(?P<port>[^/?]*))?/?(?P<dbname>[^?]*)"

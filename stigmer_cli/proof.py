@@ -2,8 +2,8 @@
 
 The proof is HMAC-SHA256 (RFC 2104), keyed with the token, over a nonce of the client's, the address that the server was
 reached at, and the server's pid. It is asked for first thing on each connection and counts for that connection alone:
-nothing is remembered, so no other process can step into the place of one that was checked before. The address keeps
-whoever is in between from passing the question on to the true server on another port. The first line of what is signed
+nothing is remembered, so no other process can step into the place of one that was checked before. The address stops
+a process in between from passing the question on to the true server on another port. The first line of what is signed
 keeps a proof from meaning anything elsewhere.
 """
 
@@ -98,7 +98,7 @@ class Answer:
 
 
 class Challenge:
-    """One question to whoever listens at `address`. `host` is what the client calls that server (HTTP's Host)."""
+    """One question to the process that listens at `address`. `host` is the client's name for it (HTTP's Host)."""
 
     def __init__(self, *, host: str, address: str) -> None:
         self.address = address

@@ -1,7 +1,7 @@
 """What a runner says of itself, in a small file of its home, for `status` and doctor: they may not ask its server.
 
 One file a process, `run/runner-PID.json`, rewritten when something changes and removed when the runner ends. A file
-whose process is gone says nothing.
+whose process is gone does not count.
 """
 
 import json
@@ -55,7 +55,7 @@ def write_runner_record(home: Home, record: RunnerRecord) -> None:
 
 
 def remove_runner_record(home: Home) -> None:
-    """This process takes up no more work."""
+    """Remove this process's file."""
     with suppress(OSError):
         _path(home, os.getpid()).unlink(missing_ok=True)
 

@@ -101,7 +101,7 @@ class Home:
 
     @property
     def store_id_file(self) -> Path:
-        """The id of the store that the server of this home had open last: who looks from outside learns it here."""
+        """The id of the store that the server of this home had open last: for other processes to read."""
         return self.data / "store.id"
 
     @property

@@ -39,7 +39,7 @@ TELL_EVERY_S = 1.0
 
 LONG_S = 2.0
 DEGRADED_S = 30.0
-"""How long health goes on telling of a long standstill: long enough for a person, or a monitor, to look."""
+"""How long health reports a long standstill: long enough for a person, or a monitor, to look."""
 
 FRAMES_MAX = 25
 NANOSECONDS = 1e9
@@ -58,7 +58,7 @@ class LoopObserver(Protocol):
     """Counts how often the loop stood still."""
 
     def loop_blocked(self, seconds: float) -> None:
-        """It stood still for so long, and turns again."""
+        """It stood still for `seconds`, and runs again."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,7 +31,7 @@ from stigmer_cli.temporal.workflow_input import EPOCH, EXECUTION_ID, WorkflowInp
 class StopSignal:
     """The end of a worker, or of the whole runner.
 
-    `asked`: take up nothing new, and stop waiting. `now`: hand back what is still being performed.
+    `asked`: accept nothing new, and stop waiting. `now`: hand back what is still being performed.
     """
 
     asked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -72,7 +72,7 @@ class Activities:
 
     @activity.defn(name=CONCLUDE)
     async def conclude(self, workflow_input: WorkflowInput) -> None:
-        """Report the last word of a run whose performing could not; asks until the server answers."""
+        """Report the end of a run that `perform` could not report; asks until the server answers."""
         attempt = self._attempt(workflow_input)
         phase, kind = Phase(str(workflow_input[PHASE])), FailureKind(str(workflow_input[KIND]))
         with self.slots.occupy(self.clock_and_rng.clock):
@@ -83,7 +83,7 @@ class Activities:
             )
 
     async def _perform(self, attempt: Attempt) -> None:
-        """One whose runner died twice may be what killed it: such wait for one another, and begin only then."""
+        """Perform it; from delivery `ALONE_FROM` on one at a time, because it may be what killed its runner."""
         attempt_runner = AttemptRunner(self.reporter, self.models, self.clock_and_rng)
         async with self.alone if attempt.number >= ALONE_FROM else nullcontext():
             await attempt_runner.perform(attempt)

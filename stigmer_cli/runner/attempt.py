@@ -59,7 +59,7 @@ class AttemptRunner:
     async def perform(self, attempt: Attempt) -> None:
         """Carry out `attempt`. Returns when the outcome is with the server, or when the attempt is superseded.
 
-        Raises ModelInterrupted where another attempt should begin anew, ReportRefused where the server will never
+        Raises ModelInterrupted where another attempt should start again, ReportRefused where the server will never
         take the outcome.
         """
         log = structlog.get_logger().bind(execution=attempt.execution, epoch=attempt.epoch, attempt=attempt.number)
@@ -76,13 +76,13 @@ class AttemptRunner:
             log.info("attempt_has_nothing_to_do")
             return
         log.info("attempt_started", model=work.model, begun=work.begun)
-        outcome = _given_up() if work.begun > PERFORM_ATTEMPTS_MAX else await self._answered(attempt, work)
-        if outcome is None or not await self._finished(attempt, outcome):
+        outcome = _give_up() if work.begun > PERFORM_ATTEMPTS_MAX else await self._ask_model(attempt, work)
+        if outcome is None or not await self._report_outcome(attempt, outcome):
             log.info("attempt_superseded")
             return
         log.info("attempt_finished", phase=outcome.phase)
 
-    async def _answered(self, attempt: Attempt, work: Work) -> Outcome | None:
+    async def _ask_model(self, attempt: Attempt, work: Work) -> Outcome | None:
         """How the model's work ended; None where the server wants no more of it."""
         transcript = Transcript(
             lambda offset, text: self._reporter.ask_its_own(
@@ -102,29 +102,29 @@ class AttemptRunner:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_deliver(transcript), name="deliver")
-                outcome = await self._streamed(work, transcript)
+                outcome = await self._stream_answer(work, transcript)
                 transcript.close()
         except* Superseded:
             outcome = None
         return outcome
 
-    async def _streamed(self, work: Work, transcript: Transcript) -> Outcome:
+    async def _stream_answer(self, work: Work, transcript: Transcript) -> Outcome:
         for tried in range(1, MODEL_TRIES_MAX + 1):
             try:
                 await _copy(self._models(work.model), work, transcript)
             except ModelFailed as error:
-                return _failed(error.message)
+                return _fail(error.message)
             except ModelBusy as error:
                 if not transcript.is_empty and work.begun < PERFORM_ATTEMPTS_MAX:
                     raise ModelInterrupted(error.message) from error
                 if not transcript.is_empty or tried == MODEL_TRIES_MAX:
-                    return _failed(error.message)
+                    return _fail(error.message)
                 await self._clock_and_rng.clock.sleep(MODEL_BACKOFF.delay_s(tried, self._clock_and_rng.rng))
             else:
                 break
         return Outcome(phase=Phase.COMPLETED, output=transcript.text)
 
-    async def _finished(self, attempt: Attempt, outcome: Outcome) -> bool:
+    async def _report_outcome(self, attempt: Attempt, outcome: Outcome) -> bool:
         return await self._reporter.ask_its_own(
             lambda reports: reports.finish(
                 attempt.execution,
@@ -150,9 +150,9 @@ async def _deliver(transcript: Transcript) -> None:
         raise Superseded
 
 
-def _given_up() -> Outcome:
+def _give_up() -> Outcome:
     return Outcome(phase=Phase.FAILED, error=SENTENCES[FailureKind.RUNNER_LOST])
 
 
-def _failed(sentence: str) -> Outcome:
+def _fail(sentence: str) -> Outcome:
     return Outcome(phase=Phase.FAILED, error=sentence[:ERROR_CHARS_MAX])

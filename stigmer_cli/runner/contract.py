@@ -10,10 +10,10 @@ PERFORM_ATTEMPTS_MAX = 5
 """How often an execution may begin to be performed, as the server counts it."""
 
 DELIVERIES_MAX = 25
-"""How often Temporal hands it out: also to a frozen runner that swallows it, and to one that dies while it waits."""
+"""How often Temporal hands it out: also to a frozen runner that does not start it, and to one that dies waiting."""
 
 ALONE_FROM = 3
-"""From this delivery on a runner performs one such execution at a time: one that kills it takes no other along."""
+"""From this delivery on a runner performs one such execution at a time: one that kills it then ends no other."""
 
 FIRST_RUN = "firstRun"
 PHASE = "phase"

@@ -21,13 +21,13 @@ R = TypeVar("R")
 
 
 class RunnerStopped(StigmerError):
-    """This runner is going; another one takes up the attempt."""
+    """This runner is stopping; another one continues with the next attempt."""
 
     code = "runner-stopped"
 
 
 class NotMine(StigmerError):
-    """The server's store knows no such execution; whoever it belongs to starts it again."""
+    """The server's store knows no such execution; its own store starts it again."""
 
     code = "not-mine"
 
@@ -39,7 +39,7 @@ class Malformed(StigmerError):
 
 
 class ModelInterrupted(StigmerError):
-    """The model's answer broke off in the middle; the next attempt begins anew."""
+    """The model's answer broke off in the middle; the next attempt starts again."""
 
     code = "model-interrupted"
 
@@ -54,7 +54,7 @@ KIND_OF: dict[type[Exception], FailureKind] = {
     Conflict: FailureKind.REPORT_CONFLICT,
 }
 FINAL = frozenset({FailureKind.REPORT_REFUSED, FailureKind.NOT_MINE, FailureKind.MALFORMED})
-"""What another attempt would only meet again."""
+"""Kinds that another attempt would end with again."""
 
 TOLD = frozenset({FailureKind.NOT_MINE, FailureKind.MALFORMED})
 """Kinds whose own sentence goes into the history: it holds nothing that anybody said."""
@@ -71,7 +71,7 @@ async def run_with_heartbeat(work: Callable[[], Awaitable[R]], *, clock: Clock, 
         structlog.get_logger().info("activity_cancelled", cause=_why_cancelled())
         raise
     except ExceptionGroup as group:
-        raise _contained(_leaves(group)) from None
+        raise _contain(_leaves(group)) from None
 
 
 async def _until_done(work: Callable[[], Awaitable[R]], clock: Clock, ends: asyncio.Event) -> R:
@@ -103,7 +103,7 @@ def _why_cancelled() -> str:
     return "superseded" if details.not_found else "requested" if details.cancel_requested else "other"
 
 
-def _contained(errors: Sequence[Exception]) -> ApplicationError:
+def _contain(errors: Sequence[Exception]) -> ApplicationError:
     kinds = [KIND_OF.get(type(error), FailureKind.UNEXPECTED) for error in errors]
     log = structlog.get_logger()
     for error, kind in zip(errors, kinds, strict=True):

@@ -26,7 +26,7 @@ HEARTBEAT_EVERY = timedelta(seconds=0.5)
 """The SDK would hold heartbeats back for 80 % of their time-out, and one that comes late ends the attempt."""
 
 ACTIVITIES_END_MAX = timedelta(hours=1)
-"""A worker that is replaced ends what it has begun; a runner that stops ends it by itself, much sooner."""
+"""A worker that is replaced finishes its activities; a runner that stops ends them much sooner."""
 
 
 @dataclass(kw_only=True)
@@ -50,7 +50,7 @@ class ManagedWorker:
     accessed_s: float = 0.0
 
     def access_age_s(self, accessed_at: datetime | None, *, now: float) -> float | None:
-        """How long ago it polled, by our monotonic clock, of which `now` is a moment; None where it is not listed.
+        """How long ago it polled, in seconds of our monotonic clock, now at `now`; None where it is not listed.
 
         Temporal says when (`accessed_at`), by a clock that is not ours: it polled when that became another moment.
         """
@@ -79,7 +79,7 @@ class ManagedWorker:
         log.info("worker_ended")
 
     async def retire(self) -> None:
-        """Take up nothing new, end what was begun; returns when that is done."""
+        """Accept nothing new and finish what was begun; returns when that is done."""
         self.is_retired = True
         if not self.ended.is_set():
             await self.worker.shutdown()

@@ -1,4 +1,4 @@
-"""What the SDK's native side logs, as events: above all, why a workflow task failed, which nothing else tells."""
+"""What the SDK's native side logs, as events: above all, why a workflow task failed, which no other log shows."""
 
 import logging
 import re
@@ -35,7 +35,7 @@ def cause_in(failure: str) -> str:
 
 
 def tell_native_log() -> None:
-    """From the first dial on, log what the native side has to say. Call it before that."""
+    """Write the native side's log as events; call this before the first dial."""
     if not NATIVE_LOG.handlers:
         NATIVE_LOG.addHandler(NativeLog())
         NATIVE_LOG.propagate = False

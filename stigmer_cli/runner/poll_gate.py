@@ -50,7 +50,7 @@ class PollGate:
         return self._without_server(task_queue) or self.mismatch
 
     def why_closed(self, task_queue: str) -> str:
-        """Why a worker that is on at `task_queue` has to be retired; empty where it may go on."""
+        """Why a worker that is on at `task_queue` has to be retired; empty where it may continue."""
         without = self._without_server(task_queue)
         if without:
             return without

@@ -32,9 +32,9 @@ class PollerProbe:
 
 
 async def probe_poller(client: Client, *, task_queue: str, identity: str, within_s: float) -> PollerProbe | None:
-    """What the task queue shows of the worker `identity`, a name that no other ever had; None where it would not say.
+    """What the task queue shows of the worker `identity`, a name that is never used again; None where Temporal refuses.
 
-    Raises Silent where there was no answer within `within_s` seconds.
+    Raises NoAnswer where there was no answer within `within_s` seconds.
     """
     try:
         async with asyncio.timeout(within_s):

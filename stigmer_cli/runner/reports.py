@@ -1,4 +1,4 @@
-"""What a run asks of the server and tells it, and how it insists while the server is away.
+"""What a run asks of the server and tells it, and how it retries while the server is away.
 
 `Reports` is the seam, which the HTTP client fulfils; `Reporter` asks until it is answered.
 """
@@ -60,7 +60,7 @@ class Reports(Protocol):
         output: str | None,
         error: str | None,
     ) -> bool:
-        """Report how the run ended; False where somebody knew better."""
+        """Report how the run ended; False where the report does not count."""
 
 
 class ReportRefused(StigmerError):
@@ -76,7 +76,7 @@ class WrongServer(StigmerError):
 
 
 class Reporter:
-    """Asks the server until it answers. Only the first silence and the first answer after it are logged."""
+    """Asks the server until it answers. Only the first failure and the first answer after it are logged."""
 
     def __init__(self, reports: Reports, clock_and_rng: ClockAndRng) -> None:
         self.reports = reports
@@ -100,7 +100,7 @@ class Reporter:
             except RequestError as error:
                 raise ReportRefused(error.message) from error
             except Conflict:
-                raise  # what the server has contradicts this attempt: only a new one can begin anew
+                raise  # what the server has contradicts this attempt: only a new one can start again
             except StigmerError as error:
                 # Away, busy, its disk full, our token stale, or somebody else on its port: all of it passes.
                 attempt += 1

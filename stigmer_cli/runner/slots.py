@@ -9,9 +9,9 @@ ACTIVITIES_MAX = 50
 
 
 class Slots:
-    """Counts one worker's activities. A worker without a free slot does not poll, and rightly so.
+    """Counts one worker's activities. A worker without a free slot does not poll, as it should.
 
-    Times are monotonic, in seconds; None: it never was so.
+    Times are monotonic, in seconds; None: it has not happened yet.
     """
 
     def __init__(self) -> None:

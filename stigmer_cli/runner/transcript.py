@@ -1,4 +1,4 @@
-"""The answer as it grows, and the task that brings it to the server in chunks that are neither many nor large."""
+"""The answer as it grows, and the task that sends it to the server in a few small chunks."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -56,7 +56,7 @@ class Transcript:
         self._wake()
 
     async def deliver_until_closed(self) -> bool:
-        """Bring everything to the server, in order; False where it wants no more."""
+        """Send everything to the server, in order; False where it wants no more."""
         while True:
             await self._news.wait()
             self._news.clear()
@@ -70,7 +70,7 @@ class Transcript:
             await self._gather()
 
     async def _gather(self) -> None:
-        """Let small chunks become a larger one, for a moment."""
+        """Wait up to `FLUSH_EVERY_S` for small chunks to become a larger one."""
         self._urgent.clear()
         if self._is_closed or len(self._pending) >= FLUSH_CHARS:
             return

@@ -231,7 +231,7 @@ class WorkerPool:
         self._retiring.pop(worker.identity, None)
 
     def _abandon(self, group: asyncio.TaskGroup, cause: str) -> None:
-        """Take up nothing without a server: what waits for it is handed back at once, what is performed later."""
+        """Retire a worker without a server: claims are handed back at once, what is performed later."""
         worker, self.current = self.current, None
         if worker is None:
             return
@@ -291,11 +291,11 @@ def runner_prefix() -> str:
 async def first_of(waits: list[Callable[[], Awaitable[object]]]) -> None:
     """Return when one of `waits` does; the others are cancelled."""
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_awaited(wait)) for wait in waits]
+        tasks = [group.create_task(_await_one(wait)) for wait in waits]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
 
 
-async def _awaited(wait: Callable[[], Awaitable[object]]) -> None:
+async def _await_one(wait: Callable[[], Awaitable[object]]) -> None:
     await wait()

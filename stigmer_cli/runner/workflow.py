@@ -1,4 +1,4 @@
-"""The workflow of an agent's execution: claim it, perform it, and have the last word where performing did not.
+"""The workflow of an agent's execution: claim it, perform it, and report its end where performing did not.
 
     claim ──lost──▶ end, without effect
       │ won
@@ -10,7 +10,7 @@
 
 Only ids, phases and kinds of failure pass through here, because Temporal's history keeps what does.
 
-Runs that began under an older version of this file go on under this one: it has to do again what their histories say.
+Runs that began under an older version of this file continue under this one, which must replay their histories.
 A change of what it does, or in which order, goes behind `workflow.patched("a-name")` and is recorded (`tests/replay/`).
 Runs are not pinned to the version that began them: on one machine that version is gone after an upgrade, and a pinned
 run then waits for ever, without a failure that anybody could see (measured with the dev server 1.32).
@@ -49,7 +49,7 @@ ATTEMPT_MAX = timedelta(hours=1)
 FOR_EVER = RetryPolicy(
     initial_interval=timedelta(seconds=0.1), backoff_coefficient=1.6, maximum_interval=timedelta(seconds=1)
 )
-"""For what the server must be told: it comes back, and then it wants to know."""
+"""For reports: the server comes back, and must get them."""
 
 FEW = RetryPolicy(
     initial_interval=timedelta(seconds=0.2),
@@ -78,7 +78,7 @@ class AgentRun:
             kind = FailureKind.MALFORMED
             raise ApplicationError(SENTENCES[kind], type=kind, non_retryable=True)
         workflow_input = {**workflow_input, FIRST_RUN: workflow.info().first_execution_run_id}
-        if not await self._claimed(workflow_input):
+        if not await self._claim(workflow_input):
             return Ending.SUPERSEDED
         try:
             await workflow.execute_activity(
@@ -99,7 +99,7 @@ class AgentRun:
             raise ApplicationError("the execution failed", type=kind, non_retryable=True) from None
         return Ending.PERFORMED
 
-    async def _claimed(self, workflow_input: WorkflowInput) -> bool:
+    async def _claim(self, workflow_input: WorkflowInput) -> bool:
         """Whether this run holds the epoch; cancelled while it asks, it concludes without an answer."""
         try:
             won: bool = await workflow.execute_activity(

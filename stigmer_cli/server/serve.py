@@ -78,7 +78,7 @@ async def serve(settings: Settings, *, clock: Clock) -> int:
         _write_down(settings, store)
         if not store.is_shared:
             await reclaim_lease(store)
-        await store.see_time()
+        await store.sync_clock()
         store.events.on_change = notifier.notify
         try:
             await _Server(settings, store, notifier, clock).run(listener, token, tls)
@@ -157,7 +157,7 @@ class _Server:
             *([tls.run] if tls else []),
             self.watch.run,
             self.clock_watch.run,
-            *([self.services.store.keep_time] if self.services.store.is_shared else []),
+            *([self.services.store.keep_clock_in_sync] if self.services.store.is_shared else []),
             self.registry.run,
             self.connection.run,
             self.dispatcher.run,

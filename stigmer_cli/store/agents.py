@@ -45,20 +45,20 @@ class AgentTable:
 
     @whole
     async def apply(self, drafts: Sequence[AgentDraft]) -> Sequence[AppliedAgent]:
-        """Make every draft true, all or none, and say in their order what that did.
+        """Create or update every agent, all or none; returns what was done, in the order of the drafts.
 
         Raises RequestError if two drafts have one slug.
         """
         if len({draft.slug for draft in drafts}) < len(drafts):
             raise RequestError("two agents of one request have the same name")
         async with self._database.writing() as writing:
-            # In the order of slugs, so that two requests on PostgreSQL never wait for each other in a circle.
+            # In the order of slugs: two requests on PostgreSQL then cannot deadlock.
             applied = {draft.slug: await _apply(writing, draft) for draft in sorted(drafts, key=lambda d: d.slug)}
         return [applied[draft.slug] for draft in drafts]
 
     @whole
     async def list(self, *, limit: int, after: str | None = None) -> Sequence[Agent]:
-        """Up to `limit` agents in the order of their slugs, beginning behind the slug `after`."""
+        """Up to `limit` agents in the order of their slugs, starting after the slug `after`."""
         query = select(agents).order_by(agents.c.slug).limit(limit)
         if after is not None:
             query = query.where(agents.c.slug > after)
@@ -70,7 +70,7 @@ class AgentTable:
         """The agent with this id or, failing that, this slug; raises NotFound."""
         async with self._database.reading() as connection:
             found = await connection.execute(_NAMED, {"id_or_slug": id_or_slug})
-            return agent_of(_chosen(found.mappings().all(), id_or_slug))
+            return agent_of(_choose_row(found.mappings().all(), id_or_slug))
 
     @whole
     async def delete(self, id_or_slug: str) -> Agent:
@@ -80,7 +80,7 @@ class AgentTable:
         """
         async with self._database.writing() as writing:
             found = await writing.connection.execute(_NAMED.with_for_update(), {"id_or_slug": id_or_slug})
-            agent = agent_of(_chosen(found.mappings().all(), id_or_slug))
+            agent = agent_of(_choose_row(found.mappings().all(), id_or_slug))
             unfinished = await writing.connection.scalar(
                 select(executions.c.id).where(executions.c.agent_id == agent.id, OPEN).limit(1)
             )
@@ -93,7 +93,7 @@ class AgentTable:
             return agent
 
 
-def _chosen(found: Sequence[RowMapping], id_or_slug: str) -> RowMapping:
+def _choose_row(found: Sequence[RowMapping], id_or_slug: str) -> RowMapping:
     if not found:
         raise NotFound(f"there is no agent {id_or_slug}", hint="stigmer agents list")
     return max(found, key=lambda row: bool(row["id"] == id_or_slug and is_id(id_or_slug)))

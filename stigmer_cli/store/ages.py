@@ -1,6 +1,6 @@
-"""Which rows are due, or old enough; a moment that lies too far ahead was written while a clock was wrong.
+"""Which rows are due, or old enough; a moment too far in the future was written while a clock was wrong.
 
-To wait until such a moment is past would be to wait for as long as the clock was wrong: an hour, or a year.
+Waiting for such a moment could take an hour or a year, so it counts as due, or as old.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from stigmer_cli.domain.execution import NEXT_TRY_MAX_S
 
 @dataclass(frozen=True, kw_only=True)
 class Aged:
-    """Accepted before `older_than`, or behind `ahead_of`, which lies ahead of now."""
+    """Accepted before `older_than`, or after `ahead_of`, which lies in the future."""
 
     older_than: datetime
     ahead_of: datetime
@@ -32,7 +32,7 @@ class Aged:
 
 
 def is_due(next_try_at: Column[datetime]) -> ColumnElement[bool]:
-    """No time is set, or it has come, or it lies further ahead than any is ever set; asked with `due_at`."""
+    """No time is set, or it is past, or it is further ahead than is ever set; takes the parameters `due_at`."""
     return or_(next_try_at.is_(None), next_try_at <= bindparam("now"), next_try_at > bindparam("furthest"))
 
 
@@ -42,5 +42,5 @@ def due_at(now: datetime) -> Mapping[str, object]:
 
 
 def is_aged(created_at: Column[datetime]) -> ColumnElement[bool]:
-    """What `Aged` says."""
+    """The condition of `Aged`; takes the parameters `Aged.parameters`."""
     return or_(created_at < bindparam("older_than"), created_at > bindparam("ahead_of"))

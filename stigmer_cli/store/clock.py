@@ -1,8 +1,8 @@
 """The wall clock that rows are written and judged by: one for all servers of a store, whatever their own clocks show.
 
-Servers that share a database take its time: each asks for it now and then, and counts on with its monotonic clock in
-between. So two whose clocks are ten minutes apart agree about what is due and whose lease is over, and a server whose
-own clock is set notices nothing of it here. A file has one server, whose own clock counts.
+Servers that share a database take its time: each asks every `ASK_EVERY_S`, and adds its own monotonic time in
+between. So two servers whose clocks differ by ten minutes agree about what is due and whose lease is over, and setting
+a server's own clock has no effect here. A file has one server, whose own clock counts.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class _Heard:
 
 
 class StoreClock:
-    """Our own clock until the database told its time."""
+    """Our own clock until the database has given its time."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -52,7 +52,7 @@ class StoreClock:
         await self._clock.sleep(delay_s)
 
     def hear(self, at: datetime, *, asked_s: float) -> None:
-        """The database was asked at `asked_s` of our monotonic clock, and has just answered that it is `at`."""
+        """Set the clock by the database's answer `at`, asked for at `asked_s` of our monotonic clock."""
         now_s = self._clock.monotonic()
         if now_s - asked_s <= ANSWER_MAX_S:
             middle = at + timedelta(seconds=(now_s - asked_s) / 2)

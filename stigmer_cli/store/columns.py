@@ -23,8 +23,8 @@ def moment(since_1970_us: int) -> datetime:
     return _EPOCH + since_1970_us * _MICROSECOND
 
 
-def checked(text: str) -> str:
-    """`text`, which both databases can hold; raises RequestError for a NUL or half a surrogate pair."""
+def check_text(text: str) -> str:
+    """`text` if both databases can hold it; raises RequestError for a NUL or half a surrogate pair."""
     if "\0" in text:
         raise RequestError("a text holds a NUL character, which cannot be stored")
     try:
@@ -61,7 +61,7 @@ class Words(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 (SQLAlchemy's signature)
         """The text, if both databases can hold it."""
-        return None if value is None else checked(value)
+        return None if value is None else check_text(value)
 
 
 class Document(TypeDecorator[Mapping[str, object]]):
@@ -75,9 +75,9 @@ class Document(TypeDecorator[Mapping[str, object]]):
         if value is None:
             return None
         for key, item in value.items():
-            checked(key)
+            check_text(key)
             if isinstance(item, str):
-                checked(item)
+                check_text(item)
         return json.dumps(dict(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Mapping[str, object] | None:  # noqa: ARG002 (SQLAlchemy's signature)

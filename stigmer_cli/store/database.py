@@ -66,8 +66,8 @@ class Transition:
     """A guarded write as data: what it expects of the row, what it makes of it, and what the timeline says.
 
     `guards` must hold, and the columns in `expects` must have exactly those values, none of them None. Transitions with
-    the very same guards share a statement, and are made together (`Writing.change_all`), so guards are made once, and
-    what differs from row to row belongs into `expects`. `fills` is written only where there is nothing yet.
+    the same guard objects share a statement and are made together (`Writing.change_all`). So build guards once, and put
+    what differs from row to row into `expects`. `fills` is written only where there is nothing yet.
     """
 
     guards: statements.Guards = ()
@@ -95,7 +95,7 @@ class Writing:
             statements.change(
                 transition.guards, tuple(transition.expects), tuple(transition.values), tuple(transition.fills)
             ),
-            _written(execution_id, transition),
+            _parameters(execution_id, transition),
         )
         seq: int | None = changed.scalar_one_or_none()
         if seq is not None and transition.event is not None:
@@ -103,10 +103,10 @@ class Writing:
         return seq
 
     async def change_all(self, transitions: Mapping[ExecutionId, Transition]) -> set[ExecutionId]:
-        """Make each transition whose row is as it expects; which ones were made.
+        """Make each transition whose row is as it expects; returns which were made.
 
-        The rows are locked first, in order of id, so that two servers never wait for each other in a circle. Then no
-        more statements are needed than there are kinds of transition.
+        The rows are locked first, in order of id, so that two servers cannot deadlock. Each kind of transition then
+        takes one statement.
         """
         if len(transitions) == 1:
             [(id_, transition)] = transitions.items()
@@ -117,7 +117,7 @@ class Writing:
                 id_
             ] = transition
         if len(kinds) > 1:
-            await self.connection.execute(statements.standing((), ()), {"ids": list(transitions)})
+            await self.connection.execute(statements.select_and_lock((), ()), {"ids": list(transitions)})
         taken: set[ExecutionId] = set()
         for alike in kinds.values():
             taken |= await self._change_alike(alike)
@@ -127,7 +127,7 @@ class Writing:
         """Lock the rows of transitions that differ only in values, and make those whose row is as they expect."""
         first = next(iter(transitions.values()))
         rows = await self.connection.execute(
-            statements.standing(first.guards, tuple(first.expects)), {"ids": list(transitions)}
+            statements.select_and_lock(first.guards, tuple(first.expects)), {"ids": list(transitions)}
         )
         seqs: dict[ExecutionId, int] = {
             row["id"]: row["event_seq"]
@@ -137,13 +137,14 @@ class Writing:
         if not seqs:
             return set()
         await self.connection.execute(
-            statements.write(tuple(first.values), tuple(first.fills)), [_written(id_, transitions[id_]) for id_ in seqs]
+            statements.write(tuple(first.values), tuple(first.fills)),
+            [_parameters(id_, transitions[id_]) for id_ in seqs],
         )
         await self._append_all({id_: (seq + 1, transitions[id_].event) for id_, seq in seqs.items()})
         return set(seqs)
 
     async def _append_all(self, drafts: Mapping[ExecutionId, tuple[int, EventDraft | None]]) -> None:
-        """Write each draft at its place; nothing where there is none."""
+        """Write each event at its sequence number; None writes nothing."""
         rows = [_event_row(id_, seq, event, self.now) for id_, (seq, event) in drafts.items() if event is not None]
         if rows:
             await self.connection.execute(_EVENT, rows)
@@ -154,13 +155,13 @@ class Writing:
         await self.connection.execute(_EVENT, _event_row(execution_id, seq, event, self.now))
         self.touched.add(execution_id)
 
-    async def locked(self, execution_id: ExecutionId) -> RowMapping | None:
-        """Where the execution stands; nobody else changes it until this transaction ends. None if there is no such."""
+    async def lock_row(self, execution_id: ExecutionId) -> RowMapping | None:
+        """Lock the row until this transaction ends and return its `STANDING` columns; None if there is no such row."""
         found = await self.connection.execute(_LOCKED, {"id": execution_id})
         return found.mappings().one_or_none()
 
 
-def _written(id_: ExecutionId, transition: Transition) -> dict[str, object]:
+def _parameters(id_: ExecutionId, transition: Transition) -> dict[str, object]:
     return statements.parameters(
         id_,
         expects=transition.expects,
@@ -174,7 +175,7 @@ def _event_row(id_: ExecutionId, seq: int, event: EventDraft, now: datetime) -> 
 
 
 class Database:
-    """Reading and writing transactions on one backend, until the disk is no longer to be trusted."""
+    """Reading and writing transactions on one backend, until the disk can no longer be trusted."""
 
     def __init__(self, backend: Backend, clock: Clock) -> None:
         self._backend = backend
@@ -191,19 +192,19 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """One consistent view of the database; raises what `writing` raises."""
-        async with self._faults_translated(), self._backend.reader.connect() as connection:
+        async with self._translate_faults(), self._backend.reader.connect() as connection:
             yield connection
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[Writing]:
         """One transaction: what was written is on disk when this ends, or nothing of it is.
 
-        Raises StoreBusy, MachineError or Unavailable. After an input/output error MachineError comes every time: a
-        commit that failed once must not be tried again, because the system may have thrown the pages away.
+        Raises StoreBusy, MachineError or Unavailable. After an input/output error every call raises MachineError: a
+        failed commit must not be retried, because the system may have dropped the pages.
         """
         writing: Writing | None = None
         try:
-            async with self._faults_translated():
+            async with self._translate_faults():
                 self._backend.verify()
                 async with self._backend.writer.begin() as connection:
                     writing = Writing(connection, self._backend, self.clock.now())
@@ -215,11 +216,11 @@ class Database:
                 for id_ in sorted(writing.touched):
                     self.on_change(id_)
 
-    async def to_the_end(self, work: Coroutine[object, object, T]) -> T:
-        """What `work` returns; a caller that is cancelled leaves, and `work` is done all the same.
+    async def run_to_the_end(self, work: Coroutine[object, object, T]) -> T:
+        """What `work` returns; `work` finishes even if the caller is cancelled.
 
-        A transaction of SQLite that is torn off in the middle of a statement keeps its lock until somebody collects the
-        garbage, and a commit that nobody waits for any more should still be told to the listeners.
+        A transaction of SQLite that is cancelled in the middle of a statement keeps its lock until the garbage is
+        collected, and listeners must learn of a commit that nobody waits for any more.
         """
         # Not a TaskGroup's: the work outlives its caller. Its owner is this object, and `close` waits for it.
         task = asyncio.get_running_loop().create_task(work, name="store")
@@ -237,13 +238,13 @@ class Database:
             raise Unavailable(f"the store did not answer within {span(CHECK_MAX_S)}") from None
 
     async def close(self) -> None:
-        """Finish what is being written, then close every connection and let go of every lock."""
+        """Finish what is being written, then close every connection and release every lock."""
         if self._unfinished:
             await asyncio.wait(self._unfinished, timeout=TRANSACTION_MAX_S)
         await self._backend.close()
 
     @asynccontextmanager
-    async def _faults_translated(self) -> AsyncIterator[None]:
+    async def _translate_faults(self) -> AsyncIterator[None]:
         if self._broken is not None:
             raise self._broken
         try:
@@ -252,11 +253,11 @@ class Database:
         except StigmerError:
             raise
         except TimeoutError as error:
-            raise self._backend.translated(error) or Unavailable(
+            raise self._backend.translate(error) or Unavailable(
                 f"the store took longer than {span(TRANSACTION_MAX_S)}; a write may or may not have counted"
             ) from error
         except Exception as error:
-            known = self._backend.translated(error)
+            known = self._backend.translate(error)
             if known is None:
                 raise
             if errors.is_unsure(error) and isinstance(known, MachineError):
@@ -275,10 +276,10 @@ _S = TypeVar("_S", bound=_Table)
 def whole(
     method: Callable[Concatenate[_S, P], Coroutine[object, object, T]],
 ) -> Callable[Concatenate[_S, P], Coroutine[object, object, T]]:
-    """A method of a table that, once begun, goes to its end, also if its caller is cancelled meanwhile."""
+    """Decorate a method of a table so that it finishes even if its caller is cancelled."""
 
     @wraps(method)
     async def run(table: _S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await table._database.to_the_end(method(table, *args, **kwargs))  # noqa: SLF001 (its own)
+        return await table._database.run_to_the_end(method(table, *args, **kwargs))  # noqa: SLF001 (its own)
 
     return run

@@ -1,4 +1,4 @@
-"""The two databases behind one seam: how each is reached, locked, watched, and what its errors mean.
+"""The two databases behind one seam: how each is opened, locked and checked, and what its errors mean.
 
 Everything else in the store is written once, in SQL that both take.
 """
@@ -46,11 +46,11 @@ class Backend(Protocol):
     def verify_commit(self) -> None:
         """Raise MachineError if a commit now would not be there after a restart."""
 
-    def translated(self, error: Exception) -> StigmerError | None:
+    def translate(self, error: Exception) -> StigmerError | None:
         """`error` as ours; None for a defect of ours."""
 
     async def close(self) -> None:
-        """Close every connection and let go of every lock."""
+        """Close every connection and release every lock."""
 
 
 async def open_backend(url: str, *, clock: Clock, owner: str, busy_timeout_s: float, scripts: Path) -> Backend:
@@ -64,10 +64,10 @@ async def open_backend(url: str, *, clock: Clock, owner: str, busy_timeout_s: fl
 
 
 class _HintingCompiler(SQLiteCompiler):
-    """SQLAlchemy knows no hints for SQLite; `INDEXED BY` stands where others have theirs."""
+    """SQLAlchemy has no hints for SQLite; this puts `INDEXED BY` where other dialects put theirs."""
 
     def get_from_hint_text(self, table: FromClause, text: str | None) -> str | None:  # noqa: ARG002 (its signature)
-        """The hint as it stands."""
+        """The hint, unchanged."""
         return text
 
 
@@ -95,12 +95,12 @@ class SqliteBackend:
         self._file.verify()
         self._file.verify_journal()
 
-    def translated(self, error: Exception) -> StigmerError | None:
+    def translate(self, error: Exception) -> StigmerError | None:
         """`error` as ours; None for a defect of ours."""
         return errors.from_sqlite(error, self._file, self._busy_timeout_s)
 
     async def close(self) -> None:
-        """Close every connection, which writes the log into the file, then let go of the lock."""
+        """Close every connection, which writes the log into the file, then release the lock."""
         try:
             await self.reader.dispose()
             await self.writer.dispose()
@@ -109,7 +109,7 @@ class SqliteBackend:
 
     def _engine(self, *, connections: int, begin: str, is_reader: bool) -> AsyncEngine:
         engine = create_async_engine(
-            # mode=rw: a file that was deleted under a running server is never silently made anew.
+            # mode=rw: a file that was deleted under a running server is never silently created again.
             f"sqlite+aiosqlite:///{uri(self._file.path, 'rw')}&uri=true",
             poolclass=AsyncAdaptedQueuePool,
             pool_size=connections,
@@ -149,7 +149,7 @@ class PostgresBackend:
     def verify_commit(self) -> None:
         """Nothing: the server answers for its own commits."""
 
-    def translated(self, error: Exception) -> StigmerError | None:
+    def translate(self, error: Exception) -> StigmerError | None:
         """`error` as ours; None for a defect of ours."""
         return errors.from_postgresql(error, self._server)
 
@@ -159,7 +159,7 @@ class PostgresBackend:
 
 
 def _leave_read_only_to_the_server(connection: Any, _record: object) -> None:  # noqa: ANN401 (SQLAlchemy's wrapper)
-    """What a reader changed, SQLAlchemy sets to "read write", which overrules a server that is to take no writes."""
+    """SQLAlchemy resets a reader's connection to "read write", which would override a read-only server."""
     if connection is not None:
         connection.set_read_only(None)
 
@@ -271,7 +271,7 @@ def _postgres_arguments(url: URL, busy_timeout_s: float) -> dict[str, str | int]
     return {
         "connect_timeout": CONNECT_TIMEOUT_S,
         "application_name": "stigmer",
-        # A peer that vanished without a word is noticed by the kernel, not by whoever waits.
+        # The kernel notices a peer that vanished, so that no query waits for it.
         "tcp_user_timeout": CONNECT_TIMEOUT_S * 1000,
         "keepalives_idle": CONNECT_TIMEOUT_S,
         "keepalives_interval": 1,

@@ -35,13 +35,13 @@ _POSTGRES_LATER = ("08", "40", "53", "57", "25006")
 
 
 def is_unsure(error: BaseException) -> bool:
-    """Whether nothing this process still believes about the disk can be trusted after `error`."""
+    """Whether, after `error`, this process cannot know what is on the disk."""
     code = _sqlite_code(error)
     return code is not None and code not in _FULL and (code & _PRIMARY) in _UNSURE
 
 
 def from_sqlite(error: BaseException, file: StoreFile, busy_timeout_s: float) -> StigmerError | None:
-    """`error` as ours; None for one that is a defect of ours and has to be seen as such."""
+    """`error` as ours; None for a defect of ours, which must not be hidden."""
     if (known := _common(error)) is not None:
         return known
     code = _sqlite_code(error)
@@ -76,9 +76,9 @@ def _of_code(code: int, message: str, file: StoreFile) -> StigmerError | None:
 
 
 def from_postgresql(error: BaseException, server: str, *, is_opening: bool = False) -> StigmerError | None:
-    """`error` as ours; None for one that is a defect of ours and has to be seen as such.
+    """`error` as ours; None for a defect of ours, which must not be hidden.
 
-    `is_opening` where nothing of ours can have been written yet.
+    `is_opening`: nothing of ours can have been written yet.
     """
     if (known := _common(error)) is not None:
         return known

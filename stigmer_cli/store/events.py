@@ -19,7 +19,7 @@ _BEHIND = (
 
 
 class EventTable:
-    """Events to read; each is written together with the change it tells of."""
+    """Events to read; each is written together with the change it describes."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -89,7 +89,7 @@ class AcceptResult:
 
 
 class ExecutionTable:
-    """Executions. A transition that answers False found the row elsewhere and wrote nothing: somebody knew better."""
+    """Executions. A transition that returns False found the row in another state and wrote nothing."""
 
     def __init__(self, database: Database, store: StoreId) -> None:
         self._database = database
@@ -125,7 +125,7 @@ class ExecutionTable:
             return await listing.page(connection, wanted, limit=limit, cursor=cursor)
 
     async def due(self, *, now: datetime, limit: int) -> Sequence[Execution]:
-        """Up to `limit` queued executions that are due at `now`, oldest first; as `_BRIEF` as all that loops read."""
+        """Up to `limit` queued executions that are due at `now`, oldest first, without the long columns (`_BRIEF`)."""
         return await self._some(_DUE, {**due_at(now), "limit": limit})
 
     @whole
@@ -151,7 +151,7 @@ class ExecutionTable:
         detail: str,
         next_try_at: datetime | None,
     ) -> bool:
-        """Say why it waits; `next_try_at` None: as soon as anybody asks what is due.
+        """Say why it waits; `next_try_at` None: it is due at once.
 
         `since` and the timeline change only with the reason. Returns whether it is queued in this epoch.
         """
@@ -197,8 +197,7 @@ class ExecutionTable:
     async def transition_all(self, decided: Mapping[ExecutionId, Decided]) -> set[ExecutionId]:
         """Make many transitions in one commit, each only if its row is as it expects; returns which were made.
 
-        The transitions are those of `transitions.py` that stand for one write of this table: requeue, mark, conclude,
-        ...
+        The transitions are those of `transitions.py`.
         """
         async with self._database.writing() as writing:
             return await writing.change_all({id_: decide(writing.now) for id_, decide in decided.items()})
@@ -218,7 +217,7 @@ class ExecutionTable:
         Returns the execution as it is now; None, with nothing written, if it is no longer queued in this epoch.
         """
         async with self._database.writing() as writing:
-            row = await writing.locked(execution_id)
+            row = await writing.lock_row(execution_id)
             if row is None or row["epoch"] != epoch:
                 return None
             attempts = int(row["attempts"]) + 1
@@ -250,11 +249,11 @@ class ExecutionTable:
         return await self._some(_UNWANTED, {"limit": limit})
 
     async def open_after(self, *, aged: Aged, after: ExecutionId | None, limit: int) -> Sequence[Execution]:
-        """Up to `limit` open executions that are old enough, by id, behind `after`."""
+        """Up to `limit` open executions that are old enough, in order of id, after `after`."""
         return await self._some(_OPEN_BEHIND, {**aged.parameters(), "after": after or "", "limit": limit})
 
     async def named(self, ids: Sequence[ExecutionId]) -> Sequence[Execution]:
-        """Those of `ids`, in that order, with what `due` tells of each; raises NotFound for one that has no row."""
+        """Those of `ids`, in that order, without the long columns; raises NotFound for one that has no row."""
         found = {row.id: row for row in await self._some(_NAMED, {"ids": ids})}
         for id_ in ids:
             if id_ not in found:
@@ -270,20 +269,20 @@ class ExecutionTable:
         outcome: Outcome,
         detail: str,
     ) -> bool:
-        """End an open execution with an outcome that was learnt elsewhere; `detail` says where, for the timeline."""
+        """End an open execution with an outcome from another source, which `detail` names in the timeline."""
         return await self._transition(
             execution_id, lambda now: transitions.conclude(outcome, detail, epoch=epoch, version=version, now=now)
         )
 
     @whole
     async def has_legacy(self) -> bool:
-        """Whether one that has not ended carries the names from before stores had ids."""
+        """Whether an open execution has a name from before stores had ids."""
         async with self._database.reading() as connection:
             return await connection.scalar(_ANY_LEGACY) is not None
 
     @whole
     async def counts(self) -> Mapping[tuple[Phase, Kind], int]:
-        """How many there are of each phase and kind; what is not there has no entry."""
+        """How many there are of each phase and kind; there are no entries of 0."""
         async with self._database.reading() as connection:
             return {(Phase(phase), Kind(kind)): count for phase, kind, count in await connection.execute(_COUNTS)}
 

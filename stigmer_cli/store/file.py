@@ -67,19 +67,19 @@ class StoreFile:
         self._lock = lock
 
     def release(self) -> None:
-        """Give the lock back. The lock file stays: removing it would let two processes lock two files of one name."""
+        """Release the lock. The lock file stays: removing it would let two processes lock two files of one name."""
         if self._lock is not None:
             os.ftruncate(self._lock, 0)
             os.close(self._lock)
             self._lock = None
 
     def remember(self) -> None:
-        """Take the file that is there now as the one that must stay there."""
-        self._identity = self._seen()
+        """Note the identity of the file, for `verify`."""
+        self._identity = self._read_identity()
 
     def verify(self) -> None:
         """Raise MachineError if the file was deleted or replaced since `remember`."""
-        if self._identity is None or self._seen() != self._identity:
+        if self._identity is None or self._read_identity() != self._identity:
             raise MachineError(
                 f"{self.path} was deleted or replaced while it was in use; nothing is written any more",
                 hint=f"put the file back, or look into {self.path.parent / 'backups'}; then: stigmer restart server",
@@ -160,7 +160,7 @@ class StoreFile:
         if answer != "ok":
             raise self.damaged(str(answer).replace("\n", " "))
 
-    def _seen(self) -> FileIdentity | None:
+    def _read_identity(self) -> FileIdentity | None:
         try:
             found = self.path.stat()
         except OSError:

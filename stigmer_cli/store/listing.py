@@ -48,7 +48,7 @@ class Page:
 
 async def page(connection: AsyncConnection, asked: Filter, *, limit: int, cursor: str | None) -> Page:
     """The next `limit` executions behind `cursor`; raises RequestError for a cursor that is none of ours."""
-    behind = None if cursor is None else _parsed(cursor)
+    behind = None if cursor is None else _parse(cursor)
     agent = None if asked.agent is None else await _agent_id(connection, asked.agent)
     if asked.agent is not None and agent is None:
         return Page(items=(), next_cursor=None)
@@ -119,7 +119,7 @@ def _cursor(key: _Key) -> str:
     return f"{micros(key[0])}.{key[1]}"
 
 
-def _parsed(cursor: str) -> _Key:
+def _parse(cursor: str) -> _Key:
     since_1970_us, _, id_ = cursor.partition(".")
     try:
         return moment(int(since_1970_us)), id_

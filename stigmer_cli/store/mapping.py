@@ -1,4 +1,4 @@
-"""Rows as the domain's values, and an outcome as the columns and the words it leaves behind."""
+"""Rows as the domain's values, and an outcome as columns and an event."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -77,7 +77,7 @@ def execution_of(row: RowMapping, messages: tuple[Message, ...] = ()) -> Executi
 
 def messages_of(rows: Iterable[RowMapping]) -> tuple[Message, ...]:
     """The messages whose chunks are in `rows`, which are sorted by message and place."""
-    return tuple(_joined(list(group)) for _index, group in groupby(rows, key=lambda row: int(row["idx"])))
+    return tuple(_join(list(group)) for _index, group in groupby(rows, key=lambda row: int(row["idx"])))
 
 
 def event_of(row: RowMapping) -> Event:
@@ -93,7 +93,7 @@ def event_of(row: RowMapping) -> Event:
 
 
 def ended(outcome: Outcome, now: datetime) -> Mapping[str, object]:
-    """The columns of an execution that ended with `outcome`: nothing is waited for and nobody is asked any more."""
+    """The columns of an execution that ended with `outcome`: it waits for nothing and needs no attention."""
     return {
         **NO_ATTENTION,
         "phase": outcome.phase,
@@ -105,7 +105,7 @@ def ended(outcome: Outcome, now: datetime) -> Mapping[str, object]:
 
 
 def outcome_event(outcome: Outcome, *, source: str = "") -> EventDraft:
-    """`completed`, `failed: <error>`, `cancelled`; `source` says where it was learnt, if not from the run itself."""
+    """`completed`, `failed: <error>`, `cancelled`; `source` names where it comes from, if not from the run itself."""
     words = outcome.phase.value.lower() + (f": {outcome.error}" if outcome.error else "")
     return EventDraft(
         type=OUTCOME_EVENTS[outcome.phase],
@@ -114,7 +114,7 @@ def outcome_event(outcome: Outcome, *, source: str = "") -> EventDraft:
     )
 
 
-def _joined(chunks: Sequence[RowMapping]) -> Message:
+def _join(chunks: Sequence[RowMapping]) -> Message:
     return Message(role=chunks[0]["role"], content="".join(chunk["text"] for chunk in chunks))
 
 

@@ -1,4 +1,4 @@
-"""What a store knows about itself, as words under keys."""
+"""What a store knows about itself, as text under keys."""
 
 from sqlalchemy import bindparam, select, update
 
@@ -9,7 +9,7 @@ _VALUE = select(meta.c.value).where(meta.c.key == bindparam("key"))
 
 
 class MetaTable:
-    """A few words that all servers of one store share."""
+    """Values that all servers of one store share."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -18,7 +18,7 @@ from stigmer_cli.errors import Conflict
 from stigmer_cli.store.database import Database, EventDraft, Transition, Writing, whole
 from stigmer_cli.store.mapping import NO_ATTENTION, ended, outcome_event
 from stigmer_cli.store.tables import events, message_chunks
-from stigmer_cli.store.transitions import IS_IN_PROGRESS, IS_UNCLAIMED, may_become, stands
+from stigmer_cli.store.transitions import IS_IN_PROGRESS, IS_UNCLAIMED, expect, may_become
 
 _OF = message_chunks.c
 _MINE = (
@@ -52,7 +52,7 @@ class Claimant:
 
 
 class ReportResult(StrEnum):
-    """What became of a report: it counts; somebody knew better; or this epoch already has its outcome."""
+    """What became of a report: it counts; another run or attempt holds the epoch; or the epoch already has an end."""
 
     TAKEN = "taken"
     STALE = "stale"
@@ -70,11 +70,11 @@ class RunTable:
         """Give the epoch to the claimant if no other run holds it, and make PENDING into IN_PROGRESS, in one statement.
 
         Only a run of the execution's own workflow may ask: another id, or another chain of runs than the one that was
-        submitted, is NOT_MINE. The winner is submitted, whatever a crash has forgotten. The same run asking again has
-        still won.
+        submitted, is NOT_MINE. The winner also counts as submitted, should a crash have lost that note. The same run
+        wins again.
         """
         async with self._database.writing() as writing:
-            row = await writing.locked(execution_id)
+            row = await writing.lock_row(execution_id)
             if row is None or not _is_its_own(row, epoch, claimant):
                 return ClaimAnswer.NOT_MINE
             if await writing.change(execution_id, _claim(epoch, claimant.run, claimant.runner, writing)) is not None:
@@ -92,9 +92,9 @@ class RunTable:
         attempt: int,
         runner: str,
     ) -> ReportResult:
-        """Attempt `attempt` (from 1) of the run begins on `runner`; what an earlier attempt had said is forgotten."""
+        """Attempt `attempt` (from 1) of the run begins on `runner`; the messages of an earlier attempt are deleted."""
         async with self._database.writing() as writing:
-            row = await writing.locked(execution_id)
+            row = await writing.lock_row(execution_id)
             if (known := _known_better(row, epoch, run, attempt)) is not None or row is None:
                 return known or ReportResult.STALE
             if attempt == row["claimed_attempt"]:
@@ -129,7 +129,7 @@ class RunTable:
         Raises Conflict if that leaves a gap, contradicts what is there, or belongs to an attempt that has not begun.
         """
         async with self._database.writing() as writing:
-            row = await writing.locked(execution_id)
+            row = await writing.lock_row(execution_id)
             if (known := _known_better(row, epoch, run, attempt)) is not None or row is None:
                 return known or ReportResult.STALE
             if attempt > row["claimed_attempt"]:
@@ -150,19 +150,19 @@ class RunTable:
         attempt: int | None,
         outcome: Outcome,
     ) -> ReportResult:
-        """The run ended with `outcome`; `attempt` None: the workflow's own last word, whichever attempt was on.
+        """The run ended with `outcome`; `attempt` None: the workflow's own report, whichever attempt was running.
 
-        Only this last word may end a run that has not claimed yet: it was cancelled or failed before it began.
+        Only the workflow's report may end a run that has not claimed yet: it was cancelled or failed before it began.
         """
         async with self._database.writing() as writing:
-            row = await writing.locked(execution_id)
+            row = await writing.lock_row(execution_id)
             if (known := _known_better(row, epoch, run, attempt)) is not None or row is None:
                 return known or ReportResult.STALE
             done = await writing.change(
                 execution_id,
                 Transition(
                     guards=(may_become(outcome.phase),),
-                    expects=stands(epoch=epoch),
+                    expects=expect(epoch=epoch),
                     values=ended(outcome, writing.now),
                     event=outcome_event(outcome),
                 ),
@@ -173,8 +173,8 @@ class RunTable:
 def _is_its_own(row: RowMapping, epoch: int, claimant: Claimant) -> bool:
     """Whether the claimant belongs to the workflow that `row` has in that epoch.
 
-    A row that was submitted names the first run of its chain. Where a crash has forgotten that, any run of the right
-    name will do: the workflow id alone makes it one.
+    A row that was submitted names the first run of its chain. Where a crash lost that, any run with the right
+    workflow id is accepted.
     """
     if claimant.workflow is None:
         return row["store_id"] is None
@@ -201,7 +201,7 @@ def _known_better(row: RowMapping | None, epoch: int, run: RunId, attempt: int |
 def _claim(epoch: int, run: RunId, runner: str, writing: Writing) -> Transition:
     return Transition(
         guards=(may_become(Phase.IN_PROGRESS), IS_UNCLAIMED),
-        expects=stands(epoch=epoch),
+        expects=expect(epoch=epoch),
         values={
             **NO_ATTENTION,
             "phase": Phase.IN_PROGRESS,
@@ -223,7 +223,7 @@ def _claim(epoch: int, run: RunId, runner: str, writing: Writing) -> Transition:
 def _begin(epoch: int, run: RunId, attempt: int, runner: str, *, is_first: bool) -> Transition:
     return Transition(
         guards=(IS_IN_PROGRESS,),
-        expects={**stands(epoch=epoch), "claimed_run": run},
+        expects={**expect(epoch=epoch), "claimed_run": run},
         values={"claimed_attempt": attempt, "claimed_by": runner},
         event=None
         if is_first
@@ -265,7 +265,7 @@ class _Place:
         seq = await self._writing.change(
             self._id,
             Transition(
-                expects=stands(epoch=self._epoch),
+                expects=expect(epoch=self._epoch),
                 event=EventDraft(type=EventType.MESSAGE, text=f"message {self._index} of {role}", data=data),
             ),
         )

@@ -1,4 +1,4 @@
-"""The servers that have a store open: who they are, which Temporal each is on, and which of them live.
+"""The servers that have a store open: who they are, which Temporal each is on, and which of them are alive.
 
 Moments are of the store's clock (`store/clock.py`), which all its servers share.
 """
@@ -65,7 +65,7 @@ class ServerTable:
 
     @whole
     async def beat(self, record: ServerRecord, cluster: str | None) -> None:
-        """Say that `record` lives, and which Temporal it is on now."""
+        """Note that `record` is alive, and which Temporal it is on."""
         async with self._database.writing() as writing:
             now = writing.now
             named: dict[str, object] = {
@@ -92,7 +92,7 @@ class ServerTable:
         """Those that were seen in the last `within_s` seconds, by id."""
         async with self._database.reading() as connection:
             now = self._database.clock.now()
-            # One that lives says so again by the clock as it is set now; a sign that lies ahead is of before.
+            # A living server writes again by the clock as it is now; a moment in the future is from before it was set.
             is_living = _ROW.seen_at.between(now - timedelta(seconds=within_s), now + SKEW_MAX)
             found = await connection.execute(select(servers).where(is_living).order_by(_ROW.id))
             return [_server_of(row) for row in found.mappings()]
@@ -105,7 +105,7 @@ class ServerTable:
 
     @whole
     async def adopt(self, server_id: ServerId, cluster: str) -> None:
-        """Move the store to the Temporal `cluster`: servers that were on another one before this count no more."""
+        """Move the store to the Temporal `cluster`: servers that were on another one before no longer count."""
         async with self._database.writing() as writing:
             value = json.dumps({"world": cluster, "server": server_id, "at": iso(writing.now)})
             added = await writing.connection.execute(
@@ -116,7 +116,7 @@ class ServerTable:
 
     @whole
     async def adoption(self) -> Adoption | None:
-        """The last move to another Temporal that a person made; None where nobody ever did."""
+        """The last move to another Temporal that a person made; None if there was none."""
         async with self._database.reading() as connection:
             value = await connection.scalar(select(meta.c.value).where(meta.c.key == ADOPTED))
         if value is None:

@@ -61,7 +61,7 @@ def by_index(query: Select[Any], index: str) -> Select[Any]:
 
 
 def named(query: Select[Any]) -> Select[Any]:
-    """`query` of those whose id is among `ids`, each looked up by it, however many others are open."""
+    """`query` of those whose id is among `ids`, found by primary key."""
     return by_index(query, PRIMARY_KEY).where(_ROW.id.in_(bindparam("ids", expanding=True)))
 
 
@@ -87,7 +87,7 @@ def write(values: tuple[str, ...], fills: tuple[str, ...]) -> Update:
 
 
 @lru_cache(maxsize=KINDS_MAX)
-def standing(guards: Guards, columns: tuple[str, ...]) -> Select[Any]:
+def select_and_lock(guards: Guards, columns: tuple[str, ...]) -> Select[Any]:
     """`id`, `event_seq` and `columns` of those of `ids` that are as `guards` say, locked in order of id."""
     found = select(_ROW.id, _ROW.event_seq, *(_ROW[name] for name in columns))
     return named(found).where(*guards).order_by(_ROW.id).with_for_update()

@@ -26,7 +26,7 @@ BUSY_TIMEOUT_S = 5.0
 
 
 class Store:
-    """One open database; its tables are its fields. `id` was made with it, and goes where its data goes."""
+    """One open database; its tables are its fields. `id` was made with it, and is copied with its data."""
 
     def __init__(self, database: Database, store_id: StoreId) -> None:
         self._database = database
@@ -42,21 +42,21 @@ class Store:
 
     @property
     def is_shared(self) -> bool:
-        """Whether other servers may have it open, too; a SQLite file is locked for one."""
+        """Whether several servers may have it open; a SQLite file is locked by one."""
         return self.kind != SqliteBackend.kind
 
-    async def see_time(self) -> None:
-        """Take over the database's own time where several servers share it; raises Unavailable."""
+    async def sync_clock(self) -> None:
+        """Set the store's clock by the database's where several servers share it; raises Unavailable."""
         if self.is_shared:
             asked_s = self.clock.monotonic()
             async with self._database.reading() as connection:
                 micros = func.floor(func.extract("epoch", func.clock_timestamp()) * 1_000_000)
                 self.clock.hear((await connection.execute(select(micros.cast(Moment)))).scalar_one(), asked_s=asked_s)
 
-    async def keep_time(self) -> None:
-        """Do that now and then, for ever."""
+    async def keep_clock_in_sync(self) -> None:
+        """Call `sync_clock` every `ASK_EVERY_S` seconds until cancelled."""
         while True:
-            await self.see_time()
+            await self.sync_clock()
             await self.clock.sleep(ASK_EVERY_S)
 
     async def check(self) -> None:
@@ -69,7 +69,7 @@ class Store:
             return str(await connection.scalar(text("SELECT version_num FROM alembic_version")))
 
     async def close(self) -> None:
-        """Close every connection and let go of the file's lock."""
+        """Close every connection and release the file's lock."""
         await self._database.close()
 
     async def __aenter__(self) -> Self:
@@ -91,8 +91,10 @@ async def open_store(
 ) -> Store:
     """Open and, where its schema is old, upgrade the store at `url` (`sqlite:///PATH` or `postgresql://...`).
 
-    `owner` is written into the lock of a file, for whoever finds it taken. A writer waits `busy_timeout_s` for another
-    one. `scripts` is the folder of the migrations. A SQLite file is copied into `backups` before an upgrade.
+    `owner` is written into the lock of a file, to be named by a process that finds it locked. A writer waits
+    `busy_timeout_s` for another one. `scripts` is the folder of the migrations. A SQLite file is copied into
+    `backups` before an upgrade.
+
     Raises ConfigError for the URL; MachineError for a file that is in use, damaged, of a newer Stigmer or on a full
     disk; StoreBusy or Unavailable for a database that does not answer.
     """

@@ -21,7 +21,7 @@ _ROW = executions.c
 
 CANCELLED_UNCLAIMED = "cancelled before any run had an effect"
 
-# Named, so that transitions of one kind share them: that is how many are recognised as alike and made together.
+# Named, so that transitions of one kind share the objects, which is how `Writing.change_all` groups them.
 IS_PENDING = _ROW.phase == Phase.PENDING
 IS_IN_PROGRESS = _ROW.phase == Phase.IN_PROGRESS
 IS_SUBMITTED = _ROW.submitted_at.is_not(None)
@@ -32,7 +32,7 @@ IS_MARKED = _ROW.attention_code.is_not(None)
 IS_WANTED = _ROW.cancel_requested_at.is_(None)
 
 
-# What it waits for, or when it is tried next, is not yet what the transition makes of it (`prepared`: `to_COLUMN`).
+# What it waits for, or when it is tried next, differs from what the transition writes (`to_COLUMN`).
 WAITS_OTHERWISE = _ROW.queue_detail.is_distinct_from(bindparam("to_queue_detail")) | _ROW.next_try_at.is_distinct_from(
     bindparam("to_next_try_at")
 )
@@ -50,7 +50,7 @@ def _waits_for_another(reason: QueueReason) -> ColumnElement[bool]:
 
 @cache
 def may_become(phase: Phase) -> ColumnElement[bool]:
-    """The row stands in a phase from which `phase` may be entered."""
+    """The row is in a phase from which `phase` may be entered."""
     return _ROW.phase.in_(sources_of(phase))
 
 
@@ -59,7 +59,7 @@ def _is_not_marked(code: AttentionCode) -> ColumnElement[bool]:
     return _ROW.attention_code.is_distinct_from(code)
 
 
-def stands(*, epoch: int, version: int | None = None) -> Mapping[str, int]:
+def expect(*, epoch: int, version: int | None = None) -> Mapping[str, int]:
     """The row is in `epoch` and, if a version is given, nobody has written it since that one."""
     return {"epoch": epoch} if version is None else {"epoch": epoch, "version": version}
 
@@ -67,10 +67,10 @@ def stands(*, epoch: int, version: int | None = None) -> Mapping[str, int]:
 def wait_for(
     reason: QueueReason, detail: str, *, epoch: int, next_try_at: datetime | None, now: datetime
 ) -> Transition:
-    """Queued: it waits for another reason than before."""
+    """Queued: it waits for a new reason."""
     return Transition(
         guards=(QUEUED, _waits_for_another(reason)),
-        expects=stands(epoch=epoch),
+        expects=expect(epoch=epoch),
         values={**_queue(reason, detail, now), "next_try_at": next_try_at},
         event=_queued_event(reason, detail),
     )
@@ -80,7 +80,7 @@ def wait_on(reason: QueueReason, detail: str, *, epoch: int, next_try_at: dateti
     """Queued: it still waits for the same reason; the words or the next try changed."""
     return Transition(
         guards=(QUEUED, _waits_for(reason), WAITS_OTHERWISE),
-        expects=stands(epoch=epoch),
+        expects=expect(epoch=epoch),
         values={"queue_detail": detail, "next_try_at": next_try_at},
     )
 
@@ -89,7 +89,7 @@ def submit(run_id: RunId, cluster: str, *, epoch: int, was_there: bool, now: dat
     """Temporal took it, or had it already."""
     return Transition(
         guards=(OPEN, IS_UNSUBMITTED),
-        expects=stands(epoch=epoch),
+        expects=expect(epoch=epoch),
         values={**NO_ATTENTION, "submitted_at": now, "run_id": run_id, "world": cluster, "next_try_at": None},
         event=EventDraft(
             type=EventType.SUBMITTED,
@@ -102,7 +102,7 @@ def submit(run_id: RunId, cluster: str, *, epoch: int, was_there: bool, now: dat
 def note_cluster(run_id: RunId, cluster: str, *, epoch: int) -> Transition:
     """A claim marked it submitted before the dispatcher could, and could not know which Temporal it came from."""
     return Transition(
-        guards=(OPEN, HAS_NO_CLUSTER), expects={**stands(epoch=epoch), "run_id": run_id}, values={"world": cluster}
+        guards=(OPEN, HAS_NO_CLUSTER), expects={**expect(epoch=epoch), "run_id": run_id}, values={"world": cluster}
     )
 
 
@@ -142,17 +142,17 @@ def mark(code: AttentionCode, reason: str, *, epoch: int, version: int | None, n
     """Only a person can decide about it."""
     return Transition(
         guards=(OPEN, _is_not_marked(code)),
-        expects=stands(epoch=epoch, version=version),
+        expects=expect(epoch=epoch, version=version),
         values=_attention(code, reason, now),
         event=_attention_event(code, reason),
     )
 
 
 def unmark(reason: str, *, epoch: int, version: int) -> Transition:
-    """What a person had to decide about has settled itself."""
+    """No person has to decide any more."""
     return Transition(
         guards=(OPEN, IS_MARKED),
-        expects=stands(epoch=epoch, version=version),
+        expects=expect(epoch=epoch, version=version),
         values=NO_ATTENTION,
         event=EventDraft(type=EventType.UNMARKED, text=f"needs no attention any more: {reason}"),
     )
@@ -162,7 +162,7 @@ def requeue(store: StoreId, reason: QueueReason, detail: str, *, epoch: int, ver
     """Orphan: Temporal has forgotten it, and no run ever claimed it, so submitting it again is safe."""
     return Transition(
         guards=(IS_PENDING, IS_SUBMITTED, IS_UNCLAIMED),
-        expects=stands(epoch=epoch, version=version),
+        expects=expect(epoch=epoch, version=version),
         values={**_queue(reason, detail, now), **_unsubmitted(store, now)},
         event=EventDraft(type=EventType.ORPHANED, text=f"orphaned: {detail}", data={"reason": reason}),
     )
@@ -175,7 +175,7 @@ def requeue_next(store: StoreId, detail: str, *, failures: int, epoch: int, vers
     """
     return Transition(
         guards=(IS_PENDING, IS_SUBMITTED, IS_UNCLAIMED),
-        expects=stands(epoch=epoch, version=version),
+        expects=expect(epoch=epoch, version=version),
         values={
             **_queue(QueueReason.ORPHANED, detail, now),
             **_unsubmitted(store, now),
@@ -191,10 +191,10 @@ def requeue_next(store: StoreId, detail: str, *, failures: int, epoch: int, vers
 
 
 def start_over(store: StoreId, *, epoch: int, version: int, now: datetime) -> Transition:
-    """Lost: a person said to begin again; what the old epoch's run still says no longer counts."""
+    """Lost: a person said to begin again; reports of the old epoch's run no longer count."""
     return Transition(
         guards=(may_become(Phase.PENDING), IS_IN_PROGRESS),
-        expects=stands(epoch=epoch, version=version),
+        expects=expect(epoch=epoch, version=version),
         values={
             **_queue(QueueReason.STARTED_OVER, "", now),
             **_unsubmitted(store, now),
@@ -245,7 +245,7 @@ def conclude(outcome: Outcome, detail: str, *, epoch: int, version: int, now: da
     """Row behind: Temporal knows how it ended."""
     return Transition(
         guards=(may_become(outcome.phase),),
-        expects=stands(epoch=epoch, version=version),
+        expects=expect(epoch=epoch, version=version),
         values=ended(outcome, now),
         event=outcome_event(outcome, source=detail),
     )

@@ -1,4 +1,4 @@
-"""The supervisor's process: reads its spec from standard input, says on standard output that it stands, and stays."""
+"""The supervisor's process: reads its spec from standard input, says on standard output that it is ready, and stays."""
 
 import asyncio
 import contextlib
@@ -35,7 +35,7 @@ async def _supervise(spec: SupervisorSpec, lock: FileLock) -> None:
 
 
 def _say(answer: dict[str, object]) -> None:
-    """Tell whoever started us, who may be gone, and let go of the pipe."""
+    """Answer the process that started us, which may be gone, and close the pipe."""
     out = sys.stdout.fileno()
     with contextlib.suppress(OSError):
         os.write(out, json.dumps(answer).encode() + b"\n")

@@ -6,8 +6,8 @@
                  └────────────delay is over, or asked────┘ │
                                             STOPPED ◀─asked┘
 
-`Child.run` makes every move; `start`, `stop`, `restart`, `close` only leave a wish and wake it. FAILED is never left
-alone: it is tried again at long intervals.
+`Child.run` makes every move; `start`, `stop`, `restart`, `close` only note what is wanted and wake it. A FAILED child
+is retried at long intervals.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ KILL_MAX_S = 2.0
 
 
 class ChildState(StrEnum):
-    """Where a child stands."""
+    """The state of a child."""
 
     STOPPED = "stopped"
     STARTING = "starting"
@@ -77,19 +77,19 @@ class Child:
         self._is_hurried = False
         self._is_recycled = False
         self._why_stopped = ""
-        self._bell = asyncio.Event()
+        self._wake = asyncio.Event()
         self._starts = 0
         self._started_at: str | None = None
         self._started = 0.0
         self._next_try_at: str | None = None
 
-    # -- wishes
+    # -- requests
 
     def start(self, spec: ChildSpec | None = None) -> bool:
         """Run; a child that waits or rests is started at once, its failures forgotten. Nothing where it runs.
 
         With `spec`, as that says from now on; its log file and its liveness stay. Returns whether `spec` counts: a
-        child that runs goes on with its own.
+        running child keeps its own.
         """
         is_taken = spec is not None and self.process is None
         if spec is not None and is_taken:
@@ -102,19 +102,19 @@ class Child:
             self._desired = DesiredState.RUN
             self.failures = 0
             self._is_hurried = True
-            self._bell.set()
+            self._wake.set()
 
     def hurry(self) -> None:
         """Start at once if it waits to be started again; its failures count on."""
         if self._desired is DesiredState.RUN and self.state in (ChildState.BACKING_OFF, ChildState.FAILED):
             self._is_hurried = True
-            self._bell.set()
+            self._wake.set()
 
     def stop(self) -> None:
         """Stop, and stay stopped until asked."""
         if self._desired is not DesiredState.END:
             self._desired = DesiredState.REST
-            self._bell.set()
+            self._wake.set()
 
     def restart(self, why: str = "restart was asked for", *, spec: ChildSpec | None = None) -> None:
         """Stop if it runs, as its spec says, and start: with `spec`, as that says from now on; its log file stays."""
@@ -126,7 +126,7 @@ class Child:
     def close(self) -> None:
         """Stop for good: `run` returns."""
         self._desired = DesiredState.END
-        self._bell.set()
+        self._wake.set()
 
     def kill(self) -> None:
         """Close without grace."""
@@ -150,13 +150,13 @@ class Child:
             dropped=self.log.dropped,
         )
 
-    # -- life
+    # -- lifecycle
 
     async def run(self) -> None:
-        """Live by the wishes until closed and stopped."""
+        """Start, stop and restart as asked, until closed and stopped."""
         while self._desired is not DesiredState.END:
             if self._desired is DesiredState.REST:
-                await self._rung(None)
+                await self._wait_for_wake(None)
                 continue
             await self._live_once()
         self.log.close()
@@ -164,11 +164,11 @@ class Child:
     async def _live_once(self) -> None:
         process = self._begin()
         if process:
-            await self._ended_or_called_off(process)
+            await self._wait_until_ended_or_called_off(process)
             if process.code is None:
                 await self._stop(process)
                 return
-        await self._pause(self._after_an_end(process))
+        await self._pause(self._note_end(process))
 
     def _begin(self) -> Process | None:
         self._is_hurried = self._is_recycled = False
@@ -179,7 +179,7 @@ class Child:
         self._move(ChildState.STARTING)
         self._started, self._started_at = self._clock.monotonic(), iso(self._clock.now())
         try:
-            self.process = Process(self.spec, on_output=self.log.write, on_exit=self._bell.set)
+            self.process = Process(self.spec, on_output=self.log.write, on_exit=self._wake.set)
         except OSError as error:
             self._note_exit(code=None, number=None, why=f"could not be started: {error}")
             return None
@@ -187,15 +187,15 @@ class Child:
         self._move(ChildState.RUNNING)
         return self.process
 
-    async def _ended_or_called_off(self, process: Process) -> None:
+    async def _wait_until_ended_or_called_off(self, process: Process) -> None:
         while process.code is None and self._desired is DesiredState.RUN and not self._is_recycled:
-            await self._rung(None)
+            await self._wait_for_wake(None)
 
     async def _stop(self, process: Process) -> None:
         why = self._why_stopped if self._is_recycled else "stop was asked for"
         self._move(ChildState.STOPPING)
         process.send(self.spec.stop_signal)
-        process.send(signal.SIGCONT)  # one that was frozen gets its chance, too
+        process.send(signal.SIGCONT)  # so that a frozen one can handle the signal
         if not await self._ends_within(process, self.spec.stop_grace_s):
             why += f"; it did not end within {span(self.spec.stop_grace_s)} and was killed"
             process.kill_group()
@@ -207,11 +207,11 @@ class Child:
     async def _ends_within(self, process: Process, within_s: float) -> bool:
         deadline = self._clock.monotonic() + within_s
         while process.code is None and (left_s := deadline - self._clock.monotonic()) > 0:
-            await self._rung(left_s)
+            await self._wait_for_wake(left_s)
         return process.code is not None
 
-    def _after_an_end(self, process: Process | None) -> float:
-        """Take note of an end nobody asked for; the delay before the next start, in seconds."""
+    def _note_end(self, process: Process | None) -> float:
+        """Record an end nobody asked for; returns the delay before the next start, in seconds."""
         ran_s = self._clock.monotonic() - self._started if process else 0.0
         if process:
             self._note_process_exit(process, "")
@@ -233,15 +233,15 @@ class Child:
             and not self._is_hurried
             and (left := deadline - self._clock.monotonic()) > 0
         ):
-            await self._rung(left)
+            await self._wait_for_wake(left)
         if self._desired is not DesiredState.RUN:
             self._next_try_at = None
             self._move(ChildState.STOPPED)
 
-    async def _rung(self, within_s: float | None) -> None:
-        """Return when the child ends, somebody wishes something, or the time is over."""
-        if await wait_at_most(within_s, self._bell.wait()):
-            self._bell.clear()
+    async def _wait_for_wake(self, within_s: float | None) -> None:
+        """Return when the child ends, something is asked for, or the time is over."""
+        if await wait_at_most(within_s, self._wake.wait()):
+            self._wake.clear()
 
     def _note_process_exit(self, process: Process, asked: str) -> None:
         code = process.code

@@ -26,7 +26,7 @@ WRITE_MAX_S = 5.0
 CONNECTIONS_MAX = 256
 
 OURS_TO_REMOVE: Mapping[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
-"""Python 3.13 would look the socket's address up to remove it one day: for a deep folder it has no meaning by then."""
+"""Python 3.13 would remove the socket by its address, which is no longer valid then for a deep folder."""
 
 
 class Changes:
@@ -37,7 +37,7 @@ class Changes:
         self._event = asyncio.Event()
 
     def tell(self) -> None:
-        """Something changed."""
+        """Wake everybody who waits."""
         self.count += 1
         self._event.set()
         self._event = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Starts a supervisor that outlives the terminal, and returns when it stands."""
+"""Starts a supervisor that outlives the terminal, and returns when it is ready."""
 
 import asyncio
 import contextlib
@@ -89,7 +89,7 @@ async def _hand_over(process: subprocess.Popen[bytes], spec: SupervisorSpec) -> 
             try:
                 data = data[os.write(fd, data) :]
             except BlockingIOError:
-                await _possible(fd, is_write=True)
+                await _wait_until_ready(fd, is_write=True)
     process.stdin.close()
 
 
@@ -100,7 +100,7 @@ async def _answer_of(process: subprocess.Popen[bytes]) -> Mapping[str, object]:
     fd, text = process.stdout.fileno(), b""
     os.set_blocking(fd, False)
     while b"\n" not in text:
-        await _possible(fd, is_write=False)
+        await _wait_until_ready(fd, is_write=False)
         chunk = os.read(fd, 4096)
         if not chunk:
             return {}
@@ -110,7 +110,7 @@ async def _answer_of(process: subprocess.Popen[bytes]) -> Mapping[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-async def _possible(fd: int, *, is_write: bool) -> None:
+async def _wait_until_ready(fd: int, *, is_write: bool) -> None:
     loop, happened = asyncio.get_running_loop(), asyncio.Event()
     add, remove = (loop.add_writer, loop.remove_writer) if is_write else (loop.add_reader, loop.remove_reader)
     add(fd, happened.set)

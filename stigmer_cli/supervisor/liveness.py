@@ -9,7 +9,7 @@ from stigmer_cli.times import span
 
 
 class LivenessWatch:
-    """Asks one child, over and over, whether it still answers."""
+    """Asks one child repeatedly whether it still answers."""
 
     def __init__(self, child: Child, liveness: Liveness, *, clock: Clock) -> None:
         self._child, self._liveness, self._clock = child, liveness, clock

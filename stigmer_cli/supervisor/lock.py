@@ -16,7 +16,7 @@ LOOK_EVERY_S = 0.025
 
 
 class FileLock:
-    """flock(2) on `path`; children do not inherit it. The holder's pid stands in the file, for messages only."""
+    """flock(2) on `path`; children do not inherit it. The holder's pid is in the file, for messages only."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -24,11 +24,11 @@ class FileLock:
 
     def acquire(self) -> bool:
         """Take it without waiting; False where somebody holds it. Raises OSError where the file cannot be opened."""
-        fd = self._opened()
-        if not (_locked(fd) and self._is_the_file(fd)):
+        fd = self._open()
+        if not (_try_lock(fd) and self._is_the_file(fd)):
             os.close(fd)
             return False
-        with contextlib.suppress(OSError):  # a disk that is full, or read-only, takes nothing away but the message
+        with contextlib.suppress(OSError):  # a disk that is full, or read-only, only loses the message
             os.ftruncate(fd, 0)
             os.write(fd, f"{os.getpid()}\n".encode())
         self._fd = fd
@@ -40,7 +40,7 @@ class FileLock:
         return self._fd is not None and self._is_the_file(self._fd)
 
     def release(self) -> None:
-        """Give it back."""
+        """Release it."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -51,7 +51,7 @@ class FileLock:
             return self.path.read_text(encoding="ascii", errors="replace").strip() or "unknown"
         return "unknown"
 
-    def _opened(self) -> int:
+    def _open(self) -> int:
         try:
             return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
         except OSError as error:
@@ -77,7 +77,7 @@ async def held(path: Path, *, within_s: float, clock: Clock) -> AsyncIterator[Fi
     """
     lock = FileLock(path)
     deadline = clock.monotonic() + within_s
-    while not _acquired(lock):
+    while not _acquire(lock):
         if clock.monotonic() >= deadline:
             raise TimedOut(
                 f"{path} is held by another stigmer (pid {lock.holder()}) for more than {span(within_s)}",
@@ -90,7 +90,7 @@ async def held(path: Path, *, within_s: float, clock: Clock) -> AsyncIterator[Fi
         lock.release()
 
 
-def _acquired(lock: FileLock) -> bool:
+def _acquire(lock: FileLock) -> bool:
     try:
         return lock.acquire()
     except OSError as error:
@@ -100,7 +100,7 @@ def _acquired(lock: FileLock) -> bool:
         ) from error
 
 
-def _locked(fd: int) -> bool:
+def _try_lock(fd: int) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

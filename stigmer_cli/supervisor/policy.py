@@ -19,7 +19,7 @@ class Again:
 
 @dataclass(frozen=True, kw_only=True)
 class Slowly:
-    """It fails again and again: say so, and go on trying at long intervals."""
+    """It keeps failing: report that, and retry at long intervals."""
 
     delay_s: float
     failures: int

@@ -1,4 +1,4 @@
-"""One operating system process: who it is beyond doubt, how it is started, signalled and reaped."""
+"""One operating system process: how it is identified, started, signalled and reaped."""
 
 import asyncio
 import contextlib
@@ -20,14 +20,14 @@ IS_LINUX = sys.platform == "linux"
 PR_SET_PDEATHSIG = 1
 CHUNK = 64 * 1024
 CHUNKS_MAX = 16
-"""Reads in one turn of the loop: a child that floods its log must not keep the others waiting."""
+"""Reads in one turn of the loop: a child that writes a lot must not delay the others."""
 
 ORPHANED_EXIT = 70
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessId:
-    """A process beyond doubt: its pid, and `mark`, which says when it started and never comes again for that pid."""
+    """A process, identified by its pid and `mark`, which says when it started and is never reused for that pid."""
 
     pid: int
     mark: str
@@ -45,14 +45,14 @@ class ProcessId:
     def send(self, number: int) -> bool:
         """Signal it, and only it; False where it is gone or its pid belongs to somebody else now."""
         if not IS_LINUX:
-            return self.is_alive and _signalled(os.kill, self.pid, number)
+            return self.is_alive and _try_signal(os.kill, self.pid, number)
         try:
             handle = os.pidfd_open(self.pid)
         except OSError:
             return False
         try:
             # The handle was opened before the mark is compared, so what is signalled is what was compared.
-            return self.is_alive and _signalled(signal.pidfd_send_signal, handle, number)
+            return self.is_alive and _try_signal(signal.pidfd_send_signal, handle, number)
         finally:
             os.close(handle)
 
@@ -62,13 +62,13 @@ class ProcessId:
             return False
         with contextlib.suppress(ProcessLookupError):
             if os.getpgid(self.pid) == self.pid:
-                return _signalled(os.killpg, self.pid, signal.SIGKILL)
+                return _try_signal(os.killpg, self.pid, signal.SIGKILL)
         return self.send(signal.SIGKILL)
 
 
 @cache
 def pid_namespace() -> str:
-    """Whose pids this process means (pid_namespaces(7)): a container's, or a sandbox's; empty where nobody says."""
+    """The pid namespace of this process (pid_namespaces(7)); empty where the system has none."""
     try:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
@@ -180,19 +180,19 @@ class Process:
     def send(self, number: int) -> None:
         """Signal the process itself; nothing where it has ended."""
         if self.code is None:  # not reaped, so the pid is still its own
-            _signalled(os.kill, self.id.pid, number)
+            _try_signal(os.kill, self.id.pid, number)
 
     def kill_group(self) -> None:
         """SIGKILL the process and everything in its group."""
         if self.code is None:
-            _signalled(os.killpg, self.id.pid, signal.SIGKILL)
+            _try_signal(os.killpg, self.id.pid, signal.SIGKILL)
 
     def reap(self) -> bool:
         """Whether it has ended; then what is left of its group is killed and the rest of its output is taken."""
         if not self._is_waiting_to_be_reaped():
             return False
         # The zombie still holds the number, so the group cannot be anybody else's yet.
-        _signalled(os.killpg, self.id.pid, signal.SIGKILL)
+        _try_signal(os.killpg, self.id.pid, signal.SIGKILL)
         self._popen.wait()
         self._close_output()
         self._on_exit()
@@ -230,7 +230,7 @@ class Reaper:
         self._watched: set[Process] = set()
 
     def __enter__(self) -> Self:
-        """Start to listen."""
+        """Start listening."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._look)
         return self
 
@@ -247,7 +247,7 @@ class Reaper:
         self._watched = {process for process in self._watched if not process.reap()}
 
 
-def _signalled(send: Callable[[int, int], None], target: int, number: int) -> bool:
+def _try_signal(send: Callable[[int, int], None], target: int, number: int) -> bool:
     try:
         send(target, number)
     except (ProcessLookupError, PermissionError):  # macOS says EPERM for a group of zombies

@@ -1,4 +1,4 @@
-"""By which a process shows that its event loop turns: a unix socket that says a line to whoever connects.
+"""Shows that a process's event loop runs: a unix socket that sends a line on each connection.
 
 A pid proves that there is a process, not that it does anything. The socket needs no clock, and no room on the disk
 once it is bound.
@@ -46,7 +46,7 @@ async def show_life(folder: Path, name: str) -> None:
 
 
 async def shows_life(folder: Path, name: str, pid: int, *, within_s: float) -> bool | None:
-    """Whether the loop of `pid` turns; None where it has no such socket, and nothing can be told."""
+    """Whether the event loop of `pid` runs; None where it has no such socket."""
     end = socket.socket(socket.AF_UNIX)
     end.setblocking(False)
     try:
@@ -71,7 +71,7 @@ async def shows_life(folder: Path, name: str, pid: int, *, within_s: float) -> b
 
 
 def _clear(folder: Path, name: str) -> None:
-    """Remove what those left who were killed."""
+    """Remove the sockets of killed processes."""
     for path in folder.glob(f"{name}-*.sock"):
         pid = path.stem.rpartition("-")[2]
         if pid.isdigit() and run_state(int(pid)) is None:

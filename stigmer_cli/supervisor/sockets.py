@@ -1,4 +1,4 @@
-"""The sockets of a process and of its group, as /proc tells of them; Linux only."""
+"""The sockets of a process and of its group, as /proc lists them; Linux only."""
 
 import contextlib
 import os

@@ -37,13 +37,13 @@ WHOLE, NOTHING = 0xFFFFFFFF, 0
 
 
 class FilterWatch:
-    """Puts the filter of one child onto its ports each time that it starts. `tell` hears what came of it."""
+    """Puts the filter of one child onto its ports each time that it starts. `tell` is called with the result."""
 
     def __init__(self, child: Child, *, changes: Changes, clock: Clock, tell: Callable[[str, int, str], None]) -> None:
         self._child, self._changes, self._clock, self._tell = child, changes, clock, tell
 
     async def run(self) -> None:
-        """Do so until cancelled."""
+        """Attach filters until cancelled."""
         done: Process | None = None
         seen = -1
         while True:

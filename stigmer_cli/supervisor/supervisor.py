@@ -1,6 +1,6 @@
 """The set of children under one lock: all started, all watched, stopped in order; one supervisor a folder.
 
-Children die with it: by the kernel on Linux (see process.py); elsewhere whoever takes the lock next ends, by pid and
+Children die with it: by the kernel on Linux (see process.py); elsewhere the next holder of the lock ends, by pid and
 start mark, what the state file of the dead one lists.
 """
 
@@ -28,7 +28,7 @@ SURVIVORS_LOOK_EVERY_S = 0.01
 
 
 class Supervisor:
-    """Keeps the children of `spec` running until it is told to stop. `lock` is held by the caller for its life."""
+    """Keeps the children of `spec` running until it is told to stop. The caller holds `lock` all the time."""
 
     def __init__(self, spec: SupervisorSpec, *, clock: Clock, lock: FileLock) -> None:
         self._spec, self._clock, self._lock = spec, clock, lock
@@ -150,9 +150,9 @@ class Supervisor:
         for _, together in itertools.groupby(by_order, key=lambda child: child.spec.stop_order):
             wave = list(together)
             _each(wave, Child.close)
-            await self._all_ended(wave)
+            await self._wait_until_ended(wave)
 
-    async def _all_ended(self, wave: Sequence[Child]) -> None:
+    async def _wait_until_ended(self, wave: Sequence[Child]) -> None:
         """Return when none of them has a process; each ends within its grace and the time SIGKILL takes."""
         seen = self._changes.count
         while any(child.process for child in wave):
@@ -243,7 +243,7 @@ async def end_survivors(recorded: Sequence[ProcessId], *, clock: Clock) -> list[
 
 
 def _environment(child: Child, variables: object) -> Json:
-    """Those of `variables` that the child is started with; whoever may ask could read them of its process, too."""
+    """Those of `variables` that the child is started with; whoever may ask could also read them from /proc."""
     env = child.next_spec.env
     wanted = [str(name) for name in variables] if isinstance(variables, list) else []
     return {"ok": True, "environment": {name: env[name] for name in wanted if name in env}}

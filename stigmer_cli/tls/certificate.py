@@ -1,4 +1,4 @@
-"""When a certificate is valid, read from its bytes: the standard library tells it only of verified ones.
+"""When a certificate is valid, read from its bytes: the standard library gives it only for verified ones.
 
 The structure is X.509's (RFC 5280, 4.1) in DER (ITU-T X.690): each value is a tag, a length and its content.
 """

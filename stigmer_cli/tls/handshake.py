@@ -1,7 +1,7 @@
 """Why two ends do not agree on TLS, in a sentence: a handshake of our own, looked at more closely than a client does.
 
-Each kind of fault has its own sentence, with the setting that mends it. Libraries tell them in many ways (the Temporal
-SDK says "transport error" to most), so whoever failed asks here, with the same files and the same address.
+Each kind of fault has its own sentence, with the setting that fixes it. Libraries report them in many ways (the
+Temporal SDK says "transport error" for most), so a caller that failed asks here, with the same files and address.
 """
 
 import asyncio
@@ -119,7 +119,7 @@ async def _refused(peer: Peer, trust: Trust, clock: Clock) -> str:
 
 
 def _closed(when: str, trust: Trust, clock: Clock) -> str:
-    """What it means that the connection ends without a word: most of all, that our certificate is not liked."""
+    """What it means that the connection ends without an alert: usually our certificate is refused."""
     own = _own_certificate(trust, clock)
     return f"it closes the connection {when} the TLS handshake{f'; {own}' if own else ''}"
 
@@ -217,7 +217,7 @@ async def _plain(peer: Peer) -> str:
 
 
 def _unverified(peer: Peer) -> ssl.SSLContext:
-    """To look at an end, not to tell it anything."""
+    """A context to inspect an end with, not to send it anything."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

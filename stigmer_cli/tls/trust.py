@@ -1,4 +1,4 @@
-"""What one end of a link believes and shows: its authorities, its own certificate, the name it expects."""
+"""What one end of a link trusts and shows: its authorities, its own certificate, the name it expects."""
 
 import ssl
 from dataclasses import dataclass
@@ -61,5 +61,5 @@ def authorities(path: Path, setting: str) -> str:
 
 
 def server_trust(ca_file: str | None) -> Trust:
-    """What commands and runners believe of a server behind https."""
+    """What commands and runners trust for a server behind https."""
     return Trust(ca=Path(ca_file) if ca_file else None, ca_setting="STIGMER_SERVER_CA_FILE")

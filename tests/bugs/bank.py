@@ -200,10 +200,10 @@ CORE: tuple[Mutant, ...] = (
         name="IN_PROGRESS is submitted again",
         file="store/transitions.py",
         old="        guards=(IS_PENDING, IS_SUBMITTED, IS_UNCLAIMED),\n"
-        "        expects=stands(epoch=epoch, version=version),\n"
+        "        expects=expect(epoch=epoch, version=version),\n"
         "        values={**_queue(reason, detail, now), **_unsubmitted(store, now)},\n",
         new="        guards=(IS_SUBMITTED,),\n"
-        "        expects=stands(epoch=epoch, version=version),\n"
+        "        expects=expect(epoch=epoch, version=version),\n"
         "        values={**_queue(reason, detail, now), **_unsubmitted(store, now)},\n",
         caught_by=(STORE,),
     ),
@@ -224,7 +224,7 @@ CORE: tuple[Mutant, ...] = (
     Mutant(
         name="a claim does not name its epoch",
         file="store/runs.py",
-        old="IS_UNCLAIMED),\n        expects=stands(epoch=epoch),\n",
+        old="IS_UNCLAIMED),\n        expects=expect(epoch=epoch),\n",
         new="IS_UNCLAIMED),\n",
         caught_by=(STORE,),
     ),

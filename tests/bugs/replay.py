@@ -69,8 +69,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="one more await before the claim",
         file="runner/workflow.py",
-        old="        if not await self._claimed(workflow_input):\n",
-        new="        await workflow.sleep(0.05)\n        if not await self._claimed(workflow_input):\n",
+        old="        if not await self._claim(workflow_input):\n",
+        new="        await workflow.sleep(0.05)\n        if not await self._claim(workflow_input):\n",
         caught_by=(HISTORIES,),
     ),
 )

@@ -73,14 +73,14 @@ async def test_servers_whose_clocks_are_apart_write_and_judge_by_the_databases_t
     ahead.move(600)
     with cluster.database() as url:
         async with await open_store(url, clock=RealSleepClock()) as one, await open_store(url, clock=ahead) as two:
-            await one.see_time()
-            await two.see_time()
+            await one.sync_clock()
+            await two.sync_clock()
             assert abs(one.clock.now() - two.clock.now()) < SKEW_MAX
             id_ = await accepted(one)
             assert id_ in [due.id for due in await two.executions.due(now=two.clock.now(), limit=9)]
             ahead.move(-86_400)  # and with it its monotonic time: no clock of ours is looked at but that
             assert two.clock.now() < one.clock.now() - timedelta(hours=23)
-            await two.see_time()
+            await two.sync_clock()
             assert abs(one.clock.now() - two.clock.now()) < SKEW_MAX
 
 
@@ -89,8 +89,8 @@ async def test_one_server_that_holds_the_turn_keeps_one_out_whose_clock_is_ahead
     there.set(600)
     with cluster.database() as url:
         async with await open_store(url, clock=here) as one, await open_store(url, clock=there) as two:
-            await one.see_time()
-            await two.see_time()
+            await one.sync_clock()
+            await two.sync_clock()
             async with hold_lease(one, holder="ann", clock=here):
                 with pytest.raises(Conflict, match="ann has been reconciling"):
                     await hold_lease(two, holder="bob", clock=there).__aenter__()

@@ -1,4 +1,4 @@
-"""Stays with a stack in the foreground: its log lines go by, the first Ctrl-C stops it, the second kills it."""
+"""Keeps a stack in the foreground: shows its log lines; the first Ctrl-C stops it, the second kills it."""
 
 import asyncio
 import contextlib
@@ -18,13 +18,13 @@ A_DAY_S = 86_400.0
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-async def attend(
+async def follow_until_stopped(
     home: Home, own: ProcessId, *, on_ready: Callable[[], None], on_line: Callable[[Line], None], clock: Clock
 ) -> Ended | None:
     """Hand every log line to `on_line` until a signal asks for the end, then stop the stack.
 
     `on_ready` is called once signals are listened to.
-    Returns what was stopped, or None where the stack was stopped by somebody else.
+    Returns what was stopped, or None where another command stopped the stack.
     """
     asked = asyncio.Event()
 
@@ -34,7 +34,7 @@ async def attend(
         asked.set()
 
     # One handler for both: between two, a second Ctrl-C would end this process and leave the stack running.
-    with signals_call(act):
+    with call_on_signals(act):
         on_ready()
         async with asyncio.TaskGroup() as group:
             loops = [
@@ -48,8 +48,8 @@ async def attend(
 
 
 @contextlib.contextmanager
-def signals_call(act: Callable[[], object]) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and a closed terminal call `act` meanwhile, instead of ending this process."""
+def call_on_signals(act: Callable[[], object]) -> Iterator[None]:
+    """A context in which Ctrl-C, SIGTERM and a closed terminal call `act` instead of ending this process."""
     loop = asyncio.get_running_loop()
     for number in ENDINGS:
         loop.add_signal_handler(number, act)

@@ -1,4 +1,4 @@
-"""What was typed for a stack that runs otherwise: refused, for `up` changes nothing about what runs."""
+"""Refuses flags that contradict a running stack: `up` changes nothing about what runs."""
 
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Settings, Source
@@ -7,7 +7,7 @@ from stigmer_cli.stack.state import Endpoints
 
 
 def refuse_contradictions(settings: Settings, options: StackOptions, found: Endpoints) -> None:
-    """Raise ConfigError where a flag says something else than `found`, which is what runs."""
+    """Raise ConfigError where a flag contradicts `found`, the running stack."""
     typed = {name for name, source in settings.sources.items() if source is Source.FLAG}
     asked: list[tuple[str, object, object]] = [
         ("--port", "server_port", found.server_port),

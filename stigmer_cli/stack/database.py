@@ -12,7 +12,7 @@ SQLITE, POSTGRESQL = "sqlite", "postgresql"
 PORT = "5432"
 SECRETS = frozenset({"password", "sslpassword"})
 PLACES = ("host", "hostaddr", "port", "dbname", "options", "service")
-"""What of a query says where the database is; `options` may name a schema."""
+"""The parameters of a query that say where the database is; `options` may name a schema."""
 
 URL = re.compile(
     r"(?P<scheme>[\w+]+)://(?:(?P<user>[^:/@]*)(?::(?P<password>[^@]*))?@)?(?P<place>[^/?]*)/?(?P<name>[^?]*)"
@@ -23,7 +23,7 @@ URL = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseLocation:
-    """Where a database is. Two URLs of equal location mean the same one, whoever logs in and however."""
+    """Where a database is. URLs of equal location mean the same database, whatever the credentials."""
 
     kind: str
     place: str
@@ -73,7 +73,7 @@ def has_password(url: str) -> bool:
 
 def _parts(url: str) -> Mapping[str, str]:
     found = URL.fullmatch(url)
-    if found is None:  # nothing of it can be told apart, so nothing of it is shown
+    if found is None:  # its parts are unknown, so nothing of it is shown
         return {"scheme": url.partition(":")[0], "user": "", "password": "?", "place": "", "name": "", "query": ""}
     return {name: value or "" for name, value in found.groupdict().items()}
 

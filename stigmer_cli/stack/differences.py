@@ -39,7 +39,7 @@ class Difference:
 
 
 def differences(before: SettingsRecord | None, after: SettingsRecord, parts: Sequence[str]) -> tuple[Difference, ...]:
-    """What `parts` are given differently in `after`; a part that was never started before differs in nothing."""
+    """What `after` gives `parts` differently; a part that is not in `before` has none."""
     found: dict[tuple[str, Given, Given], list[str]] = {}
     for option in OPTIONS:
         for part in parts:
@@ -56,7 +56,7 @@ def would_change(
 ) -> tuple[Difference, ...]:
     """What all parts in `record` would be given differently if they were started again with `settings`.
 
-    `is_new`: addresses that nothing is said of are not those of the record. `is_database_meant`: neither is a database.
+    `is_new`: addresses without a setting are not the recorded ones. `is_database_meant`: nor is the database.
     """
     if record is None:
         return ()
@@ -66,8 +66,8 @@ def would_change(
     return tuple(one for one in found if one.name != DATABASE or is_database_meant)
 
 
-def taken_over_by(pending: Sequence[Difference]) -> str:
-    """The command that has the parts take over `pending`."""
+def takeover_command(pending: Sequence[Difference]) -> str:
+    """The command that makes the parts use `pending`."""
     if all(one.parts == (RUNNER,) and one.name not in ADDRESSES for one in pending):
         return "stigmer restart runner"
     if any(one.name == DATABASE and one.before.value != one.now.value for one in pending):

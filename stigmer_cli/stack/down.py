@@ -33,7 +33,7 @@ LOOK_EVERY_S = 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class Stopped:
-    """A process that is gone now, and how it went."""
+    """A process that has ended, and how."""
 
     name: str
     pid: int
@@ -42,7 +42,7 @@ class Stopped:
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """What was stopped; `foreign` are its ports that somebody else holds by now, `deleted` what a purge removed."""
+    """What was stopped; `foreign` are its ports that other processes hold now, `deleted` what a purge removed."""
 
     parts: tuple[Stopped, ...] = ()
     foreign: tuple[tuple[int, Owner], ...] = ()
@@ -52,7 +52,7 @@ class Ended:
 async def down(home: Home, *, clock: Clock) -> Ended:
     """Stop everything that runs in `home`, Temporal last, within ten seconds; nothing running is no error.
 
-    Raises MachineError where something could not be ended, and TimedOut while another `up` or `down` is in its way.
+    Raises MachineError where something could not be ended, and TimedOut while another `up` or `down` holds the lock.
     """
     if not home.run.is_dir():
         return Ended()
@@ -61,7 +61,7 @@ async def down(home: Home, *, clock: Clock) -> Ended:
 
 
 async def purge(home: Home, *, clock: Clock) -> Ended:
-    """`down`, and everything in the home but `config.toml` deleted; raises MachineError where that cannot be."""
+    """`down`, then delete everything in the home but `config.toml`; raises MachineError where that fails."""
     if not home.run.is_dir():
         return Ended(deleted=tuple(purge_home(home)))
     async with held(home.run / UP_LOCK, within_s=UP_LOCK_MAX_S, clock=clock):
@@ -83,7 +83,7 @@ async def end_stack(home: Home, *, clock: Clock, only: ProcessId | None = None) 
         after = read_record(home.run)
         foreign = await _ports_left(before, clock)
         for name in (STATE_FILE, SUPERVISOR_FILE, SOCKET):
-            with contextlib.suppress(OSError):  # read-only: what it says of processes is known to be over
+            with contextlib.suppress(OSError):  # a read-only file system: the processes in the file have ended anyway
                 (home.run / name).unlink(missing_ok=True)
     finally:
         lock.release()
@@ -92,7 +92,7 @@ async def end_stack(home: Home, *, clock: Clock, only: ProcessId | None = None) 
 
 @dataclass(frozen=True, kw_only=True)
 class FoundSupervisor:
-    """What there was to end: a connection where the supervisor answers, and its own word or its file."""
+    """The supervisor to end: a connection where it answers, and its record from itself or from its file."""
 
     control: Control | None
     record: SupervisorRecord | None
@@ -147,7 +147,7 @@ async def _end_survivors(record: SupervisorRecord | None, clock: Clock) -> list[
 
 
 async def _proof_of_death(home: Home, clock: Clock) -> FileLock:
-    """The supervisor's own lock, held: the kernel gives it away only when the supervisor is dead."""
+    """The supervisor's own lock, held: it can be acquired only once the supervisor is dead."""
     lock = FileLock(home.run / LOCK_FILE)
     deadline = clock.monotonic() + LOCK_MAX_S
     while not lock.acquire():
@@ -162,7 +162,7 @@ async def _proof_of_death(home: Home, clock: Clock) -> FileLock:
 
 
 async def _ports_left(found: Endpoints | None, clock: Clock) -> tuple[tuple[int, Owner], ...]:
-    """The ports of the stack that are still listened on once its processes are gone: by somebody else, then."""
+    """The ports of the stack that still have a listener once its processes are gone, with that listener."""
     ports = [port for ports in found.ports.values() for port in ports] if found else []
     deadline = clock.monotonic() + PORTS_MAX_S
     while (taken := [port for port in ports if not is_free(port)]) and clock.monotonic() < deadline:

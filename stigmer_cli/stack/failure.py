@@ -1,4 +1,4 @@
-"""Why a part did not start: its exit, its last lines, and the one thing to do about it."""
+"""Why a part did not start: its exit, its last lines, and what to do."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ FLAGS = {"temporal": ("--temporal-port", "--ui-port"), "server": ("--port",)}
 
 @dataclass(frozen=True, kw_only=True)
 class FailedPart:
-    """A part that failed, where it stood, and what it wrote last."""
+    """A part that failed, the endpoints and home of its stack, and its last log lines."""
 
     child: ChildRecord
     lines: Sequence[str]
@@ -52,7 +52,7 @@ class StartRefused(StartFailed):
 
 
 def start_failed(failed_part: FailedPart) -> StartFailed:
-    """The error that says all this."""
+    """The error that says why `failed_part` did not start, and what to do."""
     why = failed_part.child.last_exit.why if failed_part.child.last_exit else "it never ran"
     text = "\n".join([why, *failed_part.lines])
     cause, hint = next(
@@ -78,7 +78,7 @@ OTHER_TEMPORAL = re.compile(rf'"code": ?"{OtherTemporal.code}"')
 
 
 def refusal_in(lines: Sequence[str], code: str) -> str:
-    """Why a part ended with the error `code`, as the last of its log `lines` that tells says; empty where none does."""
+    """Why a part ended with the error `code`, from the last log line that has it; empty where none does."""
     for line in reversed(lines):
         with contextlib.suppress(ValueError, TypeError, AttributeError):
             told = json.loads(line[line.index("{") :])
@@ -126,4 +126,4 @@ KNOWN: tuple[tuple[re.Pattern[str], Callable[[FailedPart], str], Callable[[Faile
         lambda _: "pip install --force-reinstall stigmer-cli",
     ),
 )
-"""What the exit or the log says, what it means, what to do; the first that fits is told."""
+"""A pattern in the exit or the log, its cause, what to do; the first match counts."""

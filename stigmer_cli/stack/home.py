@@ -17,9 +17,9 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def prepare_home(home: Home) -> None:
-    """Make every folder of `home` with mode 0700, and shut those that others could read. Raises MachineError.
+    """Make every folder of `home` with mode 0700, and close those that others could read. Raises MachineError.
 
-    What others could write in is not shut silently: somebody may have put something there.
+    A folder that others could write to is not closed silently: they may have put something there.
     """
     require_trust(home.path)
     unmounted = missing_mount(home.path)
@@ -38,7 +38,7 @@ def prepare_home(home: Home) -> None:
 
 
 def way_out(folder: Path, error: OSError) -> str:
-    """The command after which `folder` can be written, as far as one helps."""
+    """The command after which `folder` is probably writable."""
     there = nearest(folder)
     name = shlex.quote(str(there))
     if is_read_only(there):

@@ -1,8 +1,8 @@
-"""Draws where the dev server listens for HTTP: out of the reach of web pages, as far as the machine lets us.
+"""Draws where the dev server listens for HTTP: out of the reach of web pages, as far as the machine allows.
 
 A page can aim at any address and port that it can guess. The web UI gets a loopback address and a port drawn at random,
 some 2^38 pairs; the HTTP API and the metrics cannot leave 127.0.0.1 (the dev server's parts dial each other there), so
-the supervisor closes their ports, and the UI's, to all but who connects from the drawn address (source_filter.py).
+the supervisor closes their ports, and the UI's, to all connections but those from the drawn address (source_filter.py).
 """
 
 import ipaddress

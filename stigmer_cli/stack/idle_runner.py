@@ -1,4 +1,4 @@
-"""Why the runner of a stack takes up no work, as it says itself: nobody else can know it."""
+"""Why the runner of a stack takes up no work, as it says itself."""
 
 from stigmer_cli.runner_record import read_runner_records
 from stigmer_cli.settings import Home

@@ -1,4 +1,4 @@
-"""Whether a process of ours holds the port that it should: who answers on a port may be somebody else."""
+"""Whether a part holds its own port: another process may answer there."""
 
 import os
 import socket
@@ -12,7 +12,7 @@ CONNECT_MAX_S = 0.2
 
 
 def unheld(record: SupervisorRecord, found: Endpoints) -> dict[str, int]:
-    """For each running part that does not hold all its ports, the first that it does not, as far as one can see."""
+    """By running part that lacks one of its ports, the first such port; empty where its processes are not visible."""
     lacking: dict[str, int] = {}
     if not record.is_visible:
         return lacking

@@ -29,9 +29,9 @@ NEVER = datetime.fromtimestamp(0, UTC)
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Line:
-    """One line of one part. `at` is where it stands in time: never before the line that was written before it.
+    """One line of one part. `at` is its place in time, never before that of the line before it.
 
-    That is the time it bears, or that of the line before where it bears none, or the clock was set back in between.
+    It is the line's own timestamp, or the time of the line before where it has none or the clock was set back.
     """
 
     at: datetime
@@ -41,7 +41,7 @@ class Line:
 
     @property
     def shown_at(self) -> datetime:
-        """The time that the line itself bears, else `at`."""
+        """The line's own timestamp, else `at`."""
         return stamp_of(self.text) or self.at
 
     def to_json(self) -> dict[str, object]:
@@ -87,7 +87,7 @@ def read_lines(
 ) -> Iterator[Line]:
     """What is on disk, in order of time, oldest first; `tail` counts lines of each part.
 
-    With `ends`, nothing that was written behind them: a `Follower` that was there before gives that.
+    With `ends`, nothing behind them: a `Follower` that was made before yields that.
     """
     streams = []
     for part in parts:
@@ -98,7 +98,7 @@ def read_lines(
 
 
 class Follower:
-    """Gives the lines that are written from its making on, also across a rotation."""
+    """Yields the lines that are written after it was made, also across a rotation."""
 
     def __init__(self, home: Home, parts: Sequence[str]) -> None:
         self._tails = {part: _Tail(home.logs / f"{part}.log", part) for part in parts}
@@ -134,7 +134,7 @@ class _Tail:
         self.begin = self._skip_what_is_there()
 
     def _skip_what_is_there(self) -> EndOfFile:
-        """Stand behind the last whole line, so that whoever reads before and after has each line whole."""
+        """Stand behind the last whole line, so that the readers before and after it get whole lines."""
         if self._file is None:
             return EndOfFile(inode=0, size=0)
         size = self._file.seek(0, os.SEEK_END)
@@ -222,7 +222,7 @@ def _oldest_first(path: Path) -> list[IO[bytes]]:
 
 
 def stamp_of(text: str) -> datetime | None:
-    """The time that a line bears: in a JSON object, or at its beginning; local time where it names no zone."""
+    """The timestamp of a line: in a JSON object, or at its beginning; local time where it names no zone."""
     if text.startswith("{"):
         event = _object(text) or {}
         stamp = next((event[name] for name in STAMPS if isinstance(event.get(name), str)), None)

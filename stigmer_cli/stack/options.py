@@ -1,4 +1,4 @@
-"""What `up` and `restart` are asked for beside the settings; cheap to import, for every command line names it."""
+"""What `up` and `restart` are asked for beside the settings; cheap to import, because every command line imports it."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 class StackOptions:
     """What `up` was asked for beside the settings.
 
-    `wants_ui` asks for Temporal's web UI also where any page could reach it. `http_endpoints` is where Temporal listens
+    `wants_ui` asks for Temporal's web UI where web pages could reach it. `http_endpoints` is where Temporal listens
     for HTTP; None: where the record of the running stack says. `new_database`: another database than the one this
-    home's executions are in is meant. `new_settings`: the addresses of before do not count where nothing is said.
+    home's executions are in is meant. `new_settings`: recorded addresses do not count, only settings do.
     `only`: just these parts, of a stack that runs; empty means all. `adopts_temporal`: the store moves to the stack's
     Temporal, though another server of it may be on another one.
     """

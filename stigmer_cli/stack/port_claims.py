@@ -3,7 +3,7 @@
 A port that was found free is taken by a child a second later, and is free again while a child is restarted. A claim
 covers both: `up` takes it before it looks, and the supervisor inherits it. It is a socket in Linux's abstract namespace
 (unix(7)), which leaves no file, belongs to the same network namespace as the port, and ends with the last process that
-holds it. Elsewhere every claim is granted, and who comes late draws again.
+holds it. Elsewhere every claim is granted, and a stack that is late draws again.
 """
 
 import errno
@@ -17,7 +17,7 @@ NAME = "\0stigmer-port-{port}"
 
 
 class PortClaims:
-    """The claims of one `up`. Use it as a context manager: leaving it lets go of what no supervisor has inherited."""
+    """The claims of one `up`. Use it as a context manager: leaving it releases what no supervisor has inherited."""
 
     def __init__(self) -> None:
         self._held: dict[int, socket.socket] = {}
@@ -29,7 +29,7 @@ class PortClaims:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        """Let go."""
+        """Release all."""
         for held in self._held.values():
             held.close()
         self._held.clear()
@@ -53,7 +53,7 @@ class PortClaims:
         return True
 
     def release(self, port: int) -> None:
-        """Let go of `port`, which was not to be had."""
+        """Release `port`, which is in use."""
         held = self._held.pop(port, None)
         if held is not None:
             held.close()

@@ -1,4 +1,4 @@
-"""The ports a stack needs: which are taken, by whom, which flag moves them, and free ones beside them."""
+"""The ports that a stack needs: which are taken, by whom, which flag changes them, and which are free."""
 
 import errno
 import socket
@@ -29,7 +29,7 @@ class PortUse:
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
-    """Who holds a port; None where the machine does not let us see."""
+    """Who holds a port; None where this user may not see it."""
 
     pid: int | None = None
     command: str | None = None
@@ -43,7 +43,7 @@ class Owner:
 
 @dataclass(frozen=True, kw_only=True)
 class PortConflict:
-    """A port that cannot be had, and why."""
+    """A port that cannot be used, and why."""
 
     use: PortUse
     owner: Owner | None
@@ -56,7 +56,7 @@ class PortConflict:
 
 
 class PortsTaken(MachineError):
-    """Ports that the stack needs are not to be had; `conflicts` has all of them."""
+    """Ports that the stack needs cannot be used; `conflicts` has all of them."""
 
     code = "ports-taken"
 
@@ -84,7 +84,7 @@ def with_ports(settings: Settings, options: StackOptions, claims: PortClaims) ->
     twice = [use for number, use in enumerate(uses) if use.port in {other.port for other in uses[:number]}]
     if twice and not options.auto_ports:
         raise ConfigError(f"{twice[0].flag} {twice[0].port}: another part of the stack has that port already")
-    conflicts = [found for use in uses if (found := _claimed(use, claims))]
+    conflicts = [found for use in uses if (found := _claim(use, claims))]
     if not (conflicts or twice):
         return settings
     if not options.auto_ports:
@@ -97,22 +97,22 @@ def with_ports(settings: Settings, options: StackOptions, claims: PortClaims) ->
     return replace(settings, **moved)  # type: ignore[arg-type] # the keys are the three ports, each an int
 
 
-def _claimed(use: PortUse, claims: PortClaims) -> PortConflict | None:
-    """None where `use` can be had and is claimed now. The claim comes first: to look at a port is to bind it."""
+def _claim(use: PortUse, claims: PortClaims) -> PortConflict | None:
+    """None once `use` is claimed, else the conflict. The claim comes first, because testing a port binds it."""
     if not claims.take(use.port):
-        return PortConflict(use=use, owner=_listener(use.port), reason=KEPT)
+        return PortConflict(use=use, owner=_find_listener(use.port), reason=KEPT)
     found = conflict(use)
     if found is not None:
         claims.release(use.port)
     return found
 
 
-def _listener(port: int) -> Owner | None:
+def _find_listener(port: int) -> Owner | None:
     return owner_of(port) if is_listened_on(port) else None
 
 
 def conflict(use: PortUse) -> PortConflict | None:
-    """Why `use` cannot be had now; None where it can."""
+    """Why `use` is not possible now; None where it is."""
     reason = _why_taken(use.port)
     if reason is None:
         return None
@@ -125,7 +125,7 @@ def is_free(port: int) -> bool:
 
 
 def owner_of(port: int) -> Owner:
-    """Who listens on `port`, as far as this user may see; nobody is asked and nobody is signalled."""
+    """Who listens on `port`, as far as this user may see."""
     import psutil  # noqa: PLC0415 - only when something is in the way
 
     try:

@@ -1,8 +1,8 @@
-"""Whose settings count: what a stack was started with, or what whoever asks says now.
+"""Which settings count: those that a stack was started with, or those of the caller.
 
 An address (where a part is found, the database included) counts as the stack was started with it. While the stack runs,
-commands follow the record; once it is down, `up` goes on with the record wherever no layer says another value. Every
-other setting, and every key, is the one of whoever starts a part.
+commands follow the record; once it is down, `up` uses the record wherever no layer says another value. Every
+other setting, and every key, comes from the command that starts a part.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ SHARED: tuple[Option, ...] = tuple(option for option in OPTIONS if option.name i
 OF_ONE_TEMPORAL = frozenset(name for name in ADDRESSES if name.startswith("temporal_") and name != "temporal_port") | {
     "ui_address"
 }
-"""What describes the Temporal at `temporal_address`: for another one it means nothing, and a key is none of its."""
+"""What describes the Temporal at `temporal_address`: none of it applies to another Temporal, least of all a key."""
 
 
 def keep_recorded(settings: Settings, record: SettingsRecord | None) -> Settings:

@@ -1,4 +1,4 @@
-"""What is still missing until a stack is proven ready: a pure judgement of one look at its processes and its server."""
+"""What is still missing until a stack is proven ready: a pure judgement of its processes and its server."""
 
 import re
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ OUR_RUNNER = re.compile(r"stigmer-runner/(?P<pid>\d+)@[^/]*(/\d+(-(?P<tag>[0-9a-
 def missing(
     record: SupervisorRecord, seen: ServerObservation, unheld: Mapping[str, int], still: Mapping[str, str] | None = None
 ) -> Mapping[str, str]:
-    """For each part that is not proven ready, why; empty means ready. Never better than what was seen.
+    """For each part that is not proven ready, why; empty means ready. It claims nothing that was not observed.
 
-    `unheld` names parts that run and do not hold a port of theirs: whoever answers there is somebody else. `still` says
-    of parts that run how they stand still (standstill.py).
+    `unheld` names parts that run without holding their port: another process answers there. `still` says why
+    running parts make no progress (standstill.py).
     """
     found: dict[str, str] = {}
     for child in record.children:
@@ -73,7 +73,7 @@ def _runner(child: ChildRecord | None, seen: ServerObservation) -> str:
 
 
 def is_worker_of(process: ProcessId, identity: str) -> bool:
-    """Whether the poller `identity` is a worker of this very process, and not of one that had its pid before."""
+    """Whether the poller `identity` is a worker of this very process, and not of an earlier one with the same pid."""
     found = OUR_RUNNER.match(identity)
     return found is not None and int(found["pid"]) == process.pid and found["tag"] in (None, process.tag)
 

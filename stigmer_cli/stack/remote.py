@@ -1,4 +1,4 @@
-"""The server elsewhere that the settings name: whether there is one, how it stands, and what is refused about it."""
+"""A server on another machine: whether the settings name one, its state, and the commands that it cannot be given."""
 
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.credential import read_token
@@ -11,7 +11,7 @@ from stigmer_cli.stack.state import Endpoints, endpoints
 from stigmer_cli.stack.status import PartState, PartStatus, StackState, StackStatus
 
 LOOK_MAX_S = 3.0
-"""Longer than for a stack of this machine: a network and a handshake lie in between."""
+"""Longer than for a stack of this machine, because of the network and the TLS handshake."""
 
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
@@ -47,13 +47,13 @@ def require_token(settings: Settings) -> None:
 
 
 async def remote_status(url: str, settings: Settings, *, token: str | None) -> StackStatus:
-    """One look at the server at `url`, over the network; takes at most `LOOK_MAX_S`."""
+    """Observe the server at `url` once, over the network; takes at most `LOOK_MAX_S`."""
     probe = ServerProbe(url, token, ca_file=settings.server_ca_file, is_insecure_allowed=settings.is_insecure_allowed)
     return judge_stack(await probe.observe(LOOK_MAX_S), url, settings.home)
 
 
 def judge_stack(seen: ServerObservation, url: str, home: Home) -> StackStatus:
-    """The verdict about what was seen, and nothing about this machine."""
+    """The state of the server at `url`; says nothing about this machine."""
     is_reached = seen.state is not None
     parts = (_server(seen), _temporal(seen), _runner(seen))
     is_well = not seen.why and seen.state == StackState.READY

@@ -1,4 +1,4 @@
-"""Starts the parts of a stack with the settings of whoever asks, and writes down what each was given."""
+"""Starts the parts of a stack with the settings of the caller, and records what each was given."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -25,10 +25,10 @@ OLD_SUPERVISOR = (
 )
 
 
-def counting(settings: Settings, options: StackOptions) -> Settings:
-    """The settings that a stack which starts now is started with: those of before where nothing is said.
+def settings_to_start(settings: Settings, options: StackOptions) -> Settings:
+    """The settings to start a stack with: the recorded ones where no layer says another value.
 
-    Raises ConfigError where they mean another database than before, and `options` do not say that this is meant.
+    Raises ConfigError where they mean another database than before, and `options` do not allow that.
     """
     record = read_settings_record(settings.home)
     if not options.new_database:
@@ -58,7 +58,7 @@ def refuse_new(settings: Settings, options: StackOptions) -> None:
 
 
 class Opening:
-    """The record of a stack that is being started: written before the parts are, taken back where they do not stand."""
+    """The record of a stack that is being started: written before the parts start, taken back where they fail."""
 
     def __init__(self, asked: Settings, started: Settings, names: Sequence[str], *, at: str) -> None:
         """`started` are the settings `asked` once ports were found for them."""
@@ -71,14 +71,14 @@ class Opening:
         self.changes = differences(self._before, self._now, names)
 
     def write(self) -> None:
-        """Write it down; raises OSError."""
+        """Write the record; raises OSError."""
         write_settings_record(self._home, self._now)
 
     def take_back(self) -> None:
-        """Put the record of before in its place again, unless somebody else has written one since."""
+        """Restore the previous record, unless another process has written one since."""
         if read_settings_record(self._home) != self._now:
             return
-        with suppress(OSError):  # what is told is why it does not stand
+        with suppress(OSError):  # the error to report is why the stack did not start
             if self._before is None:
                 (self._home.data / FILE).unlink(missing_ok=True)
             else:
@@ -96,7 +96,7 @@ async def respawn(
 ) -> tuple[Difference, ...] | None:
     """Have the supervisor `start` or `restart` the part `name` with `settings`; what its parts share stays as it is.
 
-    Returns what the part is given differently, None where the supervisor is too old to be told. Raises ConfigError for
+    Returns what the part is given differently, None where the supervisor is too old for that. Raises ConfigError for
     an unknown part, and MachineError where its record cannot be written.
     """
     environment = await environment_of(control)
@@ -108,7 +108,7 @@ async def respawn(
     if spec is None:
         raise ConfigError(f"the settings of this shell have no part {name}", hint="stigmer restart")
     answer = await control.ask(op, name, more={"spec": child_to_json(spec)})
-    return _noted(settings.home, name, used, at) if answer.get("taken") else ()
+    return _record_given(settings.home, name, used, at) if answer.get("taken") else ()
 
 
 async def environment_of(control: Control) -> Mapping[str, str] | None:
@@ -129,7 +129,7 @@ async def token_of(control: Control, settings: Settings) -> str:
     return environment.get(BY_NAME[TOKEN].variable) or ensure_token(settings.home)
 
 
-def _noted(home: Home, name: str, used: Settings, at: str) -> tuple[Difference, ...]:
+def _record_given(home: Home, name: str, used: Settings, at: str) -> tuple[Difference, ...]:
     before = read_settings_record(home) or new_record()
     now = before.with_parts(used, (name,), at=at)
     try:

@@ -1,4 +1,4 @@
-"""Restarts one part of a stack by itself, or the whole of it as it was started, with the settings of today."""
+"""Restarts one part of a stack, or the whole stack at its addresses, with the current settings."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from stigmer_cli.stack.down import UP_LOCK, down
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.parts import check_local
 from stigmer_cli.stack.precedence import DATABASE
-from stigmer_cli.stack.respawn import counting, environment_of, pending, token_of
+from stigmer_cli.stack.respawn import environment_of, pending, settings_to_start, token_of
 from stigmer_cli.stack.settings_record import read_settings_record
 from stigmer_cli.stack.state import Endpoints, endpoints
 from stigmer_cli.stack.up import Begun, Progress, Ready, UpContext, connected, respawned, status_of, until_ready, up
@@ -23,17 +23,17 @@ LOOK_EVERY_S = 0.05
 
 
 async def restart(settings: Settings, options: StackOptions, *, progress: Progress, around: UpContext) -> Ready:
-    """Down and up again with the settings of today, at the addresses that it had unless the settings say otherwise.
+    """Stop and start the stack with the current settings, at its earlier addresses unless the settings say otherwise.
 
     Raises ConfigError, with nothing stopped, where they mean another database than the stack's, or a server for others.
     """
     check_local(settings)
     found = endpoints(settings.home)
-    settings = await _with_database(settings)
-    counting(settings, options)  # raises before anything is stopped
+    settings = await _keep_database(settings)
+    settings_to_start(settings, options)  # raises before anything is stopped
     await down(settings.home, clock=around.clock)
     if found is not None:
-        settings, options = _as_it_was(
+        settings, options = _keep_addresses(
             settings, options, found, is_recorded=read_settings_record(settings.home) is not None
         )
     return await up(settings, options, progress=progress, around=around)
@@ -42,7 +42,7 @@ async def restart(settings: Settings, options: StackOptions, *, progress: Progre
 async def restart_part(
     settings: Settings, name: str, options: StackOptions, *, progress: Progress, around: UpContext
 ) -> Ready:
-    """Stop one part of a running stack, start it with the settings of today, and wait until all is ready.
+    """Stop one part of a running stack, start it with the current settings, and wait until all is ready.
 
     What it shares with the others, addresses and token, stays as the stack has it.
 
@@ -61,8 +61,8 @@ async def restart_part(
             raise ConfigError(f"there is no part {name} to restart: {known}", hint="stigmer restart")
         async with held(home.run / UP_LOCK, within_s=options.wait_timeout_s, clock=clock):
             token = await token_of(control, settings)
-            changes = around.told(await respawned(control, "restart", name, settings, options, around))
-        await _replaced(control, child, clock)
+            changes = around.tell_changes(await respawned(control, "restart", name, settings, options, around))
+        await _wait_replaced(control, child, clock)
     begun = Begun(
         endpoints=found,
         token=token,
@@ -84,8 +84,8 @@ async def restart_part(
     )
 
 
-async def _with_database(settings: Settings) -> Settings:
-    """`settings` with the database of the stack that runs where nothing is said of one; its supervisor has the URL."""
+async def _keep_database(settings: Settings) -> Settings:
+    """`settings` with the database of the stack that runs where no layer says one; its supervisor has the URL."""
     if settings.sources.get(DATABASE, Source.DEFAULT) is not Source.DEFAULT:
         return settings
     found = None
@@ -102,10 +102,10 @@ async def _with_database(settings: Settings) -> Settings:
     )
 
 
-def _as_it_was(
+def _keep_addresses(
     settings: Settings, options: StackOptions, found: Endpoints, *, is_recorded: bool
 ) -> tuple[Settings, StackOptions]:
-    """Both with what `found` says of before where nothing else is said; addresses that are recorded count by that."""
+    """Both arguments with the values of `found` where no layer says another; a record keeps its own addresses."""
     before: dict[str, object] = {"server_port": found.server_port}
     if found.owns_temporal:
         before |= {"temporal_port": found.temporal_port, "ui_port": found.ui_port or settings.ui_port}
@@ -129,8 +129,8 @@ def _as_it_was(
     )
 
 
-async def _replaced(control: Control, before: ChildRecord, clock: Clock) -> None:
-    """Return once another process stands where `before` stood; no later than `STOPPING_MAX_S`."""
+async def _wait_replaced(control: Control, before: ChildRecord, clock: Clock) -> None:
+    """Return once another process has replaced `before`, after `STOPPING_MAX_S` seconds at the latest."""
     deadline = clock.monotonic() + STOPPING_MAX_S
     while clock.monotonic() < deadline:
         child = (await status_of(control)).child(before.name)

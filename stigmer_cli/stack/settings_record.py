@@ -37,7 +37,7 @@ READ_BY: Mapping[str, tuple[str, ...]] = {
     "temporal_namespace": (TEMPORAL, SERVER, RUNNER),
     "ui_port": (TEMPORAL,),
 }
-"""Which parts make something of a setting; the server and the runner where nothing is said here."""
+"""Which parts read a setting; the server and the runner where it is not listed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class SettingsRecord:
     def with_parts(self, settings: Settings, names: Sequence[str], *, at: str) -> "SettingsRecord":
         """This record once the parts `names` have been started with `settings`.
 
-        Where the UI of the stack's own Temporal listens is drawn, and no setting of anybody's (see http_endpoints.py).
+        Where the UI of the stack's own Temporal listens is drawn, and not a setting (see http_endpoints.py).
         """
         is_drawn = settings.runs_own_temporal and settings.sources.get("ui_address", Source.DEFAULT) is Source.DEFAULT
         settings = replace(settings, ui_address=None) if is_drawn else settings
@@ -130,7 +130,7 @@ def new_record() -> SettingsRecord:
 
 
 def read_settings_record(home: Home) -> SettingsRecord | None:
-    """What was written down in `home`; None where there is nothing, or nothing legible."""
+    """The record of `home`; None where there is none, or it is illegible."""
     try:
         found = json.loads((home.data / FILE).read_bytes())
         parts = {part: _part(settings) for part, settings in found["parts"].items()}
@@ -140,7 +140,7 @@ def read_settings_record(home: Home) -> SettingsRecord | None:
 
 
 def write_settings_record(home: Home, record: SettingsRecord) -> None:
-    """Write it down, whole or not at all, for its owner only; raises OSError."""
+    """Write `record` atomically, for its owner only; raises OSError."""
     text = json.dumps(asdict(record), indent=2) + "\n"
     write_atomically(home.data / FILE, text.encode(), OWNER_ONLY)
 

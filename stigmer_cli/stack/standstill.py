@@ -1,4 +1,4 @@
-"""Which processes of a stack stand still although they are there: frozen, stuck in the kernel, or with a hung loop."""
+"""Which processes of a stack are alive but make no progress: frozen, stuck in the kernel, or with a hung event loop."""
 
 import asyncio
 from collections.abc import Mapping
@@ -18,16 +18,16 @@ STATES: Mapping[str, str] = {
 UNINTERRUPTIBLE = "D"
 IN_KERNEL = "stuck in the kernel, waiting for a disk or a network file system (state D)"
 LOOKS, LOOK_EVERY_S = 4, 0.1
-"""A process that writes to a disk is in state D for a moment again and again; one that is stuck, in every look."""
+"""A process that writes to a disk is in state D now and then; one that is stuck is so every time."""
 
 LOOP_MAX_S = 1.5
 HUNG = "its event loop stands still"
 
 
 async def standing_still(record: SupervisorRecord, folder: Path) -> dict[str, str]:
-    """For each process that is there and stands still, how; takes `LOOP_MAX_S` at most, longer on a busy machine."""
+    """For each process that is alive but makes no progress, why; takes `LOOP_MAX_S`, longer on a busy machine."""
     running = {child.name: child.id for child in record.children if child.id}
-    if not record.is_visible:  # what has their pids here are others; the runner's socket is still its own
+    if not record.is_visible:  # their pids here belong to other processes; only the runner's socket works
         return {RUNNER: HUNG} if await _is_hung(running.get(RUNNER), folder) else {}
     found = {name: words for name, one in running.items() if (words := STATES.get(run_state(one.pid) or ""))}
     async with asyncio.TaskGroup() as group:
@@ -40,7 +40,7 @@ async def standing_still(record: SupervisorRecord, folder: Path) -> dict[str, st
     found |= {name: IN_KERNEL for name, task in stuck.items() if task.result()}
     runner = running.get(RUNNER)
     if hung.result() and runner is not None:
-        # It may have been stopped since its state was looked at: that says more.
+        # It may have been stopped since its state was read: that is the more precise reason.
         found.setdefault(RUNNER, STATES.get(run_state(runner.pid) or "", HUNG))
     return found
 

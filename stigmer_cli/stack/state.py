@@ -1,4 +1,4 @@
-"""What the last `up` started and where it listens, in one small file; cheap to import, for every command reads it."""
+"""What the last `up` started and where it listens, in one small file; cheap to import: every command reads it."""
 
 import json
 from collections.abc import Mapping
@@ -63,7 +63,7 @@ class Endpoints:
 
 
 def endpoints(home: Home) -> Endpoints | None:
-    """What the last `up` in `home` wrote down; None after `down`, and where the file says nothing legible."""
+    """What the last `up` in `home` recorded; None after `down`, and where the file is illegible."""
     try:
         found = json.loads((home.run / STATE_FILE).read_bytes())
         return Endpoints(**{field.name: found[field.name] for field in fields(Endpoints) if field.name in found})
@@ -72,6 +72,6 @@ def endpoints(home: Home) -> Endpoints | None:
 
 
 def write_endpoints(home: Home, found: Endpoints) -> None:
-    """Write them down, whole or not at all; raises OSError."""
+    """Write them atomically; raises OSError."""
     text = json.dumps(asdict(found), indent=2) + "\n"
     write_atomically(home.run / STATE_FILE, text.encode(), OWNER_ONLY)

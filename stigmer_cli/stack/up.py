@@ -1,7 +1,7 @@
 """Brings a stack up, whatever state it is in, and returns when it is proven ready.
 
-Decide under a lock (join what runs, or end what is left of a dead one and start anew), then wait without it: `down` may
-interrupt the wait, and of fifty at once one starts and the others join.
+`up` decides under a lock: it joins a running stack, or ends the rest of a dead one and starts a new one. It waits
+without the lock, so that `down` can interrupt it; of fifty concurrent calls one starts the stack and the others join.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from stigmer_cli.clock import Clock, iso
 from stigmer_cli.credential import ensure_token
 from stigmer_cli.errors import Conflict, MachineError, OperationFailed, TimedOut, reason_of
 from stigmer_cli.settings import Home, Settings
-from stigmer_cli.stack.attach import signals_call
+from stigmer_cli.stack.attach import call_on_signals
 from stigmer_cli.stack.contradictions import refuse_contradictions
 from stigmer_cli.stack.differences import Difference
 from stigmer_cli.stack.down import UP_LOCK, end_stack
@@ -38,7 +38,7 @@ from stigmer_cli.stack.port_claims import PortClaims
 from stigmer_cli.stack.ports import with_ports
 from stigmer_cli.stack.probe import ServerProbe
 from stigmer_cli.stack.readiness import missing, news
-from stigmer_cli.stack.respawn import OLD_SUPERVISOR, Opening, counting, pending, refuse_new, respawn, token_of
+from stigmer_cli.stack.respawn import OLD_SUPERVISOR, Opening, pending, refuse_new, respawn, settings_to_start, token_of
 from stigmer_cli.stack.standstill import FROZEN, STATES, standing_still
 from stigmer_cli.stack.state import STATE_FILE, Endpoints, endpoints, write_endpoints
 from stigmer_cli.stack.status import server_pids
@@ -55,20 +55,20 @@ ANSWER_MAX_S = 2.0
 LOOK_MAX_S = 2.0
 LOOK_EVERY_S = 0.05
 LAST_LOOK_S = 1.0
-"""What a look has at the least, also when time has run out: the one that decides must not blame a busy machine."""
+"""The least time for one observation, even after the deadline: a busy machine must not decide the last one."""
 JOINED_LOOK_EVERY_S = 0.2
-"""Whoever only waits for what another started asks less often: there may be fifty of them."""
+"""A call that only waits for another one's start polls less often: there may be fifty."""
 
 STOPPING_MAX_S = 10.0
 DRAWS_MAX = 5
 QUICK_ENDS_MAX = 3
-"""A part that ended so often while it was started is not going to stand."""
+"""A part that ended so often during the start will not come up."""
 
 ALIVE = (ChildState.RUNNING, ChildState.STARTING)
 
 
 class Progress(Protocol):
-    """Is told what happens, once a change."""
+    """Receives each change of a part's state once."""
 
     def part(self, name: str, state: str) -> None:
         """`name` is `ready`, or waits for what `state` says."""
@@ -76,9 +76,9 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class UpContext:
-    """What is handed in rather than reached for: time, the environment for the children, who makes the parts.
+    """The surroundings of `up`: the clock, the environment of the children, the builder of the parts.
 
-    `tell` hears, in a line each, what a part is started with that differs from what it was last started with.
+    `tell` is called with a line for each setting that a part is given differently from its last start.
     """
 
     clock: Clock
@@ -87,8 +87,8 @@ class UpContext:
     tell: Callable[[str], None] = field(default=lambda _: None, repr=False)
     claims: PortClaims = field(default_factory=PortClaims, repr=False)
 
-    def told(self, changes: Sequence[Difference] | None) -> tuple[Difference, ...]:
-        """`changes`, once each was told; None: the supervisor was too old to be told of any."""
+    def tell_changes(self, changes: Sequence[Difference] | None) -> tuple[Difference, ...]:
+        """Call `tell` for each of `changes` and return them; None: the supervisor is too old to take any."""
         for line in [OLD_SUPERVISOR] if changes is None else [f"changed: {change}" for change in changes]:
             self.tell(line)
         return tuple(changes or ())
@@ -115,7 +115,7 @@ class Ready:
 class Begun:
     """What was decided: the stack to wait for, which parts were started, and the supervisor if this `up` started it.
 
-    `failed_before` is how often a part that runs had failed before: history, and no fault of this start. `opening` is
+    `failed_before` is how often a part that runs had failed before: which this start did not cause. `opening` is
     the record that this `up` wrote.
     """
 
@@ -212,9 +212,9 @@ def _silent(home: Home) -> MachineError:
 async def _join(
     settings: Settings, options: StackOptions, control: Control, record: SupervisorRecord, around: UpContext
 ) -> Begun:
-    """Bring back what is down in a running stack, with the settings of today; what runs is not touched."""
+    """Bring back what is down in a running stack, with the current settings; running parts are not touched."""
     found = endpoints(settings.home)
-    if found is None:  # removed by hand: what runs was started from settings like these
+    if found is None:  # somebody removed the file: the stack was started with settings like these
         found = endpoints_of(settings, options, around.clock)
         write_endpoints(settings.home, found)
     refuse_contradictions(settings, options, found)
@@ -223,7 +223,7 @@ async def _join(
     token = await token_of(control, settings)
     changes: list[Difference] = []
     for name in dead:
-        changes += around.told(await respawned(control, "start", name, settings, options, around))
+        changes += around.tell_changes(await respawned(control, "start", name, settings, options, around))
     if options.adopts_temporal:
         _ask_for_adoption(settings.home)
         await control.ask("restart", SERVER)
@@ -251,7 +251,7 @@ async def respawned(
 
 async def _start(settings: Settings, options: StackOptions, around: UpContext) -> Begun:
     home, clock = settings.home, around.clock
-    asked = counting(settings, options)
+    asked = settings_to_start(settings, options)
     await _clear_the_dead(home, clock)
     settings = local(with_ports(asked, options, around.claims))
     options = replace(options, http_endpoints=draw(settings, options)) if settings.runs_own_temporal else options
@@ -260,7 +260,7 @@ async def _start(settings: Settings, options: StackOptions, around: UpContext) -
     found = endpoints_of(settings, options, clock)
     state_file = home.run / STATE_FILE
     opening = Opening(asked, settings, [child.name for child in children], at=found.started_at)
-    around.told(opening.changes)
+    around.tell_changes(opening.changes)
     try:
         write_endpoints(home, found)
         opening.write()
@@ -315,12 +315,12 @@ async def _clear_the_dead(home: Home, clock: Clock) -> None:
 async def _roll_back(home: Home, own: ProcessId, opening: Opening | None, clock: Clock) -> None:
     """Stop what this `up` started, and nothing that another started in its place meanwhile.
 
-    Another Ctrl-C while it does so makes it quick, not incomplete.
+    Another Ctrl-C meanwhile makes it faster, not incomplete.
     """
-    with signals_call(lambda: own.send(signal.SIGKILL)):
+    with call_on_signals(lambda: own.send(signal.SIGKILL)):
         try:
             await _end_own(home, own, opening, clock)
-        except asyncio.CancelledError:  # a second Ctrl-C, before the handler above stood
+        except asyncio.CancelledError:  # a second Ctrl-C, before the handler above was set
             own.send(signal.SIGKILL)
             await _end_own(home, own, opening, clock)
             raise
@@ -365,7 +365,7 @@ async def until_ready(
 
 
 async def status_of(control: Control) -> SupervisorRecord:
-    """What runs; raises OperationFailed where it is being stopped or gone."""
+    """The supervisor's record; raises OperationFailed where the stack is stopping or gone."""
     try:
         record = await control.status()
     except Unresponsive as error:

@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.text import Text
 
 from stigmer_cli.cli.output import Output, clean
-from stigmer_cli.stack.differences import taken_over_by
+from stigmer_cli.stack.differences import takeover_command
 from stigmer_cli.stack.up import Ready
 from stigmer_cli.times import span
 
@@ -41,7 +41,7 @@ def tell_pending(out: Output, ready: Ready) -> None:
         out.note("the stack runs on with what it was started with; this shell says otherwise:")
         for change in ready.pending:
             out.note(f"  {change}")
-        out.hint(f"{taken_over_by(ready.pending)} takes that over")
+        out.hint(f"{takeover_command(ready.pending)} takes that over")
 
 
 def _print_places(console: Console, ready: Ready) -> None:

@@ -8,7 +8,7 @@ from stigmer_cli.cli.stack.logs import Printer
 from stigmer_cli.cli.stack.progress import shown_progress
 from stigmer_cli.cli.stack.ready import print_ready, tell_pending
 from stigmer_cli.settings import Settings
-from stigmer_cli.stack.attach import attend
+from stigmer_cli.stack.attach import follow_until_stopped
 from stigmer_cli.stack.down import down
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.up import Ready, UpContext, up
@@ -54,7 +54,7 @@ def _stayed(cli: Cli, settings: Settings, ready: Ready) -> int:
 def _attached(cli: Cli, settings: Settings, ready: Ready) -> int:
     printer = Printer(cli.out)
     ended = cli.run(
-        attend(
+        follow_until_stopped(
             settings.home,
             ready.record.id,
             on_ready=lambda: cli.out.note("Ctrl-C stops the stack"),

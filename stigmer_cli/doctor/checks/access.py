@@ -1,4 +1,4 @@
-"""Checks of category Stack about whom the token goes to: a server that proves that it has it, or one behind TLS."""
+"""Checks of category Stack about who gets the token: a server that proves that it holds it, or one behind TLS."""
 
 from urllib.parse import urlsplit
 

@@ -7,7 +7,7 @@ from stigmer_cli.times import span
 
 LATELY_S = 600.0
 TEMPORAL_APART_S = 10.0
-"""What Temporal's clock shows is read off the polls of runners: on a busy machine that may be seconds late."""
+"""Temporal's time is derived from the polls of runners: on a busy machine it may be seconds late."""
 
 HINT = "stigmer doctor explain STG122"
 

@@ -28,7 +28,7 @@ async def queued(facts: Facts) -> Found:
     While Temporal is away that is as it should be, and they are submitted by themselves when it is back. While it is
     there, the dispatcher of the server is stuck.
     """
-    return await _told(facts, StuckClass.QUEUED, well="nothing waits to be submitted", asks_temporal=False)
+    return await _judge_stuck(facts, StuckClass.QUEUED, well="nothing waits to be submitted", asks_temporal=False)
 
 
 @check("STG402", "orphans", needs=(SERVER_API,), timeout_s=TIMEOUT_S, repair=BRING_BACK)
@@ -40,7 +40,7 @@ async def orphans(facts: Facts) -> Found:
     orphans again by itself every minute unless STIGMER_RECONCILE=manual; `stigmer executions reconcile` does it now.
     Where the server cannot ask Temporal, this looks up the oldest twenty from here.
     """
-    return await _told(facts, StuckClass.ORPHAN, well="none is an orphan")
+    return await _judge_stuck(facts, StuckClass.ORPHAN, well="none is an orphan")
 
 
 @check("STG403", "waiting for a runner", needs=(SERVER_API,), timeout_s=TIMEOUT_S)
@@ -49,7 +49,7 @@ async def waiting(facts: Facts) -> Found:
 
     PENDING means that no run has had any effect yet.
     """
-    return await _told(
+    return await _judge_stuck(
         facts,
         StuckClass.WAITING_FOR_RUNNER,
         phase=Phase.PENDING,
@@ -65,7 +65,7 @@ async def lost(facts: Facts) -> Found:
     Effects may have happened, so nothing starts them over by itself. `--include-in-progress` does, with a new epoch:
     what the old run may still report is then refused.
     """
-    return await _told(facts, StuckClass.LOST, well="none is lost")
+    return await _judge_stuck(facts, StuckClass.LOST, well="none is lost")
 
 
 @check("STG405", "attention", needs=(SERVER_API,), timeout_s=TIMEOUT_S)
@@ -74,7 +74,7 @@ async def attention(facts: Facts) -> Found:
 
     Look at the reason with `stigmer executions get ID`; `stigmer executions reconcile ID` tries again.
     """
-    return await _told(
+    return await _judge_stuck(
         facts,
         StuckClass.REFUSED,
         StuckClass.SUBMIT_FAILED,
@@ -91,7 +91,7 @@ async def behind(facts: Facts) -> Found:
     The runner was killed before it could report, or somebody terminated the workflow in Temporal. `stigmer executions
     reconcile` takes the outcome over.
     """
-    return await _told(facts, StuckClass.BEHIND, well="none is behind")
+    return await _judge_stuck(facts, StuckClass.BEHIND, well="none is behind")
 
 
 @check("STG407", "starting late", needs=(SERVER_API,), timeout_s=TIMEOUT_S)
@@ -100,7 +100,9 @@ async def late(facts: Facts) -> Found:
 
     The runners have more than they can take. Each further `stigmer work` takes its share.
     """
-    return await _told(facts, StuckClass.STARTING_LATE, phase=Phase.PENDING, well="what is submitted is being taken up")
+    return await _judge_stuck(
+        facts, StuckClass.STARTING_LATE, phase=Phase.PENDING, well="what is submitted is being taken up"
+    )
 
 
 @check("STG408", "cannot replay", needs=(SERVER_API,), timeout_s=TIMEOUT_S)
@@ -112,7 +114,7 @@ async def cannot_replay(facts: Facts) -> Found:
     code polls. `stigmer executions reconcile ID` starts it over where no run has claimed it; where effects may have
     happened, that takes `--include-in-progress`. `stigmer executions cancel ID` ends it.
     """
-    return await _told(facts, StuckClass.CANNOT_REPLAY, well="every open run fits the code of the runners")
+    return await _judge_stuck(facts, StuckClass.CANNOT_REPLAY, well="every open run fits the code of the runners")
 
 
 @check("STG409", "keeps failing", needs=(SERVER_API,), timeout_s=TIMEOUT_S)
@@ -123,7 +125,7 @@ async def keeps_failing(facts: Facts) -> Found:
     more. `stigmer restart runner` has it taken up by a runner with this stack's server and token; `stigmer executions
     cancel ID` ends the execution.
     """
-    return await _told(facts, StuckClass.KEEPS_FAILING, well="no step of an open run is tried again and again")
+    return await _judge_stuck(facts, StuckClass.KEEPS_FAILING, well="no step of an open run is tried again and again")
 
 
 @check("STG410", "in progress and nobody works on it", needs=(SERVER_API,), timeout_s=TIMEOUT_S)
@@ -133,7 +135,7 @@ async def standing_still(facts: Facts) -> Found:
     The runner died or was stopped, and none has taken its place, or all are busy. Nothing is lost: the next runner goes
     on with them.
     """
-    return await _told(
+    return await _judge_stuck(
         facts,
         StuckClass.WAITING_FOR_RUNNER,
         StuckClass.STARTING_LATE,
@@ -142,44 +144,44 @@ async def standing_still(facts: Facts) -> Found:
     )
 
 
-async def _told(
+async def _judge_stuck(
     facts: Facts, *kinds: StuckClass, well: str, phase: Phase | None = None, asks_temporal: bool = True
 ) -> Found:
-    """Tell of the executions of `kinds`, in `phase` if it is given; `well` where there is none.
+    """Report the executions of `kinds`, in `phase` if it is given; passes with `well` where there is none.
 
-    `asks_temporal`: none is only known to be where Temporal could be asked.
+    `asks_temporal`: that there is none is known only if Temporal could be asked.
     """
     seen = await facts.executions()
     groups = seen.groups(*kinds, phase=phase)
     if not groups:
-        return _none(seen, well, asks_temporal=asks_temporal)
+        return _judge_none(seen, well, asks_temporal=asks_temporal)
     if _are_held_up(groups, seen):
         return because(SUBMITS)
-    words = f"{await _counted(facts, groups)} {_kinds(groups)}: {groups[0].cause}"
+    words = f"{await _describe_count(facts, groups)} {_kinds(groups)}: {groups[0].cause}"
     found = warned if all(map(_is_minor, groups)) else failed
     return found(words, _commands(facts, groups), **_evidence(groups, is_all=seen.is_whole))
 
 
-def _none(seen: ExecutionsSeen, well: str, *, asks_temporal: bool) -> Found:
+def _judge_none(seen: ExecutionsSeen, well: str, *, asks_temporal: bool) -> Found:
     if asks_temporal and not seen.is_judged:
         return skipped(NOBODY_ASKED)
     return passed(well if seen.is_whole else f"{well}, as far as could be looked up in a moment")
 
 
 def _are_held_up(groups: "Sequence[StuckGroup]", seen: ExecutionsSeen) -> bool:
-    """Whether they are queued because Temporal does not take what is submitted, of which another check tells."""
+    """Whether they are queued because Temporal does not take what is submitted, which another check reports."""
     names = {name for group in groups if group.kind == StuckClass.QUEUED for name in group.ids}
     rows = [row for row in seen.open if row.metadata.id in names]
     return any(row.status.dispatch.reason is QueueReason.TEMPORAL_BUSY for row in rows)
 
 
 def _is_minor(group: "StuckGroup") -> bool:
-    """Whether they go on by themselves, sooner or later."""
+    """Whether they continue by themselves."""
     return group.passes or group.kind == StuckClass.STARTING_LATE
 
 
 def _commands(facts: Facts, groups: "Sequence[StuckGroup]") -> str:
-    """The way out of all of them, one after the other; what goes on by itself needs none where something else does."""
+    """The commands against all of them; groups that pass by themselves add none where another group needs one."""
     told = [group for group in groups if not group.passes] or groups
     return " && ".join(dict.fromkeys(group.commands[0 if facts.is_here else -1] for group in told))
 
@@ -192,7 +194,7 @@ def _kinds(groups: "Sequence[StuckGroup]") -> str:
     return " or ".join(dict.fromkeys(group.kind for group in groups))
 
 
-async def _counted(facts: Facts, groups: "Sequence[StuckGroup]") -> str:
+async def _describe_count(facts: Facts, groups: "Sequence[StuckGroup]") -> str:
     """How many, which, and how old."""
     number, least = sum(group.count for group in groups), "" if (await facts.executions()).is_whole else "at least "
     age = ago(groups[0].oldest_at, await servers_now(facts))

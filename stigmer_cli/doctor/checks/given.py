@@ -18,7 +18,7 @@ from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.options import BY_NAME
 from stigmer_cli.settings import Source
-from stigmer_cli.stack.differences import taken_over_by, would_change
+from stigmer_cli.stack.differences import takeover_command, would_change
 from stigmer_cli.stack.precedence import DATABASE, SHARED, TOKEN, keep_recorded, refuse_another_database
 from stigmer_cli.stack.settings_record import RUNNER, SERVER, Given, SettingsRecord
 
@@ -43,7 +43,9 @@ async def shell(facts: Facts) -> Found:
     words = "; ".join(map(str, found))
     if not (await facts.supervisor()).is_there:
         return told(f"`stigmer up` in this shell would change: {words}", **evidence)
-    return told(f"this shell says otherwise than what the stack runs with: {words}; {taken_over_by(found)}", **evidence)
+    return told(
+        f"this shell says otherwise than what the stack runs with: {words}; {takeover_command(found)}", **evidence
+    )
 
 
 @check("STG117", "database of this home", timeout_s=BUSY_S, scope=Scope.MACHINE)
@@ -65,7 +67,7 @@ async def database(facts: Facts) -> Found:
     except ConfigError as error:
         if (await facts.supervisor()).is_there:  # it has the URL, and gives it to a part that is restarted
             return told(f"the stack's database is {name}, which this shell does not name", **evidence)
-        return failed(error.message, _way_back(facts, before), **evidence)
+        return failed(error.message, _way_back_to(facts, before), **evidence)
     return passed(f"the executions are in {name}", **evidence)
 
 
@@ -104,8 +106,8 @@ def token_hint(facts: Facts, why: str) -> str:
     )
 
 
-def _way_back(facts: Facts, before: Given) -> str:
-    """The command that starts the stack on the database of before."""
+def _way_back_to(facts: Facts, before: Given) -> str:
+    """The command that starts the stack on its recorded database."""
     if before.fingerprint is not None:
         return EXPORT_DATABASE
     if facts.shell.sources.get(DATABASE) is Source.FILE:

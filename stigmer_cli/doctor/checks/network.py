@@ -32,7 +32,7 @@ async def temporal_tls(facts: Facts) -> Found:
     if not seen.is_used:
         return skipped(f"Temporal at {facts.address} is spoken to without TLS")
     probe = f"openssl s_client -connect {facts.address} </dev/null | openssl x509 -noout -dates"
-    return _lasting(facts, seen, f"Temporal at {facts.address}", probe)
+    return _judge_expiry(facts, seen, f"Temporal at {facts.address}", probe)
 
 
 @check("STG125", "TLS to the server", timeout_s=BUSY_S)
@@ -54,7 +54,7 @@ async def server_tls(facts: Facts) -> Found:
         return failed(f"the server at {url} and this command do not agree on TLS: {seen.why}", hint, **_evidence(seen))
     if seen.ends is None:
         return skipped(f"the server at {url} shows no certificate just now")
-    return _lasting(facts, seen, f"the server at {url}", probe)
+    return _judge_expiry(facts, seen, f"the server at {url}", probe)
 
 
 @check("STG126", "server elsewhere", needs=("STG108",), timeout_s=BUSY_S)
@@ -79,8 +79,8 @@ async def server_elsewhere(facts: Facts) -> Found:
     )
 
 
-def _lasting(facts: Facts, seen: TlsSeen, whose: str, probe: str) -> Found:
-    """Whether the certificates of a link that works go on working."""
+def _judge_expiry(facts: Facts, seen: TlsSeen, whose: str, probe: str) -> Found:
+    """Judge when the certificates of a working link expire."""
     now = facts.clock.now()
     dated = [(f"the certificate of {whose}", seen.ends, probe)]
     own = f"openssl x509 -noout -dates -in {shlex.quote(seen.own_file)}"

@@ -1,6 +1,6 @@
-"""Checks about whose home it is: before all others, because nothing that lies in somebody else's can be believed.
+"""Checks about who owns the home: they come first, because nothing in another user's folder can be trusted.
 
-Settings (STG501) need them, in the order in which they are put right; while one fails, not even those are read.
+Settings (STG501) need them, in the order in which they are repaired; while one fails, settings are not read.
 """
 
 from stigmer_cli.doctor.check import Found, check, failed, passed
@@ -16,7 +16,7 @@ async def owner(facts: Facts) -> Found:
     come from one `sudo stigmer`, files of a number without a name from a restored backup. While some belong to another
     user, nothing in the home is read, and every command refuses it that starts or changes something.
     """
-    return await _doubted(facts, Fault.OWNER) or passed("the home and all in it are yours")
+    return await _find_doubt(facts, Fault.OWNER) or passed("the home and all in it are yours")
 
 
 @check("STG507", "who can write")
@@ -26,7 +26,7 @@ async def writable(facts: Facts) -> Found:
     A home that group or others could write in may hold something that they put there: look through it before you close
     it. A home that others can only read is closed by `stigmer up` itself.
     """
-    return await _doubted(facts, Fault.WRITABLE) or passed("only you can write in the home")
+    return await _find_doubt(facts, Fault.WRITABLE) or passed("only you can write in the home")
 
 
 @check("STG508", "access to the home")
@@ -35,7 +35,7 @@ async def usable(facts: Facts) -> Found:
 
     `chmod` does that, or a backup that kept no modes.
     """
-    if doubted := await _doubted(facts, Fault.UNUSABLE):
+    if doubted := await _find_doubt(facts, Fault.UNUSABLE):
         return doubted
     seen, path = await facts.home(), facts.settings.home.path
     if seen.why_not_writable and not seen.is_read_only:
@@ -59,7 +59,7 @@ async def file_system(facts: Facts) -> Found:
     return passed("the file system of the home takes writes" if seen.exists else "there is no home yet")
 
 
-async def _doubted(facts: Facts, fault: Fault) -> Found | None:
+async def _find_doubt(facts: Facts, fault: Fault) -> Found | None:
     """What is wrong, where the home has this fault."""
     seen, path = await facts.home(), facts.settings.home.path
     for doubt in seen.doubts:

@@ -24,7 +24,7 @@ RECENT_S = 300.0
 EXECUTIONS_S = 0.8
 REPEATED = 2
 LOOPING = 3
-"""Quick ends in a row from which on it is a loop and no accident."""
+"""From so many quick ends in a row on it is a crash loop."""
 
 
 @check(
@@ -38,7 +38,7 @@ async def temporal_process(facts: Facts) -> Found:
     """
     if not facts.owns_temporal:
         return skipped(f"somebody else runs the Temporal at {facts.address}")
-    return await _process(facts, TEMPORAL)
+    return await _judge_part(facts, TEMPORAL)
 
 
 @check("STG106", "server process", timeout_s=BUSY_S, scope=Scope.MACHINE, settles=True, part=SERVER, repair=START_PART)
@@ -47,7 +47,7 @@ async def server_process(facts: Facts) -> Found:
 
     While it is away nothing is accepted, and runners hold their reports back until it is there again.
     """
-    return await _process(facts, SERVER)
+    return await _judge_part(facts, SERVER)
 
 
 @check("STG107", "runner process", timeout_s=BUSY_S, scope=Scope.MACHINE, settles=True, part=RUNNER, repair=START_PART)
@@ -56,7 +56,7 @@ async def runner_process(facts: Facts) -> Found:
 
     While it is away they wait in Temporal; the next runner takes up again what this one was performing.
     """
-    return await _process(facts, RUNNER)
+    return await _judge_part(facts, RUNNER)
 
 
 @check("STG119", "standstill", needs=(SUPERVISED,), timeout_s=BUSY_S, scope=Scope.MACHINE)
@@ -81,15 +81,15 @@ async def standstill(facts: Facts) -> Found:
     return passed("no part stands still")
 
 
-async def _process(facts: Facts, name: str) -> Found:
+async def _judge_part(facts: Facts, name: str) -> Found:
     seen = await facts.supervisor()
     if not seen.is_there and not await _is_supervisor_alive(facts):
-        is_by_hand = facts.endpoints is None and (await facts.server()).health is not None
-        return skipped("no stack runs here") if is_by_hand else because(SUPERVISED)
+        is_manual = facts.endpoints is None and (await facts.server()).health is not None
+        return skipped("no stack runs here") if is_manual else because(SUPERVISED)
     child = seen.record.child(name) if seen.record else None
     if child is None:
         return failed(f"this stack has no {name}", "stigmer restart")
-    return await _judged(facts, child)
+    return await _judge_child(facts, child)
 
 
 async def _is_supervisor_alive(facts: Facts) -> bool:
@@ -97,15 +97,15 @@ async def _is_supervisor_alive(facts: Facts) -> bool:
     return process is not None and process.is_alive
 
 
-async def _judged(facts: Facts, child: ChildRecord) -> Found:
+async def _judge_child(facts: Facts, child: ChildRecord) -> Found:
     seen = await facts.supervisor()
     if child.id is not None and is_out_of_sight(seen):
         return passed(f"running (pid {child.id.pid} {ELSEWHERE}), as its supervisor says", **_evidence(child))
     process = (await facts.processes()).get(child.name)
     if child.id is None or process is None:
-        return await _ended(facts, child)
+        return await _judge_ended(facts, child)
     if not process.is_alive:
-        return _dead(child, process.pid, is_supervised=seen.is_answering)
+        return _judge_dead(child, process.pid, is_supervised=seen.is_answering)
     evidence = _evidence(child)
     if process.is_frozen:
         message = f"{child.name} (pid {process.pid}) is frozen by a signal (SIGSTOP)"
@@ -114,10 +114,10 @@ async def _judged(facts: Facts, child: ChildRecord) -> Found:
         port = seen.unheld[child.name]
         message = f"{child.name} (pid {process.pid}) runs, but does not listen on port {port}"
         return failed(message, f"stigmer restart {child.name}", **evidence)
-    return _running(facts, child, evidence)
+    return _judge_running(facts, child, evidence)
 
 
-def _running(facts: Facts, child: ChildRecord, evidence: dict[str, object]) -> Found:
+def _judge_running(facts: Facts, child: ChildRecord, evidence: dict[str, object]) -> Found:
     last, pid = child.last_exit, child.id.pid if child.id else 0
     if last is None or child.restarts == 0:
         return passed(f"running (pid {pid})", **evidence)
@@ -129,8 +129,8 @@ def _running(facts: Facts, child: ChildRecord, evidence: dict[str, object]) -> F
     return passed(words, **evidence)
 
 
-def _dead(child: ChildRecord, pid: int, *, is_supervised: bool) -> Found:
-    """A process that is gone although it is written down as running."""
+def _judge_dead(child: ChildRecord, pid: int, *, is_supervised: bool) -> Found:
+    """A process that is gone although the record says that it runs."""
     if is_supervised:
         message = f"{child.name} (pid {pid}) died this moment"
         return failed(message, "stigmer up", **_evidence(child))
@@ -138,13 +138,13 @@ def _dead(child: ChildRecord, pid: int, *, is_supervised: bool) -> Found:
     return failed(message, "stigmer down && stigmer up", **_evidence(child))
 
 
-async def _ended(facts: Facts, child: ChildRecord) -> Found:
+async def _judge_ended(facts: Facts, child: ChildRecord) -> Found:
     """A part without a process, as its supervisor says."""
     lines = await facts.lines(child.name)
     evidence = {**_evidence(child), "lastLines": list(lines)}
     why = child.last_exit.why if child.last_exit else "it never ran"
     if child.state == ChildState.FAILED or child.failures >= LOOPING:
-        return await _looping(facts, child, lines, evidence)
+        return await _judge_loop(facts, child, lines, evidence)
     if child.state == ChildState.BACKING_OFF:
         return failed(f"{child.name} ended and is about to be restarted: {why}", "stigmer up", **evidence)
     if child.state == ChildState.STOPPED:
@@ -152,7 +152,7 @@ async def _ended(facts: Facts, child: ChildRecord) -> Found:
     return failed(f"{child.name} is {child.state}: {why}", "stigmer up", **evidence)
 
 
-async def _looping(facts: Facts, child: ChildRecord, lines: tuple[str, ...], evidence: dict[str, object]) -> Found:
+async def _judge_loop(facts: Facts, child: ChildRecord, lines: tuple[str, ...], evidence: dict[str, object]) -> Found:
     if facts.endpoints is None:
         why = child.last_exit.why if child.last_exit else "no reason known"
         return failed(f"{child.name} ends again and again: {why}", f"stigmer logs {child.name} --tail 20", **evidence)
@@ -161,15 +161,15 @@ async def _looping(facts: Facts, child: ChildRecord, lines: tuple[str, ...], evi
     message = f"{told.message} ({child.failures} times in a row){last}"
     if child.name == TEMPORAL and facts.settings.temporal_binary is not None:
         return failed(message, f"{without_named_binary(facts)} && stigmer restart", **evidence)
-    poison = await _poison(facts) if child.name == RUNNER else ""
+    poison = await _find_poison(facts) if child.name == RUNNER else ""
     if poison:
         words = f"{message}; each time it performed {poison}"
         return failed(words, f"stigmer executions cancel {poison} && stigmer up", **evidence, performed=poison)
     return failed(message, f"stigmer logs {child.name} --tail 20", **evidence)
 
 
-async def _poison(facts: Facts) -> str:
-    """The execution that has been begun most often; empty where none was begun again, or nobody can say."""
+async def _find_poison(facts: Facts) -> str:
+    """The id of the execution with the most attempts; empty where none has two, or executions cannot be read."""
     try:
         async with FairTimeout(EXECUTIONS_S):
             seen = await facts.executions()

@@ -52,9 +52,9 @@ async def belongs_to_server(facts: Facts) -> Found:
 
 
 async def _no_runner_in(states: Sequence[str], facts: Facts, *, well: str, hint: str) -> Found:
-    """Fails where the link of a runner is in one of `states`; `well` is said of all where there is none.
+    """Fails where the link of a runner is in one of `states`; else passes with `well`.
 
-    `hint` is for the stack's own runner; one that somebody started by hand is ended by hand.
+    `hint` is for the stack's own runner; for one that was started separately the hint is `kill`.
     """
     records = await facts.runners()
     if not records:
@@ -73,7 +73,7 @@ async def _no_runner_in(states: Sequence[str], facts: Facts, *, well: str, hint:
 
 
 async def _is_ours(facts: Facts, record: RunnerRecord) -> bool:
-    """Whether it is the runner that the supervisor of this home keeps."""
+    """Whether the supervisor of this home started it."""
     seen = (await facts.supervisor()).record
     child = seen.child(RUNNER) if seen else None
     return child is not None and child.id == record.id

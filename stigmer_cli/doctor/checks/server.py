@@ -11,7 +11,7 @@ from stigmer_cli.supervisor.process import ProcessId
 
 RUNNER_VERSION = re.compile(r"^stigmer-runner/[^/]+/\d+[^/]*/(.+)$")
 VERSIONS_S = 2.0
-"""Who polls is Temporal's to say, and reaching it takes its time."""
+"""Only Temporal knows who polls, and connecting to it takes time."""
 
 
 @check("STG108", "server API", needs=("STG106", "STG120", "STG125"), timeout_s=BUSY_S, settles=True)

@@ -19,7 +19,7 @@ async def one_temporal(facts: Facts) -> Found:
     """
     health = (await facts.server()).health
     if health is None:
-        return await _of_one_that_ended(facts)
+        return await _judge_ended_server(facts)
     others = [f"{one.id} (pid {one.pid} on {one.host}) at {one.temporal}" for one in health.servers]
     evidence = {"servers": others, "temporal": health.temporal.address}
     if health.temporal.refusal == OtherTemporal.code:
@@ -27,8 +27,8 @@ async def one_temporal(facts: Facts) -> Found:
     return passed(f"{count(len(others) or 1, 'server')} on one Temporal", **evidence)
 
 
-async def _of_one_that_ended(facts: Facts) -> Found:
-    """The server does not run: whether it ended because another one is on another Temporal."""
+async def _judge_ended_server(facts: Facts) -> Found:
+    """Judge a server that does not run: it may have ended because another one uses another Temporal."""
     words = refusal_in(await facts.lines("server"), OtherTemporal.code)
     if words:
         return failed(f"the server ended: {words}", ADOPT, line=words)

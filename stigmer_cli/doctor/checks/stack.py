@@ -16,7 +16,7 @@ async def ports(facts: Facts) -> Found:
     Temporal that somebody else started is never used silently. Either end that process, or take other ports.
     """
     probe = await facts.supervisor()
-    if not probe.is_there and await _runs_by_hand(facts):
+    if not probe.is_there and await _runs_unsupervised(facts):
         return skipped("no stack runs here that would need ports")
     if is_out_of_sight(probe):
         return skipped(f"the stack runs {ELSEWHERE}; who holds a port cannot be seen from here")
@@ -51,12 +51,12 @@ async def supervisor(facts: Facts) -> Found:
             )
         how = "does not answer" if probe.is_there else "runs, but its socket is gone"
         return failed(f"the supervisor (pid {process.pid}) {how}", "stigmer down && stigmer up", **evidence)
-    if await _runs_by_hand(facts):
+    if await _runs_unsupervised(facts):
         return told(f"no stack runs in {facts.settings.home.path}; a server answers at {_url(facts)}")
-    return _down(facts, probe)
+    return _judge_down(facts, probe)
 
 
-def _down(facts: Facts, probe: SupervisorObservation) -> Found:
+def _judge_down(facts: Facts, probe: SupervisorObservation) -> Found:
     place = facts.settings.home.path
     if facts.endpoints is not None and probe.record is not None:
         gone = probe.record.id
@@ -69,7 +69,7 @@ def _down(facts: Facts, probe: SupervisorObservation) -> Found:
     return failed(f"no stack runs in {place}: {why}", "stigmer up", home=str(place))
 
 
-async def _runs_by_hand(facts: Facts) -> bool:
+async def _runs_unsupervised(facts: Facts) -> bool:
     """Whether a server of ours answers although no supervisor of this home runs."""
     return facts.endpoints is None and (await facts.server()).health is not None
 

@@ -30,11 +30,17 @@ async def file(facts: Facts) -> Found:
         if facts.endpoints is None:
             return skipped(f"{seen.path} does not exist yet")
         return failed(
-            f"{seen.path} was removed while the stack runs; nothing is accepted", _restore(seen, facts), **evidence
+            f"{seen.path} was removed while the stack runs; nothing is accepted",
+            _restore_command(seen, facts),
+            **evidence,
         )
     if not seen.has_header:
         what = "is empty" if seen.size == 0 else "is not a SQLite database: its header is damaged"
-        return failed(f"{seen.path} {what}; it is left as it is, {_instead(seen)}", _restore(seen, facts), **evidence)
+        return failed(
+            f"{seen.path} {what}; it is left as it is, {_describe_copy(seen)}",
+            _restore_command(seen, facts),
+            **evidence,
+        )
     return passed(f"{seen.path.name} is there", **evidence)
 
 
@@ -54,7 +60,7 @@ async def integrity(facts: Facts) -> Found:
         return skipped("the file is locked just now")
     if seen.integrity != OK:
         message = f"{seen.path} is damaged: {seen.integrity}; it is left as it is"
-        return failed(message, _salvage(seen, facts), file=str(seen.path), found=seen.integrity)
+        return failed(message, _salvage_command(seen, facts), file=str(seen.path), found=seen.integrity)
     return passed("quick_check finds nothing", file=str(seen.path))
 
 
@@ -92,31 +98,31 @@ async def room(facts: Facts) -> Found:
     return passed(words, **evidence)
 
 
-def _instead(seen: StoreSeen) -> str:
+def _describe_copy(seen: StoreSeen) -> str:
     if seen.newest_copy is None:
         return "and no copy of it is there: what remains is to move it aside and begin with an empty one"
     return f"and the copy of before the last upgrade is {seen.newest_copy.name}"
 
 
-def _restore(seen: StoreSeen, facts: Facts) -> str:
+def _restore_command(seen: StoreSeen, facts: Facts) -> str:
     """Set the damaged file aside, put the newest copy in its place where there is one, and start."""
-    aside, path = _aside(seen, facts)
+    aside, path = _move_aside(seen, facts)
     copy = f" && cp {shlex.quote(str(seen.newest_copy))} {path}" if seen.newest_copy else ""
     return f"stigmer down; {aside}{copy} && stigmer up"
 
 
-def _salvage(seen: StoreSeen, facts: Facts) -> str:
+def _salvage_command(seen: StoreSeen, facts: Facts) -> str:
     """Set the damaged file aside, salvage what can be read of it into a new one, and start."""
     if seen.path is None or not seen.can_salvage:
-        return _restore(seen, facts)
-    aside, path = _aside(seen, facts)
+        return _restore_command(seen, facts)
+    aside, path = _move_aside(seen, facts)
     damaged = shlex.quote(str(_damaged(facts) / seen.path.name))
     # Not .recover, which many builds of sqlite3 lack; a dump that met damage ends in a rollback of all it could read.
     salvaged = f"sqlite3 -readonly {damaged} .dump | sed 's/^ROLLBACK;.*/COMMIT;/' | sqlite3 {path}"
     return f"stigmer down; {aside} && {salvaged} && stigmer up"
 
 
-def _aside(seen: StoreSeen, facts: Facts) -> tuple[str, str]:
+def _move_aside(seen: StoreSeen, facts: Facts) -> tuple[str, str]:
     """The command that moves the file with its log into a folder of its own, and the file's name for a shell."""
     path, folder = shlex.quote(str(seen.path)), shlex.quote(str(_damaged(facts)))
     move = f"mv {path}* {folder}/" if seen.exists else "true"

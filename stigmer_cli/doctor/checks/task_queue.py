@@ -47,9 +47,9 @@ async def polled(facts: Facts) -> Found:
             for one in seen.pollers
         ],
     }
-    ours = await _runner(facts)
+    ours = await _find_runner(facts)
     if ours is not None and ours.id is not None and not _is_polling(ours.id, fresh):
-        return _silent(ours, ours.id.pid, others=len(fresh), evidence=evidence)
+        return _judge_silent(ours, ours.id.pid, others=len(fresh), evidence=evidence)
     if not fresh:
         message = f'no runner asks the task queue "{seen.task_queue}" for work: what is submitted waits'
         return failed(message, "stigmer restart runner" if ours else MORE_WORKERS, **evidence)
@@ -72,7 +72,7 @@ async def backlog(facts: Facts) -> Found:
     return told(f"about {number} tasks wait in Temporal", backlog=number) if number else passed("nothing waits there")
 
 
-def _silent(runner: ChildRecord, pid: int, *, others: int, evidence: dict[str, object]) -> Found:
+def _judge_silent(runner: ChildRecord, pid: int, *, others: int, evidence: dict[str, object]) -> Found:
     """The stack's own runner does not poll."""
     if (runner.uptime_s or 0.0) < SETTLING_S:
         return warned(
@@ -84,7 +84,7 @@ def _silent(runner: ChildRecord, pid: int, *, others: int, evidence: dict[str, o
     return failed(message, "stigmer restart runner", **evidence)
 
 
-async def _runner(facts: Facts) -> ChildRecord | None:
+async def _find_runner(facts: Facts) -> ChildRecord | None:
     record = (await facts.supervisor()).record if facts.endpoints else None
     return record.child(RUNNER) if record else None
 

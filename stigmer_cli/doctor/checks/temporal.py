@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stigmer_cli.api.health import TemporalHealth
 
 SERVING_S = 2.0
-"""Loading the SDK takes a third of a second, the dial one, the questions after it half of one."""
+"""Loading the SDK takes a third of a second, the dial a second, the calls after it half a second."""
 
 REFUSALS = frozenset({"permission denied", "credentials refused"})
 FOUNDING = "STG205"
@@ -92,7 +92,7 @@ async def servers_view(facts: Facts) -> Found:
         return passed(f"connected to {view.address} since {clock_time(view.since)}{again}", **evidence)
     if (await facts.temporal()).is_connected:
         return because(FOUNDING)
-    return failed(f"{_disconnected(view)}; it goes on trying", WAIT, **evidence)
+    return failed(f"{_describe_disconnected(view)}; it goes on trying", WAIT, **evidence)
 
 
 @check("STG205", "server reaches what we reach", needs=("STG108", "STG203"), scope=Scope.TEMPORAL, settles=True)
@@ -109,7 +109,7 @@ async def founding(facts: Facts) -> Found:
     if view.state == ConnectionState.CONNECTED:
         return passed("this command and the server both reach Temporal")
     where = f"{facts.address} (namespace {facts.namespace})"
-    message = f"this command reaches Temporal at {where}, but the server does not: {_disconnected(view)}"
+    message = f"this command reaches Temporal at {where}, but the server does not: {_describe_disconnected(view)}"
     evidence = {"seenFromHere": where, **_connection_json(view)}
     if view.state == ConnectionState.SUSPECT:
         return warned(message, "stigmer doctor --wait=10", **evidence)
@@ -140,7 +140,7 @@ async def same(facts: Facts) -> Found:
     return failed(message, "stigmer restart server" if is_meant else "stigmer restart", **evidence)
 
 
-def _disconnected(view: "TemporalHealth") -> str:
+def _describe_disconnected(view: "TemporalHealth") -> str:
     cause = f" ({view.cause})" if view.cause else ""
     tries = f", {view.attempt} {'try' if view.attempt == 1 else 'tries'}" if view.attempt else ""
     following = f", next at {clock_time(view.next_try_at)}" if view.next_try_at else ""

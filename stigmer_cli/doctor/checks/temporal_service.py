@@ -14,7 +14,7 @@ from stigmer_cli.temporal.dev_server import RETENTION_DAYS
 from stigmer_cli.times import span
 
 MEMORY_S = 2.0
-"""What was lost with it is Temporal's to say, too, and reaching it takes its time."""
+"""Only Temporal knows what was lost, and connecting to it takes time."""
 
 FORBIDDEN = 403
 SUBMITS_FAIL = "submits have been failing"
@@ -60,12 +60,12 @@ async def memory(facts: Facts) -> Found:
         return passed("it has kept its memory")
     message = f"Temporal lost its memory at {clock_time(at)}: what was submitted before was unknown to it"
     evidence: dict[str, object] = {"memoryLostAt": iso(at)}
-    hurt = await _lost_with_it(facts)
+    hurt = await _find_lost(facts)
     if hurt:
         evidence |= {"lost": hurt}
         words = f"{message}; {count(len(hurt), 'execution')} in progress then, and now in need of your word: {hurt[0]}"
         return failed(words, way_out_of_all(StuckClass.LOST, hurt, Phase.IN_PROGRESS).commands[0], **evidence)
-    message += await _fate(facts)
+    message += await _describe_unclaimed(facts)
     if is_older(at, await servers_now(facts), than_s=LOST_RECENTLY_S):
         return told(message, **evidence)
     return warned(message, "stigmer doctor --only executions -v", **evidence)
@@ -126,14 +126,14 @@ async def retention(facts: Facts) -> Found:
     return warned(message, "stigmer restart server" if facts.owns_temporal else operator(facts, update), **evidence)
 
 
-async def _lost_with_it(facts: Facts) -> list[ExecutionId]:
+async def _find_lost(facts: Facts) -> list[ExecutionId]:
     """The first of those in progress that Temporal does not know any more."""
     groups = (await facts.executions()).groups(StuckClass.LOST, phase=Phase.IN_PROGRESS)
     return sorted(ExecutionId(name) for group in groups for name in group.ids)[:IDS_SHOWN]
 
 
-async def _fate(facts: Facts) -> str:
-    """What came of those that no run had claimed, as far as somebody could look."""
+async def _describe_unclaimed(facts: Facts) -> str:
+    """What became of those that no run had claimed, as far as that is known."""
     seen = await facts.executions()
     waiting = sum(group.count for group in seen.groups(StuckClass.ORPHAN))
     if waiting:

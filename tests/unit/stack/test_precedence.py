@@ -9,7 +9,7 @@ import pytest
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.options import ADDRESSES, OPTIONS
 from stigmer_cli.settings import Home, Settings, Source, load
-from stigmer_cli.stack.differences import differences, taken_over_by, would_change
+from stigmer_cli.stack.differences import differences, takeover_command, would_change
 from stigmer_cli.stack.precedence import as_started, follow_running_stack, keep_recorded, refuse_another_database
 from stigmer_cli.stack.settings_record import SettingsRecord, fingerprint, given_to, new_record
 from stigmer_cli.stack.state import Endpoints
@@ -195,9 +195,9 @@ def test_a_difference_is_a_line_with_both_sides_and_who_said_so() -> None:
             f" -> another value (OPENAI_API_KEY, fingerprint {mark['sk-b']})"
         ),
     ]
-    assert taken_over_by(found) == "stigmer down && stigmer up --new-database"
-    assert taken_over_by(found[1:]) == "stigmer restart"
-    assert taken_over_by(found[-1:]) == "stigmer restart runner"
+    assert takeover_command(found) == "stigmer down && stigmer up --new-database"
+    assert takeover_command(found[1:]) == "stigmer restart"
+    assert takeover_command(found[-1:]) == "stigmer restart runner"
 
 
 def test_a_part_that_was_never_started_differs_in_nothing() -> None:

@@ -1,6 +1,6 @@
-"""Mutants of the runner and of what watches its event loop."""
+"""Mutants of the runner and of the watchdog of its event loop."""
 
-from tests.bugs.mutant import Mutant
+from tests.mutants.mutant import Mutant
 
 HEARTBEATS = "tests/integration/runner/test_heartbeats.py"
 WATCHDOG = "tests/unit/test_watchdog.py"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Mutant:
-    """`old` stands exactly once in `file` of the package; `new` takes its place."""
+    """`old` occurs exactly once in `file` of the package; `new` replaces it."""
 
     name: str
     file: str

@@ -1,6 +1,6 @@
-"""Bugs of what compares moments, and measures durations."""
+"""Mutants of code that compares moments and measures durations."""
 
-from tests.bugs.mutant import Mutant
+from tests.mutants.mutant import Mutant
 
 STORED = "tests/contracts/store/test_queue.py"
 

@@ -1,6 +1,6 @@
-"""Bugs about whose port it is, and what is lost on the way to the server."""
+"""Mutants of requests: who owns the port, and what is lost on the way to the server."""
 
-from tests.bugs.mutant import Mutant
+from tests.mutants.mutant import Mutant
 
 PROOF = "tests/unit/test_proof.py"
 RETRY = "tests/unit/cli/test_retry.py"

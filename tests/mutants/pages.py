@@ -1,6 +1,6 @@
-"""Bugs in what keeps web pages out: a Host that is believed, a cookie that is not asked for, a port that stays open."""
+"""Mutants of what keeps web pages out: a Host that is believed, an unchecked cookie, a port that stays open."""
 
-from tests.bugs.mutant import Mutant
+from tests.mutants.mutant import Mutant
 
 HOSTS = "tests/unit/server/test_hosts.py"
 DOOR = "tests/unit/server/ui/test_access.py"

@@ -1,6 +1,6 @@
-"""Mutants about what is called ill, what stands still, and whose home it is."""
+"""Mutants of health: what counts as unhealthy, what is blocked, and who owns a home."""
 
-from tests.bugs.mutant import Mutant
+from tests.mutants.mutant import Mutant
 
 CHECKS = "tests/unit/doctor/test_runner.py"
 REPORT = "tests/unit/doctor/test_report.py"

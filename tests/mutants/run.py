@@ -1,4 +1,4 @@
-"""Puts each mutant of the bank into a copy of the package and demands that a test notices: python -m tests.bugs.run."""
+"""Put each mutant into a copy of the package, and check that a test fails: python -m tests.mutants.run."""
 
 import argparse
 import os
@@ -10,15 +10,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bugs.bank import BANK
-from tests.bugs.mutant import Mutant
+from tests.mutants.bank import BANK
+from tests.mutants.mutant import Mutant
 
 ROOT = Path(__file__).parent.parent.parent
 RUN_MAX_S = 240
 
 
-def copied(folder: Path) -> Path:
-    """A copy of package and tests."""
+def copy_project(folder: Path) -> Path:
+    """Copy package and tests into `folder`; returns the folder of the copy."""
     copy = folder / "copy"
     shutil.rmtree(copy, ignore_errors=True)
     ignore = shutil.ignore_patterns("__pycache__", ".hypothesis")
@@ -28,19 +28,19 @@ def copied(folder: Path) -> Path:
     return copy
 
 
-def seeded(mutant: Mutant, folder: Path) -> Path:
-    """A copy of package and tests with `mutant` in it."""
-    copy = copied(folder)
+def plant(mutant: Mutant, folder: Path) -> Path:
+    """Copy package and tests into `folder`, with `mutant` in them; returns the folder of the copy."""
+    copy = copy_project(folder)
     file = copy / "stigmer_cli" / mutant.file
     text = file.read_text()
     assert text.count(mutant.old) == 1, (
-        f"{mutant.name}: its old text stands {text.count(mutant.old)} times in {mutant.file}"
+        f"{mutant.name}: its old text occurs {text.count(mutant.old)} times in {mutant.file}"
     )
     file.write_text(text.replace(mutant.old, mutant.new))
     return copy
 
 
-def catches(copy: Path, tests: str) -> str:
+def first_failure(copy: Path, tests: str) -> str:
     """The first test of `tests` that fails in `copy`; empty if none does."""
     try:
         done = subprocess.run(
@@ -62,38 +62,38 @@ def catches(copy: Path, tests: str) -> str:
     return ""
 
 
-def caught(mutant: Mutant, folder: Path) -> str:
-    """What catches `mutant`; empty if nothing does."""
-    copy = seeded(mutant, folder)
+def catch_mutant(mutant: Mutant, folder: Path) -> str:
+    """Return the test that catches `mutant`; empty if none does."""
+    copy = plant(mutant, folder)
     for tests in mutant.caught_by:
-        found = catches(copy, tests)
+        found = first_failure(copy, tests)
         if found:
             return found
     return ""
 
 
-def sound(folder: Path, mutants: Sequence[Mutant]) -> bool:
-    """Whether the tests that have to catch `mutants` pass where there is none."""
-    copy = copied(folder)
+def do_tests_pass(folder: Path, mutants: Sequence[Mutant]) -> bool:
+    """Whether the tests that must catch `mutants` pass on the unchanged package."""
+    copy = copy_project(folder)
     names = sorted({tests for mutant in mutants for tests in mutant.caught_by})
-    failed = [found for tests in names if (found := catches(copy, tests))]
-    print(*(f"fails without any mutant: {found}" for found in failed), sep="\n", end="")
+    failed = [found for tests in names if (found := first_failure(copy, tests))]
+    print(*(f"fails on the unchanged package: {found}" for found in failed), sep="\n", end="")
     return not failed
 
 
 def main() -> int:
-    """0 if every mutant is caught, 2 if a test fails without any mutant."""
+    """0 if every mutant is caught, 1 if not, 2 if a test fails on the unchanged package."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("words", nargs="*", help="only mutants whose names hold one of these")
     words = parser.parse_args().words
     missed = 0
     mutants = [mutant for mutant in BANK if not words or any(word in mutant.name for word in words)]
     with tempfile.TemporaryDirectory(prefix="mutants-") as name:
-        if not sound(Path(name), mutants):
+        if not do_tests_pass(Path(name), mutants):
             return 2
         for mutant in mutants:
             begun = time.monotonic()
-            found = caught(mutant, Path(name))
+            found = catch_mutant(mutant, Path(name))
             missed += not found
             print(f"{mutant.name:<52} {time.monotonic() - begun:6.1f} s  {found or 'NOT CAUGHT'}", flush=True)
     print(f"{missed} not caught" if missed else "every mutant is caught")

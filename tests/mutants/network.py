@@ -1,6 +1,6 @@
-"""Mutants between machines: who is let in, what is shown to whom, and whose state is told."""
+"""Mutants of what runs between machines: who is let in, what is shown to whom, and whose state is reported."""
 
-from tests.bugs.mutant import Mutant
+from tests.mutants.mutant import Mutant
 
 HOSTS = "tests/unit/server/test_hosts.py"
 LISTEN = "tests/integration/server/test_listen.py"

@@ -1,6 +1,6 @@
-"""Mutants of what looks after runs that stand still: the judgement, the forced end, the workflow itself."""
+"""Mutants of what ends stuck runs: the judgement, the forced end, the workflow itself."""
 
-from tests.bugs.mutant import Mutant
+from tests.mutants.mutant import Mutant
 
 OPEN_WORK = "tests/unit/doctor/facts/test_open_work.py"
 JUDGEMENT = "tests/unit/judgement/test_stuck.py"

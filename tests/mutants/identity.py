@@ -1,6 +1,6 @@
-"""Bugs about who is talking to whom: the identity of store, workflow and Temporal dropped from one place each."""
+"""Mutants of identity: the identity of store, workflow or Temporal is dropped from one place each."""
 
-from tests.bugs.mutant import Mutant
+from tests.mutants.mutant import Mutant
 
 IDENTITY = "tests/unit/domain/test_identity.py"
 RUNS = "tests/contracts/store/test_runs.py"

@@ -1,9 +1,9 @@
-"""Mutants as data: one exact change of one file each, and the tests of which at least one must then fail."""
+"""All mutants: one exact change of one file each, and the tests of which at least one must then fail."""
 
-from tests.bugs import health, identity, network, pages, replay, requests, runner
-from tests.bugs.clock import MUTANTS as CLOCK
-from tests.bugs.environment import MUTANTS as ENVIRONMENT
-from tests.bugs.mutant import Mutant
+from tests.mutants import health, identity, network, pages, replay, requests, runner
+from tests.mutants.clock import MUTANTS as CLOCK
+from tests.mutants.environment import MUTANTS as ENVIRONMENT
+from tests.mutants.mutant import Mutant
 
 SIMULATION = "tests/simulation/test_simulation.py"
 FINDINGS = "tests/simulation/test_findings.py"

@@ -1,6 +1,6 @@
-"""Bugs in whose settings count: what was written down, what a part is given, what is refused."""
+"""Mutants of settings: which of them count, what a part is given, what is refused."""
 
-from tests.bugs.mutant import Mutant
+from tests.mutants.mutant import Mutant
 
 PRECEDENCE = "tests/unit/stack/test_precedence.py"
 

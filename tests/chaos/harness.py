@@ -1,4 +1,4 @@
-"""What chaos happens to: a real Temporal behind a proxy, a real server, and runners, all of which may die."""
+"""The stack of a chaos run: a real Temporal behind a proxy, a real server, and runners, each of which may die."""
 
 import asyncio
 import os
@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stigmer_cli.client import Client
-from tests.chaos.performer import LEDGER, PARKED
 from tests.chaos.proxy import Proxy
+from tests.chaos.recording_runner import LEDGER, PARKED
 from tests.chaos.workload import AGENTS, Workload
 from tests.support.clock_shim import ClockShim
 from tests.support.running_server import TOKEN, Served, make_agent
 from tests.support.temporal_server import DevServer, die_with_parent, kill_group
 
-NAMESPACE = "battle"
-KEEP_EVERY_S = 0.1
+NAMESPACE = "chaos"
+RESTART_EVERY_S = 0.1
 SIDES = ("", "-wal", "-shm")
 
 
@@ -52,7 +52,7 @@ class RunnerProcess:
         """Start it and return at once; parked, its first worker never polls."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.chaos.performer"],
+                [sys.executable, "-m", "tests.chaos.recording_runner"],
                 cwd=self.package,
                 env={**self._environment, **({PARKED: "1"} if is_parked else {})},
                 stdout=log,
@@ -80,14 +80,15 @@ class RunnerProcess:
 
 @dataclass
 class Harness:
-    """Every part, each of which the nemesis may hurt, and those who go on wishing meanwhile.
+    """Every part that the nemesis may hurt, and the workload.
 
-    `forgotten` are the executions whose history the nemesis took out of Temporal.
+    `other_temporal` lacks the namespace; it is started by the fault that needs it. `forgotten` are the executions whose
+    history the nemesis deleted from Temporal.
     """
 
     folder: Path
     temporal: DevServer
-    strange: DevServer
+    other_temporal: DevServer
     proxy: Proxy
     server: Served
     runners: list[RunnerProcess]
@@ -98,7 +99,7 @@ class Harness:
 
     @property
     def ledger(self) -> Path:
-        """What the runners performed."""
+        """The record of what the runners performed."""
         return self.folder / "ledger.jsonl"
 
     def keep_database(self) -> None:
@@ -111,7 +112,7 @@ class Harness:
                 shutil.copy2(self.folder / f"temporal.db{side}", older)
 
     def bring_back_older_database(self) -> None:
-        """Put that copy in the place of the database of a Temporal that is not running."""
+        """Replace the database of a Temporal that is not running by that copy."""
         self.temporal.forget()
         for file in (self.folder / "older").iterdir():
             shutil.copy2(file, self.folder)
@@ -121,10 +122,10 @@ class Harness:
 async def running_harness(
     folder: Path, seed: int, *, executions: int = 0, runners: int = 2, settings: Mapping[str, str] | None = None
 ) -> AsyncIterator[Harness]:
-    """Everything started and connected; killed at the end. `settings` are more variables of the server."""
+    """Start everything, and kill it at the end. `settings` are additional variables of the server."""
     rng, clocks = random.Random(seed), ClockShim(folder)
     temporal = DevServer(folder, file=folder / "temporal.db", namespace=NAMESPACE)
-    with temporal, DevServer(folder) as strange:
+    with temporal, DevServer(folder) as other:
         await asyncio.to_thread(temporal.start)
         async with Proxy(temporal.port, rng) as proxy:
             fixed = {"STIGMER_LOG_LEVEL": "warning", "STIGMER_TEMPORAL_NAMESPACE": NAMESPACE}
@@ -133,13 +134,13 @@ async def running_harness(
             pool = [RunnerProcess(*around, number, more=clocks.environment) for number in range(runners)]
             try:
                 await server.start()
-                async with server.client() as client, _kept(pool):
+                async with server.client() as client, _restarted(pool):
                     for name, model in AGENTS.items():
                         await make_agent(client, name, model=model)
                     for runner in pool:
                         runner.start()
                     workload = Workload(client, rng, executions)
-                    yield Harness(folder, temporal, strange, proxy, server, pool, client, workload, clocks)
+                    yield Harness(folder, temporal, other, proxy, server, pool, client, workload, clocks)
             finally:
                 for runner in pool:
                     runner.kill()
@@ -148,20 +149,20 @@ async def running_harness(
 
 
 @asynccontextmanager
-async def _kept(pool: list[RunnerProcess]) -> AsyncIterator[None]:
+async def _restarted(pool: list[RunnerProcess]) -> AsyncIterator[None]:
     """Within the block, a runner that ended by itself is started again, as the supervisor does."""
     async with asyncio.TaskGroup() as group:
-        keeper = group.create_task(_keep(pool), name="keeper")
+        keeper = group.create_task(_restart_dead(pool), name="keeper")
         try:
             yield
         finally:
             keeper.cancel()
 
 
-async def _keep(pool: list[RunnerProcess]) -> None:
+async def _restart_dead(pool: list[RunnerProcess]) -> None:
     while True:
         for runner in pool:
             if runner.has_gone:
                 runner.kill()
                 runner.start()
-        await asyncio.sleep(KEEP_EVERY_S)
+        await asyncio.sleep(RESTART_EVERY_S)

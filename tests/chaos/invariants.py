@@ -1,4 +1,4 @@
-"""The judgement: four sources compared at the end, namely the client's log, the store, Temporal, and the ledger."""
+"""The judgement at the end: the client's log, the store, Temporal and the ledger must agree."""
 
 import asyncio
 import math
@@ -24,15 +24,15 @@ ECHO = "Echo (no model was asked): {message}"
 ENDINGS = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
 AT_ONCE = 8
 CLOSES_WITHIN_S = 20.0
-LOOK_AGAIN_S = 0.2
+POLL_S = 0.2
 
 
 @dataclass
 class Judgement:
-    """Keys by what is wrong with them, each with a sentence.
+    """Requests by what is wrong with them, each with a sentence.
 
-    `shown` wait for a person, and say so: nothing wrong. `taken` ended as FAILED because a poison execution killed the
-    runner under them five times: told, but a neighbour should not pay.
+    `shown` wait for a person and say so, which is correct. `taken` ended as FAILED because a poison execution killed
+    their runner five times: reported, but not an error.
     """
 
     lost: dict[str, str] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Judgement:
 
     @property
     def is_clean(self) -> bool:
-        """Whether every source tells the same story."""
+        """Whether all sources agree."""
         return not (self.lost or self.duplicated or self.stuck)
 
 
@@ -76,7 +76,7 @@ class Sources:
     quiet: Sequence[tuple[float, float]]
 
 
-async def everything(client: Client, phases: Sequence[Phase] = ()) -> Mapping[str, ExecutionResource]:
+async def list_rows(client: Client, phases: Sequence[Phase] = ()) -> Mapping[str, ExecutionResource]:
     """All rows of the store by id, or those in `phases`."""
     rows: dict[str, ExecutionResource] = {}
     cursor: str | None = None
@@ -89,7 +89,7 @@ async def everything(client: Client, phases: Sequence[Phase] = ()) -> Mapping[st
 
 
 def is_settled(row: ExecutionResource) -> bool:
-    """Whether it ended, or says that it waits for a person."""
+    """Whether it has ended, or needs a person and says so."""
     return row.status.phase.is_terminal or row.status.attention is not None
 
 
@@ -102,9 +102,9 @@ async def judge(
     excuse: Callable[[Wanted, float], Excuse],
     quiet: Sequence[tuple[float, float]] = (),
 ) -> Judgement:
-    """Compare all four for every request."""
+    """Compare the four sources for every request."""
     sources = Sources(
-        rows=await everything(client),
+        rows=await list_rows(client),
         lines=ledger.read(file),
         client=client,
         gateway=gateway,
@@ -112,12 +112,12 @@ async def judge(
         quiet=quiet,
     )
     judgement = Judgement()
-    _names(judgement, log, sources)
+    _judge_ids(judgement, log, sources)
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(wanted: Wanted, row: ExecutionResource) -> None:
         async with gate:
-            await _one(judgement, wanted, row, sources, excuse(wanted, _lasted_s(row)))
+            await _judge_request(judgement, wanted, row, sources, excuse(wanted, _lasted_s(row)))
 
     async with asyncio.TaskGroup() as group:
         for wanted in log:
@@ -133,8 +133,8 @@ def _lasted_s(row: ExecutionResource) -> float:
     return math.inf if ended is None else (ended - row.metadata.created_at).total_seconds()
 
 
-def _names(judgement: Judgement, log: Sequence[Wanted], sources: Sources) -> None:
-    """Who is there that should not be, and the other way round."""
+def _judge_ids(judgement: Judgement, log: Sequence[Wanted], sources: Sources) -> None:
+    """Record rows without a request, and requests without a row."""
     rows = sources.rows
     messages = Counter(row.spec.message for row in rows.values())
     for id_ in rows.keys() - {id_ for wanted in log for id_ in wanted.ids}:
@@ -151,7 +151,9 @@ def _names(judgement: Judgement, log: Sequence[Wanted], sources: Sources) -> Non
             judgement.lost[wanted.key] = f"{id_} was acknowledged, and is not in the store"
 
 
-async def _one(judgement: Judgement, wanted: Wanted, row: ExecutionResource, sources: Sources, excuse: Excuse) -> None:
+async def _judge_request(
+    judgement: Judgement, wanted: Wanted, row: ExecutionResource, sources: Sources, excuse: Excuse
+) -> None:
     key, id_, status = wanted.key, row.metadata.id, row.status
     events = await sources.client.events(id_)
     wrong = _timeline(events, status.epoch, sources.quiet) or _effects(row, events, sources, excuse)
@@ -167,13 +169,13 @@ async def _one(judgement: Judgement, wanted: Wanted, row: ExecutionResource, sou
         judgement.taken[key] = f"{id_} ended {status.phase}: {status.error}"
     elif not _ended_well(wanted, row, sources, excuse):
         judgement.lost[key] = f"{id_} ended {status.phase} with {str(status.output)[:200]!r}, {status.error!r}"
-    await _in_temporal(judgement, key, row, sources, excuse)
+    await _judge_workflow(judgement, key, row, sources, excuse)
 
 
 async def _observed(row: ExecutionResource, sources: Sources) -> Observed | None:
     """Its workflow. One whose completion met an outage ends with the next delivery, for which there is time here.
 
-    There is time, too, for a Temporal that is slow to answer while other battles end beside this one.
+    There is time, too, for a Temporal that is slow to answer while other shards end at the same time.
     """
     deadline = asyncio.get_running_loop().time() + CLOSES_WITHIN_S
     name = workflow(row.metadata.id, row.status.epoch, store=sources.store)
@@ -188,10 +190,10 @@ async def _observed(row: ExecutionResource, sources: Sources) -> Observed | None
             is_open = observed is not None and observed.state is RunState.OPEN and row.status.phase.is_terminal
             if not is_open or is_late:
                 return observed
-        await asyncio.sleep(LOOK_AGAIN_S)
+        await asyncio.sleep(POLL_S)
 
 
-async def _in_temporal(
+async def _judge_workflow(
     judgement: Judgement, key: str, row: ExecutionResource, sources: Sources, excuse: Excuse
 ) -> None:
     id_, status = row.metadata.id, row.status

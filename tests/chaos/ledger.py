@@ -1,4 +1,4 @@
-"""The ledger: one line a performance, appended by whoever performs, outside of the system; and what it may not say."""
+"""The ledger, a record of effects outside the system: each runner appends one line a performance. And its rules."""
 
 import json
 from collections import Counter
@@ -18,7 +18,7 @@ class Line:
     at_s: float
 
     def to_bytes(self) -> bytes:
-        """As it stands in the file."""
+        """The line of the file."""
         return json.dumps(asdict(self)).encode() + b"\n"
 
 
@@ -35,7 +35,7 @@ def read(path: Path) -> Mapping[str, Sequence[Line]]:
 def wrong_effects(
     lines: Sequence[Line], claims: Collection[str], completed_s: float | None, *, may_repeat: bool = False
 ) -> str:
-    """What effects there were that should not have been; empty where each has its reason.
+    """What is wrong with the effects; empty if nothing is.
 
     `claims` are the runs that claimed, from the store's timeline. Effects only of a run that claimed; each attempt
     once, unless it `may_repeat`; none begins after `completed_s`, when the outcome was reported.

@@ -1,4 +1,4 @@
-"""What a battle, or several beside each other, came to: one table, every sentence about what is wrong, and JSON."""
+"""The result of one chaos run or of parallel shards: one table, every sentence about what is wrong, and JSON."""
 
 import math
 import statistics
@@ -8,20 +8,20 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 
 from stigmer_cli.temporal.dev_server import binary_version, find_binary
-from tests.chaos.battle import Battle, Window
+from tests.chaos.chaos_run import ChaosRun, Window
 
 WRONG = ("lost", "duplicated", "stuck")
 JUDGED = (*WRONG, "shown", "taken")
 COLUMNS = ("fault", "count", *WRONG, "detectionP50", "detectionP99", "recoveryP50", "recoveryP99")
 SENTENCES_MAX = dict.fromkeys(WRONG, 200) | {"shown": 5, "taken": 200}
-"""Of a kind and a shard. What is shown needs a person, and nothing is wrong with it: a few stand for all."""
+"""Of a kind and a shard. What is shown needs a person, and is not wrong: a few are enough."""
 
 Row = Mapping[str, object]
 
 
 @dataclass
 class Outcome:
-    """What one battle hands back when it is over: counts, sentences, and what was wrong by fault."""
+    """The result of one chaos run: counts, sentences, and what was wrong by fault."""
 
     shard: int
     seed: int
@@ -36,27 +36,27 @@ class Outcome:
     wrong_in: dict[str, dict[str, int]]
 
 
-def outcome_of(battle: Battle, *, shard: int, lasted_s: float) -> Outcome:
-    """The outcome of a battle that is over."""
-    judgement = battle.judgement
+def outcome_of(run: ChaosRun, *, shard: int, lasted_s: float) -> Outcome:
+    """The outcome of a chaos run that is over."""
+    judgement = run.judgement
     return Outcome(
         shard=shard,
-        seed=battle.seed,
-        executions=len(battle.log),
-        acknowledged=sum(wanted.acknowledged_s is not None for wanted in battle.log),
-        refused=sum(wanted.is_refused for wanted in battle.log),
+        seed=run.seed,
+        executions=len(run.log),
+        acknowledged=sum(wanted.acknowledged_s is not None for wanted in run.log),
+        refused=sum(wanted.is_refused for wanted in run.log),
         lasted_s=round(lasted_s, 1),
         sentences={name: dict(getattr(judgement, name)) for name in JUDGED},
-        broken=battle.broken,
-        ways_out=dict(battle.ways_out.taken),
-        ways_out_wrong=battle.ways_out.wrong,
-        wrong_in={name: battle.wrong_in(name) for name in sorted({window.fault for window in battle.windows})},
+        broken=run.broken,
+        ways_out=dict(run.ways_out.taken),
+        ways_out_wrong=run.ways_out.wrong,
+        wrong_in={name: run.wrong_in(name) for name in sorted({window.fault for window in run.windows})},
     )
 
 
 @dataclass
 class Report:
-    """All windows and outcomes so far; `repros` are the command lines that fight each battle again."""
+    """All windows and outcomes so far; `repros` are the command lines that repeat each shard."""
 
     seed: int
     shards: int
@@ -66,7 +66,7 @@ class Report:
 
     @property
     def is_clean(self) -> bool:
-        """Whether every battle is over and nothing is wrong."""
+        """Whether every shard is over and nothing is wrong."""
         counts = self._counts()
         return len(self.outcomes) == self.shards and not any(counts[name] for name in (*WRONG, "broken", "noWayOut"))
 
@@ -125,13 +125,13 @@ class Report:
         lines.append(f"seed {self.seed}: {len(self.windows)} faults, {counts}")
         lines += [f"way out: {number} x {way}" for way, number in sorted(self._ways_out().items())]
         if len(self.outcomes) != self.shards:
-            lines.append(f"not judged: {self.shards - len(self.outcomes)} of {self.shards} battles did not end")
+            lines.append(f"not judged: {self.shards - len(self.outcomes)} of {self.shards} shards did not end")
         told = self.to_json()["sentences"]
         assert isinstance(told, list)
         return "\n".join([*lines, *told, *(f"again: {repro}" for repro in self.repros)])
 
     def _ways_out(self) -> dict[str, int]:
-        """How many were brought to an end by each class and command."""
+        """The number of executions that were ended, by class and command."""
         taken: Counter[str] = Counter()
         for outcome in self.outcomes:
             taken.update(outcome.ways_out)
@@ -152,7 +152,7 @@ class Report:
 
 
 def to_line(what: Window | Outcome) -> dict[str, object]:
-    """As one shard hands it to whoever started it."""
+    """The JSON line that a shard prints for its parent process."""
     return {"window" if isinstance(what, Window) else "outcome": asdict(what)}
 
 

@@ -1,7 +1,7 @@
-"""Long battles by hand: python -m tests.chaos.run --faults 2000 --executions 20000 --shards 3 --seed 1 --json FILE.
+"""Long chaos runs: python -m tests.chaos.run --faults 2000 --executions 20000 --shards 3 --seed 1 --json FILE.
 
-Each shard is a process with a harness, ports and a seed (SEED * 1000 + its number) of its own; what they see is merged
-into one table. What is wrong ends in exit code 1, after all have finished.
+Each shard is a process with its own stack, ports and seed (SEED * 1000 + its number); the results are merged into one
+table. If anything is wrong, the exit code is 1, after all shards have finished.
 """
 
 import argparse
@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stigmer_cli import log
-from tests.chaos.battle import Window, fight
+from tests.chaos.chaos_run import Window, run_chaos
 from tests.chaos.nemesis import part, plan
 from tests.chaos.report import Outcome, Report, outcome_of, to_line
 from tests.support.temporal_server import die_with_parent
 
-TOLD_EVERY = 50
+PRINTED_EVERY = 50
 WRITTEN_EVERY_S = 120.0
 LINE_MAX = 64 * 1024 * 1024
 MODULE = "tests.chaos.run"
@@ -39,44 +39,44 @@ class RunOptions:
     json: Path | None
 
     def repro(self, shard: int) -> str:
-        """The command line that fights this shard alone."""
+        """The command line that runs this shard alone."""
         return (
             f"python -m {MODULE} --faults {self.faults} --executions {self.executions} --shards {self.shards} "
             f"--seed {self.seed} --shard {shard}"
         )
 
 
-async def fight_shard(request: RunOptions, shard: int) -> None:
-    """Fight one part of the plan; each window, and at last the outcome, is a line of JSON on standard output."""
+async def run_shard(request: RunOptions, shard: int) -> None:
+    """Run one part of the plan; each window, and at last the outcome, is a line of JSON on standard output."""
     faults = part(plan(random.Random(request.seed), request.faults), shard, request.shards)
     begun = time.monotonic()
 
-    def told(what: Window | Outcome) -> None:
+    def print_line(what: Window | Outcome) -> None:
         print(json.dumps(to_line(what)), flush=True)
 
-    log.silence()  # the judge's own connection would write between the lines
+    log.silence()  # the connection of the judge would log between the lines
     with tempfile.TemporaryDirectory(prefix=f"chaos-{shard}-") as folder:
-        battle = await fight(
+        run = await run_chaos(
             Path(folder),
             seed=request.seed * 1000 + shard,
             faults=faults,
             executions=-(-request.executions // request.shards),
-            told=told,
+            on_window=print_line,
         )
-    told(outcome_of(battle, shard=shard, lasted_s=time.monotonic() - begun))
+    print_line(outcome_of(run, shard=shard, lasted_s=time.monotonic() - begun))
 
 
-async def fight_all(request: RunOptions) -> Report:
-    """Fight all shards beside each other; an interrupted run leaves the table that there was."""
+async def run_shards(request: RunOptions) -> Report:
+    """Run all shards in parallel; an interrupted run writes the table that it has so far."""
     shards = range(request.shards) if request.shard is None else (request.shard,)
     report = Report(seed=request.seed, shards=len(shards), repros=[request.repro(shard) for shard in shards])
     begun = time.monotonic()
     try:
         async with asyncio.TaskGroup() as group:
-            writer = group.create_task(_write_now_and_then(request, report))
-            async with asyncio.TaskGroup() as battles:
+            writer = group.create_task(_write_periodically(request, report))
+            async with asyncio.TaskGroup() as processes:
                 for shard in shards:
-                    battles.create_task(_follow(request, shard, report, begun), name=f"shard {shard}")
+                    processes.create_task(_follow(request, shard, report, begun), name=f"shard {shard}")
             writer.cancel()
     finally:
         _write(request, report)
@@ -99,25 +99,25 @@ async def _follow(request: RunOptions, shard: int, report: Report, begun: float)
             found = json.loads(line)
             if "window" in found:
                 report.windows.append(Window(**found["window"]))
-                _tell(request, report, time.monotonic() - begun)
+                _print_progress(request, report, time.monotonic() - begun)
             else:
                 report.outcomes.append(Outcome(**found["outcome"]))
         if await process.wait():
             print(f"shard {shard} ended with {process.returncode}", file=sys.stderr)
     finally:
         if process.returncode is None:
-            process.terminate()  # it takes down its stack, and its folder with it
+            process.terminate()  # it stops its stack and removes its folder
             await process.wait()
 
 
-def _tell(request: RunOptions, report: Report, lasted_s: float) -> None:
+def _print_progress(request: RunOptions, report: Report, lasted_s: float) -> None:
     done, wanted = len(report.windows), request.faults if request.shard is None else request.faults // request.shards
-    if done % TOLD_EVERY == 0 or done == wanted:
+    if done % PRINTED_EVERY == 0 or done == wanted:
         left_s = lasted_s / done * (wanted - done)
         print(f"{done} of {wanted} faults after {lasted_s:.0f} s, {left_s:.0f} s to go", file=sys.stderr, flush=True)
 
 
-async def _write_now_and_then(request: RunOptions, report: Report) -> None:
+async def _write_periodically(request: RunOptions, report: Report) -> None:
     while True:
         await asyncio.sleep(WRITTEN_EVERY_S)
         _write(request, report)
@@ -135,18 +135,18 @@ def main() -> int:
     parser.add_argument("--executions", type=int, default=400)
     parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--shard", type=int, help="fight this one alone")
-    parser.add_argument("--lines", action="store_true", help="write lines of JSON for whoever started this shard")
+    parser.add_argument("--shard", type=int, help="run this one alone")
+    parser.add_argument("--lines", action="store_true", help="write lines of JSON for the parent process")
     parser.add_argument("--json", type=Path)
     found = vars(parser.parse_args())
     is_shard = found.pop("lines")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was begun is taken down
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the stack is stopped
     request = RunOptions(**found)
     if is_shard:
         assert request.shard is not None, "--lines is for one shard"
-        asyncio.run(fight_shard(request, request.shard))
+        asyncio.run(run_shard(request, request.shard))
         return 0
-    report = asyncio.run(fight_all(request))
+    report = asyncio.run(run_shards(request))
     print(report.text())
     return 0 if report.is_clean else 1
 

@@ -1,4 +1,4 @@
-"""A short battle for every build: every kind of fault, while executions keep coming; four sources must agree."""
+"""A short chaos run for every build: every kind of fault under a workload; four sources must agree."""
 
 import asyncio
 import random
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.battle import Battle, fight
+from tests.chaos.chaos_run import ChaosRun, run_chaos
 from tests.chaos.nemesis import FAULTS, part, plan
 from tests.chaos.report import Report, outcome_of
 
@@ -19,25 +19,25 @@ EXECUTIONS = 60
 async def test_nothing_is_lost_duplicated_or_stuck_while_everything_breaks_in_turn(tmp_path: Path) -> None:
     faults = plan(random.Random(SEED), len(FAULTS))
 
-    async def one(shard: int) -> Battle:
+    async def one(shard: int) -> ChaosRun:
         folder = tmp_path / str(shard)
         folder.mkdir()
-        return await fight(
+        return await run_chaos(
             folder, seed=SEED * 1000 + shard, faults=part(faults, shard, SHARDS), executions=EXECUTIONS // SHARDS
         )
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(shard), name=f"shard {shard}") for shard in range(SHARDS)]
-    battles = [task.result() for task in tasks]
+    runs = [task.result() for task in tasks]
     again = f"python -m tests.chaos.run --faults {len(FAULTS)} --executions {EXECUTIONS} --shards 2 --seed {SEED}"
     report = Report(
         seed=SEED,
         shards=SHARDS,
         repros=[again],
-        windows=[window for battle in battles for window in battle.windows],
-        outcomes=[outcome_of(battle, shard=shard, lasted_s=0.0) for shard, battle in enumerate(battles)],
+        windows=[window for run in runs for window in run.windows],
+        outcomes=[outcome_of(run, shard=shard, lasted_s=0.0) for shard, run in enumerate(runs)],
     )
     print(report.text())
     assert {window.fault for window in report.windows} == {fault.name for fault in FAULTS}
-    assert all(wanted.acknowledged_s is not None or wanted.is_refused for battle in battles for wanted in battle.log)
+    assert all(wanted.acknowledged_s is not None or wanted.is_refused for run in runs for wanted in run.log)
     assert report.is_clean, report.text()

@@ -1,4 +1,4 @@
-"""Rows whose moment a battle meets only by chance, each made on purpose with real parts; long, and so marked slow."""
+"""Faults whose moment a chaos run meets only by chance, each injected on purpose into real parts; slow."""
 
 import asyncio
 import random
@@ -18,7 +18,7 @@ from stigmer_cli.domain.execution import AttentionCode, EventType
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, ServerUnavailable
 from tests.chaos import ledger
-from tests.chaos.faults.server import reconciled
+from tests.chaos.faults.server import run_reconcile
 from tests.chaos.faults.temporal import delete_history
 from tests.chaos.harness import NAMESPACE, Harness, RunnerProcess, running_harness
 from tests.chaos.proxy import Proxy, Toxics
@@ -75,13 +75,13 @@ async def _is_performed(folder: Path, name: str) -> bool:
     return name in performances(folder)
 
 
-async def with_orphans(harness: Harness) -> tuple[list[str], list[str]]:
+async def make_orphans(harness: Harness) -> tuple[list[str], list[str]]:
     """Twice `ORPHANS` executions that no run has claimed; Temporal has forgotten the first half of them."""
     names = [await request(harness.client, f"k{number}") for number in range(2 * ORPHANS)]
     await all_submitted(harness.client, len(names))
     for name in names[:ORPHANS]:
         await delete_history(harness, name)
-    await asyncio.sleep(GRACE_S + 0.5)  # drift is no drift before
+    await asyncio.sleep(GRACE_S + 0.5)  # younger drift is ignored
     return names[:ORPHANS], names
 
 
@@ -96,7 +96,7 @@ async def test_what_retention_removed_is_asked_by_id_and_judged_by_its_phase(tmp
         for name in (done, begun, fresh):
             await delete_history(harness, name)
         await asyncio.sleep(GRACE_S + 0.5)
-        told = await reconciled(harness)
+        told = await run_reconcile(harness)
         assert told is not None
         assert (told.examined, told.resubmitted, told.attention, told.failed) == (2, 1, 1, 0)
         lost = await harness.client.execution(begun)
@@ -109,7 +109,7 @@ async def test_what_retention_removed_is_asked_by_id_and_judged_by_its_phase(tmp
 
 async def test_eight_reconciles_at_once_resubmit_each_orphan_once(tmp_path: Path) -> None:  # S9
     async with running_harness(tmp_path, 2, runners=0, settings=MANUAL) as harness:
-        orphans, names = await with_orphans(harness)
+        orphans, names = await make_orphans(harness)
 
         async def one() -> ReconcileSummary | None:
             try:
@@ -145,11 +145,11 @@ async def _performed_once(harness: Harness, names: Sequence[str]) -> None:
 
 async def test_a_reconcile_that_is_killed_is_completed_by_the_next(tmp_path: Path) -> None:  # S10
     async with running_harness(tmp_path, 3, runners=0, settings=MANUAL) as harness:
-        _, names = await with_orphans(harness)
+        _, names = await make_orphans(harness)
         for pause_s in (0.0, 0.005, 0.02, 0.05):
             try:
                 async with asyncio.timeout(pause_s):
-                    await reconciled(harness)
+                    await run_reconcile(harness)
             except TimeoutError:
                 continue
         killed = asyncio.get_running_loop().call_later(0.01, harness.server.kill)
@@ -160,7 +160,7 @@ async def test_a_reconcile_that_is_killed_is_completed_by_the_next(tmp_path: Pat
         await harness.server.start()
 
         async def completes() -> bool:
-            told = await reconciled(harness)
+            told = await run_reconcile(harness)
             return told is not None and told.examined == len(names) and told.failed == 0
 
         await eventually(completes, within_s=LEASE_S + 15, what="a whole reconcile")
@@ -193,9 +193,9 @@ async def test_poison_ends_as_failed_with_a_reason(tmp_path: Path) -> None:  # R
         await in_phase(harness.client, after, Phase.COMPLETED, within_s=20)
 
 
-async def test_poison_does_not_take_along_those_who_came_with_it(tmp_path: Path) -> None:  # R4
+async def test_poison_does_not_fail_the_executions_beside_it(tmp_path: Path) -> None:  # R4
     async with running_harness(tmp_path, 7, runners=2) as harness:
-        names = [await request(harness.client, f"neighbour{number}", SLOW) for number in range(4)]
+        names = [await request(harness.client, f"other{number}", SLOW) for number in range(4)]
         poison = await request(harness.client, "poison", POISONOUS)
         names += [await request(harness.client, f"late{number}", SLOW) for number in range(4)]
         await in_phase(harness.client, poison, Phase.FAILED, within_s=60)
@@ -211,7 +211,7 @@ def database() -> Iterator[str]:
         yield url
 
 
-async def test_the_starts_of_a_server_that_slept_too_long_are_absorbed(tmp_path: Path, database: str) -> None:  # S6
+async def test_the_late_starts_of_a_frozen_server_are_absorbed(tmp_path: Path, database: str) -> None:  # S6
     settings = {"STIGMER_DATABASE_URL": database, "STIGMER_TEMPORAL_NAMESPACE": NAMESPACE}
     homes = [tmp_path / name for name in ("one", "two")]
     for home in homes:

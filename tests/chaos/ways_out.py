@@ -1,7 +1,7 @@
-"""The printed ways out, typed in: what is open at the end of a battle has a class, and its hint brings it to an end.
+"""Run the printed hints: an execution that is open at the end of a chaos run has a class, and its hint ends it.
 
-Those with the same command are named in one call of it, as `list --stuck` would have a person do; a few of each are
-cancelled instead, one by one, and so is poison, which would take its neighbours with it once more.
+One call of a command names all executions with that hint, as `list --stuck` advises; a few of each class are cancelled
+instead, one by one, and so is poison, which would kill the runner of others again.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from stigmer_cli.domain.stuck import GRACE_S
 from stigmer_cli.errors import StigmerError
 from tests.chaos import ledger
 from tests.chaos.harness import Harness
-from tests.chaos.invariants import ECHO, everything
+from tests.chaos.invariants import ECHO, list_rows
 from tests.chaos.workload import Expect, Wanted
 from tests.support.machine_load import slack
 from tests.support.polling import eventually
@@ -31,24 +31,24 @@ CANCELLED_EVERY, CANCELLED_MAX = 4, 5
 NAMED_MAX = 200
 COMMAND_MAX_S = 120.0
 ENDS_MAX_S = 120.0
-LOOK_S = 0.5
-WORDS_MAX = 400
+POLL_S = 0.5
+TEXT_MAX = 400
 
 
 @dataclass
 class WaysOut:
-    """How many were typed in, by class and command, and what went wrong, by execution."""
+    """The number of executions by class and command, and what went wrong, by execution."""
 
     taken: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     wrong: dict[str, str] = field(default_factory=dict)
 
 
 async def take_ways_out(harness: Harness, log: Sequence[Wanted]) -> WaysOut:
-    """Type in what is printed for each that is open, and look how it ends."""
+    """Run the hint of every open execution, and check how it ends."""
     found = WaysOut()
     requests = {name: wanted for wanted in log for name in wanted.ids}
-    await asyncio.sleep(GRACE_S)  # what is younger is on its way, whatever else is true of it
-    rows = await everything(harness.client, OPEN)
+    await asyncio.sleep(GRACE_S)  # what is younger may still be on its way
+    rows = await list_rows(harness.client, OPEN)
     items = await _stuck(harness)
     found.wrong |= {
         name: f"open ({rows[name].status.phase}), and called nothing" for name in rows.keys() - items.keys()
@@ -60,14 +60,14 @@ async def take_ways_out(harness: Harness, log: Sequence[Wanted]) -> WaysOut:
         by_command[command].append(name)
         found.taken[f"{item.kind}: {' '.join(command) or 'nothing to type'}"] += 1
     for command, names in by_command.items():
-        found.wrong |= await _type(harness, command, names)
+        found.wrong |= await _run_command(harness, command, names)
     await _until_ended(harness, list(items))
     found.wrong |= await _ended_wrong(harness, items, to_cancel, requests)
     return found
 
 
 def printed_command(name: str, item: StuckBody) -> tuple[str, ...]:
-    """`reconcile` with its flags, or `cancel`, as the hint has it; empty where it names neither for this execution."""
+    """`reconcile` with its flags, or `cancel`, as the hint says; empty if it names neither for this execution."""
     words = item.hint.replace(",", " ").split()
     for verb in ("reconcile", "cancel"):
         if verb in words and name in words:
@@ -76,7 +76,7 @@ def printed_command(name: str, item: StuckBody) -> tuple[str, ...]:
 
 
 def _to_cancel(items: Mapping[str, StuckBody], requests: Mapping[str, Wanted]) -> set[str]:
-    """A few of each class, and whatever kills its runner."""
+    """A few of each class, and those that kill their runner."""
     by_class: dict[str, list[str]] = defaultdict(list)
     for name, item in items.items():
         by_class[item.kind].append(name)
@@ -89,8 +89,8 @@ async def _stuck(harness: Harness) -> Mapping[str, StuckBody]:
     return {item.metadata.id: item.stuck for item in found if item.stuck}
 
 
-async def _type(harness: Harness, command: Sequence[str], names: Sequence[str]) -> Mapping[str, str]:
-    """Have the command line do it; what it says where it does not say yes, by execution."""
+async def _run_command(harness: Harness, command: Sequence[str], names: Sequence[str]) -> Mapping[str, str]:
+    """Run the command for `names`; returns what failed, by execution."""
     if not command:
         return dict.fromkeys(names, "its hint names no command for it")
     verb, *flags = command
@@ -100,7 +100,7 @@ async def _type(harness: Harness, command: Sequence[str], names: Sequence[str]) 
         named = names[first:][:size]
         code, said = await _stigmer(harness, "executions", verb, *named, *flags, *more)
         if code:
-            wrong |= dict.fromkeys(named, f"`{' '.join(command)}` ended with {code}: {said[-WORDS_MAX:]}")
+            wrong |= dict.fromkeys(named, f"`{' '.join(command)}` ended with {code}: {said[-TEXT_MAX:]}")
     return wrong
 
 
@@ -134,19 +134,19 @@ async def _stigmer(harness: Harness, *arguments: str) -> tuple[int, str]:
 
 async def _until_ended(harness: Harness, names: Sequence[str]) -> None:
     async def have_ended() -> bool:
-        await asyncio.sleep(LOOK_S)
-        return not (await everything(harness.client, OPEN)).keys() & set(names)
+        await asyncio.sleep(POLL_S)
+        return not (await list_rows(harness.client, OPEN)).keys() & set(names)
 
     try:
         await eventually(have_ended, within_s=ENDS_MAX_S * slack(), despite=StigmerError)
     except AssertionError:
-        return  # who has not ended is told of one by one
+        return  # `_ended_wrong` names each that has not ended
 
 
 async def _ended_wrong(
     harness: Harness, items: Mapping[str, StuckBody], cancelled: set[str], requests: Mapping[str, Wanted]
 ) -> Mapping[str, str]:
-    rows, lines = await everything(harness.client), ledger.read(harness.ledger)
+    rows, lines = await list_rows(harness.client), ledger.read(harness.ledger)
     wrong: dict[str, str] = {}
     for name, item in items.items():
         row = rows[name]

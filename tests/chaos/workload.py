@@ -18,14 +18,14 @@ AGAIN_S = 0.1
 SLOW_SHARE = 0.12
 AGAIN_SHARE = 0.1
 HUGE = 3_000_000
-"""Characters: more than a message may have, and less than what the server refuses to read."""
+"""Characters: more than a message may have, but a body that the server still reads."""
 
 ENDLESS = 5_000_000
-"""Characters: more than the server reads."""
+"""Characters: a body that is larger than what the server reads."""
 
 
 class Expect(StrEnum):
-    """How a request has to end."""
+    """How a request must end."""
 
     ECHO = "echo"
     FAILED = "failed"
@@ -48,7 +48,7 @@ class Wanted:
 
     @property
     def message(self) -> str:
-        """What the agent is told."""
+        """The message for the agent."""
         return f"say {self.key} once" + "!" * self.size
 
 
@@ -56,7 +56,7 @@ class Wanted:
 class Workload:
     """Sends `executions` requests, a few at a time, each until it is acknowledged, and some of them twice.
 
-    Only as many are sent as were `release`d, so that they spread over a battle of any length.
+    Only as many are sent as were `release`d, so that they spread over a chaos run of any length.
     """
 
     client: Client
@@ -69,12 +69,12 @@ class Workload:
     _more: asyncio.Event = field(default_factory=asyncio.Event)
     _over: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def run(self, *, people: int = 4) -> None:
-        """Return when all is acknowledged, and nothing more will be sent."""
+    async def run(self, *, clients: int = 4) -> None:
+        """Return when everything is acknowledged, and nothing more will be sent."""
         async with asyncio.TaskGroup() as group:
             self._group = group
-            for number in range(people):
-                group.create_task(self._person(), name=f"person {number}")
+            for number in range(clients):
+                group.create_task(self._client(), name=f"client {number}")
             await self._over.wait()
 
     def release(self, share: float) -> None:
@@ -83,7 +83,7 @@ class Workload:
         self._more.set()
 
     def end(self) -> None:
-        """There will be no more than what was released."""
+        """Send no more than what was released."""
         self._over.set()
 
     def request(self, count: int, agent: str = GREETER, *, size: int = 0) -> Sequence[Wanted]:
@@ -94,7 +94,7 @@ class Workload:
             self._group.create_task(self._until_answered(wanted), name=wanted.key)
         return requests
 
-    async def _person(self) -> None:
+    async def _client(self) -> None:
         while len(self.log) < self.executions:
             if len(self.log) >= self.released:
                 self._more.clear()

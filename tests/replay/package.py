@@ -9,7 +9,7 @@ from pathlib import Path
 
 import stigmer_cli
 from stigmer_cli.runner.slots import ACTIVITIES_MAX
-from tests.chaos.performer import LEDGER
+from tests.chaos.recording_runner import LEDGER
 from tests.support.running_server import TOKEN
 from tests.support.temporal_server import die_with_parent, kill_group
 
@@ -65,7 +65,7 @@ class CopiedRunner:
         }
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.chaos.performer"],
+                [sys.executable, "-m", "tests.chaos.recording_runner"],
                 cwd=package,
                 env=environment,
                 stdout=log,

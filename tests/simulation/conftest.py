@@ -1,4 +1,4 @@
-"""A database in memory for each test, and silence: thousands of lines of log would tell nobody anything."""
+"""A database in memory for each test, and no log output: it would be thousands of lines."""
 
 from collections.abc import Iterator
 

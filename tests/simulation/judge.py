@@ -1,4 +1,4 @@
-"""What must be true when everything has ended: nothing is lost, nothing ran twice, nothing is stuck in silence."""
+"""What must be true when everything has ended: nothing is lost, nothing ran twice, nothing is stuck unnoticed."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from tests.simulation.simulation import Simulation
 ENDINGS = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
 
 
-async def judged(
+async def judge(
     simulation: Simulation, clients: Sequence[asyncio.Task[None]]
 ) -> tuple[Sequence[str], Sequence[Execution]]:
     """What is wrong at the end (safety on the way included), and the rows."""
@@ -27,7 +27,7 @@ async def judged(
         if id_ not in rows
     ]
     if len(rows) != simulation.plan.executions:
-        wrong.append(f"{simulation.plan.executions} wishes made {len(rows)} executions")
+        wrong.append(f"{simulation.plan.executions} requests made {len(rows)} executions")
     for row in rows.values():
         wrong += [f"{row.id}: {words}" for words in await _of(simulation, row)]
     wrong += [

@@ -1,4 +1,4 @@
-"""The nemesis: what can be done to Temporal, the road to the server, and a server, by its name in the catalogue."""
+"""The nemesis: faults of Temporal, of the link from runners to server, and of a server, by their catalogue names."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from stigmer_cli.temporal.gateway import RunState
 from tests.simulation.simulation import Simulation
-from tests.simulation.temporal import fine
+from tests.simulation.temporal import no_faults
 
 Fault = Callable[[Simulation], Awaitable[None]]
 
 
-async def hurt(simulation: Simulation, faults: int) -> None:
-    """Do `faults` things, one after another."""
+async def inject_faults(simulation: Simulation, faults: int) -> None:
+    """Inject `faults` random faults, one after another."""
     kinds = sorted(FAULTS) if simulation.plan.remembers else sorted(FAULTS | FORGETTING)
     for _ in range(faults):
         await asyncio.sleep(simulation.rng.uniform(0.1, 2.0))
@@ -21,25 +21,25 @@ async def hurt(simulation: Simulation, faults: int) -> None:
         await (FAULTS | FORGETTING)[kind](simulation)
 
 
-def _weather(**change: float | bool) -> Fault:
+def _conditions(**change: float | bool) -> Fault:
     async def fault(simulation: Simulation) -> None:
-        weather = simulation.temporal.weather
+        conditions = simulation.temporal.conditions
         for name, value in change.items():
-            setattr(weather, name, value)
+            setattr(conditions, name, value)
         await asyncio.sleep(simulation.rng.choice([0.05, 0.5, 2.0, 6.0]))
         for name in change:
-            setattr(weather, name, getattr(fine(), name))
+            setattr(conditions, name, getattr(no_faults(), name))
 
     return fault
 
 
-def _road(**change: float) -> Fault:
+def _link(**change: float) -> Fault:
     async def fault(simulation: Simulation) -> None:
         for name, value in change.items():
-            setattr(simulation.road, name, value)
+            setattr(simulation.link, name, value)
         await asyncio.sleep(simulation.rng.uniform(0.5, 6))
         for name in change:
-            setattr(simulation.road, name, 0.0)
+            setattr(simulation.link, name, 0.0)
 
     return fault
 
@@ -53,21 +53,21 @@ async def _crash(simulation: Simulation) -> None:
 
 
 async def _wipe(simulation: Simulation) -> None:
-    simulation.temporal.weather.is_up = False
+    simulation.temporal.conditions.is_up = False
     await asyncio.sleep(simulation.rng.uniform(0, 2))
     simulation.temporal.wipe()
-    simulation.temporal.weather.is_up = True
+    simulation.temporal.conditions.is_up = True
 
 
-async def _older_copy(simulation: Simulation) -> None:
+async def _restore_older_copy(simulation: Simulation) -> None:
     temporal = simulation.temporal
     copy = {name: replace(run, token=0, lease_s=None) for name, run in temporal.runs.items()}
     await asyncio.sleep(simulation.rng.uniform(0.5, 6))
-    temporal.weather.is_up = False
+    temporal.conditions.is_up = False
     await asyncio.sleep(simulation.rng.uniform(0, 2))
     temporal.forgotten |= temporal.runs.keys()
     temporal.runs = copy
-    temporal.weather.is_up = True
+    temporal.conditions.is_up = True
 
 
 async def _retention(simulation: Simulation) -> None:
@@ -81,23 +81,23 @@ async def _terminate(simulation: Simulation) -> None:
 
 
 FAULTS: dict[str, Fault] = {
-    "T1 temporal killed": _weather(is_up=False),
-    "T4 temporal frozen": _weather(is_frozen=True),
-    "T6 temporal slow": _weather(slow_s=0.7),
-    "T9 namespace missing": _weather(has_namespace=False),
-    "T12 throttled": _weather(throttle_cpu=0.5, not_serving=0.3),
-    "T13 not serving": _weather(not_serving=1.0),
-    "T14 denied": _weather(is_denied=True),
-    "N3 replies lost": _weather(lose_reply=0.5),
-    "N4 requests lost": _weather(lose_request=0.5),
-    "N5 starts arrive late": _weather(late=0.5),
-    "R2 reports late": _road(late_s=5.0),
-    "R5 reports lost": _road(lose_request=0.3, lose_reply=0.3),
+    "T1 temporal killed": _conditions(is_up=False),
+    "T4 temporal frozen": _conditions(is_frozen=True),
+    "T6 temporal slow": _conditions(slow_s=0.7),
+    "T9 namespace missing": _conditions(has_namespace=False),
+    "T12 throttled": _conditions(throttle_cpu=0.5, not_serving=0.3),
+    "T13 not serving": _conditions(not_serving=1.0),
+    "T14 denied": _conditions(is_denied=True),
+    "N3 replies lost": _conditions(lose_reply=0.5),
+    "N4 requests lost": _conditions(lose_request=0.5),
+    "N5 starts arrive late": _conditions(late=0.5),
+    "R2 reports late": _link(late_s=5.0),
+    "R5 reports lost": _link(lose_request=0.3, lose_reply=0.3),
     "S3 server killed": _crash,
 }
 FORGETTING: dict[str, Fault] = {
     "T7 temporal emptied": _wipe,
-    "T8 temporal from an older copy": _older_copy,
+    "T8 temporal from an older copy": _restore_older_copy,
     "T10 retention": _retention,
     "terminated by hand": _terminate,
 }

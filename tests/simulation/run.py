@@ -1,4 +1,4 @@
-"""Thousands of seeds by hand, on all cores: python -m tests.simulation.run --first 0 --seeds 5000."""
+"""Thousands of seeds on all cores: python -m tests.simulation.run --first 0 --seeds 5000."""
 
 import argparse
 import gc
@@ -13,7 +13,7 @@ from functools import cache
 
 import structlog
 
-from tests.simulation.scenario import run_seed
+from tests.simulation.seed_run import run_seed
 from tests.simulation.simulation import plan_of
 from tests.simulation.store import Memory
 from tests.simulation.watcher import Violation
@@ -24,7 +24,7 @@ SHARE = 25
 
 @dataclass
 class Tally:
-    """What came of some seeds."""
+    """The results of some seeds."""
 
     broken: list[str] = field(default_factory=list)
     phases: Counter[str] = field(default_factory=Counter)
@@ -39,7 +39,7 @@ class Tally:
         self.faults += other.faults
 
 
-def played(seeds: Sequence[int]) -> Tally:
+def play_seeds(seeds: Sequence[int]) -> Tally:
     """Play `seeds`, one after another."""
     memory, tally = _memory(), Tally()
     for seed in seeds:
@@ -59,7 +59,7 @@ def _memory() -> Memory:
     """The one of this process: its statements are compiled once."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     memory = Memory()
-    gc.freeze()  # what is there now stays: no need to look through it again and again
+    gc.freeze()  # what exists now stays: the collector need not scan it
     return memory
 
 
@@ -73,7 +73,7 @@ def main() -> int:
     last, begun, total = arguments.first + arguments.seeds, time.monotonic(), Tally()
     shares = [range(first, min(first + SHARE, last)) for first in range(arguments.first, last, SHARE)]
     with ProcessPoolExecutor(arguments.processes) as pool:
-        for share, tally in zip(shares, pool.map(played, shares), strict=True):
+        for share, tally in zip(shares, pool.map(play_seeds, shares), strict=True):
             print(f"\r{share[-1] + 1 - arguments.first} played", end="", file=sys.stderr, flush=True)
             print(*tally.broken, sep="\n\n", end="\n\n" if tally.broken else "", flush=True)
             total.add(tally)

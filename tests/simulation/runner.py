@@ -33,7 +33,7 @@ class ServerDied(Exception):
 
 @dataclass(frozen=True)
 class Effect:
-    """What a model's work leaves behind in the outside world."""
+    """An effect of a model outside the system."""
 
     execution: str
     epoch: int
@@ -43,7 +43,7 @@ class Effect:
 
 @dataclass
 class Ledger:
-    """Every effect, in order."""
+    """The record of all effects, in order."""
 
     effects: list[Effect] = field(default_factory=list)
 
@@ -53,8 +53,8 @@ class Ledger:
 
 
 @dataclass(kw_only=True)
-class Road:
-    """The way from a runner to the server."""
+class RunnerLink:
+    """The network between the runners and the server."""
 
     is_open: bool = True
     lose_request: float = 0.0
@@ -63,11 +63,11 @@ class Road:
 
 
 class SimReports:
-    """The server as runs see it: its report routes, on the real tables, behind a road that may be bad."""
+    """The server as runs see it: its report routes, on the real tables, behind a link that may fail."""
 
-    def __init__(self, store: Store, road: Road, rng: random.Random) -> None:
+    def __init__(self, store: Store, link: RunnerLink, rng: random.Random) -> None:
         self._store = store
-        self._road = road
+        self._link = link
         self._rng = rng
 
     async def identity(self) -> Identity:
@@ -130,20 +130,20 @@ class SimReports:
         return report is not ReportResult.STALE
 
     async def _over(self, call: Callable[[], Awaitable[R]]) -> R:
-        road = self._road
-        await asyncio.sleep(self._rng.uniform(0, 0.002) + self._rng.uniform(0, road.late_s))
-        if self._is_cut(road.lose_request):
+        link = self._link
+        await asyncio.sleep(self._rng.uniform(0, 0.002) + self._rng.uniform(0, link.late_s))
+        if self._is_cut(link.lose_request):
             raise ServerUnavailable("the server cannot be reached")
         try:
             answer = await call()
         except ServerDied as error:
             raise ServerUnavailable("the server died over it") from error
-        if self._is_cut(road.lose_reply):
+        if self._is_cut(link.lose_reply):
             raise ServerUnavailable("the answer never came")
         return answer
 
-    def _is_cut(self, clock_and_rng: float) -> bool:
-        return not self._road.is_open or self._rng.random() < clock_and_rng
+    def _is_cut(self, chance: float) -> bool:
+        return not self._link.is_open or self._rng.random() < chance
 
 
 class SimModel:
@@ -164,15 +164,15 @@ class SimModel:
 
 
 class SimRunner:
-    """Takes activities up, many at once. A deaf one does not hear that its attempt is over, and reports late."""
+    """Performs many activities at once. A deaf runner ignores that its attempt is over, and reports late."""
 
-    def __init__(self, identity: str, temporal: SimTemporal, store: Store, road: Road, ledger: Ledger) -> None:
+    def __init__(self, identity: str, temporal: SimTemporal, store: Store, link: RunnerLink, ledger: Ledger) -> None:
         rng = random.Random(temporal.rng.random())
         clock_and_rng = ClockAndRng(clock=temporal.clock, rng=rng)
         self.is_deaf = rng.random() < 0.3
         self._temporal = temporal
         self._rng = rng
-        reporter = Reporter(SimReports(store, road, rng), clock_and_rng)
+        reporter = Reporter(SimReports(store, link, rng), clock_and_rng)
         model = SimModel(ledger, rng)
         self._activities = Activities(
             reporter=reporter,
@@ -246,8 +246,8 @@ class SimRunner:
             raise Conflict("the attempt broke")
 
 
-async def endless(make: Callable[[], SimRunner], rng: random.Random, lives: Callable[[], bool]) -> None:
-    """A runner that its supervisor starts again whenever it has died; `lives` says when it must not die any more."""
+async def run_endlessly(make: Callable[[], SimRunner], rng: random.Random, lives: Callable[[], bool]) -> None:
+    """Restart a runner each time it dies; once `lives` is true, it does not die any more."""
     while True:
         with suppress(TimeoutError):
             if lives():

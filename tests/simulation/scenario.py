@@ -1,77 +1,51 @@
-"""One seed from beginning to end: the world is made, hurt, left in peace, and judged."""
+"""Single scenarios in virtual time: one connected server, no runner, and what a test does to them."""
 
 import asyncio
 import random
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 
-from stigmer_cli.domain.execution import AgentSpec
+from stigmer_cli.domain.execution import AgentSpec, Execution
 from stigmer_cli.domain.identity import AgentId
+from stigmer_cli.executions.accept import SubmitRequest
+from stigmer_cli.settings import SubmitPolicy
 from stigmer_cli.store.agents import AgentDraft
-from tests.simulation.judge import judged
 from tests.simulation.loop import QuickLoop
-from tests.simulation.nemesis import hurt
-from tests.simulation.runner import endless
+from tests.simulation.server import Server
 from tests.simulation.simulation import Plan, Simulation
 from tests.simulation.store import Memory, memory_store
-from tests.simulation.watcher import Violation
 from tests.support.fakes_temporal import LoopClock
 
-
-@dataclass
-class Result:
-    """What came of a seed."""
-
-    plan: Plan
-    phases: Counter[str]
-    attention: Counter[str]
-    faults: Counter[str]
-    effects: int
-    calls: int
+Scenario = Callable[[Simulation], Awaitable[None]]
 
 
-def run_seed(plan: Plan, memory: Memory) -> Result:
-    """Run one seed to its end; raises Violation, with the seed in its words."""
-    memory.empty()
-    try:
-        with asyncio.Runner(loop_factory=QuickLoop) as runner:
-            return runner.run(_run_seed(plan, memory))
-    except Violation as violation:
-        raise Violation(f"{violation}\nagain: python -m tests.simulation.run --first {plan.seed} --seeds 1") from None
+def play_scenario(memory: Memory, scenario: Scenario) -> None:
+    """Run `scenario` on one connected server without a runner."""
+
+    async def main() -> None:
+        store = await memory_store(memory, clock=LoopClock(), rng=random.Random(1))
+        agent = AgentDraft(
+            id=AgentId("agt-00000000000000000000000000"), name="Greeter", slug="greeter", spec=AgentSpec()
+        )
+        await store.agents.apply([agent])
+        async with asyncio.TaskGroup() as group:
+            simulation = Simulation(Plan(seed=1), memory, store, group)
+            simulation.start_server(0)
+            await server_of(simulation).connection.wait_connected()
+            await scenario(simulation)
+            await simulation.kill_server(0)
+
+    with asyncio.Runner(loop_factory=QuickLoop) as runner:
+        runner.run(main())
 
 
-async def _run_seed(plan: Plan, memory: Memory) -> Result:
-    store = await memory_store(memory, clock=LoopClock(), rng=random.Random(plan.seed + 3))
-    agent = AgentDraft(
-        id=AgentId("agt-00000000000000000000000000"), name="Greeter", slug="greeter", spec=AgentSpec(model="simulated")
-    )
-    await store.agents.apply([agent])
-    async with asyncio.TaskGroup() as group:
-        simulation = Simulation(plan, memory, store, group)
-        for number in range(plan.servers):
-            simulation.start_server(number)
-        lasting = [
-            group.create_task(endless(simulation.runner, simulation.rng, lambda: simulation.is_calm))
-            for _ in range(plan.runners)
-        ]
-        clients = [group.create_task(simulation.client(number)) for number in range(plan.executions)]
-        lasting.append(group.create_task(simulation.person()))
-        async with asyncio.TaskGroup() as nemeses:
-            for _ in range(2):
-                nemeses.create_task(hurt(simulation, plan.faults // 2))
-        await simulation.calm(clients)
-        wrong, rows = await judged(simulation, clients)
-        for number in range(plan.servers):
-            await simulation.kill_server(number)
-        for task in [*lasting, *clients]:
-            task.cancel()
-    if wrong:
-        raise Violation(f"seed {plan.seed} ({plan}): " + "\n".join(wrong[:10]))
-    return Result(
-        plan=plan,
-        phases=Counter(str(row.phase) for row in rows),
-        attention=Counter(str(row.attention.code) for row in rows if row.attention),
-        faults=simulation.faults,
-        effects=len(simulation.ledger.effects),
-        calls=simulation.temporal.calls,
-    )
+def server_of(simulation: Simulation) -> Server:
+    """The server that is up."""
+    server = simulation.a_server()
+    assert server is not None
+    return server
+
+
+async def accept_request(simulation: Simulation, number: int = 0) -> Execution:
+    """The execution of request `number`, as the server answers."""
+    request = SubmitRequest(agent="greeter", message=f"request {number}", idempotency_key=f"key {number}")
+    return await server_of(simulation).acceptor.accept(request, policy=SubmitPolicy.QUEUE)

@@ -22,10 +22,10 @@ from stigmer_cli.store.listing import Filter
 from stigmer_cli.store.store import Store
 from stigmer_cli.store.tables import OPEN
 from stigmer_cli.temporal.gateway import RunState
-from tests.simulation.runner import Ledger, Road, SimRunner
+from tests.simulation.runner import Ledger, RunnerLink, SimRunner
 from tests.simulation.server import Server
 from tests.simulation.store import Memory
-from tests.simulation.temporal import SimTemporal, fine
+from tests.simulation.temporal import SimTemporal, no_faults
 from tests.simulation.watcher import Watcher
 from tests.support.moves import start_over
 
@@ -48,7 +48,7 @@ class Plan:
 
 
 def plan_of(seed: int) -> Plan:
-    """What a seed plays: many have two servers, every third a Temporal that remembers everything.
+    """The plan of a seed: many have two servers, every third a Temporal that remembers everything.
 
     Most are short, so that many can be played; every tenth is four times as large.
     """
@@ -67,7 +67,7 @@ class Simulation:
         self.group = group
         self.temporal = SimTemporal(rng=random.Random(plan.seed + 1), group=group)
         self.ledger = Ledger()
-        self.road = Road()
+        self.link = RunnerLink()
         self.notifier = Notifier()
         self.watcher = Watcher(memory, self.temporal, self.ledger)
         self.ids = IdGenerator(self.temporal.clock, random.Random(plan.seed + 2))
@@ -88,12 +88,12 @@ class Simulation:
         server = Server.build(self.store, self.temporal, self.notifier, self.ids)
         self.servers[number] = server
         self.processes[number] = self.group.create_task(server.run())
-        self.road.is_open = True
+        self.link.is_open = True
 
     async def kill_server(self, number: int) -> None:
         process = self.processes[number]
         self.servers[number] = None
-        self.road.is_open = any(self.servers)
+        self.link.is_open = any(self.servers)
         if process is not None:
             process.cancel()
             await asyncio.wait([process])
@@ -104,7 +104,7 @@ class Simulation:
 
     def runner(self) -> SimRunner:
         identity = f"runner-{self.rng.getrandbits(32):08x}"
-        return SimRunner(identity, self.temporal, self.store, self.road, self.ledger)
+        return SimRunner(identity, self.temporal, self.store, self.link, self.ledger)
 
     # -- workload
 
@@ -139,11 +139,11 @@ class Simulation:
     # -- the end
 
     async def calm(self, clients: Sequence[asyncio.Task[None]]) -> None:
-        """All faults stop; then everything has time to end."""
+        """End all faults, and wait until everything has ended."""
         self.is_calm = True
-        self.temporal.weather = fine()
-        self.road.lose_request = self.road.lose_reply = self.road.late_s = 0.0
-        self.road.is_open = True
+        self.temporal.conditions = no_faults()
+        self.link.lose_request = self.link.lose_reply = self.link.late_s = 0.0
+        self.link.is_open = True
         for number, server in enumerate(self.servers):
             if server is None:
                 self.start_server(number)

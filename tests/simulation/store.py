@@ -1,6 +1,6 @@
 """The real store without threads: its own SQL on a SQLite in memory, so that it also runs in virtual time.
 
-Nothing of the store is rewritten: only the way to the database is, which answers before anybody else gets a turn.
+Nothing of the store is rewritten: only the way to the database is, which answers before any other task runs.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ Step = Callable[[str], None]
 
 
 def no_step(_where: str) -> None:
-    """Nobody dies."""
+    """Do nothing."""
 
 
 class Memory:
@@ -122,7 +122,7 @@ class SameThreadEngine:
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[SameThread]:
         await self._moment()
-        yield self._connection  # one view without a transaction: nobody else gets a turn meanwhile
+        yield self._connection  # one view without a transaction: no other task runs meanwhile
 
     async def _moment(self) -> None:
         await asyncio.sleep(0 if self._rng is None else self._rng.uniform(0, LATENCY_MAX_S))

@@ -1,4 +1,4 @@
-"""A Temporal on the other side of a bad network: it answers the SDK's own requests, and it can be hurt.
+"""A simulated Temporal behind a network that fails: it answers the SDK's own requests, and faults can be injected.
 
 It keeps the rules that matter here (reuse and conflict policies, activity attempts with heartbeats, completions that
 are dropped while it is away) and is held to the real one by the contract suite of the gateway.
@@ -84,7 +84,7 @@ class Task:
 
 
 @dataclass(kw_only=True)
-class Weather:
+class Conditions:
     """What the network and Temporal do to a call; chances from 0 to 1, delays in seconds."""
 
     is_up: bool = True
@@ -111,7 +111,7 @@ class SimTemporal:
     rng: random.Random
     group: asyncio.TaskGroup
     clock: Clock = field(default_factory=LoopClock)
-    weather: Weather = field(default_factory=Weather)
+    conditions: Conditions = field(default_factory=Conditions)
     runs: dict[str, Run] = field(default_factory=dict)
     forgotten: set[str] = field(default_factory=set)
     starts: list[str] = field(default_factory=list)
@@ -135,7 +135,7 @@ class SimTemporal:
             del self.runs[name]
 
     def terminate(self, run: Run) -> None:
-        """Somebody ends a workflow by hand."""
+        """Somebody terminates a workflow."""
         self.close(run, RunState.TERMINATED, "enough")
 
     def close(self, run: Run, state: RunState, failure: str = "") -> None:
@@ -147,7 +147,7 @@ class SimTemporal:
 
     def poll(self) -> Task | None:
         """The next activity that nobody is at; None if there is none, or no way here."""
-        if not self.weather.serves:
+        if not self.conditions.serves:
             return None
         now = self.clock.monotonic()
         for run in self.runs.values():
@@ -161,7 +161,7 @@ class SimTemporal:
 
     def heartbeat(self, task: Task) -> str:
         """`on`, `cancel`, `gone`, or `silence` where nothing gets through."""
-        if not self.weather.serves:
+        if not self.conditions.serves:
             return "silence"
         if not self._holds(task):
             return "gone"
@@ -173,7 +173,7 @@ class SimTemporal:
 
     def complete(self, task: Task, *, won: bool = True) -> None:
         """The activity ended well; dropped where nothing gets through."""
-        if not self.weather.serves or not self._holds(task):
+        if not self.conditions.serves or not self._holds(task):
             return
         run = task.run
         run.lease_s, run.attempt, run.token = None, 1, 0
@@ -189,17 +189,17 @@ class SimTemporal:
 
     def cancelled(self, task: Task) -> None:
         """The activity ended because it was asked to."""
-        if self.weather.serves and self._holds(task):
+        if self.conditions.serves and self._holds(task):
             self._conclude(task.run, Phase.CANCELLED, FailureKind.CANCELLED)
 
     def failed(self, task: Task) -> None:
         """The activity ended badly."""
-        if self.weather.serves and self._holds(task):
+        if self.conditions.serves and self._holds(task):
             self._again(task.run)
 
     def failed_for_good(self, task: Task) -> None:
-        """The activity ended in a way that no other attempt could mend, and the workflow with it."""
-        if self.weather.serves and self._holds(task):
+        """The activity ended in a way that no other attempt could repair, and the workflow with it."""
+        if self.conditions.serves and self._holds(task):
             self.close(task.run, RunState.FAILED, "refused")
 
     def _again(self, run: Run) -> None:
@@ -223,17 +223,17 @@ class SimTemporal:
 
     async def listened(self, target: Target) -> None:  # noqa: ARG002 (the signature of a Dialer)
         """Return once it is up."""
-        while not self.weather.is_up:  # noqa: ASYNC110 - time is virtual
+        while not self.conditions.is_up:  # noqa: ASYNC110 - time is virtual
             await asyncio.sleep(KNOCK_EVERY_S)
 
     async def through(self, act: Callable[[], R], *, is_start: bool = False) -> R:
         """What `act` answers, if request and reply get through."""
-        weather = self.weather
+        conditions = self.conditions
         self.calls += 1
         await self._reach()
-        if self.rng.random() < weather.lose_request:
+        if self.rng.random() < conditions.lose_request:
             await self._nothing()
-        if is_start and self.rng.random() < weather.late:
+        if is_start and self.rng.random() < conditions.late:
             self.group.create_task(self._later(act))
             await asyncio.sleep(FOR_EVER_S)
         self._refuse(is_start=is_start)
@@ -242,15 +242,15 @@ class SimTemporal:
         answer = act()
         if is_start:
             self.on_start("after a start")
-        if self.rng.random() < weather.lose_reply:
+        if self.rng.random() < conditions.lose_reply:
             await self._nothing()
         return answer
 
     async def _reach(self) -> None:
-        await asyncio.sleep(self.rng.uniform(0.0005, 0.003) + self.weather.slow_s)
-        if not self.weather.is_up:
+        await asyncio.sleep(self.rng.uniform(0.0005, 0.003) + self.conditions.slow_s)
+        if not self.conditions.is_up:
             raise rpc_error(RPCStatusCode.UNAVAILABLE, "tcp connect error")
-        while self.weather.is_frozen:  # noqa: ASYNC110 - time is virtual
+        while self.conditions.is_frozen:  # noqa: ASYNC110 - time is virtual
             await asyncio.sleep(0.1)
 
     async def _nothing(self) -> None:
@@ -260,22 +260,22 @@ class SimTemporal:
 
     async def _later(self, act: Callable[[], object]) -> None:
         await asyncio.sleep(self.rng.uniform(0.1, 15.0))
-        if self.weather.serves:
+        if self.conditions.serves:
             try:
                 act()
             except RPCError:
                 return
 
     def _refuse(self, *, is_start: bool) -> None:
-        weather = self.weather
-        if weather.is_denied:
+        conditions = self.conditions
+        if conditions.is_denied:
             raise rpc_error(RPCStatusCode.PERMISSION_DENIED, "Request unauthorized.")
-        if not weather.has_namespace:
+        if not conditions.has_namespace:
             missing = NamespaceNotFoundFailure(namespace="default")
             raise rpc_error(RPCStatusCode.NOT_FOUND, "Namespace default is not found.", missing)
-        if is_start and self.rng.random() < weather.throttle_cpu:
+        if is_start and self.rng.random() < conditions.throttle_cpu:
             raise rpc_error(RPCStatusCode.RESOURCE_EXHAUSTED, "namespace rate limit exceeded")
-        if is_start and self.rng.random() < weather.not_serving:
+        if is_start and self.rng.random() < conditions.not_serving:
             raise rpc_error(RPCStatusCode.UNAVAILABLE, "Not enough hosts to serve the request")
 
 
@@ -403,6 +403,6 @@ class SimService:
         return (now.now() + timedelta(seconds=at_s - now.monotonic())).replace(tzinfo=None)
 
 
-def fine() -> Weather:
+def no_faults() -> Conditions:
     """Nothing is wrong."""
-    return replace(Weather())
+    return replace(Conditions())

@@ -1,4 +1,4 @@
-"""The server dies at every single step there is, one after another, and each time everything ends as if it had not."""
+"""The server dies at every single step in turn, and each time everything ends as if it had not died."""
 
 import asyncio
 import random
@@ -41,7 +41,7 @@ class Death:
             assert process is not None
             process.cancel()
             self.simulation.servers[0] = None
-            self.simulation.road.is_open = False
+            self.simulation.link.is_open = False
             self.died.set()
             raise ServerDied(where)
 

@@ -1,4 +1,4 @@
-"""Single stories in virtual time: a Temporal that serves only half, or forgets while a claim is under way."""
+"""Single scenarios in virtual time: a Temporal that serves only half, or forgets while a claim is under way."""
 
 import asyncio
 
@@ -8,74 +8,74 @@ from stigmer_cli.domain.execution import AttentionCode, Execution
 from stigmer_cli.domain.identity import RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.temporal.gateway import RunState
+from tests.simulation.scenario import accept_request, play_scenario, server_of
 from tests.simulation.simulation import Simulation
 from tests.simulation.store import Memory
-from tests.simulation.story import accepted, server_of, told
 from tests.support.ids import claim
 
 
 async def _emptied(simulation: Simulation) -> None:
-    simulation.temporal.weather.is_up = False
+    simulation.temporal.conditions.is_up = False
     await asyncio.sleep(1)
     simulation.temporal.wipe()
-    simulation.temporal.weather.is_up = True
+    simulation.temporal.conditions.is_up = True
 
 
 @pytest.mark.parametrize("trouble", ["not_serving", "throttled"])
-def test_a_temporal_that_refuses_all_starts_is_not_hammered(memory: Memory, trouble: str) -> None:
-    async def story(simulation: Simulation) -> None:
-        setattr(simulation.temporal.weather, trouble, 1.0)
+def test_a_temporal_that_refuses_all_starts_is_called_rarely(memory: Memory, trouble: str) -> None:
+    async def scenario(simulation: Simulation) -> None:
+        setattr(simulation.temporal.conditions, trouble, 1.0)
         async with asyncio.TaskGroup() as group:
             for number in range(40):
-                group.create_task(accepted(simulation, number))
+                group.create_task(accept_request(simulation, number))
         await asyncio.sleep(5)
         calls = simulation.temporal.calls
         await asyncio.sleep(10)
         assert (simulation.temporal.calls - calls) / 10 < 20
 
-    told(memory, story)
+    play_scenario(memory, scenario)
 
 
 def test_a_temporal_that_refuses_all_starts_is_not_called_healthy(memory: Memory) -> None:
-    async def story(simulation: Simulation) -> None:
-        simulation.temporal.weather.not_serving = 1.0
-        await accepted(simulation)
+    async def scenario(simulation: Simulation) -> None:
+        simulation.temporal.conditions.not_serving = 1.0
+        await accept_request(simulation)
         await asyncio.sleep(30)
         strain = server_of(simulation).dispatcher.strain
         assert strain is not None
         assert "not serving yet" in strain.cause
-        simulation.temporal.weather.not_serving = 0.0
+        simulation.temporal.conditions.not_serving = 0.0
         await asyncio.sleep(10)
         assert server_of(simulation).dispatcher.strain is None
 
-    told(memory, story)
+    play_scenario(memory, scenario)
 
 
 def test_a_claim_of_a_run_that_temporal_forgot_does_not_look_like_a_lost_result(memory: Memory) -> None:
-    async def story(simulation: Simulation) -> None:
+    async def scenario(simulation: Simulation) -> None:
         execution = await _claimed_by_a_ghost(simulation)
         row = await simulation.store.executions.get(execution.id)
         if row.phase is not Phase.COMPLETED:
             assert row.attention is not None
             assert row.attention.code is AttentionCode.LOST
 
-    told(memory, story)
+    play_scenario(memory, scenario)
 
 
 def test_a_claim_of_a_run_that_temporal_forgot_has_no_second_effect_and_is_shown(memory: Memory) -> None:
-    async def story(simulation: Simulation) -> None:
+    async def scenario(simulation: Simulation) -> None:
         execution = await _claimed_by_a_ghost(simulation)
         row = await simulation.store.executions.get(execution.id)
         assert row.phase is Phase.COMPLETED or row.attention is not None
         assert len(simulation.ledger.runs_of(execution.id, 1)) <= 1
         assert all(run.state is not RunState.OPEN for run in simulation.temporal.runs.values())
 
-    told(memory, story)
+    play_scenario(memory, scenario)
 
 
 async def _claimed_by_a_ghost(simulation: Simulation) -> Execution:
     """Temporal is emptied while a claim is on its way, which then arrives before that of the run started since."""
-    execution = await accepted(simulation)
+    execution = await accept_request(simulation)
     [ghost] = simulation.temporal.runs.values()
     await _emptied(simulation)
     await asyncio.sleep(8)
@@ -88,10 +88,10 @@ async def _claimed_by_a_ghost(simulation: Simulation) -> Execution:
     return execution
 
 
-def test_a_wish_to_cancel_survives_an_emptied_temporal(memory: Memory) -> None:
-    async def story(simulation: Simulation) -> None:
-        execution = await accepted(simulation)
-        simulation.temporal.weather.is_up = False
+def test_a_cancel_request_survives_an_emptied_temporal(memory: Memory) -> None:
+    async def scenario(simulation: Simulation) -> None:
+        execution = await accept_request(simulation)
+        simulation.temporal.conditions.is_up = False
         await asyncio.sleep(2)
         await simulation.store.executions.request_cancel(execution.id)
         await _emptied(simulation)
@@ -102,4 +102,4 @@ def test_a_wish_to_cancel_survives_an_emptied_temporal(memory: Memory) -> None:
         assert (await simulation.store.executions.get(execution.id)).phase is Phase.CANCELLED
         assert simulation.ledger.effects == []
 
-    told(memory, story)
+    play_scenario(memory, scenario)

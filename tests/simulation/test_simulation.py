@@ -1,6 +1,6 @@
-"""Many short lives of the whole core in virtual time: nothing is lost, nothing runs twice, nothing waits for ever.
+"""Many short runs of the whole core in virtual time: nothing is lost, nothing runs twice, nothing waits for ever.
 
-A seed that fails prints its own command. Thousands by hand: python -m tests.simulation.run --seeds 5000
+A seed that fails prints its own command. Thousands of seeds: python -m tests.simulation.run --seeds 5000
 """
 
 from collections import Counter
@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from tests.simulation.nemesis import FAULTS, FORGETTING
-from tests.simulation.scenario import run_seed
+from tests.simulation.seed_run import run_seed
 from tests.simulation.simulation import plan_of
 from tests.simulation.store import Memory
 

@@ -30,11 +30,11 @@ class SimulatedWorld:
         self.temporal.terminate(self.temporal.runs[workflow(execution).id])
 
     async def lose_namespace(self) -> None:
-        self.temporal.weather.has_namespace = False
+        self.temporal.conditions.has_namespace = False
         await self._until(ConnectionState.MISCONFIGURED)
 
     async def go_away(self) -> None:
-        self.temporal.weather.is_up = False
+        self.temporal.conditions.is_up = False
         await self._until(ConnectionState.DISCONNECTED)
 
     async def _until(self, state: ConnectionState) -> None:

@@ -40,7 +40,7 @@ static const char *part_of(const char *words, size_t size)
         return "supervisor";
     if (strcmp(last, "serve") == 0)
         return "server";
-    if (strcmp(last, "work") == 0 || strcmp(last, "tests.chaos.performer") == 0)
+    if (strcmp(last, "work") == 0 || strcmp(last, "tests.chaos.recording_runner") == 0)
         return "runner";
     return "command";
 }

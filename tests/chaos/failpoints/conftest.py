@@ -1,4 +1,4 @@
-"""The parts that are killed at their failpoints, once for all dramas."""
+"""The stack that is killed at its failpoints, started once for all tests of a module."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""One Temporal, one server and two runners for many small dramas, with failpoints that a test may arm."""
+"""One Temporal, one server and two runners for many tests, with failpoints that a test may arm."""
 
 import asyncio
 import json
@@ -37,8 +37,8 @@ ONCE = (EventType.ACCEPTED, EventType.CLAIMED, EventType.COMPLETED)
 Line = dict[str, object]
 
 
-class Armed:
-    """The failpoints of one part, from the test's side."""
+class PartFailpoints:
+    """The failpoints of one part, as a test arms them."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
@@ -46,7 +46,7 @@ class Armed:
         self.environment = {points.VARIABLE: str(folder), "PYTHONPATH": f"{INJECT}:{ROOT}"}
 
     @contextmanager
-    def armed(self, point: str, act: str = "kill") -> Iterator[None]:
+    def arm(self, point: str, act: str = "kill") -> Iterator[None]:
         """Plan `act` at `point`; fails at the end if it was never reached."""
         assert point in {known.name for known in points.POINTS}, f"no such failpoint: {point}"
         before = len(self.ledger())
@@ -59,7 +59,7 @@ class Armed:
         assert reached == [(point, act.partition("@")[0])], f"never reached: {point}"
 
     def ledger(self) -> list[Line]:
-        """Every point that was reached, in order, by whichever process."""
+        """Every point that was reached by any process, in order."""
         if not self._own.reached.exists():
             return []
         return [json.loads(line) for line in self._own.reached.read_text().splitlines()]
@@ -106,12 +106,12 @@ class Wanted:
 
 
 class FailpointHarness:
-    """The parts, each with its failpoints, and the client's own log of what it wanted."""
+    """The parts, each with its failpoints, and the client's own log of its requests."""
 
     def __init__(self, folder: Path, temporal: DevServer) -> None:
         self.temporal = temporal
-        self.server_points = Armed(folder / "server-points")
-        self.runner_points = Armed(folder / "runner-points")
+        self.server_points = PartFailpoints(folder / "server-points")
+        self.runner_points = PartFailpoints(folder / "runner-points")
         self.server = Served(folder, temporal.address, self.server_points.environment)
         addresses = {"STIGMER_TEMPORAL_ADDRESS": temporal.address, "STIGMER_SERVER_URL": self.server.url}
         # Two, so that what is measured after a death is the retry, and not how fast a Python starts here.
@@ -120,13 +120,13 @@ class FailpointHarness:
         self.log: list[Wanted] = []
 
     def request(self) -> Wanted:
-        """The next thing to want."""
-        wanted = Wanted(key=f"drama-{len(self.log):03d}")
+        """A new request."""
+        wanted = Wanted(key=f"request-{len(self.log):03d}")
         self.log.append(wanted)
         return wanted
 
-    async def until_all_are_on(self) -> None:
-        """Return when the server is connected to Temporal and sees both runners ask it for work."""
+    async def until_all_poll(self) -> None:
+        """Return when the server is connected to Temporal and sees both runners poll."""
         await self.server.until_ready()
         await self.server.until()
         pids = [f"/{runner.process.pid}@" for runner in self.runners if runner.process]
@@ -138,7 +138,7 @@ class FailpointHarness:
 
             await eventually(all_are_seen, within_s=ON_MAX_S, what=f"{pids} poll")
 
-    async def dead_runner(self, within_s: float) -> RunnerProcess:
+    async def wait_runner_dead(self, within_s: float) -> RunnerProcess:
         """The runner that died."""
 
         async def dead() -> list[RunnerProcess]:
@@ -147,7 +147,7 @@ class FailpointHarness:
         (found,) = await eventually(dead, within_s=within_s, what="a runner dies")
         return found
 
-    async def dead_server(self, within_s: float) -> None:
+    async def wait_server_dead(self, within_s: float) -> None:
         """Return when the server has died."""
 
         async def dead() -> bool:
@@ -156,7 +156,7 @@ class FailpointHarness:
         await eventually(dead, within_s=within_s, what="the server dies")
 
     async def ask(self, client: Client, wanted: Wanted) -> bool:
-        """Whether the server acknowledged; asked again, it hears the same key."""
+        """Send the request under its key; returns whether the server acknowledged it."""
         try:
             answer = await accept(client, wanted.key, message=wanted.key)
         except ServerUnavailable:
@@ -164,8 +164,8 @@ class FailpointHarness:
         wanted.ids.add(answer.metadata.id)
         return True
 
-    async def settled(self, client: Client, wanted: Wanted) -> None:
-        """Return when it ended and client, store, timeline and Temporal tell the same story: done, once."""
+    async def wait_settled(self, client: Client, wanted: Wanted) -> None:
+        """Return when it ended and client, store, timeline and Temporal agree that it was done once."""
         (id_,) = wanted.ids
 
         async with self._gateway() as gateway:
@@ -195,17 +195,17 @@ class FailpointHarness:
 
 
 async def _contradictions(client: Client, gateway: Gateway, row: ExecutionResource) -> list[str]:
-    """Every way in which a source contradicts that it was done once, and well."""
+    """What in store, timeline or Temporal contradicts that it was done once."""
     events = [event.type for event in await client.events(row.metadata.id)]
     store = StoreId((await client.identity()).store_id)
     observed = await gateway.describe(workflow(row.metadata.id, store=store))
-    status, text = row.status, ECHO + row.spec.message
-    stories = {
-        f"output {status.output!r}, error {status.error!r}": status.output == text,
-        f"messages {status.messages}": [message.content for message in status.messages] == [text],
+    status, output = row.status, ECHO + row.spec.message
+    expected = {
+        f"output {status.output!r}, error {status.error!r}": status.output == output,
+        f"messages {status.messages}": [message.content for message in status.messages] == [output],
         f"epoch {status.epoch}, attention {status.attention}": status.epoch == 1 and status.attention is None,
         f"timeline {events}": [events.count(type_) for type_ in ONCE] == [1] * len(ONCE),
         f"Temporal has {observed}": observed is not None
         and (observed.state, observed.run_id) == ("completed", status.dispatch.run_id),
     }
-    return [story for story, is_so in stories.items() if not is_so]
+    return [text for text, is_so in expected.items() if not is_so]

@@ -1,13 +1,14 @@
-"""Failpoints: places between two steps of the real program at which a test kills it or makes it stand still.
+"""Failpoints: places between two steps of the real program at which a test kills or blocks it.
 
-Nothing of this stands in the program. A process whose PYTHONPATH begins with `inject/` wraps the functions below as
-they are imported; each time one is reached, a line goes into the ledger, and what the plan asks for is done:
+The program itself does not contain them. A process whose PYTHONPATH begins with `inject/` wraps the functions below as
+they are imported; each time one is reached, a line is appended to the ledger (the record of reached points), and what
+is planned for the point is done:
 
     plan      one `POINT=kill`, `POINT=kill@3` (the third time) or `POINT=sleep:5` (the whole thread, seconds) a line
     reached   one JSON object a line: the point, the process, and the ids that the call was about
 
-A plan's line is struck out before it is carried out, so that the next process lives on. A function that is not there
-any more ends the process at once, with a sentence.
+A line of the plan is removed before it is executed, so that the next process survives. If a function does not exist
+any more, the process ends at once with a message.
 """
 
 import fnmatch
@@ -55,9 +56,9 @@ class Point:
 GATEWAY = "stigmer_cli.temporal.gateway"
 ROWS = "stigmer_cli.store.executions"
 RUNS = "stigmer_cli.store.runs"
-WORDS = "stigmer_cli.store.meta"
+META = "stigmer_cli.store.meta"
 LEASE = "stigmer_cli.executions.reconcile.lease"
-WIRE = "stigmer_cli.client"
+CLIENT = "stigmer_cli.client"
 
 SERVER_POINTS = (
     Point("accept committed", When.AFTER, ROWS, "ExecutionTable", "accept"),
@@ -71,15 +72,15 @@ SERVER_POINTS = (
     Point("outcome committed", When.AFTER, RUNS, "RunTable", "finish"),
 )
 RUNNER_POINTS = (
-    Point("claim wanted", When.BEFORE, WIRE, "Client", "claim"),
-    Point("claim answered", When.AFTER, WIRE, "Client", "claim"),
-    Point("attempt answered", When.AFTER, WIRE, "Client", "begin_attempt"),
-    Point("message taken", When.AFTER, WIRE, "Client", "append_message"),
-    Point("outcome wanted", When.BEFORE, WIRE, "Client", "finish"),
-    Point("outcome taken", When.AFTER, WIRE, "Client", "finish"),
+    Point("claim wanted", When.BEFORE, CLIENT, "Client", "claim"),
+    Point("claim answered", When.AFTER, CLIENT, "Client", "claim"),
+    Point("attempt answered", When.AFTER, CLIENT, "Client", "begin_attempt"),
+    Point("message taken", When.AFTER, CLIENT, "Client", "append_message"),
+    Point("outcome wanted", When.BEFORE, CLIENT, "Client", "finish"),
+    Point("outcome taken", When.AFTER, CLIENT, "Client", "finish"),
 )
 RECONCILE_POINTS = (
-    Point("turn taken", When.AFTER, WORDS, "MetaTable", "get_or_set"),
+    Point("turn taken", When.AFTER, META, "MetaTable", "get_or_set"),
     Point("workflow looked for", When.AFTER, GATEWAY, "Gateway", "describe"),
     Point("turn renewed", When.AFTER, LEASE, "HeldLease", "renew"),
     Point("moves decided", When.BEFORE, ROWS, "ExecutionTable", "transition_all"),
@@ -88,7 +89,7 @@ RECONCILE_POINTS = (
     Point("turn ends", When.BEFORE, LEASE, "HeldLease", "give_back"),
     Point("turn given back", When.AFTER, LEASE, "HeldLease", "give_back"),
 )
-"""Those of a reconcile by hand alone; its submits pass the points of the dispatcher."""
+"""Points of a requested reconcile only; its submits pass the points of the dispatcher."""
 
 POINTS = (*SERVER_POINTS, *RUNNER_POINTS, *RECONCILE_POINTS)
 MODULES = frozenset(point.module for point in POINTS)
@@ -107,7 +108,7 @@ class Failpoints:
 
     @property
     def plan(self) -> Path:
-        """The plan's file; away while nothing is planned."""
+        """The plan's file; absent while nothing is planned."""
         return self.folder / "plan"
 
     @property
@@ -129,7 +130,7 @@ class Failpoints:
             time.sleep(float(act.removeprefix("sleep:")))  # on purpose not asyncio's: the whole loop stands still
 
     def _act(self, name: str) -> str:
-        """What the plan asks for now; strikes it out."""
+        """What the plan asks for now; removes that line from it."""
         try:
             lines = self.plan.read_text().splitlines()
         except FileNotFoundError:
@@ -140,11 +141,11 @@ class Failpoints:
             planned, _, act = line.partition("=")
             act, _, number = act.partition("@")
             if planned == name and self._counted[name] == int(number or 1):
-                self._strike(lines, line)
+                self._remove(lines, line)
                 return act
         return ""
 
-    def _strike(self, lines: Sequence[str], line: str) -> None:
+    def _remove(self, lines: Sequence[str], line: str) -> None:
         rest = [other for other in lines if other != line]
         self.plan.write_text("\n".join(rest)) if rest else self.plan.unlink()
 
@@ -215,7 +216,7 @@ def _wrapped(function: Callable[..., Awaitable[Any]], point: Point, failpoints: 
 
 
 def _ids(args: Sequence[object], kwargs: dict[str, object]) -> Iterator[tuple[str, object]]:
-    """What the call was about, as far as ids, numbers and runs say it; never what somebody wrote."""
+    """What the call was about, as far as ids, numbers and runs say it; never the texts of users."""
     for value in (*args[1:], *kwargs.values()):
         if isinstance(value, str) and value.startswith(("aex-", "wex-")):
             yield "execution", value

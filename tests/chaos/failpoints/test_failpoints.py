@@ -1,4 +1,4 @@
-"""Each part is killed between two steps of dispatch, claim and report; what was wanted is done once all the same."""
+"""Each part is killed between two steps of dispatch, claim and report; the request is still done exactly once."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from tests.support.running_server import make_agent
 
 DIE_MAX_S = 15.0
 
-ALL_THE_SAME = {
+SIMILAR = {
     "claim arrived",
     "attempt committed",
     "outcome arrived",
@@ -23,14 +23,12 @@ ALL_THE_SAME = {
     "attempt answered",
     "outcome wanted",
 }
-"""Steps that differ little from a neighbour, left to the long run."""
+"""Steps that differ little from the next one; only tested with --slow."""
 
 
 def cases(points: Sequence[Point]) -> list[ParameterSet]:
-    """The points by name; those with a neighbour are slow."""
-    return [
-        pytest.param(point.name, marks=[pytest.mark.slow] if point.name in ALL_THE_SAME else []) for point in points
-    ]
+    """The points by name; those in SIMILAR are slow."""
+    return [pytest.param(point.name, marks=[pytest.mark.slow] if point.name in SIMILAR else []) for point in points]
 
 
 @pytest.mark.parametrize("point", cases(SERVER_POINTS))
@@ -38,18 +36,18 @@ async def test_a_server_killed_at_any_step_loses_nothing_and_repeats_nothing(
     harness: FailpointHarness, point: str
 ) -> None:
     server, wanted = harness.server, harness.request()
-    await harness.until_all_are_on()
+    await harness.until_all_poll()
     async with server.client() as client:
         await make_agent(client)
-        with harness.server_points.armed(point):
+        with harness.server_points.arm(point):
             await harness.ask(client, wanted)
-            await harness.dead_server(DIE_MAX_S)
+            await harness.wait_server_dead(DIE_MAX_S)
     server.kill()
     await server.start()
     async with server.client() as client:
         # The repeat of a client that heard nothing, with its key: it gets the id that there is.
         assert await harness.ask(client, wanted)
-        await harness.settled(client, wanted)
+        await harness.wait_settled(client, wanted)
     assert len(_claims(harness.server_points.ledger(), wanted)) == 1
 
 
@@ -58,15 +56,15 @@ async def test_a_runner_killed_at_any_step_costs_less_than_five_seconds_and_repe
     harness: FailpointHarness, point: str
 ) -> None:
     server, wanted = harness.server, harness.request()
-    await harness.until_all_are_on()
+    await harness.until_all_poll()
     async with server.client() as client:
         await make_agent(client)
-        with harness.runner_points.armed(point):
+        with harness.runner_points.arm(point):
             assert await harness.ask(client, wanted)
-            dead = await harness.dead_runner(DIE_MAX_S)
+            dead = await harness.wait_runner_dead(DIE_MAX_S)
         dead.kill()
         dead.start()
-        await harness.settled(client, wanted)
+        await harness.wait_settled(client, wanted)
     assert len(_claims(harness.server_points.ledger(), wanted)) == 1
     cost_s = _cost_s(harness.runner_points.ledger(), wanted)
     print(f"killed at {point!r}: the retry runs after {cost_s:.2f} s")
@@ -74,7 +72,7 @@ async def test_a_runner_killed_at_any_step_costs_less_than_five_seconds_and_repe
 
 
 @pytest.mark.parametrize("point", POINTS, ids=lambda point: point.name)
-def test_every_failpoint_lies_at_a_function_that_there_is(point: Point) -> None:
+def test_every_failpoint_wraps_an_existing_function(point: Point) -> None:
     owner = getattr(import_module(point.module), point.owner)
     assert functions_of(point, owner)
 
@@ -103,7 +101,7 @@ def test_a_process_that_lacks_what_a_failpoint_wraps_ends_at_once(harness: Failp
 def test_a_plan_that_nothing_reaches_fails_the_test(harness: FailpointHarness) -> None:
     with (
         pytest.raises(AssertionError, match="never reached: claim arrived"),
-        harness.server_points.armed("claim arrived"),
+        harness.server_points.arm("claim arrived"),
     ):
         pass
     assert (INJECT / "sitecustomize.py").is_file()

@@ -1,4 +1,4 @@
-"""A reconcile by hand whose server is killed between any two of its steps: the next one goes on."""
+"""A requested reconcile whose server is killed between any two of its steps: the next one continues."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ import pytest
 
 from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest
 from stigmer_cli.errors import StigmerError, TemporalUnavailable
-from tests.chaos.failpoints.harness import Armed
+from tests.chaos.failpoints.harness import PartFailpoints
 from tests.chaos.failpoints.points import RECONCILE_POINTS
 from tests.support.orphans import Orphanage
 from tests.support.polling import eventually
@@ -20,13 +20,13 @@ REFUSED_MAX = 5
 
 
 @pytest.fixture(scope="module")
-def points(tmp_path_factory: pytest.TempPathFactory) -> Armed:
-    return Armed(tmp_path_factory.mktemp("failpoints") / "server")
+def points(tmp_path_factory: pytest.TempPathFactory) -> PartFailpoints:
+    return PartFailpoints(tmp_path_factory.mktemp("failpoints") / "server")
 
 
 @pytest.fixture(scope="module")
-def orphanage(tmp_path_factory: pytest.TempPathFactory, points: Armed) -> Iterator[Orphanage]:
-    """Orphans for all the deaths of this module, made at once."""
+def orphanage(tmp_path_factory: pytest.TempPathFactory, points: PartFailpoints) -> Iterator[Orphanage]:
+    """Orphans for all tests of this module, made at once."""
     folder = tmp_path_factory.mktemp("orphanage")
     with DevServer(folder) as temporal:
         one = Orphanage(folder, temporal.start(), points.environment)
@@ -63,12 +63,12 @@ async def _asked(orphanage: Orphanage, ids: list[str]) -> tuple[list[ReconcileIt
 
 
 @pytest.mark.parametrize("point", POINTS)
-async def test_a_reconcile_killed_at_any_step_tells_the_truth_and_is_gone_on_with(
-    orphanage: Orphanage, points: Armed, point: str
+async def test_a_reconcile_killed_at_any_step_reports_only_what_is_done_and_is_continued(
+    orphanage: Orphanage, points: PartFailpoints, point: str
 ) -> None:
     number = POINTS.index(point)
     mine = sorted(orphanage.timelines("accepted"))[number * ORPHANS : (number + 1) * ORPHANS]
-    with points.armed(point):
+    with points.arm(point):
         told, broken_off = await _reconcile(orphanage, mine)
     assert broken_off
     assert all(orphanage.timelines("submitted")[name] == 2 for name in told), "what is told is done"
@@ -76,14 +76,14 @@ async def test_a_reconcile_killed_at_any_step_tells_the_truth_and_is_gone_on_wit
     await orphanage.server.start()
     await orphanage.server.until()
 
-    async def is_gone_on_with() -> bool:
+    async def is_continued() -> bool:
         assert (await _reconcile(orphanage, mine))[1] == "", "nobody holds the turn"
-        return await _story(orphanage, mine)
+        return await _each_is_resubmitted_once(orphanage, mine)
 
-    await eventually(is_gone_on_with, within_s=15, what="each is submitted once more")
+    await eventually(is_continued, within_s=15, what="each is submitted once more")
     assert await _reconcile(orphanage, mine) == ([], ""), "and then nothing is left"
 
 
-async def _story(orphanage: Orphanage, mine: list[str]) -> bool:
+async def _each_is_resubmitted_once(orphanage: Orphanage, mine: list[str]) -> bool:
     orphaned, submitted = orphanage.timelines("orphaned"), orphanage.timelines("submitted")
     return [(orphaned[name], submitted[name]) for name in mine] == [(1, 2)] * len(mine)

@@ -1,7 +1,7 @@
-"""Faults of clocks, Y5 and K1: the wall clock of the server or of all runners is set, and later right again.
+"""Faults of clocks, Y5 and K1: the wall clock of the server or of all runners is set wrong, and then right again.
 
 The machine's own clock, and so Temporal's, stays right: Go reads it without libc. Clocks of the supervisor and of the
-command line are set in tests/e2e/test_clocks.py; a battle has neither.
+command line are set in tests/e2e/test_clocks.py; a chaos run has neither.
 """
 
 import random
@@ -23,7 +23,7 @@ def _set(part: str, ahead_s: float) -> Act:
 
 
 def _fault(name: str, part: str, ahead_s: float) -> Fault:
-    return Fault(name=name, hurt=_set(part, ahead_s), mend=_set(part, 0.0), lasts_s=NOTICED_S, sets_clock=True)
+    return Fault(name=name, inject=_set(part, ahead_s), heal=_set(part, 0.0), lasts_s=NOTICED_S, sets_clock=True)
 
 
 CLOCK: tuple[Fault, ...] = (

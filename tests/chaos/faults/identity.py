@@ -1,6 +1,6 @@
-"""Faults of who belongs to whom, Y1 and Y3: another home on the same Temporal, and runners whose server is not theirs.
+"""Faults of identity, Y1 and Y3: another home on the same Temporal, and runners with another server.
 
-Each brings parts of its own, which are gone when it ends: what it had taken must by then be done by those that stay.
+Each brings its own parts and removes them at its end; by then, the other parts must have done the work that it took.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from stigmer_cli.runner.server_link import LinkState
 from tests.chaos import ledger
 from tests.chaos.fault import RARE, Fault
 from tests.chaos.harness import NAMESPACE, Harness, RunnerProcess
-from tests.chaos.performer import LEDGER
+from tests.chaos.recording_runner import LEDGER
 from tests.chaos.workload import SLOW, Wanted
 from tests.support.http_relay import Relay
 from tests.support.machine_load import slack
@@ -120,11 +120,11 @@ async def _server_gone(harness: Harness, _rng: random.Random) -> None:
             await until_true(
                 lambda: _says(runner, "worker_without_server"), within_s=STARTS_MAX_S, what="the end of its polling"
             )
-            await _until_requests_done(harness, requests, what="what its neighbours can do")
+            await _until_requests_done(harness, requests, what="what the other runners can do")
 
 
 IDENTITY: tuple[Fault, ...] = (
-    Fault(name="Y1 second home", hurt=_second_home, lasts_s=(0.0, 0.0), weight=RARE),
-    Fault(name="Y3 wrong token", hurt=_wrong_token, lasts_s=(0.0, 0.0), weight=RARE),
-    Fault(name="Y3 server gone for good", hurt=_server_gone, lasts_s=(0.0, 0.0), weight=RARE),
+    Fault(name="Y1 second home", inject=_second_home, lasts_s=(0.0, 0.0), weight=RARE),
+    Fault(name="Y3 wrong token", inject=_wrong_token, lasts_s=(0.0, 0.0), weight=RARE),
+    Fault(name="Y3 server gone for good", inject=_server_gone, lasts_s=(0.0, 0.0), weight=RARE),
 )

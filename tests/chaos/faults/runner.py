@@ -46,13 +46,13 @@ async def _poison(harness: Harness, _rng: random.Random) -> None:
 
 
 async def _park(harness: Harness, _rng: random.Random) -> None:
-    """A runner whose worker never polls; it has to find out by itself, while others go on."""
+    """Start a runner whose worker never polls; it must detect this by itself."""
     harness.runners[0].kill()
     harness.runners[0].start(is_parked=True)
 
 
 async def _upgrade(harness: Harness, _rng: random.Random) -> None:
-    """One runner after the other is told to go, and started again from a copy of the package of another version."""
+    """Stop one runner after another with SIGTERM; each starts again from a copy of the package with another version."""
     number = sum(1 for _ in harness.folder.glob("package-*")) + 1
     package = copy_package(harness.folder / f"package-{number}", f"{number}.0.0", slots=ACTIVITIES_MAX)
     for runner in harness.runners:
@@ -62,16 +62,16 @@ async def _upgrade(harness: Harness, _rng: random.Random) -> None:
 
 
 RUNNER: tuple[Fault, ...] = (
-    Fault(name="R1 killed", hurt=_kill, mend=start_all),
+    Fault(name="R1 killed", inject=_kill, heal=start_all),
     Fault(
         name="R2 frozen",
-        hurt=_to_first(signal.SIGSTOP),
-        mend=_to_first(signal.SIGCONT),
+        inject=_to_first(signal.SIGSTOP),
+        heal=_to_first(signal.SIGCONT),
         lasts_s=(2.2, 3.2),
         weight=RARE,
     ),
-    Fault(name="R3 told to go", hurt=_to_first(signal.SIGTERM), lasts_s=(0.5, 1.0)),
-    Fault(name="R4 poison", hurt=_poison, weight=RARE),
-    Fault(name="R5 parked", hurt=_park, weight=RARE),
-    Fault(name="Y4 upgraded", hurt=_upgrade, weight=RARE),
+    Fault(name="R3 told to go", inject=_to_first(signal.SIGTERM), lasts_s=(0.5, 1.0)),
+    Fault(name="R4 poison", inject=_poison, weight=RARE),
+    Fault(name="R5 parked", inject=_park, weight=RARE),
+    Fault(name="Y4 upgraded", inject=_upgrade, weight=RARE),
 )

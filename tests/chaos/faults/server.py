@@ -1,4 +1,4 @@
-"""Faults of the server, S1 to S10: killed at each step of an execution, frozen, and asked to reconcile by many."""
+"""Faults of the server, S1 to S10: killed at each step of an execution, frozen, and given many reconciles at once."""
 
 import asyncio
 import random
@@ -11,7 +11,7 @@ from pathlib import Path
 from stigmer_cli.api.reconcile import ReconcileRequest, ReconcileSummary
 from stigmer_cli.errors import StigmerError
 from tests.chaos.fault import Act, Fault
-from tests.chaos.faults.network import pure_and_reset, toxic
+from tests.chaos.faults.network import clear_toxics_and_reset, toxic
 from tests.chaos.harness import Harness
 from tests.chaos.workload import SLOW
 from tests.support.polling import eventually
@@ -20,16 +20,16 @@ AT_ONCE = 8
 TRACED_MAX_S = 1.5
 ATTACH_MAX_S = 30.0
 LET_GO_MAX_S = 1.0
-"""strace may wait for ever for a thread that died together with its process; then it is killed."""
+"""strace may hang on a thread that died together with its process; then it is killed."""
 
 
 async def start(harness: Harness, _rng: random.Random) -> None:
-    """Start it; how long that takes is a part of the recovery."""
+    """Start it; its start counts as a part of the recovery."""
     harness.server.spawn()
 
 
 async def _kill_before_commit(harness: Harness, rng: random.Random) -> None:
-    """SIGKILL at one of the writes of which a commit is made."""
+    """SIGKILL at one of the writes of a commit."""
     process = harness.server.process
     assert process is not None
     call = rng.choice(("pwrite64", "fdatasync"))
@@ -77,14 +77,14 @@ async def _kill_while_it_answers(harness: Harness, rng: random.Random) -> None:
 def _kill_while_silent(**direction: bool) -> Act:
     """Accepts requests; `is_silent_up`: no start leaves; `is_silent_down`: all arrive, and no answer comes back."""
 
-    async def hurt(harness: Harness, rng: random.Random) -> None:
+    async def inject(harness: Harness, rng: random.Random) -> None:
         await toxic(**direction)(harness, rng)
         harness.workload.request(6)
         await asyncio.sleep(rng.uniform(0.1, 0.4))
         harness.server.kill()
-        await pure_and_reset(harness, rng)
+        await clear_toxics_and_reset(harness, rng)
 
-    return hurt
+    return inject
 
 
 async def _kill_while_runs_end(harness: Harness, rng: random.Random) -> None:
@@ -101,8 +101,8 @@ def _send(number: signal.Signals) -> Act:
     return send
 
 
-async def reconciled(harness: Harness, *, is_dry_run: bool = False) -> ReconcileSummary | None:
-    """One reconcile by hand; None where another has the turn, or Temporal is away."""
+async def run_reconcile(harness: Harness, *, is_dry_run: bool = False) -> ReconcileSummary | None:
+    """One requested reconcile; None if another one holds the lease, or Temporal is away."""
     summary = None
     with suppress(StigmerError):
         async for told in harness.client.reconcile(ReconcileRequest(dry_run=is_dry_run, asked_by="chaos")):
@@ -113,7 +113,7 @@ async def reconciled(harness: Harness, *, is_dry_run: bool = False) -> Reconcile
 async def _reconcile_at_once(harness: Harness, _rng: random.Random) -> None:
     harness.workload.request(4)
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(reconciled(harness, is_dry_run=number % 4 == 0)) for number in range(AT_ONCE)]
+        tasks = [group.create_task(run_reconcile(harness, is_dry_run=number % 4 == 0)) for number in range(AT_ONCE)]
     for told in (task.result() for task in tasks):
         if told is not None:
             parts = told.resubmitted + told.repaired + told.attention + told.skipped + told.failed
@@ -121,11 +121,11 @@ async def _reconcile_at_once(harness: Harness, _rng: random.Random) -> None:
 
 
 async def _break_off_reconcile(harness: Harness, rng: random.Random) -> None:
-    """Whoever asked goes away in the middle, or the server does."""
+    """The client disconnects in the middle of a reconcile; in half of the cases the server is killed too."""
     harness.workload.request(4)
     with suppress(TimeoutError):
         async with asyncio.timeout(rng.uniform(0.001, 0.05)):
-            await reconciled(harness)
+            await run_reconcile(harness)
     if rng.random() < 0.5:
         harness.server.kill()
 
@@ -136,33 +136,37 @@ async def _start_if_killed(harness: Harness, _rng: random.Random) -> None:
 
 
 SLOW_START = 0.6
-"""The weight of what costs a start of the server: seconds of a processor."""
+"""The weight of a fault that restarts the server, which costs seconds of CPU time."""
 
 SERVER: tuple[Fault, ...] = (
-    Fault(name="S1 killed before commit", hurt=_kill_before_commit, mend=start, lasts_s=(0.0, 0.2), weight=SLOW_START),
+    Fault(
+        name="S1 killed before commit", inject=_kill_before_commit, heal=start, lasts_s=(0.0, 0.2), weight=SLOW_START
+    ),
     Fault(
         name="S2 killed while it answers",
-        hurt=_kill_while_it_answers,
-        mend=start,
+        inject=_kill_while_it_answers,
+        heal=start,
         lasts_s=(0.0, 0.2),
         weight=SLOW_START,
     ),
     Fault(
         name="S3 killed before the start",
-        hurt=_kill_while_silent(is_silent_up=True),
-        mend=start,
+        inject=_kill_while_silent(is_silent_up=True),
+        heal=start,
         lasts_s=(0, 0.2),
         weight=SLOW_START,
     ),
     Fault(
         name="S4 killed before the mark",
-        hurt=_kill_while_silent(is_silent_down=True),
-        mend=start,
+        inject=_kill_while_silent(is_silent_down=True),
+        heal=start,
         lasts_s=(0, 0.2),
         weight=SLOW_START,
     ),
-    Fault(name="S5 away while runs end", hurt=_kill_while_runs_end, mend=start, lasts_s=(1.0, 2.0), weight=SLOW_START),
-    Fault(name="S6 frozen", hurt=_send(signal.SIGSTOP), mend=_send(signal.SIGCONT), lasts_s=(0.4, 1.2)),
-    Fault(name="S9 reconciled by eight", hurt=_reconcile_at_once, lasts_s=(0.0, 0.2)),
-    Fault(name="S10 reconcile broken off", hurt=_break_off_reconcile, mend=_start_if_killed, lasts_s=(0.0, 0.2)),
+    Fault(
+        name="S5 away while runs end", inject=_kill_while_runs_end, heal=start, lasts_s=(1.0, 2.0), weight=SLOW_START
+    ),
+    Fault(name="S6 frozen", inject=_send(signal.SIGSTOP), heal=_send(signal.SIGCONT), lasts_s=(0.4, 1.2)),
+    Fault(name="S9 reconciled by eight", inject=_reconcile_at_once, lasts_s=(0.0, 0.2)),
+    Fault(name="S10 reconcile broken off", inject=_break_off_reconcile, heal=_start_if_killed, lasts_s=(0.0, 0.2)),
 )

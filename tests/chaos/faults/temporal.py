@@ -14,7 +14,7 @@ from temporalio.service import RPCError
 from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.temporal.dev_server import dev_server_argv, find_binary
 from tests.chaos.fault import RARE, Act, Fault, Shows
-from tests.chaos.faults.network import pure
+from tests.chaos.faults.network import clear_toxics
 from tests.chaos.faults.runner import freeze_all, thaw_all
 from tests.chaos.frames import Code
 from tests.chaos.harness import NAMESPACE, Harness
@@ -67,8 +67,8 @@ async def _start_empty(harness: Harness, rng: random.Random) -> None:
     await start(harness, rng)
 
 
-async def _age(harness: Harness, rng: random.Random) -> None:
-    """Go back to a copy of the database: what was started after it was made has no run any more."""
+async def _restore_older_database(harness: Harness, rng: random.Random) -> None:
+    """Restore a copy of the database: workflows that were started after the copy are gone."""
     harness.temporal.kill()
     harness.keep_database()
     await start(harness, rng)
@@ -84,17 +84,17 @@ async def _age(harness: Harness, rng: random.Random) -> None:
     harness.bring_back_older_database()
 
 
-async def _lead_astray(harness: Harness, _rng: random.Random) -> None:
-    """Have the address lead to a Temporal that lacks the namespace."""
-    await asyncio.to_thread(harness.strange.start)
-    harness.proxy.to_port = harness.strange.port
+async def _switch_to_other_temporal(harness: Harness, _rng: random.Random) -> None:
+    """Point the proxy at a Temporal that lacks the namespace."""
+    await asyncio.to_thread(harness.other_temporal.start)
+    harness.proxy.to_port = harness.other_temporal.port
     harness.proxy.reset()
 
 
-async def _lead_back(harness: Harness, _rng: random.Random) -> None:
+async def _switch_back(harness: Harness, _rng: random.Random) -> None:
     harness.proxy.to_port = harness.temporal.port
     harness.proxy.reset()
-    harness.strange.kill()
+    harness.other_temporal.kill()
 
 
 async def _forget_some(harness: Harness, rng: random.Random) -> None:
@@ -113,7 +113,7 @@ async def _forget_some(harness: Harness, rng: random.Random) -> None:
 
 
 async def delete_history(harness: Harness, name: str) -> None:
-    """Have Temporal forget the first epoch of an execution."""
+    """Delete the workflow of the first epoch of an execution."""
     harness.forgotten.add(name)
     client = await Client.connect(harness.temporal.address, namespace=NAMESPACE)
     store = StoreId((await harness.client.identity()).store_id)
@@ -125,10 +125,10 @@ async def delete_history(harness: Harness, name: str) -> None:
 
 
 def _refusing(refusing: Refusing) -> Act:
-    async def hurt(harness: Harness, _rng: random.Random) -> None:
+    async def inject(harness: Harness, _rng: random.Random) -> None:
         harness.proxy.toxics = replace(harness.proxy.toxics, calls=refusing)
 
-    return hurt
+    return inject
 
 
 async def _ask_too_much(harness: Harness, _rng: random.Random) -> None:
@@ -150,25 +150,36 @@ NO_STARTS = Refusing(answers=((Code.UNAVAILABLE, NO_HOSTS),), methods=("StartWor
 DENIED = Refusing(answers=((Code.PERMISSION_DENIED, "Request unauthorized."),))
 
 TEMPORAL: tuple[Fault, ...] = (
-    Fault(name="T1 killed", hurt=kill, mend=start, shows=Shows.CUT_OFF),
-    Fault(name="T2 killed while it starts runs", hurt=_kill_in_the_middle, mend=start, shows=Shows.CUT_OFF),
-    Fault(name="T3 crash loop", hurt=_loop_of_crashes, mend=start, shows=Shows.CUT_OFF),
-    Fault(name="T4 frozen", hurt=_freeze, mend=_thaw, lasts_s=(0.0, 1.0), shows=Shows.CUT_OFF, weight=RARE),
-    Fault(name="T5 frozen for good", hurt=_freeze, mend=_replace, lasts_s=(0.0, 0.0), shows=Shows.CUT_OFF, weight=RARE),
-    Fault(name="T7 emptied", hurt=kill, mend=_start_empty, shows=Shows.CUT_OFF, forgets=True),
-    Fault(name="T8 older database", hurt=_age, mend=start, shows=Shows.CUT_OFF, forgets=True, weight=RARE),
+    Fault(name="T1 killed", inject=kill, heal=start, shows=Shows.CUT_OFF),
+    Fault(name="T2 killed while it starts runs", inject=_kill_in_the_middle, heal=start, shows=Shows.CUT_OFF),
+    Fault(name="T3 crash loop", inject=_loop_of_crashes, heal=start, shows=Shows.CUT_OFF),
+    Fault(name="T4 frozen", inject=_freeze, heal=_thaw, lasts_s=(0.0, 1.0), shows=Shows.CUT_OFF, weight=RARE),
+    Fault(
+        name="T5 frozen for good", inject=_freeze, heal=_replace, lasts_s=(0.0, 0.0), shows=Shows.CUT_OFF, weight=RARE
+    ),
+    Fault(name="T7 emptied", inject=kill, heal=_start_empty, shows=Shows.CUT_OFF, forgets=True),
+    Fault(
+        name="T8 older database",
+        inject=_restore_older_database,
+        heal=start,
+        shows=Shows.CUT_OFF,
+        forgets=True,
+        weight=RARE,
+    ),
     Fault(
         name="T9 namespace missing",
-        hurt=_lead_astray,
-        mend=_lead_back,
+        inject=_switch_to_other_temporal,
+        heal=_switch_back,
         lasts_s=(0.3, 1.0),
         shows=Shows.CUT_OFF,
         is_quiet=True,
     ),
-    Fault(name="T10 history gone", hurt=_forget_some, weight=RARE),
-    Fault(name="T11 visibility away", hurt=_refusing(VISIBILITY), mend=pure),
-    Fault(name="T12 30 % refused", hurt=_refusing(MIXED), mend=pure, lasts_s=(0.8, 1.6)),
-    Fault(name="T13 starts refused", hurt=_refusing(NO_STARTS), mend=pure, shows=Shows.STRAINED),
-    Fault(name="T14 permission denied", hurt=_refusing(DENIED), mend=pure, shows=Shows.CUT_OFF, is_quiet=True),
-    Fault(name="T15 asked too much", hurt=_ask_too_much, lasts_s=(0.2, 0.4)),
+    Fault(name="T10 history gone", inject=_forget_some, weight=RARE),
+    Fault(name="T11 visibility away", inject=_refusing(VISIBILITY), heal=clear_toxics),
+    Fault(name="T12 30 % refused", inject=_refusing(MIXED), heal=clear_toxics, lasts_s=(0.8, 1.6)),
+    Fault(name="T13 starts refused", inject=_refusing(NO_STARTS), heal=clear_toxics, shows=Shows.STRAINED),
+    Fault(
+        name="T14 permission denied", inject=_refusing(DENIED), heal=clear_toxics, shows=Shows.CUT_OFF, is_quiet=True
+    ),
+    Fault(name="T15 asked too much", inject=_ask_too_much, lasts_s=(0.2, 0.4)),
 )

@@ -1,7 +1,8 @@
-"""The runner of a battle: `stigmer work` itself, with models that write down each performance where nobody else writes.
+"""The runner of a chaos run: `stigmer work` with models that record each performance in the ledger.
 
-The ledger is the fourth source: a line when a performance begins, with its execution, epoch, run and attempt. The model
-`poison` kills its runner each time; a runner told to park begins with a worker that never polls, alive and of no use.
+The ledger is the record of effects, the fourth source that the judge compares: one line when a performance begins, with
+its execution, epoch, run and attempt. The model `poison` kills its runner each time. A parked runner begins with a
+worker that never polls.
 """
 
 import asyncio
@@ -31,20 +32,20 @@ LEDGER = "CHAOS_LEDGER"
 PARKED = "CHAOS_PARKED"
 
 NAME_ROOT = WORKFLOW_TYPES[Kind.AGENT].removeprefix("stigmer") + "/"
-"""What stands before the execution in a workflow's id, with the store's id in front of it or without."""
+"""What precedes the execution in a workflow's id, after the store's id if there is one."""
 
 KILLED = 137
 
 
-class Written:
-    """A model whose performances are written down before their first word."""
+class RecordingModel:
+    """A model whose performances are recorded before their first word; without an inner model, it kills the process."""
 
     def __init__(self, model: Model | None, ledger: Path) -> None:
         self._model = model
         self._ledger = ledger
 
     async def stream(self, work: Work) -> AsyncGenerator[str, None]:
-        """The model's own answer; without a model, the end of this process."""
+        """The answer of the inner model."""
         self._write()
         if self._model is None:
             os._exit(KILLED)
@@ -66,33 +67,33 @@ class Written:
             file.write(line.to_bytes())  # O_APPEND and one write: lines of two runners never mix
 
 
-class WritingCatalog(Catalog):
-    """The product's models, each of them written down, and `poison`."""
+class RecordingCatalog(Catalog):
+    """The product's models, each with a record of its performances, and `poison`."""
 
     def __call__(self, name: str) -> Model:
         ledger = Path(os.environ[LEDGER])
-        return Written(None if name == POISON else super().__call__(name), ledger)
+        return RecordingModel(None if name == POISON else super().__call__(name), ledger)
 
 
 class ParkedWorker(ManagedWorker):
-    """A worker that never asks for work, and never says so."""
+    """A worker that never polls, and does not report it."""
 
     async def run(self) -> None:
-        """Nothing, until it is retired."""
-        while not self.is_retired:  # noqa: ASYNC110 - the product's own flag, of which nobody is told
+        """Wait until it is retired."""
+        while not self.is_retired:  # noqa: ASYNC110 - the product's own flag has no event
             await asyncio.sleep(0.05)
         self.ended.set()
 
     async def retire(self) -> None:
-        """There is nothing to end."""
+        """Return when `run` has ended."""
         self.is_retired = True
         await self.ended.wait()
 
 
-async def first_parked(
+async def build_parked_worker(
     session: Session, activities: Activities, *, task_queue: str, generation: int, began: float
 ) -> ManagedWorker:
-    """A shift that is parked, once; afterwards the product's own."""
+    """Build a parked worker once; the next one is the product's own."""
     worker_pool.build_worker = build_worker  # type: ignore[attr-defined]
     real = await build_worker(session, activities, task_queue=task_queue, generation=generation, began=began)
     return ParkedWorker(
@@ -109,9 +110,9 @@ def main() -> int:
     """As `stigmer work`."""
     settings = load({}, os.environ, user_home=Path(os.environ["STIGMER_HOME"]))
     log.configure("runner", settings.log_level)
-    worker.Catalog = WritingCatalog  # type: ignore[attr-defined]
+    worker.Catalog = RecordingCatalog  # type: ignore[attr-defined]
     if os.environ.get(PARKED):
-        worker_pool.build_worker = first_parked  # type: ignore[attr-defined]
+        worker_pool.build_worker = build_parked_worker  # type: ignore[attr-defined]
     return asyncio.run(worker.run_runner(settings, clock=SystemClock()))
 
 

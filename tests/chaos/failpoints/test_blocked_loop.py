@@ -1,4 +1,4 @@
-"""S11: a server whose event loop stands still says so, with where it stood, in its log, its health and its metrics."""
+"""S11: a server whose event loop is blocked reports it with the stack, in its log, its health and its metrics."""
 
 import json
 
@@ -12,17 +12,17 @@ from tests.support.running_server import TOKEN, make_agent
 BLOCKED_S = 5
 
 
-async def test_a_loop_that_stood_still_is_told_with_its_stack_and_what_was_wanted_is_done(
+async def test_a_blocked_loop_is_reported_with_its_stack_and_the_request_is_done(
     harness: FailpointHarness,
 ) -> None:
     server, wanted = harness.server, harness.request()
-    await harness.until_all_are_on()
+    await harness.until_all_poll()
     async with server.client() as client:
         await make_agent(client)
-        with harness.server_points.armed("submit begins", f"sleep:{BLOCKED_S}"):
+        with harness.server_points.arm("submit begins", f"sleep:{BLOCKED_S}"):
             assert await harness.ask(client, wanted)
-        await harness.settled(client, wanted)
-        await harness.until_all_are_on()
+        await harness.wait_settled(client, wanted)
+        await harness.until_all_poll()
         health = await client.health()
     assert health.state is HealthState.DEGRADED
     assert [reason for reason in health.reasons if reason.startswith("the server stood still for ")]

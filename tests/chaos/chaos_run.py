@@ -1,4 +1,4 @@
-"""One seeded battle: the workload goes on, the nemesis hurts one thing after another, and the end is judged."""
+"""One seeded chaos run: under a workload, the nemesis injects one fault after another; then the result is judged."""
 
 import asyncio
 import math
@@ -19,7 +19,7 @@ from stigmer_cli.temporal.gateway import Gateway
 from tests.chaos.fault import Fault, Shows
 from tests.chaos.faults.clock import HOUR_S
 from tests.chaos.harness import NAMESPACE, Harness, running_harness
-from tests.chaos.invariants import Excuse, Judgement, everything, is_settled, judge
+from tests.chaos.invariants import Excuse, Judgement, is_settled, judge, list_rows
 from tests.chaos.nemesis import BY_NAME
 from tests.chaos.ways_out import WaysOut, take_ways_out
 from tests.chaos.workload import Expect, Wanted
@@ -27,31 +27,31 @@ from tests.support.ids import STORE
 from tests.support.machine_load import slack
 from tests.support.polling import eventually
 
-LOOK_S = 0.05
-LOOK_LATER_S = 0.15
-LOOK_LATER_AFTER_S = 1.0
-"""Looking costs the server time that it needs for itself: what takes longer than this is looked at less often."""
+POLL_S = 0.05
+POLL_LATER_S = 0.15
+POLL_LATER_AFTER_S = 1.0
+"""Polling costs the server time of its own: a wait that is longer than this is polled less often."""
 
 DETECT_MAX_S = 8.0
 FAULT_MAX_S = 60.0
 RECOVER_MAX_S = 60.0
 TOUCHED_S = 30.0
-"""How long a request may be under way: a fault within this time is counted as one that it met."""
+"""How long a request may be in flight: a fault within this time may have affected it."""
 
 SETTLE_MAX_S = 120.0
 START = "StartWorkflowExecution"
-WORDS_MAX = 300
+TEXT_MAX = 300
 LISTS = ("List", "Count", "Scan")
 STRAIN = "submits have been failing"
 
 
 @dataclass
 class Window:
-    """One fault: when it began and when all was well again, and how long noticing and recovering took, in seconds.
+    """One fault: when it began, when the stack had recovered, and how long detection and recovery took, in seconds.
 
-    Noticing is counted from the first request after it hurt until health is worse than CONNECTED; recovering from its
-    mending until Temporal is connected, nothing strains, and nothing is queued. `quiet` is the span, in seconds since
-    1970, in which nothing may start.
+    Detection is measured from the end of the injection until health is worse than CONNECTED; recovery from the end of
+    the fault until Temporal is connected, submits work, and the queue is empty. `quiet` is the span, in seconds since
+    1970, in which no workflow may be started.
     """
 
     fault: str
@@ -63,8 +63,8 @@ class Window:
 
 
 @dataclass
-class Battle:
-    """What happened, and the judgement. `broken` are promises that a fault itself could see broken."""
+class ChaosRun:
+    """What happened, and the judgement. `broken` are promises that were seen broken during a fault."""
 
     seed: int
     windows: list[Window] = field(default_factory=list)
@@ -80,7 +80,7 @@ class Battle:
         return self.judgement.is_clean and not self.broken and not self.ways_out.wrong
 
     def excuse(self, wanted: Wanted, lasted_s: float) -> Excuse:
-        """What Temporal's loss of memory, and a runner's sleep, excuse about a request that ended after `lasted_s`."""
+        """What the faults excuse about a request that ended `lasted_s` after it was accepted."""
         lasted_s = _as_no_clock_was_set(lasted_s)
         overlapping = [
             BY_NAME[window.fault]
@@ -100,7 +100,7 @@ class Battle:
         )
 
     def wrong_in(self, fault: str) -> dict[str, int]:
-        """How many requests are wrong that overlap with a fault of this name, by what is wrong."""
+        """The number of wrong requests that overlap with a fault of this name, by what is wrong."""
         mine = [window for window in self.windows if window.fault == fault]
         keys = {wanted.key for wanted in self.log for window in mine if overlap(wanted, window)}
         judgement = self.judgement
@@ -112,108 +112,110 @@ class Battle:
 
 
 def _as_no_clock_was_set(lasted_s: float) -> float:
-    """What is left of a span between two moments of the server when its clock was set by an hour in between."""
+    """A span between two times of the server, without the hour by which its clock may have been set in between."""
     return lasted_s if math.isinf(lasted_s) else (lasted_s + HOUR_S / 2) % HOUR_S - HOUR_S / 2
 
 
 def overlap(wanted: Wanted, window: Window) -> bool:
-    """Whether the fault may have touched the request."""
+    """Whether the fault may have affected the request."""
     return wanted.sent_s <= window.to_s and window.from_s <= wanted.sent_s + TOUCHED_S
 
 
-async def fight(
+async def run_chaos(
     folder: Path,
     *,
     seed: int,
     faults: Sequence[Fault],
     executions: int,
-    told: Callable[[Window], None] = lambda _window: None,
-) -> Battle:
-    """Fight it out; the judgement is in the result. `told` hears of each window when it is over."""
+    on_window: Callable[[Window], None] = lambda _window: None,
+) -> ChaosRun:
+    """Inject `faults` under a workload of `executions`, and judge the end. `on_window` is called after each fault."""
     rng = random.Random(seed)
-    battle = Battle(seed=seed)
+    run = ChaosRun(seed=seed)
     async with running_harness(folder, seed, executions=executions) as harness:
-        battle.log, battle.forgotten = harness.workload.log, harness.forgotten
+        run.log, run.forgotten = harness.workload.log, harness.forgotten
         async with asyncio.TaskGroup() as group:
             group.create_task(harness.workload.run(), name="workload")
             await asyncio.sleep(0)
             for number, fault in enumerate(faults, start=1):
                 harness.workload.release(number / len(faults))
-                await _suffer(harness, fault, battle, rng)
-                told(battle.windows[-1])
+                await _apply_fault(harness, fault, run, rng)
+                on_window(run.windows[-1])
             harness.workload.end()
-        await _until_settled(harness.client)
-        battle.judgement = await _judged(harness, battle)
-        battle.ways_out = await take_ways_out(harness, battle.log)
+        await _wait_settled(harness.client)
+        run.judgement = await _judge_run(harness, run)
+        run.ways_out = await take_ways_out(harness, run.log)
         listed = {method: count for method, count in harness.proxy.calls.items() if method.startswith(LISTS)}
         if listed:
-            battle.broken.append(f"T11: somebody asked Temporal for lists: {listed}")
-    return battle
+            run.broken.append(f"T11: somebody asked Temporal for lists: {listed}")
+    return run
 
 
-async def _suffer(harness: Harness, fault: Fault, battle: Battle, rng: random.Random) -> None:
+async def _apply_fault(harness: Harness, fault: Fault, run: ChaosRun, rng: random.Random) -> None:
     loop = asyncio.get_running_loop()
     window = Window(fault=fault.name, from_s=loop.time())
-    battle.windows.append(window)
+    run.windows.append(window)
     begun = time.time()
-    async with _told(battle, fault):
-        await fault.hurt(harness, rng)
-        await _endured(harness, fault, window, battle, rng)
-    mended_s = loop.time()
-    async with _told(battle, fault):
-        await fault.mend(harness, rng)
-    window.recovered_s = await _after(lambda: _is_well(harness.client), RECOVER_MAX_S, since_s=mended_s)
+    async with _record_errors(run, fault):
+        await fault.inject(harness, rng)
+        await _hold_fault(harness, fault, window, run, rng)
+    healed_s = loop.time()
+    async with _record_errors(run, fault):
+        await fault.heal(harness, rng)
+    window.recovered_s = await _seconds_until(lambda: _is_well(harness.client), RECOVER_MAX_S, since_s=healed_s)
     window.to_s = loop.time()
     if window.recovered_s is None:
-        battle.broken.append(f"{fault.name}: not well again within {RECOVER_MAX_S:g} s")
-        await _helped(harness)
+        run.broken.append(f"{fault.name}: not well again within {RECOVER_MAX_S:g} s")
+        await _restart_dead_server(harness)
     if fault.moves_max is not None:
-        moves = await _moves(harness.client, begun)
+        moves = await _count_moves(harness.client, begun)
         if moves > fault.moves_max * slack():
-            battle.broken.append(f"{fault.name}: the connection moved {moves} times, not {fault.moves_max} at most")
+            run.broken.append(f"{fault.name}: the connection moved {moves} times, not {fault.moves_max} at most")
     await asyncio.sleep(rng.uniform(0, 0.2))
 
 
 @asynccontextmanager
-async def _told(battle: Battle, fault: Fault) -> AsyncIterator[None]:
-    """What goes wrong inside, or takes too long, is a sentence of the battle, which goes on: it may be an hour old."""
+async def _record_errors(run: ChaosRun, fault: Fault) -> AsyncIterator[None]:
+    """Record what fails or takes too long in the block as broken; the chaos run, which may take hours, continues."""
     try:
         async with asyncio.timeout(FAULT_MAX_S):
             yield
-    except Exception as error:  # noqa: BLE001 - whatever it is, it makes the battle fail at its end
-        battle.broken.append(f"{fault.name}: {type(error).__name__}: {str(error)[-WORDS_MAX:]}")
+    except Exception as error:  # noqa: BLE001 - any error fails the chaos run at its end
+        run.broken.append(f"{fault.name}: {type(error).__name__}: {str(error)[-TEXT_MAX:]}")
 
 
-async def _endured(harness: Harness, fault: Fault, window: Window, battle: Battle, rng: random.Random) -> None:
-    """Let it last until it shows, and as long as it is meant to."""
+async def _hold_fault(harness: Harness, fault: Fault, window: Window, run: ChaosRun, rng: random.Random) -> None:
+    """Return when health has shown the fault, and the fault has lasted as long as planned."""
     loop = asyncio.get_running_loop()
-    hurt_s = loop.time()
+    injected_s = loop.time()
     if fault.shows is not Shows.NOTHING:
         harness.workload.request(1)
-        window.detected_s = await _after(lambda: _shows(harness.client, fault.shows), DETECT_MAX_S, since_s=hurt_s)
+        window.detected_s = await _seconds_until(
+            lambda: _shows(harness.client, fault.shows), DETECT_MAX_S, since_s=injected_s
+        )
         if window.detected_s is None:
-            battle.broken.append(f"{fault.name}: not noticed within {DETECT_MAX_S:g} s")
+            run.broken.append(f"{fault.name}: not noticed within {DETECT_MAX_S:g} s")
     if (
         fault.shows is Shows.CUT_OFF
-        and await _after(lambda: _is_lost(harness.client), DETECT_MAX_S, since_s=hurt_s) is None
+        and await _seconds_until(lambda: _is_lost(harness.client), DETECT_MAX_S, since_s=injected_s) is None
     ):
-        battle.broken.append(f"{fault.name}: suspected, and never given up")
+        run.broken.append(f"{fault.name}: suspected, and never given up")
     seen_at, starts = time.time(), harness.proxy.calls[START]
-    await asyncio.sleep(max(0.0, hurt_s + rng.uniform(*fault.lasts_s) - loop.time()))
+    await asyncio.sleep(max(0.0, injected_s + rng.uniform(*fault.lasts_s) - loop.time()))
     if fault.is_quiet:
         window.quiet = (seen_at, time.time())
         if harness.proxy.calls[START] != starts:
-            battle.broken.append(f"{fault.name}: {harness.proxy.calls[START] - starts} starts while nothing may start")
+            run.broken.append(f"{fault.name}: {harness.proxy.calls[START] - starts} starts while nothing may start")
 
 
-async def _after(look: Callable[[], Awaitable[bool]], within_s: float, *, since_s: float) -> float | None:
-    """How long after `since_s` it was that `look` was true; None if it was not within that time from now."""
+async def _seconds_until(look: Callable[[], Awaitable[bool]], within_s: float, *, since_s: float) -> float | None:
+    """Seconds from `since_s` until `look` was true; None if it was not true within `within_s` from now."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within_s
     while loop.time() < deadline:
         if await look():
             return loop.time() - since_s
-        await asyncio.sleep(LOOK_S if loop.time() - since_s < LOOK_LATER_AFTER_S else LOOK_LATER_S)
+        await asyncio.sleep(POLL_S if loop.time() - since_s < POLL_LATER_AFTER_S else POLL_LATER_S)
     return None
 
 
@@ -247,40 +249,40 @@ async def _is_well(client: Client) -> bool:
     )
 
 
-async def _moves(client: Client, since: float) -> int:
+async def _count_moves(client: Client, since: float) -> int:
     health = await _health(client)
     return 0 if health is None else sum(change.at.timestamp() >= since for change in health.temporal.history)
 
 
-async def _helped(harness: Harness) -> None:
-    """Start the server where it died by itself, so that the battle goes on."""
+async def _restart_dead_server(harness: Harness) -> None:
+    """Start the server again if it died by itself, so that the chaos run can continue."""
     process = harness.server.process
     if process is None or process.poll() is not None:
         harness.server.kill()
         await harness.server.start()
 
 
-async def _until_settled(client: Client) -> None:
+async def _wait_settled(client: Client) -> None:
     async def settled() -> bool:
         with suppress(StigmerError):
-            found = await everything(client, [Phase.PENDING, Phase.IN_PROGRESS])
+            found = await list_rows(client, [Phase.PENDING, Phase.IN_PROGRESS])
             return all(is_settled(row) for row in found.values())
         return False
 
-    with suppress(AssertionError):  # whatever still is not settled is for the judgement to say
+    with suppress(AssertionError):  # the judgement names what is not settled
         await eventually(settled, within_s=SETTLE_MAX_S)
 
 
-async def _judged(harness: Harness, battle: Battle) -> Judgement:
+async def _judge_run(harness: Harness, run: ChaosRun) -> Judgement:
     clock, rng = SystemClock(), random.Random(1)
     target = Target(address=harness.temporal.address, namespace=NAMESPACE)
     connection = Connection(target, clock=clock, rng=rng, identity="judge")
-    quiet = [window.quiet for window in battle.windows if window.quiet is not None]
+    quiet = [window.quiet for window in run.windows if window.quiet is not None]
     async with asyncio.TaskGroup() as group:
         owner = group.create_task(connection.run())
         async with asyncio.timeout(RECOVER_MAX_S):
             await connection.wait_connected()
         gateway = Gateway(connection, store=STORE, clock=clock, rng=rng)
-        judgement = await judge(battle.log, harness.client, gateway, harness.ledger, excuse=battle.excuse, quiet=quiet)
+        judgement = await judge(run.log, harness.client, gateway, harness.ledger, excuse=run.excuse, quiet=quiet)
         owner.cancel()
     return judgement

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class ConnectionState(StrEnum):
-    """How things stand with Temporal."""
+    """A state of the connection to Temporal."""
 
     CONNECTING = "CONNECTING"
     CONNECTED = "CONNECTED"

@@ -7,7 +7,7 @@ from stigmer_cli.api.wire import Moment, Sent
 
 
 class HealthState(StrEnum):
-    """`ready`: an execution sent now runs; `degraded`: it is accepted, and `reasons` say what it will wait for."""
+    """`ready`: an execution sent now runs; `degraded`: it is accepted, and `reasons` say what it waits for."""
 
     READY = "ready"
     DEGRADED = "degraded"
@@ -44,19 +44,19 @@ class TemporalHealth(Sent):
 
 
 class LoopHealth(Sent):
-    """The server's event loop; for how long it last stood still, and when it turned again. None: it never did."""
+    """How long the server's event loop was last blocked, and when that ended; None if it never was."""
 
     last_blocked_s: float | None = None
     last_blocked_at: Moment | None = None
 
 
 class ClockHealth(Sent):
-    """The clocks that the server knows, and how its own last jumped against the monotonic one. None: it never did.
+    """The clocks that the server knows, and the last jump of its own clock; None if it never jumped.
 
-    `now` is by the clock that rows are written by: the server's own, or the database's where that is shared; the
-    server's own is `own_ahead_s` ahead of it. `set_s` is by how much that was set (negative: back), `slept_s` for how
-    long the machine was suspended, `jumped_ago_s` how long ago that was noticed. `temporal_ahead_s` is how far
-    Temporal's clock is ahead of the server's own, to about a second; None where no runner has polled since it looks.
+    `now` is read from the clock that rows are written by: the server's own, or the database's if servers share it.
+    The server's own clock is `own_ahead_s` ahead of `now`. The last jump set it by `set_s` (negative: back), after the
+    machine was suspended for `slept_s`, and was noticed `jumped_ago_s` ago. `temporal_ahead_s` is how far Temporal's
+    clock is ahead of the server's own, to about a second; None if no runner has polled since the server started.
     """
 
     now: Moment | None = None
@@ -70,7 +70,7 @@ class ClockHealth(Sent):
 class PollerBody(Sent):
     """A runner that Temporal has seen asking for work: last at `last_access_at` by Temporal's clock, `silent_s` ago.
 
-    Those seconds are measured by the server; nobody needs to compare that moment with a clock of their own.
+    The server measures `silent_s`, so that a client need not compare `last_access_at` with a clock of its own.
     """
 
     identity: str

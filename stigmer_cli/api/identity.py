@@ -1,4 +1,4 @@
-"""Who a server is: what a runner asks before it takes up work, and what a command may compare."""
+"""Who a server is: a runner asks before it starts to work, and a command may compare it."""
 
 from stigmer_cli.api.wire import Moment, Sent
 

@@ -10,7 +10,7 @@ CONTENT_TYPE = "application/problem+json"
 class Problem(Sent):
     """An error: `code` is for programs, `detail` a sentence for people, `hint` the way out.
 
-    `reason` and `since` say what is wrong with Temporal, and since when, where that is the matter.
+    `reason` and `since` say what is wrong with Temporal, and since when, if that is the cause.
     """
 
     type: str = "about:blank"

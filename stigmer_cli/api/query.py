@@ -1,4 +1,4 @@
-"""Which executions are asked for, as the parameters of a listing's address."""
+"""Which executions a listing asks for, as the parameters of its URL."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Parameters = Mapping[str, str | int | float | Sequence[str] | None]
 class Query:
     """Which executions a page lists: of any of `phases` and `kinds` (empty: of all), from `cursor` on.
 
-    `is_stuck`: only those that do not get on, each with why.
+    `is_stuck`: only those that are stuck, each with the cause.
     """
 
     phases: Sequence[Phase] = ()
@@ -25,7 +25,7 @@ class Query:
     cursor: str | None = None
 
     def parameters(self) -> Parameters:
-        """As they travel."""
+        """The parameters of the URL; a None is left out."""
         return {
             "phase": self.phases,
             "kind": self.kinds,

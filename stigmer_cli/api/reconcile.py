@@ -1,4 +1,4 @@
-"""The request to reconcile, and what comes of it: one line an execution, a summary at the end."""
+"""The request to reconcile, and its answer: one line for each execution, then a summary."""
 
 from pydantic import Field
 
@@ -47,14 +47,14 @@ class ReconcileSummary(Sent):
 
 
 class ReconcileProgress(Sent):
-    """How far it has come; `total` is how many are to be looked at, at the most."""
+    """How many executions have been examined, of at most `total`."""
 
     examined: int
     total: int
 
 
 class ReconcileLine(Sent):
-    """One line of the stream: how far it is, an item worth telling, the summary at the end, or what broke it off."""
+    """One line of the stream: the progress, an item, the summary at the end, or the problem that ended it early."""
 
     progress: ReconcileProgress | None = None
     item: ReconcileItem | None = None

@@ -21,7 +21,7 @@ class ClaimAnswer(StrEnum):
     """What becomes of a claim; scripts may rely on these words.
 
     LOST: another run holds the epoch, or it is over; the run ends without effect. NOT_MINE: this store knows no such
-    execution under the workflow that asks; the run fails, so that whoever it belongs to starts it again.
+    execution under the workflow that asks; the run fails, so that the store that owns it starts it again.
     """
 
     WON = "won"
@@ -40,7 +40,7 @@ class ClaimRequest(RunReport):
     """A run asks for an epoch of an execution.
 
     `workflow_id` and `first_run` (the first run of its chain) are how Temporal names it; runners from before stores had
-    ids do not tell them.
+    ids do not send them.
     """
 
     runner: str = Field(min_length=1, max_length=300)
@@ -93,7 +93,7 @@ class MessageReport(RunReport):
 
 
 class OutcomeReport(RunReport):
-    """How the run ended; without `attempt` it is the workflow's own last word."""
+    """How the run ended; without `attempt` it is the workflow's own report."""
 
     attempt: Number | None = None
     phase: Literal[Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED]
@@ -102,6 +102,6 @@ class OutcomeReport(RunReport):
 
 
 class ReportResponse(Sent):
-    """Whether the report counted; False means that somebody knew better and this run must end without effect."""
+    """Whether the report counted; if False, the run no longer holds the execution and must end without effect."""
 
     taken: bool

@@ -21,7 +21,6 @@ INSTRUCTIONS_MAX = 200_000
 MODEL_MAX = 200
 MESSAGE_MAX = 1_000_000
 LABELS_MAX = 64
-LABEL_MAX = 1_000
 TIMEOUT_MAX_S = 30 * 24 * 3600.0
 
 Label = dict[str, str]
@@ -126,7 +125,7 @@ class DispatchBody(Sent):
     """`status.dispatch`: where the execution is on its way to a run, and why it waits if it does.
 
     A PENDING one has a `reason`, submitted or not; `since` is how long it has been queued, or submitted.
-    `attempts` counts failed submits; `next_try_at` is absent where only a person's word leads on.
+    `attempts` counts failed submits; `next_try_at` is absent if only a person can decide what happens next.
     """
 
     state: DispatchState
@@ -188,8 +187,7 @@ class ExecutionStatus(Sent):
 class ExecutionResource(Sent):
     """An execution: `kind` is AgentExecution or WorkflowExecution.
 
-    `stuck` is absent where it gets on, and where nobody asked: a list is judged only where those that are stuck are
-    asked for.
+    `stuck` is absent if the execution makes progress, and in a list that was not limited to stuck executions.
     """
 
     api_version: str = API_VERSION
@@ -203,8 +201,7 @@ class ExecutionResource(Sent):
 class ExecutionPage(Sent):
     """Executions, newest first; `next_cursor` is what `cursor` takes for the page after.
 
-    Where only those that are stuck are asked for, a page holds what is left of `limit` executions: perhaps nothing,
-    though others follow.
+    A list of stuck executions judges `limit` executions a page, so that a page may be empty though others follow.
     """
 
     items: list[ExecutionResource]
@@ -254,7 +251,7 @@ KIND_NAMES: dict[Kind, str] = {Kind.AGENT: "AgentExecution", Kind.WORKFLOW: "Wor
 
 
 def execution_resource(execution: Execution, stuck: StuckBody | None = None) -> ExecutionResource:
-    """`execution` as it goes over the wire; `stuck` is why it does not get on."""
+    """`execution` as it goes over the wire; `stuck` says why it makes no progress."""
     return ExecutionResource(
         kind=KIND_NAMES[execution.kind],
         metadata=ExecutionMetadata(

@@ -1,4 +1,4 @@
-"""What does not get on: of which class, why, since when, and what to type; of one execution and of all."""
+"""Stuck executions, one or all: the class, the cause, since when, and what to type."""
 
 from pydantic import Field
 
@@ -8,7 +8,7 @@ from stigmer_cli.domain.stuck import StuckClass
 
 
 class StuckBody(Sent):
-    """Why one execution does not get on, and since when, as far as known; `hint` is a command, and perhaps words."""
+    """Why one execution is stuck, and since when, as far as known; `hint` is a command, perhaps with a note."""
 
     kind: StuckClass | str = Field(alias="class")
     cause: str
@@ -19,8 +19,8 @@ class StuckBody(Sent):
 class StuckGroup(Sent):
     """All of one class and phase, oldest first; `ids` names some of them, `cause` is that of the first.
 
-    `since` is when the first of them began to be so. `passes`: they go on by themselves. `commands` stand for each
-    other: the first where the stack is on the machine of who asks, the last where it is not.
+    `since` is when the first of them became stuck. `passes`: they continue without help. `commands` are alternatives:
+    the first if the stack is on the client's machine, the last if it is not.
     """
 
     kind: StuckClass | str = Field(alias="class")
@@ -35,9 +35,9 @@ class StuckGroup(Sent):
 
 
 class StuckReport(Sent):
-    """What of all that is open does not get on; not `is_whole` where there was too much to look at.
+    """All open executions that are stuck; `is_whole` is False if there were too many to look at.
 
-    Not `is_judged` where Temporal could not be asked: then only what the rows say by themselves is told.
+    `is_judged` is False if Temporal could not be asked: then the report says only what the rows show.
     """
 
     groups: list[StuckGroup]

@@ -13,7 +13,7 @@ Moment = Annotated[datetime, PlainSerializer(iso, when_used="json")]
 
 
 NOW_HEADER = "Stigmer-Now"
-"""In each answer: what the clock shows that its moments were written by."""
+"""A header of each answer: the time by the clock that its timestamps were written by."""
 
 
 class Sent(BaseModel):

@@ -9,7 +9,7 @@ from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, RunId, Store
 from stigmer_cli.domain.phase import Phase
 
 NEXT_TRY_MAX_S = 30.0
-"""No next try is set further ahead than this; one that lies further was written while a clock was wrong, and is due."""
+"""No next try is set further ahead than this; a later one was written while a clock was wrong, and is due now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +36,9 @@ class Agent:
 
 
 class QueueReason(StrEnum):
-    """Why an accepted execution is not at work yet; scripts may rely on these words.
+    """Why an accepted execution is not running yet; scripts may rely on these words.
 
-    The last two are of executions that Temporal has taken; they are found when somebody looks, and never stored.
+    The last two are for executions that Temporal has taken; they are computed on request and never stored.
     """
 
     ACCEPTED = "accepted"

@@ -13,12 +13,11 @@ StoreId = NewType("StoreId", str)
 ServerId = NewType("ServerId", str)
 
 ID_PATTERN = re.compile(r"[a-z]{3}-[0-9a-z]{26}")
-"""Three letters of kind, a lower-case ULID. Never digits only: an id that is read as a number is an id lost."""
+"""Three letters of kind and a lower-case ULID. Never digits only, so that no parser reads it as a number."""
 
 AGENT_PREFIX = "agt"
 STORE_PREFIX = "str"
 SERVER_PREFIX = "srv"
-SLUG_PATTERN = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
 class Kind(StrEnum):
@@ -38,11 +37,11 @@ LEGACY_TASK_QUEUE = "stigmer"
 
 NAME_ROOT = "stigmer"
 POLLER_FRESH_S = 75.0
-"""A poll lasts up to 60 s at Temporal, so a living poller of the queue may have been seen last that long ago."""
+"""A poll lasts up to 60 s at Temporal, so a live poller of the queue may have been seen last that long ago."""
 
 
 def is_fresh(silent_s: float) -> bool:
-    """Whether a poller of the task queue that has been silent for `silent_s` seconds may well be alive."""
+    """Whether a poller of the task queue that has been silent for `silent_s` seconds may still be alive."""
     return silent_s < POLLER_FRESH_S
 
 
@@ -69,7 +68,7 @@ def task_queue_of(store: StoreId | None) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkflowName:
-    """The workflow of one epoch of an execution, so that submitting twice is once, and no other store's is meant.
+    """The name of the workflow of one epoch of an execution: the same for each submit, and different in each store.
 
     `store` None: the names from before stores had ids, under which workflows may still be open.
     """

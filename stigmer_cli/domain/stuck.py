@@ -1,4 +1,4 @@
-"""What is called stuck: the classes of executions that do not get on, and what to type for each."""
+"""The classes of stuck executions, and what to type for each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from stigmer_cli.domain.phase import Phase
 
 
 class StuckClass(StrEnum):
-    """Why an execution does not get on; scripts may rely on these words."""
+    """Why an execution is stuck; scripts may rely on these words."""
 
     QUEUED = "queued"
     REFUSED = "refused"
@@ -26,31 +26,31 @@ class StuckClass(StrEnum):
 
 
 GRACE_S = 5.0
-"""Younger than this, or moved since, an execution is on its way and not stuck."""
+"""An execution that was accepted or changed less than this ago is not stuck."""
 
 RECONCILE = "stigmer executions reconcile"
 CANCEL = "stigmer executions cancel"
 MORE_WORKERS = "stigmer work"
 WAIT = "stigmer doctor --wait=30"
-"""Where nothing is to be done: what was accepted waits, and goes on by itself."""
+"""For an execution that continues without help."""
 
 NAMED_MAX = 5
-"""So many executions are named in one command; a person can do the rest in the same way."""
+"""How many executions one command names; the others need the same command."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WayOut:
     """What to type.
 
-    `commands` stand for each other: the first where the stack is on this machine, the last where it is not. `note` is
-    what a person should know before.
+    `commands` are alternatives: the first if the stack is on this machine, the last if it is not. `note` is what a
+    person should know before.
     """
 
     commands: tuple[str, ...]
     note: str = ""
 
     def __str__(self) -> str:
-        """The commands, and perhaps words behind them."""
+        """The commands, and the note if there is one."""
         return f"{', or '.join(self.commands)} {self.note}".rstrip()
 
 
@@ -85,7 +85,7 @@ REPAIRABLE = frozenset({StuckClass.ORPHAN, StuckClass.BEHIND})
 
 
 def way_out(kind: StuckClass, execution: ExecutionId, phase: Phase, *, passes: bool = False) -> WayOut:
-    """What to type for an execution of this class; where it `passes`, it goes on by itself."""
+    """What to type for an execution of this class; `passes`: it continues without help."""
     return _way_out(kind, (execution,), phase, passes=passes)
 
 

@@ -1,4 +1,4 @@
-"""Accepting an execution: one commit that nothing undoes, then a moment's wait for its run to start."""
+"""Accepting an execution: one commit that nothing undoes, then a short wait for its run to start."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class Nudge(Protocol):
 
 
 class Acceptor:
-    """Writes down what is wanted, and says how far it has come within `START_WAIT_MAX_S`."""
+    """Writes the execution's row, and returns how far it has come within `START_WAIT_MAX_S`."""
 
     def __init__(
         self, store: Store, link: TemporalLink, dispatcher: Nudge, notifier: Notifier, *, clock: Clock, ids: IdGenerator
@@ -61,7 +61,7 @@ class Acceptor:
             refusal = refuse_while_unavailable(self._link.status(), self._clock.now())
             if refusal:
                 raise refusal
-        draft = await self._draft(request)
+        draft = await self._make_draft(request)
         held = find_hold(self._link.status())
         reason, detail = (held.reason, held.detail) if held else (QueueReason.ACCEPTED, "")
         with self._notifier.subscribe(draft.id) as subscription:
@@ -69,9 +69,9 @@ class Acceptor:
             if not accepted.is_new:
                 return explain_wait(accepted.execution, self._link.status())
             self._dispatcher.nudge()
-            return await self._started(draft.id, subscription)
+            return await self._wait_started(draft.id, subscription)
 
-    async def _draft(self, request: SubmitRequest) -> ExecutionDraft:
+    async def _make_draft(self, request: SubmitRequest) -> ExecutionDraft:
         agent = await self._store.agents.get(request.agent)
         return ExecutionDraft(
             id=request.id or self._ids.execution_id(Kind.AGENT),
@@ -85,7 +85,7 @@ class Acceptor:
             request_hash=_request_hash(request),
         )
 
-    async def _started(self, execution_id: ExecutionId, subscription: Subscription) -> Execution:
+    async def _wait_started(self, execution_id: ExecutionId, subscription: Subscription) -> Execution:
         """The execution once it is submitted, or when it is clear that this takes longer."""
         deadline = self._clock.monotonic() + START_WAIT_MAX_S
         while True:

@@ -4,8 +4,8 @@
                            │
                            └──not within PATIENCE_S──▶ terminated at Temporal ──▶ ended as CANCELLED, by force
 
-A run hears of a cancellation only through its code: where that cannot go on (no runner, or one whose code does not fit
-the run), only terminating ends it. What the old run still reports is refused, because its row is terminal.
+A run learns of a cancellation only through its code. If the code cannot continue (no runner, or one whose code does not
+fit the run), only terminating ends the run. What it still reports is refused, because its row is terminal.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ PATIENCE_S = 30.0
 """How long Temporal and a runner may take to carry out a cancellation, counted from when it was asked for."""
 
 PATIENCE_MIN_S = 5.0
-"""What is left of it at the least once this process has seen the request: Temporal may have been away until now."""
+"""The least that is left of it once this process has seen the request: Temporal may have been away until now."""
 
 REASON = f"cancelled through Stigmer, and not ended {span(PATIENCE_S)} later"
 WITHDRAWN = "Stigmer does not wait for it any more: it was cancelled before its claim, or started over"
@@ -46,7 +46,7 @@ log = structlog.get_logger()
 
 
 class Canceller:
-    """Delivers each request once per connection; a run that hears it reports CANCELLED, any other is ended."""
+    """Delivers each request once per connection; a run that does not report CANCELLED in time is terminated."""
 
     def __init__(self, store: Store, gateway: TemporalGateway, link: TemporalLink, *, clock: Clock) -> None:
         self._store = store
@@ -66,8 +66,8 @@ class Canceller:
     def withdraw(self, workflow: WorkflowName) -> None:
         """Nobody waits for this workflow any more: end it without asking its code, as soon as Temporal can be told.
 
-        A run that begins all the same loses its claim and ends without effect; but one whose code does not fit it ends
-        in no other way. A server that ends meanwhile does not tell any more.
+        A run that begins all the same loses its claim and ends without effect, but a run whose code does not fit ends
+        in no other way. If the server ends first, Temporal is not told.
         """
         self._withdrawn.append(workflow)
         self._nudged.set()
@@ -84,14 +84,14 @@ class Canceller:
         if self._generation != self._link.generation:
             self._generation = self._link.generation
             self._delivered.clear()  # a Temporal that came back may have forgotten
-        await self._tell_withdrawn()
+        await self._terminate_withdrawn()
         found = await self._store.executions.find_cancel_requested(limit=BATCH_MAX)
         wanted = {(execution.id, execution.epoch): execution for execution in found}
         self._delivered &= wanted.keys()
         self._deadlines = {key: deadline for key, deadline in self._deadlines.items() if key in wanted}
         delivered = 0
         for key, execution in wanted.items():
-            # The first look counts: a link that flaps, or stays away, must not put the end off for ever.
+            # Counted from the first look: a link that flaps, or stays away, must not delay the end for ever.
             deadline = self._deadlines.setdefault(key, self._clock.monotonic() + self._patience_s(execution))
             if self._clock.monotonic() >= deadline:
                 await self._end_by_force(execution)
@@ -99,7 +99,7 @@ class Canceller:
                 delivered += await self._deliver(execution)
         return delivered
 
-    async def _tell_withdrawn(self) -> None:
+    async def _terminate_withdrawn(self) -> None:
         while self._withdrawn:
             workflow = self._withdrawn.popleft()
             try:
@@ -122,7 +122,7 @@ class Canceller:
         return True
 
     def _patience_s(self, execution: Execution) -> float:
-        """What is left of `PATIENCE_S`; the wall clock may have jumped, so that its word counts within limits only."""
+        """What is left of `PATIENCE_S`, within limits because the wall clock may have jumped."""
         asked_at = execution.cancel_requested_at
         waited_s = 0.0 if asked_at is None else (self._clock.now() - asked_at).total_seconds()
         return min(max(PATIENCE_S - waited_s, PATIENCE_MIN_S), PATIENCE_S)
@@ -130,7 +130,7 @@ class Canceller:
     async def _end_by_force(self, execution: Execution) -> None:
         """Terminate the workflow if Temporal can be told, and end the row; tried again where the row moved."""
         names = {"execution": execution.id, "epoch": execution.epoch}
-        detail, was_open = await self._terminated(execution)
+        detail, was_open = await self._terminate(execution)
         outcome = Outcome(phase=Phase.CANCELLED, error=f"{FORCED}; {EFFECTS[execution.phase]}")
         ended = await self._store.executions.conclude(
             execution.id, epoch=execution.epoch, version=execution.version, outcome=outcome, detail=detail
@@ -140,7 +140,7 @@ class Canceller:
         if ended:
             log.warning("cancelled_by_force", was_open=was_open, phase=execution.phase, **names)
 
-    async def _terminated(self, execution: Execution) -> tuple[str, bool | None]:
+    async def _terminate(self, execution: Execution) -> tuple[str, bool | None]:
         """What became of the workflow, in words, and whether it was open; None where Temporal could not be told.
 
         A workflow that is left open changes nothing any more: its row has ended, so that every report is refused. It is

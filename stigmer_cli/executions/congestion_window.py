@@ -1,4 +1,4 @@
-"""How many submits may be under way at once: wider while Temporal answers quickly, narrower at slow answers and strain.
+"""How many submits may be in flight at once: more while Temporal answers quickly, fewer at slow answers and strain.
 
 Slow start, then additive increase, multiplicative decrease (V. Jacobson, "Congestion Avoidance and Control", 1988): a
 Temporal that has just come back is not overloaded, and yet busy after four round trips. Answers that take several times

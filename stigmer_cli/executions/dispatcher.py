@@ -77,15 +77,15 @@ class Dispatcher:
             self._generation = self._link.generation
             # How the last connection ended says nothing about how much this one takes.
             self._window = CongestionWindow()
-        self._pass = SubmitPass(self._due, self._submitter, self._window, self._strain, clock=self._clock)
+        self._pass = SubmitPass(self._read_due, self._submitter, self._window, self._strain, clock=self._clock)
         try:
             result = await self._pass.run()
         finally:
             self._pass = None
-        await self._judge(result)
+        await self._assess(result)
         return result.tried
 
-    async def _judge(self, result: PassResult) -> None:
+    async def _assess(self, result: PassResult) -> None:
         """Whether the next pass waits for a moment, and whether the strain is over."""
         if result.streak:
             self._strained_passes = 1 if result.taken else self._strained_passes + 1
@@ -94,7 +94,7 @@ class Dispatcher:
             if not result.strains:
                 self._strain.clear()
 
-    async def _due(self, limit: int) -> Sequence[Execution]:
+    async def _read_due(self, limit: int) -> Sequence[Execution]:
         return await self._store.executions.due(now=self._clock.now(), limit=limit)
 
     async def _pause(self, generation: int) -> None:

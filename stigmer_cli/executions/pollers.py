@@ -1,8 +1,8 @@
-"""Which runners Temporal sees polling, asked every moment, and how long ago each was last seen to.
+"""Which runners Temporal sees polling, asked every half second, and how long ago each was last seen.
 
-Temporal writes down when a runner polled by its own clock, which may be hours away from ours and may be set while we
-look. So a moment of Temporal's is compared with nothing but another one of Temporal's: a runner has just polled when
-its moment is another one than at the last look. From then on our own monotonic clock counts.
+Temporal records by its own clock when a runner polled. That clock may be hours away from ours, and may be set while we
+look. So a time of Temporal's is compared only with another time of Temporal's: a runner has just polled if its time
+differs from that at the last look. From then on our own monotonic clock counts.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from stigmer_cli.temporal.gateway import Poller
 EVERY_S = 0.5
 SEEK_EVERY_S = 0.1
 SEEKS_MAX = 100
-"""So many quick looks for the first runner, or the next one after the last was gone; then Temporal is left alone."""
+"""How many quick looks for the first runner, or the next after the last was gone; then looks are slower."""
 
 TOLD_MAX_S = 1.5
 """What changed between two looks that are further apart may have changed long ago."""
@@ -57,7 +57,7 @@ class Polling:
 
 
 class PollerWatch:
-    """Keeps the last answer; it stands for now only as long as the connection does."""
+    """Keeps the last answer; it is current only while the connection is."""
 
     def __init__(self, gateway: TemporalGateway, link: TemporalLink, *, clock: Clock) -> None:
         self._gateway = gateway
@@ -82,13 +82,13 @@ class PollerWatch:
         return EVERY_S if self.polling.live or not self._seeks_left else SEEK_EVERY_S
 
     async def run_once(self) -> None:
-        """Ask once; an answer that does not come leaves the last one standing."""
+        """Ask once; without an answer, the last one is kept."""
         try:
             pollers = await self._gateway.pollers()
         except StigmerError:
             return  # the connection has been told; it says what is wrong
         now_s = self._clock.monotonic()
-        before, polled = self._polled, {one.identity: self._last_polled(one, pollers, now_s) for one in pollers}
+        before, polled = self._polled, {one.identity: self._find_last_poll(one, pollers, now_s) for one in pollers}
         if self._looked_s is not None and now_s - self._looked_s < TOLD_MAX_S:
             told = [at for identity, (at, _) in polled.items() if polled[identity] != before.get(identity)]
             self._heard = (max(told), now_s) if told else self._heard
@@ -101,18 +101,18 @@ class PollerWatch:
             checked_at=self._clock.now(),
         )
 
-    def temporals_now(self) -> datetime | None:
+    def estimate_temporal_now(self) -> datetime | None:
         """What Temporal's own clock shows, to about a second; None where nobody has polled since we look.
 
-        A moment that was another one at the last look, a second ago, is Temporal's now; from there our monotonic clock
-        counts.
+        A poll time that changed since the last look, a second ago at most, is Temporal's current time; from then on
+        our monotonic clock counts.
         """
         if self._heard is None:
             return None
         at, then_s = self._heard
         return at + timedelta(seconds=self._clock.monotonic() - then_s)
 
-    def _last_polled(self, poller: Poller, others: Sequence[Poller], now_s: float) -> tuple[datetime, float]:
+    def _find_last_poll(self, poller: Poller, others: Sequence[Poller], now_s: float) -> tuple[datetime, float]:
         """Temporal's moment, and when that was by our monotonic clock."""
         at, known = poller.last_access_at, self._polled.get(poller.identity)
         if known is not None and known[0] == at:

@@ -55,7 +55,7 @@ def explain_wait(execution: Execution, status: ConnectionStatus, polling: Pollin
 
 def _explain_wait(execution: Execution, status: ConnectionStatus, polling: Polling | None) -> Execution:
     if execution.dispatch.is_submitted:
-        return _unclaimed(execution, status, polling)
+        return _explain_unclaimed(execution, status, polling)
     now = find_hold(status) if execution.attention is None else None
     if now is None:
         return execution
@@ -77,8 +77,8 @@ def _limit_to_now(execution: Execution, now: datetime | None) -> Execution:
     return replace(execution, dispatch=replace(dispatch, since=min(dispatch.since, now), next_try_at=next_try_at))
 
 
-def _unclaimed(execution: Execution, status: ConnectionStatus, polling: Polling | None) -> Execution:
-    """Temporal has taken it, and no run has claimed it: Temporal is away, or a runner is, or it is a matter of time."""
+def _explain_unclaimed(execution: Execution, status: ConnectionStatus, polling: Polling | None) -> Execution:
+    """What an execution waits for that Temporal has taken and no run has claimed: Temporal, a runner, or its start."""
     held = find_hold(status)
     if held is not None:
         reason, detail = held.reason, held.detail

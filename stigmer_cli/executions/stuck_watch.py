@@ -1,4 +1,4 @@
-"""Looks at open executions and has them judged: those that are asked about, and all of them in turn."""
+"""Looks at open executions and judges which are stuck: those that a client asks about, and all of them in turn."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,7 +39,7 @@ UNTAKEN_MAX = 10_000
 TOLD_MAX = 10_000
 
 LOUD = frozenset({StuckClass.CANNOT_REPLAY, StuckClass.KEEPS_FAILING})
-"""Classes that do not pass by themselves, and that no other line of the log tells of."""
+"""Classes that need a person, and that no other log line reports."""
 
 Key = tuple[ExecutionId, int]
 log = structlog.get_logger()
@@ -48,12 +48,12 @@ log = structlog.get_logger()
 class StuckObserver(Protocol):
     """Who counts what is stuck."""
 
-    def see_stuck(self, counts: Mapping[StuckClass, int]) -> None:
+    def record_stuck(self, counts: Mapping[StuckClass, int]) -> None:
         """All that is open has been looked at once more."""
 
 
 class UntakenTimes:
-    """For how long what an open workflow waits for has not been taken, counted from when somebody first saw it so.
+    """How long the task of an open workflow has waited for a runner, counted from the first look that saw it.
 
     Monotonic seconds; what has not been seen for longest is forgotten first.
     """
@@ -79,9 +79,9 @@ class UntakenTimes:
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
-    """What does not get on of what there was time to look at; `is_whole` where that is everything that is open.
+    """The stuck executions among those that there was time to look at; `is_whole` if those were all open ones.
 
-    Not `is_judged` where Temporal could not be asked.
+    `is_judged` is False if Temporal could not be asked.
     """
 
     stuck: Sequence[Stuck] = ()
@@ -90,7 +90,7 @@ class Overview:
 
 
 class StuckWatch:
-    """Judges what it is asked about, and goes round all open executions for the metrics and the log."""
+    """Judges single executions on request, and all open ones in rounds for the metrics and the log."""
 
     def __init__(
         self,
@@ -115,43 +115,43 @@ class StuckWatch:
         self.observer: StuckObserver | None = None
 
     async def run(self) -> None:
-        """Go round for ever; raises what the store raises."""
+        """Judge all open executions in rounds for ever; raises what the store raises."""
         while True:
             await self.run_once()
             await self._clock.sleep(EVERY_S)
 
     async def run_once(self) -> None:
         """Look at the next `PASS_MAX`; at the end of a round, tell how many of each class there are."""
-        page = await self._page(self._after, PASS_MAX)
+        page = await self._read_page(self._after, PASS_MAX)
         found = await self.judge(page)
         self._counts.update(one.kind for one in found)
         self._loud.extend(one.execution.id for one in found if one.kind in LOUD)
-        self._tell(one for one in found if one.kind in LOUD)
+        self._log_once(one for one in found if one.kind in LOUD)
         if len(page) == PASS_MAX:
             self._after = page[-1].id
             return
         if self.observer:
-            self.observer.see_stuck(self._counts)
+            self.observer.record_stuck(self._counts)
         self._known = self._loud[:LOOK_MAX]
         self._after, self._counts, self._loud = None, Counter(), []
 
     async def overview(self) -> Overview:
-        """What does not get on, judged now: from the oldest on until `OVERVIEW_S` are over.
+        """The stuck executions, judged now: from the oldest on until `OVERVIEW_S` are over.
 
-        Where that is not everything, the newest `NEWEST_MAX` and what the last round found loud are looked at first.
+        If that is not everything, the newest `NEWEST_MAX` and the `LOUD` ones of the last round are looked at first.
         """
         ends = self._clock.monotonic() + OVERVIEW_S
         is_judged = find_hold(self._link.status()) is None
-        page = await self._page(None, OVERVIEW_PAGE)
+        page = await self._read_page(None, OVERVIEW_PAGE)
         looked = {row.id: row for row in page}
         if len(page) == OVERVIEW_PAGE:
-            newest = await self._store.executions.list(self._filter(), limit=NEWEST_MAX, cursor=None)
+            newest = await self._store.executions.list(self._make_filter(), limit=NEWEST_MAX, cursor=None)
             looked |= {row.id: row for row in newest.items}
             loud = [id_ for id_ in self._known if id_ not in looked]
             looked |= {row.id: row for row in (await self._store.executions.named(loud) if loud else ())}
-        stuck = list(await self._judged_by_page(list(looked.values())))
+        stuck = list(await self._judge_by_page(list(looked.values())))
         while len(page) == OVERVIEW_PAGE and self._clock.monotonic() < ends:
-            page = await self._page(page[-1].id, OVERVIEW_PAGE)
+            page = await self._read_page(page[-1].id, OVERVIEW_PAGE)
             others = [row for row in page if row.id not in looked]
             looked |= {row.id: row for row in others}
             stuck.extend(await self.judge(others))
@@ -159,11 +159,11 @@ class StuckWatch:
         return Overview(stuck=stuck, is_whole=len(page) < OVERVIEW_PAGE, is_judged=is_judged)
 
     async def stuck_of(self, row: Execution) -> Stuck | None:
-        """Why `row` does not get on; None where it does, has ended, or is too young to be stuck."""
+        """Why `row` is stuck; None if it is not, has ended, or is too young to be."""
         return next(iter(await self.judge_old([row])), None)
 
     async def page(self, wanted: Filter, *, limit: int, cursor: str | None) -> tuple[Sequence[Stuck], str | None]:
-        """Those of a page of `limit` executions, newest first, that do not get on, and where the next page begins.
+        """The stuck ones of a page of `limit` executions, newest first, and where the next page begins.
 
         Raises what listing raises.
         """
@@ -179,7 +179,7 @@ class StuckWatch:
         return await self.judge([row for row in rows if not is_young(row, now)])
 
     async def judge(self, rows: Sequence[Execution]) -> Sequence[Stuck]:
-        """Those of `rows`, at most `LOOK_MAX`, that do not get on, in order; what has ended is passed over."""
+        """The stuck ones of `rows`, at most `LOOK_MAX`, in order; those that have ended are passed over."""
         status, polling = self._link.status(), self._polling()
         rows = [explain_wait(row, status, polling) for row in rows if not row.phase.is_terminal]
         held = find_hold(status)
@@ -202,18 +202,18 @@ class StuckWatch:
         ]
         return [one for one in judged if one is not None]
 
-    async def _judged_by_page(self, rows: Sequence[Execution]) -> Sequence[Stuck]:
+    async def _judge_by_page(self, rows: Sequence[Execution]) -> Sequence[Stuck]:
         return [one for first in range(0, len(rows), LOOK_MAX) for one in await self.judge(rows[first:][:LOOK_MAX])]
 
-    def _filter(self) -> Filter:
+    def _make_filter(self) -> Filter:
         return Filter(phases=OPEN, aged=Aged.by(self._clock.now(), s=GRACE_S))
 
-    async def _page(self, after: ExecutionId | None, limit: int) -> Sequence[Execution]:
+    async def _read_page(self, after: ExecutionId | None, limit: int) -> Sequence[Execution]:
         aged = Aged.by(self._clock.now(), s=GRACE_S)
         return await self._store.executions.open_after(aged=aged, after=after, limit=limit)
 
-    def _tell(self, found: Iterable[Stuck]) -> None:
-        """Write each once, while it is of that class."""
+    def _log_once(self, found: Iterable[Stuck]) -> None:
+        """Log each execution once for each class that it is in."""
         for one in found:
             execution = one.execution
             key = (execution.id, execution.epoch, one.kind)

@@ -153,9 +153,9 @@ class SubmitPass:
 
     async def _wait_until(self, is_so: Callable[[], bool], *, within_s: float | None = None) -> None:
         """Return once `is_so` holds, checking after each change, or after `within_s` seconds."""
-        await wait_at_most(within_s, self._becomes(is_so))
+        await wait_at_most(within_s, self._wait_for(is_so))
 
-    async def _becomes(self, is_so: Callable[[], bool]) -> None:
+    async def _wait_for(self, is_so: Callable[[], bool]) -> None:
         while not is_so():
             self._changed.clear()
             await self._changed.wait()

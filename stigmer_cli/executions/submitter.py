@@ -46,13 +46,13 @@ Answer = Accepted | Failed
 class SubmitObserver(Protocol):
     """Who counts what comes of submits."""
 
-    def submitted(self, *, already: bool) -> None:
+    def record_submit(self, *, already: bool) -> None:
         """Temporal took one; `already`: it had it before."""
 
-    def submit_failed(self, code: str) -> None:
+    def record_failed_submit(self, code: str) -> None:
         """A submit failed with an error of kind `code`."""
 
-    def given_up(self, code: AttentionCode) -> None:
+    def record_attention(self, code: AttentionCode) -> None:
         """An execution was left to a person."""
 
 
@@ -101,12 +101,12 @@ class Submitter:
         )
         await self._group_commit.mark(taken, coming=coming)
         if self.observer:
-            self.observer.submitted(already=started.already)
+            self.observer.record_submit(already=started.already)
 
     async def _record_failed(self, execution: Execution, error: StigmerError, decision: FailureDecision) -> None:
         log.warning("submit_failed", execution=execution.id, epoch=execution.epoch, code=error.code, cause=str(error))
         if self.observer:
-            self.observer.submit_failed(error.code)
+            self.observer.record_failed_submit(error.code)
         match decision:
             case WaitAgain(reason=reason, next_try_at=next_try_at):
                 await self._executions.mark_queued(
@@ -121,4 +121,4 @@ class Submitter:
                     attempts_max=failures_max,
                 )
                 if self.observer and marked and marked.attention:
-                    self.observer.given_up(marked.attention.code)
+                    self.observer.record_attention(marked.attention.code)

@@ -1,4 +1,4 @@
-"""An execution's row and its workflow at one moment: what everything is judged from, and how it is looked up."""
+"""An execution's row and its workflow at one moment, from which everything is judged, and how they are looked up."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -59,6 +59,6 @@ async def look_up(execution: Execution, gateway: DescribingGateway) -> Observati
             task_failure = await gateway.task_failure(execution.workflow)
         if seen is not None and seen.state in ENDED_BADLY:
             failure = await gateway.result_failure(execution.workflow)
-    except StigmerError as error:  # whatever it is, it is no proof of anything
+    except StigmerError as error:  # no error proves anything
         return Observation(execution=execution, unknown=error.message)
     return Observation(execution=execution, seen=seen, failure=failure, task_failure=task_failure)

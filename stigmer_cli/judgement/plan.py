@@ -1,16 +1,16 @@
-"""Deciding: what each observation is called and what is done about it. Touches nothing.
+"""Planning: what each observation is called and what is done about it. Touches nothing.
 
 row          Temporal says          finding      action
 PENDING      (never submitted)      queued       leave: the dispatcher's work
-PENDING      (Temporal refused it)  refused      leave; try again only on a person's word
+PENDING      (Temporal refused it)  refused      leave; try again only on request
 PENDING      no such workflow       orphan       resubmit, same id and epoch
 PENDING      (it is another one)    orphan       the same
 PENDING      closed, no outcome     orphan       resubmit, next epoch; after HANDED_BACK_MAX in a row mark attention
-PENDING      open                   starting     leave; take away a mark from before, as when Temporal remembers again
-either       open, code unfit       cannot-replay  leave; on a person's word start over, in the next epoch
+PENDING      open                   starting     leave; remove an earlier mark: Temporal has the workflow after all
+either       open, code unfit       cannot-replay  leave; on request start over, in the next epoch
 either       closed                 behind       take the outcome
-IN_PROGRESS  completed              behind       mark attention: the outcome was lost; start over on a person's word
-IN_PROGRESS  no such workflow       lost         mark attention; start over only on a person's word
+IN_PROGRESS  completed              behind       mark attention: the outcome was lost; start over on request
+IN_PROGRESS  no such workflow       lost         mark attention; start over only on request
 IN_PROGRESS  another run's          lost         the same: the run that holds the claim was forgotten
 IN_PROGRESS  open                   running      the same
 any          nothing to trust       unknown      refuse to judge
@@ -56,7 +56,7 @@ class Move:
 class Rules:
     """What a plan may do. `grace_s`: how long a row may differ from Temporal before that is drift.
 
-    `include_in_progress` and `retry_refused` need a person's word: effects may repeat, and a refusal may come again.
+    `include_in_progress` and `retry_refused` need a person's request: effects may repeat, and a refusal may come again.
     """
 
     grace_s: float = GRACE_S
@@ -81,22 +81,22 @@ ENDINGS: dict[RunState, tuple[Phase, str]] = {
 
 def plan(observations: Sequence[Observation], *, now: datetime, rules: Rules) -> Sequence[Move]:
     """One move for each observation, in order."""
-    return [_move(observation, now=now, rules=rules) for observation in observations]
+    return [_plan_one(observation, now=now, rules=rules) for observation in observations]
 
 
-def _move(observation: Observation, *, now: datetime, rules: Rules) -> Move:
+def _plan_one(observation: Observation, *, now: datetime, rules: Rules) -> Move:
     execution = observation.execution
     if not execution.dispatch.is_submitted:
-        return _unsubmitted(execution, rules)
+        return _plan_unsubmitted(execution, rules)
     if observation.unknown:
         return _leave(execution, Finding.UNKNOWN, observation.unknown)
     if not is_older(last_move_at(execution), now, than_s=rules.grace_s) and not _is_failing(observation):
         return _leave(execution, Finding.FRESH, f"moved less than {span(rules.grace_s)} ago")
     if observation.seen is None or observation.is_another_run:
-        return _gone(execution, rules, is_elsewhere=observation.is_elsewhere)
+        return _plan_missing(execution, rules, is_elsewhere=observation.is_elsewhere)
     if observation.seen.state in (RunState.OPEN, RunState.CONTINUED):
-        return _open(observation, rules)
-    return _closed(execution, observation.seen.state, observation.failure, rules)
+        return _plan_open(observation, rules)
+    return _plan_closed(execution, observation.seen.state, observation.failure, rules)
 
 
 def _is_failing(observation: Observation) -> bool:
@@ -104,7 +104,7 @@ def _is_failing(observation: Observation) -> bool:
     return observation.task_failure is not None and not observation.is_another_run
 
 
-def _unsubmitted(execution: Execution, rules: Rules) -> Move:
+def _plan_unsubmitted(execution: Execution, rules: Rules) -> Move:
     if execution.attention is None:
         return _leave(execution, Finding.QUEUED, "not submitted yet: the dispatcher's work")
     action = Action.RETRY if rules.retry_refused else Action.NONE
@@ -121,10 +121,10 @@ def _leave(execution: Execution, finding: Finding, cause: str) -> Move:
     return Move(execution=execution, finding=finding, action=Action.NONE, cause=cause)
 
 
-def _gone(execution: Execution, rules: Rules, *, is_elsewhere: bool) -> Move:
+def _plan_missing(execution: Execution, rules: Rules, *, is_elsewhere: bool) -> Move:
     gone = f"Temporal has no workflow {execution.workflow.id}{' (another Temporal took it)' if is_elsewhere else ''}"
     if execution.cancel_requested_at is not None:
-        return _ended_as_wished(execution, f"{gone}, and somebody wants the execution to end")
+        return _plan_wanted_end(execution, f"{gone}, and somebody wants the execution to end")
     if execution.phase is Phase.PENDING:
         cause = f"{gone}, and no run ever had an effect"
         return Move(execution=execution, finding=Finding.ORPHAN, action=Action.RESUBMIT, cause=cause)
@@ -134,8 +134,8 @@ def _gone(execution: Execution, rules: Rules, *, is_elsewhere: bool) -> Move:
     return _mark(execution, Finding.LOST, AttentionCode.LOST, cause)
 
 
-def _ended_as_wished(execution: Execution, cause: str) -> Move:
-    """Nobody is left who could end it, and a run of it that still lives somewhere is refused from now on."""
+def _plan_wanted_end(execution: Execution, cause: str) -> Move:
+    """End it as requested: no workflow is left that could, and any run that still lives is refused from now on."""
     finding, words = {
         Phase.PENDING: (Finding.ORPHAN, "cancelled before any run had an effect"),
         Phase.IN_PROGRESS: (Finding.LOST, "cancelled after its run was lost, which may have had effects"),
@@ -150,10 +150,10 @@ def unfit_cause(attempt: int, failure: TaskFailure) -> str:
     return f"the workflow task fails again and again (attempt {attempt}); {fit} ({failure.runner}): {failure.words}"
 
 
-def _open(observation: Observation, rules: Rules) -> Move:
+def _plan_open(observation: Observation, rules: Rules) -> Move:
     execution, seen, failure = observation.execution, observation.seen, observation.task_failure
     if seen is not None and seen.pending_task is not None and failure is not None:
-        return _unfit(execution, unfit_cause(seen.pending_task.attempt, failure), rules)
+        return _plan_unfit(execution, unfit_cause(seen.pending_task.attempt, failure), rules)
     is_pending = execution.phase is Phase.PENDING
     finding = Finding.STARTING if is_pending else Finding.RUNNING
     cause = "its workflow is open, no run has claimed it yet" if is_pending else "its workflow is open"
@@ -161,7 +161,7 @@ def _open(observation: Observation, rules: Rules) -> Move:
     return Move(execution=execution, finding=finding, action=action, cause=cause)
 
 
-def _unfit(execution: Execution, cause: str, rules: Rules) -> Move:
+def _plan_unfit(execution: Execution, cause: str, rules: Rules) -> Move:
     """A runner with fitting code may come back, so that nothing is done unasked; what is to end is left to end."""
     is_pending = execution.phase is Phase.PENDING
     action = Action.NONE
@@ -174,26 +174,26 @@ def _unfit(execution: Execution, cause: str, rules: Rules) -> Move:
     return Move(execution=execution, finding=Finding.CANNOT_REPLAY, action=action, cause=cause, failures=failures)
 
 
-def _closed(execution: Execution, state: RunState, failure: str, rules: Rules) -> Move:
+def _plan_closed(execution: Execution, state: RunState, failure: str, rules: Rules) -> Move:
     if execution.phase is Phase.PENDING and state in OUTCOMELESS:
-        return _handed_back(execution, failure, rules)
+        return _plan_handed_back(execution, failure, rules)
     if state not in ENDINGS:
-        return _without_outcome(execution, rules)
-    return _behind(execution, state, failure)
+        return _plan_without_outcome(execution, rules)
+    return _plan_behind(execution, state, failure)
 
 
-def _handed_back(execution: Execution, failure: str, rules: Rules) -> Move:
+def _plan_handed_back(execution: Execution, failure: str, rules: Rules) -> Move:
     """Its workflow closed, and no run ever claimed it: a runner of another store had it, say."""
     cause = f"its run ended before it claimed the execution{f' ({failure})' if failure else ''}, without any effect"
     if execution.cancel_requested_at is not None:
-        return _ended_as_wished(execution, f"{cause}, and somebody wants the execution to end")
+        return _plan_wanted_end(execution, f"{cause}, and somebody wants the execution to end")
     failures = 1 if rules.retry_refused else execution.dispatch.attempts + 1
     if failures >= HANDED_BACK_MAX:
         return _mark(execution, Finding.REFUSED, AttentionCode.SUBMIT_FAILED, f"{cause}, {failures} times in a row")
     return Move(execution=execution, finding=Finding.ORPHAN, action=Action.RESUBMIT, cause=cause, failures=failures)
 
 
-def _behind(execution: Execution, state: RunState, failure: str) -> Move:
+def _plan_behind(execution: Execution, state: RunState, failure: str) -> Move:
     phase, words = ENDINGS[state]
     if state is RunState.TERMINATED and execution.cancel_requested_at is not None:
         phase = Phase.CANCELLED  # the server that ended it by force was ended itself before it could write that down
@@ -207,11 +207,11 @@ def _behind(execution: Execution, state: RunState, failure: str) -> Move:
     )
 
 
-def _without_outcome(execution: Execution, rules: Rules) -> Move:
+def _plan_without_outcome(execution: Execution, rules: Rules) -> Move:
     """Its run claimed it and completed, and the store has no outcome: an older copy of it was put back, perhaps."""
     cause = "the run completed in Temporal, and its outcome never reached the store"
     if execution.cancel_requested_at is not None:
-        return _ended_as_wished(execution, f"{cause}; somebody wants the execution to end")
+        return _plan_wanted_end(execution, f"{cause}; somebody wants the execution to end")
     if rules.include_in_progress:
         return Move(execution=execution, finding=Finding.BEHIND, action=Action.START_OVER, cause=cause)
     return _mark(execution, Finding.BEHIND, AttentionCode.RESULT_UNKNOWN, cause)

@@ -11,10 +11,10 @@ either       a report of a runner goes unanswered for `REPORT_MAX_S`            
 either       something that no runner has taken, and none polls                 waiting for a runner
 either       the same for `LATE_S`, and runners poll                            starting late
 PENDING      open, and no run has claimed it                                    starting late
-IN_PROGRESS  taken, at its first or second attempt                              (gets on)
+IN_PROGRESS  taken, at its first or second attempt                              (not stuck)
 
-A second attempt is nothing yet: that is what a runner leaves behind which was killed or stopped. No moment of Temporal
-is compared with a clock of ours: how long nobody has taken something is counted by who looks (`UntakenTimes`).
+A second attempt does not count: a runner that was killed or stopped leaves one behind. No time of Temporal's is
+compared with a clock of ours: the caller counts how long nobody has taken something (`UntakenTimes`).
 """
 
 from collections.abc import Mapping
@@ -69,7 +69,7 @@ FAILURES: Mapping[str, str] = {
     "report-conflict": "the server has something else than the runner reported",
     "unexpected": "the runner failed in a way nobody foresaw; see `stigmer logs runner`",
 }
-"""Kinds of failure as clauses; another kind stands for itself. Messages never pass: they could hold contents."""
+"""Kinds of failure as clauses; any other kind is shown as it is. Messages are never shown: they could hold contents."""
 
 
 WAITING_CLASSES: Mapping[QueueReason, StuckClass] = {
@@ -81,14 +81,14 @@ WAITING_CLASSES: Mapping[QueueReason, StuckClass] = {
 """What is submitted and not claimed, by what it waits for: nobody polls a Temporal that is away. Any other is late."""
 
 DRAINING_S = 15.0
-"""So long after a reconnect what has piled up may still be on its way to Temporal."""
+"""How long after a reconnect the queue may still be on its way to Temporal."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stuck:
-    """An execution that does not get on: of which class, why, in words, and since when, as far as that is known.
+    """A stuck execution: its class, the cause in words, and since when, as far as that is known.
 
-    `passes`: it goes on by itself, as soon as what it waits for is there.
+    `passes`: it continues without help as soon as what it waits for is there.
     """
 
     execution: Execution
@@ -139,18 +139,18 @@ class _Found:
 
 
 def is_young(execution: Execution, now: datetime) -> bool:
-    """Whether it was accepted so lately that it is on its way, whatever else is true of it."""
+    """Whether it was accepted too recently to be stuck."""
     return not is_older(execution.created_at, now, than_s=GRACE_S)
 
 
 def judge(observation: Observation, move: Move, context: StuckContext) -> Stuck | None:
-    """Why the execution does not get on; None where it does, as far as can be seen. `move` is its part of the plan."""
+    """Why the execution is stuck; None if it is not, as far as can be seen. `move` is its part of the plan."""
     execution = observation.execution
     found = (
-        _drifted(observation, move, context)
-        or _marked(execution)
-        or _in_temporal(observation, context)
-        or _unclaimed(execution, move, context)
+        _judge_drift(observation, move, context)
+        or _judge_mark(execution)
+        or _judge_workflow(observation, context)
+        or _judge_unclaimed(execution, move, context)
     )
     if found is None:
         return None
@@ -168,7 +168,7 @@ def find_untaken(seen: Observed | None) -> Untaken | None:
     return Untaken(name=waiting[0].name, attempt=waiting[0].attempt, since=waiting[0].since) if waiting else None
 
 
-def _drifted(observation: Observation, move: Move, context: StuckContext) -> _Found | None:
+def _judge_drift(observation: Observation, move: Move, context: StuckContext) -> _Found | None:
     if context.away_since is not None and move.execution.phase is Phase.PENDING:
         return None  # that no run has claimed it is known without Temporal
     if move.action is Action.NONE and move.finding not in WORTH_TELLING:
@@ -176,7 +176,7 @@ def _drifted(observation: Observation, move: Move, context: StuckContext) -> _Fo
     is_marked = move.execution.attention is not None
     if move.action is Action.UNMARK or (is_marked and move.finding is Finding.UNKNOWN):
         return None  # the mark says more
-    since = _drifted_since(observation)
+    since = _find_drift_start(observation)
     if move.attention is not None:
         return _Found(kind=MARKS[move.attention], cause=move.cause, since=since)
     kind = FINDINGS.get(move.finding, StuckClass.UNKNOWN)
@@ -185,7 +185,7 @@ def _drifted(observation: Observation, move: Move, context: StuckContext) -> _Fo
     return _Found(kind=kind, cause=move.cause, since=since)
 
 
-def _drifted_since(observation: Observation) -> datetime:
+def _find_drift_start(observation: Observation) -> datetime:
     """Since when row and workflow do not agree, at the earliest where Temporal does not say."""
     execution, seen = observation.execution, observation.seen
     if execution.attention is not None:
@@ -197,19 +197,19 @@ def _drifted_since(observation: Observation) -> datetime:
     return seen.closed_at or last_move_at(execution)
 
 
-def _marked(execution: Execution) -> _Found | None:
+def _judge_mark(execution: Execution) -> _Found | None:
     mark = execution.attention
     return None if mark is None else _Found(kind=MARKS[mark.code], cause=mark.reason, since=mark.since)
 
 
-def _in_temporal(observation: Observation, context: StuckContext) -> _Found | None:
+def _judge_workflow(observation: Observation, context: StuckContext) -> _Found | None:
     seen = observation.seen
     if seen is None or seen.state is not RunState.OPEN or observation.is_another_run:
         return None
-    return _task(seen, observation.task_failure) or _activities(seen) or _untaken(seen, context)
+    return _judge_task(seen, observation.task_failure) or _judge_activities(seen) or _judge_untaken(seen, context)
 
 
-def _task(seen: Observed, failure: TaskFailure | None) -> _Found | None:
+def _judge_task(seen: Observed, failure: TaskFailure | None) -> _Found | None:
     """A workflow task that is tried again: its code does not fit the run, or no runner answers it in time."""
     task = seen.pending_task
     if task is None:
@@ -223,11 +223,11 @@ def _task(seen: Observed, failure: TaskFailure | None) -> _Found | None:
     return None
 
 
-def _activities(seen: Observed) -> _Found | None:
-    return next((found for activity in seen.pending_activities if (found := _failing(activity))), None)
+def _judge_activities(seen: Observed) -> _Found | None:
+    return next((found for activity in seen.pending_activities if (found := _judge_activity(activity))), None)
 
 
-def _failing(activity: PendingActivity) -> _Found | None:
+def _judge_activity(activity: PendingActivity) -> _Found | None:
     if _unanswered_s(activity) > REPORT_MAX_S:
         cause = (
             f"its {activity.name} gets no answer from the server of {activity.runner or 'its runner'}:"
@@ -250,7 +250,7 @@ def _unanswered_s(activity: PendingActivity) -> float:
     return (activity.heartbeat_at - activity.started_at).total_seconds()
 
 
-def _untaken(seen: Observed, context: StuckContext) -> _Found | None:
+def _judge_untaken(seen: Observed, context: StuckContext) -> _Found | None:
     waits = find_untaken(seen)
     if waits is None:
         return None
@@ -264,13 +264,13 @@ def _untaken(seen: Observed, context: StuckContext) -> _Found | None:
     return None
 
 
-def _unclaimed(execution: Execution, move: Move, context: StuckContext) -> _Found | None:
-    """What is PENDING, and nothing more is known to be wrong with it than that no run has claimed it."""
+def _judge_unclaimed(execution: Execution, move: Move, context: StuckContext) -> _Found | None:
+    """A PENDING execution with nothing wrong but that no run has claimed it."""
     if execution.phase is not Phase.PENDING or move.finding is Finding.FRESH:
         return None
     dispatch = execution.dispatch
     if dispatch.submitted_at is None:
-        return _queued(dispatch, context)
+        return _judge_queued(dispatch, context)
     kind = WAITING_CLASSES.get(dispatch.reason, StuckClass.STARTING_LATE)
     cause = "no run has claimed it yet; runners poll the task queue"
     if kind is StuckClass.WAITING_FOR_RUNNER:
@@ -278,8 +278,8 @@ def _unclaimed(execution: Execution, move: Move, context: StuckContext) -> _Foun
     return _Found(kind=kind, cause=cause, since=dispatch.submitted_at, passes=context.away_since is not None)
 
 
-def _queued(dispatch: Dispatch, context: StuckContext) -> _Found:
-    """It goes on by itself where Temporal is away or busy, or it is tried again; else the dispatcher stands still."""
+def _judge_queued(dispatch: Dispatch, context: StuckContext) -> _Found:
+    """`passes` if Temporal is away or busy, or it is tried again; else the dispatcher is not working."""
     passes = (
         context.away_since is not None
         or dispatch.next_try_at is not None

@@ -11,12 +11,12 @@ IDS_MAX = 20
 
 
 def stuck_body(one: Stuck) -> StuckBody:
-    """Why it does not get on, and the way out."""
+    """Why it is stuck, and the way out."""
     return StuckBody(kind=one.kind, cause=one.cause, since=one.since, hint=one.hint)
 
 
 def stuck_groups(found: Sequence[Stuck]) -> list[StuckGroup]:
-    """By class and phase, and by whether they go on by themselves; each group, and the groups, oldest first."""
+    """By class and phase, and by whether they continue without help; each group, and the groups, oldest first."""
     by_class: dict[tuple[StuckClass, Phase, bool], list[Stuck]] = {}
     for one in sorted(found, key=lambda one: one.execution.created_at):
         by_class.setdefault((one.kind, one.execution.phase, one.passes), []).append(one)

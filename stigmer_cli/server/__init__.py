@@ -1,1 +1,1 @@
-"""The HTTP process: the composition root, the doors and the routes."""
+"""The HTTP process: the composition root, the guard and the routes."""

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp
 
 from stigmer_cli.server import problems
 from stigmer_cli.server.guard import Guard
-from stigmer_cli.server.hosts import AllowedHosts, named_in
+from stigmer_cli.server.hosts import AllowedHosts, split_names
 from stigmer_cli.server.routes import agents, challenge, executions, health, identity, reconcile, reports, stuck, ui
 from stigmer_cli.server.services import Services
 from stigmer_cli.server.time_header import TimeHeader
@@ -23,7 +23,7 @@ def build(called: Services, *, token: Callable[[], str | None]) -> ASGIApp:
         app.include_router(routes.router)
     problems.install(app)
     settings = called.settings
-    hosts = AllowedHosts(settings.server_port, named_in(settings.allowed_hosts))
+    hosts = AllowedHosts(settings.server_port, split_names(settings.allowed_hosts))
     access = UiAccess(settings.ui_address, hosts=hosts, token=token, clock=called.clock, port=settings.server_port)
     app.state.ui = access
     return Guard(TimeHeader(app, clock=called.clock), hosts=hosts, token=token, pages=access)

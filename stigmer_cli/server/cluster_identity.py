@@ -48,10 +48,10 @@ class ClusterWatch:
         if before == cluster:
             return False
         await self._store.meta.set(key, cluster)
-        await self._lost(status, before, cluster)
+        await self._record_loss(status, before, cluster)
         return True
 
-    async def _lost(self, status: ConnectionStatus, before: str, cluster: str) -> None:
+    async def _record_loss(self, status: ConnectionStatus, before: str, cluster: str) -> None:
         self.memory_lost_at = self._clock.now()
         await self._store.meta.set(LOST_KEY, iso(self.memory_lost_at))
         log.warning(

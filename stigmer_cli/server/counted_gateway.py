@@ -17,7 +17,7 @@ R = TypeVar("R")
 class CallObserver(Protocol):
     """Who counts calls."""
 
-    def called(self, call: str, outcome: str) -> None:
+    def record_call(self, call: str, outcome: str) -> None:
         """A call ended: `ok`, or with an error of that code."""
 
 
@@ -30,23 +30,23 @@ class CountedGateway:
 
     async def start(self, workflow: WorkflowName, *, timeout_s: float | None) -> Started:
         """Start the workflow, or find the one that was."""
-        return await self._counted("start", self._gateway.start(workflow, timeout_s=timeout_s))
+        return await self._count("start", self._gateway.start(workflow, timeout_s=timeout_s))
 
     async def describe(self, workflow: WorkflowName) -> Observed | None:
         """What Temporal knows of the workflow; None only where Temporal proves that it has none."""
-        return await self._counted("describe", self._gateway.describe(workflow))
+        return await self._count("describe", self._gateway.describe(workflow))
 
     async def result_failure(self, workflow: WorkflowName) -> str:
         """Why a closed workflow failed, as a sentence."""
-        return await self._counted("result", self._gateway.result_failure(workflow))
+        return await self._count("result", self._gateway.result_failure(workflow))
 
     async def cancel(self, workflow: WorkflowName) -> bool:
         """Ask the workflow to end; False where there is none open."""
-        return await self._counted("cancel", self._gateway.cancel(workflow))
+        return await self._count("cancel", self._gateway.cancel(workflow))
 
     async def task_failure(self, workflow: WorkflowName) -> TaskFailure | None:
         """How the last workflow task of this epoch failed; None where it did not."""
-        return await self._counted(
+        return await self._count(
             "task-failure",
             self._gateway.task_failure(
                 workflow,
@@ -55,17 +55,17 @@ class CountedGateway:
 
     async def terminate(self, workflow: WorkflowName, *, reason: str) -> bool:
         """End the workflow of this epoch without asking its code; False where there is none open."""
-        return await self._counted("terminate", self._gateway.terminate(workflow, reason=reason))
+        return await self._count("terminate", self._gateway.terminate(workflow, reason=reason))
 
     async def pollers(self) -> Sequence[Poller]:
         """The runners that poll the task queue for both workflows and activities."""
-        return await self._counted("pollers", self._gateway.pollers())
+        return await self._count("pollers", self._gateway.pollers())
 
-    async def _counted(self, call: str, answer: Awaitable[R]) -> R:
+    async def _count(self, call: str, answer: Awaitable[R]) -> R:
         try:
             found = await answer
         except StigmerError as error:
-            self._observer.called(call, error.code)
+            self._observer.record_call(call, error.code)
             raise
-        self._observer.called(call, OK)
+        self._observer.record_call(call, OK)
         return found

@@ -1,4 +1,4 @@
-"""The door: who may ask, from where, and how much. Nothing behind it sees a request that it refused."""
+"""The guard: who may send requests, from where, and how large. The application never sees a refused request."""
 
 import asyncio
 import hmac
@@ -25,12 +25,12 @@ UNAUTHORIZED = 401
 BODY_UNREAD = frozenset({400, 413, 415})
 """Answers given before the body was read to its end: the connection cannot be used again."""
 OPEN_PATHS = frozenset({"/livez", "/readyz", CHALLENGE})
-"""Answered to whoever asks; the challenge is what a client asks before it shows its token."""
+"""Answered without a token; a client asks for the challenge before it sends its token."""
 IS_KNOWN = "stigmer.is_known"
 """Under this name the scope says whether the caller showed the token: an open path tells strangers less."""
 
 FOREIGN_FETCHES = frozenset({"cross-site", "same-site"})
-"""Values of Sec-Fetch-Site that a page of somebody else's sends (W3C Fetch Metadata)."""
+"""Values of Sec-Fetch-Site that another site's page sends (W3C Fetch Metadata)."""
 
 
 class Refusal(Exception):
@@ -66,7 +66,7 @@ class Guard:
             _check_origin(headers)
             is_known = self._is_known(headers)
             if not is_known and scope["path"] not in OPEN_PATHS:
-                raise _unknown()
+                raise _refuse_stranger()
             body = await _read_body(scope["method"], headers, receive)
         except Refusal as refusal:
             await _answer(refusal.problem, send)
@@ -93,7 +93,7 @@ class Guard:
         return scheme.lower() == "bearer" and matches
 
 
-def _unknown() -> Refusal:
+def _refuse_stranger() -> Refusal:
     return Refusal(
         UNAUTHORIZED,
         "refused",
@@ -151,7 +151,7 @@ async def _check_json(headers: Headers, body: bytes) -> None:
 async def _is_deeper(body: bytes) -> bool:
     """Whether the nesting exceeds `DEPTH_MAX`, without parsing: each round takes the innermost brackets away.
 
-    Between two rounds over a large body others have their turn on the event loop.
+    Between two rounds over a large body it yields to the event loop.
     """
     if body.count(b"[") + body.count(b"{") <= DEPTH_MAX:
         return False
@@ -171,14 +171,14 @@ async def _is_deeper(body: bytes) -> bool:
 def _replay(body: bytes, receive: Receive) -> Receive:
     given = False
 
-    async def again() -> Message:
+    async def receive_again() -> Message:
         nonlocal given
         if given:
             return await receive()
         given = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return again
+    return receive_again
 
 
 async def _answer(problem: Problem, send: Send) -> None:

@@ -37,7 +37,7 @@ class AllowedHosts:
         except ConfigError:
             return False
         ports = DEFAULT_PORTS.values() if port is None else (port,)
-        return name in self._anywhere or any((name, one) in self._exact or (name, one) == _named(at) for one in ports)
+        return name in self._anywhere or any((name, one) in self._exact or (name, one) == _unmap(at) for one in ports)
 
     def admits_origin(self, origin: str) -> bool:
         """Whether `origin`, an Origin header, is a page of this server: an http or https URL of a name that is ours."""
@@ -50,7 +50,7 @@ class AllowedHosts:
         return self.admits(found.netloc)
 
 
-def _named(at: Address) -> Address:
+def _unmap(at: Address) -> Address:
     if at is None:
         return None
     try:
@@ -61,6 +61,6 @@ def _named(at: Address) -> Address:
     return (str(found.ipv4_mapped) if found.ipv4_mapped else f"[{found.compressed}]"), at[1]
 
 
-def named_in(setting: str | None) -> list[str]:
+def split_names(setting: str | None) -> list[str]:
     """The names in the setting `allowed_hosts`; empty where it is unset."""
     return setting.split(",") if setting else []

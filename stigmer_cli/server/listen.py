@@ -49,7 +49,7 @@ def url_of(settings: Settings) -> str:
     return f"{scheme}://{host}:{settings.server_port}"
 
 
-def listening_socket(settings: Settings) -> socket.socket:
+def open_listener(settings: Settings) -> socket.socket:
     """A socket that listens; raises MachineError where it cannot."""
     family = socket.AF_INET6 if ":" in settings.listen else socket.AF_INET
     # With the protocol named, asyncio turns Nagle's algorithm off; without, each answer waits 40 ms for an ACK.
@@ -110,7 +110,7 @@ def _context(pair: KeyPair) -> ssl.SSLContext:
     return context
 
 
-def server_tls(settings: Settings, *, clock: Clock) -> ServerTls | None:
+def load_tls(settings: Settings, *, clock: Clock) -> ServerTls | None:
     """The server's TLS; None where it speaks plain HTTP. Raises ConfigError where its files cannot be used."""
     if settings.tls_cert_file is None or settings.tls_key_file is None:
         return None

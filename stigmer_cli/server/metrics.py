@@ -92,54 +92,54 @@ class Metrics:
             self.reconciled.labels(done)
         for code in AttentionCode:
             self.attention.labels(code)
-        self.see_stuck({})
+        self.record_stuck({})
 
     # -- ConnectionObserver
 
-    def changed(self, change: Change) -> None:
+    def record_change(self, change: Change) -> None:
         """The connection changed its state."""
         self.connection_changes.labels(change.before, change.after).inc()
 
-    def probed(self, *, ok: bool, latency_s: float) -> None:
+    def record_probe(self, *, ok: bool, latency_s: float) -> None:
         """The connection was probed."""
         self.probes.labels("ok" if ok else "failed").inc()
         if ok:
             self.probe_seconds.observe(latency_s)
 
-    def dialled(self, *, ok: bool) -> None:
+    def record_dial(self, *, ok: bool) -> None:
         """A connection was tried."""
         self.dials.labels("ok" if ok else "failed").inc()
 
     # -- SubmitObserver
 
-    def submitted(self, *, already: bool) -> None:
+    def record_submit(self, *, already: bool) -> None:
         """Temporal took an execution; `already`: it had it before."""
         self.submits.labels("already" if already else "started").inc()
 
-    def submit_failed(self, code: str) -> None:
+    def record_failed_submit(self, code: str) -> None:
         """A submit failed with an error of kind `code`."""
         self.submits.labels(code).inc()
 
-    def given_up(self, code: AttentionCode) -> None:
+    def record_attention(self, code: AttentionCode) -> None:
         """An execution was left to a person."""
         self.attention.labels(code).inc()
 
-    def see_reconciled(self, applied: Applied) -> None:
+    def record_reconciled(self, applied: Applied) -> None:
         """A move was carried out, or found that somebody knew better."""
         self.reconciled.labels(applied.done).inc()
         if applied.done is ReconcileOutcome.ATTENTION and applied.move.attention is not None:
-            self.given_up(applied.move.attention)
+            self.record_attention(applied.move.attention)
 
     # -- StuckObserver
 
-    def see_stuck(self, counts: Mapping[StuckClass, int]) -> None:
+    def record_stuck(self, counts: Mapping[StuckClass, int]) -> None:
         """All that is open has been looked at once more."""
         for kind in StuckClass:
             self.stuck.labels(kind).set(counts.get(kind, 0))
 
     # -- CallObserver
 
-    def called(self, call: str, outcome: str) -> None:
+    def record_call(self, call: str, outcome: str) -> None:
         """A call to Temporal ended."""
         self.calls.labels(call, outcome).inc()
 
@@ -152,14 +152,14 @@ class Metrics:
 
     # -- read when somebody looks
 
-    def see_connection(self, status: ConnectionStatus, *, now: datetime) -> None:
+    def record_connection(self, status: ConnectionStatus, *, now: datetime) -> None:
         """Take over what the connection says of itself."""
         for state in ConnectionState:
             self.connection_state.labels(state).set(1 if status.state is state else 0)
         self.connection_state_seconds.set(max(0.0, (now - status.since).total_seconds()))
         self.reconnects.set(status.reconnects)
 
-    def see_executions(
+    def record_executions(
         self, counts: Mapping[tuple[Phase, Kind], int], *, queued: int, oldest_pending_age_s: float | None
     ) -> None:
         """Take over what the store counts."""

@@ -16,40 +16,44 @@ log = structlog.get_logger()
 
 def install(app: FastAPI) -> None:
     """Make every error of `app` a problem."""
-    app.add_exception_handler(StigmerError, _ours)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _plain)
-    app.add_exception_handler(Exception, _unforeseen)
+    app.add_exception_handler(StigmerError, _answer_ours)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_exception_handler(HTTPException, _answer_plain)
+    app.add_exception_handler(Exception, _answer_unforeseen)
 
 
-async def _ours(_request: Request, error: Exception) -> JSONResponse:
+async def _answer_ours(_request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, StigmerError):
         raise TypeError("registered for StigmerError only")
-    response = _response(problem_of(error))
+    response = _make_response(problem_of(error))
     if isinstance(error, Unavailable):
         response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
     return response
 
 
-async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+async def _answer_invalid(_request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         raise TypeError("registered for RequestValidationError only")
     places = [
         f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()[:PLACES_MAX]
     ]
-    return _response(Problem(title="invalid request", status=400, code="invalid-request", detail="; ".join(places)))
+    return _make_response(
+        Problem(title="invalid request", status=400, code="invalid-request", detail="; ".join(places))
+    )
 
 
-async def _plain(_request: Request, error: Exception) -> JSONResponse:
+async def _answer_plain(_request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise TypeError("registered for HTTPException only")
     code = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "invalid-request")
-    return _response(Problem(title=str(error.detail), status=error.status_code, code=code, detail=str(error.detail)))
+    return _make_response(
+        Problem(title=str(error.detail), status=error.status_code, code=code, detail=str(error.detail))
+    )
 
 
-async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
+async def _answer_unforeseen(request: Request, error: Exception) -> JSONResponse:
     log.error("request_failed", path=request.url.path, method=request.method, exc_info=error)
-    return _response(
+    return _make_response(
         Problem(
             title="internal",
             status=500,
@@ -60,6 +64,6 @@ async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
     )
 
 
-def _response(problem: Problem) -> JSONResponse:
+def _make_response(problem: Problem) -> JSONResponse:
     content = problem.model_dump(mode="json", by_alias=True, exclude_none=True)
     return JSONResponse(content, status_code=problem.status, media_type=CONTENT_TYPE)

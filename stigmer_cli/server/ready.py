@@ -1,4 +1,4 @@
-"""Whether the server takes executions: a row was written a moment ago, and it is not about to end."""
+"""Whether the server accepts executions: it wrote a row within the last second, and is not about to end."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ WRITTEN = "ready_written_at"
 """The row of `meta` that is written: nothing else proves that rows can be (a full disk, a read-only replica)."""
 
 WRITE_EVERY_S = 1.0
-"""However often one is asked; whoever asks needs no token."""
+"""At most one write in this time: callers of /readyz need no token."""
 
 WRITE_MAX_S = 0.8
 STOPPING = "the server is stopping"
@@ -35,11 +35,11 @@ class ReadyCheck:
         async with self._lock:
             now = self._clock.monotonic()
             if self._ends_at is None or now >= self._ends_at:
-                self._why_not = await self._written()
+                self._why_not = await self._try_write()
                 self._ends_at = self._clock.monotonic() + WRITE_EVERY_S
             return self._why_not
 
-    async def _written(self) -> str:
+    async def _try_write(self) -> str:
         try:
             await self._store.check()
             await self._write()
@@ -48,9 +48,9 @@ class ReadyCheck:
         return ""
 
     async def _write(self) -> None:
-        """Write the row, or go on waiting for the write of before: a store that hangs is not asked twice."""
+        """Write the row, or keep waiting for the last write: a store that hangs is not asked twice."""
         if self._writing is None:
-            # Not a TaskGroup's: the write outlives whoever asked, and the store itself sees it to its end.
+            # Not in a TaskGroup: the write outlives the caller, and the store itself waits for its end.
             work = self._store.meta.set(WRITTEN, iso(self._clock.now()))
             self._writing = asyncio.get_running_loop().create_task(work, name="ready")
         done, _ = await asyncio.wait({self._writing}, timeout=WRITE_MAX_S)

@@ -28,13 +28,13 @@ from stigmer_cli.temporal.errors import Misconfigured
 
 BEAT_EVERY_S = 1.0
 ALONE_EVERY_S = 3600.0
-"""A file is locked for one server: nobody waits for its signs of life."""
+"""A SQLite file is locked for one server: no other waits for its signs of life."""
 
 LIVING_S = 10.0
 """How long after its last sign of life a server counts: a busy machine may miss some."""
 
 INSIST_S = 3.0
-"""Another server that has been on another Temporal for so long, and gave signs of life meanwhile, will stay there."""
+"""Another server that has been on another Temporal for this long, with signs of life, will stay there."""
 
 log = structlog.get_logger()
 
@@ -86,13 +86,13 @@ class ServerRegistry:
             return
         if not self._store.is_shared:
             return
-        other = self._other_of(await self._living(), cluster)
+        other = self._find_other(await self._read_living(), cluster)
         if other is None:
             self._rival = None
             return
-        words = _words(other)
+        words = _describe(other)
         if self._insists(other):
-            raise _refused(words)
+            raise _refuse(words)
         raise Misconfigured(words, hint=OtherTemporal.way_out)
 
     async def run(self) -> None:
@@ -109,22 +109,22 @@ class ServerRegistry:
         status = self.link.status() if self.link else None
         cluster = status.cluster if status and status.is_connected else None
         await self._store.servers.beat(self._record, cluster)
-        living = await self._living()
+        living = await self._read_living()
         if cluster is None:
             return
         mine = next((one for one in living if one.record.id == self._record.id), None)
         await self._check_adoption(mine, cluster)
-        other = self._other_of(living, cluster)
+        other = self._find_other(living, cluster)
         if other is None:
             self._rival = None
         elif mine is not None and mine.cluster_since > other.cluster_since and self._insists(other):
-            raise _refused(_words(other))
+            raise _refuse(_describe(other))
 
-    async def _living(self) -> Sequence[SeenServer]:
+    async def _read_living(self) -> Sequence[SeenServer]:
         self.servers = await self._store.servers.living(within_s=LIVING_S)
         return self.servers
 
-    def _other_of(self, living: Sequence[SeenServer], cluster: str) -> SeenServer | None:
+    def _find_other(self, living: Sequence[SeenServer], cluster: str) -> SeenServer | None:
         """The first of the others that is on another Temporal than `cluster`."""
         return next(
             (one for one in living if one.record.id != self._record.id and one.cluster not in (None, cluster)), None
@@ -152,16 +152,16 @@ class ServerRegistry:
         adoption = await self._store.servers.adoption()
         if mine is None or adoption is None or adoption.cluster == cluster or adoption.at <= mine.cluster_since:
             return
-        raise _refused(f"server {adoption.server} has moved this store to another Temporal than this server's")
+        raise _refuse(f"server {adoption.server} has moved this store to another Temporal than this server's")
 
 
-def _refused(words: str) -> OtherTemporal:
-    """The end of this server, with its code in the log for whoever asks why it ended."""
+def _refuse(words: str) -> OtherTemporal:
+    """The error that ends this server, logged with its code."""
     log.error("server_refused", code=OtherTemporal.code, cause=words)
     return OtherTemporal(words)
 
 
-def _words(other: SeenServer) -> str:
+def _describe(other: SeenServer) -> str:
     record = other.record
     return (
         f"server {record.id} (pid {record.pid} on {record.host}, version {record.version}) uses this store with another"

@@ -1,4 +1,4 @@
-"""The composition root of the server: makes every part, and lets them live and die together."""
+"""The composition root of the server: makes every part, and runs them as one: if one ends, all end."""
 
 import asyncio
 import gc
@@ -32,7 +32,7 @@ from stigmer_cli.files import OWNER_ONLY, write_atomically
 from stigmer_cli.server.app import build
 from stigmer_cli.server.cluster_identity import ClusterWatch
 from stigmer_cli.server.counted_gateway import CountedGateway
-from stigmer_cli.server.listen import ServerTls, check_settings, listening_socket, server_tls, url_of
+from stigmer_cli.server.listen import ServerTls, check_settings, load_tls, open_listener, url_of
 from stigmer_cli.server.metrics import Metrics
 from stigmer_cli.server.ready import ReadyCheck
 from stigmer_cli.server.registry import ServerRegistry
@@ -53,7 +53,7 @@ GRACE_S, GRACE_ELSEWHERE_S = 1, 2
 
 CONNECTIONS_MAX = 512
 AGAIN_S = 1.0
-"""How long the loops leave a database alone that was away."""
+"""How long the loops wait before they use a database again that was away."""
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
 
@@ -67,15 +67,15 @@ async def serve(settings: Settings, *, clock: Clock) -> int:
     be used; MachineError where the port is taken, or the store is in use or cannot be used; what ends a loop ends all.
     """
     check_settings(settings)
-    tls = server_tls(settings, clock=clock)
-    listener = listening_socket(settings)
+    tls = load_tls(settings, clock=clock)
+    listener = open_listener(settings)
     async with AsyncExitStack() as stack:
         stack.callback(listener.close)
         token = _token_source(settings)
         notifier = Notifier()
         store = await open_store(settings.database_target, clock=clock, owner=url_of(settings))
         stack.push_async_callback(store.close)
-        _write_down(settings, store)
+        _write_store_id(settings, store)
         if not store.is_shared:
             await reclaim_lease(store)
         await store.sync_clock()
@@ -100,7 +100,7 @@ class _Server:
         ids = IdGenerator(clock, rng)
         record = _record_of(settings, ids)
         self.registry = ServerRegistry(store, record, clock=clock, request=settings.home.adoption_file)
-        self.connection = self._connection(rng)
+        self.connection = self._make_connection(rng)
         self.registry.link = self.connection
         gateway = CountedGateway(Gateway(self.connection, store=store.id, clock=clock, rng=rng), self.metrics)
         self.dispatcher = Dispatcher(store, gateway, self.connection, clock=clock, rng=rng)
@@ -113,7 +113,7 @@ class _Server:
         self.stuck.observer = self.metrics
         self.cluster = ClusterWatch(store, self.connection, clock=clock)
         self.watch = LoopWatch(clock=clock, observer=self.metrics)
-        self.clock_watch = ClockWatch(own_clock, jumped=self._clock_jumped)
+        self.clock_watch = ClockWatch(own_clock, jumped=self._hurry_all)
         reconciling = Reconciling(store, gateway, self.connection, self.dispatcher, clock=clock)
         reconciling.observer = self.metrics
         reconciling.withdraw = self.canceller.withdraw
@@ -140,7 +140,7 @@ class _Server:
             started_at=clock.now(),
         )
 
-    def _connection(self, rng: random.Random) -> Connection:
+    def _make_connection(self, rng: random.Random) -> Connection:
         return Connection(
             target_of(self.settings),
             clock=self.clock,
@@ -151,7 +151,7 @@ class _Server:
         )
 
     async def run(self, listener: socket.socket, token: Callable[[], str | None], tls: ServerTls | None) -> None:
-        """HTTP and the loops in one group: one that dies takes all with it, and the supervisor starts afresh."""
+        """HTTP and the loops in one group: if one fails, all end, and the supervisor restarts the process."""
         http = _http_server(build(self.services, token=token), tls, self.settings)
         loops = [
             *([tls.run] if tls else []),
@@ -167,20 +167,20 @@ class _Server:
             self.stuck.run,
             *([self.reconciler.run] if self.settings.reconcile is ReconcileMode.AUTO else []),
         ]
-        async with asyncio.TaskGroup() as group, _stop_signals(self._stopper(http)):
+        async with asyncio.TaskGroup() as group, _stop_signals(self._make_stop(http)):
             tasks = [
-                group.create_task(_through_outages(loop, self.clock), name=f"loop {loop.__qualname__}")
+                group.create_task(_run_through_outages(loop, self.clock), name=f"loop {loop.__qualname__}")
                 for loop in loops
             ]
-            gc.freeze()  # what the start left behind stays; to look through it anew stood still for 0.1 s each time
+            gc.freeze()  # what the start left behind stays; each scan of it blocked for 0.1 s
             log.info("server_started", url=url_of(self.settings), temporal=self.settings.temporal_target)
             await http.serve(sockets=[listener])
             for task in tasks:
                 task.cancel()
         log.info("server_stopped")
 
-    def _stopper(self, http: uvicorn.Server) -> Callable[[int], None]:
-        """What a signal does: /readyz says no at once; a moment later, or at a second signal, the door closes."""
+    def _make_stop(self, http: uvicorn.Server) -> Callable[[int], None]:
+        """What a signal does: /readyz says no at once; `notice_s` later, or at a second signal, the server closes."""
         notice_s = NOTICE_S if _is_alone(self.settings) else NOTICE_ELSEWHERE_S
 
         def close() -> None:
@@ -195,8 +195,8 @@ class _Server:
 
         return stop
 
-    def _clock_jumped(self, jump: Jump) -> None:
-        """Whatever waits for a moment of the wall clock, or slept, is due now."""
+    def _hurry_all(self, jump: Jump) -> None:
+        """Everything that waits for a time of the wall clock, or slept, is due now."""
         log.warning("clock_jumped", **jump.facts())
         self.connection.hurry()
         self.dispatcher.nudge()
@@ -215,7 +215,7 @@ def _record_of(settings: Settings, ids: IdGenerator) -> ServerRecord:
     )
 
 
-async def _through_outages(loop: Loop, clock: Clock) -> None:
+async def _run_through_outages(loop: Loop, clock: Clock) -> None:
     """Run `loop` for ever, again after each time that the database was away; any other error ends the process."""
     while True:
         try:
@@ -275,8 +275,8 @@ async def _stop_signals(stop: Callable[[int], None]) -> AsyncIterator[None]:
             loop.remove_signal_handler(number)
 
 
-def _write_down(settings: Settings, store: Store) -> None:
-    """Leave the store's id in the home, for who looks from outside; a home that cannot be written is no obstacle."""
+def _write_store_id(settings: Settings, store: Store) -> None:
+    """Leave the store's id in the home, for other processes; a home that cannot be written is no error."""
     with suppress(OSError):
         settings.home.store_id_file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(settings.home.store_id_file, f"{store.id}\n".encode(), OWNER_ONLY)

@@ -16,10 +16,10 @@ class TimeHeader:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
 
-        async def told(message: Message) -> None:
+        async def send_with_time(message: Message) -> None:
             if message["type"] == "http.response.start":
                 header = (NOW_HEADER.lower().encode(), iso(self._clock.now()).encode())
                 message = {**message, "headers": [*message.get("headers", ()), header]}
             await send(message)
 
-        await self._app(scope, receive, told)
+        await self._app(scope, receive, send_with_time)

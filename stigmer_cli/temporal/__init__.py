@@ -1,1 +1,1 @@
-"""The only door to Temporal: its dev server, the connection that lives, and the calls that go over it."""
+"""The only access to Temporal: its dev server, the connection, and the calls that use it."""

@@ -1,7 +1,7 @@
-"""A budget for retries: one for every ten calls, and a small reserve, so that retries never become the load themselves.
+"""A budget for retries: one for every ten calls, and a small reserve, so that retries never become an overload.
 
 After the retry budget of Finagle (Twitter) and the retry throttling of gRPC (proposal A6). A call whose retry is
-refused fails as if it had been the last try; whoever sent it waits and sends it again.
+refused fails as if it had been the last try; the caller waits and sends it again.
 """
 
 SHARE = 0.1
@@ -17,7 +17,7 @@ class RetryBudget:
     def __init__(self) -> None:
         self._saved = RESERVE
 
-    def called(self) -> None:
+    def record_call(self) -> None:
         """A call was made for the first time."""
         self._saved = min(RESERVE, self._saved + SHARE)
 

@@ -1,4 +1,4 @@
-"""The one owner of the connection to Temporal: dials until connected, watches until lost, and tells who asks.
+"""The one owner of the connection to Temporal: dials until connected, watches until lost, and reports its state.
 
 States and transitions: see `state.py`. CONNECTED is entered only after the namespace was described and history
 answered, through the very client that the calls use. SUSPECT still gives the client, so that one slow answer stops
@@ -43,26 +43,26 @@ Raises what keeps it from being used: Misconfigured and Unavailable are met by d
 class ConnectionObserver(Protocol):
     """Counts what happens to the connection; must return at once."""
 
-    def changed(self, change: Change) -> None:
+    def record_change(self, change: Change) -> None:
         """The state moved."""
 
-    def probed(self, *, ok: bool, latency_s: float) -> None:
+    def record_probe(self, *, ok: bool, latency_s: float) -> None:
         """A probe ended."""
 
-    def dialled(self, *, ok: bool) -> None:
+    def record_dial(self, *, ok: bool) -> None:
         """A dial ended."""
 
 
 class Unobserved:
     """Counts nothing."""
 
-    def changed(self, change: Change) -> None:
+    def record_change(self, change: Change) -> None:
         """Ignore it."""
 
-    def probed(self, *, ok: bool, latency_s: float) -> None:
+    def record_probe(self, *, ok: bool, latency_s: float) -> None:
         """Ignore it."""
 
-    def dialled(self, *, ok: bool) -> None:
+    def record_dial(self, *, ok: bool) -> None:
         """Ignore it."""
 
 
@@ -145,10 +145,10 @@ class Connection:
             address=self.target.address,
             namespace=self.target.namespace,
             now=self._clock.now(),
-            since=self._as_set_now(self._since, self._since_s),
+            since=self._on_current_clock(self._since, self._since_s),
             cause=self._cause,
             attempt=self._attempt,
-            next_try_at=self._as_set_now(self._next_try_at, self._next_try_s) if self._next_try_at else None,
+            next_try_at=self._on_current_clock(self._next_try_at, self._next_try_s) if self._next_try_at else None,
             reconnects=max(self._generation - 1, 0),
             cluster_id=self._cluster.cluster_id if self._cluster else None,
             namespace_id=self._cluster.namespace_id if self._cluster else None,
@@ -157,18 +157,18 @@ class Connection:
             history=self._journal.history(),
         )
 
-    def _as_set_now(self, at: datetime, at_s: float) -> datetime:
-        """`at`, which was `at_s` of the monotonic clock: what the wall clock calls it now, if it was set meanwhile."""
+    def _on_current_clock(self, at: datetime, at_s: float) -> datetime:
+        """`at`, which was `at_s` of the monotonic clock, by the wall clock as it is set now."""
         now_called = self._clock.now() + timedelta(seconds=at_s - self._clock.monotonic())
         return at if abs(now_called - at) <= SKEW_MAX else now_called
 
     def report_failure(self, cause: str) -> None:
         """A call failed with a connection error: probe at once (and at most every `probe_gap_s`)."""
-        self._journal.call_failed(cause)
+        self._journal.record_failed_call(cause)
         self._poked.set()
 
     def hurry(self) -> None:
-        """Whatever the next probe or dial waits for, it is due now: the machine slept, or its clock was set."""
+        """The next probe or dial is due now: the machine slept, or its clock was set."""
         self._poked.set()
         self._hurried.set()
 
@@ -200,7 +200,7 @@ class Connection:
         finally:
             self._session = None
             self._next_try_at = None
-            self._move(ConnectionState.STOPPED, "stopped")
+            self._set_state(ConnectionState.STOPPED, "stopped")
 
     async def _dial_until_connected(self) -> None:
         self._attempt = 0
@@ -210,29 +210,29 @@ class Connection:
             if failure is None:
                 return
             self._attempt += 1
-            # A port that opens, and refuses all the same, is not knocked at twice in a row.
+            # A port that opens, and then refuses the dial, is not polled twice in a row.
             knocking = self.pace.knocking if failure.is_certain and not has_opened else None
-            delay_s = self._redial_s(failure, knocking)
+            delay_s = self._redial_delay_s(failure, knocking)
             self._next_try_s = self._clock.monotonic() + delay_s
             self._next_try_at = self._clock.now() + timedelta(seconds=delay_s)
-            self._move(failure.state, failure.cause)
+            self._set_state(failure.state, failure.cause)
             self._hurried.clear()
             if knocking is None:
-                await self._until_redial(delay_s)
+                await self._wait_until_redial(delay_s)
                 has_opened = False
             else:
-                has_opened = await self._has_opened(within_s=delay_s)
+                has_opened = await self._wait_until_open(within_s=delay_s)
 
-    async def _until_redial(self, delay_s: float) -> None:
+    async def _wait_until_redial(self, delay_s: float) -> None:
         """Wait, but no longer than until one of the target's files changes, or somebody hurries."""
         ends = self._clock.monotonic() + delay_s
         is_due = self._hurried.is_set
         while self._stamp == self.target.stamp() and not is_due() and (left_s := ends - self._clock.monotonic()) > 0:
             await self._clock.sleep(min(left_s, FILES_EVERY_S))
 
-    async def _has_opened(self, *, within_s: float) -> bool:
-        """Whether somebody began to listen; at once when it happens."""
-        return await wait_at_most(within_s, self._dialer.listened(self.target))
+    async def _wait_until_open(self, *, within_s: float) -> bool:
+        """Whether somebody began to listen; returns as soon as that happens."""
+        return await wait_at_most(within_s, self._dialer.wait_listening(self.target))
 
     async def _dial_once(self) -> Failure | None:
         self._stamp = self.target.stamp()
@@ -245,9 +245,9 @@ class Connection:
         except InUse:
             raise
         except Exception as error:  # noqa: BLE001 - the SDK raises RuntimeError, RPCError and more; each is a failed dial
-            self._observer.dialled(ok=False)
-            return self._failure(error, self.pace.dial_s)
-        self._observer.dialled(ok=True)
+            self._observer.record_dial(ok=False)
+            return self._make_failure(error, self.pace.dial_s)
+        self._observer.record_dial(ok=True)
         self._adopt(session, cluster)
         return None
 
@@ -258,31 +258,31 @@ class Connection:
         self._generation += 1
         self._cluster_changes += is_other_cluster
         self._poked.clear()
-        self._move(ConnectionState.CONNECTED, MEMORY_LOST if is_other_cluster else "")
+        self._set_state(ConnectionState.CONNECTED, MEMORY_LOST if is_other_cluster else "")
 
     async def _watch_until_lost(self) -> None:
         while self._state in HAS_CLIENT:
             if self._state is ConnectionState.CONNECTED:
-                await self._until_probe_due()
+                await self._wait_until_probe_due()
             failure = await self._probe_once()
             if failure is None:
-                self._move(ConnectionState.CONNECTED, "")
+                self._set_state(ConnectionState.CONNECTED, "")
                 await self._take_over_files()
             else:
-                self._move(self._after_missed(failure), failure.cause)
+                self._set_state(self._state_after_miss(failure), failure.cause)
         self._session = None
 
     async def _take_over_files(self) -> None:
-        """Dial with the target's files where they have changed: what was dialled before shows the old ones for good.
+        """Dial with the target's files where they have changed: an old client keeps the old files for ever.
 
-        The client of before stays where that fails: files are replaced one after the other.
+        The old client stays if that fails: files are replaced one after the other.
         """
         if self._stamp == self.target.stamp():
             return
         failure = await self._dial_once()
-        self._journal.files_changed(failure.cause if failure else "")
+        self._journal.record_new_files(failure.cause if failure else "")
 
-    async def _until_probe_due(self) -> None:
+    async def _wait_until_probe_due(self) -> None:
         """Wait for the next probe's time, or for a failed call that asks for one."""
         await self._clock.sleep(self.pace.probe_gap_s)
         await wait_at_most(self.pace.probe_every_s - self.pace.probe_gap_s, self._poked.wait())
@@ -296,46 +296,46 @@ class Connection:
             async with asyncio.timeout(self.pace.probe_s):
                 cluster = await session.probe()
         except Exception as error:  # noqa: BLE001 - as for a dial: whatever the SDK raises is a missed probe
-            self._observer.probed(ok=False, latency_s=self._clock.monotonic() - begun)
+            self._observer.record_probe(ok=False, latency_s=self._clock.monotonic() - begun)
             # An answer that asks for patience is an answer.
             return (
                 None
                 if isinstance(translate(error, self.target), Throttled)
-                else self._failure(error, self.pace.probe_s)
+                else self._make_failure(error, self.pace.probe_s)
             )
-        self._observer.probed(ok=True, latency_s=self._clock.monotonic() - begun)
+        self._observer.record_probe(ok=True, latency_s=self._clock.monotonic() - begun)
         if cluster != self._cluster:
             # The SDK's client healed by itself, onto another Temporal: let the next dial tell everybody.
             return Failure(cause=MEMORY_LOST, is_certain=True)
         return None
 
-    def _after_missed(self, failure: Failure) -> ConnectionState:
-        """Silence and a broken connection have one more chance; a refused one has none."""
+    def _state_after_miss(self, failure: Failure) -> ConnectionState:
+        """The state after a missed probe: SUSPECT after the first silence or broken connection, lost if refused."""
         if failure.is_misconfigured or failure.is_certain or self._state is ConnectionState.SUSPECT:
             return failure.state
         return ConnectionState.SUSPECT
 
     # -- transitions
 
-    def _move(self, to: ConnectionState, cause: str) -> None:
-        """The one place where the state changes. Staying where one is updates the cause, and is no transition."""
+    def _set_state(self, to: ConnectionState, cause: str) -> None:
+        """Enter state `to`; the only place that changes it. Without a change only `cause` is updated."""
         if self._state in HAS_CLIENT and to not in HAS_CLIENT:
             self._session = None
         before, self._cause = self._state, "" if to is ConnectionState.CONNECTED else cause
         if to is before:
-            self._journal.stayed()
+            self._journal.write_left_out()
             return
         if to not in TRANSITIONS[before]:
             raise AssertionError(f"the connection cannot move from {before} to {to}")
         self._state, self._since, self._since_s = to, self._clock.now(), self._clock.monotonic()
         self._changes += 1
         change = Change(at=self._since, before=before, after=to, cause=cause)
-        self._journal.moved(change, attempt=self._attempt, next_try_at=self._next_try_at)
-        self._observer.changed(change)
+        self._journal.record_change(change, attempt=self._attempt, next_try_at=self._next_try_at)
+        self._observer.record_change(change)
         moved, self._changed = self._changed, asyncio.Event()
         moved.set()
 
-    def _failure(self, error: Exception, deadline_s: float) -> Failure:
+    def _make_failure(self, error: Exception, deadline_s: float) -> Failure:
         cause = cause_of(error, self.target)
         return Failure(
             cause=f"{cause} (deadline {span(deadline_s)})" if isinstance(error, TimeoutError) else cause,
@@ -343,14 +343,14 @@ class Connection:
             is_certain=cause == REFUSED,
         )
 
-    def _redial_s(self, failure: Failure, knocking: Backoff | None) -> float:
+    def _redial_delay_s(self, failure: Failure, knocking: Backoff | None) -> float:
         if failure.is_misconfigured:
             return self.pace.misconfigured_every_s
         return (knocking or self.pace.redial).delay_s(self._attempt, self._rng)
 
     def _raise_unavailable(self) -> NoReturn:
         kind = Misconfigured if self._state is ConnectionState.MISCONFIGURED else TemporalUnavailable
-        since = time_and_zone(self._as_set_now(self._since, self._since_s))
+        since = time_and_zone(self._on_current_clock(self._since, self._since_s))
         raise kind(
             f"Temporal at {self.target.address} is {self._state} since {since} ({self._cause or 'no cause known'})",
             hint="stigmer doctor",

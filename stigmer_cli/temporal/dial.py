@@ -1,4 +1,4 @@
-"""How one gets to Temporal once: dial, and probe what was dialled; no retries and no memory in here."""
+"""One dial of Temporal, and the probe of what was dialled; no retries and no memory."""
 
 import asyncio
 import functools
@@ -27,7 +27,7 @@ from stigmer_cli.clock import Clock, SystemClock
 from stigmer_cli.errors import reason_of
 from stigmer_cli.temporal.dev_server import RETENTION_DAYS
 from stigmer_cli.temporal.errors import Misconfigured, SubmitRejected, Throttled, WorkflowMissing, translate
-from stigmer_cli.temporal.secure import not_agreed, tls_of
+from stigmer_cli.temporal.secure import find_tls_cause, tls_of
 from stigmer_cli.temporal.state import ClusterIdentity
 from stigmer_cli.temporal.target import Target
 
@@ -61,7 +61,7 @@ class Dialer(Protocol):
     async def dial(self, target: Target, *, identity: str) -> Session:
         """A session that has not been probed yet; raises what the SDK raises. The caller sets the deadline."""
 
-    async def listened(self, target: Target) -> None:
+    async def wait_listening(self, target: Target) -> None:
         """Return as soon as somebody listens at the address of `target`; says nothing about who. No deadline."""
 
 
@@ -88,11 +88,11 @@ class SdkDialer:
                 runtime=quiet_runtime(),
             )
         except RuntimeError as error:
-            raise _refused(error) or await not_agreed(error, target, clock=self._clock) or error from error
+            raise _refused(error) or await find_tls_cause(error, target, clock=self._clock) or error from error
         return SdkSession(client=client, target=target)
 
-    async def listened(self, target: Target) -> None:
-        """Knock at the port until it opens; nobody is there to be disturbed."""
+    async def wait_listening(self, target: Target) -> None:
+        """Try the port every `KNOCK_EVERY_S` until it opens."""
         host, _, port = target.address.rpartition(":")
         while True:
             await asyncio.sleep(KNOCK_EVERY_S)
@@ -198,7 +198,7 @@ def quiet_runtime() -> Runtime:
 
 
 def _refused(error: RuntimeError) -> Misconfigured | None:
-    """The refusal of our credentials that the SDK's own first call met: it tells that as text only."""
+    """The refusal of our credentials in the SDK's own first call, which it reports as text only."""
     words = next((words for code, words in _REFUSALS.items() if f"code: {code}" in str(error)), None)
     return Misconfigured(words) if words else None
 

@@ -87,7 +87,7 @@ def translate(error: Exception, target: Target) -> StigmerError:
 
 
 def cause_of(error: Exception, target: Target) -> str:
-    """Why `error` came, in a few words for a status line, without the address, which stands there anyway."""
+    """Why `error` came, in a few words for a status line, without the address, which the line shows anyway."""
     if isinstance(error, TimeoutError):
         return "not answering"
     if isinstance(error, StigmerError):

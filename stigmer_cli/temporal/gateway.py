@@ -142,7 +142,7 @@ class Gateway:
         self._budget = RetryBudget()
 
     async def start(self, workflow: WorkflowName, *, timeout_s: float | None) -> Started:
-        """Start the workflow, or find the one that was; never a second one.
+        """Start the workflow, or find the one that was started; never a second one.
 
         Up to three tries on connection errors, within one total deadline and the budget for retries.
         TemporalUnavailable does not prove that nothing was started: ask again, or start again, it is the same.
@@ -153,8 +153,8 @@ class Gateway:
                 return await self._try_start(request)
         except (TimeoutError, TemporalUnavailable) as error:
             # The probe begins now; how the start ended is found out meanwhile.
-            lost = error if isinstance(error, TemporalUnavailable) else self._translated(error)
-            found = await self._resolved(workflow, error)
+            lost = error if isinstance(error, TemporalUnavailable) else self._translate(error)
+            found = await self._resolve_start(workflow, error)
             if found is not None:
                 return found
             raise lost from error
@@ -250,7 +250,7 @@ class Gateway:
 
     async def pollers(self) -> Sequence[Poller]:
         """Who polls the task queue for both workflows and activities; a dead runner stays listed for 5 minutes."""
-        workflows, activities = await self._queues()
+        workflows, activities = await self._describe_queues()
         seen = {poller.identity: _moment(poller.last_access_time) for poller in activities.pollers}
         return tuple(
             Poller(
@@ -263,7 +263,7 @@ class Gateway:
 
     async def backlog(self) -> int:
         """About how many tasks wait for a runner."""
-        return sum(queue.stats.approximate_backlog_count for queue in await self._queues())
+        return sum(queue.stats.approximate_backlog_count for queue in await self._describe_queues())
 
     # -- starting
 
@@ -288,7 +288,7 @@ class Gateway:
 
     async def _try_start(self, request: StartWorkflowExecutionRequest) -> Started:
         attempt = 0
-        self._budget.called()
+        self._budget.record_call()
         while True:
             attempt += 1
             try:
@@ -305,15 +305,15 @@ class Gateway:
         try:
             answer = await client.workflow_service.start_workflow_execution(request, retry=False)
         except RPCError as error:
-            run_id = _run_that_was(error)
+            run_id = _find_started_run(error)
             if run_id is not None:
                 return Started(run_id=run_id, already=True)
-            raise self._translated(error) from error
+            raise self._translate(error) from error
         except RuntimeError as error:
-            raise self._translated(error) from error
+            raise self._translate(error) from error
         return Started(run_id=RunId(answer.run_id), already=not answer.started)
 
-    async def _resolved(self, workflow: WorkflowName, error: Exception) -> Started | None:
+    async def _resolve_start(self, workflow: WorkflowName, error: Exception) -> Started | None:
         """How an ambiguous start ended, as far as can be found out in what is left of the deadline."""
         if isinstance(error, Misconfigured):
             raise error
@@ -332,15 +332,15 @@ class Gateway:
             async with asyncio.timeout(deadline_s or self._pace.call_s):
                 return await call(client)
         except (RPCError, RuntimeError, TimeoutError) as error:
-            raise self._translated(error) from error
+            raise self._translate(error) from error
 
-    async def _queues(self) -> tuple[DescribeTaskQueueResponse, DescribeTaskQueueResponse]:
+    async def _describe_queues(self) -> tuple[DescribeTaskQueueResponse, DescribeTaskQueueResponse]:
         return (
-            await self._queue(TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW),
-            await self._queue(TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY),
+            await self._describe_queue(TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW),
+            await self._describe_queue(TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY),
         )
 
-    async def _queue(self, kind: TaskQueueType.ValueType) -> DescribeTaskQueueResponse:
+    async def _describe_queue(self, kind: TaskQueueType.ValueType) -> DescribeTaskQueueResponse:
         request = DescribeTaskQueueRequest(
             namespace=self._target.namespace,
             task_queue=TaskQueue(name=self._task_queue),
@@ -351,7 +351,7 @@ class Gateway:
             lambda client: client.workflow_service.describe_task_queue(request, retry=False), self._pace.probe_s
         )
 
-    def _translated(self, error: Exception) -> Exception:
+    def _translate(self, error: Exception) -> Exception:
         translated = translate(error, self._target)
         if isinstance(translated, TemporalUnavailable):
             self._connection.report_failure(cause_of(error, self._target))
@@ -365,8 +365,8 @@ def _execution(name: WorkflowId) -> WorkflowExecution:
     return WorkflowExecution(workflow_id=name)
 
 
-def _run_that_was(error: RPCError) -> RunId | None:
-    """The run that an "already started" names; None for any other error."""
+def _find_started_run(error: RPCError) -> RunId | None:
+    """The run that an "already started" error names; None for any other error."""
     if error.status is not RPCStatusCode.ALREADY_EXISTS:
         return None
     for detail in error.grpc_status.details:

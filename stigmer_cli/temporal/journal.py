@@ -43,7 +43,7 @@ class Journal:
         """The last transitions, newest last."""
         return tuple(self._history)
 
-    def moved(self, change: Change, *, attempt: int, next_try_at: datetime | None) -> None:
+    def record_change(self, change: Change, *, attempt: int, next_try_at: datetime | None) -> None:
         """Remember a transition and write its line."""
         self._history.append(change)
         tried = {"attempt": attempt, "next_try_at": iso(next_try_at) if next_try_at else None}
@@ -52,8 +52,8 @@ class Journal:
         else:
             self._left_out += 1
 
-    def stayed(self) -> None:
-        """Nothing moved; the last of the transitions that were left out is told now, if there is room again."""
+    def write_left_out(self) -> None:
+        """The state stayed: log the last of the transitions that were left out, if there is room again."""
         if self._left_out and self._has_room():
             self._left_out -= 1
             self._write(last := self._history[-1], happened_at=iso(last.at))
@@ -71,14 +71,14 @@ class Journal:
             **left_out,
         )
 
-    def files_changed(self, why_not: str) -> None:
+    def record_new_files(self, why_not: str) -> None:
         """Files of the target changed, and were taken over; `why_not` says why they were not."""
         if why_not:
             self._log.warning("temporal_files_not_taken", cause=why_not, address=self._target.address)
         else:
             self._log.info("temporal_files_taken", address=self._target.address)
 
-    def call_failed(self, cause: str) -> None:
+    def record_failed_call(self, cause: str) -> None:
         """A call said that the connection is broken; the probe that follows decides."""
         self._log.debug("temporal_call_failed", cause=cause, address=self._target.address)
 

@@ -1,7 +1,7 @@
 """What an open workflow waits for: its workflow task and its activities, and how their last attempts failed.
 
-A workflow task that fails is tried again for ever, and nothing of it shows in the workflow's status: that of changed
-code, for example. The first failure is written into the history; of the attempts after it only the number is kept.
+A workflow task that fails (for example after a change of its code) is tried again for ever, and the workflow's status
+does not show it. The first failure is written into the history; of the attempts after it only the number is kept.
 """
 
 from collections.abc import Iterable, Sequence

@@ -37,7 +37,7 @@ def tls_of(target: Target) -> TLSConfig | bool:
         raise Misconfigured(error.message, hint=error.hint) from error
 
 
-async def not_agreed(error: Exception, target: Target, *, clock: Clock) -> Misconfigured | None:
+async def find_tls_cause(error: Exception, target: Target, *, clock: Clock) -> Misconfigured | None:
     """Why a dial ended with `error`, where both ends do not agree on TLS; None where that is not why."""
     if OLD_CERTIFICATE in str(error) and target.trust.pair is not None:
         return Misconfigured(

@@ -89,5 +89,5 @@ class ConnectionStatus:
 
     @property
     def is_connected(self) -> bool:
-        """Whether all is well."""
+        """Whether the state is CONNECTED."""
         return self.state is ConnectionState.CONNECTED

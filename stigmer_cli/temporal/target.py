@@ -1,4 +1,4 @@
-"""Which Temporal is meant, and how patient one is with it: fast on loopback, calm elsewhere."""
+"""Which Temporal to use, and the waits around it: short on loopback, longer elsewhere."""
 
 import ipaddress
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ SYSTEM_TRUST = Trust(
 class Target:
     """Address and namespace. `is_own` where the stack runs that Temporal, so that its retention may be raised.
 
-    The key and what TLS is made of are named by their files, so that those that were rotated count.
+    The key and the TLS material are named by their files, so that rotated ones count.
     """
 
     address: str
@@ -94,7 +94,7 @@ class Pace:
 
     `probe_gap_s` is the least time between two probes when failing calls ask for them; `call_s` the total deadline of
     a call with its tries; `resolve_s` the part of it that is kept to find out how an ambiguous one ended. `knocking` is
-    for an address where nobody listens: how long it is only knocked at between two dials; None where that is not done.
+    for an address where nobody listens: how long only the port is tried between two dials; None if that is not done.
     """
 
     probe_every_s: float

@@ -21,8 +21,8 @@ CORE: tuple[Mutant, ...] = (
     Mutant(
         name="dial once (the founding bug)",
         file="temporal/connection.py",
-        old="            self._move(failure.state, failure.cause)\n",
-        new="            self._move(failure.state, failure.cause)\n            await self._clock.sleep(1e9)\n",
+        old="            self._set_state(failure.state, failure.cause)\n",
+        new="            self._set_state(failure.state, failure.cause)\n            await self._clock.sleep(1e9)\n",
         caught_by=(CONNECTION, SIMULATION),
     ),
     Mutant(

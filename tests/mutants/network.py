@@ -13,7 +13,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="any Host is answered once an address is known",
         file="server/hosts.py",
-        old="(name, one) == _named(at)",
+        old="(name, one) == _unmap(at)",
         new="at is not None",
         caught_by=(HOSTS,),
     ),

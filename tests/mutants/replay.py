@@ -12,8 +12,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="a workflow task that fails is not looked at",
         file="judgement/stuck.py",
-        old="    return _task(seen, observation.task_failure) or _activities(seen) or _untaken(seen, context)\n",
-        new="    return _activities(seen) or _untaken(seen, context)\n",
+        old="    return _judge_task(seen, observation.task_failure) or ",
+        new="    return ",
         caught_by=(JUDGEMENT,),
     ),
     Mutant(

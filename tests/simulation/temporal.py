@@ -221,7 +221,7 @@ class SimTemporal:
         await self._reach()
         return SdkSession(client=cast("Client", SimClient(self, identity)), target=target)
 
-    async def listened(self, target: Target) -> None:  # noqa: ARG002 (the signature of a Dialer)
+    async def wait_listening(self, target: Target) -> None:  # noqa: ARG002 (the signature of a Dialer)
         """Return once it is up."""
         while not self.conditions.is_up:  # noqa: ASYNC110 - time is virtual
             await asyncio.sleep(KNOCK_EVERY_S)

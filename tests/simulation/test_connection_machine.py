@@ -27,13 +27,13 @@ class Moves:
     def __init__(self) -> None:
         self.changes: list[Change] = []
 
-    def changed(self, change: Change) -> None:
+    def record_change(self, change: Change) -> None:
         self.changes.append(change)
 
-    def probed(self, ok: bool, latency_s: float) -> None:  # noqa: ARG002, FBT001 - the seam's signature
+    def record_probe(self, ok: bool, latency_s: float) -> None:  # noqa: ARG002, FBT001 - the seam's signature
         assert latency_s >= 0
 
-    def dialled(self, ok: bool) -> None:  # noqa: FBT001 - the seam's signature
+    def record_dial(self, ok: bool) -> None:  # noqa: FBT001 - the seam's signature
         """Nothing to check."""
 
 

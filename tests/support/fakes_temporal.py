@@ -118,7 +118,7 @@ class ScriptedDialer:
             await asyncio.sleep(3600)
         return ScriptedSession(self)
 
-    async def listened(self, target: Target) -> None:  # noqa: ARG002 (the signature of a Dialer)
+    async def wait_listening(self, target: Target) -> None:  # noqa: ARG002 (the signature of a Dialer)
         await asyncio.sleep(KNOCK_EVERY_S)
         while self.weather is Weather.REFUSED and not self.is_ajar:  # noqa: ASYNC110 - time is virtual
             await asyncio.sleep(KNOCK_EVERY_S)

@@ -6,7 +6,7 @@ from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.executions.reconcile_counts import ReconcileCounts
 from stigmer_cli.cli.executions.reconcile_view import View
-from stigmer_cli.cli.executions.reconcile_wait import Again, GiveUp, WaitPolicy
+from stigmer_cli.cli.executions.reconcile_wait import AskAgain, GiveUp, WaitPolicy
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.retry import is_passing
 from stigmer_cli.client import Client
@@ -36,7 +36,7 @@ class ReconcileCall:
             match self._policy.decide(refusal, waited_s=clock.monotonic() - since_s, was_cut_off=was_cut_off):
                 case GiveUp(error=error):
                     raise error
-                case Again(delay_s=delay_s):
+                case AskAgain(delay_s=delay_s):
                     await clock.sleep(delay_s)
             was_cut_off = was_cut_off or is_passing(refusal)
             counts.begin_again()

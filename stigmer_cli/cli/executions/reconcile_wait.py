@@ -22,7 +22,7 @@ AGAIN_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Again:
+class AskAgain:
     """Try again, after `delay_s` seconds."""
 
     delay_s: float
@@ -41,7 +41,7 @@ class WaitPolicy:
 
     asked_s: float | None
 
-    def decide(self, refusal: Unavailable | Conflict, *, waited_s: float, was_cut_off: bool) -> Again | GiveUp:
+    def decide(self, refusal: Unavailable | Conflict, *, waited_s: float, was_cut_off: bool) -> AskAgain | GiveUp:
         """What follows `refusal` where nothing could be done for `waited_s` seconds.
 
         `was_cut_off`: an earlier try was broken off. After `for_s` it gives up: with TimedOut where a person asked to
@@ -50,7 +50,7 @@ class WaitPolicy:
         for_s = self.for_s(refusal, was_cut_off=was_cut_off)
         left_s = for_s - waited_s
         if left_s > 0:
-            return Again(delay_s=min(AGAIN_S, left_s))
+            return AskAgain(delay_s=min(AGAIN_S, left_s))
         if self.asked_s is None:
             return GiveUp(error=refusal)
         return GiveUp(error=TimedOut(f"still waiting after {span(for_s)}: {refusal.message}", hint=refusal.hint))

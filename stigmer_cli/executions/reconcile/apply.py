@@ -1,4 +1,4 @@
-"""Doing: each move as one guarded write, many in a commit. A row that moved meanwhile is left alone, and told so."""
+"""Applying a plan: each move is one guarded write, many in a commit. A row that moved meanwhile is left alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,8 +41,8 @@ class Applied:
 class ReconcileObserver(Protocol):
     """Who counts what reconciling did."""
 
-    def see_reconciled(self, applied: Applied) -> None:
-        """A move was carried out, or found that somebody knew better."""
+    def record_reconciled(self, applied: Applied) -> None:
+        """A move was carried out, or skipped because its row had moved."""
 
 
 async def apply(planned: Sequence[Move], store: Store, observer: ReconcileObserver | None = None) -> Sequence[Applied]:
@@ -50,16 +50,16 @@ async def apply(planned: Sequence[Move], store: Store, observer: ReconcileObserv
 
     `planned` names no execution twice.
     """
-    writes = {move.execution.id: write for move in planned if (write := _write(move, store.id)) is not None}
+    writes = {move.execution.id: write for move in planned if (write := _make_write(move, store.id)) is not None}
     made = await store.executions.transition_all(writes) if writes else set()
-    applied = [_applied(move, took=move.execution.id in made) for move in planned]
+    applied = [_log_applied(move, took=move.execution.id in made) for move in planned]
     for one in applied:
         if observer and one.done is not ReconcileOutcome.LEFT:
-            observer.see_reconciled(one)
+            observer.record_reconciled(one)
     return applied
 
 
-def _applied(move: Move, *, took: bool) -> Applied:
+def _log_applied(move: Move, *, took: bool) -> Applied:
     if move.action is Action.NONE:
         return Applied(move=move, done=ReconcileOutcome.LEFT)
     log.info(
@@ -73,8 +73,8 @@ def _applied(move: Move, *, took: bool) -> Applied:
     return Applied(move=move, done=OUTCOMES[move.action] if took else ReconcileOutcome.CHANGED)
 
 
-def _write(move: Move, store: StoreId) -> Decided | None:
-    """The guarded write that `move` stands for; None where nothing is to be written."""
+def _make_write(move: Move, store: StoreId) -> Decided | None:
+    """The guarded write of `move`; None if nothing is to be written."""
     execution, cause = move.execution, move.cause
     expected = {"epoch": execution.epoch, "version": execution.version}
     match move.action:
@@ -85,14 +85,14 @@ def _write(move: Move, store: StoreId) -> Decided | None:
         case Action.UNMARK:
             return lambda _now: transitions.unmark(cause, **expected)
         case Action.RESUBMIT | Action.START_OVER | Action.RETRY:
-            return lambda now: _again(move, store, now)
+            return lambda now: _make_requeue(move, store, now)
         case Action.NONE | Action.REPAIR | Action.MARK:
             return None
         case _:
             assert_never(move.action)
 
 
-def _again(move: Move, store: StoreId, now: datetime) -> Transition:
+def _make_requeue(move: Move, store: StoreId, now: datetime) -> Transition:
     """The guarded write that puts an execution into the queue again."""
     execution = move.execution
     expected = {"epoch": execution.epoch, "version": execution.version}

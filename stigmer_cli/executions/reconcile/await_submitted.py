@@ -1,4 +1,4 @@
-"""What was put back into the queue and is not submitted yet: a window over a long reconcile, told of in its order.
+"""Waits until executions that a reconcile put back into the queue are submitted; yields them in the plan's order.
 
 The window is what keeps the dispatcher busy while the next page is looked at, and what keeps memory flat.
 """
@@ -40,17 +40,17 @@ class PendingSubmits:
     async def drain(self, *, leave: int) -> AsyncIterator[Applied]:
         """What has settled, until no more than `leave` wait to be submitted.
 
-        One that needs a person, or that is left when nothing moved for `STALL_MAX_S`, is told as failed. The lease is
+        One that needs a person, or is left when nothing moved for `STALL_MAX_S`, is yielded as FAILED. The lease is
         renewed meanwhile; raises what `renew` and the store raise.
         """
         deadline = self._clock.monotonic() + STALL_MAX_S
         while True:
-            for applied in self._front():
+            for applied in self._take_settled():
                 yield applied
             if len(self._waiting) <= leave:
                 return
             await self._renew()
-            if await self._look():
+            if await self._check_oldest():
                 deadline = self._clock.monotonic() + STALL_MAX_S
             elif self._clock.monotonic() >= deadline:
                 self._failed.update(self._waiting)
@@ -58,7 +58,7 @@ class PendingSubmits:
             else:
                 await self._clock.sleep(LOOK_S)
 
-    async def _look(self) -> bool:
+    async def _check_oldest(self) -> bool:
         """Whether one of the oldest has settled since the last look."""
         oldest = list(self._waiting)[:LOOK_MAX]
         unsubmitted = await self._store.executions.unsubmitted(oldest)
@@ -68,8 +68,8 @@ class PendingSubmits:
             del self._waiting[name]
         return bool(settled)
 
-    def _front(self) -> Sequence[Applied]:
-        """Take out what stands before the first that still waits."""
+    def _take_settled(self) -> Sequence[Applied]:
+        """Take out everything before the first that still waits."""
         front = []
         while self._window and self._window[0].move.execution.id not in self._waiting:
             applied = self._window.popleft()

@@ -1,4 +1,4 @@
-"""The lease of a reconcile by hand: one holder at a time per store, who renews it."""
+"""The lease of a requested reconcile: one holder at a time per store, who renews it."""
 
 import json
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from stigmer_cli.domain.stuck import RECONCILE
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store.store import Store
 
-KEY = "reconcile_turn"  # as it stands in databases that exist
+KEY = "reconcile_turn"  # the name in databases that exist
 LEASE_S = 30.0
 """How long a holder that was killed keeps the callers of other servers waiting; see `reclaim_lease` for its own."""
 
@@ -24,14 +24,14 @@ NEVER = datetime.fromtimestamp(0, UTC)
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """Who reconciles, since when, and until when that counts, by `_lease_time`."""
+    """Who reconciles, since when, and when the lease ends, by `_lease_time`."""
 
     holder: str
     since: datetime
     until: datetime
 
     def to_text(self) -> str:
-        """As it stands in the store."""
+        """The form in which the store keeps it."""
         return json.dumps({"holder": self.holder, "since": iso(self.since), "until": iso(self.until)})
 
 
@@ -72,7 +72,7 @@ async def hold_lease(store: Store, *, holder: str, clock: Clock) -> AsyncIterato
     lease = Lease(holder=holder, since=clock.now(), until=now + timedelta(seconds=LEASE_S))
     known = await store.meta.get_or_set(KEY, lease.to_text())
     if known != lease.to_text():
-        _check(known, now)
+        _check_free(known, now)
         if not await store.meta.swap(KEY, known, lease.to_text()):
             raise Conflict("another reconcile began at the same moment", hint=f"{RECONCILE} --wait")
     held = HeldLease(store, clock, lease)
@@ -91,7 +91,7 @@ def _lease_time(store: Store, clock: Clock) -> datetime:
     return store.clock.now() if store.is_shared else NEVER + timedelta(seconds=clock.monotonic())
 
 
-def _check(known: str, now: datetime) -> None:
+def _check_free(known: str, now: datetime) -> None:
     if known == FREE:
         return
     found = json.loads(known)

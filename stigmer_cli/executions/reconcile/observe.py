@@ -1,8 +1,8 @@
-"""Looking: what Temporal says about an execution, asked by id. The list of workflows lags; Describe does not.
+"""Observing: what Temporal says about an execution, asked by id. The list of workflows lags; Describe does not.
 
-Where Temporal is another one than took the rows, and no run ever claimed them, one is asked about and stands for all:
-what was taken elsewhere is not here, and to submit it again is safe even if that were wrong. A Temporal that lost its
-memory is then brought up to date at the pace of its starts alone.
+If another Temporal took a group of rows, and no run ever claimed them, one is looked up and its answer counts for all:
+what another Temporal took is not here, and to submit it again is safe even if that were wrong. So the repair after
+Temporal lost its memory is limited only by the speed of its starts.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ async def observe(
 ) -> Sequence[Observation]:
     """An observation of each submitted execution, in order; Temporal's absence is `unknown`, never `not found`.
 
-    That none was there is `unknown`, too, where the connection moved meanwhile: a page may take seconds, and what is
-    concluded of it is written after the last answer.
+    A missing workflow is `unknown`, too, if the connection changed meanwhile: a page may take seconds, and moves are
+    written after the last answer.
     """
     before = (link.status().state, link.generation)
     gate = asyncio.Semaphore(AT_ONCE_MAX)
-    known = await _taken_elsewhere(executions, gateway, link)
+    known = await _observe_taken_elsewhere(executions, gateway, link)
 
     async def one(execution: Execution) -> Observation:
         if execution.id in known:
@@ -51,16 +51,16 @@ async def observe(
 
 
 def _is_gone(observation: Observation) -> bool:
-    """Whether it would be said of one that was submitted that Temporal has no workflow for it."""
+    """Whether the execution was submitted and Temporal has no workflow for it."""
     return observation.execution.dispatch.is_submitted and observation.seen is None
 
 
-async def _taken_elsewhere(
+async def _observe_taken_elsewhere(
     executions: Sequence[Execution], gateway: TemporalGateway, link: TemporalLink
 ) -> Mapping[ExecutionId, Observation]:
     """Observations of those that another Temporal took, if the one that answers now says that the first is not here.
 
-    Where it says anything else, that observation of the first alone.
+    If it says anything else, only that observation of the first.
     """
     status = link.status()
     if status.state is not ConnectionState.CONNECTED or status.cluster is None:

@@ -8,7 +8,7 @@ import structlog
 from stigmer_cli.api.findings import Finding, ReconcileOutcome
 from stigmer_cli.clock import Clock
 from stigmer_cli.executions.reconcile.apply import Applied, ReconcileObserver, apply
-from stigmer_cli.executions.reconcile.scan import Scope, scan
+from stigmer_cli.executions.reconcile.scan import ReconcileScope, scan
 from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.judgement.plan import Rules
 from stigmer_cli.store.store import Store
@@ -17,8 +17,8 @@ EVERY_S = 60.0
 LOOK_S = 1.0
 """How soon after a reconnect a pass begins."""
 
-GIVE_WAY_MAX_S = 10.0
-GIVE_WAY_LOOK_S = 0.25
+EMPTY_QUEUE_MAX_S = 10.0
+EMPTY_QUEUE_LOOK_S = 0.25
 
 log = structlog.get_logger()
 
@@ -55,25 +55,27 @@ class Reconciler:
             await self._link.wait_connected()
             generation, self._is_hurried = self._link.generation, False
             began_s = self._clock.monotonic()
-            await self._give_way()
+            await self._wait_for_empty_queue()
             unsettled = await self.run_once()
-            await self._rest(generation, began_s, self._rules.grace_s if unsettled else EVERY_S)
+            await self._wait_for_next_pass(generation, began_s, self._rules.grace_s if unsettled else EVERY_S)
 
     async def run_once(self) -> bool:
         """One pass over everything open; whether something was too fresh, or too far away, to be judged."""
         unsettled = False
-        async for moves in scan(self._store, self._gateway, self._link, Scope(), rules=self._rules, clock=self._clock):
+        async for moves in scan(
+            self._store, self._gateway, self._link, ReconcileScope(), rules=self._rules, clock=self._clock
+        ):
             unsettled = unsettled or any(move.finding in (Finding.FRESH, Finding.UNKNOWN) for move in moves)
-            self._tell(await apply(moves, self._store, self.observer))
+            self._report(await apply(moves, self._store, self.observer))
         return unsettled
 
-    async def _give_way(self) -> None:
-        """Return when nothing is queued, or after `GIVE_WAY_MAX_S`: looking at what Temporal has slows its starts."""
-        deadline = self._clock.monotonic() + GIVE_WAY_MAX_S
+    async def _wait_for_empty_queue(self) -> None:
+        """Return when nothing is queued, or after `EMPTY_QUEUE_MAX_S`: describing workflows slows down starts."""
+        deadline = self._clock.monotonic() + EMPTY_QUEUE_MAX_S
         while self._clock.monotonic() < deadline and await self._store.executions.queued_count():
-            await self._clock.sleep(GIVE_WAY_LOOK_S)
+            await self._clock.sleep(EMPTY_QUEUE_LOOK_S)
 
-    def _tell(self, applied: Sequence[Applied]) -> None:
+    def _report(self, applied: Sequence[Applied]) -> None:
         counts = Counter(one.done for one in applied)
         if counts[ReconcileOutcome.RESUBMITTED]:
             self._resubmitted()
@@ -83,7 +85,7 @@ class Reconciler:
         if told:
             log.info("reconcile_pass", **told)
 
-    async def _rest(self, generation: int, began_s: float, every_s: float) -> None:
+    async def _wait_for_next_pass(self, generation: int, began_s: float, every_s: float) -> None:
         """Return when the connection has come back, when hurried, or when `every_s` have gone by since `began_s`."""
         deadline = began_s + every_s
         while self._clock.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Reconciling because somebody asked: the plan, or the plan carried out, item by item."""
+"""Reconciling on request: the plan, or the plan carried out, item by item."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from stigmer_cli.executions.reason import find_hold
 from stigmer_cli.executions.reconcile.apply import Applied, ReconcileObserver, apply
 from stigmer_cli.executions.reconcile.await_submitted import PendingSubmits
 from stigmer_cli.executions.reconcile.lease import hold_lease
-from stigmer_cli.executions.reconcile.scan import Scope, scan
+from stigmer_cli.executions.reconcile.scan import ReconcileScope, scan
 from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.judgement.plan import Rules
 from stigmer_cli.store.store import Store
@@ -22,10 +22,10 @@ AHEAD_MAX = 500
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What somebody asked for."""
+class ReconcileJob:
+    """What a request to reconcile asks for."""
 
-    scope: Scope
+    scope: ReconcileScope
     rules: Rules
     is_dry_run: bool
     asked_by: str
@@ -51,7 +51,7 @@ class Reconciling:
         if held:
             raise TemporalUnavailable(f"{held.detail}; nothing was judged, nothing was touched", hint="stigmer doctor")
 
-    async def run(self, wanted: Wanted) -> AsyncGenerator[Applied, None]:
+    async def run(self, wanted: ReconcileJob) -> AsyncGenerator[Applied, None]:
         """Each execution examined, in order; a dry run writes nothing at all.
 
         Raises TemporalUnavailable before the first item, Conflict where another reconcile holds the lease, NotFound

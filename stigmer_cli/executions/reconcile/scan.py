@@ -18,7 +18,7 @@ PAGE_MAX = 500
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scope:
+class ReconcileScope:
     """Which open executions are looked at; an empty field lets everything through.
 
     `limit` is how many moves are made at most: what needs none is passed over, so that the next call finds others.
@@ -30,7 +30,7 @@ class Scope:
     older_than_s: float = 0.0
     limit: int | None = None
 
-    def holds(self, execution: Execution) -> bool:
+    def matches(self, execution: Execution) -> bool:
         """Whether `execution` is open and in this scope, its age aside."""
         return (
             not execution.phase.is_terminal
@@ -40,30 +40,30 @@ class Scope:
 
 
 async def scan(
-    store: Store, gateway: TemporalGateway, link: TemporalLink, scope: Scope, *, rules: Rules, clock: Clock
+    store: Store, gateway: TemporalGateway, link: TemporalLink, scope: ReconcileScope, *, rules: Rules, clock: Clock
 ) -> AsyncIterator[Sequence[Move]]:
     """The plan, page by page in order of id; raises NotFound for an id that has no row."""
     left = scope.limit
-    async for page in _pages(store, scope, clock):
-        rows = [row for row in page if scope.holds(row)]
+    async for page in _read_pages(store, scope, clock):
+        rows = [row for row in page if scope.matches(row)]
         moves = plan(await observe(rows, gateway, link), now=clock.now(), rules=rules)
         if left is None:
             yield moves
             continue
-        within = _within(moves, left)
+        within = _cut_after(moves, left)
         left -= sum(move.action is not Action.NONE for move in within)
         yield within
         if left <= 0:
             return
 
 
-def _within(moves: Sequence[Move], left: int) -> Sequence[Move]:
+def _cut_after(moves: Sequence[Move], left: int) -> Sequence[Move]:
     """`moves` up to and with the one that is the last of `left` that do something."""
     acting = [place for place, move in enumerate(moves) if move.action is not Action.NONE]
     return moves[: acting[left - 1] + 1] if len(acting) >= left else moves
 
 
-async def _pages(store: Store, scope: Scope, clock: Clock) -> AsyncIterator[Sequence[Execution]]:
+async def _read_pages(store: Store, scope: ReconcileScope, clock: Clock) -> AsyncIterator[Sequence[Execution]]:
     now = clock.now()
     if scope.ids:
         shares = [scope.ids[first : first + PAGE_MAX] for first in range(0, len(scope.ids), PAGE_MAX)]

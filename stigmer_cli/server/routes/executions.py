@@ -128,11 +128,11 @@ async def list_events(execution_id: str, called: Called, after: Annotated[int, Q
 async def stream_events(execution_id: str, called: Called, after: Annotated[int, Query(ge=0)] = 0) -> StreamingResponse:
     """Its timeline as it comes: one JSON object a line, now and then an empty line, and an end after the last event."""
     execution = await called.store.executions.get(ExecutionId(execution_id))
-    lines = _lines(called, execution.id, after)
+    lines = _stream_lines(called, execution.id, after)
     return StreamingResponse(lines, media_type="application/x-ndjson", headers={"Cache-Control": "no-store"})
 
 
-async def _lines(called: Services, execution_id: ExecutionId, after: int) -> AsyncIterator[str]:
+async def _stream_lines(called: Services, execution_id: ExecutionId, after: int) -> AsyncIterator[str]:
     quiet = 0
     with called.notifier.subscribe(execution_id) as subscription:  # before the first read: nothing falls between
         while True:

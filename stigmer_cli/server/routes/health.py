@@ -37,7 +37,7 @@ Called = Annotated[Services, Depends(services)]
 
 @router.get("/livez")
 async def livez() -> PlainTextResponse:
-    """The event loop turns."""
+    """200 while the event loop runs."""
     return PlainTextResponse("ok\n")
 
 
@@ -95,12 +95,12 @@ async def health(called: Called) -> Health:
 async def metrics(called: Called) -> Response:
     """Everything that is counted, in Prometheus' text format."""
     if not await _store_error(called):
-        called.metrics.see_executions(
+        called.metrics.record_executions(
             await called.store.executions.counts(),
             queued=await called.store.executions.queued_count(),
             oldest_pending_age_s=await _oldest_age_s(called),
         )
-    called.metrics.see_connection(called.link.status(), now=called.clock.now())
+    called.metrics.record_connection(called.link.status(), now=called.clock.now())
     called.metrics.pollers.set(len(called.pollers.polling.live))
     return Response(called.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
@@ -171,14 +171,14 @@ def _loop(called: Services) -> LoopHealth:
 
 def _clock(called: Services) -> ClockHealth:
     now, own, jump = called.clock.now(), called.clock_watch.now(), called.clock_watch.last
-    temporals_now = called.pollers.temporals_now()
+    temporal_now = called.pollers.estimate_temporal_now()
     return ClockHealth(
         now=now,
         own_ahead_s=(own - now).total_seconds() if called.store.is_shared else 0.0,
         set_s=jump.by_s if jump else None,
         slept_s=jump.slept_s if jump else None,
         jumped_ago_s=called.clock.monotonic() - jump.at_s if jump else None,
-        temporal_ahead_s=(temporals_now - own).total_seconds() if temporals_now else None,
+        temporal_ahead_s=(temporal_now - own).total_seconds() if temporal_now else None,
     )
 
 

@@ -20,8 +20,8 @@ from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.reconcile.apply import OUTCOMES, Applied
-from stigmer_cli.executions.reconcile.request import Wanted
-from stigmer_cli.executions.reconcile.scan import Scope
+from stigmer_cli.executions.reconcile.request import ReconcileJob
+from stigmer_cli.executions.reconcile.scan import ReconcileScope
 from stigmer_cli.judgement.plan import Rules
 from stigmer_cli.judgement.stuck import WORTH_TELLING
 from stigmer_cli.server.services import Services, services
@@ -42,20 +42,20 @@ Called = Annotated[Services, Depends(services)]
 
 @router.post("/executions:reconcile")
 async def reconcile(body: ReconcileRequest, called: Called) -> StreamingResponse:
-    """Look at the open executions and mend what can be mended; a dry run only tells what would be done.
+    """Look at the open executions and repair what can be repaired; a dry run only says what would be done.
 
     503 where Temporal is not connected. A problem in the stream, before any item, where another reconcile is under way
     or an id is unknown. Then nothing was judged and nothing touched.
     """
     called.reconciling.refuse_unless_connected()
-    wanted = _wanted(body)
-    total = await _total(wanted.scope, called.store)
-    # Answered before the first is carried out: who asked can see how far it is, and be heard when it goes away.
-    return StreamingResponse(_lines(called.reconciling.run(wanted), total), media_type="application/x-ndjson")
+    wanted = _make_job(body)
+    total = await _count_at_most(wanted.scope, called.store)
+    # Answered before the first is carried out: the client sees the progress, and the server sees when it disconnects.
+    return StreamingResponse(_stream_lines(called.reconciling.run(wanted), total), media_type="application/x-ndjson")
 
 
-def _wanted(body: ReconcileRequest) -> Wanted:
-    scope = Scope(
+def _make_job(body: ReconcileRequest) -> ReconcileJob:
+    scope = ReconcileScope(
         ids=[ExecutionId(name) for name in dict.fromkeys(body.ids)],
         phases=frozenset(body.phases),
         kinds=frozenset(body.kinds),
@@ -63,10 +63,10 @@ def _wanted(body: ReconcileRequest) -> Wanted:
         limit=body.limit,
     )
     rules = Rules(include_in_progress=body.include_in_progress, retry_refused=bool(body.ids))
-    return Wanted(scope=scope, rules=rules, is_dry_run=body.dry_run, asked_by=body.asked_by)
+    return ReconcileJob(scope=scope, rules=rules, is_dry_run=body.dry_run, asked_by=body.asked_by)
 
 
-async def _total(scope: Scope, store: Store) -> int:
+async def _count_at_most(scope: ReconcileScope, store: Store) -> int:
     """How many executions there are to look at, at the most: neither age nor limit is counted by."""
     if scope.ids:
         return len(scope.ids)
@@ -78,32 +78,32 @@ async def _total(scope: Scope, store: Store) -> int:
     )
 
 
-async def _lines(stream: AsyncIterator[Applied], total: int) -> AsyncIterator[str]:
+async def _stream_lines(stream: AsyncIterator[Applied], total: int) -> AsyncIterator[str]:
     """What is done, while it is done; the summary is of what was done, also where a problem broke it off."""
     counts: Counter[str] = Counter()
     broken_off = None
-    yield _line(ReconcileLine(progress=ReconcileProgress(examined=0, total=total)))
+    yield _render(ReconcileLine(progress=ReconcileProgress(examined=0, total=total)))
     try:
         async for applied in stream:
-            yield _told(applied, counts)
+            yield _count_and_render(applied, counts)
             if counts["examined"] % PROGRESS_EVERY == 0:
-                yield _line(ReconcileLine(progress=_so_far(counts, total)))
+                yield _render(ReconcileLine(progress=_make_progress(counts, total)))
     except StigmerError as error:
         broken_off = ReconcileLine(problem=problem_of(error))
     finally:
         if isinstance(stream, AsyncGenerator):
-            await stream.aclose()  # whoever asked may have gone: the lease is given back now, not when memory is swept
-    yield _line(ReconcileLine(progress=_so_far(counts, total)))
-    yield _line(ReconcileLine(summary=ReconcileSummary(**counts)))
+            await stream.aclose()  # the client may have gone: return the lease now, not at garbage collection
+    yield _render(ReconcileLine(progress=_make_progress(counts, total)))
+    yield _render(ReconcileLine(summary=ReconcileSummary(**counts)))
     if broken_off:
-        yield _line(broken_off)
+        yield _render(broken_off)
 
 
-def _so_far(counts: Counter[str], total: int) -> ReconcileProgress:
+def _make_progress(counts: Counter[str], total: int) -> ReconcileProgress:
     return ReconcileProgress(examined=counts["examined"], total=max(total, counts["examined"]))
 
 
-def _told(applied: Applied, counts: Counter[str]) -> str:
+def _count_and_render(applied: Applied, counts: Counter[str]) -> str:
     """The line about one execution, counted; empty where there is nothing to tell."""
     move, done = applied.move, applied.done
     counts["examined"] += 1
@@ -119,8 +119,8 @@ def _told(applied: Applied, counts: Counter[str]) -> str:
         cause=move.cause,
         outcome=done,
     )
-    return _line(ReconcileLine(item=item))
+    return _render(ReconcileLine(item=item))
 
 
-def _line(line: ReconcileLine) -> str:
+def _render(line: ReconcileLine) -> str:
     return line.model_dump_json(by_alias=True, exclude_none=True) + "\n"

@@ -1,4 +1,4 @@
-"""What of all that is open does not get on. Nothing is written."""
+"""All open executions that are stuck. Nothing is written."""
 
 from typing import Annotated
 
@@ -14,6 +14,6 @@ Called = Annotated[Services, Depends(services)]
 
 @router.get("/stuck")
 async def overview(called: Called) -> StuckReport:
-    """What of all that is open does not get on, by class and phase."""
+    """All open executions that are stuck, by class and phase."""
     found = await called.stuck.overview()
     return StuckReport(groups=stuck_groups(found.stuck), is_whole=found.is_whole, is_judged=found.is_judged)

@@ -1,4 +1,4 @@
-"""One-time links to the web UI, for who has the token."""
+"""One-time links to the web UI, for clients with the token."""
 
 from fastapi import APIRouter, Request
 

@@ -1,6 +1,6 @@
-"""What stands before the web UI: the page that a one-time link opens, the cookie, and no request of a foreign page.
+"""Access to the web UI: the page that a one-time link opens, the cookie, and the refusal of foreign pages.
 
-Host was looked at before (guard.py), so a page that rebound its name never comes this far.
+guard.py has checked Host, so a page that rebound its name never gets here.
 """
 
 import asyncio
@@ -60,7 +60,7 @@ class UiAccess:
         """Answer one request."""
         answer = self._answer(scope)
         if answer is None:
-            await (await self._forwarding())(scope, receive, send)
+            await (await self._load_proxy())(scope, receive, send)
         else:
             await answer(scope, receive, send)
 
@@ -105,7 +105,7 @@ class UiAccess:
         page.headers.append("Set-Cookie", self._sessions.end(headers.getlist("cookie")))
         return page
 
-    async def _forwarding(self) -> ASGIApp:
+    async def _load_proxy(self) -> ASGIApp:
         """The proxy, made when it is first needed: its HTTP client takes a tenth of a second to load."""
         async with self._loading:
             if self._proxy is None:

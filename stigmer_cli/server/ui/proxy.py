@@ -64,7 +64,7 @@ class UiProxy:
         self._address = address
         self._http = httpx.AsyncClient(
             transport=httpx.AsyncHTTPTransport(
-                local_address=_source(address), limits=httpx.Limits(max_connections=CONNECTIONS_MAX)
+                local_address=_choose_source(address), limits=httpx.Limits(max_connections=CONNECTIONS_MAX)
             ),
             follow_redirects=False,
             trust_env=False,
@@ -72,7 +72,7 @@ class UiProxy:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward one request and stream the answer."""
-        body = await _body(receive)
+        body = await _read_body(receive)
         if body is None:
             await PlainTextResponse("a request may have 4 MiB", 413)(scope, receive, send)
             return
@@ -105,7 +105,7 @@ class UiProxy:
     async def _forward(self, request: httpx.Request, send: Send) -> None:
         answer = await self._http.send(request, stream=True)
         try:
-            headers = [*_kept(answer), *OWN_HEADERS]
+            headers = [*_filter_headers(answer), *OWN_HEADERS]
             await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
             size = 0
             async for chunk in answer.aiter_raw():
@@ -118,7 +118,7 @@ class UiProxy:
             await answer.aclose()
 
 
-def _kept(answer: httpx.Response) -> Iterable[tuple[bytes, bytes]]:
+def _filter_headers(answer: httpx.Response) -> Iterable[tuple[bytes, bytes]]:
     for name, value in answer.headers.raw:
         if name.lower() in ANSWER_HEADERS:
             yield name.lower(), value
@@ -127,7 +127,7 @@ def _kept(answer: httpx.Response) -> Iterable[tuple[bytes, bytes]]:
         yield b"location", where.encode("latin-1")
 
 
-async def _body(receive: Receive) -> bytes | None:
+async def _read_body(receive: Receive) -> bytes | None:
     """The whole of it; None where it is longer than `BODY_MAX`."""
     chunks: list[bytes] = []
     size = 0
@@ -143,7 +143,7 @@ async def _body(receive: Receive) -> bytes | None:
             return b"".join(chunks)
 
 
-def _source(address: str) -> str | None:
+def _choose_source(address: str) -> str | None:
     """The address to ask from: the UI's own, where it was drawn for this stack; see the supervisor's source filter."""
     host = address.rpartition(":")[0]
     try:

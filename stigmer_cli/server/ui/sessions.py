@@ -10,7 +10,7 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.errors import RequestError
 
 LINK_MAX_S = 60.0
-"""How long a link may lie before it is opened, in seconds."""
+"""How long a link can be opened, in seconds."""
 
 LINKS_MAX = 32
 """Links that wait at the same time; one more, and the oldest is void."""
@@ -42,24 +42,24 @@ class Links:
         if not path.startswith(HOME_PATH) or len(path) > PATH_MAX or not path.isprintable() or "\\" in path:
             raise RequestError(f"a page of the web UI begins with {HOME_PATH} and has at most {PATH_MAX} characters")
         secret = secrets.token_urlsafe(SECRET_BYTES)
-        self._waiting = [*self._alive(), _Link(digest=_digest(secret), path=path, made_at=self._clock.monotonic())]
+        self._waiting = [*self._unexpired(), _Link(digest=_digest(secret), path=path, made_at=self._clock.monotonic())]
         self._waiting = self._waiting[-LINKS_MAX:]
         return secret
 
     def redeem(self, secret: str) -> str | None:
         """Where `secret` leads, once; None where it is unknown, was used, or is too old."""
         wanted = _digest(secret)
-        found = next((link for link in self._alive() if hmac.compare_digest(link.digest, wanted)), None)
+        found = next((link for link in self._unexpired() if hmac.compare_digest(link.digest, wanted)), None)
         self._waiting = [link for link in self._waiting if link is not found]
         return found.path if found else None
 
-    def _alive(self) -> list[_Link]:
+    def _unexpired(self) -> list[_Link]:
         oldest = self._clock.monotonic() - LINK_MAX_S
         return [link for link in self._waiting if link.made_at >= oldest]
 
 
 class Sessions:
-    """Cookies that say until when they are good, signed with a key of the home's token.
+    """Cookies that hold their expiry time, signed with a key of the home's token.
 
     They outlive a restart of the server, and a rotated token ends them all. Cookies know no ports, so that the name has
     the server's, or two stacks would log each other's browser out.
@@ -73,8 +73,8 @@ class Sessions:
     def begin(self, *, is_tls: bool) -> str:
         """The Set-Cookie header of a new session."""
         until = int(self._clock.now().timestamp()) + SESSION_MAX_S
-        said = f"{until}.{secrets.token_urlsafe(SECRET_BYTES)}"
-        return self._cookie(f"{said}.{self._signature(said)}", SESSION_MAX_S, is_tls=is_tls)
+        payload = f"{until}.{secrets.token_urlsafe(SECRET_BYTES)}"
+        return self._cookie(f"{payload}.{self._signature(payload)}", SESSION_MAX_S, is_tls=is_tls)
 
     def is_open(self, cookie_headers: Iterable[str]) -> bool:
         """Whether one of the cookies is that of a session of ours that has not ended."""
@@ -94,17 +94,19 @@ class Sessions:
         return [value for name, _, value in pairs if name == self.cookie_name]
 
     def _is_good(self, value: str) -> bool:
-        said, _, signature = value.rpartition(".")
-        until = said.partition(".")[0]
-        is_ours = hmac.compare_digest(signature.encode(), self._signature(said).encode()) and self._token() is not None
+        payload, _, signature = value.rpartition(".")
+        until = payload.partition(".")[0]
+        is_ours = (
+            hmac.compare_digest(signature.encode(), self._signature(payload).encode()) and self._token() is not None
+        )
         if not is_ours or not until.isdigit() or value in self._ended:
             return False
         left_s = int(until) - self._clock.now().timestamp()
         return 0 < left_s <= SESSION_MAX_S
 
-    def _signature(self, said: str) -> str:
+    def _signature(self, payload: str) -> str:
         key = hmac.digest((self._token() or "").encode(), PURPOSE, "sha256")
-        return hmac.new(key, said.encode(), "sha256").hexdigest()
+        return hmac.new(key, payload.encode(), "sha256").hexdigest()
 
     def _cookie(self, value: str, age_s: int, *, is_tls: bool) -> str:
         only_tls = "; Secure" if is_tls else ""

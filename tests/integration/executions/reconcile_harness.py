@@ -15,8 +15,8 @@ from stigmer_cli.errors import OperationFailed, StigmerError, TemporalUnavailabl
 from stigmer_cli.executions.dispatcher import Dispatcher
 from stigmer_cli.executions.ids import IdGenerator
 from stigmer_cli.executions.reconcile.apply import Applied
-from stigmer_cli.executions.reconcile.request import Reconciling, Wanted
-from stigmer_cli.executions.reconcile.scan import Scope
+from stigmer_cli.executions.reconcile.request import ReconcileJob, Reconciling
+from stigmer_cli.executions.reconcile.scan import ReconcileScope
 from stigmer_cli.judgement.plan import Rules
 from stigmer_cli.store.ages import Aged
 from stigmer_cli.store.draft import ExecutionDraft
@@ -177,7 +177,7 @@ class ReconcileHarness:
 
     async def reconcile(self, rules: Rules, *, is_dry_run: bool = False, asked_by: str = "a test") -> Sequence[Applied]:
         """Every execution examined, and what became of it."""
-        wanted = Wanted(scope=Scope(), rules=rules, is_dry_run=is_dry_run, asked_by=asked_by)
+        wanted = ReconcileJob(scope=ReconcileScope(), rules=rules, is_dry_run=is_dry_run, asked_by=asked_by)
         return [applied async for applied in self.reconciling.run(wanted)]
 
     async def story(self, id_: ExecutionId) -> list[EventType]:

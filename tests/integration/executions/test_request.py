@@ -18,8 +18,8 @@ from stigmer_cli.executions.dispatcher import Dispatcher
 from stigmer_cli.executions.reconcile import await_submitted, request
 from stigmer_cli.executions.reconcile.apply import Applied
 from stigmer_cli.executions.reconcile.lease import LEASE_S, RENEW_S, hold_lease
-from stigmer_cli.executions.reconcile.request import Reconciling, Wanted
-from stigmer_cli.executions.reconcile.scan import Scope
+from stigmer_cli.executions.reconcile.request import ReconcileJob, Reconciling
+from stigmer_cli.executions.reconcile.scan import ReconcileScope
 from stigmer_cli.judgement.plan import Rules
 from stigmer_cli.temporal.errors import SubmitRejected
 from stigmer_cli.temporal.gateway import Started
@@ -27,7 +27,7 @@ from tests.integration.executions.conftest import Harness
 from tests.support.fakes import ManualClock
 from tests.support.fakes_temporal import InMemoryGateway
 
-WANTED = Wanted(scope=Scope(), rules=Rules(grace_s=0.0), is_dry_run=False, asked_by="a test")
+WANTED = ReconcileJob(scope=ReconcileScope(), rules=Rules(grace_s=0.0), is_dry_run=False, asked_by="a test")
 
 
 class PickyGateway(InMemoryGateway):
@@ -61,7 +61,7 @@ async def _orphans(harness: Harness, number: int) -> list[Execution]:
     return rows
 
 
-async def _told(reconciling: Reconciling, wanted: Wanted = WANTED) -> Sequence[Applied]:
+async def _told(reconciling: Reconciling, wanted: ReconcileJob = WANTED) -> Sequence[Applied]:
     return [applied async for applied in reconciling.run(wanted)]
 
 
@@ -70,7 +70,7 @@ async def test_a_limit_counts_what_is_mended_so_that_the_next_call_finds_others(
 ) -> None:
     monkeypatch.setattr("stigmer_cli.executions.reconcile.scan.PAGE_MAX", 5)
     rows = await _orphans(harness, 12)
-    wanted = replace(WANTED, scope=Scope(limit=5))
+    wanted = replace(WANTED, scope=ReconcileScope(limit=5))
     async with _dispatching(harness, PickyGateway()) as reconciling:
         mended = [
             [

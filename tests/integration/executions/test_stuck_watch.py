@@ -31,7 +31,7 @@ class Counted:
 
     rounds: list[Mapping[StuckClass, int]] = field(default_factory=list)
 
-    def see_stuck(self, counts: Mapping[StuckClass, int]) -> None:
+    def record_stuck(self, counts: Mapping[StuckClass, int]) -> None:
         self.rounds.append({kind: number for kind, number in counts.items() if number})
 
 

@@ -9,8 +9,8 @@ from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.reconcile.apply import Applied
-from stigmer_cli.executions.reconcile.request import Reconciling, Wanted
-from stigmer_cli.executions.reconcile.scan import Scope
+from stigmer_cli.executions.reconcile.request import ReconcileJob, Reconciling
+from stigmer_cli.executions.reconcile.scan import ReconcileScope
 from stigmer_cli.judgement.plan import Rules
 from stigmer_cli.temporal.gateway import RunState
 from stigmer_cli.temporal.pending import PendingTask, TaskFailure
@@ -38,7 +38,7 @@ async def _reconciled(harness: Harness, execution: Execution, *, include_in_prog
     reconciling = Reconciling(harness.store, harness.gateway, harness.link, harness.dispatcher, clock=SystemClock())
     reconciling.withdraw = harness.canceller.withdraw
     rules = Rules(grace_s=0.0, include_in_progress=include_in_progress, retry_refused=True)
-    wanted = Wanted(scope=Scope(ids=[execution.id]), rules=rules, is_dry_run=False, asked_by="test")
+    wanted = ReconcileJob(scope=ReconcileScope(ids=[execution.id]), rules=rules, is_dry_run=False, asked_by="test")
     applied = None
     async for one in reconciling.run(wanted):
         applied = one

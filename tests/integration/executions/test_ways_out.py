@@ -15,8 +15,8 @@ from stigmer_cli.domain.identity import AgentId
 from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.executions.canceller import PATIENCE_S, Canceller
 from stigmer_cli.executions.reconcile.observe import observe
-from stigmer_cli.executions.reconcile.request import Wanted
-from stigmer_cli.executions.reconcile.scan import Scope
+from stigmer_cli.executions.reconcile.request import ReconcileJob
+from stigmer_cli.executions.reconcile.scan import ReconcileScope
 from stigmer_cli.judgement.plan import Rules, plan
 from stigmer_cli.judgement.stuck import StuckContext, judge
 from stigmer_cli.store.agents import AgentDraft
@@ -99,8 +99,8 @@ async def printed(harness: ReconcileHarness, row: Execution) -> Printed | None:
 
 async def type_it(harness: ReconcileHarness, row: Execution, told: Printed) -> None:
     """Carry out a printed reconcile, and let the dispatcher do its work."""
-    scope = Scope(ids=[row.id])
-    wanted = Wanted(scope=scope, rules=told.rules, is_dry_run=False, asked_by="a test")
+    scope = ReconcileScope(ids=[row.id])
+    wanted = ReconcileJob(scope=scope, rules=told.rules, is_dry_run=False, asked_by="a test")
     async with harness.dispatching():
         async for _ in harness.reconciling.run(wanted):
             pass

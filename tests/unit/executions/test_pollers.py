@@ -64,16 +64,16 @@ async def test_temporals_own_time_is_told_by_what_changes_between_two_looks() ->
     harness = PollerHarness()
     at = harness.temporals_now
     await harness.look(one=at)
-    assert harness.watch.temporals_now() is None, "it may have polled long ago"
+    assert harness.watch.estimate_temporal_now() is None, "it may have polled long ago"
     await harness.clock.advance(60)
     await harness.look(one=at + timedelta(seconds=50))
-    assert harness.watch.temporals_now() is None, "it may have polled ten seconds ago"
+    assert harness.watch.estimate_temporal_now() is None, "it may have polled ten seconds ago"
     await harness.clock.advance(0.5)
     await harness.look(one=at + timedelta(seconds=60.5))
     harness.clock.set(3600)
     await harness.clock.advance(30)
     await harness.look(one=at + timedelta(seconds=60.5))
-    assert harness.watch.temporals_now() == at + timedelta(seconds=90.5)
+    assert harness.watch.estimate_temporal_now() == at + timedelta(seconds=90.5)
 
 
 async def test_a_runner_that_appears_has_just_polled() -> None:

@@ -3,14 +3,14 @@
 import pytest
 
 from stigmer_cli.errors import ConfigError
-from stigmer_cli.server.hosts import AllowedHosts, named_in
+from stigmer_cli.server.hosts import AllowedHosts, split_names
 from stigmer_cli.settings import parsed
 
 CODESPACE = "cat-7234.app.github.dev"
 
 
 def _admits(host: str, *, port: int = 7234, setting: str | None = None) -> bool:
-    return AllowedHosts(port, named_in(setting)).admits(host)
+    return AllowedHosts(port, split_names(setting)).admits(host)
 
 
 @pytest.mark.parametrize(

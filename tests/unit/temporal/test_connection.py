@@ -28,14 +28,14 @@ class Count:
         self.probes: list[bool] = []
         self.dials: list[bool] = []
 
-    def changed(self, change: Change) -> None:
+    def record_change(self, change: Change) -> None:
         self.changes.append(change)
 
-    def probed(self, *, ok: bool, latency_s: float) -> None:
+    def record_probe(self, *, ok: bool, latency_s: float) -> None:
         assert latency_s >= 0
         self.probes.append(ok)
 
-    def dialled(self, *, ok: bool) -> None:
+    def record_dial(self, *, ok: bool) -> None:
         self.dials.append(ok)
 
 

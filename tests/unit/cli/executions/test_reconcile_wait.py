@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from stigmer_cli.cli.executions.reconcile_wait import Again, GiveUp, WaitPolicy
+from stigmer_cli.cli.executions.reconcile_wait import AskAgain, GiveUp, WaitPolicy
 from stigmer_cli.errors import Conflict, ServerUnavailable, StoreBusy, TemporalUnavailable, TimedOut, Unavailable
 
 UNASKED = WaitPolicy(asked_s=None)
@@ -31,15 +31,15 @@ def test_unasked_only_what_passes_by_itself_is_waited_out(
     ended = UNASKED.decide(refusal, waited_s=for_s, was_cut_off=was_cut_off)
     assert ended == GiveUp(error=refusal), "nobody asked to wait, so this is no time-out"
     if for_s:
-        assert UNASKED.decide(refusal, waited_s=0.0, was_cut_off=was_cut_off) == Again(delay_s=0.5)
+        assert UNASKED.decide(refusal, waited_s=0.0, was_cut_off=was_cut_off) == AskAgain(delay_s=0.5)
 
 
 @pytest.mark.parametrize("refusal", [SERVER, STORE, TEMPORAL, OTHER])
 @pytest.mark.parametrize("was_cut_off", [False, True])
 def test_who_asks_to_wait_waits_for_anything_so_long(refusal: Unavailable | Conflict, *, was_cut_off: bool) -> None:
     asked = WaitPolicy(asked_s=30.0)
-    assert asked.decide(refusal, waited_s=0.0, was_cut_off=was_cut_off) == Again(delay_s=0.5)
-    assert asked.decide(refusal, waited_s=29.75, was_cut_off=was_cut_off) == Again(delay_s=0.25)
+    assert asked.decide(refusal, waited_s=0.0, was_cut_off=was_cut_off) == AskAgain(delay_s=0.5)
+    assert asked.decide(refusal, waited_s=29.75, was_cut_off=was_cut_off) == AskAgain(delay_s=0.25)
     ended = asked.decide(refusal, waited_s=30.0, was_cut_off=was_cut_off)
     assert isinstance(ended, GiveUp)
     assert isinstance(ended.error, TimedOut)
@@ -48,4 +48,4 @@ def test_who_asks_to_wait_waits_for_anything_so_long(refusal: Unavailable | Conf
 
 
 def test_a_wait_for_ever_never_gives_up() -> None:
-    assert WaitPolicy(asked_s=math.inf).decide(TEMPORAL, waited_s=1e9, was_cut_off=False) == Again(delay_s=0.5)
+    assert WaitPolicy(asked_s=math.inf).decide(TEMPORAL, waited_s=1e9, was_cut_off=False) == AskAgain(delay_s=0.5)

@@ -5,10 +5,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 from stigmer_cli.errors import ConfigError
+from stigmer_cli.paths import absolute_path
 
 PORT_MAX = 65535
 
@@ -118,7 +118,7 @@ def _text(text: str) -> str:
 
 
 def _file(text: str) -> str:
-    return str(Path(_text(text)).expanduser().absolute())
+    return str(absolute_path(_text(text)))
 
 
 def _switch(text: str) -> bool:

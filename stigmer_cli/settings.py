@@ -4,6 +4,7 @@ A value is looked up as flag, then environment, then `config.toml`, then default
 """
 
 import difflib
+import os
 import shlex
 import tomllib
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ from stigmer_cli.options import (
     ReconcileMode,
     SubmitPolicy,
 )
+from stigmer_cli.paths import absolute_path
 from stigmer_cli.proxies import NO_PROXIES, Proxies, proxies_in
 
 __all__ = [
@@ -197,13 +199,23 @@ class Settings:
         return {**{name: value for name, value in environ.items() if name not in ours}, **self.environment()}
 
 
-def home_of(environ: Mapping[str, str], *, user_home: Path) -> Home:
-    """The home that `environ` means, which no other setting can make unreadable."""
-    return Home(path=Path(environ.get(HOME_VARIABLE) or user_home / ".stigmer").expanduser().absolute())
+def home_of(environ: Mapping[str, str], *, user_home: Path | None) -> Home:
+    """The home that `environ` means, which no other setting can make unreadable.
+
+    Raises ConfigError where it cannot be resolved, or neither `environ` nor `user_home` says where it is.
+    """
+    if named := environ.get(HOME_VARIABLE):
+        return Home(path=absolute_path(named))
+    if user_home is None:
+        raise ConfigError(
+            f"there is no home directory: HOME is not set, and this system has no entry for user id {os.getuid()}",
+            hint=f"export {HOME_VARIABLE}=DIRECTORY",
+        )
+    return Home(path=absolute_path(user_home / ".stigmer"))
 
 
 def load(
-    flags: Mapping[str, str | None], environ: Mapping[str, str], *, user_home: Path, is_look: bool = False
+    flags: Mapping[str, str | None], environ: Mapping[str, str], *, user_home: Path | None, is_look: bool = False
 ) -> Settings:
     """Read all layers once.
 

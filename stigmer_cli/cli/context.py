@@ -30,7 +30,7 @@ class Cli:
     """One invocation. `out` is replaced once the command knows its `--output`."""
 
     environ: Mapping[str, str]
-    user_home: Path
+    user_home: Path | None
     clock: Clock = field(default_factory=SystemClock)
     out: Output = field(default_factory=Output)
     servers_now: datetime | None = None
@@ -66,13 +66,14 @@ class Cli:
 
     def settings_or_defaults(self) -> Settings:
         """`settings`, or the defaults with a warning where they cannot be read: for read-only commands."""
+        home = self.home
         try:
             return self.settings(is_look=True)
         except ConfigError as error:
             self.out.warning(f"the settings of this shell cannot be read: {error.message}")
-        found = Settings(home=self.home, distrust="; ".join(doubt.message for doubt in inspect_home(self.home.path)))
-        running = None if found.distrust else endpoints(self.home)
-        return follow_running_stack(found, running, read_settings_record(self.home)) if running else found
+        found = Settings(home=home, distrust="; ".join(doubt.message for doubt in inspect_home(home.path)))
+        running = None if found.distrust else endpoints(home)
+        return follow_running_stack(found, running, read_settings_record(home)) if running else found
 
     def client(self, **flags: str | None) -> "Client":
         """A client of the server.

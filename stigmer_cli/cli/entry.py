@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import typer
 
@@ -15,6 +14,7 @@ from stigmer_cli.cli.output import Output
 from stigmer_cli.cli.wait import with_value
 from stigmer_cli.errors import ConfigError, MachineError, StigmerError, reason_of
 from stigmer_cli.libpq import TAKEN
+from stigmer_cli.paths import find_user_home
 
 INTERRUPTED = 130
 USAGE = 2
@@ -36,7 +36,7 @@ def main() -> None:
 
 def invoke(arguments: Sequence[str]) -> int:
     """The exit code of `stigmer ARGUMENTS`; everything is printed."""
-    cli = Cli(environ=dict(os.environ), user_home=Path.home())
+    cli = Cli(environ=dict(os.environ), user_home=find_user_home())
     for name in TAKEN:  # they are part of the settings now, and would count a second time in the client library
         os.environ.pop(name, None)
     try:

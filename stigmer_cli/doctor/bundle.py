@@ -44,7 +44,7 @@ class BundleContext:
     """The environment, whose values may be secret, and the home folder of the user."""
 
     environ: Mapping[str, str]
-    user_home: Path
+    user_home: Path | None
 
 
 async def collect_entries(facts: Facts, report: Report, around: BundleContext) -> tuple[ArchiveEntry, ...]:

@@ -47,11 +47,11 @@ PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
 class Redaction:
     """Takes `secrets` out of text, in every spelling, and what looks like one; `user_home` becomes `~`."""
 
-    def __init__(self, secrets: Iterable[str], *, user_home: Path) -> None:
+    def __init__(self, secrets: Iterable[str], *, user_home: Path | None) -> None:
         spelled = {spelling for secret in secrets for spelling in _spellings(secret)}
         longest_first = sorted(spelled, key=len, reverse=True)
         self._secrets = re.compile("|".join(map(re.escape, longest_first))) if spelled else None
-        homes = {str(user_home), str(user_home.resolve())} - {"/", "."}
+        homes = {str(user_home), str(user_home.resolve())} - {"/", "."} if user_home else set()
         names = "|".join(re.escape(home) for home in sorted(homes, key=len, reverse=True))
         self._home = re.compile(rf"(?:{names})(?![\w-]|\.\w)") if homes else None
 

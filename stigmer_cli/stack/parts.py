@@ -1,8 +1,10 @@
 """The three processes of the local stack, as specs for the supervisor."""
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
 from stigmer_cli.clock import Clock, iso
@@ -128,7 +130,7 @@ def _temporal(
     return ChildSpec(
         name=TEMPORAL,
         argv=tuple(argv),
-        env={**env, "GODEBUG": ",".join(filter(None, (env.get("GODEBUG"), PLAIN_TCP)))},
+        env=_temporal_environment(env, home.data),
         cwd=home.data,
         log=home.logs / f"{TEMPORAL}.log",
         stop_order=2,
@@ -136,6 +138,17 @@ def _temporal(
         liveness=Liveness(host=LOOPBACK, port=settings.temporal_port, question=ASK_GRPC),
         source_filter=closed,
     )
+
+
+def _temporal_environment(env: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """`env` for a dev server: without the settings of Temporal's command line, with what Go asks of every process.
+
+    Go takes the name and the home directory of a user whom the system has no entry for from USER and HOME, and the
+    server does not start without them (os/user, "Current requires cgo or $USER, $HOME set in environment").
+    """
+    own = {name: value for name, value in env.items() if not name.startswith("TEMPORAL_")}
+    go = {"GODEBUG": ",".join(filter(None, (env.get("GODEBUG"), PLAIN_TCP)))}
+    return {"USER": str(os.getuid()), "HOME": str(folder), **own, **go}
 
 
 def _ourselves(settings: Settings, env: Mapping[str, str], *, name: str, command: str) -> ChildSpec:

@@ -20,6 +20,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import ConfigError, MachineError, StigmerError, reason_of
+from stigmer_cli.paths import absolute_path
 from stigmer_cli.store import errors, migrate, statements
 from stigmer_cli.store.file import StoreFile, publish, uri
 
@@ -286,7 +287,7 @@ def _sqlite_path(url: str) -> Path:
     if not name or name == ":memory:":
         raise ConfigError("the database URL names no file: sqlite:///PATH", hint="stigmer config get database_url")
     # Resolved, so that two names of one file are one lock.
-    return Path(name).expanduser().resolve()
+    return absolute_path(name).resolve()
 
 
 def _postgresql_url(url: str) -> URL:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from stigmer_cli.errors import MachineError
 from stigmer_cli.files import OWNER_ONLY, drafted, write_atomically
+from stigmer_cli.paths import absolute_path
 
 BINARY = "temporal"
 VERSION_MAX_S = 10.0
@@ -69,9 +70,9 @@ def find_binary(named: str | None) -> Path:
     Raises MachineError where there is none, or `named` is no file that can be run.
     """
     if named is not None:
-        path = Path(named).expanduser()
+        path = absolute_path(named)
         if _can_run(path):
-            return path.absolute()
+            return path
         raise MachineError(
             f"the temporal binary {path} is not a file that can be run",
             hint="unset STIGMER_TEMPORAL_BINARY to use the one installed with Stigmer",
@@ -98,6 +99,7 @@ def dev_server_argv(
     Without `http_endpoints` it has no UI, and its other ports for HTTP are drawn by itself.
     """
     argv = [str(binary), "server", "start-dev", "--ip", LOOPBACK, "--port", str(port), *_http_flags(http_endpoints)]
+    argv += ["--env-file", os.devnull]  # its default may be broken, and has nothing to say about a server
     if file is not None:
         argv += ["--db-filename", str(file)]
         for pragma in PRAGMAS:

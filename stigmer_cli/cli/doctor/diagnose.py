@@ -18,7 +18,7 @@ from stigmer_cli.doctor.repairs.repair import repair
 from stigmer_cli.doctor.report import Diagnosis, Report, select_reported
 from stigmer_cli.doctor.runner import diagnose
 from stigmer_cli.errors import ConfigError, TimedOut
-from stigmer_cli.settings import HOME_VARIABLE, Home, Settings, load
+from stigmer_cli.settings import Settings, load
 from stigmer_cli.times import span
 
 PROBE_EVERY_S = 1.0
@@ -99,5 +99,4 @@ def _facts(cli: Cli) -> Facts:
     try:
         return collect_facts(load({}, cli.environ, user_home=cli.user_home, is_look=True), clock=cli.clock)
     except ConfigError as error:
-        path = Path(cli.environ.get(HOME_VARIABLE) or cli.user_home / ".stigmer").expanduser().absolute()
-        return collect_facts(Settings(home=Home(path=path)), clock=cli.clock, problem=error)
+        return collect_facts(Settings(home=cli.home), clock=cli.clock, problem=error)

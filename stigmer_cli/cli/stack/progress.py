@@ -10,9 +10,12 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from stigmer_cli.cli.output import Output, clean
+from stigmer_cli.cli.output import Output, clean, fit
 from stigmer_cli.cli.stack.ready import READY
 from stigmer_cli.stack.failure import StartFailed
+
+LINE_MAX = 400
+"""Characters of one line of a log that are shown where there is no terminal to fit it into."""
 
 
 class Board:
@@ -57,6 +60,7 @@ def shown_progress(out: Output) -> Iterator[Board]:
         raise
     except StartFailed as error:
         out.note(f"the last lines of {error.log}:" if error.lines else f"{error.log} is empty")
+        room = (out.stderr.width if out.stderr.is_terminal else LINE_MAX) - 2
         for line in error.lines:
-            out.note(f"  {line}")
+            out.note(f"  {fit(line, room)}")
         raise

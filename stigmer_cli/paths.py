@@ -1,0 +1,38 @@
+"""Paths as people write them, made absolute; one that this machine cannot resolve is a sentence, not a traceback."""
+
+from pathlib import Path
+
+from stigmer_cli.errors import ConfigError
+
+
+def absolute_path(text: str | Path) -> Path:
+    """`text` with its `~` expanded, as an absolute path; symbolic links stay.
+
+    Raises ConfigError where `~` means a user whose home directory is not known, or the path is relative and the
+    working directory has been deleted.
+    """
+    try:
+        expanded = Path(text).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(
+            f"cannot expand {Path(text).parts[0]} in {str(text)!r}: this system knows no home directory for that user",
+            hint="write the path out, from / on",
+        ) from error
+    try:
+        return expanded.absolute()
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"cannot resolve the relative path {str(text)!r}: the working directory has been deleted",
+            hint="cd to a directory that exists, or write the path out, from / on",
+        ) from error
+
+
+def find_user_home() -> Path | None:
+    """The home directory of the user; None where HOME is not set and this system has no entry for the user id.
+
+    That is common in containers that run under an arbitrary user id.
+    """
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None

@@ -1,0 +1,39 @@
+"""Paths as people write them."""
+
+from pathlib import Path
+
+import pytest
+
+from stigmer_cli.errors import ConfigError
+from stigmer_cli.paths import absolute_path, find_user_home
+from stigmer_cli.settings import home_of
+
+
+def test_a_tilde_is_the_home_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert absolute_path("~/x") == tmp_path / "x"
+    assert find_user_home() == tmp_path
+
+
+def test_the_home_of_a_user_who_does_not_exist_is_a_sentence() -> None:
+    with pytest.raises(ConfigError, match="cannot expand ~nosuch in '~nosuch/x'"):
+        absolute_path("~nosuch/x")
+
+
+def test_a_relative_path_in_a_deleted_directory_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    deleted = tmp_path / "deleted"
+    deleted.mkdir()
+    monkeypatch.chdir(deleted)
+    deleted.rmdir()
+
+    assert absolute_path("/x") == Path("/x")
+    with pytest.raises(ConfigError, match="cannot resolve the relative path 'x': the working directory has been del"):
+        absolute_path("x")
+
+
+def test_without_a_home_directory_the_home_has_to_be_named() -> None:
+    assert home_of({"STIGMER_HOME": "/srv/stigmer"}, user_home=None).path == Path("/srv/stigmer")
+    with pytest.raises(ConfigError, match="there is no home directory: HOME is not set") as caught:
+        home_of({}, user_home=None)
+    assert caught.value.hint == "export STIGMER_HOME=DIRECTORY"

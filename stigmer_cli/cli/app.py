@@ -22,7 +22,7 @@ def application(environ: Mapping[str, str]) -> typer.Typer:
         completion_init()
     app = typer.Typer(
         help=ABOUT,
-        epilog="The manual: stigmer help.",
+        epilog="Read the manual with: stigmer help",
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,

@@ -8,8 +8,8 @@ from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.wait import NAME as WAIT
 
 OutputFormat = Annotated[Format, typer.Option("--output", "-o", help="How to print the result.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-WaitFor = Annotated[
-    str | None, typer.Option(WAIT, metavar="[=S]", help="Wait until it can be done, for S seconds at the most.")
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+WaitFor = Annotated[str | None, typer.Option(WAIT, metavar="[=S]", help="Wait for Temporal, for S seconds at most.")]
+WaitTimeout = Annotated[
+    float, typer.Option(min=0.1, metavar="S", help="Fail if the stack is not ready within S seconds.")
 ]
-WaitTimeout = Annotated[float, typer.Option(min=0.1, metavar="S", help="Seconds until it must be ready.")]

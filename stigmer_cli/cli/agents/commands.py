@@ -38,7 +38,7 @@ def apply(ctx: typer.Context, *, file: Files, output: OutputFormat = Format.TABL
 def list_(
     ctx: typer.Context,
     *,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many at the most.")] = 1000,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Show at most this many.")] = 1000,
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """List agents by name."""
@@ -57,7 +57,7 @@ def get(ctx: typer.Context, agent: AgentName, *, output: OutputFormat = Format.T
 
 @agents.command("delete")
 def delete(ctx: typer.Context, agent: AgentName, *, yes: Yes = False, output: OutputFormat = Format.TABLE) -> None:
-    """Delete an agent; its executions stay."""
+    """Delete an agent. Its executions stay."""
     from stigmer_cli.cli.agents.delete import delete_agent
 
     delete_agent(cli_of(ctx, output), agent, is_agreed=yes)

@@ -8,14 +8,14 @@ from stigmer_cli.cli.context import cli_of
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.parameters import OutputFormat
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A setting, as `config list` names it.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of a setting, as in `stigmer config list`.")]
 
 config = typer.Typer(help="Show and change settings.")
 
 
 @config.command("path")
 def path(ctx: typer.Context) -> None:
-    """Print where config.toml is, or would be."""
+    """Print the path of config.toml. The file may not exist yet."""
     from stigmer_cli.cli.config.read import show_path
 
     show_path(cli_of(ctx))
@@ -23,7 +23,7 @@ def path(ctx: typer.Context) -> None:
 
 @config.command("list")
 def list_(ctx: typer.Context, *, output: OutputFormat = Format.TABLE) -> None:
-    """Print every setting, its value, and the layer it came from; secrets are not shown."""
+    """Print every setting, its value, and where it comes from. Secrets are not shown."""
     from stigmer_cli.cli.config.read import list_settings
 
     list_settings(cli_of(ctx, output))
@@ -39,7 +39,7 @@ def get(ctx: typer.Context, name: Name) -> None:
 
 @config.command("set")
 def set_(ctx: typer.Context, name: Name, value: Annotated[str, typer.Argument(help="Its new value.")]) -> None:
-    """Write one setting into config.toml; a running stack takes it over at `stigmer restart`."""
+    """Write a setting to config.toml. A running stack takes it over at `stigmer restart`."""
     from stigmer_cli.cli.config.write import set_setting
 
     set_setting(cli_of(ctx), name, value)
@@ -47,7 +47,7 @@ def set_(ctx: typer.Context, name: Name, value: Annotated[str, typer.Argument(he
 
 @config.command("unset")
 def unset(ctx: typer.Context, name: Name) -> None:
-    """Take one setting out of config.toml."""
+    """Remove a setting from config.toml."""
     from stigmer_cli.cli.config.write import unset_setting
 
     unset_setting(cli_of(ctx), name)
@@ -55,7 +55,7 @@ def unset(ctx: typer.Context, name: Name) -> None:
 
 @config.command("rotate-token")
 def rotate_token(ctx: typer.Context) -> None:
-    """Replace the bearer token; server and runner take it over by themselves."""
+    """Replace the bearer token. Server and runner take it over by themselves."""
     from stigmer_cli.cli.config.rotate_token import replace_token
 
     replace_token(cli_of(ctx))

@@ -16,7 +16,7 @@ REDACTED = "(set)"
 
 
 def show_path(cli: Cli) -> None:
-    """Print where config.toml is, or would be."""
+    """Print the path of config.toml, which may not exist yet."""
     cli.out.raw(f"{cli.settings_or_defaults().home.config_file}\n")
 
 

@@ -8,11 +8,16 @@ import typer
 from stigmer_cli.cli.context import cli_of
 from stigmer_cli.cli.doctor.options import DoctorOptions
 from stigmer_cli.cli.output import Format
-from stigmer_cli.cli.parameters import OutputFormat, WaitFor
+from stigmer_cli.cli.parameters import OutputFormat
+from stigmer_cli.cli.wait import NAME as WAIT
 from stigmer_cli.cli.wait import wait_s
 
 Bundle = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Also write a .tar.gz or .zip for a bug report; no secrets.")
+    Path | None, typer.Option(metavar="FILE", help="Also write a .tar.gz or .zip for a bug report, without secrets.")
+]
+
+Wait = Annotated[
+    str | None, typer.Option(WAIT, metavar="[=S]", help="Repeat until all is healthy, for S seconds at most.")
 ]
 
 doctor = typer.Typer(help="Say what is wrong and what to type.")
@@ -22,16 +27,20 @@ doctor = typer.Typer(help="Say what is wrong and what to type.")
 def diagnosis(
     ctx: typer.Context,
     *,
-    fix: Annotated[bool, typer.Option("--fix", help="Do what is safe to do unasked, and look again.")] = False,
-    wait: WaitFor = None,
-    only: Annotated[list[str] | None, typer.Option(metavar="CODE", help="Only this check, or category.")] = None,
-    skip: Annotated[list[str] | None, typer.Option(metavar="CODE", help="All but this check, or category.")] = None,
+    fix: Annotated[bool, typer.Option("--fix", help="Carry out the repairs that are safe, then check again.")] = False,
+    wait: Wait = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="CODE", help="Only this check or category. May be repeated.")
+    ] = None,
+    skip: Annotated[
+        list[str] | None, typer.Option(metavar="CODE", help="All but this check or category. May be repeated.")
+    ] = None,
     bundle: Bundle = None,
-    list_checks: Annotated[
-        bool, typer.Option("--list-checks", help="Print what is checked, and check nothing.")
-    ] = False,
+    list_checks: Annotated[bool, typer.Option("--list-checks", help="List the checks, and run none.")] = False,
     json_schema: Annotated[bool, typer.Option("--json-schema", help="Print the JSON schema of `-o json`.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 for warnings too.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 1 also for warnings and for what could not be judged.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Print every check, with evidence.")] = False,
     output: OutputFormat = Format.TABLE,
 ) -> None:
@@ -61,11 +70,13 @@ def diagnosis(
 @doctor.command("explain")
 def explain(
     ctx: typer.Context,
-    code: Annotated[str, typer.Argument(metavar="CODE", help="A check, as `--list-checks` names it.")],
+    code: Annotated[
+        str, typer.Argument(metavar="CODE", help="The code of a check, as in `stigmer doctor --list-checks`.")
+    ],
     *,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Say what a check looks at and what it means when it fails; needs nothing that runs."""
+    """Say what a check looks at, and what a failure means. Nothing needs to run."""
     from stigmer_cli.cli.doctor.checks import explain_check
 
     explain_check(cli_of(ctx, output), code)

@@ -15,29 +15,31 @@ from stigmer_cli.domain.phase import Phase
 AGE_MAX_S = 1e9
 
 ExecutionName = Annotated[str, typer.Argument(metavar="ID", help="The execution's id.")]
-Phases = Annotated[list[Phase] | None, typer.Option(case_sensitive=False, help="Only these phases.")]
-Kinds = Annotated[list[Kind] | None, typer.Option(case_sensitive=False, help="Only these kinds.")]
-OlderThan = Annotated[float | None, typer.Option(metavar="S", min=0, max=AGE_MAX_S, help="Only older than S seconds.")]
+Phases = Annotated[list[Phase] | None, typer.Option(case_sensitive=False, help="Only this phase. May be repeated.")]
+Kinds = Annotated[list[Kind] | None, typer.Option(case_sensitive=False, help="Only this kind. May be repeated.")]
+OlderThan = Annotated[
+    float | None, typer.Option(metavar="S", min=0, max=AGE_MAX_S, help="Only executions older than S seconds.")
+]
 RunTimeout = Annotated[
     float | None,
     typer.Option(
         "--timeout",
-        help="Seconds to wait for the end, and for a server that is away, then at least 15; "
-        "the execution itself goes on.",
+        help="Seconds to wait for the end; the execution itself continues. "
+        "A server that is away is waited for at least 15.",
     ),
 ]
 IdempotencyKey = Annotated[
     str | None,
     typer.Option(
         metavar="KEY",
-        help="Run nothing new where an execution of this key exists: follow that one. For scripts that try again.",
+        help="If an execution with this key exists, follow it and start none. For scripts that may run twice.",
     ),
 ]
 RequireTemporal = Annotated[
-    bool, typer.Option("--require-temporal", help="Refuse, and write nothing, while Temporal is not connected.")
+    bool, typer.Option("--require-temporal", help="Refuse, and write nothing, while Temporal is away.")
 ]
 IncludeInProgress = Annotated[
-    bool, typer.Option("--include-in-progress", help="Also start lost ones over; their effects may repeat.")
+    bool, typer.Option("--include-in-progress", help="Also start lost executions over. Their effects may be repeated.")
 ]
 
 executions = typer.Typer(help="List, show, watch, cancel and reconcile executions.")
@@ -46,15 +48,17 @@ executions = typer.Typer(help="List, show, watch, cancel and reconcile execution
 def run(
     ctx: typer.Context,
     agent: Annotated[str, typer.Argument(help="The agent's name or id.")],
-    message: Annotated[str, typer.Argument(help="What it is asked.")],
+    message: Annotated[str, typer.Argument(help="The message to the agent.")],
     *,
-    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once the execution is accepted.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Print the id and return once the execution is accepted.")
+    ] = False,
     timeout: RunTimeout = None,
     require_temporal: RequireTemporal = False,
     idempotency_key: IdempotencyKey = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Run an agent and stream its answer; exit 1 if the execution fails."""
+    """Run an agent and stream its answer. Exits 1 if the execution fails."""
     from stigmer_cli.cli.executions.run import run_agent
 
     options = RunOptions(timeout_s=timeout, key=idempotency_key, require_temporal=require_temporal, is_detached=detach)
@@ -67,12 +71,12 @@ def list_(
     *,
     phase: Phases = None,
     kind: Kinds = None,
-    agent: Annotated[str | None, typer.Option(help="Only of this agent, by name or id.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Only executions of this agent, by name or id.")] = None,
     older_than: OlderThan = None,
     stuck: Annotated[
-        bool, typer.Option("--stuck", help="Only those that make no progress, with class and cause.")
+        bool, typer.Option("--stuck", help="Only executions that make no progress, with class and cause.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="How many at the most.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most this many.")] = 50,
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """List executions, newest first."""
@@ -84,7 +88,7 @@ def list_(
 
 @executions.command("get")
 def get(ctx: typer.Context, execution: ExecutionName, *, output: OutputFormat = Format.TABLE) -> None:
-    """Show one execution: where it stands, why, and what happened to it."""
+    """Show one execution: its phase, the reason, and its timeline."""
     from stigmer_cli.cli.executions.get import show_execution
 
     show_execution(cli_of(ctx, output), execution)
@@ -98,7 +102,7 @@ def watch(
     timeout: Annotated[float | None, typer.Option(metavar="S", min=0.001, help="Seconds to wait for the end.")] = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Follow an execution to its end; exit 1 if it fails."""
+    """Follow an execution to its end. Exits 1 if it fails."""
     from stigmer_cli.cli.executions.watch import watch_execution
 
     raise typer.Exit(watch_execution(cli_of(ctx, output), execution, timeout_s=timeout))
@@ -106,7 +110,7 @@ def watch(
 
 @executions.command("cancel")
 def cancel(ctx: typer.Context, execution: ExecutionName, *, output: OutputFormat = Format.TABLE) -> None:
-    """Ask an execution to end; one that never started ends at once."""
+    """Ask an execution to end. One that no run has claimed ends at once."""
     from stigmer_cli.cli.executions.cancel import cancel_execution
 
     cancel_execution(cli_of(ctx, output), execution)
@@ -115,9 +119,11 @@ def cancel(ctx: typer.Context, execution: ExecutionName, *, output: OutputFormat
 @executions.command("reconcile")
 def reconcile(
     ctx: typer.Context,
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Only these; also tries again.")] = None,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help="Only these, including those that Temporal refused.")
+    ] = None,
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,
     wait: WaitFor = None,
     older_than: OlderThan = 0.0,
     phase: Phases = None,
@@ -127,11 +133,12 @@ def reconcile(
     yes: Yes = False,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Submit orphaned executions again, take over outcomes, mark what was lost.
+    """Submit executions again whose workflow Temporal has lost.
 
-    An orphan is PENDING and Temporal has no workflow for it, so no run ever had an effect: submitting it again is safe.
+    Such an orphan is PENDING: no run of it has had an effect, so that submitting it again is safe. Reconcile also takes
+    outcomes from Temporal that the store has missed, and marks lost executions for your attention.
 
-    Exit code 0: nothing is left to do; 1: something is; 4: Temporal is away, and nothing was touched.
+    Exit code 0: nothing is left to do; 1: something is left; 4: Temporal is away, and nothing was changed.
     """
     from stigmer_cli.cli.executions.reconcile import reconcile_executions
 

@@ -23,19 +23,19 @@ Pager = Annotated[
 
 
 def show_help(ctx: typer.Context, words: Words = None, *, is_paged: Pager = True) -> None:
-    """Show a page of the manual; without a topic, list the pages."""
+    """Show a page of the manual. Without a topic, list the pages."""
     from stigmer_cli.cli.program.help import show_manual
 
     show_manual(cli_of(ctx), ctx, words or [], is_paged=is_paged)
 
 
 def version(ctx: typer.Context, *, output: OutputFormat = Format.TABLE) -> None:
-    """Print the versions of Stigmer, of the Temporal it carries, and of Python."""
+    """Print the versions of Stigmer, Temporal and Python."""
     from stigmer_cli.cli.program.version import show_version
 
     show_version(cli_of(ctx, output))
 
 
 def completion(ctx: typer.Context, shell: Annotated[Shell, typer.Argument(help="The shell.")]) -> None:
-    """Print the completion script for a shell: source <(stigmer completion bash)."""
+    """Print the completion script for a shell. Load it with: source <(stigmer completion bash)."""
     show_script(cli_of(ctx), shell)

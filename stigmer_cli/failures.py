@@ -38,7 +38,7 @@ def failure_of(response: httpx.Response) -> Exception:
                 may_have_counted=True,
             )
         return OperationFailed(
-            f"{where} answered {response.status_code} and is no Stigmer server", hint="stigmer config get server_url"
+            f"{where} answered {response.status_code} and is not a Stigmer server", hint="stigmer config get server_url"
         )
     if isinstance(error, Unavailable) and not isinstance(error, TemporalUnavailable):
         error.may_have_counted = True  # a database that went away in the middle of a commit, say

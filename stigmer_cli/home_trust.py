@@ -114,7 +114,7 @@ def user_name(uid: int) -> str | None:
 def _writable(home: HomeEntry, inside: Sequence[HomeEntry]) -> HomeFinding | None:
     """Files count only where others can get at them: nobody enters a home of mode 0700."""
     if home.mode & OTHERS_WRITE:
-        message = f"others can write in {home.path} (mode {_mode(home)}): trust nothing that is in it before you looked"
+        message = f"others can write in {home.path} (mode {_mode(home)}): trust nothing in it until you have checked it"
         return HomeFinding(fault=Fault.WRITABLE, message=message, fix=_shut(home.path))
     reach = (home.mode & OTHERS_ENTER) << 1
     open_ones = [one.path for one in inside if one.mode & OTHERS_WRITE & reach and not stat.S_ISSOCK(one.mode)]

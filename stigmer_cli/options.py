@@ -171,19 +171,19 @@ OPTIONS: tuple[Option, ...] = (
         name="allowed_hosts",
         variable="STIGMER_ALLOWED_HOSTS",
         parse=_hosts,
-        about="names, between commas, under which the server also answers: NAME, or NAME:PORT",
+        about="comma-separated names under which the server also answers: NAME, or NAME:PORT",
     ),
     Option(
         name="listen",
         variable="STIGMER_LISTEN",
         parse=_listen,
-        about="the address that `stigmer serve` listens on; any but 127.0.0.1 wants a token, and TLS or a proxy",
+        about="the address that `stigmer serve` listens on; any but 127.0.0.1 needs a token, and TLS or a proxy",
     ),
     Option(
         name="tls_cert_file",
         variable="STIGMER_TLS_CERT_FILE",
         parse=_file,
-        about="the certificate that the server shows, with its chain (PEM); a changed file counts at once",
+        about="the certificate that the server shows, with its chain (PEM); a changed file takes effect at once",
     ),
     Option(
         name="tls_key_file", variable="STIGMER_TLS_KEY_FILE", parse=_file, about="the key of that certificate (PEM)"
@@ -204,7 +204,7 @@ OPTIONS: tuple[Option, ...] = (
         name="temporal_address",
         variable="STIGMER_TEMPORAL_ADDRESS",
         parse=_address,
-        about="a Temporal that somebody else runs; unset: the stack runs its own",
+        about="a Temporal that runs elsewhere; unset: the stack runs its own",
     ),
     Option(
         name="temporal_namespace",
@@ -216,7 +216,7 @@ OPTIONS: tuple[Option, ...] = (
         name="temporal_tls",
         variable="STIGMER_TEMPORAL_TLS",
         parse=_switch,
-        about="whether that Temporal wants TLS; unset: it does where a file for it is named",
+        about="whether that Temporal uses TLS; unset: yes if one of its files is set",
     ),
     Option(
         name="temporal_ca_file",
@@ -228,7 +228,7 @@ OPTIONS: tuple[Option, ...] = (
         name="temporal_cert_file",
         variable="STIGMER_TEMPORAL_CERT_FILE",
         parse=_file,
-        about="our certificate for a Temporal that wants one (mTLS, PEM); a changed file counts at once",
+        about="our certificate for a Temporal that wants one (mTLS, PEM); a changed file takes effect at once",
     ),
     Option(
         name="temporal_key_file",
@@ -258,7 +258,7 @@ OPTIONS: tuple[Option, ...] = (
         name="ui_port",
         variable="STIGMER_UI_PORT",
         parse=_port,
-        about="the port of Temporal's own web UI behind the server's /ui; unset: drawn",
+        about="the port of Temporal's own web UI behind the server's /ui; unset: random",
     ),
     Option(
         name="ui_address",
@@ -292,7 +292,9 @@ OPTIONS: tuple[Option, ...] = (
         about="the bearer token; unset: the token file in the home",
         is_secret=True,
     ),
-    Option(name="log_level", variable="STIGMER_LOG_LEVEL", parse=_choice(LogLevel), about="the least important line"),
+    Option(
+        name="log_level", variable="STIGMER_LOG_LEVEL", parse=_choice(LogLevel), about="the lowest level that is logged"
+    ),
     Option(
         name="temporal_binary",
         variable="STIGMER_TEMPORAL_BINARY",

@@ -145,10 +145,10 @@ async def prove(challenge: Challenge, read: Read, write: Write, token: Token) ->
     try:
         answer = await _answer_to(challenge, read)
     except (ValueError, TypeError) as error:
-        raise _unproven(challenge, "it is no Stigmer server, or one of an older version") from error
+        raise _unproven(challenge, "it is not a Stigmer server, or it has an older version") from error
     rotated = token()  # may have been replaced between question and answer
     if not any(challenge.is_met_by(answer, one) for one in (known, rotated) if one is not None):
-        raise _unproven(challenge, "its proof is that of another token, or of another address")
+        raise _unproven(challenge, "its proof is for another token, or for another address")
 
 
 async def _answer_to(challenge: Challenge, read: Read) -> Answer:

@@ -137,11 +137,11 @@ async def _metrics(facts: Facts) -> str:
         async with asyncio.timeout(GATHER_S):
             seen, token = await facts.server(), token_of(facts.settings)
             if seen.health is None:
-                return f"# not to be had: {seen.why}\n"
+                return f"# not available: {seen.why}\n"
             ca_file = facts.settings.server_ca_file
             return await in_thread(lambda: _get(f"{seen.url}/metrics", token, ca_file))
     except (TimeoutError, OSError, ConfigError, http.client.HTTPException) as error:
-        return f"# not to be had: {_words(error)}\n"
+        return f"# not available: {_words(error)}\n"
 
 
 def _get(url: str, token: str | None, ca_file: str | None) -> str:
@@ -157,7 +157,7 @@ def _get(url: str, token: str | None, ca_file: str | None) -> str:
         body = answer.read(METRICS_BYTES_MAX).decode("utf-8", "replace")
     finally:
         connection.close()
-    return body if answer.status == OK else f"# not to be had: the server answered {answer.status}\n"
+    return body if answer.status == OK else f"# not available: the server answered {answer.status}\n"
 
 
 async def _end_of_log(facts: Facts, part: str) -> str:
@@ -166,7 +166,7 @@ async def _end_of_log(facts: Facts, part: str) -> str:
         async with asyncio.timeout(GATHER_S):
             return await in_thread(lambda: end_of_log(path))
     except (TimeoutError, OSError) as error:
-        return f"not to be had: {_words(error)}\n"
+        return f"not available: {_words(error)}\n"
 
 
 def end_of_log(path: Path) -> str:

@@ -124,7 +124,7 @@ def _leave(execution: Execution, finding: Finding, cause: str) -> Move:
 def _plan_missing(execution: Execution, rules: Rules, *, is_elsewhere: bool) -> Move:
     gone = f"Temporal has no workflow {execution.workflow.id}{' (another Temporal took it)' if is_elsewhere else ''}"
     if execution.cancel_requested_at is not None:
-        return _plan_wanted_end(execution, f"{gone}, and somebody wants the execution to end")
+        return _plan_wanted_end(execution, f"{gone}, and its cancellation was asked for")
     if execution.phase is Phase.PENDING:
         cause = f"{gone}, and no run ever had an effect"
         return Move(execution=execution, finding=Finding.ORPHAN, action=Action.RESUBMIT, cause=cause)
@@ -186,7 +186,7 @@ def _plan_handed_back(execution: Execution, failure: str, rules: Rules) -> Move:
     """Its workflow closed, and no run ever claimed it: a runner of another store had it, say."""
     cause = f"its run ended before it claimed the execution{f' ({failure})' if failure else ''}, without any effect"
     if execution.cancel_requested_at is not None:
-        return _plan_wanted_end(execution, f"{cause}, and somebody wants the execution to end")
+        return _plan_wanted_end(execution, f"{cause}, and its cancellation was asked for")
     failures = 1 if rules.retry_refused else execution.dispatch.attempts + 1
     if failures >= HANDED_BACK_MAX:
         return _mark(execution, Finding.REFUSED, AttentionCode.SUBMIT_FAILED, f"{cause}, {failures} times in a row")
@@ -211,7 +211,7 @@ def _plan_without_outcome(execution: Execution, rules: Rules) -> Move:
     """Its run claimed it and completed, and the store has no outcome: an older copy of it was put back, perhaps."""
     cause = "the run completed in Temporal, and its outcome never reached the store"
     if execution.cancel_requested_at is not None:
-        return _plan_wanted_end(execution, f"{cause}; somebody wants the execution to end")
+        return _plan_wanted_end(execution, f"{cause}; its cancellation was asked for")
     if rules.include_in_progress:
         return Move(execution=execution, finding=Finding.BEHIND, action=Action.START_OVER, cause=cause)
     return _mark(execution, Finding.BEHIND, AttentionCode.RESULT_UNKNOWN, cause)

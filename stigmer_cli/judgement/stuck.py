@@ -67,7 +67,7 @@ FAILURES: Mapping[str, str] = {
     "model-interrupted": "the model's answer broke off",
     "report-refused": "the server refused what the runner reported",
     "report-conflict": "the server has something else than the runner reported",
-    "unexpected": "the runner failed in a way nobody foresaw; see `stigmer logs runner`",
+    "unexpected": "the runner failed unexpectedly; see `stigmer logs runner`",
 }
 """Kinds of failure as clauses; any other kind is shown as it is. Messages are never shown: they could hold contents."""
 

@@ -57,6 +57,6 @@ SENTENCES: dict[FailureKind, str] = {
     FailureKind.REPORT_CONFLICT: "the server has something else than the runner reported; see `stigmer logs server`",
     FailureKind.NOT_MINE: "the store of the runner that took it up knows no such execution under this workflow",
     FailureKind.MALFORMED: "the workflow was not started by Stigmer: what it was given names no execution",
-    FailureKind.UNEXPECTED: "the runner failed in a way nobody foresaw; see `stigmer logs runner`",
+    FailureKind.UNEXPECTED: "the runner failed unexpectedly; see `stigmer logs runner`",
     FailureKind.CANCELLED: "cancelled",
 }

@@ -83,7 +83,7 @@ class Guard:
                 421,
                 "wrong-host",
                 f"this server does not answer for host {hosts[0][:HOST_SHOWN]!r}",
-                "where that is your own name for it: STIGMER_ALLOWED_HOSTS=NAME",
+                "if that is your own name for it, set STIGMER_ALLOWED_HOSTS=NAME",
             )
 
     def _is_known(self, headers: Headers) -> bool:
@@ -143,7 +143,7 @@ def _too_large() -> Refusal:
 
 async def _check_json(headers: Headers, body: bytes) -> None:
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise Refusal(415, "unsupported-media-type", "bodies are application/json")
+        raise Refusal(415, "unsupported-media-type", "a request body must be application/json")
     if await _is_deeper(body):
         raise Refusal(400, "invalid-request", f"JSON is nested deeper than {DEPTH_MAX} levels, or not closed")
 

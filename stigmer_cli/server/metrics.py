@@ -64,11 +64,9 @@ class Metrics:
             "stigmer_temporal_calls_total", "Calls to Temporal, by call and outcome.", ["call", "outcome"]
         )
         self.submits = counter("stigmer_submits_total", "Submits to Temporal, by outcome.", ["outcome"])
-        self.reconciled = counter(
-            "stigmer_reconciled_total", "Moves that reconciling carried out, by what they did.", ["done"]
-        )
+        self.reconciled = counter("stigmer_reconciled_total", "What reconciling did, by action.", ["done"])
         self.attention = counter(
-            "stigmer_attention_total", "Executions that were left to a person, by the reason.", ["code"]
+            "stigmer_attention_total", "Executions that were marked for attention, by reason.", ["code"]
         )
         self.stuck = _stuck_gauge(self.registry)
         self.claims_lost = counter("stigmer_claims_lost_total", "Runs that found their execution held by another.")
@@ -177,7 +175,7 @@ class Metrics:
 def _stuck_gauge(registry: CollectorRegistry) -> Gauge:
     return Gauge(
         "stigmer_stuck_executions",
-        "Executions that do not get on, by class, as the last round over all that is open found them.",
+        "Stuck executions, by class, as of the last pass over all open executions.",
         ["class"],
         registry=registry,
     )

@@ -165,5 +165,5 @@ def _describe(other: SeenServer) -> str:
     record = other.record
     return (
         f"server {record.id} (pid {record.pid} on {record.host}, version {record.version}) uses this store with another"
-        f" Temporal, at {record.address}; two would each take the other's executions for lost"
+        f" Temporal, at {record.address}; each server would take the other's executions for lost"
     )

@@ -153,8 +153,8 @@ async def _proof_of_death(home: Home, clock: Clock) -> FileLock:
     while not lock.acquire():
         if clock.monotonic() >= deadline:
             raise MachineError(
-                f"a supervisor (pid {lock.holder()}) still holds {lock.path}, and what it wrote down does not prove "
-                "that it is ours to end",
+                f"a supervisor (pid {lock.holder()}) still holds {lock.path},"
+                " and its record does not prove that it belongs to this home",
                 hint=f"look at it (ps -p {lock.holder()}), end it, and try again",
             )
         await clock.sleep(LOOK_EVERY_S)

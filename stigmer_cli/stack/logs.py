@@ -57,7 +57,7 @@ def span_s(text: str) -> float:
         return float(whole)
     found = list(SPAN.finditer(whole))
     if not found or "".join(match[0] for match in found) != whole:
-        raise ConfigError(f"{text!r} is no span of time", hint="90s, 10m, 1h30m or 2d")
+        raise ConfigError(f"{text!r} is not a span of time", hint="90s, 10m, 1h30m or 2d")
     return sum(float(match["number"]) * SECONDS[match["unit"]] for match in found)
 
 

@@ -70,7 +70,7 @@ def check_local(settings: Settings) -> None:
     """Raise ConfigError where `settings` are for a server that other machines reach: a stack is for this one only."""
     if settings.listen != LOOPBACK or settings.tls_cert_file or settings.behind_proxy:
         raise ConfigError(
-            "stigmer up starts a stack for this machine only, whose server listens on 127.0.0.1 in the clear",
+            "stigmer up starts a stack for this machine only: its server listens on 127.0.0.1 without TLS",
             hint="stigmer serve and stigmer work are for several machines; for up, unset STIGMER_LISTEN,"
             " STIGMER_TLS_CERT_FILE and STIGMER_BEHIND_PROXY",
         )

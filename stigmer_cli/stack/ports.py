@@ -52,7 +52,7 @@ class PortConflict:
     def __str__(self) -> str:
         """One line for a message."""
         held = f"is held by {self.owner}" if self.owner else self.reason
-        return f"port {self.use.port} for {self.use.part} {held}; {self.use.flag} N takes another"
+        return f"port {self.use.port} for {self.use.part} {held}; {self.use.flag} N chooses another"
 
 
 class PortsTaken(MachineError):

@@ -108,8 +108,8 @@ def refuse_another_database(settings: Settings, record: SettingsRecord | None) -
     if not _is_said(settings, DATABASE):
         said_by = f", as {named(before.source)} said" if before.source is not Source.DEFAULT else ""
         raise ConfigError(
-            f"the executions of {home.path} are in {where}{said_by}; {variable} is not set here, and its password is"
-            " not written down",
+            f"the executions of {home.path} are in {where}{said_by}; {variable} is not set"
+            " here, and its password is not recorded",
             hint=f"export {variable}=..., or to leave them and begin with {shown}: stigmer up --new-database",
         )
     says = "config.toml" if settings.sources.get(DATABASE) is Source.FILE else variable

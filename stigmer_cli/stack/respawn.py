@@ -20,8 +20,8 @@ from stigmer_cli.supervisor.control import Control
 from stigmer_cli.supervisor.spec import ChildSpec, child_to_json
 
 OLD_SUPERVISOR = (
-    "the supervisor was started by an older version, so that the part keeps the settings it had; `stigmer restart`"
-    " takes over those of this shell"
+    "an older version started the supervisor, so the part keeps its settings;"
+    " `stigmer restart` applies those of this shell"
 )
 
 

@@ -13,7 +13,7 @@ FROZEN = "frozen by a signal (SIGSTOP)"
 STATES: Mapping[str, str] = {
     "T": FROZEN,
     "t": "held by a debugger",
-    "Z": "has ended, and nobody has taken note of it yet",
+    "Z": "has ended, and its parent has not collected it yet (a zombie)",
 }
 UNINTERRUPTIBLE = "D"
 IN_KERNEL = "stuck in the kernel, waiting for a disk or a network file system (state D)"

@@ -45,7 +45,7 @@ def _server(home: Home) -> ProcessId | None:
 def _of_another_token(server: ProcessId) -> Refused:
     return Refused(
         f"the server (pid {server.pid}) does not hold the token of this command",
-        hint="unset STIGMER_TOKEN where it is set; else stigmer restart server",
+        hint="unset STIGMER_TOKEN if it is set; otherwise stigmer restart server",
     )
 
 

@@ -342,7 +342,7 @@ async def until_ready(
     """The state of the processes once the stack is proven ready; raises as `up` does."""
     control = await connected(home)
     if control is None:
-        raise OperationFailed("the stack was stopped while it was coming up", hint="stigmer up")
+        raise OperationFailed("the stack was stopped while it was starting", hint="stigmer up")
     probe = ServerProbe(begun.endpoints.server_url, begun.token)
     told: dict[str, str] = {}
     async with control:
@@ -369,9 +369,9 @@ async def status_of(control: Control) -> SupervisorRecord:
     try:
         record = await control.status()
     except Unresponsive as error:
-        raise OperationFailed("the supervisor ended while the stack was coming up", hint="stigmer status") from error
+        raise OperationFailed("the supervisor ended while the stack was starting", hint="stigmer status") from error
     if record.is_stopping:
-        raise OperationFailed("the stack was stopped while it was coming up", hint="stigmer up")
+        raise OperationFailed("the stack was stopped while it was starting", hint="stigmer up")
     return record
 
 

@@ -64,11 +64,11 @@ def _of_code(code: int, message: str, file: StoreFile) -> StigmerError | None:
     if primary == sqlite3.SQLITE_IOERR:
         return MachineError(
             f"{file.path} cannot be trusted to be on disk: {message} (code {code}); {file.space()}",
-            hint="look for disk errors (dmesg); the server has to start again: stigmer restart server",
+            hint="check dmesg for disk errors, then: stigmer restart server",
         )
     if primary in _MACHINE:
         return MachineError(
-            f"{file.path} cannot be used: {message}; {file.space()}", hint=f"look at owner and mode of {file.path}"
+            f"{file.path} cannot be used: {message}; {file.space()}", hint=f"check owner and mode: ls -l {file.path}"
         )
     if primary == sqlite3.SQLITE_TOOBIG:
         return TooLarge("a text is larger than the store takes")

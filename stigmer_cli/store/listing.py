@@ -124,4 +124,4 @@ def _parse(cursor: str) -> _Key:
     try:
         return moment(int(since_1970_us)), id_
     except (ValueError, OverflowError):
-        raise RequestError(f"{cursor!r} is no cursor: take `next_cursor` of the page before") from None
+        raise RequestError(f"{cursor!r} is not a cursor: take `next_cursor` of the page before") from None

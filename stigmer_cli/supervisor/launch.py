@@ -37,7 +37,7 @@ async def launch(
             answer = await _answer_of(process)
     except TimeoutError:
         await _end(process, clock)
-        raise TimedOut(f"the supervisor did not stand within {span(LAUNCH_MAX_S)}", hint=f"see {spec.log}") from None
+        raise TimedOut(f"the supervisor did not start within {span(LAUNCH_MAX_S)}", hint=f"see {spec.log}") from None
     except BaseException:
         await _end(process, clock)
         raise
@@ -48,7 +48,7 @@ async def launch(
     if answer.get("held"):
         raise Conflict(str(answer.get("error")), hint="stigmer status")
     raise MachineError(
-        f"the supervisor cannot stand: {answer.get('error') or f'it ended with exit code {process.returncode}'}",
+        f"the supervisor cannot start: {answer.get('error') or f'it ended with exit code {process.returncode}'}",
         hint=f"see {spec.log}",
     )
 

@@ -41,8 +41,8 @@ async def find_tls_cause(error: Exception, target: Target, *, clock: Clock) -> M
     """Why a dial ended with `error`, where both ends do not agree on TLS; None where that is not why."""
     if OLD_CERTIFICATE in str(error) and target.trust.pair is not None:
         return Misconfigured(
-            f"our certificate {target.trust.pair.cert} cannot be shown: it is of X.509 version 1; have it issued with"
-            " an extension, as subjectAltName"
+            f"our certificate {target.trust.pair.cert} cannot be shown: it is of X.509"
+            " version 1; have it issued with an extension, such as subjectAltName"
         )
     if cause_of(error, target) in NO_TLS_IN_IT:
         return None

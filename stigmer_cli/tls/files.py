@@ -38,7 +38,7 @@ def read_certificate(path: Path, setting: str) -> Validity:
         return validity(first_in(read_pem(path, setting)))
     except ValueError as error:
         raise ConfigError(
-            f"{setting}: {path} is no certificate: {error}", hint=f"openssl x509 -noout -subject -in {path}"
+            f"{setting}: {path} is not a certificate: {error}", hint=f"openssl x509 -noout -subject -in {path}"
         ) from error
 
 
@@ -66,7 +66,7 @@ class KeyPair:
             )
         if "ENCRYPTED" in text:
             raise ConfigError(
-                f"{self.key_setting}: the key in {self.key} wants a passphrase, and nobody is there to type it",
+                f"{self.key_setting}: the key in {self.key} has a passphrase, and nobody can type it here",
                 hint=f"openssl pkey -in {self.key} -out KEY-WITHOUT-PASSPHRASE",
             )
         try:

@@ -63,7 +63,7 @@ class Peer:
 async def why_not(peer: Peer, trust: Trust | None, *, clock: Clock) -> str:
     """Why nobody gets through to `peer`, in a sentence; empty where TLS is not the reason.
 
-    `trust` None: it is spoken to without TLS. Sets no deadline but that of the answer after the handshake.
+    `trust` None: it is used without TLS. Sets no deadline but that of the answer after the handshake.
     """
     try:
         if trust is None:
@@ -176,7 +176,9 @@ def _own_certificate(trust: Trust, clock: Clock) -> str:
     ours = read_certificate(trust.pair.cert, trust.pair.cert_setting)
     if ours.ends <= clock.now():
         ended = day_and_time(ours.ends)
-        return f"our certificate {trust.pair.cert} expired at {ended}: put a new one there, it is read again"
+        return (
+            f"our certificate {trust.pair.cert} expired at {ended}: put a new one there; it is read without a restart"
+        )
     if ours.begins > clock.now():
         return f"our certificate {trust.pair.cert} is not valid before {day_and_time(ours.begins)}"
     return (

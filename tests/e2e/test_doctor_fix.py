@@ -115,7 +115,7 @@ def test_an_archive_is_told_of_first_holds_no_secret_and_is_never_written_twice(
     found = json.loads(done.stdout)
     jsonschema.validate(found, SCHEMA)
     lines = done.stderr.splitlines()
-    assert lines[0] == f"{path} will hold, with secrets taken out:"
+    assert lines[0] == f"{path} will contain, without secrets:"
     assert lines[-1].startswith(f"wrote {path} (")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with tarfile.open(path) as archive:

@@ -46,7 +46,7 @@ def test_a_reader_that_leaves_ends_it_without_a_word(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("closed", "arguments", "expected"),
     [
-        ("<&-", "down --purge", (2, "", "error: --purge deletes data and there is no terminal to ask on")),
+        ("<&-", "down --purge", (2, "", "error: cannot ask before deleting the data: there is no terminal")),
         (">&-", "version", (0, "", "")),
         ("2>&-", "status", (3, "stack: stopped", "")),
         ("<&- >&- 2>&-", "config set server_port many", (2, "", "")),

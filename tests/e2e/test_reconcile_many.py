@@ -75,7 +75,7 @@ def _interrupt(many: Many, number: int) -> None:
     process.send_signal(signal.SIGINT)
     rest, talk = _end(process)
     assert process.returncode == 130, talk
-    assert "the next reconcile goes on from there" in talk
+    assert "the next reconcile continues from there" in talk
     assert talk.splitlines()[-1] == "interrupted"
     told, last = _told(first, rest)
     assert last["complete"] is False

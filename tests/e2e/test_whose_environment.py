@@ -158,8 +158,8 @@ def test_another_database_is_refused_before_anything_is_stopped(stigmer: Stigmer
     again, restarted = other("up"), other("restart")
 
     assert again.returncode == 0
-    assert "this shell says otherwise" in again.stderr
-    assert "stigmer down && stigmer up --new-database takes that over" in again.stderr
+    assert "those of this shell differ" in again.stderr
+    assert "stigmer down && stigmer up --new-database applies them" in again.stderr
     assert restarted.returncode == 2
     assert f"{DATABASE} names another database here: sqlite:///{tmp_path}/other.db" in restarted.stderr
     assert stigmer.pids() == before
@@ -280,7 +280,7 @@ def test_the_fix_for_a_missing_key_works(stigmer: Stigmer, models: Models) -> No
     assert up.returncode == 0
     assert "openai_api_key (runner): a value (OPENAI_API_KEY, fingerprint " in up.stderr
     assert "-> another value (OPENAI_API_KEY, fingerprint " in up.stderr
-    assert "hint: stigmer restart runner takes that over" in up.stderr
+    assert "hint: stigmer restart runner applies them" in up.stderr
     told = finding(with_key, "STG116")
     assert (told[0], "openai_api_key (runner): a value" in told[1]) == ("info", True)
     stigmer.ok("run", "clever", "again")
@@ -308,7 +308,7 @@ def test_a_part_takes_the_settings_of_who_asks_and_the_addresses_of_its_stack(st
     assert done.returncode == 0, done.stderr
     assert "changed: submit_policy (server): queue (the default) -> fail-fast (STIGMER_SUBMIT_POLICY)" in done.stderr
     assert "temporal_address (server, runner): not set -> 127.0.0.1:1 (STIGMER_TEMPORAL_ADDRESS)" in done.stderr
-    assert "hint: stigmer restart takes that over" in done.stderr
+    assert "hint: stigmer restart applies them" in done.stderr
     assert "another-token-here" not in done.stderr
     assert other("status").returncode == 0, "the token of another server is none for this one"
     assert finding(stigmer, "STG118")[0] == "pass"

@@ -14,7 +14,9 @@ def delete_agent(cli: Cli, agent: str, *, is_agreed: bool) -> None:
     """Delete the agent of this name or id and print which it was; ask first unless a person has agreed."""
     if not is_agreed:
         if not cli.out.can_ask:
-            raise ConfigError("deleting asks first, and there is no terminal to ask on", hint="add --yes")
+            raise ConfigError(
+                "cannot ask before deleting: there is no terminal", hint=f"stigmer agents delete {agent} --yes"
+            )
         typer.confirm(f"Delete agent {agent}?", abort=True, err=True)
     found = cli.call(lambda client: client.agent(agent))
     gone = insist(cli, lambda client: _deleted(client, found))

@@ -33,7 +33,7 @@ async def _all(client: Client, limit: int) -> Sequence[AgentResource]:
 
 def _print(console: Console, items: Sequence[AgentResource]) -> None:
     if not items:
-        console.print("no agents yet; stigmer apply -f FILE makes one")
+        console.print("no agents yet; stigmer apply -f FILE creates one")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("NAME", "MODEL", "DESCRIPTION", "ID"):

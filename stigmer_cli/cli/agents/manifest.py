@@ -46,7 +46,7 @@ def parse(sources: Sequence[ManifestSource]) -> Sequence[AgentManifest]:
     if problems:
         raise ConfigError("\n       ".join(problems), hint="nothing was applied; correct the file and apply it again")
     if not manifests:
-        raise ConfigError("no document in what was given", hint="stigmer apply --help shows an example")
+        raise ConfigError("the input holds no document", hint="stigmer apply --help shows an example")
     return manifests
 
 
@@ -61,7 +61,7 @@ def _read(name: str, stdin: Iterator[bytes]) -> ManifestSource:
     try:
         return ManifestSource(name=shown, text=data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{shown} is no UTF-8 text (byte {error.start})") from error
+        raise ConfigError(f"{shown} is not UTF-8 text (byte {error.start})") from error
 
 
 def _documents(source: ManifestSource) -> Iterator[AgentManifest | list[str]]:
@@ -127,7 +127,7 @@ def _collect(
         place = (key.start_mark.line + 1, key.start_mark.column + 1)
         here = (*path, str(key.value))
         if here in places:
-            twice.append(_at(source, place, f"the key {key.value!r} stands twice"))
+            twice.append(_at(source, place, f"the key {key.value!r} appears twice"))
         places[here] = place
         _collect(source, value, here, places, twice)
 
@@ -153,7 +153,7 @@ def _sentence(problem: ErrorDetails) -> str:
 def _nearest(path: Sequence[str]) -> str:
     known = _keys(AgentManifest, path[:-1])
     close = difflib.get_close_matches(path[-1], known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(known)}"
+    return f"; did you mean {close[0]!r}?" if close else f"; known keys: {', '.join(known)}"
 
 
 def _keys(kind: type[BaseModel], path: Sequence[str]) -> list[str]:

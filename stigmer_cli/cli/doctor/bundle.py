@@ -14,10 +14,10 @@ def write_bundle(cli: Cli, seen: Diagnosis, bundle: Path) -> Mapping[str, object
     """Write the archive, telling what it will hold first; what is said of it in the report."""
     around = BundleContext(environ=cli.environ, user_home=cli.user_home)
     entries = cli.run(collect_entries(seen.facts, seen.report, around))
-    cli.out.note(f"{bundle} will hold, with secrets taken out:")
+    cli.out.note(f"{bundle} will contain, without secrets:")
     for entry in entries:
         cli.out.note(f"  {entry.name:<20} {size(len(entry.content)):>10}  {entry.about}")
     written = write_archive(bundle, entries, at=cli.clock.now())
-    cli.out.note(f"wrote {bundle} ({size(written)}); look through it before you send it")
+    cli.out.note(f"wrote {bundle} ({size(written)}); check it before you send it")
     contents = [{"name": entry.name, "bytes": len(entry.content)} for entry in entries]
     return {"file": str(bundle), "bytes": written, "contents": contents}

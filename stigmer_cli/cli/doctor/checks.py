@@ -48,7 +48,7 @@ def print_explanation(console: Console, check: Check) -> None:
         console.print(Text(line), soft_wrap=True)
     if check.needs:
         console.print(Text(f"needs: {', '.join(check.needs)}", style="dim"))
-    console.print(Text(f"look: stigmer doctor --only {check.code} -v", style="dim"))
+    console.print(Text(f"check it: stigmer doctor --only {check.code} -v", style="dim"))
 
 
 def _paragraph(console: Console, text: str) -> Iterator[str]:

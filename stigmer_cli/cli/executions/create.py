@@ -67,7 +67,7 @@ async def create(cli: Cli, client: Client, wanted: Creation, *, timeout_s: float
             )
         )
     except NotFound as error:
-        raise NotFound(error.message, hint="stigmer agents list; stigmer apply -f FILE makes one") from error
+        raise NotFound(error.message, hint="stigmer agents list; stigmer apply -f FILE creates one") from error
     except asyncio.CancelledError:
         cli.out.note(_became(wanted, retry.attempts))
         raise

@@ -20,7 +20,7 @@ from stigmer_cli.errors import ConfigError, StigmerError
 
 IDS_MAX = 10_000
 NOTHING_DONE = "nothing was done"
-GOES_ON = "the server may have done a little more than it could tell; the next reconcile goes on from there"
+GOES_ON = "the server may have done slightly more than it reported; the next reconcile continues from there"
 REPAIRING = frozenset({Action.RESUBMIT, Action.REPAIR, Action.START_OVER, Action.RETRY})
 
 
@@ -29,7 +29,7 @@ def reconcile_executions(cli: Cli, selection: Selection, options: ReconcileOptio
     is_asked = not (options.is_dry_run or options.is_agreed)
     if is_asked and not cli.out.can_ask:
         raise ConfigError(
-            "reconcile asks first, and there is no terminal to ask on",
+            "cannot ask before reconciling: there is no terminal",
             hint=f"{RECONCILE} --yes, or --dry-run to look only",
         )
     request = ReconcileRequest(

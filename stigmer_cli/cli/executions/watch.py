@@ -29,7 +29,7 @@ async def watch_to_end(cli: Cli, client: Client, execution_id: str, timeout_s: f
         narrator.end_line()
         raise await _timed_out(client, execution_id, timeout_s or 0.0) from None
     except asyncio.CancelledError:
-        narrator.note(f"{execution_id} goes on; stigmer executions watch {execution_id}")
+        narrator.note(f"{execution_id} continues; to follow it: stigmer executions watch {execution_id}")
         raise
     _print_end(cli, execution)
     return exit_code(execution)

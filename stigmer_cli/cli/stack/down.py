@@ -31,7 +31,9 @@ def stop_stack(cli: Cli, *, is_purged: bool, is_agreed: bool) -> None:
 
 def _ask(cli: Cli, home: Home) -> None:
     if not cli.out.can_ask:
-        raise ConfigError("--purge deletes data and there is no terminal to ask on", hint="stigmer down --purge --yes")
+        raise ConfigError(
+            "cannot ask before deleting the data: there is no terminal", hint="stigmer down --purge --yes"
+        )
     try:
         agreed = typer.confirm(f"Delete all executions, agents, logs and the token in {home.path}?", err=True)
     except typer.Abort:
@@ -45,7 +47,7 @@ def _ask(cli: Cli, home: Home) -> None:
 
 def _report(cli: Cli, ended: Ended) -> None:
     for port, owner in ended.foreign:
-        cli.out.note(f"port {port} is held by {owner}, which is none of ours")
+        cli.out.note(f"port {port} is held by {owner}, which does not belong to this stack")
     data: dict[str, object] = {
         "stopped": [{"name": part.name, "pid": part.pid, "how": part.how} for part in ended.parts],
         "deleted": [str(path) for path in ended.deleted],

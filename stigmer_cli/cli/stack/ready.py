@@ -36,12 +36,12 @@ def print_ready(out: Output, ready: Ready) -> None:
 
 
 def tell_pending(out: Output, ready: Ready) -> None:
-    """What this shell says differently from what runs on, and how the stack takes that over."""
+    """Which settings of this shell differ from those of the running stack, and how to apply them."""
     if ready.pending:
-        out.note("the stack runs on with what it was started with; this shell says otherwise:")
+        out.note("the stack keeps the settings it was started with; those of this shell differ:")
         for change in ready.pending:
             out.note(f"  {change}")
-        out.hint(f"{takeover_command(ready.pending)} takes that over")
+        out.hint(f"{takeover_command(ready.pending)} applies them")
 
 
 def _print_places(console: Console, ready: Ready) -> None:

@@ -28,7 +28,7 @@ def open_ui(cli: Cli, execution: str | None, *, at: str | None, is_printed: bool
     is_opened = not is_printed and cli.out.format is Format.TABLE and _opened(url, cli.environ)
     data = {"url": url, "expiresInS": expires_in_s}
     if is_opened:
-        cli.out.note("opened in your browser; where nothing shows: stigmer ui --print")
+        cli.out.note("opened in your browser; if nothing appears: stigmer ui --print")
     else:
         cli.out.result(data, lambda console: console.print(url, soft_wrap=True))
         cli.out.note(f"the link works once, for {span(expires_in_s)}")

@@ -30,7 +30,7 @@ async def settings(facts: Facts) -> Found:
 
 @check("STG502", "variables", severity=Severity.WARNING)
 async def variables(facts: Facts) -> Found:
-    """A variable that begins with STIGMER_ and means nothing is usually a slip of the pen."""
+    """A variable that begins with STIGMER_ and means nothing is usually a typo."""
     strangers = facts.settings.warnings
     if strangers:
         names = [found[0] for line in strangers if (found := VARIABLE.search(line))]
@@ -78,7 +78,7 @@ async def token(facts: Facts) -> Found:
 
 @check("STG505", "models", needs=("STG108",), severity=Severity.WARNING, timeout_s=EXECUTIONS_S, scope=Scope.MACHINE)
 async def models(facts: Facts) -> Found:
-    """`echo` needs nobody.
+    """`echo` needs no key.
 
     A model `openai:NAME` needs OPENAI_API_KEY, or OPENAI_BASE_URL for a local endpoint, in the environment that the
     runner is started from. This looks at what the runner was given, by name and fingerprint, and whether the endpoint
@@ -95,7 +95,7 @@ async def models(facts: Facts) -> Found:
         return warned(f"agents use {', '.join(needy)}, and {who}", hint, **evidence)
     strange = [model for model in used if model not in ECHOES and not model.startswith(OPENAI)]
     if strange:
-        message = f"agents use {', '.join(strange)}, and nobody answers for that: echo, echo:slow or openai:NAME"
+        message = f"agents use {', '.join(strange)}, which is no known model: use echo, echo:slow or openai:NAME"
         return warned(message, "stigmer agents list", **evidence)
     why = await facts.provider() if needy else ""
     if why:

@@ -23,10 +23,10 @@ NOBODY_ASKED = "nobody could ask Temporal about them in time"
 
 @check("STG401", "queued", needs=(SERVER_API,), timeout_s=TIMEOUT_S)
 async def queued(facts: Facts) -> Found:
-    """They are accepted and safe in the store, but not submitted to Temporal for more than five seconds.
+    """They are accepted and safe in the store, and have waited for more than five seconds to be submitted.
 
-    While Temporal is away that is as it should be, and they are submitted by themselves when it is back. While it is
-    there, the dispatcher of the server is stuck.
+    While Temporal is away this is normal: the server submits them when Temporal is back. While Temporal is there, the
+    dispatcher of the server is stuck.
     """
     return await _judge_stuck(facts, StuckClass.QUEUED, well="nothing waits to be submitted", asks_temporal=False)
 
@@ -36,9 +36,9 @@ async def orphans(facts: Facts) -> Found:
     """An orphan was submitted to Temporal and has no workflow there.
 
     No run has had any effect, so it may be submitted again. The server looks up open executions in Temporal by id, and
-    writes nothing: the newest hundred, and the others from the oldest on for as long as a moment allows. It submits
-    orphans again by itself every minute unless STIGMER_RECONCILE=manual; `stigmer executions reconcile` does it now.
-    Where the server cannot ask Temporal, this looks up the oldest twenty from here.
+    writes nothing: the newest hundred, then the others, oldest first, as far as its time allows. It submits orphans
+    again by itself every minute unless STIGMER_RECONCILE=manual; `stigmer executions reconcile` does it now. Where the
+    server cannot ask Temporal, this looks up the oldest twenty from here.
     """
     return await _judge_stuck(facts, StuckClass.ORPHAN, well="none is an orphan")
 
@@ -109,9 +109,9 @@ async def late(facts: Facts) -> Found:
 async def cannot_replay(facts: Facts) -> Found:
     """A runner goes on with a run by replaying its history.
 
-    Where the code of the runner does not do again what the history says, as after an upgrade with a changed workflow,
-    the workflow task fails and is tried again for ever. Such a run goes on by itself as soon as a runner with fitting
-    code polls. `stigmer executions reconcile ID` starts it over where no run has claimed it; where effects may have
+    If the code of the runner does not repeat what the history says, as after an upgrade with a changed workflow, the
+    workflow task fails and is tried again for ever. Such a run goes on by itself as soon as a runner with fitting code
+    polls. `stigmer executions reconcile ID` starts it over where no run has claimed it; where effects may have
     happened, that takes `--include-in-progress`. `stigmer executions cancel ID` ends it.
     """
     return await _judge_stuck(facts, StuckClass.CANNOT_REPLAY, well="every open run fits the code of the runners")
@@ -119,7 +119,7 @@ async def cannot_replay(facts: Facts) -> Found:
 
 @check("STG409", "keeps failing", needs=(SERVER_API,), timeout_s=TIMEOUT_S)
 async def keeps_failing(facts: Facts) -> Found:
-    """One step of the run is in its third attempt or later, or has asked its server in vain for more than five seconds.
+    """One step of the run is in its third attempt or later, or its server has not answered for more than five seconds.
 
     Its runner dies or is frozen, or cannot reach its own server, or that server refuses it. `stigmer logs runner` tells
     more. `stigmer restart runner` has it taken up by a runner with this stack's server and token; `stigmer executions

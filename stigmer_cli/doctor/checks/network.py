@@ -30,7 +30,7 @@ async def temporal_tls(facts: Facts) -> Found:
         message = f"Temporal at {facts.address} and this command do not agree on TLS: {seen.why}"
         return failed(message, _way_out(facts, seen.why), **_evidence(seen))
     if not seen.is_used:
-        return skipped(f"Temporal at {facts.address} is spoken to without TLS")
+        return skipped(f"Temporal at {facts.address} is used without TLS")
     probe = f"openssl s_client -connect {facts.address} </dev/null | openssl x509 -noout -dates"
     return _judge_expiry(facts, seen, f"Temporal at {facts.address}", probe)
 
@@ -44,7 +44,7 @@ async def server_tls(facts: Facts) -> Found:
     seen = await facts.server_tls()
     url = (await facts.server()).url
     if not seen.is_used:
-        return skipped(f"the server at {url} is spoken to without TLS")
+        return skipped(f"the server at {url} is used without TLS")
     where = url.removeprefix("https://")
     probe = f"openssl s_client -connect {where} </dev/null | openssl x509 -noout -dates"
     if seen.why:

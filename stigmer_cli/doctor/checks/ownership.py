@@ -13,8 +13,8 @@ async def owner(facts: Facts) -> Found:
     """The home and each file in it must belong to the user who uses it.
 
     config.toml names the program that runs as Temporal, and the token lets its reader run agents. Files of root usually
-    come from one `sudo stigmer`, files of a number without a name from a restored backup. While some belong to another
-    user, nothing in the home is read, and every command refuses it that starts or changes something.
+    come from one `sudo stigmer`, files of a user id without a name from a restored backup. While some belong to another
+    user, nothing in the home is read, and commands that start or change something refuse the home.
     """
     return await _find_doubt(facts, Fault.OWNER) or passed("the home and all in it are yours")
 
@@ -31,9 +31,9 @@ async def writable(facts: Facts) -> Found:
 
 @check("STG508", "access to the home")
 async def usable(facts: Facts) -> Found:
-    """Files and folders of the home that are yours may still be shut for you.
+    """You may own files and folders of the home and still have no access to them.
 
-    `chmod` does that, or a backup that kept no modes.
+    A `chmod` does that, or a backup that kept no modes.
     """
     if doubted := await _find_doubt(facts, Fault.UNUSABLE):
         return doubted
@@ -47,7 +47,7 @@ async def usable(facts: Facts) -> Found:
 async def file_system(facts: Facts) -> Found:
     """A file system turns read-only after an error of its disk.
 
-    A home on a disk that is not mounted looks as if there was none. `stigmer down` works all the same.
+    A home on a disk that is not mounted looks as if it did not exist. `stigmer down` works all the same.
     """
     seen, path = await facts.home(), facts.settings.home.path
     if seen.missing_mount is not None:

@@ -29,7 +29,7 @@ async def out_of_reach(facts: Facts) -> Found:
         ]
     }
     if not open_endpoints:
-        return passed(f"{count(len(found), 'socket')} asked for a foreign host, and none gives anything", **evidence)
+        return passed(f"{count(len(found), 'socket')} asked under a foreign host name, and none answers", **evidence)
     places = ", ".join(f"{endpoint.part} at {endpoint.address}" for endpoint in open_endpoints[:ADDRESSES_SHOWN])
     message = f"a web page that makes its name point here can read {places}"
     if sys.platform != "linux":

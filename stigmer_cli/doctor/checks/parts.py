@@ -132,7 +132,7 @@ def _judge_running(facts: Facts, child: ChildRecord, evidence: dict[str, object]
 def _judge_dead(child: ChildRecord, pid: int, *, is_supervised: bool) -> Found:
     """A process that is gone although the record says that it runs."""
     if is_supervised:
-        message = f"{child.name} (pid {pid}) died this moment"
+        message = f"{child.name} (pid {pid}) has just died"
         return failed(message, "stigmer up", **_evidence(child))
     message = f"{child.name} (pid {pid}) is dead, and the supervisor, which would restart it, does not answer"
     return failed(message, "stigmer down && stigmer up", **_evidence(child))

@@ -21,10 +21,11 @@ MISPAIRED = ("foreign", "mismatched")
 
 @check("STG113", "runner reaches its server", needs=("STG107",), timeout_s=BUSY_S)
 async def reaches_server(facts: Facts) -> Found:
-    """A runner takes up work only while its server answers: what it could not report, it would only keep from others.
+    """A runner takes up work only while its server answers.
 
-    Two seconds after the last answer it stops, hands back what it holds, and says so in `stigmer logs runner`. It goes
-    on by itself as soon as the server answers.
+    Work that it could not report would only be kept from other runners. Two seconds after the last answer the runner
+    stops, hands back what it holds, and says so in `stigmer logs runner`. It goes on by itself as soon as the server
+    answers.
     """
     return await _no_runner_in(UNREACHED, facts, well="each reaches its server", hint="stigmer restart server")
 
@@ -44,7 +45,7 @@ async def belongs_to_server(facts: Facts) -> Found:
     """A runner and its server must belong to one stack.
 
     What a runner asks must be a Stigmer server that knows its store, and both must use the same Temporal and namespace.
-    Else the runner would wait where nothing is submitted, or take up what its server does not know.
+    Otherwise the runner would wait where nothing is submitted, or take up what its server does not know.
     """
     return await _no_runner_in(
         MISPAIRED, facts, well="each is of one stack with its server", hint="stigmer config list"

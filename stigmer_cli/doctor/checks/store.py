@@ -100,7 +100,7 @@ async def room(facts: Facts) -> Found:
 
 def _describe_copy(seen: StoreSeen) -> str:
     if seen.newest_copy is None:
-        return "and no copy of it is there: what remains is to move it aside and begin with an empty one"
+        return "and there is no copy of it: move it aside and begin with an empty one"
     return f"and the copy of before the last upgrade is {seen.newest_copy.name}"
 
 

@@ -29,7 +29,7 @@ BACKLOG_MANY = 100
     settles=True,
 )
 async def polled(facts: Facts) -> Found:
-    """A runner that is alive is not yet one that works.
+    """A runner that is alive may still take up no work.
 
     Only Temporal knows who asked its task queue for work, and when. A dead runner stays listed there for five minutes,
     so this looks at the time, and for the stack's own runner also at its pid.

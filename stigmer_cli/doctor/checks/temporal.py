@@ -92,13 +92,13 @@ async def servers_view(facts: Facts) -> Found:
         return passed(f"connected to {view.address} since {clock_time(view.since)}{again}", **evidence)
     if (await facts.temporal()).is_connected:
         return because(FOUNDING)
-    return failed(f"{_describe_disconnected(view)}; it goes on trying", WAIT, **evidence)
+    return failed(f"{_describe_disconnected(view)}; it keeps trying", WAIT, **evidence)
 
 
 @check("STG205", "server reaches what we reach", needs=("STG108", "STG203"), scope=Scope.TEMPORAL, settles=True)
 async def founding(facts: Facts) -> Found:
-    """The bug that Stigmer was founded on: a server that dialled Temporal once, at start, and never again, while
-    Temporal was long back and executions stayed PENDING for ever. When this command reaches Temporal and the server
+    """Stigmer was built because of this bug: a server dialled Temporal once, at its start, and never again, so that
+    executions stayed PENDING for ever although Temporal was back. When this command reaches Temporal and the server
     does not, the fault is on the server's side: another address or namespace in its settings (it keeps those it was
     started with), or a proxy or firewall around it.
     """  # noqa: D205 - the sentence that names the bug is longer than a line
@@ -133,8 +133,8 @@ async def same(facts: Facts) -> Found:
     if ours == theirs:
         return passed("command and server talk to the same Temporal", **evidence)
     message = (
-        f"the server talks to another Temporal ({view.address}, namespace {view.namespace}) than these settings mean "
-        f"({facts.address}, namespace {facts.namespace})"
+        f"the server talks to another Temporal ({view.address}, namespace {view.namespace}) than the settings of this"
+        f" shell name ({facts.address}, namespace {facts.namespace})"
     )
     is_meant = (view.address, view.namespace) == (facts.address, facts.namespace)
     return failed(message, "stigmer restart server" if is_meant else "stigmer restart", **evidence)

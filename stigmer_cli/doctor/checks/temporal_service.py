@@ -27,7 +27,7 @@ async def remembers(facts: Facts) -> Found:
     """With a database file Temporal's workflows outlive its restarts.
 
     With `--ephemeral` they do not: executions that no run had claimed are then submitted again, and those in progress
-    need a person's word.
+    wait for your decision.
     """
     if not facts.owns_temporal:
         return skipped(f"how the Temporal at {facts.address} keeps its data is up to its operator")
@@ -63,7 +63,7 @@ async def memory(facts: Facts) -> Found:
     hurt = await _find_lost(facts)
     if hurt:
         evidence |= {"lost": hurt}
-        words = f"{message}; {count(len(hurt), 'execution')} in progress then, and now in need of your word: {hurt[0]}"
+        words = f"{message}; {count(len(hurt), 'execution')} in progress then, which you must decide about: {hurt[0]}"
         return failed(words, way_out_of_all(StuckClass.LOST, hurt, Phase.IN_PROGRESS).commands[0], **evidence)
     message += await _describe_unclaimed(facts)
     if is_older(at, await servers_now(facts), than_s=LOST_RECENTLY_S):

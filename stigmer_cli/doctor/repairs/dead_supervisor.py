@@ -26,13 +26,13 @@ def _clear(home: Home) -> ActResult:
     files = [home.run / name for name in (STATE_FILE, SUPERVISOR_FILE, SOCKET)]
     stale = [path for path in files if path.exists()]
     if not stale:
-        return left("nothing of a dead supervisor lies about; starting a stack is yours to ask for")
+        return left("a dead supervisor left nothing behind; to start the stack: stigmer up")
     up_lock, lock = FileLock(home.run / UP_LOCK), FileLock(home.run / LOCK_FILE)
     try:
         if not up_lock.acquire():
             return left(f"a `stigmer up` or `down` (pid {up_lock.holder()}) is at work here")
         if not lock.acquire():
-            return left(f"the supervisor lives (pid {lock.holder()}), and a process is never ended unasked")
+            return left(f"the supervisor lives (pid {lock.holder()}), and a process is never ended without asking")
         record = read_record(home.run)
         survivors = [child.id.pid for child in record.children if child.id and child.id.is_alive] if record else []
         if survivors:

@@ -44,8 +44,8 @@ def _close_to_others(paths: Sequence[Path]) -> ActResult:
                 shut.append(f"{path} (was {stat.S_IMODE(found.st_mode):04o})")
         except FileNotFoundError:
             continue
-    return done(f"took the rights of others off {', '.join(shut)}") if shut else _NOTHING_TO_SHUT
+    return done(f"removed the rights of others from {', '.join(shut)}") if shut else _NOTHING_TO_SHUT
 
 
-SHUT_HOME = Fix(action="take the rights of others off the folders of the home", act=shut_home)
-SHUT_TOKEN = Fix(action="let nobody else read the token file", act=shut_token)
+SHUT_HOME = Fix(action="remove the rights of others from the folders of the home", act=shut_home)
+SHUT_TOKEN = Fix(action="make the token file private", act=shut_token)

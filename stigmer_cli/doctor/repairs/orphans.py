@@ -40,7 +40,7 @@ async def bring_back(facts: "Facts", _: "Judged") -> ActResult:
                 progress = found if isinstance(found, ReconcileProgress) else progress
     except TimeoutError:
         so_far = f"{progress.examined} of {count(progress.total, 'execution')} in {span(RECONCILE_MAX_S)}"
-        return failed(f"{so_far}; `stigmer executions reconcile --yes` goes on with the rest")
+        return failed(f"{so_far}; `stigmer executions reconcile --yes` continues with the rest")
     except Conflict as error:
         return left(error.message)
     except StigmerError as error:
@@ -54,19 +54,19 @@ def _result_of(summary: "ReconcileSummary") -> ActResult:
         for number, what in (
             (summary.resubmitted, "submitted again"),
             (summary.repaired, "brought up to date with Temporal"),
-            (summary.attention, "marked for you to decide about"),
+            (summary.attention, "marked for your decision"),
             (summary.failed, "failed"),
         )
         if number
     ]
     if not words:
-        return left("reconcile finds nothing to bring back any more")
+        return left("reconcile found nothing left to repair")
     message = f"of {count(summary.examined, 'execution')}: {', '.join(words)}"
     return failed(message) if summary.failed else done(message)
 
 
 BRING_BACK = Fix(
-    action="bring orphans back, and rows behind up to date, as `stigmer executions reconcile --yes` does",
+    action="submit orphans again, and update rows that are behind, as `stigmer executions reconcile --yes` does",
     act=bring_back,
     act_max_s=RECONCILE_MAX_S + ACT_MAX_S,
 )

@@ -27,7 +27,9 @@ async def start_part(facts: "Facts", one: "Judged") -> ActResult:
         return left("the supervisor, which would start it, does not answer")
     process = (await facts.processes()).get(name)
     if process is not None and process.is_alive:
-        return left(f"it has a process (pid {process.pid}), and one that runs is never stopped or woken unasked")
+        return left(
+            f"it has a process (pid {process.pid}), and a running process is never stopped or woken without asking"
+        )
     taken = [port for port in await facts.ports() if port.part == name and not (port.is_free or port.is_ours)]
     if taken:
         return left(f"it cannot start while port {taken[0].port} is held by {taken[0].owner}")

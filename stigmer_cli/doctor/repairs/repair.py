@@ -21,8 +21,8 @@ from stigmer_cli.times import span
 
 PROBE_EVERY_S = 0.5
 NOTHING = "nothing"
-UNASKED = "there is no repair for it that is safe to do unasked"
-ON_SUSPICION = "it could not be judged, and nothing is done on suspicion"
+UNASKED = "no repair for it is safe without asking you"
+ON_SUSPICION = "it could not be judged, so nothing was repaired"
 
 
 async def repair(

@@ -50,7 +50,7 @@ class HeldLease:
             return
         fresh = Lease(holder=self._lease.holder, since=self._lease.since, until=now + timedelta(seconds=LEASE_S))
         if not await self._store.meta.swap(KEY, self._lease.to_text(), fresh.to_text()):
-            raise Conflict("this reconcile was away for so long that another took its turn", hint="run it again")
+            raise Conflict("this reconcile was paused for so long that another took its place", hint="run it again")
         self._lease = fresh
 
     async def give_back(self) -> None:

@@ -86,7 +86,7 @@ class UiAccess:
         that another site's page began, and a terminal in a browser is such a page.
         """
         if scope["method"] != "GET" or not _is_opened_by_a_person(headers):
-            return _page(400, "This link is to be opened in a browser.")
+            return _page(400, "Open this link in a browser.")
         given = urllib.parse.parse_qs(scope["query_string"].decode("latin-1")).get("once", [""])[0]
         path = self.links.redeem(given)
         if path is None and not self._sessions.is_open(headers.getlist("cookie")):

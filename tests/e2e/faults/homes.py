@@ -71,8 +71,8 @@ ROWS: tuple[Row, ...] = (
         inject=open_to_all,
         code="STG507",
         exit_code=1,
-        verdict="not healthy: others can write in ~/.stigmer (mode 0777): trust nothing that is in it before you"
-        " looked",
+        verdict="not healthy: others can write in ~/.stigmer (mode 0777):"
+        " trust nothing in it until you have checked it",
         fix="chmod go-w ~/.stigmer",
     ),
     Row(

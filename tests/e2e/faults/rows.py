@@ -14,7 +14,7 @@ BACK = (
 )
 LOGS = "stigmer logs temporal --tail 20"
 ASIDE = "mkdir -p ~/.stigmer/data/damaged-TIME && mv ~/.stigmer/data/stigmer.db* ~/.stigmer/data/damaged-TIME/"
-ASIDE_ONLY = "and no copy of it is there: what remains is to move it aside and begin with an empty one"
+ASIDE_ONLY = "and there is no copy of it: move it aside and begin with an empty one"
 NO_WORKFLOW = (
     "lost: Temporal has no workflow stigmer/str-ID/agent-execution/invoke/aex-ID, and its run may have had effects"
 )
@@ -64,7 +64,7 @@ ROWS: tuple[Row, ...] = (
         exit_code=0,
         verdict=(
             "healthy, with a warning: the runner (pid N) takes up no work: what answers at 127.0.0.1:7234 has not"
-            " proven that it holds the token of this home (its proof is that of another token, or of another address);"
+            " proven that it holds the token of this home (its proof is for another token, or for another address);"
             " nothing was sent to it; others do"
         ),
         fix="kill N",
@@ -187,7 +187,7 @@ ROWS: tuple[Row, ...] = (
         code="STG210",
         exit_code=1,
         verdict="not healthy: Temporal lost its memory at TIME: what was submitted before was unknown to it; 1"
-        " execution in progress then, and now in need of your word: aex-ID",
+        " execution in progress then, which you must decide about: aex-ID",
         fix="stigmer executions reconcile aex-ID --include-in-progress",
     ),
     Row(

@@ -48,7 +48,7 @@ async def test_the_folders_of_a_home_are_shut_for_others_and_only_once(home: Hom
     home.run.chmod(0o777)
     home.path.chmod(0o755)
     result = await shut_home(at(home), judged("STG101"))
-    assert result == done(f"took the rights of others off {home.path} (was 0755), {home.run} (was 0777)")
+    assert result == done(f"removed the rights of others from {home.path} (was 0755), {home.run} (was 0777)")
     assert [oct(path.stat().st_mode & 0o777) for path in (home.path, home.run)] == ["0o700", "0o700"]
     assert await shut_home(at(home), judged("STG101")) == left("its rights are not what is wrong")
 
@@ -82,7 +82,7 @@ async def test_what_a_dead_supervisor_left_is_removed_and_only_once(home: Home) 
         write_endpoints(home, ENDPOINTS)
         pid = stack.id.pid
         assert await clear_the_dead(at(home), judged("STG104")) == left(
-            f"the supervisor lives (pid {pid}), and a process is never ended unasked"
+            f"the supervisor lives (pid {pid}), and a process is never ended without asking"
         )
         record = read_record(home.run)
         assert record is not None
@@ -131,7 +131,7 @@ async def test_nothing_is_removed_while_an_up_is_under_way(home: Home) -> None:
 
 async def test_a_home_without_a_stack_has_nothing_to_clear(home: Home) -> None:
     result = await clear_the_dead(at(home), judged("STG104"))
-    assert result == left("nothing of a dead supervisor lies about; starting a stack is yours to ask for")
+    assert result == left("a dead supervisor left nothing behind; to start the stack: stigmer up")
 
 
 # -- parts
@@ -163,10 +163,10 @@ TAKEN = (PortSeen(part="temporal", port=7233, flag="--temporal-port"),)
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({}, "it has a process (pid 11), and one that runs is never stopped or woken unasked"),
+        ({}, "it has a process (pid 11), and a running process is never stopped or woken without asking"),
         (
             {"processes": {"temporal": ProcessSeen(pid=11, is_frozen=True)}},
-            "it has a process (pid 11), and one that runs is never stopped or woken unasked",
+            "it has a process (pid 11), and a running process is never stopped or woken without asking",
         ),
         ({"processes": {}, "ports": TAKEN}, "it cannot start while port 7233 is held by None"),
         ({"supervisor": probe(is_answering=False)}, "the supervisor, which would start it, does not answer"),
@@ -246,8 +246,8 @@ def summary(**numbers: int) -> str:
             done("of 3 executions: 2 submitted again, 1 brought up to date with Temporal"),
         ),
         ([summary(resubmitted=2, failed=1)], not_done("of 3 executions: 2 submitted again, 1 failed")),
-        ([summary(attention=1)], done("of 3 executions: 1 marked for you to decide about")),
-        ([summary()], left("reconcile finds nothing to bring back any more")),
+        ([summary(attention=1)], done("of 3 executions: 1 marked for your decision")),
+        ([summary()], left("reconcile found nothing left to repair")),
         (
             ['{"problem": {"title": "t", "status": 409, "code": "conflict", "detail": "held"}}'],
             left("held"),
@@ -266,7 +266,7 @@ async def test_a_reconcile_that_takes_longer_says_how_far_it_came(monkeypatch: p
     monkeypatch.setattr("stigmer_cli.doctor.repairs.orphans.RECONCILE_MAX_S", 3.0)
     server = Answering('{"progress": {"examined": 25, "total": 90000}}', is_endless=True)
     assert await server.result() == not_done(
-        "25 of 90000 executions in 3s; `stigmer executions reconcile --yes` goes on with the rest"
+        "25 of 90000 executions in 3s; `stigmer executions reconcile --yes` continues with the rest"
     )
 
 

@@ -73,5 +73,5 @@ async def test_a_holder_that_slept_through_its_lease_does_not_go_on(store: Store
     async with hold_lease(store, holder="ann", clock=clock) as mine:
         await clock.advance(LEASE_S + 1)
         async with hold_lease(store, holder="bob", clock=clock):
-            with pytest.raises(Conflict, match="another took its turn"):
+            with pytest.raises(Conflict, match="another took its place"):
                 await mine.renew()

@@ -72,7 +72,7 @@ def test_each_fault_of_the_certificate_files_has_its_own_sentence(tmp_path: Path
 
     assert f"STIGMER_TLS_CERT_FILE: {tmp_path}/gone cannot be read: No such file" in words(tmp_path / "gone", pair.key)
     assert f"STIGMER_TLS_KEY_FILE: {tmp_path}/gone cannot be read: No such file" in words(pair.cert, tmp_path / "gone")
-    assert f"{nonsense} is no certificate: no certificate in it" in words(nonsense, pair.key)
+    assert f"{nonsense} is not a certificate: no certificate in it" in words(nonsense, pair.key)
     assert f"{nonsense} holds no private key" in words(pair.cert, nonsense)
     assert f"the key in {other.key} is not the key of the certificate in {pair.cert}" in words(pair.cert, other.key)
 

@@ -191,7 +191,7 @@ async def test_the_database_with_a_password_is_named_and_not_written_down(stack:
 
     stack.processes()["supervisor"].send(signal.SIGKILL)
     await until_true(lambda: "supervisor" not in stack.processes(), "dead")
-    with pytest.raises(ConfigError, match="its password is not written down") as refused:
+    with pytest.raises(ConfigError, match="its password is not recorded") as refused:
         await stack.up()
     assert SHOWN in refused.value.message
     assert refused.value.hint.startswith("export STIGMER_DATABASE_URL=..., or to leave them and begin with sqlite:///")

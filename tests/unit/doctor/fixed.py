@@ -40,9 +40,9 @@ REPORT = Report(
 FIXES = (
     FixResult(
         code="STG101",
-        action="take the rights of others off the folders of the home",
+        action="remove the rights of others from the folders of the home",
         outcome=FixOutcome.DONE,
-        message="took the rights of others off /home/ada/.stigmer (was 0755)",
+        message="removed the rights of others from /home/ada/.stigmer (was 0755)",
     ),
     FixResult(
         code="STG106",
@@ -60,13 +60,13 @@ FIXES = (
         code="STG103",
         action="nothing",
         outcome=FixOutcome.LEFT,
-        message="there is no repair for it that is safe to do unasked",
+        message="no repair for it is safe without asking you",
     ),
     FixResult(
         code="STG404",
         action="nothing",
         outcome=FixOutcome.LEFT,
-        message="there is no repair for it that is safe to do unasked",
+        message="no repair for it is safe without asking you",
     ),
 )
 REPAIRED = replace(REPORT, fixes=FIXES)

@@ -141,7 +141,7 @@ async def test_of_a_stack_that_never_ran_it_holds_what_there_is(home: Home) -> N
     assert json.loads(found["status.json"])["state"] == "stopped"
     assert json.loads(found["health.json"])["unknown"] == "connection refused"
     assert json.loads(found["versions.json"])["packages"]["stigmer-cli"] is not None
-    assert found["metrics.txt"] == "# not to be had: connection refused\n"
+    assert found["metrics.txt"] == "# not available: connection refused\n"
     assert found["logs/server.log"] == ""
 
 

@@ -109,10 +109,10 @@ def test_repairs_are_told_done_first_and_those_with_one_reason_together() -> Non
     lines = rendered("repaired", terminal=False).splitlines()
     told = lines[lines.index("repairs") + 1 :][:5]
     assert told == [
-        "  done    STG101: took the rights of others off /home/ada/.stigmer (was 0755)",
+        "  done    STG101: removed the rights of others from /home/ada/.stigmer (was 0755)",
         "  failed  STG107: started runner, and it ended again: ended by itself with exit code 1",
         "  left    STG106: it cannot start while port 7234 is held by pid 812 (python -m http.server 7234)",
-        "  left    STG103, STG404: there is no repair for it that is safe to do unasked",
+        "  left    STG103, STG404: no repair for it is safe without asking you",
         "",
     ]
 

@@ -131,9 +131,9 @@ def test_repairs_are_part_of_the_object_where_they_were_asked_for_and_only_there
     jsonschema.validate(found, SCHEMA)
     assert found["fixes"][0] == {  # type: ignore[index] # a list
         "code": "STG101",
-        "action": "take the rights of others off the folders of the home",
+        "action": "remove the rights of others from the folders of the home",
         "outcome": "done",
-        "message": "took the rights of others off /home/ada/.stigmer (was 0755)",
+        "message": "removed the rights of others from /home/ada/.stigmer (was 0755)",
     }
 
 

@@ -151,7 +151,7 @@ def test_no_secret_is_in_the_record_and_each_value_has_its_own_fingerprint() -> 
 @pytest.mark.parametrize(
     ("before", "here", "words"),
     [
-        ({"database_url": PG}, {}, "STIGMER_DATABASE_URL is not set here, and its password is not written down"),
+        ({"database_url": PG}, {}, "STIGMER_DATABASE_URL is not set here, and its password is not recorded"),
         ({"database_url": PG}, {"database_url": "sqlite:////two.db"}, "STIGMER_DATABASE_URL names another database"),
         ({}, {"database_url": PG}, "names another database here: postgresql://me@db.example/work"),
         ({"database_url": PG}, {"database_url": PG}, ""),

@@ -46,4 +46,4 @@ def test_a_file_without_one_names_setting_and_file(tmp_path: Path) -> None:
     file.write_text("-----BEGIN CERTIFICATE-----\nbm9uc2Vuc2U=\n-----END CERTIFICATE-----\n")
     with pytest.raises(ConfigError) as caught:
         read_certificate(file, "STIGMER_X")
-    assert caught.value.message == f"STIGMER_X: {file} is no certificate: not a certificate: it is cut off"
+    assert caught.value.message == f"STIGMER_X: {file} is not a certificate: not a certificate: it is cut off"

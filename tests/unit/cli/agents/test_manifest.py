@@ -37,7 +37,7 @@ def test_an_unknown_key_names_the_nearest_known_one_with_line_and_column() -> No
 def test_a_description_in_the_metadata_is_refused() -> None:
     text = HEAD + "metadata:\n  name: a\n  description: x\n"
     assert _problem(text) == (
-        "agents.yaml:5:3: unknown key 'metadata.description'; known here: name, labels, annotations"
+        "agents.yaml:5:3: unknown key 'metadata.description'; known keys: name, labels, annotations"
     )
 
 
@@ -47,7 +47,7 @@ def test_a_missing_name_points_at_the_metadata() -> None:
 
 def test_a_key_that_stands_twice_is_refused() -> None:
     text = HEAD + "metadata:\n  name: a\n  name: b\n"
-    assert _problem(text) == "agents.yaml:5:3: the key 'name' stands twice"
+    assert _problem(text) == "agents.yaml:5:3: the key 'name' appears twice"
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:

@@ -43,7 +43,7 @@ async def test_a_shell_that_says_the_same_passes_and_one_that_does_not_is_told_h
     running = await given.shell(facts(record, shell(openai_api_key="sk-b")))
     assert (running.result, running.message.endswith("; stigmer restart runner")) == ("info", True)
     assert running.message.startswith(
-        "this shell says otherwise than what the stack runs with: openai_api_key (runner)"
+        "this shell's settings differ from those the stack runs with: openai_api_key (runner)"
     )
     stopped = await given.shell(facts(record, shell(openai_api_key="sk-b"), is_down=True))
     assert stopped.message.startswith("`stigmer up` in this shell would change: openai_api_key (runner): a value")

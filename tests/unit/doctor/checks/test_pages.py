@@ -14,7 +14,7 @@ METRICS = PageEndpoint(part="temporal", address="127.0.0.1:9000", given=("/metri
 
 async def test_sockets_that_give_nothing_pass() -> None:
     found = await out_of_reach(healthy(page_endpoints=(CLOSED, CLOSED)))
-    assert brief(found) == ("pass", "2 sockets asked for a foreign host, and none gives anything", "")
+    assert brief(found) == ("pass", "2 sockets asked under a foreign host name, and none answers", "")
 
 
 async def test_without_a_part_nothing_is_judged() -> None:

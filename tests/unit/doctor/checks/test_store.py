@@ -14,9 +14,7 @@ NO_HEADER = f"{FILE} is not a SQLite database: its header is damaged"
 ASIDE = f"stigmer down; mkdir -p {DAMAGED} && mv {FILE}* {DAMAGED}/"
 DUMP = f"sqlite3 -readonly {DAMAGED}/stigmer.db .dump | sed 's/^ROLLBACK;.*/COMMIT;/'"
 RECOVER = f"{ASIDE} && {DUMP} | sqlite3 {FILE} && stigmer up"
-ASIDE_ONLY = (
-    "it is left as it is, and no copy of it is there: what remains is to move it aside and begin with an empty one"
-)
+ASIDE_ONLY = "it is left as it is, and there is no copy of it: move it aside and begin with an empty one"
 COPY = HOME.data / "backups" / "stigmer.db.7"
 
 

@@ -157,7 +157,7 @@ async def test_a_lost_memory_is_the_cause_of_what_was_lost_with_it() -> None:
     forgotten = having(stuck(StuckClass.LOST, name))
     found = await temporal_service.memory(healthy(server=server(memoryLostAt=iso(START)), executions=forgotten))
     assert found.result == "fail"
-    assert found.message.endswith(f"; 1 execution in progress then, and now in need of your word: {name}")
+    assert found.message.endswith(f"; 1 execution in progress then, which you must decide about: {name}")
     assert found.hint == f"stigmer executions reconcile {name} --include-in-progress"
 
 

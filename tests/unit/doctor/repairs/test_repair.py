@@ -92,7 +92,7 @@ async def test_where_nothing_was_touched_nothing_is_looked_at_again() -> None:
 
 async def test_what_has_no_repair_is_told_as_left_alone_if_it_is_still_there_in_the_end() -> None:
     patient = Patient({"STG101": ILL, "STG204": ILL, "STG404": ILL}, {"STG101": WELL, "STG404": ILL, "STG110": ODD})
-    unasked = "there is no repair for it that is safe to do unasked"
+    unasked = "no repair for it is safe without asking you"
     assert await patient.repair(fix("STG101", came=done("shut"))) == [
         ("STG101", "done", "shut"),
         ("STG404", "left", unasked),
@@ -117,7 +117,7 @@ async def test_what_hid_behind_the_first_cause_is_repaired_in_the_same_call() ->
 async def test_what_could_not_be_judged_is_not_repaired_on_suspicion(found: Found) -> None:
     patient = Patient({"STG402": found})
     assert await patient.repair(fix("STG402", came=done("brought back"))) == [
-        ("STG402", "left", "it could not be judged, and nothing is done on suspicion")
+        ("STG402", "left", "it could not be judged, so nothing was repaired")
     ]
 
 

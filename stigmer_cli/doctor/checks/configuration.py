@@ -30,7 +30,7 @@ async def settings(facts: Facts) -> Found:
 
 @check("STG502", "variables", severity=Severity.WARNING)
 async def variables(facts: Facts) -> Found:
-    """A variable that begins with STIGMER_ and means nothing is usually a typo."""
+    """A variable that begins with STIGMER_ and names no setting has no effect; usually its name has a typo."""
     strangers = facts.settings.warnings
     if strangers:
         names = [found[0] for line in strangers if (found := VARIABLE.search(line))]

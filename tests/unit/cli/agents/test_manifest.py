@@ -71,7 +71,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         ("!!python/object:os.system {}\n", "agents.yaml:1:1: "),
         (HEAD + "metadata: {name: 2024-01-01}\n", "agents.yaml:3:12: metadata.name: input should be a valid string"),
         ("? [a]\n: b\n", "agents.yaml:1:"),
-        ("", "no document"),
+        ("", "the input holds no document"),
     ],
 )
 def test_what_is_no_manifest_is_refused_with_a_place(text: str, start: str) -> None:

@@ -51,8 +51,8 @@ from stigmer_cli.api.ui import UiLink, UiLinkRequest
 from stigmer_cli.api.wire import NOW_HEADER
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import OperationFailed, ServerUnavailable
-from stigmer_cli.failures import BEFORE_REQUEST, cause_of, failure_of
-from stigmer_cli.proof import Token
+from stigmer_cli.http_failures import BEFORE_REQUEST, cause_of, failure_of
+from stigmer_cli.server_proof import Token
 from stigmer_cli.tls.link import Link
 from stigmer_cli.transport import transport_to
 
@@ -82,10 +82,10 @@ class _Bearer(httpx.Auth):
 class Client:
     """Calls one server. Every call has a deadline, and raises what the server's problem says.
 
-    `token` is asked for each request, so that a rotated one is taken over. It goes, as everything does, only to a
-    server that may have it (see proof.py); `is_insecure_allowed` is STIGMER_INSECURE_HTTP. Raises ServerUnavailable
-    where the server cannot be reached or stops answering, ServerUnproven where somebody else answers, and ConfigError
-    at once for a URL that the token is never sent to. Who hands in a `transport` answers for where it leads.
+    `token` is asked for each request, so that a rotated one is taken over. It goes only to a server that may have it
+    (see server_proof.py); `is_insecure_allowed` is STIGMER_INSECURE_HTTP. A call raises ServerUnavailable where the
+    server cannot be reached or stops answering, ServerUnproven where somebody else answers, and ConfigError at once for
+    a URL that the token is never sent to. Who passes a `transport` answers for where it leads.
     `servers_now` is what the clock that moments are written by showed at the last answer; None before.
     """
 

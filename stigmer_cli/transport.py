@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpcore
 import httpx
 
-from stigmer_cli.proof import (
+from stigmer_cli.server_proof import (
     ANSWER_MAX,
     CHALLENGE_MAX_S,
     Challenge,

@@ -24,7 +24,7 @@ from typing import Protocol
 import structlog
 
 from stigmer_cli.clock import Clock, iso
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 TICK_S = 0.05
 LOOK_S = 0.05

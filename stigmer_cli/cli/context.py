@@ -15,9 +15,9 @@ from stigmer_cli.credential import FileToken, read_token
 from stigmer_cli.errors import ConfigError, NotRunning, ServerUnavailable, StigmerError
 from stigmer_cli.home_trust import inspect_home
 from stigmer_cli.settings import Home, Settings, Source, home_of, load
+from stigmer_cli.stack.endpoints_file import endpoints
 from stigmer_cli.stack.precedence import follow_running_stack
 from stigmer_cli.stack.settings_record import read_settings_record
-from stigmer_cli.stack.state import endpoints
 
 if TYPE_CHECKING:
     from stigmer_cli.client import Client
@@ -125,7 +125,7 @@ class Cli:
 
     def explain(self, error: ServerUnavailable) -> StigmerError:
         """The error to raise where the server cannot be reached: what this machine shows about it, else `error`."""
-        from stigmer_cli.stack.unanswered import explain  # noqa: PLC0415 - 0.05 s, and only after a failure
+        from stigmer_cli.stack.server_unreachable import explain  # noqa: PLC0415 - 0.05 s, and only after a failure
 
         settings = self.settings()
         is_own = settings.sources["server_url"] is Source.DEFAULT

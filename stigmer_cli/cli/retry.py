@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.errors import NotRunning, ServerUnavailable, StigmerError, TemporalUnavailable, Unavailable
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 if TYPE_CHECKING:
     from stigmer_cli.client import Client

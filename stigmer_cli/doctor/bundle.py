@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from stigmer_cli.daemon_thread import in_thread
 from stigmer_cli.doctor.archive import ArchiveEntry
-from stigmer_cli.doctor.facts.blocking import in_thread
 from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.doctor.facts.probes import token_of
 from stigmer_cli.doctor.redaction import Redaction, known_secrets

@@ -10,7 +10,7 @@ from stigmer_cli.errors import MachineError
 from stigmer_cli.settings import Settings, Source
 from stigmer_cli.stack.readiness import moment
 from stigmer_cli.temporal.dev_server import find_binary
-from stigmer_cli.times import time_of_day
+from stigmer_cli.time_format import time_of_day
 
 KIB = 1024
 IDS_SHOWN = NAMED_MAX

@@ -12,7 +12,7 @@ from stigmer_cli.executions.notifier import Notifier, Subscription
 from stigmer_cli.executions.reason import explain_wait, find_hold, refuse_while_unavailable
 from stigmer_cli.executions.temporal_api import TemporalLink
 from stigmer_cli.settings import SubmitPolicy
-from stigmer_cli.store.draft import ExecutionDraft
+from stigmer_cli.store.execution_draft import ExecutionDraft
 from stigmer_cli.store.store import Store
 
 START_WAIT_MAX_S = 1.0

@@ -21,7 +21,7 @@ from stigmer_cli.errors import StigmerError, TemporalUnavailable
 from stigmer_cli.executions.notifier import OTHER_SERVERS_S
 from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.store.store import Store
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 from stigmer_cli.waits import wait_at_most
 
 BATCH_MAX = 10_000

@@ -19,7 +19,7 @@ from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.judgement.plan import Rules, plan
 from stigmer_cli.judgement.stuck import Stuck, StuckContext, Untaken, find_untaken, is_young, judge
-from stigmer_cli.store.ages import Aged
+from stigmer_cli.store.due_rows import Aged
 from stigmer_cli.store.listing import Filter
 from stigmer_cli.store.store import Store
 

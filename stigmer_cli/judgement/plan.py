@@ -28,7 +28,7 @@ from stigmer_cli.domain.stuck import GRACE_S
 from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.temporal.gateway import RunState
 from stigmer_cli.temporal.pending import TaskFailure
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.judgement.plan import Move, last_move_at, unfit_cause
 from stigmer_cli.temporal.gateway import Observed, RunState
 from stigmer_cli.temporal.pending import PendingActivity, TaskFailure
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 ATTEMPTS_MAX = 2
 """Attempts that a healthy execution may need: one runner may be killed or stopped in the middle."""

@@ -9,9 +9,9 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stigmer_cli.api.problem import CONTENT_TYPE, Problem
-from stigmer_cli.proof import PATH as CHALLENGE
 from stigmer_cli.server.hosts import AllowedHosts
 from stigmer_cli.server.ui.access import is_ui
+from stigmer_cli.server_proof import PATH as CHALLENGE
 
 BODY_MAX = 4 * 1024 * 1024
 BODY_READ_MAX = 64 * 1024 * 1024

@@ -5,7 +5,7 @@ import asyncio
 from stigmer_cli.clock import Clock, iso
 from stigmer_cli.errors import StigmerError, Unavailable
 from stigmer_cli.store.store import Store
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 WRITTEN = "ready_written_at"
 """The row of `meta` that is written: nothing else proves that rows can be (a full disk, a read-only replica)."""

@@ -25,8 +25,8 @@ from stigmer_cli.executions.ids import IdGenerator
 from stigmer_cli.executions.notifier import Notifier
 from stigmer_cli.executions.pollers import PollerWatch
 from stigmer_cli.executions.reconcile.lease import reclaim_lease
+from stigmer_cli.executions.reconcile.on_request import Reconciling
 from stigmer_cli.executions.reconcile.reconciler import Reconciler
-from stigmer_cli.executions.reconcile.request import Reconciling
 from stigmer_cli.executions.stuck_watch import StuckWatch
 from stigmer_cli.files import OWNER_ONLY, write_atomically
 from stigmer_cli.server.app import build

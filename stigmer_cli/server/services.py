@@ -13,7 +13,7 @@ from stigmer_cli.executions.dispatcher import Dispatcher
 from stigmer_cli.executions.ids import IdGenerator
 from stigmer_cli.executions.notifier import Notifier
 from stigmer_cli.executions.pollers import PollerWatch
-from stigmer_cli.executions.reconcile.request import Reconciling
+from stigmer_cli.executions.reconcile.on_request import Reconciling
 from stigmer_cli.executions.stuck_watch import StuckWatch
 from stigmer_cli.executions.temporal_api import TemporalLink
 from stigmer_cli.server.cluster_identity import ClusterWatch

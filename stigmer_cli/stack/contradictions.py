@@ -2,8 +2,8 @@
 
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Settings, Source
+from stigmer_cli.stack.endpoints_file import Endpoints
 from stigmer_cli.stack.options import StackOptions
-from stigmer_cli.stack.state import Endpoints
 
 
 def refuse_contradictions(settings: Settings, options: StackOptions, found: Endpoints) -> None:

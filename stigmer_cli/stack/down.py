@@ -9,10 +9,10 @@ from pathlib import Path
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import MachineError
 from stigmer_cli.settings import Home
+from stigmer_cli.stack.endpoints_file import STATE_FILE, Endpoints, endpoints
 from stigmer_cli.stack.home import purge_home
 from stigmer_cli.stack.parts import SUPERVISOR
 from stigmer_cli.stack.ports import Owner, is_free, owner_of
-from stigmer_cli.stack.state import STATE_FILE, Endpoints, endpoints
 from stigmer_cli.supervisor.control import Control, Unresponsive, connect
 from stigmer_cli.supervisor.lock import FileLock, held
 from stigmer_cli.supervisor.process import ProcessId

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from stigmer_cli.errors import InUse, OperationFailed, OtherTemporal
 from stigmer_cli.settings import Home
+from stigmer_cli.stack.endpoints_file import Endpoints
 from stigmer_cli.stack.ports import is_free, owner_of
-from stigmer_cli.stack.state import Endpoints
 from stigmer_cli.supervisor.record import ChildRecord, ExitRecord
 
 LINES_SHOWN = 20

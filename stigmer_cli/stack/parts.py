@@ -10,8 +10,8 @@ from typing import Protocol
 from stigmer_cli.clock import Clock, iso
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Settings
+from stigmer_cli.stack.endpoints_file import Endpoints, endpoints
 from stigmer_cli.stack.options import StackOptions
-from stigmer_cli.stack.state import Endpoints, endpoints
 from stigmer_cli.supervisor.spec import ChildSpec, Liveness, SourceFilter, SupervisorSpec
 from stigmer_cli.temporal.dev_server import UI_PATH, HttpEndpoints, dev_server_argv, find_binary, prepare_file
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from stigmer_cli.errors import ConfigError, MachineError, reason_of
 from stigmer_cli.settings import PORT_MAX, Settings
-from stigmer_cli.stack.listening import is_listened_on
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.parts import LOOPBACK, SERVER, TEMPORAL
 from stigmer_cli.stack.port_claims import PortClaims
+from stigmer_cli.stack.port_holders import is_listened_on
 
 COMMAND_MAX = 80
 CONNECT_MAX_S = 0.2

@@ -12,9 +12,9 @@ from typing import Any
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.options import ADDRESSES, BY_NAME, OPTIONS, Option
 from stigmer_cli.settings import Settings, Source, defaults
-from stigmer_cli.stack.database import database_of, without_password
+from stigmer_cli.stack.database_url import database_of, without_password
+from stigmer_cli.stack.endpoints_file import Endpoints
 from stigmer_cli.stack.settings_record import RUNNER, SERVER, Given, SettingsRecord
-from stigmer_cli.stack.state import Endpoints
 
 DATABASE, TOKEN, TEMPORAL = "database_url", "token", "temporal_address"
 SHARED: tuple[Option, ...] = tuple(option for option in OPTIONS if option.name in ADDRESSES or option.name == TOKEN)

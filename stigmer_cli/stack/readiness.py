@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.domain.identity import is_fresh
 from stigmer_cli.stack.parts import RUNNER, SERVER, TEMPORAL
-from stigmer_cli.stack.probe import ServerObservation
+from stigmer_cli.stack.server_probe import ServerObservation
 from stigmer_cli.supervisor.child import ChildState
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import ChildRecord, SupervisorRecord

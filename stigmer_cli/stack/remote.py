@@ -5,9 +5,9 @@ from stigmer_cli.credential import read_token
 from stigmer_cli.domain.identity import is_fresh
 from stigmer_cli.errors import ConfigError, RequestError
 from stigmer_cli.settings import Home, Settings, Source
+from stigmer_cli.stack.endpoints_file import Endpoints, endpoints
 from stigmer_cli.stack.parts import RUNNER, SERVER, TEMPORAL
-from stigmer_cli.stack.probe import ServerObservation, ServerProbe
-from stigmer_cli.stack.state import Endpoints, endpoints
+from stigmer_cli.stack.server_probe import ServerObservation, ServerProbe
 from stigmer_cli.stack.status import PartState, PartStatus, StackState, StackStatus
 
 LOOK_MAX_S = 3.0

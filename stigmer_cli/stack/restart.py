@@ -6,12 +6,12 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.errors import ConfigError, NotRunning
 from stigmer_cli.settings import BY_NAME, Settings, Source
 from stigmer_cli.stack.down import UP_LOCK, down
+from stigmer_cli.stack.endpoints_file import Endpoints, endpoints
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.parts import check_local
 from stigmer_cli.stack.precedence import DATABASE
-from stigmer_cli.stack.respawn import environment_of, pending, settings_to_start, token_of
 from stigmer_cli.stack.settings_record import read_settings_record
-from stigmer_cli.stack.state import Endpoints, endpoints
+from stigmer_cli.stack.start_settings import environment_of, pending, settings_to_start, token_of
 from stigmer_cli.stack.up import Begun, Progress, Ready, UpContext, connected, respawned, status_of, until_ready, up
 from stigmer_cli.supervisor.control import Control, Unresponsive, connect
 from stigmer_cli.supervisor.lock import held

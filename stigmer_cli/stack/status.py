@@ -8,15 +8,15 @@ from enum import StrEnum
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.settings import Home, Settings
+from stigmer_cli.stack.endpoints_file import Endpoints, endpoints
 from stigmer_cli.stack.idle_runner import idle_runner
-from stigmer_cli.stack.listening import is_listened_on, unheld
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.parts import NAMES, SERVER, SUPERVISOR, TEMPORAL, endpoints_of
+from stigmer_cli.stack.port_holders import is_listened_on, unheld
 from stigmer_cli.stack.ports import owner_of
-from stigmer_cli.stack.probe import ServerObservation, ServerProbe
 from stigmer_cli.stack.readiness import missing, moment
+from stigmer_cli.stack.server_probe import ServerObservation, ServerProbe
 from stigmer_cli.stack.standstill import STATES, standing_still
-from stigmer_cli.stack.state import Endpoints, endpoints
 from stigmer_cli.supervisor.child import ChildState
 from stigmer_cli.supervisor.control import Unresponsive, connect
 from stigmer_cli.supervisor.process import run_state

@@ -19,11 +19,11 @@ from stigmer_cli.stack.attach import call_on_signals
 from stigmer_cli.stack.contradictions import refuse_contradictions
 from stigmer_cli.stack.differences import Difference
 from stigmer_cli.stack.down import UP_LOCK, end_stack
+from stigmer_cli.stack.endpoints_file import STATE_FILE, Endpoints, endpoints, write_endpoints
 from stigmer_cli.stack.failure import FailedPart, StartFailed, start_failed
 from stigmer_cli.stack.home import prepare_home
 from stigmer_cli.stack.http_endpoints import draw
 from stigmer_cli.stack.idle_runner import idle_runner
-from stigmer_cli.stack.listening import unheld
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.parts import (
     SERVER,
@@ -35,12 +35,20 @@ from stigmer_cli.stack.parts import (
     supervisor_spec,
 )
 from stigmer_cli.stack.port_claims import PortClaims
+from stigmer_cli.stack.port_holders import unheld
 from stigmer_cli.stack.ports import with_ports
-from stigmer_cli.stack.probe import ServerProbe
 from stigmer_cli.stack.readiness import missing, news
-from stigmer_cli.stack.respawn import OLD_SUPERVISOR, Opening, pending, refuse_new, respawn, settings_to_start, token_of
+from stigmer_cli.stack.server_probe import ServerProbe
 from stigmer_cli.stack.standstill import FROZEN, STATES, standing_still
-from stigmer_cli.stack.state import STATE_FILE, Endpoints, endpoints, write_endpoints
+from stigmer_cli.stack.start_settings import (
+    OLD_SUPERVISOR,
+    Opening,
+    pending,
+    refuse_new,
+    respawn,
+    settings_to_start,
+    token_of,
+)
 from stigmer_cli.stack.status import server_pids
 from stigmer_cli.supervisor.child import ChildState
 from stigmer_cli.supervisor.control import Control, Unresponsive, connect

@@ -20,7 +20,7 @@ from stigmer_cli.store import errors, statements
 from stigmer_cli.store.clock import StoreClock
 from stigmer_cli.store.engine import Backend
 from stigmer_cli.store.tables import events, executions, meta
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -22,7 +22,7 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.errors import ConfigError, MachineError, StigmerError, reason_of
 from stigmer_cli.paths import absolute_path
 from stigmer_cli.store import errors, migrate, statements
-from stigmer_cli.store.file import StoreFile, publish, uri
+from stigmer_cli.store.sqlite_file import StoreFile, publish, uri
 
 READERS_MAX = 4
 POSTGRES_CONNECTIONS_MAX = 10

@@ -14,8 +14,8 @@ from stigmer_cli.errors import (
     TooLarge,
     Unavailable,
 )
-from stigmer_cli.store.file import StoreFile
-from stigmer_cli.times import span
+from stigmer_cli.store.sqlite_file import StoreFile
+from stigmer_cli.time_format import span
 
 _PRIMARY = 0xFF
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})

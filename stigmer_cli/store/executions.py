@@ -13,9 +13,9 @@ from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, NotFound
 from stigmer_cli.store import listing, transitions
-from stigmer_cli.store.ages import Aged, due_at, is_aged, is_due
 from stigmer_cli.store.database import Database, EventDraft, Transition, whole
-from stigmer_cli.store.draft import ExecutionDraft, first_row
+from stigmer_cli.store.due_rows import Aged, due_at, is_aged, is_due
+from stigmer_cli.store.execution_draft import ExecutionDraft, first_row
 from stigmer_cli.store.listing import Filter, Page
 from stigmer_cli.store.mapping import execution_of, messages_of
 from stigmer_cli.store.statements import by_index, named

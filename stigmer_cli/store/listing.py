@@ -13,8 +13,8 @@ from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import AgentId, Kind, is_id
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import RequestError
-from stigmer_cli.store.ages import Aged
 from stigmer_cli.store.columns import Moment, Words, micros, moment
+from stigmer_cli.store.due_rows import Aged
 from stigmer_cli.store.mapping import execution_of
 from stigmer_cli.store.tables import NEEDS_ATTENTION, agents, executions
 

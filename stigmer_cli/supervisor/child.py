@@ -22,7 +22,7 @@ from stigmer_cli.supervisor.policy import Again, Slowly
 from stigmer_cli.supervisor.process import Process, Reaper
 from stigmer_cli.supervisor.record import ChildRecord, ExitRecord
 from stigmer_cli.supervisor.spec import ChildSpec
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 from stigmer_cli.waits import wait_at_most
 
 KILL_MAX_S = 2.0

@@ -13,7 +13,7 @@ from stigmer_cli.errors import Conflict, MachineError, TimedOut, reason_of
 from stigmer_cli.files import OWNER_ONLY
 from stigmer_cli.supervisor.process import ProcessId, start_mark
 from stigmer_cli.supervisor.spec import SupervisorSpec
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 LAUNCH_MAX_S = 15.0
 END_MAX_S = 12.0

@@ -5,7 +5,7 @@ import asyncio
 from stigmer_cli.clock import Clock
 from stigmer_cli.supervisor.child import Child
 from stigmer_cli.supervisor.spec import Liveness
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 
 class LivenessWatch:

@@ -10,7 +10,7 @@ from pathlib import Path
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import MachineError, TimedOut, reason_of
 from stigmer_cli.files import OWNER_ONLY
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 LOOK_EVERY_S = 0.025
 

@@ -23,7 +23,7 @@ from stigmer_cli.temporal.errors import REFUSED, Misconfigured, TemporalUnavaila
 from stigmer_cli.temporal.journal import Journal
 from stigmer_cli.temporal.state import HAS_CLIENT, TRANSITIONS, Change, ClusterIdentity, ConnectionStatus
 from stigmer_cli.temporal.target import Pace, Target, pace_of
-from stigmer_cli.times import span, time_and_zone
+from stigmer_cli.time_format import span, time_and_zone
 from stigmer_cli.tls.files import Stamp
 from stigmer_cli.waits import wait_at_most
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import ConfigError
-from stigmer_cli.times import day_and_time
+from stigmer_cli.time_format import day_and_time
 from stigmer_cli.tls.certificate import Validity, validity
 from stigmer_cli.tls.files import read_certificate
 from stigmer_cli.tls.trust import Trust

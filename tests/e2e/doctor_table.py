@@ -14,9 +14,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tests.e2e.faults.expectation import ENDS_IN_S, judged
+from tests.e2e.faults.fault import On, Row
+from tests.e2e.faults.fault_list import ROWS
 from tests.e2e.faults.harness import Harness, others_temporal, own_temporal, stopped
-from tests.e2e.faults.row import On, Row
-from tests.e2e.faults.rows import ROWS
 
 ROOT = Path(__file__).parents[2]
 BEGIN, END = "<!-- doctor-faults:begin -->", "<!-- doctor-faults:end -->"

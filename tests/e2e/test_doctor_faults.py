@@ -6,9 +6,9 @@ import pytest
 
 from tests.e2e.doctor_table import BEGIN, END, ROOT, cells
 from tests.e2e.faults.expectation import ENDS_IN_S, judged
+from tests.e2e.faults.fault import On, Row
+from tests.e2e.faults.fault_list import ROWS
 from tests.e2e.faults.harness import Harness, others_temporal, own_temporal, stopped
-from tests.e2e.faults.row import On, Row
-from tests.e2e.faults.rows import ROWS
 
 FAULTS = {
     "Y8",

@@ -7,7 +7,7 @@ STORED = "tests/contracts/store/test_queue.py"
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="a next try that was set under a clock that ran ahead is waited for",
-        file="store/ages.py",
+        file="store/due_rows.py",
         old=', next_try_at > bindparam("furthest")',
         new=', next_try_at < bindparam("furthest") * 0',
         caught_by=(STORED,),
@@ -38,7 +38,7 @@ MUTANTS: tuple[Mutant, ...] = (
         file="executions/reconcile/lease.py",
         old="NEVER + timedelta(seconds=clock.monotonic())",
         new="clock.now()",
-        caught_by=("tests/integration/executions/test_lease.py",),
+        caught_by=("tests/integration/executions/reconcile/test_lease.py",),
     ),
     Mutant(
         name="a jump of the clock goes unnoticed",

@@ -56,9 +56,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="doctor judges keys by its own shell",
-        file="doctor/facts/given.py",
+        file="doctor/facts/model_settings.py",
         old="    found = record.parts.get(RUNNER) if record else None\n",
         new="    found = None if record else record\n",
-        caught_by=("tests/unit/doctor/checks/test_given.py",),
+        caught_by=("tests/unit/doctor/checks/test_started_settings.py",),
     ),
 )

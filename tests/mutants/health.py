@@ -2,11 +2,11 @@
 
 from tests.mutants.mutant import Mutant
 
-CHECKS = "tests/unit/doctor/test_runner.py"
+CHECKS = "tests/unit/doctor/test_run_checks.py"
 REPORT = "tests/unit/doctor/test_report.py"
 FAIR = "tests/unit/test_fair_timeout.py"
 READINESS = "tests/unit/stack/test_readiness.py"
-STANDSTILL = "tests/integration/stack/test_standstill.py"
+STANDSTILL = "tests/integration/stack/test_frozen_parts.py"
 TRUST = "tests/unit/test_home_trust.py"
 
 MUTANTS: tuple[Mutant, ...] = (

@@ -54,7 +54,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="a server elsewhere is judged by this machine",
-        file="doctor/elsewhere.py",
+        file="doctor/remote_scope.py",
         old="    if check.scope is Scope.MACHINE:\n",
         new="    if check.scope is Scope.TEMPORAL:\n",
         caught_by=(NETWORK,),

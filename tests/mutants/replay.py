@@ -61,7 +61,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="what is started over leaves its old workflow behind",
-        file="executions/reconcile/request.py",
+        file="executions/reconcile/on_request.py",
         old="                self._withdraw_left(applied)\n",
         new="",
         caught_by=(UNFIT,),

@@ -2,27 +2,27 @@
 
 from tests.mutants.mutant import Mutant
 
-PROOF = "tests/unit/test_proof.py"
+PROOF = "tests/unit/test_server_proof.py"
 RETRY = "tests/unit/cli/test_retry.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="a proof holds wherever it was asked for",
-        file="proof.py",
+        file="server_proof.py",
         old='    signed = "\\n".join((PURPOSE, nonce, address, str(pid)))\n',
         new='    signed = "\\n".join((PURPOSE, nonce, str(pid)))\n',
         caught_by=(PROOF,),
     ),
     Mutant(
         name="a server is believed that answers at all",
-        file="proof.py",
+        file="server_proof.py",
         old="    if not any(challenge.is_met_by(answer, one) for one in (known, rotated) if one is not None):\n",
         new="    if not any(answer for one in (known, rotated) if one is not None):\n",
         caught_by=(PROOF,),
     ),
     Mutant(
         name="the token goes to any host in the clear",
-        file="proof.py",
+        file="server_proof.py",
         old='    return TokenRule.AFTER_PROOF if is_loopback(parts.hostname or "") else TokenRule.NEVER\n',
         new='    return TokenRule.AFTER_PROOF if is_loopback(parts.hostname or "") else TokenRule.AS_TOLD\n',
         caught_by=(PROOF,),

@@ -5,7 +5,7 @@ from tests.mutants.mutant import Mutant
 HEARTBEATS = "tests/integration/runner/test_heartbeats.py"
 WATCHDOG = "tests/unit/test_watchdog.py"
 SERVER_LINK = "tests/unit/runner/test_server_link.py"
-WHOSE_SERVER = "tests/integration/runner/test_whose_server.py"
+WHOSE_SERVER = "tests/integration/runner/test_foreign_server.py"
 PERFORMANCE = "tests/unit/runner/test_attempt.py"
 
 MUTANTS: tuple[Mutant, ...] = (

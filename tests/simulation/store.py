@@ -21,7 +21,7 @@ from stigmer_cli.errors import StigmerError
 from stigmer_cli.store import errors, migrate, statements
 from stigmer_cli.store.database import Database
 from stigmer_cli.store.engine import _HintingCompiler
-from stigmer_cli.store.file import StoreFile
+from stigmer_cli.store.sqlite_file import StoreFile
 from stigmer_cli.store.store import STORE_ID, Store
 from stigmer_cli.store.tables import metadata
 from tests.support.ids import STORE

@@ -4,7 +4,7 @@ import json
 import os
 from urllib.parse import parse_qs, urlsplit
 
-from stigmer_cli.proof import PATH, address_of, proof_of
+from stigmer_cli.server_proof import PATH, address_of, proof_of
 
 
 def proof_for(head: bytes, name: tuple[str, int], token: str) -> bytes | None:

@@ -18,7 +18,7 @@ from stigmer_cli.api.resources import (
     ManifestMetadata,
 )
 from stigmer_cli.client import Client
-from stigmer_cli.proof import Token
+from stigmer_cli.server_proof import Token
 from tests.support.polling import eventually
 from tests.support.temporal_server import die_with_parent, free_port, kill_group
 

@@ -22,7 +22,7 @@ ends = [socket.create_server(("127.0.0.1", int(port))) for port in sys.argv[1:3]
 """
 SERVES = """
 import datetime, http.server, json, os, sys
-from stigmer_cli.proof import address_of, proof_of
+from stigmer_cli.server_proof import address_of, proof_of
 class Answers(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):

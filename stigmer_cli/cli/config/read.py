@@ -8,9 +8,9 @@ from rich.table import Table
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import safe
 from stigmer_cli.settings import OPTIONS, Option, Settings, Source, defaults, parsed
+from stigmer_cli.stack.endpoints_file import endpoints
 from stigmer_cli.stack.precedence import keep_recorded
 from stigmer_cli.stack.settings_record import read_settings_record
-from stigmer_cli.stack.state import endpoints
 
 REDACTED = "(set)"
 

@@ -11,9 +11,9 @@ from stigmer_cli.errors import ConfigError, MachineError, reason_of
 from stigmer_cli.files import OWNER_ONLY, OWNER_ONLY_FOLDER, write_atomically
 from stigmer_cli.home_trust import require_trust
 from stigmer_cli.settings import BY_NAME, Source, parsed
+from stigmer_cli.stack.endpoints_file import endpoints
 from stigmer_cli.stack.precedence import DATABASE
 from stigmer_cli.stack.settings_record import RUNNER, read_settings_record, readers
-from stigmer_cli.stack.state import endpoints
 
 
 def set_setting(cli: Cli, name: str, value: str) -> None:

@@ -16,10 +16,10 @@ from stigmer_cli.doctor.facts.collect import collect_facts
 from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.doctor.repairs.repair import repair
 from stigmer_cli.doctor.report import Diagnosis, Report, select_reported
-from stigmer_cli.doctor.runner import diagnose
+from stigmer_cli.doctor.run_checks import diagnose
 from stigmer_cli.errors import ConfigError, TimedOut
 from stigmer_cli.settings import Settings, load
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 PROBE_EVERY_S = 1.0
 

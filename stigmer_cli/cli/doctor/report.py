@@ -12,7 +12,7 @@ from stigmer_cli.cli.output import clean
 from stigmer_cli.doctor.check import Judged
 from stigmer_cli.doctor.repairs.fix import FixResult
 from stigmer_cli.doctor.report import Report
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 INDENT = 10
 ONE = ("warnings", 1)

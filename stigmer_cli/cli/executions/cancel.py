@@ -1,7 +1,7 @@
 """`stigmer executions cancel`: one execution asked to end."""
 
-from stigmer_cli.cli.arguments import parse_execution_id
 from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.execution_id import parse_execution_id
 from stigmer_cli.cli.retry import insist
 
 

@@ -12,7 +12,7 @@ from stigmer_cli.cli.retry import RETRY_MIN_S, Attempts, Retry, RetryPolicy, is_
 from stigmer_cli.client import Client
 from stigmer_cli.domain.identity import PREFIXES, ExecutionId, Kind
 from stigmer_cli.errors import ConfigError, NotFound, NotRunning, StigmerError, Unavailable
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 KEY = re.compile(r"[!-~]{1,200}")
 """What travels in a header, and what the server takes."""

@@ -1,14 +1,14 @@
 """Following one execution to its end, through restarts of the server, as text or as JSON."""
 
 from stigmer_cli.api.resources import EventBody, ExecutionResource
+from stigmer_cli.cli.execution_reason import why
 from stigmer_cli.cli.output import Format, Output, clean
-from stigmer_cli.cli.text import why
 from stigmer_cli.client import Client
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import TimedOut, Unavailable
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 AGAIN_S = 0.3
 LOOK_HINT = "stigmer doctor"

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from stigmer_cli.api.resources import EventBody, ExecutionResource
-from stigmer_cli.cli.arguments import parse_execution_id
 from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.execution_id import parse_execution_id
 from stigmer_cli.cli.executions.tables import print_execution
 from stigmer_cli.client import Client
-from stigmer_cli.stack.state import endpoints
+from stigmer_cli.stack.endpoints_file import endpoints
 
 
 def show_execution(cli: Cli, execution: str) -> None:

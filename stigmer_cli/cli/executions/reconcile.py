@@ -7,8 +7,8 @@ import typer
 
 from stigmer_cli.api.findings import Action, Finding
 from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest
-from stigmer_cli.cli.arguments import parse_execution_id
 from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.execution_id import parse_execution_id
 from stigmer_cli.cli.executions.options import ReconcileOptions, Selection
 from stigmer_cli.cli.executions.reconcile_call import ReconcileCall
 from stigmer_cli.cli.executions.reconcile_counts import ReconcileCounts

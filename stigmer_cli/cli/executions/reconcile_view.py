@@ -11,9 +11,9 @@ from rich.table import Table
 
 from stigmer_cli.api.findings import ReconcileOutcome
 from stigmer_cli.api.reconcile import ReconcileItem
+from stigmer_cli.cli.execution_reason import brief
 from stigmer_cli.cli.executions.reconcile_counts import ReconcileCounts
 from stigmer_cli.cli.output import Format, Output, fit
-from stigmer_cli.cli.text import brief
 
 CAUSE_MAX = 240
 DITTO = '"'

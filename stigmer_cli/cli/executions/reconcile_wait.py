@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from stigmer_cli.cli.retry import RETRY_MIN_S, is_passing
 from stigmer_cli.errors import Conflict, StigmerError, TimedOut, Unavailable
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 AGAIN_S = 0.5
 

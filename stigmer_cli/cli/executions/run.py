@@ -2,10 +2,10 @@
 
 from stigmer_cli.api.resources import ExecutionRequest, ExecutionResource
 from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.execution_reason import why
 from stigmer_cli.cli.executions.create import Creation, create, creation
 from stigmer_cli.cli.executions.options import RunOptions
 from stigmer_cli.cli.executions.watch import watch_to_end
-from stigmer_cli.cli.text import why
 from stigmer_cli.errors import ConfigError
 
 

@@ -8,11 +8,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from stigmer_cli.api.resources import ExecutionResource
+from stigmer_cli.cli.execution_reason import brief
 from stigmer_cli.cli.executions.reconcile_view import CAUSE_MAX
 from stigmer_cli.cli.output import fit
-from stigmer_cli.cli.text import brief
 from stigmer_cli.domain.stuck import REPAIRABLE
-from stigmer_cli.times import ago
+from stigmer_cli.time_format import ago
 
 
 def is_repairable(item: ExecutionResource) -> bool:

@@ -8,11 +8,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from stigmer_cli.api.resources import EventBody, ExecutionResource
+from stigmer_cli.cli.execution_reason import PHASE_STYLES, why
 from stigmer_cli.cli.output import fit, safe
-from stigmer_cli.cli.text import PHASE_STYLES, why
 from stigmer_cli.clock import iso
 from stigmer_cli.domain.execution import EventType
-from stigmer_cli.times import ago
+from stigmer_cli.time_format import ago
 
 AGENT_MAX = 20
 WHY_MIN = 16

@@ -3,13 +3,13 @@
 import asyncio
 
 from stigmer_cli.api.resources import ExecutionResource
-from stigmer_cli.cli.arguments import parse_execution_id
 from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.execution_id import parse_execution_id
 from stigmer_cli.cli.executions.follow import LOOK_HINT, Narrator, exit_code, follow, timed_out
 from stigmer_cli.cli.output import Format
 from stigmer_cli.client import Client
 from stigmer_cli.errors import StigmerError, TimedOut
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 
 def watch_execution(cli: Cli, execution: str, *, timeout_s: float | None) -> int:

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.settings import Settings
+from stigmer_cli.stack.endpoints_file import endpoints
 from stigmer_cli.stack.precedence import keep_recorded
 from stigmer_cli.stack.settings_record import read_settings_record
-from stigmer_cli.stack.state import endpoints
 
 
 def part_settings(cli: Cli) -> Settings:

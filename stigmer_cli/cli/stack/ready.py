@@ -6,7 +6,7 @@ from rich.text import Text
 from stigmer_cli.cli.output import Output, clean
 from stigmer_cli.stack.differences import takeover_command
 from stigmer_cli.stack.up import Ready
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 READY = "ready"
 UI_OFF = "Temporal's web UI is off: there is only 127.0.0.1 here, where any web page could reach it; stigmer up --ui"

@@ -14,10 +14,10 @@ from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import Format, clean
 from stigmer_cli.credential import read_token
 from stigmer_cli.settings import Settings
+from stigmer_cli.stack.endpoints_file import endpoints
 from stigmer_cli.stack.remote import elsewhere, remote_status
-from stigmer_cli.stack.state import endpoints
 from stigmer_cli.stack.status import PartStatus, StackStatus, status
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 LOOK_EVERY_S = 1.0
 CHANGES_SHOWN = 3

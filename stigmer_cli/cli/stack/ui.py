@@ -5,12 +5,12 @@ import webbrowser
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from stigmer_cli.cli.arguments import parse_execution_id
 from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.execution_id import parse_execution_id
 from stigmer_cli.cli.output import Format
 from stigmer_cli.client import Client
 from stigmer_cli.errors import ConfigError
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
 

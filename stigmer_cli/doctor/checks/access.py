@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 from stigmer_cli.doctor.check import BUSY_S, Found, because, check, failed, passed, skipped, warned
 from stigmer_cli.doctor.facts.facts import Facts, ServerSeen
-from stigmer_cli.proof import TokenRule, may_send_token
+from stigmer_cli.server_proof import TokenRule, may_send_token
 from stigmer_cli.settings import Source
 from stigmer_cli.stack.parts import SERVER
 

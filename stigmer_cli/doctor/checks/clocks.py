@@ -3,7 +3,7 @@
 from stigmer_cli.clock import SKEW_MAX
 from stigmer_cli.doctor.check import Found, Severity, check, passed, skipped, told, warned
 from stigmer_cli.doctor.facts.facts import Facts
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 LATELY_S = 600.0
 TEMPORAL_APART_S = 10.0

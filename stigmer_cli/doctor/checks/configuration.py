@@ -5,7 +5,7 @@ import shlex
 
 from stigmer_cli.doctor.check import Found, Scope, Severity, check, failed, passed, skipped, told, warned
 from stigmer_cli.doctor.facts.facts import Facts
-from stigmer_cli.doctor.facts.given import provider_given
+from stigmer_cli.doctor.facts.model_settings import provider_given
 from stigmer_cli.doctor.repairs.modes import SHUT_TOKEN
 from stigmer_cli.settings import OPTIONS, Source
 

@@ -11,7 +11,7 @@ from stigmer_cli.doctor.text import IDS_SHOWN, count, listed
 from stigmer_cli.domain.execution import QueueReason
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
-from stigmer_cli.times import ago
+from stigmer_cli.time_format import ago
 
 if TYPE_CHECKING:
     from stigmer_cli.api.stuck import StuckGroup

@@ -8,7 +8,7 @@ from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.doctor.text import clock_time, without_named_binary
 from stigmer_cli.stack.parts import TEMPORAL
 from stigmer_cli.stack.readiness import moment
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 FILES_MIN = 256
 CLOCK_JUMP_S = 5.0

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from stigmer_cli.clock import iso
 from stigmer_cli.doctor.check import BUSY_S, Found, Scope, check, failed, passed, skipped, warned
-from stigmer_cli.doctor.elsewhere import THERE
 from stigmer_cli.doctor.facts.facts import Facts, TlsSeen
-from stigmer_cli.times import day_and_time
+from stigmer_cli.doctor.remote_scope import THERE
+from stigmer_cli.time_format import day_and_time
 
 EXPIRES_SOON = timedelta(days=14)
 TLS_SWITCH = re.compile(r"STIGMER_TEMPORAL_TLS=(true|false)")

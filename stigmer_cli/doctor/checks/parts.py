@@ -3,7 +3,7 @@
 from stigmer_cli.clock import is_older
 from stigmer_cli.doctor.check import BUSY_S, Found, Scope, because, check, failed, passed, skipped, warned
 from stigmer_cli.doctor.facts.facts import Facts
-from stigmer_cli.doctor.facts.sight import ELSEWHERE, is_out_of_sight
+from stigmer_cli.doctor.facts.pid_visibility import ELSEWHERE, is_out_of_sight
 from stigmer_cli.doctor.repairs.parts import START_PART
 from stigmer_cli.doctor.text import clock_time, count, without_named_binary
 from stigmer_cli.errors import StigmerError
@@ -14,7 +14,7 @@ from stigmer_cli.stack.readiness import moment
 from stigmer_cli.stack.standstill import FROZEN, IN_KERNEL
 from stigmer_cli.supervisor.child import ChildState
 from stigmer_cli.supervisor.record import ChildRecord
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 SUPERVISED = "STG104"
 SETTLING_S = 5.0

@@ -3,7 +3,7 @@
 import re
 
 from stigmer_cli.doctor.check import BUSY_S, Found, Severity, check, failed, passed, skipped, warned
-from stigmer_cli.doctor.checks.given import token_hint
+from stigmer_cli.doctor.checks.started_settings import token_hint
 from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.doctor.facts.pollers import live_pollers
 from stigmer_cli.stack.parts import SERVER

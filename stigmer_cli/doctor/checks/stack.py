@@ -2,7 +2,7 @@
 
 from stigmer_cli.doctor.check import BUSY_S, Found, Scope, check, failed, passed, skipped, told
 from stigmer_cli.doctor.facts.facts import Facts, PortSeen
-from stigmer_cli.doctor.facts.sight import ELSEWHERE, is_out_of_sight
+from stigmer_cli.doctor.facts.pid_visibility import ELSEWHERE, is_out_of_sight
 from stigmer_cli.doctor.repairs.dead_supervisor import CLEAR_THE_DEAD
 from stigmer_cli.stack.parts import SUPERVISOR
 from stigmer_cli.stack.status import SupervisorObservation

@@ -12,7 +12,7 @@ from stigmer_cli.stack.parts import RUNNER
 from stigmer_cli.stack.readiness import is_worker_of
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import ChildRecord
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 if TYPE_CHECKING:
     from stigmer_cli.temporal.gateway import Poller

@@ -11,7 +11,7 @@ from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import WAIT, StuckClass, way_out_of_all
 from stigmer_cli.temporal.dev_server import RETENTION_DAYS
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 MEMORY_S = 2.0
 """Only Temporal knows what was lost, and connecting to it takes time."""

@@ -6,8 +6,8 @@ from importlib.metadata import version as installed
 
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.clock import Clock
+from stigmer_cli.daemon_thread import in_thread
 from stigmer_cli.doctor.facts import machine, probes
-from stigmer_cli.doctor.facts.blocking import in_thread
 from stigmer_cli.doctor.facts.facts import (
     EndpointSeen,
     ExecutionsSeen,
@@ -25,17 +25,17 @@ from stigmer_cli.doctor.facts.facts import (
     temporal_address,
     temporal_namespace,
 )
-from stigmer_cli.doctor.facts.pages import probe_page_endpoints
 from stigmer_cli.doctor.facts.pollers import live_among
 from stigmer_cli.doctor.facts.tls_probe import probe_server_tls, probe_temporal_tls
+from stigmer_cli.doctor.facts.web_page_access import probe_page_endpoints
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.runner_record import read_runner_records
 from stigmer_cli.settings import Settings
+from stigmer_cli.stack.endpoints_file import Endpoints, endpoints
 from stigmer_cli.stack.parts import SERVER, SUPERVISOR, TEMPORAL
 from stigmer_cli.stack.precedence import follow_running_stack, keep_recorded, settings_of_runner
 from stigmer_cli.stack.remote import elsewhere
 from stigmer_cli.stack.settings_record import read_settings_record
-from stigmer_cli.stack.state import Endpoints, endpoints
 from stigmer_cli.stack.status import SupervisorObservation
 from stigmer_cli.supervisor.record import SupervisorRecord, read_record
 from stigmer_cli.temporal.target import Target, target_of

@@ -16,10 +16,10 @@ from stigmer_cli.errors import ConfigError
 from stigmer_cli.home_trust import HomeFinding
 from stigmer_cli.runner_record import RunnerRecord
 from stigmer_cli.settings import Settings
+from stigmer_cli.stack.endpoints_file import Endpoints
 from stigmer_cli.stack.ports import Owner
 from stigmer_cli.stack.remote import elsewhere
 from stigmer_cli.stack.settings_record import SettingsRecord
-from stigmer_cli.stack.state import Endpoints
 from stigmer_cli.stack.status import SupervisorObservation
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ from stigmer_cli.doctor.facts.facts import BinarySeen, HomeSeen, PortSeen, Proce
 from stigmer_cli.errors import MachineError, reason_of
 from stigmer_cli.home_trust import inspect_home
 from stigmer_cli.settings import Home, Settings
+from stigmer_cli.stack.endpoints_file import Endpoints
 from stigmer_cli.stack.home import try_to_write, way_out
-from stigmer_cli.stack.listening import holds
 from stigmer_cli.stack.logs import read_lines
 from stigmer_cli.stack.mounts import is_read_only, missing_mount
 from stigmer_cli.stack.parts import SUPERVISOR
+from stigmer_cli.stack.port_holders import holds
 from stigmer_cli.stack.ports import PortUse, is_free, needed, owner_of
-from stigmer_cli.stack.state import Endpoints
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import SupervisorRecord
 from stigmer_cli.temporal.dev_server import find_binary

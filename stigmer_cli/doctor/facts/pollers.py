@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from stigmer_cli.doctor.facts.facts import Facts, TemporalSeen
-from stigmer_cli.doctor.facts.sight import is_out_of_sight
+from stigmer_cli.doctor.facts.pid_visibility import is_out_of_sight
 from stigmer_cli.domain.identity import is_fresh
 from stigmer_cli.stack.status import SupervisorObservation
 

@@ -14,22 +14,22 @@ from urllib.parse import quote, urlsplit
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.clock import Clock, ahead_s
 from stigmer_cli.credential import read_token
-from stigmer_cli.doctor.facts.blocking import in_thread
+from stigmer_cli.daemon_thread import in_thread
 from stigmer_cli.doctor.facts.facts import EndpointSeen, HttpEndpoint, ServerSeen, StoreSeen, TemporalSeen
 from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.errors import ConfigError, MachineError, ServerUnproven, TokenKept, reason_of
 from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.proxies import PORTS
 from stigmer_cli.settings import Home, Settings
-from stigmer_cli.stack.listening import unheld
+from stigmer_cli.stack.endpoints_file import Endpoints
 from stigmer_cli.stack.parts import ASK_GRPC, BACKUPS, TEMPORAL
+from stigmer_cli.stack.port_holders import unheld
 from stigmer_cli.stack.ports import owner_of
-from stigmer_cli.stack.probe import FOREIGN, OK, UNAUTHORIZED, cause_of, get_json
+from stigmer_cli.stack.server_probe import FOREIGN, OK, UNAUTHORIZED, cause_of, get_json
 from stigmer_cli.stack.standstill import standing_still
-from stigmer_cli.stack.state import Endpoints
 from stigmer_cli.stack.status import SupervisorObservation, ask_supervisor
 from stigmer_cli.temporal.target import Target
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 ANSWER_S = 0.7
 CONNECT_S = 0.5

@@ -21,7 +21,7 @@ from stigmer_cli.judgement.observation import Observation, look_up
 from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.gateway import Gateway, Poller
 from stigmer_cli.temporal.target import Target, pace_of
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 DIAL_S = 1.0
 ASK_S = 0.6

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from stigmer_cli.doctor.facts.blocking import in_thread
+from stigmer_cli.daemon_thread import in_thread
 from stigmer_cli.doctor.repairs.fix import ActResult, Fix, done, left
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.down import UP_LOCK
-from stigmer_cli.stack.state import STATE_FILE
+from stigmer_cli.stack.endpoints_file import STATE_FILE
 from stigmer_cli.supervisor.lock import FileLock
 from stigmer_cli.supervisor.record import LOCK_FILE, SOCKET, read_record
 from stigmer_cli.supervisor.record import STATE_FILE as SUPERVISOR_FILE

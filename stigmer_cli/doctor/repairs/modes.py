@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stigmer_cli.doctor.facts.blocking import in_thread
+from stigmer_cli.daemon_thread import in_thread
 from stigmer_cli.doctor.repairs.fix import ActResult, Fix, done, left
 
 if TYPE_CHECKING:

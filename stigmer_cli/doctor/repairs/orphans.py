@@ -8,7 +8,7 @@ from stigmer_cli.doctor.facts.probes import load_module, token_of
 from stigmer_cli.doctor.repairs.fix import ACT_MAX_S, ActResult, Fix, done, failed, left
 from stigmer_cli.doctor.text import count
 from stigmer_cli.errors import Conflict, StigmerError
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 if TYPE_CHECKING:
     from stigmer_cli.api.reconcile import ReconcileSummary

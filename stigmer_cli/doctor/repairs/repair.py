@@ -17,7 +17,7 @@ from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.doctor.repairs.fix import Fix, FixOutcome, FixResult, failed
 from stigmer_cli.doctor.report import Diagnosis
 from stigmer_cli.errors import StigmerError
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 PROBE_EVERY_S = 0.5
 NOTHING = "nothing"

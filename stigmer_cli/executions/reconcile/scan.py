@@ -11,7 +11,7 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.reconcile.observe import observe
 from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.judgement.plan import Move, Rules, plan
-from stigmer_cli.store.ages import Aged
+from stigmer_cli.store.due_rows import Aged
 from stigmer_cli.store.store import Store
 
 PAGE_MAX = 500

@@ -7,13 +7,13 @@ from fastapi import APIRouter, Query, Request
 
 from stigmer_cli.api.wire import Sent
 from stigmer_cli.errors import NotFound
-from stigmer_cli.proof import NONCE_CHARS, PATH, address_of, is_loopback, proof_of
+from stigmer_cli.server_proof import NONCE_CHARS, PATH, address_of, is_loopback, proof_of
 
 router = APIRouter()
 
 
 class Proof(Sent):
-    """Who answers, and the proof of it (see proof.py)."""
+    """Who answers, and the proof of it (see server_proof.py)."""
 
     pid: int
     proof: str

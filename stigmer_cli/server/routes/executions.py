@@ -24,7 +24,7 @@ from stigmer_cli.executions.reason import explain_wait
 from stigmer_cli.judgement.wire import stuck_body
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.settings import SubmitPolicy
-from stigmer_cli.store.ages import Aged
+from stigmer_cli.store.due_rows import Aged
 from stigmer_cli.store.listing import Filter
 
 PAGE_MAX = 500

@@ -20,7 +20,7 @@ from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.reconcile.apply import OUTCOMES, Applied
-from stigmer_cli.executions.reconcile.request import ReconcileJob
+from stigmer_cli.executions.reconcile.on_request import ReconcileJob
 from stigmer_cli.executions.reconcile.scan import ReconcileScope
 from stigmer_cli.judgement.plan import Rules
 from stigmer_cli.judgement.stuck import WORTH_TELLING

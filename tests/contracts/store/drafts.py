@@ -11,7 +11,7 @@ from stigmer_cli.domain.execution import AgentSpec, Execution, Outcome, QueueRea
 from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.store.agents import AgentDraft
-from stigmer_cli.store.draft import ExecutionDraft
+from stigmer_cli.store.execution_draft import ExecutionDraft
 from stigmer_cli.store.store import Store
 from tests.support.fakes import ManualClock
 from tests.support.ids import claim

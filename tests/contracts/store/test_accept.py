@@ -10,7 +10,7 @@ from stigmer_cli.domain.execution import EventType, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, is_id
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, NotFound, RequestError
-from stigmer_cli.store.draft import ExecutionDraft
+from stigmer_cli.store.execution_draft import ExecutionDraft
 from stigmer_cli.store.executions import AcceptResult
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import AGENT, START, accepted, draft

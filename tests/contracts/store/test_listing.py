@@ -8,8 +8,8 @@ from stigmer_cli.domain.execution import AttentionCode, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import RequestError
-from stigmer_cli.store.ages import Aged
-from stigmer_cli.store.draft import ExecutionDraft
+from stigmer_cli.store.due_rows import Aged
+from stigmer_cli.store.execution_draft import ExecutionDraft
 from stigmer_cli.store.listing import Filter
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import RealSleepClock, Stage, accepted, agent_draft, bring_to, draft, running

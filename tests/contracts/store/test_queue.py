@@ -8,7 +8,7 @@ from stigmer_cli.domain.execution import NEXT_TRY_MAX_S, AttentionCode, Outcome,
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import NotFound
-from stigmer_cli.store.ages import Aged
+from stigmer_cli.store.due_rows import Aged
 from stigmer_cli.store.listing import Filter
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import (

@@ -10,8 +10,8 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped] # its stubs are not installed
 
+from tests.e2e.faults.fault import Mends, Row
 from tests.e2e.faults.harness import HINT_MAX_S, Harness
-from tests.e2e.faults.row import Mends, Row
 from tests.support.machine_load import slack
 
 SCHEMA = json.loads((files("stigmer_cli.doctor") / "schema.json").read_text())

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.e2e.faults.fault import Mends, On, Row
 from tests.e2e.faults.harness import Harness
-from tests.e2e.faults.row import Mends, On, Row
 
 SOMEBODY = 12345
 LOOPS = 8

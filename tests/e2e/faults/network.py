@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from tests.e2e.faults.fault import Mends, On, Row
 from tests.e2e.faults.harness import Harness
-from tests.e2e.faults.row import Mends, On, Row
 
 NOBODY = "https://127.0.0.1:9"
 """The port of the discard service, which nobody runs."""

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.e2e.faults.fault import On, Row
 from tests.e2e.faults.harness import Harness
-from tests.e2e.faults.row import On, Row
 
 DATABASE = "STIGMER_DATABASE_URL"
 OTHER = "postgresql://me:secret@db.example/work"

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.temporal.dev_server import find_binary
+from tests.e2e.faults.fault import On, Row
 from tests.e2e.faults.harness import Harness
-from tests.e2e.faults.own import LONG
-from tests.e2e.faults.row import On, Row
+from tests.e2e.faults.own_temporal import LONG
 from tests.replay.package import Change, copy_changed
 from tests.support.polling import wait_until
 

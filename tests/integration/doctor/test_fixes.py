@@ -21,15 +21,15 @@ from stigmer_cli.doctor.repairs.modes import shut_home, shut_token
 from stigmer_cli.doctor.repairs.orphans import bring_back
 from stigmer_cli.doctor.repairs.parts import start_part
 from stigmer_cli.settings import Home, Settings
-from stigmer_cli.stack.state import write_endpoints
+from stigmer_cli.stack.endpoints_file import write_endpoints
 from stigmer_cli.supervisor.lock import FileLock
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import SOCKET, SupervisorRecord, read_record
 from tests.support.polling import until_true
 from tests.support.processes import SLEEP, child, supervised
 from tests.support.proof import proof_for
-from tests.unit.doctor.plain import ENDPOINTS, HOME, NOBODY, healthy, probe
-from tests.unit.doctor.plain import child as record_of
+from tests.unit.doctor.facts_builder import ENDPOINTS, HOME, NOBODY, healthy, probe
+from tests.unit.doctor.facts_builder import child as record_of
 
 
 def judged(code: str) -> Judged:

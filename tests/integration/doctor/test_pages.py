@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from stigmer_cli.doctor.facts.pages import probe_page_endpoints
+from stigmer_cli.doctor.facts.web_page_access import probe_page_endpoints
 from tests.support.temporal_server import die_with_parent, kill_group
 
 SERVES = """

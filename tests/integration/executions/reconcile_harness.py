@@ -15,11 +15,11 @@ from stigmer_cli.errors import OperationFailed, StigmerError, TemporalUnavailabl
 from stigmer_cli.executions.dispatcher import Dispatcher
 from stigmer_cli.executions.ids import IdGenerator
 from stigmer_cli.executions.reconcile.apply import Applied
-from stigmer_cli.executions.reconcile.request import ReconcileJob, Reconciling
+from stigmer_cli.executions.reconcile.on_request import ReconcileJob, Reconciling
 from stigmer_cli.executions.reconcile.scan import ReconcileScope
 from stigmer_cli.judgement.plan import Rules
-from stigmer_cli.store.ages import Aged
-from stigmer_cli.store.draft import ExecutionDraft
+from stigmer_cli.store.due_rows import Aged
+from stigmer_cli.store.execution_draft import ExecutionDraft
 from stigmer_cli.store.store import Store
 from stigmer_cli.temporal.errors import Misconfigured
 from stigmer_cli.temporal.gateway import Observed, RunState

@@ -9,7 +9,7 @@ from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.reconcile.apply import Applied
-from stigmer_cli.executions.reconcile.request import ReconcileJob, Reconciling
+from stigmer_cli.executions.reconcile.on_request import ReconcileJob, Reconciling
 from stigmer_cli.executions.reconcile.scan import ReconcileScope
 from stigmer_cli.judgement.plan import Rules
 from stigmer_cli.temporal.gateway import RunState

@@ -15,7 +15,7 @@ from stigmer_cli.domain.identity import AgentId
 from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.executions.canceller import PATIENCE_S, Canceller
 from stigmer_cli.executions.reconcile.observe import observe
-from stigmer_cli.executions.reconcile.request import ReconcileJob
+from stigmer_cli.executions.reconcile.on_request import ReconcileJob
 from stigmer_cli.executions.reconcile.scan import ReconcileScope
 from stigmer_cli.judgement.plan import Rules, plan
 from stigmer_cli.judgement.stuck import StuckContext, judge

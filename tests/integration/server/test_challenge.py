@@ -13,9 +13,9 @@ import pytest_asyncio
 from stigmer_cli.client import Client
 from stigmer_cli.credential import FileToken, rotate_token
 from stigmer_cli.errors import ServerUnproven
-from stigmer_cli.proof import PATH, proof_of
+from stigmer_cli.server_proof import PATH, proof_of
 from stigmer_cli.settings import Home
-from stigmer_cli.stack.probe import get_json
+from stigmer_cli.stack.server_probe import get_json
 from tests.support.http_relay import Relay
 from tests.support.running_server import TOKEN, Served, served
 

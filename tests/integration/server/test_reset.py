@@ -12,7 +12,7 @@ import pytest
 
 from stigmer_cli.client import Client
 from stigmer_cli.errors import ServerUnavailable
-from stigmer_cli.stack.probe import get_json
+from stigmer_cli.stack.server_probe import get_json
 
 TRIES = 25
 BUSY_S = 0.01

@@ -15,12 +15,12 @@ from stigmer_cli.clock import SystemClock
 from stigmer_cli.errors import ConfigError, MachineError, NotRunning, OperationFailed, TimedOut
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.down import down, purge
+from stigmer_cli.stack.endpoints_file import endpoints
 from stigmer_cli.stack.failure import StartFailed
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.port_claims import PortClaims
 from stigmer_cli.stack.ports import PortsTaken, is_free, with_ports
 from stigmer_cli.stack.restart import restart, restart_part
-from stigmer_cli.stack.state import endpoints
 from stigmer_cli.stack.status import PartState, StackState, status
 from stigmer_cli.supervisor.spec import ChildSpec
 from tests.support.polling import eventually, until_true

@@ -12,7 +12,7 @@ from stigmer_cli.domain.execution import AttentionCode, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.store import transitions
-from stigmer_cli.store.ages import Aged
+from stigmer_cli.store.due_rows import Aged
 from stigmer_cli.store.executions import Decided, Taken
 from stigmer_cli.store.listing import Filter
 from stigmer_cli.store.statements import PRIMARY_KEY

@@ -16,7 +16,7 @@ from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.target import LOOPBACK, SYSTEM_TRUST, Target, target_of
-from stigmer_cli.times import day_and_time
+from stigmer_cli.time_format import day_and_time
 from stigmer_cli.tls.files import KeyPair
 from stigmer_cli.tls.trust import Trust
 from tests.integration.temporal.conftest import connected

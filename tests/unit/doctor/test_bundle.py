@@ -20,7 +20,7 @@ from stigmer_cli.doctor.facts.collect import collect_facts
 from stigmer_cli.errors import ConfigError, MachineError
 from stigmer_cli.settings import Home, load
 from tests.support.temporal_server import free_port
-from tests.unit.doctor.fixed import REPAIRED
+from tests.unit.doctor.report_samples import REPAIRED
 from tests.unit.doctor.test_report import SCHEMA
 
 AT = datetime(2026, 5, 4, 12, 3, 10, tzinfo=UTC)

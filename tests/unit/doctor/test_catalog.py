@@ -11,7 +11,7 @@ from stigmer_cli.doctor.catalog import BY_CODE, CHECKS, MODULES, check_called, c
 from stigmer_cli.doctor.check import Category, Check, Found, Severity, check, passed
 from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.errors import NotFound, RequestError
-from tests.unit.doctor.plain import healthy
+from tests.unit.doctor.facts_builder import healthy
 from tests.unit.test_house_rules import CROOKED
 
 HUNDREDS = {"1": "Stack", "2": "Temporal", "3": "Store", "4": "Executions", "5": "Configuration"}

@@ -12,7 +12,7 @@ from stigmer_cli.cli.doctor.report import print_report
 from stigmer_cli.doctor.catalog import BY_CODE
 from stigmer_cli.doctor.report import Report
 from tests.unit.doctor.conftest import Golden
-from tests.unit.doctor.fixed import HEALTHY, REPAIRED, REPORT, WARNED
+from tests.unit.doctor.report_samples import HEALTHY, REPAIRED, REPORT, WARNED
 
 REPORTS: Mapping[str, Report] = {
     "brief": REPORT,

@@ -12,7 +12,7 @@ from stigmer_cli.doctor.catalog import BY_CODE
 from stigmer_cli.doctor.check import BUSY, SILENT, Found, Judged, because, failed, passed, told, unjudged, warned
 from stigmer_cli.doctor.repairs.fix import FixOutcome
 from stigmer_cli.doctor.report import Report, select_reported
-from tests.unit.doctor.fixed import REPAIRED, REPORT
+from tests.unit.doctor.report_samples import REPAIRED, REPORT
 
 SCHEMA = json.loads((files("stigmer_cli.doctor") / "schema.json").read_text())
 

@@ -8,7 +8,7 @@ from stigmer_cli.errors import InUse, OtherTemporal
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.failure import FailedPart, StartRefused, refusal_in, start_failed
 from stigmer_cli.supervisor.record import ExitRecord
-from tests.unit.doctor.plain import ENDPOINTS, child
+from tests.unit.doctor.facts_builder import ENDPOINTS, child
 
 WORDS = "server srv-1 (pid 7 on ada) uses this store with another Temporal, at t:7233; two would take each other's"
 LINE = f'{{"part": "server", "code": "other-temporal", "cause": "{WORDS}", "event": "server_refused"}}'

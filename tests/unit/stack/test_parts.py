@@ -11,11 +11,11 @@ import pytest
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Home, Settings, Source, load
 from stigmer_cli.stack.contradictions import refuse_contradictions
+from stigmer_cli.stack.endpoints_file import endpoints, write_endpoints
 from stigmer_cli.stack.logs import span_s, stamp_of
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.parts import build_parts, check_local, endpoints_of, local
 from stigmer_cli.stack.restart import restart
-from stigmer_cli.stack.state import endpoints, write_endpoints
 from stigmer_cli.stack.up import UpContext
 from stigmer_cli.supervisor.spec import SourceFilter
 from stigmer_cli.temporal.dev_server import HttpEndpoints

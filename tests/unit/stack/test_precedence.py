@@ -10,9 +10,9 @@ from stigmer_cli.errors import ConfigError
 from stigmer_cli.options import ADDRESSES, OPTIONS
 from stigmer_cli.settings import Home, Settings, Source, load
 from stigmer_cli.stack.differences import differences, takeover_command, would_change
+from stigmer_cli.stack.endpoints_file import Endpoints
 from stigmer_cli.stack.precedence import as_started, follow_running_stack, keep_recorded, refuse_another_database
 from stigmer_cli.stack.settings_record import SettingsRecord, fingerprint, given_to, new_record
-from stigmer_cli.stack.state import Endpoints
 
 PARTS = ("temporal", "server", "runner")
 HOME = Path("/home/me/.stigmer")

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from stigmer_cli.clock import SystemClock
-from stigmer_cli.stack.probe import RunnerPoller, ServerObservation
+from stigmer_cli.stack.endpoints_file import Endpoints
 from stigmer_cli.stack.readiness import missing, news
-from stigmer_cli.stack.state import Endpoints
+from stigmer_cli.stack.server_probe import RunnerPoller, ServerObservation
 from stigmer_cli.stack.status import PartState, StackState, SupervisorObservation, judge_stack
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import ChildRecord, ExitRecord, SupervisorRecord

@@ -9,8 +9,8 @@ from stigmer_cli.errors import ConfigError, RequestError
 from stigmer_cli.settings import Home, Settings, Source, load
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.parts import endpoints_of
-from stigmer_cli.stack.probe import RunnerPoller, ServerObservation
 from stigmer_cli.stack.remote import elsewhere, judge_stack, refuse_elsewhere, require_token
+from stigmer_cli.stack.server_probe import RunnerPoller, ServerObservation
 from stigmer_cli.stack.status import StackStatus
 from tests.support.fakes import ManualClock
 

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from stigmer_cli.errors import MachineError, StigmerError, StoreBusy, Unavailable
 from stigmer_cli.store import errors
-from stigmer_cli.store.file import StoreFile
+from stigmer_cli.store.sqlite_file import StoreFile
 
 
 def sqlite_error(code: int) -> DBAPIError:

@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 
 from stigmer_cli.api.reconcile import ReconcileItem, ReconcileProgress, ReconcileSummary
+from stigmer_cli.cli.execution_reason import brief
 from stigmer_cli.cli.executions.reconcile_counts import ReconcileCounts
 from stigmer_cli.cli.executions.reconcile_view import print_plan, view_of
 from stigmer_cli.cli.output import Format, Output
-from stigmer_cli.cli.text import brief
 from stigmer_cli.domain.phase import Phase
 
 GONE = "Temporal has no workflow stigmer/agent-execution/invoke/{id}, and no run ever had an effect"

@@ -6,7 +6,7 @@ from stigmer_cli.doctor.checks import access
 from stigmer_cli.doctor.facts.facts import PortSeen, ServerSeen
 from stigmer_cli.settings import Settings, Source
 from stigmer_cli.stack.ports import Owner
-from tests.unit.doctor.plain import HOME, PIDS, brief, health, healthy
+from tests.unit.doctor.facts_builder import HOME, PIDS, brief, health, healthy
 
 URL = "http://127.0.0.1:7234"
 STRANGER = Owner(pid=99, command="python -m http.server 7234")

@@ -13,7 +13,7 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.runner_record import RunnerRecord
 from tests.support.fakes import START
-from tests.unit.doctor.plain import brief, having, health, healthy, stuck
+from tests.unit.doctor.facts_builder import brief, having, health, healthy, stuck
 
 HINT = "stigmer doctor explain STG122"
 

@@ -6,7 +6,7 @@ from stigmer_cli.doctor.checks import configuration
 from stigmer_cli.doctor.facts.facts import ExecutionsSeen, Facts, HomeSeen
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Settings, Source
-from tests.unit.doctor.plain import HOME, brief, healthy
+from tests.unit.doctor.facts_builder import HOME, brief, healthy
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from stigmer_cli.doctor.check import Category, Check, Found
 from stigmer_cli.doctor.facts.facts import ExecutionsSeen
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
-from tests.unit.doctor.plain import brief, execution, having, healthy, stuck
+from tests.unit.doctor.facts_builder import brief, execution, having, healthy, stuck
 
 ONE, TWO = f"aex-{1:026d}", f"aex-{2:026d}"
 WHICH = f"1 execution ({ONE}; the oldest 1m old)"

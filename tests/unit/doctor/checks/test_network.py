@@ -1,18 +1,18 @@
-"""TLS on both links, certificates that are about to expire, and a server elsewhere."""
+"""TLS on both links, certificates that are about to expire, and a server on another machine."""
 
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from stigmer_cli.doctor import elsewhere
+from stigmer_cli.doctor import remote_scope
 from stigmer_cli.doctor.catalog import CHECKS
 from stigmer_cli.doctor.checks import network
 from stigmer_cli.doctor.facts.facts import EndpointSeen, Facts, ServerSeen, TemporalSeen, TlsSeen, known
-from stigmer_cli.doctor.runner import diagnose
+from stigmer_cli.doctor.run_checks import diagnose
 from stigmer_cli.settings import Home, Settings, Source
 from tests.support.fakes import START
-from tests.unit.doctor.plain import NOBODY, brief, healthy, server
+from tests.unit.doctor.facts_builder import NOBODY, brief, healthy, server
 
 URL = "https://stigmer.example"
 FAR = Settings(
@@ -124,4 +124,4 @@ async def test_a_server_elsewhere_that_is_ill_gets_no_fix_that_works_on_this_mac
     judged = await diagnose(CHECKS, facts, clock=facts.clock)
     hints = {one.found.hint for one in judged if one.found.result in ("fail", "warn")}
     assert hints, "it is ill"
-    assert not [hint for hint in hints if elsewhere.LOCAL_COMMAND.search(hint)]
+    assert not [hint for hint in hints if remote_scope.LOCAL_COMMAND.search(hint)]

@@ -12,7 +12,7 @@ from stigmer_cli.doctor.facts.facts import Facts, TemporalSeen, known
 from stigmer_cli.runner_record import RunnerRecord
 from stigmer_cli.temporal.gateway import Poller
 from tests.support.fakes import START
-from tests.unit.doctor.plain import healthy
+from tests.unit.doctor.facts_builder import healthy
 
 CAUSE = "the server at http://127.0.0.1:7234 cannot be reached (connection refused)"
 CODES = {"asking": "STG113", "silent": "STG113", "refused": "STG114", "foreign": "STG115", "mismatched": "STG115"}

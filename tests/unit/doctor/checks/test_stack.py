@@ -23,7 +23,7 @@ from stigmer_cli.stack.standstill import FROZEN, HUNG, IN_KERNEL
 from stigmer_cli.supervisor.record import ExitRecord
 from stigmer_cli.temporal.gateway import Poller
 from tests.support.fakes import START
-from tests.unit.doctor.plain import (
+from tests.unit.doctor.facts_builder import (
     ENDPOINTS,
     HOME,
     NOBODY,

@@ -6,7 +6,7 @@ import pytest
 
 from stigmer_cli.doctor.checks import servers, store
 from stigmer_cli.doctor.facts.facts import StoreSeen
-from tests.unit.doctor.plain import HOME, brief, healthy, server
+from tests.unit.doctor.facts_builder import HOME, brief, healthy, server
 
 FILE = HOME.store_file
 DAMAGED = f"{HOME.data}/damaged-20260504-120000"

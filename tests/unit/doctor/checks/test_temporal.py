@@ -19,10 +19,10 @@ from stigmer_cli.doctor.facts.facts import (
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.settings import Home, Settings
-from stigmer_cli.stack.state import Endpoints
+from stigmer_cli.stack.endpoints_file import Endpoints
 from stigmer_cli.temporal.gateway import Poller
 from tests.support.fakes import START, ManualClock
-from tests.unit.doctor.plain import (
+from tests.unit.doctor.facts_builder import (
     ENDPOINTS,
     HOME,
     TEMPORAL,

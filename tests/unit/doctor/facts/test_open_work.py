@@ -21,7 +21,7 @@ from stigmer_cli.temporal.gateway import Observed, RunState
 from stigmer_cli.temporal.pending import PendingTask
 from tests.support.execution_rows import row
 from tests.support.fakes import START, ManualClock, SwitchedLink
-from tests.unit.doctor.plain import health
+from tests.unit.doctor.facts_builder import health
 
 AWAY = health(state="DISCONNECTED", since=iso(START - timedelta(seconds=60)), cause="connection refused")
 HERE = health(since=iso(START - timedelta(seconds=60)))

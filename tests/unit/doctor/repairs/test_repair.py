@@ -20,7 +20,7 @@ from stigmer_cli.doctor.repairs.repair import repair
 from stigmer_cli.doctor.report import Diagnosis, Report
 from stigmer_cli.errors import MachineError
 from tests.support.fakes import ManualClock
-from tests.unit.doctor.plain import healthy
+from tests.unit.doctor.facts_builder import healthy
 
 ILL, ODD, WELL = failed("ill", "heal"), warned("odd", "look"), passed("well")
 LATE = unjudged(SILENT, "no answer within 1s", "look")

@@ -9,11 +9,11 @@ import math
 from collections.abc import Sequence
 
 from stigmer_cli.clock import Clock
-from stigmer_cli.doctor import elsewhere
+from stigmer_cli.doctor import remote_scope
 from stigmer_cli.doctor.check import BROKEN, BUSY, SILENT, Check, Found, Judged, because, failed, unjudged
 from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.fair_timeout import FairTimeout
-from stigmer_cli.times import span
+from stigmer_cli.time_format import span
 
 TOTAL_S = 2.2
 """For all checks together: with Python's own start the whole command stays within three seconds, whatever hangs."""
@@ -92,7 +92,7 @@ class _Run:
         time = self._fairly(limit_s)
         try:
             async with asyncio.timeout(self._deadline.clock_left_s), time:
-                return await elsewhere.judge(check, self._facts)
+                return await remote_scope.judge(check, self._facts)
         except TimeoutError:
             return _unfinished(check, time, limit_s)
         except Exception as error:  # noqa: BLE001 - a defect of one check is reported as such and does not hide the others

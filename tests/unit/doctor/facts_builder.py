@@ -30,7 +30,7 @@ from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.judgement.stuck import Stuck
 from stigmer_cli.judgement.wire import stuck_groups
 from stigmer_cli.settings import Home, Settings
-from stigmer_cli.stack.state import Endpoints
+from stigmer_cli.stack.endpoints_file import Endpoints
 from stigmer_cli.stack.status import SupervisorObservation
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import ChildRecord, SupervisorRecord

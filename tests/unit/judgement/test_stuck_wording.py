@@ -21,7 +21,7 @@ from stigmer_cli.judgement.stuck import FINDINGS, Stuck
 from stigmer_cli.judgement.wire import stuck_body, stuck_groups
 from tests.support.execution_rows import row
 from tests.support.fakes import START
-from tests.unit.doctor.plain import healthy
+from tests.unit.doctor.facts_builder import healthy
 
 PHASES: dict[StuckClass, Phase] = {
     StuckClass.QUEUED: Phase.PENDING,

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
-from stigmer_cli.doctor.facts.blocking import in_thread
+from stigmer_cli.daemon_thread import in_thread
 from stigmer_cli.doctor.facts.facts import PageEndpoint
 from stigmer_cli.fair_timeout import FairTimeout
 

@@ -15,10 +15,10 @@ from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import ExecutionId, Kind, WorkflowName
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.dispatcher import Dispatcher
-from stigmer_cli.executions.reconcile import await_submitted, request
+from stigmer_cli.executions.reconcile import await_submitted, on_request
 from stigmer_cli.executions.reconcile.apply import Applied
 from stigmer_cli.executions.reconcile.lease import LEASE_S, RENEW_S, hold_lease
-from stigmer_cli.executions.reconcile.request import ReconcileJob, Reconciling
+from stigmer_cli.executions.reconcile.on_request import ReconcileJob, Reconciling
 from stigmer_cli.executions.reconcile.scan import ReconcileScope
 from stigmer_cli.judgement.plan import Rules
 from stigmer_cli.temporal.errors import SubmitRejected
@@ -88,7 +88,7 @@ async def test_every_orphan_is_told_once_in_order_when_temporal_has_it(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stigmer_cli.executions.reconcile.scan.PAGE_MAX", 10)
-    monkeypatch.setattr(request, "AHEAD_MAX", 5)
+    monkeypatch.setattr(on_request, "AHEAD_MAX", 5)
     rows = await _orphans(harness, 45)
     gateway = PickyGateway()
     async with _dispatching(harness, gateway) as reconciling:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from stigmer_cli.doctor.checks import configuration, given
+from stigmer_cli.doctor.checks import configuration, started_settings
 from stigmer_cli.doctor.facts.facts import ExecutionsSeen, Facts
 from stigmer_cli.options import OPTIONS
 from stigmer_cli.settings import Settings, load
 from stigmer_cli.stack.settings_record import SettingsRecord, new_record
 from stigmer_cli.stack.status import SupervisorObservation
-from tests.unit.doctor.plain import HOME, healthy
+from tests.unit.doctor.facts_builder import HOME, healthy
 
 DOWN = SupervisorObservation(record=None, is_answering=False, is_there=False)
 PG = "postgresql://me:secret@db.example/work"
@@ -38,17 +38,17 @@ def facts(
 
 async def test_a_shell_that_says_the_same_passes_and_one_that_does_not_is_told_how_it_is_taken_over() -> None:
     record = recorded(openai_api_key="sk-a")
-    assert (await given.shell(facts(record, shell(openai_api_key="sk-a")))).result == "pass"
+    assert (await started_settings.shell(facts(record, shell(openai_api_key="sk-a")))).result == "pass"
 
-    running = await given.shell(facts(record, shell(openai_api_key="sk-b")))
+    running = await started_settings.shell(facts(record, shell(openai_api_key="sk-b")))
     assert (running.result, running.message.endswith("; stigmer restart runner")) == ("info", True)
     assert running.message.startswith(
         "this shell's settings differ from those the stack runs with: openai_api_key (runner)"
     )
-    stopped = await given.shell(facts(record, shell(openai_api_key="sk-b"), is_down=True))
+    stopped = await started_settings.shell(facts(record, shell(openai_api_key="sk-b"), is_down=True))
     assert stopped.message.startswith("`stigmer up` in this shell would change: openai_api_key (runner): a value")
     assert "sk-" not in f"{running}{stopped}"
-    assert (await given.shell(facts(None, shell()))).result == "skip"
+    assert (await started_settings.shell(facts(None, shell()))).result == "skip"
 
 
 @pytest.mark.parametrize(
@@ -63,31 +63,31 @@ async def test_a_shell_with_another_database_fails_once_the_stack_is_down(
     before: dict[str, str], here: dict[str, str], hint: str
 ) -> None:
     record = recorded(**before)
-    stopped = await given.database(facts(record, shell(**here), is_down=True))
+    stopped = await started_settings.database(facts(record, shell(**here), is_down=True))
     assert (stopped.result, stopped.hint) == ("fail", hint)
     assert "the executions of" in stopped.message
-    running = await given.database(facts(record, shell(**here)))
+    running = await started_settings.database(facts(record, shell(**here)))
     assert running.result == "info", "the supervisor has the URL"
     assert "secret" not in f"{stopped}{running}"
-    assert (await given.database(facts(record, shell(**before), is_down=True))).result == "pass"
+    assert (await started_settings.database(facts(record, shell(**before), is_down=True))).result == "pass"
 
 
 async def test_a_database_in_config_toml_is_taken_out_there(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(f'database_url = "{PG}"\n')
     here = load({}, {"STIGMER_HOME": str(tmp_path)}, user_home=Path("/nowhere"))
-    found = await given.database(facts(recorded(), here, is_down=True))
+    found = await started_settings.database(facts(recorded(), here, is_down=True))
     assert found.hint == f"sed -i '/^database_url/d' {tmp_path}/config.toml && stigmer up"
 
 
 async def test_parts_that_were_given_another_address_are_a_warning() -> None:
     record = recorded()
-    assert (await given.parts(facts(record, shell()))).result == "pass"
+    assert (await started_settings.parts(facts(record, shell()))).result == "pass"
     apart = record.with_parts(shell(token="t-b", temporal_namespace="other"), ("runner",), at="")
-    found = await given.parts(facts(apart, shell()))
+    found = await started_settings.parts(facts(apart, shell()))
     assert (found.result, found.hint) == ("warn", "stigmer restart")
     assert found.message == "server and runner were given another temporal_namespace, another token"
-    assert (await given.parts(facts(None, shell()))).result == "info"
-    assert (await given.parts(facts(record, shell(), is_down=True))).result == "skip"
+    assert (await started_settings.parts(facts(None, shell()))).result == "info"
+    assert (await started_settings.parts(facts(record, shell(), is_down=True))).result == "skip"
 
 
 async def test_the_key_is_judged_by_what_the_runner_was_given() -> None:
@@ -103,8 +103,11 @@ async def test_the_key_is_judged_by_what_the_runner_was_given() -> None:
 
 def test_a_server_that_refuses_the_token_was_perhaps_given_another() -> None:
     why = "refuses the token of this home"
-    assert given.token_hint(facts(recorded(), shell()), why) == "stigmer restart server"
-    assert given.token_hint(facts(recorded(token="t-a"), shell()), "connection refused") == "stigmer restart server"
-    assert given.token_hint(facts(recorded(token="t-a"), shell()), why).startswith(
+    assert started_settings.token_hint(facts(recorded(), shell()), why) == "stigmer restart server"
+    assert (
+        started_settings.token_hint(facts(recorded(token="t-a"), shell()), "connection refused")
+        == "stigmer restart server"
+    )
+    assert started_settings.token_hint(facts(recorded(token="t-a"), shell()), why).startswith(
         "export STIGMER_TOKEN=...; it was set"
     )

@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from stigmer_cli.doctor.checks.pages import out_of_reach
+from stigmer_cli.doctor.checks.web_page_access import out_of_reach
 from stigmer_cli.doctor.facts.facts import PageEndpoint
-from tests.unit.doctor.plain import brief, healthy
+from tests.unit.doctor.facts_builder import brief, healthy
 
 CLOSED = PageEndpoint(part="server", address="127.0.0.1:7234")
 METRICS = PageEndpoint(part="temporal", address="127.0.0.1:9000", given=("/metrics",))

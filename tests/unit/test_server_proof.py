@@ -5,7 +5,7 @@ import json
 import pytest
 
 from stigmer_cli.errors import ServerUnproven
-from stigmer_cli.proof import (
+from stigmer_cli.server_proof import (
     ANSWER_MAX,
     Challenge,
     TokenRule,

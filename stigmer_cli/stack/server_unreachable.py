@@ -3,11 +3,11 @@
 from urllib.parse import urlsplit
 
 from stigmer_cli.errors import NotRunning, Refused, ServerUnavailable, ServerUnproven, StigmerError
-from stigmer_cli.proof import is_loopback
 from stigmer_cli.proxies import PORTS
+from stigmer_cli.server_proof import is_loopback
 from stigmer_cli.settings import Home
-from stigmer_cli.stack.listening import holds, is_listened_on
 from stigmer_cli.stack.parts import SERVER
+from stigmer_cli.stack.port_holders import holds, is_listened_on
 from stigmer_cli.stack.ports import owner_of
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import read_record

@@ -3,7 +3,7 @@
 import os
 import socket
 
-from stigmer_cli.stack.state import Endpoints
+from stigmer_cli.stack.endpoints_file import Endpoints
 from stigmer_cli.supervisor.process import IS_LINUX
 from stigmer_cli.supervisor.record import SupervisorRecord
 from stigmer_cli.supervisor.sockets import ANY_IP, group_with, listening_sockets, open_files

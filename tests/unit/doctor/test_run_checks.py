@@ -10,12 +10,12 @@ from itertools import pairwise
 import pytest
 
 from stigmer_cli.clock import SystemClock
+from stigmer_cli.daemon_thread import in_thread
 from stigmer_cli.doctor.catalog import CHECKS
 from stigmer_cli.doctor.check import Check, Found, Judged, Severity, failed, passed, skipped, told, warned
-from stigmer_cli.doctor.facts.blocking import in_thread
 from stigmer_cli.doctor.facts.facts import Facts
-from stigmer_cli.doctor.runner import diagnose
-from tests.unit.doctor.plain import healthy
+from stigmer_cli.doctor.run_checks import diagnose
+from tests.unit.doctor.facts_builder import healthy
 
 SupervisorObservation = Callable[[Facts], Awaitable[Found]]
 

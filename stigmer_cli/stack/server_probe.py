@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from stigmer_cli.errors import ConfigError, ServerUnproven, reason_of
 from stigmer_cli.fair_timeout import FairTimeout
-from stigmer_cli.proof import ANSWER_MAX, Challenge, TokenRule, address_of, kept_from, may_send_token, prove
 from stigmer_cli.proxies import PORTS
-from stigmer_cli.times import span
+from stigmer_cli.server_proof import ANSWER_MAX, Challenge, TokenRule, address_of, kept_from, may_send_token, prove
+from stigmer_cli.time_format import span
 from stigmer_cli.tls.link import Link
 
 BODY_MAX = 4 * 1024 * 1024
@@ -118,7 +118,7 @@ async def cause_of(error: Exception, url: str, ca_file: str | None) -> str:
 async def get_json(
     url: str, token: str | None, *, ca_file: str | None = None, is_insecure_allowed: bool = False
 ) -> tuple[int, Mapping[str, object]]:
-    """Status and body of a GET; with a `token`, only from a server that may have it (see proof.py).
+    """Status and body of a GET; with a `token`, only from a server that may have it (see server_proof.py).
 
     Raises OSError where nothing answers, ValueError where it is no JSON object, ServerUnproven where somebody else
     answers, TokenKept where the token is never sent, ConfigError for a bad `ca_file`.

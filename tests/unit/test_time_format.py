@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stigmer_cli.times import ago, day_and_time, span, time_and_zone, time_of_day
+from stigmer_cli.time_format import ago, day_and_time, span, time_and_zone, time_of_day
 
 AT = datetime(2026, 5, 4, 12, 3, 11, tzinfo=UTC)
 

@@ -24,7 +24,7 @@ from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
 from tests.chaos import ledger
-from tests.chaos.invariants import everything
+from tests.chaos.invariants import list_rows
 from tests.replay.package import Change, CopiedRunner, copy_package
 from tests.support.machine_load import slack
 from tests.support.polling import eventually
@@ -97,7 +97,7 @@ class Drill:
                 group.create_task(one(f"drill-{index}", self.rng.randint(*WORDS)))
 
     async def phases(self) -> Counter[Phase]:
-        return Counter(row.status.phase for row in (await everything(self.client)).values())
+        return Counter(row.status.phase for row in (await list_rows(self.client)).values())
 
     async def until_under_way(self) -> None:
         async def some_done() -> bool:
@@ -116,7 +116,7 @@ class Drill:
     async def wrong_effects(self) -> list[str]:
         """What the ledger says that it should not; empty where nothing was performed twice."""
         lines, found = ledger.read(self.home / "ledger.jsonl"), []
-        for name, row in (await everything(self.client)).items():
+        for name, row in (await list_rows(self.client)).items():
             events = await self.client.events(name)
             claims = [str(event.data["run"]) for event in events if event.type is EventType.CLAIMED]
             at_s = [event.at.timestamp() for event in events if event.type is EventType.COMPLETED]
@@ -189,7 +189,7 @@ async def test_runner_by_runner_all_that_is_under_way_ends_and_nothing_is_done_t
         counts = await upgrade.until_all_ended(within_s=(30 + number) * slack())
         assert counts == {Phase.COMPLETED: number}
         assert await upgrade.wrong_effects() == []
-        runners = {row.status.runner for row in (await everything(upgrade.client)).values()}
+        runners = {row.status.runner for row in (await list_rows(upgrade.client)).values()}
         assert {str(name).rpartition("/")[2] for name in runners} == {"1.0.0", "2.0.0"}
 
 

@@ -145,7 +145,7 @@ class MemoryBackend:
     def verify_commit(self) -> None:
         """Nothing: memory stays."""
 
-    def translated(self, error: Exception) -> StigmerError | None:
+    def translate(self, error: Exception) -> StigmerError | None:
         return errors.from_sqlite(error, cast("StoreFile", self), 5.0)
 
     async def close(self) -> None:

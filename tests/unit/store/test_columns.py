@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stigmer_cli.errors import RequestError
-from stigmer_cli.store.columns import checked, micros, moment
+from stigmer_cli.store.columns import check_text, micros, moment
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
@@ -24,8 +24,8 @@ def test_a_moment_counts_microseconds_since_1970_in_utc() -> None:
 @pytest.mark.parametrize(("text", "why"), [("a\0", "NUL"), ("\udfff", "surrogate")])
 def test_a_text_that_one_database_cannot_hold_is_refused_by_both(text: str, why: str) -> None:
     with pytest.raises(RequestError, match=why):
-        checked(text)
+        check_text(text)
 
 
 def test_any_other_text_passes() -> None:
-    assert checked("ZWJ \u200d, RTL \u202e, fox 🦊, \x1b[31m") == "ZWJ \u200d, RTL \u202e, fox 🦊, \x1b[31m"
+    assert check_text("ZWJ \u200d, RTL \u202e, fox 🦊, \x1b[31m") == "ZWJ \u200d, RTL \u202e, fox 🦊, \x1b[31m"

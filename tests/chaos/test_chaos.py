@@ -16,7 +16,7 @@ EXECUTIONS = 60
 
 
 @pytest.mark.timeout(240)
-async def test_nothing_is_lost_duplicated_or_stuck_while_everything_breaks_in_turn(tmp_path: Path) -> None:
+async def test_nothing_is_lost_duplicated_or_stuck_while_each_part_fails(tmp_path: Path) -> None:
     faults = plan(random.Random(SEED), len(FAULTS))
 
     async def one(shard: int) -> ChaosRun:

@@ -130,6 +130,6 @@ def test_up_names_a_frozen_supervisor_and_how_it_goes_on(stigmer: Stigmer) -> No
     assert f"hint: kill -CONT {pid}" in done.stderr
 
 
-def test_the_runner_of_a_stack_shows_that_its_loop_turns(stigmer: Stigmer) -> None:
+def test_the_runner_of_a_stack_shows_that_its_loop_runs(stigmer: Stigmer) -> None:
     pid = stigmer.pids()["runner"]
     assert asyncio.run(shows_life(stigmer.home / "run", "runner", pid, within_s=5.0)) is True

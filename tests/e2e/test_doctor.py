@@ -133,7 +133,7 @@ def test_a_frozen_part_is_the_verdict_and_its_fix_works(stigmer: Stigmer, part: 
     healthy_again(stigmer)
 
 
-def test_everything_frozen_is_told_in_time_and_the_supervisor_first(stigmer: Stigmer) -> None:
+def test_everything_frozen_is_reported_in_time_and_the_supervisor_first(stigmer: Stigmer) -> None:
     pids = stigmer.pids()
     with frozen(*pids.values()):
         frozen_ones = {"STG104", "STG105", "STG106", "STG107"}
@@ -167,7 +167,7 @@ def test_temporal_killed_while_nobody_restarts_it(stigmer: Stigmer) -> None:
     healthy_again(stigmer)
 
 
-def test_a_part_that_was_killed_is_told_of_though_it_is_back(stigmer: Stigmer) -> None:
+def test_a_killed_part_is_reported_though_it_runs_again(stigmer: Stigmer) -> None:
     stigmer.kill("server")
     healthy_again(stigmer)
     code, found = diagnosed(stigmer, holds=lambda code, found: (code, results(found)["STG106"]) == (0, "warn"))
@@ -316,7 +316,7 @@ def test_a_foreign_temporal_on_our_port_is_named_and_not_used(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("greeting", [b"", SETTINGS], ids=["silent", "greets-and-falls-silent"])
-def test_a_port_that_does_not_serve_is_told_from_a_closed_one(tmp_path: Path, greeting: bytes) -> None:
+def test_a_port_that_does_not_serve_is_distinguished_from_a_closed_one(tmp_path: Path, greeting: bytes) -> None:
     with greeter(greeting) as port:
         settings = {"STIGMER_TEMPORAL_ADDRESS": f"127.0.0.1:{port}"}
         with installed(tmp_path / "home", settings) as stigmer:

@@ -100,7 +100,7 @@ def bound_of(stigmer: Stigmer) -> float:
     return WITHIN_S if loading_s < LOADS_IN_S else WITHIN_S + 3 * loading_s
 
 
-def test_an_archive_is_told_of_first_holds_no_secret_and_is_never_written_twice(
+def test_an_archive_is_announced_first_holds_no_secret_and_is_never_written_twice(
     stigmer: Stigmer, tmp_path: Path
 ) -> None:
     path = tmp_path / "report.tar.gz"

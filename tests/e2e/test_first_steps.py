@@ -64,7 +64,7 @@ def test_a_detached_run_is_followed_by_watch(stigmer: Stigmer) -> None:
     assert (done.returncode, "later" in done.stdout) == (0, True)
 
 
-def test_get_tells_the_whole_story(stigmer: Stigmer) -> None:
+def test_get_shows_every_event(stigmer: Stigmer) -> None:
     def story() -> str:
         name = stigmer.ok("run", "greeter", "story", "--detach").strip()
         stigmer.ok("executions", "watch", name)

@@ -153,7 +153,7 @@ def test_root_does_not_work_in_somebody_elses_home(stigmer: Stigmer) -> None:
     assert run(stigmer, "down").returncode == 1, "root would end whatever process its owner wrote down"
 
 
-def test_sudo_makes_no_home_of_roots_among_the_files_of_whoever_typed_it(stigmer: Stigmer, tmp_path: Path) -> None:
+def test_sudo_creates_no_home_of_root_among_the_users_files(stigmer: Stigmer, tmp_path: Path) -> None:
     os.chown(tmp_path, SOMEBODY, SOMEBODY)
     stigmer.home.rmdir()
     stigmer.environment |= {"SUDO_UID": str(SOMEBODY)}
@@ -193,7 +193,7 @@ def test_what_is_ours_and_shut_is_named_with_what_opens_it(name: str, stigmer: S
     assert first_finding(stigmer, WITHOUT_POWERS)[0].endswith("(STG104)")
 
 
-def test_a_stack_on_a_file_system_that_turned_read_only_is_told_of_and_stopped(stigmer: Stigmer) -> None:
+def test_a_stack_on_a_file_system_that_became_read_only_is_reported_and_stopped(stigmer: Stigmer) -> None:
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=512m,mode=0700", "none", str(stigmer.home)],
         capture_output=True,

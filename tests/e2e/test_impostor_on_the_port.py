@@ -75,7 +75,7 @@ def heard_nothing(found: Impostor) -> None:
     "behaviour",
     [pytest.param(one, marks=() if one in QUICK_MANNERS else pytest.mark.slow, id=one.name.lower()) for one in MANNERS],
 )
-def test_no_command_tells_a_stranger_anything(down: Stigmer, behaviour: Behaviour) -> None:
+def test_no_command_sends_a_foreign_server_anything(down: Stigmer, behaviour: Behaviour) -> None:
     with impostor(port_of(down), behaviour) as found:
         for arguments in QUICK:
             says_whose(down(*arguments, stdin=MANIFEST), port_of(down))
@@ -132,7 +132,7 @@ def test_a_port_that_was_taken_over_while_the_stack_runs_gets_nothing(down: Stig
     assert [item["metadata"]["id"] for item in down.json("executions", "list")["items"]] == [name]
 
 
-def test_a_server_with_another_token_is_told_from_one_of_ours(down: Stigmer) -> None:
+def test_a_server_with_another_token_is_distinguished_from_one_of_ours(down: Stigmer) -> None:
     settings = {**down.environment, "STIGMER_TOKEN": "another", "STIGMER_TEMPORAL_ADDRESS": "127.0.0.1:1"}
     (down.home.parent / "other").mkdir(mode=0o700)
     settings["STIGMER_HOME"] = str(down.home.parent / "other")
@@ -146,7 +146,7 @@ def test_a_server_with_another_token_is_told_from_one_of_ours(down: Stigmer) -> 
             other.terminate()
 
 
-def test_the_token_goes_to_another_machine_only_when_told(down: Stigmer) -> None:
+def test_the_token_is_sent_to_another_machine_only_when_configured(down: Stigmer) -> None:
     down.environment["STIGMER_SERVER_URL"] = "http://192.0.2.1:7234"
     done = down("executions", "list")
     assert done.returncode == 2
@@ -156,7 +156,7 @@ def test_the_token_goes_to_another_machine_only_when_told(down: Stigmer) -> None
     assert "STIGMER_INSECURE_HTTP=true" in done.stderr
 
 
-def test_a_stranger_named_by_url_is_told_from_a_server_too(down: Stigmer) -> None:
+def test_a_foreign_server_named_by_url_is_distinguished_from_ours(down: Stigmer) -> None:
     port = port_of(down)
     del down.environment["STIGMER_SERVER_PORT"]
     down.environment["STIGMER_SERVER_URL"] = f"http://localhost:{port}"

@@ -68,7 +68,7 @@ def test_a_standard_stream_that_is_closed_ends_no_command(
 
 
 @pytest.mark.parametrize(("answer", "code"), [("n\n", 1), ("\n", 1), ("", 130)])
-def test_whoever_does_not_agree_to_purge_is_told_that_nothing_was_done(tmp_path: Path, answer: str, code: int) -> None:
+def test_a_refused_purge_says_that_nothing_was_done(tmp_path: Path, answer: str, code: int) -> None:
     stigmer = Stigmer(tmp_path / "home")
     ours, theirs = os.openpty()
     with subprocess.Popen(

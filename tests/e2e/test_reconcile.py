@@ -158,7 +158,7 @@ def test_without_a_terminal_it_wants_a_yes(stigmer: Stigmer) -> None:
     assert "--yes" in done.stderr
 
 
-def test_eight_at_once_take_turns_or_say_whose_it_is(stigmer: Stigmer, temporal: DevServer) -> None:
+def test_eight_at_once_run_one_by_one_or_name_the_holder(stigmer: Stigmer, temporal: DevServer) -> None:
     names = _orphans(stigmer, temporal, 2)
     crowd = [stigmer.spawn("executions", "reconcile", "--yes", "-o", "json") for _ in range(8)]
     results = [process.communicate(timeout=60) for process in crowd]

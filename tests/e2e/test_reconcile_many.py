@@ -135,7 +135,7 @@ async def test_interrupted_and_killed_the_next_reconcile_goes_on_and_each_has_on
 
 @pytest.mark.slow
 @pytest.mark.timeout(480)
-async def test_a_server_that_is_killed_in_the_middle_leaves_its_turn_to_the_next(many: Many) -> None:
+async def test_a_server_killed_in_the_middle_leaves_its_lease_to_the_next(many: Many) -> None:
     await many.make_orphans(1000)
     process = many.stigmer.spawn("executions", "reconcile", "--yes", "-o", "stream-json")
     first = _first_item(process)

@@ -88,7 +88,7 @@ def test_every_command_speaks_of_the_server_that_was_named(far: Served, here: St
     assert not (here.home / "token").exists()
 
 
-def test_each_fault_on_the_way_is_told_by_status_and_by_doctor(tmp_path: Path, far: Served, here: Stigmer) -> None:
+def test_each_network_fault_is_reported_by_status_and_by_doctor(tmp_path: Path, far: Served, here: Stigmer) -> None:
     impostor = Authority(tmp_path, "stranger")
 
     def told() -> tuple[int, str, str]:

@@ -77,7 +77,7 @@ def test_up_status_logs_and_down_on_a_machine_that_had_nothing(stigmer: Stigmer)
     assert {line["part"] for line in lines} == {"server"}
 
 
-def test_after_kill_9_of_each_process_in_turn_the_next_up_works(stigmer: Stigmer) -> None:
+def test_up_works_after_kill_9_of_each_process(stigmer: Stigmer) -> None:
     stigmer.ok("up")
     for part in [*PARTS[1:], "supervisor"]:
         before = stigmer.pids()
@@ -153,7 +153,7 @@ def test_attach_shows_the_logs_and_ctrl_c_stops_the_stack(stigmer: Stigmer, pres
     assert stigmer.processes() == []
 
 
-def test_ports_that_are_taken_are_all_told_and_auto_ports_goes_around_them(stigmer: Stigmer) -> None:
+def test_all_occupied_ports_are_reported_and_auto_ports_avoids_them(stigmer: Stigmer) -> None:
     wanted = [stigmer.environment["STIGMER_SERVER_PORT"], stigmer.environment["STIGMER_TEMPORAL_PORT"]]
     code = (
         "import socket, sys, time; ends = [socket.create_server(('127.0.0.1', int(p))) for p in sys.argv[1:]]; "

@@ -32,7 +32,7 @@ class Watched:
         (2.5, {"clock_set_s": 2.5, "direction": "forward"}),
     ],
 )
-async def test_a_jump_is_told_once_with_its_size_and_direction(by_s: float, facts: dict[str, object]) -> None:
+async def test_a_clock_step_is_reported_once_with_its_size_and_direction(by_s: float, facts: dict[str, object]) -> None:
     watched = Watched(ManualClock())
     assert await watched.step(by_s) == [facts]
     assert await watched.step(0) == [facts]

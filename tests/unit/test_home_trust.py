@@ -76,7 +76,7 @@ def test_a_home_among_somebody_elses_files_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize(("uid", "name"), [(ADA, "ada"), (12345, "'#12345'")])
-def test_root_is_told_as_whom_to_run(uid: int, name: str) -> None:
+def test_root_learns_as_which_user_to_run(uid: int, name: str) -> None:
     [(fault, message, fix)] = found(folder(uid=uid), entry("token", uid=uid), user=ROOT)
     assert (fault, fix) == (Fault.OWNER, f"sudo -H -u {name} stigmer up")
     assert message.endswith((f"(uid {uid}), and you are root", f"uid {uid}, and you are root"))
@@ -116,7 +116,7 @@ def test_a_file_that_is_ours_and_shut_is_opened() -> None:
     ]
 
 
-def test_the_open_door_is_shut_before_what_came_in_is_given_away() -> None:
+def test_write_access_of_others_is_removed_before_owners_change() -> None:
     kinds = [fault for fault, _, _ in found(folder(mode=0o777), entry("token", uid=BOB))]
     assert kinds == ["writable", "owner"]
 

@@ -28,7 +28,7 @@ def test_the_two_commands_are_one_line_each_and_make_their_environment() -> None
     assert all("--require-hashes" in line for line in lines)
 
 
-def test_it_is_a_front_door_with_every_page_behind_it() -> None:
+def test_it_is_short_and_links_every_page() -> None:
     assert README.count("\n") <= LINES_MAX
     linked = set(re.findall(r"\]\(([^)]+)\)", README))
     assert {page for page in PAGES if page != "README.md"} <= linked

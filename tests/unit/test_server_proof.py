@@ -85,7 +85,7 @@ def _http(body: bytes, status: str = "200 OK", length: int | None = None) -> byt
         b"x" * (ANSWER_MAX + 1),
     ],
 )
-def test_whoever_answers_otherwise_is_not_the_server(answer: bytes) -> None:
+def test_any_other_answer_is_not_the_server(answer: bytes) -> None:
     with pytest.raises((ValueError, TypeError)):
         Challenge(host="localhost:7234", address=ADDRESS).answered(answer)
 

@@ -29,7 +29,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (3600.0, "1h"), (3605.0, "1h"), (11_100.0, "3h 5m"), (86_400.0, "1d"), (86_460.0, "1d"), (180_000.0, "2d 2h"),
     ],
 )  # fmt: skip
-def test_a_span_is_told_in_its_two_largest_units(seconds: float, told: str) -> None:
+def test_a_span_is_written_in_its_two_largest_units(seconds: float, told: str) -> None:
     assert span(seconds) == told
 
 
@@ -37,7 +37,7 @@ def test_an_age_has_no_tenths_and_is_never_below_nothing() -> None:
     assert [ago(AT - timedelta(seconds=s), AT) for s in (-1.0, 4.9, 83.9)] == ["0s", "4s", "1m 23s"]
 
 
-def test_a_moment_is_told_as_the_clock_on_the_wall_shows_it() -> None:
+def test_a_moment_is_written_in_local_time() -> None:
     assert (time_of_day(AT), time_and_zone(AT), day_and_time(AT)) == (
         "14:03:11",
         "14:03:11 CEST",

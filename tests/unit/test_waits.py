@@ -8,7 +8,7 @@ from stigmer_cli.waits import wait_at_most
 
 
 @pytest.mark.parametrize(("is_set", "limit_s"), [(True, None), (True, 0.0), (False, 0.0), (False, 0.001)])
-async def test_an_event_is_told_from_a_time_that_is_over(*, is_set: bool, limit_s: float | None) -> None:
+async def test_an_event_is_distinguished_from_a_timeout(*, is_set: bool, limit_s: float | None) -> None:
     event = asyncio.Event()
     if is_set:
         event.set()

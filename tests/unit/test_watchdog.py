@@ -69,7 +69,7 @@ def compute(seconds: float) -> None:
 
 
 @pytest.mark.parametrize("block", [hold_the_loop, compute])
-async def test_a_block_is_told_with_the_stack_of_who_did_it(block: Callable[[float], None]) -> None:
+async def test_a_block_is_reported_with_the_stack_that_caused_it(block: Callable[[float], None]) -> None:
     with capture_logs() as lines:
         watch = LoopWatch(clock=SystemClock(), part="runner")
         async with asyncio.TaskGroup() as group:
@@ -83,7 +83,7 @@ async def test_a_block_is_told_with_the_stack_of_who_did_it(block: Callable[[flo
     assert any(str(frame).endswith(f" {block.__name__}") for frame in told["stack"]), told
 
 
-async def test_a_loop_that_turns_is_not_complained_of() -> None:
+async def test_a_loop_that_runs_is_not_reported() -> None:
     with capture_logs() as lines:
         watch = LoopWatch(clock=SystemClock())
         async with asyncio.TaskGroup() as group:
@@ -95,7 +95,7 @@ async def test_a_loop_that_turns_is_not_complained_of() -> None:
     assert lines == []
 
 
-async def test_health_tells_of_a_standstill_for_a_while_and_then_no_more() -> None:
+async def test_health_reports_a_block_for_a_limited_time() -> None:
     clock = ManualClock()
     watch = LoopWatch(clock=clock, observer=Count())
     assert watch.complaint == ""
@@ -111,7 +111,7 @@ async def test_health_tells_of_a_standstill_for_a_while_and_then_no_more() -> No
     assert watch.last.ended_at + timedelta(seconds=DEGRADED_S) < clock.now()
 
 
-def test_a_long_standstill_is_told_while_it_lasts_and_once_when_it_ends() -> None:
+def test_a_long_block_is_reported_while_it_lasts_and_once_when_it_ends() -> None:
     clock, count = ManualClock(), Count()
     watch = LoopWatch(clock=clock, observer=count)
     with capture_logs() as lines:
@@ -127,7 +127,7 @@ def test_a_long_standstill_is_told_while_it_lasts_and_once_when_it_ends() -> Non
     assert watch.last.ended_at == START
 
 
-def test_a_stopped_process_is_no_standstill() -> None:
+def test_a_stopped_process_is_not_a_block() -> None:
     watch = LoopWatch(clock=ManualClock(), observer=Count())
     with capture_logs() as lines:
         watch._tick(usage(0.05))
@@ -139,7 +139,7 @@ def test_a_stopped_process_is_no_standstill() -> None:
     assert lines == []
 
 
-def test_a_loop_that_is_always_late_is_told_of_once_a_second() -> None:
+def test_a_loop_that_is_always_late_is_reported_once_a_second() -> None:
     watch = LoopWatch(clock=ManualClock(), observer=Count())
     with capture_logs() as lines:
         for number in range(1, 21):

@@ -20,7 +20,7 @@ async def accept(store: Store, wanted: ExecutionDraft) -> AcceptResult:
     return await store.executions.accept(wanted, reason=QueueReason.ACCEPTED, detail="")
 
 
-async def test_an_accepted_execution_is_pending_due_and_told_of(store: Store) -> None:
+async def test_an_accepted_execution_is_pending_due_and_announced(store: Store) -> None:
     taken = await accept(store, draft(message="schön 🦊"))
     found = await store.executions.get(taken.execution.id)
     assert taken.is_new

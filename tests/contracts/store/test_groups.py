@@ -38,7 +38,7 @@ async def test_many_are_marked_submitted_in_one_commit_each_with_its_event(store
     assert await store.executions.queued_count() == 0
 
 
-async def test_a_mark_that_comes_too_late_is_told_and_its_neighbours_are_written(store: Store) -> None:
+async def test_a_late_mark_is_reported_and_the_others_are_written(store: Store) -> None:
     stages = [Stage.QUEUED, Stage.SUBMITTED, Stage.RUNNING, Stage.CANCELLED, Stage.COMPLETED, Stage.QUEUED]
     rows = [await bring_to(store, stage) for stage in stages]
     over = await bring_to(store, Stage.RUNNING)
@@ -51,7 +51,7 @@ async def test_a_mark_that_comes_too_late_is_told_and_its_neighbours_are_written
     assert not (await store.executions.get(over.id)).dispatch.is_submitted
 
 
-async def test_those_that_a_claim_marked_first_learn_their_world_together(store: Store) -> None:
+async def test_executions_that_a_claim_marked_first_learn_their_cluster_together(store: Store) -> None:
     ids = [await accepted(store) for _ in range(3)]
     for id_ in ids:
         await claim(store, id_, epoch=1, run=RUN, runner="mill")
@@ -140,7 +140,7 @@ def _marked(now: datetime, *, version: int) -> Transition:
     return transitions.mark(AttentionCode.LOST, "gone", epoch=1, version=version, now=now)
 
 
-async def test_what_is_not_submitted_is_told_with_whether_a_person_is_needed(store: Store) -> None:
+async def test_what_is_not_submitted_is_listed_with_whether_a_person_is_needed(store: Store) -> None:
     rows = {stage: await bring_to(store, stage) for stage in Stage}
     unknown = ExecutionId("aex-00000000000000000000000000")
     found = await store.executions.unsubmitted([*(row.id for row in rows.values()), unknown])

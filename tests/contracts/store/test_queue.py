@@ -99,7 +99,7 @@ async def test_nothing_is_due_in_an_empty_queue(store: Store) -> None:
     assert await store.executions.due(now=START + timedelta(days=1), limit=10) == []
 
 
-async def test_submitting_twice_is_told_once(store: Store) -> None:
+async def test_submitting_twice_is_recorded_once(store: Store) -> None:
     id_ = await submitted(store)
     assert await mark_submitted(store, id_, epoch=1, run_id=OTHER_RUN, cluster="v", already=True)
     found = await store.executions.get(id_)
@@ -144,7 +144,7 @@ async def test_a_submit_that_failed_too_late_changes_nothing(store: Store) -> No
     assert (marked, await store.executions.get(id_)) == (None, before)
 
 
-async def test_what_is_named_comes_in_the_order_asked_for_and_one_that_is_not_there_is_told(store: Store) -> None:
+async def test_named_executions_come_in_the_order_asked_for_and_a_missing_one_is_reported(store: Store) -> None:
     ids = [await accepted(store) for _ in range(5)][::-1]
     assert [row.id for row in await store.executions.named(ids)] == ids
     assert await store.executions.named([]) == []
@@ -201,7 +201,7 @@ async def test_starting_over_hides_what_the_old_run_said_and_refuses_the_rest(st
     assert await claim(store, id_, epoch=2, run=OTHER_RUN, runner="mill") == "won"
 
 
-async def test_an_outcome_from_temporal_is_told_with_its_source(store: Store) -> None:
+async def test_an_outcome_from_temporal_is_recorded_with_its_source(store: Store) -> None:
     id_ = await running(store)
     found = await store.executions.get(id_)
     assert await store.executions.conclude(

@@ -77,7 +77,7 @@ async def test_two_runs_claim_one_epoch_and_one_wins(store: Store) -> None:
         ]
 
 
-async def test_claiming_again_has_still_won_and_is_told_once(store: Store, clock: RealSleepClock) -> None:
+async def test_a_repeated_claim_has_still_won_and_is_recorded_once(store: Store, clock: RealSleepClock) -> None:
     id_ = await submitted(store)
     assert await claim(store, id_, epoch=1, run=RUN, runner="mill") is ClaimAnswer.WON
     first = await store.executions.get(id_)
@@ -158,7 +158,7 @@ async def test_attempts_are_counted_as_they_begin_and_not_as_they_are_handed_out
         assert await store.runs.attempts_begun(id_) == begun
 
 
-async def test_an_outcome_counts_once_and_whoever_holds_the_epoch_is_told_that_it_is_there(store: Store) -> None:
+async def test_an_outcome_counts_once_and_the_holder_of_the_epoch_learns_that_it_exists(store: Store) -> None:
     id_ = await running(store)
     failed = Outcome(phase=Phase.FAILED, error="no model")
     assert await store.runs.finish(id_, epoch=1, run=RUN, attempt=1, outcome=failed) is ReportResult.TAKEN

@@ -84,7 +84,7 @@ async def test_servers_whose_clocks_are_apart_write_and_judge_by_the_databases_t
             assert abs(one.clock.now() - two.clock.now()) < SKEW_MAX
 
 
-async def test_one_server_that_holds_the_turn_keeps_one_out_whose_clock_is_ahead(cluster: postgres.Cluster) -> None:
+async def test_the_holder_of_the_lease_keeps_out_a_server_whose_clock_is_ahead(cluster: postgres.Cluster) -> None:
     here, there = ManualClock(), ManualClock()
     there.set(600)
     with cluster.database() as url:

@@ -116,7 +116,7 @@ async def test_no_write_of_an_old_epoch_changes_anything(store: Store, write: st
 
 
 @pytest.mark.parametrize("write", ["mark_attention", "requeue", "start_over", "retry_attention", "conclude"])
-async def test_a_write_that_expects_a_version_loses_to_whoever_moved_it_first(store: Store, write: str) -> None:
+async def test_a_write_that_expects_a_version_loses_to_an_earlier_write(store: Store, write: str) -> None:
     stages = {"requeue": Stage.SUBMITTED, "retry_attention": Stage.GIVEN_UP}
     found = await bring_to(store, stages.get(write, Stage.RUNNING))
     assert await mark_attention(

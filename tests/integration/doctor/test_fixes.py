@@ -53,7 +53,7 @@ async def test_the_folders_of_a_home_are_shut_for_others_and_only_once(home: Hom
     assert await shut_home(at(home), judged("STG101")) == left("its rights are not what is wrong")
 
 
-async def test_a_token_file_is_shut_and_its_owner_told_that_others_may_know_it(home: Home) -> None:
+async def test_a_token_file_is_made_private_and_its_owner_warned_that_others_may_know_it(home: Home) -> None:
     home.token_file.write_text("secret")
     home.token_file.chmod(0o640)
     result = await shut_token(at(home), judged("STG504"))
@@ -64,7 +64,7 @@ async def test_a_token_file_is_shut_and_its_owner_told_that_others_may_know_it(h
     assert (await shut_token(at(home), judged("STG504"))).outcome is FixOutcome.LEFT
 
 
-async def test_a_token_that_is_gone_is_not_made_anew(home: Home) -> None:
+async def test_a_missing_token_is_not_created_again(home: Home) -> None:
     assert (await shut_token(at(home), judged("STG504"))).outcome is FixOutcome.LEFT
     assert not home.token_file.exists()
 
@@ -258,7 +258,7 @@ def summary(**numbers: int) -> str:
         ),
     ],
 )
-async def test_what_reconcile_says_is_told(lines: Sequence[str], result: ActResult) -> None:
+async def test_the_answer_of_reconcile_is_reported(lines: Sequence[str], result: ActResult) -> None:
     assert await Answering(*lines).result() == result
 
 

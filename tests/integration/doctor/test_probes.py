@@ -79,12 +79,12 @@ async def _cause(address: str, namespace: str) -> str:
     return seen.cause if seen.state == "MISCONFIGURED" else ""
 
 
-async def test_a_shut_door_is_not_dialled() -> None:
+async def test_a_closed_port_is_not_dialled() -> None:
     endpoint, seen = await reached(f"127.0.0.1:{free_port()}")
     assert (endpoint.why, seen.state, seen.cause) == ("connection refused", "DISCONNECTED", "connection refused")
 
 
-async def test_a_temporal_is_reached_and_its_namespaces_are_told_apart(tmp_path: Path) -> None:
+async def test_a_temporal_is_reached_and_its_namespaces_are_distinguished(tmp_path: Path) -> None:
     with dev_server(tmp_path) as temporal:
         endpoint, seen = await eventually(lambda: _served(temporal.address), within_s=15)
         assert (endpoint.why, endpoint.silence, seen.state) == ("", "", "CONNECTED")

@@ -334,7 +334,7 @@ async def test_what_ended_before_a_claim_is_withdrawn_from_temporal(harness: Har
     assert run.state is RunState.TERMINATED
 
 
-async def test_strain_is_told_while_it_lasts_and_forgotten_when_submits_work_again(harness: Harness) -> None:
+async def test_strain_is_reported_until_submits_work_again(harness: Harness) -> None:
     _cut(harness)
     await harness.accept()
     harness.link.put(ConnectionState.CONNECTED)

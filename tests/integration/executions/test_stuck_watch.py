@@ -82,7 +82,7 @@ def watched(harness: Harness) -> Watched:
     return Watched(harness, clock, watch, counted, pollers)
 
 
-async def test_a_run_that_cannot_be_replayed_is_counted_and_told_once(watched: Watched) -> None:
+async def test_a_run_that_cannot_be_replayed_is_counted_and_reported_once(watched: Watched) -> None:
     execution, workflow = await watched.in_progress()
     workflow.pending_activities = watched.perform()
     assert await watched.round() == {}
@@ -121,7 +121,7 @@ async def test_what_nobody_takes_is_late_by_the_clock_of_who_looks_and_never_by_
     assert await watched.round() == {}, "another attempt waits anew"
 
 
-async def test_while_temporal_is_away_nothing_is_judged_and_everything_is_told(watched: Watched) -> None:
+async def test_while_temporal_is_away_nothing_is_judged_and_everything_is_listed(watched: Watched) -> None:
     await watched.in_progress()
     watched.harness.link.put(ConnectionState.DISCONNECTED, cause="connection refused")
     assert await watched.round() == {StuckClass.UNKNOWN: 1}

@@ -106,7 +106,7 @@ async def test_what_temporal_took_meanwhile_is_marked_in_one_commit(
     assert len(sizes) < 40
 
 
-async def test_a_poisoned_execution_holds_up_none_of_its_neighbours(harness: Harness) -> None:
+async def test_a_poisoned_execution_delays_no_other(harness: Harness) -> None:
     rows = await _queue(harness, 40)
     poison = {row.id for row in rows[::10]}
 

@@ -83,7 +83,7 @@ async def test_a_run_of_another_store_is_handed_back_and_not_completed(harness: 
 
 
 @pytest.mark.slow
-async def test_many_of_them_leave_the_log_short_and_honest_work_its_turn(harness: Harness) -> None:
+async def test_many_foreign_tasks_leave_the_log_short_and_own_work_running(harness: Harness) -> None:
     harness.temporal.start()
     runner = harness.runner()
     async with asyncio.TaskGroup() as group:

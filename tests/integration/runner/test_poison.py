@@ -28,7 +28,7 @@ Echo.stream = die_of_poison
 
 
 @pytest.mark.slow
-async def test_a_poison_execution_fails_after_its_attempts_and_holds_up_no_neighbour(harness: Harness) -> None:
+async def test_a_poison_execution_fails_after_its_attempts_and_delays_no_other(harness: Harness) -> None:
     harness.temporal.start()
     pair = [harness.runner(program=POISONED), harness.runner(program=POISONED)]
     await until_true(lambda: all(runner.says("worker_seen") for runner in pair), within_s=STARTED_MAX_S)

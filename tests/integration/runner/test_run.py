@@ -109,7 +109,7 @@ async def test_a_cancelled_run_ends_as_cancelled_in_both_places(harness: Harness
     assert (row.phase, row.error, row.finishes) == (Phase.CANCELLED, "cancelled", 1)
 
 
-async def test_a_run_cancelled_while_the_server_is_away_is_told_to_it_later(harness: Harness) -> None:
+async def test_a_run_cancelled_while_the_server_is_away_is_reported_to_it_later(harness: Harness) -> None:
     harness.temporal.start()
     runner = harness.runner()
     await until_true(lambda: runner.says("worker_seen"), within_s=STARTED_MAX_S)

@@ -39,7 +39,7 @@ async def asked(server: Served, nonce: str, **headers: str) -> httpx.Response:
         return await http.get(PATH, params={"nonce": nonce}, headers=headers)
 
 
-async def test_it_proves_its_token_pid_and_address_to_whoever_asks(server: Served) -> None:
+async def test_it_proves_its_token_pid_and_address_to_any_client(server: Served) -> None:
     assert server.process is not None
     pid = server.process.pid
     proof = proof_of(TOKEN, nonce=NONCE, address=f"127.0.0.1:{server.port}", pid=pid)
@@ -56,7 +56,7 @@ async def test_a_page_gets_no_proof(server: Served) -> None:
     assert (await asked(server, NONCE, origin="http://evil.example")).status_code == 403
 
 
-async def test_whoever_passes_the_question_on_to_the_true_server_is_found_out(server: Served) -> None:
+async def test_a_relay_of_the_challenge_to_the_true_server_is_detected(server: Served) -> None:
     with Relay(server.port) as between:
         url = between.url
         async with Client(url, lambda: TOKEN) as client:

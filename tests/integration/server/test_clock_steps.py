@@ -93,7 +93,7 @@ async def test_a_step_is_logged_once_shown_in_health_and_stops_nothing(
     assert ("forward" if by_s > 0 else "back") in line
 
 
-async def test_whatever_year_the_clock_shows_ids_grow_and_work_goes_on(client: Client, clocks: ClockShim) -> None:
+async def test_in_any_year_of_the_clock_ids_grow_and_work_continues(client: Client, clocks: ClockShim) -> None:
     """K1: two years ahead, a day behind, and an hour this way and that."""
     ids = []
     for number, ahead_s in enumerate((2 * 365 * DAY_S, -DAY_S, HOUR_S, -HOUR_S, 0)):

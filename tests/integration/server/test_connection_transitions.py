@@ -16,7 +16,7 @@ STOPPED = 3
 """What `status` exits with: the server runs by itself, so there is no stack."""
 
 
-async def test_log_history_and_status_tell_the_same_moves(tmp_path: Path) -> None:
+async def test_log_history_and_status_report_the_same_transitions(tmp_path: Path) -> None:
     with DevServer(tmp_path) as temporal:
         async with served(tmp_path, temporal.address) as server:
             await server.until("DISCONNECTED")

@@ -77,7 +77,7 @@ def test_each_fault_of_the_certificate_files_has_its_own_sentence(tmp_path: Path
     assert f"the key in {other.key} is not the key of the certificate in {pair.cert}" in words(pair.cert, other.key)
 
 
-async def test_a_server_elsewhere_answers_under_its_own_address_and_under_names_it_was_told(tmp_path: Path) -> None:
+async def test_a_remote_server_answers_under_its_own_address_and_under_configured_names(tmp_path: Path) -> None:
     settings = ELSEWHERE | {"STIGMER_ALLOWED_HOSTS": "stigmer.example"}
     async with served(tmp_path, NOWHERE, settings) as server, httpx.AsyncClient(base_url=server.url) as http:
 
@@ -136,7 +136,7 @@ async def test_over_tls_the_authority_is_what_lets_a_client_through(tmp_path: Pa
         assert "connection refused" in told, "nothing is told of TLS where nobody listens"
 
 
-async def test_tls_to_a_plain_server_and_a_wrong_name_are_told(tmp_path: Path) -> None:
+async def test_tls_to_a_plain_server_and_a_wrong_name_are_reported(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     async with served(tmp_path, NOWHERE) as server:
         words = "it does not speak TLS: set STIGMER_SERVER_URL to http://127.0.0.1"
@@ -162,7 +162,7 @@ async def test_tls_to_a_plain_server_and_a_wrong_name_are_told(tmp_path: Path) -
         (FUTURE, FUTURE + timedelta(days=9), f"is not valid before {FUTURE.astimezone():%Y-%m-%d %H:%M}"),
     ],
 )
-async def test_a_certificate_out_of_its_time_is_told_with_the_time(
+async def test_a_certificate_outside_its_validity_is_reported_with_the_time(
     tmp_path: Path, begins: object, ends: object, sentence: str
 ) -> None:
     authority = Authority(tmp_path)

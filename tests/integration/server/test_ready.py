@@ -27,7 +27,7 @@ async def ready(http: httpx.AsyncClient, headers: dict[str, str] | None = None) 
     return response.status_code, response.json()
 
 
-async def test_a_stranger_is_told_yes_or_no_and_the_owner_why(tmp_path: Path) -> None:
+async def test_a_foreign_client_gets_yes_or_no_and_the_owner_the_reason(tmp_path: Path) -> None:
     async with served(tmp_path, NOWHERE) as server, httpx.AsyncClient(base_url=server.url) as http:
         assert await ready(http) == (200, {"ready": True, "reasons": []})
         assert (await http.get("/v1/health")).status_code == 401
@@ -80,7 +80,7 @@ def database() -> Iterator[str]:
         yield url
 
 
-async def test_a_database_that_takes_no_rows_any_more_is_told_and_one_that_does_again_is_ready(
+async def test_a_database_that_refuses_rows_is_reported_and_is_ready_when_it_accepts_them_again(
     tmp_path: Path, database: str
 ) -> None:
     """As after a failover, with the server still on what has become a read-only replica."""

@@ -81,7 +81,7 @@ async def _refusal(one: ServerRegistry) -> InUse | None:
     pytest.fail("it was admitted")
 
 
-async def test_a_server_is_refused_a_temporal_that_a_living_one_does_not_share_and_is_told_which(
+async def test_a_server_is_refused_a_temporal_that_a_running_one_does_not_share_and_learns_which(
     store: Store, tmp_path: Path
 ) -> None:
     first, second = registry(store, 1, tmp_path), registry(store, 2, tmp_path, cluster="cluster-2")

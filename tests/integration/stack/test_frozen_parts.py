@@ -56,7 +56,7 @@ async def still(record: SupervisorRecord, folder: Path) -> dict[str, str]:
         return await standing_still(record, folder)
 
 
-async def test_a_runner_whose_loop_turns_does_not_stand_still(tmp_path: Path) -> None:
+async def test_a_runner_whose_loop_runs_is_not_blocked(tmp_path: Path) -> None:
     async with runner(tmp_path) as process:
         assert await still(record_of("runner", process.pid), tmp_path) == {}
 

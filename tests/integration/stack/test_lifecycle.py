@@ -195,7 +195,7 @@ async def test_a_part_that_does_not_start_is_named_with_its_lines_and_all_is_sto
         ("write: no space left on device", "the disk is full", "free space for"),
     ],
 )
-async def test_a_known_cause_is_told_with_its_fix(stack: Stack, words: str, cause: str, hint: str) -> None:
+async def test_a_known_cause_is_reported_with_its_fix(stack: Stack, words: str, cause: str, hint: str) -> None:
     (stack.home.path / "temporal.breaks").write_text(words)
 
     with pytest.raises(StartFailed) as failed:
@@ -227,7 +227,7 @@ async def test_an_interrupted_up_leaves_nothing(stack: Stack, delay_s: float) ->
     assert endpoints(stack.home) is None
 
 
-async def test_every_port_conflict_is_told_at_once_with_owner_and_flag(stack: Stack) -> None:
+async def test_every_port_conflict_is_reported_at_once_with_owner_and_flag(stack: Stack) -> None:
     settings = stack.settings()
     foreign = _foreign(HOLDS, settings.server_port, settings.temporal_port)
     try:

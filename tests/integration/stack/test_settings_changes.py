@@ -108,7 +108,7 @@ async def test_up_on_a_healthy_stack_names_what_it_would_change_and_changes_noth
     assert (stack.home.data / "stack-settings.json").read_bytes() == written
 
 
-async def test_a_part_alone_keeps_the_addresses_and_the_token_of_its_neighbours(stack: Stack) -> None:
+async def test_a_part_started_alone_keeps_the_addresses_and_the_token_of_the_others(stack: Stack) -> None:
     await stack.up()
 
     other = stack.shell(

@@ -49,7 +49,7 @@ async def test_kill_9_loses_no_acknowledged_execution(file: Path, start_writer: 
         assert await store.executions.queued_count() >= len(acknowledged)
 
 
-async def test_a_second_server_is_refused_and_told_who_holds_the_file(file: Path, start_writer: Start) -> None:
+async def test_a_second_server_is_refused_and_learns_who_holds_the_file(file: Path, start_writer: Start) -> None:
     process = start_writer(file, 1)
     assert line(process) == "open"
     with pytest.raises(InUse, match=rf"already in use by pid {process.pid} \(http://127.0.0.1:7234\)") as refused:
@@ -97,7 +97,7 @@ async def test_a_writer_that_was_cancelled_leaves_a_store_that_works(file: Path)
         assert await store.executions.queued_count() > kept
 
 
-async def test_a_deleted_file_is_noticed_and_not_made_anew(file: Path) -> None:
+async def test_a_deleted_file_is_noticed_and_not_created_again(file: Path) -> None:
     async with await opened(file) as store:
         await accept(store)
         file.rename(file.with_name("away"))

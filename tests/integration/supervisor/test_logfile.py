@@ -62,7 +62,7 @@ def _log_names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("a.log*"))
 
 
-async def test_a_log_file_that_is_deleted_is_made_anew(tmp_path: Path) -> None:
+async def test_a_deleted_log_file_is_created_again(tmp_path: Path) -> None:
     code = "import sys, time; [print(n, flush=True) or time.sleep(0.01) for n in range(100000)]"
     async with supervised(tmp_path, child(tmp_path, "a", code)) as it:
         await it.says("a", "5\n")

@@ -80,7 +80,7 @@ async def test_a_large_environment_travels_whole(tmp_path: Path) -> None:
         await it.says("a", "size 40000")
 
 
-async def test_the_environment_that_counts_is_told_by_name(tmp_path: Path) -> None:
+async def test_the_effective_environment_is_reported_by_name(tmp_path: Path) -> None:
     first = replace(child(tmp_path, "a", SAYS_KEY), env=environ({"KEY": "old", "OTHER": "hidden"}))
     async with supervised(tmp_path, first) as it:
         async with it.control() as control:

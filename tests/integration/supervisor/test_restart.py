@@ -47,7 +47,7 @@ async def test_a_failed_child_is_still_tried_again(tmp_path: Path) -> None:
         await it.child("a", lambda one: one.restarts > failed.restarts, "tried once more")
 
 
-async def test_a_failed_child_that_is_mended_runs_again_without_a_word(tmp_path: Path) -> None:
+async def test_a_failed_child_that_is_repaired_runs_again_without_a_request(tmp_path: Path) -> None:
     mended = tmp_path / "mended"
     code = f"import os; os.path.exists({str(mended)!r}) or exit(1); {SLEEP}"
     async with supervised(tmp_path, child(tmp_path, "a", code, restart=QUICK)) as it:
@@ -82,7 +82,7 @@ async def test_start_does_not_touch_a_child_that_runs(tmp_path: Path) -> None:
         assert after.id == before.id
 
 
-async def test_restart_replaces_one_child_and_leaves_its_neighbour(tmp_path: Path) -> None:
+async def test_restart_replaces_one_child_and_leaves_the_other(tmp_path: Path) -> None:
     async with supervised(tmp_path, child(tmp_path, "a", SLEEP), child(tmp_path, "b", SLEEP)) as it:
         record = await it.until(lambda one: all(c.id for c in one.children), "both running")
         a, b = record.children

@@ -117,7 +117,7 @@ async def test_a_start_into_a_frozen_temporal_ends_within_its_total_deadline(tem
         assert observed.run_id == started.run_id
 
 
-async def test_an_emptied_temporal_is_another_world(temporal: DevServer) -> None:
+async def test_an_emptied_temporal_is_another_cluster(temporal: DevServer) -> None:
     temporal.start()
     async with connection_to(temporal) as connection:
         await connection.wait_connected()

@@ -54,7 +54,7 @@ class _Watched:
         return await self._session.probe()
 
 
-async def test_t14_an_expired_key_is_told_and_a_rotated_one_counts_without_a_restart(
+async def test_t14_an_expired_key_is_reported_and_a_rotated_one_works_without_a_restart(
     temporal: DevServer, tmp_path: Path
 ) -> None:
     temporal.start()

@@ -104,7 +104,7 @@ async def test_another_authority_is_named_with_the_setting(tls: TlsSetup) -> Non
     assert none == sentence.format("those of the system")
 
 
-async def test_a_certificate_out_of_its_time_is_told_with_the_time(tls: TlsSetup) -> None:
+async def test_a_certificate_outside_its_validity_is_reported_with_the_time(tls: TlsSetup) -> None:
     async with tls.door(tls.ours.issue("old", "localhost", begins=LONG_AGO, ends=PAST)) as address:
         expired = await told(address, trust(tls.ours.file))
     async with tls.door(tls.ours.issue("new", "localhost", begins=FUTURE)) as address:
@@ -122,7 +122,7 @@ async def test_a_certificate_for_another_name_wants_that_name(tls: TlsSetup) -> 
         assert await told(address, trust(tls.ours.file, name="temporal.internal")) == ""
 
 
-async def test_plain_to_tls_and_tls_to_plain_are_told_apart(tls: TlsSetup) -> None:
+async def test_plain_to_tls_and_tls_to_plain_are_distinguished(tls: TlsSetup) -> None:
     async with tls.door(tls.ours.issue("server", "localhost")) as address:
         assert await told(address, None) == ("it speaks TLS, and was spoken to without: set STIGMER_TEMPORAL_TLS=true")
     assert await told(tls.temporal.address, trust(tls.ours.file)) == (
@@ -186,7 +186,7 @@ def first_version(folder: Path) -> Pair:
     return Pair(cert=folder / "v1.pem", key=folder / "v1.key")
 
 
-async def test_a_certificate_of_the_first_version_is_told_because_the_sdk_takes_none(tls: TlsSetup) -> None:
+async def test_an_x509_version_1_certificate_is_reported_because_the_sdk_accepts_none(tls: TlsSetup) -> None:
     async with tls.door(tls.ours.issue("server", "localhost")) as address:
         assert "it is of X.509 version 1" in await told(address, trust(tls.ours.file, first_version(tls.folder)))
 

@@ -69,14 +69,14 @@ def test_another_kind_of_archive_is_refused_with_a_name_that_would_do(tmp_path: 
     assert refused.value.hint == f"--bundle {name}.tar.gz"
 
 
-def test_a_folder_that_is_not_there_is_told_with_the_command_that_makes_it(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported_with_the_command_that_creates_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no folder") as refused:
         check_target(tmp_path / "new" / "b.zip")
     assert refused.value.hint == f"mkdir -p {tmp_path / 'new'}"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="there is no folder that root may not write to")
-def test_a_folder_that_takes_no_files_is_told() -> None:
+def test_a_folder_that_accepts_no_files_is_reported() -> None:
     with pytest.raises(MachineError, match=r"cannot write /proc/b\.zip: "):
         write_archive(Path("/proc/b.zip"), ENTRIES, at=AT)
 
@@ -145,7 +145,7 @@ async def test_of_a_stack_that_never_ran_it_holds_what_there_is(home: Home) -> N
     assert found["logs/server.log"] == ""
 
 
-async def test_settings_are_told_with_where_they_came_from_and_secrets_as_set(home: Home) -> None:
+async def test_settings_are_listed_with_their_source_and_secrets_as_set(home: Home) -> None:
     environ = {**SECRETS, "STIGMER_TEMPORAL_PORT": "7999"}
     items = json.loads((await entries_of(home, environ, Path("/home/ada")))["config.json"])["settings"]
     told = {one["name"]: (one["value"], one["source"]) for one in items}

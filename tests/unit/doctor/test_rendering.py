@@ -105,7 +105,7 @@ def test_an_explanation_looks_as_it_did(golden: Golden, width: int) -> None:
     golden(f"explain-{width}.txt", drawn(lambda console: print_explanation(console, BY_CODE["STG205"]), width=width))
 
 
-def test_repairs_are_told_done_first_and_those_with_one_reason_together() -> None:
+def test_repairs_are_listed_done_first_and_grouped_by_reason() -> None:
     lines = rendered("repaired", terminal=False).splitlines()
     told = lines[lines.index("repairs") + 1 :][:5]
     assert told == [

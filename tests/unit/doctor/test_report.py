@@ -78,7 +78,7 @@ def test_what_was_not_judged_hides_no_fault_and_no_warning() -> None:
     assert report({"STG202": LATE, "STG110": warned("odd", "look")}).verdict.message == "healthy, with a warning: odd"
 
 
-def test_warnings_are_told_but_healthy_unless_strict() -> None:
+def test_warnings_are_listed_and_healthy_unless_strict() -> None:
     found = {"STG101": passed("well"), "STG110": warned("odd", "look")}
     assert report(found).verdict.message == "healthy, with a warning: odd"
     assert (report(found).exit_code, report(found, is_strict=True).exit_code) == (0, 1)

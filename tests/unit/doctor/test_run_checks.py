@@ -73,7 +73,7 @@ async def test_only_a_failure_keeps_others_from_being_judged(found: Found) -> No
     assert judged["B"].found.message == "well"
 
 
-async def test_checks_are_told_in_the_order_in_which_they_were_given() -> None:
+async def test_checks_are_reported_in_the_given_order() -> None:
     assert list(await run(check("B", WELL, "A"), check("A", WELL))) == ["B", "A"]
 
 

@@ -77,13 +77,13 @@ def test_nobody_waits_for_company_that_is_not_coming(coming: int) -> None:
     assert disk.commits == [["a/1"], ["b/1"]]
 
 
-def test_of_two_epochs_of_one_execution_the_later_mark_is_written_and_the_other_told_so() -> None:
+def test_of_two_epochs_of_one_execution_only_the_later_mark_is_written() -> None:
     disk = SlowDisk()
     assert told(disk, (taken("z"), 0.0), (taken("a"), 0.1), (taken("a", 2), 0.2)) == [True, False, True]
     assert disk.commits == [["z/1"], ["a/2"]]
 
 
-def test_a_commit_that_fails_is_told_to_all_who_were_in_it() -> None:
+def test_a_failed_commit_is_reported_to_all_who_were_in_it() -> None:
     disk = SlowDisk()
     disk.fails = True
     assert told(disk, (taken("a"), 0.0), (taken("b"), 0.1)) == ["the disk is away", "the disk is away"]

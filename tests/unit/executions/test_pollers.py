@@ -60,7 +60,7 @@ async def test_a_step_of_temporals_clock_makes_nobody_silent() -> None:
     assert await harness.look(one=at - timedelta(hours=1)) == {"one": 0}
 
 
-async def test_temporals_own_time_is_told_by_what_changes_between_two_looks() -> None:
+async def test_temporals_time_is_estimated_from_what_changes_between_two_polls() -> None:
     harness = PollerHarness()
     at = harness.temporals_now
     await harness.look(one=at)

@@ -225,7 +225,7 @@ def test_what_cannot_be_looked_up_keeps_its_mark() -> None:
     assert (found.kind, found.cause, found.since) == (StuckClass.LOST, "a reason", AGO)
 
 
-def test_what_cannot_be_looked_up_is_told_and_not_judged() -> None:
+def test_what_cannot_be_looked_up_is_listed_and_not_judged() -> None:
     found = _judged(Observation(execution=row(Phase.IN_PROGRESS, submitted_s_ago=60), unknown="no answer"), ALONE)
     assert found is not None
     assert (found.kind, found.cause) == (StuckClass.UNKNOWN, "no answer")
@@ -266,7 +266,7 @@ def test_while_temporal_is_away_only_what_a_run_has_claimed_cannot_be_judged(
     ],
     ids=["orphan", "behind", "keeps-failing", "cannot-replay", "starting late", "by a clock that is ahead"],
 )
-def test_since_when_is_told_as_far_as_it_is_known_and_never_lies_ahead(
+def test_since_when_is_given_as_far_as_it_is_known_and_never_in_the_future(
     observation: Observation, since_s: float
 ) -> None:
     found = _judged(observation, POLLED)

@@ -19,7 +19,7 @@ def _record(message: str, fields: dict[str, str] | None = None) -> logging.LogRe
     return record
 
 
-def test_a_failed_workflow_task_is_told_with_its_run_and_its_cause() -> None:
+def test_a_failed_workflow_task_is_logged_with_its_run_and_its_cause() -> None:
     with capture_logs() as lines:
         NativeLog().emit(_record("Failing workflow task", {"run_id": "run-1", "failure": FAILURE}))
     [line] = lines
@@ -28,7 +28,7 @@ def test_a_failed_workflow_task_is_told_with_its_run_and_its_cause() -> None:
     assert line["cause"].endswith("ActivityTaskScheduled)")
 
 
-def test_anything_else_is_told_as_it_is() -> None:
+def test_anything_else_is_logged_unchanged() -> None:
     with capture_logs() as lines:
         NativeLog().emit(_record("something broke"))
     assert [(line["event"], line["message"]) for line in lines] == [("native_log", "something broke")]

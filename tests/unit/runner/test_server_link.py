@@ -120,7 +120,7 @@ def test_it_goes_on_with_the_first_answer() -> None:
     assert events[-1] == "runner_served"
 
 
-def test_another_store_is_told_loudly_and_counts_at_once() -> None:
+def test_another_store_is_logged_as_an_error_and_counts_at_once() -> None:
     states, link, events = played(Scripted(identity(), identity(OTHER_STORE)), for_s=1)
     assert [one for _, one in states] == [LinkState.ASKING, LinkState.SERVED, LinkState.SERVED]
     assert link.task_queues == [f"stigmer-{OTHER_STORE}"]
@@ -187,7 +187,7 @@ def test_a_worker_that_is_on_outlives_a_temporal_that_only_one_of_them_has_notic
 
 
 @pytest.mark.parametrize(("server_ahead_s", "expected"), [(0.0, 0.0), (0.5, 0.0), (3600.5, -3600.0), (-299.5, 300.0)])
-def test_how_far_our_clock_is_from_the_servers_is_told_as_far_as_an_answer_can(
+def test_the_offset_to_the_servers_clock_is_reported_as_far_as_an_answer_shows_it(
     server_ahead_s: float, expected: float
 ) -> None:
     async def main() -> float:

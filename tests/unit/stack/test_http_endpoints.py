@@ -36,7 +36,7 @@ def test_every_stack_has_an_address_and_ports_of_its_own() -> None:
         assert doors.ui_address == f"{doors.source}:{doors.ui_port}"
 
 
-def test_what_is_drawn_cannot_be_foretold() -> None:
+def test_drawn_addresses_are_not_predictable() -> None:
     assert draw(SETTINGS, StackOptions(), can_bind=_anywhere) != draw(SETTINGS, StackOptions(), can_bind=_anywhere)
 
 
@@ -65,7 +65,7 @@ def test_a_port_that_was_asked_for_is_taken_at_the_drawn_address() -> None:
         draw(settings, StackOptions(), can_bind=lambda _ip, port: port != 8233)
 
 
-def test_without_a_ui_the_other_doors_are_still_drawn_and_closed() -> None:
+def test_without_a_ui_the_other_ports_are_still_drawn_and_closed() -> None:
     doors = draw(SETTINGS, StackOptions(headless=True), can_bind=_anywhere)
     assert doors.source is not None
     assert doors.ui_address is None

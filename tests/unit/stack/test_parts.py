@@ -117,7 +117,7 @@ def test_a_stack_without_a_ui_shows_none_whatever_the_shell_says(home: Home) -> 
     assert "STIGMER_UI_ADDRESS" not in server.env
 
 
-def test_parts_that_are_made_again_have_the_doors_that_the_running_stack_recorded(home: Home) -> None:
+def test_parts_created_again_have_the_ports_that_the_running_stack_recorded(home: Home) -> None:
     home.run.mkdir()
     write_endpoints(home, endpoints_of(settings_of(home), StackOptions(http_endpoints=HTTP_ENDPOINTS), ManualClock()))
 

@@ -124,7 +124,7 @@ def test_a_server_that_is_named_by_url_gets_the_token_of_the_shell() -> None:
     assert (found.server_target, found.token) == ("https://far.example", "t0ken")
 
 
-def test_a_part_alone_gets_what_its_neighbours_have_and_the_rest_from_who_asks() -> None:
+def test_a_part_started_alone_gets_what_the_others_have_and_the_rest_from_the_caller() -> None:
     environment = {"STIGMER_SERVER_PORT": "7001", "STIGMER_DATABASE_URL": PG, "STIGMER_TOKEN": "theirs"}
 
     found = as_started(shell(server_port="9", temporal_address="x:9", token="mine", openai_api_key="mine"), environment)

@@ -112,7 +112,7 @@ def test_a_part_that_stands_still_is_missing_whatever_the_server_still_believes_
     assert verdict(observed, SEEN)[1]["runner"] is PartState.NOT_READY
 
 
-def test_a_temporal_elsewhere_that_was_told_to_be_missing_is_told_to_be_ready() -> None:
+def test_a_remote_temporal_that_was_reported_missing_is_reported_ready() -> None:
     assert news(RECORD, {}, {"temporal": "not reached", "server": "ready", "runner": "starting"}) == {
         "runner": "ready",
         "temporal": "ready",

@@ -8,7 +8,7 @@ from tests.support.fakes import START, ManualClock
 DATABASES = START + timedelta(minutes=10)
 
 
-async def test_until_the_database_told_its_time_our_own_counts() -> None:
+async def test_our_own_time_counts_until_the_database_reports_its_time() -> None:
     clock = ManualClock()
     store = StoreClock(clock)
     clock.set(5)

@@ -244,7 +244,7 @@ def test_another_temporal_behind_the_address_is_said_and_counted() -> None:
     assert run_scenario(scenario).path() == ["CONNECTED", "DISCONNECTED", "CONNECTED", "STOPPED"]
 
 
-def test_whoever_waits_for_a_generation_is_woken_once_per_client() -> None:
+def test_a_wait_for_a_generation_ends_once_per_client() -> None:
     async def scenario(harness: ConnectionHarness) -> None:
         assert await harness.connection.wait_generation(0) == 1
         harness.dialer.weather = Weather.REFUSED
@@ -330,7 +330,7 @@ def test_in_any_weather_every_move_is_legal_and_fine_weather_connects(seed: int)
     assert [c.after for c in harness.count.changes[:-1]] == [c.before for c in harness.count.changes[1:]]
 
 
-def test_whoever_hurries_it_need_not_wait_for_the_next_dial_or_probe() -> None:
+def test_a_request_to_hurry_does_not_wait_for_the_next_dial_or_probe() -> None:
     async def scenario(harness: ConnectionHarness) -> None:
         await asyncio.sleep(20)
         assert harness.state is S.MISCONFIGURED
@@ -348,7 +348,7 @@ def test_whoever_hurries_it_need_not_wait_for_the_next_dial_or_probe() -> None:
 
 
 @pytest.mark.parametrize("by_s", [3600.0, -3600.0])
-def test_since_when_and_until_when_are_told_by_the_clock_as_it_is_set_now(by_s: float) -> None:
+def test_since_when_and_until_when_follow_the_clock_as_it_is_set_now(by_s: float) -> None:
     async def scenario(harness: ConnectionHarness) -> None:
         await asyncio.sleep(40)
         before = harness.connection.status()

@@ -21,7 +21,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
         await one.close()
 
 
-async def test_a_second_caller_is_told_who_holds_it_and_since_when(store: Store) -> None:
+async def test_a_second_caller_learns_who_holds_it_and_since_when(store: Store) -> None:
     clock = ManualClock()
     async with hold_lease(store, holder="ann", clock=clock):
         with pytest.raises(Conflict, match=r"ann has been reconciling since 2026-05-04T12:00:00\.000Z"):
@@ -43,7 +43,7 @@ async def test_a_holder_that_was_killed_keeps_others_waiting_for_its_lease_only(
         pass
 
 
-async def test_a_holder_that_renews_keeps_its_turn(store: Store) -> None:
+async def test_a_holder_that_renews_keeps_its_lease(store: Store) -> None:
     clock = ManualClock()
     async with hold_lease(store, holder="ann", clock=clock) as mine:
         for _ in range(10):
@@ -53,7 +53,7 @@ async def test_a_holder_that_renews_keeps_its_turn(store: Store) -> None:
                 await hold_lease(store, holder="bob", clock=clock).__aenter__()
 
 
-async def test_a_clock_that_is_set_neither_ends_a_turn_nor_makes_it_endless(store: Store) -> None:
+async def test_a_clock_step_neither_ends_a_lease_nor_makes_it_endless(store: Store) -> None:
     clock = ManualClock()
     killed = hold_lease(store, holder="ann", clock=clock)
     mine = await killed.__aenter__()

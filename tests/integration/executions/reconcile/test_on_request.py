@@ -65,7 +65,7 @@ async def _told(reconciling: Reconciling, wanted: ReconcileJob = WANTED) -> Sequ
     return [applied async for applied in reconciling.run(wanted)]
 
 
-async def test_a_limit_counts_what_is_mended_so_that_the_next_call_finds_others(
+async def test_a_limit_counts_what_is_repaired_so_that_the_next_call_finds_others(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stigmer_cli.executions.reconcile.scan.PAGE_MAX", 5)
@@ -84,7 +84,7 @@ async def test_a_limit_counts_what_is_mended_so_that_the_next_call_finds_others(
     assert sorted(id_ for ids in mended for id_ in ids) == sorted(row.id for row in rows)
 
 
-async def test_every_orphan_is_told_once_in_order_when_temporal_has_it(
+async def test_every_orphan_is_reported_once_in_order_when_temporal_has_it(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stigmer_cli.executions.reconcile.scan.PAGE_MAX", 10)
@@ -101,7 +101,7 @@ async def test_every_orphan_is_told_once_in_order_when_temporal_has_it(
     assert len(gateway.runs) == 45
 
 
-async def test_one_that_temporal_refuses_is_told_as_failed_and_its_neighbours_are_not(harness: Harness) -> None:
+async def test_one_that_temporal_refuses_is_reported_as_failed_and_the_others_are_not(harness: Harness) -> None:
     rows = await _orphans(harness, 30)
     gateway = PickyGateway()
     gateway.refused = {rows[3].id, rows[20].id}
@@ -112,7 +112,7 @@ async def test_one_that_temporal_refuses_is_told_as_failed_and_its_neighbours_ar
     assert sum(applied.done is ReconcileOutcome.RESUBMITTED for applied in told) == 28
 
 
-async def test_what_nobody_submits_is_told_as_failed_and_stays_in_the_queue(
+async def test_what_nobody_submits_is_reported_as_failed_and_stays_queued(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(await_submitted, "STALL_MAX_S", 0.2)
@@ -126,7 +126,7 @@ async def test_what_nobody_submits_is_told_as_failed_and_stays_in_the_queue(
     assert [(await harness.get(row)).dispatch.is_submitted for row in rows] == [True] * 5
 
 
-async def test_whoever_stops_listening_leaves_the_turn_free_and_the_next_one_goes_on(harness: Harness) -> None:
+async def test_a_client_that_leaves_frees_the_lease_and_the_next_one_continues(harness: Harness) -> None:
     await _orphans(harness, 12)
     gateway = PickyGateway()
     async with _dispatching(harness, gateway) as reconciling:
@@ -140,7 +140,7 @@ async def test_whoever_stops_listening_leaves_the_turn_free_and_the_next_one_goe
     assert page == {(Phase.PENDING, Kind.AGENT): 12}
 
 
-async def test_the_turn_is_kept_fresh_however_long_the_next_page_takes(harness: Harness) -> None:
+async def test_the_lease_is_renewed_however_long_the_next_page_takes(harness: Harness) -> None:
     clock = ManualClock()
     async with hold_lease(harness.store, holder="ann", clock=clock) as mine:
         for _ in range(20):

@@ -50,7 +50,7 @@ def test_a_key_that_stands_twice_is_refused() -> None:
     assert _problem(text) == "agents.yaml:5:3: the key 'name' appears twice"
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     text = f"{HEAD}metadata: {{nme: a}}\n---\n{HEAD}metadata: {{name: b}}\nspek: 1\n"
     assert _problem(text).split("\n       ") == [
         "agents.yaml:3:1: metadata.name is missing",

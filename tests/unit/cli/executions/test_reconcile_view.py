@@ -103,7 +103,7 @@ def test_what_did_not_go_as_planned_is_shown_however_late_it_comes() -> None:
     assert counts.changed == ["aex-00000000000000000000000101"]
 
 
-def test_what_was_told_before_it_broke_is_summed_up_without_the_server() -> None:
+def test_what_was_reported_before_the_break_is_summed_up_without_the_server() -> None:
     counts = ReconcileCounts()
     counts.tell(ReconcileProgress(examined=0, total=90))
     for number in range(3):
@@ -114,7 +114,7 @@ def test_what_was_told_before_it_broke_is_summed_up_without_the_server() -> None
     assert counts.left_over
 
 
-def test_a_second_try_keeps_what_was_done_and_looks_anew_at_what_was_not() -> None:
+def test_a_second_try_keeps_what_was_done_and_repeats_the_rest() -> None:
     counts = ReconcileCounts()
     counts.tell(_item(0))
     counts.tell(_item(1, "failed"))

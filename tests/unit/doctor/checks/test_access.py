@@ -24,7 +24,7 @@ async def test_a_server_that_proved_itself_passes() -> None:
     )
 
 
-async def test_a_stranger_is_named_with_what_was_not_sent() -> None:
+async def test_a_foreign_server_is_named_and_nothing_was_sent_to_it() -> None:
     found = await access.identity(healthy(server=UNPROVEN))
     assert brief(found) == (
         "fail",
@@ -34,7 +34,7 @@ async def test_a_stranger_is_named_with_what_was_not_sent() -> None:
     assert found.evidence["pid"] == 99
 
 
-async def test_a_stranger_on_a_port_that_is_judged_already_is_one_finding() -> None:
+async def test_a_foreign_server_on_a_port_with_a_finding_adds_none() -> None:
     taken = (PortSeen(part="server", port=7234, flag="--port", owner=STRANGER),)
     found = await access.identity(healthy(server=UNPROVEN, ports=taken))
     assert (brief(found)[0], found.because) == ("skip", "STG103")
@@ -43,7 +43,7 @@ async def test_a_stranger_on_a_port_that_is_judged_already_is_one_finding() -> N
 @pytest.mark.parametrize(
     ("source", "hint"), [(Source.ENVIRONMENT, "unset STIGMER_TOKEN"), (Source.DEFAULT, "stigmer restart server")]
 )
-async def test_our_own_server_with_another_token_is_no_stranger(source: Source, hint: str) -> None:
+async def test_our_own_server_with_another_token_is_not_a_foreign_one(source: Source, hint: str) -> None:
     own = ServerSeen(url=URL, why=WHY, stranger=Owner(pid=PIDS["server"], command="stigmer serve"))
     settings = Settings(home=HOME, token="other", sources={"token": source})
     found = await access.identity(healthy(server=own, settings=settings))
@@ -63,7 +63,7 @@ async def test_a_token_that_is_never_sent_is_a_fault_with_the_setting_to_look_at
     )
 
 
-async def test_a_token_that_goes_as_told_is_warned_about() -> None:
+async def test_a_token_sent_unencrypted_as_configured_is_a_warning() -> None:
     settings = Settings(home=HOME, server_url="http://10.0.0.1:7234", insecure_http=True)
     seen = ServerSeen(url="http://10.0.0.1:7234", health=health())
     assert brief(await access.encryption(healthy(server=seen, settings=settings))) == (

@@ -38,7 +38,7 @@ async def test_unknown_variables_are_named_to_be_unset() -> None:
     )
 
 
-async def test_what_is_set_is_told_with_its_layer_and_without_its_value() -> None:
+async def test_what_is_set_is_listed_with_its_layer_and_without_its_value() -> None:
     settings = Settings(home=HOME, token="secret", sources={"token": Source.ENVIRONMENT, "ui_port": Source.FILE})
     found = await configuration.layers(healthy(settings=settings))
     assert brief(found) == ("info", "set: ui_port (config.toml), token (environment)", "")

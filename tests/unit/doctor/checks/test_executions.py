@@ -45,7 +45,7 @@ async def found_by(code: str, seen: ExecutionsSeen, **changes: object) -> Found:
 
 
 @pytest.mark.parametrize(("kind", "phase"), list(product(StuckClass, (PENDING, IN_PROGRESS))))
-async def test_each_class_is_told_by_one_check_and_by_its_name(kind: StuckClass, phase: Phase) -> None:
+async def test_each_class_is_reported_by_one_check_under_its_name(kind: StuckClass, phase: Phase) -> None:
     facts = healthy(executions=having(stuck(kind, phase=phase)))
     told = {check.code: found for check in EXECUTION_CHECKS if (found := await check.probe(facts)).result != "pass"}
     if (kind, phase) in CHECK_OF or kind is StuckClass.UNKNOWN:
@@ -104,7 +104,7 @@ async def test_what_goes_on_by_itself_is_a_warning() -> None:
     assert brief(await found_by("STG401", having(away))) == ("warn", f"{WHICH} queued: Temporal unreachable", WAIT)
 
 
-async def test_what_temporal_has_no_room_for_is_told_by_another_check() -> None:
+async def test_what_temporal_has_no_room_for_is_reported_by_another_check() -> None:
     seen = having(
         stuck(StuckClass.QUEUED, phase=PENDING, passes=True), rows=(execution(dispatch={"reason": "temporal-busy"}),)
     )
@@ -121,7 +121,7 @@ async def test_up_to_five_ids_are_named_and_the_rest_counted() -> None:
     assert len(found.evidence["ids"]) == 5
 
 
-async def test_several_classes_of_one_check_are_told_together_with_the_command_for_each() -> None:
+async def test_several_classes_of_one_check_are_reported_together_with_the_command_for_each() -> None:
     seen = having(stuck(StuckClass.CANNOT_REPLAY, ONE, phase=PENDING, age_s=120), stuck(StuckClass.CANNOT_REPLAY, TWO))
     assert brief(await found_by("STG408", seen)) == (
         "fail",

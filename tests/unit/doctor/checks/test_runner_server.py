@@ -39,7 +39,7 @@ async def found(code: str, given: Facts) -> Found:
 
 
 @pytest.mark.parametrize("state", CODES)
-async def test_each_state_is_told_under_its_own_code_with_the_cause(state: str) -> None:
+async def test_each_state_is_reported_under_its_own_code_with_the_cause(state: str) -> None:
     given = saying(record(state))
     for code in sorted(set(CODES.values())):
         told = await found(code, given)

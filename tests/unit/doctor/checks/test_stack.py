@@ -177,7 +177,7 @@ async def test_supervisor(facts: Facts, expected: tuple[str, str, str]) -> None:
         ),
     ],
 )
-async def test_standstill(still: dict[str, str], expected: tuple[str, str, str]) -> None:
+async def test_unresponsive_parts_are_reported(still: dict[str, str], expected: tuple[str, str, str]) -> None:
     assert brief(await parts.standstill(healthy(supervisor=replace(probe(), still=still)))) == expected
 
 
@@ -232,7 +232,7 @@ async def test_process(facts: Facts, expected: tuple[str, str, str]) -> None:
     assert brief(await parts.temporal_process(facts)) == expected
 
 
-async def test_a_part_that_was_just_restarted_is_a_warning_and_an_old_story_is_not() -> None:
+async def test_a_recent_restart_is_a_warning_and_an_old_one_is_not() -> None:
     recent = healthy(supervisor=probe(child("runner", restarts=2, failures=1, last_exit=KILLED)))
     found = await parts.runner_process(recent)
     assert found.result == "warn"

@@ -36,7 +36,7 @@ def facts(
     return replace(healthy(executions=models, settings=here, **down), given=record)
 
 
-async def test_a_shell_that_says_the_same_passes_and_one_that_does_not_is_told_how_it_is_taken_over() -> None:
+async def test_equal_shell_settings_pass_and_others_are_reported_with_the_way_to_apply_them() -> None:
     record = recorded(openai_api_key="sk-a")
     assert (await started_settings.shell(facts(record, shell(openai_api_key="sk-a")))).result == "pass"
 

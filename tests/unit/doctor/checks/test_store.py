@@ -87,7 +87,7 @@ async def test_a_log_that_only_grows_is_a_warning() -> None:
     assert (await store.room(healthy(store=grown))).result == "warn"
 
 
-async def test_what_the_server_says_of_its_database_is_told() -> None:
+async def test_what_the_server_says_of_its_database_is_reported() -> None:
     assert (await store.usable(healthy())).result == "pass"
     seen = server()
     assert seen.health

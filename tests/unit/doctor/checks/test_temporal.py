@@ -161,7 +161,7 @@ async def test_a_lost_memory_is_the_cause_of_what_was_lost_with_it() -> None:
     assert found.hint == f"stigmer executions reconcile {name} --include-in-progress"
 
 
-async def test_submits_that_fail_are_told_though_temporal_answers() -> None:
+async def test_failing_submits_are_reported_though_temporal_answers() -> None:
     assert (await temporal_service.takes_submits(healthy())).result == "pass"
     seen = server()
     assert seen.health
@@ -258,7 +258,7 @@ async def test_who_polls(facts: Facts, expected: tuple[str, str, str]) -> None:
 
 
 @pytest.mark.parametrize("by_s", [3600, -3600])
-async def test_who_polls_is_told_whatever_the_clock_of_this_command_says(by_s: float) -> None:
+async def test_pollers_are_reported_whatever_the_clock_of_this_command_says(by_s: float) -> None:
     clock = ManualClock()
     clock.set(by_s)
     assert brief(await task_queue.polled(healthy(clock=clock))) == ("pass", "1 runner polling, seen 0s ago", "")
@@ -274,7 +274,7 @@ async def test_a_large_backlog_is_a_warning(number: int | None, result: str) -> 
     assert (await task_queue.backlog(healthy(temporal=replace(TEMPORAL, backlog=number)))).result == result
 
 
-async def test_without_a_server_its_view_cannot_be_told() -> None:
+async def test_without_a_server_its_view_is_not_judged() -> None:
     facts = healthy(server=NO_SERVER)
     found = [await look_at(facts) for look_at in (temporal.servers_view, temporal.founding, temporal.same)]
     assert [str(one.result) for one in found] == ["skip", "skip", "skip"]

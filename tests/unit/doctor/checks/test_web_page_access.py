@@ -32,7 +32,7 @@ async def test_a_socket_that_gives_something_is_named_with_what_it_gives(monkeyp
     assert found.evidence == {"open": [{"part": "temporal", "address": "127.0.0.1:9000", "paths": ["/metrics"]}]}
 
 
-async def test_where_no_filter_exists_it_is_told_and_nothing_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_filter_is_reported_and_needs_no_action(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     found = await out_of_reach(healthy(page_endpoints=(METRICS,)))
     assert (found.result, found.hint) == ("info", "")

@@ -89,7 +89,7 @@ def test_a_queue_that_a_connected_server_leaves_alone_does_not_pass() -> None:
     assert _kinds(queued, {}, Surroundings(health=HERE)) == [(StuckClass.QUEUED, False)]
 
 
-async def test_where_nothing_can_be_seen_from_here_what_the_server_told_stands() -> None:
+async def test_what_the_server_reported_counts_where_this_command_sees_nothing() -> None:
     async def look() -> Surroundings:
         return Surroundings(health=AWAY)
 

@@ -78,7 +78,7 @@ async def test_a_healthy_stack_is_looked_at_once_and_left_as_it_is() -> None:
     assert (patient.looks, patient.told) == (1, [])
 
 
-async def test_what_was_repaired_is_looked_at_again_and_the_second_look_is_told() -> None:
+async def test_what_was_repaired_is_checked_again_and_the_second_result_is_reported() -> None:
     patient = Patient({"STG101": ILL}, {"STG101": WELL})
     assert await patient.repair(fix("STG101", came=done("shut"))) == [("STG101", "done", "shut")]
     assert (patient.looks, patient.told) == (2, ["STG101: trying to mend it"])
@@ -90,7 +90,7 @@ async def test_where_nothing_was_touched_nothing_is_looked_at_again() -> None:
     assert patient.looks == 1
 
 
-async def test_what_has_no_repair_is_told_as_left_alone_if_it_is_still_there_in_the_end() -> None:
+async def test_what_has_no_repair_is_reported_as_left_alone_if_it_remains() -> None:
     patient = Patient({"STG101": ILL, "STG204": ILL, "STG404": ILL}, {"STG101": WELL, "STG404": ILL, "STG110": ODD})
     unasked = "no repair for it is safe without asking you"
     assert await patient.repair(fix("STG101", came=done("shut"))) == [
@@ -162,7 +162,7 @@ async def test_nobody_waits_for_a_part_that_did_not_start() -> None:
         (KeyError("x"), "this repair itself is broken: KeyError: 'x'"),
     ],
 )
-async def test_a_repair_that_breaks_is_told_as_failed_and_keeps_no_other_from_its_turn(
+async def test_a_repair_that_raises_is_reported_as_failed_and_the_others_still_run(
     error: Exception, message: str
 ) -> None:
     patient = Patient({"STG105": ILL, "STG402": ILL})

@@ -35,7 +35,7 @@ class Misconfigured(TemporalUnavailable):
 
 
 class Throttled(Unavailable):
-    """Temporal has no room for this call just now."""
+    """Temporal has reached a limit, and refuses this call for now."""
 
     code = "temporal-throttled"
 
@@ -128,7 +128,7 @@ def _of_status(error: RPCError, target: Target) -> StigmerError:
     if error.status is _Code.NOT_FOUND:
         return _not_found(error, target)
     if error.status is _Code.RESOURCE_EXHAUSTED:
-        return Throttled(f"Temporal at {target.address} has no room just now: {cause_of(error, target)}")
+        return Throttled(f"Temporal at {target.address} has reached a limit: {cause_of(error, target)}")
     if error.status in _NO_ANSWER or (error.status in _MAY_PASS and _BROKEN.search(error.message)):
         return _unavailable(cause_of(error, target), target)
     return SubmitRejected(

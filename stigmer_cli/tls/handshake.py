@@ -199,7 +199,7 @@ async def _speaks_tls_only(peer: Peer) -> str:
 
 
 def _tls_wanted(peer: Peer) -> str:
-    return f"it speaks TLS, and was spoken to without: {peer.tls_setting}"
+    return f"it expects TLS, and the connection was made without it: {peer.tls_setting}"
 
 
 async def _plain(peer: Peer) -> str:

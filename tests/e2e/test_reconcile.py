@@ -135,7 +135,7 @@ def test_nothing_is_judged_while_temporal_is_away_and_wait_begins_when_it_is_bac
     wait_until(lambda: _stuck_classes(stigmer) == ["queued", "waiting for a runner"], within_s=20)
     refused = stigmer("executions", "reconcile", "--yes")
     assert refused.returncode == 4
-    assert "nothing was judged, nothing was touched" in refused.stderr
+    assert "nothing was judged, nothing was changed" in refused.stderr
     ran_out = stigmer("executions", "reconcile", "--yes", "--wait=1")
     assert ran_out.returncode == 124
     waiting = stigmer.spawn("executions", "reconcile", "--yes", "--wait", "-o", "json")
@@ -163,7 +163,7 @@ def test_eight_at_once_run_one_by_one_or_name_the_holder(stigmer: Stigmer, tempo
     crowd = [stigmer.spawn("executions", "reconcile", "--yes", "-o", "json") for _ in range(8)]
     results = [process.communicate(timeout=60) for process in crowd]
     codes = [process.returncode for process in crowd]
-    says = {1: ("has been reconciling since", "at the same moment"), 4: ("nothing was judged, nothing was touched",)}
+    says = {1: ("has been reconciling since", "at the same moment"), 4: ("nothing was judged, nothing was changed",)}
     for code, (_out, talk) in zip(codes, results, strict=True):
         assert code == 0 or any(words in talk for words in says[code])
     outs = [*(out for out, _talk in results if out), stigmer.ok("executions", "reconcile", "--yes", WAIT, "-o", "json")]

@@ -62,7 +62,7 @@ def test_up_status_logs_and_down_on_a_machine_that_had_nothing(stigmer: Stigmer)
 
     before = stigmer.pids()
     again = stigmer("up")
-    assert "already running; nothing was touched" in again.stdout
+    assert "already running; nothing was changed" in again.stdout
     assert stigmer.pids() == before
 
     stopped = stigmer.json("down")["stopped"]
@@ -282,7 +282,7 @@ def test_a_stack_is_as_well_when_it_is_looked_at_from_another_pid_namespace(stig
     status, doctor = inside("status"), inside("doctor")
     assert (status.returncode, status.stdout.splitlines()[0]) == (0, "stack: ready")
     assert (doctor.returncode, doctor.stdout.splitlines()[0]) == (0, "healthy")
-    assert "nothing was touched" in inside("up").stdout
+    assert "nothing was changed" in inside("up").stdout
     assert inside("restart", "runner").returncode == 0
     assert inside("run", "greeter", "hello").stdout.startswith("Echo (no model was asked): hello")
     assert inside("down").returncode == 0

@@ -11,7 +11,9 @@ from stigmer_cli.cli.parameters import OutputFormat, Yes
 AgentName = Annotated[str, typer.Argument(help="The agent's name or id.")]
 Files = Annotated[
     list[str],
-    typer.Option("--file", "-f", help="A YAML file, with one or several documents; '-' is standard input."),
+    typer.Option(
+        "--file", "-f", metavar="FILE", help="A YAML file, with one or several documents; '-' is standard input."
+    ),
 ]
 
 agents = typer.Typer(help="List, show and delete agents.")
@@ -38,7 +40,7 @@ def apply(ctx: typer.Context, *, file: Files, output: OutputFormat = Format.TABL
 def list_(
     ctx: typer.Context,
     *,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Show at most this many.")] = 1000,
+    limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="Show at most this many.")] = 1000,
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """List agents by name."""

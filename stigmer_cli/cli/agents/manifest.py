@@ -68,7 +68,7 @@ def _documents(source: ManifestSource) -> Iterator[AgentManifest | list[str]]:
     try:
         excess = _excess(source)
         if excess is not None:
-            yield [_at(source, excess, "nested or repeated beyond reason")]
+            yield [_at(source, excess, "nested too deeply, or too many aliases")]
             return
         for node in yaml.compose_all(source.text, Loader=yaml.SafeLoader):
             if not _is_empty(node):
@@ -82,7 +82,7 @@ def _documents(source: ManifestSource) -> Iterator[AgentManifest | list[str]]:
 
 
 def _excess(source: ManifestSource) -> Place | None:
-    """Where the text nests or repeats beyond reason, found before anything is built of it."""
+    """Where the text nests too deeply or has too many aliases; nothing is built from it before."""
     depth = aliases = 0
     for event in yaml.parse(source.text, Loader=yaml.SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)

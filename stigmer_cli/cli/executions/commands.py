@@ -24,6 +24,7 @@ RunTimeout = Annotated[
     float | None,
     typer.Option(
         "--timeout",
+        metavar="S",
         help="Seconds to wait for the end; the execution itself continues. "
         "A server that is away is waited for at least 15.",
     ),
@@ -71,12 +72,14 @@ def list_(
     *,
     phase: Phases = None,
     kind: Kinds = None,
-    agent: Annotated[str | None, typer.Option(help="Only executions of this agent, by name or id.")] = None,
+    agent: Annotated[
+        str | None, typer.Option(metavar="AGENT", help="Only executions of this agent, by name or id.")
+    ] = None,
     older_than: OlderThan = None,
     stuck: Annotated[
         bool, typer.Option("--stuck", help="Only executions that make no progress, with class and cause.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="Show at most this many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show at most this many.")] = 50,
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """List executions, newest first."""

@@ -112,7 +112,7 @@ def _counted(counts: ReconcileCounts) -> str:
 
 def print_plan(console: Console, counts: ReconcileCounts, *, is_done: bool) -> None:
     """Counts by class, then each move with its cause, cut at `SHOWN_MAX`; on a terminal the same cause once."""
-    head = ", ".join(f"{number} {name}" for name, number in counts.classes.most_common()) or "nothing out of line"
+    head = ", ".join(f"{number} {name}" for name, number in counts.classes.most_common()) or "nothing to reconcile"
     console.print(f"{head} ({counts.summary.examined} examined)", soft_wrap=True)
     shown = counts.shown
     if shown:

@@ -10,7 +10,10 @@ from stigmer_cli.cli.parameters import OutputFormat, WaitTimeout, Yes
 from stigmer_cli.stack.options import StackOptions
 
 UiPort = Annotated[
-    str | None, typer.Option(help="Port of Temporal's own web UI, which the server shows under /ui. Default: random.")
+    str | None,
+    typer.Option(
+        metavar="PORT", help="Port of Temporal's own web UI, which the server shows under /ui. Default: random."
+    ),
 ]
 UiSwitch = Annotated[
     bool | None,
@@ -33,8 +36,8 @@ def up(
     *,
     attach: Annotated[bool, typer.Option("--attach", help="Stay, and show the logs. Ctrl-C stops the stack.")] = False,
     wait_timeout: WaitTimeout = 60.0,
-    port: Annotated[str | None, typer.Option(help="Port of the server.")] = None,
-    temporal_port: Annotated[str | None, typer.Option(help="Port of Temporal.")] = None,
+    port: Annotated[str | None, typer.Option(metavar="PORT", help="Port of the server.")] = None,
+    temporal_port: Annotated[str | None, typer.Option(metavar="PORT", help="Port of Temporal.")] = None,
     ui_port: UiPort = None,
     temporal_address: TemporalAddress = None,
     auto_ports: AutoPorts = False,

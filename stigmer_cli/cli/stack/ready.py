@@ -46,7 +46,7 @@ def tell_pending(out: Output, ready: Ready) -> None:
 
 def _print_places(console: Console, ready: Ready) -> None:
     found = ready.endpoints
-    verdict = f"ready in {span(ready.took_s)}" if ready.started else "already running; nothing was touched"
+    verdict = f"ready in {span(ready.took_s)}" if ready.started else "already running; nothing was changed"
     console.print(Text(f"Stigmer is {verdict}", style="bold"))
     rows = [
         ("server", found.server_url),

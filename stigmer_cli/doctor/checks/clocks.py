@@ -1,5 +1,7 @@
 """Checks of category Stack about clocks: whether those of this command, the server and Temporal agree, and stay so."""
 
+import sys
+
 from stigmer_cli.clock import SKEW_MAX
 from stigmer_cli.doctor.check import Found, Severity, check, passed, skipped, told, warned
 from stigmer_cli.doctor.facts.facts import Facts
@@ -9,17 +11,18 @@ LATELY_S = 600.0
 TEMPORAL_APART_S = 10.0
 """Temporal's time is derived from the polls of runners: on a busy machine it may be seconds late."""
 
-HINT = "stigmer doctor explain STG122"
+HINT = "sudo sntp -sS time.apple.com" if sys.platform == "darwin" else "sudo timedatectl set-ntp true"
+"""Sets the clock by NTP, on the machine where it is typed."""
 
 
 @check("STG122", "clocks agree", needs=("STG108",), severity=Severity.WARNING)
 async def clocks(facts: Facts) -> Found:
-    """Executions go on, however wrong a clock is.
+    """Executions continue, however wrong a clock is.
 
     Waits, deadlines and leases are measured on clocks that nobody can set, and what one machine wrote down is not
-    compared with the clock of another. But timestamps come from wall clocks, and certificates are judged by them. Set
-    the clock right on the machine that is named (on Linux `timedatectl` shows whether it is kept by NTP); nothing has
-    to be restarted.
+    compared with the clock of another. But timestamps come from wall clocks, and certificates are judged by them. Run
+    the command on the machine whose clock is wrong (on Linux `timedatectl` shows whether NTP keeps it right). Nothing
+    has to be restarted.
     """
     seen = await facts.server()
     if seen.health is None or seen.ahead_s is None:

@@ -107,10 +107,10 @@ async def late(facts: Facts) -> Found:
 
 @check("STG408", "cannot replay", needs=(SERVER_API,), timeout_s=TIMEOUT_S)
 async def cannot_replay(facts: Facts) -> Found:
-    """A runner goes on with a run by replaying its history.
+    """A runner resumes a run by replaying its history.
 
     If the code of the runner does not repeat what the history says, as after an upgrade with a changed workflow, the
-    workflow task fails and is tried again for ever. Such a run goes on by itself as soon as a runner with fitting code
+    workflow task fails and is tried again for ever. Such a run continues as soon as a runner with fitting code
     polls. `stigmer executions reconcile ID` starts it over where no run has claimed it; where effects may have
     happened, that takes `--include-in-progress`. `stigmer executions cancel ID` ends it.
     """

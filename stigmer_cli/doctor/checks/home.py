@@ -35,7 +35,7 @@ async def home(facts: Facts) -> Found:
 async def disk(facts: Facts) -> Found:
     """An execution is accepted only once its row is on disk, so a full disk means that nothing is accepted.
 
-    What was accepted before stays, and work goes on by itself once there is room.
+    What was accepted before stays, and work continues by itself once there is room.
     """
     seen, path = await facts.home(), facts.settings.home.path
     if not seen.exists:

@@ -35,7 +35,8 @@ async def ports(facts: Facts) -> Found:
 async def supervisor(facts: Facts) -> Found:
     """The supervisor keeps Temporal, the server and the runner alive.
 
-    When it is gone, its parts end within two seconds; when it is frozen, they go on, but nobody restarts one that dies.
+    When it is gone, its parts end within two seconds; when it is frozen, they continue, but one that dies is not
+    restarted.
     """
     probe = await facts.supervisor()
     if probe.is_answering and probe.record:

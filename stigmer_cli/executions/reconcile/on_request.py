@@ -49,7 +49,7 @@ class Reconciling:
         """Raise TemporalUnavailable, with reason and since, where nothing could be judged."""
         held = find_hold(self._link.status())
         if held:
-            raise TemporalUnavailable(f"{held.detail}; nothing was judged, nothing was touched", hint="stigmer doctor")
+            raise TemporalUnavailable(f"{held.detail}; nothing was judged, nothing was changed", hint="stigmer doctor")
 
     async def run(self, wanted: ReconcileJob) -> AsyncGenerator[Applied, None]:
         """Each execution examined, in order; a dry run writes nothing at all.

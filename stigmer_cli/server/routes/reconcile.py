@@ -45,7 +45,7 @@ async def reconcile(body: ReconcileRequest, called: Called) -> StreamingResponse
     """Look at the open executions and repair what can be repaired; a dry run only says what would be done.
 
     503 where Temporal is not connected. A problem in the stream, before any item, where another reconcile is under way
-    or an id is unknown. Then nothing was judged and nothing touched.
+    or an id is unknown. Then nothing was judged and nothing was changed.
     """
     called.reconciling.refuse_unless_connected()
     wanted = _make_job(body)

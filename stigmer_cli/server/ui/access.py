@@ -70,7 +70,7 @@ class UiAccess:
         if scope["path"] == OPEN_PATH:
             return self._open(scope, headers)
         if not self._sessions.is_open(headers.getlist("cookie")):
-            return _page(401, f'{ASK_AGAIN} If this browser has done so, <a href="">go on</a>.')
+            return _page(401, f'{ASK_AGAIN} If this browser has done so, <a href="">continue</a>.')
         if not is_same_origin(method, headers, self._hosts):
             return _page(403, "Pages of other sites may not use this one.")
         if scope["path"] == END_PATH:

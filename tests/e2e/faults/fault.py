@@ -22,6 +22,7 @@ class Mends(StrEnum):
     PASTED = "pasted while the fault is there, it ends it"
     WAITS = "begun while the fault is there, it ends well when the fault does"
     SHOWS = "it shows what a person has to do, who does it"
+    OTHER_MACHINE = "it sets the clock of a machine, and is not run by a test"
     NEEDLESS = "there is nothing to mend"
 
 

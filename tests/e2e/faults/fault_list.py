@@ -39,8 +39,8 @@ ROWS: tuple[Row, ...] = (
         code="STG122",
         exit_code=0,
         verdict="healthy, with a warning: the server's clock is 1h ahead of that of this machine",
-        fix="stigmer doctor explain STG122",
-        mends=Mends.SHOWS,
+        fix="sudo timedatectl set-ntp true",
+        mends=Mends.OTHER_MACHINE,
     ),
     *impostor.ROWS,
     *network.ROWS,
@@ -321,7 +321,7 @@ ROWS: tuple[Row, ...] = (
         code="STG212",
         exit_code=1,
         verdict="not healthy: Temporal answers, but submits have been failing since TIME (Temporal at"
-        " temporal.example:7233 has no room just now: namespace rate limit exceeded); they are tried again, more"
+        " temporal.example:7233 has reached a limit: namespace rate limit exceeded); they are tried again, more"
         " slowly, and wait in the queue meanwhile",
         fix=WAIT,
         mends=Mends.WAITS,

@@ -131,7 +131,11 @@ async def test_over_tls_the_authority_is_what_lets_a_client_through(tmp_path: Pa
         await says(server.url, impostor.file, f"{untrusted} the file of its authority (today {impostor.file})")
         await says(server.url, None, "(today those of the system)")
         plain = server.url.replace("https", "http")
-        await says(plain, None, f"it speaks TLS, and was spoken to without: set STIGMER_SERVER_URL to {server.url}")
+        await says(
+            plain,
+            None,
+            f"it expects TLS, and the connection was made without it: set STIGMER_SERVER_URL to {server.url}",
+        )
         told = await why(server.url.replace("127.0.0.2", "localhost"), authority.file)
         assert "connection refused" in told, "nothing is told of TLS where nobody listens"
 

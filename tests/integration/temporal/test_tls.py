@@ -124,7 +124,9 @@ async def test_a_certificate_for_another_name_wants_that_name(tls: TlsSetup) -> 
 
 async def test_plain_to_tls_and_tls_to_plain_are_distinguished(tls: TlsSetup) -> None:
     async with tls.door(tls.ours.issue("server", "localhost")) as address:
-        assert await told(address, None) == ("it speaks TLS, and was spoken to without: set STIGMER_TEMPORAL_TLS=true")
+        assert await told(address, None) == (
+            "it expects TLS, and the connection was made without it: set STIGMER_TEMPORAL_TLS=true"
+        )
     assert await told(tls.temporal.address, trust(tls.ours.file)) == (
         "it does not speak TLS: set STIGMER_TEMPORAL_TLS=false, and name no files for TLS"
     )

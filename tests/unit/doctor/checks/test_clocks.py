@@ -15,7 +15,7 @@ from stigmer_cli.runner_record import RunnerRecord
 from tests.support.fakes import START
 from tests.unit.doctor.facts_builder import brief, having, health, healthy, stuck
 
-HINT = "stigmer doctor explain STG122"
+HINT = "sudo timedatectl set-ntp true"
 
 
 def told(ahead_s: float | None = 0.0, **clock: Any) -> Facts:

@@ -44,7 +44,10 @@ async def test_a_stack_of_one_machine_has_no_tls_to_be_judged() -> None:
 @pytest.mark.parametrize(
     ("why", "hint"),
     [
-        ("it speaks TLS: set STIGMER_TEMPORAL_TLS=true", "stigmer config set temporal_tls true && stigmer restart"),
+        (
+            "it expects TLS, and the connection was made without it: set STIGMER_TEMPORAL_TLS=true",
+            "stigmer config set temporal_tls true && stigmer restart",
+        ),
         ("it does not: set STIGMER_TEMPORAL_TLS=false", "stigmer config set temporal_tls false && stigmer restart"),
         ("its certificate expired", "openssl s_client -connect temporal.example:7233 -showcerts </dev/null"),
     ],

@@ -22,7 +22,7 @@ from tests.chaos.harness import NAMESPACE, Harness, running_harness
 from tests.chaos.invariants import Excuse, Judgement, is_settled, judge, list_rows
 from tests.chaos.nemesis import BY_NAME
 from tests.chaos.ways_out import WaysOut, take_ways_out
-from tests.chaos.workload import Expect, Wanted
+from tests.chaos.workload import Expect, WorkloadRequest
 from tests.support.ids import STORE
 from tests.support.machine_load import slack
 from tests.support.polling import eventually
@@ -68,7 +68,7 @@ class ChaosRun:
 
     seed: int
     windows: list[Window] = field(default_factory=list)
-    log: Sequence[Wanted] = ()
+    log: Sequence[WorkloadRequest] = ()
     forgotten: set[str] = field(default_factory=set)
     broken: list[str] = field(default_factory=list)
     judgement: Judgement = field(default_factory=Judgement)
@@ -79,7 +79,7 @@ class ChaosRun:
         """Whether nothing at all is wrong."""
         return self.judgement.is_clean and not self.broken and not self.ways_out.wrong
 
-    def excuse(self, wanted: Wanted, lasted_s: float) -> Excuse:
+    def excuse(self, wanted: WorkloadRequest, lasted_s: float) -> Excuse:
         """What the faults excuse about a request that ended `lasted_s` after it was accepted."""
         lasted_s = _as_no_clock_was_set(lasted_s)
         overlapping = [
@@ -116,7 +116,7 @@ def _as_no_clock_was_set(lasted_s: float) -> float:
     return lasted_s if math.isinf(lasted_s) else (lasted_s + HOUR_S / 2) % HOUR_S - HOUR_S / 2
 
 
-def overlap(wanted: Wanted, window: Window) -> bool:
+def overlap(wanted: WorkloadRequest, window: Window) -> bool:
     """Whether the fault may have affected the request."""
     return wanted.sent_s <= window.to_s and window.from_s <= wanted.sent_s + TOUCHED_S
 

@@ -25,7 +25,7 @@ RESTART_EVERY_S = 0.1
 SIDES = ("", "-wal", "-shm")
 
 
-class RunnerProcess:
+class RecordingRunnerProcess:
     """`stigmer work` with a ledger, startable again after its death.
 
     `package` is the folder of the copy of the package that it starts from next; None: from the package itself.
@@ -91,7 +91,7 @@ class Harness:
     other_temporal: DevServer
     proxy: Proxy
     server: Served
-    runners: list[RunnerProcess]
+    runners: list[RecordingRunnerProcess]
     client: Client
     workload: Workload
     clocks: ClockShim
@@ -131,7 +131,7 @@ async def running_harness(
             fixed = {"STIGMER_LOG_LEVEL": "warning", "STIGMER_TEMPORAL_NAMESPACE": NAMESPACE}
             server = Served(folder, proxy.address, fixed | dict(settings or {}) | dict(clocks.environment))
             around = (folder, proxy.address, server.url)
-            pool = [RunnerProcess(*around, number, more=clocks.environment) for number in range(runners)]
+            pool = [RecordingRunnerProcess(*around, number, more=clocks.environment) for number in range(runners)]
             try:
                 await server.start()
                 async with server.client() as client, _restarted(pool):
@@ -149,7 +149,7 @@ async def running_harness(
 
 
 @asynccontextmanager
-async def _restarted(pool: list[RunnerProcess]) -> AsyncIterator[None]:
+async def _restarted(pool: list[RecordingRunnerProcess]) -> AsyncIterator[None]:
     """Within the block, a runner that ended by itself is started again, as the supervisor does."""
     async with asyncio.TaskGroup() as group:
         keeper = group.create_task(_restart_dead(pool), name="keeper")
@@ -159,7 +159,7 @@ async def _restarted(pool: list[RunnerProcess]) -> AsyncIterator[None]:
             keeper.cancel()
 
 
-async def _restart_dead(pool: list[RunnerProcess]) -> None:
+async def _restart_dead(pool: list[RecordingRunnerProcess]) -> None:
     while True:
         for runner in pool:
             if runner.has_gone:

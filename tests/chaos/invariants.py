@@ -17,7 +17,7 @@ from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.runner.contract import PERFORM_ATTEMPTS_MAX, SENTENCES, FailureKind
 from stigmer_cli.temporal.gateway import Gateway, Observed, RunState
 from tests.chaos import ledger
-from tests.chaos.workload import Expect, Wanted
+from tests.chaos.workload import Expect, WorkloadRequest
 from tests.support.ids import workflow
 
 ECHO = "Echo (no model was asked): {message}"
@@ -94,12 +94,12 @@ def is_settled(row: ExecutionResource) -> bool:
 
 
 async def judge(
-    log: Sequence[Wanted],
+    log: Sequence[WorkloadRequest],
     client: Client,
     gateway: Gateway,
     file: Path,
     *,
-    excuse: Callable[[Wanted, float], Excuse],
+    excuse: Callable[[WorkloadRequest, float], Excuse],
     quiet: Sequence[tuple[float, float]] = (),
 ) -> Judgement:
     """Compare the four sources for every request."""
@@ -115,7 +115,7 @@ async def judge(
     _judge_ids(judgement, log, sources)
     gate = asyncio.Semaphore(AT_ONCE)
 
-    async def one(wanted: Wanted, row: ExecutionResource) -> None:
+    async def one(wanted: WorkloadRequest, row: ExecutionResource) -> None:
         async with gate:
             await _judge_request(judgement, wanted, row, sources, excuse(wanted, _lasted_s(row)))
 
@@ -133,7 +133,7 @@ def _lasted_s(row: ExecutionResource) -> float:
     return math.inf if ended is None else (ended - row.metadata.created_at).total_seconds()
 
 
-def _judge_ids(judgement: Judgement, log: Sequence[Wanted], sources: Sources) -> None:
+def _judge_ids(judgement: Judgement, log: Sequence[WorkloadRequest], sources: Sources) -> None:
     """Record rows without a request, and requests without a row."""
     rows = sources.rows
     messages = Counter(row.spec.message for row in rows.values())
@@ -152,7 +152,7 @@ def _judge_ids(judgement: Judgement, log: Sequence[Wanted], sources: Sources) ->
 
 
 async def _judge_request(
-    judgement: Judgement, wanted: Wanted, row: ExecutionResource, sources: Sources, excuse: Excuse
+    judgement: Judgement, wanted: WorkloadRequest, row: ExecutionResource, sources: Sources, excuse: Excuse
 ) -> None:
     key, id_, status = wanted.key, row.metadata.id, row.status
     events = await sources.client.events(id_)
@@ -204,7 +204,7 @@ async def _judge_workflow(
         judgement.stuck[key] = f"{id_} has ended, and its workflow is still open"
 
 
-def _ended_well(wanted: Wanted, row: ExecutionResource, sources: Sources, excuse: Excuse) -> bool:
+def _ended_well(wanted: WorkloadRequest, row: ExecutionResource, sources: Sources, excuse: Excuse) -> bool:
     status = row.status
     if status.phase is Phase.FAILED and excuse.ended:
         return "terminated" in (status.error or "")

@@ -20,7 +20,7 @@ from stigmer_cli.errors import Conflict, ServerUnavailable
 from tests.chaos import ledger
 from tests.chaos.faults.server import run_reconcile
 from tests.chaos.faults.temporal import delete_history
-from tests.chaos.harness import NAMESPACE, Harness, RunnerProcess, running_harness
+from tests.chaos.harness import NAMESPACE, Harness, RecordingRunnerProcess, running_harness
 from tests.chaos.proxy import Proxy, Toxics
 from tests.chaos.workload import AGENTS, GREETER, POISONOUS, SLOW
 from tests.support import postgres
@@ -134,7 +134,7 @@ async def test_eight_reconciles_at_once_resubmit_each_orphan_once(tmp_path: Path
 
 
 async def _performed_once(harness: Harness, names: Sequence[str]) -> None:
-    runner = RunnerProcess(harness.folder, harness.proxy.address, harness.server.url, 0)
+    runner = RecordingRunnerProcess(harness.folder, harness.proxy.address, harness.server.url, 0)
     runner.start()
     try:
         await all_completed(harness.client, names, within_s=30)
@@ -227,7 +227,7 @@ async def test_the_late_starts_of_a_frozen_server_are_absorbed(tmp_path: Path, d
         ):
             for name, model in AGENTS.items():
                 await make_agent(client, name, model=model)
-            runner = RunnerProcess(tmp_path, temporal.address, other.url, 0)
+            runner = RecordingRunnerProcess(tmp_path, temporal.address, other.url, 0)
             runner.start()
             try:
                 proxy.toxics = Toxics(is_silent_up=True)  # what it starts from now on is under way, and does not arrive

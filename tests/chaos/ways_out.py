@@ -21,7 +21,7 @@ from stigmer_cli.errors import StigmerError
 from tests.chaos import ledger
 from tests.chaos.harness import Harness
 from tests.chaos.invariants import ECHO, list_rows
-from tests.chaos.workload import Expect, Wanted
+from tests.chaos.workload import Expect, WorkloadRequest
 from tests.support.machine_load import slack
 from tests.support.polling import eventually
 from tests.support.running_server import TOKEN
@@ -43,7 +43,7 @@ class WaysOut:
     wrong: dict[str, str] = field(default_factory=dict)
 
 
-async def take_ways_out(harness: Harness, log: Sequence[Wanted]) -> WaysOut:
+async def take_ways_out(harness: Harness, log: Sequence[WorkloadRequest]) -> WaysOut:
     """Run the hint of every open execution, and check how it ends."""
     found = WaysOut()
     requests = {name: wanted for wanted in log for name in wanted.ids}
@@ -75,7 +75,7 @@ def printed_command(name: str, item: StuckBody) -> tuple[str, ...]:
     return ()
 
 
-def _to_cancel(items: Mapping[str, StuckBody], requests: Mapping[str, Wanted]) -> set[str]:
+def _to_cancel(items: Mapping[str, StuckBody], requests: Mapping[str, WorkloadRequest]) -> set[str]:
     """A few of each class, and those that kill their runner."""
     by_class: dict[str, list[str]] = defaultdict(list)
     for name, item in items.items():
@@ -144,7 +144,7 @@ async def _until_ended(harness: Harness, names: Sequence[str]) -> None:
 
 
 async def _ended_wrong(
-    harness: Harness, items: Mapping[str, StuckBody], cancelled: set[str], requests: Mapping[str, Wanted]
+    harness: Harness, items: Mapping[str, StuckBody], cancelled: set[str], requests: Mapping[str, WorkloadRequest]
 ) -> Mapping[str, str]:
     rows, lines = await list_rows(harness.client), ledger.read(harness.ledger)
     wrong: dict[str, str] = {}
@@ -161,7 +161,7 @@ async def _ended_wrong(
     return wrong
 
 
-def _not_as_asked(row: ExecutionResource, wanted: Wanted | None, *, is_cancelled: bool) -> str:
+def _not_as_asked(row: ExecutionResource, wanted: WorkloadRequest | None, *, is_cancelled: bool) -> str:
     """What is wrong with how it ended; empty if nothing is."""
     status = row.status
     if is_cancelled and status.phase is Phase.CANCELLED:

@@ -33,7 +33,7 @@ class Expect(StrEnum):
 
 
 @dataclass
-class Wanted:
+class WorkloadRequest:
     """One request. `ids` are all the ids that answers gave for its key; times are of the event loop."""
 
     key: str
@@ -63,7 +63,7 @@ class Workload:
     rng: random.Random
     executions: int
     pause_s: float = 0.1
-    log: list[Wanted] = field(default_factory=list)
+    log: list[WorkloadRequest] = field(default_factory=list)
     released: int = 0
     _group: asyncio.TaskGroup | None = None
     _more: asyncio.Event = field(default_factory=asyncio.Event)
@@ -86,7 +86,7 @@ class Workload:
         """Send no more than what was released."""
         self._over.set()
 
-    def request(self, count: int, agent: str = GREETER, *, size: int = 0) -> Sequence[Wanted]:
+    def request(self, count: int, agent: str = GREETER, *, size: int = 0) -> Sequence[WorkloadRequest]:
         """Send so many more at once, without waiting for their answers."""
         assert self._group is not None, "nobody works yet"
         requests = [self._new(agent, size) for _ in range(count)]
@@ -106,9 +106,9 @@ class Workload:
                 await self._ask(wanted)
             await asyncio.sleep(self.rng.uniform(0, 2 * self.pause_s))
 
-    def _new(self, agent: str, size: int) -> Wanted:
+    def _new(self, agent: str, size: int) -> WorkloadRequest:
         expect = Expect.FAILED if agent in (POISONOUS, UNKNOWN) else Expect.REFUSED if size else Expect.ECHO
-        wanted = Wanted(
+        wanted = WorkloadRequest(
             key=f"chaos-{len(self.log):06d}",
             agent=agent,
             expect=expect,
@@ -118,11 +118,11 @@ class Workload:
         self.log.append(wanted)
         return wanted
 
-    async def _until_answered(self, wanted: Wanted) -> None:
+    async def _until_answered(self, wanted: WorkloadRequest) -> None:
         while not await self._ask(wanted):  # noqa: ASYNC110 - another process is asked
             await asyncio.sleep(AGAIN_S)
 
-    async def _ask(self, wanted: Wanted) -> bool:
+    async def _ask(self, wanted: WorkloadRequest) -> bool:
         request = ExecutionRequest.model_construct(agent=wanted.agent, message=wanted.message, labels={})
         with suppress(StigmerError):
             try:

@@ -65,7 +65,7 @@ class PartFailpoints:
         return [json.loads(line) for line in self._own.reached.read_text().splitlines()]
 
 
-class RunnerProcess:
+class FailpointRunner:
     """`stigmer work`, startable again after its death."""
 
     def __init__(self, home: Path, number: int, environment: Mapping[str, str]) -> None:
@@ -98,7 +98,7 @@ class RunnerProcess:
 
 
 @dataclass
-class Wanted:
+class KeyedRequest:
     """One request under its idempotency key, and every id that an answer gave for it."""
 
     key: str
@@ -116,14 +116,14 @@ class FailpointHarness:
         addresses = {"STIGMER_TEMPORAL_ADDRESS": temporal.address, "STIGMER_SERVER_URL": self.server.url}
         # Two, so that what is measured after a death is the retry, and not how fast a Python starts here.
         environment = {**addresses, **self.runner_points.environment}
-        self.runners = [RunnerProcess(folder, number, environment) for number in range(2)]
-        self.log: list[Wanted] = []
+        self.runners = [FailpointRunner(folder, number, environment) for number in range(2)]
+        self.log: list[KeyedRequest] = []
 
-    def request(self) -> Wanted:
+    def request(self) -> KeyedRequest:
         """A new request."""
-        wanted = Wanted(key=f"request-{len(self.log):03d}")
-        self.log.append(wanted)
-        return wanted
+        request = KeyedRequest(key=f"request-{len(self.log):03d}")
+        self.log.append(request)
+        return request
 
     async def until_all_poll(self) -> None:
         """Return when the server is connected to Temporal and sees both runners poll."""
@@ -138,10 +138,10 @@ class FailpointHarness:
 
             await eventually(all_are_seen, within_s=ON_MAX_S, what=f"{pids} poll")
 
-    async def wait_runner_dead(self, within_s: float) -> RunnerProcess:
+    async def wait_runner_dead(self, within_s: float) -> FailpointRunner:
         """The runner that died."""
 
-        async def dead() -> list[RunnerProcess]:
+        async def dead() -> list[FailpointRunner]:
             return [runner for runner in self.runners if runner.is_dead]
 
         (found,) = await eventually(dead, within_s=within_s, what="a runner dies")
@@ -155,18 +155,18 @@ class FailpointHarness:
 
         await eventually(dead, within_s=within_s, what="the server dies")
 
-    async def ask(self, client: Client, wanted: Wanted) -> bool:
+    async def ask(self, client: Client, request: KeyedRequest) -> bool:
         """Send the request under its key; returns whether the server acknowledged it."""
         try:
-            answer = await accept(client, wanted.key, message=wanted.key)
+            answer = await accept(client, request.key, message=request.key)
         except ServerUnavailable:
             return False
-        wanted.ids.add(answer.metadata.id)
+        request.ids.add(answer.metadata.id)
         return True
 
-    async def wait_settled(self, client: Client, wanted: Wanted) -> None:
+    async def wait_settled(self, client: Client, request: KeyedRequest) -> None:
         """Return when it ended and client, store, timeline and Temporal agree that it was done once."""
-        (id_,) = wanted.ids
+        (id_,) = request.ids
 
         async with self._gateway() as gateway:
 
@@ -181,7 +181,7 @@ class FailpointHarness:
                 found = await _contradictions(client, gateway, row)
                 raise AssertionError(f"{id_} is {row.status.phase}: {found}") from None
         rows = (await client.executions(Query(limit=500))).items
-        assert [row.metadata.id for row in rows if row.spec.message == wanted.key] == [id_], "one row a request"
+        assert [row.metadata.id for row in rows if row.spec.message == request.key] == [id_], "one row a request"
 
     @asynccontextmanager
     async def _gateway(self) -> AsyncIterator[Gateway]:

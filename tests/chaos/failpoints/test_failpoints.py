@@ -8,7 +8,7 @@ from importlib import import_module
 import pytest
 from _pytest.mark import ParameterSet
 
-from tests.chaos.failpoints.harness import INJECT, ROOT, FailpointHarness, Line, Wanted
+from tests.chaos.failpoints.harness import INJECT, ROOT, FailpointHarness, KeyedRequest, Line
 from tests.chaos.failpoints.points import GONE, POINTS, RUNNER_POINTS, SERVER_POINTS, Point, functions_of
 from tests.support.fakes_runner import crash_cost_max_s
 from tests.support.running_server import make_agent
@@ -35,38 +35,38 @@ def cases(points: Sequence[Point]) -> list[ParameterSet]:
 async def test_a_server_killed_at_any_step_loses_nothing_and_repeats_nothing(
     harness: FailpointHarness, point: str
 ) -> None:
-    server, wanted = harness.server, harness.request()
+    server, request = harness.server, harness.request()
     await harness.until_all_poll()
     async with server.client() as client:
         await make_agent(client)
         with harness.server_points.arm(point):
-            await harness.ask(client, wanted)
+            await harness.ask(client, request)
             await harness.wait_server_dead(DIE_MAX_S)
     server.kill()
     await server.start()
     async with server.client() as client:
         # The repeat of a client that heard nothing, with its key: it gets the id that there is.
-        assert await harness.ask(client, wanted)
-        await harness.wait_settled(client, wanted)
-    assert len(_claims(harness.server_points.ledger(), wanted)) == 1
+        assert await harness.ask(client, request)
+        await harness.wait_settled(client, request)
+    assert len(_claims(harness.server_points.ledger(), request)) == 1
 
 
 @pytest.mark.parametrize("point", cases(RUNNER_POINTS))
 async def test_a_runner_killed_at_any_step_costs_less_than_five_seconds_and_repeats_nothing(
     harness: FailpointHarness, point: str
 ) -> None:
-    server, wanted = harness.server, harness.request()
+    server, request = harness.server, harness.request()
     await harness.until_all_poll()
     async with server.client() as client:
         await make_agent(client)
         with harness.runner_points.arm(point):
-            assert await harness.ask(client, wanted)
+            assert await harness.ask(client, request)
             dead = await harness.wait_runner_dead(DIE_MAX_S)
         dead.kill()
         dead.start()
-        await harness.wait_settled(client, wanted)
-    assert len(_claims(harness.server_points.ledger(), wanted)) == 1
-    cost_s = _cost_s(harness.runner_points.ledger(), wanted)
+        await harness.wait_settled(client, request)
+    assert len(_claims(harness.server_points.ledger(), request)) == 1
+    cost_s = _cost_s(harness.runner_points.ledger(), request)
     print(f"killed at {point!r}: the retry runs after {cost_s:.2f} s")
     assert cost_s < crash_cost_max_s()
 
@@ -107,14 +107,14 @@ def test_a_plan_that_nothing_reaches_fails_the_test(harness: FailpointHarness) -
     assert (INJECT / "sitecustomize.py").is_file()
 
 
-def _claims(ledger: list[Line], wanted: Wanted) -> set[object]:
-    """The runs that came to claim what was wanted."""
-    return {line["run"] for line in ledger if line["point"] == "claim arrived" and line["execution"] in wanted.ids}
+def _claims(ledger: list[Line], request: KeyedRequest) -> set[object]:
+    """The runs that came to claim the request."""
+    return {line["run"] for line in ledger if line["point"] == "claim arrived" and line["execution"] in request.ids}
 
 
-def _cost_s(ledger: list[Line], wanted: Wanted) -> float:
+def _cost_s(ledger: list[Line], request: KeyedRequest) -> float:
     """From the death to the next sign of another attempt."""
-    mine = [line for line in ledger if line["execution"] in wanted.ids]
+    mine = [line for line in ledger if line["execution"] in request.ids]
     (death,) = [line for line in mine if line["act"] == "kill"]
     died_at = float(str(death["at"]))
     later = [float(str(line["at"])) for line in mine if line["pid"] != death["pid"]]

@@ -15,9 +15,9 @@ from stigmer_cli.client import Client
 from stigmer_cli.runner.server_link import LinkState
 from tests.chaos import ledger
 from tests.chaos.fault import RARE, Fault
-from tests.chaos.harness import NAMESPACE, Harness, RunnerProcess
+from tests.chaos.harness import NAMESPACE, Harness, RecordingRunnerProcess
 from tests.chaos.recording_runner import LEDGER
-from tests.chaos.workload import SLOW, Wanted
+from tests.chaos.workload import SLOW, WorkloadRequest
 from tests.support.http_relay import Relay
 from tests.support.machine_load import slack
 from tests.support.polling import eventually, until_true
@@ -41,8 +41,8 @@ def _new_home(harness: Harness) -> Path:
 @asynccontextmanager
 async def _runner(
     harness: Harness, home: Path, server: str, settings: Mapping[str, str] | None = None
-) -> AsyncIterator[RunnerProcess]:
-    runner = RunnerProcess(home, harness.proxy.address, server, 90, more=settings)
+) -> AsyncIterator[RecordingRunnerProcess]:
+    runner = RecordingRunnerProcess(home, harness.proxy.address, server, 90, more=settings)
     runner.start()
     try:
         yield runner
@@ -50,11 +50,11 @@ async def _runner(
         runner.kill()
 
 
-def _says(runner: RunnerProcess, event: str) -> bool:
+def _says(runner: RecordingRunnerProcess, event: str) -> bool:
     return f'"{event}"' in runner.log.read_text(errors="replace")
 
 
-async def _until_seen(runner: RunnerProcess) -> None:
+async def _until_seen(runner: RecordingRunnerProcess) -> None:
     await until_true(lambda: _says(runner, "worker_seen"), within_s=STARTS_MAX_S * slack(), what="its worker")
 
 
@@ -66,7 +66,7 @@ async def _until_done(client: Client, names: Sequence[str], *, what: str) -> Non
     await eventually(are_done, within_s=DONE_MAX_S * slack(), what=what)
 
 
-async def _until_requests_done(harness: Harness, requests: Sequence[Wanted], *, what: str) -> None:
+async def _until_requests_done(harness: Harness, requests: Sequence[WorkloadRequest], *, what: str) -> None:
     await until_true(lambda: all(wanted.ids for wanted in requests), within_s=DONE_MAX_S * slack(), what="their ids")
     await _until_done(harness.client, [name for wanted in requests for name in wanted.ids], what=what)
 

@@ -11,7 +11,7 @@ import pytest
 from tests.support.installed import Stigmer, installed
 from tests.support.polling import wait_until
 
-STORIES_MAX = 5
+RUNS_MAX = 5
 
 
 @pytest.fixture(scope="module")
@@ -23,12 +23,15 @@ def stigmer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stigmer]:
         yield one
 
 
-def told(story: Callable[[], str], words: str) -> str:
-    """A story with `words` in it: one whose runner was quicker than the server's note of the submit lacks them."""
-    for _ in range(STORIES_MAX - 1):
-        if words in (text := story()):
+def repeat_until_shown(run: Callable[[], str], words: str) -> str:
+    """The first output of `run` that holds `words`, or that of the last try.
+
+    Output lacks the submit where a runner claims an execution before the server records its submit.
+    """
+    for _ in range(RUNS_MAX - 1):
+        if words in (text := run()):
             return text
-    return story()
+    return run()
 
 
 def test_run_streams_the_answer_to_stdout_and_talk_to_stderr(stigmer: Stigmer) -> None:
@@ -49,7 +52,7 @@ def test_run_as_json_prints_the_resource_and_nothing_else(stigmer: Stigmer) -> N
 
 def test_run_as_a_stream_prints_events_and_at_last_the_execution(stigmer: Stigmer) -> None:
     run = ("run", "greeter", "as a stream", "-o", "stream-json", "--timeout", "60")
-    lines = [json.loads(line) for line in told(lambda: stigmer(*run).stdout, '"submitted"').splitlines()]
+    lines = [json.loads(line) for line in repeat_until_shown(lambda: stigmer(*run).stdout, '"submitted"').splitlines()]
     types = [line["event"]["type"] for line in lines[:-1]]
     assert types[:3] == ["accepted", "submitted", "claimed"]
     assert types[-1] == "completed"
@@ -65,12 +68,12 @@ def test_a_detached_run_is_followed_by_watch(stigmer: Stigmer) -> None:
 
 
 def test_get_shows_every_event(stigmer: Stigmer) -> None:
-    def story() -> str:
-        name = stigmer.ok("run", "greeter", "story", "--detach").strip()
+    def run_and_get() -> str:
+        name = stigmer.ok("run", "greeter", "all events", "--detach").strip()
         stigmer.ok("executions", "watch", name)
         return stigmer.ok("executions", "get", name)
 
-    text = told(story, "submitted (run ")
+    text = repeat_until_shown(run_and_get, "submitted (run ")
     for part in ("COMPLETED", "accepted", "submitted (run ", "claimed by runner ", "/agent-execution/invoke/"):
         assert part in text
 

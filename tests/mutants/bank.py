@@ -11,7 +11,9 @@ STREAM = "tests/simulation/test_submit_pass.py"
 SIMULATED_TEMPORAL = "tests/simulation/test_temporal.py"
 STORE = "tests/simulation/test_store.py"
 CONNECTION = "tests/unit/temporal/test_connection.py"
-LOOPS = "tests/integration/executions/test_loops.py"
+ACCEPT_AND_SUBMIT = "tests/integration/executions/test_accept_and_submit.py"
+CANCELLER = "tests/integration/executions/test_canceller.py"
+RECONCILER = "tests/integration/executions/test_reconciler.py"
 PLAN = "tests/unit/judgement/test_plan.py"
 
 
@@ -81,7 +83,7 @@ CORE: tuple[Mutant, ...] = (
         )
         try:
             started = await self._gateway.start(execution.workflow,""",
-        caught_by=(LOOPS, SIMULATION),
+        caught_by=(ACCEPT_AND_SUBMIT, SIMULATION),
     ),
     Mutant(
         name="a mark that came during a commit is told that it was in it",
@@ -124,28 +126,28 @@ CORE: tuple[Mutant, ...] = (
         file="executions/canceller.py",
         old="            self._delivered.clear()",
         new="            self._delivered.copy()",
-        caught_by=(LOOPS,),
+        caught_by=(CANCELLER,),
     ),
     Mutant(
         name="unreachable is taken for empty",
         file="judgement/observation.py",
         old="        return Observation(execution=execution, unknown=error.message)\n",
         new='        return Observation(execution=execution, unknown="", failure=error.message)\n',
-        caught_by=(LOOPS, SIMULATION),
+        caught_by=(RECONCILER, SIMULATION),
     ),
     Mutant(
         name="an absence is believed although the connection was lost after it",
         file="executions/reconcile/observe.py",
         old="    if (link.status().state, link.generation) == before:\n",
         new="    if before:\n",
-        caught_by=(LOOPS,),
+        caught_by=(RECONCILER,),
     ),
     Mutant(
         name="another Temporal is proof enough that it has nothing",
         file="executions/reconcile/observe.py",
         old="    if first.seen is not None or first.unknown:\n",
         new="    if False:\n",
-        caught_by=(LOOPS,),
+        caught_by=(RECONCILER,),
     ),
     Mutant(
         name="what is named is looked for among all that is open",

@@ -6,7 +6,7 @@ IDENTITY = "tests/unit/domain/test_identity.py"
 RUNS = "tests/contracts/store/test_runs.py"
 REGISTRY = "tests/integration/server/test_registry.py"
 PLAN = "tests/unit/judgement/test_plan.py"
-LOOPS = "tests/integration/executions/test_loops.py"
+RECONCILER = "tests/integration/executions/test_reconciler.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -63,14 +63,14 @@ MUTANTS: tuple[Mutant, ...] = (
         file="judgement/plan.py",
         old="    failures = 1 if rules.retry_refused else execution.dispatch.attempts + 1\n",
         new="    failures = 0\n",
-        caught_by=(PLAN, LOOPS),
+        caught_by=(PLAN, RECONCILER),
     ),
     Mutant(
         name="what ended before a claim has failed",
         file="judgement/plan.py",
         old="    if execution.phase is Phase.PENDING and state in OUTCOMELESS:\n",
         new="    if execution.phase is None and state in OUTCOMELESS:\n",
-        caught_by=(PLAN, LOOPS),
+        caught_by=(PLAN, RECONCILER),
     ),
     Mutant(
         name="a mark whose cause has settled stays for ever",

@@ -1,4 +1,4 @@
-"""The connection under any weather in any order: it moves only as drawn, notices in time, and always comes back."""
+"""The connection with any faults in any order: it moves only as drawn, notices in time, and always comes back."""
 
 import asyncio
 import random
@@ -12,10 +12,10 @@ from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.temporal.connection import Change, Connection, Target
 from stigmer_cli.temporal.state import HAS_CLIENT, TRANSITIONS, ClusterIdentity
 from tests.simulation.loop import QuickLoop
-from tests.support.fakes_temporal import LoopClock, ScriptedDialer, Weather
+from tests.support.fakes_temporal import Condition, LoopClock, ScriptedDialer
 
 S = ConnectionState
-NOTICED_WITHIN_S = {Weather.REFUSED: 1.2, Weather.FROZEN: 3.1, Weather.NO_NAMESPACE: 1.2, Weather.DENIED: 1.2}
+NOTICED_WITHIN_S = {Condition.REFUSED: 1.2, Condition.FROZEN: 3.1, Condition.NO_NAMESPACE: 1.2, Condition.DENIED: 1.2}
 """A probe a second; refusals are certain at once, silence needs two probes of a second each."""
 BACK_WITHIN_S = 4.1
 """A dial that hangs takes 2 s, and after a wrong setting the next one comes 2 s later."""
@@ -38,13 +38,13 @@ class Moves:
 
 
 class ConnectionLife(RuleBasedStateMachine):
-    """Weather, time, and calls that fail."""
+    """Faults of Temporal, time, and calls that fail."""
 
-    @initialize(weather=st.sampled_from(Weather), seed=st.integers(0, 2**16))
-    def begin(self, weather: Weather, seed: int) -> None:
+    @initialize(condition=st.sampled_from(Condition), seed=st.integers(0, 2**16))
+    def begin(self, condition: Condition, seed: int) -> None:
         self.runner = asyncio.Runner(loop_factory=QuickLoop)
         self.loop = self.runner.get_loop()
-        self.dialer, self.moves = ScriptedDialer(weather=weather), Moves()
+        self.dialer, self.moves = ScriptedDialer(condition=condition), Moves()
         self.since_s, self.cluster_changes = 0.0, 0
         self.runner.run(self._begin(seed))
 
@@ -59,10 +59,10 @@ class ConnectionLife(RuleBasedStateMachine):
         )
         self.owner = asyncio.get_running_loop().create_task(self.connection.run())
 
-    @rule(weather=st.sampled_from(Weather))
-    def change(self, weather: Weather) -> None:
-        if weather is not self.dialer.weather:
-            self.dialer.weather, self.since_s = weather, self.loop.time()
+    @rule(condition=st.sampled_from(Condition))
+    def change(self, condition: Condition) -> None:
+        if condition is not self.dialer.condition:
+            self.dialer.condition, self.since_s = condition, self.loop.time()
 
     @rule(delay_s=st.floats(0.001, 6))
     def wait(self, delay_s: float) -> None:
@@ -107,7 +107,7 @@ class ConnectionLife(RuleBasedStateMachine):
     def it_is_not_green_for_long_while_nothing_works(self) -> None:
         if not hasattr(self, "moves"):
             return
-        limit_s = NOTICED_WITHIN_S.get(self.dialer.weather)
+        limit_s = NOTICED_WITHIN_S.get(self.dialer.condition)
         if limit_s is not None and self.loop.time() - self.since_s > limit_s:
             assert self.connection.status().state is not S.CONNECTED
 
@@ -115,7 +115,7 @@ class ConnectionLife(RuleBasedStateMachine):
         if not hasattr(self, "runner"):
             return
         try:
-            self.dialer.weather = Weather.FINE
+            self.dialer.condition = Condition.HEALTHY
             self.runner.run(asyncio.sleep(BACK_WITHIN_S))
             assert self.connection.status().state is S.CONNECTED
             self.runner.run(self._end())

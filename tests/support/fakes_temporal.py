@@ -85,10 +85,10 @@ def rpc_error(status: RPCStatusCode, message: str, detail: Any = None) -> RPCErr
     return RPCError(message, status, grpc.SerializeToString())
 
 
-class Weather(StrEnum):
-    """How Temporal is just now."""
+class Condition(StrEnum):
+    """How the scripted Temporal behaves now."""
 
-    FINE = "fine"
+    HEALTHY = "healthy"
     REFUSED = "refused"
     FROZEN = "frozen"
     BROKEN_ONCE = "broken-once"
@@ -100,27 +100,27 @@ class Weather(StrEnum):
 
 @dataclass
 class ScriptedDialer:
-    """Dials a Temporal whose weather the test makes; sessions that were dialled before feel it too."""
+    """Dials a Temporal whose condition the test sets; it holds for the sessions that were dialled before, too."""
 
-    weather: Weather = Weather.FINE
+    condition: Condition = Condition.HEALTHY
     cluster: ClusterIdentity = HOME
     dials: int = 0
     probes: int = 0
     probed_at: list[float] = field(default_factory=list)
     latency_s: float = 0.001
-    is_ajar: bool = False  # its port opens, whatever the weather
+    accepts_connections: bool = False  # its port accepts connections in any condition
 
     async def dial(self, target: Target, *, identity: str) -> "ScriptedSession":
         self.dials += 1
-        if self.weather is Weather.REFUSED:
+        if self.condition is Condition.REFUSED:
             raise RuntimeError(f"Failed client connect: tcp connect error to {target.address} as {identity}")
-        if self.weather is Weather.FROZEN:
+        if self.condition is Condition.FROZEN:
             await asyncio.sleep(3600)
         return ScriptedSession(self)
 
     async def wait_listening(self, target: Target) -> None:  # noqa: ARG002 (the signature of a Dialer)
         await asyncio.sleep(KNOCK_EVERY_S)
-        while self.weather is Weather.REFUSED and not self.is_ajar:  # noqa: ASYNC110 - time is virtual
+        while self.condition is Condition.REFUSED and not self.accepts_connections:  # noqa: ASYNC110 - time is virtual
             await asyncio.sleep(KNOCK_EVERY_S)
 
 
@@ -135,24 +135,24 @@ class ScriptedSession:
         dialer = self._dialer
         dialer.probes += 1
         dialer.probed_at.append(asyncio.get_running_loop().time())
-        await asyncio.sleep(3600 if dialer.weather is Weather.FROZEN else dialer.latency_s)
-        error = ERRORS.get(dialer.weather)
-        if dialer.weather is Weather.BROKEN_ONCE:
-            dialer.weather = Weather.FINE
+        await asyncio.sleep(3600 if dialer.condition is Condition.FROZEN else dialer.latency_s)
+        error = ERRORS.get(dialer.condition)
+        if dialer.condition is Condition.BROKEN_ONCE:
+            dialer.condition = Condition.HEALTHY
         if error is not None:
             raise error
         return dialer.cluster
 
 
-ERRORS: dict[Weather, RPCError] = {
-    Weather.REFUSED: rpc_error(RPCStatusCode.UNAVAILABLE, "tcp connect error"),
-    Weather.BROKEN_ONCE: rpc_error(RPCStatusCode.UNAVAILABLE, "http2 error"),
-    Weather.NO_NAMESPACE: rpc_error(
+ERRORS: dict[Condition, RPCError] = {
+    Condition.REFUSED: rpc_error(RPCStatusCode.UNAVAILABLE, "tcp connect error"),
+    Condition.BROKEN_ONCE: rpc_error(RPCStatusCode.UNAVAILABLE, "http2 error"),
+    Condition.NO_NAMESPACE: rpc_error(
         RPCStatusCode.NOT_FOUND, "Namespace default is not found.", NamespaceNotFoundFailure(namespace="default")
     ),
-    Weather.DENIED: rpc_error(RPCStatusCode.PERMISSION_DENIED, "Request unauthorized."),
-    Weather.THROTTLED: rpc_error(RPCStatusCode.RESOURCE_EXHAUSTED, "namespace rate limit exceeded"),
-    Weather.NOT_SERVING: rpc_error(RPCStatusCode.UNAVAILABLE, "Not enough hosts to serve the request"),
+    Condition.DENIED: rpc_error(RPCStatusCode.PERMISSION_DENIED, "Request unauthorized."),
+    Condition.THROTTLED: rpc_error(RPCStatusCode.RESOURCE_EXHAUSTED, "namespace rate limit exceeded"),
+    Condition.NOT_SERVING: rpc_error(RPCStatusCode.UNAVAILABLE, "Not enough hosts to serve the request"),
 }
 
 

@@ -51,8 +51,12 @@ class Harness:
         """The row now."""
         return await self.store.executions.get(execution.id)
 
-    async def story(self, execution: Execution) -> list[EventType]:
-        """What happened to it."""
+    def disconnect(self) -> None:
+        """Temporal refuses connections."""
+        self.link.put(ConnectionState.DISCONNECTED, cause="connection refused")
+
+    async def event_types(self, execution: Execution) -> list[EventType]:
+        """The types of its events, in order."""
         return [event.type for event in await self.store.events.list(execution.id)]
 
     def forget(self, execution: Execution) -> None:

@@ -180,8 +180,8 @@ class ReconcileHarness:
         wanted = ReconcileJob(scope=ReconcileScope(), rules=rules, is_dry_run=is_dry_run, asked_by=asked_by)
         return [applied async for applied in self.reconciling.run(wanted)]
 
-    async def story(self, id_: ExecutionId) -> list[EventType]:
-        """What happened to it."""
+    async def event_types(self, id_: ExecutionId) -> list[EventType]:
+        """The types of its events, in order."""
         return [event.type for event in await self.store.events.list(id_)]
 
     async def end_all(self) -> None:

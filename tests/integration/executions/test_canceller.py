@@ -1,4 +1,4 @@
-"""A cancellation that Temporal does not carry out is ended by force after its patience, once."""
+"""A cancellation reaches Temporal once per connection; one that it does not carry out is forced after its patience."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -7,6 +7,7 @@ import pytest
 
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.domain.execution import Execution, Outcome
+from stigmer_cli.domain.identity import RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.executions.canceller import FORCED, PATIENCE_MIN_S, PATIENCE_S, Canceller
@@ -164,3 +165,31 @@ async def test_a_server_that_died_between_terminating_and_writing_leaves_it_canc
     await cancellation.harness.reconciler.run_once()
     ended = await cancellation.harness.get(cancellation.execution)
     assert ended.phase is Phase.CANCELLED
+
+
+async def test_a_wish_to_cancel_reaches_temporal_once_per_connection(harness: Harness) -> None:
+    harness.disconnect()
+    execution = await harness.accept()
+    await harness.dispatcher.run_once()
+    await claim(harness.store, execution.id, epoch=1, run=RunId("run-a"), runner="r")
+    await harness.store.executions.request_cancel(execution.id)
+    harness.gateway.trouble = TemporalUnavailable("gone")
+    assert await harness.canceller.run_once() == 0
+    harness.gateway.trouble = None
+    assert [await harness.canceller.run_once() for _ in range(3)] == [1, 0, 0]
+    [run] = harness.gateway.runs.values()
+    assert run.is_cancel_requested
+    harness.link.put(ConnectionState.CONNECTED)
+    assert await harness.canceller.run_once() == 1, "a Temporal that came back may have forgotten"
+
+
+async def test_what_ended_before_a_claim_is_withdrawn_from_temporal(harness: Harness) -> None:
+    harness.disconnect()
+    execution = await harness.accept()
+    await harness.dispatcher.run_once()
+    ended = await harness.store.executions.request_cancel(execution.id)
+    assert ended.phase is Phase.CANCELLED
+    harness.canceller.withdraw(ended.workflow)
+    await harness.canceller.run_once()
+    [run] = harness.gateway.runs.values()
+    assert run.state is RunState.TERMINATED

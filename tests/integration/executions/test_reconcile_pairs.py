@@ -110,20 +110,20 @@ def harness(folder: Path, runner: asyncio.Runner) -> Iterator[ReconcileHarness]:
 
 @dataclass(frozen=True, kw_only=True)
 class Tried:
-    """A case, its row before, the row and its story after, and what the reconcile said (None: nothing)."""
+    """A case, its row before, the row and its events after, and what the reconcile said (None: nothing)."""
 
     case: Case
     before: Execution
     after: Execution
-    story_before: Sequence[EventType]
-    story: Sequence[EventType]
+    events_before: Sequence[EventType]
+    events: Sequence[EventType]
     said: Applied | None
     starts: int
 
 
 async def _try(harness: ReconcileHarness, cases: Sequence[Case], rules: Rules) -> Sequence[Tried]:
     rows = [await harness.put(case) for case in cases]
-    stories = [await harness.story(row.id) for row in rows]
+    all_events = [await harness.event_types(row.id) for row in rows]
     races = dict(harness.gateway.meanwhile)
     harness.gateway.meanwhile.clear()
     planned = await harness.reconcile(rules, is_dry_run=True)
@@ -141,12 +141,12 @@ async def _try(harness: ReconcileHarness, cases: Sequence[Case], rules: Rules) -
             case=case,
             before=row,
             after=await harness.store.executions.get(row.id),
-            story_before=story,
-            story=await harness.story(row.id),
+            events_before=events,
+            events=await harness.event_types(row.id),
             said=by_id.get(row.id),
             starts=_starts(harness, row.id),
         )
-        for case, row, story in zip(cases, rows, stories, strict=True)
+        for case, row, events in zip(cases, rows, all_events, strict=True)
     ]
 
 
@@ -162,7 +162,7 @@ def _starts(harness: ReconcileHarness, id_: ExecutionId) -> int:
 
 def _judge(tried: Tried) -> None:
     case, said = tried.case, tried.said
-    new = tried.story[len(tried.story_before) :]
+    new = tried.events[len(tried.events_before) :]
     again = sum(event in SUBMITTED_AGAIN for event in new)
     assert again <= 1, (case, new)
     assert tried.before.phase == tried.after.phase or may_move(tried.before.phase, tried.after.phase), tried
@@ -193,7 +193,7 @@ def _was_raced(tried: Tried) -> bool:
         Race.CANCEL: EventType.CANCEL_REQUESTED,
         Race.MARK: EventType.ATTENTION,
     }
-    new = tried.story[len(tried.story_before) :]
+    new = tried.events[len(tried.events_before) :]
     return tried.case.race in moved and bool(new) and new[0] is moved[tried.case.race]
 
 
@@ -231,10 +231,10 @@ async def _holds(
     async with harness.dispatching():
         await harness.reconcile(rules)  # what had moved meanwhile is looked at anew
         await harness.until_drained()
-        settled = [await harness.story(tried.before.id) for tried in results]
+        settled = [await harness.event_types(tried.before.id) for tried in results]
         third = await harness.reconcile(rules)
     assert {one.done for one in third} <= {ReconcileOutcome.LEFT}, "reconciling twice equals once"
-    assert [await harness.story(tried.before.id) for tried in results] == settled
+    assert [await harness.event_types(tried.before.id) for tried in results] == settled
 
 
 @pytest.mark.parametrize("race", [Race.CLAIM, Race.END, Race.CANCEL, Race.MARK, Race.RECONCILE])
@@ -244,7 +244,7 @@ def test_an_orphan_that_moved_between_the_look_and_the_write_is_left_alone(
     [tried] = runner.run(_try(harness, [replace(ORPHAN, race=race)], Rules(grace_s=0.0)))
     assert tried.said is not None
     assert tried.said.done == "skipped: changed"
-    assert tried.story.count(EventType.ORPHANED) == (race is Race.RECONCILE)
+    assert tried.events.count(EventType.ORPHANED) == (race is Race.RECONCILE)
 
 
 @pytest.mark.parametrize("trouble", sorted(TROUBLES))

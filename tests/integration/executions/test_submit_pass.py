@@ -83,7 +83,7 @@ async def test_one_pass_submits_more_than_a_page_and_widens_on_the_way(
     assert 16 < gateway.most_under_way <= 64
     assert len(gateway.runs) == len(gateway.starts) == 70
     for row in rows[::10]:
-        assert await harness.story(row) == [EventType.ACCEPTED, EventType.SUBMITTED]
+        assert await harness.event_types(row) == [EventType.ACCEPTED, EventType.SUBMITTED]
     assert await dispatcher.run_once() == 0
 
 
@@ -165,7 +165,7 @@ async def test_an_outage_in_the_middle_ends_the_pass_and_costs_no_try(harness: H
     for row in rows[::20]:
         now = await harness.get(row)
         assert (now.dispatch.is_submitted, now.dispatch.attempts, now.attention) == (True, 0, None)
-        assert (await harness.story(row)).count(EventType.SUBMITTED) == 1
+        assert (await harness.event_types(row)).count(EventType.SUBMITTED) == 1
 
 
 async def test_a_pass_that_is_cut_off_anywhere_loses_and_doubles_nothing(harness: Harness) -> None:
@@ -181,7 +181,7 @@ async def test_a_pass_that_is_cut_off_anywhere_loses_and_doubles_nothing(harness
     await dispatcher.run_once()
     assert len(gateway.runs) == 50
     for row in rows[::10]:
-        assert await harness.story(row) == [EventType.ACCEPTED, EventType.SUBMITTED]
+        assert await harness.event_types(row) == [EventType.ACCEPTED, EventType.SUBMITTED]
 
 
 async def test_two_dispatchers_at_once_mark_each_execution_once(harness: Harness) -> None:
@@ -193,7 +193,7 @@ async def test_two_dispatchers_at_once_mark_each_execution_once(harness: Harness
             group.create_task(dispatcher.run_once())
     assert len(gateway.runs) == 50
     for row in rows[::10]:
-        assert await harness.story(row) == [EventType.ACCEPTED, EventType.SUBMITTED]
+        assert await harness.event_types(row) == [EventType.ACCEPTED, EventType.SUBMITTED]
 
 
 async def test_a_store_that_is_busy_interrupts_the_pass_and_everybody_who_waits(

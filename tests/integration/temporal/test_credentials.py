@@ -11,7 +11,7 @@ from stigmer_cli.temporal.dial import SdkDialer, SdkSession, Session, read_api_k
 from stigmer_cli.temporal.state import ClusterIdentity
 from stigmer_cli.temporal.target import LOOPBACK, Target, target_of
 from tests.integration.temporal.conftest import connected
-from tests.support.fakes_temporal import ERRORS, Weather
+from tests.support.fakes_temporal import ERRORS, Condition
 from tests.support.polling import eventually
 from tests.support.temporal_server import DevServer
 
@@ -50,7 +50,7 @@ class _Watched:
 
     async def probe(self) -> ClusterIdentity:
         if self._key != self._keeper.wanted:
-            raise ERRORS[Weather.DENIED]
+            raise ERRORS[Condition.DENIED]
         return await self._session.probe()
 
 

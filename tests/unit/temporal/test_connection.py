@@ -1,4 +1,4 @@
-"""The connection against a Temporal whose weather changes, in virtual time."""
+"""The connection against a Temporal whose condition changes, in virtual time."""
 
 import asyncio
 import random
@@ -14,7 +14,7 @@ from stigmer_cli.temporal.connection import MEMORY_LOST, Change, Connection, Tar
 from stigmer_cli.temporal.errors import Misconfigured, TemporalUnavailable
 from stigmer_cli.temporal.journal import HISTORY_MAX, LINES_MAX, WINDOW_S
 from stigmer_cli.temporal.state import TRANSITIONS, ClusterIdentity
-from tests.support.fakes_temporal import LoopClock, ScriptedDialer, Weather, in_virtual_time
+from tests.support.fakes_temporal import Condition, LoopClock, ScriptedDialer, in_virtual_time
 
 S = ConnectionState
 NEAR, FAR = "127.0.0.1:7233", "temporal.example:7233"
@@ -42,8 +42,8 @@ class Count:
 class ConnectionHarness:
     """A connection that runs, its Temporal, and its observer."""
 
-    def __init__(self, address: str, weather: Weather) -> None:
-        self.dialer = ScriptedDialer(weather=weather)
+    def __init__(self, address: str, condition: Condition) -> None:
+        self.dialer = ScriptedDialer(condition=condition)
         self.count = Count()
         self.clock = LoopClock()
         self.connection = Connection(
@@ -64,10 +64,13 @@ class ConnectionHarness:
 
 
 def run_scenario(
-    scenario: Callable[[ConnectionHarness], Awaitable[None]], *, address: str = NEAR, weather: Weather = Weather.FINE
+    scenario: Callable[[ConnectionHarness], Awaitable[None]],
+    *,
+    address: str = NEAR,
+    condition: Condition = Condition.HEALTHY,
 ) -> ConnectionHarness:
     async def main() -> ConnectionHarness:
-        harness = ConnectionHarness(address, weather)
+        harness = ConnectionHarness(address, condition)
         async with asyncio.TaskGroup() as group:
             owner = group.create_task(harness.connection.run())
             await scenario(harness)
@@ -103,21 +106,21 @@ def test_temporal_that_comes_late_is_dialled_within_a_second_after_it_came() -> 
         assert harness.connection.status().next_try_at is not None
         # Full jitter up to 2 s: one dial a second on average. What opens is noticed by knocking.
         assert 25 < harness.dialer.dials < 45
-        harness.dialer.weather = Weather.FINE
+        harness.dialer.condition = Condition.HEALTHY
         async with asyncio.timeout(0.2):
             await harness.connection.wait_connected()
 
-    harness = run_scenario(scenario, weather=Weather.REFUSED)
+    harness = run_scenario(scenario, condition=Condition.REFUSED)
     assert harness.path() == ["DISCONNECTED", "CONNECTED", "STOPPED"]
 
 
 def test_a_port_that_opens_and_refuses_all_the_same_is_not_dialled_in_a_circle() -> None:
     async def scenario(harness: ConnectionHarness) -> None:
-        harness.dialer.is_ajar = True
+        harness.dialer.accepts_connections = True
         await asyncio.sleep(30)
         assert 50 < harness.dialer.dials < 240
 
-    run_scenario(scenario, weather=Weather.REFUSED)
+    run_scenario(scenario, condition=Condition.REFUSED)
 
 
 def test_elsewhere_the_waits_grow_to_thirty_seconds() -> None:
@@ -125,13 +128,13 @@ def test_elsewhere_the_waits_grow_to_thirty_seconds() -> None:
         await asyncio.sleep(600)
         assert 25 < harness.dialer.dials < 80
 
-    run_scenario(scenario, address=FAR, weather=Weather.REFUSED)
+    run_scenario(scenario, address=FAR, condition=Condition.REFUSED)
 
 
 def test_a_frozen_temporal_is_suspect_within_two_seconds_and_lost_within_three() -> None:
     async def scenario(harness: ConnectionHarness) -> None:
         await harness.connection.wait_connected()
-        harness.dialer.weather = Weather.FROZEN
+        harness.dialer.condition = Condition.FROZEN
         await asyncio.sleep(2.01)
         assert harness.state is S.SUSPECT
         harness.connection.client()
@@ -147,7 +150,7 @@ def test_a_frozen_temporal_is_suspect_within_two_seconds_and_lost_within_three()
 def test_one_broken_connection_is_no_loss_and_no_new_generation() -> None:
     async def scenario(harness: ConnectionHarness) -> None:
         await harness.connection.wait_connected()
-        harness.dialer.weather = Weather.BROKEN_ONCE
+        harness.dialer.condition = Condition.BROKEN_ONCE
         await asyncio.sleep(3)
         assert harness.connection.generation == 1
 
@@ -160,7 +163,7 @@ def test_a_failed_call_is_probed_at_once_and_a_refused_probe_is_the_end() -> Non
     async def scenario(harness: ConnectionHarness) -> None:
         await harness.connection.wait_connected()
         await asyncio.sleep(0.2)
-        harness.dialer.weather = Weather.REFUSED
+        harness.dialer.condition = Condition.REFUSED
         harness.connection.report_failure("connection refused")
         await asyncio.sleep(0.01)
         assert harness.state is S.DISCONNECTED
@@ -187,11 +190,11 @@ def test_a_missing_namespace_is_misconfigured_tried_slowly_and_noticed_when_it_c
         with pytest.raises(Misconfigured):
             harness.connection.client()
         assert harness.dialer.dials == 11
-        harness.dialer.weather = Weather.FINE
+        harness.dialer.condition = Condition.HEALTHY
         async with asyncio.timeout(2.1):
             await harness.connection.wait_connected()
 
-    harness = run_scenario(scenario, weather=Weather.NO_NAMESPACE)
+    harness = run_scenario(scenario, condition=Condition.NO_NAMESPACE)
     assert harness.path() == ["MISCONFIGURED", "CONNECTED", "STOPPED"]
 
 
@@ -201,13 +204,13 @@ def test_refused_credentials_elsewhere_are_tried_twice_a_minute() -> None:
         assert (harness.state, harness.connection.status().cause) == (S.MISCONFIGURED, "permission denied")
         assert harness.dialer.dials == 11
 
-    run_scenario(scenario, address=FAR, weather=Weather.DENIED)
+    run_scenario(scenario, address=FAR, condition=Condition.DENIED)
 
 
 def test_a_namespace_that_is_deleted_while_connected_is_misconfigured_at_the_next_probe() -> None:
     async def scenario(harness: ConnectionHarness) -> None:
         await harness.connection.wait_connected()
-        harness.dialer.weather = Weather.NO_NAMESPACE
+        harness.dialer.condition = Condition.NO_NAMESPACE
         await asyncio.sleep(1.1)
         assert harness.state is S.MISCONFIGURED
 
@@ -219,13 +222,13 @@ def test_temporal_that_describes_but_does_not_serve_is_never_connected() -> None
         await asyncio.sleep(10)
         assert harness.connection.status().cause == "Temporal is up but not serving yet"
 
-    assert run_scenario(scenario, weather=Weather.NOT_SERVING).path() == ["DISCONNECTED", "STOPPED"]
+    assert run_scenario(scenario, condition=Condition.NOT_SERVING).path() == ["DISCONNECTED", "STOPPED"]
 
 
 def test_being_throttled_is_being_answered() -> None:
     async def scenario(harness: ConnectionHarness) -> None:
         await harness.connection.wait_connected()
-        harness.dialer.weather = Weather.THROTTLED
+        harness.dialer.condition = Condition.THROTTLED
         await asyncio.sleep(20)
 
     assert run_scenario(scenario).path() == ["CONNECTED", "STOPPED"]
@@ -247,9 +250,9 @@ def test_another_temporal_behind_the_address_is_said_and_counted() -> None:
 def test_a_wait_for_a_generation_ends_once_per_client() -> None:
     async def scenario(harness: ConnectionHarness) -> None:
         assert await harness.connection.wait_generation(0) == 1
-        harness.dialer.weather = Weather.REFUSED
+        harness.dialer.condition = Condition.REFUSED
         await harness.connection.wait_changed(harness.connection.changes)
-        harness.dialer.weather = Weather.FINE
+        harness.dialer.condition = Condition.HEALTHY
         assert await harness.connection.wait_generation(1) == 2
 
     run_scenario(scenario)
@@ -258,9 +261,9 @@ def test_a_wait_for_a_generation_ends_once_per_client() -> None:
 def test_flapping_keeps_a_bounded_history_and_does_not_flood_the_log() -> None:
     async def scenario(harness: ConnectionHarness) -> None:
         for _ in range(150):
-            harness.dialer.weather = Weather.REFUSED
+            harness.dialer.condition = Condition.REFUSED
             await asyncio.sleep(1)
-            harness.dialer.weather = Weather.FINE
+            harness.dialer.condition = Condition.HEALTHY
             await asyncio.sleep(1)
         assert len(harness.connection.status().history) == HISTORY_MAX
 
@@ -276,10 +279,10 @@ def test_flapping_keeps_a_bounded_history_and_does_not_flood_the_log() -> None:
 
 def test_the_state_in_which_flapping_ends_is_written_once_there_is_room() -> None:
     async def scenario(harness: ConnectionHarness) -> None:
-        for weather in (Weather.REFUSED, Weather.FINE) * LINES_MAX:
-            harness.dialer.weather = weather
+        for condition in (Condition.REFUSED, Condition.HEALTHY) * LINES_MAX:
+            harness.dialer.condition = condition
             await asyncio.sleep(1)
-        harness.dialer.weather = Weather.REFUSED
+        harness.dialer.condition = Condition.REFUSED
         await asyncio.sleep(2 * WINDOW_S)
 
     with capture_logs() as lines:
@@ -297,7 +300,7 @@ def test_a_move_is_one_line_with_everything_in_it() -> None:
         await harness.connection.wait_changed(0)
 
     with capture_logs() as lines:
-        run_scenario(scenario, weather=Weather.REFUSED)
+        run_scenario(scenario, condition=Condition.REFUSED)
     assert {key: value for key, value in lines[0].items() if key != "next_try_at"} == {
         "event": "temporal_connection_changed",
         "log_level": "warning",
@@ -312,15 +315,15 @@ def test_a_move_is_one_line_with_everything_in_it() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_in_any_weather_every_move_is_legal_and_fine_weather_connects(seed: int) -> None:
+def test_every_move_is_legal_and_a_healthy_temporal_is_connected(seed: int) -> None:
     async def scenario(harness: ConnectionHarness) -> None:
         rng = random.Random(seed)
         for _ in range(200):
-            harness.dialer.weather = rng.choice(list(Weather))
+            harness.dialer.condition = rng.choice(list(Condition))
             if rng.random() < 0.3:
                 harness.connection.report_failure("x")
             await asyncio.sleep(rng.uniform(0, 3))
-        harness.dialer.weather = Weather.FINE
+        harness.dialer.condition = Condition.HEALTHY
         await asyncio.sleep(5.5)
         assert harness.state is S.CONNECTED
 
@@ -334,7 +337,7 @@ def test_a_request_to_hurry_does_not_wait_for_the_next_dial_or_probe() -> None:
     async def scenario(harness: ConnectionHarness) -> None:
         await asyncio.sleep(20)
         assert harness.state is S.MISCONFIGURED
-        harness.dialer.weather = Weather.FINE
+        harness.dialer.condition = Condition.HEALTHY
         harness.connection.hurry()
         async with asyncio.timeout(1.1):
             await harness.connection.wait_connected()
@@ -344,7 +347,7 @@ def test_a_request_to_hurry_does_not_wait_for_the_next_dial_or_probe() -> None:
         await asyncio.sleep(1)
         assert len(harness.count.probes) == probes + 1
 
-    run_scenario(scenario, address=FAR, weather=Weather.NO_NAMESPACE)
+    run_scenario(scenario, address=FAR, condition=Condition.NO_NAMESPACE)
 
 
 @pytest.mark.parametrize("by_s", [3600.0, -3600.0])
@@ -361,4 +364,4 @@ def test_since_when_and_until_when_follow_the_clock_as_it_is_set_now(by_s: float
         for moment, then in ((after.since, before.since), (after.next_try_at, before.next_try_at)):
             assert abs(moment - then - timedelta(seconds=by_s)) < timedelta(milliseconds=1)
 
-    run_scenario(scenario, address=FAR, weather=Weather.NO_NAMESPACE)
+    run_scenario(scenario, address=FAR, condition=Condition.NO_NAMESPACE)

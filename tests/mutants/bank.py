@@ -86,7 +86,7 @@ CORE: tuple[Mutant, ...] = (
         caught_by=(ACCEPT_AND_SUBMIT, SIMULATION),
     ),
     Mutant(
-        name="a mark that came during a commit is told that it was in it",
+        name="a mark that came during a commit counts as written by it",
         file="executions/group_commit.py",
         old="        for written, taken in batch.items():\n",
         new="        for written, taken in list(self._waiting.items()):\n"
@@ -122,7 +122,7 @@ CORE: tuple[Mutant, ...] = (
         caught_by=(SIMULATION,),
     ),
     Mutant(
-        name="a wish to cancel is told to one Temporal only",
+        name="a request to cancel reaches only one Temporal",
         file="executions/canceller.py",
         old="            self._delivered.clear()",
         new="            self._delivered.copy()",
@@ -192,7 +192,7 @@ CORE: tuple[Mutant, ...] = (
         caught_by=(PLAN,),
     ),
     Mutant(
-        name="a run that cannot go on is told, and is too fresh for the command that is printed",
+        name="a stalled run is reported, and is too fresh for the command that is printed",
         file="judgement/plan.py",
         old=" and not _is_failing(observation):\n",
         new=":\n",

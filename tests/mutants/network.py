@@ -25,7 +25,7 @@ MUTANTS: tuple[Mutant, ...] = (
         caught_by=(LISTEN,),
     ),
     Mutant(
-        name="a stranger is told why the server is not ready",
+        name="a foreign client learns why the server is not ready",
         file="server/routes/health.py",
         old="if why_not and request.scope.get(IS_KNOWN) else []",
         new="if why_not else []",

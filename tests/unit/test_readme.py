@@ -56,10 +56,15 @@ def test_every_file_and_every_name_in_it_that_a_page_points_to_is_there(page: st
     assert missing == []
 
 
-def test_each_of_the_three_walks_has_its_stops() -> None:
-    walks = (ROOT / "stigmer_cli" / "README.md").read_text().partition("## Three walks")[2].partition("\n## ")[0]
-    stops = [re.findall(r"`stigmer_cli/[\w./]+\.py: \w+`", walk) for walk in walks.split("\n### ")[1:]]
-    assert [len(found) >= 5 for found in stops] == [True, True, True]
+def test_each_of_the_three_paths_has_its_steps() -> None:
+    paths = (
+        (ROOT / "stigmer_cli" / "README.md")
+        .read_text()
+        .partition("## Three paths through the code")[2]
+        .partition("\n## ")[0]
+    )
+    steps = [re.findall(r"`stigmer_cli/[\w./]+\.py: \w+`", path) for path in paths.split("\n### ")[1:]]
+    assert [len(found) >= 5 for found in steps] == [True, True, True]
 
 
 def test_the_table_of_tests_has_every_folder() -> None:

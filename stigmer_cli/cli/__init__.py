@@ -1,1 +1,1 @@
-"""What a person types: each module parses, makes one call and renders what comes back."""
+"""The commands: each module parses its arguments, makes one call and prints the result."""

@@ -1,4 +1,4 @@
-"""`python -m stigmer_cli.cli`: the same as the console script, also where its folder is not on the PATH."""
+"""`python -m stigmer_cli.cli`: the same as the console script, for when its folder is not on the PATH."""
 
 from stigmer_cli.cli.entry import main
 

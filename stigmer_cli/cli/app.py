@@ -9,15 +9,15 @@ from stigmer_cli.cli.agents.commands import agents, apply
 from stigmer_cli.cli.config.commands import config
 from stigmer_cli.cli.doctor.commands import doctor
 from stigmer_cli.cli.executions.commands import executions, run
-from stigmer_cli.cli.program import commands as program
-from stigmer_cli.cli.program.completion import VARIABLE
+from stigmer_cli.cli.help import commands as help_
+from stigmer_cli.cli.help.completion import VARIABLE
 from stigmer_cli.cli.stack import commands as stack
 
 ABOUT = "A local stack that runs AI agents and workflows durably on Temporal, and says why when it cannot."
 
 
-def application(environ: Mapping[str, str]) -> typer.Typer:
-    """The whole command line; where a shell asks for completions, it is ready to answer."""
+def build_application(environ: Mapping[str, str]) -> typer.Typer:
+    """The whole command line. Completions are set up only when a shell asks for them."""
     if VARIABLE in environ:
         completion_init()
     app = typer.Typer(
@@ -39,11 +39,11 @@ def application(environ: Mapping[str, str]) -> typer.Typer:
         stack.ui,
         stack.serve,
         stack.work,
-        program.version,
-        program.completion,
+        help_.version,
+        help_.completion,
     ):
         app.command()(one)
-    app.command("help")(program.show_help)
+    app.command("help")(help_.show_help)
     app.add_typer(agents, name="agents")
     app.add_typer(executions, name="executions")
     app.add_typer(config, name="config")

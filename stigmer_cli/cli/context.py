@@ -1,4 +1,4 @@
-"""What every command is given: the environment as it was at start, the clock, the output."""
+"""What every command gets: the environment as it was at the start, the clock, and the output."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 @dataclass(kw_only=True)
 class Cli:
-    """One invocation. `out` is replaced once the command knows its `--output`."""
+    """One invocation. `cli_of` replaces `out` once the command has read its `--output`."""
 
     environ: Mapping[str, str]
     user_home: Path | None
@@ -44,19 +44,19 @@ class Cli:
         """The home of this invocation; reads no other setting."""
         return home_of(self.environ, user_home=self.user_home)
 
-    def settings(self, *, is_look: bool = False, **flags: str | None) -> Settings:
-        """The settings of a command; while the home's stack runs, its addresses come before those of this shell.
+    def load_settings(self, *, is_look: bool = False, **flags: str | None) -> Settings:
+        """The settings of a command. While the home's stack runs, its addresses override those of this shell.
 
-        Raises as `load` does; with `is_look`, for a read-only command, a home that cannot be trusted is only a warning.
+        Raises as `load` does. With `is_look`, for a read-only command, an untrusted home is only a warning.
         """
-        found = self.own_settings(is_look=is_look, **flags)
+        found = self.load_own_settings(is_look=is_look, **flags)
         if found.distrust:
             return found
         running = endpoints(found.home)
         return follow_running_stack(found, running, read_settings_record(found.home)) if running else found
 
-    def own_settings(self, *, is_look: bool = False, **flags: str | None) -> Settings:
-        """The settings of this shell and of `config.toml`, whatever runs: for commands that start a part."""
+    def load_own_settings(self, *, is_look: bool = False, **flags: str | None) -> Settings:
+        """The settings of this shell and of `config.toml`, even while a stack runs: for commands that start a part."""
         found = load(flags, self.environ, user_home=self.user_home, is_look=is_look)
         if found.distrust:
             self.out.warning(f"{found.distrust}; neither its config.toml nor its token is used")
@@ -64,11 +64,11 @@ class Cli:
             self.out.warning(warning)
         return found
 
-    def settings_or_defaults(self) -> Settings:
-        """`settings`, or the defaults with a warning where they cannot be read: for read-only commands."""
+    def load_settings_or_defaults(self) -> Settings:
+        """`load_settings`, or the defaults with a warning if it fails: for read-only commands."""
         home = self.home
         try:
-            return self.settings(is_look=True)
+            return self.load_settings(is_look=True)
         except ConfigError as error:
             self.out.warning(f"the settings of this shell cannot be read: {error.message}")
         found = Settings(home=home, distrust="; ".join(doubt.message for doubt in inspect_home(home.path)))
@@ -78,13 +78,13 @@ class Cli:
     def client(self, **flags: str | None) -> "Client":
         """A client of the server.
 
-        Raises NotRunning where there is no token, so that no stack was ever started here, and ConfigError where the
+        Raises NotRunning if there is no token, which means that no stack was ever started here, and ConfigError if the
         server is on another machine and no token is set.
         """
         from stigmer_cli.client import Client  # noqa: PLC0415 - httpx is not imported for --help and status
         from stigmer_cli.stack.remote import require_token  # noqa: PLC0415 - 0.1 s of CPU on top of the 0.2 s of `stigmer version`
 
-        settings = self.settings(is_look=False, **flags)
+        settings = self.load_settings(is_look=False, **flags)
         require_token(settings)
         token = settings.token
         if token is None and read_token(settings.home) is None:
@@ -98,7 +98,7 @@ class Cli:
         )
 
     def call(self, ask: "Callable[[Client], Awaitable[T]]") -> T:
-        """The answer to one call; raises NotRunning where the stack of this home is down."""
+        """The answer to one call; raises NotRunning if the stack of this home is down."""
 
         async def ask_server() -> T:
             async with self.client() as client:
@@ -110,9 +110,9 @@ class Cli:
         return self.run(ask_server())
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`; Ctrl-C cancels it and surfaces as KeyboardInterrupt.
+        """The result of `work`; Ctrl-C cancels it and raises KeyboardInterrupt.
 
-        Raises NotRunning instead of ServerUnavailable where the server of this home does not run; the message names the
+        Raises NotRunning instead of ServerUnavailable if the server of this home does not run; the message names the
         process that holds its port.
         """
         try:
@@ -124,10 +124,10 @@ class Cli:
             raise explained from error
 
     def explain(self, error: ServerUnavailable) -> StigmerError:
-        """The error to raise where the server cannot be reached: what this machine shows about it, else `error`."""
+        """The error to raise if the server cannot be reached: the cause found on this machine, else `error`."""
         from stigmer_cli.stack.server_unreachable import explain  # noqa: PLC0415 - 0.05 s, and only after a failure
 
-        settings = self.settings()
+        settings = self.load_settings()
         is_own = settings.sources["server_url"] is Source.DEFAULT
         return explain(error, settings.server_target, settings.home, is_own=is_own)
 

@@ -1,4 +1,4 @@
-"""Text for people: why an execution is not done yet."""
+"""Says why an execution is not done yet."""
 
 import re
 
@@ -15,11 +15,11 @@ PHASE_STYLES: dict[Phase, str] = {
 }
 
 
-def why(execution: ExecutionResource) -> str:
-    """Why it is stuck, else what a non-terminal execution waits for or a terminal one ended with; may be empty."""
+def describe_reason(execution: ExecutionResource) -> str:
+    """Why it is stuck, else what it waits for, or the error it ended with; may be empty."""
     status, stuck = execution.status, execution.stuck
     if stuck is not None:
-        return f"{stuck.kind}: {brief(stuck.cause, execution.metadata.id)}"
+        return f"{stuck.kind}: {drop_workflow_name(stuck.cause, execution.metadata.id)}"
     if status.phase.is_terminal:
         return status.error or ""
     if status.attention is not None:
@@ -31,6 +31,6 @@ def why(execution: ExecutionResource) -> str:
     return f"attempt {status.attempt} runs on {status.runner}"
 
 
-def brief(cause: str, execution: str) -> str:
-    """`cause` without the name of the workflow, which is made of the id that stands beside it."""
+def drop_workflow_name(cause: str, execution: str) -> str:
+    """`cause` without the workflow's name, which contains the id that is shown beside it."""
     return re.sub(rf" \S*/{re.escape(execution)}(/\d+)?", "", cause)

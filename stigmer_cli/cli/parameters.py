@@ -1,11 +1,11 @@
-"""The options and arguments that several commands take, each declared once; what one command takes stands with it."""
+"""The options and arguments that several commands take, each declared once."""
 
 from typing import Annotated
 
 import typer
 
 from stigmer_cli.cli.output import Format
-from stigmer_cli.cli.wait import NAME as WAIT
+from stigmer_cli.cli.wait import WAIT_OPTION as WAIT
 
 OutputFormat = Annotated[Format, typer.Option("--output", "-o", help="How to print the result.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]

@@ -1,6 +1,6 @@
-"""Tries a write again while the server or its database is away for a moment: a policy, and the loop around the call.
+"""Retries a write while the server or its database is unavailable: a policy, and the loop around the call.
 
-What is tried again is idempotent, by its nature or by its key, so that however many tries arrive, it is done once.
+The write is idempotent, by its nature or by its key: it is done once, however many tries arrive.
 """
 
 import asyncio
@@ -20,42 +20,42 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 RETRY_MIN_S = 15.0
-"""A server that is killed is back in about a second, a PostgreSQL that recovers in several."""
+"""A killed server is back in about a second, a PostgreSQL that recovers in several."""
 
-AGAIN = Backoff(initial_s=0.1, factor=1.6, cap_s=1.0)
+RETRY_BACKOFF = Backoff(initial_s=0.1, factor=1.6, cap_s=1.0)
 TRY_MIN_S = 1.0
 LOOK_AGAIN_S = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """For how long a write is tried again, in seconds, and how fast."""
+    """For how long a write is retried, in seconds, and with which delays."""
 
     for_s: float = RETRY_MIN_S
-    backoff: Backoff = AGAIN
+    backoff: Backoff = RETRY_BACKOFF
 
     def delay_s(self, error: StigmerError, *, tries: int, left_s: float, rng: random.Random) -> float | None:
-        """How long to wait after `tries` failed with `error`; None where another try makes no sense, or comes too late.
+        """Seconds to wait after `tries` failed with `error`; None if another try is pointless or would come too late.
 
-        What the server said about when to come back (Retry-After) is kept to.
+        It is at least what the server asked for (Retry-After).
         """
-        if not is_passing(error) or not isinstance(error, Unavailable):
+        if not is_transient(error) or not isinstance(error, Unavailable):
             return None
         delay_s = max(self.backoff.delay_s(tries, rng), error.retry_after_s)
         return delay_s if delay_s < left_s else None
 
 
-def is_passing(error: StigmerError) -> bool:
-    """Whether `error` may be gone at the next try.
+def is_transient(error: StigmerError) -> bool:
+    """Whether the next try may succeed.
 
-    A Temporal that is away is none of these: whoever insists on it was promised that nothing is written.
+    TemporalUnavailable does not count: a client that requires Temporal was promised that nothing is written.
     """
     return isinstance(error, Unavailable) and not isinstance(error, TemporalUnavailable)
 
 
 @dataclass(kw_only=True)
 class Attempts:
-    """What became of the tries so far. `may_have_counted` once one may have reached the store without our knowing."""
+    """The tries so far. `may_have_counted`: one may have reached the store although its answer was lost."""
 
     tries: int = 0
     may_have_counted: bool = False
@@ -64,32 +64,32 @@ class Attempts:
 
 @dataclass(kw_only=True)
 class Retry:
-    """Asks until it is answered, or the policy gives up. `told` is called with the first failure."""
+    """Repeats a call until it is answered or the policy gives up. `on_first_failure` gets the first error."""
 
     cli: Cli
     policy: RetryPolicy = field(default_factory=RetryPolicy)
-    told: Callable[[StigmerError], None] = field(default=lambda _: None)
+    on_first_failure: Callable[[StigmerError], None] = field(default=lambda _: None)
     attempts: Attempts = field(default_factory=Attempts)
     rng: random.Random = field(default_factory=random.Random)
 
     async def ask(self, call: Callable[[], Awaitable[T]]) -> T:
-        """The answer. Raises what the last try raised, and NotRunning at once where the stack is plainly down."""
+        """The answer. Raises what the last try raised, and NotRunning at once if the stack is down."""
         deadline = self.cli.clock.monotonic() + self.policy.for_s
         while True:
             left_s = deadline - self.cli.clock.monotonic()
             try:
-                return await self._tried(call, max(left_s, TRY_MIN_S))
+                return await self._try_once(call, max(left_s, TRY_MIN_S))
             except Unavailable as error:
-                await self._refuse_hopeless(error)
+                await self._raise_if_stopped(error)
                 left_s = deadline - self.cli.clock.monotonic()
                 delay_s = self.policy.delay_s(error, tries=self.attempts.tries, left_s=left_s, rng=self.rng)
                 if delay_s is None:
                     raise
                 if self.attempts.tries == 1:
-                    self.told(error)
+                    self.on_first_failure(error)
             await self.cli.clock.sleep(delay_s)
 
-    async def _tried(self, call: Callable[[], Awaitable[T]], within_s: float) -> T:
+    async def _try_once(self, call: Callable[[], Awaitable[T]], within_s: float) -> T:
         self.attempts.tries += 1
         self.attempts.is_in_flight = True
         try:
@@ -105,10 +105,10 @@ class Retry:
         self.attempts.is_in_flight = False
         return answer
 
-    async def _refuse_hopeless(self, error: Unavailable) -> None:
-        """Raise what the machine itself says where it says that no server will come.
+    async def _raise_if_stopped(self, error: Unavailable) -> None:
+        """Raise the cause that is found on this machine, if it shows that no server will come.
 
-        Asked twice where something ran a moment ago: a stack that is started anew is down in between.
+        After the first try, look twice: the stack ran then, and while it restarts it is down for a moment.
         """
         if not isinstance(error, ServerUnavailable):
             return
@@ -120,12 +120,14 @@ class Retry:
             raise told from error
 
 
-def insist(cli: Cli, ask: "Callable[[Client], Awaitable[T]]") -> T:
-    """The answer to an idempotent write, tried again while the server is away; raises what the last try raised."""
+def call_with_retry(cli: Cli, ask: "Callable[[Client], Awaitable[T]]") -> T:
+    """The answer to an idempotent write, retried while the server is unavailable; raises what the last try raised."""
 
-    async def asked(client: "Client") -> T:
+    async def ask_with_retry(client: "Client") -> T:
         retry = Retry(cli=cli)
-        retry.told = lambda error: cli.out.note(f"{error.message}; trying again for {span(retry.policy.for_s)}")
+        retry.on_first_failure = lambda error: cli.out.note(
+            f"{error.message}; trying again for {span(retry.policy.for_s)}"
+        )
         return await retry.ask(lambda: ask(client))
 
-    return cli.call(asked)
+    return cli.call(ask_with_retry)

@@ -1,4 +1,4 @@
-"""`--wait[=S]`: wait for ever, or for S seconds."""
+"""`--wait[=S]`: wait without limit, or for S seconds."""
 
 import math
 from collections.abc import Sequence
@@ -6,20 +6,22 @@ from collections.abc import Sequence
 from stigmer_cli.errors import ConfigError
 
 FOREVER = "forever"
-NAME = "--wait"
+WAIT_OPTION = "--wait"
 ONLY_ARGUMENTS = "--"
-"""Nothing behind it is an option."""
+"""What follows it is no option."""
 
 
-def with_value(arguments: Sequence[str]) -> list[str]:
-    """`arguments` with the value that a bare `--wait` stands for: the parser knows no optional ones."""
+def expand_bare_wait(arguments: Sequence[str]) -> list[str]:
+    """`arguments` with a value for each bare `--wait`: the parser knows no options with an optional value."""
     options_end = arguments.index(ONLY_ARGUMENTS) if ONLY_ARGUMENTS in arguments else len(arguments)
-    options = [f"{NAME}={FOREVER}" if argument == NAME else argument for argument in arguments[:options_end]]
+    options = [
+        f"{WAIT_OPTION}={FOREVER}" if argument == WAIT_OPTION else argument for argument in arguments[:options_end]
+    ]
     return [*options, *arguments[options_end:]]
 
 
-def wait_s(text: str | None) -> float | None:
-    """How long to wait, in seconds: None not at all, infinity for ever; raises ConfigError."""
+def parse_wait(text: str | None) -> float | None:
+    """How long to wait, in seconds: None for not at all, infinity for no limit; raises ConfigError."""
     if text is None:
         return None
     try:
@@ -27,5 +29,5 @@ def wait_s(text: str | None) -> float | None:
     except ValueError:
         seconds = math.nan
     if not seconds >= 0:
-        raise ConfigError(f"{NAME}={text}: not a number of seconds", hint=f"{NAME}, or {NAME}=30")
+        raise ConfigError(f"{WAIT_OPTION}={text}: not a number of seconds", hint=f"{WAIT_OPTION}, or {WAIT_OPTION}=30")
     return seconds

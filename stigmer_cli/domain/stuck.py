@@ -84,6 +84,11 @@ REPAIRABLE = frozenset({StuckClass.ORPHAN, StuckClass.BEHIND})
 """The classes that a reconcile without ids repairs."""
 
 
+def is_repairable(kind: StuckClass | str) -> bool:
+    """Whether a reconcile without ids repairs an execution of this class; False for a class unknown here."""
+    return kind in REPAIRABLE
+
+
 def way_out(kind: StuckClass, execution: ExecutionId, phase: Phase, *, passes: bool = False) -> WayOut:
     """What to type for an execution of this class; `passes`: it continues without help."""
     return _way_out(kind, (execution,), phase, passes=passes)
@@ -91,7 +96,7 @@ def way_out(kind: StuckClass, execution: ExecutionId, phase: Phase, *, passes: b
 
 def way_out_of_all(kind: StuckClass, ids: Sequence[ExecutionId], phase: Phase, *, passes: bool = False) -> WayOut:
     """The same for `ids`, all of this class: a command that asks nothing where none has to be named."""
-    if kind in REPAIRABLE:
+    if is_repairable(kind):
         return WayOut(commands=(f"{RECONCILE} --yes",))
     named = () if kind is StuckClass.LOST and len(ids) > NAMED_MAX else ids[:NAMED_MAX]
     return replace(_way_out(kind, named, phase, passes=passes), note="")

@@ -24,12 +24,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from stigmer_cli.cli.program.topics import page
+from stigmer_cli.cli.help.topics import read_page
 from tests.support import postgres
 from tests.support.polling import wait_until
 from tests.support.temporal_server import DevServer, dev_server, die_with_parent, kill_group
 
-PAGE = page("networking")
+PAGE = read_page("networking")
 WITHIN_S = 40
 TEMPORAL_DOOR = """
 global
@@ -162,7 +162,7 @@ def machines(folder: Path, database: str, temporal: DevServer) -> Iterator[Place
         place.run("temporal", TEMPORAL_CERTIFICATE)
         (folder / "temporal.cfg").write_text(TEMPORAL_DOOR)
         (folder / "haproxy.cfg").write_text(blocks("haproxy")["haproxy.cfg"])
-        greeter = re.search(r"^```yaml\n(apiVersion.*?)^```$", page("agents"), re.MULTILINE | re.DOTALL)
+        greeter = re.search(r"^```yaml\n(apiVersion.*?)^```$", read_page("agents"), re.MULTILINE | re.DOTALL)
         assert greeter
         (folder / "greeter.yaml").write_text(greeter[1])
         place.start("temporal", "haproxy -f temporal.cfg")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stigmer_cli.cli.entry import invoke
-from stigmer_cli.cli.program.topics import TOPICS
+from stigmer_cli.cli.help.topics import TOPICS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -1,4 +1,4 @@
-"""What the commands about agents take; each imports its body when it runs, so that `--help` loads none of them."""
+"""Declares the commands about agents; each imports its body when it runs, so that `--help` loads none of them."""
 
 from typing import Annotated
 

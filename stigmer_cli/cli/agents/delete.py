@@ -1,17 +1,17 @@
-"""`stigmer agents delete`: one agent deleted, once a person has agreed."""
+"""`stigmer agents delete`: deletes one agent once a person has agreed."""
 
 import typer
 
 from stigmer_cli.api.resources import AgentResource
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.output import safe
-from stigmer_cli.cli.retry import insist
+from stigmer_cli.cli.output import escape_markup
+from stigmer_cli.cli.retry import call_with_retry
 from stigmer_cli.client import Client
 from stigmer_cli.errors import ConfigError, NotFound
 
 
 def delete_agent(cli: Cli, agent: str, *, is_agreed: bool) -> None:
-    """Delete the agent of this name or id and print which it was; ask first unless a person has agreed."""
+    """Delete the agent with this name or id, and print its name; ask first unless `is_agreed`."""
     if not is_agreed:
         if not cli.out.can_ask:
             raise ConfigError(
@@ -19,12 +19,12 @@ def delete_agent(cli: Cli, agent: str, *, is_agreed: bool) -> None:
             )
         typer.confirm(f"Delete agent {agent}?", abort=True, err=True)
     found = cli.call(lambda client: client.agent(agent))
-    gone = insist(cli, lambda client: _deleted(client, found))
-    cli.out.result(gone.to_wire(), lambda console: console.print(f"agent/{safe(gone.metadata.slug)} deleted"))
+    gone = call_with_retry(cli, lambda client: _delete_once(client, found))
+    cli.out.result(gone.to_wire(), lambda console: console.print(f"agent/{escape_markup(gone.metadata.slug)} deleted"))
 
 
-async def _deleted(client: Client, found: AgentResource) -> AgentResource:
-    """What was deleted; one that is gone by now was deleted by an earlier try, whose answer was lost, or by another."""
+async def _delete_once(client: Client, found: AgentResource) -> AgentResource:
+    """The deleted agent. NotFound counts as success: an earlier try, or another client, has deleted it."""
     try:
         return await client.delete_agent(found.metadata.id)
     except NotFound:

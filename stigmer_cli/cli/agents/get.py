@@ -1,14 +1,14 @@
-"""`stigmer agents get`: one agent."""
+"""`stigmer agents get`: shows one agent."""
 
 from rich.console import Console
 
 from stigmer_cli.api.resources import AgentResource
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.output import safe
+from stigmer_cli.cli.output import escape_markup
 
 
 def show_agent(cli: Cli, agent: str) -> None:
-    """Print the agent of this name or id."""
+    """Print the agent with this name or id; raises NotFound."""
     found = cli.call(lambda client: client.agent(agent))
     cli.out.result(found.to_wire(), lambda console: _print(console, found))
 
@@ -24,4 +24,4 @@ def _print(console: Console, item: AgentResource) -> None:
     }
     for name, value in rows.items():
         if value:
-            console.print(f"[bold]{name + ':':<14}[/]{safe(value)}", soft_wrap=True)
+            console.print(f"[bold]{name + ':':<14}[/]{escape_markup(value)}", soft_wrap=True)

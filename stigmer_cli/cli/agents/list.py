@@ -1,4 +1,4 @@
-"""`stigmer agents list`: the agents by name."""
+"""`stigmer agents list`: lists the agents by name."""
 
 from collections.abc import Sequence
 
@@ -7,19 +7,19 @@ from rich.table import Table
 
 from stigmer_cli.api.resources import AgentResource
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.output import safe
+from stigmer_cli.cli.output import escape_markup
 from stigmer_cli.client import Client
 
 PAGE = 200
 
 
 def list_agents(cli: Cli, *, limit: int) -> None:
-    """Print up to `limit` of them."""
-    items = cli.call(lambda client: _all(client, limit))
+    """Print up to `limit` agents."""
+    items = cli.call(lambda client: _fetch_agents(client, limit))
     cli.out.result({"items": [item.to_wire() for item in items]}, lambda console: _print(console, items))
 
 
-async def _all(client: Client, limit: int) -> Sequence[AgentResource]:
+async def _fetch_agents(client: Client, limit: int) -> Sequence[AgentResource]:
     items: list[AgentResource] = []
     cursor = None
     while len(items) < limit:
@@ -39,5 +39,10 @@ def _print(console: Console, items: Sequence[AgentResource]) -> None:
     for name in ("NAME", "MODEL", "DESCRIPTION", "ID"):
         table.add_column(name, no_wrap=name in ("NAME", "ID"), overflow="ellipsis")
     for item in items:
-        table.add_row(safe(item.metadata.slug), safe(item.spec.model), safe(item.spec.description), item.metadata.id)
+        table.add_row(
+            escape_markup(item.metadata.slug),
+            escape_markup(item.spec.model),
+            escape_markup(item.spec.description),
+            item.metadata.id,
+        )
     console.print(table)

@@ -1,4 +1,4 @@
-"""Manifests: YAML to requests, with file, line and column for everything that is wrong."""
+"""Parses manifests: YAML to requests, with file, line and column for every problem."""
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,23 +22,23 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class ManifestSource:
-    """A file as read: its name as it is shown, and its text."""
+    """A file that was read: its name as it is shown, and its text."""
 
     name: str
     text: str
 
 
 def read_sources(names: Sequence[str], stdin: Iterator[bytes]) -> Sequence[ManifestSource]:
-    """The files called `names`, `-` being standard input; raises ConfigError for one that cannot be read."""
-    return [_read(name, stdin) for name in names]
+    """The files `names`; `-` is standard input. Raises ConfigError for one that cannot be read or is too large."""
+    return [_read_source(name, stdin) for name in names]
 
 
-def parse(sources: Sequence[ManifestSource]) -> Sequence[AgentManifest]:
-    """Every document of every source, in order; raises ConfigError that lists all that is wrong."""
+def parse_manifests(sources: Sequence[ManifestSource]) -> Sequence[AgentManifest]:
+    """Every document of every source, in order; raises ConfigError that lists every problem."""
     manifests: list[AgentManifest] = []
     problems: list[str] = []
     for source in sources:
-        for found in _documents(source):
+        for found in _parse_documents(source):
             if isinstance(found, AgentManifest):
                 manifests.append(found)
             else:
@@ -50,7 +50,7 @@ def parse(sources: Sequence[ManifestSource]) -> Sequence[AgentManifest]:
     return manifests
 
 
-def _read(name: str, stdin: Iterator[bytes]) -> ManifestSource:
+def _read_source(name: str, stdin: Iterator[bytes]) -> ManifestSource:
     try:
         data = b"".join(stdin) if name == STDIN else Path(name).read_bytes()
     except OSError as error:
@@ -64,25 +64,25 @@ def _read(name: str, stdin: Iterator[bytes]) -> ManifestSource:
         raise ConfigError(f"{shown} is not UTF-8 text (byte {error.start})") from error
 
 
-def _documents(source: ManifestSource) -> Iterator[AgentManifest | list[str]]:
+def _parse_documents(source: ManifestSource) -> Iterator[AgentManifest | list[str]]:
     try:
-        excess = _excess(source)
+        excess = _find_excess(source)
         if excess is not None:
-            yield [_at(source, excess, "nested too deeply, or too many aliases")]
+            yield [_format_problem(source, excess, "nested too deeply, or too many aliases")]
             return
         for node in yaml.compose_all(source.text, Loader=yaml.SafeLoader):
             if not _is_empty(node):
-                yield _manifest(source, node)
+                yield _validate_document(source, node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        yield [_at(source, place, error.problem or "not YAML")]
+        yield [_format_problem(source, place, error.problem or "not YAML")]
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        yield [_at(source, (1, 1), str(error).splitlines()[0] if str(error) else "not YAML")]
+        yield [_format_problem(source, (1, 1), str(error).splitlines()[0] if str(error) else "not YAML")]
 
 
-def _excess(source: ManifestSource) -> Place | None:
-    """Where the text nests too deeply or has too many aliases; nothing is built from it before."""
+def _find_excess(source: ManifestSource) -> Place | None:
+    """Where the text exceeds `DEPTH_MAX` or `ALIASES_MAX`, found before any object is built."""
     depth = aliases = 0
     for event in yaml.parse(source.text, Loader=yaml.SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -97,72 +97,75 @@ def _is_empty(node: yaml.Node) -> bool:
     return isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"
 
 
-def _manifest(source: ManifestSource, node: yaml.Node) -> AgentManifest | list[str]:
+def _validate_document(source: ManifestSource, node: yaml.Node) -> AgentManifest | list[str]:
     start = (node.start_mark.line + 1, node.start_mark.column + 1)
     if not isinstance(node, yaml.MappingNode):
-        return [_at(source, start, "a document is a mapping with apiVersion, kind, metadata and spec")]
+        return [_format_problem(source, start, "a document is a mapping with apiVersion, kind, metadata and spec")]
     places: dict[tuple[str, ...], Place] = {(): start}
     twice: list[str] = []
-    _collect(source, node, (), places, twice)
+    _collect_keys(source, node, (), places, twice)
     if twice:
         return twice
     data = yaml.SafeLoader("").construct_document(node)
     try:
         return AgentManifest.model_validate(data)
     except ValidationError as error:
-        return [_at(source, _place(places, problem), _sentence(problem)) for problem in error.errors()]
+        return [
+            _format_problem(source, _find_place(places, problem), _describe_problem(problem))
+            for problem in error.errors()
+        ]
 
 
-def _collect(
+def _collect_keys(
     source: ManifestSource,
     node: yaml.Node,
     path: tuple[str, ...],
     places: dict[tuple[str, ...], Place],
     twice: list[str],
 ) -> None:
-    """Where every key of the document stands; a key that stands twice is a problem."""
+    """Add the place of every key to `places`, and a problem for each repeated key to `twice`."""
     if not isinstance(node, yaml.MappingNode):
         return
     for key, value in node.value:
         place = (key.start_mark.line + 1, key.start_mark.column + 1)
         here = (*path, str(key.value))
         if here in places:
-            twice.append(_at(source, place, f"the key {key.value!r} appears twice"))
+            twice.append(_format_problem(source, place, f"the key {key.value!r} appears twice"))
         places[here] = place
-        _collect(source, value, here, places, twice)
+        _collect_keys(source, value, here, places, twice)
 
 
-def _place(places: Mapping[tuple[str, ...], Place], problem: ErrorDetails) -> Place:
+def _find_place(places: Mapping[tuple[str, ...], Place], problem: ErrorDetails) -> Place:
     path = tuple(str(part) for part in problem["loc"])
     while path not in places:
         path = path[:-1]
     return places[path]
 
 
-def _sentence(problem: ErrorDetails) -> str:
+def _describe_problem(problem: ErrorDetails) -> str:
     path = ".".join(str(part) for part in problem["loc"])
     match problem["type"]:
         case "extra_forbidden":
-            return f"unknown key {path!r}{_nearest([str(part) for part in problem['loc']])}"
+            return f"unknown key {path!r}{_suggest_key([str(part) for part in problem['loc']])}"
         case "missing":
             return f"{path} is missing"
         case _:
             return f"{path}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
 
 
-def _nearest(path: Sequence[str]) -> str:
-    known = _keys(AgentManifest, path[:-1])
+def _suggest_key(path: Sequence[str]) -> str:
+    known = _list_keys(AgentManifest, path[:-1])
     close = difflib.get_close_matches(path[-1], known, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known keys: {', '.join(known)}"
 
 
-def _keys(kind: type[BaseModel], path: Sequence[str]) -> list[str]:
+def _list_keys(kind: type[BaseModel], path: Sequence[str]) -> list[str]:
     names = {field.alias or name: field.annotation for name, field in kind.model_fields.items()}
     if not path:
         return list(names)
     inner = names.get(path[0])
-    return _keys(inner, path[1:]) if isinstance(inner, type) and issubclass(inner, BaseModel) else []
+    return _list_keys(inner, path[1:]) if isinstance(inner, type) and issubclass(inner, BaseModel) else []
 
 
-def _at(source: ManifestSource, place: Place, text: str) -> str:
+def _format_problem(source: ManifestSource, place: Place, text: str) -> str:
     return f"{source.name}:{place[0]}:{place[1]}: {text}"

@@ -1,4 +1,4 @@
-"""What the commands about settings take; each imports its body when it runs, so that `--help` loads none of them."""
+"""Declares the commands about settings; each imports its body when it runs, so that `--help` loads none of them."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`stigmer config path`, `list` and `get`: where settings are, what they are, and which layer said so."""
+"""`stigmer config path`, `list` and `get`: where settings are, their values, and the layer that set each."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.output import safe
+from stigmer_cli.cli.output import escape_markup
 from stigmer_cli.settings import OPTIONS, Option, Settings, Source, defaults, parsed
 from stigmer_cli.stack.endpoints_file import endpoints
 from stigmer_cli.stack.precedence import keep_recorded
@@ -17,16 +17,16 @@ REDACTED = "(set)"
 
 def show_path(cli: Cli) -> None:
     """Print the path of config.toml, which may not exist yet."""
-    cli.out.raw(f"{cli.settings_or_defaults().home.config_file}\n")
+    cli.out.raw(f"{cli.load_settings_or_defaults().home.config_file}\n")
 
 
 def list_settings(cli: Cli) -> None:
     """Print every setting, its value, and the layer it came from."""
-    settings = _settings(cli)
+    settings = _load_settings(cli)
     items = [
         {
             "name": option.name,
-            "value": _shown(option, settings),
+            "value": _format_value(option, settings),
             "source": settings.sources[option.name],
             "variable": option.variable,
             "about": option.about,
@@ -37,18 +37,18 @@ def list_settings(cli: Cli) -> None:
 
 
 def show_setting(cli: Cli, name: str) -> None:
-    """Print the value of `name`; raises ConfigError, with the nearest, where there is no such setting."""
-    settings = _settings(cli)
+    """Print the value of `name`; for an unknown name raises ConfigError with the nearest one."""
+    settings = _load_settings(cli)
     for option in OPTIONS:
         if option.name == name:
-            cli.out.raw(f"{_shown(option, settings) or ''}\n")
+            cli.out.raw(f"{_format_value(option, settings) or ''}\n")
             return
     parsed(name, "")  # raises, with the nearest name
 
 
-def _settings(cli: Cli) -> Settings:
-    """What `stigmer up` would start with: where nothing is said, the addresses that the stack was started with."""
-    settings = cli.own_settings(is_look=True)
+def _load_settings(cli: Cli) -> Settings:
+    """The settings that `stigmer up` would use: addresses that no layer sets come from the last start."""
+    settings = cli.load_own_settings(is_look=True)
     if settings.distrust:
         return settings
     settings, found = keep_recorded(settings, read_settings_record(settings.home)), endpoints(settings.home)
@@ -57,7 +57,7 @@ def _settings(cli: Cli) -> Settings:
     return replace(settings, server_url=found.server_url, sources={**settings.sources, "server_url": Source.RECORD})
 
 
-def _shown(option: Option, settings: Settings) -> str | None:
+def _format_value(option: Option, settings: Settings) -> str | None:
     value = getattr(settings, option.name)
     if value is None:
         value = defaults()[option.name]
@@ -72,6 +72,9 @@ def _print(console: Console, items: list[dict[str, str | None]]) -> None:
         table.add_column(name, no_wrap=name != "ABOUT", overflow="ellipsis")
     for item in items:
         table.add_row(
-            safe(item["name"] or ""), safe(item["value"] or "-"), safe(item["source"] or ""), safe(item["about"] or "")
+            escape_markup(item["name"] or ""),
+            escape_markup(item["value"] or "-"),
+            escape_markup(item["source"] or ""),
+            escape_markup(item["about"] or ""),
         )
     console.print(table)

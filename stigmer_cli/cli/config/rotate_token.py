@@ -1,4 +1,4 @@
-"""`stigmer config rotate-token`: another bearer token in the place of the one that is."""
+"""`stigmer config rotate-token`: replaces the bearer token."""
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.credential import rotate_token
@@ -7,8 +7,8 @@ from stigmer_cli.settings import Source
 
 
 def replace_token(cli: Cli) -> None:
-    """Make a new one; raises ConfigError where the settings fix it."""
-    settings = cli.own_settings()
+    """Write a new token; raises ConfigError if STIGMER_TOKEN or config.toml sets it."""
+    settings = cli.load_own_settings()
     if settings.sources["token"] in (Source.ENVIRONMENT, Source.FILE):
         raise ConfigError("the token is set by STIGMER_TOKEN or config.toml; change it there")
     rotate_token(settings.home)

@@ -1,4 +1,4 @@
-"""`stigmer config set` and `unset`: config.toml changed, and from when on it counts."""
+"""`stigmer config set` and `unset`: changes config.toml, and says when the change takes effect."""
 
 from pathlib import Path
 
@@ -17,10 +17,10 @@ from stigmer_cli.stack.settings_record import RUNNER, read_settings_record, read
 
 
 def set_setting(cli: Cli, name: str, value: str) -> None:
-    """Write it; raises ConfigError where there is no such setting, or `value` is none of its values."""
+    """Write it; raises ConfigError for an unknown setting or a value that it cannot have."""
     checked = parsed(name, value)
     require_trust(cli.home.path)
-    document = _document(cli.home.config_file)
+    document = _read_document(cli.home.config_file)
     document[name] = checked if isinstance(checked, int) else str(checked)
     _write(cli.home.config_file, document)
     _note_overridden(cli, name)
@@ -28,9 +28,9 @@ def set_setting(cli: Cli, name: str, value: str) -> None:
 
 
 def unset_setting(cli: Cli, name: str) -> None:
-    """Take it out; raises ConfigError where there is neither such a setting nor such a line."""
+    """Remove it; raises ConfigError for an unknown setting that the file does not contain either."""
     require_trust(cli.home.path)
-    document = _document(cli.home.config_file)
+    document = _read_document(cli.home.config_file)
     if name not in document:
         if name not in BY_NAME:
             parsed(name, "")  # raises, with the nearest name
@@ -43,7 +43,7 @@ def unset_setting(cli: Cli, name: str) -> None:
         _note_when_it_counts(cli, name)
 
 
-def _document(file: Path) -> TOMLDocument:
+def _read_document(file: Path) -> TOMLDocument:
     try:
         return tomlkit.parse(file.read_text(encoding="utf-8")) if file.exists() else tomlkit.document()
     except (OSError, UnicodeDecodeError, ParseError) as error:
@@ -59,7 +59,7 @@ def _write(file: Path, document: TOMLDocument) -> None:
 
 
 def _note_when_it_counts(cli: Cli, name: str) -> None:
-    """A part that runs keeps what it was started with, and commands find it where it is."""
+    """Say when the change takes effect: a running part keeps the settings that it was started with."""
     if name == DATABASE and read_settings_record(cli.home):
         cli.out.note("it counts from the next `stigmer up --new-database` on; executions are not moved")
     elif name != "server_url" and endpoints(cli.home) is not None:
@@ -70,6 +70,6 @@ def _note_when_it_counts(cli: Cli, name: str) -> None:
 
 
 def _note_overridden(cli: Cli, name: str) -> None:
-    settings = cli.own_settings()
+    settings = cli.load_own_settings()
     if settings.sources[name] is Source.ENVIRONMENT:
         cli.out.warning(f"{name} is overridden by the environment")

@@ -1,4 +1,4 @@
-"""`stigmer doctor --bundle`: the archive for a bug report, and what is told of it."""
+"""`stigmer doctor --bundle`: writes the archive for a bug report, and lists what it contains."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from stigmer_cli.doctor.text import size
 
 
 def write_bundle(cli: Cli, seen: Diagnosis, bundle: Path) -> Mapping[str, object]:
-    """Write the archive, telling what it will hold first; what is said of it in the report."""
+    """List what the archive will contain, and write it; returns its entry in the JSON report."""
     around = BundleContext(environ=cli.environ, user_home=cli.user_home)
     entries = cli.run(collect_entries(seen.facts, seen.report, around))
     cli.out.note(f"{bundle} will contain, without secrets:")

@@ -1,4 +1,4 @@
-"""The checks of doctor as data: the list of them, the explanation of one, and the schema of a report."""
+"""Shows the checks of doctor: their list, the explanation of one, and the schema of a report."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -19,20 +19,20 @@ def show_schema(cli: Cli) -> None:
 
 
 def show_checks(cli: Cli) -> None:
-    """Print what is checked."""
-    cli.out.result({"items": [_check_json(check) for check in CHECKS]}, lambda console: print_checks(console, CHECKS))
+    """Print every check, and run none."""
+    cli.out.result({"items": [_to_json(check) for check in CHECKS]}, lambda console: print_checks(console, CHECKS))
 
 
 def explain_check(cli: Cli, code: str) -> None:
-    """Print what the check called `code` looks at; raises NotFound, with the nearest, where there is none."""
+    """Print what the check `code` examines; for an unknown code raises NotFound with the nearest one."""
     check = check_called(code)
     cli.out.result(
-        {**_check_json(check), "explanation": check.explanation}, lambda console: print_explanation(console, check)
+        {**_to_json(check), "explanation": check.explanation}, lambda console: print_explanation(console, check)
     )
 
 
 def print_checks(console: Console, checks: Sequence[Check]) -> None:
-    """All checks, one a line."""
+    """Print all checks, one a line."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("CODE", "CATEGORY", "NAME", "SEVERITY", "NEEDS"):
         shown.add_column(name, no_wrap=True)
@@ -42,20 +42,20 @@ def print_checks(console: Console, checks: Sequence[Check]) -> None:
 
 
 def print_explanation(console: Console, check: Check) -> None:
-    """What a check looks at and what it means when it fails."""
+    """Print what a check examines and what its failure means."""
     console.print(Text(f"{check.code}  {check.category}: {check.name} ({check.severity})", style="bold"))
-    for line in _paragraph(console, check.explanation):
+    for line in _wrap_paragraph(console, check.explanation):
         console.print(Text(line), soft_wrap=True)
     if check.needs:
         console.print(Text(f"needs: {', '.join(check.needs)}", style="dim"))
     console.print(Text(f"check it: stigmer doctor --only {check.code} -v", style="dim"))
 
 
-def _paragraph(console: Console, text: str) -> Iterator[str]:
+def _wrap_paragraph(console: Console, text: str) -> Iterator[str]:
     yield from textwrap.wrap(text, console.width, break_on_hyphens=False, break_long_words=False)
 
 
-def _check_json(check: Check) -> dict[str, object]:
+def _to_json(check: Check) -> dict[str, object]:
     return {
         "code": check.code,
         "category": check.category,

@@ -1,4 +1,4 @@
-"""What the commands of doctor take; each imports its body when it runs, so that `--help` loads none of them."""
+"""Declares the commands of doctor; each imports its body when it runs, so that `--help` loads none of them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,8 +9,8 @@ from stigmer_cli.cli.context import cli_of
 from stigmer_cli.cli.doctor.options import DoctorOptions
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.parameters import OutputFormat
-from stigmer_cli.cli.wait import NAME as WAIT
-from stigmer_cli.cli.wait import wait_s
+from stigmer_cli.cli.wait import WAIT_OPTION as WAIT
+from stigmer_cli.cli.wait import parse_wait
 
 Bundle = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Also write a .tar.gz or .zip for a bug report, without secrets.")
@@ -24,7 +24,7 @@ doctor = typer.Typer(help="Say what is wrong and what to type.")
 
 
 @doctor.callback(invoke_without_command=True)
-def diagnosis(
+def diagnose(
     ctx: typer.Context,
     *,
     fix: Annotated[bool, typer.Option("--fix", help="Carry out the repairs that are safe, then check again.")] = False,
@@ -58,7 +58,7 @@ def diagnosis(
     options = DoctorOptions(
         only=only or [],
         skip=skip or [],
-        waits_s=wait_s(wait),
+        waits_s=parse_wait(wait),
         bundle=bundle,
         is_repaired=fix,
         is_strict=strict,

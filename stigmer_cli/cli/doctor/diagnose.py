@@ -1,4 +1,4 @@
-"""`stigmer doctor`: what is wrong first of all, what to type, and an exit code that says it to a script."""
+"""`stigmer doctor`: reports what is wrong and what to type, with an exit code for scripts."""
 
 import asyncio
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ PROBE_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Asked:
-    """Which checks, how strictly they are counted, and for how many seconds one waits until they are well."""
+class _DiagnosisRequest:
+    """Which checks run, whether warnings count as failures, and how many seconds to wait until all are healthy."""
 
     only: frozenset[str]
     checks: Sequence[Check]
@@ -35,17 +35,17 @@ class _Asked:
 
 
 def run_doctor(cli: Cli, options: DoctorOptions) -> int:
-    """Print the report; the exit code. Raises TimedOut where what was waited for did not become well."""
+    """Print the report and return the exit code; raises TimedOut if `waits_s` pass before all is healthy."""
     only = named(options.only)
-    asked = _Asked(
+    asked = _DiagnosisRequest(
         only=only,
         checks=chosen(only=only, skip=named(options.skip)),
         is_strict=options.is_strict,
         waits_s=options.waits_s,
     )
     if options.bundle is not None:
-        check_target(options.bundle)  # at once, not after the look
-    seen = cli.run(_seen(cli, asked, is_repaired=options.is_repaired))
+        check_target(options.bundle)  # before the checks, which take seconds
+    seen = cli.run(_diagnose_and_repair(cli, asked, is_repaired=options.is_repaired))
     _show(cli, seen, options.bundle, is_verbose=options.is_verbose)
     if asked.waits_s is not None and not seen.report.is_ok:
         verdict = seen.report.verdict
@@ -60,19 +60,19 @@ def _show(cli: Cli, seen: Diagnosis, bundle: Path | None, *, is_verbose: bool) -
     cli.out.result(data, lambda console: print_report(console, seen.report, is_verbose=is_verbose))
 
 
-async def _seen(cli: Cli, asked: _Asked, *, is_repaired: bool) -> Diagnosis:
-    """What is to be told: after the repairs where they were asked for, and after the wait where one was."""
+async def _diagnose_and_repair(cli: Cli, asked: _DiagnosisRequest, *, is_repaired: bool) -> Diagnosis:
+    """The diagnosis to report: after the repairs if `is_repaired`, and after the wait if there is one."""
     if not is_repaired:
-        return await _wait_for(cli, asked)
+        return await _diagnose_until_healthy(cli, asked)
     repaired = await repair(lambda: _diagnose(cli, asked), tell=cli.out.note, clock=cli.clock)
     if asked.waits_s is None or repaired.report.is_ok:
         return repaired
-    seen = await _wait_for(cli, asked)
+    seen = await _diagnose_until_healthy(cli, asked)
     return replace(seen, report=replace(seen.report, fixes=repaired.report.fixes))
 
 
-async def _wait_for(cli: Cli, asked: _Asked) -> Diagnosis:
-    """One look; with a wait the first healthy one, or the last before time ran out. Tells each change once."""
+async def _diagnose_until_healthy(cli: Cli, asked: _DiagnosisRequest) -> Diagnosis:
+    """One diagnosis; with a wait, the first healthy one or the last in time. Prints each new verdict once."""
     ends = cli.clock.monotonic() + (asked.waits_s or 0.0)
     told = ""
     while True:
@@ -86,16 +86,16 @@ async def _wait_for(cli: Cli, asked: _Asked) -> Diagnosis:
         await asyncio.sleep(min(PROBE_EVERY_S, left_s))
 
 
-async def _diagnose(cli: Cli, asked: _Asked) -> Diagnosis:
-    began, facts = cli.clock.monotonic(), _facts(cli)
+async def _diagnose(cli: Cli, asked: _DiagnosisRequest) -> Diagnosis:
+    began, facts = cli.clock.monotonic(), _collect_facts(cli)
     judged = await diagnose(asked.checks, facts, clock=cli.clock)
     took_s = cli.clock.monotonic() - began
     report = Report(judged=select_reported(judged, only=asked.only), is_strict=asked.is_strict, took_s=took_s)
     return Diagnosis(facts=facts, report=report)
 
 
-def _facts(cli: Cli) -> Facts:
-    """The facts under today's settings; where those cannot be read, that is what will be told."""
+def _collect_facts(cli: Cli) -> Facts:
+    """The facts under the current settings; settings that cannot be read become a finding themselves."""
     try:
         return collect_facts(load({}, cli.environ, user_home=cli.user_home, is_look=True), clock=cli.clock)
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""What a person asks `stigmer doctor` for; cheap to import, for every command line names it."""
+"""The options of `stigmer doctor`; cheap to import, because every command line imports it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class DoctorOptions:
-    """Which checks, by code or category, how strictly they are counted, and what is done beside telling.
+    """Which checks run, by code or category, how they are counted, and what is done besides reporting.
 
-    `waits_s`: for how many seconds to wait until they are well; None: not at all. `bundle`: where the archive goes.
+    `waits_s`: for how many seconds to wait until all are healthy; None: not at all. `bundle`: the archive's path.
     """
 
     only: Sequence[str]

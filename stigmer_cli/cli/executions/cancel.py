@@ -1,12 +1,12 @@
-"""`stigmer executions cancel`: one execution asked to end."""
+"""`stigmer executions cancel`: asks one execution to end."""
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.execution_id import parse_execution_id
-from stigmer_cli.cli.retry import insist
+from stigmer_cli.cli.retry import call_with_retry
 
 
 def cancel_execution(cli: Cli, execution: str) -> None:
-    """Ask it to end, and print whether it has."""
-    found = insist(cli, lambda client: client.cancel_execution(parse_execution_id(execution)))
+    """Ask it to end, and print its phase if it has ended."""
+    found = call_with_retry(cli, lambda client: client.cancel_execution(parse_execution_id(execution)))
     words = found.status.phase if found.status.phase.is_terminal else "asked to end"
     cli.out.result(found.to_wire(), lambda console: console.print(f"{found.metadata.id} {words}", soft_wrap=True))

@@ -1,4 +1,4 @@
-"""What the commands about executions take; each imports its body when it runs, so that `--help` loads none of them."""
+"""Declares the commands about executions; each imports its body when it runs, so that `--help` loads none of them."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from stigmer_cli.cli.context import cli_of
 from stigmer_cli.cli.executions.options import ReconcileOptions, RunOptions, Selection
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.parameters import OutputFormat, WaitFor, Yes
-from stigmer_cli.cli.wait import wait_s
+from stigmer_cli.cli.wait import parse_wait
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
 
@@ -148,7 +148,7 @@ def reconcile(
     selection = Selection(ids=ids or (), phases=phase or (), kinds=kind or (), older_than_s=older_than)
     options = ReconcileOptions(
         limit=limit,
-        waits_s=wait_s(wait),
+        waits_s=parse_wait(wait),
         include_in_progress=include_in_progress,
         is_dry_run=dry_run,
         is_agreed=yes,

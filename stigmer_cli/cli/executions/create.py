@@ -1,4 +1,4 @@
-"""Has an execution accepted once, however often that takes a try, and says which one, however it ends."""
+"""Creates an execution exactly once, with retries, and names it in every error."""
 
 import asyncio
 import re
@@ -8,19 +8,19 @@ from ulid import ULID
 
 from stigmer_cli.api.resources import ExecutionRequest, ExecutionResource
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.retry import RETRY_MIN_S, Attempts, Retry, RetryPolicy, is_passing
+from stigmer_cli.cli.retry import RETRY_MIN_S, Attempts, Retry, RetryPolicy, is_transient
 from stigmer_cli.client import Client
 from stigmer_cli.domain.identity import PREFIXES, ExecutionId, Kind
 from stigmer_cli.errors import ConfigError, NotFound, NotRunning, StigmerError, Unavailable
 from stigmer_cli.time_format import span
 
 KEY = re.compile(r"[!-~]{1,200}")
-"""What travels in a header, and what the server takes."""
+"""What a header can carry and the server accepts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Creation:
-    """What is asked for. `key` finds the same execution again; where nobody chose one it is the execution's own id."""
+    """A request to create an execution. `key` finds the same one again; by default it is the execution's id."""
 
     request: ExecutionRequest
     id: ExecutionId
@@ -29,18 +29,18 @@ class Creation:
 
     @property
     def name(self) -> str:
-        """What a person knows it by before the server has answered."""
+        """How messages name it before the server has answered."""
         return self.id if self.key == self.id else f"what has the idempotency key {self.key}"
 
     @property
     def look(self) -> str:
-        """How to find out what became of it."""
+        """What to type to find out whether it exists."""
         again = f"the same command with --idempotency-key {self.key} finds it again, and makes no second one"
         return f"stigmer executions get {self.id}; {again}" if self.key == self.id else again
 
 
-def creation(request: ExecutionRequest, *, key: str | None, require_temporal: bool) -> Creation:
-    """`request` under an id of its own, and under `key` if there is one; raises ConfigError for a key that is none."""
+def make_creation(request: ExecutionRequest, *, key: str | None, require_temporal: bool) -> Creation:
+    """`request` with a new id, and with `key` if there is one; raises ConfigError for an invalid key."""
     if key is not None and not KEY.fullmatch(key):
         raise ConfigError(
             "an idempotency key is 1 to 200 printable ASCII characters without spaces", hint="stigmer run --help"
@@ -51,13 +51,13 @@ def creation(request: ExecutionRequest, *, key: str | None, require_temporal: bo
 
 
 async def create(cli: Cli, client: Client, wanted: Creation, *, timeout_s: float | None) -> ExecutionResource:
-    """The execution, accepted once; tried again for `timeout_s` seconds, and for RETRY_MIN_S at the least.
+    """The accepted execution; retried for `timeout_s` seconds, at least for RETRY_MIN_S.
 
-    Raises Unavailable, with the id and how to look, where the server did not answer in that time, and NotRunning at
-    once where the stack is plainly down. Where this is interrupted, it says what may have become of it.
+    Raises Unavailable, with the id and what to type, if the server does not answer in that time, NotRunning at once if
+    the stack is down, and NotFound for an unknown agent. If interrupted, prints whether it may have been accepted.
     """
     retry = Retry(cli=cli, policy=RetryPolicy(for_s=max(timeout_s or 0.0, RETRY_MIN_S)))
-    retry.told = lambda error: cli.out.note(
+    retry.on_first_failure = lambda error: cli.out.note(
         f"{error.message}; trying again for {span(retry.policy.for_s)} to have {wanted.name} accepted"
     )
     try:
@@ -69,21 +69,21 @@ async def create(cli: Cli, client: Client, wanted: Creation, *, timeout_s: float
     except NotFound as error:
         raise NotFound(error.message, hint="stigmer agents list; stigmer apply -f FILE creates one") from error
     except asyncio.CancelledError:
-        cli.out.note(_became(wanted, retry.attempts))
+        cli.out.note(_describe_outcome(wanted, retry.attempts))
         raise
     except StigmerError as error:
-        raise _lost(wanted, error, retry.attempts) from error
+        raise _add_doubt(wanted, error, retry.attempts) from error
 
 
-def _became(wanted: Creation, attempts: Attempts) -> str:
+def _describe_outcome(wanted: Creation, attempts: Attempts) -> str:
     if attempts.may_have_counted or attempts.is_in_flight:
         return f"{wanted.name} may have been accepted; {wanted.look}"
     return f"{wanted.name} was not accepted: the server was not reached"
 
 
-def _lost(wanted: Creation, error: StigmerError, attempts: Attempts) -> StigmerError:
-    """`error` with what is known about the execution, as far as that is in doubt."""
-    if is_passing(error):
+def _add_doubt(wanted: Creation, error: StigmerError, attempts: Attempts) -> StigmerError:
+    """`error`, which says that the execution may have been accepted if that is in doubt."""
+    if is_transient(error):
         doubt = "may have been accepted" if attempts.may_have_counted else "was not accepted"
         return Unavailable(f"{error.message}; tried {attempts.tries} times; {wanted.name} {doubt}", hint=wanted.look)
     if not attempts.may_have_counted:

@@ -1,4 +1,4 @@
-"""`stigmer executions get`: where one execution stands, why, and what happened to it."""
+"""`stigmer executions get`: shows one execution, the reason for its phase, and its timeline."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ from stigmer_cli.stack.endpoints_file import endpoints
 
 
 def show_execution(cli: Cli, execution: str) -> None:
-    """Print it, and a way out where it does not get on."""
+    """Print it, and what to type if it is stuck."""
     name = parse_execution_id(execution)
-    found, events = cli.call(lambda client: _with_events(client, name))
-    stack = endpoints(cli.settings().home)
+    found, events = cli.call(lambda client: _read_with_events(client, name))
+    stack = endpoints(cli.load_settings().home)
     link = stack.workflow_url(found.status.dispatch.workflow_id, found.status.dispatch.run_id) if stack else None
     data = {**found.to_wire(), **({"webUi": link} if link else {})}
     cli.out.result(data, lambda console: print_execution(console, found, events, link=link))
@@ -22,5 +22,5 @@ def show_execution(cli: Cli, execution: str) -> None:
         cli.out.hint(found.stuck.hint)
 
 
-async def _with_events(client: Client, name: str) -> tuple[ExecutionResource, Sequence[EventBody]]:
+async def _read_with_events(client: Client, name: str) -> tuple[ExecutionResource, Sequence[EventBody]]:
     return await client.execution(name), await client.events(name)

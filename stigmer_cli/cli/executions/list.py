@@ -1,15 +1,14 @@
-"""`stigmer executions list`: executions, newest first; or those that are stuck, with class and cause."""
+"""`stigmer executions list`: lists executions, newest first, or those that are stuck, with class and cause."""
 
 from stigmer_cli.api.query import Query
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.executions.options import Selection
-from stigmer_cli.cli.executions.stuck import is_repairable, print_stuck
-from stigmer_cli.cli.executions.tables import print_executions
-from stigmer_cli.domain.stuck import RECONCILE
+from stigmer_cli.cli.executions.tables import print_executions, print_stuck
+from stigmer_cli.domain.stuck import RECONCILE, is_repairable
 
 
 def list_executions(cli: Cli, selection: Selection, *, limit: int, is_stuck: bool) -> None:
-    """Print those of `selection`; `is_stuck`: only those that make no progress."""
+    """Print up to `limit` executions of `selection`; `is_stuck`: only those that make no progress."""
     query = Query(
         phases=selection.phases, kinds=selection.kinds, agent=selection.agent, older_than_s=selection.older_than_s
     )
@@ -29,5 +28,5 @@ def _list_stuck(cli: Cli, query: Query, limit: int) -> None:
         {"items": [item.to_wire() for item in items]},
         lambda console: print_stuck(console, items, cli.now()),
     )
-    if any(map(is_repairable, items)):
+    if any(item.stuck is not None and is_repairable(item.stuck.kind) for item in items):
         cli.out.hint(RECONCILE)

@@ -1,4 +1,4 @@
-"""What a person asks for who runs, lists or reconciles executions; cheap to import, for every command line names it."""
+"""The options of the commands about executions; cheap to import, because every command line imports it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from stigmer_cli.domain.phase import Phase
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """The executions of which all of this is true; what is empty or None narrows nothing."""
+    """Selects executions that match every field; an empty field or None matches all."""
 
     ids: Sequence[str] = ()
     agent: str | None = None
@@ -20,9 +20,9 @@ class Selection:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How an agent is run beside what it is asked.
+    """How an agent is run.
 
-    `timeout_s`: for how long to wait for the end, None: for ever. `key` finds the same execution again.
+    `timeout_s`: seconds to wait for the end, None: no limit. `key` finds the same execution again.
     """
 
     timeout_s: float | None
@@ -33,10 +33,10 @@ class RunOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ReconcileOptions:
-    """How a reconcile goes about it.
+    """How a reconcile is done.
 
-    `limit`: act on so many at the most. `waits_s`: for how many seconds to wait until it can be done; None: only for
-    what passes by itself. `include_in_progress`: start lost ones over, too. `is_agreed`: do not ask.
+    `limit`: act on at most so many. `waits_s`: how many seconds to wait until it can be done; None: only for errors
+    that pass by themselves. `include_in_progress`: also start lost ones over. `is_agreed`: do not ask.
     """
 
     limit: int | None

@@ -12,7 +12,7 @@ from stigmer_cli.cli.execution_id import parse_execution_id
 from stigmer_cli.cli.executions.options import ReconcileOptions, Selection
 from stigmer_cli.cli.executions.reconcile_call import ReconcileCall
 from stigmer_cli.cli.executions.reconcile_counts import ReconcileCounts
-from stigmer_cli.cli.executions.reconcile_view import View, print_plan, view_of
+from stigmer_cli.cli.executions.reconcile_view import View, make_view, print_plan
 from stigmer_cli.cli.executions.reconcile_wait import WaitPolicy
 from stigmer_cli.client import Client
 from stigmer_cli.domain.stuck import RECONCILE
@@ -88,7 +88,7 @@ def _confirm(cli: Cli, counts: ReconcileCounts) -> bool:
 
 def _carry_out(cli: Cli, request: ReconcileRequest, policy: WaitPolicy) -> int:
     """Do it, or show what would be done; returns the exit code. Prints what was done, however it ends."""
-    counts, view = ReconcileCounts(), view_of(cli.out, is_dry_run=request.dry_run)
+    counts, view = ReconcileCounts(), make_view(cli.out, is_dry_run=request.dry_run)
     try:
         is_left = cli.call(lambda client: _reconcile(ReconcileCall(cli, client, policy), client, request, counts, view))
     except (KeyboardInterrupt, StigmerError) as error:

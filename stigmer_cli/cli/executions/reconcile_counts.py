@@ -1,4 +1,4 @@
-"""The counts of a reconcile, and the few of its steps that a reader is shown. It never holds them all."""
+"""Counts the items of a reconcile, and keeps the few that are shown, never all of them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ OFF_PLAN = frozenset({ReconcileOutcome.CHANGED, ReconcileOutcome.FAILED})
 
 
 class ReconcileCounts:
-    """Counts what is told.
+    """Counts what the server reports.
 
-    `changed` are the ids, up to `IDS_MAX`, of rows that somebody else moved meanwhile. `is_under_way` where the server
+    `changed` are the ids, up to `IDS_MAX`, of rows that another process moved meanwhile. `is_under_way`: the server
     was asked and has not refused.
     """
 
@@ -46,27 +46,27 @@ class ReconcileCounts:
 
     @property
     def number(self) -> int:
-        """How many were told of."""
+        """How many items were reported."""
         return self.classes.total()
 
     @property
     def planned(self) -> int:
-        """How many of them something is to be done about."""
+        """How many of them need an action."""
         return self.number - self.actions[Action.NONE]
 
     @property
     def shown(self) -> Sequence[ReconcileItem]:
-        """Up to `SHOWN_MAX` of them: those that did not go as planned before all others, else in the order told."""
+        """Up to `SHOWN_MAX` of them: first those that did not go as planned, then the others in the order reported."""
         return [*self._off_plan, *self._first][:SHOWN_MAX]
 
     @property
     def left_over(self) -> bool:
-        """Whether something failed, or could not be judged; what moved meanwhile is not asked about here."""
+        """Whether something failed or could not be judged; `changed` does not count."""
         return self.summary.failed > 0 or self.classes[Finding.UNKNOWN] > 0
 
     @property
     def summary(self) -> ReconcileSummary:
-        """What the server summed up, or, where it was broken off before that, what was told until then."""
+        """The server's summary, or the counts so far if it was interrupted before that."""
         counted = {str(outcome): self.outcomes[outcome] for outcome in COUNTED}
         last = self._summary or ReconcileSummary(
             examined=self.examined, skipped=max(0, self.examined - sum(counted.values())), **counted
@@ -81,7 +81,7 @@ class ReconcileCounts:
         )
 
     def begin_again(self) -> None:
-        """Another try follows: what was done stays counted, what failed or was skipped is looked at anew."""
+        """Prepare for another try: what was done stays counted, what failed or was skipped is examined again."""
         self.is_under_way = False
         self._before = self.summary
         self._summary = None
@@ -91,8 +91,8 @@ class ReconcileCounts:
         self._classes_off_plan.clear()
         self.examined = 0
 
-    def tell(self, found: ReconcileItem | ReconcileProgress | ReconcileSummary) -> None:
-        """Count what came."""
+    def add(self, found: ReconcileItem | ReconcileProgress | ReconcileSummary) -> None:
+        """Count one line of the server's answer."""
         match found:
             case ReconcileItem():
                 self._count(found)

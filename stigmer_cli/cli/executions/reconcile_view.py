@@ -1,4 +1,4 @@
-"""How a reconcile is shown: item by item as JSON, or as a table of steps, cut, with the rest counted."""
+"""Shows a reconcile: item by item as JSON, or as a table of the first items, with the rest counted."""
 
 import json
 import textwrap
@@ -11,26 +11,26 @@ from rich.table import Table
 
 from stigmer_cli.api.findings import ReconcileOutcome
 from stigmer_cli.api.reconcile import ReconcileItem
-from stigmer_cli.cli.execution_reason import brief
+from stigmer_cli.cli.execution_reason import drop_workflow_name
 from stigmer_cli.cli.executions.reconcile_counts import ReconcileCounts
-from stigmer_cli.cli.output import Format, Output, fit
+from stigmer_cli.cli.output import Format, Output, truncate_line
 
 CAUSE_MAX = 240
 DITTO = '"'
 
 
 class View(Protocol):
-    """Where the result goes while it comes."""
+    """Prints the items of a reconcile as they arrive, and its summary."""
 
     def item(self, item: ReconcileItem) -> None:
-        """One execution, what was found and what came of it."""
+        """Take one execution: what was found, and what was done."""
 
     def end(self, counts: ReconcileCounts, *, is_complete: bool) -> None:
-        """Nothing more comes; not `is_complete`: it was broken off."""
+        """Print the summary; not `is_complete`: the reconcile was interrupted."""
 
 
-def view_of(out: Output, *, is_dry_run: bool) -> View:
-    """The view for the format that was asked for."""
+def make_view(out: Output, *, is_dry_run: bool) -> View:
+    """The view for the output format."""
     match out.format:
         case Format.TABLE:
             return TableView(out, is_dry_run=is_dry_run)
@@ -41,7 +41,7 @@ def view_of(out: Output, *, is_dry_run: bool) -> View:
 
 
 class StreamView:
-    """One line of JSON an item, and one for the summary."""
+    """One line of JSON per item, and one for the summary."""
 
     def __init__(self, out: Output, *, is_dry_run: bool) -> None:
         self._out = out
@@ -57,7 +57,7 @@ class StreamView:
 
 
 class ObjectView:
-    """One JSON object, written while it comes, so that a large one is never held as a whole."""
+    """One JSON object, written as items arrive, so that a large one is never in memory as a whole."""
 
     def __init__(self, out: Output, *, is_dry_run: bool) -> None:
         self._out = out
@@ -65,7 +65,7 @@ class ObjectView:
         self._number = 0
 
     def item(self, item: ReconcileItem) -> None:
-        """Write it as the next of the list."""
+        """Write it as the next element of the list."""
         body = textwrap.indent(json.dumps(item.to_wire(), ensure_ascii=False, indent=2), "    ")
         self._out.raw(f"{',' if self._number else self._head()}\n{body}")
         self._number += 1
@@ -88,14 +88,14 @@ class TableView:
         self._is_dry_run = is_dry_run
 
     def item(self, item: ReconcileItem) -> None:
-        """Nothing yet."""
+        """Print nothing yet."""
 
     def end(self, counts: ReconcileCounts, *, is_complete: bool) -> None:
         """Print the moves and the counts."""
         console = self._out.stdout
         if counts.number:
             print_plan(console, counts, is_done=not self._is_dry_run)
-        words = _counted(counts)
+        words = _format_counts(counts)
         if not is_complete:
             of = f" of {counts.total}" if counts.total else ""
             console.print(f"broken off: {words} so far ({counts.summary.examined}{of} examined)", soft_wrap=True)
@@ -104,33 +104,33 @@ class TableView:
         console.print(f"{before}{words} ({counts.summary.examined} examined)", soft_wrap=True)
 
 
-def _counted(counts: ReconcileCounts) -> str:
+def _format_counts(counts: ReconcileCounts) -> str:
     summed = {**counts.summary.to_wire(), "changed meanwhile": counts.outcomes[ReconcileOutcome.CHANGED]}
     told = [f"{number} {word}" for word, number in summed.items() if number and word not in {"examined", "skipped"}]
     return ", ".join(told) or "nothing to do"
 
 
 def print_plan(console: Console, counts: ReconcileCounts, *, is_done: bool) -> None:
-    """Counts by class, then each move with its cause, cut at `SHOWN_MAX`; on a terminal the same cause once."""
+    """Print counts by class, then up to `SHOWN_MAX` items with their cause; on a terminal, a repeated cause once."""
     head = ", ".join(f"{number} {name}" for name, number in counts.classes.most_common()) or "nothing to reconcile"
     console.print(f"{head} ({counts.summary.examined} examined)", soft_wrap=True)
     shown = counts.shown
     if shown:
-        console.print(_table(console, shown, is_done=is_done))
+        console.print(_draw_table(console, shown, is_done=is_done))
     if counts.number > len(shown):
         console.print(f"... and {counts.number - len(shown)} more")
 
 
-def _table(console: Console, shown: Sequence[ReconcileItem], *, is_done: bool) -> Table:
+def _draw_table(console: Console, shown: Sequence[ReconcileItem], *, is_done: bool) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("ID", "FOUND", "OUTCOME" if is_done else "ACTION"):
         table.add_column(name, no_wrap=True)
     table.add_column("CAUSE", overflow="fold")
     above = ""
     for item in shown:
-        cause = brief(item.cause, item.id)
+        cause = drop_workflow_name(item.cause, item.id)
         is_same = console.is_terminal and cause == above
         words = item.outcome if is_done else item.action
-        table.add_row(item.id, item.found, words, DITTO if is_same else escape(fit(cause, CAUSE_MAX)))
+        table.add_row(item.id, item.found, words, DITTO if is_same else escape(truncate_line(cause, CAUSE_MAX)))
         above = cause
     return table

@@ -1,20 +1,20 @@
-"""What stands in the way of a reconcile: which of it is waited out, and for how long. Time is handed in.
+"""Decides which refusals of a reconcile are waited out, and for how long. Time is handed in.
 
 ```
-refusal                                   nobody asked to wait      asked to wait, for S seconds
-----------------------------------------  ------------------------  ----------------------------
-server or database away                   waited out for 15 s       waited out for S
-Temporal away                             ends it                   waited out for S
-somebody else reconciles                  ends it                   waited out for S
-somebody else reconciles, after a cut     waited out for 15 s       waited out for S
+refusal                                   without --wait            with --wait=S
+----------------------------------------  ------------------------  ----------------
+server or database unavailable            waited out for 15 s       waited out for S
+Temporal unavailable                      ends it                   waited out for S
+another reconcile runs                    ends it                   waited out for S
+another reconcile runs, after a cut       waited out for 15 s       waited out for S
 ```
 
-After a try that was cut off the server may still be ending that one, and say that somebody reconciles.
+After a try that was cut off, the server may still be ending it, and then reports that another reconcile runs.
 """
 
 from dataclasses import dataclass
 
-from stigmer_cli.cli.retry import RETRY_MIN_S, is_passing
+from stigmer_cli.cli.retry import RETRY_MIN_S, is_transient
 from stigmer_cli.errors import Conflict, StigmerError, TimedOut, Unavailable
 from stigmer_cli.time_format import span
 
@@ -37,15 +37,15 @@ class GiveUp:
 
 @dataclass(frozen=True, kw_only=True)
 class WaitPolicy:
-    """`asked_s`: the seconds for which anything is waited out; None: only what passes by itself."""
+    """`asked_s`: the seconds for which any refusal is waited out; None: only those that pass by themselves."""
 
     asked_s: float | None
 
     def decide(self, refusal: Unavailable | Conflict, *, waited_s: float, was_cut_off: bool) -> AskAgain | GiveUp:
-        """What follows `refusal` where nothing could be done for `waited_s` seconds.
+        """What to do after `refusal`, if nothing could be done for `waited_s` seconds.
 
-        `was_cut_off`: an earlier try was broken off. After `for_s` it gives up: with TimedOut where a person asked to
-        wait, else with `refusal` itself.
+        `was_cut_off`: the connection of an earlier try broke. After `for_s` it gives up: with TimedOut if `asked_s` is
+        set, else with `refusal` itself.
         """
         for_s = self.for_s(refusal, was_cut_off=was_cut_off)
         left_s = for_s - waited_s
@@ -59,5 +59,5 @@ class WaitPolicy:
         """For how long `refusal` is waited out, in seconds."""
         if self.asked_s is not None:
             return self.asked_s
-        passes = is_passing(refusal) or (was_cut_off and isinstance(refusal, Conflict))
+        passes = is_transient(refusal) or (was_cut_off and isinstance(refusal, Conflict))
         return RETRY_MIN_S if passes else 0.0

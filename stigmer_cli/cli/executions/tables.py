@@ -1,4 +1,4 @@
-"""Executions as people read them: a table of many, a page about one."""
+"""Prints executions: a table of many, a table of stuck ones, a page about one."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,8 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from stigmer_cli.api.resources import EventBody, ExecutionResource
-from stigmer_cli.cli.execution_reason import PHASE_STYLES, why
-from stigmer_cli.cli.output import fit, safe
+from stigmer_cli.cli.execution_reason import PHASE_STYLES, describe_reason, drop_workflow_name
+from stigmer_cli.cli.executions.reconcile_view import CAUSE_MAX
+from stigmer_cli.cli.output import escape_markup, truncate_line
 from stigmer_cli.clock import iso
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.time_format import ago
@@ -21,7 +22,7 @@ FIXED = 30 + 11 + 4 + 4 * 2
 
 
 def print_executions(console: Console, items: Sequence[ExecutionResource], now: datetime) -> None:
-    """One row each; the last column says why it is where it is, or what was asked."""
+    """Print a row for each; the last column gives the reason for its phase."""
     if not items:
         console.print("no executions")
         return
@@ -31,7 +32,7 @@ def print_executions(console: Console, items: Sequence[ExecutionResource], now: 
     table.add_column("PHASE", no_wrap=True)
     table.add_column("AGE", justify="right", no_wrap=True)
     table.add_column("WHY", no_wrap=True)
-    agents = [fit(item.spec.agent_name, AGENT_MAX) for item in items]
+    agents = [truncate_line(item.spec.agent_name, AGENT_MAX) for item in items]
     room = max(WHY_MIN, console.width - FIXED - max(len(agent) for agent in agents))
     for item, agent in zip(items, agents, strict=True):
         phase = item.status.phase
@@ -40,8 +41,26 @@ def print_executions(console: Console, items: Sequence[ExecutionResource], now: 
             escape(agent),
             f"[{PHASE_STYLES[phase]}]{phase}[/]",
             ago(item.metadata.created_at, now),
-            escape(fit(why(item), room)),
+            escape(truncate_line(describe_reason(item), room)),
         )
+    console.print(table)
+
+
+def print_stuck(console: Console, items: Sequence[ExecutionResource], now: datetime) -> None:
+    """Print a row for each: id, class, age, cause."""
+    if not items:
+        console.print("no execution is stuck")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("ID", "CLASS", "AGE", "CAUSE"):
+        table.add_column(name, no_wrap=True, justify="right" if name == "AGE" else "left")
+    table.columns[-1].no_wrap = False
+    table.columns[-1].overflow = "fold"
+    for item in items:
+        if item.stuck is not None:
+            metadata = item.metadata
+            cause = escape(truncate_line(drop_workflow_name(item.stuck.cause, metadata.id), CAUSE_MAX))
+            table.add_row(metadata.id, item.stuck.kind, ago(metadata.created_at, now), cause)
     console.print(table)
 
 
@@ -52,13 +71,13 @@ def print_execution(
     *,
     link: str | None = None,
 ) -> None:
-    """Where it stands and why, what was said, its timeline; `link` leads to it in Temporal's web UI."""
+    """Print its phase and the reason, its message and output, its timeline; `link`: its page in Temporal's web UI."""
     status = item.status
     rows: list[tuple[str, str | None]] = [
         ("id", item.metadata.id),
         ("agent", f"{item.spec.agent_name} ({item.spec.agent_id})"),
         ("phase", status.phase),
-        ("why", why(item)),
+        ("why", describe_reason(item)),
         ("created", iso(item.metadata.created_at)),
         ("started", iso(status.started_at) if status.started_at else None),
         ("completed", iso(status.completed_at) if status.completed_at else None),
@@ -72,9 +91,9 @@ def print_execution(
     for name, value in rows:
         if value:
             style = PHASE_STYLES[status.phase] if name == "phase" else ""
-            shown = f"[{style}]{value}[/]" if style else safe(value)
+            shown = f"[{style}]{value}[/]" if style else escape_markup(value)
             console.print(f"[bold]{name + ':':<11}[/]{shown}", soft_wrap=True)
     console.print("[bold]timeline:[/]")
     for event in events:
         if event.type is not EventType.MESSAGE:
-            console.print(f"  {iso(event.at)}  {safe(event.text)}", soft_wrap=True)
+            console.print(f"  {iso(event.at)}  {escape_markup(event.text)}", soft_wrap=True)

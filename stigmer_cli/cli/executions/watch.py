@@ -1,11 +1,11 @@
-"""`stigmer executions watch`: one execution followed to its end, which `stigmer run` does, too."""
+"""`stigmer executions watch`: follows one execution to its end, as `stigmer run` does."""
 
 import asyncio
 
 from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.execution_id import parse_execution_id
-from stigmer_cli.cli.executions.follow import LOOK_HINT, Narrator, exit_code, follow, timed_out
+from stigmer_cli.cli.executions.follow import LOOK_HINT, EventPrinter, describe_timeout, exit_code_of, follow
 from stigmer_cli.cli.output import Format
 from stigmer_cli.client import Client
 from stigmer_cli.errors import StigmerError, TimedOut
@@ -13,31 +13,31 @@ from stigmer_cli.time_format import span
 
 
 def watch_execution(cli: Cli, execution: str, *, timeout_s: float | None) -> int:
-    """Follow it and print its end; the exit code. An unknown id is an error at once, not a wait."""
+    """Follow it, print its end, and return the exit code; raises NotFound at once for an unknown id."""
     found = parse_execution_id(execution)
     cli.call(lambda client: client.execution(found))
     return cli.call(lambda client: watch_to_end(cli, client, found, timeout_s))
 
 
 async def watch_to_end(cli: Cli, client: Client, execution_id: str, timeout_s: float | None) -> int:
-    """Follow an execution and print its end; the exit code. Raises TimedOut that says where it stood."""
-    narrator = Narrator(cli.out)
+    """Follow an execution, print its end, and return the exit code; raises TimedOut, which names its phase."""
+    printer = EventPrinter(cli.out)
     try:
         async with asyncio.timeout(timeout_s):
-            execution = await follow(client, execution_id, narrator, cli.clock)
+            execution = await follow(client, execution_id, printer, cli.clock)
     except TimeoutError:
-        narrator.end_line()
-        raise await _timed_out(client, execution_id, timeout_s or 0.0) from None
+        printer.end_line()
+        raise await _read_timeout(client, execution_id, timeout_s or 0.0) from None
     except asyncio.CancelledError:
-        narrator.note(f"{execution_id} continues; to follow it: stigmer executions watch {execution_id}")
+        printer.note(f"{execution_id} continues; to follow it: stigmer executions watch {execution_id}")
         raise
     _print_end(cli, execution)
-    return exit_code(execution)
+    return exit_code_of(execution)
 
 
-async def _timed_out(client: Client, execution_id: str, timeout_s: float) -> TimedOut:
+async def _read_timeout(client: Client, execution_id: str, timeout_s: float) -> TimedOut:
     try:
-        return timed_out(await client.execution(execution_id), timeout_s)
+        return describe_timeout(await client.execution(execution_id), timeout_s)
     except StigmerError as error:
         unread = f"and where it stands cannot be read: {error.message}"
         return TimedOut(f"{execution_id} did not end within {span(timeout_s)}, {unread}", hint=LOOK_HINT)

@@ -1,1 +1,1 @@
-"""The commands about the local stack as a whole, and about one process of it."""
+"""The commands about the local stack, and about single parts of it."""

@@ -1,4 +1,4 @@
-"""`stigmer down`: everything stopped, and nothing of it left."""
+"""`stigmer down`: stops every process of the stack."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.output import clean
+from stigmer_cli.cli.output import strip_control_sequences
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.home_trust import ROOT, require_trust
 from stigmer_cli.settings import Home
@@ -18,18 +18,18 @@ NOTHING_DONE = "nothing was stopped, and nothing deleted"
 
 
 def stop_stack(cli: Cli, *, is_purged: bool, is_agreed: bool) -> None:
-    """Stop what runs and tell what it was; `is_purged`: delete the home's data too, once a person has agreed."""
-    # The processes of a home are ended whoever can write there: the kernel lets nobody end another's, except root.
+    """Stop the stack and print what was stopped; `is_purged`: delete the home's data too, once a person has agreed."""
+    # Trust matters only for root: the kernel lets no other user end the processes of somebody else.
     home = cli.home
     if os.geteuid() == ROOT:
         require_trust(home.path)
     if is_purged and not is_agreed:
-        _ask(cli, home)
+        _ask_to_agree(cli, home)
     work = purge(home, clock=cli.clock) if is_purged else down(home, clock=cli.clock)
     _report(cli, cli.run(work))
 
 
-def _ask(cli: Cli, home: Home) -> None:
+def _ask_to_agree(cli: Cli, home: Home) -> None:
     if not cli.out.can_ask:
         raise ConfigError(
             "cannot ask before deleting the data: there is no terminal", hint="stigmer down --purge --yes"
@@ -59,6 +59,6 @@ def _print(console: Console, ended: Ended, deleted: tuple[Path, ...]) -> None:
     if not ended.parts:
         console.print("nothing was running")
     for part in ended.parts:
-        console.print(Text(f"{part.name:<11}pid {part.pid:<8}{clean(part.how)}"), soft_wrap=True)
+        console.print(Text(f"{part.name:<11}pid {part.pid:<8}{strip_control_sequences(part.how)}"), soft_wrap=True)
     for path in deleted:
         console.print(Text(f"deleted {path}"), soft_wrap=True)

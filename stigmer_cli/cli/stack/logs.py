@@ -1,4 +1,4 @@
-"""`stigmer logs [PART...]`: what the parts wrote, merged by time; kept after `down`."""
+"""`stigmer logs [PART...]`: prints the log lines of the parts, merged by time, also after `down`."""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from rich.text import Text
 
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.output import Format, Output, clean
+from stigmer_cli.cli.output import Format, Output, strip_control_sequences
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.logs import Follower, Line, chosen, read_lines, span_s
 from stigmer_cli.stack.remote import refuse_elsewhere
@@ -17,8 +17,11 @@ QUIET = ("timestamp", "time", "ts", "level", "event", "msg", "part")
 
 
 def show_logs(cli: Cli, parts: Sequence[str], *, since: str | None, tail: int | None, is_followed: bool) -> None:
-    """Print the lines of `parts`, all where none is named; `is_followed`: and the new ones, until Ctrl-C."""
-    settings = cli.settings_or_defaults()
+    """Print the lines of `parts`, of all if none is named; `is_followed`: then new ones until Ctrl-C.
+
+    Raises ConfigError for an unknown part or a `since` that is no span of time.
+    """
+    settings = cli.load_settings_or_defaults()
     refuse_elsewhere(settings, "stigmer logs")
     names = chosen(parts)
     oldest = cli.clock.now() - timedelta(seconds=span_s(since)) if since else None
@@ -31,7 +34,7 @@ def show_logs(cli: Cli, parts: Sequence[str], *, since: str | None, tail: int | 
 
 
 async def _follow(cli: Cli, home: Home, names: tuple[str, ...], oldest: datetime | None, tail: int | None) -> None:
-    """The lines that are there, then the new ones, none of them twice and none left out, until Ctrl-C."""
+    """Print the existing lines, then new ones until Ctrl-C, each exactly once."""
     printer = Printer(cli.out)
     with Follower(home, names) as follower:
         for line in read_lines(home, names, since=oldest, tail=tail, ends=follower.ends):
@@ -41,7 +44,7 @@ async def _follow(cli: Cli, home: Home, names: tuple[str, ...], oldest: datetime
 
 
 class Printer:
-    """Prints one line after the other: an object each, or the part in its colour and the line without its wrapping."""
+    """Prints log lines: each as a JSON object, or as the part in its colour and the line unwrapped."""
 
     def __init__(self, out: Output) -> None:
         self._out = out
@@ -51,20 +54,22 @@ class Printer:
         if self._out.format is not Format.TABLE:
             self._out.raw(json.dumps(line.to_json(), ensure_ascii=False) + "\n")
             return
-        text = Text.assemble((f"{line.part:<11}", COLOURS.get(line.part, "")), _words(line))
+        text = Text.assemble((f"{line.part:<11}", COLOURS.get(line.part, "")), _format_line(line))
         self._out.stdout.print(text, soft_wrap=True)
 
 
-def _words(line: Line) -> str:
-    """A line as a person reads it: time, level, event, the rest as name=value; other lines as they are."""
+def _format_line(line: Line) -> str:
+    """A structured line as time, level, event and name=value; any other line unchanged."""
     event = line.to_json()["event"]
     if not isinstance(event, dict):
-        return clean(line.text)
+        return strip_control_sequences(line.text)
     level = str(event.get("level", "")).upper()
     head = str(event.get("event") or event.get("msg") or "")
-    rest = " ".join(f"{name}={_value(value)}" for name, value in event.items() if name not in QUIET)
-    return clean(f"{line.shown_at.astimezone():%H:%M:%S.%f}"[:12] + f" {level:<7} {head} {rest}".rstrip())
+    rest = " ".join(f"{name}={_format_value(value)}" for name, value in event.items() if name not in QUIET)
+    return strip_control_sequences(
+        f"{line.shown_at.astimezone():%H:%M:%S.%f}"[:12] + f" {level:<7} {head} {rest}".rstrip()
+    )
 
 
-def _value(value: object) -> str:
+def _format_value(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

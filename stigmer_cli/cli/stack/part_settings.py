@@ -1,4 +1,4 @@
-"""The settings of a part that is run in the foreground."""
+"""The settings of a part that runs in the foreground."""
 
 from dataclasses import replace
 
@@ -9,9 +9,9 @@ from stigmer_cli.stack.precedence import keep_recorded
 from stigmer_cli.stack.settings_record import read_settings_record
 
 
-def part_settings(cli: Cli) -> Settings:
-    """What is said for the part, else the addresses that the stack of this home was started with."""
-    settings = cli.own_settings()
+def load_part_settings(cli: Cli) -> Settings:
+    """This shell's settings; addresses that no layer sets are those that this home's stack was started with."""
+    settings = cli.load_own_settings()
     found = endpoints(settings.home)
     settings = keep_recorded(settings, read_settings_record(settings.home))
     return replace(settings, server_url=found.server_url) if found and settings.server_url is None else settings

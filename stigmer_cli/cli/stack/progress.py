@@ -1,4 +1,4 @@
-"""How a start is told while it goes on: part by part, and with the last lines of the log where one fails."""
+"""Shows the progress of a start: part by part, and with the last lines of the log if one fails."""
 
 import signal
 import sys
@@ -10,28 +10,28 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from stigmer_cli.cli.output import Output, clean, fit
+from stigmer_cli.cli.output import Output, strip_control_sequences, truncate_line
 from stigmer_cli.cli.stack.ready import READY
 from stigmer_cli.stack.failure import StartFailed
 
 LINE_MAX = 400
-"""Characters of one line of a log that are shown where there is no terminal to fit it into."""
+"""Characters of a log line that are shown if standard error is no terminal."""
 
 
 class Board:
-    """Tells the progress of each part: a live table on a terminal, one line a change elsewhere."""
+    """Shows the progress of each part: a live table on a terminal, one line a change elsewhere."""
 
     def __init__(self, out: Output, live: Live | None) -> None:
         self._out, self._live = out, live
         self._states: dict[str, str] = {}
 
     def part(self, name: str, state: str) -> None:
-        """`name` is ready, or waits for what `state` says."""
-        self._states[name] = clean(state)
+        """Show that `name` is ready, or what it waits for."""
+        self._states[name] = strip_control_sequences(state)
         if self._live is None:
             self._out.note(f"{name}: {state}")
         else:
-            self._live.start()  # not before: a page without a row leaves an empty line above an error
+            self._live.start()  # not earlier: an empty table leaves an empty line above an error
             self._live.update(self._table())
 
     def _table(self) -> Table:
@@ -44,8 +44,8 @@ class Board:
 
 
 @contextmanager
-def shown_progress(out: Output) -> Iterator[Board]:
-    """A board; what went wrong with a part is told below it, with the last lines of its log."""
+def show_progress(out: Output) -> Iterator[Board]:
+    """Yield a board; if a part fails, print the last lines of its log below it."""
     try:
         if out.stderr.is_terminal and sys.stderr.isatty():
             live = Live(console=out.stderr, refresh_per_second=8, transient=False)
@@ -56,11 +56,13 @@ def shown_progress(out: Output) -> Iterator[Board]:
         else:
             yield Board(out, None)
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is stopped; whoever presses on would only spoil the exit
+        signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # the stack is stopped; another Ctrl-C would only spoil the exit code
         raise
     except StartFailed as error:
         out.note(f"the last lines of {error.log}:" if error.lines else f"{error.log} is empty")
         room = (out.stderr.width if out.stderr.is_terminal else LINE_MAX) - 2
         for line in error.lines:
-            out.note(f"  {fit(line, room)}")
+            out.note(f"  {truncate_line(line, room)}")
         raise

@@ -1,9 +1,9 @@
-"""What is told of a stack that is ready: where things are, what to type next, and which settings do not count yet."""
+"""Prints where a ready stack listens, what to type next, and which settings are not in effect yet."""
 
 from rich.console import Console
 from rich.text import Text
 
-from stigmer_cli.cli.output import Output, clean
+from stigmer_cli.cli.output import Output, strip_control_sequences
 from stigmer_cli.stack.differences import takeover_command
 from stigmer_cli.stack.up import Ready
 from stigmer_cli.time_format import span
@@ -14,7 +14,7 @@ IN_REACH = "any web page can reach Temporal's web UI here, and start and end wor
 
 
 def print_ready(out: Output, ready: Ready) -> None:
-    """Where things are and what to type next."""
+    """Print the addresses and folders of the stack, and what to type next."""
     found = ready.endpoints
     if found.owns_temporal and found.ui_source is None:
         out.warning(IN_REACH if found.ui_port else UI_OFF)
@@ -36,7 +36,7 @@ def print_ready(out: Output, ready: Ready) -> None:
 
 
 def tell_pending(out: Output, ready: Ready) -> None:
-    """Which settings of this shell differ from those of the running stack, and how to apply them."""
+    """Print which settings of this shell differ from those of the running stack, and how to apply them."""
     if ready.pending:
         out.note("the stack keeps the settings it was started with; those of this shell differ:")
         for change in ready.pending:
@@ -56,5 +56,5 @@ def _print_places(console: Console, ready: Ready) -> None:
         ("logs", str(ready.logs)),
     ]
     for name, place in rows:
-        console.print(Text(f"  {name:<9} {clean(place)}"), soft_wrap=True)
+        console.print(Text(f"  {name:<9} {strip_control_sequences(place)}"), soft_wrap=True)
     console.print("next: stigmer apply -f FILE, then stigmer run AGENT MESSAGE; stigmer down stops it", soft_wrap=True)

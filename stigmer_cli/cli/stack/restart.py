@@ -1,7 +1,7 @@
-"""`stigmer restart [PART]`: one part by itself, or the whole stack with the settings of today."""
+"""`stigmer restart [PART]`: restarts one part, or the whole stack, with the current settings."""
 
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.stack.progress import shown_progress
+from stigmer_cli.cli.stack.progress import show_progress
 from stigmer_cli.cli.stack.ready import print_ready, tell_pending
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.remote import refuse_elsewhere
@@ -10,11 +10,11 @@ from stigmer_cli.stack.up import UpContext
 
 
 def restart_stack(cli: Cli, part: str | None, options: StackOptions) -> None:
-    """Restart `part`, or all where it is None, and print where things are once it is ready."""
-    settings = cli.own_settings()
+    """Restart `part`, or all parts if it is None, and print where the stack listens once it is ready."""
+    settings = cli.load_own_settings()
     refuse_elsewhere(settings, "stigmer restart")
     around = UpContext(clock=cli.clock, environ=cli.environ, tell=cli.out.note)
-    with shown_progress(cli.out) as board:
+    with show_progress(cli.out) as board:
         if part is None:
             ready = cli.run(restart(settings, options, progress=board, around=around))
         else:

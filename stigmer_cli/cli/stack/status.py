@@ -1,4 +1,4 @@
-"""`stigmer status`: how the stack stands, part by part, and an exit code that says it to a script."""
+"""`stigmer status`: shows the state of the stack, part by part, with an exit code for scripts."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.output import Format, clean
+from stigmer_cli.cli.output import Format, strip_control_sequences
 from stigmer_cli.credential import read_token
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.endpoints_file import endpoints
@@ -21,7 +21,7 @@ from stigmer_cli.time_format import span
 
 LOOK_EVERY_S = 1.0
 CHANGES_SHOWN = 3
-"""Changes of the server's connection to Temporal that the page shows unasked, once there was one beside the first."""
+"""Changes of the server's connection to Temporal that are shown without --verbose, if there are two or more."""
 
 STYLES = {
     "ready": "green",
@@ -38,8 +38,8 @@ STYLES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
-    """The stack as it stands, with the last changes of the server's connection to Temporal as lines."""
+class StatusPage:
+    """The state of the stack, with the last changes of the server's connection to Temporal as lines."""
 
     stack: StackStatus
 
@@ -51,70 +51,73 @@ class Shown:
     def changes(self) -> Sequence[str]:
         """The connection's changes as lines, oldest first."""
         history = self.stack.connection.get("history")
-        return [_change(one) for one in history if isinstance(one, dict)] if isinstance(history, list) else []
+        return [_format_change(one) for one in history if isinstance(one, dict)] if isinstance(history, list) else []
 
 
 def show_status(cli: Cli, *, is_verbose: bool, is_watched: bool) -> int:
-    """Print how the stack stands; the exit code. `is_watched`: go on, and print every change, until Ctrl-C."""
-    settings = cli.settings_or_defaults()
+    """Print the state of the stack and return the exit code; `is_watched`: print every change until Ctrl-C."""
+    settings = cli.load_settings_or_defaults()
     token = settings.token or (None if settings.distrust else read_token(settings.home))
     if is_watched:
         cli.run(_watch(cli, settings, token))
         return 0
-    found = cli.run(_look(cli, settings, token))
-    cli.out.result(found.to_json(), lambda console: console.print(_page(found, is_verbose=is_verbose)))
+    found = cli.run(_observe(cli, settings, token))
+    cli.out.result(found.to_json(), lambda console: console.print(_draw_page(found, is_verbose=is_verbose)))
     return found.stack.exit_code
 
 
-async def _look(cli: Cli, settings: Settings, token: str | None) -> Shown:
+async def _observe(cli: Cli, settings: Settings, token: str | None) -> StatusPage:
     url = elsewhere(settings, endpoints(settings.home))
     if url is not None:
-        return Shown(stack=await remote_status(url, settings, token=token))
-    return Shown(stack=await status(settings, token=token, clock=cli.clock))
+        return StatusPage(stack=await remote_status(url, settings, token=token))
+    return StatusPage(stack=await status(settings, token=token, clock=cli.clock))
 
 
 async def _watch(cli: Cli, settings: Settings, token: str | None) -> None:
-    """A live page on a terminal; elsewhere one line a change. Ends with Ctrl-C."""
+    """Show a live page on a terminal, one line a change elsewhere, until Ctrl-C."""
     if cli.out.format is Format.TABLE and cli.out.is_interactive:
         with Live(console=cli.out.stdout, auto_refresh=False) as live:
             while True:
-                live.update(_page(await _look(cli, settings, token), is_verbose=False), refresh=True)
+                live.update(_draw_page(await _observe(cli, settings, token), is_verbose=False), refresh=True)
                 await asyncio.sleep(LOOK_EVERY_S)
     told = ""
     while True:
-        found = await _look(cli, settings, token)
-        line = _line(found.stack)
+        found = await _observe(cli, settings, token)
+        line = _format_line(found.stack)
         if line != told:
             told = line
             cli.out.raw(line + "\n") if cli.out.format is Format.TABLE else _print_json(cli, found)
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-def _print_json(cli: Cli, found: Shown) -> None:
+def _print_json(cli: Cli, found: StatusPage) -> None:
     cli.out.raw(json.dumps(found.to_json(), ensure_ascii=False) + "\n")
 
 
-def _line(found: StackStatus) -> str:
-    parts = (f"{part.name} {part.state}{f' ({clean(part.detail)})' if part.detail else ''}" for part in found.parts)
+def _format_line(found: StackStatus) -> str:
+    parts = (
+        f"{part.name} {part.state}{f' ({strip_control_sequences(part.detail)})' if part.detail else ''}"
+        for part in found.parts
+    )
     return f"{found.state}: {', '.join(parts)}"
 
 
-def _page(shown: Shown, *, is_verbose: bool) -> RenderableType:
+def _draw_page(shown: StatusPage, *, is_verbose: bool) -> RenderableType:
     found = shown.stack
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("PART", "STATE", "PID", "UPTIME", "RESTARTS", "PORTS"):
         table.add_column(name, no_wrap=True)
     for part in found.parts:
-        table.add_row(*_row(part))
+        table.add_row(*_format_row(part))
     what = "server elsewhere: " if found.elsewhere else "stack: "
     rows: list[RenderableType] = [Text.assemble(what, (found.state, STYLES[found.state])), table]
-    rows += [Text(line) for part in found.parts for line in _remarks(part)]
-    rows += [Text(f"because: {clean(reason)}", style="yellow") for reason in found.reasons]
+    rows += [Text(line) for part in found.parts for line in _list_remarks(part)]
+    rows += [Text(f"because: {strip_control_sequences(reason)}", style="yellow") for reason in found.reasons]
     changes = shown.changes if is_verbose else shown.changes[-CHANGES_SHOWN:] if len(shown.changes) > 1 else []
     if changes:
         rows += [Text("connection to Temporal:"), *(Text(f"  {line}", style="dim") for line in changes)]
     if found.elsewhere:
-        rows.append(Text(f"server {clean(found.elsewhere)}"))
+        rows.append(Text(f"server {strip_control_sequences(found.elsewhere)}"))
         rows += [] if found.exit_code == 0 else [Text.assemble(("hint: ", "cyan"), "stigmer doctor")]
     elif found.exit_code == 0:
         rows += [Text(f"server {found.endpoints.server_url}"), Text(f"web UI {found.endpoints.ui_url or 'off'}")]
@@ -124,7 +127,7 @@ def _page(shown: Shown, *, is_verbose: bool) -> RenderableType:
     return Group(*rows)
 
 
-def _row(part: PartStatus) -> list[RenderableType]:
+def _format_row(part: PartStatus) -> list[RenderableType]:
     return [
         part.name,
         Text(part.state, style=STYLES[part.state]),
@@ -135,16 +138,16 @@ def _row(part: PartStatus) -> list[RenderableType]:
     ]
 
 
-def _remarks(part: PartStatus) -> list[str]:
-    """Why a part is not running, and how it ended last."""
-    found = [f"{part.name}: {clean(part.detail)}"] if part.detail else []
+def _list_remarks(part: PartStatus) -> list[str]:
+    """Lines that say why a part is not running, how it last ended, and when it is next tried."""
+    found = [f"{part.name}: {strip_control_sequences(part.detail)}"] if part.detail else []
     if part.last_exit and part.last_exit.why not in part.detail:
-        found.append(f"{part.name} ended at {part.last_exit.at}: {clean(part.last_exit.why)}")
+        found.append(f"{part.name} ended at {part.last_exit.at}: {strip_control_sequences(part.last_exit.why)}")
     if part.next_try_at:
         found.append(f"{part.name} is tried again at {part.next_try_at}")
     return found
 
 
-def _change(change: Mapping[str, object]) -> str:
+def _format_change(change: Mapping[str, object]) -> str:
     cause = f": {change['cause']}" if change.get("cause") else ""
-    return clean(f"{change.get('at')} {change.get('before')} to {change.get('after')}{cause}")
+    return strip_control_sequences(f"{change.get('at')} {change.get('before')} to {change.get('after')}{cause}")

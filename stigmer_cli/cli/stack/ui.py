@@ -1,4 +1,4 @@
-"""`stigmer ui`: opens Temporal's web UI in a browser, or prints the link that does."""
+"""`stigmer ui`: opens Temporal's web UI in a browser, or prints its link."""
 
 import sys
 import webbrowser
@@ -16,16 +16,19 @@ SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
 
 
 def open_ui(cli: Cli, execution: str | None, *, at: str | None, is_printed: bool) -> None:
-    """Open the page of `execution`, or the first one, at the address `at`; or print its link."""
+    """Open the page of `execution`, or the first page, at the address `at`; or print its link.
+
+    Raises ConfigError if `at` is no URL.
+    """
     if at is not None and not at.startswith(("http://", "https://")):
         raise ConfigError(f"--at {at}: not an http:// or https:// URL", hint="stigmer ui --at https://NAME")
 
-    async def asked(client: Client) -> tuple[str, float]:
-        link = await client.make_ui_link(await _page_of(client, cli, execution))
+    async def make_link(client: Client) -> tuple[str, float]:
+        link = await client.make_ui_link(await _find_page(client, cli, execution))
         return f"{(at or client.base_url).rstrip('/')}{link.path}", link.expires_in_s
 
-    url, expires_in_s = cli.call(asked)
-    is_opened = not is_printed and cli.out.format is Format.TABLE and _opened(url, cli.environ)
+    url, expires_in_s = cli.call(make_link)
+    is_opened = not is_printed and cli.out.format is Format.TABLE and _open_browser(url, cli.environ)
     data = {"url": url, "expiresInS": expires_in_s}
     if is_opened:
         cli.out.note("opened in your browser; if nothing appears: stigmer ui --print")
@@ -34,17 +37,17 @@ def open_ui(cli: Cli, execution: str | None, *, at: str | None, is_printed: bool
         cli.out.note(f"the link works once, for {span(expires_in_s)}")
 
 
-async def _page_of(client: Client, cli: Cli, execution: str | None) -> str:
+async def _find_page(client: Client, cli: Cli, execution: str | None) -> str:
     if execution is None:
         return "/ui/"
     found = (await client.execution(parse_execution_id(execution))).status.dispatch
-    namespace = quote(cli.settings().temporal_namespace, safe="")
+    namespace = quote(cli.load_settings().temporal_namespace, safe="")
     page = f"/ui/namespaces/{namespace}/workflows/{quote(found.workflow_id, safe='')}"
     return f"{page}/{quote(found.run_id, safe='')}" if found.run_id else page
 
 
-def _opened(url: str, environ: Mapping[str, str]) -> bool:
-    """Whether a browser took it; none is tried where it would run in this terminal, or far from the person at it."""
+def _open_browser(url: str, environ: Mapping[str, str]) -> bool:
+    """Open `url`, and return whether a browser took it; not over SSH, nor without a screen."""
     is_far = "SSH_CONNECTION" in environ
     has_screen = sys.platform == "darwin" or any(environ.get(name) for name in SCREENS)
     return has_screen and not is_far and webbrowser.open(url)

@@ -1,11 +1,11 @@
-"""`stigmer up`: the local stack, started and proven ready."""
+"""`stigmer up`: starts the local stack, and returns once it is proven ready."""
 
 import signal
 from collections.abc import Mapping
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.stack.logs import Printer
-from stigmer_cli.cli.stack.progress import shown_progress
+from stigmer_cli.cli.stack.progress import show_progress
 from stigmer_cli.cli.stack.ready import print_ready, tell_pending
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.attach import follow_until_stopped
@@ -21,37 +21,37 @@ EPHEMERAL = (
 
 
 def start_stack(cli: Cli, flags: Mapping[str, str | None], options: StackOptions, *, is_attached: bool) -> int:
-    """Start it with the settings that `flags` override, and print where things are; the exit code.
+    """Start it with the settings that `flags` override, print where it listens, and return the exit code.
 
-    `is_attached`: stay and print the logs until Ctrl-C, which stops it, or until another command does.
+    `is_attached`: print the logs until Ctrl-C or another command stops the stack.
     """
-    settings = cli.own_settings(is_look=False, **flags)
+    settings = cli.load_own_settings(is_look=False, **flags)
     if options.ephemeral:
         cli.out.note(EPHEMERAL)
-    ready = _brought_up(cli, settings, options)
+    ready = _bring_up(cli, settings, options)
     tell_pending(cli.out, ready)
     if is_attached:
-        return _stayed(cli, settings, ready)
+        return _stay_attached(cli, settings, ready)
     print_ready(cli.out, ready)
     return 0
 
 
-def _brought_up(cli: Cli, settings: Settings, options: StackOptions) -> Ready:
+def _bring_up(cli: Cli, settings: Settings, options: StackOptions) -> Ready:
     around = UpContext(clock=cli.clock, environ=cli.environ, tell=cli.out.note)
-    with shown_progress(cli.out) as board:
+    with show_progress(cli.out) as board:
         return cli.run(up(settings, options, progress=board, around=around))
 
 
-def _stayed(cli: Cli, settings: Settings, ready: Ready) -> int:
+def _stay_attached(cli: Cli, settings: Settings, ready: Ready) -> int:
     try:
         print_ready(cli.out, ready)
-        return _attached(cli, settings, ready)
-    except KeyboardInterrupt:  # before anybody listened to it
+        return _follow_logs(cli, settings, ready)
+    except KeyboardInterrupt:  # it came before `follow_until_stopped` handled signals
         cli.run(down(settings.home, clock=cli.clock))
         raise
 
 
-def _attached(cli: Cli, settings: Settings, ready: Ready) -> int:
+def _follow_logs(cli: Cli, settings: Settings, ready: Ready) -> int:
     printer = Printer(cli.out)
     ended = cli.run(
         follow_until_stopped(
@@ -62,7 +62,7 @@ def _attached(cli: Cli, settings: Settings, ready: Ready) -> int:
             clock=cli.clock,
         )
     )
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever presses on has nothing left to stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the stack is stopped; another Ctrl-C has nothing to do
     if ended is None:
         cli.out.note("the stack was stopped by another command")
         return 0

@@ -12,10 +12,10 @@ from rich.console import Console
 from typer.main import get_command
 
 from stigmer_cli import errors
-from stigmer_cli.cli.app import application
+from stigmer_cli.cli.app import build_application
 from stigmer_cli.cli.entry import invoke
-from stigmer_cli.cli.program.page import pager_of, rendered, show_in
-from stigmer_cli.cli.program.topics import TOPICS, completions, page, summary
+from stigmer_cli.cli.help.page import find_pager, render_markdown, show_in_pager
+from stigmer_cli.cli.help.topics import TOPICS, complete_topic, read_page, read_summary
 from stigmer_cli.doctor.catalog import CHECKS
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
@@ -24,7 +24,7 @@ from stigmer_cli.settings import OPTIONS, Option
 from tests.unit.test_house_rules import CROOKED
 
 README = Path(__file__).parents[3] / "README.md"
-COMMANDS = getattr(get_command(application({})), "commands")  # noqa: B009 - typer types it as a plain command
+COMMANDS = getattr(get_command(build_application({})), "commands")  # noqa: B009 - typer types it as a plain command
 COLUMNS = 80
 SUMMARY_MAX = 62
 CODE_MAX = COLUMNS - 2
@@ -39,9 +39,9 @@ def test_each_page_has_a_topic_and_each_topic_a_page() -> None:
 
 @pytest.mark.parametrize("topic", TOPICS)
 def test_a_page_has_a_heading_a_short_summary_and_code_that_fits_a_terminal(topic: str) -> None:
-    text = page(topic)
+    text = read_page(topic)
     assert re.match(r"# \S.*\n\n\S.*\.\n\n", text)
-    assert len(summary(topic)) <= SUMMARY_MAX
+    assert len(read_summary(topic)) <= SUMMARY_MAX
     assert [line for _, block in CODE.findall(text) for line in block.splitlines() if len(line) > CODE_MAX] == []
     assert CROOKED.findall(text) == []
 
@@ -50,9 +50,9 @@ def test_a_page_has_a_heading_a_short_summary_and_code_that_fits_a_terminal(topi
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_page_on_a_terminal_loses_no_word_and_no_line_is_too_long(topic: str, width: int) -> None:
     console = Console(width=width, file=io.StringIO(), color_system=None)
-    shown = rendered(console, page(topic))
+    shown = render_markdown(console, read_page(topic))
     assert max(map(len, shown.splitlines())) <= width
-    for _, block in CODE.findall(page(topic)):
+    for _, block in CODE.findall(read_page(topic)):
         for line in filter(None, block.splitlines()):
             assert f"  {line.rstrip()}\n" in shown
     assert "```" not in shown
@@ -62,12 +62,12 @@ def test_a_page_on_a_terminal_loses_no_word_and_no_line_is_too_long(topic: str, 
 def test_help_lists_every_topic_with_its_summary(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["help"]) == 0
     listed = dict(re.findall(r"^  (\S+) +(.+)$", capsys.readouterr().out, re.MULTILINE))
-    assert listed == {topic: summary(topic) for topic in TOPICS}
+    assert listed == {topic: read_summary(topic) for topic in TOPICS}
 
 
 def test_a_page_that_no_terminal_shows_is_its_markdown(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["help", "scripting"]) == 0
-    assert capsys.readouterr().out == page("scripting")
+    assert capsys.readouterr().out == read_page("scripting")
 
 
 def test_the_help_of_a_command_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,26 +94,26 @@ def test_an_unknown_topic_is_wrong_usage_and_names_the_nearest(
 
 
 def test_a_shell_is_offered_the_topics_that_begin_so() -> None:
-    assert [topic for topic, _ in completions("s")] == ["stack", "settings", "security", "scripting"]
-    assert len(completions("")) == len(TOPICS)
+    assert [topic for topic, _ in complete_topic("s")] == ["stack", "settings", "security", "scripting"]
+    assert len(complete_topic("")) == len(TOPICS)
 
 
 def test_the_pager_is_the_users_or_less_and_none_where_it_cannot_work() -> None:
-    assert pager_of({"PAGER": "sh -c cat"}) == ["sh", "-c", "cat"]
-    assert pager_of({"PAGER": "cat"}) == ()
-    assert pager_of({"PAGER": ""}) == ()
-    assert pager_of({"PAGER": "sh", "TERM": "dumb"}) == ()
-    assert pager_of({"PAGER": "/nowhere/less"}) == ()
+    assert find_pager({"PAGER": "sh -c cat"}) == ["sh", "-c", "cat"]
+    assert find_pager({"PAGER": "cat"}) == ()
+    assert find_pager({"PAGER": ""}) == ()
+    assert find_pager({"PAGER": "sh", "TERM": "dumb"}) == ()
+    assert find_pager({"PAGER": "/nowhere/less"}) == ()
 
 
 def test_the_pager_gets_the_page_and_the_options_that_less_needs(tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     pager = ["sh", "-c", f'echo "$LESS" > {seen}; cat >> {seen}']
-    assert show_in(pager, "a page\n", {})
+    assert show_in_pager(pager, "a page\n", {})
     assert seen.read_text() == "FRX\na page\n"
-    assert show_in(pager, "a page\n", {"LESS": "S"})
+    assert show_in_pager(pager, "a page\n", {"LESS": "S"})
     assert seen.read_text() == "S\na page\n"
-    assert not show_in(["/nowhere/less"], "a page\n", {})
+    assert not show_in_pager(["/nowhere/less"], "a page\n", {})
 
 
 # -- what the pages name is there
@@ -121,17 +121,19 @@ def test_the_pager_gets_the_page_and_the_options_that_less_needs(tmp_path: Path)
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 def test_every_setting_has_its_row(option: Option) -> None:
-    assert f"| `{option.variable}` | `{option.name}` |" in page("settings")
+    assert f"| `{option.variable}` | `{option.name}` |" in read_page("settings")
 
 
 def test_every_exit_code_of_an_error_has_its_row() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, StigmerError)]
-    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", page("scripting"), re.MULTILINE)}
+    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", read_page("scripting"), re.MULTILINE)}
     assert {kind.exit_code for kind in kinds} <= documented
 
 
 def test_every_phase_and_every_class_of_what_is_stuck_has_its_row() -> None:
-    named = set(re.findall(r"`([^`]+)`", " ".join(re.findall(r"^\| ([^|]+) \|", page("executions"), re.MULTILINE))))
+    named = set(
+        re.findall(r"`([^`]+)`", " ".join(re.findall(r"^\| ([^|]+) \|", read_page("executions"), re.MULTILINE)))
+    )
     assert {*Phase} <= named
     assert {*StuckClass} <= named
 
@@ -143,7 +145,11 @@ def test_every_check_has_its_row() -> None:
         *(f"| {check.code} | {check.category} | {check.name} | {check.severity} |" for check in CHECKS),
     ]
     table = (
-        page("doctor").partition("<!-- checks:begin -->")[2].partition("<!-- checks:end -->")[0].strip().splitlines()
+        read_page("doctor")
+        .partition("<!-- checks:begin -->")[2]
+        .partition("<!-- checks:end -->")[0]
+        .strip()
+        .splitlines()
     )
     assert table == rows, "\n".join(["replace the table of stigmer_cli/manual/doctor.md by:", *rows])
 
@@ -153,13 +159,13 @@ def test_no_explanation_of_a_check_has_a_word_that_a_reader_has_to_read_twice() 
 
 
 def test_every_command_is_on_a_page() -> None:
-    text = "".join(page(topic) for topic in TOPICS)
+    text = "".join(read_page(topic) for topic in TOPICS)
     assert [name for name in COMMANDS if f"stigmer {name}" not in text] == []
 
 
 def commands_written() -> Iterator[tuple[str, str]]:
     """Every `stigmer ...` that the pages and the README let a reader type, with the place where it stands."""
-    for place, text in (*((topic, page(topic)) for topic in TOPICS), ("README.md", README.read_text())):
+    for place, text in (*((topic, read_page(topic)) for topic in TOPICS), ("README.md", README.read_text())):
         prose = CODE.sub("", text)
         lines = [line for kind, block in CODE.findall(text) if kind in {"sh", "console"} for line in block.splitlines()]
         typed = [line for line in lines if not line.startswith(("error:", "hint:", "next:"))]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stigmer_cli.cli.output import clean, safe
+from stigmer_cli.cli.output import escape_markup, strip_control_sequences
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,8 @@ from stigmer_cli.cli.output import clean, safe
     ],
 )
 def test_control_sequences_are_stripped(text: str, shown: str) -> None:
-    assert clean(text) == shown
+    assert strip_control_sequences(text) == shown
 
 
 def test_markup_is_inert() -> None:
-    assert safe("[red]x[/red]") == r"\[red]x\[/red]"
+    assert escape_markup("[red]x[/red]") == r"\[red]x\[/red]"

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from stigmer_cli.cli.wait import wait_s, with_value
+from stigmer_cli.cli.wait import expand_bare_wait, parse_wait
 from stigmer_cli.errors import ConfigError
 
 
@@ -26,14 +26,14 @@ from stigmer_cli.errors import ConfigError
 def test_a_bare_wait_gets_its_value_before_two_dashes_and_is_an_argument_behind_them(
     typed: list[str], parsed: list[str]
 ) -> None:
-    assert with_value(typed) == parsed
+    assert expand_bare_wait(typed) == parsed
 
 
 def test_wait_is_never_for_ever_or_for_a_number_of_seconds() -> None:
-    assert (wait_s(None), wait_s("forever"), wait_s("2.5"), wait_s("0")) == (None, math.inf, 2.5, 0.0)
+    assert (parse_wait(None), parse_wait("forever"), parse_wait("2.5"), parse_wait("0")) == (None, math.inf, 2.5, 0.0)
 
 
 @pytest.mark.parametrize("text", ["soon", "-1", "nan", ""])
 def test_a_wait_that_is_no_number_of_seconds_is_wrong_usage(text: str) -> None:
     with pytest.raises(ConfigError, match="not a number of seconds"):
-        wait_s(text)
+        parse_wait(text)

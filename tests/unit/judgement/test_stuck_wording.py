@@ -8,9 +8,8 @@ from rich.console import Console
 from stigmer_cli.api.findings import Finding
 from stigmer_cli.api.resources import ExecutionResource, execution_resource
 from stigmer_cli.api.stuck import StuckReport
-from stigmer_cli.cli.executions.follow import timed_out
-from stigmer_cli.cli.executions.stuck import print_stuck
-from stigmer_cli.cli.executions.tables import print_execution
+from stigmer_cli.cli.executions.follow import describe_timeout
+from stigmer_cli.cli.executions.tables import print_execution, print_stuck
 from stigmer_cli.clock import iso
 from stigmer_cli.doctor.catalog import CHECKS
 from stigmer_cli.doctor.check import Category
@@ -72,7 +71,7 @@ def test_the_commands_say_what_the_wire_says(kind: StuckClass) -> None:
     assert "the cause of it" in _text(listed)
     print_execution(shown, item, [])
     assert f"why:       {kind}: the cause of it\n" in _text(shown)
-    error = timed_out(item, 9)
+    error = describe_timeout(item, 9)
     assert error.message == f"{one.execution.id} still {one.execution.phase} after 9s: {kind}: the cause of it"
     assert error.hint == one.hint
 

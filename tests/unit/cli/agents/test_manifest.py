@@ -2,7 +2,7 @@
 
 import pytest
 
-from stigmer_cli.cli.agents.manifest import ManifestSource, parse
+from stigmer_cli.cli.agents.manifest import ManifestSource, parse_manifests
 from stigmer_cli.errors import ConfigError
 
 HEAD = "apiVersion: agentic.stigmer.ai/v1\nkind: Agent\n"
@@ -10,14 +10,14 @@ HEAD = "apiVersion: agentic.stigmer.ai/v1\nkind: Agent\n"
 
 def _problem(text: str) -> str:
     with pytest.raises(ConfigError) as caught:
-        parse([ManifestSource(name="agents.yaml", text=text)])
+        parse_manifests([ManifestSource(name="agents.yaml", text=text)])
     assert caught.value.exit_code == 2
     return caught.value.message
 
 
 def test_the_description_is_read_from_the_spec() -> None:
     text = HEAD + "metadata: {name: Greeter}\nspec: {description: says hello, model: echo}\n"
-    [manifest] = parse([ManifestSource(name="x", text=text)])
+    [manifest] = parse_manifests([ManifestSource(name="x", text=text)])
     assert manifest.spec.description == "says hello"
     assert manifest.metadata.name == "Greeter"
 
@@ -25,7 +25,7 @@ def test_the_description_is_read_from_the_spec() -> None:
 def test_several_documents_and_empty_ones_are_one_list() -> None:
     one = HEAD + "metadata: {name: a}\n"
     two = HEAD + "metadata: {name: b}\n"
-    found = parse([ManifestSource(name="x", text=f"---\n{one}---\n---\n{two}")])
+    found = parse_manifests([ManifestSource(name="x", text=f"---\n{one}---\n---\n{two}")])
     assert [manifest.metadata.name for manifest in found] == ["a", "b"]
 
 

@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from stigmer_cli.api.reconcile import ReconcileItem, ReconcileProgress, ReconcileSummary
-from stigmer_cli.cli.execution_reason import brief
+from stigmer_cli.cli.execution_reason import drop_workflow_name
 from stigmer_cli.cli.executions.reconcile_counts import ReconcileCounts
-from stigmer_cli.cli.executions.reconcile_view import print_plan, view_of
+from stigmer_cli.cli.executions.reconcile_view import make_view, print_plan
 from stigmer_cli.cli.output import Format, Output
 from stigmer_cli.domain.phase import Phase
 
@@ -52,9 +52,9 @@ def _item(
 def _plan() -> ReconcileCounts:
     counts = ReconcileCounts()
     for number in range(2):
-        counts.tell(_item(number, "planned"))
-    counts.tell(_item(2, "planned", found="behind", action="repair", cause="[red]bo\x1b[2Jom[/red]"))
-    counts.tell(ReconcileSummary(examined=3, resubmitted=2, repaired=1))
+        counts.add(_item(number, "planned"))
+    counts.add(_item(2, "planned", found="behind", action="repair", cause="[red]bo\x1b[2Jom[/red]"))
+    counts.add(ReconcileSummary(examined=3, resubmitted=2, repaired=1))
     return counts
 
 
@@ -85,7 +85,7 @@ def test_on_a_terminal_the_same_cause_is_written_once() -> None:
 def test_the_preview_is_cut_at_twenty_and_the_rest_counted() -> None:
     counts = ReconcileCounts()
     for number in range(500):
-        counts.tell(_item(number, "planned"))
+        counts.add(_item(number, "planned"))
     lines = _printed(counts, 120).splitlines()
     assert lines[0] == "500 orphan (500 examined)"
     assert len(lines) == 23
@@ -95,9 +95,9 @@ def test_the_preview_is_cut_at_twenty_and_the_rest_counted() -> None:
 def test_what_did_not_go_as_planned_is_shown_however_late_it_comes() -> None:
     counts = ReconcileCounts()
     for number in range(100):
-        counts.tell(_item(number))
-    counts.tell(_item(100, "failed"))
-    counts.tell(_item(101, "skipped: changed"))
+        counts.add(_item(number))
+    counts.add(_item(100, "failed"))
+    counts.add(_item(101, "skipped: changed"))
     assert [item.outcome for item in counts.shown[:3]] == ["failed", "skipped: changed", "resubmitted"]
     assert len(counts.shown) == 20
     assert counts.changed == ["aex-00000000000000000000000101"]
@@ -105,22 +105,22 @@ def test_what_did_not_go_as_planned_is_shown_however_late_it_comes() -> None:
 
 def test_what_was_reported_before_the_break_is_summed_up_without_the_server() -> None:
     counts = ReconcileCounts()
-    counts.tell(ReconcileProgress(examined=0, total=90))
+    counts.add(ReconcileProgress(examined=0, total=90))
     for number in range(3):
-        counts.tell(_item(number))
-    counts.tell(_item(3, "failed"))
-    counts.tell(ReconcileProgress(examined=25, total=90))
+        counts.add(_item(number))
+    counts.add(_item(3, "failed"))
+    counts.add(ReconcileProgress(examined=25, total=90))
     assert counts.summary == ReconcileSummary(examined=25, resubmitted=3, skipped=21, failed=1)
     assert counts.left_over
 
 
 def test_a_second_try_keeps_what_was_done_and_repeats_the_rest() -> None:
     counts = ReconcileCounts()
-    counts.tell(_item(0))
-    counts.tell(_item(1, "failed"))
+    counts.add(_item(0))
+    counts.add(_item(1, "failed"))
     counts.begin_again()
-    counts.tell(_item(1))
-    counts.tell(ReconcileSummary(examined=2, resubmitted=1, skipped=1))
+    counts.add(_item(1))
+    counts.add(ReconcileSummary(examined=2, resubmitted=1, skipped=1))
     assert counts.summary == ReconcileSummary(examined=2, resubmitted=2, skipped=1)
     assert not counts.left_over
     assert counts.classes == {"orphan": 2}
@@ -131,12 +131,12 @@ def test_a_second_try_keeps_what_was_done_and_repeats_the_rest() -> None:
 def test_the_object_written_while_it_comes_is_the_object(
     number: int, *, is_complete: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    counts, view = ReconcileCounts(), view_of(Output(Format.JSON), is_dry_run=False)
+    counts, view = ReconcileCounts(), make_view(Output(Format.JSON), is_dry_run=False)
     items = [_item(n) for n in range(number)]
     for item in items:
-        counts.tell(item)
+        counts.add(item)
         view.item(item)
-    counts.tell(ReconcileSummary(examined=number, resubmitted=number))
+    counts.add(ReconcileSummary(examined=number, resubmitted=number))
     view.end(counts, is_complete=is_complete)
     written = capsys.readouterr().out
     whole = {
@@ -156,10 +156,10 @@ def test_the_object_written_while_it_comes_is_the_object(
 
 
 def test_a_table_that_was_broken_off_says_how_far_it_came(capsys: pytest.CaptureFixture[str]) -> None:
-    counts, view = ReconcileCounts(), view_of(Output(Format.TABLE), is_dry_run=False)
-    counts.tell(ReconcileProgress(examined=0, total=90))
-    counts.tell(_item(0))
-    counts.tell(ReconcileProgress(examined=25, total=90))
+    counts, view = ReconcileCounts(), make_view(Output(Format.TABLE), is_dry_run=False)
+    counts.add(ReconcileProgress(examined=0, total=90))
+    counts.add(_item(0))
+    counts.add(ReconcileProgress(examined=25, total=90))
     view.end(counts, is_complete=False)
     assert capsys.readouterr().out.splitlines()[-1] == "broken off: 1 resubmitted so far (25 of 90 examined)"
 
@@ -173,7 +173,7 @@ def test_a_table_that_was_broken_off_says_how_far_it_came(capsys: pytest.Capture
     ],
 )
 def test_a_cause_beside_its_id_does_not_repeat_it(cause: str, shown: str) -> None:
-    assert brief(cause, "aex-1") == shown
+    assert drop_workflow_name(cause, "aex-1") == shown
 
 
 def _many() -> Iterator[ReconcileItem | ReconcileProgress]:
@@ -189,11 +189,11 @@ def test_memory_stays_flat_however_many_come(output: Format, monkeypatch: pytest
             return len(text)
 
     monkeypatch.setattr("sys.stdout", Sink())
-    counts, view = ReconcileCounts(), view_of(Output(output), is_dry_run=False)
+    counts, view = ReconcileCounts(), make_view(Output(output), is_dry_run=False)
     tracemalloc.start()
     try:
         for found in _many():
-            counts.tell(found)
+            counts.add(found)
             if isinstance(found, ReconcileItem):
                 view.item(found)
         _now, peak = tracemalloc.get_traced_memory()

@@ -1,19 +1,19 @@
-"""What the commands about the program take; what is heavy to import is imported when it runs."""
+"""Declares the commands about the program; heavy imports wait until a command runs."""
 
 from typing import Annotated
 
 import typer
 
 from stigmer_cli.cli.context import cli_of
+from stigmer_cli.cli.help.completion import Shell, show_script
+from stigmer_cli.cli.help.topics import complete_topic
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.parameters import OutputFormat
-from stigmer_cli.cli.program.completion import Shell, show_script
-from stigmer_cli.cli.program.topics import completions
 
 Words = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[TOPIC]", help="A page of the manual, or a command.", autocompletion=completions, show_default=False
+        metavar="[TOPIC]", help="A page of the manual, or a command.", autocompletion=complete_topic, show_default=False
     ),
 ]
 Pager = Annotated[
@@ -24,14 +24,14 @@ Pager = Annotated[
 
 def show_help(ctx: typer.Context, words: Words = None, *, is_paged: Pager = True) -> None:
     """Show a page of the manual. Without a topic, list the pages."""
-    from stigmer_cli.cli.program.help import show_manual
+    from stigmer_cli.cli.help.manual import show_manual
 
     show_manual(cli_of(ctx), ctx, words or [], is_paged=is_paged)
 
 
 def version(ctx: typer.Context, *, output: OutputFormat = Format.TABLE) -> None:
     """Print the versions of Stigmer, Temporal and Python."""
-    from stigmer_cli.cli.program.version import show_version
+    from stigmer_cli.cli.help.version import show_version
 
     show_version(cli_of(ctx, output))
 

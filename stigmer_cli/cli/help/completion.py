@@ -1,14 +1,14 @@
-"""`stigmer completion`: the script that teaches a shell to complete."""
+"""`stigmer completion`: the completion script for a shell."""
 
 import os
 from enum import StrEnum
 
-from typer.completion import get_completion_script  # type: ignore[attr-defined] # typer re-exports it quietly
+from typer.completion import get_completion_script  # type: ignore[attr-defined] # typer does not declare the re-export
 
 from stigmer_cli.cli.context import Cli
 
 VARIABLE = "_STIGMER_COMPLETE"
-"""Set by the script when a shell asks for what may come next."""
+"""Set by the script when a shell asks for completions."""
 
 
 class Shell(StrEnum):

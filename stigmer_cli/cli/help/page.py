@@ -1,4 +1,4 @@
-"""A page of the manual on a terminal: Markdown rendered to text, and the pager that shows more than a screen."""
+"""A page of the manual on a terminal: Markdown rendered to text, and shown in a pager if it is long."""
 
 import shlex
 import shutil
@@ -16,15 +16,15 @@ WIDTH_MAX = 100
 
 INDENT = "  "
 LESS_OPTIONS = "FRX"
-"""What `less` needs to show colours, and to leave the page on the screen; a user's own $LESS comes first."""
+"""Makes `less` show colours and leave the page on the screen; a user's own $LESS overrides it."""
 
 NO_PAGERS = frozenset({"", "cat"})
 STYLES = Theme({"markdown.code": "cyan", "markdown.table.header": "bold", "markdown.table.border": "dim"})
-"""No backgrounds: they are chosen for a dark terminal or a bright one."""
+"""No backgrounds: no background suits both dark and bright terminals."""
 
 
 class LeftHeading(Heading):
-    """A heading at the margin, as in a manual page; rich centres the first."""
+    """A heading at the left margin, as in a manual page; rich centres the first."""
 
     def __rich_console__(self, _console: Console, _options: ConsoleOptions) -> RenderResult:
         """The heading in bold, the first one underlined too."""
@@ -32,21 +32,21 @@ class LeftHeading(Heading):
 
 
 class Verbatim(CodeBlock):
-    """A block of code as it stands, indented: no line is wrapped, so that each can be copied."""
+    """A block of code, indented: no line is wrapped, so that each can be copied."""
 
     def __rich_console__(self, _console: Console, _options: ConsoleOptions) -> RenderResult:
-        """The lines, without colours of a syntax."""
+        """The lines, without syntax colours."""
         lines = self.text.plain.rstrip().splitlines()
         yield Text("\n".join(f"{INDENT}{line}" for line in lines), no_wrap=True, overflow="ignore")
 
 
 class HelpPage(Markdown):
-    """Markdown as the manual uses it."""
+    """A page of the manual as rich renders it."""
 
     elements: ClassVar = {**Markdown.elements, "heading_open": LeftHeading, "fence": Verbatim}
 
 
-def rendered(console: Console, markdown: str) -> str:
+def render_markdown(console: Console, markdown: str) -> str:
     """`markdown` as text for this terminal, with its colours."""
     width = min(console.width, WIDTH_MAX)
     with console.use_theme(STYLES), console.capture() as captured:
@@ -54,8 +54,8 @@ def rendered(console: Console, markdown: str) -> str:
     return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
 
 
-def pager_of(environ: Mapping[str, str]) -> Sequence[str]:
-    """The command of the pager: $PAGER, else less; empty where there is none or the terminal cannot show one."""
+def find_pager(environ: Mapping[str, str]) -> Sequence[str]:
+    """The pager's command: $PAGER, else less; empty if it is not installed or the terminal cannot show one."""
     command = environ.get("PAGER", "less")
     if command.strip() in NO_PAGERS or environ.get("TERM") == "dumb":
         return ()
@@ -63,8 +63,8 @@ def pager_of(environ: Mapping[str, str]) -> Sequence[str]:
     return words if shutil.which(words[0]) else ()
 
 
-def show_in(pager: Sequence[str], text: str, environ: Mapping[str, str]) -> bool:
-    """Whether the pager has shown `text`; returns when the reader leaves it."""
+def show_in_pager(pager: Sequence[str], text: str, environ: Mapping[str, str]) -> bool:
+    """Show `text` in the pager until the reader leaves it; False if it cannot be started."""
     try:
         subprocess.run(pager, input=text.encode(), env={"LESS": LESS_OPTIONS, **environ}, check=False)
     except OSError:

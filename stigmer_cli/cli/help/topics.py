@@ -1,0 +1,36 @@
+"""The pages of the manual, which the package contains: their names, texts and summaries."""
+
+from importlib.resources import files
+
+TOPICS = (
+    "getting-started",
+    "stack",
+    "agents",
+    "executions",
+    "reconcile",
+    "temporal",
+    "doctor",
+    "troubleshooting",
+    "settings",
+    "security",
+    "networking",
+    "upgrading",
+    "scripting",
+    "http-api",
+)
+"""The pages, in the order in which a new user reads them; each is a file in the folder `manual`."""
+
+
+def read_page(topic: str) -> str:
+    """The Markdown of a topic."""
+    return (files("stigmer_cli") / "manual" / f"{topic}.md").read_text(encoding="utf-8")
+
+
+def read_summary(topic: str) -> str:
+    """The summary of a page: the first line below its heading, without its full stop."""
+    return read_page(topic).splitlines()[2].removesuffix(".")
+
+
+def complete_topic(incomplete: str) -> list[tuple[str, str]]:
+    """The topics that begin with `incomplete`, each with its summary, as a shell offers them."""
+    return [(topic, read_summary(topic)) for topic in TOPICS if topic.startswith(incomplete)]

@@ -178,6 +178,12 @@ class OtherTemporal(InUse):
     )
 
 
+class StoreMissing(MachineError):
+    """The store that holds this home's executions is gone, or another one has its place."""
+
+    code = "store-missing"
+
+
 class OperationFailed(StigmerError):
     """It was tried and it failed."""
 

@@ -28,7 +28,6 @@ from stigmer_cli.executions.reconcile.lease import reclaim_lease
 from stigmer_cli.executions.reconcile.on_request import Reconciling
 from stigmer_cli.executions.reconcile.reconciler import Reconciler
 from stigmer_cli.executions.stuck_watch import StuckWatch
-from stigmer_cli.files import OWNER_ONLY, write_atomically
 from stigmer_cli.server.app import build
 from stigmer_cli.server.cluster_identity import ClusterWatch
 from stigmer_cli.server.counted_gateway import CountedGateway
@@ -40,6 +39,7 @@ from stigmer_cli.server.services import Services
 from stigmer_cli.settings import LOOPBACK, ReconcileMode, Settings
 from stigmer_cli.store.servers import ServerRecord
 from stigmer_cli.store.store import Store, open_store
+from stigmer_cli.store_record import check_store, check_store_file, write_store_record
 from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.gateway import Gateway
 from stigmer_cli.temporal.target import target_of
@@ -73,9 +73,12 @@ async def serve(settings: Settings, *, clock: Clock) -> int:
         stack.callback(listener.close)
         token = _token_source(settings)
         notifier = Notifier()
+        check_store_file(settings)
         store = await open_store(settings.database_target, clock=clock, owner=url_of(settings))
         stack.push_async_callback(store.close)
-        _write_store_id(settings, store)
+        check_store(settings, store.id)
+        with suppress(OSError):  # a home that cannot be written is no error
+            write_store_record(settings, store.id)
         if not store.is_shared:
             await reclaim_lease(store)
         await store.sync_clock()
@@ -273,13 +276,6 @@ async def _stop_signals(stop: Callable[[int], None]) -> AsyncIterator[None]:
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
-
-
-def _write_store_id(settings: Settings, store: Store) -> None:
-    """Leave the store's id in the home, for other processes; a home that cannot be written is no error."""
-    with suppress(OSError):
-        settings.home.store_id_file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(settings.home.store_id_file, f"{store.id}\n".encode(), OWNER_ONLY)
 
 
 def _token_source(settings: Settings) -> Callable[[], str | None]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from stigmer_cli.errors import InUse, OperationFailed, OtherTemporal
+from stigmer_cli.errors import InUse, OperationFailed, OtherTemporal, StoreMissing
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.endpoints_file import Endpoints
 from stigmer_cli.stack.ports import is_free, owner_of
@@ -75,6 +75,7 @@ def _port_fix(failed_part: FailedPart) -> str:
 
 
 OTHER_TEMPORAL = re.compile(rf'"code": ?"{OtherTemporal.code}"')
+STORE_MISSING = re.compile(rf'"code": ?"{StoreMissing.code}"')
 
 
 def refusal_in(lines: Sequence[str], code: str) -> str:
@@ -104,6 +105,11 @@ KNOWN: tuple[tuple[re.Pattern[str], Callable[[FailedPart], str], Callable[[Faile
         OTHER_TEMPORAL,
         _other_temporal,
         lambda _: "set STIGMER_TEMPORAL_ADDRESS to that Temporal, or move the store: stigmer up --adopt-temporal",
+    ),
+    (
+        STORE_MISSING,
+        lambda failed_part: refusal_in(failed_part.lines, StoreMissing.code),
+        lambda _: "restore that store, or leave its executions: stigmer up --new-store",
     ),
     (POSTGRESQL, _postgresql, lambda _: "start that database, or correct STIGMER_DATABASE_URL; then stigmer up"),
     (

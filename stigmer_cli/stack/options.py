@@ -13,9 +13,9 @@ class StackOptions:
 
     `wants_ui` asks for Temporal's web UI where web pages could reach it. `http_endpoints` is where Temporal listens
     for HTTP; None: where the record of the running stack says. `new_database`: another database than the one this
-    home's executions are in is meant. `new_settings`: recorded addresses do not count, only settings do.
-    `only`: just these parts, of a stack that runs; empty means all. `adopts_temporal`: the store moves to the stack's
-    Temporal, though another server of it may be on another one.
+    home's executions are in is meant. `new_store`: the recorded store is gone for good. `new_settings`: recorded
+    addresses do not count, only settings do. `only`: just these parts, of a stack that runs; empty means all.
+    `adopts_temporal`: the store moves to the stack's Temporal, though another server of it may be on another one.
     """
 
     ephemeral: bool = False
@@ -26,5 +26,6 @@ class StackOptions:
     adopts_temporal: bool = False
     wait_timeout_s: float = 60.0
     new_database: bool = False
+    new_store: bool = False
     new_settings: bool = False
     only: tuple[str, ...] = ()

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from stigmer_cli.database_url import database_of, without_password
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.options import ADDRESSES, BY_NAME, OPTIONS, Option
 from stigmer_cli.settings import Settings, Source, defaults
-from stigmer_cli.stack.database_url import database_of, without_password
 from stigmer_cli.stack.endpoints_file import Endpoints
 from stigmer_cli.stack.settings_record import RUNNER, SERVER, Given, SettingsRecord
 

@@ -7,10 +7,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
+from stigmer_cli.database_url import has_password, without_password
 from stigmer_cli.files import OWNER_ONLY, write_atomically
 from stigmer_cli.options import BY_NAME, OPTIONS, Option
 from stigmer_cli.settings import Home, Settings, Source
-from stigmer_cli.stack.database_url import has_password, without_password
 
 FILE = "stack-settings.json"
 FINGERPRINT_DIGITS = 8

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from stigmer_cli.clock import Clock, iso
 from stigmer_cli.credential import ensure_token
-from stigmer_cli.errors import Conflict, MachineError, OperationFailed, TimedOut, reason_of
+from stigmer_cli.errors import ConfigError, Conflict, MachineError, OperationFailed, TimedOut, reason_of
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.attach import call_on_signals
 from stigmer_cli.stack.contradictions import refuse_contradictions
@@ -50,6 +50,7 @@ from stigmer_cli.stack.start_settings import (
     token_of,
 )
 from stigmer_cli.stack.status import server_pids
+from stigmer_cli.store_record import forget_store
 from stigmer_cli.supervisor.child import ChildState
 from stigmer_cli.supervisor.control import Control, Unresponsive, connect
 from stigmer_cli.supervisor.launch import launch
@@ -230,6 +231,8 @@ async def _join(
     dead = tuple(child.name for child in record.children if child.state not in ALIVE)
     token = await token_of(control, settings)
     changes: list[Difference] = []
+    if options.new_store:
+        _forget_store_of(settings.home, dead)
     for name in dead:
         changes += around.tell_changes(await respawned(control, "start", name, settings, options, around))
     if options.adopts_temporal:
@@ -274,6 +277,8 @@ async def _start(settings: Settings, options: StackOptions, around: UpContext) -
         opening.write()
         if options.adopts_temporal:
             _ask_for_adoption(home)
+        if options.new_store:
+            forget_store(home)
         own = await launch(
             supervisor_spec(settings, children), environ=around.environ, clock=clock, keeps=around.claims.descriptors
         )
@@ -297,6 +302,16 @@ async def _start(settings: Settings, options: StackOptions, around: UpContext) -
         changes=opening.changes,
         opening=opening,
     )
+
+
+def _forget_store_of(home: Home, dead: Sequence[str]) -> None:
+    """As `forget_store`, for a stack that runs; raises ConfigError where its server has a store."""
+    if SERVER not in dead:
+        raise ConfigError(
+            "--new-store was asked for, but the server runs with the store that it has",
+            hint="stigmer down, then stigmer up --new-store",
+        )
+    forget_store(home)
 
 
 def _ask_for_adoption(home: Home) -> None:

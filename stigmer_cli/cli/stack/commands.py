@@ -28,6 +28,9 @@ AutoPorts = Annotated[bool, typer.Option("--auto-ports", help="Take free ports i
 NewDatabase = Annotated[
     bool, typer.Option("--new-database", help="Use another database than before. Executions are not moved.")
 ]
+NewStore = Annotated[
+    bool, typer.Option("--new-store", help="Accept that the recorded store is gone. Its executions are not restored.")
+]
 NewSettings = Annotated[bool, typer.Option("--new-settings", help="Forget the ports and addresses of earlier starts.")]
 
 
@@ -45,6 +48,7 @@ def up(
     ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Keep Temporal's data in memory only.")] = False,
     ui: UiSwitch = None,
     new_database: NewDatabase = False,
+    new_store: NewStore = False,
     new_settings: NewSettings = False,
     output: OutputFormat = Format.TABLE,
 ) -> None:
@@ -65,6 +69,7 @@ def up(
         auto_ports=auto_ports,
         wait_timeout_s=wait_timeout,
         new_database=new_database,
+        new_store=new_store,
         new_settings=new_settings,
     )
     raise typer.Exit(start_stack(cli_of(ctx, output), flags, options, is_attached=attach))

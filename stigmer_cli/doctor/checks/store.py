@@ -16,7 +16,8 @@ ELSEWHERE = "the database is not a file of this machine"
 async def file(facts: Facts) -> Found:
     """Executions are kept in one SQLite file.
 
-    A damaged or replaced file is never written to, and never replaced by an empty one: it may be all that is left.
+    A damaged or replaced file is never written to, and a missing one never replaced by an empty one: an empty store
+    looks healthy, and knows no execution. `stigmer up --new-store` accepts that the old one is gone.
     Copies made before upgrades are in `backups` beside it.
     """
     seen = await facts.store()
@@ -27,13 +28,11 @@ async def file(facts: Facts) -> Found:
         name = shlex.quote(str(seen.path))
         return failed(f"{seen.path} cannot be read: {seen.why_unreadable}", f"ls -l {name}", **evidence)
     if not seen.exists:
-        if facts.endpoints is None:
+        if facts.endpoints is None and seen.recorded is None:
             return skipped(f"{seen.path} does not exist yet")
-        return failed(
-            f"{seen.path} was removed while the stack runs; nothing is accepted",
-            _restore_command(seen, facts),
-            **evidence,
-        )
+        gone = "was removed while the stack runs; nothing is accepted"
+        message = gone if facts.endpoints else f"is gone: it held the executions of this home ({seen.recorded})"
+        return failed(f"{seen.path} {message}", _restore_command(seen, facts), **evidence)
     if not seen.has_header:
         what = "is empty" if seen.size == 0 else "is not a SQLite database: its header is damaged"
         return failed(
@@ -105,28 +104,28 @@ def _describe_copy(seen: StoreSeen) -> str:
 
 
 def _restore_command(seen: StoreSeen, facts: Facts) -> str:
-    """Set the damaged file aside, put the newest copy in its place where there is one, and start."""
-    aside, path = _move_aside(seen, facts)
-    copy = f" && cp {shlex.quote(str(seen.newest_copy))} {path}" if seen.newest_copy else ""
-    return f"stigmer down; {aside}{copy} && stigmer up"
+    """Set the damaged file aside, put the newest copy in its place, or begin with an empty one, and start."""
+    steps = [_move_aside(seen, facts)] if seen.exists else []
+    if seen.newest_copy:
+        steps.append(f"cp {shlex.quote(str(seen.newest_copy))} {shlex.quote(str(seen.path))}")
+    return f"stigmer down; {' && '.join([*steps, 'stigmer up' if seen.newest_copy else 'stigmer up --new-store'])}"
 
 
 def _salvage_command(seen: StoreSeen, facts: Facts) -> str:
     """Set the damaged file aside, salvage what can be read of it into a new one, and start."""
     if seen.path is None or not seen.can_salvage:
         return _restore_command(seen, facts)
-    aside, path = _move_aside(seen, facts)
+    path = shlex.quote(str(seen.path))
     damaged = shlex.quote(str(_damaged(facts) / seen.path.name))
     # Not .recover, which many builds of sqlite3 lack; a dump that met damage ends in a rollback of all it could read.
     salvaged = f"sqlite3 -readonly {damaged} .dump | sed 's/^ROLLBACK;.*/COMMIT;/' | sqlite3 {path}"
-    return f"stigmer down; {aside} && {salvaged} && stigmer up"
+    return f"stigmer down; {_move_aside(seen, facts)} && {salvaged} && stigmer up"
 
 
-def _move_aside(seen: StoreSeen, facts: Facts) -> tuple[str, str]:
-    """The command that moves the file with its log into a folder of its own, and the file's name for a shell."""
-    path, folder = shlex.quote(str(seen.path)), shlex.quote(str(_damaged(facts)))
-    move = f"mv {path}* {folder}/" if seen.exists else "true"
-    return f"mkdir -p {folder} && {move}", path
+def _move_aside(seen: StoreSeen, facts: Facts) -> str:
+    """The command that moves the file with its log into a folder of its own."""
+    folder = shlex.quote(str(_damaged(facts)))
+    return f"mkdir -p {folder} && mv {shlex.quote(str(seen.path))}* {folder}/"
 
 
 def _damaged(facts: Facts) -> Path:

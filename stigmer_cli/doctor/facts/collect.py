@@ -37,6 +37,7 @@ from stigmer_cli.stack.precedence import follow_running_stack, keep_recorded, se
 from stigmer_cli.stack.remote import elsewhere
 from stigmer_cli.stack.settings_record import read_settings_record
 from stigmer_cli.stack.status import SupervisorObservation
+from stigmer_cli.store_record import read_store_record
 from stigmer_cli.supervisor.record import SupervisorRecord, read_record
 from stigmer_cli.temporal.target import Target, target_of
 
@@ -127,7 +128,8 @@ class _Place:
         seen, pids = await endpoint(), self.waits_for(TEMPORAL)
         if seen.why or seen.silence:  # then there may be no target, either
             return TemporalSeen(state=ConnectionState.DISCONNECTED, cause=seen.why or seen.silence)
-        target, store = replace(self.target, is_own=False), probes.store_of(self.settings.home)
+        record = read_store_record(self.settings.home)
+        target, store = replace(self.target, is_own=False), record.id if record else None
         return await probes.probe_temporal(seen, target, store, self.clock, waits_for=pids)
 
     async def temporal_tls(self, endpoint: Once[EndpointSeen]) -> TlsSeen:

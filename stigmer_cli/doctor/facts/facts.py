@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.clock import Clock
-from stigmer_cli.domain.identity import LEGACY_TASK_QUEUE
+from stigmer_cli.domain.identity import LEGACY_TASK_QUEUE, StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.errors import ConfigError
@@ -160,11 +160,13 @@ class TemporalSeen:
 class StoreSeen:
     """The SQLite file; `path` is None where there is none. `integrity` is `ok`, a fault, or empty: unknown.
 
+    `recorded` is the store that should be in a file that does not exist; None where none was ever there.
     `newest_copy` is the last one made before an upgrade; `can_salvage` where sqlite3's own shell is installed.
     """
 
     path: Path | None
     exists: bool = True
+    recorded: StoreId | None = None
     size: int = 0
     wal_size: int = 0
     has_header: bool = True

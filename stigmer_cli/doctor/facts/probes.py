@@ -20,7 +20,7 @@ from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.errors import ConfigError, MachineError, ServerUnproven, TokenKept, reason_of
 from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.proxies import PORTS
-from stigmer_cli.settings import Home, Settings
+from stigmer_cli.settings import Settings
 from stigmer_cli.stack.endpoints_file import Endpoints
 from stigmer_cli.stack.parts import ASK_GRPC, BACKUPS, TEMPORAL
 from stigmer_cli.stack.port_holders import unheld
@@ -28,6 +28,7 @@ from stigmer_cli.stack.ports import owner_of
 from stigmer_cli.stack.server_probe import FOREIGN, OK, UNAUTHORIZED, cause_of, get_json
 from stigmer_cli.stack.standstill import standing_still
 from stigmer_cli.stack.status import SupervisorObservation, ask_supervisor
+from stigmer_cli.store_record import recorded_store
 from stigmer_cli.temporal.target import Target
 from stigmer_cli.time_format import span
 
@@ -204,14 +205,6 @@ async def probe_temporal(
     return await dial_temporal(target, store, clock=clock, waits_for=waits_for)
 
 
-def store_of(home: Home) -> StoreId | None:
-    """The store that the server of `home` had open last; None where none is recorded."""
-    try:
-        return StoreId(home.store_id_file.read_text(encoding="ascii").strip()) or None
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
 async def probe_http_endpoints(pid: int, found: Endpoints | None) -> tuple[HttpEndpoint, ...]:
     """The ports on which process `pid` answers HTTP, except its intended ones, and the status of each answer."""
     known = set(found.ports[TEMPORAL]) if found else set()
@@ -252,7 +245,7 @@ def probe_store(settings: Settings) -> StoreSeen:
         with path.open("rb") as file:
             has_header = file.read(len(HEADER)) == HEADER
     except FileNotFoundError:
-        return StoreSeen(path=path, exists=False)
+        return StoreSeen(path=path, exists=False, recorded=recorded_store(settings))
     except OSError as error:
         return StoreSeen(path=path, why_unreadable=reason_of(error))
     wal = path.with_name(f"{path.name}-wal")

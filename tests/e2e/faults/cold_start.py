@@ -61,6 +61,18 @@ def damaged(damage: Callable[[Path], None]) -> Callable[[Harness], AbstractConte
     return inject
 
 
+@contextmanager
+def gone(harness: Harness) -> Iterator[None]:
+    """The store was deleted while the stack was down."""
+    file = harness.home / "data" / "stigmer.db"
+    if not file.exists():
+        harness.stigmer.ok("up")
+        harness.stigmer.ok("down")
+    file.unlink()
+    with _down_again(harness):
+        yield
+
+
 def header(file: Path) -> None:
     """The first bytes, by which a SQLite file is known."""
     with file.open("r+b") as opened:

@@ -388,7 +388,7 @@ ROWS: tuple[Row, ...] = (
         exit_code=1,
         verdict="not healthy: ~/.stigmer/data/stigmer.db is not a SQLite database: its header is damaged; it is left as"
         f" it is, {ASIDE_ONLY}",
-        fix=f"stigmer down; {ASIDE} && stigmer up",
+        fix=f"stigmer down; {ASIDE} && stigmer up --new-store",
         is_slow=True,
     ),
     Row(
@@ -399,7 +399,18 @@ ROWS: tuple[Row, ...] = (
         code="STG301",
         exit_code=1,
         verdict=f"not healthy: ~/.stigmer/data/stigmer.db is empty; it is left as it is, {ASIDE_ONLY}",
-        fix=f"stigmer down; {ASIDE} && stigmer up",
+        fix=f"stigmer down; {ASIDE} && stigmer up --new-store",
+        is_slow=True,
+    ),
+    Row(
+        fault="D8",
+        what="the store was deleted while the stack was down",
+        on=On.COLD,
+        inject=cold_start.gone,
+        code="STG301",
+        exit_code=1,
+        verdict="not healthy: ~/.stigmer/data/stigmer.db is gone: it held the executions of this home (str-ID)",
+        fix="stigmer down; stigmer up --new-store",
         is_slow=True,
     ),
 )

@@ -6,6 +6,7 @@ import pytest
 
 from stigmer_cli.doctor.checks import servers, store
 from stigmer_cli.doctor.facts.facts import StoreSeen
+from tests.support.ids import STORE
 from tests.unit.doctor.facts_builder import HOME, brief, healthy, server
 
 FILE = HOME.store_file
@@ -28,16 +29,16 @@ COPY = HOME.data / "backups" / "stigmer.db.7"
             (
                 "fail",
                 f"{FILE} was removed while the stack runs; nothing is accepted",
-                f"stigmer down; mkdir -p {DAMAGED} && true && stigmer up",
+                "stigmer down; stigmer up --new-store",
             ),
         ),
         (
             StoreSeen(path=FILE, size=0, has_header=False),
-            ("fail", f"{FILE} is empty; {ASIDE_ONLY}", f"{ASIDE} && stigmer up"),
+            ("fail", f"{FILE} is empty; {ASIDE_ONLY}", f"{ASIDE} && stigmer up --new-store"),
         ),
         (
             StoreSeen(path=FILE, size=9, has_header=False),
-            ("fail", f"{NO_HEADER}; {ASIDE_ONLY}", f"{ASIDE} && stigmer up"),
+            ("fail", f"{NO_HEADER}; {ASIDE_ONLY}", f"{ASIDE} && stigmer up --new-store"),
         ),
         (
             StoreSeen(path=FILE, size=9, has_header=False, newest_copy=COPY),
@@ -62,6 +63,12 @@ async def test_a_store_that_was_never_made_is_no_failure() -> None:
     assert (await store.file(never)).result == "skip"
 
 
+async def test_a_store_that_is_gone_is_a_failure_also_while_the_stack_is_down() -> None:
+    gone = healthy(store=StoreSeen(path=FILE, exists=False, recorded=STORE, newest_copy=COPY), endpoints=None)
+    message = f"{FILE} is gone: it held the executions of this home ({STORE})"
+    assert brief(await store.file(gone)) == ("fail", message, f"stigmer down; cp {COPY} {FILE} && stigmer up")
+
+
 @pytest.mark.parametrize(
     ("seen", "expected"),
     [
@@ -72,7 +79,7 @@ async def test_a_store_that_was_never_made_is_no_failure() -> None:
         ),
         (
             StoreSeen(path=FILE, size=9, integrity="malformed", can_salvage=False),
-            ("fail", f"{FILE} is damaged: malformed; it is left as it is", f"{ASIDE} && stigmer up"),
+            ("fail", f"{FILE} is damaged: malformed; it is left as it is", f"{ASIDE} && stigmer up --new-store"),
         ),
         (StoreSeen(path=FILE, integrity=""), ("skip", "the file is locked just now", "")),
     ],

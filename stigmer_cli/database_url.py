@@ -52,6 +52,12 @@ def database_of(url: str | None, home: Home) -> DatabaseLocation:
     )
 
 
+def sqlite_file(url: str | None, home: Home) -> Path | None:
+    """The file that `url` means (None: the one in `home`); None where it means no SQLite database."""
+    found = database_of(url, home)
+    return Path(found.name) if found.kind == SQLITE else None
+
+
 def without_password(url: str) -> str:
     """`url` with no password in it, as it may be written down and shown."""
     if url.startswith(f"{SQLITE}:"):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from stigmer_cli.database_url import database_of, has_password, without_password
 from stigmer_cli.settings import Home
-from stigmer_cli.stack.database_url import database_of, has_password, without_password
 
 HOME = Home(path=Path("/home/me/.stigmer"))
 PG = "postgresql://me:secret@db.example/work"

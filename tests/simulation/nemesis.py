@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from stigmer_cli.temporal.gateway import RunState
 from tests.simulation.simulation import Simulation
-from tests.simulation.temporal import no_faults
+from tests.simulation.temporal_state import no_faults
 
 Fault = Callable[[Simulation], Awaitable[None]]
 

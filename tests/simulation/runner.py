@@ -20,7 +20,8 @@ from stigmer_cli.runner.model.seam import ModelBusy
 from stigmer_cli.runner.reports import ClockAndRng, Reporter, ReportRefused
 from stigmer_cli.store.runs import Claimant, ReportResult
 from stigmer_cli.store.store import Store
-from tests.simulation.temporal import SimTemporal, Task
+from tests.simulation.temporal import SimTemporal
+from tests.simulation.temporal_state import Task
 
 R = TypeVar("R")
 BEAT_S = 0.5

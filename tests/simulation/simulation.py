@@ -25,7 +25,8 @@ from stigmer_cli.temporal.gateway import RunState
 from tests.simulation.runner import Ledger, RunnerLink, SimRunner
 from tests.simulation.server import Server
 from tests.simulation.store import Memory
-from tests.simulation.temporal import SimTemporal, no_faults
+from tests.simulation.temporal import SimTemporal
+from tests.simulation.temporal_state import no_faults
 from tests.simulation.watcher import Watcher
 from tests.support.moves import start_over
 

@@ -1,14 +1,18 @@
 """What the server counts, read by prometheus-client's own parser."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from stigmer_cli.api.query import Query
 from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest
 from stigmer_cli.api.reports import ClaimAnswer
+from stigmer_cli.api.resources import ExecutionStatus
 from stigmer_cli.client import Client as ApiClient
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import TemporalUnavailable
@@ -62,6 +66,68 @@ async def _samples(server: Served) -> dict[Key, float]:
     }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Outage:
+    """What was counted before, during and after a loss of Temporal and its memory.
+
+    `orphan` was submitted before it, `taken` was claimed as well, and `behind` was accepted during it.
+    """
+
+    claims: Sequence[ClaimAnswer]
+    before: Mapping[Key, float]
+    away: Mapping[Key, float]
+    after: Mapping[Key, float]
+    orphan: ExecutionStatus
+    taken: ExecutionStatus
+    behind: ExecutionStatus
+
+
+@pytest.fixture(scope="module")
+def outage(tmp_path_factory: pytest.TempPathFactory) -> Outage:
+    """One outage for the tests that read its numbers."""
+    return asyncio.run(_record_outage(tmp_path_factory.mktemp("outage")))
+
+
+async def _record_outage(folder: Path) -> Outage:
+    with DevServer(folder) as temporal:
+        temporal.start()
+        async with served(folder, temporal.address) as server, server.client() as client:
+            await make_agent(client)
+            await _until(server, {(PROBES, ("ok",)): 1, ("stigmer_temporal_calls_total", ("pollers", "ok")): 1})
+            orphan = (await accept(client, "orphan")).metadata.id
+            await _until(server, {("stigmer_submits_total", ("started",)): 1})
+            taken = (await accept(client, "taken")).metadata.id
+            await _until(server, {("stigmer_submits_total", ("started",)): 2})
+            claims = [await _claim(client, taken, run) for run in ("one", "another")]
+            before = await _samples(server)
+            temporal.kill()
+            await _until(server, {(STATE, ("DISCONNECTED",)): 1})
+            behind = (await accept(client, "behind")).metadata.id
+            away = await _samples(server)
+            temporal.start()  # in memory, so it forgot everything
+            await _until(server, {("stigmer_temporal_reconnects", ()): 1, ("stigmer_dispatch_queue_depth", ()): 0})
+            await _terminate(temporal, (await client.execution(behind)).status.dispatch.workflow_id)
+            await _until(server, {("stigmer_reconciled_total", (done,)): 1 for done in DONE})
+            after = await _samples(server)
+            rows = {row.metadata.id: row.status for row in (await client.executions(Query(limit=10))).items}
+    return Outage(
+        claims=claims,
+        before=before,
+        away=away,
+        after=after,
+        orphan=rows[orphan],
+        taken=rows[taken],
+        behind=rows[behind],
+    )
+
+
+async def _claim(client: ApiClient, id_: str, run: str) -> ClaimAnswer:
+    dispatch = (await client.execution(id_)).status.dispatch
+    return await client.claim(
+        id_, epoch=1, run=run, runner="r", workflow=dispatch.workflow_id, first_run=dispatch.run_id or ""
+    )
+
+
 async def test_the_queue_and_the_connection_are_counted_while_temporal_is_away(tmp_path: Path) -> None:
     async with served(tmp_path, f"127.0.0.1:{free_port()}") as server, server.client() as client:
         await make_agent(client)
@@ -77,40 +143,9 @@ async def test_the_queue_and_the_connection_are_counted_while_temporal_is_away(t
     assert found["stigmer_temporal_dials_total", ("failed",)] >= 1
 
 
-async def test_every_event_moves_its_number(tmp_path: Path) -> None:
-    with DevServer(tmp_path) as temporal:
-        temporal.start()
-        async with served(tmp_path, temporal.address) as server, server.client() as client:
-            await make_agent(client)
-            await _until(server, {(PROBES, ("ok",)): 1, ("stigmer_temporal_calls_total", ("pollers", "ok")): 1})
-            orphan = (await accept(client, "orphan")).metadata.id
-            await _until(server, {("stigmer_submits_total", ("started",)): 1})
-            taken = (await accept(client, "taken")).metadata.id
-            await _until(server, {("stigmer_submits_total", ("started",)): 2})
-            dispatch = (await client.execution(taken)).status.dispatch
-            claims = [
-                await client.claim(
-                    taken,
-                    epoch=1,
-                    run=run,
-                    runner="r",
-                    workflow=dispatch.workflow_id,
-                    first_run=dispatch.run_id or "",
-                )
-                for run in ("one", "another")
-            ]
-            before = await _samples(server)
-            temporal.kill()
-            await _until(server, {(STATE, ("DISCONNECTED",)): 1})
-            behind = (await accept(client, "behind")).metadata.id
-            away = await _samples(server)
-            temporal.start()  # in memory, so it forgot everything
-            await _until(server, {("stigmer_temporal_reconnects", ()): 1, ("stigmer_dispatch_queue_depth", ()): 0})
-            await _terminate(temporal, (await client.execution(behind)).status.dispatch.workflow_id)
-            await _until(server, {("stigmer_reconciled_total", (done,)): 1 for done in DONE})
-            after = await _samples(server)
-            rows = {row.metadata.id: row for row in (await client.executions(Query(limit=10))).items}
-    assert claims == [ClaimAnswer.WON, ClaimAnswer.LOST]
+def test_claims_calls_dials_and_probes_are_counted(outage: Outage) -> None:
+    before = outage.before
+    assert outage.claims == [ClaimAnswer.WON, ClaimAnswer.LOST]
     assert before["stigmer_claims_lost_total", ()] == 1
     assert before["stigmer_executions", ("IN_PROGRESS", "agent")] == 1
     assert before["stigmer_temporal_calls_total", ("start", "ok")] == 2
@@ -120,17 +155,25 @@ async def test_every_event_moves_its_number(tmp_path: Path) -> None:
     assert before["stigmer_temporal_reconnects", ()] == 0
     assert [before["stigmer_reconciled_total", (done,)] for done in DONE] == [0, 0, 0]
     assert before["stigmer_event_loop_blocks_total", ()] == 0
+
+
+def test_an_outage_is_counted_while_it_lasts(outage: Outage) -> None:
+    away = outage.away
     assert away["stigmer_dispatch_queue_depth", ()] == 1
     assert away["stigmer_oldest_pending_seconds", ()] > 0
     assert away[PROBES, ("failed",)] >= 1
     assert 0 < away["stigmer_temporal_connection_state_seconds", ()] < 5
-    # A kill in the middle of a probe is told apart from one between two.
+
+
+def test_a_reconnect_and_what_was_reconciled_after_it_are_counted(outage: Outage) -> None:
+    before, after = outage.before, outage.after
+    # A kill in the middle of a probe has another cause than one between two.
     assert sum(after.get((CHANGES, (state, "DISCONNECTED")), 0) for state in ("CONNECTED", "SUSPECT")) >= 1
     assert after[CHANGES, ("DISCONNECTED", "CONNECTED")] >= 1
     assert after["stigmer_task_queue_pollers", ()] == 0
     assert [before["stigmer_attention_total", ("lost",)], after["stigmer_attention_total", ("lost",)]] == [0, 1]
-    assert (rows[orphan].status.phase, rows[taken].status.attention is not None) == (Phase.PENDING, True)
-    assert rows[behind].status.phase is Phase.FAILED
+    assert (outage.orphan.phase, outage.taken.attention is not None) == (Phase.PENDING, True)
+    assert outage.behind.phase is Phase.FAILED
 
 
 async def test_what_a_person_asks_for_is_counted_as_well(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from stigmer_cli.credential import FileToken, read_token
 from stigmer_cli.errors import ConfigError, NotRunning, ServerUnavailable, StigmerError
 from stigmer_cli.home_trust import inspect_home
 from stigmer_cli.settings import Home, Settings, Source, home_of, load
-from stigmer_cli.stack.endpoints_file import endpoints
+from stigmer_cli.stack.endpoints_file import read_endpoints
 from stigmer_cli.stack.precedence import follow_running_stack
 from stigmer_cli.stack.settings_record import read_settings_record
 
@@ -52,7 +52,7 @@ class Cli:
         found = self.load_own_settings(is_look=is_look, **flags)
         if found.distrust:
             return found
-        running = endpoints(found.home)
+        running = read_endpoints(found.home)
         return follow_running_stack(found, running, read_settings_record(found.home)) if running else found
 
     def load_own_settings(self, *, is_look: bool = False, **flags: str | None) -> Settings:
@@ -72,7 +72,7 @@ class Cli:
         except ConfigError as error:
             self.out.warning(f"the settings of this shell cannot be read: {error.message}")
         found = Settings(home=home, distrust="; ".join(doubt.message for doubt in inspect_home(home.path)))
-        running = None if found.distrust else endpoints(home)
+        running = None if found.distrust else read_endpoints(home)
         return follow_running_stack(found, running, read_settings_record(home)) if running else found
 
     def client(self, **flags: str | None) -> "Client":

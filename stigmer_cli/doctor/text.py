@@ -8,7 +8,7 @@ from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.domain.stuck import NAMED_MAX
 from stigmer_cli.errors import MachineError
 from stigmer_cli.settings import Settings, Source
-from stigmer_cli.stack.readiness import moment
+from stigmer_cli.stack.readiness import parse_time
 from stigmer_cli.temporal.dev_server import find_binary
 from stigmer_cli.time_format import time_of_day
 
@@ -28,7 +28,7 @@ def size(number: float) -> str:
 
 def clock_time(at: datetime | str) -> str:
     """The time of day here, as people compare it with their own clock."""
-    found = moment(at) if isinstance(at, str) else at
+    found = parse_time(at) if isinstance(at, str) else at
     return time_of_day(found)
 
 

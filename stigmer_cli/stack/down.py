@@ -9,7 +9,7 @@ from pathlib import Path
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import MachineError
 from stigmer_cli.settings import Home
-from stigmer_cli.stack.endpoints_file import STATE_FILE, Endpoints, endpoints
+from stigmer_cli.stack.endpoints_file import STATE_FILE, Endpoints, read_endpoints
 from stigmer_cli.stack.home import purge_home
 from stigmer_cli.stack.parts import SUPERVISOR
 from stigmer_cli.stack.ports import Owner, is_free, owner_of
@@ -71,7 +71,7 @@ async def purge(home: Home, *, clock: Clock) -> Ended:
 
 async def end_stack(home: Home, *, clock: Clock, only: ProcessId | None = None) -> Ended:
     """`down` for a caller that holds the up-lock; with `only`, nothing happens where another supervisor runs."""
-    before = endpoints(home)
+    before = read_endpoints(home)
     found = await _find(home)
     if only is not None and found.record is not None and found.record.id != only:
         await found.close()

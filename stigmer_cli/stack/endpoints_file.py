@@ -62,8 +62,8 @@ class Endpoints:
         return {"temporal": temporal, "server": (self.server_port,)}
 
 
-def endpoints(home: Home) -> Endpoints | None:
-    """What the last `up` in `home` recorded; None after `down`, and where the file is illegible."""
+def read_endpoints(home: Home) -> Endpoints | None:
+    """The endpoints that the last `up` in `home` recorded; None after `down`, or if the file is illegible."""
     try:
         found = json.loads((home.run / STATE_FILE).read_bytes())
         return Endpoints(**{field.name: found[field.name] for field in fields(Endpoints) if field.name in found})

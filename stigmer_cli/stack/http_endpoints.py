@@ -27,17 +27,17 @@ be free again each time that Temporal is restarted."""
 TRIES_MAX = 100
 
 
-def draw(
+def draw_http_endpoints(
     settings: Settings,
     options: StackOptions,
     *,
     rng: random.Random | None = None,
     can_bind: Callable[[str, int], bool] | None = None,
 ) -> HttpEndpoints:
-    """Where they go in a stack of these settings; free now.
+    """Draw address and ports of Temporal's HTTP endpoints, all free now.
 
-    Where there is only 127.0.0.1 (macOS), there is no drawn address, and no UI unless `options.wants_ui`. Raises
-    MachineError where a port that was asked for is taken, or none is free.
+    On a machine with only 127.0.0.1 (macOS), no address is drawn, and there is no UI unless `options.wants_ui`. Raises
+    MachineError if a port that was asked for is taken, or none is free.
     """
     rng, can_bind = rng or random.SystemRandom(), can_bind or _can_bind
     source = _address(rng, can_bind)

@@ -61,8 +61,8 @@ def span_s(text: str) -> float:
     return sum(float(match["number"]) * SECONDS[match["unit"]] for match in found)
 
 
-def chosen(parts: Sequence[str]) -> tuple[str, ...]:
-    """The parts that were named, all where none was; raises ConfigError for a name that is no part."""
+def select_parts(parts: Sequence[str]) -> tuple[str, ...]:
+    """The named parts without repeats, all parts if none is named; raises ConfigError for an unknown name."""
     for name in parts:
         if name not in NAMES:
             raise ConfigError(f"there is no part {name}: {', '.join(NAMES)}", hint="stigmer logs server")
@@ -226,12 +226,12 @@ def stamp_of(text: str) -> datetime | None:
     if text.startswith("{"):
         event = _object(text) or {}
         stamp = next((event[name] for name in STAMPS if isinstance(event.get(name), str)), None)
-        return _moment(str(stamp)) if stamp else None
+        return _parse_stamp(str(stamp)) if stamp else None
     match = TEXT_STAMP.match(text)
-    return _moment(match[1]) if match else None
+    return _parse_stamp(match[1]) if match else None
 
 
-def _moment(text: str) -> datetime | None:
+def _parse_stamp(text: str) -> datetime | None:
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except ValueError:

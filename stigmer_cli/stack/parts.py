@@ -10,7 +10,7 @@ from typing import Protocol
 from stigmer_cli.clock import Clock, iso
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Settings
-from stigmer_cli.stack.endpoints_file import Endpoints, endpoints
+from stigmer_cli.stack.endpoints_file import Endpoints, read_endpoints
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.supervisor.spec import ChildSpec, Liveness, SourceFilter, SupervisorSpec
 from stigmer_cli.temporal.dev_server import UI_PATH, HttpEndpoints, dev_server_argv, find_binary, prepare_file
@@ -103,7 +103,7 @@ def endpoints_of(settings: Settings, options: StackOptions, clock: Clock) -> End
 
 
 def _http_endpoints(settings: Settings, options: StackOptions) -> HttpEndpoints | None:
-    recorded = endpoints(settings.home) if options.http_endpoints is None else None
+    recorded = read_endpoints(settings.home) if options.http_endpoints is None else None
     return recorded.http_endpoints if recorded else options.http_endpoints
 
 

@@ -11,8 +11,11 @@ from stigmer_cli.supervisor.sockets import ANY_IP, group_with, listening_sockets
 CONNECT_MAX_S = 0.2
 
 
-def unheld(record: SupervisorRecord, found: Endpoints) -> dict[str, int]:
-    """By running part that lacks one of its ports, the first such port; empty where its processes are not visible."""
+def find_parts_missing_ports(record: SupervisorRecord, found: Endpoints) -> dict[str, int]:
+    """The running parts that do not hold one of their ports, each with the first such port.
+
+    Empty if the processes of the stack are not visible from here.
+    """
     lacking: dict[str, int] = {}
     if not record.is_visible:
         return lacking

@@ -67,8 +67,8 @@ class PortsTaken(MachineError):
         self.conflicts = tuple(conflicts)
 
 
-def needed(settings: Settings) -> tuple[PortUse, ...]:
-    """The ports that a stack with these settings listens on at 127.0.0.1; for those drawn see http_endpoints.py."""
+def list_needed_ports(settings: Settings) -> tuple[PortUse, ...]:
+    """The ports that a stack with these settings uses on 127.0.0.1; http_endpoints.py draws the others."""
     uses = [PortUse(part=SERVER, option="server_port", flag="--port", port=settings.server_port)]
     if settings.runs_own_temporal:
         uses.append(PortUse(part=TEMPORAL, option="temporal_port", flag="--temporal-port", port=settings.temporal_port))
@@ -80,7 +80,7 @@ def with_ports(settings: Settings, options: StackOptions, claims: PortClaims) ->
 
     Raises PortsTaken with every conflict, and ConfigError where two parts want the same port.
     """
-    uses = needed(settings)
+    uses = list_needed_ports(settings)
     twice = [use for number, use in enumerate(uses) if use.port in {other.port for other in uses[:number]}]
     if twice and not options.auto_ports:
         raise ConfigError(f"{twice[0].flag} {twice[0].port}: another part of the stack has that port already")

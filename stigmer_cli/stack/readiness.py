@@ -1,4 +1,4 @@
-"""What is still missing until a stack is proven ready: a pure judgement of its processes and its server."""
+"""Judges which parts of a stack are not proven ready yet, from its processes and its server; does no I/O."""
 
 import re
 from collections.abc import Mapping
@@ -16,13 +16,16 @@ READY = "ready"
 OUR_RUNNER = re.compile(r"stigmer-runner/(?P<pid>\d+)@[^/]*(/\d+(-(?P<tag>[0-9a-f]+))?)?")
 
 
-def missing(
-    record: SupervisorRecord, seen: ServerObservation, unheld: Mapping[str, int], still: Mapping[str, str] | None = None
+def find_unready_parts(
+    record: SupervisorRecord,
+    seen: ServerObservation,
+    parts_missing_ports: Mapping[str, int],
+    still: Mapping[str, str] | None = None,
 ) -> Mapping[str, str]:
     """For each part that is not proven ready, why; empty means ready. It claims nothing that was not observed.
 
-    `unheld` names parts that run without holding their port: another process answers there. `still` says why
-    running parts make no progress (standstill.py).
+    `parts_missing_ports` names parts that run without holding their port: another process answers there. `still` says
+    why running parts make no progress (standstill.py).
     """
     found: dict[str, str] = {}
     for child in record.children:
@@ -30,16 +33,16 @@ def missing(
             found[child.name] = child.state
         elif still and child.name in still:
             found[child.name] = still[child.name]
-        elif child.name in unheld:
-            found[child.name] = f"does not listen on port {unheld[child.name]} yet"
+        elif child.name in parts_missing_ports:
+            found[child.name] = f"does not listen on port {parts_missing_ports[child.name]} yet"
     found.setdefault(SERVER, _server(record.child(SERVER), seen))
     found.setdefault(TEMPORAL, _temporal(seen))
     found.setdefault(RUNNER, _runner(record.child(RUNNER), seen))
     return {name: why for name, why in found.items() if why}
 
 
-def news(record: SupervisorRecord, lacking: Mapping[str, str], told: Mapping[str, str]) -> Mapping[str, str]:
-    """The state of each part that differs from what was `told` last, a Temporal that somebody else runs among them."""
+def select_changes(record: SupervisorRecord, lacking: Mapping[str, str], told: Mapping[str, str]) -> Mapping[str, str]:
+    """The state of each part that differs from what was `told` last, including an external Temporal."""
     names = sorted({child.name for child in record.children} | set(lacking) | set(told))
     states = {name: lacking.get(name, READY) for name in names}
     return {name: state for name, state in states.items() if told.get(name) != state}
@@ -78,8 +81,8 @@ def is_worker_of(process: ProcessId, identity: str) -> bool:
     return found is not None and int(found["pid"]) == process.pid and found["tag"] in (None, process.tag)
 
 
-def moment(text: str | None) -> datetime:
-    """An RFC 3339 time; the beginning of time where there is none."""
+def parse_time(text: str | None) -> datetime:
+    """`text`, an RFC 3339 time, in UTC; 1970 if it is none."""
     try:
         return datetime.fromisoformat(text or "").astimezone(UTC)
     except ValueError:

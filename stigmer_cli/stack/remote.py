@@ -5,7 +5,7 @@ from stigmer_cli.credential import read_token
 from stigmer_cli.domain.identity import is_fresh
 from stigmer_cli.errors import ConfigError, RequestError
 from stigmer_cli.settings import Home, Settings, Source
-from stigmer_cli.stack.endpoints_file import Endpoints, endpoints
+from stigmer_cli.stack.endpoints_file import Endpoints, read_endpoints
 from stigmer_cli.stack.parts import RUNNER, SERVER, TEMPORAL
 from stigmer_cli.stack.server_probe import ServerObservation, ServerProbe
 from stigmer_cli.stack.status import PartState, PartStatus, StackState, StackStatus
@@ -28,7 +28,7 @@ def elsewhere(settings: Settings, found: Endpoints | None) -> str | None:
 
 def refuse_elsewhere(settings: Settings, command: str) -> None:
     """Raise RequestError where `command`, which is about processes of this machine, is asked of a server elsewhere."""
-    url = elsewhere(settings, endpoints(settings.home))
+    url = elsewhere(settings, read_endpoints(settings.home))
     if url is not None:
         raise RequestError(
             f"{command} is about a stack of this machine, and commands talk to the server at {url}"
@@ -39,7 +39,7 @@ def refuse_elsewhere(settings: Settings, command: str) -> None:
 
 def require_token(settings: Settings) -> None:
     """Raise ConfigError where the server is elsewhere and this machine has no token: one made here is not its token."""
-    url = elsewhere(settings, endpoints(settings.home))
+    url = elsewhere(settings, read_endpoints(settings.home))
     if url is not None and settings.token is None and read_token(settings.home) is None:
         raise ConfigError(
             f"there is no token for the server at {url}", hint="set STIGMER_TOKEN to the one that this server was given"

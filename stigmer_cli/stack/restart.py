@@ -6,13 +6,23 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.errors import ConfigError, NotRunning
 from stigmer_cli.settings import BY_NAME, Settings, Source
 from stigmer_cli.stack.down import UP_LOCK, down
-from stigmer_cli.stack.endpoints_file import Endpoints, endpoints
+from stigmer_cli.stack.endpoints_file import Endpoints, read_endpoints
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.parts import check_local
 from stigmer_cli.stack.precedence import DATABASE
 from stigmer_cli.stack.settings_record import read_settings_record
-from stigmer_cli.stack.start_settings import environment_of, pending, settings_to_start, token_of
-from stigmer_cli.stack.up import Begun, Progress, Ready, UpContext, connected, respawned, status_of, until_ready, up
+from stigmer_cli.stack.start_settings import environment_of, find_pending_changes, settings_to_start, token_of
+from stigmer_cli.stack.up import (
+    Begun,
+    Progress,
+    Ready,
+    UpContext,
+    connect_to_supervisor,
+    respawn_part,
+    status_of,
+    up,
+    wait_until_ready,
+)
 from stigmer_cli.supervisor.control import Control, Unresponsive, connect
 from stigmer_cli.supervisor.lock import held
 from stigmer_cli.supervisor.record import ChildRecord
@@ -28,7 +38,7 @@ async def restart(settings: Settings, options: StackOptions, *, progress: Progre
     Raises ConfigError, with nothing stopped, where they mean another database than the stack's, or a server for others.
     """
     check_local(settings)
-    found = endpoints(settings.home)
+    found = read_endpoints(settings.home)
     settings = await _keep_database(settings)
     settings_to_start(settings, options)  # raises before anything is stopped
     await down(settings.home, clock=around.clock)
@@ -50,7 +60,7 @@ async def restart_part(
     """
     home, clock = settings.home, around.clock
     began = clock.monotonic()
-    found, control = endpoints(home), await connected(home)
+    found, control = read_endpoints(home), await connect_to_supervisor(home)
     if control is None or found is None:
         raise NotRunning(f"no stack runs in {home.path}", hint="stigmer up")
     async with control:
@@ -61,7 +71,7 @@ async def restart_part(
             raise ConfigError(f"there is no part {name} to restart: {known}", hint="stigmer restart")
         async with held(home.run / UP_LOCK, within_s=options.wait_timeout_s, clock=clock):
             token = await token_of(control, settings)
-            changes = around.tell_changes(await respawned(control, "restart", name, settings, options, around))
+            changes = around.tell_changes(await respawn_part(control, "restart", name, settings, options, around))
         await _wait_replaced(control, child, clock)
     begun = Begun(
         endpoints=found,
@@ -70,7 +80,9 @@ async def restart_part(
         own=None,
         failed_before={child.name: child.failures for child in record.children if child.name != name},
     )
-    record = await until_ready(home, begun, deadline=began + options.wait_timeout_s, progress=progress, clock=clock)
+    record = await wait_until_ready(
+        home, begun, deadline=began + options.wait_timeout_s, progress=progress, clock=clock
+    )
     took_s = clock.monotonic() - began
     return Ready(
         endpoints=found,
@@ -80,7 +92,7 @@ async def restart_part(
         started=begun.started,
         took_s=took_s,
         changes=changes,
-        pending=pending(settings),
+        pending=find_pending_changes(settings),
     )
 
 

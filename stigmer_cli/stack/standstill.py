@@ -24,7 +24,7 @@ LOOP_MAX_S = 1.5
 HUNG = "its event loop stands still"
 
 
-async def standing_still(record: SupervisorRecord, folder: Path) -> dict[str, str]:
+async def find_stalled_processes(record: SupervisorRecord, folder: Path) -> dict[str, str]:
     """For each process that is alive but makes no progress, why; takes `LOOP_MAX_S`, longer on a busy machine."""
     running = {child.name: child.id for child in record.children if child.id}
     if not record.is_visible:  # their pids here belong to other processes; only the runner's socket works

@@ -40,8 +40,8 @@ def settings_to_start(settings: Settings, options: StackOptions) -> Settings:
     return keep_recorded(settings, record)
 
 
-def pending(settings: Settings) -> tuple[Difference, ...]:
-    """What the parts of the stack that runs would be given differently if all of them were started again now."""
+def find_pending_changes(settings: Settings) -> tuple[Difference, ...]:
+    """The settings of the running parts that a restart of all of them would change."""
     return would_change(read_settings_record(settings.home), settings)
 
 

@@ -8,15 +8,15 @@ from enum import StrEnum
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.settings import Home, Settings
-from stigmer_cli.stack.endpoints_file import Endpoints, endpoints
-from stigmer_cli.stack.idle_runner import idle_runner
+from stigmer_cli.stack.endpoints_file import Endpoints, read_endpoints
+from stigmer_cli.stack.idle_runner import explain_idle_runner
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.parts import NAMES, SERVER, SUPERVISOR, TEMPORAL, endpoints_of
-from stigmer_cli.stack.port_holders import is_listened_on, unheld
+from stigmer_cli.stack.port_holders import find_parts_missing_ports, is_listened_on
 from stigmer_cli.stack.ports import owner_of
-from stigmer_cli.stack.readiness import missing, moment
+from stigmer_cli.stack.readiness import find_unready_parts, parse_time
 from stigmer_cli.stack.server_probe import ServerObservation, ServerProbe
-from stigmer_cli.stack.standstill import STATES, standing_still
+from stigmer_cli.stack.standstill import STATES, find_stalled_processes
 from stigmer_cli.supervisor.child import ChildState
 from stigmer_cli.supervisor.control import Unresponsive, connect
 from stigmer_cli.supervisor.process import run_state
@@ -137,14 +137,14 @@ class StackStatus:
 class SupervisorObservation:
     """What the supervisor said (`record`), or what its file says and whether it still answers.
 
-    `unheld`: the first port that a part does not hold, by part. `still`: why a part makes no progress, by part. The
-    supervisor's answer was made between `asked_at` and `answered_at`.
+    `parts_missing_ports`: the first port that a part does not hold, by part. `still`: why a part makes no progress, by
+    part. The supervisor's answer was made between `asked_at` and `answered_at`.
     """
 
     record: SupervisorRecord | None
     is_answering: bool
     is_there: bool
-    unheld: Mapping[str, int] = field(default_factory=dict)
+    parts_missing_ports: Mapping[str, int] = field(default_factory=dict)
     still: Mapping[str, str] = field(default_factory=dict)
     asked_at: datetime | None = None
     answered_at: datetime | None = None
@@ -152,7 +152,7 @@ class SupervisorObservation:
 
 async def status(settings: Settings, *, token: str | None, clock: Clock) -> StackStatus:
     """Observe supervisor and server concurrently; takes at most `LOOK_MAX_S` seconds for each, whatever hangs."""
-    found = endpoints(settings.home) or endpoints_of(settings, StackOptions(), clock)
+    found = read_endpoints(settings.home) or endpoints_of(settings, StackOptions(), clock)
     async with asyncio.TaskGroup() as group:
         looking = group.create_task(_observe_supervisor(settings, found, clock), name="supervisor")
         observing = ServerProbe(found.server_url, token).observe(LOOK_MAX_S, waits_for=server_pids(settings.home))
@@ -177,7 +177,7 @@ def judge_stack(
     """The state of the stack that these observations prove."""
     lacking: Mapping[str, str] = {SERVER: seen.why} if seen.is_unproven else {}
     if observed.record and observed.is_answering:
-        lacking = missing(observed.record, seen, observed.unheld, observed.still)
+        lacking = find_unready_parts(observed.record, seen, observed.parts_missing_ports, observed.still)
     parts = tuple(_judge_part(name, observed, lacking, found, clock) for name in NAMES)
     return StackStatus(
         state=_judge_state(parts, seen),
@@ -214,8 +214,10 @@ async def _observe_supervisor(settings: Settings, found: Endpoints, clock: Clock
     seen = await ask_supervisor(settings.home, within_s=LOOK_MAX_S, clock=clock)
     if not seen.is_answering or seen.record is None:
         return seen
-    still = idle_runner(seen.record, settings.home) | await standing_still(seen.record, settings.home.run)
-    return replace(seen, unheld=unheld(seen.record, found), still=still)
+    still = explain_idle_runner(seen.record, settings.home) | await find_stalled_processes(
+        seen.record, settings.home.run
+    )
+    return replace(seen, parts_missing_ports=find_parts_missing_ports(seen.record, found), still=still)
 
 
 def _judge_state(parts: tuple[PartStatus, ...], seen: ServerObservation) -> StackState:
@@ -290,7 +292,7 @@ def _judge_absent(
 def _judge_recorded(child: ChildRecord, clock: Clock) -> PartStatus:
     """The status of a part whose supervisor does not answer: only whether the process still runs is known."""
     is_alive = child.id is not None and child.id.is_alive
-    uptime_s = max(0.0, (clock.now() - moment(child.started_at)).total_seconds()) if is_alive else None
+    uptime_s = max(0.0, (clock.now() - parse_time(child.started_at)).total_seconds()) if is_alive else None
     return PartStatus(
         name=child.name,
         state=PartState.NOT_READY if is_alive else PartState.STOPPED,

@@ -19,11 +19,11 @@ from stigmer_cli.stack.attach import call_on_signals
 from stigmer_cli.stack.contradictions import refuse_contradictions
 from stigmer_cli.stack.differences import Difference
 from stigmer_cli.stack.down import UP_LOCK, end_stack
-from stigmer_cli.stack.endpoints_file import STATE_FILE, Endpoints, endpoints, write_endpoints
+from stigmer_cli.stack.endpoints_file import STATE_FILE, Endpoints, read_endpoints, write_endpoints
 from stigmer_cli.stack.failure import FailedPart, StartFailed, start_failed
 from stigmer_cli.stack.home import prepare_home
-from stigmer_cli.stack.http_endpoints import draw
-from stigmer_cli.stack.idle_runner import idle_runner
+from stigmer_cli.stack.http_endpoints import draw_http_endpoints
+from stigmer_cli.stack.idle_runner import explain_idle_runner
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.parts import (
     SERVER,
@@ -35,15 +35,15 @@ from stigmer_cli.stack.parts import (
     supervisor_spec,
 )
 from stigmer_cli.stack.port_claims import PortClaims
-from stigmer_cli.stack.port_holders import unheld
+from stigmer_cli.stack.port_holders import find_parts_missing_ports
 from stigmer_cli.stack.ports import with_ports
-from stigmer_cli.stack.readiness import missing, news
+from stigmer_cli.stack.readiness import find_unready_parts, select_changes
 from stigmer_cli.stack.server_probe import ServerProbe
-from stigmer_cli.stack.standstill import FROZEN, STATES, standing_still
+from stigmer_cli.stack.standstill import FROZEN, STATES, find_stalled_processes
 from stigmer_cli.stack.start_settings import (
     OLD_SUPERVISOR,
     Opening,
-    pending,
+    find_pending_changes,
     refuse_new,
     respawn,
     settings_to_start,
@@ -167,7 +167,8 @@ async def _up(
     async with held(home.run / UP_LOCK, within_s=options.wait_timeout_s, clock=clock):
         begun = await _begin(settings, options, around)
     try:
-        record = await until_ready(home, begun, deadline=began + options.wait_timeout_s, progress=progress, clock=clock)
+        deadline = began + options.wait_timeout_s
+        record = await wait_until_ready(home, begun, deadline=deadline, progress=progress, clock=clock)
     except BaseException:
         if begun.own:
             await _roll_back(home, begun.own, begun.opening, clock)
@@ -188,7 +189,7 @@ async def _up(
 
 
 async def _begin(settings: Settings, options: StackOptions, around: UpContext) -> Begun:
-    control = await connected(settings.home)
+    control = await connect_to_supervisor(settings.home)
     if control is not None:
         async with control:
             try:
@@ -201,8 +202,8 @@ async def _begin(settings: Settings, options: StackOptions, around: UpContext) -
     return await _start(settings, options, around)
 
 
-async def connected(home: Home) -> Control | None:
-    """A connection to the supervisor of `home`, None where none runs; raises MachineError where it is silent."""
+async def connect_to_supervisor(home: Home) -> Control | None:
+    """A connection to the supervisor of `home`, None if none runs; raises MachineError if it does not answer."""
     try:
         return await connect(home.run, within_s=ANSWER_MAX_S)
     except Unresponsive as error:
@@ -222,7 +223,7 @@ async def _join(
     settings: Settings, options: StackOptions, control: Control, record: SupervisorRecord, around: UpContext
 ) -> Begun:
     """Bring back what is down in a running stack, with the current settings; running parts are not touched."""
-    found = endpoints(settings.home)
+    found = read_endpoints(settings.home)
     if found is None:  # somebody removed the file: the stack was started with settings like these
         found = endpoints_of(settings, options, around.clock)
         write_endpoints(settings.home, found)
@@ -234,7 +235,7 @@ async def _join(
     if options.new_store:
         _forget_store_of(settings.home, dead)
     for name in dead:
-        changes += around.tell_changes(await respawned(control, "start", name, settings, options, around))
+        changes += around.tell_changes(await respawn_part(control, "start", name, settings, options, around))
     if options.adopts_temporal:
         _ask_for_adoption(settings.home)
         await control.ask("restart", SERVER)
@@ -245,11 +246,11 @@ async def _join(
         own=None,
         failed_before={child.name: child.failures for child in record.children if child.name not in dead},
         changes=tuple(changes),
-        pending=pending(settings),
+        pending=find_pending_changes(settings),
     )
 
 
-async def respawned(
+async def respawn_part(
     control: Control, op: str, name: str, settings: Settings, options: StackOptions, around: UpContext
 ) -> tuple[Difference, ...] | None:
     """`respawn` with the parts and the environment of `around`."""
@@ -265,7 +266,8 @@ async def _start(settings: Settings, options: StackOptions, around: UpContext) -
     asked = settings_to_start(settings, options)
     await _clear_the_dead(home, clock)
     settings = local(with_ports(asked, options, around.claims))
-    options = replace(options, http_endpoints=draw(settings, options)) if settings.runs_own_temporal else options
+    if settings.runs_own_temporal:
+        options = replace(options, http_endpoints=draw_http_endpoints(settings, options))
     children = around.build(settings, options, around.environ)
     token = settings.token or ensure_token(home)
     found = endpoints_of(settings, options, clock)
@@ -359,11 +361,11 @@ async def _end_own(home: Home, own: ProcessId, opening: Opening | None, clock: C
 # -- wait
 
 
-async def until_ready(
+async def wait_until_ready(
     home: Home, begun: Begun, *, deadline: float, progress: Progress, clock: Clock
 ) -> SupervisorRecord:
-    """The state of the processes once the stack is proven ready; raises as `up` does."""
-    control = await connected(home)
+    """Wait until the stack is proven ready, and return its record; raises as `up` does."""
+    control = await connect_to_supervisor(home)
     if control is None:
         raise OperationFailed("the stack was stopped while it was starting", hint="stigmer up")
     probe = ServerProbe(begun.endpoints.server_url, begun.token)
@@ -375,9 +377,9 @@ async def until_ready(
             left_s = deadline - clock.monotonic()
             within_s = max(min(LOOK_MAX_S, left_s), LAST_LOOK_S)
             seen = await probe.observe(within_s, waits_for=server_pids(home))
-            still = idle_runner(record, home) | await standing_still(record, home.run)
-            lacking = missing(record, seen, unheld(record, begun.endpoints), still)
-            for name, state in news(record, lacking, told).items():
+            still = explain_idle_runner(record, home) | await find_stalled_processes(record, home.run)
+            lacking = find_unready_parts(record, seen, find_parts_missing_ports(record, begun.endpoints), still)
+            for name, state in select_changes(record, lacking, told).items():
                 told[name] = state
                 progress.part(name, state)
             if not lacking:

@@ -8,7 +8,7 @@ from rich.table import Table
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import escape_markup
 from stigmer_cli.settings import OPTIONS, Option, Settings, Source, defaults, parsed
-from stigmer_cli.stack.endpoints_file import endpoints
+from stigmer_cli.stack.endpoints_file import read_endpoints
 from stigmer_cli.stack.precedence import keep_recorded
 from stigmer_cli.stack.settings_record import read_settings_record
 
@@ -51,7 +51,7 @@ def _load_settings(cli: Cli) -> Settings:
     settings = cli.load_own_settings(is_look=True)
     if settings.distrust:
         return settings
-    settings, found = keep_recorded(settings, read_settings_record(settings.home)), endpoints(settings.home)
+    settings, found = keep_recorded(settings, read_settings_record(settings.home)), read_endpoints(settings.home)
     if found is None or settings.server_url is not None:
         return settings
     return replace(settings, server_url=found.server_url, sources={**settings.sources, "server_url": Source.RECORD})

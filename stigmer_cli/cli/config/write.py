@@ -11,7 +11,7 @@ from stigmer_cli.errors import ConfigError, MachineError, reason_of
 from stigmer_cli.files import OWNER_ONLY, OWNER_ONLY_FOLDER, write_atomically
 from stigmer_cli.home_trust import require_trust
 from stigmer_cli.settings import BY_NAME, Source, parsed
-from stigmer_cli.stack.endpoints_file import endpoints
+from stigmer_cli.stack.endpoints_file import read_endpoints
 from stigmer_cli.stack.precedence import DATABASE
 from stigmer_cli.stack.settings_record import RUNNER, read_settings_record, readers
 
@@ -62,7 +62,7 @@ def _note_when_it_counts(cli: Cli, name: str) -> None:
     """Say when the change takes effect: a running part keeps the settings that it was started with."""
     if name == DATABASE and read_settings_record(cli.home):
         cli.out.note("it counts from the next `stigmer up --new-database` on; executions are not moved")
-    elif name != "server_url" and endpoints(cli.home) is not None:
+    elif name != "server_url" and read_endpoints(cli.home) is not None:
         part = "runner" if readers(name) == (RUNNER,) else ""
         cli.out.note(
             f"it counts from the next `{f'stigmer restart {part}'.strip()}` on; until then the stack runs as it is"

@@ -7,14 +7,14 @@ from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.execution_id import parse_execution_id
 from stigmer_cli.cli.executions.tables import print_execution
 from stigmer_cli.client import Client
-from stigmer_cli.stack.endpoints_file import endpoints
+from stigmer_cli.stack.endpoints_file import read_endpoints
 
 
 def show_execution(cli: Cli, execution: str) -> None:
     """Print it, and what to type if it is stuck."""
     name = parse_execution_id(execution)
     found, events = cli.call(lambda client: _read_with_events(client, name))
-    stack = endpoints(cli.load_settings().home)
+    stack = read_endpoints(cli.load_settings().home)
     link = stack.workflow_url(found.status.dispatch.workflow_id, found.status.dispatch.run_id) if stack else None
     data = {**found.to_wire(), **({"webUi": link} if link else {})}
     cli.out.result(data, lambda console: print_execution(console, found, events, link=link))

@@ -9,7 +9,7 @@ from rich.text import Text
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import Format, Output, strip_control_sequences
 from stigmer_cli.settings import Home
-from stigmer_cli.stack.logs import Follower, Line, chosen, read_lines, span_s
+from stigmer_cli.stack.logs import Follower, Line, read_lines, select_parts, span_s
 from stigmer_cli.stack.remote import refuse_elsewhere
 
 COLOURS = {"supervisor": "magenta", "temporal": "blue", "server": "green", "runner": "yellow"}
@@ -23,7 +23,7 @@ def show_logs(cli: Cli, parts: Sequence[str], *, since: str | None, tail: int | 
     """
     settings = cli.load_settings_or_defaults()
     refuse_elsewhere(settings, "stigmer logs")
-    names = chosen(parts)
+    names = select_parts(parts)
     oldest = cli.clock.now() - timedelta(seconds=span_s(since)) if since else None
     if is_followed:
         cli.run(_follow(cli, settings.home, names, oldest, tail))

@@ -7,7 +7,7 @@ from stigmer_cli.doctor.check import BUSY_S, Found, Scope, Severity, check, fail
 from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.doctor.text import clock_time, without_named_binary
 from stigmer_cli.stack.parts import TEMPORAL
-from stigmer_cli.stack.readiness import moment
+from stigmer_cli.stack.readiness import parse_time
 from stigmer_cli.time_format import span
 
 FILES_MIN = 256
@@ -25,7 +25,7 @@ async def clock(facts: Facts) -> Found:
     record = probe.record
     if not probe.is_answering or record is None or record.uptime_s is None:
         return skipped("no supervisor tells how long it has been running")
-    expected = moment(record.started_at) + timedelta(seconds=record.uptime_s)
+    expected = parse_time(record.started_at) + timedelta(seconds=record.uptime_s)
     now = facts.clock.now()
     # The uptime was read somewhere in between; on a busy machine that may be seconds ago.
     jump_s = -ahead_s(expected, asked_at=probe.asked_at or now, answered_at=probe.answered_at or now)

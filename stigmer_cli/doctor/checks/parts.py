@@ -10,7 +10,7 @@ from stigmer_cli.errors import StigmerError
 from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.stack.failure import FailedPart, start_failed
 from stigmer_cli.stack.parts import RUNNER, SERVER, SUPERVISOR, TEMPORAL
-from stigmer_cli.stack.readiness import moment
+from stigmer_cli.stack.readiness import parse_time
 from stigmer_cli.stack.standstill import FROZEN, IN_KERNEL
 from stigmer_cli.supervisor.child import ChildState
 from stigmer_cli.supervisor.record import ChildRecord
@@ -110,8 +110,8 @@ async def _judge_child(facts: Facts, child: ChildRecord) -> Found:
     if process.is_frozen:
         message = f"{child.name} (pid {process.pid}) is frozen by a signal (SIGSTOP)"
         return failed(message, f"kill -CONT {process.pid}", **evidence)
-    if child.name in seen.unheld and (child.uptime_s or 0.0) > SETTLING_S:
-        port = seen.unheld[child.name]
+    if child.name in seen.parts_missing_ports and (child.uptime_s or 0.0) > SETTLING_S:
+        port = seen.parts_missing_ports[child.name]
         message = f"{child.name} (pid {process.pid}) runs, but does not listen on port {port}"
         return failed(message, f"stigmer restart {child.name}", **evidence)
     return _judge_running(facts, child, evidence)
@@ -123,7 +123,7 @@ def _judge_running(facts: Facts, child: ChildRecord, evidence: dict[str, object]
         return passed(f"running (pid {pid})", **evidence)
     times = count(child.restarts, "time")
     words = f"running (pid {pid}), restarted {times}; ended last at {clock_time(last.at)}: {last.why}"
-    is_recent = not is_older(moment(last.at), facts.clock.now(), than_s=RECENT_S)
+    is_recent = not is_older(parse_time(last.at), facts.clock.now(), than_s=RECENT_S)
     if is_recent and child.state == ChildState.RUNNING and child.failures:
         return warned(f"{child.name} is {words}", f"stigmer logs {child.name} --tail 20", **evidence)
     return passed(words, **evidence)

@@ -9,7 +9,7 @@ from stigmer_cli.doctor.facts.pollers import live_pollers
 from stigmer_cli.doctor.text import count
 from stigmer_cli.runner_record import RunnerRecord
 from stigmer_cli.stack.parts import RUNNER
-from stigmer_cli.stack.readiness import is_worker_of, moment
+from stigmer_cli.stack.readiness import is_worker_of, parse_time
 
 SETTLING_S = 5.0
 """How long a runner that has just started may look for its server."""
@@ -81,7 +81,7 @@ async def _is_ours(facts: Facts, record: RunnerRecord) -> bool:
 
 
 def _is_settling(facts: Facts, record: RunnerRecord) -> bool:
-    return record.state == "asking" and not is_older(moment(record.since), facts.clock.now(), than_s=SETTLING_S)
+    return record.state == "asking" and not is_older(parse_time(record.since), facts.clock.now(), than_s=SETTLING_S)
 
 
 async def _others_work(facts: Facts, records: Sequence[RunnerRecord]) -> bool:

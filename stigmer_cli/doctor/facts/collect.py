@@ -31,7 +31,7 @@ from stigmer_cli.doctor.facts.web_page_access import probe_page_endpoints
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.runner_record import read_runner_records
 from stigmer_cli.settings import Settings
-from stigmer_cli.stack.endpoints_file import Endpoints, endpoints
+from stigmer_cli.stack.endpoints_file import Endpoints, read_endpoints
 from stigmer_cli.stack.parts import SERVER, SUPERVISOR, TEMPORAL
 from stigmer_cli.stack.precedence import follow_running_stack, keep_recorded, settings_of_runner
 from stigmer_cli.stack.remote import elsewhere
@@ -49,7 +49,11 @@ def collect_facts(
     problem: ConfigError | None = None,
 ) -> Facts:
     """The facts of this machine; only small files have been read, every probe runs when it is first asked for."""
-    found, given, shell = None if problem else endpoints(settings.home), read_settings_record(settings.home), settings
+    found, given, shell = (
+        None if problem else read_endpoints(settings.home),
+        read_settings_record(settings.home),
+        settings,
+    )
     settings = follow_running_stack(shell, found, given) if found else keep_recorded(shell, given)
     place = _Place(settings=settings, found=found, clock=clock, pids=_pids(read_record(settings.home.run)))
     supervisor = Once(lambda: probes.probe_supervisor(settings, found, clock=clock))

@@ -21,7 +21,7 @@ from stigmer_cli.stack.logs import read_lines
 from stigmer_cli.stack.mounts import is_read_only, missing_mount
 from stigmer_cli.stack.parts import SUPERVISOR
 from stigmer_cli.stack.port_holders import holds
-from stigmer_cli.stack.ports import PortUse, is_free, needed, owner_of
+from stigmer_cli.stack.ports import PortUse, is_free, list_needed_ports, owner_of
 from stigmer_cli.supervisor.process import ProcessId
 from stigmer_cli.supervisor.record import SupervisorRecord
 from stigmer_cli.temporal.dev_server import find_binary
@@ -122,7 +122,7 @@ def _mode(path: Path) -> int | None:
 
 def _uses(settings: Settings, found: Endpoints | None) -> Sequence[PortUse]:
     if found is None:
-        return needed(settings)
+        return list_needed_ports(settings)
     ports = {"server": (found.server_port,), **dict(found.ports)}
     flags = {"server": ("--port",), "temporal": ("--temporal-port", "--ui-port")}
     return [

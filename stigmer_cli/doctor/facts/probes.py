@@ -23,10 +23,10 @@ from stigmer_cli.proxies import PORTS
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.endpoints_file import Endpoints
 from stigmer_cli.stack.parts import ASK_GRPC, BACKUPS, TEMPORAL
-from stigmer_cli.stack.port_holders import unheld
+from stigmer_cli.stack.port_holders import find_parts_missing_ports
 from stigmer_cli.stack.ports import owner_of
 from stigmer_cli.stack.server_probe import FOREIGN, OK, UNAUTHORIZED, cause_of, get_json
-from stigmer_cli.stack.standstill import standing_still
+from stigmer_cli.stack.standstill import find_stalled_processes
 from stigmer_cli.stack.status import SupervisorObservation, ask_supervisor
 from stigmer_cli.store_record import recorded_store
 from stigmer_cli.temporal.target import Target
@@ -64,8 +64,8 @@ async def probe_supervisor(settings: Settings, found: Endpoints | None, *, clock
     record = seen.record
     if not seen.is_answering or record is None:
         return seen
-    lacking = await in_thread(lambda: unheld(record, found)) if found else {}
-    return replace(seen, unheld=lacking, still=await standing_still(record, settings.home.run))
+    lacking = await in_thread(lambda: find_parts_missing_ports(record, found)) if found else {}
+    return replace(seen, parts_missing_ports=lacking, still=await find_stalled_processes(record, settings.home.run))
 
 
 async def probe_server(url: str, settings: Settings, *, clock: Clock, waits_for: Sequence[int] = ()) -> ServerSeen:

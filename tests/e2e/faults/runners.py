@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from stigmer_cli.doctor.checks.runner_server import SETTLING_S
 from stigmer_cli.runner_record import RunnerRecord, read_runner_records
 from stigmer_cli.settings import Home
-from stigmer_cli.stack.readiness import moment
+from stigmer_cli.stack.readiness import parse_time
 from tests.e2e.faults.harness import Harness
 from tests.support.polling import wait_until
 from tests.support.temporal_server import kill_group
@@ -52,4 +52,4 @@ def _working(harness: Harness, state: str, **settings: str) -> Iterator[None]:
 
 
 def _age_s(record: RunnerRecord) -> float:
-    return (datetime.now(UTC) - moment(record.since)).total_seconds()
+    return (datetime.now(UTC) - parse_time(record.since)).total_seconds()

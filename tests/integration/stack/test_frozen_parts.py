@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stigmer_cli.stack.standstill import FROZEN, HUNG, standing_still
+from stigmer_cli.stack.standstill import FROZEN, HUNG, find_stalled_processes
 from stigmer_cli.supervisor.process import ProcessId, run_state, start_mark
 from stigmer_cli.supervisor.record import ChildRecord, SupervisorRecord
 from stigmer_cli.supervisor.sign_of_life import shows_life, socket_of
@@ -53,7 +53,7 @@ def record_of(name: str, pid: int) -> SupervisorRecord:
 async def still(record: SupervisorRecord, folder: Path) -> dict[str, str]:
     """The look, which has to end in time."""
     async with asyncio.timeout(WITHIN_S):
-        return await standing_still(record, folder)
+        return await find_stalled_processes(record, folder)
 
 
 async def test_a_runner_whose_loop_runs_is_not_blocked(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from stigmer_cli.clock import SystemClock
 from stigmer_cli.errors import ConfigError, MachineError, NotRunning, OperationFailed, TimedOut
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.down import down, purge
-from stigmer_cli.stack.endpoints_file import endpoints
+from stigmer_cli.stack.endpoints_file import read_endpoints
 from stigmer_cli.stack.failure import StartFailed
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.port_claims import PortClaims
@@ -70,7 +70,7 @@ async def test_up_returns_when_every_part_is_proven_and_down_leaves_nothing(stac
     ]
     assert not any(one.is_alive for one in running.values())
     assert is_free(ready.endpoints.server_port)
-    assert endpoints(stack.home) is None
+    assert read_endpoints(stack.home) is None
     assert (await state_of(stack))[0] is StackState.STOPPED
 
 
@@ -185,7 +185,7 @@ async def test_a_part_that_does_not_start_is_named_with_its_lines_and_all_is_sto
     assert set(failed.value.lines) == {"cannot go on"}
     assert failed.value.exit_code == 1
     assert stack.processes() == {}
-    assert endpoints(stack.home) is None
+    assert read_endpoints(stack.home) is None
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ async def test_an_interrupted_up_leaves_nothing(stack: Stack, delay_s: float) ->
 
     assert stack.processes() == {}
     assert is_free(stack.settings().server_port)
-    assert endpoints(stack.home) is None
+    assert read_endpoints(stack.home) is None
 
 
 async def test_every_port_conflict_is_reported_at_once_with_owner_and_flag(stack: Stack) -> None:

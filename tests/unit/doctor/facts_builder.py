@@ -90,7 +90,7 @@ def child(name: str, **changes: Any) -> ChildRecord:
 
 
 def probe(
-    *children: ChildRecord, is_answering: bool = True, is_there: bool = True, **unheld: int
+    *children: ChildRecord, is_answering: bool = True, is_there: bool = True, **parts_missing_ports: int
 ) -> SupervisorObservation:
     """A supervisor with these children in place of the healthy ones."""
     changed = {one.name: one for one in children}
@@ -100,7 +100,9 @@ def probe(
         uptime_s=0.0,
         children=tuple(changed.get(name, child(name)) for name in ("temporal", "server", "runner")),
     )
-    return SupervisorObservation(record=record, is_answering=is_answering, is_there=is_there, unheld=unheld)
+    return SupervisorObservation(
+        record=record, is_answering=is_answering, is_there=is_there, parts_missing_ports=parts_missing_ports
+    )
 
 
 NOBODY = SupervisorObservation(record=None, is_answering=False, is_there=False)

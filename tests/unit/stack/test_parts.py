@@ -11,7 +11,7 @@ import pytest
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Home, Settings, Source, load
 from stigmer_cli.stack.contradictions import refuse_contradictions
-from stigmer_cli.stack.endpoints_file import endpoints, write_endpoints
+from stigmer_cli.stack.endpoints_file import read_endpoints, write_endpoints
 from stigmer_cli.stack.logs import span_s, stamp_of
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.parts import build_parts, check_local, endpoints_of, local
@@ -82,7 +82,7 @@ def test_endpoints_read_back_are_those_written(home: Home) -> None:
     )
     write_endpoints(home, found)
 
-    assert endpoints(home) == found
+    assert read_endpoints(home) == found
     assert found.server_url == "http://127.0.0.1:9000"
     assert found.ports == {"temporal": (7233, 20001), "server": (9000,)}
     assert found.ui_url == "http://127.0.0.1:9000/ui"
@@ -95,7 +95,7 @@ def test_the_state_file_of_an_older_version_is_read(home: Home) -> None:
     older = {name: value for name, value in asdict(found).items() if name not in ("ui_source", "http_port")}
     (home.run / "stack.json").write_text(json.dumps(older))
 
-    assert endpoints(home) == replace(found, ui_source=None, http_port=None)
+    assert read_endpoints(home) == replace(found, ui_source=None, http_port=None)
 
 
 def test_temporals_http_ports_are_the_drawn_ones_and_closed_but_for_the_drawn_address(home: Home) -> None:
@@ -137,7 +137,7 @@ def test_an_illegible_state_file_is_no_stack(home: Home, text: str) -> None:
     home.run.mkdir()
     (home.run / "stack.json").write_text(text, encoding="latin-1")
 
-    assert endpoints(home) is None
+    assert read_endpoints(home) is None
 
 
 @pytest.mark.parametrize(

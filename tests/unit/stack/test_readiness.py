@@ -6,7 +6,7 @@ import pytest
 
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.stack.endpoints_file import Endpoints
-from stigmer_cli.stack.readiness import missing, news
+from stigmer_cli.stack.readiness import find_unready_parts, select_changes
 from stigmer_cli.stack.server_probe import RunnerPoller, ServerObservation
 from stigmer_cli.stack.status import PartState, StackState, SupervisorObservation, judge_stack
 from stigmer_cli.supervisor.process import ProcessId
@@ -47,7 +47,7 @@ def with_child(child: ChildRecord) -> SupervisorRecord:
 
 
 def test_nothing_is_missing_when_all_is_proven() -> None:
-    assert missing(RECORD, SEEN, {}) == {}
+    assert find_unready_parts(RECORD, SEEN, {}) == {}
 
 
 @pytest.mark.parametrize(
@@ -84,42 +84,42 @@ def test_nothing_is_missing_when_all_is_proven() -> None:
     ],
 )
 def test_each_thing_that_is_not_proven_is_named(seen: ServerObservation, expected: dict[str, str]) -> None:
-    assert missing(RECORD, seen, {}) == expected
+    assert find_unready_parts(RECORD, seen, {}) == expected
 
 
 def test_a_worker_of_a_process_that_had_the_same_pid_proves_nothing() -> None:
     of_before = ProcessId(pid=13, mark="boot:0").tag
     seen = replace(SEEN, pollers=(replace(POLLER, identity=f"stigmer-runner/13@box/1-{of_before}/0.1"),))
-    assert missing(RECORD, seen, {}) == {"runner": "has not asked Temporal for work yet"}
+    assert find_unready_parts(RECORD, seen, {}) == {"runner": "has not asked Temporal for work yet"}
 
 
 @pytest.mark.parametrize("state", ["starting", "backing-off", "failed", "stopping", "stopped"])
 def test_a_child_that_does_not_run_is_missing_whatever_the_server_says(state: str) -> None:
     record = with_child(replace(TEMPORAL, state=state, id=None))
 
-    assert missing(record, SEEN, {}) == {"temporal": state}
+    assert find_unready_parts(record, SEEN, {}) == {"temporal": state}
 
 
 def test_a_part_whose_port_is_held_by_somebody_else_is_missing() -> None:
-    assert missing(RECORD, SEEN, {"temporal": 7233}) == {"temporal": "does not listen on port 7233 yet"}
+    assert find_unready_parts(RECORD, SEEN, {"temporal": 7233}) == {"temporal": "does not listen on port 7233 yet"}
 
 
 def test_a_part_that_stands_still_is_missing_whatever_the_server_still_believes_of_it() -> None:
     still = {"runner": "frozen by a signal (SIGSTOP)"}
-    assert missing(RECORD, SEEN, {}, still) == still
+    assert find_unready_parts(RECORD, SEEN, {}, still) == still
     observed = SupervisorObservation(record=RECORD, is_answering=True, is_there=True, still=still)
     assert verdict(observed, SEEN)[0] is StackState.DEGRADED
     assert verdict(observed, SEEN)[1]["runner"] is PartState.NOT_READY
 
 
 def test_a_remote_temporal_that_was_reported_missing_is_reported_ready() -> None:
-    assert news(RECORD, {}, {"temporal": "not reached", "server": "ready", "runner": "starting"}) == {
+    assert select_changes(RECORD, {}, {"temporal": "not reached", "server": "ready", "runner": "starting"}) == {
         "runner": "ready",
         "temporal": "ready",
     }
     alone = with_child(RECORD.children[0])
-    assert news(alone, {"elsewhere": "not reached"}, {})["elsewhere"] == "not reached"
-    assert news(alone, {}, {"elsewhere": "not reached"})["elsewhere"] == "ready"
+    assert select_changes(alone, {"elsewhere": "not reached"}, {})["elsewhere"] == "not reached"
+    assert select_changes(alone, {}, {"elsewhere": "not reached"})["elsewhere"] == "ready"
 
 
 def verdict(

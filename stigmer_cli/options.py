@@ -192,7 +192,7 @@ OPTIONS: tuple[Option, ...] = (
         name="behind_proxy",
         variable="STIGMER_BEHIND_PROXY",
         parse=_switch,
-        about="whether a proxy in front of the server speaks TLS for it",
+        about="whether a proxy in front of the server terminates TLS for it",
     ),
     Option(
         name="server_ca_file",

@@ -118,7 +118,7 @@ async def test_a_server_that_slept_probes_at_once_and_takes_nothing_for_lost(
     await _until(client, execution, DispatchState.SUBMITTED)
     after = await client.health()
     assert (after.temporal.state, after.temporal.reconnects) == ("CONNECTED", before.reconnects)
-    assert [change.after for change in after.temporal.hitypes] == [change.after for change in before.hitypes]
+    assert [change.after for change in after.temporal.history] == [change.after for change in before.history]
     assert after.clock.slept_s == pytest.approx(8 * HOUR_S, abs=1)
 
 

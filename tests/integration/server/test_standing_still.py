@@ -11,7 +11,7 @@ from stigmer_cli.client import Client
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.executions.canceller import FORCED, PATIENCE_S
-from tests.chaos.harness import NAMESPACE, RunnerProcess
+from tests.chaos.harness import NAMESPACE, RecordingRunnerProcess
 from tests.support.machine_load import slack
 from tests.support.polling import eventually
 from tests.support.running_server import accept, make_agent, served
@@ -38,7 +38,7 @@ async def test_a_dead_runner_is_seen_and_a_cancel_that_nobody_hears_ends_by_forc
         settings = {"STIGMER_TEMPORAL_NAMESPACE": NAMESPACE}
         async with served(tmp_path, temporal.address, settings) as server, server.client() as client:
             await make_agent(client, model="echo:slow")
-            runner = RunnerProcess(tmp_path, temporal.address, server.url, 0)
+            runner = RecordingRunnerProcess(tmp_path, temporal.address, server.url, 0)
             runner.start()
             try:
                 name = (await accept(client, "one", message=SLOW)).metadata.id

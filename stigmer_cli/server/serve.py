@@ -17,7 +17,7 @@ import uvicorn
 
 from stigmer_cli.clock import Clock, ClockWatch, Jump
 from stigmer_cli.credential import FileToken, ensure_token
-from stigmer_cli.errors import Unavailable
+from stigmer_cli.errors import StoreMissing, Unavailable
 from stigmer_cli.executions.accept import Acceptor
 from stigmer_cli.executions.canceller import Canceller
 from stigmer_cli.executions.dispatcher import Dispatcher
@@ -73,12 +73,7 @@ async def serve(settings: Settings, *, clock: Clock) -> int:
         stack.callback(listener.close)
         token = _token_source(settings)
         notifier = Notifier()
-        check_store_file(settings)
-        store = await open_store(settings.database_target, clock=clock, owner=url_of(settings))
-        stack.push_async_callback(store.close)
-        check_store(settings, store.id)
-        with suppress(OSError):  # a home that cannot be written is no error
-            write_store_record(settings, store.id)
+        store = await _open_own_store(settings, clock, stack)
         if not store.is_shared:
             await reclaim_lease(store)
         await store.sync_clock()
@@ -88,6 +83,21 @@ async def serve(settings: Settings, *, clock: Clock) -> int:
         except BaseExceptionGroup as group:
             raise _first_cause(group) from group
     return 0
+
+
+async def _open_own_store(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Store:
+    """The store of the home, recorded, and closed by `stack`; raises StoreMissing where it is gone, or another one."""
+    try:
+        check_store_file(settings)
+        store = await open_store(settings.database_target, clock=clock, owner=url_of(settings))
+        stack.push_async_callback(store.close)
+        check_store(settings, store.id)
+    except StoreMissing as error:
+        log.error("server_refused", code=error.code, cause=error.message)  # noqa: TRY400 - its sentence says it all
+        raise
+    with suppress(OSError):  # a home that cannot be written is no error
+        write_store_record(settings, store.id)
+    return store
 
 
 class _Server:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from stigmer_cli.clock import Clock, iso
 from stigmer_cli.credential import ensure_token
-from stigmer_cli.errors import ConfigError, Conflict, MachineError, OperationFailed, TimedOut, reason_of
+from stigmer_cli.errors import Conflict, MachineError, OperationFailed, TimedOut, reason_of
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.attach import call_on_signals
 from stigmer_cli.stack.contradictions import refuse_contradictions
@@ -40,6 +40,7 @@ from stigmer_cli.stack.ports import with_ports
 from stigmer_cli.stack.readiness import find_unready_parts, select_changes
 from stigmer_cli.stack.server_probe import ServerProbe
 from stigmer_cli.stack.standstill import FROZEN, STATES, find_stalled_processes
+from stigmer_cli.stack.start_requests import forget_store_of_stopped_server, request_adoption, request_at_start
 from stigmer_cli.stack.start_settings import (
     OLD_SUPERVISOR,
     Opening,
@@ -50,7 +51,6 @@ from stigmer_cli.stack.start_settings import (
     token_of,
 )
 from stigmer_cli.stack.status import server_pids
-from stigmer_cli.store_record import forget_store
 from stigmer_cli.supervisor.child import ChildState
 from stigmer_cli.supervisor.control import Control, Unresponsive, connect
 from stigmer_cli.supervisor.launch import launch
@@ -233,11 +233,11 @@ async def _join(
     token = await token_of(control, settings)
     changes: list[Difference] = []
     if options.new_store:
-        _forget_store_of(settings.home, dead)
+        forget_store_of_stopped_server(settings.home, dead)
     for name in dead:
         changes += around.tell_changes(await respawn_part(control, "start", name, settings, options, around))
     if options.adopts_temporal:
-        _ask_for_adoption(settings.home)
+        request_adoption(settings.home)
         await control.ask("restart", SERVER)
     return Begun(
         endpoints=found,
@@ -277,10 +277,7 @@ async def _start(settings: Settings, options: StackOptions, around: UpContext) -
     try:
         write_endpoints(home, found)
         opening.write()
-        if options.adopts_temporal:
-            _ask_for_adoption(home)
-        if options.new_store:
-            forget_store(home)
+        request_at_start(home, options)
         own = await launch(
             supervisor_spec(settings, children), environ=around.environ, clock=clock, keeps=around.claims.descriptors
         )
@@ -304,21 +301,6 @@ async def _start(settings: Settings, options: StackOptions, around: UpContext) -
         changes=opening.changes,
         opening=opening,
     )
-
-
-def _forget_store_of(home: Home, dead: Sequence[str]) -> None:
-    """As `forget_store`, for a stack that runs; raises ConfigError where its server has a store."""
-    if SERVER not in dead:
-        raise ConfigError(
-            "--new-store was asked for, but the server runs with the store that it has",
-            hint="stigmer down, then stigmer up --new-store",
-        )
-    forget_store(home)
-
-
-def _ask_for_adoption(home: Home) -> None:
-    """Have the next server of `home` move its store to its own Temporal; raises OSError."""
-    home.adoption_file.touch(mode=0o600)
 
 
 async def _clear_the_dead(home: Home, clock: Clock) -> None:

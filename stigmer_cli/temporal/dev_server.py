@@ -99,7 +99,6 @@ def dev_server_argv(
     Without `http_endpoints` it has no UI, and its other ports for HTTP are drawn by itself.
     """
     argv = [str(binary), "server", "start-dev", "--ip", LOOPBACK, "--port", str(port), *_http_flags(http_endpoints)]
-    argv += ["--env-file", os.devnull]  # its default may be broken, and has nothing to say about a server
     if file is not None:
         argv += ["--db-filename", str(file)]
         for pragma in PRAGMAS:
@@ -108,7 +107,8 @@ def dev_server_argv(
         argv += ["--namespace", namespace]
     for value in (CLOSED_HTTP_API, SHORT_POLLS, PROMPT_TIMERS):
         argv += ["--dynamic-config-value", value]
-    return [*argv, "--log-format", "json", "--log-level", "warn"]
+    # The default file may be broken, and holds nothing that a server needs.
+    return [*argv, "--env-file", os.devnull, "--log-format", "json", "--log-level", "warn"]
 
 
 def binary_version(binary: Path) -> str:

@@ -12,15 +12,18 @@ import pytest
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.daemon_thread import in_thread
 from stigmer_cli.doctor.catalog import CHECKS
-from stigmer_cli.doctor.check import Check, Found, Judged, Severity, failed, passed, skipped, told, warned
+from stigmer_cli.doctor.check import BUSY, Check, Found, Judged, Severity, failed, passed, skipped, told, warned
 from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.doctor.run_checks import diagnose
+from tests.support.machine_load import slack
 from tests.unit.doctor.facts_builder import healthy
 
-SupervisorObservation = Callable[[Facts], Awaitable[Found]]
+STARVED_RUNS_MAX = 5
+
+Probe = Callable[[Facts], Awaitable[Found]]
 
 
-def answering(found: Found) -> SupervisorObservation:
+def answering(found: Found) -> Probe:
     async def probe(_: Facts) -> Found:
         return found
 
@@ -36,9 +39,7 @@ async def crash(_: Facts) -> Found:
     raise KeyError("gone")
 
 
-def check(
-    code: str, probe: SupervisorObservation, *needs: str, severity: Severity = Severity.ERROR, timeout_s: float = 1.0
-) -> Check:
+def check(code: str, probe: Probe, *needs: str, severity: Severity = Severity.ERROR, timeout_s: float = 1.0) -> Check:
     return Check(
         code=code,
         name=code,
@@ -52,6 +53,16 @@ def check(
 
 async def run(*checks: Check, total_s: float = 2.0) -> dict[str, Judged]:
     return {one.check.code: one for one in await diagnose(checks, healthy(), clock=SystemClock(), total_s=total_s)}
+
+
+async def run_unstarved(*checks: Check, total_s: float = 2.0) -> dict[str, Judged]:
+    """What `run` found, of the first of five runs in which this process was not starved of processor time."""
+    found = await run(*checks, total_s=total_s)
+    for _ in range(STARVED_RUNS_MAX - 1):
+        if all(one.found.unjudged != BUSY for one in found.values()):
+            break
+        found = await run(*checks, total_s=total_s)
+    return found
 
 
 WELL, ILL = answering(passed("well")), answering(failed("ill", "heal"))
@@ -86,7 +97,7 @@ async def test_a_check_that_crashes_is_one_failed_check() -> None:
 
 @pytest.mark.parametrize("severity", list(Severity))
 async def test_a_check_that_hangs_is_not_judged_and_neither_is_what_needs_it(severity: Severity) -> None:
-    found = await run(check("A", hang, severity=severity, timeout_s=0.05), check("B", WELL, "A"))
+    found = await run_unstarved(check("A", hang, severity=severity, timeout_s=0.05), check("B", WELL, "A"))
     assert (found["A"].found.result, found["A"].found.unjudged) == ("skip", "no answer in time")
     assert found["A"].found.message == "could not be judged: no answer within 0.05s"
     assert found["B"].found.message == "because A"
@@ -130,12 +141,11 @@ async def test_a_chain_of_hanging_checks_ends_with_the_whole() -> None:
 
 
 async def test_all_checks_of_the_catalog_hanging_end_within_the_total() -> None:
-    checks = tuple(replace(one, probe=hang) for one in CHECKS)
     began = time.monotonic()
-    judged = await diagnose(checks, healthy(), clock=SystemClock(), total_s=0.4)
-    assert time.monotonic() - began < 2.0
+    judged = await run_unstarved(*(replace(one, probe=hang) for one in CHECKS), total_s=0.4)
+    assert time.monotonic() - began < 2.0 * slack()
     assert len(judged) == len(CHECKS)
-    assert judged[[one.check.code for one in judged].index("STG506")].found.unjudged == "no answer in time"
+    assert judged["STG506"].found.unjudged == "no answer in time"
 
 
 async def test_work_that_blocks_its_thread_for_ever_holds_nobody_up() -> None:

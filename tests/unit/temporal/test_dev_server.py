@@ -21,7 +21,8 @@ def test_the_command_line_with_a_file_and_the_ui() -> None:
         "--db-filename /h/t.db --sqlite-pragma journal_mode=WAL --sqlite-pragma synchronous=full "
         '--dynamic-config-value frontend.httpAllowedHosts=["disabled.invalid"] '
         '--dynamic-config-value matching.longPollExpirationInterval="4s" '
-        '--dynamic-config-value history.timerProcessorMaxTimeShift="100ms" --log-format json --log-level warn'
+        '--dynamic-config-value history.timerProcessorMaxTimeShift="100ms" '
+        "--env-file /dev/null --log-format json --log-level warn"
     )
 
 
@@ -31,7 +32,8 @@ def test_the_command_line_in_memory_without_ui_in_another_namespace() -> None:
         "/opt/temporal server start-dev --ip 127.0.0.1 --port 17 --headless --namespace shop "
         '--dynamic-config-value frontend.httpAllowedHosts=["disabled.invalid"] '
         '--dynamic-config-value matching.longPollExpirationInterval="4s" '
-        '--dynamic-config-value history.timerProcessorMaxTimeShift="100ms" --log-format json --log-level warn'
+        '--dynamic-config-value history.timerProcessorMaxTimeShift="100ms" '
+        "--env-file /dev/null --log-format json --log-level warn"
     )
 
 

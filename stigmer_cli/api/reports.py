@@ -66,7 +66,8 @@ class Work(Sent):
     """What an attempt has to do. It comes from the store, so that Temporal's history never holds it.
 
     `begun` counts the attempts of this run that began, this one included: fewer than Temporal handed out, where a
-    runner died before it began one.
+    runner died before it began one. `processes` counts the runner processes that they began in; None from a server that
+    does not count these. A process that begins a second attempt did not die of the first one.
     """
 
     instructions: str
@@ -74,6 +75,7 @@ class Work(Sent):
     model: str
     agent_name: str
     begun: int = Field(default=1, ge=1)
+    processes: int | None = Field(default=None, ge=1)
 
 
 class AttemptResponse(Sent):

@@ -36,6 +36,7 @@ LEGACY_TASK_QUEUE = "stigmer"
 """The task queue of every store before stores had ids; open workflows of such a store are still on it."""
 
 NAME_ROOT = "stigmer"
+WORKER_IDENTITY = re.compile(r"(?P<place>stigmer-runner/[^/]+)/\d+-(?P<tag>[0-9a-f]+)(?:/|$)")
 POLLER_FRESH_S = 75.0
 """A poll lasts up to 60 s at Temporal, so a live poller of the queue may have been seen last that long ago."""
 
@@ -43,6 +44,15 @@ POLLER_FRESH_S = 75.0
 def is_fresh(silent_s: float) -> bool:
     """Whether a poller of the task queue that has been silent for `silent_s` seconds may still be alive."""
     return silent_s < POLLER_FRESH_S
+
+
+def runner_process(worker: str) -> str:
+    """The process that a worker's identity names, without the number of the worker in it; another name as it is.
+
+    A worker is called `stigmer-runner/PID@HOST/NUMBER-TAG/VERSION`; TAG tells two processes with one pid apart.
+    """
+    found = WORKER_IDENTITY.match(worker)
+    return f"{found['place']}/{found['tag']}" if found else worker
 
 
 def is_id(text: str) -> bool:

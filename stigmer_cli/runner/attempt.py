@@ -15,7 +15,7 @@ from stigmer_cli.api.reports import Work
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.domain.execution import Outcome
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.runner.contract import PERFORM_ATTEMPTS_MAX, SENTENCES, FailureKind
+from stigmer_cli.runner.contract import BEGUN_MAX, PERFORM_ATTEMPTS_MAX, SENTENCES, FailureKind
 from stigmer_cli.runner.heartbeat import ModelInterrupted
 from stigmer_cli.runner.model.seam import Model, ModelBusy, ModelFailed
 from stigmer_cli.runner.reports import ClockAndRng, Reporter
@@ -76,7 +76,7 @@ class AttemptRunner:
             log.info("attempt_has_nothing_to_do")
             return
         log.info("attempt_started", model=work.model, begun=work.begun)
-        outcome = _give_up() if work.begun > PERFORM_ATTEMPTS_MAX else await self._ask_model(attempt, work)
+        outcome = _give_up() if _is_used_up(work) else await self._ask_model(attempt, work)
         if outcome is None or not await self._report_outcome(attempt, outcome):
             log.info("attempt_superseded")
             return
@@ -148,6 +148,12 @@ async def _copy(model: Model, work: Work, transcript: Transcript) -> None:
 async def _deliver(transcript: Transcript) -> None:
     if not await transcript.deliver_until_closed():
         raise Superseded
+
+
+def _is_used_up(work: Work) -> bool:
+    """Whether too many runner processes have begun it, or it was begun too often."""
+    processes = work.begun if work.processes is None else work.processes
+    return processes > PERFORM_ATTEMPTS_MAX or work.begun > BEGUN_MAX
 
 
 def _give_up() -> Outcome:

@@ -7,7 +7,11 @@ PERFORM = "perform"
 CONCLUDE = "conclude"
 
 PERFORM_ATTEMPTS_MAX = 5
-"""How often an execution may begin to be performed, as the server counts it."""
+"""In how many runner processes an execution may begin to be performed: one that kills them must not go on for ever."""
+
+BEGUN_MAX = 10
+"""How often it may begin in all. Temporal also hands it out again where a busy machine, or a slow connection, kept a
+runner that lives from reporting for two seconds: that is not the execution's fault, and yet each attempt may cost."""
 
 DELIVERIES_MAX = 25
 """How often Temporal hands it out: also to a frozen runner that does not start it, and to one that dies waiting."""
@@ -47,7 +51,7 @@ KINDS: dict[str, FailureKind] = {str(kind): kind for kind in FailureKind}
 
 SENTENCES: dict[FailureKind, str] = {
     FailureKind.RUNNER_LOST: (
-        f"its runner died {PERFORM_ATTEMPTS_MAX} times while performing it; see `stigmer logs runner`"
+        "its runner died, or stopped responding, each time it was performed; see `stigmer logs runner`"
     ),
     FailureKind.RUNNER_STOPPED: f"the runner was stopped {PERFORM_ATTEMPTS_MAX} times while performing it",
     FailureKind.TIMED_OUT: "it took longer than it was allowed to",

@@ -12,7 +12,7 @@ from sqlalchemy import RowMapping, bindparam, delete, func, insert, select
 
 from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.domain.execution import EventType, Outcome
-from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, WorkflowId, WorkflowName
+from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, WorkflowId, WorkflowName, runner_process
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store.database import Database, EventDraft, Transition, Writing, whole
@@ -33,9 +33,17 @@ _FORGET = delete(message_chunks).where(_OF.execution_id == bindparam("id"), _OF.
 
 _ITS = events.c.execution_id == bindparam("id")
 _CLAIMED = select(func.max(events.c.seq)).where(_ITS, events.c.type == EventType.CLAIMED).scalar_subquery()
-_ATTEMPTS = (
-    select(func.count()).select_from(events).where(_ITS, events.c.type == EventType.ATTEMPT, events.c.seq > _CLAIMED)
+_ATTEMPTS = select(events.c.data).where(
+    _ITS, events.c.type.in_((EventType.CLAIMED, EventType.ATTEMPT)), events.c.seq >= _CLAIMED
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptCounts:
+    """How many attempts of a run have begun, and in how many runner processes."""
+
+    begun: int
+    processes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,10 +114,15 @@ class RunTable:
             return ReportResult.TAKEN
 
     @whole
-    async def attempts_begun(self, execution_id: ExecutionId) -> int:
-        """How many attempts of the run that holds `execution_id` have begun; at least 1: the first leaves no event."""
+    async def count_attempts(self, execution_id: ExecutionId) -> AttemptCounts:
+        """The attempts of the run that holds `execution_id`, at least 1 in 1 process.
+
+        The first attempt leaves no event: it counts for the process that claimed the execution.
+        """
         async with self._database.reading() as connection:
-            return 1 + int((await connection.execute(_ATTEMPTS, {"id": execution_id})).scalar_one())
+            runners = [data["runner"] for data in (await connection.execute(_ATTEMPTS, {"id": execution_id})).scalars()]
+        processes = {runner_process(runner) for runner in runners}
+        return AttemptCounts(begun=max(1, len(runners)), processes=max(1, len(processes)))
 
     @whole
     async def append_message(  # noqa: PLR0913 (a report names everything it expects)

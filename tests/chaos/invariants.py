@@ -14,7 +14,7 @@ from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import TemporalUnavailable
-from stigmer_cli.runner.contract import PERFORM_ATTEMPTS_MAX, SENTENCES, FailureKind
+from stigmer_cli.runner.contract import BEGUN_MAX, SENTENCES, FailureKind
 from stigmer_cli.temporal.gateway import Gateway, Observed, RunState
 from tests.chaos import ledger
 from tests.chaos.workload import Expect, WorkloadRequest
@@ -218,7 +218,7 @@ def _effects(row: ExecutionResource, events: Sequence[EventBody], sources: Sourc
     lines = sources.lines.get(row.metadata.id, ())
     completed = row.status.completed_at
     completed_s = completed.timestamp() if completed is not None and not excuse.late else None
-    if len(lines) > PERFORM_ATTEMPTS_MAX and not excuse.again:
+    if len(lines) > BEGUN_MAX and not excuse.again:
         return f"{len(lines)} performances"
     return ledger.wrong_effects(lines, _claims(events), completed_s, may_repeat=excuse.again)
 

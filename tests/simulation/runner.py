@@ -91,8 +91,8 @@ class SimReports:
         if report is not ReportResult.TAKEN:
             return None
         message = f"{execution} {epoch} {run} {attempt}"
-        begun = await self._store.runs.attempts_begun(ExecutionId(execution))
-        return Work(instructions="", message=message, model="simulated", agent_name="greeter", begun=begun)
+        counts = await self._store.runs.count_attempts(ExecutionId(execution))
+        return Work(instructions="", message=message, model="simulated", agent_name="greeter", begun=counts.begun)
 
     async def append_message(
         self, execution: str, *, epoch: int, run: str, attempt: int, index: int, offset: int, role: str, text: str

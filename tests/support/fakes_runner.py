@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from stigmer_cli.api.identity import Identity
 from stigmer_cli.api.reports import ClaimAnswer, Work
-from stigmer_cli.domain.identity import task_queue_of
+from stigmer_cli.domain.identity import runner_process, task_queue_of
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import ServerUnavailable
 from tests.support.ids import STORE, workflow
@@ -127,7 +127,8 @@ class InMemoryReports:
             row.begun += attempt != row.attempt
             row.attempt, row.text = attempt, ""
             row.runners.append(runner)
-            return row.work.model_copy(update={"begun": row.begun})
+            processes = {runner_process(name) for name in row.runners}
+            return row.work.model_copy(update={"begun": row.begun, "processes": len(processes)})
 
     def append_now(
         self, execution: str, *, epoch: int, run: str, attempt: int, index: int, offset: int, role: str, text: str

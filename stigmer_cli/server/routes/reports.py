@@ -20,7 +20,9 @@ from stigmer_cli.domain.execution import Outcome
 from stigmer_cli.domain.identity import ExecutionId, RunId, WorkflowId
 from stigmer_cli.errors import NotFound
 from stigmer_cli.server.services import Services, services
-from stigmer_cli.store.runs import Claimant, ReportResult
+from stigmer_cli.store.runs import AttemptCounts, Claimant, ReportResult
+
+FIRST = AttemptCounts(begun=1, processes=1)
 
 router = APIRouter(prefix="/v1/executions/{execution_id}")
 Called = Annotated[Services, Depends(services)]
@@ -53,11 +55,11 @@ async def begin_attempt(execution_id: str, body: AttemptRequest, called: Called)
     )
     if report is not ReportResult.TAKEN:
         return AttemptResponse(work=None)
-    begun = 1 if body.attempt == 1 else await called.store.runs.attempts_begun(ExecutionId(execution_id))
-    return AttemptResponse(work=await _work(ExecutionId(execution_id), begun, called))
+    counts = FIRST if body.attempt == 1 else await called.store.runs.count_attempts(ExecutionId(execution_id))
+    return AttemptResponse(work=await _work(ExecutionId(execution_id), counts, called))
 
 
-async def _work(execution_id: ExecutionId, begun: int, called: Services) -> Work:
+async def _work(execution_id: ExecutionId, counts: AttemptCounts, called: Services) -> Work:
     execution = await called.store.executions.get(execution_id)
     try:
         agent = await called.store.agents.get(execution.agent_id)
@@ -68,7 +70,8 @@ async def _work(execution_id: ExecutionId, begun: int, called: Services) -> Work
         message=execution.message,
         model=agent.spec.model,
         agent_name=agent.slug,
-        begun=begun,
+        begun=counts.begun,
+        processes=counts.processes,
     )
 
 

@@ -12,11 +12,14 @@ from stigmer_cli.domain.execution import AttentionCode, EventType, Execution, Me
 from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict
-from stigmer_cli.store.runs import Claimant, ReportResult
+from stigmer_cli.store.runs import AttemptCounts, Claimant, ReportResult
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import OTHER_RUN, RUN, START, RealSleepClock, accepted, running, submitted, timeline
 from tests.support.ids import OTHER_STORE, claim, workflow
 from tests.support.moves import mark_attention, mark_submitted
+
+WORKERS = ((1, 1, "aa"), (1, 2, "aa"), (2, 1, "bb"), (1, 3, "aa"), (1, 1, "cc"))
+"""Pid, number and tag of workers: the last process has the pid of the first."""
 
 DONE = Outcome(phase=Phase.COMPLETED, output="out")
 
@@ -155,7 +158,16 @@ async def test_attempts_are_counted_as_they_begin_and_not_as_they_are_handed_out
     assert await claim(store, id_, epoch=1, run=RUN, runner="mill") is ClaimAnswer.WON
     for attempt, begun in ((3, 1), (3, 1), (4, 2), (9, 3)):  # 1 and 2 were swallowed, and so were 5 to 8
         await store.runs.begin_attempt(id_, epoch=1, run=RUN, attempt=attempt, runner="mill")
-        assert await store.runs.attempts_begun(id_) == begun
+        assert (await store.runs.count_attempts(id_)).begun == begun
+
+
+async def test_two_workers_of_one_process_count_as_one_process(store: Store) -> None:
+    id_ = await submitted(store)
+    names = [f"stigmer-runner/{pid}@mill/{number}-{tag}/1.0" for pid, number, tag in WORKERS]
+    assert await claim(store, id_, epoch=1, run=RUN, runner=names[0]) is ClaimAnswer.WON
+    for attempt, (name, processes) in enumerate(zip(names, (1, 1, 2, 2, 3), strict=True), 1):
+        await store.runs.begin_attempt(id_, epoch=1, run=RUN, attempt=attempt, runner=name)
+        assert await store.runs.count_attempts(id_) == AttemptCounts(begun=attempt, processes=processes)
 
 
 async def test_an_outcome_counts_once_and_the_holder_of_the_epoch_learns_that_it_exists(store: Store) -> None:

@@ -1,13 +1,19 @@
 """How a runner goes, and what happens around one that is frozen or whose Temporal forgot everything."""
 
+import asyncio
+
 import pytest
 
+from stigmer_cli.domain.identity import runner_process
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.runner.contract import PERFORM_ATTEMPTS_MAX
 from stigmer_cli.temporal.gateway import RunState
 from tests.integration.runner.conftest import STARTED_MAX_S, Harness
 from tests.support.polling import until_true
 
 LONG = " ".join(["word"] * 150)
+FROZEN_S = 3.0
+"""A second longer than Temporal waits for a heartbeat."""
 
 
 async def test_sigterm_hands_the_run_over_within_four_seconds(harness: Harness) -> None:
@@ -99,5 +105,21 @@ async def test_a_run_that_no_runner_survives_fails_with_a_sentence_after_five(ha
         runner.kill()
     harness.runner()
     assert (await harness.closed(execution, within_s=30)).state is RunState.COMPLETED, "the server has the outcome"
-    assert row.error == "its runner died 5 times while performing it; see `stigmer logs runner`"
+    assert row.error == "its runner died, or stopped responding, each time it was performed; see `stigmer logs runner`"
     assert (row.phase, row.finishes, row.begun) == (Phase.FAILED, 1, 6), "the last gave up"
+
+
+@pytest.mark.slow
+async def test_a_runner_that_is_only_slow_is_not_taken_for_one_that_died(harness: Harness) -> None:
+    """As on a busy machine: it cannot report for longer than Temporal waits, more often than a runner may die."""
+    harness.temporal.start()
+    runner = harness.runner()
+    execution, row = await harness.submit(message=LONG, model="echo:slow")
+    for number in range(1, PERFORM_ATTEMPTS_MAX + 2):
+        await until_true(lambda number=number: row.begun == number, within_s=30)  # type: ignore[misc]
+        runner.freeze()
+        await asyncio.sleep(FROZEN_S)
+        runner.thaw()
+    assert (await harness.closed(execution, within_s=60)).state is RunState.COMPLETED
+    assert (row.phase, row.finishes) == (Phase.COMPLETED, 1)
+    assert len({runner_process(name) for name in row.runners}) == 1

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from stigmer_cli.domain.identity import ExecutionId, Kind, is_id, slug_of, store_in, task_queue_of
+from stigmer_cli.domain.identity import ExecutionId, Kind, is_id, runner_process, slug_of, store_in, task_queue_of
 from stigmer_cli.executions.ids import IdGenerator
 from tests.support.fakes import ManualClock
 from tests.support.ids import STORE, workflow
@@ -74,3 +74,17 @@ def test_a_workflow_id_tells_its_store() -> None:
 )
 def test_a_slug_is_the_part_of_an_address(name: str, slug: str) -> None:
     assert slug_of(name) == slug
+
+
+@pytest.mark.parametrize(
+    ("worker", "process"),
+    [
+        ("stigmer-runner/7@host/12-0a1b2c3d/0.1.0", "stigmer-runner/7@host/0a1b2c3d"),
+        ("stigmer-runner/7@host/13-0a1b2c3d/0.1.0", "stigmer-runner/7@host/0a1b2c3d"),
+        ("stigmer-runner/7@host/1-ffffffff/0.1.0", "stigmer-runner/7@host/ffffffff"),
+        ("stigmer-runner/7@host", "stigmer-runner/7@host"),
+        ("mill", "mill"),
+    ],
+)
+def test_the_process_of_a_worker_is_its_name_without_the_number(worker: str, process: str) -> None:
+    assert runner_process(worker) == process

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
@@ -47,11 +47,14 @@ class Script:
             yield word
 
 
-def perform(model: Script, *, begun: int = 0, reports: InMemoryReports | None = None) -> Row:
+def perform(
+    model: Script, *, begun: int = 0, runners: Sequence[str] = (), reports: InMemoryReports | None = None
+) -> Row:
     """What became of the attempt after `begun` others."""
     reports = reports or InMemoryReports()
     row = reports.add(EXECUTION)
     row.claimed_run, row.phase, row.begun = "run-1", Phase.IN_PROGRESS, begun
+    row.runners += runners
     clock_and_rng = ClockAndRng(clock=LoopClock(), rng=random.Random(3))
     attempt = Attempt(
         execution=EXECUTION, epoch=1, run="run-1", workflow="w", first_run="run-1", number=begun + 1, runner="r"
@@ -95,13 +98,18 @@ def test_in_the_last_attempt_an_answer_that_broke_off_is_a_failure() -> None:
     assert (row.phase, row.error) == (Phase.FAILED, "cut")
 
 
-def test_what_began_as_often_as_it_may_is_given_up_without_asking_the_model() -> None:
-    row = perform(Script(["never said"]), begun=5)
+def test_what_began_in_as_many_processes_as_it_may_is_given_up_without_asking_the_model() -> None:
+    row = perform(Script(["never said"]), begun=5, runners=["r1", "r2", "r3", "r4", "r5"])
     assert (row.phase, row.error, row.text) == (
         Phase.FAILED,
-        "its runner died 5 times while performing it; see `stigmer logs runner`",
+        "its runner died, or stopped responding, each time it was performed; see `stigmer logs runner`",
         "",
     )
+
+
+def test_a_runner_that_lives_may_begin_it_twice_as_often() -> None:
+    assert perform(Script(["a"]), begun=9, runners=["r"] * 9).output == "a"
+    assert perform(Script(["never said"]), begun=10, runners=["r"] * 10).phase is Phase.FAILED
 
 
 class Moody(InMemoryReports):

@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 IDENTITY = "tests/unit/domain/test_identity.py"
+STORE_RECORD = "tests/unit/test_store_record.py"
 RUNS = "tests/contracts/store/test_runs.py"
 REGISTRY = "tests/integration/server/test_registry.py"
 PLAN = "tests/unit/judgement/test_plan.py"
@@ -15,6 +16,34 @@ MUTANTS: tuple[Mutant, ...] = (
         old='    return LEGACY_TASK_QUEUE if store is None else f"{LEGACY_TASK_QUEUE}-{store}"\n',
         new="    return LEGACY_TASK_QUEUE\n",
         caught_by=(IDENTITY,),
+    ),
+    Mutant(
+        name="each worker of a runner counts as a process of its own",
+        file="domain/identity.py",
+        old="""    return f"{found['place']}/{found['tag']}" if found else worker\n""",
+        new="    return worker if found else worker\n",
+        caught_by=(IDENTITY, RUNS),
+    ),
+    Mutant(
+        name="a slow runner is given up like one that died",
+        file="runner/attempt.py",
+        old="    processes = work.begun if work.processes is None else work.processes\n",
+        new="    processes = work.begun\n",
+        caught_by=("tests/unit/runner/test_attempt.py",),
+    ),
+    Mutant(
+        name="another store takes the place of the one that is recorded",
+        file="store_record.py",
+        old="    if recorded is not None and recorded != found:\n",
+        new="    if recorded is not None and not found:\n",
+        caught_by=(STORE_RECORD,),
+    ),
+    Mutant(
+        name="a store file that is gone is made anew",
+        file="server/serve.py",
+        old="        check_store_file(settings)\n",
+        new="",
+        caught_by=("tests/integration/server/test_store_missing.py",),
     ),
     Mutant(
         name="a workflow id does not name its store",

@@ -16,7 +16,7 @@ from tests.support.temporal_server import die_with_parent, kill_group
 PACKAGE = Path(stigmer_cli.__file__).parent
 TESTS = PACKAGE.parent / "tests"
 SLOTS = 5
-CLAIM_LINE = "        if not await self._claimed(workflow_input):\n"
+CLAIM_LINE = "        if not await self._claim(workflow_input):\n"
 
 
 class Change(StrEnum):

@@ -73,7 +73,7 @@ def list_(
     phase: Phases = None,
     kind: Kinds = None,
     agent: Annotated[
-        str | None, typer.Option(metavar="AGENT", help="Only executions of this agent, by name or id.")
+        str | None, typer.Option("--agent", metavar="AGENT", help="Only executions of this agent, by name or id.")
     ] = None,
     older_than: OlderThan = None,
     stuck: Annotated[

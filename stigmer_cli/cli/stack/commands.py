@@ -39,7 +39,7 @@ def up(
     *,
     attach: Annotated[bool, typer.Option("--attach", help="Stay, and show the logs. Ctrl-C stops the stack.")] = False,
     wait_timeout: WaitTimeout = 60.0,
-    port: Annotated[str | None, typer.Option(metavar="PORT", help="Port of the server.")] = None,
+    port: Annotated[str | None, typer.Option("--port", metavar="PORT", help="Port of the server.")] = None,
     temporal_port: Annotated[str | None, typer.Option(metavar="PORT", help="Port of Temporal.")] = None,
     ui_port: UiPort = None,
     temporal_address: TemporalAddress = None,

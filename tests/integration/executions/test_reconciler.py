@@ -87,7 +87,7 @@ async def test_what_was_looked_up_before_the_connection_was_lost_is_not_resubmit
 async def test_the_own_pass_of_a_server_lets_the_queue_go_first(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, most_s: float
 ) -> None:
-    monkeypatch.setattr("stigmer_cli.executions.reconcile.reconciler.GIVE_WAY_MAX_S", most_s)
+    monkeypatch.setattr("stigmer_cli.executions.reconcile.reconciler.EMPTY_QUEUE_MAX_S", most_s)
     is_stuck = most_s < 1.0
     await harness.accept()
     await harness.dispatcher.run_once()

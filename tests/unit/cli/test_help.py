@@ -26,6 +26,7 @@ from tests.unit.test_house_rules import CROOKED
 README = Path(__file__).parents[3] / "README.md"
 COMMANDS = getattr(get_command(build_application({})), "commands")  # noqa: B009 - typer types it as a plain command
 COLUMNS = 80
+LONG = re.compile(r"--[a-z]+(-[a-z]+)*")
 SUMMARY_MAX = 62
 CODE_MAX = COLUMNS - 2
 CODE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -75,6 +76,23 @@ def test_the_help_of_a_command_is_what_the_command_prints(capsys: pytest.Capture
     shown = capsys.readouterr().out
     assert invoke(["executions", "list", "--help"]) == 0
     assert shown == capsys.readouterr().out
+
+
+def _walk_commands(commands: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, command in commands.items():
+        yield name, command
+        yield from _walk_commands(getattr(command, "commands", {}))
+
+
+def test_each_option_is_named_in_lower_case_with_two_dashes() -> None:
+    """Typer names an option by its metavar, `--PORT`, where that is the parameter's name in capitals."""
+    wrong = [
+        f"{name}: {option.opts}"
+        for name, command in _walk_commands(COMMANDS)
+        for option in command.params
+        if option.param_type_name == "option" and not any(LONG.fullmatch(one) for one in option.opts)
+    ]
+    assert wrong == []
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,7 @@ def test_two_homes_on_one_temporal_run_their_own_and_neither_takes_the_others(tm
                 assert claimed == {1}, "none was handed to the other's runner first"
 
 
+@pytest.mark.slow
 def test_a_second_temporal_on_a_store_is_refused_by_name_until_a_person_moves_it(tmp_path: Path, database: str) -> None:
     settings = {"STIGMER_DATABASE_URL": database}
     with installed(tmp_path / "a", settings) as first, installed(tmp_path / "b", settings) as second:

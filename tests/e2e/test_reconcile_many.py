@@ -119,7 +119,7 @@ def _perform(many: Many, number: int) -> None:
 @pytest.mark.parametrize(
     "number",
     [
-        pytest.param(150, marks=pytest.mark.timeout(240)),
+        pytest.param(150, marks=[pytest.mark.slow, pytest.mark.timeout(240)]),
         pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.timeout(480)]),
     ],
 )

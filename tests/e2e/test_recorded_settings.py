@@ -78,6 +78,7 @@ def holders(folder: Path, secret: str) -> list[str]:
 # -- the database
 
 
+@pytest.mark.slow
 def test_a_shell_without_the_database_never_starts_on_another(stigmer: Stigmer, cluster: postgres.Cluster) -> None:
     with cluster.database() as url:
         one = shell(stigmer, **{DATABASE: with_password(url), "PGSERVICE": "no-such-service", "PGDATABASE": "other"})

@@ -10,6 +10,7 @@ HERE = Path(__file__).parent
 MISSING = [tool for tool in ("spin", "gcc", "bash") if shutil.which(tool) is None]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(bool(MISSING), reason=f"the model needs {', '.join(MISSING)} (Debian: apt install spin gcc)")
 def test_the_design_holds_and_without_any_of_its_ingredients_it_breaks() -> None:

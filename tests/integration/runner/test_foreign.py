@@ -86,6 +86,7 @@ async def test_a_run_of_another_store_is_handed_back_and_not_completed(harness: 
 async def test_many_foreign_tasks_leave_the_log_short_and_own_work_running(harness: Harness) -> None:
     harness.temporal.start()
     runner = harness.runner()
+    await harness.submit()  # returns once this process is connected, too
     async with asyncio.TaskGroup() as group:
         for number in range(MANY):
             arguments: list[object] = [json.loads('{"executionId": "' + ID + '", "epoch": 1}')]

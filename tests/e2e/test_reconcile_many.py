@@ -116,11 +116,12 @@ def _perform(many: Many, number: int) -> None:
     assert min(many.timelines("message").values()) >= 2, "what was asked, and the answer, in one piece or more"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "number",
     [
-        pytest.param(150, marks=[pytest.mark.slow, pytest.mark.timeout(240)]),
-        pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.timeout(480)]),
+        pytest.param(150, marks=pytest.mark.timeout(240)),
+        pytest.param(1000, marks=pytest.mark.timeout(480)),
     ],
 )
 async def test_interrupted_and_killed_the_next_reconcile_goes_on_and_each_has_one_effect(

@@ -21,7 +21,7 @@ MUTANTS: tuple[Mutant, ...] = (
         name="each worker of a runner counts as a process of its own",
         file="domain/identity.py",
         old="""    return f"{found['place']}/{found['tag']}" if found else worker\n""",
-        new="    return worker if found else worker\n",
+        new="    return worker\n",
         caught_by=(IDENTITY, RUNS),
     ),
     Mutant(

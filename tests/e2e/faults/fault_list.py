@@ -4,7 +4,6 @@ from tests.chaos.frames import Code
 from tests.chaos.proxy import Toxics
 from tests.e2e.faults import (
     clocks,
-    cold_start,
     foreign_temporal,
     homes,
     impostor,
@@ -13,6 +12,7 @@ from tests.e2e.faults import (
     runners,
     upgrade,
 )
+from tests.e2e.faults.cold_start import ROWS as COLD
 from tests.e2e.faults.fault import Mends, On, Row
 from tests.e2e.faults.shells import ROWS as SHELLS
 
@@ -23,8 +23,6 @@ BACK = (
     " from outside: kill -9, or the kernel short of memory"
 )
 LOGS = "stigmer logs temporal --tail 20"
-ASIDE = "mkdir -p ~/.stigmer/data/damaged-TIME && mv ~/.stigmer/data/stigmer.db* ~/.stigmer/data/damaged-TIME/"
-ASIDE_ONLY = "and there is no copy of it: move it aside and begin with an empty one"
 NO_WORKFLOW = (
     "lost: Temporal has no workflow stigmer/str-ID/agent-execution/invoke/aex-ID, and its run may have had effects"
 )
@@ -336,81 +334,5 @@ ROWS: tuple[Row, ...] = (
         verdict='not healthy: Temporal at temporal.example:7233 cannot be used: namespace "work" not found',
         fix="temporal operator namespace create -n work --address temporal.example:7233",
     ),
-    Row(
-        fault="T17",
-        what="somebody else's Temporal is on our port",
-        on=On.COLD,
-        inject=cold_start.foreign_temporal,
-        code="STG103",
-        exit_code=1,
-        verdict="not healthy: port 7233 for temporal is held by pid N (COMMAND)",
-        fix="stigmer up --auto-ports",
-    ),
-    Row(
-        fault="P7",
-        what="another process is on the server's port",
-        on=On.COLD,
-        inject=cold_start.foreign_listener,
-        code="STG103",
-        exit_code=1,
-        verdict="not healthy: port 7234 for server is held by pid N (COMMAND)",
-        fix="stigmer up --auto-ports",
-    ),
-    Row(
-        fault="T16",
-        what="the temporal binary is missing",
-        on=On.COLD,
-        inject=cold_start.no_binary,
-        code="STG112",
-        exit_code=1,
-        verdict="not healthy: Temporal cannot be started: the temporal binary /nowhere/temporal is not a file that can"
-        " be run",
-        fix="unset STIGMER_TEMPORAL_BINARY && stigmer up",
-    ),
-    Row(
-        fault="D8",
-        what="a page of the store is damaged",
-        on=On.COLD,
-        inject=cold_start.damaged(cold_start.page),
-        code="STG302",
-        exit_code=1,
-        verdict="not healthy: ~/.stigmer/data/stigmer.db is damaged: Page N: btreeInitPage() returns error code 11; it"
-        " is left as it is",
-        fix=f"stigmer down; {ASIDE} && sqlite3 -readonly ~/.stigmer/data/damaged-TIME/stigmer.db .dump"
-        " | sed 's/^ROLLBACK;.*/COMMIT;/' | sqlite3 ~/.stigmer/data/stigmer.db && stigmer up",
-    ),
-    Row(
-        fault="D8",
-        what="the header of the store is damaged",
-        on=On.COLD,
-        inject=cold_start.damaged(cold_start.header),
-        code="STG301",
-        exit_code=1,
-        verdict="not healthy: ~/.stigmer/data/stigmer.db is not a SQLite database: its header is damaged; it is left as"
-        f" it is, {ASIDE_ONLY}",
-        fix=f"stigmer down; {ASIDE} && stigmer up --new-store",
-        is_slow=True,
-    ),
-    Row(
-        fault="D8",
-        what="the store is empty",
-        on=On.COLD,
-        inject=cold_start.damaged(cold_start.emptied),
-        code="STG301",
-        exit_code=1,
-        verdict=f"not healthy: ~/.stigmer/data/stigmer.db is empty; it is left as it is, {ASIDE_ONLY}",
-        fix=f"stigmer down; {ASIDE} && stigmer up --new-store",
-        is_slow=True,
-    ),
-    Row(
-        fault="D8",
-        what="the store was deleted while the stack was down",
-        on=On.COLD,
-        inject=cold_start.gone,
-        code="STG301",
-        exit_code=1,
-        verdict="not healthy: ~/.stigmer/data/stigmer.db is gone: it held the executions of this home (str-ID)",
-        fix="stigmer down; stigmer up --new-store",
-        is_slow=True,
-    ),
+    *COLD,
 )

@@ -78,17 +78,18 @@ def test_the_help_of_a_command_is_what_the_command_prints(capsys: pytest.Capture
     assert shown == capsys.readouterr().out
 
 
-def _walk_commands(commands: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def walk_commands(commands: dict[str, Any], path: str = "stigmer") -> Iterator[tuple[str, Any]]:
+    """Every command with the words that name it."""
     for name, command in commands.items():
-        yield name, command
-        yield from _walk_commands(getattr(command, "commands", {}))
+        yield f"{path} {name}", command
+        yield from walk_commands(getattr(command, "commands", {}), f"{path} {name}")
 
 
 def test_each_option_is_named_in_lower_case_with_two_dashes() -> None:
     """Typer names an option by its metavar, `--PORT`, where that is the parameter's name in capitals."""
     wrong = [
         f"{name}: {option.opts}"
-        for name, command in _walk_commands(COMMANDS)
+        for name, command in walk_commands(COMMANDS)
         for option in command.params
         if option.param_type_name == "option" and not any(LONG.fullmatch(one) for one in option.opts)
     ]
@@ -211,18 +212,14 @@ def test_a_command_that_is_written_down_exists_with_its_options(place: str, comm
             here = None
 
 
-def helps(commands: dict[str, Any], path: str = "stigmer") -> Iterator[tuple[str, str]]:
+def helps() -> Iterator[tuple[str, str]]:
     """The help of every command and of its options."""
-    for name, command in commands.items():
-        yield (
-            f"{path} {name}",
-            " ".join((command.help or "", *(getattr(one, "help", "") or "" for one in command.params))),
-        )
-        yield from helps(getattr(command, "commands", {}), f"{path} {name}")
+    for place, command in walk_commands(COMMANDS):
+        yield place, " ".join((command.help or "", *(getattr(one, "help", "") or "" for one in command.params)))
 
 
 def test_no_help_has_a_word_that_a_reader_has_to_read_twice() -> None:
-    assert [(place, CROOKED.findall(text)) for place, text in helps(COMMANDS) if CROOKED.search(text)] == []
+    assert [(place, CROOKED.findall(text)) for place, text in helps() if CROOKED.search(text)] == []
 
 
 def test_the_topics_that_are_named_exist() -> None:

@@ -27,10 +27,10 @@ class ReconcileCall:
         refusal itself if it is not waited out.
         """
         clock = self._cli.clock
-        since_s, was_cut_off, number = clock.monotonic(), False, counts.number
+        since_s, was_cut_off = clock.monotonic(), False
         while refusal := await self._try_once(request, counts, view):
             self._raise_if_stopped(refusal)
-            if counts.number > number:  # progress was made: the time to wait begins again
+            if counts.has_items:  # progress was made: the time to wait begins again
                 since_s = clock.monotonic()
             self._note_refusal(refusal, for_s=self._policy.for_s(refusal, was_cut_off=was_cut_off))
             match self._policy.decide(refusal, waited_s=clock.monotonic() - since_s, was_cut_off=was_cut_off):
@@ -40,7 +40,6 @@ class ReconcileCall:
                     await clock.sleep(delay_s)
             was_cut_off = was_cut_off or is_transient(refusal)
             counts.begin_again()
-            number = counts.number
 
     async def _try_once(
         self, request: ReconcileRequest, counts: ReconcileCounts, view: View | None

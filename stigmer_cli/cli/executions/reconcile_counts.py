@@ -22,7 +22,7 @@ class ReconcileCounts:
     """Counts what the server reports.
 
     `changed` are the ids, up to `IDS_MAX`, of rows that another process moved meanwhile. `is_under_way`: the server
-    was asked and has not refused.
+    was asked and has not refused. `has_items`: this try reported an item.
     """
 
     def __init__(self) -> None:
@@ -32,6 +32,8 @@ class ReconcileCounts:
         self.examined = 0
         self.total: int | None = None
         self.is_under_way = False
+        self.has_items = False
+        self._is_new_try = False
         self._classes: Counter[str] = Counter()
         self._classes_off_plan: Counter[str] = Counter()
         self._first: list[ReconcileItem] = []
@@ -81,8 +83,13 @@ class ReconcileCounts:
         )
 
     def begin_again(self) -> None:
-        """Prepare for another try: what was done stays counted, what failed or was skipped is examined again."""
-        self.is_under_way = False
+        """Prepare for another try. The counts stay as they are until it reports, for it may never do so."""
+        self.is_under_way = self.has_items = False
+        self._is_new_try = True
+
+    def _keep_done(self) -> None:
+        """What was done stays counted; what failed or was skipped is examined again."""
+        self._is_new_try = False
         self._before = self.summary
         self._summary = None
         self.outcomes.clear()
@@ -93,6 +100,8 @@ class ReconcileCounts:
 
     def add(self, found: ReconcileItem | ReconcileProgress | ReconcileSummary) -> None:
         """Count one line of the server's answer."""
+        if self._is_new_try:
+            self._keep_done()
         match found:
             case ReconcileItem():
                 self._count(found)
@@ -102,6 +111,7 @@ class ReconcileCounts:
                 self._summary = found
 
     def _count(self, item: ReconcileItem) -> None:
+        self.has_items = True
         self.actions[item.action] += 1
         self.outcomes[item.outcome] += 1
         self.examined = max(self.examined, self.outcomes.total())

@@ -126,6 +126,19 @@ def test_a_second_try_keeps_what_was_done_and_repeats_the_rest() -> None:
     assert counts.classes == {"orphan": 2}
 
 
+def test_a_second_try_that_gets_no_answer_leaves_the_counts_of_the_first() -> None:
+    counts = ReconcileCounts()
+    counts.add(_item(0))
+    counts.add(_item(1, "failed"))
+    for _ in range(3):
+        counts.begin_again()
+        assert not counts.has_items
+    assert counts.summary == ReconcileSummary(examined=2, resubmitted=1, failed=1)
+    counts.add(_item(1))
+    assert counts.has_items
+    assert counts.summary == ReconcileSummary(examined=1, resubmitted=2)
+
+
 @pytest.mark.parametrize("number", [0, 1, 3])
 @pytest.mark.parametrize("is_complete", [True, False])
 def test_the_object_written_while_it_comes_is_the_object(

@@ -13,6 +13,7 @@ from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import Output
 from stigmer_cli.cli.wait import expand_bare_wait
 from stigmer_cli.errors import ConfigError, MachineError, StigmerError, reason_of
+from stigmer_cli.inherited_signals import reset_inherited_signals
 from stigmer_cli.libpq import TAKEN
 from stigmer_cli.paths import find_user_home
 
@@ -29,6 +30,8 @@ def main() -> None:
     stopped, or free what they use. The SDK's native code then crashes (SIGSEGV) or hangs while it connects, and a read
     from a dead network file system never returns.
     """
+    if sys.platform != "win32":
+        reset_inherited_signals()
     _open_missing_streams()
     code = invoke(sys.argv[1:])
     os._exit(_flush_output(code))

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import TracebackType
 from typing import Self, TypeVar
@@ -54,7 +54,7 @@ from stigmer_cli.errors import OperationFailed, ServerUnavailable
 from stigmer_cli.http_failures import BEFORE_REQUEST, cause_of, failure_of
 from stigmer_cli.server_proof import Token
 from stigmer_cli.tls.link import Link
-from stigmer_cli.transport import transport_to
+from stigmer_cli.transport import split_lines, transport_to
 
 CALL_MAX_S = 10.0
 PAGE_MAX = 200
@@ -77,6 +77,19 @@ class _Bearer(httpx.Auth):
         if token := self._token():
             request.headers["Authorization"] = f"Bearer {token}"
         yield request
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionListing:
+    """Executions, newest first. `is_truncated`: there are more, which `next_cursor` continues with if it is known.
+
+    `total`: how many match in all, at most `api.resources.COUNT_MAX` + 1; None if they were not counted.
+    """
+
+    items: Sequence[ExecutionResource]
+    next_cursor: str | None
+    is_truncated: bool
+    total: int | None
 
 
 class Client:
@@ -188,33 +201,29 @@ class Client:
         """One page, newest first."""
         return await self._get("/v1/executions", ExecutionPage, query.parameters())
 
-    async def all_executions(self, query: Query, *, limit: int) -> Sequence[ExecutionResource]:
-        """Up to `limit` executions, newest first, over as many pages as that takes."""
+    async def list_executions(self, query: Query, *, limit: int | None) -> ExecutionListing:
+        """Up to `limit` executions (None: all) behind `query.cursor`, newest first, over all pages needed."""
         items: list[ExecutionResource] = []
-        cursor = None
-        while len(items) < limit:
-            page = await self.executions(replace(query, limit=min(PAGE_MAX, limit - len(items)), cursor=cursor))
-            items.extend(page.items)
-            cursor = page.next_cursor
+        cursor, total = query.cursor, None
+        while limit is None or len(items) < limit:
+            size = PAGE_MAX if query.is_stuck or limit is None else min(PAGE_MAX, limit - len(items))
+            is_counted = query.is_counted and total is None
+            page = await self.executions(replace(query, limit=size, cursor=cursor, is_counted=is_counted))
+            items.extend(item for item in page.items if item.stuck is not None or not query.is_stuck)
+            cursor, total = page.next_cursor, page.total if total is None else total
             if cursor is None:
                 break
-        return items
+        is_cut = limit is not None and len(items) > limit
+        return ExecutionListing(
+            items=items[:limit],
+            next_cursor=None if is_cut else cursor,
+            is_truncated=is_cut or bool(cursor),
+            total=total,
+        )
 
     async def execution(self, execution_id: str) -> ExecutionResource:
         """One execution with its messages; raises NotFound."""
         return await self._get(f"/v1/executions/{_segment(execution_id)}", ExecutionResource)
-
-    async def stuck_executions(self, query: Query, *, limit: int) -> Sequence[ExecutionResource]:
-        """Up to `limit` that do not get on, each with why, newest first."""
-        items: list[ExecutionResource] = []
-        cursor = None
-        while len(items) < limit:
-            page = await self.executions(replace(query, is_stuck=True, limit=PAGE_MAX, cursor=cursor))
-            items.extend(item for item in page.items if item.stuck is not None)
-            cursor = page.next_cursor
-            if cursor is None:
-                break
-        return items[:limit]
 
     async def cancel_execution(self, execution_id: str) -> ExecutionResource:
         """Ask for its end; a terminal one is returned as it is."""
@@ -308,7 +317,7 @@ class Client:
         params: Mapping[str, int] | None = None,
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[str]:
+    ) -> AsyncIterator[bytes]:
         """The lines of a stream, without the empty ones that only keep it alive."""
         try:
             async with self._http.stream(
@@ -317,7 +326,7 @@ class Client:
                 if response.is_error:
                     await response.aread()
                     raise failure_of(response)
-                async for line in response.aiter_lines():
+                async for line in split_lines(response.aiter_bytes()):
                     if line.strip():
                         yield line
         except httpx.TransportError as error:

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from urllib.parse import urlsplit
 
 import httpcore
@@ -91,3 +91,19 @@ class _Proving(httpcore.AsyncNetworkBackend):
     async def sleep(self, seconds: float) -> None:
         """Wait; httpcore's own."""
         await asyncio.sleep(seconds)
+
+
+async def split_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The lines of a stream, which end at a newline and at nothing else.
+
+    `httpx.Response.aiter_lines` also splits at U+2028, U+0085 and others, which JSON holds unescaped (RFC 8259, 7).
+    """
+    rest = bytearray()
+    async for chunk in chunks:
+        *lines, tail = chunk.split(b"\n")
+        for line in lines:
+            yield bytes(rest) + line
+            rest.clear()
+        rest += tail
+    if rest:
+        yield bytes(rest)

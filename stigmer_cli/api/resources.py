@@ -96,6 +96,10 @@ class ApplyResponse(Sent):
     items: list[AppliedItem]
 
 
+COUNT_MAX = 10_000
+"""How far the executions of a list are counted: to count a million takes longer than to list them."""
+
+
 class AgentPage(Sent):
     """Agents by slug; `next_cursor` is what `cursor` takes for the page after."""
 
@@ -201,11 +205,13 @@ class ExecutionResource(Sent):
 class ExecutionPage(Sent):
     """Executions, newest first; `next_cursor` is what `cursor` takes for the page after.
 
+    `total`, only if it was asked for: how many match on all pages, and `COUNT_MAX` + 1 for more than `COUNT_MAX`.
     A list of stuck executions judges `limit` executions a page, so that a page may be empty though others follow.
     """
 
     items: list[ExecutionResource]
     next_cursor: str | None = None
+    total: int | None = None
 
 
 class EventBody(Sent):

@@ -1,6 +1,7 @@
 """The entry point: reads the environment once, and turns every result and every error into an exit code."""
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ from contextlib import suppress
 import typer
 
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.output import Output
+from stigmer_cli.cli.output import Output, discard_stdout, find_format
 from stigmer_cli.cli.wait import expand_bare_wait
 from stigmer_cli.errors import ConfigError, MachineError, StigmerError, reason_of
 from stigmer_cli.inherited_signals import reset_inherited_signals
@@ -33,6 +34,7 @@ def main() -> None:
     if sys.platform != "win32":
         reset_inherited_signals()
     _open_missing_streams()
+    _escape_unencodable()
     code = invoke(sys.argv[1:])
     os._exit(_flush_output(code))
 
@@ -55,6 +57,7 @@ def invoke(arguments: Sequence[str]) -> int:
             raise
         return _report_unwritten(error)
     except typer.TyperException as error:
+        cli.out = Output(find_format(arguments))  # the options may not have been read so far
         cli.out.error(_explain_usage(error))
         return USAGE
     except (KeyboardInterrupt, typer.Abort):
@@ -75,6 +78,24 @@ def _open_missing_streams() -> None:
         setattr(sys, name, os.fdopen(taken, "r" if name == "stdin" else "w"))
 
 
+def _escape_unencodable() -> None:
+    """Print characters that the encoding of standard output lacks as escapes, as standard error does; never raise."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _check_encoding(arguments: Sequence[str]) -> None:
+    """Raise ConfigError for an argument that is not UTF-8, unless it names a file, whose name may be any bytes."""
+    for number, argument in enumerate(arguments, 1):
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            if not os.path.lexists(argument):
+                raise ConfigError(
+                    f"argument {number} is not UTF-8: {os.fsencode(argument)!r}", hint="stigmer --help"
+                ) from None
+
+
 def _report_interrupt() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a late Ctrl-C must not turn the exit code into a signal
     Output().note("interrupted")
@@ -86,8 +107,11 @@ def _run(cli: Cli, arguments: Sequence[str]) -> int:
         raise ConfigError("Stigmer runs on Linux and macOS; on Windows, run it inside WSL 2", hint="wsl --install")
     from stigmer_cli.cli.app import build_application  # noqa: PLC0415 - its imports need fcntl, which Windows lacks
 
+    _check_encoding(arguments)
     typed = expand_bare_wait(arguments) or ["--help"]
     result = build_application(cli.environ)(typed, prog_name="stigmer", standalone_mode=False, obj=cli)
+    if cli.out.unwritten:
+        raise cli.out.unwritten
     return result if isinstance(result, int) else 0
 
 
@@ -99,13 +123,13 @@ def _explain_usage(error: typer.TyperException) -> ConfigError:
 
 def _end_quietly() -> int:
     """End as a program killed by SIGPIPE does: the reader closed the pipe, as `| head -1` does."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    discard_stdout()
     return 128 + signal.SIGPIPE
 
 
 def _report_unwritten(error: OSError) -> int:
     """Report that the output is incomplete, so that a script does not take it for the whole result."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    discard_stdout()
     failed = MachineError(f"the output could not be written: {reason_of(error)}", hint="df -h")
     Output().error(failed)
     return failed.exit_code

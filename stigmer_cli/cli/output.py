@@ -1,9 +1,11 @@
 """The only module that prints: results on standard output, messages on standard error, no cursor movement."""
 
 import json
+import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from enum import StrEnum
 
 from rich.console import Console
@@ -22,6 +24,11 @@ CONTROL = re.compile(
 )
 """ECMA-48 control sequences, and the bidirectional overrides of Unicode; rich strips neither."""
 
+ESCAPED = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
+
+OUTPUT_OPTION = re.compile(r"(?<= )(?:-o[ =]?|--output[ =])(\S+)(?= )")
+
+NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 UNBOUNDED = 1000
 """Columns of a table that is not printed on a terminal: wide enough to cut nothing off."""
@@ -35,20 +42,51 @@ class Format(StrEnum):
     STREAM_JSON = "stream-json"
 
 
+def find_format(arguments: Sequence[str]) -> Format:
+    """The format that `arguments` ask for, for an error in these very arguments; TABLE if none, or no format."""
+    given = " ".join(arguments).partition(" -- ")[0]
+    found = OUTPUT_OPTION.findall(f" {given} ")
+    return Format(found[-1]) if found and found[-1] in {*Format} else Format.TABLE
+
+
 def strip_control_sequences(text: str) -> str:
     """`text` without the characters that a terminal would interpret instead of showing."""
     return CONTROL.sub("", text).replace("\r", "")
 
 
+class ResultConsole(Console):
+    """Standard output; raises BrokenPipeError when its reader has left, where rich's own would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise it again."""
+        raise  # noqa: PLE0704 - rich calls this while it handles the error
+
+
+class MessageConsole(Console):
+    """Standard error; a message that nobody reads is lost, and the command goes on."""
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing more."""
+        self.quiet = True
+
+
 class Output:
-    """Where a command's result and messages go; decided once, from the format and the terminals."""
+    """Where a command's result and messages go; decided once, from the format and the terminals.
+
+    `outlives_reader` is set by a command that prints while it changes something: it goes on when its output cannot be
+    written, and `unwritten` is the first error of a write. `has_result`: the result was printed, after which an error
+    is told on standard error only, so that standard output stays what the format promises.
+    """
 
     def __init__(self, output_format: Format = Format.TABLE) -> None:
         self.format = output_format
-        self.stdout = Console(highlight=False)
+        self.stdout = ResultConsole(highlight=False)
         if not self.stdout.is_terminal:
             self.stdout.width = UNBOUNDED
-        self.stderr = Console(stderr=True, highlight=False)
+        self.stderr = MessageConsole(stderr=True, highlight=False)
+        self.outlives_reader = False
+        self.unwritten: OSError | None = None
+        self.has_result = False
 
     @property
     def is_interactive(self) -> bool:
@@ -62,23 +100,41 @@ class Output:
 
     def result(self, data: Mapping[str, object], table: Callable[[Console], None]) -> None:
         """Print the result: `data` as one JSON object, or what `table` prints."""
+        self.has_result = True
         match self.format:
             case Format.TABLE:
                 table(self.stdout)
             case Format.JSON:
                 self.raw(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
             case Format.STREAM_JSON:
-                self.raw(json.dumps(data, ensure_ascii=False) + "\n")
+                self.raw(_dump_line(data))
 
     def stream(self, data: Mapping[str, object]) -> None:
         """Print one line of progress in stream-json; nothing in the other formats."""
         if self.format is Format.STREAM_JSON:
-            self.raw(json.dumps(data, ensure_ascii=False) + "\n")
+            self.raw(_dump_line(data))
+
+    def stream_result(self, data: Mapping[str, object]) -> None:
+        """Print the last line of stream-json; nothing in the other formats."""
+        self.has_result = True
+        self.stream(data)
 
     def raw(self, text: str) -> None:
-        """Write `text` to standard output unchanged, and flush; lone surrogates are replaced."""
-        sys.stdout.write(text.encode("utf-8", "replace").decode("utf-8"))
-        sys.stdout.flush()
+        """Write `text` to standard output unchanged, and flush; lone surrogates are replaced.
+
+        JSON for an output that is not UTF-8 is in ASCII, with everything else escaped.
+        """
+        whole = text.encode("utf-8", "replace").decode("utf-8")
+        if self.format is not Format.TABLE and not _takes_unicode(sys.stdout.encoding):
+            whole = NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], whole)
+        try:
+            sys.stdout.write(whole)
+            sys.stdout.flush()
+        except OSError as error:
+            if not self.outlives_reader:
+                raise
+            self.unwritten = self.unwritten or error
+            discard_stdout()
 
     def note(self, text: str) -> None:
         """Print a message: a line on standard error."""
@@ -93,14 +149,39 @@ class Output:
         self._talk(Text.assemble(("warning: ", "yellow"), strip_control_sequences(text)))
 
     def error(self, error: StigmerError) -> None:
-        """Print what went wrong and what to type."""
+        """Print what went wrong and what to type; in JSON also as a problem (RFC 9457), unless a result was printed."""
         self._talk(Text.assemble(("error: ", "bold red"), strip_control_sequences(error.message)))
         if error.hint:
             self.hint(error.hint)
+        if self.format is not Format.TABLE and not self.has_result:
+            self._print_problem(error)
+
+    def _print_problem(self, error: StigmerError) -> None:
+        from stigmer_cli.api.problem import problem_of  # noqa: PLC0415 - imports pydantic
+
+        body = problem_of(error).model_dump(mode="json", by_alias=True, exclude_none=True)
+        self.result({"problem": body} if self.format is Format.STREAM_JSON else body, lambda _console: None)
 
     def _talk(self, text: Text) -> None:
         """Wrap at words on a terminal; print one line elsewhere, so that a log can be searched."""
-        self.stderr.print(text, soft_wrap=not self.stderr.is_terminal)
+        with suppress(OSError):  # a full disk, for example: the exit code still tells
+            self.stderr.print(text, soft_wrap=not self.stderr.is_terminal)
+
+
+def discard_stdout() -> None:
+    """Have all further output go nowhere, also what is buffered, so that no later flush fails."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def _takes_unicode(encoding: str | None) -> bool:
+    return (encoding or "utf-8").lower().replace("-", "").startswith("utf")
+
+
+def _dump_line(data: Mapping[str, object]) -> str:
+    """`data` as one line of JSON, also for a reader that takes U+0085, U+2028 and U+2029 for the end of a line."""
+    return json.dumps(data, ensure_ascii=False).translate(ESCAPED) + "\n"
 
 
 def truncate_line(text: str, room: int) -> str:

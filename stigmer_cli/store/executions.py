@@ -120,9 +120,18 @@ class ExecutionTable:
 
     @whole
     async def list(self, wanted: Filter, *, limit: int, cursor: str | None = None) -> Page:
-        """Up to `limit` executions, newest first, without their messages; raises RequestError for a wrong cursor."""
+        """Up to `limit` executions, newest first, without their messages.
+
+        Raises RequestError for a wrong cursor, and NotFound for an unknown agent.
+        """
         async with self._database.reading() as connection:
             return await listing.page(connection, wanted, limit=limit, cursor=cursor)
+
+    @whole
+    async def count(self, wanted: Filter, *, limit: int) -> int:
+        """How many executions match, counted up to `limit`; raises NotFound for an unknown agent."""
+        async with self._database.reading() as connection:
+            return await listing.count(connection, wanted, limit=limit)
 
     async def due(self, *, now: datetime, limit: int) -> Sequence[Execution]:
         """Up to `limit` queued executions that are due at `now`, oldest first, without the long columns (`_BRIEF`)."""

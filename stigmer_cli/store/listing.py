@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from sqlalchemy import ColumnElement, TextClause, literal, select, tuple_
+from sqlalchemy import ColumnElement, TextClause, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import AgentId, Kind, is_id
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.errors import RequestError
+from stigmer_cli.errors import NotFound, RequestError
 from stigmer_cli.store.columns import Moment, Words, micros, moment
 from stigmer_cli.store.due_rows import Aged
 from stigmer_cli.store.mapping import execution_of
@@ -47,11 +47,12 @@ class Page:
 
 
 async def page(connection: AsyncConnection, asked: Filter, *, limit: int, cursor: str | None) -> Page:
-    """The next `limit` executions behind `cursor`; raises RequestError for a cursor that is none of ours."""
+    """The next `limit` executions behind `cursor`.
+
+    Raises RequestError for a cursor that is none of ours, and NotFound for a slug that no agent has.
+    """
     behind = None if cursor is None else _parse(cursor)
-    agent = None if asked.agent is None else await _agent_id(connection, asked.agent)
-    if asked.agent is not None and agent is None:
-        return Page(items=(), next_cursor=None)
+    agent = await _agent_id(connection, asked.agent)
     keys: list[Iterable[_Key]] = [
         await _keys(connection, [*_conditions(asked, agent, behind), *narrow], limit + 1) for narrow in _cuts(asked)
     ]
@@ -67,6 +68,15 @@ async def page(connection: AsyncConnection, asked: Filter, *, limit: int, cursor
         items=[execution_of(row) for row in rows.mappings()],
         next_cursor=_cursor(shown[-1]) if len(found) > limit and shown else None,
     )
+
+
+async def count(connection: AsyncConnection, asked: Filter, *, limit: int) -> int:
+    """How many executions match, counted up to `limit`; raises NotFound for a slug that no agent has."""
+    agent, found = await _agent_id(connection, asked.agent), 0
+    for narrow in _cuts(asked):
+        matching = select(_ROW.id).where(*_conditions(asked, agent, None), *narrow).limit(limit - found).subquery()
+        found += int(await connection.scalar(select(func.count()).select_from(matching)) or 0)
+    return found
 
 
 def _cuts(asked: Filter) -> Sequence[Sequence[_Condition]]:
@@ -109,10 +119,13 @@ async def _keys(connection: AsyncConnection, conditions: Sequence[_Condition], l
     return [(row.created_at, row.id) for row in await connection.execute(query)]
 
 
-async def _agent_id(connection: AsyncConnection, id_or_slug: str) -> AgentId | None:
+async def _agent_id(connection: AsyncConnection, id_or_slug: str | None) -> AgentId | None:
+    if id_or_slug is None:
+        return None
     found: AgentId | None = await connection.scalar(select(agents.c.id).where(agents.c.slug == id_or_slug))
-    # The id of an agent that was deleted still finds its executions.
-    return AgentId(id_or_slug) if found is None and is_id(id_or_slug) else found
+    if found is None and not is_id(id_or_slug):
+        raise NotFound(f"there is no agent {id_or_slug}", hint="stigmer agents list")
+    return found or AgentId(id_or_slug)  # the id of an agent that was deleted still finds its executions
 
 
 def _cursor(key: _Key) -> str:

@@ -43,7 +43,7 @@ async def request(client: Client, key: str, agent: str = GREETER, message: str =
 
 async def all_submitted(client: Client, count: int) -> None:
     async def are() -> bool:
-        found = await client.all_executions(Query(), limit=count)
+        found = (await client.list_executions(Query(), limit=count)).items
         return len(found) == count and all(one.status.dispatch.run_id for one in found)
 
     await eventually(are, within_s=20, what=f"{count} submitted")
@@ -51,7 +51,7 @@ async def all_submitted(client: Client, count: int) -> None:
 
 async def all_completed(client: Client, names: Sequence[str], *, within_s: float) -> None:
     async def are() -> bool:
-        found = {one.metadata.id: one for one in await client.all_executions(Query(), limit=1000)}
+        found = {one.metadata.id: one for one in (await client.list_executions(Query(), limit=1000)).items}
         return all(found[name].status.phase is Phase.COMPLETED for name in names)
 
     await eventually(are, within_s=within_s, what="all completed")

@@ -85,7 +85,7 @@ def _to_cancel(items: Mapping[str, StuckBody], requests: Mapping[str, WorkloadRe
 
 
 async def _stuck(harness: Harness) -> Mapping[str, StuckBody]:
-    found = await harness.client.stuck_executions(Query(), limit=sys.maxsize)
+    found = (await harness.client.list_executions(Query(is_stuck=True), limit=None)).items
     return {item.metadata.id: item.stuck for item in found if item.stuck}
 
 

@@ -92,6 +92,20 @@ def _kill(many: Many) -> None:
     assert set(told) <= set(many.timelines("orphaned"))
 
 
+def _leave(many: Many, number: int) -> None:
+    """Its reader leaves after the first line: the rest is done all the same."""
+    stigmer = many.stigmer
+    subprocess.run(
+        ["sh", "-c", '"$0" executions reconcile --yes --wait=60 -o stream-json | head -n 1', stigmer.command],
+        env=stigmer.environment,
+        capture_output=True,
+        timeout=90,
+        check=True,
+    )
+    assert many.timelines("orphaned") == dict.fromkeys(many.timelines("accepted"), 1)
+    assert len(many.timelines("accepted")) == number
+
+
 def _finish(many: Many, number: int) -> None:
     process = many.spawn()
     result, talk = process.communicate(timeout=90)
@@ -130,6 +144,7 @@ async def test_interrupted_and_killed_the_next_reconcile_goes_on_and_each_has_on
     await many.make_orphans(number)
     _interrupt(many, number)
     _kill(many)
+    _leave(many, number)
     _finish(many, number)
     _perform(many, number)
 

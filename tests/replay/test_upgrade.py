@@ -203,7 +203,7 @@ async def test_code_that_does_not_fit_is_seen_within_seconds_and_each_way_out_wo
             await upgrade.replace_at_once(after)
 
         async def unfit() -> Mapping[str, StuckBody]:
-            found = await upgrade.client.stuck_executions(Query(), limit=1000)
+            found = (await upgrade.client.list_executions(Query(is_stuck=True), limit=1000)).items
             stuck = {item.metadata.id: item.stuck for item in found if item.stuck}
             return {name: one for name, one in stuck.items() if one.kind == StuckClass.CANNOT_REPLAY}
 

@@ -3,14 +3,23 @@
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from stigmer_cli.api.resources import AgentResource
+from stigmer_cli.cli.columns import Column, print_table
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.output import escape_markup
+from stigmer_cli.cli.output import truncate_line
 from stigmer_cli.client import Client
 
 PAGE = 200
+CELL_MAX = 1000
+
+COLUMNS = (
+    Column(name="NAME", rank=0),
+    Column(name="MODEL", rank=2, width_min=8),
+    Column(name="DESCRIPTION", rank=3, width_min=16),
+    Column(name="ID", rank=1),
+)
 
 
 def list_agents(cli: Cli, *, limit: int) -> None:
@@ -35,14 +44,13 @@ def _print(console: Console, items: Sequence[AgentResource]) -> None:
     if not items:
         console.print("no agents yet; stigmer apply -f FILE creates one")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("NAME", "MODEL", "DESCRIPTION", "ID"):
-        table.add_column(name, no_wrap=name in ("NAME", "ID"), overflow="ellipsis")
-    for item in items:
-        table.add_row(
-            escape_markup(item.metadata.slug),
-            escape_markup(item.spec.model),
-            escape_markup(item.spec.description),
-            item.metadata.id,
+    rows = [
+        (
+            Text(item.metadata.slug),
+            Text(truncate_line(item.spec.model, CELL_MAX)),
+            Text(truncate_line(item.spec.description, CELL_MAX)),
+            Text(item.metadata.id),
         )
-    console.print(table)
+        for item in items
+    ]
+    print_table(console, COLUMNS, rows)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from stigmer_cli.cli.context import cli_of
-from stigmer_cli.cli.executions.options import ReconcileOptions, RunOptions, Selection
+from stigmer_cli.cli.executions.options import Paging, ReconcileOptions, RunOptions, Selection
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.parameters import OutputFormat, WaitFor, Yes
 from stigmer_cli.cli.wait import parse_wait
@@ -80,13 +80,18 @@ def list_(
         bool, typer.Option("--stuck", help="Only executions that make no progress, with class and cause.")
     ] = False,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show at most this many.")] = 50,
+    all_: Annotated[bool, typer.Option("--all", help="Show all of them.")] = False,
+    cursor: Annotated[
+        str | None, typer.Option(metavar="C", help="Continue an earlier list behind its nextCursor.")
+    ] = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """List executions, newest first."""
     from stigmer_cli.cli.executions.list import list_executions
 
     selection = Selection(agent=agent, phases=phase or (), kinds=kind or (), older_than_s=older_than)
-    list_executions(cli_of(ctx, output), selection, limit=limit, is_stuck=stuck)
+    page = Paging(limit=None if all_ else limit, cursor=cursor)
+    list_executions(cli_of(ctx, output), selection, page, is_stuck=stuck)
 
 
 @executions.command("get")

@@ -11,7 +11,6 @@ from stigmer_cli.errors import TimedOut, Unavailable
 from stigmer_cli.time_format import span
 
 AGAIN_S = 0.3
-LOOK_HINT = "stigmer doctor"
 
 SHOWN_EVENTS = frozenset(
     {
@@ -97,7 +96,8 @@ def describe_timeout(execution: ExecutionResource, timeout_s: float) -> TimedOut
     reason = describe_reason(execution)
     because = f": {reason}" if reason else ""
     message = f"{execution.metadata.id} still {execution.status.phase} after {span(timeout_s)}{because}"
-    return TimedOut(message, hint=execution.stuck.hint if execution.stuck else LOOK_HINT)
+    watch = f"stigmer executions watch {execution.metadata.id}"
+    return TimedOut(message, hint=execution.stuck.hint if execution.stuck else watch)
 
 
 def exit_code_of(execution: ExecutionResource) -> int:

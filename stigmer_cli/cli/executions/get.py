@@ -16,7 +16,7 @@ def show_execution(cli: Cli, execution: str) -> None:
     found, events = cli.call(lambda client: _read_with_events(client, name))
     stack = read_endpoints(cli.load_settings().home)
     link = stack.workflow_url(found.status.dispatch.workflow_id, found.status.dispatch.run_id) if stack else None
-    data = {**found.to_wire(), **({"webUi": link} if link else {})}
+    data = {**found.to_wire(), "events": [event.to_wire() for event in events], **({"webUi": link} if link else {})}
     cli.out.result(data, lambda console: print_execution(console, found, events, link=link))
     if found.stuck:
         cli.out.hint(found.stuck.hint)

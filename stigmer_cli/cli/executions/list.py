@@ -1,32 +1,44 @@
 """`stigmer executions list`: lists executions, newest first, or those that are stuck, with class and cause."""
 
 from stigmer_cli.api.query import Query
+from stigmer_cli.api.resources import COUNT_MAX
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.executions.options import Selection
+from stigmer_cli.cli.executions.options import Paging, Selection
 from stigmer_cli.cli.executions.tables import print_executions, print_stuck
 from stigmer_cli.domain.stuck import RECONCILE, is_repairable
 
 
-def list_executions(cli: Cli, selection: Selection, *, limit: int, is_stuck: bool) -> None:
-    """Print up to `limit` executions of `selection`; `is_stuck`: only those that make no progress."""
+def list_executions(cli: Cli, selection: Selection, page: Paging, *, is_stuck: bool) -> None:
+    """Print the executions of `selection`; `is_stuck`: only those that make no progress.
+
+    Says on standard error if there are more. Raises NotFound for an agent that does not exist.
+    """
     query = Query(
-        phases=selection.phases, kinds=selection.kinds, agent=selection.agent, older_than_s=selection.older_than_s
+        phases=selection.phases,
+        kinds=selection.kinds,
+        agent=selection.agent,
+        older_than_s=selection.older_than_s,
+        is_stuck=is_stuck,
+        is_counted=page.limit is not None and not is_stuck,
+        cursor=page.cursor,
     )
-    if is_stuck:
-        _list_stuck(cli, query, limit)
-        return
-    items = cli.call(lambda client: client.all_executions(query, limit=limit))
+    found = cli.call(lambda client: client.list_executions(query, limit=page.limit))
+    print_items = print_stuck if is_stuck else print_executions
     cli.out.result(
-        {"items": [item.to_wire() for item in items]},
-        lambda console: print_executions(console, items, cli.now()),
+        {
+            "items": [item.to_wire() for item in found.items],
+            "nextCursor": found.next_cursor,
+            "truncated": found.is_truncated,
+        },
+        lambda console: print_items(console, found.items, cli.now()),
     )
-
-
-def _list_stuck(cli: Cli, query: Query, limit: int) -> None:
-    items = cli.call(lambda client: client.stuck_executions(query, limit=limit))
-    cli.out.result(
-        {"items": [item.to_wire() for item in items]},
-        lambda console: print_stuck(console, items, cli.now()),
-    )
-    if any(item.stuck is not None and is_repairable(item.stuck.kind) for item in items):
+    if found.is_truncated:
+        cli.out.note(f"{len(found.items)} of {_format_total(found.total)}; to see more: --limit N, or --all")
+    if is_stuck and any(item.stuck is not None and is_repairable(item.stuck.kind) for item in found.items):
         cli.out.hint(RECONCILE)
+
+
+def _format_total(total: int | None) -> str:
+    if total is None:
+        return "more"
+    return f"more than {COUNT_MAX:,}" if total > COUNT_MAX else f"{total:,}"

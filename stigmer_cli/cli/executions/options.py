@@ -19,6 +19,14 @@ class Selection:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Paging:
+    """Which part of a list: at most `limit` (None: all), behind `cursor`."""
+
+    limit: int | None
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunOptions:
     """How an agent is run.
 

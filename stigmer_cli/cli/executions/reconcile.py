@@ -89,6 +89,7 @@ def _confirm(cli: Cli, counts: ReconcileCounts) -> bool:
 def _carry_out(cli: Cli, request: ReconcileRequest, policy: WaitPolicy) -> int:
     """Do it, or show what would be done; returns the exit code. Prints what was done, however it ends."""
     counts, view = ReconcileCounts(), make_view(cli.out, is_dry_run=request.dry_run)
+    cli.out.outlives_reader = not request.dry_run
     try:
         is_left = cli.call(lambda client: _reconcile(ReconcileCall(cli, client, policy), client, request, counts, view))
     except (KeyboardInterrupt, StigmerError) as error:

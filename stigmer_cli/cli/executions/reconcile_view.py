@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from stigmer_cli.api.findings import ReconcileOutcome
 from stigmer_cli.api.reconcile import ReconcileItem
+from stigmer_cli.cli.columns import Column, print_table
 from stigmer_cli.cli.execution_reason import drop_workflow_name
 from stigmer_cli.cli.executions.reconcile_counts import ReconcileCounts
 from stigmer_cli.cli.output import Format, Output, truncate_line
 
 CAUSE_MAX = 240
+CAUSE_MIN = 16
 DITTO = '"'
 
 
@@ -53,7 +54,9 @@ class StreamView:
 
     def end(self, counts: ReconcileCounts, *, is_complete: bool) -> None:
         """Write the summary."""
-        self._out.stream({"dryRun": self._is_dry_run, "summary": counts.summary.to_wire(), "complete": is_complete})
+        self._out.stream_result(
+            {"dryRun": self._is_dry_run, "summary": counts.summary.to_wire(), "complete": is_complete}
+        )
 
 
 class ObjectView:
@@ -72,6 +75,7 @@ class ObjectView:
 
     def end(self, counts: ReconcileCounts, *, is_complete: bool) -> None:
         """Close the list and the object."""
+        self._out.has_result = True
         close = "\n  ]" if self._number else f"{self._head()}]"
         rest = json.dumps({"summary": counts.summary.to_wire(), "complete": is_complete}, indent=2)
         self._out.raw(f"{close},{rest.removeprefix('{')}\n")
@@ -116,21 +120,23 @@ def print_plan(console: Console, counts: ReconcileCounts, *, is_done: bool) -> N
     console.print(f"{head} ({counts.summary.examined} examined)", soft_wrap=True)
     shown = counts.shown
     if shown:
-        console.print(_draw_table(console, shown, is_done=is_done))
+        _print_items(console, shown, is_done=is_done)
     if counts.number > len(shown):
         console.print(f"... and {counts.number - len(shown)} more")
 
 
-def _draw_table(console: Console, shown: Sequence[ReconcileItem], *, is_done: bool) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("ID", "FOUND", "OUTCOME" if is_done else "ACTION"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("CAUSE", overflow="fold")
-    above = ""
+def _print_items(console: Console, shown: Sequence[ReconcileItem], *, is_done: bool) -> None:
+    columns = (
+        Column(name="ID", rank=0),
+        Column(name="FOUND", rank=1),
+        Column(name="OUTCOME" if is_done else "ACTION", rank=2),
+        Column(name="CAUSE", rank=3, width_min=CAUSE_MIN, is_folded=True),
+    )
+    rows, above = [], ""
     for item in shown:
-        cause = drop_workflow_name(item.cause, item.id)
+        cause = truncate_line(drop_workflow_name(item.cause, item.id), CAUSE_MAX)
         is_same = console.is_terminal and cause == above
         words = item.outcome if is_done else item.action
-        table.add_row(item.id, item.found, words, DITTO if is_same else escape(truncate_line(cause, CAUSE_MAX)))
+        rows.append((Text(item.id), Text(item.found), Text(words), Text(DITTO if is_same else cause)))
         above = cause
-    return table
+    print_table(console, columns, rows)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from stigmer_cli.api.resources import EventBody, ExecutionResource
+from stigmer_cli.cli.columns import Column, print_table
 from stigmer_cli.cli.execution_reason import PHASE_STYLES, describe_reason, drop_workflow_name
 from stigmer_cli.cli.executions.reconcile_view import CAUSE_MAX
 from stigmer_cli.cli.output import escape_markup, truncate_line
@@ -17,8 +17,20 @@ from stigmer_cli.time_format import ago
 
 AGENT_MAX = 20
 WHY_MIN = 16
-FIXED = 30 + 11 + 4 + 4 * 2
-"""The columns of an id, a phase and an age, and the gaps between five columns."""
+
+COLUMNS = (
+    Column(name="ID", rank=0),
+    Column(name="AGENT", rank=4),
+    Column(name="PHASE", rank=1),
+    Column(name="AGE", rank=2, is_right=True),
+    Column(name="WHY", rank=3, width_min=WHY_MIN),
+)
+STUCK_COLUMNS = (
+    Column(name="ID", rank=0),
+    Column(name="CLASS", rank=1),
+    Column(name="AGE", rank=3, is_right=True),
+    Column(name="CAUSE", rank=2, width_min=WHY_MIN, is_folded=True),
+)
 
 
 def print_executions(console: Console, items: Sequence[ExecutionResource], now: datetime) -> None:
@@ -26,24 +38,17 @@ def print_executions(console: Console, items: Sequence[ExecutionResource], now: 
     if not items:
         console.print("no executions")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("ID", no_wrap=True)
-    table.add_column("AGENT", no_wrap=True)
-    table.add_column("PHASE", no_wrap=True)
-    table.add_column("AGE", justify="right", no_wrap=True)
-    table.add_column("WHY", no_wrap=True)
-    agents = [truncate_line(item.spec.agent_name, AGENT_MAX) for item in items]
-    room = max(WHY_MIN, console.width - FIXED - max(len(agent) for agent in agents))
-    for item, agent in zip(items, agents, strict=True):
-        phase = item.status.phase
-        table.add_row(
-            item.metadata.id,
-            escape(agent),
-            f"[{PHASE_STYLES[phase]}]{phase}[/]",
-            ago(item.metadata.created_at, now),
-            escape(truncate_line(describe_reason(item), room)),
+    rows = [
+        (
+            Text(item.metadata.id),
+            Text(truncate_line(item.spec.agent_name, AGENT_MAX)),
+            Text(item.status.phase, style=PHASE_STYLES[item.status.phase]),
+            Text(ago(item.metadata.created_at, now)),
+            Text(truncate_line(describe_reason(item), CAUSE_MAX)),
         )
-    console.print(table)
+        for item in items
+    ]
+    print_table(console, COLUMNS, rows)
 
 
 def print_stuck(console: Console, items: Sequence[ExecutionResource], now: datetime) -> None:
@@ -51,17 +56,17 @@ def print_stuck(console: Console, items: Sequence[ExecutionResource], now: datet
     if not items:
         console.print("no execution is stuck")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("ID", "CLASS", "AGE", "CAUSE"):
-        table.add_column(name, no_wrap=True, justify="right" if name == "AGE" else "left")
-    table.columns[-1].no_wrap = False
-    table.columns[-1].overflow = "fold"
-    for item in items:
-        if item.stuck is not None:
-            metadata = item.metadata
-            cause = escape(truncate_line(drop_workflow_name(item.stuck.cause, metadata.id), CAUSE_MAX))
-            table.add_row(metadata.id, item.stuck.kind, ago(metadata.created_at, now), cause)
-    console.print(table)
+    rows = [
+        (
+            Text(item.metadata.id),
+            Text(item.stuck.kind),
+            Text(ago(item.metadata.created_at, now)),
+            Text(truncate_line(drop_workflow_name(item.stuck.cause, item.metadata.id), CAUSE_MAX)),
+        )
+        for item in items
+        if item.stuck is not None
+    ]
+    print_table(console, STUCK_COLUMNS, rows)
 
 
 def print_execution(

@@ -5,7 +5,7 @@ import asyncio
 from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.execution_id import parse_execution_id
-from stigmer_cli.cli.executions.follow import LOOK_HINT, EventPrinter, describe_timeout, exit_code_of, follow
+from stigmer_cli.cli.executions.follow import EventPrinter, describe_timeout, exit_code_of, follow
 from stigmer_cli.cli.output import Format
 from stigmer_cli.client import Client
 from stigmer_cli.errors import StigmerError, TimedOut
@@ -27,7 +27,7 @@ async def watch_to_end(cli: Cli, client: Client, execution_id: str, timeout_s: f
             execution = await follow(client, execution_id, printer, cli.clock)
     except TimeoutError:
         printer.end_line()
-        raise await _read_timeout(client, execution_id, timeout_s or 0.0) from None
+        raise await _conclude_timeout(cli, client, execution_id, timeout_s or 0.0) from None
     except asyncio.CancelledError:
         printer.note(f"{execution_id} continues; to follow it: stigmer executions watch {execution_id}")
         raise
@@ -35,22 +35,32 @@ async def watch_to_end(cli: Cli, client: Client, execution_id: str, timeout_s: f
     return exit_code_of(execution)
 
 
-async def _read_timeout(client: Client, execution_id: str, timeout_s: float) -> TimedOut:
+async def _conclude_timeout(cli: Cli, client: Client, execution_id: str, timeout_s: float) -> TimedOut:
+    """The error for a time-out; prints the execution as it stands in JSON."""
     try:
-        return describe_timeout(await client.execution(execution_id), timeout_s)
+        execution = await client.execution(execution_id)
     except StigmerError as error:
         unread = f"and where it stands cannot be read: {error.message}"
-        return TimedOut(f"{execution_id} did not end within {span(timeout_s)}, {unread}", hint=LOOK_HINT)
+        return TimedOut(f"{execution_id} did not end within {span(timeout_s)}, {unread}", hint=error.hint)
+    _print_json(cli, execution)
+    return describe_timeout(execution, timeout_s)
 
 
 def _print_end(cli: Cli, execution: ExecutionResource) -> None:
     status = execution.status
+    _print_json(cli, execution)
+    if cli.out.format is Format.TABLE:
+        if status.error:
+            cli.out.note(f"{status.phase}: {status.error}")
+        cli.out.note(f"{execution.metadata.id} {status.phase}")
+
+
+def _print_json(cli: Cli, execution: ExecutionResource) -> None:
+    """Print it as JSON; nothing in a table's format."""
     match cli.out.format:
         case Format.JSON:
             cli.out.result(execution.to_wire(), lambda _console: None)
         case Format.STREAM_JSON:
-            cli.out.stream({"execution": execution.to_wire()})
+            cli.out.stream_result({"execution": execution.to_wire()})
         case Format.TABLE:
-            if status.error:
-                cli.out.note(f"{status.phase}: {status.error}")
-            cli.out.note(f"{execution.metadata.id} {status.phase}")
+            pass

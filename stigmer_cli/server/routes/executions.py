@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
 from stigmer_cli.api.resources import (
+    COUNT_MAX,
     EventPage,
     ExecutionPage,
     ExecutionRequest,
@@ -74,12 +75,13 @@ async def list_executions(
     agent: str | None = None,
     older_than_s: Annotated[float | None, Query(alias="olderThanS", ge=0, le=1e9)] = None,
     stuck: Annotated[bool | None, Query()] = None,
+    count: Annotated[bool | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
     cursor: str | None = None,
 ) -> ExecutionPage:
     """One page, newest first; with `stuck` what does not get on of the next `limit` that are open, perhaps nothing.
 
-    Only then is Temporal asked about them.
+    Only then is Temporal asked about them. `count` says how many match in all, and does nothing with `stuck`.
     """
     wanted = Filter(
         phases=frozenset(phase or ()),
@@ -94,7 +96,8 @@ async def list_executions(
     page = await called.store.executions.list(wanted, limit=limit, cursor=cursor)
     status = called.link.status()
     items = [execution_resource(explain_wait(execution, status, called.pollers.polling)) for execution in page.items]
-    return ExecutionPage(items=items, next_cursor=page.next_cursor)
+    total = await called.store.executions.count(wanted, limit=COUNT_MAX + 1) if count else None
+    return ExecutionPage(items=items, next_cursor=page.next_cursor, total=total)
 
 
 @router.get("/executions/{execution_id}")

@@ -7,7 +7,7 @@ import pytest
 from stigmer_cli.domain.execution import AttentionCode, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.errors import RequestError
+from stigmer_cli.errors import NotFound, RequestError
 from stigmer_cli.store.due_rows import Aged
 from stigmer_cli.store.execution_draft import ExecutionDraft
 from stigmer_cli.store.listing import Filter
@@ -79,7 +79,6 @@ async def test_each_filter_finds_what_it_names(store: Store, clock: RealSleepClo
         (Filter(agent="writer"), everything),
         (Filter(agent="agt-00000000000000000000000000"), everything),
         (Filter(agent="agt-00000000000000000000000001"), []),
-        (Filter(agent="nobody"), []),
         (Filter(aged=Aged.by(middle, s=0)), everything[1:]),
         (Filter(needs_attention=True), [by_stage[Stage.GIVEN_UP]]),
         (Filter(needs_attention=True, phases=frozenset({Phase.FAILED})), []),
@@ -91,6 +90,13 @@ async def test_each_filter_finds_what_it_names(store: Store, clock: RealSleepClo
     ]
     for asked, expected in cases:
         assert (asked, await ids(store, asked)) == (asked, expected)
+        assert (asked, await store.executions.count(asked, limit=100)) == (asked, len(expected))
+        assert await store.executions.count(asked, limit=2) == min(2, len(expected))
+
+
+async def test_a_name_that_no_agent_has_is_refused(store: Store) -> None:
+    with pytest.raises(NotFound, match="there is no agent nobody"):
+        await store.executions.list(Filter(agent="nobody"), limit=1)
 
 
 async def test_a_list_leaves_messages_out(store: Store) -> None:

@@ -107,7 +107,7 @@ async def all_done(client: Client, names: Sequence[str], *, within_s: float) -> 
     begun = time.monotonic()
 
     async def done() -> bool:
-        found = {one.metadata.id: one.status.phase for one in await client.all_executions(Query(), limit=200)}
+        found = {one.metadata.id: one.status.phase for one in (await client.list_executions(Query(), limit=200)).items}
         return all(found.get(name) is Phase.COMPLETED for name in names)
 
     await eventually(done, within_s=within_s, what="all COMPLETED")

@@ -24,6 +24,9 @@ from tests.support.polling import eventually
 from tests.support.running_server import TOKEN, Served, accept, make_agent, served
 from tests.support.temporal_server import DevServer, dev_server, free_port
 
+LINE_SEPARATORS = ("\n", "\r\n", "\r", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029")
+"""Where `str.splitlines` splits."""
+
 
 @pytest.fixture
 def temporal(tmp_path: Path) -> Iterator[DevServer]:
@@ -160,6 +163,18 @@ async def test_a_follower_sees_every_event_once_whenever_it_comes(client: Client
     assert early.result() == list(range(1, last + 1))
     assert middle.result() == list(range(3, last + 1))
     assert await follow(last) == []
+
+
+async def test_an_event_with_every_line_separator_of_unicode_is_one_line_of_the_stream(client: Client) -> None:
+    execution = await _submitted(client, "k1")
+    name, text = execution.metadata.id, "".join(f"{separator}x" for separator in LINE_SEPARATORS)
+    await _claim(client, execution, run="run-a")
+    await client.begin_attempt(name, epoch=1, run="run-a", attempt=1, runner="r")
+    await client.append_message(name, epoch=1, run="run-a", attempt=1, index=0, offset=0, role="assistant", text=text)
+    await _finish(client, execution, run="run-a", output=text)
+    shown = [event.data["text"] async for event in client.follow(name) if event.type is EventType.MESSAGE]
+    assert shown == [text]
+    assert (await client.execution(name)).status.output == text
 
 
 async def test_without_temporal_an_execution_is_accepted_and_says_what_it_waits_for(alone: Served) -> None:

@@ -19,7 +19,7 @@ async def test_the_longest_messages_and_answers_block_nothing(tmp_path: Path) ->
         await make_agent(client)
         for number in range(10):
             await _goes_through(client, number)
-        assert len(await client.all_executions(Query(), limit=20)) == 10
+        assert len((await client.list_executions(Query(), limit=20)).items) == 10
 
 
 async def _goes_through(client: Client, number: int) -> None:

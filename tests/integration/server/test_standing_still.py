@@ -54,7 +54,7 @@ async def test_a_dead_runner_is_seen_and_a_cancel_that_nobody_hears_ends_by_forc
             assert row.stuck is not None
             assert row.status.phase is Phase.IN_PROGRESS
             assert row.stuck.kind in {StuckClass.STARTING_LATE, StuckClass.WAITING_FOR_RUNNER}
-            [listed] = await client.stuck_executions(Query(), limit=10)
+            [listed] = (await client.list_executions(Query(is_stuck=True), limit=10)).items
             assert (listed.metadata.id, listed.stuck and listed.stuck.kind) == (name, row.stuck.kind)
             groups = (await client.stuck_report()).groups
             assert [(group.phase, group.ids) for group in groups] == [(Phase.IN_PROGRESS, [name])]

@@ -1,8 +1,13 @@
 """Nothing that comes from outside reaches the terminal as an order."""
 
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+
 import pytest
 
-from stigmer_cli.cli.output import escape_markup, strip_control_sequences
+from stigmer_cli.cli.output import Format, Output, discard_stdout, escape_markup, find_format, strip_control_sequences
 
 
 @pytest.mark.parametrize(
@@ -30,3 +35,50 @@ def test_control_sequences_are_stripped(text: str, shown: str) -> None:
 
 def test_markup_is_inert() -> None:
     assert escape_markup("[red]x[/red]") == r"\[red]x\[/red]"
+
+
+@contextmanager
+def unread_stdout() -> Iterator[None]:
+    """Standard output is a pipe whose reader has left."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w", encoding="utf-8") as stream, redirect_stdout(stream):
+        yield
+        discard_stdout()  # what is buffered would fail again when the stream is closed
+
+
+def test_a_command_that_changes_something_outlives_its_reader() -> None:
+    with unread_stdout():
+        out = Output(Format.STREAM_JSON)
+        out.outlives_reader = True
+        for number in range(3):
+            out.stream({"item": number})
+    assert isinstance(out.unwritten, BrokenPipeError)
+
+
+def test_any_other_command_ends_with_its_reader() -> None:
+    with unread_stdout(), pytest.raises(BrokenPipeError):
+        Output(Format.STREAM_JSON).stream({"item": 1})
+
+
+def test_a_line_of_json_is_one_line_for_every_reader(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "a\x85b\u2028c\u2029d\ne"
+    Output(Format.STREAM_JSON).stream({"text": text})
+    [line] = capsys.readouterr().out.splitlines()
+    assert json.loads(line) == {"text": text}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ((), Format.TABLE),
+        (("list", "-o", "json"), Format.JSON),
+        (("list", "-ojson"), Format.JSON),
+        (("list", "--output=stream-json", "x"), Format.STREAM_JSON),
+        (("list", "--output", "json", "-o", "table"), Format.TABLE),
+        (("list", "-o", "yaml"), Format.TABLE),
+        (("run", "a", "--", "-o", "json"), Format.TABLE),
+    ],
+)
+def test_the_format_of_an_error_in_the_arguments(arguments: tuple[str, ...], found: Format) -> None:
+    assert find_format(arguments) is found

@@ -17,13 +17,13 @@ from tests.support.fakes import START, SwitchedLink
 
 GOLDEN_80 = """\
 ID                              AGENT    PHASE        AGE  WHY
-aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  PENDING       1h  Temporal unreachabl…
-aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  IN_PROGRESS   1h  attempt 2 runs on s…
-aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  FAILED        1h  no model [red]x[/re…
+aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  PENDING       1h  Temporal unreachable…
+aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  IN_PROGRESS   1h  attempt 2 runs on st…
+aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  FAILED        1h  no model [red]x[/red]
 """
 GOLDEN_120 = """\
 ID                              AGENT    PHASE        AGE  WHY
-aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  PENDING       1h  Temporal unreachable at 127.0.0.1:7233 since 2026-05-04T12:…
+aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  PENDING       1h  Temporal unreachable at 127.0.0.1:7233 since 2026-05-04T12:0…
 aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  IN_PROGRESS   1h  attempt 2 runs on stigmer-runner/1
 aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  FAILED        1h  no model [red]x[/red]
 """
@@ -47,6 +47,18 @@ def _printed(width: int, *, has_colour: bool) -> str:
 @pytest.mark.parametrize(("width", "golden"), [(80, GOLDEN_80), (120, GOLDEN_120)])
 def test_the_list_fits_the_terminal_and_cuts_only_the_reason(width: int, golden: str) -> None:
     assert _printed(width, has_colour=False) == golden
+
+
+@pytest.mark.parametrize(
+    ("width", "golden"),
+    [
+        (20, "ID\naex-01kqrxnp6m8w8t6e3d2m5k7j9z\n"),
+        (44, "ID                              PHASE\naex-01kqrxnp6m8w8t6e3d2m5k7j9z  PENDING\n"),
+        (49, "ID                              PHASE        AGE\naex-01kqrxnp6m8w8t6e3d2m5k7j9z  PENDING       1h\n"),
+    ],
+)
+def test_in_a_narrow_terminal_columns_are_left_out_and_no_id_is_cut(width: int, golden: str) -> None:
+    assert _printed(width, has_colour=False).startswith(golden)
 
 
 def test_colours_appear_on_a_terminal_only() -> None:

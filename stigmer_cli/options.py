@@ -149,13 +149,17 @@ def _choice(kind: type[StrEnum]) -> Callable[[str], StrEnum]:
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """One setting as data: its name (also the key in `config.toml`), its variable, how it is read, what it means."""
+    """One setting as data: its name (also the key in `config.toml`), its variable, how it is read, what it means.
+
+    `flag`: the option of `stigmer up`; by default it has the setting's name.
+    """
 
     name: str
     variable: str
     parse: Callable[[str], Any]
     about: str
     is_secret: bool = False
+    flag: str = ""
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -166,7 +170,13 @@ OPTIONS: tuple[Option, ...] = (
         parse=_switch,
         about="whether the token may go to server_url without TLS and without a proof of who answers",
     ),
-    Option(name="server_port", variable="STIGMER_SERVER_PORT", parse=_port, about="the port the server listens on"),
+    Option(
+        name="server_port",
+        variable="STIGMER_SERVER_PORT",
+        parse=_port,
+        about="the port the server listens on",
+        flag="--port",
+    ),
     Option(
         name="allowed_hosts",
         variable="STIGMER_ALLOWED_HOSTS",

@@ -292,11 +292,12 @@ def _parsed(option: Option, text: str, source: Source, home: Home) -> object:
         return option.parse(text)
     except ConfigError as error:
         places = {
-            Source.FLAG: f"--{option.name.replace('_', '-')}",
+            Source.FLAG: option.flag or f"--{option.name.replace('_', '-')}",
             Source.ENVIRONMENT: option.variable,
             Source.FILE: f"{option.name} in {home.config_file}",
         }
-        raise ConfigError(f"{places[source]}: {error.message}", hint="stigmer config list") from None
+        hint = "stigmer up --help" if source is Source.FLAG else "stigmer config list"
+        raise ConfigError(f"{places[source]}: {error.message}", hint=hint) from None
 
 
 def _strange_variables(environ: Mapping[str, str], database_url: str | None) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ Parameters = Mapping[str, str | int | float | Sequence[str] | None]
 class Query:
     """Which executions a page lists: of any of `phases` and `kinds` (empty: of all), from `cursor` on.
 
-    `is_stuck`: only those that are stuck, each with the cause. `is_counted`: say how many match in all.
+    `is_stuck`: only those that are stuck, each with the cause. `is_judged`: those that are stuck have the cause.
+    `is_counted`: say how many match in all.
     """
 
     phases: Sequence[Phase] = ()
@@ -21,6 +22,7 @@ class Query:
     agent: str | None = None
     older_than_s: float | None = None
     is_stuck: bool = False
+    is_judged: bool = False
     is_counted: bool = False
     limit: int | None = None
     cursor: str | None = None
@@ -33,6 +35,7 @@ class Query:
             "agent": self.agent,
             "olderThanS": self.older_than_s,
             "stuck": "true" if self.is_stuck else None,
+            "judged": "true" if self.is_judged else None,
             "count": "true" if self.is_counted else None,
             "limit": self.limit,
             "cursor": self.cursor,

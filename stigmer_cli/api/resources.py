@@ -3,12 +3,14 @@
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from stigmer_cli.api.stuck import StuckBody
 from stigmer_cli.api.wire import Asked, Moment, Sent
 from stigmer_cli.domain.execution import Agent, AttentionCode, Event, EventType, Execution, QueueReason
 from stigmer_cli.domain.identity import Kind
+from stigmer_cli.domain.model_name import find_model_problem
 from stigmer_cli.domain.phase import Phase
 
 AGENT_EXECUTION_ID = "^aex-[0-7][0-9a-hjkmnp-tv-z]{25}$"
@@ -34,6 +36,17 @@ class AgentSpecBody(Asked):
     model: str = Field(default="echo", min_length=1, max_length=MODEL_MAX)
 
 
+class ManifestSpec(AgentSpecBody):
+    """What a manifest says about an agent: checked more closely than what a store may hold already."""
+
+    @field_validator("model")
+    @classmethod
+    def _names_a_model(cls, name: str) -> str:
+        if problem := find_model_problem(name):
+            raise PydanticCustomError("model", "{problem}", {"problem": problem})
+        return name
+
+
 class ManifestMetadata(Asked):
     """What names an agent in a manifest."""
 
@@ -48,7 +61,7 @@ class AgentManifest(Asked):
     api_version: Literal["agentic.stigmer.ai/v1"]
     kind: Literal["Agent"]
     metadata: ManifestMetadata
-    spec: AgentSpecBody = AgentSpecBody()
+    spec: ManifestSpec = ManifestSpec()
 
 
 class ApplyRequest(Asked):
@@ -112,7 +125,7 @@ class ExecutionRequest(Asked):
 
     id: str | None = Field(default=None, pattern=AGENT_EXECUTION_ID)
     agent: str = Field(min_length=1, max_length=NAME_MAX)
-    message: str = Field(max_length=MESSAGE_MAX)
+    message: str = Field(min_length=1, max_length=MESSAGE_MAX)
     timeout_s: float | None = Field(default=None, gt=0, le=TIMEOUT_MAX_S)
     labels: Label = Field(default_factory=dict, max_length=LABELS_MAX)
 

@@ -12,7 +12,7 @@ import typer
 from stigmer_cli.cli.output import Format, Output
 from stigmer_cli.clock import Clock, SystemClock
 from stigmer_cli.credential import FileToken, read_token
-from stigmer_cli.errors import ConfigError, NotRunning, ServerUnavailable, StigmerError
+from stigmer_cli.errors import ConfigError, MachineError, NotRunning, ServerUnavailable, StigmerError
 from stigmer_cli.home_trust import inspect_home
 from stigmer_cli.settings import Home, Settings, Source, home_of, load
 from stigmer_cli.stack.endpoints_file import read_endpoints
@@ -78,8 +78,8 @@ class Cli:
     def client(self, **flags: str | None) -> "Client":
         """A client of the server.
 
-        Raises NotRunning if there is no token, which means that no stack was ever started here, and ConfigError if the
-        server is on another machine and no token is set.
+        Raises NotRunning if there is no token because no stack was ever started here, MachineError if its file is gone,
+        and ConfigError if the server is on another machine and no token is set.
         """
         from stigmer_cli.client import Client  # noqa: PLC0415 - httpx is not imported for --help and status
         from stigmer_cli.stack.remote import require_token  # noqa: PLC0415 - 0.1 s of CPU on top of the 0.2 s of `stigmer version`
@@ -88,7 +88,7 @@ class Cli:
         require_token(settings)
         token = settings.token
         if token is None and read_token(settings.home) is None:
-            raise NotRunning(f"no stack was ever started in {settings.home.path}", hint="stigmer up")
+            raise _explain_missing_token(settings.home)
         source = (lambda: token) if token else FileToken(settings.home)
         return Client(
             settings.server_target,
@@ -130,6 +130,13 @@ class Cli:
         settings = self.load_settings()
         is_own = settings.sources["server_url"] is Source.DEFAULT
         return explain(error, settings.server_target, settings.home, is_own=is_own)
+
+
+def _explain_missing_token(home: Home) -> StigmerError:
+    if home.store_id_file.exists():
+        # `up` makes a new one, and a running server reads it.
+        return MachineError(f"the token file {home.token_file} is gone", hint="stigmer up")
+    return NotRunning(f"no stack was ever started in {home.path}", hint="stigmer up")
 
 
 def cli_of(ctx: typer.Context, output_format: Format = Format.TABLE) -> Cli:

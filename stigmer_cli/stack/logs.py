@@ -6,7 +6,7 @@ import os
 import re
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -20,6 +20,7 @@ from stigmer_cli.supervisor.logfile import rotated
 
 LOOK_EVERY_S = 0.25
 LINE_MAX = 1024 * 1024
+UNDATED_MAX = 10_000
 STAMPS = ("timestamp", "time", "ts")
 TEXT_STAMP = re.compile(r'^(?:time=)?"?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^\s"]*)')
 SPAN = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>s|m|h|d)")
@@ -31,7 +32,8 @@ NEVER = datetime.fromtimestamp(0, UTC)
 class Line:
     """One line of one part. `at` is its place in time, never before that of the line before it.
 
-    It is the line's own timestamp, or the time of the line before where it has none or the clock was set back.
+    It is the line's own timestamp, or the time of the line before where it has none or the clock was set back. Lines
+    before the first timestamp have that one.
     """
 
     at: datetime
@@ -69,6 +71,11 @@ def select_parts(parts: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(parts)) or NAMES
 
 
+def have_logs(home: Home, parts: Sequence[str]) -> bool:
+    """Whether one of `parts` has ever written a line here."""
+    return any((home.logs / f"{part}.log").exists() for part in parts)
+
+
 @dataclass(frozen=True, kw_only=True)
 class EndOfFile:
     """How far a log file had been written: its inode (0 where it was not there) and its size in bytes."""
@@ -91,7 +98,7 @@ def read_lines(
     """
     streams = []
     for part in parts:
-        written = _file_lines(home.logs / f"{part}.log", part, (ends or {}).get(part))
+        written = _date_first_lines(_file_lines(home.logs / f"{part}.log", part, (ends or {}).get(part)))
         fresh = (line for line in written if since is None or line.at >= since)
         streams.append(iter(deque(fresh, maxlen=tail)) if tail is not None else fresh)
     return heapq.merge(*streams)
@@ -179,12 +186,29 @@ class _Tail:
         if self._file is None:
             return []
         *whole, self._rest = (self._rest + self._file.read()).split(b"\n")
-        return [self._line(line) for line in whole]
+        written_at = datetime.fromtimestamp(os.fstat(self._file.fileno()).st_mtime, UTC)
+        return [self._line(line, written_at) for line in whole]
 
-    def _line(self, raw: bytes) -> Line:
+    def _line(self, raw: bytes, written_at: datetime) -> Line:
         text = raw.decode("utf-8", "replace")
-        self._at = stamp_of(text) or self._at
+        self._at = stamp_of(text) or (written_at if self._at == NEVER else self._at)
         return Line(at=self._at, part=self._part, number=next(self._numbers), text=text)
+
+
+def _date_first_lines(lines: Iterator[Line]) -> Iterator[Line]:
+    """`lines`, of which those before the first timestamp, as a panic or a banner, get that one: they came just before.
+
+    Of a part that writes no timestamps at all they stay without a time, and come first.
+    """
+    undated: list[Line] = []
+    for line in lines:
+        if line.at == NEVER and len(undated) < UNDATED_MAX:
+            undated.append(line)
+            continue
+        yield from (replace(one, at=line.at) for one in undated)
+        undated.clear()
+        yield line
+    yield from undated
 
 
 def _file_lines(path: Path, part: str, end: EndOfFile | None) -> Iterator[Line]:

@@ -68,6 +68,9 @@ WORKFLOW_MISSING = "NotFoundFailure"
 CAUSE_MAX = 200
 
 _BROKEN = re.compile(r"h2 |http2|transport|connection|broken pipe|stream closed|reset by peer", re.IGNORECASE)
+_STATUS_MESSAGE = re.compile(r'Status \{ code: \w+, message: "((?:[^"\\]|\\.)+)"')
+"""How the SDK's native code prints a gRPC status inside of another error."""
+
 _Code = RPCStatusCode
 _NO_ANSWER = frozenset({_Code.UNAVAILABLE, _Code.DEADLINE_EXCEEDED, _Code.CANCELLED})
 _REFUSED_CALLER = {_Code.PERMISSION_DENIED: "permission denied", _Code.UNAUTHENTICATED: "credentials refused"}
@@ -101,7 +104,8 @@ def cause_of(error: Exception, target: Target) -> str:
     for pattern, words in _PHRASES:
         if pattern.search(text):
             return words
-    return " ".join(text.split())[:CAUSE_MAX] or type(error).__name__
+    quoted = _STATUS_MESSAGE.search(text)
+    return " ".join((quoted[1] if quoted else text).split())[:CAUSE_MAX] or type(error).__name__
 
 
 _PHRASES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
@@ -113,7 +117,10 @@ _PHRASES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"dns error|failed to lookup|name or service|name resolution", NAME_UNKNOWN),
         (r"network is unreachable|no route to host", NO_ROUTE),
         (r"tcp connect error", REFUSED),
-        (r"http2 error|h2 protocol|broken pipe|reset by peer|stream closed|transport error", "the connection broke"),
+        (
+            r"http2 error|h2 protocol|broken pipe|reset by peer|stream closed|transport error|hyper::error",
+            "the connection broke",
+        ),
         (r"not enough hosts", "Temporal is up but not serving yet"),
         (r"shutting down|shutdown", "Temporal is shutting down"),
     )

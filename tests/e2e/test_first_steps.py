@@ -84,12 +84,11 @@ def test_an_agents_description_is_read_from_its_spec(stigmer: Stigmer) -> None:
     assert agent["spec"] == {"description": "says hello", "instructions": "", "model": "echo"}
 
 
-def test_an_unknown_model_is_a_failed_execution_with_a_sentence(stigmer: Stigmer) -> None:
-    stigmer.apply_agent("lost", model="nobody:knows")
-    done = stigmer("run", "lost", "hello", "--timeout", "60")
-    assert done.returncode == 1
-    assert "FAILED" in done.stderr
-    assert "nobody" in done.stderr
+def test_an_unknown_model_is_refused_with_its_place(stigmer: Stigmer) -> None:
+    manifest = "apiVersion: agentic.stigmer.ai/v1\nkind: Agent\nmetadata: {name: lost}\nspec:\n  model: nobody:knows\n"
+    done = stigmer("apply", "-f", "-", stdin=manifest)
+    assert done.returncode == 2
+    assert "<stdin>:5:3: spec.model: there is no model 'nobody:knows'" in done.stderr
 
 
 def test_a_missing_key_says_what_to_set(stigmer: Stigmer) -> None:
@@ -108,6 +107,7 @@ def test_a_missing_key_says_what_to_set(stigmer: Stigmer) -> None:
         (["agents", "get", "nobody"], 5, "nobody"),
         (["apply", "-f", "/nowhere.yaml"], 2, "/nowhere.yaml"),
         (["run", "greeter"], 2, "missing argument"),
+        (["run", "greeter", " "], 2, "the message is empty"),
         (["frobnicate"], 2, "frobnicate"),
         (["config", "get", "sever_port"], 2, "did you mean server_port"),
         (["run", "greeter", "hi", "--timeout", "0"], 2, "more than 0"),

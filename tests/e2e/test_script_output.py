@@ -61,8 +61,17 @@ async def test_a_timeout_prints_the_execution_and_a_hint_that_helps(stigmer: Sti
     assert done.returncode == 124
     found = json.loads(done.stdout)
     assert (found["kind"], found["status"]["phase"]) == ("AgentExecution", "PENDING")
-    lines = await _call(stigmer, "run", "greeter", "hello", "--timeout", "0.1", "-o", "stream-json")
-    assert [*json.loads(lines.stdout.splitlines()[-1])] == ["execution"]
+
+
+async def test_what_is_followed_says_why_it_stands_still(stigmer: Stigmer) -> None:
+    lines = await _call(stigmer, "run", "greeter", "hello", "--timeout", "9", "-o", "stream-json")
+    events = [json.loads(line) for line in lines.stdout.splitlines()]
+    [stuck] = [event["stuck"] for event in events if "stuck" in event]
+    assert stuck["class"] == "queued"
+    assert "Temporal unreachable" in stuck["cause"]
+    assert [*events[-1]] == ["execution"]
+    listed = await _json(stigmer, "executions", "list", "--limit", "2")
+    assert [item["stuck"] and item["stuck"]["class"] for item in listed["items"]] == ["queued", "queued"]
 
 
 async def test_a_single_execution_in_json_has_its_timeline_and_a_second_cancel_says_so(stigmer: Stigmer) -> None:

@@ -9,13 +9,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Endpoint:
-    """Answers with `words`, or with `status` and `body`; `pause_s` seconds before each word."""
+    """Answers with `words`, or with `status` and `body`; `pause_s` seconds before each word, `finish` at the end."""
 
     def __init__(self) -> None:
         self.status = 200
         self.body = ""
         self.words: list[str] = []
         self.is_cut = False
+        self.finish: str | None = "stop"
         self.pause_s = 0.0
         self.asked: list[dict[str, object]] = []
         self.keys: list[str] = []
@@ -37,7 +38,7 @@ class Endpoint:
                     time.sleep(endpoint.pause_s)
                     self._event({"delta": {"content": word}, "index": 0, "finish_reason": None})
                 if endpoint.words and not endpoint.is_cut:
-                    self._event({"delta": {}, "index": 0, "finish_reason": "stop"})
+                    self._event({"delta": {}, "index": 0, "finish_reason": endpoint.finish})
                     self.wfile.write(b"data: [DONE]\n\n")
 
             def _event(self, choice: dict[str, object]) -> None:

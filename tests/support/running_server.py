@@ -12,10 +12,10 @@ from pathlib import Path
 
 from stigmer_cli.api.resources import (
     AgentManifest,
-    AgentSpecBody,
     ExecutionRequest,
     ExecutionResource,
     ManifestMetadata,
+    ManifestSpec,
 )
 from stigmer_cli.client import Client
 from stigmer_cli.server_proof import Token
@@ -124,7 +124,7 @@ async def make_agent(client: Client, name: str = "greeter", *, model: str = "ech
         api_version="agentic.stigmer.ai/v1",
         kind="Agent",
         metadata=ManifestMetadata(name=name),
-        spec=AgentSpecBody(description="greets", model=model),
+        spec=ManifestSpec(description="greets", model=model),
     )
     await client.apply([manifest])
 

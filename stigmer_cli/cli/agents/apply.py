@@ -11,7 +11,7 @@ from stigmer_cli.cli.retry import call_with_retry
 
 def apply_files(cli: Cli, files: Sequence[str]) -> None:
     """Apply the manifests in `files`, and print what was done with each agent; raises ConfigError for a bad one."""
-    manifests = parse_manifests(read_sources(files, iter(sys.stdin.buffer)))
+    manifests = parse_manifests(read_sources(files, sys.stdin.buffer))
     items = call_with_retry(cli, lambda client: client.apply(manifests))
     cli.out.result(
         {"items": [item.to_wire() for item in items]},

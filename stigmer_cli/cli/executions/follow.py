@@ -1,5 +1,8 @@
 """Follows one execution to its end, through restarts of the server, as text or as JSON."""
 
+import asyncio
+from contextlib import suppress
+
 from stigmer_cli.api.resources import EventBody, ExecutionResource
 from stigmer_cli.cli.execution_reason import describe_reason
 from stigmer_cli.cli.output import Format, Output, strip_control_sequences
@@ -7,10 +10,13 @@ from stigmer_cli.client import Client
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.errors import TimedOut, Unavailable
+from stigmer_cli.errors import StigmerError, TimedOut, Unavailable
 from stigmer_cli.time_format import span
 
 AGAIN_S = 0.3
+TICK_S = 1.0
+SILENT_S = 5.0
+"""After so long without an event the server is asked whether the execution is stuck, and again as often."""
 
 SHOWN_EVENTS = frozenset(
     {
@@ -24,29 +30,65 @@ SHOWN_EVENTS = frozenset(
 )
 """Events that get a line besides messages; `executions get` shows the others."""
 
+BEGINNINGS = frozenset({EventType.ATTEMPT, EventType.ORPHANED, EventType.STARTED_OVER})
+"""Events after which the answer begins again."""
+
 
 class EventPrinter:
-    """Prints events as they arrive: messages on standard output, everything else on standard error."""
+    """Prints events as they arrive: the answer on standard output, everything else on standard error.
+
+    A new attempt withdraws what an earlier one answered. On a terminal the answer is shown while it is written, and a
+    withdrawn one is said to be so. A pipe or a file gets the one answer that counts, once the execution has completed.
+    """
 
     def __init__(self, out: Output) -> None:
         self._out = out
         self._at_line_start = True
         self._index = 0
+        self._told_stuck: str | None = None
+        self._is_live = out.stdout.is_terminal
+        self._answer: list[str] = []
+        self.has_news = False
 
     def show(self, event: EventBody) -> None:
         """Print one event."""
+        self.has_news = True
         self._out.stream({"event": event.to_wire()})
         if self._out.format is not Format.TABLE:
             return
         if event.type is EventType.MESSAGE:
             self._say(event)
-        elif event.type in SHOWN_EVENTS:
+            return
+        if event.type in SHOWN_EVENTS:
             self.note(event.text)
+        if event.type in BEGINNINGS and self._answer:
+            self._answer.clear()
+            self._index = 0
+            if self._is_live:
+                self.note("the answer above is withdrawn: it is asked for again")
+
+    def show_stuck(self, execution: ExecutionResource) -> None:
+        """Print why it is stuck and what to type, once for each class."""
+        stuck = execution.stuck
+        if stuck is None or stuck.kind == self._told_stuck:
+            return
+        self._told_stuck = stuck.kind
+        self._out.stream({"stuck": stuck.to_wire()})
+        if self._out.format is Format.TABLE:
+            self.note(describe_reason(execution))
+            self._out.hint(stuck.hint)
 
     def note(self, text: str) -> None:
         """Print `text` on standard error, on a line of its own."""
         self.end_line()
         self._out.note(text)
+
+    def end(self, phase: Phase) -> None:
+        """Print the answer of a completed execution where it is not shown live, and end the line."""
+        if not self._is_live and phase is Phase.COMPLETED:
+            for text in self._answer:
+                self._write(text)
+        self.end_line()
 
     def end_line(self) -> None:
         """End the line that a message may have left open."""
@@ -58,17 +100,46 @@ class EventPrinter:
         if event.data.get("role") != "assistant":
             return
         index = event.data.get("index")
-        if index != self._index and isinstance(index, int):
-            self.end_line()
-            self._index = index
         text = strip_control_sequences(str(event.data.get("text", "")))
+        if index != self._index and isinstance(index, int):
+            self._index = index
+            text = f"\n{text}" if self._answer and not self._answer[-1].endswith("\n") else text
         if text:
-            self._out.raw(text)
-            self._at_line_start = text.endswith("\n")
+            self._answer.append(text)
+            if self._is_live:
+                self._write(text)
+
+    def _write(self, text: str) -> None:
+        self._out.raw(text)
+        self._at_line_start = text.endswith("\n")
 
 
 async def follow(client: Client, execution_id: str, printer: EventPrinter, clock: Clock) -> ExecutionResource:
-    """Print events until the execution is terminal, and return it; waits without limit for an unavailable server."""
+    """Print events until the execution is terminal, and return it; waits without limit for an unavailable server.
+
+    While there are no events, prints why it is stuck if it is.
+    """
+    watch = asyncio.get_running_loop().create_task(_explain_silence(client, execution_id, printer, clock))
+    try:
+        return await _follow_events(client, execution_id, printer, clock)
+    finally:
+        watch.cancel()
+        await asyncio.wait({watch})
+
+
+async def _explain_silence(client: Client, execution_id: str, printer: EventPrinter, clock: Clock) -> None:
+    silent_s = 0.0
+    while True:
+        printer.has_news = False
+        await clock.sleep(TICK_S)
+        silent_s = 0.0 if printer.has_news else silent_s + TICK_S
+        if silent_s >= SILENT_S:
+            silent_s = 0.0
+            with suppress(StigmerError):  # the followed stream reports it
+                printer.show_stuck(await client.execution(execution_id))
+
+
+async def _follow_events(client: Client, execution_id: str, printer: EventPrinter, clock: Clock) -> ExecutionResource:
     after = 0
     is_away = False
     while True:
@@ -87,7 +158,7 @@ async def follow(client: Client, execution_id: str, printer: EventPrinter, clock
             printer.note("the server is back")
         is_away = False
         if execution.status.phase.is_terminal:
-            printer.end_line()
+            printer.end(execution.status.phase)
             return execution
 
 

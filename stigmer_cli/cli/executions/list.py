@@ -7,6 +7,9 @@ from stigmer_cli.cli.executions.options import Paging, Selection
 from stigmer_cli.cli.executions.tables import print_executions, print_stuck
 from stigmer_cli.domain.stuck import RECONCILE, is_repairable
 
+JUDGED_MAX = 200
+"""Up to so many are judged one by one, in a tenth of a second; of a longer list `--stuck` tells which are stuck."""
+
 
 def list_executions(cli: Cli, selection: Selection, page: Paging, *, is_stuck: bool) -> None:
     """Print the executions of `selection`; `is_stuck`: only those that make no progress.
@@ -19,6 +22,7 @@ def list_executions(cli: Cli, selection: Selection, page: Paging, *, is_stuck: b
         agent=selection.agent,
         older_than_s=selection.older_than_s,
         is_stuck=is_stuck,
+        is_judged=page.limit is not None and page.limit <= JUDGED_MAX,
         is_counted=page.limit is not None and not is_stuck,
         cursor=page.cursor,
     )

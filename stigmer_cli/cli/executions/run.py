@@ -14,6 +14,8 @@ def run_agent(cli: Cli, agent: str, message: str, options: RunOptions) -> int:
     timeout_s = options.timeout_s
     if timeout_s is not None and timeout_s <= 0:
         raise ConfigError(f"--timeout must be more than 0 seconds, not {timeout_s:g}", hint="stigmer run --help")
+    if not message.strip():
+        raise ConfigError("the message is empty", hint="stigmer run --help")
     request = ExecutionRequest(agent=agent, message=message)
     wanted = make_creation(request, key=options.key, require_temporal=options.require_temporal)
     if options.is_detached:

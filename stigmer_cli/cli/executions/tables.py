@@ -92,6 +92,7 @@ def print_execution(
         ("web UI", link if status.dispatch.run_id else None),
         ("message", item.spec.message),
         ("output", status.output),
+        ("partial", _join_answer(item) if status.output is None and status.phase.is_terminal else None),
     ]
     for name, value in rows:
         if value:
@@ -102,3 +103,8 @@ def print_execution(
     for event in events:
         if event.type is not EventType.MESSAGE:
             console.print(f"  {iso(event.at)}  {escape_markup(event.text)}", soft_wrap=True)
+
+
+def _join_answer(item: ExecutionResource) -> str:
+    """What was answered before the execution ended without an output."""
+    return "\n".join(message.content for message in item.status.messages if message.role == "assistant")

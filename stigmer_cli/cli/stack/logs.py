@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from rich.text import Text
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import Format, Output, strip_control_sequences
+from stigmer_cli.errors import NotRunning
 from stigmer_cli.settings import Home
-from stigmer_cli.stack.logs import Follower, Line, read_lines, select_parts, span_s
+from stigmer_cli.stack.logs import Follower, Line, have_logs, read_lines, select_parts, span_s
 from stigmer_cli.stack.remote import refuse_elsewhere
 
 COLOURS = {"supervisor": "magenta", "temporal": "blue", "server": "green", "runner": "yellow"}
@@ -19,23 +20,28 @@ QUIET = ("timestamp", "time", "ts", "level", "event", "msg", "part")
 def show_logs(cli: Cli, parts: Sequence[str], *, since: str | None, tail: int | None, is_followed: bool) -> None:
     """Print the lines of `parts`, of all if none is named; `is_followed`: then new ones until Ctrl-C.
 
-    Raises ConfigError for an unknown part or a `since` that is no span of time.
+    Raises ConfigError for an unknown part or a `since` that is no span of time, and NotRunning if none of the parts was
+    ever started here, unless lines are to be followed.
     """
     settings = cli.load_settings_or_defaults()
     refuse_elsewhere(settings, "stigmer logs")
     names = select_parts(parts)
     oldest = cli.clock.now() - timedelta(seconds=span_s(since)) if since else None
+    if not have_logs(settings.home, names):
+        if not is_followed:
+            raise NotRunning(f"there are no logs in {settings.home.logs}: nothing was ever started", hint="stigmer up")
+        cli.out.note(f"waiting for the first line in {settings.home.logs}")
     if is_followed:
         cli.run(_follow(cli, settings.home, names, oldest, tail))
         return
-    printer = Printer(cli.out)
+    printer = Printer(cli.out, today=cli.clock.now())
     for line in read_lines(settings.home, names, since=oldest, tail=tail):
         printer.show(line)
 
 
 async def _follow(cli: Cli, home: Home, names: tuple[str, ...], oldest: datetime | None, tail: int | None) -> None:
     """Print the existing lines, then new ones until Ctrl-C, each exactly once."""
-    printer = Printer(cli.out)
+    printer = Printer(cli.out, today=cli.clock.now())
     with Follower(home, names) as follower:
         for line in read_lines(home, names, since=oldest, tail=tail, ends=follower.ends):
             printer.show(line)
@@ -44,31 +50,39 @@ async def _follow(cli: Cli, home: Home, names: tuple[str, ...], oldest: datetime
 
 
 class Printer:
-    """Prints log lines: each as a JSON object, or as the part in its colour and the line unwrapped."""
+    """Prints log lines: each as a JSON object, or as the part in its colour and the line unwrapped.
 
-    def __init__(self, out: Output) -> None:
+    A line of another day than `today`, in local time, has its date.
+    """
+
+    def __init__(self, out: Output, *, today: datetime) -> None:
         self._out = out
+        self._today = today.astimezone().date()
 
     def show(self, line: Line) -> None:
         """Print one line."""
         if self._out.format is not Format.TABLE:
             self._out.raw(json.dumps(line.to_json(), ensure_ascii=False) + "\n")
             return
-        text = Text.assemble((f"{line.part:<11}", COLOURS.get(line.part, "")), _format_line(line))
+        text = Text.assemble((f"{line.part:<11}", COLOURS.get(line.part, "")), _format_line(line, self._today))
         self._out.stdout.print(text, soft_wrap=True)
 
 
-def _format_line(line: Line) -> str:
+def _format_line(line: Line, today: date) -> str:
     """A structured line as time, level, event and name=value; any other line unchanged."""
     event = line.to_json()["event"]
     if not isinstance(event, dict):
         return strip_control_sequences(line.text)
     level = str(event.get("level", "")).upper()
     head = str(event.get("event") or event.get("msg") or "")
-    rest = " ".join(f"{name}={_format_value(value)}" for name, value in event.items() if name not in QUIET)
-    return strip_control_sequences(
-        f"{line.shown_at.astimezone():%H:%M:%S.%f}"[:12] + f" {level:<7} {head} {rest}".rstrip()
+    rest = " ".join(
+        f"{name}={_format_value(value)}"
+        for name, value in event.items()
+        if name not in QUIET and value not in ("", None, [], {})
     )
+    at = line.shown_at.astimezone()
+    day = "" if at.date() == today else f"{at:%Y-%m-%d} "
+    return strip_control_sequences(day + f"{at:%H:%M:%S.%f}"[:12] + f" {level:<7} {head} {rest}".rstrip())
 
 
 def _format_value(value: object) -> str:

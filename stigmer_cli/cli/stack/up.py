@@ -7,6 +7,8 @@ from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.stack.logs import Printer
 from stigmer_cli.cli.stack.progress import show_progress
 from stigmer_cli.cli.stack.ready import print_ready, tell_pending
+from stigmer_cli.domain.stuck import RECONCILE
+from stigmer_cli.options import ReconcileMode
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.attach import follow_until_stopped
 from stigmer_cli.stack.down import down
@@ -14,10 +16,11 @@ from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.up import Ready, UpContext, up
 
 INTERRUPTED = 130
-EPHEMERAL = (
-    "--ephemeral: executions that Temporal holds are forgotten when it stops; the server submits them again, "
-    "and asks you about those that had begun"
-)
+EPHEMERAL = "--ephemeral: executions that Temporal holds are forgotten when it stops; "
+FORGOTTEN = {
+    ReconcileMode.AUTO: "the server submits them again, and asks you about those that had begun",
+    ReconcileMode.MANUAL: f"they stay PENDING until you type {RECONCILE} (reconcile is {ReconcileMode.MANUAL})",
+}
 
 
 def start_stack(cli: Cli, flags: Mapping[str, str | None], options: StackOptions, *, is_attached: bool) -> int:
@@ -27,7 +30,7 @@ def start_stack(cli: Cli, flags: Mapping[str, str | None], options: StackOptions
     """
     settings = cli.load_own_settings(is_look=False, **flags)
     if options.ephemeral:
-        cli.out.note(EPHEMERAL)
+        cli.out.note(EPHEMERAL + FORGOTTEN[settings.reconcile])
     ready = _bring_up(cli, settings, options)
     tell_pending(cli.out, ready)
     if is_attached:
@@ -52,7 +55,7 @@ def _stay_attached(cli: Cli, settings: Settings, ready: Ready) -> int:
 
 
 def _follow_logs(cli: Cli, settings: Settings, ready: Ready) -> int:
-    printer = Printer(cli.out)
+    printer = Printer(cli.out, today=cli.clock.now())
     ended = cli.run(
         follow_until_stopped(
             settings.home,

@@ -1,6 +1,7 @@
-"""Which model a name means: `echo`, `echo:slow`, or `openai:NAME`."""
+"""The model behind each name."""
 
 from stigmer_cli.clock import Clock
+from stigmer_cli.domain.model_name import ECHO, ECHO_SLOW, OPENAI, find_model_problem
 from stigmer_cli.runner.model.echo import SLOW_WORD_S, Echo
 from stigmer_cli.runner.model.library import ModelLibrary
 from stigmer_cli.runner.model.openai import OpenAiModel
@@ -22,18 +23,15 @@ class Catalog:
 
     def __call__(self, name: str) -> Model:
         """The model called `name`; raises ModelFailed with a sentence that says what to write or set."""
-        provider, _, rest = name.partition(":")
-        match provider, rest:
-            case "echo", "":
-                return Echo(clock=self._clock)
-            case "echo", "slow":
-                return Echo(clock=self._clock, word_s=SLOW_WORD_S)
-            case "openai", _:
-                return OpenAiModel(
-                    rest,
-                    self._library,
-                    base_url=self._settings.openai_base_url,
-                    api_key=self._settings.openai_api_key,
-                )
-            case _:
-                raise ModelFailed(f"there is no model {name!r}: use echo, echo:slow or openai:NAME")
+        if problem := find_model_problem(name):
+            raise ModelFailed(problem)
+        if name == ECHO:
+            return Echo(clock=self._clock)
+        if name == ECHO_SLOW:
+            return Echo(clock=self._clock, word_s=SLOW_WORD_S)
+        return OpenAiModel(
+            name.removeprefix(f"{OPENAI}:"),
+            self._library,
+            base_url=self._settings.openai_base_url,
+            api_key=self._settings.openai_api_key,
+        )

@@ -1,7 +1,7 @@
 """Models behind an OpenAI-compatible endpoint, through pydantic-ai, which `library` loads when it is first needed."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -14,7 +14,8 @@ from stigmer_cli.runner.model.library import ModelLibrary
 from stigmer_cli.runner.model.seam import ModelBusy, ModelFailed
 
 if TYPE_CHECKING:
-    from pydantic_ai.messages import ModelResponseStreamEvent
+    from pydantic_ai.messages import ModelResponse, ModelResponseStreamEvent
+    from pydantic_ai.models import StreamedResponse
 
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "no-key-needed"
@@ -31,12 +32,20 @@ TRANSIENT = frozenset(
 )
 
 
+REFUSED = "content_filter"
+"""What the library makes of a refusal, too, which the API tells in another field."""
+
+CUT: Mapping[str, str] = {
+    "length": "cut its answer at its limit of tokens (finish reason length)",
+    REFUSED: "stopped its answer: it or its content filter refuses (finish reason content_filter)",
+}
+"""Ends of an answer that is not the whole one, by the finish reason of the API."""
+
+
 class OpenAiModel:
     """The model called `name` at `base_url`; without one, at OpenAI itself, which needs a key."""
 
     def __init__(self, name: str, library: ModelLibrary, *, base_url: str | None, api_key: str | None) -> None:
-        if not name:
-            raise ModelFailed("the model openai: has no name: write openai:NAME")
         if base_url is None and api_key is None:
             raise ModelFailed(
                 f"the model openai:{name} needs a key: set OPENAI_API_KEY, or OPENAI_BASE_URL for a local endpoint"
@@ -49,21 +58,29 @@ class OpenAiModel:
     async def stream(self, work: Work) -> AsyncGenerator[str, None]:
         """The answer as it comes. Raises ModelFailed, or ModelBusy where asking again may help."""
         await self._library.load()
-        async with self._errors_as_ours(), self._events(work) as events:
-            async for event in events:
+        async with self._errors_as_ours(), self._request(work) as response:
+            async for event in response:
                 text = _text_of(event)
                 if text:
                     yield text
+            self._check_end(_finish_reason_of(response.get()))
+
+    def _check_end(self, reason: str | None) -> None:
+        """Raise what an answer that is not complete comes to: cut, filtered, or broken off without a reason."""
+        if reason is None:
+            raise ModelBusy(f"{self._where} broke its answer off: it gave no reason for the end")
+        if reason in CUT:
+            raise ModelFailed(f"{self._where} {CUT[reason]}")
 
     @asynccontextmanager
-    async def _events(self, work: Work) -> AsyncIterator[AsyncIterator["ModelResponseStreamEvent"]]:
+    async def _request(self, work: Work) -> AsyncIterator["StreamedResponse"]:
         from pydantic_ai.direct import model_request_stream  # noqa: PLC0415 - loaded by the library
         from pydantic_ai.messages import ModelRequest  # noqa: PLC0415
 
         model = await self._library.chat_model(self._name, url=self._url, key=self._key)
         request = ModelRequest.user_text_prompt(work.message, instructions=work.instructions or None)
         async with model_request_stream(model, [request]) as response:
-            yield aiter(response)
+            yield response
 
     @asynccontextmanager
     async def _errors_as_ours(self) -> AsyncIterator[None]:
@@ -123,6 +140,14 @@ def _text_of(event: "ModelResponseStreamEvent") -> str:
             return text
         case _:
             return ""
+
+
+def _finish_reason_of(response: "ModelResponse") -> str | None:
+    """What the provider itself gave as the reason for the end; the library assumes `stop` if it gave none."""
+    given = (response.provider_details or {}).get("finish_reason")
+    if given is None and response.finish_reason == REFUSED:
+        return REFUSED
+    return str(given) if given else None
 
 
 def _said(body: object) -> object:

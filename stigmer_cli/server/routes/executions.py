@@ -75,13 +75,15 @@ async def list_executions(
     agent: str | None = None,
     older_than_s: Annotated[float | None, Query(alias="olderThanS", ge=0, le=1e9)] = None,
     stuck: Annotated[bool | None, Query()] = None,
+    judged: Annotated[bool | None, Query()] = None,
     count: Annotated[bool | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
     cursor: str | None = None,
 ) -> ExecutionPage:
     """One page, newest first; with `stuck` what does not get on of the next `limit` that are open, perhaps nothing.
 
-    Only then is Temporal asked about them. `count` says how many match in all, and does nothing with `stuck`.
+    With `judged` those of the page that are stuck have the cause. Temporal is asked only with one of the two. `count`
+    says how many match in all; it is ignored with `stuck`.
     """
     wanted = Filter(
         phases=frozenset(phase or ()),
@@ -90,12 +92,19 @@ async def list_executions(
         aged=None if older_than_s is None else Aged.by(called.clock.now(), s=older_than_s),
     )
     if stuck:
-        found, next_cursor = await called.stuck.page(wanted, limit=limit, cursor=cursor)
-        items = [execution_resource(one.execution, stuck_body(one)) for one in found]
+        stuck_ones, next_cursor = await called.stuck.page(wanted, limit=limit, cursor=cursor)
+        items = [execution_resource(one.execution, stuck_body(one)) for one in stuck_ones]
         return ExecutionPage(items=items, next_cursor=next_cursor)
     page = await called.store.executions.list(wanted, limit=limit, cursor=cursor)
     status = called.link.status()
-    items = [execution_resource(explain_wait(execution, status, called.pollers.polling)) for execution in page.items]
+    found = {one.execution.id: one for one in await called.stuck.judge_old(page.items)} if judged else {}
+    items = [
+        execution_resource(
+            explain_wait(execution, status, called.pollers.polling),
+            stuck_body(found[execution.id]) if execution.id in found else None,
+        )
+        for execution in page.items
+    ]
     total = await called.store.executions.count(wanted, limit=COUNT_MAX + 1) if count else None
     return ExecutionPage(items=items, next_cursor=page.next_cursor, total=total)
 

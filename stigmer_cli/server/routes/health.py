@@ -56,7 +56,8 @@ async def readyz(request: Request, response: Response, called: Called) -> Readin
 async def health(called: Called) -> Health:
     """Every part as the server sees it."""
     error = await _store_error(called)
-    reasons = [error] if error else []
+    unwritten = "" if error or called.ready.is_stopping else await called.ready.why_not()
+    reasons = [text for text in (error, unwritten) if text]
     held = find_hold(called.link.status())
     if held:
         reasons.append(held.detail)
@@ -84,7 +85,7 @@ async def health(called: Called) -> Health:
             id=called.store.id,
             kind=called.store.kind,
             revision="" if error else await called.store.schema_revision(),
-            error=error,
+            error=error or unwritten,
         ),
         servers=[_server(one) for one in called.registry.servers],
         executions=await _executions(called) if not error else ExecutionsHealth(),

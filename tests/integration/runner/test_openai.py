@@ -75,6 +75,22 @@ async def test_an_answer_that_breaks_off_is_busy(endpoint: Endpoint) -> None:
         await answer(endpoint.url)
 
 
+@pytest.mark.parametrize(
+    ("finish", "kind", "words"),
+    [
+        (None, ModelBusy, "broke its answer off"),
+        ("length", ModelFailed, "cut its answer at its limit of tokens"),
+        ("content_filter", ModelFailed, "its content filter refuses"),
+    ],
+)
+async def test_an_answer_that_is_not_the_whole_one_is_never_taken_for_it(
+    endpoint: Endpoint, finish: str | None, kind: type[Exception], words: str
+) -> None:
+    endpoint.words, endpoint.finish = ["Hel"], finish
+    with pytest.raises(kind, match=words):
+        await answer(endpoint.url)
+
+
 async def test_an_answer_that_is_no_completion_fails(endpoint: Endpoint) -> None:
     endpoint.body = "<html>hello</html>"
     with pytest.raises((ModelFailed, ModelBusy)):

@@ -1,9 +1,13 @@
 """Log lines of several parts, from rotated files too, merged and followed."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
+from stigmer_cli.cli.output import Output
+from stigmer_cli.cli.stack.logs import Printer
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.logs import Follower, read_lines
@@ -41,6 +45,32 @@ def test_a_line_without_a_time_stays_behind_the_line_before_it(home: Home) -> No
     found = [one.text for one in read_lines(home, ("server", "runner"))]
 
     assert found == [line(1, "a").strip(), "Traceback", "  File", line(2, "b").strip(), line(5, "e").strip()]
+
+
+def test_lines_before_the_first_time_come_just_before_it(home: Home) -> None:
+    write(home, "temporal.log", "banner\n" + line(3, "c"))
+    write(home, "server.log", line(1, "a"))
+
+    found = [one.text for one in read_lines(home, ("temporal", "server"))]
+
+    assert found == [line(1, "a").strip(), "banner", line(3, "c").strip()]
+
+
+def test_a_line_of_another_day_has_its_date_and_empty_fields_are_left_out(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(
+        home,
+        "server.log",
+        '{"timestamp": "2026-05-04T12:00:01.000Z", "event": "a", "empty": "", "none": null, "n": 0}\n',
+    )
+    [found] = read_lines(home, ("server",))
+    Printer(Output(), today=found.at + timedelta(days=1)).show(found)
+    Printer(Output(), today=found.at).show(found)
+    time = f"{found.at.astimezone():%H:%M:%S}.000"
+    other, same = capsys.readouterr().out.splitlines()
+    assert other.split() == ["server", f"{found.at.astimezone():%Y-%m-%d}", time, "a", "n=0"]
+    assert same.split() == ["server", time, "a", "n=0"]
 
 
 def test_tail_counts_lines_of_each_part_and_since_leaves_out_older_ones(home: Home) -> None:

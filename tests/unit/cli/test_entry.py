@@ -1,6 +1,7 @@
 """The edge: every ending is an exit code, and every error a sentence with a way out."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +50,34 @@ def test_secrets_are_not_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert "s3cret" not in shown
     assert "hunter2" not in shown
     assert "(set)" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["logs"], "there are no logs in {home}/logs: nothing was ever started"),
+        (["agents", "list"], "no stack was ever started in {home}"),
+    ],
+)
+def test_in_a_home_where_nothing_was_started_it_says_so(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("STIGMER_HOME", str(tmp_path))
+    tmp_path.chmod(0o700)
+    assert invoke(arguments) == 3
+    assert capsys.readouterr().err == f"error: {message.format(home=tmp_path)}\nhint: stigmer up\n"
+
+
+def test_a_token_file_that_was_deleted_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STIGMER_HOME", str(tmp_path))
+    tmp_path.chmod(0o700)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "store.id").write_text("str-00000000000000000000000000")
+    assert invoke(["agents", "list"]) == 1
+    assert capsys.readouterr().err == f"error: the token file {tmp_path}/token is gone\nhint: stigmer up\n"

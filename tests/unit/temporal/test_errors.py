@@ -65,6 +65,26 @@ def test_a_client_that_never_connected_raises_runtime_error_and_that_is_unavaila
     assert translated.hint == "stigmer doctor"
 
 
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        (
+            (
+                'call error after connection: Status { code: Cancelled, message: "operation was canceled", source: '
+                "Some(tonic::transport::Error(Transport, hyper::Error(Canceled))) }"
+            ),
+            "the connection broke",
+        ),
+        (
+            r'call error after connection: Status { code: Internal, message: "too many \"open\" files" }',
+            'too many \\"open\\" files',
+        ),
+    ],
+)
+def test_no_internals_of_the_native_code_reach_a_screen(text: str, cause: str) -> None:
+    assert cause_of(RuntimeError(text), TARGET) == cause
+
+
 def test_a_deadline_is_unavailable() -> None:
     assert type(translate(TimeoutError(), TARGET)) is TemporalUnavailable
     assert cause_of(TimeoutError(), TARGET) == "not answering"

@@ -1,8 +1,10 @@
 """Manifests: what is taken, and how what is wrong is told."""
 
+from pathlib import Path
+
 import pytest
 
-from stigmer_cli.cli.agents.manifest import ManifestSource, parse_manifests
+from stigmer_cli.cli.agents.manifest import ManifestSource, parse_manifests, read_sources
 from stigmer_cli.errors import ConfigError
 
 HEAD = "apiVersion: agentic.stigmer.ai/v1\nkind: Agent\n"
@@ -62,10 +64,10 @@ def test_all_errors_are_reported_at_once() -> None:
 @pytest.mark.parametrize(
     ("text", "start"),
     [
-        ("{", "agents.yaml:1:2: "),
-        ("a: [1, 2", "agents.yaml:1:9: "),
+        ("{", "agents.yaml:2:1: "),
+        ("a: [1, 2", "agents.yaml:2:1: "),
         ("- a\n- b\n", "agents.yaml:1:1: a document is a mapping"),
-        ("[" * 2000, "agents.yaml:1:65: nested too deeply, or too many aliases"),
+        ("[" * 2000, "agents.yaml:1:65: nested too deeply, or too many anchors and aliases"),
         ("a: \x00\n", "agents.yaml:1:1: "),
         ("a: *b\n", "agents.yaml:1:4: found undefined alias"),
         ("!!python/object:os.system {}\n", "agents.yaml:1:1: "),
@@ -80,4 +82,15 @@ def test_what_is_no_manifest_is_refused_with_a_place(text: str, start: str) -> N
 
 def test_a_bomb_of_aliases_is_refused_before_it_is_built() -> None:
     lines = ["a0: &a0 [x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 40)]
-    assert "too many aliases" in _problem("\n".join(lines))
+    assert "too many anchors and aliases" in _problem("\n".join(lines))
+
+
+def test_a_hundred_thousand_anchors_are_refused_before_they_are_read() -> None:
+    assert "too many anchors and aliases" in _problem("\n".join(f"a{n}: &a{n} 1" for n in range(100_000)))
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero here")
+@pytest.mark.parametrize("name", ["/dev/zero", "-"])
+def test_of_an_input_that_never_ends_only_so_much_is_read(name: str) -> None:
+    with Path("/dev/zero").open("rb") as stdin, pytest.raises(ConfigError, match="is larger than 4 MiB"):
+        read_sources([name], stdin)

@@ -1,0 +1,65 @@
+"""What of an execution's events reaches standard output: the one answer that counts."""
+
+import pytest
+
+from stigmer_cli.api.resources import EventBody
+from stigmer_cli.cli.executions.follow import EventPrinter
+from stigmer_cli.cli.output import Format, Output
+from stigmer_cli.domain.execution import EventType
+from stigmer_cli.domain.phase import Phase
+from tests.support.fakes import START
+
+
+def _attempt(seq: int, number: int) -> EventBody:
+    return EventBody(seq=seq, at=START, type=EventType.ATTEMPT, text=f"attempt {number} begins", data={})
+
+
+def _answer(seq: int, text: str, index: int = 0) -> EventBody:
+    data = {"role": "assistant", "index": index, "text": text}
+    return EventBody(seq=seq, at=START, type=EventType.MESSAGE, text="", data=data)
+
+
+TWO_ATTEMPTS = (
+    _attempt(1, 1),
+    _answer(2, "the ans"),
+    _attempt(3, 2),
+    _answer(4, "the answer"),
+    _answer(5, " in two\n"),
+)
+
+
+def test_a_pipe_gets_only_the_answer_that_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    printer = EventPrinter(Output())
+    for event in TWO_ATTEMPTS:
+        printer.show(event)
+        assert capsys.readouterr().out == ""
+    printer.end(Phase.COMPLETED)
+    assert capsys.readouterr().out == "the answer in two\n"
+
+
+def test_a_pipe_gets_no_answer_of_an_execution_that_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    printer = EventPrinter(Output())
+    printer.show(_answer(1, "half"))
+    printer.end(Phase.FAILED)
+    assert capsys.readouterr().out == ""
+
+
+def test_on_a_terminal_the_answer_is_live_and_the_old_one_is_withdrawn(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    printer = EventPrinter(Output(Format.TABLE))
+    for event in TWO_ATTEMPTS:
+        printer.show(event)
+    printer.end(Phase.COMPLETED)
+    captured = capsys.readouterr()
+    assert captured.out == "the ans\nthe answer in two\n"
+    assert "the answer above is withdrawn" in captured.err
+
+
+def test_two_messages_of_one_answer_are_on_lines_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    printer = EventPrinter(Output())
+    for event in (_answer(1, "one"), _answer(2, "two", index=1)):
+        printer.show(event)
+    printer.end(Phase.COMPLETED)
+    assert capsys.readouterr().out == "one\ntwo\n"

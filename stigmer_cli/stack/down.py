@@ -142,7 +142,11 @@ async def _end_survivors(record: SupervisorRecord | None, clock: Clock) -> list[
     survivors = await end_survivors(recorded, clock=clock)
     left = [str(identity.pid) for identity in survivors if identity.is_alive]
     if left:
-        raise MachineError(f"the kernel does not end pid {', '.join(left)}", hint="stigmer doctor")
+        raise MachineError(
+            f"the kernel has not ended pid {', '.join(left)}: killed, and still there (a frozen cgroup, or a disk that"
+            " does not answer)",
+            hint=f"ps -o pid,stat,wchan,cmd -p {','.join(left)}; then stigmer down again",
+        )
     return survivors
 
 

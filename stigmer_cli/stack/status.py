@@ -243,7 +243,9 @@ def _judge_part(
     detail = lacking.get(name, "")
     if state is PartState.RUNNING and detail:
         state = PartState.NOT_READY
-    if child.id is None and child.last_exit:
+    if state is PartState.STOPPED and child.id is not None:
+        state = PartState.STOPPING  # killed, and the kernel has not ended it
+    if state is not PartState.RUNNING and child.last_exit and (child.id is None or state is PartState.STOPPING):
         detail = child.last_exit.why
     return PartStatus(
         name=name,

@@ -19,7 +19,7 @@ from enum import StrEnum
 from stigmer_cli.clock import Clock, iso
 from stigmer_cli.supervisor.logfile import LogFile
 from stigmer_cli.supervisor.policy import Again, Slowly
-from stigmer_cli.supervisor.process import Process, Reaper
+from stigmer_cli.supervisor.process import Process, ProcessId, Reaper
 from stigmer_cli.supervisor.record import ChildRecord, ExitRecord
 from stigmer_cli.supervisor.spec import ChildSpec
 from stigmer_cli.time_format import span
@@ -76,6 +76,7 @@ class Child:
         self._desired = DesiredState.RUN
         self._is_hurried = False
         self._is_recycled = False
+        self._unended: ProcessId | None = None
         self._why_stopped = ""
         self._wake = asyncio.Event()
         self._starts = 0
@@ -139,7 +140,7 @@ class Child:
         return ChildRecord(
             name=self.spec.name,
             state=self.state,
-            id=self.process.id if self.process else None,
+            id=self.process.id if self.process else self._find_unended(),
             started_at=self._started_at if self.process else None,
             uptime_s=round(self._clock.monotonic() - self._started, 3) if self.process else None,
             restarts=self.restarts,
@@ -149,6 +150,12 @@ class Child:
             log=str(self.spec.log),
             dropped=self.log.dropped,
         )
+
+    def _find_unended(self) -> ProcessId | None:
+        """The process that SIGKILL has not ended (a frozen cgroup, a dead disk); it still has our ports."""
+        if self._unended is not None and not self._unended.is_alive:
+            self._unended = None
+        return self._unended
 
     # -- lifecycle
 
@@ -178,6 +185,9 @@ class Child:
         self.restarts = self._starts - 1
         self._move(ChildState.STARTING)
         self._started, self._started_at = self._clock.monotonic(), iso(self._clock.now())
+        if unended := self._find_unended():
+            self._note_exit(code=None, number=None, why=_describe_unended(unended))
+            return None
         try:
             self.process = Process(self.spec, on_output=self.log.write, on_exit=self._wake.set)
         except OSError as error:
@@ -199,7 +209,8 @@ class Child:
         if not await self._ends_within(process, self.spec.stop_grace_s):
             why += f"; it did not end within {span(self.spec.stop_grace_s)} and was killed"
             process.kill_group()
-            await self._ends_within(process, KILL_MAX_S)
+            if not await self._ends_within(process, KILL_MAX_S):
+                self._unended = process.id
         self._note_process_exit(process, why)
         self.process = None
         self._move(ChildState.STOPPED)
@@ -246,7 +257,7 @@ class Child:
     def _note_process_exit(self, process: Process, asked: str) -> None:
         code = process.code
         if code is None:
-            self._note_exit(code=None, number=None, why=f"{asked}; the kernel has not ended it yet")
+            self._note_exit(code=None, number=None, why=f"{asked}; {_describe_unended(process.id)}")
         elif code < 0:
             self._note_exit(code=None, number=-code, why=asked or _why_killed(-code))
         else:
@@ -261,6 +272,10 @@ class Child:
             raise ValueError(f"{self.spec.name} cannot go from {self.state} to {new}")
         self.state = new
         self._changed(self)
+
+
+def _describe_unended(process: ProcessId) -> str:
+    return f"the kernel has not ended pid {process.pid}"
 
 
 def signal_name(number: int) -> str:

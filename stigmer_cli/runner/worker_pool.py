@@ -14,7 +14,6 @@ import itertools
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import version
 
 import structlog
 
@@ -28,6 +27,7 @@ from stigmer_cli.runner.poll_gate import PollGate
 from stigmer_cli.runner.poller_probe import NoAnswer, PollerProbe, others_poll, probe_poller
 from stigmer_cli.runner.replacement import PARKED, STALE_MAX_S, WorkerObservation, replacement_cause
 from stigmer_cli.runner.reports import ClockAndRng, Reporter
+from stigmer_cli.running_version import RUNNING_VERSION
 from stigmer_cli.supervisor.process import myself
 from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.dial import Dialer, SdkDialer
@@ -47,7 +47,6 @@ PATIENCE_MAX = 32
 RETIRING_MAX = 2
 """Workers that still end what they had begun; a flapping link must not pile them up."""
 
-VERSION = version("stigmer-cli")
 """Told in the worker's identity: Temporal shows that to everybody, and doctor compares it with its own."""
 
 REBUILD = Backoff(initial_s=0.1, factor=2.0, cap_s=5.0)
@@ -129,7 +128,7 @@ class WorkerPool:
             await first_of([self.stop_signal.asked.wait, lambda: self._clock.sleep(delay_s)])
         if self.stop_signal.asked.is_set() or self._gate.why_shut(self.task_queue):
             return None
-        identity = f"{runner_prefix()}{next(self._context.numbers)}-{myself().tag}/{VERSION}"
+        identity = f"{runner_prefix()}{next(self._context.numbers)}-{myself().tag}/{RUNNING_VERSION}"
         generation = self._connection.generation
         self._log.info("worker_wanted", worker=identity, cause=cause)
         self._failures += 1

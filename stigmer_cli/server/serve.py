@@ -9,7 +9,6 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from importlib.metadata import version
 from typing import Any
 
 import structlog
@@ -28,6 +27,7 @@ from stigmer_cli.executions.reconcile.lease import reclaim_lease
 from stigmer_cli.executions.reconcile.on_request import Reconciling
 from stigmer_cli.executions.reconcile.reconciler import Reconciler
 from stigmer_cli.executions.stuck_watch import StuckWatch
+from stigmer_cli.running_version import RUNNING_VERSION
 from stigmer_cli.server.app import build
 from stigmer_cli.server.cluster_identity import ClusterWatch
 from stigmer_cli.server.counted_gateway import CountedGateway
@@ -221,7 +221,7 @@ def _record_of(settings: Settings, ids: IdGenerator) -> ServerRecord:
     """This process, as the other servers of its store shall know it."""
     return ServerRecord(
         id=ids.server_id(),
-        version=version("stigmer-cli"),
+        version=RUNNING_VERSION,
         host=socket.gethostname(),
         pid=os.getpid(),
         address=settings.temporal_target,

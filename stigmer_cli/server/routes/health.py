@@ -1,6 +1,5 @@
 """Whether the server lives, accepts, and what it sees of the other parts."""
 
-from importlib.metadata import version
 from os import getpid
 from typing import Annotated
 
@@ -27,6 +26,7 @@ from stigmer_cli.clock import iso
 from stigmer_cli.domain.identity import task_queue_of
 from stigmer_cli.errors import OtherTemporal, StigmerError
 from stigmer_cli.executions.reason import find_hold
+from stigmer_cli.running_version import RUNNING_VERSION
 from stigmer_cli.server.guard import IS_KNOWN
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.store.servers import SeenServer
@@ -72,7 +72,7 @@ async def health(called: Called) -> Health:
     return Health(
         state=HealthState.DEGRADED if reasons else HealthState.READY,
         reasons=reasons,
-        version=version("stigmer-cli"),
+        version=RUNNING_VERSION,
         pid=getpid(),
         started_at=called.started_at,
         submit_policy=called.settings.submit_policy,

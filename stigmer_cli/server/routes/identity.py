@@ -1,12 +1,12 @@
 """Who this server is, for runners and commands that must not take another one for it."""
 
-from importlib.metadata import version
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
 from stigmer_cli.api.identity import Identity
 from stigmer_cli.domain.identity import LEGACY_TASK_QUEUE, task_queue_of
+from stigmer_cli.running_version import RUNNING_VERSION
 from stigmer_cli.server.services import Services, services
 
 router = APIRouter()
@@ -20,7 +20,7 @@ async def identity(called: Called) -> Identity:
     return Identity(
         server_id=called.server_id,
         store_id=called.store.id,
-        version=version("stigmer-cli"),
+        version=RUNNING_VERSION,
         namespace=status.namespace,
         task_queues=await _task_queues(called),
         temporal_cluster_id=status.cluster_id,

@@ -1,6 +1,10 @@
 """How long, and when, as people read it: the same on every screen."""
 
+import re
 from datetime import datetime
+
+SPAN = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>s|m|h|d|w)\s*")
+SECONDS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"))
 FINE_BELOW_S = 10.0
@@ -18,6 +22,17 @@ def span(seconds: float) -> str:
         parts.append(f"{number}{unit}" if number else "")
     first = next(place for place, part in enumerate(parts) if part)
     return " ".join(part for part in parts[first : first + 2] if part)
+
+
+def parse_span(text: str) -> float:
+    """`90s`, `10m`, `1h30m`, `2d`, `1w` or a bare number of seconds, in seconds; raises ValueError with a sentence."""
+    whole = text.strip()
+    if re.fullmatch(r"\d+(\.\d+)?", whole):
+        return float(whole)
+    found = list(SPAN.finditer(whole))
+    if not found or "".join(match[0] for match in found) != whole:
+        raise ValueError(f"{text!r} is not a span of time: write 90s, 10m, 1h30m or 2d")
+    return sum(float(match["number"]) * SECONDS[match["unit"]] for match in found)
 
 
 def ago(moment: datetime, now: datetime) -> str:

@@ -14,6 +14,7 @@ from stigmer_cli.cli.help.completion import VARIABLE
 from stigmer_cli.cli.stack import commands as stack
 
 ABOUT = "A local stack that runs AI agents and workflows durably on Temporal, and says why when it cannot."
+EPILOG = "Read the manual with: stigmer help"
 
 
 def build_application(environ: Mapping[str, str]) -> typer.Typer:
@@ -22,12 +23,13 @@ def build_application(environ: Mapping[str, str]) -> typer.Typer:
         completion_init()
     app = typer.Typer(
         help=ABOUT,
-        epilog="Read the manual with: stigmer help",
+        epilog=EPILOG,
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+    app.callback(help=ABOUT, epilog=EPILOG)(help_.show_version_first)
     for one in (
         stack.up,
         stack.down,

@@ -1,9 +1,10 @@
-"""`--wait[=S]`: wait without limit, or for S seconds."""
+"""`--wait[=SPAN]`: wait without limit, or for that long."""
 
 import math
 from collections.abc import Sequence
 
 from stigmer_cli.errors import ConfigError
+from stigmer_cli.time_format import parse_span
 
 FOREVER = "forever"
 WAIT_OPTION = "--wait"
@@ -25,9 +26,6 @@ def parse_wait(text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        seconds = math.inf if text == FOREVER else float(text)
-    except ValueError:
-        seconds = math.nan
-    if not seconds >= 0:
-        raise ConfigError(f"{WAIT_OPTION}={text}: not a number of seconds", hint=f"{WAIT_OPTION}, or {WAIT_OPTION}=30")
-    return seconds
+        return math.inf if text == FOREVER else parse_span(text)
+    except ValueError as error:
+        raise ConfigError(f"{WAIT_OPTION}: {error}", hint=f"{WAIT_OPTION}, or {WAIT_OPTION}=30s") from None

@@ -17,14 +17,13 @@ from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.parts import NAMES
 from stigmer_cli.supervisor.logfile import rotated
+from stigmer_cli.time_format import parse_span
 
 LOOK_EVERY_S = 0.25
 LINE_MAX = 1024 * 1024
 UNDATED_MAX = 10_000
 STAMPS = ("timestamp", "time", "ts")
 TEXT_STAMP = re.compile(r'^(?:time=)?"?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^\s"]*)')
-SPAN = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>s|m|h|d)")
-SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 NEVER = datetime.fromtimestamp(0, UTC)
 
 
@@ -53,14 +52,11 @@ class Line:
 
 
 def span_s(text: str) -> float:
-    """`10m`, `90s`, `1h30m`, `2d` or a bare number of seconds, in seconds; raises ConfigError."""
-    whole = text.strip()
-    if re.fullmatch(r"\d+(\.\d+)?", whole):
-        return float(whole)
-    found = list(SPAN.finditer(whole))
-    if not found or "".join(match[0] for match in found) != whole:
-        raise ConfigError(f"{text!r} is not a span of time", hint="90s, 10m, 1h30m or 2d")
-    return sum(float(match["number"]) * SECONDS[match["unit"]] for match in found)
+    """`text` in seconds, as `parse_span` reads it; raises ConfigError."""
+    try:
+        return parse_span(text)
+    except ValueError as error:
+        raise ConfigError(str(error), hint="stigmer logs --help") from None
 
 
 def select_parts(parts: Sequence[str]) -> tuple[str, ...]:

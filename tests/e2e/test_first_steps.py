@@ -67,6 +67,10 @@ def test_a_detached_run_is_followed_by_watch(stigmer: Stigmer) -> None:
     assert (done.returncode, "later" in done.stdout) == (0, True)
 
 
+def test_a_message_is_read_from_standard_input(stigmer: Stigmer) -> None:
+    assert stigmer.ok("run", "greeter", "-", stdin="from a pipe\n").endswith("from a pipe\n")
+
+
 def test_get_shows_every_event(stigmer: Stigmer) -> None:
     def run_and_get() -> str:
         name = stigmer.ok("run", "greeter", "all events", "--detach").strip()

@@ -53,7 +53,8 @@ def _read_document(file: Path) -> TOMLDocument:
 def _write(file: Path, document: TOMLDocument) -> None:
     try:
         file.parent.mkdir(mode=OWNER_ONLY_FOLDER, parents=True, exist_ok=True)
-        write_atomically(file, tomlkit.dumps(document).encode(), OWNER_ONLY)
+        # Through a link, as those who keep their settings in a repository have it: the link itself stays.
+        write_atomically(file.resolve(), tomlkit.dumps(document).encode(), OWNER_ONLY)
     except OSError as error:
         raise MachineError(f"cannot write {file}: {reason_of(error)}") from error
 

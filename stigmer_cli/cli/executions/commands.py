@@ -7,26 +7,26 @@ import typer
 from stigmer_cli.cli.context import cli_of
 from stigmer_cli.cli.executions.options import Paging, ReconcileOptions, RunOptions, Selection
 from stigmer_cli.cli.output import Format
-from stigmer_cli.cli.parameters import OutputFormat, WaitFor, Yes
+from stigmer_cli.cli.parameters import OutputFormat, WaitFor, Yes, parse_span_option, parse_timeout_option
 from stigmer_cli.cli.wait import parse_wait
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
-
-AGE_MAX_S = 1e9
 
 ExecutionName = Annotated[str, typer.Argument(metavar="ID", help="The execution's id.")]
 Phases = Annotated[list[Phase] | None, typer.Option(case_sensitive=False, help="Only this phase. May be repeated.")]
 Kinds = Annotated[list[Kind] | None, typer.Option(case_sensitive=False, help="Only this kind. May be repeated.")]
 OlderThan = Annotated[
-    float | None, typer.Option(metavar="S", min=0, max=AGE_MAX_S, help="Only executions older than S seconds.")
+    float | None,
+    typer.Option(parser=parse_span_option, metavar="SPAN", help="Only executions older than SPAN: 90s, 10m, 2h, 1d."),
 ]
 RunTimeout = Annotated[
     float | None,
     typer.Option(
         "--timeout",
-        metavar="S",
-        help="Seconds to wait for the end; the execution itself continues. "
-        "A server that is away is waited for at least 15.",
+        parser=parse_timeout_option,
+        metavar="SPAN",
+        help="How long to wait for the end; the execution itself continues. "
+        "A server that is away is waited for at least 15s.",
     ),
 ]
 IdempotencyKey = Annotated[
@@ -49,7 +49,9 @@ executions = typer.Typer(help="List, show, watch, cancel and reconcile execution
 def run(
     ctx: typer.Context,
     agent: Annotated[str, typer.Argument(help="The agent's name or id.")],
-    message: Annotated[str, typer.Argument(help="The message to the agent.")],
+    message: Annotated[
+        str, typer.Argument(metavar="MESSAGE", help="The message to the agent; - reads it from standard input.")
+    ],
     *,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Print the id and return once the execution is accepted.")
@@ -107,7 +109,9 @@ def watch(
     ctx: typer.Context,
     execution: ExecutionName,
     *,
-    timeout: Annotated[float | None, typer.Option(metavar="S", min=0.001, help="Seconds to wait for the end.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(parser=parse_timeout_option, metavar="SPAN", help="How long to wait for the end.")
+    ] = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Follow an execution to its end. Exits 1 if it fails."""

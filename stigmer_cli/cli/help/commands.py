@@ -29,6 +29,29 @@ def show_help(ctx: typer.Context, words: Words = None, *, is_paged: Pager = True
     show_manual(cli_of(ctx), ctx, words or [], is_paged=is_paged)
 
 
+def _print_version(*, is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"stigmer {installed('stigmer-cli')}")
+        raise typer.Exit
+
+
+VersionFlag = Annotated[
+    bool,
+    typer.Option(
+        "--version",
+        is_eager=True,
+        callback=lambda is_asked: _print_version(is_asked=is_asked),
+        help="Show the version and exit.",
+    ),
+]
+
+
+def show_version_first(*, _version: VersionFlag = False) -> None:
+    """Print the version if it is asked for; called before each command."""
+
+
 def version(ctx: typer.Context, *, output: OutputFormat = Format.TABLE) -> None:
     """Print the versions of Stigmer, Temporal and Python."""
     from stigmer_cli.cli.help.version import show_version

@@ -37,6 +37,19 @@ def test_comments_of_a_person_stay(folder: Path, capsys: pytest.CaptureFixture[s
     assert (folder / "config.toml").read_text() == "# mine\nserver_port = 2 # why\n"
 
 
+def test_a_file_behind_a_link_is_changed_and_the_link_stays(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = tmp_path / "dotfiles.toml"
+    real.write_text("# mine\n")
+    folder.mkdir(mode=0o700)
+    (folder / "config.toml").symlink_to(real)
+    assert invoke(["config", "set", "server_port", "7333"]) == 0
+    assert (folder / "config.toml").is_symlink()
+    assert real.read_text() == "# mine\nserver_port = 7333\n"
+    capsys.readouterr()
+
+
 def test_what_is_unset_is_the_default_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder.mkdir()
     (folder / "config.toml").write_text("# mine\nserver_port = 9001\n")

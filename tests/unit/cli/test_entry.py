@@ -1,6 +1,7 @@
 """The edge: every ending is an exit code, and every error a sentence with a way out."""
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,11 @@ def test_on_windows_it_refuses_with_a_way_out(
     monkeypatch.setattr(sys, "platform", "win32")
     assert invoke(["status"]) == 2
     assert "WSL 2" in capsys.readouterr().err
+
+
+def test_the_version_is_an_option_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["--version"]) == 0
+    assert capsys.readouterr().out == f"stigmer {version('stigmer-cli')}\n"
 
 
 def test_without_arguments_it_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,6 +34,6 @@ def test_wait_is_never_for_ever_or_for_a_number_of_seconds() -> None:
 
 
 @pytest.mark.parametrize("text", ["soon", "-1", "nan", ""])
-def test_a_wait_that_is_no_number_of_seconds_is_wrong_usage(text: str) -> None:
-    with pytest.raises(ConfigError, match="not a number of seconds"):
+def test_a_wait_that_is_no_span_of_time_is_wrong_usage(text: str) -> None:
+    with pytest.raises(ConfigError, match="is not a span of time"):
         parse_wait(text)

@@ -12,7 +12,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from stigmer_cli.api.health import Health, Readiness
-from stigmer_cli.api.identity import Identity
+from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.problem import error_of
 from stigmer_cli.api.query import Parameters, Query
 from stigmer_cli.api.reconcile import (
@@ -149,9 +149,9 @@ class Client:
         except (ServerUnavailable, OperationFailed):
             return False
 
-    async def identity(self) -> Identity:
-        """Who the server is, and which task queues its runners poll."""
-        return await self._get("/v1/identity", Identity)
+    async def identity(self, load: RunnerLoad | None = None) -> Identity:
+        """Who the server is, and which task queues its runners poll; a runner tells it `load`."""
+        return await self._get("/v1/identity", Identity, load.model_dump() if load else None)
 
     async def health(self) -> Health:
         """Every part as the server sees it."""

@@ -3,6 +3,14 @@
 from stigmer_cli.api.wire import Moment, Sent
 
 
+class RunnerLoad(Sent):
+    """What a runner tells the server with its question: how many of its slots are taken, and how many it has."""
+
+    runner: str
+    busy: int
+    slots: int
+
+
 class Identity(Sent):
     """A server, its store, and the Temporal that it is connected to.
 

@@ -14,6 +14,8 @@ PHASE_STYLES: dict[Phase, str] = {
     Phase.CANCELLED: "dim",
 }
 
+NOT_CLAIMED = "no run has claimed it yet"
+
 
 def describe_reason(execution: ExecutionResource) -> str:
     """Why it is stuck, else what it waits for, or the error it ended with; may be empty."""
@@ -27,7 +29,9 @@ def describe_reason(execution: ExecutionResource) -> str:
     if status.dispatch.state is DispatchState.QUEUED:
         return status.dispatch.detail or "accepted, about to be submitted"
     if status.phase is Phase.PENDING:
-        return f"no runner has claimed it yet (submitted at {iso(status.dispatch.since)})"
+        return f"{status.dispatch.detail or NOT_CLAIMED} (submitted at {iso(status.dispatch.since)})"
+    if not status.attempt:
+        return f"claimed by {status.runner}, which is about to perform it"
     return f"attempt {status.attempt} runs on {status.runner}"
 
 

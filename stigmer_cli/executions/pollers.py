@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from stigmer_cli.api.identity import RunnerLoad
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.identity import is_fresh
 from stigmer_cli.errors import StigmerError
@@ -19,6 +20,10 @@ EVERY_S = 0.5
 SEEK_EVERY_S = 0.1
 SEEKS_MAX = 100
 """How many quick looks for the first runner, or the next after the last was gone; then looks are slower."""
+
+LOAD_MAX_S = 5.0
+LOADS_MAX = 1_000
+"""For how long the load that a runner reported counts, and of how many runners it is kept."""
 
 TOLD_MAX_S = 1.5
 """What changed between two looks that are further apart may have changed long ago."""
@@ -40,10 +45,14 @@ class SeenPoller:
 
 @dataclass(frozen=True, kw_only=True)
 class Polling:
-    """What Temporal said at `checked_at`; None: it was never asked."""
+    """What Temporal said at `checked_at`; None: it was never asked.
+
+    `full` says that no runner has a free slot, if all that have reported their load just now have none.
+    """
 
     pollers: Sequence[SeenPoller] = ()
     checked_at: datetime | None = None
+    full: str = ""
 
     @property
     def live(self) -> Sequence[SeenPoller]:
@@ -67,6 +76,7 @@ class PollerWatch:
         self._looked_s: float | None = None
         self._heard: tuple[datetime, float] | None = None
         self._seeks_left = SEEKS_MAX
+        self._loads: dict[str, tuple[RunnerLoad, float]] = {}
         self.polling = Polling()
 
     async def run(self) -> None:
@@ -99,7 +109,23 @@ class PollerWatch:
                 for identity, (at, polled_s) in self._polled.items()
             ],
             checked_at=self._clock.now(),
+            full=self._describe_full(),
         )
+
+    def record_load(self, load: RunnerLoad) -> None:
+        """A runner says how many of its slots are taken."""
+        self._loads[load.runner] = (load, self._clock.monotonic())
+        while len(self._loads) > LOADS_MAX:
+            del self._loads[next(iter(self._loads))]
+
+    def _describe_full(self) -> str:
+        now_s = self._clock.monotonic()
+        self._loads = {name: one for name, one in self._loads.items() if now_s - one[1] < LOAD_MAX_S}
+        loads = [load for load, _at in self._loads.values()]
+        if not loads or any(load.busy < load.slots for load in loads):
+            return ""
+        slots = sum(load.slots for load in loads)
+        return f"all {slots} slots of {'the runner' if len(loads) == 1 else f'{len(loads)} runners'} are busy"
 
     def estimate_temporal_now(self) -> datetime | None:
         """What Temporal's own clock shows, to about a second; None where nobody has polled since we look.

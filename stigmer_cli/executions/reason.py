@@ -82,10 +82,12 @@ def _explain_unclaimed(execution: Execution, status: ConnectionStatus, polling: 
     held = find_hold(status)
     if held is not None:
         reason, detail = held.reason, held.detail
+    elif polling is not None and polling.full:
+        reason, detail = QueueReason.STARTING, f"no run has claimed it yet: {polling.full}"
     elif polling is not None and polling.is_empty:
         reason, detail = QueueReason.WAITING_FOR_RUNNER, "no runner polls the task queue"
     else:
-        reason, detail = QueueReason.STARTING, "submitted, no run has claimed it yet"
+        reason, detail = QueueReason.STARTING, "no run has claimed it yet"
     since = execution.dispatch.submitted_at or execution.dispatch.since
     dispatch = replace(execution.dispatch, reason=reason, detail=detail, since=since, next_try_at=None)
     return replace(execution, dispatch=dispatch)

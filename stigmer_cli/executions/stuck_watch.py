@@ -193,6 +193,7 @@ class StuckWatch:
             now=now,
             is_polled=not polling.is_empty,
             untaken_s=0.0,
+            full=polling.full,
             away_since=held.since if held else None,
             connected_since=None if held else status.since,
         )

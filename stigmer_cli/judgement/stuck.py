@@ -107,13 +107,15 @@ class Stuck:
 class StuckContext:
     """What is known beside row and workflow, at `now`.
 
-    `is_polled`: whether a runner polls the task queue. `untaken_s`: for how long nobody has taken what waits.
+    `is_polled`: whether a runner polls the task queue. `untaken_s`: for how long nobody has taken what waits. `full`:
+    that no runner has a free slot; empty if one has, or that is not known.
     `away_since`: since when Temporal cannot be asked; None where it can, and then since `connected_since`.
     """
 
     now: datetime
     is_polled: bool
     untaken_s: float
+    full: str = ""
     away_since: datetime | None = None
     connected_since: datetime | None = None
 
@@ -255,6 +257,9 @@ def _judge_untaken(seen: Observed, context: StuckContext) -> _Found | None:
     if waits is None:
         return None
     what = f"its {waits.name} (attempt {waits.attempt})"
+    if context.full:
+        cause = f"{context.full}, and {what} waits for one"
+        return _Found(kind=StuckClass.STARTING_LATE, cause=cause, since=waits.since)
     if not context.is_polled:
         cause = f"no runner polls the task queue, and {what} waits for one"
         return _Found(kind=StuckClass.WAITING_FOR_RUNNER, cause=cause, since=waits.since)
@@ -272,7 +277,7 @@ def _judge_unclaimed(execution: Execution, move: Move, context: StuckContext) ->
     if dispatch.submitted_at is None:
         return _judge_queued(dispatch, context)
     kind = WAITING_CLASSES.get(dispatch.reason, StuckClass.STARTING_LATE)
-    cause = "no run has claimed it yet; runners poll the task queue"
+    cause = "no run has claimed it yet; " + (context.full or "runners poll the task queue")
     if kind is StuckClass.WAITING_FOR_RUNNER:
         cause = dispatch.detail
     return _Found(kind=kind, cause=cause, since=dispatch.submitted_at, passes=context.away_since is not None)

@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from stigmer_cli.api.identity import Identity
+from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import ClaimAnswer, Work
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import Clock
@@ -33,8 +33,8 @@ class ClockAndRng:
 class Reports(Protocol):
     """The server, as a run sees it. Raises ServerUnavailable where it cannot be reached."""
 
-    async def identity(self) -> Identity:
-        """Who the server is, and which task queues the runners of its store poll."""
+    async def identity(self, load: RunnerLoad | None = None) -> Identity:
+        """Who the server is, and which task queues the runners of its store poll; tells it `load`."""
 
     async def claim(
         self, execution: str, *, epoch: int, run: str, runner: str, workflow: str, first_run: str

@@ -10,14 +10,14 @@ queues that means. Another store than the one before is a new owner: what was ta
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 import structlog
 
-from stigmer_cli.api.identity import Identity
+from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.clock import Clock, ahead_s
 from stigmer_cli.errors import Refused, ServerUnproven, StigmerError, Unavailable
 from stigmer_cli.fair_timeout import FairTimeout
@@ -50,8 +50,11 @@ class LinkState(StrEnum):
 class IdentitySource(Protocol):
     """The server, as the link sees it."""
 
-    async def identity(self) -> Identity:
-        """Who it is; raises ServerUnavailable, Refused, or another StigmerError where it is no server of ours."""
+    async def identity(self, load: RunnerLoad | None = None) -> Identity:
+        """Who it is; tells it `load`.
+
+        Raises ServerUnavailable, Refused, or another StigmerError where it is no server of ours.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +86,16 @@ class ServerLink:
     """Asks the server at `url` who it is, for ever; `status` may be read at any time.
 
     `changes` counts the changes of state, store and task queues, and `wait_changed` returns after the next one.
+    `load` says what the server is told with each question.
     `clock_ahead_s` is how far our wall clock is ahead of the server's, as the last answer showed.
     """
 
-    def __init__(self, source: IdentitySource, *, url: str, clock: Clock) -> None:
+    def __init__(
+        self, source: IdentitySource, *, url: str, clock: Clock, load: Callable[[], RunnerLoad | None] = lambda: None
+    ) -> None:
         self.status = LinkStatus()
         self.changes = 0
-        self._source = source
+        self._source, self._load = source, load
         self._url = url
         self._clock = clock
         self._answered_at = clock.monotonic()
@@ -126,7 +132,7 @@ class ServerLink:
         try:
             patience_s = self._patience_s()
             async with asyncio.timeout(patience_s * STARVED_TIMES), FairTimeout(patience_s):
-                server = await self._source.identity()
+                server = await self._source.identity(self._load())
         except TimeoutError:
             self._failed(LinkState.SILENT, f"the server at {self._url} does not answer in time")
         except StigmerError as error:

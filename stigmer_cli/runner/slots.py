@@ -19,6 +19,11 @@ class Slots:
         self._full_until: float | None = None
         self._busy = 0
 
+    @property
+    def busy(self) -> int:
+        """How many are taken, up to `ACTIVITIES_MAX`."""
+        return self._busy
+
     @contextmanager
     def occupy(self, clock: Clock) -> Iterator[None]:
         """Take one slot for the block: one activity, from its beginning to its end."""

@@ -17,6 +17,7 @@ from functools import partial
 
 import structlog
 
+from stigmer_cli.api.identity import RunnerLoad
 from stigmer_cli.client import Client
 from stigmer_cli.clock import SKEW_MAX, Clock, ClockWatch, Jump, iso
 from stigmer_cli.credential import ensure_token
@@ -27,6 +28,7 @@ from stigmer_cli.runner.poll_gate import MISMATCHED, PollGate
 from stigmer_cli.runner.replacement import STALE_MAX_S, STALE_OWN_MAX_S
 from stigmer_cli.runner.reports import ClockAndRng, Reporter, Reports
 from stigmer_cli.runner.server_link import ServerLink
+from stigmer_cli.runner.slots import ACTIVITIES_MAX
 from stigmer_cli.runner.worker_pool import PoolContext, WorkerPool, first_of
 from stigmer_cli.runner_record import RunnerRecord, remove_dead_records, remove_runner_record, write_runner_record
 from stigmer_cli.settings import Settings, Source
@@ -54,7 +56,10 @@ class Runner:
         target = replace(target_of(settings), is_own=False)  # the server looks after it
         identity = f"stigmer-runner/{os.getpid()}@{socket.gethostname()}"
         self._connection = Connection(target, clock=clock, rng=rng, identity=identity)
-        self._link = ServerLink(reports, url=settings.server_target, clock=clock)
+        self._pools: dict[str, WorkerPool] = {}
+        self._link = ServerLink(
+            reports, url=settings.server_target, clock=clock, load=lambda: self._measure_load(identity)
+        )
         self._gate = PollGate(self._link, self._connection, clock=clock)
         self._models = Catalog(settings, clock=clock)
         clock_and_rng = ClockAndRng(clock=clock, rng=rng)
@@ -66,7 +71,6 @@ class Runner:
             clock_and_rng=clock_and_rng,
             stale_max_s=STALE_OWN_MAX_S if settings.runs_own_temporal else STALE_MAX_S,
         )
-        self._pools: dict[str, WorkerPool] = {}
         self._working: list[asyncio.Task[None]] = []
         self._told = ("", "", "", 0.0)
         self._log = structlog.get_logger()
@@ -127,6 +131,14 @@ class Runner:
             self._log.warning("task_queue_left", task_queue=task_queue)
             pool.stop_signal.now.set()  # the server takes no reports about it any more
             pool.stop_signal.asked.set()
+
+    def _measure_load(self, identity: str) -> RunnerLoad | None:
+        """The slots of the current workers; None while there is no worker."""
+        workers = [pool.current for pool in self._pools.values() if pool.current is not None]
+        if not workers:
+            return None
+        busy = sum(worker.slots.busy for worker in workers)
+        return RunnerLoad(runner=identity, busy=busy, slots=len(workers) * ACTIVITIES_MAX)
 
     async def _drain(self) -> None:
         for pool in self._pools.values():

@@ -33,7 +33,7 @@ POLL_LATER_AFTER_S = 1.0
 """Polling costs the server time of its own: a wait that is longer than this is polled less often."""
 
 DETECT_MAX_S = 8.0
-FAULT_MAX_S = 60.0
+FAULT_MAX_S = 180.0
 RECOVER_MAX_S = 60.0
 TOUCHED_S = 30.0
 """How long a request may be in flight: a fault within this time may have affected it."""

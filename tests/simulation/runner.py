@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from stigmer_cli.api.identity import Identity
+from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import ClaimAnswer, Work
 from stigmer_cli.domain.execution import Outcome
 from stigmer_cli.domain.identity import ExecutionId, RunId, WorkflowId
@@ -71,7 +71,7 @@ class SimReports:
         self._link = link
         self._rng = rng
 
-    async def identity(self) -> Identity:
+    async def identity(self, _load: RunnerLoad | None = None) -> Identity:
         raise NotImplementedError("the runners of a simulation know their queue")
 
     async def claim(

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
 
-from stigmer_cli.api.identity import Identity
+from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import ClaimAnswer, Work
 from stigmer_cli.domain.identity import runner_process, task_queue_of
 from stigmer_cli.domain.phase import Phase
@@ -60,7 +60,7 @@ class InMemoryReports:
         self.rows[execution] = row
         return row
 
-    async def identity(self) -> Identity:
+    async def identity(self, _load: RunnerLoad | None = None) -> Identity:
         return self.identity_now()
 
     async def claim(

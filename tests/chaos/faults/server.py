@@ -64,7 +64,8 @@ async def _traced(pid: int, what: str) -> AsyncIterator[None]:
             async with asyncio.timeout(LET_GO_MAX_S):
                 await tracer.wait()
         except TimeoutError:
-            tracer.kill()
+            with suppress(ProcessLookupError):
+                tracer.kill()
             await tracer.wait()
 
 

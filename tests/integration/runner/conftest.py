@@ -78,9 +78,9 @@ class RunnerProcess:
         lines = self.log.read_text().splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n") and line.startswith("{")]
 
-    def says(self, event: str) -> bool:
-        """Whether it wrote a line about `event`."""
-        return any(line.get("event") == event for line in self.events())
+    def says(self, event: str, *, times: int = 1) -> bool:
+        """Whether it wrote a line about `event`, so often."""
+        return sum(line.get("event") == event for line in self.events()) >= times
 
     def kill(self) -> None:
         """SIGKILL."""

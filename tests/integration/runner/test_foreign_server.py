@@ -15,11 +15,13 @@ from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.identity import StoreId, task_queue_of
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.runner.slots import ACTIVITIES_MAX
 from stigmer_cli.runner_record import RunnerRecord, read_runner_records
 from stigmer_cli.settings import Home
 from tests.integration.runner.conftest import STARTED_MAX_S, RunnerProcess
 from tests.support import postgres
 from tests.support.machine_load import slack
+from tests.support.model_endpoint import Endpoint
 from tests.support.polling import eventually, until_true
 from tests.support.running_server import TOKEN, Served, accept, make_agent, served
 from tests.support.temporal_server import DevServer
@@ -303,3 +305,25 @@ async def test_a_server_that_is_started_again_costs_no_attempt(tmp_path: Path, t
             events = await client.events(execution)
         assert EventType.ATTEMPT not in [event.type for event in events], "there was no second one"
         assert not runner.says("work_handed_back")
+
+
+async def test_while_all_slots_are_busy_the_reason_says_so(
+    tmp_path: Path, temporal: DevServer, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint.words, endpoint.pause_s = ["late"], 600.0
+    monkeypatch.setenv("OPENAI_BASE_URL", endpoint.url)
+    async with site(tmp_path / "one", temporal) as place, place.server.client() as client:
+        await make_agent(client, model="openai:silent")
+        runner = place.runner()
+        await seen(runner)
+        for number in range(ACTIVITIES_MAX):
+            await accept(client, f"k{number}")
+        await until_true(lambda: runner.says("attempt_started", times=ACTIVITIES_MAX), within_s=STARTED_MAX_S)
+        last = (await accept(client, "last")).metadata.id
+
+        async def is_told() -> bool:
+            found = await client.execution(last)
+            full = f"all {ACTIVITIES_MAX} slots of the runner are busy"
+            return full in found.status.dispatch.detail and found.stuck is not None and full in found.stuck.cause
+
+        await eventually(is_told, within_s=30)

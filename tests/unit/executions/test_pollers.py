@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from stigmer_cli.api.identity import RunnerLoad
 from stigmer_cli.executions.pollers import SEEKS_MAX, PollerWatch
 from stigmer_cli.temporal.gateway import Poller
 from tests.support.fakes import START, ManualClock, SwitchedLink
@@ -29,6 +30,22 @@ async def test_at_the_first_look_moments_of_temporal_are_compared_with_each_othe
     at = harness.temporals_now
     assert await harness.look(new=at, old=at - timedelta(seconds=200)) == {"new": 0, "old": 200}
     assert [poller.identity for poller in harness.watch.polling.live] == ["new"]
+
+
+async def test_the_runners_are_full_while_all_of_them_say_so() -> None:
+    harness = PollerHarness()
+
+    async def look(*busy: int) -> str:
+        for number, taken in enumerate(busy):
+            harness.watch.record_load(RunnerLoad(runner=f"r{number}", busy=taken, slots=50))
+        await harness.look()
+        return harness.watch.polling.full
+
+    assert await look(50) == "all 50 slots of the runner are busy"
+    assert await look(50, 49) == ""
+    assert await look(50, 50) == "all 100 slots of 2 runners are busy"
+    await harness.clock.advance(6)
+    assert await look() == "", "what a runner said long ago does not count"
 
 
 async def test_a_runner_has_just_polled_when_its_moment_changed() -> None:

@@ -65,6 +65,13 @@ def test_a_submitted_execution_waits_for_a_runner_only_where_none_polls(
     assert found.since == START - timedelta(seconds=5)
 
 
+def test_while_all_slots_are_busy_that_is_what_it_waits_for() -> None:
+    full = replace(POLLED, full="all 50 slots of the runner are busy")
+    found = explain_wait(row(submitted_s_ago=5), SwitchedLink().status(), full).dispatch
+    assert found.reason is QueueReason.STARTING
+    assert found.detail == "no run has claimed it yet: all 50 slots of the runner are busy"
+
+
 def test_a_submitted_execution_that_temporal_is_away_from_says_so() -> None:
     link = SwitchedLink(ConnectionState.DISCONNECTED, cause="connection refused")
     found = explain_wait(row(submitted_s_ago=5), link.status(), DESERTED).dispatch

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from stigmer_cli.api.connection import ConnectionState
-from stigmer_cli.api.identity import Identity
+from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.errors import OperationFailed, Refused, ServerUnavailable, StigmerError, StoreBusy
 from stigmer_cli.runner.poll_gate import PollGate, mismatch_of
 from stigmer_cli.runner.server_link import STARVED_TIMES, LinkState, ServerLink
@@ -42,7 +42,7 @@ class Scripted:
         self.answers = list(answers)
         self.takes_s = takes_s
 
-    async def identity(self) -> Identity:
+    async def identity(self, _load: RunnerLoad | None = None) -> Identity:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         await asyncio.sleep(self.takes_s if answer is not None else 3600)
         if isinstance(answer, StigmerError):

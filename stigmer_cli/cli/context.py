@@ -1,6 +1,9 @@
-"""What every command gets: the environment as it was at the start, the clock, and the output."""
+"""What every command gets: the environment as it was at the start, the clock, and the output.
 
-import asyncio
+Every command line imports this module, so that what it needs is imported where it is used: `stigmer --version` and the
+completion of a word read no settings, print no table, and wait for nothing.
+"""
+
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,16 +14,11 @@ import typer
 
 from stigmer_cli.cli.output import Format, Output
 from stigmer_cli.clock import Clock, SystemClock
-from stigmer_cli.credential import FileToken, read_token
 from stigmer_cli.errors import ConfigError, MachineError, NotRunning, ServerUnavailable, StigmerError
-from stigmer_cli.home_trust import inspect_home
-from stigmer_cli.settings import Home, Settings, Source, home_of, load
-from stigmer_cli.stack.endpoints_file import read_endpoints
-from stigmer_cli.stack.precedence import follow_running_stack
-from stigmer_cli.stack.settings_record import read_settings_record
 
 if TYPE_CHECKING:
     from stigmer_cli.client import Client
+    from stigmer_cli.settings import Home, Settings
 
 T = TypeVar("T")
 
@@ -40,23 +38,31 @@ class Cli:
         return self.servers_now or self.clock.now()
 
     @property
-    def home(self) -> Home:
+    def home(self) -> "Home":
         """The home of this invocation; reads no other setting."""
+        from stigmer_cli.settings import home_of
+
         return home_of(self.environ, user_home=self.user_home)
 
-    def load_settings(self, *, is_look: bool = False, **flags: str | None) -> Settings:
+    def load_settings(self, *, is_look: bool = False, **flags: str | None) -> "Settings":
         """The settings of a command. While the home's stack runs, its addresses override those of this shell.
 
         Raises as `load` does. With `is_look`, for a read-only command, an untrusted home is only a warning.
         """
+        from stigmer_cli.stack.endpoints_file import read_endpoints
+        from stigmer_cli.stack.precedence import follow_running_stack
+        from stigmer_cli.stack.settings_record import read_settings_record
+
         found = self.load_own_settings(is_look=is_look, **flags)
         if found.distrust:
             return found
         running = read_endpoints(found.home)
         return follow_running_stack(found, running, read_settings_record(found.home)) if running else found
 
-    def load_own_settings(self, *, is_look: bool = False, **flags: str | None) -> Settings:
+    def load_own_settings(self, *, is_look: bool = False, **flags: str | None) -> "Settings":
         """The settings of this shell and of `config.toml`, even while a stack runs: for commands that start a part."""
+        from stigmer_cli.settings import load
+
         found = load(flags, self.environ, user_home=self.user_home, is_look=is_look)
         if found.distrust:
             self.out.warning(f"{found.distrust}; neither its config.toml nor its token is used")
@@ -64,8 +70,14 @@ class Cli:
             self.out.warning(warning)
         return found
 
-    def load_settings_or_defaults(self) -> Settings:
+    def load_settings_or_defaults(self) -> "Settings":
         """`load_settings`, or the defaults with a warning if it fails: for read-only commands."""
+        from stigmer_cli.home_trust import inspect_home
+        from stigmer_cli.settings import Settings
+        from stigmer_cli.stack.endpoints_file import read_endpoints
+        from stigmer_cli.stack.precedence import follow_running_stack
+        from stigmer_cli.stack.settings_record import read_settings_record
+
         home = self.home
         try:
             return self.load_settings(is_look=True)
@@ -81,8 +93,9 @@ class Cli:
         Raises NotRunning if there is no token because no stack was ever started here, MachineError if its file is gone,
         and ConfigError if the server is on another machine and no token is set.
         """
-        from stigmer_cli.client import Client  # noqa: PLC0415 - httpx is not imported for --help and status
-        from stigmer_cli.stack.remote import require_token  # noqa: PLC0415 - 0.1 s of CPU on top of the 0.2 s of `stigmer version`
+        from stigmer_cli.client import Client
+        from stigmer_cli.credential import FileToken, read_token
+        from stigmer_cli.stack.remote import require_token
 
         settings = self.load_settings(is_look=False, **flags)
         require_token(settings)
@@ -115,6 +128,8 @@ class Cli:
         Raises NotRunning instead of ServerUnavailable if the server of this home does not run; the message names the
         process that holds its port.
         """
+        import asyncio
+
         try:
             return asyncio.run(work)
         except ServerUnavailable as error:
@@ -125,14 +140,15 @@ class Cli:
 
     def explain(self, error: ServerUnavailable) -> StigmerError:
         """The error to raise if the server cannot be reached: the cause found on this machine, else `error`."""
-        from stigmer_cli.stack.server_unreachable import explain  # noqa: PLC0415 - 0.05 s, and only after a failure
+        from stigmer_cli.settings import Source
+        from stigmer_cli.stack.server_unreachable import explain
 
         settings = self.load_settings()
         is_own = settings.sources["server_url"] is Source.DEFAULT
         return explain(error, settings.server_target, settings.home, is_own=is_own)
 
 
-def _explain_missing_token(home: Home) -> StigmerError:
+def _explain_missing_token(home: "Home") -> StigmerError:
     if home.store_id_file.exists():
         # `up` makes a new one, and a running server reads it.
         return MachineError(f"the token file {home.token_file} is gone", hint="stigmer up")

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
-
-from rich.console import Console
-from rich.markup import escape
-from rich.text import Text
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from stigmer_cli.errors import StigmerError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 CONTROL = re.compile(
     r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # OSC: titles, links, the clipboard
@@ -29,9 +30,6 @@ ESCAPED = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\u20
 OUTPUT_OPTION = re.compile(r"(?<= )(?:-o[ =]?|--output[ =])(\S+)(?= )")
 
 NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
-
-UNBOUNDED = 1000
-"""Columns of a table that is not printed on a terminal: wide enough to cut nothing off."""
 
 
 class Format(StrEnum):
@@ -54,22 +52,6 @@ def strip_control_sequences(text: str) -> str:
     return CONTROL.sub("", text).replace("\r", "")
 
 
-class ResultConsole(Console):
-    """Standard output; raises BrokenPipeError when its reader has left, where rich's own would end the process."""
-
-    def on_broken_pipe(self) -> None:
-        """Raise it again."""
-        raise  # noqa: PLE0704 - rich calls this while it handles the error
-
-
-class MessageConsole(Console):
-    """Standard error; a message that nobody reads is lost, and the command goes on."""
-
-    def on_broken_pipe(self) -> None:
-        """Print nothing more."""
-        self.quiet = True
-
-
 class Output:
     """Where a command's result and messages go; decided once, from the format and the terminals.
 
@@ -80,13 +62,23 @@ class Output:
 
     def __init__(self, output_format: Format = Format.TABLE) -> None:
         self.format = output_format
-        self.stdout = ResultConsole(highlight=False)
-        if not self.stdout.is_terminal:
-            self.stdout.width = UNBOUNDED
-        self.stderr = MessageConsole(stderr=True, highlight=False)
         self.outlives_reader = False
         self.unwritten: OSError | None = None
         self.has_result = False
+
+    @cached_property
+    def stdout(self) -> "Console":
+        """The console for the result."""
+        from stigmer_cli.cli.consoles import make_result_console  # noqa: PLC0415 - rich, for what prints with it only
+
+        return make_result_console()
+
+    @cached_property
+    def stderr(self) -> "Console":
+        """The console for messages."""
+        from stigmer_cli.cli.consoles import make_message_console  # noqa: PLC0415
+
+        return make_message_console()
 
     @property
     def is_interactive(self) -> bool:
@@ -98,7 +90,7 @@ class Output:
         """Whether a person can see a question and answer it."""
         return sys.stdin.isatty() and self.stderr.is_terminal
 
-    def result(self, data: Mapping[str, object], table: Callable[[Console], None]) -> None:
+    def result(self, data: Mapping[str, object], table: "Callable[[Console], None]") -> None:
         """Print the result: `data` as one JSON object, or what `table` prints."""
         self.has_result = True
         match self.format:
@@ -138,19 +130,19 @@ class Output:
 
     def note(self, text: str) -> None:
         """Print a message: a line on standard error."""
-        self._talk(Text(strip_control_sequences(text)))
+        self._talk("", "", text)
 
     def hint(self, text: str) -> None:
         """Print what to type next: a line on standard error."""
-        self._talk(Text.assemble(("hint: ", "cyan"), strip_control_sequences(text)))
+        self._talk("hint: ", "cyan", text)
 
     def warning(self, text: str) -> None:
         """Print a problem that does not stop the command."""
-        self._talk(Text.assemble(("warning: ", "yellow"), strip_control_sequences(text)))
+        self._talk("warning: ", "yellow", text)
 
     def error(self, error: StigmerError) -> None:
         """Print what went wrong and what to type; in JSON also as a problem (RFC 9457), unless a result was printed."""
-        self._talk(Text.assemble(("error: ", "bold red"), strip_control_sequences(error.message)))
+        self._talk("error: ", "bold red", error.message)
         if error.hint:
             self.hint(error.hint)
         if self.format is not Format.TABLE and not self.has_result:
@@ -162,10 +154,12 @@ class Output:
         body = problem_of(error).model_dump(mode="json", by_alias=True, exclude_none=True)
         self.result({"problem": body} if self.format is Format.STREAM_JSON else body, lambda _console: None)
 
-    def _talk(self, text: Text) -> None:
+    def _talk(self, label: str, style: str, text: str) -> None:
         """Wrap at words on a terminal; print one line elsewhere, so that a log can be searched."""
+        from stigmer_cli.cli.consoles import compose  # noqa: PLC0415
+
         with suppress(OSError):  # a full disk, for example: the exit code still tells
-            self.stderr.print(text, soft_wrap=not self.stderr.is_terminal)
+            self.stderr.print(compose(label, style, text), soft_wrap=not self.stderr.is_terminal)
 
 
 def discard_stdout() -> None:
@@ -188,8 +182,3 @@ def truncate_line(text: str, room: int) -> str:
     """`text` on one line of at most `room` characters, without control sequences; a cut ends with an ellipsis."""
     line = " ".join(strip_control_sequences(text).split())
     return line if len(line) <= room else f"{line[: room - 1]}…"
-
-
-def escape_markup(text: str) -> str:
-    """`text` without control sequences, and with rich's markup escaped."""
-    return escape(strip_control_sequences(text))

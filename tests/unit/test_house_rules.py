@@ -20,11 +20,14 @@ CROOKED = re.compile(r"\b(whoever|anew|farewell|mend|mends|mended|mending)\b", r
 
 HEAVY = ("temporalio", "httpx", "pydantic", "sqlalchemy", "fastapi", "openai", "pydantic_ai")
 
+LIGHT = ("asyncio", "rich", "ssl", "tomllib")
+"""What also nobody needs who prints a version or completes a word: each as long to import as all commands."""
+
 LOADED = """
-import sys
+import atexit, sys
 from stigmer_cli.cli.entry import invoke
+atexit.register(lambda: print("LOADED", *sorted({{name.partition(".")[0] for name in sys.modules}})))
 invoke({arguments!r})
-print("LOADED", *sorted({{name.partition(".")[0] for name in sys.modules}}))
 """
 
 
@@ -60,6 +63,24 @@ def test_a_module_is_short_and_says_what_it_is(path: Path) -> None:
     ]
     assert long == []
     assert [text for text in _messages(tree) if CROOKED.search(text)] == []
+
+
+@pytest.mark.parametrize(("arguments", "word"), [(["--version"], ""), (["version"], ""), ([], "stigmer exec")])
+def test_a_version_and_the_completion_of_a_word_load_next_to_nothing(
+    arguments: list[str], word: str, tmp_path: Path
+) -> None:
+    completing = {"_STIGMER_COMPLETE": "complete_bash", "COMP_WORDS": word, "COMP_CWORD": "1"} if word else {}
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED.format(arguments=arguments)],
+        env={"STIGMER_HOME": str(tmp_path), "PATH": "/usr/bin:/bin", **completing},
+        cwd=PACKAGE.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    loaded = done.stdout.splitlines()[-1].split()
+    assert loaded[0] == "LOADED", done.stderr
+    assert set(loaded) & {*HEAVY, *LIGHT} == set()
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import sys
 from collections.abc import Sequence
 
 from stigmer_cli.cli.agents.manifest import parse_manifests, read_sources
+from stigmer_cli.cli.consoles import escape_markup
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.output import escape_markup
 from stigmer_cli.cli.retry import call_with_retry
 
 

@@ -3,8 +3,8 @@
 import typer
 
 from stigmer_cli.api.resources import AgentResource
+from stigmer_cli.cli.consoles import escape_markup
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.output import escape_markup
 from stigmer_cli.cli.retry import call_with_retry
 from stigmer_cli.client import Client
 from stigmer_cli.errors import ConfigError, NotFound

@@ -3,8 +3,8 @@
 from rich.console import Console
 
 from stigmer_cli.api.resources import AgentResource
+from stigmer_cli.cli.consoles import escape_markup
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.output import escape_markup
 
 
 def show_agent(cli: Cli, agent: str) -> None:

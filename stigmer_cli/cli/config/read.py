@@ -5,8 +5,8 @@ from dataclasses import replace
 from rich.console import Console
 from rich.table import Table
 
+from stigmer_cli.cli.consoles import escape_markup
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.output import escape_markup
 from stigmer_cli.settings import OPTIONS, Option, Settings, Source, defaults, parsed
 from stigmer_cli.stack.endpoints_file import read_endpoints
 from stigmer_cli.stack.precedence import keep_recorded

@@ -8,9 +8,10 @@ from rich.text import Text
 
 from stigmer_cli.api.resources import EventBody, ExecutionResource
 from stigmer_cli.cli.columns import Column, print_table
+from stigmer_cli.cli.consoles import escape_markup
 from stigmer_cli.cli.execution_reason import PHASE_STYLES, describe_reason, drop_workflow_name
 from stigmer_cli.cli.executions.reconcile_view import CAUSE_MAX
-from stigmer_cli.cli.output import escape_markup, truncate_line
+from stigmer_cli.cli.output import truncate_line
 from stigmer_cli.clock import iso
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.time_format import ago

@@ -4,6 +4,7 @@ import platform
 from importlib.metadata import version
 
 from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.output import Format
 
 
 def show_version(cli: Cli) -> None:
@@ -14,4 +15,7 @@ def show_version(cli: Cli) -> None:
         "temporalio": version("temporalio"),
         "python": platform.python_version(),
     }
-    cli.out.result(found, lambda console: console.print("\n".join(f"{name:<12}{text}" for name, text in found.items())))
+    if cli.out.format is Format.TABLE:  # without rich, which takes longer than everything else here
+        cli.out.raw("".join(f"{name:<12}{text}\n" for name, text in found.items()))
+    else:
+        cli.out.result(found, lambda _console: None)

@@ -7,7 +7,8 @@ from contextlib import contextmanager, redirect_stdout
 
 import pytest
 
-from stigmer_cli.cli.output import Format, Output, discard_stdout, escape_markup, find_format, strip_control_sequences
+from stigmer_cli.cli.consoles import escape_markup
+from stigmer_cli.cli.output import Format, Output, discard_stdout, find_format, strip_control_sequences
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from stigmer_cli.time_format import span
 AGAIN_S = 0.3
 TICK_S = 1.0
 SILENT_S = 5.0
-"""After so long without an event the server is asked whether the execution is stuck, and again as often."""
+"""After so long without an event the server is asked why, and again each time that the silence has doubled."""
 
 SHOWN_EVENTS = frozenset(
     {
@@ -67,16 +67,22 @@ class EventPrinter:
             if self._is_live:
                 self.note("the answer above is withdrawn: it is asked for again")
 
-    def show_stuck(self, execution: ExecutionResource) -> None:
-        """Print why it is stuck and what to type, once for each class."""
+    def explain(self, execution: ExecutionResource, *, silent_s: float) -> None:
+        """Print why no event has come: it is stuck, which is told once for each class, or its model is silent."""
         stuck = execution.stuck
-        if stuck is None or stuck.kind == self._told_stuck:
-            return
-        self._told_stuck = stuck.kind
-        self._out.stream({"stuck": stuck.to_wire()})
+        if stuck is None:
+            if execution.status.phase is Phase.IN_PROGRESS and execution.status.attempt:
+                self._tell(f"the model has said nothing for {span(silent_s)}; waiting for it")
+        elif stuck.kind != self._told_stuck:
+            self._told_stuck = stuck.kind
+            self._out.stream({"stuck": stuck.to_wire()})
+            self._tell(describe_reason(execution), hint=stuck.hint)
+
+    def _tell(self, text: str, *, hint: str = "") -> None:
         if self._out.format is Format.TABLE:
-            self.note(describe_reason(execution))
-            self._out.hint(stuck.hint)
+            self.note(text)
+            if hint:
+                self._out.hint(hint)
 
     def note(self, text: str) -> None:
         """Print `text` on standard error, on a line of its own."""
@@ -128,15 +134,18 @@ async def follow(client: Client, execution_id: str, printer: EventPrinter, clock
 
 
 async def _explain_silence(client: Client, execution_id: str, printer: EventPrinter, clock: Clock) -> None:
-    silent_s = 0.0
+    silent_s, look_at_s = 0.0, SILENT_S
     while True:
         printer.has_news = False
         await clock.sleep(TICK_S)
         silent_s = 0.0 if printer.has_news else silent_s + TICK_S
-        if silent_s >= SILENT_S:
-            silent_s = 0.0
-            with suppress(StigmerError):  # the followed stream reports it
-                printer.show_stuck(await client.execution(execution_id))
+        if not silent_s:
+            look_at_s = SILENT_S
+        if silent_s < look_at_s:
+            continue
+        look_at_s *= 2
+        with suppress(StigmerError):  # the followed stream reports it
+            printer.explain(await client.execution(execution_id), silent_s=silent_s)
 
 
 async def _follow_events(client: Client, execution_id: str, printer: EventPrinter, clock: Clock) -> ExecutionResource:

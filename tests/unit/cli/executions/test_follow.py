@@ -1,12 +1,16 @@
 """What of an execution's events reaches standard output: the one answer that counts."""
 
+from dataclasses import replace
+
 import pytest
 
-from stigmer_cli.api.resources import EventBody
+from stigmer_cli.api.resources import EventBody, execution_resource
+from stigmer_cli.api.stuck import StuckBody
 from stigmer_cli.cli.executions.follow import EventPrinter
 from stigmer_cli.cli.output import Format, Output
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.phase import Phase
+from tests.support.execution_rows import row
 from tests.support.fakes import START
 
 
@@ -63,3 +67,19 @@ def test_two_messages_of_one_answer_are_on_lines_of_their_own(capsys: pytest.Cap
         printer.show(event)
     printer.end(Phase.COMPLETED)
     assert capsys.readouterr().out == "one\ntwo\n"
+
+
+def test_a_silent_model_is_told_and_a_stuck_execution_once_for_each_class(capsys: pytest.CaptureFixture[str]) -> None:
+    running = execution_resource(
+        replace(row(Phase.IN_PROGRESS, submitted_s_ago=9), claimed_by="runner/1", claimed_attempt=1, started_at=START)
+    )
+    stuck = StuckBody(kind="lost", cause="Temporal has no workflow", since=START, hint="stigmer executions reconcile")
+    printer = EventPrinter(Output())
+    printer.explain(running, silent_s=12.0)
+    for _ in range(2):
+        printer.explain(running.model_copy(update={"stuck": stuck}), silent_s=24.0)
+    assert capsys.readouterr().err.splitlines() == [
+        "the model has said nothing for 12s; waiting for it",
+        "lost: Temporal has no workflow",
+        "hint: stigmer executions reconcile",
+    ]

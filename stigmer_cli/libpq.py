@@ -23,7 +23,7 @@ URL = re.compile(
 """As SQLAlchemy reads it: a password may hold anything but `@`, also unquoted."""
 
 
-def completed(url: str, environ: Mapping[str, str]) -> str:
+def complete_url(url: str, environ: Mapping[str, str]) -> str:
     """`url` with what it leaves open taken from `environ`; as it is where it is no PostgreSQL URL that can be read."""
     found = URL.match(url)
     if found is None:

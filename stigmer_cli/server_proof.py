@@ -107,7 +107,7 @@ class Challenge:
             f"GET {PATH}?nonce={self.nonce} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n\r\n"
         ).encode("ascii")
 
-    def answered(self, data: bytes) -> Answer | None:
+    def read_answer(self, data: bytes) -> Answer | None:
         """The answer in `data`, all that came so far; None where it is not whole yet.
 
         Raises ValueError for what no server of ours sends: another status (a redirect, say), a body without its length,
@@ -153,7 +153,7 @@ async def prove(challenge: Challenge, read: Read, write: Write, token: Token) ->
 
 async def _answer_to(challenge: Challenge, read: Read) -> Answer:
     data = b""
-    while (answer := challenge.answered(data)) is None:
+    while (answer := challenge.read_answer(data)) is None:
         chunk = await read()
         if not chunk:
             if data:

@@ -15,7 +15,7 @@ from typing import Any
 
 from stigmer_cli.errors import ConfigError, reason_of
 from stigmer_cli.home_trust import inspect_home, refuse_sudo
-from stigmer_cli.libpq import TAKEN, completed, unused_service
+from stigmer_cli.libpq import TAKEN, complete_url, unused_service
 from stigmer_cli.options import (
     BY_NAME,
     HOME_VARIABLE,
@@ -45,7 +45,7 @@ __all__ = [
     "defaults",
     "home_of",
     "load",
-    "parsed",
+    "parse_setting",
 ]
 
 SERVER_PORT = 7234
@@ -246,7 +246,7 @@ def load(
     distrust = doubts[0].message if doubts else ""
     url = values.get("database_url")
     if url is not None:
-        values["database_url"] = completed(url, environ)
+        values["database_url"] = complete_url(url, environ)
     return Settings(
         home=home,
         sources=sources,
@@ -257,7 +257,7 @@ def load(
     )
 
 
-def parsed(name: str, text: str) -> object:
+def parse_setting(name: str, text: str) -> object:
     """`text` as the value of the option called `name`; raises ConfigError for an unknown name or a wrong value."""
     if name not in BY_NAME:
         raise ConfigError(f"there is no setting {name!r}{_nearest(name, BY_NAME)}", hint="stigmer config list")

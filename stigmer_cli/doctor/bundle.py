@@ -21,7 +21,7 @@ from stigmer_cli.settings import OPTIONS, defaults
 from stigmer_cli.stack.parts import NAMES
 from stigmer_cli.stack.remote import remote_status
 from stigmer_cli.stack.status import status
-from stigmer_cli.supervisor.logfile import rotated
+from stigmer_cli.supervisor.logfile import rotated_path
 from stigmer_cli.tls.link import Link
 
 LOG_LINES_MAX = 500
@@ -174,7 +174,7 @@ def end_of_log(path: Path) -> str:
     lines: list[bytes] = []
     room = LOG_BYTES_MAX
     for number in (0, 1):
-        older = _last_lines(rotated(path, number), room)
+        older = _last_lines(rotated_path(path, number), room)
         lines = [*older, *lines]
         room -= sum(map(len, older))
     return b"".join(lines[-LOG_LINES_MAX:]).decode("utf-8", "replace")

@@ -82,7 +82,7 @@ BY_CODE: dict[str, Check] = {check.code: check for check in CHECKS}
 CAUSES_FIRST = causes_first(CHECKS)
 
 
-def named(words: Sequence[str]) -> frozenset[str]:
+def find_codes(words: Sequence[str]) -> frozenset[str]:
     """The codes that `words` name, each a code or a category; raises RequestError for any other word."""
     found: set[str] = set()
     for word in words:
@@ -93,7 +93,7 @@ def named(words: Sequence[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def chosen(*, only: frozenset[str], skip: frozenset[str]) -> tuple[Check, ...]:
+def choose_checks(*, only: frozenset[str], skip: frozenset[str]) -> tuple[Check, ...]:
     """The checks to run: `only` with all that they need (every check where it is empty), without `skip`."""
     wanted = _with_needs(only) if only else frozenset(BY_CODE)
     return tuple(check for check in CHECKS if check.code in wanted - skip)

@@ -32,7 +32,7 @@ def clock_time(at: datetime | str) -> str:
     return time_of_day(found)
 
 
-def listed(names: Sequence[str], number: int) -> str:
+def list_names(names: Sequence[str], number: int) -> str:
     """The first few of `number` names, and how many more."""
     shown = names[:IDS_SHOWN]
     return ", ".join(shown) + (f" and {number - len(shown)} more" if number > len(shown) else "")

@@ -95,7 +95,7 @@ class Dispatcher:
                 self._strain.clear()
 
     async def _read_due(self, limit: int) -> Sequence[Execution]:
-        return await self._store.executions.due(now=self._clock.now(), limit=limit)
+        return await self._store.executions.read_due(now=self._clock.now(), limit=limit)
 
     async def _pause(self, generation: int) -> None:
         """Leave Temporal alone for a while, longer after each strained pass; a reconnect ends it."""

@@ -148,7 +148,7 @@ class StuckWatch:
             newest = await self._store.executions.list(self._make_filter(), limit=NEWEST_MAX, cursor=None)
             looked |= {row.id: row for row in newest.items}
             loud = [id_ for id_ in self._known if id_ not in looked]
-            looked |= {row.id: row for row in (await self._store.executions.named(loud) if loud else ())}
+            looked |= {row.id: row for row in (await self._store.executions.read_by_ids(loud) if loud else ())}
         stuck = list(await self._judge_by_page(list(looked.values())))
         while len(page) == OVERVIEW_PAGE and self._clock.monotonic() < ends:
             page = await self._read_page(page[-1].id, OVERVIEW_PAGE)

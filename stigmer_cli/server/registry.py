@@ -121,7 +121,7 @@ class ServerRegistry:
             raise _refuse(_describe(other))
 
     async def _read_living(self) -> Sequence[SeenServer]:
-        self.servers = await self._store.servers.living(within_s=LIVING_S)
+        self.servers = await self._store.servers.read_living(within_s=LIVING_S)
         return self.servers
 
     def _find_other(self, living: Sequence[SeenServer], cluster: str) -> SeenServer | None:

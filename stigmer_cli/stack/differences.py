@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from stigmer_cli.options import ADDRESSES, BY_NAME, OPTIONS
 from stigmer_cli.settings import Settings, Source
-from stigmer_cli.stack.precedence import DATABASE, keep_recorded, named
+from stigmer_cli.stack.precedence import DATABASE, keep_recorded, name_source
 from stigmer_cli.stack.settings_record import RUNNER, Given, SettingsRecord
 
 
@@ -26,7 +26,7 @@ class Difference:
         """One side of it."""
         if not given.is_set:
             return "not set"
-        layer = named(given.source, BY_NAME[self.name])
+        layer = name_source(given.source, BY_NAME[self.name])
         mark = f"fingerprint {given.fingerprint}" if given.fingerprint else ""
         if given.value is None:
             other = "another value" if self.before.is_set and given is self.now else "a value"
@@ -38,12 +38,14 @@ class Difference:
         return {"setting": self.name, "parts": list(self.parts), "before": _json(self.before), "now": _json(self.now)}
 
 
-def differences(before: SettingsRecord | None, after: SettingsRecord, parts: Sequence[str]) -> tuple[Difference, ...]:
+def find_differences(
+    before: SettingsRecord | None, after: SettingsRecord, parts: Sequence[str]
+) -> tuple[Difference, ...]:
     """What `after` gives `parts` differently; a part that is not in `before` has none."""
     found: dict[tuple[str, Given, Given], list[str]] = {}
     for option in OPTIONS:
         for part in parts:
-            old, new = (record.given(option.name, part) if record else None for record in (before, after))
+            old, new = (record.find_given(option.name, part) if record else None for record in (before, after))
             if old is not None and new is not None and not old.is_same(new):
                 found.setdefault((option.name, old, new), []).append(part)
     return tuple(
@@ -61,7 +63,7 @@ def would_change(
     if record is None:
         return ()
     wanted = settings if is_new else keep_recorded(settings, record)
-    found = differences(record, record.with_parts(wanted, tuple(record.parts), at=""), tuple(record.parts))
+    found = find_differences(record, record.with_parts(wanted, tuple(record.parts), at=""), tuple(record.parts))
     is_database_meant = is_database_meant or settings.sources.get(DATABASE, Source.DEFAULT) is not Source.DEFAULT
     return tuple(one for one in found if one.name != DATABASE or is_database_meant)
 

@@ -16,7 +16,7 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.parts import NAMES
-from stigmer_cli.supervisor.logfile import rotated
+from stigmer_cli.supervisor.logfile import rotated_path
 from stigmer_cli.time_format import parse_span
 
 LOOK_EVERY_S = 0.25
@@ -234,7 +234,7 @@ def _oldest_first(path: Path) -> list[IO[bytes]]:
     found: list[IO[bytes]] = []
     for number in count():
         try:
-            found.append(rotated(path, number).open("rb"))
+            found.append(rotated_path(path, number).open("rb"))
         except FileNotFoundError:
             if number:
                 break

@@ -33,11 +33,11 @@ def keep_recorded(settings: Settings, record: SettingsRecord | None) -> Settings
     """
     if record is None:
         return settings
-    before = record.given(TEMPORAL)
+    before = record.find_given(TEMPORAL)
     is_moved = _is_said(settings, TEMPORAL) and before is not None and before.value != settings.temporal_address
     values: dict[str, Any] = {}
     for option in OPTIONS:
-        given = record.given(option.name)
+        given = record.find_given(option.name)
         if (
             option.name not in ADDRESSES
             or _is_said(settings, option.name)
@@ -65,12 +65,12 @@ def follow_running_stack(settings: Settings, found: Endpoints, record: SettingsR
     values |= {"temporal_port": found.temporal_port} if found.temporal_port is not None else {}
     values |= {"ui_port": found.ui_port} if found.ui_port is not None else {}
     for option in OPTIONS:
-        given = record.given(option.name) if record and option.name in ADDRESSES - set(values) else None
+        given = record.find_given(option.name) if record and option.name in ADDRESSES - set(values) else None
         if given is not None and not (option.name == DATABASE and _is_same_database(settings, given)):
             values[option.name] = None if given.value is None else option.parse(given.value)
     if settings.server_url is None:
         values |= {"server_url": found.server_url, "insecure_http": False}
-        token = record.given(TOKEN, SERVER) if record else None
+        token = record.find_given(TOKEN, SERVER) if record else None
         if token is not None and not token.is_set:
             values[TOKEN] = None
     return _with(settings, values)
@@ -92,13 +92,13 @@ def as_started(settings: Settings, environment: Mapping[str, str]) -> Settings:
 
 def settings_of_runner(settings: Settings, found: Endpoints | None, record: SettingsRecord | None) -> Settings:
     """`settings` with the endpoint of models that the runner of the stack was given, where it is known."""
-    url = record.given("openai_base_url", RUNNER) if record and found else None
+    url = record.find_given("openai_base_url", RUNNER) if record and found else None
     return settings if url is None else replace(settings, openai_base_url=url.value)
 
 
 def refuse_another_database(settings: Settings, record: SettingsRecord | None) -> None:
     """Raise ConfigError where `settings` mean another database than the one this home's executions are in."""
-    before = record.given(DATABASE, SERVER) if record else None
+    before = record.find_given(DATABASE, SERVER) if record else None
     if before is None or _is_same_database(settings, before):
         return
     home = settings.home
@@ -106,7 +106,7 @@ def refuse_another_database(settings: Settings, record: SettingsRecord | None) -
     shown = without_password(settings.database_target)
     variable = BY_NAME[DATABASE].variable
     if not _is_said(settings, DATABASE):
-        said_by = f", as {named(before.source)} said" if before.source is not Source.DEFAULT else ""
+        said_by = f", as {name_source(before.source)} said" if before.source is not Source.DEFAULT else ""
         raise ConfigError(
             f"the executions of {home.path} are in {where}{said_by}; {variable} is not set"
             " here, and its password is not recorded",
@@ -119,7 +119,7 @@ def refuse_another_database(settings: Settings, record: SettingsRecord | None) -
     )
 
 
-def named(source: Source, option: Option = BY_NAME[DATABASE]) -> str:
+def name_source(source: Source, option: Option = BY_NAME[DATABASE]) -> str:
     """The layer `source` as a person knows it."""
     names = {
         Source.FLAG: "a flag",

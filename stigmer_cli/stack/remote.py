@@ -16,7 +16,7 @@ LOOK_MAX_S = 3.0
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 
-def elsewhere(settings: Settings, found: Endpoints | None) -> str | None:
+def find_server_elsewhere(settings: Settings, found: Endpoints | None) -> str | None:
     """The URL of the server that the settings name, where it is not the one of this home's stack; None where it is."""
     url = settings.server_url
     if url is None or settings.sources.get("server_url") is Source.DEFAULT:
@@ -28,7 +28,7 @@ def elsewhere(settings: Settings, found: Endpoints | None) -> str | None:
 
 def refuse_elsewhere(settings: Settings, command: str) -> None:
     """Raise RequestError where `command`, which is about processes of this machine, is asked of a server elsewhere."""
-    url = elsewhere(settings, read_endpoints(settings.home))
+    url = find_server_elsewhere(settings, read_endpoints(settings.home))
     if url is not None:
         raise RequestError(
             f"{command} is about a stack of this machine, and commands talk to the server at {url}"
@@ -39,7 +39,7 @@ def refuse_elsewhere(settings: Settings, command: str) -> None:
 
 def require_token(settings: Settings) -> None:
     """Raise ConfigError where the server is elsewhere and this machine has no token: one made here is not its token."""
-    url = elsewhere(settings, read_endpoints(settings.home))
+    url = find_server_elsewhere(settings, read_endpoints(settings.home))
     if url is not None and settings.token is None and read_token(settings.home) is None:
         raise ConfigError(
             f"there is no token for the server at {url}", hint="set STIGMER_TOKEN to the one that this server was given"

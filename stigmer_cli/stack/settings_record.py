@@ -73,7 +73,7 @@ class SettingsRecord:
     parts: Mapping[str, Part] = field(default_factory=dict)
     at: Mapping[str, str] = field(default_factory=dict)
 
-    def given(self, name: str, part: str | None = None) -> Given | None:
+    def find_given(self, name: str, part: str | None = None) -> Given | None:
         """The setting `name` as `part` was given it, or as the first part that reads it; None: nothing is known."""
         for reader in (part,) if part else readers(name):
             found = self.parts.get(reader, {}).get(name)
@@ -154,7 +154,7 @@ def fingerprint(value: str, salt: str) -> str:
 
 def _given(option: Option, settings: Settings, salt: str, kept: SettingsRecord | None) -> Given:
     value, source = getattr(settings, option.name), settings.sources.get(option.name, Source.DEFAULT)
-    if source is Source.RECORD and kept is not None and (before := kept.given(option.name)):
+    if source is Source.RECORD and kept is not None and (before := kept.find_given(option.name)):
         source = before.source
     if value is None:
         return Given(source=source)

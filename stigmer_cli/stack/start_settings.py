@@ -7,7 +7,7 @@ from dataclasses import replace
 from stigmer_cli.credential import ensure_token
 from stigmer_cli.errors import ConfigError, MachineError, reason_of
 from stigmer_cli.settings import BY_NAME, Home, Settings, Source
-from stigmer_cli.stack.differences import Difference, differences, would_change
+from stigmer_cli.stack.differences import Difference, find_differences, would_change
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.precedence import DATABASE, SHARED, TOKEN, as_started, keep_recorded, refuse_another_database
 from stigmer_cli.stack.settings_record import (
@@ -68,7 +68,7 @@ class Opening:
         sources = {**asked.sources, **dict.fromkeys(moved - {"server_url"}, Source.FLAG)}  # --auto-ports
         before = self._before or new_record()
         self._now = before.with_parts(replace(started, sources=sources), names, at=at).only_parts(names)
-        self.changes = differences(self._before, self._now, names)
+        self.changes = find_differences(self._before, self._now, names)
 
     def write(self) -> None:
         """Write the record; raises OSError."""
@@ -138,4 +138,4 @@ def _record_given(home: Home, name: str, used: Settings, at: str) -> tuple[Diffe
         raise MachineError(
             f"cannot write {home.data / FILE}: {reason_of(error)}", hint="free space, or make it writable"
         ) from error
-    return differences(before, now, (name,))
+    return find_differences(before, now, (name,))

@@ -18,7 +18,7 @@ from stigmer_cli.store.due_rows import Aged, due_at, is_aged, is_due
 from stigmer_cli.store.execution_draft import ExecutionDraft, first_row
 from stigmer_cli.store.listing import Filter, Page
 from stigmer_cli.store.mapping import execution_of, messages_of
-from stigmer_cli.store.statements import by_index, named
+from stigmer_cli.store.statements import by_index, select_by_ids
 from stigmer_cli.store.tables import CANCEL_REQUESTED, LEGACY, OPEN, QUEUED, executions, message_chunks
 
 _ROW = executions.c
@@ -49,8 +49,8 @@ _NEXT_DUE = by_index(select(func.min(_ROW.next_try_at)), "ix_executions_next_try
 )
 _QUEUED_COUNT = by_index(select(func.count()).select_from(executions), "ix_executions_next_try").where(QUEUED)
 _IS_QUEUED = select(_ROW.id).where(_ROW.id == bindparam("id"), QUEUED, _ROW.epoch == bindparam("epoch"))
-_EPOCHS = named(select(_ROW.id, _ROW.epoch)).where(OPEN)
-_UNSUBMITTED = named(select(_ROW.id, _ROW.attention_code)).where(OPEN, _ROW.submitted_at.is_(None))
+_EPOCHS = select_by_ids(select(_ROW.id, _ROW.epoch)).where(OPEN)
+_UNSUBMITTED = select_by_ids(select(_ROW.id, _ROW.attention_code)).where(OPEN, _ROW.submitted_at.is_(None))
 _UNWANTED = (
     by_index(select(*_BRIEF), "ix_executions_cancel")
     .where(CANCEL_REQUESTED, _ROW.submitted_at.is_not(None))
@@ -63,7 +63,7 @@ _OPEN_BEHIND = (
     .order_by(_ROW.id)
     .limit(_LIMIT)
 )
-_NAMED = named(select(*_BRIEF))
+_NAMED = select_by_ids(select(*_BRIEF))
 _ANY_LEGACY = by_index(select(_ROW.id), "ix_executions_legacy").where(LEGACY).limit(1)
 _COUNTS = select(_ROW.phase, _ROW.kind, func.count()).group_by(_ROW.phase, _ROW.kind)
 _OLDEST_PENDING = select(func.min(_ROW.created_at)).where(_ROW.phase == Phase.PENDING)
@@ -133,7 +133,7 @@ class ExecutionTable:
         async with self._database.reading() as connection:
             return await listing.count(connection, wanted, limit=limit)
 
-    async def due(self, *, now: datetime, limit: int) -> Sequence[Execution]:
+    async def read_due(self, *, now: datetime, limit: int) -> Sequence[Execution]:
         """Up to `limit` queued executions that are due at `now`, oldest first, without the long columns (`_BRIEF`)."""
         return await self._some(_DUE, {**due_at(now), "limit": limit})
 
@@ -239,7 +239,7 @@ class ExecutionTable:
             return await _load(writing.connection, execution_id)
 
     @whole
-    async def unsubmitted(self, ids: Sequence[ExecutionId]) -> Mapping[ExecutionId, bool]:
+    async def find_unsubmitted(self, ids: Sequence[ExecutionId]) -> Mapping[ExecutionId, bool]:
         """Those of `ids` that are open and that Temporal has not taken; the value: whether a person has to decide."""
         async with self._database.reading() as connection:
             found = await connection.execute(_UNSUBMITTED, {"ids": ids})
@@ -261,7 +261,7 @@ class ExecutionTable:
         """Up to `limit` open executions that are old enough, in order of id, after `after`."""
         return await self._some(_OPEN_BEHIND, {**aged.parameters(), "after": after or "", "limit": limit})
 
-    async def named(self, ids: Sequence[ExecutionId]) -> Sequence[Execution]:
+    async def read_by_ids(self, ids: Sequence[ExecutionId]) -> Sequence[Execution]:
         """Those of `ids`, in that order, without the long columns; raises NotFound for one that has no row."""
         found = {row.id: row for row in await self._some(_NAMED, {"ids": ids})}
         for id_ in ids:
@@ -290,7 +290,7 @@ class ExecutionTable:
             return await connection.scalar(_ANY_LEGACY) is not None
 
     @whole
-    async def counts(self) -> Mapping[tuple[Phase, Kind], int]:
+    async def count_by_phase(self) -> Mapping[tuple[Phase, Kind], int]:
         """How many there are of each phase and kind; there are no entries of 0."""
         async with self._database.reading() as connection:
             return {(Phase(phase), Kind(kind)): count for phase, kind, count in await connection.execute(_COUNTS)}

@@ -92,7 +92,7 @@ def event_of(row: RowMapping) -> Event:
     )
 
 
-def ended(outcome: Outcome, now: datetime) -> Mapping[str, object]:
+def map_outcome(outcome: Outcome, now: datetime) -> Mapping[str, object]:
     """The columns of an execution that ended with `outcome`: it waits for nothing and needs no attention."""
     return {
         **NO_ATTENTION,

@@ -16,7 +16,7 @@ from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, WorkflowId, Wo
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store.database import Database, EventDraft, Transition, Writing, whole
-from stigmer_cli.store.mapping import NO_ATTENTION, ended, outcome_event
+from stigmer_cli.store.mapping import NO_ATTENTION, map_outcome, outcome_event
 from stigmer_cli.store.tables import events, message_chunks
 from stigmer_cli.store.transitions import IS_IN_PROGRESS, IS_UNCLAIMED, expect, may_become
 
@@ -176,7 +176,7 @@ class RunTable:
                 Transition(
                     guards=(may_become(outcome.phase),),
                     expects=expect(epoch=epoch),
-                    values=ended(outcome, writing.now),
+                    values=map_outcome(outcome, writing.now),
                     event=outcome_event(outcome),
                 ),
             )

@@ -88,7 +88,7 @@ class ServerTable:
                 await writing.connection.execute(delete(servers).where(_ROW.seen_at < now - FORGOTTEN))
 
     @whole
-    async def living(self, *, within_s: float) -> Sequence[SeenServer]:
+    async def read_living(self, *, within_s: float) -> Sequence[SeenServer]:
         """Those that were seen in the last `within_s` seconds, by id."""
         async with self._database.reading() as connection:
             now = self._database.clock.now()

@@ -60,7 +60,7 @@ def by_index(query: Select[Any], index: str) -> Select[Any]:
     return query.with_hint(executions, f"INDEXED BY {index}", "sqlite")
 
 
-def named(query: Select[Any]) -> Select[Any]:
+def select_by_ids(query: Select[Any]) -> Select[Any]:
     """`query` of those whose id is among `ids`, found by primary key."""
     return by_index(query, PRIMARY_KEY).where(_ROW.id.in_(bindparam("ids", expanding=True)))
 
@@ -90,7 +90,7 @@ def write(values: tuple[str, ...], fills: tuple[str, ...]) -> Update:
 def select_and_lock(guards: Guards, columns: tuple[str, ...]) -> Select[Any]:
     """`id`, `event_seq` and `columns` of those of `ids` that are as `guards` say, locked in order of id."""
     found = select(_ROW.id, _ROW.event_seq, *(_ROW[name] for name in columns))
-    return named(found).where(*guards).order_by(_ROW.id).with_for_update()
+    return select_by_ids(found).where(*guards).order_by(_ROW.id).with_for_update()
 
 
 @cache

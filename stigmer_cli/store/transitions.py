@@ -14,7 +14,7 @@ from stigmer_cli.domain.execution import AttentionCode, EventType, Outcome, Queu
 from stigmer_cli.domain.identity import RunId, StoreId
 from stigmer_cli.domain.phase import Phase, sources_of
 from stigmer_cli.store.database import EventDraft, Transition
-from stigmer_cli.store.mapping import NO_ATTENTION, ended, outcome_event
+from stigmer_cli.store.mapping import NO_ATTENTION, map_outcome, outcome_event
 from stigmer_cli.store.tables import OPEN, QUEUED, executions
 
 _ROW = executions.c
@@ -227,7 +227,7 @@ def cancel_at_once(*, now: datetime) -> Transition:
     outcome = Outcome(phase=Phase.CANCELLED, error=CANCELLED_UNCLAIMED)
     return Transition(
         guards=(may_become(Phase.CANCELLED), IS_PENDING, IS_UNCLAIMED),
-        values={**ended(outcome, now), "cancel_requested_at": now},
+        values={**map_outcome(outcome, now), "cancel_requested_at": now},
         event=EventDraft(type=EventType.CANCELLED, text=CANCELLED_UNCLAIMED),
     )
 
@@ -246,7 +246,7 @@ def conclude(outcome: Outcome, detail: str, *, epoch: int, version: int, now: da
     return Transition(
         guards=(may_become(outcome.phase),),
         expects=expect(epoch=epoch, version=version),
-        values=ended(outcome, now),
+        values=map_outcome(outcome, now),
         event=outcome_event(outcome, source=detail),
     )
 

@@ -90,9 +90,9 @@ class LogFile:
         self.close()
         self._ends_line = True
         for number in range(self._files_max - 1, 0, -1):
-            older = rotated(self.path, number - 1)
+            older = rotated_path(self.path, number - 1)
             if older.exists():
-                older.replace(rotated(self.path, number))
+                older.replace(rotated_path(self.path, number))
         if self._files_max == 1:
             self.path.unlink(missing_ok=True)
 
@@ -102,7 +102,7 @@ class LogFile:
         self._lines.extend(line[:LINE_MAX] for line in whole[-TAIL_LINES:])
 
 
-def rotated(path: Path, number: int) -> Path:
+def rotated_path(path: Path, number: int) -> Path:
     """The name of `path` after `number` rotations; `path` itself for 0."""
     return path.with_name(f"{path.name}.{number}") if number else path
 

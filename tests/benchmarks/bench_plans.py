@@ -36,7 +36,7 @@ PHASE_FIRST = {
 """Partial indexes of another shape, which SQLite might prefer by itself."""
 
 QUERIES: Mapping[str, Callable[[Store], Awaitable[object]]] = {
-    "due": lambda s: s.executions.due(now=LATER, limit=10),
+    "due": lambda s: s.executions.read_due(now=LATER, limit=10),
     "next due": lambda s: s.executions.next_due_at(),
     "queued": lambda s: s.executions.queued_count(),
     "cancel": lambda s: s.executions.find_cancel_requested(limit=10),

@@ -231,7 +231,7 @@ class ReportServer:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                assert self.path == "/v1/identity", self.path
+                assert self.path.partition("?")[0] == "/v1/identity", self.path
                 self._answer(identity().to_wire())
 
             def do_POST(self) -> None:

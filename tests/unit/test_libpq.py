@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stigmer_cli.libpq import completed
+from stigmer_cli.libpq import complete_url
 from stigmer_cli.settings import load
 
 SHELL = {
@@ -36,11 +36,11 @@ SHELL = {
     ],
 )
 def test_only_what_the_url_leaves_open_comes_from_the_shell(url: str, expected: str) -> None:
-    assert completed(url, SHELL) == url + expected
+    assert complete_url(url, SHELL) == url + expected
 
 
 def test_a_shell_that_says_nothing_changes_nothing() -> None:
-    assert completed("postgresql:///db", {"PGHOST": ""}) == "postgresql:///db"
+    assert complete_url("postgresql:///db", {"PGHOST": ""}) == "postgresql:///db"
 
 
 def test_a_part_gets_the_whole_url_and_none_of_the_variables(tmp_path: Path) -> None:

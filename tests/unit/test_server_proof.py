@@ -87,13 +87,13 @@ def _http(body: bytes, status: str = "200 OK", length: int | None = None) -> byt
 )
 def test_any_other_answer_is_not_the_server(answer: bytes) -> None:
     with pytest.raises((ValueError, TypeError)):
-        Challenge(host="localhost:7234", address=ADDRESS).answered(answer)
+        Challenge(host="localhost:7234", address=ADDRESS).read_answer(answer)
 
 
 def test_an_answer_may_come_in_pieces() -> None:
     challenge, answer = Challenge(host="localhost:7234", address=ADDRESS), _http(_body())
-    assert all(challenge.answered(answer[:size]) is None for size in range(len(answer)))
-    assert challenge.answered(answer) is not None
+    assert all(challenge.read_answer(answer[:size]) is None for size in range(len(answer)))
+    assert challenge.read_answer(answer) is not None
 
 
 async def _proven(answer_of: str, *, address: str = ADDRESS, pid: int = 12, nonce: str = "") -> None:

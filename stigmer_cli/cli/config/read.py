@@ -7,7 +7,7 @@ from rich.table import Table
 
 from stigmer_cli.cli.consoles import escape_markup
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.settings import OPTIONS, Option, Settings, Source, defaults, parsed
+from stigmer_cli.settings import OPTIONS, Option, Settings, Source, defaults, parse_setting
 from stigmer_cli.stack.endpoints_file import read_endpoints
 from stigmer_cli.stack.precedence import keep_recorded
 from stigmer_cli.stack.settings_record import read_settings_record
@@ -43,7 +43,7 @@ def show_setting(cli: Cli, name: str) -> None:
         if option.name == name:
             cli.out.raw(f"{_format_value(option, settings) or ''}\n")
             return
-    parsed(name, "")  # raises, with the nearest name
+    parse_setting(name, "")  # raises, with the nearest name
 
 
 def _load_settings(cli: Cli) -> Settings:

@@ -10,7 +10,7 @@ from stigmer_cli.cli.doctor.bundle import write_bundle
 from stigmer_cli.cli.doctor.options import DoctorOptions
 from stigmer_cli.cli.doctor.report import print_report
 from stigmer_cli.doctor.archive import check_target
-from stigmer_cli.doctor.catalog import chosen, named
+from stigmer_cli.doctor.catalog import choose_checks, find_codes
 from stigmer_cli.doctor.check import Check
 from stigmer_cli.doctor.facts.collect import collect_facts
 from stigmer_cli.doctor.facts.facts import Facts
@@ -36,10 +36,10 @@ class _DiagnosisRequest:
 
 def run_doctor(cli: Cli, options: DoctorOptions) -> int:
     """Print the report and return the exit code; raises TimedOut if `waits_s` pass before all is healthy."""
-    only = named(options.only)
+    only = find_codes(options.only)
     asked = _DiagnosisRequest(
         only=only,
-        checks=chosen(only=only, skip=named(options.skip)),
+        checks=choose_checks(only=only, skip=find_codes(options.skip)),
         is_strict=options.is_strict,
         waits_s=options.waits_s,
     )

@@ -15,7 +15,7 @@ from stigmer_cli.cli.output import Format, strip_control_sequences
 from stigmer_cli.credential import read_token
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.endpoints_file import read_endpoints
-from stigmer_cli.stack.remote import elsewhere, remote_status
+from stigmer_cli.stack.remote import find_server_elsewhere, remote_status
 from stigmer_cli.stack.status import PartStatus, StackStatus, status
 from stigmer_cli.time_format import span
 
@@ -67,7 +67,7 @@ def show_status(cli: Cli, *, is_verbose: bool, is_watched: bool) -> int:
 
 
 async def _observe(cli: Cli, settings: Settings, token: str | None) -> StatusPage:
-    url = elsewhere(settings, read_endpoints(settings.home))
+    url = find_server_elsewhere(settings, read_endpoints(settings.home))
     if url is not None:
         return StatusPage(stack=await remote_status(url, settings, token=token))
     return StatusPage(stack=await status(settings, token=token, clock=cli.clock))

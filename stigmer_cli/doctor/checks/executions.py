@@ -7,7 +7,7 @@ from stigmer_cli.doctor.check import Found, because, check, failed, passed, skip
 from stigmer_cli.doctor.facts.facts import ExecutionsSeen, Facts
 from stigmer_cli.doctor.facts.server_clock import servers_now
 from stigmer_cli.doctor.repairs.orphans import BRING_BACK
-from stigmer_cli.doctor.text import IDS_SHOWN, count, listed
+from stigmer_cli.doctor.text import IDS_SHOWN, count, list_names
 from stigmer_cli.domain.execution import QueueReason
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
@@ -198,7 +198,7 @@ async def _describe_count(facts: Facts, groups: "Sequence[StuckGroup]") -> str:
     """How many, which, and how old."""
     number, least = sum(group.count for group in groups), "" if (await facts.executions()).is_whole else "at least "
     age = ago(groups[0].oldest_at, await servers_now(facts))
-    return f"{least}{count(number, 'execution')} ({listed(_ids(groups), number)}; the oldest {age} old)"
+    return f"{least}{count(number, 'execution')} ({list_names(_ids(groups), number)}; the oldest {age} old)"
 
 
 def _evidence(groups: "Sequence[StuckGroup]", *, is_all: bool) -> dict[str, object]:

@@ -57,7 +57,7 @@ async def database(facts: Facts) -> Found:
     leaves the database on purpose.
     """
     record = facts.given
-    before = record.given(DATABASE, SERVER) if record else None
+    before = record.find_given(DATABASE, SERVER) if record else None
     if record is None or before is None:
         return skipped("no server was started in this home yet")
     name = before.value or f"the file {facts.settings.home.store_file}"
@@ -98,7 +98,7 @@ async def parts(facts: Facts) -> Found:
 
 def token_hint(facts: Facts, why: str) -> str:
     """What to type where the server cannot be used because of `why`: it may have been given another token."""
-    token = facts.given.given(TOKEN, SERVER) if facts.given else None
+    token = facts.given.find_given(TOKEN, SERVER) if facts.given else None
     if token is None or not token.is_set or "token" not in why:
         return "stigmer restart server"
     return (

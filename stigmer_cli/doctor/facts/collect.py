@@ -34,7 +34,7 @@ from stigmer_cli.settings import Settings
 from stigmer_cli.stack.endpoints_file import Endpoints, read_endpoints
 from stigmer_cli.stack.parts import SERVER, SUPERVISOR, TEMPORAL
 from stigmer_cli.stack.precedence import follow_running_stack, keep_recorded, settings_of_runner
-from stigmer_cli.stack.remote import elsewhere
+from stigmer_cli.stack.remote import find_server_elsewhere
 from stigmer_cli.stack.settings_record import read_settings_record
 from stigmer_cli.stack.status import SupervisorObservation
 from stigmer_cli.store_record import read_store_record
@@ -146,7 +146,7 @@ class _Place:
 
     async def endpoint(self) -> EndpointSeen:
         """Whether Temporal's port takes connections; not probed where no address is known."""
-        if elsewhere(self.settings, self.found) and self.settings.temporal_address is None:
+        if find_server_elsewhere(self.settings, self.found) and self.settings.temporal_address is None:
             return EndpointSeen(
                 address="", namespace=self.settings.temporal_namespace, is_own=False, why="not asked from here"
             )

@@ -18,7 +18,7 @@ from stigmer_cli.runner_record import RunnerRecord
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.endpoints_file import Endpoints
 from stigmer_cli.stack.ports import Owner
-from stigmer_cli.stack.remote import elsewhere
+from stigmer_cli.stack.remote import find_server_elsewhere
 from stigmer_cli.stack.settings_record import SettingsRecord
 from stigmer_cli.stack.status import SupervisorObservation
 
@@ -290,7 +290,7 @@ class Facts:
     @property
     def elsewhere(self) -> str | None:
         """The URL of the server that is meant, where it is not the one of this home's stack; None where it is."""
-        return elsewhere(self.settings, self.endpoints)
+        return find_server_elsewhere(self.settings, self.endpoints)
 
     @property
     def is_here(self) -> bool:

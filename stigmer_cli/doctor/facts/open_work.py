@@ -120,7 +120,7 @@ async def judge_here(
         seen = await probe_runs(around.target, submitted[:LOOKED_UP_MAX], clock=clock)
     if told is not None and not seen:
         return told
-    found = judged(old, seen, around, now)
+    found = judge_all(old, seen, around, now)
     return StuckReport(
         groups=stuck_groups(found),
         is_whole=len(seen) == len(submitted) and not is_cut,
@@ -128,7 +128,7 @@ async def judge_here(
     )
 
 
-def judged(
+def judge_all(
     rows: Sequence[Execution], seen: Mapping[str, Observation], around: Surroundings, now: datetime
 ) -> Sequence[Stuck]:
     """Those of `rows` that make no progress: by Temporal's answer where `seen` has one, else by the server's state."""

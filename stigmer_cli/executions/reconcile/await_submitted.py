@@ -61,7 +61,7 @@ class PendingSubmits:
     async def _check_oldest(self) -> bool:
         """Whether one of the oldest has settled since the last look."""
         oldest = list(self._waiting)[:LOOK_MAX]
-        unsubmitted = await self._store.executions.unsubmitted(oldest)
+        unsubmitted = await self._store.executions.find_unsubmitted(oldest)
         self._failed.update(name for name, needs_person in unsubmitted.items() if needs_person)
         settled = [name for name in oldest if not (name in unsubmitted and not unsubmitted[name])]
         for name in settled:

@@ -68,9 +68,11 @@ async def _read_pages(store: Store, scope: ReconcileScope, clock: Clock) -> Asyn
     if scope.ids:
         shares = [scope.ids[first : first + PAGE_MAX] for first in range(0, len(scope.ids), PAGE_MAX)]
         for share in shares:
-            await store.executions.named(share)  # one that is wrong is told before anything is done about the others
+            await store.executions.read_by_ids(
+                share
+            )  # one that is wrong is told before anything is done about the others
         for share in shares:
-            found = await store.executions.named(share)
+            found = await store.executions.read_by_ids(share)
             yield [row for row in found if is_older(row.created_at, now, than_s=scope.older_than_s)]
         return
     aged, after = Aged.by(now, s=scope.older_than_s), None

@@ -97,7 +97,7 @@ async def metrics(called: Called) -> Response:
     """Everything that is counted, in Prometheus' text format."""
     if not await _store_error(called):
         called.metrics.record_executions(
-            await called.store.executions.counts(),
+            await called.store.executions.count_by_phase(),
             queued=await called.store.executions.queued_count(),
             oldest_pending_age_s=await _oldest_age_s(called),
         )
@@ -184,7 +184,7 @@ def _clock(called: Services) -> ClockHealth:
 
 
 async def _executions(called: Services) -> ExecutionsHealth:
-    counts = await called.store.executions.counts()
+    counts = await called.store.executions.count_by_phase()
     phases: dict[str, int] = {}
     for (phase, _kind), number in counts.items():
         phases[phase] = phases.get(phase, 0) + number

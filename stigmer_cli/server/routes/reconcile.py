@@ -70,7 +70,7 @@ async def _count_at_most(scope: ReconcileScope, store: Store) -> int:
     """How many executions there are to look at, at the most: neither age nor limit is counted by."""
     if scope.ids:
         return len(scope.ids)
-    counts = await store.executions.counts()
+    counts = await store.executions.count_by_phase()
     return sum(
         count
         for (phase, kind), count in counts.items()

@@ -99,7 +99,7 @@ async def test_a_text_that_cannot_be_stored_is_refused_and_leaves_nothing(store:
         await accept(store, draft(message=text))
     with pytest.raises(RequestError):
         await store.executions.get(ExecutionId(text))
-    assert await store.executions.counts() == {}
+    assert await store.executions.count_by_phase() == {}
 
 
 async def test_an_execution_that_is_not_there_is_not_found(store: Store) -> None:

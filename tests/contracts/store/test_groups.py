@@ -77,7 +77,7 @@ async def test_orphans_are_requeued_together_but_for_those_that_moved(store: Sto
         assert (await timeline(store, row.id))[-1] == (
             "claimed by runner mill" if row in moved else "orphaned: forgotten"
         )
-    due = await store.executions.due(now=clock.now(), limit=100)
+    due = await store.executions.read_due(now=clock.now(), limit=100)
     assert {found.id for found in due} == made
     assert await store.executions.transition_all({row.id: requeued(row.version) for row in rows}) == set()
 
@@ -143,12 +143,12 @@ def _marked(now: datetime, *, version: int) -> Transition:
 async def test_what_is_not_submitted_is_listed_with_whether_a_person_is_needed(store: Store) -> None:
     rows = {stage: await bring_to(store, stage) for stage in Stage}
     unknown = ExecutionId("aex-00000000000000000000000000")
-    found = await store.executions.unsubmitted([*(row.id for row in rows.values()), unknown])
+    found = await store.executions.find_unsubmitted([*(row.id for row in rows.values()), unknown])
     assert found == {rows[Stage.QUEUED].id: False, rows[Stage.GIVEN_UP].id: True}
 
 
 async def test_what_loops_walk_over_comes_without_its_long_texts(store: Store) -> None:
     row = await bring_to(store, Stage.QUEUED)
-    [found] = await store.executions.due(now=START + timedelta(seconds=1), limit=1)
+    [found] = await store.executions.read_due(now=START + timedelta(seconds=1), limit=1)
     assert (row.message, found.message) == ("hello", "")
     assert (found.id, found.epoch, found.version, found.dispatch) == (row.id, row.epoch, row.version, row.dispatch)

@@ -58,9 +58,9 @@ async def test_due_are_the_oldest_whose_time_has_come_or_that_have_none(store: S
         await store.executions.mark_queued(
             id_, epoch=1, reason=QueueReason.TEMPORAL_UNREACHABLE, detail="", next_try_at=at
         )
-    due = await store.executions.due(now=clock.now(), limit=10)
+    due = await store.executions.read_due(now=clock.now(), limit=10)
     assert [found.id for found in due] == [ids[0], ids[2], ids[3]]
-    assert [found.id for found in await store.executions.due(now=later, limit=2)] == [ids[0], ids[1]]
+    assert [found.id for found in await store.executions.read_due(now=later, limit=2)] == [ids[0], ids[1]]
     assert await store.executions.queued_count() == 4
     assert await store.executions.next_due_at() == START
 
@@ -71,9 +71,9 @@ async def test_a_next_try_that_was_set_under_a_clock_that_ran_ahead_is_due(store
         await store.executions.mark_queued(
             id_, epoch=1, reason=QueueReason.TEMPORAL_BUSY, detail="", next_try_at=START + timedelta(seconds=seconds)
         )
-    assert [due.id for due in await store.executions.due(now=START, limit=9)] == [written_ahead]
+    assert [due.id for due in await store.executions.read_due(now=START, limit=9)] == [written_ahead]
     clock.move(3600)
-    assert [due.id for due in await store.executions.due(now=clock.now(), limit=9)] == [waits]
+    assert [due.id for due in await store.executions.read_due(now=clock.now(), limit=9)] == [waits]
 
 
 async def test_what_was_accepted_under_a_clock_that_ran_ahead_is_old_enough(
@@ -96,7 +96,7 @@ async def test_nothing_is_due_in_an_empty_queue(store: Store) -> None:
     await submitted(store)
     assert await store.executions.next_due_at() is None
     assert await store.executions.queued_count() == 0
-    assert await store.executions.due(now=START + timedelta(days=1), limit=10) == []
+    assert await store.executions.read_due(now=START + timedelta(days=1), limit=10) == []
 
 
 async def test_submitting_twice_is_recorded_once(store: Store) -> None:
@@ -122,7 +122,7 @@ async def test_the_fifth_failed_submit_needs_a_person_who_can_try_again(store: S
     assert found.attention is not None
     assert (found.attention.code, found.attention.reason) == (AttentionCode.SUBMIT_FAILED, "no 5")
     assert found.dispatch.next_try_at is None
-    assert await store.executions.due(now=START + timedelta(days=1), limit=10) == []
+    assert await store.executions.read_due(now=START + timedelta(days=1), limit=10) == []
     assert await retry_attention(store, id_, version=found.version)
     again = await store.executions.get(id_)
     assert (again.attention, again.dispatch.attempts, again.dispatch.next_try_at) == (None, 0, clock.now())
@@ -146,10 +146,10 @@ async def test_a_submit_that_failed_too_late_changes_nothing(store: Store) -> No
 
 async def test_named_executions_come_in_the_order_asked_for_and_a_missing_one_is_reported(store: Store) -> None:
     ids = [await accepted(store) for _ in range(5)][::-1]
-    assert [row.id for row in await store.executions.named(ids)] == ids
-    assert await store.executions.named([]) == []
+    assert [row.id for row in await store.executions.read_by_ids(ids)] == ids
+    assert await store.executions.read_by_ids([]) == []
     with pytest.raises(NotFound, match="there is no execution aex-0"):
-        await store.executions.named([*ids, ExecutionId("aex-0")])
+        await store.executions.read_by_ids([*ids, ExecutionId("aex-0")])
 
 
 async def test_of_two_servers_that_give_up_the_same_submit_one_has_done_it(store: Store) -> None:
@@ -174,7 +174,7 @@ async def test_an_orphan_is_due_again_and_its_old_submit_forgotten(store: Store,
     now = await store.executions.get(id_)
     assert (now.epoch, now.attention, now.dispatch.run_id, now.dispatch.submitted_at) == (1, None, None, None)
     assert now.dispatch.next_try_at == clock.now()
-    assert [due.id for due in await store.executions.due(now=clock.now(), limit=9)] == [id_]
+    assert [due.id for due in await store.executions.read_due(now=clock.now(), limit=9)] == [id_]
     assert (await timeline(store, id_))[-1] == "orphaned: Temporal has no such workflow"
 
 
@@ -236,7 +236,7 @@ async def test_counts_and_the_oldest_pending(store: Store, clock: RealSleepClock
     await accepted(store)
     clock.move(1)
     await accepted(store)
-    assert await store.executions.counts() == {
+    assert await store.executions.count_by_phase() == {
         (Phase.PENDING, Kind.AGENT): 2,
         (Phase.IN_PROGRESS, Kind.AGENT): 1,
     }

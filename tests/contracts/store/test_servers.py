@@ -77,7 +77,7 @@ async def test_servers_whose_clocks_are_apart_write_and_judge_by_the_databases_t
             await two.sync_clock()
             assert abs(one.clock.now() - two.clock.now()) < SKEW_MAX
             id_ = await accepted(one)
-            assert id_ in [due.id for due in await two.executions.due(now=two.clock.now(), limit=9)]
+            assert id_ in [due.id for due in await two.executions.read_due(now=two.clock.now(), limit=9)]
             ahead.move(-86_400)  # and with it its monotonic time: no clock of ours is looked at but that
             assert two.clock.now() < one.clock.now() - timedelta(hours=23)
             await two.sync_clock()
@@ -104,8 +104,8 @@ async def test_a_sign_of_life_that_was_given_under_a_clock_that_ran_ahead_is_of_
 ) -> None:
     dead = ServerRecord(id=ServerId("srv-1"), version="1", host="h", pid=1, address="a")
     await store.servers.beat(dead, "world")
-    assert [one.record for one in await store.servers.living(within_s=10)] == [dead]
+    assert [one.record for one in await store.servers.read_living(within_s=10)] == [dead]
     clock.move(-3600)
-    assert await store.servers.living(within_s=10) == []
+    assert await store.servers.read_living(within_s=10) == []
     await store.servers.beat(dead, "world")
-    assert [one.record for one in await store.servers.living(within_s=10)] == [dead]
+    assert [one.record for one in await store.servers.read_living(within_s=10)] == [dead]

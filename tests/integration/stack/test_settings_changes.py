@@ -147,7 +147,7 @@ async def test_addresses_of_before_count_where_nothing_is_said_and_are_forgotten
     assert quiet.told == []
     record = read_settings_record(stack.home)
     assert record is not None
-    given = record.given("temporal_namespace")
+    given = record.find_given("temporal_namespace")
     assert given is not None
     assert given.source is Source.ENVIRONMENT, "who said so first is not forgotten"
     with pytest.raises(ConfigError, match="--new-settings was asked for, but the stack runs with what it was started"):

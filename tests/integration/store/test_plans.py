@@ -34,7 +34,7 @@ async def store(file: Path) -> AsyncIterator[Store]:
 
 
 QUERIES: dict[str, tuple[Callable[[Store], Awaitable[object]], str]] = {
-    "due": (lambda s: s.executions.due(now=LATER, limit=10), "ix_executions_queue"),
+    "due": (lambda s: s.executions.read_due(now=LATER, limit=10), "ix_executions_queue"),
     "next due": (lambda s: s.executions.next_due_at(), "ix_executions_next_try"),
     "queued": (lambda s: s.executions.queued_count(), "ix_executions_"),
     "cancel": (lambda s: s.executions.find_cancel_requested(limit=10), "ix_executions_cancel"),
@@ -44,7 +44,7 @@ QUERIES: dict[str, tuple[Callable[[Store], Awaitable[object]], str]] = {
         "ix_executions_open",
     ),
     "oldest": (lambda s: s.executions.oldest_pending_at(), "ix_executions_phase"),
-    "counts": (lambda s: s.executions.counts(), "ix_executions_kind"),
+    "counts": (lambda s: s.executions.count_by_phase(), "ix_executions_kind"),
     "all": (lambda s: s.executions.list(Filter(), limit=10), "ix_executions_created"),
     "all on": (lambda s: s.executions.list(Filter(), limit=10, cursor=CURSOR), "ix_executions_created"),
     "old": (lambda s: s.executions.list(Filter(aged=AGED), limit=10), "ix_executions_created"),
@@ -101,7 +101,7 @@ async def _move(store: Store, names: Sequence[ExecutionId]) -> None:
 
 
 async def _ask(store: Store, names: Sequence[ExecutionId]) -> None:
-    assert len(await store.executions.unsubmitted(names)) == len(names)
+    assert len(await store.executions.find_unsubmitted(names)) == len(names)
 
 
 async def _list(store: Store, names: Sequence[ExecutionId]) -> None:

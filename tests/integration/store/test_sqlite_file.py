@@ -77,7 +77,7 @@ async def test_a_foreign_writer_is_waited_for_and_then_named_busy(file: Path) ->
             with pytest.raises(StoreBusy, match=r"held by another writer for 0\.2s"):
                 await accept(store)
             await store.check()
-            assert await store.executions.counts() == {}
+            assert await store.executions.count_by_phase() == {}
         await accept(store)
         assert await store.executions.queued_count() == 1
 

@@ -7,7 +7,7 @@ from graphlib import TopologicalSorter
 import pytest
 
 from stigmer_cli.doctor import checks
-from stigmer_cli.doctor.catalog import BY_CODE, CHECKS, MODULES, check_called, chosen, named
+from stigmer_cli.doctor.catalog import BY_CODE, CHECKS, MODULES, check_called, choose_checks, find_codes
 from stigmer_cli.doctor.check import Category, Check, Found, Severity, check, passed
 from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.errors import NotFound, RequestError
@@ -42,21 +42,21 @@ def test_every_category_has_checks() -> None:
 
 
 def test_only_runs_what_was_asked_for_and_all_that_it_needs() -> None:
-    codes = [check.code for check in chosen(only=named(["stg203"]), skip=frozenset())]
+    codes = [check.code for check in choose_checks(only=find_codes(["stg203"]), skip=frozenset())]
     assert codes == ["STG105", "STG201", "STG202", "STG203", "STG215", "STG501", "STG506", "STG507", "STG508"]
 
 
 def test_a_category_stands_for_all_of_its_checks() -> None:
-    assert named(["store"]) == {"STG301", "STG302", "STG303", "STG304", "STG305"}
+    assert find_codes(["store"]) == {"STG301", "STG302", "STG303", "STG304", "STG305"}
 
 
 def test_skip_leaves_a_check_out() -> None:
-    assert len(chosen(only=frozenset(), skip=named(["STG505"]))) == len(CHECKS) - 1
+    assert len(choose_checks(only=frozenset(), skip=find_codes(["STG505"]))) == len(CHECKS) - 1
 
 
 def test_an_unknown_code_names_the_nearest() -> None:
     with pytest.raises(RequestError, match="there is no check 'STG2O1'; did you mean STG2"):
-        named(["STG2O1"])
+        find_codes(["STG2O1"])
     with pytest.raises(NotFound, match="there is no check 'tomato'"):
         check_called("tomato")
 

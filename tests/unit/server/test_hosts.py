@@ -4,7 +4,7 @@ import pytest
 
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.server.hosts import AllowedHosts, split_names
-from stigmer_cli.settings import parsed
+from stigmer_cli.settings import parse_setting
 
 CODESPACE = "cat-7234.app.github.dev"
 
@@ -77,11 +77,11 @@ def test_an_origin_is_a_scheme_and_a_name_of_ours_and_nothing_more() -> None:
 @pytest.mark.parametrize("text", ["*.app.github.dev", "*", "http://a.example", "a.example/x", "a b", "a,,b", "a:0"])
 def test_a_setting_that_names_no_host_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
-        parsed("allowed_hosts", text)
+        parse_setting("allowed_hosts", text)
 
 
 def test_spaces_around_the_commas_do_not_count() -> None:
-    assert parsed("allowed_hosts", " a.example , b.example:8443") == "a.example,b.example:8443"
+    assert parse_setting("allowed_hosts", " a.example , b.example:8443") == "a.example,b.example:8443"
 
 
 def test_the_address_that_the_connection_was_made_to_is_ours() -> None:

@@ -9,7 +9,7 @@ import pytest
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.options import ADDRESSES, OPTIONS
 from stigmer_cli.settings import Home, Settings, Source, load
-from stigmer_cli.stack.differences import differences, takeover_command, would_change
+from stigmer_cli.stack.differences import find_differences, takeover_command, would_change
 from stigmer_cli.stack.endpoints_file import Endpoints
 from stigmer_cli.stack.precedence import as_started, follow_running_stack, keep_recorded, refuse_another_database
 from stigmer_cli.stack.settings_record import SettingsRecord, fingerprint, given_to, new_record
@@ -139,7 +139,7 @@ def test_no_secret_is_in_the_record_and_each_value_has_its_own_fingerprint() -> 
 
     assert not [secret for secret in ("sk-a", "t-a", "secret") if secret in text]
     other = recorded(openai_api_key="sk-a")
-    prints = {one.given("openai_api_key").fingerprint for one in (record, other)}  # type: ignore[union-attr]
+    prints = {one.find_given("openai_api_key").fingerprint for one in (record, other)}  # type: ignore[union-attr]
     assert len(prints) == 2, "another home, another salt"
     assert (
         fingerprint("sk-a", record.salt)
@@ -201,6 +201,6 @@ def test_a_difference_is_a_line_with_both_sides_and_who_said_so() -> None:
 
 
 def test_a_part_that_was_never_started_differs_in_nothing() -> None:
-    assert differences(None, recorded(), PARTS) == ()
+    assert find_differences(None, recorded(), PARTS) == ()
     external = new_record().with_parts(shell(temporal_address="one:7233"), ("server", "runner"), at="")
-    assert {part for one in differences(external, recorded(), PARTS) for part in one.parts} == {"server", "runner"}
+    assert {part for one in find_differences(external, recorded(), PARTS) for part in one.parts} == {"server", "runner"}

@@ -9,7 +9,7 @@ from stigmer_cli.errors import ConfigError, RequestError
 from stigmer_cli.settings import Home, Settings, Source, load
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.parts import endpoints_of
-from stigmer_cli.stack.remote import elsewhere, judge_stack, refuse_elsewhere, require_token
+from stigmer_cli.stack.remote import find_server_elsewhere, judge_stack, refuse_elsewhere, require_token
 from stigmer_cli.stack.server_probe import RunnerPoller, ServerObservation
 from stigmer_cli.stack.status import StackStatus
 from tests.support.fakes import ManualClock
@@ -35,13 +35,13 @@ def settings(url: str | None, *, source: Source = Source.ENVIRONMENT) -> Setting
     ],
 )
 def test_elsewhere_is_what_is_not_this_homes_own(url: str | None, found: str | None) -> None:
-    assert elsewhere(settings(url), None) == found
+    assert find_server_elsewhere(settings(url), None) == found
 
 
 def test_the_port_of_the_stack_that_runs_is_its_own_too() -> None:
     running = endpoints_of(Settings(home=HOME, server_port=9999), StackOptions(), ManualClock())
-    assert elsewhere(settings("http://127.0.0.1:9999"), running) is None
-    assert elsewhere(settings(running.server_url, source=Source.DEFAULT), None) is None, "nobody said so"
+    assert find_server_elsewhere(settings("http://127.0.0.1:9999"), running) is None
+    assert find_server_elsewhere(settings(running.server_url, source=Source.DEFAULT), None) is None, "nobody said so"
 
 
 def shown(seen: ServerObservation) -> tuple[str, int, list[tuple[str, str, str]]]:

@@ -21,6 +21,6 @@ def test_where_the_ui_of_the_own_temporal_was_put_makes_no_difference() -> None:
 
 def test_the_ui_that_was_named_for_somebody_elses_temporal_is_recorded() -> None:
     record = new_record().with_parts(THEIRS, PARTS, at="")
-    given = record.given("ui_address")
+    given = record.find_given("ui_address")
     assert given is not None
     assert given.value == "far:8233"

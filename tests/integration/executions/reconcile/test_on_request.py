@@ -136,7 +136,7 @@ async def test_a_client_that_leaves_frees_the_lease_and_the_next_one_continues(h
         told = await _told(reconciling)
     assert {applied.done for applied in told} <= {ReconcileOutcome.LEFT, ReconcileOutcome.RESUBMITTED}
     assert len(gateway.runs) == 12
-    page = await harness.store.executions.counts()
+    page = await harness.store.executions.count_by_phase()
     assert page == {(Phase.PENDING, Kind.AGENT): 12}
 
 

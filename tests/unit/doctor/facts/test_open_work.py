@@ -10,7 +10,7 @@ from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.api.resources import execution_resource
 from stigmer_cli.api.stuck import StuckReport
 from stigmer_cli.clock import iso
-from stigmer_cli.doctor.facts.open_work import Surroundings, execution_of, judge_here, judged
+from stigmer_cli.doctor.facts.open_work import Surroundings, execution_of, judge_all, judge_here
 from stigmer_cli.domain.execution import Attention, AttentionCode, Execution
 from stigmer_cli.domain.identity import RunId
 from stigmer_cli.domain.phase import Phase
@@ -42,7 +42,7 @@ def _seen(state: RunState, task: PendingTask | None = None) -> Observed:
 def _kinds(
     execution: Execution, seen: Mapping[str, Observation], around: Surroundings
 ) -> list[tuple[StuckClass, bool]]:
-    return [(one.kind, one.passes) for one in judged([execution], seen, around, START)]
+    return [(one.kind, one.passes) for one in judge_all([execution], seen, around, START)]
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from stigmer_cli.client import Client
 from stigmer_cli.errors import RequestError, StigmerError
 
 GREETER, SLOW, POISONOUS, UNKNOWN = "greeter", "slow", "poisonous", "unknown"
-POISON = "poison"
-AGENTS = {GREETER: "echo", SLOW: "echo:slow", POISONOUS: POISON, UNKNOWN: "nobody"}
+POISON = "openai:poison"
+AGENTS = {GREETER: "echo", SLOW: "echo:slow", POISONOUS: POISON, UNKNOWN: "openai:nobody"}
 AGAIN_S = 0.1
 SLOW_SHARE = 0.12
 AGAIN_SHARE = 0.1

@@ -106,6 +106,8 @@ def test_a_home_that_others_can_write_in_is_refused_by_what_would_use_it(
 def test_what_only_looks_goes_on_and_takes_nothing_from_there(command: tuple[str, ...], stigmer: Stigmer) -> None:
     planted(stigmer, "config.toml", "server_port = 4321\n")
     stigmer.environment.pop("STIGMER_SERVER_PORT")
+    (stigmer.home / "logs").mkdir()
+    (stigmer.home / "logs" / "server.log").write_text("{}\n")
     done = run(stigmer, *command)
     assert "4321" not in done.stdout
     assert "error:" not in done.stderr

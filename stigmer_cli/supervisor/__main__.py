@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.inherited_signals import reset_inherited_signals
+from stigmer_cli.open_files import raise_files_limit
 from stigmer_cli.supervisor.lock import FileLock
 from stigmer_cli.supervisor.record import LOCK_FILE
 from stigmer_cli.supervisor.spec import SupervisorSpec, spec_from_json
@@ -20,6 +21,7 @@ HELD, BROKEN = 3, 1
 def main() -> None:
     """Supervise until told to stop."""
     reset_inherited_signals()  # here, so that the children inherit nothing either
+    raise_files_limit()
     os.umask(0o077)
     spec = spec_from_json(sys.stdin.buffer.read())
     _to_nowhere(sys.stdin.fileno())

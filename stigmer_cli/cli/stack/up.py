@@ -8,6 +8,7 @@ from stigmer_cli.cli.stack.logs import Printer
 from stigmer_cli.cli.stack.progress import show_progress
 from stigmer_cli.cli.stack.ready import print_ready, tell_pending
 from stigmer_cli.domain.stuck import RECONCILE
+from stigmer_cli.open_files import require_files
 from stigmer_cli.options import ReconcileMode
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.attach import follow_until_stopped
@@ -29,6 +30,7 @@ def start_stack(cli: Cli, flags: Mapping[str, str | None], options: StackOptions
     `is_attached`: print the logs until Ctrl-C or another command stops the stack.
     """
     settings = cli.load_own_settings(is_look=False, **flags)
+    require_files()
     if options.ephemeral:
         cli.out.note(EPHEMERAL + FORGOTTEN[settings.reconcile])
     ready = _bring_up(cli, settings, options)

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import os
-import resource
 import shlex
 import stat
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from stigmer_cli.doctor.facts.facts import BinarySeen, HomeSeen, PortSeen, ProcessSeen
 from stigmer_cli.errors import MachineError, reason_of
 from stigmer_cli.home_trust import inspect_home
+from stigmer_cli.open_files import allowed_files
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.endpoints_file import Endpoints
 from stigmer_cli.stack.home import try_to_write, way_out
@@ -34,7 +34,7 @@ PORTS_OF = {"server": ("server_port",), "temporal": ("temporal_port", "ui_port")
 
 def probe_home(home: Home) -> HomeSeen:
     """The home folder, and what room it has."""
-    files_max = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    files_max = allowed_files()
     try:
         found = home.path.stat()
     except FileNotFoundError:

@@ -34,6 +34,11 @@ def repeat_until_shown(run: Callable[[], str], words: str) -> str:
     return run()
 
 
+def test_a_second_up_changes_nothing_and_its_last_line_is_the_object(stigmer: Stigmer) -> None:
+    *_progress, last = stigmer.ok("up", "-o", "stream-json").splitlines()
+    assert (json.loads(last)["state"], json.loads(last)["started"]) == ("ready", [])
+
+
 def test_run_streams_the_answer_to_stdout_and_talk_to_stderr(stigmer: Stigmer) -> None:
     done = stigmer("run", "greeter", "hello there", "--timeout", "60")
     assert done.returncode == 0, done.stderr

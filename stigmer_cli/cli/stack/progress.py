@@ -19,7 +19,7 @@ LINE_MAX = 400
 
 
 class Board:
-    """Shows the progress of each part: a live table on a terminal, one line a change elsewhere."""
+    """Shows the progress of each part: a live table on a terminal, one line a change elsewhere, and in stream-json."""
 
     def __init__(self, out: Output, live: Live | None) -> None:
         self._out, self._live = out, live
@@ -28,6 +28,7 @@ class Board:
     def part(self, name: str, state: str) -> None:
         """Show that `name` is ready, or what it waits for."""
         self._states[name] = strip_control_sequences(state)
+        self._out.stream({"part": name, "state": state})
         if self._live is None:
             self._out.note(f"{name}: {state}")
         else:

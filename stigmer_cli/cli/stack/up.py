@@ -31,6 +31,7 @@ def start_stack(cli: Cli, flags: Mapping[str, str | None], options: StackOptions
     """
     settings = cli.load_own_settings(is_look=False, **flags)
     require_files()
+    cli.out.outlives_reader = True
     if options.ephemeral:
         cli.out.note(EPHEMERAL + FORGOTTEN[settings.reconcile])
     ready = _bring_up(cli, settings, options)
@@ -48,6 +49,7 @@ def _bring_up(cli: Cli, settings: Settings, options: StackOptions) -> Ready:
 
 
 def _stay_attached(cli: Cli, settings: Settings, ready: Ready) -> int:
+    cli.out.outlives_reader = False  # what is left to do is to print
     try:
         print_ready(cli.out, ready)
         return _follow_logs(cli, settings, ready)

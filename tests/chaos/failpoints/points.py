@@ -85,7 +85,7 @@ RECONCILE_POINTS = (
     Point("turn renewed", When.AFTER, LEASE, "HeldLease", "renew"),
     Point("moves decided", When.BEFORE, ROWS, "ExecutionTable", "transition_all"),
     Point("moves committed", When.AFTER, ROWS, "ExecutionTable", "transition_all"),
-    Point("settling seen", When.AFTER, ROWS, "ExecutionTable", "unsubmitted"),
+    Point("settling seen", When.AFTER, ROWS, "ExecutionTable", "find_unsubmitted"),
     Point("turn ends", When.BEFORE, LEASE, "HeldLease", "give_back"),
     Point("turn given back", When.AFTER, LEASE, "HeldLease", "give_back"),
 )

@@ -49,15 +49,7 @@ class Cli:
 
         Raises as `load` does. With `is_look`, for a read-only command, an untrusted home is only a warning.
         """
-        from stigmer_cli.stack.endpoints_file import read_endpoints
-        from stigmer_cli.stack.precedence import follow_running_stack
-        from stigmer_cli.stack.settings_record import read_settings_record
-
-        found = self.load_own_settings(is_look=is_look, **flags)
-        if found.distrust:
-            return found
-        running = read_endpoints(found.home)
-        return follow_running_stack(found, running, read_settings_record(found.home)) if running else found
+        return _follow_stack(self.load_own_settings(is_look=is_look, **flags))
 
     def load_own_settings(self, *, is_look: bool = False, **flags: str | None) -> "Settings":
         """The settings of this shell and of `config.toml`, even while a stack runs: for commands that start a part."""
@@ -74,18 +66,14 @@ class Cli:
         """`load_settings`, or the defaults with a warning if it fails: for read-only commands."""
         from stigmer_cli.home_trust import inspect_home
         from stigmer_cli.settings import Settings
-        from stigmer_cli.stack.endpoints_file import read_endpoints
-        from stigmer_cli.stack.precedence import follow_running_stack
-        from stigmer_cli.stack.settings_record import read_settings_record
 
         home = self.home
         try:
             return self.load_settings(is_look=True)
         except ConfigError as error:
             self.out.warning(f"the settings of this shell cannot be read: {error.message}")
-        found = Settings(home=home, distrust="; ".join(doubt.message for doubt in inspect_home(home.path)))
-        running = None if found.distrust else read_endpoints(home)
-        return follow_running_stack(found, running, read_settings_record(home)) if running else found
+        distrust = "; ".join(doubt.message for doubt in inspect_home(home.path))
+        return _follow_stack(Settings(home=home, distrust=distrust))
 
     def client(self, **flags: str | None) -> "Client":
         """A client of the server.
@@ -146,6 +134,16 @@ class Cli:
         settings = self.load_settings()
         is_own = settings.sources["server_url"] is Source.DEFAULT
         return explain(error, settings.server_target, settings.home, is_own=is_own)
+
+
+def _follow_stack(found: "Settings") -> "Settings":
+    """`found`, with the addresses of the stack that runs in its home; as it is where the home is not trusted."""
+    from stigmer_cli.stack.endpoints_file import read_endpoints
+    from stigmer_cli.stack.precedence import follow_running_stack
+    from stigmer_cli.stack.settings_record import read_settings_record
+
+    running = None if found.distrust else read_endpoints(found.home)
+    return follow_running_stack(found, running, read_settings_record(found.home)) if running else found
 
 
 def _explain_missing_token(home: "Home") -> StigmerError:

@@ -383,10 +383,8 @@ async def test_what_runs_in_another_pid_namespace_is_not_looked_for_among_the_pr
 
 async def test_few_files_are_a_fault_that_names_whose_and_a_warning_of_this_shell_alone() -> None:
     assert (await machine.files(healthy())).result == "pass"
-    assert brief(await machine.files(healthy(home=HomeSeen(files_max=64))))[:2] == (
-        "warn",
-        "too few files may be open: this shell 64",
-    )
+    shell = await machine.files(healthy(home=HomeSeen(files_max=64)))
+    assert brief(shell)[:2] == ("warn", "too few files may be open: this shell 64")
     low = healthy(home=HomeSeen(files_max=64), processes=processes(temporal=ProcessSeen(pid=11, files_max=64)))
     assert brief(await machine.files(low)) == (
         "fail",

@@ -37,6 +37,9 @@ SAMPLED_S = 0.04
 TELL_EVERY_S = 1.0
 """Short blocks are logged once in so long: a loop that is always late must not fill the disk."""
 
+JITTER_S = 0.01
+"""A thread that sleeps comes back so much later on an idle machine, too."""
+
 LONG_S = 2.0
 DEGRADED_S = 30.0
 """How long health reports a long standstill: long enough for a person, or a monitor, to look."""
@@ -85,7 +88,7 @@ def own_s(before: Usage, after: Usage, *, excused_s: float) -> float:
 def overslept_s(slept_s: float, cpu_s: float) -> float:
     """How much longer than `LOOK_S` a thread slept, without the time in which its process used the processor."""
     late_s = slept_s - LOOK_S
-    return max(0.0, late_s - cpu_s) if late_s > LOOK_S else 0.0
+    return max(0.0, late_s - cpu_s) if late_s > JITTER_S else 0.0
 
 
 class LoopWatch:

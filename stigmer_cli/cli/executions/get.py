@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from stigmer_cli.api.resources import EventBody, ExecutionResource
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.execution_id import parse_execution_id
+from stigmer_cli.cli.executions.spans import find_spans
 from stigmer_cli.cli.executions.tables import print_execution
 from stigmer_cli.client import Client
 from stigmer_cli.stack.endpoints_file import read_endpoints
@@ -16,8 +17,14 @@ def show_execution(cli: Cli, execution: str) -> None:
     found, events = cli.call(lambda client: _read_with_events(client, name))
     stack = read_endpoints(cli.load_settings().home)
     link = stack.workflow_url(found.status.dispatch.workflow_id, found.status.dispatch.run_id) if stack else None
-    data = {**found.to_wire(), "events": [event.to_wire() for event in events], **({"webUi": link} if link else {})}
-    cli.out.result(data, lambda console: print_execution(console, found, events, link=link))
+    spans = find_spans(events, cli.now())
+    data = {
+        **found.to_wire(),
+        "events": [event.to_wire() for event in events],
+        "spans": [one.to_json() for one in spans],
+        **({"webUi": link} if link else {}),
+    }
+    cli.out.result(data, lambda console: print_execution(console, found, events, spans, link=link))
     if found.stuck:
         cli.out.hint(found.stuck.hint)
 

@@ -11,6 +11,7 @@ from stigmer_cli.cli.columns import Column, print_table
 from stigmer_cli.cli.consoles import escape_markup
 from stigmer_cli.cli.execution_reason import PHASE_STYLES, describe_reason, drop_workflow_name
 from stigmer_cli.cli.executions.reconcile_view import CAUSE_MAX
+from stigmer_cli.cli.executions.spans import Span, print_spans
 from stigmer_cli.cli.output import truncate_line
 from stigmer_cli.clock import iso
 from stigmer_cli.domain.execution import EventType
@@ -74,10 +75,11 @@ def print_execution(
     console: Console,
     item: ExecutionResource,
     events: Sequence[EventBody],
+    spans: Sequence[Span],
     *,
     link: str | None = None,
 ) -> None:
-    """Print its phase and the reason, its message and output, its timeline; `link`: its page in Temporal's web UI."""
+    """Print its phase and the reason, message, output, time and timeline; `link`: its page in Temporal's web UI."""
     status = item.status
     rows: list[tuple[str, str | None]] = [
         ("id", item.metadata.id),
@@ -100,6 +102,7 @@ def print_execution(
             style = PHASE_STYLES[status.phase] if name == "phase" else ""
             shown = f"[{style}]{value}[/]" if style else escape_markup(value)
             console.print(f"[bold]{name + ':':<11}[/]{shown}", soft_wrap=True)
+    print_spans(console, spans)
     console.print("[bold]timeline:[/]")
     for event in events:
         if event.type is not EventType.MESSAGE:

@@ -69,7 +69,7 @@ def test_the_commands_say_what_the_wire_says(kind: StuckClass) -> None:
     print_stuck(listed, [item], START)
     assert f"{one.execution.id}  {kind}" in _text(listed)
     assert "the cause of it" in _text(listed)
-    print_execution(shown, item, [])
+    print_execution(shown, item, [], [])
     assert f"why:       {kind}: the cause of it\n" in _text(shown)
     error = describe_timeout(item, 9)
     assert error.message == f"{one.execution.id} still {one.execution.phase} after 9s: {kind}: the cause of it"

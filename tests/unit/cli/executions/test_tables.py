@@ -69,7 +69,7 @@ def test_colours_appear_on_a_terminal_only() -> None:
 def test_the_page_about_one_shows_its_text_inert() -> None:
     console = Console(file=io.StringIO(), width=80)
     failed = replace(row(Phase.FAILED), error="\x1b]0;title\x07[bold]x[/bold]", completed_at=START)
-    print_execution(console, execution_resource(failed), [])
+    print_execution(console, execution_resource(failed), [], [])
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "\x1b" not in text
     assert "[bold]x[/bold]" in text

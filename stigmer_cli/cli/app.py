@@ -1,6 +1,6 @@
 """The tree of commands."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import typer
 from typer.completion import completion_init  # type: ignore[attr-defined]
@@ -11,10 +11,32 @@ from stigmer_cli.cli.doctor.commands import doctor
 from stigmer_cli.cli.executions.commands import executions, run
 from stigmer_cli.cli.help import commands as help_
 from stigmer_cli.cli.help.completion import VARIABLE
+from stigmer_cli.cli.sections import AGENTS, DIAGNOSE, SETTINGS, STACK, SectionedGroup, print_plain_usage
 from stigmer_cli.cli.stack import commands as stack
 
 ABOUT = "A local stack that runs AI agents and workflows durably on Temporal, and says why when it cannot."
 EPILOG = "Read the manual with: stigmer help"
+
+COMMANDS: Mapping[str, tuple[str, Callable[..., None] | typer.Typer]] = {
+    "up": (STACK, stack.up),
+    "down": (STACK, stack.down),
+    "restart": (STACK, stack.restart),
+    "status": (STACK, stack.status),
+    "logs": (STACK, stack.logs),
+    "serve": (STACK, stack.serve),
+    "work": (STACK, stack.work),
+    "apply": (AGENTS, apply),
+    "run": (AGENTS, run),
+    "agents": (AGENTS, agents),
+    "executions": (AGENTS, executions),
+    "ui": (AGENTS, stack.ui),
+    "doctor": (DIAGNOSE, doctor),
+    "config": (SETTINGS, config),
+    "completion": (SETTINGS, help_.completion),
+    "version": (SETTINGS, help_.version),
+    "help": (SETTINGS, help_.show_help),
+}
+"""Every command and every group of commands: its section in the help, and what it runs."""
 
 
 def build_application(environ: Mapping[str, str]) -> typer.Typer:
@@ -22,6 +44,7 @@ def build_application(environ: Mapping[str, str]) -> typer.Typer:
     if VARIABLE in environ:
         completion_init()
     app = typer.Typer(
+        cls=SectionedGroup,
         help=ABOUT,
         epilog=EPILOG,
         add_completion=False,
@@ -30,24 +53,10 @@ def build_application(environ: Mapping[str, str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(help=ABOUT, epilog=EPILOG)(help_.show_version_first)
-    for one in (
-        stack.up,
-        stack.down,
-        stack.restart,
-        stack.status,
-        stack.logs,
-        apply,
-        run,
-        stack.ui,
-        stack.serve,
-        stack.work,
-        help_.version,
-        help_.completion,
-    ):
-        app.command()(one)
-    app.command("help")(help_.show_help)
-    app.add_typer(agents, name="agents")
-    app.add_typer(executions, name="executions")
-    app.add_typer(config, name="config")
-    app.add_typer(doctor, name="doctor")
+    for name, (section, command) in COMMANDS.items():
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name, rich_help_panel=section)
+        else:
+            app.command(name, rich_help_panel=section)(command)
+    print_plain_usage(app)
     return app

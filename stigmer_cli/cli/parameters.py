@@ -30,10 +30,18 @@ def parse_timeout_option(value: str | float) -> float:
     return seconds
 
 
-OutputFormat = Annotated[Format, typer.Option("--output", "-o", help="How to print the result.")]
+OutputFormat = Annotated[
+    Format,
+    typer.Option("--output", "-o", metavar="FORMAT", help="How to print the result: table, json or stream-json."),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 WaitFor = Annotated[str | None, typer.Option(WAIT, metavar="[=SPAN]", help="Wait for Temporal, for SPAN at most.")]
 WaitTimeout = Annotated[
     float,
-    typer.Option(parser=parse_timeout_option, metavar="SPAN", help="Fail if the stack is not ready within SPAN."),
+    typer.Option(
+        parser=parse_timeout_option,
+        metavar="SPAN",
+        help="Fail if the stack is not ready within SPAN. Default: 1m.",
+        show_default=False,
+    ),
 ]

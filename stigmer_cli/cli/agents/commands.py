@@ -8,7 +8,7 @@ from stigmer_cli.cli.context import cli_of
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.parameters import OutputFormat, Yes
 
-AgentName = Annotated[str, typer.Argument(help="The agent's name or id.")]
+AgentName = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name or id.")]
 Files = Annotated[
     list[str],
     typer.Option(

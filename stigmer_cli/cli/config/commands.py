@@ -38,7 +38,9 @@ def get(ctx: typer.Context, name: Name) -> None:
 
 
 @config.command("set")
-def set_(ctx: typer.Context, name: Name, value: Annotated[str, typer.Argument(help="Its new value.")]) -> None:
+def set_(
+    ctx: typer.Context, name: Name, value: Annotated[str, typer.Argument(metavar="VALUE", help="Its new value.")]
+) -> None:
     """Write a setting to config.toml. A running stack takes it over at `stigmer restart`."""
     from stigmer_cli.cli.config.write import set_setting
 

@@ -17,7 +17,7 @@ Bundle = Annotated[
 ]
 
 Wait = Annotated[
-    str | None, typer.Option(WAIT, metavar="[=S]", help="Repeat until all is healthy, for S seconds at most.")
+    str | None, typer.Option(WAIT, metavar="[=SPAN]", help="Repeat until all is healthy, for SPAN at most.")
 ]
 
 doctor = typer.Typer(help="Say what is wrong and what to type.")

@@ -13,11 +13,26 @@ from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
 
 ExecutionName = Annotated[str, typer.Argument(metavar="ID", help="The execution's id.")]
-Phases = Annotated[list[Phase] | None, typer.Option(case_sensitive=False, help="Only this phase. May be repeated.")]
-Kinds = Annotated[list[Kind] | None, typer.Option(case_sensitive=False, help="Only this kind. May be repeated.")]
+Phases = Annotated[
+    list[Phase] | None,
+    typer.Option(
+        "--phase", case_sensitive=False, metavar="PHASE", help=f"Only this phase: {', '.join(Phase)}. May be repeated."
+    ),
+]
+Kinds = Annotated[
+    list[Kind] | None,
+    typer.Option(
+        "--kind", case_sensitive=False, metavar="KIND", help="Only this kind: agent or workflow. May be repeated."
+    ),
+]
 OlderThan = Annotated[
     float | None,
-    typer.Option(parser=parse_span_option, metavar="SPAN", help="Only executions older than SPAN: 90s, 10m, 2h, 1d."),
+    typer.Option(
+        parser=parse_span_option,
+        metavar="SPAN",
+        help="Only executions older than SPAN: 90s, 10m, 2h, 1d.",
+        show_default=False,
+    ),
 ]
 RunTimeout = Annotated[
     float | None,
@@ -48,7 +63,7 @@ executions = typer.Typer(help="List, show, watch, cancel and reconcile execution
 
 def run(
     ctx: typer.Context,
-    agent: Annotated[str, typer.Argument(help="The agent's name or id.")],
+    agent: Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name or id.")],
     message: Annotated[
         str, typer.Argument(metavar="MESSAGE", help="The message to the agent; - reads it from standard input.")
     ],
@@ -84,7 +99,7 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show at most this many.")] = 50,
     all_: Annotated[bool, typer.Option("--all", help="Show all of them.")] = False,
     cursor: Annotated[
-        str | None, typer.Option(metavar="C", help="Continue an earlier list behind its nextCursor.")
+        str | None, typer.Option("--cursor", metavar="CURSOR", help="Continue an earlier list behind its nextCursor.")
     ] = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:

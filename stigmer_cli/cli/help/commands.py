@@ -59,6 +59,8 @@ def version(ctx: typer.Context, *, output: OutputFormat = Format.TABLE) -> None:
     show_version(cli_of(ctx, output))
 
 
-def completion(ctx: typer.Context, shell: Annotated[Shell, typer.Argument(help="The shell.")]) -> None:
+def completion(
+    ctx: typer.Context, shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")]
+) -> None:
     """Print the completion script for a shell. Load it with: source <(stigmer completion bash)."""
     show_script(cli_of(ctx), shell)

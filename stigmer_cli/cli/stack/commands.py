@@ -90,7 +90,9 @@ def down(
 
 def restart(
     ctx: typer.Context,
-    part: Annotated[str | None, typer.Argument(help="temporal, server or runner. Default: all.")] = None,
+    part: Annotated[
+        str | None, typer.Argument(metavar="[PART]", help="temporal, server or runner. Default: all.")
+    ] = None,
     *,
     wait_timeout: WaitTimeout = 60.0,
     output: OutputFormat = Format.TABLE,
@@ -120,7 +122,8 @@ def status(
 def logs(
     ctx: typer.Context,
     parts: Annotated[
-        list[str] | None, typer.Argument(help="supervisor, temporal, server, runner. Default: all.")
+        list[str] | None,
+        typer.Argument(metavar="[PART]...", help="supervisor, temporal, server, runner. Default: all."),
     ] = None,
     *,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Keep running, and show new lines.")] = False,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from typer import Context
 from typer.main import get_command
 
 from stigmer_cli import errors
@@ -16,6 +17,7 @@ from stigmer_cli.cli.app import build_application
 from stigmer_cli.cli.entry import invoke
 from stigmer_cli.cli.help.page import find_pager, render_markdown, show_in_pager
 from stigmer_cli.cli.help.topics import TOPICS, complete_topic, read_page, read_summary
+from stigmer_cli.cli.sections import SECTIONS
 from stigmer_cli.doctor.catalog import CHECKS
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
@@ -27,6 +29,7 @@ README = Path(__file__).parents[3] / "README.md"
 COMMANDS = getattr(get_command(build_application({})), "commands")  # noqa: B009 - typer types it as a plain command
 COLUMNS = 80
 LONG = re.compile(r"--[a-z]+(-[a-z]+)*")
+PLACEHOLDER = re.compile(r"[A-Z]+(:[A-Z]+)?|\[[A-Z]+\](\.\.\.)?|\[=SPAN\]")
 SUMMARY_MAX = 62
 CODE_MAX = COLUMNS - 2
 CODE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -94,6 +97,38 @@ def test_each_option_is_named_in_lower_case_with_two_dashes() -> None:
         if option.param_type_name == "option" and not any(LONG.fullmatch(one) for one in option.opts)
     ]
     assert wrong == []
+
+
+def test_each_value_is_named_by_a_placeholder_in_capitals() -> None:
+    def placeholder(name: str, one: Any) -> str:
+        return str(one.make_metavar(Context(dict(walk_commands(COMMANDS))[name], info_name=name)))
+
+    named = [
+        (name, one.name, placeholder(name, one))
+        for name, command in walk_commands(COMMANDS)
+        for one in command.params
+        if not getattr(one, "is_flag", False)
+    ]
+    assert len(named) > 40
+    assert [(name, one, shown) for name, one, shown in named if not PLACEHOLDER.fullmatch(shown)] == []
+
+
+@pytest.mark.parametrize("words", [[], *(name.split()[1:] for name, _ in walk_commands(COMMANDS))], ids=" ".join)
+def test_help_fits_a_terminal_of_80_columns_and_nothing_in_it_is_cut(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(COLUMNS))
+    assert invoke([*words, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if len(line) > COLUMNS or re.search(r"\w\.\.\.$", line)] == []
+    assert "{" not in "".join(lines[: lines.index("")])
+
+
+def test_every_command_is_in_one_section_of_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["--help"]) == 0
+    sections = re.split(r"^(\S.*):$", capsys.readouterr().out.partition("\nStack:")[2], flags=re.MULTILINE)
+    assert sections[1::2] == list(SECTIONS[1:])
+    assert sorted(re.findall(r"^  ([a-z]+)  ", "".join(sections[::2]), re.MULTILINE)) == sorted(COMMANDS)
 
 
 @pytest.mark.parametrize(

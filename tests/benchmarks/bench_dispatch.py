@@ -1,7 +1,5 @@
 """How fast executions reach a Temporal that was away, beside a bare SDK client in the same run.
 
-    python tests/benchmarks/bench_dispatch.py [--queued N] [--rounds N] [--outages N] [--json FILE]
-
 Queues N executions while Temporal is down, brings it back, and reads from the store when each was submitted. Before and
 after, the same Temporal is killed and brought back in the same way, and the bare client makes N starts as soon as it
 serves: a machine whose speed drifts does so for both. Each round has a stack and a Temporal of its own.
@@ -10,24 +8,21 @@ Then, in several outages: how soon a killed or frozen Temporal is noticed, and h
 connected. Times come from the server's own records, so that no polling of this script is in them.
 """
 
-import argparse
 import asyncio
-import json
 import shutil
 import sqlite3
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.client import Client
 from tests.benchmarks.bare import at_once, p, starts, until_serving
+from tests.benchmarks.report import Benchmark, Row
 from tests.support.polling import eventually
 from tests.support.running_server import Served, accept, make_agent, served
 from tests.support.temporal_server import DevServer
@@ -36,7 +31,20 @@ CLIENTS = 8
 LATENCIES = 200
 DRAIN_MAX_S = 300.0
 LOOK_S = 0.5
+MAX_TIMES = 1.1
 Samples = dict[str, list[float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How many executions are queued, in how many rounds, and how many outages follow."""
+
+    queued: int
+    rounds: int
+    outages: int
+
+
+FULL, QUICK = Size(queued=1000, rounds=5, outages=12), Size(queued=LATENCIES + 50, rounds=1, outages=3)
 
 
 async def _state(client: Client) -> tuple[ConnectionState, float]:
@@ -96,12 +104,12 @@ async def _drain(folder: Path, queued: int, samples: Samples) -> None:
             await make_agent(client)
             await _until(client, _is_connected)
             await _posts(client, 20, "warm")
-            samples["submit while Temporal is there, ms"] += await _posts(client, LATENCIES, "up")
+            samples[SUBMIT] += await _posts(client, LATENCIES, "up")
             samples[BARE].append(await _bare(temporal, queued))
             await _until(client, _is_connected)
             temporal.kill()
             await _until(client, _is_lost)
-            samples["submit while Temporal is away, ms"] += await _posts(client, LATENCIES, "down")
+            samples[SUBMIT_AWAY] += await _posts(client, LATENCIES, "down")
             await _queue(client, queued - LATENCIES, "queued")
             before = sum(at is not None for at in _submitted_at(server))
             temporal.start()
@@ -111,7 +119,7 @@ async def _drain(folder: Path, queued: int, samples: Samples) -> None:
                 assert time.time() < serving_at + DRAIN_MAX_S, f"{len(times) - before} of {queued} submitted"
                 await asyncio.sleep(LOOK_S)  # seldom: this script must not take the CPU that it measures
             times = sorted(times)[before:]
-            samples["first of the queue submitted, s after Temporal serves"].append(times[0] - serving_at)
+            samples[FIRST].append(times[0] - serving_at)
             samples[ALL].append(times[-1] - serving_at)
             samples[BARE].append(await _bare(temporal, queued))
 
@@ -136,68 +144,56 @@ async def _outages(folder: Path, outages: int, samples: Samples) -> None:
                 temporal.kill()
                 called_at = time.time()
                 await accept(client, f"seen-{number}")
-                samples["killed: noticed, s after the next call"].append(await _until(client, _is_lost) - called_at)
+                samples[KILLED].append(await _until(client, _is_lost) - called_at)
                 await asyncio.sleep(number % 4)
                 temporal.start()
                 serving_at = await until_serving(temporal.address)
-                samples["back: connected, s after it serves"].append(await _until(client, _is_connected) - serving_at)
+                samples[BACK].append(await _until(client, _is_connected) - serving_at)
             for _ in range(max(1, outages // 3)):
                 await _until(client, _is_connected)
                 frozen_at = time.time()
                 temporal.freeze()
-                samples["frozen: noticed, s"].append(await _until(client, _is_lost) - frozen_at)
+                samples[FROZEN].append(await _until(client, _is_lost) - frozen_at)
                 temporal.thaw()
 
 
-async def _measure(root: Path, arguments: argparse.Namespace) -> Samples:
-    samples: Samples = {}
-    for name in NAMES:
-        samples[name] = []
-    for number in range(arguments.rounds):
-        await _drain(root / f"drain-{number}", arguments.queued, samples)
-    if arguments.outages:
-        await _outages(root / "outages", arguments.outages, samples)
-    return {name: values for name, values in samples.items() if values}
+async def _measure(root: Path, size: Size) -> Samples:
+    samples: Samples = {name: [] for name in NAMES}
+    for number in range(size.rounds):
+        await _drain(root / f"drain-{number}", size.queued, samples)
+    await _outages(root / "outages", size.outages, samples)
+    return samples
 
 
-BARE = "bare SDK client: as many starts, s after Temporal serves"
-ALL = "all of the queue submitted, s after Temporal serves"
-NAMES = (
-    BARE,
-    ALL,
-    "first of the queue submitted, s after Temporal serves",
-    "submit while Temporal is there, ms",
-    "submit while Temporal is away, ms",
-    "killed: noticed, s after the next call",
-    "frozen: noticed, s",
-    "back: connected, s after it serves",
-)
+BARE = "bare SDK client"
+ALL = "the whole queue submitted, after Temporal serves"
+FIRST = "first of the queue submitted after Temporal serves, s"
+SUBMIT, SUBMIT_AWAY = "submit while Temporal is there, ms", "submit while Temporal is away, ms"
+KILLED, FROZEN = "killed Temporal: noticed after the next call, s", "frozen Temporal: noticed, s"
+BACK = "Temporal is back: connected after it serves, s"
+NAMES = (BARE, ALL, FIRST, SUBMIT, SUBMIT_AWAY, KILLED, FROZEN, BACK)
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--queued", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--outages", type=int, default=12)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
+def run(is_quick: bool) -> Sequence[Row]:  # noqa: FBT001 - the interface of a benchmark
+    """The queue beside the bare client, and the times of an outage."""
     root = Path(tempfile.mkdtemp(prefix="stigmer-bench-"))
     try:
-        samples = asyncio.run(_measure(root, arguments))
+        samples = asyncio.run(_measure(root, QUICK if is_quick else FULL))
     finally:
         shutil.rmtree(root, ignore_errors=True)
-    print("| what | median | p99 | n |\n|---|---|---|---|")
-    for name, values in samples.items():
-        print(f"| {name} | {statistics.median(values):.3f} | {p(values, 99):.3f} | {len(values)} |")
-    ratios = [
-        took / statistics.mean(samples[BARE][2 * number : 2 * number + 2]) for number, took in enumerate(samples[ALL])
-    ]
-    print("\nthe whole queue against the bare client before and after it:", *(f"{ratio:.2f}" for ratio in ratios))
-    print(f"median {statistics.median(ratios):.2f}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"ratios": ratios, "samples": samples}, indent=2) + "\n")
+    both = zip(samples[ALL], zip(*[iter(samples[BARE])] * 2, strict=True), strict=True)
+    pairs = sorted((all_s / statistics.mean(bare), all_s, statistics.mean(bare)) for all_s, bare in both)
+    _, all_s, bare_s = pairs[len(pairs) // 2]
+    rows = [Row(what=ALL, measured=all_s, unit="s", reference=BARE, beside=bare_s, budget=MAX_TIMES)]
+    for name in NAMES[2:]:
+        what, _, unit = name.partition(", ")
+        rows.append(Row(what=f"{what} (median)", measured=statistics.median(samples[name]), unit=unit))
+        rows.append(Row(what=f"{what} (p99)", measured=p(samples[name], 99), unit=unit))
+    return rows
 
 
-if __name__ == "__main__":
-    main()
+BENCHMARK = Benchmark(
+    name="dispatch",
+    about="How fast executions reach a Temporal that was away, beside a bare SDK client.",
+    run=run,
+)

@@ -1,16 +1,15 @@
 """What each query of the store costs at 100,000 open executions: with INDEXED BY, and with what might stand for it.
 
-`python -m tests.benchmarks.bench_plans [OPEN]` prints a table, in milliseconds, the best of five.
+Milliseconds, the best of five.
 """
 
 import asyncio
 import random
 import re
 import sqlite3
-import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,12 @@ from typing import Any
 from sqlalchemy import event
 
 from stigmer_cli.store.store import Store, open_store
+from tests.benchmarks.report import Benchmark, Row
 from tests.contracts.store.drafts import START, RealSleepClock, accepted
 from tests.integration.store.test_plans import AGED, LATER, _ask, _mark
 
-OPEN = 100_000
+OPEN, QUICK_OPEN = 100_000, 10_000
+HINTED = "INDEXED BY"
 NAMED = 50
 TRIES = 5
 HINT = re.compile(r" INDEXED BY \w+")
@@ -114,15 +115,13 @@ def opened(file: Path) -> Iterator[sqlite3.Connection]:
 def ways(file: Path, asked: Asked, size: int) -> Iterator[tuple[str, dict[str, float]]]:
     """Each way to have SQLite find its index, and what the queries cost then."""
     with opened(file) as db:
-        yield "INDEXED BY", measured(db, asked, size, hinted=True)
+        yield HINTED, measured(db, asked, size, hinted=True)
         yield "nothing", measured(db, asked, size, hinted=False)
         db.execute("PRAGMA analysis_limit=400")
         db.execute("PRAGMA optimize(0x10002)")
     with opened(file) as db:
         yield "optimize", measured(db, asked, size, hinted=False)
-        begun = time.perf_counter()
         db.execute("ANALYZE")
-        print(f"ANALYZE took {time.perf_counter() - begun:.2f} s")
     with opened(file) as db:
         yield "ANALYZE", measured(db, asked, size, hinted=False)
         db.execute("CREATE TEMP TABLE kept AS SELECT * FROM executions WHERE phase <> 'COMPLETED'")
@@ -142,9 +141,9 @@ def ways(file: Path, asked: Asked, size: int) -> Iterator[tuple[str, dict[str, f
         yield "phase first", measured(db, asked, size, hinted=False)
 
 
-def main() -> None:
-    """Measure and print."""
-    size = int(sys.argv[1]) if len(sys.argv) > 1 else OPEN
+def run(is_quick: bool) -> Sequence[Row]:  # noqa: FBT001 - the interface of a benchmark
+    """Each query with its hint, beside the same query by each other way."""
+    size = QUICK_OPEN if is_quick else OPEN
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "stigmer.db"
         asked = asyncio.run(recorded(file))
@@ -153,11 +152,16 @@ def main() -> None:
             fill(db, size)
             db.execute("COMMIT")
         table = dict(ways(file, asked, size))
-    print(f"SQLite {sqlite3.sqlite_version}, {size} open; ms, best of {TRIES}")
-    print(f"{'':14}" + "".join(f"{way:>14}" for way in table))
-    for name in asked:
-        print(f"{name:14}" + "".join(f"{costs[name]:14.2f}" for costs in table.values()))
+    hinted = table.pop(HINTED)
+    return [
+        Row(what=f"{query}, {HINTED}", measured=hinted[query], unit="ms", reference=way, beside=costs[query])
+        for way, costs in table.items()
+        for query in asked
+    ]
 
 
-if __name__ == "__main__":
-    main()
+BENCHMARK = Benchmark(
+    name="plans",
+    about="The store's queries at 100,000 open executions, with INDEXED BY and with what might stand for it.",
+    run=run,
+)

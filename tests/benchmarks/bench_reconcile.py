@@ -1,41 +1,38 @@
 """How fast orphans are found and brought back, beside a bare SDK client's starts on the same Temporal in the same run.
 
-    python tests/benchmarks/bench_reconcile.py [--orphans N] [--rounds N] [--same-temporal] [--json FILE]
-
 Writes N executions into a store as a Temporal that lost its memory leaves them (PENDING, submitted, gone), asks the
 server for a dry run, and then for all of it, as `stigmer executions reconcile` does, and watches the memory of the
-server. With `--rounds` it asks for a share of them at a time (`--limit`), and the bare client makes its starts between
-them, so that a machine whose speed drifts, and a Temporal that grows, do so for both; what has been brought back is
-marked as ended in between, as if a runner had performed it. With `--same-temporal` the one that answers is the one that
-took them, so that each has to be asked about by itself. 10,000 take about two minutes; 100,000 (`--orphans 100000`) a
-quarter of an hour.
+server. It asks for a share of them at a time (`--limit`), and the bare client makes its starts between them, so that a
+machine whose speed drifts, and a Temporal that grows, do so for both; what has been brought back is marked as ended in
+between, as if a runner had performed it. Then the same with the Temporal that took them, so that each has to be asked
+about by itself.
 """
 
-import argparse
 import asyncio
 import itertools
-import json
 import shutil
 import sqlite3
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import psutil
 
 from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest, ReconcileSummary
 from tests.benchmarks.bare import starts, until_serving
+from tests.benchmarks.report import Benchmark, Row
 from tests.support.orphans import cluster_of, write_orphans
 from tests.support.polling import eventually
 from tests.support.running_server import Served, make_agent, served
 from tests.support.temporal_server import DevServer
+
+ORPHANS, ROUNDS = 10_000, 5
+QUICK_ORPHANS, QUICK_ROUNDS = 1_000, 1
+BUDGET = 0.85
 
 WARM_STARTS = 3000
 """A Temporal with a fresh file starts its first thousands faster than all that come after them."""
@@ -49,6 +46,7 @@ UPDATE executions SET phase = 'COMPLETED', completed_at = :now, version = versio
 WHERE phase = 'PENDING' AND submitted_at IS NOT NULL AND run_id NOT LIKE 'run-%'
 """
 Figures = dict[str, float]
+DRY, RESUBMITTED, BARE, GREW = "dry run", "resubmitted", "bare", "memory grew"
 
 
 @dataclass
@@ -119,21 +117,11 @@ async def _measure(root: Path, orphans: int, rounds: int, *, is_same: bool) -> F
                 assert planned == orphans, f"{planned} planned of {orphans}"
                 bare_s, run_s, resubmitted = await _rounds(server, temporal.address, orphans, rounds)
     beside = [(before + after) / 2 / BARE_STARTS for before, after in itertools.pairwise(bare_s)]
-    ratios = [bare * orphans / rounds / took for bare, took in zip(beside, run_s, strict=True)]
     return {
-        "orphans": orphans,
-        "resubmitted": resubmitted,
-        "dry run, s": dry_s,
-        "dry run, a second": orphans / dry_s,
-        "run, s": sum(run_s),
-        "run, a second": resubmitted / sum(run_s),
-        "bare SDK client, starts a second": 1 / statistics.mean(beside),
-        "ratio to the bare client": resubmitted / sum(run_s) * statistics.mean(beside),
-        "lowest ratio of a round": min(ratios),
-        "median ratio of the rounds": statistics.median(ratios),
-        "highest ratio of a round": max(ratios),
-        "memory of the server at first, MiB": memory.first / MIB,
-        "memory grew by, MiB": (memory.most - memory.first) / MIB,
+        DRY: orphans / dry_s,
+        RESUBMITTED: resubmitted / sum(run_s),
+        BARE: 1 / statistics.mean(beside),
+        GREW: (memory.most - memory.first) / MIB,
     }
 
 
@@ -150,27 +138,36 @@ async def _rounds(server: Served, address: str, orphans: int, rounds: int) -> tu
     return bare_s, run_s, resubmitted
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--orphans", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--same-temporal", action="store_true")
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    if arguments.orphans % arguments.rounds:
-        parser.error("--orphans must be a multiple of --rounds")
+def run(is_quick: bool) -> Sequence[Row]:  # noqa: FBT001 - the interface of a benchmark
+    """Executions that were brought back a second, and the server's memory."""
+    orphans, rounds = (QUICK_ORPHANS, QUICK_ROUNDS) if is_quick else (ORPHANS, ROUNDS)
+    return [*_rows(orphans, rounds, is_same=False), *_rows(orphans, rounds, is_same=True)]
+
+
+def _rows(orphans: int, rounds: int, *, is_same: bool) -> Sequence[Row]:
     root = Path(tempfile.mkdtemp(prefix="stigmer-bench-"))
     try:
-        figures = asyncio.run(_measure(root, arguments.orphans, arguments.rounds, is_same=arguments.same_temporal))
+        figures = asyncio.run(_measure(root, orphans, rounds, is_same=is_same))
     finally:
         shutil.rmtree(root, ignore_errors=True)
-    print("| what | figure |\n|---|---|")
-    for name, figure in figures.items():
-        print(f"| {name} | {figure:.2f} |")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    how = "the same Temporal lost them" if is_same else "Temporal was emptied"
+    return [
+        Row(what=f"dry run over {orphans:,}, {how}", measured=figures[DRY], unit="a second"),
+        Row(
+            what=f"resubmitted, {how}",
+            measured=figures[RESUBMITTED],
+            unit="a second",
+            reference="starts of a bare SDK client",
+            beside=figures[BARE],
+            budget=BUDGET,
+            is_rate=True,
+        ),
+        Row(what=f"the server's memory grew by, {how}", measured=figures[GREW], unit="MiB"),
+    ]
 
 
-if __name__ == "__main__":
-    main()
+BENCHMARK = Benchmark(
+    name="reconcile",
+    about="How fast orphans are found and brought back, beside a bare SDK client's starts on the same Temporal.",
+    run=run,
+)

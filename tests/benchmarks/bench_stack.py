@@ -1,100 +1,111 @@
-"""How long the stack's commands take, beside a bare `temporal server start-dev` in the same run.
+"""How long `up` and `down` take, beside a bare `temporal server start-dev` in the same run.
 
-    python tests/benchmarks/bench_stack.py [--rounds N] [--json FILE]
-
-Prints a table of medians in seconds, and each as a ratio to the bare Temporal: from spawn until its namespace can be
-described, with a fresh database file, as `up` starts it.
+A round starts and stops one bare Temporal and one stack, each in a folder of its own. The bare one is measured from its
+spawn until its namespace can be described, with a new database file, as `up` starts it, and from SIGTERM to its end.
 """
 
-import argparse
 import asyncio
-import json
+import os
 import shutil
-import statistics
-import sys
+import signal
+import subprocess
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-from temporalio.client import Client
-
+from tests.benchmarks.bare import until_serving
+from tests.benchmarks.report import Benchmark, Row, medians, time_call
 from tests.support.installed import Stigmer, installed
 from tests.support.temporal_server import DevServer
 
-BARE = "bare temporal: spawn to namespace described"
+ROUNDS, QUICK_ROUNDS = 9, 3
+STATUSES = 3
+UP_MAX_TIMES, AGAIN_MAX_TIMES = 6.0, 2.0
+FIRST_OUTPUT_MAX_S, DOWN_MORE_MAX_S = 0.1, 0.5
+BARE, BARE_STOP = "bare Temporal, spawn to namespace described", "bare Temporal, SIGTERM to its end"
+FRESH, EXISTING = "`stigmer up`, cold, a new home", "`stigmer up`, cold, an existing home"
+FIRST, AGAIN = "`stigmer up`, first output", "`stigmer up`, already up"
+STATUS, RUN, DOWN = "`stigmer status`", "`stigmer run` with the model echo", "`stigmer down`"
 
 
-async def _until_described(address: str) -> None:
-    from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest  # noqa: PLC0415
-
-    while True:
-        try:
-            client = await Client.connect(address)
-            await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace="default"))
-        except Exception:  # noqa: BLE001 - whatever it says while it starts
-            await asyncio.sleep(0.005)
-        else:
-            return
-
-
-def _timed(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
-
-
-def _bare(folder: Path) -> float:
-    folder.mkdir()
-    with DevServer(folder, file=folder / "temporal.db") as server:
-        return _timed(lambda: (server.start(), asyncio.run(_until_described(server.address))))
-
-
-def _round(folder: Path, samples: dict[str, list[float]]) -> None:
-    samples[BARE].append(_bare(folder / "bare"))
-    with installed(folder / "home") as stigmer:
-        samples["up, cold (fresh home)"].append(_timed(lambda: stigmer.ok("up")))
-        samples["up, already up"].append(_timed(lambda: stigmer.ok("up")))
-        stigmer.apply_agent()
-        stigmer.ok("run", "greeter", "warm")
-        for _ in range(5):
-            samples["status"].append(_timed(lambda: stigmer.ok("status")))
-            samples["run with echo"].append(_timed(lambda: _run(stigmer)))
-        samples["down"].append(_timed(lambda: stigmer.ok("down")))
-        samples["up, cold (existing home)"].append(_timed(lambda: stigmer.ok("up")))
-
-
-def _run(stigmer: Stigmer) -> None:
-    assert "hello" in stigmer.ok("run", "greeter", "hello")
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    names = (
-        BARE, "up, cold (fresh home)", "up, cold (existing home)", "up, already up", "status", "run with echo", "down"
-    )  # fmt: skip
-    samples: dict[str, list[float]] = {name: [] for name in names}
+def run(is_quick: bool) -> Sequence[Row]:  # noqa: FBT001 - the interface of a benchmark
+    """Seconds of `up` and `down`."""
+    samples: dict[str, list[float]] = {}
     root = Path(tempfile.mkdtemp(prefix="stigmer-bench-"))
     try:
-        for number in range(arguments.rounds):
+        for number in range(QUICK_ROUNDS if is_quick else ROUNDS):
             folder = root / str(number)
             folder.mkdir()
-            _round(folder, samples)
+            for name, took_s in _run_round(folder):
+                samples.setdefault(name, []).append(took_s)
     finally:
         shutil.rmtree(root, ignore_errors=True)
-    medians = {name: statistics.median(values) for name, values in samples.items()}
-    print("| what | median | longest | ratio to bare Temporal |\n|---|---|---|---|")
-    for name, median in medians.items():
-        print(f"| {name} | {median:.2f} s | {max(samples[name]):.2f} s | {median / medians[BARE]:.1f} |")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(samples, indent=2) + "\n")
+    took = medians(samples)
+    return [
+        Row(what=FRESH, measured=took[FRESH], unit="s", reference=BARE, beside=took[BARE], budget=UP_MAX_TIMES),
+        Row(what=EXISTING, measured=took[EXISTING], unit="s", reference=BARE, beside=took[BARE], budget=UP_MAX_TIMES),
+        Row(what=FIRST, measured=took[FIRST], unit="s", budget=FIRST_OUTPUT_MAX_S),
+        Row(what=AGAIN, measured=took[AGAIN], unit="s", reference=STATUS, beside=took[STATUS], budget=AGAIN_MAX_TIMES),
+        Row(what=RUN, measured=took[RUN], unit="s", reference=STATUS, beside=took[STATUS]),
+        Row(what=DOWN, measured=took[DOWN], unit="s", reference=BARE_STOP, beside=took[BARE_STOP]),
+        Row(
+            what=f"{DOWN}, more than bare Temporal",
+            measured=took[DOWN] - took[BARE_STOP],
+            unit="s",
+            budget=DOWN_MORE_MAX_S,
+        ),
+    ]
 
 
-if __name__ == "__main__":
-    main()
+def _run_round(folder: Path) -> list[tuple[str, float]]:
+    samples = _time_bare(folder)
+    with installed(folder / "home") as stigmer:
+        first_s, ready_s = _time_up(stigmer)
+        samples += [(FIRST, first_s), (FRESH, ready_s), (AGAIN, time_call(lambda: stigmer.ok("up")))]
+        stigmer.apply_agent()
+        stigmer.ok("run", "greeter", "warm")
+        for _ in range(STATUSES):
+            samples.append((STATUS, time_call(lambda: stigmer.ok("status"))))
+            samples.append((RUN, time_call(lambda: stigmer.ok("run", "greeter", "hello"))))
+        samples.append((DOWN, time_call(lambda: stigmer.ok("down"))))
+        samples.append((EXISTING, time_call(lambda: stigmer.ok("up"))))
+    return samples
+
+
+def _time_bare(folder: Path) -> list[tuple[str, float]]:
+    """How long a Temporal without a stack takes to start, and to stop."""
+    with DevServer(folder, file=folder / "temporal.db") as server:
+        start_s = time_call(lambda: (server.start(), asyncio.run(until_serving(server.address))))
+        stop_s = time_call(lambda: _stop(server.pid))
+    return [(BARE, start_s), (BARE_STOP, stop_s)]
+
+
+def _stop(pid: int) -> None:
+    os.kill(pid, signal.SIGTERM)
+    os.waitpid(pid, 0)
+
+
+def _time_up(stigmer: Stigmer) -> tuple[float, float]:
+    """Seconds until `up` prints its first byte, and until it has returned."""
+    first_s = 0.0
+
+    def start() -> None:
+        nonlocal first_s
+        reading, writing = os.pipe()
+        with subprocess.Popen([stigmer.command, "up"], env=stigmer.environment, stdout=writing, stderr=writing) as up:
+            os.close(writing)
+            with closing(os.fdopen(reading, "rb", buffering=0)) as output:
+                first_s = time_call(lambda: output.read(1))
+                said = output.read()
+        assert up.returncode == 0, said.decode()
+
+    ready_s = time_call(start)
+    return first_s, ready_s
+
+
+BENCHMARK = Benchmark(
+    name="stack",
+    about="How long the stack takes to start and to stop, beside a bare Temporal dev server.",
+    run=run,
+)

@@ -17,6 +17,7 @@ TOPICS = (
     "upgrading",
     "scripting",
     "http-api",
+    "performance",
 )
 """The pages, in the order in which a new user reads them; each is a file in the folder `manual`."""
 

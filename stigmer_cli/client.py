@@ -11,6 +11,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from stigmer_cli.api.execution_names import ExecutionName
 from stigmer_cli.api.health import Health, Readiness
 from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.problem import error_of
@@ -224,6 +225,10 @@ class Client:
     async def execution(self, execution_id: str) -> ExecutionResource:
         """One execution with its messages; raises NotFound."""
         return await self._get(f"/v1/executions/{_segment(execution_id)}", ExecutionResource)
+
+    async def resolve_execution(self, reference: str) -> ExecutionName:
+        """The one that `reference` means; raises RequestError where it fits several, and NotFound."""
+        return await self._get("/v1/executions:resolve", ExecutionName, {"ref": reference})
 
     async def cancel_execution(self, execution_id: str) -> ExecutionResource:
         """Ask for its end; a terminal one is returned as it is."""

@@ -8,7 +8,18 @@ from starlette.types import ASGIApp
 from stigmer_cli.server import problems
 from stigmer_cli.server.guard import Guard
 from stigmer_cli.server.hosts import AllowedHosts, split_names
-from stigmer_cli.server.routes import agents, challenge, executions, health, identity, reconcile, reports, stuck, ui
+from stigmer_cli.server.routes import (
+    agents,
+    challenge,
+    execution_names,
+    executions,
+    health,
+    identity,
+    reconcile,
+    reports,
+    stuck,
+    ui,
+)
 from stigmer_cli.server.services import Services
 from stigmer_cli.server.time_header import TimeHeader
 from stigmer_cli.server.ui.access import UiAccess
@@ -19,7 +30,8 @@ def build(called: Services, *, token: Callable[[], str | None]) -> ASGIApp:
     app = FastAPI(title="Stigmer", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
     app.state.services = called
     app.state.token = token
-    for routes in (challenge, health, identity, agents, reconcile, stuck, executions, reports, ui):
+    groups = (challenge, health, identity, agents, reconcile, stuck, execution_names, executions, reports, ui)
+    for routes in groups:
         app.include_router(routes.router)
     problems.install(app)
     settings = called.settings

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Integer, Select, bindparam, func, literal, select
+from sqlalchemy import Integer, Select, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stigmer_cli.domain.execution import EventType, Execution, Outcome, QueueReason
+from stigmer_cli.domain.execution_reference import IdPart
 from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, NotFound
@@ -18,17 +19,14 @@ from stigmer_cli.store.due_rows import Aged, due_at, is_aged, is_due
 from stigmer_cli.store.execution_draft import ExecutionDraft, first_row
 from stigmer_cli.store.listing import Filter, Page
 from stigmer_cli.store.mapping import execution_of, messages_of
-from stigmer_cli.store.statements import by_index, select_by_ids
+from stigmer_cli.store.references import find_by_part
+from stigmer_cli.store.statements import BRIEF, by_index, select_by_ids
 from stigmer_cli.store.tables import CANCEL_REQUESTED, LEGACY, OPEN, QUEUED, executions, message_chunks
 
 _ROW = executions.c
 
 Decided = Callable[[datetime], Transition]
 """A transition, once the moment of its transaction is known."""
-
-_LONG: Mapping[str, object] = {"message": "", "labels": {}, "output": None, "error": None}
-_BRIEF = tuple(literal(_LONG[c.name], c.type).label(c.name) if c.name in _LONG else c for c in _ROW)
-"""A row without what may be megabytes long: loops look at thousands of rows at once, and read none of it."""
 
 _LIMIT = bindparam("limit", type_=Integer)
 _ONE = select(executions).where(_ROW.id == bindparam("id"))
@@ -39,7 +37,7 @@ _PIECES = (
 )
 _BY_KEY = select(_ROW.id, _ROW.request_hash).where(_ROW.idempotency_key == bindparam("key"))
 _DUE = (
-    by_index(select(*_BRIEF), "ix_executions_queue")
+    by_index(select(*BRIEF), "ix_executions_queue")
     .where(QUEUED, is_due(_ROW.next_try_at))
     .order_by(_ROW.created_at, _ROW.id)
     .limit(_LIMIT)
@@ -52,18 +50,18 @@ _IS_QUEUED = select(_ROW.id).where(_ROW.id == bindparam("id"), QUEUED, _ROW.epoc
 _EPOCHS = select_by_ids(select(_ROW.id, _ROW.epoch)).where(OPEN)
 _UNSUBMITTED = select_by_ids(select(_ROW.id, _ROW.attention_code)).where(OPEN, _ROW.submitted_at.is_(None))
 _UNWANTED = (
-    by_index(select(*_BRIEF), "ix_executions_cancel")
+    by_index(select(*BRIEF), "ix_executions_cancel")
     .where(CANCEL_REQUESTED, _ROW.submitted_at.is_not(None))
     .order_by(_ROW.cancel_requested_at, _ROW.id)
     .limit(_LIMIT)
 )
 _OPEN_BEHIND = (
-    by_index(select(*_BRIEF), "ix_executions_open")
+    by_index(select(*BRIEF), "ix_executions_open")
     .where(OPEN, is_aged(_ROW.created_at), _ROW.id > bindparam("after"))
     .order_by(_ROW.id)
     .limit(_LIMIT)
 )
-_NAMED = select_by_ids(select(*_BRIEF))
+_NAMED = select_by_ids(select(*BRIEF))
 _ANY_LEGACY = by_index(select(_ROW.id), "ix_executions_legacy").where(LEGACY).limit(1)
 _COUNTS = select(_ROW.phase, _ROW.kind, func.count()).group_by(_ROW.phase, _ROW.kind)
 _OLDEST_PENDING = select(func.min(_ROW.created_at)).where(_ROW.phase == Phase.PENDING)
@@ -133,8 +131,17 @@ class ExecutionTable:
         async with self._database.reading() as connection:
             return await listing.count(connection, wanted, limit=limit)
 
+    @whole
+    async def find_by_part(self, asked: IdPart, *, limit: int) -> Sequence[Execution]:
+        """Up to `limit` executions whose id `asked` is a part of, newest first, without the long columns (`BRIEF`).
+
+        Those that end with it are found among the newest `references.ENDS_AMONG` only.
+        """
+        async with self._database.reading() as connection:
+            return await find_by_part(connection, asked, limit=limit)
+
     async def read_due(self, *, now: datetime, limit: int) -> Sequence[Execution]:
-        """Up to `limit` queued executions that are due at `now`, oldest first, without the long columns (`_BRIEF`)."""
+        """Up to `limit` queued executions that are due at `now`, oldest first, without the long columns (`BRIEF`)."""
         return await self._some(_DUE, {**due_at(now), "limit": limit})
 
     @whole

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, TextClause, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Select, Table, TextClause, bindparam, func, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate, Update
 
@@ -23,6 +23,10 @@ PRIMARY_KEY = "sqlite_autoindex_executions_1"
 Guards = tuple[ColumnElement[bool] | TextClause, ...]
 
 _ROW = executions.c
+
+_LONG: Mapping[str, object] = {"message": "", "labels": {}, "output": None, "error": None}
+BRIEF = tuple(literal(_LONG[c.name], c.type).label(c.name) if c.name in _LONG else c for c in _ROW)
+"""A row without what may be megabytes long: loops look at thousands of rows at once, and read none of it."""
 
 
 def parameters(

@@ -76,6 +76,18 @@ def test_a_message_is_read_from_standard_input(stigmer: Stigmer) -> None:
     assert stigmer.ok("run", "greeter", "-", stdin="from a pipe\n").endswith("from a pipe\n")
 
 
+def test_an_execution_is_named_by_a_part_of_its_id_or_as_the_last(stigmer: Stigmer) -> None:
+    names = [stigmer.ok("run", "greeter", f"number {n}", "--detach").strip() for n in (1, 2)]
+    stigmer.ok("executions", "watch", names[0][-8:])
+    assert stigmer.json("executions", "watch", "@last")["metadata"]["id"] == names[1]
+    cancelled = stigmer("executions", "cancel", "@last:greeter")
+    assert cancelled.stderr == f"@last:greeter is {names[1]} (greeter, COMPLETED)\n"
+    assert cancelled.stdout == f"{names[1]} had ended before: COMPLETED\n"
+    refused = stigmer("executions", "cancel", names[0][: len("aex-01m8")])
+    assert refused.returncode == 2
+    assert f"  {names[1]}  greeter, COMPLETED, " in refused.stderr
+
+
 def test_get_shows_every_event(stigmer: Stigmer) -> None:
     def run_and_get() -> str:
         name = stigmer.ok("run", "greeter", "all events", "--detach").strip()
@@ -112,7 +124,9 @@ def test_a_missing_key_says_what_to_set(stigmer: Stigmer) -> None:
     [
         (["run", "nobody", "hi"], 5, "nobody"),
         (["executions", "get", "aex-00000000000000000000000000"], 5, "aex-00000000000000000000000000"),
-        (["executions", "get", "12345"], 2, "not an execution id"),
+        (["executions", "get", "12"], 2, "too short"),
+        (["executions", "get", "zzzzzzz"], 5, "zzzzzzz"),
+        (["executions", "get", "@lst"], 2, "@last-failed"),
         (["agents", "get", "nobody"], 5, "nobody"),
         (["apply", "-f", "/nowhere.yaml"], 2, "/nowhere.yaml"),
         (["run", "greeter"], 2, "missing argument"),

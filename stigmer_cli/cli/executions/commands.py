@@ -12,7 +12,9 @@ from stigmer_cli.cli.wait import parse_wait
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
 
-ExecutionName = Annotated[str, typer.Argument(metavar="ID", help="The execution's id.")]
+ExecutionName = Annotated[
+    str, typer.Argument(metavar="ID", help="The execution's id, four or more characters of it, or @last.")
+]
 Phases = Annotated[
     list[Phase] | None,
     typer.Option(

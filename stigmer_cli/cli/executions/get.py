@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from stigmer_cli.api.resources import EventBody, ExecutionResource
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.execution_id import parse_execution_id
+from stigmer_cli.cli.execution_id import resolve_id
 from stigmer_cli.cli.executions.spans import find_spans
 from stigmer_cli.cli.executions.tables import print_execution
 from stigmer_cli.client import Client
@@ -13,7 +13,7 @@ from stigmer_cli.stack.endpoints_file import read_endpoints
 
 def show_execution(cli: Cli, execution: str) -> None:
     """Print it, and what to type if it is stuck."""
-    name = parse_execution_id(execution)
+    name = resolve_id(cli, execution)
     found, events = cli.call(lambda client: _read_with_events(client, name))
     stack = read_endpoints(cli.load_settings().home)
     link = stack.workflow_url(found.status.dispatch.workflow_id, found.status.dispatch.run_id) if stack else None

@@ -8,7 +8,7 @@ import typer
 from stigmer_cli.api.findings import Action, Finding
 from stigmer_cli.api.reconcile import ReconcileItem, ReconcileRequest
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.execution_id import parse_execution_id
+from stigmer_cli.cli.execution_id import resolve_target
 from stigmer_cli.cli.executions.options import ReconcileOptions, Selection
 from stigmer_cli.cli.executions.reconcile_call import ReconcileCall
 from stigmer_cli.cli.executions.reconcile_counts import ReconcileCounts
@@ -33,7 +33,7 @@ def reconcile_executions(cli: Cli, selection: Selection, options: ReconcileOptio
             hint=f"{RECONCILE} --yes, or --dry-run to look only",
         )
     request = ReconcileRequest(
-        ids=_check_ids(selection.ids),
+        ids=_resolve_ids(cli, selection.ids),
         phases=list(selection.phases),
         kinds=list(selection.kinds),
         older_than_s=selection.older_than_s or 0.0,
@@ -50,10 +50,10 @@ def reconcile_executions(cli: Cli, selection: Selection, options: ReconcileOptio
     return _carry_out(cli, request, policy)
 
 
-def _check_ids(ids: Sequence[str]) -> list[str]:
+def _resolve_ids(cli: Cli, ids: Sequence[str]) -> list[str]:
     if len(ids) > IDS_MAX:
         raise ConfigError(f"{len(ids)} ids are more than {IDS_MAX}", hint="narrow it with --older-than and --limit")
-    return list(dict.fromkeys(parse_execution_id(name) for name in ids))
+    return list(dict.fromkeys(resolve_target(cli, name) for name in ids))
 
 
 def _ask_to_agree(cli: Cli, request: ReconcileRequest, policy: WaitPolicy) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.execution_id import parse_execution_id
+from stigmer_cli.cli.execution_id import resolve_id
 from stigmer_cli.cli.executions.follow import EventPrinter, describe_timeout, exit_code_of, follow
 from stigmer_cli.cli.output import Format
 from stigmer_cli.client import Client
@@ -14,7 +14,7 @@ from stigmer_cli.time_format import span
 
 def watch_execution(cli: Cli, execution: str, *, timeout_s: float | None) -> int:
     """Follow it, print its end, and return the exit code; raises NotFound at once for an unknown id."""
-    found = parse_execution_id(execution)
+    found = resolve_id(cli, execution)
     cli.call(lambda client: client.execution(found))
     return cli.call(lambda client: watch_to_end(cli, client, found, timeout_s))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.execution_id import parse_execution_id
+from stigmer_cli.cli.execution_id import resolve_id
 from stigmer_cli.cli.output import Format
 from stigmer_cli.client import Client
 from stigmer_cli.errors import ConfigError
@@ -23,8 +23,10 @@ def open_ui(cli: Cli, execution: str | None, *, at: str | None, is_printed: bool
     if at is not None and not at.startswith(("http://", "https://")):
         raise ConfigError(f"--at {at}: not an http:// or https:// URL", hint="stigmer ui --at https://NAME")
 
+    name = None if execution is None else resolve_id(cli, execution)
+
     async def make_link(client: Client) -> tuple[str, float]:
-        link = await client.make_ui_link(await _find_page(client, cli, execution))
+        link = await client.make_ui_link(await _find_page(client, cli, name))
         return f"{(at or client.base_url).rstrip('/')}{link.path}", link.expires_in_s
 
     url, expires_in_s = cli.call(make_link)
@@ -37,10 +39,10 @@ def open_ui(cli: Cli, execution: str | None, *, at: str | None, is_printed: bool
         cli.out.note(f"the link works once, for {span(expires_in_s)}")
 
 
-async def _find_page(client: Client, cli: Cli, execution: str | None) -> str:
-    if execution is None:
+async def _find_page(client: Client, cli: Cli, name: str | None) -> str:
+    if name is None:
         return "/ui/"
-    found = (await client.execution(parse_execution_id(execution))).status.dispatch
+    found = (await client.execution(name)).status.dispatch
     namespace = quote(cli.load_settings().temporal_namespace, safe="")
     page = f"/ui/namespaces/{namespace}/workflows/{quote(found.workflow_id, safe='')}"
     return f"{page}/{quote(found.run_id, safe='')}" if found.run_id else page

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from stigmer_cli.domain.execution import AttentionCode, QueueReason
+from stigmer_cli.domain.execution_reference import IdPart
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.store import transitions
@@ -59,6 +60,10 @@ QUERIES: dict[str, tuple[Callable[[Store], Awaitable[object]], str]] = {
         "ix_executions_phase",
     ),
     "agent": (lambda s: s.executions.list(Filter(agent=AGENT), limit=10), "ix_executions_agent"),
+    "beginning": (
+        lambda s: s.executions.find_by_part(IdPart(part="01m8", prefix="aex"), limit=6),
+        PRIMARY_KEY,
+    ),
     "attention": (lambda s: s.executions.list(Filter(needs_attention=True), limit=10), "ix_executions_attention"),
 }
 

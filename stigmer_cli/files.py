@@ -63,6 +63,11 @@ def drafted(
         os.close(fd)
 
 
+def folder_number(folder: Path) -> int:
+    """What tells a folder from a copy of it: its inode, which a new name does not change. Raises OSError."""
+    return folder.stat().st_ino
+
+
 def sync_file(path: Path) -> None:
     """Return when the content of `path` is on the disk. Raises OSError."""
     with path.open("rb") as file:

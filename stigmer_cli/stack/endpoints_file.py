@@ -6,13 +6,15 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from stigmer_cli.files import OWNER_ONLY, write_atomically
+from stigmer_cli.files import OWNER_ONLY, folder_number, write_atomically
 from stigmer_cli.settings import Home
 
 if TYPE_CHECKING:
     from stigmer_cli.temporal.dev_server import HttpEndpoints
 
 STATE_FILE = "stack.json"
+FOLDER = "folder"
+"""The field that tells which folder the file is about: in a copy of the folder it names another stack."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +65,17 @@ class Endpoints:
 
 
 def read_endpoints(home: Home) -> Endpoints | None:
-    """The endpoints that the last `up` in `home` recorded; None after `down`, or if the file is illegible."""
+    """The endpoints that the last `up` in `home` recorded; None after `down`, or for an illegible or copied file."""
     try:
         found = json.loads((home.run / STATE_FILE).read_bytes())
+        if found.get(FOLDER) not in (None, folder_number(home.run)):
+            return None
         return Endpoints(**{field.name: found[field.name] for field in fields(Endpoints) if field.name in found})
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def write_endpoints(home: Home, found: Endpoints) -> None:
     """Write them atomically; raises OSError."""
-    text = json.dumps(asdict(found), indent=2) + "\n"
+    text = json.dumps({**asdict(found), FOLDER: folder_number(home.run)}, indent=2) + "\n"
     write_atomically(home.run / STATE_FILE, text.encode(), OWNER_ONLY)

@@ -5,11 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stigmer_cli.files import OWNER_ONLY, write_atomically
+from stigmer_cli.files import OWNER_ONLY, folder_number, write_atomically
 from stigmer_cli.supervisor.process import ProcessId, pid_namespace
 
 STATE_FILE = "supervisor.json"
 LOCK_FILE = "supervisor.lock"
+FOLDER = "folder"
+"""The field that tells which folder the record is about: what a copy of the folder says is about other processes."""
+
 SOCKET = "supervisor.sock"
 
 Json = Mapping[str, object]
@@ -114,16 +117,17 @@ def record_from_json(found: Json) -> SupervisorRecord:
 
 
 def read_record(folder: Path) -> SupervisorRecord | None:
-    """What the last supervisor of `folder` wrote down; None where there is nothing, or nothing legible."""
+    """What the last supervisor of `folder` wrote down; None where there is nothing, nothing legible, or a copy."""
     try:
-        return record_from_json(json.loads((folder / STATE_FILE).read_bytes()))
+        found = json.loads((folder / STATE_FILE).read_bytes())
+        return record_from_json(found) if found.get(FOLDER) in (None, folder_number(folder)) else None
     except (OSError, ValueError, TypeError, AttributeError):
         return None
 
 
 def write_record(folder: Path, record: SupervisorRecord) -> None:
     """Write it down in `folder`, for `read_record`; raises OSError. After a power cut it would be about nobody."""
-    text = json.dumps(record.to_json(), indent=2) + "\n"
+    text = json.dumps({**record.to_json(), FOLDER: folder_number(folder)}, indent=2) + "\n"
     write_atomically(folder / STATE_FILE, text.encode(), OWNER_ONLY, is_durable=False)
 
 

@@ -74,6 +74,14 @@ class Report:
         return Verdict(message=f"{word}: {what}{first.found.message}", code=first.check.code, hint=first.found.hint)
 
     @property
+    def first_failure(self) -> Verdict | None:
+        """What failed first, in its own words; None if nothing did for certain."""
+        first = next((one for one in self.ill if one.found.result is Result.FAIL and one.found.is_certain), None)
+        if first is None:
+            return None
+        return Verdict(message=first.found.message, code=first.check.code, hint=first.found.hint)
+
+    @property
     def _well(self) -> Verdict:
         whys = {one.found.unjudged for one in self.unjudged} - {""}
         if not whys:

@@ -1,5 +1,6 @@
 """`stigmer doctor` before faults of a running stack: the verdict names the cause, and it comes in time."""
 
+import json
 import os
 import signal
 import socket
@@ -172,3 +173,26 @@ def try_listen(other: socket.socket, port: int) -> bool:
 def count_restarts(stigmer: Stigmer, part: str) -> int:
     parts = stigmer.json("status")["parts"]
     return int(next(one["restarts"] for one in parts if one["name"] == part))
+
+
+def test_the_path_test_reaches_every_hop_and_removes_its_agent(stigmer: Stigmer) -> None:
+    found = stigmer.json("doctor", "--test")
+    assert found["ok"], found
+    assert [one["state"] for one in found["hops"]] == ["reached"] * 6
+    assert sum(one["tookMs"] for one in found["hops"]) == pytest.approx(found["tookMs"], abs=5)
+    execution = stigmer.json("executions", "get", found["execution"])
+    assert execution["metadata"]["labels"] == {"stigmer.ai/test": "path"}
+    assert stigmer("agents", "get", "stigmer-test").returncode == 5
+
+
+@pytest.mark.slow
+def test_the_path_test_names_the_hop_where_it_stops_and_the_cause(stigmer: Stigmer) -> None:
+    pid = stigmer.pids()["runner"]
+    with frozen(pid):
+        done = stigmer("doctor", "--test", "--wait=4", "-o", "json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["ok"]) == (124, False)
+    assert [one["state"] for one in found["hops"]][2:4] == ["stopped", "not-reached"]
+    assert found["cause"]["code"] == "STG107"
+    assert found["verdict"]["hint"] == f"kill -CONT {pid}"
+    assert stigmer.json("executions", "get", found["execution"])["status"]["phase"] == "CANCELLED"

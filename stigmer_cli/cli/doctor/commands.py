@@ -11,6 +11,7 @@ from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.parameters import OutputFormat
 from stigmer_cli.cli.wait import WAIT_OPTION as WAIT
 from stigmer_cli.cli.wait import parse_wait
+from stigmer_cli.errors import ConfigError
 
 Bundle = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Also write a .tar.gz or .zip for a bug report, without secrets.")
@@ -41,6 +42,9 @@ def diagnose(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit 1 also for warnings and for what could not be judged.")
     ] = False,
+    test: Annotated[
+        bool, typer.Option("--test", help="Send an echo execution through every hop, and show what each took.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Print every check, with evidence.")] = False,
     output: OutputFormat = Format.TABLE,
 ) -> None:
@@ -53,6 +57,12 @@ def diagnose(
 
         show_schema(cli) if json_schema else show_checks(cli)
         return
+    if test:
+        from stigmer_cli.cli.doctor.path_test import test_path
+
+        if fix or only or skip or bundle or strict or verbose:
+            raise ConfigError("--test goes with --wait and -o only", hint="stigmer doctor --test")
+        raise typer.Exit(test_path(cli, waits_s=parse_wait(wait)))
     from stigmer_cli.cli.doctor.diagnose import run_doctor
 
     options = DoctorOptions(

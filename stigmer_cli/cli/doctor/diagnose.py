@@ -10,12 +10,12 @@ from stigmer_cli.cli.doctor.bundle import write_bundle
 from stigmer_cli.cli.doctor.options import DoctorOptions
 from stigmer_cli.cli.doctor.report import print_report
 from stigmer_cli.doctor.archive import check_target
-from stigmer_cli.doctor.catalog import choose_checks, find_codes
+from stigmer_cli.doctor.catalog import CHECKS, choose_checks, find_codes
 from stigmer_cli.doctor.check import Check
 from stigmer_cli.doctor.facts.collect import collect_facts
 from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.doctor.repairs.repair import repair
-from stigmer_cli.doctor.report import Diagnosis, Report, select_reported
+from stigmer_cli.doctor.report import Diagnosis, Report, Verdict, select_reported
 from stigmer_cli.doctor.run_checks import diagnose
 from stigmer_cli.errors import ConfigError, TimedOut
 from stigmer_cli.settings import Settings, load
@@ -51,6 +51,12 @@ def run_doctor(cli: Cli, options: DoctorOptions) -> int:
         verdict = seen.report.verdict
         raise TimedOut(f"after {span(asked.waits_s)} still {verdict.message}", hint=verdict.hint)
     return seen.report.exit_code
+
+
+async def find_first_failure(cli: Cli) -> Verdict | None:
+    """What failed first among all checks; None if nothing did."""
+    request = _DiagnosisRequest(only=frozenset(), checks=CHECKS, is_strict=False, waits_s=None)
+    return (await _diagnose(cli, request)).report.first_failure
 
 
 def _show(cli: Cli, seen: Diagnosis, bundle: Path | None, *, is_verbose: bool) -> None:

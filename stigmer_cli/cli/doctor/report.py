@@ -11,7 +11,7 @@ from rich.text import Text
 from stigmer_cli.cli.output import strip_control_sequences
 from stigmer_cli.doctor.check import Judged
 from stigmer_cli.doctor.repairs.fix import FixResult
-from stigmer_cli.doctor.report import Report
+from stigmer_cli.doctor.report import Report, Verdict
 from stigmer_cli.time_format import span
 
 INDENT = 10
@@ -24,12 +24,7 @@ def print_report(console: Console, report: Report, *, is_verbose: bool) -> None:
     """Print the verdict, then failures, warnings, and what passed in brief; `is_verbose`: every check."""
     verdict = report.verdict
     style = "bold red" if "failed" in _count_nonzero(report) else "bold yellow" if verdict.hint else "bold green"
-    code = f" ({verdict.code})" if verdict.code else ""
-    _print_lines(
-        console, _wrap_words(console, f"{strip_control_sequences(verdict.message)}{code}", indent=2), style=style
-    )
-    if verdict.hint:
-        _print_fix(console, verdict.hint, indent=2)
+    print_verdict(console, verdict, style=style)
     if report.fixes:
         _print_fixes(console, report.fixes)
     if is_verbose:
@@ -37,6 +32,20 @@ def print_report(console: Console, report: Report, *, is_verbose: bool) -> None:
     else:
         _print_others(console, report)
     _print_sums(console, report)
+
+
+def print_verdict(console: Console, verdict: Verdict, *, style: str, cause: Verdict | None = None) -> None:
+    """Print the line that comes first, its cause if that is another one, and the way out."""
+    code = f" ({verdict.code})" if verdict.code else ""
+    _print_lines(
+        console, _wrap_words(console, f"{strip_control_sequences(verdict.message)}{code}", indent=2), style=style
+    )
+    if cause:
+        words = strip_control_sequences(f"cause: {cause.message} ({cause.code})")
+        first, *more = _wrap_words(console, words, indent=4)
+        _print_lines(console, [f"  {first}", *more])
+    if verdict.hint:
+        _print_fix(console, verdict.hint, indent=2)
 
 
 def _print_fixes(console: Console, fixes: Sequence[FixResult]) -> None:

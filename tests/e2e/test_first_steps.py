@@ -76,6 +76,11 @@ def test_a_message_is_read_from_standard_input(stigmer: Stigmer) -> None:
     assert stigmer.ok("run", "greeter", "-", stdin="from a pipe\n").endswith("from a pipe\n")
 
 
+def test_a_message_is_read_from_a_file(stigmer: Stigmer, tmp_path: Path) -> None:
+    (tmp_path / "message").write_text("from a file\n")
+    assert stigmer.ok("run", "greeter", "--file", str(tmp_path / "message")).endswith("from a file\n")
+
+
 def test_an_execution_is_named_by_a_part_of_its_id_or_as_the_last(stigmer: Stigmer) -> None:
     names = [stigmer.ok("run", "greeter", f"number {n}", "--detach").strip() for n in (1, 2)]
     stigmer.ok("executions", "watch", names[0][-8:])
@@ -131,6 +136,7 @@ def test_a_missing_key_says_what_to_set(stigmer: Stigmer) -> None:
         (["apply", "-f", "/nowhere.yaml"], 2, "/nowhere.yaml"),
         (["run", "greeter"], 2, "missing argument"),
         (["run", "greeter", " "], 2, "the message is empty"),
+        (["run", "greeter", "--file", "/dev/zero"], 2, "it is a device"),
         (["frobnicate"], 2, "frobnicate"),
         (["config", "get", "sever_port"], 2, "did you mean server_port"),
         (["run", "greeter", "hi", "--timeout", "0"], 2, "more than 0"),

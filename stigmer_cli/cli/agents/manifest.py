@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 import yaml
@@ -11,7 +10,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from stigmer_cli.api.resources import AgentManifest
-from stigmer_cli.errors import ConfigError, reason_of
+from stigmer_cli.cli.input_file import read_input_file
+from stigmer_cli.errors import ConfigError
 
 STDIN = "-"
 FILE_MAX = 4 * 1024 * 1024
@@ -56,14 +56,10 @@ def parse_manifests(sources: Sequence[ManifestSource]) -> Sequence[AgentManifest
 
 
 def _read_source(name: str, stdin: BinaryIO) -> ManifestSource:
-    try:
-        if name == STDIN:
-            data = stdin.read(FILE_MAX + 1)
-        else:
-            with Path(name).open("rb") as file:
-                data = file.read(FILE_MAX + 1)  # no more, of a device that never ends either
-    except OSError as error:
-        raise ConfigError(f"cannot read {name}: {reason_of(error)}", hint="stigmer apply -f FILE") from error
+    if name == STDIN:
+        data = stdin.read(FILE_MAX + 1)
+    else:
+        data = read_input_file(name, bytes_max=FILE_MAX, hint="stigmer apply -f FILE")
     shown = "<stdin>" if name == STDIN else name
     if len(data) > FILE_MAX:
         raise ConfigError(f"{shown} is larger than {FILE_MAX // 1024 // 1024} MiB")

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from stigmer_cli.cli.context import cli_of
-from stigmer_cli.cli.executions.options import Paging, ReconcileOptions, RunOptions, Selection
+from stigmer_cli.cli.executions.options import Message, Paging, ReconcileOptions, RunOptions, Selection
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.parameters import OutputFormat, WaitFor, Yes, parse_span_option, parse_timeout_option
 from stigmer_cli.cli.wait import parse_wait
@@ -67,9 +67,17 @@ def run(
     ctx: typer.Context,
     agent: Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name or id.")],
     message: Annotated[
-        str, typer.Argument(metavar="MESSAGE", help="The message to the agent; - reads it from standard input.")
-    ],
+        str | None,
+        typer.Argument(
+            metavar="[MESSAGE]",
+            help="The message to the agent; - reads it from standard input.",
+            show_default=False,
+        ),
+    ] = None,
     *,
+    file: Annotated[
+        str | None, typer.Option("--file", "-f", metavar="FILE", help="Read the message from this file instead.")
+    ] = None,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Print the id and return once the execution is accepted.")
     ] = False,
@@ -82,7 +90,7 @@ def run(
     from stigmer_cli.cli.executions.run import run_agent
 
     options = RunOptions(timeout_s=timeout, key=idempotency_key, require_temporal=require_temporal, is_detached=detach)
-    raise typer.Exit(run_agent(cli_of(ctx, output), agent, message, options))
+    raise typer.Exit(run_agent(cli_of(ctx, output), agent, Message(text=message, file=file), options))
 
 
 @executions.command("list")

@@ -27,6 +27,14 @@ class Paging:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Message:
+    """The message to an agent as it was given: `text`, or the name of a `file`; `-` is standard input in both."""
+
+    text: str | None
+    file: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunOptions:
     """How an agent is run.
 

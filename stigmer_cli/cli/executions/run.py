@@ -6,21 +6,23 @@ from stigmer_cli.api.resources import MESSAGE_MAX, ExecutionRequest, ExecutionRe
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.execution_reason import describe_reason
 from stigmer_cli.cli.executions.create import Creation, create, make_creation
-from stigmer_cli.cli.executions.options import RunOptions
+from stigmer_cli.cli.executions.options import Message, RunOptions
 from stigmer_cli.cli.executions.watch import watch_to_end
+from stigmer_cli.cli.input_file import read_input_file
 from stigmer_cli.errors import ConfigError
 
 STDIN = "-"
+HELP = "stigmer run --help"
 MESSAGE_BYTES_MAX = 4 * MESSAGE_MAX
 """A character is four bytes of UTF-8 at most."""
 
 
-def run_agent(cli: Cli, agent: str, message: str, options: RunOptions) -> int:
+def run_agent(cli: Cli, agent: str, message: Message, options: RunOptions) -> int:
     """Send `message` to `agent`, print its answer, or the id if detached, and return the exit code."""
-    timeout_s, message = options.timeout_s, _read_message(message)
-    if not message.strip():
-        raise ConfigError("the message is empty", hint="stigmer run --help")
-    request = ExecutionRequest(agent=agent, message=message)
+    timeout_s, text = options.timeout_s, _read_message(message)
+    if not text.strip():
+        raise ConfigError("the message is empty", hint=HELP)
+    request = ExecutionRequest(agent=agent, message=text)
     wanted = make_creation(request, key=options.key, require_temporal=options.require_temporal)
     if options.is_detached:
         _print_accepted(cli, cli.call(lambda client: create(cli, client, wanted, timeout_s=timeout_s)))
@@ -28,17 +30,36 @@ def run_agent(cli: Cli, agent: str, message: str, options: RunOptions) -> int:
     return cli.run(_run(cli, wanted, timeout_s))
 
 
-def _read_message(given: str) -> str:
-    """What standard input holds if `given` is `-`, without its last newline; raises ConfigError if it is no text."""
-    if given != STDIN:
-        return given
-    data = sys.stdin.buffer.read(MESSAGE_BYTES_MAX + 1)
+def _read_message(given: Message) -> str:
+    """The message, from the file or from standard input if it is there; raises ConfigError if it is no text."""
+    match given:
+        case Message(text=str(), file=str()):
+            raise ConfigError("the message is given twice: as an argument and as a file", hint=HELP)
+        case Message(text=None, file=None):
+            raise ConfigError("missing argument 'MESSAGE', or --file FILE", hint=HELP)
+        case Message(file=str() as name) if name != STDIN:
+            return _decode(read_input_file(name, bytes_max=MESSAGE_BYTES_MAX, hint=HELP), name)
+        case Message(text=str() as text) if text != STDIN:
+            return text
+        case _:
+            return _decode(sys.stdin.buffer.read(MESSAGE_BYTES_MAX + 1), "standard input")
+
+
+def _decode(data: bytes, name: str) -> str:
+    """`data` as text, without the newline at its end."""
     if len(data) > MESSAGE_BYTES_MAX:
-        raise ConfigError(f"the message is longer than {MESSAGE_MAX:,} characters", hint="stigmer run --help")
+        raise _explain_length(name)
     try:
-        return data.decode().removesuffix("\n")
+        text = data.decode().removesuffix("\n")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"the message is not UTF-8 text (byte {error.start})", hint="stigmer run --help") from None
+        raise ConfigError(f"the message in {name} is not UTF-8 text (byte {error.start})", hint=HELP) from None
+    if len(text) > MESSAGE_MAX:
+        raise _explain_length(name)
+    return text
+
+
+def _explain_length(name: str) -> ConfigError:
+    return ConfigError(f"the message in {name} is longer than {MESSAGE_MAX:,} characters", hint=HELP)
 
 
 async def _run(cli: Cli, wanted: Creation, timeout_s: float | None) -> int:

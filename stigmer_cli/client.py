@@ -1,6 +1,6 @@
 """Typed HTTP client of the server, for commands and for the runner."""
 
-from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -32,6 +32,7 @@ from stigmer_cli.api.reports import (
     MessageReport,
     OutcomeReport,
     ReportResponse,
+    UsageReport,
     Work,
 )
 from stigmer_cli.api.resources import (
@@ -49,13 +50,15 @@ from stigmer_cli.api.resources import (
 )
 from stigmer_cli.api.stuck import StuckReport
 from stigmer_cli.api.ui import UiLink, UiLinkRequest
+from stigmer_cli.api.usage import usage_body
 from stigmer_cli.api.wire import NOW_HEADER
+from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import OperationFailed, ServerUnavailable
 from stigmer_cli.http_failures import BEFORE_REQUEST, cause_of, failure_of
 from stigmer_cli.server_proof import Token
 from stigmer_cli.tls.link import Link
-from stigmer_cli.transport import split_lines, transport_to
+from stigmer_cli.transport import Bearer, split_lines, transport_to
 
 CALL_MAX_S = 10.0
 PAGE_MAX = 200
@@ -65,19 +68,6 @@ STREAM_SILENCE_MAX_S = 15.0
 """The server sends an empty line at least every 5 s while nothing happens; longer silence means that it is gone."""
 
 B = TypeVar("B", bound=BaseModel)
-
-
-class _Bearer(httpx.Auth):
-    """The token as it is at the moment of each request."""
-
-    def __init__(self, token: Token) -> None:
-        self._token = token
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Put the token on the request."""
-        if token := self._token():
-            request.headers["Authorization"] = f"Bearer {token}"
-        yield request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +108,7 @@ class Client:
         self._link = Link(base_url, ca_file)
         self._http = httpx.AsyncClient(
             base_url=base_url,
-            auth=_Bearer(token),
+            auth=Bearer(token),
             timeout=httpx.Timeout(CALL_MAX_S, connect=CONNECT_MAX_S),
             transport=transport
             or transport_to(base_url, token, self._link.context, is_insecure_allowed=is_insecure_allowed),
@@ -289,6 +279,11 @@ class Client:
         body = MessageReport(epoch=epoch, run=run, attempt=attempt, index=index, offset=offset, role=role, text=text)
         return (await self._post(f"/v1/executions/{_segment(execution)}/messages", body, ReportResponse)).taken
 
+    async def add_usage(self, execution: str, *, epoch: int, run: str, attempt: int, usage: TokenUsage) -> bool:
+        """Report what an attempt used that ends without an outcome; False where the report does not count."""
+        body = UsageReport(epoch=epoch, run=run, attempt=attempt, usage=usage_body(usage))
+        return (await self._post(f"/v1/executions/{_segment(execution)}/usage", body, ReportResponse)).taken
+
     async def finish(  # noqa: PLR0913 - one parameter a field of the wire
         self,
         execution: str,
@@ -299,11 +294,11 @@ class Client:
         phase: Phase,
         output: str | None,
         error: str | None,
+        usage: TokenUsage | None = None,
     ) -> bool:
         """Report how the run ended; False where the report does not count."""
-        body = OutcomeReport.model_validate(
-            {"epoch": epoch, "run": run, "attempt": attempt, "phase": phase, "output": output, "error": error}
-        )
+        fields = {"epoch": epoch, "run": run, "attempt": attempt, "phase": phase, "output": output, "error": error}
+        body = OutcomeReport.model_validate({**fields, "usage": usage and usage_body(usage)})
         return (await self._post(f"/v1/executions/{_segment(execution)}/outcome", body, ReportResponse)).taken
 
     # -- the wire

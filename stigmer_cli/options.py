@@ -9,8 +9,10 @@ from typing import Any
 
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.paths import absolute_path
+from stigmer_cli.time_format import parse_span, span
 
 PORT_MAX = 65535
+SPAN_MIN_S, SPAN_MAX_S = 1.0, 86_400.0
 
 
 class SubmitPolicy(StrEnum):
@@ -145,6 +147,17 @@ def _choice(kind: type[StrEnum]) -> Callable[[str], StrEnum]:
             raise ConfigError(f"{text!r} is none of {', '.join(kind)}") from None
 
     return parse
+
+
+def _span(text: str) -> str:
+    """A span of time, checked, as it was written: `parse_span` reads it where it counts."""
+    try:
+        seconds = parse_span(text)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    if not SPAN_MIN_S <= seconds <= SPAN_MAX_S:
+        raise ConfigError(f"{text!r} is not a span of time from {span(SPAN_MIN_S)} to {span(SPAN_MAX_S)}")
+    return text.strip()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -323,6 +336,12 @@ OPTIONS: tuple[Option, ...] = (
         parse=_text,
         about="the key for that endpoint",
         is_secret=True,
+    ),
+    Option(
+        name="model_silent_for",
+        variable="STIGMER_MODEL_SILENT_FOR",
+        parse=_span,
+        about="how long the runner waits for the next word of a model: 90s, 5m, 1h",
     ),
 )
 HOME_VARIABLE = "STIGMER_HOME"

@@ -154,6 +154,7 @@ class Settings:
     temporal_binary: str | None = None
     openai_base_url: str | None = None
     openai_api_key: str | None = field(default=None, repr=False)
+    model_silent_for: str = "5m"
     sources: Mapping[str, Source] = field(default_factory=dict, compare=False)
     warnings: tuple[str, ...] = field(default=(), compare=False)
     distrust: str = field(default="", compare=False)

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Generator, Iterable
 from urllib.parse import urlsplit
 
 import httpcore
@@ -21,6 +21,19 @@ from stigmer_cli.server_proof import (
 )
 
 SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
+
+
+class Bearer(httpx.Auth):
+    """The token as it is at the moment of each request."""
+
+    def __init__(self, token: Token) -> None:
+        self._token = token
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Put the token on the request."""
+        if token := self._token():
+            request.headers["Authorization"] = f"Bearer {token}"
+        yield request
 
 
 def transport_to(

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from stigmer_cli.api.usage import UsageBody
 from stigmer_cli.api.wire import Asked, Sent
 from stigmer_cli.domain.phase import Phase
 
@@ -94,13 +95,21 @@ class MessageReport(RunReport):
     text: str = Field(max_length=TEXT_MAX)
 
 
+class UsageReport(RunReport):
+    """What an attempt used that ends without an outcome; each attempt reports its usage once."""
+
+    attempt: Number
+    usage: UsageBody
+
+
 class OutcomeReport(RunReport):
-    """How the run ended; without `attempt` it is the workflow's own report."""
+    """How the run ended; without `attempt` it is the workflow's own report. `usage` is the attempt's."""
 
     attempt: Number | None = None
     phase: Literal[Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED]
     output: str | None = Field(default=None, max_length=OUTPUT_MAX)
     error: str | None = Field(default=None, max_length=ERROR_MAX)
+    usage: UsageBody | None = None
 
 
 class ReportResponse(Sent):

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from stigmer_cli.api.stuck import StuckBody
+from stigmer_cli.api.usage import UsageBody, usage_body
 from stigmer_cli.api.wire import Asked, Moment, Sent
 from stigmer_cli.domain.execution import Agent, AttentionCode, Event, EventType, Execution, QueueReason
 from stigmer_cli.domain.identity import Kind
@@ -185,13 +186,14 @@ class ExecutionSpec(Sent):
 
 
 class ExecutionStatus(Sent):
-    """Where it stands."""
+    """Where it stands. `usage` is the sum over its attempts, as far as their models' providers counted."""
 
     phase: Phase
     epoch: int
     messages: list[MessageBody] = []
     output: str | None = None
     error: str | None = None
+    usage: UsageBody | None = None
     started_at: Moment | None = None
     completed_at: Moment | None = None
     cancel_requested_at: Moment | None = None
@@ -299,6 +301,7 @@ def _status(execution: Execution) -> ExecutionStatus:
         messages=[MessageBody(role=message.role, content=message.content) for message in execution.messages],
         output=execution.output,
         error=execution.error,
+        usage=usage_body(execution.usage) if execution.usage else None,
         started_at=execution.started_at,
         completed_at=execution.completed_at,
         cancel_requested_at=execution.cancel_requested_at,

@@ -1,5 +1,6 @@
 """Agents, executions, their messages and events, as values."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -95,6 +96,31 @@ class Dispatch:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TokenUsage:
+    """What the provider of `model` counted for its answers, in tokens.
+
+    `details` are its finer counts, by the names of pydantic-ai: `cache_read_tokens` are among the input,
+    `output_reasoning_tokens` among the output.
+    """
+
+    model: str
+    input_tokens: int = 0
+    output_tokens: int = 0
+    details: Mapping[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: "TokenUsage") -> "TokenUsage":
+        """The sum, which goes by the name of the model that answered last."""
+        details = Counter(self.details)
+        details.update(other.details)
+        return TokenUsage(
+            model=other.model,
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            details=dict(details),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Message:
     """One message of a conversation; `content` grows while it is streamed."""
 
@@ -131,6 +157,7 @@ class Execution:
     attention: Attention | None = None
     output: str | None = None
     error: str | None = None
+    usage: TokenUsage | None = None
     messages: tuple[Message, ...] = ()
 
     @property
@@ -176,8 +203,12 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How an execution ended. `phase` is terminal; `error` is a sentence, for FAILED and CANCELLED."""
+    """How an execution ended. `phase` is terminal; `error` is a sentence, for FAILED and CANCELLED.
+
+    `usage` is what the attempt that ended it has used, as far as that is known.
+    """
 
     phase: Phase
     output: str | None = None
     error: str | None = None
+    usage: TokenUsage | None = None

@@ -7,13 +7,13 @@ and the next attempt then finds that nothing is left to do.
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from stigmer_cli.api.reports import Work
 from stigmer_cli.backoff import Backoff
-from stigmer_cli.domain.execution import Outcome
+from stigmer_cli.domain.execution import Outcome, TokenUsage
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.runner.contract import BEGUN_MAX, PERFORM_ATTEMPTS_MAX, SENTENCES, FailureKind
 from stigmer_cli.runner.heartbeat import ModelInterrupted
@@ -42,6 +42,17 @@ class Attempt:
     first_run: str
     number: int
     runner: str
+
+
+class TokenCount:
+    """What the tries of one attempt have used so far; None: nothing is known."""
+
+    def __init__(self) -> None:
+        self.usage: TokenUsage | None = None
+
+    def add(self, usage: TokenUsage) -> None:
+        """Count what one try used."""
+        self.usage = self.usage + usage if self.usage else usage
 
 
 class Superseded(Exception):
@@ -99,19 +110,23 @@ class AttemptRunner:
             )
         )
         outcome: Outcome | None = None
+        tokens = TokenCount()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_deliver(transcript), name="deliver")
-                outcome = await self._stream_answer(work, transcript)
+                outcome = await self._stream_answer(work, transcript, tokens)
                 transcript.close()
         except* Superseded:
             outcome = None
-        return outcome
+        except* ModelInterrupted:
+            await self._report_usage(attempt, tokens)
+            raise
+        return outcome and replace(outcome, usage=tokens.usage)
 
-    async def _stream_answer(self, work: Work, transcript: Transcript) -> Outcome:
+    async def _stream_answer(self, work: Work, transcript: Transcript, tokens: TokenCount) -> Outcome:
         for tried in range(1, MODEL_TRIES_MAX + 1):
             try:
-                await _copy(self._models(work.model), work, transcript)
+                await _copy(self._models(work.model), work, transcript, tokens)
             except ModelFailed as error:
                 return _fail(error.message)
             except ModelBusy as error:
@@ -124,6 +139,16 @@ class AttemptRunner:
                 break
         return Outcome(phase=Phase.COMPLETED, output=transcript.text)
 
+    async def _report_usage(self, attempt: Attempt, tokens: TokenCount) -> None:
+        """Tell the server what an attempt used that ends without an outcome; one from before it counted is not told."""
+        if (usage := tokens.usage) is not None:
+            await self._reporter.ask(
+                lambda reports: reports.add_usage(
+                    attempt.execution, epoch=attempt.epoch, run=attempt.run, attempt=attempt.number, usage=usage
+                ),
+                otherwise=False,
+            )
+
     async def _report_outcome(self, attempt: Attempt, outcome: Outcome) -> bool:
         return await self._reporter.ask_its_own(
             lambda reports: reports.finish(
@@ -134,14 +159,17 @@ class AttemptRunner:
                 phase=outcome.phase,
                 output=outcome.output,
                 error=outcome.error,
+                usage=outcome.usage,
             )
         )
 
 
-async def _copy(model: Model, work: Work, transcript: Transcript) -> None:
+async def _copy(model: Model, work: Work, transcript: Transcript, tokens: TokenCount) -> None:
     async with aclosing(model.stream(work)) as stream:
-        async for text in stream:
-            if not transcript.write(text):
+        async for part in stream:
+            if isinstance(part, TokenUsage):
+                tokens.add(part)
+            elif not transcript.write(part):
                 return
 
 

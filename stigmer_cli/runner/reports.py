@@ -14,6 +14,7 @@ from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import ClaimAnswer, Work
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import Clock
+from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, NotFound, RequestError, StigmerError
 
@@ -49,6 +50,9 @@ class Reports(Protocol):
     ) -> bool:
         """Report that `text` stands at `offset` of message `index`; False where the attempt is superseded."""
 
+    async def add_usage(self, execution: str, *, epoch: int, run: str, attempt: int, usage: TokenUsage) -> bool:
+        """Report what an attempt used that ends without an outcome; False where the report does not count."""
+
     async def finish(  # noqa: PLR0913 - one parameter a field of the wire
         self,
         execution: str,
@@ -59,6 +63,7 @@ class Reports(Protocol):
         phase: Phase,
         output: str | None,
         error: str | None,
+        usage: TokenUsage | None = None,
     ) -> bool:
         """Report how the run ended; False where the report does not count."""
 

@@ -43,6 +43,7 @@ STANDING = tuple(
         "queue_reason",
         "claimed_run",
         "claimed_attempt",
+        "usage",
     )
 )
 """The columns that decisions are made on: none of them is long."""

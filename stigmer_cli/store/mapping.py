@@ -22,6 +22,7 @@ from stigmer_cli.domain.execution import (
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.store.database import EventDraft
+from stigmer_cli.store.usage import usage_of
 
 NO_ATTENTION: Mapping[str, None] = {"attention_code": None, "attention_reason": None, "attention_since": None}
 
@@ -71,6 +72,7 @@ def execution_of(row: RowMapping, messages: tuple[Message, ...] = ()) -> Executi
         attention=_attention_of(row),
         output=row["output"],
         error=row["error"],
+        usage=usage_of(row["usage"]),
         messages=messages,
     )
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from sqlalchemy import RowMapping, bindparam, delete, func, insert, select
 
 from stigmer_cli.api.reports import ClaimAnswer
-from stigmer_cli.domain.execution import EventType, Outcome
+from stigmer_cli.domain.execution import EventType, Outcome, TokenUsage
 from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, WorkflowId, WorkflowName, runner_process
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict
@@ -19,6 +19,7 @@ from stigmer_cli.store.database import Database, EventDraft, Transition, Writing
 from stigmer_cli.store.mapping import NO_ATTENTION, map_outcome, outcome_event
 from stigmer_cli.store.tables import events, message_chunks
 from stigmer_cli.store.transitions import IS_IN_PROGRESS, IS_UNCLAIMED, expect, may_become
+from stigmer_cli.store.usage import add_usage
 
 _OF = message_chunks.c
 _MINE = (
@@ -154,6 +155,20 @@ class RunTable:
             return ReportResult.TAKEN
 
     @whole
+    async def add_usage(
+        self, execution_id: ExecutionId, *, epoch: int, run: RunId, attempt: int, usage: TokenUsage
+    ) -> ReportResult:
+        """The attempt used this and ends without an outcome; each attempt counts once."""
+        async with self._database.writing() as writing:
+            row = await writing.lock_row(execution_id)
+            if (known := _known_better(row, epoch, run, attempt)) is not None or row is None:
+                return known or ReportResult.STALE
+            values = _add_usage(row, usage, epoch, attempt)
+            if values:
+                await writing.change(execution_id, Transition(expects=expect(epoch=epoch), values=values))
+            return ReportResult.TAKEN
+
+    @whole
     async def finish(
         self,
         execution_id: ExecutionId,
@@ -176,7 +191,7 @@ class RunTable:
                 Transition(
                     guards=(may_become(outcome.phase),),
                     expects=expect(epoch=epoch),
-                    values=map_outcome(outcome, writing.now),
+                    values={**map_outcome(outcome, writing.now), **_add_usage(row, outcome.usage, epoch, attempt)},
                     event=outcome_event(outcome),
                 ),
             )
@@ -209,6 +224,12 @@ def _known_better(row: RowMapping | None, epoch: int, run: RunId, attempt: int |
     if holder != run or (attempt is not None and attempt < row["claimed_attempt"]):
         return ReportResult.STALE
     return None
+
+
+def _add_usage(row: RowMapping, usage: TokenUsage | None, epoch: int, attempt: int | None) -> Mapping[str, object]:
+    """The column to write so that what `attempt` used is in the sum of `row`; nothing where it is unknown, or in it."""
+    total = None if usage is None or attempt is None else add_usage(row["usage"], usage, epoch=epoch, attempt=attempt)
+    return {} if total is None else {"usage": total}
 
 
 def _claim(epoch: int, run: RunId, runner: str, writing: Writing) -> Transition:

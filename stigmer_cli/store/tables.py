@@ -108,6 +108,8 @@ executions = Table(
     Column("attention_since", Moment),
     Column("output", Words),
     Column("error", Words),
+    # What models used, summed over attempts, and the last attempt that is in the sum.
+    Column("usage", Document),
     Column("idempotency_key", Words),
     Column("request_hash", Words, nullable=False),
     CheckConstraint(f"phase IN ({_quoted(tuple(Phase))})", name="ck_executions_phase"),

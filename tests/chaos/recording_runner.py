@@ -17,6 +17,7 @@ from temporalio import activity
 from stigmer_cli import log
 from stigmer_cli.api.reports import Work
 from stigmer_cli.clock import SystemClock
+from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.identity import WORKFLOW_TYPES, Kind
 from stigmer_cli.runner import worker, worker_pool
 from stigmer_cli.runner.activities import Activities
@@ -44,7 +45,7 @@ class RecordingModel:
         self._model = model
         self._ledger = ledger
 
-    async def stream(self, work: Work) -> AsyncGenerator[str, None]:
+    async def stream(self, work: Work) -> AsyncGenerator[str | TokenUsage, None]:
         """The answer of the inner model."""
         self._write()
         if self._model is None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import ClaimAnswer, Work
-from stigmer_cli.domain.execution import Outcome
+from stigmer_cli.domain.execution import Outcome, TokenUsage
 from stigmer_cli.domain.identity import ExecutionId, RunId, WorkflowId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, ServerUnavailable
@@ -121,14 +121,23 @@ class SimReports:
         phase: Phase,
         output: str | None,
         error: str | None,
+        usage: TokenUsage | None = None,
     ) -> bool:
-        outcome = Outcome(phase=phase, output=output, error=error)
+        outcome = Outcome(phase=phase, output=output, error=error, usage=usage)
         report = await self._over(
             lambda: self._store.runs.finish(
                 ExecutionId(execution), epoch=epoch, run=RunId(run), attempt=attempt, outcome=outcome
             )
         )
         return report is not ReportResult.STALE
+
+    async def add_usage(self, execution: str, *, epoch: int, run: str, attempt: int, usage: TokenUsage) -> bool:
+        report = await self._over(
+            lambda: self._store.runs.add_usage(
+                ExecutionId(execution), epoch=epoch, run=RunId(run), attempt=attempt, usage=usage
+            )
+        )
+        return report is ReportResult.TAKEN
 
     async def _over(self, call: Callable[[], Awaitable[R]]) -> R:
         link = self._link

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import ClaimAnswer, Work
+from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.identity import runner_process, task_queue_of
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import ServerUnavailable
@@ -45,6 +46,7 @@ class Row:
     finishes: int = 0
     runners: list[str] = field(default_factory=list)
     refused: int = 0
+    usages: list[TokenUsage | None] = field(default_factory=list)
 
 
 class InMemoryReports:
@@ -88,10 +90,22 @@ class InMemoryReports:
         phase: Phase,
         output: str | None,
         error: str | None,
+        usage: TokenUsage | None = None,
     ) -> bool:
-        return self.finish_now(
+        if not self.finish_now(
             execution, epoch=epoch, run=run, attempt=attempt, phase=phase, output=output, error=error
-        )
+        ):
+            return False
+        self.rows[execution].usages.append(usage)
+        return True
+
+    async def add_usage(self, execution: str, *, epoch: int, run: str, attempt: int, usage: TokenUsage) -> bool:
+        with self._lock:
+            row = self._row(execution)
+            if not self._holds(row, epoch, run) or attempt != row.attempt:
+                return False
+            row.usages.append(usage)
+            return True
 
     def identity_now(self) -> Identity:
         if self.is_away:
@@ -153,6 +167,7 @@ class InMemoryReports:
         phase: Phase,
         output: str | None,
         error: str | None,
+        usage: object = None,  # noqa: ARG002 - a runner behind HTTP sends the field, and tests ask about it elsewhere
     ) -> bool:
         with self._lock:
             row = self._row(execution)

@@ -9,15 +9,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Endpoint:
-    """Answers with `words`, or with `status` and `body`; `pause_s` seconds before each word, `finish` at the end."""
+    """Answers with `words`, or with `status` and `body`; `finish` at the end.
 
-    def __init__(self) -> None:
+    `pause_s` (or each of `pauses_s`) before each word.
+    """
+
+    def __init__(self) -> None:  # noqa: C901 (the handler is a class in it)
         self.status = 200
         self.body = ""
         self.words: list[str] = []
         self.is_cut = False
         self.finish: str | None = "stop"
         self.pause_s = 0.0
+        self.pauses_s: list[float] = []
+        self.usage: dict[str, object] | None = None
         self.asked: list[dict[str, object]] = []
         self.keys: list[str] = []
         endpoint = self
@@ -34,15 +39,23 @@ class Endpoint:
                     self.send_header("Content-Length", "100000")
                 self.end_headers()
                 self.wfile.write(endpoint.body.encode())
-                for word in endpoint.words:
-                    time.sleep(endpoint.pause_s)
+                for number, word in enumerate(endpoint.words):
+                    time.sleep(endpoint.pauses_s[number] if endpoint.pauses_s else endpoint.pause_s)
                     self._event({"delta": {"content": word}, "index": 0, "finish_reason": None})
                 if endpoint.words and not endpoint.is_cut:
-                    self._event({"delta": {}, "index": 0, "finish_reason": endpoint.finish})
-                    self.wfile.write(b"data: [DONE]\n\n")
+                    self._end()
+
+            def _end(self) -> None:
+                self._event({"delta": {}, "index": 0, "finish_reason": endpoint.finish})
+                if endpoint.usage:
+                    self._chunk({"choices": [], "usage": endpoint.usage})
+                self.wfile.write(b"data: [DONE]\n\n")
 
             def _event(self, choice: dict[str, object]) -> None:
-                chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+                self._chunk({"choices": [choice]})
+
+            def _chunk(self, fields: dict[str, object]) -> None:
+                chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", **fields}
                 self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
                 self.wfile.flush()
 

@@ -47,6 +47,11 @@ def test_flag_wins_over_environment_over_file_over_default(tmp_path: Path) -> No
         ({"STIGMER_SERVER_PORT": "70000"}, "STIGMER_SERVER_PORT: 70000 is not a port: 1 to 65535"),
         ({"STIGMER_SERVER_PORT": "http"}, "STIGMER_SERVER_PORT: 'http' is not a port number"),
         ({"STIGMER_TEMPORAL_ADDRESS": "7233"}, "STIGMER_TEMPORAL_ADDRESS: '7233' is not HOST:PORT"),
+        (
+            {"STIGMER_MODEL_SILENT_FOR": "long"},
+            "STIGMER_MODEL_SILENT_FOR: 'long' is not a span of time: write 90s, 10m, 1h30m or 2d",
+        ),
+        ({"STIGMER_MODEL_SILENT_FOR": "0"}, "STIGMER_MODEL_SILENT_FOR: '0' is not a span of time from 1s to 1d"),
         ({"STIGMER_SUBMIT_POLICY": "maybe"}, "STIGMER_SUBMIT_POLICY: 'maybe' is none of queue, fail-fast"),
         (
             {"STIGMER_LISTEN": "0.0.0.0:80"},
@@ -136,6 +141,7 @@ _WORDS = st.text(alphabet="abcdefghij0123456789-", min_size=1, max_size=20)
         temporal_binary=st.none() | st.just("/opt/temporal"),
         openai_base_url=st.none() | st.just("http://127.0.0.1:11434/v1"),
         openai_api_key=st.none() | _WORDS,
+        model_silent_for=st.sampled_from(["90", "2m", "1h30m"]),
         sources=st.just({}),
         warnings=st.just(()),
     )

@@ -10,7 +10,7 @@ from stigmer_cli.client import Client
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.errors import StigmerError, TimedOut, Unavailable
+from stigmer_cli.errors import NotFound, StigmerError, TimedOut, Unavailable
 from stigmer_cli.time_format import span
 
 AGAIN_S = 0.3
@@ -67,12 +67,12 @@ class EventPrinter:
             if self._is_live:
                 self.note("the answer above is withdrawn: it is asked for again")
 
-    def explain(self, execution: ExecutionResource, *, silent_s: float) -> None:
-        """Print why no event has come: it is stuck, which is told once for each class, or its model is silent."""
+    def explain(self, execution: ExecutionResource, *, silent_s: float, model: str = "the model") -> None:
+        """Print why no event has come: it is stuck, which is told once for each class, or `model` is silent."""
         stuck = execution.stuck
         if stuck is None:
             if execution.status.phase is Phase.IN_PROGRESS and execution.status.attempt:
-                self._tell(f"the model has said nothing for {span(silent_s)}; waiting for it")
+                self._tell(f"waiting for {model}: silent for {span(silent_s)}")
         elif stuck.kind != self._told_stuck:
             self._told_stuck = stuck.kind
             self._out.stream({"stuck": stuck.to_wire()})
@@ -134,7 +134,7 @@ async def follow(client: Client, execution_id: str, printer: EventPrinter, clock
 
 
 async def _explain_silence(client: Client, execution_id: str, printer: EventPrinter, clock: Clock) -> None:
-    silent_s, look_at_s = 0.0, SILENT_S
+    silent_s, look_at_s, model = 0.0, SILENT_S, ""
     while True:
         printer.has_news = False
         await clock.sleep(TICK_S)
@@ -145,7 +145,17 @@ async def _explain_silence(client: Client, execution_id: str, printer: EventPrin
             continue
         look_at_s *= 2
         with suppress(StigmerError):  # the followed stream reports it
-            printer.explain(await client.execution(execution_id), silent_s=silent_s)
+            execution = await client.execution(execution_id)
+            model = model or await _find_model(client, execution)
+            printer.explain(execution, silent_s=silent_s, model=model)
+
+
+async def _find_model(client: Client, execution: ExecutionResource) -> str:
+    """What the execution's agent is answered by; a plain word where the agent is gone."""
+    try:
+        return (await client.agent(execution.spec.agent_id)).spec.model
+    except NotFound:
+        return "the model"
 
 
 async def _follow_events(client: Client, execution_id: str, printer: EventPrinter, clock: Clock) -> ExecutionResource:

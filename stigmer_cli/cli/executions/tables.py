@@ -12,6 +12,7 @@ from stigmer_cli.cli.consoles import escape_markup
 from stigmer_cli.cli.execution_reason import PHASE_STYLES, describe_reason, drop_workflow_name
 from stigmer_cli.cli.executions.reconcile_view import CAUSE_MAX
 from stigmer_cli.cli.executions.spans import Span, print_spans
+from stigmer_cli.cli.executions.tokens import describe_usage
 from stigmer_cli.cli.output import truncate_line
 from stigmer_cli.clock import iso
 from stigmer_cli.domain.execution import EventType
@@ -89,6 +90,7 @@ def print_execution(
         ("created", iso(item.metadata.created_at)),
         ("started", iso(status.started_at) if status.started_at else None),
         ("completed", iso(status.completed_at) if status.completed_at else None),
+        ("tokens", describe_usage(status.usage) if status.usage else None),
         ("next try", iso(status.dispatch.next_try_at) if status.dispatch.next_try_at else None),
         ("workflow", status.dispatch.workflow_id),
         ("run", status.dispatch.run_id),

@@ -6,6 +6,7 @@ from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.execution_id import resolve_id
 from stigmer_cli.cli.executions.follow import EventPrinter, describe_timeout, exit_code_of, follow
+from stigmer_cli.cli.executions.tokens import describe_usage
 from stigmer_cli.cli.output import Format
 from stigmer_cli.client import Client
 from stigmer_cli.errors import StigmerError, TimedOut
@@ -53,6 +54,8 @@ def _print_end(cli: Cli, execution: ExecutionResource) -> None:
         if status.error:
             cli.out.note(f"{status.phase}: {status.error}")
         cli.out.note(f"{execution.metadata.id} {status.phase}")
+        if status.usage and cli.out.stderr.is_terminal:
+            cli.out.note(f"tokens: {describe_usage(status.usage)}")
 
 
 def _print_json(cli: Cli, execution: ExecutionResource) -> None:

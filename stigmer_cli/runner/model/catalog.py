@@ -7,6 +7,7 @@ from stigmer_cli.runner.model.library import ModelLibrary
 from stigmer_cli.runner.model.openai import OpenAiModel
 from stigmer_cli.runner.model.seam import Model, ModelFailed
 from stigmer_cli.settings import Settings
+from stigmer_cli.time_format import parse_span
 
 
 class Catalog:
@@ -15,7 +16,7 @@ class Catalog:
     def __init__(self, settings: Settings, *, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._library = ModelLibrary(settings.proxies)
+        self._library = ModelLibrary(settings.proxies, silent_s=parse_span(settings.model_silent_for))
 
     async def close(self) -> None:
         """Close the connections to the models."""

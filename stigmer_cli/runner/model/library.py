@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 REHEARSAL_MAX_S = 10.0
+SILENT_S = 300.0
 HEAD_MAX = 64 * 1024
 CHUNK = '{"id":"r","object":"chat.completion.chunk","created":1,"model":"r","choices":[%s]}'
 CHOICES = (
@@ -35,10 +36,6 @@ ANSWER = (
     + "data: [DONE]\n\n"
 ).encode()
 
-SILENCE_MAX_S = 300.0
-"""A local model may think for minutes before its first word."""
-
-
 _loading = threading.Lock()
 _loaded = threading.Event()
 
@@ -46,8 +43,10 @@ _loaded = threading.Event()
 class ModelLibrary:
     """Makes models of the library. One client an endpoint: to make one reads all certificates, for 20 ms or more."""
 
-    def __init__(self, proxies: Proxies = NO_PROXIES) -> None:
+    def __init__(self, proxies: Proxies = NO_PROXIES, *, silent_s: float = SILENT_S) -> None:
+        """`silent_s`: how long a model may say nothing before its first word, and between two."""
         self._proxies = proxies
+        self.silent_s = silent_s
         self._clients: dict[tuple[str, str], AsyncOpenAI] = {}
         self._lock = asyncio.Lock()
 
@@ -72,7 +71,7 @@ class ModelLibrary:
         async with self._lock:
             client = self._clients.get((url, key))
             if client is None:
-                client = await asyncio.to_thread(_client_of, url, key, proxy)
+                client = await asyncio.to_thread(_client_of, url, key, proxy, self.silent_s)
                 self._clients[url, key] = client
         return _model_of(name, client)
 
@@ -109,15 +108,15 @@ def load() -> None:
         structlog.get_logger().info("model_library_loaded")
 
 
-def _client_of(url: str, key: str, proxy: Proxy | None) -> "AsyncOpenAI":
+def _client_of(url: str, key: str, proxy: Proxy | None, silent_s: float) -> "AsyncOpenAI":
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient  # noqa: PLC0415 - loaded before
 
     # The proxy is ours to choose; left to itself the library asks loopback through it. Retries are ours, too: they are
     # counted, logged and bounded in one place.
     way = DefaultAsyncHttpxClient(
-        proxy=proxy.url if proxy else None, trust_env=False, verify=_trusted(), timeout=SILENCE_MAX_S
+        proxy=proxy.url if proxy else None, trust_env=False, verify=_trusted(), timeout=silent_s
     )
-    return AsyncOpenAI(base_url=url, api_key=key, max_retries=0, timeout=SILENCE_MAX_S, http_client=way)
+    return AsyncOpenAI(base_url=url, api_key=key, max_retries=0, timeout=silent_s, http_client=way)
 
 
 def _trusted() -> ssl.SSLContext:
@@ -144,7 +143,7 @@ async def _rehearse() -> None:
 
     async with asyncio.timeout(REHEARSAL_MAX_S), await asyncio.start_server(_answer, LOOPBACK, 0) as server:
         port = server.sockets[0].getsockname()[1]
-        async with _client_of(f"http://{LOOPBACK}:{port}/v1", "r", None) as client:
+        async with _client_of(f"http://{LOOPBACK}:{port}/v1", "r", None, REHEARSAL_MAX_S) as client:
             request = ModelRequest.user_text_prompt("r", instructions="r")
             async with model_request_stream(_model_of("r", client), [request]) as response:
                 async for _ in response:

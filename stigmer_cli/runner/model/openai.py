@@ -10,17 +10,21 @@ from urllib.parse import urlsplit
 import structlog
 
 from stigmer_cli.api.reports import Work
+from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.runner.model.library import ModelLibrary
 from stigmer_cli.runner.model.seam import ModelBusy, ModelFailed
+from stigmer_cli.time_format import span
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelResponse, ModelResponseStreamEvent
     from pydantic_ai.models import StreamedResponse
+    from pydantic_ai.usage import RequestUsage
 
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "no-key-needed"
 """What a local endpoint gets where no key is set; the library insists on one."""
 
+SILENT_FOR = "STIGMER_MODEL_SILENT_FOR"
 DETAIL_CHARS_MAX = 300
 TRANSIENT = frozenset(
     {
@@ -31,6 +35,14 @@ TRANSIENT = frozenset(
     }
 )
 
+FINER_COUNTS = (
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "output_reasoning_tokens",
+    "input_audio_tokens",
+    "output_audio_tokens",
+)
+"""Counts that the library knows by one name for all providers."""
 
 REFUSED = "content_filter"
 """What the library makes of a refusal, too, which the API tells in another field."""
@@ -55,14 +67,21 @@ class OpenAiModel:
         self._url = base_url or OPENAI_URL
         self._key = api_key or NO_KEY
 
-    async def stream(self, work: Work) -> AsyncGenerator[str, None]:
+    async def stream(self, work: Work) -> AsyncGenerator[str | TokenUsage, None]:
         """The answer as it comes. Raises ModelFailed, or ModelBusy where asking again may help."""
         await self._library.load()
         async with self._errors_as_ours(), self._request(work) as response:
-            async for event in response:
-                text = _text_of(event)
-                if text:
-                    yield text
+            try:
+                async for event in response:
+                    text = _text_of(event)
+                    if text:
+                        yield text
+            except Exception:
+                if usage := _usage_of(response.usage, work.model):
+                    yield usage
+                raise
+            if usage := _usage_of(response.usage, work.model):
+                yield usage
             self._check_end(_finish_reason_of(response.get()))
 
     def _check_end(self, reason: str | None) -> None:
@@ -97,6 +116,10 @@ class OpenAiModel:
         except ModelHTTPError as error:
             raise self._of_status(error.status_code, error.body) from error
         except ModelAPIError as error:
+            if _is_silence(error):
+                raise ModelBusy(
+                    f"{self._where} has said nothing for {span(self._library.silent_s)} ({SILENT_FOR})"
+                ) from error
             proxy = self._library.way_to(self._url)
             way = f" through the proxy {proxy.where}" if proxy else ""
             raise ModelBusy(f"{self._where} cannot be reached{way}: {self._clean(_innermost(error))}") from error
@@ -142,6 +165,16 @@ def _text_of(event: "ModelResponseStreamEvent") -> str:
             return ""
 
 
+def _usage_of(counted: "RequestUsage", model: str) -> TokenUsage | None:
+    """What the provider counted so far; None where it has said nothing."""
+    details = {name: count for name in FINER_COUNTS if (count := getattr(counted, name))}
+    if not (counted.input_tokens or counted.output_tokens or details):
+        return None
+    return TokenUsage(
+        model=model, input_tokens=counted.input_tokens, output_tokens=counted.output_tokens, details=details
+    )
+
+
 def _finish_reason_of(response: "ModelResponse") -> str | None:
     """What the provider itself gave as the reason for the end; the library assumes `stop` if it gave none."""
     given = (response.provider_details or {}).get("finish_reason")
@@ -160,6 +193,16 @@ def _said(body: object) -> object:
 
 def _in_words(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
+
+
+def _is_silence(error: BaseException) -> bool:
+    """Whether the endpoint was reached, and then let the time pass in which it has to say something."""
+    from httpx2 import ReadTimeout  # noqa: PLC0415 - loaded by the library
+
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, ReadTimeout):
+        found = found.__cause__
+    return found is not None
 
 
 def _innermost(error: BaseException) -> BaseException:

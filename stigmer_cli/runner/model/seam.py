@@ -4,14 +4,18 @@ from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from stigmer_cli.api.reports import Work
+from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.errors import OperationFailed, Unavailable
 
 
 class Model(Protocol):
     """Answers work. Raises ModelFailed or ModelBusy, whose message is a sentence without any key in it."""
 
-    def stream(self, work: Work) -> AsyncGenerator[str, None]:
-        """The answer in chunks, as they come; closing the generator stops the model."""
+    def stream(self, work: Work) -> AsyncGenerator[str | TokenUsage, None]:
+        """The answer in chunks, as they come; closing the generator stops the model.
+
+        What the answer used follows its last chunk, also where that is not the end of a whole answer, if it is known.
+        """
 
 
 class ModelFailed(OperationFailed):

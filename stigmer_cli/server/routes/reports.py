@@ -14,6 +14,7 @@ from stigmer_cli.api.reports import (
     MessageReport,
     OutcomeReport,
     ReportResponse,
+    UsageReport,
     Work,
 )
 from stigmer_cli.domain.execution import Outcome
@@ -91,6 +92,19 @@ async def append_message(execution_id: str, body: MessageReport, called: Called)
     return ReportResponse(taken=report is ReportResult.TAKEN)
 
 
+@router.post("/usage")
+async def report_usage(execution_id: str, body: UsageReport, called: Called) -> ReportResponse:
+    """What an attempt used that ends without an outcome; a repeat is taken and counts once."""
+    report = await called.store.runs.add_usage(
+        ExecutionId(execution_id),
+        epoch=body.epoch,
+        run=RunId(body.run),
+        attempt=body.attempt,
+        usage=body.usage.to_domain(),
+    )
+    return ReportResponse(taken=report is ReportResult.TAKEN)
+
+
 @router.post("/outcome")
 async def finish(execution_id: str, body: OutcomeReport, called: Called) -> ReportResponse:
     """How the run ended; the same word twice is taken twice and written once."""
@@ -99,6 +113,11 @@ async def finish(execution_id: str, body: OutcomeReport, called: Called) -> Repo
         epoch=body.epoch,
         run=RunId(body.run),
         attempt=body.attempt,
-        outcome=Outcome(phase=body.phase, output=body.output, error=body.error),
+        outcome=Outcome(
+            phase=body.phase,
+            output=body.output,
+            error=body.error,
+            usage=body.usage.to_domain() if body.usage else None,
+        ),
     )
     return ReportResponse(taken=report is not ReportResult.STALE)

@@ -10,6 +10,7 @@ from stigmer_cli.domain.execution import EventType, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, is_id
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, NotFound, RequestError
+from stigmer_cli.store import migrate
 from stigmer_cli.store.execution_draft import ExecutionDraft
 from stigmer_cli.store.executions import AcceptResult
 from stigmer_cli.store.store import Store
@@ -131,5 +132,5 @@ async def test_a_store_has_an_id_of_its_own_and_is_well(store: Store) -> None:
     assert is_id(store.id)
     assert store.id.startswith("str-")
     assert await store.meta.get("store_id") == store.id
-    assert await store.schema_revision() == "0002"
+    assert await store.schema_revision() == migrate.head(migrate.SCRIPTS)
     await store.check()

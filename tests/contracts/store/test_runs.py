@@ -8,10 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stigmer_cli.api.reports import ClaimAnswer
-from stigmer_cli.domain.execution import AttentionCode, EventType, Execution, Message, Outcome
+from stigmer_cli.domain.execution import AttentionCode, EventType, Execution, Message, Outcome, TokenUsage
 from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict
+from stigmer_cli.store.listing import Filter
 from stigmer_cli.store.runs import AttemptCounts, Claimant, ReportResult
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import OTHER_RUN, RUN, START, RealSleepClock, accepted, running, submitted, timeline
@@ -263,6 +264,36 @@ async def test_pieces_in_any_overlap_and_repetition_make_the_text_and_the_events
     for piece in told:
         assert piece["offset"] == place
         place += len(str(piece["text"]))
+
+
+def used(tokens: int, *, cached: int = 0) -> TokenUsage:
+    details = {"cache_read_tokens": cached} if cached else {}
+    return TokenUsage(model="openai:m", input_tokens=tokens, output_tokens=1, details=details)
+
+
+async def test_what_attempts_used_is_summed_once_each_whatever_the_end(store: Store) -> None:
+    id_ = await running(store)
+    assert (await store.executions.get(id_)).usage is None
+    for _ in range(2):
+        told = await store.runs.add_usage(id_, epoch=1, run=RUN, attempt=1, usage=used(10, cached=4))
+        assert told is ReportResult.TAKEN
+    await store.runs.begin_attempt(id_, epoch=1, run=RUN, attempt=2, runner="mill")
+    late = await store.runs.add_usage(id_, epoch=1, run=RUN, attempt=1, usage=used(99))
+    assert late is ReportResult.STALE
+    failed = Outcome(phase=Phase.FAILED, error="cut", usage=used(20, cached=1))
+    for _ in range(2):
+        await store.runs.finish(id_, epoch=1, run=RUN, attempt=2, outcome=failed)
+    total = TokenUsage(model="openai:m", input_tokens=30, output_tokens=2, details={"cache_read_tokens": 5})
+    assert (await store.executions.get(id_)).usage == total
+    assert (await store.executions.list(Filter(), limit=1)).items[0].usage == total
+
+
+async def test_what_a_cancelled_execution_used_is_kept(store: Store) -> None:
+    id_ = await running(store)
+    await store.runs.add_usage(id_, epoch=1, run=RUN, attempt=1, usage=used(10))
+    cancelled = Outcome(phase=Phase.CANCELLED, error="cancelled")
+    assert await store.runs.finish(id_, epoch=1, run=RUN, attempt=None, outcome=cancelled) is ReportResult.TAKEN
+    assert (await store.executions.get(id_)).usage == used(10)
 
 
 async def test_events_can_be_read_on_from_any_place(store: Store) -> None:

@@ -2,10 +2,12 @@
 
 import json
 import os
+from contextlib import suppress
 
 import pytest
 
 from stigmer_cli.api.reports import Work
+from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.proxies import Proxies, proxies_in
 from stigmer_cli.runner.model.library import ModelLibrary
 from stigmer_cli.runner.model.openai import OpenAiModel
@@ -16,7 +18,7 @@ from tests.support.temporal_server import free_port
 KEY = "sk-very-secret"
 
 
-async def answer(url: str, *, key: str | None = KEY, proxies: Proxies | None = None) -> list[str]:
+async def answer(url: str, *, key: str | None = KEY, proxies: Proxies | None = None) -> list[str | TokenUsage]:
     work = Work(instructions="Be brief.", message="Hi", model="openai:m", agent_name="a")
     library = ModelLibrary() if proxies is None else ModelLibrary(proxies)
     return [piece async for piece in OpenAiModel("m", library, base_url=url, api_key=key).stream(work)]
@@ -89,6 +91,48 @@ async def test_an_answer_that_is_not_the_whole_one_is_never_taken_for_it(
     endpoint.words, endpoint.finish = ["Hel"], finish
     with pytest.raises(kind, match=words):
         await answer(endpoint.url)
+
+
+USAGE = {
+    "prompt_tokens": 812,
+    "completion_tokens": 96,
+    "total_tokens": 908,
+    "prompt_tokens_details": {"cached_tokens": 64},
+    "completion_tokens_details": {"reasoning_tokens": 20},
+}
+USED = TokenUsage(
+    model="openai:m",
+    input_tokens=812,
+    output_tokens=96,
+    details={"cache_read_tokens": 64, "output_reasoning_tokens": 20},
+)
+
+
+async def test_what_the_endpoint_counted_follows_the_answer(endpoint: Endpoint) -> None:
+    endpoint.words, endpoint.usage = ["ok"], USAGE
+    assert await answer(endpoint.url) == ["ok", USED]
+
+
+async def test_an_answer_that_is_cut_is_paid_for_too(endpoint: Endpoint) -> None:
+    endpoint.words, endpoint.usage, endpoint.finish = ["Hel"], USAGE, "length"
+    told: list[str | TokenUsage] = []
+    work = Work(instructions="", message="Hi", model="openai:m", agent_name="a")
+    stream = OpenAiModel("m", ModelLibrary(), base_url=endpoint.url, api_key=KEY).stream(work)
+    with suppress(ModelFailed):
+        while True:
+            told.append(await anext(stream))
+    assert told == ["Hel", USED]
+
+
+@pytest.mark.parametrize("first", [[], ["Hel"]])
+async def test_a_model_that_is_silent_for_too_long_is_busy_and_the_setting_is_named(
+    endpoint: Endpoint, first: list[str]
+) -> None:
+    endpoint.words, endpoint.pauses_s = [*first, "lo"], [*([0.0] * len(first)), 1.0]
+    work = Work(instructions="", message="Hi", model="openai:m", agent_name="a")
+    stream = OpenAiModel("m", ModelLibrary(silent_s=0.2), base_url=endpoint.url, api_key=KEY).stream(work)
+    with pytest.raises(ModelBusy, match=r"has said nothing for 0.2s \(STIGMER_MODEL_SILENT_FOR\)"):
+        [part async for part in stream]
 
 
 async def test_an_answer_that_is_no_completion_fails(endpoint: Endpoint) -> None:

@@ -15,7 +15,7 @@ from stigmer_cli.api.query import Query
 from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.api.resources import DispatchState, ExecutionResource
 from stigmer_cli.client import Client
-from stigmer_cli.domain.execution import EventType, QueueReason
+from stigmer_cli.domain.execution import EventType, QueueReason, TokenUsage
 from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, NotFound, RequestError, StoreBusy, TemporalUnavailable
@@ -93,9 +93,19 @@ async def _claim(client: Client, execution: ExecutionResource, *, run: str) -> C
     )
 
 
+USED = TokenUsage(model="openai:m", input_tokens=7, output_tokens=2, details={"cache_read_tokens": 3})
+
+
 async def _finish(client: Client, execution: ExecutionResource, *, run: str, output: str = "hi") -> bool:
     return await client.finish(
-        execution.metadata.id, epoch=1, run=run, attempt=1, phase=Phase.COMPLETED, output=output, error=None
+        execution.metadata.id,
+        epoch=1,
+        run=run,
+        attempt=1,
+        phase=Phase.COMPLETED,
+        output=output,
+        error=None,
+        usage=USED,
     )
 
 
@@ -175,6 +185,25 @@ async def test_an_event_with_every_line_separator_of_unicode_is_one_line_of_the_
     shown = [event.data["text"] async for event in client.follow(name) if event.type is EventType.MESSAGE]
     assert shown == [text]
     assert (await client.execution(name)).status.output == text
+
+
+async def test_the_tokens_of_all_attempts_are_in_the_execution_and_in_the_list(client: Client) -> None:
+    execution = await _submitted(client, "k1")
+    name = execution.metadata.id
+    await _claim(client, execution, run="run-a")
+    await client.begin_attempt(name, epoch=1, run="run-a", attempt=1, runner="r")
+    assert await client.add_usage(name, epoch=1, run="run-a", attempt=1, usage=USED)
+    await client.begin_attempt(name, epoch=1, run="run-a", attempt=2, runner="r")
+    await client.finish(name, epoch=1, run="run-a", attempt=2, phase=Phase.FAILED, output=None, error="cut", usage=USED)
+    found = (await client.execution(name)).to_wire()
+    listed = (await client.list_executions(Query(), limit=1)).items[0].to_wire()
+    for one in (found, listed):
+        assert one["status"]["usage"] == {  # type: ignore[index]
+            "model": "openai:m",
+            "inputTokens": 14,
+            "outputTokens": 4,
+            "details": {"cache_read_tokens": 6},
+        }
 
 
 async def test_without_temporal_an_execution_is_accepted_and_says_what_it_waits_for(alone: Served) -> None:

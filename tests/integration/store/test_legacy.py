@@ -1,13 +1,15 @@
 """What began before stores had ids goes on under its old names, until its epoch is over."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from stigmer_cli.clock import SystemClock
-from stigmer_cli.domain.execution import QueueReason
+from stigmer_cli.domain.execution import Outcome, QueueReason, TokenUsage
 from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.domain.phase import Phase
 from stigmer_cli.store.store import open_store
-from tests.contracts.store.drafts import submitted
+from tests.contracts.store.drafts import RUN, running, submitted
 from tests.support.ids import workflow
 from tests.support.moves import requeue
 
@@ -36,9 +38,25 @@ async def _as_it_was_before_stores_had_ids(url: str, file: Path) -> ExecutionId:
         id_ = await submitted(store)
     with sqlite3.connect(file) as connection:
         connection.executescript(
+            "ALTER TABLE executions DROP COLUMN usage;"
             "DROP INDEX ix_executions_legacy; ALTER TABLE executions DROP COLUMN store_id; DROP TABLE servers;"
             "UPDATE alembic_version SET version_num = '0001';"
         )
         connection.execute("UPDATE meta SET value = ? WHERE key = 'store_id'", (OLD_ID,))
     connection.close()
     return id_
+
+
+async def test_a_store_from_before_tokens_were_counted_is_read_and_counts_from_now_on(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/stigmer.db"
+    async with await open_store(url, clock=SystemClock()) as store:
+        id_ = await running(store)
+    with closing(sqlite3.connect(tmp_path / "stigmer.db")) as connection:
+        connection.executescript(
+            "ALTER TABLE executions DROP COLUMN usage; UPDATE alembic_version SET version_num = '0002';"
+        )
+    used = TokenUsage(model="openai:m", input_tokens=1)
+    async with await open_store(url, clock=SystemClock()) as store:
+        assert (await store.executions.get(id_)).usage is None
+        await store.runs.finish(id_, epoch=1, run=RUN, attempt=1, outcome=Outcome(phase=Phase.COMPLETED, usage=used))
+        assert (await store.executions.get(id_)).usage == used

@@ -12,12 +12,13 @@ from stigmer_cli.store import migrate
 from stigmer_cli.store.store import open_store
 from tests.contracts.store.drafts import RealSleepClock, accepted
 
-SECOND = """
+HEAD = migrate.head(migrate.SCRIPTS)
+NEXT = """
 from alembic import op
 import sqlalchemy as sa
 
-revision = "0003"
-down_revision = "0002"
+revision = "next"
+down_revision = "{head}"
 
 
 def upgrade() -> None:
@@ -29,7 +30,7 @@ def upgrade() -> None:
 def scripts_with(folder: Path, then: str) -> Path:
     scripts = folder / "100% migrations"
     shutil.copytree(migrate.SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"))
-    (scripts / "versions" / "0003_third.py").write_text(SECOND.format(then=then))
+    (scripts / "versions" / "next.py").write_text(NEXT.format(head=HEAD, then=then))
     return scripts
 
 
@@ -45,16 +46,16 @@ async def test_a_migration_copies_the_file_before_it_changes_it(file: Path, tmp_
         id_ = await accepted(store)
     scripts = scripts_with(tmp_path, "pass")
     async with await open_store(url, clock=clock, scripts=scripts) as store:
-        assert await store.schema_revision() == "0003"
+        assert await store.schema_revision() == "next"
         assert (await store.executions.get(id_)).message == "hello"
     backups = list((file.parent / "backups").iterdir())
-    assert [backup.name for backup in backups] == ["stigmer-0002-20260504T120000Z.db"]
+    assert [backup.name for backup in backups] == [f"stigmer-{HEAD}-20260504T120000Z.db"]
     assert "colour" in columns(file)
     assert "colour" not in columns(backups[0])
     assert backups[0].stat().st_mode & 0o777 == 0o600
     async with await open_store(url, clock=clock, scripts=scripts):
         assert list((file.parent / "backups").iterdir()) == backups
-    with pytest.raises(MachineError, match="has schema 0003, and this Stigmer knows up to 0002"):
+    with pytest.raises(MachineError, match=f"has schema next, and this Stigmer knows up to {HEAD}"):
         await open_store(url, clock=clock)
     restored = tmp_path / "restored.db"
     shutil.copy(backups[0], restored)
@@ -71,5 +72,5 @@ async def test_a_migration_that_fails_leaves_the_file_as_it_was(file: Path, tmp_
         await open_store(url, clock=RealSleepClock(), scripts=scripts_with(tmp_path, "1 / 0"))
     assert columns(file) == before
     async with await open_store(url, clock=RealSleepClock()) as store:
-        assert await store.schema_revision() == "0002"
+        assert await store.schema_revision() == HEAD
         assert (await store.executions.get(id_)).message == "hello"

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 import pytest
 
 from stigmer_cli.api.reports import Work
+from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import (
     Conflict,
@@ -31,14 +32,14 @@ EXECUTION = "aex-00000000000000000000000001"
 class Script:
     """A model that says the given words, or raises the given errors, a second apart; one list a try."""
 
-    def __init__(self, *tries: list[str | Exception]) -> None:
+    def __init__(self, *tries: list[str | TokenUsage | Exception]) -> None:
         self._tries = list(tries)
         self.asked = 0
 
     def __call__(self, _name: str) -> Model:
         return self
 
-    async def stream(self, _work: Work) -> AsyncGenerator[str, None]:
+    async def stream(self, _work: Work) -> AsyncGenerator[str | TokenUsage, None]:
         self.asked += 1
         for word in self._tries[min(self.asked, len(self._tries)) - 1]:
             await asyncio.sleep(1)
@@ -91,6 +92,26 @@ def test_a_model_that_is_busy_once_answers_the_second_time() -> None:
 def test_an_answer_that_broke_off_is_left_to_another_attempt() -> None:
     with pytest.raises(ModelInterrupted):
         perform(Script(["a", ModelBusy("cut")]))
+
+
+def used(input_tokens: int, output_tokens: int) -> TokenUsage:
+    return TokenUsage(model="openai:m", input_tokens=input_tokens, output_tokens=output_tokens)
+
+
+def test_what_each_try_of_an_attempt_used_goes_with_its_outcome() -> None:
+    row = perform(Script([used(7, 0), ModelBusy("no room")], ["a", used(8, 2)]))
+    assert (row.phase, row.usages) == (Phase.COMPLETED, [used(15, 2)])
+    row = perform(Script(["a", used(8, 2), ModelFailed("cut")]))
+    assert (row.phase, row.usages) == (Phase.FAILED, [used(8, 2)])
+    assert perform(Script(["a"])).usages == [None], "a model that counts nothing"
+
+
+def test_an_answer_that_broke_off_has_used_what_it_has() -> None:
+    reports = InMemoryReports()
+    with pytest.raises(ModelInterrupted):
+        perform(Script(["a", used(8, 2), ModelBusy("cut")]), reports=reports)
+    assert reports.rows[EXECUTION].usages == [used(8, 2)]
+    assert reports.rows[EXECUTION].finishes == 0
 
 
 def test_in_the_last_attempt_an_answer_that_broke_off_is_a_failure() -> None:

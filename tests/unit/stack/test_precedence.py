@@ -77,9 +77,13 @@ def test_an_address_stays_where_nothing_is_said_and_gives_way_to_what_is(name: s
 
 @pytest.mark.parametrize("name", sorted(option.name for option in OPTIONS if option.name not in ADDRESSES))
 def test_any_other_setting_is_that_of_who_asks(name: str) -> None:
-    text = {"submit_policy": "fail-fast", "reconcile": "manual", "log_level": "debug", "insecure_http": "true"}.get(
-        name
-    )
+    text = {
+        "submit_policy": "fail-fast",
+        "reconcile": "manual",
+        "log_level": "debug",
+        "insecure_http": "true",
+        "model_silent_for": "90s",
+    }.get(name)
     text = text or (
         "https://one.example" if name.endswith("_url") else "true" if name == "behind_proxy" else "127.0.0.2"
     )

@@ -75,11 +75,11 @@ def test_a_silent_model_is_told_and_a_stuck_execution_once_for_each_class(capsys
     )
     stuck = StuckBody(kind="lost", cause="Temporal has no workflow", since=START, hint="stigmer executions reconcile")
     printer = EventPrinter(Output())
-    printer.explain(running, silent_s=12.0)
+    printer.explain(running, silent_s=12.0, model="openai:gpt-5")
     for _ in range(2):
         printer.explain(running.model_copy(update={"stuck": stuck}), silent_s=24.0)
     assert capsys.readouterr().err.splitlines() == [
-        "the model has said nothing for 12s; waiting for it",
+        "waiting for openai:gpt-5: silent for 12s",
         "lost: Temporal has no workflow",
         "hint: stigmer executions reconcile",
     ]

@@ -10,6 +10,7 @@ from rich.console import Console
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.api.resources import execution_resource
 from stigmer_cli.cli.executions.tables import print_execution, print_executions
+from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.reason import explain_wait
 from tests.support.execution_rows import row
@@ -64,6 +65,15 @@ def test_in_a_narrow_terminal_columns_are_left_out_and_no_id_is_cut(width: int, 
 def test_colours_appear_on_a_terminal_only() -> None:
     assert "\x1b[33mPENDING" in _printed(120, has_colour=True)
     assert "\x1b" not in _printed(120, has_colour=False)
+
+
+def test_the_page_about_one_has_its_tokens() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    finer = {"cache_read_tokens": 64, "output_reasoning_tokens": 20}
+    used = TokenUsage(model="openai:gpt-5", input_tokens=1812, output_tokens=96, details=finer)
+    print_execution(console, execution_resource(replace(row(Phase.FAILED), usage=used)), [], [])
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "tokens:    1,812 in (64 cached), 96 out (20 reasoning), openai:gpt-5\n" in text
 
 
 def test_the_page_about_one_shows_its_text_inert() -> None:

@@ -1,10 +1,20 @@
 """How long, and when, as people read it: the same on every screen."""
 
 import re
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 SPAN = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>s|m|h|d|w)\s*")
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 7 * 86_400.0}
+
+AGO = re.compile(r"\s+ago$", re.IGNORECASE)
+MOMENT = re.compile(
+    r"""(?P<day> today | yesterday | \d{4}-\d{2}-\d{2} )?
+        (?(day) (?: (?:[ ]+|T) (?=\d) )? )
+        (?: (?P<time> \d{1,2}:\d{2} (?: :\d{2} (?:\.\d{1,6})? )? ) [ ]? (?P<zone> Z | [+-]\d{2}:?\d{2} )? )?""",
+    re.VERBOSE | re.IGNORECASE,
+)
+MOMENTS = "10m, 2h, yesterday, 14:30, 2026-11-25, '2026-11-25 14:30' or 2026-11-25T14:30:00Z"
+"""Examples of what `parse_moment` takes."""
 
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"))
 FINE_BELOW_S = 10.0
@@ -33,6 +43,50 @@ def parse_span(text: str) -> float:
     if not found or "".join(match[0] for match in found) != whole:
         raise ValueError(f"{text!r} is not a span of time: write 90s, 10m, 1h30m or 2d")
     return sum(float(match["number"]) * SECONDS[match["unit"]] for match in found)
+
+
+def parse_moment(text: str, now: datetime) -> datetime:
+    """The moment that `text` names, as people say it, seen from `now`; both are aware.
+
+    A span (`10m`, `2h ago`) is so long ago. A day alone (`today`, `yesterday`, `2026-11-25`) is its midnight. A time
+    alone (`14:30`) is the last time that it was so late. `2026-11-25 14:30` may have a `T` and a zone (`Z`, `+01:00`);
+    without one it is local time. Raises ValueError with a sentence.
+    """
+    whole = text.strip()
+    if whole.lower() == "now":
+        return now
+    found = MOMENT.fullmatch(whole)
+    if not whole or found is None:
+        try:
+            return now - timedelta(seconds=parse_span(AGO.sub("", whole)))
+        except (ValueError, OverflowError):
+            raise ValueError(f"{text!r} is no time: write {MOMENTS}") from None
+    try:
+        return _moment_of(found, now)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{text!r} is no time: {error}") from None
+
+
+def _moment_of(found: "re.Match[str]", now: datetime) -> datetime:
+    zone = found["zone"]
+    today = (now.astimezone() if zone is None else now.astimezone(_zone_of(zone))).date()
+    told = found["time"] or "00:00"
+    at = time.fromisoformat(told if told[2] == ":" else f"0{told}")
+    word = (found["day"] or "today").lower()
+    day = {"today": today, "yesterday": today - timedelta(days=1)}.get(word) or date.fromisoformat(word)
+    moment = _at(day, at, zone)
+    # A time without a day that is still to come was yesterday.
+    return _at(day - timedelta(days=1), at, zone) if not found["day"] and moment > now else moment
+
+
+def _at(day: date, at: time, zone: str | None) -> datetime:
+    moment = datetime.combine(day, at, tzinfo=None if zone is None else _zone_of(zone))
+    return moment.astimezone() if zone is None else moment
+
+
+def _zone_of(zone: str) -> tzinfo:
+    parsed = datetime.strptime(zone.upper(), "%z").tzinfo
+    return parsed or UTC
 
 
 def ago(moment: datetime, now: datetime) -> str:

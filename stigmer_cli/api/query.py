@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
@@ -13,6 +14,8 @@ Parameters = Mapping[str, str | int | float | Sequence[str] | None]
 class Query:
     """Which executions a page lists: of any of `phases` and `kinds` (empty: of all), from `cursor` on.
 
+    `labels` are `key=value` or `key`, and each must be there; `search` is full text; accepted at `since` or later, and
+    before `until`.
     `is_stuck`: only those that are stuck, each with the cause. `is_judged`: those that are stuck have the cause.
     `is_counted`: say how many match in all.
     """
@@ -21,6 +24,10 @@ class Query:
     kinds: Sequence[Kind] = ()
     agent: str | None = None
     older_than_s: float | None = None
+    labels: Sequence[str] = ()
+    search: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
     is_stuck: bool = False
     is_judged: bool = False
     is_counted: bool = False
@@ -34,6 +41,10 @@ class Query:
             "kind": self.kinds,
             "agent": self.agent,
             "olderThanS": self.older_than_s,
+            "label": self.labels,
+            "search": self.search,
+            "since": self.since.isoformat() if self.since else None,
+            "until": self.until.isoformat() if self.until else None,
             "stuck": "true" if self.is_stuck else None,
             "judged": "true" if self.is_judged else None,
             "count": "true" if self.is_counted else None,

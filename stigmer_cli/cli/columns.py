@@ -54,6 +54,14 @@ def print_table(console: Console, columns: Sequence[Column], rows: Sequence[Sequ
     console.print(table, crop=False)
 
 
+def leave_out_empty(
+    columns: Sequence[Column], rows: Sequence[Sequence[Text]]
+) -> tuple[Sequence[Column], Sequence[Sequence[Text]]]:
+    """Those of `columns` that have something in one of `rows`, and the rows with their cells."""
+    kept = [number for number in range(len(columns)) if any(row[number].plain for row in rows)]
+    return [columns[number] for number in kept], [[row[number] for number in kept] for row in rows]
+
+
 def _choose(columns: Sequence[Column], needs: Sequence[int], width: int) -> Sequence[int]:
     """The numbers of the columns that fit, in their order."""
     chosen: list[int] = []

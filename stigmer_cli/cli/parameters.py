@@ -1,12 +1,16 @@
 """The options and arguments that several commands take, each declared once."""
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.wait import WAIT_OPTION as WAIT
-from stigmer_cli.time_format import parse_span, span
+from stigmer_cli.domain.labels import parse_label_selector
+from stigmer_cli.domain.search import parse_search
+from stigmer_cli.errors import ConfigError
+from stigmer_cli.time_format import parse_moment, parse_span, span
 
 SPAN_MAX_S = 1e9
 
@@ -30,6 +34,34 @@ def parse_timeout_option(value: str | float) -> float:
     return seconds
 
 
+def parse_label_option(value: str) -> str:
+    """`value` if it is `key=value` or `key`; raises BadParameter."""
+    try:
+        return str(parse_label_selector(value))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def parse_search_option(value: str) -> str:
+    """`value` if it has a word to search for; raises BadParameter."""
+    try:
+        parse_search(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return value
+
+
+def read_moment(option: str, text: str | None, now: datetime, *, hint: str) -> datetime | None:
+    """The time that `text` names, as people say it; None for None.
+
+    Raises ConfigError, which names `option` and has `hint`.
+    """
+    try:
+        return None if text is None else parse_moment(text, now)
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error}", hint=hint) from None
+
+
 OutputFormat = Annotated[
     Format,
     typer.Option("--output", "-o", metavar="FORMAT", help="How to print the result: table, json or stream-json."),
@@ -45,3 +77,32 @@ WaitTimeout = Annotated[
         show_default=False,
     ),
 ]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label",
+        parser=parse_label_option,
+        metavar="LABEL",
+        help="Only executions with this label: key=value, or key for any value. May be repeated.",
+    ),
+]
+SearchText = Annotated[
+    str | None,
+    typer.Option(
+        "--search",
+        parser=parse_search_option,
+        metavar="TEXT",
+        help="Only executions whose message, output or error contains all words of TEXT, "
+        '"words in quotes" in this order. word* is the beginning of a word.',
+    ),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        "--since",
+        metavar="TIME",
+        help="Only executions accepted since TIME: 10m, 2h, yesterday, 14:30, 2026-11-25 14:30, in local time, "
+        "or 2026-11-25T14:30Z.",
+    ),
+]
+Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only executions accepted before TIME.")]

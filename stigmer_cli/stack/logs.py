@@ -17,7 +17,6 @@ from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.parts import NAMES
 from stigmer_cli.supervisor.logfile import rotated_path
-from stigmer_cli.time_format import parse_span
 
 LOOK_EVERY_S = 0.25
 LINE_MAX = 1024 * 1024
@@ -49,14 +48,6 @@ class Line:
         """The JSON object; `event` is the line itself where it is an object."""
         stamp = None if self.shown_at == NEVER else self.shown_at.isoformat()
         return {"part": self.part, "at": stamp, "text": self.text, "event": _object(self.text)}
-
-
-def span_s(text: str) -> float:
-    """`text` in seconds, as `parse_span` reads it; raises ConfigError."""
-    try:
-        return parse_span(text)
-    except ValueError as error:
-        raise ConfigError(str(error), hint="stigmer logs --help") from None
 
 
 def select_parts(parts: Sequence[str]) -> tuple[str, ...]:

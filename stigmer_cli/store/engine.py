@@ -6,6 +6,8 @@ Everything else in the store is written once, in SQL that both take.
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -222,6 +224,10 @@ def _prepare_sqlite(engine: Engine, *, begin: str, busy_timeout_s: float, is_rea
     """Give every connection of `engine` its pragmas, and begin transactions with `begin`."""
     if sqlite3.sqlite_version_info < (3, 35):
         raise MachineError(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 is the oldest that works")
+    if not _has_full_text_search():
+        raise MachineError(
+            "the SQLite of this Python has no full-text search (FTS5)", hint="take a Python from python.org or uv"
+        )
 
     def connected(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
         # Off: the driver must not begin transactions by itself, or some statements would run outside of ours.
@@ -242,6 +248,13 @@ def _prepare_sqlite(engine: Engine, *, begin: str, busy_timeout_s: float, is_rea
 
     event.listen(engine, "connect", connected)
     event.listen(engine, "begin", begun)
+
+
+@cache
+def _has_full_text_search() -> bool:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        found = connection.execute("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'")
+        return found.fetchone() is not None
 
 
 def _open_postgresql(url: URL, busy_timeout_s: float, scripts: Path) -> PostgresBackend:

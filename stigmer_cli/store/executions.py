@@ -17,6 +17,7 @@ from stigmer_cli.store import listing, transitions
 from stigmer_cli.store.database import Database, EventDraft, Transition, whole
 from stigmer_cli.store.due_rows import Aged, due_at, is_aged, is_due
 from stigmer_cli.store.execution_draft import ExecutionDraft, first_row
+from stigmer_cli.store.labels import index_labels
 from stigmer_cli.store.listing import Filter, Page
 from stigmer_cli.store.mapping import execution_of, messages_of
 from stigmer_cli.store.references import find_by_part
@@ -107,6 +108,7 @@ class ExecutionTable:
             )
             if added.scalar_one_or_none() is None:
                 return AcceptResult(execution=await _earlier(writing.connection, draft), is_new=False)
+            await index_labels(writing, draft.id, draft.labels)
             await writing.append(draft.id, 1, EventDraft(type=EventType.ACCEPTED, text="accepted"))
             return AcceptResult(execution=await _load(writing.connection, draft.id), is_new=True)
 

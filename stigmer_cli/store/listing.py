@@ -6,16 +6,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from sqlalchemy import ColumnElement, TextClause, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, TextClause, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import AgentId, Kind, is_id
+from stigmer_cli.domain.labels import LabelSelector
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.search import SearchTerm
 from stigmer_cli.errors import NotFound, RequestError
-from stigmer_cli.store.columns import Moment, Words, micros, moment
+from stigmer_cli.store.columns import micros, moment
 from stigmer_cli.store.due_rows import Aged
+from stigmer_cli.store.labels import has_label, selects
+from stigmer_cli.store.listing_source import EVERYTHING, LABELLED, MATCHES, Source
 from stigmer_cli.store.mapping import execution_of
+from stigmer_cli.store.search import matches_postgresql, matches_sqlite
 from stigmer_cli.store.tables import NEEDS_ATTENTION, agents, executions
 
 _ROW = executions.c
@@ -27,7 +32,8 @@ _Condition = ColumnElement[bool] | TextClause
 class Filter:
     """Which executions; what is empty or None does not narrow.
 
-    `agent` is an id or a slug; `aged` says how old an execution is at least.
+    `agent` is an id or a slug; `aged` says how old an execution is at least. It was accepted at `since` or later, and
+    before `until`. It has every one of `labels`, and contains every term of `search`.
     """
 
     phases: frozenset[Phase] = frozenset()
@@ -36,6 +42,10 @@ class Filter:
     aged: Aged | None = None
     needs_attention: bool | None = None
     submitted: bool | None = None
+    labels: Sequence[LabelSelector] = ()
+    search: Sequence[SearchTerm] = ()
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +62,10 @@ async def page(connection: AsyncConnection, asked: Filter, *, limit: int, cursor
     Raises RequestError for a cursor that is none of ours, and NotFound for a slug that no agent has.
     """
     behind = None if cursor is None else _parse(cursor)
-    agent = await _agent_id(connection, asked.agent)
+    source = _choose_source(connection, asked)
+    conditions = await _conditions(connection, asked)
     keys: list[Iterable[_Key]] = [
-        await _keys(connection, [*_conditions(asked, agent, behind), *narrow], limit + 1) for narrow in _cuts(asked)
+        await _keys(connection, source, [*conditions, *narrow], behind, limit + 1) for narrow in _cuts(asked, source)
     ]
     # Merged here: one query over several phases would sort every row of theirs, or read past all the others.
     found = list(islice(heapq.merge(*keys, reverse=True), limit + 1))
@@ -72,32 +83,42 @@ async def page(connection: AsyncConnection, asked: Filter, *, limit: int, cursor
 
 async def count(connection: AsyncConnection, asked: Filter, *, limit: int) -> int:
     """How many executions match, counted up to `limit`; raises NotFound for a slug that no agent has."""
-    agent, found = await _agent_id(connection, asked.agent), 0
-    for narrow in _cuts(asked):
-        matching = select(_ROW.id).where(*_conditions(asked, agent, None), *narrow).limit(limit - found).subquery()
+    source, conditions, found = _choose_source(connection, asked), await _conditions(connection, asked), 0
+    for narrow in _cuts(asked, source):
+        matching = source.select(_ROW.id).where(*conditions, *narrow).limit(limit - found).subquery()
         found += int(await connection.scalar(select(func.count()).select_from(matching)) or 0)
     return found
 
 
-def _cuts(asked: Filter) -> Sequence[Sequence[_Condition]]:
+def _choose_source(connection: AsyncConnection, asked: Filter) -> Source:
+    """What is read in order of age: the matches of a search, the executions with a label, or all of them."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    if asked.search and is_sqlite:
+        return MATCHES
+    return LABELLED if asked.labels else EVERYTHING
+
+
+def _cuts(asked: Filter, source: Source) -> Sequence[Sequence[_Condition]]:
     """Conditions that exclude each other, one list for each query: those that are answered from an index each."""
-    ages = _ages(asked)
-    if asked.needs_attention or not (asked.phases or asked.agent):
+    ages = _ages(asked, source)
+    if source is not EVERYTHING or asked.needs_attention or not (asked.phases or asked.agent):
         return [[*age, _ROW.phase.in_(sorted(asked.phases))] if asked.phases else age for age in ages]
     return [[*age, _ROW.phase == phase] for phase in sorted(asked.phases or Phase) for age in ages]
 
 
-def _ages(asked: Filter) -> list[list[_Condition]]:
+def _ages(asked: Filter, source: Source) -> list[list[_Condition]]:
     aged = asked.aged
-    return [[]] if aged is None else [[_ROW.created_at < aged.older_than], [_ROW.created_at > aged.ahead_of]]
+    within: list[_Condition] = [*source.accepted_between(asked.since, asked.until)]
+    if aged is None:
+        return [within]
+    old, ahead = source.created_at < aged.older_than, source.created_at > aged.ahead_of
+    return [[*within, old], [*within, ahead]] if source is EVERYTHING else [[*within, or_(old, ahead)]]
 
 
-def _conditions(asked: Filter, agent: AgentId | None, behind: _Key | None) -> Sequence[_Condition]:
+async def _conditions(connection: AsyncConnection, asked: Filter) -> Sequence[_Condition]:
+    """The conditions of every cut; raises NotFound for a slug that no agent has."""
+    agent = await _agent_id(connection, asked.agent)
     conditions: list[_Condition] = []
-    if behind is not None:
-        conditions.append(
-            tuple_(_ROW.created_at, _ROW.id) < tuple_(literal(behind[0], Moment()), literal(behind[1], Words()))
-        )
     if asked.kinds:
         conditions.append(_ROW.kind.in_(sorted(asked.kinds)))
     if agent is not None:
@@ -106,17 +127,36 @@ def _conditions(asked: Filter, agent: AgentId | None, behind: _Key | None) -> Se
         conditions.append(NEEDS_ATTENTION if asked.needs_attention else _ROW.attention_code.is_(None))
     if asked.submitted is not None:
         conditions.append(_ROW.submitted_at.is_not(None) if asked.submitted else _ROW.submitted_at.is_(None))
-    return conditions
+    return [*conditions, *_label_conditions(connection, asked), *_search_conditions(connection, asked)]
 
 
-async def _keys(connection: AsyncConnection, conditions: Sequence[_Condition], limit: int) -> Sequence[_Key]:
-    query = (
-        select(_ROW.created_at, _ROW.id)
-        .where(*conditions)
-        .order_by(_ROW.created_at.desc(), _ROW.id.desc())
-        .limit(limit)
-    )
-    return [(row.created_at, row.id) for row in await connection.execute(query)]
+def _label_conditions(connection: AsyncConnection, asked: Filter) -> Sequence[_Condition]:
+    others = asked.labels
+    if _choose_source(connection, asked) is not LABELLED:
+        return [has_label(selector) for selector in others]
+    first, *others = asked.labels
+    return [selects(first), *(has_label(selector) for selector in others)]
+
+
+def _search_conditions(connection: AsyncConnection, asked: Filter) -> Sequence[_Condition]:
+    if not asked.search:
+        return []
+    is_sqlite = connection.dialect.name == "sqlite"
+    return [matches_sqlite(asked.search) if is_sqlite else matches_postgresql(asked.search)]
+
+
+async def _keys(
+    connection: AsyncConnection, source: Source, conditions: Sequence[_Condition], behind: _Key | None, limit: int
+) -> Sequence[_Key]:
+    query = source.select(_ROW.created_at, _ROW.id).where(*conditions, *source.behind(behind))
+    found = await connection.execute(query.order_by(*source.order).limit(limit))
+    keys = [(row.created_at, row.id) for row in found]
+    if source is not MATCHES or len(keys) < limit:
+        return sorted(keys, reverse=True)
+    # FTS5 orders by time alone: of those of the last moment, all must be known to give the first.
+    last = keys[-1][0]
+    tied = await connection.execute(query.where(*source.accepted_at(last)))
+    return sorted({*keys, *((row.created_at, row.id) for row in tied)}, reverse=True)[:limit]
 
 
 async def _agent_id(connection: AsyncConnection, id_or_slug: str | None) -> AgentId | None:

@@ -141,6 +141,17 @@ executions = Table(
     ),
 )
 
+# What `--label` looks into: `key` and `key=value` of each label, each with the executions that have it in order of age.
+execution_labels = Table(
+    "execution_labels",
+    metadata,
+    Column("label", Words, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("execution_id", Words, nullable=False),
+    PrimaryKeyConstraint("label", "created_at", "execution_id", name="pk_execution_labels"),
+    sqlite_with_rowid=False,
+)
+
 events = Table(
     "events",
     metadata,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stigmer_cli.time_format import ago, day_and_time, span, time_and_zone, time_of_day
+from stigmer_cli.time_format import ago, day_and_time, parse_moment, parse_span, span, time_and_zone, time_of_day
 
 AT = datetime(2026, 5, 4, 12, 3, 11, tzinfo=UTC)
 
@@ -43,3 +43,44 @@ def test_a_moment_is_written_in_local_time() -> None:
         "14:03:11 CEST",
         "2026-05-04 14:03 CEST",
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("2d", 172_800), ("45", 45), ("1.5m", 90)]
+)
+def test_spans_of_time_are_read_as_people_write_them(text: str, seconds: float) -> None:
+    assert parse_span(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "10x", "10m later", "-5s"])
+def test_what_is_no_span_of_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a span of time"):
+        parse_span(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("now", "2026-05-04T14:03:11+02:00"), ("10m", "2026-05-04T13:53:11+02:00"),
+        ("2h ago", "2026-05-04T12:03:11+02:00"), ("600", "2026-05-04T13:53:11+02:00"),
+        ("today", "2026-05-04T00:00:00+02:00"), ("Yesterday", "2026-05-03T00:00:00+02:00"),
+        ("yesterday 9:15", "2026-05-03T09:15:00+02:00"), ("14:03", "2026-05-04T14:03:00+02:00"),
+        ("14:04", "2026-05-03T14:04:00+02:00"), ("9:05:07", "2026-05-04T09:05:07+02:00"),
+        ("12:03Z", "2026-05-04T14:03:00+02:00"), ("13:00Z", "2026-05-03T15:00:00+02:00"),
+        ("2026-01-05", "2026-01-05T00:00:00+01:00"), ("2026-01-05 14:30", "2026-01-05T14:30:00+01:00"),
+        ("2026-07-05T14:30", "2026-07-05T14:30:00+02:00"), ("2026-01-05T14:30:00Z", "2026-01-05T15:30:00+01:00"),
+        ("2026-01-05t14:30:00.250+0530", "2026-01-05T10:00:00.250+01:00"),
+        ("2027-01-01", "2027-01-01T00:00:00+01:00"),
+    ],
+)  # fmt: skip
+def test_a_time_is_read_as_people_say_it(text: str, moment: str) -> None:
+    assert parse_moment(text, AT) == datetime.fromisoformat(moment)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "soon", "2026-02-30", "25:00", "14:60", "-5m", "2026-01-05T", "2026-01-05Z", "99999999d", "1/2"],
+)
+def test_what_is_no_time_is_refused_with_a_sentence(text: str) -> None:
+    with pytest.raises(ValueError, match="is no time: "):
+        parse_moment(text, AT)

@@ -7,7 +7,18 @@ import typer
 from stigmer_cli.cli.context import cli_of
 from stigmer_cli.cli.executions.options import Message, Paging, ReconcileOptions, RunOptions, Selection
 from stigmer_cli.cli.output import Format
-from stigmer_cli.cli.parameters import OutputFormat, WaitFor, Yes, parse_span_option, parse_timeout_option
+from stigmer_cli.cli.parameters import (
+    Labels,
+    OutputFormat,
+    SearchText,
+    Since,
+    Until,
+    WaitFor,
+    Yes,
+    parse_label_option,
+    parse_span_option,
+    parse_timeout_option,
+)
 from stigmer_cli.cli.wait import parse_wait
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
@@ -53,6 +64,15 @@ IdempotencyKey = Annotated[
         help="If an execution with this key exists, follow it and start none. For scripts that may run twice.",
     ),
 ]
+NewLabels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label",
+        parser=parse_label_option,
+        metavar="LABEL",
+        help="A label of the execution, key=value, to find it by. May be repeated.",
+    ),
+]
 RequireTemporal = Annotated[
     bool, typer.Option("--require-temporal", help="Refuse, and write nothing, while Temporal is away.")
 ]
@@ -84,12 +104,19 @@ def run(
     timeout: RunTimeout = None,
     require_temporal: RequireTemporal = False,
     idempotency_key: IdempotencyKey = None,
+    label: NewLabels = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Run an agent and stream its answer. Exits 1 if the execution fails."""
     from stigmer_cli.cli.executions.run import run_agent
 
-    options = RunOptions(timeout_s=timeout, key=idempotency_key, require_temporal=require_temporal, is_detached=detach)
+    options = RunOptions(
+        timeout_s=timeout,
+        key=idempotency_key,
+        require_temporal=require_temporal,
+        is_detached=detach,
+        labels=label or (),
+    )
     raise typer.Exit(run_agent(cli_of(ctx, output), agent, Message(text=message, file=file), options))
 
 
@@ -102,6 +129,10 @@ def list_(
     agent: Annotated[
         str | None, typer.Option("--agent", metavar="AGENT", help="Only executions of this agent, by name or id.")
     ] = None,
+    label: Labels = None,
+    search: SearchText = None,
+    since: Since = None,
+    until: Until = None,
     older_than: OlderThan = None,
     stuck: Annotated[
         bool, typer.Option("--stuck", help="Only executions that make no progress, with class and cause.")
@@ -116,7 +147,16 @@ def list_(
     """List executions, newest first."""
     from stigmer_cli.cli.executions.list import list_executions
 
-    selection = Selection(agent=agent, phases=phase or (), kinds=kind or (), older_than_s=older_than)
+    selection = Selection(
+        agent=agent,
+        phases=phase or (),
+        kinds=kind or (),
+        older_than_s=older_than,
+        labels=label or (),
+        search=search,
+        since=since,
+        until=until,
+    )
     page = Paging(limit=None if all_ else limit, cursor=cursor)
     list_executions(cli_of(ctx, output), selection, page, is_stuck=stuck)
 

@@ -1,9 +1,11 @@
 """`stigmer executions list`: lists executions, newest first, or those that are stuck, with class and cause."""
 
-from stigmer_cli.api.query import Query
+from dataclasses import replace
+
 from stigmer_cli.api.resources import COUNT_MAX
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.executions.options import Paging, Selection
+from stigmer_cli.cli.executions.selection import describe_query, make_query
 from stigmer_cli.cli.executions.tables import print_executions, print_stuck
 from stigmer_cli.domain.stuck import RECONCILE, is_repairable
 
@@ -14,13 +16,11 @@ JUDGED_MAX = 200
 def list_executions(cli: Cli, selection: Selection, page: Paging, *, is_stuck: bool) -> None:
     """Print the executions of `selection`; `is_stuck`: only those that make no progress.
 
-    Says on standard error if there are more. Raises NotFound for an agent that does not exist.
+    Says on standard error if there are more. Raises NotFound for an agent that does not exist, and ConfigError for
+    a time that is none.
     """
-    query = Query(
-        phases=selection.phases,
-        kinds=selection.kinds,
-        agent=selection.agent,
-        older_than_s=selection.older_than_s,
+    query = replace(
+        make_query(cli, selection),
         is_stuck=is_stuck,
         is_judged=page.limit is not None and page.limit <= JUDGED_MAX,
         is_counted=page.limit is not None and not is_stuck,
@@ -34,7 +34,7 @@ def list_executions(cli: Cli, selection: Selection, page: Paging, *, is_stuck: b
             "nextCursor": found.next_cursor,
             "truncated": found.is_truncated,
         },
-        lambda console: print_items(console, found.items, cli.now()),
+        lambda console: print_items(console, found.items, cli.now(), asked=describe_query(query)),
     )
     if found.is_truncated:
         cli.out.note(f"{len(found.items)} of {_format_total(found.total)}; to see more: --limit N, or --all")

@@ -9,13 +9,20 @@ from stigmer_cli.domain.phase import Phase
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Selects executions that match every field; an empty field or None matches all."""
+    """Selects executions that match every field; an empty field or None matches all.
+
+    `labels`: `key=value`, or `key` for any value. `since` and `until` are times as they were typed.
+    """
 
     ids: Sequence[str] = ()
     agent: str | None = None
     phases: Sequence[Phase] = ()
     kinds: Sequence[Kind] = ()
     older_than_s: float | None = None
+    labels: Sequence[str] = ()
+    search: str | None = None
+    since: str | None = None
+    until: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +45,15 @@ class Message:
 class RunOptions:
     """How an agent is run.
 
-    `timeout_s`: seconds to wait for the end, None: no limit. `key` finds the same execution again.
+    `timeout_s`: seconds to wait for the end, None: no limit. `key` finds the same execution again. `labels`:
+    `key=value`, or `key` with an empty value.
     """
 
     timeout_s: float | None
     key: str | None
     require_temporal: bool
     is_detached: bool
+    labels: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

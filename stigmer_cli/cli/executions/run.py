@@ -2,13 +2,14 @@
 
 import sys
 
-from stigmer_cli.api.resources import MESSAGE_MAX, ExecutionRequest, ExecutionResource
+from stigmer_cli.api.resources import LABELS_MAX, MESSAGE_MAX, ExecutionRequest, ExecutionResource
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.execution_reason import describe_reason
 from stigmer_cli.cli.executions.create import Creation, create, make_creation
 from stigmer_cli.cli.executions.options import Message, RunOptions
 from stigmer_cli.cli.executions.watch import watch_to_end
 from stigmer_cli.cli.input_file import read_input_file
+from stigmer_cli.domain.labels import parse_label_selector
 from stigmer_cli.errors import ConfigError
 
 STDIN = "-"
@@ -22,7 +23,10 @@ def run_agent(cli: Cli, agent: str, message: Message, options: RunOptions) -> in
     timeout_s, text = options.timeout_s, _read_message(message)
     if not text.strip():
         raise ConfigError("the message is empty", hint=HELP)
-    request = ExecutionRequest(agent=agent, message=text)
+    if len(options.labels) > LABELS_MAX:
+        raise ConfigError(f"{len(options.labels)} labels are more than {LABELS_MAX}", hint=HELP)
+    labels = {selector.key: selector.value or "" for selector in map(parse_label_selector, options.labels)}
+    request = ExecutionRequest(agent=agent, message=text, labels=labels)
     wanted = make_creation(request, key=options.key, require_temporal=options.require_temporal)
     if options.is_detached:
         _print_accepted(cli, cli.call(lambda client: create(cli, client, wanted, timeout_s=timeout_s)))

@@ -128,7 +128,10 @@ def logs(
     *,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Keep running, and show new lines.")] = False,
     since: Annotated[
-        str | None, typer.Option(metavar="SPAN", help="Only lines not older than this: 90s, 10m, 1h30m, 2d.")
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Only lines since TIME: 10m, 2h, yesterday, 14:30, 2026-11-25 14:30, in local time."
+        ),
     ] = None,
     tail: Annotated[int | None, typer.Option(min=0, metavar="N", help="Only the last N lines of each part.")] = None,
     output: OutputFormat = Format.TABLE,

@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from rich.text import Text
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import Format, Output, strip_control_sequences
+from stigmer_cli.cli.parameters import read_moment
 from stigmer_cli.errors import NotRunning
 from stigmer_cli.settings import Home
-from stigmer_cli.stack.logs import Follower, Line, have_logs, read_lines, select_parts, span_s
+from stigmer_cli.stack.logs import Follower, Line, have_logs, read_lines, select_parts
 from stigmer_cli.stack.remote import refuse_elsewhere
 
 COLOURS = {"supervisor": "magenta", "temporal": "blue", "server": "green", "runner": "yellow"}
@@ -20,13 +21,13 @@ QUIET = ("timestamp", "time", "ts", "level", "event", "msg", "part")
 def show_logs(cli: Cli, parts: Sequence[str], *, since: str | None, tail: int | None, is_followed: bool) -> None:
     """Print the lines of `parts`, of all if none is named; `is_followed`: then new ones until Ctrl-C.
 
-    Raises ConfigError for an unknown part or a `since` that is no span of time, and NotRunning if none of the parts was
+    Raises ConfigError for an unknown part or a `since` that is no time, and NotRunning if none of the parts was
     ever started here, unless lines are to be followed.
     """
     settings = cli.load_settings_or_defaults()
     refuse_elsewhere(settings, "stigmer logs")
     names = select_parts(parts)
-    oldest = cli.clock.now() - timedelta(seconds=span_s(since)) if since else None
+    oldest = read_moment("--since", since, cli.clock.now(), hint="stigmer logs --help")
     if not have_logs(settings.home, names):
         if not is_followed:
             raise NotRunning(f"there are no logs in {settings.home.logs}: nothing was ever started", hint="stigmer up")

@@ -17,15 +17,15 @@ from stigmer_cli.api.resources import (
     event_body,
     execution_resource,
 )
-from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.accept import SubmitRequest
 from stigmer_cli.executions.notifier import OTHER_SERVERS_S
 from stigmer_cli.executions.reason import explain_wait
 from stigmer_cli.judgement.wire import stuck_body
+from stigmer_cli.server.routes.execution_filter import read_filter
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.settings import SubmitPolicy
-from stigmer_cli.store.due_rows import Aged
 from stigmer_cli.store.listing import Filter
 
 PAGE_MAX = 500
@@ -70,10 +70,7 @@ async def create_execution(
 @router.get("/executions")
 async def list_executions(
     called: Called,
-    phase: Annotated[list[Phase] | None, Query()] = None,
-    kind: Annotated[list[Kind] | None, Query()] = None,
-    agent: str | None = None,
-    older_than_s: Annotated[float | None, Query(alias="olderThanS", ge=0, le=1e9)] = None,
+    wanted: Annotated[Filter, Depends(read_filter)],
     stuck: Annotated[bool | None, Query()] = None,
     judged: Annotated[bool | None, Query()] = None,
     count: Annotated[bool | None, Query()] = None,
@@ -85,12 +82,6 @@ async def list_executions(
     With `judged` those of the page that are stuck have the cause. Temporal is asked only with one of the two. `count`
     says how many match in all; it is ignored with `stuck`.
     """
-    wanted = Filter(
-        phases=frozenset(phase or ()),
-        kinds=frozenset(kind or ()),
-        agent=agent,
-        aged=None if older_than_s is None else Aged.by(called.clock.now(), s=older_than_s),
-    )
     if stuck:
         stuck_ones, next_cursor = await called.stuck.page(wanted, limit=limit, cursor=cursor)
         items = [execution_resource(one.execution, stuck_body(one)) for one in stuck_ones]

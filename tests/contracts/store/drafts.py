@@ -1,7 +1,7 @@
 """What tests of the store are made of: a clock moved by hand, drafts, and executions brought to a stage."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -21,6 +21,25 @@ START = datetime(2026, 5, 4, 12, 0, 0, 123456, tzinfo=UTC)
 RUN = RunId("run-1")
 OTHER_RUN = RunId("run-2")
 AGENT = AgentId("agt-00000000000000000000000000")
+
+WITHOUT_SEARCH: Mapping[str, Sequence[str]] = {
+    "sqlite": (
+        "DROP TRIGGER executions_text_added",
+        "DROP TRIGGER executions_text_changed",
+        "DROP TRIGGER executions_text_removed",
+        "DROP TABLE execution_texts",
+        "DROP VIEW searched_texts",
+        "DROP TABLE execution_numbers",
+        "DROP TABLE execution_labels",
+        "UPDATE alembic_version SET version_num = '0003'",
+    ),
+    "postgresql": (
+        "DROP INDEX ix_executions_search",
+        "DROP TABLE execution_labels",
+        "UPDATE alembic_version SET version_num = '0003'",
+    ),
+}
+"""What takes a store back to before executions could be searched."""
 
 
 class RealSleepClock(ManualClock):
@@ -55,13 +74,20 @@ def new_id() -> ExecutionId:
     return ExecutionId(f"aex-{str(ULID()).lower()}")
 
 
-def draft(*, key: str | None = None, request: str = "hash", message: str = "hello") -> ExecutionDraft:
+def draft(
+    *,
+    key: str | None = None,
+    request: str = "hash",
+    message: str = "hello",
+    labels: Mapping[str, str] | None = None,
+) -> ExecutionDraft:
     return ExecutionDraft(
         id=new_id(),
         kind=Kind.AGENT,
         agent_id=AGENT,
         agent_name="Writer",
         message=message,
+        labels=labels or {},
         idempotency_key=key,
         request_hash=request,
     )

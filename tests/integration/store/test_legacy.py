@@ -9,7 +9,7 @@ from stigmer_cli.domain.execution import Outcome, QueueReason, TokenUsage
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.store.store import open_store
-from tests.contracts.store.drafts import RUN, running, submitted
+from tests.contracts.store.drafts import RUN, WITHOUT_SEARCH, running, submitted
 from tests.support.ids import workflow
 from tests.support.moves import requeue
 
@@ -37,6 +37,7 @@ async def _as_it_was_before_stores_had_ids(url: str, file: Path) -> ExecutionId:
     async with await open_store(url, clock=SystemClock()) as store:
         id_ = await submitted(store)
     with sqlite3.connect(file) as connection:
+        connection.executescript(";".join(WITHOUT_SEARCH["sqlite"]))
         connection.executescript(
             "ALTER TABLE executions DROP COLUMN usage;"
             "DROP INDEX ix_executions_legacy; ALTER TABLE executions DROP COLUMN store_id; DROP TABLE servers;"
@@ -52,6 +53,7 @@ async def test_a_store_from_before_tokens_were_counted_is_read_and_counts_from_n
     async with await open_store(url, clock=SystemClock()) as store:
         id_ = await running(store)
     with closing(sqlite3.connect(tmp_path / "stigmer.db")) as connection:
+        connection.executescript(";".join(WITHOUT_SEARCH["sqlite"]))
         connection.executescript(
             "ALTER TABLE executions DROP COLUMN usage; UPDATE alembic_version SET version_num = '0002';"
         )

@@ -11,7 +11,9 @@ from sqlalchemy import Connection, event, text
 from stigmer_cli.domain.execution import AttentionCode, QueueReason
 from stigmer_cli.domain.execution_reference import IdPart
 from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.domain.labels import LabelSelector
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.search import parse_search
 from stigmer_cli.store import transitions
 from stigmer_cli.store.due_rows import Aged
 from stigmer_cli.store.executions import Decided, Taken
@@ -87,6 +89,44 @@ async def test_a_query_is_answered_from_its_index_without_sorting(store: Store, 
             explained = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
             steps = [row["detail"] for row in explained.mappings()]
         assert all(index in step for step in steps), steps
+        assert not any("TEMP B-TREE" in step for step in steps), steps
+
+
+FOUND: dict[str, tuple[Filter, str]] = {
+    "label": (Filter(labels=[LabelSelector(key="a", value="b")]), "SEARCH execution_labels USING PRIMARY KEY"),
+    "label within": (
+        Filter(labels=[LabelSelector(key="a")], since=START, until=LATER, phases=frozenset({Phase.FAILED})),
+        "SEARCH execution_labels USING PRIMARY KEY",
+    ),
+    "search": (Filter(search=parse_search("a")), "SCAN execution_texts VIRTUAL TABLE INDEX "),
+    "search and label": (
+        Filter(search=parse_search("a"), labels=[LabelSelector(key="a")], agent=AGENT, since=START),
+        "SCAN execution_texts VIRTUAL TABLE INDEX ",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+async def test_what_is_searched_is_read_in_order_from_its_index(store: Store, name: str) -> None:
+    wanted, first = FOUND[name]
+    asked: list[tuple[str, tuple[object, ...]]] = []
+
+    def note(_c: Connection, _cursor: object, statement: str, parameters: tuple[object, ...], *_rest: object) -> None:
+        if "FROM execution_" in statement:
+            asked.append((statement, parameters))
+
+    engine = store._database._backend.reader.sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    await store.executions.list(wanted, limit=10)
+    await store.executions.list(wanted, limit=10, cursor=CURSOR)
+    event.remove(engine, "before_cursor_execute", note)
+    assert len(asked) == 2
+    for statement, parameters in asked:
+        async with store._database.reading() as connection:
+            explained = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            steps = [row["detail"] for row in explained.mappings()]
+        assert steps[0].startswith(first), steps
+        assert f"SEARCH executions USING INDEX {PRIMARY_KEY} (id=?)" in steps
         assert not any("TEMP B-TREE" in step for step in steps), steps
 
 

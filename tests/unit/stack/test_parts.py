@@ -12,7 +12,7 @@ from stigmer_cli.errors import ConfigError
 from stigmer_cli.settings import Home, Settings, Source, load
 from stigmer_cli.stack.contradictions import refuse_contradictions
 from stigmer_cli.stack.endpoints_file import read_endpoints, write_endpoints
-from stigmer_cli.stack.logs import span_s, stamp_of
+from stigmer_cli.stack.logs import stamp_of
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.parts import build_parts, check_local, endpoints_of, local
 from stigmer_cli.stack.restart import restart
@@ -175,19 +175,6 @@ def test_only_what_was_typed_can_contradict(home: Home) -> None:
 
     assert settings.sources["server_port"] is Source.DEFAULT
     refuse_contradictions(settings, StackOptions(), running)
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("2d", 172_800), ("45", 45), ("1.5m", 90)]
-)
-def test_spans_of_time_are_read_as_people_write_them(text: str, seconds: float) -> None:
-    assert span_s(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "m", "10x", "10m later", "-5s"])
-def test_what_is_no_span_of_time_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="not a span of time"):
-        span_s(text)
 
 
 @pytest.mark.parametrize(

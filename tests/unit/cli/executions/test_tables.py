@@ -9,7 +9,7 @@ from rich.console import Console
 
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.api.resources import execution_resource
-from stigmer_cli.cli.executions.tables import print_execution, print_executions
+from stigmer_cli.cli.executions.tables import print_execution, print_executions, print_stuck
 from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.reason import explain_wait
@@ -23,10 +23,18 @@ aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  IN_PROGRESS   1h  attempt 2 runs on st�
 aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  FAILED        1h  no model [red]x[/red]
 """
 GOLDEN_120 = """\
-ID                              AGENT    PHASE        AGE  WHY
-aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  PENDING       1h  Temporal unreachable at 127.0.0.1:7233 since 2026-05-04T12:0…
-aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  IN_PROGRESS   1h  attempt 2 runs on stigmer-runner/1
-aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  FAILED        1h  no model [red]x[/red]
+ID                              AGENT    PHASE        AGE  TOOK  WHY                                             MESSAGE
+aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  PENDING       1h        Temporal unreachable at 127.0.0.1:7233 since …  hello
+aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  IN_PROGRESS   1h    5s  attempt 2 runs on stigmer-runner/1              hello
+aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  FAILED        1h        no model [red]x[/red]                           hello
+"""
+GOLDEN_COMPLETED = """\
+ID                              AGENT    PHASE      AGE  MESSAGE
+aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  COMPLETED   1h  deploy the service to …
+"""
+GOLDEN_COMPLETED_WIDE = """\
+ID                              AGENT    PHASE      AGE    TOOK  MESSAGE                                LABELS
+aex-01kqrxnp6m8w8t6e3d2m5k7j9z  greeter  COMPLETED   1h  1m 30s  deploy the service to the next region  env=prod,seen
 """
 
 
@@ -83,3 +91,28 @@ def test_the_page_about_one_shows_its_text_inert() -> None:
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "\x1b" not in text
     assert "[bold]x[/bold]" in text
+
+
+@pytest.mark.parametrize(("width", "golden"), [(80, GOLDEN_COMPLETED), (120, GOLDEN_COMPLETED_WIDE)])
+def test_what_completed_shows_its_message_and_how_long_it_took(width: int, golden: str) -> None:
+    done = replace(
+        row(Phase.COMPLETED),
+        started_at=START,
+        completed_at=START + timedelta(seconds=90),
+        message="deploy the service\nto the next \x1b[2Jregion",
+        labels={"seen": "", "env": "prod"},
+    )
+    console = Console(file=io.StringIO(), width=width)
+    print_executions(console, [execution_resource(done)], START)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "".join(f"{line.rstrip()}\n" for line in text.splitlines()) == golden
+
+
+def test_where_nothing_matches_it_says_what_was_asked_for() -> None:
+    console = Console(file=io.StringIO(), width=200)
+    print_executions(console, [], START, asked="--label '[red]x'")
+    print_stuck(console, [], START, asked="--agent a")
+    print_executions(console, [], START)
+    assert console.file.getvalue() == (  # type: ignore[attr-defined]
+        "no executions match --label '[red]x'\nno execution is stuck of those that match --agent a\nno executions\n"
+    )

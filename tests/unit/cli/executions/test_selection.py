@@ -1,0 +1,57 @@
+"""What the options of a list ask the server for, and how they are told where nothing matches."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.executions.options import Selection
+from stigmer_cli.cli.executions.selection import describe_query, make_query
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import ConfigError
+from tests.support.fakes import ManualClock
+
+NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def cli() -> Cli:
+    return Cli(environ={}, user_home=Path("/nowhere"), clock=ManualClock(NOW))
+
+
+def test_times_are_seen_from_now_and_sent_with_their_zone(cli: Cli) -> None:
+    query = make_query(cli, Selection(since="1h", until="2026-05-04T11:30:00Z", search="a b", labels=["x=y", "z"]))
+    sent = {name: value for name, value in query.parameters().items() if value}
+    assert sent == {
+        "label": ["x=y", "z"],
+        "search": "a b",
+        "since": "2026-05-04T11:00:00+00:00",
+        "until": "2026-05-04T11:30:00+00:00",
+    }
+
+
+@pytest.mark.parametrize(
+    ("selection", "message"),
+    [
+        (Selection(since="soon"), "--since: 'soon' is no time: write 10m"),
+        (Selection(until="2026-13-01"), "--until: '2026-13-01' is no time: month must be"),
+        (Selection(since="1h", until="2h"), "nothing lies between --since 2026-05-04 11:00:00 .* and --until"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_named(cli: Cli, selection: Selection, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_query(cli, selection)
+
+
+def test_what_was_searched_is_told_as_it_can_be_typed(cli: Cli) -> None:
+    asked = Selection(
+        agent="my agent", phases=[Phase.FAILED], labels=["env=a b"], search="it's", older_than_s=5400, since="1h"
+    )
+    told = describe_query(make_query(cli, asked))
+    assert told.startswith(
+        "--phase FAILED --agent 'my agent' --label 'env=a b' --search 'it'\"'\"'s' --older-than 1h30m "
+    )
+    assert "--since '2026-05-04 " in told
+    assert told.endswith(" (searched were messages, outputs and errors)")
+    assert describe_query(make_query(cli, Selection())) == ""

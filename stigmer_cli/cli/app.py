@@ -13,6 +13,7 @@ from stigmer_cli.cli.help import commands as help_
 from stigmer_cli.cli.help.completion import VARIABLE
 from stigmer_cli.cli.sections import AGENTS, DIAGNOSE, SETTINGS, STACK, SectionedGroup, print_plain_usage
 from stigmer_cli.cli.stack import commands as stack
+from stigmer_cli.cli.top.commands import top
 
 ABOUT = "A local stack that runs AI agents and workflows durably on Temporal, and says why when it cannot."
 EPILOG = "Read the manual with: stigmer help"
@@ -30,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, Callable[..., None] | typer.Typer]] = {
     "agents": (AGENTS, agents),
     "executions": (AGENTS, executions),
     "ui": (AGENTS, stack.ui),
+    "top": (DIAGNOSE, top),
     "doctor": (DIAGNOSE, doctor),
     "config": (SETTINGS, config),
     "completion": (SETTINGS, help_.completion),

@@ -65,11 +65,11 @@ class Printer:
         if self._out.format is not Format.TABLE:
             self._out.raw(json.dumps(line.to_json(), ensure_ascii=False) + "\n")
             return
-        text = Text.assemble((f"{line.part:<11}", COLOURS.get(line.part, "")), _format_line(line, self._today))
+        text = Text.assemble((f"{line.part:<11}", COLOURS.get(line.part, "")), format_line(line, self._today))
         self._out.stdout.print(text, soft_wrap=True)
 
 
-def _format_line(line: Line, today: date) -> str:
+def format_line(line: Line, today: date) -> str:
     """A structured line as time, level, event and name=value; any other line unchanged."""
     event = line.to_json()["event"]
     if not isinstance(event, dict):

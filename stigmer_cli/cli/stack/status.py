@@ -61,12 +61,13 @@ def show_status(cli: Cli, *, is_verbose: bool, is_watched: bool) -> int:
     if is_watched:
         cli.run(_watch(cli, settings, token))
         return 0
-    found = cli.run(_observe(cli, settings, token))
+    found = cli.run(observe_stack(cli, settings, token))
     cli.out.result(found.to_json(), lambda console: console.print(_draw_page(found, is_verbose=is_verbose)))
     return found.stack.exit_code
 
 
-async def _observe(cli: Cli, settings: Settings, token: str | None) -> StatusPage:
+async def observe_stack(cli: Cli, settings: Settings, token: str | None) -> StatusPage:
+    """The state of this home's stack, or of the server elsewhere that `settings` name."""
     url = find_server_elsewhere(settings, read_endpoints(settings.home))
     if url is not None:
         return StatusPage(stack=await remote_status(url, settings, token=token))
@@ -78,11 +79,11 @@ async def _watch(cli: Cli, settings: Settings, token: str | None) -> None:
     if cli.out.format is Format.TABLE and cli.out.is_interactive:
         with Live(console=cli.out.stdout, auto_refresh=False) as live:
             while True:
-                live.update(_draw_page(await _observe(cli, settings, token), is_verbose=False), refresh=True)
+                live.update(_draw_page(await observe_stack(cli, settings, token), is_verbose=False), refresh=True)
                 await asyncio.sleep(LOOK_EVERY_S)
     told = ""
     while True:
-        found = await _observe(cli, settings, token)
+        found = await observe_stack(cli, settings, token)
         line = _format_line(found.stack)
         if line != told:
             told = line
@@ -111,7 +112,7 @@ def _draw_page(shown: StatusPage, *, is_verbose: bool) -> RenderableType:
         table.add_row(*_format_row(part))
     what = "server elsewhere: " if found.elsewhere else "stack: "
     rows: list[RenderableType] = [Text.assemble(what, (found.state, STYLES[found.state])), table]
-    rows += [Text(line) for part in found.parts for line in _list_remarks(part)]
+    rows += [Text(line) for part in found.parts for line in list_remarks(part)]
     rows += [Text(f"because: {strip_control_sequences(reason)}", style="yellow") for reason in found.reasons]
     changes = shown.changes if is_verbose else shown.changes[-CHANGES_SHOWN:] if len(shown.changes) > 1 else []
     if changes:
@@ -138,7 +139,7 @@ def _format_row(part: PartStatus) -> list[RenderableType]:
     ]
 
 
-def _list_remarks(part: PartStatus) -> list[str]:
+def list_remarks(part: PartStatus) -> list[str]:
     """Lines that say why a part is not running, how it last ended, and when it is next tried."""
     found = [f"{part.name}: {strip_control_sequences(part.detail)}"] if part.detail else []
     if part.last_exit and part.last_exit.why not in part.detail:

@@ -1,6 +1,5 @@
 """What the screen of `stigmer top` shows, and what its keys do to a source that behaves."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -97,8 +96,8 @@ class Stack:
 
 @asynccontextmanager
 async def screen(stack: Stack, *, is_stuck_only: bool = False) -> AsyncIterator[Pilot[None]]:
-    app = TopApp(stack, interval_s=0.02, is_stuck_only=is_stuck_only)
-    async with app.run_test(size=(100, 30)) as pilot:
+    app = TopApp(stack, interval_s=10.0, is_stuck_only=is_stuck_only)
+    async with app.run_test(size=(100, 24)) as pilot:
         await settle(pilot)
         yield pilot
 
@@ -108,9 +107,11 @@ async def settle(pilot: Pilot[None]) -> None:
     assert isinstance(pilot.app, TopApp)
     stack = pilot.app._source
     assert isinstance(stack, Stack)
-    seen = stack.observed
-    while stack.observed < seen + 3:
-        await asyncio.sleep(0.01)
+    for _ in range(2):
+        seen = stack.observed
+        pilot.app._refresh_asked.set()
+        while stack.observed == seen:
+            await pilot.pause(0.01)
     await pilot.pause()
 
 
@@ -239,7 +240,7 @@ async def test_text_from_elsewhere_cannot_write_on_the_terminal() -> None:
 
 
 async def test_q_leaves() -> None:
-    app = TopApp(Stack(), interval_s=0.02)
+    app = TopApp(Stack(), interval_s=10.0)
     async with app.run_test() as pilot:
         await pilot.press("q")
     assert app.return_code == 0

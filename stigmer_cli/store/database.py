@@ -10,13 +10,13 @@ from functools import wraps
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import RowMapping, bindparam, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.errors import MachineError, StigmerError, Unavailable
 from stigmer_cli.store import errors, statements
+from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.clock import StoreClock
 from stigmer_cli.store.engine import Backend
 from stigmer_cli.store.tables import events, executions, meta

@@ -16,7 +16,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, NullPool
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -24,6 +23,7 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.errors import ConfigError, MachineError, StigmerError, reason_of
 from stigmer_cli.paths import absolute_path
 from stigmer_cli.store import errors, migrate, statements
+from stigmer_cli.store.async_engine import AsyncEngine, create_async_engine
 from stigmer_cli.store.sqlite_file import StoreFile, publish, uri
 
 READERS_MAX = 4

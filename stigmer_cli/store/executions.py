@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Integer, Select, bindparam, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stigmer_cli.domain.execution import EventType, Execution, Outcome, QueueReason
 from stigmer_cli.domain.execution_reference import IdPart
@@ -14,6 +13,7 @@ from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, NotFound
 from stigmer_cli.store import listing, transitions
+from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.database import Database, EventDraft, Transition, whole
 from stigmer_cli.store.due_rows import Aged, due_at, is_aged, is_due
 from stigmer_cli.store.execution_draft import ExecutionDraft, first_row

@@ -7,7 +7,6 @@ from datetime import datetime
 from itertools import islice
 
 from sqlalchemy import ColumnElement, TextClause, func, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import AgentId, Kind, is_id
@@ -15,6 +14,7 @@ from stigmer_cli.domain.labels import LabelSelector
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.search import SearchTerm
 from stigmer_cli.errors import NotFound, RequestError
+from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.columns import micros, moment
 from stigmer_cli.store.due_rows import Aged
 from stigmer_cli.store.labels import has_label, selects

@@ -1,23 +1,29 @@
-"""Brings the schema of an open database to the newest one this Stigmer knows, or refuses one that is newer."""
+"""Brings the schema of an open database to the newest one this Stigmer knows, or refuses one that is newer.
+
+Alembic is imported when there is a migration to run. The names of the scripts say whether there is one: revisions are
+consecutive numbers, and the name of each script begins with its own.
+"""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 
 from stigmer_cli.errors import MachineError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 SCRIPTS = Path(__file__).parent / "migrations"
 EMPTY = "none"
 """The revision of a database that holds no tables yet."""
 
+VERSION_TABLE = "alembic_version"
+
 
 def head(scripts: Path) -> str:
     """The newest revision in the folder `scripts`."""
-    return ScriptDirectory.from_config(_config(scripts)).get_current_head() or EMPTY
+    return max(_revisions(scripts), default=EMPTY)
 
 
 def revision(connection: Connection, scripts: Path, name: str) -> str:
@@ -25,17 +31,17 @@ def revision(connection: Connection, scripts: Path, name: str) -> str:
 
     Raises MachineError when the database, called `name` in the message, is of a newer Stigmer or of somebody else.
     """
-    found = MigrationContext.configure(connection).get_current_revision()
+    tables = inspect(connection).get_table_names()
+    found = _recorded_revision(connection) if VERSION_TABLE in tables else None
     if found is None:
-        if inspect(connection).get_table_names():
+        if tables:
             raise MachineError(
                 f"{name} holds tables that are not Stigmer's; nothing is written", hint="name another database"
             )
         return EMPTY
-    known = [script.revision for script in ScriptDirectory.from_config(_config(scripts)).walk_revisions()]
-    if found not in known:
+    if found not in _revisions(scripts):
         raise MachineError(
-            f"{name} has schema {found}, and this Stigmer knows up to {known[0]}: a newer Stigmer wrote it",
+            f"{name} has schema {found}, and this Stigmer knows up to {head(scripts)}: a newer Stigmer wrote it",
             hint="upgrade: pip install --upgrade stigmer-cli",
         )
     return found
@@ -43,12 +49,25 @@ def revision(connection: Connection, scripts: Path, name: str) -> str:
 
 def upgrade(connection: Connection, scripts: Path) -> None:
     """Run every migration that is missing, within the transaction that `connection` is in."""
+    from alembic import command  # noqa: PLC0415 - see above
+
     config = _config(scripts)
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
 
 
-def _config(scripts: Path) -> Config:
+def _revisions(scripts: Path) -> list[str]:
+    return [script.name.partition("_")[0] for script in (scripts / "versions").glob("[0-9]*_*.py")]
+
+
+def _recorded_revision(connection: Connection) -> str | None:
+    found = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 - our own name
+    return None if found is None else str(found)
+
+
+def _config(scripts: Path) -> "Config":
+    from alembic.config import Config  # noqa: PLC0415 - see above
+
     config = Config()
     # Percent signs in a path would be read as placeholders.
     config.set_main_option("script_location", str(scripts).replace("%", "%%"))

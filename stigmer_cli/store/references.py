@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.execution_reference import IdPart
+from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.mapping import execution_of
 from stigmer_cli.store.statements import BRIEF, PRIMARY_KEY, by_index, select_by_ids
 from stigmer_cli.store.tables import executions

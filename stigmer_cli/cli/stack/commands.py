@@ -165,13 +165,19 @@ def ui(
 
 def serve(ctx: typer.Context) -> None:
     """Run the server alone, in the foreground."""
-    from stigmer_cli.cli.stack.serve import serve as run_server
+    from stigmer_cli.lean_imports import lean_imports
+
+    with lean_imports():
+        from stigmer_cli.cli.stack.serve import serve as run_server
 
     raise typer.Exit(run_server(cli_of(ctx)))
 
 
 def work(ctx: typer.Context) -> None:
     """Run a runner alone, in the foreground. Several may poll one Temporal."""
-    from stigmer_cli.cli.stack.work import work as run_runner
+    from stigmer_cli.lean_imports import lean_imports
+
+    with lean_imports():
+        from stigmer_cli.cli.stack.work import work as run_runner
 
     raise typer.Exit(run_runner(cli_of(ctx)))

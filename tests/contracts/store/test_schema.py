@@ -2,7 +2,9 @@
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.exc import IntegrityError
 
@@ -80,3 +82,9 @@ async def test_options_in_a_postgresql_url_count(cluster: Cluster) -> None:
                 assert found.scalars().all() == ["mine"]
         finally:
             engine.dispose()
+
+
+def test_the_names_of_the_scripts_say_which_revision_is_the_newest() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrate.SCRIPTS))
+    assert migrate.head(migrate.SCRIPTS) == ScriptDirectory.from_config(config).get_current_head()

@@ -1,44 +1,51 @@
 """The tree of commands."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import typer
 from typer.completion import completion_init  # type: ignore[attr-defined]
 
-from stigmer_cli.cli.agents.commands import agents, apply
-from stigmer_cli.cli.config.commands import config
-from stigmer_cli.cli.doctor.commands import doctor
-from stigmer_cli.cli.executions.commands import executions, run
-from stigmer_cli.cli.help import commands as help_
+from stigmer_cli.cli.help.commands import show_version_first
 from stigmer_cli.cli.help.completion import VARIABLE
-from stigmer_cli.cli.sections import AGENTS, DIAGNOSE, SETTINGS, STACK, SectionedGroup, print_plain_usage
-from stigmer_cli.cli.stack import commands as stack
-from stigmer_cli.cli.top.commands import top
+from stigmer_cli.cli.lazy_commands import Declared, LazyCommands
+from stigmer_cli.cli.sections import AGENTS, DIAGNOSE, SETTINGS, STACK, SectionedGroup
 
 ABOUT = "A local stack that runs AI agents and workflows durably on Temporal, and says why when it cannot."
 EPILOG = "Read the manual with: stigmer help"
 
-COMMANDS: Mapping[str, tuple[str, Callable[..., None] | typer.Typer]] = {
-    "up": (STACK, stack.up),
-    "down": (STACK, stack.down),
-    "restart": (STACK, stack.restart),
-    "status": (STACK, stack.status),
-    "logs": (STACK, stack.logs),
-    "serve": (STACK, stack.serve),
-    "work": (STACK, stack.work),
-    "apply": (AGENTS, apply),
-    "run": (AGENTS, run),
-    "agents": (AGENTS, agents),
-    "executions": (AGENTS, executions),
-    "ui": (AGENTS, stack.ui),
-    "top": (DIAGNOSE, top),
-    "doctor": (DIAGNOSE, doctor),
-    "config": (SETTINGS, config),
-    "completion": (SETTINGS, help_.completion),
-    "version": (SETTINGS, help_.version),
-    "help": (SETTINGS, help_.show_help),
+COMMANDS: Mapping[str, Declared] = {
+    "up": (STACK, "stack.commands:up"),
+    "down": (STACK, "stack.commands:down"),
+    "restart": (STACK, "stack.commands:restart"),
+    "status": (STACK, "stack.commands:status"),
+    "logs": (STACK, "stack.commands:logs"),
+    "serve": (STACK, "stack.commands:serve"),
+    "work": (STACK, "stack.commands:work"),
+    "apply": (AGENTS, "agents.commands:apply"),
+    "run": (AGENTS, "executions.commands:run"),
+    "agents": (AGENTS, "agents.commands:agents"),
+    "executions": (AGENTS, "executions.commands:executions"),
+    "ui": (AGENTS, "stack.commands:ui"),
+    "top": (DIAGNOSE, "top.commands:top"),
+    "doctor": (DIAGNOSE, "doctor.commands:doctor"),
+    "config": (SETTINGS, "config.commands:config"),
+    "completion": (SETTINGS, "help.commands:completion"),
+    "version": (SETTINGS, "help.commands:version"),
+    "help": (SETTINGS, "help.commands:show_help"),
 }
-"""Every command and every group of commands: its section in the help, and what it runs."""
+"""Every command and every group of commands: its section in the help, and where it is declared.
+
+A place is `module:name`, the module below `stigmer_cli.cli`. It is imported when its command is needed.
+"""
+
+
+class Application(SectionedGroup):
+    """All commands."""
+
+    def __init__(self, **declared: Any) -> None:  # noqa: ANN401 - as typer calls it
+        super().__init__(**declared)
+        self.commands = LazyCommands(COMMANDS)
 
 
 def build_application(environ: Mapping[str, str]) -> typer.Typer:
@@ -46,7 +53,7 @@ def build_application(environ: Mapping[str, str]) -> typer.Typer:
     if VARIABLE in environ:
         completion_init()
     app = typer.Typer(
-        cls=SectionedGroup,
+        cls=Application,
         help=ABOUT,
         epilog=EPILOG,
         add_completion=False,
@@ -54,11 +61,5 @@ def build_application(environ: Mapping[str, str]) -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.callback(help=ABOUT, epilog=EPILOG)(help_.show_version_first)
-    for name, (section, command) in COMMANDS.items():
-        if isinstance(command, typer.Typer):
-            app.add_typer(command, name=name, rich_help_panel=section)
-        else:
-            app.command(name, rich_help_panel=section)(command)
-    print_plain_usage(app)
+    app.callback(help=ABOUT, epilog=EPILOG)(show_version_first)
     return app

@@ -10,13 +10,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import typer
-
 from stigmer_cli.cli.output import Format, Output
 from stigmer_cli.clock import Clock, SystemClock
 from stigmer_cli.errors import ConfigError, MachineError, NotRunning, ServerUnavailable, StigmerError
 
 if TYPE_CHECKING:
+    import typer
+
     from stigmer_cli.client import Client
     from stigmer_cli.settings import Home, Settings
 
@@ -153,7 +153,7 @@ def _explain_missing_token(home: "Home") -> StigmerError:
     return NotRunning(f"no stack was ever started in {home.path}", hint="stigmer up")
 
 
-def cli_of(ctx: typer.Context, output_format: Format = Format.TABLE) -> Cli:
+def cli_of(ctx: "typer.Context", output_format: Format = Format.TABLE) -> Cli:
     """The invocation that `ctx` belongs to, set to print its results in `output_format`."""
     found = ctx.find_object(Cli)
     if found is None:

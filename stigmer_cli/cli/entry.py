@@ -1,4 +1,7 @@
-"""The entry point: reads the environment once, and turns every result and every error into an exit code."""
+"""The entry point: reads the environment once, and turns every result and every error into an exit code.
+
+typer is imported where a command line needs it.
+"""
 
 import errno
 import io
@@ -7,19 +10,26 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-
-import typer
+from typing import TYPE_CHECKING
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import Output, discard_stdout, find_format
 from stigmer_cli.cli.wait import expand_bare_wait
 from stigmer_cli.errors import ConfigError, MachineError, StigmerError, reason_of
 from stigmer_cli.inherited_signals import reset_inherited_signals
+from stigmer_cli.lean_imports import postpone_collections
 from stigmer_cli.libpq import TAKEN
 from stigmer_cli.paths import find_user_home
 
+if TYPE_CHECKING:
+    import typer
+
 INTERRUPTED = 130
 USAGE = 2
+VERSION_LINES = (["--version"], ["version"])
+COMPLETION = "_STIGMER_COMPLETE"
+"""The variable by which a shell asks for completions."""
+
 OUTPUT_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """The errors of a write to a full or failing disk."""
 
@@ -31,6 +41,7 @@ def main() -> None:
     stopped, or free what they use. The SDK's native code then crashes (SIGSEGV) or hangs while it connects, and a read
     from a dead network file system never returns.
     """
+    postpone_collections()
     if sys.platform != "win32":
         reset_inherited_signals()
     _open_missing_streams()
@@ -56,11 +67,7 @@ def invoke(arguments: Sequence[str]) -> int:
         if error.errno not in OUTPUT_FAULTS:
             raise
         return _report_unwritten(error)
-    except typer.TyperException as error:
-        cli.out = Output(find_format(arguments))  # the options may not have been read so far
-        cli.out.error(_explain_usage(error))
-        return USAGE
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         return _report_interrupt()
 
 
@@ -105,17 +112,40 @@ def _report_interrupt() -> int:
 def _run(cli: Cli, arguments: Sequence[str]) -> int:
     if sys.platform == "win32":
         raise ConfigError("Stigmer runs on Linux and macOS; on Windows, run it inside WSL 2", hint="wsl --install")
+    _check_encoding(arguments)
+    if arguments in VERSION_LINES and COMPLETION not in cli.environ:
+        return _print_version(cli, arguments)
+    return _run_application(cli, arguments)
+
+
+def _print_version(cli: Cli, arguments: Sequence[str]) -> int:
+    """As the application would, without typer, which takes longer to import than everything else here."""
+    from stigmer_cli.cli.help.version import show_short_version, show_version  # noqa: PLC0415
+
+    (show_version if arguments == ["version"] else show_short_version)(cli)
+    return 0
+
+
+def _run_application(cli: Cli, arguments: Sequence[str]) -> int:
+    import typer  # noqa: PLC0415 - see above
+
     from stigmer_cli.cli.app import build_application  # noqa: PLC0415 - its imports need fcntl, which Windows lacks
 
-    _check_encoding(arguments)
     typed = expand_bare_wait(arguments) or ["--help"]
-    result = build_application(cli.environ)(typed, prog_name="stigmer", standalone_mode=False, obj=cli)
+    try:
+        result = build_application(cli.environ)(typed, prog_name="stigmer", standalone_mode=False, obj=cli)
+    except typer.TyperException as error:
+        cli.out = Output(find_format(arguments))  # the options may not have been read so far
+        cli.out.error(_explain_usage(error))
+        return USAGE
+    except typer.Abort:
+        return _report_interrupt()
     if cli.out.unwritten:
         raise cli.out.unwritten
     return result if isinstance(result, int) else 0
 
 
-def _explain_usage(error: typer.TyperException) -> ConfigError:
+def _explain_usage(error: "typer.TyperException") -> ConfigError:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "stigmer"
     return ConfigError(error.format_message(), hint=f"{command} --help")

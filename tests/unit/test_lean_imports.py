@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from stigmer_cli.lean_imports import lean_imports
+from stigmer_cli.cli.lazy_commands import LazyCommands
+from stigmer_cli.lean_imports import USUAL, lean_imports, postpone_collections
 
 PROGRAM = """
 import sys
@@ -34,9 +35,38 @@ def test_a_part_starts_without_what_it_never_uses(module: str) -> None:
 
 
 def test_garbage_is_collected_again_after_the_imports() -> None:
+    postpone_collections()
     with lean_imports():
         assert not gc.isenabled()
     assert gc.isenabled()
+    assert gc.get_threshold() == USUAL
     with pytest.raises(ImportError, match="nothing of this name"), lean_imports():
         raise ImportError("nothing of this name")
     assert gc.isenabled()
+
+
+def test_a_version_needs_no_typer_and_a_command_only_its_own_module() -> None:
+    line = "from stigmer_cli.cli.entry import invoke; import sys; invoke({arguments}); print(*sys.modules)"
+    for arguments in (["--version"], ["version"]):
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", line.format(arguments=arguments)], capture_output=True, text=True, check=True
+        )
+        assert "typer" not in done.stdout.splitlines()[-1].split()
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", line.format(arguments=["down", "--help"])],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = done.stdout.splitlines()[-1].split()
+    assert "stigmer_cli.cli.stack.commands" in loaded
+    assert "stigmer_cli.cli.executions.commands" not in loaded
+
+
+def test_a_command_is_imported_when_somebody_looks_at_it() -> None:
+    commands = LazyCommands({"up": ("Stack", "stack.commands:up"), "gone": ("Stack", "nowhere:gone")})
+    assert (list(commands), len(commands), "gone" in commands, "x" in commands) == (["up", "gone"], 2, True, False)
+    assert commands["up"].name == "up"
+    assert commands["up"] is commands["up"]
+    with pytest.raises(ModuleNotFoundError, match="nowhere"):
+        commands["gone"]

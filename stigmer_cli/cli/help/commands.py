@@ -29,11 +29,11 @@ def show_help(ctx: typer.Context, words: Words = None, *, is_paged: Pager = True
     show_manual(cli_of(ctx), ctx, words or [], is_paged=is_paged)
 
 
-def _print_version(*, is_asked: bool) -> None:
+def _print_version(ctx: typer.Context, *, is_asked: bool) -> None:
     if is_asked:
-        from importlib.metadata import version as installed
+        from stigmer_cli.cli.help.version import show_short_version
 
-        typer.echo(f"stigmer {installed('stigmer-cli')}")
+        show_short_version(cli_of(ctx))
         raise typer.Exit
 
 
@@ -42,7 +42,7 @@ VersionFlag = Annotated[
     typer.Option(
         "--version",
         is_eager=True,
-        callback=lambda is_asked: _print_version(is_asked=is_asked),
+        callback=lambda ctx, is_asked: _print_version(ctx, is_asked=is_asked),
         help="Show the version and exit.",
     ),
 ]

@@ -1,7 +1,5 @@
 """The pages of the manual, which the package contains: their names, texts and summaries."""
 
-from importlib.resources import files
-
 TOPICS = (
     "getting-started",
     "stack",
@@ -24,6 +22,8 @@ TOPICS = (
 
 def read_page(topic: str) -> str:
     """The Markdown of a topic."""
+    from importlib.resources import files  # noqa: PLC0415 - every command line imports this module
+
     return (files("stigmer_cli") / "manual" / f"{topic}.md").read_text(encoding="utf-8")
 
 

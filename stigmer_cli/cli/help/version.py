@@ -19,3 +19,8 @@ def show_version(cli: Cli) -> None:
         cli.out.raw("".join(f"{name:<12}{text}\n" for name, text in found.items()))
     else:
         cli.out.result(found, lambda _console: None)
+
+
+def show_short_version(cli: Cli) -> None:
+    """Print the version of Stigmer."""
+    cli.out.raw(f"stigmer {version('stigmer-cli')}\n")

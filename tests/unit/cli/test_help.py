@@ -26,7 +26,7 @@ from stigmer_cli.settings import OPTIONS, Option
 from tests.unit.test_house_rules import CROOKED
 
 README = Path(__file__).parents[3] / "README.md"
-COMMANDS = getattr(get_command(build_application({})), "commands")  # noqa: B009 - typer types it as a plain command
+COMMANDS: Any = dict(getattr(get_command(build_application({})), "commands"))  # noqa: B009 - typer types it as a plain command
 COLUMNS = 80
 LONG = re.compile(r"--[a-z]+(-[a-z]+)*")
 PLACEHOLDER = re.compile(r"[A-Z]+(:[A-Z]+)?|\[[A-Z]+\](\.\.\.)?|\[=SPAN\]")

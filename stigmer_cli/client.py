@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from typing import Self, TypeVar
@@ -11,9 +11,11 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from stigmer_cli.api.cancel import CancelItem, CancelRequest, CancelResponse
 from stigmer_cli.api.execution_names import ExecutionName
 from stigmer_cli.api.health import Health, Readiness
 from stigmer_cli.api.identity import Identity, RunnerLoad
+from stigmer_cli.api.listing import ExecutionListing
 from stigmer_cli.api.problem import error_of
 from stigmer_cli.api.query import Parameters, Query
 from stigmer_cli.api.reconcile import (
@@ -68,19 +70,6 @@ STREAM_SILENCE_MAX_S = 15.0
 """The server sends an empty line at least every 5 s while nothing happens; longer silence means that it is gone."""
 
 B = TypeVar("B", bound=BaseModel)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExecutionListing:
-    """Executions, newest first. `is_truncated`: there are more, which `next_cursor` continues with if it is known.
-
-    `total`: how many match in all, at most `api.resources.COUNT_MAX` + 1; None if they were not counted.
-    """
-
-    items: Sequence[ExecutionResource]
-    next_cursor: str | None
-    is_truncated: bool
-    total: int | None
 
 
 class Client:
@@ -224,6 +213,10 @@ class Client:
         """Ask for its end; a terminal one is returned as it is."""
         path = f"/v1/executions/{_segment(execution_id)}/cancel"
         return await self._parse(await self._send("POST", path), ExecutionResource)
+
+    async def cancel_executions(self, ids: Sequence[str]) -> Sequence[CancelItem]:
+        """Ask for the end of each of `ids`, up to `api.cancel.CANCEL_MAX`."""
+        return (await self._post("/v1/executions:cancel", CancelRequest(ids=list(ids)), CancelResponse)).items
 
     async def events(self, execution_id: str) -> Sequence[EventBody]:
         """Its timeline, oldest first."""

@@ -10,6 +10,7 @@ from stigmer_cli.server.guard import Guard
 from stigmer_cli.server.hosts import AllowedHosts, split_names
 from stigmer_cli.server.routes import (
     agents,
+    bulk,
     challenge,
     execution_names,
     executions,
@@ -30,7 +31,7 @@ def build(called: Services, *, token: Callable[[], str | None]) -> ASGIApp:
     app = FastAPI(title="Stigmer", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
     app.state.services = called
     app.state.token = token
-    groups = (challenge, health, identity, agents, reconcile, stuck, execution_names, executions, reports, ui)
+    groups = (challenge, health, identity, agents, reconcile, stuck, execution_names, bulk, executions, reports, ui)
     for routes in groups:
         app.include_router(routes.router)
     problems.install(app)

@@ -1,13 +1,48 @@
-"""`stigmer executions cancel`: asks one execution to end."""
+"""`stigmer executions cancel`: asks executions to end, named ones, or all that are selected, after a question."""
+
+import typer
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.execution_id import resolve_target
+from stigmer_cli.cli.executions.cancel_view import CancelCounts, CancelView
+from stigmer_cli.cli.executions.options import CancelOptions, Selection
+from stigmer_cli.cli.executions.preview import Candidate, find_candidates, print_preview
+from stigmer_cli.cli.executions.selection import describe_query, is_everything, make_query
 from stigmer_cli.cli.retry import call_with_retry
+from stigmer_cli.client import Client
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import ConfigError, NotFound, StigmerError
+
+HELP = "stigmer executions cancel --help"
+NOTHING_DONE = "nothing was cancelled"
+BATCH = 200
+"""Executions of one request."""
 
 
-def cancel_execution(cli: Cli, execution: str) -> None:
-    """Ask it to end, and print its phase if it has ended."""
+def cancel_executions(cli: Cli, selection: Selection, options: CancelOptions) -> int:
+    """Cancel what is named, or show what is selected, ask, and cancel it; returns the exit code.
+
+    Raises ConfigError if neither or both is given, or if it has to ask and cannot; NotFound for an unknown id.
+    """
+    is_selected = options.is_all or not is_everything(selection)
+    if bool(selection.ids) == is_selected:
+        both = "name executions, or select them with options: not both"
+        raise ConfigError(both if is_selected else "which executions? name them, or select them", hint=HELP)
+    if len(selection.ids) == 1 and not options.is_dry_run:
+        _cancel_one(cli, selection.ids[0])
+        return 0
+    is_asked = is_selected and not (options.is_dry_run or options.is_agreed)
+    if is_asked and not cli.out.can_ask:
+        raise ConfigError(
+            "cannot ask before cancelling: there is no terminal", hint="add --yes, or --dry-run to look only"
+        )
+    found, asked = _find(cli, selection)
+    if is_asked and found:
+        _ask_to_agree(cli, found)
+    return _carry_out(cli, found, asked, is_dry_run=options.is_dry_run)
+
+
+def _cancel_one(cli: Cli, execution: str) -> None:
     name = resolve_target(cli, execution)
     found = call_with_retry(cli, lambda client: client.cancel_execution(name))
     words = describe_cancel(found.status.phase)
@@ -19,3 +54,54 @@ def describe_cancel(phase: Phase) -> str:
     if not phase.is_terminal:
         return "asked to end"
     return phase if phase is Phase.CANCELLED else f"had ended before: {phase}"
+
+
+def _find(cli: Cli, selection: Selection) -> tuple[list[Candidate], str]:
+    """The executions that are named or selected, oldest last, and the options that selected them."""
+    if selection.ids:
+        names = dict.fromkeys(resolve_target(cli, name) for name in selection.ids)
+        return cli.call(lambda client: _read_named(client, list(names))), ""
+    query = make_query(cli, selection)
+    found = cli.call(lambda client: find_candidates(client, query))
+    return found, describe_query(query)
+
+
+async def _read_named(client: Client, names: list[str]) -> list[Candidate]:
+    return [Candidate.of(await client.execution(name)) for name in names]
+
+
+def _ask_to_agree(cli: Cli, found: list[Candidate]) -> None:
+    """Show what would be cancelled, and return once a person has agreed; raises typer.Exit if not."""
+    print_preview(cli.out.stderr, found, cli.now())
+    number = f"{len(found):,} executions" if len(found) > 1 else "this execution"
+    try:
+        agreed = typer.confirm(f"Cancel {number}?", err=True)
+    except (KeyboardInterrupt, typer.Abort):
+        cli.out.stderr.print()  # the question's line is still open
+        cli.out.note(NOTHING_DONE)
+        raise
+    if not agreed:
+        cli.out.note(NOTHING_DONE)
+        raise typer.Exit(1)
+
+
+def _carry_out(cli: Cli, found: list[Candidate], asked: str, *, is_dry_run: bool) -> int:
+    """Cancel `found` batch by batch, and print what came of it, however it ends."""
+    counts, view = CancelCounts(asked=asked), CancelView(cli.out, found, is_dry_run=is_dry_run, now=cli.now())
+    if is_dry_run:
+        for one in found:
+            view.plan(one, counts)
+        view.end(counts, is_complete=True)
+        return 0
+    cli.out.outlives_reader = True
+    try:
+        for first in range(0, len(found), BATCH):
+            names = [one.id for one in found[first : first + BATCH]]
+            for item in call_with_retry(cli, lambda client, names=names: client.cancel_executions(names)):  # type: ignore[misc]
+                view.item(item, counts)
+    except (KeyboardInterrupt, StigmerError):
+        if counts.total:
+            view.end(counts, is_complete=False)
+        raise
+    view.end(counts, is_complete=True)
+    return NotFound.exit_code if counts.is_missing_any else 0

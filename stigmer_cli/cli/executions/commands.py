@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from stigmer_cli.cli.context import cli_of
-from stigmer_cli.cli.executions.options import Message, Paging, ReconcileOptions, RunOptions, Selection
+from stigmer_cli.cli.executions.options import CancelOptions, Message, Paging, ReconcileOptions, RunOptions, Selection
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.parameters import (
     Labels,
@@ -37,6 +37,9 @@ Kinds = Annotated[
     typer.Option(
         "--kind", case_sensitive=False, metavar="KIND", help="Only this kind: agent or workflow. May be repeated."
     ),
+]
+AgentOption = Annotated[
+    str | None, typer.Option("--agent", metavar="AGENT", help="Only executions of this agent, by name or id.")
 ]
 OlderThan = Annotated[
     float | None,
@@ -126,9 +129,7 @@ def list_(
     *,
     phase: Phases = None,
     kind: Kinds = None,
-    agent: Annotated[
-        str | None, typer.Option("--agent", metavar="AGENT", help="Only executions of this agent, by name or id.")
-    ] = None,
+    agent: AgentOption = None,
     label: Labels = None,
     search: SearchText = None,
     since: Since = None,
@@ -186,11 +187,45 @@ def watch(
 
 
 @executions.command("cancel")
-def cancel(ctx: typer.Context, execution: ExecutionName, *, output: OutputFormat = Format.TABLE) -> None:
-    """Ask an execution to end. One that no run has claimed ends at once."""
-    from stigmer_cli.cli.executions.cancel import cancel_execution
+def cancel(
+    ctx: typer.Context,
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID]...", help="Only these: an id, four or more characters of it, or @last."),
+    ] = None,
+    *,
+    phase: Phases = None,
+    kind: Kinds = None,
+    agent: AgentOption = None,
+    label: Labels = None,
+    search: SearchText = None,
+    since: Since = None,
+    until: Until = None,
+    older_than: OlderThan = None,
+    all_: Annotated[bool, typer.Option("--all", help="All open executions.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be cancelled.")] = False,
+    yes: Yes = False,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Ask executions to end: those named, or those selected. One that no run has claimed ends at once.
 
-    cancel_execution(cli_of(ctx, output), execution)
+    What options select is shown first, and cancelled after a question.
+    """
+    from stigmer_cli.cli.executions.cancel import cancel_executions
+
+    selection = Selection(
+        ids=ids or (),
+        agent=agent,
+        phases=phase or (),
+        kinds=kind or (),
+        older_than_s=older_than,
+        labels=label or (),
+        search=search,
+        since=since,
+        until=until,
+    )
+    options = CancelOptions(is_all=all_, is_dry_run=dry_run, is_agreed=yes)
+    raise typer.Exit(cancel_executions(cli_of(ctx, output), selection, options))
 
 
 @executions.command("reconcile")

@@ -57,6 +57,15 @@ class RunOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CancelOptions:
+    """How executions are cancelled. `is_all`: all that are open, or that the other options leave of them."""
+
+    is_all: bool
+    is_dry_run: bool
+    is_agreed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReconcileOptions:
     """How a reconcile is done.
 

@@ -1,6 +1,7 @@
 """What the options of a command select: as a query of the server, and in words."""
 
 import shlex
+from dataclasses import replace
 from datetime import datetime
 
 from stigmer_cli.api.query import Query
@@ -31,6 +32,11 @@ def make_query(cli: Cli, selection: Selection) -> Query:
         since=since,
         until=until,
     )
+
+
+def is_everything(selection: Selection) -> bool:
+    """Whether no option narrows `selection`."""
+    return replace(selection, ids=()) == Selection()
 
 
 def describe_query(query: Query) -> str:

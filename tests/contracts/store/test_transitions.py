@@ -7,10 +7,11 @@ import pytest
 
 from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.domain.execution import AttentionCode, Execution, Outcome, QueueReason
+from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase, may_move
 from stigmer_cli.store.runs import ReportResult
 from stigmer_cli.store.store import Store
-from tests.contracts.store.drafts import OTHER_RUN, RUN, START, Stage, bring_to
+from tests.contracts.store.drafts import OTHER_RUN, RUN, START, Stage, bring_to, timeline
 from tests.support.ids import claim
 from tests.support.moves import mark_attention, mark_submitted, requeue, retry_attention, start_over
 
@@ -147,3 +148,20 @@ async def test_cancelling_by_stage(store: Store) -> None:
     }
     waiting = await store.executions.find_cancel_requested(limit=10)
     assert sorted(found.phase for found in waiting) == [Phase.IN_PROGRESS]
+
+
+async def test_many_are_cancelled_at_once_as_each_would_be_alone(store: Store) -> None:
+    many = {stage: await bring_to(store, stage) for stage in Stage}
+    alone = {stage: await store.executions.request_cancel((await bring_to(store, stage)).id) for stage in Stage}
+    ids = [execution.id for execution in many.values()]
+    rows, cancelled = await store.executions.request_cancel_all([*ids, ExecutionId("aex-unknown")])
+    assert {row.id for row in rows} == set(ids)
+    assert cancelled == {
+        many[stage].id for stage in Stage if many[stage].phase != alone[stage].phase == Phase.CANCELLED
+    }
+    for stage, before in many.items():
+        now = await store.executions.get(before.id)
+        assert (stage, now.phase, now.error) == (stage, alone[stage].phase, alone[stage].error)
+        assert (now.cancel_requested_at is None) == (alone[stage].cancel_requested_at is None)
+        assert await timeline(store, now.id) == await timeline(store, alone[stage].id)
+    assert (await store.executions.request_cancel_all(ids))[1] == set()

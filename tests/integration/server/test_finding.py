@@ -1,5 +1,9 @@
 """Finding executions over HTTP: every parameter counts, pages go on, and a parameter that cannot be used is named."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +13,7 @@ import pytest
 
 from stigmer_cli.api.query import Query
 from stigmer_cli.api.resources import ExecutionRequest
+from stigmer_cli.cli.entry import invoke
 from stigmer_cli.client import Client
 from stigmer_cli.domain.phase import Phase
 from tests.support.running_server import TOKEN, Served, make_agent, served
@@ -70,3 +75,63 @@ async def test_a_parameter_that_cannot_be_used_is_named(server: Served) -> None:
             answer = await http.get("/v1/executions", params=query)
             assert (query, answer.status_code) == (query, 400)
             assert detail in answer.json()["detail"]
+
+
+def stigmer(server: Served, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    environ = {**os.environ, "STIGMER_HOME": str(server.home), "STIGMER_SERVER_URL": server.url, "STIGMER_TOKEN": TOKEN}
+    return subprocess.run(
+        [sys.executable, "-m", "stigmer_cli.cli", "executions", *arguments],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+async def test_what_is_selected_is_cancelled_and_nothing_else(server: Served) -> None:
+    async with server.client() as client:
+        ids = [await create(client, f"deploy number{n}", {"n": str(n % 2)}) for n in range(4)]
+        refused = stigmer(server, "cancel", "--label", "n=1")
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "cannot ask before cancelling: there is no terminal" in refused.stderr
+        planned = stigmer(server, "cancel", "--search", "number1 OR number3", "--all", "--dry-run")
+        assert (planned.returncode, planned.stdout) == (
+            0,
+            "no open executions match --search 'number1 OR number3' (searched were messages, outputs and errors)\n",
+        )
+        planned = stigmer(server, "cancel", "--label", "n=1", "--dry-run", "-o", "json")
+        assert json.loads(planned.stdout)["summary"] == {"cancelled": 2, "asked": 0, "ended": 0, "missing": 0}
+        assert await found(client, Query(phases=(Phase.PENDING,))) == ids[::-1]
+        done = stigmer(server, "cancel", "--label", "n=1", "--yes", "-o", "json")
+        assert json.loads(done.stdout) == {
+            "dryRun": False,
+            "items": [{"id": id_, "phase": "CANCELLED", "outcome": "cancelled"} for id_ in (ids[3], ids[1])],
+            "summary": {"cancelled": 2, "asked": 0, "ended": 0, "missing": 0},
+            "complete": True,
+        }
+        assert await found(client, Query(phases=(Phase.PENDING,))) == [ids[2], ids[0]]
+        named = stigmer(server, "cancel", ids[3], ids[2])
+        assert (named.returncode, named.stdout) == (0, "1 cancelled, 1 had ended before\n")
+        missing = ids[0][:-2] + "zz"
+        outcomes = [one.outcome for one in await client.cancel_executions([missing, ids[0], ids[0]])]
+        assert outcomes == ["missing", "cancelled"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["cancel"],
+        ["cancel", "@last", "--all"],
+        ["cancel", "@last", "--agent", "a"],
+        ["cancel", "--phase", "FAILED", "-y"],
+    ],
+)
+def test_a_cancel_that_says_too_little_or_too_much_is_refused(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STIGMER_SERVER_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("STIGMER_TOKEN", TOKEN)
+    assert invoke(["executions", *arguments]) == 2
+    assert capsys.readouterr().err.startswith("error: ")

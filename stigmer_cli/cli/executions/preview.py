@@ -1,0 +1,90 @@
+"""The executions that a command would change, as a table before the question."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Self
+
+from rich.console import Console
+from rich.text import Text
+
+from stigmer_cli.api.query import Query
+from stigmer_cli.api.resources import ExecutionResource
+from stigmer_cli.cli.columns import Column, print_table
+from stigmer_cli.cli.execution_reason import PHASE_STYLES
+from stigmer_cli.cli.output import truncate_line
+from stigmer_cli.client import PAGE_MAX, Client
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import ConfigError
+from stigmer_cli.time_format import ago
+
+OPEN = tuple(phase for phase in Phase if not phase.is_terminal)
+SHOWN_MAX = 20
+MESSAGE_MAX = 60
+
+COLUMNS = (
+    Column(name="ID", rank=0),
+    Column(name="AGENT", rank=3),
+    Column(name="PHASE", rank=1),
+    Column(name="AGE", rank=2, is_right=True),
+    Column(name="MESSAGE", rank=4, width_min=16),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """What a preview shows of an execution: little, for there may be a million."""
+
+    id: str
+    agent: str
+    phase: Phase
+    created_at: datetime
+    message: str
+
+    @classmethod
+    def of(cls, item: ExecutionResource) -> Self:
+        """The candidate for an execution."""
+        return cls(
+            id=item.metadata.id,
+            agent=item.spec.agent_name,
+            phase=item.status.phase,
+            created_at=item.metadata.created_at,
+            message=truncate_line(item.spec.message, MESSAGE_MAX),
+        )
+
+
+async def find_candidates(client: Client, query: Query) -> list[Candidate]:
+    """The open executions of `query`, newest first; raises ConfigError if it asks for phases that have ended only."""
+    phases = [phase for phase in query.phases or OPEN if phase in OPEN]
+    if not phases:
+        ended = ", ".join(query.phases)
+        raise ConfigError(f"--phase {ended}: such an execution has ended", hint=f"--phase {' or '.join(OPEN)}")
+    found: list[Candidate] = []
+    cursor = None
+    while True:
+        page = await client.executions(replace(query, phases=phases, limit=PAGE_MAX, cursor=cursor))
+        found.extend(Candidate.of(item) for item in page.items)
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
+
+
+def print_preview(console: Console, found: Sequence[Candidate], now: datetime) -> None:
+    """Print how many there are of each phase, and the first `SHOWN_MAX`."""
+    phases = Counter(one.phase for one in found)
+    head = ", ".join(f"{number:,} {phase}" for phase, number in phases.most_common())
+    console.print(head, soft_wrap=True)
+    rows = [
+        (
+            Text(one.id),
+            Text(truncate_line(one.agent, 20)),
+            Text(one.phase, style=PHASE_STYLES[one.phase]),
+            Text(ago(one.created_at, now)),
+            Text(one.message),
+        )
+        for one in found[:SHOWN_MAX]
+    ]
+    print_table(console, COLUMNS, rows)
+    if len(found) > SHOWN_MAX:
+        console.print(f"... and {len(found) - SHOWN_MAX:,} more")

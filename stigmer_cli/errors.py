@@ -11,6 +11,7 @@ StigmerError
 │   ├── TemporalUnavailable
 │   ├── ServerUnavailable   the HTTP server cannot be reached
 │   │   └── ServerUnproven  what answers there has not proven to be it
+│   ├── ServerBusy          the server takes no more requests just now
 │   └── StoreBusy           the database is held by somebody else
 ├── NotRunning              start it first (exit 3)
 ├── Refused                 show who you are (exit 2, HTTP 401)
@@ -129,6 +130,12 @@ class ServerUnproven(ServerUnavailable):
     """Somebody answers in the server's place without proof that it holds the token; nothing was sent there."""
 
     code = "server-unproven"
+
+
+class ServerBusy(Unavailable):
+    """The server answers as many requests at a time as it can; this one was not read."""
+
+    code = "server-busy"
 
 
 class StoreBusy(Unavailable):

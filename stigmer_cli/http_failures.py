@@ -6,7 +6,7 @@ import httpx
 from pydantic import ValidationError
 
 from stigmer_cli.api.problem import Problem, error_of
-from stigmer_cli.errors import OperationFailed, ServerUnavailable, TemporalUnavailable, Unavailable
+from stigmer_cli.errors import OperationFailed, ServerBusy, ServerUnavailable, TemporalUnavailable, Unavailable
 
 AWAY = frozenset({429, 502, 503, 504})
 BEFORE_REQUEST = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -40,7 +40,7 @@ def failure_of(response: httpx.Response) -> Exception:
         return OperationFailed(
             f"{where} answered {response.status_code} and is not a Stigmer server", hint="stigmer config get server_url"
         )
-    if isinstance(error, Unavailable) and not isinstance(error, TemporalUnavailable):
+    if isinstance(error, Unavailable) and not isinstance(error, TemporalUnavailable | ServerBusy):
         error.may_have_counted = True  # a database that went away in the middle of a commit, say
     return error
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-from stigmer_cli.errors import ServerUnproven, TokenKept
+from stigmer_cli.errors import ServerBusy, ServerUnproven, TokenKept
 
 PATH = "/v1/challenge"
 PURPOSE = "stigmer: a server proves that it holds the token; 1"
@@ -135,8 +135,8 @@ class Challenge:
 async def prove(challenge: Challenge, read: Read, write: Write, token: Token) -> None:
     """Return once the other end of a connection has proven that it holds the token; the caller sets the deadline.
 
-    Raises ServerUnproven where it answered and did not prove it, or there is no token to hold the proof against, and
-    ConnectionResetError where it closed without an answer.
+    Raises ServerBusy where it takes no requests just now, ServerUnproven where it answered and did not prove it or
+    there is no token to hold the proof against, and ConnectionResetError where it closed without an answer.
     """
     known = token()
     if known is None:
@@ -144,6 +144,9 @@ async def prove(challenge: Challenge, read: Read, write: Write, token: Token) ->
     await write(challenge.request)
     try:
         answer = await _answer_to(challenge, read)
+    except _Busy:
+        message = f"what answers at {challenge.address} takes no more requests just now (status 503)"
+        raise ServerBusy(message, hint="stigmer doctor") from None
     except (ValueError, TypeError) as error:
         raise _unproven(challenge, "it is not a Stigmer server, or it has an older version") from error
     rotated = token()  # may have been replaced between question and answer
@@ -171,11 +174,15 @@ def _unproven(challenge: Challenge, why: str) -> ServerUnproven:
     )
 
 
+class _Busy(Exception):
+    """The other end takes no more requests just now."""
+
+
 def _length(head: bytes) -> int:
     status, *lines = head.split(b"\r\n")
     words = status.split(None, 2)
     if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or words[1] != b"200":  # noqa: PLR2004 - HTTP/1.1 200 OK
-        raise ValueError("no such route")
+        raise _Busy if words[1:2] == [b"503"] else ValueError("no such route")
     for line in lines:
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"content-length":

@@ -34,6 +34,7 @@ TRAVELLING: dict[str, type[StigmerError]] = {
         errors.Conflict,
         errors.Unavailable,
         errors.TemporalUnavailable,
+        errors.ServerBusy,
         errors.StoreBusy,
         errors.Refused,
         errors.MachineError,

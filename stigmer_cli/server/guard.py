@@ -8,7 +8,9 @@ from collections.abc import Callable
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stigmer_cli.api.problem import CONTENT_TYPE, Problem
+from stigmer_cli.api.problem import CONTENT_TYPE, Problem, problem_of
+from stigmer_cli.errors import ServerBusy
+from stigmer_cli.server.connections import admit
 from stigmer_cli.server.hosts import AllowedHosts
 from stigmer_cli.server.ui.access import is_ui
 from stigmer_cli.server_proof import PATH as CHALLENGE
@@ -22,7 +24,7 @@ YIELD_BYTES = 64 * 1024
 NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 HOST_SHOWN = 100
 UNAUTHORIZED = 401
-BODY_UNREAD = frozenset({400, 413, 415})
+BODY_UNREAD = frozenset({400, 413, 415, 503})
 """Answers given before the body was read to its end: the connection cannot be used again."""
 OPEN_PATHS = frozenset({"/livez", "/readyz", CHALLENGE})
 """Answered without a token; a client asks for the challenge before it sends its token."""
@@ -61,15 +63,21 @@ class Guard:
             headers = Headers(scope=scope)
             self._check_host(scope, headers)
             if self._pages and is_ui(scope["path"]):
+                admit(scope, is_known=False)
                 await self._pages(scope, receive, send)
                 return
             _check_origin(headers)
             is_known = self._is_known(headers)
+            if scope["path"] != CHALLENGE:  # which comes first from callers who show the token next
+                admit(scope, is_known=is_known)
             if not is_known and scope["path"] not in OPEN_PATHS:
                 raise _refuse_stranger()
             body = await _read_body(scope["method"], headers, receive)
         except Refusal as refusal:
             await _answer(refusal.problem, send)
+            return
+        except ServerBusy as error:
+            await _answer(problem_of(error), send)
             return
         await self._app({**scope, IS_KNOWN: is_known}, _replay(body, receive), send)
 
@@ -186,6 +194,8 @@ async def _answer(problem: Problem, send: Send) -> None:
     headers = [(b"content-type", CONTENT_TYPE.encode()), (b"content-length", str(len(body)).encode())]
     if problem.status == UNAUTHORIZED:
         headers.append((b"www-authenticate", b"Bearer"))
+    if problem.retry_after_s is not None:
+        headers.append((b"retry-after", str(max(1, round(problem.retry_after_s))).encode()))
     if problem.status in BODY_UNREAD:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": problem.status, "headers": headers})

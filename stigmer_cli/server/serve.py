@@ -30,6 +30,7 @@ from stigmer_cli.executions.stuck_watch import StuckWatch
 from stigmer_cli.running_version import RUNNING_VERSION
 from stigmer_cli.server.app import build
 from stigmer_cli.server.cluster_identity import ClusterWatch
+from stigmer_cli.server.connections import KEPT_S, HttpConnection
 from stigmer_cli.server.counted_gateway import CountedGateway
 from stigmer_cli.server.listen import ServerTls, check_settings, load_tls, open_listener, url_of
 from stigmer_cli.server.metrics import Metrics
@@ -51,7 +52,6 @@ NOTICE_S, NOTICE_ELSEWHERE_S = 0.3, 5.0
 GRACE_S, GRACE_ELSEWHERE_S = 1, 2
 """How long what was asked before may then still take. With the notice and the store's end it is what `down` allows."""
 
-CONNECTIONS_MAX = 512
 AGAIN_S = 1.0
 """How long the loops wait before they use a database again that was away."""
 
@@ -266,8 +266,8 @@ def _http_server(app: object, tls: ServerTls | None, settings: Settings) -> _Htt
         lifespan="off",
         server_header=False,
         timeout_graceful_shutdown=GRACE_S if _is_alone(settings) else GRACE_ELSEWHERE_S,
-        timeout_keep_alive=30,
-        limit_concurrency=CONNECTIONS_MAX,
+        timeout_keep_alive=KEPT_S,
+        http=HttpConnection,
         proxy_headers=settings.behind_proxy,
         forwarded_allow_ips="*" if settings.behind_proxy else None,
         ssl_context_factory=(lambda _config, _default: tls.context) if tls else None,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import cast
 from urllib.parse import urlsplit
 
-from stigmer_cli.errors import ConfigError, ServerUnproven, reason_of
+from stigmer_cli.errors import ConfigError, ServerBusy, ServerUnproven, reason_of
 from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.proxies import PORTS
 from stigmer_cli.server_proof import ANSWER_MAX, Challenge, TokenRule, address_of, kept_from, may_send_token, prove
@@ -19,7 +19,7 @@ BODY_MAX = 4 * 1024 * 1024
 STARVED_MAX_S = 10.0
 """How long an observation takes at most by the clock, on an overloaded machine."""
 
-OK, UNAUTHORIZED, MISDIRECTED = 200, 401, 421
+OK, UNAUTHORIZED, MISDIRECTED, UNAVAILABLE = 200, 401, 421, 503
 CONNECTION_FIELDS = ("address", "namespace", "state", "since", "cause", "attempt", "nextTryAt", "reconnects", "history")
 FOREIGN = "answers, but not as a Stigmer server does"
 
@@ -97,6 +97,8 @@ class ServerProbe:
             return await get_json(url, self._token, ca_file=self._ca_file, is_insecure_allowed=is_told)
         except ServerUnproven as error:
             return ServerObservation(why=error.message, is_unproven=True)
+        except ServerBusy as error:
+            return ServerObservation(why=error.message)
         except (OSError, ValueError, ConfigError) as error:
             return ServerObservation(why=await cause_of(error, url, self._ca_file))
 
@@ -173,6 +175,8 @@ def _read_answers(
 ) -> ServerObservation:
     if UNAUTHORIZED in (ready_code, health_code):
         return ServerObservation(why="refuses the token of this home")
+    if health_code == UNAVAILABLE and isinstance(health.get("detail"), str):
+        return ServerObservation(why=str(health["detail"]))
     if health_code == MISDIRECTED:
         return ServerObservation(why="does not answer under this name: its STIGMER_ALLOWED_HOSTS does not list it")
     if health_code != OK or not isinstance(health.get("pid"), int):

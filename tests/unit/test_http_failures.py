@@ -8,6 +8,7 @@ from stigmer_cli.client import Client
 from stigmer_cli.errors import (
     MachineError,
     OperationFailed,
+    ServerBusy,
     ServerUnavailable,
     StigmerError,
     StoreBusy,
@@ -55,6 +56,7 @@ async def test_a_retry_after_that_is_no_number_of_seconds_says_nothing(when: str
     [
         (problem("store-busy", 503, retryAfterS=2.0), StoreBusy, True),
         (problem("unavailable", 503), Unavailable, True),
+        (problem("server-busy", 503, retryAfterS=1.0), ServerBusy, False),
         (problem("temporal-unavailable", 503), TemporalUnavailable, False),
         (httpx.ConnectError("refused"), ServerUnavailable, False),
         (httpx.ConnectTimeout("slow"), ServerUnavailable, False),

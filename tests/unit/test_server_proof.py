@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from stigmer_cli.errors import ServerUnproven
+from stigmer_cli.errors import ServerBusy, ServerUnproven
 from stigmer_cli.server_proof import (
     ANSWER_MAX,
     Challenge,
@@ -130,6 +130,17 @@ async def test_a_proof_for_another_place_process_or_question_is_worth_nothing(ch
 async def test_a_proof_of_another_token_is_worth_nothing() -> None:
     with pytest.raises(ServerUnproven):
         await _proven("another")
+
+
+async def test_a_server_that_takes_no_more_requests_is_busy_and_no_stranger() -> None:
+    async def read() -> bytes:
+        return b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 2\r\n\r\n{}"
+
+    async def write(_data: bytes) -> None:
+        pass
+
+    with pytest.raises(ServerBusy, match="takes no more requests just now"):
+        await prove(Challenge(host="localhost:7234", address=ADDRESS), read, write, lambda: "t")
 
 
 async def test_without_a_token_nothing_is_asked() -> None:

@@ -17,7 +17,7 @@ from stigmer_cli.credential import read_token
 from stigmer_cli.daemon_thread import in_thread
 from stigmer_cli.doctor.facts.facts import EndpointSeen, HttpEndpoint, ServerSeen, StoreSeen, TemporalSeen
 from stigmer_cli.domain.identity import StoreId
-from stigmer_cli.errors import ConfigError, MachineError, ServerUnproven, TokenKept, reason_of
+from stigmer_cli.errors import ConfigError, MachineError, ServerBusy, ServerUnproven, TokenKept, reason_of
 from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.proxies import PORTS
 from stigmer_cli.settings import Settings
@@ -111,6 +111,8 @@ async def _health_of(
         return ServerSeen(url=url, why=error.message, stranger=owner)
     except TimeoutError:
         return ServerSeen(url=url, why=f"no answer within {span(ANSWER_S)}")
+    except ServerBusy as error:
+        return ServerSeen(url=url, why=error.message)
     except TokenKept as error:
         return ServerSeen(url=url, why=error.message, refusal=error.message)
     except (OSError, ValueError, ConfigError) as error:

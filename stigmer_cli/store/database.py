@@ -242,7 +242,7 @@ class Database:
         """Finish what is being written, then close every connection and release every lock."""
         if self._unfinished:
             await asyncio.wait(self._unfinished, timeout=TRANSACTION_MAX_S)
-        await self._backend.close()
+        await self._backend.close(keeps_log=self._broken is not None)
 
     @asynccontextmanager
     async def _translate_faults(self) -> AsyncIterator[None]:

@@ -33,6 +33,10 @@ MIGRATION_LOCK = 7234_0001
 """The key of the advisory lock that a migration of a PostgreSQL store holds."""
 
 
+KEEPERS: list[sqlite3.Connection] = []
+"""Connections that stay open until the process ends: the file of each is damaged, and is left as it is."""
+
+
 class Backend(Protocol):
     """One database: engines for writing and reading, and what only this kind of database can say."""
 
@@ -52,8 +56,8 @@ class Backend(Protocol):
     def translate(self, error: Exception) -> StigmerError | None:
         """`error` as ours; None for a defect of ours."""
 
-    async def close(self) -> None:
-        """Close every connection and release every lock."""
+    async def close(self, *, keeps_log: bool) -> None:
+        """Close every connection and release every lock; with `keeps_log`, without another write to the file."""
 
 
 async def open_backend(url: str, *, clock: Clock, owner: str, busy_timeout_s: float, scripts: Path) -> Backend:
@@ -82,6 +86,7 @@ class SqliteBackend:
     def __init__(self, file: StoreFile, busy_timeout_s: float) -> None:
         self._file = file
         self._busy_timeout_s = busy_timeout_s
+        self._keeper = file.keep_log()
         self.writer = self._engine(connections=1, begin="BEGIN IMMEDIATE", is_reader=False)
         self.reader = self._engine(connections=READERS_MAX, begin="BEGIN", is_reader=True)
 
@@ -102,8 +107,13 @@ class SqliteBackend:
         """`error` as ours; None for a defect of ours."""
         return errors.from_sqlite(error, self._file, self._busy_timeout_s)
 
-    async def close(self) -> None:
-        """Close every connection, which writes the log into the file, then release the lock."""
+    async def close(self, *, keeps_log: bool) -> None:
+        """Close every connection, which writes the log into the file unless `keeps_log`, then release the lock."""
+        if keeps_log:
+            self._file.open_log(self._keeper)
+            KEEPERS.append(self._keeper)
+        else:
+            self._keeper.close()
         try:
             await self.reader.dispose()
             await self.writer.dispose()
@@ -156,8 +166,9 @@ class PostgresBackend:
         """`error` as ours; None for a defect of ours."""
         return errors.from_postgresql(error, self._server)
 
-    async def close(self) -> None:
-        """Close every connection."""
+    async def close(self, *, keeps_log: bool) -> None:
+        """Close every connection; the server answers for its files, whatever `keeps_log` says."""
+        del keeps_log
         await self.writer.dispose()
 
 
@@ -203,12 +214,27 @@ def _upgrade_sqlite(file: StoreFile, clock: Clock, busy_timeout_s: float, script
         file.back_up(revision, clock.now())
         migrate.upgrade(connection, scripts)
 
-    _with_sqlite(file.path, busy_timeout_s, upgrade)
+    # Only reads: to close a connection that may write would write the log into a file that may be damaged.
+    if _is_old(file, busy_timeout_s, scripts):
+        _with_sqlite(file.path, busy_timeout_s, upgrade)
 
 
-def _with_sqlite(path: Path, busy_timeout_s: float, act: Callable[[Connection], None]) -> None:
-    engine = create_engine(f"sqlite+pysqlite:///{uri(path, 'rw')}&uri=true", poolclass=NullPool)
-    _prepare_sqlite(engine, begin="BEGIN IMMEDIATE", busy_timeout_s=busy_timeout_s, is_reader=False, wal=False)
+def _is_old(file: StoreFile, busy_timeout_s: float, scripts: Path) -> bool:
+    found: list[str] = []
+
+    def look(connection: Connection) -> None:
+        found.append(migrate.revision(connection, scripts, str(file.path)))
+
+    _with_sqlite(file.path, busy_timeout_s, look, is_reader=True)
+    return found != [migrate.head(scripts)]
+
+
+def _with_sqlite(
+    path: Path, busy_timeout_s: float, act: Callable[[Connection], None], *, is_reader: bool = False
+) -> None:
+    engine = create_engine(f"sqlite+pysqlite:///{uri(path, 'ro' if is_reader else 'rw')}&uri=true", poolclass=NullPool)
+    begin = "BEGIN" if is_reader else "BEGIN IMMEDIATE"
+    _prepare_sqlite(engine, begin=begin, busy_timeout_s=busy_timeout_s, is_reader=is_reader, wal=False)
     _in_transaction(engine, act)
 
 

@@ -4,7 +4,7 @@ import fcntl
 import os
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -150,6 +150,20 @@ class StoreFile:
     def connect(self, *, mode: str) -> sqlite3.Connection:
         """A plain connection of its own; `mode` is SQLite's `ro` or `rw`, so that it never creates the file."""
         return sqlite3.connect(uri(self.path, mode), uri=True)
+
+    def keep_log(self) -> sqlite3.Connection:
+        """A connection that only reads: while it is open, those that close write nothing from the log into the file.
+
+        SQLite does that when the last connection closes, and one that only reads cannot (sqlite.org/wal.html, 6).
+        """
+        keeper = sqlite3.connect(uri(self.path, "ro"), uri=True, check_same_thread=False)
+        self.open_log(keeper)
+        return keeper
+
+    def open_log(self, keeper: sqlite3.Connection) -> None:
+        """Read with `keeper`, whatever comes of it: it keeps the log from its first read on."""
+        with suppress(sqlite3.Error):
+            keeper.execute("PRAGMA schema_version").fetchone()
 
     def _quick_check(self) -> None:
         try:

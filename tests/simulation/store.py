@@ -148,7 +148,7 @@ class MemoryBackend:
     def translate(self, error: Exception) -> StigmerError | None:
         return errors.from_sqlite(error, cast("StoreFile", self), 5.0)
 
-    async def close(self) -> None:
+    async def close(self, *, keeps_log: bool) -> None:
         """Nothing: whoever made the memory closes it."""
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -141,6 +142,61 @@ async def test_a_damaged_file_is_refused_and_left_as_it_is(file: Path, damage: s
         await opened(file)
     assert "backups" in caught.value.hint
     assert file.read_bytes() == before
+
+
+BREAKS = """
+import asyncio, os, sys
+from pathlib import Path
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.domain.execution import QueueReason
+from stigmer_cli.errors import MachineError
+from stigmer_cli.store.store import open_store
+from tests.contracts.store.drafts import draft
+
+async def main(file, begin, end):
+    store = await open_store(f"sqlite:///{file}", clock=SystemClock(), owner="here")
+    await store.executions.accept(draft(message="kept in the log"), reason=QueueReason.ACCEPTED, detail="")
+    with file.open("r+b") as damaged:
+        damaged.seek(begin)
+        damaged.write(b"\\xff" * ((end or file.stat().st_size) - begin))
+    sums = [path.read_bytes() for path in (file, Path(f"{file}-wal"))]
+    Path(f"{file}-expected").write_bytes(b"".join(sums))
+    try:
+        await asyncio.gather(*(store.executions.get(id_) for id_ in sys.argv[4:]))
+        await store.check()
+    except MachineError as error:
+        print(error.message)
+    await store.close()
+
+asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
+"""
+
+
+@pytest.mark.parametrize(("begin", "end"), [(8192, 0), (0, 0)], ids=["all but the first pages", "everything"])
+async def test_a_file_that_is_damaged_under_a_server_is_left_as_it_is_when_that_ends(
+    file: Path, begin: int, end: int
+) -> None:
+    """SQLite writes the log into the file when the last connection closes."""
+    async with await opened(file) as store:
+        ids = [(await accept(store, message="x" * 2000)).execution.id for _ in range(50)]
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", BREAKS, str(file), str(begin), str(end), *ids],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert "is damaged" in done.stdout
+    kept = file.read_bytes() + file.with_name("stigmer.db-wal").read_bytes()
+    assert kept == file.with_name("stigmer.db-expected").read_bytes()
+
+
+async def test_a_store_that_is_closed_in_order_leaves_no_log(file: Path) -> None:
+    async with await opened(file) as store:
+        await accept(store)
+        assert file.with_name("stigmer.db-wal").stat().st_size > 0
+    assert not file.with_name("stigmer.db-wal").exists()
 
 
 async def test_a_log_without_its_file_is_refused(file: Path) -> None:

@@ -24,6 +24,7 @@ from stigmer_cli.runner.contract import (
 from stigmer_cli.runner.heartbeat import NotMine, run_with_heartbeat
 from stigmer_cli.runner.reports import ClockAndRng, Reporter
 from stigmer_cli.runner.slots import Slots
+from stigmer_cli.running_version import InstallationChanged
 from stigmer_cli.temporal.workflow_input import EPOCH, EXECUTION_ID, WorkflowInput
 
 
@@ -38,6 +39,21 @@ class StopSignal:
     now: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+class Unfit:
+    """Whether this process cannot perform what it takes up, so that it has to end; `error` says why."""
+
+    def __init__(self) -> None:
+        self.noted = asyncio.Event()
+        self.error: InstallationChanged | None = None
+
+    def note(self, errors: ExceptionGroup[InstallationChanged]) -> None:
+        """End the runner for the first of `errors`, which is logged once."""
+        if self.error is None:
+            error = self.error = _first_of(errors)
+            structlog.get_logger().error("installation_changed", code=error.code, cause=error.message, hint=error.hint)
+        self.noted.set()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Activities:
     """What every activity needs; `runner` is the identity under which Temporal knows this worker."""
@@ -49,6 +65,7 @@ class Activities:
     clock_and_rng: ClockAndRng
     slots: Slots = field(default_factory=Slots)
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)
+    unfit: Unfit = field(default_factory=Unfit)
 
     @activity.defn(name=CLAIM)
     async def claim(self, workflow_input: WorkflowInput) -> bool:
@@ -86,7 +103,11 @@ class Activities:
         """Perform it; from delivery `ALONE_FROM` on one at a time, because it may be what killed its runner."""
         attempt_runner = AttemptRunner(self.reporter, self.models, self.clock_and_rng)
         async with self.alone if attempt.number >= ALONE_FROM else nullcontext():
-            await attempt_runner.perform(attempt)
+            try:
+                await attempt_runner.perform(attempt)
+            except* InstallationChanged as errors:
+                self.unfit.note(errors)
+                await self.stop_signal.now.wait()  # then the attempt is handed back, as by any runner that stops
 
     async def _claim(self, attempt: Attempt) -> bool:
         """Whether the attempt's run holds the epoch; raises NotMine."""
@@ -134,6 +155,11 @@ class Activities:
             number=info.attempt,
             runner=self.runner,
         )
+
+
+def _first_of(errors: ExceptionGroup[InstallationChanged]) -> InstallationChanged:
+    first = errors.exceptions[0]
+    return _first_of(first) if isinstance(first, ExceptionGroup) else first
 
 
 def _names(attempt: Attempt) -> dict[str, str | int]:

@@ -76,7 +76,7 @@ class Runner:
         self._log = structlog.get_logger()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Take up runs until `stop` is set, then drain.
+        """Take up runs until `stop` is set, then drain; raises InstallationChanged where it had to drain for that.
 
         Returns when the last worker has ended, which is usually at once and at most GRACE_S later, unless Temporal is
         away: then the SDK may take half a minute, and the caller has to end the process.
@@ -95,6 +95,8 @@ class Runner:
             await self._drain()
             for task in aside:
                 task.cancel()
+        if self._context.unfit.error is not None:
+            raise self._context.unfit.error
 
     def _clock_jumped(self, jump: Jump) -> None:
         self._log.warning("clock_jumped", **jump.facts())
@@ -107,11 +109,12 @@ class Runner:
         await self._connection.run()
 
     async def _work_until(self, stop: asyncio.Event, group: asyncio.TaskGroup) -> None:
-        while not stop.is_set():
+        unfit = self._context.unfit.noted
+        while not (stop.is_set() or unfit.is_set()):
             moved = partial(self._link.wait_changed, self._link.changes)
             self.run_once(group)
             await self._record()
-            await first_of([stop.wait, moved, lambda: self._clock.sleep(CHECK_EVERY_S)])
+            await first_of([stop.wait, unfit.wait, moved, lambda: self._clock.sleep(CHECK_EVERY_S)])
 
     def run_once(self, group: asyncio.TaskGroup) -> None:
         """Have a worker pool at each task queue that the server names, and none at any other of its store.

@@ -20,7 +20,7 @@ import structlog
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import Clock
-from stigmer_cli.runner.activities import Activities, StopSignal
+from stigmer_cli.runner.activities import Activities, StopSignal, Unfit
 from stigmer_cli.runner.managed_worker import ManagedWorker, build_worker
 from stigmer_cli.runner.model.catalog import Catalog
 from stigmer_cli.runner.poll_gate import PollGate
@@ -66,6 +66,7 @@ class PoolContext:
     clock_and_rng: ClockAndRng
     stale_max_s: float = STALE_MAX_S
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)
+    unfit: Unfit = field(default_factory=Unfit)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
 
@@ -158,6 +159,7 @@ class WorkerPool:
             stop_signal=StopSignal(),
             clock_and_rng=self._clock_and_rng,
             alone=self._context.alone,
+            unfit=self._context.unfit,
         )
 
     # -- observing

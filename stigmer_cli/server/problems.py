@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 
 from stigmer_cli.api.problem import CONTENT_TYPE, Problem, problem_of
 from stigmer_cli.errors import StigmerError, Unavailable
+from stigmer_cli.running_version import InstallationChanged
 
 PLACES_MAX = 5
 
@@ -52,6 +53,10 @@ async def _answer_plain(_request: Request, error: Exception) -> JSONResponse:
 
 
 async def _answer_unforeseen(request: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, ImportError):
+        changed = InstallationChanged(error)
+        log.error("installation_changed", code=changed.code, cause=changed.message, hint=changed.hint)
+        return await _answer_ours(request, changed)
     log.error("request_failed", path=request.url.path, method=request.method, exc_info=error)
     return _make_response(
         Problem(

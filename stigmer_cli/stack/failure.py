@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from stigmer_cli.errors import InUse, OperationFailed, OtherTemporal, StoreMissing
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.endpoints_file import Endpoints
+from stigmer_cli.stack.gone_programs import WAY_OUT
 from stigmer_cli.stack.ports import is_free, owner_of
 from stigmer_cli.supervisor.record import ChildRecord, ExitRecord
 
@@ -99,6 +100,15 @@ def _postgresql(failed_part: FailedPart) -> str:
     return next(match[0] for line in reversed(failed_part.lines) if (match := POSTGRESQL.search(line)))
 
 
+PROGRAM_GONE = re.compile(r"could not be started: (its program \S.* is gone|\[Errno 2\])")
+"""As this version's supervisor says it, and as an earlier one does, which may still run."""
+
+
+def is_program_gone(child: ChildRecord) -> bool:
+    """Whether the supervisor cannot start the part because its program was moved or removed."""
+    return child.last_exit is not None and PROGRAM_GONE.search(child.last_exit.why) is not None
+
+
 KNOWN: tuple[tuple[re.Pattern[str], Callable[[FailedPart], str], Callable[[FailedPart], str]], ...] = (
     (PORT_TAKEN, _port_cause, _port_fix),
     (
@@ -117,6 +127,7 @@ KNOWN: tuple[tuple[re.Pattern[str], Callable[[FailedPart], str], Callable[[Faile
         lambda _: "the disk is full",
         lambda failed_part: f"free space for {failed_part.home.path}, or set STIGMER_HOME to a folder with more",
     ),
+    (PROGRAM_GONE, lambda _: "", lambda _: WAY_OUT),
     (
         re.compile(r"could not be started|exec format error", re.IGNORECASE),
         lambda _: "",

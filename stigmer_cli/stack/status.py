@@ -9,6 +9,7 @@ from enum import StrEnum
 from stigmer_cli.clock import Clock
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.endpoints_file import Endpoints, read_endpoints
+from stigmer_cli.stack.gone_programs import Gone, find_gone_programs
 from stigmer_cli.stack.idle_runner import explain_idle_runner
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.parts import NAMES, SERVER, SUPERVISOR, TEMPORAL, endpoints_of
@@ -101,7 +102,8 @@ class StackStatus:
     """The state of the whole stack; `reasons` are those of the server itself.
 
     `elsewhere` says which server on another machine this is about; empty for a stack of this one. `connection` is the
-    server's connection to Temporal as the server reports it, with the last changes; empty where it reports none.
+    server's connection to Temporal as the server reports it, with the last changes; empty where it reports none. `gone`
+    are the programs of running parts that were moved or removed.
     """
 
     state: StackState
@@ -111,6 +113,7 @@ class StackStatus:
     reasons: tuple[str, ...] = ()
     connection: Mapping[str, object] = field(default_factory=dict)
     elsewhere: str = ""
+    gone: Gone = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -130,6 +133,7 @@ class StackStatus:
             "ephemeral": self.endpoints.ephemeral,
             "home": self.home,
             "elsewhere": self.elsewhere or None,
+            "gonePrograms": dict(self.gone),
         }
 
 
@@ -138,7 +142,8 @@ class SupervisorObservation:
     """What the supervisor said (`record`), or what its file says and whether it still answers.
 
     `parts_missing_ports`: the first port that a part does not hold, by part. `still`: why a part makes no progress, by
-    part. The supervisor's answer was made between `asked_at` and `answered_at`.
+    part. `gone`: the programs of running parts that were moved or removed. The supervisor's answer was made between
+    `asked_at` and `answered_at`.
     """
 
     record: SupervisorRecord | None
@@ -146,6 +151,7 @@ class SupervisorObservation:
     is_there: bool
     parts_missing_ports: Mapping[str, int] = field(default_factory=dict)
     still: Mapping[str, str] = field(default_factory=dict)
+    gone: Gone = field(default_factory=dict)
     asked_at: datetime | None = None
     answered_at: datetime | None = None
 
@@ -186,6 +192,7 @@ def judge_stack(
         home=home,
         reasons=seen.reasons if observed.is_there else (),
         connection=seen.connection,
+        gone=observed.gone,
     )
 
 
@@ -217,7 +224,8 @@ async def _observe_supervisor(settings: Settings, found: Endpoints, clock: Clock
     still = explain_idle_runner(seen.record, settings.home) | await find_stalled_processes(
         seen.record, settings.home.run
     )
-    return replace(seen, parts_missing_ports=find_parts_missing_ports(seen.record, found), still=still)
+    missing, gone = find_parts_missing_ports(seen.record, found), find_gone_programs(seen.record)
+    return replace(seen, parts_missing_ports=missing, still=still, gone=gone)
 
 
 def _judge_state(parts: tuple[PartStatus, ...], seen: ServerObservation) -> StackState:

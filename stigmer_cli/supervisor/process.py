@@ -165,7 +165,7 @@ class Process:
             )
         except (OSError, subprocess.SubprocessError, ValueError) as error:
             os.close(self._output)
-            raise OSError(str(error)) from error
+            raise OSError(_why_not_started(spec, error)) from error
         finally:
             os.close(writer)
         self.id = ProcessId(pid=self._popen.pid, mark=start_mark(self._popen.pid) or "unknown")
@@ -253,6 +253,13 @@ def _try_signal(send: Callable[[int, int], None], target: int, number: int) -> b
     except (ProcessLookupError, PermissionError):  # macOS says EPERM for a group of zombies
         return False
     return True
+
+
+def _why_not_started(spec: ChildSpec, error: Exception) -> str:
+    """Why, with what is missing: the system's own words name the program where its interpreter is what is gone."""
+    if isinstance(error, FileNotFoundError) and not Path(spec.argv[0]).exists():
+        return f"its program {spec.argv[0]} is gone: it was moved, removed or upgraded"
+    return str(error)
 
 
 def _die_with_parent(parent: int) -> Callable[[], None] | None:

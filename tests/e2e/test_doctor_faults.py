@@ -32,6 +32,7 @@ FAULTS = {
     "Y7",
     "Y4",
     "Y10",
+    "Y11",
 }
 SLOW = pytest.mark.slow
 

@@ -3,8 +3,14 @@
 from rich.console import Console
 from rich.text import Text
 
+from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import Output, strip_control_sequences
+from stigmer_cli.credential import read_token
+from stigmer_cli.running_version import RUNNING_VERSION
 from stigmer_cli.stack.differences import takeover_command
+from stigmer_cli.stack.gone_programs import WAY_OUT, describe_gone, find_gone_programs
+from stigmer_cli.stack.server_probe import ServerProbe
+from stigmer_cli.stack.status import LOOK_MAX_S
 from stigmer_cli.stack.up import Ready
 from stigmer_cli.time_format import span
 
@@ -42,6 +48,25 @@ def tell_pending(out: Output, ready: Ready) -> None:
         for change in ready.pending:
             out.note(f"  {change}")
         out.hint(f"{takeover_command(ready.pending)} applies them")
+
+
+def tell_outdated(cli: Cli, ready: Ready) -> None:
+    """Print that parts which run are of another version than the installed one, or that theirs is gone."""
+    gone = find_gone_programs(ready.record)
+    if gone:
+        cli.out.warning(describe_gone(gone))
+        cli.out.hint(WAY_OUT)
+    elif not ready.started:
+        _tell_version(cli, ready)
+
+
+def _tell_version(cli: Cli, ready: Ready) -> None:
+    settings = cli.load_settings_or_defaults()
+    token = settings.token or (None if settings.distrust else read_token(settings.home))
+    seen = cli.run(ServerProbe(ready.endpoints.server_url, token).observe(LOOK_MAX_S))
+    if seen.version and seen.version != RUNNING_VERSION:
+        cli.out.note(f"the server that runs is {seen.version}, and this command is {RUNNING_VERSION}")
+        cli.out.hint(f"{WAY_OUT} starts this version")
 
 
 def _print_places(console: Console, ready: Ready) -> None:

@@ -15,6 +15,7 @@ from stigmer_cli.cli.output import Format, strip_control_sequences
 from stigmer_cli.credential import read_token
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.endpoints_file import read_endpoints
+from stigmer_cli.stack.gone_programs import WAY_OUT, describe_gone
 from stigmer_cli.stack.remote import find_server_elsewhere, remote_status
 from stigmer_cli.stack.status import PartStatus, StackStatus, status
 from stigmer_cli.time_format import span
@@ -120,12 +121,21 @@ def _draw_page(shown: StatusPage, *, is_verbose: bool) -> RenderableType:
     if found.elsewhere:
         rows.append(Text(f"server {strip_control_sequences(found.elsewhere)}"))
         rows += [] if found.exit_code == 0 else [Text.assemble(("hint: ", "cyan"), "stigmer doctor")]
-    elif found.exit_code == 0:
-        rows += [Text(f"server {found.endpoints.server_url}"), Text(f"web UI {found.endpoints.ui_url or 'off'}")]
     else:
-        hint = "stigmer doctor, or stigmer up" if any(part.pid for part in found.parts) else "stigmer up"
-        rows.append(Text.assemble(("hint: ", "cyan"), hint))
+        rows += _list_ways_out(found)
     return Group(*rows)
+
+
+def _list_ways_out(found: StackStatus) -> list[RenderableType]:
+    """Where a ready stack of this machine is found; otherwise, and if it cannot be restarted, what to type."""
+    rows: list[RenderableType] = []
+    if found.exit_code == 0:
+        rows += [Text(f"server {found.endpoints.server_url}"), Text(f"web UI {found.endpoints.ui_url or 'off'}")]
+    hint = "stigmer doctor, or stigmer up" if any(part.pid for part in found.parts) else "stigmer up"
+    if found.gone:
+        rows.append(Text(f"warning: {strip_control_sequences(describe_gone(found.gone))}", style="yellow"))
+        hint = WAY_OUT
+    return rows if found.exit_code == 0 and not found.gone else [*rows, Text.assemble(("hint: ", "cyan"), hint)]
 
 
 def _format_row(part: PartStatus) -> list[RenderableType]:

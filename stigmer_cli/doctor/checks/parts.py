@@ -8,7 +8,8 @@ from stigmer_cli.doctor.repairs.parts import START_PART
 from stigmer_cli.doctor.text import clock_time, count, without_named_binary
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.fair_timeout import FairTimeout
-from stigmer_cli.stack.failure import FailedPart, start_failed
+from stigmer_cli.stack.failure import FailedPart, is_program_gone, start_failed
+from stigmer_cli.stack.gone_programs import WAY_OUT
 from stigmer_cli.stack.parts import RUNNER, SERVER, SUPERVISOR, TEMPORAL
 from stigmer_cli.stack.readiness import parse_time
 from stigmer_cli.stack.standstill import FROZEN, IN_KERNEL
@@ -143,6 +144,8 @@ async def _judge_ended(facts: Facts, child: ChildRecord) -> Found:
     lines = await facts.lines(child.name)
     evidence = {**_evidence(child), "lastLines": list(lines)}
     why = child.last_exit.why if child.last_exit else "it never ran"
+    if is_program_gone(child) and not _is_named_binary(facts, child):
+        return failed(f"{child.name} does not run: {why}", WAY_OUT, **evidence)
     if child.state == ChildState.FAILED or child.failures >= LOOPING:
         return await _judge_loop(facts, child, lines, evidence)
     if child.state == ChildState.BACKING_OFF:
@@ -159,13 +162,17 @@ async def _judge_loop(facts: Facts, child: ChildRecord, lines: tuple[str, ...], 
     told = start_failed(FailedPart(child=child, lines=lines, endpoints=facts.endpoints, home=facts.settings.home))
     last = f"; its last line: {lines[-1]}" if lines else ""
     message = f"{told.message} ({child.failures} times in a row){last}"
-    if child.name == TEMPORAL and facts.settings.temporal_binary is not None:
+    if _is_named_binary(facts, child):
         return failed(message, f"{without_named_binary(facts)} && stigmer restart", **evidence)
     poison = await _find_poison(facts) if child.name == RUNNER else ""
     if poison:
         words = f"{message}; each time it performed {poison}"
         return failed(words, f"stigmer executions cancel {poison} && stigmer up", **evidence, performed=poison)
     return failed(message, f"stigmer logs {child.name} --tail 20", **evidence)
+
+
+def _is_named_binary(facts: Facts, child: ChildRecord) -> bool:
+    return child.name == TEMPORAL and facts.settings.temporal_binary is not None
 
 
 async def _find_poison(facts: Facts) -> str:

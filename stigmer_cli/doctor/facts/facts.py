@@ -94,12 +94,16 @@ class PortSeen:
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessSeen:
-    """A process of the stack as the machine knows it; `files_max` is how many files it may open."""
+    """A process of the stack as the machine knows it; `files_max` is how many files it may open.
+
+    `gone_program` is the path that it was started from, if nothing is there any more; else empty.
+    """
 
     pid: int
     is_alive: bool = True
     is_frozen: bool = False
     files_max: int | None = None
+    gone_program: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from stigmer_cli.home_trust import inspect_home
 from stigmer_cli.open_files import allowed_files
 from stigmer_cli.settings import Home, Settings
 from stigmer_cli.stack.endpoints_file import Endpoints
+from stigmer_cli.stack.gone_programs import find_gone_program
 from stigmer_cli.stack.home import try_to_write, way_out
 from stigmer_cli.stack.logs import read_lines
 from stigmer_cli.stack.mounts import is_read_only, missing_mount
@@ -150,4 +151,10 @@ def _process(one: ProcessId) -> ProcessSeen:
         files_max = process.rlimit(psutil.RLIMIT_NOFILE)[0] if sys.platform == "linux" else None
     except psutil.Error:
         return ProcessSeen(pid=one.pid, is_alive=one.is_alive)
-    return ProcessSeen(pid=one.pid, is_alive=one.is_alive, is_frozen=frozen, files_max=files_max)
+    return ProcessSeen(
+        pid=one.pid,
+        is_alive=one.is_alive,
+        is_frozen=frozen,
+        files_max=files_max,
+        gone_program=find_gone_program(one),
+    )

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from stigmer_cli.doctor.repairs.fix import ActResult, Fix, done, failed, left
+from stigmer_cli.stack.failure import is_program_gone
 from stigmer_cli.supervisor.child import ChildState
 from stigmer_cli.supervisor.control import Control, Unresponsive, connect
 from stigmer_cli.supervisor.record import ChildRecord
@@ -30,6 +31,9 @@ async def start_part(facts: "Facts", one: "Judged") -> ActResult:
         return left(
             f"it has a process (pid {process.pid}), and a running process is never stopped or woken without asking"
         )
+    child = seen.record.child(name)
+    if child is not None and is_program_gone(child):
+        return left("its supervisor has only the old path of its program: type stigmer restart")
     taken = [port for port in await facts.ports() if port.part == name and not (port.is_free or port.is_ours)]
     if taken:
         return left(f"it cannot start while port {taken[0].port} is held by {taken[0].owner}")

@@ -16,6 +16,7 @@ import structlog
 
 from stigmer_cli.proxies import NO_PROXIES, Proxies, Proxy
 from stigmer_cli.runner.model.seam import ModelFailed
+from stigmer_cli.running_version import InstallationChanged
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -51,9 +52,15 @@ class ModelLibrary:
         self._lock = asyncio.Lock()
 
     async def load(self) -> None:
-        """Return when the library is loaded, which takes no time but the first time in a process."""
+        """Return when the library is loaded, which takes no time but the first time in a process.
+
+        Raises InstallationChanged where it cannot be imported.
+        """
         if not _loaded.is_set():
-            await asyncio.to_thread(load)
+            try:
+                await asyncio.to_thread(load)
+            except ImportError as error:
+                raise InstallationChanged(error) from error
 
     async def chat_model(self, name: str, *, url: str, key: str) -> "OpenAIChatModel":
         """The model called `name` behind the OpenAI-compatible endpoint `url`.

@@ -40,6 +40,7 @@ RUN_LIKE = (
     (r"\d[\d.]* [KMG]?i?B free", "N KiB free"),
     (r"(held by pid N) \(.*?\)(?=;|$)", r"\1 (COMMAND)"),
     (r"[^ ]*/bin/temporal\b", "temporal"),
+    (r"[^ ]*/bin/python\b", "PYTHON"),
     (r"\btemporal at 127\.0\.0\.1:\d+", "temporal at 127.0.0.1:PORT"),
 )
 

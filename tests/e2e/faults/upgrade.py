@@ -1,4 +1,4 @@
-"""The fault of an upgrade: the runner's code is replaced by one that does not fit the runs that are under way."""
+"""Faults of an upgrade: code that does not fit the runs under way, and programs that are gone under running parts."""
 
 import shutil
 import subprocess
@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.running_version import RUNNING_VERSION
 from stigmer_cli.temporal.dev_server import find_binary
 from tests.e2e.faults.fault import On, Row
 from tests.e2e.faults.harness import Harness
 from tests.e2e.faults.own_temporal import LONG
 from tests.replay.package import Change, copy_changed
 from tests.support.polling import wait_until
+from tests.support.second_installation import SecondInstallation
 
 
 @contextmanager
@@ -33,6 +35,17 @@ def unfit(harness: Harness) -> Iterator[None]:
         harness.stigmer.ok("restart", "runner")
 
 
+@contextmanager
+def gone(harness: Harness) -> Iterator[None]:
+    """The runner was started from an installation that has been removed since."""
+    other = SecondInstallation(harness.folder / "other", version=RUNNING_VERSION)
+    command = [other.command, "restart", "runner"]
+    subprocess.run(command, env=harness.stigmer.environment, check=True, capture_output=True, timeout=60)
+    shutil.rmtree(other.folder)
+    yield
+    harness.stigmer.ok("restart", "runner")
+
+
 def _wake(harness: Harness, name: str) -> None:
     """Something happens to its workflow, so that its code has to look: here a signal that means nothing."""
     workflow = harness.execution(name)["dispatch"]["workflowId"]
@@ -46,6 +59,19 @@ UNFIT = (
     " Nondeterminism error: Timer machine does not handle this event: HistoryEvent(id: 5, ActivityTaskScheduled)"
 )
 ROWS: tuple[Row, ...] = (
+    Row(
+        fault="Y11",
+        what="what the runner was started from is gone",
+        on=On.OWN,
+        inject=gone,
+        code="STG127",
+        exit_code=0,
+        verdict=(
+            "healthy, with a warning: programs that running parts were started from are gone: PYTHON (runner); a part"
+            " that ends cannot be started again"
+        ),
+        fix="stigmer restart",
+    ),
     Row(
         fault="Y4",
         what="the runner's new code does not fit a run that is under way",

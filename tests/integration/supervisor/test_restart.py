@@ -99,4 +99,16 @@ async def test_a_program_that_does_not_exist_is_a_failure_with_a_reason(tmp_path
         failed = await it.child("a", lambda one: one.state == "failed", "failed")
 
         assert failed.last_exit is not None
+        program = tmp_path / "no-such-program"
+        assert failed.last_exit.why == (
+            f"could not be started: its program {program} is gone: it was moved, removed or upgraded"
+        )
+
+
+async def test_a_folder_that_does_not_exist_is_not_taken_for_the_program(tmp_path: Path) -> None:
+    elsewhere = replace(child(tmp_path, "a", "", restart=QUICK), cwd=tmp_path / "no-such-folder")
+    async with supervised(tmp_path, elsewhere) as it:
+        failed = await it.child("a", lambda one: one.state == "failed", "failed")
+
+        assert failed.last_exit is not None
         assert failed.last_exit.why.startswith("could not be started: [Errno 2] No such file or directory")

@@ -6,7 +6,7 @@ import pytest
 
 from stigmer_cli.errors import InUse, OtherTemporal
 from stigmer_cli.settings import Home
-from stigmer_cli.stack.failure import FailedPart, StartRefused, refusal_in, start_failed
+from stigmer_cli.stack.failure import FailedPart, StartRefused, is_program_gone, refusal_in, start_failed
 from stigmer_cli.supervisor.record import ExitRecord
 from tests.unit.doctor.facts_builder import ENDPOINTS, child
 
@@ -26,6 +26,27 @@ LINE = f'{{"part": "server", "code": "other-temporal", "cause": "{WORDS}", "even
 )
 def test_a_refusal_is_known_by_its_code(lines: list[str], words: str) -> None:
     assert refusal_in(lines, OtherTemporal.code) == words
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        "could not be started: its program /old/bin/python3 is gone: it was moved, removed or upgraded",
+        "could not be started: [Errno 2] No such file or directory: '/old/bin/python3'",
+    ],
+)
+def test_a_part_whose_program_is_gone_is_started_from_what_is_installed_now(why: str) -> None:
+    """Also where the supervisor is of an earlier version, and says it in the system's words."""
+    ended = child("server", state="failed", last_exit=ExitRecord(why=why, at=""))
+    assert is_program_gone(ended)
+    error = start_failed(FailedPart(child=ended, lines=[], endpoints=ENDPOINTS, home=Home(path=Path("/h"))))
+    assert (error.message, error.hint) == (f"server does not start: {why}", "stigmer restart")
+
+
+def test_another_reason_not_to_start_is_no_program_that_is_gone() -> None:
+    why = "could not be started: [Errno 13] Permission denied: '/old/bin/python3'"
+    assert not is_program_gone(child("server", state="failed", last_exit=ExitRecord(why=why, at="")))
+    assert not is_program_gone(child("server"))
 
 
 def test_a_server_that_another_temporal_keeps_from_starting_names_it_and_the_way_out() -> None:

@@ -48,6 +48,7 @@ class TopApp(App[None]):
         Binding("s", "toggle_stuck", "Stuck/all"),
         Binding("q", "quit", "Quit"),
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
+        Binding("ctrl+z", "suspend_process", "Suspend", show=False),
     ]
 
     def __init__(self, source: Source, *, interval_s: float, is_stuck_only: bool = False) -> None:

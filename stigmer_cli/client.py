@@ -25,18 +25,7 @@ from stigmer_cli.api.reconcile import (
     ReconcileRequest,
     ReconcileSummary,
 )
-from stigmer_cli.api.reports import (
-    AttemptRequest,
-    AttemptResponse,
-    ClaimAnswer,
-    ClaimRequest,
-    ClaimResponse,
-    MessageReport,
-    OutcomeReport,
-    ReportResponse,
-    UsageReport,
-    Work,
-)
+from stigmer_cli.api.reports import CountsResponse
 from stigmer_cli.api.resources import (
     AgentManifest,
     AgentPage,
@@ -52,10 +41,7 @@ from stigmer_cli.api.resources import (
 )
 from stigmer_cli.api.stuck import StuckReport
 from stigmer_cli.api.ui import UiLink, UiLinkRequest
-from stigmer_cli.api.usage import usage_body
 from stigmer_cli.api.wire import NOW_HEADER
-from stigmer_cli.domain.execution import TokenUsage
-from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import OperationFailed, ServerUnavailable
 from stigmer_cli.http_failures import BEFORE_REQUEST, cause_of, failure_of
 from stigmer_cli.server_proof import Token
@@ -251,48 +237,13 @@ class Client:
             if told is not None:
                 yield told
 
-    # -- what a run reports
+    async def report(self, execution: str, what: str, body: BaseModel, kind: type[B]) -> B:
+        """Send what a run reports about an execution, and return the answer; `run_reports.py` has each report."""
+        return await self._post(f"/v1/executions/{_segment(execution)}/{what}", body, kind)
 
-    async def claim(
-        self, execution: str, *, epoch: int, run: str, runner: str, workflow: str, first_run: str
-    ) -> ClaimAnswer:
-        """Whether `run`, of `workflow` and of the chain that `first_run` began, holds this epoch now."""
-        body = ClaimRequest(epoch=epoch, run=run, runner=runner, workflow_id=workflow, first_run=first_run)
-        return (await self._post(f"/v1/executions/{_segment(execution)}/claim", body, ClaimResponse)).reason
-
-    async def begin_attempt(self, execution: str, *, epoch: int, run: str, attempt: int, runner: str) -> Work | None:
-        """What the attempt has to do; None where nothing is left to do."""
-        body = AttemptRequest(epoch=epoch, run=run, attempt=attempt, runner=runner)
-        return (await self._post(f"/v1/executions/{_segment(execution)}/attempts", body, AttemptResponse)).work
-
-    async def append_message(  # noqa: PLR0913 - one parameter a field of the wire
-        self, execution: str, *, epoch: int, run: str, attempt: int, index: int, offset: int, role: str, text: str
-    ) -> bool:
-        """Report that `text` stands at `offset` of message `index`; False where the attempt is superseded."""
-        body = MessageReport(epoch=epoch, run=run, attempt=attempt, index=index, offset=offset, role=role, text=text)
-        return (await self._post(f"/v1/executions/{_segment(execution)}/messages", body, ReportResponse)).taken
-
-    async def add_usage(self, execution: str, *, epoch: int, run: str, attempt: int, usage: TokenUsage) -> bool:
-        """Report what an attempt used that ends without an outcome; False where the report does not count."""
-        body = UsageReport(epoch=epoch, run=run, attempt=attempt, usage=usage_body(usage))
-        return (await self._post(f"/v1/executions/{_segment(execution)}/usage", body, ReportResponse)).taken
-
-    async def finish(  # noqa: PLR0913 - one parameter a field of the wire
-        self,
-        execution: str,
-        *,
-        epoch: int,
-        run: str,
-        attempt: int | None,
-        phase: Phase,
-        output: str | None,
-        error: str | None,
-        usage: TokenUsage | None = None,
-    ) -> bool:
-        """Report how the run ended; False where the report does not count."""
-        fields = {"epoch": epoch, "run": run, "attempt": attempt, "phase": phase, "output": output, "error": error}
-        body = OutcomeReport.model_validate({**fields, "usage": usage and usage_body(usage)})
-        return (await self._post(f"/v1/executions/{_segment(execution)}/outcome", body, ReportResponse)).taken
+    async def count_attempts(self, execution: str) -> CountsResponse:
+        """How many attempts of the run that holds it began, and how many ended at a busy model."""
+        return await self._get(f"/v1/executions/{_segment(execution)}/attempts", CountsResponse)
 
     # -- the wire
 

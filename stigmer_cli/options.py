@@ -13,6 +13,7 @@ from stigmer_cli.time_format import parse_span, span
 
 PORT_MAX = 65535
 SPAN_MIN_S, SPAN_MAX_S = 1.0, 86_400.0
+RETRY_MAX_S = 7 * 86_400.0
 
 
 class SubmitPolicy(StrEnum):
@@ -149,15 +150,19 @@ def _choice(kind: type[StrEnum]) -> Callable[[str], StrEnum]:
     return parse
 
 
-def _span(text: str) -> str:
+def _span(min_s: float, max_s: float) -> Callable[[str], str]:
     """A span of time, checked, as it was written: `parse_span` reads it where it counts."""
-    try:
-        seconds = parse_span(text)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    if not SPAN_MIN_S <= seconds <= SPAN_MAX_S:
-        raise ConfigError(f"{text!r} is not a span of time from {span(SPAN_MIN_S)} to {span(SPAN_MAX_S)}")
-    return text.strip()
+
+    def parse(text: str) -> str:
+        try:
+            seconds = parse_span(text)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        if not min_s <= seconds <= max_s:
+            raise ConfigError(f"{text!r} is not a span of time from {span(min_s)} to {span(max_s)}")
+        return text.strip()
+
+    return parse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -340,8 +345,14 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         name="model_silent_for",
         variable="STIGMER_MODEL_SILENT_FOR",
-        parse=_span,
+        parse=_span(SPAN_MIN_S, SPAN_MAX_S),
         about="how long the runner waits for the next word of a model: 90s, 5m, 1h",
+    ),
+    Option(
+        name="model_retry_for",
+        variable="STIGMER_MODEL_RETRY_FOR",
+        parse=_span(0.0, RETRY_MAX_S),
+        about="for how long a model that is busy or cannot be reached is asked again (90s, 15m, 2h); 0: not at all",
     ),
 )
 HOME_VARIABLE = "STIGMER_HOME"

@@ -29,6 +29,7 @@ from stigmer_cli.options import (
 )
 from stigmer_cli.paths import absolute_path
 from stigmer_cli.proxies import NO_PROXIES, Proxies, proxies_in
+from stigmer_cli.time_format import parse_span
 
 __all__ = [
     "BY_NAME",
@@ -51,6 +52,7 @@ __all__ = [
 SERVER_PORT = 7234
 TEMPORAL_PORT = 7233
 LOOPBACK = "127.0.0.1"
+MODEL_RETRY_FOR = "15m"
 
 
 class Source(StrEnum):
@@ -155,6 +157,7 @@ class Settings:
     openai_base_url: str | None = None
     openai_api_key: str | None = field(default=None, repr=False)
     model_silent_for: str = "5m"
+    model_retry_for: str = MODEL_RETRY_FOR
     sources: Mapping[str, Source] = field(default_factory=dict, compare=False)
     warnings: tuple[str, ...] = field(default=(), compare=False)
     distrust: str = field(default="", compare=False)
@@ -179,6 +182,11 @@ class Settings:
     def is_insecure_allowed(self) -> bool:
         """Whether a person said that the way to the server that they named by URL is safe as it is."""
         return self.insecure_http and self.server_url is not None
+
+    @property
+    def model_retry_for_s(self) -> float:
+        """For how long a busy model is asked again, in seconds."""
+        return parse_span(self.model_retry_for)
 
     @property
     def database_target(self) -> str:

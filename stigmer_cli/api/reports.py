@@ -6,12 +6,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from stigmer_cli.api.usage import UsageBody
-from stigmer_cli.api.wire import Asked, Sent
+from stigmer_cli.api.wire import Asked, Moment, Sent
 from stigmer_cli.domain.phase import Phase
 
 TEXT_MAX = 1_000_000
 OUTPUT_MAX = 8_000_000
 ERROR_MAX = 20_000
+DELAY_MAX_S = 30 * 86_400.0
 NUMBER_MAX = 2**31 - 1
 """What a column of the store holds: an epoch or an attempt beyond it is nonsense, and is refused as such."""
 
@@ -69,6 +70,10 @@ class Work(Sent):
     `begun` counts the attempts of this run that began, this one included: fewer than Temporal handed out, where a
     runner died before it began one. `processes` counts the runner processes that they began in; None from a server that
     does not count these. A process that begins a second attempt did not die of the first one.
+
+    Attempts that ended because the model was busy are not among these: they are `model_tries`. The answer broke off in
+    `broken_off` of them. The model has been busy since `model_busy_since` (None: it is not), and `model_busy_s` is for
+    how long as the runners measured it: no clock that is set in between changes it.
     """
 
     instructions: str
@@ -77,12 +82,38 @@ class Work(Sent):
     agent_name: str
     begun: int = Field(default=1, ge=1)
     processes: int | None = Field(default=None, ge=1)
+    model_tries: int = Field(default=0, ge=0)
+    broken_off: int = Field(default=0, ge=0)
+    model_busy_since: Moment | None = None
+    model_busy_s: float = Field(default=0.0, ge=0.0)
 
 
 class AttemptResponse(Sent):
     """`work` is None where nothing is left to do: the outcome is there already, or a later attempt has begun."""
 
     work: Work | None
+
+
+class CountsResponse(Sent):
+    """How often a run's attempts began, and in how many processes; `model_tries` more ended at a busy model."""
+
+    begun: int
+    processes: int
+    model_tries: int = 0
+
+
+class PostponeRequest(RunReport):
+    """An attempt ended because its model is busy; the next one follows in `delay_s` seconds.
+
+    `cause` is a sentence that people read. `busy_s` is for how long the model will have been busy by then, and
+    `broke_off` says that the answer had begun, and is withdrawn.
+    """
+
+    attempt: Number
+    cause: str = Field(min_length=1, max_length=ERROR_MAX)
+    delay_s: float = Field(ge=0.0, le=DELAY_MAX_S)
+    busy_s: float = Field(ge=0.0)
+    broke_off: bool = False
 
 
 class MessageReport(RunReport):

@@ -165,6 +165,18 @@ class AttentionBody(Sent):
     since: Moment
 
 
+class ModelWaitBody(Sent):
+    """`status.modelWait`: the run waits for its model; `nextTryAt` is absent while the model is asked again.
+
+    `cause` is what the last try met with, `since` is when the first one failed, and `tries` how many have failed.
+    """
+
+    cause: str
+    since: Moment
+    tries: int
+    next_try_at: Moment | None = None
+
+
 class MessageBody(Sent):
     """One message of the conversation."""
 
@@ -199,6 +211,7 @@ class ExecutionStatus(Sent):
     cancel_requested_at: Moment | None = None
     runner: str | None = None
     attempt: int = 0
+    model_wait: ModelWaitBody | None = None
     dispatch: DispatchBody
     attention: AttentionBody | None = None
 
@@ -294,7 +307,7 @@ def execution_resource(execution: Execution, stuck: StuckBody | None = None) -> 
 
 
 def _status(execution: Execution) -> ExecutionStatus:
-    attention = execution.attention
+    attention, wait = execution.attention, execution.model_wait
     return ExecutionStatus(
         phase=execution.phase,
         epoch=execution.epoch,
@@ -307,6 +320,8 @@ def _status(execution: Execution) -> ExecutionStatus:
         cancel_requested_at=execution.cancel_requested_at,
         runner=execution.claimed_by,
         attempt=execution.claimed_attempt,
+        model_wait=wait
+        and ModelWaitBody(cause=wait.cause, since=wait.since, tries=wait.tries, next_try_at=wait.next_try_at),
         dispatch=_dispatch(execution),
         attention=attention and AttentionBody(code=attention.code, reason=attention.reason, since=attention.since),
     )

@@ -1,10 +1,13 @@
 """Says why an execution is not done yet."""
 
 import re
+from datetime import datetime
 
-from stigmer_cli.api.resources import DispatchState, ExecutionResource
+from stigmer_cli.api.resources import DispatchState, EventBody, ExecutionResource, ExecutionStatus, ModelWaitBody
 from stigmer_cli.clock import iso
+from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.time_format import time_and_zone, time_of_day
 
 PHASE_STYLES: dict[Phase, str] = {
     Phase.PENDING: "yellow",
@@ -30,9 +33,31 @@ def describe_reason(execution: ExecutionResource) -> str:
         return status.dispatch.detail or "accepted, about to be submitted"
     if status.phase is Phase.PENDING:
         return f"{status.dispatch.detail or NOT_CLAIMED} (submitted at {iso(status.dispatch.since)})"
+    return _describe_progress(status)
+
+
+def _describe_progress(status: ExecutionStatus) -> str:
+    """What an execution that a run has claimed waits for, or where it runs."""
+    if status.model_wait is not None and status.model_wait.next_try_at is not None:
+        return describe_model_wait(status.model_wait)
     if not status.attempt:
         return f"claimed by {status.runner}, which is about to perform it"
     return f"attempt {status.attempt} runs on {status.runner}"
+
+
+def describe_model_wait(wait: ModelWaitBody) -> str:
+    """What the model said last, since when and how often, and when it is asked again, by the clock of this machine."""
+    tries = "1 try" if wait.tries == 1 else f"{wait.tries} tries"
+    next_try = f"; next try {time_and_zone(wait.next_try_at)}" if wait.next_try_at else ""
+    return f"{wait.cause}; {tries} since {time_and_zone(wait.since)}{next_try}"
+
+
+def describe_event(event: EventBody) -> str:
+    """The event as it happens, where the time of the next try is compared with a clock nearby."""
+    if event.type is not EventType.MODEL_BUSY:
+        return event.text
+    next_try_at = datetime.fromisoformat(str(event.data["nextTryAt"]))
+    return f"{event.data['cause']}; next try {time_of_day(next_try_at)}"
 
 
 def drop_workflow_name(cause: str, execution: str) -> str:

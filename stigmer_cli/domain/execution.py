@@ -39,7 +39,8 @@ class Agent:
 class QueueReason(StrEnum):
     """Why an accepted execution is not running yet; scripts may rely on these words.
 
-    The last two are for executions that Temporal has taken; they are computed on request and never stored.
+    WAITING_FOR_RUNNER and STARTING are for executions that Temporal has taken; they are computed on request and never
+    stored. MODEL_BUSY is stored while a run waits for its model, and sent as `ModelWait`.
     """
 
     ACCEPTED = "accepted"
@@ -52,6 +53,7 @@ class QueueReason(StrEnum):
     STARTED_OVER = "started-over"
     WAITING_FOR_RUNNER = "waiting-for-runner"
     STARTING = "starting"
+    MODEL_BUSY = "model-busy"
 
 
 class AttentionCode(StrEnum):
@@ -121,6 +123,20 @@ class TokenUsage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelWait:
+    """A run waits for its model, which is busy, cannot be reached, or broke its answer off.
+
+    `cause` is what the last try met with, as a sentence; `since` is when the first one failed, and `tries` how many
+    have failed in this epoch. `next_try_at` is None while the model is asked again.
+    """
+
+    cause: str
+    since: datetime
+    tries: int
+    next_try_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Message:
     """One message of a conversation; `content` grows while it is streamed."""
 
@@ -153,6 +169,7 @@ class Execution:
     claimed_run: RunId | None = None
     claimed_by: str | None = None
     claimed_attempt: int = 0
+    model_wait: ModelWait | None = None
     cancel_requested_at: datetime | None = None
     attention: Attention | None = None
     output: str | None = None
@@ -174,6 +191,7 @@ class EventType(StrEnum):
     SUBMITTED = "submitted"
     CLAIMED = "claimed"
     ATTEMPT = "attempt"
+    MODEL_BUSY = "model-busy"
     MESSAGE = "message"
     CANCEL_REQUESTED = "cancel-requested"
     ORPHANED = "orphaned"
@@ -190,7 +208,8 @@ class Event:
     """One line of an execution's timeline. `seq` counts from 1 within the execution without gaps.
 
     `data` holds ids and numbers; for MESSAGE it is `{"index", "offset", "role", "text"}`: `text` stands at `offset`
-    of message `index`.
+    of message `index`. For MODEL_BUSY it is `{"attempt", "cause", "brokeOff", "busyS", "nextTryAt"}`: `brokeOff` says
+    that the answer had begun, and is withdrawn.
     """
 
     execution: ExecutionId

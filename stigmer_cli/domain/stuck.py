@@ -20,6 +20,7 @@ class StuckClass(StrEnum):
     RESULT_UNKNOWN = "result-unknown"
     WAITING_FOR_RUNNER = "waiting for a runner"
     STARTING_LATE = "starting late"
+    WAITING_FOR_MODEL = "waiting for its model"
     CANNOT_REPLAY = "cannot-replay"
     KEEPS_FAILING = "keeps-failing"
     UNKNOWN = "unknown"
@@ -71,6 +72,7 @@ _WAYS_OUT: Mapping[StuckClass, WayOut] = {
     StuckClass.KEEPS_FAILING: WayOut(commands=("stigmer restart runner", f"{CANCEL} {{id}}")),
     StuckClass.WAITING_FOR_RUNNER: WayOut(commands=("stigmer up", MORE_WORKERS)),
     StuckClass.STARTING_LATE: WayOut(commands=(MORE_WORKERS,)),
+    StuckClass.WAITING_FOR_MODEL: WayOut(commands=(WAIT,)),
     StuckClass.UNKNOWN: WayOut(commands=(WAIT,)),
 }
 _UNCLAIMED: Mapping[StuckClass, WayOut] = {

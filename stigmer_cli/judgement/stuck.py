@@ -5,6 +5,7 @@ any          (the plan of a reconcile would do or tell something)               
 any          (marked for attention)                                             the mark's code
 PENDING      (never submitted)                                                  queued
 PENDING      (submitted, and Temporal is away)                                  waiting for a runner
+IN_PROGRESS  (its model is busy, and asked again later)                         waiting for its model
 either       workflow task failed, and is tried again                           cannot-replay
 either       workflow task or activity in its third attempt or a later one      keeps-failing
 either       a report of a runner goes unanswered for `REPORT_MAX_S`            keeps-failing: its server is away
@@ -13,16 +14,17 @@ either       the same for `LATE_S`, and runners poll                            
 PENDING      open, and no run has claimed it                                    starting late
 IN_PROGRESS  taken, at its first or second attempt                              (not stuck)
 
-A second attempt does not count: a runner that was killed or stopped leaves one behind. No time of Temporal's is
+A second attempt does not count: a runner that was killed or stopped leaves one behind. Nor do attempts that met a busy
+model. No time of Temporal's is
 compared with a clock of ours: the caller counts how long nobody has taken something (`UntakenTimes`).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from stigmer_cli.api.findings import Action, Finding
-from stigmer_cli.clock import is_older
+from stigmer_cli.clock import is_older, iso
 from stigmer_cli.domain.execution import AttentionCode, Dispatch, Execution, QueueReason
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import GRACE_S, StuckClass, way_out
@@ -38,6 +40,9 @@ ATTEMPTS_MAX = 2
 LATE_S = 5.0
 REPORT_MAX_S = 5.0
 """A server that is there answers in milliseconds."""
+
+MODEL_FAILURES = frozenset({"model-busy", "model-interrupted"})
+"""Kinds of failure after which the next attempt is no sign of a runner that fails."""
 
 REPORTS = frozenset({"claim", "conclude"})
 """Activities that do nothing but ask the server, and ask until it answers."""
@@ -64,7 +69,6 @@ FAILURES: Mapping[str, str] = {
     "start-to-close-timeout": "it took too long",
     "runner-stopped": "its runner was stopped",
     "WorkerShutdown": "its runner was stopped",
-    "model-interrupted": "the model's answer broke off",
     "report-refused": "the server refused what the runner reported",
     "report-conflict": "the server has something else than the runner reported",
     "unexpected": "the runner failed unexpectedly; see `stigmer logs runner`",
@@ -151,6 +155,7 @@ def judge(observation: Observation, move: Move, context: StuckContext) -> Stuck 
     found = (
         _judge_drift(observation, move, context)
         or _judge_mark(execution)
+        or _judge_model_wait(observation, context)
         or _judge_workflow(observation, context)
         or _judge_unclaimed(execution, move, context)
     )
@@ -204,6 +209,18 @@ def _judge_mark(execution: Execution) -> _Found | None:
     return None if mark is None else _Found(kind=MARKS[mark.code], cause=mark.reason, since=mark.since)
 
 
+def _judge_model_wait(observation: Observation, context: StuckContext) -> _Found | None:
+    """A run that waits for its model; once the next try is overdue, it waits for a runner."""
+    wait, seen = observation.execution.model_wait, observation.seen
+    if wait is None or wait.next_try_at is None or seen is None or seen.pending_task is not None:
+        return None
+    if wait.next_try_at < context.now - timedelta(seconds=LATE_S):
+        return None
+    tries = "1 try" if wait.tries == 1 else f"{wait.tries} tries"
+    cause = f"{wait.cause}; {tries} since {iso(wait.since)}; next try at {iso(wait.next_try_at)}"
+    return _Found(kind=StuckClass.WAITING_FOR_MODEL, cause=cause, since=wait.since, passes=True)
+
+
 def _judge_workflow(observation: Observation, context: StuckContext) -> _Found | None:
     seen = observation.seen
     if seen is None or seen.state is not RunState.OPEN or observation.is_another_run:
@@ -235,7 +252,7 @@ def _judge_activity(activity: PendingActivity) -> _Found | None:
             f"its {activity.name} gets no answer from the server of {activity.runner or 'its runner'}:"
             " that server is away, or refuses the runner"
         )
-    elif activity.attempt > ATTEMPTS_MAX:
+    elif activity.attempt > ATTEMPTS_MAX and activity.failure not in MODEL_FAILURES:
         why = FAILURES.get(activity.failure, activity.failure or "no reason was given")
         cause = f"its {activity.name} is tried again and again (attempt {activity.attempt}): {why}"
     else:

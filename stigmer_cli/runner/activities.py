@@ -22,6 +22,7 @@ from stigmer_cli.runner.contract import (
     FailureKind,
 )
 from stigmer_cli.runner.heartbeat import NotMine, run_with_heartbeat
+from stigmer_cli.runner.model_retry import ModelRetry
 from stigmer_cli.runner.reports import ClockAndRng, Reporter
 from stigmer_cli.runner.slots import Slots
 from stigmer_cli.running_version import InstallationChanged
@@ -63,6 +64,7 @@ class Activities:
     runner: str
     stop_signal: StopSignal
     clock_and_rng: ClockAndRng
+    model_retry: ModelRetry
     slots: Slots = field(default_factory=Slots)
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)
     unfit: Unfit = field(default_factory=Unfit)
@@ -101,13 +103,20 @@ class Activities:
 
     async def _perform(self, attempt: Attempt) -> None:
         """Perform it; from delivery `ALONE_FROM` on one at a time, because it may be what killed its runner."""
-        attempt_runner = AttemptRunner(self.reporter, self.models, self.clock_and_rng)
-        async with self.alone if attempt.number >= ALONE_FROM else nullcontext():
+        attempt_runner = AttemptRunner(self.reporter, self.models, self.clock_and_rng, model_retry=self.model_retry)
+        async with self.alone if await self._may_kill(attempt) else nullcontext():
             try:
                 await attempt_runner.perform(attempt)
             except* InstallationChanged as errors:
                 self.unfit.note(errors)
                 await self.stop_signal.now.wait()  # then the attempt is handed back, as by any runner that stops
+
+    async def _may_kill(self, attempt: Attempt) -> bool:
+        """Whether it has been handed out so often without a busy model that its runners may have died of it."""
+        if attempt.number < ALONE_FROM:
+            return False
+        counts = await self.reporter.ask_its_own(lambda reports: reports.count_attempts(attempt.execution))
+        return attempt.number - counts.model_tries >= ALONE_FROM
 
     async def _claim(self, attempt: Attempt) -> bool:
         """Whether the attempt's run holds the epoch; raises NotMine."""
@@ -154,12 +163,20 @@ class Activities:
             first_run=str(workflow_input.get(FIRST_RUN, "")) or info.workflow_run_id or "",
             number=info.attempt,
             runner=self.runner,
+            time_left_s=_time_left_s(info),
         )
 
 
 def _first_of(errors: ExceptionGroup[InstallationChanged]) -> InstallationChanged:
     first = errors.exceptions[0]
     return _first_of(first) if isinstance(first, ExceptionGroup) else first
+
+
+def _time_left_s(info: activity.Info) -> float | None:
+    """What is left for this and all later attempts as this one begins; all moments are of Temporal's clock."""
+    if info.schedule_to_close_timeout is None:
+        return None
+    return (info.schedule_to_close_timeout - (info.started_time - info.scheduled_time)).total_seconds()
 
 
 def _names(attempt: Attempt) -> dict[str, str | int]:

@@ -1,5 +1,6 @@
 """One attempt at an execution: ask what there is to do, have the model answer, report the outcome, then be done.
 
+A busy model ends the attempt, which holds no slot while it waits: the server is told when the next one begins.
 The outcome is with the server before the attempt ends, because a completion that meets an outage of Temporal is lost
 and the next attempt then finds that nothing is left to do.
 """
@@ -12,17 +13,15 @@ from dataclasses import dataclass, replace
 import structlog
 
 from stigmer_cli.api.reports import Work
-from stigmer_cli.backoff import Backoff
 from stigmer_cli.domain.execution import Outcome, TokenUsage
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.runner.contract import BEGUN_MAX, PERFORM_ATTEMPTS_MAX, SENTENCES, FailureKind
-from stigmer_cli.runner.heartbeat import ModelInterrupted
+from stigmer_cli.runner.contract import BEGUN_MAX, DELIVERIES_MAX, PERFORM_ATTEMPTS_MAX, SENTENCES, FailureKind
+from stigmer_cli.runner.heartbeat import ModelPostponed
 from stigmer_cli.runner.model.seam import Model, ModelBusy, ModelFailed
+from stigmer_cli.runner.model_retry import GiveUp, ModelRetry, TryAgain, Unanswered
 from stigmer_cli.runner.reports import ClockAndRng, Reporter
 from stigmer_cli.runner.transcript import Transcript
 
-MODEL_TRIES_MAX = 3
-MODEL_BACKOFF = Backoff(initial_s=0.5, factor=2.0, cap_s=5.0)
 ROLE = "assistant"
 MESSAGE_INDEX = 0
 ERROR_CHARS_MAX = 2_000
@@ -33,7 +32,11 @@ Models = Callable[[str], Model]
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """Which try of which run this is; `first_run` is the first of the run's chain in Temporal."""
+    """Which try of which run this is; `first_run` is the first of the run's chain in Temporal.
+
+    `number` counts what Temporal has handed out. `time_left_s` is what the execution's own time-out left for this and
+    all later attempts when this one began; None where it has none.
+    """
 
     execution: str
     epoch: int
@@ -42,6 +45,15 @@ class Attempt:
     first_run: str
     number: int
     runner: str
+    time_left_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Broken:
+    """The model did not answer, or not to the end: `broke_off`."""
+
+    failure: ModelBusy
+    broke_off: bool
 
 
 class TokenCount:
@@ -62,16 +74,19 @@ class Superseded(Exception):
 class AttemptRunner:
     """Performs attempts with the models it is given."""
 
-    def __init__(self, reporter: Reporter, models: Models, clock_and_rng: ClockAndRng) -> None:
+    def __init__(
+        self, reporter: Reporter, models: Models, clock_and_rng: ClockAndRng, *, model_retry: ModelRetry
+    ) -> None:
         self._reporter = reporter
         self._models = models
+        self._model_retry = model_retry
         self._clock_and_rng = clock_and_rng
 
     async def perform(self, attempt: Attempt) -> None:
         """Carry out `attempt`. Returns when the outcome is with the server, or when the attempt is superseded.
 
-        Raises ModelInterrupted where another attempt should start again, ReportRefused where the server will never
-        take the outcome.
+        Raises ModelPostponed where another attempt is to ask a busy model again, ReportRefused where the server will
+        never take the outcome.
         """
         log = structlog.get_logger().bind(execution=attempt.execution, epoch=attempt.epoch, attempt=attempt.number)
         work = await self._reporter.ask_its_own(
@@ -87,14 +102,15 @@ class AttemptRunner:
             log.info("attempt_has_nothing_to_do")
             return
         log.info("attempt_started", model=work.model, begun=work.begun)
-        outcome = _give_up() if _is_used_up(work) else await self._ask_model(attempt, work)
+        outcome = _give_up() if _is_used_up(work, attempt) else await self._ask_model(attempt, work)
         if outcome is None or not await self._report_outcome(attempt, outcome):
             log.info("attempt_superseded")
             return
         log.info("attempt_finished", phase=outcome.phase)
 
     async def _ask_model(self, attempt: Attempt, work: Work) -> Outcome | None:
-        """How the model's work ended; None where the server wants no more of it."""
+        """How the model's work ended; None where the server wants no more of it. Raises ModelPostponed."""
+        began_s = self._clock_and_rng.clock.monotonic()
         transcript = Transcript(
             lambda offset, text: self._reporter.ask_its_own(
                 lambda reports: reports.append_message(
@@ -109,35 +125,68 @@ class AttemptRunner:
                 )
             )
         )
-        outcome: Outcome | None = None
+        ended: Outcome | _Broken | None = None
         tokens = TokenCount()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_deliver(transcript), name="deliver")
-                outcome = await self._stream_answer(work, transcript, tokens)
+                ended = await self._stream_answer(work, transcript, tokens)
                 transcript.close()
         except* Superseded:
-            outcome = None
-        except* ModelInterrupted:
-            await self._report_usage(attempt, tokens)
-            raise
-        return outcome and replace(outcome, usage=tokens.usage)
+            ended = None
+        if isinstance(ended, _Broken):
+            took_s = self._clock_and_rng.clock.monotonic() - began_s
+            ended = await self._ask_later(attempt, work, ended, took_s, tokens)
+        return ended and replace(ended, usage=tokens.usage)
 
-    async def _stream_answer(self, work: Work, transcript: Transcript, tokens: TokenCount) -> Outcome:
-        for tried in range(1, MODEL_TRIES_MAX + 1):
-            try:
-                await _copy(self._models(work.model), work, transcript, tokens)
-            except ModelFailed as error:
-                return _fail(error.message)
-            except ModelBusy as error:
-                if not transcript.is_empty and work.begun < PERFORM_ATTEMPTS_MAX:
-                    raise ModelInterrupted(error.message) from error
-                if not transcript.is_empty or tried == MODEL_TRIES_MAX:
-                    return _fail(error.message)
-                await self._clock_and_rng.clock.sleep(MODEL_BACKOFF.delay_s(tried, self._clock_and_rng.rng))
-            else:
-                break
+    async def _stream_answer(self, work: Work, transcript: Transcript, tokens: TokenCount) -> Outcome | _Broken:
+        try:
+            await _copy(self._models(work.model), work, transcript, tokens)
+        except ModelFailed as error:
+            return _fail(error.message)
+        except ModelBusy as error:
+            return _Broken(failure=error, broke_off=not transcript.is_empty)
         return Outcome(phase=Phase.COMPLETED, output=transcript.text)
+
+    async def _ask_later(
+        self, attempt: Attempt, work: Work, broken: _Broken, took_s: float, tokens: TokenCount
+    ) -> Outcome | None:
+        """Have another attempt ask the model again, which raises ModelPostponed, or give up.
+
+        Returns the outcome of giving up; None where the server wants no more of this attempt.
+        """
+        is_first = work.model_busy_since is None or broken.broke_off
+        busy_s = 0.0 if is_first else work.model_busy_s + took_s
+        unanswered = Unanswered(
+            failure=broken.failure,
+            tries=work.model_tries + 1,
+            broken_off=work.broken_off + broken.broke_off,
+            since=None if is_first else work.model_busy_since,
+            busy_s=busy_s,
+            time_left_s=None if attempt.time_left_s is None else attempt.time_left_s - took_s,
+        )
+        match self._model_retry.decide(unanswered, self._clock_and_rng.rng):
+            case GiveUp(sentence=sentence):
+                return _fail(sentence)
+            case TryAgain(delay_s=delay_s):
+                await self._report_usage(attempt, tokens)
+                if await self._report_postponed(attempt, broken, delay_s=delay_s, busy_s=busy_s + delay_s):
+                    raise ModelPostponed(broken.failure.message, delay_s=delay_s)
+                return None
+
+    async def _report_postponed(self, attempt: Attempt, broken: _Broken, *, delay_s: float, busy_s: float) -> bool:
+        return await self._reporter.ask_its_own(
+            lambda reports: reports.postpone(
+                attempt.execution,
+                epoch=attempt.epoch,
+                run=attempt.run,
+                attempt=attempt.number,
+                cause=broken.failure.message[:ERROR_CHARS_MAX],
+                delay_s=delay_s,
+                busy_s=busy_s,
+                broke_off=broken.broke_off,
+            )
+        )
 
     async def _report_usage(self, attempt: Attempt, tokens: TokenCount) -> None:
         """Tell the server what an attempt used that ends without an outcome; one from before it counted is not told."""
@@ -178,10 +227,11 @@ async def _deliver(transcript: Transcript) -> None:
         raise Superseded
 
 
-def _is_used_up(work: Work) -> bool:
-    """Whether too many runner processes have begun it, or it was begun too often."""
+def _is_used_up(work: Work, attempt: Attempt) -> bool:
+    """Whether too many runner processes have begun it, or it was begun or handed out too often."""
     processes = work.begun if work.processes is None else work.processes
-    return processes > PERFORM_ATTEMPTS_MAX or work.begun > BEGUN_MAX
+    deliveries = attempt.number - work.model_tries
+    return processes > PERFORM_ATTEMPTS_MAX or work.begun > BEGUN_MAX or deliveries > DELIVERIES_MAX
 
 
 def _give_up() -> Outcome:

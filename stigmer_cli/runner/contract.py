@@ -7,18 +7,19 @@ PERFORM = "perform"
 CONCLUDE = "conclude"
 
 PERFORM_ATTEMPTS_MAX = 5
-"""In how many runner processes an execution may begin to be performed: one that kills them must not go on for ever. In
-as many attempts a model's answer may break off."""
+"""In how many runner processes an execution may begin to be performed: one that kills them must not go on for ever."""
 
 BEGUN_MAX = 10
 """How often it may begin in all. Temporal also hands it out again where a busy machine, or a slow connection, kept a
 runner that lives from reporting for two seconds: that is not the execution's fault, and yet each attempt may cost."""
 
 DELIVERIES_MAX = 25
-"""How often Temporal hands it out: also to a frozen runner that does not start it, and to one that dies waiting."""
+"""How often Temporal hands it out: also to a frozen runner that does not start it, and to one that dies waiting. Not
+among these are attempts that met a busy model (`model_retry.py`), so Temporal itself has no limit."""
 
 ALONE_FROM = 3
-"""From this delivery on a runner performs one such execution at a time: one that kills it then ends no other."""
+"""From this delivery on a runner performs one such execution at a time: one that kills it then ends no other. What met
+a busy model does not count here either."""
 
 FIRST_RUN = "firstRun"
 PHASE = "phase"
@@ -39,6 +40,7 @@ class FailureKind(StrEnum):
     RUNNER_STOPPED = "runner-stopped"
     TIMED_OUT = "timed-out"
     ATTEMPT_TOO_LONG = "attempt-too-long"
+    MODEL_BUSY = "model-busy"
     MODEL_INTERRUPTED = "model-interrupted"
     REPORT_REFUSED = "report-refused"
     REPORT_CONFLICT = "report-conflict"
@@ -57,6 +59,7 @@ SENTENCES: dict[FailureKind, str] = {
     FailureKind.RUNNER_STOPPED: f"the runner was stopped {PERFORM_ATTEMPTS_MAX} times while performing it",
     FailureKind.TIMED_OUT: "it took longer than it was allowed to",
     FailureKind.ATTEMPT_TOO_LONG: "one attempt took longer than an hour",
+    FailureKind.MODEL_BUSY: "its model was busy, or could not be reached, until the time for its tries was used up",
     FailureKind.MODEL_INTERRUPTED: f"the model's answer broke off in each of {PERFORM_ATTEMPTS_MAX} attempts",
     FailureKind.REPORT_REFUSED: "the server refused what the runner reported; see `stigmer logs runner server`",
     FailureKind.REPORT_CONFLICT: "the server has something else than the runner reported; see `stigmer logs server`",

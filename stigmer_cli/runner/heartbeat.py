@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import TypeVar
 
 import structlog
@@ -38,10 +39,14 @@ class Malformed(StigmerError):
     code = "malformed"
 
 
-class ModelInterrupted(StigmerError):
-    """The model's answer broke off in the middle; the next attempt starts again."""
+class ModelPostponed(StigmerError):
+    """The model is busy; the next attempt is to begin in `delay_s` seconds."""
 
-    code = "model-interrupted"
+    code = "model-busy"
+
+    def __init__(self, message: str, *, delay_s: float) -> None:
+        super().__init__(message)
+        self.delay_s = delay_s
 
 
 KIND_OF: dict[type[Exception], FailureKind] = {
@@ -49,7 +54,7 @@ KIND_OF: dict[type[Exception], FailureKind] = {
     WrongServer: FailureKind.RUNNER_STOPPED,
     NotMine: FailureKind.NOT_MINE,
     Malformed: FailureKind.MALFORMED,
-    ModelInterrupted: FailureKind.MODEL_INTERRUPTED,
+    ModelPostponed: FailureKind.MODEL_BUSY,
     ReportRefused: FailureKind.REPORT_REFUSED,
     Conflict: FailureKind.REPORT_CONFLICT,
 }
@@ -111,6 +116,9 @@ def _contain(errors: Sequence[Exception]) -> ApplicationError:
             log.error("activity_failed", kind=kind, exc_info=error)
         else:
             log.warning("activity_failed", kind=kind, cause=str(error))
+    delays = [timedelta(seconds=error.delay_s) for error in errors if isinstance(error, ModelPostponed)]
+    if delays:  # the server has been told when the next attempt begins
+        return ApplicationError(FAILED, type=FailureKind.MODEL_BUSY, next_retry_delay=delays[0])
     kind = FailureKind.RUNNER_STOPPED if FailureKind.RUNNER_STOPPED in kinds else kinds[0]
     return ApplicationError(SENTENCES[kind] if kind in TOLD else FAILED, type=kind, non_retryable=kind in FINAL)
 

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from stigmer_cli.api.identity import Identity, RunnerLoad
-from stigmer_cli.api.reports import ClaimAnswer, Work
+from stigmer_cli.api.reports import ClaimAnswer, CountsResponse, Work
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import TokenUsage
@@ -44,6 +44,26 @@ class Reports(Protocol):
 
     async def begin_attempt(self, execution: str, *, epoch: int, run: str, attempt: int, runner: str) -> Work | None:
         """What the attempt has to do; None where nothing is left to do."""
+
+    async def count_attempts(self, execution: str) -> CountsResponse:
+        """How many attempts of the run that holds it began, and how many ended at a busy model."""
+
+    async def postpone(  # noqa: PLR0913 - one parameter a field of the wire
+        self,
+        execution: str,
+        *,
+        epoch: int,
+        run: str,
+        attempt: int,
+        cause: str,
+        delay_s: float,
+        busy_s: float,
+        broke_off: bool,
+    ) -> bool:
+        """Report that the attempt ended at a busy model, and when the next one follows; False where it is superseded.
+
+        `busy_s` is for how long the model will have been busy by then.
+        """
 
     async def append_message(  # noqa: PLR0913 - one parameter a field of the wire
         self, execution: str, *, epoch: int, run: str, attempt: int, index: int, offset: int, role: str, text: str

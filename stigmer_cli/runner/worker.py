@@ -22,7 +22,9 @@ from stigmer_cli.client import Client
 from stigmer_cli.clock import SKEW_MAX, Clock, ClockWatch, Jump, iso
 from stigmer_cli.credential import ensure_token
 from stigmer_cli.errors import reason_of
+from stigmer_cli.run_reports import RunReports
 from stigmer_cli.runner.model.catalog import Catalog
+from stigmer_cli.runner.model_retry import ModelRetry
 from stigmer_cli.runner.native_log import tell_native_log
 from stigmer_cli.runner.poll_gate import MISMATCHED, PollGate
 from stigmer_cli.runner.replacement import STALE_MAX_S, STALE_OWN_MAX_S
@@ -69,6 +71,7 @@ class Runner:
             reporter=Reporter(reports, clock_and_rng),
             models=self._models,
             clock_and_rng=clock_and_rng,
+            model_retry=ModelRetry(for_s=settings.model_retry_for_s),
             stale_max_s=STALE_OWN_MAX_S if settings.runs_own_temporal else STALE_MAX_S,
         )
         self._working: list[asyncio.Task[None]] = []
@@ -222,8 +225,8 @@ async def run_runner(settings: Settings, *, clock: Clock) -> int:
         lambda: settings.token or ensure_token(settings.home),
         ca_file=settings.server_ca_file,
         is_insecure_allowed=settings.is_insecure_allowed,
-    ) as reports:
-        await Runner(settings, clock=clock, rng=rng, reports=reports).run(stop)
+    ) as client:
+        await Runner(settings, clock=clock, rng=rng, reports=RunReports(client)).run(stop)
     structlog.get_logger().info("runner_stopped")
     return 0
 

@@ -23,6 +23,7 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.runner.activities import Activities, StopSignal, Unfit
 from stigmer_cli.runner.managed_worker import ManagedWorker, build_worker
 from stigmer_cli.runner.model.catalog import Catalog
+from stigmer_cli.runner.model_retry import ModelRetry
 from stigmer_cli.runner.poll_gate import PollGate
 from stigmer_cli.runner.poller_probe import NoAnswer, PollerProbe, others_poll, probe_poller
 from stigmer_cli.runner.replacement import PARKED, STALE_MAX_S, WorkerObservation, replacement_cause
@@ -64,6 +65,7 @@ class PoolContext:
     reporter: Reporter
     models: Catalog
     clock_and_rng: ClockAndRng
+    model_retry: ModelRetry
     stale_max_s: float = STALE_MAX_S
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)
     unfit: Unfit = field(default_factory=Unfit)
@@ -158,6 +160,7 @@ class WorkerPool:
             runner=identity,
             stop_signal=StopSignal(),
             clock_and_rng=self._clock_and_rng,
+            model_retry=self._context.model_retry,
             alone=self._context.alone,
             unfit=self._context.unfit,
         )

@@ -4,7 +4,7 @@
       │ won
       ▼
     perform ──reported──▶ end
-      │ attempts used up, time out, or cancelled
+      │ time out, cancelled, or no attempt can help
       ▼
     conclude (FAILED or CANCELLED) ──▶ end, as failed or cancelled in Temporal too
 
@@ -30,7 +30,6 @@ with workflow.unsafe.imports_passed_through():
     from stigmer_cli.runner.contract import (
         CLAIM,
         CONCLUDE,
-        DELIVERIES_MAX,
         FIRST_RUN,
         KIND,
         KINDS,
@@ -51,13 +50,11 @@ FOR_EVER = RetryPolicy(
 )
 """For reports: the server comes back, and must get them."""
 
-FEW = RetryPolicy(
-    initial_interval=timedelta(seconds=0.2),
-    backoff_coefficient=2.0,
-    maximum_interval=timedelta(seconds=5),
-    maximum_attempts=DELIVERIES_MAX,
+AS_COUNTED = RetryPolicy(
+    initial_interval=timedelta(seconds=0.2), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=5)
 )
-"""For what has effects: a runner that dies of it must not die of it for ever. The server counts what truly began."""
+"""For what has effects. Temporal does not limit how often: it cannot tell a runner that died of an attempt from one
+that met a busy model. The server counts both, and a runner ends what was tried too often."""
 
 _TIMEOUTS: dict[TimeoutType | None, FailureKind] = {
     TimeoutType.HEARTBEAT: FailureKind.RUNNER_LOST,
@@ -87,7 +84,7 @@ class AgentRun:
                 start_to_close_timeout=ATTEMPT_MAX,
                 schedule_to_close_timeout=_time_left(),
                 heartbeat_timeout=HEARTBEAT_MAX,
-                retry_policy=FEW,
+                retry_policy=AS_COUNTED,
                 cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             )
         except (ActivityError, asyncio.CancelledError) as error:

@@ -33,6 +33,7 @@ READ_BY: Mapping[str, tuple[str, ...]] = {
     "openai_base_url": (RUNNER,),
     "openai_api_key": (RUNNER,),
     "model_silent_for": (RUNNER,),
+    "model_retry_for": (RUNNER,),
     "temporal_binary": (TEMPORAL,),
     "temporal_port": (TEMPORAL, SERVER, RUNNER),
     "temporal_namespace": (TEMPORAL, SERVER, RUNNER),

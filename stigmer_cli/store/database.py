@@ -39,6 +39,7 @@ STANDING = tuple(
         "run_id",
         "submitted_at",
         "attempts",
+        "next_try_at",
         "attention_code",
         "queue_reason",
         "claimed_run",

@@ -16,6 +16,7 @@ from stigmer_cli.domain.execution import (
     EventType,
     Execution,
     Message,
+    ModelWait,
     Outcome,
     QueueReason,
 )
@@ -68,6 +69,7 @@ def execution_of(row: RowMapping, messages: tuple[Message, ...] = ()) -> Executi
         claimed_run=row["claimed_run"],
         claimed_by=row["claimed_by"],
         claimed_attempt=row["claimed_attempt"],
+        model_wait=_model_wait_of(row),
         cancel_requested_at=row["cancel_requested_at"],
         attention=_attention_of(row),
         output=row["output"],
@@ -121,15 +123,27 @@ def _join(chunks: Sequence[RowMapping]) -> Message:
 
 
 def _dispatch_of(row: RowMapping) -> Dispatch:
+    is_for_model = row["queue_reason"] == QueueReason.MODEL_BUSY
     return Dispatch(
-        reason=QueueReason(row["queue_reason"]),
-        detail=row["queue_detail"],
+        reason=QueueReason.ACCEPTED if is_for_model else QueueReason(row["queue_reason"]),
+        detail="" if is_for_model else row["queue_detail"],
         since=row["queued_since"],
-        attempts=row["attempts"],
-        next_try_at=row["next_try_at"],
+        attempts=row["attempts"] if Phase(row["phase"]) is Phase.PENDING else 0,
+        next_try_at=None if is_for_model else row["next_try_at"],
         submitted_at=row["submitted_at"],
         run_id=row["run_id"],
         cluster=row["world"],
+    )
+
+
+def _model_wait_of(row: RowMapping) -> ModelWait | None:
+    if row["phase"] != Phase.IN_PROGRESS or row["queue_reason"] != QueueReason.MODEL_BUSY:
+        return None
+    return ModelWait(
+        cause=row["queue_detail"],
+        since=row["queued_since"],
+        tries=row["attempts"],
+        next_try_at=row["next_try_at"],
     )
 
 

@@ -1,7 +1,8 @@
 """What a run may write: claim, attempts, messages, outcome; a run that no longer counts changes nothing.
 
 claim ──▶ begin_attempt 1 ──▶ append_message ... ──▶ finish
-               └──(the runner died)──▶ begin_attempt 2 ──▶ append_message ... ──▶ finish
+               ├──(the runner died)──▶ begin_attempt 2 ──▶ append_message ... ──▶ finish
+               └──(the model is busy)──▶ postpone ──(later)──▶ begin_attempt 2 ──▶ ...
 """
 
 from collections.abc import Mapping
@@ -11,14 +12,16 @@ from enum import StrEnum
 from sqlalchemy import RowMapping, bindparam, delete, func, insert, select
 
 from stigmer_cli.api.reports import ClaimAnswer
-from stigmer_cli.domain.execution import EventType, Outcome, TokenUsage
+from stigmer_cli.domain.execution import EventType, Outcome, QueueReason, TokenUsage
 from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, WorkflowId, WorkflowName, runner_process
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict
+from stigmer_cli.store import run_transitions
 from stigmer_cli.store.database import Database, EventDraft, Transition, Writing, whole
-from stigmer_cli.store.mapping import NO_ATTENTION, map_outcome, outcome_event
+from stigmer_cli.store.mapping import map_outcome, outcome_event
+from stigmer_cli.store.run_transitions import Postponement
 from stigmer_cli.store.tables import events, message_chunks
-from stigmer_cli.store.transitions import IS_IN_PROGRESS, IS_UNCLAIMED, expect, may_become
+from stigmer_cli.store.transitions import expect, may_become
 from stigmer_cli.store.usage import add_usage
 
 _OF = message_chunks.c
@@ -34,17 +37,30 @@ _FORGET = delete(message_chunks).where(_OF.execution_id == bindparam("id"), _OF.
 
 _ITS = events.c.execution_id == bindparam("id")
 _CLAIMED = select(func.max(events.c.seq)).where(_ITS, events.c.type == EventType.CLAIMED).scalar_subquery()
-_ATTEMPTS = select(events.c.data).where(
-    _ITS, events.c.type.in_((EventType.CLAIMED, EventType.ATTEMPT)), events.c.seq >= _CLAIMED
+_ATTEMPTS = (
+    select(events.c.type, events.c.data)
+    .where(
+        _ITS,
+        events.c.type.in_((EventType.CLAIMED, EventType.ATTEMPT, EventType.MODEL_BUSY)),
+        events.c.seq >= _CLAIMED,
+    )
+    .order_by(events.c.seq)
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptCounts:
-    """How many attempts of a run have begun, and in how many runner processes."""
+    """How many attempts of a run have begun, and in how many runner processes, without those that met a busy model.
+
+    Those are `model_tries`, and the answer broke off in `broken_off` of them: their runners did not die of anything.
+    `model_busy_s` is for how long the model had been busy when the last of them was to be followed by the next attempt.
+    """
 
     begun: int
     processes: int
+    model_tries: int = 0
+    broken_off: int = 0
+    model_busy_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +102,10 @@ class RunTable:
             row = await writing.lock_row(execution_id)
             if row is None or not _is_its_own(row, epoch, claimant):
                 return ClaimAnswer.NOT_MINE
-            if await writing.change(execution_id, _claim(epoch, claimant.run, claimant.runner, writing)) is not None:
+            if (
+                await writing.change(execution_id, run_transitions.claim(epoch, claimant.run, claimant.runner, writing))
+                is not None
+            ):
                 return ClaimAnswer.WON
             is_holder = row["epoch"] == epoch and row["claimed_run"] == claimant.run
             return ClaimAnswer.WON if is_holder and not Phase(row["phase"]).is_terminal else ClaimAnswer.LOST
@@ -110,7 +129,7 @@ class RunTable:
                 return ReportResult.TAKEN
             await writing.connection.execute(_FORGET, {"id": execution_id, "epoch": epoch})
             await writing.change(
-                execution_id, _begin(epoch, run, attempt, runner, is_first=row["claimed_attempt"] == 0)
+                execution_id, run_transitions.begin(epoch, run, attempt, runner, is_first=row["claimed_attempt"] == 0)
             )
             return ReportResult.TAKEN
 
@@ -121,9 +140,43 @@ class RunTable:
         The first attempt leaves no event: it counts for the process that claimed the execution.
         """
         async with self._database.reading() as connection:
-            runners = [data["runner"] for data in (await connection.execute(_ATTEMPTS, {"id": execution_id})).scalars()]
-        processes = {runner_process(runner) for runner in runners}
-        return AttemptCounts(begun=max(1, len(runners)), processes=max(1, len(processes)))
+            found = (await connection.execute(_ATTEMPTS, {"id": execution_id})).all()
+        runners: list[str] = []
+        tries, broken_off, busy_s = 0, 0, 0.0
+        for type_, data in found:
+            if type_ == EventType.MODEL_BUSY:
+                runners[-1:] = []  # the attempt that ended so
+                tries, broken_off, busy_s = tries + 1, broken_off + bool(data["brokeOff"]), float(data["busyS"])
+            else:
+                runners.append(data["runner"])
+        return AttemptCounts(
+            begun=max(1, len(runners)),
+            processes=max(1, len({runner_process(runner) for runner in runners})),
+            model_tries=tries,
+            broken_off=broken_off,
+            model_busy_s=busy_s,
+        )
+
+    @whole
+    async def postpone(
+        self, execution_id: ExecutionId, *, epoch: int, run: RunId, attempt: int, postponement: Postponement
+    ) -> ReportResult:
+        """Attempt `attempt` of the run ended because its model is busy; the next one follows later.
+
+        Raises Conflict if that attempt has not begun.
+        """
+        async with self._database.writing() as writing:
+            row = await writing.lock_row(execution_id)
+            if (known := _known_better(row, epoch, run, attempt)) is not None or row is None:
+                return known or ReportResult.STALE
+            _check_begun(row, attempt)
+            is_waiting = row["queue_reason"] == QueueReason.MODEL_BUSY
+            if not (is_waiting and row["next_try_at"]):  # else it was reported before
+                await writing.change(
+                    execution_id,
+                    run_transitions.postpone(epoch, attempt, postponement, row, writing, is_first=not is_waiting),
+                )
+            return ReportResult.TAKEN
 
     @whole
     async def append_message(  # noqa: PLR0913 (a report names everything it expects)
@@ -146,8 +199,9 @@ class RunTable:
             row = await writing.lock_row(execution_id)
             if (known := _known_better(row, epoch, run, attempt)) is not None or row is None:
                 return known or ReportResult.STALE
-            if attempt > row["claimed_attempt"]:
-                raise Conflict(f"attempt {attempt} of {execution_id} has not begun")
+            _check_begun(row, attempt)
+            if row["queue_reason"] == QueueReason.MODEL_BUSY:
+                await writing.change(execution_id, run_transitions.end_model_wait(epoch))
             place = _Place(writing, execution_id, epoch, index)
             fresh = await place.what_is_new(offset, role, text)
             if fresh is not None:
@@ -232,39 +286,9 @@ def _add_usage(row: RowMapping, usage: TokenUsage | None, epoch: int, attempt: i
     return {} if total is None else {"usage": total}
 
 
-def _claim(epoch: int, run: RunId, runner: str, writing: Writing) -> Transition:
-    return Transition(
-        guards=(may_become(Phase.IN_PROGRESS), IS_UNCLAIMED),
-        expects=expect(epoch=epoch),
-        values={
-            **NO_ATTENTION,
-            "phase": Phase.IN_PROGRESS,
-            "started_at": writing.now,
-            "claimed_run": run,
-            "claimed_by": runner,
-            "claimed_attempt": 0,
-            "run_id": run,
-            "next_try_at": None,
-        },
-        # The dispatcher may have died between Temporal's answer and its note of it.
-        fills={"submitted_at": writing.now},
-        event=EventDraft(
-            type=EventType.CLAIMED, text=f"claimed by runner {runner}", data={"run": run, "runner": runner}
-        ),
-    )
-
-
-def _begin(epoch: int, run: RunId, attempt: int, runner: str, *, is_first: bool) -> Transition:
-    return Transition(
-        guards=(IS_IN_PROGRESS,),
-        expects={**expect(epoch=epoch), "claimed_run": run},
-        values={"claimed_attempt": attempt, "claimed_by": runner},
-        event=None
-        if is_first
-        else EventDraft(
-            type=EventType.ATTEMPT, text=f"attempt {attempt} begins", data={"attempt": attempt, "runner": runner}
-        ),
-    )
+def _check_begun(row: RowMapping, attempt: int) -> None:
+    if attempt > row["claimed_attempt"]:
+        raise Conflict(f"attempt {attempt} of {row['id']} has not begun")
 
 
 class _Place:

@@ -90,6 +90,7 @@ executions = Table(
     Column("created_at", Moment, nullable=False),
     Column("started_at", Moment),
     Column("completed_at", Moment),
+    # What it waits for: PENDING, to get to a run; IN_PROGRESS, its model, and `attempts` counts the tries that failed.
     Column("queue_reason", Words, nullable=False),
     Column("queue_detail", Words, nullable=False),
     Column("queued_since", Moment, nullable=False),

@@ -225,7 +225,7 @@ CORE: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="a claim does not name its epoch",
-        file="store/runs.py",
+        file="store/run_transitions.py",
         old="IS_UNCLAIMED),\n        expects=expect(epoch=epoch),\n",
         new="IS_UNCLAIMED),\n",
         caught_by=(STORE,),

@@ -8,16 +8,18 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from stigmer_cli.api.identity import Identity, RunnerLoad
-from stigmer_cli.api.reports import ClaimAnswer, Work
+from stigmer_cli.api.reports import ClaimAnswer, CountsResponse, Work
 from stigmer_cli.domain.execution import Outcome, TokenUsage
 from stigmer_cli.domain.identity import ExecutionId, RunId, WorkflowId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, ServerUnavailable
 from stigmer_cli.runner.activities import Activities, StopSignal
-from stigmer_cli.runner.attempt import Attempt, AttemptRunner
-from stigmer_cli.runner.heartbeat import ModelInterrupted, NotMine
+from stigmer_cli.runner.attempt import Attempt
+from stigmer_cli.runner.heartbeat import ModelPostponed, NotMine
 from stigmer_cli.runner.model.seam import ModelBusy
+from stigmer_cli.runner.model_retry import ModelRetry
 from stigmer_cli.runner.reports import ClockAndRng, Reporter, ReportRefused
+from stigmer_cli.store.run_transitions import Postponement
 from stigmer_cli.store.runs import Claimant, ReportResult
 from stigmer_cli.store.store import Store
 from tests.simulation.temporal import SimTemporal
@@ -26,6 +28,7 @@ from tests.simulation.temporal_state import Task
 R = TypeVar("R")
 BEAT_S = 0.5
 POLL_S = 0.3
+MODEL_RETRY = ModelRetry(for_s=900.0)
 
 
 class ServerDied(Exception):
@@ -92,7 +95,42 @@ class SimReports:
             return None
         message = f"{execution} {epoch} {run} {attempt}"
         counts = await self._store.runs.count_attempts(ExecutionId(execution))
-        return Work(instructions="", message=message, model="simulated", agent_name="greeter", begun=counts.begun)
+        wait = (await self._store.executions.get(ExecutionId(execution))).model_wait
+        return Work(
+            instructions="",
+            message=message,
+            model="simulated",
+            agent_name="greeter",
+            begun=counts.begun,
+            model_tries=counts.model_tries,
+            broken_off=counts.broken_off,
+            model_busy_since=wait.since if wait else None,
+            model_busy_s=counts.model_busy_s if wait else 0.0,
+        )
+
+    async def count_attempts(self, execution: str) -> CountsResponse:
+        counts = await self._over(lambda: self._store.runs.count_attempts(ExecutionId(execution)))
+        return CountsResponse(begun=counts.begun, processes=counts.processes, model_tries=counts.model_tries)
+
+    async def postpone(
+        self,
+        execution: str,
+        *,
+        epoch: int,
+        run: str,
+        attempt: int,
+        cause: str,
+        delay_s: float,
+        busy_s: float,
+        broke_off: bool,
+    ) -> bool:
+        postponement = Postponement(cause=cause, delay_s=delay_s, busy_s=busy_s, broke_off=broke_off)
+        report = await self._over(
+            lambda: self._store.runs.postpone(
+                ExecutionId(execution), epoch=epoch, run=RunId(run), attempt=attempt, postponement=postponement
+            )
+        )
+        return report is ReportResult.TAKEN
 
     async def append_message(
         self, execution: str, *, epoch: int, run: str, attempt: int, index: int, offset: int, role: str, text: str
@@ -190,8 +228,8 @@ class SimRunner:
             runner=identity,
             stop_signal=StopSignal(),
             clock_and_rng=clock_and_rng,
+            model_retry=MODEL_RETRY,
         )
-        self._attempt_runner = AttemptRunner(reporter, lambda _name: model, clock_and_rng)
 
     async def run(self) -> None:
         """Work until cancelled, which is a crash."""
@@ -239,16 +277,17 @@ class SimRunner:
                     await self._activities._conclude(attempt, *task.run.last_word)
         except NotMine:
             self._temporal.failed_for_good(task)
-            return
-        except (ModelInterrupted, Conflict, ReportRefused):
+        except ModelPostponed as error:
+            self._temporal.failed(task, delay_s=error.delay_s)
+        except (Conflict, ReportRefused):
             self._temporal.failed(task)
-            return
-        self._temporal.complete(task, won=won)
+        else:
+            self._temporal.complete(task, won=won)
 
     async def _perform(self, attempt: Attempt) -> None:
         try:
-            await self._attempt_runner.perform(attempt)
-        except* (ModelInterrupted, Conflict):
+            await self._activities._perform(attempt)
+        except* Conflict:
             broke = True
         else:
             broke = False

@@ -16,7 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.runner.contract import DELIVERIES_MAX, FailureKind
+from stigmer_cli.runner.contract import FailureKind
 from stigmer_cli.temporal.dial import KNOCK_EVERY_S, SdkSession
 from stigmer_cli.temporal.gateway import RunState
 from stigmer_cli.temporal.target import Target
@@ -78,7 +78,7 @@ class SimTemporal:
         for run in self.runs.values():
             if run.lease_s is not None and run.lease_s < now:
                 self._again(run)
-            if run.state is RunState.OPEN and run.lease_s is None:
+            if run.state is RunState.OPEN and run.lease_s is None and _is_due(run, now):
                 self.tokens += 1
                 run.token, run.lease_s = self.tokens, now + HEARTBEAT_MAX_S
                 return Task(run=run, token=run.token, stage=run.stage, attempt=run.attempt)
@@ -117,10 +117,11 @@ class SimTemporal:
         if self.conditions.serves and self._holds(task):
             self._conclude(task.run, Phase.CANCELLED, FailureKind.CANCELLED)
 
-    def failed(self, task: Task) -> None:
-        """The activity ended badly."""
+    def failed(self, task: Task, *, delay_s: float = 0.0) -> None:
+        """The activity ended badly, and is tried again after `delay_s`."""
         if self.conditions.serves and self._holds(task):
             self._again(task.run)
+            task.run.due_s = self.clock.monotonic() + delay_s
 
     def failed_for_good(self, task: Task) -> None:
         """The activity ended in a way that no other attempt could repair, and the workflow with it."""
@@ -129,11 +130,10 @@ class SimTemporal:
 
     def _again(self, run: Run) -> None:
         run.attempt, run.lease_s, run.token = run.attempt + 1, None, 0
-        if run.stage == "perform" and run.attempt > DELIVERIES_MAX:
-            self._conclude(run, Phase.FAILED, FailureKind.RUNNER_LOST)
 
     def _conclude(self, run: Run, phase: Phase, kind: FailureKind) -> None:
         run.stage, run.last_word, run.attempt, run.lease_s, run.token = "conclude", (phase, kind), 1, None, 0
+        run.due_s = 0.0
 
     def _holds(self, task: Task) -> bool:
         found = self.runs.get(task.run.name)
@@ -202,3 +202,8 @@ class SimTemporal:
             raise rpc_error(RPCStatusCode.RESOURCE_EXHAUSTED, "namespace rate limit exceeded")
         if is_start and self.rng.random() < conditions.not_serving:
             raise rpc_error(RPCStatusCode.UNAVAILABLE, "Not enough hosts to serve the request")
+
+
+def _is_due(run: Run, now: float) -> bool:
+    """Whether its next attempt may begin; one that waits for that is cancelled at once."""
+    return run.due_s <= now or run.is_cancel_requested

@@ -23,6 +23,7 @@ class Run:
     attempt: int = 1
     token: int = 0
     lease_s: float | None = None
+    due_s: float = 0.0
     is_cancel_requested: bool = False
     last_word: tuple[Phase, FailureKind] | None = None
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from stigmer_cli.api.identity import Identity, RunnerLoad
-from stigmer_cli.api.reports import ClaimAnswer, Work
+from stigmer_cli.api.reports import ClaimAnswer, CountsResponse, Work
 from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.identity import runner_process, task_queue_of
 from stigmer_cli.domain.phase import Phase
@@ -44,6 +44,8 @@ class Row:
     output: str | None = None
     error: str | None = None
     finishes: int = 0
+    postponed: list[dict[str, object]] = field(default_factory=list)
+    """Attempts that ended at a busy model, as they were reported."""
     runners: list[str] = field(default_factory=list)
     refused: int = 0
     usages: list[TokenUsage | None] = field(default_factory=list)
@@ -78,6 +80,32 @@ class InMemoryReports:
     ) -> bool:
         return self.append_now(
             execution, epoch=epoch, run=run, attempt=attempt, index=index, offset=offset, role=role, text=text
+        )
+
+    async def count_attempts(self, execution: str) -> CountsResponse:
+        return self.counts_now(execution)
+
+    async def postpone(
+        self,
+        execution: str,
+        *,
+        epoch: int,
+        run: str,
+        attempt: int,
+        cause: str,
+        delay_s: float,
+        busy_s: float,
+        broke_off: bool,
+    ) -> bool:
+        return self.postpone_now(
+            execution,
+            epoch=epoch,
+            run=run,
+            attempt=attempt,
+            cause=cause,
+            delay_s=delay_s,
+            busy_s=busy_s,
+            broke_off=broke_off,
         )
 
     async def finish(
@@ -142,7 +170,32 @@ class InMemoryReports:
             row.attempt, row.text = attempt, ""
             row.runners.append(runner)
             processes = {runner_process(name) for name in row.runners}
-            return row.work.model_copy(update={"begun": row.begun, "processes": len(processes)})
+            last = row.postponed[-1] if row.postponed else None
+            counts = {
+                "begun": max(1, row.begun - len(row.postponed)),
+                "processes": len(processes),
+                "model_tries": len(row.postponed),
+                "broken_off": sum(bool(one["broke_off"]) for one in row.postponed),
+                "model_busy_since": last and last["at"],
+                "model_busy_s": last["busy_s"] if last else 0.0,
+            }
+            return row.work.model_copy(update=counts)
+
+    def counts_now(self, execution: str) -> CountsResponse:
+        with self._lock:
+            row = self._row(execution)
+            processes = {runner_process(name) for name in row.runners}
+            begun = max(1, row.begun - len(row.postponed))
+            return CountsResponse(begun=begun, processes=max(1, len(processes)), model_tries=len(row.postponed))
+
+    def postpone_now(self, execution: str, *, epoch: int, run: str, attempt: int, **told: object) -> bool:
+        with self._lock:
+            row = self._row(execution)
+            if not self._holds(row, epoch, run) or attempt != row.attempt:
+                row.refused += 1
+                return False
+            row.postponed.append({**told, "attempt": attempt, "at": datetime.now(UTC)})
+            return True
 
     def append_now(
         self, execution: str, *, epoch: int, run: str, attempt: int, index: int, offset: int, role: str, text: str
@@ -237,16 +290,21 @@ class ReportServer:
             "claim": lambda e, **b: _claim(self.reports, e, b),
             "attempts": lambda e, **b: {"work": _wire(self.reports.begin_now(e, **b))},
             "messages": lambda e, **b: {"taken": self.reports.append_now(e, **b)},
+            "postponements": lambda e, **b: {"taken": self.reports.postpone_now(e, **_snake(b))},
             "outcome": lambda e, **b: {"taken": self.reports.finish_now(e, **{**b, "phase": Phase(b["phase"])})},
         }
 
-        identity = self.reports.identity_now
+        identity, counts = self.reports.identity_now, self.reports.counts_now
 
         class Route(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                assert self.path.partition("?")[0] == "/v1/identity", self.path
+                path = self.path.partition("?")[0]
+                if path.endswith("/attempts"):
+                    self._answer(counts(path.split("/")[3]).to_wire())
+                    return
+                assert path == "/v1/identity", self.path
                 self._answer(identity().to_wire())
 
             def do_POST(self) -> None:
@@ -281,6 +339,11 @@ def _claim(reports: InMemoryReports, execution: str, body: Mapping[str, Any]) ->
     names = {"workflowId": "workflow_id", "firstRun": "first_run"}
     answer = reports.claim_now(execution, **{names.get(name, name): value for name, value in body.items()})
     return {"won": answer is ClaimAnswer.WON, "reason": answer}
+
+
+def _snake(body: Mapping[str, Any]) -> dict[str, Any]:
+    names = {"delayS": "delay_s", "busyS": "busy_s", "brokeOff": "broke_off"}
+    return {names.get(name, name): value for name, value in body.items()}
 
 
 def _wire(work: Work | None) -> dict[str, object] | None:

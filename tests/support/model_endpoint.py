@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Endpoint:
-    """Answers with `words`, or with `status` and `body`; `finish` at the end.
+    """Answers with `words`, or with `status` and `body`; `finish` at the end, and `headers` with each answer.
 
     `pause_s` (or each of `pauses_s`) before each word.
     """
@@ -17,6 +17,7 @@ class Endpoint:
     def __init__(self) -> None:  # noqa: C901 (the handler is a class in it)
         self.status = 200
         self.body = ""
+        self.headers: dict[str, str] = {}
         self.words: list[str] = []
         self.is_cut = False
         self.finish: str | None = "stop"
@@ -31,13 +32,7 @@ class Endpoint:
             def do_POST(self) -> None:
                 endpoint.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
                 endpoint.keys.append(self.headers["Authorization"])
-                self.send_response(endpoint.status)
-                self.send_header("Content-Type", "text/event-stream" if endpoint.words else "application/json")
-                if not endpoint.words:
-                    self.send_header("Content-Length", str(len(endpoint.body)))
-                elif endpoint.is_cut:
-                    self.send_header("Content-Length", "100000")
-                self.end_headers()
+                self._head()
                 self.wfile.write(endpoint.body.encode())
                 for number, word in enumerate(endpoint.words):
                     time.sleep(endpoint.pauses_s[number] if endpoint.pauses_s else endpoint.pause_s)
@@ -50,6 +45,15 @@ class Endpoint:
                 if endpoint.usage:
                     self._chunk({"choices": [], "usage": endpoint.usage})
                 self.wfile.write(b"data: [DONE]\n\n")
+
+            def _head(self) -> None:
+                length = str(len(endpoint.body)) if not endpoint.words else "100000" if endpoint.is_cut else None
+                kind = "text/event-stream" if endpoint.words else "application/json"
+                self.send_response(endpoint.status)
+                for name, value in {"Content-Type": kind, "Content-Length": length, **endpoint.headers}.items():
+                    if value is not None:
+                        self.send_header(name, value)
+                self.end_headers()
 
             def _event(self, choice: dict[str, object]) -> None:
                 self._chunk({"choices": [choice]})

@@ -4,12 +4,13 @@ import asyncio
 from contextlib import suppress
 
 from stigmer_cli.api.resources import EventBody, ExecutionResource
-from stigmer_cli.cli.execution_reason import describe_reason
+from stigmer_cli.cli.execution_reason import describe_event, describe_reason
 from stigmer_cli.cli.output import Format, Output, strip_control_sequences
 from stigmer_cli.client import Client
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.errors import NotFound, StigmerError, TimedOut, Unavailable
 from stigmer_cli.time_format import span
 
@@ -22,6 +23,7 @@ SHOWN_EVENTS = frozenset(
     {
         EventType.QUEUED,
         EventType.ATTEMPT,
+        EventType.MODEL_BUSY,
         EventType.CANCEL_REQUESTED,
         EventType.ORPHANED,
         EventType.STARTED_OVER,
@@ -30,7 +32,7 @@ SHOWN_EVENTS = frozenset(
 )
 """Events that get a line besides messages; `executions get` shows the others."""
 
-BEGINNINGS = frozenset({EventType.ATTEMPT, EventType.ORPHANED, EventType.STARTED_OVER})
+BEGINNINGS = frozenset({EventType.ATTEMPT, EventType.MODEL_BUSY, EventType.ORPHANED, EventType.STARTED_OVER})
 """Events after which the answer begins again."""
 
 
@@ -46,6 +48,7 @@ class EventPrinter:
         self._at_line_start = True
         self._index = 0
         self._told_stuck: str | None = None
+        self._is_model_busy = False
         self._is_live = out.stdout.is_terminal
         self._answer: list[str] = []
         self.has_news = False
@@ -59,8 +62,9 @@ class EventPrinter:
         if event.type is EventType.MESSAGE:
             self._say(event)
             return
-        if event.type in SHOWN_EVENTS:
-            self.note(event.text)
+        if event.type in SHOWN_EVENTS and not (event.type is EventType.ATTEMPT and self._is_model_busy):
+            self.note(describe_event(event))
+        self._is_model_busy = event.type is EventType.MODEL_BUSY
         if event.type in BEGINNINGS and self._answer:
             self._answer.clear()
             self._index = 0
@@ -70,6 +74,8 @@ class EventPrinter:
     def explain(self, execution: ExecutionResource, *, silent_s: float, model: str = "the model") -> None:
         """Print why no event has come: it is stuck, which is told once for each class, or `model` is silent."""
         stuck = execution.stuck
+        if self._is_model_busy and (stuck is None or stuck.kind == StuckClass.WAITING_FOR_MODEL):
+            return  # the event said why, and when the next try is
         if stuck is None:
             if execution.status.phase is Phase.IN_PROGRESS and execution.status.attempt:
                 self._tell(f"waiting for {model}: silent for {span(silent_s)}")

@@ -25,6 +25,7 @@ NAMES: Mapping[EventType, str] = {
     EventType.SUBMITTED: "waiting for a runner",
     EventType.CLAIMED: "waiting for the model",
     EventType.ATTEMPT: "waiting for the model",
+    EventType.MODEL_BUSY: "model busy",
     EventType.MESSAGE: "answering",
     EventType.ATTENTION: "needs attention",
     EventType.CANCEL_REQUESTED: "ending",
@@ -33,7 +34,7 @@ NAMES: Mapping[EventType, str] = {
 
 ENDS = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
 
-STYLES: Mapping[str, str] = {"queued": "yellow", "needs attention": "red", "answering": "green"}
+STYLES: Mapping[str, str] = {"queued": "yellow", "model busy": "yellow", "needs attention": "red", "answering": "green"}
 STYLE = "cyan"
 
 

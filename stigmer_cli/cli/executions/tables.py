@@ -106,6 +106,7 @@ def print_execution(
 ) -> None:
     """Print its phase and the reason, message, output, time and timeline; `link`: its page in Temporal's web UI."""
     status = item.status
+    next_try_at = status.model_wait.next_try_at if status.model_wait else status.dispatch.next_try_at
     rows: list[tuple[str, str | None]] = [
         ("id", item.metadata.id),
         ("agent", f"{item.spec.agent_name} ({item.spec.agent_id})"),
@@ -115,7 +116,7 @@ def print_execution(
         ("started", iso(status.started_at) if status.started_at else None),
         ("completed", iso(status.completed_at) if status.completed_at else None),
         ("tokens", describe_usage(status.usage) if status.usage else None),
-        ("next try", iso(status.dispatch.next_try_at) if status.dispatch.next_try_at else None),
+        ("next try", iso(next_try_at) if next_try_at else None),
         ("workflow", status.dispatch.workflow_id),
         ("run", status.dispatch.run_id),
         ("web UI", link if status.dispatch.run_id else None),

@@ -133,12 +133,14 @@ async def standing_still(facts: Facts) -> Found:
     """A run has claimed them, and what comes next waits in Temporal for a runner.
 
     The runner died or was stopped, and none has taken its place, or all are busy. Nothing is lost: the next runner goes
-    on with them.
+    on with them. Or their model is busy or cannot be reached: it is asked again for as long as STIGMER_MODEL_RETRY_FOR
+    says.
     """
     return await _judge_stuck(
         facts,
         StuckClass.WAITING_FOR_RUNNER,
         StuckClass.STARTING_LATE,
+        StuckClass.WAITING_FOR_MODEL,
         phase=Phase.IN_PROGRESS,
         well="somebody works on everything that is in progress",
     )

@@ -12,12 +12,12 @@ from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.api.findings import Finding
 from stigmer_cli.api.health import Health
 from stigmer_cli.api.query import Query
-from stigmer_cli.api.resources import AttentionBody, DispatchBody, DispatchState, ExecutionResource
+from stigmer_cli.api.resources import AttentionBody, DispatchBody, DispatchState, ExecutionResource, ModelWaitBody
 from stigmer_cli.api.stuck import StuckReport
 from stigmer_cli.client import Client
 from stigmer_cli.clock import Clock
 from stigmer_cli.doctor.facts.facts import ExecutionsSeen
-from stigmer_cli.domain.execution import Attention, Dispatch, Execution, QueueReason
+from stigmer_cli.domain.execution import Attention, Dispatch, Execution, ModelWait, QueueReason
 from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, RunId, store_in
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import StigmerError
@@ -174,6 +174,7 @@ def execution_of(item: ExecutionResource) -> Execution:
         dispatch=_dispatch_of(status.dispatch),
         claimed_by=status.runner,
         claimed_attempt=status.attempt,
+        model_wait=_model_wait_of(status.model_wait),
         cancel_requested_at=status.cancel_requested_at,
         attention=_attention_of(status.attention),
     )
@@ -190,6 +191,12 @@ def _dispatch_of(body: DispatchBody) -> Dispatch:
         submitted_at=(body.submitted_at or body.since) if is_submitted else None,
         run_id=RunId(body.run_id) if body.run_id else None,
     )
+
+
+def _model_wait_of(body: ModelWaitBody | None) -> ModelWait | None:
+    if body is None:
+        return None
+    return ModelWait(cause=body.cause, since=body.since, tries=body.tries, next_try_at=body.next_try_at)
 
 
 def _attention_of(body: AttentionBody | None) -> Attention | None:

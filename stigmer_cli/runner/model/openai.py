@@ -1,6 +1,7 @@
 """Models behind an OpenAI-compatible endpoint, through pydantic-ai, which `library` loads when it is first needed."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -108,21 +109,25 @@ class OpenAiModel:
             AgentRunError,
             ModelAPIError,
             ModelHTTPError,
+            ModelQuotaExceededError,
             UserError,
         )
 
         try:
             yield
         except ModelHTTPError as error:
-            raise self._of_status(error.status_code, error.body) from error
+            is_final = isinstance(error, ModelQuotaExceededError) or error.provider_retry_hint is False
+            raise self._of_status(error.status_code, error.body, error.retry_after, is_final=is_final) from error
         except ModelAPIError as error:
             if _is_silence(error):
                 raise ModelBusy(
                     f"{self._where} has said nothing for {span(self._library.silent_s)} ({SILENT_FOR})"
                 ) from error
-            proxy = self._library.way_to(self._url)
+            proxy, cause = self._library.way_to(self._url), _innermost(error)
             way = f" through the proxy {proxy.where}" if proxy else ""
-            raise ModelBusy(f"{self._where} cannot be reached{way}: {self._clean(_innermost(error))}") from error
+            # A certificate that is not trusted now will not be in a minute either.
+            kind = ModelFailed if isinstance(cause, ssl.SSLCertVerificationError) else ModelBusy
+            raise kind(f"{self._where} cannot be reached{way}: {self._clean(cause)}") from error
         except (AgentRunError, UserError, OpenAIError) as error:
             raise ModelFailed(f"{self._where} gave an answer that makes no sense: {self._clean(error)}") from error
         except (ModelFailed, ModelBusy):
@@ -132,7 +137,10 @@ class OpenAiModel:
             structlog.get_logger().exception("model_library_failed", model=self._name)
             raise ModelFailed(f"{self._where} cannot be used: {self._clean(_in_words(error))}") from error
 
-    def _of_status(self, status: int, body: object) -> ModelFailed | ModelBusy:
+    def _of_status(
+        self, status: int, body: object, retry_after_s: float | None, *, is_final: bool
+    ) -> ModelFailed | ModelBusy:
+        """The error for an answer with `status`; `is_final`: the provider says that asking again cannot help."""
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             # What providers say here holds a part of the key.
             return ModelFailed(
@@ -141,8 +149,10 @@ class OpenAiModel:
             )
         if status == HTTPStatus.NOT_FOUND:
             return ModelFailed(f"{self._where} is not there (status 404): check the agent's model and OPENAI_BASE_URL")
-        kind = ModelBusy if status in TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR else ModelFailed
-        return kind(f"{self._where} answered with status {status}: {self._clean(_said(body))}")
+        words = f"{self._where} answered {_in_full(status)}: {self._clean(_said(body))}"
+        if not is_final and (status in TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR):
+            return ModelBusy(words, wait_s=retry_after_s)
+        return ModelFailed(words)
 
     @property
     def _where(self) -> str:
@@ -189,6 +199,14 @@ def _said(body: object) -> object:
         inner = body.get("error", body)
         return inner.get("message", inner) if isinstance(inner, dict) else inner
     return body or "no reason given"
+
+
+def _in_full(status: int) -> str:
+    """`429 Too Many Requests`; only the number where it has no name (529)."""
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
 
 
 def _in_words(error: Exception) -> str:

@@ -25,6 +25,13 @@ class ModelFailed(OperationFailed):
 
 
 class ModelBusy(Unavailable):
-    """The model may answer later: overloaded, throttled, or out of reach."""
+    """The model may answer later: overloaded, throttled, or out of reach.
+
+    `wait_s` is how long it asks to wait; None where it does not say.
+    """
 
     code = "model-busy"
+
+    def __init__(self, message: str, *, wait_s: float | None = None) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s

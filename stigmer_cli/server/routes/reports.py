@@ -11,8 +11,10 @@ from stigmer_cli.api.reports import (
     ClaimAnswer,
     ClaimRequest,
     ClaimResponse,
+    CountsResponse,
     MessageReport,
     OutcomeReport,
+    PostponeRequest,
     ReportResponse,
     UsageReport,
     Work,
@@ -21,6 +23,7 @@ from stigmer_cli.domain.execution import Outcome
 from stigmer_cli.domain.identity import ExecutionId, RunId, WorkflowId
 from stigmer_cli.errors import NotFound
 from stigmer_cli.server.services import Services, services
+from stigmer_cli.store.run_transitions import Postponement
 from stigmer_cli.store.runs import AttemptCounts, Claimant, ReportResult
 
 FIRST = AttemptCounts(begun=1, processes=1)
@@ -60,12 +63,33 @@ async def begin_attempt(execution_id: str, body: AttemptRequest, called: Called)
     return AttemptResponse(work=await _work(ExecutionId(execution_id), counts, called))
 
 
+@router.get("/attempts")
+async def count_attempts(execution_id: str, called: Called) -> CountsResponse:
+    """How many attempts of the run that holds it began, and how many ended at a busy model."""
+    counts = await called.store.runs.count_attempts(ExecutionId(execution_id))
+    return CountsResponse(begun=counts.begun, processes=counts.processes, model_tries=counts.model_tries)
+
+
+@router.post("/postponements")
+async def postpone(execution_id: str, body: PostponeRequest, called: Called) -> ReportResponse:
+    """The attempt ended because its model is busy; a repeat is taken and changes nothing."""
+    report = await called.store.runs.postpone(
+        ExecutionId(execution_id),
+        epoch=body.epoch,
+        run=RunId(body.run),
+        attempt=body.attempt,
+        postponement=Postponement(cause=body.cause, delay_s=body.delay_s, busy_s=body.busy_s, broke_off=body.broke_off),
+    )
+    return ReportResponse(taken=report is ReportResult.TAKEN)
+
+
 async def _work(execution_id: ExecutionId, counts: AttemptCounts, called: Services) -> Work:
     execution = await called.store.executions.get(execution_id)
     try:
         agent = await called.store.agents.get(execution.agent_id)
     except NotFound:  # deleted while it waited: the run says so, and ends
         return Work(instructions="", message=execution.message, model="deleted", agent_name=execution.agent_name)
+    wait = execution.model_wait
     return Work(
         instructions=agent.spec.instructions,
         message=execution.message,
@@ -73,6 +97,10 @@ async def _work(execution_id: ExecutionId, counts: AttemptCounts, called: Servic
         agent_name=agent.slug,
         begun=counts.begun,
         processes=counts.processes,
+        model_tries=counts.model_tries,
+        broken_off=counts.broken_off,
+        model_busy_since=wait.since if wait else None,
+        model_busy_s=counts.model_busy_s if wait else 0.0,
     )
 
 

@@ -58,7 +58,7 @@ ROWS = "stigmer_cli.store.executions"
 RUNS = "stigmer_cli.store.runs"
 META = "stigmer_cli.store.meta"
 LEASE = "stigmer_cli.executions.reconcile.lease"
-CLIENT = "stigmer_cli.client"
+REPORTS = "stigmer_cli.run_reports"
 
 SERVER_POINTS = (
     Point("accept committed", When.AFTER, ROWS, "ExecutionTable", "accept"),
@@ -72,12 +72,12 @@ SERVER_POINTS = (
     Point("outcome committed", When.AFTER, RUNS, "RunTable", "finish"),
 )
 RUNNER_POINTS = (
-    Point("claim wanted", When.BEFORE, CLIENT, "Client", "claim"),
-    Point("claim answered", When.AFTER, CLIENT, "Client", "claim"),
-    Point("attempt answered", When.AFTER, CLIENT, "Client", "begin_attempt"),
-    Point("message taken", When.AFTER, CLIENT, "Client", "append_message"),
-    Point("outcome wanted", When.BEFORE, CLIENT, "Client", "finish"),
-    Point("outcome taken", When.AFTER, CLIENT, "Client", "finish"),
+    Point("claim wanted", When.BEFORE, REPORTS, "RunReports", "claim"),
+    Point("claim answered", When.AFTER, REPORTS, "RunReports", "claim"),
+    Point("attempt answered", When.AFTER, REPORTS, "RunReports", "begin_attempt"),
+    Point("message taken", When.AFTER, REPORTS, "RunReports", "append_message"),
+    Point("outcome wanted", When.BEFORE, REPORTS, "RunReports", "finish"),
+    Point("outcome taken", When.AFTER, REPORTS, "RunReports", "finish"),
 )
 RECONCILE_POINTS = (
     Point("turn taken", When.AFTER, META, "MetaTable", "get_or_set"),

@@ -9,6 +9,7 @@ from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.domain.execution import AttentionCode, Execution, Outcome, QueueReason
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase, may_move
+from stigmer_cli.store.run_transitions import Postponement
 from stigmer_cli.store.runs import ReportResult
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import OTHER_RUN, RUN, START, Stage, bring_to, timeline
@@ -17,6 +18,8 @@ from tests.support.moves import mark_attention, mark_submitted, requeue, retry_a
 
 LATER = START + timedelta(seconds=5)
 DONE = Outcome(phase=Phase.COMPLETED, output="out")
+
+BUSY = Postponement(cause="the model is busy", delay_s=5.0, busy_s=5.0, broke_off=False)
 
 Write = Callable[[Store, Execution], Awaitable[object]]
 
@@ -38,6 +41,7 @@ WRITES: dict[str, Write] = {
     "claim by another": lambda s, e: claim(s, e.id, epoch=1, run=OTHER_RUN, runner="mill"),
     "begin_attempt 1": lambda s, e: s.runs.begin_attempt(e.id, epoch=1, run=RUN, attempt=1, runner="mill"),
     "begin_attempt 2": lambda s, e: s.runs.begin_attempt(e.id, epoch=1, run=RUN, attempt=2, runner="mill"),
+    "postpone": lambda s, e: s.runs.postpone(e.id, epoch=1, run=RUN, attempt=1, postponement=BUSY),
     "append_message": lambda s, e: s.runs.append_message(
         e.id, epoch=1, run=RUN, attempt=1, index=0, offset=0, role="assistant", text="hi"
     ),
@@ -63,12 +67,13 @@ ANSWERS: dict[str, tuple[tuple[object, Phase], ...]] = {
     "claim by another": ((ClaimAnswer.WON, R), (ClaimAnswer.WON, R), (ClaimAnswer.WON, R), (ClaimAnswer.LOST, R)),
     "begin_attempt 1": ((STALE, P), (STALE, P), (STALE, P), (TAKEN, R)),
     "begin_attempt 2": ((STALE, P), (STALE, P), (STALE, P), (TAKEN, R)),
+    "postpone": ((STALE, P), (STALE, P), (STALE, P), (TAKEN, R)),
     "append_message": ((STALE, P), (STALE, P), (STALE, P), (TAKEN, R)),
     "finish": ((STALE, P), (STALE, P), (STALE, P), (TAKEN, C)),
     "last word": ((STALE, P), (STALE, P), (TAKEN, C), (TAKEN, C)),
     "finish by another": ((STALE, P), (STALE, P), (STALE, P), (STALE, R)),
 }
-REPORTS_OF_THE_HOLDER = {"begin_attempt 1", "begin_attempt 2", "append_message", "finish", "last word"}
+REPORTS_OF_THE_HOLDER = {"begin_attempt 1", "begin_attempt 2", "postpone", "append_message", "finish", "last word"}
 NOTHING = (False, ClaimAnswer.LOST, STALE, OVER)
 
 

@@ -43,15 +43,16 @@ async def test_without_a_key_a_local_endpoint_gets_a_placeholder(endpoint: Endpo
 
 CHECK = "that the runner was started with: check OPENAI_API_KEY, then stigmer restart runner"
 FAILED = {
-    400: "answered with status 400: bad *** thing",
+    400: "answered 400 Bad Request: bad *** thing",
     401: f"refuses the key (status 401) {CHECK}",
     403: f"refuses the key (status 403) {CHECK}",
     404: "is not there (status 404): check the agent's model and OPENAI_BASE_URL",
 }
 BUSY = {
-    429: "answered with status 429: bad *** thing",
-    500: "answered with status 500: bad *** thing",
-    503: "answered with status 503: bad *** thing",
+    429: "answered 429 Too Many Requests: bad *** thing",
+    500: "answered 500 Internal Server Error: bad *** thing",
+    503: "answered 503 Service Unavailable: bad *** thing",
+    529: "answered 529: bad *** thing",
 }
 
 
@@ -63,6 +64,26 @@ async def test_each_status_is_a_sentence_without_the_key_and_is_asked_once(endpo
     assert type(caught.value) is (ModelFailed if status in FAILED else ModelBusy)
     assert caught.value.message == f"the model openai:m at 127.0.0.1:{endpoint.port} {(FAILED | BUSY)[status]}"
     assert len(endpoint.asked) == 1
+
+
+async def test_what_a_busy_endpoint_asks_for_is_known(endpoint: Endpoint) -> None:
+    endpoint.status, endpoint.headers = 429, {"Retry-After": "17"}
+    with pytest.raises(ModelBusy) as caught:
+        await answer(endpoint.url)
+    assert caught.value.wait_s == 17.0
+
+
+@pytest.mark.parametrize(
+    ("headers", "error"),
+    [({"x-should-retry": "false"}, {}), ({}, {"code": "insufficient_quota", "type": "insufficient_quota"})],
+)
+async def test_what_the_provider_says_cannot_be_changed_by_asking_again_fails(
+    endpoint: Endpoint, headers: dict[str, str], error: dict[str, str]
+) -> None:
+    endpoint.status, endpoint.headers = 429, headers
+    endpoint.body = json.dumps({"error": {"message": "no credit", **error}})
+    with pytest.raises(ModelFailed, match="answered 429 Too Many Requests: no credit"):
+        await answer(endpoint.url)
 
 
 async def test_an_endpoint_that_is_not_there_is_busy() -> None:

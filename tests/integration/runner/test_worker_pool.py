@@ -13,6 +13,7 @@ from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.identity import task_queue_of
 from stigmer_cli.runner.managed_worker import ManagedWorker
 from stigmer_cli.runner.model.catalog import Catalog
+from stigmer_cli.runner.model_retry import ModelRetry
 from stigmer_cli.runner.poll_gate import PollGate
 from stigmer_cli.runner.replacement import STALE_OWN_MAX_S
 from stigmer_cli.runner.reports import ClockAndRng, Reporter
@@ -37,6 +38,7 @@ async def pool_of(temporal: DevServer, home: Home) -> AsyncIterator[WorkerPool]:
     reports, clock_and_rng = InMemoryReports(), ClockAndRng(clock=clock, rng=rng)
     link = ServerLink(reports, url="http://the.server", clock=clock)
     context = PoolContext(
+        model_retry=ModelRetry(for_s=900.0),
         connection=connection,
         gate=PollGate(link, connection, clock=clock),
         reporter=Reporter(reports, clock_and_rng),

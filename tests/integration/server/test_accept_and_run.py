@@ -19,6 +19,7 @@ from stigmer_cli.domain.execution import EventType, QueueReason, TokenUsage
 from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, NotFound, RequestError, StoreBusy, TemporalUnavailable
+from stigmer_cli.run_reports import RunReports
 from tests.support.ids import workflow
 from tests.support.polling import eventually
 from tests.support.running_server import TOKEN, Served, accept, make_agent, served
@@ -83,7 +84,7 @@ async def _submitted(client: Client, key: str) -> ExecutionResource:
 
 async def _claim(client: Client, execution: ExecutionResource, *, run: str) -> ClaimAnswer:
     dispatch = execution.status.dispatch
-    return await client.claim(
+    return await RunReports(client).claim(
         execution.metadata.id,
         epoch=1,
         run=run,
@@ -97,7 +98,7 @@ USED = TokenUsage(model="openai:m", input_tokens=7, output_tokens=2, details={"c
 
 
 async def _finish(client: Client, execution: ExecutionResource, *, run: str, output: str = "hi") -> bool:
-    return await client.finish(
+    return await RunReports(client).finish(
         execution.metadata.id,
         epoch=1,
         run=run,
@@ -130,11 +131,11 @@ async def test_a_run_claims_reports_and_completes(client: Client) -> None:
     name = execution.metadata.id
     assert await _claim(client, execution, run="run-a") is ClaimAnswer.WON
     assert await _claim(client, execution, run="run-b") is ClaimAnswer.LOST, "another run must lose"
-    work = await client.begin_attempt(name, epoch=1, run="run-a", attempt=1, runner="runner-1")
+    work = await RunReports(client).begin_attempt(name, epoch=1, run="run-a", attempt=1, runner="runner-1")
     assert work is not None
     assert (work.message, work.model) == ("hello", "echo")
     for offset, text in ((0, "hi "), (3, "there"), (3, "there")):
-        assert await client.append_message(
+        assert await RunReports(client).append_message(
             name, epoch=1, run="run-a", attempt=1, index=0, offset=offset, role="assistant", text=text
         )
     assert not await _finish(client, execution, run="run-b"), "a run without the claim must be refused"
@@ -163,9 +164,9 @@ async def test_a_follower_sees_every_event_once_whenever_it_comes(client: Client
         early = group.create_task(follow(0), name="early")
         await _claim(client, execution, run="run-a")
         middle = group.create_task(follow(2), name="middle")
-        await client.begin_attempt(name, epoch=1, run="run-a", attempt=1, runner="r")
+        await RunReports(client).begin_attempt(name, epoch=1, run="run-a", attempt=1, runner="r")
         for offset in range(50):
-            await client.append_message(
+            await RunReports(client).append_message(
                 name, epoch=1, run="run-a", attempt=1, index=0, offset=offset, role="assistant", text="x"
             )
         await _finish(client, execution, run="run-a")
@@ -179,8 +180,10 @@ async def test_an_event_with_every_line_separator_of_unicode_is_one_line_of_the_
     execution = await _submitted(client, "k1")
     name, text = execution.metadata.id, "".join(f"{separator}x" for separator in LINE_SEPARATORS)
     await _claim(client, execution, run="run-a")
-    await client.begin_attempt(name, epoch=1, run="run-a", attempt=1, runner="r")
-    await client.append_message(name, epoch=1, run="run-a", attempt=1, index=0, offset=0, role="assistant", text=text)
+    await RunReports(client).begin_attempt(name, epoch=1, run="run-a", attempt=1, runner="r")
+    await RunReports(client).append_message(
+        name, epoch=1, run="run-a", attempt=1, index=0, offset=0, role="assistant", text=text
+    )
     await _finish(client, execution, run="run-a", output=text)
     shown = [event.data["text"] async for event in client.follow(name) if event.type is EventType.MESSAGE]
     assert shown == [text]
@@ -191,10 +194,12 @@ async def test_the_tokens_of_all_attempts_are_in_the_execution_and_in_the_list(c
     execution = await _submitted(client, "k1")
     name = execution.metadata.id
     await _claim(client, execution, run="run-a")
-    await client.begin_attempt(name, epoch=1, run="run-a", attempt=1, runner="r")
-    assert await client.add_usage(name, epoch=1, run="run-a", attempt=1, usage=USED)
-    await client.begin_attempt(name, epoch=1, run="run-a", attempt=2, runner="r")
-    await client.finish(name, epoch=1, run="run-a", attempt=2, phase=Phase.FAILED, output=None, error="cut", usage=USED)
+    await RunReports(client).begin_attempt(name, epoch=1, run="run-a", attempt=1, runner="r")
+    assert await RunReports(client).add_usage(name, epoch=1, run="run-a", attempt=1, usage=USED)
+    await RunReports(client).begin_attempt(name, epoch=1, run="run-a", attempt=2, runner="r")
+    await RunReports(client).finish(
+        name, epoch=1, run="run-a", attempt=2, phase=Phase.FAILED, output=None, error="cut", usage=USED
+    )
     found = (await client.execution(name)).to_wire()
     listed = (await client.list_executions(Query(), limit=1)).items[0].to_wire()
     for one in (found, listed):

@@ -7,6 +7,7 @@ from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.api.resources import MESSAGE_MAX
 from stigmer_cli.client import Client
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.run_reports import RunReports
 from tests.support.running_server import accept, make_agent, served
 from tests.support.temporal_server import free_port
 
@@ -26,7 +27,7 @@ async def _goes_through(client: Client, number: int) -> None:
     message = '[x"' * (MESSAGE_MAX // 3)  # brackets, and quotes that are escaped
     accepted = await accept(client, f"key-{number}", message=message)
     execution, dispatch = accepted.metadata.id, accepted.status.dispatch
-    claimed = await client.claim(
+    claimed = await RunReports(client).claim(
         execution,
         epoch=1,
         run="r",
@@ -35,9 +36,11 @@ async def _goes_through(client: Client, number: int) -> None:
         first_run=dispatch.run_id or "r",
     )
     assert claimed is ClaimAnswer.WON
-    work = await client.begin_attempt(execution, epoch=1, run="r", attempt=1, runner="t")
+    work = await RunReports(client).begin_attempt(execution, epoch=1, run="r", attempt=1, runner="t")
     assert work is not None
     assert work.message == message
     output = "word " * (OUTPUT_CHARS // 5)
-    assert await client.finish(execution, epoch=1, run="r", attempt=1, phase=Phase.COMPLETED, output=output, error=None)
+    assert await RunReports(client).finish(
+        execution, epoch=1, run="r", attempt=1, phase=Phase.COMPLETED, output=output, error=None
+    )
     assert (await client.execution(execution)).status.output == output

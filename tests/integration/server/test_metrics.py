@@ -16,6 +16,7 @@ from stigmer_cli.api.resources import ExecutionStatus
 from stigmer_cli.client import Client as ApiClient
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import TemporalUnavailable
+from stigmer_cli.run_reports import RunReports
 from tests.support.polling import eventually
 from tests.support.running_server import TOKEN, Served, accept, make_agent, served
 from tests.support.temporal_server import DevServer, client_of, free_port
@@ -123,7 +124,7 @@ async def _record_outage(folder: Path) -> Outage:
 
 async def _claim(client: ApiClient, id_: str, run: str) -> ClaimAnswer:
     dispatch = (await client.execution(id_)).status.dispatch
-    return await client.claim(
+    return await RunReports(client).claim(
         id_, epoch=1, run=run, runner="r", workflow=dispatch.workflow_id, first_run=dispatch.run_id or ""
     )
 

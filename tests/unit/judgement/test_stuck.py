@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from stigmer_cli.api.connection import ConnectionState
-from stigmer_cli.domain.execution import Attention, AttentionCode, QueueReason
+from stigmer_cli.clock import iso
+from stigmer_cli.domain.execution import Attention, AttentionCode, ModelWait, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import WAIT, StuckClass, way_out, way_out_of_all
@@ -20,6 +21,7 @@ from stigmer_cli.judgement.stuck import (
     FAILURES,
     LATE_S,
     MARKS,
+    MODEL_FAILURES,
     Stuck,
     StuckContext,
     find_untaken,
@@ -331,7 +333,36 @@ def test_over_every_combination_what_stands_still_has_a_class_and_what_gets_on_h
 
 def test_every_kind_of_failure_that_a_retried_activity_can_have_is_put_into_words() -> None:
     only_of_the_end = {FailureKind.RUNNER_LOST, FailureKind.TIMED_OUT, FailureKind.ATTEMPT_TOO_LONG} | FINAL
-    assert {str(kind) for kind in FailureKind} - {*only_of_the_end, FailureKind.CANCELLED} <= FAILURES.keys()
+    others = {str(kind) for kind in FailureKind} - {*only_of_the_end, FailureKind.CANCELLED} - MODEL_FAILURES
+    assert others <= FAILURES.keys()
+
+
+WAIT_FOR_MODEL = ModelWait(cause="no room", since=AGO, tries=12, next_try_at=START + timedelta(seconds=20))
+TRIED_OFTEN = _open(None, _activity(attempt=13, is_taken=False, failure="model-busy"))
+
+
+def test_a_run_that_waits_for_its_model_says_so_and_never_that_its_runners_fail() -> None:
+    execution = replace(row(Phase.IN_PROGRESS, submitted_s_ago=60), model_wait=WAIT_FOR_MODEL)
+    for context in (POLLED, ALONE, LATE):
+        found = _judged(Observation(execution=execution, seen=TRIED_OFTEN), context)
+        assert found is not None
+        assert (found.kind, found.since, found.passes) == (StuckClass.WAITING_FOR_MODEL, AGO, True)
+        assert found.cause == (f"no room; 12 tries since {iso(AGO)}; next try at {iso(START + timedelta(seconds=20))}")
+
+
+def test_a_run_whose_next_try_is_overdue_waits_for_a_runner() -> None:
+    overdue = replace(WAIT_FOR_MODEL, next_try_at=START - timedelta(seconds=LATE_S + 1))
+    execution = replace(row(Phase.IN_PROGRESS, submitted_s_ago=60), model_wait=overdue)
+    found = _judged(Observation(execution=execution, seen=TRIED_OFTEN), ALONE)
+    assert found is not None
+    assert found.kind is StuckClass.WAITING_FOR_RUNNER
+
+
+def test_a_run_whose_model_is_asked_again_gets_on() -> None:
+    asked = replace(WAIT_FOR_MODEL, next_try_at=None)
+    execution = replace(row(Phase.IN_PROGRESS, submitted_s_ago=60), model_wait=asked)
+    seen = _open(None, _activity(attempt=13, failure="model-busy"))
+    assert _judged(Observation(execution=execution, seen=seen), POLLED) is None
 
 
 @pytest.mark.parametrize("kind", list(StuckClass))

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Sequence
+from datetime import UTC, datetime
 
 import pytest
 
@@ -20,8 +21,9 @@ from stigmer_cli.errors import (
     StoreBusy,
 )
 from stigmer_cli.runner.attempt import Attempt, AttemptRunner
-from stigmer_cli.runner.heartbeat import ModelInterrupted
+from stigmer_cli.runner.heartbeat import ModelPostponed
 from stigmer_cli.runner.model.seam import Model, ModelBusy, ModelFailed
+from stigmer_cli.runner.model_retry import ModelRetry
 from stigmer_cli.runner.reports import ClockAndRng, Reporter, ReportRefused, WrongServer
 from tests.support.fakes_runner import InMemoryReports, Row
 from tests.support.fakes_temporal import LoopClock, in_virtual_time
@@ -49,18 +51,26 @@ class Script:
 
 
 def perform(
-    model: Script, *, begun: int = 0, runners: Sequence[str] = (), reports: InMemoryReports | None = None
+    model: Script,
+    *,
+    begun: int = 0,
+    runners: Sequence[str] = (),
+    reports: InMemoryReports | None = None,
+    postponed: Sequence[dict[str, object]] = (),
 ) -> Row:
-    """What became of the attempt after `begun` others."""
+    """What became of the attempt after `begun` others, of which `postponed` met a busy model."""
     reports = reports or InMemoryReports()
     row = reports.add(EXECUTION)
+    row.postponed += postponed
     row.claimed_run, row.phase, row.begun = "run-1", Phase.IN_PROGRESS, begun
     row.runners += runners
     clock_and_rng = ClockAndRng(clock=LoopClock(), rng=random.Random(3))
     attempt = Attempt(
         execution=EXECUTION, epoch=1, run="run-1", workflow="w", first_run="run-1", number=begun + 1, runner="r"
     )
-    attempt_runner = AttemptRunner(Reporter(reports, clock_and_rng), model, clock_and_rng)
+    attempt_runner = AttemptRunner(
+        Reporter(reports, clock_and_rng), model, clock_and_rng, model_retry=ModelRetry(for_s=900.0)
+    )
     try:
         in_virtual_time(attempt_runner.perform(attempt))
     except ExceptionGroup as group:
@@ -79,19 +89,36 @@ def test_a_model_that_fails_is_a_failed_execution_with_its_sentence() -> None:
     assert (row.phase, row.error, model.asked) == (Phase.FAILED, "set a key", 1)
 
 
-def test_a_busy_model_is_asked_three_times() -> None:
+def wait(*, broke_off: bool = False, busy_s: float = 10.0) -> dict[str, object]:
+    """An attempt that met a busy model, as the server keeps it."""
+    return {"busy_s": busy_s, "broke_off": broke_off, "at": datetime(2026, 5, 4, 12, 3, 10, tzinfo=UTC)}
+
+
+def test_a_busy_model_is_left_to_another_attempt_and_the_server_is_told_when() -> None:
     model = Script([ModelBusy("no room")])
-    row = perform(model)
-    assert (row.phase, row.error, model.asked) == (Phase.FAILED, "no room", 3)
+    reports = InMemoryReports()
+    with pytest.raises(ModelPostponed) as caught:
+        perform(model, reports=reports)
+    (told,) = reports.rows[EXECUTION].postponed
+    assert (model.asked, told["cause"], told["broke_off"]) == (1, "no room", False)
+    assert told["delay_s"] == told["busy_s"] == caught.value.delay_s
+    assert 0.5 <= caught.value.delay_s <= 1.0
 
 
-def test_a_model_that_is_busy_once_answers_the_second_time() -> None:
-    assert perform(Script([ModelBusy("no room")], ["a"])).output == "a"
+def test_a_later_attempt_knows_for_how_long_the_model_has_been_busy() -> None:
+    reports = InMemoryReports()
+    with pytest.raises(ModelPostponed) as caught:
+        perform(Script([ModelBusy("no room")]), begun=4, postponed=[wait()] * 4, reports=reports)
+    told = reports.rows[EXECUTION].postponed[-1]
+    assert told["busy_s"] == pytest.approx(10.0 + 1.0 + caught.value.delay_s)
 
 
-def test_an_answer_that_broke_off_is_left_to_another_attempt() -> None:
-    with pytest.raises(ModelInterrupted):
-        perform(Script(["a", ModelBusy("cut")]))
+def test_once_the_time_is_used_up_a_busy_model_fails_the_execution_with_since_when_and_how_often() -> None:
+    row = perform(Script([ModelBusy("no room")]), begun=20, postponed=[wait(busy_s=899.5)] * 20)
+    assert (row.phase, row.error) == (
+        Phase.FAILED,
+        "no room; given up after 21 tries since 2026-05-04T12:03:10.000Z: STIGMER_MODEL_RETRY_FOR is 15m",
+    )
 
 
 def used(input_tokens: int, output_tokens: int) -> TokenUsage:
@@ -99,7 +126,7 @@ def used(input_tokens: int, output_tokens: int) -> TokenUsage:
 
 
 def test_what_each_try_of_an_attempt_used_goes_with_its_outcome() -> None:
-    row = perform(Script([used(7, 0), ModelBusy("no room")], ["a", used(8, 2)]))
+    row = perform(Script(["a", used(8, 2), used(7, 0)]))
     assert (row.phase, row.usages) == (Phase.COMPLETED, [used(15, 2)])
     row = perform(Script(["a", used(8, 2), ModelFailed("cut")]))
     assert (row.phase, row.usages) == (Phase.FAILED, [used(8, 2)])
@@ -108,15 +135,41 @@ def test_what_each_try_of_an_attempt_used_goes_with_its_outcome() -> None:
 
 def test_an_answer_that_broke_off_has_used_what_it_has() -> None:
     reports = InMemoryReports()
-    with pytest.raises(ModelInterrupted):
+    with pytest.raises(ModelPostponed):
         perform(Script(["a", used(8, 2), ModelBusy("cut")]), reports=reports)
     assert reports.rows[EXECUTION].usages == [used(8, 2)]
     assert reports.rows[EXECUTION].finishes == 0
 
 
-def test_in_the_last_attempt_an_answer_that_broke_off_is_a_failure() -> None:
-    row = perform(Script(["a", ModelBusy("cut")]), begun=4)
-    assert (row.phase, row.error) == (Phase.FAILED, "cut")
+def test_attempts_that_met_a_busy_model_are_no_runners_that_died() -> None:
+    assert perform(Script(["a"]), begun=60, runners=["r"], postponed=[wait()] * 60).output == "a"
+
+
+def test_an_answer_that_broke_off_is_delivered_withdrawn_and_left_to_another_attempt() -> None:
+    reports = InMemoryReports()
+    with pytest.raises(ModelPostponed):
+        perform(Script(["a", ModelBusy("cut")]), reports=reports, postponed=[wait()])
+    told = reports.rows[EXECUTION].postponed[-1]
+    assert (reports.rows[EXECUTION].text, told["broke_off"]) == ("a", True)
+    assert told["busy_s"] == told["delay_s"], "it answered: this is another wait"
+
+
+def test_an_answer_that_broke_off_as_often_as_it_may_is_a_failure() -> None:
+    row = perform(Script(["a", ModelBusy("cut")]), begun=4, postponed=[wait(broke_off=True)] * 4)
+    assert (row.phase, row.error) == (
+        Phase.FAILED,
+        "cut; given up after 5 tries: it broke off in 5 tries, which is as often as it may",
+    )
+
+
+def test_a_superseded_attempt_does_not_postpone_the_one_that_followed() -> None:
+    class Overtaken(InMemoryReports):
+        def postpone_now(self, execution: str, *, epoch: int, run: str, attempt: int, **told: object) -> bool:
+            self.rows[execution].attempt = 2
+            return super().postpone_now(execution, epoch=epoch, run=run, attempt=attempt, **told)
+
+    row = perform(Script([ModelBusy("no room")]), reports=Overtaken())
+    assert (row.phase, row.postponed, row.refused) == (Phase.IN_PROGRESS, [], 1)
 
 
 def test_what_began_in_as_many_processes_as_it_may_is_given_up_without_asking_the_model() -> None:

@@ -8,7 +8,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from stigmer_cli.errors import Conflict
-from stigmer_cli.runner.heartbeat import FAILED, ModelInterrupted, run_with_heartbeat
+from stigmer_cli.runner.heartbeat import FAILED, ModelPostponed, run_with_heartbeat
 from stigmer_cli.runner.reports import ReportRefused
 from tests.support.fakes_temporal import LoopClock, in_virtual_time
 
@@ -58,7 +58,7 @@ def failing(error: Exception) -> Callable[[], Awaitable[str]]:
     ("error", "kind", "is_final"),
     [
         (ValueError("the secret word"), "unexpected", False),
-        (ModelInterrupted("the secret word"), "model-interrupted", False),
+        (ModelPostponed("the secret word", delay_s=3.0), "model-busy", False),
         (ReportRefused("the secret word"), "report-refused", True),
         (Conflict("the secret word"), "report-conflict", False),
     ],

@@ -1,6 +1,7 @@
 """What of an execution's events reaches standard output: the one answer that counts."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -8,8 +9,9 @@ from stigmer_cli.api.resources import EventBody, execution_resource
 from stigmer_cli.api.stuck import StuckBody
 from stigmer_cli.cli.executions.follow import EventPrinter
 from stigmer_cli.cli.output import Format, Output
-from stigmer_cli.domain.execution import EventType
+from stigmer_cli.domain.execution import EventType, ModelWait
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.time_format import time_of_day
 from tests.support.execution_rows import row
 from tests.support.fakes import START
 
@@ -83,3 +85,37 @@ def test_a_silent_model_is_told_and_a_stuck_execution_once_for_each_class(capsys
         "lost: Temporal has no workflow",
         "hint: stigmer executions reconcile",
     ]
+
+
+def _busy(seq: int, *, broke_off: bool = False) -> EventBody:
+    data = {"attempt": 1, "cause": "no room", "brokeOff": broke_off, "nextTryAt": "2026-05-04T12:00:07.000Z"}
+    return EventBody(seq=seq, at=START, type=EventType.MODEL_BUSY, text="no room; next try in 7s", data=data)
+
+
+def test_a_busy_model_is_told_with_the_time_of_the_next_try_and_not_as_another_attempt(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    printer = EventPrinter(Output())
+    for event in (_attempt(1, 1), _busy(2), _attempt(3, 2), _busy(4)):
+        printer.show(event)
+    waiting = replace(
+        row(Phase.IN_PROGRESS, submitted_s_ago=9),
+        model_wait=ModelWait(cause="no room", since=START, tries=2, next_try_at=START),
+    )
+    printer.explain(execution_resource(waiting), silent_s=12.0)
+    at = time_of_day(START + timedelta(seconds=7))
+    assert capsys.readouterr().err.splitlines() == [
+        "attempt 1 begins",
+        f"no room; next try {at}",
+        f"no room; next try {at}",
+    ]
+
+
+def test_an_answer_that_broke_off_is_withdrawn_at_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    printer = EventPrinter(Output(Format.TABLE))
+    for event in (_answer(1, "the ans"), _busy(2, broke_off=True)):
+        printer.show(event)
+    assert "the answer above is withdrawn" in capsys.readouterr().err

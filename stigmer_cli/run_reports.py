@@ -1,0 +1,98 @@
+"""What a run asks of the server and tells it, over HTTP: the runner's side of `server/routes/reports.py`."""
+
+from stigmer_cli.api.identity import Identity, RunnerLoad
+from stigmer_cli.api.reports import (
+    AttemptRequest,
+    AttemptResponse,
+    ClaimAnswer,
+    ClaimRequest,
+    ClaimResponse,
+    CountsResponse,
+    MessageReport,
+    OutcomeReport,
+    PostponeRequest,
+    ReportResponse,
+    UsageReport,
+    Work,
+)
+from stigmer_cli.api.usage import usage_body
+from stigmer_cli.client import Client
+from stigmer_cli.domain.execution import TokenUsage
+from stigmer_cli.domain.phase import Phase
+
+
+class RunReports:
+    """The reports of runs, sent by `client`. Each raises what its calls raise: StigmerError, of which kind it tells."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def identity(self, load: RunnerLoad | None = None) -> Identity:
+        """Who the server is, and which task queues its runners poll; tells it `load`."""
+        return await self._client.identity(load)
+
+    async def count_attempts(self, execution: str) -> CountsResponse:
+        """How many attempts of the run that holds it began, and how many ended at a busy model."""
+        return await self._client.count_attempts(execution)
+
+    async def claim(
+        self, execution: str, *, epoch: int, run: str, runner: str, workflow: str, first_run: str
+    ) -> ClaimAnswer:
+        """Whether `run`, of `workflow` and of the chain that `first_run` began, holds this epoch now."""
+        body = ClaimRequest(epoch=epoch, run=run, runner=runner, workflow_id=workflow, first_run=first_run)
+        return (await self._client.report(execution, "claim", body, ClaimResponse)).reason
+
+    async def begin_attempt(self, execution: str, *, epoch: int, run: str, attempt: int, runner: str) -> Work | None:
+        """What the attempt has to do; None where nothing is left to do."""
+        body = AttemptRequest(epoch=epoch, run=run, attempt=attempt, runner=runner)
+        return (await self._client.report(execution, "attempts", body, AttemptResponse)).work
+
+    async def append_message(  # noqa: PLR0913 - one parameter a field of the wire
+        self, execution: str, *, epoch: int, run: str, attempt: int, index: int, offset: int, role: str, text: str
+    ) -> bool:
+        """Report that `text` stands at `offset` of message `index`; False where the attempt is superseded."""
+        body = MessageReport(epoch=epoch, run=run, attempt=attempt, index=index, offset=offset, role=role, text=text)
+        return (await self._client.report(execution, "messages", body, ReportResponse)).taken
+
+    async def postpone(  # noqa: PLR0913 - one parameter a field of the wire
+        self,
+        execution: str,
+        *,
+        epoch: int,
+        run: str,
+        attempt: int,
+        cause: str,
+        delay_s: float,
+        busy_s: float,
+        broke_off: bool,
+    ) -> bool:
+        """Report that the attempt ended at a busy model, and when the next one follows; False where it is superseded.
+
+        `busy_s` is for how long the model will have been busy by then.
+        """
+        body = PostponeRequest(
+            epoch=epoch, run=run, attempt=attempt, cause=cause, delay_s=delay_s, busy_s=busy_s, broke_off=broke_off
+        )
+        return (await self._client.report(execution, "postponements", body, ReportResponse)).taken
+
+    async def add_usage(self, execution: str, *, epoch: int, run: str, attempt: int, usage: TokenUsage) -> bool:
+        """Report what an attempt used that ends without an outcome; False where the report does not count."""
+        body = UsageReport(epoch=epoch, run=run, attempt=attempt, usage=usage_body(usage))
+        return (await self._client.report(execution, "usage", body, ReportResponse)).taken
+
+    async def finish(  # noqa: PLR0913 - one parameter a field of the wire
+        self,
+        execution: str,
+        *,
+        epoch: int,
+        run: str,
+        attempt: int | None,
+        phase: Phase,
+        output: str | None,
+        error: str | None,
+        usage: TokenUsage | None = None,
+    ) -> bool:
+        """Report how the run ended; False where the report does not count."""
+        fields = {"epoch": epoch, "run": run, "attempt": attempt, "phase": phase, "output": output, "error": error}
+        body = OutcomeReport.model_validate({**fields, "usage": usage and usage_body(usage)})
+        return (await self._client.report(execution, "outcome", body, ReportResponse)).taken

@@ -1,0 +1,105 @@
+"""Every guarded transition that a run makes of its execution, as data, except for its messages and its outcome."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import RowMapping
+
+from stigmer_cli.clock import iso
+from stigmer_cli.domain.execution import EventType, QueueReason
+from stigmer_cli.domain.identity import RunId
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.store.database import EventDraft, Transition, Writing
+from stigmer_cli.store.mapping import NO_ATTENTION
+from stigmer_cli.store.transitions import IS_IN_PROGRESS, IS_UNCLAIMED, expect, may_become
+from stigmer_cli.time_format import span
+
+
+@dataclass(frozen=True, kw_only=True)
+class Postponement:
+    """An attempt ended because its model was busy; the next one is due in `delay_s` seconds.
+
+    `cause` is a sentence. `busy_s` is for how long the model will have been busy by then. `broke_off`: the answer had
+    begun.
+    """
+
+    cause: str
+    delay_s: float
+    busy_s: float
+    broke_off: bool
+
+
+def claim(epoch: int, run: RunId, runner: str, writing: Writing) -> Transition:
+    """The run holds the epoch from now on."""
+    return Transition(
+        guards=(may_become(Phase.IN_PROGRESS), IS_UNCLAIMED),
+        expects=expect(epoch=epoch),
+        values={
+            **NO_ATTENTION,
+            "phase": Phase.IN_PROGRESS,
+            "started_at": writing.now,
+            "claimed_run": run,
+            "claimed_by": runner,
+            "claimed_attempt": 0,
+            "run_id": run,
+            "attempts": 0,
+            "next_try_at": None,
+        },
+        # The dispatcher may have died between Temporal's answer and its note of it.
+        fills={"submitted_at": writing.now},
+        event=EventDraft(
+            type=EventType.CLAIMED, text=f"claimed by runner {runner}", data={"run": run, "runner": runner}
+        ),
+    )
+
+
+def begin(epoch: int, run: RunId, attempt: int, runner: str, *, is_first: bool) -> Transition:
+    """An attempt of the run that holds the epoch begins; the first one needs no event beside that of the claim."""
+    return Transition(
+        guards=(IS_IN_PROGRESS,),
+        expects={**expect(epoch=epoch), "claimed_run": run},
+        values={"claimed_attempt": attempt, "claimed_by": runner, "next_try_at": None},
+        event=None
+        if is_first
+        else EventDraft(
+            type=EventType.ATTEMPT, text=f"attempt {attempt} begins", data={"attempt": attempt, "runner": runner}
+        ),
+    )
+
+
+def postpone(
+    epoch: int, attempt: int, postponement: Postponement, row: RowMapping, writing: Writing, *, is_first: bool
+) -> Transition:
+    """The run waits for its model; `is_first`: it did not before."""
+    next_try_at = writing.now + timedelta(seconds=postponement.delay_s)
+    return Transition(
+        guards=(IS_IN_PROGRESS,),
+        expects=expect(epoch=epoch),
+        values={
+            "queue_reason": QueueReason.MODEL_BUSY,
+            "queue_detail": postponement.cause,
+            "attempts": row["attempts"] + 1,
+            "next_try_at": next_try_at,
+        }
+        | ({"queued_since": writing.now} if is_first else {}),
+        event=EventDraft(
+            type=EventType.MODEL_BUSY,
+            text=f"{postponement.cause}; next try in {span(postponement.delay_s)}",
+            data={
+                "attempt": attempt,
+                "cause": postponement.cause,
+                "brokeOff": postponement.broke_off,
+                "busyS": round(postponement.busy_s, 3),
+                "nextTryAt": iso(next_try_at),
+            },
+        ),
+    )
+
+
+def end_model_wait(epoch: int) -> Transition:
+    """The model answers: a later failure begins another wait. The tries of the epoch are still counted."""
+    return Transition(
+        guards=(IS_IN_PROGRESS,),
+        expects=expect(epoch=epoch),
+        values={"queue_reason": QueueReason.ACCEPTED, "queue_detail": "", "next_try_at": None},
+    )

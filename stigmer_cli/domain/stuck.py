@@ -31,6 +31,7 @@ GRACE_S = 5.0
 
 RECONCILE = "stigmer executions reconcile"
 CANCEL = "stigmer executions cancel"
+WATCH = "stigmer executions watch"
 MORE_WORKERS = "stigmer work"
 WAIT = "stigmer doctor --wait=30"
 """For an execution that continues without help."""
@@ -72,7 +73,7 @@ _WAYS_OUT: Mapping[StuckClass, WayOut] = {
     StuckClass.KEEPS_FAILING: WayOut(commands=("stigmer restart runner", f"{CANCEL} {{id}}")),
     StuckClass.WAITING_FOR_RUNNER: WayOut(commands=("stigmer up", MORE_WORKERS)),
     StuckClass.STARTING_LATE: WayOut(commands=(MORE_WORKERS,)),
-    StuckClass.WAITING_FOR_MODEL: WayOut(commands=(WAIT,)),
+    StuckClass.WAITING_FOR_MODEL: WayOut(commands=(f"{WATCH} {{id}}", f"{CANCEL} {{id}}")),
     StuckClass.UNKNOWN: WayOut(commands=(WAIT,)),
 }
 _UNCLAIMED: Mapping[StuckClass, WayOut] = {
@@ -105,7 +106,7 @@ def way_out_of_all(kind: StuckClass, ids: Sequence[ExecutionId], phase: Phase, *
 
 
 def _way_out(kind: StuckClass, ids: Sequence[ExecutionId], phase: Phase, *, passes: bool) -> WayOut:
-    if passes:
+    if passes and kind is not StuckClass.WAITING_FOR_MODEL:
         return WayOut(commands=(WAIT,))
     found = _UNCLAIMED.get(kind, _WAYS_OUT[kind]) if phase is Phase.PENDING else _WAYS_OUT[kind]
     named = {"ids": " ".join(ids), "id": next(iter(ids), "")}

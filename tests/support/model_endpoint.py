@@ -47,12 +47,9 @@ class Endpoint:
                 self.wfile.write(b"data: [DONE]\n\n")
 
             def _head(self) -> None:
-                length = str(len(endpoint.body)) if not endpoint.words else "100000" if endpoint.is_cut else None
-                kind = "text/event-stream" if endpoint.words else "application/json"
                 self.send_response(endpoint.status)
-                for name, value in {"Content-Type": kind, "Content-Length": length, **endpoint.headers}.items():
-                    if value is not None:
-                        self.send_header(name, value)
+                for name, value in endpoint.all_headers().items():
+                    self.send_header(name, value)
                 self.end_headers()
 
             def _event(self, choice: dict[str, object]) -> None:
@@ -68,6 +65,13 @@ class Endpoint:
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Route)
         self.port = int(self.http.server_address[1])
+
+    def all_headers(self) -> dict[str, str]:
+        """What the next answer is sent with."""
+        if not self.words:
+            return {"Content-Type": "application/json", "Content-Length": str(len(self.body)), **self.headers}
+        cut = {"Content-Length": "100000"} if self.is_cut else {}
+        return {"Content-Type": "text/event-stream", **cut, **self.headers}
 
     @property
     def url(self) -> str:

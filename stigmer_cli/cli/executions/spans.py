@@ -17,6 +17,7 @@ BAR_MAX = 40
 
 BAR, BAR_ASCII = "━", "="
 
+MODEL_BUSY = "model busy"
 NAMES: Mapping[EventType, str] = {
     EventType.ACCEPTED: "queued",
     EventType.QUEUED: "queued",
@@ -25,7 +26,7 @@ NAMES: Mapping[EventType, str] = {
     EventType.SUBMITTED: "waiting for a runner",
     EventType.CLAIMED: "waiting for the model",
     EventType.ATTEMPT: "waiting for the model",
-    EventType.MODEL_BUSY: "model busy",
+    EventType.MODEL_BUSY: MODEL_BUSY,
     EventType.MESSAGE: "answering",
     EventType.ATTENTION: "needs attention",
     EventType.CANCEL_REQUESTED: "ending",
@@ -34,7 +35,7 @@ NAMES: Mapping[EventType, str] = {
 
 ENDS = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
 
-STYLES: Mapping[str, str] = {"queued": "yellow", "model busy": "yellow", "needs attention": "red", "answering": "green"}
+STYLES: Mapping[str, str] = {"queued": "yellow", MODEL_BUSY: "yellow", "needs attention": "red", "answering": "green"}
 STYLE = "cyan"
 
 
@@ -69,6 +70,8 @@ def find_spans(events: Sequence[EventBody], now: datetime) -> Sequence[Span]:
         if event.type in ENDS:
             return _close(begun, event.at, is_open=False)
         name = NAMES.get(event.type)
+        if begun and begun[-1][0] == MODEL_BUSY and event.type is EventType.ATTEMPT:
+            continue  # it is asked again, for a moment: there may be dozens of these
         if name and (not begun or begun[-1][0] != name):
             begun.append((name, event.at))
     return _close(begun, now, is_open=True)

@@ -90,3 +90,18 @@ def test_a_narrow_terminal_gets_shorter_bars(width: int) -> None:
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert len(lines) == 5
     assert max(map(len, lines)) <= max(width, 34)
+
+
+def test_a_busy_model_is_one_span_however_often_it_is_asked() -> None:
+    busy = timeline(
+        (EventType.ACCEPTED, 0),
+        (EventType.CLAIMED, 1),
+        (EventType.MODEL_BUSY, 2),
+        (EventType.ATTEMPT, 3),
+        (EventType.MODEL_BUSY, 4),
+        (EventType.ATTEMPT, 9),
+        (EventType.MESSAGE, 10),
+        (EventType.COMPLETED, 11),
+    )
+    spans = [(one.name, one.seconds) for one in find_spans(busy, NOW)]
+    assert spans == [("queued", 1.0), ("waiting for the model", 1.0), ("model busy", 8.0), ("answering", 1.0)]

@@ -34,6 +34,7 @@ def _recover(endpoint: Endpoint) -> None:
     endpoint.status, endpoint.body, endpoint.words = 200, "", ["good ", "morning"]
 
 
+@pytest.mark.slow
 async def test_a_model_that_is_busy_more_often_than_runners_may_die_answers_in_the_end(
     harness: Harness, configured: Endpoint
 ) -> None:
@@ -48,6 +49,7 @@ async def test_a_model_that_is_busy_more_often_than_runners_may_die_answers_in_t
     assert len(configured.asked) == len(row.postponed) + 1, "asked once an attempt"
 
 
+@pytest.mark.slow
 async def test_what_waits_for_its_model_comes_back_when_the_provider_asks_for_it(
     harness: Harness, configured: Endpoint
 ) -> None:

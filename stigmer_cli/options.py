@@ -130,6 +130,7 @@ def _switch(text: str) -> bool:
     return _SWITCHES[text.lower()]
 
 
+SWITCH = ("true", "false")
 _SWITCHES = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
 
 
@@ -140,14 +141,17 @@ def _listen(text: str) -> str:
         raise ConfigError(f"{text!r} is not an IP address (the port is STIGMER_SERVER_PORT)") from None
 
 
-def _choice(kind: type[StrEnum]) -> Callable[[str], StrEnum]:
-    def parse(text: str) -> StrEnum:
-        try:
-            return kind(text.lower())
-        except ValueError:
-            raise ConfigError(f"{text!r} is none of {', '.join(kind)}") from None
+@dataclass(frozen=True)
+class _Choice:
+    """Reads one of the values of `kind`, in any case."""
 
-    return parse
+    kind: type[StrEnum]
+
+    def __call__(self, text: str) -> StrEnum:
+        try:
+            return self.kind(text.lower())
+        except ValueError:
+            raise ConfigError(f"{text!r} is none of {', '.join(self.kind)}") from None
 
 
 def _span(min_s: float, max_s: float) -> Callable[[str], str]:
@@ -178,6 +182,16 @@ class Option:
     about: str
     is_secret: bool = False
     flag: str = ""
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The values that it takes, if these are a few words."""
+        return tuple(self.parse.kind) if isinstance(self.parse, _Choice) else SWITCH * (self.parse is _switch)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether its value is the path of a file."""
+        return self.parse is _file
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -304,13 +318,13 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         name="submit_policy",
         variable="STIGMER_SUBMIT_POLICY",
-        parse=_choice(SubmitPolicy),
+        parse=_Choice(SubmitPolicy),
         about="queue: accept while Temporal is away; fail-fast: refuse",
     ),
     Option(
         name="reconcile",
         variable="STIGMER_RECONCILE",
-        parse=_choice(ReconcileMode),
+        parse=_Choice(ReconcileMode),
         about="auto: the server brings orphans back by itself; manual: only when asked",
     ),
     Option(
@@ -321,7 +335,7 @@ OPTIONS: tuple[Option, ...] = (
         is_secret=True,
     ),
     Option(
-        name="log_level", variable="STIGMER_LOG_LEVEL", parse=_choice(LogLevel), about="the lowest level that is logged"
+        name="log_level", variable="STIGMER_LOG_LEVEL", parse=_Choice(LogLevel), about="the lowest level that is logged"
     ),
     Option(
         name="temporal_binary",

@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import typer
-from typer.completion import completion_init  # type: ignore[attr-defined]
 
 from stigmer_cli.cli.help.commands import show_version_first
-from stigmer_cli.cli.help.completion import VARIABLE
 from stigmer_cli.cli.lazy_commands import Declared, LazyCommands
 from stigmer_cli.cli.sections import AGENTS, DIAGNOSE, SETTINGS, STACK, SectionedGroup
 
@@ -30,7 +28,7 @@ COMMANDS: Mapping[str, Declared] = {
     "top": (DIAGNOSE, "top.commands:top"),
     "doctor": (DIAGNOSE, "doctor.commands:doctor"),
     "config": (SETTINGS, "config.commands:config"),
-    "completion": (SETTINGS, "help.commands:completion"),
+    "completion": (SETTINGS, "completion.commands:completion"),
     "version": (SETTINGS, "help.commands:version"),
     "help": (SETTINGS, "help.commands:show_help"),
 }
@@ -48,10 +46,8 @@ class Application(SectionedGroup):
         self.commands = LazyCommands(COMMANDS)
 
 
-def build_application(environ: Mapping[str, str]) -> typer.Typer:
-    """The whole command line. Completions are set up only when a shell asks for them."""
-    if VARIABLE in environ:
-        completion_init()
+def build_application() -> typer.Typer:
+    """The whole command line."""
     app = typer.Typer(
         cls=Application,
         help=ABOUT,

@@ -71,6 +71,16 @@ def invoke(arguments: Sequence[str]) -> int:
         return _report_interrupt()
 
 
+def _complete(cli: Cli, arguments: Sequence[str]) -> int:
+    """Answer a shell that completes a word; whatever goes wrong, it gets an empty answer."""
+    from stigmer_cli.cli.completion.complete import complete  # noqa: PLC0415 - for completions only
+    from stigmer_cli.cli.completion.request import read_request  # noqa: PLC0415
+
+    request = read_request(cli.environ, arguments)
+    cli.out.raw(complete(cli, request) if request else "")
+    return 0
+
+
 def _open_missing_streams() -> None:
     """Open the null device for each standard stream that the caller closed, as `<&-` and some service managers do.
 
@@ -112,8 +122,10 @@ def _report_interrupt() -> int:
 def _run(cli: Cli, arguments: Sequence[str]) -> int:
     if sys.platform == "win32":
         raise ConfigError("Stigmer runs on Linux and macOS; on Windows, run it inside WSL 2", hint="wsl --install")
+    if COMPLETION in cli.environ:
+        return _complete(cli, arguments)
     _check_encoding(arguments)
-    if arguments in VERSION_LINES and COMPLETION not in cli.environ:
+    if arguments in VERSION_LINES:
         return _print_version(cli, arguments)
     return _run_application(cli, arguments)
 
@@ -133,7 +145,7 @@ def _run_application(cli: Cli, arguments: Sequence[str]) -> int:
 
     typed = expand_bare_wait(arguments) or ["--help"]
     try:
-        result = build_application(cli.environ)(typed, prog_name="stigmer", standalone_mode=False, obj=cli)
+        result = build_application()(typed, prog_name="stigmer", standalone_mode=False, obj=cli)
     except typer.TyperException as error:
         cli.out = Output(find_format(arguments))  # the options may not have been read so far
         cli.out.error(_explain_usage(error))

@@ -30,7 +30,7 @@ def main() -> None:
 
 app()
 """
-COMPLETING = {"_STIGMER_COMPLETE": "complete_bash", "COMP_WORDS": "stigmer exec", "COMP_CWORD": "1"}
+COMPLETING = {"_STIGMER_COMPLETE": "bash", "_STIGMER_LINE": "stigmer exec", "_STIGMER_WORD": "exec"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -65,11 +65,13 @@ def test_a_module_is_short_and_says_what_it_is(path: Path) -> None:
     assert [text for text in _messages(tree) if CROOKED.search(text)] == []
 
 
-@pytest.mark.parametrize(("arguments", "word"), [(["--version"], ""), (["version"], ""), ([], "stigmer exec")])
+@pytest.mark.parametrize(
+    ("arguments", "word"), [(["--version"], ""), (["version"], ""), ([], "stigmer exec"), ([], "stigmer restart ")]
+)
 def test_a_version_and_the_completion_of_a_word_load_next_to_nothing(
     arguments: list[str], word: str, tmp_path: Path
 ) -> None:
-    completing = {"_STIGMER_COMPLETE": "complete_bash", "COMP_WORDS": word, "COMP_CWORD": "1"} if word else {}
+    completing = {"_STIGMER_COMPLETE": "bash", "_STIGMER_LINE": word, "_STIGMER_WORD": ""} if word else {}
     done = subprocess.run(
         [sys.executable, "-c", LOADED.format(arguments=arguments)],
         env={"STIGMER_HOME": str(tmp_path), "PATH": "/usr/bin:/bin", **completing},

@@ -5,16 +5,12 @@ from typing import Annotated
 import typer
 
 from stigmer_cli.cli.context import cli_of
-from stigmer_cli.cli.help.completion import Shell, show_script
-from stigmer_cli.cli.help.topics import complete_topic
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.parameters import OutputFormat
 
 Words = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[TOPIC]", help="A page of the manual, or a command.", autocompletion=complete_topic, show_default=False
-    ),
+    typer.Argument(metavar="[TOPIC]", help="A page of the manual, or a command.", show_default=False),
 ]
 Pager = Annotated[
     bool,
@@ -57,10 +53,3 @@ def version(ctx: typer.Context, *, output: OutputFormat = Format.TABLE) -> None:
     from stigmer_cli.cli.help.version import show_version
 
     show_version(cli_of(ctx, output))
-
-
-def completion(
-    ctx: typer.Context, shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")]
-) -> None:
-    """Print the completion script for a shell. Load it with: source <(stigmer completion bash)."""
-    show_script(cli_of(ctx), shell)

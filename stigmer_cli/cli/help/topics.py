@@ -30,8 +30,3 @@ def read_page(topic: str) -> str:
 def read_summary(topic: str) -> str:
     """The summary of a page: the first line below its heading, without its full stop."""
     return read_page(topic).splitlines()[2].removesuffix(".")
-
-
-def complete_topic(incomplete: str) -> list[tuple[str, str]]:
-    """The topics that begin with `incomplete`, each with its summary, as a shell offers them."""
-    return [(topic, read_summary(topic)) for topic in TOPICS if topic.startswith(incomplete)]

@@ -16,7 +16,7 @@ from stigmer_cli import errors
 from stigmer_cli.cli.app import build_application
 from stigmer_cli.cli.entry import invoke
 from stigmer_cli.cli.help.page import find_pager, render_markdown, show_in_pager
-from stigmer_cli.cli.help.topics import TOPICS, complete_topic, read_page, read_summary
+from stigmer_cli.cli.help.topics import TOPICS, read_page, read_summary
 from stigmer_cli.cli.sections import SECTIONS
 from stigmer_cli.doctor.catalog import CHECKS
 from stigmer_cli.domain.phase import Phase
@@ -26,7 +26,7 @@ from stigmer_cli.settings import OPTIONS, Option
 from tests.unit.test_house_rules import CROOKED
 
 README = Path(__file__).parents[3] / "README.md"
-COMMANDS: Any = dict(getattr(get_command(build_application({})), "commands"))  # noqa: B009 - typer types it as a plain command
+COMMANDS: Any = dict(getattr(get_command(build_application()), "commands"))  # noqa: B009 - typer types it as a plain command
 COLUMNS = 80
 LONG = re.compile(r"--[a-z]+(-[a-z]+)*")
 PLACEHOLDER = re.compile(r"[A-Z]+(:[A-Z]+)?|\[[A-Z]+\](\.\.\.)?|\[=SPAN\]")
@@ -145,11 +145,6 @@ def test_an_unknown_topic_is_wrong_usage_and_names_the_nearest(
 ) -> None:
     assert invoke(["help", *words]) == 2
     assert capsys.readouterr().err == f"error: {sentence}\nhint: stigmer help\n"
-
-
-def test_a_shell_is_offered_the_topics_that_begin_so() -> None:
-    assert [topic for topic, _ in complete_topic("s")] == ["stack", "settings", "security", "scripting"]
-    assert len(complete_topic("")) == len(TOPICS)
 
 
 def test_the_pager_is_the_users_or_less_and_none_where_it_cannot_work() -> None:

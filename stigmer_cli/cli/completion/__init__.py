@@ -1,0 +1,1 @@
+"""Completion of words in bash, zsh and fish: the scripts, their installation, and the values that they ask for."""

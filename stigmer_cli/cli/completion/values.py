@@ -1,0 +1,157 @@
+"""What may stand for an argument or behind an option, by the name that the help gives it: AGENT, ID, PART, ..."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from stigmer_cli.cli.completion.request import ABOUT_MAX, Item
+from stigmer_cli.cli.context import Cli
+
+if TYPE_CHECKING:
+    from typer._click import Context
+
+PARTS = ("supervisor", "temporal", "server", "runner")
+OPEN = ("PENDING", "IN_PROGRESS")
+ACTING = frozenset({"cancel", "reconcile"})
+"""The commands that act on open executions only."""
+
+SHORT = (
+    Item(value="@last", about="the newest execution"),
+    Item(value="@last-failed", about="the newest execution that failed"),
+)
+END_MIN = 4
+CHECK_ROW = re.compile(r"^\| (?P<code>STG\d+) \| (?P<category>\w+) \| (?P<name>[^|]+?) \|", re.MULTILINE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The word to complete, up to the cursor, and what stands before it."""
+
+    cli: Cli
+    context: "Context"
+    current: str
+
+    def is_given(self, value: str) -> bool:
+        """Whether `value` stands before it already, as an argument that may be repeated."""
+        return any(isinstance(given, list | tuple) and value in given for given in self.context.params.values())
+
+
+def find_agents(asked: Asked) -> Iterable[Item]:
+    """The agents, with their descriptions."""
+    found = _fetch(asked, "/v1/agents?limit=200")
+    return [Item(value=item["metadata"]["slug"], about=item["spec"]["description"]) for item in found["items"]]
+
+
+def find_executions(asked: Asked) -> Iterable[Item]:
+    """The newest executions, with agent, phase and age; only open ones for a command that acts on no others.
+
+    The end of an id completes to the whole, if only one of them has it.
+    """
+    if asked.current.startswith("@"):
+        return SHORT
+    is_open = asked.context.info_name in ACTING
+    found = _fetch(asked, "/v1/executions:names?limit=200" + "".join(f"&phase={one}" for one in OPEN if is_open))
+    items = [
+        Item(value=one["id"], about=f"{one['agent']}, {one['phase']}, {_age(one['createdAt'], found['now'])} ago")
+        for one in found["items"]
+    ]
+    if any(item.value.startswith(asked.current) for item in items):
+        return items
+    ending = [item for item in items if len(asked.current) >= END_MIN and item.value.endswith(asked.current.lower())]
+    return [Completed(value=item.value, about=item.about) for item in ending] if len(ending) == 1 else ()
+
+
+class Completed(Item):
+    """A value that is offered although it does not begin with what was typed."""
+
+
+def find_parts(asked: Asked) -> Iterable[Item]:
+    """The parts of a stack; no command restarts the supervisor alone."""
+    names = PARTS[1:] if asked.context.info_name == "restart" else PARTS
+    return [Item(value=name) for name in names]
+
+
+def find_checks(asked: Asked) -> Iterable[Item]:
+    """The codes of the checks with their names, and for options the categories."""
+    from stigmer_cli.cli.help.topics import read_page  # noqa: PLC0415
+
+    # The page has a row for each check, which a test ensures; the checks themselves take three times as long to import.
+    rows = list(CHECK_ROW.finditer(read_page("doctor")))
+    codes = [Item(value=row["code"], about=row["name"]) for row in rows]
+    if asked.context.info_name == "explain":
+        return codes
+    categories = dict.fromkeys(row["category"] for row in rows)
+    return [*codes, *(Item(value=name, about=f"all checks of this category: {name}") for name in categories)]
+
+
+def find_settings(_asked: Asked) -> Iterable[Item]:
+    """The names of the settings, and what they mean."""
+    from stigmer_cli.options import OPTIONS  # noqa: PLC0415
+
+    return [Item(value=option.name, about=option.about) for option in OPTIONS]
+
+
+def find_setting_values(asked: Asked) -> Iterable[Item] | None:
+    """The values of the setting that is named before; None: a file."""
+    from stigmer_cli.options import BY_NAME  # noqa: PLC0415
+
+    option = BY_NAME.get(str(asked.context.params.get("name")))
+    if option is None:
+        return ()
+    return None if option.is_file else [Item(value=value) for value in option.values]
+
+
+def find_topics(asked: Asked) -> Iterable[Item]:
+    """The pages of the manual and the commands; behind a command, its own commands."""
+    from stigmer_cli.cli.help.topics import TOPICS, read_summary  # noqa: PLC0415
+
+    root: Any = asked.context.find_root().command
+    given: Sequence[str] = asked.context.params.get("words") or ()
+    pages = [] if given else [Item(value=topic, about=read_summary(topic)) for topic in TOPICS]
+    for word in given:
+        root = getattr(root, "commands", {}).get(word)
+    commands = getattr(root, "commands", {})
+    return [*pages, *(Item(value=name, about=one.get_short_help_str(ABOUT_MAX)) for name, one in commands.items())]
+
+
+def find_nothing(_asked: Asked) -> Iterable[Item]:
+    """Nothing: only the person knows it."""
+    return ()
+
+
+def find_files(_asked: Asked) -> None:
+    """Files: the shell offers them itself."""
+
+
+Find = Callable[[Asked], Iterable[Item] | None]
+VALUES: Mapping[str, Find] = {
+    "AGENT": find_agents,
+    "ID": find_executions,
+    "PART": find_parts,
+    "CODE": find_checks,
+    "NAME": find_settings,
+    "VALUE": find_setting_values,
+    "TOPIC": find_topics,
+    "FILE": find_files,
+    "DIRECTORY": find_files,
+    **dict.fromkeys(
+        ("CURSOR", "HOST:PORT", "K=V", "KEY", "LABEL", "MESSAGE", "N", "PORT", "SPAN", "TEXT", "TIME", "URL"),
+        find_nothing,
+    ),
+}
+"""By metavar, without the brackets and dots around it. None from one of them: files. What has choices needs no row."""
+
+
+def _fetch(asked: Asked, path: str) -> dict[str, Any]:
+    from stigmer_cli.cli.completion.live import fetch  # noqa: PLC0415 - sockets and settings, for live values only
+
+    return fetch(asked.cli, path) or {"items": [], "now": None}
+
+
+def _age(created_at: str, now: str | None) -> str:
+    from stigmer_cli.time_format import ago  # noqa: PLC0415
+
+    created = datetime.fromisoformat(created_at)
+    return ago(created, datetime.fromisoformat(now) if now else created)

@@ -27,6 +27,14 @@ def absolute_path(text: str | Path) -> Path:
         ) from error
 
 
+def find_working_directory() -> Path | None:
+    """The working directory; None where it has been deleted, or may not be read."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
+
+
 def find_user_home() -> Path | None:
     """The home directory of the user; None where HOME is not set and this system has no entry for the user id.
 

@@ -48,9 +48,9 @@ class RunnerRecord:
 
 
 def write_runner_record(home: Home, record: RunnerRecord) -> None:
-    """Say how this process, which `record` is about, stands; raises OSError."""
+    """Say how this process, which `record` is about, stands; raises OSError, also where the home is gone."""
     path = _path(home, record.pid)
-    path.parent.mkdir(mode=OWNER_ONLY_FOLDER, parents=True, exist_ok=True)
+    path.parent.mkdir(mode=OWNER_ONLY_FOLDER, exist_ok=True)
     write_atomically(path, json.dumps(asdict(record)).encode(), OWNER_ONLY, is_durable=False)
 
 

@@ -8,13 +8,13 @@ import os
 import shlex
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from stigmer_cli.errors import ConfigError, reason_of
-from stigmer_cli.home_trust import inspect_home, refuse_sudo
+from stigmer_cli.home_trust import Fault, HomeFinding, inspect_home, refuse_sudo
 from stigmer_cli.libpq import TAKEN, complete_url, unused_service
 from stigmer_cli.options import (
     BY_NAME,
@@ -28,6 +28,7 @@ from stigmer_cli.options import (
     SubmitPolicy,
 )
 from stigmer_cli.paths import absolute_path
+from stigmer_cli.project_home import FOLDER_NAME, HomeSource, find_doubt, find_project_home
 from stigmer_cli.proxies import NO_PROXIES, Proxies, proxies_in
 from stigmer_cli.time_format import parse_span
 
@@ -37,6 +38,7 @@ __all__ = [
     "OPTIONS",
     "PORT_MAX",
     "Home",
+    "HomeSource",
     "LogLevel",
     "Option",
     "ReconcileMode",
@@ -44,15 +46,19 @@ __all__ = [
     "Source",
     "SubmitPolicy",
     "defaults",
+    "find_doubts",
     "home_of",
     "load",
     "parse_setting",
+    "require_trusted",
 ]
 
 SERVER_PORT = 7234
 TEMPORAL_PORT = 7233
 LOOPBACK = "127.0.0.1"
 MODEL_RETRY_FOR = "15m"
+LEAVE = f"export {HOME_VARIABLE}=~/{FOLDER_NAME}"
+"""Leaves the project of another user for one's own home."""
 
 
 class Source(StrEnum):
@@ -69,9 +75,32 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Home:
-    """The one folder that everything of a local stack lies under, and the names in it."""
+    """The one folder that everything of a local stack lies under, and the names in it; `source`: why it is this one."""
 
     path: Path
+    source: HomeSource = field(default=HomeSource.DEFAULT, compare=False)
+
+    @property
+    def shown(self) -> str:
+        """The path, and why it is this one unless it is the default."""
+        match self.source:
+            case HomeSource.PROJECT:
+                return f"{self.path}, the home of this project"
+            case HomeSource.VARIABLE:
+                return f"{self.path} ({HOME_VARIABLE})"
+            case HomeSource.DEFAULT:
+                return str(self.path)
+
+    @property
+    def stack_name(self) -> str:
+        """The stack of this home in a sentence: with the path, unless it is the default one."""
+        match self.source:
+            case HomeSource.PROJECT:
+                return f"the stack of this project, {self.path},"
+            case HomeSource.VARIABLE:
+                return f"the stack in {self.path}"
+            case HomeSource.DEFAULT:
+                return "the stack"
 
     @property
     def config_file(self) -> Path:
@@ -208,23 +237,48 @@ class Settings:
         return {**{name: value for name, value in environ.items() if name not in ours}, **self.environment()}
 
 
-def home_of(environ: Mapping[str, str], *, user_home: Path | None) -> Home:
-    """The home that `environ` means, which no other setting can make unreadable.
+def home_of(environ: Mapping[str, str], *, user_home: Path | None, working_directory: Path | None = None) -> Home:
+    """The home that `environ` means, else that of the project around `working_directory`, else the user's.
 
-    Raises ConfigError where it cannot be resolved, or neither `environ` nor `user_home` says where it is.
+    No setting can make it unreadable. Raises ConfigError where it cannot be resolved, or nothing says where it is.
     """
     if named := environ.get(HOME_VARIABLE):
-        return Home(path=absolute_path(named))
-    if user_home is None:
+        return Home(path=absolute_path(named), source=HomeSource.VARIABLE)
+    default = None if user_home is None else absolute_path(user_home / FOLDER_NAME)
+    project = find_project_home(working_directory, default)
+    if project is not None:
+        return Home(path=project, source=HomeSource.PROJECT)
+    if default is None:
         raise ConfigError(
             f"there is no home directory: HOME is not set, and this system has no entry for user id {os.getuid()}",
             hint=f"export {HOME_VARIABLE}=DIRECTORY",
         )
-    return Home(path=absolute_path(user_home / ".stigmer"))
+    return Home(path=default)
+
+
+def find_doubts(home: Home) -> tuple[HomeFinding, ...]:
+    """Why nothing in `home` counts, the most important first; empty where it can be trusted."""
+    doubts = inspect_home(home.path)
+    if home.source is not HomeSource.PROJECT:
+        return doubts
+    doubts = tuple(replace(one, fix=LEAVE) if one.fault is Fault.OWNER else one for one in doubts)
+    foreign = find_doubt(home.path)
+    return doubts if foreign is None or doubts else (foreign,)
+
+
+def require_trusted(home: Home) -> None:
+    """Raise MachineError, with the first of `find_doubts`, where `home` cannot be trusted."""
+    for doubt in find_doubts(home):
+        raise doubt.error()
 
 
 def load(
-    flags: Mapping[str, str | None], environ: Mapping[str, str], *, user_home: Path | None, is_look: bool = False
+    flags: Mapping[str, str | None],
+    environ: Mapping[str, str],
+    *,
+    user_home: Path | None,
+    working_directory: Path | None = None,
+    is_look: bool = False,
 ) -> Settings:
     """Read all layers once.
 
@@ -233,8 +287,8 @@ def load(
     owns the home, or a file in it, or could write there. For a command that only looks (`is_look`) the home is then
     not read, and `distrust` says why.
     """
-    home = home_of(environ, user_home=user_home)
-    doubts = inspect_home(home.path)
+    home = home_of(environ, user_home=user_home, working_directory=working_directory)
+    doubts = find_doubts(home)
     if not is_look:
         if doubts:
             raise doubts[0].error()

@@ -19,6 +19,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
         if name.startswith(("STIGMER_", "OPENAI_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("STIGMER_HOME", str(tmp_path_factory.getbasetemp() / "nobodys-home"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))
 
 
 @pytest.fixture(autouse=True)

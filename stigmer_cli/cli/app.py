@@ -13,6 +13,7 @@ ABOUT = "A local stack that runs AI agents and workflows durably on Temporal, an
 EPILOG = "Read the manual with: stigmer help"
 
 COMMANDS: Mapping[str, Declared] = {
+    "init": (STACK, "stack.commands:init"),
     "up": (STACK, "stack.commands:up"),
     "down": (STACK, "stack.commands:down"),
     "restart": (STACK, "stack.commands:restart"),

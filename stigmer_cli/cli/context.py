@@ -29,6 +29,7 @@ class Cli:
 
     environ: Mapping[str, str]
     user_home: Path | None
+    working_directory: Path | None = None
     clock: Clock = field(default_factory=SystemClock)
     out: Output = field(default_factory=Output)
     servers_now: datetime | None = None
@@ -42,7 +43,7 @@ class Cli:
         """The home of this invocation; reads no other setting."""
         from stigmer_cli.settings import home_of
 
-        return home_of(self.environ, user_home=self.user_home)
+        return home_of(self.environ, user_home=self.user_home, working_directory=self.working_directory)
 
     def load_settings(self, *, is_look: bool = False, **flags: str | None) -> "Settings":
         """The settings of a command. While the home's stack runs, its addresses override those of this shell.
@@ -55,7 +56,13 @@ class Cli:
         """The settings of this shell and of `config.toml`, even while a stack runs: for commands that start a part."""
         from stigmer_cli.settings import load
 
-        found = load(flags, self.environ, user_home=self.user_home, is_look=is_look)
+        found = load(
+            flags,
+            self.environ,
+            user_home=self.user_home,
+            working_directory=self.working_directory,
+            is_look=is_look,
+        )
         if found.distrust:
             self.out.warning(f"{found.distrust}; neither its config.toml nor its token is used")
         for warning in found.warnings:
@@ -64,15 +71,14 @@ class Cli:
 
     def load_settings_or_defaults(self) -> "Settings":
         """`load_settings`, or the defaults with a warning if it fails: for read-only commands."""
-        from stigmer_cli.home_trust import inspect_home
-        from stigmer_cli.settings import Settings
+        from stigmer_cli.settings import Settings, find_doubts
 
         home = self.home
         try:
             return self.load_settings(is_look=True)
         except ConfigError as error:
             self.out.warning(f"the settings of this shell cannot be read: {error.message}")
-        distrust = "; ".join(doubt.message for doubt in inspect_home(home.path))
+        distrust = "; ".join(doubt.message for doubt in find_doubts(home))
         return _follow_stack(Settings(home=home, distrust=distrust))
 
     def client(self, **flags: str | None) -> "Client":
@@ -83,10 +89,12 @@ class Cli:
         """
         from stigmer_cli.client import Client
         from stigmer_cli.credential import FileToken, read_token
-        from stigmer_cli.stack.remote import require_token
+        from stigmer_cli.stack.remote import refuse_copy, require_token
 
         settings = self.load_settings(is_look=False, **flags)
         require_token(settings)
+        if settings.server_url is None:
+            refuse_copy(settings.home)
         token = settings.token
         if token is None and read_token(settings.home) is None:
             raise _explain_missing_token(settings.home)
@@ -150,7 +158,7 @@ def _explain_missing_token(home: "Home") -> StigmerError:
     if home.store_id_file.exists():
         # `up` makes a new one, and a running server reads it.
         return MachineError(f"the token file {home.token_file} is gone", hint="stigmer up")
-    return NotRunning(f"no stack was ever started in {home.path}", hint="stigmer up")
+    return NotRunning(f"no stack was ever started in {home.shown}", hint="stigmer up")
 
 
 def cli_of(ctx: "typer.Context", output_format: Format = Format.TABLE) -> Cli:

@@ -19,7 +19,7 @@ from stigmer_cli.errors import ConfigError, MachineError, StigmerError, reason_o
 from stigmer_cli.inherited_signals import reset_inherited_signals
 from stigmer_cli.lean_imports import postpone_collections
 from stigmer_cli.libpq import TAKEN
-from stigmer_cli.paths import find_user_home
+from stigmer_cli.paths import find_user_home, find_working_directory
 
 if TYPE_CHECKING:
     import typer
@@ -52,7 +52,7 @@ def main() -> None:
 
 def invoke(arguments: Sequence[str]) -> int:
     """Run `stigmer ARGUMENTS`, print its result or its error, and return the exit code."""
-    cli = Cli(environ=dict(os.environ), user_home=find_user_home())
+    cli = Cli(environ=dict(os.environ), user_home=find_user_home(), working_directory=find_working_directory())
     for name in TAKEN:  # the settings have them already, and the client library would read them again
         os.environ.pop(name, None)
     try:

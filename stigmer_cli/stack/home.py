@@ -7,9 +7,11 @@ import shutil
 import stat
 from pathlib import Path
 
+from stigmer_cli.credential import rotate_token
 from stigmer_cli.errors import MachineError, reason_of
 from stigmer_cli.files import OWNER_ONLY_FOLDER, remove_leftovers
 from stigmer_cli.home_trust import can, require_trust
+from stigmer_cli.project_home import Origin, Provenance, find_provenance, record_origin
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.mounts import is_read_only, missing_mount, mount_of, nearest
 
@@ -19,13 +21,15 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 def prepare_home(home: Home) -> None:
     """Make every folder of `home` with mode 0700, and close those that others could read. Raises MachineError.
 
-    A folder that others could write to is not closed silently: they may have put something there.
+    A folder that others could write to is not closed silently: they may have put something there. What a copy of
+    another home holds gets a token of its own: that of the original would let its commands in at the other one.
     """
     require_trust(home.path)
     unmounted = missing_mount(home.path)
     if unmounted:
         message = f"{home.path} lies on {unmounted}, which is in /etc/fstab and is not mounted"
         raise MachineError(message, hint=f"sudo mount {shlex.quote(str(unmounted))}")
+    found = find_provenance(home.path)
     for folder in (home.path, home.data, home.logs, home.run):
         try:
             folder.mkdir(mode=OWNER_ONLY_FOLDER, parents=True, exist_ok=True)
@@ -35,6 +39,21 @@ def prepare_home(home: Home) -> None:
             try_to_write(folder)
         except OSError as error:
             raise MachineError(f"cannot use {folder}: {reason_of(error)}", hint=way_out(folder, error)) from error
+    _settle(home, found)
+
+
+def _settle(home: Home, found: Provenance) -> None:
+    """Record that the content of `home` belongs to this folder from now on."""
+    if found.origin is Origin.OWN:
+        return
+    if found.origin is Origin.COPY and home.token_file.exists():
+        rotate_token(home)
+    try:
+        record_origin(home.path)
+    except OSError as error:
+        raise MachineError(
+            f"cannot write in {home.path}: {reason_of(error)}", hint=way_out(home.path, error)
+        ) from error
 
 
 def way_out(folder: Path, error: OSError) -> str:

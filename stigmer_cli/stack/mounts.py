@@ -1,9 +1,15 @@
-"""What a folder lies on: whether its file system can be written, and whether one is missing that should be there."""
+"""What a folder lies on: what its file system can do, and whether one is missing that should be there."""
 
+import fcntl
 import os
+import secrets
+import socket
 from pathlib import Path
 
+from stigmer_cli.supervisor.control import short_name
+
 FSTAB = Path("/etc/fstab")
+MOUNTS = Path("/proc/self/mounts")
 POINT_AT = 1
 """fstab(5): the second field of a line is the mount point."""
 
@@ -32,6 +38,38 @@ def missing_mount(home: Path, fstab: Path = FSTAB) -> Path | None:
     if home.exists():
         return None
     return next((point for point in _points(fstab) if point in home.parents and not point.is_mount()), None)
+
+
+def file_system_of(path: Path, mounts: Path = MOUNTS) -> str:
+    """The type of the file system that `path` lies on, as in mount(8); empty where the system does not say."""
+    point = mount_of(path)
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    found = ""
+    for line in lines:
+        _device, place, kind, *_ = line.split()
+        if Path(place.replace("\\040", " ")) == point:
+            found = kind  # the last one covers the others
+    return found
+
+
+def takes_locks_and_sockets(folder: Path) -> bool:
+    """Whether files in `folder` can be locked (flock(2)) and unix sockets bound there. Raises OSError if unwritable."""
+    probe = folder / f".probe-{secrets.token_hex(4)}"
+    fd = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        probe.unlink()
+        with socket.socket(socket.AF_UNIX) as end, short_name(probe) as name:
+            end.bind(name)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+        probe.unlink(missing_ok=True)
+    return True
 
 
 def _points(fstab: Path) -> list[Path]:

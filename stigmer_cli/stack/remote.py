@@ -3,7 +3,8 @@
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.credential import read_token
 from stigmer_cli.domain.identity import is_fresh
-from stigmer_cli.errors import ConfigError, RequestError
+from stigmer_cli.errors import ConfigError, NotRunning, RequestError
+from stigmer_cli.project_home import Origin, find_provenance
 from stigmer_cli.settings import Home, Settings, Source
 from stigmer_cli.stack.endpoints_file import Endpoints, read_endpoints
 from stigmer_cli.stack.parts import RUNNER, SERVER, TEMPORAL
@@ -43,6 +44,19 @@ def require_token(settings: Settings) -> None:
     if url is not None and settings.token is None and read_token(settings.home) is None:
         raise ConfigError(
             f"there is no token for the server at {url}", hint="set STIGMER_TOKEN to the one that this server was given"
+        )
+
+
+def refuse_copy(home: Home) -> None:
+    """Raise NotRunning where nothing runs in `home` and it is a copy: the original's server may have its port.
+
+    With the copied token that server would let the command in.
+    """
+    found = find_provenance(home.path)
+    if found.origin is Origin.COPY:
+        raise NotRunning(
+            f"{home.stack_name} is not running; it is a copy of {found.made_at}, whose server is not asked",
+            hint="stigmer up --auto-ports",
         )
 
 

@@ -62,7 +62,7 @@ async def restart_part(
     began = clock.monotonic()
     found, control = read_endpoints(home), await connect_to_supervisor(home)
     if control is None or found is None:
-        raise NotRunning(f"no stack runs in {home.path}", hint="stigmer up")
+        raise NotRunning(f"no stack runs in {home.shown}", hint="stigmer up")
     async with control:
         record = await status_of(control)
         child = record.child(name)

@@ -21,7 +21,9 @@ def explain(error: ServerUnavailable, url: str, home: Home, *, is_own: bool) -> 
     port = urlsplit(url).port or PORTS["http"]
     if not is_loopback(urlsplit(url).hostname or "") or not is_listened_on(port):
         is_down = is_own and not is_supervised(home)
-        return NotRunning(f"the stack is not running ({error.message})", hint="stigmer up") if is_down else error
+        return (
+            NotRunning(f"{home.stack_name} is not running ({error.message})", hint="stigmer up") if is_down else error
+        )
     server = _server(home)
     if is_own and server is not None and holds(server.pid, port):
         return _of_another_token(server) if isinstance(error, ServerUnproven) else error

@@ -71,7 +71,7 @@ class LogFile:
 
     def _open(self) -> int:
         if self._fd is None:
-            self.path.parent.mkdir(mode=OWNER_ONLY_FOLDER, parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=OWNER_ONLY_FOLDER, exist_ok=True)  # no home: a removed one stays removed
             self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, OWNER_ONLY)
         return self._fd
 

@@ -34,7 +34,7 @@ def test_a_stack_that_was_never_started_says_how_to(tmp_path: Path) -> None:
     assert code == 1
     assert verdict_of(found) == (
         "STG104",
-        f"not healthy: no stack runs in {place}: none was ever started there",
+        f"not healthy: no stack runs in {place} (STIGMER_HOME): none was ever started there",
         "stigmer up",
     )
 

@@ -24,9 +24,11 @@ class Stigmer:
     def __init__(self, home: Path, settings: Mapping[str, str] | None = None) -> None:
         self.home = home
         self.settings = dict(settings or {})
+        self.directory: Path | None = None
         self.environment = {
             **os.environ,
             "STIGMER_HOME": str(home),
+            "XDG_STATE_HOME": str(home.parent / "state"),
             "STIGMER_SERVER_PORT": str(free_port()),
             "STIGMER_TEMPORAL_PORT": str(free_port()),
             "STIGMER_UI_PORT": str(free_port()),
@@ -48,6 +50,7 @@ class Stigmer:
         return subprocess.run(
             [self.command, *arguments],
             env=self.environment,
+            cwd=self.directory,
             input=stdin,
             capture_output=True,
             text=True,

@@ -12,7 +12,7 @@ AgentName = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's nam
 Files = Annotated[
     list[str],
     typer.Option(
-        "--file", "-f", metavar="FILE", help="A YAML file, with one or several documents; '-' is standard input."
+        "--file", "-f", metavar="FILE", help="A YAML file, a folder of YAML files, or '-' for standard input."
     ),
 ]
 

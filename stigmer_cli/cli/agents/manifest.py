@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 import yaml
@@ -12,6 +13,7 @@ from pydantic_core import ErrorDetails
 from stigmer_cli.api.resources import AgentManifest
 from stigmer_cli.cli.input_file import read_input_file
 from stigmer_cli.errors import ConfigError
+from stigmer_cli.stack.first_agent import list_yaml_files
 
 STDIN = "-"
 FILE_MAX = 4 * 1024 * 1024
@@ -34,8 +36,11 @@ class ManifestSource:
 
 
 def read_sources(names: Sequence[str], stdin: BinaryIO) -> Sequence[ManifestSource]:
-    """The files `names`; `-` is `stdin`. Raises ConfigError for one that cannot be read or is too large."""
-    return [_read_source(name, stdin) for name in names]
+    """The files `names`, and the YAML files of each folder; `-` is `stdin`.
+
+    Raises ConfigError for one that cannot be read or is too large, and for a folder without YAML files.
+    """
+    return [_read_source(file, stdin) for name in names for file in _list_files(name)]
 
 
 def parse_manifests(sources: Sequence[ManifestSource]) -> Sequence[AgentManifest]:
@@ -53,6 +58,15 @@ def parse_manifests(sources: Sequence[ManifestSource]) -> Sequence[AgentManifest
     if not manifests:
         raise ConfigError("the input holds no document", hint="stigmer apply --help shows an example")
     return manifests
+
+
+def _list_files(name: str) -> Sequence[str]:
+    if not Path(name).is_dir():
+        return [name]
+    files = list_yaml_files(Path(name))
+    if not files:
+        raise ConfigError(f"{name} has no YAML file (*.yaml, *.yml)", hint="stigmer apply -f FILE")
+    return [str(file) for file in files]
 
 
 def _read_source(name: str, stdin: BinaryIO) -> ManifestSource:

@@ -9,8 +9,7 @@ from tomlkit.exceptions import ParseError
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.errors import ConfigError, MachineError, reason_of
 from stigmer_cli.files import OWNER_ONLY, OWNER_ONLY_FOLDER, write_atomically
-from stigmer_cli.home_trust import require_trust
-from stigmer_cli.settings import BY_NAME, Source, parse_setting
+from stigmer_cli.settings import BY_NAME, Source, parse_setting, require_trusted
 from stigmer_cli.stack.endpoints_file import read_endpoints
 from stigmer_cli.stack.precedence import DATABASE
 from stigmer_cli.stack.settings_record import RUNNER, read_settings_record, readers
@@ -19,7 +18,7 @@ from stigmer_cli.stack.settings_record import RUNNER, read_settings_record, read
 def set_setting(cli: Cli, name: str, value: str) -> None:
     """Write it; raises ConfigError for an unknown setting or a value that it cannot have."""
     checked = parse_setting(name, value)
-    require_trust(cli.home.path)
+    require_trusted(cli.home)
     document = _read_document(cli.home.config_file)
     document[name] = checked if isinstance(checked, int) else str(checked)
     _write(cli.home.config_file, document)
@@ -29,7 +28,7 @@ def set_setting(cli: Cli, name: str, value: str) -> None:
 
 def unset_setting(cli: Cli, name: str) -> None:
     """Remove it; raises ConfigError for an unknown setting that the file does not contain either."""
-    require_trust(cli.home.path)
+    require_trusted(cli.home)
     document = _read_document(cli.home.config_file)
     if name not in document:
         if name not in BY_NAME:

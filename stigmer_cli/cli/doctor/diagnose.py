@@ -103,6 +103,7 @@ async def _diagnose(cli: Cli, asked: _DiagnosisRequest) -> Diagnosis:
 def _collect_facts(cli: Cli) -> Facts:
     """The facts under the current settings; settings that cannot be read become a finding themselves."""
     try:
-        return collect_facts(load({}, cli.environ, user_home=cli.user_home, is_look=True), clock=cli.clock)
+        settings = load({}, cli.environ, user_home=cli.user_home, working_directory=cli.working_directory, is_look=True)
+        return collect_facts(settings, clock=cli.clock)
     except ConfigError as error:
         return collect_facts(Settings(home=cli.home), clock=cli.clock, problem=error)

@@ -34,6 +34,20 @@ NewStore = Annotated[
 NewSettings = Annotated[bool, typer.Option("--new-settings", help="Forget the ports and addresses of earlier starts.")]
 
 
+def init(
+    ctx: typer.Context,
+    *,
+    directory: Annotated[
+        str | None, typer.Option("--directory", metavar="DIRECTORY", help="The project's directory. Default: this one.")
+    ] = None,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Give a project a stack of its own: .stigmer with free ports, and a first agent. Repeating it changes nothing."""
+    from stigmer_cli.cli.stack.init import init_stack
+
+    init_stack(cli_of(ctx, output), directory)
+
+
 def up(
     ctx: typer.Context,
     *,

@@ -7,6 +7,7 @@ from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import Output, strip_control_sequences
 from stigmer_cli.credential import read_token
 from stigmer_cli.running_version import RUNNING_VERSION
+from stigmer_cli.settings import Home
 from stigmer_cli.stack.differences import takeover_command
 from stigmer_cli.stack.gone_programs import WAY_OUT, describe_gone, find_gone_programs
 from stigmer_cli.stack.server_probe import ServerProbe
@@ -19,8 +20,8 @@ UI_OFF = "Temporal's web UI is off: there is only 127.0.0.1 here, where any web 
 IN_REACH = "any web page can reach Temporal's web UI here, and start and end workflows; without it: stigmer up --no-ui"
 
 
-def print_ready(out: Output, ready: Ready) -> None:
-    """Print the addresses and folders of the stack, and what to type next."""
+def print_ready(out: Output, ready: Ready, home: Home) -> None:
+    """Print the addresses and folders of the stack in `home`, and what to type next."""
     found = ready.endpoints
     if found.owns_temporal and found.ui_source is None:
         out.warning(IN_REACH if found.ui_port else UI_OFF)
@@ -33,12 +34,13 @@ def print_ready(out: Output, ready: Ready) -> None:
         "namespace": found.namespace,
         "ephemeral": found.ephemeral,
         "home": str(ready.home),
+        "homeSource": home.source,
         "logs": str(ready.logs),
         "tookS": round(ready.took_s, 3),
         "changes": [change.to_json() for change in ready.changes],
         "pending": [change.to_json() for change in ready.pending],
     }
-    out.result(data, lambda console: _print_places(console, ready))
+    out.result(data, lambda console: _print_places(console, ready, home))
 
 
 def tell_pending(out: Output, ready: Ready) -> None:
@@ -69,7 +71,7 @@ def _tell_version(cli: Cli, ready: Ready) -> None:
         cli.out.hint(f"{WAY_OUT} starts this version")
 
 
-def _print_places(console: Console, ready: Ready) -> None:
+def _print_places(console: Console, ready: Ready, home: Home) -> None:
     found = ready.endpoints
     verdict = f"ready in {span(ready.took_s)}" if ready.started else "already running; nothing was changed"
     console.print(Text(f"Stigmer is {verdict}", style="bold"))
@@ -77,7 +79,7 @@ def _print_places(console: Console, ready: Ready) -> None:
         ("server", found.server_url),
         ("temporal", found.temporal_address),
         ("web UI", found.ui_url or "off"),
-        ("home", str(ready.home)),
+        ("home", home.shown),
         ("logs", str(ready.logs)),
     ]
     for name, place in rows:

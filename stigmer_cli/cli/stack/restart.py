@@ -19,6 +19,6 @@ def restart_stack(cli: Cli, part: str | None, options: StackOptions) -> None:
             ready = cli.run(restart(settings, options, progress=board, around=around))
         else:
             ready = cli.run(restart_part(settings, part, options, progress=board, around=around))
-    print_ready(cli.out, ready)
+    print_ready(cli.out, ready, settings.home)
     tell_pending(cli.out, ready)
     tell_outdated(cli, ready)

@@ -13,7 +13,7 @@ from rich.text import Text
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import Format, strip_control_sequences
 from stigmer_cli.credential import read_token
-from stigmer_cli.settings import Settings
+from stigmer_cli.settings import Home, HomeSource, Settings
 from stigmer_cli.stack.endpoints_file import read_endpoints
 from stigmer_cli.stack.gone_programs import WAY_OUT, describe_gone
 from stigmer_cli.stack.remote import find_server_elsewhere, remote_status
@@ -43,10 +43,12 @@ class StatusPage:
     """The state of the stack, with the last changes of the server's connection to Temporal as lines."""
 
     stack: StackStatus
+    home: Home
 
     def to_json(self) -> dict[str, object]:
         """The JSON object that scripts may rely on."""
-        return {**self.stack.to_json(), "connection": dict(self.stack.connection) or None}
+        connection = dict(self.stack.connection) or None
+        return {**self.stack.to_json(), "homeSource": self.home.source, "connection": connection}
 
     @property
     def changes(self) -> Sequence[str]:
@@ -71,8 +73,8 @@ async def observe_stack(cli: Cli, settings: Settings, token: str | None) -> Stat
     """The state of this home's stack, or of the server elsewhere that `settings` name."""
     url = find_server_elsewhere(settings, read_endpoints(settings.home))
     if url is not None:
-        return StatusPage(stack=await remote_status(url, settings, token=token))
-    return StatusPage(stack=await status(settings, token=token, clock=cli.clock))
+        return StatusPage(stack=await remote_status(url, settings, token=token), home=settings.home)
+    return StatusPage(stack=await status(settings, token=token, clock=cli.clock), home=settings.home)
 
 
 async def _watch(cli: Cli, settings: Settings, token: str | None) -> None:
@@ -118,6 +120,8 @@ def _draw_page(shown: StatusPage, *, is_verbose: bool) -> RenderableType:
     changes = shown.changes if is_verbose else shown.changes[-CHANGES_SHOWN:] if len(shown.changes) > 1 else []
     if changes:
         rows += [Text("connection to Temporal:"), *(Text(f"  {line}", style="dim") for line in changes)]
+    if shown.home.source is not HomeSource.DEFAULT and not found.elsewhere:
+        rows.append(Text(f"home {strip_control_sequences(shown.home.shown)}"))
     if found.elsewhere:
         rows.append(Text(f"server {strip_control_sequences(found.elsewhere)}"))
         rows += [] if found.exit_code == 0 else [Text.assemble(("hint: ", "cyan"), "stigmer doctor")]

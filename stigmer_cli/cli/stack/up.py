@@ -13,6 +13,7 @@ from stigmer_cli.options import ReconcileMode
 from stigmer_cli.settings import Settings
 from stigmer_cli.stack.attach import follow_until_stopped
 from stigmer_cli.stack.down import down
+from stigmer_cli.stack.known_homes import KnownHomes
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.up import Ready, UpContext, up
 
@@ -34,12 +35,13 @@ def start_stack(cli: Cli, flags: Mapping[str, str | None], options: StackOptions
     cli.out.outlives_reader = True
     if options.ephemeral:
         cli.out.note(EPHEMERAL + FORGOTTEN[settings.reconcile])
+    KnownHomes(cli.environ, user_home=cli.user_home).remember(settings.home)
     ready = _bring_up(cli, settings, options)
     tell_pending(cli.out, ready)
     tell_outdated(cli, ready)
     if is_attached:
         return _stay_attached(cli, settings, ready)
-    print_ready(cli.out, ready)
+    print_ready(cli.out, ready, settings.home)
     return 0
 
 
@@ -52,7 +54,7 @@ def _bring_up(cli: Cli, settings: Settings, options: StackOptions) -> Ready:
 def _stay_attached(cli: Cli, settings: Settings, ready: Ready) -> int:
     cli.out.outlives_reader = False  # what is left to do is to print
     try:
-        print_ready(cli.out, ready)
+        print_ready(cli.out, ready, settings.home)
         return _follow_logs(cli, settings, ready)
     except KeyboardInterrupt:  # it came before `follow_until_stopped` handled signals
         cli.run(down(settings.home, clock=cli.clock))

@@ -15,7 +15,7 @@ FREE_MIN_FILES = 100
 
 @check("STG101", "home", repair=SHUT_HOME)
 async def home(facts: Facts) -> Found:
-    """Everything of a stack lies in one folder, the home (~/.stigmer, or STIGMER_HOME).
+    """Everything of a stack lies in one folder, the home (~/.stigmer, a project's .stigmer, or STIGMER_HOME).
 
     It must be closed to others: it holds the token and everything that agents said.
     """

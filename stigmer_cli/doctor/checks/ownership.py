@@ -14,7 +14,8 @@ async def owner(facts: Facts) -> Found:
 
     config.toml names the program that runs as Temporal, and the token lets its reader run agents. Files of root usually
     come from one `sudo stigmer`, files of a user id without a name from a restored backup. While some belong to another
-    user, nothing in the home is read, and commands that start or change something refuse the home.
+    user, nothing in the home is read, and commands that start or change something refuse the home. The same is true of
+    a project's `.stigmer` that was not made where it is: `stigmer init` takes it over.
     """
     return await _find_doubt(facts, Fault.OWNER) or passed("the home and all in it are yours")
 

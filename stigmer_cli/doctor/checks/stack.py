@@ -53,7 +53,7 @@ async def supervisor(facts: Facts) -> Found:
         how = "does not answer" if probe.is_there else "runs, but its socket is gone"
         return failed(f"the supervisor (pid {process.pid}) {how}", "stigmer down && stigmer up", **evidence)
     if await _runs_unsupervised(facts):
-        return told(f"no stack runs in {facts.settings.home.path}; a server answers at {_url(facts)}")
+        return told(f"no stack runs in {facts.settings.home.shown}; a server answers at {_url(facts)}")
     return _judge_down(facts, probe)
 
 
@@ -67,7 +67,7 @@ def _judge_down(facts: Facts, probe: SupervisorObservation) -> Found:
             pid=gone.pid,
         )
     why = "it is stopped" if facts.settings.home.logs.exists() else "none was ever started there"
-    return failed(f"no stack runs in {place}: {why}", "stigmer up", home=str(place))
+    return failed(f"no stack runs in {facts.settings.home.shown}: {why}", "stigmer up", home=str(place))
 
 
 async def _runs_unsupervised(facts: Facts) -> bool:

@@ -12,9 +12,8 @@ from pathlib import Path
 
 from stigmer_cli.doctor.facts.facts import BinarySeen, HomeSeen, PortSeen, ProcessSeen
 from stigmer_cli.errors import MachineError, reason_of
-from stigmer_cli.home_trust import inspect_home
 from stigmer_cli.open_files import allowed_files
-from stigmer_cli.settings import Home, Settings
+from stigmer_cli.settings import Home, Settings, find_doubts
 from stigmer_cli.stack.endpoints_file import Endpoints
 from stigmer_cli.stack.gone_programs import find_gone_program
 from stigmer_cli.stack.home import try_to_write, way_out
@@ -52,7 +51,7 @@ def probe_home(home: Home) -> HomeSeen:
         why_not_writable=why,
         is_read_only=is_read_only(home.path),
         fix=fix,
-        doubts=inspect_home(home.path),
+        doubts=find_doubts(home),
         free_bytes=room.f_bavail * room.f_frsize,
         free_files=room.f_favail if room.f_files else None,  # btrfs counts none
         token_mode=_mode(home.token_file),

@@ -335,7 +335,7 @@ async def test_purge_deletes_everything_but_the_configuration(stack: Stack) -> N
 
     assert {path.name for path in ended.deleted} == {"data", "logs", "token", "run"}
     assert len(ended.parts) == 4
-    assert _names(stack.home.path) == {"config.toml", "runner.pid"}
+    assert _names(stack.home.path) == {"config.toml", "home.json", "runner.pid"}
     assert (await down(stack.home, clock=CLOCK)).parts == ()
 
 

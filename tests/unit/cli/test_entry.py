@@ -62,7 +62,7 @@ def test_secrets_are_not_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     ("arguments", "message"),
     [
         (["logs"], "there are no logs in {home}/logs: nothing was ever started"),
-        (["agents", "list"], "no stack was ever started in {home}"),
+        (["agents", "list"], "no stack was ever started in {home} (STIGMER_HOME)"),
     ],
 )
 def test_in_a_home_where_nothing_was_started_it_says_so(

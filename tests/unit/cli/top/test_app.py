@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -20,6 +21,7 @@ from stigmer_cli.domain.execution import EventType, Execution
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import NotRunning
+from stigmer_cli.settings import Home
 from stigmer_cli.stack.endpoints_file import Endpoints
 from stigmer_cli.stack.status import PartState, PartStatus, StackState, StackStatus
 from tests.support.execution_rows import row
@@ -66,7 +68,8 @@ class Stack:
         self.observed += 1
         state = StackState.STOPPED if self.is_stopped else StackState.READY
         parts = (PartStatus(name="server", state=PartState.RUNNING, pid=4711),)
-        page = StatusPage(stack=StackStatus(state=state, parts=parts, endpoints=ENDPOINTS, home="/home/me/.stigmer"))
+        stack = StackStatus(state=state, parts=parts, endpoints=ENDPOINTS, home="/home/me/.stigmer")
+        page = StatusPage(stack=stack, home=Home(path=Path(stack.home)))
         if self.is_stopped:
             return Snapshot(now=NOW, page=page, problem="the stack is down", hint="stigmer up")
         shown = [self.resource(name) for name in self.rows if name in self.stuck or not is_stuck_only]

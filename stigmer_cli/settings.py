@@ -359,8 +359,12 @@ def _parsed(option: Option, text: str, source: Source, home: Home) -> object:
             Source.ENVIRONMENT: option.variable,
             Source.FILE: f"{option.name} in {home.config_file}",
         }
-        hint = "stigmer up --help" if source is Source.FLAG else "stigmer config list"
-        raise ConfigError(f"{places[source]}: {error.message}", hint=hint) from None
+        hints = {
+            Source.FLAG: "stigmer up --help",
+            Source.ENVIRONMENT: f"unset {option.variable}",
+            Source.FILE: f"stigmer config unset {option.name}",
+        }
+        raise ConfigError(f"{places[source]}: {error.message}", hint=hints[source]) from None
 
 
 def _strange_variables(environ: Mapping[str, str], database_url: str | None) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.domain.stuck import NAMED_MAX
 from stigmer_cli.errors import MachineError
 from stigmer_cli.settings import Settings, Source
+from stigmer_cli.stack.precedence import layer_of
 from stigmer_cli.stack.readiness import parse_time
 from stigmer_cli.temporal.dev_server import find_binary
 from stigmer_cli.time_format import time_of_day
@@ -48,6 +49,23 @@ def without_named_binary(facts: Facts) -> str:
     if facts.settings.sources.get("temporal_binary") is Source.FILE:
         return f"sed -i '/^temporal_binary/d' {shlex.quote(str(facts.settings.home.config_file))}"
     return "unset STIGMER_TEMPORAL_BINARY"
+
+
+def describe_origin(facts: Facts, name: str) -> str:
+    """Where the setting `name` comes from while no stack runs, as the end of a sentence; empty for the default.
+
+    A stack that runs has its settings from its start, whatever a shell says (STG116).
+    """
+    source = facts.settings.sources.get(name, Source.DEFAULT)
+    if facts.endpoints is not None or source is Source.DEFAULT:
+        return ""
+    if source is Source.RECORD:
+        forget = "`stigmer up --new-settings` forgets it"
+        return f" ({name} is that of the last start of this stack; {forget})"
+    before = facts.given.find_given(name) if facts.given else None
+    is_new = before is not None and before.value != str(getattr(facts.settings, name))
+    other = f"; the last start had {before.value or 'none'}" if before is not None and is_new else ""
+    return f" ({name} is from {layer_of(facts.settings, name)}{other})"
 
 
 def operator(facts: Facts, arguments: str) -> str:

@@ -131,6 +131,18 @@ def name_source(source: Source, option: Option = BY_NAME[DATABASE]) -> str:
     return names[source]
 
 
+def layer_of(settings: Settings, name: str) -> str:
+    """The layer that says the setting `name`, as a person knows it; empty for the default."""
+    source = settings.sources.get(name, Source.DEFAULT)
+    return "" if source is Source.DEFAULT else name_source(source, BY_NAME[name])
+
+
+def take_back(settings: Settings, name: str) -> str:
+    """The command after which this shell, or config.toml, no longer says the setting `name`."""
+    is_in_file = settings.sources.get(name) is Source.FILE
+    return f"stigmer config unset {name}" if is_in_file else f"unset {BY_NAME[name].variable}"
+
+
 def _is_same_database(settings: Settings, given: Given) -> bool:
     return database_of(settings.database_url, settings.home) == database_of(given.value, settings.home)
 

@@ -149,3 +149,19 @@ _WORDS = st.text(alphabet="abcdefghij0123456789-", min_size=1, max_size=20)
 )
 def test_a_child_reads_the_same_settings_from_the_environment_made_for_it(settings: Settings) -> None:
     assert load({}, settings.environment(), user_home=NOBODY) == settings
+
+
+@pytest.mark.parametrize(
+    ("said", "written", "hint"),
+    [
+        ({"STIGMER_RECONCILE": "never"}, "", "unset STIGMER_RECONCILE"),
+        ({}, 'reconcile = "never"', "stigmer config unset reconcile"),
+    ],
+)
+def test_a_wrong_value_is_taken_back_where_it_was_said(
+    said: dict[str, str], written: str, hint: str, tmp_path: Path
+) -> None:
+    (tmp_path / "config.toml").write_text(written)
+    with pytest.raises(ConfigError) as caught:
+        load({}, {"STIGMER_HOME": str(tmp_path), **said}, user_home=None)
+    assert caught.value.hint == hint

@@ -10,6 +10,7 @@ from stigmer_cli.running_version import RUNNING_VERSION
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.differences import takeover_command
 from stigmer_cli.stack.gone_programs import WAY_OUT, describe_gone, find_gone_programs
+from stigmer_cli.stack.precedence import layer_of, take_back
 from stigmer_cli.stack.server_probe import ServerProbe
 from stigmer_cli.stack.status import LOOK_MAX_S
 from stigmer_cli.stack.up import Ready
@@ -50,6 +51,15 @@ def tell_pending(out: Output, ready: Ready) -> None:
         for change in ready.pending:
             out.note(f"  {change}")
         out.hint(f"{takeover_command(ready.pending)} applies them")
+
+
+def tell_elsewhere(cli: Cli, ready: Ready) -> None:
+    """Print that the commands of this shell talk to another server than that of the stack, if a setting says so."""
+    settings = cli.load_settings_or_defaults()
+    if settings.server_url and settings.server_target != ready.endpoints.server_url:
+        layer = layer_of(settings, "server_url")
+        cli.out.note(f"other commands talk to {settings.server_target}, which {layer} names, and not to this stack")
+        cli.out.hint(take_back(settings, "server_url"))
 
 
 def tell_outdated(cli: Cli, ready: Ready) -> None:

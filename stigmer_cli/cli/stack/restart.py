@@ -2,7 +2,7 @@
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.stack.progress import show_progress
-from stigmer_cli.cli.stack.ready import print_ready, tell_outdated, tell_pending
+from stigmer_cli.cli.stack.ready import print_ready, tell_elsewhere, tell_outdated, tell_pending
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.remote import refuse_elsewhere
 from stigmer_cli.stack.restart import restart, restart_part
@@ -22,3 +22,4 @@ def restart_stack(cli: Cli, part: str | None, options: StackOptions) -> None:
     print_ready(cli.out, ready, settings.home)
     tell_pending(cli.out, ready)
     tell_outdated(cli, ready)
+    tell_elsewhere(cli, ready)

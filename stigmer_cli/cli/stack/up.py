@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.stack.logs import Printer
 from stigmer_cli.cli.stack.progress import show_progress
-from stigmer_cli.cli.stack.ready import print_ready, tell_outdated, tell_pending
+from stigmer_cli.cli.stack.ready import print_ready, tell_elsewhere, tell_outdated, tell_pending
 from stigmer_cli.domain.stuck import RECONCILE
 from stigmer_cli.open_files import require_files
 from stigmer_cli.options import ReconcileMode
@@ -39,6 +39,7 @@ def start_stack(cli: Cli, flags: Mapping[str, str | None], options: StackOptions
     ready = _bring_up(cli, settings, options)
     tell_pending(cli.out, ready)
     tell_outdated(cli, ready)
+    tell_elsewhere(cli, ready)
     if is_attached:
         return _stay_attached(cli, settings, ready)
     print_ready(cli.out, ready, settings.home)

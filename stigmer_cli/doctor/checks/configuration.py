@@ -24,7 +24,8 @@ async def settings(facts: Facts) -> Found:
     nothing else is judged: it might be the wrong stack.
     """
     if facts.problem is not None:
-        return failed(facts.problem.message, f"${{EDITOR:-vi}} {shlex.quote(str(facts.settings.home.config_file))}")
+        edit = f"${{EDITOR:-vi}} {shlex.quote(str(facts.settings.home.config_file))}"
+        return failed(facts.problem.message, facts.problem.hint if facts.problem.hint.startswith("unset ") else edit)
     return passed("all settings are valid", file=str(facts.settings.home.config_file))
 
 

@@ -4,9 +4,10 @@ import re
 
 from stigmer_cli.doctor.check import BUSY_S, Found, Severity, check, failed, passed, skipped, warned
 from stigmer_cli.doctor.checks.started_settings import token_hint
-from stigmer_cli.doctor.facts.facts import Facts
+from stigmer_cli.doctor.facts.facts import Facts, ServerSeen
 from stigmer_cli.doctor.facts.pollers import live_pollers
 from stigmer_cli.stack.parts import SERVER
+from stigmer_cli.stack.precedence import layer_of, take_back
 from stigmer_cli.supervisor.process import ProcessId
 
 RUNNER_VERSION = re.compile(r"^stigmer-runner/[^/]+/\d+[^/]*/(.+)$")
@@ -23,8 +24,7 @@ async def answers(facts: Facts) -> Found:
     """
     seen = await facts.server()
     if seen.health is None:
-        hint = "stigmer config get server_url" if facts.shell.server_url else token_hint(facts, seen.why)
-        return failed(f"the server at {seen.url} cannot be used: {seen.why}", hint, url=seen.url, cause=seen.why)
+        return _judge_unusable(facts, seen)
     holder = await _server_id(facts)
     evidence = {"url": seen.url, "pid": seen.health.pid, "reasons": seen.health.reasons}
     if holder is not None and holder.pid != seen.health.pid:
@@ -49,6 +49,18 @@ async def versions(facts: Facts) -> Found:
     if others:
         return warned(f"this command is {facts.version}, {', '.join(others)}", "stigmer restart", **evidence)
     return passed(f"all are {facts.version}", **evidence)
+
+
+def _judge_unusable(facts: Facts, seen: ServerSeen) -> Found:
+    """A server that cannot be used, with the layer that names it where this home has another one."""
+    words, evidence = f"cannot be used: {seen.why}", {"url": seen.url, "cause": seen.why}
+    if not facts.shell.server_url:
+        return failed(f"the server at {seen.url} {words}", token_hint(facts, seen.why), **evidence)
+    layer = layer_of(facts.shell, "server_url")
+    if facts.endpoints is None or not layer:
+        return failed(f"the server at {seen.url} {words}", "stigmer config get server_url", **evidence)
+    own = f"{layer} names it, and the stack of this home is at {facts.endpoints.server_url}"
+    return failed(f"the server at {seen.url} {words}; {own}", take_back(facts.shell, "server_url"), **evidence)
 
 
 async def _server_id(facts: Facts) -> ProcessId | None:

@@ -8,8 +8,9 @@ from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.clock import iso
 from stigmer_cli.doctor.check import BUSY_S, Found, Scope, because, check, failed, passed, skipped, warned
 from stigmer_cli.doctor.facts.facts import Facts
-from stigmer_cli.doctor.text import clock_time, operator
+from stigmer_cli.doctor.text import clock_time, describe_origin, operator
 from stigmer_cli.domain.stuck import WAIT
+from stigmer_cli.stack.precedence import TEMPORAL
 
 if TYPE_CHECKING:
     from stigmer_cli.api.health import TemporalHealth
@@ -35,8 +36,9 @@ async def reachable(facts: Facts) -> Found:
         "cause": endpoint.why,
     }
     if endpoint.why:
+        words = f"Temporal at {endpoint.address} cannot be reached from here: {endpoint.why}"
         hint = "stigmer restart temporal" if endpoint.is_own else WAIT
-        return failed(f"Temporal at {endpoint.address} cannot be reached from here: {endpoint.why}", hint, **evidence)
+        return failed(f"{words}{describe_origin(facts, TEMPORAL)}", hint, **evidence)
     return passed(f"{endpoint.address} takes connections from here", **evidence)
 
 
@@ -66,7 +68,8 @@ async def namespace(facts: Facts) -> Found:
     evidence = {"namespace": facts.namespace, "cause": seen.cause, "namespaceId": seen.namespace_id}
     if seen.is_connected:
         return passed(f'namespace "{facts.namespace}" is there', **evidence)
-    message = f"Temporal at {facts.address} cannot be used: {seen.cause}"
+    origin = describe_origin(facts, "temporal_namespace" if "namespace" in seen.cause else TEMPORAL)
+    message = f"Temporal at {facts.address} cannot be used: {seen.cause}{origin}"
     if "namespace" in seen.cause:
         return failed(message, operator(facts, f"namespace create -n {shlex.quote(facts.namespace)}"), **evidence)
     if seen.cause not in REFUSALS:

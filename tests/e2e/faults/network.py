@@ -36,8 +36,9 @@ ROWS: tuple[Row, ...] = (
         inject=told(lambda _stage: NOBODY),
         code="STG108",
         exit_code=1,
-        verdict=f"not healthy: the server at {NOBODY} cannot be used: connection refused",
-        fix="stigmer config get server_url",
+        verdict=f"not healthy: the server at {NOBODY} cannot be used: connection refused; STIGMER_SERVER_URL names it,"
+        " and the stack of this home is at http://127.0.0.1:7234",
+        fix="unset STIGMER_SERVER_URL",
         mends=Mends.SHOWS,
     ),
     Row(

@@ -17,7 +17,7 @@ NEXT = """
 from alembic import op
 import sqlalchemy as sa
 
-revision = "next"
+revision = "9999"
 down_revision = "{head}"
 
 
@@ -30,7 +30,7 @@ def upgrade() -> None:
 def scripts_with(folder: Path, then: str) -> Path:
     scripts = folder / "100% migrations"
     shutil.copytree(migrate.SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"))
-    (scripts / "versions" / "next.py").write_text(NEXT.format(head=HEAD, then=then))
+    (scripts / "versions" / "9999_next.py").write_text(NEXT.format(head=HEAD, then=then))
     return scripts
 
 
@@ -46,7 +46,7 @@ async def test_a_migration_copies_the_file_before_it_changes_it(file: Path, tmp_
         id_ = await accepted(store)
     scripts = scripts_with(tmp_path, "pass")
     async with await open_store(url, clock=clock, scripts=scripts) as store:
-        assert await store.schema_revision() == "next"
+        assert await store.schema_revision() == "9999"
         assert (await store.executions.get(id_)).message == "hello"
     backups = list((file.parent / "backups").iterdir())
     assert [backup.name for backup in backups] == [f"stigmer-{HEAD}-20260504T120000Z.db"]
@@ -55,7 +55,7 @@ async def test_a_migration_copies_the_file_before_it_changes_it(file: Path, tmp_
     assert backups[0].stat().st_mode & 0o777 == 0o600
     async with await open_store(url, clock=clock, scripts=scripts):
         assert list((file.parent / "backups").iterdir()) == backups
-    with pytest.raises(MachineError, match=f"has schema next, and this Stigmer knows up to {HEAD}"):
+    with pytest.raises(MachineError, match=f"has schema 9999, and this Stigmer knows up to {HEAD}"):
         await open_store(url, clock=clock)
     restored = tmp_path / "restored.db"
     shutil.copy(backups[0], restored)

@@ -11,7 +11,14 @@ from stigmer_cli.options import ADDRESSES, OPTIONS
 from stigmer_cli.settings import Home, Settings, Source, load
 from stigmer_cli.stack.differences import find_differences, takeover_command, would_change
 from stigmer_cli.stack.endpoints_file import Endpoints
-from stigmer_cli.stack.precedence import as_started, follow_running_stack, keep_recorded, refuse_another_database
+from stigmer_cli.stack.precedence import (
+    as_started,
+    follow_running_stack,
+    keep_recorded,
+    layer_of,
+    refuse_another_database,
+    take_back,
+)
 from stigmer_cli.stack.settings_record import SettingsRecord, fingerprint, given_to, new_record
 
 PARTS = ("temporal", "server", "runner")
@@ -209,3 +216,19 @@ def test_a_part_that_was_never_started_differs_in_nothing() -> None:
     assert find_differences(None, recorded(), PARTS) == ()
     external = new_record().with_parts(shell(temporal_address="one:7233"), ("server", "runner"), at="")
     assert {part for one in find_differences(external, recorded(), PARTS) for part in one.parts} == {"server", "runner"}
+
+
+@pytest.mark.parametrize(
+    ("source", "layer", "command"),
+    [
+        (Source.ENVIRONMENT, "STIGMER_SERVER_URL", "unset STIGMER_SERVER_URL"),
+        (Source.FILE, "config.toml", "stigmer config unset server_url"),
+    ],
+)
+def test_a_setting_is_told_with_its_layer_and_how_to_take_it_back(source: Source, layer: str, command: str) -> None:
+    said = replace(shell(server_url="http://there"), sources={"server_url": source})
+    assert (layer_of(said, "server_url"), take_back(said, "server_url")) == (layer, command)
+
+
+def test_a_default_has_no_layer() -> None:
+    assert layer_of(shell(), "server_url") == ""

@@ -17,6 +17,12 @@ from tests.unit.doctor.facts_builder import HOME, brief, healthy
             healthy(problem=ConfigError("config.toml: there is no setting 'x'")),
             ("fail", "config.toml: there is no setting 'x'", "${EDITOR:-vi} /home/ada/.stigmer/config.toml"),
         ),
+        (
+            healthy(
+                problem=ConfigError("STIGMER_RECONCILE: 'x' is none of auto, manual", hint="unset STIGMER_RECONCILE")
+            ),
+            ("fail", "STIGMER_RECONCILE: 'x' is none of auto, manual", "unset STIGMER_RECONCILE"),
+        ),
     ],
 )
 async def test_settings(facts: Facts, expected: tuple[str, str, str]) -> None:

@@ -41,6 +41,8 @@ KILLED = ExitRecord(signal="SIGKILL", at="2026-05-04T11:59:30Z", why="killed by 
 TAKEN = PortSeen(part="server", port=7234, flag="--port", owner=Owner(pid=99, command="python -m http.server 7234"))
 LOOPS = "temporal does not start: killed by SIGKILL (5 times in a row); its last line: the last line of temporal"
 CLOSED = ServerSeen(url="http://127.0.0.1:7234", why="connection refused")
+ELSEWHERE = ServerSeen(url="http://there", why="connection refused")
+NAMED = Settings(home=HOME, server_url="http://there", sources={"server_url": Source.ENVIRONMENT})
 
 
 def processes(**changed: ProcessSeen) -> dict[str, ProcessSeen]:
@@ -253,6 +255,25 @@ async def test_a_recent_restart_is_a_warning_and_an_old_one_is_not() -> None:
                 "fail",
                 "the server at http://127.0.0.1:7234 cannot be used: connection refused",
                 "stigmer restart server",
+            ),
+        ),
+        (
+            healthy(server=ELSEWHERE, settings=NAMED),
+            (
+                "fail",
+                (
+                    "the server at http://there cannot be used: connection refused; STIGMER_SERVER_URL names it, and"
+                    " the stack of this home is at http://127.0.0.1:7234"
+                ),
+                "unset STIGMER_SERVER_URL",
+            ),
+        ),
+        (
+            healthy(server=ELSEWHERE, settings=NAMED, endpoints=None),
+            (
+                "fail",
+                "the server at http://there cannot be used: connection refused",
+                "stigmer config get server_url",
             ),
         ),
         (

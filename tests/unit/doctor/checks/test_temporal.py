@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,8 +19,9 @@ from stigmer_cli.doctor.facts.facts import (
 )
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
-from stigmer_cli.settings import Home, Settings
+from stigmer_cli.settings import Home, Settings, Source
 from stigmer_cli.stack.endpoints_file import Endpoints
+from stigmer_cli.stack.settings_record import new_record
 from stigmer_cli.temporal.gateway import Poller
 from tests.support.fakes import START, ManualClock
 from tests.unit.doctor.facts_builder import (
@@ -278,3 +280,37 @@ async def test_without_a_server_its_view_is_not_judged() -> None:
     facts = healthy(server=NO_SERVER)
     found = [await look_at(facts) for look_at in (temporal.servers_view, temporal.founding, temporal.same)]
     assert [str(one.result) for one in found] == ["skip", "skip", "skip"]
+
+
+TOLD = Settings(home=HOME, temporal_address="t:1", sources={"temporal_address": Source.ENVIRONMENT})
+KEPT = Settings(home=HOME, temporal_address="t:1", sources={"temporal_address": Source.RECORD})
+STARTED = new_record().with_parts(replace(TOLD, temporal_address="before:1"), ("server",), at="")
+
+
+@pytest.mark.parametrize(
+    ("facts", "origin"),
+    [
+        ({"settings": TOLD, "given": None}, " (temporal_address is from STIGMER_TEMPORAL_ADDRESS)"),
+        (
+            {"settings": TOLD, "given": STARTED},
+            " (temporal_address is from STIGMER_TEMPORAL_ADDRESS; the last start had before:1)",
+        ),
+        (
+            {"settings": KEPT, "given": STARTED},
+            " (temporal_address is that of the last start of this stack; `stigmer up --new-settings` forgets it)",
+        ),
+        ({"settings": Settings(home=HOME), "given": None}, ""),
+    ],
+)
+async def test_while_no_stack_runs_an_address_that_fails_is_told_with_where_it_comes_from(
+    facts: dict[str, Any], origin: str
+) -> None:
+    away = EndpointSeen(address="t:1", namespace="default", is_own=False, why="connection refused")
+    found = await temporal.reachable(healthy(endpoint=away, endpoints=None, **facts))
+    assert found.message == f"Temporal at t:1 cannot be reached from here: connection refused{origin}"
+
+
+async def test_a_stack_that_runs_has_its_addresses_whatever_this_shell_says() -> None:
+    away = EndpointSeen(address="t:1", namespace="default", is_own=False, why="connection refused")
+    found = await temporal.reachable(healthy(endpoint=away, settings=TOLD))
+    assert found.message == "Temporal at t:1 cannot be reached from here: connection refused"

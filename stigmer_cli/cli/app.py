@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, Declared] = {
     "restart": (STACK, "stack.commands:restart"),
     "status": (STACK, "stack.commands:status"),
     "logs": (STACK, "stack.commands:logs"),
+    "ls": (STACK, "stack.commands:ls"),
     "serve": (STACK, "stack.commands:serve"),
     "work": (STACK, "stack.commands:work"),
     "apply": (AGENTS, "agents.commands:apply"),

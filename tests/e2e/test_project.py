@@ -79,3 +79,16 @@ def test_a_copy_of_the_project_neither_uses_nor_stops_its_stack(project: Project
     assert "it has ports and a token of its own now" in copy("init").stderr
     assert copy("run", "greeter", "hello").returncode == 3
     assert project("status").returncode == 0
+
+
+def test_the_list_of_stacks_marks_the_one_that_is_used_here_and_all_are_stopped_only_after_a_yes(
+    project: Project,
+) -> None:
+    items = {item["home"]: item for item in project.json("ls")["items"]}
+    ours = items[str(project.home)]
+    assert (ours["state"], ours["isCurrent"], ours["openExecutions"]) == ("ready", True, 0)
+    refused = project("down", "--all")
+    assert (refused.returncode, "hint: stigmer down --all --yes" in refused.stderr) == (2, True)
+    assert f"{project.home}: ready, open executions: 0" in refused.stderr
+    assert project("status").returncode == 0
+    assert project("down", "--all", "--purge", "--yes").returncode == 2

@@ -93,10 +93,17 @@ def down(
     ctx: typer.Context,
     *,
     purge: Annotated[bool, typer.Option("--purge", help="Also delete data, logs and token.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Stop every stack of yours on this machine.")] = False,
     yes: Yes = False,
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Stop the local stack, Temporal last. It is no error if nothing runs."""
+    if all_:
+        from stigmer_cli.cli.stack.down_all import stop_all_stacks
+
+        if purge:
+            raise typer.BadParameter("--purge deletes the data of one stack; stop all without it")
+        raise typer.Exit(stop_all_stacks(cli_of(ctx, output), is_agreed=yes))
     from stigmer_cli.cli.stack.down import stop_stack
 
     stop_stack(cli_of(ctx, output), is_purged=purge, is_agreed=yes)
@@ -175,6 +182,13 @@ def ui(
     from stigmer_cli.cli.stack.ui import open_ui
 
     open_ui(cli_of(ctx, output), execution, at=at, is_printed=print_only)
+
+
+def ls(ctx: typer.Context, *, output: OutputFormat = Format.TABLE) -> None:
+    """List every stack of yours on this machine. The one that is used here is marked."""
+    from stigmer_cli.cli.stack.ls import list_stacks
+
+    list_stacks(cli_of(ctx, output))
 
 
 def serve(ctx: typer.Context) -> None:

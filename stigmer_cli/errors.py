@@ -136,6 +136,8 @@ class ServerBusy(Unavailable):
     """The server answers as many requests at a time as it can; this one was not read."""
 
     code = "server-busy"
+    words = "takes no more"
+    """What every message of it says; doctor knows it by that."""
 
 
 class StoreBusy(Unavailable):

@@ -145,7 +145,7 @@ async def prove(challenge: Challenge, read: Read, write: Write, token: Token) ->
     try:
         answer = await _answer_to(challenge, read)
     except _Busy:
-        message = f"what answers at {challenge.address} takes no more requests just now (status 503)"
+        message = f"what answers at {challenge.address} {ServerBusy.words} requests just now (status 503)"
         raise ServerBusy(message, hint="stigmer doctor") from None
     except (ValueError, TypeError) as error:
         raise _unproven(challenge, "it is not a Stigmer server, or it has an older version") from error

@@ -4,9 +4,10 @@
         │                        │                                                  │
         └─────── deadline ───────┴──▶ closed (408 where a request had begun)        └── KEPT_S ──▶ closed
 
-Who opens connections and sends nothing must not keep others out: with more than `CONNECTIONS_MAX`, the one is closed
-that has waited longest without a request under way, those first on which nobody has shown the token. An answer may take
-as long as it needs: an execution is followed for hours.
+Who opens connections and sends nothing must not keep others out. With more than `CONNECTIONS_MAX`, the one is closed
+that has waited longest without a request under way: one on which nobody has shown the token while there are more than
+`ROOM_FOR_NEW` of those, otherwise another. A request beyond the limit is answered with 503. An answer may take as long
+as it needs: an execution is followed for hours.
 """
 
 import asyncio
@@ -24,6 +25,9 @@ from stigmer_cli.errors import ServerBusy
 CONNECTIONS_MAX = 512
 ROOM_FOR_KNOWN = 64
 """Of `CONNECTIONS_MAX` requests at a time, those that only callers with the token may have."""
+
+ROOM_FOR_NEW = 64
+"""Connections on which nobody has shown the token yet that stay, beyond `CONNECTIONS_MAX` too: it may come next."""
 
 RECEIVE_MAX_S = 10.0
 """From the first byte of a request to its last, and from a connection to its first byte."""
@@ -100,19 +104,22 @@ class HttpConnection(H11Protocol):
 
     def admit(self, *, is_known: bool) -> None:
         """As in `Caller`."""
-        self.is_known = is_known
+        self.is_known = self.is_known or is_known
         room = CONNECTIONS_MAX if is_known else CONNECTIONS_MAX - ROOM_FOR_KNOWN
         if len(self.tasks) > room:
             log.warning("request_refused", code=ServerBusy.code, at_once=len(self.tasks))
-            message = f"the server answers {len(self.tasks)} requests at a time, and takes no more"
+            message = f"the server answers {len(self.tasks)} requests at a time, and {ServerBusy.words}"
             raise ServerBusy(message, retry_after_s=RETRY_AFTER_S)
 
     def _close_one(self) -> None:
         """Close the one that others can best do without, if there are too many that are not being closed yet."""
         open_ones = [one for one in self.connections if isinstance(one, HttpConnection) and one.is_open]
         waiting = [one for one in open_ones if one.is_waiting and one is not self]
-        if waiting and len(open_ones) > CONNECTIONS_MAX:
-            min(waiting, key=lambda one: (one.is_known, one.waits_since)).transport.close()
+        strangers = [one for one in waiting if not one.is_known]
+        known = [one for one in waiting if one.is_known]
+        chosen = strangers if len(strangers) > ROOM_FOR_NEW else known
+        if chosen and len(open_ones) > CONNECTIONS_MAX:
+            min(chosen, key=lambda one: one.waits_since).transport.close()
 
     @property
     def is_open(self) -> bool:

@@ -6,6 +6,8 @@ from stigmer_cli.doctor.check import BUSY_S, Found, Severity, check, failed, pas
 from stigmer_cli.doctor.checks.started_settings import token_hint
 from stigmer_cli.doctor.facts.facts import Facts, ServerSeen
 from stigmer_cli.doctor.facts.pollers import live_pollers
+from stigmer_cli.domain.stuck import WAIT
+from stigmer_cli.errors import ServerBusy
 from stigmer_cli.stack.parts import SERVER
 from stigmer_cli.stack.precedence import layer_of, take_back
 from stigmer_cli.supervisor.process import ProcessId
@@ -54,6 +56,8 @@ async def versions(facts: Facts) -> Found:
 def _judge_unusable(facts: Facts, seen: ServerSeen) -> Found:
     """A server that cannot be used, with the layer that names it where this home has another one."""
     words, evidence = f"cannot be used: {seen.why}", {"url": seen.url, "cause": seen.why}
+    if ServerBusy.words in seen.why:
+        return failed(f"the server at {seen.url} is busy: {seen.why}", WAIT, **evidence)
     if not facts.shell.server_url:
         return failed(f"the server at {seen.url} {words}", token_hint(facts, seen.why), **evidence)
     layer = layer_of(facts.shell, "server_url")

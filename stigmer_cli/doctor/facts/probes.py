@@ -25,7 +25,7 @@ from stigmer_cli.stack.endpoints_file import Endpoints
 from stigmer_cli.stack.parts import ASK_GRPC, BACKUPS, TEMPORAL
 from stigmer_cli.stack.port_holders import find_parts_missing_ports
 from stigmer_cli.stack.ports import owner_of
-from stigmer_cli.stack.server_probe import FOREIGN, OK, UNAUTHORIZED, cause_of, get_json
+from stigmer_cli.stack.server_probe import FOREIGN, OK, UNAUTHORIZED, UNAVAILABLE, cause_of, get_json
 from stigmer_cli.stack.standstill import find_stalled_processes
 from stigmer_cli.stack.status import SupervisorObservation, ask_supervisor
 from stigmer_cli.store_record import recorded_store
@@ -78,6 +78,8 @@ async def probe_server(url: str, settings: Settings, *, clock: Clock, waits_for:
     status, body = answer
     if status == UNAUTHORIZED:
         return ServerSeen(url=url, why="it refuses the token of this home")
+    if status == UNAVAILABLE and isinstance(body.get("detail"), str):
+        return ServerSeen(url=url, why=str(body["detail"]))
     await load_module("stigmer_cli.api.health")
     from stigmer_cli.api.health import Health  # noqa: PLC0415 - loaded just now
 

@@ -17,6 +17,7 @@ from stigmer_cli.doctor.facts.facts import (
     ProcessSeen,
     ServerSeen,
 )
+from stigmer_cli.errors import ServerBusy
 from stigmer_cli.settings import Settings, Source
 from stigmer_cli.stack.ports import Owner
 from stigmer_cli.stack.standstill import FROZEN, HUNG, IN_KERNEL
@@ -266,6 +267,14 @@ async def test_a_recent_restart_is_a_warning_and_an_old_one_is_not() -> None:
                     " the stack of this home is at http://127.0.0.1:7234"
                 ),
                 "unset STIGMER_SERVER_URL",
+            ),
+        ),
+        (
+            healthy(server=replace(CLOSED, why=f"it {ServerBusy.words}")),
+            (
+                "fail",
+                "the server at http://127.0.0.1:7234 is busy: it takes no more",
+                "stigmer doctor --wait=30",
             ),
         ),
         (

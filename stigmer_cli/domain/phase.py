@@ -35,11 +35,6 @@ MOVES: dict[Phase, frozenset[Phase]] = {
 }
 
 
-def may_move(old: Phase, new: Phase) -> bool:
-    """Whether an execution may go from `old` to `new`."""
-    return new in MOVES[old]
-
-
 def sources_of(new: Phase) -> tuple[Phase, ...]:
     """The phases from which `new` may be entered, in table order: what a guarded write expects."""
     return tuple(old for old in MOVES if new in MOVES[old])

@@ -33,12 +33,6 @@ class NotMine(StigmerError):
     code = "not-mine"
 
 
-class Malformed(StigmerError):
-    """What the run was started with names no execution."""
-
-    code = "malformed"
-
-
 class ModelPostponed(StigmerError):
     """The model is busy; the next attempt is to begin in `delay_s` seconds."""
 
@@ -53,7 +47,6 @@ KIND_OF: dict[type[Exception], FailureKind] = {
     RunnerStopped: FailureKind.RUNNER_STOPPED,
     WrongServer: FailureKind.RUNNER_STOPPED,
     NotMine: FailureKind.NOT_MINE,
-    Malformed: FailureKind.MALFORMED,
     ModelPostponed: FailureKind.MODEL_BUSY,
     ReportRefused: FailureKind.REPORT_REFUSED,
     Conflict: FailureKind.REPORT_CONFLICT,

@@ -15,13 +15,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.domain.execution import AttentionCode, EventType, Execution, Outcome, QueueReason
 from stigmer_cli.domain.identity import RunId
-from stigmer_cli.domain.phase import Phase, may_move
+from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store.runs import ReportResult
 from stigmer_cli.store.store import open_store
 from tests.contracts.store.drafts import RealSleepClock, accepted
 from tests.support.ids import claim
-from tests.support.moves import mark_attention, mark_submitted, requeue, retry_attention, start_over
+from tests.support.moves import mark_attention, mark_submitted, may_move, requeue, retry_attention, start_over
 
 R = TypeVar("R")
 ENDINGS = {Phase.COMPLETED: EventType.COMPLETED, Phase.FAILED: EventType.FAILED, Phase.CANCELLED: EventType.CANCELLED}

@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.identity import ExecutionId, Kind, WorkflowName
-from stigmer_cli.domain.phase import Phase, may_move
+from stigmer_cli.domain.phase import Phase
 from tests.simulation.runner import Ledger
 from tests.simulation.store import Memory
 from tests.simulation.temporal import SimTemporal
 from tests.support.ids import STORE
+from tests.support.moves import may_move
 
 ROW = "SELECT phase, epoch, version, kind FROM executions WHERE id = ?"
 LAST = "SELECT type FROM events WHERE execution_id = ? ORDER BY seq DESC LIMIT 1"

@@ -2,9 +2,15 @@
 
 from stigmer_cli.domain.execution import AttentionCode, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, RunId
+from stigmer_cli.domain.phase import MOVES, Phase
 from stigmer_cli.store import transitions
 from stigmer_cli.store.executions import Decided, Taken
 from stigmer_cli.store.store import Store
+
+
+def may_move(old: Phase, new: Phase) -> bool:
+    """Whether an execution may go from `old` to `new`."""
+    return new in MOVES[old]
 
 
 async def mark_submitted(

@@ -5,12 +5,21 @@ from collections.abc import Iterator, Sequence
 from importlib.resources import files
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from stigmer_cli.cli.columns import Column, print_table
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.doctor.catalog import CHECKS, check_called
 from stigmer_cli.doctor.check import Check
+
+COLUMNS = (
+    Column(name="CODE", rank=0),
+    Column(name="CATEGORY", rank=3),
+    Column(name="NAME", rank=1),
+    Column(name="SEVERITY", rank=2),
+    Column(name="NEEDS", rank=4),
+)
+"""The columns of the list; in a narrow terminal those of the highest ranks are left out."""
 
 
 def show_schema(cli: Cli) -> None:
@@ -33,12 +42,8 @@ def explain_check(cli: Cli, code: str) -> None:
 
 def print_checks(console: Console, checks: Sequence[Check]) -> None:
     """Print all checks, one a line."""
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("CODE", "CATEGORY", "NAME", "SEVERITY", "NEEDS"):
-        shown.add_column(name, no_wrap=True)
-    for check in checks:
-        shown.add_row(check.code, check.category, check.name, check.severity, " ".join(check.needs))
-    console.print(shown)
+    rows = [(check.code, check.category, check.name, check.severity, " ".join(check.needs)) for check in checks]
+    print_table(console, COLUMNS, [[Text(text) for text in row] for row in rows])
 
 
 def print_explanation(console: Console, check: Check) -> None:

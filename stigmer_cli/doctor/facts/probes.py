@@ -15,6 +15,7 @@ from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.clock import Clock, ahead_s
 from stigmer_cli.credential import read_token
 from stigmer_cli.daemon_thread import in_thread
+from stigmer_cli.database_url import sqlite_file
 from stigmer_cli.doctor.facts.facts import EndpointSeen, HttpEndpoint, ServerSeen, StoreSeen, TemporalSeen
 from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.errors import ConfigError, MachineError, ServerBusy, ServerUnproven, TokenKept, reason_of
@@ -240,10 +241,9 @@ def _find_listening_ports(pid: int) -> set[int]:
 
 def probe_store(settings: Settings) -> StoreSeen:
     """The SQLite file, opened read-only."""
-    kind, _, name = settings.database_target.partition(":///")
-    if kind != "sqlite":
+    path = sqlite_file(settings.database_url, settings.home)
+    if path is None:
         return StoreSeen(path=None)
-    path = Path(name)
     try:
         size = path.stat().st_size
         with path.open("rb") as file:

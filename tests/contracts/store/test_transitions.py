@@ -8,13 +8,13 @@ import pytest
 from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.domain.execution import AttentionCode, Execution, Outcome, QueueReason
 from stigmer_cli.domain.identity import ExecutionId
-from stigmer_cli.domain.phase import Phase, may_move
+from stigmer_cli.domain.phase import Phase
 from stigmer_cli.store.run_transitions import Postponement
 from stigmer_cli.store.runs import ReportResult
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import OTHER_RUN, RUN, START, Stage, bring_to, timeline
 from tests.support.ids import claim
-from tests.support.moves import mark_attention, mark_submitted, requeue, retry_attention, start_over
+from tests.support.moves import mark_attention, mark_submitted, may_move, requeue, retry_attention, start_over
 
 LATER = START + timedelta(seconds=5)
 DONE = Outcome(phase=Phase.COMPLETED, output="out")

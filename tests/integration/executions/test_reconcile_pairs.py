@@ -16,7 +16,6 @@ from stigmer_cli.api.findings import Action, Finding, ReconcileOutcome
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import AgentSpec, AttentionCode, EventType, Execution
 from stigmer_cli.domain.identity import ExecutionId, WorkflowId
-from stigmer_cli.domain.phase import may_move
 from stigmer_cli.errors import Conflict
 from stigmer_cli.executions.reconcile.apply import OUTCOMES, Applied
 from stigmer_cli.judgement.plan import Rules
@@ -25,6 +24,7 @@ from stigmer_cli.store.store import open_store
 from stigmer_cli.temporal.gateway import RunState
 from tests.integration.executions.reconcile_harness import TROUBLES, Case, Race, ReconcileHarness, Standing
 from tests.support.ids import workflow
+from tests.support.moves import may_move
 
 MEMORY = Path("/dev/shm")
 SUBMITTED_AGAIN = frozenset({EventType.ORPHANED, EventType.STARTED_OVER})

@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from stigmer_cli.domain.phase import MOVES, Phase, may_move, sources_of
+from stigmer_cli.domain.phase import MOVES, Phase, sources_of
+from tests.support.moves import may_move
 
 LEGAL = {
     ("PENDING", "IN_PROGRESS"),

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from stigmer_cli.api.findings import Action, Finding
 from stigmer_cli.domain.execution import Attention, AttentionCode
 from stigmer_cli.domain.identity import RunId
-from stigmer_cli.domain.phase import Phase, may_move
+from stigmer_cli.domain.phase import Phase
 from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.judgement.plan import Rules, plan
 from stigmer_cli.temporal.gateway import Observed, RunState
 from tests.support.execution_rows import row
 from tests.support.fakes import START
+from tests.support.moves import may_move
 
 WORKFLOW = "stigmer/str-01kqrxnp6m8w8t6e3d2m5k7j9z/agent-execution/invoke/aex-01kqrxnp6m8w8t6e3d2m5k7j9z"
 

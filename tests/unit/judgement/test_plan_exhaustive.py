@@ -8,7 +8,7 @@ from itertools import product
 from stigmer_cli.api.findings import Action, Finding
 from stigmer_cli.domain.execution import Attention, AttentionCode, Execution
 from stigmer_cli.domain.identity import RunId
-from stigmer_cli.domain.phase import Phase, may_move
+from stigmer_cli.domain.phase import Phase
 from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.judgement.plan import Move, Rules, plan
 from stigmer_cli.judgement.stuck import StuckContext, judge
@@ -16,6 +16,7 @@ from stigmer_cli.temporal.gateway import Observed, RunState
 from stigmer_cli.temporal.pending import PendingTask, TaskFailure
 from tests.support.execution_rows import row
 from tests.support.fakes import START
+from tests.support.moves import may_move
 
 OPEN = (Phase.PENDING, Phase.IN_PROGRESS)
 UNKNOWN = ("", "Temporal cannot be reached", 'Temporal has no namespace "default"')

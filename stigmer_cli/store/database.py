@@ -44,6 +44,8 @@ STANDING = tuple(
         "queue_reason",
         "claimed_run",
         "claimed_attempt",
+        "answer_seq",
+        "event_seq",
         "usage",
     )
 )

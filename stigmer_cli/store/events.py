@@ -1,13 +1,15 @@
 """The timelines of executions: what happened, in order, without gaps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
-from sqlalchemy import Integer, bindparam, select
+from sqlalchemy import Integer, RowMapping, bindparam, select
 
 from stigmer_cli.domain.execution import Event
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.store.database import Database, whole
 from stigmer_cli.store.mapping import event_of
+from stigmer_cli.store.messages import CUTS, read_output, unfold
 from stigmer_cli.store.tables import events
 
 _BEHIND = (
@@ -38,4 +40,16 @@ class EventTable:
         """Up to `limit` events of an execution numbered above `after`, in order; empty if there are none."""
         async with self._database.reading() as connection:
             found = await connection.execute(_BEHIND, {"id": execution_id, "after": after, "limit": limit})
-            return [event_of(row) for row in found.mappings()]
+            rows = found.mappings().all()
+            output = await read_output(connection, execution_id, rows)
+        unfolded = (event for row in rows for event in _unfold(execution_id, row, output))
+        return list(islice((event for event in unfolded if event.seq > after), limit))
+
+
+def _unfold(execution: ExecutionId, row: RowMapping, output: str | None) -> Iterator[Event]:
+    """The events in `row`: one, or each piece of messages that were folded."""
+    if CUTS not in row["data"]:
+        yield event_of(row)
+        return
+    for piece in unfold(row, output):
+        yield piece.to_event(execution)

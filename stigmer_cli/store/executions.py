@@ -19,10 +19,11 @@ from stigmer_cli.store.due_rows import Aged, due_at, is_aged, is_due
 from stigmer_cli.store.execution_draft import ExecutionDraft, first_row
 from stigmer_cli.store.labels import index_labels
 from stigmer_cli.store.listing import Filter, Page
-from stigmer_cli.store.mapping import execution_of, messages_of
+from stigmer_cli.store.mapping import execution_of
+from stigmer_cli.store.messages import read_messages
 from stigmer_cli.store.references import find_by_part
 from stigmer_cli.store.statements import BRIEF, by_index, select_by_ids
-from stigmer_cli.store.tables import CANCEL_REQUESTED, LEGACY, OPEN, QUEUED, executions, message_chunks
+from stigmer_cli.store.tables import CANCEL_REQUESTED, LEGACY, OPEN, QUEUED, executions
 
 _ROW = executions.c
 
@@ -31,11 +32,6 @@ Decided = Callable[[datetime], Transition]
 
 _LIMIT = bindparam("limit", type_=Integer)
 _ONE = select(executions).where(_ROW.id == bindparam("id"))
-_PIECES = (
-    select(message_chunks)
-    .where(message_chunks.c.execution_id == bindparam("id"), message_chunks.c.epoch == bindparam("epoch"))
-    .order_by(message_chunks.c.idx, message_chunks.c.seq)
-)
 _BY_KEY = select(_ROW.id, _ROW.request_hash).where(_ROW.idempotency_key == bindparam("key"))
 _DUE = (
     by_index(select(*BRIEF), "ix_executions_queue")
@@ -358,5 +354,4 @@ async def _load(connection: AsyncConnection, id_: ExecutionId) -> Execution:
     found = (await connection.execute(_ONE, {"id": id_})).mappings().one_or_none()
     if found is None:
         raise _missing(id_)
-    shown = await connection.execute(_PIECES, {"id": id_, "epoch": found["epoch"]})
-    return execution_of(found, messages_of(shown.mappings()))
+    return execution_of(found, await read_messages(connection, found))

@@ -1,8 +1,7 @@
 """Rows as the domain's values, and an outcome as columns and an event."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
-from itertools import groupby
 
 from sqlalchemy import RowMapping
 
@@ -79,11 +78,6 @@ def execution_of(row: RowMapping, messages: tuple[Message, ...] = ()) -> Executi
     )
 
 
-def messages_of(rows: Iterable[RowMapping]) -> tuple[Message, ...]:
-    """The messages whose chunks are in `rows`, which are sorted by message and place."""
-    return tuple(_join(list(group)) for _index, group in groupby(rows, key=lambda row: int(row["idx"])))
-
-
 def event_of(row: RowMapping) -> Event:
     """The event in `row`."""
     return Event(
@@ -116,10 +110,6 @@ def outcome_event(outcome: Outcome, *, source: str = "") -> EventDraft:
         text=words + (f" ({source})" if source else ""),
         data={"source": source} if source else {},
     )
-
-
-def _join(chunks: Sequence[RowMapping]) -> Message:
-    return Message(role=chunks[0]["role"], content="".join(chunk["text"] for chunk in chunks))
 
 
 def _dispatch_of(row: RowMapping) -> Dispatch:

@@ -53,12 +53,18 @@ def claim(epoch: int, run: RunId, runner: str, writing: Writing) -> Transition:
     )
 
 
-def begin(epoch: int, run: RunId, attempt: int, runner: str, *, is_first: bool) -> Transition:
+def begin(row: RowMapping, run: RunId, attempt: int, runner: str) -> Transition:
     """An attempt of the run that holds the epoch begins; the first one needs no event beside that of the claim."""
+    is_first = row["claimed_attempt"] == 0
     return Transition(
         guards=(IS_IN_PROGRESS,),
-        expects={**expect(epoch=epoch), "claimed_run": run},
-        values={"claimed_attempt": attempt, "claimed_by": runner, "next_try_at": None},
+        expects={**expect(epoch=row["epoch"]), "claimed_run": run},
+        values={
+            "claimed_attempt": attempt,
+            "claimed_by": runner,
+            "next_try_at": None,
+            "answer_seq": row["event_seq"] + (0 if is_first else 1),
+        },
         event=None
         if is_first
         else EventDraft(

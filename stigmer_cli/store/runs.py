@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import RowMapping, bindparam, delete, func, insert, select
+from sqlalchemy import RowMapping, bindparam, func, select
 
 from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.domain.execution import EventType, Outcome, QueueReason, TokenUsage
@@ -17,23 +17,13 @@ from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, WorkflowId, Wo
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store import run_transitions
-from stigmer_cli.store.database import Database, EventDraft, Transition, Writing, whole
+from stigmer_cli.store.database import Database, Transition, whole
 from stigmer_cli.store.mapping import map_outcome, outcome_event
+from stigmer_cli.store.messages import MessageWriter, fold
 from stigmer_cli.store.run_transitions import Postponement
-from stigmer_cli.store.tables import events, message_chunks
+from stigmer_cli.store.tables import events
 from stigmer_cli.store.transitions import expect, may_become
 from stigmer_cli.store.usage import add_usage
-
-_OF = message_chunks.c
-_MINE = (
-    _OF.execution_id == bindparam("execution_id"),
-    _OF.epoch == bindparam("epoch"),
-    _OF.idx == bindparam("idx"),
-)
-_CHUNK = insert(message_chunks)
-_TAIL = select(_OF.start, _OF.size, _OF.role).where(*_MINE).order_by(_OF.seq.desc()).limit(1)
-_TEXT = select(_OF.start, _OF.text).where(*_MINE, _OF.start + _OF.size > bindparam("offset")).order_by(_OF.seq)
-_FORGET = delete(message_chunks).where(_OF.execution_id == bindparam("id"), _OF.epoch == bindparam("epoch"))
 
 _ITS = events.c.execution_id == bindparam("id")
 _CLAIMED = select(func.max(events.c.seq)).where(_ITS, events.c.type == EventType.CLAIMED).scalar_subquery()
@@ -120,17 +110,15 @@ class RunTable:
         attempt: int,
         runner: str,
     ) -> ReportResult:
-        """Attempt `attempt` (from 1) of the run begins on `runner`; the messages of an earlier attempt are deleted."""
+        """Attempt `attempt` (from 1) of the run begins on `runner`; the messages of earlier ones are withdrawn."""
         async with self._database.writing() as writing:
             row = await writing.lock_row(execution_id)
             if (known := _known_better(row, epoch, run, attempt)) is not None or row is None:
                 return known or ReportResult.STALE
             if attempt == row["claimed_attempt"]:
                 return ReportResult.TAKEN
-            await writing.connection.execute(_FORGET, {"id": execution_id, "epoch": epoch})
-            await writing.change(
-                execution_id, run_transitions.begin(epoch, run, attempt, runner, is_first=row["claimed_attempt"] == 0)
-            )
+            await fold(writing, execution_id, after=row["answer_seq"], output=None)
+            await writing.change(execution_id, run_transitions.begin(row, run, attempt, runner))
             return ReportResult.TAKEN
 
     @whole
@@ -202,10 +190,10 @@ class RunTable:
             _check_begun(row, attempt)
             if row["queue_reason"] == QueueReason.MODEL_BUSY:
                 await writing.change(execution_id, run_transitions.end_model_wait(epoch))
-            place = _Place(writing, execution_id, epoch, index)
-            fresh = await place.what_is_new(offset, role, text)
+            message = MessageWriter(writing, execution_id, epoch=epoch, index=index, after=row["answer_seq"])
+            fresh = await message.find_new(offset, role, text)
             if fresh is not None:
-                await place.append(offset + len(text) - len(fresh), role, fresh)
+                await message.append(offset + len(text) - len(fresh), role, fresh)
             return ReportResult.TAKEN
 
     @whole
@@ -249,7 +237,10 @@ class RunTable:
                     event=outcome_event(outcome),
                 ),
             )
-            return ReportResult.STALE if done is None else ReportResult.TAKEN
+            if done is None:
+                return ReportResult.STALE
+            await fold(writing, execution_id, after=row["answer_seq"], output=outcome.output)
+            return ReportResult.TAKEN
 
 
 def _is_its_own(row: RowMapping, epoch: int, claimant: Claimant) -> bool:
@@ -289,68 +280,3 @@ def _add_usage(row: RowMapping, usage: TokenUsage | None, epoch: int, attempt: i
 def _check_begun(row: RowMapping, attempt: int) -> None:
     if attempt > row["claimed_attempt"]:
         raise Conflict(f"attempt {attempt} of {row['id']} has not begun")
-
-
-class _Place:
-    """One message of one epoch, in the chunks it came in."""
-
-    def __init__(self, writing: Writing, id_: ExecutionId, epoch: int, index: int) -> None:
-        self._writing = writing
-        self._id = id_
-        self._epoch = epoch
-        self._index = index
-
-    async def what_is_new(self, offset: int, role: str, text: str) -> str | None:
-        """The end of `text` that is not there yet; None if all of it is. Raises Conflict."""
-        tail = await self._tail(self._index)
-        if tail is None:
-            if offset > 0 or (self._index > 0 and await self._tail(self._index - 1) is None):
-                raise Conflict(f"{self._named()} cannot begin at {offset}: what stands before it is missing")
-            return text
-        length = int(tail["start"]) + int(tail["size"])
-        if offset > length:
-            raise Conflict(f"{self._named()} has {length} characters; {offset} leaves a gap")
-        if tail["role"] != role:
-            raise Conflict(f"{self._named()} is of {tail['role']}, not of {role}")
-        there = await self._text(offset)
-        if there[: len(text)] != text[: len(there)]:
-            raise Conflict(f"{self._named()} holds another text at {offset}")
-        return text[len(there) :] or None
-
-    async def append(self, start: int, role: str, text: str) -> None:
-        """Write a piece and its event."""
-        data: Mapping[str, object] = {"index": self._index, "offset": start, "role": role, "text": text}
-        seq = await self._writing.change(
-            self._id,
-            Transition(
-                expects=expect(epoch=self._epoch),
-                event=EventDraft(type=EventType.MESSAGE, text=f"message {self._index} of {role}", data=data),
-            ),
-        )
-        await self._writing.connection.execute(
-            _CHUNK,
-            {
-                **self._message(self._index),
-                "seq": seq,
-                "start": start,
-                "size": len(text),
-                "role": role,
-                "text": text,
-            },
-        )
-
-    def _message(self, index: int) -> dict[str, object]:
-        return {"execution_id": self._id, "epoch": self._epoch, "idx": index}
-
-    async def _tail(self, index: int) -> RowMapping | None:
-        found = await self._writing.connection.execute(_TAIL, self._message(index))
-        return found.mappings().one_or_none()
-
-    async def _text(self, offset: int) -> str:
-        """What is there from `offset` on."""
-        found = await self._writing.connection.execute(_TEXT, {**self._message(self._index), "offset": offset})
-        rows = found.all()
-        return "".join(row.text for row in rows)[offset - rows[0].start :] if rows else ""
-
-    def _named(self) -> str:
-        return f"message {self._index} of {self._id}"

@@ -103,6 +103,8 @@ executions = Table(
     Column("claimed_run", Words),
     Column("claimed_by", Words),
     Column("claimed_attempt", Integer, nullable=False),
+    # The event after which the messages of the present attempt follow; NULL before the first attempt of an epoch.
+    Column("answer_seq", Integer),
     Column("cancel_requested_at", Moment),
     Column("attention_code", Words),
     Column("attention_reason", Words),
@@ -163,19 +165,4 @@ events = Table(
     Column("text", Words, nullable=False),
     Column("data", Document, nullable=False),
     PrimaryKeyConstraint("execution_id", "seq", name="pk_events"),
-)
-
-# A message is kept in the chunks it came in: appending to one long text would write the whole of it again each time.
-message_chunks = Table(
-    "message_pieces",
-    metadata,
-    Column("execution_id", Words, nullable=False),
-    Column("epoch", Integer, nullable=False),
-    Column("idx", Integer, nullable=False),
-    Column("seq", Integer, nullable=False),
-    Column("start", Integer, nullable=False),
-    Column("size", Integer, nullable=False),
-    Column("role", Words, nullable=False),
-    Column("text", Words, nullable=False),
-    PrimaryKeyConstraint("execution_id", "epoch", "idx", "seq", name="pk_message_pieces"),
 )

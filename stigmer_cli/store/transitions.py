@@ -204,6 +204,7 @@ def start_over(store: StoreId, *, epoch: int, version: int, now: datetime) -> Tr
             "claimed_run": None,
             "claimed_by": None,
             "claimed_attempt": 0,
+            "answer_seq": None,
             "cancel_requested_at": None,
         },
         event=EventDraft(

@@ -22,8 +22,21 @@ RUN = RunId("run-1")
 OTHER_RUN = RunId("run-2")
 AGENT = AgentId("agt-00000000000000000000000000")
 
+WITH_PIECES: Sequence[str] = (
+    (
+        "CREATE TABLE message_pieces ("
+        "execution_id TEXT NOT NULL, epoch INTEGER NOT NULL, idx INTEGER NOT NULL, seq INTEGER NOT NULL, "
+        "start INTEGER NOT NULL, size INTEGER NOT NULL, role TEXT NOT NULL, text TEXT NOT NULL, "
+        "CONSTRAINT pk_message_pieces PRIMARY KEY (execution_id, epoch, idx, seq))"
+    ),
+    "ALTER TABLE executions DROP COLUMN answer_seq",
+    "UPDATE alembic_version SET version_num = '0004'",
+)
+"""What takes the newest schema back to the one that had the text of messages in a table of pieces, too."""
+
 WITHOUT_SEARCH: Mapping[str, Sequence[str]] = {
     "sqlite": (
+        *WITH_PIECES,
         "DROP TRIGGER executions_text_added",
         "DROP TRIGGER executions_text_changed",
         "DROP TRIGGER executions_text_removed",
@@ -34,6 +47,7 @@ WITHOUT_SEARCH: Mapping[str, Sequence[str]] = {
         "UPDATE alembic_version SET version_num = '0003'",
     ),
     "postgresql": (
+        *WITH_PIECES,
         "DROP INDEX ix_executions_search",
         "DROP TABLE execution_labels",
         "UPDATE alembic_version SET version_num = '0003'",

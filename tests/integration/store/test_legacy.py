@@ -8,12 +8,20 @@ from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import Outcome, QueueReason, TokenUsage
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.store.store import open_store
-from tests.contracts.store.drafts import RUN, WITHOUT_SEARCH, running, submitted
+from stigmer_cli.store.store import Store, open_store
+from tests.contracts.store.drafts import RUN, WITH_PIECES, WITHOUT_SEARCH, running, submitted
 from tests.support.ids import workflow
 from tests.support.moves import requeue
 
 OLD_ID = "0123456789abcdef0123456789abcdef"
+
+
+FILL_PIECES = """
+    INSERT INTO message_pieces
+        SELECT execution_id, 1, data ->> 'index', seq, data ->> 'offset', length(data ->> 'text'), data ->> 'role',
+            data ->> 'text'
+        FROM events JOIN executions ON execution_id = id WHERE type = 'message' AND seq > answer_seq
+"""
 
 
 async def test_an_open_row_of_an_old_store_keeps_its_names_and_gets_new_ones_with_its_next_submit(
@@ -62,3 +70,35 @@ async def test_a_store_from_before_tokens_were_counted_is_read_and_counts_from_n
         assert (await store.executions.get(id_)).usage is None
         await store.runs.finish(id_, epoch=1, run=RUN, attempt=1, outcome=Outcome(phase=Phase.COMPLETED, usage=used))
         assert (await store.executions.get(id_)).usage == used
+
+
+async def _say(store: Store, id_: ExecutionId, offset: int, text: str, *, attempt: int = 2) -> None:
+    await store.runs.append_message(
+        id_, epoch=1, run=RUN, attempt=attempt, index=0, offset=offset, role="assistant", text=text
+    )
+
+
+async def test_messages_of_a_store_that_had_them_twice_are_the_same_and_go_on(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/stigmer.db"
+    async with await open_store(url, clock=SystemClock()) as store:
+        quiet, half, done = [await running(store) for _ in range(3)]
+        for id_ in (half, done):
+            await _say(store, id_, 0, "withdrawn", attempt=1)
+            await store.runs.begin_attempt(id_, epoch=1, run=RUN, attempt=2, runner="mill")
+            await _say(store, id_, 0, "the ")
+            await _say(store, id_, 4, "answer")
+        await store.runs.finish(done, epoch=1, run=RUN, attempt=2, outcome=Outcome(phase=Phase.COMPLETED, output="x"))
+        before = {id_: (await store.executions.get(id_), await store.events.list(id_)) for id_ in (quiet, half, done)}
+    with closing(sqlite3.connect(tmp_path / "stigmer.db")) as connection:
+        create, *rest = WITH_PIECES
+        connection.executescript(";".join((create, FILL_PIECES, *rest)))
+        assert connection.execute("SELECT count(*) FROM message_pieces").fetchone() == (4,)
+    async with await open_store(url, clock=SystemClock()) as store:
+        for id_, found in before.items():
+            assert (await store.executions.get(id_), await store.events.list(id_)) == found
+        await _say(store, quiet, 0, "first", attempt=1)
+        await _say(store, half, 10, " goes on")
+        assert [(await store.executions.get(id_)).messages[0].content for id_ in (quiet, half)] == [
+            "first",
+            "the answer goes on",
+        ]

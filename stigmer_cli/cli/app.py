@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, Declared] = {
     "ui": (AGENTS, "stack.commands:ui"),
     "top": (DIAGNOSE, "top.commands:top"),
     "doctor": (DIAGNOSE, "doctor.commands:doctor"),
+    "mcp": (DIAGNOSE, "mcp.commands:mcp"),
     "config": (SETTINGS, "config.commands:config"),
     "completion": (SETTINGS, "completion.commands:completion"),
     "version": (SETTINGS, "help.commands:version"),

@@ -26,13 +26,13 @@ PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(rf"(?i)(authorization(?:{_QUOTE})?\s*[:=,]\s*(?:{_QUOTE})?)[^\"'\\\r\n]+"), rf"\1{GONE}"),
     (re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{8,}"), rf"\1{GONE}"),
     # the password of a URL: up to the last @, for one that was not quoted may hold one itself
-    (re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/:@\"']*:)[^\s\"']+@"), rf"\1{GONE}@"),
+    (re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s/:@\"']{0,200}:)[^\s\"']{1,300}@"), rf"\1{GONE}@"),
     # "name": "value", name='value', also within a string that was quoted again
-    (re.compile(rf"(?i)([\w.-]*{_WORD}(?:{_QUOTE})?\s*[:=]\s*{_QUOTE})(?:[^\"'\\]|\\.)+"), rf"\1{GONE}"),
-    (re.compile(rf"(?i)([\w.-]*{_WORD}(?:{_QUOTE})?\s*=\s*)[^\s\"'\\,;&)}}\]]+"), rf"\1{GONE}"),
-    (re.compile(rf"(?i)(--[\w-]*{_WORD}[ =])[^\s\"'\\]+"), rf"\1{GONE}"),
+    (re.compile(rf"(?i)({_WORD}(?:{_QUOTE})?\s*[:=]\s*{_QUOTE})(?:[^\"'\\]|\\.)+"), rf"\1{GONE}"),
+    (re.compile(rf"(?i)({_WORD}(?:{_QUOTE})?\s*=\s*)[^\s\"'\\,;&)}}\]]+"), rf"\1{GONE}"),
+    (re.compile(rf"(?i)((?<!-)--[\w-]{{0,40}}{_WORD}[ =])[^\s\"'\\]+"), rf"\1{GONE}"),
     # name: value, as in headers and YAML; in a sentence, a path or words follow
-    (re.compile(rf"(?i)(\b[\w.-]*{_WORD}:\s*)(?![/~])[^\s\"'\\,;]+(?=\s*$|[\r\n,;\"'\\])", re.MULTILINE), rf"\1{GONE}"),
+    (re.compile(rf"(?i)({_WORD}:\s*)(?![/~])[^\s\"'\\,;]+(?=\s*$|[\r\n,;\"'\\])", re.MULTILINE), rf"\1{GONE}"),
     (
         re.compile(
             r"\b(?:sk-[A-Za-z0-9_-]{8,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|xox[abprs]-[\w-]{10,}"
@@ -41,7 +41,11 @@ PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
         GONE,
     ),
 )
-"""What looks like a secret, known or not. A pattern never removes a quote: JSON stays JSON."""
+"""What looks like a secret, known or not. A pattern never removes a quote: JSON stays JSON.
+
+A search takes time in proportion to the text: no pattern begins with a repetition without a limit, which would be
+tried again at each character of a long word, and none looks ahead without a limit for a character that may be missing.
+"""
 
 
 class Redaction:

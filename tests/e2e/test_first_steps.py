@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from tests.support.installed import Stigmer, installed
 from tests.support.polling import wait_until
@@ -192,3 +194,27 @@ def test_apply_is_all_or_nothing(stigmer: Stigmer, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert f"{file}:8:1: unknown key 'spek'; did you mean 'spec'?" in done.stderr
     assert stigmer("agents", "get", "half").returncode == 5
+
+
+async def test_a_coding_agent_runs_an_agent_looks_at_it_and_cancels_it(stigmer: Stigmer) -> None:
+    stigmer.apply_agent("slow", model="echo:slow")
+    told: list[tuple[float, float | None, str | None]] = []
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        told.append((progress, total, message))
+
+    server = StdioServerParameters(
+        command=stigmer.command, args=["mcp", "--allow-changes"], env=dict(stigmer.environment)
+    )
+    async with Client(stdio_client(server)) as client:
+        done = await client.call_tool("run_agent", {"agent": "greeter", "message": "by a tool"}, progress_callback=hear)
+        assert done.structured_content["phase"] == "COMPLETED"
+        assert done.structured_content["output"].endswith("by a tool")
+        assert told[0] == (0, None, f"accepted {done.structured_content['id']}")
+        waited = {"agent": "slow", "message": "word " * 300, "wait_s": 0}
+        name = (await client.call_tool("run_agent", waited)).structured_content["id"]
+        assert (await client.call_tool("cancel_execution", {"execution": name})).structured_content["id"] == name
+        found = await client.call_tool("get_execution", {"execution": name})
+        assert found.structured_content["labels"] == {"stigmer.ai/by": "mcp"}
+        listed = await client.call_tool("list_executions", {"agent": "slow", "limit": 1})
+        assert [one["id"] for one in listed.structured_content["executions"]] == [name]

@@ -29,14 +29,16 @@ def show_schema(cli: Cli) -> None:
 
 def show_checks(cli: Cli) -> None:
     """Print every check, and run none."""
-    cli.out.result({"items": [_to_json(check) for check in CHECKS]}, lambda console: print_checks(console, CHECKS))
+    cli.out.result(
+        {"items": [describe_check(check) for check in CHECKS]}, lambda console: print_checks(console, CHECKS)
+    )
 
 
 def explain_check(cli: Cli, code: str) -> None:
     """Print what the check `code` examines; for an unknown code raises NotFound with the nearest one."""
     check = check_called(code)
     cli.out.result(
-        {**_to_json(check), "explanation": check.explanation}, lambda console: print_explanation(console, check)
+        {**describe_check(check), "explanation": check.explanation}, lambda console: print_explanation(console, check)
     )
 
 
@@ -56,11 +58,8 @@ def print_explanation(console: Console, check: Check) -> None:
     console.print(Text(f"check it: stigmer doctor --only {check.code} -v", style="dim"))
 
 
-def _wrap_paragraph(console: Console, text: str) -> Iterator[str]:
-    yield from textwrap.wrap(text, console.width, break_on_hyphens=False, break_long_words=False)
-
-
-def _to_json(check: Check) -> dict[str, object]:
+def describe_check(check: Check) -> dict[str, object]:
+    """The JSON object of a check."""
     return {
         "code": check.code,
         "category": check.category,
@@ -69,3 +68,7 @@ def _to_json(check: Check) -> dict[str, object]:
         "needs": list(check.needs),
         "timeoutS": check.timeout_s,
     }
+
+
+def _wrap_paragraph(console: Console, text: str) -> Iterator[str]:
+    yield from textwrap.wrap(text, console.width, break_on_hyphens=False, break_long_words=False)

@@ -10,7 +10,7 @@ from stigmer_cli.cli.doctor.bundle import write_bundle
 from stigmer_cli.cli.doctor.options import DoctorOptions
 from stigmer_cli.cli.doctor.report import print_report
 from stigmer_cli.doctor.archive import check_target
-from stigmer_cli.doctor.catalog import CHECKS, choose_checks, find_codes
+from stigmer_cli.doctor.catalog import choose_checks, find_codes
 from stigmer_cli.doctor.check import Check
 from stigmer_cli.doctor.facts.collect import collect_facts
 from stigmer_cli.doctor.facts.facts import Facts
@@ -55,8 +55,14 @@ def run_doctor(cli: Cli, options: DoctorOptions) -> int:
 
 async def find_first_failure(cli: Cli) -> Verdict | None:
     """What failed first among all checks; None if nothing did."""
-    request = _DiagnosisRequest(only=frozenset(), checks=CHECKS, is_strict=False, waits_s=None)
-    return (await _diagnose(cli, request)).report.first_failure
+    return (await diagnose_once(cli)).first_failure
+
+
+async def diagnose_once(cli: Cli, *, only: frozenset[str] = frozenset()) -> Report:
+    """The report of one diagnosis: of the checks `only` and those that they need, of all if it is empty."""
+    checks = choose_checks(only=only, skip=frozenset())
+    request = _DiagnosisRequest(only=only, checks=checks, is_strict=False, waits_s=None)
+    return (await _diagnose(cli, request)).report
 
 
 def _show(cli: Cli, seen: Diagnosis, bundle: Path | None, *, is_verbose: bool) -> None:

@@ -14,6 +14,7 @@ TOPICS = (
     "networking",
     "upgrading",
     "scripting",
+    "mcp",
     "http-api",
     "performance",
 )

@@ -71,6 +71,15 @@ class Printer:
 
 def format_line(line: Line, today: date) -> str:
     """A structured line as time, level, event and name=value; any other line unchanged."""
+    if not isinstance(line.to_json()["event"], dict):
+        return describe_line(line)
+    at = line.shown_at.astimezone()
+    day = "" if at.date() == today else f"{at:%Y-%m-%d} "
+    return day + f"{at:%H:%M:%S.%f}"[:12] + f" {describe_line(line)}"
+
+
+def describe_line(line: Line) -> str:
+    """A structured line as level, event and name=value, without its time; any other line unchanged."""
     event = line.to_json()["event"]
     if not isinstance(event, dict):
         return strip_control_sequences(line.text)
@@ -81,9 +90,7 @@ def format_line(line: Line, today: date) -> str:
         for name, value in event.items()
         if name not in QUIET and value not in ("", None, [], {})
     )
-    at = line.shown_at.astimezone()
-    day = "" if at.date() == today else f"{at:%Y-%m-%d} "
-    return strip_control_sequences(day + f"{at:%H:%M:%S.%f}"[:12] + f" {level:<7} {head} {rest}".rstrip())
+    return strip_control_sequences(f"{level:<7} {head} {rest}".rstrip())
 
 
 def _format_value(value: object) -> str:

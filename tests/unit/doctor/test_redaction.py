@@ -1,6 +1,7 @@
 """Redaction: known secrets in every spelling, what looks like one, the home as `~`; and sense is left."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,17 @@ def test_secrets_are_known_from_settings_environment_token_file_and_a_config_tha
 
 def test_without_any_file_there_are_no_secrets(home: Home) -> None:
     assert known_secrets(Settings(home=home), {}) == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x" * 200_000, "-" * 200_000, "a://" * 50_000, "a.b-" * 50_000, "token" * 40_000, "\\" * 200_000, "--a" * 66_000],
+    ids=lambda text: text[:5],
+)
+def test_a_long_text_takes_time_in_proportion_to_its_length(text: str) -> None:
+    def took_s(size: int) -> float:
+        began = time.process_time()
+        Redaction((), user_home=None).text(text[:size])
+        return time.process_time() - began
+
+    assert took_s(len(text)) < 40 * max(took_s(len(text) // 10), 0.01)

@@ -1,8 +1,7 @@
 """Every stack of this user on this machine: those on the list of known homes, and those whose supervisor runs."""
 
 import asyncio
-import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -20,11 +19,7 @@ from stigmer_cli.stack.precedence import follow_running_stack, keep_recorded
 from stigmer_cli.stack.server_probe import OK, get_json
 from stigmer_cli.stack.settings_record import read_settings_record
 from stigmer_cli.stack.status import StackState, ask_supervisor, status
-from stigmer_cli.supervisor.process import IS_LINUX
 
-PROC = Path("/proc")
-SUPERVISOR_MODULE = "stigmer_cli.supervisor"
-RUN_FOLDER = "run"
 ANSWER_MAX_S = 1.0
 OPEN_PHASES = (Phase.PENDING, Phase.IN_PROGRESS)
 
@@ -84,12 +79,6 @@ async def find_stacks(known: KnownHomes, more: Collection[Path], *, clock: Clock
     return seen
 
 
-def find_running_homes() -> frozenset[Path]:
-    """The homes of the supervisors that this user runs, as their processes show them."""
-    found = _linux_supervisors() if IS_LINUX else _portable_supervisors()
-    return frozenset(folder.parent for folder in found if folder.name == RUN_FOLDER and folder.is_dir())
-
-
 async def _look_at(path: Path, clock: Clock) -> StackSight:
     try:
         settings = _settings_of(path)
@@ -141,24 +130,3 @@ async def _ask_server(settings: Settings, token: str | None) -> tuple[str | None
             count = sum(int(phases.get(one, 0)) for one in OPEN_PHASES) if isinstance(phases, dict) else None
             return str(health.get("version")), count
     return None, None
-
-
-def _linux_supervisors() -> Iterator[Path]:
-    """The working directories of the supervisors of this user; those that are removed end with ` (deleted)`."""
-    for process in PROC.glob("[0-9]*"):
-        with suppress(OSError):
-            if process.stat().st_uid == os.geteuid() and SUPERVISOR_MODULE in _words_of(process):
-                yield (process / "cwd").readlink()
-
-
-def _words_of(process: Path) -> list[str]:
-    return os.fsdecode((process / "cmdline").read_bytes()).split("\0")
-
-
-def _portable_supervisors() -> Iterator[Path]:
-    import psutil  # noqa: PLC0415 - only where there is no /proc
-
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.uids().effective == os.geteuid() and SUPERVISOR_MODULE in process.cmdline():
-                yield Path(process.cwd())

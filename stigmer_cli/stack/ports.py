@@ -1,16 +1,20 @@
 """The ports that a stack needs: which are taken, by whom, which flag changes them, and which are free."""
 
 import errno
+import shlex
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from stigmer_cli.errors import ConfigError, MachineError, reason_of
+from stigmer_cli.options import HOME_VARIABLE
 from stigmer_cli.settings import PORT_MAX, Settings
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.parts import LOOPBACK, SERVER, TEMPORAL
 from stigmer_cli.stack.port_claims import PortClaims
 from stigmer_cli.stack.port_holders import is_listened_on
+from stigmer_cli.stack.running_homes import find_home_of_port
 
 COMMAND_MAX = 80
 CONNECT_MAX_S = 0.2
@@ -43,11 +47,12 @@ class Owner:
 
 @dataclass(frozen=True, kw_only=True)
 class PortConflict:
-    """A port that cannot be used, and why."""
+    """A port that cannot be used, and why; `home` is that of the stack of this user which has it."""
 
     use: PortUse
     owner: Owner | None
     reason: str
+    home: Path | None = None
 
     def __str__(self) -> str:
         """One line for a message."""
@@ -61,10 +66,21 @@ class PortsTaken(MachineError):
     code = "ports-taken"
 
     def __init__(self, conflicts: Sequence[PortConflict]) -> None:
-        lines = [str(conflict) for conflict in conflicts]
+        homes = sorted({conflict.home for conflict in conflicts if conflict.home is not None})
+        lines = [_describe_stack(home, conflicts) for home in homes]
+        lines += [str(conflict) for conflict in conflicts if conflict.home is None]
         flags = " ".join(f"{conflict.use.flag} N" for conflict in conflicts)
-        super().__init__("\n       ".join(lines), hint=f"stigmer up --auto-ports, or stigmer up {flags}")
+        stops = [f"{HOME_VARIABLE}={shlex.quote(str(home))} stigmer down" for home in homes]
+        ways = [*stops, "stigmer up --auto-ports", f"stigmer up {flags}"]
+        super().__init__("\n       ".join(lines), hint=", or ".join(ways))
         self.conflicts = tuple(conflicts)
+
+
+def _describe_stack(home: Path, conflicts: Sequence[PortConflict]) -> str:
+    """One line for all ports that the stack in `home` has."""
+    held = [f"{found.use.port} for {found.use.part}" for found in conflicts if found.home == home]
+    ports = f"port {held[0]} belongs" if len(held) == 1 else f"ports {' and '.join(held)} belong"
+    return f"{ports} to the stack in {home}, which runs"
 
 
 def list_needed_ports(settings: Settings) -> tuple[PortUse, ...]:
@@ -88,7 +104,7 @@ def with_ports(settings: Settings, options: StackOptions, claims: PortClaims) ->
     if not (conflicts or twice):
         return settings
     if not options.auto_ports:
-        raise PortsTaken(conflicts)
+        raise PortsTaken([replace(found, home=find_home_of_port(found.use.port)) for found in conflicts])
     taken = {use.port for use in uses}
     moved: dict[str, int] = {}
     for use in [*(found.use for found in conflicts), *twice]:

@@ -12,7 +12,8 @@ from stigmer_cli.cli.output import strip_control_sequences
 from stigmer_cli.cli.stack.status import STYLES
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.stack.known_homes import KnownHomes
-from stigmer_cli.stack.machine_stacks import StackSight, find_running_homes, find_stacks
+from stigmer_cli.stack.machine_stacks import StackSight, find_stacks
+from stigmer_cli.stack.running_homes import find_running_homes
 
 CURRENT = "*"
 COLUMNS = (

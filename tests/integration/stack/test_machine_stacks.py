@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from stigmer_cli.errors import StigmerError
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.down import Ended, down
 from stigmer_cli.stack.known_homes import KnownHomes
-from stigmer_cli.stack.machine_stacks import find_running_homes, find_stacks
+from stigmer_cli.stack.machine_stacks import find_stacks
+from stigmer_cli.stack.ports import PortsTaken
+from stigmer_cli.stack.running_homes import find_running_homes
 from tests.support.stub_stack import Stack
 from tests.support.temporal_server import free_port
 
@@ -89,3 +92,19 @@ async def test_all_are_stopped_and_one_that_cannot_be_is_named_with_its_way_out(
     assert failed.message == f"cannot use {lock}: Is a directory"
     assert stack.processes() == {}
     assert sorted(other.processes()) == ["runner", "server", "supervisor", "temporal"]
+
+
+async def test_a_port_clash_names_the_other_stack_once_and_how_to_stop_it(stack: Stack, other: Stack) -> None:
+    ready = await stack.up()
+    settings, there = stack.settings(), stack.home.path
+    clashing = replace(other, ports=stack.ports)
+    with pytest.raises(PortsTaken) as taken:
+        await clashing.up()
+    server, temporal = settings.server_port, settings.temporal_port
+    assert taken.value.message == (
+        f"ports {server} for server and {temporal} for temporal belong to the stack in {there}, which runs"
+    )
+    assert taken.value.hint == (
+        f"STIGMER_HOME={there} stigmer down, or stigmer up --auto-ports, or stigmer up --port N --temporal-port N"
+    )
+    assert (await stack.up()).record.id == ready.record.id

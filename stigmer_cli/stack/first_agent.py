@@ -47,17 +47,25 @@ def make_first_agent(directory: Path) -> FirstAgent:
     folder = directory / FOLDER
     if folder.exists() and not folder.is_dir():
         return FirstAgent(name="greeter", path=f"{FOLDER}/", file=None)
-    manifests, others = _look_for_manifests(folder)
-    if manifests:
-        file, text = manifests[0]
-        name = NAME.search(text)
-        path = f"{FOLDER}/" if not others else f"{FOLDER}/{file.name}"
-        return FirstAgent(name=name[1] if name else file.stem, path=path, file=file)
+    if found := find_first_agent(directory):
+        return found
+    _manifests, others = _look_for_manifests(folder)
     folder.mkdir(exist_ok=True)
     with suppress(FileExistsError):
         create_atomically(folder / FILE, TEXT, READABLE)
     path = f"{FOLDER}/{FILE}" if others else f"{FOLDER}/"
     return FirstAgent(name="greeter", path=path, file=folder / FILE, is_new=True)
+
+
+def find_first_agent(directory: Path) -> FirstAgent | None:
+    """The first agent of which there is a manifest in the folder `agents` of `directory`; None: there is none."""
+    manifests, others = _look_for_manifests(directory / FOLDER)
+    if not manifests:
+        return None
+    file, text = manifests[0]
+    name = NAME.search(text)
+    path = f"{FOLDER}/{file.name}" if others else f"{FOLDER}/"
+    return FirstAgent(name=name[1] if name else file.stem, path=path, file=file)
 
 
 def _look_for_manifests(folder: Path) -> tuple[Sequence[tuple[Path, str]], Sequence[Path]]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.domain.identity import is_fresh
-from stigmer_cli.stack.parts import RUNNER, SERVER, TEMPORAL
+from stigmer_cli.stack.parts import NAMES, RUNNER, SERVER, TEMPORAL
 from stigmer_cli.stack.server_probe import ServerObservation
 from stigmer_cli.supervisor.child import ChildState
 from stigmer_cli.supervisor.process import ProcessId
@@ -42,10 +42,18 @@ def find_unready_parts(
 
 
 def select_changes(record: SupervisorRecord, lacking: Mapping[str, str], told: Mapping[str, str]) -> Mapping[str, str]:
-    """The state of each part that differs from what was `told` last, including an external Temporal."""
-    names = sorted({child.name for child in record.children} | set(lacking) | set(told))
+    """The state of each part that differs from what was `told` last, an external Temporal included.
+
+    Each part comes after those that it waits for.
+    """
+    names = sorted({child.name for child in record.children} | set(lacking) | set(told), key=order_of)
     states = {name: lacking.get(name, READY) for name in names}
     return {name: state for name, state in states.items() if told.get(name) != state}
+
+
+def order_of(name: str) -> tuple[int, str]:
+    """The place of a part in the order of dependency: Temporal, server, runner."""
+    return (NAMES.index(name) if name in NAMES else len(NAMES), name)
 
 
 def _server(child: ChildRecord | None, seen: ServerObservation) -> str:

@@ -4,8 +4,6 @@
 without the lock, so that `down` can interrupt it; of fifty concurrent calls one starts the stack and the others join.
 """
 
-import asyncio
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,10 +13,9 @@ from stigmer_cli.clock import Clock, iso
 from stigmer_cli.credential import ensure_token
 from stigmer_cli.errors import Conflict, MachineError, OperationFailed, TimedOut, reason_of
 from stigmer_cli.settings import Home, Settings
-from stigmer_cli.stack.attach import call_on_signals
 from stigmer_cli.stack.contradictions import refuse_contradictions
 from stigmer_cli.stack.differences import Difference
-from stigmer_cli.stack.down import UP_LOCK, end_stack
+from stigmer_cli.stack.down import UP_LOCK
 from stigmer_cli.stack.endpoints_file import STATE_FILE, Endpoints, read_endpoints, write_endpoints
 from stigmer_cli.stack.failure import FailedPart, StartFailed, start_failed
 from stigmer_cli.stack.home import prepare_home
@@ -38,6 +35,7 @@ from stigmer_cli.stack.port_claims import PortClaims
 from stigmer_cli.stack.port_holders import find_parts_missing_ports
 from stigmer_cli.stack.ports import with_ports
 from stigmer_cli.stack.readiness import find_unready_parts, select_changes
+from stigmer_cli.stack.rollback import describe_left, roll_back
 from stigmer_cli.stack.server_probe import ServerProbe
 from stigmer_cli.stack.standstill import FROZEN, STATES, find_stalled_processes
 from stigmer_cli.stack.start_requests import forget_store_of_stopped_server, request_adoption, request_at_start
@@ -171,7 +169,9 @@ async def _up(
         record = await wait_until_ready(home, begun, deadline=deadline, progress=progress, clock=clock)
     except BaseException:
         if begun.own:
-            await _roll_back(home, begun.own, begun.opening, clock)
+            await roll_back(home, begun.own, begun.opening, clock=clock, tell=around.tell)
+        else:
+            around.tell(describe_left(begun.started))
         raise
     return Ready(
         endpoints=begun.endpoints,
@@ -319,27 +319,6 @@ async def _clear_the_dead(home: Home, clock: Clock) -> None:
         lock.release()
 
 
-async def _roll_back(home: Home, own: ProcessId, opening: Opening | None, clock: Clock) -> None:
-    """Stop what this `up` started, and nothing that another started in its place meanwhile.
-
-    Another Ctrl-C meanwhile makes it faster, not incomplete.
-    """
-    with call_on_signals(lambda: own.send(signal.SIGKILL)):
-        try:
-            await _end_own(home, own, opening, clock)
-        except asyncio.CancelledError:  # a second Ctrl-C, before the handler above was set
-            own.send(signal.SIGKILL)
-            await _end_own(home, own, opening, clock)
-            raise
-
-
-async def _end_own(home: Home, own: ProcessId, opening: Opening | None, clock: Clock) -> None:
-    async with held(home.run / UP_LOCK, within_s=STOPPING_MAX_S, clock=clock):
-        await end_stack(home, clock=clock, only=own)
-        if opening is not None:
-            opening.take_back()
-
-
 # -- wait
 
 
@@ -394,4 +373,4 @@ async def _refuse_failed(home: Home, begun: Begun, control: Control, record: Sup
 
 def _timed_out(lacking: Mapping[str, str]) -> TimedOut:
     where = "; ".join(f"{name}: {why}" for name, why in lacking.items())
-    return TimedOut(f"the stack is not ready in time: {where}", hint="stigmer up --wait-timeout S, or stigmer logs")
+    return TimedOut(f"the stack is not ready in time: {where}", hint="stigmer up --wait-timeout SPAN, or stigmer logs")

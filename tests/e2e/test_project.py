@@ -81,6 +81,15 @@ def test_a_copy_of_the_project_neither_uses_nor_stops_its_stack(project: Project
     assert project("status").returncode == 0
 
 
+def test_up_names_the_next_command_and_restart_the_old_and_the_new_process(project: Project) -> None:
+    assert "next:\n  stigmer run greeter 'hello'\n" in project.ok("up")
+    before = project.pids()["runner"]
+    said = project.ok("restart", "runner")
+    now = project.pids()["runner"]
+    assert now != before
+    assert f"  runner     pid {before} -> {now}\n" in said
+
+
 def test_the_list_of_stacks_marks_the_one_that_is_used_here_and_all_are_stopped_only_after_a_yes(
     project: Project,
 ) -> None:

@@ -4,6 +4,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from rich.live import Live
 from rich.spinner import Spinner
@@ -11,51 +12,69 @@ from rich.table import Table
 from rich.text import Text
 
 from stigmer_cli.cli.output import Output, strip_control_sequences, truncate_line
-from stigmer_cli.cli.stack.ready import READY
+from stigmer_cli.clock import Clock
 from stigmer_cli.stack.failure import StartFailed
+from stigmer_cli.stack.readiness import READY, order_of
+from stigmer_cli.time_format import span
 
 LINE_MAX = 400
 """Characters of a log line that are shown if standard error is no terminal."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What a part waits for, or that it is ready, since `at_s` seconds after the start."""
+
+    state: str
+    at_s: float
+
+
 class Board:
     """Shows the progress of each part: a live table on a terminal, one line a change elsewhere, and in stream-json."""
 
-    def __init__(self, out: Output, live: Live | None) -> None:
-        self._out, self._live = out, live
-        self._states: dict[str, str] = {}
+    def __init__(self, out: Output, clock: Clock) -> None:
+        self._out, self._clock = out, clock
+        self._began = clock.monotonic()
+        self._rows: dict[str, Row] = {}
+        self._spinner = Spinner("line")
+        self.live: Live | None = None
 
     def part(self, name: str, state: str) -> None:
         """Show that `name` is ready, or what it waits for."""
-        self._states[name] = strip_control_sequences(state)
-        self._out.stream({"part": name, "state": state})
-        if self._live is None:
-            self._out.note(f"{name}: {state}")
+        at_s = self._clock.monotonic() - self._began
+        self._rows[name] = Row(state=strip_control_sequences(state), at_s=at_s)
+        self._out.stream({"part": name, "state": state, "atS": round(at_s, 3)})
+        if self.live is None:
+            self._out.note(f"{name}: {state}{f' after {span(at_s)}' if state == READY else ''}")
         else:
-            self._live.start()  # not earlier: an empty table leaves an empty line above an error
-            self._live.update(self._table())
+            self.live.start(refresh=True)  # not earlier: an empty table leaves an empty line above an error
 
-    def _table(self) -> Table:
+    def draw(self) -> Table:
+        """A row for each part, those that others wait for first, with its seconds: till it was ready, or so far."""
         table = Table.grid(padding=(0, 1))
-        for name, state in self._states.items():
-            is_ready = state == READY
-            mark = Text("ok", style="green") if is_ready else Spinner("line")
-            table.add_row(mark, Text(name), Text(state, style="" if is_ready else "dim", overflow="ellipsis"))
+        so_far_s = self._clock.monotonic() - self._began
+        for name, row in sorted(self._rows.items(), key=lambda item: order_of(item[0])):
+            is_ready = row.state == READY
+            mark = Text("ok", style="green") if is_ready else self._spinner
+            seconds = Text(f"{row.at_s if is_ready else so_far_s:.1f}s", justify="right", style="dim")
+            state = Text(row.state, style="" if is_ready else "dim", overflow="ellipsis", no_wrap=True)
+            table.add_row(mark, Text(name), seconds, state)
         return table
 
 
 @contextmanager
-def show_progress(out: Output) -> Iterator[Board]:
+def show_progress(out: Output, clock: Clock) -> Iterator[Board]:
     """Yield a board; if a part fails, print the last lines of its log below it."""
+    board = Board(out, clock)
     try:
         if out.stderr.is_terminal and sys.stderr.isatty():
-            live = Live(console=out.stderr, refresh_per_second=8, transient=False)
+            board.live = Live(get_renderable=board.draw, console=out.stderr, refresh_per_second=8, transient=False)
             try:
-                yield Board(out, live)
+                yield board
             finally:
-                live.stop()
+                board.live.stop()
         else:
-            yield Board(out, None)
+            yield board
     except KeyboardInterrupt:
         signal.signal(
             signal.SIGINT, signal.SIG_IGN

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.stack.logs import Printer
+from stigmer_cli.cli.stack.next_steps import find_next_steps
 from stigmer_cli.cli.stack.progress import show_progress
 from stigmer_cli.cli.stack.ready import print_ready, tell_elsewhere, tell_outdated, tell_pending
 from stigmer_cli.domain.stuck import RECONCILE
@@ -42,20 +43,20 @@ def start_stack(cli: Cli, flags: Mapping[str, str | None], options: StackOptions
     tell_elsewhere(cli, ready)
     if is_attached:
         return _stay_attached(cli, settings, ready)
-    print_ready(cli.out, ready, settings.home)
+    print_ready(cli.out, ready, settings.home, then=find_next_steps(cli, ready, settings))
     return 0
 
 
 def _bring_up(cli: Cli, settings: Settings, options: StackOptions) -> Ready:
     around = UpContext(clock=cli.clock, environ=cli.environ, tell=cli.out.note)
-    with show_progress(cli.out) as board:
+    with show_progress(cli.out, cli.clock) as board:
         return cli.run(up(settings, options, progress=board, around=around))
 
 
 def _stay_attached(cli: Cli, settings: Settings, ready: Ready) -> int:
     cli.out.outlives_reader = False  # what is left to do is to print
     try:
-        print_ready(cli.out, ready, settings.home)
+        print_ready(cli.out, ready, settings.home, then=find_next_steps(cli, ready, settings))
         return _follow_logs(cli, settings, ready)
     except KeyboardInterrupt:  # it came before `follow_until_stopped` handled signals
         cli.run(down(settings.home, clock=cli.clock))

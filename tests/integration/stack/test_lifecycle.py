@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import signal
 import subprocess
 import sys
@@ -213,6 +214,9 @@ async def test_a_stack_that_does_not_become_ready_in_time_says_what_it_waited_fo
         await stack.up(wait_s=6.0)
 
     assert stack.processes() == {}
+    assert re.fullmatch(
+        r"stopped what was started: temporal .*supervisor \(pid \d+\); nothing of it runs", stack.told[-1]
+    )
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.05, 0.15, 0.25, 0.4])

@@ -75,7 +75,10 @@ async def test_the_port_of_a_part_that_is_being_restarted_is_not_drawn(tmp_path:
         settings = replace(second.settings(), server_port=ready.endpoints.server_port)
         with PortClaims() as claims:
             assert with_ports(settings, AUTO, claims).server_port != ready.endpoints.server_port
-        with PortClaims() as claims, pytest.raises(PortsTaken, match=f"belong to the stack in {first.home.path}, which runs"):
+        with (
+            PortClaims() as claims,
+            pytest.raises(PortsTaken, match=f"belong to the stack in {first.home.path}, which runs"),
+        ):
             with_ports(settings, StackOptions(), claims)
 
 

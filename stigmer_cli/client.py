@@ -129,14 +129,15 @@ class Client:
 
     # -- agents
 
-    async def apply(self, manifests: Sequence[AgentManifest]) -> Sequence[AppliedItem]:
-        """Create or update agents, all or none, in the order given."""
-        body = ApplyRequest(items=list(manifests))
+    async def apply(self, manifests: Sequence[AgentManifest], *, is_dry_run: bool = False) -> Sequence[AppliedItem]:
+        """Create or update agents, all or none, in the order given; `is_dry_run`: only say what would be done."""
+        body = ApplyRequest(items=list(manifests), dry_run=is_dry_run)
         return (await self._post("/v1/agents:apply", body, ApplyResponse)).items
 
-    async def agents(self, *, limit: int = 100, cursor: str | None = None) -> AgentPage:
-        """One page of agents by slug."""
-        return await self._get("/v1/agents", AgentPage, {"limit": limit, "cursor": cursor})
+    async def agents(self, *, limit: int = 100, cursor: str | None = None, has_status: bool = False) -> AgentPage:
+        """One page of agents by slug; `has_status`: with what each has run."""
+        query = {"limit": limit, "cursor": cursor, "status": "true" if has_status else None}
+        return await self._get("/v1/agents", AgentPage, query)
 
     async def agent(self, id_or_slug: str) -> AgentResource:
         """One agent; raises NotFound."""

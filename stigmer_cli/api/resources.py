@@ -66,9 +66,13 @@ class AgentManifest(Asked):
 
 
 class ApplyRequest(Asked):
-    """Manifests that are applied together, all or none."""
+    """Manifests that are applied together, all or none; `dry_run`: only say what would be done.
+
+    It is left out unless it is true: an older server then refuses it, and never applies what is to be tried only.
+    """
 
     items: list[AgentManifest] = Field(min_length=1, max_length=500)
+    dry_run: bool = Field(default=False, exclude_if=lambda is_dry_run: not is_dry_run)
 
 
 class SentMetadata(Sent):
@@ -88,20 +92,37 @@ class AgentMetadata(SentMetadata):
     updated_at: Moment
 
 
+class LastRun(Sent):
+    """The newest execution of an agent; `at` is when it was accepted."""
+
+    id: str
+    at: Moment
+    phase: Phase
+
+
+class AgentStatus(Sent):
+    """What an agent has run: up to `COUNT_MAX` + 1 executions are counted; `last_run` is absent if there is none."""
+
+    executions: int
+    last_run: LastRun | None = Field(default=None, exclude_if=lambda last: last is None)
+
+
 class AgentResource(Sent):
-    """An agent."""
+    """An agent; `status` only where it was asked for."""
 
     api_version: str = API_VERSION
     kind: str = "Agent"
     metadata: AgentMetadata
     spec: AgentSpecBody
+    status: AgentStatus | None = Field(default=None, exclude_if=lambda status: status is None)
 
 
 class AppliedItem(Sent):
-    """What applying one manifest did: `created`, `updated` or `unchanged`."""
+    """What applying one manifest did: `created`, `updated` or `unchanged`; `before`: of an update, what there was."""
 
     verb: str
     agent: AgentResource
+    before: AgentResource | None = Field(default=None, exclude_if=lambda before: before is None)
 
 
 class ApplyResponse(Sent):

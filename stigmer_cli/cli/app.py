@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, Declared] = {
     "serve": (STACK, "stack.commands:serve"),
     "work": (STACK, "stack.commands:work"),
     "apply": (AGENTS, "agents.commands:apply"),
+    "diff": (AGENTS, "agents.commands:diff"),
     "run": (AGENTS, "executions.commands:run"),
     "agents": (AGENTS, "agents.commands:agents"),
     "executions": (AGENTS, "executions.commands:executions"),

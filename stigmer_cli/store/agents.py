@@ -8,6 +8,7 @@ from sqlalchemy import RowMapping, bindparam, delete, select, update
 from stigmer_cli.domain.execution import Agent, AgentSpec
 from stigmer_cli.domain.identity import AgentId, is_id
 from stigmer_cli.errors import Conflict, NotFound, RequestError
+from stigmer_cli.store.agent_runs import AgentRuns, read_runs
 from stigmer_cli.store.database import Database, Writing, whole
 from stigmer_cli.store.mapping import agent_of
 from stigmer_cli.store.tables import OPEN, agents, executions
@@ -31,10 +32,11 @@ class AgentDraft:
 
 @dataclass(frozen=True, kw_only=True)
 class AppliedAgent:
-    """What applying a draft did (`created`, `updated`, `unchanged`), and the agent as it is now."""
+    """What applying a draft did (`created`, `updated`, `unchanged`), and the agent as it is now and was `before`."""
 
     agent: Agent
     verb: str
+    before: Agent | None = None
 
 
 class AgentTable:
@@ -44,16 +46,18 @@ class AgentTable:
         self._database = database
 
     @whole
-    async def apply(self, drafts: Sequence[AgentDraft]) -> Sequence[AppliedAgent]:
+    async def apply(self, drafts: Sequence[AgentDraft], *, is_dry_run: bool = False) -> Sequence[AppliedAgent]:
         """Create or update every agent, all or none; returns what was done, in the order of the drafts.
 
-        Raises RequestError if two drafts have one slug.
+        `is_dry_run`: do the same and take it back. Raises RequestError if two drafts have one slug.
         """
         if len({draft.slug for draft in drafts}) < len(drafts):
             raise RequestError("two agents of one request have the same name")
         async with self._database.writing() as writing:
             # In the order of slugs: two requests on PostgreSQL then cannot deadlock.
+            attempt = await writing.connection.begin_nested()
             applied = {draft.slug: await _apply(writing, draft) for draft in sorted(drafts, key=lambda d: d.slug)}
+            await (attempt.rollback() if is_dry_run else attempt.commit())
         return [applied[draft.slug] for draft in drafts]
 
     @whole
@@ -71,6 +75,12 @@ class AgentTable:
         async with self._database.reading() as connection:
             found = await connection.execute(_NAMED, {"id_or_slug": id_or_slug})
             return agent_of(_choose_row(found.mappings().all(), id_or_slug))
+
+    @whole
+    async def read_runs(self, ids: Sequence[AgentId]) -> Mapping[AgentId, AgentRuns]:
+        """What each of the agents `ids` has run; one that has run nothing is left out."""
+        async with self._database.reading() as connection:
+            return await read_runs(connection, ids)
 
     @whole
     async def delete(self, id_or_slug: str) -> Agent:
@@ -119,6 +129,7 @@ async def _apply(writing: Writing, draft: AgentDraft) -> AppliedAgent:
     if is_new:
         return AppliedAgent(agent=agent_of(row), verb=CREATED)
     if all(row[name] == value for name, value in wanted.items()):
-        return AppliedAgent(agent=agent_of(row), verb=UNCHANGED)
+        return AppliedAgent(agent=agent_of(row), verb=UNCHANGED, before=agent_of(row))
     await connection.execute(update(agents).where(agents.c.slug == draft.slug).values(updated_at=writing.now, **wanted))
-    return AppliedAgent(agent=agent_of((await connection.execute(query)).mappings().one()), verb=UPDATED)
+    after = agent_of((await connection.execute(query)).mappings().one())
+    return AppliedAgent(agent=after, verb=UPDATED, before=agent_of(row))

@@ -1,4 +1,4 @@
-"""`stigmer apply`: creates or updates agents from files, all or none."""
+"""`stigmer apply`: creates or updates agents from files, all or none, or says what that would do."""
 
 import sys
 from collections.abc import Sequence
@@ -9,13 +9,17 @@ from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.retry import call_with_retry
 
 
-def apply_files(cli: Cli, files: Sequence[str]) -> None:
-    """Apply the manifests in `files`, and print what was done with each agent; raises ConfigError for a bad one."""
+def apply_files(cli: Cli, files: Sequence[str], *, is_dry_run: bool) -> None:
+    """Apply the manifests in `files`, and print what was done with each agent; raises ConfigError for a bad one.
+
+    `is_dry_run`: the server checks them, and nothing is changed.
+    """
     manifests = parse_manifests(read_sources(files, sys.stdin.buffer))
-    items = call_with_retry(cli, lambda client: client.apply(manifests))
+    items = call_with_retry(cli, lambda client: client.apply(manifests, is_dry_run=is_dry_run))
+    would = " (dry run)" if is_dry_run else ""
     cli.out.result(
-        {"items": [item.to_wire() for item in items]},
+        {"dryRun": is_dry_run, "items": [item.to_wire() for item in items]},
         lambda console: console.print(
-            "\n".join(f"agent/{escape_markup(item.agent.metadata.slug)} {item.verb}" for item in items)
+            "\n".join(f"agent/{escape_markup(item.agent.metadata.slug)} {item.verb}{would}" for item in items)
         ),
     )

@@ -1,5 +1,6 @@
 """Declares the commands about agents; each imports its body when it runs, so that `--help` loads none of them."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -19,7 +20,37 @@ Files = Annotated[
 agents = typer.Typer(help="List, show and delete agents.")
 
 
-def apply(ctx: typer.Context, *, file: Files, output: OutputFormat = Format.TABLE) -> None:
+class AgentFormat(StrEnum):
+    """How agents are printed: as other results are, or as the YAML that `apply` takes."""
+
+    TABLE = Format.TABLE.value
+    JSON = Format.JSON.value
+    STREAM_JSON = Format.STREAM_JSON.value
+    YAML = "yaml"
+
+    @property
+    def fallback(self) -> Format:
+        """The format of everything but the agents: of errors, for example."""
+        return Format.TABLE if self is AgentFormat.YAML else Format(self.value)
+
+
+AgentOutput = Annotated[
+    AgentFormat,
+    typer.Option(
+        "--output", "-o", metavar="FORMAT", help="How to print the result: table, json, stream-json, or yaml to apply."
+    ),
+]
+
+
+def apply(
+    ctx: typer.Context,
+    *,
+    file: Files,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Have the server check the files, and only show what would be done.")
+    ] = False,
+    output: OutputFormat = Format.TABLE,
+) -> None:
     """Create or update agents from YAML files: all of them, or none.
 
     \b
@@ -33,7 +64,14 @@ def apply(ctx: typer.Context, *, file: Files, output: OutputFormat = Format.TABL
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
     from stigmer_cli.cli.agents.apply import apply_files
 
-    apply_files(cli_of(ctx, output), file)
+    apply_files(cli_of(ctx, output), file, is_dry_run=dry_run)
+
+
+def diff(ctx: typer.Context, *, file: Files, output: OutputFormat = Format.TABLE) -> None:
+    """Show what applying YAML files would change. Exit code 0: nothing; 1: something."""
+    from stigmer_cli.cli.agents.diff import diff_files
+
+    raise typer.Exit(diff_files(cli_of(ctx, output), file))
 
 
 @agents.command("list")
@@ -41,20 +79,20 @@ def list_(
     ctx: typer.Context,
     *,
     limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="Show at most this many.")] = 1000,
-    output: OutputFormat = Format.TABLE,
+    output: AgentOutput = AgentFormat.TABLE,
 ) -> None:
-    """List agents by name."""
+    """List agents by name, with the number of their executions and the newest."""
     from stigmer_cli.cli.agents.list import list_agents
 
-    list_agents(cli_of(ctx, output), limit=limit)
+    list_agents(cli_of(ctx, output.fallback), limit=limit, is_yaml=output is AgentFormat.YAML)
 
 
 @agents.command("get")
-def get(ctx: typer.Context, agent: AgentName, *, output: OutputFormat = Format.TABLE) -> None:
-    """Show one agent."""
+def get(ctx: typer.Context, agent: AgentName, *, output: AgentOutput = AgentFormat.TABLE) -> None:
+    """Show one agent. With -o yaml, as a file that apply takes."""
     from stigmer_cli.cli.agents.get import show_agent
 
-    show_agent(cli_of(ctx, output), agent)
+    show_agent(cli_of(ctx, output.fallback), agent, is_yaml=output is AgentFormat.YAML)
 
 
 @agents.command("delete")

@@ -3,13 +3,17 @@
 from rich.console import Console
 
 from stigmer_cli.api.resources import AgentResource
+from stigmer_cli.cli.agents.manifest_yaml import write_manifest
 from stigmer_cli.cli.consoles import escape_markup
 from stigmer_cli.cli.context import Cli
 
 
-def show_agent(cli: Cli, agent: str) -> None:
-    """Print the agent with this name or id; raises NotFound."""
+def show_agent(cli: Cli, agent: str, *, is_yaml: bool) -> None:
+    """Print the agent with this name or id, or, with `is_yaml`, the manifest of it; raises NotFound."""
     found = cli.call(lambda client: client.agent(agent))
+    if is_yaml:
+        cli.out.raw(write_manifest(found))
+        return
     cli.out.result(found.to_wire(), lambda console: _print(console, found))
 
 

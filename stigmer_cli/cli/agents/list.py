@@ -1,38 +1,48 @@
 """`stigmer agents list`: lists the agents by name."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from rich.console import Console
 from rich.text import Text
 
-from stigmer_cli.api.resources import AgentResource
+from stigmer_cli.api.resources import COUNT_MAX, AgentResource, AgentStatus
+from stigmer_cli.cli.agents.manifest_yaml import write_manifests
 from stigmer_cli.cli.columns import Column, print_table
 from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.execution_reason import PHASE_STYLES
 from stigmer_cli.cli.output import truncate_line
 from stigmer_cli.client import Client
+from stigmer_cli.time_format import ago
 
 PAGE = 200
 CELL_MAX = 1000
 
 COLUMNS = (
     Column(name="NAME", rank=0),
-    Column(name="MODEL", rank=2, width_min=8),
-    Column(name="DESCRIPTION", rank=3, width_min=16),
-    Column(name="ID", rank=1),
+    Column(name="RUNS", rank=2, is_right=True),
+    Column(name="LAST RUN", rank=1, is_right=True),
+    Column(name="PHASE", rank=3),
+    Column(name="MODEL", rank=4, width_min=8),
+    Column(name="DESCRIPTION", rank=6, width_min=16),
+    Column(name="ID", rank=5),
 )
 
 
-def list_agents(cli: Cli, *, limit: int) -> None:
-    """Print up to `limit` agents."""
-    items = cli.call(lambda client: _fetch_agents(client, limit))
-    cli.out.result({"items": [item.to_wire() for item in items]}, lambda console: _print(console, items))
+def list_agents(cli: Cli, *, limit: int, is_yaml: bool) -> None:
+    """Print up to `limit` agents, with what they have run, or, with `is_yaml`, the manifests of them."""
+    items = cli.call(lambda client: _fetch_agents(client, limit, has_status=not is_yaml))
+    if is_yaml:
+        cli.out.raw(write_manifests(items))
+        return
+    cli.out.result({"items": [item.to_wire() for item in items]}, lambda console: _print(console, items, cli.now()))
 
 
-async def _fetch_agents(client: Client, limit: int) -> Sequence[AgentResource]:
+async def _fetch_agents(client: Client, limit: int, *, has_status: bool) -> Sequence[AgentResource]:
     items: list[AgentResource] = []
     cursor = None
     while len(items) < limit:
-        page = await client.agents(limit=min(PAGE, limit - len(items)), cursor=cursor)
+        page = await client.agents(limit=min(PAGE, limit - len(items)), cursor=cursor, has_status=has_status)
         items.extend(page.items)
         cursor = page.next_cursor
         if cursor is None:
@@ -40,13 +50,15 @@ async def _fetch_agents(client: Client, limit: int) -> Sequence[AgentResource]:
     return items
 
 
-def _print(console: Console, items: Sequence[AgentResource]) -> None:
+def _print(console: Console, items: Sequence[AgentResource], now: datetime) -> None:
     if not items:
         console.print("no agents yet; stigmer apply -f FILE creates one")
         return
     rows = [
         (
             Text(item.metadata.slug),
+            Text(_format_count(item.status)),
+            *_format_last_run(item.status, now),
             Text(truncate_line(item.spec.model, CELL_MAX)),
             Text(truncate_line(item.spec.description, CELL_MAX)),
             Text(item.metadata.id),
@@ -54,3 +66,17 @@ def _print(console: Console, items: Sequence[AgentResource]) -> None:
         for item in items
     ]
     print_table(console, COLUMNS, rows)
+
+
+def _format_count(status: AgentStatus | None) -> str:
+    if status is None:
+        return ""
+    return f">{COUNT_MAX:,}" if status.executions > COUNT_MAX else f"{status.executions:,}"
+
+
+def _format_last_run(status: AgentStatus | None, now: datetime) -> tuple[Text, Text]:
+    """How long ago it was accepted, and its phase."""
+    last = status.last_run if status else None
+    if last is None:
+        return Text("never" if status else ""), Text("")
+    return Text(f"{ago(last.at, now)} ago"), Text(last.phase, style=PHASE_STYLES[last.phase])

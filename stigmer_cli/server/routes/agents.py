@@ -1,5 +1,6 @@
 """Agents: apply, list, get, delete."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -8,17 +9,20 @@ from stigmer_cli.api.resources import (
     AgentManifest,
     AgentPage,
     AgentResource,
+    AgentStatus,
     AppliedItem,
     ApplyRequest,
     ApplyResponse,
+    LastRun,
     agent_resource,
 )
-from stigmer_cli.domain.execution import AgentSpec
-from stigmer_cli.domain.identity import slug_of
+from stigmer_cli.domain.execution import Agent, AgentSpec
+from stigmer_cli.domain.identity import AgentId, slug_of
 from stigmer_cli.errors import RequestError
 from stigmer_cli.executions.ids import IdGenerator
 from stigmer_cli.server.services import Services, services
-from stigmer_cli.store.agents import AgentDraft
+from stigmer_cli.store.agent_runs import AgentRuns
+from stigmer_cli.store.agents import UPDATED, AgentDraft, AppliedAgent
 
 PAGE_MAX = 500
 
@@ -28,25 +32,29 @@ Called = Annotated[Services, Depends(services)]
 
 @router.post("/agents:apply")
 async def apply_agents(body: ApplyRequest, called: Called) -> ApplyResponse:
-    """Create or update agents by name, all or none."""
+    """Create or update agents by name, all or none, or, with `dryRun`, only say what that would do."""
     drafts = [_draft(manifest, called.ids) for manifest in body.items]
     slugs = [draft.slug for draft in drafts]
     twice = sorted({slug for slug in slugs if slugs.count(slug) > 1})
     if twice:
         raise RequestError(f"applied twice in one request: {', '.join(twice)}")
-    applied = await called.store.agents.apply(drafts)
-    return ApplyResponse(items=[AppliedItem(verb=one.verb, agent=agent_resource(one.agent)) for one in applied])
+    applied = await called.store.agents.apply(drafts, is_dry_run=body.dry_run)
+    return ApplyResponse(items=[_applied_item(one) for one in applied])
 
 
 @router.get("/agents")
 async def list_agents(
-    called: Called, limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 100, cursor: str | None = None
+    called: Called,
+    limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 100,
+    cursor: str | None = None,
+    status: Annotated[bool, Query(description="Adds `status`: executions and lastRun.")] = False,  # noqa: FBT002 - a parameter
 ) -> AgentPage:
     """One page of agents by slug."""
     agents = await called.store.agents.list(limit=limit + 1, after=cursor)
     page = agents[:limit]
     next_cursor = page[-1].slug if len(agents) > limit else None
-    return AgentPage(items=[agent_resource(agent) for agent in page], next_cursor=next_cursor)
+    runs = await called.store.agents.read_runs([agent.id for agent in page]) if status else None
+    return AgentPage(items=[_with_status(agent, runs) for agent in page], next_cursor=next_cursor)
 
 
 @router.get("/agents/{id_or_slug}")
@@ -59,6 +67,23 @@ async def get_agent(id_or_slug: str, called: Called) -> AgentResource:
 async def delete_agent(id_or_slug: str, called: Called) -> AgentResource:
     """Delete an agent. Its executions stay."""
     return agent_resource(await called.store.agents.delete(id_or_slug))
+
+
+def _with_status(agent: Agent, runs: Mapping[AgentId, AgentRuns] | None) -> AgentResource:
+    if runs is None:
+        return agent_resource(agent)
+    found = runs.get(agent.id)
+    last = found and LastRun(id=found.last_id, at=found.last_at, phase=found.last_phase)
+    return agent_resource(agent).model_copy(
+        update={"status": AgentStatus(executions=found.count if found else 0, last_run=last)}
+    )
+
+
+def _applied_item(applied: AppliedAgent) -> AppliedItem:
+    before = applied.before if applied.verb == UPDATED else None
+    return AppliedItem(
+        verb=applied.verb, agent=agent_resource(applied.agent), before=agent_resource(before) if before else None
+    )
 
 
 def _draft(manifest: AgentManifest, ids: IdGenerator) -> AgentDraft:

@@ -7,10 +7,12 @@ import pytest
 
 from stigmer_cli.domain.execution import QueueReason
 from stigmer_cli.domain.identity import AgentId
+from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, NotFound, RequestError
+from stigmer_cli.store.agent_runs import AgentRuns
 from stigmer_cli.store.agents import AppliedAgent
 from stigmer_cli.store.store import Store
-from tests.contracts.store.drafts import START, RealSleepClock, accepted, agent_draft, draft
+from tests.contracts.store.drafts import START, RealSleepClock, Stage, accepted, agent_draft, bring_to, draft
 
 
 async def test_applying_says_what_it_did_and_unchanged_touches_nothing(store: Store, clock: RealSleepClock) -> None:
@@ -92,3 +94,38 @@ async def test_an_agent_with_unfinished_work_stays_and_its_executions_outlive_it
     assert (await store.executions.get(id_)).agent_name == "Writer"
     taken = await store.executions.accept(draft(), reason=QueueReason.ACCEPTED, detail="")
     assert taken.is_new
+
+
+async def test_a_dry_run_answers_as_applying_does_and_changes_nothing(store: Store, clock: RealSleepClock) -> None:
+    await store.agents.apply([agent_draft("writer", number=1), agent_draft("reader", number=2)])
+    before = await store.agents.list(limit=10)
+    clock.move(1)
+    wanted = [
+        agent_draft("new", number=3),
+        agent_draft("reader", number=4),
+        agent_draft("writer", number=5, description="writes"),
+    ]
+    tried = await store.agents.apply(wanted, is_dry_run=True)
+    assert await store.agents.list(limit=10) == before
+    with pytest.raises(RequestError):
+        await store.agents.apply([agent_draft("a", description="\0")], is_dry_run=True)
+    assert [applied.verb for applied in tried] == ["created", "unchanged", "updated"]
+    assert tried[2].before == before[1]
+    assert await store.agents.apply(wanted) == tried
+
+
+async def test_each_agent_tells_how_much_it_ran_and_when_last(store: Store, clock: RealSleepClock) -> None:
+    busy = (await store.agents.apply([agent_draft("busy", number=0), agent_draft("idle", number=1)]))[0].agent
+    assert await store.agents.read_runs([busy.id]) == {}
+    for stage in (Stage.RUNNING, Stage.FAILED, Stage.QUEUED):
+        await bring_to(store, stage)
+        clock.move(1)
+    last = await bring_to(store, Stage.COMPLETED)
+    clock.move(1)
+    found = await store.agents.read_runs([busy.id, AgentId("agt-00000000000000000000000001")])
+    assert found == {
+        busy.id: AgentRuns(count=4, last_id=last.id, last_at=last.created_at, last_phase=Phase.COMPLETED),
+    }
+    newer = await accepted(store)
+    assert (await store.agents.read_runs([busy.id]))[busy.id].last_id == newer
+    assert await store.agents.read_runs([]) == {}

@@ -77,12 +77,12 @@ async def test_a_parameter_that_cannot_be_used_is_named(server: Served) -> None:
             assert detail in answer.json()["detail"]
 
 
-def stigmer(server: Served, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def stigmer(server: Served, *arguments: str, given: str = "") -> "subprocess.CompletedProcess[str]":
     environ = {**os.environ, "STIGMER_HOME": str(server.home), "STIGMER_SERVER_URL": server.url, "STIGMER_TOKEN": TOKEN}
     return subprocess.run(
-        [sys.executable, "-m", "stigmer_cli.cli", "executions", *arguments],
+        [sys.executable, "-m", "stigmer_cli.cli", *arguments],
         env=environ,
-        stdin=subprocess.DEVNULL,
+        input=given,
         capture_output=True,
         text=True,
         check=False,
@@ -93,18 +93,18 @@ def stigmer(server: Served, *arguments: str) -> "subprocess.CompletedProcess[str
 async def test_what_is_selected_is_cancelled_and_nothing_else(server: Served) -> None:
     async with server.client() as client:
         ids = [await create(client, f"deploy number{n}", {"n": str(n % 2)}) for n in range(4)]
-        refused = stigmer(server, "cancel", "--label", "n=1")
+        refused = stigmer(server, "executions", "cancel", "--label", "n=1")
         assert (refused.returncode, refused.stdout) == (2, "")
         assert "cannot ask before cancelling: there is no terminal" in refused.stderr
-        planned = stigmer(server, "cancel", "--search", "number1 OR number3", "--all", "--dry-run")
+        planned = stigmer(server, "executions", "cancel", "--search", "number1 OR number3", "--all", "--dry-run")
         assert (planned.returncode, planned.stdout) == (
             0,
             "no open executions match --search 'number1 OR number3' (searched were messages, outputs and errors)\n",
         )
-        planned = stigmer(server, "cancel", "--label", "n=1", "--dry-run", "-o", "json")
+        planned = stigmer(server, "executions", "cancel", "--label", "n=1", "--dry-run", "-o", "json")
         assert json.loads(planned.stdout)["summary"] == {"cancelled": 2, "asked": 0, "ended": 0, "missing": 0}
         assert await found(client, Query(phases=(Phase.PENDING,))) == ids[::-1]
-        done = stigmer(server, "cancel", "--label", "n=1", "--yes", "-o", "json")
+        done = stigmer(server, "executions", "cancel", "--label", "n=1", "--yes", "-o", "json")
         assert json.loads(done.stdout) == {
             "dryRun": False,
             "items": [{"id": id_, "phase": "CANCELLED", "outcome": "cancelled"} for id_ in (ids[3], ids[1])],
@@ -112,7 +112,7 @@ async def test_what_is_selected_is_cancelled_and_nothing_else(server: Served) ->
             "complete": True,
         }
         assert await found(client, Query(phases=(Phase.PENDING,))) == [ids[2], ids[0]]
-        named = stigmer(server, "cancel", ids[3], ids[2])
+        named = stigmer(server, "executions", "cancel", ids[3], ids[2])
         assert (named.returncode, named.stdout) == (0, "1 cancelled, 1 had ended before\n")
         missing = ids[0][:-2] + "zz"
         outcomes = [one.outcome for one in await client.cancel_executions([missing, ids[0], ids[0]])]
@@ -135,3 +135,38 @@ def test_a_cancel_that_says_too_little_or_too_much_is_refused(
     monkeypatch.setenv("STIGMER_TOKEN", TOKEN)
     assert invoke(["executions", *arguments]) == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+FILE = """\
+apiVersion: agentic.stigmer.ai/v1
+kind: Agent
+metadata: {name: Writer, labels: {team: "yes"}}
+spec: {instructions: "Write.\\nBriefly.\\n"}
+"""
+
+
+async def test_what_a_server_has_is_a_file_that_changes_nothing_and_a_diff_tells_what_would(server: Served) -> None:
+    assert stigmer(server, "apply", "-f", "-", given=FILE).stdout == "agent/writer created\n"
+    written = stigmer(server, "agents", "list", "-o", "yaml").stdout
+    assert stigmer(server, "agents", "get", "writer", "-o", "yaml").stdout in written
+    same = stigmer(server, "diff", "-f", "-", given=written)
+    assert (same.returncode, same.stdout, same.stderr) == (0, "", "")
+    changed = written.replace("    Briefly.\n", "").replace("name: greeter", "name: second")
+    differs = stigmer(server, "diff", "-f", "-", given=changed)
+    assert differs.returncode == 1
+    assert differs.stdout.startswith("--- /dev/null\n+++ agent/second (file)\n@@ -0,0 +1")
+    assert differs.stdout.endswith("   instructions: |\n     Write.\n-    Briefly.\n   model: echo\n")
+    tried = stigmer(server, "apply", "--dry-run", "-f", "-", given=changed)
+    assert (tried.returncode, tried.stdout) == (
+        0, "agent/second created (dry run)\nagent/writer updated (dry run)\n"
+    )  # fmt: skip
+    assert stigmer(server, "agents", "list", "-o", "yaml").stdout == written
+    assert stigmer(server, "apply", "-f", "-", given=written).stdout == (
+        "agent/greeter unchanged\nagent/writer unchanged\n"
+    )
+    async with server.client() as client:
+        name = await create(client, "hello", {})
+        listed = json.loads(stigmer(server, "agents", "list", "-o", "json").stdout)["items"]
+        assert [item["status"]["executions"] for item in listed] == [1, 0]
+        assert listed[0]["status"]["lastRun"]["id"] == name
+        assert "lastRun" not in listed[1]["status"]

@@ -1,0 +1,72 @@
+"""How many executions agents have, and the newest of each: counted up to a limit, and found by an index.
+
+The index is ordered by agent, phase and time, so that the newest of an agent is the newest of one of its phases. The
+work for an agent does not grow with its executions beyond `COUNT_MAX`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import bindparam, func, literal, select
+
+from stigmer_cli.domain.identity import AgentId, ExecutionId
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.store.async_engine import AsyncConnection
+from stigmer_cli.store.statements import select_by_ids
+from stigmer_cli.store.tables import agents, executions
+
+COUNT_MAX = 10_000
+"""How far the executions of an agent are counted."""
+
+_ROW = executions.c
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentRuns:
+    """The executions of an agent: how many, at most `COUNT_MAX` + 1, and the newest."""
+
+    count: int
+    last_id: ExecutionId
+    last_at: datetime
+    last_phase: Phase
+
+
+_COUNTED = (
+    select(literal(1).label("one"))
+    .where(_ROW.agent_id == agents.c.id)
+    .limit(COUNT_MAX + 1)
+    .correlate(agents)
+    .subquery()
+)
+_COUNT = select(func.count()).select_from(_COUNTED).scalar_subquery()
+_NEWEST = [
+    select(_ROW.id)
+    .where(_ROW.agent_id == agents.c.id, _ROW.phase == phase)
+    .order_by(_ROW.created_at.desc(), _ROW.id.desc())
+    .limit(1)
+    .correlate(agents)
+    .scalar_subquery()
+    .label(phase.lower())
+    for phase in Phase
+]
+_OF_AGENTS = select(agents.c.id, *_NEWEST, _COUNT.label("runs")).where(
+    agents.c.id.in_(bindparam("agent_ids", expanding=True))
+)
+_NAMED = select_by_ids(select(_ROW.id, _ROW.created_at, _ROW.phase))
+
+
+async def read_runs(connection: AsyncConnection, ids: Sequence[AgentId]) -> Mapping[AgentId, AgentRuns]:
+    """What each of the agents `ids` has run; one that has run nothing is left out."""
+    found = (await connection.execute(_OF_AGENTS, {"agent_ids": ids})).mappings().all()
+    names = [row[phase.lower()] for row in found for phase in Phase if row[phase.lower()] is not None]
+    newest = {row.id: row for row in await connection.execute(_NAMED, {"ids": names})}
+    runs: dict[AgentId, AgentRuns] = {}
+    for row in found:
+        candidates = [newest[row[phase.lower()]] for phase in Phase if row[phase.lower()] in newest]
+        if candidates:
+            last = max(candidates, key=lambda one: (one.created_at, one.id))
+            runs[row["id"]] = AgentRuns(
+                count=row["runs"], last_id=last.id, last_at=last.created_at, last_phase=Phase(last.phase)
+            )
+    return runs

@@ -72,4 +72,5 @@ def _note_when_it_counts(cli: Cli, name: str) -> None:
 def _note_overridden(cli: Cli, name: str) -> None:
     settings = cli.load_own_settings()
     if settings.sources[name] is Source.ENVIRONMENT:
-        cli.out.warning(f"{name} is overridden by the environment")
+        cli.out.warning(f"{BY_NAME[name].variable} of this shell overrides it")
+        cli.out.hint(f"unset {BY_NAME[name].variable}")

@@ -23,6 +23,7 @@ from stigmer_cli.executions.accept import SubmitRequest
 from stigmer_cli.executions.notifier import OTHER_SERVERS_S
 from stigmer_cli.executions.reason import explain_wait
 from stigmer_cli.judgement.wire import stuck_body
+from stigmer_cli.server.large_page import send_in_pieces
 from stigmer_cli.server.routes.execution_filter import read_filter
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.settings import SubmitPolicy
@@ -67,7 +68,7 @@ async def create_execution(
     return execution_resource(execution)
 
 
-@router.get("/executions")
+@router.get("/executions", response_model=ExecutionPage)
 async def list_executions(
     called: Called,
     wanted: Annotated[Filter, Depends(read_filter)],
@@ -76,7 +77,7 @@ async def list_executions(
     count: Annotated[bool | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
     cursor: str | None = None,
-) -> ExecutionPage:
+) -> ExecutionPage | StreamingResponse:
     """One page, newest first; with `stuck` what does not get on of the next `limit` that are open, perhaps nothing.
 
     With `judged` those of the page that are stuck have the cause. Temporal is asked only with one of the two. `count`
@@ -85,7 +86,7 @@ async def list_executions(
     if stuck:
         stuck_ones, next_cursor = await called.stuck.page(wanted, limit=limit, cursor=cursor)
         items = [execution_resource(one.execution, stuck_body(one)) for one in stuck_ones]
-        return ExecutionPage(items=items, next_cursor=next_cursor)
+        return send_in_pieces(ExecutionPage(items=items, next_cursor=next_cursor))
     page = await called.store.executions.list(wanted, limit=limit, cursor=cursor)
     status = called.link.status()
     found = {one.execution.id: one for one in await called.stuck.judge_old(page.items)} if judged else {}
@@ -97,7 +98,7 @@ async def list_executions(
         for execution in page.items
     ]
     total = await called.store.executions.count(wanted, limit=COUNT_MAX + 1) if count else None
-    return ExecutionPage(items=items, next_cursor=page.next_cursor, total=total)
+    return send_in_pieces(ExecutionPage(items=items, next_cursor=page.next_cursor, total=total))
 
 
 @router.get("/executions/{execution_id}")

@@ -45,7 +45,12 @@ def from_sqlite(error: BaseException, file: StoreFile, busy_timeout_s: float) ->
     if (known := _common(error)) is not None:
         return known
     code = _sqlite_code(error)
-    if isinstance(error, PoolTimeout) or (code is not None and code & _PRIMARY in _BUSY):
+    if isinstance(error, PoolTimeout):
+        return StoreBusy(
+            f"this server is busy: a read or a write waited for {span(busy_timeout_s)} for its turn at {file.path}",
+            hint="try again in a moment, with fewer requests at a time",
+        )
+    if code is not None and code & _PRIMARY in _BUSY:
         return StoreBusy(
             f"{file.path} was held by another writer for {span(busy_timeout_s)}",
             hint=f"see who has it open: fuser {file.path}",

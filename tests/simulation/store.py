@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
-from sqlalchemy import Connection, Executable, Table, create_engine, event
+from sqlalchemy import Connection, Dialect, Executable, Table, create_engine, event
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import StaticPool
@@ -91,6 +91,10 @@ class SameThread:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    @property
+    def dialect(self) -> Dialect:
+        return self._connection.dialect
 
     async def execute(self, statement: Executable, parameters: Parameters = None) -> Any:
         return self._connection.execute(statement, parameters)

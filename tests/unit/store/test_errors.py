@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from stigmer_cli.errors import MachineError, StigmerError, StoreBusy, Unavailable
 from stigmer_cli.store import errors
@@ -15,6 +16,13 @@ def sqlite_error(code: int) -> DBAPIError:
     origin = sqlite3.OperationalError("words")
     origin.sqlite_errorcode = code
     return DBAPIError("SELECT 1", None, origin)
+
+
+def test_a_wait_for_our_own_writes_names_no_other_writer(tmp_path: Path) -> None:
+    known = errors.from_sqlite(PoolTimeout("words"), StoreFile(tmp_path / "s.db"), 5.0)
+    assert type(known) is StoreBusy
+    assert known.message.startswith("this server is busy: a read or a write waited for 5s for its turn at ")
+    assert known.hint == "try again in a moment, with fewer requests at a time"
 
 
 class PostgresError(Exception):

@@ -33,7 +33,7 @@ from stigmer_cli.runner.server_link import ServerLink
 from stigmer_cli.runner.slots import ACTIVITIES_MAX
 from stigmer_cli.runner.worker_pool import PoolContext, WorkerPool, first_of
 from stigmer_cli.runner_record import RunnerRecord, remove_dead_records, remove_runner_record, write_runner_record
-from stigmer_cli.settings import Settings, Source
+from stigmer_cli.settings import Home, Settings, Source
 from stigmer_cli.supervisor.process import myself
 from stigmer_cli.supervisor.sign_of_life import show_life
 from stigmer_cli.temporal.connection import Connection
@@ -222,13 +222,18 @@ async def run_runner(settings: Settings, *, clock: Clock) -> int:
     rng = random.Random()  # noqa: S311 - spreads waits, keeps no secret
     async with Client(
         settings.server_target,
-        lambda: settings.token or ensure_token(settings.home),
+        lambda: settings.token or _keep_token(settings.home),
         ca_file=settings.server_ca_file,
         is_insecure_allowed=settings.is_insecure_allowed,
     ) as client:
         await Runner(settings, clock=clock, rng=rng, reports=RunReports(client)).run(stop)
     structlog.get_logger().info("runner_stopped")
     return 0
+
+
+def _keep_token(home: Home) -> str | None:
+    """The token of `home`, made again if its file is gone; None where the whole home is, which stays removed then."""
+    return ensure_token(home) if home.path.is_dir() else None
 
 
 def _end_process_after(delay_s: float) -> None:

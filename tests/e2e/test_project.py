@@ -5,9 +5,11 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support.installed import Stigmer, installed
+from tests.support.polling import wait_until
 
 
 class Project(Stigmer):
@@ -101,3 +103,12 @@ def test_the_list_of_stacks_marks_the_one_that_is_used_here_and_all_are_stopped_
     assert f"{project.home}: ready, open executions: 0" in refused.stderr
     assert project("status").returncode == 0
     assert project("down", "--all", "--purge", "--yes").returncode == 2
+
+
+def test_a_home_that_is_removed_while_its_stack_runs_stops_it_and_stays_removed(project: Project) -> None:
+    """The last test of the file: `git clean -xdf` removes what git ignores."""
+    pids = project.pids()
+    shutil.rmtree(project.home)
+    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids.values()), "everything has ended", within_s=20)
+    assert not project.home.exists()
+    assert project.shell("stigmer config path").stdout == f"{project.home.parents[1]}/.stigmer/config.toml\n"

@@ -3,7 +3,6 @@
 A value is looked up as flag, then environment, then `config.toml`, then default, once, at the edge of the program.
 """
 
-import difflib
 import os
 import shlex
 import tomllib
@@ -16,6 +15,7 @@ from typing import Any
 from stigmer_cli.errors import ConfigError, reason_of
 from stigmer_cli.home_trust import Fault, HomeFinding, inspect_home, refuse_sudo
 from stigmer_cli.libpq import TAKEN, complete_url, unused_service
+from stigmer_cli.nearest import suggest_nearest
 from stigmer_cli.options import (
     BY_NAME,
     HOME_VARIABLE,
@@ -323,7 +323,7 @@ def load(
 def parse_setting(name: str, text: str) -> object:
     """`text` as the value of the option called `name`; raises ConfigError for an unknown name or a wrong value."""
     if name not in BY_NAME:
-        raise ConfigError(f"there is no setting {name!r}{_nearest(name, BY_NAME)}", hint="stigmer config list")
+        raise ConfigError(f"there is no setting {name!r}{suggest_nearest(name, BY_NAME)}", hint="stigmer config list")
     return BY_NAME[name].parse(text)
 
 
@@ -342,7 +342,7 @@ def _read_file(path: Path) -> dict[str, str]:
     for name, value in found.items():
         if name not in BY_NAME:
             raise ConfigError(
-                f"{path}: there is no setting {name!r}{_nearest(name, BY_NAME)}",
+                f"{path}: there is no setting {name!r}{suggest_nearest(name, BY_NAME)}",
                 hint=f"stigmer config unset {shlex.quote(name)}",
             )
         if not isinstance(value, str | int):
@@ -374,9 +374,4 @@ def _strange_variables(environ: Mapping[str, str], database_url: str | None) -> 
     database = BY_NAME["database_url"].variable
     empty = [f"variable {database} is empty; it counts as not set"] if environ.get(database) == "" else []
     unused = [words] if (words := unused_service(database_url, environ)) else []
-    return (*(f"unknown variable {name}{_nearest(name, known)}" for name in strangers), *empty, *unused)
-
-
-def _nearest(name: str, known: Mapping[str, object] | set[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return (*(f"unknown variable {name}{suggest_nearest(name, known)}" for name in strangers), *empty, *unused)

@@ -1,6 +1,5 @@
 """All checks, and the selection of those that a person asked for."""
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from types import ModuleType
@@ -30,6 +29,7 @@ from stigmer_cli.doctor.checks import (
     web_page_access,
 )
 from stigmer_cli.errors import NotFound, RequestError
+from stigmer_cli.nearest import suggest_nearest
 
 MODULES: tuple[ModuleType, ...] = (
     home,
@@ -119,5 +119,4 @@ def _with_needs(codes: frozenset[str]) -> frozenset[str]:
 
 
 def _nearest(word: str) -> str:
-    close = difflib.get_close_matches(word.upper(), [*BY_CODE, *(category.upper() for category in Category)], n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return suggest_nearest(word.upper(), BY_CODE) or suggest_nearest(word.capitalize(), Category)

@@ -14,6 +14,7 @@ from typing import IO, Self
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import ConfigError
+from stigmer_cli.nearest import suggest_nearest
 from stigmer_cli.settings import Home
 from stigmer_cli.stack.parts import NAMES
 from stigmer_cli.supervisor.logfile import rotated_path
@@ -54,7 +55,8 @@ def select_parts(parts: Sequence[str]) -> tuple[str, ...]:
     """The named parts without repeats, all parts if none is named; raises ConfigError for an unknown name."""
     for name in parts:
         if name not in NAMES:
-            raise ConfigError(f"there is no part {name}: {', '.join(NAMES)}", hint="stigmer logs server")
+            nearest = suggest_nearest(name, NAMES) or f": {', '.join(NAMES)}"
+            raise ConfigError(f"there is no part {name}{nearest}", hint="stigmer logs server")
     return tuple(dict.fromkeys(parts)) or NAMES
 
 

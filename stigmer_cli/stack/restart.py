@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import ConfigError, NotRunning
+from stigmer_cli.nearest import suggest_nearest
 from stigmer_cli.settings import BY_NAME, Settings, Source
 from stigmer_cli.stack.down import UP_LOCK, down
 from stigmer_cli.stack.endpoints_file import Endpoints, read_endpoints
@@ -67,8 +68,9 @@ async def restart_part(
         record = await status_of(control)
         child = record.child(name)
         if child is None:
-            known = ", ".join(child.name for child in record.children)
-            raise ConfigError(f"there is no part {name} to restart: {known}", hint="stigmer restart")
+            known = [child.name for child in record.children]
+            nearest = suggest_nearest(name, known) or f": {', '.join(known)}"
+            raise ConfigError(f"there is no part {name} to restart{nearest}", hint="stigmer restart")
         async with held(home.run / UP_LOCK, within_s=options.wait_timeout_s, clock=clock):
             token = await token_of(control, settings)
             changes = around.tell_changes(await respawn_part(control, "restart", name, settings, options, around))

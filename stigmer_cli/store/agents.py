@@ -2,16 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, delete, select, update
+from sqlalchemy import RowMapping, Select, bindparam, delete, select, update
 
 from stigmer_cli.domain.execution import Agent, AgentSpec
 from stigmer_cli.domain.identity import AgentId, is_id
 from stigmer_cli.errors import Conflict, NotFound, RequestError
+from stigmer_cli.nearest import suggest_nearest
 from stigmer_cli.store.agent_runs import AgentRuns, read_runs
+from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.database import Database, Writing, whole
 from stigmer_cli.store.mapping import agent_of
 from stigmer_cli.store.tables import OPEN, agents, executions
+
+NEAR_MAX = 500
+"""Comparing so many names takes some milliseconds."""
 
 CREATED, UPDATED, UNCHANGED = "created", "updated", "unchanged"
 
@@ -73,8 +79,7 @@ class AgentTable:
     async def get(self, id_or_slug: str) -> Agent:
         """The agent with this id or, failing that, this slug; raises NotFound."""
         async with self._database.reading() as connection:
-            found = await connection.execute(_NAMED, {"id_or_slug": id_or_slug})
-            return agent_of(_choose_row(found.mappings().all(), id_or_slug))
+            return agent_of(await _find(connection, _NAMED, id_or_slug))
 
     @whole
     async def read_runs(self, ids: Sequence[AgentId]) -> Mapping[AgentId, AgentRuns]:
@@ -89,8 +94,7 @@ class AgentTable:
         Raises NotFound, and Conflict while one of its executions has not ended.
         """
         async with self._database.writing() as writing:
-            found = await writing.connection.execute(_NAMED.with_for_update(), {"id_or_slug": id_or_slug})
-            agent = agent_of(_choose_row(found.mappings().all(), id_or_slug))
+            agent = agent_of(await _find(writing.connection, _NAMED.with_for_update(), id_or_slug))
             unfinished = await writing.connection.scalar(
                 select(executions.c.id).where(executions.c.agent_id == agent.id, OPEN).limit(1)
             )
@@ -103,10 +107,18 @@ class AgentTable:
             return agent
 
 
-def _choose_row(found: Sequence[RowMapping], id_or_slug: str) -> RowMapping:
+async def explain_unknown(connection: AsyncConnection, id_or_slug: str) -> NotFound:
+    """The error for an agent that does not exist, with the nearest slug among the first `NEAR_MAX`."""
+    slugs = await connection.scalars(select(agents.c.slug).order_by(agents.c.slug).limit(NEAR_MAX))
+    return NotFound(f"there is no agent {id_or_slug}{suggest_nearest(id_or_slug, slugs)}", hint="stigmer agents list")
+
+
+async def _find(connection: AsyncConnection, query: Select[Any], id_or_slug: str) -> RowMapping:
+    found = (await connection.execute(query, {"id_or_slug": id_or_slug})).mappings().all()
     if not found:
-        raise NotFound(f"there is no agent {id_or_slug}", hint="stigmer agents list")
-    return max(found, key=lambda row: bool(row["id"] == id_or_slug and is_id(id_or_slug)))
+        raise await explain_unknown(connection, id_or_slug)
+    row: RowMapping = max(found, key=lambda row: bool(row["id"] == id_or_slug and is_id(id_or_slug)))
+    return row
 
 
 async def _apply(writing: Writing, draft: AgentDraft) -> AppliedAgent:

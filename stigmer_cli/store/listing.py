@@ -13,7 +13,8 @@ from stigmer_cli.domain.identity import AgentId, Kind, is_id
 from stigmer_cli.domain.labels import LabelSelector
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.search import SearchTerm
-from stigmer_cli.errors import NotFound, RequestError
+from stigmer_cli.errors import RequestError
+from stigmer_cli.store.agents import explain_unknown
 from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.columns import micros, moment
 from stigmer_cli.store.due_rows import Aged
@@ -164,7 +165,7 @@ async def _agent_id(connection: AsyncConnection, id_or_slug: str | None) -> Agen
         return None
     found: AgentId | None = await connection.scalar(select(agents.c.id).where(agents.c.slug == id_or_slug))
     if found is None and not is_id(id_or_slug):
-        raise NotFound(f"there is no agent {id_or_slug}", hint="stigmer agents list")
+        raise await explain_unknown(connection, id_or_slug)
     return found or AgentId(id_or_slug)  # the id of an agent that was deleted still finds its executions
 
 

@@ -18,7 +18,7 @@ from stigmer_cli.server_proof import ANSWER_MAX, Challenge, TokenRule, address_o
 if TYPE_CHECKING:
     from stigmer_cli.settings import Settings
 
-LIVE_MAX_S = 0.2
+LIVE_MAX_S = 0.15
 """For settings, connection, proof and answer. The interpreter and the commands take about 0.1 s before it."""
 
 PORTS = {"http": 80, "https": 443}

@@ -1,6 +1,5 @@
 """`stigmer help`: a page of the manual, or the help of any command."""
 
-import difflib
 from collections.abc import Collection, Sequence
 
 import typer
@@ -8,6 +7,7 @@ import typer
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.help.topics import TOPICS, read_page, read_summary
 from stigmer_cli.errors import RequestError
+from stigmer_cli.nearest import suggest_nearest
 
 
 def show_manual(cli: Cli, ctx: typer.Context, words: Sequence[str], *, is_paged: bool) -> None:
@@ -56,5 +56,4 @@ def _format_help(ctx: typer.Context, words: Sequence[str]) -> str:
 
 def _describe_unknown(asked: str, word: str, commands: Collection[str]) -> str:
     names = [*TOPICS, *commands] if word == asked else [*commands]
-    close = difflib.get_close_matches(word.lower(), names, n=1)
-    return f"there is no page and no command {asked!r}" + (f"; did you mean {close[0]}?" if close else "")
+    return f"there is no page and no command {asked!r}{suggest_nearest(word.lower(), names)}"

@@ -11,6 +11,7 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, NotFound, RequestError
 from stigmer_cli.store.agent_runs import AgentRuns
 from stigmer_cli.store.agents import AppliedAgent
+from stigmer_cli.store.listing import Filter
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import START, RealSleepClock, Stage, accepted, agent_draft, bring_to, draft
 
@@ -129,3 +130,17 @@ async def test_each_agent_tells_how_much_it_ran_and_when_last(store: Store, cloc
     newer = await accepted(store)
     assert (await store.agents.read_runs([busy.id]))[busy.id].last_id == newer
     assert await store.agents.read_runs([]) == {}
+
+
+async def test_a_mistyped_name_is_answered_with_the_nearest(store: Store) -> None:
+    await store.agents.apply([agent_draft("greeter", number=1), agent_draft("writer", number=2)])
+    asks = (
+        lambda: store.agents.get("greter"),
+        lambda: store.agents.delete("greter"),
+        lambda: store.executions.list(Filter(agent="greter"), limit=1),
+    )
+    for ask in asks:
+        with pytest.raises(NotFound, match=r"^there is no agent greter; did you mean greeter\?$"):
+            await ask()
+    with pytest.raises(NotFound, match=r"^there is no agent xyzzy$"):
+        await store.agents.get("xyzzy")

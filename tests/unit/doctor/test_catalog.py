@@ -57,6 +57,8 @@ def test_skip_leaves_a_check_out() -> None:
 def test_an_unknown_code_names_the_nearest() -> None:
     with pytest.raises(RequestError, match="there is no check 'STG2O1'; did you mean STG2"):
         find_codes(["STG2O1"])
+    with pytest.raises(RequestError, match=r"there is no check 'temprol'; did you mean Temporal\?"):
+        find_codes(["temprol"])
     with pytest.raises(NotFound, match="there is no check 'tomato'"):
         check_called("tomato")
 

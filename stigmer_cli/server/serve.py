@@ -44,13 +44,17 @@ from stigmer_cli.store_record import check_store, check_store_file, write_store_
 from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.gateway import Gateway
 from stigmer_cli.temporal.target import target_of
+from stigmer_cli.waits import wait_at_most
 from stigmer_cli.watchdog import LoopWatch
 
-NOTICE_S, NOTICE_ELSEWHERE_S = 0.3, 5.0
+NOTICE_S, NOTICE_ELSEWHERE_S = 0.1, 5.0
 """How long everything is answered after SIGTERM while /readyz says no: balancers look once in a second or two."""
 
 GRACE_S, GRACE_ELSEWHERE_S = 1, 2
 """How long what was asked before may then still take. With the notice and the store's end it is what `down` allows."""
+
+TICK_S, TICKS = 1.0, 10
+"""The time between two ticks, and how many of uvicorn's own that stands for: it writes a new date after ten of them."""
 
 AGAIN_S = 1.0
 """How long the loops wait before they use a database again that was away."""
@@ -192,19 +196,16 @@ class _Server:
                 task.cancel()
         log.info("server_stopped")
 
-    def _make_stop(self, http: uvicorn.Server) -> Callable[[int], None]:
+    def _make_stop(self, http: "_Http") -> Callable[[int], None]:
         """What a signal does: /readyz says no at once; `notice_s` later, or at a second signal, the server closes."""
         notice_s = NOTICE_S if _is_alone(self.settings) else NOTICE_ELSEWHERE_S
-
-        def close() -> None:
-            http.should_exit = True
 
         def stop(number: int) -> None:
             log.info("server_stopping", signal=signal.Signals(number).name, closes_in_s=notice_s)
             if self.services.ready.is_stopping:
-                close()
+                http.close()
             self.services.ready.is_stopping = True
-            asyncio.get_running_loop().call_later(notice_s, close)
+            asyncio.get_running_loop().call_later(notice_s, http.close)
 
         return stop
 
@@ -246,6 +247,22 @@ def _first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 class _Http(uvicorn.Server):
     """uvicorn without its own signal handling: it re-raises SIGTERM after its stop, and the store stays open."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._closing = asyncio.Event()
+
+    def close(self) -> None:
+        """Stop serving, at once."""
+        self.should_exit = True
+        self._closing.set()
+
+    async def main_loop(self) -> None:
+        """Return once it is closed; uvicorn's own looks for that ten times a second, and is late by as much."""
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks += TICKS
+            await wait_at_most(TICK_S, self._closing.wait())
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -17,8 +17,8 @@ from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.temporal.gateway import Poller
 
 EVERY_S = 0.5
-SEEK_EVERY_S = 0.1
-SEEKS_MAX = 100
+SEEK_EVERY_S = 0.04
+SEEKS_MAX = 250
 """How many quick looks for the first runner, or the next after the last was gone; then looks are slower."""
 
 LOAD_MAX_S = 5.0

@@ -23,7 +23,7 @@ from stigmer_cli.errors import Refused, ServerUnproven, StigmerError, Unavailabl
 from stigmer_cli.fair_timeout import FairTimeout
 
 ASK_EVERY_S = 0.5
-ASK_AT_FIRST_S = 0.1
+ASK_AT_FIRST_S = 0.03
 """Until the first answer: the server of the same stack is starting, and everything waits for it."""
 
 SERVED_MAX_S = 2.0

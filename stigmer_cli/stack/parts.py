@@ -16,6 +16,9 @@ from stigmer_cli.supervisor.spec import ChildSpec, Liveness, SourceFilter, Super
 from stigmer_cli.temporal.dev_server import UI_PATH, HttpEndpoints, dev_server_argv, find_binary, prepare_file
 
 SUPERVISOR, TEMPORAL, SERVER, RUNNER = "supervisor", "temporal", "server", "runner"
+IMPORTED = "part_imported"
+"""The event that server and runner log once their modules are imported."""
+
 NAMES = (SUPERVISOR, TEMPORAL, SERVER, RUNNER)
 LOOPBACK = "127.0.0.1"
 BACKUPS = "backups"

@@ -60,7 +60,7 @@ from stigmer_cli.supervisor.supervisor import end_survivors
 
 ANSWER_MAX_S = 2.0
 LOOK_MAX_S = 2.0
-LOOK_EVERY_S = 0.05
+LOOK_EVERY_S, LOOK_AGAIN_S = 0.05, 0.02  # once the server answers, the rest comes soon
 LAST_LOOK_S = 1.0
 """The least time for one observation, even after the deadline: a busy machine must not decide the last one."""
 JOINED_LOOK_EVERY_S = 0.2
@@ -347,7 +347,8 @@ async def wait_until_ready(
                 return record
             if left_s <= 0:
                 raise _timed_out(lacking)
-            await clock.sleep(LOOK_EVERY_S if begun.own else JOINED_LOOK_EVERY_S)
+            is_near = seen.pid is not None
+            await clock.sleep((LOOK_AGAIN_S if is_near else LOOK_EVERY_S) if begun.own else JOINED_LOOK_EVERY_S)
 
 
 async def status_of(control: Control) -> SupervisorRecord:

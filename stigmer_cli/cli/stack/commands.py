@@ -64,9 +64,12 @@ def up(
     new_database: NewDatabase = False,
     new_store: NewStore = False,
     new_settings: NewSettings = False,
+    timings: Annotated[bool, typer.Option("--timings", help="Show where the time of the start went.")] = False,
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Start the local stack, or the parts that are not running. Returns when the stack is ready."""
+    cli = cli_of(ctx, output)
+    cli.out.note(f"home: {cli.home.path}")  # before the imports, which take longer than all else until a part starts
     from stigmer_cli.cli.stack.up import start_stack
 
     flags = {
@@ -86,7 +89,7 @@ def up(
         new_store=new_store,
         new_settings=new_settings,
     )
-    raise typer.Exit(start_stack(cli_of(ctx, output), flags, options, is_attached=attach))
+    raise typer.Exit(start_stack(cli, flags, options, is_attached=attach, is_timed=timings))
 
 
 def down(

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import Output, strip_control_sequences
+from stigmer_cli.cli.stack.timings import print_timings
 from stigmer_cli.credential import read_token
 from stigmer_cli.running_version import RUNNING_VERSION
 from stigmer_cli.settings import Home
@@ -16,6 +17,7 @@ from stigmer_cli.stack.gone_programs import WAY_OUT, describe_gone, find_gone_pr
 from stigmer_cli.stack.parts import SUPERVISOR
 from stigmer_cli.stack.precedence import layer_of, take_back
 from stigmer_cli.stack.server_probe import ServerProbe
+from stigmer_cli.stack.start_timings import PartTimings
 from stigmer_cli.stack.status import LOOK_MAX_S
 from stigmer_cli.stack.up import Ready
 from stigmer_cli.supervisor.record import SupervisorRecord
@@ -27,11 +29,18 @@ IN_REACH = "any web page can reach Temporal's web UI here, and start and end wor
 
 
 def print_ready(
-    out: Output, ready: Ready, home: Home, *, then: Sequence[str], before: SupervisorRecord | None = None
+    out: Output,
+    ready: Ready,
+    home: Home,
+    *,
+    then: Sequence[str],
+    before: SupervisorRecord | None = None,
+    timings: Sequence[PartTimings] | None = None,
 ) -> None:
     """Print the addresses and folders of the stack in `home`, and what to type next: the commands `then`.
 
-    `before` is the record of the stack that was restarted: each part is named with its old and its new pid.
+    `before` is the record of the stack that was restarted: each part is named with its old and its new pid. `timings`
+    says where the time of the start went; None: not asked for.
     """
     found = ready.endpoints
     if found.owns_temporal and found.ui_source is None:
@@ -53,7 +62,9 @@ def print_ready(
         "changes": [change.to_json() for change in ready.changes],
         "pending": [change.to_json() for change in ready.pending],
     }
-    out.result(data, lambda console: _print_places(console, ready, home, replaced, then))
+    if timings is not None:
+        data["timings"] = [part.to_json() for part in timings]
+    out.result(data, lambda console: _print_places(console, ready, home, replaced, then, timings or ()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +129,12 @@ def _tell_version(cli: Cli, ready: Ready) -> None:
 
 
 def _print_places(
-    console: Console, ready: Ready, home: Home, replaced: Sequence[Replaced], then: Sequence[str]
+    console: Console,
+    ready: Ready,
+    home: Home,
+    replaced: Sequence[Replaced],
+    then: Sequence[str],
+    timings: Sequence[PartTimings],
 ) -> None:
     found = ready.endpoints
     verdict = f"ready in {span(ready.took_s)}" if ready.started else "already running; nothing was changed"
@@ -134,6 +150,8 @@ def _print_places(
     ]
     for name, place in rows:
         console.print(Text(f"  {name:<9} {strip_control_sequences(place)}"), soft_wrap=True)
+    if timings:
+        print_timings(console, timings)
     console.print("next:")
     for line in then:
         console.print(Text(f"  {strip_control_sequences(line)}"), soft_wrap=True)

@@ -1,7 +1,8 @@
 """`stigmer up`: starts the local stack, and returns once it is proven ready."""
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.stack.logs import Printer
@@ -16,6 +17,7 @@ from stigmer_cli.stack.attach import follow_until_stopped
 from stigmer_cli.stack.down import down
 from stigmer_cli.stack.known_homes import KnownHomes
 from stigmer_cli.stack.options import StackOptions
+from stigmer_cli.stack.start_timings import PartTimings, StartTimings
 from stigmer_cli.stack.up import Ready, UpContext, up
 
 INTERRUPTED = 130
@@ -26,31 +28,40 @@ FORGOTTEN = {
 }
 
 
-def start_stack(cli: Cli, flags: Mapping[str, str | None], options: StackOptions, *, is_attached: bool) -> int:
+def start_stack(
+    cli: Cli, flags: Mapping[str, str | None], options: StackOptions, *, is_attached: bool, is_timed: bool
+) -> int:
     """Start it with the settings that `flags` override, print where it listens, and return the exit code.
 
-    `is_attached`: print the logs until Ctrl-C or another command stops the stack.
+    `is_attached`: print the logs until Ctrl-C or another command stops the stack. `is_timed`: also print
+    where the time went.
     """
+    began = cli.clock.now()
     settings = cli.load_own_settings(is_look=False, **flags)
     require_files()
     cli.out.outlives_reader = True
     if options.ephemeral:
         cli.out.note(EPHEMERAL + FORGOTTEN[settings.reconcile])
     KnownHomes(cli.environ, user_home=cli.user_home).remember(settings.home)
-    ready = _bring_up(cli, settings, options)
+    ready, timings = _bring_up(cli, settings, options, began)
     tell_pending(cli.out, ready)
     tell_outdated(cli, ready)
     tell_elsewhere(cli, ready)
     if is_attached:
         return _stay_attached(cli, settings, ready)
-    print_ready(cli.out, ready, settings.home, then=find_next_steps(cli, ready, settings))
+    next_steps = find_next_steps(cli, ready, settings)
+    print_ready(cli.out, ready, settings.home, then=next_steps, timings=timings if is_timed else None)
     return 0
 
 
-def _bring_up(cli: Cli, settings: Settings, options: StackOptions) -> Ready:
+def _bring_up(
+    cli: Cli, settings: Settings, options: StackOptions, began: datetime
+) -> tuple[Ready, Sequence[PartTimings]]:
     around = UpContext(clock=cli.clock, environ=cli.environ, tell=cli.out.note)
     with show_progress(cli.out, cli.clock) as board:
-        return cli.run(up(settings, options, progress=board, around=around))
+        timings = StartTimings(board, clock=cli.clock, began=began)
+        ready = cli.run(up(settings, options, progress=timings, around=around))
+    return ready, timings.collect(ready)
 
 
 def _stay_attached(cli: Cli, settings: Settings, ready: Ready) -> int:

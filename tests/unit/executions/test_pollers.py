@@ -107,10 +107,10 @@ async def test_a_runner_that_is_starting_is_looked_for_often_and_temporal_is_lef
     at = harness.temporals_now
     await harness.look()
     pauses = [harness.watch._pause_s() for _ in range(SEEKS_MAX + 5)]
-    assert pauses[0] == 0.1
+    assert pauses[0] == 0.04
     assert pauses[-5:] == [0.5] * 5
     await harness.look(one=at)
     assert harness.watch._pause_s() == 0.5
     await harness.look(one=at - timedelta(seconds=100))
     await harness.look()
-    assert harness.watch._pause_s() == 0.1, "the next one is looked for, too"
+    assert harness.watch._pause_s() == 0.04, "the next one is looked for, too"

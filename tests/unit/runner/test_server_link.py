@@ -79,7 +79,7 @@ def played(source: Scripted, *, for_s: float) -> tuple[Sequence[tuple[float, Lin
 def test_an_answer_opens_the_link_and_names_the_task_queues() -> None:
     states, link, events = played(Scripted(AWAY, identity()), for_s=1)
     assert [state for _, state in states] == [LinkState.ASKING, LinkState.ASKING, LinkState.SERVED]
-    assert states[-1][0] == 0.1, "at first it asks often: everything waits for it"
+    assert states[-1][0] == 0.03, "at first it asks often: everything waits for it"
     assert link.task_queues == [f"stigmer-{STORE}"]
     assert events == ["runner_waiting", "runner_served"]
 

@@ -33,5 +33,6 @@ def test_a_stack_is_not_started_with_too_few(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr == (
+        f"home: {tmp_path / 'home'}\n"
         "error: only 64 files may be open here, and a stack needs 256 at least\nhint: ulimit -n 4096\n"
     )

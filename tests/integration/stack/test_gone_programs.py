@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from stigmer_cli.stack.gone_programs import describe_gone, find_gone_program, find_gone_programs
 from stigmer_cli.supervisor.process import ProcessId, start_mark
 from stigmer_cli.supervisor.record import ChildRecord, SupervisorRecord
+from tests.support.polling import wait_until
 
 
 @pytest.fixture
@@ -25,8 +27,14 @@ def program(tmp_path: Path) -> Path:
 @pytest.fixture
 def process(program: Path) -> Iterator[ProcessId]:
     with subprocess.Popen([program, "60"]) as running:
-        yield ProcessId(pid=running.pid, mark=start_mark(running.pid) or "")
+        yield identify(running)
         running.kill()
+
+
+def identify(running: "subprocess.Popen[bytes]") -> ProcessId:
+    """Who it is, once the kernel shows its arguments: that is a moment after `Popen` returns."""
+    wait_until(lambda: psutil.Process(running.pid).cmdline(), "its arguments are shown")
+    return ProcessId(pid=running.pid, mark=start_mark(running.pid) or "")
 
 
 def record_of(process: ProcessId) -> SupervisorRecord:
@@ -53,8 +61,9 @@ def test_an_interpreter_that_a_link_no_longer_leads_to_is_gone(tmp_path: Path, p
     link = tmp_path / "python"
     link.symlink_to(program)
     with subprocess.Popen([link, "60"]) as running:
+        found = identify(running)
         program.unlink()
-        assert find_gone_program(ProcessId(pid=running.pid, mark=start_mark(running.pid) or "")) == str(link)
+        assert find_gone_program(found) == str(link)
         running.kill()
 
 

@@ -5,10 +5,13 @@ from stigmer_cli.api.reports import (
     AttemptRequest,
     AttemptResponse,
     ClaimAnswer,
+    ClaimingAttemptRequest,
+    ClaimingAttemptResponse,
     ClaimRequest,
     ClaimResponse,
     CountsResponse,
     MessageReport,
+    MessageTail,
     OutcomeReport,
     PostponeRequest,
     ReportResponse,
@@ -41,6 +44,15 @@ class RunReports:
         """Whether `run`, of `workflow` and of the chain that `first_run` began, holds this epoch now."""
         body = ClaimRequest(epoch=epoch, run=run, runner=runner, workflow_id=workflow, first_run=first_run)
         return (await self._client.report(execution, "claim", body, ClaimResponse)).reason
+
+    async def claim_and_begin(  # noqa: PLR0913 - one parameter a field of the wire
+        self, execution: str, *, epoch: int, run: str, runner: str, workflow: str, first_run: str, attempt: int
+    ) -> ClaimingAttemptResponse:
+        """Whether `run` holds this epoch now; if it does, its attempt begins, with what it has to do."""
+        body = ClaimingAttemptRequest(
+            epoch=epoch, run=run, runner=runner, workflow_id=workflow, first_run=first_run, attempt=attempt
+        )
+        return await self._client.report(execution, "claimed-attempts", body, ClaimingAttemptResponse)
 
     async def begin_attempt(self, execution: str, *, epoch: int, run: str, attempt: int, runner: str) -> Work | None:
         """What the attempt has to do; None where nothing is left to do."""
@@ -91,8 +103,9 @@ class RunReports:
         output: str | None,
         error: str | None,
         usage: TokenUsage | None = None,
+        tail: MessageTail | None = None,
     ) -> bool:
-        """Report how the run ended; False where the report does not count."""
+        """Report how the run ended, and what it said last; False where the report does not count."""
         fields = {"epoch": epoch, "run": run, "attempt": attempt, "phase": phase, "output": output, "error": error}
-        body = OutcomeReport.model_validate({**fields, "usage": usage and usage_body(usage)})
+        body = OutcomeReport.model_validate({**fields, "usage": usage and usage_body(usage), "tail": tail})
         return (await self._client.report(execution, "outcome", body, ReportResponse)).taken

@@ -64,6 +64,12 @@ class AttemptRequest(RunReport):
     attempt: Number
 
 
+class ClaimingAttemptRequest(ClaimRequest):
+    """A run asks for an epoch of an execution, and begins an attempt if it holds that."""
+
+    attempt: Number
+
+
 class Work(Sent):
     """What an attempt has to do. It comes from the store, so that Temporal's history never holds it.
 
@@ -92,6 +98,12 @@ class AttemptResponse(Sent):
     """`work` is None where nothing is left to do: the outcome is there already, or a later attempt has begun."""
 
     work: Work | None
+
+
+class ClaimingAttemptResponse(AttemptResponse):
+    """Whether the run holds the epoch, and if it does, what there is to do."""
+
+    answer: ClaimAnswer
 
 
 class CountsResponse(Sent):
@@ -126,6 +138,15 @@ class MessageReport(RunReport):
     text: str = Field(max_length=TEXT_MAX)
 
 
+class MessageTail(Asked):
+    """The end of a message that was not reported yet: `text` stands at `offset` (in characters) of message `index`."""
+
+    index: int = Field(ge=0, le=100_000)
+    offset: int = Field(ge=0, le=NUMBER_MAX)
+    role: str = Field(min_length=1, max_length=40)
+    text: str = Field(max_length=TEXT_MAX)
+
+
 class UsageReport(RunReport):
     """What an attempt used that ends without an outcome; each attempt reports its usage once."""
 
@@ -134,13 +155,17 @@ class UsageReport(RunReport):
 
 
 class OutcomeReport(RunReport):
-    """How the run ended; without `attempt` it is the workflow's own report. `usage` is the attempt's."""
+    """How the run ended; without `attempt` it is the workflow's own report.
+
+    `usage` is the attempt's. `tail` is what it said last: both count, or neither.
+    """
 
     attempt: Number | None = None
     phase: Literal[Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED]
     output: str | None = Field(default=None, max_length=OUTPUT_MAX)
     error: str | None = Field(default=None, max_length=ERROR_MAX)
     usage: UsageBody | None = None
+    tail: MessageTail | None = None
 
 
 class ReportResponse(Sent):

@@ -47,6 +47,9 @@ MODEL_FAILURES = frozenset({"model-busy", "model-interrupted"})
 REPORTS = frozenset({"claim", "conclude"})
 """Activities that do nothing but ask the server, and ask until it answers."""
 
+REPORTS_UNCLAIMED = REPORTS | {"perform"}
+"""Those of an execution that no run has claimed: performing begins with the claim."""
+
 WORTH_TELLING = frozenset({Finding.LOST, Finding.REFUSED, Finding.UNKNOWN, Finding.CANNOT_REPLAY})
 """Findings that a reader must see although nothing was done about them."""
 
@@ -225,7 +228,10 @@ def _judge_workflow(observation: Observation, context: StuckContext) -> _Found |
     seen = observation.seen
     if seen is None or seen.state is not RunState.OPEN or observation.is_another_run:
         return None
-    return _judge_task(seen, observation.task_failure) or _judge_activities(seen) or _judge_untaken(seen, context)
+    reports = REPORTS_UNCLAIMED if observation.execution.phase is Phase.PENDING else REPORTS
+    return (
+        _judge_task(seen, observation.task_failure) or _judge_activities(seen, reports) or _judge_untaken(seen, context)
+    )
 
 
 def _judge_task(seen: Observed, failure: TaskFailure | None) -> _Found | None:
@@ -242,12 +248,12 @@ def _judge_task(seen: Observed, failure: TaskFailure | None) -> _Found | None:
     return None
 
 
-def _judge_activities(seen: Observed) -> _Found | None:
-    return next((found for activity in seen.pending_activities if (found := _judge_activity(activity))), None)
+def _judge_activities(seen: Observed, reports: frozenset[str]) -> _Found | None:
+    return next((found for activity in seen.pending_activities if (found := _judge_activity(activity, reports))), None)
 
 
-def _judge_activity(activity: PendingActivity) -> _Found | None:
-    if _unanswered_s(activity) > REPORT_MAX_S:
+def _judge_activity(activity: PendingActivity, reports: frozenset[str]) -> _Found | None:
+    if activity.name in reports and _unanswered_s(activity) > REPORT_MAX_S:
         cause = (
             f"its {activity.name} gets no answer from the server of {activity.runner or 'its runner'}:"
             " that server is away, or refuses the runner"
@@ -262,7 +268,7 @@ def _judge_activity(activity: PendingActivity) -> _Found | None:
 
 def _unanswered_s(activity: PendingActivity) -> float:
     """For how long a runner has been asking its server; both moments are of Temporal's clock."""
-    if activity.name not in REPORTS or not activity.is_taken:
+    if not activity.is_taken:
         return 0.0
     if activity.started_at is None or activity.heartbeat_at is None:
         return 0.0

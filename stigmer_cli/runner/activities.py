@@ -1,4 +1,4 @@
-"""The three activities of a run, as Temporal calls them: claim, perform, conclude."""
+"""The activities of a run, as Temporal calls them: perform, conclude, and claim for runs of an older workflow."""
 
 import asyncio
 from contextlib import nullcontext
@@ -13,6 +13,7 @@ from stigmer_cli.runner.attempt import Attempt, AttemptRunner, Models
 from stigmer_cli.runner.contract import (
     ALONE_FROM,
     CLAIM,
+    CLAIMS,
     CONCLUDE,
     FIRST_RUN,
     KIND,
@@ -21,7 +22,7 @@ from stigmer_cli.runner.contract import (
     SENTENCES,
     FailureKind,
 )
-from stigmer_cli.runner.heartbeat import NotMine, run_with_heartbeat
+from stigmer_cli.runner.heartbeat import NotMine, run_unless, run_with_heartbeat
 from stigmer_cli.runner.model_retry import ModelRetry
 from stigmer_cli.runner.reports import ClockAndRng, Reporter
 from stigmer_cli.runner.slots import Slots
@@ -81,11 +82,14 @@ class Activities:
         return won
 
     @activity.defn(name=PERFORM)
-    async def perform(self, workflow_input: WorkflowInput) -> None:
-        """Perform the execution; ends when the server has the outcome or wants none."""
+    async def perform(self, workflow_input: WorkflowInput) -> bool:
+        """Claim and perform the execution; ends when the server has the outcome or wants none.
+
+        Returns whether this run holds the execution's epoch.
+        """
         attempt = self._attempt(workflow_input)
         with self.slots.occupy(self.clock_and_rng.clock):
-            await run_with_heartbeat(
+            return await run_with_heartbeat(
                 lambda: self._perform(attempt), clock=self.clock_and_rng.clock, ends=self.stop_signal.now
             )
 
@@ -101,15 +105,19 @@ class Activities:
                 ends=self.stop_signal.asked,
             )
 
-    async def _perform(self, attempt: Attempt) -> None:
+    async def _perform(self, attempt: Attempt) -> bool:
         """Perform it; from delivery `ALONE_FROM` on one at a time, because it may be what killed its runner."""
         attempt_runner = AttemptRunner(self.reporter, self.models, self.clock_and_rng, model_retry=self.model_retry)
         async with self.alone if await self._may_kill(attempt) else nullcontext():
+            begun = await run_unless(self.stop_signal.asked, lambda: attempt_runner.begin(attempt))
+            if begun.work is None:
+                return begun.is_holder
             try:
-                await attempt_runner.perform(attempt)
+                await attempt_runner.perform(attempt, begun.work)
             except* InstallationChanged as errors:
                 self.unfit.note(errors)
                 await self.stop_signal.now.wait()  # then the attempt is handed back, as by any runner that stops
+        return True
 
     async def _may_kill(self, attempt: Attempt) -> bool:
         """Whether it has been handed out so often without a busy model that its runners may have died of it."""
@@ -163,6 +171,7 @@ class Activities:
             first_run=str(workflow_input.get(FIRST_RUN, "")) or info.workflow_run_id or "",
             number=info.attempt,
             runner=self.runner,
+            claims=CLAIMS in workflow_input,
             time_left_s=_time_left_s(info),
         )
 

@@ -6,25 +6,28 @@ and the next attempt then finds that nothing is left to do.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 import structlog
 
-from stigmer_cli.api.reports import Work
+from stigmer_cli.api.reports import ClaimAnswer, ClaimingAttemptResponse, MessageTail, Work
 from stigmer_cli.domain.execution import Outcome, TokenUsage
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.runner.contract import BEGUN_MAX, DELIVERIES_MAX, PERFORM_ATTEMPTS_MAX, SENTENCES, FailureKind
-from stigmer_cli.runner.heartbeat import ModelPostponed
+from stigmer_cli.runner.heartbeat import ModelPostponed, NotMine
 from stigmer_cli.runner.model.seam import Model, ModelBusy, ModelFailed
 from stigmer_cli.runner.model_retry import GiveUp, ModelRetry, TryAgain, Unanswered
-from stigmer_cli.runner.reports import ClockAndRng, Reporter
+from stigmer_cli.runner.reports import ClockAndRng, Reporter, Reports, WrongServer
 from stigmer_cli.runner.transcript import Transcript
 
 ROLE = "assistant"
 MESSAGE_INDEX = 0
 ERROR_CHARS_MAX = 2_000
+
+NOT_MINE = ClaimingAttemptResponse(answer=ClaimAnswer.NOT_MINE, work=None)
 
 Models = Callable[[str], Model]
 """The model behind a name; raises ModelFailed."""
@@ -34,8 +37,9 @@ Models = Callable[[str], Model]
 class Attempt:
     """Which try of which run this is; `first_run` is the first of the run's chain in Temporal.
 
-    `number` counts what Temporal has handed out. `time_left_s` is what the execution's own time-out left for this and
-    all later attempts when this one began; None where it has none.
+    `number` counts what Temporal has handed out. `claims`: it claims the execution as it begins; else its run has
+    done so. `time_left_s` is what the execution's own time-out left for this and all later attempts when this one
+    began; None     where it has none.
     """
 
     execution: str
@@ -45,7 +49,16 @@ class Attempt:
     first_run: str
     number: int
     runner: str
+    claims: bool = False
     time_left_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beginning:
+    """Whether the attempt's run holds the epoch, and what there is to do; `work` None: nothing."""
+
+    is_holder: bool
+    work: Work | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +67,14 @@ class _Broken:
 
     failure: ModelBusy
     broke_off: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _End:
+    """The outcome, and what of the answer was not reported yet."""
+
+    outcome: Outcome
+    tail: MessageTail | None = None
 
 
 class TokenCount:
@@ -82,13 +103,37 @@ class AttemptRunner:
         self._model_retry = model_retry
         self._clock_and_rng = clock_and_rng
 
-    async def perform(self, attempt: Attempt) -> None:
-        """Carry out `attempt`. Returns when the outcome is with the server, or when the attempt is superseded.
+    async def begin(self, attempt: Attempt) -> Beginning:
+        """Have the server note that `attempt` begins, and claim the execution with that if the attempt `claims`.
 
-        Raises ModelPostponed where another attempt is to ask a busy model again, ReportRefused where the server will
-        never take the outcome.
+        Raises NotMine or WrongServer where the server knows no such execution.
         """
-        log = structlog.get_logger().bind(execution=attempt.execution, epoch=attempt.epoch, attempt=attempt.number)
+        beginning = await (self._claim_and_begin(attempt) if attempt.claims else self._begin_claimed(attempt))
+        log, work = _log_of(attempt), beginning.work
+        if work is not None:
+            log.info("run_claimed" if attempt.claims and work.begun == 1 else "attempt_started", model=work.model)
+        else:
+            log.info("attempt_has_nothing_to_do" if beginning.is_holder else "run_lost_the_claim")
+        return beginning
+
+    async def _claim_and_begin(self, attempt: Attempt) -> Beginning:
+        def claim(reports: Reports) -> Awaitable[ClaimingAttemptResponse]:
+            return reports.claim_and_begin(
+                attempt.execution,
+                epoch=attempt.epoch,
+                run=attempt.run,
+                runner=attempt.runner,
+                workflow=attempt.workflow,
+                first_run=attempt.first_run,
+                attempt=attempt.number,
+            )
+
+        found = await self._reporter.ask(claim, otherwise=NOT_MINE)
+        if found.answer is ClaimAnswer.NOT_MINE:
+            raise_not_mine(attempt)
+        return Beginning(is_holder=found.answer is ClaimAnswer.WON, work=found.work)
+
+    async def _begin_claimed(self, attempt: Attempt) -> Beginning:
         work = await self._reporter.ask_its_own(
             lambda reports: reports.begin_attempt(
                 attempt.execution,
@@ -98,17 +143,22 @@ class AttemptRunner:
                 runner=attempt.runner,
             )
         )
-        if work is None:
-            log.info("attempt_has_nothing_to_do")
-            return
-        log.info("attempt_started", model=work.model, begun=work.begun)
-        outcome = _give_up() if _is_used_up(work, attempt) else await self._ask_model(attempt, work)
-        if outcome is None or not await self._report_outcome(attempt, outcome):
+        return Beginning(is_holder=True, work=work)
+
+    async def perform(self, attempt: Attempt, work: Work) -> None:
+        """Carry out `attempt`, which has begun. Returns when the outcome is with the server, or wanted no more.
+
+        Raises ModelPostponed where another attempt is to ask a busy model again, ReportRefused where the server will
+        never take the outcome.
+        """
+        log = _log_of(attempt)
+        end = _End(outcome=_give_up()) if _is_used_up(work, attempt) else await self._ask_model(attempt, work)
+        if end is None or not await self._report_end(attempt, end):
             log.info("attempt_superseded")
             return
-        log.info("attempt_finished", phase=outcome.phase)
+        log.info("attempt_finished", phase=end.outcome.phase)
 
-    async def _ask_model(self, attempt: Attempt, work: Work) -> Outcome | None:
+    async def _ask_model(self, attempt: Attempt, work: Work) -> _End | None:
         """How the model's work ended; None where the server wants no more of it. Raises ModelPostponed."""
         began_s = self._clock_and_rng.clock.monotonic()
         transcript = Transcript(
@@ -131,13 +181,13 @@ class AttemptRunner:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_deliver(transcript), name="deliver")
                 ended = await self._stream_answer(work, transcript, tokens)
-                transcript.close()
+                transcript.close(has_tail=isinstance(ended, Outcome))
         except* Superseded:
             ended = None
         if isinstance(ended, _Broken):
             took_s = self._clock_and_rng.clock.monotonic() - began_s
             ended = await self._ask_later(attempt, work, ended, took_s, tokens)
-        return ended and replace(ended, usage=tokens.usage)
+        return None if ended is None else _End(outcome=replace(ended, usage=tokens.usage), tail=_tail_of(transcript))
 
     async def _stream_answer(self, work: Work, transcript: Transcript, tokens: TokenCount) -> Outcome | _Broken:
         try:
@@ -198,7 +248,8 @@ class AttemptRunner:
                 otherwise=False,
             )
 
-    async def _report_outcome(self, attempt: Attempt, outcome: Outcome) -> bool:
+    async def _report_end(self, attempt: Attempt, end: _End) -> bool:
+        outcome = end.outcome
         return await self._reporter.ask_its_own(
             lambda reports: reports.finish(
                 attempt.execution,
@@ -209,6 +260,7 @@ class AttemptRunner:
                 output=outcome.output,
                 error=outcome.error,
                 usage=outcome.usage,
+                tail=end.tail,
             )
         )
 
@@ -225,6 +277,24 @@ async def _copy(model: Model, work: Work, transcript: Transcript, tokens: TokenC
 async def _deliver(transcript: Transcript) -> None:
     if not await transcript.deliver_until_closed():
         raise Superseded
+
+
+def _tail_of(transcript: Transcript) -> MessageTail | None:
+    offset, text = transcript.tail
+    return MessageTail(index=MESSAGE_INDEX, offset=offset, role=ROLE, text=text) if text else None
+
+
+def raise_not_mine(attempt: Attempt) -> NoReturn:
+    """Raise NotMine, which ends the run, or WrongServer, so that it goes on, if an earlier attempt may have claimed."""
+    if attempt.number > 1:
+        raise WrongServer(f"the server knows nothing of {attempt.execution}, which an earlier attempt may have claimed")
+    raise NotMine(f"this store knows no {attempt.execution} with the workflow {attempt.workflow}")
+
+
+def _log_of(attempt: Attempt) -> structlog.typing.FilteringBoundLogger:
+    names = {"execution": attempt.execution, "epoch": attempt.epoch, "run": attempt.run, "attempt": attempt.number}
+    log: structlog.typing.FilteringBoundLogger = structlog.get_logger().bind(**names)
+    return log
 
 
 def _is_used_up(work: Work, attempt: Attempt) -> bool:

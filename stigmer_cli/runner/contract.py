@@ -22,6 +22,9 @@ ALONE_FROM = 3
 a busy model does not count here either."""
 
 FIRST_RUN = "firstRun"
+CLAIMS = "claims"
+"""In the input of `perform`: it claims the execution itself, with its beginning."""
+
 PHASE = "phase"
 KIND = "kind"
 

@@ -72,6 +72,15 @@ async def run_with_heartbeat(work: Callable[[], Awaitable[R]], *, clock: Clock, 
         raise _contain(_leaves(group)) from None
 
 
+async def run_unless(ends: asyncio.Event, work: Callable[[], Awaitable[R]]) -> R:
+    """What `work` returns; cut off when `ends` is set, by RunnerStopped in an ExceptionGroup."""
+    async with asyncio.TaskGroup() as group:
+        end = group.create_task(_end(ends), name="end")
+        result = await work()
+        end.cancel()
+    return result
+
+
 async def _until_done(work: Callable[[], Awaitable[R]], clock: Clock, ends: asyncio.Event) -> R:
     async with asyncio.TaskGroup() as group:
         beat = group.create_task(_beat(clock), name="heartbeat")
@@ -83,9 +92,10 @@ async def _until_done(work: Callable[[], Awaitable[R]], clock: Clock, ends: asyn
 
 
 async def _beat(clock: Clock) -> None:
+    """Heartbeats from `HEARTBEAT_S` on: the start was a sign of life, and each costs Temporal a write."""
     while True:
-        activity.heartbeat()
         await clock.sleep(HEARTBEAT_S)
+        activity.heartbeat()
 
 
 async def _end(ends: asyncio.Event) -> None:

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from stigmer_cli.api.identity import Identity, RunnerLoad
-from stigmer_cli.api.reports import ClaimAnswer, CountsResponse, Work
+from stigmer_cli.api.reports import ClaimAnswer, ClaimingAttemptResponse, CountsResponse, MessageTail, Work
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import TokenUsage
@@ -41,6 +41,11 @@ class Reports(Protocol):
         self, execution: str, *, epoch: int, run: str, runner: str, workflow: str, first_run: str
     ) -> ClaimAnswer:
         """Whether `run`, of `workflow` and of the chain that `first_run` began, holds this epoch now."""
+
+    async def claim_and_begin(  # noqa: PLR0913 - one parameter a field of the wire
+        self, execution: str, *, epoch: int, run: str, runner: str, workflow: str, first_run: str, attempt: int
+    ) -> ClaimingAttemptResponse:
+        """Whether `run` holds this epoch now; if it does, its attempt begins, with what it has to do."""
 
     async def begin_attempt(self, execution: str, *, epoch: int, run: str, attempt: int, runner: str) -> Work | None:
         """What the attempt has to do; None where nothing is left to do."""
@@ -84,6 +89,7 @@ class Reports(Protocol):
         output: str | None,
         error: str | None,
         usage: TokenUsage | None = None,
+        tail: MessageTail | None = None,
     ) -> bool:
         """Report how the run ended; False where the report does not count."""
 

@@ -1,9 +1,7 @@
-"""The workflow of an agent's execution: claim it, perform it, and report its end where performing did not.
+"""The workflow of an agent's execution: perform it, and report its end where performing did not.
 
-    claim ──lost──▶ end, without effect
-      │ won
-      ▼
-    perform ──reported──▶ end
+    perform, which claims it first ──lost──▶ end, without effect
+      │                       └──reported──▶ end
       │ time out, cancelled, or no attempt can help
       ▼
     conclude (FAILED or CANCELLED) ──▶ end, as failed or cancelled in Temporal too
@@ -29,6 +27,7 @@ with workflow.unsafe.imports_passed_through():
     from stigmer_cli.domain.phase import Phase
     from stigmer_cli.runner.contract import (
         CLAIM,
+        CLAIMS,
         CONCLUDE,
         FIRST_RUN,
         KIND,
@@ -40,6 +39,9 @@ with workflow.unsafe.imports_passed_through():
         FailureKind,
     )
     from stigmer_cli.temporal.workflow_input import RUN_GRACE_S, WorkflowInput, parse_workflow_input
+
+ONE_ACTIVITY = "perform-claims"
+"""The patch of runs whose `perform` claims; those that began before have an activity `claim` of its own."""
 
 HEARTBEAT_MAX = timedelta(seconds=2)
 REPORT_MAX = timedelta(minutes=10)
@@ -75,10 +77,12 @@ class AgentRun:
             kind = FailureKind.MALFORMED
             raise ApplicationError(SENTENCES[kind], type=kind, non_retryable=True)
         workflow_input = {**workflow_input, FIRST_RUN: workflow.info().first_execution_run_id}
-        if not await self._claim(workflow_input):
+        if workflow.patched(ONE_ACTIVITY):
+            workflow_input = {**workflow_input, CLAIMS: 1}
+        elif not await self._claim(workflow_input):
             return Ending.SUPERSEDED
         try:
-            await workflow.execute_activity(
+            is_holder: bool | None = await workflow.execute_activity(
                 PERFORM,
                 workflow_input,
                 start_to_close_timeout=ATTEMPT_MAX,
@@ -92,9 +96,11 @@ class AgentRun:
                 await _conclude(workflow_input, Phase.CANCELLED, FailureKind.CANCELLED)
                 raise
             kind = kind_of(error)
+            if kind is FailureKind.NOT_MINE:
+                raise
             await _conclude(workflow_input, Phase.FAILED, kind)
             raise ApplicationError("the execution failed", type=kind, non_retryable=True) from None
-        return Ending.PERFORMED
+        return Ending.SUPERSEDED if is_holder is False else Ending.PERFORMED
 
     async def _claim(self, workflow_input: WorkflowInput) -> bool:
         """Whether this run holds the epoch; cancelled while it asks, it concludes without an answer."""

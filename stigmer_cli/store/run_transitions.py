@@ -1,6 +1,6 @@
 """Every guarded transition that a run makes of its execution, as data, except for its messages and its outcome."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from sqlalchemy import RowMapping
@@ -27,6 +27,15 @@ class Postponement:
     delay_s: float
     busy_s: float
     broke_off: bool
+
+
+def claim_and_begin(
+    row: RowMapping, epoch: int, run: RunId, runner: str, writing: Writing, *, attempt: int
+) -> Transition:
+    """The run holds the epoch from now on, and its `attempt` begins."""
+    claimed = claim(epoch, run, runner, writing)
+    begun = {"claimed_attempt": attempt, "answer_seq": row["event_seq"] + 1}
+    return replace(claimed, values={**claimed.values, **begun})
 
 
 def claim(epoch: int, run: RunId, runner: str, writing: Writing) -> Transition:

@@ -1,8 +1,10 @@
 """What a run may write: claim, attempts, messages, outcome; a run that no longer counts changes nothing.
 
-claim ──▶ begin_attempt 1 ──▶ append_message ... ──▶ finish
-               ├──(the runner died)──▶ begin_attempt 2 ──▶ append_message ... ──▶ finish
-               └──(the model is busy)──▶ postpone ──(later)──▶ begin_attempt 2 ──▶ ...
+claim_and_begin 1 ──▶ append_message ... ──▶ finish
+        ├──(the runner died)──▶ claim_and_begin 2 ──▶ append_message ... ──▶ finish
+        └──(the model is busy)──▶ postpone ──(later)──▶ claim_and_begin 2 ──▶ ...
+
+Runs of an older workflow report `claim` and `begin_attempt` one after the other.
 """
 
 from collections.abc import Mapping
@@ -17,7 +19,7 @@ from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, WorkflowId, Wo
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store import run_transitions
-from stigmer_cli.store.database import Database, Transition, whole
+from stigmer_cli.store.database import Database, Transition, Writing, whole
 from stigmer_cli.store.mapping import map_outcome, outcome_event
 from stigmer_cli.store.messages import MessageWriter, fold
 from stigmer_cli.store.run_transitions import Postponement
@@ -66,6 +68,16 @@ class Claimant:
     first_run: RunId | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReportedText:
+    """`text` stands at `offset` (in characters) of message `index`."""
+
+    index: int
+    offset: int
+    role: str
+    text: str
+
+
 class ReportResult(StrEnum):
     """What became of a report: it counts; another run or attempt holds the epoch; or the epoch already has an end."""
 
@@ -101,6 +113,28 @@ class RunTable:
             return ClaimAnswer.WON if is_holder and not Phase(row["phase"]).is_terminal else ClaimAnswer.LOST
 
     @whole
+    async def claim_and_begin(
+        self, execution_id: ExecutionId, *, epoch: int, claimant: Claimant, attempt: int
+    ) -> tuple[ClaimAnswer, ReportResult]:
+        """`claim` and `begin_attempt` in one transaction, and one statement for a run that wins.
+
+        The attempt begins (TAKEN) only where the run holds the epoch.
+        """
+        async with self._database.writing() as writing:
+            row = await writing.lock_row(execution_id)
+            if row is None or not _is_its_own(row, epoch, claimant):
+                return ClaimAnswer.NOT_MINE, ReportResult.STALE
+            claimed = run_transitions.claim_and_begin(
+                row, epoch, claimant.run, claimant.runner, writing, attempt=attempt
+            )
+            if row["claimed_run"] is None and await writing.change(execution_id, claimed) is not None:
+                return ClaimAnswer.WON, ReportResult.TAKEN
+            if row["epoch"] != epoch or row["claimed_run"] != claimant.run:
+                return ClaimAnswer.LOST, ReportResult.STALE
+            known = _known_better(row, epoch, claimant.run, attempt)
+            return ClaimAnswer.WON, known or await _begin(writing, row, claimant, attempt)
+
+    @whole
     async def begin_attempt(
         self,
         execution_id: ExecutionId,
@@ -115,11 +149,8 @@ class RunTable:
             row = await writing.lock_row(execution_id)
             if (known := _known_better(row, epoch, run, attempt)) is not None or row is None:
                 return known or ReportResult.STALE
-            if attempt == row["claimed_attempt"]:
-                return ReportResult.TAKEN
-            await fold(writing, execution_id, after=row["answer_seq"], output=None)
-            await writing.change(execution_id, run_transitions.begin(row, run, attempt, runner))
-            return ReportResult.TAKEN
+            claimant = Claimant(run=run, runner=runner, workflow=None, first_run=None)
+            return await _begin(writing, row, claimant, attempt)
 
     @whole
     async def count_attempts(self, execution_id: ExecutionId) -> AttemptCounts:
@@ -188,12 +219,7 @@ class RunTable:
             if (known := _known_better(row, epoch, run, attempt)) is not None or row is None:
                 return known or ReportResult.STALE
             _check_begun(row, attempt)
-            if row["queue_reason"] == QueueReason.MODEL_BUSY:
-                await writing.change(execution_id, run_transitions.end_model_wait(epoch))
-            message = MessageWriter(writing, execution_id, epoch=epoch, index=index, after=row["answer_seq"])
-            fresh = await message.find_new(offset, role, text)
-            if fresh is not None:
-                await message.append(offset + len(text) - len(fresh), role, fresh)
+            await _append(writing, row, ReportedText(index=index, offset=offset, role=role, text=text))
             return ReportResult.TAKEN
 
     @whole
@@ -219,15 +245,20 @@ class RunTable:
         run: RunId,
         attempt: int | None,
         outcome: Outcome,
+        tail: ReportedText | None = None,
     ) -> ReportResult:
         """The run ended with `outcome`; `attempt` None: the workflow's own report, whichever attempt was running.
 
         Only the workflow's report may end a run that has not claimed yet: it was cancelled or failed before it began.
+        `tail` is what the attempt said last, as in `append_message`, whose Conflict it raises.
         """
         async with self._database.writing() as writing:
             row = await writing.lock_row(execution_id)
             if (known := _known_better(row, epoch, run, attempt)) is not None or row is None:
                 return known or ReportResult.STALE
+            if tail is not None and attempt is not None:
+                _check_begun(row, attempt)
+                await _append(writing, row, tail)
             done = await writing.change(
                 execution_id,
                 Transition(
@@ -280,3 +311,21 @@ def _add_usage(row: RowMapping, usage: TokenUsage | None, epoch: int, attempt: i
 def _check_begun(row: RowMapping, attempt: int) -> None:
     if attempt > row["claimed_attempt"]:
         raise Conflict(f"attempt {attempt} of {row['id']} has not begun")
+
+
+async def _begin(writing: Writing, row: RowMapping, claimant: Claimant, attempt: int) -> ReportResult:
+    """Have the attempt begin of the run that holds `row`."""
+    if attempt != row["claimed_attempt"]:
+        await fold(writing, row["id"], after=row["answer_seq"], output=None)
+        await writing.change(row["id"], run_transitions.begin(row, claimant.run, attempt, claimant.runner))
+    return ReportResult.TAKEN
+
+
+async def _append(writing: Writing, row: RowMapping, piece: ReportedText) -> None:
+    """Write what of `piece` is not there yet. Raises Conflict."""
+    if row["queue_reason"] == QueueReason.MODEL_BUSY:
+        await writing.change(row["id"], run_transitions.end_model_wait(row["epoch"]))
+    message = MessageWriter(writing, row["id"], epoch=row["epoch"], index=piece.index, after=row["answer_seq"])
+    fresh = await message.find_new(piece.offset, piece.role, piece.text)
+    if fresh is not None:
+        await message.append(piece.offset + len(piece.text) - len(fresh), piece.role, fresh)

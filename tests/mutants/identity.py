@@ -75,9 +75,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="a runner of another store completes what it was handed",
-        file="runner/activities.py",
-        old="        if answer is ClaimAnswer.NOT_MINE:\n",
-        new="        if answer is None:\n",
+        file="runner/attempt.py",
+        old="        if found.answer is ClaimAnswer.NOT_MINE:\n",
+        new="        if found.answer is None:\n",
         caught_by=("tests/integration/runner/test_foreign.py",),
     ),
     Mutant(

@@ -69,8 +69,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="one more await before the claim",
         file="runner/workflow.py",
-        old="        if not await self._claim(workflow_input):\n",
-        new="        await workflow.sleep(0.05)\n        if not await self._claim(workflow_input):\n",
+        old="        try:\n            is_holder",
+        new="        await workflow.sleep(0.05)\n        try:\n            is_holder",
         caught_by=(HISTORIES,),
     ),
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from stigmer_cli.api.identity import Identity, RunnerLoad
-from stigmer_cli.api.reports import ClaimAnswer, CountsResponse, Work
+from stigmer_cli.api.reports import ClaimAnswer, ClaimingAttemptResponse, CountsResponse, MessageTail, Work
 from stigmer_cli.domain.execution import Outcome, TokenUsage
 from stigmer_cli.domain.identity import ExecutionId, RunId, WorkflowId
 from stigmer_cli.domain.phase import Phase
@@ -18,9 +18,9 @@ from stigmer_cli.runner.attempt import Attempt
 from stigmer_cli.runner.heartbeat import ModelPostponed, NotMine
 from stigmer_cli.runner.model.seam import ModelBusy
 from stigmer_cli.runner.model_retry import ModelRetry
-from stigmer_cli.runner.reports import ClockAndRng, Reporter, ReportRefused
+from stigmer_cli.runner.reports import ClockAndRng, Reporter, ReportRefused, WrongServer
 from stigmer_cli.store.run_transitions import Postponement
-from stigmer_cli.store.runs import Claimant, ReportResult
+from stigmer_cli.store.runs import Claimant, ReportedText, ReportResult
 from stigmer_cli.store.store import Store
 from tests.simulation.temporal import SimTemporal
 from tests.simulation.temporal_state import Task
@@ -85,14 +85,27 @@ class SimReports:
             await self._over(lambda: self._store.runs.claim(ExecutionId(execution), epoch=epoch, claimant=claimant))
         )
 
+    async def claim_and_begin(
+        self, execution: str, *, epoch: int, run: str, runner: str, workflow: str, first_run: str, attempt: int
+    ) -> ClaimingAttemptResponse:
+        claimant = Claimant(run=RunId(run), runner=runner, workflow=WorkflowId(workflow), first_run=RunId(first_run))
+        answer, report = await self._over(
+            lambda: self._store.runs.claim_and_begin(
+                ExecutionId(execution), epoch=epoch, claimant=claimant, attempt=attempt
+            )
+        )
+        work = await self._work(execution, epoch, run, attempt) if report is ReportResult.TAKEN else None
+        return ClaimingAttemptResponse(answer=answer, work=work)
+
     async def begin_attempt(self, execution: str, *, epoch: int, run: str, attempt: int, runner: str) -> Work | None:
         report = await self._over(
             lambda: self._store.runs.begin_attempt(
                 ExecutionId(execution), epoch=epoch, run=RunId(run), attempt=attempt, runner=runner
             )
         )
-        if report is not ReportResult.TAKEN:
-            return None
+        return await self._work(execution, epoch, run, attempt) if report is ReportResult.TAKEN else None
+
+    async def _work(self, execution: str, epoch: int, run: str, attempt: int) -> Work:
         message = f"{execution} {epoch} {run} {attempt}"
         counts = await self._store.runs.count_attempts(ExecutionId(execution))
         wait = (await self._store.executions.get(ExecutionId(execution))).model_wait
@@ -160,11 +173,13 @@ class SimReports:
         output: str | None,
         error: str | None,
         usage: TokenUsage | None = None,
+        tail: MessageTail | None = None,
     ) -> bool:
         outcome = Outcome(phase=phase, output=output, error=error, usage=usage)
+        piece = ReportedText(index=tail.index, offset=tail.offset, role=tail.role, text=tail.text) if tail else None
         report = await self._over(
             lambda: self._store.runs.finish(
-                ExecutionId(execution), epoch=epoch, run=RunId(run), attempt=attempt, outcome=outcome
+                ExecutionId(execution), epoch=epoch, run=RunId(run), attempt=attempt, outcome=outcome, tail=piece
             )
         )
         return report is not ReportResult.STALE
@@ -263,13 +278,11 @@ class SimRunner:
             workflow=task.run.name,
             first_run=task.run.run_id,
             number=task.attempt,
+            claims=True,
             runner=self._activities.runner,
         )
-        won = True
         try:
             match task.stage:
-                case "claim":
-                    won = await self._activities._claim(attempt)
                 case "perform":
                     await self._perform(attempt)
                 case _:
@@ -279,20 +292,20 @@ class SimRunner:
             self._temporal.failed_for_good(task)
         except ModelPostponed as error:
             self._temporal.failed(task, delay_s=error.delay_s)
-        except (Conflict, ReportRefused):
+        except (Conflict, ReportRefused, WrongServer):
             self._temporal.failed(task)
         else:
-            self._temporal.complete(task, won=won)
+            self._temporal.complete(task)
 
-    async def _perform(self, attempt: Attempt) -> None:
+    async def _perform(self, attempt: Attempt) -> bool:
+        """Whether its run holds the epoch; raises the first of a group of errors."""
         try:
-            await self._activities._perform(attempt)
-        except* Conflict:
-            broke = True
-        else:
-            broke = False
-        if broke:  # not raised up there: Python before 3.11.4 wraps what is raised in an except* into a group
-            raise Conflict("the attempt broke")
+            return await self._activities._perform(attempt)
+        except ExceptionGroup as group:
+            error: Exception = group
+            while isinstance(error, ExceptionGroup):
+                error = error.exceptions[0]
+        raise error
 
 
 async def run_endlessly(make: Callable[[], SimRunner], rng: random.Random, lives: Callable[[], bool]) -> None:

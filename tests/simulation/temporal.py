@@ -96,7 +96,7 @@ class SimTemporal:
         task.run.lease_s = self.clock.monotonic() + HEARTBEAT_MAX_S
         return "cancel" if task.run.is_cancel_requested and task.stage != "conclude" else "on"
 
-    def complete(self, task: Task, *, won: bool = True) -> None:
+    def complete(self, task: Task) -> None:
         """The activity ended well; dropped where nothing gets through."""
         if not self.conditions.serves or not self._holds(task):
             return
@@ -105,12 +105,8 @@ class SimTemporal:
         if task.stage == "conclude":
             assert run.last_word is not None
             self.close(run, RunState.CANCELLED if run.last_word[0] is Phase.CANCELLED else RunState.FAILED)
-        elif task.stage == "perform" or not won:
-            self.close(run, RunState.COMPLETED)
-        elif run.is_cancel_requested:
-            self._conclude(run, Phase.CANCELLED, FailureKind.CANCELLED)
         else:
-            run.stage = "perform"
+            self.close(run, RunState.COMPLETED)
 
     def cancelled(self, task: Task) -> None:
         """The activity ended because it was asked to."""

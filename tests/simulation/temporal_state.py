@@ -9,7 +9,7 @@ from stigmer_cli.temporal.gateway import RunState
 
 @dataclass
 class Run:
-    """One workflow run, and which of its activities is on: claim, perform or conclude."""
+    """One workflow run, and which of its activities is on: perform or conclude."""
 
     run_id: str
     name: str
@@ -19,7 +19,7 @@ class Run:
     state: RunState = RunState.OPEN
     closed_s: float | None = None
     failure: str = ""
-    stage: str = "claim"
+    stage: str = "perform"
     attempt: int = 1
     token: int = 0
     lease_s: float | None = None

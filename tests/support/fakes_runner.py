@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from stigmer_cli.api.identity import Identity, RunnerLoad
-from stigmer_cli.api.reports import ClaimAnswer, CountsResponse, Work
+from stigmer_cli.api.reports import ClaimAnswer, ClaimingAttemptResponse, CountsResponse, MessageTail, Work
 from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.identity import runner_process, task_queue_of
 from stigmer_cli.domain.phase import Phase
@@ -72,6 +72,13 @@ class InMemoryReports:
     ) -> ClaimAnswer:
         return self.claim_now(execution, epoch=epoch, run=run, runner=runner, workflow_id=workflow, first_run=first_run)
 
+    async def claim_and_begin(
+        self, execution: str, *, epoch: int, run: str, runner: str, workflow: str, first_run: str, attempt: int
+    ) -> ClaimingAttemptResponse:
+        return self.claim_and_begin_now(
+            execution, epoch=epoch, run=run, runner=runner, workflow_id=workflow, first_run=first_run, attempt=attempt
+        )
+
     async def begin_attempt(self, execution: str, *, epoch: int, run: str, attempt: int, runner: str) -> Work | None:
         return self.begin_now(execution, epoch=epoch, run=run, attempt=attempt, runner=runner)
 
@@ -119,9 +126,17 @@ class InMemoryReports:
         output: str | None,
         error: str | None,
         usage: TokenUsage | None = None,
+        tail: MessageTail | None = None,
     ) -> bool:
         if not self.finish_now(
-            execution, epoch=epoch, run=run, attempt=attempt, phase=phase, output=output, error=error
+            execution,
+            epoch=epoch,
+            run=run,
+            attempt=attempt,
+            phase=phase,
+            output=output,
+            error=error,
+            tail=tail.to_wire() if tail else None,
         ):
             return False
         self.rows[execution].usages.append(usage)
@@ -160,6 +175,22 @@ class InMemoryReports:
                 row.claimed_run, row.phase = run, Phase.IN_PROGRESS
                 row.runners.append(runner)
             return ClaimAnswer.WON if won else ClaimAnswer.LOST
+
+    def claim_and_begin_now(
+        self, execution: str, *, epoch: int, run: str, runner: str, workflow_id: str, first_run: str, attempt: int
+    ) -> ClaimingAttemptResponse:
+        if self.is_away:
+            raise ServerUnavailable("the server is away")
+        row = self.rows.get(execution)
+        if row is not None and (row.claimed_run, row.epoch) == (run, epoch):
+            answer = ClaimAnswer.WON
+        else:
+            names = {"workflow_id": workflow_id, "first_run": first_run}
+            answer = self.claim_now(execution, epoch=epoch, run=run, runner=runner, **names)
+        if answer is not ClaimAnswer.WON:
+            return ClaimingAttemptResponse(answer=answer, work=None)
+        work = self.begin_now(execution, epoch=epoch, run=run, attempt=attempt, runner=runner)
+        return ClaimingAttemptResponse(answer=answer, work=work)
 
     def begin_now(self, execution: str, *, epoch: int, run: str, attempt: int, runner: str) -> Work | None:
         with self._lock:
@@ -220,6 +251,7 @@ class InMemoryReports:
         phase: Phase,
         output: str | None,
         error: str | None,
+        tail: Mapping[str, Any] | None = None,
         usage: object = None,  # noqa: ARG002 - a runner behind HTTP sends the field, and tests ask about it elsewhere
     ) -> bool:
         with self._lock:
@@ -227,6 +259,8 @@ class InMemoryReports:
             if not self._holds(row, epoch, run) or attempt not in (None, row.attempt):
                 row.refused += 1
                 return False
+            if tail:
+                row.text = row.text[: tail["offset"]] + tail["text"]
             row.phase, row.output, row.error = phase, output, error
             row.finishes += 1
             return True
@@ -288,6 +322,7 @@ class ReportServer:
     def open(self) -> None:
         routes: dict[str, Callable[..., Any]] = {
             "claim": lambda e, **b: _claim(self.reports, e, b),
+            "claimed-attempts": lambda e, **b: self.reports.claim_and_begin_now(e, **_snake(b)).to_wire(),
             "attempts": lambda e, **b: {"work": _wire(self.reports.begin_now(e, **b))},
             "messages": lambda e, **b: {"taken": self.reports.append_now(e, **b)},
             "postponements": lambda e, **b: {"taken": self.reports.postpone_now(e, **_snake(b))},
@@ -342,7 +377,13 @@ def _claim(reports: InMemoryReports, execution: str, body: Mapping[str, Any]) ->
 
 
 def _snake(body: Mapping[str, Any]) -> dict[str, Any]:
-    names = {"delayS": "delay_s", "busyS": "busy_s", "brokeOff": "broke_off"}
+    names = {
+        "delayS": "delay_s",
+        "busyS": "busy_s",
+        "brokeOff": "broke_off",
+        "workflowId": "workflow_id",
+        "firstRun": "first_run",
+    }
     return {names.get(name, name): value for name, value in body.items()}
 
 

@@ -9,6 +9,8 @@ from stigmer_cli.api.reports import (
     AttemptRequest,
     AttemptResponse,
     ClaimAnswer,
+    ClaimingAttemptRequest,
+    ClaimingAttemptResponse,
     ClaimRequest,
     ClaimResponse,
     CountsResponse,
@@ -24,7 +26,7 @@ from stigmer_cli.domain.identity import ExecutionId, RunId, WorkflowId
 from stigmer_cli.errors import NotFound
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.store.run_transitions import Postponement
-from stigmer_cli.store.runs import AttemptCounts, Claimant, ReportResult
+from stigmer_cli.store.runs import AttemptCounts, Claimant, ReportedText, ReportResult
 
 FIRST = AttemptCounts(begun=1, processes=1)
 
@@ -37,17 +39,8 @@ log = structlog.get_logger()
 @router.post("/claim")
 async def claim(execution_id: str, body: ClaimRequest, called: Called) -> ClaimResponse:
     """Whether this run holds the epoch now."""
-    claimant = Claimant(
-        run=RunId(body.run),
-        runner=body.runner,
-        workflow=WorkflowId(body.workflow_id) if body.workflow_id else None,
-        first_run=RunId(body.first_run) if body.first_run else None,
-    )
-    taken = await called.store.runs.claim(ExecutionId(execution_id), epoch=body.epoch, claimant=claimant)
-    if taken is not ClaimAnswer.WON:
-        called.metrics.claims_lost.inc()
-    if taken is ClaimAnswer.NOT_MINE:
-        log.warning("claim_not_mine", execution=execution_id, workflow=body.workflow_id, runner=body.runner)
+    taken = await called.store.runs.claim(ExecutionId(execution_id), epoch=body.epoch, claimant=_claimant(body))
+    _note_lost(execution_id, body, taken, called)
     return ClaimResponse(won=taken is ClaimAnswer.WON, reason=taken)
 
 
@@ -57,10 +50,42 @@ async def begin_attempt(execution_id: str, body: AttemptRequest, called: Called)
     report = await called.store.runs.begin_attempt(
         ExecutionId(execution_id), epoch=body.epoch, run=RunId(body.run), attempt=body.attempt, runner=body.runner
     )
+    return AttemptResponse(work=await _work_of(ExecutionId(execution_id), body.attempt, report, called))
+
+
+async def _work_of(execution_id: ExecutionId, attempt: int, report: ReportResult, called: Services) -> Work | None:
+    """What an attempt that began has to do; None where none did."""
     if report is not ReportResult.TAKEN:
-        return AttemptResponse(work=None)
-    counts = FIRST if body.attempt == 1 else await called.store.runs.count_attempts(ExecutionId(execution_id))
-    return AttemptResponse(work=await _work(ExecutionId(execution_id), counts, called))
+        return None
+    counts = FIRST if attempt == 1 else await called.store.runs.count_attempts(execution_id)
+    return await _work(execution_id, counts, called)
+
+
+@router.post("/claimed-attempts")
+async def claim_and_begin(execution_id: str, body: ClaimingAttemptRequest, called: Called) -> ClaimingAttemptResponse:
+    """Whether this run holds the epoch now; if it does, its attempt begins, and this is what it has to do."""
+    answer, report = await called.store.runs.claim_and_begin(
+        ExecutionId(execution_id), epoch=body.epoch, claimant=_claimant(body), attempt=body.attempt
+    )
+    _note_lost(execution_id, body, answer, called)
+    work = await _work_of(ExecutionId(execution_id), body.attempt, report, called)
+    return ClaimingAttemptResponse(answer=answer, work=work)
+
+
+def _claimant(body: ClaimRequest) -> Claimant:
+    return Claimant(
+        run=RunId(body.run),
+        runner=body.runner,
+        workflow=WorkflowId(body.workflow_id) if body.workflow_id else None,
+        first_run=RunId(body.first_run) if body.first_run else None,
+    )
+
+
+def _note_lost(execution_id: str, body: ClaimRequest, answer: ClaimAnswer, called: Services) -> None:
+    if answer is not ClaimAnswer.WON:
+        called.metrics.claims_lost.inc()
+    if answer is ClaimAnswer.NOT_MINE:
+        log.warning("claim_not_mine", execution=execution_id, workflow=body.workflow_id, runner=body.runner)
 
 
 @router.get("/attempts")
@@ -136,6 +161,7 @@ async def report_usage(execution_id: str, body: UsageReport, called: Called) -> 
 @router.post("/outcome")
 async def finish(execution_id: str, body: OutcomeReport, called: Called) -> ReportResponse:
     """How the run ended; the same word twice is taken twice and written once."""
+    tail = body.tail
     report = await called.store.runs.finish(
         ExecutionId(execution_id),
         epoch=body.epoch,
@@ -147,5 +173,6 @@ async def finish(execution_id: str, body: OutcomeReport, called: Called) -> Repo
             error=body.error,
             usage=body.usage.to_domain() if body.usage else None,
         ),
+        tail=ReportedText(index=tail.index, offset=tail.offset, role=tail.role, text=tail.text) if tail else None,
     )
     return ReportResponse(taken=report is not ReportResult.STALE)

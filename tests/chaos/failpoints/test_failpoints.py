@@ -17,10 +17,8 @@ DIE_MAX_S = 15.0
 
 SIMILAR = {
     "claim arrived",
-    "attempt committed",
     "outcome arrived",
     "claim wanted",
-    "attempt answered",
     "outcome wanted",
 }
 """Steps that differ little from the next one; only tested with --slow."""

@@ -71,8 +71,14 @@ def perform(
     attempt_runner = AttemptRunner(
         Reporter(reports, clock_and_rng), model, clock_and_rng, model_retry=ModelRetry(for_s=900.0)
     )
+
+    async def begin_and_perform() -> None:
+        begun = await attempt_runner.begin(attempt)
+        if begun.work is not None:
+            await attempt_runner.perform(attempt, begun.work)
+
     try:
-        in_virtual_time(attempt_runner.perform(attempt))
+        in_virtual_time(begin_and_perform())
     except ExceptionGroup as group:
         raise group.exceptions[0] from None
     return row

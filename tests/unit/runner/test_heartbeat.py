@@ -43,7 +43,7 @@ async def two_seconds() -> str:
 
 
 def test_a_sign_of_life_is_given_twice_a_second() -> None:
-    assert carry_out(two_seconds) == ("done", 4)
+    assert carry_out(two_seconds) == ("done", 3)
 
 
 def failing(error: Exception) -> Callable[[], Awaitable[str]]:

@@ -228,10 +228,13 @@ def _judge_workflow(observation: Observation, context: StuckContext) -> _Found |
     seen = observation.seen
     if seen is None or seen.state is not RunState.OPEN or observation.is_another_run:
         return None
-    reports = REPORTS_UNCLAIMED if observation.execution.phase is Phase.PENDING else REPORTS
-    return (
-        _judge_task(seen, observation.task_failure) or _judge_activities(seen, reports) or _judge_untaken(seen, context)
-    )
+    is_claimed = observation.execution.phase is not Phase.PENDING
+    return _judge_task(seen, observation.task_failure) or _judge_started(seen, context, is_claimed=is_claimed)
+
+
+def _judge_started(seen: Observed, context: StuckContext, *, is_claimed: bool) -> _Found | None:
+    reports = REPORTS if is_claimed else REPORTS_UNCLAIMED
+    return _judge_activities(seen, reports) or _judge_untaken(seen, context)
 
 
 def _judge_task(seen: Observed, failure: TaskFailure | None) -> _Found | None:

@@ -91,6 +91,7 @@ class SameThread:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.dialect = connection.dialect
 
     @property
     def dialect(self) -> Dialect:

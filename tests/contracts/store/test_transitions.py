@@ -7,19 +7,29 @@ import pytest
 
 from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.domain.execution import AttentionCode, Execution, Outcome, QueueReason
-from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.store.run_transitions import Postponement
-from stigmer_cli.store.runs import ReportResult
+from stigmer_cli.store.runs import Claimant, ReportResult
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import OTHER_RUN, RUN, START, Stage, bring_to, timeline
-from tests.support.ids import claim
+from tests.support.ids import claim, workflow
 from tests.support.moves import mark_attention, mark_submitted, may_move, requeue, retry_attention, start_over
 
 LATER = START + timedelta(seconds=5)
 DONE = Outcome(phase=Phase.COMPLETED, output="out")
 
 BUSY = Postponement(cause="the model is busy", delay_s=5.0, busy_s=5.0, broke_off=False)
+
+
+async def claim_and_begin(
+    store: Store, execution: Execution, *, attempt: int, run: RunId = RUN
+) -> tuple[ClaimAnswer, ReportResult]:
+    """As a run of the execution's own workflow, whichever run was submitted."""
+    own = workflow(execution.id, store=store.id).id
+    claimant = Claimant(run=run, runner="mill", workflow=own, first_run=None)
+    return await store.runs.claim_and_begin(execution.id, epoch=1, claimant=claimant, attempt=attempt)
+
 
 Write = Callable[[Store, Execution], Awaitable[object]]
 
@@ -39,6 +49,9 @@ WRITES: dict[str, Write] = {
     "conclude": lambda s, e: s.executions.conclude(e.id, epoch=1, version=e.version, outcome=DONE, detail="Temporal"),
     "claim": lambda s, e: claim(s, e.id, epoch=1, run=RUN, runner="mill"),
     "claim by another": lambda s, e: claim(s, e.id, epoch=1, run=OTHER_RUN, runner="mill"),
+    "claim_and_begin 1": lambda s, e: claim_and_begin(s, e, attempt=1),
+    "claim_and_begin 2": lambda s, e: claim_and_begin(s, e, attempt=2),
+    "claim_and_begin by another": lambda s, e: claim_and_begin(s, e, attempt=1, run=OTHER_RUN),
     "begin_attempt 1": lambda s, e: s.runs.begin_attempt(e.id, epoch=1, run=RUN, attempt=1, runner="mill"),
     "begin_attempt 2": lambda s, e: s.runs.begin_attempt(e.id, epoch=1, run=RUN, attempt=2, runner="mill"),
     "postpone": lambda s, e: s.runs.postpone(e.id, epoch=1, run=RUN, attempt=1, postponement=BUSY),
@@ -52,6 +65,7 @@ WRITES: dict[str, Write] = {
 
 P, R, C = Phase.PENDING, Phase.IN_PROGRESS, Phase.COMPLETED
 TAKEN, STALE, OVER = ReportResult.TAKEN, ReportResult.STALE, ReportResult.DONE
+WON, LOST = ClaimAnswer.WON, ClaimAnswer.LOST
 
 # The answer and the phase after it, for the stages QUEUED, GIVEN_UP, SUBMITTED and RUNNING.
 OPEN_STAGES = (Stage.QUEUED, Stage.GIVEN_UP, Stage.SUBMITTED, Stage.RUNNING)
@@ -65,6 +79,9 @@ ANSWERS: dict[str, tuple[tuple[object, Phase], ...]] = {
     "conclude": ((True, C), (True, C), (True, C), (True, C)),
     "claim": ((ClaimAnswer.WON, R), (ClaimAnswer.WON, R), (ClaimAnswer.WON, R), (ClaimAnswer.WON, R)),
     "claim by another": ((ClaimAnswer.WON, R), (ClaimAnswer.WON, R), (ClaimAnswer.WON, R), (ClaimAnswer.LOST, R)),
+    "claim_and_begin 1": (((WON, TAKEN), R), ((WON, TAKEN), R), ((WON, TAKEN), R), ((WON, TAKEN), R)),
+    "claim_and_begin 2": (((WON, TAKEN), R), ((WON, TAKEN), R), ((WON, TAKEN), R), ((WON, TAKEN), R)),
+    "claim_and_begin by another": (((WON, TAKEN), R), ((WON, TAKEN), R), ((WON, TAKEN), R), ((LOST, STALE), R)),
     "begin_attempt 1": ((STALE, P), (STALE, P), (STALE, P), (TAKEN, R)),
     "begin_attempt 2": ((STALE, P), (STALE, P), (STALE, P), (TAKEN, R)),
     "postpone": ((STALE, P), (STALE, P), (STALE, P), (TAKEN, R)),
@@ -74,7 +91,7 @@ ANSWERS: dict[str, tuple[tuple[object, Phase], ...]] = {
     "finish by another": ((STALE, P), (STALE, P), (STALE, P), (STALE, R)),
 }
 REPORTS_OF_THE_HOLDER = {"begin_attempt 1", "begin_attempt 2", "postpone", "append_message", "finish", "last word"}
-NOTHING = (False, ClaimAnswer.LOST, STALE, OVER)
+NOTHING = (False, ClaimAnswer.LOST, STALE, OVER, (LOST, STALE), (WON, OVER))
 
 
 async def state(store: Store, found: Execution) -> tuple[object, ...]:

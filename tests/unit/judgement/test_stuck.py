@@ -365,6 +365,12 @@ def test_a_run_whose_model_is_asked_again_gets_on() -> None:
     assert _judged(Observation(execution=execution, seen=seen), POLLED) is None
 
 
+def test_a_claim_within_perform_that_gets_no_answer_is_told_and_a_long_performance_is_not() -> None:
+    asking = _open(None, _activity(asked_s=6.0))
+    assert _line(asking, phase=Phase.PENDING).startswith("keeps-failing: its perform gets no answer from the server")
+    assert _line(asking) == "gets on"
+
+
 @pytest.mark.parametrize("kind", list(StuckClass))
 @pytest.mark.parametrize("phase", [Phase.PENDING, Phase.IN_PROGRESS])
 def test_every_class_has_a_way_out_that_repeats_effects_only_where_there_may_have_been_some(

@@ -37,16 +37,50 @@ def delivered(sink: Sink, writes: list[tuple[float, str]]) -> bool:
     return in_virtual_time(main())
 
 
-def test_the_first_word_goes_at_once_and_the_next_ones_together() -> None:
+def test_the_first_word_goes_within_a_moment_and_the_next_ones_together() -> None:
     sink = Sink()
-    assert delivered(sink, [(0.0, "a"), (0.01, "b"), (0.01, "c"), (0.3, "d")])
-    assert (sink.chunks, sink.at) == (["a", "bc", "d"], [0.0, 0.15, 0.32])
+    assert delivered(sink, [(0.0, "a"), (0.05, "b"), (0.01, "c"), (0.3, "d")])
+    assert (sink.chunks, sink.at) == (["a", "bc", "d"], [0.02, 0.17, 0.36])
+
+
+@pytest.mark.parametrize(("pause_s", "chunks", "tail"), [(0.01, [], (0, "abc")), (0.1, ["a", "b"], (2, "c"))])
+def test_what_is_pending_at_the_end_is_the_tail_that_goes_with_the_outcome(
+    pause_s: float, chunks: list[str], tail: tuple[int, str]
+) -> None:
+    sink = Sink()
+    transcript = Transcript(sink)
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(transcript.deliver_until_closed())
+            transcript.write("a")
+            await asyncio.sleep(pause_s)
+            transcript.write("b")
+            await asyncio.sleep(pause_s * 2 if pause_s > 0.05 else 0)
+            transcript.write("c")
+            transcript.close(has_tail=True)
+
+    in_virtual_time(main())
+    assert (sink.chunks, transcript.tail) == (chunks, tail)
+
+
+def test_a_long_end_is_delivered_but_for_the_last_piece() -> None:
+    sink = Sink()
+    transcript = Transcript(sink)
+
+    async def main() -> None:
+        transcript.write("x" * (CHUNK_CHARS_MAX + 1))
+        transcript.close(has_tail=True)
+        await transcript.deliver_until_closed()
+
+    in_virtual_time(main())
+    assert ([len(chunk) for chunk in sink.chunks], transcript.tail) == ([CHUNK_CHARS_MAX], (CHUNK_CHARS_MAX, "x"))
 
 
 def test_four_kilobytes_do_not_wait() -> None:
     sink = Sink()
-    delivered(sink, [(0.0, "a"), (0.01, "x" * 5000), (1.0, "z")])
-    assert (sink.at, len(sink.chunks[1])) == ([0.0, 0.01, 1.01], 5000)
+    delivered(sink, [(0.0, "a"), (0.03, "x" * 5000), (1.0, "z")])
+    assert (sink.at, len(sink.chunks[1])) == ([0.02, 0.03, 1.03], 5000)
 
 
 def test_a_long_answer_goes_in_pieces_of_a_bounded_size() -> None:

@@ -111,7 +111,9 @@ class AttemptRunner:
         beginning = await (self._claim_and_begin(attempt) if attempt.claims else self._begin_claimed(attempt))
         log, work = _log_of(attempt), beginning.work
         if work is not None:
-            log.info("run_claimed" if attempt.claims and work.begun == 1 else "attempt_started", model=work.model)
+            if attempt.claims and attempt.number == 1:
+                log.info("run_claimed")
+            log.info("attempt_started", model=work.model, begun=work.begun)
         else:
             log.info("attempt_has_nothing_to_do" if beginning.is_holder else "run_lost_the_claim")
         return beginning

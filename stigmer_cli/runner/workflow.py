@@ -19,7 +19,14 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, TimeoutType, is_cancelled_exception
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    CancelledError,
+    RetryState,
+    TimeoutType,
+    is_cancelled_exception,
+)
 from temporalio.exceptions import TimeoutError as TemporalTimeout
 
 with workflow.unsafe.imports_passed_through():
@@ -92,9 +99,9 @@ class AgentRun:
                 cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             )
         except (ActivityError, asyncio.CancelledError) as error:
-            if is_cancelled_exception(error):
+            if is_cancelled_exception(error) or _is_unwanted(error):
                 await _conclude(workflow_input, Phase.CANCELLED, FailureKind.CANCELLED)
-                raise
+                raise CancelledError("cancelled") from None
             kind = kind_of(error)
             if kind is FailureKind.NOT_MINE:
                 raise
@@ -129,6 +136,11 @@ async def _conclude(workflow_input: WorkflowInput, phase: Phase, kind: FailureKi
         heartbeat_timeout=HEARTBEAT_MAX,
         retry_policy=FOR_EVER,
     )
+
+
+def _is_unwanted(error: BaseException) -> bool:
+    """Whether the last attempt failed and is not tried again because a cancellation was asked for meanwhile."""
+    return isinstance(error, ActivityError) and error.retry_state is RetryState.CANCEL_REQUESTED
 
 
 def _time_left() -> timedelta | None:

@@ -91,7 +91,6 @@ class SameThread:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self.dialect = connection.dialect
 
     @property
     def dialect(self) -> Dialect:

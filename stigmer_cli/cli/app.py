@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, Declared] = {
     "ui": (AGENTS, "stack.commands:ui"),
     "top": (DIAGNOSE, "top.commands:top"),
     "doctor": (DIAGNOSE, "doctor.commands:doctor"),
+    "drill": (DIAGNOSE, "drill.commands:drill"),
     "mcp": (DIAGNOSE, "mcp.commands:mcp"),
     "config": (SETTINGS, "config.commands:config"),
     "completion": (SETTINGS, "completion.commands:completion"),

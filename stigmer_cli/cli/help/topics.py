@@ -14,6 +14,7 @@ TOPICS = (
     "networking",
     "upgrading",
     "scripting",
+    "drill",
     "mcp",
     "http-api",
     "performance",

@@ -81,7 +81,7 @@ def try_to_write(folder: Path) -> None:
 
 
 def purge_home(home: Home) -> list[Path]:
-    """Delete everything in `home` but `config.toml`; returns what was deleted. Raises MachineError."""
+    """Delete everything in `home` but `config.toml` and `home.json`; returns what was deleted. Raises MachineError."""
     deleted = []
     for path in (home.data, home.logs, home.token_file, home.run):
         if not (path.exists() or path.is_symlink()):

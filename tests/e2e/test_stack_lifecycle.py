@@ -258,7 +258,7 @@ def test_purge_asks_first_and_without_a_terminal_wants_yes(stigmer: Stigmer) -> 
     stays_ready(stigmer)
 
     stigmer.ok("down", "--purge", "--yes")
-    assert list(stigmer.home.iterdir()) == []
+    assert [path.name for path in stigmer.home.iterdir()] == ["home.json"]
     assert stigmer.processes() == []
 
 

@@ -168,8 +168,13 @@ ODD: Mapping[str, tuple[str, ...]] = {
     "fish: loaded twice": (*LOAD["fish"], *LOAD["fish"]),
 }
 
+EACH_TIME = ("bash: -u and -e", "zsh: before compinit", "fish: an alias")
+"""One for each shell; the others take as long as all other tests of the completion."""
 
-@pytest.mark.parametrize("name", ODD)
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in EACH_TIME else pytest.mark.slow) for name in ODD]
+)
 def test_the_habits_of_a_shell_do_not_break_it(name: str, tmp_path: Path) -> None:
     kind = name.partition(":")[0]
     program = "s" if "alias" in name else "stigmer"

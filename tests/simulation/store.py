@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
-from sqlalchemy import Connection, Dialect, Executable, Table, create_engine, event
+from sqlalchemy import Connection, Dialect, Executable, NestedTransaction, Table, create_engine, event
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import StaticPool
@@ -96,14 +96,33 @@ class SameThread:
     def dialect(self) -> Dialect:
         return self._connection.dialect
 
+    async def begin_nested(self) -> "SameThreadSavepoint":
+        return SameThreadSavepoint(self._connection.begin_nested())
+
     async def execute(self, statement: Executable, parameters: Parameters = None) -> Any:
         return self._connection.execute(statement, parameters)
 
     async def scalar(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Any:
         return self._connection.scalar(statement, parameters)
 
+    async def scalars(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Any:
+        return self._connection.scalars(statement, parameters)
+
     async def exec_driver_sql(self, statement: str) -> Any:
         return self._connection.exec_driver_sql(statement)
+
+
+class SameThreadSavepoint:
+    """An AsyncTransaction whose answers are there at once."""
+
+    def __init__(self, savepoint: NestedTransaction) -> None:
+        self._savepoint = savepoint
+
+    async def commit(self) -> None:
+        self._savepoint.commit()
+
+    async def rollback(self) -> None:
+        self._savepoint.rollback()
 
 
 class SameThreadEngine:

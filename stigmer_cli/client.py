@@ -17,6 +17,7 @@ from stigmer_cli.api.health import Health, Readiness
 from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.listing import ExecutionListing
 from stigmer_cli.api.problem import error_of
+from stigmer_cli.api.prune import PruneItem, PruneRequest, PruneResponse
 from stigmer_cli.api.query import Parameters, Query
 from stigmer_cli.api.reconcile import (
     ReconcileItem,
@@ -204,6 +205,10 @@ class Client:
     async def cancel_executions(self, ids: Sequence[str]) -> Sequence[CancelItem]:
         """Ask for the end of each of `ids`, up to `api.cancel.CANCEL_MAX`."""
         return (await self._post("/v1/executions:cancel", CancelRequest(ids=list(ids)), CancelResponse)).items
+
+    async def prune_executions(self, ids: Sequence[str]) -> Sequence[PruneItem]:
+        """Delete those of `ids`, up to `api.prune.PRUNE_MAX`, that have ended."""
+        return (await self._post("/v1/executions:prune", PruneRequest(ids=list(ids)), PruneResponse)).items
 
     async def events(self, execution_id: str) -> Sequence[EventBody]:
         """Its timeline, oldest first."""

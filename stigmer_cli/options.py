@@ -1,19 +1,19 @@
 """Every option as data: its name, its variable, how a value is read and refused, and what it means."""
 
 import ipaddress
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from stigmer_cli.errors import ConfigError
+from stigmer_cli.host_names import parse_hosts, parse_port
 from stigmer_cli.paths import absolute_path
 from stigmer_cli.time_format import parse_span, span
 
-PORT_MAX = 65535
 SPAN_MIN_S, SPAN_MAX_S = 1.0, 86_400.0
 RETRY_MAX_S = 7 * 86_400.0
+RETENTION_MIN_S, RETENTION_MAX_S = 3_600.0, 3_650 * 86_400.0
 
 
 class SubmitPolicy(StrEnum):
@@ -39,65 +39,12 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-def _port(text: str) -> int:
-    try:
-        port = int(text)
-    except ValueError:
-        raise ConfigError(f"{text!r} is not a port number") from None
-    if not 0 < port <= PORT_MAX:
-        raise ConfigError(f"{port} is not a port: 1 to {PORT_MAX}")
-    return port
-
-
 def _address(text: str) -> str:
     host, _, port = text.rpartition(":")
     if not host:
         raise ConfigError(f"{text!r} is not HOST:PORT")
-    _port(port)
+    parse_port(port)
     return text
-
-
-HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*")
-HOST_NAME_MAX = 253
-
-
-def host_and_port(text: str) -> tuple[str, int | None]:
-    """`name`, `name:port`, `[IPv6]` or `[IPv6]:port`, as the name that compares and the port, None where none is said.
-
-    Names come back in lower case and without the dot that ends a full name; an IPv6 address in brackets and in its
-    shortest form (RFC 5952). Raises ConfigError for anything else: user info, spaces, an empty port, a wildcard.
-    """
-    if text.startswith("["):
-        inside, bracket, rest = text[1:].partition("]")
-        name = f"[{_ipv6(inside)}]" if bracket else ""
-        colon, port = rest[:1], rest[1:]
-    else:
-        name, colon, port = text.partition(":")
-        name = name.lower().removesuffix(".")
-        name = name if len(name) <= HOST_NAME_MAX and HOST_NAME.fullmatch(name) else ""
-    if not name or (colon and not _is_digits(port)) or colon not in ("", ":"):
-        raise ConfigError(f"{text!r} is not a host name, NAME or NAME:PORT")
-    return name, _port(port) if colon else None
-
-
-def _ipv6(text: str) -> str:
-    try:
-        return ipaddress.IPv6Address(text).compressed
-    except ValueError:
-        raise ConfigError(f"{text!r} is not an IPv6 address") from None
-
-
-def _is_digits(text: str) -> bool:
-    return text.isascii() and text.isdigit()
-
-
-def _hosts(text: str) -> str:
-    """Host names between commas, checked, as one text: a setting travels through an environment variable."""
-    for one in text.split(","):
-        if "*" in one:
-            raise ConfigError(f"{one.strip()!r}: name each host, a wildcard admits anyone who gets a name under it")
-        host_and_port(one.strip())
-    return ",".join(one.strip() for one in text.split(","))
 
 
 def _url(text: str) -> str:
@@ -205,14 +152,14 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         name="server_port",
         variable="STIGMER_SERVER_PORT",
-        parse=_port,
+        parse=parse_port,
         about="the port the server listens on",
         flag="--port",
     ),
     Option(
         name="allowed_hosts",
         variable="STIGMER_ALLOWED_HOSTS",
-        parse=_hosts,
+        parse=parse_hosts,
         about="comma-separated names under which the server also answers: NAME, or NAME:PORT",
     ),
     Option(
@@ -293,13 +240,13 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         name="temporal_port",
         variable="STIGMER_TEMPORAL_PORT",
-        parse=_port,
+        parse=parse_port,
         about="the port of the stack's own Temporal",
     ),
     Option(
         name="ui_port",
         variable="STIGMER_UI_PORT",
-        parse=_port,
+        parse=parse_port,
         about="the port of Temporal's own web UI behind the server's /ui; unset: random",
     ),
     Option(
@@ -367,6 +314,12 @@ OPTIONS: tuple[Option, ...] = (
         variable="STIGMER_MODEL_RETRY_FOR",
         parse=_span(0.0, RETRY_MAX_S),
         about="for how long a model that is busy or cannot be reached is asked again (90s, 15m, 2h); 0: not at all",
+    ),
+    Option(
+        name="retention",
+        variable="STIGMER_RETENTION",
+        parse=_span(RETENTION_MIN_S, RETENTION_MAX_S),
+        about="how long after it was accepted an execution that has ended is kept: 30d, 12w; without it, for ever",
     ),
 )
 HOME_VARIABLE = "STIGMER_HOME"

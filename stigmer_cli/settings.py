@@ -14,13 +14,13 @@ from typing import Any
 
 from stigmer_cli.errors import ConfigError, reason_of
 from stigmer_cli.home_trust import Fault, HomeFinding, inspect_home, refuse_sudo
+from stigmer_cli.host_names import PORT_MAX
 from stigmer_cli.libpq import TAKEN, complete_url, unused_service
 from stigmer_cli.nearest import suggest_nearest
 from stigmer_cli.options import (
     BY_NAME,
     HOME_VARIABLE,
     OPTIONS,
-    PORT_MAX,
     SETTLED_VARIABLE,
     LogLevel,
     Option,
@@ -187,6 +187,7 @@ class Settings:
     openai_api_key: str | None = field(default=None, repr=False)
     model_silent_for: str = "5m"
     model_retry_for: str = MODEL_RETRY_FOR
+    retention: str | None = None
     sources: Mapping[str, Source] = field(default_factory=dict, compare=False)
     warnings: tuple[str, ...] = field(default=(), compare=False)
     distrust: str = field(default="", compare=False)
@@ -216,6 +217,11 @@ class Settings:
     def model_retry_for_s(self) -> float:
         """For how long a busy model is asked again, in seconds."""
         return parse_span(self.model_retry_for)
+
+    @property
+    def retention_s(self) -> float | None:
+        """How long after it was accepted an execution that has ended is kept, in seconds; None: for ever."""
+        return parse_span(self.retention) if self.retention else None
 
     @property
     def database_target(self) -> str:

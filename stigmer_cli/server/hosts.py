@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from stigmer_cli.errors import ConfigError
-from stigmer_cli.options import host_and_port
+from stigmer_cli.host_names import host_and_port
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 DEFAULT_PORTS = {"http": 80, "https": 443}

@@ -26,6 +26,7 @@ from stigmer_cli.executions.pollers import PollerWatch
 from stigmer_cli.executions.reconcile.lease import reclaim_lease
 from stigmer_cli.executions.reconcile.on_request import Reconciling
 from stigmer_cli.executions.reconcile.reconciler import Reconciler
+from stigmer_cli.executions.retention import Retention
 from stigmer_cli.executions.stuck_watch import StuckWatch
 from stigmer_cli.running_version import RUNNING_VERSION
 from stigmer_cli.server.app import build
@@ -128,6 +129,8 @@ class _Server:
         self.pollers = PollerWatch(gateway, self.connection, clock=clock)
         self.stuck = StuckWatch(store, gateway, self.connection, polling=lambda: self.pollers.polling, clock=clock)
         self.stuck.observer = self.metrics
+        kept_s = settings.retention_s
+        self.retention = None if kept_s is None else Retention(store, kept_s=kept_s, clock=clock)
         self.cluster = ClusterWatch(store, self.connection, clock=clock)
         self.watch = LoopWatch(clock=clock, observer=self.metrics)
         self.clock_watch = ClockWatch(own_clock, jumped=self._hurry_all)
@@ -183,6 +186,7 @@ class _Server:
             self.cluster.run,
             self.stuck.run,
             *([self.reconciler.run] if self.settings.reconcile is ReconcileMode.AUTO else []),
+            *([self.retention.run] if self.retention else []),
         ]
         async with asyncio.TaskGroup() as group, _stop_signals(self._make_stop(http)):
             tasks = [

@@ -29,6 +29,7 @@ READ_BY: Mapping[str, tuple[str, ...]] = {
     "ui_address": (SERVER,),
     "submit_policy": (SERVER,),
     "reconcile": (SERVER,),
+    "retention": (SERVER,),
     "database_url": (SERVER,),
     "openai_base_url": (RUNNER,),
     "openai_api_key": (RUNNER,),

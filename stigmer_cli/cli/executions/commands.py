@@ -5,7 +5,15 @@ from typing import Annotated
 import typer
 
 from stigmer_cli.cli.context import cli_of
-from stigmer_cli.cli.executions.options import CancelOptions, Message, Paging, ReconcileOptions, RunOptions, Selection
+from stigmer_cli.cli.executions.options import (
+    CancelOptions,
+    Message,
+    Paging,
+    PruneOptions,
+    ReconcileOptions,
+    RunOptions,
+    Selection,
+)
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.parameters import (
     Labels,
@@ -226,6 +234,42 @@ def cancel(
     )
     options = CancelOptions(is_all=all_, is_dry_run=dry_run, is_agreed=yes)
     raise typer.Exit(cancel_executions(cli_of(ctx, output), selection, options))
+
+
+@executions.command("prune")
+def prune(
+    ctx: typer.Context,
+    *,
+    older_than: Annotated[
+        float,
+        typer.Option(parser=parse_span_option, metavar="SPAN", help="Only executions accepted longer ago: 12h, 30d."),
+    ],
+    phase: Phases = None,
+    kind: Kinds = None,
+    agent: AgentOption = None,
+    label: Labels = None,
+    search: SearchText = None,
+    keep_last: Annotated[int, typer.Option(min=0, metavar="N", help="Keep the newest N of those selected.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
+    yes: Yes = False,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Delete executions that have ended, with their messages and timelines, after a question.
+
+    The setting `retention` does the same by itself: see stigmer help executions.
+    """
+    from stigmer_cli.cli.executions.prune import prune_executions
+
+    selection = Selection(
+        agent=agent,
+        phases=phase or (),
+        kinds=kind or (),
+        older_than_s=older_than,
+        labels=label or (),
+        search=search,
+    )
+    options = PruneOptions(keep_last=keep_last, is_dry_run=dry_run, is_agreed=yes)
+    raise typer.Exit(prune_executions(cli_of(ctx, output), selection, options))
 
 
 @executions.command("reconcile")

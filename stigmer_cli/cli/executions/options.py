@@ -66,6 +66,15 @@ class CancelOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PruneOptions:
+    """How executions are deleted. `keep_last`: keep so many of those selected, the newest."""
+
+    keep_last: int
+    is_dry_run: bool
+    is_agreed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReconcileOptions:
     """How a reconcile is done.
 

@@ -20,6 +20,7 @@ from stigmer_cli.errors import ConfigError
 from stigmer_cli.time_format import ago
 
 OPEN = tuple(phase for phase in Phase if not phase.is_terminal)
+ENDED = tuple(phase for phase in Phase if phase.is_terminal)
 SHOWN_MAX = 20
 MESSAGE_MAX = 60
 
@@ -54,12 +55,12 @@ class Candidate:
         )
 
 
-async def find_candidates(client: Client, query: Query) -> list[Candidate]:
-    """The open executions of `query`, newest first; raises ConfigError if it asks for phases that have ended only."""
-    phases = [phase for phase in query.phases or OPEN if phase in OPEN]
+async def find_candidates(client: Client, query: Query, among: Sequence[Phase] = OPEN) -> list[Candidate]:
+    """The executions of `query` in the phases `among`, newest first; raises ConfigError if it asks for others only."""
+    phases = [phase for phase in query.phases or among if phase in among]
     if not phases:
-        ended = ", ".join(query.phases)
-        raise ConfigError(f"--phase {ended}: such an execution has ended", hint=f"--phase {' or '.join(OPEN)}")
+        asked, state = ", ".join(query.phases), "has ended" if among == OPEN else "has not ended"
+        raise ConfigError(f"--phase {asked}: such an execution {state}", hint=f"--phase {' or '.join(among)}")
     found: list[Candidate] = []
     cursor = None
     while True:

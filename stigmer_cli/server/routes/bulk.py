@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from stigmer_cli.api.cancel import CancelItem, CancelOutcome, CancelRequest, CancelResponse
+from stigmer_cli.api.prune import PruneItem, PruneOutcome, PruneRequest, PruneResponse
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.server.services import Services, services
@@ -22,6 +23,15 @@ async def cancel_executions(body: CancelRequest, called: Called) -> CancelRespon
     _withdraw(called, [row for row in rows if row.id in cancelled])
     found = {row.id: row for row in rows}
     return CancelResponse(items=[_item(id_, found.get(id_), is_new=id_ in cancelled) for id_ in ids])
+
+
+@router.post("/executions:prune")
+async def prune_executions(body: PruneRequest, called: Called) -> PruneResponse:
+    """Delete those that have ended, with their timelines; what has not ended is kept."""
+    ids = [ExecutionId(id_) for id_ in dict.fromkeys(body.ids)]
+    deleted = await called.store.pruning.delete(ids)
+    outcomes = {True: PruneOutcome.DELETED, False: PruneOutcome.KEPT}
+    return PruneResponse(items=[PruneItem(id=id_, outcome=outcomes[id_ in deleted]) for id_ in ids])
 
 
 def _withdraw(called: Services, cancelled: Sequence[Execution]) -> None:

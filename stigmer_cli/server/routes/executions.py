@@ -19,9 +19,11 @@ from stigmer_cli.api.resources import (
 )
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import NotFound
 from stigmer_cli.executions.accept import SubmitRequest
 from stigmer_cli.executions.notifier import OTHER_SERVERS_S
 from stigmer_cli.executions.reason import explain_wait
+from stigmer_cli.executions.retention import explain_missing
 from stigmer_cli.judgement.wire import stuck_body
 from stigmer_cli.server.large_page import send_in_pieces
 from stigmer_cli.server.routes.execution_filter import read_filter
@@ -104,7 +106,10 @@ async def list_executions(
 @router.get("/executions/{execution_id}")
 async def get_execution(execution_id: str, called: Called) -> ExecutionResource:
     """One execution with its messages, and why it does not get on if it does not: that is looked up in Temporal."""
-    execution = await called.store.executions.get(ExecutionId(execution_id))
+    try:
+        execution = await called.store.executions.get(ExecutionId(execution_id))
+    except NotFound as error:
+        raise explain_missing(error, execution_id, called.settings, called.clock.now()) from None
     found = await called.stuck.stuck_of(execution)
     body = explain_wait(execution, called.link.status(), called.pollers.polling)
     return execution_resource(body, stuck_body(found) if found else None)

@@ -91,6 +91,7 @@ def test_any_other_setting_is_that_of_who_asks(name: str) -> None:
         "insecure_http": "true",
         "model_silent_for": "90s",
         "model_retry_for": "1h",
+        "retention": "30d",
     }.get(name)
     text = text or (
         "https://one.example" if name.endswith("_url") else "true" if name == "behind_proxy" else "127.0.0.2"

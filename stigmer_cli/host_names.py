@@ -1,0 +1,60 @@
+"""Host names, ports and lists of hosts, as settings and requests name them."""
+
+import ipaddress
+import re
+
+from stigmer_cli.errors import ConfigError
+
+PORT_MAX = 65535
+HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*")
+HOST_NAME_MAX = 253
+
+
+def parse_port(text: str) -> int:
+    """A port from 1 to `PORT_MAX`; raises ConfigError."""
+    try:
+        port = int(text)
+    except ValueError:
+        raise ConfigError(f"{text!r} is not a port number") from None
+    if not 0 < port <= PORT_MAX:
+        raise ConfigError(f"{port} is not a port: 1 to {PORT_MAX}")
+    return port
+
+
+def host_and_port(text: str) -> tuple[str, int | None]:
+    """`name`, `name:port`, `[IPv6]` or `[IPv6]:port`, as the name that compares and the port, None where none is said.
+
+    Names come back in lower case and without the dot that ends a full name; an IPv6 address in brackets and in its
+    shortest form (RFC 5952). Raises ConfigError for anything else: user info, spaces, an empty port, a wildcard.
+    """
+    if text.startswith("["):
+        inside, bracket, rest = text[1:].partition("]")
+        name = f"[{_ipv6(inside)}]" if bracket else ""
+        colon, port = rest[:1], rest[1:]
+    else:
+        name, colon, port = text.partition(":")
+        name = name.lower().removesuffix(".")
+        name = name if len(name) <= HOST_NAME_MAX and HOST_NAME.fullmatch(name) else ""
+    if not name or (colon and not _is_digits(port)) or colon not in ("", ":"):
+        raise ConfigError(f"{text!r} is not a host name, NAME or NAME:PORT")
+    return name, parse_port(port) if colon else None
+
+
+def _ipv6(text: str) -> str:
+    try:
+        return ipaddress.IPv6Address(text).compressed
+    except ValueError:
+        raise ConfigError(f"{text!r} is not an IPv6 address") from None
+
+
+def _is_digits(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def parse_hosts(text: str) -> str:
+    """Host names between commas, checked, as one text: a setting travels through an environment variable."""
+    for one in text.split(","):
+        if "*" in one:
+            raise ConfigError(f"{one.strip()!r}: name each host, a wildcard admits anyone who gets a name under it")
+        host_and_port(one.strip())
+    return ",".join(one.strip() for one in text.split(","))

@@ -233,6 +233,7 @@ def test_where_no_stack_runs_nothing_is_waited_for(tmp_path: Path) -> None:
         assert time.monotonic() - began < AT_ONCE_S
 
 
+@pytest.mark.slow
 def test_a_stack_whose_server_is_killed_takes_the_next_run_all_the_same(tmp_path: Path) -> None:
     with installed(tmp_path / "home") as stigmer:
         stigmer.ok("up")

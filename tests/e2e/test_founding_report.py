@@ -41,6 +41,7 @@ def _completes(stigmer: Stigmer, name: str) -> None:
     assert _phase(stigmer, name) == "COMPLETED"
 
 
+@pytest.mark.slow
 def test_temporal_starts_ten_seconds_after_the_server(tmp_path: Path) -> None:
     with DevServer(tmp_path) as temporal, _stack(tmp_path, temporal) as stigmer:
         begun = time.monotonic()

@@ -91,6 +91,7 @@ def test_no_command_sends_a_foreign_server_anything(down: Stigmer, behaviour: Be
         heard_nothing(found)
 
 
+@pytest.mark.slow
 def test_one_who_trickles_is_waited_for_no_longer_than_for_a_proof(down: Stigmer) -> None:
     with impostor(port_of(down), Behaviour.TRICKLES) as found:
         for arguments in (("run", "greeter", SECRET), ("executions", "list")):

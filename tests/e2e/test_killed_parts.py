@@ -19,7 +19,9 @@ def stigmer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stigmer]:
         yield one
 
 
-@pytest.mark.parametrize("part", ["temporal", "server", "runner", "supervisor"])
+@pytest.mark.parametrize(
+    "part", ["temporal", "runner", *(pytest.param(part, marks=pytest.mark.slow) for part in ("server", "supervisor"))]
+)
 def test_a_run_survives_the_death_of_any_part(stigmer: Stigmer, part: str) -> None:
     before = stigmer.pids()
     run = stigmer.spawn("run", "slow", WORDS, "-o", "stream-json", "--timeout", "90")

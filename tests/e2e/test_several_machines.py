@@ -272,6 +272,7 @@ def test_the_page_has_a_block_for_each_machine() -> None:
     assert used <= said, "every value is said in the first block"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_page_works_word_for_word_and_goes_on_when_a_server_stops_or_dies(place: Place) -> None:
     all_started(place)

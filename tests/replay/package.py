@@ -16,7 +16,7 @@ from tests.support.temporal_server import die_with_parent, kill_group
 PACKAGE = Path(stigmer_cli.__file__).parent
 TESTS = PACKAGE.parent / "tests"
 SLOTS = 5
-CLAIM_LINE = "        if not await self._claim(workflow_input):\n"
+FIRST_STEP = "        if workflow.patched(ONE_ACTIVITY):\n"
 
 
 class Change(StrEnum):
@@ -30,7 +30,7 @@ class Change(StrEnum):
 def copy_changed(place: Path, change: Change) -> None:
     """The package at `place`, with `change` in its workflow."""
     shutil.copytree(PACKAGE, place, ignore=shutil.ignore_patterns("__pycache__"))
-    _edit(place / "runner" / "workflow.py", CLAIM_LINE, change + CLAIM_LINE)
+    _edit(place / "runner" / "workflow.py", FIRST_STEP, change + FIRST_STEP)
 
 
 def copy_package(folder: Path, version: str, change: Change = Change.NONE, *, slots: int = SLOTS) -> Path:

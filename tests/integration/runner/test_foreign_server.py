@@ -283,6 +283,7 @@ async def test_a_frozen_server_is_a_silent_one(tmp_path: Path, temporal: DevServ
             await all_done(client, await submitted(client, 3), within_s=DONE_MAX_S * slack())
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_started_again_costs_no_attempt(tmp_path: Path, temporal: DevServer) -> None:
     """It is away for longer than an answer counts, and nobody else could take the work up."""
     async with site(tmp_path / "one", temporal) as place:
@@ -307,6 +308,7 @@ async def test_a_server_that_is_started_again_costs_no_attempt(tmp_path: Path, t
         assert not runner.says("work_handed_back")
 
 
+@pytest.mark.slow
 async def test_while_all_slots_are_busy_the_reason_says_so(
     tmp_path: Path, temporal: DevServer, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ import random
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any
 
@@ -129,8 +129,6 @@ class _Server:
         self.pollers = PollerWatch(gateway, self.connection, clock=clock)
         self.stuck = StuckWatch(store, gateway, self.connection, polling=lambda: self.pollers.polling, clock=clock)
         self.stuck.observer = self.metrics
-        kept_s = settings.retention_s
-        self.retention = None if kept_s is None else Retention(store, kept_s=kept_s, clock=clock)
         self.cluster = ClusterWatch(store, self.connection, clock=clock)
         self.watch = LoopWatch(clock=clock, observer=self.metrics)
         self.clock_watch = ClockWatch(own_clock, jumped=self._hurry_all)
@@ -160,6 +158,10 @@ class _Server:
             started_at=clock.now(),
         )
 
+    def _retention_loops(self) -> Sequence[Loop]:
+        kept_s = self.settings.retention_s
+        return [] if kept_s is None else [Retention(self.services.store, kept_s=kept_s, clock=self.clock).run]
+
     def _make_connection(self, rng: random.Random) -> Connection:
         return Connection(
             target_of(self.settings),
@@ -186,7 +188,7 @@ class _Server:
             self.cluster.run,
             self.stuck.run,
             *([self.reconciler.run] if self.settings.reconcile is ReconcileMode.AUTO else []),
-            *([self.retention.run] if self.retention else []),
+            *self._retention_loops(),
         ]
         async with asyncio.TaskGroup() as group, _stop_signals(self._make_stop(http)):
             tasks = [

@@ -71,6 +71,7 @@ def test_a_doctor_that_gets_little_time_calls_nothing_ill(stigmer: Stigmer) -> N
     assert (code, found["ok"], is_well(found)) == (0, True, True), found["verdict"]
 
 
+@pytest.mark.slow
 def test_a_frozen_part_is_named_all_the_same(stigmer: Stigmer) -> None:
     pid = stigmer.pids()["runner"]
     with frozen(pid):

@@ -195,6 +195,7 @@ def test_what_is_ours_and_shut_is_named_with_what_opens_it(name: str, stigmer: S
     assert first_finding(stigmer, WITHOUT_POWERS)[0].endswith("(STG104)")
 
 
+@pytest.mark.slow
 def test_a_stack_on_a_file_system_that_became_read_only_is_reported_and_stopped(stigmer: Stigmer) -> None:
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=512m,mode=0700", "none", str(stigmer.home)],

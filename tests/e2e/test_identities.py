@@ -116,6 +116,7 @@ def shown(stigmer: Stigmer, name: str) -> str:
     return temporal(stigmer, "workflow", "describe", "-w", name).stdout
 
 
+@pytest.mark.slow
 def test_a_claim_under_another_workflow_id_performs_nothing(tmp_path: Path) -> None:
     with installed(tmp_path / "home") as stigmer:
         stigmer.ok("up")

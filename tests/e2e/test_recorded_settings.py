@@ -190,6 +190,7 @@ def test_an_up_that_fails_leaves_the_record_as_it_was(stigmer: Stigmer) -> None:
 # -- addresses
 
 
+@pytest.mark.slow
 def test_commands_follow_the_stack_not_a_port_that_was_set_since(stigmer: Stigmer) -> None:
     stigmer.ok("up")
     stigmer.apply_agent()

@@ -178,6 +178,7 @@ def test_all_occupied_ports_are_reported_and_auto_ports_avoids_them(stigmer: Sti
         foreign.communicate()
 
 
+@pytest.mark.slow
 def test_a_port_from_a_flag_is_found_by_every_other_command(stigmer: Stigmer) -> None:
     port = str(free_port())
     del stigmer.environment["STIGMER_SERVER_PORT"]

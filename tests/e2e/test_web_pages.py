@@ -193,6 +193,7 @@ def test_a_host_that_can_be_read_in_two_ways_is_refused(stigmer: Stigmer, reques
     assert answer.startswith(b"HTTP/1.1 4"), answer
 
 
+@pytest.mark.slow
 def test_a_page_with_a_rebound_name_reads_nothing_on_any_socket(stigmer: Stigmer, tmp_path: Path) -> None:
     ends = sorted(_sockets(stigmer))
     names = {ip: f"at{number}.{EVIL}" for number, ip in enumerate(sorted({end.ip for end in ends}))}

@@ -23,7 +23,7 @@ from stigmer_cli.cli.doctor.diagnose import find_first_failure
 from stigmer_cli.cli.doctor.report import print_verdict
 from stigmer_cli.cli.execution_reason import describe_reason
 from stigmer_cli.cli.executions.create import Creation, make_creation
-from stigmer_cli.cli.executions.spans import BAR, BAR_ASCII, Span, draw_bars
+from stigmer_cli.cli.executions.spans import Span, draw_bars
 from stigmer_cli.client import Client
 from stigmer_cli.clock import Clock, ahead_s
 from stigmer_cli.doctor.path_report import WAYS, Hop, HopState, PathReport, Stop, find_next_hop, measure_hops
@@ -102,9 +102,8 @@ def _draw_bars(console: Console, report: PathReport) -> dict[Hop, tuple[str, str
     for one in report.times:
         spans.append(Span(name=one.hop, since=begin or one.at, until=one.at))
         begin = one.at
-    bars = draw_bars(spans, min(BAR_MAX, console.width - BAR_AT))
-    shown = [bar.replace(BAR, BAR_ASCII) if console.options.ascii_only else bar for bar in bars]
-    return {one.hop: (span(one.took_s), bar) for one, bar in zip(report.times, shown, strict=True)}
+    bars = draw_bars(spans, min(BAR_MAX, console.width - BAR_AT), is_ascii=console.options.ascii_only)
+    return {one.hop: (span(one.took_s), bar) for one, bar in zip(report.times, bars, strict=True)}
 
 
 async def _test(cli: Cli, waits_s: float | None) -> PathReport:

@@ -1,13 +1,12 @@
 """`stigmer executions cancel`: asks executions to end, named ones, or all that are selected, after a question."""
 
-import typer
-
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.execution_id import resolve_target
 from stigmer_cli.cli.executions.cancel_view import CancelCounts, CancelView
 from stigmer_cli.cli.executions.options import CancelOptions, Selection
-from stigmer_cli.cli.executions.preview import Candidate, find_candidates, print_preview
+from stigmer_cli.cli.executions.preview import Candidate, describe_number, find_candidates, print_preview
 from stigmer_cli.cli.executions.selection import describe_query, is_everything, make_query
+from stigmer_cli.cli.question import ask_to_agree
 from stigmer_cli.cli.retry import call_with_retry
 from stigmer_cli.client import Client
 from stigmer_cli.domain.phase import Phase
@@ -73,16 +72,7 @@ async def _read_named(client: Client, names: list[str]) -> list[Candidate]:
 def _ask_to_agree(cli: Cli, found: list[Candidate]) -> None:
     """Show what would be cancelled, and return once a person has agreed; raises typer.Exit if not."""
     print_preview(cli.out.stderr, found, cli.now())
-    number = f"{len(found):,} executions" if len(found) > 1 else "this execution"
-    try:
-        agreed = typer.confirm(f"Cancel {number}?", err=True)
-    except (KeyboardInterrupt, typer.Abort):
-        cli.out.stderr.print()  # the question's line is still open
-        cli.out.note(NOTHING_DONE)
-        raise
-    if not agreed:
-        cli.out.note(NOTHING_DONE)
-        raise typer.Exit(1)
+    ask_to_agree(cli, f"Cancel {describe_number(found)}?", otherwise=NOTHING_DONE)
 
 
 def _carry_out(cli: Cli, found: list[Candidate], asked: str, *, is_dry_run: bool) -> int:

@@ -71,6 +71,11 @@ async def find_candidates(client: Client, query: Query, among: Sequence[Phase] =
             return found
 
 
+def describe_number(found: Sequence[Candidate]) -> str:
+    """How many a question is about: `this execution`, or `1,204 executions`."""
+    return f"{len(found):,} executions" if len(found) > 1 else "this execution"
+
+
 def print_preview(console: Console, found: Sequence[Candidate], now: datetime) -> None:
     """Print how many there are of each phase, and the first `SHOWN_MAX`."""
     phases = Counter(one.phase for one in found)

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import typer
 from rich.console import Console
 from rich.text import Text
 
 from stigmer_cli.api.prune import PRUNE_MAX, PruneOutcome
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.executions.options import PruneOptions, Selection
-from stigmer_cli.cli.executions.preview import ENDED, Candidate, find_candidates, print_preview
+from stigmer_cli.cli.executions.preview import ENDED, Candidate, describe_number, find_candidates, print_preview
 from stigmer_cli.cli.executions.selection import describe_query, make_query
 from stigmer_cli.cli.output import strip_control_sequences
+from stigmer_cli.cli.question import ask_to_agree
 from stigmer_cli.cli.retry import call_with_retry
 from stigmer_cli.errors import ConfigError, StigmerError
 
@@ -84,16 +84,7 @@ class _Account:
 def _ask_to_agree(cli: Cli, found: Sequence[Candidate]) -> None:
     """Show what would be deleted, and return once a person has agreed; raises typer.Exit if not."""
     print_preview(cli.out.stderr, found, cli.now())
-    number = f"{len(found):,} executions" if len(found) > 1 else "this execution"
-    try:
-        agreed = typer.confirm(f"Delete {number} for good?", err=True)
-    except (KeyboardInterrupt, typer.Abort):
-        cli.out.stderr.print()  # the question's line is still open
-        cli.out.note(NOTHING_DONE)
-        raise
-    if not agreed:
-        cli.out.note(NOTHING_DONE)
-        raise typer.Exit(1)
+    ask_to_agree(cli, f"Delete {describe_number(found)} for good?", otherwise=NOTHING_DONE)
 
 
 def _delete(cli: Cli, account: _Account) -> None:

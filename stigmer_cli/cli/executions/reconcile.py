@@ -14,6 +14,7 @@ from stigmer_cli.cli.executions.reconcile_call import ReconcileCall
 from stigmer_cli.cli.executions.reconcile_counts import ReconcileCounts
 from stigmer_cli.cli.executions.reconcile_view import View, make_view, print_plan
 from stigmer_cli.cli.executions.reconcile_wait import WaitPolicy
+from stigmer_cli.cli.question import ask_to_agree
 from stigmer_cli.client import Client
 from stigmer_cli.domain.stuck import RECONCILE
 from stigmer_cli.errors import ConfigError, StigmerError
@@ -57,10 +58,7 @@ def _resolve_ids(cli: Cli, ids: Sequence[str]) -> list[str]:
 
 
 def _ask_to_agree(cli: Cli, request: ReconcileRequest, policy: WaitPolicy) -> None:
-    """Show what would be done and return once a person has agreed; raises typer.Exit where there is no more to do.
-
-    The question is asked outside the event loop, whose handler would swallow the first Ctrl-C.
-    """
+    """Show what would be done and return once a person has agreed; raises typer.Exit where there is no more to do."""
     counts = ReconcileCounts()
     preview = request.model_copy(update={"dry_run": True})
     try:
@@ -68,22 +66,11 @@ def _ask_to_agree(cli: Cli, request: ReconcileRequest, policy: WaitPolicy) -> No
         print_plan(cli.out.stderr, counts, is_done=False)
         if not counts.planned:
             raise typer.Exit(1 if counts.left_over else 0)
-        agreed = _confirm(cli, counts)
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         cli.out.note(NOTHING_DONE)
         raise
-    if not agreed:
-        cli.out.note(NOTHING_DONE)
-        raise typer.Exit(1)
-
-
-def _confirm(cli: Cli, counts: ReconcileCounts) -> bool:
     moves = ", ".join(f"{number} {action}" for action, number in counts.actions.most_common() if action != Action.NONE)
-    try:
-        return typer.confirm(f"Carry this out ({moves})?", err=True)
-    except typer.Abort:
-        cli.out.stderr.print()  # the question's line is still open
-        raise
+    ask_to_agree(cli, f"Carry this out ({moves})?", otherwise=NOTHING_DONE)
 
 
 def _carry_out(cli: Cli, request: ReconcileRequest, policy: WaitPolicy) -> int:

@@ -92,20 +92,21 @@ def print_spans(console: Console, spans: Sequence[Span]) -> None:
     console.print("[bold]time:[/]")
     widest = max(len(one.name) for one in spans)
     width = min(BAR_MAX, console.width - widest - 14)
-    for one, line in zip(spans, draw_bars(spans, width), strict=True):
-        bar = line.replace(BAR, BAR_ASCII) if console.options.ascii_only else line
+    bars = draw_bars(spans, width, is_ascii=console.options.ascii_only)
+    for one, bar in zip(spans, bars, strict=True):
         taken = span(one.seconds) + ("+" if one.is_open else "")
         head = f"  {one.name:<{widest}}  {taken:>8}"
         console.print(Text.assemble(head, "  " if bar else "", (bar, STYLES.get(one.name, STYLE))), soft_wrap=True)
 
 
-def draw_bars(spans: Sequence[Span], width: int) -> Sequence[str]:
+def draw_bars(spans: Sequence[Span], width: int, *, is_ascii: bool = False) -> Sequence[str]:
     """A bar for each within `width` columns, to scale, and at least one column wide; all empty below one column."""
+    mark = BAR_ASCII if is_ascii else BAR
     whole = sum(one.seconds for one in spans) or 1.0
     bars, passed = [], 0.0
     for one in spans:
         begin = min(int(passed / whole * width), width - 1)
         passed += one.seconds
         end = max(begin + 1, round(passed / whole * width))
-        bars.append(" " * begin + BAR * (end - begin) if width > 0 else "")
+        bars.append(" " * begin + mark * (end - begin) if width > 0 else "")
     return bars

@@ -3,12 +3,12 @@
 import os
 from pathlib import Path
 
-import typer
 from rich.console import Console
 from rich.text import Text
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import strip_control_sequences
+from stigmer_cli.cli.question import ask_to_agree
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.home_trust import ROOT, require_trust
 from stigmer_cli.settings import Home
@@ -34,15 +34,8 @@ def _ask_to_agree(cli: Cli, home: Home) -> None:
         raise ConfigError(
             "cannot ask before deleting the data: there is no terminal", hint="stigmer down --purge --yes"
         )
-    try:
-        agreed = typer.confirm(f"Delete all executions, agents, logs and the token in {home.path}?", err=True)
-    except typer.Abort:
-        cli.out.stderr.print()  # the question's line is still open
-        cli.out.note(NOTHING_DONE)
-        raise
-    if not agreed:
-        cli.out.note(NOTHING_DONE)
-        raise typer.Exit(1)
+    question = f"Delete all executions, agents, logs and the token in {home.path}?"
+    ask_to_agree(cli, question, otherwise=NOTHING_DONE)
 
 
 def _report(cli: Cli, ended: Ended) -> None:

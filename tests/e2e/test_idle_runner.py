@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.freezing import freeze
 from tests.support.installed import Stigmer, installed
 from tests.support.polling import wait_until
 
@@ -29,7 +30,7 @@ def runner(stigmer: Stigmer) -> Mapping[str, Any]:
 def test_a_runner_whose_server_is_silent_is_not_ready_and_says_why(stigmer: Stigmer) -> None:
     stigmer.ok("up")
     server = stigmer.pids()["server"]
-    os.kill(server, signal.SIGSTOP)
+    freeze(server)
     try:
         wait_until(
             lambda: runner(stigmer)["detail"].startswith("takes up no work: the server at http://"), "its reason"

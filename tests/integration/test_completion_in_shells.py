@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from stigmer_cli.api.resources import ExecutionRequest
+from tests.support.freezing import freeze
 from tests.support.running_server import TOKEN, Served, make_agent
 from tests.support.shells import SHELLS, Shell, Tab, interactive, is_installed, shell_environment
 from tests.support.temporal_server import free_port
@@ -99,7 +100,7 @@ def test_live_values_are_offered_with_what_they_are_and_a_server_that_fails_is_m
 @contextmanager
 def _frozen(server: Served) -> Iterator[None]:
     assert server.process is not None
-    os.kill(server.process.pid, signal.SIGSTOP)
+    freeze(server.process.pid)
     try:
         yield
     finally:

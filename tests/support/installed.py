@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 
+from tests.support.freezing import freeze
 from tests.support.temporal_server import free_port
 
 COMMAND_MAX_S = 90
@@ -126,7 +127,7 @@ def collect(process: "subprocess.Popen[str]") -> None:
 def frozen(*pids: int) -> Iterator[None]:
     """Stopped by a signal, and let go on at the end."""
     for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+        freeze(pid)
     try:
         yield
     finally:

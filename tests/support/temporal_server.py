@@ -19,6 +19,7 @@ from temporalio.client import Client
 
 from stigmer_cli.temporal.dev_server import dev_server_argv, find_binary
 from stigmer_cli.temporal.dial import quiet_runtime
+from tests.support.freezing import freeze
 from tests.support.polling import eventually
 
 START_MAX_S = 20.0
@@ -128,7 +129,7 @@ class DevServer:
 
     def freeze(self) -> None:
         """SIGSTOP."""
-        os.kill(self.pid, signal.SIGSTOP)
+        freeze(self.pid)
 
     def thaw(self) -> None:
         """SIGCONT."""

@@ -17,6 +17,7 @@ import psutil
 from stigmer_cli.temporal.dev_server import find_binary
 from tests.e2e.faults.gate import Gate
 from tests.support.clock_shim import ClockShim
+from tests.support.freezing import freeze
 from tests.support.installed import Stigmer, installed
 from tests.support.polling import wait_until
 from tests.support.temporal_server import DevServer
@@ -110,7 +111,7 @@ class Harness:
         """The pids of all parts, those of `names` frozen meanwhile."""
         pids = self.stigmer.pids()
         for name in names:
-            os.kill(pids[name], signal.SIGSTOP)
+            freeze(pids[name])
         try:
             yield pids
         finally:

@@ -23,6 +23,7 @@ from stigmer_cli.temporal.errors import TemporalUnavailable
 from stigmer_cli.temporal.gateway import Gateway, Observed, RunState, Started
 from tests.support.blocked_loops import refuse_blocks
 from tests.support.fakes_runner import InMemoryReports, ReportServer, Row
+from tests.support.freezing import freeze
 from tests.support.ids import STORE, workflow
 from tests.support.model_endpoint import Endpoint, model_endpoint
 from tests.support.polling import eventually
@@ -88,7 +89,7 @@ class RunnerProcess:
 
     def freeze(self) -> None:
         """SIGSTOP."""
-        self.process.send_signal(signal.SIGSTOP)
+        freeze(self.process.pid)
 
     def thaw(self) -> None:
         """SIGCONT."""

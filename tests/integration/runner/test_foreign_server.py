@@ -20,6 +20,7 @@ from stigmer_cli.runner_record import RunnerRecord, read_runner_records
 from stigmer_cli.settings import Home
 from tests.integration.runner.conftest import STARTED_MAX_S, RunnerProcess
 from tests.support import postgres
+from tests.support.freezing import freeze
 from tests.support.machine_load import slack
 from tests.support.model_endpoint import Endpoint
 from tests.support.polling import eventually, until_true
@@ -272,7 +273,7 @@ async def test_a_frozen_server_is_a_silent_one(tmp_path: Path, temporal: DevServ
         runner = place.runner()
         await seen(runner)
         assert place.server.process is not None
-        place.server.process.send_signal(signal.SIGSTOP)
+        freeze(place.server.process.pid)
         took_s = await until_true(lambda: place.is_in(runner, "silent"), within_s=STARTED_MAX_S)
         place.server.process.send_signal(signal.SIGCONT)
         print(f"stopped polling {took_s:.1f} s after the server froze")

@@ -24,6 +24,7 @@ from stigmer_cli.stack.ports import PortsTaken, is_free, with_ports
 from stigmer_cli.stack.restart import restart, restart_part
 from stigmer_cli.stack.status import PartState, StackState, status
 from stigmer_cli.supervisor.spec import ChildSpec
+from tests.support.freezing import freeze
 from tests.support.polling import eventually, until_true
 from tests.support.stub_stack import Stack
 from tests.support.temporal_server import free_port
@@ -131,7 +132,7 @@ async def test_down_ends_a_frozen_stack_within_ten_seconds(stack: Stack) -> None
     await stack.up()
     before = stack.processes()
     for one in before.values():
-        one.send(signal.SIGSTOP)
+        freeze(one.pid)
     began = time.monotonic()
 
     await down(stack.home, clock=CLOCK)
@@ -143,7 +144,7 @@ async def test_down_ends_a_frozen_stack_within_ten_seconds(stack: Stack) -> None
 async def test_a_frozen_supervisor_is_one_cause_and_one_fix(stack: Stack) -> None:
     await stack.up()
     supervisor = stack.processes()["supervisor"]
-    supervisor.send(signal.SIGSTOP)
+    freeze(supervisor.pid)
 
     state, parts = await state_of(stack)
     assert (state, parts["supervisor"]) == (StackState.DEGRADED, PartState.NOT_READY)
@@ -156,7 +157,7 @@ async def test_a_frozen_supervisor_is_one_cause_and_one_fix(stack: Stack) -> Non
 
 async def test_a_frozen_server_is_not_ready(stack: Stack) -> None:
     await stack.up()
-    stack.processes()["server"].send(signal.SIGSTOP)
+    freeze(stack.processes()["server"].pid)
 
     state, parts = await state_of(stack)
 

@@ -12,6 +12,7 @@ from stigmer_cli.clock import SystemClock
 from stigmer_cli.supervisor.launch import launch
 from stigmer_cli.supervisor.process import ProcessId, start_mark
 from stigmer_cli.supervisor.record import read_record
+from tests.support.freezing import freeze
 from tests.support.polling import until_true
 from tests.support.processes import SLEEP, STUBBORN, child, environ, spec_of, supervised
 
@@ -82,7 +83,7 @@ async def test_a_frozen_child_is_stopped_all_the_same(tmp_path: Path) -> None:
         await it.says("a")
         one = await it.child("a", lambda found: found.id, "running")
         assert one.id is not None
-        os.kill(one.id.pid, signal.SIGSTOP)
+        freeze(one.id.pid)
         async with it.control() as control:
             await control.ask("stop")
             assert await control.is_gone(10.0)

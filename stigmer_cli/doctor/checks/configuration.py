@@ -2,17 +2,19 @@
 
 import re
 import shlex
+from collections.abc import Sequence
+from pathlib import Path
 
 from stigmer_cli.doctor.check import Found, Scope, Severity, check, failed, passed, skipped, told, warned
 from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.doctor.facts.model_settings import provider_given
 from stigmer_cli.doctor.repairs.modes import SHUT_TOKEN
+from stigmer_cli.domain.model_name import KNOWN, SCRIPT, find_model_problem
 from stigmer_cli.settings import OPTIONS, Source
 
 OTHERS = 0o077
 OPENAI = "openai:"
 VARIABLE = re.compile(r"\b[A-Z][A-Z0-9_]+\b")
-ECHOES = frozenset({"echo", "echo:slow"})
 EXECUTIONS_S = 2.0
 
 
@@ -79,7 +81,7 @@ async def token(facts: Facts) -> Found:
 
 @check("STG505", "models", needs=("STG108",), severity=Severity.WARNING, timeout_s=EXECUTIONS_S, scope=Scope.MACHINE)
 async def models(facts: Facts) -> Found:
-    """`echo` needs no key.
+    """`echo` needs no key, and `script:FILE` needs its file, on the machine of the runner.
 
     A model `openai:NAME` needs OPENAI_API_KEY, or OPENAI_BASE_URL for a local endpoint, in the environment that the
     runner is started from. This looks at what the runner was given, by name and fingerprint, and whether the endpoint
@@ -94,12 +96,19 @@ async def models(facts: Facts) -> Found:
         is_here = facts.shell.openai_api_key or facts.shell.openai_base_url
         hint = "stigmer restart runner" if is_here else "export OPENAI_API_KEY=... && stigmer restart runner"
         return warned(f"agents use {', '.join(needy)}, and {who}", hint, **evidence)
-    strange = [model for model in used if model not in ECHOES and not model.startswith(OPENAI)]
+    strange = [model for model in used if find_model_problem(model)]
     if strange:
-        message = f"agents use {', '.join(strange)}, which is no known model: use echo, echo:slow or openai:NAME"
+        message = f"agents use {', '.join(strange)}, which is no known model: use {KNOWN}"
         return warned(message, "stigmer agents list", **evidence)
+    if gone := _missing_scripts(used):
+        return warned(f"agents play {', '.join(gone)}, which is no file", "stigmer agents list", **evidence)
     why = await facts.provider() if needy else ""
     if why:
         hint = "stigmer config get openai_base_url"
         return warned(f"agents use {', '.join(needy)}, but {why}", hint, **evidence)
     return passed(f"in use: {', '.join(used)}" if used else "there are no agents yet", **evidence)
+
+
+def _missing_scripts(models: Sequence[str]) -> Sequence[str]:
+    scripts = [model.removeprefix(SCRIPT) for model in models if model.startswith(SCRIPT)]
+    return [script for script in scripts if not Path(script).is_file()]

@@ -1,10 +1,13 @@
 """The model behind each name."""
 
+from pathlib import Path
+
 from stigmer_cli.clock import Clock
-from stigmer_cli.domain.model_name import ECHO, ECHO_SLOW, OPENAI, find_model_problem
+from stigmer_cli.domain.model_name import ECHO, ECHO_SLOW, OPENAI, SCRIPT, find_model_problem
 from stigmer_cli.runner.model.echo import SLOW_WORD_S, Echo
 from stigmer_cli.runner.model.library import ModelLibrary
 from stigmer_cli.runner.model.openai import OpenAiModel
+from stigmer_cli.runner.model.script import ScriptedModel
 from stigmer_cli.runner.model.seam import Model, ModelFailed
 from stigmer_cli.settings import Settings
 from stigmer_cli.time_format import parse_span
@@ -30,6 +33,8 @@ class Catalog:
             return Echo(clock=self._clock)
         if name == ECHO_SLOW:
             return Echo(clock=self._clock, word_s=SLOW_WORD_S)
+        if name.startswith(SCRIPT):
+            return ScriptedModel(Path(name.removeprefix(SCRIPT)), clock=self._clock)
         return OpenAiModel(
             name.removeprefix(f"{OPENAI}:"),
             self._library,

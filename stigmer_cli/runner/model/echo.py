@@ -1,10 +1,10 @@
 """The model that is always there: says back what it was told, and that it is an echo; `echo:slow` takes its time."""
 
-import re
 from collections.abc import AsyncGenerator
 
 from stigmer_cli.api.reports import Work
 from stigmer_cli.clock import Clock
+from stigmer_cli.runner.model.words import split_words
 
 SLOW_WORD_S = 0.2
 PREFIX = "Echo (no model was asked): "
@@ -22,6 +22,6 @@ class Echo:
         """The prefix, then the message, with its spaces as they were."""
         yield PREFIX
         size = 1 if self._word_s else PIECE_WORDS
-        for piece in re.finditer(rf"(?:\s*\S+\s*){{1,{size}}}", work.message):  # a piece at a time: it may be long
+        for piece in split_words(work.message, size):
             await self._clock.sleep(self._word_s)
-            yield piece.group()
+            yield piece

@@ -48,9 +48,9 @@ SENTENCES = {
         "the model openai:gpt-5-mini needs a key: set OPENAI_API_KEY, or OPENAI_BASE_URL for a local endpoint"
     ),
     "openai:": "the model openai: has no name: write openai:NAME",
-    "echo:loud": "there is no model 'echo:loud': use echo, echo:slow or openai:NAME",
-    "claude:x": "there is no model 'claude:x': use echo, echo:slow or openai:NAME",
-    "": "there is no model '': use echo, echo:slow or openai:NAME",
+    "echo:loud": "there is no model 'echo:loud': use echo, echo:slow, script:FILE or openai:NAME",
+    "claude:x": "there is no model 'claude:x': use echo, echo:slow, script:FILE or openai:NAME",
+    "": "there is no model '': use echo, echo:slow, script:FILE or openai:NAME",
 }
 
 

@@ -4,22 +4,23 @@ from pathlib import Path
 
 import pytest
 
-from stigmer_cli.cli.agents.manifest import ManifestSource, parse_manifests, read_sources
+from stigmer_cli.cli.agents.manifest import parse_manifests, read_sources
 from stigmer_cli.errors import ConfigError
+from stigmer_cli.yaml_source import YamlSource
 
 HEAD = "apiVersion: agentic.stigmer.ai/v1\nkind: Agent\n"
 
 
 def _problem(text: str) -> str:
     with pytest.raises(ConfigError) as caught:
-        parse_manifests([ManifestSource(name="agents.yaml", text=text)])
+        parse_manifests([YamlSource(name="agents.yaml", text=text)])
     assert caught.value.exit_code == 2
     return caught.value.message
 
 
 def test_the_description_is_read_from_the_spec() -> None:
     text = HEAD + "metadata: {name: Greeter}\nspec: {description: says hello, model: echo}\n"
-    [manifest] = parse_manifests([ManifestSource(name="x", text=text)])
+    [manifest] = parse_manifests([YamlSource(name="x", text=text)])
     assert manifest.spec.description == "says hello"
     assert manifest.metadata.name == "Greeter"
 
@@ -27,7 +28,7 @@ def test_the_description_is_read_from_the_spec() -> None:
 def test_several_documents_and_empty_ones_are_one_list() -> None:
     one = HEAD + "metadata: {name: a}\n"
     two = HEAD + "metadata: {name: b}\n"
-    found = parse_manifests([ManifestSource(name="x", text=f"---\n{one}---\n---\n{two}")])
+    found = parse_manifests([YamlSource(name="x", text=f"---\n{one}---\n---\n{two}")])
     assert [manifest.metadata.name for manifest in found] == ["a", "b"]
 
 
@@ -94,3 +95,21 @@ def test_a_hundred_thousand_anchors_are_refused_before_they_are_read() -> None:
 def test_an_input_that_never_ends_is_refused(name: str, words: str) -> None:
     with Path("/dev/zero").open("rb") as stdin, pytest.raises(ConfigError, match=words):
         read_sources([name], stdin)
+
+
+def test_a_script_gets_an_absolute_path_from_the_folder_of_its_manifest(tmp_path: Path) -> None:
+    (tmp_path / "demo.yaml").write_text("- {text: hi}\n")
+    text = HEAD + "metadata: {name: a}\nspec: {model: 'script:demo.yaml'}\n"
+    [manifest] = parse_manifests([YamlSource(name=str(tmp_path / "agents.yaml"), text=text)])
+    assert manifest.spec.model == f"script:{tmp_path / 'demo.yaml'}"
+
+
+def test_what_is_wrong_with_a_script_is_told_where_the_manifest_names_it(tmp_path: Path) -> None:
+    (tmp_path / "demo.yaml").write_text("- {txet: hi}\n")
+    text = HEAD + "metadata: {name: a}\nspec:\n  model: script:demo.yaml\n"
+    manifest, script = tmp_path / "agents.yaml", tmp_path / "demo.yaml"
+    with pytest.raises(ConfigError) as caught:
+        parse_manifests([YamlSource(name=str(manifest), text=text)])
+    assert caught.value.message == (
+        f"{manifest}:5:3: spec.model: {script}:1:4: unknown key '[0].txet'; did you mean 'text'?"
+    )

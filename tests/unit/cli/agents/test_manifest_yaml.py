@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stigmer_cli.api.resources import AgentMetadata, AgentResource, AgentSpecBody
-from stigmer_cli.cli.agents.manifest import ManifestSource, parse_manifests
+from stigmer_cli.cli.agents.manifest import parse_manifests
 from stigmer_cli.cli.agents.manifest_yaml import write_manifest, write_manifests
 from stigmer_cli.cli.output import strip_control_sequences
+from stigmer_cli.yaml_source import YamlSource
 
 AT = datetime(2026, 5, 4, tzinfo=UTC)
 
@@ -43,7 +44,7 @@ def test_what_is_written_is_read_as_the_same_agent(
         name, description=description, instructions=instructions, labels=labels, annotations=annotations, model="echo"
     )
     written = write_manifests([wanted, wanted])
-    for found in parse_manifests([ManifestSource(name="agents.yaml", text=written)]):
+    for found in parse_manifests([YamlSource(name="agents.yaml", text=written)]):
         assert found.metadata.model_dump() == {"name": name, "labels": labels, "annotations": annotations}
         assert found.spec.model_dump() == wanted.spec.model_dump()
     assert strip_control_sequences(written) == written

@@ -42,6 +42,7 @@ from stigmer_cli.api.resources import (
 )
 from stigmer_cli.api.stuck import StuckReport
 from stigmer_cli.api.ui import UiLink, UiLinkRequest
+from stigmer_cli.api.usage_report import UsageAnswer, usage_parameters
 from stigmer_cli.api.wire import NOW_HEADER
 from stigmer_cli.errors import OperationFailed, ServerUnavailable
 from stigmer_cli.http_failures import BEFORE_REQUEST, cause_of, failure_of
@@ -209,6 +210,10 @@ class Client:
     async def prune_executions(self, ids: Sequence[str]) -> Sequence[PruneItem]:
         """Delete those of `ids`, up to `api.prune.PRUNE_MAX`, that have ended."""
         return (await self._post("/v1/executions:prune", PruneRequest(ids=list(ids)), PruneResponse)).items
+
+    async def usage(self, *, since: datetime | None, until: datetime | None, agent: str | None) -> UsageAnswer:
+        """What models used for executions accepted in that span; raises NotFound for an unknown agent."""
+        return await self._get("/v1/usage", UsageAnswer, usage_parameters(since, until, agent))
 
     async def events(self, execution_id: str) -> Sequence[EventBody]:
         """Its timeline, oldest first."""

@@ -14,11 +14,17 @@ DETAILS_MAX = 32
 NAME_MAX = 100
 MODEL_MAX = 200
 
+COST_MAX = 1e12
+
 Tokens = Annotated[int, Field(ge=0, le=TOKENS_MAX)]
+Cost = Annotated[float, Field(ge=0, le=COST_MAX, allow_inf_nan=False)]
 
 
 class UsageBody(Sent):
-    """What the model's provider counted; `details` are finer counts, by the provider's names."""
+    """What the model's provider counted; `details` are finer counts, by the provider's names.
+
+    `cost` is in US dollars, by list prices; null where the price is not known.
+    """
 
     model: str = Field(max_length=MODEL_MAX)
     input_tokens: Tokens = 0
@@ -26,6 +32,7 @@ class UsageBody(Sent):
     details: dict[Annotated[str, Field(max_length=NAME_MAX)], Tokens] = Field(
         default_factory=dict, max_length=DETAILS_MAX
     )
+    cost: Cost | None = None
 
     def to_domain(self) -> TokenUsage:
         """The value that the store keeps."""
@@ -34,6 +41,7 @@ class UsageBody(Sent):
             input_tokens=self.input_tokens,
             output_tokens=self.output_tokens,
             details=dict(self.details),
+            cost=self.cost,
         )
 
 
@@ -44,4 +52,5 @@ def usage_body(usage: TokenUsage) -> UsageBody:
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         details=dict(usage.details),
+        cost=usage.cost,
     )

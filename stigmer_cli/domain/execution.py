@@ -102,16 +102,18 @@ class TokenUsage:
     """What the provider of `model` counted for its answers, in tokens.
 
     `details` are its finer counts, by the names of pydantic-ai: `cache_read_tokens` are among the input,
-    `output_reasoning_tokens` among the output.
+    `output_reasoning_tokens` among the output. `cost` is in US dollars, at the provider's list price when the model
+    answered; None where the price is not known.
     """
 
     model: str
     input_tokens: int = 0
     output_tokens: int = 0
     details: Mapping[str, int] = field(default_factory=dict)
+    cost: float | None = None
 
     def __add__(self, other: "TokenUsage") -> "TokenUsage":
-        """The sum, which goes by the name of the model that answered last."""
+        """The sum, by the name of the model that answered last; its cost is known only where both are."""
         details = Counter(self.details)
         details.update(other.details)
         return TokenUsage(
@@ -119,6 +121,7 @@ class TokenUsage:
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
             details=dict(details),
+            cost=None if self.cost is None or other.cost is None else self.cost + other.cost,
         )
 
 

@@ -20,6 +20,7 @@ from stigmer_cli.server.routes import (
     reports,
     stuck,
     ui,
+    usage,
 )
 from stigmer_cli.server.services import Services
 from stigmer_cli.server.time_header import TimeHeader
@@ -31,7 +32,20 @@ def build(called: Services, *, token: Callable[[], str | None]) -> ASGIApp:
     app = FastAPI(title="Stigmer", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
     app.state.services = called
     app.state.token = token
-    groups = (challenge, health, identity, agents, reconcile, stuck, execution_names, bulk, executions, reports, ui)
+    groups = (
+        challenge,
+        health,
+        identity,
+        agents,
+        usage,
+        reconcile,
+        stuck,
+        execution_names,
+        bulk,
+        executions,
+        reports,
+        ui,
+    )
     for routes in groups:
         app.include_router(routes.router)
     problems.install(app)

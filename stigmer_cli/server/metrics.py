@@ -15,7 +15,7 @@ from prometheus_client import (
 
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.api.findings import ReconcileOutcome
-from stigmer_cli.domain.execution import AttentionCode
+from stigmer_cli.domain.execution import AttentionCode, TokenUsage
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
@@ -24,6 +24,10 @@ from stigmer_cli.temporal.connection import Change, ConnectionStatus
 
 OUTCOMES = ("ok", "failed")
 SUBMITS = ("started", "already")
+MODELS_MAX = 50
+OTHER_MODELS = "other"
+"""The name under which all models are counted after the first `MODELS_MAX`."""
+
 PROBE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
@@ -77,6 +81,7 @@ class Metrics:
         self.loop_blocked_seconds = gauge(
             "stigmer_event_loop_last_block_seconds", "How long the server's event loop last stood still; 0 for never."
         )
+        self.models = ModelMetrics(self.registry)
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
@@ -179,3 +184,31 @@ def _stuck_gauge(registry: CollectorRegistry) -> Gauge:
         ["class"],
         registry=registry,
     )
+
+
+class ModelMetrics:
+    """What models used, by model: the first `MODELS_MAX` by name, and all others together."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._tokens = Counter(
+            "stigmer_model_tokens_total",
+            "Tokens that runs reported since this server started, by model and direction (input, output).",
+            ["model", "direction"],
+            registry=registry,
+        )
+        self._cost = Counter(
+            "stigmer_model_cost_dollars_total",
+            "What these tokens cost by list prices, where known.",
+            ["model"],
+            registry=registry,
+        )
+        self._names: set[str] = set()
+
+    def record_usage(self, usage: TokenUsage) -> None:
+        """An attempt used tokens."""
+        model = usage.model if usage.model in self._names or len(self._names) < MODELS_MAX else OTHER_MODELS
+        self._names.add(model)
+        self._tokens.labels(model, "input").inc(usage.input_tokens)
+        self._tokens.labels(model, "output").inc(usage.output_tokens)
+        if usage.cost is not None:
+            self._cost.labels(model).inc(usage.cost)

@@ -118,7 +118,7 @@ def _ages(asked: Filter, source: Source) -> list[list[_Condition]]:
 
 async def _conditions(connection: AsyncConnection, asked: Filter) -> Sequence[_Condition]:
     """The conditions of every cut; raises NotFound for a slug that no agent has."""
-    agent = await _agent_id(connection, asked.agent)
+    agent = await find_agent_id(connection, asked.agent)
     conditions: list[_Condition] = []
     if asked.kinds:
         conditions.append(_ROW.kind.in_(sorted(asked.kinds)))
@@ -160,7 +160,8 @@ async def _keys(
     return sorted({*keys, *((row.created_at, row.id) for row in tied)}, reverse=True)[:limit]
 
 
-async def _agent_id(connection: AsyncConnection, id_or_slug: str | None) -> AgentId | None:
+async def find_agent_id(connection: AsyncConnection, id_or_slug: str | None) -> AgentId | None:
+    """The id of the agent with this id or slug; None for None. Raises NotFound for a slug that no agent has."""
     if id_or_slug is None:
         return None
     found: AgentId | None = await connection.scalar(select(agents.c.id).where(agents.c.slug == id_or_slug))

@@ -7,7 +7,7 @@ claim_and_begin 1 ──▶ append_message ... ──▶ finish
 Runs of an older workflow report `claim` and `begin_attempt` one after the other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -87,10 +87,14 @@ class ReportResult(StrEnum):
 
 
 class RunTable:
-    """Reports of runs. Each names execution, epoch and run, and most the attempt; sent twice they count once."""
+    """Reports of runs. Each names execution, epoch and run, and most the attempt; sent twice they count once.
+
+    `on_usage` is told what an attempt used, once, when that is on disk.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.on_usage: Callable[[TokenUsage], None] | None = None
 
     @whole
     async def claim(self, execution_id: ExecutionId, *, epoch: int, claimant: Claimant) -> ClaimAnswer:
@@ -234,7 +238,9 @@ class RunTable:
             values = _add_usage(row, usage, epoch, attempt)
             if values:
                 await writing.change(execution_id, Transition(expects=expect(epoch=epoch), values=values))
-            return ReportResult.TAKEN
+        if values:
+            self._tell(usage)
+        return ReportResult.TAKEN
 
     @whole
     async def finish(
@@ -259,19 +265,26 @@ class RunTable:
             if tail is not None and attempt is not None:
                 _check_begun(row, attempt)
                 await _append(writing, row, tail)
+            used = _add_usage(row, outcome.usage, epoch, attempt)
             done = await writing.change(
                 execution_id,
                 Transition(
                     guards=(may_become(outcome.phase),),
                     expects=expect(epoch=epoch),
-                    values={**map_outcome(outcome, writing.now), **_add_usage(row, outcome.usage, epoch, attempt)},
+                    values={**map_outcome(outcome, writing.now), **used},
                     event=outcome_event(outcome),
                 ),
             )
             if done is None:
                 return ReportResult.STALE
             await fold(writing, execution_id, after=row["answer_seq"], output=outcome.output)
-            return ReportResult.TAKEN
+        if used:
+            self._tell(outcome.usage)
+        return ReportResult.TAKEN
+
+    def _tell(self, usage: TokenUsage | None) -> None:
+        if usage is not None and self.on_usage is not None:
+            self.on_usage(usage)
 
 
 def _is_its_own(row: RowMapping, epoch: int, claimant: Claimant) -> bool:

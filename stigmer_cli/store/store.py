@@ -21,6 +21,7 @@ from stigmer_cli.store.meta import MetaTable
 from stigmer_cli.store.pruning import PruneTable
 from stigmer_cli.store.runs import RunTable
 from stigmer_cli.store.servers import ServerTable
+from stigmer_cli.store.usage_totals import UsageTable
 
 STORE_ID = "store_id"
 BUSY_TIMEOUT_S = 5.0
@@ -40,6 +41,7 @@ class Store:
         self.pruning = PruneTable(database)
         self.meta = MetaTable(database)
         self.servers = ServerTable(database)
+        self.usage = UsageTable(database)
         self.kind = database.kind
 
     @property

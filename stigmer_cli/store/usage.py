@@ -17,6 +17,7 @@ def usage_of(column: Column | None) -> TokenUsage | None:
         input_tokens=cast("int", column["input"]),
         output_tokens=cast("int", column["output"]),
         details=cast("Mapping[str, int]", column["details"]),
+        cost=cast("float | None", column.get("cost")),
     )
 
 
@@ -32,6 +33,7 @@ def add_usage(column: Column | None, usage: TokenUsage, *, epoch: int, attempt: 
         "input": total.input_tokens,
         "output": total.output_tokens,
         "details": dict(total.details),
+        "cost": total.cost,
         "epoch": epoch,
         "attempt": attempt,
     }

@@ -24,6 +24,7 @@ class Endpoint:
         self.pause_s = 0.0
         self.pauses_s: list[float] = []
         self.usage: dict[str, object] | None = None
+        self.model = "m"
         self.asked: list[dict[str, object]] = []
         self.keys: list[str] = []
         endpoint = self
@@ -56,7 +57,7 @@ class Endpoint:
                 self._chunk({"choices": [choice]})
 
             def _chunk(self, fields: dict[str, object]) -> None:
-                chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", **fields}
+                chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": endpoint.model, **fields}
                 self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
                 self.wfile.flush()
 

@@ -307,3 +307,17 @@ def reconcile(
         is_agreed=yes,
     )
     raise typer.Exit(reconcile_executions(cli_of(ctx, output), selection, options))
+
+
+def usage(
+    ctx: typer.Context,
+    *,
+    since: Since = "30d",
+    until: Until = None,
+    agent: AgentOption = None,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Show what models used, by agent and model: executions, tokens, and cost by list prices."""
+    from stigmer_cli.cli.executions.usage import show_usage
+
+    show_usage(cli_of(ctx, output), since=since, until=until, agent=agent)

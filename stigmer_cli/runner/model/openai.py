@@ -19,7 +19,6 @@ from stigmer_cli.time_format import span
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelResponse, ModelResponseStreamEvent
     from pydantic_ai.models import StreamedResponse
-    from pydantic_ai.usage import RequestUsage
 
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "no-key-needed"
@@ -78,10 +77,10 @@ class OpenAiModel:
                     if text:
                         yield text
             except Exception:
-                if usage := _usage_of(response.usage, work.model):
+                if usage := _usage_of(response.get(), work.model):
                     yield usage
                 raise
-            if usage := _usage_of(response.usage, work.model):
+            if usage := _usage_of(response.get(), work.model):
                 yield usage
             self._check_end(_finish_reason_of(response.get()))
 
@@ -175,14 +174,27 @@ def _text_of(event: "ModelResponseStreamEvent") -> str:
             return ""
 
 
-def _usage_of(counted: "RequestUsage", model: str) -> TokenUsage | None:
-    """What the provider counted so far; None where it has said nothing."""
+def _usage_of(response: "ModelResponse", model: str) -> TokenUsage | None:
+    """What the provider counted so far, and what that costs; None where it has said nothing."""
+    counted = response.usage
     details = {name: count for name in FINER_COUNTS if (count := getattr(counted, name))}
     if not (counted.input_tokens or counted.output_tokens or details):
         return None
     return TokenUsage(
-        model=model, input_tokens=counted.input_tokens, output_tokens=counted.output_tokens, details=details
+        model=model,
+        input_tokens=counted.input_tokens,
+        output_tokens=counted.output_tokens,
+        details=details,
+        cost=_cost_of(response),
     )
+
+
+def _cost_of(response: "ModelResponse") -> float | None:
+    """The list price of what `response` used, in US dollars; None for a model whose price the library does not know."""
+    try:
+        return float(response.cost().total_price)
+    except (LookupError, ValueError, AssertionError):  # no such model, nothing to count, no name of a model
+        return None
 
 
 def _finish_reason_of(response: "ModelResponse") -> str | None:

@@ -39,10 +39,11 @@ class TimeRange:
     until: datetime | None
 
 
-def _read_range(
+def read_range(
     since: Annotated[AwareDatetime | None, Query(description=SINCE_HELP)] = None,
     until: Annotated[AwareDatetime | None, Query(description=UNTIL_HELP)] = None,
 ) -> TimeRange:
+    """The span of the parameters; raises RequestError for an empty one."""
     if since and until and since >= until:
         raise RequestError(f"nothing lies between since={since.isoformat()} and until={until.isoformat()}")
     return TimeRange(since=since, until=until)
@@ -50,7 +51,7 @@ def _read_range(
 
 def read_filter(
     request: Request,
-    within: Annotated[TimeRange, Depends(_read_range)],
+    within: Annotated[TimeRange, Depends(read_range)],
     phase: Annotated[list[Phase] | None, Query()] = None,
     kind: Annotated[list[Kind] | None, Query()] = None,
     agent: Annotated[str | None, Query(description="Name or id of the agent.")] = None,

@@ -1,6 +1,7 @@
 """What runs report: one holds an epoch, attempts supersede each other, words stand where they belong, once."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -286,6 +287,24 @@ async def test_what_attempts_used_is_summed_once_each_whatever_the_end(store: St
     total = TokenUsage(model="openai:m", input_tokens=30, output_tokens=2, details={"cache_read_tokens": 5})
     assert (await store.executions.get(id_)).usage == total
     assert (await store.executions.list(Filter(), limit=1)).items[0].usage == total
+
+
+async def test_a_cost_is_known_only_if_that_of_every_attempt_is(store: Store) -> None:
+    id_ = await running(store)
+    told: list[TokenUsage] = []
+    store.runs.on_usage = told.append
+    priced = replace(used(10), cost=0.25)
+    for _ in range(2):
+        await store.runs.add_usage(id_, epoch=1, run=RUN, attempt=1, usage=priced)
+    assert (await store.executions.get(id_)).usage == priced
+    await store.runs.begin_attempt(id_, epoch=1, run=RUN, attempt=2, runner="mill")
+    for _ in range(2):
+        done = Outcome(phase=Phase.COMPLETED, output="x", usage=used(1))
+        await store.runs.finish(id_, epoch=1, run=RUN, attempt=2, outcome=done)
+    kept = (await store.executions.get(id_)).usage
+    assert kept is not None
+    assert kept.cost is None
+    assert told == [priced, used(1)]
 
 
 async def test_what_a_cancelled_execution_used_is_kept(store: Store) -> None:

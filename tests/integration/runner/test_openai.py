@@ -134,6 +134,14 @@ async def test_what_the_endpoint_counted_follows_the_answer(endpoint: Endpoint) 
     assert await answer(endpoint.url) == ["ok", USED]
 
 
+async def test_the_cost_is_the_list_price_where_there_is_one(endpoint: Endpoint) -> None:
+    endpoint.words, endpoint.usage, endpoint.model = ["ok"], USAGE, "gpt-4o-mini-2024-07-18"
+    (_, priced) = await answer(endpoint.url)
+    assert isinstance(priced, TokenUsage)
+    # Per million tokens: 0.15 for input, half of that for cached input, 0.60 for output.
+    assert priced.cost == pytest.approx(((812 - 64) * 0.15 + 64 * 0.075 + 96 * 0.6) / 1e6)
+
+
 async def test_an_answer_that_is_cut_is_paid_for_too(endpoint: Endpoint) -> None:
     endpoint.words, endpoint.usage, endpoint.finish = ["Hel"], USAGE, "length"
     told: list[str | TokenUsage] = []

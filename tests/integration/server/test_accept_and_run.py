@@ -6,6 +6,7 @@ import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -208,7 +209,29 @@ async def test_the_tokens_of_all_attempts_are_in_the_execution_and_in_the_list(c
             "inputTokens": 14,
             "outputTokens": 4,
             "details": {"cache_read_tokens": 6},
+            "cost": None,
         }
+
+
+async def test_the_usage_of_executions_is_summed_by_agent_and_model(client: Client) -> None:
+    for key, cost in (("k1", 0.25), ("k2", None)):
+        execution = await _submitted(client, key)
+        name = execution.metadata.id
+        await _claim(client, execution, run="run-a")
+        await RunReports(client).begin_attempt(name, epoch=1, run="run-a", attempt=1, runner="r")
+        used = replace(USED, cost=cost)
+        await RunReports(client).add_usage(name, epoch=1, run="run-a", attempt=1, usage=used)
+    sums = {"executions": 2, "inputTokens": 14, "outputTokens": 4, "cost": 0.25, "unpriced": 1}
+    found = await client.usage(since=None, until=None, agent="greeter")
+    assert found.to_wire() == {
+        "since": None,
+        "until": None,
+        "items": [{"agent": "greeter", "model": "openai:m", **sums}],
+        "total": sums,
+        "truncated": False,
+    }
+    with pytest.raises(NotFound):
+        await client.usage(since=None, until=None, agent="nobody")
 
 
 async def test_without_temporal_an_execution_is_accepted_and_says_what_it_waits_for(alone: Served) -> None:

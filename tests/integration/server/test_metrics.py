@@ -41,6 +41,8 @@ NAMES = {
     "stigmer_event_loop_blocks",
     "stigmer_event_loop_last_block_seconds",
     "stigmer_stuck_executions",
+    "stigmer_model_tokens",
+    "stigmer_model_cost_dollars",
 }
 MANUAL = {"STIGMER_RECONCILE": "manual"}
 STATE = "stigmer_temporal_connection_state"

@@ -70,9 +70,29 @@ QUERIES: dict[str, tuple[Callable[[Store], Awaitable[object]], str]] = {
 }
 
 
+SUMS: dict[str, tuple[Callable[[Store], Awaitable[object]], str]] = {
+    "usage since": (lambda s: s.usage.sum(since=LATER), "ix_executions_created"),
+    "usage of an agent since": (lambda s: s.usage.sum(since=LATER, agent=AGENT), "ix_executions_agent"),
+}
+
+
 @pytest.mark.parametrize("name", QUERIES)
 async def test_a_query_is_answered_from_its_index_without_sorting(store: Store, name: str) -> None:
     ask, index = QUERIES[name]
+    for steps in await _plans(store, ask):
+        assert all(index in step for step in steps), steps
+        assert not any("TEMP B-TREE" in step for step in steps), steps
+
+
+@pytest.mark.parametrize("name", SUMS)
+async def test_sums_read_the_span_of_time_that_they_are_about(store: Store, name: str) -> None:
+    ask, index = SUMS[name]
+    for steps in await _plans(store, ask):
+        assert any(f"INDEX {index} (" in step and "created_at>" in step for step in steps), steps
+
+
+async def _plans(store: Store, ask: Callable[[Store], Awaitable[object]]) -> list[list[str]]:
+    """The steps of each query that `ask` makes."""
     asked: list[tuple[str, tuple[object, ...]]] = []
 
     def note(_c: Connection, _cursor: object, statement: str, parameters: tuple[object, ...], *_rest: object) -> None:
@@ -84,12 +104,12 @@ async def test_a_query_is_answered_from_its_index_without_sorting(store: Store, 
     await ask(store)
     event.remove(engine, "before_cursor_execute", note)
     assert asked
+    plans = []
     for statement, parameters in asked:
         async with store._database.reading() as connection:
             explained = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-            steps = [row["detail"] for row in explained.mappings()]
-        assert all(index in step for step in steps), steps
-        assert not any("TEMP B-TREE" in step for step in steps), steps
+            plans.append([row["detail"] for row in explained.mappings()])
+    return plans
 
 
 FOUND: dict[str, tuple[Filter, str]] = {

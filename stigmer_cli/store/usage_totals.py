@@ -1,0 +1,102 @@
+"""What models used, summed by agent and model over the executions that were accepted in a span of time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Double, Integer, Select, Text, case, cast, func, literal, select
+from sqlalchemy.dialects import postgresql
+
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.store.async_engine import AsyncConnection
+from stigmer_cli.store.database import Database, whole
+from stigmer_cli.store.listing import find_agent_id
+from stigmer_cli.store.listing_source import EVERYTHING
+from stigmer_cli.store.tables import executions
+
+_ROW = executions.c
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsageTotal:
+    """What `executions` executions of `agent` used with `model`.
+
+    `model` is None for executions of which nobody counted the tokens. `cost`, in US dollars, is the sum of the known
+    costs, None where none is known; `unpriced` is how many executions used tokens whose price is not known.
+    """
+
+    agent: str
+    model: str | None
+    executions: int
+    input_tokens: int
+    output_tokens: int
+    cost: float | None
+    unpriced: int
+
+
+class UsageTable:
+    """Sums over the column `usage` of the executions."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @whole
+    async def sum(
+        self, *, since: datetime | None = None, until: datetime | None = None, agent: str | None = None
+    ) -> Sequence[UsageTotal]:
+        """A total for each agent and model among the executions accepted at `since` or later and before `until`.
+
+        The work grows with the executions in that span, or with those of `agent` (name or id), not with all others.
+        The most expensive come first, then those with the most tokens. Raises NotFound for an unknown agent.
+        """
+        async with self._database.reading() as connection:
+            conditions = EVERYTHING.accepted_between(since, until)
+            agent_id = await find_agent_id(connection, agent)
+            if agent_id is not None:
+                # With the phases the index by agent, phase and time answers both conditions.
+                conditions += [_ROW.agent_id == agent_id, _ROW.phase.in_(tuple(Phase))]
+            found = await connection.execute(_totals(connection, conditions))
+            totals = [_total_of(row) for row in found]
+        return sorted(totals, key=_by_expense)
+
+
+def _totals(connection: AsyncConnection, conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    is_sqlite = connection.dialect.name == "sqlite"
+
+    def read(name: str) -> ColumnElement[Any]:
+        if is_sqlite:
+            return func.json_extract(_ROW.usage, f"$.{name}")
+        return cast(_ROW.usage, postgresql.JSON).op("->>")(name)
+
+    model = cast(read("model"), Text).label("model")
+    cost = cast(read("cost"), Double)
+    return (
+        select(
+            _ROW.agent_name,
+            model,
+            func.count().label("executions"),
+            func.sum(cast(read("input"), BigInteger)).label("input_tokens"),
+            func.sum(cast(read("output"), BigInteger)).label("output_tokens"),
+            func.sum(cost).label("cost"),
+            func.sum(case((_ROW.usage.is_not(None) & cost.is_(None), literal(1, Integer)), else_=0)).label("unpriced"),
+        )
+        .where(*conditions)
+        .group_by(_ROW.agent_name, model)
+    )
+
+
+def _total_of(row: Any) -> UsageTotal:  # noqa: ANN401 - a row of a query that names its columns itself
+    return UsageTotal(
+        agent=row.agent_name,
+        model=row.model,
+        executions=row.executions,
+        input_tokens=int(row.input_tokens or 0),
+        output_tokens=int(row.output_tokens or 0),
+        cost=None if row.cost is None else float(row.cost),
+        unpriced=int(row.unpriced),
+    )
+
+
+def _by_expense(total: UsageTotal) -> tuple[float, int, str, str]:
+    return (-(total.cost or 0.0), -(total.input_tokens + total.output_tokens), total.agent, total.model or "")

@@ -25,7 +25,7 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
 from tests.chaos import ledger
 from tests.chaos.invariants import list_rows
-from tests.replay.package import Change, CopiedRunner, copy_package
+from tests.replay.package import Change, CopiedRunner, claim_apart, copy_package
 from tests.support.machine_load import slack
 from tests.support.polling import eventually
 from tests.support.running_server import TOKEN, Served, accept, make_agent, served
@@ -153,11 +153,13 @@ def _wrong(
 
 
 @asynccontextmanager
-async def drill(home: Path, seed: int) -> AsyncIterator[Drill]:
+async def drill(home: Path, seed: int, *, claims_apart: bool = False) -> AsyncIterator[Drill]:
     """A Temporal, a server and two runners of the version before; all gone at the end."""
     print(f"seed {seed}")
     home.mkdir(mode=0o700)  # noqa: ASYNC240 - one folder
     before = copy_package(home / "before", "1.0.0")
+    if claims_apart:
+        claim_apart(before)
     with DevServer(home, file=home / "temporal.db") as temporal:
         await asyncio.to_thread(temporal.start)
         async with served(home, temporal.address) as server, server.client() as client:
@@ -195,7 +197,8 @@ async def test_runner_by_runner_all_that_is_under_way_ends_and_nothing_is_done_t
 
 @pytest.mark.slow
 async def test_code_that_does_not_fit_is_seen_within_seconds_and_each_way_out_works(tmp_path: Path) -> None:
-    async with drill(tmp_path / "home", seed=7) as upgrade:
+    """Only a run that needs its workflow before it ends meets the code; one that is performed as it starts does not."""
+    async with drill(tmp_path / "home", seed=7, claims_apart=True) as upgrade:
         after = copy_package(tmp_path / "after", "2.0.0", Change.UNFIT)
         async with asyncio.TaskGroup() as group:
             group.create_task(upgrade.accept(30))

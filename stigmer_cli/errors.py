@@ -4,7 +4,8 @@ StigmerError
 ├── RequestError            change the request (exit 2, HTTP 400)
 │   ├── ConfigError         change a setting, a flag or a file
 │   │   └── TokenKept       the token is never sent to the server that is named
-│   └── TooLarge            send less (HTTP 413)
+│   ├── TooLarge            send less (HTTP 413)
+│   └── Ambiguous           name one of the candidates
 ├── NotFound                ask for something that exists (exit 5, HTTP 404)
 ├── Conflict                read again: somebody else moved it first (exit 1, HTTP 409)
 ├── Unavailable             try later: nothing was judged or done (exit 4, HTTP 503)
@@ -22,6 +23,7 @@ StigmerError
 └── TimedOut                wait longer, or look why (exit 124)
 """
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 
@@ -75,6 +77,16 @@ class TooLarge(RequestError):
 
     code = "too-large"
     status = 413
+
+
+class Ambiguous(RequestError):
+    """What was named fits several things. `candidates` are some of them, as JSON objects, newest first."""
+
+    code = "ambiguous"
+
+    def __init__(self, message: str, *, hint: str = "", candidates: Sequence[Mapping[str, object]] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.candidates = candidates
 
 
 class NotFound(StigmerError):

@@ -150,8 +150,8 @@ def _run_application(cli: Cli, arguments: Sequence[str]) -> int:
         cli.out = Output(find_format(arguments))  # the options may not have been read so far
         cli.out.error(_explain_usage(error))
         return USAGE
-    except typer.Abort:
-        return _report_interrupt()
+    except typer.Abort:  # Ctrl-C at a question
+        return INTERRUPTED
     if cli.out.unwritten:
         raise cli.out.unwritten
     return result if isinstance(result, int) else 0

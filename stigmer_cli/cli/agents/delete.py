@@ -1,10 +1,9 @@
 """`stigmer agents delete`: deletes one agent once a person has agreed."""
 
-import typer
-
 from stigmer_cli.api.resources import AgentResource
 from stigmer_cli.cli.consoles import escape_markup
 from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.question import ask_to_agree
 from stigmer_cli.cli.retry import call_with_retry
 from stigmer_cli.client import Client
 from stigmer_cli.errors import ConfigError, NotFound
@@ -17,7 +16,7 @@ def delete_agent(cli: Cli, agent: str, *, is_agreed: bool) -> None:
             raise ConfigError(
                 "cannot ask before deleting: there is no terminal", hint=f"stigmer agents delete {agent} --yes"
             )
-        typer.confirm(f"Delete agent {agent}?", abort=True, err=True)
+        ask_to_agree(cli, f"Delete agent {agent}?", otherwise="nothing was deleted")
     found = cli.call(lambda client: client.agent(agent))
     gone = call_with_retry(cli, lambda client: _delete_once(client, found))
     cli.out.result(gone.to_wire(), lambda console: console.print(f"agent/{escape_markup(gone.metadata.slug)} deleted"))

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
-import typer
 from rich.console import Console
 from rich.text import Text
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.drill.faults import FAULTS, FORGETS, Victim
 from stigmer_cli.cli.drill.workload import Workload
+from stigmer_cli.cli.question import ask_to_agree
 from stigmer_cli.cli.stack.progress import show_progress
 from stigmer_cli.cli.stack.status import observe_stack
 from stigmer_cli.credential import read_token
@@ -112,9 +112,7 @@ def _ask_to_agree(cli: Cli, options: DrillOptions) -> None:
         return
     if not cli.out.can_ask:
         raise ConfigError("cannot ask before a drill: there is no terminal", hint="stigmer drill --here --yes")
-    if not typer.confirm(f"Kill and freeze the parts of the stack in {cli.home.path}?", err=True):
-        cli.out.note("nothing was done")
-        raise typer.Exit(1)
+    ask_to_agree(cli, f"Kill and freeze the parts of the stack in {cli.home.path}?", otherwise="nothing was done")
 
 
 async def _drill(cli: Cli, names: Sequence[str], *, is_here: bool) -> Sequence[DrillRow]:

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import typer
 from rich.console import Console
 from rich.text import Text
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import strip_control_sequences
+from stigmer_cli.cli.question import ask_to_agree
 from stigmer_cli.cli.stack.ls import look_at_machine
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import ConfigError, StigmerError
@@ -45,9 +45,8 @@ def _ask_to_agree(cli: Cli, running: Sequence[StackSight]) -> None:
     if not cli.out.can_ask:
         raise ConfigError("cannot ask before stopping them: there is no terminal", hint="stigmer down --all --yes")
     count = len(running)
-    if not typer.confirm(f"Stop {'this stack' if count == 1 else f'these {count} stacks'}?", err=True):
-        cli.out.note("nothing was stopped")
-        raise typer.Exit(1)
+    question = f"Stop {'this stack' if count == 1 else f'these {count} stacks'}?"
+    ask_to_agree(cli, question, otherwise="nothing was stopped")
 
 
 async def stop_stacks(homes: Sequence[Path], clock: Clock) -> Results:

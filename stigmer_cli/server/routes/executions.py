@@ -1,7 +1,8 @@
 """Executions: create, list, get, cancel, and the timeline of one."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from stigmer_cli.api.resources import (
     event_body,
     execution_resource,
 )
+from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import NotFound
@@ -106,10 +108,7 @@ async def list_executions(
 @router.get("/executions/{execution_id}")
 async def get_execution(execution_id: str, called: Called) -> ExecutionResource:
     """One execution with its messages, and why it does not get on if it does not: that is looked up in Temporal."""
-    try:
-        execution = await called.store.executions.get(ExecutionId(execution_id))
-    except NotFound as error:
-        raise explain_missing(error, execution_id, called.settings, called.clock.now()) from None
+    execution = await _find(called, execution_id)
     found = await called.stuck.stuck_of(execution)
     body = explain_wait(execution, called.link.status(), called.pollers.polling)
     return execution_resource(body, stuck_body(found) if found else None)
@@ -118,7 +117,8 @@ async def get_execution(execution_id: str, called: Called) -> ExecutionResource:
 @router.post("/executions/{execution_id}/cancel")
 async def cancel_execution(execution_id: str, called: Called) -> ExecutionResource:
     """Ask for its end; one that no run has claimed ends at once, a terminal one stays as it is."""
-    execution = await called.store.executions.request_cancel(ExecutionId(execution_id))
+    with _explaining(called, execution_id):
+        execution = await called.store.executions.request_cancel(ExecutionId(execution_id))
     if execution.phase is Phase.CANCELLED and execution.dispatch.is_submitted:
         called.canceller.withdraw(execution.workflow)
     called.canceller.nudge()
@@ -128,7 +128,7 @@ async def cancel_execution(execution_id: str, called: Called) -> ExecutionResour
 @router.get("/executions/{execution_id}/events")
 async def list_events(execution_id: str, called: Called, after: Annotated[int, Query(ge=0)] = 0) -> EventPage:
     """Its timeline, oldest first."""
-    execution = await called.store.executions.get(ExecutionId(execution_id))
+    execution = await _find(called, execution_id)
     events = await called.store.events.list(execution.id, after=after, limit=EVENTS_MAX)
     return EventPage(items=[event_body(event) for event in events])
 
@@ -136,7 +136,7 @@ async def list_events(execution_id: str, called: Called, after: Annotated[int, Q
 @router.get("/executions/{execution_id}/stream")
 async def stream_events(execution_id: str, called: Called, after: Annotated[int, Query(ge=0)] = 0) -> StreamingResponse:
     """Its timeline as it comes: one JSON object a line, now and then an empty line, and an end after the last event."""
-    execution = await called.store.executions.get(ExecutionId(execution_id))
+    execution = await _find(called, execution_id)
     lines = _stream_lines(called, execution.id, after)
     return StreamingResponse(lines, media_type="application/x-ndjson", headers={"Cache-Control": "no-store"})
 
@@ -157,3 +157,17 @@ async def _stream_lines(called: Services, execution_id: ExecutionId, after: int)
             quiet = 0 if await subscription.wait(within_s=OTHER_SERVERS_S) else quiet + 1
             if quiet and quiet % HEARTBEAT_EVERY == 0:
                 yield "\n"
+
+
+async def _find(called: Services, execution_id: str) -> Execution:
+    with _explaining(called, execution_id):
+        return await called.store.executions.get(ExecutionId(execution_id))
+
+
+@contextmanager
+def _explaining(called: Services, execution_id: str) -> Iterator[None]:
+    """Say of an execution that is gone whether the retention has deleted it."""
+    try:
+        yield
+    except NotFound as error:
+        raise explain_missing(error, execution_id, called.settings, called.clock.now()) from None

@@ -4,7 +4,7 @@ import pytest
 
 from stigmer_cli.domain.execution import QueueReason
 from stigmer_cli.domain.identity import ExecutionId, Kind
-from stigmer_cli.errors import NotFound, RequestError
+from stigmer_cli.errors import Ambiguous, NotFound, RequestError
 from stigmer_cli.executions.resolve import resolve_reference
 from stigmer_cli.store import references
 from stigmer_cli.store.execution_draft import ExecutionDraft
@@ -57,8 +57,9 @@ async def test_a_reference_finds_the_one_that_it_fits(
 
 
 async def test_several_that_fit_are_named_newest_first_with_agent_and_age(filled: Store, clock: RealSleepClock) -> None:
-    with pytest.raises(RequestError) as refused:
+    with pytest.raises(Ambiguous) as refused:
         await resolve_reference(filled, "01m8a17", clock)
+    assert [one["id"] for one in refused.value.candidates] == [SECOND, FIRST]
     assert refused.value.message.splitlines() == [
         "'01m8a17' fits 2 executions:",
         f"  {SECOND}  writer, PENDING, 2m ago",

@@ -4,7 +4,7 @@ import pytest
 
 from stigmer_cli import errors
 from stigmer_cli.api.problem import TRAVELLING, Problem, error_of, problem_of
-from stigmer_cli.errors import OperationFailed, StigmerError, Unavailable
+from stigmer_cli.errors import Ambiguous, OperationFailed, StigmerError, Unavailable
 
 
 @pytest.mark.parametrize("kind", list(TRAVELLING.values()), ids=lambda kind: kind.__name__)
@@ -18,6 +18,15 @@ def test_when_to_try_again_travels_too() -> None:
     arrived = error_of(problem_of(Unavailable("later", retry_after_s=7.5)))
     assert isinstance(arrived, Unavailable)
     assert arrived.retry_after_s == 7.5
+
+
+def test_the_candidates_of_an_ambiguous_name_travel_too() -> None:
+    candidate = {"id": "aex-1", "agent": "greeter", "phase": "PENDING", "createdAt": "2026-11-26T10:00:00.000Z"}
+    sent = problem_of(Ambiguous("it fits two", candidates=[candidate])).to_wire()
+    assert sent["candidates"] == [candidate]
+    arrived = error_of(Problem.model_validate(sent))
+    assert isinstance(arrived, Ambiguous)
+    assert arrived.candidates == [candidate]
 
 
 def test_an_unknown_code_is_a_failure_and_no_crash() -> None:

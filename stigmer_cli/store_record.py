@@ -54,16 +54,16 @@ def recorded_store(settings: Settings) -> StoreId | None:
     return record.id if is_same else None
 
 
-def check_store_file(settings: Settings) -> None:
-    """Raise StoreMissing where the SQLite file is not there, and the home has had a store in it."""
+def check_store_file(settings: Settings) -> StoreId | None:
+    """`recorded_store`; raises StoreMissing where the SQLite file is not there, and the home has had a store in it."""
     recorded, file = recorded_store(settings), sqlite_file(settings.database_url, settings.home)
     if recorded is not None and file is not None and not file.exists():
         raise _missing(f"{file} is gone: it held the executions of this home ({recorded})", settings, f"restore {file}")
+    return recorded
 
 
-def check_store(settings: Settings, found: StoreId) -> None:
-    """Raise StoreMissing where the database holds `found`, and the home has had another store in it."""
-    recorded = recorded_store(settings)
+def check_store(settings: Settings, found: StoreId, recorded: StoreId | None) -> None:
+    """Raise StoreMissing where the database holds `found`, and the home has had another store in it, `recorded`."""
     if recorded is not None and recorded != found:
         where = without_password(settings.database_target)
         message = f"{where} holds the store {found}, and the executions of this home are in {recorded}"

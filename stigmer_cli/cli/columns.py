@@ -29,6 +29,11 @@ class Column:
 
 def print_table(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> None:
     """Print `rows`, with a cell for each of `columns`, as wide as the terminal allows and no narrower than an id."""
+    console.print(make_table(columns, rows, console.width), crop=False)
+
+
+def make_table(columns: Sequence[Column], rows: Sequence[Sequence[Text]], room: int) -> Table:
+    """The table of `rows`, with a cell for each of `columns`, in `room` columns of the terminal."""
     widest = [
         max([cell_len(column.name), *(cell_len(row[number].plain) for row in rows)])
         for number, column in enumerate(columns)
@@ -37,8 +42,8 @@ def print_table(console: Console, columns: Sequence[Column], rows: Sequence[Sequ
         widest[number] if column.width_min is None else min(widest[number], max(column.width_min, len(column.name)))
         for number, column in enumerate(columns)
     ]
-    shown = _choose(columns, needs, console.width)
-    widths = _share_out(columns, needs, widest, shown, console.width)
+    shown = _choose(columns, needs, room)
+    widths = _share_out(columns, needs, widest, shown, room)
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold", width=_sum_up(widths, shown))
     for number in shown:
         column = columns[number]
@@ -51,7 +56,7 @@ def print_table(console: Console, columns: Sequence[Column], rows: Sequence[Sequ
         )
     for row in rows:
         table.add_row(*(row[number] for number in shown))
-    console.print(table, crop=False)
+    return table
 
 
 def leave_out_empty(

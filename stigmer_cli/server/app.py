@@ -1,8 +1,11 @@
 """The application: routes behind the guard, with the services they call."""
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from fastapi import FastAPI
+from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from stigmer_cli.server import problems
@@ -29,7 +32,7 @@ from stigmer_cli.server.ui.access import UiAccess
 
 def build(called: Services, *, token: Callable[[], str | None]) -> ASGIApp:
     """The ASGI application; `token` is asked for each request, so that a rotated one counts at once."""
-    app = FastAPI(title="Stigmer", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
+    app = FastAPI(title="Stigmer", openapi_url=None)
     app.state.services = called
     app.state.token = token
     groups = (
@@ -48,9 +51,15 @@ def build(called: Services, *, token: Callable[[], str | None]) -> ASGIApp:
     )
     for routes in groups:
         app.include_router(routes.router)
+    app.add_api_route("/v1/openapi.json", partial(_describe_api, app), include_in_schema=False)
     problems.install(app)
     settings = called.settings
     hosts = AllowedHosts(settings.server_port, split_names(settings.allowed_hosts))
     access = UiAccess(settings.ui_address, hosts=hosts, token=token, clock=called.clock, port=settings.server_port)
     app.state.ui = access
     return Guard(TimeHeader(app, clock=called.clock), hosts=hosts, token=token, pages=access)
+
+
+async def _describe_api(app: FastAPI) -> JSONResponse:
+    """The OpenAPI description of all routes; its first making takes a quarter of a second, too long for the loop."""
+    return JSONResponse(await asyncio.to_thread(app.openapi))

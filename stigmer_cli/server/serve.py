@@ -93,10 +93,10 @@ async def serve(settings: Settings, *, clock: Clock) -> int:
 async def _open_own_store(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Store:
     """The store of the home, recorded, and closed by `stack`; raises StoreMissing where it is gone, or another one."""
     try:
-        check_store_file(settings)
+        recorded = check_store_file(settings)
         store = await open_store(settings.database_target, clock=clock, owner=url_of(settings))
         stack.push_async_callback(store.close)
-        check_store(settings, store.id)
+        check_store(settings, store.id, recorded)
     except StoreMissing as error:
         log.error("server_refused", code=error.code, cause=error.message)  # noqa: TRY400 - its sentence says it all
         raise

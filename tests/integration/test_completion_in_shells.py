@@ -186,6 +186,25 @@ def test_the_habits_of_a_shell_do_not_break_it(name: str, tmp_path: Path) -> Non
         assert shell.press_tab(f"{program} apply -f /etc/hostn").line == f"{program} apply -f /etc/hostname "
 
 
+@pytest.mark.slow
+def test_the_words_behind_sudo_are_completed(kind: str, tmp_path: Path) -> None:
+    """Each shell has a completion of sudo, bash in a package of its own; fish loads it for a program that exists."""
+    helpers = Path("/usr/share/bash-completion/bash_completion")
+    if kind == "bash" and not helpers.exists():
+        pytest.skip("bash-completion is not installed")
+    sudo = tmp_path / "programs" / "sudo"
+    sudo.parent.mkdir()
+    sudo.write_text('#!/bin/sh\nexec "$@"\n')
+    sudo.chmod(0o755)
+    before = (f"source {helpers}",) if kind == "bash" else ()
+    environment = _environment(tmp_path)
+    environment["PATH"] = f"{environment['PATH']}:{sudo.parent}"
+    with interactive(kind, environment, *before, *LOAD[kind]) as shell:
+        assert shell.press_tab("sudo stigmer exec").line == "sudo stigmer executions "
+        text = "sudo -E stigmer executions list --phase FAI"
+        assert shell.press_tab(text).line == f"{text}LED "
+
+
 def test_what_is_installed_is_loaded_by_the_next_shell_and_can_be_removed(kind: str, tmp_path: Path) -> None:
     before = {"bash": ". ~/.bashrc", "zsh": ". ~/.zshrc", "fish": ""}[kind]
     with interactive(kind, _environment(tmp_path)) as shell:

@@ -41,8 +41,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="a store file that is gone is made anew",
         file="server/serve.py",
-        old="        check_store_file(settings)\n",
-        new="",
+        old="        recorded = check_store_file(settings)\n",
+        new="        recorded = None\n",
         caught_by=("tests/integration/server/test_store_missing.py",),
     ),
     Mutant(

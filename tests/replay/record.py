@@ -13,6 +13,7 @@ Only ids and kinds of failure are in a history; what names this machine (paths i
 
 import asyncio
 import json
+import os
 import sys
 from collections import defaultdict
 from datetime import timedelta
@@ -169,3 +170,5 @@ def _without_the_machine(found: Any) -> Any:
 
 if __name__ == "__main__":
     asyncio.run(main())
+    sys.stdout.flush()
+    os._exit(0)  # the SDK's native threads abort the interpreter's own shutdown, after everything has been written

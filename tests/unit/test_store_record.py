@@ -28,8 +28,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def test_a_new_home_may_have_any_store(settings: Settings) -> None:
-    check_store_file(settings)
-    check_store(settings, STORE)
+    check_store(settings, STORE, check_store_file(settings))
 
 
 def test_a_store_file_that_is_gone_is_refused_until_it_is_forgotten(settings: Settings) -> None:
@@ -49,9 +48,9 @@ def test_a_store_file_that_is_gone_is_refused_until_it_is_forgotten(settings: Se
 
 def test_another_store_in_the_same_place_is_refused(settings: Settings) -> None:
     write_store_record(settings, STORE)
-    check_store(settings, STORE)
+    check_store(settings, STORE, recorded_store(settings))
     with pytest.raises(StoreMissing, match=f"holds the store {OTHER}, and the executions of this home are in {STORE}"):
-        check_store(settings, OTHER)
+        check_store(settings, OTHER, recorded_store(settings))
 
 
 def test_a_database_is_the_same_with_another_password_and_in_a_moved_home(settings: Settings, tmp_path: Path) -> None:
@@ -66,14 +65,14 @@ def test_a_database_is_the_same_with_another_password_and_in_a_moved_home(settin
     assert "hunter2" not in settings.home.store_id_file.read_text(encoding="utf-8")
     assert recorded_store(replace(shared, database_url=POSTGRESQL.replace("hunter2", "new"))) == STORE
     with pytest.raises(StoreMissing, match=r"postgresql://me@db\.example/work holds the store"):
-        check_store(shared, OTHER)
+        check_store(shared, OTHER, recorded_store(shared))
 
 
 def test_nothing_is_known_about_another_database(settings: Settings) -> None:
     write_store_record(settings, STORE)
     elsewhere = replace(settings, database_url=POSTGRESQL)
     assert recorded_store(elsewhere) is None
-    check_store(elsewhere, OTHER)
+    check_store(elsewhere, OTHER, recorded_store(elsewhere))
 
 
 @pytest.mark.parametrize("text", ["", "\n", "\xff"])

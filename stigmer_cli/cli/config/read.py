@@ -3,16 +3,23 @@
 from dataclasses import replace
 
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
-from stigmer_cli.cli.consoles import escape_markup
+from stigmer_cli.cli.columns import Column, print_table
 from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.output import strip_control_sequences
 from stigmer_cli.settings import OPTIONS, Option, Settings, Source, defaults, parse_setting
 from stigmer_cli.stack.endpoints_file import read_endpoints
 from stigmer_cli.stack.precedence import keep_recorded
 from stigmer_cli.stack.settings_record import read_settings_record
 
 REDACTED = "(set)"
+COLUMNS = (
+    Column(name="NAME", rank=0),
+    Column(name="VALUE", rank=0, width_min=20, is_folded=True),
+    Column(name="FROM", rank=1),
+    Column(name="ABOUT", rank=2, width_min=24, is_folded=True),
+)
 
 
 def show_path(cli: Cli) -> None:
@@ -63,18 +70,14 @@ def _format_value(option: Option, settings: Settings) -> str | None:
         value = defaults()[option.name]
     if value is None:
         return None
+    if isinstance(value, bool):
+        return str(value).lower()  # as config.toml has it
     return REDACTED if option.is_secret else str(value)
 
 
 def _print(console: Console, items: list[dict[str, str | None]]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("NAME", "VALUE", "FROM", "ABOUT"):
-        table.add_column(name, no_wrap=name != "ABOUT", overflow="ellipsis")
-    for item in items:
-        table.add_row(
-            escape_markup(item["name"] or ""),
-            escape_markup(item["value"] or "-"),
-            escape_markup(item["source"] or ""),
-            escape_markup(item["about"] or ""),
-        )
-    console.print(table)
+    rows = [
+        [Text(strip_control_sequences(item[name] or "-")) for name in ("name", "value", "source", "about")]
+        for item in items
+    ]
+    print_table(console, COLUMNS, rows)

@@ -19,6 +19,7 @@ class FaultName(StrEnum):
     FREEZE_SERVER = "freeze-server"
     FREEZE_RUNNER = "freeze-runner"
     FREEZE_TEMPORAL = "freeze-temporal"
+    FULL_DISK = "full-disk"
     EMPTY_TEMPORAL = "empty-temporal"
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.drill.faults import FAULTS, FORGETS, Victim
+from stigmer_cli.cli.drill.faults import FAULTS, FORGETS, NotPossible, Victim
 from stigmer_cli.cli.drill.workload import Workload
 from stigmer_cli.cli.question import ask_to_agree
 from stigmer_cli.cli.stack.progress import show_progress
@@ -54,18 +54,26 @@ class DrillOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class DrillRow:
-    """What became of one fault; None: it was not noticed, or not healed, in time."""
+    """What became of one fault; None: it was not noticed, or not healed, in time.
+
+    `skipped` says why it could not be injected on this machine.
+    """
 
     fault: str
-    noticed_s: float | None
-    healed_s: float | None
-    executions: int
-    lost: int
-    twice: int
+    noticed_s: float | None = None
+    healed_s: float | None = None
+    executions: int = 0
+    lost: int = 0
+    twice: int = 0
+    skipped: str = ""
 
     @property
     def is_ok(self) -> bool:
-        """Whether it healed, and nothing was lost or done twice."""
+        """Whether it healed, and nothing was lost or done twice; or it could not be injected."""
+        return bool(self.skipped) or self._is_healed
+
+    @property
+    def _is_healed(self) -> bool:
         return self.healed_s is not None and not self.lost and not self.twice
 
     def to_json(self) -> dict[str, object]:
@@ -78,6 +86,7 @@ class DrillRow:
             "executions": self.executions,
             "lost": self.lost,
             "twice": self.twice,
+            "skipped": self.skipped or None,
         }
 
 
@@ -123,7 +132,10 @@ async def _drill(cli: Cli, names: Sequence[str], *, is_here: bool) -> Sequence[D
         rows = []
         for name in names:
             cli.out.note(f"{name}: injecting it")
-            rows.append(await _inject(own, name, workload))
+            try:
+                rows.append(await _inject(own, name, workload))
+            except NotPossible as error:
+                rows.append(DrillRow(fault=name, skipped=str(error)))
         await workload.remove()
         return rows
 
@@ -233,6 +245,9 @@ def _pids(own: Cli) -> Sequence[int]:
 def _print_rows(console: Console, rows: Sequence[DrillRow], *, seed: int, is_ok: bool) -> None:
     console.print(Text(f"{'FAULT':<17}{'NOTICED':>8}{'HEALED':>8}{'RUNS':>6}{'LOST':>6}{'TWICE':>7}", style="bold"))
     for row in rows:
+        if row.skipped:
+            console.print(Text(f"{row.fault:<17}not possible here: {row.skipped}", style="yellow"), soft_wrap=True)
+            continue
         noticed = "-" if row.noticed_s is None else span(row.noticed_s)
         healed = "no" if row.healed_s is None else span(row.healed_s)
         line = f"{row.fault:<17}{noticed:>8}{healed:>8}{row.executions:>6}{row.lost:>6}{row.twice:>7}"

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 
+import psutil
+
 from stigmer_cli.clock import Clock
 from stigmer_cli.errors import OperationFailed
 from stigmer_cli.settings import Home
@@ -18,7 +20,16 @@ FROZEN_S = 4.0
 HELD_S = 1.5
 """For how long the runner is held, so that executions wait in the Temporal that is going to be emptied."""
 
+FULL_S = 4.0
+"""For how long the server cannot write."""
+
+HOLD_AGAIN_S = 0.1
+
 DATABASE_FILES = ("", "-wal", "-shm", "-journal")
+
+
+class NotPossible(Exception):
+    """This machine does not let the fault be injected; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +73,41 @@ def _freeze(part: str) -> Injection:
 
 
 @asynccontextmanager
+async def _refuse_writes(victim: Victim) -> AsyncIterator[None]:
+    """Have the kernel refuse every write of the server to a file (EFBIG), also of one that replaces it.
+
+    A limit of the process needs no rights, and a full file system would hurt more than this stack.
+    """
+    held = [_limit_file_size(victim)]
+    try:
+        yield
+        ends = victim.clock.monotonic() + FULL_S
+        while victim.clock.monotonic() < ends:
+            await victim.clock.sleep(HOLD_AGAIN_S)
+            with suppress(OperationFailed):  # between two processes
+                held.append(_limit_file_size(victim))
+    finally:
+        for server, before in held:
+            with suppress(psutil.Error):
+                server.rlimit(psutil.RLIMIT_FSIZE, before)
+
+
+def _limit_file_size(victim: Victim) -> tuple[psutil.Process, tuple[int, int]]:
+    """The server, and the limits that it had; raises NotPossible where a limit of another process cannot be set."""
+    if not hasattr(psutil.Process, "rlimit"):
+        raise NotPossible("this system cannot limit another process")
+    try:
+        server = psutil.Process(victim.pid(SERVER))
+        before = server.rlimit(psutil.RLIMIT_FSIZE)
+        server.rlimit(psutil.RLIMIT_FSIZE, (0, before[1]))
+    except psutil.NoSuchProcess as error:
+        raise OperationFailed("the server has ended", hint="stigmer status") from error
+    except (psutil.AccessDenied, OSError) as error:
+        raise NotPossible("the kernel refuses to limit the server") from error
+    return server, before
+
+
+@asynccontextmanager
 async def _empty(victim: Victim) -> AsyncIterator[None]:
     """Kill Temporal and delete its database, while executions that no run has claimed wait in it."""
     async with stopped(victim, RUNNER):
@@ -92,6 +138,7 @@ FAULTS: Mapping[str, Injection] = {
     "freeze-server": _freeze(SERVER),
     "freeze-runner": _freeze(RUNNER),
     "freeze-temporal": _freeze(TEMPORAL),
+    "full-disk": _refuse_writes,
     "empty-temporal": _empty,
 }
 """Each fault by its name. It lasts as long as the context, and has been injected when that is entered."""

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
+from stigmer_cli.cli.columns import Column, make_table
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import Format, strip_control_sequences
 from stigmer_cli.credential import read_token
-from stigmer_cli.settings import Home, HomeSource, Settings
+from stigmer_cli.settings import Home, HomeSource, Settings, find_doubts
 from stigmer_cli.stack.endpoints_file import read_endpoints
 from stigmer_cli.stack.gone_programs import WAY_OUT, describe_gone
 from stigmer_cli.stack.remote import find_server_elsewhere, remote_status
@@ -23,6 +23,15 @@ from stigmer_cli.time_format import span
 LOOK_EVERY_S = 1.0
 CHANGES_SHOWN = 3
 """Changes of the server's connection to Temporal that are shown without --verbose, if there are two or more."""
+
+COLUMNS = (
+    Column(name="PART", rank=0),
+    Column(name="STATE", rank=0),
+    Column(name="PID", rank=1),
+    Column(name="UPTIME", rank=4),
+    Column(name="RESTARTS", rank=3),
+    Column(name="PORTS", rank=2),
+)
 
 STYLES = {
     "ready": "green",
@@ -65,7 +74,9 @@ def show_status(cli: Cli, *, is_verbose: bool, is_watched: bool) -> int:
         cli.run(_watch(cli, settings, token))
         return 0
     found = cli.run(observe_stack(cli, settings, token))
-    cli.out.result(found.to_json(), lambda console: console.print(_draw_page(found, is_verbose=is_verbose)))
+    cli.out.result(
+        found.to_json(), lambda console: console.print(_draw_page(found, console.width, is_verbose=is_verbose))
+    )
     return found.stack.exit_code
 
 
@@ -82,7 +93,8 @@ async def _watch(cli: Cli, settings: Settings, token: str | None) -> None:
     if cli.out.format is Format.TABLE and cli.out.is_interactive:
         with Live(console=cli.out.stdout, auto_refresh=False) as live:
             while True:
-                live.update(_draw_page(await observe_stack(cli, settings, token), is_verbose=False), refresh=True)
+                found = await observe_stack(cli, settings, token)
+                live.update(_draw_page(found, live.console.width, is_verbose=False), refresh=True)
                 await asyncio.sleep(LOOK_EVERY_S)
     told = ""
     while True:
@@ -106,13 +118,9 @@ def _format_line(found: StackStatus) -> str:
     return f"{found.state}: {', '.join(parts)}"
 
 
-def _draw_page(shown: StatusPage, *, is_verbose: bool) -> RenderableType:
+def _draw_page(shown: StatusPage, room: int, *, is_verbose: bool) -> RenderableType:
     found = shown.stack
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("PART", "STATE", "PID", "UPTIME", "RESTARTS", "PORTS"):
-        table.add_column(name, no_wrap=True)
-    for part in found.parts:
-        table.add_row(*_format_row(part))
+    table = make_table(COLUMNS, [_format_row(part) for part in found.parts], room)
     what = "server elsewhere: " if found.elsewhere else "stack: "
     rows: list[RenderableType] = [Text.assemble(what, (found.state, STYLES[found.state])), table]
     rows += [Text(line) for part in found.parts for line in list_remarks(part)]
@@ -126,11 +134,11 @@ def _draw_page(shown: StatusPage, *, is_verbose: bool) -> RenderableType:
         rows.append(Text(f"server {strip_control_sequences(found.elsewhere)}"))
         rows += [] if found.exit_code == 0 else [Text.assemble(("hint: ", "cyan"), "stigmer doctor")]
     else:
-        rows += _list_ways_out(found)
+        rows += _list_ways_out(found, shown.home)
     return Group(*rows)
 
 
-def _list_ways_out(found: StackStatus) -> list[RenderableType]:
+def _list_ways_out(found: StackStatus, home: Home) -> list[RenderableType]:
     """Where a ready stack of this machine is found; otherwise, and if it cannot be restarted, what to type."""
     rows: list[RenderableType] = []
     if found.exit_code == 0:
@@ -139,17 +147,19 @@ def _list_ways_out(found: StackStatus) -> list[RenderableType]:
     if found.gone:
         rows.append(Text(f"warning: {strip_control_sequences(describe_gone(found.gone))}", style="yellow"))
         hint = WAY_OUT
+    elif doubts := find_doubts(home):
+        hint = doubts[0].fix  # `up` refuses the home, too
     return rows if found.exit_code == 0 and not found.gone else [*rows, Text.assemble(("hint: ", "cyan"), hint)]
 
 
-def _format_row(part: PartStatus) -> list[RenderableType]:
+def _format_row(part: PartStatus) -> list[Text]:
     return [
-        part.name,
+        Text(part.name),
         Text(part.state, style=STYLES[part.state]),
-        str(part.pid or "-"),
-        "-" if part.uptime_s is None else span(int(part.uptime_s)),
-        str(part.restarts),
-        " ".join(map(str, part.ports)) or "-",
+        Text(str(part.pid or "-")),
+        Text("-" if part.uptime_s is None else span(int(part.uptime_s))),
+        Text(str(part.restarts)),
+        Text(" ".join(map(str, part.ports)) or "-"),
     ]
 
 

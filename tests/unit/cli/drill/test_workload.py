@@ -65,3 +65,9 @@ def test_a_row_is_well_only_if_it_healed_without_loss_or_repetition(
 ) -> None:
     row = DrillRow(fault="kill-server", noticed_s=0.1, healed_s=healed_s, executions=9, lost=lost, twice=twice)
     assert not row.is_ok
+
+
+def test_a_fault_that_this_machine_does_not_allow_is_no_failure_and_is_named() -> None:
+    row = DrillRow(fault="full-disk", skipped="the kernel refuses to limit the server")
+    assert row.is_ok
+    assert row.to_json()["skipped"] == "the kernel refuses to limit the server"

@@ -14,7 +14,9 @@ class Finding(StrEnum):
     STARTING = "starting"
     RUNNING = "running"
     BEHIND = str(StuckClass.BEHIND)
+    INTERRUPTED = str(StuckClass.INTERRUPTED)
     LOST = str(StuckClass.LOST)
+    PARKED = "parked"
     UNKNOWN = str(StuckClass.UNKNOWN)
     FRESH = "fresh"
     CANNOT_REPLAY = str(StuckClass.CANNOT_REPLAY)
@@ -29,6 +31,7 @@ class Action(StrEnum):
     MARK = "mark"
     UNMARK = "unmark"
     START_OVER = "start-over"
+    RESUME = "resume"
     RETRY = "retry"
 
 

@@ -51,6 +51,7 @@ class QueueReason(StrEnum):
     SUBMIT_FAILED = "submit-failed"
     ORPHANED = "orphaned"
     STARTED_OVER = "started-over"
+    RESUMED = "resumed"
     WAITING_FOR_RUNNER = "waiting-for-runner"
     STARTING = "starting"
     MODEL_BUSY = "model-busy"
@@ -62,6 +63,9 @@ class AttentionCode(StrEnum):
     LOST = "lost"
     SUBMIT_FAILED = "submit-failed"
     RESULT_UNKNOWN = "result-unknown"
+    KEEPS_INTERRUPTED = "keeps-interrupted"
+    EFFECT_UNKNOWN = "effect-unknown"
+    JOURNAL_MISMATCH = "journal-mismatch"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +203,7 @@ class EventType(StrEnum):
     CANCEL_REQUESTED = "cancel-requested"
     ORPHANED = "orphaned"
     STARTED_OVER = "started-over"
+    RESUMED = "resumed"
     ATTENTION = "attention"
     UNMARKED = "unmarked"
     COMPLETED = "completed"

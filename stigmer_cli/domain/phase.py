@@ -2,7 +2,7 @@
 
     PENDING ──claim──▶ IN_PROGRESS ──report──▶ COMPLETED | FAILED | CANCELLED
        │                    │
-       │                    └──start over (only on request, new epoch)──▶ PENDING
+       │                    └──resume, or start over on request (new epoch)──▶ PENDING
        └──cancel before any run, or the outcome taken from Temporal──▶ COMPLETED | FAILED | CANCELLED
 
 PENDING means that no run has ever had an effect in this epoch; the claim alone ends it. Terminal phases are never left.

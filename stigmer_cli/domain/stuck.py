@@ -15,7 +15,11 @@ class StuckClass(StrEnum):
     REFUSED = "refused"
     ORPHAN = "orphan"
     BEHIND = "behind"
+    INTERRUPTED = "interrupted"
+    KEEPS_INTERRUPTED = "keeps-interrupted"
     LOST = "lost"
+    EFFECT_UNKNOWN = "effect-unknown"
+    JOURNAL_MISMATCH = "journal-mismatch"
     SUBMIT_FAILED = "submit-failed"
     RESULT_UNKNOWN = "result-unknown"
     WAITING_FOR_RUNNER = "waiting for a runner"
@@ -61,6 +65,10 @@ _START_OVER = WayOut(
     commands=(f"{RECONCILE} {{ids}} --include-in-progress",),
     note="starts it over; what its run did may be done again",
 )
+_REPEAT = WayOut(
+    commands=(f"{RECONCILE} {{ids}} --include-in-progress",),
+    note="goes on with it, and repeats the step that may have had its effect",
+)
 _WAYS_OUT: Mapping[StuckClass, WayOut] = {
     StuckClass.QUEUED: WayOut(commands=("stigmer restart server",)),
     StuckClass.ORPHAN: _RECONCILE,
@@ -68,7 +76,11 @@ _WAYS_OUT: Mapping[StuckClass, WayOut] = {
     StuckClass.REFUSED: _RECONCILE,
     StuckClass.SUBMIT_FAILED: _RECONCILE,
     StuckClass.RESULT_UNKNOWN: _START_OVER,
-    StuckClass.LOST: _START_OVER,
+    StuckClass.INTERRUPTED: _RECONCILE,
+    StuckClass.KEEPS_INTERRUPTED: _RECONCILE,
+    StuckClass.LOST: _REPEAT,
+    StuckClass.EFFECT_UNKNOWN: _REPEAT,
+    StuckClass.JOURNAL_MISMATCH: WayOut(commands=(f"{CANCEL} {{id}}",)),
     StuckClass.CANNOT_REPLAY: _START_OVER,
     StuckClass.KEEPS_FAILING: WayOut(commands=("stigmer restart runner", f"{CANCEL} {{id}}")),
     StuckClass.WAITING_FOR_RUNNER: WayOut(commands=("stigmer up", MORE_WORKERS)),
@@ -80,11 +92,16 @@ _UNCLAIMED: Mapping[StuckClass, WayOut] = {
     StuckClass.CANNOT_REPLAY: _RECONCILE,
     StuckClass.RESULT_UNKNOWN: _RECONCILE,
     StuckClass.LOST: _RECONCILE,
+    StuckClass.EFFECT_UNKNOWN: _RECONCILE,
 }
 """Where no run has claimed it, no effect can be repeated."""
 
-REPAIRABLE = frozenset({StuckClass.ORPHAN, StuckClass.BEHIND})
+REPAIRABLE = frozenset({StuckClass.ORPHAN, StuckClass.BEHIND, StuckClass.INTERRUPTED})
 """The classes that a reconcile without ids repairs."""
+
+
+REPEATABLE = frozenset({StuckClass.LOST, StuckClass.EFFECT_UNKNOWN})
+"""The classes that a reconcile without ids, but with `--include-in-progress`, repairs."""
 
 
 def is_repairable(kind: StuckClass | str) -> bool:
@@ -101,7 +118,7 @@ def way_out_of_all(kind: StuckClass, ids: Sequence[ExecutionId], phase: Phase, *
     """The same for `ids`, all of this class: a command that asks nothing where none has to be named."""
     if is_repairable(kind):
         return WayOut(commands=(f"{RECONCILE} --yes",))
-    named = () if kind is StuckClass.LOST and len(ids) > NAMED_MAX else ids[:NAMED_MAX]
+    named = () if kind in REPEATABLE and len(ids) > NAMED_MAX else ids[:NAMED_MAX]
     return replace(_way_out(kind, named, phase, passes=passes), note="")
 
 

@@ -184,7 +184,7 @@ class StuckWatch:
         rows = [explain_wait(row, status, polling) for row in rows if not row.phase.is_terminal]
         held = find_hold(status)
         if held is None:
-            observations = await observe(rows, self._gateway, self._link)
+            observations = await observe(rows, self._gateway, self._link, self._store.progress)
         else:
             observations = [Observation(execution=row, unknown=held.detail) for row in rows]
         now = self._clock.now()

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import WorkflowName
+from stigmer_cli.domain.progress import BEGINNING, Progress
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.temporal.gateway import Observed, RunState
 from stigmer_cli.temporal.pending import TaskFailure
@@ -31,7 +32,7 @@ class Observation:
 
     `unknown` is why nothing may be concluded; empty where `seen` can be trusted. `failure` says how a run ended badly,
     `task_failure` how its last workflow task failed where that is being tried again. `is_elsewhere`: another Temporal
-    than the one that answers took it.
+    than the one that answers took it. `progress` counts only where a run has claimed it.
     """
 
     execution: Execution
@@ -40,6 +41,7 @@ class Observation:
     failure: str = ""
     is_elsewhere: bool = False
     task_failure: TaskFailure | None = None
+    progress: Progress = BEGINNING
 
     @property
     def is_another_run(self) -> bool:

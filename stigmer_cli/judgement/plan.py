@@ -9,11 +9,16 @@ PENDING      closed, no outcome     orphan       resubmit, next epoch; after HAN
 PENDING      open                   starting     leave; remove an earlier mark: Temporal has the workflow after all
 either       open, code unfit       cannot-replay  leave; on request start over, in the next epoch
 either       closed                 behind       take the outcome
+IN_PROGRESS  no such workflow       interrupted  resume: next epoch, the record kept; after RESUMES_MAX mark attention
+IN_PROGRESS  (a step in the air)    lost         mark attention; start over, which repeats that step, only on request
+IN_PROGRESS  another run's          the same     the run that holds the claim was forgotten
 IN_PROGRESS  completed              behind       mark attention: the outcome was lost; start over on request
-IN_PROGRESS  no such workflow       lost         mark attention; start over only on request
-IN_PROGRESS  another run's          lost         the same: the run that holds the claim was forgotten
+IN_PROGRESS  closed or gone         parked       leave: its run marked it for a person; start over on request
 IN_PROGRESS  open                   running      the same
 any          nothing to trust       unknown      refuse to judge
+
+Why a run that completed without an outcome is not resumed unasked: reports come first, so the store has lost what it
+had, as when an older copy of it is put back. Then its record of steps is old, too, and proves nothing about effects.
 """
 
 from collections.abc import Sequence
@@ -21,9 +26,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from stigmer_cli.api.findings import Action, Finding
-from stigmer_cli.clock import is_older
-from stigmer_cli.domain.execution import AttentionCode, Execution, Outcome
+from stigmer_cli.backoff import Backoff
+from stigmer_cli.clock import is_older, iso
+from stigmer_cli.domain.execution import NEXT_TRY_MAX_S, AttentionCode, Execution, Outcome
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.progress import StepInTheAir
 from stigmer_cli.domain.stuck import GRACE_S
 from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.temporal.gateway import RunState
@@ -36,7 +43,8 @@ class Move:
     """One step of a plan; `cause` is why, in plain words. `outcome` and `attention` are what REPAIR and MARK write.
 
     `failures` of RESUBMIT counts the runs in a row that ended before they claimed the execution; where there was one,
-    it is resubmitted in the next epoch, because its workflow id is taken.
+    it is resubmitted in the next epoch, because its workflow id is taken. `resumes` of RESUME counts the resumes in a
+    row that no recorded step lies between, this one included; 0 where a person asked for it.
     """
 
     execution: Execution
@@ -46,6 +54,7 @@ class Move:
     outcome: Outcome | None = None
     attention: AttentionCode | None = None
     failures: int = 0
+    resumes: int = 0
 
     def __str__(self) -> str:
         """The step on one line."""
@@ -56,7 +65,8 @@ class Move:
 class Rules:
     """What a plan may do. `grace_s`: how long a row may differ from Temporal before that is drift.
 
-    `include_in_progress` and `retry_refused` need a person's request: effects may repeat, and a refusal may come again.
+    `include_in_progress` and `retry_refused` need a person's request: effects may repeat, and a refusal or an
+    interruption may come again.
     """
 
     grace_s: float = GRACE_S
@@ -66,6 +76,14 @@ class Rules:
 
 HANDED_BACK_MAX = 5
 """Runs in a row that end before they claim the execution until a person has to look."""
+
+RESUMES_MAX = 5
+"""Resumes in a row without a recorded step until a person has to look."""
+
+RESUME_BACKOFF = Backoff(initial_s=2.0, factor=2.0, cap_s=NEXT_TRY_MAX_S, jitter=False)
+
+PARKED = frozenset({AttentionCode.EFFECT_UNKNOWN, AttentionCode.JOURNAL_MISMATCH})
+"""Marks that a run sets before it ends without an outcome; what Temporal says neither adds to them nor ends them."""
 
 OUTCOMELESS = frozenset({RunState.COMPLETED, RunState.FAILED})
 """How a workflow closes by itself. Where no run claimed the execution, neither is an outcome of it: nobody chose it."""
@@ -92,8 +110,10 @@ def _plan_one(observation: Observation, *, now: datetime, rules: Rules) -> Move:
         return _leave(execution, Finding.UNKNOWN, observation.unknown)
     if not is_older(last_move_at(execution), now, than_s=rules.grace_s) and not _is_failing(observation):
         return _leave(execution, Finding.FRESH, f"moved less than {span(rules.grace_s)} ago")
+    if _is_parked(observation):
+        return _plan_parked(observation, rules)
     if observation.seen is None or observation.is_another_run:
-        return _plan_missing(execution, rules, is_elsewhere=observation.is_elsewhere)
+        return _plan_missing(observation, rules)
     if observation.seen.state in (RunState.OPEN, RunState.CONTINUED):
         return _plan_open(observation, rules)
     return _plan_closed(execution, observation.seen.state, observation.failure, rules)
@@ -121,24 +141,74 @@ def _leave(execution: Execution, finding: Finding, cause: str) -> Move:
     return Move(execution=execution, finding=finding, action=Action.NONE, cause=cause)
 
 
-def _plan_missing(execution: Execution, rules: Rules, *, is_elsewhere: bool) -> Move:
-    gone = f"Temporal has no workflow {execution.workflow.id}{' (another Temporal took it)' if is_elsewhere else ''}"
+def _is_parked(observation: Observation) -> bool:
+    """Whether its run left it to a person."""
+    mark, execution = observation.execution.attention, observation.execution
+    return mark is not None and mark.code in PARKED and execution.phase is Phase.IN_PROGRESS
+
+
+def _plan_parked(observation: Observation, rules: Rules) -> Move:
+    """Its run is ending by itself, or has ended so; a step that may have had its effect is repeated on request."""
+    execution, seen, mark = observation.execution, observation.seen, observation.execution.attention
+    cause = mark.reason if mark else ""
+    is_open = seen is not None and not observation.is_another_run and seen.state in (RunState.OPEN, RunState.CONTINUED)
+    if execution.cancel_requested_at is not None and not is_open:
+        return _plan_wanted_end(execution, Finding.BEHIND, f"{cause}; its cancellation was asked for")
+    is_repeatable = mark is not None and mark.code is AttentionCode.EFFECT_UNKNOWN
+    is_wanted = execution.cancel_requested_at is None
+    action = Action.START_OVER if rules.include_in_progress and is_repeatable and is_wanted else Action.NONE
+    return Move(execution=execution, finding=Finding.PARKED, action=action, cause=cause)
+
+
+def _plan_missing(observation: Observation, rules: Rules) -> Move:
+    execution, step = observation.execution, observation.progress.in_the_air
+    elsewhere = " (another Temporal took it)" if observation.is_elsewhere else ""
+    gone = f"Temporal has no workflow {execution.workflow.id}{elsewhere}"
     if execution.cancel_requested_at is not None:
-        return _plan_wanted_end(execution, f"{gone}, and its cancellation was asked for")
+        finding = Finding.ORPHAN if execution.phase is Phase.PENDING else Finding.LOST if step else Finding.INTERRUPTED
+        return _plan_wanted_end(execution, finding, f"{gone}, and its cancellation was asked for")
     if execution.phase is Phase.PENDING:
         cause = f"{gone}, and no run ever had an effect"
         return Move(execution=execution, finding=Finding.ORPHAN, action=Action.RESUBMIT, cause=cause)
-    cause = f"{gone}, and its run may have had effects"
+    if step is None:
+        return _plan_interrupted(observation, gone, rules)
+    cause = f"{gone}, and {describe_step(step)}"
     if rules.include_in_progress:
         return Move(execution=execution, finding=Finding.LOST, action=Action.START_OVER, cause=cause)
     return _mark(execution, Finding.LOST, AttentionCode.LOST, cause)
 
 
-def _plan_wanted_end(execution: Execution, cause: str) -> Move:
+def describe_step(step: StepInTheAir) -> str:
+    """What a person needs to know to decide about it, as a clause."""
+    return f"step {step.key} ({step.name}) began at {iso(step.since)} on {step.runner} and has no recorded result"
+
+
+def _plan_interrupted(observation: Observation, gone: str, rules: Rules) -> Move:
+    """No effect is in the air: it goes on after its last recorded step, if it gets anywhere at all."""
+    execution, before = observation.execution, observation.progress.resumes
+    is_asked = rules.retry_refused or rules.include_in_progress
+    if before >= RESUMES_MAX and not is_asked:
+        cause = f"{gone}: it was interrupted {before + 1} times in a row without finishing a step"
+        return _mark(execution, Finding.INTERRUPTED, AttentionCode.KEEPS_INTERRUPTED, cause)
+    return Move(
+        execution=execution,
+        finding=Finding.INTERRUPTED,
+        action=Action.RESUME,
+        cause=f"{gone}, and no effect is in the air",
+        resumes=0 if is_asked else before + 1,
+    )
+
+
+def resume_delay_s(resumes: int) -> float:
+    """How long the last of `resumes` in a row waits before it is submitted, in seconds; the first does not wait."""
+    return RESUME_BACKOFF.ceiling_s(resumes - 1) if resumes > 1 else 0.0
+
+
+def _plan_wanted_end(execution: Execution, finding: Finding, cause: str) -> Move:
     """End it as requested: no workflow is left that could, and any run that still lives is refused from now on."""
-    finding, words = {
-        Phase.PENDING: (Finding.ORPHAN, "cancelled before any run had an effect"),
-        Phase.IN_PROGRESS: (Finding.LOST, "cancelled after its run was lost, which may have had effects"),
+    words = {
+        Phase.PENDING: "cancelled before any run had an effect",
+        Phase.IN_PROGRESS: "cancelled after its run was lost, which may have had effects",
     }[execution.phase]
     outcome = Outcome(phase=Phase.CANCELLED, error=words)
     return Move(execution=execution, finding=finding, action=Action.REPAIR, cause=cause, outcome=outcome)
@@ -186,7 +256,7 @@ def _plan_handed_back(execution: Execution, failure: str, rules: Rules) -> Move:
     """Its workflow closed, and no run ever claimed it: a runner of another store had it, say."""
     cause = f"its run ended before it claimed the execution{f' ({failure})' if failure else ''}, without any effect"
     if execution.cancel_requested_at is not None:
-        return _plan_wanted_end(execution, f"{cause}, and its cancellation was asked for")
+        return _plan_wanted_end(execution, Finding.ORPHAN, f"{cause}, and its cancellation was asked for")
     failures = 1 if rules.retry_refused else execution.dispatch.attempts + 1
     if failures >= HANDED_BACK_MAX:
         return _mark(execution, Finding.REFUSED, AttentionCode.SUBMIT_FAILED, f"{cause}, {failures} times in a row")
@@ -211,7 +281,7 @@ def _plan_without_outcome(execution: Execution, rules: Rules) -> Move:
     """Its run claimed it and completed, and the store has no outcome: an older copy of it was put back, perhaps."""
     cause = "the run completed in Temporal, and its outcome never reached the store"
     if execution.cancel_requested_at is not None:
-        return _plan_wanted_end(execution, f"{cause}; its cancellation was asked for")
+        return _plan_wanted_end(execution, Finding.BEHIND, f"{cause}; its cancellation was asked for")
     if rules.include_in_progress:
         return Move(execution=execution, finding=Finding.BEHIND, action=Action.START_OVER, cause=cause)
     return _mark(execution, Finding.BEHIND, AttentionCode.RESULT_UNKNOWN, cause)

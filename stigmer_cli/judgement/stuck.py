@@ -57,6 +57,7 @@ FINDINGS: Mapping[Finding, StuckClass] = {
     Finding.REFUSED: StuckClass.REFUSED,
     Finding.ORPHAN: StuckClass.ORPHAN,
     Finding.BEHIND: StuckClass.BEHIND,
+    Finding.INTERRUPTED: StuckClass.INTERRUPTED,
     Finding.LOST: StuckClass.LOST,
     Finding.UNKNOWN: StuckClass.UNKNOWN,
     Finding.CANNOT_REPLAY: StuckClass.CANNOT_REPLAY,
@@ -65,6 +66,9 @@ MARKS: Mapping[AttentionCode, StuckClass] = {
     AttentionCode.LOST: StuckClass.LOST,
     AttentionCode.SUBMIT_FAILED: StuckClass.SUBMIT_FAILED,
     AttentionCode.RESULT_UNKNOWN: StuckClass.RESULT_UNKNOWN,
+    AttentionCode.KEEPS_INTERRUPTED: StuckClass.KEEPS_INTERRUPTED,
+    AttentionCode.EFFECT_UNKNOWN: StuckClass.EFFECT_UNKNOWN,
+    AttentionCode.JOURNAL_MISMATCH: StuckClass.JOURNAL_MISMATCH,
 }
 
 FAILURES: Mapping[str, str] = {

@@ -18,6 +18,7 @@ from stigmer_cli.store.engine import SqliteBackend, open_backend
 from stigmer_cli.store.events import EventTable
 from stigmer_cli.store.executions import ExecutionTable
 from stigmer_cli.store.meta import MetaTable
+from stigmer_cli.store.progress import ProgressTable
 from stigmer_cli.store.pruning import PruneTable
 from stigmer_cli.store.runs import RunTable
 from stigmer_cli.store.servers import ServerTable
@@ -38,6 +39,7 @@ class Store:
         self.executions = ExecutionTable(database, store_id)
         self.runs = RunTable(database)
         self.events = EventTable(database)
+        self.progress = ProgressTable(database)
         self.pruning = PruneTable(database)
         self.meta = MetaTable(database)
         self.servers = ServerTable(database)

@@ -5,7 +5,7 @@ writes a phase expects one of the phases that the table there allows to leave fo
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 
 from sqlalchemy import ColumnElement, bindparam
@@ -191,24 +191,36 @@ def requeue_next(store: StoreId, detail: str, *, failures: int, epoch: int, vers
 
 
 def start_over(store: StoreId, *, epoch: int, version: int, now: datetime) -> Transition:
-    """Lost: a person said to begin again; reports of the old epoch's run no longer count."""
+    """Lost: a person said to go on whatever may be repeated; reports of the old epoch's run no longer count."""
+    return Transition(
+        guards=(may_become(Phase.PENDING), IS_IN_PROGRESS),
+        expects=expect(epoch=epoch, version=version),
+        values={**_queue(QueueReason.STARTED_OVER, "", now), **_begin_epoch(store, epoch + 1, now)},
+        event=EventDraft(
+            type=EventType.STARTED_OVER, text=f"started over (epoch {epoch + 1})", data={"epoch": epoch + 1}
+        ),
+    )
+
+
+def resume(  # noqa: PLR0913 (what it expects, what it says, and when)
+    store: StoreId, detail: str, *, resumes: int, delay_s: float, epoch: int, version: int, now: datetime
+) -> Transition:
+    """Interrupted: it goes on after its last recorded step; reports of the old epoch's run no longer count.
+
+    `resumes` counts those in a row without a step between them; it is due in `delay_s` seconds.
+    """
     return Transition(
         guards=(may_become(Phase.PENDING), IS_IN_PROGRESS),
         expects=expect(epoch=epoch, version=version),
         values={
-            **_queue(QueueReason.STARTED_OVER, "", now),
-            **_unsubmitted(store, now),
-            "phase": Phase.PENDING,
-            "epoch": epoch + 1,
-            "started_at": None,
-            "claimed_run": None,
-            "claimed_by": None,
-            "claimed_attempt": 0,
-            "answer_seq": None,
-            "cancel_requested_at": None,
+            **_queue(QueueReason.RESUMED, detail, now),
+            **_begin_epoch(store, epoch + 1, now),
+            "next_try_at": now + timedelta(seconds=delay_s),
         },
         event=EventDraft(
-            type=EventType.STARTED_OVER, text=f"started over (epoch {epoch + 1})", data={"epoch": epoch + 1}
+            type=EventType.RESUMED,
+            text=f"resumed (epoch {epoch + 1}): {detail}",
+            data={"epoch": epoch + 1, "resumes": resumes},
         ),
     )
 
@@ -265,6 +277,21 @@ def _unsubmitted(store: StoreId, now: datetime) -> Mapping[str, object]:
         "world": None,
         "attempts": 0,
         "next_try_at": now,
+    }
+
+
+def _begin_epoch(store: StoreId, epoch: int, now: datetime) -> Mapping[str, object]:
+    """PENDING in a new epoch, as if no run had ever claimed it; what is recorded of it stays."""
+    return {
+        **_unsubmitted(store, now),
+        "phase": Phase.PENDING,
+        "epoch": epoch,
+        "started_at": None,
+        "claimed_run": None,
+        "claimed_by": None,
+        "claimed_attempt": 0,
+        "answer_seq": None,
+        "cancel_requested_at": None,
     }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from stigmer_cli.api.query import Query
 from stigmer_cli.api.resources import EventBody, ExecutionResource
 from stigmer_cli.client import Client
-from stigmer_cli.domain.execution import EventType
+from stigmer_cli.domain.execution import AttentionCode, EventType
 from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import TemporalUnavailable
@@ -22,6 +22,9 @@ from tests.support.ids import workflow
 
 ECHO = "Echo (no model was asked): {message}"
 ENDINGS = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
+STEP_MARKS = frozenset({AttentionCode.LOST, AttentionCode.EFFECT_UNKNOWN, AttentionCode.JOURNAL_MISMATCH})
+"""Marks that name a step; the models of a chaos run have none that must not happen twice."""
+
 AT_ONCE = 8
 CLOSES_WITHIN_S = 20.0
 POLL_S = 0.2
@@ -165,6 +168,10 @@ async def _judge_request(
         judgement.shown[key] = f"{id_} (attempt {status.attempt}): {status.attention.code}: {status.attention.reason}"
         if not excuse.shown:
             judgement.lost[key] = f"{id_} needs a person though Temporal forgot nothing: {status.attention.reason}"
+        elif status.attention.code in STEP_MARKS:
+            judgement.lost[key] = (
+                f"{id_} waits for a person, and no step of it is in the air: {status.attention.reason}"
+            )
     elif excuse.poisoned and status.error == SENTENCES[FailureKind.RUNNER_LOST]:
         judgement.taken[key] = f"{id_} ended {status.phase}: {status.error}"
     elif not _ended_well(wanted, row, sources, excuse):
@@ -216,6 +223,8 @@ def _ended_well(wanted: WorkloadRequest, row: ExecutionResource, sources: Source
 
 def _effects(row: ExecutionResource, events: Sequence[EventBody], sources: Sources, excuse: Excuse) -> str:
     lines = sources.lines.get(row.metadata.id, ())
+    if any(event.type is EventType.RESUMED for event in events) and not excuse.shown:
+        return "it was resumed though Temporal forgot nothing"
     completed = row.status.completed_at
     completed_s = completed.timestamp() if completed is not None and not excuse.late else None
     if len(lines) > BEGUN_MAX and not excuse.again:
@@ -239,7 +248,7 @@ def _timeline(events: Sequence[EventBody], epoch: int, quiet: Sequence[tuple[flo
         return f"it ended more than once: {types}"
     if types.count(EventType.ACCEPTED) != 1:
         return f"accepted more than once: {types}"
-    orphaned = [event.at.timestamp() for event in events if event.type is EventType.ORPHANED]
-    if any(begin <= at_s <= end for at_s in orphaned for begin, end in quiet):
+    again = [event.at.timestamp() for event in events if event.type in (EventType.ORPHANED, EventType.RESUMED)]
+    if any(begin <= at_s <= end for at_s in again for begin, end in quiet):
         return "submitted again while Temporal could not be judged"
     return ""

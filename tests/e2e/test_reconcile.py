@@ -94,7 +94,7 @@ def test_orphans_are_previewed_and_brought_back_once(stigmer: Stigmer, temporal:
     _worker_completes(stigmer, names)
 
 
-def test_a_lost_one_is_started_over_only_when_asked_for(stigmer: Stigmer, temporal: DevServer) -> None:
+def test_what_was_interrupted_is_resumed_in_the_next_epoch(stigmer: Stigmer, temporal: DevServer) -> None:
     stigmer.apply_agent("slow", model="echo:slow")
     runner = stigmer.spawn("work")
     try:
@@ -106,15 +106,11 @@ def test_a_lost_one_is_started_over_only_when_asked_for(stigmer: Stigmer, tempor
     temporal.kill()
     temporal.start()
     wait_until(lambda: _is_connected(stigmer), within_s=20)
-    wait_until(lambda: _found(stigmer) == ["lost"], within_s=20)
-    marked = stigmer.json("executions", "reconcile", "--yes", WAIT)
-    assert [(item["found"], item["action"], item["outcome"]) for item in marked["items"]] == [
-        ("lost", "mark", "attention")
+    wait_until(lambda: _found(stigmer) == ["interrupted"], within_s=20)
+    resumed = stigmer.json("executions", "reconcile", "--yes", WAIT)
+    assert [(item["found"], item["action"], item["outcome"]) for item in resumed["items"]] == [
+        ("interrupted", "resume", "resubmitted")
     ]
-    assert _phase(stigmer, name) == "IN_PROGRESS"
-    again = stigmer("executions", "reconcile", "--include-in-progress", "--yes", WAIT, "-o", "json")
-    assert "may be done again" in again.stderr
-    assert json.loads(again.stdout)["items"][0]["action"] == "start-over"
     status = stigmer.json("executions", "get", name)["status"]
     assert (status["epoch"], status["attention"]) == (2, None)
     assert status["dispatch"]["workflowId"].endswith(f"{name}/2")

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from stigmer_cli.domain.execution import EventType, Execution
+from stigmer_cli.domain.execution import AttentionCode, EventType, Execution
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.store.listing import Filter
 from stigmer_cli.temporal.gateway import RunState
@@ -45,8 +45,12 @@ async def _of(simulation: Simulation, row: Execution) -> list[str]:
         wrong.append(f"L2: still {row.phase}, submitted: {row.dispatch.is_submitted}, and nobody is told")
     if simulation.plan.remembers and row.attention is not None:
         wrong.append(f"needs a person though Temporal remembered everything: {row.attention}")
+    if row.attention is not None and row.attention.code is AttentionCode.LOST:
+        wrong.append(f"it is called lost, and no step of it is in the air: {row.attention}")
     events = [event.type for event in await simulation.store.events.list(row.id)]
-    epochs = events.count(EventType.STARTED_OVER) + 1
+    if simulation.plan.remembers and EventType.RESUMED in events:
+        wrong.append("it was resumed though Temporal remembered everything")
+    epochs = events.count(EventType.STARTED_OVER) + events.count(EventType.RESUMED) + 1
     if epochs != row.epoch or events.count(EventType.CLAIMED) > epochs:
         wrong.append(f"{events.count(EventType.CLAIMED)} claims in {row.epoch} epochs")
     if sum(event in ENDINGS for event in events) != row.phase.is_terminal:

@@ -128,13 +128,13 @@ class Simulation:
             await self.store.executions.request_cancel(self.acknowledged[f"key-{number}"])
 
     async def person(self) -> None:
-        """Starts a lost one over, now and then."""
+        """Starts over what was interrupted too often, now and then."""
         while not self.is_calm:
             await asyncio.sleep(self.rng.uniform(3, 10))
             page = await self.store.executions.list(Filter(needs_attention=True), limit=50)
             for row in page.items:
-                is_lost = row.attention is not None and row.attention.code is AttentionCode.LOST
-                if is_lost and self.rng.random() < 0.5:
+                is_left = row.attention is not None and row.attention.code is AttentionCode.KEEPS_INTERRUPTED
+                if is_left and self.rng.random() < 0.5:
                     await start_over(self.store, row.id, epoch=row.epoch, version=row.version)
 
     # -- the end

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from stigmer_cli.domain.execution import AttentionCode, Execution
+from stigmer_cli.domain.execution import EventType, Execution
 from stigmer_cli.domain.identity import RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.temporal.gateway import RunState
@@ -54,20 +54,19 @@ def test_a_temporal_that_refuses_all_starts_is_not_called_healthy(memory: Memory
 def test_a_claim_of_a_run_that_temporal_forgot_does_not_look_like_a_lost_result(memory: Memory) -> None:
     async def scenario(simulation: Simulation) -> None:
         execution = await _claimed_by_a_ghost(simulation)
-        row = await simulation.store.executions.get(execution.id)
-        if row.phase is not Phase.COMPLETED:
-            assert row.attention is not None
-            assert row.attention.code is AttentionCode.LOST
+        events = [event.type for event in await simulation.store.events.list(execution.id)]
+        assert EventType.RESUMED in events
+        assert EventType.ATTENTION not in events
 
     play_scenario(memory, scenario)
 
 
-def test_a_claim_of_a_run_that_temporal_forgot_has_no_second_effect_and_is_shown(memory: Memory) -> None:
+def test_a_claim_of_a_run_that_temporal_forgot_is_resumed_and_has_one_effect_in_each_epoch(memory: Memory) -> None:
     async def scenario(simulation: Simulation) -> None:
         execution = await _claimed_by_a_ghost(simulation)
         row = await simulation.store.executions.get(execution.id)
-        assert row.phase is Phase.COMPLETED or row.attention is not None
-        assert len(simulation.ledger.runs_of(execution.id, 1)) <= 1
+        assert (row.phase, row.epoch) == (Phase.COMPLETED, 2)
+        assert all(len(simulation.ledger.runs_of(execution.id, epoch)) <= 1 for epoch in (1, 2))
         assert all(run.state is not RunState.OPEN for run in simulation.temporal.runs.values())
 
     play_scenario(memory, scenario)

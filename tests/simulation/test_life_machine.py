@@ -21,7 +21,7 @@ from stigmer_cli.store.runs import ReportResult
 from stigmer_cli.store.store import open_store
 from tests.contracts.store.drafts import RealSleepClock, accepted
 from tests.support.ids import claim
-from tests.support.moves import mark_attention, mark_submitted, may_move, requeue, retry_attention, start_over
+from tests.support.moves import mark_attention, mark_submitted, may_move, requeue, resume, retry_attention, start_over
 
 R = TypeVar("R")
 ENDINGS = {Phase.COMPLETED: EventType.COMPLETED, Phase.FAILED: EventType.FAILED, Phase.CANCELLED: EventType.CANCELLED}
@@ -123,6 +123,13 @@ class ExecutionLife(RuleBasedStateMachine):
     def is_started_over(self, behind: int, epoch: int) -> None:
         before = self.row()
         if self.do(start_over(self.store, self.id, epoch=epoch, version=before.version - behind)):
+            assert (before.phase, behind) == (Phase.IN_PROGRESS, 0)
+            assert self.row().epoch == before.epoch + 1
+
+    @rule(behind=BEHIND, epoch=EPOCHS)
+    def is_resumed(self, behind: int, epoch: int) -> None:
+        before = self.row()
+        if self.do(resume(self.store, self.id, epoch=epoch, version=before.version - behind)):
             assert (before.phase, behind) == (Phase.IN_PROGRESS, 0)
             assert self.row().epoch == before.epoch + 1
 

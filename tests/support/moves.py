@@ -48,6 +48,17 @@ async def start_over(store: Store, execution: ExecutionId, *, epoch: int, versio
     )
 
 
+async def resume(store: Store, execution: ExecutionId, *, epoch: int, version: int, resumes: int = 1) -> bool:
+    """Go on with an interrupted one in the next epoch, at once; returns whether the row was as expected."""
+    return await _move(
+        store,
+        execution,
+        lambda now: transitions.resume(
+            store.id, "forgotten", resumes=resumes, delay_s=0.0, epoch=epoch, version=version, now=now
+        ),
+    )
+
+
 async def retry_attention(store: Store, execution: ExecutionId, *, version: int) -> bool:
     """Submit again what needs attention because submits failed; returns whether the row was as expected."""
     return await _move(store, execution, lambda now: transitions.retry(version=version, now=now))

@@ -103,7 +103,10 @@ class Workload:
 
 
 def was_done_twice(events: Sequence[EventBody]) -> bool:
-    """Whether it has two outcomes, or two runs claimed it although nobody had it started over."""
+    """Whether it has two outcomes, or more runs claimed it than it was resumed, or started over by a person.
+
+    To resume it is no doing twice: what its earlier run had finished is not done again.
+    """
     types = Counter(event.type for event in events)
-    claims = types[EventType.CLAIMED] - types[EventType.STARTED_OVER]
+    claims = types[EventType.CLAIMED] - types[EventType.STARTED_OVER] - types[EventType.RESUMED]
     return claims > 1 or sum(types[one] for one in OUTCOMES) > 1

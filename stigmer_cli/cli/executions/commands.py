@@ -88,7 +88,10 @@ RequireTemporal = Annotated[
     bool, typer.Option("--require-temporal", help="Refuse, and write nothing, while Temporal is away.")
 ]
 IncludeInProgress = Annotated[
-    bool, typer.Option("--include-in-progress", help="Also start lost executions over. Their effects may be repeated.")
+    bool,
+    typer.Option(
+        "--include-in-progress", help="Also go on with lost executions. Steps that may have had an effect are repeated."
+    ),
 ]
 
 executions = typer.Typer(help="List, show, watch, cancel and reconcile executions.")

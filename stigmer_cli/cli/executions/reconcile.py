@@ -22,7 +22,7 @@ from stigmer_cli.errors import ConfigError, StigmerError
 IDS_MAX = 10_000
 NOTHING_DONE = "nothing was done"
 GOES_ON = "the server may have done slightly more than it reported; the next reconcile continues from there"
-REPAIRING = frozenset({Action.RESUBMIT, Action.REPAIR, Action.START_OVER, Action.RETRY})
+REPAIRING = frozenset({Action.RESUBMIT, Action.REPAIR, Action.START_OVER, Action.RESUME, Action.RETRY})
 
 
 def reconcile_executions(cli: Cli, selection: Selection, options: ReconcileOptions) -> int:
@@ -44,7 +44,7 @@ def reconcile_executions(cli: Cli, selection: Selection, options: ReconcileOptio
         asked_by=f"{RECONCILE} (pid {os.getpid()})",
     )
     if request.include_in_progress:
-        cli.out.warning("lost executions are started over: what their old runs did may be done again")
+        cli.out.warning("lost executions go on: a step that may have had its effect is repeated")
     policy = WaitPolicy(asked_s=options.waits_s)
     if is_asked:
         _ask_to_agree(cli, request, policy)

@@ -91,12 +91,12 @@ class ChangingTools(Toolbox):
         phases: Phases = None,
         older_than: SpanOption = None,
         include_in_progress: Annotated[
-            bool, Field(description="Also start lost executions over. What they did may be done a second time.")
+            bool, Field(description="Also go on with lost executions. The step whose effect is unknown is repeated.")
         ] = False,
     ) -> ReconcileAnswer:
-        """Submit executions again that Temporal has lost, and take over outcomes that the store has missed.
+        """Submit and resume executions that Temporal has lost, and take over outcomes that the store has missed.
 
-        Look at preview_reconcile first. Without include_in_progress nothing is done twice.
+        Look at preview_reconcile first. Without include_in_progress no effect that must not happen twice is repeated.
         """
         request = ReconcileRequest(
             ids=ids or [],

@@ -159,13 +159,13 @@ class TopApp(App[None]):
             self._act(f"Cancel {name}?", lambda: self._source.cancel(name), name)
 
     def action_reconcile(self) -> None:
-        """Ask, and reconcile the selected execution; one in progress is started over only after a warning."""
+        """Ask, and reconcile the selected execution; one in progress repeats a step only after a warning."""
         if found := self.selected:
             name = found.metadata.id
             is_begun = found.status.phase is Phase.IN_PROGRESS
             question = f"Reconcile {name}?"
             if is_begun:
-                question += " It is in progress. If it is lost, it is started over, and its effects may be repeated."
+                question += " It is in progress. If it is lost, a step that may have had its effect is repeated."
             self._act(question, lambda: self._source.reconcile(name, includes_in_progress=is_begun), name)
 
     @work(name="restart")

@@ -60,25 +60,30 @@ async def waiting(facts: Facts) -> Found:
 
 @check("STG404", "lost", needs=(SERVER_API,), timeout_s=TIMEOUT_S)
 async def lost(facts: Facts) -> Found:
-    """They were in progress, and Temporal has no workflow for them any more.
+    """They were in progress, Temporal has no workflow for them any more, and one step may have had its effect.
 
-    Effects may have happened, so nothing starts them over by itself. `--include-in-progress` does, with a new epoch:
-    what the old run may still report is then refused.
+    That step began, its effect must not happen twice, and nobody recorded its result: so nothing repeats it unasked.
+    Find out whether it took effect. `--include-in-progress` goes on and repeats it, in a new epoch: what the old run
+    may still report is then refused.
     """
     return await _judge_stuck(facts, StuckClass.LOST, well="none is lost")
 
 
 @check("STG405", "attention", needs=(SERVER_API,), timeout_s=TIMEOUT_S)
 async def attention(facts: Facts) -> Found:
-    """Temporal refused them for good, or how they ended cannot be found out.
+    """Only a person can decide what becomes of them; the reason says why.
 
-    Look at the reason with `stigmer executions get ID`; `stigmer executions reconcile ID` tries again.
+    Temporal refused them for good, how they ended or what a step did cannot be found out, or they were interrupted
+    again and again. Look at the reason with `stigmer executions get ID`; `stigmer executions reconcile ID` tries again.
     """
     return await _judge_stuck(
         facts,
         StuckClass.REFUSED,
         StuckClass.SUBMIT_FAILED,
         StuckClass.RESULT_UNKNOWN,
+        StuckClass.KEEPS_INTERRUPTED,
+        StuckClass.EFFECT_UNKNOWN,
+        StuckClass.JOURNAL_MISMATCH,
         well="none needs attention",
         asks_temporal=False,
     )
@@ -144,6 +149,16 @@ async def standing_still(facts: Facts) -> Found:
         phase=Phase.IN_PROGRESS,
         well="somebody works on everything that is in progress",
     )
+
+
+@check("STG411", "interrupted", needs=(SERVER_API,), timeout_s=TIMEOUT_S, repair=BRING_BACK)
+async def interrupted(facts: Facts) -> Found:
+    """They were in progress, Temporal has no workflow for them any more, and no effect is in the air.
+
+    What their runs finished is recorded, and what they did not finish may be done again. The server resumes them by
+    itself every minute unless STIGMER_RECONCILE=manual; `stigmer executions reconcile` does it now.
+    """
+    return await _judge_stuck(facts, StuckClass.INTERRUPTED, well="none was interrupted")
 
 
 async def _judge_stuck(

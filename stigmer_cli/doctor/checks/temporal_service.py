@@ -51,8 +51,8 @@ async def memory(facts: Facts) -> Found:
     """The server remembers which Temporal answered.
 
     When another one answers behind the same address, such as an emptied one, it knows none of the earlier workflows.
-    Executions that no run had claimed are submitted again by themselves; those in progress may have had effects and are
-    marked for attention.
+    Executions that no run had claimed are submitted again by themselves, and those in progress are resumed. Those with
+    a step that may have had an effect, which must not happen twice, are marked for attention.
     """
     health = (await facts.server()).health
     at = health.temporal.memory_lost_at if health else None
@@ -135,7 +135,7 @@ async def _find_lost(facts: Facts) -> list[ExecutionId]:
 async def _describe_unclaimed(facts: Facts) -> str:
     """What became of those that no run had claimed, as far as that is known."""
     seen = await facts.executions()
-    waiting = sum(group.count for group in seen.groups(StuckClass.ORPHAN))
+    waiting = sum(group.count for group in seen.groups(StuckClass.ORPHAN, StuckClass.INTERRUPTED))
     if waiting:
         return f"; {count(waiting, 'execution')} of that to be brought back"
     return ", and has been submitted again or ended" if seen.is_judged else ""

@@ -35,7 +35,7 @@ REPORT_S = 0.9
 LOOKED_UP_MAX = 20
 NOT_LOOKED_UP = "it could not be looked up in a moment"
 KINDS = {"AgentExecution": Kind.AGENT, "WorkflowExecution": Kind.WORKFLOW}
-DRIFTS = frozenset({Finding.ORPHAN, Finding.BEHIND, Finding.LOST, Finding.CANNOT_REPLAY})
+DRIFTS = frozenset({Finding.ORPHAN, Finding.BEHIND, Finding.INTERRUPTED, Finding.LOST, Finding.CANNOT_REPLAY})
 """Findings that hold whether the server or this process looked."""
 
 

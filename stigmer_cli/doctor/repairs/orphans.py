@@ -19,7 +19,7 @@ RECONCILE_MAX_S = 60.0
 
 
 async def bring_back(facts: "Facts", _: "Judged") -> ActResult:
-    """Have the server reconcile; lost executions in progress are only marked, never started over."""
+    """Have the server reconcile; lost executions are only marked, never started over."""
     await load_module("stigmer_cli.client")
     from stigmer_cli.api.reconcile import (  # noqa: PLC0415 - loaded just now
         ReconcileProgress,
@@ -66,7 +66,10 @@ def _result_of(summary: "ReconcileSummary") -> ActResult:
 
 
 BRING_BACK = Fix(
-    action="submit orphans again, and update rows that are behind, as `stigmer executions reconcile --yes` does",
+    action=(
+        "submit orphans again, resume what was interrupted, and update rows that are behind, as `stigmer executions"
+        " reconcile --yes` does"
+    ),
     act=bring_back,
     act_max_s=RECONCILE_MAX_S + ACT_MAX_S,
 )

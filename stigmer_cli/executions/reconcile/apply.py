@@ -10,7 +10,7 @@ import structlog
 from stigmer_cli.api.findings import Action, ReconcileOutcome
 from stigmer_cli.domain.execution import QueueReason
 from stigmer_cli.domain.identity import StoreId
-from stigmer_cli.judgement.plan import Move
+from stigmer_cli.judgement.plan import Move, resume_delay_s
 from stigmer_cli.store import transitions
 from stigmer_cli.store.database import Transition
 from stigmer_cli.store.executions import Decided
@@ -26,6 +26,7 @@ OUTCOMES: dict[Action, ReconcileOutcome] = {
     Action.MARK: ReconcileOutcome.ATTENTION,
     Action.UNMARK: ReconcileOutcome.REPAIRED,
     Action.START_OVER: ReconcileOutcome.RESUBMITTED,
+    Action.RESUME: ReconcileOutcome.RESUBMITTED,
     Action.RETRY: ReconcileOutcome.RESUBMITTED,
 }
 
@@ -84,7 +85,7 @@ def _make_write(move: Move, store: StoreId) -> Decided | None:
             return lambda now: transitions.mark(code, cause, **expected, now=now)
         case Action.UNMARK:
             return lambda _now: transitions.unmark(cause, **expected)
-        case Action.RESUBMIT | Action.START_OVER | Action.RETRY:
+        case Action.RESUBMIT | Action.START_OVER | Action.RESUME | Action.RETRY:
             return lambda now: _make_requeue(move, store, now)
         case Action.NONE | Action.REPAIR | Action.MARK:
             return None
@@ -98,6 +99,9 @@ def _make_requeue(move: Move, store: StoreId, now: datetime) -> Transition:
     expected = {"epoch": execution.epoch, "version": execution.version}
     if move.action is Action.START_OVER:
         return transitions.start_over(store, **expected, now=now)
+    if move.action is Action.RESUME:
+        delay_s = resume_delay_s(move.resumes)
+        return transitions.resume(store, move.cause, resumes=move.resumes, delay_s=delay_s, **expected, now=now)
     if move.action is Action.RETRY:
         return transitions.retry(version=execution.version, now=now)
     if move.failures:

@@ -8,11 +8,13 @@ Temporal lost its memory is limited only by the speed of its starts.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.progress import BEGINNING, Progress
 from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.judgement.observation import Observation, look_up
 
@@ -22,13 +24,21 @@ AT_ONCE_MAX = 8
 MOVED = "the connection to Temporal moved while it was asked"
 
 
+class ProgressReader(Protocol):
+    """Who knows how far executions have come by their own record."""
+
+    async def read(self, ids: Sequence[ExecutionId]) -> Mapping[ExecutionId, Progress]:
+        """The progress of those of `ids` of which anything is recorded."""
+
+
 async def observe(
-    executions: Sequence[Execution], gateway: TemporalGateway, link: TemporalLink
+    executions: Sequence[Execution], gateway: TemporalGateway, link: TemporalLink, records: ProgressReader
 ) -> Sequence[Observation]:
     """An observation of each submitted execution, in order; Temporal's absence is `unknown`, never `not found`.
 
-    A missing workflow is `unknown`, too, if the connection changed meanwhile: a page may take seconds, and moves are
-    written after the last answer.
+    The record is read where it decides: of those that a run has claimed and Temporal does not know. A missing workflow
+    is `unknown`, too, if the connection changed meanwhile: a page may take seconds, and moves are written after the
+    last answer.
     """
     before = (link.status().state, link.generation)
     gate = asyncio.Semaphore(AT_ONCE_MAX)
@@ -44,10 +54,22 @@ async def observe(
         tasks = [group.create_task(one(execution), name=f"observe {execution.id}") for execution in executions]
     observations = [task.result() for task in tasks]
     if (link.status().state, link.generation) == before:
-        return observations
+        return await _add_progress(observations, records)
     return [
         replace(one, is_elsewhere=False, unknown=one.unknown or MOVED) if _is_gone(one) else one for one in observations
     ]
+
+
+async def _add_progress(observations: Sequence[Observation], records: ProgressReader) -> Sequence[Observation]:
+    ids = [one.execution.id for one in observations if _is_interrupted(one)]
+    known = await records.read(ids) if ids else {}
+    return [replace(one, progress=known.get(one.execution.id, BEGINNING)) for one in observations]
+
+
+def _is_interrupted(observation: Observation) -> bool:
+    """Whether a run has claimed it, and Temporal has forgotten that run."""
+    is_gone = _is_gone(observation) or observation.is_another_run
+    return is_gone and not observation.unknown and observation.execution.phase is Phase.IN_PROGRESS
 
 
 def _is_gone(observation: Observation) -> bool:

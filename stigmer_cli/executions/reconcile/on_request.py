@@ -17,6 +17,9 @@ from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.judgement.plan import Rules
 from stigmer_cli.store.store import Store
 
+LEFT_BEHIND = frozenset({Finding.CANNOT_REPLAY, Finding.PARKED})
+"""Findings of executions whose workflow may be open when they begin again."""
+
 AHEAD_MAX = 500
 """How many resubmits may wait for the dispatcher while the next page is looked at: it must not run out of work."""
 
@@ -86,5 +89,5 @@ class Reconciling:
     def _withdraw_left(self, applied: Sequence[Applied]) -> None:
         """End the workflows that were open when their executions were started over beside them."""
         for one in applied:
-            if one.done is ReconcileOutcome.RESUBMITTED and one.move.finding is Finding.CANNOT_REPLAY:
+            if one.done is ReconcileOutcome.RESUBMITTED and one.move.finding in LEFT_BEHIND:
                 self.withdraw(one.move.execution.workflow)

@@ -46,7 +46,7 @@ async def scan(
     left = scope.limit
     async for page in _read_pages(store, scope, clock):
         rows = [row for row in page if scope.matches(row)]
-        moves = plan(await observe(rows, gateway, link), now=clock.now(), rules=rules)
+        moves = plan(await observe(rows, gateway, link, store.progress), now=clock.now(), rules=rules)
         if left is None:
             yield moves
             continue

@@ -84,7 +84,7 @@ async def test_orphans_are_requeued_together_but_for_those_that_moved(store: Sto
 
 async def test_moves_of_every_kind_are_made_in_one_commit(store: Store) -> None:
     orphans = [await bring_to(store, Stage.SUBMITTED) for _ in range(2)]
-    lost, again, behind = [await bring_to(store, Stage.RUNNING) for _ in range(3)]
+    lost, again, behind, on = [await bring_to(store, Stage.RUNNING) for _ in range(4)]
     cancelled = await bring_to(store, Stage.SUBMITTED)
     refused = await bring_to(store, Stage.GIVEN_UP)
     ended = await bring_to(store, Stage.COMPLETED)
@@ -96,23 +96,29 @@ async def test_moves_of_every_kind_are_made_in_one_commit(store: Store) -> None:
         | {
             lost.id: lambda now: transitions.mark(AttentionCode.LOST, "gone", **known, version=lost.version, now=now),
             again.id: lambda now: transitions.start_over(STORE, **known, version=again.version, now=now),
+            on.id: lambda now: transitions.resume(
+                STORE, "gone", resumes=2, delay_s=2.0, **known, version=on.version, now=now
+            ),
             behind.id: lambda now: transitions.conclude(failed, "Temporal", **known, version=behind.version, now=now),
             cancelled.id: lambda now: transitions.conclude(gone, "", **known, version=cancelled.version, now=now),
             refused.id: lambda now: transitions.retry(version=refused.version, now=now),
             ended.id: lambda now: transitions.conclude(failed, "", **known, version=ended.version, now=now),
         }
     )
-    assert made == {row.id for row in (*orphans, lost, again, behind, cancelled, refused)}
-    phases = [(await store.executions.get(row.id)).phase for row in (lost, again, behind, cancelled, refused, ended)]
+    assert made == {row.id for row in (*orphans, lost, again, on, behind, cancelled, refused)}
+    phases = [
+        (await store.executions.get(row.id)).phase for row in (lost, again, on, behind, cancelled, refused, ended)
+    ]
     assert phases == [
         Phase.IN_PROGRESS,
+        Phase.PENDING,
         Phase.PENDING,
         Phase.FAILED,
         Phase.CANCELLED,
         Phase.PENDING,
         Phase.COMPLETED,
     ]
-    assert await store.executions.queued_count() == 4
+    assert await store.executions.queued_count() == 5
 
 
 async def test_groups_that_meet_never_wait_for_each_other_in_a_circle_and_each_row_moves_once(store: Store) -> None:

@@ -7,7 +7,9 @@ import pytest
 from stigmer_cli.domain.execution import NEXT_TRY_MAX_S, AttentionCode, Outcome, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.progress import Progress
 from stigmer_cli.errors import NotFound
+from stigmer_cli.store import transitions
 from stigmer_cli.store.due_rows import Aged
 from stigmer_cli.store.listing import Filter
 from stigmer_cli.store.store import Store
@@ -199,6 +201,25 @@ async def test_starting_over_hides_what_the_old_run_said_and_refuses_the_rest(st
     assert now.dispatch.reason is QueueReason.STARTED_OVER
     assert (await timeline(store, id_))[-1] == "started over (epoch 2)"
     assert await claim(store, id_, epoch=2, run=OTHER_RUN, runner="mill") == "won"
+
+
+async def test_resuming_waits_as_long_as_it_says_and_is_counted_until_a_person_starts_it_over(store: Store) -> None:
+    id_ = await running(store)
+    await mark_attention(store, id_, epoch=1, version=None, code=AttentionCode.LOST, reason="by an older version")
+    found = await store.executions.get(id_)
+    made = transitions.resume(
+        store.id, "forgotten", resumes=2, delay_s=2.0, epoch=1, version=found.version, now=store.clock.now()
+    )
+    assert await store.executions.transition_all({id_: lambda _now: made}) == {id_}
+    now = await store.executions.get(id_)
+    assert (now.phase, now.epoch, now.attention, now.claimed_run) == (Phase.PENDING, 2, None, None)
+    assert (now.dispatch.reason, now.dispatch.detail) == (QueueReason.RESUMED, "forgotten")
+    assert now.dispatch.next_try_at == now.dispatch.since + timedelta(seconds=2)
+    assert (await timeline(store, id_))[-1] == "resumed (epoch 2): forgotten"
+    assert await store.progress.read([id_]) == {id_: Progress(resumes=2)}
+    assert await claim(store, id_, epoch=2, run=OTHER_RUN, runner="mill") == "won"
+    assert await start_over(store, id_, epoch=2, version=(await store.executions.get(id_)).version)
+    assert await store.progress.read([id_]) == {id_: Progress(resumes=0)}
 
 
 async def test_an_outcome_from_temporal_is_recorded_with_its_source(store: Store) -> None:

@@ -14,7 +14,7 @@ from stigmer_cli.store.runs import Claimant, ReportResult
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import OTHER_RUN, RUN, START, Stage, bring_to, timeline
 from tests.support.ids import claim, workflow
-from tests.support.moves import mark_attention, mark_submitted, may_move, requeue, retry_attention, start_over
+from tests.support.moves import mark_attention, mark_submitted, may_move, requeue, resume, retry_attention, start_over
 
 LATER = START + timedelta(seconds=5)
 DONE = Outcome(phase=Phase.COMPLETED, output="out")
@@ -45,6 +45,7 @@ WRITES: dict[str, Write] = {
         s, e.id, epoch=1, version=e.version, reason=QueueReason.ORPHANED, detail="forgotten"
     ),
     "start_over": lambda s, e: start_over(s, e.id, epoch=1, version=e.version),
+    "resume": lambda s, e: resume(s, e.id, epoch=1, version=e.version),
     "retry_attention": lambda s, e: retry_attention(s, e.id, version=e.version),
     "conclude": lambda s, e: s.executions.conclude(e.id, epoch=1, version=e.version, outcome=DONE, detail="Temporal"),
     "claim": lambda s, e: claim(s, e.id, epoch=1, run=RUN, runner="mill"),
@@ -75,6 +76,7 @@ ANSWERS: dict[str, tuple[tuple[object, Phase], ...]] = {
     "mark_attention": ((True, P), (True, P), (True, P), (True, R)),
     "requeue": ((False, P), (False, P), (True, P), (False, R)),
     "start_over": ((False, P), (False, P), (False, P), (True, P)),
+    "resume": ((False, P), (False, P), (False, P), (True, P)),
     "retry_attention": ((False, P), (True, P), (False, P), (False, R)),
     "conclude": ((True, C), (True, C), (True, C), (True, C)),
     "claim": ((ClaimAnswer.WON, R), (ClaimAnswer.WON, R), (ClaimAnswer.WON, R), (ClaimAnswer.WON, R)),
@@ -138,7 +140,7 @@ async def test_no_write_of_an_old_epoch_changes_anything(store: Store, write: st
         assert await state(store, now) == before
 
 
-@pytest.mark.parametrize("write", ["mark_attention", "requeue", "start_over", "retry_attention", "conclude"])
+@pytest.mark.parametrize("write", ["mark_attention", "requeue", "start_over", "resume", "retry_attention", "conclude"])
 async def test_a_write_that_expects_a_version_loses_to_an_earlier_write(store: Store, write: str) -> None:
     stages = {"requeue": Stage.SUBMITTED, "retry_attention": Stage.GIVEN_UP}
     found = await bring_to(store, stages.get(write, Stage.RUNNING))

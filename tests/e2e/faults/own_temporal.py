@@ -27,6 +27,7 @@ LONG = " ".join(["word"] * 300)
 """What the agent `slow` is busy with for a minute."""
 
 FAILED_FOR_GOOD = 5
+RESUMED_IN_S = 80.0
 BLOCK = 4096
 
 
@@ -135,11 +136,11 @@ def frozen_for_good(harness: Harness) -> Iterator[None]:
 @contextmanager
 def emptied(harness: Harness) -> Iterator[None]:
     """Its database file is gone when it comes back, with an execution under way."""
-    with _under_way(harness), harness.held("supervisor") as pids:
+    with _under_way(harness) as name, harness.held("supervisor") as pids:
         end(pids["temporal"])
         _remove_database(harness)
         os.kill(pids["supervisor"], signal.SIGCONT)
-        wait_until(lambda: harness.fails("STG210"), "the loss is known")
+        _until_resumed(harness, name)
         yield
 
 
@@ -151,13 +152,13 @@ def older_copy(harness: Harness) -> Iterator[None]:
         end(pids["temporal"])
         kept = {file: file.read_bytes() for file in files if file.exists()}
     _until_back(harness)
-    with _under_way(harness), harness.held("supervisor") as pids:
+    with _under_way(harness) as name, harness.held("supervisor") as pids:
         end(pids["temporal"])
         _remove_database(harness)
         for file, content in kept.items():
             file.write_bytes(content)
         os.kill(pids["supervisor"], signal.SIGCONT)
-        wait_until(lambda: harness.fails("STG404"), "the loss is known")
+        _until_resumed(harness, name)
         yield
 
 
@@ -172,7 +173,7 @@ def expired(harness: Harness) -> Iterator[None]:
             check=True,
             capture_output=True,
         )
-        wait_until(lambda: harness.fails("STG404"), "the loss is known")
+        _until_resumed(harness, name)
         yield
 
 
@@ -282,6 +283,11 @@ def _end_supervisor(harness: Harness) -> None:
     pids = harness.stigmer.pids()
     end(pids["supervisor"])
     wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids.values()), "its parts end")
+
+
+def _until_resumed(harness: Harness, name: str) -> None:
+    """Return once the server has resumed the execution by itself, which it does in a minute at most."""
+    wait_until(lambda: harness.execution(name)["epoch"] > 1, "it is resumed", within_s=RESUMED_IN_S)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from tests.support.fakes import SwitchedLink
 from tests.support.fakes_temporal import InMemoryGateway
 from tests.support.ids import claim, workflow
 from tests.support.moves import mark_attention, mark_submitted, requeue, start_over
+from tests.support.records import SENDING, Recorded
 
 TROUBLES: dict[str, StigmerError] = {
     "unreachable": TemporalUnavailable("Temporal at 127.0.0.1:7233 cannot be reached"),
@@ -60,7 +61,8 @@ class Race(StrEnum):
 class Case:
     """A row, the Temporal beside it, and what happens meanwhile. `state` None: no workflow.
 
-    `is_elsewhere`: another Temporal took it, which is why there is no workflow.
+    `is_elsewhere`: another Temporal took it, which is why there is no workflow. `is_in_the_air`: a step of it may have
+    had an effect that must not happen twice.
     """
 
     standing: Standing
@@ -68,6 +70,7 @@ class Case:
     state: RunState | None
     is_another_run: bool
     is_elsewhere: bool = False
+    is_in_the_air: bool = False
     trouble: str | None
     mark: AttentionCode | None
     is_unwanted: bool
@@ -97,6 +100,8 @@ class ReconcileHarness:
     def __init__(self, store: Store) -> None:
         clock, rng = SystemClock(), random.Random(7)
         self.store = store
+        self.in_the_air: set[ExecutionId] = set()
+        store.progress = Recorded(SENDING, self.in_the_air)  # type: ignore[assignment] # it behaves as a record does
         self.gateway, self.link, self.ids = EventfulGateway(), SwitchedLink(), IdGenerator(clock, rng)
         self.dispatcher = Dispatcher(store, self.gateway, self.link, clock=clock, rng=rng)
         self.reconciling = Reconciling(store, self.gateway, self.link, self.dispatcher, clock=clock)
@@ -116,6 +121,8 @@ class ReconcileHarness:
             await mark_attention(self.store, id_, epoch=case.epoch, version=None, code=case.mark, reason="because")
         if case.is_unwanted:
             await rows.request_cancel(id_)
+        if case.is_in_the_air:
+            self.in_the_air.add(id_)
         if case.trouble:
             self.gateway.troubles[id_] = TROUBLES[case.trouble]
         if case.race is not Race.NOTHING:

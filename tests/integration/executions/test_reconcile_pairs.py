@@ -27,7 +27,7 @@ from tests.support.ids import workflow
 from tests.support.moves import may_move
 
 MEMORY = Path("/dev/shm")
-SUBMITTED_AGAIN = frozenset({EventType.ORPHANED, EventType.STARTED_OVER})
+SUBMITTED_AGAIN = frozenset({EventType.ORPHANED, EventType.STARTED_OVER, EventType.RESUMED})
 
 
 CASES = st.builds(
@@ -37,7 +37,8 @@ CASES = st.builds(
     state=st.none() | st.sampled_from(RunState),
     is_another_run=st.booleans(),
     trouble=st.none() | st.none() | st.sampled_from(sorted(TROUBLES)),
-    mark=st.none() | st.none() | st.sampled_from([AttentionCode.LOST, AttentionCode.RESULT_UNKNOWN]),
+    is_in_the_air=st.booleans(),
+    mark=st.none() | st.none() | st.sampled_from([code for code in AttentionCode if code != "submit-failed"]),
     is_unwanted=st.booleans(),
     race=st.just(Race.NOTHING) | st.sampled_from(Race),
 )
@@ -49,6 +50,7 @@ ELSEWHERE = st.builds(
     state=st.none(),
     is_another_run=st.just(False),
     is_elsewhere=st.just(True),
+    is_in_the_air=st.booleans(),
     trouble=st.none(),
     mark=st.none() | st.just(AttentionCode.LOST),
     is_unwanted=st.booleans(),
@@ -73,6 +75,8 @@ EXAMPLE = (
     replace(ORPHAN, race=Race.CLAIM),
     replace(ORPHAN, trouble="no namespace"),
     replace(ORPHAN, standing=Standing.CLAIMED),
+    replace(ORPHAN, standing=Standing.CLAIMED, race=Race.END),
+    replace(ORPHAN, standing=Standing.CLAIMED, is_in_the_air=True),
     replace(ORPHAN, state=RunState.FAILED),
     replace(ORPHAN, state=RunState.COMPLETED),
 )
@@ -173,6 +177,8 @@ def _judge(tried: Tried) -> None:
     if case.trouble and tried.before.dispatch.is_submitted:
         assert (said.move.finding, said.done) == (Finding.UNKNOWN, ReconcileOutcome.LEFT), tried
         assert case.race is Race.RECONCILE or tried.starts == 0, "nothing is resubmitted on a guess"
+    if case.is_in_the_air and EventType.RESUMED in new:
+        raise AssertionError(f"what may have had an effect was resumed: {tried}")
     if case.race is Race.NOTHING:
         assert said.done is OUTCOMES[said.move.action], tried
     elif said.done is ReconcileOutcome.CHANGED:

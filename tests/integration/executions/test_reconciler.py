@@ -9,11 +9,13 @@ from stigmer_cli.domain.execution import AttentionCode, EventType, Execution
 from stigmer_cli.domain.identity import RunId, WorkflowName
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import OperationFailed, StigmerError, TemporalUnavailable
+from stigmer_cli.judgement.plan import RESUMES_MAX
 from stigmer_cli.temporal.errors import Misconfigured
 from stigmer_cli.temporal.gateway import Observed, RunState
 from tests.integration.executions.conftest import Harness
 from tests.support.ids import claim
 from tests.support.polling import until_true
+from tests.support.records import SENDING, Recorded
 
 
 async def _last(harness: Harness, execution: Execution) -> EventType:
@@ -116,7 +118,25 @@ async def test_nothing_is_concluded_from_another_temporal_that_does_not_answer(
     assert {await _last(harness, one) for one in executions} == {EventType.SUBMITTED}
 
 
-async def test_what_may_have_had_effects_is_marked_and_not_run_again(harness: Harness) -> None:
+async def test_what_was_interrupted_is_resumed_until_it_gets_nowhere(harness: Harness) -> None:
+    harness.disconnect()
+    execution = await harness.accept()
+    for epoch in range(1, RESUMES_MAX + 2):
+        # A claim counts as a submit, so that nothing waits for its next try here.
+        await claim(harness.store, execution.id, epoch=epoch, run=RunId(f"run-{epoch}"), runner="r")
+        await harness.reconciler.run_once()
+    row = await harness.get(execution)
+    assert (row.phase, row.epoch) == (Phase.IN_PROGRESS, RESUMES_MAX + 1)
+    assert row.attention is not None
+    assert row.attention.code is AttentionCode.KEEPS_INTERRUPTED
+    events = await harness.event_types(execution)
+    assert (events.count(EventType.RESUMED), events.count(EventType.ATTENTION)) == (RESUMES_MAX, 1)
+
+
+async def test_what_may_have_had_effects_is_marked_and_not_run_again(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harness.store, "progress", Recorded(SENDING))
     harness.disconnect()
     execution = await harness.accept()
     await harness.dispatcher.run_once()

@@ -39,9 +39,13 @@ class AheadClock(SystemClock):
 def every_case() -> Iterator[Case]:
     """Every row beside every Temporal; what was never submitted has nothing beside it."""
     states: tuple[RunState | None, ...] = (None, *RunState)
-    for standing, state, another, mark, unwanted, trouble in product(
-        Standing, states, (False, True), (None, *AttentionCode), (False, True), (None, "unreachable")
+    for standing, state, another, mark, unwanted, trouble, in_the_air in product(
+        Standing, states, (False, True), (None, *AttentionCode), (False, True), (None, "unreachable"), (False, True)
     ):
+        if trouble and (in_the_air or mark not in {None, AttentionCode.LOST}):
+            continue
+        if in_the_air and (standing is not Standing.CLAIMED or not (state is None or another)):
+            continue
         is_submitted = standing in {Standing.SUBMITTED, Standing.CLAIMED}
         if (state is None and another) or (not is_submitted and (state or mark or trouble)):
             continue
@@ -50,6 +54,7 @@ def every_case() -> Iterator[Case]:
             epoch=1,
             state=state,
             is_another_run=another,
+            is_in_the_air=in_the_air,
             trouble=trouble,
             mark=mark,
             is_unwanted=unwanted,
@@ -90,7 +95,7 @@ class Printed:
 
 async def printed(harness: ReconcileHarness, row: Execution) -> Printed | None:
     """What is printed for it; None where it gets on."""
-    [observation] = await observe([row], harness.gateway, harness.link)
+    [observation] = await observe([row], harness.gateway, harness.link, harness.store.progress)
     now = SystemClock().now()
     [move] = plan([observation], now=now, rules=Rules(grace_s=0))
     found = judge(observation, move, StuckContext(now=now, is_polled=True, untaken_s=60))
@@ -98,7 +103,10 @@ async def printed(harness: ReconcileHarness, row: Execution) -> Printed | None:
 
 
 async def type_it(harness: ReconcileHarness, row: Execution, told: Printed) -> None:
-    """Carry out a printed reconcile, and let the dispatcher do its work."""
+    """Carry out a printed reconcile or cancel, and let the dispatcher do its work."""
+    if told.command.startswith("stigmer executions cancel"):
+        await _cancel(harness, row)
+        return
     scope = ReconcileScope(ids=[row.id])
     wanted = ReconcileJob(scope=scope, rules=told.rules, is_dry_run=False, asked_by="a test")
     async with harness.dispatching():
@@ -135,7 +143,9 @@ async def _is_no_dead_end(harness: ReconcileHarness, case: Case) -> str:
         async with harness.dispatching():
             await harness.until_drained()
     elif told.kind not in {StuckClass.STARTING_LATE, StuckClass.WAITING_FOR_RUNNER}:
-        assert told.command.startswith(f"stigmer executions reconcile {row.id}"), told
+        assert told.command.startswith(
+            (f"stigmer executions reconcile {row.id}", f"stigmer executions cancel {row.id}")
+        )
         await type_it(harness, row, told)
     assert await brought_on(harness, row), f"{told} leaves it where it was"
     return told.kind
@@ -143,13 +153,18 @@ async def _is_no_dead_end(harness: ReconcileHarness, case: Case) -> str:
 
 async def _ends_when_cancelled(harness: ReconcileHarness, case: Case) -> None:
     row = await harness.put(replace(case, is_unwanted=False))
+    await _cancel(harness, row)
+    assert (await harness.store.executions.get(row.id)).phase.is_terminal, "a cancel always ends it"
+
+
+async def _cancel(harness: ReconcileHarness, row: Execution) -> None:
+    """Carry out `stigmer executions cancel ID`, and let its patience go by."""
     clock = AheadClock()
     canceller = Canceller(harness.store, harness.gateway, harness.link, clock=clock)
     await harness.store.executions.request_cancel(row.id)
     await canceller.run_once()
     clock.ahead_s = PATIENCE_S + 1
     await canceller.run_once()
-    assert (await harness.store.executions.get(row.id)).phase.is_terminal, "a cancel always ends it"
 
 
 def test_over_every_row_and_every_temporal_a_printed_command_brings_it_on(
@@ -163,7 +178,18 @@ def test_over_every_row_and_every_temporal_a_printed_command_brings_it_on(
             raise AssertionError(f"{case}: {error}") from error
         finally:
             runner.run(harness.end_all())
-    assert met >= {"ended", "gets on", "queued", "orphan", "behind", "lost", "refused", "result-unknown"}
+    assert met >= {
+        "ended",
+        "gets on",
+        "queued",
+        "orphan",
+        "behind",
+        "interrupted",
+        "lost",
+        "refused",
+        "result-unknown",
+        *AttentionCode,
+    }
 
 
 def test_over_every_row_and_every_temporal_a_cancel_ends_it_within_its_patience(

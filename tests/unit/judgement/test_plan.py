@@ -11,12 +11,14 @@ from stigmer_cli.api.findings import Action, Finding
 from stigmer_cli.domain.execution import Attention, AttentionCode
 from stigmer_cli.domain.identity import RunId
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.progress import Progress
 from stigmer_cli.judgement.observation import Observation
-from stigmer_cli.judgement.plan import Rules, plan
+from stigmer_cli.judgement.plan import PARKED, RESUMES_MAX, Rules, plan, resume_delay_s
 from stigmer_cli.temporal.gateway import Observed, RunState
 from tests.support.execution_rows import row
 from tests.support.fakes import START
 from tests.support.moves import may_move
+from tests.support.records import SENDING
 
 WORKFLOW = "stigmer/str-01kqrxnp6m8w8t6e3d2m5k7j9z/agent-execution/invoke/aex-01kqrxnp6m8w8t6e3d2m5k7j9z"
 
@@ -49,7 +51,11 @@ def _line(observation: Observation, rules: Rules | None = None) -> str:
             "COMPLETED",
             "orphan: resubmit (its run ended before it claimed the execution (boom), without any effect)",
         ),
-        ("IN_PROGRESS", None, f"lost: mark (Temporal has no workflow {WORKFLOW}, and its run may have had effects)"),
+        (
+            "IN_PROGRESS",
+            None,
+            f"interrupted: resume (Temporal has no workflow {WORKFLOW}, and no effect is in the air)",
+        ),
         ("IN_PROGRESS", "OPEN", "running: none (its workflow is open)"),
         ("IN_PROGRESS", "FAILED", "behind: repair (the run failed in Temporal: boom)"),
         (
@@ -66,10 +72,12 @@ def test_the_table_of_findings(phase: str, state: str | None, line: str) -> None
     assert _line(observation) == f"{phase} {line}"
 
 
-def test_a_claim_whose_run_was_forgotten_is_lost_although_another_run_stands_there() -> None:
+def test_a_claim_whose_run_was_forgotten_is_interrupted_although_another_run_stands_there() -> None:
     claimed = replace(row(Phase.IN_PROGRESS, submitted_s_ago=60), claimed_run=RunId("run-0"))
     for state in RunState:
-        assert _line(Observation(execution=claimed, seen=_seen(state))).startswith("IN_PROGRESS lost: mark")
+        forgotten = Observation(execution=claimed, seen=_seen(state))
+        assert _line(forgotten).startswith("IN_PROGRESS interrupted: resume")
+        assert _line(replace(forgotten, progress=SENDING)).startswith("IN_PROGRESS lost: mark")
 
 
 def test_what_was_never_submitted_is_the_dispatchers() -> None:
@@ -99,8 +107,60 @@ def test_what_moved_under_a_clock_that_was_set_back_is_judged_at_once() -> None:
     assert _line(Observation(execution=row(submitted_s_ago=-3600))).startswith("PENDING orphan: resubmit")
 
 
+def test_a_lost_one_names_the_step_that_may_have_had_its_effect() -> None:
+    observation = Observation(execution=row(Phase.IN_PROGRESS, submitted_s_ago=60), progress=SENDING)
+    [move] = plan([observation], now=START, rules=Rules())
+    assert (move.action, move.attention) == (Action.MARK, AttentionCode.LOST)
+    assert move.cause == (
+        f"Temporal has no workflow {WORKFLOW}, and step /turns/0/calls/0 (send) began at 2026-05-04T12:00:00.000Z on"
+        " runner-1 and has no recorded result"
+    )
+
+
+def test_what_an_older_version_marked_as_lost_is_resumed() -> None:
+    marked = Attention(code=AttentionCode.LOST, reason="its run may have had effects", since=START)
+    execution = replace(row(Phase.IN_PROGRESS, submitted_s_ago=60), attention=marked)
+    assert _line(Observation(execution=execution)).startswith("IN_PROGRESS interrupted: resume")
+
+
+def test_what_gets_nowhere_is_resumed_more_and_more_slowly_until_a_person_has_to_look() -> None:
+    interrupted = Observation(execution=row(Phase.IN_PROGRESS, submitted_s_ago=60))
+    delays = []
+    for before in range(RESUMES_MAX):
+        [move] = plan([replace(interrupted, progress=Progress(resumes=before))], now=START, rules=Rules())
+        assert (move.action, move.resumes) == (Action.RESUME, before + 1)
+        delays.append(resume_delay_s(move.resumes))
+    assert delays == [0.0, 2.0, 4.0, 8.0, 16.0]
+    last = replace(interrupted, progress=Progress(resumes=RESUMES_MAX))
+    assert _line(last) == (
+        f"IN_PROGRESS interrupted: mark (Temporal has no workflow {WORKFLOW}: it was interrupted 6 times in a row"
+        " without finishing a step)"
+    )
+    for asked in (Rules(retry_refused=True), Rules(include_in_progress=True)):
+        [move] = plan([last], now=START, rules=asked)
+        assert (move.action, move.resumes) == (Action.RESUME, 0), "a person's word lets it begin to count again"
+
+
+@pytest.mark.parametrize("code", sorted(PARKED))
+@pytest.mark.parametrize("state", [None, *RunState])
+def test_what_its_run_left_to_a_person_is_left_alone_whatever_temporal_says(
+    code: AttentionCode, state: RunState | None
+) -> None:
+    parked = replace(
+        row(Phase.IN_PROGRESS, submitted_s_ago=60), attention=Attention(code=code, reason="step 3", since=START)
+    )
+    observation = Observation(execution=parked, seen=_seen(state) if state else None, progress=SENDING)
+    assert _line(observation) == "IN_PROGRESS parked: none (step 3)"
+    repeated = "start-over" if code is AttentionCode.EFFECT_UNKNOWN else "none"
+    assert _line(observation, Rules(include_in_progress=True)) == f"IN_PROGRESS parked: {repeated} (step 3)"
+    unwanted = replace(observation, execution=replace(parked, cancel_requested_at=START))
+    [move] = plan([unwanted], now=START, rules=Rules(include_in_progress=True))
+    is_open = state in (RunState.OPEN, RunState.CONTINUED)
+    assert move.action is (Action.NONE if is_open else Action.REPAIR), "an open run is told to end by the canceller"
+
+
 def test_a_lost_one_is_started_over_only_on_a_persons_word() -> None:
-    observation = Observation(execution=row(Phase.IN_PROGRESS, submitted_s_ago=60))
+    observation = Observation(execution=row(Phase.IN_PROGRESS, submitted_s_ago=60), progress=SENDING)
     assert _line(observation, Rules(include_in_progress=True)).startswith("IN_PROGRESS lost: start-over")
 
 
@@ -128,7 +188,9 @@ def test_a_run_whose_outcome_was_lost_is_started_over_only_on_a_persons_word() -
 
 
 @pytest.mark.parametrize("rules", [Rules(), Rules(include_in_progress=True)])
-@pytest.mark.parametrize(("phase", "finding"), [(Phase.PENDING, Finding.ORPHAN), (Phase.IN_PROGRESS, Finding.LOST)])
+@pytest.mark.parametrize(
+    ("phase", "finding"), [(Phase.PENDING, Finding.ORPHAN), (Phase.IN_PROGRESS, Finding.INTERRUPTED)]
+)
 def test_what_somebody_cancelled_ends_instead_of_running_again(phase: Phase, finding: Finding, rules: Rules) -> None:
     wanted_gone = replace(row(phase, submitted_s_ago=60), cancel_requested_at=START)
     [move] = plan([Observation(execution=wanted_gone)], now=START, rules=rules)
@@ -146,7 +208,7 @@ def test_what_temporal_refused_is_tried_again_only_on_a_persons_word() -> None:
 def test_a_mark_that_is_there_is_not_made_again() -> None:
     lost = row(Phase.IN_PROGRESS, submitted_s_ago=60)
     marked = replace(lost, attention=Attention(code=AttentionCode.LOST, reason="gone", since=START))
-    assert _line(Observation(execution=marked)).startswith("IN_PROGRESS lost: none")
+    assert _line(Observation(execution=marked, progress=SENDING)).startswith("IN_PROGRESS lost: none")
 
 
 @given(
@@ -155,12 +217,22 @@ def test_a_mark_that_is_there_is_not_made_again() -> None:
     unknown=st.sampled_from(["", "unreachable"]),
     submitted_s_ago=st.none() | st.floats(min_value=0, max_value=7200),
     include_in_progress=st.booleans(),
+    progress=st.builds(
+        Progress, in_the_air=st.sampled_from([None, SENDING.in_the_air]), resumes=st.integers(min_value=0, max_value=9)
+    ),
 )
 def test_no_plan_breaks_the_laws(
-    *, phase: Phase, state: RunState | None, unknown: str, submitted_s_ago: float | None, include_in_progress: bool
+    *,
+    phase: Phase,
+    state: RunState | None,
+    unknown: str,
+    submitted_s_ago: float | None,
+    include_in_progress: bool,
+    progress: Progress,
 ) -> None:
     execution = row(phase, submitted_s_ago=submitted_s_ago)
-    observation = Observation(execution=execution, seen=_seen(state) if state else None, unknown=unknown)
+    seen = _seen(state) if state else None
+    observation = Observation(execution=execution, seen=seen, unknown=unknown, progress=progress)
     rules = Rules(include_in_progress=include_in_progress)
     [move] = plan([observation], now=START, rules=rules)
     if unknown:
@@ -168,6 +240,9 @@ def test_no_plan_breaks_the_laws(
     if phase is Phase.IN_PROGRESS:
         assert move.action is not Action.RESUBMIT, "what may have had effects is never simply submitted again"
         assert move.action is not Action.START_OVER or include_in_progress
+    if move.action is Action.RESUME:
+        assert progress.in_the_air is None, "what may have had an effect is never resumed"
+        assert progress.resumes < RESUMES_MAX or include_in_progress
     if move.outcome is not None:
         assert may_move(phase, move.outcome.phase)
     if move.action is Action.RESUBMIT:

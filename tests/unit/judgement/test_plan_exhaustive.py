@@ -9,23 +9,26 @@ from stigmer_cli.api.findings import Action, Finding
 from stigmer_cli.domain.execution import Attention, AttentionCode, Execution
 from stigmer_cli.domain.identity import RunId
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.progress import Progress
 from stigmer_cli.judgement.observation import Observation
-from stigmer_cli.judgement.plan import Move, Rules, plan
+from stigmer_cli.judgement.plan import PARKED, RESUMES_MAX, Move, Rules, plan
 from stigmer_cli.judgement.stuck import StuckContext, judge
 from stigmer_cli.temporal.gateway import Observed, RunState
 from stigmer_cli.temporal.pending import PendingTask, TaskFailure
 from tests.support.execution_rows import row
 from tests.support.fakes import START
 from tests.support.moves import may_move
+from tests.support.records import SENDING
 
 OPEN = (Phase.PENDING, Phase.IN_PROGRESS)
 UNKNOWN = ("", "Temporal cannot be reached", 'Temporal has no namespace "default"')
 EVERY_RULE = tuple(
     Rules(include_in_progress=start_over, retry_refused=retry) for start_over, retry in product((False, True), repeat=2)
 )
-RESUBMITS = frozenset({Action.RESUBMIT, Action.START_OVER, Action.RETRY})
+RESUBMITS = frozenset({Action.RESUBMIT, Action.START_OVER, Action.RESUME, Action.RETRY})
 AGAIN = PendingTask(attempt=3, since=START, is_taken=True)
 CHANGED = TaskFailure(words="Nondeterminism", runner="runner", is_nondeterminism=True)
+GETS_NOWHERE = Progress(resumes=RESUMES_MAX)
 WITHOUT_OUTCOME = {
     Phase.PENDING: {RunState.COMPLETED, RunState.FAILED},
     Phase.IN_PROGRESS: {RunState.COMPLETED},
@@ -39,6 +42,7 @@ LEADS_TO: dict[Action, Phase | None] = {
     Action.MARK: None,
     Action.UNMARK: None,
     Action.START_OVER: Phase.PENDING,
+    Action.RESUME: Phase.PENDING,
 }
 """The phase that an action writes; None: it leaves the phase as it is. A repair writes its outcome's."""
 
@@ -62,7 +66,11 @@ def _sightings() -> Iterator[Observation]:
     states: tuple[RunState | None, ...] = (None, *RunState)
     for execution, state, unknown in product(_rows(), states, UNKNOWN):
         seen = Observed(state=state, run_id=RunId("run-1"), started_at=START, closed_at=None) if state else None
-        yield Observation(execution=execution, seen=seen, unknown=unknown, failure="boom" if state else "")
+        found = Observation(execution=execution, seen=seen, unknown=unknown, failure="boom" if state else "")
+        yield found
+        if found.is_another_run or seen is None:
+            yield replace(found, progress=SENDING)
+            yield replace(found, progress=GETS_NOWHERE)
         if seen is not None and seen.state is RunState.OPEN:
             yield Observation(
                 execution=execution, seen=replace(seen, pending_task=AGAIN), unknown=unknown, task_failure=CHANGED
@@ -89,7 +97,7 @@ def test_no_pair_of_row_and_temporal_breaks_a_law() -> None:
         _judges_nothing_unknown(observation, move)
         _submits_again_only_what_is_safe(observation, rules, move)
         _marks_once(observation, move)
-    assert number == 4 * 480 * 9 * 3
+    assert number > 4 * 840 * 9 * 3
 
 
 def _is_told(move: Move) -> None:
@@ -122,8 +130,9 @@ def _submits_again_only_what_is_safe(observation: Observation, rules: Rules, mov
     is_gone = observation.seen is None or execution.claimed_run not in {None, observation.seen.run_id}
     has_no_outcome = observation.seen is not None and observation.seen.state in WITHOUT_OUTCOME[execution.phase]
     is_unfit = observation.task_failure is not None and not is_gone
-    assert is_gone or has_no_outcome or is_unfit, move
-    if is_unfit:
+    is_parked = execution.attention is not None and execution.attention.code in PARKED
+    assert is_gone or has_no_outcome or is_unfit or is_parked, move
+    if is_unfit and not is_parked:
         assert rules.retry_refused or rules.include_in_progress, "never unasked: fitting code may come back"
         assert execution.cancel_requested_at is None, move
     assert (move.failures > 0) == (not is_gone and move.action is Action.RESUBMIT), "a workflow id is used once"
@@ -133,8 +142,16 @@ def _submits_again_only_what_is_safe(observation: Observation, rules: Rules, mov
     if move.action is Action.RESUBMIT:
         assert execution.phase is Phase.PENDING, move
         assert execution.cancel_requested_at is None, move
+        return
+    assert execution.phase is Phase.IN_PROGRESS, move
+    if move.action is Action.RESUME:
+        assert observation.progress.in_the_air is None, "what may have had an effect is never resumed"
+        assert is_gone, move
+        assert not is_parked, "its run left it to a person"
+        assert execution.cancel_requested_at is None, move
+        is_asked = rules.retry_refused or rules.include_in_progress
+        assert is_asked or observation.progress.resumes < RESUMES_MAX, "it does not go round for ever"
     else:
-        assert execution.phase is Phase.IN_PROGRESS, move
         assert rules.include_in_progress, move
 
 

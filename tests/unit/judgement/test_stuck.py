@@ -207,7 +207,7 @@ def test_what_is_queued_goes_on_by_itself_unless_nothing_keeps_the_dispatcher_fr
 def test_what_temporal_does_not_have_is_called_as_the_plan_calls_it(phase: Phase) -> None:
     found = _judged(Observation(execution=row(phase, submitted_s_ago=60)), POLLED)
     assert found is not None
-    assert found.kind is {Phase.PENDING: StuckClass.ORPHAN, Phase.IN_PROGRESS: StuckClass.LOST}[phase]
+    assert found.kind is {Phase.PENDING: StuckClass.ORPHAN, Phase.IN_PROGRESS: StuckClass.INTERRUPTED}[phase]
 
 
 @pytest.mark.parametrize("code", list(AttentionCode))

@@ -49,7 +49,7 @@ def _kinds(
     ("phase", "seen", "kind"),
     [
         (PENDING, None, StuckClass.ORPHAN),
-        (IN_PROGRESS, None, StuckClass.LOST),
+        (IN_PROGRESS, None, StuckClass.INTERRUPTED),
         (IN_PROGRESS, _seen(RunState.TERMINATED), StuckClass.BEHIND),
         (IN_PROGRESS, _seen(RunState.OPEN), None),
     ],

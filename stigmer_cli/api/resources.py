@@ -101,7 +101,7 @@ class LastRun(Sent):
 
 
 class AgentStatus(Sent):
-    """What an agent has run: up to `COUNT_MAX` + 1 executions are counted; `last_run` is absent if there is none."""
+    """How many executions an agent has, and the newest of them; `last_run` is absent if there is none."""
 
     executions: int
     last_run: LastRun | None = Field(default=None, exclude_if=lambda last: last is None)

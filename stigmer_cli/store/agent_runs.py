@@ -1,30 +1,27 @@
-"""How many executions agents have, and the newest of each: counted up to a limit, and found by an index.
+"""How many executions agents have, which is kept as they change, and the newest of each, which is found by an index.
 
-The index is ordered by agent, phase and time, so that the newest of an agent is the newest of one of its phases. The
-work for an agent does not grow with its executions beyond `COUNT_MAX`.
+The index is ordered by agent, phase and time, so that the newest of an agent is the newest of one of its phases.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import bindparam, func, literal, select
+from sqlalchemy import bindparam, select
 
 from stigmer_cli.domain.identity import AgentId, ExecutionId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.store.async_engine import AsyncConnection
+from stigmer_cli.store.execution_counts import count_by_agent
 from stigmer_cli.store.statements import select_by_ids
 from stigmer_cli.store.tables import agents, executions
-
-COUNT_MAX = 10_000
-"""How far the executions of an agent are counted."""
 
 _ROW = executions.c
 
 
 @dataclass(frozen=True, kw_only=True)
 class AgentRuns:
-    """The executions of an agent: how many, at most `COUNT_MAX` + 1, and the newest."""
+    """The executions of an agent: how many, and the newest."""
 
     count: int
     last_id: ExecutionId
@@ -32,14 +29,6 @@ class AgentRuns:
     last_phase: Phase
 
 
-_COUNTED = (
-    select(literal(1).label("one"))
-    .where(_ROW.agent_id == agents.c.id)
-    .limit(COUNT_MAX + 1)
-    .correlate(agents)
-    .subquery()
-)
-_COUNT = select(func.count()).select_from(_COUNTED).scalar_subquery()
 _NEWEST = [
     select(_ROW.id)
     .where(_ROW.agent_id == agents.c.id, _ROW.phase == phase)
@@ -50,9 +39,7 @@ _NEWEST = [
     .label(phase.lower())
     for phase in Phase
 ]
-_OF_AGENTS = select(agents.c.id, *_NEWEST, _COUNT.label("runs")).where(
-    agents.c.id.in_(bindparam("agent_ids", expanding=True))
-)
+_OF_AGENTS = select(agents.c.id, *_NEWEST).where(agents.c.id.in_(bindparam("agent_ids", expanding=True)))
 _NAMED = select_by_ids(select(_ROW.id, _ROW.created_at, _ROW.phase))
 
 
@@ -61,12 +48,13 @@ async def read_runs(connection: AsyncConnection, ids: Sequence[AgentId]) -> Mapp
     found = (await connection.execute(_OF_AGENTS, {"agent_ids": ids})).mappings().all()
     names = [row[phase.lower()] for row in found for phase in Phase if row[phase.lower()] is not None]
     newest = {row.id: row for row in await connection.execute(_NAMED, {"ids": names})}
+    counts = await count_by_agent(connection, ids)
     runs: dict[AgentId, AgentRuns] = {}
     for row in found:
         candidates = [newest[row[phase.lower()]] for phase in Phase if row[phase.lower()] in newest]
         if candidates:
             last = max(candidates, key=lambda one: (one.created_at, one.id))
             runs[row["id"]] = AgentRuns(
-                count=row["runs"], last_id=last.id, last_at=last.created_at, last_phase=Phase(last.phase)
+                count=counts.get(row["id"], 0), last_id=last.id, last_at=last.created_at, last_phase=Phase(last.phase)
             )
     return runs

@@ -24,6 +24,7 @@ from stigmer_cli.errors import ConfigError, MachineError, StigmerError, reason_o
 from stigmer_cli.paths import absolute_path
 from stigmer_cli.store import errors, migrate, statements
 from stigmer_cli.store.async_engine import AsyncEngine, create_async_engine
+from stigmer_cli.store.execution_counts import merge_counts
 from stigmer_cli.store.sqlite_file import StoreFile, publish, uri
 
 READERS_MAX = 4
@@ -290,6 +291,7 @@ def _open_postgresql(url: URL, busy_timeout_s: float, scripts: Path) -> Postgres
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
         if migrate.revision(connection, scripts, f"the database at {server}") != migrate.head(scripts):
             migrate.upgrade(connection, scripts)
+        merge_counts(connection)
 
     try:
         engine = create_engine(url, poolclass=NullPool, connect_args=_postgres_arguments(url, busy_timeout_s))

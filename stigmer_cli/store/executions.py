@@ -16,6 +16,7 @@ from stigmer_cli.store import listing, transitions
 from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.database import Database, EventDraft, Transition, whole
 from stigmer_cli.store.due_rows import Aged, due_at, is_aged, is_due
+from stigmer_cli.store.execution_counts import read_counts
 from stigmer_cli.store.execution_draft import ExecutionDraft, first_row
 from stigmer_cli.store.labels import index_labels
 from stigmer_cli.store.listing import Filter, Page
@@ -60,7 +61,6 @@ _OPEN_BEHIND = (
 )
 _NAMED = select_by_ids(select(*BRIEF))
 _ANY_LEGACY = by_index(select(_ROW.id), "ix_executions_legacy").where(LEGACY).limit(1)
-_COUNTS = select(_ROW.phase, _ROW.kind, func.count()).group_by(_ROW.phase, _ROW.kind)
 _OLDEST_PENDING = select(func.min(_ROW.created_at)).where(_ROW.phase == Phase.PENDING)
 
 
@@ -124,8 +124,11 @@ class ExecutionTable:
             return await listing.page(connection, wanted, limit=limit, cursor=cursor)
 
     @whole
-    async def count(self, wanted: Filter, *, limit: int) -> int:
-        """How many executions match, counted up to `limit`; raises NotFound for an unknown agent."""
+    async def count(self, wanted: Filter, *, limit: int) -> int | None:
+        """How many executions match, counted up to `limit`; None if that takes too long.
+
+        Raises NotFound for an unknown agent.
+        """
         async with self._database.reading() as connection:
             return await listing.count(connection, wanted, limit=limit)
 
@@ -314,7 +317,7 @@ class ExecutionTable:
     async def count_by_phase(self) -> Mapping[tuple[Phase, Kind], int]:
         """How many there are of each phase and kind; there are no entries of 0."""
         async with self._database.reading() as connection:
-            return {(Phase(phase), Kind(kind)): count for phase, kind, count in await connection.execute(_COUNTS)}
+            return await read_counts(connection)
 
     @whole
     async def oldest_pending_at(self) -> datetime | None:

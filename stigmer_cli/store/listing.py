@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from typing import Any
 
-from sqlalchemy import ColumnElement, TextClause, func, or_, select
+from sqlalchemy import ColumnElement, Select, TextClause, func, or_, select
 
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import AgentId, Kind, is_id
@@ -18,11 +19,16 @@ from stigmer_cli.store.agents import explain_unknown
 from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.columns import micros, moment
 from stigmer_cli.store.due_rows import Aged
+from stigmer_cli.store.execution_counts import read_counts
 from stigmer_cli.store.labels import has_label, selects
-from stigmer_cli.store.listing_source import EVERYTHING, LABELLED, MATCHES, Source
+from stigmer_cli.store.listing_choice import choose, sum_counts
+from stigmer_cli.store.listing_source import EVERYTHING, MATCHES, Source
 from stigmer_cli.store.mapping import execution_of
-from stigmer_cli.store.search import matches_postgresql, matches_sqlite
+from stigmer_cli.store.search import has_match, matches_postgresql, matches_sqlite
 from stigmer_cli.store.tables import NEEDS_ATTENTION, agents, executions
+
+COUNTED_AMONG = 1_000
+"""Where an index does not hold everything that is asked for, matches are counted among so many of its entries."""
 
 _ROW = executions.c
 _Key = tuple[datetime, str]
@@ -57,16 +63,29 @@ class Page:
     next_cursor: str | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """How a filter is answered: what is read in order of age, and in which parts, which exclude each other.
+
+    `conditions` need more than the index that is read; without any, an index alone says how many there are.
+    """
+
+    source: Source
+    indexed: Sequence[_Condition]
+    cuts: Sequence[Sequence[_Condition]]
+    conditions: Sequence[_Condition]
+
+
 async def page(connection: AsyncConnection, asked: Filter, *, limit: int, cursor: str | None) -> Page:
     """The next `limit` executions behind `cursor`.
 
     Raises RequestError for a cursor that is none of ours, and NotFound for a slug that no agent has.
     """
     behind = None if cursor is None else _parse(cursor)
-    source = _choose_source(connection, asked)
-    conditions = await _conditions(connection, asked)
+    plan = await _make_plan(connection, asked)
     keys: list[Iterable[_Key]] = [
-        await _keys(connection, source, [*conditions, *narrow], behind, limit + 1) for narrow in _cuts(asked, source)
+        await _keys(connection, plan.source, [*plan.indexed, *plan.conditions, *narrow], behind, limit + 1)
+        for narrow in plan.cuts
     ]
     # Merged here: one query over several phases would sort every row of theirs, or read past all the others.
     found = list(islice(heapq.merge(*keys, reverse=True), limit + 1))
@@ -82,29 +101,72 @@ async def page(connection: AsyncConnection, asked: Filter, *, limit: int, cursor
     )
 
 
-async def count(connection: AsyncConnection, asked: Filter, *, limit: int) -> int:
-    """How many executions match, counted up to `limit`; raises NotFound for a slug that no agent has."""
-    source, conditions, found = _choose_source(connection, asked), await _conditions(connection, asked), 0
-    for narrow in _cuts(asked, source):
-        matching = source.select(_ROW.id).where(*conditions, *narrow).limit(limit - found).subquery()
-        found += int(await connection.scalar(select(func.count()).select_from(matching)) or 0)
+async def count(connection: AsyncConnection, asked: Filter, *, limit: int) -> int | None:
+    """How many executions match, counted up to `limit`; None if that takes a look at too many that do not match.
+
+    Raises NotFound for a slug that no agent has.
+    """
+    if asked == Filter(phases=asked.phases, agent=asked.agent):
+        counts = await read_counts(connection, await find_agent_id(connection, asked.agent))
+        return min(limit, sum_counts(counts, asked.phases))
+    plan, found = await _make_plan(connection, asked), 0
+    is_ranged = asked.aged is not None or asked.since is not None or asked.until is not None
+    has_all = not plan.conditions and not (plan.source is MATCHES and is_ranged)
+    query = plan.source.select_keys() if has_all else plan.source.select(_ROW.id)
+    for narrow in plan.cuts:
+        entries = query.where(*plan.indexed, *narrow)
+        if plan.conditions and await _count(connection, entries, COUNTED_AMONG + 1) > COUNTED_AMONG:
+            return None
+        found += await _count(connection, entries.where(*plan.conditions), limit - found)
     return found
 
 
-def _choose_source(connection: AsyncConnection, asked: Filter) -> Source:
-    """What is read in order of age: the matches of a search, the executions with a label, or all of them."""
-    is_sqlite = connection.dialect.name == "sqlite"
-    if asked.search and is_sqlite:
-        return MATCHES
-    return LABELLED if asked.labels else EVERYTHING
+async def _count(connection: AsyncConnection, query: Select[Any], limit: int) -> int:
+    found = query.limit(limit).subquery()
+    return int(await connection.scalar(select(func.count()).select_from(found)) or 0)
 
 
-def _cuts(asked: Filter, source: Source) -> Sequence[Sequence[_Condition]]:
+async def _make_plan(connection: AsyncConnection, asked: Filter) -> _Plan:
+    """Raises NotFound for a slug that no agent has."""
+    agent = await find_agent_id(connection, asked.agent)
+    choice = await choose(connection, asked, agent)
+    source, indexed, conditions = choice.source, list[_Condition](), list[_Condition]()
+    if asked.kinds and not choice.are_kinds_met:
+        conditions.append(_ROW.kind.in_(sorted(asked.kinds)))
+    if agent is not None:
+        (indexed if source is EVERYTHING else conditions).append(_ROW.agent_id == agent)
+    if asked.needs_attention is not None:
+        conditions.append(NEEDS_ATTENTION if asked.needs_attention else _ROW.attention_code.is_(None))
+    if asked.submitted is not None:
+        conditions.append(_ROW.submitted_at.is_not(None) if asked.submitted else _ROW.submitted_at.is_(None))
+    if choice.label is not None:
+        indexed.append(selects(choice.label))
+    conditions += [has_label(label) for label in asked.labels if label is not choice.label]
+    if asked.search:
+        is_source = source is MATCHES
+        (indexed if is_source else conditions).append(_contains(connection, asked, is_source=is_source))
+    phases = choice.phases if asked.phases or asked.kinds else frozenset[Phase]()
+    if phases and source is not EVERYTHING:
+        conditions.append(_ROW.phase.in_(sorted(phases)))
+    cuts = [] if (asked.phases or asked.kinds) and not phases else _cuts(asked, source, phases)
+    return _Plan(source=source, indexed=indexed, cuts=cuts, conditions=conditions)
+
+
+def _contains(connection: AsyncConnection, asked: Filter, *, is_source: bool) -> _Condition:
+    """The condition of containing every term of the search."""
+    if connection.dialect.name != "sqlite":
+        return matches_postgresql(asked.search)
+    return matches_sqlite(asked.search) if is_source else has_match(asked.search)
+
+
+def _cuts(asked: Filter, source: Source, phases: frozenset[Phase]) -> Sequence[Sequence[_Condition]]:
     """Conditions that exclude each other, one list for each query: those that are answered from an index each."""
     ages = _ages(asked, source)
-    if source is not EVERYTHING or asked.needs_attention or not (asked.phases or asked.agent):
-        return [[*age, _ROW.phase.in_(sorted(asked.phases))] if asked.phases else age for age in ages]
-    return [[*age, _ROW.phase == phase] for phase in sorted(asked.phases or Phase) for age in ages]
+    if source is not EVERYTHING:
+        return ages
+    if asked.needs_attention or not (phases or asked.agent):
+        return [[*age, _ROW.phase.in_(sorted(phases))] if phases else age for age in ages]
+    return [[*age, _ROW.phase == phase] for phase in sorted(phases or Phase) for age in ages]
 
 
 def _ages(asked: Filter, source: Source) -> list[list[_Condition]]:
@@ -114,36 +176,6 @@ def _ages(asked: Filter, source: Source) -> list[list[_Condition]]:
         return [within]
     old, ahead = source.created_at < aged.older_than, source.created_at > aged.ahead_of
     return [[*within, old], [*within, ahead]] if source is EVERYTHING else [[*within, or_(old, ahead)]]
-
-
-async def _conditions(connection: AsyncConnection, asked: Filter) -> Sequence[_Condition]:
-    """The conditions of every cut; raises NotFound for a slug that no agent has."""
-    agent = await find_agent_id(connection, asked.agent)
-    conditions: list[_Condition] = []
-    if asked.kinds:
-        conditions.append(_ROW.kind.in_(sorted(asked.kinds)))
-    if agent is not None:
-        conditions.append(_ROW.agent_id == agent)
-    if asked.needs_attention is not None:
-        conditions.append(NEEDS_ATTENTION if asked.needs_attention else _ROW.attention_code.is_(None))
-    if asked.submitted is not None:
-        conditions.append(_ROW.submitted_at.is_not(None) if asked.submitted else _ROW.submitted_at.is_(None))
-    return [*conditions, *_label_conditions(connection, asked), *_search_conditions(connection, asked)]
-
-
-def _label_conditions(connection: AsyncConnection, asked: Filter) -> Sequence[_Condition]:
-    others = asked.labels
-    if _choose_source(connection, asked) is not LABELLED:
-        return [has_label(selector) for selector in others]
-    first, *others = asked.labels
-    return [selects(first), *(has_label(selector) for selector in others)]
-
-
-def _search_conditions(connection: AsyncConnection, asked: Filter) -> Sequence[_Condition]:
-    if not asked.search:
-        return []
-    is_sqlite = connection.dialect.name == "sqlite"
-    return [matches_sqlite(asked.search) if is_sqlite else matches_postgresql(asked.search)]
 
 
 async def _keys(

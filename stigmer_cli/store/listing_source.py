@@ -19,10 +19,12 @@ Conditions = list[ColumnElement[bool]]
 class Source:
     """An index that holds executions in order of age, and the executions that its entries name.
 
-    `created_at` and `id` are the columns of the index, so that a condition on them is a range of it.
+    `index` is its table without the executions. `created_at` and `id` are the columns of the index, so that a condition
+    on them is a range of it.
     """
 
     tables: FromClause
+    index: FromClause
     created_at: ColumnElement[datetime]
     id: ColumnElement[str]
     order: tuple[UnaryExpression[Any], ...]
@@ -32,6 +34,10 @@ class Source:
         """A query of `columns`; SQLite reads the index, and looks each execution up."""
         query = select(*columns).select_from(self.tables)
         return query if self.tables is executions else by_index(query, PRIMARY_KEY)
+
+    def select_keys(self) -> Select[Any]:
+        """A query of the entries of the index, without the executions: it may only be counted."""
+        return select(literal(1).label("one")).select_from(self.index)
 
     def accepted_between(self, since: datetime | None, until: datetime | None) -> Conditions:
         """The condition of having been accepted at `since` or later, and before `until`."""
@@ -64,14 +70,18 @@ class Source:
         )
 
 
-def _make_source(tables: FromClause, created_at: ColumnElement[Any], id_: ColumnElement[Any]) -> Source:
-    return Source(tables=tables, created_at=created_at, id=id_, order=(created_at.desc(), id_.desc()))
+def _make_source(
+    tables: FromClause, index: FromClause, created_at: ColumnElement[Any], id_: ColumnElement[Any]
+) -> Source:
+    order = (created_at.desc(), id_.desc())
+    return Source(tables=tables, index=index, created_at=created_at, id=id_, order=order)
 
 
-EVERYTHING = _make_source(executions, executions.c.created_at, executions.c.id)
-LABELLED = _make_source(join_labels(), execution_labels.c.created_at, execution_labels.c.execution_id)
+EVERYTHING = _make_source(executions, executions, executions.c.created_at, executions.c.id)
+LABELLED = _make_source(join_labels(), execution_labels, execution_labels.c.created_at, execution_labels.c.execution_id)
 MATCHES = Source(
     tables=join_matches(),
+    index=texts,
     created_at=executions.c.created_at,
     id=executions.c.id,
     order=(texts.c.rowid.desc(),),

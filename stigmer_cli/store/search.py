@@ -21,10 +21,14 @@ from sqlalchemy import (
     Table,
     bindparam,
     column,
+    exists,
+    func,
     literal,
     literal_column,
+    select,
     table,
     text,
+    type_coerce,
 )
 
 from stigmer_cli.domain.search import SEARCHED_MAX, SearchTerm
@@ -65,6 +69,23 @@ def matches_sqlite(terms: Sequence[SearchTerm]) -> ColumnElement[bool]:
     """The condition on `join_matches`."""
     wanted = " AND ".join(f'"{term.text}"' + (" *" if term.is_prefix else "") for term in terms)
     return texts.c.execution_texts.op("MATCH", is_comparison=True)(literal(wanted))
+
+
+def has_match(terms: Sequence[SearchTerm]) -> ColumnElement[bool]:
+    """SQLite: the condition on `executions` that one contains every term: one look into the index."""
+    accepted_us = type_coerce(executions.c.created_at, BigInteger)
+    first = func.min(accepted_us, literal(MICROSECONDS_MAX - 1, BigInteger)) * NUMBERS_PER_MICROSECOND
+    # As a value, not in a join: SQLite would read the matches, and look for the execution among them.
+    number = (
+        select(numbers.c.number)
+        .where(
+            numbers.c.number.between(first, first + (NUMBERS_PER_MICROSECOND - 1)),
+            numbers.c.execution_id == executions.c.id,
+        )
+        .correlate(executions)
+        .scalar_subquery()
+    )
+    return exists().where(texts.c.rowid == number, matches_sqlite(terms))
 
 
 def matches_postgresql(terms: Sequence[SearchTerm]) -> ColumnElement[bool]:

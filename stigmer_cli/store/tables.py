@@ -1,6 +1,7 @@
 """The tables as they are now; the migrations lead to exactly this, and a test compares the two."""
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     Double,
@@ -123,7 +124,6 @@ executions = Table(
     Index("ix_executions_created", "created_at", "id"),
     Index("ix_executions_phase", "phase", "created_at", "id"),
     Index("ix_executions_agent", "agent_id", "phase", "created_at", "id"),
-    Index("ix_executions_kind", "phase", "kind"),
     Index("ix_executions_queue", "created_at", "id", "next_try_at", sqlite_where=QUEUED, postgresql_where=QUEUED),
     Index("ix_executions_next_try", "next_try_at", sqlite_where=QUEUED, postgresql_where=QUEUED),
     Index("ix_executions_open", "id", sqlite_where=OPEN, postgresql_where=OPEN),
@@ -152,6 +152,19 @@ execution_labels = Table(
     Column("created_at", Moment, nullable=False),
     Column("execution_id", Words, nullable=False),
     PrimaryKeyConstraint("label", "created_at", "execution_id", name="pk_execution_labels"),
+    sqlite_with_rowid=False,
+)
+
+# Kept by triggers, see execution_counts.py; the sum over `writer` is how many there are.
+execution_counts = Table(
+    "execution_counts",
+    metadata,
+    Column("agent_id", Words, nullable=False),
+    Column("phase", Words, nullable=False),
+    Column("kind", Words, nullable=False),
+    Column("writer", Integer, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    PrimaryKeyConstraint("agent_id", "phase", "kind", "writer", name="pk_execution_counts"),
     sqlite_with_rowid=False,
 )
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from rich.console import Console
 from rich.text import Text
 
-from stigmer_cli.api.resources import COUNT_MAX, AgentResource, AgentStatus
+from stigmer_cli.api.resources import AgentResource, AgentStatus
 from stigmer_cli.cli.agents.manifest_yaml import write_manifests
 from stigmer_cli.cli.columns import Column, print_table
 from stigmer_cli.cli.context import Cli
@@ -71,7 +71,7 @@ def _print(console: Console, items: Sequence[AgentResource], now: datetime) -> N
 def _format_count(status: AgentStatus | None) -> str:
     if status is None:
         return ""
-    return f">{COUNT_MAX:,}" if status.executions > COUNT_MAX else f"{status.executions:,}"
+    return f"{status.executions:,}"
 
 
 def _format_last_run(status: AgentStatus | None, now: datetime) -> tuple[Text, Text]:

@@ -22,6 +22,26 @@ RUN = RunId("run-1")
 OTHER_RUN = RunId("run-2")
 AGENT = AgentId("agt-00000000000000000000000000")
 
+WITHOUT_COUNTS: Mapping[str, Sequence[str]] = {
+    "sqlite": (
+        "DROP TRIGGER executions_counted_added",
+        "DROP TRIGGER executions_counted_moved",
+        "DROP TRIGGER executions_counted_removed",
+        "DROP TABLE execution_counts",
+        "CREATE INDEX ix_executions_kind ON executions (phase, kind)",
+        "UPDATE alembic_version SET version_num = '0005'",
+    ),
+    "postgresql": (
+        "DROP FUNCTION count_executions_added() CASCADE",
+        "DROP FUNCTION count_executions_moved() CASCADE",
+        "DROP FUNCTION count_executions_removed() CASCADE",
+        "DROP TABLE execution_counts",
+        "CREATE INDEX ix_executions_kind ON executions (phase, kind)",
+        "UPDATE alembic_version SET version_num = '0005'",
+    ),
+}
+"""What takes the newest schema back to the one that did not keep how many executions there are of each phase."""
+
 WITH_PIECES: Sequence[str] = (
     (
         "CREATE TABLE message_pieces ("
@@ -32,10 +52,11 @@ WITH_PIECES: Sequence[str] = (
     "ALTER TABLE executions DROP COLUMN answer_seq",
     "UPDATE alembic_version SET version_num = '0004'",
 )
-"""What takes the newest schema back to the one that had the text of messages in a table of pieces, too."""
+"""What takes that schema back to the one that had the text of messages in a table of pieces, too."""
 
 WITHOUT_SEARCH: Mapping[str, Sequence[str]] = {
     "sqlite": (
+        *WITHOUT_COUNTS["sqlite"],
         *WITH_PIECES,
         "DROP TRIGGER executions_text_added",
         "DROP TRIGGER executions_text_changed",
@@ -47,6 +68,7 @@ WITHOUT_SEARCH: Mapping[str, Sequence[str]] = {
         "UPDATE alembic_version SET version_num = '0003'",
     ),
     "postgresql": (
+        *WITHOUT_COUNTS["postgresql"],
         *WITH_PIECES,
         "DROP INDEX ix_executions_search",
         "DROP TABLE execution_labels",

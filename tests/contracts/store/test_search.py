@@ -6,11 +6,12 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from stigmer_cli.domain.execution import Outcome, QueueReason
+from stigmer_cli.domain.execution import Execution, Outcome, QueueReason
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.labels import parse_label_selector
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.search import SEARCHED_MAX, parse_search
+from stigmer_cli.store import listing
 from stigmer_cli.store.listing import Filter
 from stigmer_cli.store.store import Store, open_store
 from tests.contracts.store.drafts import RUN, WITHOUT_SEARCH, RealSleepClock, draft
@@ -213,3 +214,40 @@ async def test_what_a_store_held_before_it_could_be_searched_is_found(url: str, 
         assert await found(store, labelled("env=prod")) == everything
         await end(store, ids[1], Outcome(phase=Phase.FAILED, error="broken"))
         assert await found(store, search("word broken")) == [ids[1]]
+
+
+async def test_whatever_is_asked_for_together_is_found_from_whichever_index_is_read(
+    store: Store, clock: RealSleepClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng, made = random.Random(11), []
+    for number in range(24):
+        clock.move(rng.choice((0, 0.000001, 1)))
+        words = {word for word, share in (("often", 0.8), ("seldom", 0.1), ("half", 0.5)) if rng.random() < share}
+        labels = {key for key, share in (("many", 0.8), ("few", 0.1), ("some", 0.5)) if rng.random() < share}
+        id_ = await accept(store, f"{number} {' '.join(sorted(words))}", **dict.fromkeys(labels, ""))
+        if rng.random() < 0.5:
+            await store.executions.request_cancel(id_)
+        made.append(await store.executions.get(id_))
+    for _ in range(16):
+        wanted = Filter(
+            phases=frozenset(rng.sample((Phase.PENDING, Phase.CANCELLED, Phase.FAILED), rng.randint(0, 2))),
+            labels=[parse_label_selector(key) for key in rng.sample(("many", "few", "some"), rng.randint(0, 2))],
+            search=parse_search(rng.choice(("often", "seldom", "half often"))) if rng.random() < 0.6 else (),
+            agent=rng.choice((None, made[0].agent_id)),
+            since=rng.choice((None, made[8].created_at)),
+        )
+        expected = [one.id for one in made if _is_wanted(one, wanted)]
+        expected.sort(key=lambda id_: next((one.created_at, one.id) for one in made if one.id == id_), reverse=True)
+        assert await found(store, wanted, size=10) == expected
+        with monkeypatch.context() as few:
+            few.setattr(listing, "COUNTED_AMONG", 2)
+            assert await store.executions.count(wanted, limit=1000) in (None, len(expected))
+
+
+def _is_wanted(one: Execution, wanted: Filter) -> bool:
+    return (
+        (not wanted.phases or one.phase in wanted.phases)
+        and {label.key for label in wanted.labels} <= one.labels.keys()
+        and {term.text for term in wanted.search} <= set(one.message.split())
+        and (wanted.since is None or one.created_at >= wanted.since)
+    )

@@ -40,6 +40,7 @@ from stigmer_cli.api.resources import (
     ExecutionRequest,
     ExecutionResource,
 )
+from stigmer_cli.api.steps import StepContentsBody, StepPage
 from stigmer_cli.api.stuck import StuckReport
 from stigmer_cli.api.ui import UiLink, UiLinkRequest
 from stigmer_cli.api.usage_report import UsageAnswer, usage_parameters
@@ -193,6 +194,16 @@ class Client:
     async def execution(self, execution_id: str) -> ExecutionResource:
         """One execution with its messages; raises NotFound."""
         return await self._get(f"/v1/executions/{_segment(execution_id)}", ExecutionResource)
+
+    async def steps(self, execution_id: str, *, after: int = 0, has_results: bool = False) -> StepPage:
+        """One page of its steps after number `after`; `has_results`: only recorded ones, with what they gave."""
+        query = {"after": after, "results": "true" if has_results else None}
+        return await self._get(f"/v1/executions/{_segment(execution_id)}/steps", StepPage, query)
+
+    async def step(self, execution_id: str, reference: str) -> StepContentsBody:
+        """One of its steps, by number or key, with its input and its result; raises NotFound."""
+        path = f"/v1/executions/{_segment(execution_id)}/steps/{_segment(reference)}"
+        return await self._get(path, StepContentsBody)
 
     async def resolve_execution(self, reference: str) -> ExecutionName:
         """The one that `reference` means; raises RequestError where it fits several, and NotFound."""

@@ -1,5 +1,7 @@
 """What a run asks of the server and tells it, over HTTP: the runner's side of `server/routes/reports.py`."""
 
+from collections.abc import Sequence
+
 from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import (
     AttemptRequest,
@@ -17,6 +19,15 @@ from stigmer_cli.api.reports import (
     ReportResponse,
     UsageReport,
     Work,
+)
+from stigmer_cli.api.steps import (
+    BeginStepRequest,
+    BeginStepResponse,
+    EndedStepBody,
+    FinishStepRequest,
+    StepDraftBody,
+    StepEndBody,
+    StepPage,
 )
 from stigmer_cli.api.usage import usage_body
 from stigmer_cli.client import Client
@@ -104,8 +115,29 @@ class RunReports:
         error: str | None,
         usage: TokenUsage | None = None,
         tail: MessageTail | None = None,
+        steps: Sequence[EndedStepBody] = (),
     ) -> bool:
-        """Report how the run ended, and what it said last; False where the report does not count."""
+        """Report how the run ended, what it said last, and steps not recorded yet; False where it does not count."""
         fields = {"epoch": epoch, "run": run, "attempt": attempt, "phase": phase, "output": output, "error": error}
-        body = OutcomeReport.model_validate({**fields, "usage": usage and usage_body(usage), "tail": tail})
+        body = OutcomeReport.model_validate(
+            {**fields, "usage": usage and usage_body(usage), "tail": tail, "steps": steps}
+        )
         return (await self._client.report(execution, "outcome", body, ReportResponse)).taken
+
+    async def begin_step(
+        self, execution: str, *, epoch: int, run: str, attempt: int, step: StepDraftBody
+    ) -> BeginStepResponse:
+        """Whether the attempt is to perform `step`, and if not, why, or what was recorded."""
+        body = BeginStepRequest(epoch=epoch, run=run, attempt=attempt, step=step)
+        return await self._client.report(execution, "steps/begin", body, BeginStepResponse)
+
+    async def finish_step(
+        self, execution: str, *, epoch: int, run: str, attempt: int, step: StepDraftBody, end: StepEndBody
+    ) -> bool:
+        """Record how `step` ended; False where the attempt is superseded."""
+        body = FinishStepRequest(epoch=epoch, run=run, attempt=attempt, step=step, end=end)
+        return (await self._client.report(execution, "steps/finish", body, ReportResponse)).taken
+
+    async def read_recorded_steps(self, execution: str, *, after: int) -> StepPage:
+        """One page of the steps that are recorded, after number `after`, with their results."""
+        return await self._client.steps(execution, after=after, has_results=True)

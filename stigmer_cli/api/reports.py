@@ -1,10 +1,12 @@
 """What a run says to the server, and what the server answers: claim, attempt, messages, outcome."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
+from stigmer_cli.api.run_report import NUMBER_MAX, Number, RunReport
+from stigmer_cli.api.steps import EndedStepBody
 from stigmer_cli.api.usage import UsageBody
 from stigmer_cli.api.wire import Asked, Moment, Sent
 from stigmer_cli.domain.phase import Phase
@@ -13,10 +15,7 @@ TEXT_MAX = 1_000_000
 OUTPUT_MAX = 8_000_000
 ERROR_MAX = 20_000
 DELAY_MAX_S = 30 * 86_400.0
-NUMBER_MAX = 2**31 - 1
-"""What a column of the store holds: an epoch or an attempt beyond it is nonsense, and is refused as such."""
-
-Number = Annotated[int, Field(ge=1, le=NUMBER_MAX)]
+STEPS_MAX = 100
 
 
 class ClaimAnswer(StrEnum):
@@ -29,13 +28,6 @@ class ClaimAnswer(StrEnum):
     WON = "won"
     LOST = "lost"
     NOT_MINE = "not-mine"
-
-
-class RunReport(Asked):
-    """What every report names: the epoch of the execution, and the run that reports."""
-
-    epoch: Number
-    run: str = Field(min_length=1, max_length=100)
 
 
 class ClaimRequest(RunReport):
@@ -80,6 +72,9 @@ class Work(Sent):
     Attempts that ended because the model was busy are not among these: they are `model_tries`. The answer broke off in
     `broken_off` of them. The model has been busy since `model_busy_since` (None: it is not), and `model_busy_s` is for
     how long as the runners measured it: no clock that is set in between changes it.
+
+    `has_steps` says whether the journal of the execution holds steps; None from a server that keeps no journals, which
+    must not be told of steps.
     """
 
     instructions: str
@@ -92,6 +87,7 @@ class Work(Sent):
     broken_off: int = Field(default=0, ge=0)
     model_busy_since: Moment | None = None
     model_busy_s: float = Field(default=0.0, ge=0.0)
+    has_steps: bool | None = None
 
 
 class AttemptResponse(Sent):
@@ -157,7 +153,8 @@ class UsageReport(RunReport):
 class OutcomeReport(RunReport):
     """How the run ended; without `attempt` it is the workflow's own report.
 
-    `usage` is the attempt's. `tail` is what it said last: both count, or neither.
+    `usage` is the attempt's. `tail` is what it said last, and `steps` what it has not recorded yet: all count, or none.
+    `steps` is left out where it is empty, because older servers refuse it.
     """
 
     attempt: Number | None = None
@@ -166,6 +163,7 @@ class OutcomeReport(RunReport):
     error: str | None = Field(default=None, max_length=ERROR_MAX)
     usage: UsageBody | None = None
     tail: MessageTail | None = None
+    steps: list[EndedStepBody] = Field(default=[], max_length=STEPS_MAX, exclude_if=lambda steps: not steps)
 
 
 class ReportResponse(Sent):

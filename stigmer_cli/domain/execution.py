@@ -156,6 +156,7 @@ class Execution:
     """One run of an agent or a workflow, as stored. `version` grows with every write.
 
     `store` is the store whose names its workflow carries; None for an epoch that began before stores had ids.
+    `has_steps`: its journal is not empty, as far as that was looked up.
     """
 
     id: ExecutionId
@@ -183,6 +184,7 @@ class Execution:
     error: str | None = None
     usage: TokenUsage | None = None
     messages: tuple[Message, ...] = ()
+    has_steps: bool = False
 
     @property
     def workflow(self) -> WorkflowName:

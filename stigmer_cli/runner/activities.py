@@ -9,7 +9,8 @@ from temporalio import activity
 
 from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.runner.attempt import Attempt, AttemptRunner, Models
+from stigmer_cli.runner.attempt import AttemptRunner, Models
+from stigmer_cli.runner.attempt_identity import Attempt
 from stigmer_cli.runner.contract import (
     ALONE_FROM,
     CLAIM,

@@ -14,10 +14,13 @@ from typing import NoReturn
 import structlog
 
 from stigmer_cli.api.reports import ClaimAnswer, ClaimingAttemptResponse, MessageTail, Work
+from stigmer_cli.api.steps import EndedStepBody
 from stigmer_cli.domain.execution import Outcome, TokenUsage
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.runner.attempt_identity import Attempt, Superseded
 from stigmer_cli.runner.contract import BEGUN_MAX, DELIVERIES_MAX, PERFORM_ATTEMPTS_MAX, SENTENCES, FailureKind
 from stigmer_cli.runner.heartbeat import ModelPostponed, NotMine
+from stigmer_cli.runner.journal import StepParked, record_only_turn
 from stigmer_cli.runner.model.seam import Model, ModelBusy, ModelFailed
 from stigmer_cli.runner.model_retry import GiveUp, ModelRetry, TryAgain, Unanswered
 from stigmer_cli.runner.reports import ClockAndRng, Reporter, Reports, WrongServer
@@ -31,26 +34,6 @@ NOT_MINE = ClaimingAttemptResponse(answer=ClaimAnswer.NOT_MINE, work=None)
 
 Models = Callable[[str], Model]
 """The model behind a name; raises ModelFailed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attempt:
-    """Which try of which run this is; `first_run` is the first of the run's chain in Temporal.
-
-    `number` counts what Temporal has handed out. `claims`: it claims the execution as it begins; else its run has
-    done so. `time_left_s` is what the execution's own time-out left for this and all later attempts when this one
-    began; None     where it has none.
-    """
-
-    execution: str
-    epoch: int
-    run: str
-    workflow: str
-    first_run: str
-    number: int
-    runner: str
-    claims: bool = False
-    time_left_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +54,11 @@ class _Broken:
 
 @dataclass(frozen=True, kw_only=True)
 class _End:
-    """The outcome, and what of the answer was not reported yet."""
+    """The outcome, what of the answer was not reported yet, and the turn that ended with it."""
 
     outcome: Outcome
     tail: MessageTail | None = None
+    turn: EndedStepBody | None = None
 
 
 class TokenCount:
@@ -86,10 +70,6 @@ class TokenCount:
     def add(self, usage: TokenUsage) -> None:
         """Count what one try used."""
         self.usage = self.usage + usage if self.usage else usage
-
-
-class Superseded(Exception):
-    """The server wants no more of this attempt."""
 
 
 class AttemptRunner:
@@ -150,11 +130,20 @@ class AttemptRunner:
     async def perform(self, attempt: Attempt, work: Work) -> None:
         """Carry out `attempt`, which has begun. Returns when the outcome is with the server, or wanted no more.
 
+        It also returns where only a person can decide about a step, which the server knows, and without an outcome.
+
         Raises ModelPostponed where another attempt is to ask a busy model again, ReportRefused where the server will
         never take the outcome.
         """
         log = _log_of(attempt)
-        end = _End(outcome=_give_up()) if _is_used_up(work, attempt) else await self._ask_model(attempt, work)
+        is_parked, end = False, None
+        try:
+            end = _End(outcome=_give_up()) if _is_used_up(work, attempt) else await self._ask_model(attempt, work)
+        except* StepParked:
+            is_parked = True
+        if is_parked:
+            log.info("attempt_parked")
+            return
         if end is None or not await self._report_end(attempt, end):
             log.info("attempt_superseded")
             return
@@ -186,10 +175,15 @@ class AttemptRunner:
                 transcript.close(has_tail=isinstance(ended, Outcome))
         except* Superseded:
             ended = None
+        took_s = self._clock_and_rng.clock.monotonic() - began_s
         if isinstance(ended, _Broken):
-            took_s = self._clock_and_rng.clock.monotonic() - began_s
             ended = await self._ask_later(attempt, work, ended, took_s, tokens)
-        return None if ended is None else _End(outcome=replace(ended, usage=tokens.usage), tail=_tail_of(transcript))
+        if ended is None:
+            return None
+        outcome = replace(ended, usage=tokens.usage)
+        # A server that keeps no journals refuses a report that holds a step.
+        turn = None if work.has_steps is None else record_only_turn(work, outcome, took_s, self._clock_and_rng.rng)
+        return _End(outcome=outcome, tail=_tail_of(transcript), turn=turn)
 
     async def _stream_answer(self, work: Work, transcript: Transcript, tokens: TokenCount) -> Outcome | _Broken:
         try:
@@ -263,6 +257,7 @@ class AttemptRunner:
                 error=outcome.error,
                 usage=outcome.usage,
                 tail=end.tail,
+                steps=[end.turn] if end.turn else [],
             )
         )
 

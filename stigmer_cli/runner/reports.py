@@ -4,7 +4,7 @@
 """
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -12,6 +12,7 @@ import structlog
 
 from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import ClaimAnswer, ClaimingAttemptResponse, CountsResponse, MessageTail, Work
+from stigmer_cli.api.steps import BeginStepResponse, EndedStepBody, StepDraftBody, StepEndBody, StepPage
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import TokenUsage
@@ -90,8 +91,22 @@ class Reports(Protocol):
         error: str | None,
         usage: TokenUsage | None = None,
         tail: MessageTail | None = None,
+        steps: Sequence[EndedStepBody] = (),
     ) -> bool:
-        """Report how the run ended; False where the report does not count."""
+        """Report how the run ended, with `steps` that are not recorded yet; False where the report does not count."""
+
+    async def begin_step(
+        self, execution: str, *, epoch: int, run: str, attempt: int, step: StepDraftBody
+    ) -> BeginStepResponse:
+        """Whether the attempt is to perform `step`, and if not, why, or what was recorded."""
+
+    async def finish_step(
+        self, execution: str, *, epoch: int, run: str, attempt: int, step: StepDraftBody, end: StepEndBody
+    ) -> bool:
+        """Record how `step` ended; False where the attempt is superseded."""
+
+    async def read_recorded_steps(self, execution: str, *, after: int) -> StepPage:
+        """One page of the steps that are recorded, after number `after`, with their results."""
 
 
 class ReportRefused(StigmerError):

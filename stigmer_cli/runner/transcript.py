@@ -52,7 +52,7 @@ class Transcript:
 
     def write(self, text: str) -> bool:
         """Take `text`; False where the answer is as long as it may be, and now ends with a mark that says so."""
-        text = _storable(text)
+        text = to_storable(text)
         room = OUTPUT_CHARS_MAX - self._length
         is_cut = len(text) > room
         kept = text[:room] + CUT_MARK if is_cut else text
@@ -97,6 +97,6 @@ class Transcript:
             self._urgent.set()
 
 
-def _storable(text: str) -> str:
+def to_storable(text: str) -> str:
     """`text` without what neither JSON nor a database takes: half characters and NUL."""
     return text.encode("utf-8", errors="replace").decode().replace("\0", "")

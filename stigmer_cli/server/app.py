@@ -21,6 +21,7 @@ from stigmer_cli.server.routes import (
     identity,
     reconcile,
     reports,
+    steps,
     stuck,
     ui,
     usage,
@@ -47,6 +48,7 @@ def build(called: Services, *, token: Callable[[], str | None]) -> ASGIApp:
         bulk,
         executions,
         reports,
+        steps,
         ui,
     )
     for routes in groups:

@@ -9,6 +9,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stigmer_cli.api.problem import CONTENT_TYPE, Problem, problem_of
+from stigmer_cli.domain.step import RESULT_BYTES_MAX
 from stigmer_cli.errors import ServerBusy
 from stigmer_cli.server.connections import admit
 from stigmer_cli.server.hosts import AllowedHosts
@@ -16,6 +17,10 @@ from stigmer_cli.server.ui.access import is_ui
 from stigmer_cli.server_proof import PATH as CHALLENGE
 
 BODY_MAX = 4 * 1024 * 1024
+STEP_BODY_MAX = 2 * RESULT_BYTES_MAX + 1024 * 1024
+"""A result is a text inside a JSON string, where each of its quotes takes two bytes."""
+
+STEP_PATHS = ("/steps/begin", "/steps/finish")
 BODY_READ_MAX = 64 * 1024 * 1024
 """A body between the two is read and dropped: closing on who still sends resets the connection, and 413 is lost."""
 
@@ -72,7 +77,7 @@ class Guard:
                 admit(scope, is_known=is_known)
             if not is_known and scope["path"] not in OPEN_PATHS:
                 raise _refuse_stranger()
-            body = await _read_body(scope["method"], headers, receive)
+            body = await _read_body(scope, headers, receive)
         except Refusal as refusal:
             await _answer(refusal.problem, send)
             return
@@ -115,19 +120,20 @@ def _check_origin(headers: Headers) -> None:
         raise Refusal(403, "foreign-origin", "web pages may not talk to this server")
 
 
-async def _read_body(method: str, headers: Headers, receive: Receive) -> bytes:
-    if method in ("GET", "HEAD", "DELETE"):
+async def _read_body(scope: Scope, headers: Headers, receive: Receive) -> bytes:
+    if scope["method"] in ("GET", "HEAD", "DELETE"):
         return b""
+    bytes_max = STEP_BODY_MAX if scope["path"].endswith(STEP_PATHS) else BODY_MAX
     declared = headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > BODY_READ_MAX:
-        raise _too_large()
-    body = await _collect(receive)
+        raise _too_large(bytes_max)
+    body = await _collect(receive, bytes_max)
     if body:
         await _check_json(headers, body)
     return body
 
 
-async def _collect(receive: Receive) -> bytes:
+async def _collect(receive: Receive, bytes_max: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -136,17 +142,17 @@ async def _collect(receive: Receive) -> bytes:
             raise Refusal(400, "invalid-request", "the request broke off")
         chunk = message.get("body", b"")
         size += len(chunk)
-        if size <= BODY_MAX:
+        if size <= bytes_max:
             chunks.append(chunk)
         has_more = message.get("more_body", False)
-        if size > (BODY_READ_MAX if has_more else BODY_MAX):
-            raise _too_large()
+        if size > (BODY_READ_MAX if has_more else bytes_max):
+            raise _too_large(bytes_max)
         if not has_more:
             return b"".join(chunks)
 
 
-def _too_large() -> Refusal:
-    return Refusal(413, "too-large", f"a request may have {BODY_MAX // 1024 // 1024} MiB", "send a shorter message")
+def _too_large(bytes_max: int) -> Refusal:
+    return Refusal(413, "too-large", f"a request may have {bytes_max // 1024 // 1024} MiB", "send a shorter message")
 
 
 async def _check_json(headers: Headers, body: bytes) -> None:

@@ -115,7 +115,7 @@ class _Server:
         own_clock, clock = clock, store.clock
         self.clock = clock
         self.metrics = Metrics()
-        store.runs.on_usage = self.metrics.models.record_usage
+        store.runs.on_usage = store.steps.on_usage = self.metrics.models.record_usage
         ids = IdGenerator(clock, rng)
         record = _record_of(settings, ids)
         self.registry = ServerRegistry(store, record, clock=clock, request=settings.home.adoption_file)

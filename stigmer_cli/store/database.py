@@ -43,6 +43,7 @@ STANDING = tuple(
         "attention_code",
         "queue_reason",
         "claimed_run",
+        "claimed_by",
         "claimed_attempt",
         "answer_seq",
         "event_seq",

@@ -24,7 +24,7 @@ from stigmer_cli.store.mapping import execution_of
 from stigmer_cli.store.messages import read_messages
 from stigmer_cli.store.references import find_by_part
 from stigmer_cli.store.statements import BRIEF, by_index, select_by_ids
-from stigmer_cli.store.tables import CANCEL_REQUESTED, LEGACY, OPEN, QUEUED, executions
+from stigmer_cli.store.tables import CANCEL_REQUESTED, LEGACY, OPEN, QUEUED, executions, steps
 
 _ROW = executions.c
 
@@ -32,7 +32,9 @@ Decided = Callable[[datetime], Transition]
 """A transition, once the moment of its transaction is known."""
 
 _LIMIT = bindparam("limit", type_=Integer)
-_ONE = select(executions).where(_ROW.id == bindparam("id"))
+_ONE = select(executions, select(steps.c.seq).where(steps.c.execution_id == _ROW.id).exists().label("has_steps")).where(
+    _ROW.id == bindparam("id")
+)
 _BY_KEY = select(_ROW.id, _ROW.request_hash).where(_ROW.idempotency_key == bindparam("key"))
 _DUE = (
     by_index(select(*BRIEF), "ix_executions_queue")

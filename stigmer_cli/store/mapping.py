@@ -75,6 +75,7 @@ def execution_of(row: RowMapping, messages: tuple[Message, ...] = ()) -> Executi
         error=row["error"],
         usage=usage_of(row["usage"]),
         messages=messages,
+        has_steps=bool(row.get("has_steps")),
     )
 
 

@@ -11,7 +11,7 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.store.columns import Moment
 from stigmer_cli.store.database import Database, whole
 from stigmer_cli.store.labels import forget_labels
-from stigmer_cli.store.tables import events, executions
+from stigmer_cli.store.tables import events, executions, step_contents, steps
 
 ENDED = tuple(phase for phase in Phase if phase.is_terminal)
 
@@ -24,7 +24,7 @@ _ENDED_ONES = (
     .order_by(_ROW.id)
     .with_for_update()
 )
-_FORGET_EVENTS = delete(events).where(events.c.execution_id.in_(_IDS))
+_FORGET_PARTS = tuple(delete(table).where(table.c.execution_id.in_(_IDS)) for table in (events, step_contents, steps))
 _FORGET = delete(executions).where(_ROW.id.in_(_IDS))
 _OLD = {
     phase: select(_ROW.id)
@@ -44,7 +44,7 @@ class PruneTable:
 
     @whole
     async def delete(self, ids: Sequence[ExecutionId]) -> set[ExecutionId]:
-        """Delete those of `ids` that have ended, with timelines, messages and labels, in one commit; returns which."""
+        """Delete those of `ids` that have ended, with timelines, journals and labels, in one commit; returns which."""
         async with self._database.writing() as writing:
             found = (await writing.connection.execute(_ENDED_ONES, {"ids": list(ids)})).all()
             if not found:
@@ -53,7 +53,8 @@ class PruneTable:
             for row in found:
                 if row.labels:
                     await forget_labels(writing, row.id, row.created_at, row.labels)
-            await writing.connection.execute(_FORGET_EVENTS, {"ids": gone})
+            for forget in _FORGET_PARTS:
+                await writing.connection.execute(forget, {"ids": gone})
             await writing.connection.execute(_FORGET, {"ids": gone})
             return set(gone)
 

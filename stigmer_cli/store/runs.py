@@ -7,7 +7,7 @@ claim_and_begin 1 ──▶ append_message ... ──▶ finish
 Runs of an older workflow report `claim` and `begin_attempt` one after the other.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -23,6 +23,7 @@ from stigmer_cli.store.database import Database, Transition, Writing, whole
 from stigmer_cli.store.mapping import map_outcome, outcome_event
 from stigmer_cli.store.messages import MessageWriter, fold
 from stigmer_cli.store.run_transitions import Postponement
+from stigmer_cli.store.step_rows import EndedStep, write_ended
 from stigmer_cli.store.tables import events
 from stigmer_cli.store.transitions import expect, may_become
 from stigmer_cli.store.usage import add_usage
@@ -135,7 +136,7 @@ class RunTable:
                 return ClaimAnswer.WON, ReportResult.TAKEN
             if row["epoch"] != epoch or row["claimed_run"] != claimant.run:
                 return ClaimAnswer.LOST, ReportResult.STALE
-            known = _known_better(row, epoch, claimant.run, attempt)
+            known = known_better(row, epoch, claimant.run, attempt)
             return ClaimAnswer.WON, known or await _begin(writing, row, claimant, attempt)
 
     @whole
@@ -151,7 +152,7 @@ class RunTable:
         """Attempt `attempt` (from 1) of the run begins on `runner`; the messages of earlier ones are withdrawn."""
         async with self._database.writing() as writing:
             row = await writing.lock_row(execution_id)
-            if (known := _known_better(row, epoch, run, attempt)) is not None or row is None:
+            if (known := known_better(row, epoch, run, attempt)) is not None or row is None:
                 return known or ReportResult.STALE
             claimant = Claimant(run=run, runner=runner, workflow=None, first_run=None)
             return await _begin(writing, row, claimant, attempt)
@@ -190,9 +191,9 @@ class RunTable:
         """
         async with self._database.writing() as writing:
             row = await writing.lock_row(execution_id)
-            if (known := _known_better(row, epoch, run, attempt)) is not None or row is None:
+            if (known := known_better(row, epoch, run, attempt)) is not None or row is None:
                 return known or ReportResult.STALE
-            _check_begun(row, attempt)
+            check_begun(row, attempt)
             is_waiting = row["queue_reason"] == QueueReason.MODEL_BUSY
             if not (is_waiting and row["next_try_at"]):  # else it was reported before
                 await writing.change(
@@ -220,9 +221,9 @@ class RunTable:
         """
         async with self._database.writing() as writing:
             row = await writing.lock_row(execution_id)
-            if (known := _known_better(row, epoch, run, attempt)) is not None or row is None:
+            if (known := known_better(row, epoch, run, attempt)) is not None or row is None:
                 return known or ReportResult.STALE
-            _check_begun(row, attempt)
+            check_begun(row, attempt)
             await _append(writing, row, ReportedText(index=index, offset=offset, role=role, text=text))
             return ReportResult.TAKEN
 
@@ -233,7 +234,7 @@ class RunTable:
         """The attempt used this and ends without an outcome; each attempt counts once."""
         async with self._database.writing() as writing:
             row = await writing.lock_row(execution_id)
-            if (known := _known_better(row, epoch, run, attempt)) is not None or row is None:
+            if (known := known_better(row, epoch, run, attempt)) is not None or row is None:
                 return known or ReportResult.STALE
             values = _add_usage(row, usage, epoch, attempt)
             if values:
@@ -243,7 +244,7 @@ class RunTable:
         return ReportResult.TAKEN
 
     @whole
-    async def finish(
+    async def finish(  # noqa: PLR0913 - one parameter a field of the wire
         self,
         execution_id: ExecutionId,
         *,
@@ -252,18 +253,20 @@ class RunTable:
         attempt: int | None,
         outcome: Outcome,
         tail: ReportedText | None = None,
+        steps: Sequence[EndedStep] = (),
     ) -> ReportResult:
         """The run ended with `outcome`; `attempt` None: the workflow's own report, whichever attempt was running.
 
         Only the workflow's report may end a run that has not claimed yet: it was cancelled or failed before it began.
-        `tail` is what the attempt said last, as in `append_message`, whose Conflict it raises.
+        `tail` is what the attempt said last, as in `append_message`, whose Conflict it raises. `steps` are what it has
+        not recorded yet; their usage is in that of the outcome.
         """
         async with self._database.writing() as writing:
             row = await writing.lock_row(execution_id)
-            if (known := _known_better(row, epoch, run, attempt)) is not None or row is None:
+            if (known := known_better(row, epoch, run, attempt)) is not None or row is None:
                 return known or ReportResult.STALE
             if tail is not None and attempt is not None:
-                _check_begun(row, attempt)
+                check_begun(row, attempt)
                 await _append(writing, row, tail)
             used = _add_usage(row, outcome.usage, epoch, attempt)
             done = await writing.change(
@@ -278,6 +281,9 @@ class RunTable:
             if done is None:
                 return ReportResult.STALE
             await fold(writing, execution_id, after=row["answer_seq"], output=outcome.output)
+            if attempt is not None:
+                for step in steps:
+                    await write_ended(writing, row, attempt, step)
         if used:
             self._tell(outcome.usage)
         return ReportResult.TAKEN
@@ -301,8 +307,8 @@ def _is_its_own(row: RowMapping, epoch: int, claimant: Claimant) -> bool:
     return name.id == claimant.workflow and (submitted is None or claimant.first_run in (None, submitted))
 
 
-def _known_better(row: RowMapping | None, epoch: int, run: RunId, attempt: int | None) -> ReportResult | None:
-    """Why a report does not count; None if it does."""
+def known_better(row: RowMapping | None, epoch: int, run: RunId, attempt: int | None) -> ReportResult | None:
+    """Why a report does not count; None if it does. `row` is locked; None: there is no such execution."""
     if row is None or row["epoch"] != epoch:
         return ReportResult.STALE
     holder = row["claimed_run"]
@@ -321,7 +327,8 @@ def _add_usage(row: RowMapping, usage: TokenUsage | None, epoch: int, attempt: i
     return {} if total is None else {"usage": total}
 
 
-def _check_begun(row: RowMapping, attempt: int) -> None:
+def check_begun(row: RowMapping, attempt: int) -> None:
+    """Raise Conflict where `attempt` of the run that holds `row` has not begun."""
     if attempt > row["claimed_attempt"]:
         raise Conflict(f"attempt {attempt} of {row['id']} has not begun")
 

@@ -22,6 +22,7 @@ from stigmer_cli.store.progress import ProgressTable
 from stigmer_cli.store.pruning import PruneTable
 from stigmer_cli.store.runs import RunTable
 from stigmer_cli.store.servers import ServerTable
+from stigmer_cli.store.steps import StepTable
 from stigmer_cli.store.usage_totals import UsageTable
 
 STORE_ID = "store_id"
@@ -38,6 +39,7 @@ class Store:
         self.agents = AgentTable(database)
         self.executions = ExecutionTable(database, store_id)
         self.runs = RunTable(database)
+        self.steps = StepTable(database)
         self.events = EventTable(database)
         self.progress = ProgressTable(database)
         self.pruning = PruneTable(database)

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Double,
@@ -16,6 +17,7 @@ from sqlalchemy import (
 
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.step import Effect, StepState
 from stigmer_cli.store.columns import Document, Moment, Words
 
 metadata = MetaData()
@@ -31,6 +33,9 @@ OPEN: TextClause = text(f"phase IN ({_quoted(tuple(p for p in Phase if not p.is_
 CANCEL_REQUESTED: TextClause = text(f"cancel_requested_at IS NOT NULL AND {OPEN.text}")
 NEEDS_ATTENTION: TextClause = text("attention_code IS NOT NULL")
 LEGACY: TextClause = text(f"store_id IS NULL AND {OPEN.text}")
+IN_THE_AIR: TextClause = text(
+    f"(state = '{StepState.UNKNOWN}' OR (state = '{StepState.BEGUN}' AND effect = '{Effect.ONCE}'))"
+)
 
 meta = Table(
     "meta",
@@ -178,4 +183,46 @@ events = Table(
     Column("text", Words, nullable=False),
     Column("data", Document, nullable=False),
     PrimaryKeyConstraint("execution_id", "seq", name="pk_events"),
+)
+
+# The journals of executions (`domain/step.py`), without contents, so that a listing never reads these.
+steps = Table(
+    "steps",
+    metadata,
+    Column("execution_id", Words, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("key", Words, nullable=False),
+    Column("kind", Words, nullable=False),
+    Column("name", Words, nullable=False),
+    Column("effect", Words, nullable=False),
+    Column("state", Words, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("completed_at", Moment),
+    Column("error", Words),
+    Column("usage", Document),
+    # Who began it last, and by which of its calls: another call of the same attempt does not know what this one did.
+    Column("epoch", Integer, nullable=False),
+    Column("run", Words, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("runner", Words, nullable=False),
+    Column("nonce", Words, nullable=False),
+    Column("input_hash", Words, nullable=False),
+    Column("result_bytes", Integer, nullable=False),
+    # Its result is the output of the execution, which is not written a second time.
+    Column("is_outcome", Boolean, nullable=False),
+    PrimaryKeyConstraint("execution_id", "seq", name="pk_steps"),
+    Index("ux_steps_key", "execution_id", "key", unique=True),
+    Index("ix_steps_in_the_air", "execution_id", "seq", sqlite_where=IN_THE_AIR, postgresql_where=IN_THE_AIR),
+)
+
+# JSON texts: the `input` and the `result` of a step.
+step_contents = Table(
+    "step_contents",
+    metadata,
+    Column("execution_id", Words, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("part", Words, nullable=False),
+    Column("text", Words, nullable=False),
+    PrimaryKeyConstraint("execution_id", "seq", "part", name="pk_step_contents"),
 )

@@ -1,4 +1,4 @@
-"""The column `usage` of an execution: tokens summed over its attempts, each counted once."""
+"""The columns `usage`: of an execution, tokens summed over its attempts and steps, each counted once; of a step."""
 
 from collections.abc import Mapping
 from typing import cast
@@ -26,14 +26,26 @@ def add_usage(column: Column | None, usage: TokenUsage, *, epoch: int, attempt: 
     last = (cast("int", column["epoch"]), cast("int", column["attempt"])) if column else (0, 0)
     if (epoch, attempt) <= last:
         return None
-    before = usage_of(column)
-    total = before + usage if before else usage
+    return {**map_usage(_sum(column, usage)), "epoch": epoch, "attempt": attempt}
+
+
+def add_step_usage(column: Column | None, usage: TokenUsage) -> Column:
+    """`column` with what a step used, which is recorded once; the last attempt that is in the sum stays what it was."""
+    last = {"epoch": column["epoch"], "attempt": column["attempt"]} if column else {"epoch": 0, "attempt": 0}
+    return {**map_usage(_sum(column, usage)), **last}
+
+
+def map_usage(usage: TokenUsage) -> Column:
+    """`usage` as a column."""
     return {
-        "model": total.model,
-        "input": total.input_tokens,
-        "output": total.output_tokens,
-        "details": dict(total.details),
-        "cost": total.cost,
-        "epoch": epoch,
-        "attempt": attempt,
+        "model": usage.model,
+        "input": usage.input_tokens,
+        "output": usage.output_tokens,
+        "details": dict(usage.details),
+        "cost": usage.cost,
     }
+
+
+def _sum(column: Column | None, usage: TokenUsage) -> TokenUsage:
+    before = usage_of(column)
+    return before + usage if before else usage

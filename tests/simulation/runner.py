@@ -2,23 +2,25 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import ClaimAnswer, ClaimingAttemptResponse, CountsResponse, MessageTail, Work
+from stigmer_cli.api.steps import BeginStepResponse, EndedStepBody, StepDraftBody, StepEndBody, StepPage
 from stigmer_cli.domain.execution import Outcome, TokenUsage
 from stigmer_cli.domain.identity import ExecutionId, RunId, WorkflowId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, ServerUnavailable
 from stigmer_cli.runner.activities import Activities, StopSignal
-from stigmer_cli.runner.attempt import Attempt
+from stigmer_cli.runner.attempt_identity import Attempt
 from stigmer_cli.runner.heartbeat import ModelPostponed, NotMine
 from stigmer_cli.runner.model.seam import ModelBusy
 from stigmer_cli.runner.model_retry import ModelRetry
 from stigmer_cli.runner.reports import ClockAndRng, Reporter, ReportRefused, WrongServer
+from stigmer_cli.server.routes.steps import begun_body, draft_of, ended_step, recorded_body
 from stigmer_cli.store.run_transitions import Postponement
 from stigmer_cli.store.runs import Claimant, ReportedText, ReportResult
 from stigmer_cli.store.store import Store
@@ -108,7 +110,8 @@ class SimReports:
     async def _work(self, execution: str, epoch: int, run: str, attempt: int) -> Work:
         message = f"{execution} {epoch} {run} {attempt}"
         counts = await self._store.runs.count_attempts(ExecutionId(execution))
-        wait = (await self._store.executions.get(ExecutionId(execution))).model_wait
+        row = await self._store.executions.get(ExecutionId(execution))
+        wait = row.model_wait
         return Work(
             instructions="",
             message=message,
@@ -119,6 +122,7 @@ class SimReports:
             broken_off=counts.broken_off,
             model_busy_since=wait.since if wait else None,
             model_busy_s=counts.model_busy_s if wait else 0.0,
+            has_steps=row.has_steps,
         )
 
     async def count_attempts(self, execution: str) -> CountsResponse:
@@ -174,12 +178,19 @@ class SimReports:
         error: str | None,
         usage: TokenUsage | None = None,
         tail: MessageTail | None = None,
+        steps: Sequence[EndedStepBody] = (),
     ) -> bool:
         outcome = Outcome(phase=phase, output=output, error=error, usage=usage)
         piece = ReportedText(index=tail.index, offset=tail.offset, role=tail.role, text=tail.text) if tail else None
         report = await self._over(
             lambda: self._store.runs.finish(
-                ExecutionId(execution), epoch=epoch, run=RunId(run), attempt=attempt, outcome=outcome, tail=piece
+                ExecutionId(execution),
+                epoch=epoch,
+                run=RunId(run),
+                attempt=attempt,
+                outcome=outcome,
+                tail=piece,
+                steps=[ended_step(step, may_be_outcome=True) for step in steps],
             )
         )
         return report is not ReportResult.STALE
@@ -191,6 +202,31 @@ class SimReports:
             )
         )
         return report is ReportResult.TAKEN
+
+    async def begin_step(
+        self, execution: str, *, epoch: int, run: str, attempt: int, step: StepDraftBody
+    ) -> BeginStepResponse:
+        begun = await self._over(
+            lambda: self._store.steps.begin(
+                ExecutionId(execution), epoch=epoch, run=RunId(run), attempt=attempt, draft=draft_of(step)
+            )
+        )
+        return begun_body(begun)
+
+    async def finish_step(
+        self, execution: str, *, epoch: int, run: str, attempt: int, step: StepDraftBody, end: StepEndBody
+    ) -> bool:
+        ended = ended_step(EndedStepBody(step=step, end=end))
+        report = await self._over(
+            lambda: self._store.steps.finish(
+                ExecutionId(execution), epoch=epoch, run=RunId(run), attempt=attempt, step=ended
+            )
+        )
+        return report is ReportResult.TAKEN
+
+    async def read_recorded_steps(self, execution: str, *, after: int) -> StepPage:
+        page = await self._over(lambda: self._store.steps.read_recorded(ExecutionId(execution), after=after))
+        return recorded_body(page)
 
     async def _over(self, call: Callable[[], Awaitable[R]]) -> R:
         link = self._link

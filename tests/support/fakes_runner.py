@@ -3,7 +3,7 @@
 import json
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,10 +14,11 @@ from typing import Any, Self
 
 from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import ClaimAnswer, ClaimingAttemptResponse, CountsResponse, MessageTail, Work
+from stigmer_cli.api.steps import BeginStepResponse, EndedStepBody, StepPage
 from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.identity import runner_process, task_queue_of
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.errors import ServerUnavailable
+from stigmer_cli.errors import NotFound, ServerUnavailable
 from tests.support.ids import STORE, workflow
 from tests.support.machine_load import slack
 
@@ -49,6 +50,7 @@ class Row:
     runners: list[str] = field(default_factory=list)
     refused: int = 0
     usages: list[TokenUsage | None] = field(default_factory=list)
+    steps: list[EndedStepBody] = field(default_factory=list)
 
 
 class InMemoryReports:
@@ -127,6 +129,7 @@ class InMemoryReports:
         error: str | None,
         usage: TokenUsage | None = None,
         tail: MessageTail | None = None,
+        steps: Sequence[EndedStepBody] = (),
     ) -> bool:
         if not self.finish_now(
             execution,
@@ -140,7 +143,17 @@ class InMemoryReports:
         ):
             return False
         self.rows[execution].usages.append(usage)
+        self.rows[execution].steps += steps
         return True
+
+    async def begin_step(self, execution: str, **_told: object) -> BeginStepResponse:
+        raise NotFound(f"{execution}: a server from before there were journals has no such path")
+
+    async def finish_step(self, execution: str, **_told: object) -> bool:
+        raise NotFound(f"{execution}: a server from before there were journals has no such path")
+
+    async def read_recorded_steps(self, execution: str, **_told: object) -> StepPage:
+        raise NotFound(f"{execution}: a server from before there were journals has no such path")
 
     async def add_usage(self, execution: str, *, epoch: int, run: str, attempt: int, usage: TokenUsage) -> bool:
         with self._lock:

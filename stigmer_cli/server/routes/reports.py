@@ -24,6 +24,7 @@ from stigmer_cli.api.reports import (
 from stigmer_cli.domain.execution import Outcome
 from stigmer_cli.domain.identity import ExecutionId, RunId, WorkflowId
 from stigmer_cli.errors import NotFound
+from stigmer_cli.server.routes.steps import ended_step
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.store.run_transitions import Postponement
 from stigmer_cli.store.runs import AttemptCounts, Claimant, ReportedText, ReportResult
@@ -126,6 +127,7 @@ async def _work(execution_id: ExecutionId, counts: AttemptCounts, called: Servic
         broken_off=counts.broken_off,
         model_busy_since=wait.since if wait else None,
         model_busy_s=counts.model_busy_s if wait else 0.0,
+        has_steps=execution.has_steps,
     )
 
 
@@ -174,5 +176,6 @@ async def finish(execution_id: str, body: OutcomeReport, called: Called) -> Repo
             usage=body.usage.to_domain() if body.usage else None,
         ),
         tail=ReportedText(index=tail.index, offset=tail.offset, role=tail.role, text=tail.text) if tail else None,
+        steps=[ended_step(step, may_be_outcome=True) for step in body.steps],
     )
     return ReportResponse(taken=report is not ReportResult.STALE)

@@ -24,6 +24,8 @@ AGENT = AgentId("agt-00000000000000000000000000")
 
 WITHOUT_COUNTS: Mapping[str, Sequence[str]] = {
     "sqlite": (
+        "DROP TABLE step_contents",
+        "DROP TABLE steps",
         "DROP TRIGGER executions_counted_added",
         "DROP TRIGGER executions_counted_moved",
         "DROP TRIGGER executions_counted_removed",
@@ -32,6 +34,8 @@ WITHOUT_COUNTS: Mapping[str, Sequence[str]] = {
         "UPDATE alembic_version SET version_num = '0005'",
     ),
     "postgresql": (
+        "DROP TABLE step_contents",
+        "DROP TABLE steps",
         "DROP FUNCTION count_executions_added() CASCADE",
         "DROP FUNCTION count_executions_moved() CASCADE",
         "DROP FUNCTION count_executions_removed() CASCADE",

@@ -20,7 +20,8 @@ from stigmer_cli.errors import (
     StigmerError,
     StoreBusy,
 )
-from stigmer_cli.runner.attempt import Attempt, AttemptRunner
+from stigmer_cli.runner.attempt import AttemptRunner
+from stigmer_cli.runner.attempt_identity import Attempt
 from stigmer_cli.runner.heartbeat import ModelPostponed
 from stigmer_cli.runner.model.seam import Model, ModelBusy, ModelFailed
 from stigmer_cli.runner.model_retry import ModelRetry
@@ -57,10 +58,12 @@ def perform(
     runners: Sequence[str] = (),
     reports: InMemoryReports | None = None,
     postponed: Sequence[dict[str, object]] = (),
+    has_steps: bool | None = None,
 ) -> Row:
     """What became of the attempt after `begun` others, of which `postponed` met a busy model."""
     reports = reports or InMemoryReports()
     row = reports.add(EXECUTION)
+    row.work = row.work.model_copy(update={"has_steps": has_steps})
     row.postponed += postponed
     row.claimed_run, row.phase, row.begun = "run-1", Phase.IN_PROGRESS, begun
     row.runners += runners
@@ -87,6 +90,41 @@ def perform(
 def test_the_outcome_is_with_the_server_when_the_attempt_ends() -> None:
     row = perform(Script(["a", "b"]))
     assert (row.phase, row.output, row.text, row.finishes) == (Phase.COMPLETED, "ab", "ab", 1)
+
+
+def test_a_server_that_keeps_no_journals_is_told_of_no_step() -> None:
+    assert perform(Script(["a"])).steps == []
+
+
+def test_the_only_turn_goes_with_the_outcome_and_its_text_is_not_sent_twice() -> None:
+    used = TokenUsage(model="m", input_tokens=3)
+    [turn] = perform(Script(["a", used]), has_steps=False).steps
+    assert turn.to_wire() == {
+        "step": {
+            "key": "/turns/0",
+            "kind": "turn",
+            "name": "echo",
+            "effect": "none",
+            "nonce": turn.step.nonce,
+            "inputHash": turn.step.input_hash,
+            "input": None,
+        },
+        "end": {
+            "state": "DONE",
+            "result": None,
+            "error": None,
+            "usage": {"model": "m", "inputTokens": 3, "outputTokens": 0, "details": {}, "cost": None},
+            "tookS": pytest.approx(2.0),
+            "isOutcome": True,
+        },
+    }
+    [failed] = perform(Script([ModelFailed("set a key")]), has_steps=True).steps
+    assert (failed.end.state, failed.end.error, failed.end.is_outcome) == ("FAILED", "set a key", False)
+    assert failed.step.input_hash == turn.step.input_hash
+
+
+def test_a_runner_that_gives_up_has_no_turn() -> None:
+    assert perform(Script(["a"]), begun=10, runners=[f"r{n}" for n in range(10)], has_steps=False).steps == []
 
 
 def test_a_model_that_fails_is_a_failed_execution_with_its_sentence() -> None:

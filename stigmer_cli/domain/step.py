@@ -1,0 +1,139 @@
+"""A step: one unit of work of an execution whose result is recorded, so that a later attempt does not repeat it.
+
+              ┌──────────────── taken over: effect none or repeatable ────┐
+              ▼                                                           │
+    begin ─▶ BEGUN ──finish──▶ DONE | FAILED                              │
+              │ └──(its attempt is gone)──────────────────────────────────┘
+              └────(its attempt is gone, effect once)──▶ UNKNOWN ──a person decides──▶ BEGUN | SKIPPED
+
+A step of effect `none` or `repeatable` may also be recorded as a whole once it has ended: then it never is BEGUN.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from stigmer_cli.domain.execution import TokenUsage
+from stigmer_cli.domain.identity import RunId
+
+RESULT_BYTES_MAX = 8 * 1024 * 1024
+"""How much JSON text, in UTF-8, a step may leave; a larger result fails it."""
+
+INPUT_BYTES_MAX = 256 * 1024
+"""How much JSON text of an input is kept for people to read. A replay compares the hash, and needs no more of it."""
+
+KEY_MAX = 500
+NAME_MAX = 200
+
+FIRST_TURN = "/turns/0"
+"""The key of the only turn of an agent without tools."""
+
+
+class StepKind(StrEnum):
+    """What a step is; scripts may rely on these words."""
+
+    TURN = "turn"
+    TOOL = "tool"
+    TASK = "task"
+
+
+class Effect(StrEnum):
+    """What performing a step twice does; scripts may rely on these words.
+
+    NONE: it costs time or money, nothing else. REPEATABLE: the other side is as after performing it once. ONCE: it
+    happens twice.
+    """
+
+    NONE = "none"
+    REPEATABLE = "repeatable"
+    ONCE = "once"
+
+
+class StepState(StrEnum):
+    """How far a step is; scripts may rely on these words.
+
+    UNKNOWN: its effect is ONCE, it began, its attempt is gone, and nothing says whether it took effect. SKIPPED: a
+    person gave its result.
+    """
+
+    BEGUN = "BEGUN"
+    DONE = "DONE"
+    FAILED = "FAILED"
+    UNKNOWN = "UNKNOWN"
+    SKIPPED = "SKIPPED"
+
+
+RECORDED: frozenset[StepState] = frozenset({StepState.DONE, StepState.FAILED, StepState.SKIPPED})
+"""States in which a step has its result or its error: a replay takes that, and performs nothing."""
+
+MOVES: Mapping[StepState, frozenset[StepState]] = {
+    StepState.BEGUN: frozenset({StepState.BEGUN, StepState.DONE, StepState.FAILED, StepState.UNKNOWN}),
+    StepState.UNKNOWN: frozenset({StepState.BEGUN, StepState.SKIPPED}),
+    StepState.DONE: frozenset(),
+    StepState.FAILED: frozenset(),
+    StepState.SKIPPED: frozenset(),
+}
+"""The moves within an execution's journal; that a person has a step forgotten is no move, but its end."""
+
+
+class BeginAnswer(StrEnum):
+    """What a runner does about a step that it wants to begin; scripts may rely on these words.
+
+    GO: perform it. RECORDED: take the result or the error that is there. UNKNOWN: a person has to decide. MISMATCH: the
+    same, because the step was recorded with another input. STALE: this attempt no longer counts.
+    """
+
+    GO = "go"
+    RECORDED = "recorded"
+    UNKNOWN = "unknown"
+    MISMATCH = "mismatch"
+    STALE = "stale"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A step as stored, without its input and its result, which are read on request.
+
+    `seq` counts the steps of an execution in the order in which they began, from 1. `attempts` counts how often it
+    began. `epoch`, `run`, `attempt` and `runner` say which attempt began it last. `result_bytes` is how long its result
+    is as JSON in UTF-8. `is_outcome`: its result is the output of the execution.
+    """
+
+    seq: int
+    key: str
+    kind: StepKind
+    name: str
+    effect: Effect
+    state: StepState
+    attempts: int
+    started_at: datetime
+    completed_at: datetime | None = None
+    error: str | None = None
+    usage: TokenUsage | None = None
+    epoch: int
+    run: RunId
+    attempt: int
+    runner: str
+    input_hash: str
+    result_bytes: int = 0
+    is_outcome: bool = False
+
+    @property
+    def is_in_the_air(self) -> bool:
+        """Whether nobody may repeat it unasked once its attempt is gone."""
+        return self.state is StepState.UNKNOWN or (self.state is StepState.BEGUN and self.effect is Effect.ONCE)
+
+
+def idempotency_key(execution: str, key: str) -> str:
+    """What the other side of a step may know it by: the same for each try, and different for any other step.
+
+    32 hexadecimal digits of SHA-256, a function of the execution's id and the step's key only.
+    """
+    return hashlib.sha256(f"stigmer-step\0{execution}\0{key}".encode()).hexdigest()[:32]
+
+
+def hash_of(json_text: str) -> str:
+    """The hash by which two inputs, as canonical JSON text, are compared: 32 hexadecimal digits of SHA-256."""
+    return hashlib.sha256(json_text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

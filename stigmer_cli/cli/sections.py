@@ -44,6 +44,11 @@ class SectionedGroup(TyperGroup):
                 formatter.write_dl(rows)
 
 
+def make_group(about: str) -> typer.Typer:
+    """A group of commands, whose help is plain text as that of every command is; typer's own takes rich to print."""
+    return typer.Typer(help=about, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
 def print_plain_usage(app: typer.Typer) -> None:
     """Make every command of `app` and of its groups a `PlainCommand`."""
     for command in app.registered_commands:

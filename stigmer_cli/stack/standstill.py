@@ -17,8 +17,10 @@ STATES: Mapping[str, str] = {
 }
 UNINTERRUPTIBLE = "D"
 IN_KERNEL = "stuck in the kernel, waiting for a disk or a network file system (state D)"
-LOOKS, LOOK_EVERY_S = 4, 0.1
-"""A process that writes to a disk is in state D now and then; one that is stuck is so every time."""
+LOOKS, LOOK_EVERY_S = 12, 0.1
+"""A process that reads or writes a disk is in state D now and then, and on a busy disk for half a second at a time; one
+that is stuck is so every time. All looks end within `LOOP_MAX_S`.
+"""
 
 LOOP_MAX_S = 1.5
 HUNG = "its event loop stands still"

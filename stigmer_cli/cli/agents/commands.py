@@ -8,6 +8,7 @@ import typer
 from stigmer_cli.cli.context import cli_of
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.parameters import OutputFormat, Yes
+from stigmer_cli.cli.sections import make_group
 
 AgentName = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name or id.")]
 Files = Annotated[
@@ -17,7 +18,7 @@ Files = Annotated[
     ),
 ]
 
-agents = typer.Typer(help="List, show and delete agents.")
+agents = make_group("List, show and delete agents.")
 
 
 class AgentFormat(StrEnum):
@@ -81,7 +82,7 @@ def list_(
     limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="Show at most this many.")] = 1000,
     output: AgentOutput = AgentFormat.TABLE,
 ) -> None:
-    """List agents by name, with the number of their executions and the newest."""
+    """List agents by name, each with its number of executions."""
     from stigmer_cli.cli.agents.list import list_agents
 
     list_agents(cli_of(ctx, output.fallback), limit=limit, is_yaml=output is AgentFormat.YAML)

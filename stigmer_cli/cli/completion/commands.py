@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from stigmer_cli.cli.context import cli_of
+from stigmer_cli.cli.sections import make_group
 
 
 class Shell(StrEnum):
@@ -22,7 +23,7 @@ ForShell = Annotated[
 ]
 PrintOnly = Annotated[bool, typer.Option("--print", help="Print the script, and write nothing.")]
 
-completion = typer.Typer(help="Complete commands, agents, executions and more with the tab key.")
+completion = make_group("Complete commands, agents, executions and more with the tab key.")
 
 
 @completion.command("install")

@@ -186,4 +186,6 @@ def _write(path: Path, text: str) -> None:
         mode = target.stat().st_mode & 0o777 if target.exists() else MODE
         write_atomically(target, text.encode("utf-8", "surrogateescape"), mode)
     except OSError as error:
-        raise MachineError(f"cannot write {path}: {reason_of(error)}") from error
+        raise MachineError(
+            f"cannot write {path}: {reason_of(error)}", hint="stigmer completion install --print shows what to write"
+        ) from error

@@ -7,10 +7,11 @@ import typer
 from stigmer_cli.cli.context import cli_of
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.parameters import OutputFormat
+from stigmer_cli.cli.sections import make_group
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of a setting, as in `stigmer config list`.")]
 
-config = typer.Typer(help="Show and change settings.")
+config = make_group("Show and change settings.")
 
 
 @config.command("path")

@@ -9,6 +9,7 @@ from stigmer_cli.cli.context import cli_of
 from stigmer_cli.cli.doctor.options import DoctorOptions
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.parameters import OutputFormat
+from stigmer_cli.cli.sections import make_group
 from stigmer_cli.cli.wait import WAIT_OPTION as WAIT
 from stigmer_cli.cli.wait import parse_wait
 from stigmer_cli.errors import ConfigError
@@ -21,7 +22,7 @@ Wait = Annotated[
     str | None, typer.Option(WAIT, metavar="[=SPAN]", help="Repeat until all is healthy, for SPAN at most.")
 ]
 
-doctor = typer.Typer(help="Say what is wrong and what to type.")
+doctor = make_group("Say what is wrong and what to type.")
 
 
 @doctor.callback(invoke_without_command=True)

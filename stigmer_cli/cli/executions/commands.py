@@ -27,6 +27,7 @@ from stigmer_cli.cli.parameters import (
     parse_span_option,
     parse_timeout_option,
 )
+from stigmer_cli.cli.sections import make_group
 from stigmer_cli.cli.wait import parse_wait
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
@@ -94,7 +95,7 @@ IncludeInProgress = Annotated[
     ),
 ]
 
-executions = typer.Typer(help="List, show, watch, cancel and reconcile executions.")
+executions = make_group("List, show, watch, cancel and reconcile executions.")
 
 
 def run(
@@ -257,9 +258,9 @@ def prune(
     yes: Yes = False,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Delete executions that have ended, with their messages and timelines, after a question.
+    """Delete executions that have ended, after a question.
 
-    The setting `retention` does the same by itself: see stigmer help executions.
+    Their messages and timelines are deleted with them. The setting `retention` does the same by itself: see stigmer help executions.
     """
     from stigmer_cli.cli.executions.prune import prune_executions
 

@@ -41,6 +41,22 @@ def test_each_page_has_a_topic_and_each_topic_a_page() -> None:
     )
 
 
+def _paths(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield path
+    for name, below in getattr(command, "commands", {}).items():
+        yield from _paths(below, (*path, name))
+
+
+@pytest.mark.parametrize("path", [*_paths(get_command(build_application()))], ids=" ".join)
+def test_the_help_of_each_command_and_group_is_plain_text(
+    path: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke([*path, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"Usage: {' '.join(('stigmer', *path))} [OPTIONS]")
+    assert "-completion" not in shown.replace("completions", "")
+
+
 @pytest.mark.parametrize("topic", TOPICS)
 def test_a_page_has_a_heading_a_short_summary_and_code_that_fits_a_terminal(topic: str) -> None:
     text = read_page(topic)

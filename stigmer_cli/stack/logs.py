@@ -25,6 +25,7 @@ UNDATED_MAX = 10_000
 STAMPS = ("timestamp", "time", "ts")
 TEXT_STAMP = re.compile(r'^(?:time=)?"?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^\s"]*)')
 NEVER = datetime.fromtimestamp(0, UTC)
+"""The place in time of a line that has no time, and none near it."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True)

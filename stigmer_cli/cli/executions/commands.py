@@ -260,7 +260,8 @@ def prune(
 ) -> None:
     """Delete executions that have ended, after a question.
 
-    Their messages and timelines are deleted with them. The setting `retention` does the same by itself: see stigmer help executions.
+    Their messages and timelines are deleted with them. The setting `retention` does the same by itself: see stigmer
+    help executions.
     """
     from stigmer_cli.cli.executions.prune import prune_executions
 

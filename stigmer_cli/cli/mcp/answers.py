@@ -159,10 +159,10 @@ class StuckAnswer(Answer):
 
 
 class LogLineAnswer(Sent):
-    """One line of a log."""
+    """One line of a log; null for `at`: neither it nor a line near it has a time."""
 
     part: str
-    at: str
+    at: str | None
     text: str
 
 

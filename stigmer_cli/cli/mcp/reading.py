@@ -44,7 +44,7 @@ from stigmer_cli.domain.identity import is_id
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import NotRunning, OperationFailed, RequestError
 from stigmer_cli.settings import Home
-from stigmer_cli.stack.logs import Line, have_logs, read_lines, select_parts
+from stigmer_cli.stack.logs import NEVER, Line, have_logs, read_lines, select_parts
 from stigmer_cli.stack.remote import refuse_elsewhere
 from stigmer_cli.stack.status import StackState
 from stigmer_cli.time_format import parse_span
@@ -194,8 +194,7 @@ class ReadingTools(Toolbox):
         if not have_logs(settings.home, names):
             raise NotRunning(f"there are no logs in {settings.home.logs}: nothing was ever started", hint="stigmer up")
         found = await in_thread(lambda: self._read(settings.home, names, read_span(since), tail, contains))
-        lines = [LogLineAnswer(part=line.part, at=iso(line.shown_at), text=describe_line(line)) for line in found]
-        return LogsAnswer(lines=lines)
+        return LogsAnswer(lines=[_log_line(line) for line in found])
 
     @tool(Description(title="Preview a reconcile", annotations=LOOK, more="Use `ids`, `phases` or `older_than`."))
     async def preview_reconcile(
@@ -303,3 +302,8 @@ def _brief(found: ExecutionResource) -> ExecutionAnswer:
         why=truncate_line(describe_reason(found), TEXT_MAX),
         stuck=found.stuck,
     )
+
+
+def _log_line(line: Line) -> LogLineAnswer:
+    at = None if line.shown_at == NEVER else iso(line.shown_at)
+    return LogLineAnswer(part=line.part, at=at, text=describe_line(line))

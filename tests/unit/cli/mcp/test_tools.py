@@ -145,6 +145,7 @@ async def test_logs_are_without_secrets_and_control_sequences(cli: Cli, home: Ho
     found = await call(cli, "logs", parts=["server"])
     texts = [line["text"] for line in found.structured_content["lines"]]
     assert texts == ["the token is [redacted]", "api_key=[redacted] red"]
+    assert [line["at"] for line in found.structured_content["lines"]] == [None, None]
     assert TOKEN not in found.model_dump_json()
 
 

@@ -38,12 +38,14 @@ def home(tmp_path: Path) -> Home:
 
 
 def pytest_configure() -> None:
-    """What a test starts can be interrupted, also where the tests themselves run behind a shell's `&`.
+    """What a test starts can be interrupted, also behind a shell's `&`, and keeps the modules that it has compiled.
 
     Such a shell has its background jobs ignore Ctrl-C, and their children inherit that.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Many images set it. Then each of the thousands of commands and parts that are started would compile its modules.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 # A stall of the machine is no finding.

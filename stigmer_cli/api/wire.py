@@ -19,7 +19,13 @@ NOW_HEADER = "Stigmer-Now"
 class Sent(BaseModel):
     """A body that a client may meet in a newer version: unknown fields are left alone."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        frozen=True,
+        extra="ignore",
+        defer_build=True,  # the validator of a body is made when the first such body comes, not at each start
+    )
 
     def to_wire(self) -> dict[str, object]:
         """The JSON object, in camelCase."""
@@ -29,4 +35,4 @@ class Sent(BaseModel):
 class Asked(Sent):
     """A body that the server is asked to act on: an unknown field is an error, never ignored."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid")
+    model_config = ConfigDict(extra="forbid")

@@ -4,6 +4,7 @@ import os
 import socket
 
 from stigmer_cli.stack.endpoints_file import Endpoints
+from stigmer_cli.stack.parts import LOOPBACK
 from stigmer_cli.supervisor.process import IS_LINUX
 from stigmer_cli.supervisor.record import SupervisorRecord
 from stigmer_cli.supervisor.sockets import ANY_IP, group_with, listening_sockets, open_files
@@ -32,9 +33,14 @@ def is_listened_on(port: int) -> bool:
     """Whether anybody listens on `port` of loopback; nothing is bound, which could keep a part from its own port."""
     if IS_LINUX:
         return any(at == port for _, at in listening_sockets(os.getpid(), ANY_IP))
+    return accepts_connections(port)
+
+
+def accepts_connections(port: int) -> bool:
+    """Whether somebody accepts connections to `port` of loopback: costs next to nothing, and does not say who."""
     with socket.socket() as probe:
         probe.settimeout(CONNECT_MAX_S)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((LOOPBACK, port)) == 0
 
 
 def holds(pid: int, port: int) -> bool:

@@ -32,7 +32,7 @@ from stigmer_cli.stack.parts import (
     supervisor_spec,
 )
 from stigmer_cli.stack.port_claims import PortClaims
-from stigmer_cli.stack.port_holders import find_parts_missing_ports
+from stigmer_cli.stack.port_holders import accepts_connections, find_parts_missing_ports
 from stigmer_cli.stack.ports import with_ports
 from stigmer_cli.stack.readiness import find_unready_parts, select_changes
 from stigmer_cli.stack.rollback import describe_left, roll_back
@@ -60,7 +60,10 @@ from stigmer_cli.supervisor.supervisor import end_survivors
 
 ANSWER_MAX_S = 2.0
 LOOK_MAX_S = 2.0
-LOOK_EVERY_S, LOOK_AGAIN_S = 0.05, 0.02  # once the server answers, the rest comes soon
+LOOK_EVERY_S, LOOK_AGAIN_S = 0.25, 0.02  # once the server answers, the rest comes soon
+KNOCK_EVERY_S = 0.02
+"""How often a start tries whether the server accepts connections, which ends the wait for the next look."""
+
 LAST_LOOK_S = 1.0
 """The least time for one observation, even after the deadline: a busy machine must not decide the last one."""
 JOINED_LOOK_EVERY_S = 0.2
@@ -347,8 +350,22 @@ async def wait_until_ready(
                 return record
             if left_s <= 0:
                 raise _timed_out(lacking)
-            is_near = seen.pid is not None
-            await clock.sleep((LOOK_AGAIN_S if is_near else LOOK_EVERY_S) if begun.own else JOINED_LOOK_EVERY_S)
+            await _pause(begun, is_answered=seen.pid is not None, clock=clock)
+
+
+async def _pause(begun: Begun, *, is_answered: bool, clock: Clock) -> None:
+    """Wait until the next look may show something new.
+
+    A look takes a hundredth of a second of a processor, and the parts that are awaited need both of a small machine.
+    """
+    if not begun.own:
+        await clock.sleep(JOINED_LOOK_EVERY_S)
+    elif is_answered:
+        await clock.sleep(LOOK_AGAIN_S)
+    else:
+        until = clock.monotonic() + LOOK_EVERY_S
+        while clock.monotonic() < until and not accepts_connections(begun.endpoints.server_port):
+            await clock.sleep(KNOCK_EVERY_S)
 
 
 async def status_of(control: Control) -> SupervisorRecord:

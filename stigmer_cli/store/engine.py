@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, FromClause, Table, create_engine, event, make_url
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
@@ -155,6 +155,8 @@ class PostgresBackend:
 
     def insert_or_skip(self, table: Table, column: str | None) -> ReturningInsert[Any]:
         """An insert that does nothing when the unique `column` (None: any) is taken; gives back a new row's key."""
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - a store in SQLite starts sooner without
+
         return statements.insert_or_skip(postgresql.insert, table, column)
 
     def verify(self) -> None:

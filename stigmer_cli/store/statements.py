@@ -6,13 +6,15 @@ Values are handed in by name when a statement runs: `row_id` says which row, `is
 
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Select, Table, TextClause, bindparam, func, literal, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate, Update
 
 from stigmer_cli.store.tables import executions
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 KINDS_MAX = 256
 """Kinds of transition that are kept; there are about forty."""
@@ -99,7 +101,7 @@ def select_and_lock(guards: Guards, columns: tuple[str, ...]) -> Select[Any]:
 
 @cache
 def insert_or_skip(
-    insert: Callable[[Table], sqlite.Insert | postgresql.Insert], table: Table, column: str | None
+    insert: Callable[[Table], "sqlite.Insert | postgresql.Insert"], table: Table, column: str | None
 ) -> ReturningInsert[Any]:
     """An insert that does nothing when the unique `column` (None: any) is taken; gives back a new row's primary key."""
     return (

@@ -3,6 +3,7 @@
 import gc
 import subprocess
 import sys
+from dataclasses import FrozenInstanceError, dataclass
 
 import pytest
 
@@ -32,6 +33,37 @@ def test_a_part_starts_without_what_it_never_uses(module: str) -> None:
     unused = {"rich.console", "pygments", "alembic", "sqlalchemy.orm", "typer.rich_utils", "openai", "textual", "mcp"}
     assert loaded & unused == set()
     assert "structlog" in loaded
+
+
+def test_a_dataclass_of_a_part_is_as_any_other() -> None:
+    with lean_imports():
+
+        @dataclass(frozen=True, kw_only=True)
+        class Point:
+            x: int
+            y: int = 0
+
+    one = Point(x=1)
+    assert (one == Point(x=1), one == Point(x=2), one == object(), one != Point(x=1)) == (True, False, False, False)
+    assert len({one, Point(x=1), Point(x=1, y=0), Point(x=3)}) == 2
+    assert repr(one).endswith("Point(x=1, y=0)")
+    with pytest.raises(FrozenInstanceError, match="cannot assign to field 'x'"):
+        one.x = 2  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError, match="cannot delete field 'y'"):
+        del one.y
+
+
+def test_the_models_of_the_openapi_document_are_made_when_it_is_asked_for() -> None:
+    program = """
+import stigmer_cli.server.app
+from fastapi import FastAPI
+from fastapi.openapi.models import Operation
+before = Operation.__pydantic_complete__
+document = FastAPI().openapi()
+print(before, document["openapi"], Operation(responses={}).responses)
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False 3.1.0 {}\n"
 
 
 def test_garbage_is_collected_again_after_the_imports() -> None:

@@ -208,7 +208,7 @@ def work(ctx: typer.Context) -> None:
     """Run a runner alone, in the foreground. Several may poll one Temporal."""
     from stigmer_cli.lean_imports import lean_imports
 
-    with lean_imports():
+    with lean_imports(without=["click"]):
         from stigmer_cli.cli.stack.work import work as run_runner
 
     raise typer.Exit(run_runner(cli_of(ctx)))

@@ -76,8 +76,19 @@ class Canceller:
         """Deliver for ever; raises what the store raises."""
         while True:
             self._nudged.clear()
+            writes = self._store.writes
             await self.run_once()
-            await wait_at_most(OTHER_SERVERS_S, self._nudged.wait())
+            await self._idle(writes)
+
+    async def _idle(self, writes: int | None) -> None:
+        """Return when nudged, or after `OTHER_SERVERS_S`.
+
+        If nothing is to be ended, and only this process writes, that is not before one more than `writes` was made.
+        """
+        while not await wait_at_most(OTHER_SERVERS_S, self._nudged.wait()):
+            is_unchanged = writes is not None and writes == self._store.writes
+            if self._deadlines or self._withdrawn or not is_unchanged:
+                return
 
     async def run_once(self) -> int:
         """One pass; how many requests were delivered."""

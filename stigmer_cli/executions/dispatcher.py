@@ -66,8 +66,9 @@ class Dispatcher:
             await self._link.wait_connected()
             self._nudged.clear()
             generation = self._link.generation
+            writes = self._store.writes
             if await self.run_once() == 0:
-                await self._idle()
+                await self._idle(generation, writes)
             elif self._strained_passes:
                 await self._pause(generation)
 
@@ -102,10 +103,16 @@ class Dispatcher:
         if await wait_at_most(PAUSE.delay_s(self._strained_passes, self._rng), self._link.wait_generation(generation)):
             self._strained_passes = 0
 
-    async def _idle(self) -> None:
-        """Return when nudged, when the next row is due, or after `IDLE_MAX_S`."""
+    async def _idle(self, generation: int, writes: int | None) -> None:
+        """Return when nudged, when the next row is due, or after `IDLE_MAX_S`.
+
+        If no row waits, and only this process writes, that is not before one more than `writes` was made.
+        """
         next_due_at = await self._store.executions.next_due_at()
         wait_s = IDLE_MAX_S
         if next_due_at is not None:
             wait_s = min(wait_s, max(0.0, (next_due_at - self._clock.now()).total_seconds()))
-        await wait_at_most(wait_s, self._nudged.wait())
+        while not await wait_at_most(wait_s, self._nudged.wait()):
+            is_unchanged = writes is not None and writes == self._store.writes
+            if next_due_at is not None or not is_unchanged or generation != self._link.generation:
+                return

@@ -22,7 +22,9 @@ from stigmer_cli.clock import Clock, ahead_s
 from stigmer_cli.errors import Refused, ServerUnproven, StigmerError, Unavailable
 from stigmer_cli.fair_timeout import FairTimeout
 
-ASK_EVERY_S = 0.5
+ASK_EVERY_S, ASK_AGAIN_S = 0.75, 0.25
+"""How often the server is asked while it answers, and once it has not."""
+
 ASK_AT_FIRST_S = 0.03
 """Until the first answer: the server of the same stack is starting, and everything waits for it."""
 
@@ -122,12 +124,14 @@ class ServerLink:
     async def run(self) -> None:
         """Ask until cancelled."""
         while True:
-            await self.run_once()
-            has_answered = self.status.server is not None
-            await self._clock.sleep(ASK_EVERY_S if has_answered else ASK_AT_FIRST_S)
+            is_answered = await self.run_once()
+            if self.status.server is None:
+                await self._clock.sleep(ASK_AT_FIRST_S)
+            else:
+                await self._clock.sleep(ASK_EVERY_S if is_answered else ASK_AGAIN_S)
 
-    async def run_once(self) -> None:
-        """Ask once, and judge the answer, or how long there has been none."""
+    async def run_once(self) -> bool:
+        """Ask once, and judge the answer, or how long there has been none; whether there was one."""
         asked_at = self._clock.now()
         try:
             patience_s = self._patience_s()
@@ -141,6 +145,8 @@ class ServerLink:
             self._answered_at = self._clock.monotonic()
             self.clock_ahead_s = -ahead_s(server.now, asked_at=asked_at, answered_at=self._clock.now())
             self._move(LinkStatus(state=LinkState.SERVED, server=server))
+            return True
+        return False
 
     def _patience_s(self) -> float:
         """How long this answer may take: until the last one counts no more."""

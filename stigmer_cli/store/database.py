@@ -18,7 +18,7 @@ from stigmer_cli.errors import MachineError, StigmerError, Unavailable
 from stigmer_cli.store import errors, statements
 from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.clock import StoreClock
-from stigmer_cli.store.engine import Backend
+from stigmer_cli.store.engine import Backend, SqliteBackend
 from stigmer_cli.store.tables import events, executions, meta
 from stigmer_cli.time_format import span
 
@@ -188,6 +188,13 @@ class Database:
         self._broken: MachineError | None = None
         self._unfinished: set[asyncio.Task[object]] = set()
         self.on_change: Callable[[ExecutionId], None] | None = None
+        self.writes = 0
+        """How many writing transactions of this process have ended."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several servers may have it open; a SQLite file is locked by one."""
+        return self.kind != SqliteBackend.kind
 
     @property
     def kind(self) -> str:
@@ -216,6 +223,7 @@ class Database:
                     yield writing
                     self._backend.verify_commit()
         finally:
+            self.writes += 1
             # Also after a failure or a cancellation: a commit may have counted all the same, and waking costs nothing.
             if writing is not None and self.on_change is not None:
                 for id_ in sorted(writing.touched):

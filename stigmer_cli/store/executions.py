@@ -91,6 +91,7 @@ class ExecutionTable:
     def __init__(self, database: Database, store: StoreId) -> None:
         self._database = database
         self._store = store
+        self._is_without_legacy = False
 
     @whole
     async def accept(self, draft: ExecutionDraft, *, reason: QueueReason, detail: str) -> AcceptResult:
@@ -311,9 +312,13 @@ class ExecutionTable:
 
     @whole
     async def has_legacy(self) -> bool:
-        """Whether an open execution has a name from before stores had ids."""
+        """Whether an open execution has a name from before stores had ids; only an older server makes more of them."""
+        if self._is_without_legacy:
+            return False
         async with self._database.reading() as connection:
-            return await connection.scalar(_ANY_LEGACY) is not None
+            found = await connection.scalar(_ANY_LEGACY) is not None
+        self._is_without_legacy = not found and not self._database.is_shared
+        return found
 
     @whole
     async def count_by_phase(self) -> Mapping[tuple[Phase, Kind], int]:

@@ -14,7 +14,7 @@ from stigmer_cli.store.agents import AgentTable
 from stigmer_cli.store.clock import ASK_EVERY_S
 from stigmer_cli.store.columns import Moment
 from stigmer_cli.store.database import Database
-from stigmer_cli.store.engine import SqliteBackend, open_backend
+from stigmer_cli.store.engine import open_backend
 from stigmer_cli.store.events import EventTable
 from stigmer_cli.store.executions import ExecutionTable
 from stigmer_cli.store.meta import MetaTable
@@ -51,7 +51,15 @@ class Store:
     @property
     def is_shared(self) -> bool:
         """Whether several servers may have it open; a SQLite file is locked by one."""
-        return self.kind != SqliteBackend.kind
+        return self._database.is_shared
+
+    @property
+    def writes(self) -> int | None:
+        """Another number once something has been written; None if other servers may write, whom nobody counts.
+
+        While it stays the same, what was read before it was taken would be read again.
+        """
+        return None if self.is_shared else self._database.writes
 
     async def sync_clock(self) -> None:
         """Set the store's clock by the database's where several servers share it; raises Unavailable."""

@@ -1,0 +1,60 @@
+"""How much of a core a ready stack uses while nobody asks anything of it.
+
+Processor time of each part, over a quiet minute that begins some seconds after the stack is ready.
+"""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+from tests.benchmarks.report import Benchmark, Row
+from tests.support.installed import Stigmer, installed
+
+SETTLED_S = 10.0
+"""By then each loop has had its first turn, and what was compiled or read for the first time is there."""
+
+QUIET_S, QUICK_S = 60.0, 15.0
+OURS = ("supervisor", "server", "runner")
+OURS_MAX_PERCENT = 1.0
+
+
+def run(is_quick: bool) -> Sequence[Row]:  # noqa: FBT001 - the interface of a benchmark
+    """Percent of one core, of each part and of ours together."""
+    root = Path(tempfile.mkdtemp(prefix="stigmer-bench-"))
+    try:
+        with installed(root / "home") as stigmer:
+            stigmer.ok("up")
+            time.sleep(SETTLED_S)
+            percent = _measure(stigmer, QUICK_S if is_quick else QUIET_S)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    together = sum(percent[name] for name in OURS)
+    return [
+        Row(what=f"{', '.join(OURS)} together", measured=together, unit="%", budget=OURS_MAX_PERCENT),
+        *(Row(what=name, measured=percent[name], unit="%") for name in percent),
+    ]
+
+
+def _measure(stigmer: Stigmer, within_s: float) -> dict[str, float]:
+    processes = {str(part["name"]): psutil.Process(int(part["pid"])) for part in stigmer.json("status")["parts"]}
+    before = {name: _cpu_s(process) for name, process in processes.items()}
+    begun = time.perf_counter()
+    time.sleep(within_s)
+    took_s = time.perf_counter() - begun
+    return {name: (_cpu_s(process) - before[name]) / took_s * 100 for name, process in processes.items()}
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+BENCHMARK = Benchmark(
+    name="idle",
+    about="How much of a core a ready stack uses while nobody asks anything of it, in percent.",
+    run=run,
+)

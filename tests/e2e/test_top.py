@@ -38,6 +38,19 @@ def test_the_terminal_is_as_before_however_it_ends(tmp_path: Path, way: str) -> 
         assert top.exitstatus == 0
 
 
+def test_bytes_that_are_not_utf_8_do_not_end_it(tmp_path: Path) -> None:
+    """A mouse that an old terminal reports as X10 did, beyond column 95, and a word in Latin-1."""
+    with installed(tmp_path / "home") as stigmer:
+        top = start(stigmer)
+        top.expect("Quit")
+        os.write(top.child_fd, b"\x1b[M \xff\xff" + b"caf\xe9")
+        top.expect("no stack was ever started")  # drawn again, a second later
+        os.write(top.child_fd, b"q")
+        top.expect(pexpect.EOF)
+        top.close()
+        assert ("Traceback" in top.before, top.exitstatus) == (False, 0)
+
+
 def test_a_terminal_that_is_closed_leaves_no_process_behind(tmp_path: Path) -> None:
     with installed(tmp_path / "home") as stigmer:
         top = start(stigmer)

@@ -71,7 +71,7 @@ class _Account:
 
     def _print(self, console: Console, now: datetime, *, is_complete: bool) -> None:
         if not self.found:
-            told = f"no executions that have ended match {self.asked}"
+            told = f"no executions that have ended match {self.asked}" if self.asked else "no execution has ended"
         elif self.is_dry_run:
             print_preview(console, self.found, now)
             told = f"would be deleted: {len(self.found):,}"

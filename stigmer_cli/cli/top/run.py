@@ -5,11 +5,15 @@ import os
 import signal
 import sys
 import termios
+from codecs import getincrementaldecoder
+from functools import partial
+
+from textual.drivers import linux_driver
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.top.app import TopApp
 from stigmer_cli.cli.top.source import StackSource
-from stigmer_cli.errors import ConfigError
+from stigmer_cli.errors import ConfigError, OperationFailed
 
 REFRESH_S = 1.0
 REFRESH_MIN_S = 0.2
@@ -24,12 +28,24 @@ def run_top(cli: Cli, *, interval_s: float | None, is_stuck_only: bool) -> None:
     if not is_terminal or cli.environ.get("TERM", "").lower() in DUMB:
         raise ConfigError("stigmer top needs a terminal", hint="stigmer status --watch, or stigmer executions list")
     cli.load_settings_or_defaults()  # its warnings are printed once, before the screen covers them
+    _read_any_bytes()
     app = TopApp(StackSource(cli), interval_s=max(interval_s or REFRESH_S, REFRESH_MIN_S), is_stuck_only=is_stuck_only)
     cli.out.stderr.quiet = True
     try:
         cli.run(_run(app))
     finally:
         cli.out.stderr.quiet = False
+    if app.return_code:  # textual has printed the error
+        raise OperationFailed("the screen ended by the error above", hint="stigmer status --watch")
+
+
+def _read_any_bytes() -> None:
+    """Have textual read bytes that are not UTF-8 as replacement characters; it would end by a UnicodeDecodeError.
+
+    A terminal sends such bytes where text in another encoding is pasted, and for a mouse beyond column 95 if it falls
+    back to the reports of X10, as after a reconnect.
+    """
+    vars(linux_driver)["getincrementaldecoder"] = lambda name: partial(getincrementaldecoder(name), errors="replace")
 
 
 async def _run(app: TopApp) -> None:

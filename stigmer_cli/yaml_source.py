@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import TypeVar, get_args
 
 import yaml
@@ -140,9 +141,24 @@ def _describe_problem(kind: type[BaseModel], problem: ErrorDetails) -> str:
             return f"unknown key {path!r}{_suggest_key(kind, [str(part) for part in problem['loc']])}"
         case "missing":
             return f"{path} is missing"
+        case "string_type" if word := _name_scalar(problem["input"]):
+            return f"{path}: YAML reads this as {word}, and a text is needed: put it in quotes"
         case _:
             words = f"{problem['msg'][:1].lower()}{problem['msg'][1:]}"
             return f"{path}: {words}" if path else words
+
+
+def _name_scalar(value: object) -> str:
+    """What YAML made of a word without quotes, as `no`, `1.10` or `2026-11-26`; empty for anything else."""
+    match value:
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case date():
+            return "a date"
+        case _:
+            return ""
 
 
 def _write_path(parts: Sequence[str | int]) -> str:

@@ -72,7 +72,19 @@ def test_all_errors_are_reported_at_once() -> None:
         ("a: \x00\n", "agents.yaml:1:1: "),
         ("a: *b\n", "agents.yaml:1:4: found undefined alias"),
         ("!!python/object:os.system {}\n", "agents.yaml:1:1: "),
-        (HEAD + "metadata: {name: 2024-01-01}\n", "agents.yaml:3:12: metadata.name: input should be a valid string"),
+        (
+            HEAD + "metadata: {name: 2024-01-01}\n",
+            "agents.yaml:3:12: metadata.name: YAML reads this as a date, and a text is needed: put it in quotes",
+        ),
+        (
+            HEAD + "metadata: {name: no}\n",
+            "agents.yaml:3:12: metadata.name: YAML reads this as true or false, and a text is needed: put it in quotes",
+        ),
+        (
+            HEAD + "metadata: {name: x}\nspec: {description: 1.10}\n",
+            "agents.yaml:4:8: spec.description: YAML reads this as a number, and a text is needed: put it in quotes",
+        ),
+        (HEAD + "metadata: {name: }\n", "agents.yaml:3:12: metadata.name: input should be a valid string"),
         ("? [a]\n: b\n", "agents.yaml:1:"),
         ("", "the input holds no document"),
     ],

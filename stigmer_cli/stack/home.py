@@ -70,7 +70,7 @@ def way_out(folder: Path, error: OSError) -> str:
         return f"mv {name} {name}.old"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"df -h {name}; df -i {name}"
-    return "unset STIGMER_HOME"
+    return "export STIGMER_HOME=DIRECTORY"  # HOME may be /, as in a container under an unknown user id
 
 
 def try_to_write(folder: Path) -> None:

@@ -69,7 +69,8 @@ class Acceptor:
             if not accepted.is_new:
                 return explain_wait(accepted.execution, self._link.status())
             self._dispatcher.nudge()
-            return await self._wait_started(draft.id, subscription)
+            subscription.skip_first()
+            return await self._wait_started(accepted.execution, subscription)
 
     async def _make_draft(self, request: SubmitRequest) -> ExecutionDraft:
         agent = await self._store.agents.get(request.agent)
@@ -85,16 +86,16 @@ class Acceptor:
             request_hash=_request_hash(request),
         )
 
-    async def _wait_started(self, execution_id: ExecutionId, subscription: Subscription) -> Execution:
+    async def _wait_started(self, execution: Execution, subscription: Subscription) -> Execution:
         """The execution once it is submitted, or when it is clear that this takes longer."""
         deadline = self._clock.monotonic() + START_WAIT_MAX_S
         while True:
-            execution = await self._store.executions.get(execution_id)
             left_s = deadline - self._clock.monotonic()
             is_settled = execution.dispatch.is_submitted or execution.attention is not None
             if is_settled or left_s <= 0 or find_hold(self._link.status()):
                 return explain_wait(execution, self._link.status())
             await subscription.wait(within_s=left_s)
+            execution = await self._store.executions.get(execution.id)
 
 
 def _request_hash(request: SubmitRequest) -> str:

@@ -15,23 +15,23 @@ class Notifier:
     """Notified once for each commit; a subscriber that subscribes before it reads the store misses nothing."""
 
     def __init__(self) -> None:
-        self._subscribers: dict[ExecutionId, set[asyncio.Event]] = {}
+        self._subscribers: dict[ExecutionId, set[Subscription]] = {}
 
     def notify(self, execution: ExecutionId) -> None:
         """Wake every subscriber of `execution`."""
         for subscriber in self._subscribers.get(execution, ()):
-            subscriber.set()
+            subscriber.notify()
 
     @contextmanager
     def subscribe(self, execution: ExecutionId) -> Iterator["Subscription"]:
         """Subscribe to `execution` within the block; start to read the store inside it."""
-        event = asyncio.Event()
+        subscription = Subscription()
         subscribers = self._subscribers.setdefault(execution, set())
-        subscribers.add(event)
+        subscribers.add(subscription)
         try:
-            yield Subscription(event)
+            yield subscription
         finally:
-            subscribers.discard(event)
+            subscribers.discard(subscription)
             if not subscribers:
                 self._subscribers.pop(execution, None)
 
@@ -39,8 +39,19 @@ class Notifier:
 class Subscription:
     """One subscriber's end of a `Notifier`."""
 
-    def __init__(self, event: asyncio.Event) -> None:
-        self._event = event
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self._changes = 0
+
+    def notify(self) -> None:
+        """The execution has changed once more."""
+        self._changes += 1
+        self._event.set()
+
+    def skip_first(self) -> None:
+        """Have `wait` wait for a second change: the first was the subscriber's own, who knows what it came to."""
+        if self._changes == 1:
+            self._event.clear()
 
     async def wait(self, *, within_s: float) -> bool:
         """Whether the execution changed since the last call; waits for up to `within_s` seconds."""

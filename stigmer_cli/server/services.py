@@ -51,8 +51,8 @@ class Services:
     started_at: datetime
 
 
-def services(request: Request) -> Services:
-    """The services of the application that `request` came to."""
+async def services(request: Request) -> Services:
+    """The services of the application that `request` came to; a coroutine, or FastAPI calls it in a thread."""
     found = request.app.state.services
     if not isinstance(found, Services):
         raise TypeError("the application was built without its services")

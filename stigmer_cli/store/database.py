@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -72,7 +72,8 @@ class Transition:
 
     `guards` must hold, and the columns in `expects` must have exactly those values, none of them None. Transitions with
     the same guard objects share a statement and are made together (`Writing.change_all`). So build guards once, and put
-    what differs from row to row into `expects`. `fills` is written only where there is nothing yet.
+    what differs from row to row into `expects`. `fills` is written only where there is nothing yet. The events of
+    `earlier` stand before `event` in the timeline.
     """
 
     guards: statements.Guards = ()
@@ -80,6 +81,12 @@ class Transition:
     values: Mapping[str, object] = field(default_factory=dict)
     fills: Mapping[str, object] = field(default_factory=dict)
     event: EventDraft | None = None
+    earlier: Sequence[EventDraft] = ()
+
+    @property
+    def events(self) -> Sequence[EventDraft]:
+        """What the timeline says, in order."""
+        return self.earlier if self.event is None else (*self.earlier, self.event)
 
 
 class Writing:
@@ -103,8 +110,8 @@ class Writing:
             _parameters(execution_id, transition),
         )
         seq: int | None = changed.scalar_one_or_none()
-        if seq is not None and transition.event is not None:
-            await self.append(execution_id, seq, transition.event)
+        if seq is not None:
+            await self._append_all({execution_id: (seq, transition)})
         return seq
 
     async def change_all(self, transitions: Mapping[ExecutionId, Transition]) -> set[ExecutionId]:
@@ -145,15 +152,20 @@ class Writing:
             statements.write(tuple(first.values), tuple(first.fills)),
             [_parameters(id_, transitions[id_]) for id_ in seqs],
         )
-        await self._append_all({id_: (seq + 1, transitions[id_].event) for id_, seq in seqs.items()})
+        made = {id_: transitions[id_] for id_ in seqs}
+        await self._append_all({id_: (seqs[id_] + len(one.events), one) for id_, one in made.items()})
         return set(seqs)
 
-    async def _append_all(self, drafts: Mapping[ExecutionId, tuple[int, EventDraft | None]]) -> None:
-        """Write each event at its sequence number; None writes nothing."""
-        rows = [_event_row(id_, seq, event, self.now) for id_, (seq, event) in drafts.items() if event is not None]
+    async def _append_all(self, made: Mapping[ExecutionId, tuple[int, Transition]]) -> None:
+        """Write the events of each transition, the last one of which has the number given."""
+        rows = [
+            _event_row(id_, last - len(one.events) + 1 + place, event, self.now)
+            for id_, (last, one) in made.items()
+            for place, event in enumerate(one.events)
+        ]
         if rows:
-            await self.connection.execute(_EVENT, rows)
-            self.touched.update(drafts)
+            await self.connection.execute(_EVENT, rows if len(rows) > 1 else rows[0])
+            self.touched.update(made)
 
     async def append(self, execution_id: ExecutionId, seq: int, event: EventDraft) -> None:
         """Write `event` at `seq`, which the row's own counter has just been moved to."""
@@ -171,7 +183,7 @@ def _parameters(id_: ExecutionId, transition: Transition) -> dict[str, object]:
         id_,
         expects=transition.expects,
         values={**transition.values, **transition.fills},
-        events=0 if transition.event is None else 1,
+        events=len(transition.events),
     )
 
 

@@ -25,6 +25,7 @@ from stigmer_cli.paths import absolute_path
 from stigmer_cli.store import errors, migrate, statements
 from stigmer_cli.store.async_engine import AsyncEngine, create_async_engine
 from stigmer_cli.store.execution_counts import merge_counts
+from stigmer_cli.store.sqlite_driver import SingleCallConnection, connect
 from stigmer_cli.store.sqlite_file import StoreFile, publish, uri
 
 READERS_MAX = 4
@@ -131,6 +132,7 @@ class SqliteBackend:
             pool_timeout=self._busy_timeout_s,
         )
         engine.dialect.statement_compiler = _HintingCompiler
+        event.listen(engine.sync_engine, "do_connect", connect)
         _prepare_sqlite(engine.sync_engine, begin=begin, busy_timeout_s=self._busy_timeout_s, is_reader=is_reader)
         return engine
 
@@ -273,7 +275,11 @@ def _prepare_sqlite(engine: Engine, *, begin: str, busy_timeout_s: float, is_rea
         cursor.close()
 
     def begun(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        found = connection.connection.dbapi_connection
+        if isinstance(found, SingleCallConnection):
+            found.begin(begin, is_reader=is_reader)
+        else:
+            connection.exec_driver_sql(begin)
 
     event.listen(engine, "connect", connected)
     event.listen(engine, "begin", begun)

@@ -5,9 +5,11 @@ import sqlite3
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.errors import (
     Conflict,
     MachineError,
+    NotFound,
     RequestError,
     StigmerError,
     StoreBusy,
@@ -32,6 +34,11 @@ _POSTGRES_BUSY = frozenset({"55P03", "57014"})
 _POSTGRES_MACHINE = frozenset({"53100", "58030", "58P01", "XX001", "XX002"})
 _POSTGRES_SETUP = frozenset({"28000", "28P01", "3D000", "42501", "42P01", "3F000"})
 _POSTGRES_LATER = ("08", "40", "53", "57", "25006")
+
+
+def missing_execution(id_: ExecutionId) -> NotFound:
+    """The error for an execution that has no row."""
+    return NotFound(f"there is no execution {id_}", hint="stigmer executions list")
 
 
 def is_unsure(error: BaseException) -> bool:

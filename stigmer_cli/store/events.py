@@ -7,10 +7,12 @@ from sqlalchemy import Integer, RowMapping, bindparam, select
 
 from stigmer_cli.domain.execution import Event
 from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.domain.phase import Phase
 from stigmer_cli.store.database import Database, whole
+from stigmer_cli.store.errors import missing_execution
 from stigmer_cli.store.mapping import event_of
 from stigmer_cli.store.messages import CUTS, read_output, unfold
-from stigmer_cli.store.tables import events
+from stigmer_cli.store.tables import events, executions
 
 _BEHIND = (
     select(events)
@@ -18,6 +20,18 @@ _BEHIND = (
     .order_by(events.c.seq)
     .limit(bindparam("limit", type_=Integer))
 )
+_FOLLOWED = (
+    select(executions.c.phase, events)
+    .outerjoin_from(
+        executions,
+        events,
+        (events.c.execution_id == executions.c.id) & (events.c.seq > bindparam("after", type_=Integer)),
+    )
+    .where(executions.c.id == bindparam("id"))
+    .order_by(events.c.seq)
+    .limit(bindparam("limit", type_=Integer))
+)
+"""One row at least where there is such an execution, without an event where it has none behind `after`."""
 
 
 class EventTable:
@@ -42,8 +56,26 @@ class EventTable:
             found = await connection.execute(_BEHIND, {"id": execution_id, "after": after, "limit": limit})
             rows = found.mappings().all()
             output = await read_output(connection, execution_id, rows)
-        unfolded = (event for row in rows for event in _unfold(execution_id, row, output))
-        return list(islice((event for event in unfolded if event.seq > after), limit))
+        return _unfold_all(execution_id, rows, output, after=after, limit=limit)
+
+    @whole
+    async def follow(self, execution_id: ExecutionId, *, after: int, limit: int) -> tuple[Phase, Sequence[Event]]:
+        """The phase of an execution, and what `list` returns, of one moment; raises NotFound."""
+        async with self._database.reading() as connection:
+            found = await connection.execute(_FOLLOWED, {"id": execution_id, "after": after, "limit": limit})
+            followed = found.mappings().all()
+            if not followed:
+                raise missing_execution(execution_id)
+            rows = [row for row in followed if row["seq"] is not None]
+            output = await read_output(connection, execution_id, rows)
+        return Phase(followed[0]["phase"]), _unfold_all(execution_id, rows, output, after=after, limit=limit)
+
+
+def _unfold_all(
+    execution: ExecutionId, rows: Sequence[RowMapping], output: str | None, *, after: int, limit: int
+) -> Sequence[Event]:
+    unfolded = (event for row in rows for event in _unfold(execution, row, output))
+    return list(islice((event for event in unfolded if event.seq > after), limit))
 
 
 def _unfold(execution: ExecutionId, row: RowMapping, output: str | None) -> Iterator[Event]:

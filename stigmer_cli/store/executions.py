@@ -11,12 +11,13 @@ from stigmer_cli.domain.execution import EventType, Execution, Outcome, QueueRea
 from stigmer_cli.domain.execution_reference import IdPart
 from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, StoreId
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.errors import Conflict, NotFound
+from stigmer_cli.errors import Conflict
 from stigmer_cli.store import listing, transitions
 from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.database import Database, EventDraft, Transition, whole
 from stigmer_cli.store.due_rows import Aged, due_at, is_aged, is_due
 from stigmer_cli.store.execution_counts import read_counts
+from stigmer_cli.store.errors import missing_execution
 from stigmer_cli.store.execution_draft import ExecutionDraft, first_row
 from stigmer_cli.store.labels import index_labels
 from stigmer_cli.store.listing import Filter, Page
@@ -293,7 +294,7 @@ class ExecutionTable:
         found = {row.id: row for row in await self._some(_NAMED, {"ids": ids})}
         for id_ in ids:
             if id_ not in found:
-                raise _missing(id_)
+                raise missing_execution(id_)
         return [found[id_] for id_ in ids]
 
     async def conclude(
@@ -356,12 +357,8 @@ async def _earlier(connection: AsyncConnection, draft: ExecutionDraft) -> Execut
     return await _load(connection, row.id)
 
 
-def _missing(id_: ExecutionId) -> NotFound:
-    return NotFound(f"there is no execution {id_}", hint="stigmer executions list")
-
-
 async def _load(connection: AsyncConnection, id_: ExecutionId) -> Execution:
     found = (await connection.execute(_ONE, {"id": id_})).mappings().one_or_none()
     if found is None:
-        raise _missing(id_)
+        raise missing_execution(id_)
     return execution_of(found, await read_messages(connection, found))

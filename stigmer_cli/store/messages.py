@@ -203,8 +203,7 @@ class MessageWriter:
 
     async def append(self, offset: int, role: str, text: str) -> None:
         """Write a piece."""
-        data = {"index": self._index, "offset": offset, "role": role, "text": text}
-        draft = EventDraft(type=EventType.MESSAGE, text=_title(self._index, role), data=data)
+        draft = draft_piece(self._index, offset, role, text)
         await self._writing.change(self._id, Transition(expects=expect(epoch=self._epoch), event=draft))
 
     async def _read(self, query: Select[Any]) -> Sequence[Piece]:
@@ -214,6 +213,12 @@ class MessageWriter:
     @property
     def _name(self) -> str:
         return f"message {self._index} of {self._id}"
+
+
+def draft_piece(index: int, offset: int, role: str, text: str) -> EventDraft:
+    """A piece of a message as it is written first."""
+    data = {"index": index, "offset": offset, "role": role, "text": text}
+    return EventDraft(type=EventType.MESSAGE, text=_title(index, role), data=data)
 
 
 def _title(index: int, role: str) -> str:

@@ -19,9 +19,9 @@ from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, WorkflowId, Wo
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store import run_transitions
-from stigmer_cli.store.database import Database, Transition, Writing, whole
+from stigmer_cli.store.database import Database, EventDraft, Transition, Writing, whole
 from stigmer_cli.store.mapping import map_outcome, outcome_event
-from stigmer_cli.store.messages import MessageWriter, fold
+from stigmer_cli.store.messages import FOLD_CHARS_MIN, MessageWriter, draft_piece, fold
 from stigmer_cli.store.run_transitions import Postponement
 from stigmer_cli.store.step_rows import EndedStep, write_ended
 from stigmer_cli.store.tables import events
@@ -77,6 +77,10 @@ class ReportedText:
     offset: int
     role: str
     text: str
+
+    def to_draft(self) -> EventDraft:
+        """The piece of a message that it is."""
+        return draft_piece(self.index, self.offset, self.role, self.text)
 
 
 class ReportResult(StrEnum):
@@ -265,8 +269,12 @@ class RunTable:
             row = await writing.lock_row(execution_id)
             if (known := known_better(row, epoch, run, attempt)) is not None or row is None:
                 return known or ReportResult.STALE
-            if tail is not None and attempt is not None:
+            if attempt is None:
+                tail = None
+            elif tail is not None:
                 check_begun(row, attempt)
+            is_all = tail is not None and _is_all(row, tail)
+            if tail is not None and not is_all:
                 await _append(writing, row, tail)
             used = _add_usage(row, outcome.usage, epoch, attempt)
             done = await writing.change(
@@ -276,11 +284,13 @@ class RunTable:
                     expects=expect(epoch=epoch),
                     values={**map_outcome(outcome, writing.now), **used},
                     event=outcome_event(outcome),
+                    earlier=(tail.to_draft(),) if tail is not None and is_all else (),
                 ),
             )
             if done is None:
                 return ReportResult.STALE
-            await fold(writing, execution_id, after=row["answer_seq"], output=outcome.output)
+            if not is_all:
+                await fold(writing, execution_id, after=row["answer_seq"], output=outcome.output)
             if attempt is not None:
                 for step in steps:
                     await write_ended(writing, row, attempt, step)
@@ -339,6 +349,15 @@ async def _begin(writing: Writing, row: RowMapping, claimant: Claimant, attempt:
         await fold(writing, row["id"], after=row["answer_seq"], output=None)
         await writing.change(row["id"], run_transitions.begin(row, claimant.run, attempt, claimant.runner))
     return ReportResult.TAKEN
+
+
+def _is_all(row: RowMapping, tail: ReportedText) -> bool:
+    """Whether `tail` is all that the present attempt said, and so short that it is not folded.
+
+    Then it is one statement with the outcome, and nothing has to be read: the claim is the last event of the timeline.
+    """
+    is_first = row["event_seq"] == row["answer_seq"] and row["queue_reason"] != QueueReason.MODEL_BUSY
+    return is_first and tail.index == tail.offset == 0 and 0 < len(tail.text) < FOLD_CHARS_MIN
 
 
 async def _append(writing: Writing, row: RowMapping, piece: ReportedText) -> None:

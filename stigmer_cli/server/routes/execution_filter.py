@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, TypeVar
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query
 from pydantic import AwareDatetime
 
 from stigmer_cli.domain.identity import Kind
@@ -13,7 +13,7 @@ from stigmer_cli.domain.labels import parse_label_selector
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.search import parse_search
 from stigmer_cli.errors import RequestError
-from stigmer_cli.server.services import services
+from stigmer_cli.server.services import Services, services
 from stigmer_cli.store.columns import check_text
 from stigmer_cli.store.due_rows import Aged
 from stigmer_cli.store.listing import Filter
@@ -39,7 +39,7 @@ class TimeRange:
     until: datetime | None
 
 
-def read_range(
+async def read_range(
     since: Annotated[AwareDatetime | None, Query(description=SINCE_HELP)] = None,
     until: Annotated[AwareDatetime | None, Query(description=UNTIL_HELP)] = None,
 ) -> TimeRange:
@@ -49,8 +49,8 @@ def read_range(
     return TimeRange(since=since, until=until)
 
 
-def read_filter(
-    request: Request,
+async def read_filter(
+    called: Annotated[Services, Depends(services)],
     within: Annotated[TimeRange, Depends(read_range)],
     phase: Annotated[list[Phase] | None, Query()] = None,
     kind: Annotated[list[Kind] | None, Query()] = None,
@@ -60,7 +60,7 @@ def read_filter(
     search: Annotated[str | None, Query(description=SEARCH_HELP)] = None,
 ) -> Filter:
     """What the parameters select; raises RequestError, which names the parameter, for one that cannot be used."""
-    now = services(request).clock.now()
+    now = called.clock.now()
     return Filter(
         phases=frozenset(phase or ()),
         kinds=frozenset(kind or ()),

@@ -1,8 +1,8 @@
 """Executions: create, list, get, cancel, and the timeline of one."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from enum import StrEnum
 from typing import Annotated
 
@@ -18,7 +18,7 @@ from stigmer_cli.api.resources import (
     event_body,
     execution_resource,
 )
-from stigmer_cli.domain.execution import Execution
+from stigmer_cli.domain.execution import Event, Execution
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import NotFound
@@ -36,6 +36,7 @@ from stigmer_cli.store.listing import Filter
 PAGE_MAX = 500
 EVENTS_MAX = 10_000
 KEY_MAX = 200
+PIECE_CHARS = 65_536
 HEARTBEAT_EVERY = 4
 """Empty lines a stream sends while nothing happens: one in so many waits of `OTHER_SERVERS_S`."""
 
@@ -136,27 +137,49 @@ async def list_events(execution_id: str, called: Called, after: Annotated[int, Q
 @router.get("/executions/{execution_id}/stream")
 async def stream_events(execution_id: str, called: Called, after: Annotated[int, Query(ge=0)] = 0) -> StreamingResponse:
     """Its timeline as it comes: one JSON object a line, now and then an empty line, and an end after the last event."""
-    execution = await _find(called, execution_id)
-    lines = _stream_lines(called, execution.id, after)
+    lines = _stream_lines(called, ExecutionId(execution_id), after)
+    with _explaining(called, execution_id):
+        first = await anext(lines)  # what is there already, or 404
+    lines = _resume(first, lines)
     return StreamingResponse(lines, media_type="application/x-ndjson", headers={"Cache-Control": "no-store"})
 
 
-async def _stream_lines(called: Services, execution_id: ExecutionId, after: int) -> AsyncIterator[str]:
+async def _stream_lines(called: Services, execution_id: ExecutionId, after: int) -> AsyncGenerator[str, None]:
+    """The lines of its events, several at a time where there are; the first ones, or none, are given at once."""
     quiet = 0
     with called.notifier.subscribe(execution_id) as subscription:  # before the first read: nothing falls between
         while True:
-            execution = await called.store.executions.get(execution_id)
-            events = await called.store.events.list(execution_id, after=after, limit=EVENTS_MAX)
-            for event in events:
-                after = event.seq
-                yield json.dumps(event_body(event).to_wire(), ensure_ascii=False) + "\n"
+            phase, events = await called.store.events.follow(execution_id, after=after, limit=EVENTS_MAX)
+            for lines in _join_lines(events):
+                yield lines
+            after = events[-1].seq if events else after
             if len(events) == EVENTS_MAX:
                 continue
-            if execution.phase.is_terminal:
+            if phase.is_terminal:
                 return
             quiet = 0 if await subscription.wait(within_s=OTHER_SERVERS_S) else quiet + 1
             if quiet and quiet % HEARTBEAT_EVERY == 0:
                 yield "\n"
+
+
+async def _resume(first: str, lines: AsyncGenerator[str, None]) -> AsyncGenerator[str]:
+    yield first
+    async with aclosing(lines):
+        async for more in lines:
+            yield more
+
+
+def _join_lines(events: Sequence[Event]) -> Iterator[str]:
+    """A JSON object a line; as many lines in a piece as have `PIECE_CHARS` together. One empty piece for no event."""
+    piece, size = [], 0
+    for event in events:
+        piece.append(json.dumps(event_body(event).to_wire(), ensure_ascii=False) + "\n")
+        size += len(piece[-1])
+        if size >= PIECE_CHARS:
+            yield "".join(piece)
+            piece, size = [], 0
+    if piece or not events:
+        yield "".join(piece)
 
 
 async def _find(called: Services, execution_id: str) -> Execution:

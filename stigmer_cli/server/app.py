@@ -39,7 +39,11 @@ def build(called: Services, *, token: Callable[[], str | None]) -> ASGIApp:
     app = FastAPI(title="Stigmer", openapi_url=None)
     app.state.services = called
     app.state.token = token
+    # Routes are tried one after another: first those that each execution takes.
     groups = (
+        reports,
+        steps,
+        executions,
         challenge,
         health,
         identity,
@@ -49,9 +53,6 @@ def build(called: Services, *, token: Callable[[], str | None]) -> ASGIApp:
         stuck,
         execution_names,
         bulk,
-        executions,
-        reports,
-        steps,
         ui,
     )
     for routes in groups:

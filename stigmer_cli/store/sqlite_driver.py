@@ -74,13 +74,14 @@ class SingleCallCursor(AsyncAdapt_aiosqlite_cursor):
 class SingleCallConnection(AsyncAdapt_aiosqlite_connection):
     """A connection whose transactions begin with their first statement, in the same call."""
 
-    __slots__ = ("_begin", "_is_reader")
+    __slots__ = ("_begin", "_is_open", "_is_reader")
 
     _cursor_cls = SingleCallCursor  # type: ignore[assignment] # it is made with another argument
 
     def __init__(self, dbapi: Any, connection: Any) -> None:  # noqa: ANN401 - as the base has it
         super().__init__(dbapi, connection)
         self._begin: str | None = None
+        self._is_open = False
         self._is_reader = False
 
     def begin(self, statement: str, *, is_reader: bool) -> None:
@@ -89,7 +90,7 @@ class SingleCallConnection(AsyncAdapt_aiosqlite_connection):
 
     def call(self, act: Callable[[sqlite3.Connection], sqlite3.Cursor]) -> _Executed:
         """What `act` comes to in the connection's thread; raises what SQLite raises."""
-        begin, self._begin = self._begin, None
+        begin, self._begin, self._is_open = self._begin, None, True
 
         def run() -> _Executed:
             one: sqlite3.Connection = self._connection._conn  # noqa: SLF001 - only its thread may use it
@@ -107,22 +108,22 @@ class SingleCallConnection(AsyncAdapt_aiosqlite_connection):
 
     def commit(self) -> None:
         """Commit, unless no statement has begun the transaction."""
-        if self._has_begun():
+        self._begin = None
+        if self._is_open:
             super().commit()
+            self._is_open = False
 
     def rollback(self) -> None:
-        """Take the transaction back, unless no statement has begun it."""
-        if not self._has_begun():
+        """Take the transaction back, unless no statement has begun it, or it is over: pools ask for it again."""
+        self._begin = None
+        if not self._is_open:
             return
+        self._is_open = False
         if self._is_reader and self._connection._connection:  # noqa: SLF001 - as the base asks
             # Its thread does one thing after another: whatever comes next finds the transaction at its end.
             self._connection._tx.put_nowait((None, self._connection._conn.rollback))  # noqa: SLF001
         else:
             super().rollback()
-
-    def _has_begun(self) -> bool:
-        begin, self._begin = self._begin, None
-        return begin is None
 
 
 def connect(dialect: Dialect, _record: object, arguments: Sequence[Any], options: dict[str, Any]) -> Any:  # noqa: ANN401

@@ -12,9 +12,9 @@ from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.domain.execution import AttentionCode, EventType, Execution, Message, Outcome, TokenUsage
 from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.errors import Conflict
+from stigmer_cli.errors import Conflict, NotFound
 from stigmer_cli.store.listing import Filter
-from stigmer_cli.store.runs import AttemptCounts, Claimant, ReportResult
+from stigmer_cli.store.runs import AttemptCounts, Claimant, ReportedText, ReportResult
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import OTHER_RUN, RUN, START, RealSleepClock, accepted, running, submitted, timeline
 from tests.support.ids import OTHER_STORE, claim, workflow
@@ -39,6 +39,10 @@ async def say(
     return await store.runs.append_message(
         id_, epoch=1, run=RUN, attempt=attempt, index=index, offset=offset, role=role, text=text
     )
+
+
+async def told(store: Store, id_: ExecutionId) -> list[tuple[int, EventType, str, object]]:
+    return [(event.seq, event.type, event.text, event.data) for event in await store.events.list(id_)]
 
 
 async def shown(store: Store, id_: ExecutionId) -> tuple[Message, ...]:
@@ -334,3 +338,41 @@ async def test_the_last_word_of_a_run_that_never_claimed_ends_it_only_if_it_is_t
     found: Execution = await store.executions.get(id_)
     assert (found.phase, found.claimed_run) == (Phase.CANCELLED, None)
     assert await claim(store, id_, epoch=1, run=RUN, runner="mill") is ClaimAnswer.LOST
+
+
+@pytest.mark.parametrize("answer", ["hello", "long " * 200])
+async def test_an_answer_that_comes_with_its_outcome_is_written_as_one_that_came_before(
+    store: Store, answer: str
+) -> None:
+    done = Outcome(phase=Phase.COMPLETED, output=answer)
+    before, at_once = await running(store), await running(store)
+    await say(store, before, answer)
+    assert await store.runs.finish(before, epoch=1, run=RUN, attempt=1, outcome=done) is ReportResult.TAKEN
+    tail = ReportedText(index=0, offset=0, role="assistant", text=answer)
+    for expected in (ReportResult.TAKEN, ReportResult.DONE):
+        report = await store.runs.finish(at_once, epoch=1, run=RUN, attempt=1, outcome=done, tail=tail)
+        assert report is expected
+    assert await told(store, at_once) == await told(store, before)
+    assert await shown(store, at_once) == await shown(store, before) == (Message(role="assistant", content=answer),)
+
+
+async def test_an_answer_that_comes_with_its_outcome_counts_only_from_an_attempt_that_has_begun(store: Store) -> None:
+    id_ = await running(store)
+    tail = ReportedText(index=0, offset=0, role="assistant", text="hello")
+    with pytest.raises(Conflict, match=r"attempt 2 of .* has not begun"):
+        await store.runs.finish(id_, epoch=1, run=RUN, attempt=2, outcome=DONE, tail=tail)
+    stale = await store.runs.finish(id_, epoch=1, run=OTHER_RUN, attempt=1, outcome=DONE, tail=tail)
+    assert (stale, await shown(store, id_)) == (ReportResult.STALE, ())
+
+
+async def test_who_follows_an_execution_gets_its_phase_and_its_events_of_one_moment(store: Store) -> None:
+    id_ = await running(store)
+    phase, events = await store.events.follow(id_, after=0, limit=100)
+    assert (phase, list(events)) == (Phase.IN_PROGRESS, list(await store.events.list(id_)))
+    last = events[-1].seq
+    assert await store.events.follow(id_, after=last, limit=100) == (Phase.IN_PROGRESS, [])
+    await store.runs.finish(id_, epoch=1, run=RUN, attempt=1, outcome=DONE)
+    phase, events = await store.events.follow(id_, after=last, limit=100)
+    assert (phase, [event.type for event in events]) == (Phase.COMPLETED, [EventType.COMPLETED])
+    with pytest.raises(NotFound, match="there is no execution aex-00000000000000000000000000"):
+        await store.events.follow(ExecutionId("aex-00000000000000000000000000"), after=0, limit=100)

@@ -1,0 +1,105 @@
+"""The driver of SQLite: one call of a connection's thread for each statement, and transactions that end."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+import pytest
+from sqlalchemy import text
+
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.errors import StoreBusy
+from stigmer_cli.store.engine import Backend, open_backend
+from stigmer_cli.store.migrate import SCRIPTS
+
+INSERT = text("INSERT INTO meta (key, value) VALUES (:key, :value)")
+READ = text("SELECT value FROM meta WHERE key = 'a'")
+
+
+@pytest.fixture
+async def backend(file: Path) -> AsyncIterator[Backend]:
+    opened = await open_backend(
+        f"sqlite:///{file}", clock=SystemClock(), owner="here", busy_timeout_s=0.2, scripts=SCRIPTS
+    )
+    yield opened
+    await opened.close(keeps_log=False)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The calls that have waited for the thread of a connection."""
+    made: list[str] = []
+    execute = aiosqlite.Connection._execute
+
+    async def counted(self: aiosqlite.Connection, act: Callable[..., Any], *given: Any, **options: Any) -> Any:
+        made.append(act.__name__)
+        return await execute(self, act, *given, **options)  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(aiosqlite.Connection, "_execute", counted)
+    return made
+
+
+async def test_a_statement_is_one_call_with_its_begin_and_its_rows(backend: Backend, calls: list[str]) -> None:
+    async with backend.writer.begin() as connection:
+        await connection.execute(INSERT, {"key": "a", "value": "1"})
+    assert calls[-2:] == ["run", "commit"]
+    async with backend.reader.connect() as connection:
+        await connection.execute(READ)
+        calls.clear()
+        assert (await connection.execute(READ)).scalars().all() == ["1"]
+    assert calls == ["run"]
+
+
+async def test_a_reader_holds_no_snapshot_once_it_has_read(backend: Backend, file: Path) -> None:
+    async with backend.writer.begin() as connection:
+        await connection.execute(INSERT, {"key": "a", "value": "1"})
+    async with backend.reader.connect() as connection:
+        assert (await connection.execute(READ)).scalar_one() == "1"
+    async with backend.writer.begin() as connection:
+        await connection.execute(INSERT, {"key": "b", "value": "2"})
+    async with backend.reader.connect() as connection:
+        assert len((await connection.execute(text("SELECT * FROM meta WHERE key IN ('a', 'b')"))).all()) == 2
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("PRAGMA busy_timeout=2000")
+        assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
+
+
+async def test_what_a_failed_transaction_wrote_is_taken_back_and_the_next_one_counts(backend: Backend) -> None:
+    async def write_and_fail() -> None:
+        async with backend.writer.begin() as connection:
+            await connection.execute(INSERT, {"key": "a", "value": "1"})
+            await connection.execute(INSERT, {"key": "a", "value": "2"})
+
+    with pytest.raises(Exception, match="UNIQUE"):
+        await write_and_fail()
+    async with backend.writer.begin() as connection:
+        await connection.execute(INSERT, {"key": "a", "value": "3"})
+    async with backend.reader.connect() as connection:
+        assert (await connection.execute(READ)).scalar_one() == "3"
+
+
+async def test_a_transaction_without_a_statement_leaves_the_connection_as_it_was(backend: Backend) -> None:
+    async with backend.writer.begin():
+        pass
+    async with backend.reader.connect():
+        pass
+    async with backend.writer.begin() as connection:
+        await connection.execute(INSERT, {"key": "a", "value": "1"})
+    async with backend.reader.connect() as connection:
+        assert (await connection.execute(READ)).scalar_one() == "1"
+
+
+async def test_a_write_begins_as_a_writer_and_is_told_that_another_one_has_the_file(
+    backend: Backend, file: Path
+) -> None:
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Exception, match="locked") as refused:
+            async with backend.writer.begin() as connection:
+                await connection.execute(READ)  # without BEGIN IMMEDIATE a read would not wait
+        assert isinstance(backend.translate(refused.value), StoreBusy)
+    async with backend.writer.begin() as connection:
+        await connection.execute(INSERT, {"key": "a", "value": "1"})

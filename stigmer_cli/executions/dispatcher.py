@@ -88,6 +88,8 @@ class Dispatcher:
 
     async def _assess(self, result: PassResult) -> None:
         """Whether the next pass waits for a moment, and whether the strain is over."""
+        if not (result.streak or self._strained_passes or self._strain.now):
+            return
         if result.streak:
             self._strained_passes = 1 if result.taken else self._strained_passes + 1
         elif result.tried or not await self._store.executions.queued_count():

@@ -89,24 +89,30 @@ class SubmitPass:
     async def _feed(self, group: asyncio.TaskGroup) -> None:
         while not self._is_over:
             self._is_nudged = False
-            page = await self._next_page()
+            page, is_whole = await self._next_page()
             for execution in page:
                 await self._wait_until(lambda: self._has_room or self._is_over)
                 if self._is_over:
                     return
                 self._begin(group, execution)
-            if not page and not self._busy:
-                return
-            if not page:
+            if self._is_nudged or not is_whole:
+                continue
+            if self._busy:
                 await self._wait_until(lambda: self._is_nudged or not self._busy, within_s=LOOK_S)
+            if not self._busy and not self._is_nudged:
+                return
 
-    async def _next_page(self) -> Sequence[Execution]:
-        """What is due, but for what is under way, or failed just now, as it was when the reading began."""
+    async def _next_page(self) -> tuple[Sequence[Execution], bool]:
+        """What is due, but for what is under way, or failed just now, as it was when the reading began.
+
+        Also whether that is all of it.
+        """
         now_s = self._clock.monotonic()
         self._failed = {name: until_s for name, until_s in self._failed.items() if until_s > now_s}
         known = self._busy | self._failed.keys()
-        found = await self._due(PAGE_MAX + len(known))
-        return [execution for execution in found if execution.id not in known]
+        limit = PAGE_MAX + len(known)
+        found = await self._due(limit)
+        return [execution for execution in found if execution.id not in known], len(found) < limit
 
     def _begin(self, group: asyncio.TaskGroup, execution: Execution) -> None:
         self._tried += 1

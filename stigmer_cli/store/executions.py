@@ -16,8 +16,8 @@ from stigmer_cli.store import listing, transitions
 from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.database import Database, EventDraft, Transition, whole
 from stigmer_cli.store.due_rows import Aged, due_at, is_aged, is_due
-from stigmer_cli.store.execution_counts import read_counts
 from stigmer_cli.store.errors import missing_execution
+from stigmer_cli.store.execution_counts import read_counts
 from stigmer_cli.store.execution_draft import ExecutionDraft, first_row
 from stigmer_cli.store.labels import index_labels
 from stigmer_cli.store.listing import Filter, Page

@@ -269,13 +269,7 @@ class RunTable:
             row = await writing.lock_row(execution_id)
             if (known := known_better(row, epoch, run, attempt)) is not None or row is None:
                 return known or ReportResult.STALE
-            if attempt is None:
-                tail = None
-            elif tail is not None:
-                check_begun(row, attempt)
-            is_all = tail is not None and _is_all(row, tail)
-            if tail is not None and not is_all:
-                await _append(writing, row, tail)
+            earlier = await _take_tail(writing, row, attempt, tail)
             used = _add_usage(row, outcome.usage, epoch, attempt)
             done = await writing.change(
                 execution_id,
@@ -284,12 +278,12 @@ class RunTable:
                     expects=expect(epoch=epoch),
                     values={**map_outcome(outcome, writing.now), **used},
                     event=outcome_event(outcome),
-                    earlier=(tail.to_draft(),) if tail is not None and is_all else (),
+                    earlier=earlier,
                 ),
             )
             if done is None:
                 return ReportResult.STALE
-            if not is_all:
+            if not earlier:
                 await fold(writing, execution_id, after=row["answer_seq"], output=outcome.output)
             if attempt is not None:
                 for step in steps:
@@ -349,6 +343,19 @@ async def _begin(writing: Writing, row: RowMapping, claimant: Claimant, attempt:
         await fold(writing, row["id"], after=row["answer_seq"], output=None)
         await writing.change(row["id"], run_transitions.begin(row, claimant.run, attempt, claimant.runner))
     return ReportResult.TAKEN
+
+
+async def _take_tail(
+    writing: Writing, row: RowMapping, attempt: int | None, tail: ReportedText | None
+) -> Sequence[EventDraft]:
+    """Write what the attempt said last, or return it as what is to be written with the outcome. Raises Conflict."""
+    if tail is None or attempt is None:
+        return ()
+    check_begun(row, attempt)
+    if _is_all(row, tail):
+        return (tail.to_draft(),)
+    await _append(writing, row, tail)
+    return ()
 
 
 def _is_all(row: RowMapping, tail: ReportedText) -> bool:

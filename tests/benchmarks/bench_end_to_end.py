@@ -45,7 +45,7 @@ class Size:
     rounds: int
 
 
-FULL, QUICK = Size(each=100, rounds=5), Size(each=60, rounds=2)
+FULL, QUICK = Size(each=60, rounds=5), Size(each=60, rounds=2)
 
 
 @dataclass

@@ -23,7 +23,6 @@ from stigmer_cli.api.reports import (
 )
 from stigmer_cli.domain.execution import Outcome
 from stigmer_cli.domain.identity import ExecutionId, RunId, WorkflowId
-from stigmer_cli.errors import NotFound
 from stigmer_cli.server.routes.steps import ended_step
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.store.run_transitions import Postponement
@@ -110,10 +109,8 @@ async def postpone(execution_id: str, body: PostponeRequest, called: Called) -> 
 
 
 async def _work(execution_id: ExecutionId, counts: AttemptCounts, called: Services) -> Work:
-    execution = await called.store.executions.get(execution_id)
-    try:
-        agent = await called.store.agents.get(execution.agent_id)
-    except NotFound:  # deleted while it waited: the run says so, and ends
+    execution, agent = await called.store.executions.get_with_agent(execution_id)
+    if agent is None:  # deleted while it waited: the run says so, and ends
         return Work(instructions="", message=execution.message, model="deleted", agent_name=execution.agent_name)
     wait = execution.model_wait
     return Work(

@@ -45,12 +45,28 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 async def test_a_statement_is_one_call_with_its_begin_and_its_rows(backend: Backend, calls: list[str]) -> None:
     async with backend.writer.begin() as connection:
         await connection.execute(INSERT, {"key": "a", "value": "1"})
-    assert calls[-2:] == ["run", "commit"]
+        await connection.execute(READ)
+        calls.clear()
+        await connection.execute(READ)
+        assert calls == ["run"]
     async with backend.reader.connect() as connection:
         await connection.execute(READ)
         calls.clear()
         assert (await connection.execute(READ)).scalars().all() == ["1"]
     assert calls == ["run"]
+
+
+async def test_an_insert_is_done_with_what_comes_next_and_seen_by_it(backend: Backend, calls: list[str]) -> None:
+    async with backend.writer.begin() as connection:
+        await connection.execute(READ)
+        calls.clear()
+        await connection.execute(INSERT, {"key": "a", "value": "1"})
+        assert calls == []
+        assert (await connection.execute(READ)).scalar_one() == "1"
+        await connection.execute(INSERT, {"key": "b", "value": "2"})
+    assert calls == ["run", "run"]  # the read and the commit
+    async with backend.reader.connect() as connection:
+        assert len((await connection.execute(text("SELECT * FROM meta WHERE key IN ('a', 'b')"))).all()) == 2
 
 
 async def test_a_reader_holds_no_snapshot_once_it_has_read(backend: Backend, file: Path) -> None:

@@ -40,6 +40,7 @@ from stigmer_cli.api.resources import (
     ExecutionRequest,
     ExecutionResource,
 )
+from stigmer_cli.api.secrets import ResolveRequest, ResolveResponse, SecretItem, SecretList, SecretRequest
 from stigmer_cli.api.steps import StepContentsBody, StepPage
 from stigmer_cli.api.stuck import StuckReport
 from stigmer_cli.api.ui import UiLink, UiLinkRequest
@@ -47,6 +48,7 @@ from stigmer_cli.api.usage_report import UsageAnswer, usage_parameters
 from stigmer_cli.api.wire import NOW_HEADER
 from stigmer_cli.errors import OperationFailed, ServerUnavailable
 from stigmer_cli.http_failures import BEFORE_REQUEST, cause_of, failure_of
+from stigmer_cli.secret_values import DELIVERED
 from stigmer_cli.server_proof import Token
 from stigmer_cli.tls.link import Link
 from stigmer_cli.transport import Bearer, split_lines, transport_to
@@ -226,6 +228,30 @@ class Client:
         """What models used for executions accepted in that span; raises NotFound for an unknown agent."""
         return await self._get("/v1/usage", UsageAnswer, usage_parameters(since, until, agent))
 
+    # -- secrets
+
+    async def set_secret(self, name: str, value: str) -> SecretItem:
+        """Keep `value` under `name`; raises RequestError for one that cannot be kept, which has no value in it."""
+        return await self._post("/v1/secrets", SecretRequest(name=name, value=value), SecretItem)
+
+    async def secrets(self) -> SecretList:
+        """All secrets, without their values."""
+        return await self._get("/v1/secrets", SecretList)
+
+    async def secret(self, name: str) -> SecretItem:
+        """One secret, without its value; raises NotFound."""
+        return await self._get(f"/v1/secrets/{_segment(name)}", SecretItem)
+
+    async def delete_secret(self, name: str) -> SecretItem:
+        """Delete a secret; raises NotFound."""
+        return await self._parse(await self._send("DELETE", f"/v1/secrets/{_segment(name)}"), SecretItem)
+
+    async def resolve_secrets(self, names: Sequence[str]) -> Mapping[str, str]:
+        """The values of those of `names` that there are; raises ConfigError where the server's key is not theirs."""
+        return (await self._post("/v1/secrets:resolve", ResolveRequest(names=list(names)), ResolveResponse)).values
+
+    # -- timelines, reconcile, reports
+
     async def events(self, execution_id: str) -> Sequence[EventBody]:
         """Its timeline, oldest first."""
         return (await self._get(f"/v1/executions/{_segment(execution_id)}/events", EventPage)).items
@@ -259,9 +285,17 @@ class Client:
             if told is not None:
                 yield told
 
-    async def report(self, execution: str, what: str, body: BaseModel, kind: type[B]) -> B:
-        """Send what a run reports about an execution, and return the answer; `run_reports.py` has each report."""
-        return await self._post(f"/v1/executions/{_segment(execution)}/{what}", body, kind)
+    async def report(self, execution: str, what: str, body: BaseModel, kind: type[B], *, is_exact: bool = False) -> B:
+        """Send what a run reports about an execution, and return the answer; `run_reports.py` has each report.
+
+        The values of secrets that this process had are taken out, except with `is_exact`: of a text whose place in a
+        longer one counts they have been taken out before.
+        """
+        content = body.model_dump_json(by_alias=True)
+        content = content if is_exact else DELIVERED.redact(content)
+        path = f"/v1/executions/{_segment(execution)}/{what}"
+        headers = {"Content-Type": "application/json"}
+        return await self._parse(await self._send("POST", path, content=content.encode(), headers=headers), kind)
 
     async def count_attempts(self, execution: str) -> CountsResponse:
         """How many attempts of the run that holds it began, and how many ended at a busy model."""

@@ -282,6 +282,12 @@ OPTIONS: tuple[Option, ...] = (
         is_secret=True,
     ),
     Option(
+        name="secrets_key_file",
+        variable="STIGMER_SECRETS_KEY_FILE",
+        parse=_file,
+        about="the key that secrets are encrypted with; unset: secrets.key in the home, made by the first secret",
+    ),
+    Option(
         name="log_level", variable="STIGMER_LOG_LEVEL", parse=_Choice(LogLevel), about="the lowest level that is logged"
     ),
     Option(

@@ -1,6 +1,6 @@
 """What a run asks of the server and tells it, over HTTP: the runner's side of `server/routes/reports.py`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import (
@@ -45,6 +45,10 @@ class RunReports:
         """Who the server is, and which task queues its runners poll; tells it `load`."""
         return await self._client.identity(load)
 
+    async def resolve_secrets(self, names: Sequence[str]) -> Mapping[str, str]:
+        """The values of those of `names` that there are."""
+        return await self._client.resolve_secrets(names)
+
     async def count_attempts(self, execution: str) -> CountsResponse:
         """How many attempts of the run that holds it began, and how many ended at a busy model."""
         return await self._client.count_attempts(execution)
@@ -75,7 +79,7 @@ class RunReports:
     ) -> bool:
         """Report that `text` stands at `offset` of message `index`; False where the attempt is superseded."""
         body = MessageReport(epoch=epoch, run=run, attempt=attempt, index=index, offset=offset, role=role, text=text)
-        return (await self._client.report(execution, "messages", body, ReportResponse)).taken
+        return (await self._client.report(execution, "messages", body, ReportResponse, is_exact=True)).taken
 
     async def postpone(  # noqa: PLR0913 - one parameter a field of the wire
         self,

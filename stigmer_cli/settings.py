@@ -113,6 +113,11 @@ class Home:
         return self.path / "token"
 
     @property
+    def secrets_key_file(self) -> Path:
+        """The key that secrets are encrypted with, unless a setting names another file; mode 0600."""
+        return self.path / "secrets.key"
+
+    @property
     def data(self) -> Path:
         """Databases, and copies of them made before an upgrade touched them."""
         return self.path / "data"
@@ -181,6 +186,7 @@ class Settings:
     submit_policy: SubmitPolicy = SubmitPolicy.QUEUE
     reconcile: ReconcileMode = ReconcileMode.AUTO
     token: str | None = field(default=None, repr=False)
+    secrets_key_file: str | None = None
     log_level: LogLevel = LogLevel.INFO
     temporal_binary: str | None = None
     openai_base_url: str | None = None

@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, Declared] = {
     "run": (AGENTS, "executions.commands:run"),
     "agents": (AGENTS, "agents.commands:agents"),
     "executions": (AGENTS, "executions.commands:executions"),
+    "secrets": (AGENTS, "secrets.commands:secrets"),
     "usage": (AGENTS, "executions.commands:usage"),
     "ui": (AGENTS, "stack.commands:ui"),
     "top": (DIAGNOSE, "top.commands:top"),

@@ -1,17 +1,12 @@
 """Takes secrets and the name of the home folder out of text that is going to be shown to strangers."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote, unquote
 
+from stigmer_cli.secret_values import GONE, LITERAL_MIN, longest_first
 from stigmer_cli.settings import OPTIONS, Settings
-
-GONE = "[redacted]"
-LITERAL_MIN = 6
-"""Shorter values are taken out only where a name says that they are secret: `1` occurs everywhere."""
 
 FILE_MAX = 64 * 1024
 _WORD = (
@@ -52,9 +47,8 @@ class Redaction:
     """Takes `secrets` out of text, in every spelling, and what looks like one; `user_home` becomes `~`."""
 
     def __init__(self, secrets: Iterable[str], *, user_home: Path | None) -> None:
-        spelled = {spelling for secret in secrets for spelling in _spellings(secret)}
-        longest_first = sorted(spelled, key=len, reverse=True)
-        self._secrets = re.compile("|".join(map(re.escape, longest_first))) if spelled else None
+        spelled = longest_first(secrets)
+        self._secrets = re.compile("|".join(map(re.escape, spelled))) if spelled else None
         homes = {str(user_home), str(user_home.resolve())} - {"/", "."} if user_home else set()
         names = "|".join(re.escape(home) for home in sorted(homes, key=len, reverse=True))
         self._home = re.compile(rf"(?:{names})(?![\w-]|\.\w)") if homes else None
@@ -88,7 +82,10 @@ def known_secrets(settings: Settings, environ: Mapping[str, str]) -> tuple[str, 
     """Every secret that this command can read: of settings, environment, token file and config.toml."""
     found = [str(getattr(settings, option.name) or "") for option in OPTIONS if option.is_secret]
     files = [getattr(settings, option.name) for option in OPTIONS if option.name.endswith("_key_file")]
-    found += [_read(Path(name)).strip() for name in (settings.home.token_file, *filter(None, files))]
+    found += [
+        _read(Path(name)).strip()
+        for name in (settings.home.token_file, settings.home.secrets_key_file, *filter(None, files))
+    ]
     found += [value for name, value in environ.items() if SECRET_NAME.search(name)]
     config = _read(settings.home.config_file)
     found += [value for name, value in _lines_of_toml(config) if SECRET_NAME.search(name)]
@@ -103,17 +100,6 @@ def _lines_of_toml(text: str) -> list[tuple[str, str]]:
 
 def _passwords(texts: Iterable[str]) -> list[str]:
     return [found for text in texts for found in re.findall(r"://[^\s/:@\"']*:([^\s\"']+)@", text)]
-
-
-def _spellings(secret: str) -> set[str]:
-    """As it is, as JSON writes it, and as a URL does, either way."""
-    plain = {secret, unquote(secret)}
-    return {
-        spelling
-        for one in plain
-        for spelling in (one, json.dumps(one)[1:-1], json.dumps(one, ensure_ascii=False)[1:-1], quote(one, safe=""))
-        if len(spelling) >= LITERAL_MIN
-    }
 
 
 def _read(path: Path) -> str:

@@ -25,6 +25,7 @@ from stigmer_cli.runner.model.seam import Model, ModelBusy, ModelFailed
 from stigmer_cli.runner.model_retry import GiveUp, ModelRetry, TryAgain, Unanswered
 from stigmer_cli.runner.reports import ClockAndRng, Reporter, Reports, WrongServer
 from stigmer_cli.runner.transcript import Transcript
+from stigmer_cli.secret_values import DELIVERED, RedactedStream
 
 ROLE = "assistant"
 MESSAGE_INDEX = 0
@@ -227,7 +228,7 @@ class AttemptRunner:
                 epoch=attempt.epoch,
                 run=attempt.run,
                 attempt=attempt.number,
-                cause=broken.failure.message[:ERROR_CHARS_MAX],
+                cause=DELIVERED.redact(broken.failure.message)[:ERROR_CHARS_MAX],
                 delay_s=delay_s,
                 busy_s=busy_s,
                 broke_off=broken.broke_off,
@@ -263,12 +264,23 @@ class AttemptRunner:
 
 
 async def _copy(model: Model, work: Work, transcript: Transcript, tokens: TokenCount) -> None:
-    async with aclosing(model.stream(work)) as stream:
-        async for part in stream:
-            if isinstance(part, TokenUsage):
-                tokens.add(part)
-            elif not transcript.write(part):
-                return
+    """Write the answer down, without the secrets that this process had: a model may say again what it was told."""
+    told, is_cut = RedactedStream(DELIVERED), False
+    try:
+        async with aclosing(model.stream(work)) as stream:
+            async for part in stream:
+                if isinstance(part, TokenUsage):
+                    tokens.add(part)
+                elif is_cut := not _write(transcript, told.feed(part)):
+                    return
+    finally:
+        if not is_cut:
+            _write(transcript, told.close())
+
+
+def _write(transcript: Transcript, text: str) -> bool:
+    """Whether there is room for more."""
+    return not text or transcript.write(text)
 
 
 async def _deliver(transcript: Transcript) -> None:
@@ -306,4 +318,4 @@ def _give_up() -> Outcome:
 
 
 def _fail(sentence: str) -> Outcome:
-    return Outcome(phase=Phase.FAILED, error=sentence[:ERROR_CHARS_MAX])
+    return Outcome(phase=Phase.FAILED, error=DELIVERED.redact(sentence)[:ERROR_CHARS_MAX])

@@ -40,6 +40,7 @@ from stigmer_cli.errors import OperationFailed, StigmerError
 from stigmer_cli.runner.attempt_identity import Attempt, Superseded
 from stigmer_cli.runner.reports import ClockAndRng, Reporter
 from stigmer_cli.runner.transcript import to_storable
+from stigmer_cli.secret_values import DELIVERED
 
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
 """What JSON can say. A result comes back as `json.loads` makes it, also where it was performed just now."""
@@ -131,7 +132,7 @@ class Journal:
             text = _dump_result(draft, performed)
             end = StepEndBody(state=StepState.DONE, result=text, usage=performed.usage)
         except StepFailed as failed:
-            error = to_storable(failed.message)[:ERROR_CHARS_MAX]
+            error = DELIVERED.redact(to_storable(failed.message))[:ERROR_CHARS_MAX]
             end = StepEndBody(state=StepState.FAILED, error=error, usage=failed.usage)
         took_s = self._clock_and_rng.clock.monotonic() - began_s
         if not await self._finish(draft, end.model_copy(update={"took_s": max(0.0, took_s)})):
@@ -232,8 +233,9 @@ def _draft_of(step: StepCall, nonce: str) -> StepDraftBody:
 
 
 def _dump_result(draft: StepDraftBody, performed: Performed) -> str:
+    """The result as it is recorded and, so that a replay gives the same, as it is returned: without secrets."""
     try:
-        text = _dump(performed.result)
+        text = DELIVERED.redact(_dump(performed.result))
     except (TypeError, ValueError) as error:
         sentence = f"the result of {draft.name} cannot be recorded, because it is no JSON: {error}"
         raise StepFailed(sentence, usage=performed.usage) from error

@@ -4,7 +4,7 @@
 """
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -37,6 +37,9 @@ class Reports(Protocol):
 
     async def identity(self, load: RunnerLoad | None = None) -> Identity:
         """Who the server is, and which task queues the runners of its store poll; tells it `load`."""
+
+    async def resolve_secrets(self, names: Sequence[str]) -> Mapping[str, str]:
+        """The values of those of `names` that there are; raises ConfigError where the server cannot read them."""
 
     async def claim(
         self, execution: str, *, epoch: int, run: str, runner: str, workflow: str, first_run: str

@@ -29,6 +29,7 @@ from stigmer_cli.runner.native_log import tell_native_log
 from stigmer_cli.runner.poll_gate import MISMATCHED, PollGate
 from stigmer_cli.runner.replacement import STALE_MAX_S, STALE_OWN_MAX_S
 from stigmer_cli.runner.reports import ClockAndRng, Reporter, Reports
+from stigmer_cli.runner.secrets import Secrets
 from stigmer_cli.runner.server_link import ServerLink
 from stigmer_cli.runner.slots import ACTIVITIES_MAX
 from stigmer_cli.runner.worker_pool import PoolContext, WorkerPool, first_of
@@ -63,12 +64,13 @@ class Runner:
             reports, url=settings.server_target, clock=clock, load=lambda: self._measure_load(identity)
         )
         self._gate = PollGate(self._link, self._connection, clock=clock)
-        self._models = Catalog(settings, clock=clock)
         clock_and_rng = ClockAndRng(clock=clock, rng=rng)
+        reporter = Reporter(reports, clock_and_rng)
+        self._models = Catalog(settings, clock=clock, secrets=Secrets(reporter))
         self._context = PoolContext(
             connection=self._connection,
             gate=self._gate,
-            reporter=Reporter(reports, clock_and_rng),
+            reporter=reporter,
             models=self._models,
             clock_and_rng=clock_and_rng,
             model_retry=ModelRetry(for_s=settings.model_retry_for_s),

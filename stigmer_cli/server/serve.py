@@ -38,6 +38,7 @@ from stigmer_cli.server.metrics import Metrics
 from stigmer_cli.server.ready import ReadyCheck
 from stigmer_cli.server.registry import ServerRegistry
 from stigmer_cli.server.services import Services
+from stigmer_cli.server.vault import Vault
 from stigmer_cli.settings import LOOPBACK, ReconcileMode, Settings
 from stigmer_cli.store.servers import ServerRecord
 from stigmer_cli.store.store import Store, open_store
@@ -111,9 +112,8 @@ class _Server:
     def __init__(self, settings: Settings, store: Store, notifier: Notifier, clock: Clock) -> None:
         rng = random.Random(secrets.randbits(128))  # noqa: S311 - jitter and ids, no secrets
         self.settings = settings
-        # By this the rows are written and judged; our own, which the watch looks at, may be set, or wrong.
-        own_clock, clock = clock, store.clock
-        self.clock = clock
+        # By the store's the rows are written and judged; our own, which the watch looks at, may be set, or wrong.
+        own_clock, self.clock = clock, (clock := store.clock)
         self.metrics = Metrics()
         store.runs.on_usage = store.steps.on_usage = self.metrics.models.record_usage
         ids = IdGenerator(clock, rng)
@@ -156,6 +156,7 @@ class _Server:
             stuck=self.stuck,
             metrics=self.metrics,
             ready=ReadyCheck(store, clock=clock),
+            vault=Vault(store, settings),
             started_at=clock.now(),
         )
 

@@ -20,6 +20,7 @@ from stigmer_cli.server.cluster_identity import ClusterWatch
 from stigmer_cli.server.metrics import Metrics
 from stigmer_cli.server.ready import ReadyCheck
 from stigmer_cli.server.registry import ServerRegistry
+from stigmer_cli.server.vault import Vault
 from stigmer_cli.settings import Settings
 from stigmer_cli.store.store import Store
 from stigmer_cli.watchdog import LoopWatch
@@ -48,6 +49,7 @@ class Services:
     stuck: StuckWatch
     metrics: Metrics
     ready: ReadyCheck
+    vault: Vault
     started_at: datetime
 
 

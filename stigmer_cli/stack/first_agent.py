@@ -26,7 +26,7 @@ spec:
   description: says hello
   instructions: Greet the person who writes to you.
   # echo answers with your own message and needs no key. For a model of OpenAI: type
-  # `export OPENAI_API_KEY=...` and `stigmer restart runner`, and write for example
+  # `stigmer secrets set OPENAI_API_KEY`, and write for example
   #   model: openai:gpt-5-mini
   model: echo
 """

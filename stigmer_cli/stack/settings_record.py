@@ -31,6 +31,7 @@ READ_BY: Mapping[str, tuple[str, ...]] = {
     "reconcile": (SERVER,),
     "retention": (SERVER,),
     "database_url": (SERVER,),
+    "secrets_key_file": (SERVER,),
     "openai_base_url": (RUNNER,),
     "openai_api_key": (RUNNER,),
     "model_silent_for": (RUNNER,),

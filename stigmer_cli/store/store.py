@@ -21,6 +21,7 @@ from stigmer_cli.store.meta import MetaTable
 from stigmer_cli.store.progress import ProgressTable
 from stigmer_cli.store.pruning import PruneTable
 from stigmer_cli.store.runs import RunTable
+from stigmer_cli.store.secrets import SecretTable
 from stigmer_cli.store.servers import ServerTable
 from stigmer_cli.store.steps import StepTable
 from stigmer_cli.store.usage_totals import UsageTable
@@ -46,6 +47,7 @@ class Store:
         self.meta = MetaTable(database)
         self.servers = ServerTable(database)
         self.usage = UsageTable(database)
+        self.secrets = SecretTable(database)
         self.kind = database.kind
 
     @property

@@ -59,6 +59,17 @@ servers = Table(
     Column("seen_at", Moment, nullable=False),
 )
 
+# Encrypted; the key is in a file of each server, and `key_id` says which one it is.
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", Words, primary_key=True),
+    Column("sealed", Words, nullable=False),
+    Column("key_id", Words, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+)
+
 agents = Table(
     "agents",
     metadata,

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -75,6 +75,9 @@ class SimReports:
         self._store = store
         self._link = link
         self._rng = rng
+
+    async def resolve_secrets(self, _names: Sequence[str]) -> Mapping[str, str]:
+        return {}
 
     async def identity(self, _load: RunnerLoad | None = None) -> Identity:
         raise NotImplementedError("the runners of a simulation know their queue")

@@ -58,6 +58,7 @@ class InMemoryReports:
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
+        self.secrets: dict[str, str] = {}
         self.is_away = False
         self._lock = threading.Lock()
 
@@ -65,6 +66,9 @@ class InMemoryReports:
         row = Row(work=Work(instructions="", message=message, model=model, agent_name="a"))
         self.rows[execution] = row
         return row
+
+    async def resolve_secrets(self, names: Sequence[str]) -> Mapping[str, str]:
+        return {name: self.secrets[name] for name in names if name in self.secrets}
 
     async def identity(self, _load: RunnerLoad | None = None) -> Identity:
         return self.identity_now()

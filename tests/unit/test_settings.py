@@ -119,6 +119,7 @@ _WORDS = st.text(alphabet="abcdefghij0123456789-", min_size=1, max_size=20)
         allowed_hosts=st.none() | st.just("a.example,b.example:443"),
         listen=st.sampled_from(["127.0.0.1", "10.0.0.5", "::1"]),
         tls_cert_file=st.none() | st.just("/run/tls/cert.pem"),
+        secrets_key_file=st.none() | st.just("/run/secrets.key"),
         tls_key_file=st.none() | st.just("/run/tls/key.pem"),
         behind_proxy=st.booleans(),
         server_ca_file=st.none() | st.just("/run/tls/ca.pem"),

@@ -67,6 +67,11 @@ class Completed(Item):
     """A value that is offered although it does not begin with what was typed."""
 
 
+def find_secrets(asked: Asked) -> Iterable[Item]:
+    """The names of the secrets."""
+    return [Item(value=item["name"]) for item in _fetch(asked, "/v1/secrets")["items"]]
+
+
 def find_parts(asked: Asked) -> Iterable[Item]:
     """The parts of a stack; no command restarts the supervisor alone."""
     names = PARTS[1:] if asked.context.info_name == "restart" else PARTS
@@ -130,6 +135,7 @@ VALUES: Mapping[str, Find] = {
     "AGENT": find_agents,
     "ID": find_executions,
     "PART": find_parts,
+    "SECRET": find_secrets,
     "CODE": find_checks,
     "NAME": find_settings,
     "VALUE": find_setting_values,

@@ -10,6 +10,7 @@ from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.doctor.facts.model_settings import provider_given
 from stigmer_cli.doctor.repairs.modes import SHUT_TOKEN
 from stigmer_cli.domain.model_name import KNOWN, SCRIPT, find_model_problem
+from stigmer_cli.domain.secret import PROVIDER_KEYS
 from stigmer_cli.settings import OPTIONS, Source
 
 OTHERS = 0o077
@@ -83,15 +84,17 @@ async def token(facts: Facts) -> Found:
 async def models(facts: Facts) -> Found:
     """`echo` needs no key, and `script:FILE` needs its file, on the machine of the runner.
 
-    A model `openai:NAME` needs OPENAI_API_KEY, or OPENAI_BASE_URL for a local endpoint, in the environment that the
-    runner is started from. This looks at what the runner was given, by name and fingerprint, and whether the endpoint
-    takes connections from here. `stigmer restart runner` gives it the key of the shell that it is typed in.
+    A model `openai:NAME` needs a key: the secret OPENAI_API_KEY (`stigmer secrets set`), or that variable in the
+    environment that the runner is started from. A local endpoint needs OPENAI_BASE_URL there, and no key. This looks at
+    what the runner was given, by name and fingerprint, and whether the endpoint takes connections from here.
+    `stigmer restart runner` gives it the key of the shell that it is typed in.
     """
-    used = (await facts.executions()).models
+    seen = await facts.executions()
+    used, has_secret = seen.models, PROVIDER_KEYS[OPENAI.removesuffix(":")] in seen.secrets
     key, url = provider_given(facts)
     evidence = {"models": list(used), "baseUrl": url.value, "keyFingerprint": key.fingerprint}
     needy = [model for model in used if model.startswith(OPENAI)]
-    if needy and not (key.is_set or url.is_set):
+    if needy and not (key.is_set or url.is_set or has_secret):
         who = "the runner was given neither OPENAI_API_KEY nor OPENAI_BASE_URL"
         is_here = facts.shell.openai_api_key or facts.shell.openai_base_url
         hint = "stigmer restart runner" if is_here else "export OPENAI_API_KEY=... && stigmer restart runner"

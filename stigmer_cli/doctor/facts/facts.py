@@ -196,14 +196,16 @@ class BinarySeen:
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionsSeen:
-    """The open executions, oldest first, and the models of all agents; `is_cut` where there are more.
+    """The open executions, oldest first, the models of all agents, and the names of all secrets.
 
+    `is_cut` where there are more open ones.
     `stuck` is which of them make no progress, as the server judges; None where nothing was looked at.
     """
 
     open: "tuple[ExecutionResource, ...]" = ()
     is_cut: bool = False
     models: tuple[str, ...] = ()
+    secrets: frozenset[str] = frozenset()
     stuck: "StuckReport | None" = None
 
     @property

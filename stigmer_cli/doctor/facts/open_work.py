@@ -82,6 +82,7 @@ async def probe_executions(caller: Caller, *, look: FindSurroundings, clock: Clo
             await client.executions(Query(phases=[phase], limit=PAGE)) for phase in (Phase.PENDING, Phase.IN_PROGRESS)
         ]
         agents = await client.agents(limit=PAGE)
+        secrets = await _secret_names(client)
         items = sorted((item for page in pages for item in page.items), key=lambda item: item.metadata.created_at)
         report = await _report(client)
     is_cut = any(page.next_cursor for page in pages)
@@ -92,8 +93,17 @@ async def probe_executions(caller: Caller, *, look: FindSurroundings, clock: Clo
         open=tuple(items),
         is_cut=is_cut,
         models=tuple(sorted({agent.spec.model for agent in agents.items})),
+        secrets=secrets,
         stuck=report,
     )
+
+
+async def _secret_names(client: Client) -> frozenset[str]:
+    """The names of the secrets; none where the server does not know what that is."""
+    try:
+        return frozenset(item.name for item in (await client.secrets()).items)
+    except StigmerError:
+        return frozenset()
 
 
 async def _report(client: Client) -> StuckReport | None:

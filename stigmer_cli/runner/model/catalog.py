@@ -9,6 +9,7 @@ from stigmer_cli.runner.model.library import ModelLibrary
 from stigmer_cli.runner.model.openai import OpenAiModel
 from stigmer_cli.runner.model.script import ScriptedModel
 from stigmer_cli.runner.model.seam import Model, ModelFailed
+from stigmer_cli.runner.secrets import Secrets
 from stigmer_cli.settings import Settings
 from stigmer_cli.time_format import parse_span
 
@@ -16,8 +17,10 @@ from stigmer_cli.time_format import parse_span
 class Catalog:
     """The models that these settings allow."""
 
-    def __init__(self, settings: Settings, *, clock: Clock) -> None:
+    def __init__(self, settings: Settings, *, clock: Clock, secrets: Secrets | None = None) -> None:
+        """`secrets` has the keys that the settings do not have; None: there are no others."""
         self._settings = settings
+        self._secrets = secrets
         self._clock = clock
         self._library = ModelLibrary(settings.proxies, silent_s=parse_span(settings.model_silent_for))
 
@@ -40,4 +43,5 @@ class Catalog:
             self._library,
             base_url=self._settings.openai_base_url,
             api_key=self._settings.openai_api_key,
+            secrets=self._secrets,
         )

@@ -12,8 +12,11 @@ import structlog
 
 from stigmer_cli.api.reports import Work
 from stigmer_cli.domain.execution import TokenUsage
+from stigmer_cli.domain.model_name import OPENAI
+from stigmer_cli.domain.secret import PROVIDER_KEYS
 from stigmer_cli.runner.model.library import ModelLibrary
 from stigmer_cli.runner.model.seam import ModelBusy, ModelFailed
+from stigmer_cli.runner.secrets import SecretMissing, Secrets
 from stigmer_cli.time_format import span
 
 if TYPE_CHECKING:
@@ -57,18 +60,29 @@ CUT: Mapping[str, str] = {
 class OpenAiModel:
     """The model called `name` at `base_url`; without one, at OpenAI itself, which needs a key."""
 
-    def __init__(self, name: str, library: ModelLibrary, *, base_url: str | None, api_key: str | None) -> None:
-        if base_url is None and api_key is None:
-            raise ModelFailed(
-                f"the model openai:{name} needs a key: set OPENAI_API_KEY, or OPENAI_BASE_URL for a local endpoint"
-            )
+    def __init__(
+        self,
+        name: str,
+        library: ModelLibrary,
+        *,
+        base_url: str | None,
+        api_key: str | None,
+        secrets: Secrets | None = None,
+    ) -> None:
+        """`secrets` is asked for the key where `api_key` is None."""
         self._name = name
         self._library = library
+        self._is_local = base_url is not None
         self._url = base_url or OPENAI_URL
+        self._secrets = secrets
         self._key = api_key or NO_KEY
+        self._has_key = api_key is not None
+        if secrets is None and not (self._has_key or self._is_local):
+            raise self._no_key()
 
     async def stream(self, work: Work) -> AsyncGenerator[str | TokenUsage, None]:
         """The answer as it comes. Raises ModelFailed, or ModelBusy where asking again may help."""
+        await self._find_key()
         await self._library.load()
         async with self._errors_as_ours(), self._request(work) as response:
             try:
@@ -83,6 +97,26 @@ class OpenAiModel:
             if usage := _usage_of(response.get(), work.model):
                 yield usage
             self._check_end(_finish_reason_of(response.get()))
+
+    async def _find_key(self) -> None:
+        """Take the key from the secrets where the settings have none; raises ModelFailed where one is needed."""
+        if self._has_key:
+            return
+        name = PROVIDER_KEYS[OPENAI]
+        try:
+            found = await self._secrets.find(name) if self._secrets else None
+        except SecretMissing as error:
+            raise ModelFailed(f"the model openai:{self._name} needs the secret {name}: {error.message}") from error
+        if found is not None:
+            self._key, self._has_key = found, True
+        elif not self._is_local:
+            raise self._no_key()
+
+    def _no_key(self) -> ModelFailed:
+        return ModelFailed(
+            f"the model openai:{self._name} needs a key: set OPENAI_API_KEY (stigmer secrets set OPENAI_API_KEY), or"
+            " OPENAI_BASE_URL for a local endpoint"
+        )
 
     def _check_end(self, reason: str | None) -> None:
         """Raise what an answer that is not complete comes to: cut, filtered, or broken off without a reason."""

@@ -24,6 +24,7 @@ AGENT = AgentId("agt-00000000000000000000000000")
 
 WITHOUT_COUNTS: Mapping[str, Sequence[str]] = {
     "sqlite": (
+        "DROP TABLE secrets",
         "DROP TABLE step_contents",
         "DROP TABLE steps",
         "DROP TRIGGER executions_counted_added",
@@ -34,6 +35,7 @@ WITHOUT_COUNTS: Mapping[str, Sequence[str]] = {
         "UPDATE alembic_version SET version_num = '0005'",
     ),
     "postgresql": (
+        "DROP TABLE secrets",
         "DROP TABLE step_contents",
         "DROP TABLE steps",
         "DROP FUNCTION count_executions_added() CASCADE",

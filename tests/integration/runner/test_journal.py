@@ -1,6 +1,7 @@
 """The journal of an attempt on a real store: what is recorded is not performed again, whatever gets lost on the way."""
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -16,10 +17,12 @@ from stigmer_cli.runner import journal as journal_module
 from stigmer_cli.runner.attempt_identity import Attempt, Superseded
 from stigmer_cli.runner.journal import Journal, Json, Performed, StepCall, StepFailed, StepParked
 from stigmer_cli.runner.reports import ClockAndRng, Reporter
+from stigmer_cli.secret_values import DELIVERED
 from stigmer_cli.store import step_contents
 from stigmer_cli.store.store import Store, open_store
 from tests.contracts.store.drafts import RUN, RealSleepClock, running
 from tests.simulation.runner import RunnerLink, SimReports
+from tests.support.canaries import CANARIES, leaked_in
 from tests.support.fakes_temporal import LoopClock
 
 
@@ -260,3 +263,25 @@ async def test_an_empty_journal_is_not_asked_for(desk: Desk, monkeypatch: pytest
     journal = await desk.attempt()
     monkeypatch.setattr(desk.reports, "read_recorded_steps", refuse)
     assert await journal.perform(call("/a", Effect.NONE), desk.effect("a", 1)) == 1
+
+
+async def test_no_canary_is_in_a_recorded_step_and_a_replay_gives_what_was_given_first(desk: Desk) -> None:
+    for canary in CANARIES:
+        DELIVERED.remember(canary)
+
+    async def fail() -> Json:
+        raise StepFailed(" ".join(CANARIES[:3]))
+
+    async def perform(number: int) -> tuple[Json, str]:
+        journal = await desk.attempt(number)
+        result: Json = {"said": [f"x{canary}y" for canary in CANARIES], "json": json.dumps(CANARIES)}
+        given = await journal.perform(call("/a"), desk.effect("a", result))
+        with pytest.raises(StepFailed) as caught:
+            await journal.perform(call("/b"), fail)
+        return given, caught.value.message
+
+    first = await perform(1)
+    assert leaked_in(json.dumps(first)) == []
+    assert json.dumps(first).count("[redacted]") > len(CANARIES)
+    assert await perform(2) == first
+    assert desk.performed == ["a"]

@@ -2,16 +2,21 @@
 
 import json
 import os
+import random
 from contextlib import suppress
 
 import pytest
 
 from stigmer_cli.api.reports import Work
+from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.proxies import Proxies, proxies_in
 from stigmer_cli.runner.model.library import ModelLibrary
-from stigmer_cli.runner.model.openai import OpenAiModel
+from stigmer_cli.runner.model.openai import NO_KEY, OpenAiModel
 from stigmer_cli.runner.model.seam import ModelBusy, ModelFailed
+from stigmer_cli.runner.reports import ClockAndRng, Reporter
+from stigmer_cli.runner.secrets import Secrets
+from tests.support.fakes_runner import InMemoryReports
 from tests.support.model_endpoint import Endpoint
 from tests.support.temporal_server import free_port
 
@@ -210,3 +215,30 @@ async def test_certificates_that_cannot_be_read_are_named(monkeypatch: pytest.Mo
 async def test_whatever_else_the_library_raises_fails_the_execution_once() -> None:
     with pytest.raises(ModelFailed, match=r"the model openai:m at model.example:port cannot be used: InvalidURL"):
         await answer("http://model.example:port/v1")
+
+
+def secrets_with(**values: str) -> Secrets:
+    reports = InMemoryReports()
+    reports.secrets = values
+    return Secrets(Reporter(reports, ClockAndRng(clock=SystemClock(), rng=random.Random(1))))
+
+
+async def test_the_key_is_a_secret_where_the_runner_was_given_none(endpoint: Endpoint) -> None:
+    endpoint.words = ["ok"]
+    work = Work(instructions="", message="Hi", model="openai:m", agent_name="a")
+    for secrets, key in ((secrets_with(OPENAI_API_KEY="sk-of-the-store"), "sk-of-the-store"), (secrets_with(), NO_KEY)):
+        model = OpenAiModel("m", ModelLibrary(), base_url=endpoint.url, api_key=None, secrets=secrets)
+        assert [part async for part in model.stream(work)] == ["ok"]
+        assert endpoint.keys[-1] == f"Bearer {key}"
+    given = OpenAiModel(
+        "m", ModelLibrary(), base_url=endpoint.url, api_key=KEY, secrets=secrets_with(OPENAI_API_KEY="no")
+    )
+    assert [part async for part in given.stream(work)] == ["ok"]
+    assert endpoint.keys[-1] == f"Bearer {KEY}"
+
+
+async def test_a_key_that_is_nowhere_is_asked_for_by_name() -> None:
+    work = Work(instructions="", message="Hi", model="openai:m", agent_name="a")
+    model = OpenAiModel("m", ModelLibrary(), base_url=None, api_key=None, secrets=secrets_with())
+    with pytest.raises(ModelFailed, match="stigmer secrets set OPENAI_API_KEY"):
+        await anext(model.stream(work))

@@ -142,5 +142,6 @@ async def test_a_model_without_a_key_fails_with_what_to_set(harness: Harness) ->
     assert (await harness.closed(execution, within_s=15)).state is RunState.COMPLETED
     assert row.phase is Phase.FAILED
     assert row.error == (
-        "the model openai:gpt-5-mini needs a key: set OPENAI_API_KEY, or OPENAI_BASE_URL for a local endpoint"
+        "the model openai:gpt-5-mini needs a key: set OPENAI_API_KEY (stigmer secrets set OPENAI_API_KEY), or"
+        " OPENAI_BASE_URL for a local endpoint"
     )

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stigmer_cli.doctor.redaction import GONE, Redaction, known_secrets
+from stigmer_cli.doctor.redaction import Redaction, known_secrets
+from stigmer_cli.secret_values import GONE
 from stigmer_cli.settings import Home, Settings
 
 USER_HOME = Path("/home/ada")

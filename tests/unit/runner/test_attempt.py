@@ -26,6 +26,7 @@ from stigmer_cli.runner.heartbeat import ModelPostponed
 from stigmer_cli.runner.model.seam import Model, ModelBusy, ModelFailed
 from stigmer_cli.runner.model_retry import ModelRetry
 from stigmer_cli.runner.reports import ClockAndRng, Reporter, ReportRefused, WrongServer
+from stigmer_cli.secret_values import DELIVERED
 from tests.support.fakes_runner import InMemoryReports, Row
 from tests.support.fakes_temporal import LoopClock, in_virtual_time
 
@@ -298,3 +299,15 @@ def test_a_superseded_attempt_stops_its_model_and_changes_nothing() -> None:
 
     row = perform(Script(["a"] * 100), reports=Overtaken())
     assert (row.phase, row.text, row.finishes, row.refused) == (Phase.IN_PROGRESS, "", 0, 1)
+
+
+def test_a_model_that_says_a_secret_again_is_not_heard() -> None:
+    DELIVERED.remember("canary-in-an-answer")
+    row = perform(Script(["it is can", "ary-in-an-an", "swer, and ca", "n"]))
+    assert row.output == row.text == "it is [redacted], and can"
+    failed = perform(Script([ModelFailed("not with canary-in-an-answer")]))
+    assert failed.error == "not with [redacted]"
+    reports = InMemoryReports()
+    with pytest.raises(ModelPostponed):
+        perform(Script([ModelBusy("canary-in-an-answer")]), reports=reports)
+    assert reports.rows[EXECUTION].postponed[0]["cause"] == "[redacted]"

@@ -45,7 +45,8 @@ def test_an_empty_message_is_echoed_as_nothing() -> None:
 
 SENTENCES = {
     "openai:gpt-5-mini": (
-        "the model openai:gpt-5-mini needs a key: set OPENAI_API_KEY, or OPENAI_BASE_URL for a local endpoint"
+        "the model openai:gpt-5-mini needs a key: set OPENAI_API_KEY (stigmer secrets set OPENAI_API_KEY), or"
+        " OPENAI_BASE_URL for a local endpoint"
     ),
     "openai:": "the model openai: has no name: write openai:NAME",
     "echo:loud": "there is no model 'echo:loud': use echo, echo:slow, script:FILE or openai:NAME",

@@ -1,0 +1,73 @@
+"""The key that secrets are encrypted with: made once, in a file that only its owner can read, never in the store."""
+
+import hashlib
+import os
+import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stigmer_cli.errors import MachineError, reason_of
+from stigmer_cli.files import OWNER_ONLY, OWNER_ONLY_FOLDER, create_atomically
+from stigmer_cli.settings import Settings
+
+KEY_BYTES = 32
+ID_DIGITS = 16
+OTHERS = 0o077
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretKey:
+    """A key of 256 bits; `id` tells it from others and says nothing about it."""
+
+    value: bytes = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        """A fingerprint."""
+        return hashlib.sha256(b"stigmer secrets key:" + self.value).hexdigest()[:ID_DIGITS]
+
+
+def key_file_of(settings: Settings) -> Path:
+    """The file of the key: STIGMER_SECRETS_KEY_FILE, or `secrets.key` in the home."""
+    return Path(settings.secrets_key_file) if settings.secrets_key_file else settings.home.secrets_key_file
+
+
+def read_key(path: Path) -> SecretKey | None:
+    """The key in `path`; None where there is no such file.
+
+    Raises MachineError where it cannot be read, holds no key, or others may read it.
+    """
+    try:
+        with path.open("rb") as file:
+            status, text = os.fstat(file.fileno()), file.read(1024)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise MachineError(f"cannot read the key of secrets, {path}: {reason_of(error)}") from error
+    if status.st_mode & OTHERS:
+        raise MachineError(
+            f"others may read the key of secrets, {path} (mode {status.st_mode & 0o777:04o})", hint=f"chmod 600 {path}"
+        )
+    with suppress(ValueError):
+        value = urlsafe_b64decode(text.strip())
+        if len(value) == KEY_BYTES:
+            return SecretKey(value=value)
+    raise MachineError(
+        f"{path} holds no key of secrets: one is {KEY_BYTES} bytes in Base64", hint=f"restore {path} from a backup"
+    )
+
+
+def make_key(path: Path) -> SecretKey:
+    """A new key in `path`, or the one that somebody else has made there meanwhile; raises MachineError."""
+    try:
+        path.parent.mkdir(mode=OWNER_ONLY_FOLDER, parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            create_atomically(path, urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n", OWNER_ONLY)
+    except OSError as error:
+        raise MachineError(f"cannot write the key of secrets, {path}: {reason_of(error)}") from error
+    found = read_key(path)
+    if found is None:
+        raise MachineError(f"the key of secrets, {path}, was removed as soon as it was written")
+    return found

@@ -1,0 +1,109 @@
+"""The values of secrets that this process has had in its hands, and their removal from text that leaves it.
+
+Logs, errors on the wire and what a runner reports all pass through `DELIVERED`. It is one object for the process,
+because a log line or an error does not say which secrets it may hold.
+"""
+
+import json
+from base64 import b64encode
+from collections.abc import Iterable
+from urllib.parse import quote, unquote
+
+GONE = "[redacted]"
+LITERAL_MIN = 6
+"""Shorter values are not taken out: `1` occurs everywhere."""
+
+VALUES_MAX = 1_000
+"""The oldest is forgotten after so many different values."""
+
+
+class SecretValues:
+    """Values that may occur in text, in every spelling."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, set[str]] = {}
+        self._longest_first: tuple[str, ...] | None = ()
+
+    def remember(self, value: str) -> None:
+        """Take `value` out of every text from now on, also after it was changed or deleted."""
+        if value in self._values or len(value) < LITERAL_MIN:
+            return
+        self._values[value] = spellings(value)
+        if len(self._values) > VALUES_MAX:
+            del self._values[next(iter(self._values))]
+        self._longest_first = None
+
+    def redact(self, text: str) -> str:
+        """`text` without them."""
+        for spelling in self._spellings:
+            if spelling in text:
+                text = text.replace(spelling, GONE)
+        return text
+
+    @property
+    def _spellings(self) -> tuple[str, ...]:
+        if self._longest_first is None:
+            self._longest_first = _sort({one for found in tuple(self._values.values()) for one in found})
+        return self._longest_first
+
+    def split_safe(self, text: str) -> tuple[str, str]:
+        """`text` in two: what can be told, and an end that may be the beginning of a value."""
+        begin = min((_begin_of(spelling, text) for spelling in self._spellings), default=len(text))
+        return text[:begin], text[begin:]
+
+
+class RedactedStream:
+    """A text that comes in pieces, without the values in it, wherever the pieces were cut."""
+
+    def __init__(self, values: SecretValues) -> None:
+        self._values = values
+        self._held = ""
+
+    def feed(self, piece: str) -> str:
+        """What can be told by now; the rest is told with a later piece, or by `close`."""
+        told, self._held = self._values.split_safe(self._values.redact(self._held + piece))
+        return told
+
+    def close(self) -> str:
+        """What was held back."""
+        rest, self._held = self._held, ""
+        return rest
+
+
+DELIVERED = SecretValues()
+"""Those of this process."""
+
+
+def longest_first(values: Iterable[str]) -> tuple[str, ...]:
+    """Every spelling of `values`, so that one that contains another comes before it."""
+    return _sort({one for value in values for one in spellings(value)})
+
+
+def spellings(value: str) -> set[str]:
+    """As it is, line by line, as Python, JSON, JSON within JSON, and a URL write it, and in Base64."""
+    plain = {value, value.strip(), unquote(value), *(line.strip() for line in value.splitlines())}
+    found: set[str] = set()
+    for one in plain:
+        if len(one) >= LITERAL_MIN:
+            written = {one, repr(one)[1:-1]}
+            once = {form for text in written for form in _in_json(text)}
+            twice = {form for text in once for form in _in_json(text)}
+            found |= written | once | twice
+            found |= {quote(one, safe="", errors="replace"), b64encode(one.encode("utf-8", "replace")).decode("ascii")}
+    return found
+
+
+def _in_json(text: str) -> tuple[str, str]:
+    return json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _sort(found: set[str]) -> tuple[str, ...]:
+    return tuple(sorted(found, key=lambda one: (-len(one), one)))
+
+
+def _begin_of(spelling: str, text: str) -> int:
+    """Where in `text` an end begins that is also the beginning of `spelling`; the length of `text` for nowhere."""
+    at = text.find(spelling[0], max(0, len(text) - len(spelling) + 1))
+    while at >= 0 and not spelling.startswith(text[at:]):
+        at = text.find(spelling[0], at + 1)
+    return len(text) if at < 0 else at

@@ -1,0 +1,118 @@
+"""Seals secrets before they are stored, and opens them for runners: AES-256-GCM, bound to store and name."""
+
+import asyncio
+import os
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from stigmer_cli.domain.identity import StoreId
+from stigmer_cli.domain.secret import Secret, find_name_problem, find_value_problem
+from stigmer_cli.errors import ConfigError, MachineError, RequestError
+from stigmer_cli.secret_key import SecretKey, key_file_of, make_key, read_key
+from stigmer_cli.secret_values import DELIVERED
+from stigmer_cli.settings import BY_NAME, Settings
+from stigmer_cli.store.secrets import OtherKey, SealedSecret
+from stigmer_cli.store.store import Store
+
+NONCE_BYTES = 12
+VARIABLE = BY_NAME["secrets_key_file"].variable
+
+
+class Vault:
+    """The secrets of `store`, with the key that the settings name."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._file = key_file_of(settings)
+
+    async def put(self, name: str, value: str) -> Secret:
+        """Keep `value` under `name`. The first secret makes the key, if its file is not there.
+
+        Raises RequestError for a name or value that cannot be one, and ConfigError where the store's secrets have
+        another key.
+        """
+        if problem := find_name_problem(name) or find_value_problem(value):
+            raise RequestError(problem, hint="stigmer secrets set --help")
+        DELIVERED.remember(value)
+        known = await self._store.secrets.key_id()
+        key = await asyncio.to_thread(self._open_key, known)
+        sealed = await asyncio.to_thread(seal, key, self._store.id, name, value)
+        try:
+            return await self._store.secrets.put(SealedSecret(name=name, sealed=sealed, key_id=key.id))
+        except OtherKey as error:
+            raise explain_other_key(self._file, error.key_id, key.id) from None
+
+    async def resolve(self, names: Sequence[str]) -> Mapping[str, str]:
+        """The values of those of `names` that there are; raises ConfigError where the key is not the right one."""
+        found = await self._store.secrets.read_sealed(names)
+        values = await asyncio.to_thread(self._open_all, found) if found else {}
+        for value in values.values():
+            DELIVERED.remember(value)
+        return values
+
+    async def find_problem(self) -> str:
+        """Why the secrets cannot be read, as a sentence; empty if they can."""
+        known = await self._store.secrets.key_id()
+        if known is None:
+            return ""
+        try:
+            await asyncio.to_thread(self._open_key, known)
+        except ConfigError as error:
+            return error.message
+        return ""
+
+    def _open_all(self, found: Sequence[SealedSecret]) -> Mapping[str, str]:
+        keys = {one.key_id: self._open_key(one.key_id) for one in found}
+        return {one.name: unseal(keys[one.key_id], self._store.id, one) for one in found}
+
+    def _open_key(self, known: str | None) -> SecretKey:
+        """The key; made where no secret has one yet. Raises ConfigError where `known` is another one, or unreadable."""
+        try:
+            key = read_key(self._file)
+        except MachineError as error:  # only a person can change it: a runner would try for ever
+            raise ConfigError(error.message, hint=error.hint) from error
+        if key is None:
+            if known is not None:
+                raise explain_other_key(self._file, known, None)
+            return make_key(self._file)
+        if known not in (None, key.id):
+            raise explain_other_key(self._file, str(known), key.id)
+        return key
+
+
+def explain_other_key(file: Path, known: str, found: str | None) -> ConfigError:
+    """The error of a server whose key is not that of the store's secrets: `known` and `found` are fingerprints."""
+    has = "is not there" if found is None else f"holds another one ({found})"
+    return ConfigError(
+        f"the secrets of this store are encrypted with the key {known}, and {file} {has}",
+        hint=f"put that key there, from a backup or another server of this store ({VARIABLE} names the file);"
+        " without it, delete each secret (stigmer secrets delete NAME) and set it again",
+    )
+
+
+def seal(key: SecretKey, store: StoreId, name: str, value: str) -> str:
+    """`value` encrypted, as text. It can be opened only as the secret `name` of `store`."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - for those who have secrets
+
+    nonce = os.urandom(NONCE_BYTES)
+    return b64encode(nonce + AESGCM(key.value).encrypt(nonce, value.encode(), _context(store, name))).decode("ascii")
+
+
+def unseal(key: SecretKey, store: StoreId, secret: SealedSecret) -> str:
+    """The value of `secret`; raises ConfigError where its row was changed or belongs to another name or store."""
+    from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - as above
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+
+    try:
+        data = b64decode(secret.sealed, validate=True)
+        opened = AESGCM(key.value).decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], _context(store, secret.name))
+    except (InvalidTag, ValueError) as error:
+        raise ConfigError(
+            f"the stored value of the secret {secret.name} is damaged", hint=f"stigmer secrets set {secret.name}"
+        ) from error
+    return opened.decode()
+
+
+def _context(store: StoreId, name: str) -> bytes:
+    return f"stigmer secret\0{store}\0{name}".encode()

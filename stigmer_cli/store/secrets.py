@@ -1,0 +1,151 @@
+"""Secrets by name, encrypted: the store never sees a value or the key.
+
+All secrets of a store have one key, which each row names. A server with another key can delete secrets, not add one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import RowMapping, bindparam, delete, func, or_, select, update
+
+from stigmer_cli.domain.secret import PROVIDER_KEYS, SECRETS_MAX, Secret, find_references
+from stigmer_cli.errors import Conflict, NotFound
+from stigmer_cli.nearest import suggest_nearest
+from stigmer_cli.store.async_engine import AsyncConnection
+from stigmer_cli.store.database import Database, Writing, whole
+from stigmer_cli.store.tables import agents, meta, secrets
+
+USERS_MAX = 1_000
+"""How many agents are looked through for references."""
+
+_LOCK = select(meta.c.key).order_by(meta.c.key).limit(1).with_for_update()
+_BY_NAME = select(secrets).where(secrets.c.name == bindparam("name"))
+_USERS = (
+    select(agents.c.slug, agents.c.model)
+    .where(or_(*(agents.c.model.startswith(f"{provider}:", autoescape=True) for provider in PROVIDER_KEYS)))
+    .order_by(agents.c.slug)
+    .limit(USERS_MAX)
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SealedSecret:
+    """A value as it is stored, and which key it is sealed with."""
+
+    name: str
+    sealed: str
+    key_id: str
+
+
+class OtherKey(Conflict):
+    """The store has secrets with another key; `key_id` names it."""
+
+    code = "other-secrets-key"
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"the secrets of this store are encrypted with the key {key_id}")
+        self.key_id = key_id
+
+
+class SecretTable:
+    """Secrets by name."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @whole
+    async def list(self) -> Sequence[Secret]:
+        """All secrets by name, with the agents that refer to them."""
+        async with self._database.reading() as connection:
+            found = (await connection.execute(select(secrets).order_by(secrets.c.name))).mappings().all()
+            users = await _read_users(connection)
+        return [_secret_of(row, users) for row in found]
+
+    @whole
+    async def get(self, name: str) -> Secret:
+        """One secret with the agents that refer to it; raises NotFound."""
+        async with self._database.reading() as connection:
+            return _secret_of(await _find(connection, name), await _read_users(connection))
+
+    @whole
+    async def key_id(self) -> str | None:
+        """Which key the secrets have; None where there are none."""
+        async with self._database.reading() as connection:
+            return await _read_key_id(connection)
+
+    @whole
+    async def read_sealed(self, names: Sequence[str]) -> Sequence[SealedSecret]:
+        """Those of `names` that there are, as they are stored."""
+        async with self._database.reading() as connection:
+            rows = await connection.execute(select(secrets).where(secrets.c.name.in_(names)))
+            return [
+                SealedSecret(name=row["name"], sealed=row["sealed"], key_id=row["key_id"]) for row in rows.mappings()
+            ]
+
+    @whole
+    async def put(self, secret: SealedSecret) -> Secret:
+        """Add the secret, or give it this value; raises OtherKey, and Conflict where there are too many."""
+        async with self._database.writing() as writing:
+            await writing.connection.execute(_LOCK)  # two servers with a key each: one of them is the first
+            known = await _read_key_id(writing.connection)
+            if known not in (None, secret.key_id):
+                raise OtherKey(str(known))
+            await _put(writing, secret)
+            return _secret_of(await _find(writing.connection, secret.name), await _read_users(writing.connection))
+
+    @whole
+    async def delete(self, name: str) -> Secret:
+        """Remove the secret and return what it was; raises NotFound."""
+        async with self._database.writing() as writing:
+            found = _secret_of(await _find(writing.connection, name), await _read_users(writing.connection))
+            await writing.connection.execute(delete(secrets).where(secrets.c.name == name))
+            return found
+
+
+async def _put(writing: Writing, secret: SealedSecret) -> None:
+    values = {"sealed": secret.sealed, "key_id": secret.key_id, "updated_at": writing.now}
+    added = await writing.connection.execute(
+        writing.backend.insert_or_skip(secrets, "name"), {"name": secret.name, "created_at": writing.now, **values}
+    )
+    if added.scalar_one_or_none() is None:
+        await writing.connection.execute(update(secrets).where(secrets.c.name == secret.name).values(**values))
+    elif int(await writing.connection.scalar(select(func.count()).select_from(secrets)) or 0) > SECRETS_MAX:
+        raise Conflict(f"there are {SECRETS_MAX:,} secrets already", hint="stigmer secrets list")
+
+
+async def _read_key_id(connection: AsyncConnection) -> str | None:
+    found: str | None = await connection.scalar(select(secrets.c.key_id).limit(1))
+    return found
+
+
+async def _find(connection: AsyncConnection, name: str) -> RowMapping:
+    found = (await connection.execute(_BY_NAME, {"name": name})).mappings().one_or_none()
+    if found is None:
+        names = list(await connection.scalars(select(secrets.c.name)))
+        raise NotFound(f"there is no secret {name}{suggest_nearest(name, names)}", hint="stigmer secrets list")
+    return found
+
+
+async def _read_users(connection: AsyncConnection) -> Mapping[str, Sequence[str]]:
+    """The slugs of the agents that refer to a secret, by its name."""
+    users: dict[str, list[str]] = {}
+    for row in await connection.execute(_USERS):
+        for name in _names_in(row.model):
+            users.setdefault(name, []).append(row.slug)
+    return users
+
+
+def _names_in(model: str) -> frozenset[str]:
+    key = PROVIDER_KEYS.get(model.partition(":")[0])
+    return find_references(model) | ({key} if key else set())
+
+
+def _secret_of(row: RowMapping, users: Mapping[str, Sequence[str]]) -> Secret:
+    created_at: datetime = row["created_at"]
+    return Secret(
+        name=row["name"],
+        created_at=created_at,
+        updated_at=row["updated_at"],
+        users=tuple(users.get(row["name"], ())),
+    )

@@ -1,0 +1,132 @@
+"""Values of secrets are taken out of every text that leaves a process, in every spelling, wherever it was cut."""
+
+import json
+import logging
+import random
+import subprocess
+import sys
+from base64 import b64encode
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stigmer_cli.api.problem import problem_of
+from stigmer_cli.errors import OperationFailed
+from stigmer_cli.secret_values import GONE, VALUES_MAX, RedactedStream, SecretValues
+from tests.support.canaries import CANARIES, leaked_in
+
+
+def values(*known: str) -> SecretValues:
+    found = SecretValues()
+    for one in known:
+        found.remember(one)
+    return found
+
+
+@pytest.mark.parametrize("canary", CANARIES)
+def test_a_value_is_gone_in_every_spelling(canary: str) -> None:
+    known = values(canary)
+    for spelling in (
+        canary,
+        json.dumps(canary),
+        json.dumps(canary, ensure_ascii=False),
+        json.dumps(json.dumps(canary)),
+        repr(canary),
+        quote(canary, safe=""),
+        f"Basic {b64encode(canary.encode()).decode()}",
+    ):
+        text = known.redact(f"before {spelling} after")
+        assert GONE in text
+        assert text.startswith("before ")
+        assert text.endswith(" after")
+        assert leaked_in(text) == []
+
+
+def test_each_line_of_a_value_is_gone_by_itself() -> None:
+    assert values("first-line\nsecond-line").redact("a second-line b") == f"a {GONE} b"
+
+
+def test_a_value_that_holds_another_one_goes_whole_and_a_short_one_stays() -> None:
+    assert values("secret", "secret-and-more", "short").redact("secret-and-more secret short") == f"{GONE} {GONE} short"
+
+
+def test_only_so_many_values_are_kept_and_the_oldest_goes_first() -> None:
+    known = values(*(f"value-{number:05}" for number in range(VALUES_MAX + 1)))
+    assert known.redact("value-00000 value-00001") == f"value-00000 {GONE}"
+
+
+@given(data=st.data())
+def test_a_stream_tells_the_same_wherever_it_is_cut(data: st.DataObject) -> None:
+    secret = "abcabcabd"
+    text = data.draw(st.text("abcd", max_size=60)) + data.draw(st.sampled_from(["", secret, secret + "ab"]))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
+    known = values(secret)
+    stream = RedactedStream(known)
+    told = "".join(stream.feed(text[a:b]) for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True))
+    assert secret not in told
+    assert told + stream.close() == known.redact(text)
+
+
+def test_a_stream_holds_back_only_what_may_be_a_value() -> None:
+    stream = RedactedStream(values("abcdefgh"))
+    assert [stream.feed(piece) for piece in ("xyz", "abc", "dxx", "abcdefgh", "a")] == ["xyz", "", "abcdxx", GONE, ""]
+    assert stream.close() == "a"
+    assert RedactedStream(values()).feed("anything") == "anything"
+
+
+def test_a_stream_of_single_characters_holds_no_canary() -> None:
+    known, rng = values(*CANARIES), random.Random(3)
+    text = " ".join(rng.sample(CANARIES, len(CANARIES)))
+    stream = RedactedStream(known)
+    told = "".join(map(stream.feed, text)) + stream.close()
+    assert leaked_in(told) == []
+    assert told.count(GONE) >= len(CANARIES)
+
+
+LOGGING = """
+import logging, sys, threading
+import structlog
+from stigmer_cli import log
+from stigmer_cli.secret_values import DELIVERED
+from stigmer_cli.settings import LogLevel
+from tests.support.canaries import CANARIES
+
+log.configure("runner", LogLevel.DEBUG)
+for canary in CANARIES:
+    DELIVERED.remember(canary)
+def fail(canary):
+    raise RuntimeError(f"could not use {canary}")
+for canary in CANARIES:
+    structlog.get_logger().info("started", command=["tool", canary], env={"KEY": canary}, text=f"x{canary}y")
+    logging.getLogger("some.library").warning("refused %s", canary)
+    try:
+        fail(canary)
+    except RuntimeError:
+        structlog.get_logger().exception("failed")
+        logging.getLogger("some.library").exception("failed with %r", canary)
+    thread = threading.Thread(target=fail, args=(canary,))
+    thread.start()
+    thread.join()
+fail(CANARIES[int(sys.argv[1])])
+"""
+
+
+def test_no_canary_is_in_a_log_line_a_traceback_or_what_ends_a_process() -> None:
+    done = subprocess.run([sys.executable, "-c", LOGGING, "3"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert leaked_in(done.stderr) == []
+    lines = done.stderr.splitlines()
+    assert sum(line.startswith("{") for line in lines) == 4 * len(CANARIES)
+    for line in lines:
+        if line.startswith("{"):
+            json.loads(line)
+    assert lines[-1] == f"RuntimeError: could not use {GONE}"
+    assert logging.getLogger().level == logging.WARNING
+
+
+def test_no_canary_is_in_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stigmer_cli.api.problem.DELIVERED", values(*CANARIES))
+    for canary in CANARIES:
+        assert leaked_in(problem_of(OperationFailed(f"cannot use {canary} here")).model_dump_json()) == []

@@ -40,6 +40,7 @@ from stigmer_cli.api.resources import (
     ExecutionRequest,
     ExecutionResource,
 )
+from stigmer_cli.api.resume import ResumeItem, ResumeRequest, ResumeResponse
 from stigmer_cli.api.secrets import ResolveRequest, ResolveResponse, SecretItem, SecretList, SecretRequest
 from stigmer_cli.api.steps import StepContentsBody, StepPage
 from stigmer_cli.api.stuck import StuckReport
@@ -219,6 +220,10 @@ class Client:
     async def cancel_executions(self, ids: Sequence[str]) -> Sequence[CancelItem]:
         """Ask for the end of each of `ids`, up to `api.cancel.CANCEL_MAX`."""
         return (await self._post("/v1/executions:cancel", CancelRequest(ids=list(ids)), CancelResponse)).items
+
+    async def resume_executions(self, request: ResumeRequest) -> Sequence[ResumeItem]:
+        """Have executions go on where they stopped; raises NotFound or Conflict for a step that is named wrongly."""
+        return (await self._post("/v1/executions:resume", request, ResumeResponse)).items
 
     async def prune_executions(self, ids: Sequence[str]) -> Sequence[PruneItem]:
         """Delete those of `ids`, up to `api.prune.PRUNE_MAX`, that have ended."""

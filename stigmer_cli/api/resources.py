@@ -13,6 +13,7 @@ from stigmer_cli.domain.execution import Agent, AttentionCode, Event, EventType,
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.model_name import find_model_problem
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.step import KEY_MAX
 
 AGENT_EXECUTION_ID = "^aex-[0-7][0-9a-hjkmnp-tv-z]{25}$"
 """A ULID in lower case: 26 characters of Crockford's base 32, not above the largest that 128 bits hold."""
@@ -142,6 +143,13 @@ class AgentPage(Sent):
     next_cursor: str | None = None
 
 
+class ForkBody(Asked):
+    """The execution whose recorded steps a new one takes over: those that began before the step `before` (a key)."""
+
+    execution: str = Field(min_length=1, max_length=NAME_MAX)
+    before: str = Field(min_length=2, max_length=KEY_MAX, pattern="^/")
+
+
 class ExecutionRequest(Asked):
     """Run an agent, named by id or slug. `id` is the one that a new execution gets; None: the server makes it."""
 
@@ -150,6 +158,7 @@ class ExecutionRequest(Asked):
     message: str = Field(min_length=1, max_length=MESSAGE_MAX)
     timeout_s: float | None = Field(default=None, gt=0, le=TIMEOUT_MAX_S)
     labels: Label = Field(default_factory=dict, max_length=LABELS_MAX)
+    fork: ForkBody | None = None
 
 
 class DispatchState(StrEnum):

@@ -5,7 +5,10 @@
        │                    └──resume, or start over on request (new epoch)──▶ PENDING
        └──cancel before any run, or the outcome taken from Temporal──▶ COMPLETED | FAILED | CANCELLED
 
-PENDING means that no run has ever had an effect in this epoch; the claim alone ends it. Terminal phases are never left.
+    FAILED ──a person has it go on where it stopped (new epoch)──▶ PENDING
+
+PENDING means that no run has ever had an effect in this epoch; the claim alone ends it. Nothing leaves a terminal phase
+by itself, and nothing at all leaves COMPLETED and CANCELLED.
 """
 
 from enum import StrEnum
@@ -22,15 +25,17 @@ class Phase(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether this phase is the end."""
-        return not MOVES[self]
+        """Whether this phase is the end, as far as nobody decides otherwise."""
+        return self in TERMINAL
 
+
+TERMINAL = frozenset({Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED})
 
 MOVES: dict[Phase, frozenset[Phase]] = {
     Phase.PENDING: frozenset({Phase.IN_PROGRESS, Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED}),
     Phase.IN_PROGRESS: frozenset({Phase.PENDING, Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED}),
     Phase.COMPLETED: frozenset(),
-    Phase.FAILED: frozenset(),
+    Phase.FAILED: frozenset({Phase.PENDING}),
     Phase.CANCELLED: frozenset(),
 }
 

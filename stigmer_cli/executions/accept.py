@@ -13,6 +13,7 @@ from stigmer_cli.executions.reason import explain_wait, find_hold, refuse_while_
 from stigmer_cli.executions.temporal_api import TemporalLink
 from stigmer_cli.settings import SubmitPolicy
 from stigmer_cli.store.execution_draft import ExecutionDraft
+from stigmer_cli.store.forking import Fork
 from stigmer_cli.store.store import Store
 
 START_WAIT_MAX_S = 1.0
@@ -20,7 +21,10 @@ START_WAIT_MAX_S = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class SubmitRequest:
-    """A request to run an agent. `policy` overrides the server's for this one, `id` is what a new one is called."""
+    """A request to run an agent. `policy` overrides the server's for this one, `id` is what a new one is called.
+
+    `fork`: whose recorded steps it takes over.
+    """
 
     agent: str
     message: str
@@ -29,6 +33,7 @@ class SubmitRequest:
     idempotency_key: str | None = None
     id: ExecutionId | None = None
     policy: SubmitPolicy | None = None
+    fork: Fork | None = None
 
 
 class Nudge(Protocol):
@@ -84,6 +89,7 @@ class Acceptor:
             labels=request.labels,
             idempotency_key=request.idempotency_key,
             request_hash=_request_hash(request),
+            fork=request.fork,
         )
 
     async def _wait_started(self, execution: Execution, subscription: Subscription) -> Execution:
@@ -100,5 +106,6 @@ class Acceptor:
 
 def _request_hash(request: SubmitRequest) -> str:
     labels = ",".join(f"{name}={value}" for name, value in sorted(request.labels.items()))
-    text = "\x00".join((request.agent, request.message, str(request.timeout_s), labels))
+    fork = (request.fork.source, request.fork.before) if request.fork else ()
+    text = "\x00".join((request.agent, request.message, str(request.timeout_s), labels, *fork))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

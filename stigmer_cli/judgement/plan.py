@@ -30,7 +30,7 @@ from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import is_older, iso
 from stigmer_cli.domain.execution import NEXT_TRY_MAX_S, AttentionCode, Execution, Outcome
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.domain.progress import StepInTheAir
+from stigmer_cli.domain.step import Step
 from stigmer_cli.domain.stuck import GRACE_S
 from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.temporal.gateway import RunState
@@ -178,9 +178,10 @@ def _plan_missing(observation: Observation, rules: Rules) -> Move:
     return _mark(execution, Finding.LOST, AttentionCode.LOST, cause)
 
 
-def describe_step(step: StepInTheAir) -> str:
+def describe_step(step: Step) -> str:
     """What a person needs to know to decide about it, as a clause."""
-    return f"step {step.key} ({step.name}) began at {iso(step.since)} on {step.runner} and has no recorded result"
+    began = f"began at {iso(step.started_at)} on runner {step.runner}"
+    return f"step {step.key} ({step.kind} {step.name}) {began} and has no recorded result"
 
 
 def _plan_interrupted(observation: Observation, gone: str, rules: Rules) -> Move:

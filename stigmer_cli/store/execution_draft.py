@@ -4,14 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from stigmer_cli.domain.execution import QueueReason
+from stigmer_cli.domain.execution import EventType, QueueReason
 from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, StoreId
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.store.database import EventDraft
+from stigmer_cli.store.forking import Fork
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionDraft:
-    """An execution as it was asked for. `request_hash` tells a repeated request from another one with the same key."""
+    """An execution as it was asked for. `request_hash` tells a repeated request from another one with the same key.
+
+    `fork`: whose recorded steps it takes over.
+    """
 
     id: ExecutionId
     kind: Kind
@@ -22,6 +27,7 @@ class ExecutionDraft:
     labels: Mapping[str, str] = field(default_factory=dict)
     idempotency_key: str | None = None
     request_hash: str = ""
+    fork: Fork | None = None
 
 
 def first_row(
@@ -51,3 +57,12 @@ def first_row(
         "next_try_at": now,
         "claimed_attempt": 0,
     }
+
+
+def accepted_event(draft: ExecutionDraft) -> EventDraft:
+    """The first event of an execution, which says of a fork where it comes from."""
+    if draft.fork is None:
+        return EventDraft(type=EventType.ACCEPTED, text="accepted")
+    source, before = draft.fork.source, draft.fork.before
+    text = f"accepted, as a fork of {source} from step {before}"
+    return EventDraft(type=EventType.ACCEPTED, text=text, data={"source": source, "before": before})

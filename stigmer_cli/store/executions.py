@@ -1,29 +1,31 @@
 """Executions: accepted once, listed, and moved only by writes that say what they expect."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Integer, Select, bindparam, func, select
 
-from stigmer_cli.domain.execution import Agent, EventType, Execution, Outcome, QueueReason
+from stigmer_cli.domain.execution import Agent, Execution, Outcome, QueueReason
 from stigmer_cli.domain.execution_reference import IdPart
 from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store import listing, transitions
 from stigmer_cli.store.async_engine import AsyncConnection
-from stigmer_cli.store.database import Database, EventDraft, Transition, whole
+from stigmer_cli.store.database import Database, Transition, whole
 from stigmer_cli.store.due_rows import Aged, due_at, is_aged, is_due
 from stigmer_cli.store.errors import missing_execution
 from stigmer_cli.store.execution_counts import read_counts
-from stigmer_cli.store.execution_draft import ExecutionDraft, first_row
+from stigmer_cli.store.execution_draft import ExecutionDraft, accepted_event, first_row
+from stigmer_cli.store.forking import copy_journal
 from stigmer_cli.store.labels import index_labels
 from stigmer_cli.store.listing import Filter, Page
 from stigmer_cli.store.mapping import agent_of, execution_of
 from stigmer_cli.store.messages import read_messages
 from stigmer_cli.store.references import find_by_part
+from stigmer_cli.store.resuming import forget_in_the_air
 from stigmer_cli.store.statements import BRIEF, by_index, select_by_ids
 from stigmer_cli.store.tables import CANCEL_REQUESTED, LEGACY, OPEN, QUEUED, agents, executions, steps
 
@@ -100,7 +102,7 @@ class ExecutionTable:
         """Write the execution, PENDING and due at once, in one commit; it is on disk when this returns.
 
         With the idempotency key of an execution that exists, return that one. Raises Conflict if that one was another
-        request, or if the id is taken.
+        request, or if the id is taken, and what `copy_journal` raises.
         """
         async with self._database.writing() as writing:
             added = await writing.connection.execute(
@@ -110,7 +112,9 @@ class ExecutionTable:
             if added.scalar_one_or_none() is None:
                 return AcceptResult(execution=await _earlier(writing.connection, draft), is_new=False)
             await index_labels(writing, draft.id, draft.labels)
-            await writing.append(draft.id, 1, EventDraft(type=EventType.ACCEPTED, text="accepted"))
+            if draft.fork is not None:
+                await copy_journal(writing, draft.fork, draft.id)
+            await writing.append(draft.id, 1, accepted_event(draft))
             return AcceptResult(execution=await _load(writing.connection, draft.id), is_new=True)
 
     @whole
@@ -226,13 +230,18 @@ class ExecutionTable:
             return taken | {id_ for id_, epoch in found if rest[id_].epoch == epoch}
 
     @whole
-    async def transition_all(self, decided: Mapping[ExecutionId, Decided]) -> set[ExecutionId]:
+    async def transition_all(
+        self, decided: Mapping[ExecutionId, Decided], *, repeating: Collection[ExecutionId] = ()
+    ) -> set[ExecutionId]:
         """Make many transitions in one commit, each only if its row is as it expects; returns which were made.
 
-        The transitions are those of `transitions.py`.
+        The transitions are those of `transitions.py`. Of those `repeating`, steps in the air are forgotten: whoever
+        comes next performs them once more.
         """
         async with self._database.writing() as writing:
-            return await writing.change_all({id_: decide(writing.now) for id_, decide in decided.items()})
+            made = await writing.change_all({id_: decide(writing.now) for id_, decide in decided.items()})
+            await forget_in_the_air(writing, [id_ for id_ in made if id_ in repeating])
+            return made
 
     @whole
     async def mark_submit_failed(

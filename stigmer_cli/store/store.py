@@ -20,6 +20,7 @@ from stigmer_cli.store.executions import ExecutionTable
 from stigmer_cli.store.meta import MetaTable
 from stigmer_cli.store.progress import ProgressTable
 from stigmer_cli.store.pruning import PruneTable
+from stigmer_cli.store.resuming import ResumeTable
 from stigmer_cli.store.runs import RunTable
 from stigmer_cli.store.secrets import SecretTable
 from stigmer_cli.store.servers import ServerTable
@@ -43,6 +44,7 @@ class Store:
         self.steps = StepTable(database)
         self.events = EventTable(database)
         self.progress = ProgressTable(database)
+        self.resuming = ResumeTable(database, store_id)
         self.pruning = PruneTable(database)
         self.meta = MetaTable(database)
         self.servers = ServerTable(database)

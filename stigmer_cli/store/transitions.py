@@ -29,6 +29,7 @@ IS_UNSUBMITTED = _ROW.submitted_at.is_(None)
 IS_UNCLAIMED = _ROW.claimed_run.is_(None)
 HAS_NO_CLUSTER = _ROW.world.is_(None)
 IS_MARKED = _ROW.attention_code.is_not(None)
+IS_FAILED_OR_MARKED = (_ROW.phase == Phase.FAILED) | _ROW.attention_code.is_not(None)
 IS_WANTED = _ROW.cancel_requested_at.is_(None)
 
 
@@ -221,6 +222,26 @@ def resume(  # noqa: PLR0913 (what it expects, what it says, and when)
             type=EventType.RESUMED,
             text=f"resumed (epoch {epoch + 1}): {detail}",
             data={"epoch": epoch + 1, "resumes": resumes},
+        ),
+    )
+
+
+def resume_asked(store: StoreId, *, epoch: int, now: datetime) -> Transition:
+    """A person has it go on where it stopped, after a failure or past a mark; the count of resumes begins again."""
+    return Transition(
+        guards=(may_become(Phase.PENDING), IS_FAILED_OR_MARKED),
+        expects=expect(epoch=epoch),
+        values={
+            **_queue(QueueReason.RESUMED, "", now),
+            **_begin_epoch(store, epoch + 1, now),
+            "completed_at": None,
+            "output": None,
+            "error": None,
+        },
+        event=EventDraft(
+            type=EventType.RESUMED,
+            text=f"resumed (epoch {epoch + 1}), as a person asked",
+            data={"epoch": epoch + 1, "resumes": 0},
         ),
     )
 

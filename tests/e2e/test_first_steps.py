@@ -126,6 +126,24 @@ def test_a_missing_key_says_what_to_set(stigmer: Stigmer) -> None:
     assert "OPENAI_API_KEY" in done.stderr
 
 
+def test_once_its_cause_is_gone_a_failure_goes_on_where_it_stopped(stigmer: Stigmer) -> None:
+    stigmer.apply_agent("repaired", model="openai:gpt-x")
+    assert stigmer("run", "repaired", "hello again", "--label", "batch=17", "--timeout", "60").returncode == 1
+    stigmer.apply_agent("repaired", model="echo")
+    planned = stigmer.json("executions", "resume", "--agent", "repaired", "--phase", "FAILED", "--dry-run")
+    assert planned["summary"] == {"resumed": 1, "undecided": 0, "open": 0, "ended": 0, "missing": 0}
+    assert stigmer.ok("executions", "resume", "@last:repaired").strip() == "1 resumed"
+    assert stigmer.ok("executions", "watch", "@last:repaired").endswith("hello again\n")
+    found = stigmer.json("executions", "get", "@last:repaired")
+    assert (found["status"]["phase"], found["status"]["epoch"]) == ("COMPLETED", 2)
+    ended = stigmer("executions", "resume", found["metadata"]["id"])
+    assert (ended.returncode, "it is COMPLETED" in ended.stdout) == (1, True)
+    assert stigmer.ok("executions", "rerun", "@last:repaired").endswith("hello again\n")
+    again = stigmer.json("executions", "get", "@last:repaired")
+    assert again["metadata"]["id"] != found["metadata"]["id"]
+    assert again["metadata"]["labels"] == {"batch": "17"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

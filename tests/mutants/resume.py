@@ -5,6 +5,8 @@ from tests.mutants.mutant import Mutant
 PLAN = "tests/unit/judgement/test_plan.py"
 EXHAUSTIVE = "tests/unit/judgement/test_plan_exhaustive.py"
 RECONCILER = "tests/integration/executions/test_reconciler.py"
+RESUMING = "tests/contracts/store/test_resuming.py"
+FORKING = "tests/contracts/store/test_forking.py"
 QUEUE = "tests/contracts/store/test_queue.py"
 STORE = "tests/contracts/store/test_transitions.py"
 
@@ -31,10 +33,31 @@ MUTANTS: tuple[Mutant, ...] = (
         caught_by=(PLAN, RECONCILER),
     ),
     Mutant(
+        name="a person's resume passes over a step that may have had its effect",
+        file="store/resuming.py",
+        old="    if left is not None:\n",
+        new="    if left is not None and decided:\n",
+        caught_by=(RESUMING,),
+    ),
+    Mutant(
+        name="a resume forgets every failure that an agent was told about",
+        file="store/resuming.py",
+        old='    return [last] if last is not None and failed and row["phase"] == Phase.FAILED else []\n',
+        new="    return [step for step in journal if failed and step.state is StepState.FAILED]\n",
+        caught_by=(RESUMING,),
+    ),
+    Mutant(
+        name="a fork takes over the step that it is to perform",
+        file="store/forking.py",
+        old="table.c.seq < _BEFORE",
+        new="table.c.seq <= _BEFORE",
+        caught_by=(FORKING,),
+    ),
+    Mutant(
         name="a resume is not counted",
         file="store/progress.py",
-        old="int(data[RESUMES]) if type_",
-        new="0 * int(data[RESUMES]) if type_",
+        old="int(data[RESUMES]) if is_counted",
+        new="0 * int(data[RESUMES]) if is_counted",
         caught_by=(QUEUE, RECONCILER),
     ),
     Mutant(

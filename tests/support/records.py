@@ -2,11 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 
-from stigmer_cli.domain.identity import ExecutionId
-from stigmer_cli.domain.progress import Progress, StepInTheAir
+from stigmer_cli.domain.identity import ExecutionId, RunId
+from stigmer_cli.domain.progress import Progress
+from stigmer_cli.domain.step import Effect, Step, StepKind, StepState
 from tests.support.fakes import START
 
-SENDING = Progress(in_the_air=StepInTheAir(key="/turns/0/calls/0", name="send", since=START, runner="runner-1"))
+SENDING = Progress(
+    in_the_air=Step(
+        seq=2,
+        key="/turns/0/calls/0",
+        kind=StepKind.TOOL,
+        name="send",
+        effect=Effect.ONCE,
+        state=StepState.BEGUN,
+        attempts=1,
+        started_at=START,
+        epoch=1,
+        run=RunId("run-1"),
+        attempt=1,
+        runner="runner-1",
+        input_hash="",
+    )
+)
 """A step is in the air whose effect must not happen twice."""
 
 

@@ -11,8 +11,21 @@ from stigmer_cli.cli.executions.options import (
     Paging,
     PruneOptions,
     ReconcileOptions,
+    ResumeOptions,
     RunOptions,
     Selection,
+)
+from stigmer_cli.cli.executions.parameters import (
+    AgentOption,
+    ExecutionName,
+    IdempotencyKey,
+    IncludeInProgress,
+    Kinds,
+    NewLabels,
+    OlderThan,
+    Phases,
+    RequireTemporal,
+    RunTimeout,
 )
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.parameters import (
@@ -23,79 +36,13 @@ from stigmer_cli.cli.parameters import (
     Until,
     WaitFor,
     Yes,
-    parse_label_option,
     parse_span_option,
     parse_timeout_option,
 )
 from stigmer_cli.cli.sections import make_group
 from stigmer_cli.cli.wait import parse_wait
-from stigmer_cli.domain.identity import Kind
-from stigmer_cli.domain.phase import Phase
 
-ExecutionName = Annotated[
-    str, typer.Argument(metavar="ID", help="The execution's id, four or more characters of it, or @last.")
-]
-Phases = Annotated[
-    list[Phase] | None,
-    typer.Option(
-        "--phase", case_sensitive=False, metavar="PHASE", help=f"Only this phase: {', '.join(Phase)}. May be repeated."
-    ),
-]
-Kinds = Annotated[
-    list[Kind] | None,
-    typer.Option(
-        "--kind", case_sensitive=False, metavar="KIND", help="Only this kind: agent or workflow. May be repeated."
-    ),
-]
-AgentOption = Annotated[
-    str | None, typer.Option("--agent", metavar="AGENT", help="Only executions of this agent, by name or id.")
-]
-OlderThan = Annotated[
-    float | None,
-    typer.Option(
-        parser=parse_span_option,
-        metavar="SPAN",
-        help="Only executions older than SPAN: 90s, 10m, 2h, 1d.",
-        show_default=False,
-    ),
-]
-RunTimeout = Annotated[
-    float | None,
-    typer.Option(
-        "--timeout",
-        parser=parse_timeout_option,
-        metavar="SPAN",
-        help="How long to wait for the end; the execution itself continues. "
-        "A server that is away is waited for at least 15s.",
-    ),
-]
-IdempotencyKey = Annotated[
-    str | None,
-    typer.Option(
-        metavar="KEY",
-        help="If an execution with this key exists, follow it and start none. For scripts that may run twice.",
-    ),
-]
-NewLabels = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--label",
-        parser=parse_label_option,
-        metavar="LABEL",
-        help="A label of the execution, key=value, to find it by. May be repeated.",
-    ),
-]
-RequireTemporal = Annotated[
-    bool, typer.Option("--require-temporal", help="Refuse, and write nothing, while Temporal is away.")
-]
-IncludeInProgress = Annotated[
-    bool,
-    typer.Option(
-        "--include-in-progress", help="Also go on with lost executions. Steps that may have had an effect are repeated."
-    ),
-]
-
-executions = make_group("List, show, watch, cancel and reconcile executions.")
+executions = make_group("List, show, watch, cancel, resume and reconcile executions.")
 
 
 def run(
@@ -238,6 +185,106 @@ def cancel(
     )
     options = CancelOptions(is_all=all_, is_dry_run=dry_run, is_agreed=yes)
     raise typer.Exit(cancel_executions(cli_of(ctx, output), selection, options))
+
+
+@executions.command("resume")
+def resume(
+    ctx: typer.Context,
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID]...", help="Only these: an id, four or more characters of it, or @last-failed."),
+    ] = None,
+    *,
+    repeat: Annotated[
+        str | None, typer.Option("--repeat", metavar="STEP", help="Perform this step again, whatever it did before.")
+    ] = None,
+    skip: Annotated[str | None, typer.Option("--skip", metavar="STEP", help="Go on as if this step were done.")] = None,
+    result: Annotated[
+        str | None, typer.Option("--result", metavar="JSON", help="What the step of --skip returned; null by default.")
+    ] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="STEP", help="Perform this step again, and what began after it.")
+    ] = None,
+    phase: Phases = None,
+    kind: Kinds = None,
+    agent: AgentOption = None,
+    label: Labels = None,
+    search: SearchText = None,
+    since: Since = None,
+    until: Until = None,
+    older_than: OlderThan = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be resumed.")] = False,
+    yes: Yes = False,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Have executions go on where they stopped: after a failure, or past your decision.
+
+    What they finished is not done again. What options select is resumed after a question. Exits 0 if all go on.
+    """
+    from stigmer_cli.cli.executions.resume import resume_executions
+
+    selection = Selection(
+        ids=ids or (),
+        agent=agent,
+        phases=phase or (),
+        kinds=kind or (),
+        older_than_s=older_than,
+        labels=label or (),
+        search=search,
+        since=since,
+        until=until,
+    )
+    options = ResumeOptions(
+        repeat=repeat, skip=skip, result=result, forget_from=from_, is_dry_run=dry_run, is_agreed=yes
+    )
+    raise typer.Exit(resume_executions(cli_of(ctx, output), selection, options))
+
+
+@executions.command("rerun")
+def rerun(
+    ctx: typer.Context,
+    execution: ExecutionName,
+    *,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Print the id and return once the execution is accepted.")
+    ] = False,
+    timeout: RunTimeout = None,
+    require_temporal: RequireTemporal = False,
+    idempotency_key: IdempotencyKey = None,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Run it again from the beginning, as a new execution.
+
+    The agent, the message and the labels are the same. The old one stays as it is. Exits 1 if the new one fails.
+    """
+    from stigmer_cli.cli.executions.rerun import rerun_execution
+
+    options = RunOptions(timeout_s=timeout, key=idempotency_key, require_temporal=require_temporal, is_detached=detach)
+    raise typer.Exit(rerun_execution(cli_of(ctx, output), execution, options))
+
+
+@executions.command("fork")
+def fork(
+    ctx: typer.Context,
+    execution: ExecutionName,
+    *,
+    from_: Annotated[str, typer.Option("--from", metavar="STEP", help="The first step that is performed again.")],
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Print the id and return once the execution is accepted.")
+    ] = False,
+    timeout: RunTimeout = None,
+    require_temporal: RequireTemporal = False,
+    idempotency_key: IdempotencyKey = None,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Go on from a step of it in a new execution.
+
+    The new one takes over what was recorded before that step. The old one stays as it is. Exits 1 if the new one fails.
+    """
+    from stigmer_cli.cli.executions.fork import fork_execution
+
+    options = RunOptions(timeout_s=timeout, key=idempotency_key, require_temporal=require_temporal, is_detached=detach)
+    raise typer.Exit(fork_execution(cli_of(ctx, output), execution, from_, options))
 
 
 @executions.command("prune")

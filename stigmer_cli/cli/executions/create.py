@@ -67,6 +67,8 @@ async def create(cli: Cli, client: Client, wanted: Creation, *, timeout_s: float
             )
         )
     except NotFound as error:
+        if wanted.request.fork is not None:
+            raise  # it names the execution or the step
         raise NotFound(error.message, hint="stigmer agents list; stigmer apply -f FILE creates one") from error
     except asyncio.CancelledError:
         cli.out.note(_describe_outcome(wanted, retry.attempts))

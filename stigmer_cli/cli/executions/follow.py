@@ -27,12 +27,15 @@ SHOWN_EVENTS = frozenset(
         EventType.CANCEL_REQUESTED,
         EventType.ORPHANED,
         EventType.STARTED_OVER,
+        EventType.RESUMED,
         EventType.ATTENTION,
     }
 )
 """Events that get a line besides messages; `executions get` shows the others."""
 
-BEGINNINGS = frozenset({EventType.ATTEMPT, EventType.MODEL_BUSY, EventType.ORPHANED, EventType.STARTED_OVER})
+BEGINNINGS = frozenset(
+    {EventType.ATTEMPT, EventType.MODEL_BUSY, EventType.ORPHANED, EventType.STARTED_OVER, EventType.RESUMED}
+)
 """Events after which the answer begins again."""
 
 

@@ -66,6 +66,22 @@ class CancelOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ResumeOptions:
+    """How executions are resumed, and what was decided about a step, by its key.
+
+    `repeat`: perform it again. `skip`: take `result` (JSON text) for what it returned. `forget_from`: perform it again,
+    and all that began after it.
+    """
+
+    repeat: str | None
+    skip: str | None
+    result: str | None
+    forget_from: str | None
+    is_dry_run: bool
+    is_agreed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class PruneOptions:
     """How executions are deleted. `keep_last`: keep so many of those selected, the newest."""
 

@@ -1,7 +1,7 @@
 """The executions that a command would change, as a table before the question."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Self
@@ -55,17 +55,34 @@ class Candidate:
         )
 
 
-async def find_candidates(client: Client, query: Query, among: Sequence[Phase] = OPEN) -> list[Candidate]:
-    """The executions of `query` in the phases `among`, newest first; raises ConfigError if it asks for others only."""
+def _everything(_: ExecutionResource) -> bool:
+    return True
+
+
+NOT_AMONG = {OPEN: "has ended", ENDED: "has not ended"}
+"""Why an execution in another phase is none of those that a command changes."""
+
+
+async def find_candidates(
+    client: Client,
+    query: Query,
+    among: Sequence[Phase] = OPEN,
+    *,
+    is_wanted: Callable[[ExecutionResource], bool] = _everything,
+) -> list[Candidate]:
+    """The executions of `query` in the phases `among` that are wanted, newest first.
+
+    Raises ConfigError if `query` asks for other phases only.
+    """
     phases = [phase for phase in query.phases or among if phase in among]
     if not phases:
-        asked, state = ", ".join(query.phases), "has ended" if among == OPEN else "has not ended"
+        asked, state = ", ".join(query.phases), NOT_AMONG.get(tuple(among), "cannot be chosen here")
         raise ConfigError(f"--phase {asked}: such an execution {state}", hint=f"--phase {' or '.join(among)}")
     found: list[Candidate] = []
     cursor = None
     while True:
         page = await client.executions(replace(query, phases=phases, limit=PAGE_MAX, cursor=cursor))
-        found.extend(Candidate.of(item) for item in page.items)
+        found.extend(Candidate.of(item) for item in page.items if is_wanted(item))
         cursor = page.next_cursor
         if cursor is None:
             return found

@@ -20,7 +20,7 @@ MESSAGE_BYTES_MAX = 4 * MESSAGE_MAX
 
 def run_agent(cli: Cli, agent: str, message: Message, options: RunOptions) -> int:
     """Send `message` to `agent`, print its answer, or the id if detached, and return the exit code."""
-    timeout_s, text = options.timeout_s, _read_message(message)
+    text = _read_message(message)
     if not text.strip():
         raise ConfigError("the message is empty", hint=HELP)
     if len(options.labels) > LABELS_MAX:
@@ -28,10 +28,15 @@ def run_agent(cli: Cli, agent: str, message: Message, options: RunOptions) -> in
     labels = {selector.key: selector.value or "" for selector in map(parse_label_selector, options.labels)}
     request = ExecutionRequest(agent=agent, message=text, labels=labels)
     wanted = make_creation(request, key=options.key, require_temporal=options.require_temporal)
+    return run_creation(cli, wanted, options)
+
+
+def run_creation(cli: Cli, wanted: Creation, options: RunOptions) -> int:
+    """Create it, print its answer, or the id if detached, and return the exit code."""
     if options.is_detached:
-        _print_accepted(cli, cli.call(lambda client: create(cli, client, wanted, timeout_s=timeout_s)))
+        _print_accepted(cli, cli.call(lambda client: create(cli, client, wanted, timeout_s=options.timeout_s)))
         return 0
-    return cli.run(_run(cli, wanted, timeout_s))
+    return cli.run(_run(cli, wanted, options.timeout_s))
 
 
 def _read_message(given: Message) -> str:

@@ -52,7 +52,8 @@ async def apply(planned: Sequence[Move], store: Store, observer: ReconcileObserv
     `planned` names no execution twice.
     """
     writes = {move.execution.id: write for move in planned if (write := _make_write(move, store.id)) is not None}
-    made = await store.executions.transition_all(writes) if writes else set()
+    repeating = {move.execution.id for move in planned if move.action is Action.START_OVER}
+    made = await store.executions.transition_all(writes, repeating=repeating) if writes else set()
     applied = [_log_applied(move, took=move.execution.id in made) for move in planned]
     for one in applied:
         if observer and one.done is not ReconcileOutcome.LEFT:

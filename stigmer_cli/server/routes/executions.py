@@ -31,6 +31,7 @@ from stigmer_cli.server.large_page import send_in_pieces
 from stigmer_cli.server.routes.execution_filter import read_filter
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.settings import SubmitPolicy
+from stigmer_cli.store.forking import Fork
 from stigmer_cli.store.listing import Filter
 
 PAGE_MAX = 500
@@ -67,6 +68,7 @@ async def create_execution(
         labels=body.labels,
         idempotency_key=idempotency_key,
         policy=SubmitPolicy.FAIL_FAST if require is Requirement.TEMPORAL else None,
+        fork=Fork(source=ExecutionId(body.fork.execution), before=body.fork.before) if body.fork else None,
     )
     execution = await called.acceptor.accept(request, policy=called.settings.submit_policy)
     response.status_code = 201 if execution.dispatch.is_submitted else 202

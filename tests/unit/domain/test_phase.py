@@ -16,6 +16,7 @@ LEGAL = {
     ("IN_PROGRESS", "COMPLETED"),
     ("IN_PROGRESS", "FAILED"),
     ("IN_PROGRESS", "CANCELLED"),
+    ("FAILED", "PENDING"),
 }
 
 
@@ -24,8 +25,13 @@ def test_exactly_the_drawn_moves_are_legal(old: Phase, new: Phase) -> None:
     assert may_move(old, new) is ((old.value, new.value) in LEGAL)
 
 
-def test_terminal_phases_are_never_left() -> None:
+def test_only_a_failure_is_left_and_only_into_the_queue() -> None:
     assert {phase for phase in Phase if phase.is_terminal} == {Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED}
+    assert {phase: MOVES[phase] for phase in Phase if phase.is_terminal} == {
+        Phase.COMPLETED: frozenset(),
+        Phase.FAILED: frozenset({Phase.PENDING}),
+        Phase.CANCELLED: frozenset(),
+    }
 
 
 def test_every_phase_is_in_the_table() -> None:

@@ -112,8 +112,8 @@ def test_a_lost_one_names_the_step_that_may_have_had_its_effect() -> None:
     [move] = plan([observation], now=START, rules=Rules())
     assert (move.action, move.attention) == (Action.MARK, AttentionCode.LOST)
     assert move.cause == (
-        f"Temporal has no workflow {WORKFLOW}, and step /turns/0/calls/0 (send) began at 2026-05-04T12:00:00.000Z on"
-        " runner-1 and has no recorded result"
+        f"Temporal has no workflow {WORKFLOW}, and step /turns/0/calls/0 (tool send) began at 2026-05-04T12:00:00.000Z"
+        " on runner runner-1 and has no recorded result"
     )
 
 

@@ -1,0 +1,72 @@
+"""Arguments and options that several commands about executions share; cheap to import, as every command line does."""
+
+from typing import Annotated
+
+import typer
+
+from stigmer_cli.cli.parameters import parse_label_option, parse_span_option, parse_timeout_option
+from stigmer_cli.domain.identity import Kind
+from stigmer_cli.domain.phase import Phase
+
+ExecutionName = Annotated[
+    str, typer.Argument(metavar="ID", help="The execution's id, four or more characters of it, or @last.")
+]
+Phases = Annotated[
+    list[Phase] | None,
+    typer.Option(
+        "--phase", case_sensitive=False, metavar="PHASE", help=f"Only this phase: {', '.join(Phase)}. May be repeated."
+    ),
+]
+Kinds = Annotated[
+    list[Kind] | None,
+    typer.Option(
+        "--kind", case_sensitive=False, metavar="KIND", help="Only this kind: agent or workflow. May be repeated."
+    ),
+]
+AgentOption = Annotated[
+    str | None, typer.Option("--agent", metavar="AGENT", help="Only executions of this agent, by name or id.")
+]
+OlderThan = Annotated[
+    float | None,
+    typer.Option(
+        parser=parse_span_option,
+        metavar="SPAN",
+        help="Only executions older than SPAN: 90s, 10m, 2h, 1d.",
+        show_default=False,
+    ),
+]
+RunTimeout = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout",
+        parser=parse_timeout_option,
+        metavar="SPAN",
+        help="How long to wait for the end; the execution itself continues. "
+        "A server that is away is waited for at least 15s.",
+    ),
+]
+IdempotencyKey = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY",
+        help="If an execution with this key exists, follow it and start none. For scripts that may run twice.",
+    ),
+]
+NewLabels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label",
+        parser=parse_label_option,
+        metavar="LABEL",
+        help="A label of the execution, key=value, to find it by. May be repeated.",
+    ),
+]
+RequireTemporal = Annotated[
+    bool, typer.Option("--require-temporal", help="Refuse, and write nothing, while Temporal is away.")
+]
+IncludeInProgress = Annotated[
+    bool,
+    typer.Option(
+        "--include-in-progress", help="Also go on with lost executions. Steps that may have had an effect are repeated."
+    ),
+]

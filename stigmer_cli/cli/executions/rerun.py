@@ -1,0 +1,25 @@
+"""`stigmer executions rerun`: runs what an execution was asked once more, as a new execution."""
+
+from stigmer_cli.api.resources import ExecutionRequest
+from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.execution_id import resolve_target
+from stigmer_cli.cli.executions.create import make_creation
+from stigmer_cli.cli.executions.options import RunOptions
+from stigmer_cli.cli.executions.run import run_creation
+
+
+def rerun_execution(cli: Cli, execution: str, options: RunOptions) -> int:
+    """Ask the same agent the same again, with the same labels, and print as `run` does; returns the exit code.
+
+    Raises NotFound for an unknown execution, and for one whose agent was deleted.
+    """
+    name = resolve_target(cli, execution)
+    before = cli.call(lambda client: client.execution(name))
+    request = ExecutionRequest(
+        agent=before.spec.agent_id,
+        message=before.spec.message,
+        timeout_s=before.spec.timeout_s,
+        labels=dict(before.metadata.labels),
+    )
+    wanted = make_creation(request, key=options.key, require_temporal=options.require_temporal)
+    return run_creation(cli, wanted, options)

@@ -1,0 +1,60 @@
+"""A new execution takes over the beginning of another one's journal; the other one is not touched."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BindParameter, ColumnElement, Insert, Integer, Table, Text, bindparam, insert, literal, select
+
+from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.domain.step import RECORDED
+from stigmer_cli.errors import Conflict, NotFound
+from stigmer_cli.store.database import Writing
+from stigmer_cli.store.step_rows import step_of
+from stigmer_cli.store.tables import step_contents, steps
+
+_SOURCE: BindParameter[str] = bindparam("source", type_=Text)
+_TARGET: BindParameter[str] = bindparam("target", type_=Text)
+_BEFORE: BindParameter[int] = bindparam("before", type_=Integer)
+_STEPS = select(steps).where(steps.c.execution_id == _SOURCE).order_by(steps.c.seq)
+_NEW: Mapping[str, ColumnElement[Any]] = {"execution_id": _TARGET, "epoch": literal(0)}
+"""Epoch 0: the new execution has recorded nothing itself yet."""
+
+
+def _copy(table: Table) -> Insert:
+    """The rows of `_SOURCE` before `_BEFORE` once more, as those of `_TARGET`."""
+    columns: list[ColumnElement[Any]] = [_NEW.get(column.name, column) for column in table.c]
+    rows = select(*columns).where(table.c.execution_id == _SOURCE, table.c.seq < _BEFORE)
+    return insert(table).from_select([column.name for column in table.c], rows)
+
+
+_COPIES = (_copy(steps), _copy(step_contents))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fork:
+    """Which execution's journal is taken over, up to and without the step `before`, by its key."""
+
+    source: ExecutionId
+    before: str
+
+
+async def copy_journal(writing: Writing, fork: Fork, target: ExecutionId) -> None:
+    """Give `target`, which is new, the steps that `fork` names.
+
+    Raises NotFound for a step that is not there, and Conflict if one of those before it has no recorded result.
+    """
+    found = await writing.connection.execute(_STEPS, {"source": fork.source})
+    journal = [step_of(row) for row in found.mappings()]
+    first = next((step for step in journal if step.key == fork.before), None)
+    if first is None:
+        raise NotFound(f"{fork.source} has no step {fork.before}", hint=f"stigmer executions get {fork.source}")
+    left = next((step for step in journal if step.seq < first.seq and step.state not in RECORDED), None)
+    if left is not None:
+        raise Conflict(
+            f"step {left.key} of {fork.source} comes before {fork.before}, and has no recorded result ({left.state})",
+            hint=f"stigmer executions fork {fork.source} --from {left.key}",
+        )
+    named = {"source": fork.source, "target": target, "before": first.seq}
+    for copy in _COPIES:
+        await writing.connection.execute(copy, named)

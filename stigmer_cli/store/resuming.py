@@ -1,0 +1,180 @@
+"""Having an execution go on because a person says so: after a failure, or past what only a person can decide about.
+
+row                                      a step is in the air    what becomes of it
+FAILED                                   no                      resumed: its last step is forgotten if that failed
+IN_PROGRESS and marked for a person      no                      resumed
+the same two                             yes, and not decided    undecided: nothing is written
+marked as journal-mismatch               (--from is not given)   undecided: the same step would not fit again
+any other that is open                   -                       open: it runs, waits, or is the reconciler's
+COMPLETED, CANCELLED                     -                       ended
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BindParameter, Integer, RowMapping, bindparam, delete, select, update
+
+from stigmer_cli.api.resume import ResumeOutcome
+from stigmer_cli.domain.execution import AttentionCode
+from stigmer_cli.domain.identity import ExecutionId, StoreId
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.step import RECORDED, Step, StepState
+from stigmer_cli.errors import Conflict, NotFound
+from stigmer_cli.store import transitions
+from stigmer_cli.store.database import Database, Writing, whole
+from stigmer_cli.store.step_rows import Part, step_of
+from stigmer_cli.store.tables import IN_THE_AIR, step_contents, steps
+
+_ID: BindParameter[Any] = bindparam("of_execution")
+_SEQ: BindParameter[int] = bindparam("of_seq", type_=Integer)
+_STEPS = select(steps).where(steps.c.execution_id == _ID).order_by(steps.c.seq)
+_FORGET = tuple(
+    delete(table).where(table.c.execution_id == _ID, table.c.seq == _SEQ) for table in (step_contents, steps)
+)
+_ALL_IN_THE_AIR = select(steps.c.execution_id, steps.c.seq).where(
+    steps.c.execution_id.in_(bindparam("ids", expanding=True)), IN_THE_AIR
+)
+_SKIP = update(steps).where(steps.c.execution_id == _ID, steps.c.seq == _SEQ)
+_FORGET_RESULT = delete(step_contents).where(
+    step_contents.c.execution_id == _ID, step_contents.c.seq == _SEQ, step_contents.c.part == str(Part.RESULT)
+)
+
+
+async def forget_in_the_air(writing: Writing, ids: Sequence[ExecutionId]) -> None:
+    """Forget the steps of `ids` that are in the air: a person has said that they may be performed again."""
+    if not ids:
+        return
+    found = await writing.connection.execute(_ALL_IN_THE_AIR, {"ids": list(ids)})
+    for id_, seq in found.all():
+        for forget in _FORGET:
+            await writing.connection.execute(forget, {"of_execution": id_, "of_seq": seq})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What a person has decided about steps, by key.
+
+    `repeat`: forget this step, so that it is performed again. `skip`: go on as if it had returned `result` (JSON text).
+    `forget_from`: forget this step and all that began after it.
+    """
+
+    repeat: str | None = None
+    skip: str | None = None
+    result: str = "null"
+    forget_from: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resumed:
+    """What came of it, in which phase the execution is now (None: there is none), and why, where it did not go on."""
+
+    outcome: ResumeOutcome
+    phase: Phase | None
+    reason: str = ""
+
+
+class ResumeTable:
+    """Goes on with executions on a person's word, each in one commit."""
+
+    def __init__(self, database: Database, store: StoreId) -> None:
+        self._database = database
+        self._store = store
+
+    @whole
+    async def resume(self, execution_id: ExecutionId, decision: Decision, *, is_dry_run: bool = False) -> Resumed:
+        """Put it into the queue in the next epoch, with what `decision` leaves of its journal.
+
+        Raises NotFound for a step that is not there, and Conflict for one about which there is nothing to decide so.
+        """
+        async with self._database.writing() as writing:
+            row = await writing.lock_row(execution_id)
+            refused = _refuse(row)
+            if refused is not None or row is None:
+                return refused or Resumed(outcome=ResumeOutcome.MISSING, phase=None)
+            found = await writing.connection.execute(_STEPS, {"of_execution": execution_id})
+            journal = [step_of(one) for one in found.mappings()]
+            forgotten = _choose_forgotten(execution_id, journal, decision, row)
+            skipped = _find(execution_id, journal, decision.skip) if decision.skip else None
+            reason = _find_undecided(row, journal, {step.seq for step in (*forgotten, *([skipped] if skipped else []))})
+            if reason:
+                return Resumed(outcome=ResumeOutcome.UNDECIDED, phase=Phase(row["phase"]), reason=reason)
+            if is_dry_run:
+                return Resumed(outcome=ResumeOutcome.RESUMED, phase=Phase(row["phase"]))
+            for step in forgotten:
+                for forget in _FORGET:
+                    await writing.connection.execute(forget, {"of_execution": execution_id, "of_seq": step.seq})
+            if skipped is not None:
+                await _skip(writing, execution_id, skipped, decision.result)
+            asked = transitions.resume_asked(self._store, epoch=row["epoch"], now=writing.now)
+            await writing.change(execution_id, asked)
+            return Resumed(outcome=ResumeOutcome.RESUMED, phase=Phase.PENDING)
+
+
+def _refuse(row: RowMapping | None) -> Resumed | None:
+    """Why an execution cannot be resumed, whatever its journal says; None if it can."""
+    if row is None:
+        return Resumed(outcome=ResumeOutcome.MISSING, phase=None)
+    phase = Phase(row["phase"])
+    if phase in (Phase.COMPLETED, Phase.CANCELLED):
+        return Resumed(outcome=ResumeOutcome.ENDED, phase=phase, reason=f"it is {phase}")
+    if phase is Phase.PENDING or (phase is Phase.IN_PROGRESS and row["attention_code"] is None):
+        return Resumed(outcome=ResumeOutcome.OPEN, phase=phase, reason=f"it is {phase}, and waits for no decision")
+    return None
+
+
+def _find(id_: ExecutionId, journal: Sequence[Step], key: str) -> Step:
+    found = next((step for step in journal if step.key == key), None)
+    if found is None:
+        raise NotFound(f"{id_} has no step {key}", hint=f"stigmer executions get {id_}")
+    return found
+
+
+def _choose_forgotten(id_: ExecutionId, journal: Sequence[Step], decision: Decision, row: RowMapping) -> Sequence[Step]:
+    """The steps that are to be performed again. Raises NotFound or Conflict."""
+    for key in (decision.repeat, decision.skip):
+        step = _find(id_, journal, key) if key else None
+        if step is not None and step.state in RECORDED - {StepState.FAILED}:
+            raise Conflict(
+                f"step {step.key} of {id_} is {step.state}: its result is recorded",
+                hint=f"stigmer executions resume {id_} --from {step.key} forgets it, and what began after it",
+            )
+    if decision.forget_from:
+        first = _find(id_, journal, decision.forget_from)
+        return [step for step in journal if step.seq >= first.seq]
+    if decision.repeat:
+        return [_find(id_, journal, decision.repeat)]
+    last = journal[-1] if journal else None
+    failed = last is not None and last.state is StepState.FAILED and last.key != decision.skip
+    return [last] if last is not None and failed and row["phase"] == Phase.FAILED else []
+
+
+def _find_undecided(row: RowMapping, journal: Sequence[Step], decided: set[int]) -> str:
+    """What a person has still to decide, as a sentence; empty if nothing."""
+    id_ = row["id"]
+    left = next((step for step in journal if step.is_in_the_air and step.seq not in decided), None)
+    if left is not None:
+        return (
+            f"nothing says whether step {left.key} ({left.kind} {left.name}) took effect: resume {id_} with --repeat"
+            f" {left.key} or --skip {left.key}"
+        )
+    if row["attention_code"] == AttentionCode.JOURNAL_MISMATCH and not decided:
+        return f"a recorded step does not fit any more: resume {id_} with --from STEP, or run it again"
+    return ""
+
+
+async def _skip(writing: Writing, id_: ExecutionId, step: Step, result: str) -> None:
+    """Record `result` as the step's own."""
+    numbered = {"of_execution": id_, "of_seq": step.seq}
+    values = {
+        "state": StepState.SKIPPED,
+        "completed_at": writing.now,
+        "error": None,
+        "result_bytes": len(result.encode()),
+        "is_outcome": False,
+    }
+    await writing.connection.execute(_SKIP, {**numbered, **values})
+    await writing.connection.execute(_FORGET_RESULT, numbered)
+    await writing.connection.execute(
+        step_contents.insert(), {"execution_id": id_, "seq": step.seq, "part": Part.RESULT, "text": result}
+    )

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
+from stigmer_cli.api.steps import JournalBody, StepBody
 from stigmer_cli.api.stuck import StuckBody
 from stigmer_cli.api.usage import UsageBody, usage_body
 from stigmer_cli.api.wire import Asked, Moment, Sent
@@ -228,7 +229,10 @@ class ExecutionSpec(Sent):
 
 
 class ExecutionStatus(Sent):
-    """Where it stands. `usage` is the sum over its attempts, as far as their models' providers counted."""
+    """Where it stands. `usage` is the sum over its attempts, as far as their models' providers counted.
+
+    `steps` are the last `STEPS_SHOWN_MAX` of its `step_count` steps, in order of beginning; both are absent in a list.
+    """
 
     phase: Phase
     epoch: int
@@ -244,6 +248,8 @@ class ExecutionStatus(Sent):
     model_wait: ModelWaitBody | None = None
     dispatch: DispatchBody
     attention: AttentionBody | None = None
+    steps: list[StepBody] | None = Field(default=None, exclude_if=lambda steps: steps is None)
+    step_count: int | None = Field(default=None, exclude_if=lambda count: count is None)
 
 
 class ExecutionResource(Sent):
@@ -314,8 +320,10 @@ def event_body(event: Event) -> EventBody:
 KIND_NAMES: dict[Kind, str] = {Kind.AGENT: "AgentExecution", Kind.WORKFLOW: "WorkflowExecution"}
 
 
-def execution_resource(execution: Execution, stuck: StuckBody | None = None) -> ExecutionResource:
-    """`execution` as it goes over the wire; `stuck` says why it makes no progress."""
+def execution_resource(
+    execution: Execution, stuck: StuckBody | None = None, journal: JournalBody | None = None
+) -> ExecutionResource:
+    """`execution` as it goes over the wire; `stuck` says why it makes no progress, and `journal` what it did."""
     return ExecutionResource(
         kind=KIND_NAMES[execution.kind],
         metadata=ExecutionMetadata(
@@ -331,12 +339,12 @@ def execution_resource(execution: Execution, stuck: StuckBody | None = None) -> 
             message=execution.message,
             timeout_s=execution.timeout_s,
         ),
-        status=_status(execution),
+        status=_status(execution, journal),
         stuck=stuck,
     )
 
 
-def _status(execution: Execution) -> ExecutionStatus:
+def _status(execution: Execution, journal: JournalBody | None) -> ExecutionStatus:
     attention, wait = execution.attention, execution.model_wait
     return ExecutionStatus(
         phase=execution.phase,
@@ -354,6 +362,8 @@ def _status(execution: Execution) -> ExecutionStatus:
         and ModelWaitBody(cause=wait.cause, since=wait.since, tries=wait.tries, next_try_at=wait.next_try_at),
         dispatch=_dispatch(execution),
         attention=attention and AttentionBody(code=attention.code, reason=attention.reason, since=attention.since),
+        steps=journal.steps if journal else None,
+        step_count=journal.count if journal else None,
     )
 
 

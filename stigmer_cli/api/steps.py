@@ -120,6 +120,13 @@ class StepContentsBody(StepBody):
     result: str | None = None
 
 
+class JournalBody(Sent):
+    """The last `STEPS_SHOWN_MAX` steps of an execution, in order of beginning, and how many there are."""
+
+    steps: list[StepBody]
+    count: int
+
+
 class StepPage(Sent):
     """Steps in order of beginning; `next_after` is what `after` takes for the page after. `result` only if asked for.
 

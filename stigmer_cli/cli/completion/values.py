@@ -22,6 +22,7 @@ SHORT = (
     Item(value="@last-failed", about="the newest execution that failed"),
 )
 END_MIN = 4
+EXECUTION = re.compile("[a-z]+-[0-9a-z]{26}")
 CHECK_ROW = re.compile(r"^\| (?P<code>STG\d+) \| (?P<category>\w+) \| (?P<name>[^|]+?) \|", re.MULTILINE)
 
 
@@ -61,6 +62,15 @@ def find_executions(asked: Asked) -> Iterable[Item]:
         return items
     ending = [item for item in items if len(asked.current) >= END_MIN and item.value.endswith(asked.current.lower())]
     return [Completed(value=item.value, about=item.about) for item in ending] if len(ending) == 1 else ()
+
+
+def find_steps(asked: Asked) -> Iterable[Item]:
+    """The keys of the steps of the execution that stands before it with its whole id."""
+    execution = asked.context.params.get("execution")
+    if not isinstance(execution, str) or not EXECUTION.fullmatch(execution):
+        return ()
+    found = _fetch(asked, f"/v1/executions/{execution}/steps?limit=200")
+    return [Item(value=one["key"], about=f"{one['name']}, {one['state']}") for one in found["items"]]
 
 
 class Completed(Item):
@@ -134,6 +144,7 @@ Find = Callable[[Asked], Iterable[Item] | None]
 VALUES: Mapping[str, Find] = {
     "AGENT": find_agents,
     "ID": find_executions,
+    "STEP": find_steps,
     "PART": find_parts,
     "SECRET": find_secrets,
     "CODE": find_checks,

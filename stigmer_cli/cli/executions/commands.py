@@ -122,11 +122,24 @@ def list_(
 
 
 @executions.command("get")
-def get(ctx: typer.Context, execution: ExecutionName, *, output: OutputFormat = Format.TABLE) -> None:
-    """Show one execution: its phase, the reason, and its timeline."""
+def get(
+    ctx: typer.Context,
+    execution: ExecutionName,
+    *,
+    step: Annotated[
+        str | None,
+        typer.Option("--step", metavar="STEP", help="Show this step, by number or key, with its input and its result."),
+    ] = None,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Show one execution: its phase, the reason, its steps and its timeline."""
     from stigmer_cli.cli.executions.get import show_execution
+    from stigmer_cli.cli.executions.steps import show_step
 
-    show_execution(cli_of(ctx, output), execution)
+    if step is None:
+        show_execution(cli_of(ctx, output), execution)
+    else:
+        show_step(cli_of(ctx, output), execution, step)
 
 
 @executions.command("watch")

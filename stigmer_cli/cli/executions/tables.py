@@ -12,6 +12,7 @@ from stigmer_cli.cli.consoles import escape_markup
 from stigmer_cli.cli.execution_reason import PHASE_STYLES, describe_reason, drop_workflow_name
 from stigmer_cli.cli.executions.reconcile_view import CAUSE_MAX
 from stigmer_cli.cli.executions.spans import Span, print_spans
+from stigmer_cli.cli.executions.steps import print_steps
 from stigmer_cli.cli.executions.tokens import describe_usage
 from stigmer_cli.cli.output import strip_control_sequences, truncate_line
 from stigmer_cli.clock import iso
@@ -104,7 +105,7 @@ def print_execution(
     *,
     link: str | None = None,
 ) -> None:
-    """Print its phase and the reason, message, output, time and timeline; `link`: its page in Temporal's web UI."""
+    """Print its phase and the reason, message, output, time, steps, timeline; `link`: its page in Temporal's web UI."""
     status = item.status
     next_try_at = status.model_wait.next_try_at if status.model_wait else status.dispatch.next_try_at
     rows: list[tuple[str, str | None]] = [
@@ -130,6 +131,7 @@ def print_execution(
             shown = f"[{style}]{value}[/]" if style else escape_markup(value)
             console.print(f"[bold]{name + ':':<11}[/]{shown}", soft_wrap=True)
     print_spans(console, spans)
+    print_steps(console, item, spans[-1].until if spans else item.metadata.created_at)
     console.print("[bold]timeline:[/]")
     for event in events:
         if event.type is not EventType.MESSAGE:

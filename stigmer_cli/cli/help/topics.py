@@ -5,6 +5,7 @@ TOPICS = (
     "stack",
     "agents",
     "executions",
+    "journal",
     "reconcile",
     "temporal",
     "doctor",

@@ -18,6 +18,7 @@ from stigmer_cli.api.resources import (
     event_body,
     execution_resource,
 )
+from stigmer_cli.api.steps import STEPS_SHOWN_MAX, JournalBody, step_body
 from stigmer_cli.domain.execution import Event, Execution
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
@@ -110,11 +111,19 @@ async def list_executions(
 
 @router.get("/executions/{execution_id}")
 async def get_execution(execution_id: str, called: Called) -> ExecutionResource:
-    """One execution with its messages, and why it does not get on if it does not: that is looked up in Temporal."""
+    """One execution with its messages and steps, and why it does not get on: that is looked up in Temporal."""
     execution = await _find(called, execution_id)
     found = await called.stuck.stuck_of(execution)
     body = explain_wait(execution, called.link.status(), called.pollers.polling)
-    return execution_resource(body, stuck_body(found) if found else None)
+    return execution_resource(body, stuck_body(found) if found else None, await _journal_of(execution, called))
+
+
+async def _journal_of(execution: Execution, called: Services) -> JournalBody:
+    if not execution.has_steps:
+        return JournalBody(steps=[], count=0)
+    shown = await called.store.steps.list_last(execution.id, limit=STEPS_SHOWN_MAX)
+    count = await called.store.steps.count(execution.id) if len(shown) == STEPS_SHOWN_MAX else len(shown)
+    return JournalBody(steps=[step_body(step) for step in shown], count=count)
 
 
 @router.post("/executions/{execution_id}/cancel")

@@ -1,0 +1,203 @@
+"""Steps on a real server, by runners that are killed in the middle of one, and a server that is."""
+
+import json
+import subprocess
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from stigmer_cli.api.query import Query
+from stigmer_cli.api.reports import ClaimAnswer
+from stigmer_cli.api.steps import StepDraftBody, StepEndBody
+from stigmer_cli.client import Client
+from stigmer_cli.domain.execution import AttentionCode
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.step import RESULT_BYTES_MAX, BeginAnswer, Effect, StepKind, StepState
+from stigmer_cli.errors import RequestError, TooLarge
+from stigmer_cli.run_reports import RunReports
+from tests.support import step_runner
+from tests.support.running_server import TOKEN, Served, accept, make_agent, served
+from tests.support.temporal_server import free_port
+
+ENDS_WITHIN_S = 40
+
+
+class Stage:
+    """A server without a Temporal, an execution that a run has claimed, and runners that perform its step."""
+
+    def __init__(self, server: Served, client: Client, folder: Path) -> None:
+        self.server = server
+        self.client = client
+        self.ledger = folder / f"ledger-{uuid.uuid4()}"
+        self.execution = ""
+
+    async def claim(self) -> None:
+        """Have a new execution claimed."""
+        accepted = await accept(self.client, str(uuid.uuid4()))
+        self.execution = accepted.metadata.id
+        won = await RunReports(self.client).claim(
+            self.execution,
+            epoch=1,
+            run=step_runner.RUN,
+            runner="runner",
+            workflow=accepted.status.dispatch.workflow_id,
+            first_run=step_runner.RUN,
+        )
+        assert won is ClaimAnswer.WON
+
+    def spawn(self, attempt: int, effect: Effect, die: str = "", *, waits: bool = False) -> "subprocess.Popen[str]":
+        """A runner at work."""
+        asked = {
+            "execution": self.execution,
+            "attempt": str(attempt),
+            "effect": effect,
+            "die": die,
+            "ledger": str(self.ledger),
+            **({"wait": "yes"} if waits else {}),
+        }
+        return subprocess.Popen(
+            [sys.executable, "-m", step_runner.__name__, self.server.url, TOKEN, json.dumps(asked)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[3],
+        )
+
+    def perform(self, attempt: int, effect: Effect, die: str = "") -> tuple[int, str]:
+        """How a runner ended, and the last line that it printed."""
+        with self.spawn(attempt, effect, die) as process:
+            said, _ = process.communicate(timeout=ENDS_WITHIN_S)
+            return process.returncode, said.splitlines()[-1] if said else ""
+
+    @property
+    def acts(self) -> list[str]:
+        """What was done to the world, in order."""
+        return self.ledger.read_text().splitlines() if self.ledger.exists() else []
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with served(tmp_path, f"127.0.0.1:{free_port()}") as server, server.client() as client:
+        await make_agent(client)
+        yield Stage(server, client, tmp_path)
+
+
+async def test_a_once_step_is_never_performed_twice_wherever_its_runner_dies(stage: Stage) -> None:
+    for die, acts, said in (
+        ("acting", [], "parked: step /turns/0/calls/0 (tool send_mail) began at "),
+        ("acted", ["attempt 1"], "parked: step /turns/0/calls/0 (tool send_mail) began at "),
+        ("recorded", ["attempt 1"], "sent by attempt 1"),
+    ):
+        await stage.claim()
+        stage.ledger.unlink(missing_ok=True)
+        assert stage.perform(1, Effect.ONCE, die)[0] == -9
+        code, last = stage.perform(2, Effect.ONCE)
+        assert (code, last[: len(said)], stage.acts) == (0, said, acts), die
+        status = (await stage.client.execution(stage.execution)).status
+        assert status.steps is not None
+        [step] = status.steps
+        if die == "recorded":
+            assert (step.state, status.attention) == (StepState.DONE, None)
+        else:
+            assert (step.state, status.phase) == (StepState.UNKNOWN, Phase.IN_PROGRESS)
+            assert status.attention is not None
+            assert status.attention.code is AttentionCode.EFFECT_UNKNOWN
+            assert step.runner is not None
+            assert step.runner in status.attention.reason
+
+
+@pytest.mark.slow
+async def test_a_step_that_may_be_repeated_is_performed_until_its_result_is_recorded(stage: Stage) -> None:
+    for effect in (Effect.REPEATABLE, Effect.NONE):
+        for die, acts, said in (
+            ("acting", ["attempt 2"], "sent by attempt 2"),
+            ("acted", ["attempt 1", "attempt 2"], "sent by attempt 2"),
+            ("recorded", ["attempt 1"], "sent by attempt 1"),
+        ):
+            await stage.claim()
+            stage.ledger.unlink(missing_ok=True)
+            assert stage.perform(1, effect, die)[0] == -9
+            assert (stage.perform(2, effect), stage.acts) == ((0, said), acts), (effect, die)
+
+
+async def test_a_server_that_dies_between_effect_and_result_gets_the_result_when_it_is_back(stage: Stage) -> None:
+    await stage.claim()
+    with stage.spawn(1, Effect.ONCE, waits=True) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == "acted\n"
+        stage.server.kill()
+        process.stdin.write("\n")
+        process.stdin.flush()
+        await stage.server.start()
+        assert process.stdout.read().splitlines()[-1] == "sent by attempt 1"
+    contents = await stage.client.step(stage.execution, "/turns/0/calls/0")
+    assert (contents.state, contents.attempts, contents.input, contents.result) == (
+        StepState.DONE,
+        1,
+        '"me"',
+        '"sent by attempt 1"',
+    )
+    assert await stage.client.step(stage.execution, "1") == contents
+
+
+def body(number: int, *, effect: Effect = Effect.NONE) -> StepDraftBody:
+    return StepDraftBody(
+        key=f"/{number}",
+        kind=StepKind.TOOL,
+        name="t",
+        effect=effect,
+        nonce=f"nonce-0{number}",
+        input_hash="h",
+        input="1",
+    )
+
+
+async def test_the_largest_results_block_nothing_and_a_larger_one_is_refused(stage: Stage) -> None:
+    """The watchdog of the server complains otherwise, and the test fails."""
+    await stage.claim()
+    reports = RunReports(stage.client)
+    await reports.begin_attempt(stage.execution, epoch=1, run=step_runner.RUN, attempt=1, runner="r")
+
+    async def finish(number: int, end: StepEndBody) -> bool:
+        return await reports.finish_step(
+            stage.execution, epoch=1, run=step_runner.RUN, attempt=1, step=body(number), end=end
+        )
+
+    quotes = '\\"' * (RESULT_BYTES_MAX // 2)
+    for number in range(3):
+        assert await finish(number, StepEndBody(state=StepState.DONE, result=quotes))
+    pages, after = [], 0
+    while True:
+        page = await reports.read_recorded_steps(stage.execution, after=after)
+        pages.append([item.result == quotes for item in page.items])
+        if page.next_after is None:
+            break
+        after = page.next_after
+    assert pages == [[True]] * 3
+    long = StepEndBody.model_construct(state=StepState.DONE, result=quotes + "x")
+    with pytest.raises((RequestError, TooLarge)):
+        await finish(9, long)
+
+
+async def test_steps_are_listed_in_pages_and_only_a_single_execution_has_them(stage: Stage) -> None:
+    await stage.claim()
+    reports = RunReports(stage.client)
+    await reports.begin_attempt(stage.execution, epoch=1, run=step_runner.RUN, attempt=1, runner="r")
+    for number in range(5):
+        begun = await reports.begin_step(
+            stage.execution, epoch=1, run=step_runner.RUN, attempt=1, step=body(number, effect=Effect.ONCE)
+        )
+        assert begun.answer is BeginAnswer.GO
+    page = await stage.client.steps(stage.execution, after=3)
+    assert ([item.number for item in page.items], page.next_after) == ([4, 5], None)
+    whole = (await stage.client.execution(stage.execution)).to_wire()
+    status = whole["status"]
+    assert isinstance(status, dict)
+    assert [step["key"] for step in status["steps"]] == [f"/{number}" for number in range(5)]
+    assert status["stepCount"] == 5
+    [listed] = (await stage.client.executions(Query())).items
+    assert listed.status.steps is None

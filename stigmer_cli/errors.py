@@ -145,7 +145,7 @@ class ServerUnproven(ServerUnavailable):
 
 
 class ServerBusy(Unavailable):
-    """The server answers as many requests at a time as it can; this one was not read."""
+    """The server has as many requests as it can answer in time; nothing of this one was done."""
 
     code = "server-busy"
     words = "takes no more"

@@ -7,9 +7,13 @@ from stigmer_cli.api.wire import Moment, Sent
 
 
 class HealthState(StrEnum):
-    """`ready`: an execution sent now runs; `degraded`: it is accepted, and `reasons` say what it waits for."""
+    """`ready`: an execution sent now runs; `degraded`: it is accepted, and `reasons` say what it waits for.
+
+    `busy`: everything works, and there is more to write than the store takes; what people send may be refused.
+    """
 
     READY = "ready"
+    BUSY = "busy"
     DEGRADED = "degraded"
 
 
@@ -48,6 +52,18 @@ class LoopHealth(Sent):
 
     last_blocked_s: float | None = None
     last_blocked_at: Moment | None = None
+
+
+class LoadHealth(Sent):
+    """How many writes wait for the store, for how long the next would wait, and how many were refused for that reason.
+
+    `busy` while writes of people are refused with 503, and for ten seconds after the last one.
+    """
+
+    busy: bool = False
+    waiting: int = 0
+    wait_s: float = 0.0
+    refused: int = 0
 
 
 class ClockHealth(Sent):
@@ -125,6 +141,7 @@ class Health(Sent):
     submit_policy: str
     reconcile: str
     loop: LoopHealth = LoopHealth()
+    load: LoadHealth = LoadHealth()
     clock: ClockHealth = ClockHealth()
     temporal: TemporalHealth
     task_queue: TaskQueueHealth

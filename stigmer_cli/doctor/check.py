@@ -24,6 +24,9 @@ UNJUDGED, BROKEN = "could not be judged", "this check itself is broken"
 BUSY, SILENT = "the machine is busy", "no answer in time"
 """Why a check did not finish: it got too little processor time, or it got enough and no answer came."""
 
+SERVER_BUSY = "the server is busy"
+"""Why no answer came: the server has more to do than it can, and says so."""
+
 Evidence = Mapping[str, object]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stigmer_cli.doctor.catalog import CAUSES_FIRST
-from stigmer_cli.doctor.check import BUSY, SILENT, Category, Judged, Result
+from stigmer_cli.doctor.check import BUSY, SERVER_BUSY, SILENT, Category, Judged, Result
 from stigmer_cli.doctor.repairs.fix import FixResult
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Report:
         whys = {one.found.unjudged for one in self.unjudged} - {""}
         if not whys:
             return Verdict(message="healthy")
-        why = BUSY if BUSY in whys else SILENT
+        why = next((why for why in (SERVER_BUSY, BUSY) if why in whys), SILENT)
         message = f"healthy as far as could be seen, {len(self.unjudged)} not judged ({why})"
         return Verdict(message=message, hint="stigmer doctor -v")
 

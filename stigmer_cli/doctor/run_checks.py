@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.doctor import remote_scope
-from stigmer_cli.doctor.check import BROKEN, BUSY, SILENT, Check, Found, Judged, because, failed, unjudged
+from stigmer_cli.doctor.check import BROKEN, BUSY, SERVER_BUSY, SILENT, Check, Found, Judged, because, failed, unjudged
 from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.time_format import span
@@ -94,7 +94,7 @@ class _Run:
             async with asyncio.timeout(self._deadline.clock_left_s), time:
                 return await remote_scope.judge(check, self._facts)
         except TimeoutError:
-            return _unfinished(check, time, limit_s)
+            return _unfinished(check, time, limit_s, self._facts)
         except Exception as error:  # noqa: BLE001 - a defect of one check is reported as such and does not hide the others
             return failed(
                 f"{BROKEN}: {type(error).__name__}: {error}",
@@ -105,9 +105,12 @@ class _Run:
         return FairTimeout(limit_s, waits_for=self._facts.pids)
 
 
-def _unfinished(check: Check, time: FairTimeout, limit_s: float) -> Found:
+def _unfinished(check: Check, time: FairTimeout, limit_s: float, facts: Facts) -> Found:
     hint = f"stigmer doctor --only {check.code} -v"
     if time.served_s >= limit_s and time.starved_s <= limit_s:
+        server = facts.server.found
+        if server is not None and server.health is not None and server.health.load.busy:
+            return unjudged(SERVER_BUSY, f"{SERVER_BUSY}: no answer within {span(limit_s)}", hint)
         return unjudged(SILENT, f"no answer within {span(limit_s)}", hint)
     took_s = time.served_s + time.starved_s
     return unjudged(BUSY, f"{BUSY}: of {span(took_s)} it left {span(time.served_s)} to look", hint)

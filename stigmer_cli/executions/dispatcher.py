@@ -23,6 +23,9 @@ from stigmer_cli.waits import wait_at_most
 IDLE_MAX_S = OTHER_SERVERS_S
 """How long a row that another server wrote may go unseen; a nudge ends the wait at once."""
 
+MOVING_S = 5.0
+"""For how long after a submit the queue counts as moving."""
+
 PAUSE = Backoff(initial_s=0.2, factor=2.0, cap_s=4.0)
 """Between passes that met nothing but strain: a Temporal that answers probes and refuses starts is not hammered."""
 
@@ -48,6 +51,12 @@ class Dispatcher:
     def observe(self, observer: SubmitObserver) -> None:
         """Tell `observer` what comes of submits."""
         self._submitter.observer = observer
+
+    @property
+    def is_submitting(self) -> bool:
+        """Whether Temporal took something in the last `MOVING_S` seconds: what is queued has its turn."""
+        taken_at_s = self._submitter.taken_at_s
+        return taken_at_s is not None and self._clock.monotonic() - taken_at_s < MOVING_S
 
     @property
     def strain(self) -> Strain | None:

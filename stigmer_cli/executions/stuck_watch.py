@@ -113,6 +113,8 @@ class StuckWatch:
         self._known: Sequence[ExecutionId] = ()
         self._told: dict[tuple[ExecutionId, int, StuckClass], None] = {}
         self.observer: StuckObserver | None = None
+        self.is_submitting: Callable[[], bool] = lambda: False
+        """Whether what is queued is on its way to Temporal."""
 
     async def run(self) -> None:
         """Judge all open executions in rounds for ever; raises what the store raises."""
@@ -194,6 +196,7 @@ class StuckWatch:
             is_polled=not polling.is_empty,
             untaken_s=0.0,
             full=polling.full,
+            is_submitting=self.is_submitting(),
             away_since=held.since if held else None,
             connected_since=None if held else status.since,
         )

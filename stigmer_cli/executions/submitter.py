@@ -69,6 +69,8 @@ class Submitter:
         self._rng = rng
         self._group_commit = GroupCommit(store, clock=clock)
         self.observer: SubmitObserver | None = None
+        self.taken_at_s: float | None = None
+        """When Temporal took one last, on the monotonic clock; None: it took none yet."""
 
     async def ask(self, execution: Execution) -> Answer:
         """What Temporal answers to a start of its workflow; raises nothing of Temporal's."""
@@ -78,6 +80,7 @@ class Submitter:
             return Failed(
                 error=error, decision=decide_on_failure(error, execution, now=self._clock.now(), rng=self._rng)
             )
+        self.taken_at_s = self._clock.monotonic()
         return Accepted(started=started)
 
     async def record(self, execution: Execution, answer: Answer, *, coming: Callable[[], int]) -> None:

@@ -119,7 +119,8 @@ class StuckContext:
     """What is known beside row and workflow, at `now`.
 
     `is_polled`: whether a runner polls the task queue. `untaken_s`: for how long nobody has taken what waits. `full`:
-    that no runner has a free slot; empty if one has, or that is not known.
+    that no runner has a free slot; empty if one has, or that is not known. `is_submitting`: that the server submits
+    what is queued, one after another.
     `away_since`: since when Temporal cannot be asked; None where it can, and then since `connected_since`.
     """
 
@@ -127,6 +128,7 @@ class StuckContext:
     is_polled: bool
     untaken_s: float
     full: str = ""
+    is_submitting: bool = False
     away_since: datetime | None = None
     connected_since: datetime | None = None
 
@@ -314,9 +316,10 @@ def _judge_unclaimed(execution: Execution, move: Move, context: StuckContext) ->
 
 
 def _judge_queued(dispatch: Dispatch, context: StuckContext) -> _Found:
-    """`passes` if Temporal is away or busy, or it is tried again; else the dispatcher is not working."""
+    """`passes` if Temporal is away or busy, others go first, or it is tried again; else the dispatcher stands still."""
     passes = (
-        context.away_since is not None
+        context.is_submitting
+        or context.away_since is not None
         or dispatch.next_try_at is not None
         or dispatch.reason is QueueReason.TEMPORAL_BUSY
         or (
@@ -324,5 +327,6 @@ def _judge_queued(dispatch: Dispatch, context: StuckContext) -> _Found:
             and not is_older(context.connected_since, context.now, than_s=DRAINING_S)
         )
     )
-    cause = dispatch.detail or "accepted, and the server has not submitted it yet"
+    waits = "others go first" if context.is_submitting else "the server has not submitted it yet"
+    cause = dispatch.detail or f"accepted, and {waits}"
     return _Found(kind=StuckClass.QUEUED, cause=cause, since=dispatch.since, passes=passes)

@@ -47,8 +47,18 @@ log = structlog.get_logger()
 class Caller(Protocol):
     """A connection, to whom decides about one of its requests."""
 
+    @property
+    def waited_s(self) -> float:
+        """Seconds since the first byte of the request."""
+
     def admit(self, *, is_known: bool) -> None:
         """Note whether the caller has shown the token; raises ServerBusy where there is no room for the request."""
+
+
+def waited_s(scope: Scope) -> float:
+    """For how long the request of `scope` has been here, in seconds from its first byte; 0 without a connection."""
+    connection: Caller | None = scope.get("state", {}).get(CONNECTION)
+    return 0.0 if connection is None else connection.waited_s
 
 
 def admit(scope: Scope, *, is_known: bool) -> None:
@@ -101,6 +111,11 @@ class HttpConnection(H11Protocol):
         super().on_response_complete()
 
     # -- who is let in
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds since the first byte of the request."""
+        return self.loop.time() - self._began
 
     def admit(self, *, is_known: bool) -> None:
         """As in `Caller`."""

@@ -1,4 +1,4 @@
-"""Whether the server accepts executions: it wrote a row within the last second, and is not about to end."""
+"""Whether the server accepts executions: a row was written within the last second, and it is not about to end."""
 
 import asyncio
 
@@ -33,7 +33,9 @@ class ReadyCheck:
         if self.is_stopping:
             return STOPPING
         async with self._lock:
-            now = self._clock.monotonic()
+            now, written_at_s = self._clock.monotonic(), self._store.written_at_s
+            if written_at_s is not None and now - written_at_s < WRITE_EVERY_S:
+                return ""  # in a stream of writes another one proves nothing, and would only wait behind them
             if self._ends_at is None or now >= self._ends_at:
                 self._why_not = await self._try_write()
                 self._ends_at = self._clock.monotonic() + WRITE_EVERY_S

@@ -128,8 +128,7 @@ class _Server:
         self.reconciler = Reconciler(store, gateway, self.connection, clock=clock, resubmitted=self.dispatcher.nudge)
         self.reconciler.observer = self.metrics
         self.pollers = PollerWatch(gateway, self.connection, clock=clock)
-        self.stuck = StuckWatch(store, gateway, self.connection, polling=lambda: self.pollers.polling, clock=clock)
-        self.stuck.observer = self.metrics
+        self.stuck = self._make_stuck_watch(store, gateway)
         self.cluster = ClusterWatch(store, self.connection, clock=clock)
         self.watch = LoopWatch(clock=clock, observer=self.metrics)
         self.clock_watch = ClockWatch(own_clock, jumped=self._hurry_all)
@@ -163,6 +162,12 @@ class _Server:
     def _retention_loops(self) -> Sequence[Loop]:
         kept_s = self.settings.retention_s
         return [] if kept_s is None else [Retention(self.services.store, kept_s=kept_s, clock=self.clock).run]
+
+    def _make_stuck_watch(self, store: Store, gateway: CountedGateway) -> StuckWatch:
+        watch = StuckWatch(store, gateway, self.connection, polling=lambda: self.pollers.polling, clock=self.clock)
+        watch.observer = self.metrics
+        watch.is_submitting = lambda: self.dispatcher.is_submitting
+        return watch
 
     def _make_connection(self, rng: random.Random) -> Connection:
         return Connection(

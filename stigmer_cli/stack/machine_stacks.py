@@ -49,7 +49,7 @@ class StackSight:
     @property
     def is_running(self) -> bool:
         """Whether processes of it run."""
-        return self.state in (StackState.READY, StackState.DEGRADED)
+        return self.state in (StackState.READY, StackState.BUSY, StackState.DEGRADED)
 
     def to_json(self) -> dict[str, object]:
         """The JSON object."""

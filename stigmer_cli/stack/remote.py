@@ -9,7 +9,7 @@ from stigmer_cli.settings import Home, Settings, Source
 from stigmer_cli.stack.endpoints_file import Endpoints, read_endpoints
 from stigmer_cli.stack.parts import RUNNER, SERVER, TEMPORAL
 from stigmer_cli.stack.server_probe import ServerObservation, ServerProbe
-from stigmer_cli.stack.status import PartState, PartStatus, StackState, StackStatus
+from stigmer_cli.stack.status import WELL, PartState, PartStatus, StackState, StackStatus
 
 LOOK_MAX_S = 3.0
 """Longer than for a stack of this machine, because of the network and the TLS handshake."""
@@ -70,8 +70,9 @@ def judge_stack(seen: ServerObservation, url: str, home: Home) -> StackStatus:
     """The state of the server at `url`; says nothing about this machine."""
     is_reached = seen.state is not None
     parts = (_server(seen), _temporal(seen), _runner(seen))
-    is_well = not seen.why and seen.state == StackState.READY
-    state = StackState.UNREACHABLE if not is_reached else StackState.READY if is_well else StackState.DEGRADED
+    state = StackState.DEGRADED if is_reached else StackState.UNREACHABLE
+    if not seen.why and seen.state in WELL:
+        state = StackState(seen.state)
     return StackStatus(
         state=state,
         parts=parts,

@@ -31,6 +31,8 @@ class StackState(StrEnum):
     """The stack as a whole; scripts rely on these words."""
 
     READY = "ready"
+    BUSY = "busy"
+    """Everything works, and the server refuses a part of what it is sent, for a moment."""
     DEGRADED = "degraded"
     STOPPED = "stopped"
     UNREACHABLE = "unreachable"
@@ -51,10 +53,14 @@ class PartState(StrEnum):
 
 EXIT_CODES: Mapping[StackState, int] = {
     StackState.READY: 0,
+    StackState.BUSY: 0,
     StackState.DEGRADED: 1,
     StackState.STOPPED: 3,
     StackState.UNREACHABLE: 4,
 }
+WELL = (StackState.READY, StackState.BUSY)
+"""States in which everything works."""
+
 SHOWN_AS: Mapping[str, PartState] = {
     ChildState.STARTING: PartState.NOT_READY,
     ChildState.BACKING_OFF: PartState.RESTARTING,
@@ -232,9 +238,9 @@ def _judge_state(parts: tuple[PartStatus, ...], seen: ServerObservation) -> Stac
     states = {part.state for part in parts}
     if not states - {PartState.STOPPED, PartState.EXTERNAL}:
         return StackState.STOPPED
-    if states - {PartState.RUNNING, PartState.EXTERNAL} or seen.state != StackState.READY:
+    if states - {PartState.RUNNING, PartState.EXTERNAL} or seen.state not in WELL:
         return StackState.DEGRADED
-    return StackState.READY
+    return StackState(seen.state)
 
 
 def _judge_part(

@@ -59,7 +59,7 @@ class AgentTable:
         """
         if len({draft.slug for draft in drafts}) < len(drafts):
             raise RequestError("two agents of one request have the same name")
-        async with self._database.writing() as writing:
+        async with self._database.writing(is_deferrable=True) as writing:
             # In the order of slugs: two requests on PostgreSQL then cannot deadlock.
             attempt = await writing.connection.begin_nested()
             applied = {draft.slug: await _apply(writing, draft) for draft in sorted(drafts, key=lambda d: d.slug)}
@@ -93,7 +93,7 @@ class AgentTable:
 
         Raises NotFound, and Conflict while one of its executions has not ended.
         """
-        async with self._database.writing() as writing:
+        async with self._database.writing(is_deferrable=True) as writing:
             agent = agent_of(await _find(writing.connection, _NAMED.with_for_update(), id_or_slug))
             unfinished = await writing.connection.scalar(
                 select(executions.c.id).where(executions.c.agent_id == agent.id, OPEN).limit(1)

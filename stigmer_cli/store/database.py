@@ -20,6 +20,7 @@ from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.clock import StoreClock
 from stigmer_cli.store.engine import Backend, SqliteBackend
 from stigmer_cli.store.tables import events, executions, meta
+from stigmer_cli.store.writer_queue import WriterQueue
 from stigmer_cli.time_format import span
 
 T = TypeVar("T")
@@ -197,6 +198,12 @@ class Database:
     def __init__(self, backend: Backend, clock: Clock) -> None:
         self._backend = backend
         self.clock = StoreClock(clock)
+        self.queue = WriterQueue(
+            places=backend.writers_max, wait_max_s=backend.busy_timeout_s, monotonic=self.clock.monotonic
+        )
+        self.written_at_s: float | None = None
+        """When the last transaction was committed, on the monotonic clock; None: none was."""
+
         self._broken: MachineError | None = None
         self._unfinished: set[asyncio.Task[object]] = set()
         self.on_change: Callable[[ExecutionId], None] | None = None
@@ -220,20 +227,25 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def writing(self) -> AsyncIterator[Writing]:
+    async def writing(self, *, is_deferrable: bool = False) -> AsyncIterator[Writing]:
         """One transaction: what was written is on disk when this ends, or nothing of it is.
 
-        Raises StoreBusy, MachineError or Unavailable. After an input/output error every call raises MachineError: a
-        failed commit must not be retried, because the system may have dropped the pages.
+        `is_deferrable`: a person asked for it; others go first, and if its turn does not come soon, it raises
+        ServerBusy. Raises StoreBusy, MachineError or Unavailable. After an input/output error every call raises
+        MachineError: a failed commit must not be retried, because the system may have dropped the pages.
         """
         writing: Writing | None = None
         try:
             async with self._translate_faults():
                 self._backend.verify()
-                async with self._backend.writer.begin() as connection:
+                async with (
+                    self.queue.turn(is_deferrable=is_deferrable),
+                    self._backend.writer.begin() as connection,
+                ):
                     writing = Writing(connection, self._backend, self.clock.now())
                     yield writing
                     self._backend.verify_commit()
+                self.written_at_s = self.clock.monotonic()
         finally:
             self.writes += 1
             # Also after a failure or a cancellation: a commit may have counted all the same, and waking costs nothing.

@@ -30,6 +30,9 @@ from stigmer_cli.store.sqlite_file import StoreFile, publish, uri
 
 READERS_MAX = 4
 POSTGRES_CONNECTIONS_MAX = 10
+POSTGRES_WRITERS_MAX = 8
+"""Of those connections: the others are for readers."""
+
 CONNECT_TIMEOUT_S = 5
 MIGRATION_LOCK = 7234_0001
 """The key of the advisory lock that a migration of a PostgreSQL store holds."""
@@ -40,9 +43,14 @@ KEEPERS: list[sqlite3.Connection] = []
 
 
 class Backend(Protocol):
-    """One database: engines for writing and reading, and what only this kind of database can say."""
+    """One database: engines for writing and reading, and what only this kind of database can say.
+
+    `writers_max` transactions write at a time, and the next waits for up to `busy_timeout_s`.
+    """
 
     kind: str
+    writers_max: int
+    busy_timeout_s: float
     writer: AsyncEngine
     reader: AsyncEngine
 
@@ -84,10 +92,11 @@ class SqliteBackend:
     """A file: one connection writes, several read, and a lock keeps other servers away."""
 
     kind = "sqlite"
+    writers_max = 1
 
     def __init__(self, file: StoreFile, busy_timeout_s: float) -> None:
         self._file = file
-        self._busy_timeout_s = busy_timeout_s
+        self.busy_timeout_s = busy_timeout_s
         self._keeper = file.keep_log()
         self.writer = self._engine(connections=1, begin="BEGIN IMMEDIATE", is_reader=False)
         self.reader = self._engine(connections=READERS_MAX, begin="BEGIN", is_reader=True)
@@ -107,7 +116,7 @@ class SqliteBackend:
 
     def translate(self, error: Exception) -> StigmerError | None:
         """`error` as ours; None for a defect of ours."""
-        return errors.from_sqlite(error, self._file, self._busy_timeout_s)
+        return errors.from_sqlite(error, self._file, self.busy_timeout_s)
 
     async def close(self, *, keeps_log: bool) -> None:
         """Close every connection, which writes the log into the file unless `keeps_log`, then release the lock."""
@@ -129,11 +138,11 @@ class SqliteBackend:
             poolclass=AsyncAdaptedQueuePool,
             pool_size=connections,
             max_overflow=0,
-            pool_timeout=self._busy_timeout_s,
+            pool_timeout=self.busy_timeout_s,
         )
         engine.dialect.statement_compiler = _HintingCompiler
         event.listen(engine.sync_engine, "do_connect", connect)
-        _prepare_sqlite(engine.sync_engine, begin=begin, busy_timeout_s=self._busy_timeout_s, is_reader=is_reader)
+        _prepare_sqlite(engine.sync_engine, begin=begin, busy_timeout_s=self.busy_timeout_s, is_reader=is_reader)
         return engine
 
 
@@ -141,9 +150,11 @@ class PostgresBackend:
     """A server: any number of Stigmer servers share it, and its own row locks keep them apart."""
 
     kind = "postgresql"
+    writers_max = POSTGRES_WRITERS_MAX
 
     def __init__(self, url: URL, busy_timeout_s: float) -> None:
         self._server = _server(url)
+        self.busy_timeout_s = busy_timeout_s
         self.writer = create_async_engine(
             url,
             pool_size=POSTGRES_CONNECTIONS_MAX,

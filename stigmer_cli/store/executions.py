@@ -102,9 +102,10 @@ class ExecutionTable:
         """Write the execution, PENDING and due at once, in one commit; it is on disk when this returns.
 
         With the idempotency key of an execution that exists, return that one. Raises Conflict if that one was another
-        request, or if the id is taken, and what `copy_journal` raises.
+        request, or if the id is taken, and what `copy_journal` raises; ServerBusy, with nothing written, where its turn
+        does not come soon.
         """
-        async with self._database.writing() as writing:
+        async with self._database.writing(is_deferrable=True) as writing:
             added = await writing.connection.execute(
                 writing.backend.insert_or_skip(executions, None),
                 first_row(draft, self._store, reason, detail, writing.now),
@@ -280,7 +281,7 @@ class ExecutionTable:
     @whole
     async def request_cancel(self, execution_id: ExecutionId) -> Execution:
         """Cancel at once what no run has claimed; else note, once, that its run has to be told. Raises NotFound."""
-        async with self._database.writing() as writing:
+        async with self._database.writing(is_deferrable=True) as writing:
             if await writing.change(execution_id, transitions.cancel_at_once(now=writing.now)) is None:
                 await writing.change(execution_id, transitions.ask_to_cancel(now=writing.now))
             return await _load(writing.connection, execution_id)
@@ -292,7 +293,7 @@ class ExecutionTable:
         Returns those of `ids` that exist, in any order and without the long columns, and which of them were cancelled
         at once.
         """
-        async with self._database.writing() as writing:
+        async with self._database.writing(is_deferrable=True) as writing:
             now = writing.now
             ended = await writing.change_all({id_: transitions.cancel_at_once(now=now) for id_ in ids})
             rest = {id_: transitions.ask_to_cancel(now=now) for id_ in ids if id_ not in ended}

@@ -26,6 +26,7 @@ from stigmer_cli.store.secrets import SecretTable
 from stigmer_cli.store.servers import ServerTable
 from stigmer_cli.store.steps import StepTable
 from stigmer_cli.store.usage_totals import UsageTable
+from stigmer_cli.store.writer_queue import WriterLoad
 
 STORE_ID = "store_id"
 BUSY_TIMEOUT_S = 5.0
@@ -64,6 +65,16 @@ class Store:
         While it stays the same, what was read before it was taken would be read again.
         """
         return None if self.is_shared else self._database.writes
+
+    @property
+    def load(self) -> WriterLoad:
+        """How long a write waits now."""
+        return self._database.queue.load
+
+    @property
+    def written_at_s(self) -> float | None:
+        """When a transaction was committed last, on the monotonic clock; None: none was."""
+        return self._database.written_at_s
 
     async def sync_clock(self) -> None:
         """Set the store's clock by the database's where several servers share it; raises Unavailable."""

@@ -156,6 +156,8 @@ class MemoryBackend:
     """A database in memory; `rng` None: without latency."""
 
     kind = "sqlite"
+    writers_max = 1
+    busy_timeout_s = 5.0
 
     def __init__(self, memory: Memory, rng: random.Random | None, on_step: Step) -> None:
         self.writer = self.reader = cast("AsyncEngine", SameThreadEngine(memory, rng, on_step))
@@ -170,7 +172,7 @@ class MemoryBackend:
         """Nothing: memory stays."""
 
     def translate(self, error: Exception) -> StigmerError | None:
-        return errors.from_sqlite(error, cast("StoreFile", self), 5.0)
+        return errors.from_sqlite(error, cast("StoreFile", self), self.busy_timeout_s)
 
     async def close(self, *, keeps_log: bool) -> None:
         """Nothing: whoever made the memory closes it."""

@@ -18,6 +18,7 @@ from stigmer_cli.api.resources import (
     ManifestSpec,
 )
 from stigmer_cli.client import Client
+from stigmer_cli.errors import ServerBusy
 from stigmer_cli.server_proof import Token
 from tests.support.polling import eventually
 from tests.support.temporal_server import die_with_parent, free_port, kill_group
@@ -132,6 +133,10 @@ async def make_agent(client: Client, name: str = "greeter", *, model: str = "ech
 async def accept(
     client: Client, key: str, *, message: str = "hello", require_temporal: bool = False
 ) -> ExecutionResource:
-    """Have one execution of `greeter` accepted."""
+    """Have one execution of `greeter` accepted; tries again, as commands do, while the server is busy."""
     request = ExecutionRequest(agent="greeter", message=message)
-    return await client.create_execution(request, idempotency_key=key, require_temporal=require_temporal)
+    while True:
+        try:
+            return await client.create_execution(request, idempotency_key=key, require_temporal=require_temporal)
+        except ServerBusy as error:
+            await asyncio.sleep(error.retry_after_s)

@@ -79,7 +79,7 @@ class ReadingTools(Toolbox):
         settings = self.cli.load_settings_or_defaults()
         token = settings.token or (None if settings.distrust else read_token(settings.home))
         page = (await observe_stack(self.cli, settings, token)).to_json()
-        hint = {StackState.READY: "", StackState.STOPPED: "stigmer up"}.get(
+        hint = {StackState.READY: "", StackState.BUSY: "", StackState.STOPPED: "stigmer up"}.get(
             StackState(str(page["state"])), "stigmer doctor"
         )
         return StatusAnswer.model_validate({**page, "hint": hint})

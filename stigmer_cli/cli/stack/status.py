@@ -37,6 +37,7 @@ STYLES = {
     "ready": "green",
     "running": "green",
     "external": "green",
+    "busy": "yellow",
     "degraded": "yellow",
     "not-ready": "yellow",
     "restarting": "yellow",

@@ -2,15 +2,28 @@
 
 import re
 
-from stigmer_cli.doctor.check import BUSY_S, Found, Severity, check, failed, passed, skipped, warned
+from stigmer_cli.doctor.check import (
+    BUSY_S,
+    SERVER_BUSY,
+    Found,
+    Severity,
+    check,
+    failed,
+    passed,
+    skipped,
+    unjudged,
+    warned,
+)
 from stigmer_cli.doctor.checks.started_settings import token_hint
 from stigmer_cli.doctor.facts.facts import Facts, ServerSeen
 from stigmer_cli.doctor.facts.pollers import live_pollers
+from stigmer_cli.doctor.text import count
 from stigmer_cli.domain.stuck import WAIT
 from stigmer_cli.errors import ServerBusy
 from stigmer_cli.stack.parts import SERVER
 from stigmer_cli.stack.precedence import layer_of, take_back
 from stigmer_cli.supervisor.process import ProcessId
+from stigmer_cli.time_format import span
 
 RUNNER_VERSION = re.compile(r"^stigmer-runner/[^/]+/\d+[^/]*/(.+)$")
 VERSIONS_S = 2.0
@@ -38,6 +51,24 @@ async def answers(facts: Facts) -> Found:
     return passed(f"{seen.url} answers (pid {seen.health.pid})", **evidence)
 
 
+@check("STG128", "load", needs=("STG108",), severity=Severity.WARNING, timeout_s=BUSY_S)
+async def load(facts: Facts) -> Found:
+    """The server refuses what people send (503, `server-busy`) when it would wait too long for the store.
+
+    What runs report goes first, so that what was accepted ends. Nothing of what was refused is written, and commands
+    try it again by themselves. It ends when less is sent; a faster disk, or fewer executions at a time, helps.
+    """
+    seen = await facts.server()
+    if seen.health is None:
+        return skipped("the server does not answer")
+    found = seen.health.load
+    evidence = {"waiting": found.waiting, "waitS": found.wait_s, "refused": found.refused}
+    if found.busy:
+        words = f"{count(found.waiting, 'write')} wait for the store, {span(found.wait_s)} each"
+        return warned(f"the server is busy: {words}; {found.refused:,} were refused since it started", WAIT, **evidence)
+    return passed("what is sent is written at once", **evidence)
+
+
 @check("STG109", "versions", needs=("STG108",), severity=Severity.WARNING, timeout_s=VERSIONS_S)
 async def versions(facts: Facts) -> Found:
     """After an upgrade the processes that run are still the old ones until they are restarted."""
@@ -57,7 +88,7 @@ def _judge_unusable(facts: Facts, seen: ServerSeen) -> Found:
     """A server that cannot be used, with the layer that names it where this home has another one."""
     words, evidence = f"cannot be used: {seen.why}", {"url": seen.url, "cause": seen.why}
     if ServerBusy.words in seen.why:
-        return failed(f"the server at {seen.url} is busy: {seen.why}", WAIT, **evidence)
+        return unjudged(SERVER_BUSY, f"the server at {seen.url} is busy: {seen.why}", WAIT)
     if not facts.shell.server_url:
         return failed(f"the server at {seen.url} {words}", token_hint(facts, seen.why), **evidence)
     layer = layer_of(facts.shell, "server_url")

@@ -39,6 +39,11 @@ class Once(Generic[T]):
         self._found: list[T] = []
         self._lock = asyncio.Lock()
 
+    @property
+    def found(self) -> T | None:
+        """The fact, if it has been found; nothing is probed."""
+        return self._found[0] if self._found else None
+
     async def __call__(self) -> T:
         """The fact."""
         async with self._lock:

@@ -6,7 +6,7 @@ from contextlib import aclosing, contextmanager
 from enum import StrEnum
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from stigmer_cli.api.resources import (
@@ -28,6 +28,7 @@ from stigmer_cli.executions.notifier import OTHER_SERVERS_S
 from stigmer_cli.executions.reason import explain_wait
 from stigmer_cli.executions.retention import explain_missing
 from stigmer_cli.judgement.wire import stuck_body
+from stigmer_cli.server.connections import waited_s
 from stigmer_cli.server.large_page import send_in_pieces
 from stigmer_cli.server.routes.execution_filter import read_filter
 from stigmer_cli.server.services import Services, services
@@ -55,6 +56,7 @@ class Requirement(StrEnum):
 @router.post("/executions")
 async def create_execution(
     body: ExecutionRequest,
+    sent: Request,
     response: Response,
     called: Called,
     require: Requirement | None = None,
@@ -71,7 +73,8 @@ async def create_execution(
         policy=SubmitPolicy.FAIL_FAST if require is Requirement.TEMPORAL else None,
         fork=Fork(source=ExecutionId(body.fork.execution), before=body.fork.before) if body.fork else None,
     )
-    execution = await called.acceptor.accept(request, policy=called.settings.submit_policy)
+    waited = waited_s(sent.scope)
+    execution = await called.acceptor.accept(request, policy=called.settings.submit_policy, waited_s=waited)
     response.status_code = 201 if execution.dispatch.is_submitted else 202
     return execution_resource(execution)
 

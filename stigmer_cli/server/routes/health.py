@@ -14,6 +14,7 @@ from stigmer_cli.api.health import (
     ExecutionsHealth,
     Health,
     HealthState,
+    LoadHealth,
     LoopHealth,
     PollerBody,
     Readiness,
@@ -69,15 +70,18 @@ async def health(called: Called) -> Health:
     queue = _task_queue(called)
     if not held and not called.pollers.polling.live:
         reasons.append(f"no runner polls the task queue {queue.name!r}")
+    load = called.store.load
+    state = HealthState.DEGRADED if reasons else HealthState.BUSY if load.is_busy else HealthState.READY
     return Health(
-        state=HealthState.DEGRADED if reasons else HealthState.READY,
-        reasons=reasons,
+        state=state,
+        reasons=[*reasons, *([load.words] if load.is_busy else [])],
         version=RUNNING_VERSION,
         pid=getpid(),
         started_at=called.started_at,
         submit_policy=called.settings.submit_policy,
         reconcile=called.settings.reconcile,
         loop=_loop(called),
+        load=LoadHealth(busy=load.is_busy, waiting=load.waiting, wait_s=round(load.wait_s, 3), refused=load.refused),
         clock=_clock(called),
         temporal=_temporal(called),
         task_queue=queue,

@@ -1,6 +1,7 @@
 """Accepting executions: once for each request, whoever asks how often."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,7 +10,7 @@ import pytest
 from stigmer_cli.domain.execution import EventType, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, is_id
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.errors import Conflict, NotFound, RequestError
+from stigmer_cli.errors import Conflict, NotFound, RequestError, ServerBusy
 from stigmer_cli.store import migrate
 from stigmer_cli.store.execution_draft import ExecutionDraft
 from stigmer_cli.store.executions import AcceptResult
@@ -18,7 +19,11 @@ from tests.contracts.store.drafts import AGENT, START, accepted, draft
 
 
 async def accept(store: Store, wanted: ExecutionDraft) -> AcceptResult:
-    return await store.executions.accept(wanted, reason=QueueReason.ACCEPTED, detail="")
+    """As a client has it accepted, which tries again while the store has no time for it."""
+    while True:
+        with suppress(ServerBusy):
+            return await store.executions.accept(wanted, reason=QueueReason.ACCEPTED, detail="")
+        await asyncio.sleep(0.1)
 
 
 async def test_an_accepted_execution_is_pending_due_and_announced(store: Store) -> None:

@@ -19,10 +19,12 @@ async def test_the_answer_waits_until_the_dispatcher_has_submitted(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(acceptance, "START_WAIT_MAX_S", 30.0)
+    assert not harness.dispatcher.is_submitting
     async with asyncio.TaskGroup() as group:
         loop = group.create_task(harness.dispatcher.run(), name="dispatcher")
         execution = await harness.accept()
         loop.cancel()
+    assert harness.dispatcher.is_submitting
     assert execution.dispatch.is_submitted
     assert await harness.event_types(execution) == [EventType.ACCEPTED, EventType.SUBMITTED]
 

@@ -55,7 +55,7 @@ async def test_it_writes_a_row_and_no_more_than_one_a_second_however_often_one_a
         def written_at() -> str:
             with closing(sqlite3.connect(f"file:{tmp_path}/data/stigmer.db?mode=ro", uri=True)) as connection:
                 row = connection.execute("SELECT value FROM meta WHERE key = 'ready_written_at'").fetchone()
-                return str(row[0])
+                return str(row[0]) if row else ""
 
         first = written_at()
 

@@ -9,7 +9,19 @@ import jsonschema  # type: ignore[import-untyped] # its stubs are not installed
 import pytest
 
 from stigmer_cli.doctor.catalog import BY_CODE
-from stigmer_cli.doctor.check import BUSY, SILENT, Found, Judged, because, failed, passed, told, unjudged, warned
+from stigmer_cli.doctor.check import (
+    BUSY,
+    SERVER_BUSY,
+    SILENT,
+    Found,
+    Judged,
+    because,
+    failed,
+    passed,
+    told,
+    unjudged,
+    warned,
+)
 from stigmer_cli.doctor.repairs.fix import FixOutcome
 from stigmer_cli.doctor.report import Report, select_reported
 from tests.unit.doctor.report_samples import REPAIRED, REPORT
@@ -64,6 +76,13 @@ def test_what_was_not_judged_has_not_failed() -> None:
     assert (report(found).exit_code, report(found, is_strict=True).exit_code) == (0, 1)
     assert report(found).to_json()["ok"] is True
     jsonschema.validate(report(found).to_json(), SCHEMA)
+
+
+def test_a_server_that_is_busy_is_named_before_the_machine() -> None:
+    busy = unjudged(SERVER_BUSY, "the server is busy: no answer within 1s", "look")
+    assert report({"STG401": busy, "STG202": LATE}).verdict.message == (
+        "healthy as far as could be seen, 2 not judged (the server is busy)"
+    )
 
 
 def test_a_look_that_had_its_time_and_got_no_answer_does_not_blame_the_machine() -> None:

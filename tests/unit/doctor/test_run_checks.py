@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import pytest
 
+from stigmer_cli.api.health import LoadHealth
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.daemon_thread import in_thread
 from stigmer_cli.doctor.catalog import CHECKS
@@ -16,7 +17,7 @@ from stigmer_cli.doctor.check import BUSY, Check, Found, Judged, Severity, faile
 from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.doctor.run_checks import diagnose
 from tests.support.machine_load import slack
-from tests.unit.doctor.facts_builder import healthy
+from tests.unit.doctor.facts_builder import health, healthy, server
 
 STARVED_RUNS_MAX = 5
 
@@ -101,6 +102,16 @@ async def test_a_check_that_hangs_is_not_judged_and_neither_is_what_needs_it(sev
     assert (found["A"].found.result, found["A"].found.unjudged) == ("skip", "no answer in time")
     assert found["A"].found.message == "could not be judged: no answer within 0.05s"
     assert found["B"].found.message == "because A"
+
+
+async def test_a_server_that_says_that_it_is_busy_is_named_where_no_answer_came() -> None:
+    busy = health().model_copy(update={"load": LoadHealth(busy=True, waiting=9, wait_s=0.7, refused=3)})
+    facts = healthy(server=replace(server(), health=busy))
+    await facts.server()
+    hung = check("A", hang, timeout_s=0.05)
+    [judged] = await diagnose([hung], facts, clock=SystemClock(), total_s=2.0)
+    assert (judged.found.result, judged.found.unjudged) == ("skip", "the server is busy")
+    assert judged.found.message == "could not be judged: the server is busy: no answer within 0.05s"
 
 
 async def test_a_deadline_does_not_count_the_time_in_which_doctor_itself_stood_still() -> None:

@@ -188,9 +188,10 @@ def test_what_is_pending_is_stuck_until_a_run_claims_it(seen: Observed, context:
         ({"reason": QueueReason.TEMPORAL_BUSY}, replace(ALONE, connected_since=AGO), WAIT),
         ({"next_try_at": START}, replace(ALONE, connected_since=AGO), WAIT),
         ({}, replace(ALONE, connected_since=START - timedelta(seconds=DRAINING_S - 1)), WAIT),
+        ({}, replace(ALONE, connected_since=AGO, is_submitting=True), WAIT),
         ({}, replace(ALONE, connected_since=START - timedelta(seconds=DRAINING_S + 1)), "stigmer restart server"),
     ],
-    ids=["away", "busy", "tried again", "just back", "left alone"],
+    ids=["away", "busy", "tried again", "just back", "others go first", "left alone"],
 )
 def test_what_is_queued_goes_on_by_itself_unless_nothing_keeps_the_dispatcher_from_it(
     waits: dict[str, Any], context: StuckContext, hint: str

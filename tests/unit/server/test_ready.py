@@ -25,6 +25,7 @@ class Rows:
     is_open: asyncio.Event = field(default_factory=asyncio.Event)
     begun: int = 0
     fails: bool = False
+    written_at_s: float | None = None
 
     @property
     def meta(self) -> "Rows":
@@ -72,6 +73,18 @@ async def test_a_store_that_hangs_is_not_asked_twice(rows: Rows) -> None:
     assert rows.begun == 1
     rows.is_open.set()
     assert await check.why_not() == ""
+
+
+async def test_a_row_that_others_wrote_a_moment_ago_is_proof_enough(rows: Rows) -> None:
+    rows.is_open.set()
+    clock = ManualClock()
+    check = check_of(rows, clock)
+    rows.written_at_s = clock.monotonic()
+    assert await check.why_not() == ""
+    assert rows.begun == 0
+    await clock.advance(1.0)
+    assert await check.why_not() == ""
+    assert rows.begun == 1
 
 
 async def test_one_that_is_about_to_end_is_not_ready_however_well_its_store_is(rows: Rows) -> None:

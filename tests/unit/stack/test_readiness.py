@@ -186,6 +186,14 @@ def test_a_foreign_temporal_is_shown_as_such() -> None:
     assert parts["temporal"] is PartState.EXTERNAL
 
 
+def test_a_server_that_is_busy_is_well_and_the_stack_says_so() -> None:
+    observed = SupervisorObservation(record=RECORD, is_answering=True, is_there=True)
+    found = judge_stack(
+        observed, replace(SEEN, state="busy", reasons=("much",)), ENDPOINTS, home="/home", clock=SystemClock()
+    )
+    assert (found.state, found.exit_code, found.reasons) == (StackState.BUSY, 0, ("much",))
+
+
 def test_a_part_that_is_tried_again_says_why_and_when() -> None:
     end = ExitRecord(code=1, at=BORN, why="ended by itself with exit code 1")
     child = replace(

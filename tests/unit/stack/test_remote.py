@@ -63,6 +63,7 @@ def test_one_that_is_well_tells_of_its_temporal_and_its_runners() -> None:
             ("runner", "external", "2 asking for work"),
         ],
     )
+    assert shown(replace(seen, state="busy"))[:2] == ("busy", 0)
     assert all(part.pid is None and not part.ports for part in judge_stack(seen, URL, HOME).parts), (
         "nothing of this machine"
     )

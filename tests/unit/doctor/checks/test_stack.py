@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stigmer_cli.api.health import LoadHealth
 from stigmer_cli.doctor.checks import home, machine, parts, stack
 from stigmer_cli.doctor.checks import server as server_checks
 from stigmer_cli.doctor.facts.facts import (
@@ -272,8 +273,8 @@ async def test_a_recent_restart_is_a_warning_and_an_old_one_is_not() -> None:
         (
             healthy(server=replace(CLOSED, why=f"it {ServerBusy.words}")),
             (
-                "fail",
-                "the server at http://127.0.0.1:7234 is busy: it takes no more",
+                "skip",
+                "could not be judged: the server at http://127.0.0.1:7234 is busy: it takes no more",
                 "stigmer doctor --wait=30",
             ),
         ),
@@ -427,3 +428,17 @@ async def test_a_temporal_of_somebody_else_is_no_process_of_ours() -> None:
     theirs = ENDPOINTS.__class__(**{**ENDPOINTS.__dict__, "temporal_port": None, "temporal_address": "10.0.0.1:7233"})
     found = await parts.temporal_process(healthy(endpoints=theirs, server=server()))
     assert brief(found) == ("skip", "somebody else runs the Temporal at 10.0.0.1:7233", "")
+
+
+async def test_a_server_that_refuses_what_it_cannot_write_in_time_is_busy_and_not_ill() -> None:
+    assert brief(await server_checks.load(healthy())) == ("pass", "what is sent is written at once", "")
+    seen = server()
+    assert seen.health is not None
+    busy = seen.health.model_copy(update={"load": LoadHealth(busy=True, waiting=9, wait_s=0.7, refused=1203)})
+    found = await server_checks.load(healthy(server=replace(seen, health=busy)))
+    assert brief(found) == (
+        "warn",
+        "the server is busy: 9 writes wait for the store, 0.7s each; 1,203 were refused since it started",
+        "stigmer doctor --wait=30",
+    )
+    assert found.evidence == {"waiting": 9, "waitS": 0.7, "refused": 1203}

@@ -96,11 +96,12 @@ async def test_the_own_pass_of_a_server_lets_the_queue_go_first(
     await harness.accept()
     async with asyncio.TaskGroup() as group:
         loop = group.create_task(harness.reconciler.run(), name="reconciler")
-        await asyncio.sleep(0.3)
-        assert harness.gateway.asked == []
         if not is_stuck:
+            await asyncio.sleep(0.3)
+            assert harness.gateway.asked == []
             await harness.dispatcher.run_once()
-        await until_true(lambda: len(harness.gateway.asked) == 1 + (not is_stuck), within_s=5)
+        took_s = await until_true(lambda: len(harness.gateway.asked) == 1 + (not is_stuck))
+        assert took_s >= most_s or not is_stuck
         loop.cancel()
 
 

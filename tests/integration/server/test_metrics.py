@@ -158,7 +158,6 @@ def test_claims_calls_dials_and_probes_are_counted(outage: Outage) -> None:
     assert before[STATE, ("CONNECTED",)] == 1
     assert before["stigmer_temporal_reconnects", ()] == 0
     assert [before["stigmer_reconciled_total", (done,)] for done in DONE] == [0, 0]
-    assert before["stigmer_event_loop_blocks_total", ()] == 0
 
 
 def test_an_outage_is_counted_while_it_lasts(outage: Outage) -> None:
@@ -166,7 +165,7 @@ def test_an_outage_is_counted_while_it_lasts(outage: Outage) -> None:
     assert away["stigmer_dispatch_queue_depth", ()] == 1
     assert away["stigmer_oldest_pending_seconds", ()] > 0
     assert away[PROBES, ("failed",)] >= 1
-    assert 0 < away["stigmer_temporal_connection_state_seconds", ()] < 5
+    assert 0 < away["stigmer_temporal_connection_state_seconds", ()] < 60
 
 
 def test_a_reconnect_and_what_was_reconciled_after_it_are_counted(outage: Outage) -> None:

@@ -5,13 +5,17 @@ because a log line or an error does not say which secrets it may hold.
 """
 
 import json
+import re
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from urllib.parse import quote, unquote
 
 GONE = "[redacted]"
 LITERAL_MIN = 6
 """Shorter values are not taken out: `1` occurs everywhere."""
+
+TELLING = re.compile(r"(?i)key|token|secret|passw|passphrase|credential")
+"""In the name of a member of a JSON object: its value is secret by itself."""
 
 VALUES_MAX = 1_000
 """The oldest is forgotten after so many different values."""
@@ -81,7 +85,8 @@ def longest_first(values: Iterable[str]) -> tuple[str, ...]:
 
 def spellings(value: str) -> set[str]:
     """As it is, line by line, as Python, JSON, JSON within JSON, and a URL write it, and in Base64."""
-    plain = {value, value.strip(), unquote(value), *(line.strip() for line in value.splitlines())}
+    lines = (line.strip() for line in value.splitlines())
+    plain = {value, value.strip(), unquote(value), *lines, *_secret_leaves(value)}
     found: set[str] = set()
     for one in plain:
         if len(one) >= LITERAL_MIN:
@@ -91,6 +96,23 @@ def spellings(value: str) -> set[str]:
             found |= written | once | twice
             found |= {quote(one, safe="", errors="replace"), b64encode(one.encode("utf-8", "replace")).decode("ascii")}
     return found
+
+
+def _secret_leaves(value: str) -> Iterator[str]:
+    """Where `value` is a JSON object, such as the key file of a service account: what in it has a telling name."""
+    if not value.lstrip().startswith("{"):
+        return
+    try:
+        pending: list[object] = [json.loads(value)]
+    except (ValueError, RecursionError):
+        return
+    while pending:
+        found = pending.pop()
+        if isinstance(found, dict):
+            pending += found.values()
+            yield from (one for name, one in found.items() if isinstance(one, str) and TELLING.search(name))
+        elif isinstance(found, list):
+            pending += found
 
 
 def _in_json(text: str) -> tuple[str, str]:

@@ -48,6 +48,13 @@ def test_each_line_of_a_value_is_gone_by_itself() -> None:
     assert values("first-line\nsecond-line").redact("a second-line b") == f"a {GONE} b"
 
 
+def test_what_is_secret_in_a_json_document_is_gone_by_itself_and_the_rest_stays() -> None:
+    document = json.dumps({"type": "service", "auth": [{"password": "foobar", "user": "john-doe"}], "n": 1}, indent=2)
+    known = values(document, "{not json")
+    assert known.redact("password: foobar, user: john-doe {") == f"password: {GONE}, user: john-doe {{"
+    assert known.redact(f"x {document} y") == f"x {GONE} y"
+
+
 def test_a_value_that_holds_another_one_goes_whole_and_a_short_one_stays() -> None:
     assert values("secret", "secret-and-more", "short").redact("secret-and-more secret short") == f"{GONE} {GONE} short"
 

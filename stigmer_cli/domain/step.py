@@ -98,7 +98,7 @@ class Step:
 
     `seq` counts the steps of an execution in the order in which they began, from 1. `attempts` counts how often it
     began. `epoch`, `run`, `attempt` and `runner` say which attempt began it last. `result_bytes` is how long its result
-    is as JSON in UTF-8. `is_outcome`: its result is the output of the execution.
+    is as JSON in UTF-8. `is_outcome`: its result is the output of the execution, whose row names run and runner.
     """
 
     seq: int

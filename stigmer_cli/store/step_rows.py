@@ -104,6 +104,7 @@ async def write_ended(writing: Writing, execution: RowMapping, attempt: int, ste
         **_end_values(step.end, writing.now),
         "started_at": began_at,
         "attempts": 1,
+        **(_SAID_BY_OUTCOME if step.end.is_outcome else {}),
     }
     added = await writing.connection.execute(
         _insert_or_skip(writing.backend.insert_or_skip(steps, None)),
@@ -156,6 +157,10 @@ _BEGUN: Mapping[str, object] = {
     "result_bytes": 0,
     "is_outcome": False,
 }
+
+
+# The execution names its last run and runner itself, and a step that ends it is never begun or ended again.
+_SAID_BY_OUTCOME: Mapping[str, object] = {"run": "", "runner": "", "nonce": ""}
 
 
 def _values(execution: RowMapping, attempt: int, draft: StepDraft) -> dict[str, object]:

@@ -15,6 +15,8 @@ from pathlib import Path
 from stigmer_cli.domain.execution import Outcome
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.step import FIRST_TURN, Effect, StepKind, StepState
+from stigmer_cli.store.step_rows import EndedStep, StepDraft, StepEnd
 from stigmer_cli.store.store import Store, open_store
 from tests.benchmarks.report import Benchmark, Row
 from tests.contracts.store.drafts import RUN, RealSleepClock, running
@@ -29,6 +31,19 @@ FLUSH_S = 0.15
 CASES = {"150 words, each a piece": 150, "150 words in 30 pieces": 30, "one piece": 1}
 WORDS = 150
 MESSAGE = "hello"
+
+
+TURN = EndedStep(
+    draft=StepDraft(
+        key=FIRST_TURN,
+        kind=StepKind.TURN,
+        name="openai:gpt-5",
+        effect=Effect.NONE,
+        nonce="0123456789abcdef",
+        input_hash="0123456789abcdef0123456789abcdef",
+    ),
+    end=StepEnd(state=StepState.DONE, took_s=1.0, is_outcome=True),
+)
 
 
 def _vocabulary() -> Sequence[str]:
@@ -51,7 +66,7 @@ async def _answer(store: Store, clock: RealSleepClock, id_: ExecutionId, words: 
         )
         offset += len(piece)
     outcome = Outcome(phase=Phase.COMPLETED, output="".join(words))
-    await store.runs.finish(id_, epoch=1, run=RUN, attempt=1, outcome=outcome)
+    await store.runs.finish(id_, epoch=1, run=RUN, attempt=1, outcome=outcome, steps=[TURN])
 
 
 async def _fill(file: Path, pieces: int, executions: int) -> int:

@@ -316,6 +316,12 @@ OPTIONS: tuple[Option, ...] = (
         about="how long the runner waits for the next word of a model: 90s, 5m, 1h",
     ),
     Option(
+        name="tool_silent_for",
+        variable="STIGMER_TOOL_SILENT_FOR",
+        parse=_span(SPAN_MIN_S, SPAN_MAX_S),
+        about="how long the runner waits for the answer of a tool: 30s, 2m, 1h",
+    ),
+    Option(
         name="model_retry_for",
         variable="STIGMER_MODEL_RETRY_FOR",
         parse=_span(0.0, RETRY_MAX_S),

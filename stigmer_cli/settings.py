@@ -193,6 +193,7 @@ class Settings:
     openai_api_key: str | None = field(default=None, repr=False)
     model_silent_for: str = "5m"
     model_retry_for: str = MODEL_RETRY_FOR
+    tool_silent_for: str = "2m"
     retention: str | None = None
     sources: Mapping[str, Source] = field(default_factory=dict, compare=False)
     warnings: tuple[str, ...] = field(default=(), compare=False)

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from stigmer_cli.api.agent_tools import LoopSpec
 from stigmer_cli.api.run_report import NUMBER_MAX, Number, RunReport
 from stigmer_cli.api.steps import EndedStepBody
 from stigmer_cli.api.usage import UsageBody
@@ -75,6 +76,8 @@ class Work(Sent):
 
     `has_steps` says whether the journal of the execution holds steps; None from a server that keeps no journals, which
     must not be told of steps.
+
+    `spec` is what an agent with tools has beside its instructions and its model; None for any other one.
     """
 
     instructions: str
@@ -88,6 +91,7 @@ class Work(Sent):
     model_busy_since: Moment | None = None
     model_busy_s: float = Field(default=0.0, ge=0.0)
     has_steps: bool | None = None
+    spec: LoopSpec | None = Field(default=None, exclude_if=lambda spec: spec is None)
 
 
 class AttemptResponse(Sent):

@@ -6,11 +6,12 @@ from typing import Literal
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
+from stigmer_cli.api.agent_tools import Tools
 from stigmer_cli.api.steps import JournalBody, StepBody
 from stigmer_cli.api.stuck import StuckBody
 from stigmer_cli.api.usage import UsageBody, usage_body
 from stigmer_cli.api.wire import Asked, Moment, Sent
-from stigmer_cli.domain.execution import Agent, AttentionCode, Event, EventType, Execution, QueueReason
+from stigmer_cli.domain.execution import Agent, AgentSpec, AttentionCode, Event, EventType, Execution, QueueReason
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.model_name import find_model_problem
 from stigmer_cli.domain.phase import Phase
@@ -37,6 +38,14 @@ class AgentSpecBody(Asked):
     description: str = Field(default="", max_length=DESCRIPTION_MAX)
     instructions: str = Field(default="", max_length=INSTRUCTIONS_MAX)
     model: str = Field(default="echo", min_length=1, max_length=MODEL_MAX)
+    tools: Tools = Field(default_factory=list, exclude_if=lambda tools: not tools)
+
+    def to_domain(self) -> AgentSpec:
+        """The value that the store keeps."""
+        document = self.model_dump(mode="json", by_alias=True, include={"tools"}, exclude_defaults=True)
+        return AgentSpec(
+            description=self.description, instructions=self.instructions, model=self.model, document=document
+        )
 
 
 class ManifestSpec(AgentSpecBody):
@@ -306,9 +315,19 @@ def agent_resource(agent: Agent) -> AgentResource:
             created_at=agent.created_at,
             updated_at=agent.updated_at,
         ),
-        spec=AgentSpecBody(
-            description=agent.spec.description, instructions=agent.spec.instructions, model=agent.spec.model
-        ),
+        spec=agent_spec_body(agent.spec),
+    )
+
+
+def agent_spec_body(spec: AgentSpec) -> AgentSpecBody:
+    """`spec` as it goes over the wire."""
+    return AgentSpecBody.model_validate(
+        {
+            "description": spec.description,
+            "instructions": spec.instructions,
+            "model": spec.model,
+            **spec.document,
+        }
     )
 
 

@@ -15,11 +15,15 @@ NEXT_TRY_MAX_S = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class AgentSpec:
-    """What a person wrote about an agent. `model` is `echo`, or `PROVIDER:NAME`."""
+    """What a person wrote about an agent. `model` is `echo`, or `PROVIDER:NAME`.
+
+    `document` holds what only an agent with tools has, as it stands in the manifest; empty for any other one.
+    """
 
     description: str = ""
     instructions: str = ""
     model: str = "echo"
+    document: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +161,7 @@ class Execution:
 
     `store` is the store whose names its workflow carries; None for an epoch that began before stores had ids.
     `has_steps`: its journal is not empty, as far as that was looked up.
+    `is_pinned`: it goes on with the definition that it began with, whatever becomes of its agent.
     """
 
     id: ExecutionId
@@ -165,6 +170,7 @@ class Execution:
     agent_id: AgentId
     agent_name: str
     message: str
+    is_pinned: bool = False
     timeout_s: float | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     phase: Phase

@@ -29,6 +29,7 @@ from stigmer_cli.runner.reports import ClockAndRng, Reporter
 from stigmer_cli.runner.slots import Slots
 from stigmer_cli.running_version import InstallationChanged
 from stigmer_cli.temporal.workflow_input import EPOCH, EXECUTION_ID, WorkflowInput
+from stigmer_cli.tool_server.connection import ServerSettings
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Activities:
     clock_and_rng: ClockAndRng
     model_retry: ModelRetry
     slots: Slots = field(default_factory=Slots)
+    tool_settings: ServerSettings = field(default_factory=ServerSettings)
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)
     unfit: Unfit = field(default_factory=Unfit)
 
@@ -108,7 +110,13 @@ class Activities:
 
     async def _perform(self, attempt: Attempt) -> bool:
         """Perform it; from delivery `ALONE_FROM` on one at a time, because it may be what killed its runner."""
-        attempt_runner = AttemptRunner(self.reporter, self.models, self.clock_and_rng, model_retry=self.model_retry)
+        attempt_runner = AttemptRunner(
+            self.reporter,
+            self.models,
+            self.clock_and_rng,
+            model_retry=self.model_retry,
+            tool_settings=self.tool_settings,
+        )
         async with self.alone if await self._may_kill(attempt) else nullcontext():
             begun = await run_unless(self.stop_signal.asked, lambda: attempt_runner.begin(attempt))
             if begun.work is None:

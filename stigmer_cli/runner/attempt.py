@@ -17,15 +17,19 @@ from stigmer_cli.api.reports import ClaimAnswer, ClaimingAttemptResponse, Messag
 from stigmer_cli.api.steps import EndedStepBody
 from stigmer_cli.domain.execution import Outcome, TokenUsage
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.runner.agent.broken import LoopBroken
+from stigmer_cli.runner.agent.load import load_loop
 from stigmer_cli.runner.attempt_identity import Attempt, Superseded
 from stigmer_cli.runner.contract import BEGUN_MAX, DELIVERIES_MAX, PERFORM_ATTEMPTS_MAX, SENTENCES, FailureKind
 from stigmer_cli.runner.heartbeat import ModelPostponed, NotMine
-from stigmer_cli.runner.journal import StepParked, record_only_turn
+from stigmer_cli.runner.journal import Journal, StepParked, record_only_turn
 from stigmer_cli.runner.model.seam import Model, ModelBusy, ModelFailed
 from stigmer_cli.runner.model_retry import GiveUp, ModelRetry, TryAgain, Unanswered
 from stigmer_cli.runner.reports import ClockAndRng, Reporter, Reports, WrongServer
-from stigmer_cli.runner.transcript import Transcript
+from stigmer_cli.runner.secrets import Secrets
+from stigmer_cli.runner.transcript import Transcript, to_storable
 from stigmer_cli.secret_values import DELIVERED, RedactedStream
+from stigmer_cli.tool_server.connection import ServerSettings
 
 ROLE = "assistant"
 MESSAGE_INDEX = 0
@@ -47,10 +51,11 @@ class Beginning:
 
 @dataclass(frozen=True, kw_only=True)
 class _Broken:
-    """The model did not answer, or not to the end: `broke_off`."""
+    """The model did not answer, or not to the end: `broke_off`. `has_progressed`: it recorded steps before."""
 
     failure: ModelBusy
     broke_off: bool
+    has_progressed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +82,19 @@ class AttemptRunner:
     """Performs attempts with the models it is given."""
 
     def __init__(
-        self, reporter: Reporter, models: Models, clock_and_rng: ClockAndRng, *, model_retry: ModelRetry
+        self,
+        reporter: Reporter,
+        models: Models,
+        clock_and_rng: ClockAndRng,
+        *,
+        model_retry: ModelRetry,
+        tool_settings: ServerSettings | None = None,
     ) -> None:
         self._reporter = reporter
         self._models = models
         self._model_retry = model_retry
         self._clock_and_rng = clock_and_rng
+        self._tool_settings = tool_settings or ServerSettings()
 
     async def begin(self, attempt: Attempt) -> Beginning:
         """Have the server note that `attempt` begins, and claim the execution with that if the attempt `claims`.
@@ -172,7 +184,10 @@ class AttemptRunner:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_deliver(transcript), name="deliver")
-                ended = await self._stream_answer(work, transcript, tokens)
+                if work.spec is None:
+                    ended = await self._stream_answer(work, transcript, tokens)
+                else:
+                    ended = await self._run_loop(attempt, work, transcript, tokens)
                 transcript.close(has_tail=isinstance(ended, Outcome))
         except* Superseded:
             ended = None
@@ -182,8 +197,9 @@ class AttemptRunner:
         if ended is None:
             return None
         outcome = replace(ended, usage=tokens.usage)
-        # A server that keeps no journals refuses a report that holds a step.
-        turn = None if work.has_steps is None else record_only_turn(work, outcome, took_s, self._clock_and_rng.rng)
+        # A server that keeps no journals refuses a report that holds a step; the loop has recorded its own.
+        is_recorded = work.has_steps is None or work.spec is not None
+        turn = None if is_recorded else record_only_turn(work, outcome, took_s, self._clock_and_rng.rng)
         return _End(outcome=outcome, tail=_tail_of(transcript), turn=turn)
 
     async def _stream_answer(self, work: Work, transcript: Transcript, tokens: TokenCount) -> Outcome | _Broken:
@@ -195,6 +211,34 @@ class AttemptRunner:
             return _Broken(failure=error, broke_off=not transcript.is_empty)
         return Outcome(phase=Phase.COMPLETED, output=transcript.text)
 
+    async def _run_loop(
+        self, attempt: Attempt, work: Work, transcript: Transcript, tokens: TokenCount
+    ) -> Outcome | _Broken:
+        """As `_stream_answer`, for an agent with tools; raises StepParked, too."""
+        loop_type = await load_loop()
+        secrets = Secrets(self._reporter)
+        loop = loop_type(settings=self._tool_settings, clock=self._clock_and_rng.clock, resolve=secrets.resolve)
+        journal = Journal(attempt, self._reporter, self._clock_and_rng, has_steps=work.has_steps is not False)
+        told = RedactedStream(DELIVERED)
+        try:
+            model = self._models(work.model)
+            output = await loop.run(
+                work,
+                model,
+                journal,
+                lambda text: _write(transcript, told.feed(text)),
+                execution=attempt.execution,
+            )
+        except ModelFailed as error:
+            return _fail(error.message)
+        except LoopBroken as broken:
+            for usage in broken.unrecorded:
+                tokens.add(usage)
+            return _Broken(failure=broken.failure, broke_off=broken.broke_off, has_progressed=broken.has_progressed)
+        finally:
+            _write(transcript, told.close())
+        return Outcome(phase=Phase.COMPLETED, output=DELIVERED.redact(to_storable(output)))
+
     async def _ask_later(
         self, attempt: Attempt, work: Work, broken: _Broken, took_s: float, tokens: TokenCount
     ) -> Outcome | None:
@@ -202,7 +246,7 @@ class AttemptRunner:
 
         Returns the outcome of giving up; None where the server wants no more of this attempt.
         """
-        is_first = work.model_busy_since is None or broken.broke_off
+        is_first = work.model_busy_since is None or broken.broke_off or broken.has_progressed
         busy_s = 0.0 if is_first else work.model_busy_s + took_s
         unanswered = Unanswered(
             failure=broken.failure,

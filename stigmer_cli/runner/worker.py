@@ -12,8 +12,10 @@ import random
 import signal
 import socket
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 
 import structlog
 
@@ -39,12 +41,16 @@ from stigmer_cli.supervisor.process import myself
 from stigmer_cli.supervisor.sign_of_life import show_life
 from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.target import target_of
+from stigmer_cli.time_format import parse_span
+from stigmer_cli.tool_server.connection import ServerSettings
 from stigmer_cli.watchdog import LoopWatch
 
 FORCE_S = 4.0
 """Then the process ends, whatever the SDK's native side still waits for (FACTS: up to 35 s, or a crash)."""
 
 CHECK_EVERY_S = 1.0
+
+NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 NAME = "runner"
 """What the stack calls this process."""
@@ -53,7 +59,16 @@ NAME = "runner"
 class Runner:
     """One runner process: its link to the server, its connection to Temporal, and a worker pool for each task queue."""
 
-    def __init__(self, settings: Settings, *, clock: Clock, rng: random.Random, reports: Reports) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        reports: Reports,
+        environ: Mapping[str, str] = NO_VARIABLES,
+    ) -> None:
+        """`environ` is what tool servers are given some variables of."""
         self._settings = settings
         self._clock = clock
         target = replace(target_of(settings), is_own=False)  # the server looks after it
@@ -74,6 +89,9 @@ class Runner:
             models=self._models,
             clock_and_rng=clock_and_rng,
             model_retry=ModelRetry(for_s=settings.model_retry_for_s),
+            tool_settings=ServerSettings(
+                environ=environ, silent_s=parse_span(settings.tool_silent_for), proxies=settings.proxies
+            ),
             stale_max_s=STALE_OWN_MAX_S if settings.runs_own_temporal else STALE_MAX_S,
         )
         self._working: list[asyncio.Task[None]] = []
@@ -202,7 +220,7 @@ def _is_temporal_told(settings: Settings) -> bool:
     return any(settings.sources.get(name, Source.DEFAULT) is not Source.DEFAULT for name in names)
 
 
-async def run_runner(settings: Settings, *, clock: Clock) -> int:
+async def run_runner(settings: Settings, *, clock: Clock, environ: Mapping[str, str] = NO_VARIABLES) -> int:
     """The runner as a process: SIGTERM and SIGINT drain it, and FORCE_S after the first of them it is gone.
 
     Returns the exit code 0. A second SIGINT ends it at once, with 130.
@@ -228,7 +246,7 @@ async def run_runner(settings: Settings, *, clock: Clock) -> int:
         ca_file=settings.server_ca_file,
         is_insecure_allowed=settings.is_insecure_allowed,
     ) as client:
-        await Runner(settings, clock=clock, rng=rng, reports=RunReports(client)).run(stop)
+        await Runner(settings, clock=clock, rng=rng, reports=RunReports(client), environ=environ).run(stop)
     structlog.get_logger().info("runner_stopped")
     return 0
 

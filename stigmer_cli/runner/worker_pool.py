@@ -33,6 +33,7 @@ from stigmer_cli.supervisor.process import myself
 from stigmer_cli.temporal.connection import Connection
 from stigmer_cli.temporal.dial import Dialer, SdkDialer
 from stigmer_cli.temporal.errors import cause_of
+from stigmer_cli.tool_server.connection import ServerSettings
 
 GRACE_S = 3.0
 """What is being performed may go on for this long after SIGTERM; then it is handed back."""
@@ -66,6 +67,7 @@ class PoolContext:
     models: Catalog
     clock_and_rng: ClockAndRng
     model_retry: ModelRetry
+    tool_settings: ServerSettings = field(default_factory=ServerSettings)
     stale_max_s: float = STALE_MAX_S
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)
     unfit: Unfit = field(default_factory=Unfit)
@@ -161,6 +163,7 @@ class WorkerPool:
             stop_signal=StopSignal(),
             clock_and_rng=self._clock_and_rng,
             model_retry=self._context.model_retry,
+            tool_settings=self._context.tool_settings,
             alone=self._context.alone,
             unfit=self._context.unfit,
         )

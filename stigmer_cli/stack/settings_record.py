@@ -36,6 +36,7 @@ READ_BY: Mapping[str, tuple[str, ...]] = {
     "openai_api_key": (RUNNER,),
     "model_silent_for": (RUNNER,),
     "model_retry_for": (RUNNER,),
+    "tool_silent_for": (RUNNER,),
     "temporal_binary": (TEMPORAL,),
     "temporal_port": (TEMPORAL, SERVER, RUNNER),
     "temporal_namespace": (TEMPORAL, SERVER, RUNNER),

@@ -130,6 +130,7 @@ async def _apply(writing: Writing, draft: AgentDraft) -> AppliedAgent:
         "description": draft.spec.description,
         "instructions": draft.spec.instructions,
         "model": draft.spec.model,
+        "document": dict(draft.spec.document) or None,
     }
     added = await connection.execute(
         writing.backend.insert_or_skip(agents, "slug"),

@@ -41,7 +41,12 @@ def agent_of(row: RowMapping) -> Agent:
         slug=row["slug"],
         labels=row["labels"],
         annotations=row["annotations"],
-        spec=AgentSpec(description=row["description"], instructions=row["instructions"], model=row["model"]),
+        spec=AgentSpec(
+            description=row["description"],
+            instructions=row["instructions"],
+            model=row["model"],
+            document=row["document"] or {},
+        ),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )
@@ -56,6 +61,7 @@ def execution_of(row: RowMapping, messages: tuple[Message, ...] = ()) -> Executi
         agent_id=row["agent_id"],
         agent_name=row["agent_name"],
         message=row["message"],
+        is_pinned=row["agent_version"] is not None,
         timeout_s=row["timeout_s"],
         labels=row["labels"],
         phase=Phase(row["phase"]),

@@ -10,6 +10,7 @@ from ulid import ULID
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.identity import STORE_PREFIX, StoreId
 from stigmer_cli.store import migrate
+from stigmer_cli.store.agent_versions import AgentVersionTable
 from stigmer_cli.store.agents import AgentTable
 from stigmer_cli.store.clock import ASK_EVERY_S
 from stigmer_cli.store.columns import Moment
@@ -40,6 +41,7 @@ class Store:
         self.id = store_id
         self.clock = database.clock
         self.agents = AgentTable(database)
+        self.agent_versions = AgentVersionTable(database)
         self.executions = ExecutionTable(database, store_id)
         self.runs = RunTable(database)
         self.steps = StepTable(database)

@@ -81,9 +81,23 @@ agents = Table(
     Column("description", Words, nullable=False),
     Column("instructions", Words, nullable=False),
     Column("model", Words, nullable=False),
+    # What only an agent with tools has; NULL for any other one.
+    Column("document", Document),
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),
     Index("ux_agents_slug", "slug", unique=True),
+)
+
+# Definitions that executions began with, so that these go on with them. Only those of agents with tools are kept.
+agent_versions = Table(
+    "agent_versions",
+    metadata,
+    # A hash of the rest.
+    Column("id", Words, primary_key=True),
+    Column("agent_id", Words, nullable=False),
+    Column("instructions", Words, nullable=False),
+    Column("model", Words, nullable=False),
+    Column("document", Document, nullable=False),
 )
 
 executions = Table(
@@ -96,6 +110,8 @@ executions = Table(
     # No foreign key: an execution outlives its agent.
     Column("agent_id", Words, nullable=False),
     Column("agent_name", Words, nullable=False),
+    # The definition that it began with; NULL before it began, and for agents without tools.
+    Column("agent_version", Words),
     Column("message", Words, nullable=False),
     Column("timeout_s", Double),
     Column("labels", Document, nullable=False),

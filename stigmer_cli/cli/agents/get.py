@@ -2,6 +2,7 @@
 
 from rich.console import Console
 
+from stigmer_cli.api.agent_tools import ToolServerBody
 from stigmer_cli.api.resources import AgentResource
 from stigmer_cli.cli.agents.manifest_yaml import write_manifest
 from stigmer_cli.cli.consoles import escape_markup
@@ -24,8 +25,15 @@ def _print(console: Console, item: AgentResource) -> None:
         "slug": item.metadata.slug,
         "model": item.spec.model,
         "description": item.spec.description,
+        "tools": "\n              ".join(_describe_server(server) for server in item.spec.tools),
         "instructions": item.spec.instructions,
     }
     for name, value in rows.items():
         if value:
             console.print(f"[bold]{name + ':':<14}[/]{escape_markup(value)}", soft_wrap=True)
+
+
+def _describe_server(server: ToolServerBody) -> str:
+    only = f", only {', '.join(server.allow)}" if server.allow else ""
+    without = f", without {', '.join(server.deny)}" if server.deny else ""
+    return f"{server.mcp.label}{only}{without}"

@@ -31,7 +31,7 @@ def parse_manifests(sources: Sequence[YamlSource]) -> Sequence[AgentManifest]:
     manifests: list[AgentManifest] = []
     problems: list[str] = []
     for source in sources:
-        for found in parse_documents(source, AgentManifest, partial(_resolve_script, source)):
+        for found in parse_documents(source, AgentManifest, partial(_resolve_files, source)):
             if isinstance(found, AgentManifest):
                 manifests.append(found)
             else:
@@ -66,20 +66,41 @@ def _read_source(name: str, stdin: BinaryIO) -> YamlSource:
         raise ConfigError(f"{shown} is not UTF-8 text (byte {error.start})") from error
 
 
-def _resolve_script(source: YamlSource, data: object, places: Mapping[tuple[str, ...], Place]) -> Sequence[str]:
-    """Give the script that a manifest names an absolute path, from the folder of the manifest; returns its problems."""
+def _resolve_files(source: YamlSource, data: object, places: Mapping[tuple[str, ...], Place]) -> Sequence[str]:
+    """Give each file and folder that a manifest names an absolute path; returns what is wrong with its script."""
     spec = data.get("spec") if isinstance(data, dict) else None
-    model = spec.get("model") if isinstance(spec, dict) else None
-    if not isinstance(spec, dict) or not isinstance(model, str) or not model.startswith(SCRIPT):
-        return []
-    name = model.removeprefix(SCRIPT).strip()
-    if not name:
+    if not isinstance(spec, dict):
         return []
     folder = Path() if source.name == STDIN_NAME else Path(source.name).parent
+    tools = spec.get("tools")
+    for server in tools if isinstance(tools, list) else ():
+        mcp = server.get("mcp") if isinstance(server, dict) else None
+        if isinstance(mcp, dict):
+            _resolve_folder(mcp, folder)
+    problem = _resolve_script(spec, folder)
+    return [format_problem(source, places["spec", "model"], f"spec.model: {problem}")] if problem else []
+
+
+def _resolve_folder(mcp: dict[str, object], folder: Path) -> None:
+    """A command with a relative path is one of the manifest's folder, unless it says which folder it starts in."""
+    command, cwd = mcp.get("command"), mcp.get("cwd")
+    program = command[0] if isinstance(command, list) and command else None
+    if isinstance(program, str) and "/" in program and not program.startswith("/") and cwd is None:
+        mcp["cwd"] = str(folder.absolute())
+    if isinstance(cwd, str) and cwd:
+        mcp["cwd"] = str((folder / Path(cwd).expanduser()).absolute())
+
+
+def _resolve_script(spec: dict[str, object], folder: Path) -> str:
+    """Why the script that `spec` names cannot be played; empty if it can, or there is none."""
+    model = spec.get("model")
+    name = model.removeprefix(SCRIPT).strip() if isinstance(model, str) and model.startswith(SCRIPT) else ""
+    if not name:
+        return ""
     file = (folder / Path(name).expanduser()).absolute()
     spec["model"] = f"{SCRIPT}{file}"
     try:
         read_script(file)
     except ConfigError as error:
-        return [format_problem(source, places["spec", "model"], f"spec.model: {error.message}")]
-    return []
+        return error.message
+    return ""

@@ -35,6 +35,7 @@ def write_manifest(item: AgentResource) -> str:
         "description": item.spec.description,
         "instructions": item.spec.instructions,
         "model": item.spec.model,
+        **item.spec.model_dump(mode="json", by_alias=True, include={"tools"}, exclude_defaults=True),
     }
     document = {
         "apiVersion": API_VERSION,

@@ -4,6 +4,7 @@ TOPICS = (
     "getting-started",
     "stack",
     "agents",
+    "tools",
     "executions",
     "journal",
     "reconcile",

@@ -21,4 +21,4 @@ def work(cli: Cli) -> int:
         settings.home.path.mkdir(mode=OWNER_ONLY_FOLDER, parents=True, exist_ok=True)
     log.configure("runner", settings.log_level)
     structlog.get_logger().info(IMPORTED)
-    return cli.run(run_runner(settings, clock=cli.clock))
+    return cli.run(run_runner(settings, clock=cli.clock, environ=cli.environ))

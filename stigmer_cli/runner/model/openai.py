@@ -22,6 +22,7 @@ from stigmer_cli.time_format import span
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelResponse, ModelResponseStreamEvent
     from pydantic_ai.models import StreamedResponse
+    from pydantic_ai.models.openai import OpenAIChatModel
 
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "no-key-needed"
@@ -82,21 +83,20 @@ class OpenAiModel:
 
     async def stream(self, work: Work) -> AsyncGenerator[str | TokenUsage, None]:
         """The answer as it comes. Raises ModelFailed, or ModelBusy where asking again may help."""
-        await self._find_key()
         await self._library.load()
-        async with self._errors_as_ours(), self._request(work) as response:
+        async with self.errors_as_ours(), self._request(work) as response:
             try:
                 async for event in response:
-                    text = _text_of(event)
+                    text = text_of_event(event)
                     if text:
                         yield text
             except Exception:
-                if usage := _usage_of(response.get(), work.model):
+                if usage := usage_of(response.get(), work.model):
                     yield usage
                 raise
-            if usage := _usage_of(response.get(), work.model):
+            if usage := usage_of(response.get(), work.model):
                 yield usage
-            self._check_end(_finish_reason_of(response.get()))
+            self.check_answer(response.get())
 
     async def _find_key(self) -> None:
         """Take the key from the secrets where the settings have none; raises ModelFailed where one is needed."""
@@ -118,8 +118,14 @@ class OpenAiModel:
             " OPENAI_BASE_URL for a local endpoint"
         )
 
-    def _check_end(self, reason: str | None) -> None:
+    async def library_model(self) -> "OpenAIChatModel":
+        """The model as pydantic-ai knows it. Raises ModelFailed, and what the library raises."""
+        await self._find_key()
+        return await self._library.chat_model(self._name, url=self._url, key=self._key)
+
+    def check_answer(self, response: "ModelResponse") -> None:
         """Raise what an answer that is not complete comes to: cut, filtered, or broken off without a reason."""
+        reason = _finish_reason_of(response)
         if reason is None:
             raise ModelBusy(f"{self._where} broke its answer off: it gave no reason for the end")
         if reason in CUT:
@@ -130,13 +136,14 @@ class OpenAiModel:
         from pydantic_ai.direct import model_request_stream  # noqa: PLC0415 - loaded by the library
         from pydantic_ai.messages import ModelRequest  # noqa: PLC0415
 
-        model = await self._library.chat_model(self._name, url=self._url, key=self._key)
+        model = await self.library_model()
         request = ModelRequest.user_text_prompt(work.message, instructions=work.instructions or None)
         async with model_request_stream(model, [request]) as response:
             yield response
 
     @asynccontextmanager
-    async def _errors_as_ours(self) -> AsyncIterator[None]:
+    async def errors_as_ours(self) -> AsyncIterator[None]:
+        """Raise what the library raises within as ModelFailed, or ModelBusy where asking again may help."""
         from openai import OpenAIError  # noqa: PLC0415 - loaded by the library
         from pydantic_ai.exceptions import (  # noqa: PLC0415
             AgentRunError,
@@ -196,7 +203,8 @@ class OpenAiModel:
         return text[:DETAIL_CHARS_MAX] or type(words).__name__
 
 
-def _text_of(event: "ModelResponseStreamEvent") -> str:
+def text_of_event(event: "ModelResponseStreamEvent") -> str:
+    """The text that `event` adds; empty if it adds something else."""
     from pydantic_ai.messages import PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta  # noqa: PLC0415
 
     match event:
@@ -208,7 +216,7 @@ def _text_of(event: "ModelResponseStreamEvent") -> str:
             return ""
 
 
-def _usage_of(response: "ModelResponse", model: str) -> TokenUsage | None:
+def usage_of(response: "ModelResponse", model: str) -> TokenUsage | None:
     """What the provider counted so far, and what that costs; None where it has said nothing."""
     counted = response.usage
     details = {name: count for name in FINER_COUNTS if (count := getattr(counted, name))}

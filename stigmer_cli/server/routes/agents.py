@@ -16,7 +16,7 @@ from stigmer_cli.api.resources import (
     LastRun,
     agent_resource,
 )
-from stigmer_cli.domain.execution import Agent, AgentSpec
+from stigmer_cli.domain.execution import Agent
 from stigmer_cli.domain.identity import AgentId, slug_of
 from stigmer_cli.errors import RequestError
 from stigmer_cli.executions.ids import IdGenerator
@@ -96,7 +96,5 @@ def _draft(manifest: AgentManifest, ids: IdGenerator) -> AgentDraft:
         slug=slug,
         labels=manifest.metadata.labels,
         annotations=manifest.metadata.annotations,
-        spec=AgentSpec(
-            description=manifest.spec.description, instructions=manifest.spec.instructions, model=manifest.spec.model
-        ),
+        spec=manifest.spec.to_domain(),
     )

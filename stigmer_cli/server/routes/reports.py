@@ -5,6 +5,7 @@ from typing import Annotated
 import structlog
 from fastapi import APIRouter, Depends
 
+from stigmer_cli.api.agent_tools import LoopSpec
 from stigmer_cli.api.reports import (
     AttemptRequest,
     AttemptResponse,
@@ -21,7 +22,7 @@ from stigmer_cli.api.reports import (
     UsageReport,
     Work,
 )
-from stigmer_cli.domain.execution import Outcome
+from stigmer_cli.domain.execution import Agent, AgentSpec, Execution, Outcome
 from stigmer_cli.domain.identity import ExecutionId, RunId, WorkflowId
 from stigmer_cli.server.routes.steps import ended_step
 from stigmer_cli.server.services import Services, services
@@ -108,16 +109,26 @@ async def postpone(execution_id: str, body: PostponeRequest, called: Called) -> 
     return ReportResponse(taken=report is ReportResult.TAKEN)
 
 
+async def _definition(execution: Execution, agent: Agent | None, called: Services) -> AgentSpec | None:
+    """What the execution goes on with; None where its agent was deleted while it waited."""
+    pinned = await called.store.agent_versions.read(execution.id) if execution.is_pinned else None
+    if pinned is not None or agent is None:
+        return pinned
+    return await called.store.agent_versions.pin(execution.id, agent) if agent.spec.document else agent.spec
+
+
 async def _work(execution_id: ExecutionId, counts: AttemptCounts, called: Services) -> Work:
     execution, agent = await called.store.executions.get_with_agent(execution_id)
-    if agent is None:  # deleted while it waited: the run says so, and ends
+    spec = await _definition(execution, agent, called)
+    if spec is None:  # the run says so, and ends
         return Work(instructions="", message=execution.message, model="deleted", agent_name=execution.agent_name)
     wait = execution.model_wait
     return Work(
-        instructions=agent.spec.instructions,
+        instructions=spec.instructions,
         message=execution.message,
-        model=agent.spec.model,
-        agent_name=agent.slug,
+        model=spec.model,
+        agent_name=execution.agent_name,
+        spec=LoopSpec.model_validate(spec.document) if spec.document else None,
         begun=counts.begun,
         processes=counts.processes,
         model_tries=counts.model_tries,

@@ -125,3 +125,40 @@ def test_what_is_wrong_with_a_script_is_told_where_the_manifest_names_it(tmp_pat
     assert caught.value.message == (
         f"{manifest}:5:3: spec.model: {script}:1:4: unknown key '[0].txet'; did you mean 'text'?"
     )
+
+
+TOOL_PROBLEMS = {
+    "- {mpc: {url: http://a/}}": [
+        "6:5: spec.tools[0].mcp is missing",
+        "6:6: unknown key 'spec.tools[0].mpc'; did you mean 'mcp'?",
+    ],
+    "- mcp: {comand: [a]}": ["6:11: unknown key 'spec.tools[0].mcp.comand'; did you mean 'command'?"],
+    "- mcp: {command: [a], url: http://a/}": ["6:5: spec.tools[0].mcp: a server has either a command or a url"],
+    "- mcp: {}": ["6:5: spec.tools[0].mcp: a server has either a command or a url"],
+    "- mcp: {url: ftp://a/}": [
+        "6:5: spec.tools[0].mcp: the url has to begin with http:// or https://, and to name a host"
+    ],
+    "- mcp: {command: [a], headers: {A: b}}": [
+        "6:5: spec.tools[0].mcp: headers belong to a url, and this server has a command"
+    ],
+    "- mcp: {command: [a]}\n    effects: {write: twice}": [
+        "7:15: spec.tools[0].effects.write: input should be 'none', 'repeatable' or 'once'"
+    ],
+    "- mcp: {command: [a]}\n    approve: always": [
+        "7:5: spec.tools[0].approve: always is not possible yet, because no call can wait for a person; leave it out"
+    ],
+}
+
+
+@pytest.mark.parametrize("tools", TOOL_PROBLEMS)
+def test_what_is_wrong_with_the_tools_is_told_where_it_stands(tools: str) -> None:
+    text = f"{HEAD}metadata: {{name: a}}\nspec:\n  tools:\n  {tools}\n"
+    assert _problem(text).split("\n       ") == [f"agents.yaml:{line}" for line in TOOL_PROBLEMS[tools]]
+
+
+def test_a_server_starts_in_a_folder_that_is_relative_to_its_manifest(tmp_path: Path) -> None:
+    servers = ["{command: [./serve], env: {A: b}}", "{command: [serve], cwd: sub}", "{command: [serve]}"]
+    tools = ", ".join(f"{{mcp: {server}}}" for server in servers)
+    text = HEAD + f"metadata: {{name: a}}\nspec: {{tools: [{tools}]}}\n"
+    [manifest] = parse_manifests([YamlSource(name=str(tmp_path / "agents.yaml"), text=text)])
+    assert [server.mcp.cwd for server in manifest.spec.tools] == [str(tmp_path), str(tmp_path / "sub"), None]

@@ -65,3 +65,36 @@ def test_text_of_several_lines_is_a_block_and_what_is_empty_is_left_out() -> Non
         "    Be brief: één sentence.\n"
         "  model: echo\n"
     )
+
+
+def test_tools_are_written_as_they_were_applied() -> None:
+    tools = [
+        {"mcp": {"command": ["serve", "--all"], "env": {"KEY": "a: b"}, "cwd": "/srv"}, "allow": ["read", "write"]},
+        {"mcp": {"url": "https://example.com/mcp", "headers": {"X-Key": "1"}}, "effects": {"send": "once"}},
+    ]
+    wanted = agent(model="echo", tools=tools)
+    written = write_manifest(wanted)
+    assert written.endswith(
+        """\
+  model: echo
+  tools:
+  - mcp:
+      command:
+      - serve
+      - --all
+      env:
+        KEY: 'a: b'
+      cwd: /srv
+    allow:
+    - read
+    - write
+  - mcp:
+      url: https://example.com/mcp
+      headers:
+        X-Key: '1'
+    effects:
+      send: once
+"""
+    )
+    [found] = parse_manifests([YamlSource(name="agents.yaml", text=written)])
+    assert found.spec.model_dump() == wanted.spec.model_dump()

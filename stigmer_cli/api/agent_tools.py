@@ -1,0 +1,117 @@
+"""What an agent may call: servers that speak the Model Context Protocol (MCP), and which of their tools.
+
+tools:
+  - mcp: {command: [npx, -y, "@modelcontextprotocol/server-filesystem", /srv/notes]}
+    allow: [read_file, write_file]
+    effects: {write_file: repeatable}
+  - mcp: {url: "https://tools.example.com/mcp", headers: {Authorization: "Bearer ..."}}
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from stigmer_cli.api.wire import Asked, Sent
+
+SERVERS_MAX = 20
+WORDS_MAX = 200
+VARIABLES_MAX = 100
+TOOLS_MAX = 500
+VALUE_MAX = 20_000
+
+ToolName = Annotated[str, Field(min_length=1, max_length=200)]
+Value = Annotated[str, Field(max_length=VALUE_MAX)]
+Variable = Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
+Header = Annotated[str, Field(pattern="^[!#$%&'*+.^_`|~A-Za-z0-9-]+$", max_length=200)]
+ToolEffect = Literal["none", "repeatable", "once"]
+"""What calling a tool twice would do: nothing, the same as once, or more than once."""
+
+
+class Approval(StrEnum):
+    """Which calls wait for a person's decision."""
+
+    ALWAYS = "always"
+    NEVER = "never"
+    ONCE_EFFECTS = "once-effects"
+
+
+class McpBody(Asked):
+    """A server: a `command` that the runner starts and speaks with over its standard input and output, or a `url`.
+
+    A command gets the variables `env`, and of the runner's own only PATH, HOME and LANG; it starts in the folder `cwd`.
+    """
+
+    command: list[Value] = Field(default_factory=list, max_length=WORDS_MAX)
+    env: dict[Variable, Value] = Field(default_factory=dict, max_length=VARIABLES_MAX)
+    cwd: str | None = Field(default=None, min_length=1, max_length=VALUE_MAX)
+    url: str | None = Field(default=None, max_length=VALUE_MAX)
+    headers: dict[Header, Value] = Field(default_factory=dict, max_length=VARIABLES_MAX)
+
+    @model_validator(mode="after")
+    def _is_one_of_two(self) -> "McpBody":
+        if bool(self.command) == (self.url is not None):
+            raise PydanticCustomError("mcp", "a server has either a command or a url")
+        if self.url is None and self.headers:
+            raise PydanticCustomError("mcp", "headers belong to a url, and this server has a command")
+        if self.url is not None and (self.env or self.cwd):
+            raise PydanticCustomError("mcp", "env and cwd belong to a command, and this server has a url")
+        if self.url is not None and not _is_http(self.url):
+            raise PydanticCustomError("mcp", "the url has to begin with http:// or https://, and to name a host")
+        return self
+
+    @property
+    def label(self) -> str:
+        """The command, or the address without what may be secret, as people read it."""
+        if self.url is None:
+            return " ".join(self.command)
+        found = urlsplit(self.url)
+        return f"{found.scheme}://{found.netloc.rpartition('@')[2]}{found.path}"
+
+
+class ToolServerBody(Asked):
+    """A server and its tools: those that `allow` names, or else all, without those that `deny` names.
+
+    `effects` says what calling a tool twice would do, and overrides what the server says of it.
+    """
+
+    mcp: McpBody
+    allow: list[ToolName] | None = Field(default=None, min_length=1, max_length=TOOLS_MAX)
+    deny: list[ToolName] = Field(default_factory=list, max_length=TOOLS_MAX)
+    approve: Approval = Approval.NEVER
+    effects: Mapping[ToolName, ToolEffect] = Field(default_factory=dict, max_length=TOOLS_MAX)
+
+    @field_validator("approve")
+    @classmethod
+    def _is_possible(cls, approve: Approval) -> Approval:
+        if approve is not Approval.NEVER:
+            raise PydanticCustomError(
+                "approve",
+                "{approve} is not possible yet, because no call can wait for a person; leave it out",
+                {"approve": approve.value},
+            )
+        return approve
+
+    def offers(self, tool: str) -> bool:
+        """Whether the agent may call `tool`."""
+        return (self.allow is None or tool in self.allow) and tool not in self.deny
+
+
+Tools = Annotated[list[ToolServerBody], Field(max_length=SERVERS_MAX)]
+
+
+class LoopSpec(Sent):
+    """What an agent has whose model and tools take turns."""
+
+    tools: Tools = Field(default_factory=list)
+
+
+def _is_http(url: str) -> bool:
+    try:
+        found = urlsplit(url)
+        return found.scheme in {"http", "https"} and bool(found.hostname)
+    except ValueError:
+        return False

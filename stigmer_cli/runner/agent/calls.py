@@ -1,0 +1,119 @@
+"""The tools of the loop: each call is a step of the journal."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pydantic_ai.exceptions import ToolFailed
+from pydantic_ai.tools import RunContext, ToolDefinition
+from pydantic_ai.toolsets.abstract import AbstractToolset, ToolsetTool
+from pydantic_ai.toolsets.external import TOOL_SCHEMA_VALIDATOR
+
+from stigmer_cli.domain.step import Effect, StepKind, idempotency_key
+from stigmer_cli.runner.agent.contents import is_error, read_answer
+from stigmer_cli.runner.agent.conversation import Conversation
+from stigmer_cli.runner.journal import Json, StepCall, StepFailed
+from stigmer_cli.tool_server.connection import ToolServer
+from stigmer_cli.tool_server.result import ONCE, Tool
+
+TRIES_MAX = 3
+"""How often in a row a model may ask for a tool that is not there, or with arguments that are no JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfferedTool:
+    """A tool, and the server that has it."""
+
+    tool: Tool
+    server: ToolServer
+
+
+class JournaledTools(AbstractToolset[None]):
+    """Calls a tool once for each call that is not recorded, and takes the results of the others from the journal."""
+
+    def __init__(self, tools: Mapping[str, OfferedTool], conversation: Conversation, *, execution: str) -> None:
+        self._tools = tools
+        self._conversation = conversation
+        self._execution = execution
+
+    @property
+    def id(self) -> str | None:
+        """Nothing that pydantic-ai would need."""
+        return None
+
+    async def get_tools(self, ctx: RunContext[None]) -> dict[str, ToolsetTool[None]]:  # noqa: ARG002 - its signature
+        """All of them. A tool whose effect is `once` is called alone, in the order of the model."""
+        return {name: self._define(offered.tool) for name, offered in self._tools.items()}
+
+    async def call_tool(
+        self,
+        name: str,
+        tool_args: dict[str, Any],
+        ctx: RunContext[None],
+        tool: ToolsetTool[None],  # noqa: ARG002 - its signature
+    ) -> object:
+        """What the model is told of the call. Raises ToolFailed for what the model is to know of a failure.
+
+        Raises what the journal does, and ToolServerAway.
+        """
+        conversation = self._conversation
+        try:
+            recorded = await self._perform(conversation.place_call(ctx.tool_call_id or ""), name, tool_args)
+        except StepFailed as error:
+            raise ToolFailed(error.message) from error
+        except Exception as error:
+            conversation.end = conversation.end or error
+            raise
+        answer = read_answer(recorded)
+        if is_error(recorded):
+            raise ToolFailed(answer if isinstance(answer, str) else str(answer))
+        return answer
+
+    async def _perform(self, key: str, name: str, arguments: Mapping[str, Json]) -> Json:
+        offered = self._tools[name]
+        tool, server = offered.tool, offered.server
+        step = StepCall(
+            key=key,
+            kind=StepKind.TOOL,
+            name=name,
+            effect=Effect(tool.effect),
+            input={"tool": name, "arguments": arguments},
+        )
+
+        is_new = False
+
+        async def call() -> Json:
+            nonlocal is_new
+            is_new = True
+            return (await server.call(tool, arguments, key=idempotency_key(self._execution, key))).wire
+
+        if tool.effect == ONCE:
+            await server.ensure_alive()  # once the step has begun, nobody can tell that the call never left
+        recorded = await self._conversation.journal.perform(step, call)
+        self._conversation.has_progressed |= is_new
+        return recorded
+
+    def _define(self, tool: Tool) -> ToolsetTool[None]:
+        definition = ToolDefinition(
+            name=tool.name,
+            description=tool.description,
+            parameters_json_schema=cast("dict[str, Any]", tool.schema),
+            sequential=tool.effect == ONCE,
+        )
+        return ToolsetTool(
+            toolset=self, tool_def=definition, max_retries=TRIES_MAX, args_validator=TOOL_SCHEMA_VALIDATOR
+        )
+
+
+def offer_tools(listed: Sequence[tuple[ToolServer, Sequence[Tool]]]) -> Mapping[str, OfferedTool]:
+    """All tools by name; raises ValueError with a sentence where two servers have one of the same name."""
+    offered: dict[str, OfferedTool] = {}
+    for server, tools in listed:
+        for tool in tools:
+            if tool.name in offered:
+                raise ValueError(
+                    f"two of its tool servers have a tool {tool.name}: name it in the deny of one of them "
+                    f"({offered[tool.name].server.label}, {server.label})"
+                )
+            offered[tool.name] = OfferedTool(tool=tool, server=server)
+    return offered

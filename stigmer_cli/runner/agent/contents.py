@@ -1,0 +1,97 @@
+"""What the journal keeps of a turn and of a call, as JSON, and what the loop makes of it again."""
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from pydantic_ai.messages import (
+    BinaryContent,
+    ModelMessagesTypeAdapter,
+    ModelRequest,
+    ModelRequestPart,
+    ModelResponse,
+    TextPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+from pydantic_core import to_jsonable_python
+
+from stigmer_cli.runner.journal import Json
+
+
+def dump_response(response: ModelResponse) -> Json:
+    """A model's answer as it is recorded."""
+    [dumped] = ModelMessagesTypeAdapter.dump_python([response], mode="json")
+    return cast("Json", dumped)
+
+
+def load_response(recorded: Json) -> ModelResponse:
+    """The answer that was recorded; raises ValueError for anything else."""
+    [found] = ModelMessagesTypeAdapter.validate_python([recorded])
+    if not isinstance(found, ModelResponse):
+        raise ValueError("what was recorded is no answer of a model")  # noqa: TRY004 - it is a value of the store
+    return found
+
+
+def text_of(response: ModelResponse) -> str:
+    """All that the model said in its answer."""
+    return "".join(part.content for part in response.parts if isinstance(part, TextPart))
+
+
+def describe_request(request: ModelRequest, instructions: str) -> Json:
+    """What a turn answers, beside what the turns before it did: without moments and ids of this very attempt."""
+    return {"instructions": instructions, "parts": [_describe_part(part) for part in request.parts]}
+
+
+def _describe_part(part: ModelRequestPart) -> Json:
+    content = cast("Json", to_jsonable_python(part.content)) if hasattr(part, "content") else None
+    match part:
+        case UserPromptPart():
+            return {"message": content}
+        case ToolReturnPart():
+            return {"tool": part.tool_name, "call": part.tool_call_id, "result": content, "outcome": part.outcome}
+        case _:
+            return {part.part_kind: content}
+
+
+def is_error(recorded: Json) -> bool:
+    """Whether the tool itself said that it failed."""
+    return isinstance(recorded, Mapping) and recorded.get("isError") is True
+
+
+def read_answer(recorded: Json) -> object:
+    """What the model is told that a call returned: a value, a text, or several with images and sounds among them.
+
+    What a person gave as the result of a call that was skipped may be any JSON.
+    """
+    if not isinstance(recorded, Mapping) or not isinstance(recorded.get("content"), list):
+        return recorded
+    parts = cast("Sequence[Mapping[str, Json]]", recorded["content"])
+    structured = recorded.get("structuredContent")
+    if structured is not None and all(part.get("type") == "text" for part in parts):
+        is_wrapped = isinstance(structured, Mapping) and list(structured) == ["result"]
+        return cast("Mapping[str, Json]", structured)["result"] if is_wrapped else structured
+    read = [_read_part(part) for part in parts]
+    return read[0] if len(read) == 1 else read
+
+
+def _read_part(part: Mapping[str, Json]) -> object:
+    match part:
+        case {"type": "text", "text": str(text)}:
+            return text
+        case {"type": "image" | "audio", "data": str(data), "mimeType": str(kind)}:
+            return _read_binary(data, kind) or part
+        case {"type": "resource", "resource": {"text": str(text)}}:
+            return text
+        case {"type": "resource_link", "uri": str(uri)}:
+            return uri
+        case _:
+            return part
+
+
+def _read_binary(data: str, kind: str) -> BinaryContent | None:
+    try:
+        return BinaryContent(data=base64.b64decode(data, validate=True), media_type=kind)
+    except binascii.Error:
+        return None

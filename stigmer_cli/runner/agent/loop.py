@@ -1,0 +1,148 @@
+"""Runs the loop of one attempt: the model and the tools take turns until the model has answered.
+
+pydantic-ai runs it. What is recorded is not performed again, so that an attempt goes on where the one before it ended.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import structlog
+from pydantic_ai import Agent
+from pydantic_ai.exceptions import AgentRunError, UsageLimitExceeded, UserError
+from pydantic_ai.usage import UsageLimits
+
+from stigmer_cli.api.agent_tools import LoopSpec, ToolServerBody
+from stigmer_cli.api.reports import Work
+from stigmer_cli.clock import Clock
+from stigmer_cli.runner.agent.broken import LoopBroken
+from stigmer_cli.runner.agent.calls import JournaledTools, offer_tools
+from stigmer_cli.runner.agent.conversation import TURNS_MAX, Conversation, StepJournal
+from stigmer_cli.runner.agent.played import PlayedModel, play_echo, play_script
+from stigmer_cli.runner.agent.turns import JournaledModel
+from stigmer_cli.runner.journal import StepFailed
+from stigmer_cli.runner.model.echo import Echo
+from stigmer_cli.runner.model.openai import OpenAiModel
+from stigmer_cli.runner.model.script import ScriptedModel
+from stigmer_cli.runner.model.seam import Model, ModelBusy, ModelFailed
+from stigmer_cli.runner.secrets import SecretMissing
+from stigmer_cli.tool_server.connection import ServerSettings, ToolServer
+from stigmer_cli.tool_server.result import ToolServerAway
+
+LINES_MAX = 500
+"""How many lines of what its servers write to standard error an attempt logs."""
+
+LINE_CHARS_MAX = 2_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentLoop:
+    """What loops need beside their work: the settings of tool servers, time, and who puts secrets into a text."""
+
+    settings: ServerSettings
+    clock: Clock
+    resolve: Callable[[str], Awaitable[str]] | None = None
+
+    async def run(
+        self, work: Work, model: Model, journal: StepJournal, write: Callable[[str], object], *, execution: str
+    ) -> str:
+        """The model's last answer; `write` takes all that it says, as it comes.
+
+        Raises ModelFailed with a sentence where the execution is to fail, LoopBroken where another attempt is to go on,
+        and what the journal raises.
+        """
+        conversation = Conversation(journal, write)
+        try:
+            return await self._run(work, model, conversation, execution)
+        except Exception as error:  # noqa: BLE001 - raised again, as what the attempt knows
+            reason = conversation.end or error
+            raise _explain(reason, conversation) from (error if reason is not error else error.__cause__)
+
+    async def _run(self, work: Work, model: Model, conversation: Conversation, execution: str) -> str:
+        spec = work.spec or LoopSpec()
+        hear = _make_log(execution)
+        async with AsyncExitStack() as stack:
+            bodies = [await self._with_secrets(body) for body in spec.tools]
+            servers = [
+                await stack.enter_async_context(ToolServer(body, self.settings, hear, clock=self.clock))
+                for body in bodies
+            ]
+            try:
+                offered = offer_tools([(server, await server.list_tools()) for server in servers])
+            except ValueError as error:
+                raise ModelFailed(str(error)) from error
+            source = await _open_model(model, work)
+            wrapped = source if isinstance(source, PlayedModel) else await source.library_model()
+            agent = Agent(
+                JournaledModel(wrapped, source, conversation, name=work.model),
+                instructions=work.instructions or None,
+                toolsets=[JournaledTools(offered, conversation, execution=execution)],
+                output_type=str,
+            )
+            result = await agent.run(work.message, usage_limits=UsageLimits(request_limit=TURNS_MAX))
+            return result.output
+
+    async def _with_secrets(self, body: ToolServerBody) -> ToolServerBody:
+        """`body` with the values of the secrets that its variables and headers refer to; raises ModelFailed."""
+        if self.resolve is None:
+            return body
+        mcp = body.mcp
+        try:
+            filled = {
+                "env": {name: await self.resolve(value) for name, value in mcp.env.items()},
+                "headers": {name: await self.resolve(value) for name, value in mcp.headers.items()},
+            }
+        except SecretMissing as error:
+            raise ModelFailed(f"its tool server {mcp.label} needs a secret: {error.message}") from error
+        return body.model_copy(update={"mcp": mcp.model_copy(update=filled)})
+
+
+def _explain(reason: Exception, conversation: Conversation) -> Exception:
+    """What has ended the loop, as the attempt knows it."""
+    match reason:
+        case StepFailed():
+            return ModelFailed(reason.message)
+        case ModelBusy():
+            return LoopBroken(
+                reason,
+                broke_off=conversation.is_answering,
+                has_progressed=conversation.has_progressed,
+                unrecorded=conversation.unrecorded,
+            )
+        case ToolServerAway():
+            failure = ModelBusy(reason.message)
+            return LoopBroken(failure, broke_off=False, has_progressed=conversation.has_progressed)
+        case UsageLimitExceeded():
+            return ModelFailed(f"the model has not ended its work after {TURNS_MAX} turns")
+        case AgentRunError() | UserError():
+            return ModelFailed(f"the loop of model and tools ended: {reason}")
+        case _:
+            return reason
+
+
+async def _open_model(model: Model, work: Work) -> PlayedModel | OpenAiModel:
+    match model:
+        case ScriptedModel():
+            return play_script(model, name=work.model)
+        case Echo():
+            return play_echo(model, work, name=work.model)
+        case OpenAiModel():
+            return model
+        case _:
+            raise ModelFailed(f"the model {work.model} cannot use tools")
+
+
+def _make_log(execution: str) -> Callable[[str], None]:
+    """Takes what the tool servers of an execution write to standard error, up to LINES_MAX lines."""
+    log = structlog.get_logger().bind(execution=execution)
+    count = 0
+
+    def hear(line: str) -> None:
+        nonlocal count
+        count += 1
+        if count <= LINES_MAX:
+            log.info("tool_server_wrote", text=line[:LINE_CHARS_MAX])
+        elif count == LINES_MAX + 1:
+            log.warning("tool_server_writes_too_much", lines_max=LINES_MAX)
+
+    return hear

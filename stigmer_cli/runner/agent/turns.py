@@ -1,0 +1,107 @@
+"""The model of the loop: each request is a step of the journal, and its text is shown as it comes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import cast
+
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ToolCallPart
+from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
+from pydantic_ai.models.wrapper import WrapperModel
+from pydantic_ai.settings import ModelSettings
+
+from stigmer_cli.api.usage import UsageBody, usage_body
+from stigmer_cli.domain.step import Effect, StepKind
+from stigmer_cli.runner.agent.contents import describe_request, dump_response, load_response, text_of
+from stigmer_cli.runner.agent.conversation import Conversation
+from stigmer_cli.runner.agent.played import PlayedModel
+from stigmer_cli.runner.journal import Performed, StepCall, StepFailed
+from stigmer_cli.runner.model.openai import OpenAiModel, text_of_event, usage_of
+from stigmer_cli.runner.model.seam import ModelFailed
+
+
+class JournaledModel(WrapperModel):
+    """Asks a model once for each turn that is not recorded, and takes the answers of the others from the journal."""
+
+    def __init__(
+        self, wrapped: Model, source: OpenAiModel | PlayedModel, conversation: Conversation, *, name: str
+    ) -> None:
+        """`name` is what the agent calls the model; `source` knows what its errors mean."""
+        super().__init__(wrapped)
+        self._source = source
+        self._conversation = conversation
+        self._name = name
+        self._stream: StreamedResponse | None = None
+
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        """The answer of this turn. Raises what the journal does, and ModelBusy."""
+        conversation = self._conversation
+        number = conversation.begin_turn()
+        asked = cast("ModelRequest", messages[-1])
+        step = StepCall(
+            key=f"/turns/{number}",
+            kind=StepKind.TURN,
+            name=self._name,
+            effect=Effect.NONE,
+            input=describe_request(asked, asked.instructions or ""),
+        )
+        is_new = False
+
+        async def ask() -> Performed:
+            nonlocal is_new
+            is_new = True
+            return await self._ask(messages, model_settings, model_request_parameters)
+
+        try:
+            response = load_response(await conversation.journal.perform(step, ask))
+        except Exception as error:
+            conversation.end = conversation.end or error
+            raise
+        conversation.has_progressed |= is_new
+        if not is_new and (text := text_of(response)):
+            conversation.begin_text()
+            conversation.write(text)
+        conversation.note_calls([part.tool_call_id for part in response.parts if isinstance(part, ToolCallPart)])
+        return response
+
+    async def _ask(
+        self, messages: list[ModelMessage], settings: ModelSettings | None, parameters: ModelRequestParameters
+    ) -> Performed:
+        async with self._usage_kept(), self._source.errors_as_ours():
+            async with self.wrapped.request_stream(messages, settings, parameters) as stream:
+                self._stream = stream
+                await self._show(stream)
+                response = stream.get()
+            self._source.check_answer(response)
+        self._conversation.is_answering = False
+        return Performed(result=dump_response(response), usage=self._count())
+
+    async def _show(self, stream: StreamedResponse) -> None:
+        conversation = self._conversation
+        async for event in stream:
+            if text := text_of_event(event):
+                if not conversation.is_answering:
+                    conversation.is_answering = True
+                    conversation.begin_text()
+                conversation.write(text)
+
+    @asynccontextmanager
+    async def _usage_kept(self) -> AsyncIterator[None]:
+        """A failure is recorded, with what the turn used; what a busy model's turn used is kept aside."""
+        self._stream = None
+        try:
+            yield
+        except ModelFailed as error:
+            raise StepFailed(error.message, usage=self._count()) from error
+        except BaseException:
+            if self._stream is not None and (usage := usage_of(self._stream.get(), self._name)):
+                self._conversation.unrecorded.append(usage)
+            raise
+
+    def _count(self) -> UsageBody | None:
+        usage = usage_of(self._stream.get(), self._name) if self._stream is not None else None
+        return usage_body(usage) if usage else None

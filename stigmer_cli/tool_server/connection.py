@@ -1,0 +1,275 @@
+"""One server of tools as one attempt uses it: connected when it is needed, and again after it broke.
+
+A task of its own keeps the connection, because the library's scopes have to be left by the task that entered them.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self, TypeVar, cast
+
+from stigmer_cli.api.agent_tools import ToolServerBody
+from stigmer_cli.clock import Clock
+from stigmer_cli.proxies import NO_PROXIES, Proxies
+from stigmer_cli.time_format import span
+from stigmer_cli.tool_server.result import (
+    KEY_IN_META,
+    NONE,
+    ONCE,
+    REPEATABLE,
+    Json,
+    Tool,
+    ToolAnswer,
+    ToolServerAway,
+)
+from stigmer_cli.tool_server.transport import open_transport
+
+if TYPE_CHECKING:
+    from mcp.client import Client
+    from mcp_types import CallToolResult, RequestParamsMeta
+    from mcp_types import Tool as ListedTool
+
+START_MAX_S = 30.0
+"""A package runner may have to fetch the server first."""
+
+SILENT_S = 120.0
+LEAVE_MAX_S = 10.0
+"""How long a server has to end: the library closes its input, then terminates it, then kills it, each after 2 s."""
+
+FRESH_S = 1.0
+TRIES_MAX = 3
+TRY_AGAIN_S = 0.5
+PAGES_MAX = 100
+REDACTED = "[redacted]"
+SECRET_MIN = 6
+"""Shorter values, such as `1` or `true`, occur everywhere."""
+
+SAID_CHARS_MAX = 300
+GONE_CODES = frozenset({-32_000, -32_001})
+"""What the library raises itself, and no server answers: the connection is closed, or nothing came in time."""
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """What all servers of a runner have in common.
+
+    `environ` is the runner's own environment. `silent_s`: how long a server may take to answer a call.
+    """
+
+    environ: Mapping[str, str] = field(default_factory=dict)
+    silent_s: float = SILENT_S
+    start_s: float = START_MAX_S
+    proxies: Proxies = field(default=NO_PROXIES)
+
+
+Say = Callable[[str], None]
+"""Takes a line that a server wrote to its standard error."""
+
+
+class ToolServer:
+    """Lists and calls the tools of one server. Enter it before use; leaving it ends the server's process."""
+
+    def __init__(self, body: ToolServerBody, settings: ServerSettings, say: Say, *, clock: Clock) -> None:
+        """`say` takes what the server writes to its standard error, line by line."""
+        self._body = body
+        self._settings = settings
+        self._clock = clock
+        self._say = say
+        self._last_said = ""
+        self._heard_s: float | None = None
+        values = {*body.mcp.env.values(), *body.mcp.headers.values()}
+        self._secrets = sorted((value for value in values if len(value) >= SECRET_MIN), key=len, reverse=True)
+        self._group = asyncio.TaskGroup()
+        self._connecting = asyncio.Lock()
+        self._client: Client | None = None
+        self._leave = asyncio.Event()
+        self._owner: asyncio.Task[None] | None = None
+
+    @property
+    def label(self) -> str:
+        """Which server this is, as people read it."""
+        return f"tool server {self._body.mcp.label}"
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        await self._disconnect(self._client)
+        await self._group.__aexit__(None, None, None)
+
+    async def list_tools(self) -> Sequence[Tool]:
+        """The tools that the agent may call, in the order of the server. Raises ToolServerAway."""
+        return await self._try_often(self._list)
+
+    async def call(self, tool: Tool, arguments: Mapping[str, Json], *, key: str) -> ToolAnswer:
+        """What the call returns; `key` is its idempotency key.
+
+        A call whose effect is not `once` is tried again. Raises ToolServerAway; its `was_sent` says whether a call with
+        the effect `once` may have taken effect.
+        """
+        if tool.effect != ONCE:
+            return await self._try_often(lambda client: self._call(client, tool, arguments, key))
+        return await self._within(lambda client: self._call(client, tool, arguments, key), was_sent=True)
+
+    async def ensure_alive(self) -> None:
+        """Return when the server answers, connected again if need be; at once if it did so within FRESH_S.
+
+        Raises ToolServerAway.
+        """
+        now_s = self._clock.monotonic()
+        if self._client is None or self._heard_s is None or now_s - self._heard_s > FRESH_S:
+            await self._try_often(self._list)
+
+    async def _try_often(self, ask: Callable[["Client"], Awaitable[R]]) -> R:
+        for number in range(1, TRIES_MAX):
+            try:
+                return await self._within(ask)
+            except ToolServerAway:
+                await self._clock.sleep(TRY_AGAIN_S * number)
+        return await self._within(ask)
+
+    async def _within(self, ask: Callable[["Client"], Awaitable[R]], *, was_sent: bool = False) -> R:
+        """What `ask` returns; a server that does not answer in time is disconnected. Raises ToolServerAway."""
+        client = await self._connect()
+        try:
+            async with asyncio.timeout(self._settings.silent_s):
+                answer = await ask(client)
+        except TimeoutError:
+            why = f"has not answered for {span(self._settings.silent_s)} (STIGMER_TOOL_SILENT_FOR)"
+        except Exception as error:  # noqa: BLE001 - streams, processes and HTTP of the library: each says it otherwise
+            why = f"broke off: {self._explain(error)}"
+        else:
+            self._heard_s = self._clock.monotonic()
+            return answer
+        await self._disconnect(client)
+        raise ToolServerAway(f"its {self.label} {why}", was_sent=was_sent)
+
+    async def _list(self, client: "Client") -> Sequence[Tool]:
+        listed: list[ListedTool] = []
+        cursor: str | None = None
+        for _ in range(PAGES_MAX):
+            page = await client.list_tools(cursor=cursor, cache_mode="bypass")
+            listed.extend(page.tools)
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        return [self._tool_of(tool) for tool in listed if self._body.offers(tool.name)]
+
+    def _tool_of(self, listed: "ListedTool") -> Tool:
+        hints = listed.annotations
+        hinted = NONE if hints and hints.read_only_hint else REPEATABLE if hints and hints.idempotent_hint else ONCE
+        return Tool(
+            name=listed.name,
+            description=listed.description or "",
+            schema=listed.input_schema,
+            effect=self._body.effects.get(listed.name, hinted),
+        )
+
+    async def _call(self, client: "Client", tool: Tool, arguments: Mapping[str, Json], key: str) -> ToolAnswer:
+        from mcp.shared.exceptions import MCPError  # noqa: PLC0415 - loaded with the client
+
+        try:
+            result = await client.call_tool(
+                tool.name,
+                dict(arguments),
+                read_timeout_seconds=self._settings.silent_s,
+                meta=cast("RequestParamsMeta", {KEY_IN_META: key}),  # it may have keys of anyone
+            )
+        except MCPError as error:
+            if error.code in GONE_CODES:
+                raise
+            return _refused(error.message)
+        return _answer_of(result)
+
+    # -- the connection
+
+    async def _connect(self) -> "Client":
+        async with self._connecting:
+            if self._client is not None:
+                return self._client
+            ready: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
+            self._leave, self._last_said = asyncio.Event(), ""
+            self._owner = self._group.create_task(self._keep(ready, self._leave), name=self.label)
+            try:
+                async with asyncio.timeout(self._settings.start_s):
+                    self._client = await asyncio.shield(ready)
+            except TimeoutError:
+                why = f"has not answered for {span(self._settings.start_s)} since it was started"
+            except Exception as error:  # noqa: BLE001 - as in `_within`
+                why = f"cannot be used: {self._explain(error)}"
+            else:
+                return self._client
+            ready.cancel()
+            await self._disconnect(None)
+            raise ToolServerAway(f"its {self.label} {why}")
+
+    async def _keep(self, ready: "asyncio.Future[Client]", leave: asyncio.Event) -> None:
+        """Keep one connection from its beginning to its end."""
+        from mcp.client import Client  # noqa: PLC0415 - loaded before
+
+        settings = self._settings
+        transport = open_transport(
+            self._body.mcp,
+            environ=settings.environ,
+            proxies=settings.proxies,
+            silent_s=settings.silent_s,
+            say=self._hear,
+        )
+        try:
+            async with Client(transport, cache=None) as client:
+                ready.set_result(client)
+                await leave.wait()
+        except Exception as error:  # noqa: BLE001 - whoever asks is told; the end of a connection is nobody's failure
+            if not ready.done():
+                ready.set_exception(error)
+
+    async def _disconnect(self, client: "Client | None") -> None:
+        """End the connection of `client` with the process behind it, unless another one has taken its place."""
+        if client is not self._client:
+            return
+        owner, self._owner, self._client = self._owner, None, None
+        if owner is None:
+            return
+        self._leave.set()
+        done, _ = await asyncio.wait([owner], timeout=LEAVE_MAX_S)
+        if not done:
+            owner.cancel()
+            await asyncio.wait([owner])
+
+    def _hear(self, line: str | None) -> None:
+        if line is None:
+            self._heard_s = None
+            return
+        self._last_said = self._redact(line)
+        self._say(self._last_said)
+
+    def _redact(self, text: str) -> str:
+        """`text` without the values that the manifest gives the server, which may be secret."""
+        for value in self._secrets:
+            text = text.replace(value, REDACTED)
+        return text
+
+    def _explain(self, error: BaseException) -> str:
+        """Why it broke, in the words of the error, or the last ones of a server that has died."""
+        leaf = _leaf(error)
+        words = self._redact(" ".join(str(leaf).split())) or type(leaf).__name__
+        if self._last_said and self._body.mcp.url is None:
+            words = f"{words}; it said last: {self._last_said}"
+        return words[:SAID_CHARS_MAX]
+
+
+def _leaf(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _answer_of(result: "CallToolResult") -> ToolAnswer:
+    return ToolAnswer(wire=result.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"meta"}))
+
+
+def _refused(message: str) -> ToolAnswer:
+    return ToolAnswer(wire={"content": [{"type": "text", "text": message}], "isError": True})

@@ -1,0 +1,109 @@
+"""How a server is reached: a child process with nothing of our environment that was not named, or a URL."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from stigmer_cli.api.agent_tools import McpBody
+from stigmer_cli.proxies import Proxies
+from stigmer_cli.tool_server import launch
+
+if TYPE_CHECKING:
+    from mcp.client._transport import TransportStreams
+
+INHERITED = ("PATH", "HOME", "LANG")
+"""What a command gets of the runner's own environment; everything else is named in the manifest."""
+
+CONNECT_MAX_S = 10.0
+LINE_MAX = 64 * 1024
+LAST_WORDS_S = 0.2
+
+Say = Callable[[str | None], None]
+"""Takes a line that a server wrote to its standard error; None where it closed that, as one that dies does."""
+
+
+def load_library() -> None:
+    """Load what speaks the protocol, which takes a second; call it off the event loop, before anything else here."""
+    import mcp.client  # noqa: PLC0415 - a second that only those pay who use it
+    import mcp.client.stdio  # noqa: PLC0415
+    import mcp.client.streamable_http  # noqa: F401, PLC0415
+
+
+def open_transport(
+    mcp: McpBody, *, environ: Mapping[str, str], proxies: Proxies, silent_s: float, say: Say
+) -> "AbstractAsyncContextManager[TransportStreams]":
+    """The streams to a server; leaving the context ends them, and the child with all of its process group."""
+    if mcp.url is not None:
+        return _open_http(mcp.url, mcp.headers, proxies, silent_s)
+    return _open_child(mcp, environ, say)
+
+
+@asynccontextmanager
+async def _open_child(mcp: McpBody, environ: Mapping[str, str], say: Say) -> "AsyncGenerator[TransportStreams, None]":
+    from mcp.client.stdio import StdioServerParameters, stdio_client  # noqa: PLC0415 - loaded before
+
+    kept = {name: environ[name] for name in INHERITED if name in environ} | dict(mcp.env)
+    parameters = StdioServerParameters(
+        command=sys.executable,
+        args=["-I", "-S", launch.__file__, str(os.getpid()), ",".join(kept), *mcp.command],
+        env=kept,
+        cwd=mcp.cwd or Path.home(),
+        encoding_error_handler="replace",
+    )
+    async with _lines_to(say) as errlog, stdio_client(parameters, errlog=errlog) as streams:
+        errlog.close()  # the child has it
+        yield streams
+
+
+@asynccontextmanager
+async def _lines_to(say: Say) -> AsyncGenerator[TextIO, None]:
+    """A file for the standard error of a child; what is written to it is said line by line."""
+    reading, writing = os.pipe()
+    reader = asyncio.StreamReader(limit=LINE_MAX)
+    pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(reading, "rb")
+    )
+    try:
+        with os.fdopen(writing, "w") as errlog:
+            async with asyncio.TaskGroup() as group:
+                task = group.create_task(_say_lines(reader, say), name="standard error of a tool server")
+                yield errlog
+                if not errlog.closed:
+                    errlog.close()
+                await asyncio.wait([task], timeout=LAST_WORDS_S)
+                task.cancel()  # a grandchild may hold it open for ever
+    finally:
+        pipe.close()
+
+
+async def _say_lines(reader: asyncio.StreamReader, say: Say) -> None:
+    while True:
+        try:
+            line = await reader.readline()
+        except ValueError:  # longer than the limit, and dropped
+            continue
+        if not line:
+            say(None)
+            return
+        if text := line.decode(errors="replace").strip():
+            say(text)
+
+
+@asynccontextmanager
+async def _open_http(
+    url: str, headers: Mapping[str, str], proxies: Proxies, silent_s: float
+) -> "AsyncGenerator[TransportStreams, None]":
+    import httpx2  # noqa: PLC0415 - as above
+    from mcp.client.streamable_http import streamable_http_client  # noqa: PLC0415
+
+    proxy = proxies.way_to(url)
+    timeout = httpx2.Timeout(CONNECT_MAX_S, read=silent_s)
+    client = httpx2.AsyncClient(
+        headers=dict(headers), timeout=timeout, proxy=proxy.url if proxy else None, trust_env=False
+    )
+    async with client, streamable_http_client(url, http_client=client) as streams:
+        yield streams

@@ -1,0 +1,210 @@
+"""The loop of an agent with tools, with a real server of them and scripted models: what is performed, how often."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stigmer_cli.api.agent_tools import LoopSpec
+from stigmer_cli.api.reports import Work
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.runner.agent.broken import LoopBroken
+from stigmer_cli.runner.agent.loop import AgentLoop
+from stigmer_cli.runner.journal import StepParked
+from stigmer_cli.runner.model.script import ScriptedModel
+from stigmer_cli.runner.model.seam import ModelFailed
+from stigmer_cli.tool_server.connection import ServerSettings
+from tests.support.memory_journal import MemoryJournal
+from tests.support.polling import eventually
+
+SERVER = Path(__file__).parents[2] / "support" / "ledger_server.py"
+
+
+class Agent:
+    """A scripted agent with the ledger's tools, and what its executions did."""
+
+    def __init__(self, folder: Path) -> None:
+        self._script = folder / "script.yaml"
+        self._ledger = folder / "ledger"
+        self.journal = MemoryJournal()
+        self.said = ""
+        self.silent_s = 5.0
+
+    def plays(self, *turns: dict[str, Any]) -> None:
+        self._script.write_text(yaml.safe_dump(list(turns)))
+
+    async def attempt(self, **server: Any) -> str:
+        """What one attempt answers; the journal goes on."""
+        self.said = ""
+        command = [sys.executable, str(SERVER), str(self._ledger)]
+        tools = [{"mcp": {"command": command}, **server}]
+        work = Work(
+            instructions="be brief",
+            message="go",
+            model="script:x",
+            agent_name="a",
+            spec=LoopSpec.model_validate({"tools": tools}),
+        )
+        clock = SystemClock()
+        loop = AgentLoop(settings=ServerSettings(environ=os.environ, silent_s=self.silent_s), clock=clock)
+        model = ScriptedModel(self._script, clock=clock)
+        return await loop.run(work, model, self.journal, self._write, execution="aex-1")
+
+    def _write(self, text: str) -> None:
+        self.said += text
+
+    def calls(self) -> list[tuple[str, object]]:
+        return [(line["tool"], line["what"]) for line in self.lines()]
+
+    async def has_called_twice(self) -> bool:
+        return self._ledger.exists() and len(self.lines()) == 2
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._ledger.read_text().splitlines()]
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Agent:
+    return Agent(tmp_path)
+
+
+def call(tool: str, **arguments: object) -> dict[str, Any]:
+    return {"tool": tool, "arguments": arguments}
+
+
+async def test_the_model_and_the_tools_take_turns_until_it_answers(agent: Agent) -> None:
+    agent.plays(
+        {"text": "Let me see.", "calls": [call("read", name="a"), call("read", name="b")]},
+        {"calls": [call("send", text="hello")]},
+        {"text": "Done."},
+    )
+    assert await agent.attempt() == "Done."
+    assert agent.said == "Let me see.\n\nDone."
+    assert sorted(agent.calls()) == [("read", "a"), ("read", "b"), ("send", "hello")]
+    assert sorted(agent.journal.performed) == [
+        "/turns/0", "/turns/0/calls/0", "/turns/0/calls/1", "/turns/1", "/turns/1/calls/0", "/turns/2",
+    ]  # fmt: skip
+    keys = [line["key"] for line in agent.lines()]
+    assert len(set(keys)) == 3
+    assert all(len(key) == 32 for key in keys)
+
+
+async def test_what_is_recorded_is_not_performed_again(agent: Agent) -> None:
+    agent.plays({"text": "First.", "calls": [call("send", text="1")]}, {"fail": "the script stops here"})
+    with pytest.raises(ModelFailed, match="the script stops here"):
+        await agent.attempt()
+    del agent.journal.steps["/turns/1"]  # as if the attempt had died before that
+    agent.journal.next_attempt()
+    agent.plays({"text": "Another first.", "calls": [call("send", text="2")]}, {"text": "The end."})
+    assert await agent.attempt() == "The end."
+    assert agent.journal.performed == ["/turns/1"]
+    assert agent.calls() == [("send", "1")]
+    assert agent.said == "First.\n\nThe end."
+
+
+async def test_a_call_with_effect_once_that_broke_off_is_never_repeated(agent: Agent) -> None:
+    agent.plays({"calls": [call("crash")]}, {"text": "never said"})
+    with pytest.raises(LoopBroken) as caught:
+        await agent.attempt()
+    assert "broke off" in caught.value.failure.message
+    assert not caught.value.broke_off
+    agent.journal.next_attempt()
+    with pytest.raises(StepParked, match="/turns/0/calls/0"):
+        await agent.attempt()
+    assert agent.calls() == [("crash", None)]
+
+
+@pytest.mark.slow
+async def test_a_call_that_may_be_repeated_survives_the_death_of_its_server(agent: Agent) -> None:
+    agent.plays({"calls": [call("crash_once")]}, {"text": "Done."})
+    assert await agent.attempt() == "Done."
+    [first, second] = agent.lines()
+    assert first["key"] == second["key"]
+    assert first["pid"] != second["pid"]
+
+
+@pytest.mark.slow
+async def test_a_server_that_hangs_is_given_up_after_a_few_tries(agent: Agent) -> None:
+    agent.silent_s = 0.5
+    agent.plays({"calls": [call("wait", seconds=60)]}, {"text": "never said"})
+    with pytest.raises(LoopBroken, match=r"has not answered for 0.5s \(STIGMER_TOOL_SILENT_FOR\)"):
+        await agent.attempt()
+    assert agent.calls() == [("wait", 60)] * 3
+
+
+@pytest.mark.slow
+async def test_an_error_of_a_tool_is_a_result_that_the_model_is_told(agent: Agent) -> None:
+    agent.plays({"calls": [call("refuse"), call("nothing")]}, {"text": "It failed."})
+    assert await agent.attempt() == "It failed."
+    _, recorded = agent.journal.steps["/turns/0/calls/0"]
+    assert recorded is not None
+    assert agent.calls() == [("refuse", None)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("server", "effects"),
+    [
+        ({}, {"send": "once", "put": "repeatable", "read": "none"}),
+        ({"effects": {"send": "none", "read": "once"}}, {"send": "none", "put": "repeatable", "read": "once"}),
+    ],
+)
+async def test_the_spec_has_the_last_word_about_an_effect(
+    agent: Agent, server: dict[str, Any], effects: dict[str, str]
+) -> None:
+    agent.plays({"calls": [call("send", text="a"), call("put", name="b"), call("read", name="c")]}, {"text": "Done."})
+    seen: dict[str, str] = {}
+    perform = agent.journal.perform
+
+    async def note(step: Any, effect: Callable[[], Any]) -> Any:
+        if step.kind == "tool":
+            seen[step.name] = step.effect
+        return await perform(step, effect)
+
+    agent.journal.perform = note  # type: ignore[method-assign]
+    await agent.attempt(**server)
+    assert seen == effects
+
+
+@pytest.mark.slow
+async def test_only_tools_that_the_spec_allows_are_there(agent: Agent) -> None:
+    agent.plays({"calls": [call("send", text="a")]}, {"text": "Done."})
+    assert await agent.attempt(allow=["read", "put"], deny=["put"]) == "Done."
+    assert agent.calls() == []
+
+
+@pytest.mark.slow
+async def test_a_server_gets_nothing_of_the_environment_that_was_not_named(agent: Agent) -> None:
+    agent.plays({"calls": [call("environment")]}, {"text": "Done."})
+    await agent.attempt()
+    _, recorded = agent.journal.steps["/turns/0/calls/0"]
+    assert isinstance(recorded, dict)
+    names = recorded["structuredContent"]["result"]
+    assert set(names) <= {"PATH", "HOME", "LANG", "LC_CTYPE"}
+
+
+@pytest.mark.slow
+async def test_a_server_that_cannot_be_started_is_named(agent: Agent) -> None:
+    agent.plays({"text": "never said"})
+    with pytest.raises(LoopBroken, match="cannot start there-is-no-such-program"):
+        await agent.attempt(mcp={"command": ["there-is-no-such-program"]})
+
+
+@pytest.mark.slow
+async def test_no_server_outlives_its_attempt(agent: Agent) -> None:
+    agent.plays({"calls": [call("send", text="a"), call("wait", seconds=60)]}, {"text": "never said"})
+    async with asyncio.timeout(30):
+        task = asyncio.create_task(agent.attempt())
+        await eventually(agent.has_called_twice, within_s=20, what="two calls")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    for line in agent.lines():
+        with pytest.raises(ProcessLookupError):
+            os.kill(line["pid"], 0)

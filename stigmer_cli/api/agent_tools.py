@@ -1,4 +1,4 @@
-"""What an agent may call: servers that speak the Model Context Protocol (MCP), and which of their tools.
+"""What an agent may call, and how far: servers that speak the Model Context Protocol (MCP), and limits.
 
 tools:
   - mcp: {command: [npx, -y, "@modelcontextprotocol/server-filesystem", /srv/notes]}
@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from stigmer_cli.api.wire import Asked, Sent
@@ -22,6 +22,7 @@ WORDS_MAX = 200
 VARIABLES_MAX = 100
 TOOLS_MAX = 500
 VALUE_MAX = 20_000
+LIMIT_MAX = 2**31 - 1
 
 ToolName = Annotated[str, Field(min_length=1, max_length=200)]
 Value = Annotated[str, Field(max_length=VALUE_MAX)]
@@ -103,10 +104,38 @@ class ToolServerBody(Asked):
 Tools = Annotated[list[ToolServerBody], Field(max_length=SERVERS_MAX)]
 
 
+class LimitsBody(Asked):
+    """What one execution may use; counted in its journal, and so over all of its attempts. Absent: without limit.
+
+    `turns` are answers of the model, `tool_calls` calls that succeeded, and `tokens` those in and out, as far as the
+    model's provider counts them.
+    """
+
+    turns: int | None = Field(default=None, ge=1, le=LIMIT_MAX)
+    tool_calls: int | None = Field(default=None, ge=0, le=LIMIT_MAX)
+    tokens: int | None = Field(default=None, ge=1, le=LIMIT_MAX)
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> "LimitsBody":
+        if self.turns is None and self.tool_calls is None and self.tokens is None:
+            raise PydanticCustomError("limits", "limits needs at least one of turns, toolCalls and tokens")
+        return self
+
+
+Limits = Annotated[LimitsBody | None, Field(exclude_if=lambda limits: limits is None)]
+Schema = Annotated[dict[str, JsonValue] | None, Field(exclude_if=lambda schema: schema is None)]
+"""A JSON Schema, draft 2020-12."""
+
+
 class LoopSpec(Sent):
-    """What an agent has whose model and tools take turns."""
+    """What an agent has whose model and tools take turns, or whose answer has to fit a schema."""
 
     tools: Tools = Field(default_factory=list)
+    output: Schema = None
+    limits: Limits = None
+
+
+LOOP_KEYS = frozenset(LoopSpec.model_fields)
 
 
 def _is_http(url: str) -> bool:

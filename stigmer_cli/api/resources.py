@@ -3,10 +3,10 @@
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, JsonValue, field_validator
 from pydantic_core import PydanticCustomError
 
-from stigmer_cli.api.agent_tools import Tools
+from stigmer_cli.api.agent_tools import LOOP_KEYS, Limits, Schema, Tools
 from stigmer_cli.api.steps import JournalBody, StepBody
 from stigmer_cli.api.stuck import StuckBody
 from stigmer_cli.api.usage import UsageBody, usage_body
@@ -16,6 +16,7 @@ from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.model_name import find_model_problem
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import KEY_MAX
+from stigmer_cli.json_schema import find_schema_problem
 
 AGENT_EXECUTION_ID = "^aex-[0-7][0-9a-hjkmnp-tv-z]{25}$"
 """A ULID in lower case: 26 characters of Crockford's base 32, not above the largest that 128 bits hold."""
@@ -39,10 +40,12 @@ class AgentSpecBody(Asked):
     instructions: str = Field(default="", max_length=INSTRUCTIONS_MAX)
     model: str = Field(default="echo", min_length=1, max_length=MODEL_MAX)
     tools: Tools = Field(default_factory=list, exclude_if=lambda tools: not tools)
+    output: Schema = None
+    limits: Limits = None
 
     def to_domain(self) -> AgentSpec:
         """The value that the store keeps."""
-        document = self.model_dump(mode="json", by_alias=True, include={"tools"}, exclude_defaults=True)
+        document = self.model_dump(mode="json", by_alias=True, include=set(LOOP_KEYS), exclude_defaults=True)
         return AgentSpec(
             description=self.description, instructions=self.instructions, model=self.model, document=document
         )
@@ -57,6 +60,13 @@ class ManifestSpec(AgentSpecBody):
         if problem := find_model_problem(name):
             raise PydanticCustomError("model", "{problem}", {"problem": problem})
         return name
+
+    @field_validator("output")
+    @classmethod
+    def _is_a_schema(cls, schema: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
+        if schema is not None and (problem := find_schema_problem(schema)):
+            raise PydanticCustomError("output", "{problem}", {"problem": problem})
+        return schema
 
 
 class ManifestMetadata(Asked):

@@ -1,5 +1,8 @@
 """`stigmer agents get`: shows one agent."""
 
+import json
+from collections.abc import Iterator
+
 from rich.console import Console
 
 from stigmer_cli.api.agent_tools import ToolServerBody
@@ -26,11 +29,19 @@ def _print(console: Console, item: AgentResource) -> None:
         "model": item.spec.model,
         "description": item.spec.description,
         "tools": "\n              ".join(_describe_server(server) for server in item.spec.tools),
+        "limits": ", ".join(f"{count:,} {name}" for name, count in _limits_of(item)),
+        "output": json.dumps(item.spec.output) if item.spec.output is not None else "",
         "instructions": item.spec.instructions,
     }
     for name, value in rows.items():
         if value:
             console.print(f"[bold]{name + ':':<14}[/]{escape_markup(value)}", soft_wrap=True)
+
+
+def _limits_of(item: AgentResource) -> Iterator[tuple[str, int]]:
+    limits = item.spec.limits
+    words = {"turns": limits.turns, "tool calls": limits.tool_calls, "tokens": limits.tokens} if limits else {}
+    return ((name, count) for name, count in words.items() if count is not None)
 
 
 def _describe_server(server: ToolServerBody) -> str:

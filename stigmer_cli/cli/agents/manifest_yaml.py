@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import yaml
 
+from stigmer_cli.api.agent_tools import LOOP_KEYS
 from stigmer_cli.api.resources import API_VERSION, AgentResource
 from stigmer_cli.cli.output import CONTROL
 
@@ -35,7 +36,7 @@ def write_manifest(item: AgentResource) -> str:
         "description": item.spec.description,
         "instructions": item.spec.instructions,
         "model": item.spec.model,
-        **item.spec.model_dump(mode="json", by_alias=True, include={"tools"}, exclude_defaults=True),
+        **item.spec.model_dump(mode="json", by_alias=True, include=set(LOOP_KEYS), exclude_defaults=True),
     }
     document = {
         "apiVersion": API_VERSION,

@@ -9,15 +9,18 @@ from dataclasses import dataclass
 
 import structlog
 from pydantic_ai import Agent
-from pydantic_ai.exceptions import AgentRunError, UsageLimitExceeded, UserError
+from pydantic_ai.agent.abstract import AgentRetries
+from pydantic_ai.exceptions import AgentRunError, UnexpectedModelBehavior, UsageLimitExceeded, UserError
 from pydantic_ai.usage import UsageLimits
 
-from stigmer_cli.api.agent_tools import LoopSpec, ToolServerBody
+from stigmer_cli.api.agent_tools import LimitsBody, LoopSpec, ToolServerBody
 from stigmer_cli.api.reports import Work
 from stigmer_cli.clock import Clock
 from stigmer_cli.runner.agent.broken import LoopBroken
+from stigmer_cli.runner.agent.calls import TRIES_MAX as TOOL_TRIES_MAX
 from stigmer_cli.runner.agent.calls import JournaledTools, offer_tools
 from stigmer_cli.runner.agent.conversation import TURNS_MAX, Conversation, StepJournal
+from stigmer_cli.runner.agent.output import TRIES_AGAIN_MAX, StructuredOutput
 from stigmer_cli.runner.agent.played import PlayedModel, play_echo, play_script
 from stigmer_cli.runner.agent.turns import JournaledModel
 from stigmer_cli.runner.journal import StepFailed
@@ -73,13 +76,25 @@ class AgentLoop:
                 raise ModelFailed(str(error)) from error
             source = await _open_model(model, work)
             wrapped = source if isinstance(source, PlayedModel) else await source.library_model()
+            output = StructuredOutput(spec.output) if spec.output is not None else None
+            instructions = [work.instructions, output.instructions if output else ""]
             agent = Agent(
                 JournaledModel(wrapped, source, conversation, name=work.model),
-                instructions=work.instructions or None,
+                instructions="\n\n".join(filter(None, instructions)) or None,
                 toolsets=[JournaledTools(offered, conversation, execution=execution)],
+                retries=AgentRetries(tools=TOOL_TRIES_MAX, output=TRIES_AGAIN_MAX),
                 output_type=str,
             )
-            result = await agent.run(work.message, usage_limits=UsageLimits(request_limit=TURNS_MAX))
+            if output is not None:
+                agent.output_validator(output.check)
+            try:
+                result = await agent.run(work.message, usage_limits=_limits_of(spec))
+            except UsageLimitExceeded as error:
+                raise ModelFailed(_describe_limit(spec, str(error))) from error
+            except UnexpectedModelBehavior as error:
+                if conversation.end is None and output is not None and output.problem:
+                    raise ModelFailed(f"the answer does not fit spec.output: {output.problem}") from error
+                raise
             return result.output
 
     async def _with_secrets(self, body: ToolServerBody) -> ToolServerBody:
@@ -97,6 +112,25 @@ class AgentLoop:
         return body.model_copy(update={"mcp": mcp.model_copy(update=filled)})
 
 
+def _describe_limit(spec: LoopSpec, said: str) -> str:
+    """Which limit is used up, by what pydantic-ai said."""
+    limits = spec.limits or LimitsBody.model_construct()
+    if "tool_calls_limit" in said:
+        return f"the model wants more than {limits.tool_calls} calls of tools, its limit (spec.limits.toolCalls)"
+    if "tokens_limit" in said:
+        return f"it has used more than {limits.tokens} tokens, its limit (spec.limits.tokens)"
+    return f"the model has not ended its work after {limits.turns or TURNS_MAX} turns, its limit (spec.limits.turns)"
+
+
+def _limits_of(spec: LoopSpec) -> UsageLimits:
+    """The limits of one execution: pydantic-ai counts what is recorded, too, so that they hold over all attempts."""
+    limits = spec.limits
+    turns = limits.turns if limits and limits.turns else TURNS_MAX
+    if limits is None:
+        return UsageLimits(request_limit=turns)
+    return UsageLimits(request_limit=turns, tool_calls_limit=limits.tool_calls, total_tokens_limit=limits.tokens)
+
+
 def _explain(reason: Exception, conversation: Conversation) -> Exception:
     """What has ended the loop, as the attempt knows it."""
     match reason:
@@ -112,8 +146,6 @@ def _explain(reason: Exception, conversation: Conversation) -> Exception:
         case ToolServerAway():
             failure = ModelBusy(reason.message)
             return LoopBroken(failure, broke_off=False, has_progressed=conversation.has_progressed)
-        case UsageLimitExceeded():
-            return ModelFailed(f"the model has not ended its work after {TURNS_MAX} turns")
         case AgentRunError() | UserError():
             return ModelFailed(f"the loop of model and tools ended: {reason}")
         case _:

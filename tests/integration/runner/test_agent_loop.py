@@ -39,8 +39,8 @@ class Agent:
     def plays(self, *turns: dict[str, Any]) -> None:
         self._script.write_text(yaml.safe_dump(list(turns)))
 
-    async def attempt(self, **server: Any) -> str:
-        """What one attempt answers; the journal goes on."""
+    async def attempt(self, *, spec: dict[str, Any] | None = None, **server: Any) -> str:
+        """What one attempt answers; the journal goes on. With `spec` there is no server unless it names one."""
         self.said = ""
         command = [sys.executable, str(SERVER), str(self._ledger)]
         tools = [{"mcp": {"command": command}, **server}]
@@ -49,7 +49,7 @@ class Agent:
             message="go",
             model="script:x",
             agent_name="a",
-            spec=LoopSpec.model_validate({"tools": tools}),
+            spec=LoopSpec.model_validate({"tools": tools} if spec is None else spec),
         )
         clock = SystemClock()
         loop = AgentLoop(settings=ServerSettings(environ=os.environ, silent_s=self.silent_s), clock=clock)
@@ -208,3 +208,59 @@ async def test_no_server_outlives_its_attempt(agent: Agent) -> None:
     for line in agent.lines():
         with pytest.raises(ProcessLookupError):
             os.kill(line["pid"], 0)
+
+
+SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+
+
+async def test_an_answer_that_does_not_fit_the_schema_is_asked_for_again(agent: Agent) -> None:
+    agent.plays({"text": "four"}, {"text": '{"n": "four"}'}, {"text": '```json\n{"n": 4}\n```'})
+    assert await agent.attempt(spec={"output": SCHEMA}) == '{"n": 4}'
+    assert agent.journal.performed == ["/turns/0", "/turns/1", "/turns/2"]
+
+
+async def test_an_answer_that_never_fits_fails_with_the_path(agent: Agent) -> None:
+    agent.plays(*[{"text": '{"n": "four"}'}] * 3)
+    with pytest.raises(ModelFailed) as caught:
+        await agent.attempt(spec={"output": SCHEMA})
+    assert caught.value.message == "the answer does not fit spec.output: at $.n: 'four' is not of type 'integer'"
+
+
+async def test_a_schema_fetches_nothing(agent: Agent) -> None:
+    agent.plays(*[{"text": "1"}] * 3)
+    with pytest.raises(ModelFailed, match=r"refers to http://127.0.0.1:9/x, which is not in it"):
+        await agent.attempt(spec={"output": {"$ref": "http://127.0.0.1:9/x"}})
+
+
+LIMITS = {
+    "turns": (2, "the model has not ended its work after 2 turns, its limit (spec.limits.turns)"),
+    "tokens": (25, "it has used more than 25 tokens, its limit (spec.limits.tokens)"),
+}
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+async def test_a_limit_counts_what_earlier_attempts_have_used(agent: Agent, limit: str) -> None:
+    usage = {"inputTokens": 8, "outputTokens": 2}
+    again = {"calls": [call("nothing")], "usage": usage}
+    agent.plays(again, {"fail": "stopped"})
+    with pytest.raises(ModelFailed, match="stopped"):
+        await agent.attempt(spec={})
+    del agent.journal.steps["/turns/1"]
+    agent.journal.next_attempt()
+    agent.plays(again, again, again, {"text": "Done."})
+    count, sentence = LIMITS[limit]
+    with pytest.raises(ModelFailed) as caught:
+        await agent.attempt(spec={"limits": {limit: count}})
+    assert caught.value.message == sentence
+    assert "/turns/0" not in agent.journal.performed
+
+
+@pytest.mark.slow
+async def test_calls_of_tools_are_limited(agent: Agent) -> None:
+    agent.plays({"calls": [call("read", name="a")]}, {"calls": [call("read", name="b")]}, {"text": "Done."})
+    command = [sys.executable, str(SERVER), str(agent._ledger)]
+    spec = {"tools": [{"mcp": {"command": command}}], "limits": {"toolCalls": 1}}
+    with pytest.raises(ModelFailed) as caught:
+        await agent.attempt(spec=spec)
+    assert caught.value.message == "the model wants more than 1 calls of tools, its limit (spec.limits.toolCalls)"
+    assert agent.calls() == [("read", "a")]

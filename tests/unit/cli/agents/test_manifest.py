@@ -156,6 +156,21 @@ def test_what_is_wrong_with_the_tools_is_told_where_it_stands(tools: str) -> Non
     assert _problem(text).split("\n       ") == [f"agents.yaml:{line}" for line in TOOL_PROBLEMS[tools]]
 
 
+SPEC_PROBLEMS = {
+    "output: {type: objekt}": (
+        "5:3: spec.output: no JSON Schema at $.type: 'objekt' is not valid under any of the given schemas"
+    ),
+    "limits: {}": "5:3: spec.limits: limits needs at least one of turns, toolCalls and tokens",
+    "limits: {turns: 0}": "5:12: spec.limits.turns: input should be greater than or equal to 1",
+    "limits: {tools: 1}": "5:12: unknown key 'spec.limits.tools'; did you mean 'toolCalls'?",
+}
+
+
+@pytest.mark.parametrize("spec", SPEC_PROBLEMS)
+def test_what_is_wrong_with_limits_and_output_is_told_where_it_stands(spec: str) -> None:
+    assert _problem(f"{HEAD}metadata: {{name: a}}\nspec:\n  {spec}\n") == f"agents.yaml:{SPEC_PROBLEMS[spec]}"
+
+
 def test_a_server_starts_in_a_folder_that_is_relative_to_its_manifest(tmp_path: Path) -> None:
     servers = ["{command: [./serve], env: {A: b}}", "{command: [serve], cwd: sub}", "{command: [serve]}"]
     tools = ", ".join(f"{{mcp: {server}}}" for server in servers)

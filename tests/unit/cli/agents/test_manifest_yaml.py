@@ -72,7 +72,8 @@ def test_tools_are_written_as_they_were_applied() -> None:
         {"mcp": {"command": ["serve", "--all"], "env": {"KEY": "a: b"}, "cwd": "/srv"}, "allow": ["read", "write"]},
         {"mcp": {"url": "https://example.com/mcp", "headers": {"X-Key": "1"}}, "effects": {"send": "once"}},
     ]
-    wanted = agent(model="echo", tools=tools)
+    schema = {"type": "object", "required": ["n"]}
+    wanted = agent(model="echo", tools=tools, output=schema, limits={"toolCalls": 3})
     written = write_manifest(wanted)
     assert written.endswith(
         """\
@@ -94,6 +95,12 @@ def test_tools_are_written_as_they_were_applied() -> None:
         X-Key: '1'
     effects:
       send: once
+  output:
+    type: object
+    required:
+    - n
+  limits:
+    toolCalls: 3
 """
     )
     [found] = parse_manifests([YamlSource(name="agents.yaml", text=written)])

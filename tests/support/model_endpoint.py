@@ -11,7 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Endpoint:
     """Answers with `words`, or with `status` and `body`; `finish` at the end, and `headers` with each answer.
 
-    `pause_s` (or each of `pauses_s`) before each word.
+    `pause_s` (or each of `pauses_s`) before each word. While there are `turns`, each request is answered with the next one:
+    the deltas of an answer, and its finish reason.
     """
 
     def __init__(self) -> None:  # noqa: C901 (the handler is a class in it)
@@ -19,6 +20,7 @@ class Endpoint:
         self.body = ""
         self.headers: dict[str, str] = {}
         self.words: list[str] = []
+        self.turns: list[tuple[list[dict[str, object]], str]] = []
         self.is_cut = False
         self.finish: str | None = "stop"
         self.pause_s = 0.0
@@ -33,6 +35,9 @@ class Endpoint:
             def do_POST(self) -> None:
                 endpoint.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
                 endpoint.keys.append(self.headers["Authorization"])
+                if endpoint.turns:
+                    self._turn(*endpoint.turns.pop(0))
+                    return
                 self._head()
                 self.wfile.write(endpoint.body.encode())
                 for number, word in enumerate(endpoint.words):
@@ -40,6 +45,15 @@ class Endpoint:
                     self._event({"delta": {"content": word}, "index": 0, "finish_reason": None})
                 if endpoint.words and not endpoint.is_cut:
                     self._end()
+
+            def _turn(self, deltas: list[dict[str, object]], finish: str) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", "text/event-stream")
+                self.end_headers()
+                for delta in deltas:
+                    self._event({"delta": delta, "index": 0, "finish_reason": None})
+                self._event({"delta": {}, "index": 0, "finish_reason": finish})
+                self.wfile.write(b"data: [DONE]\n\n")
 
             def _end(self) -> None:
                 self._event({"delta": {}, "index": 0, "finish_reason": endpoint.finish})

@@ -17,10 +17,13 @@ from stigmer_cli.clock import SystemClock
 from stigmer_cli.runner.agent.broken import LoopBroken
 from stigmer_cli.runner.agent.loop import AgentLoop
 from stigmer_cli.runner.journal import StepParked
+from stigmer_cli.runner.model.library import ModelLibrary
+from stigmer_cli.runner.model.openai import OpenAiModel
 from stigmer_cli.runner.model.script import ScriptedModel
 from stigmer_cli.runner.model.seam import ModelFailed
 from stigmer_cli.tool_server.connection import ServerSettings
 from tests.support.memory_journal import MemoryJournal
+from tests.support.model_endpoint import Endpoint
 from tests.support.polling import eventually
 
 SERVER = Path(__file__).parents[2] / "support" / "ledger_server.py"
@@ -39,7 +42,9 @@ class Agent:
     def plays(self, *turns: dict[str, Any]) -> None:
         self._script.write_text(yaml.safe_dump(list(turns)))
 
-    async def attempt(self, *, spec: dict[str, Any] | None = None, **server: Any) -> str:
+    async def attempt(
+        self, *, spec: dict[str, Any] | None = None, model: OpenAiModel | None = None, **server: Any
+    ) -> str:
         """What one attempt answers; the journal goes on. With `spec` there is no server unless it names one."""
         self.said = ""
         command = [sys.executable, str(SERVER), str(self._ledger)]
@@ -53,8 +58,8 @@ class Agent:
         )
         clock = SystemClock()
         loop = AgentLoop(settings=ServerSettings(environ=os.environ, silent_s=self.silent_s), clock=clock)
-        model = ScriptedModel(self._script, clock=clock)
-        return await loop.run(work, model, self.journal, self._write, execution="aex-1")
+        script = ScriptedModel(self._script, clock=clock)
+        return await loop.run(work, model or script, self.journal, self._write, execution="aex-1")
 
     def _write(self, text: str) -> None:
         self.said += text
@@ -208,6 +213,34 @@ async def test_no_server_outlives_its_attempt(agent: Agent) -> None:
     for line in agent.lines():
         with pytest.raises(ProcessLookupError):
             os.kill(line["pid"], 0)
+
+
+async def test_a_model_behind_an_endpoint_calls_tools_and_a_busy_one_is_asked_by_another_attempt(
+    agent: Agent, endpoint: Endpoint
+) -> None:
+    def fragment(**function: str) -> dict[str, object]:
+        return {"tool_calls": [{"index": 0, "id": "c1", "type": "function", "function": function}]}
+
+    endpoint.turns = [
+        ([{"content": "Wait."}, fragment(name="send", arguments='{"te'), fragment(arguments='xt": "a"}')], "tool_calls")
+    ]
+    endpoint.status, endpoint.body = 503, "busy"
+    model = OpenAiModel("m", ModelLibrary(), base_url=endpoint.url, api_key="k")
+    with pytest.raises(LoopBroken, match="answered 503") as caught:
+        await agent.attempt(model=model)
+    assert (caught.value.broke_off, caught.value.has_progressed) == (False, True)
+    assert agent.calls() == [("send", "a")]
+    endpoint.turns = [([{"content": "Sent."}], "stop")]
+    agent.journal.next_attempt()
+    assert await agent.attempt(model=model) == "Sent."
+    assert agent.said == "Wait.\n\nSent."
+    assert agent.calls() == [("send", "a")]
+    assert len(endpoint.asked) == 3
+    messages: Any = endpoint.asked[-1]["messages"]
+    assert [message["role"] for message in messages] == ["system", "user", "assistant", "tool"]
+    assert messages[-1]["content"] == "sent a"
+    tools: Any = endpoint.asked[0]["tools"]
+    assert "send" in [tool["function"]["name"] for tool in tools]
 
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Endpoint:
     """Answers with `words`, or with `status` and `body`; `finish` at the end, and `headers` with each answer.
 
-    `pause_s` (or each of `pauses_s`) before each word. While there are `turns`, each request is answered with the next one:
+    `pause_s` (or each of `pauses_s`) before each word. While there are `turns`, each request gets the next one:
     the deltas of an answer, and its finish reason.
     """
 

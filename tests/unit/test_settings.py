@@ -144,6 +144,7 @@ _WORDS = st.text(alphabet="abcdefghij0123456789-", min_size=1, max_size=20)
         openai_api_key=st.none() | _WORDS,
         model_silent_for=st.sampled_from(["90", "2m", "1h30m"]),
         model_retry_for=st.sampled_from(["0", "90s", "1h30m", "7d"]),
+        tool_silent_for=st.sampled_from(["90", "2m", "1h30m"]),
         retention=st.none() | st.sampled_from(["1h", "30d", "3650d"]),
         sources=st.just({}),
         warnings=st.just(()),

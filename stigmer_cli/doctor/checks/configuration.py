@@ -112,6 +112,26 @@ async def models(facts: Facts) -> Found:
     return passed(f"in use: {', '.join(used)}" if used else "there are no agents yet", **evidence)
 
 
+@check(
+    "STG510", "tool servers", needs=("STG108",), severity=Severity.WARNING, timeout_s=EXECUTIONS_S, scope=Scope.MACHINE
+)
+async def tool_servers(facts: Facts) -> Found:
+    """The runner starts the command of a tool server, or connects to its URL, when an agent that has it runs.
+
+    This looks for the program and its folder as this shell sees them, and whether a URL takes connections from here.
+    Nothing is started. An execution whose tool server is away waits, and says so.
+    """
+    servers = await facts.tool_servers()
+    bad = [server for server in servers if server.why]
+    if bad:
+        words = "; ".join(f"{server.label}: {server.why}" for server in bad)
+        evidence = [{"agent": server.agent, "server": server.label, "why": server.why} for server in bad]
+        return warned(f"agents cannot use {words}", f"stigmer agents get {bad[0].agent}", servers=evidence)
+    if not servers:
+        return passed("no agent has tools")
+    return passed(f"{len(servers)} in place" if len(servers) > 1 else "1 in place", count=len(servers))
+
+
 def _missing_scripts(models: Sequence[str]) -> Sequence[str]:
     scripts = [model.removeprefix(SCRIPT) for model in models if model.startswith(SCRIPT)]
     return [script for script in scripts if not Path(script).is_file()]

@@ -20,6 +20,7 @@ from stigmer_cli.doctor.facts.facts import (
     ServerSeen,
     TemporalSeen,
     TlsSeen,
+    ToolServerSeen,
     is_own_temporal,
     server_url,
     temporal_address,
@@ -27,6 +28,7 @@ from stigmer_cli.doctor.facts.facts import (
 )
 from stigmer_cli.doctor.facts.pollers import live_among
 from stigmer_cli.doctor.facts.tls_probe import probe_server_tls, probe_temporal_tls
+from stigmer_cli.doctor.facts.tool_servers import probe_tool_servers
 from stigmer_cli.doctor.facts.web_page_access import probe_page_endpoints
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.runner_record import read_runner_records
@@ -59,6 +61,7 @@ def collect_facts(
     supervisor = Once(lambda: probes.probe_supervisor(settings, found, clock=clock))
     endpoint = Once(place.endpoint)
     temporal = Once(lambda: place.temporal(endpoint))
+    executions = Once(lambda: place.executions(temporal, server, supervisor))
     server = Once(lambda: probes.probe_server(place.url, settings, clock=clock, waits_for=place.waits_for(SERVER)))
     return Facts(
         settings=settings,
@@ -80,7 +83,8 @@ def collect_facts(
         http_endpoints=Once(lambda: place.http_endpoints(supervisor)),
         page_endpoints=Once(lambda: place.page_endpoints(supervisor)),
         store=Once(lambda: in_thread(lambda: probes.probe_store(settings))),
-        executions=Once(lambda: place.executions(temporal, server, supervisor)),
+        executions=executions,
+        tool_servers=Once(lambda: place.tool_servers(executions)),
         binary=Once(lambda: in_thread(lambda: machine.probe_binary(settings))),
         provider=Once(lambda: probes.probe_provider(settings_of_runner(shell, found, given))),
         runners=Once(lambda: in_thread(lambda: read_runner_records(settings.home))),
@@ -168,6 +172,10 @@ class _Place:
         return await probe_page_endpoints(
             {child.name: child.id.pid for child in record.children if child.id} if record else {}
         )
+
+    async def tool_servers(self, executions: Once[ExecutionsSeen]) -> tuple[ToolServerSeen, ...]:
+        """What is wrong with the tool servers of agents."""
+        return await probe_tool_servers((await executions()).tool_servers, self.settings.proxies)
 
     async def executions(
         self, temporal: Once[TemporalSeen], server: Once[ServerSeen], supervisor: Once[SupervisorObservation]

@@ -23,6 +23,7 @@ from stigmer_cli.stack.settings_record import SettingsRecord
 from stigmer_cli.stack.status import SupervisorObservation
 
 if TYPE_CHECKING:
+    from stigmer_cli.api.agent_tools import McpBody
     from stigmer_cli.api.health import Health
     from stigmer_cli.api.resources import ExecutionResource
     from stigmer_cli.api.stuck import StuckGroup, StuckReport
@@ -200,10 +201,19 @@ class BinarySeen:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ToolServerSeen:
+    """A tool server of an agent; `why` it cannot be used, empty where nothing is wrong."""
+
+    agent: str
+    label: str
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExecutionsSeen:
     """The open executions, oldest first, the models of all agents, and the names of all secrets.
 
-    `is_cut` where there are more open ones.
+    `is_cut` where there are more open ones. `tool_servers` are those of all agents, each with the agent's name.
     `stuck` is which of them make no progress, as the server judges; None where nothing was looked at.
     """
 
@@ -211,6 +221,7 @@ class ExecutionsSeen:
     is_cut: bool = False
     models: tuple[str, ...] = ()
     secrets: frozenset[str] = frozenset()
+    tool_servers: "tuple[tuple[str, McpBody], ...]" = ()
     stuck: "StuckReport | None" = None
 
     @property
@@ -294,6 +305,7 @@ class Facts:
     executions: Once[ExecutionsSeen]
     binary: Once[BinarySeen]
     provider: Once[str]
+    tool_servers: Once[tuple[ToolServerSeen, ...]] = field(default_factory=lambda: known(()))
     runners: Once[tuple[RunnerRecord, ...]] = field(default_factory=lambda: known(()))
     temporal_tls: Once[TlsSeen] = field(default_factory=lambda: known(TlsSeen()))
     server_tls: Once[TlsSeen] = field(default_factory=lambda: known(TlsSeen()))

@@ -94,6 +94,7 @@ async def probe_executions(caller: Caller, *, look: FindSurroundings, clock: Clo
         is_cut=is_cut,
         models=tuple(sorted({agent.spec.model for agent in agents.items})),
         secrets=secrets,
+        tool_servers=tuple((agent.metadata.slug, server.mcp) for agent in agents.items for server in agent.spec.tools),
         stuck=report,
     )
 

@@ -73,6 +73,7 @@ PLACES = [
     "page_endpoints",
     "binary",
     "provider",
+    "tool_servers",
 ]
 
 

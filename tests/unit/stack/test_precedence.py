@@ -91,6 +91,7 @@ def test_any_other_setting_is_that_of_who_asks(name: str) -> None:
         "insecure_http": "true",
         "model_silent_for": "90s",
         "model_retry_for": "1h",
+        "tool_silent_for": "30s",
         "retention": "30d",
     }.get(name)
     text = text or (

@@ -3,70 +3,28 @@
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import Field, JsonValue, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
-from stigmer_cli.api.agent_tools import LOOP_KEYS, Limits, Schema, Tools
+from stigmer_cli.api.agent_spec import AgentSpecBody, ManifestSpec, agent_spec_body
 from stigmer_cli.api.steps import JournalBody, StepBody
 from stigmer_cli.api.stuck import StuckBody
 from stigmer_cli.api.usage import UsageBody, usage_body
 from stigmer_cli.api.wire import Asked, Moment, Sent
-from stigmer_cli.domain.execution import Agent, AgentSpec, AttentionCode, Event, EventType, Execution, QueueReason
+from stigmer_cli.domain.execution import Agent, AttentionCode, Event, EventType, Execution, QueueReason
 from stigmer_cli.domain.identity import Kind
-from stigmer_cli.domain.model_name import find_model_problem
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import KEY_MAX
-from stigmer_cli.json_schema import find_schema_problem
 
 AGENT_EXECUTION_ID = "^aex-[0-7][0-9a-hjkmnp-tv-z]{25}$"
 """A ULID in lower case: 26 characters of Crockford's base 32, not above the largest that 128 bits hold."""
 
 API_VERSION = "agentic.stigmer.ai/v1"
 NAME_MAX = 200
-DESCRIPTION_MAX = 4_000
-INSTRUCTIONS_MAX = 200_000
-MODEL_MAX = 200
 MESSAGE_MAX = 1_000_000
 LABELS_MAX = 64
 TIMEOUT_MAX_S = 30 * 24 * 3600.0
 
 Label = dict[str, str]
-
-
-class AgentSpecBody(Asked):
-    """What a person writes about an agent. The description is here, in the spec."""
-
-    description: str = Field(default="", max_length=DESCRIPTION_MAX)
-    instructions: str = Field(default="", max_length=INSTRUCTIONS_MAX)
-    model: str = Field(default="echo", min_length=1, max_length=MODEL_MAX)
-    tools: Tools = Field(default_factory=list, exclude_if=lambda tools: not tools)
-    output: Schema = None
-    limits: Limits = None
-
-    def to_domain(self) -> AgentSpec:
-        """The value that the store keeps."""
-        document = self.model_dump(mode="json", by_alias=True, include=set(LOOP_KEYS), exclude_defaults=True)
-        return AgentSpec(
-            description=self.description, instructions=self.instructions, model=self.model, document=document
-        )
-
-
-class ManifestSpec(AgentSpecBody):
-    """What a manifest says about an agent: checked more closely than what a store may hold already."""
-
-    @field_validator("model")
-    @classmethod
-    def _names_a_model(cls, name: str) -> str:
-        if problem := find_model_problem(name):
-            raise PydanticCustomError("model", "{problem}", {"problem": problem})
-        return name
-
-    @field_validator("output")
-    @classmethod
-    def _is_a_schema(cls, schema: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
-        if schema is not None and (problem := find_schema_problem(schema)):
-            raise PydanticCustomError("output", "{problem}", {"problem": problem})
-        return schema
 
 
 class ManifestMetadata(Asked):
@@ -326,18 +284,6 @@ def agent_resource(agent: Agent) -> AgentResource:
             updated_at=agent.updated_at,
         ),
         spec=agent_spec_body(agent.spec),
-    )
-
-
-def agent_spec_body(spec: AgentSpec) -> AgentSpecBody:
-    """`spec` as it goes over the wire."""
-    return AgentSpecBody.model_validate(
-        {
-            "description": spec.description,
-            "instructions": spec.instructions,
-            "model": spec.model,
-            **spec.document,
-        }
     )
 
 

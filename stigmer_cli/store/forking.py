@@ -4,14 +4,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Insert, Integer, Table, Text, bindparam, insert, literal, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Insert,
+    Integer,
+    Table,
+    Text,
+    bindparam,
+    insert,
+    literal,
+    select,
+    update,
+)
 
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.step import RECORDED
 from stigmer_cli.errors import Conflict, NotFound
 from stigmer_cli.store.database import Writing
 from stigmer_cli.store.step_rows import step_of
-from stigmer_cli.store.tables import step_contents, steps
+from stigmer_cli.store.tables import executions, step_contents, steps
 
 _SOURCE: BindParameter[str] = bindparam("source", type_=Text)
 _TARGET: BindParameter[str] = bindparam("target", type_=Text)
@@ -28,7 +40,16 @@ def _copy(table: Table) -> Insert:
     return insert(table).from_select([column.name for column in table.c], rows)
 
 
+_OTHER = executions.alias()
 _COPIES = (_copy(steps), _copy(step_contents))
+
+
+_PIN = (
+    update(executions)
+    .where(executions.c.id == _TARGET)
+    .values(agent_version=select(_OTHER.c.agent_version).where(_OTHER.c.id == _SOURCE).scalar_subquery())
+)
+"""Steps are taken over only by the definition that recorded them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +76,7 @@ async def copy_journal(writing: Writing, fork: Fork, target: ExecutionId) -> Non
             f"step {left.key} of {fork.source} comes before {fork.before}, and has no recorded result ({left.state})",
             hint=f"stigmer executions fork {fork.source} --from {left.key}",
         )
+    await writing.connection.execute(_PIN, {"source": fork.source, "target": target})
     named = {"source": fork.source, "target": target, "before": first.seq}
     for copy in _COPIES:
         await writing.connection.execute(copy, named)

@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from stigmer_cli.api.agent_spec import ManifestSpec
 from stigmer_cli.api.resources import (
     AgentManifest,
     ExecutionRequest,
     ExecutionResource,
     ManifestMetadata,
-    ManifestSpec,
 )
 from stigmer_cli.client import Client
 from stigmer_cli.errors import ServerBusy

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stigmer_cli.api.resources import AgentMetadata, AgentResource, AgentSpecBody
+from stigmer_cli.api.agent_spec import AgentSpecBody
+from stigmer_cli.api.resources import AgentMetadata, AgentResource
 from stigmer_cli.cli.agents.manifest import parse_manifests
 from stigmer_cli.cli.agents.manifest_yaml import write_manifest, write_manifests
 from stigmer_cli.cli.output import strip_control_sequences

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -11,7 +12,7 @@ from ulid import ULID
 from stigmer_cli.api.query import Query
 from stigmer_cli.api.resources import ExecutionRequest
 from stigmer_cli.client import Client
-from stigmer_cli.errors import Conflict
+from stigmer_cli.errors import Conflict, ServerBusy
 from tests.support.running_server import TOKEN, Served, make_agent, served
 
 NOWHERE = "127.0.0.1:1"
@@ -30,7 +31,10 @@ def new_id() -> str:
 
 async def created(client: Client, name: str, key: str) -> str:
     request = ExecutionRequest(agent="greeter", message="hello", id=name)
-    return (await client.create_execution(request, idempotency_key=key, require_temporal=False)).metadata.id
+    while True:
+        with suppress(ServerBusy):  # a client tries again
+            return (await client.create_execution(request, idempotency_key=key, require_temporal=False)).metadata.id
+        await asyncio.sleep(0.1)
 
 
 async def test_thirty_tries_at_once_make_the_one_execution_that_the_client_named(server: Served) -> None:

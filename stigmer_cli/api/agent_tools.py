@@ -12,10 +12,11 @@ from enum import StrEnum
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from stigmer_cli.api.wire import Asked, Sent
+from stigmer_cli.domain.secret import find_name_problem, find_references
 
 SERVERS_MAX = 20
 WORDS_MAX = 200
@@ -25,7 +26,19 @@ VALUE_MAX = 20_000
 LIMIT_MAX = 2**31 - 1
 
 ToolName = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def _check_references(text: str) -> str:
+    for name in sorted(find_references(text)):
+        if problem := find_name_problem(name):
+            raise PydanticCustomError("secret", "{problem}", {"problem": problem})
+    return text
+
+
 Value = Annotated[str, Field(max_length=VALUE_MAX)]
+SecretValue = Annotated[Value, AfterValidator(_check_references)]
+"""May hold references `${secrets.NAME}`, which the runner fills."""
+
 Variable = Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
 Header = Annotated[str, Field(pattern="^[!#$%&'*+.^_`|~A-Za-z0-9-]+$", max_length=200)]
 ToolEffect = Literal["none", "repeatable", "once"]
@@ -47,13 +60,15 @@ class McpBody(Asked):
     """
 
     command: list[Value] = Field(default_factory=list, max_length=WORDS_MAX)
-    env: dict[Variable, Value] = Field(default_factory=dict, max_length=VARIABLES_MAX)
+    env: dict[Variable, SecretValue] = Field(default_factory=dict, max_length=VARIABLES_MAX)
     cwd: str | None = Field(default=None, min_length=1, max_length=VALUE_MAX)
     url: str | None = Field(default=None, max_length=VALUE_MAX)
-    headers: dict[Header, Value] = Field(default_factory=dict, max_length=VARIABLES_MAX)
+    headers: dict[Header, SecretValue] = Field(default_factory=dict, max_length=VARIABLES_MAX)
 
     @model_validator(mode="after")
     def _is_one_of_two(self) -> "McpBody":
+        if find_references(" ".join([*self.command, self.url or ""])):
+            raise PydanticCustomError("mcp", "a secret can stand in env and headers only")
         if bool(self.command) == (self.url is not None):
             raise PydanticCustomError("mcp", "a server has either a command or a url")
         if self.url is None and self.headers:

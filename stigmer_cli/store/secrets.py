@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import RowMapping, bindparam, delete, func, or_, select, update
+from sqlalchemy import RowMapping, Text, bindparam, delete, func, or_, select, type_coerce, update
 
 from stigmer_cli.domain.secret import PROVIDER_KEYS, SECRETS_MAX, Secret, find_references
 from stigmer_cli.errors import Conflict, NotFound
@@ -22,8 +22,13 @@ USERS_MAX = 1_000
 _LOCK = select(meta.c.key).order_by(meta.c.key).limit(1).with_for_update()
 _BY_NAME = select(secrets).where(secrets.c.name == bindparam("name"))
 _USERS = (
-    select(agents.c.slug, agents.c.model)
-    .where(or_(*(agents.c.model.startswith(f"{provider}:", autoescape=True) for provider in PROVIDER_KEYS)))
+    select(agents.c.slug, agents.c.model, type_coerce(agents.c.document, Text).label("document"))
+    .where(
+        or_(
+            *(agents.c.model.startswith(f"{provider}:", autoescape=True) for provider in PROVIDER_KEYS),
+            type_coerce(agents.c.document, Text).contains("${secrets.", autoescape=True),
+        )
+    )
     .order_by(agents.c.slug)
     .limit(USERS_MAX)
 )
@@ -131,14 +136,14 @@ async def _read_users(connection: AsyncConnection) -> Mapping[str, Sequence[str]
     """The slugs of the agents that refer to a secret, by its name."""
     users: dict[str, list[str]] = {}
     for row in await connection.execute(_USERS):
-        for name in _names_in(row.model):
+        for name in _names_in(row.model, row.document or ""):
             users.setdefault(name, []).append(row.slug)
     return users
 
 
-def _names_in(model: str) -> frozenset[str]:
+def _names_in(model: str, document: str) -> frozenset[str]:
     key = PROVIDER_KEYS.get(model.partition(":")[0])
-    return find_references(model) | ({key} if key else set())
+    return find_references(document) | ({key} if key else set())
 
 
 def _secret_of(row: RowMapping, users: Mapping[str, Sequence[str]]) -> Secret:

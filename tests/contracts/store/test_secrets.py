@@ -39,10 +39,12 @@ async def test_a_secret_names_the_agents_that_refer_to_it(store: Store) -> None:
         replace(agent_draft(slug, number=number), spec=AgentSpec(model=model))
         for number, (slug, model) in enumerate([("writer", "openai:gpt-5"), ("parrot", "echo"), ("b", "openai:x")])
     ]
-    await store.agents.apply(drafts)
-    await store.secrets.put(sealed("OPENAI_API_KEY"))
-    await store.secrets.put(sealed("OTHER"))
-    assert [one.users for one in await store.secrets.list()] == [("b", "writer"), ()]
+    tools = {"tools": [{"mcp": {"url": "http://a/", "headers": {"A": "Bearer ${secrets.TOOL_KEY}"}}}]}
+    with_tools = replace(agent_draft("clerk", number=9), spec=AgentSpec(model="echo", document=tools))
+    await store.agents.apply([*drafts, with_tools])
+    for name in ("OPENAI_API_KEY", "OTHER", "TOOL_KEY"):
+        await store.secrets.put(sealed(name))
+    assert [one.users for one in await store.secrets.list()] == [("b", "writer"), (), ("clerk",)]
 
 
 async def test_all_secrets_have_one_key_until_the_last_is_deleted(store: Store) -> None:

@@ -134,6 +134,13 @@ TOOL_PROBLEMS = {
     ],
     "- mcp: {comand: [a]}": ["6:11: unknown key 'spec.tools[0].mcp.comand'; did you mean 'command'?"],
     "- mcp: {command: [a], url: http://a/}": ["6:5: spec.tools[0].mcp: a server has either a command or a url"],
+    "- mcp: {url: 'http://a/${secrets.A}'}": ["6:5: spec.tools[0].mcp: a secret can stand in env and headers only"],
+    "- mcp: {command: [a], env: {A: '${secrets.B}:${secrets.no-name}'}}": [
+        (
+            "6:31: spec.tools[0].mcp.env.A: 'no-name' is no name for a secret: use letters, digits and underscores, no"
+            " digit first, at most 64 characters"
+        )
+    ],
     "- mcp: {}": ["6:5: spec.tools[0].mcp: a server has either a command or a url"],
     "- mcp: {url: ftp://a/}": [
         "6:5: spec.tools[0].mcp: the url has to begin with http:// or https://, and to name a host"

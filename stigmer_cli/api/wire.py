@@ -24,7 +24,6 @@ class Sent(BaseModel):
         populate_by_name=True,
         frozen=True,
         extra="ignore",
-        defer_build=True,  # the validator of a body is made when the first such body comes, not at each start
     )
 
     def to_wire(self) -> dict[str, object]:

@@ -4,9 +4,6 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-import stigmer_cli.server.lean_fastapi  # noqa: F401 - before FastAPI
-
-# isort: split
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp

@@ -53,19 +53,6 @@ def test_a_dataclass_of_a_part_is_as_any_other() -> None:
         del one.y
 
 
-def test_the_models_of_the_openapi_document_are_made_when_it_is_asked_for() -> None:
-    program = """
-import stigmer_cli.server.app
-from fastapi import FastAPI
-from fastapi.openapi.models import Operation
-before = Operation.__pydantic_complete__
-document = FastAPI().openapi()
-print(before, document["openapi"], Operation(responses={}).responses)
-"""
-    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "False 3.1.0 {}\n"
-
-
 def test_garbage_is_collected_again_after_the_imports() -> None:
     postpone_collections()
     with lean_imports():

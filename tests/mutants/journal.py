@@ -96,8 +96,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="a server that keeps no journals is told of a step",
         file="runner/attempt.py",
-        old="        turn = None if work.has_steps is None else record_only_turn(",
-        new="        turn = None if work.message is None else record_only_turn(",
+        old="        is_recorded = work.has_steps is None or work.spec is not None\n",
+        new="        is_recorded = work.spec is not None\n",
         caught_by=(ATTEMPT,),
     ),
 )

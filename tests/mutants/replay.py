@@ -33,8 +33,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="what is queued always goes on by itself",
         file="judgement/stuck.py",
-        old="    passes = (\n        context.away_since is not None\n",
-        new="    passes = (\n        context.away_since is None\n",
+        old="        or context.away_since is not None\n",
+        new="        or context.away_since is None\n",
         caught_by=(JUDGEMENT, OPEN_WORK),
     ),
     Mutant(

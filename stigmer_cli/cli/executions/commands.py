@@ -132,7 +132,7 @@ def get(
     ] = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Show one execution: its phase, the reason, its steps and its timeline."""
+    """Show one execution: its phase, its steps and its timeline."""
     from stigmer_cli.cli.executions.get import show_execution
     from stigmer_cli.cli.executions.steps import show_step
 

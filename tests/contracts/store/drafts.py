@@ -22,8 +22,16 @@ RUN = RunId("run-1")
 OTHER_RUN = RunId("run-2")
 AGENT = AgentId("agt-00000000000000000000000000")
 
+WITHOUT_TOOLS: Sequence[str] = (
+    "DROP TABLE agent_versions",
+    "ALTER TABLE executions DROP COLUMN agent_version",
+    "ALTER TABLE agents DROP COLUMN document",
+)
+"""What takes the newest schema back to the one whose agents had no tools."""
+
 WITHOUT_COUNTS: Mapping[str, Sequence[str]] = {
     "sqlite": (
+        *WITHOUT_TOOLS,
         "DROP TABLE secrets",
         "DROP TABLE step_contents",
         "DROP TABLE steps",
@@ -35,6 +43,7 @@ WITHOUT_COUNTS: Mapping[str, Sequence[str]] = {
         "UPDATE alembic_version SET version_num = '0005'",
     ),
     "postgresql": (
+        *WITHOUT_TOOLS,
         "DROP TABLE secrets",
         "DROP TABLE step_contents",
         "DROP TABLE steps",

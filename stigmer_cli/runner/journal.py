@@ -220,6 +220,7 @@ def _new_nonce(rng: random.Random) -> str:
 
 
 def _draft_of(step: StepCall, nonce: str) -> StepDraftBody:
+    """The step as the server records it. What it keeps of the input has no secrets; the hash is that of all of it."""
     text = _dump(step.input, is_canonical=True)
     return StepDraftBody(
         key=step.key,
@@ -228,7 +229,7 @@ def _draft_of(step: StepCall, nonce: str) -> StepDraftBody:
         effect=step.effect,
         nonce=nonce,
         input_hash=hash_of(text),
-        input=text if len(text.encode()) <= INPUT_BYTES_MAX else None,
+        input=DELIVERED.redact(text) if len(text.encode()) <= INPUT_BYTES_MAX else None,
     )
 
 

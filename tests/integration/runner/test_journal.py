@@ -275,7 +275,7 @@ async def test_no_canary_is_in_a_recorded_step_and_a_replay_gives_what_was_given
     async def perform(number: int) -> tuple[Json, str]:
         journal = await desk.attempt(number)
         result: Json = {"said": [f"x{canary}y" for canary in CANARIES], "json": json.dumps(CANARIES)}
-        given = await journal.perform(call("/a"), desk.effect("a", result))
+        given = await journal.perform(call("/a", given=CANARIES), desk.effect("a", result))
         with pytest.raises(StepFailed) as caught:
             await journal.perform(call("/b"), fail)
         return given, caught.value.message
@@ -285,3 +285,6 @@ async def test_no_canary_is_in_a_recorded_step_and_a_replay_gives_what_was_given
     assert json.dumps(first).count("[redacted]") > len(CANARIES)
     assert await perform(2) == first
     assert desk.performed == ["a"]
+    kept = (await desk.store.steps.read_contents(desk.execution, "/a")).input
+    assert kept is not None
+    assert leaked_in(kept) == []

@@ -209,6 +209,7 @@ def test_a_page_with_a_rebound_name_reads_nothing_on_any_socket(stigmer: Stigmer
         assert {status for _, status in browser.run(ASK, list(PATHS))} == {421}
 
 
+@pytest.mark.slow
 def test_the_same_page_reads_a_bare_dev_server(tmp_path: Path) -> None:
     with _bare(tmp_path) as (ui_port, _), chromium(tmp_path / "profile", [f"MAP {EVIL} 127.0.0.1"]) as browser:
         assert "temporal-system" in browser.read(f"http://{EVIL}:{ui_port}/ui/api/v1/namespaces")

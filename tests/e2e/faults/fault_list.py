@@ -229,6 +229,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         fault="T3",
         what="Temporal ends as soon as it is started",
+        is_slow=True,
         on=On.OWN,
         inject=own_temporal.crash_loop,
         code="STG105",
@@ -272,6 +273,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         fault="T6",
         what="Temporal takes 2 s for every answer",
+        is_slow=True,
         on=On.OTHERS,
         inject=foreign_temporal.hurt(Toxics(latency_s=foreign_temporal.SLOW_S)),
         code="STG202",

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Self, TypeVar, cast
 
 from stigmer_cli.api.agent_tools import ToolServerBody
 from stigmer_cli.clock import Clock
+from stigmer_cli.domain.step import Effect
 from stigmer_cli.proxies import NO_PROXIES, Proxies
+from stigmer_cli.secret_values import SecretValues
 from stigmer_cli.time_format import span
 from stigmer_cli.tool_server.result import (
     KEY_IN_META,
-    NONE,
-    ONCE,
-    REPEATABLE,
     Json,
     Tool,
     ToolAnswer,
@@ -40,10 +39,6 @@ FRESH_S = 1.0
 TRIES_MAX = 3
 TRY_AGAIN_S = 0.5
 PAGES_MAX = 100
-REDACTED = "[redacted]"
-SECRET_MIN = 6
-"""Shorter values, such as `1` or `true`, occur everywhere."""
-
 SAID_CHARS_MAX = 300
 GONE_CODES = frozenset({-32_000, -32_001})
 """What the library raises itself, and no server answers: the connection is closed, or nothing came in time."""
@@ -79,8 +74,10 @@ class ToolServer:
         self._say = say
         self._last_said = ""
         self._heard_s: float | None = None
-        values = {*body.mcp.env.values(), *body.mcp.headers.values()}
-        self._secrets = sorted((value for value in values if len(value) >= SECRET_MIN), key=len, reverse=True)
+        self._given = SecretValues()
+        """What the manifest gives the server, which may be secret."""
+        for value in (*body.mcp.env.values(), *body.mcp.headers.values()):
+            self._given.remember(value)
         self._group = asyncio.TaskGroup()
         self._connecting = asyncio.Lock()
         self._client: Client | None = None
@@ -110,7 +107,7 @@ class ToolServer:
         A call whose effect is not `once` is tried again. Raises ToolServerAway; its `was_sent` says whether a call with
         the effect `once` may have taken effect.
         """
-        if tool.effect != ONCE:
+        if tool.effect is not Effect.ONCE:
             return await self._try_often(lambda client: self._call(client, tool, arguments, key))
         return await self._within(lambda client: self._call(client, tool, arguments, key), was_sent=True)
 
@@ -160,12 +157,14 @@ class ToolServer:
 
     def _tool_of(self, listed: "ListedTool") -> Tool:
         hints = listed.annotations
-        hinted = NONE if hints and hints.read_only_hint else REPEATABLE if hints and hints.idempotent_hint else ONCE
+        hinted = Effect.ONCE
+        if hints is not None and (hints.read_only_hint or hints.idempotent_hint):
+            hinted = Effect.NONE if hints.read_only_hint else Effect.REPEATABLE
         return Tool(
             name=listed.name,
             description=listed.description or "",
             schema=listed.input_schema,
-            effect=self._body.effects.get(listed.name, hinted),
+            effect=Effect(self._body.effects.get(listed.name, hinted)),
         )
 
     async def _call(self, client: "Client", tool: Tool, arguments: Mapping[str, Json], key: str) -> ToolAnswer:
@@ -243,19 +242,13 @@ class ToolServer:
         if line is None:
             self._heard_s = None
             return
-        self._last_said = self._redact(line)
+        self._last_said = self._given.redact(line)
         self._say(self._last_said)
-
-    def _redact(self, text: str) -> str:
-        """`text` without the values that the manifest gives the server, which may be secret."""
-        for value in self._secrets:
-            text = text.replace(value, REDACTED)
-        return text
 
     def _explain(self, error: BaseException) -> str:
         """Why it broke, in the words of the error, or the last ones of a server that has died."""
         leaf = _leaf(error)
-        words = self._redact(" ".join(str(leaf).split())) or type(leaf).__name__
+        words = self._given.redact(" ".join(str(leaf).split())) or type(leaf).__name__
         if self._last_said and self._body.mcp.url is None:
             words = f"{words}; it said last: {self._last_said}"
         return words[:SAID_CHARS_MAX]

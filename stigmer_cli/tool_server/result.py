@@ -4,14 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from stigmer_cli.api.agent_tools import ToolEffect
+from stigmer_cli.domain.step import Effect
 from stigmer_cli.errors import Unavailable
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
-
-NONE: ToolEffect = "none"
-REPEATABLE: ToolEffect = "repeatable"
-ONCE: ToolEffect = "once"
 
 KEY_IN_META = "stigmer/idempotency-key"
 """Where a call carries its idempotency key, in `_meta`: the same for each try of one call, and for no other."""
@@ -24,7 +20,7 @@ class Tool:
     name: str
     description: str
     schema: Mapping[str, Json]
-    effect: ToolEffect
+    effect: Effect
 
 
 @dataclass(frozen=True, kw_only=True)

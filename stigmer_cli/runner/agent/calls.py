@@ -14,7 +14,7 @@ from stigmer_cli.runner.agent.contents import is_error, read_answer
 from stigmer_cli.runner.agent.conversation import Conversation
 from stigmer_cli.runner.journal import Json, StepCall, StepFailed
 from stigmer_cli.tool_server.connection import ToolServer
-from stigmer_cli.tool_server.result import ONCE, Tool
+from stigmer_cli.tool_server.result import Tool
 
 TRIES_MAX = 3
 """How often in a row a model may ask for a tool that is not there, or with arguments that are no JSON."""
@@ -76,7 +76,7 @@ class JournaledTools(AbstractToolset[None]):
             key=key,
             kind=StepKind.TOOL,
             name=name,
-            effect=Effect(tool.effect),
+            effect=tool.effect,
             input={"tool": name, "arguments": arguments},
         )
 
@@ -87,7 +87,7 @@ class JournaledTools(AbstractToolset[None]):
             is_new = True
             return (await server.call(tool, arguments, key=idempotency_key(self._execution, key))).wire
 
-        if tool.effect == ONCE:
+        if tool.effect is Effect.ONCE:
             await server.ensure_alive()  # once the step has begun, nobody can tell that the call never left
         recorded = await self._conversation.journal.perform(step, call)
         self._conversation.has_progressed |= is_new
@@ -98,7 +98,7 @@ class JournaledTools(AbstractToolset[None]):
             name=tool.name,
             description=tool.description,
             parameters_json_schema=cast("dict[str, Any]", tool.schema),
-            sequential=tool.effect == ONCE,
+            sequential=tool.effect is Effect.ONCE,
         )
         return ToolsetTool(
             toolset=self, tool_def=definition, max_retries=TRIES_MAX, args_validator=TOOL_SCHEMA_VALIDATOR

@@ -20,15 +20,14 @@ from sqlalchemy import (
 
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.step import RECORDED
-from stigmer_cli.errors import Conflict, NotFound
+from stigmer_cli.errors import Conflict
 from stigmer_cli.store.database import Writing
-from stigmer_cli.store.step_rows import step_of
+from stigmer_cli.store.step_rows import find_step, read_journal
 from stigmer_cli.store.tables import executions, step_contents, steps
 
 _SOURCE: BindParameter[str] = bindparam("source", type_=Text)
 _TARGET: BindParameter[str] = bindparam("target", type_=Text)
 _BEFORE: BindParameter[int] = bindparam("before", type_=Integer)
-_STEPS = select(steps).where(steps.c.execution_id == _SOURCE).order_by(steps.c.seq)
 _NEW: Mapping[str, ColumnElement[Any]] = {"execution_id": _TARGET, "epoch": literal(0)}
 """Epoch 0: the new execution has recorded nothing itself yet."""
 
@@ -65,11 +64,8 @@ async def copy_journal(writing: Writing, fork: Fork, target: ExecutionId) -> Non
 
     Raises NotFound for a step that is not there, and Conflict if one of those before it has no recorded result.
     """
-    found = await writing.connection.execute(_STEPS, {"source": fork.source})
-    journal = [step_of(row) for row in found.mappings()]
-    first = next((step for step in journal if step.key == fork.before), None)
-    if first is None:
-        raise NotFound(f"{fork.source} has no step {fork.before}", hint=f"stigmer executions get {fork.source}")
+    journal = await read_journal(writing, fork.source)
+    first = find_step(fork.source, journal, fork.before)
     left = next((step for step in journal if step.seq < first.seq and step.state not in RECORDED), None)
     if left is not None:
         raise Conflict(

@@ -11,33 +11,22 @@ COMPLETED, CANCELLED                     -                       ended
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import BindParameter, Integer, RowMapping, bindparam, delete, select, update
+from sqlalchemy import RowMapping, bindparam, select
 
 from stigmer_cli.api.resume import ResumeOutcome
 from stigmer_cli.domain.execution import AttentionCode
 from stigmer_cli.domain.identity import ExecutionId, StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import RECORDED, Step, StepState
-from stigmer_cli.errors import Conflict, NotFound
+from stigmer_cli.errors import Conflict
 from stigmer_cli.store import transitions
 from stigmer_cli.store.database import Database, Writing, whole
-from stigmer_cli.store.step_rows import Part, step_of
-from stigmer_cli.store.tables import IN_THE_AIR, step_contents, steps
+from stigmer_cli.store.step_rows import find_step, forget, read_journal, write_skipped
+from stigmer_cli.store.tables import IN_THE_AIR, steps
 
-_ID: BindParameter[Any] = bindparam("of_execution")
-_SEQ: BindParameter[int] = bindparam("of_seq", type_=Integer)
-_STEPS = select(steps).where(steps.c.execution_id == _ID).order_by(steps.c.seq)
-_FORGET = tuple(
-    delete(table).where(table.c.execution_id == _ID, table.c.seq == _SEQ) for table in (step_contents, steps)
-)
 _ALL_IN_THE_AIR = select(steps.c.execution_id, steps.c.seq).where(
     steps.c.execution_id.in_(bindparam("ids", expanding=True)), IN_THE_AIR
-)
-_SKIP = update(steps).where(steps.c.execution_id == _ID, steps.c.seq == _SEQ)
-_FORGET_RESULT = delete(step_contents).where(
-    step_contents.c.execution_id == _ID, step_contents.c.seq == _SEQ, step_contents.c.part == str(Part.RESULT)
 )
 
 
@@ -47,8 +36,7 @@ async def forget_in_the_air(writing: Writing, ids: Sequence[ExecutionId]) -> Non
         return
     found = await writing.connection.execute(_ALL_IN_THE_AIR, {"ids": list(ids)})
     for id_, seq in found.all():
-        for forget in _FORGET:
-            await writing.connection.execute(forget, {"of_execution": id_, "of_seq": seq})
+        await forget(writing, id_, seq)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,20 +80,18 @@ class ResumeTable:
             refused = _refuse(row)
             if refused is not None or row is None:
                 return refused or Resumed(outcome=ResumeOutcome.MISSING, phase=None)
-            found = await writing.connection.execute(_STEPS, {"of_execution": execution_id})
-            journal = [step_of(one) for one in found.mappings()]
+            journal = await read_journal(writing, execution_id)
             forgotten = _choose_forgotten(execution_id, journal, decision, row)
-            skipped = _find(execution_id, journal, decision.skip) if decision.skip else None
+            skipped = find_step(execution_id, journal, decision.skip) if decision.skip else None
             reason = _find_undecided(row, journal, {step.seq for step in (*forgotten, *([skipped] if skipped else []))})
             if reason:
                 return Resumed(outcome=ResumeOutcome.UNDECIDED, phase=Phase(row["phase"]), reason=reason)
             if is_dry_run:
                 return Resumed(outcome=ResumeOutcome.RESUMED, phase=Phase(row["phase"]))
             for step in forgotten:
-                for forget in _FORGET:
-                    await writing.connection.execute(forget, {"of_execution": execution_id, "of_seq": step.seq})
+                await forget(writing, execution_id, step.seq)
             if skipped is not None:
-                await _skip(writing, execution_id, skipped, decision.result)
+                await write_skipped(writing, execution_id, skipped.seq, decision.result)
             asked = transitions.resume_asked(self._store, epoch=row["epoch"], now=writing.now)
             await writing.change(execution_id, asked)
             return Resumed(outcome=ResumeOutcome.RESUMED, phase=Phase.PENDING)
@@ -123,27 +109,20 @@ def _refuse(row: RowMapping | None) -> Resumed | None:
     return None
 
 
-def _find(id_: ExecutionId, journal: Sequence[Step], key: str) -> Step:
-    found = next((step for step in journal if step.key == key), None)
-    if found is None:
-        raise NotFound(f"{id_} has no step {key}", hint=f"stigmer executions get {id_}")
-    return found
-
-
 def _choose_forgotten(id_: ExecutionId, journal: Sequence[Step], decision: Decision, row: RowMapping) -> Sequence[Step]:
     """The steps that are to be performed again. Raises NotFound or Conflict."""
     for key in (decision.repeat, decision.skip):
-        step = _find(id_, journal, key) if key else None
+        step = find_step(id_, journal, key) if key else None
         if step is not None and step.state in RECORDED - {StepState.FAILED}:
             raise Conflict(
                 f"step {step.key} of {id_} is {step.state}: its result is recorded",
                 hint=f"stigmer executions resume {id_} --from {step.key} forgets it, and what began after it",
             )
     if decision.forget_from:
-        first = _find(id_, journal, decision.forget_from)
+        first = find_step(id_, journal, decision.forget_from)
         return [step for step in journal if step.seq >= first.seq]
     if decision.repeat:
-        return [_find(id_, journal, decision.repeat)]
+        return [find_step(id_, journal, decision.repeat)]
     last = journal[-1] if journal else None
     failed = last is not None and last.state is StepState.FAILED and last.key != decision.skip
     return [last] if last is not None and failed and row["phase"] == Phase.FAILED else []
@@ -161,20 +140,3 @@ def _find_undecided(row: RowMapping, journal: Sequence[Step], decided: set[int])
     if row["attention_code"] == AttentionCode.JOURNAL_MISMATCH and not decided:
         return f"a recorded step does not fit any more: resume {id_} with --from STEP, or run it again"
     return ""
-
-
-async def _skip(writing: Writing, id_: ExecutionId, step: Step, result: str) -> None:
-    """Record `result` as the step's own."""
-    numbered = {"of_execution": id_, "of_seq": step.seq}
-    values = {
-        "state": StepState.SKIPPED,
-        "completed_at": writing.now,
-        "error": None,
-        "result_bytes": len(result.encode()),
-        "is_outcome": False,
-    }
-    await writing.connection.execute(_SKIP, {**numbered, **values})
-    await writing.connection.execute(_FORGET_RESULT, numbered)
-    await writing.connection.execute(
-        step_contents.insert(), {"execution_id": id_, "seq": step.seq, "part": Part.RESULT, "text": result}
-    )

@@ -1,6 +1,6 @@
 """Steps as rows: what a runner says about one, and the statements that read and write them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -13,6 +13,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.step import Effect, Step, StepKind, StepState
+from stigmer_cli.errors import NotFound
 from stigmer_cli.store.database import Writing
 from stigmer_cli.store.tables import step_contents, steps
 from stigmer_cli.store.usage import map_usage, usage_of
@@ -22,9 +23,12 @@ _IT = (_OF.execution_id == bindparam("of_execution"), _OF.key == bindparam("of_k
 _NUMBERED = (_OF.execution_id == bindparam("of_execution"), _OF.seq == bindparam("of_seq"))
 _BY_KEY = select(steps).where(*_IT)
 _NEXT = select(func.coalesce(func.max(_OF.seq), 0) + 1).where(_OF.execution_id == bindparam("of_execution"))
+_JOURNAL = select(steps).where(_OF.execution_id == bindparam("of_execution")).order_by(_OF.seq)
 _FORGET_CONTENTS = delete(step_contents).where(
     step_contents.c.execution_id == bindparam("of_execution"), step_contents.c.seq == bindparam("of_seq")
 )
+_FORGET_RESULT = _FORGET_CONTENTS.where(step_contents.c.part == bindparam("of_part"))
+_FORGET = (_FORGET_CONTENTS, delete(steps).where(*_NUMBERED))
 _ADD_CONTENT = insert(step_contents)
 
 
@@ -81,6 +85,25 @@ async def find_by_key(writing: Writing, id_: ExecutionId, key: str) -> RowMappin
     return found.mappings().one_or_none()
 
 
+async def read_journal(writing: Writing, id_: ExecutionId) -> Sequence[Step]:
+    """All steps of an execution, in order of beginning."""
+    found = await writing.connection.execute(_JOURNAL, {"of_execution": id_})
+    return [step_of(row) for row in found.mappings()]
+
+
+def find_step(id_: ExecutionId, journal: Sequence[Step], key: str) -> Step:
+    """The step of `journal` with that key; raises NotFound."""
+    found = next((step for step in journal if step.key == key), None)
+    if found is None:
+        raise no_such_step(id_, key)
+    return found
+
+
+def no_such_step(id_: ExecutionId, reference: int | str) -> NotFound:
+    """The error of who names a step that is not there, by number or key."""
+    return NotFound(f"{id_} has no step {reference}", hint=f"stigmer executions get {id_}")
+
+
 async def write_begun(
     writing: Writing, execution: RowMapping, attempt: int, draft: StepDraft, *, before: RowMapping | None
 ) -> None:
@@ -123,6 +146,26 @@ async def write_ended(writing: Writing, execution: RowMapping, attempt: int, ste
 async def mark_unknown(writing: Writing, row: RowMapping) -> None:
     """Nobody may repeat the step of `row` unasked any more."""
     await _update(writing, row["execution_id"], row["seq"], {"state": StepState.UNKNOWN})
+
+
+async def write_skipped(writing: Writing, id_: ExecutionId, seq: int, result: str) -> None:
+    """Record `result` (JSON text) as what the step returned, whatever it did."""
+    values = {
+        "state": StepState.SKIPPED,
+        "completed_at": writing.now,
+        "error": None,
+        "result_bytes": len(result.encode()),
+        "is_outcome": False,
+    }
+    await _update(writing, id_, seq, values)
+    await writing.connection.execute(_FORGET_RESULT, {"of_execution": id_, "of_seq": seq, "of_part": Part.RESULT})
+    await _add_content(writing, id_, seq, Part.RESULT, result)
+
+
+async def forget(writing: Writing, id_: ExecutionId, seq: int) -> None:
+    """Delete the step with that number, as if it had never begun."""
+    for statement in _FORGET:
+        await writing.connection.execute(statement, {"of_execution": id_, "of_seq": seq})
 
 
 def step_of(row: RowMapping) -> Step:

@@ -24,7 +24,7 @@ from stigmer_cli.clock import iso
 from stigmer_cli.domain.execution import AttentionCode, TokenUsage
 from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.step import RECORDED, BeginAnswer, Effect, Step, StepState
-from stigmer_cli.errors import Conflict, NotFound
+from stigmer_cli.errors import Conflict
 from stigmer_cli.store import transitions
 from stigmer_cli.store.database import Database, Transition, Writing, whole
 from stigmer_cli.store.runs import ReportResult, check_begun, known_better
@@ -35,6 +35,7 @@ from stigmer_cli.store.step_rows import (
     StepEnd,
     find_by_key,
     mark_unknown,
+    no_such_step,
     step_of,
     write_begun,
     write_end,
@@ -160,7 +161,7 @@ class StepTable:
             found = await connection.execute(query, {"id": execution_id, "seq": reference, "key": reference})
             row = found.mappings().one_or_none()
             if row is None:
-                raise NotFound(f"{execution_id} has no step {reference}", hint=f"stigmer executions get {execution_id}")
+                raise no_such_step(execution_id, reference)
             return await read_contents(connection, row)
 
     async def find_in_the_air(self, ids: Sequence[ExecutionId]) -> Mapping[ExecutionId, Sequence[Step]]:

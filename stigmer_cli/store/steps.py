@@ -41,7 +41,7 @@ from stigmer_cli.store.step_rows import (
     write_end,
     write_ended,
 )
-from stigmer_cli.store.tables import IN_THE_AIR, steps
+from stigmer_cli.store.tables import steps
 from stigmer_cli.store.transitions import expect
 from stigmer_cli.store.usage import add_step_usage
 
@@ -53,11 +53,6 @@ _LAST = select(steps).where(_ITS).order_by(_OF.seq.desc()).limit(_LIMIT)
 _COUNT = select(func.count()).select_from(steps).where(_ITS)
 _BY_NUMBER = select(steps).where(_ITS, _OF.seq == bindparam("seq", type_=Integer))
 _BY_KEY = select(steps).where(_ITS, _OF.key == bindparam("key"))
-_IN_THE_AIR = (
-    select(steps)
-    .where(_OF.execution_id.in_(bindparam("ids", expanding=True)), IN_THE_AIR)
-    .order_by(_OF.execution_id, _OF.seq)
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,14 +158,6 @@ class StepTable:
             if row is None:
                 raise no_such_step(execution_id, reference)
             return await read_contents(connection, row)
-
-    async def find_in_the_air(self, ids: Sequence[ExecutionId]) -> Mapping[ExecutionId, Sequence[Step]]:
-        """For those of `ids` that have any: the steps that nobody may repeat unasked once their attempt is gone."""
-        found: dict[ExecutionId, list[Step]] = {}
-        async with self._database.reading() as connection:
-            for row in (await connection.execute(_IN_THE_AIR, {"ids": list(ids)})).mappings():
-                found.setdefault(row["execution_id"], []).append(step_of(row))
-        return found
 
     async def _some(self, query: Select[Any], asked: Mapping[str, object]) -> Sequence[Step]:
         async with self._database.reading() as connection:

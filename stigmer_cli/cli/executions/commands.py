@@ -17,6 +17,7 @@ from stigmer_cli.cli.executions.options import (
 )
 from stigmer_cli.cli.executions.parameters import (
     AgentOption,
+    Detach,
     ExecutionName,
     IdempotencyKey,
     IncludeInProgress,
@@ -60,9 +61,7 @@ def run(
     file: Annotated[
         str | None, typer.Option("--file", "-f", metavar="FILE", help="Read the message from this file instead.")
     ] = None,
-    detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="Print the id and return once the execution is accepted.")
-    ] = False,
+    detach: Detach = False,
     timeout: RunTimeout = None,
     require_temporal: RequireTemporal = False,
     idempotency_key: IdempotencyKey = None,
@@ -258,9 +257,7 @@ def rerun(
     ctx: typer.Context,
     execution: ExecutionName,
     *,
-    detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="Print the id and return once the execution is accepted.")
-    ] = False,
+    detach: Detach = False,
     timeout: RunTimeout = None,
     require_temporal: RequireTemporal = False,
     idempotency_key: IdempotencyKey = None,
@@ -282,9 +279,7 @@ def fork(
     execution: ExecutionName,
     *,
     from_: Annotated[str, typer.Option("--from", metavar="STEP", help="The first step that is performed again.")],
-    detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="Print the id and return once the execution is accepted.")
-    ] = False,
+    detach: Detach = False,
     timeout: RunTimeout = None,
     require_temporal: RequireTemporal = False,
     idempotency_key: IdempotencyKey = None,

@@ -35,6 +35,7 @@ OlderThan = Annotated[
         show_default=False,
     ),
 ]
+Detach = Annotated[bool, typer.Option("--detach", "-d", help="Print the id and return once the execution is accepted.")]
 RunTimeout = Annotated[
     float | None,
     typer.Option(

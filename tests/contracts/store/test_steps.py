@@ -527,8 +527,8 @@ async def test_steps_in_the_air_are_found_for_many_executions_at_once(store: Sto
     await begin(store, one, draft("/b", effect=Effect.REPEATABLE))
     await begin(store, other, draft("/c"))
     await finish(store, other, draft("/c"))
-    found = await store.steps.find_in_the_air([one, other, third, await accepted(store)])
-    assert {id_: [step.key for step in its] for id_, its in found.items()} == {one: ["/a"]}
+    found = await store.progress.read([one, other, third, await accepted(store)])
+    assert {id_: [step.in_the_air.key] for id_, step in found.items() if step.in_the_air} == {one: ["/a"]}
 
 
 async def test_a_journal_is_deleted_with_its_execution_and_no_other(store: Store) -> None:

@@ -4,13 +4,12 @@ from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.execution_id import resolve_target
 from stigmer_cli.cli.executions.cancel_view import CancelCounts, CancelView
 from stigmer_cli.cli.executions.options import CancelOptions, Selection
-from stigmer_cli.cli.executions.preview import Candidate, describe_number, find_candidates, print_preview
-from stigmer_cli.cli.executions.selection import describe_query, is_everything, make_query
-from stigmer_cli.cli.question import ask_to_agree
+from stigmer_cli.cli.executions.preview import Candidate, agree_on, check_can_ask, describe_number, find_candidates
+from stigmer_cli.cli.executions.selection import check_one_way, describe_query, is_everything, make_query
 from stigmer_cli.cli.retry import call_with_retry
 from stigmer_cli.client import Client
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.errors import ConfigError, NotFound, StigmerError
+from stigmer_cli.errors import NotFound, StigmerError
 
 HELP = "stigmer executions cancel --help"
 NOTHING_DONE = "nothing was cancelled"
@@ -24,20 +23,16 @@ def cancel_executions(cli: Cli, selection: Selection, options: CancelOptions) ->
     Raises ConfigError if neither or both is given, or if it has to ask and cannot; NotFound for an unknown id.
     """
     is_selected = options.is_all or not is_everything(selection)
-    if bool(selection.ids) == is_selected:
-        both = "name executions, or select them with options: not both"
-        raise ConfigError(both if is_selected else "which executions? name them, or select them", hint=HELP)
+    check_one_way(selection, is_selected=is_selected, hint=HELP)
     if len(selection.ids) == 1 and not options.is_dry_run:
         _cancel_one(cli, selection.ids[0])
         return 0
     is_asked = is_selected and not (options.is_dry_run or options.is_agreed)
-    if is_asked and not cli.out.can_ask:
-        raise ConfigError(
-            "cannot ask before cancelling: there is no terminal", hint="add --yes, or --dry-run to look only"
-        )
+    if is_asked:
+        check_can_ask(cli, "cancelling")
     found, asked = _find(cli, selection)
     if is_asked and found:
-        _ask_to_agree(cli, found)
+        agree_on(cli, found, f"Cancel {describe_number(found)}?", otherwise=NOTHING_DONE)
     return _carry_out(cli, found, asked, is_dry_run=options.is_dry_run)
 
 
@@ -67,12 +62,6 @@ def _find(cli: Cli, selection: Selection) -> tuple[list[Candidate], str]:
 
 async def _read_named(client: Client, names: list[str]) -> list[Candidate]:
     return [Candidate.of(await client.execution(name)) for name in names]
-
-
-def _ask_to_agree(cli: Cli, found: list[Candidate]) -> None:
-    """Show what would be cancelled, and return once a person has agreed; raises typer.Exit if not."""
-    print_preview(cli.out.stderr, found, cli.now())
-    ask_to_agree(cli, f"Cancel {describe_number(found)}?", otherwise=NOTHING_DONE)
 
 
 def _carry_out(cli: Cli, found: list[Candidate], asked: str, *, is_dry_run: bool) -> int:

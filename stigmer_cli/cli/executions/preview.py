@@ -12,8 +12,10 @@ from rich.text import Text
 from stigmer_cli.api.query import Query
 from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.cli.columns import Column, print_table
+from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.execution_reason import PHASE_STYLES
 from stigmer_cli.cli.output import truncate_line
+from stigmer_cli.cli.question import ask_to_agree
 from stigmer_cli.client import PAGE_MAX, Client
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import ConfigError
@@ -111,3 +113,17 @@ def print_preview(console: Console, found: Sequence[Candidate], now: datetime) -
     print_table(console, COLUMNS, rows)
     if len(found) > SHOWN_MAX:
         console.print(f"... and {len(found) - SHOWN_MAX:,} more")
+
+
+def check_can_ask(cli: Cli, doing: str) -> None:
+    """Raise ConfigError where nobody can be asked before `doing` what a command does to executions."""
+    if not cli.out.can_ask:
+        raise ConfigError(
+            f"cannot ask before {doing}: there is no terminal", hint="add --yes, or --dry-run to look only"
+        )
+
+
+def agree_on(cli: Cli, found: Sequence[Candidate], question: str, *, otherwise: str) -> None:
+    """Show what would be changed, and return once a person has agreed; raises as `ask_to_agree` does."""
+    print_preview(cli.out.stderr, found, cli.now())
+    ask_to_agree(cli, question, otherwise=otherwise)

@@ -11,12 +11,19 @@ from rich.text import Text
 from stigmer_cli.api.prune import PRUNE_MAX, PruneOutcome
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.executions.options import PruneOptions, Selection
-from stigmer_cli.cli.executions.preview import ENDED, Candidate, describe_number, find_candidates, print_preview
+from stigmer_cli.cli.executions.preview import (
+    ENDED,
+    Candidate,
+    agree_on,
+    check_can_ask,
+    describe_number,
+    find_candidates,
+    print_preview,
+)
 from stigmer_cli.cli.executions.selection import describe_query, make_query
 from stigmer_cli.cli.output import strip_control_sequences
-from stigmer_cli.cli.question import ask_to_agree
 from stigmer_cli.cli.retry import call_with_retry
-from stigmer_cli.errors import ConfigError, StigmerError
+from stigmer_cli.errors import StigmerError
 
 NOTHING_DONE = "nothing was deleted"
 
@@ -27,10 +34,8 @@ def prune_executions(cli: Cli, selection: Selection, options: PruneOptions) -> i
     Exactly what was shown is deleted. Raises ConfigError if it has to ask and cannot.
     """
     is_asked = not (options.is_dry_run or options.is_agreed)
-    if is_asked and not cli.out.can_ask:
-        raise ConfigError(
-            "cannot ask before deleting: there is no terminal", hint="add --yes, or --dry-run to look only"
-        )
+    if is_asked:
+        check_can_ask(cli, "deleting")
     query = make_query(cli, selection)
     found = cli.call(lambda client: find_candidates(client, query, ENDED))[options.keep_last :]
     account = _Account(found=found, asked=describe_query(query), is_dry_run=options.is_dry_run)
@@ -38,7 +43,7 @@ def prune_executions(cli: Cli, selection: Selection, options: PruneOptions) -> i
         account.print_end(cli)
         return 0
     if is_asked and found:
-        _ask_to_agree(cli, found)
+        agree_on(cli, found, f"Delete {describe_number(found)} for good?", otherwise=NOTHING_DONE)
     cli.out.outlives_reader = True
     try:
         _delete(cli, account)
@@ -79,12 +84,6 @@ class _Account:
             kept = f", {self.counts[PruneOutcome.KEPT]:,} kept" if self.counts[PruneOutcome.KEPT] else ""
             told = f"{'' if is_complete else 'broken off: '}{self.counts[PruneOutcome.DELETED]:,} deleted{kept}"
         console.print(Text(strip_control_sequences(told)), soft_wrap=True)
-
-
-def _ask_to_agree(cli: Cli, found: Sequence[Candidate]) -> None:
-    """Show what would be deleted, and return once a person has agreed; raises typer.Exit if not."""
-    print_preview(cli.out.stderr, found, cli.now())
-    ask_to_agree(cli, f"Delete {describe_number(found)} for good?", otherwise=NOTHING_DONE)
 
 
 def _delete(cli: Cli, account: _Account) -> None:

@@ -13,13 +13,17 @@ def rerun_execution(cli: Cli, execution: str, options: RunOptions) -> int:
 
     Raises NotFound for an unknown execution, and for one whose agent was deleted.
     """
-    name = resolve_target(cli, execution)
+    request = ask_same(cli, resolve_target(cli, execution))
+    wanted = make_creation(request, key=options.key, require_temporal=options.require_temporal)
+    return run_creation(cli, wanted, options)
+
+
+def ask_same(cli: Cli, name: str) -> ExecutionRequest:
+    """A request for what the execution was asked, with its labels; raises NotFound."""
     before = cli.call(lambda client: client.execution(name))
-    request = ExecutionRequest(
+    return ExecutionRequest(
         agent=before.spec.agent_id,
         message=before.spec.message,
         timeout_s=before.spec.timeout_s,
         labels=dict(before.metadata.labels),
     )
-    wanted = make_creation(request, key=options.key, require_temporal=options.require_temporal)
-    return run_creation(cli, wanted, options)

@@ -12,10 +12,9 @@ from stigmer_cli.api.resume import ResumeItem, ResumeOutcome, ResumeRequest
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.execution_id import resolve_target
 from stigmer_cli.cli.executions.options import ResumeOptions, Selection
-from stigmer_cli.cli.executions.preview import Candidate, describe_number, find_candidates, print_preview
-from stigmer_cli.cli.executions.selection import describe_query, is_everything, make_query
+from stigmer_cli.cli.executions.preview import agree_on, check_can_ask, describe_number, find_candidates
+from stigmer_cli.cli.executions.selection import check_one_way, describe_query, is_everything, make_query
 from stigmer_cli.cli.output import Format, strip_control_sequences
-from stigmer_cli.cli.question import ask_to_agree
 from stigmer_cli.cli.retry import call_with_retry
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import ConfigError, NotFound, StigmerError
@@ -43,15 +42,11 @@ def resume_executions(cli: Cli, selection: Selection, options: ResumeOptions) ->
     or if it has to ask and cannot; NotFound for an unknown id.
     """
     is_selected = not is_everything(selection)
-    if bool(selection.ids) == is_selected:
-        both = "name executions, or select them with options: not both"
-        raise ConfigError(both if is_selected else "which executions? name them, or select them", hint=HELP)
+    check_one_way(selection, is_selected=is_selected, hint=HELP)
     _check_steps(selection, options)
     is_asked = is_selected and not (options.is_dry_run or options.is_agreed)
-    if is_asked and not cli.out.can_ask:
-        raise ConfigError(
-            "cannot ask before resuming: there is no terminal", hint="add --yes, or --dry-run to look only"
-        )
+    if is_asked:
+        check_can_ask(cli, "resuming")
     account = _Account(is_dry_run=options.is_dry_run)
     if selection.ids:
         names = list(dict.fromkeys(resolve_target(cli, name) for name in selection.ids))
@@ -60,7 +55,7 @@ def resume_executions(cli: Cli, selection: Selection, options: ResumeOptions) ->
         found = cli.call(lambda client: find_candidates(client, query, RESUMABLE, is_wanted=_waits_for_person))
         account.asked, names = describe_query(query), [one.id for one in found]
         if is_asked and found:
-            _ask_to_agree(cli, found)
+            agree_on(cli, found, f"Resume {describe_number(found)}?", otherwise=NOTHING_DONE)
     return _carry_out(cli, names, options, account)
 
 
@@ -77,11 +72,6 @@ def _check_steps(selection: Selection, options: ResumeOptions) -> None:
 def _waits_for_person(item: ExecutionResource) -> bool:
     """Whether it goes on only if a person says so."""
     return item.status.phase is Phase.FAILED or item.status.attention is not None
-
-
-def _ask_to_agree(cli: Cli, found: Sequence[Candidate]) -> None:
-    print_preview(cli.out.stderr, found, cli.now())
-    ask_to_agree(cli, f"Resume {describe_number(found)}?", otherwise=NOTHING_DONE)
 
 
 @dataclass(kw_only=True)

@@ -39,6 +39,13 @@ def is_everything(selection: Selection) -> bool:
     return replace(selection, ids=()) == Selection()
 
 
+def check_one_way(selection: Selection, *, is_selected: bool, hint: str) -> None:
+    """Raise ConfigError where executions are both named and selected by options, or neither."""
+    if bool(selection.ids) == is_selected:
+        both = "name executions, or select them with options: not both"
+        raise ConfigError(both if is_selected else "which executions? name them, or select them", hint=hint)
+
+
 def describe_query(query: Query) -> str:
     """The options that lead to `query`, as they can be typed, and what is searched; empty if it selects all."""
     told = [f"--phase {phase}" for phase in query.phases]

@@ -48,6 +48,22 @@ def lean_imports(*, without: Sequence[str] = ()) -> Iterator[None]:
 
 
 @contextmanager
+def late_imports() -> Iterator[None]:
+    """Import a large library in here while a part is at work, in a thread; nothing of it is looked through later on.
+
+    A look through what is being loaded holds the interpreter's lock for 0.1 s each time.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
+
+
+@contextmanager
 def _hidden(names: Sequence[str]) -> Iterator[None]:
     for name in names:
         sys.modules[name] = None  # type: ignore[assignment] # how Python marks a module that cannot be imported

@@ -1,11 +1,11 @@
 """Loads the loop when the first agent with tools needs it: pydantic-ai takes a second, on a busy machine ten."""
 
 import asyncio
-import gc
 import importlib
 import sys
 from typing import TYPE_CHECKING
 
+from stigmer_cli.lean_imports import late_imports
 from stigmer_cli.running_version import InstallationChanged
 from stigmer_cli.tool_server.transport import load_library
 
@@ -25,15 +25,9 @@ async def load_loop() -> "type[loop.AgentLoop]":
 
 def _import() -> "type[loop.AgentLoop]":
     if LOOP not in sys.modules:
-        was_enabled = gc.isenabled()
-        gc.disable()  # a look through what is being loaded holds the interpreter's lock for 0.1 s each time
-        try:
+        with late_imports():
             load_library()
             importlib.import_module(LOOP)
-        finally:
-            gc.freeze()
-            if was_enabled:
-                gc.enable()
     from stigmer_cli.runner.agent.loop import AgentLoop  # noqa: PLC0415 - loaded above
 
     return AgentLoop

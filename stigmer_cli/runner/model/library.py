@@ -5,7 +5,6 @@ that loads it also makes one request, to an endpoint of its own that answers at 
 """
 
 import asyncio
-import gc
 import ssl
 import threading
 from contextlib import suppress
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from stigmer_cli.lean_imports import late_imports
 from stigmer_cli.proxies import NO_PROXIES, Proxies, Proxy
 from stigmer_cli.runner.model.seam import ModelFailed
 from stigmer_cli.running_version import InstallationChanged
@@ -98,19 +98,13 @@ def load() -> None:
     with _loading:
         if _loaded.is_set():
             return
-        was_enabled = gc.isenabled()
-        gc.disable()  # a look through what is being loaded holds the interpreter's lock for 0.1 s each time
-        try:
+        with late_imports():
             import pydantic_ai.direct  # noqa: PLC0415 - a second that only those pay who use it
             import pydantic_ai.models.openai  # noqa: PLC0415
             import pydantic_ai.providers.openai  # noqa: F401, PLC0415
 
             with suppress(Exception):  # the real request tells what is wrong
                 asyncio.run(_rehearse())
-        finally:
-            gc.freeze()
-            if was_enabled:
-                gc.enable()
         _loaded.set()
         structlog.get_logger().info("model_library_loaded")
 

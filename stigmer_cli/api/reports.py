@@ -77,6 +77,9 @@ class Work(Sent):
     `has_steps` says whether the journal of the execution holds steps; None from a server that keeps no journals, which
     must not be told of steps.
 
+    `progressed` is the last attempt of this run that recorded a step; 0: none did. Attempts before it are not counted
+    any more, neither among those that began nor among the tries at the model.
+
     `spec` is what an agent with tools has beside its instructions and its model; None for any other one.
     """
 
@@ -91,6 +94,7 @@ class Work(Sent):
     model_busy_since: Moment | None = None
     model_busy_s: float = Field(default=0.0, ge=0.0)
     has_steps: bool | None = None
+    progressed: int = Field(default=0, ge=0)
     spec: LoopSpec | None = Field(default=None, exclude_if=lambda spec: spec is None)
 
 
@@ -107,11 +111,15 @@ class ClaimingAttemptResponse(AttemptResponse):
 
 
 class CountsResponse(Sent):
-    """How often a run's attempts began, and in how many processes; `model_tries` more ended at a busy model."""
+    """How often a run's attempts began, and in how many processes; `model_tries` more ended at a busy model.
+
+    Counted from attempt `progressed` on, as in `Work`.
+    """
 
     begun: int
     processes: int
     model_tries: int = 0
+    progressed: int = 0
 
 
 class PostponeRequest(RunReport):

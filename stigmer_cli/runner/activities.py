@@ -133,7 +133,7 @@ class Activities:
         if attempt.number < ALONE_FROM:
             return False
         counts = await self.reporter.ask_its_own(lambda reports: reports.count_attempts(attempt.execution))
-        return attempt.number - counts.model_tries >= ALONE_FROM
+        return attempt.number_since(counts.progressed) - counts.model_tries >= ALONE_FROM
 
     async def _claim(self, attempt: Attempt) -> bool:
         """Whether the attempt's run holds the epoch; raises NotMine."""

@@ -351,9 +351,9 @@ def _log_of(attempt: Attempt) -> structlog.typing.FilteringBoundLogger:
 
 
 def _is_used_up(work: Work, attempt: Attempt) -> bool:
-    """Whether too many runner processes have begun it, or it was begun or handed out too often."""
+    """Whether too many runner processes have begun it, or it was begun or handed out too often, without progress."""
     processes = work.begun if work.processes is None else work.processes
-    deliveries = attempt.number - work.model_tries
+    deliveries = attempt.number_since(work.progressed) - work.model_tries
     return processes > PERFORM_ATTEMPTS_MAX or work.begun > BEGUN_MAX or deliveries > DELIVERIES_MAX
 
 

@@ -22,6 +22,10 @@ class Attempt:
     claims: bool = False
     time_left_s: float | None = None
 
+    def number_since(self, first: int) -> int:
+        """Which one this is if they are counted from attempt `first` on; 0 counts all of them."""
+        return self.number - max(0, first - 1)
+
 
 class Superseded(Exception):
     """The server wants no more of this attempt."""

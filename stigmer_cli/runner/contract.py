@@ -7,7 +7,9 @@ PERFORM = "perform"
 CONCLUDE = "conclude"
 
 PERFORM_ATTEMPTS_MAX = 5
-"""In how many runner processes an execution may begin to be performed: one that kills them must not go on for ever."""
+"""In how many runner processes an execution may begin to be performed: one that kills them must not go on for ever.
+
+This and the next two count from the last attempt on that recorded a step: that ended well."""
 
 BEGUN_MAX = 10
 """How often it may begin in all. Temporal also hands it out again where a busy machine, or a slow connection, kept a

@@ -17,6 +17,7 @@ from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.domain.execution import EventType, Outcome, QueueReason, TokenUsage
 from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, WorkflowId, WorkflowName, runner_process
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.step import StepState
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store import run_transitions
 from stigmer_cli.store.database import Database, EventDraft, Transition, Writing, whole
@@ -24,11 +25,22 @@ from stigmer_cli.store.mapping import map_outcome, outcome_event
 from stigmer_cli.store.messages import FOLD_CHARS_MIN, MessageWriter, draft_piece, fold
 from stigmer_cli.store.run_transitions import Postponement
 from stigmer_cli.store.step_rows import EndedStep, write_ended
-from stigmer_cli.store.tables import events
+from stigmer_cli.store.tables import events, executions
+from stigmer_cli.store.tables import steps as steps_table
 from stigmer_cli.store.transitions import expect, may_become
 from stigmer_cli.store.usage import add_usage
 
+FIRST_ATTEMPT = 1
+"""Which attempt the claim began, unless that was one whose forerunners died without a word."""
+
 _ITS = events.c.execution_id == bindparam("id")
+_PROGRESSED = select(func.max(steps_table.c.attempt)).where(
+    steps_table.c.execution_id == bindparam("id"),
+    steps_table.c.epoch == executions.c.epoch,
+    steps_table.c.run == executions.c.claimed_run,
+    steps_table.c.state.in_((StepState.DONE, StepState.FAILED)),
+    executions.c.id == bindparam("id"),
+)
 _CLAIMED = select(func.max(events.c.seq)).where(_ITS, events.c.type == EventType.CLAIMED).scalar_subquery()
 _ATTEMPTS = (
     select(events.c.type, events.c.data)
@@ -47,6 +59,9 @@ class AttemptCounts:
 
     Those are `model_tries`, and the answer broke off in `broken_off` of them: their runners did not die of anything.
     `model_busy_s` is for how long the model had been busy when the last of them was to be followed by the next attempt.
+
+    `progressed` is the last attempt that recorded a step, 0 if none did; attempts before it are not counted: whatever
+    ended them, the execution got past it.
     """
 
     begun: int
@@ -54,6 +69,7 @@ class AttemptCounts:
     model_tries: int = 0
     broken_off: int = 0
     model_busy_s: float = 0.0
+    progressed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,9 +185,12 @@ class RunTable:
         """
         async with self._database.reading() as connection:
             found = (await connection.execute(_ATTEMPTS, {"id": execution_id})).all()
+            progressed = int(await connection.scalar(_PROGRESSED, {"id": execution_id}) or 0)
         runners: list[str] = []
         tries, broken_off, busy_s = 0, 0, 0.0
         for type_, data in found:
+            if data.get("attempt", FIRST_ATTEMPT) < progressed:
+                continue
             if type_ == EventType.MODEL_BUSY:
                 runners[-1:] = []  # the attempt that ended so
                 tries, broken_off, busy_s = tries + 1, broken_off + bool(data["brokeOff"]), float(data["busyS"])
@@ -183,6 +202,7 @@ class RunTable:
             model_tries=tries,
             broken_off=broken_off,
             model_busy_s=busy_s,
+            progressed=progressed,
         )
 
     @whole

@@ -126,11 +126,17 @@ class SimReports:
             model_busy_since=wait.since if wait else None,
             model_busy_s=counts.model_busy_s if wait else 0.0,
             has_steps=row.has_steps,
+            progressed=counts.progressed,
         )
 
     async def count_attempts(self, execution: str) -> CountsResponse:
         counts = await self._over(lambda: self._store.runs.count_attempts(ExecutionId(execution)))
-        return CountsResponse(begun=counts.begun, processes=counts.processes, model_tries=counts.model_tries)
+        return CountsResponse(
+            begun=counts.begun,
+            processes=counts.processes,
+            model_tries=counts.model_tries,
+            progressed=counts.progressed,
+        )
 
     async def postpone(
         self,

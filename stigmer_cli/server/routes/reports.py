@@ -93,7 +93,12 @@ def _note_lost(execution_id: str, body: ClaimRequest, answer: ClaimAnswer, calle
 async def count_attempts(execution_id: str, called: Called) -> CountsResponse:
     """How many attempts of the run that holds it began, and how many ended at a busy model."""
     counts = await called.store.runs.count_attempts(ExecutionId(execution_id))
-    return CountsResponse(begun=counts.begun, processes=counts.processes, model_tries=counts.model_tries)
+    return CountsResponse(
+        begun=counts.begun,
+        processes=counts.processes,
+        model_tries=counts.model_tries,
+        progressed=counts.progressed,
+    )
 
 
 @router.post("/postponements")
@@ -136,6 +141,7 @@ async def _work(execution_id: ExecutionId, counts: AttemptCounts, called: Servic
         model_busy_since=wait.since if wait else None,
         model_busy_s=counts.model_busy_s if wait else 0.0,
         has_steps=execution.has_steps,
+        progressed=counts.progressed,
     )
 
 

@@ -12,13 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, insert, update
 
+from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.domain.execution import Attention, AttentionCode, Outcome, TokenUsage
 from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import RESULT_BYTES_MAX, BeginAnswer, Effect, Step, StepKind, StepState
 from stigmer_cli.errors import Conflict, NotFound
 from stigmer_cli.store import step_contents
-from stigmer_cli.store.runs import ReportResult
+from stigmer_cli.store.run_transitions import Postponement
+from stigmer_cli.store.runs import AttemptCounts, ReportResult
 from stigmer_cli.store.step_rows import EndedStep, StepDraft, StepEnd
 from stigmer_cli.store.steps import Begun
 from stigmer_cli.store.store import Store
@@ -73,6 +75,37 @@ async def listed(store: Store, id_: ExecutionId) -> list[Step]:
 
 async def attention(store: Store, id_: ExecutionId) -> Attention | None:
     return (await store.executions.get(id_)).attention
+
+
+async def test_what_ended_attempts_before_the_last_recorded_step_is_not_counted(store: Store) -> None:
+    id_ = await running(store)
+    for attempt in (2, 3, 4):
+        await begin_attempt(store, id_, attempt)
+    assert await store.runs.count_attempts(id_) == AttemptCounts(begun=4, processes=4)
+    await begin(store, id_, draft(), attempt=4)
+    assert (await store.runs.count_attempts(id_)).progressed == 0, "begun is not recorded"
+    await finish(store, id_, draft(), attempt=4)
+    assert await store.runs.count_attempts(id_) == AttemptCounts(begun=1, processes=1, progressed=4)
+    for attempt in (5, 6):
+        await begin_attempt(store, id_, attempt)
+    busy = Postponement(cause="busy", delay_s=1.0, busy_s=1.0, broke_off=True)
+    await store.runs.postpone(id_, epoch=1, run=RUN, attempt=6, postponement=busy)
+    await begin_attempt(store, id_, 7)
+    counted = AttemptCounts(begun=3, processes=3, model_tries=1, broken_off=1, model_busy_s=1.0, progressed=4)
+    assert await store.runs.count_attempts(id_) == counted
+    failed = StepEnd(state=StepState.FAILED, error="no")
+    await finish(store, id_, draft("/turns/1", effect=Effect.NONE, nonce="n2"), failed, attempt=7)
+    assert await store.runs.count_attempts(id_) == AttemptCounts(begun=1, processes=1, progressed=7)
+
+
+async def test_steps_of_an_earlier_epoch_are_no_progress_of_this_one(store: Store) -> None:
+    id_ = await running(store)
+    await begin_attempt(store, id_, 2)
+    await begin(store, id_, draft(), attempt=2)
+    await finish(store, id_, draft(), attempt=2)
+    assert await start_over(store, id_, epoch=1, version=(await store.executions.get(id_)).version)
+    assert await claim(store, id_, epoch=2, run=OTHER_RUN, runner="mill") is ClaimAnswer.WON
+    assert await store.runs.count_attempts(id_) == AttemptCounts(begun=1, processes=1)
 
 
 async def test_a_step_begins_and_ends_and_its_result_is_recorded(store: Store, clock: RealSleepClock) -> None:

@@ -60,13 +60,14 @@ def perform(
     reports: InMemoryReports | None = None,
     postponed: Sequence[dict[str, object]] = (),
     has_steps: bool | None = None,
+    progressed: int = 0,
 ) -> Row:
     """What became of the attempt after `begun` others, of which `postponed` met a busy model."""
     reports = reports or InMemoryReports()
     row = reports.add(EXECUTION)
-    row.work = row.work.model_copy(update={"has_steps": has_steps})
+    row.work = row.work.model_copy(update={"has_steps": has_steps, "progressed": progressed})
     row.postponed += postponed
-    row.claimed_run, row.phase, row.begun = "run-1", Phase.IN_PROGRESS, begun
+    row.claimed_run, row.phase, row.begun = "run-1", Phase.IN_PROGRESS, 0 if progressed else begun
     row.runners += runners
     clock_and_rng = ClockAndRng(clock=LoopClock(), rng=random.Random(3))
     attempt = Attempt(
@@ -126,6 +127,11 @@ def test_the_only_turn_goes_with_the_outcome_and_its_text_is_not_sent_twice() ->
 
 def test_a_runner_that_gives_up_has_no_turn() -> None:
     assert perform(Script(["a"]), begun=10, runners=[f"r{n}" for n in range(10)], has_steps=False).steps == []
+
+
+def test_deliveries_are_counted_from_the_last_attempt_on_that_recorded_a_step() -> None:
+    assert perform(Script(["a"]), begun=40, progressed=20).phase is Phase.COMPLETED
+    assert perform(Script(["a"]), begun=45, progressed=20).phase is Phase.FAILED
 
 
 def test_a_model_that_fails_is_a_failed_execution_with_its_sentence() -> None:

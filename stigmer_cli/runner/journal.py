@@ -7,7 +7,7 @@ has to be known. Any other step begins at the server first, so that a later atte
 import asyncio
 import json
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -124,6 +124,11 @@ class Journal:
                 return _result_of(begun.state, begun.result, begun.error)
         return await self._perform(draft, effect)
 
+    async def list_recorded_tools(self) -> Collection[str]:
+        """The names of the tools of which calls are recorded, among what was read ahead."""
+        await self._read_once()
+        return {step.name for step in self._kept.values() if step.kind is StepKind.TOOL}
+
     async def _perform(self, draft: StepDraftBody, effect: Callable[[], Awaitable[Json | Performed]]) -> Json:
         began_s = self._clock_and_rng.clock.monotonic()
         try:
@@ -141,12 +146,15 @@ class Journal:
 
     async def _find_kept(self, draft: StepDraftBody) -> StepContentsBody | None:
         """The step if it was read ahead, with this very input; any other is the server's to judge."""
+        await self._read_once()
+        found = self._kept.get(draft.key)
+        return found if found is not None and found.input_hash == draft.input_hash else None
+
+    async def _read_once(self) -> None:
         if not self._is_read:
             async with self._reading:
                 if not self._is_read:
                     await self._read_ahead()
-        found = self._kept.get(draft.key)
-        return found if found is not None and found.input_hash == draft.input_hash else None
 
     async def _read_ahead(self) -> None:
         after: int | None = 0

@@ -12,14 +12,16 @@ from sqlalchemy import bindparam, select
 from stigmer_cli.domain.execution import Agent, AgentSpec
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.store.async_engine import AsyncConnection
-from stigmer_cli.store.database import Database, Transition, whole
-from stigmer_cli.store.tables import agent_versions, executions
+from stigmer_cli.store.database import Database, Transition, Writing, whole
+from stigmer_cli.store.mapping import agent_of
+from stigmer_cli.store.tables import agent_versions, agents, executions
 
 _PINNED = (
     select(agent_versions)
     .join(executions, executions.c.agent_version == agent_versions.c.id)
     .where(executions.c.id == bindparam("id"))
 )
+_AGENT = select(agents).join(executions, executions.c.agent_id == agents.c.id).where(executions.c.id == bindparam("id"))
 _IS_UNPINNED = executions.c.agent_version.is_(None)
 
 
@@ -43,6 +45,30 @@ class AgentVersionTable:
             await writing.connection.execute(writing.backend.insert_or_skip(agent_versions, "id"), row)
             await writing.change(execution_id, Transition(guards=(_IS_UNPINNED,), values={"agent_version": row["id"]}))
             return await _read(writing.connection, execution_id) or agent.spec
+
+
+async def renew_pin(writing: Writing, execution_id: ExecutionId) -> Mapping[str, object]:
+    """What to write into the execution's row so that it goes on with its agent as that is now.
+
+    Nothing where it is not pinned, or where recorded turns would not fit: the agent is gone, or its instructions or its
+    `output`, which a turn was asked with, are others.
+    """
+    before = await _read(writing.connection, execution_id)
+    found = await writing.connection.execute(_AGENT, {"id": execution_id})
+    row = found.mappings().one_or_none()
+    if before is None or row is None:
+        return {}
+    agent = agent_of(row)
+    if not agent.spec.document or _asked_with(agent.spec) != _asked_with(before):
+        return {}
+    version = _row(agent)
+    await writing.connection.execute(writing.backend.insert_or_skip(agent_versions, "id"), version)
+    return {"agent_version": version["id"]}
+
+
+def _asked_with(spec: AgentSpec) -> object:
+    """What of a definition stands in the input of a turn."""
+    return spec.instructions, spec.document.get("output")
 
 
 async def _read(connection: AsyncConnection, execution_id: ExecutionId) -> AgentSpec | None:

@@ -10,7 +10,7 @@ COMPLETED, CANCELLED                     -                       ended
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import RowMapping, bindparam, select
 
@@ -21,6 +21,7 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import RECORDED, Step, StepState
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store import transitions
+from stigmer_cli.store.agent_versions import renew_pin
 from stigmer_cli.store.database import Database, Writing, whole
 from stigmer_cli.store.step_rows import find_step, forget, read_journal, write_skipped
 from stigmer_cli.store.tables import IN_THE_AIR, steps
@@ -93,7 +94,8 @@ class ResumeTable:
             if skipped is not None:
                 await write_skipped(writing, execution_id, skipped.seq, decision.result)
             asked = transitions.resume_asked(self._store, epoch=row["epoch"], now=writing.now)
-            await writing.change(execution_id, asked)
+            renewed = {**asked.values, **await renew_pin(writing, execution_id)}
+            await writing.change(execution_id, replace(asked, values=renewed))
             return Resumed(outcome=ResumeOutcome.RESUMED, phase=Phase.PENDING)
 
 

@@ -1,7 +1,7 @@
 """A journal in memory with the rules of the real one: what the attempts of one execution have recorded."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
 from stigmer_cli.domain.step import Effect
@@ -38,6 +38,11 @@ class MemoryJournal:
         except StepFailed as error:
             self.steps[step.key] = ("FAILED", error.message)
         return self._recorded(step.key)
+
+    async def list_recorded_tools(self) -> Collection[str]:
+        """The names of the tools of which calls are recorded."""
+        begun = [json.loads(self.begun[key]) for key in self.steps]
+        return {step["tool"] for step in begun if "tool" in step}
 
     def _recorded(self, key: str) -> Json:
         state, result = self.steps[key]

@@ -42,8 +42,15 @@ class JournaledTools(AbstractToolset[None]):
         return None
 
     async def get_tools(self, ctx: RunContext[None]) -> dict[str, ToolsetTool[None]]:  # noqa: ARG002 - its signature
-        """All of them. A tool whose effect is `once` is called alone, in the order of the model."""
-        return {name: self._define(offered.tool) for name, offered in self._tools.items()}
+        """All of them. A tool whose effect is `once` is called alone, in the order of the model.
+
+        A tool that its server or its agent has no more stands among them as long as calls of it are recorded, because
+        pydantic-ai would answer these itself otherwise, and not with what they returned.
+        """
+        recorded = await self._conversation.journal.list_recorded_tools()
+        self._conversation.withdrawn = set(recorded) - self._tools.keys()
+        gone = {name: self._define(_withdraw(name)) for name in self._conversation.withdrawn}
+        return {name: self._define(offered.tool) for name, offered in self._tools.items()} | gone
 
     async def call_tool(
         self,
@@ -70,8 +77,8 @@ class JournaledTools(AbstractToolset[None]):
         return answer
 
     async def _perform(self, key: str, name: str, arguments: Mapping[str, Json]) -> Json:
-        offered = self._tools[name]
-        tool, server = offered.tool, offered.server
+        offered = self._tools.get(name)
+        tool, server = (offered.tool, offered.server) if offered else (_withdraw(name), None)
         step = StepCall(
             key=key,
             kind=StepKind.TOOL,
@@ -85,9 +92,11 @@ class JournaledTools(AbstractToolset[None]):
         async def call() -> Json:
             nonlocal is_new
             is_new = True
+            if server is None:
+                raise StepFailed(f"there is no tool {name} any more")
             return (await server.call(tool, arguments, key=idempotency_key(self._execution, key))).wire
 
-        if tool.effect is Effect.ONCE:
+        if tool.effect is Effect.ONCE and server is not None:
             await server.ensure_alive()  # once the step has begun, nobody can tell that the call never left
         recorded = await self._conversation.journal.perform(step, call)
         self._conversation.has_progressed |= is_new
@@ -103,6 +112,11 @@ class JournaledTools(AbstractToolset[None]):
         return ToolsetTool(
             toolset=self, tool_def=definition, max_retries=TRIES_MAX, args_validator=TOOL_SCHEMA_VALIDATOR
         )
+
+
+def _withdraw(name: str) -> Tool:
+    """A tool that is not there any more; nobody may say that a call of it that began had no effect."""
+    return Tool(name=name, description="", schema={"type": "object"}, effect=Effect.ONCE)
 
 
 def offer_tools(listed: Sequence[tuple[ToolServer, Sequence[Tool]]]) -> Mapping[str, OfferedTool]:

@@ -1,6 +1,6 @@
 """Where the loop stands: which turn it is in, which place a call has in that turn, and what has ended it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 from stigmer_cli.domain.execution import TokenUsage
@@ -18,6 +18,9 @@ class StepJournal(Protocol):
     async def perform(self, step: StepCall, effect: Callable[[], Awaitable[Json | Performed]]) -> Json:
         """The step's recorded result, or what `effect` returns."""
 
+    async def list_recorded_tools(self) -> Collection[str]:
+        """The names of the tools of which calls are recorded."""
+
 
 class Conversation:
     """What the wrapped model and the wrapped tools of one attempt share."""
@@ -31,6 +34,8 @@ class Conversation:
         """Whether this attempt has performed and recorded a step."""
         self.unrecorded: list[TokenUsage] = []
         """What requests used whose answers are not recorded, because they broke off."""
+        self.withdrawn: Collection[str] = ()
+        """Tools of which calls are recorded, and which are not there any more: the model is not told of them."""
         self.end: Exception | None = None
         """What has ended the loop from within; pydantic-ai may wrap it, or cancel what runs beside it."""
         self._write = write

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import cast
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ToolCallPart
@@ -71,6 +72,8 @@ class JournaledModel(WrapperModel):
     async def _ask(
         self, messages: list[ModelMessage], settings: ModelSettings | None, parameters: ModelRequestParameters
     ) -> Performed:
+        offered = [tool for tool in parameters.function_tools if tool.name not in self._conversation.withdrawn]
+        parameters = replace(parameters, function_tools=offered)
         async with self._usage_kept(), self._source.errors_as_ours():
             async with self.wrapped.request_stream(messages, settings, parameters) as stream:
                 self._stream = stream

@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
-from stigmer_cli.domain.execution import AgentSpec
+from stigmer_cli.api.resume import ResumeOutcome
+from stigmer_cli.domain.execution import AgentSpec, Outcome
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.store.resuming import Decision
 from stigmer_cli.store.store import Store
-from tests.contracts.store.drafts import agent_draft, running
+from tests.contracts.store.drafts import AGENT, RUN, agent_draft, running
 
 TOOLS = {"tools": [{"mcp": {"command": ["serve"], "env": {"KEY": "ü\n"}}, "effects": {"send": "once"}}]}
 
@@ -32,3 +35,27 @@ async def test_an_execution_goes_on_with_the_definition_that_it_began_with(store
     assert (await store.executions.get(id_)).is_pinned
     other = await running(store)
     assert (await store.agent_versions.pin(other, changed.agent)).instructions == "read"
+
+
+async def test_a_resume_goes_on_with_the_agent_as_it_is_now_where_recorded_turns_fit_it(store: Store) -> None:
+    first = replace(
+        agent_draft("writer", number=int(AGENT[4:])), spec=AgentSpec(instructions="write", model="echo", document=TOOLS)
+    )
+    mended = replace(first.spec, model="better", document={"tools": [{"mcp": {"command": ["serve", "--well"]}}]})
+    other = replace(mended, instructions="read")
+    without = replace(first.spec, document={})
+    shaped = replace(first.spec, document={**TOOLS, "output": {"type": "object"}})
+    for changed, goes_on_with in (
+        (mended, mended),
+        (other, first.spec),
+        (without, first.spec),
+        (shaped, first.spec),
+    ):
+        [applied] = await store.agents.apply([first])
+        id_ = await running(store)
+        await store.agent_versions.pin(id_, applied.agent)
+        await store.agents.apply([replace(first, spec=changed)])
+        assert await store.agent_versions.read(id_) == first.spec, "an apply changes nothing of it"
+        await store.runs.finish(id_, epoch=1, run=RUN, attempt=1, outcome=Outcome(phase=Phase.FAILED, error="no"))
+        assert (await store.resuming.resume(id_, Decision())).outcome is ResumeOutcome.RESUMED
+        assert await store.agent_versions.read(id_) == goes_on_with

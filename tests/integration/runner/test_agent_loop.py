@@ -113,6 +113,18 @@ async def test_what_is_recorded_is_not_performed_again(agent: Agent) -> None:
     assert agent.said == "First.\n\nThe end."
 
 
+async def test_recorded_calls_of_a_tool_that_is_gone_are_replayed_and_the_model_is_not_told_of_it(agent: Agent) -> None:
+    agent.plays({"calls": [call("send", text="1")]}, {"fail": "stopped"})
+    with pytest.raises(ModelFailed, match="stopped"):
+        await agent.attempt()
+    del agent.journal.steps["/turns/1"]
+    agent.journal.next_attempt()
+    agent.plays({"text": "never"}, {"calls": [call("read", name="a"), call("send", text="2")]}, {"text": "The end."})
+    assert await agent.attempt(deny=["send"]) == "The end."
+    assert agent.calls() == [("send", "1"), ("read", "a")]
+    assert agent.journal.steps["/turns/1/calls/1"] == ("FAILED", "there is no tool send any more")
+
+
 async def test_a_call_with_effect_once_that_broke_off_is_never_repeated(agent: Agent) -> None:
     agent.plays({"calls": [call("crash")]}, {"text": "never said"})
     with pytest.raises(LoopBroken) as caught:

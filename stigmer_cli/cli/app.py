@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, Declared] = {
     "diff": (AGENTS, "agents.commands:diff"),
     "run": (AGENTS, "executions.commands:run"),
     "agents": (AGENTS, "agents.commands:agents"),
+    "workflows": (AGENTS, "workflows.commands:workflows"),
     "executions": (AGENTS, "executions.commands:executions"),
     "secrets": (AGENTS, "secrets.commands:secrets"),
     "usage": (AGENTS, "executions.commands:usage"),

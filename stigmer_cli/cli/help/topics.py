@@ -5,6 +5,7 @@ TOPICS = (
     "stack",
     "agents",
     "tools",
+    "workflows",
     "executions",
     "journal",
     "reconcile",

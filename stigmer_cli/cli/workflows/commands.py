@@ -1,0 +1,52 @@
+"""Declares the commands about workflows; each imports its body when it runs, so that `--help` loads none of them."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from stigmer_cli.cli.context import cli_of
+from stigmer_cli.cli.output import Format
+from stigmer_cli.cli.parameters import OutputFormat
+from stigmer_cli.cli.sections import make_group
+
+WorkflowFile = Annotated[
+    str, typer.Argument(metavar="FILE", help="A YAML or JSON file with one workflow, or '-' for standard input.")
+]
+WorkflowFiles = Annotated[
+    list[str],
+    typer.Argument(metavar="FILE", help="YAML or JSON files, folders of YAML files, or '-' for standard input."),
+]
+
+workflows = make_group("Check and draw workflows of the Open Workflow DSL. No stack is needed.")
+
+
+class GraphFormat(StrEnum):
+    """How a graph is printed."""
+
+    TREE = "tree"
+    MERMAID = "mermaid"
+    JSON = "json"
+
+
+GraphOutput = Annotated[
+    GraphFormat,
+    typer.Option("--output", "-o", metavar="FORMAT", help="How to print the graph: tree, mermaid, or json."),
+]
+
+
+@workflows.command("validate")
+def validate(ctx: typer.Context, file: WorkflowFiles, *, output: OutputFormat = Format.TABLE) -> None:
+    """Check workflows, and show each mistake with line and column. Exit code 2: there is one."""
+    from stigmer_cli.cli.workflows.validate import validate_files
+
+    validate_files(cli_of(ctx, output), file)
+
+
+@workflows.command("graph")
+def graph(ctx: typer.Context, file: WorkflowFile, *, output: GraphOutput = GraphFormat.TREE) -> None:
+    """Draw a workflow as a tree, or as a Mermaid flowchart."""
+    from stigmer_cli.cli.workflows.graph import draw_graph
+
+    is_json = output is GraphFormat.JSON
+    draw_graph(cli_of(ctx, Format.JSON if is_json else Format.TABLE), file, is_mermaid=output is GraphFormat.MERMAID)

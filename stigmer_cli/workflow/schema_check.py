@@ -1,0 +1,272 @@
+"""Checks a document against the schema of the specification, and says what a person has to change.
+
+A schema that has twelve kinds of task in a `oneOf` answers each mistake with twelve errors. Of those the ones are
+shown that belong to the alternative which the document meant: the one whose required keys and constants it has.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from stigmer_cli.nearest import suggest_nearest
+from stigmer_cli.workflow.json_value import Json, Path, write_path
+from stigmer_cli.workflow.yaml_json import read_yaml
+
+WORDS_MAX = 200
+KEYS_SHOWN = 12
+CHOICES = frozenset({"oneOf", "anyOf"})
+DISCRIMINATORS = frozenset({"required", "const", "not", "type", "enum", "minProperties"})
+"""Keywords that tell one alternative of a choice from another, where they fail at its root or one key below."""
+
+NAMING = 2
+"""How much the value of a key weighs that names the alternative, as `call: http` does, against one missing key."""
+
+KINDS: Mapping[str, str] = {
+    "string": "a text",
+    "object": "a mapping",
+    "array": "a list",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "null",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """What is wrong at `path` of a document."""
+
+    path: Path
+    text: str
+    is_unknown_key: bool = False
+    is_missing_key: bool = False
+    is_unknown_task: bool = False
+
+
+def find_schema_problems(data: Json) -> Sequence[Problem]:
+    """What of `data` the schema of the specification does not allow."""
+    found = {problem: None for error in _load_validator().iter_errors(data) for problem in _explain(error)}
+    return _drop_consequences(found)
+
+
+def _drop_consequences(problems: Iterable[Problem]) -> Sequence[Problem]:
+    """Without a key that is missing where another is mistyped, and without the keys of a task of no known kind."""
+    mistyped = {problem.path[:-1] for problem in problems if problem.is_unknown_key}
+    tasks = {problem.path for problem in problems if problem.is_unknown_task}
+    return [
+        problem
+        for problem in problems
+        if not (problem.is_missing_key and problem.path in mistyped)
+        and not (problem.is_unknown_key and problem.path[:-1] in tasks)
+    ]
+
+
+@cache
+def load_schema() -> Mapping[str, Any]:
+    """The schema of a workflow, of version 1.0.3 of the specification."""
+    text = (files(__package__) / "schema" / "workflow.yaml").read_text("utf-8")
+    located = next(read_yaml(text))
+    assert isinstance(located.data, dict)  # noqa: S101 - a file of this package
+    return located.data
+
+
+@cache
+def _load_validator() -> Any:  # noqa: ANN401 - jsonschema has no types
+    from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # noqa: PLC0415 - few commands need it
+    from referencing import Registry  # noqa: PLC0415
+
+    return Draft202012Validator(load_schema(), registry=Registry())
+
+
+def _explain(error: Any) -> Iterator[Problem]:  # noqa: ANN401 - jsonschema has no types
+    """The problems that `error` stands for."""
+    path = tuple(str(part) for part in error.absolute_path)
+    if error.validator in CHOICES and error.context:
+        if (text := _describe_choice(error)) is not None:
+            is_task = error.schema.get("title") == "Task"
+            yield Problem(path=path, text=_put_before(path, text), is_unknown_task=is_task)
+            return
+        for inner in _pick_alternative(error):
+            yield from _explain(inner)
+        return
+    yield from _describe(error, path)
+
+
+def _pick_alternative(error: Any) -> Sequence[Any]:  # noqa: ANN401
+    """The errors of the alternative that was meant: the fewest that tell it from others, then those found deepest."""
+    alternatives: dict[int, list[Any]] = {}
+    for inner in error.context:
+        alternatives.setdefault(inner.schema_path[0], []).append(inner)
+    chosen = min(alternatives.values(), key=lambda errors: (_count_discriminators(errors, 0), -_depth(errors)))
+    telling = [inner for inner in chosen if inner.validator not in {"unevaluatedProperties", "additionalProperties"}]
+    # What stands beside a mistake is called unevaluated, too.
+    return [inner for inner in chosen if inner in telling or _list_unknown(inner)]
+
+
+def _count_discriminators(errors: Sequence[Any], depth: int) -> int:
+    count = 0
+    for error in errors:
+        below = depth + len(error.relative_path)
+        if error.validator in CHOICES and error.context:
+            alternatives: dict[int, list[Any]] = {}
+            for inner in error.context:
+                alternatives.setdefault(inner.schema_path[0], []).append(inner)
+            count += min(_count_discriminators(inner, below) for inner in alternatives.values())
+        elif error.validator == "required":
+            count += below == 0
+        elif error.validator in DISCRIMINATORS:
+            count += NAMING if error.validator in {"const", "not"} and below == 1 else below <= 1
+    return count
+
+
+def _depth(errors: Sequence[Any]) -> int:
+    return max(len(error.absolute_path) + (_depth(error.context) if error.context else 0) for error in errors)
+
+
+def _describe_choice(error: Any) -> str | None:  # noqa: ANN401
+    """Words for a choice of which no alternative is nearer than another; None where one is."""
+    title = error.schema.get("title")
+    if title == "Task" and isinstance(error.instance, dict):
+        return _describe_task(error.instance)
+    if isinstance(error.instance, dict):
+        return None
+    kinds = [part for part in (_kind_of(branch) for branch in error.schema[error.validator]) if part]
+    has_kind = any(_is_kind(error.instance, kind) for kind in kinds)
+    if kinds and not has_kind:
+        return f"{_list_words([KINDS[kind] for kind in dict.fromkeys(kinds)])} is needed"
+    shapes = dict.fromkeys(_describe_pattern(inner.schema) for inner in _walk(error) if inner.validator == "pattern")
+    return f"{error.instance!r} is not {_list_words([*shapes])}" if len(shapes) > 1 else None
+
+
+def _walk(error: Any) -> Iterator[Any]:  # noqa: ANN401
+    for inner in error.context:
+        yield inner
+        yield from _walk(inner)
+
+
+def _describe_task(task: Mapping[str, object]) -> str | None:
+    kinds = _list_task_kinds()
+    if any(kind in task for kind in kinds):
+        return None
+    near = [hint for key in task if (hint := suggest_nearest(key, kinds))]
+    known = ", ".join(kinds)
+    return f"a task has one of the keys {known}{near[0] if near else ''}"
+
+
+@cache
+def _list_task_kinds() -> Sequence[str]:
+    definitions = load_schema()["$defs"]
+    return [branch["$ref"].rpartition("/")[2].removesuffix("Task") for branch in definitions["task"]["oneOf"]]
+
+
+def _resolve(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    while "$ref" in schema and "properties" not in schema:
+        schema = load_schema()["$defs"][schema["$ref"].rpartition("/")[2]]
+    return schema
+
+
+def _kind_of(schema: Mapping[str, Any]) -> str | None:
+    resolved = _resolve(schema)
+    kind = resolved.get("type")
+    if kind is None and "anyOf" in resolved:
+        kind = _resolve(resolved["anyOf"][0]).get("type")
+    return kind if isinstance(kind, str) else None
+
+
+def _is_kind(value: object, kind: str) -> bool:
+    return bool(_load_validator().is_type(value, kind))
+
+
+def _describe(error: Any, path: Path) -> Iterator[Problem]:  # noqa: ANN401
+    match error.validator:
+        case "unevaluatedProperties" | "additionalProperties":
+            known = sorted(_list_keys(error.schema, error.instance))
+            for key in _list_unknown(error):
+                text = f"unknown key {write_path((*path, key))!r}{suggest_nearest(key, known) or _list_known(known)}"
+                yield Problem(path=(*path, key), text=text, is_unknown_key=True)
+        case "required":
+            missing = [key for key in error.validator_value if key not in error.instance]
+            for key in missing:
+                if f"'{key}'" in error.message:
+                    text = f"{write_path((*path, key))} is missing"
+                    yield Problem(path=path, text=text, is_missing_key=True)
+        case _:
+            yield Problem(path=path, text=_put_before(path, _describe_value(error)))
+
+
+def _put_before(path: Path, text: str) -> str:
+    return f"{write_path(path)}: {text}" if path else text
+
+
+def _describe_value(error: Any) -> str:  # noqa: ANN401
+    wanted = error.validator_value
+    match error.validator:
+        case "type" if isinstance(wanted, str):
+            return f"{KINDS[wanted]} is needed{_quote_hint(error.instance, wanted)}"
+        case "enum" | "const":
+            values = [str(value) for value in (wanted if isinstance(wanted, list) else [wanted])]
+            near = suggest_nearest(str(error.instance), values)
+            return f"{error.instance!r} is not one of {', '.join(values)}{near}"
+        case "pattern":
+            return f"{error.instance!r} is not {_describe_pattern(error.schema)}"
+        case "minProperties" | "maxProperties" if error.schema.get("title", "").endswith("Item"):
+            return f"an item has one key, its name, and this one has {len(error.instance)}: {', '.join(error.instance)}"
+        case "minProperties":
+            return "at least one key is needed"
+        case _:
+            return str(error.message)[:WORDS_MAX]
+
+
+def _quote_hint(value: object, wanted: str) -> str:
+    if wanted == "string" and isinstance(value, bool | int | float):
+        return ", and this is read as a number or as true or false: put it in quotes"
+    return ""
+
+
+def _describe_pattern(schema: Mapping[str, Any]) -> str:
+    match schema.get("title"):
+        case "WorkflowDSL" | "WorkflowVersion":
+            return "a version like 1.0.3 (semver.org)"
+        case "WorkflowName" | "WorkflowNamespace":
+            return "a name of up to 63 letters, digits and hyphens, with neither first nor last a hyphen"
+        case "RuntimeExpression":
+            return "an expression like ${ .name }"
+        case "DurationLiteral":
+            return "a duration like PT1H30M (ISO 8601)"
+        case "LiteralUriTemplate" | "LiteralUri":
+            return "an address like https://example.com/pets/{petId}"
+        case title:
+            return f"a {title}" if title else f"text that fits {str(schema.get('pattern'))[:WORDS_MAX]}"
+
+
+def _list_unknown(error: Any) -> Sequence[str]:  # noqa: ANN401
+    """The keys that `error` complains of and no alternative of the schema knows."""
+    if error.validator not in {"unevaluatedProperties", "additionalProperties"} or not isinstance(error.instance, dict):
+        return []
+    known = _list_keys(error.schema, error.instance)
+    return [key for key in error.instance if key not in known]
+
+
+def _list_keys(schema: Mapping[str, Any], instance: object = None) -> set[str]:
+    """The keys that `schema` knows: of a choice, those of each alternative that `instance` has the constants of."""
+    resolved = _resolve(schema)
+    found = set(resolved.get("properties", ()))
+    for part in (*resolved.get("allOf", ()), *([resolved] if resolved is not schema else ())):
+        found |= _list_keys(part, instance)
+    for word in CHOICES:
+        for part in resolved.get(word, ()):
+            found |= _list_keys(part, instance)
+    return found
+
+
+def _list_known(known: Sequence[str]) -> str:
+    if not known:
+        return ""
+    more = ", ..." if len(known) > KEYS_SHOWN else ""
+    return f"; known keys: {', '.join(known[:KEYS_SHOWN])}{more}"
+
+
+def _list_words(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]

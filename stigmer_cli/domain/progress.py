@@ -9,11 +9,12 @@ from stigmer_cli.domain.step import Step
 class Progress:
     """Where an execution stands by its record.
 
-    `in_the_air` is the first step that nobody may repeat unasked; None where it is safe to go on. `resumes` is how
-    often in a row it was resumed by itself without recording a step since.
+    `in_the_air` is the first step that nobody may repeat unasked; None where it is safe to go on. `is_only`: there is
+    no other such step. `resumes` is how often in a row it was resumed by itself without recording a step since.
     """
 
     in_the_air: Step | None = None
+    is_only: bool = True
     resumes: int = 0
 
 

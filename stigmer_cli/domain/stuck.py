@@ -34,6 +34,7 @@ GRACE_S = 5.0
 """An execution that was accepted or changed less than this ago is not stuck."""
 
 RECONCILE = "stigmer executions reconcile"
+RESUME = "stigmer executions resume"
 CANCEL = "stigmer executions cancel"
 WATCH = "stigmer executions watch"
 MORE_WORKERS = "stigmer work"
@@ -112,6 +113,15 @@ def is_repairable(kind: StuckClass | str) -> bool:
 def way_out(kind: StuckClass, execution: ExecutionId, phase: Phase, *, passes: bool = False) -> WayOut:
     """What to type for an execution of this class; `passes`: it continues without help."""
     return _way_out(kind, (execution,), phase, passes=passes)
+
+
+def way_out_of_step(execution: ExecutionId, step: str) -> WayOut:
+    """What to type for an execution of which `step`, and no other step, may have had its effect."""
+    again = f"{RECONCILE} {execution} --include-in-progress"
+    return WayOut(
+        commands=(f"{RESUME} {execution} --repeat {step}", f"{RESUME} {execution} --skip {step}", again),
+        note="(the first and the last repeat what may have been done)",
+    )
 
 
 def way_out_of_all(kind: StuckClass, ids: Sequence[ExecutionId], phase: Phase, *, passes: bool = False) -> WayOut:

@@ -27,7 +27,7 @@ from stigmer_cli.api.findings import Action, Finding
 from stigmer_cli.clock import is_older, iso
 from stigmer_cli.domain.execution import AttentionCode, Dispatch, Execution, QueueReason
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.domain.stuck import GRACE_S, StuckClass, way_out
+from stigmer_cli.domain.stuck import GRACE_S, REPEATABLE, StuckClass, way_out, way_out_of_step
 from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.judgement.plan import Move, last_move_at, unfit_cause
 from stigmer_cli.temporal.gateway import Observed, RunState
@@ -99,7 +99,8 @@ DRAINING_S = 15.0
 class Stuck:
     """A stuck execution: its class, the cause in words, and since when, as far as that is known.
 
-    `passes`: it continues without help as soon as what it waits for is there.
+    `passes`: it continues without help as soon as what it waits for is there. `step` is the one step that a person has
+    to decide about; empty if there is none, or more than one.
     """
 
     execution: Execution
@@ -107,10 +108,13 @@ class Stuck:
     cause: str
     since: datetime
     passes: bool = False
+    step: str = ""
 
     @property
     def hint(self) -> str:
         """What to type."""
+        if self.step:
+            return str(way_out_of_step(self.execution.id, self.step))
         return str(way_out(self.kind, self.execution.id, self.execution.phase, passes=self.passes))
 
 
@@ -171,7 +175,16 @@ def judge(observation: Observation, move: Move, context: StuckContext) -> Stuck 
     if found is None:
         return None
     since = min(found.since, context.now)
-    return Stuck(execution=execution, kind=found.kind, cause=found.cause, since=since, passes=found.passes)
+    step = _find_undecided(observation) if found.kind in REPEATABLE and not found.passes else ""
+    return Stuck(execution=execution, kind=found.kind, cause=found.cause, since=since, passes=found.passes, step=step)
+
+
+def _find_undecided(observation: Observation) -> str:
+    """The key of the one step that `executions resume` can be told about: it takes one, of what is marked."""
+    execution, progress = observation.execution, observation.progress
+    is_marked = execution.phase is Phase.IN_PROGRESS and execution.attention is not None
+    step = progress.in_the_air if progress.is_only else None
+    return step.key if is_marked and step is not None else ""
 
 
 def find_untaken(seen: Observed | None) -> Untaken | None:

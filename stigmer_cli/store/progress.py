@@ -1,5 +1,6 @@
 """How far executions have come by their own record, read for many at once."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,5 +52,8 @@ class ProgressTable:
         for id_, type_, data in begun_again:
             is_counted = type_ == EventType.RESUMED and recorded.get(id_, 0) < int(data["epoch"])
             resumes[id_] = int(data[RESUMES]) if is_counted else 0
-        known = (*first, *resumes)
-        return {id_: Progress(in_the_air=first.get(id_), resumes=resumes.get(id_, 0)) for id_ in known}
+        number = Counter(row["execution_id"] for row in found)
+        return {
+            id_: Progress(in_the_air=first.get(id_), is_only=number[id_] <= 1, resumes=resumes.get(id_, 0))
+            for id_ in (*first, *resumes)
+        }

@@ -1,17 +1,20 @@
 """No dead ends: whatever row stands beside whatever Temporal, a printed command brings it on, and a cancel ends it."""
 
 import asyncio
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
 import pytest
 
+from stigmer_cli.api.resume import ResumeOutcome
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import AgentSpec, AttentionCode, Execution
-from stigmer_cli.domain.identity import AgentId
+from stigmer_cli.domain.identity import AgentId, RunId
+from stigmer_cli.domain.step import Effect, StepKind
 from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.executions.canceller import PATIENCE_S, Canceller
 from stigmer_cli.executions.reconcile.observe import observe
@@ -20,6 +23,8 @@ from stigmer_cli.executions.reconcile.scan import ReconcileScope
 from stigmer_cli.judgement.plan import Rules, plan
 from stigmer_cli.judgement.stuck import StuckContext, judge
 from stigmer_cli.store.agents import AgentDraft
+from stigmer_cli.store.resuming import Decision
+from stigmer_cli.store.step_rows import StepDraft
 from stigmer_cli.store.store import open_store
 from stigmer_cli.temporal.gateway import RunState
 from tests.integration.executions.reconcile_harness import Case, Race, ReconcileHarness, Standing
@@ -85,7 +90,13 @@ class Printed:
     """A command that a person is told to type for one execution."""
 
     kind: StuckClass
-    command: str
+    commands: Sequence[str]
+    chosen: int = 0
+
+    @property
+    def command(self) -> str:
+        """The one of the alternatives that is typed."""
+        return self.commands[self.chosen % len(self.commands)]
 
     @property
     def rules(self) -> Rules:
@@ -99,7 +110,7 @@ async def printed(harness: ReconcileHarness, row: Execution) -> Printed | None:
     now = SystemClock().now()
     [move] = plan([observation], now=now, rules=Rules(grace_s=0))
     found = judge(observation, move, StuckContext(now=now, is_polled=True, untaken_s=60))
-    return None if found is None else Printed(found.kind, found.hint)
+    return None if found is None else Printed(found.kind, re.sub(r" \(.*\)$", "", found.hint).split(", or "))
 
 
 async def type_it(harness: ReconcileHarness, row: Execution, told: Printed) -> None:
@@ -107,11 +118,28 @@ async def type_it(harness: ReconcileHarness, row: Execution, told: Printed) -> N
     if told.command.startswith("stigmer executions cancel"):
         await _cancel(harness, row)
         return
+    if resume := re.fullmatch(f"stigmer executions resume {row.id} --(repeat|skip) (/.*)", told.command):
+        await _begin_step(harness, row, resume[2])
+        harness.in_the_air.discard(row.id)
+        async with harness.dispatching():
+            resumed = await harness.store.resuming.resume(row.id, Decision(**{resume[1]: resume[2]}))
+            assert resumed.outcome is ResumeOutcome.RESUMED, resumed
+            await harness.until_drained()
+        return
     scope = ReconcileScope(ids=[row.id])
     wanted = ReconcileJob(scope=scope, rules=told.rules, is_dry_run=False, asked_by="a test")
     async with harness.dispatching():
         async for _ in harness.reconciling.run(wanted):
             pass
+
+
+async def _begin_step(harness: ReconcileHarness, row: Execution, key: str) -> None:
+    """Have a step be in the air that harness and judge take for one: resuming reads the journal itself."""
+    draft = StepDraft(
+        key=key, kind=StepKind.TOOL, name="send", effect=Effect.ONCE, nonce="0123456789abcdef", input_hash="h"
+    )
+    run = RunId(row.claimed_run or "")
+    await harness.store.steps.begin(row.id, epoch=row.epoch, run=run, attempt=row.claimed_attempt, draft=draft)
 
 
 async def brought_on(harness: ReconcileHarness, row: Execution) -> bool:
@@ -124,7 +152,7 @@ async def brought_on(harness: ReconcileHarness, row: Execution) -> bool:
     return is_open and run is not None and now.claimed_run in (None, run.run_id) and now.attention is None
 
 
-async def _is_no_dead_end(harness: ReconcileHarness, case: Case) -> str:
+async def _is_no_dead_end(harness: ReconcileHarness, case: Case, chosen: int) -> str:
     row = await harness.put(case)
     if row.phase.is_terminal:
         return "ended"
@@ -139,18 +167,25 @@ async def _is_no_dead_end(harness: ReconcileHarness, case: Case) -> str:
                 await harness.until_drained()
         assert await brought_on(harness, row), "nothing is printed for it, and it does not get on"
         return "gets on"
+    told = replace(told, chosen=chosen)
     if told.kind is StuckClass.QUEUED:
         async with harness.dispatching():
             await harness.until_drained()
     elif told.kind not in {StuckClass.STARTING_LATE, StuckClass.WAITING_FOR_RUNNER}:
         assert told.command.startswith(
-            (f"stigmer executions reconcile {row.id}", f"stigmer executions cancel {row.id}")
+            tuple(f"stigmer executions {verb} {row.id}" for verb in ("reconcile", "cancel", "resume"))
         )
         await type_it(harness, row, told)
         if case.is_unwanted and not await brought_on(harness, row):
             await _cancel(harness, row)  # what is to end and is still open is the canceller's, whatever is typed
     assert await brought_on(harness, row), f"{told} leaves it where it was"
     return told.kind
+
+
+def _has_choice(case: Case) -> bool:
+    """Whether several commands are printed for it, that differ from those of the cases beside it."""
+    is_left = case.is_in_the_air and case.state is None and not case.is_unwanted
+    return is_left and case.mark in {AttentionCode.LOST, AttentionCode.EFFECT_UNKNOWN} and not case.trouble
 
 
 async def _ends_when_cancelled(harness: ReconcileHarness, case: Case) -> None:
@@ -173,11 +208,12 @@ def test_over_every_row_and_every_temporal_a_printed_command_brings_it_on(
     harness: ReconcileHarness, runner: asyncio.Runner
 ) -> None:
     met: set[str] = set()
-    for case in every_case():
+    typed = ((case, chosen) for case in every_case() for chosen in range(3 if _has_choice(case) else 1))
+    for case, chosen in typed:
         try:
-            met.add(runner.run(_is_no_dead_end(harness, case)))
+            met.add(runner.run(_is_no_dead_end(harness, case, chosen)))
         except AssertionError as error:
-            raise AssertionError(f"{case}: {error}") from error
+            raise AssertionError(f"{case}, command {chosen}: {error}") from error
         finally:
             runner.run(harness.end_all())
     assert met >= {

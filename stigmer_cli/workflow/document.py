@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from stigmer_cli.nearest import suggest_nearest
+from stigmer_cli.workflow.expressions_check import find_expression_problems
 from stigmer_cli.workflow.json_value import Json, Path
 from stigmer_cli.workflow.references import find_reference_problems
 from stigmer_cli.workflow.schema_check import Problem, find_schema_problems, load_schema
@@ -62,13 +63,17 @@ def _check(name: str, located: Located) -> Workflow | Rejected:
     data = located.data.get("spec") if prefix else located.data
     if not problems:
         problems = [*_find_root_problems(cast("Mapping[str, Json]", data)), *find_schema_problems(data)]
-        # References mean something only in a document that has the shape.
-        problems = problems or find_reference_problems(cast("Mapping[str, Json]", data))
+        # References and expressions mean something only in a document that has the shape.
+        problems = problems or _check_meaning(cast("Mapping[str, Json]", data))
         problems = [Problem(path=(*prefix, *problem.path), text=problem.text) for problem in problems]
     if problems:
         placed = sorted((located.find(problem.path), problem.text) for problem in problems)
         return Rejected(problems=[_format(name, place, text) for place, text in placed])
     return make_workflow(cast("Mapping[str, Json]", data))
+
+
+def _check_meaning(data: Mapping[str, Json]) -> Sequence[Problem]:
+    return [*find_reference_problems(data), *find_expression_problems(data)]
 
 
 def make_workflow(data: Mapping[str, Json]) -> Workflow:

@@ -23,6 +23,9 @@ DISCRIMINATORS = frozenset({"required", "const", "not", "type", "enum", "minProp
 NAMING = 2
 """How much the value of a key weighs that names the alternative, as `call: http` does, against one missing key."""
 
+TASK_LISTS = (("do",), ("try",), ("catch", "do"), ("fork", "branches"), ("foreach", "do"))
+"""Where a task has tasks in it."""
+
 KINDS: Mapping[str, str] = {
     "string": "a text",
     "object": "a mapping",
@@ -46,9 +49,53 @@ class Problem:
 
 
 def find_schema_problems(data: Json) -> Sequence[Problem]:
-    """What of `data` the schema of the specification does not allow."""
-    found = {problem: None for error in _load_validator().iter_errors(data) for problem in _explain(error)}
+    """What of `data` the schema of the specification does not allow.
+
+    Each task is checked by itself, without the tasks in it: a validator goes through what is in a `oneOf` several
+    times, and so through a task ten levels down a million times.
+    """
+    found = dict.fromkeys(_check(_load_validator(), data, ()))
+    for path, task in _walk_tasks(data):
+        found.update(dict.fromkeys(_check(_load_task_validator(), task, path)))
     return _drop_consequences(found)
+
+
+def _check(validator: Any, data: Json, path: Path) -> Iterator[Problem]:  # noqa: ANN401 - jsonschema has no types
+    for error in validator.iter_errors(data):
+        yield from _explain(error, path)
+
+
+def _walk_tasks(data: Json) -> Iterator[tuple[Path, Json]]:
+    """Every task of a document that may have any shape, but the reusable functions themselves, with its place."""
+    document = data if isinstance(data, dict) else {}
+    yield from _walk_list(document.get("do"), ("do",))
+    use = document.get("use")
+    for section, part in use.items() if isinstance(use, dict) else ():
+        if section == "functions" and isinstance(part, dict):
+            for name, task in part.items():
+                yield from _walk_lists_of(task, ("use", section, name))
+        if section == "extensions" and isinstance(part, list):
+            for number, item in enumerate(part):
+                for name, extension in item.items() if isinstance(item, dict) else ():
+                    for word in ("before", "after"):
+                        path = ("use", section, str(number), name, word)
+                        yield from _walk_list(extension.get(word) if isinstance(extension, dict) else None, path)
+
+
+def _walk_list(tasks: Json, path: Path) -> Iterator[tuple[Path, Json]]:
+    for number, item in enumerate(tasks) if isinstance(tasks, list) else ():
+        for name, task in item.items() if isinstance(item, dict) else ():
+            here = (*path, str(number), name)
+            yield here, task
+            yield from _walk_lists_of(task, here)
+
+
+def _walk_lists_of(task: Json, path: Path) -> Iterator[tuple[Path, Json]]:
+    for place in TASK_LISTS:
+        inner = task
+        for key in place:
+            inner = inner.get(key) if isinstance(inner, dict) else None
+        yield from _walk_list(inner, (*path, *place))
 
 
 def _drop_consequences(problems: Iterable[Problem]) -> Sequence[Problem]:
@@ -74,22 +121,41 @@ def load_schema() -> Mapping[str, Any]:
 
 @cache
 def _load_validator() -> Any:  # noqa: ANN401 - jsonschema has no types
+    """Checks a document, and of the lists of tasks only that they are lists of mappings with one key."""
+    return _make_validator({**load_schema(), "$defs": _make_shallow_definitions()})
+
+
+@cache
+def _load_task_validator() -> Any:  # noqa: ANN401
+    """Checks one task in the same way."""
+    return _make_validator({"$ref": "#/$defs/task", "$defs": _make_shallow_definitions()})
+
+
+@cache
+def _make_shallow_definitions() -> Mapping[str, Any]:
+    definitions = load_schema()["$defs"]
+    tasks = definitions["taskList"]
+    items = {key: value for key, value in tasks["items"].items() if key != "additionalProperties"}
+    return {**definitions, "taskList": {**tasks, "items": items}}
+
+
+def _make_validator(schema: Mapping[str, Any]) -> Any:  # noqa: ANN401
     from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # noqa: PLC0415 - few commands need it
     from referencing import Registry  # noqa: PLC0415
 
-    return Draft202012Validator(load_schema(), registry=Registry())
+    return Draft202012Validator(schema, registry=Registry())
 
 
-def _explain(error: Any) -> Iterator[Problem]:  # noqa: ANN401 - jsonschema has no types
-    """The problems that `error` stands for."""
-    path = tuple(str(part) for part in error.absolute_path)
+def _explain(error: Any, root: Path) -> Iterator[Problem]:  # noqa: ANN401
+    """The problems that `error` stands for, in what is at `root` of the document."""
+    path = (*root, *(str(part) for part in error.absolute_path))
     if error.validator in CHOICES and error.context:
         if (text := _describe_choice(error)) is not None:
             is_task = error.schema.get("title") == "Task"
             yield Problem(path=path, text=_put_before(path, text), is_unknown_task=is_task)
             return
         for inner in _pick_alternative(error):
-            yield from _explain(inner)
+            yield from _explain(inner, root)
         return
     yield from _describe(error, path)
 

@@ -167,3 +167,44 @@ def test_no_document_makes_the_checks_fail() -> None:
     for text in ("1", "a", "[]", "{do: {}}", "{do: [1]}", "{do: [{}]}", "{document: 1, do: [{a: []}]}", "{do: [[]]}"):
         [found] = read_yaml(text)
         assert find_schema_problems(found.data)
+
+
+@pytest.mark.parametrize(
+    ("task", "problem"),
+    [
+        ("set: {x: '${ .a'}", "do[0].a.set.x: ${ without its } in '${ .a'"),
+        ("set: {x: 'a ${ .b | } c'}", "do[0].a.set.x: no expression: syntax error, unexpected ')'"),
+        ("set: {x: 1}, if: .a ==", "do[0].a.if: no expression: syntax error, unexpected ')'"),
+        ("set: {x: '${ $contxt }'}", "do[0].a.set.x: no expression: there is no variable $contxt"),
+        ("set: {x: 1}, output: {as: foo}", "do[0].a.output.as: no expression: foo/0 is not defined"),
+        ("for: {in: '.a['}, do: []", "do[0].a.for.in: no expression: syntax error, unexpected INVALID_CHARACTER"),
+        ("switch: [{when: {when: '.a |', then: end}}]", "do[0].a.switch[0].when.when: no expression: syntax error"),
+    ],
+)  # fmt: skip
+def test_what_is_no_expression_is_said(task: str, problem: str) -> None:
+    [found] = _problems(f"{HEAD}do: [{{a: {{{task}}}}}]\n")
+    assert found.partition(": ")[2].startswith(problem)
+
+
+def test_data_is_no_expression_and_loops_declare_variables() -> None:
+    text = f"""{HEAD}
+do:
+  - a: {{set: {{if: not jq, when: not jq, x: '.a['}}}}
+  - b: {{for: {{each: pet, in: .a, at: i}}, while: $pet != $i, do: [{{if: {{set: {{x: '${{ $pet }}'}}}}}}]}}
+  - c: {{try: [], catch: {{as: problem, when: $problem.status == 404, do: [{{d: {{set: '${{ $problem }}'}}}}]}}}}
+  - e: {{call: http, with: {{method: post, endpoint: https://example.com, body: {{until: not jq}}}}}}
+  - f: {{set: {{x: 1}}, input: {{schema: {{format: json, document: {{if: {{const: 1}}}}}}}}}}
+"""
+    [found] = read_workflows("w.yaml", text)
+    assert isinstance(found, Workflow), found.problems
+
+
+def test_a_document_nested_as_deep_as_it_may_be_is_checked_in_time() -> None:
+    inner = "{set: {x: 1}}"
+    for _ in range(18):
+        inner = f"{{do: [{{a: {inner}}}]}}"
+    [found] = read_workflows("w.yaml", f"{HEAD}do: [{{a: {inner}}}]\n")
+    assert isinstance(found, Workflow), found.problems
+    wrong = inner.replace("set", "sett")
+    [problem] = _problems(f"{HEAD}do: [{{a: {wrong}}}]\n")
+    assert problem.endswith("did you mean set?")

@@ -1,0 +1,1 @@
+"""Runtime expressions: jq (libjq), evaluated in a process of its own, within limits of time and memory."""

@@ -1,0 +1,142 @@
+"""Expressions: what they are worth, what they cannot see, and what ends them. Evaluated by libjq in its own process."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import psutil
+import pytest
+
+from stigmer_cli.workflow.expression.evaluator import Evaluator, ExpressionFailed
+from stigmer_cli.workflow.expression.program import find_code_problem
+from stigmer_cli.workflow.expression.template import fill_template
+from stigmer_cli.workflow.json_value import Json
+
+ORDER: Json = {"orderType": "electronic", "pets": [{"id": 1, "name": "Milou"}, {"id": 2, "name": "Rex"}]}
+
+
+@pytest.fixture
+async def evaluator() -> AsyncIterator[Evaluator]:
+    made = Evaluator(cpu_s_max=0.3)
+    yield made
+    await made.close()
+
+
+async def test_expressions_have_the_values_of_jq(evaluator: Evaluator) -> None:
+    variables: dict[str, Json] = {"context": {"n": 40}, "input": 1, "color": "red", "index": 0}
+    for code, on, value in [
+        ('.orderType == "electronic"', ORDER, True),
+        (".pets[0].id + 1", ORDER, 2),
+        ('.colors + ["red"]', None, ["red"]),
+        ("$context.n + 2", {}, 42),
+        ("$context+.", {"m": 1}, {"n": 40, "m": 1}),
+        ("{ ids: [ $input, .id ] }", {"id": 2}, {"ids": [1, 2]}),
+        ("{ c: (.p.colors + [ $color ]), i: (.p.indexes + [ $index ])}", {}, {"c": ["red"], "i": [0]}),
+        ('"Hello \\(.user.firstName)!"', {"user": {"firstName": "John"}}, "Hello John!"),
+        (". | length", [1, 2], 2),
+        (".pets[].name", ORDER, ["Milou", "Rex"]),
+        ("empty", ORDER, None),
+        (".a # a comment", {"a": 1}, 1),
+        ("[limit(3; repeat(1))]", None, [1, 1, 1]),
+        (".text", {"text": "ü\n\u2028\u0000 🐕"}, "ü\n\u2028\u0000 🐕"),
+        ('0 | strflocaltime("%H %Z")', None, "00 UTC"),
+    ]:  # fmt: skip
+        assert await evaluator.evaluate(code, on, variables) == value, code
+
+
+NO_VALUE = (
+    (".a |", "syntax error"),
+    ("foo", "foo/0 is not defined"),
+    ("$contxt", "there is no variable $contxt; did you mean context?"),
+    (".a.b", "Cannot index number with"),
+    ('error("sold out")', "sold out"),
+    ("env", "env is no part of the expressions of a workflow"),
+    ("1) | now | (2", "now is no part"),
+    ('"\\(input)"', "input is no part"),
+    ("[inputs]", "inputs is no part"),
+    ("debug(1)", "debug is no part"),
+    ("halt_error(1)", "halt_error is no part"),
+    ("halt", "halt is no part"),
+    ("stderr", "stderr is no part"),
+    ('"a" | modulemeta', "modulemeta is no part"),
+    ("get_search_list", "get_search_list is no part"),
+    ("$__loc__", "$__loc__ is no part"),
+    ("$__prog_args", "$__prog_args is no part"),
+    ('import "a" as $a; 1', "syntax error"),
+    ("1" * 70_000, "70,000 characters"),
+    ('"a" * 9000000', "longer than 8,388,608 bytes"),
+)
+
+
+async def test_what_has_no_value_is_told_in_a_sentence(evaluator: Evaluator) -> None:
+    for code, words in NO_VALUE:
+        with pytest.raises(ExpressionFailed) as caught:
+            await evaluator.evaluate(code, {"a": 1}, {"context": None})
+        assert words in str(caught.value), code
+        assert "\n" not in str(caught.value)
+
+
+async def test_the_environment_cannot_be_read(evaluator: Evaluator) -> None:
+    assert await evaluator.evaluate("$ENV", None, {}) is None
+    assert await evaluator.evaluate('getpath(["v"])', {"a": 1}, {"secrets": {"a": "b"}}) is None
+
+
+async def test_an_expression_without_an_end_is_ended_and_the_next_one_has_its_value(evaluator: Evaluator) -> None:
+    for code in ("def f: f; f", "[range(1e12)]"):
+        with pytest.raises(ExpressionFailed, match=r"more than 0\.3 s of processor time"):
+            await evaluator.evaluate(code, None, {})
+        assert await evaluator.evaluate("1 + 1", None, {}) == 2
+
+
+async def test_one_that_is_given_up_leaves_no_answer_for_the_next(evaluator: Evaluator) -> None:
+    assert await evaluator.evaluate("1", None, {}) == 1
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await evaluator.evaluate("[range(1e12)]", None, {})
+    assert await evaluator.evaluate("2", None, {}) == 2
+
+
+async def test_expressions_at_the_same_time_have_their_own_values(evaluator: Evaluator) -> None:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(evaluator.evaluate(". * 2", number, {})) for number in range(50)]
+    assert [task.result() for task in tasks] == [number * 2 for number in range(50)]
+
+
+async def test_the_process_ends_with_its_evaluator(evaluator: Evaluator) -> None:
+    await evaluator.evaluate("1", None, {})
+    [child] = [child for child in psutil.Process().children() if "expression.child" in " ".join(child.cmdline())]
+    await evaluator.close()
+    assert not child.is_running()
+
+
+async def test_a_template_keeps_the_type_of_a_whole_value_and_writes_others_into_the_text(evaluator: Evaluator) -> None:
+    async def evaluate(code: str) -> Json:
+        return await evaluator.evaluate(code, {"n": 1, "text": "a", "list": [1], "code": "${ .n }"}, {})
+
+    template: Json = {
+        "n": " ${ .n }\n",
+        "in": "x ${ .n } ${ .text } ${ .list } ${ .none }!",
+        "deep": [{"l": "${ .list }"}],
+        "plain": ".n",
+    }
+    assert await fill_template(template, evaluate) == {
+        "n": 1,
+        "in": "x 1 a [1] null!",
+        "deep": [{"l": [1]}],
+        "plain": ".n",
+    }
+    assert await fill_template("${ .code }", evaluate) == "${ .n }", "data is never evaluated"
+    assert await fill_template([".n", "not jq at all", "${ .n }"], evaluate, is_loose=True) == [1, "not jq at all", 1]
+    with pytest.raises(ExpressionFailed, match="without its }"):
+        await fill_template("${ .n", evaluate)
+
+
+def test_code_is_checked_without_being_evaluated() -> None:
+    assert find_code_problem("$context.a + $color | last(repeat(1))", ["context", "color"]) == ""
+    assert find_code_problem("$colour", ["color"]) == "there is no variable $colour; did you mean color?"
+    assert find_code_problem(".a +", []) == "syntax error, unexpected ')'"
+    assert find_code_problem("$__loc__", []) == "$__loc__ is no part of the expressions of a workflow"
+
+
+async def test_half_a_surrogate_pair_becomes_a_question_mark(evaluator: Evaluator) -> None:
+    assert await evaluator.evaluate(".", json.loads('"a\\ud800"'), {}) == "a?"

@@ -1,6 +1,7 @@
 """How long a command takes to start, beside the smallest program of its libraries in the same run.
 
-Each round runs every command once, the bare programs among them. The home is empty and no stack runs.
+Each round runs every command once, the bare programs among them. Some run in an empty home without a stack, and those
+that ask a stack beside one that is ready and idle.
 """
 
 import os
@@ -12,11 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.benchmarks.report import Benchmark, Row, interleave, medians
-from tests.support.installed import Stigmer
+from tests.support.installed import Stigmer, installed
 
 ROUNDS, QUICK_ROUNDS = 31, 7
 TYPER = "one-command typer application"
 WITH_HTTPX = "the same, with httpx imported"
+WITH_TEMPORAL = "the same, with httpx and temporalio.client imported"
 APPLICATION = """
 import typer
 
@@ -42,6 +44,7 @@ class Case:
     bare: str
     budget: float
     environment: Mapping[str, str] = field(default_factory=dict)
+    has_stack: bool = False
 
 
 CASES = (
@@ -50,7 +53,11 @@ CASES = (
     Case(name="completion of a word", arguments=(), bare=TYPER, budget=1.25, environment=COMPLETING),
     Case(name="stigmer --help", arguments=("--help",), bare=TYPER, budget=1.5),
     Case(name="stigmer run --help", arguments=("run", "--help"), bare=TYPER, budget=1.5),
-    Case(name="stigmer status", arguments=("status",), bare=WITH_HTTPX, budget=1.5),
+    Case(name="stigmer status, without a stack", arguments=("status",), bare=WITH_HTTPX, budget=1.5),
+    Case(name="stigmer status", arguments=("status",), bare=WITH_HTTPX, budget=1.5, has_stack=True),
+    Case(name="stigmer executions list", arguments=("executions", "list"), bare=WITH_HTTPX, budget=1.5, has_stack=True),
+    Case(name="stigmer agents list", arguments=("agents", "list"), bare=WITH_HTTPX, budget=1.5, has_stack=True),
+    Case(name="stigmer doctor", arguments=("doctor",), bare=WITH_TEMPORAL, budget=1.5, has_stack=True),
 )
 
 
@@ -60,14 +67,14 @@ def _command(argv: Sequence[str], environment: Mapping[str, str]) -> Callable[[]
 
 def run(is_quick: bool) -> Sequence[Row]:  # noqa: FBT001 - the interface of a benchmark
     """Milliseconds of each command; its budget is a ratio."""
-    with tempfile.TemporaryDirectory() as folder:
-        stigmer = Stigmer(Path(folder) / "home")
-        commands: dict[str, Callable[[], object]] = {}
-        for name, text in ((TYPER, APPLICATION), (WITH_HTTPX, f"import httpx\n{APPLICATION}")):
-            program = Path(folder) / f"{len(commands)}.py"
-            program.write_text(text)
-            commands[name] = _command([sys.executable, str(program)], os.environ)
+    with tempfile.TemporaryDirectory() as folder, installed(Path(folder) / "stack") as stack:
+        stack.ok("up")
+        stack.apply_agent()
+        stack.ok("run", "greeter", "hello")
+        commands = _bare_commands(Path(folder))
+        empty = Stigmer(Path(folder) / "empty")
         for case in CASES:
+            stigmer = stack if case.has_stack else empty
             commands[case.name] = _command(
                 [stigmer.command, *case.arguments], {**stigmer.environment, **case.environment}
             )
@@ -83,6 +90,16 @@ def run(is_quick: bool) -> Sequence[Row]:  # noqa: FBT001 - the interface of a b
         )
         for case in CASES
     ]
+
+
+def _bare_commands(folder: Path) -> dict[str, Callable[[], object]]:
+    imports = {TYPER: "", WITH_HTTPX: "import httpx\n", WITH_TEMPORAL: "import httpx\nimport temporalio.client\n"}
+    commands: dict[str, Callable[[], object]] = {}
+    for number, (name, lines) in enumerate(imports.items()):
+        program = folder / f"{number}.py"
+        program.write_text(lines + APPLICATION)
+        commands[name] = _command([sys.executable, str(program)], os.environ)
+    return commands
 
 
 BENCHMARK = Benchmark(

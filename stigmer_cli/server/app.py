@@ -1,11 +1,13 @@
 """The application: routes behind the guard, with the services they call."""
 
 import asyncio
+import warnings
 from collections.abc import Callable
 from functools import partial
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
+from pydantic.warnings import UnsupportedFieldAttributeWarning
 from starlette.types import ASGIApp
 
 from stigmer_cli.server import problems
@@ -31,6 +33,9 @@ from stigmer_cli.server.routes import (
 from stigmer_cli.server.services import Services
 from stigmer_cli.server.time_header import TimeHeader
 from stigmer_cli.server.ui.access import UiAccess
+
+warnings.simplefilter("ignore", UnsupportedFieldAttributeWarning)
+"""As FastAPI ignores it where it builds a body at once: ours are built when the first such body comes."""
 
 
 def build(called: Services, *, token: Callable[[], str | None]) -> ASGIApp:

@@ -20,6 +20,7 @@ from stigmer_cli.runner.contract import (
     KIND,
     PERFORM,
     PHASE,
+    RENEW_S,
     SENTENCES,
     FailureKind,
 )
@@ -110,12 +111,15 @@ class Activities:
 
     async def _perform(self, attempt: Attempt) -> bool:
         """Perform it; from delivery `ALONE_FROM` on one at a time, because it may be what killed its runner."""
+        clock = self.clock_and_rng.clock
+        renew_at_s = clock.monotonic() + RENEW_S
         attempt_runner = AttemptRunner(
             self.reporter,
             self.models,
             self.clock_and_rng,
             model_retry=self.model_retry,
             tool_settings=self.tool_settings,
+            is_leaving=lambda: self.stop_signal.asked.is_set() or clock.monotonic() > renew_at_s,
         )
         async with self.alone if await self._may_kill(attempt) else nullcontext():
             begun = await run_unless(self.stop_signal.asked, lambda: attempt_runner.begin(attempt))

@@ -89,11 +89,13 @@ class AttemptRunner:
         *,
         model_retry: ModelRetry,
         tool_settings: ServerSettings | None = None,
+        is_leaving: Callable[[], bool] = lambda: False,
     ) -> None:
         self._reporter = reporter
         self._models = models
         self._model_retry = model_retry
         self._clock_and_rng = clock_and_rng
+        self._is_leaving = is_leaving
         self._tool_settings = tool_settings or ServerSettings()
 
     async def begin(self, attempt: Attempt) -> Beginning:
@@ -218,7 +220,13 @@ class AttemptRunner:
         loop_type = await load_loop()
         secrets = Secrets(self._reporter)
         loop = loop_type(settings=self._tool_settings, clock=self._clock_and_rng.clock, resolve=secrets.resolve)
-        journal = Journal(attempt, self._reporter, self._clock_and_rng, has_steps=work.has_steps is not False)
+        journal = Journal(
+            attempt,
+            self._reporter,
+            self._clock_and_rng,
+            has_steps=work.has_steps is not False,
+            is_leaving=self._is_leaving,
+        )
         told = RedactedStream(DELIVERED)
         try:
             model = self._models(work.model)

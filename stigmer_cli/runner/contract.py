@@ -23,6 +23,10 @@ ALONE_FROM = 3
 """From this delivery on a runner performs one such execution at a time: one that kills it then ends no other. What met
 a busy model does not count here either."""
 
+RENEW_S = 1_800.0
+"""From this age on an attempt begins no step that must not happen twice, and leaves it to another one: Temporal ends it
+after an hour, in the middle of whatever it does."""
+
 FIRST_RUN = "firstRun"
 CLAIMS = "claims"
 """In the input of `perform`: it claims the execution itself, with its beginning."""

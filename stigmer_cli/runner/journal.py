@@ -38,6 +38,7 @@ from stigmer_cli.domain.step import (
 )
 from stigmer_cli.errors import OperationFailed, StigmerError
 from stigmer_cli.runner.attempt_identity import Attempt, Superseded
+from stigmer_cli.runner.heartbeat import RunnerStopped
 from stigmer_cli.runner.reports import ClockAndRng, Reporter
 from stigmer_cli.runner.transcript import to_storable
 from stigmer_cli.secret_values import DELIVERED
@@ -47,6 +48,10 @@ Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Js
 
 KEPT_BYTES_MAX = 64 * 1024 * 1024
 """How much of the results of a journal is read ahead; the server is asked about each later step."""
+
+UNDERWAY_S = 0.7
+"""How long a step that must not happen twice goes on when its attempt is ended: until then it may be recorded, so that
+nobody has to decide about it. It is what a runner that stops has left after its grace, before it is made to end."""
 
 ERROR_CHARS_MAX = 2_000
 NONCE_BITS = 64
@@ -94,8 +99,20 @@ class Performed:
 class Journal:
     """The recorded steps of one execution, as one attempt of it sees them. Steps may be performed at the same time."""
 
-    def __init__(self, attempt: Attempt, reporter: Reporter, clock_and_rng: ClockAndRng, *, has_steps: bool) -> None:
-        """`has_steps` is what the server said when the attempt began: False saves asking for an empty journal."""
+    def __init__(
+        self,
+        attempt: Attempt,
+        reporter: Reporter,
+        clock_and_rng: ClockAndRng,
+        *,
+        has_steps: bool,
+        is_leaving: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`has_steps` is what the server said when the attempt began: False saves asking for an empty journal.
+
+        `is_leaving`: whether the attempt is about to end, so that it must not begin what may not be cut off.
+        """
+        self._is_leaving = is_leaving
         self._attempt = attempt
         self._reporter = reporter
         self._clock_and_rng = clock_and_rng
@@ -112,16 +129,21 @@ class Journal:
 
         `effect` raises StepFailed to have a failure recorded; what else it raises is passed on, and nothing is
         recorded. Raises StepFailed for a failure that is recorded, or for a result that is no JSON or too long;
-        StepParked where only a person may have the step performed again; Superseded where the attempt counts no more.
+        StepParked where only a person may have the step performed again; Superseded where the attempt counts no more;
+        RunnerStopped where the attempt is leaving, for a step of effect `once` that is not recorded.
         """
         draft = _draft_of(step, _new_nonce(self._clock_and_rng.rng))
         kept = await self._find_kept(draft)
         if kept is not None:
             return _result_of(kept.state, kept.result, kept.error)
+        if step.effect is Effect.ONCE and self._is_leaving():
+            raise RunnerStopped(f"another attempt is to begin {step.name}: this one ends soon")
         if step.effect is not Effect.NONE or not self._is_whole or step.key in self._kept:
             begun = await self._begin(draft)
             if begun.answer is BeginAnswer.RECORDED:
                 return _result_of(begun.state, begun.result, begun.error)
+        if step.effect is Effect.ONCE:
+            return await _end_soon(lambda: self._perform(draft, effect))
         return await self._perform(draft, effect)
 
     async def list_recorded_tools(self) -> Collection[str]:
@@ -195,6 +217,27 @@ class Journal:
                 attempt.execution, epoch=attempt.epoch, run=attempt.run, attempt=attempt.number, step=draft, end=end
             )
         )
+
+
+async def _end_soon(work: Callable[[], Awaitable[Json]]) -> Json:
+    """What `work` returns or raises; where it is cancelled it has UNDERWAY_S seconds to end."""
+
+    async def attempt() -> tuple[Json, Exception | None]:
+        try:
+            return await work(), None
+        except Exception as error:  # noqa: BLE001 - raised again below, and not as that of a group
+            return None, error
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(attempt(), name="step with effect once")
+        try:
+            result, error = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task], timeout=UNDERWAY_S)
+            raise
+    if error is not None:
+        raise error
+    return result
 
 
 def record_only_turn(work: Work, outcome: Outcome, took_s: float, rng: random.Random) -> EndedStepBody:

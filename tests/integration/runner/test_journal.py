@@ -15,6 +15,7 @@ from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.step import INPUT_BYTES_MAX, RESULT_BYTES_MAX, Effect, StepKind, StepState
 from stigmer_cli.runner import journal as journal_module
 from stigmer_cli.runner.attempt_identity import Attempt, Superseded
+from stigmer_cli.runner.heartbeat import RunnerStopped
 from stigmer_cli.runner.journal import Journal, Json, Performed, StepCall, StepFailed, StepParked
 from stigmer_cli.runner.reports import ClockAndRng, Reporter
 from stigmer_cli.secret_values import DELIVERED
@@ -100,6 +101,43 @@ async def test_a_recorded_failure_is_raised_again_with_its_sentence(desk: Desk) 
         with pytest.raises(StepFailed, match="no such address"):
             await (await desk.attempt(number)).perform(call("/a"), fail)
     assert desk.performed == ["a"]
+
+
+async def test_an_attempt_that_ends_soon_begins_nothing_that_must_not_be_cut_off(desk: Desk) -> None:
+    first = await desk.attempt()
+    await first.perform(call("/a"), desk.effect("a", 1))
+    leaving = await desk.attempt(2)
+    leaving._is_leaving = lambda: True
+    assert await leaving.perform(call("/a"), desk.effect("a again")) == 1
+    assert await leaving.perform(call("/b", Effect.REPEATABLE), desk.effect("b", 2)) == 2
+    with pytest.raises(RunnerStopped, match="another attempt is to begin send"):
+        await leaving.perform(call("/c"), desk.effect("c"))
+    assert desk.performed == ["a", "b"]
+    assert await (await desk.attempt(3)).perform(call("/c"), desk.effect("c", 3)) == 3
+
+
+@pytest.mark.parametrize(("within_s", "state"), [(30.0, StepState.DONE), (0.05, StepState.BEGUN)])
+async def test_an_effect_that_ends_soon_after_its_attempt_is_recorded(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, within_s: float, state: StepState
+) -> None:
+    monkeypatch.setattr(journal_module, "UNDERWAY_S", within_s)
+    begun, done = asyncio.Event(), asyncio.Event()
+
+    async def send() -> Json:
+        begun.set()
+        await done.wait()
+        return "sent"
+
+    journal = await desk.attempt()
+    task = asyncio.create_task(journal.perform(call("/a"), send))
+    await begun.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    if state is StepState.DONE:
+        done.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await desk.states() == [("/a", state, 1)]
 
 
 async def test_what_an_effect_raises_besides_is_passed_on_and_records_nothing(desk: Desk) -> None:

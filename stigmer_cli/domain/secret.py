@@ -12,9 +12,6 @@ VALUE_CHARS_MIN = 6
 
 SECRETS_MAX = 1_000
 
-PROVIDER_KEYS: Mapping[str, str] = {"openai": "OPENAI_API_KEY"}
-"""The secret that holds the key of a provider of models, by the provider."""
-
 _NAME = re.compile(rf"[A-Za-z_][A-Za-z0-9_]{{0,{NAME_CHARS_MAX - 1}}}")
 _REFERENCE = re.compile(r"\$\{secrets\.([^{}]*)\}")
 

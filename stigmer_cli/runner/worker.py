@@ -68,7 +68,7 @@ class Runner:
         reports: Reports,
         environ: Mapping[str, str] = NO_VARIABLES,
     ) -> None:
-        """`environ` is what tool servers are given some variables of."""
+        """`environ` holds keys of providers of models; tool servers are given some variables of it."""
         self._settings = settings
         self._clock = clock
         target = replace(target_of(settings), is_own=False)  # the server looks after it
@@ -81,7 +81,7 @@ class Runner:
         self._gate = PollGate(self._link, self._connection, clock=clock)
         clock_and_rng = ClockAndRng(clock=clock, rng=rng)
         reporter = Reporter(reports, clock_and_rng)
-        self._models = Catalog(settings, clock=clock, secrets=Secrets(reporter))
+        self._models = Catalog(settings, clock=clock, secrets=Secrets(reporter), environ=environ)
         self._context = PoolContext(
             connection=self._connection,
             gate=self._gate,

@@ -9,7 +9,8 @@ from datetime import datetime
 
 from sqlalchemy import RowMapping, Text, bindparam, delete, func, or_, select, type_coerce, update
 
-from stigmer_cli.domain.secret import PROVIDER_KEYS, SECRETS_MAX, Secret, find_references
+from stigmer_cli.domain.model_provider import PROVIDERS, find_provider
+from stigmer_cli.domain.secret import SECRETS_MAX, Secret, find_references
 from stigmer_cli.errors import Conflict, NotFound
 from stigmer_cli.nearest import suggest_nearest
 from stigmer_cli.store.async_engine import AsyncConnection
@@ -25,7 +26,7 @@ _USERS = (
     select(agents.c.slug, agents.c.model, type_coerce(agents.c.document, Text).label("document"))
     .where(
         or_(
-            *(agents.c.model.startswith(f"{provider}:", autoescape=True) for provider in PROVIDER_KEYS),
+            *(agents.c.model.startswith(f"{provider}:", autoescape=True) for provider in PROVIDERS),
             type_coerce(agents.c.document, Text).contains("${secrets.", autoescape=True),
         )
     )
@@ -142,8 +143,8 @@ async def _read_users(connection: AsyncConnection) -> Mapping[str, Sequence[str]
 
 
 def _names_in(model: str, document: str) -> frozenset[str]:
-    key = PROVIDER_KEYS.get(model.partition(":")[0])
-    return find_references(document) | ({key} if key else set())
+    provider = find_provider(model)
+    return find_references(document) | set(provider.keys if provider else ())
 
 
 def _secret_of(row: RowMapping, users: Mapping[str, Sequence[str]]) -> Secret:

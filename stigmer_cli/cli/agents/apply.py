@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 
+from stigmer_cli.cli.agents.apply_warnings import warn_of_gaps
 from stigmer_cli.cli.agents.manifest import parse_manifests, read_sources
 from stigmer_cli.cli.consoles import escape_markup
 from stigmer_cli.cli.context import Cli
@@ -23,3 +24,4 @@ def apply_files(cli: Cli, files: Sequence[str], *, is_dry_run: bool) -> None:
             "\n".join(f"agent/{escape_markup(item.agent.metadata.slug)} {item.verb}{would}" for item in items)
         ),
     )
+    warn_of_gaps(cli, [item.agent for item in items])

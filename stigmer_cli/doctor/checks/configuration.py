@@ -10,11 +10,11 @@ from stigmer_cli.doctor.facts.facts import Facts
 from stigmer_cli.doctor.facts.model_settings import provider_given
 from stigmer_cli.doctor.repairs.modes import SHUT_TOKEN
 from stigmer_cli.domain.model_name import KNOWN, SCRIPT, find_model_problem
-from stigmer_cli.domain.secret import PROVIDER_KEYS
+from stigmer_cli.domain.model_provider import OPENAI, describe_missing_library, find_provider
+from stigmer_cli.extras import is_installed
 from stigmer_cli.settings import OPTIONS, Source
 
 OTHERS = 0o077
-OPENAI = "openai:"
 VARIABLE = re.compile(r"\b[A-Z][A-Z0-9_]+\b")
 EXECUTIONS_S = 2.0
 
@@ -88,12 +88,14 @@ async def models(facts: Facts) -> Found:
     environment that the runner is started from. A local endpoint needs OPENAI_BASE_URL there, and no key. This looks at
     what the runner was given, by name and fingerprint, and whether the endpoint takes connections from here.
     `stigmer restart runner` gives it the key of the shell that it is typed in.
+
+    Other providers (`anthropic:NAME`, `google:NAME`, ...) need their library, which is an extra of the package.
     """
     seen = await facts.executions()
-    used, has_secret = seen.models, PROVIDER_KEYS[OPENAI.removesuffix(":")] in seen.secrets
+    used, has_secret = seen.models, OPENAI.key in seen.secrets
     key, url = provider_given(facts)
     evidence = {"models": list(used), "baseUrl": url.value, "keyFingerprint": key.fingerprint}
-    needy = [model for model in used if model.startswith(OPENAI)]
+    needy = [model for model in used if find_provider(model) is OPENAI]
     if needy and not (key.is_set or url.is_set or has_secret):
         who = "the runner was given neither OPENAI_API_KEY nor OPENAI_BASE_URL"
         is_here = facts.shell.openai_api_key or facts.shell.openai_base_url
@@ -105,6 +107,8 @@ async def models(facts: Facts) -> Found:
         return warned(message, "stigmer agents list", **evidence)
     if gone := _missing_scripts(used):
         return warned(f"agents play {', '.join(gone)}, which is no file", "stigmer agents list", **evidence)
+    if missing := _describe_missing_libraries(used):
+        return warned(missing, "stigmer help agents", **evidence)
     why = await facts.provider() if needy else ""
     if why:
         hint = "stigmer config get openai_base_url"
@@ -130,6 +134,13 @@ async def tool_servers(facts: Facts) -> Found:
     if not servers:
         return passed("no agent has tools")
     return passed(f"{len(servers)} in place" if len(servers) > 1 else "1 in place", count=len(servers))
+
+
+def _describe_missing_libraries(used: Sequence[str]) -> str:
+    """What has to be installed for the first model in use whose library is not; empty if all are."""
+    providers = [provider for model in used if (provider := find_provider(model))]
+    missing = [provider for provider in providers if not is_installed(provider.library)]
+    return describe_missing_library(missing[0]) if missing else ""
 
 
 def _missing_scripts(models: Sequence[str]) -> Sequence[str]:

@@ -25,7 +25,8 @@ from stigmer_cli.runner.agent.played import PlayedModel, play_echo, play_script
 from stigmer_cli.runner.agent.turns import JournaledModel
 from stigmer_cli.runner.journal import StepFailed
 from stigmer_cli.runner.model.echo import Echo
-from stigmer_cli.runner.model.openai import OpenAiModel
+from stigmer_cli.runner.model.hosted import HostedModel
+from stigmer_cli.runner.model.library import settings_for
 from stigmer_cli.runner.model.script import ScriptedModel
 from stigmer_cli.runner.model.seam import Model, ModelBusy, ModelFailed
 from stigmer_cli.runner.secrets import SecretMissing
@@ -84,6 +85,7 @@ class AgentLoop:
                 toolsets=[JournaledTools(offered, conversation, execution=execution)],
                 retries=AgentRetries(tools=TOOL_TRIES_MAX, output=TRIES_AGAIN_MAX),
                 output_type=str,
+                model_settings=settings_for(wrapped),
             )
             if output is not None:
                 agent.output_validator(output.check)
@@ -152,13 +154,13 @@ def _explain(reason: Exception, conversation: Conversation) -> Exception:
             return reason
 
 
-async def _open_model(model: Model, work: Work) -> PlayedModel | OpenAiModel:
+async def _open_model(model: Model, work: Work) -> PlayedModel | HostedModel:
     match model:
         case ScriptedModel():
             return play_script(model, name=work.model)
         case Echo():
             return play_echo(model, work, name=work.model)
-        case OpenAiModel():
+        case HostedModel():
             return model
         case _:
             raise ModelFailed(f"the model {work.model} cannot use tools")

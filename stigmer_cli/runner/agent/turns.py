@@ -16,7 +16,8 @@ from stigmer_cli.runner.agent.contents import describe_request, dump_response, l
 from stigmer_cli.runner.agent.conversation import Conversation
 from stigmer_cli.runner.agent.played import PlayedModel
 from stigmer_cli.runner.journal import Performed, StepCall, StepFailed
-from stigmer_cli.runner.model.openai import OpenAiModel, text_of_event, usage_of
+from stigmer_cli.runner.model.hosted import HostedModel
+from stigmer_cli.runner.model.library_answer import text_of_event, usage_of
 from stigmer_cli.runner.model.seam import ModelFailed
 
 
@@ -24,7 +25,7 @@ class JournaledModel(WrapperModel):
     """Asks a model once for each turn that is not recorded, and takes the answers of the others from the journal."""
 
     def __init__(
-        self, wrapped: Model, source: OpenAiModel | PlayedModel, conversation: Conversation, *, name: str
+        self, wrapped: Model, source: HostedModel | PlayedModel, conversation: Conversation, *, name: str
     ) -> None:
         """`name` is what the agent calls the model; `source` knows what its errors mean."""
         super().__init__(wrapped)

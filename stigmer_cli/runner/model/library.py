@@ -1,26 +1,33 @@
 """The model library, loaded when it is first needed and off the event loop: it takes a second, busy machines ten.
 
 Loading alone is not enough: the library makes its schemas and imports more modules at its first request. So the thread
-that loads it also makes one request, to an endpoint of its own that answers at once.
+that loads it also makes one request, to an endpoint of its own that answers at once; for each provider, too.
 """
 
 import asyncio
+import inspect
 import ssl
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import structlog
 
+from stigmer_cli.domain.model_provider import OPENAI, Provider, describe_missing_library
+from stigmer_cli.extras import is_installed
 from stigmer_cli.lean_imports import late_imports
 from stigmer_cli.proxies import NO_PROXIES, Proxies, Proxy
 from stigmer_cli.runner.model.seam import ModelFailed
 from stigmer_cli.running_version import InstallationChanged
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
-    from pydantic_ai.models.openai import OpenAIChatModel
+    import httpx
+    import httpx2
+    from pydantic_ai.models import Model
+    from pydantic_ai.providers import Provider as LibraryProvider
+    from pydantic_ai.settings import ModelSettings
 
 LOOPBACK = "127.0.0.1"
 REHEARSAL_MAX_S = 10.0
@@ -36,88 +43,167 @@ ANSWER = (
     + "".join(f"data: {CHUNK % choice}\n\n" for choice in CHOICES)
     + "data: [DONE]\n\n"
 ).encode()
-
 _loading = threading.Lock()
-_loaded = threading.Event()
+_loaded: set[str] = set()
 
 
 class ModelLibrary:
-    """Makes models of the library. One client an endpoint: to make one reads all certificates, for 20 ms or more."""
+    """Makes models of the library. They share their HTTP clients: to make one reads all certificates, for 20 ms."""
 
     def __init__(self, proxies: Proxies = NO_PROXIES, *, silent_s: float = SILENT_S) -> None:
         """`silent_s`: how long a model may say nothing before its first word, and between two."""
         self._proxies = proxies
         self.silent_s = silent_s
-        self._clients: dict[tuple[str, str], AsyncOpenAI] = {}
+        self._models: dict[tuple[str, str, str | None, str | None], Model] = {}
+        self._clients = _HttpClients(silent_s)
         self._lock = asyncio.Lock()
 
-    async def load(self) -> None:
-        """Return when the library is loaded, which takes no time but the first time in a process.
+    async def load(self, provider: Provider = OPENAI) -> None:
+        """Return when the library is loaded for `provider`, which takes no time but the first time in a process.
 
-        Raises InstallationChanged where it cannot be imported.
+        Raises ModelFailed where the package of `provider` is not installed, and InstallationChanged where one that is
+        cannot be imported.
         """
-        if not _loaded.is_set():
-            try:
-                await asyncio.to_thread(load)
-            except ImportError as error:
+        if provider.name in _loaded:
+            return
+        if not is_installed(provider.library):
+            raise ModelFailed(describe_missing_library(provider))
+        try:
+            await asyncio.to_thread(load, provider)
+        except ImportError as error:
+            if not provider.extra:
                 raise InstallationChanged(error) from error
+            raise ModelFailed(f"the library of {provider.name}: models cannot be loaded: {error}") from error
 
-    async def chat_model(self, name: str, *, url: str, key: str) -> "OpenAIChatModel":
-        """The model called `name` behind the OpenAI-compatible endpoint `url`.
+    async def model(self, provider: Provider, name: str, *, url: str | None, key: str | None) -> "Model":
+        """The model called `name` of `provider`, at `url`, or where the provider has it.
 
         Raises ModelFailed where the proxy on the way there cannot be used, and what the library raises.
         """
-        await self.load()
-        proxy = self.way_to(url)
-        if proxy and not proxy.is_http:
-            raise ModelFailed(
-                f"the model openai:{name} would be asked through {proxy.where}, and only proxies that speak HTTP can be"
-                f" used: set {urlsplit(url).scheme}_proxy to one, or put the host into no_proxy, then stigmer restart"
-                " runner"
-            )
+        await self.load(provider)
         async with self._lock:
-            client = self._clients.get((url, key))
-            if client is None:
-                client = await asyncio.to_thread(_client_of, url, key, proxy, self.silent_s)
-                self._clients[url, key] = client
-        return _model_of(name, client)
+            place = (provider.name, name, url, key)
+            if place not in self._models:
+                self._models[place] = await asyncio.to_thread(self._make, provider, name, url, key)
+            return self._models[place]
 
     def way_to(self, url: str) -> Proxy | None:
         """The proxy that `url` is asked through; None where it is asked directly."""
         return self._proxies.way_to(url)
 
     async def close(self) -> None:
-        """Close the connections of all clients."""
-        for client in self._clients.values():
-            await client.close()
-        self._clients.clear()
+        """Close the connections to all models."""
+        self._models.clear()
+        await self._clients.close()
+
+    def _make(self, provider: Provider, name: str, url: str | None, key: str | None) -> "Model":
+        found = _make_model(provider, name, self._clients, url=url, key=key, proxy=self.way_to(url) if url else None)
+        proxy = self.way_to(url or found.base_url or "")
+        if proxy and not proxy.is_http:
+            raise ModelFailed(
+                f"the model {provider.name}:{name} would be asked through {proxy.where}, and only proxies that speak"
+                f" HTTP can be used: set {urlsplit(url or found.base_url or '').scheme}_proxy to one, or put the host"
+                " into no_proxy, then stigmer restart runner"
+            )
+        if proxy and not url:  # only the provider knew where it is
+            return _make_model(provider, name, self._clients, url=url, key=key, proxy=proxy)
+        return found
 
 
-def load() -> None:
+class _HttpClients:
+    """One client of each HTTP library for each proxy. The proxy is ours: the libraries would ask loopback through it.
+
+    Two libraries are in use by the providers' packages: httpx, and its successor httpx2.
+    """
+
+    def __init__(self, silent_s: float) -> None:
+        self._silent_s = silent_s
+        self._made: dict[tuple[str, bool], httpx2.AsyncClient | httpx.AsyncClient] = {}
+
+    def find(self, proxy: Proxy | None, *, is_old: bool) -> "httpx2.AsyncClient | httpx.AsyncClient":
+        """The client that asks through `proxy`, of the older library if `is_old`."""
+        place = (proxy.url if proxy and proxy.is_http else "", is_old)
+        if place not in self._made:
+            self._made[place] = self._make(place[0] or None, is_old=is_old)
+        return self._made[place]
+
+    def _make(self, proxy: str | None, *, is_old: bool) -> "httpx2.AsyncClient | httpx.AsyncClient":
+        if is_old:
+            import httpx  # noqa: PLC0415 - loaded before
+
+            return httpx.AsyncClient(
+                proxy=proxy, trust_env=False, verify=_trusted(), timeout=self._silent_s, follow_redirects=True
+            )
+        import httpx2  # noqa: PLC0415 - loaded before
+
+        return httpx2.AsyncClient(
+            proxy=proxy, trust_env=False, verify=_trusted(), timeout=self._silent_s, follow_redirects=True
+        )
+
+    async def close(self) -> None:
+        """Close all of them."""
+        for client in self._made.values():
+            await client.aclose()
+        self._made.clear()
+
+
+def settings_for(model: "Model") -> "ModelSettings":
+    """What each request to `model` is made with. Retries are ours: counted, logged and bounded in one place."""
+    return {} if "max_retries" in model.unsupported_settings else {"max_retries": 0}
+
+
+def load(provider: Provider = OPENAI) -> None:
     """Load the library and make it ready for a request without a delay; call it off the event loop."""
     with _loading:
-        if _loaded.is_set():
+        if provider.name in _loaded:
             return
         with late_imports():
             import pydantic_ai.direct  # noqa: PLC0415 - a second that only those pay who use it
             import pydantic_ai.models.openai  # noqa: PLC0415
             import pydantic_ai.providers.openai  # noqa: F401, PLC0415
 
+            _find_class(provider)
             with suppress(Exception):  # the real request tells what is wrong
-                asyncio.run(_rehearse())
-        _loaded.set()
-        structlog.get_logger().info("model_library_loaded")
+                asyncio.run(_rehearse(provider))
+        _loaded.add(provider.name)
+        structlog.get_logger().info("model_library_loaded", provider=provider.name)
 
 
-def _client_of(url: str, key: str, proxy: Proxy | None, silent_s: float) -> "AsyncOpenAI":
-    from openai import AsyncOpenAI, DefaultAsyncHttpxClient  # noqa: PLC0415 - loaded before
+def _find_class(provider: Provider) -> "type[LibraryProvider[Any]]":
+    from pydantic_ai.providers import infer_provider_class  # noqa: PLC0415 - loaded before
 
-    # The proxy is ours to choose; left to itself the library asks loopback through it. Retries are ours, too: they are
-    # counted, logged and bounded in one place.
-    way = DefaultAsyncHttpxClient(
-        proxy=proxy.url if proxy else None, trust_env=False, verify=_trusted(), timeout=silent_s
-    )
-    return AsyncOpenAI(base_url=url, api_key=key, max_retries=0, timeout=silent_s, http_client=way)
+    return infer_provider_class(provider.library_name or provider.name)
+
+
+def _make_model(
+    provider: Provider, name: str, clients: _HttpClients, *, url: str | None, key: str | None, proxy: Proxy | None
+) -> "Model":
+    from pydantic_ai.models import infer_model  # noqa: PLC0415 - loaded before
+
+    class_ = _find_class(provider)
+    given = _arguments(class_, clients, url=url, key=key, proxy=proxy)
+    return infer_model(f"{provider.library_name or provider.name}:{name}", lambda _: class_(**given))
+
+
+def _arguments(
+    class_: "type[LibraryProvider[Any]]",
+    clients: _HttpClients,
+    *,
+    url: str | None,
+    key: str | None,
+    proxy: Proxy | None,
+) -> Mapping[str, Any]:
+    """What of these the class takes, by the names that it has for them."""
+    known = inspect.signature(class_).parameters
+    is_old = "http_client" in known and "httpx.AsyncClient" in str(known["http_client"].annotation)
+    given: dict[str, Any] = {
+        "api_key": key,
+        "token": key,
+        "base_url": url,
+        "azure_endpoint": url,
+        "http_client": clients.find(proxy, is_old=is_old),
+    }
+    return {name: value for name, value in given.items() if name in known and value is not None}
 
 
 def _trusted() -> ssl.SSLContext:
@@ -130,25 +216,24 @@ def _trusted() -> ssl.SSLContext:
         raise ModelFailed(f"what SSL_CERT_FILE or SSL_CERT_DIR names cannot be read: {error}") from error
 
 
-def _model_of(name: str, client: "AsyncOpenAI") -> "OpenAIChatModel":
-    from pydantic_ai.models.openai import OpenAIChatModel  # noqa: PLC0415 - loaded before
-    from pydantic_ai.providers.openai import OpenAIProvider  # noqa: PLC0415
-
-    return OpenAIChatModel(name, provider=OpenAIProvider(openai_client=client))
-
-
-async def _rehearse() -> None:
-    """One streamed request and its answer, over a socket of our own."""
+async def _rehearse(provider: Provider) -> None:
+    """One streamed request and its answer, over a socket of our own; only OpenAI's library understands the answer."""
     from pydantic_ai.direct import model_request_stream  # noqa: PLC0415
     from pydantic_ai.messages import ModelRequest  # noqa: PLC0415
 
+    clients = _HttpClients(REHEARSAL_MAX_S)
     async with asyncio.timeout(REHEARSAL_MAX_S), await asyncio.start_server(_answer, LOOPBACK, 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        async with _client_of(f"http://{LOOPBACK}:{port}/v1", "r", None, REHEARSAL_MAX_S) as client:
-            request = ModelRequest.user_text_prompt("r", instructions="r")
-            async with model_request_stream(_model_of("r", client), [request]) as response:
+        url = f"http://{LOOPBACK}:{server.sockets[0].getsockname()[1]}/v1"
+        if not {"base_url", "http_client"} <= set(inspect.signature(_find_class(provider)).parameters):
+            return  # it would ask the provider
+        model = _make_model(provider, "r", clients, url=url, key="rehearsal", proxy=None)
+        request = ModelRequest.user_text_prompt("r", instructions="r")
+        try:
+            async with model_request_stream(model, [request], model_settings=settings_for(model)) as response:
                 async for _ in response:
                     pass
+        finally:
+            await clients.close()
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

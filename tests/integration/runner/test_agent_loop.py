@@ -14,11 +14,12 @@ import yaml
 from stigmer_cli.api.agent_tools import LoopSpec
 from stigmer_cli.api.reports import Work
 from stigmer_cli.clock import SystemClock
+from stigmer_cli.domain.model_provider import OPENAI
 from stigmer_cli.runner.agent.broken import LoopBroken
 from stigmer_cli.runner.agent.loop import AgentLoop
 from stigmer_cli.runner.journal import StepParked
+from stigmer_cli.runner.model.hosted import HostedModel
 from stigmer_cli.runner.model.library import ModelLibrary
-from stigmer_cli.runner.model.openai import OpenAiModel
 from stigmer_cli.runner.model.script import ScriptedModel
 from stigmer_cli.runner.model.seam import ModelFailed
 from stigmer_cli.tool_server.connection import ServerSettings
@@ -43,7 +44,7 @@ class Agent:
         self._script.write_text(yaml.safe_dump(list(turns)))
 
     async def attempt(
-        self, *, spec: dict[str, Any] | None = None, model: OpenAiModel | None = None, **server: Any
+        self, *, spec: dict[str, Any] | None = None, model: HostedModel | None = None, **server: Any
     ) -> str:
         """What one attempt answers; the journal goes on. With `spec` there is no server unless it names one."""
         self.said = ""
@@ -237,7 +238,7 @@ async def test_a_model_behind_an_endpoint_calls_tools_and_a_busy_one_is_asked_by
         ([{"content": "Wait."}, fragment(name="send", arguments='{"te'), fragment(arguments='xt": "a"}')], "tool_calls")
     ]
     endpoint.status, endpoint.body = 503, "busy"
-    model = OpenAiModel("m", ModelLibrary(), base_url=endpoint.url, api_key="k")
+    model = HostedModel(OPENAI, "m", ModelLibrary(), url=endpoint.url, key="k")
     with pytest.raises(LoopBroken, match="answered 503") as caught:
         await agent.attempt(model=model)
     assert (caught.value.broke_off, caught.value.has_progressed) == (False, True)

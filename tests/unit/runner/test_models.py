@@ -43,15 +43,20 @@ def test_an_empty_message_is_echoed_as_nothing() -> None:
     assert in_virtual_time(pieces(Echo(clock=LoopClock()), ""))[0] == ["Echo (no model was asked): "]
 
 
+USE = "use echo, echo:slow, script:FILE or PROVIDER:NAME (stigmer help agents)"
 SENTENCES = {
     "openai:gpt-5-mini": (
         "the model openai:gpt-5-mini needs a key: set OPENAI_API_KEY (stigmer secrets set OPENAI_API_KEY), or"
         " OPENAI_BASE_URL for a local endpoint"
     ),
     "openai:": "the model openai: has no name: write openai:NAME",
-    "echo:loud": "there is no model 'echo:loud': use echo, echo:slow, script:FILE or openai:NAME",
-    "claude:x": "there is no model 'claude:x': use echo, echo:slow, script:FILE or openai:NAME",
-    "": "there is no model '': use echo, echo:slow, script:FILE or openai:NAME",
+    "echo:loud": f"there is no model 'echo:loud': {USE}",
+    "claude:x": (f"there is no model 'claude:x': {USE}; did you mean anthropic:x?"),
+    "gemini-3-pro": (f"there is no model 'gemini-3-pro': {USE}; did you mean google:gemini-3-pro?"),
+    "anthropc:x": (f"there is no model 'anthropc:x': {USE}; did you mean anthropic?"),
+    "anthropic:": "the model anthropic: has no name: write anthropic:NAME",
+    "mistral:x": "the model mistral:x needs a key: set MISTRAL_API_KEY (stigmer secrets set MISTRAL_API_KEY)",
+    "": f"there is no model '': {USE}",
 }
 
 

@@ -83,4 +83,7 @@ async def test_a_model_without_a_provider_is_a_warning() -> None:
 async def test_a_model_that_nobody_knows_is_a_warning() -> None:
     found = await configuration.models(healthy(executions=ExecutionsSeen(models=("echo:slow", "gpt-x"))))
     assert (found.result, found.hint) == ("warn", "stigmer agents list")
-    assert found.message == "agents use gpt-x, which is no known model: use echo, echo:slow, script:FILE or openai:NAME"
+    assert (
+        found.message == "agents use gpt-x, which is no known model: use echo, echo:slow, script:FILE or PROVIDER:NAME"
+        " (stigmer help agents)"
+    )

@@ -10,9 +10,10 @@ import pytest
 from stigmer_cli.api.reports import Work
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import TokenUsage
+from stigmer_cli.domain.model_provider import OPENAI
 from stigmer_cli.proxies import Proxies, proxies_in
+from stigmer_cli.runner.model.hosted import NO_KEY, HostedModel
 from stigmer_cli.runner.model.library import ModelLibrary
-from stigmer_cli.runner.model.openai import NO_KEY, OpenAiModel
 from stigmer_cli.runner.model.seam import ModelBusy, ModelFailed
 from stigmer_cli.runner.reports import ClockAndRng, Reporter
 from stigmer_cli.runner.secrets import Secrets
@@ -26,7 +27,7 @@ KEY = "sk-very-secret"
 async def answer(url: str, *, key: str | None = KEY, proxies: Proxies | None = None) -> list[str | TokenUsage]:
     work = Work(instructions="Be brief.", message="Hi", model="openai:m", agent_name="a")
     library = ModelLibrary() if proxies is None else ModelLibrary(proxies)
-    return [piece async for piece in OpenAiModel("m", library, base_url=url, api_key=key).stream(work)]
+    return [piece async for piece in HostedModel(OPENAI, "m", library, url=url, key=key).stream(work)]
 
 
 async def test_the_answer_streams_and_the_instructions_go_along(endpoint: Endpoint) -> None:
@@ -48,16 +49,16 @@ async def test_without_a_key_a_local_endpoint_gets_a_placeholder(endpoint: Endpo
 
 CHECK = "that the runner was started with: check OPENAI_API_KEY, then stigmer restart runner"
 FAILED = {
-    400: "answered 400 Bad Request: bad *** thing",
+    400: "answered 400 Bad Request: bad [redacted] thing",
     401: f"refuses the key (status 401) {CHECK}",
     403: f"refuses the key (status 403) {CHECK}",
     404: "is not there (status 404): check the agent's model and OPENAI_BASE_URL",
 }
 BUSY = {
-    429: "answered 429 Too Many Requests: bad *** thing",
-    500: "answered 500 Internal Server Error: bad *** thing",
-    503: "answered 503 Service Unavailable: bad *** thing",
-    529: "answered 529: bad *** thing",
+    429: "answered 429 Too Many Requests: bad [redacted] thing",
+    500: "answered 500 Internal Server Error: bad [redacted] thing",
+    503: "answered 503 Service Unavailable: bad [redacted] thing",
+    529: "answered 529: bad [redacted] thing",
 }
 
 
@@ -151,7 +152,7 @@ async def test_an_answer_that_is_cut_is_paid_for_too(endpoint: Endpoint) -> None
     endpoint.words, endpoint.usage, endpoint.finish = ["Hel"], USAGE, "length"
     told: list[str | TokenUsage] = []
     work = Work(instructions="", message="Hi", model="openai:m", agent_name="a")
-    stream = OpenAiModel("m", ModelLibrary(), base_url=endpoint.url, api_key=KEY).stream(work)
+    stream = HostedModel(OPENAI, "m", ModelLibrary(), url=endpoint.url, key=KEY).stream(work)
     with suppress(ModelFailed):
         while True:
             told.append(await anext(stream))
@@ -164,7 +165,7 @@ async def test_a_model_that_is_silent_for_too_long_is_busy_and_the_setting_is_na
 ) -> None:
     endpoint.words, endpoint.pauses_s = [*first, "lo"], [*([0.0] * len(first)), 1.0]
     work = Work(instructions="", message="Hi", model="openai:m", agent_name="a")
-    stream = OpenAiModel("m", ModelLibrary(silent_s=0.2), base_url=endpoint.url, api_key=KEY).stream(work)
+    stream = HostedModel(OPENAI, "m", ModelLibrary(silent_s=0.2), url=endpoint.url, key=KEY).stream(work)
     with pytest.raises(ModelBusy, match=r"has said nothing for 0.2s \(STIGMER_MODEL_SILENT_FOR\)"):
         [part async for part in stream]
 
@@ -227,11 +228,11 @@ async def test_the_key_is_a_secret_where_the_runner_was_given_none(endpoint: End
     endpoint.words = ["ok"]
     work = Work(instructions="", message="Hi", model="openai:m", agent_name="a")
     for secrets, key in ((secrets_with(OPENAI_API_KEY="sk-of-the-store"), "sk-of-the-store"), (secrets_with(), NO_KEY)):
-        model = OpenAiModel("m", ModelLibrary(), base_url=endpoint.url, api_key=None, secrets=secrets)
+        model = HostedModel(OPENAI, "m", ModelLibrary(), url=endpoint.url, key=None, secrets=secrets)
         assert [part async for part in model.stream(work)] == ["ok"]
         assert endpoint.keys[-1] == f"Bearer {key}"
-    given = OpenAiModel(
-        "m", ModelLibrary(), base_url=endpoint.url, api_key=KEY, secrets=secrets_with(OPENAI_API_KEY="no")
+    given = HostedModel(
+        OPENAI, "m", ModelLibrary(), url=endpoint.url, key=KEY, secrets=secrets_with(OPENAI_API_KEY="no")
     )
     assert [part async for part in given.stream(work)] == ["ok"]
     assert endpoint.keys[-1] == f"Bearer {KEY}"
@@ -239,6 +240,6 @@ async def test_the_key_is_a_secret_where_the_runner_was_given_none(endpoint: End
 
 async def test_a_key_that_is_nowhere_is_asked_for_by_name() -> None:
     work = Work(instructions="", message="Hi", model="openai:m", agent_name="a")
-    model = OpenAiModel("m", ModelLibrary(), base_url=None, api_key=None, secrets=secrets_with())
+    model = HostedModel(OPENAI, "m", ModelLibrary(), url=None, key=None, secrets=secrets_with())
     with pytest.raises(ModelFailed, match="stigmer secrets set OPENAI_API_KEY"):
         await anext(model.stream(work))

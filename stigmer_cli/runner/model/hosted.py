@@ -1,0 +1,151 @@
+"""Models that a provider has, through pydantic-ai, which `library` loads when it is first needed."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from stigmer_cli.api.reports import Work
+from stigmer_cli.domain.execution import TokenUsage
+from stigmer_cli.domain.model_provider import OPENAI, Provider
+from stigmer_cli.runner.model.library import ModelLibrary, settings_for
+from stigmer_cli.runner.model.library_answer import describe_cut, has_reason, text_of_event, usage_of
+from stigmer_cli.runner.model.library_failure import AskedModel, translate_failure
+from stigmer_cli.runner.model.seam import ModelBusy, ModelFailed
+from stigmer_cli.runner.secrets import SecretMissing, Secrets
+from stigmer_cli.secret_values import DELIVERED
+
+if TYPE_CHECKING:
+    from pydantic_ai.messages import ModelResponse
+    from pydantic_ai.models import Model, StreamedResponse
+
+NO_KEY = "no-key-needed"
+"""What an endpoint gets where no key is set; libraries insist on one."""
+
+
+class HostedModel:
+    """The model called `name` of `provider`, at `url`; without one, where the provider has it, which needs a key."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        name: str,
+        library: ModelLibrary,
+        *,
+        url: str | None,
+        key: str | None,
+        secrets: Secrets | None = None,
+    ) -> None:
+        """`secrets` is asked for the key where `key` is None. Raises ModelFailed where nobody has one."""
+        self._provider = provider
+        self._name = f"{provider.name}:{name}"
+        self._library = library
+        self._url = url or provider.url_default or None
+        self._needs_key = provider.needs_key and url is None
+        self._secrets = secrets
+        self._key = key
+        self._is_key_secret = False
+        self._host = _host_of(self._url)
+        self._proxy = ""
+        if key is not None:
+            DELIVERED.remember(key)
+        elif secrets is None and self._needs_key:
+            raise self._no_key()
+
+    async def stream(self, work: Work) -> AsyncGenerator[str | TokenUsage, None]:
+        """The answer as it comes. Raises ModelFailed, or ModelBusy where asking again may help."""
+        await self._library.load(self._provider)
+        async with self.errors_as_ours(), self._request(work) as response:
+            try:
+                async for event in response:
+                    text = text_of_event(event)
+                    if text:
+                        yield text
+            except Exception:
+                if usage := usage_of(response.get(), work.model):
+                    yield usage
+                raise
+            if usage := usage_of(response.get(), work.model):
+                yield usage
+            self.check_answer(response.get())
+
+    async def library_model(self) -> "Model":
+        """The model as pydantic-ai knows it. Raises ModelFailed, and InstallationChanged."""
+        await self._library.load(self._provider)
+        async with self.errors_as_ours():
+            key = await self._find_key()
+            name = self._name.partition(":")[2]
+            has_other_way = not self._provider.needs_key and self._provider.library != OPENAI.library
+            key = key or (None if has_other_way else NO_KEY)
+            found = await self._library.model(self._provider, name, url=self._url, key=key)
+            where = self._url or found.base_url or ""
+            proxy = self._library.way_to(where)
+            self._host, self._proxy = _host_of(where), proxy.where if proxy else ""
+            return found
+
+    def check_answer(self, response: "ModelResponse") -> None:
+        """Raise what an answer that is not complete comes to: cut, filtered, or broken off without a reason."""
+        if why := describe_cut(response):
+            raise ModelFailed(f"{self._asked.where} {why}")
+        if not has_reason(response, is_assumed=self._provider.library == OPENAI.library):
+            raise ModelBusy(f"{self._asked.where} broke its answer off: it gave no reason for the end")
+
+    @asynccontextmanager
+    async def errors_as_ours(self) -> AsyncIterator[None]:
+        """Raise what the library raises within as ModelFailed, or ModelBusy where asking again may help."""
+        try:
+            yield
+        except Exception as error:
+            ours = translate_failure(error, self._asked)
+            if ours is error:
+                raise
+            raise ours from error
+
+    @asynccontextmanager
+    async def _request(self, work: Work) -> AsyncIterator["StreamedResponse"]:
+        from pydantic_ai.direct import model_request_stream  # noqa: PLC0415 - loaded by the library
+        from pydantic_ai.messages import ModelRequest  # noqa: PLC0415
+
+        model = await self.library_model()
+        request = ModelRequest.user_text_prompt(work.message, instructions=work.instructions or None)
+        async with model_request_stream(model, [request], model_settings=settings_for(model)) as response:
+            yield response
+
+    async def _find_key(self) -> str | None:
+        """The key: what the runner was given, else the secret; raises ModelFailed where one is needed."""
+        if self._key is not None and not self._is_key_secret:
+            return self._key
+        for name in self._provider.keys:
+            try:
+                found = await self._secrets.find(name) if self._secrets else None
+            except SecretMissing as error:
+                raise ModelFailed(f"the model {self._name} needs the secret {name}: {error.message}") from error
+            if found is not None:
+                self._key, self._is_key_secret = found, True
+                return found
+        if self._needs_key:
+            raise self._no_key()
+        return None
+
+    def _no_key(self) -> ModelFailed:
+        key, url = self._provider.key, self._provider.url
+        other = f", or {url} for a local endpoint" if url and self._provider.library == OPENAI.library else ""
+        return ModelFailed(f"the model {self._name} needs a key: set {key} (stigmer secrets set {key}){other}")
+
+    @property
+    def _asked(self) -> AskedModel:
+        key = self._provider.key
+        return AskedModel(
+            name=self._name,
+            host=self._host,
+            key=f"of the secret {key}: stigmer secrets set {key}"
+            if self._is_key_secret
+            else f"that the runner was started with: check {key}, then stigmer restart runner",
+            endpoint=self._provider.url,
+            proxy=self._proxy,
+            silent_s=self._library.silent_s,
+        )
+
+
+def _host_of(url: str | None) -> str:
+    return urlsplit(url).netloc.rpartition("@")[2] if url else ""

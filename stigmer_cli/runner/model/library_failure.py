@@ -1,0 +1,167 @@
+"""What the library's exceptions come to: the same for every provider, because the library has one tree for all.
+
+401, 403, a key that is refused ──▶ ModelFailed, with where the key came from
+404, an unknown model           ──▶ ModelFailed
+a limit of the rate, 408, 5xx   ──▶ ModelBusy, with how long the provider asks to wait
+unreachable, broken off, silent ──▶ ModelBusy
+anything else                   ──▶ ModelFailed: asking again would do the same
+"""
+
+import asyncio
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import structlog
+
+from stigmer_cli.runner.model.seam import ModelBusy, ModelFailed
+from stigmer_cli.secret_values import DELIVERED
+from stigmer_cli.time_format import span
+
+if TYPE_CHECKING:
+    from pydantic_ai.exceptions import ModelAPIError
+
+SILENT_FOR = "STIGMER_MODEL_SILENT_FOR"
+DETAIL_CHARS_MAX = 300
+KEYLESS_HINT = "To try Pydantic AI without"
+"""How the library goes on where a key or an endpoint is missing: with what does not help here."""
+
+TRANSIENT = frozenset(
+    {
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.TOO_EARLY,
+        HTTPStatus.TOO_MANY_REQUESTS,
+    }
+)
+SILENCES = frozenset({"ReadTimeout", "ReadTimeoutError"})
+"""The classes by which HTTP libraries say that an endpoint was reached, and then said nothing for too long."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedModel:
+    """A model in sentences: `name` as the agent has it, `host` if known, and what a person may have to correct.
+
+    `key` is how its key is named and changed, `endpoint` what names another endpoint (empty: nothing does), `proxy` the
+    proxy on the way, and `silent_s` how long it may say nothing.
+    """
+
+    name: str
+    host: str
+    key: str
+    endpoint: str
+    proxy: str
+    silent_s: float
+
+    @property
+    def where(self) -> str:
+        """The model, and where it was asked."""
+        return f"the model {self.name} at {self.host}" if self.host else f"the model {self.name}"
+
+
+def translate_failure(error: Exception, asked: AskedModel) -> ModelFailed | ModelBusy:
+    """What `error`, raised by the library, comes to."""
+    from pydantic_ai.exceptions import AgentRunError, ModelAPIError, UserError  # noqa: PLC0415 - loaded
+
+    match error:
+        case ModelFailed() | ModelBusy():
+            return error
+        case ModelAPIError():
+            return _of_api(error, asked)
+        case UserError():
+            told = clean_words(str(error).partition(KEYLESS_HINT)[0])
+            return ModelFailed(f"{asked.where} cannot be used: {told}")
+        case AgentRunError():
+            return ModelFailed(f"{asked.where} gave an answer that makes no sense: {clean_words(error)}")
+        case _ if any(type(cause).__name__ in SILENCES for cause in _causes(error)):
+            return _silent(asked)
+        case _:
+            # The library's other failures would do the same again; let out, each would look like a runner that died.
+            structlog.get_logger().exception("model_library_failed", model=asked.name)
+            return ModelFailed(f"{asked.where} cannot be used: {clean_words(f'{type(error).__name__}: {error}')}")
+
+
+def _of_api(error: "ModelAPIError", asked: AskedModel) -> ModelFailed | ModelBusy:
+    from pydantic_ai.exceptions import (  # noqa: PLC0415 - loaded
+        ModelAuthenticationError,
+        ModelHTTPError,
+        ModelNotFoundError,
+        ModelQuotaExceededError,
+        ModelRequestRejectedError,
+    )
+
+    status = error.status_code if isinstance(error, ModelHTTPError) else None
+    number = f" (status {status})" if status else ""
+    if isinstance(error, ModelAuthenticationError) or status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return ModelFailed(f"{asked.where} refuses the key{number} {asked.key}")  # its own words hold parts of the key
+    if isinstance(error, ModelNotFoundError) or status == HTTPStatus.NOT_FOUND:
+        ways = f"the agent's model{f' and {asked.endpoint}' if asked.endpoint else ''}"
+        return ModelFailed(f"{asked.where} is not there{number}: check {ways}")
+    words = f"{asked.where} answered {_in_full(status)}: {clean_words(_said(error))}"
+    if isinstance(error, ModelQuotaExceededError) or getattr(error, "provider_retry_hint", None) is False:
+        return ModelFailed(words)
+    if _is_busy(error, status):
+        return ModelBusy(words, wait_s=error.retry_after)
+    if status is not None or isinstance(error, ModelRequestRejectedError):
+        return ModelFailed(words)
+    return _of_connection(error, asked)
+
+
+def _is_busy(error: "ModelAPIError", status: int | None) -> bool:
+    from pydantic_ai.exceptions import (  # noqa: PLC0415 - loaded
+        ModelRateLimitError,
+        ModelServerError,
+        ModelUnavailableError,
+    )
+
+    is_status = status is not None and (status in TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR)
+    return is_status or isinstance(error, ModelRateLimitError | ModelServerError | ModelUnavailableError)
+
+
+def _of_connection(error: "ModelAPIError", asked: AskedModel) -> ModelFailed | ModelBusy:
+    causes = list(_causes(error))
+    if any(type(cause).__name__ in SILENCES for cause in causes):
+        return _silent(asked)
+    way = f" through the proxy {asked.proxy}" if asked.proxy else ""
+    # A certificate that is not trusted now will not be in a minute either.
+    kind = ModelFailed if isinstance(causes[-1], ssl.SSLCertVerificationError) else ModelBusy
+    return kind(f"{asked.where} cannot be reached{way}: {clean_words(causes[-1])}")
+
+
+def _silent(asked: AskedModel) -> ModelBusy:
+    return ModelBusy(f"{asked.where} has said nothing for {span(asked.silent_s)} ({SILENT_FOR})")
+
+
+def clean_words(words: object) -> str:
+    """A provider's words on one line, without secrets, and not too many of them."""
+    text = DELIVERED.redact(" ".join(str(words).split()))
+    return text[:DETAIL_CHARS_MAX] or type(words).__name__
+
+
+def _said(error: "ModelAPIError") -> object:
+    """The provider's own words in the usual shape, or all of them."""
+    body = error.body
+    if isinstance(body, list) and body:  # Google's, where it answers a stream
+        body = body[0]
+    if isinstance(body, dict):
+        inner = body.get("error", body)
+        return inner.get("message", inner) if isinstance(inner, dict) else inner
+    return body or ("no reason given" if hasattr(error, "status_code") else error.message)
+
+
+def _in_full(status: int | None) -> str:
+    """`429 Too Many Requests`; only the number where it has no name (529)."""
+    try:
+        return "with an error" if status is None else f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """`error`, and what it was raised from, the innermost last."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, asyncio.CancelledError):
+        yield found
+        found = found.__cause__

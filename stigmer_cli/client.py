@@ -40,6 +40,7 @@ from stigmer_cli.api.resources import (
 )
 from stigmer_cli.api.resume import ResumeItem, ResumeRequest, ResumeResponse
 from stigmer_cli.api.secrets import ResolveRequest, ResolveResponse, SecretItem, SecretList, SecretRequest
+from stigmer_cli.api.sessions import DeletedSession, SessionBody, SessionPage
 from stigmer_cli.api.steps import StepContentsBody, StepPage
 from stigmer_cli.api.stuck import StuckReport
 from stigmer_cli.api.ui import UiLink, UiLinkRequest
@@ -179,6 +180,20 @@ class Client(HttpCalls):
     async def usage(self, *, since: datetime | None, until: datetime | None, agent: str | None) -> UsageAnswer:
         """What models used for executions accepted in that span; raises NotFound for an unknown agent."""
         return await self._get("/v1/usage", UsageAnswer, usage_parameters(since, until, agent))
+
+    # -- sessions
+
+    async def sessions(self, *, limit: int, cursor: str | None = None) -> SessionPage:
+        """One page of sessions, the one that was used last first."""
+        return await self._get("/v1/sessions", SessionPage, {"limit": limit, "cursor": cursor})
+
+    async def session(self, name: str) -> SessionBody:
+        """One session; raises NotFound."""
+        return await self._get(f"/v1/sessions/{_segment(name)}", SessionBody)
+
+    async def delete_session(self, name: str) -> DeletedSession:
+        """Delete a session with its executions; raises NotFound, or Conflict while one of them has not ended."""
+        return await self._parse(await self._send("DELETE", f"/v1/sessions/{_segment(name)}"), DeletedSession)
 
     # -- secrets
 

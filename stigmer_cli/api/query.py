@@ -14,8 +14,8 @@ Parameters = Mapping[str, str | int | float | Sequence[str] | None]
 class Query:
     """Which executions a page lists: of any of `phases` and `kinds` (empty: of all), from `cursor` on.
 
-    `labels` are `key=value` or `key`, and each must be there; `search` is full text; accepted at `since` or later, and
-    before `until`.
+    `session`: only those of this one. `labels` are `key=value` or `key`, and each must be there; `search` is full text;
+    accepted at `since` or later, and before `until`.
     `is_stuck`: only those that are stuck, each with the cause. `is_judged`: those that are stuck have the cause.
     `is_counted`: say how many match in all.
     """
@@ -23,6 +23,7 @@ class Query:
     phases: Sequence[Phase] = ()
     kinds: Sequence[Kind] = ()
     agent: str | None = None
+    session: str | None = None
     older_than_s: float | None = None
     labels: Sequence[str] = ()
     search: str | None = None
@@ -40,6 +41,7 @@ class Query:
             "phase": self.phases,
             "kind": self.kinds,
             "agent": self.agent,
+            "session": self.session,
             "olderThanS": self.older_than_s,
             "label": self.labels,
             "search": self.search,

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from stigmer_cli.api.agent_tools import LoopSpec
 from stigmer_cli.api.run_report import NUMBER_MAX, Number, RunReport
+from stigmer_cli.api.sessions import ExchangeBody
 from stigmer_cli.api.steps import EndedStepBody
 from stigmer_cli.api.usage import UsageBody
 from stigmer_cli.api.wire import Asked, Moment, Sent
@@ -81,6 +82,8 @@ class Work(Sent):
     any more, neither among those that began nor among the tries at the model.
 
     `spec` is what an agent with tools has beside its instructions and its model; None for any other one.
+
+    `conversation` is what was asked and answered before, oldest first.
     """
 
     instructions: str
@@ -96,6 +99,7 @@ class Work(Sent):
     has_steps: bool | None = None
     progressed: int = Field(default=0, ge=0)
     spec: LoopSpec | None = Field(default=None, exclude_if=lambda spec: spec is None)
+    conversation: list[ExchangeBody] = Field(default=[], exclude_if=lambda exchanges: not exchanges)
 
 
 class AttemptResponse(Sent):

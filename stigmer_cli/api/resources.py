@@ -13,6 +13,7 @@ from stigmer_cli.api.wire import Asked, Moment, Sent
 from stigmer_cli.domain.execution import Agent, AttentionCode, Event, EventType, Execution, QueueReason
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.session import NAME_PATTERN as SESSION_NAME
 from stigmer_cli.domain.step import KEY_MAX
 
 AGENT_EXECUTION_ID = "^aex-[0-7][0-9a-hjkmnp-tv-z]{25}$"
@@ -129,7 +130,11 @@ class ForkBody(Asked):
 
 
 class ExecutionRequest(Asked):
-    """Run an agent, named by id or slug. `id` is the one that a new execution gets; None: the server makes it."""
+    """Run an agent, named by id or slug. `id` is the one that a new execution gets; None: the server makes it.
+
+    `session` is the conversation that it joins. With `conversation_of` it sees of a conversation what that execution
+    sees, and joins none. What is None is left out, because older servers refuse it.
+    """
 
     id: str | None = Field(default=None, pattern=AGENT_EXECUTION_ID)
     agent: str = Field(min_length=1, max_length=NAME_MAX)
@@ -137,6 +142,10 @@ class ExecutionRequest(Asked):
     timeout_s: float | None = Field(default=None, gt=0, le=TIMEOUT_MAX_S)
     labels: Label = Field(default_factory=dict, max_length=LABELS_MAX)
     fork: ForkBody | None = None
+    session: str | None = Field(default=None, pattern=SESSION_NAME, exclude_if=lambda name: name is None)
+    conversation_of: str | None = Field(
+        default=None, pattern=AGENT_EXECUTION_ID, exclude_if=lambda execution: execution is None
+    )
 
 
 class DispatchState(StrEnum):
@@ -203,6 +212,7 @@ class ExecutionSpec(Sent):
     agent_name: str
     message: str
     timeout_s: float | None = None
+    session: str | None = Field(default=None, exclude_if=lambda name: name is None)
 
 
 class ExecutionStatus(Sent):
@@ -313,6 +323,7 @@ def execution_resource(
             agent_name=execution.agent_name,
             message=execution.message,
             timeout_s=execution.timeout_s,
+            session=execution.session,
         ),
         status=_status(execution, journal),
         stuck=stuck,

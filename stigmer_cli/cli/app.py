@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, Declared] = {
     "agents": (AGENTS, "agents.commands:agents"),
     "workflows": (AGENTS, "workflows.commands:workflows"),
     "executions": (AGENTS, "executions.commands:executions"),
+    "sessions": (AGENTS, "sessions.commands:sessions"),
     "secrets": (AGENTS, "secrets.commands:secrets"),
     "usage": (AGENTS, "executions.commands:usage"),
     "ui": (AGENTS, "stack.commands:ui"),

@@ -9,6 +9,7 @@ from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.wait import WAIT_OPTION as WAIT
 from stigmer_cli.domain.labels import parse_label_selector
 from stigmer_cli.domain.search import parse_search
+from stigmer_cli.domain.session import find_name_problem
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.time_format import parse_moment, parse_span, span
 
@@ -40,6 +41,14 @@ def parse_label_option(value: str) -> str:
         return str(parse_label_selector(value))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def parse_session_option(value: str) -> str:
+    """`value` if it can name a session; raises BadParameter."""
+    problem = find_name_problem(value)
+    if problem:
+        raise typer.BadParameter(problem)
+    return value
 
 
 def parse_search_option(value: str) -> str:

@@ -53,6 +53,7 @@ class QueueReason(StrEnum):
     TEMPORAL_MISCONFIGURED = "temporal-misconfigured"
     TEMPORAL_BUSY = "temporal-busy"
     SUBMIT_FAILED = "submit-failed"
+    SESSION_BUSY = "session-busy"
     ORPHANED = "orphaned"
     STARTED_OVER = "started-over"
     RESUMED = "resumed"
@@ -161,6 +162,7 @@ class Execution:
 
     `store` is the store whose names its workflow carries; None for an epoch that began before stores had ids.
     `has_steps`: its journal is not empty, as far as that was looked up.
+    `session` is the one that it is an execution of; `has_conversation`: which exchanges it sees is decided.
     `is_pinned`: it goes on with the definition that it began with, whatever becomes of its agent.
     """
 
@@ -171,6 +173,8 @@ class Execution:
     agent_name: str
     message: str
     is_pinned: bool = False
+    session: str | None = None
+    has_conversation: bool = False
     timeout_s: float | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     phase: Phase

@@ -24,7 +24,8 @@ START_WAIT_MAX_S = 0.8
 class SubmitRequest:
     """A request to run an agent. `policy` overrides the server's for this one, `id` is what a new one is called.
 
-    `fork`: whose recorded steps it takes over.
+    `fork`: whose recorded steps it takes over. `session`: the one that it joins. `conversation_of`: it sees what this
+    execution sees of a conversation.
     """
 
     agent: str
@@ -35,6 +36,8 @@ class SubmitRequest:
     id: ExecutionId | None = None
     policy: SubmitPolicy | None = None
     fork: Fork | None = None
+    session: str | None = None
+    conversation_of: ExecutionId | None = None
 
 
 class Nudge(Protocol):
@@ -93,13 +96,16 @@ class Acceptor:
             idempotency_key=request.idempotency_key,
             request_hash=_request_hash(request),
             fork=request.fork,
+            session=request.session,
+            conversation_of=request.conversation_of,
         )
 
     async def _wait_started(self, execution: Execution, subscription: Subscription, answer_by_s: float) -> Execution:
         """The execution once it is submitted, or when it is clear that this takes longer."""
         while True:
             left_s = answer_by_s - self._clock.monotonic()
-            is_settled = execution.dispatch.is_submitted or execution.attention is not None
+            has_to_wait = execution.attention is not None or execution.dispatch.reason is QueueReason.SESSION_BUSY
+            is_settled = execution.dispatch.is_submitted or has_to_wait
             if is_settled or left_s <= 0 or find_hold(self._link.status()):
                 return explain_wait(execution, self._link.status())
             await subscription.wait(within_s=left_s)
@@ -109,5 +115,7 @@ class Acceptor:
 def _request_hash(request: SubmitRequest) -> str:
     labels = ",".join(f"{name}={value}" for name, value in sorted(request.labels.items()))
     fork = (request.fork.source, request.fork.before) if request.fork else ()
-    text = "\x00".join((request.agent, request.message, str(request.timeout_s), labels, *fork))
+    named = {"session": request.session, "conversation-of": request.conversation_of}
+    more = [f"{name}={value}" for name, value in named.items() if value is not None]
+    text = "\x00".join((request.agent, request.message, str(request.timeout_s), labels, *fork, *more))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -3,6 +3,7 @@
 row          Temporal says                                                      class
 any          (the plan of a reconcile would do or tell something)               the finding: orphan, behind, lost, ...
 any          (marked for attention)                                             the mark's code
+PENDING      (waits for its turn in a session)                                  (not stuck)
 PENDING      (never submitted)                                                  queued
 PENDING      (submitted, and Temporal is away)                                  waiting for a runner
 IN_PROGRESS  (its model is busy, and asked again later)                         waiting for its model
@@ -316,9 +317,10 @@ def _judge_untaken(seen: Observed, context: StuckContext) -> _Found | None:
 
 def _judge_unclaimed(execution: Execution, move: Move, context: StuckContext) -> _Found | None:
     """A PENDING execution with nothing wrong but that no run has claimed it."""
-    if execution.phase is not Phase.PENDING or move.finding is Finding.FRESH:
-        return None
     dispatch = execution.dispatch
+    is_waiting_its_turn = dispatch.reason is QueueReason.SESSION_BUSY and not dispatch.is_submitted
+    if execution.phase is not Phase.PENDING or move.finding is Finding.FRESH or is_waiting_its_turn:
+        return None
     if dispatch.submitted_at is None:
         return _judge_queued(dispatch, context)
     kind = WAITING_CLASSES.get(dispatch.reason, StuckClass.STARTING_LATE)

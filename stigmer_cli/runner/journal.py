@@ -14,6 +14,7 @@ from typing import TypeAlias
 import structlog
 
 from stigmer_cli.api.reports import Work
+from stigmer_cli.api.sessions import ExchangeBody
 from stigmer_cli.api.steps import (
     BeginStepResponse,
     EndedStepBody,
@@ -246,7 +247,9 @@ def record_only_turn(work: Work, outcome: Outcome, took_s: float, rng: random.Ra
     What it gave is the output, and what it took stands in agent and execution: neither is kept a second time.
     """
     is_done = outcome.phase is Phase.COMPLETED
-    asked: Json = {"instructions": work.instructions, "message": work.message, "model": work.model}
+    asked: dict[str, Json] = {"instructions": work.instructions, "message": work.message, "model": work.model}
+    if work.conversation:
+        asked["conversation"] = describe_exchanges(work.conversation)
     return EndedStepBody(
         step=StepDraftBody(
             key=FIRST_TURN,
@@ -264,6 +267,14 @@ def record_only_turn(work: Work, outcome: Outcome, took_s: float, rng: random.Ra
             is_outcome=is_done,
         ),
     )
+
+
+def describe_exchanges(exchanges: Sequence[ExchangeBody]) -> Json:
+    """What was said before, as a part of the input of a turn: by id and hash, so that no text is kept twice."""
+    return [
+        {"execution": one.execution, "hash": hash_of(_dump([one.message, one.output], is_canonical=True))}
+        for one in exchanges
+    ]
 
 
 def _new_nonce(rng: random.Random) -> str:

@@ -124,6 +124,7 @@ class _Server:
         gateway = CountedGateway(Gateway(self.connection, store=store.id, clock=clock, rng=rng), self.metrics)
         self.dispatcher = Dispatcher(store, gateway, self.connection, clock=clock, rng=rng)
         self.dispatcher.observe(self.metrics)
+        store.runs.on_turn = self.dispatcher.nudge
         self.canceller = Canceller(store, gateway, self.connection, clock=clock)
         self.reconciler = Reconciler(store, gateway, self.connection, clock=clock, resubmitted=self.dispatcher.nudge)
         self.reconciler.observer = self.metrics

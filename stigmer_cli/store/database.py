@@ -49,6 +49,7 @@ STANDING = tuple(
         "answer_seq",
         "event_seq",
         "usage",
+        "session",
     )
 )
 """The columns that decisions are made on: none of them is long."""

@@ -15,7 +15,8 @@ from stigmer_cli.store.forking import Fork
 class ExecutionDraft:
     """An execution as it was asked for. `request_hash` tells a repeated request from another one with the same key.
 
-    `fork`: whose recorded steps it takes over.
+    `fork`: whose recorded steps it takes over. `session`: the one that it joins. `conversation_of`: it sees what this
+    execution sees of a conversation.
     """
 
     id: ExecutionId
@@ -28,6 +29,8 @@ class ExecutionDraft:
     idempotency_key: str | None = None
     request_hash: str = ""
     fork: Fork | None = None
+    session: str | None = None
+    conversation_of: ExecutionId | None = None
 
 
 def first_row(

@@ -14,6 +14,7 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store import listing, transitions
 from stigmer_cli.store.async_engine import AsyncConnection
+from stigmer_cli.store.conversations import copy_conversation
 from stigmer_cli.store.database import Database, Transition, whole
 from stigmer_cli.store.due_rows import Aged, due_at, is_aged, is_due
 from stigmer_cli.store.errors import missing_execution
@@ -26,6 +27,7 @@ from stigmer_cli.store.mapping import agent_of, execution_of
 from stigmer_cli.store.messages import read_messages
 from stigmer_cli.store.references import find_by_part
 from stigmer_cli.store.resuming import forget_in_the_air
+from stigmer_cli.store.session_order import HAS_ITS_TURN, count_waiting, join_session
 from stigmer_cli.store.statements import BRIEF, by_index, select_by_ids
 from stigmer_cli.store.tables import CANCEL_REQUESTED, LEGACY, OPEN, QUEUED, agents, executions, steps
 
@@ -42,14 +44,15 @@ _AGENT = select(agents).where(agents.c.id == bindparam("agent"))
 _BY_KEY = select(_ROW.id, _ROW.request_hash).where(_ROW.idempotency_key == bindparam("key"))
 _DUE = (
     by_index(select(*BRIEF), "ix_executions_queue")
-    .where(QUEUED, is_due(_ROW.next_try_at))
+    .where(QUEUED, is_due(_ROW.next_try_at), HAS_ITS_TURN)
     .order_by(_ROW.created_at, _ROW.id)
     .limit(_LIMIT)
 )
 _NEXT_DUE = by_index(select(func.min(_ROW.next_try_at)), "ix_executions_next_try").where(
-    QUEUED, _ROW.next_try_at.is_not(None)
+    QUEUED, _ROW.next_try_at.is_not(None), HAS_ITS_TURN
 )
 _QUEUED_COUNT = by_index(select(func.count()).select_from(executions), "ix_executions_next_try").where(QUEUED)
+_WAITING_COUNT = count_waiting(QUEUED)
 _IS_QUEUED = select(_ROW.id).where(_ROW.id == bindparam("id"), QUEUED, _ROW.epoch == bindparam("epoch"))
 _EPOCHS = select_by_ids(select(_ROW.id, _ROW.epoch)).where(OPEN)
 _UNSUBMITTED = select_by_ids(select(_ROW.id, _ROW.attention_code)).where(OPEN, _ROW.submitted_at.is_(None))
@@ -102,8 +105,8 @@ class ExecutionTable:
         """Write the execution, PENDING and due at once, in one commit; it is on disk when this returns.
 
         With the idempotency key of an execution that exists, return that one. Raises Conflict if that one was another
-        request, or if the id is taken, and what `copy_journal` raises; ServerBusy, with nothing written, where its turn
-        does not come soon.
+        request, or if the id is taken, and what `copy_journal` and `join_session` raise;
+        ServerBusy, with nothing written, where its turn does not come soon.
         """
         async with self._database.writing(is_deferrable=True) as writing:
             added = await writing.connection.execute(
@@ -116,6 +119,10 @@ class ExecutionTable:
             if draft.fork is not None:
                 await copy_journal(writing, draft.fork, draft.id)
             await writing.append(draft.id, 1, accepted_event(draft))
+            if draft.conversation_of is not None:
+                await copy_conversation(writing, draft.conversation_of, draft.id)
+            if draft.session is not None:
+                await join_session(writing, draft, draft.session)
             return AcceptResult(execution=await _load(writing.connection, draft.id), is_new=True)
 
     @whole
@@ -174,9 +181,10 @@ class ExecutionTable:
 
     @whole
     async def queued_count(self) -> int:
-        """How many wait to be submitted, without those that a person has to decide about."""
+        """How many wait to be submitted, without those for a person's decision, or for their turn in a session."""
         async with self._database.reading() as connection:
-            return int(await connection.scalar(_QUEUED_COUNT) or 0)
+            queued = int(await connection.scalar(_QUEUED_COUNT) or 0)
+            return queued - int(await connection.scalar(_WAITING_COUNT) or 0) if queued else 0
 
     @whole
     async def mark_queued(

@@ -21,6 +21,7 @@ from sqlalchemy import (
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.step import RECORDED
 from stigmer_cli.errors import Conflict
+from stigmer_cli.store.conversations import copy_conversation
 from stigmer_cli.store.database import Writing
 from stigmer_cli.store.step_rows import find_step, read_journal
 from stigmer_cli.store.tables import executions, step_contents, steps
@@ -73,6 +74,7 @@ async def copy_journal(writing: Writing, fork: Fork, target: ExecutionId) -> Non
             hint=f"stigmer executions fork {fork.source} --from {left.key}",
         )
     await writing.connection.execute(_PIN, {"source": fork.source, "target": target})
+    await copy_conversation(writing, fork.source, target)
     named = {"source": fork.source, "target": target, "before": first.seq}
     for copy in _COPIES:
         await writing.connection.execute(copy, named)

@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, TextClause, func, or_, select
+from sqlalchemy import ColumnElement, Select, TextClause, and_, func, or_, select
 
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import AgentId, Kind, is_id
@@ -25,7 +25,7 @@ from stigmer_cli.store.listing_choice import choose, sum_counts
 from stigmer_cli.store.listing_source import EVERYTHING, MATCHES, Source
 from stigmer_cli.store.mapping import execution_of
 from stigmer_cli.store.search import has_match, matches_postgresql, matches_sqlite
-from stigmer_cli.store.tables import NEEDS_ATTENTION, agents, executions
+from stigmer_cli.store.tables import IN_SESSION, NEEDS_ATTENTION, agents, executions
 
 COUNTED_AMONG = 1_000
 """Where an index does not hold everything that is asked for, matches are counted among so many of its entries."""
@@ -39,13 +39,14 @@ _Condition = ColumnElement[bool] | TextClause
 class Filter:
     """Which executions; what is empty or None does not narrow.
 
-    `agent` is an id or a slug; `aged` says how old an execution is at least. It was accepted at `since` or later, and
-    before `until`. It has every one of `labels`, and contains every term of `search`.
+    `agent` is an id or a slug; `session` is a name; `aged` says how old an execution is at least. It was accepted at
+    `since` or later, and before `until`. It has every one of `labels`, and contains every term of `search`.
     """
 
     phases: frozenset[Phase] = frozenset()
     kinds: frozenset[Kind] = frozenset()
     agent: str | None = None
+    session: str | None = None
     aged: Aged | None = None
     needs_attention: bool | None = None
     submitted: bool | None = None
@@ -135,10 +136,7 @@ async def _make_plan(connection: AsyncConnection, asked: Filter) -> _Plan:
         conditions.append(_ROW.kind.in_(sorted(asked.kinds)))
     if agent is not None:
         (indexed if source is EVERYTHING else conditions).append(_ROW.agent_id == agent)
-    if asked.needs_attention is not None:
-        conditions.append(NEEDS_ATTENTION if asked.needs_attention else _ROW.attention_code.is_(None))
-    if asked.submitted is not None:
-        conditions.append(_ROW.submitted_at.is_not(None) if asked.submitted else _ROW.submitted_at.is_(None))
+    conditions += _of_columns(asked)
     if choice.label is not None:
         indexed.append(selects(choice.label))
     conditions += [has_label(label) for label in asked.labels if label is not choice.label]
@@ -150,6 +148,18 @@ async def _make_plan(connection: AsyncConnection, asked: Filter) -> _Plan:
         conditions.append(_ROW.phase.in_(sorted(phases)))
     cuts = [] if (asked.phases or asked.kinds) and not phases else _cuts(asked, source, phases)
     return _Plan(source=source, indexed=indexed, cuts=cuts, conditions=conditions)
+
+
+def _of_columns(asked: Filter) -> Sequence[_Condition]:
+    """What columns without an index of their own have to hold."""
+    conditions = list[_Condition]()
+    if asked.session is not None:
+        conditions.append(and_(IN_SESSION, _ROW.session == asked.session))
+    if asked.needs_attention is not None:
+        conditions.append(NEEDS_ATTENTION if asked.needs_attention else _ROW.attention_code.is_(None))
+    if asked.submitted is not None:
+        conditions.append(_ROW.submitted_at.is_not(None) if asked.submitted else _ROW.submitted_at.is_(None))
+    return conditions
 
 
 def _contains(connection: AsyncConnection, asked: Filter, *, is_source: bool) -> _Condition:

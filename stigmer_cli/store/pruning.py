@@ -11,6 +11,8 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.store.columns import Moment
 from stigmer_cli.store.database import Database, whole
 from stigmer_cli.store.labels import forget_labels
+from stigmer_cli.store.session_order import IS_UNNEEDED
+from stigmer_cli.store.sessions import forget_empty_sessions
 from stigmer_cli.store.tables import events, executions, step_contents, steps
 
 ENDED = tuple(phase for phase in Phase if phase.is_terminal)
@@ -19,8 +21,8 @@ _ROW = executions.c
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _HAS_ENDED: ColumnElement[bool] = or_(*(_ROW.phase == phase for phase in ENDED))
 _ENDED_ONES = (
-    select(_ROW.id, _ROW.created_at, _ROW.labels)
-    .where(_ROW.id.in_(_IDS), _HAS_ENDED)
+    select(_ROW.id, _ROW.created_at, _ROW.labels, _ROW.session)
+    .where(_ROW.id.in_(_IDS), _HAS_ENDED, IS_UNNEEDED)
     .order_by(_ROW.id)
     .with_for_update()
 )
@@ -28,7 +30,7 @@ _FORGET_PARTS = tuple(delete(table).where(table.c.execution_id.in_(_IDS)) for ta
 _FORGET = delete(executions).where(_ROW.id.in_(_IDS))
 _OLD = {
     phase: select(_ROW.id)
-    .where(_ROW.phase == phase, _ROW.created_at < bindparam("before", type_=Moment))
+    .where(_ROW.phase == phase, _ROW.created_at < bindparam("before", type_=Moment), IS_UNNEEDED)
     .order_by(_ROW.created_at, _ROW.id)
     .limit(bindparam("limit", type_=Integer))
     for phase in ENDED
@@ -37,14 +39,17 @@ _OLD = {
 
 
 class PruneTable:
-    """Deletes executions. What has not ended is never deleted."""
+    """Deletes executions. What has not ended is never deleted, nor what an open execution of its session sees."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     @whole
     async def delete(self, ids: Sequence[ExecutionId]) -> set[ExecutionId]:
-        """Delete those of `ids` that have ended, with timelines, journals and labels, in one commit; returns which."""
+        """Delete those of `ids` that may be, with timelines, journals and labels, in one commit; returns which.
+
+        A session that nothing is left of is deleted, too.
+        """
         async with self._database.writing() as writing:
             found = (await writing.connection.execute(_ENDED_ONES, {"ids": list(ids)})).all()
             if not found:
@@ -56,6 +61,7 @@ class PruneTable:
             for forget in _FORGET_PARTS:
                 await writing.connection.execute(forget, {"ids": gone})
             await writing.connection.execute(_FORGET, {"ids": gone})
+            await forget_empty_sessions(writing, sorted({row.session for row in found if row.session is not None}))
             return set(gone)
 
     async def find_old(self, before: datetime, *, limit: int) -> Sequence[ExecutionId]:

@@ -110,12 +110,14 @@ class ReportResult(StrEnum):
 class RunTable:
     """Reports of runs. Each names execution, epoch and run, and most the attempt; sent twice they count once.
 
-    `on_usage` is told what an attempt used, once, when that is on disk.
+    `on_usage` is told what an attempt used, once, when that is on disk; `on_turn` is called when the next execution of
+    a session may begin.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self.on_usage: Callable[[TokenUsage], None] | None = None
+        self.on_turn: Callable[[], None] | None = None
 
     @whole
     async def claim(self, execution_id: ExecutionId, *, epoch: int, claimant: Claimant) -> ClaimAnswer:
@@ -310,6 +312,8 @@ class RunTable:
                     await write_ended(writing, row, attempt, step)
         if used:
             self._tell(outcome.usage)
+        if row["session"] is not None and self.on_turn is not None:
+            self.on_turn()
         return ReportResult.TAKEN
 
     def _tell(self, usage: TokenUsage | None) -> None:

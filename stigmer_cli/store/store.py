@@ -25,6 +25,7 @@ from stigmer_cli.store.resuming import ResumeTable
 from stigmer_cli.store.runs import RunTable
 from stigmer_cli.store.secrets import SecretTable
 from stigmer_cli.store.servers import ServerTable
+from stigmer_cli.store.sessions import SessionTable
 from stigmer_cli.store.steps import StepTable
 from stigmer_cli.store.usage_totals import UsageTable
 from stigmer_cli.store.writer_queue import WriterLoad
@@ -49,6 +50,7 @@ class Store:
         self.progress = ProgressTable(database)
         self.resuming = ResumeTable(database, store_id)
         self.pruning = PruneTable(database)
+        self.sessions = SessionTable(database)
         self.meta = MetaTable(database)
         self.servers = ServerTable(database)
         self.usage = UsageTable(database)

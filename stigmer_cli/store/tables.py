@@ -33,6 +33,8 @@ OPEN: TextClause = text(f"phase IN ({_quoted(tuple(p for p in Phase if not p.is_
 CANCEL_REQUESTED: TextClause = text(f"cancel_requested_at IS NOT NULL AND {OPEN.text}")
 NEEDS_ATTENTION: TextClause = text("attention_code IS NOT NULL")
 LEGACY: TextClause = text(f"store_id IS NULL AND {OPEN.text}")
+IN_SESSION: TextClause = text("session IS NOT NULL")
+OPEN_IN_SESSION: TextClause = text(f"{IN_SESSION.text} AND {OPEN.text}")
 IN_THE_AIR: TextClause = text(
     f"(state = '{StepState.UNKNOWN}' OR (state = '{StepState.BEGUN}' AND effect = '{Effect.ONCE}'))"
 )
@@ -113,6 +115,11 @@ executions = Table(
     # The definition that it began with; NULL before it began, and for agents without tools.
     Column("agent_version", Words),
     Column("message", Words, nullable=False),
+    # The session that it is an execution of, if any, and its place in the order of that.
+    Column("session", Words),
+    Column("session_seq", Integer),
+    # The executions whose questions and answers it sees, by id; NULL before it began, and where it sees none.
+    Column("conversation", Document),
     Column("timeout_s", Double),
     Column("labels", Document, nullable=False),
     Column("phase", Words, nullable=False),
@@ -161,6 +168,21 @@ executions = Table(
     Index("ix_executions_open", "id", sqlite_where=OPEN, postgresql_where=OPEN),
     Index("ix_executions_legacy", "id", sqlite_where=LEGACY, postgresql_where=LEGACY),
     Index(
+        "ux_executions_session",
+        "session",
+        "session_seq",
+        unique=True,
+        sqlite_where=IN_SESSION,
+        postgresql_where=IN_SESSION,
+    ),
+    Index(
+        "ix_executions_session_open",
+        "session",
+        "session_seq",
+        sqlite_where=OPEN_IN_SESSION,
+        postgresql_where=OPEN_IN_SESSION,
+    ),
+    Index(
         "ix_executions_cancel",
         "cancel_requested_at",
         "id",
@@ -174,6 +196,18 @@ executions = Table(
         sqlite_where=NEEDS_ATTENTION,
         postgresql_where=NEEDS_ATTENTION,
     ),
+)
+
+# Conversations with an agent, by name; `last_seq` is the place of the last execution in one.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("name", Words, primary_key=True),
+    Column("agent_name", Words, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("last_seq", Integer, nullable=False),
+    Index("ix_sessions_updated", "updated_at", "name"),
 )
 
 # What `--label` looks into: `key` and `key=value` of each label, each with the executions that have it in order of age.

@@ -82,6 +82,12 @@ def find_secrets(asked: Asked) -> Iterable[Item]:
     return [Item(value=item["name"]) for item in _fetch(asked, "/v1/secrets")["items"]]
 
 
+def find_sessions(asked: Asked) -> Iterable[Item]:
+    """The sessions that were used last, with their agents and the beginning of the last message."""
+    found = _fetch(asked, "/v1/sessions?limit=200")["items"]
+    return [Item(value=one["name"], about=f"{one['agentName']}: {one['last']['message']}") for one in found]
+
+
 def find_parts(asked: Asked) -> Iterable[Item]:
     """The parts of a stack; no command restarts the supervisor alone."""
     names = PARTS[1:] if asked.context.info_name == "restart" else PARTS
@@ -147,6 +153,7 @@ VALUES: Mapping[str, Find] = {
     "STEP": find_steps,
     "PART": find_parts,
     "SECRET": find_secrets,
+    "SESSION": find_sessions,
     "CODE": find_checks,
     "NAME": find_settings,
     "VALUE": find_setting_values,

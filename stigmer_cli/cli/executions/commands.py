@@ -23,10 +23,12 @@ from stigmer_cli.cli.executions.parameters import (
     IncludeInProgress,
     Kinds,
     NewLabels,
+    NewSession,
     OlderThan,
     Phases,
     RequireTemporal,
     RunTimeout,
+    SessionOption,
 )
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.parameters import (
@@ -61,6 +63,7 @@ def run(
     file: Annotated[
         str | None, typer.Option("--file", "-f", metavar="FILE", help="Read the message from this file instead.")
     ] = None,
+    session: NewSession = None,
     detach: Detach = False,
     timeout: RunTimeout = None,
     require_temporal: RequireTemporal = False,
@@ -77,6 +80,7 @@ def run(
         require_temporal=require_temporal,
         is_detached=detach,
         labels=label or (),
+        session=session,
     )
     raise typer.Exit(run_agent(cli_of(ctx, output), agent, Message(text=message, file=file), options))
 
@@ -88,6 +92,7 @@ def list_(
     phase: Phases = None,
     kind: Kinds = None,
     agent: AgentOption = None,
+    session: SessionOption = None,
     label: Labels = None,
     search: SearchText = None,
     since: Since = None,
@@ -108,6 +113,7 @@ def list_(
 
     selection = Selection(
         agent=agent,
+        session=session,
         phases=phase or (),
         kinds=kind or (),
         older_than_s=older_than,

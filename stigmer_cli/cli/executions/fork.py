@@ -15,6 +15,6 @@ def fork_execution(cli: Cli, execution: str, step: str, options: RunOptions) -> 
     Raises NotFound for an unknown execution or step, and Conflict for a step before it without a recorded result.
     """
     name = resolve_target(cli, execution)
-    request = ask_same(cli, name).model_copy(update={"fork": ForkBody(execution=name, before=step)})
+    request = ask_same(cli, name).model_copy(update={"fork": ForkBody(execution=name, before=step), "session": None})
     wanted = make_creation(request, key=options.key, require_temporal=options.require_temporal)
     return run_creation(cli, wanted, options)

@@ -16,6 +16,7 @@ class Selection:
 
     ids: Sequence[str] = ()
     agent: str | None = None
+    session: str | None = None
     phases: Sequence[Phase] = ()
     kinds: Sequence[Kind] = ()
     older_than_s: float | None = None
@@ -46,7 +47,7 @@ class RunOptions:
     """How an agent is run.
 
     `timeout_s`: seconds to wait for the end, None: no limit. `key` finds the same execution again. `labels`:
-    `key=value`, or `key` with an empty value.
+    `key=value`, or `key` with an empty value. `session`: the conversation that it joins.
     """
 
     timeout_s: float | None
@@ -54,6 +55,7 @@ class RunOptions:
     require_temporal: bool
     is_detached: bool
     labels: Sequence[str] = ()
+    session: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from stigmer_cli.cli.parameters import parse_label_option, parse_span_option, parse_timeout_option
+from stigmer_cli.cli.parameters import parse_label_option, parse_session_option, parse_span_option, parse_timeout_option
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
 
@@ -25,6 +25,18 @@ Kinds = Annotated[
 ]
 AgentOption = Annotated[
     str | None, typer.Option("--agent", metavar="AGENT", help="Only executions of this agent, by name or id.")
+]
+SessionOption = Annotated[
+    str | None, typer.Option("--session", metavar="SESSION", help="Only executions of this session.")
+]
+NewSession = Annotated[
+    str | None,
+    typer.Option(
+        "--session",
+        parser=parse_session_option,
+        metavar="SESSION",
+        help="The conversation that this belongs to: the agent sees what was said before. A new name begins one.",
+    ),
 ]
 OlderThan = Annotated[
     float | None,

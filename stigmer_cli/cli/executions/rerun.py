@@ -13,7 +13,11 @@ def rerun_execution(cli: Cli, execution: str, options: RunOptions) -> int:
 
     Raises NotFound for an unknown execution, and for one whose agent was deleted.
     """
-    request = ask_same(cli, resolve_target(cli, execution))
+    name = resolve_target(cli, execution)
+    request = ask_same(cli, name)
+    if request.session is not None:
+        # The session has its answer: this is another one to the same, outside of it.
+        request = request.model_copy(update={"session": None, "conversation_of": name})
     wanted = make_creation(request, key=options.key, require_temporal=options.require_temporal)
     return run_creation(cli, wanted, options)
 
@@ -25,5 +29,6 @@ def ask_same(cli: Cli, name: str) -> ExecutionRequest:
         agent=before.spec.agent_id,
         message=before.spec.message,
         timeout_s=before.spec.timeout_s,
+        session=before.spec.session,
         labels=dict(before.metadata.labels),
     )

@@ -26,7 +26,7 @@ def run_agent(cli: Cli, agent: str, message: Message, options: RunOptions) -> in
     if len(options.labels) > LABELS_MAX:
         raise ConfigError(f"{len(options.labels)} labels are more than {LABELS_MAX}", hint=HELP)
     labels = {selector.key: selector.value or "" for selector in map(parse_label_selector, options.labels)}
-    request = ExecutionRequest(agent=agent, message=text, labels=labels)
+    request = ExecutionRequest(agent=agent, message=text, labels=labels, session=options.session)
     wanted = make_creation(request, key=options.key, require_temporal=options.require_temporal)
     return run_creation(cli, wanted, options)
 

@@ -26,6 +26,7 @@ def make_query(cli: Cli, selection: Selection) -> Query:
         phases=selection.phases,
         kinds=selection.kinds,
         agent=selection.agent,
+        session=selection.session,
         older_than_s=selection.older_than_s,
         labels=selection.labels,
         search=selection.search,
@@ -51,6 +52,7 @@ def describe_query(query: Query) -> str:
     told = [f"--phase {phase}" for phase in query.phases]
     told += [f"--kind {kind}" for kind in query.kinds]
     told += [f"--agent {shlex.quote(query.agent)}"] if query.agent else []
+    told += [f"--session {shlex.quote(query.session)}"] if query.session else []
     told += [f"--label {shlex.quote(label)}" for label in query.labels]
     told += [f"--search {shlex.quote(query.search)}"] if query.search else []
     told += [f"--older-than {span(query.older_than_s).replace(' ', '')}"] if query.older_than_s else []

@@ -111,6 +111,7 @@ def print_execution(
     rows: list[tuple[str, str | None]] = [
         ("id", item.metadata.id),
         ("agent", f"{item.spec.agent_name} ({item.spec.agent_id})"),
+        ("session", item.spec.session),
         ("phase", status.phase),
         ("why", describe_reason(item)),
         ("created", iso(item.metadata.created_at)),

@@ -7,6 +7,7 @@ TOPICS = (
     "tools",
     "workflows",
     "executions",
+    "sessions",
     "journal",
     "reconcile",
     "temporal",

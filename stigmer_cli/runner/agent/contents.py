@@ -39,7 +39,7 @@ def text_of(response: ModelResponse) -> str:
     return "".join(part.content for part in response.parts if isinstance(part, TextPart))
 
 
-def describe_request(request: ModelRequest, instructions: str) -> Json:
+def describe_request(request: ModelRequest, instructions: str) -> Mapping[str, Json]:
     """What a turn answers, beside what the turns before it did: without moments and ids of this very attempt."""
     return {"instructions": instructions, "parts": [_describe_part(part) for part in request.parts]}
 

@@ -20,6 +20,7 @@ from stigmer_cli.runner.agent.broken import LoopBroken
 from stigmer_cli.runner.agent.calls import TRIES_MAX as TOOL_TRIES_MAX
 from stigmer_cli.runner.agent.calls import JournaledTools, offer_tools
 from stigmer_cli.runner.agent.conversation import TURNS_MAX, Conversation, StepJournal
+from stigmer_cli.runner.agent.history import history_of
 from stigmer_cli.runner.agent.output import TRIES_AGAIN_MAX, StructuredOutput
 from stigmer_cli.runner.agent.played import PlayedModel, play_echo, play_script
 from stigmer_cli.runner.agent.turns import JournaledModel
@@ -27,7 +28,7 @@ from stigmer_cli.runner.journal import StepFailed
 from stigmer_cli.runner.model.echo import Echo
 from stigmer_cli.runner.model.hosted import HostedModel
 from stigmer_cli.runner.model.library import settings_for
-from stigmer_cli.runner.model.script import ScriptedModel
+from stigmer_cli.runner.model.script import ScriptedModel, count_turns
 from stigmer_cli.runner.model.seam import Model, ModelBusy, ModelFailed
 from stigmer_cli.runner.secrets import SecretMissing
 from stigmer_cli.tool_server.connection import ServerSettings, ToolServer
@@ -80,7 +81,7 @@ class AgentLoop:
             output = StructuredOutput(spec.output) if spec.output is not None else None
             instructions = [work.instructions, output.instructions if output else ""]
             agent = Agent(
-                JournaledModel(wrapped, source, conversation, name=work.model),
+                JournaledModel(wrapped, source, conversation, name=work.model, exchanges=work.conversation),
                 instructions="\n\n".join(filter(None, instructions)) or None,
                 toolsets=[JournaledTools(offered, conversation, execution=execution)],
                 retries=AgentRetries(tools=TOOL_TRIES_MAX, output=TRIES_AGAIN_MAX),
@@ -90,7 +91,7 @@ class AgentLoop:
             if output is not None:
                 agent.output_validator(output.check)
             try:
-                result = await agent.run(work.message, usage_limits=_limits_of(spec))
+                result = await agent.run(work.message, message_history=history_of(work), usage_limits=_limits_of(spec))
             except UsageLimitExceeded as error:
                 raise ModelFailed(_describe_limit(spec, str(error))) from error
             except UnexpectedModelBehavior as error:
@@ -157,7 +158,7 @@ def _explain(reason: Exception, conversation: Conversation) -> Exception:
 async def _open_model(model: Model, work: Work) -> PlayedModel | HostedModel:
     match model:
         case ScriptedModel():
-            return play_script(model, name=work.model)
+            return play_script(model, name=work.model, skipped=count_turns(work) - len(work.conversation))
         case Echo():
             return play_echo(model, work, name=work.model)
         case HostedModel():

@@ -74,11 +74,14 @@ class PlayedModel(Model):
         """Its answers are always whole."""
 
 
-def play_script(script: ScriptedModel, *, name: str) -> PlayedModel:
-    """The model that plays `script`: which turn is next follows from the answers in the conversation."""
+def play_script(script: ScriptedModel, *, name: str, skipped: int = 0) -> PlayedModel:
+    """The model that plays `script`: which turn is next follows from the answers in the conversation.
+
+    `skipped`: so many turns were played before, and are not in it: the calls of tools of executions before this one.
+    """
 
     async def play(messages: Sequence[ModelMessage]) -> ModelResponse:
-        number = sum(isinstance(message, ModelResponse) for message in messages)
+        number = skipped + sum(isinstance(message, ModelResponse) for message in messages)
         turn = await script.play(number)
         usage = turn.usage
         return ModelResponse(

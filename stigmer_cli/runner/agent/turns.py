@@ -1,6 +1,6 @@
 """The model of the loop: each request is a step of the journal, and its text is shown as it comes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import cast
@@ -10,12 +10,13 @@ from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 
+from stigmer_cli.api.sessions import ExchangeBody
 from stigmer_cli.api.usage import UsageBody, usage_body
 from stigmer_cli.domain.step import Effect, StepKind
 from stigmer_cli.runner.agent.contents import describe_request, dump_response, load_response, text_of
 from stigmer_cli.runner.agent.conversation import Conversation
 from stigmer_cli.runner.agent.played import PlayedModel
-from stigmer_cli.runner.journal import Performed, StepCall, StepFailed
+from stigmer_cli.runner.journal import Json, Performed, StepCall, StepFailed, describe_exchanges
 from stigmer_cli.runner.model.hosted import HostedModel
 from stigmer_cli.runner.model.library_answer import text_of_event, usage_of
 from stigmer_cli.runner.model.seam import ModelFailed
@@ -25,13 +26,23 @@ class JournaledModel(WrapperModel):
     """Asks a model once for each turn that is not recorded, and takes the answers of the others from the journal."""
 
     def __init__(
-        self, wrapped: Model, source: HostedModel | PlayedModel, conversation: Conversation, *, name: str
+        self,
+        wrapped: Model,
+        source: HostedModel | PlayedModel,
+        conversation: Conversation,
+        *,
+        name: str,
+        exchanges: Sequence[ExchangeBody] = (),
     ) -> None:
-        """`name` is what the agent calls the model; `source` knows what its errors mean."""
+        """`name` is what the agent calls the model; `source` knows what its errors mean.
+
+        `exchanges` is what was said in the executions before this one.
+        """
         super().__init__(wrapped)
         self._source = source
         self._conversation = conversation
         self._name = name
+        self._exchanges = exchanges
         self._stream: StreamedResponse | None = None
 
     async def request(
@@ -49,7 +60,7 @@ class JournaledModel(WrapperModel):
             kind=StepKind.TURN,
             name=self._name,
             effect=Effect.NONE,
-            input=describe_request(asked, asked.instructions or ""),
+            input=self._describe(asked, number),
         )
         is_new = False
 
@@ -69,6 +80,12 @@ class JournaledModel(WrapperModel):
             conversation.write(text)
         conversation.note_calls([part.tool_call_id for part in response.parts if isinstance(part, ToolCallPart)])
         return response
+
+    def _describe(self, asked: ModelRequest, number: int) -> Json:
+        described = dict(describe_request(asked, asked.instructions or ""))
+        if self._exchanges and number == 0:
+            described["conversation"] = describe_exchanges(self._exchanges)
+        return described
 
     async def _ask(
         self, messages: list[ModelMessage], settings: ModelSettings | None, parameters: ModelRequestParameters

@@ -106,9 +106,12 @@ class HostedModel:
         from pydantic_ai.direct import model_request_stream  # noqa: PLC0415 - loaded by the library
         from pydantic_ai.messages import ModelRequest  # noqa: PLC0415
 
+        from stigmer_cli.runner.agent.history import history_of  # noqa: PLC0415 - it imports the library
+
         model = await self.library_model()
         request = ModelRequest.user_text_prompt(work.message, instructions=work.instructions or None)
-        async with model_request_stream(model, [request], model_settings=settings_for(model)) as response:
+        messages = [*history_of(work), request]
+        async with model_request_stream(model, messages, model_settings=settings_for(model)) as response:
             yield response
 
     async def _find_key(self) -> str | None:

@@ -15,6 +15,11 @@ from stigmer_cli.runner.model.words import split_words
 PIECE_WORDS = 8
 
 
+def count_turns(work: Work) -> int:
+    """How many turns were played in the executions of the conversation before this one."""
+    return sum(exchange.turns for exchange in work.conversation)
+
+
 class ScriptedModel:
     """Answers with the turns in the file `path`, which is read each time: a change counts from the next turn on."""
 
@@ -23,10 +28,13 @@ class ScriptedModel:
         self._clock = clock
 
     async def stream(self, work: Work) -> AsyncGenerator[str | TokenUsage, None]:
-        """The text of the first turn, a few words at a time. Raises ModelFailed."""
-        turn = await self.play(0)
+        """The text of the next turn, a few words at a time. Raises ModelFailed."""
+        number = count_turns(work)
+        turn = await self.play(number)
         if turn.calls:
-            raise ModelFailed(f"turn 1 of {self._path} calls the tool {turn.calls[0].tool}, and the agent has no tools")
+            raise ModelFailed(
+                f"turn {number + 1} of {self._path} calls the tool {turn.calls[0].tool}, and the agent has no tools"
+            )
         for piece in split_words(turn.text or "", PIECE_WORDS):
             yield piece
         if turn.usage is not None:

@@ -22,7 +22,7 @@ from stigmer_cli.api.steps import STEPS_SHOWN_MAX, JournalBody, step_body
 from stigmer_cli.domain.execution import Event, Execution
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.errors import NotFound
+from stigmer_cli.errors import NotFound, RequestError
 from stigmer_cli.executions.accept import SubmitRequest
 from stigmer_cli.executions.notifier import OTHER_SERVERS_S
 from stigmer_cli.executions.reason import explain_wait
@@ -63,6 +63,10 @@ async def create_execution(
     idempotency_key: Annotated[str | None, Header(max_length=KEY_MAX)] = None,
 ) -> ExecutionResource:
     """Accept an execution: 201 with the run id once Temporal has it, 202 with the reason while it waits."""
+    if body.fork is not None and (body.session is not None or body.conversation_of is not None):
+        raise RequestError("a fork joins no session: it sees what the execution sees that it is a fork of")
+    if body.session is not None and body.conversation_of is not None:
+        raise RequestError("session and conversationOf exclude each other")
     request = SubmitRequest(
         id=ExecutionId(body.id) if body.id else None,
         agent=body.agent,
@@ -72,6 +76,8 @@ async def create_execution(
         idempotency_key=idempotency_key,
         policy=SubmitPolicy.FAIL_FAST if require is Requirement.TEMPORAL else None,
         fork=Fork(source=ExecutionId(body.fork.execution), before=body.fork.before) if body.fork else None,
+        session=body.session,
+        conversation_of=ExecutionId(body.conversation_of) if body.conversation_of else None,
     )
     waited = waited_s(sent.scope)
     execution = await called.acceptor.accept(request, policy=called.settings.submit_policy, waited_s=waited)

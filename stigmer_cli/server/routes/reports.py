@@ -22,6 +22,7 @@ from stigmer_cli.api.reports import (
     UsageReport,
     Work,
 )
+from stigmer_cli.api.sessions import exchange_bodies
 from stigmer_cli.domain.execution import Agent, AgentSpec, Execution, Outcome
 from stigmer_cli.domain.identity import ExecutionId, RunId, WorkflowId
 from stigmer_cli.server.routes.steps import ended_step
@@ -127,6 +128,8 @@ async def _work(execution_id: ExecutionId, counts: AttemptCounts, called: Servic
     spec = await _definition(execution, agent, called)
     if spec is None:  # the run says so, and ends
         return Work(instructions="", message=execution.message, model="deleted", agent_name=execution.agent_name)
+    has_more = execution.session is not None or execution.has_conversation
+    exchanges = await called.store.sessions.begin_conversation(execution_id) if has_more else ()
     wait = execution.model_wait
     return Work(
         instructions=spec.instructions,
@@ -142,6 +145,7 @@ async def _work(execution_id: ExecutionId, counts: AttemptCounts, called: Servic
         model_busy_s=counts.model_busy_s if wait else 0.0,
         has_steps=execution.has_steps,
         progressed=counts.progressed,
+        conversation=exchange_bodies(exchanges),
     )
 
 

@@ -22,7 +22,18 @@ RUN = RunId("run-1")
 OTHER_RUN = RunId("run-2")
 AGENT = AgentId("agt-00000000000000000000000000")
 
+WITHOUT_SESSIONS: Sequence[str] = (
+    "DROP TABLE sessions",
+    "DROP INDEX ux_executions_session",
+    "DROP INDEX ix_executions_session_open",
+    "ALTER TABLE executions DROP COLUMN session",
+    "ALTER TABLE executions DROP COLUMN session_seq",
+    "ALTER TABLE executions DROP COLUMN conversation",
+)
+"""What takes the newest schema back to the one without sessions."""
+
 WITHOUT_TOOLS: Sequence[str] = (
+    *WITHOUT_SESSIONS,
     "DROP TABLE agent_versions",
     "ALTER TABLE executions DROP COLUMN agent_version",
     "ALTER TABLE agents DROP COLUMN document",

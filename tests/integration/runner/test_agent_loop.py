@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import yaml
 
 from stigmer_cli.api.agent_tools import LoopSpec
 from stigmer_cli.api.reports import Work
+from stigmer_cli.api.sessions import ExchangeBody
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.model_provider import OPENAI
 from stigmer_cli.runner.agent.broken import LoopBroken
@@ -44,7 +45,12 @@ class Agent:
         self._script.write_text(yaml.safe_dump(list(turns)))
 
     async def attempt(
-        self, *, spec: dict[str, Any] | None = None, model: HostedModel | None = None, **server: Any
+        self,
+        *,
+        spec: dict[str, Any] | None = None,
+        model: HostedModel | None = None,
+        said: Sequence[ExchangeBody] = (),
+        **server: Any,
     ) -> str:
         """What one attempt answers; the journal goes on. With `spec` there is no server unless it names one."""
         self.said = ""
@@ -55,6 +61,7 @@ class Agent:
             message="go",
             model="script:x",
             agent_name="a",
+            conversation=list(said),
             spec=LoopSpec.model_validate({"tools": tools} if spec is None else spec),
         )
         clock = SystemClock()
@@ -99,6 +106,29 @@ async def test_the_model_and_the_tools_take_turns_until_it_answers(agent: Agent)
     keys = [line["key"] for line in agent.lines()]
     assert len(set(keys)) == 3
     assert all(len(key) == 32 for key in keys)
+
+
+async def test_a_session_goes_on_behind_the_turns_that_were_played_in_it(agent: Agent) -> None:
+    said = [ExchangeBody(execution="aex-0", message="before?", output="Read it.", turns=2)]
+    agent.plays(
+        {"calls": [call("read", name="a")]}, {"text": "Read it."}, {"calls": [call("read", name="b")]}, {"text": "Too."}
+    )
+    assert await agent.attempt(said=said) == "Too."
+    assert agent.calls() == [("read", "b")]
+    first = json.loads(agent.journal.begun["/turns/0"])
+    assert [one["execution"] for one in first["conversation"]] == ["aex-0"]
+    assert "before?" not in agent.journal.begun["/turns/0"]
+
+
+async def test_an_attempt_that_sees_another_conversation_takes_no_recorded_turn_over(agent: Agent) -> None:
+    said = [ExchangeBody(execution="aex-0", message="before?", output="Read it.")]
+    agent.plays({"text": "Read it."}, {"text": "Too."})
+    assert await agent.attempt(said=said) == "Too."
+    agent.journal.next_attempt()
+    assert await agent.attempt(said=said) == "Too."
+    assert agent.journal.performed == []
+    with pytest.raises(StepParked):
+        await agent.attempt(said=[said[0].model_copy(update={"output": "Changed."})])
 
 
 async def test_what_is_recorded_is_not_performed_again(agent: Agent) -> None:

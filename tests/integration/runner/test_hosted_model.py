@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 
 from stigmer_cli.api.reports import Work
+from stigmer_cli.api.sessions import ExchangeBody
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.model_provider import OPENAI
@@ -39,6 +40,20 @@ async def test_the_answer_streams_and_the_instructions_go_along(endpoint: Endpoi
     ]
     assert (endpoint.asked[0]["model"], endpoint.asked[0]["stream"]) == ("m", True)
     assert endpoint.keys == [f"Bearer {KEY}"]
+
+
+async def test_what_was_said_before_goes_along(endpoint: Endpoint) -> None:
+    endpoint.words = ["ok"]
+    said = [ExchangeBody(execution="aex-1", message="Who?", output="Ada.")]
+    work = Work(instructions="Be brief.", message="When?", model="openai:m", agent_name="a", conversation=said)
+    model = HostedModel(OPENAI, "m", ModelLibrary(), url=endpoint.url, key=KEY)
+    assert [piece async for piece in model.stream(work)] == ["ok"]
+    assert endpoint.asked[0]["messages"] == [
+        {"content": "Be brief.", "role": "system"},
+        {"content": "Who?", "role": "user"},
+        {"content": "Ada.", "role": "assistant"},
+        {"content": "When?", "role": "user"},
+    ]
 
 
 async def test_without_a_key_a_local_endpoint_gets_a_placeholder(endpoint: Endpoint) -> None:

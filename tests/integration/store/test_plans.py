@@ -36,6 +36,9 @@ async def store(file: Path) -> AsyncIterator[Store]:
         yield opened
 
 
+OF_TURNS = ("CORRELATED SCALAR SUBQUERY", "SEARCH earlier USING INDEX ix_executions_session_open (session=? AND")
+"""What looks whether an execution of a session has its turn; it is asked of those only."""
+
 QUERIES: dict[str, tuple[Callable[[Store], Awaitable[object]], str]] = {
     "due": (lambda s: s.executions.read_due(now=LATER, limit=10), "ix_executions_queue"),
     "next due": (lambda s: s.executions.next_due_at(), "ix_executions_next_try"),
@@ -79,7 +82,8 @@ SUMS: dict[str, tuple[Callable[[Store], Awaitable[object]], str]] = {
 async def test_a_query_is_answered_from_its_index_without_sorting(store: Store, name: str) -> None:
     ask, index = QUERIES[name]
     for steps in await _plans(store, ask):
-        assert all(index in step for step in steps), steps
+        assert all(index in step or step.startswith(OF_TURNS) for step in steps), steps
+        assert any(index in step for step in steps), steps
         assert not any("TEMP B-TREE" in step for step in steps), steps
 
 

@@ -206,6 +206,12 @@ def test_what_is_queued_goes_on_by_itself_unless_nothing_keeps_the_dispatcher_fr
     assert found.passes is (hint == WAIT)
 
 
+def test_what_waits_for_its_turn_in_a_session_is_not_stuck() -> None:
+    execution = row(Phase.PENDING)
+    dispatch = replace(execution.dispatch, reason=QueueReason.SESSION_BUSY, since=AGO)
+    assert _judged(Observation(execution=replace(execution, dispatch=dispatch)), POLLED) is None
+
+
 @pytest.mark.parametrize("phase", [Phase.PENDING, Phase.IN_PROGRESS])
 def test_what_temporal_does_not_have_is_called_as_the_plan_calls_it(phase: Phase) -> None:
     found = _judged(Observation(execution=row(phase, submitted_s_ago=60)), POLLED)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from stigmer_cli.api.reports import Work
+from stigmer_cli.api.sessions import ExchangeBody
 from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.runner.model.script import ScriptedModel
@@ -51,6 +52,18 @@ def test_the_first_turn_answers_after_its_delay_with_its_usage(tmp_path: Path) -
     said, took_s = asyncio.run(_answer(path))
     assert said == ["one two", TokenUsage(model="script:x", input_tokens=3, output_tokens=4)]
     assert took_s == 2.5
+
+
+async def _say_in_session(path: Path, *turns: int) -> list[object]:
+    said = [ExchangeBody(execution="aex-1", message="q", output="a", turns=count) for count in turns]
+    work = Work(instructions="", message="hi", model="script:x", agent_name="a", conversation=said)
+    return [part async for part in ScriptedModel(path, clock=NotingClock()).stream(work)]
+
+
+def test_in_a_session_the_script_goes_on_with_its_next_turn(tmp_path: Path) -> None:
+    path = _script(tmp_path, "- {text: one}\n- {text: two}\n- {text: three}\n- {text: four}\n")
+    assert asyncio.run(_say_in_session(path, 1)) == ["two"]
+    assert asyncio.run(_say_in_session(path, 1, 2)) == ["four"]
 
 
 def test_a_turn_that_fails_says_its_own_sentence(tmp_path: Path) -> None:

@@ -110,8 +110,7 @@ class ReportResult(StrEnum):
 class RunTable:
     """Reports of runs. Each names execution, epoch and run, and most the attempt; sent twice they count once.
 
-    `on_usage` is told what an attempt used, once, when that is on disk; `on_turn` is called when the next execution of
-    a session may begin.
+    `on_usage` is told what an attempt used, once, when that is on disk; `on_turn` that a session may go on.
     """
 
     def __init__(self, database: Database) -> None:

@@ -23,6 +23,15 @@ POSTPONED = frozenset({"__repr__", "__eq__", "__hash__", "__setattr__", "__delat
 Method = Callable[..., Any]
 
 
+COMMAND_OF_HTTPX = "httpx._main"
+"""The command line of httpx, which comes with it wherever click and rich are installed: half of the time it takes."""
+
+
+def skip_command_of_httpx() -> None:
+    """Have httpx do without its own command line, as it does where that cannot be imported."""
+    sys.modules.setdefault(COMMAND_OF_HTTPX, None)  # type: ignore[arg-type] # a module that cannot be imported
+
+
 def postpone_collections() -> None:
     """Have Python look for garbage less often, as suits a process that soon ends."""
     gc.set_threshold(FIRST_COLLECTION, *USUAL[1:])

@@ -8,7 +8,7 @@ from dataclasses import FrozenInstanceError, dataclass
 import pytest
 
 from stigmer_cli.cli.lazy_commands import LazyCommands
-from stigmer_cli.lean_imports import USUAL, lean_imports, postpone_collections
+from stigmer_cli.lean_imports import USUAL, lean_imports, postpone_collections, skip_command_of_httpx
 
 PROGRAM = """
 import sys
@@ -33,6 +33,22 @@ def test_a_part_starts_without_what_it_never_uses(module: str) -> None:
     unused = {"rich.console", "pygments", "alembic", "sqlalchemy.orm", "typer.rich_utils", "openai", "textual", "mcp"}
     assert loaded & unused == set()
     assert "structlog" in loaded
+
+
+def test_httpx_comes_without_its_command_line() -> None:
+    program = "\n".join(
+        [
+            "import sys",
+            f"from stigmer_cli.lean_imports import {skip_command_of_httpx.__name__} as skip",
+            "skip()",
+            "import httpx",
+            "print(httpx.AsyncClient.__name__, *sys.modules)",
+        ]
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "AsyncClient" in loaded
+    assert loaded & {"click", "rich", "pygments"} == set()
 
 
 def test_a_dataclass_of_a_part_is_as_any_other() -> None:

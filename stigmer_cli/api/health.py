@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from pydantic import Field
+
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.api.wire import Moment, Sent
 
@@ -140,9 +142,9 @@ class Health(Sent):
     started_at: Moment
     submit_policy: str
     reconcile: str
-    loop: LoopHealth = LoopHealth()
-    load: LoadHealth = LoadHealth()
-    clock: ClockHealth = ClockHealth()
+    loop: LoopHealth = Field(default_factory=LoopHealth)
+    load: LoadHealth = Field(default_factory=LoadHealth)
+    clock: ClockHealth = Field(default_factory=ClockHealth)
     temporal: TemporalHealth
     task_queue: TaskQueueHealth
     store: StoreHealth

@@ -42,7 +42,7 @@ class AgentManifest(Asked):
     api_version: Literal["agentic.stigmer.ai/v1"]
     kind: Literal["Agent"]
     metadata: ManifestMetadata
-    spec: ManifestSpec = ManifestSpec()
+    spec: ManifestSpec = Field(default_factory=ManifestSpec)
 
 
 class ApplyRequest(Asked):

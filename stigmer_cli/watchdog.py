@@ -1,38 +1,57 @@
 """Notices when an event loop is blocked, logs which code blocked it, and remembers the last long standstill.
 
-    turning ──late by BLOCKED_S──▶ one line with the stack, when the loop turns again
-    turning ──late by LONG_S────▶ one line with the stack, while it stands ──tick──▶ one line with how long
+    waiting ──something happens──▶ at work ──waits again within BLOCKED_S──▶ waiting
+                                     │ for longer: one line with the stack, when the loop waits again
+                                     └─for LONG_S: one line with the stack, meanwhile, and one with how long, at its end
 
-A loop ticks every `TICK_S`. A tick that comes late was kept from running: by code on the loop, by another thread that
-held the interpreter's lock, or by a machine that gave this process no processor. Only the first two are ours, so the
-time that the machine owes us is taken off: what the kernel counts as run delay of the loop's thread, and what the
-watching thread overslept while the process used no processor (stopped, suspended, starved).
+A loop waits for events, or works on what happened. When it begins to work it sets an alarm, which wakes a thread
+`SAMPLED_S` later to take the stack, and when it waits it takes that back: an idle process is woken by nothing of this.
+A loop that works for long was kept by code on the loop, or by a machine that gave this process no processor; one that
+is late from its wait, by another thread that held the interpreter's lock. What the machine owes us is taken off: what
+the kernel counts as run delay of the loop's thread, and what the watching thread overslept while the process used no
+processor (stopped, suspended, starved).
 """
 
+import asyncio
+import os
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from io import FileIO
 from pathlib import Path
+from selectors import BaseSelector, SelectorKey
 from types import FrameType
 from typing import Protocol
 
 import structlog
 
+from stigmer_cli.alarm import NEVER_S, Alarm, SteadyAlarm, make_alarm
 from stigmer_cli.clock import Clock, iso
 from stigmer_cli.time_format import span
 
-TICK_S = 0.05
 LOOK_S = 0.05
 BLOCKED_S = 0.1
 """Nothing of ours may block a loop for longer: a heartbeat every 0.5 s and a probe with a deadline of 1 s need it."""
 
 SAMPLED_S = 0.04
-"""The stack is taken this long after a tick was due: early enough to catch a block that is reported."""
+"""The stack is taken when the loop has worked for so long: early enough to catch a block that is reported."""
+
+BUSY_GAP_S = 0.005
+"""A loop that begins to work more often than this leaves its alarm set, rather than take it back each time."""
+
+COMPUTING_S = 0.02
+"""If the process used more of a processor than this since the alarm was set before, one of its threads may compute."""
+
+TICK_S = 0.05
+"""Meanwhile the loop wakes after so long at the latest, so that it is seen when that thread keeps it from waking."""
+
+GAPS = 8
+"""The number of turns over which the time between two of them is smoothed."""
+
+AT_ONCE_S = 1e-6
 
 TELL_EVERY_S = 1.0
 """Short blocks are logged once in so long: a loop that is always late must not fill the disk."""
@@ -64,7 +83,7 @@ class LoopObserver(Protocol):
         """It stood still for `seconds`, and runs again."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
     """What the machine gave: all in seconds, all growing.
 
@@ -78,21 +97,19 @@ class Usage:
     process_cpu_s: float
 
 
-def own_s(before: Usage, after: Usage, *, excused_s: float) -> float:
-    """For how long the loop was late by its own fault, between a tick and the next one; 0.0 where it was not."""
-    late_s = max(0.0, after.now - before.now - TICK_S)
+def own_s(before: Usage, after: Usage, *, late_s: float, excused_s: float) -> float:
+    """How much of `late_s`, which passed between the two, was the loop's own fault; 0.0 where nothing was."""
     owed_s = after.delay_s - before.delay_s + excused_s
     return min(late_s, max(late_s - owed_s, after.cpu_s - before.cpu_s))
 
 
-def overslept_s(slept_s: float, cpu_s: float) -> float:
-    """How much longer than `LOOK_S` a thread slept, without the time in which its process used the processor."""
-    late_s = slept_s - LOOK_S
+def overslept_s(late_s: float, cpu_s: float) -> float:
+    """How much of `late_s`, by which a thread woke too late, its process did not use: it used `cpu_s` meanwhile."""
     return max(0.0, late_s - cpu_s) if late_s > JITTER_S else 0.0
 
 
 class LoopWatch:
-    """Ticks in the loop and looks from outside; `last` may be read from the loop at any time.
+    """Sees the loop wait and work, and looks at it from outside; `last` may be read from the loop at any time.
 
     `part` is the name of the process in sentences and in `stigmer logs PART`.
     """
@@ -102,11 +119,17 @@ class LoopWatch:
         self._clock = clock
         self._observer = observer
         self._part = part
-        self._read: Callable[[], tuple[float, float]] = lambda: (0.0, 0.0)
-        self._ticked = self._usage()
-        self._looked = (self._ticked.now, self._ticked.process_cpu_s)
-        self._excused = (self._ticked.now, 0.0)
+        self._usage: Callable[[], Usage] = lambda: Usage(now=clock.monotonic(), cpu_s=0, delay_s=0, process_cpu_s=0)
+        self._alarm: Alarm = SteadyAlarm()
+        self._is_set = False
+        self._before = self._usage()
+        self._due = (self._before.now, 0.0)
+        self._excused = (self._before.now, 0.0)
+        self._working: float | None = None
+        self._waited = self._before.now
+        self._gap_s = 0.0
         self._is_long = False
+        self._wake_after: Callable[[float], object] = lambda _: None
         self._sample: tuple[float, list[str]] | None = None
         self._told_at = float("-inf")
         self._log = structlog.get_logger()
@@ -124,103 +147,166 @@ class LoopWatch:
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        ending = threading.Event()
-        with closing(_ThreadUsage()) as read:
-            self._read = read
-            self._ticked = self._usage()
-            self._looked = (self._ticked.now, self._ticked.process_cpu_s)
+        loop, ending = asyncio.get_running_loop(), threading.Event()
+        self._wake_after = lambda delay_s: loop.call_later(delay_s, lambda: None)
+        with closing(_Meter(self._clock)) as self._usage, closing(make_alarm()) as self._alarm, self._watching(loop):
             watcher = threading.Thread(
                 target=self._look_until, args=(ending, threading.get_ident()), name="watchdog", daemon=True
             )
             watcher.start()
             try:
-                while True:
-                    await self._clock.sleep(TICK_S)
-                    self._tick(self._usage())
+                await loop.create_future()
             finally:
                 ending.set()
+                self._alarm.set(AT_ONCE_S)
+                watcher.join(2 * LOOK_S)
+
+    @contextmanager
+    def _watching(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        """Tell `_work` and `_wait` what the loop does."""
+        # asyncio has no public way to see when a running loop waits; this is how its loops have been made since 3.4.
+        selector: BaseSelector = loop._selector  # type: ignore[attr-defined] # noqa: SLF001
+        usual, now = selector.select, self._clock.monotonic
+
+        def select(timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
+            self._wait(now())
+            happened = usual(timeout)
+            self._work(now(), timeout)
+            return happened
+
+        selector.select = select  # type: ignore[method-assign]
+        self._is_set = False
+        self._work(now(), None)
+        try:
+            yield
+        finally:
+            selector.select = usual  # type: ignore[method-assign]
+            self._working = None
 
     # -- in the loop
 
-    def _usage(self) -> Usage:
-        cpu_s, delay_s = self._read()
-        return Usage(now=self._clock.monotonic(), cpu_s=cpu_s, delay_s=delay_s, process_cpu_s=time.process_time())
+    def _work(self, now: float, timeout_s: float | None) -> None:
+        """The loop begins to work, after a wait of at most `timeout_s`: set the alarm, and judge how late it is."""
+        if timeout_s is not None and now - self._waited - timeout_s > BLOCKED_S:
+            self._judge_wait(timeout_s)
+        self._working = now
+        self._gap_s += (now - self._waited - self._gap_s) / GAPS
+        if not self._is_set:
+            before, self._before = self._before, self._usage()
+            self._set_alarm(SAMPLED_S, self._before)
+            if self._before.process_cpu_s - before.process_cpu_s > COMPUTING_S:
+                self._wake_after(TICK_S)
 
-    def _tick(self, usage: Usage) -> None:
-        """The loop turns: judge how late this tick is, and close what the watcher opened."""
-        before, self._ticked = self._ticked, usage
+    def _set_alarm(self, after_s: float, usage: Usage) -> None:
+        self._is_set = True
+        self._due = (usage.now + after_s, usage.process_cpu_s)
+        self._alarm.set(after_s)
+
+    def _wait(self, now: float) -> None:
+        """The loop waits: judge for how long it has worked, and take the alarm back."""
+        began, self._working, self._waited = self._working, None, now
         was_long, self._is_long = self._is_long, False
-        if was_long:
-            self.last = Standstill(seconds=usage.now - before.now, ended_at=self._clock.now(), ended_s=usage.now)
-            if self._observer is not None:
-                self._observer.loop_blocked(self.last.seconds)
-            self._log.warning("event_loop_turns_again", blocked_s=round(self.last.seconds, 3))
-            return
-        if usage.now - before.now - TICK_S <= BLOCKED_S:
-            return
-        looked_at, cpu_s = self._looked  # the watcher may not have come to look yet
-        excused_s = self._excused_since(before.now)
-        excused_s += overslept_s(usage.now - looked_at, usage.process_cpu_s - cpu_s)
-        blocked_s = own_s(before, usage, excused_s=excused_s)
-        if blocked_s > BLOCKED_S and usage.now - self._told_at > TELL_EVERY_S:
-            self._told_at = usage.now
-            sampled_at, stack = self._sample or (0.0, [])
-            self._log.warning(
-                "event_loop_blocked",
-                blocked_s=round(blocked_s, 3),
-                late_s=round(usage.now - before.now - TICK_S, 3),
-                cpu_s=round(usage.cpu_s - before.cpu_s, 3),
-                stack=stack if sampled_at == before.now else [],
-            )
+        if began is not None and was_long:
+            self._note_end(now, now - began)
+        elif began is not None and now - began > BLOCKED_S:
+            self._judge_work(began)
+        if self._is_set and self._gap_s > BUSY_GAP_S:
+            self._is_set = False
+            self._alarm.set(NEVER_S)
 
-    def _excused_since(self, ticked_at: float) -> float:
-        """What the watcher overslept since that tick; a pair, because two threads use it."""
+    def _note_end(self, now: float, seconds: float) -> None:
+        self.last = Standstill(seconds=seconds, ended_at=self._clock.now(), ended_s=now)
+        if self._observer is not None:
+            self._observer.loop_blocked(seconds)
+        self._log.warning("event_loop_turns_again", blocked_s=round(seconds, 3))
+
+    def _judge_work(self, began: float) -> None:
+        usage, (due, cpu_s) = self._usage(), self._due
+        excused_s = self._excused_since(began)
+        if self._is_set:  # the watcher may not have come to look yet
+            excused_s += overslept_s(usage.now - due, usage.process_cpu_s - cpu_s)
+        late_s = usage.now - began
+        blocked_s = own_s(self._before, usage, late_s=late_s, excused_s=excused_s)
+        self._tell(usage, blocked_s, late_s=late_s, began=began)
+
+    def _judge_wait(self, timeout_s: float) -> None:
+        """The wait ended late: that is our fault if a thread of ours computed for longer than the wait should take."""
+        usage = self._usage()
+        late_s = usage.now - self._waited - timeout_s
+        cpu_s = usage.process_cpu_s - self._before.process_cpu_s
+        blocked_s = min(own_s(self._before, usage, late_s=late_s, excused_s=0.0), cpu_s - timeout_s)
+        self._tell(usage, blocked_s, late_s=late_s, began=self._waited)
+
+    def _tell(self, usage: Usage, blocked_s: float, *, late_s: float, began: float) -> None:
+        if blocked_s <= BLOCKED_S or usage.now - self._told_at <= TELL_EVERY_S:
+            return
+        self._told_at = usage.now
+        sampled_at, stack = self._sample or (0.0, [])
+        self._log.warning(
+            "event_loop_blocked",
+            blocked_s=round(blocked_s, 3),
+            late_s=round(late_s, 3),
+            cpu_s=round(usage.cpu_s - self._before.cpu_s, 3),
+            stack=stack if sampled_at == began else [],
+        )
+
+    def _excused_since(self, began: float) -> float:
+        """What the watcher overslept since then; a pair, because two threads use it."""
         since, excused_s = self._excused
-        return excused_s if since == ticked_at else 0.0
+        return excused_s if since == began else 0.0
 
     # -- in the watcher's thread
 
     def _look_until(self, ending: threading.Event, watched: int) -> None:
-        """Look every `LOOK_S`; take the stack of a loop that is late, and tell of a long standstill while it lasts."""
-        while not ending.wait(LOOK_S):
-            self._look(self._clock.monotonic(), time.process_time(), watched)
+        """Look whenever the alarm goes off."""
+        while True:
+            self._alarm.wait()
+            if ending.is_set():
+                return
+            self._look(self._usage(), watched)
 
-    def _look(self, now: float, cpu_s: float, watched: int) -> None:
-        (looked_at, cpu_before_s), self._looked = self._looked, (now, cpu_s)
-        ticked_at = self._ticked.now
-        still_s = now - ticked_at
-        excused_s = self._excused_since(ticked_at) + overslept_s(now - looked_at, cpu_s - cpu_before_s)
-        self._excused = (ticked_at, excused_s)
-        if still_s - TICK_S < SAMPLED_S or self._is_long:
+    def _look(self, usage: Usage, watched: int) -> None:
+        """Take the stack of a loop that is at work, tell of a long standstill while it lasts, and look again later."""
+        due, cpu_s = self._due
+        self._is_set = False  # before the next line: a loop that begins to work in between sets the alarm itself
+        began = self._working
+        if began is None or self._is_long:
             return
-        if self._sample is None or self._sample[0] != ticked_at:
-            self._sample = (ticked_at, _stack(watched))
+        still_s = usage.now - began
+        excused_s = self._excused_since(began)
+        excused_s += min(still_s, overslept_s(usage.now - due, usage.process_cpu_s - cpu_s))
+        self._excused = (began, excused_s)
+        if still_s >= SAMPLED_S and (self._sample is None or self._sample[0] != began):
+            self._sample = (began, _stack(watched))
         if still_s - excused_s > LONG_S:
             self._is_long = True
             self._log.error("event_loop_blocked", blocked_s=round(still_s, 3), stack=_stack(watched))
+            return
+        self._set_alarm(SAMPLED_S - still_s if still_s < SAMPLED_S else LOOK_S, usage)
 
 
-class _ThreadUsage:
-    """Processor time and run delay of the calling thread, both in seconds; the delay is 0 where nobody counts it."""
+class _Meter:
+    """Reads what the machine gave to the thread that made this; any thread may ask."""
 
-    def __init__(self) -> None:
-        self._file: FileIO | None = None
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._file = -1
         with suppress(OSError):
             # proc(5): nanoseconds on the processor, nanoseconds waiting for one, time slices.
-            self._file = Path("/proc/thread-self/schedstat").open("rb", buffering=0)  # noqa: SIM115 - kept open
+            self._file = os.open(Path("/proc/thread-self/schedstat"), os.O_RDONLY | os.O_CLOEXEC)
 
-    def __call__(self) -> tuple[float, float]:
-        """Read them, in that very thread."""
-        if self._file is None:
-            return time.thread_time(), 0.0
-        self._file.seek(0)
-        on_cpu, delay, _ = self._file.read(64).split()
-        return int(on_cpu) / NANOSECONDS, int(delay) / NANOSECONDS
+    def __call__(self) -> Usage:
+        """All of it, now; without the kernel's file, the processor time is that of the calling thread."""
+        cpu_s, delay_s = time.thread_time(), 0.0
+        if self._file >= 0:
+            on_cpu, delay, _ = os.pread(self._file, 64, 0).split()
+            cpu_s, delay_s = int(on_cpu) / NANOSECONDS, int(delay) / NANOSECONDS
+        return Usage(now=self._clock.monotonic(), cpu_s=cpu_s, delay_s=delay_s, process_cpu_s=time.process_time())
 
     def close(self) -> None:
         """Close the file."""
-        if self._file is not None:
-            self._file.close()
+        if self._file >= 0:
+            os.close(self._file)
 
 
 def _stack(thread: int) -> list[str]:

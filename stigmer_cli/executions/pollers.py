@@ -1,4 +1,4 @@
-"""Which runners Temporal sees polling, asked every half second, and how long ago each was last seen.
+"""Which runners Temporal sees polling, asked about once a second, and how long ago each was last seen.
 
 Temporal records by its own clock when a runner polled. That clock may be hours away from ours, and may be set while we
 look. So a time of Temporal's is compared only with another time of Temporal's: a runner has just polled if its time
@@ -16,7 +16,12 @@ from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.temporal.gateway import Poller
 
-EVERY_S = 0.5
+EVERY_S, CALM_EVERY_S = 0.5, 1.25
+"""How often Temporal is asked, and while each runner that reports its load goes on reporting and has nothing to do."""
+
+CALM_MAX_S = 1.5
+"""A runner that reports has not been silent for so long (server_link.py: it reports every 0.75 s)."""
+
 SEEK_EVERY_S = 0.04
 SEEKS_MAX = 250
 """How many quick looks for the first runner, or the next after the last was gone; then looks are slower."""
@@ -89,7 +94,19 @@ class PollerWatch:
     def _pause_s(self) -> float:
         """How long until the next look: a runner that is starting is seen at once, and everything waits for that."""
         self._seeks_left = SEEKS_MAX if self.polling.live else max(0, self._seeks_left - 1)
-        return EVERY_S if self.polling.live or not self._seeks_left else SEEK_EVERY_S
+        if not self.polling.live:
+            return SEEK_EVERY_S if self._seeks_left else EVERY_S
+        return CALM_EVERY_S if self._is_calm() else EVERY_S
+
+    def _is_calm(self) -> bool:
+        """Whether nothing is known to happen: no runner starts, works or has just gone silent."""
+        now_s = self._clock.monotonic()
+        reported = [(load, now_s - at_s) for load, at_s in self._loads.values() if now_s - at_s < LOAD_MAX_S]
+        seen = {one.identity for one in self.polling.pollers}
+        return all(
+            silent_s < CALM_MAX_S and not load.busy and any(identity.startswith(f"{load.runner}/") for identity in seen)
+            for load, silent_s in reported
+        )
 
     async def run_once(self) -> None:
         """Ask once; without an answer, the last one is kept."""

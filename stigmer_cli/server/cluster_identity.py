@@ -11,7 +11,6 @@ from stigmer_cli.temporal.connection import ConnectionStatus
 
 KEY = "temporal_world"
 LOST_KEY = "temporal_memory_lost_at"
-LOOK_S = 0.5
 
 log = structlog.get_logger()
 
@@ -31,11 +30,8 @@ class ClusterWatch:
         recorded = await self._store.meta.get(LOST_KEY)
         self.memory_lost_at = datetime.fromisoformat(recorded) if recorded else None
         while True:
-            await self._link.wait_connected()
-            if self._generation != self._link.generation:
-                self._generation = self._link.generation
-                await self.run_once()
-            await self._clock.sleep(LOOK_S)
+            self._generation = await self._link.wait_generation(self._generation)
+            await self.run_once()
 
     async def run_once(self) -> bool:
         """Compare with what was recorded, and record what is there; whether Temporal lost its memory."""

@@ -4,7 +4,7 @@ import asyncio
 import functools
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
@@ -121,6 +121,7 @@ class SdkSession:
 
     client: Client
     target: Target
+    _clusters: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     async def probe(self) -> ClusterIdentity:
         """Which Temporal answers; raises RPCError, or Throttled where history is out of room."""
@@ -131,10 +132,11 @@ class SdkSession:
         await self._ask_history()
         if self.target.is_own and _retention_s(namespace) < RETENTION_DAYS * DAY_S:
             await self._raise_retention()
+        namespace_id = namespace.namespace_info.id
+        if namespace_id not in self._clusters:  # another Temporal has another namespace, too
+            self._clusters[namespace_id] = await self._cluster_id()
         return ClusterIdentity(
-            cluster_id=await self._cluster_id(),
-            namespace_id=namespace.namespace_info.id,
-            retention_s=_retention_s(namespace),
+            cluster_id=self._clusters[namespace_id], namespace_id=namespace_id, retention_s=_retention_s(namespace)
         )
 
     async def _cluster_id(self) -> str:

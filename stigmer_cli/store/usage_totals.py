@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Double, Integer, Select, Text, case, cast, func, literal, select
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import JSON, BigInteger, ColumnElement, Double, Integer, Select, Text, case, cast, func, literal, select
 
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.store.async_engine import AsyncConnection
@@ -67,7 +66,7 @@ def _totals(connection: AsyncConnection, conditions: Sequence[ColumnElement[bool
     def read(name: str) -> ColumnElement[Any]:
         if is_sqlite:
             return func.json_extract(_ROW.usage, f"$.{name}")
-        return cast(_ROW.usage, postgresql.JSON).op("->>")(name)
+        return cast(_ROW.usage, JSON).op("->>")(name)
 
     model = cast(read("model"), Text).label("model")
     cost = cast(read("cost"), Double)

@@ -15,9 +15,16 @@ def listening_sockets(pid: int, tables: Sequence[str]) -> Iterator[tuple[str, in
     for table in tables:
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/{pid}/net/{table}").read_text(encoding="ascii").splitlines()[1:]:
-                fields = line.split()
+                fields = line.split(maxsplit=10)
                 if fields[3] == LISTENING:
                     yield f"socket:[{fields[9]}]", int(fields[1].rpartition(":")[2], 16)
+
+
+def network_of(pid: int) -> str:
+    """The network namespace of `pid` (network_namespaces(7)); empty where /proc does not say."""
+    with contextlib.suppress(OSError):
+        return str(Path(f"/proc/{pid}/ns/net").readlink())
+    return ""
 
 
 def open_files(pid: int) -> Iterator[tuple[int, str]]:

@@ -6,7 +6,7 @@ A task of its own keeps the connection, because the library's scopes have to be 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar, cast
 
 from stigmer_cli.api.agent_tools import ToolServerBody
 from stigmer_cli.clock import Clock
@@ -40,10 +40,19 @@ TRIES_MAX = 3
 TRY_AGAIN_S = 0.5
 PAGES_MAX = 100
 SAID_CHARS_MAX = 300
+REFUSED = "Server returned an error response"
+"""What the library makes of an HTTP status that refuses a request."""
+
+SESSION_LOST = ("Session terminated", "Session not found")
+"""What stands for an HTTP server that was started again: it does not know its session, and has not acted."""
+
+SERVER_ERROR = 500
 GONE_CODES = frozenset({-32_000, -32_001})
 """What the library raises itself, and no server answers: the connection is closed, or nothing came in time."""
 
 R = TypeVar("R")
+Ask: TypeAlias = Callable[["Client", Callable[[], None]], Awaitable[R]]
+"""Asks a client something; what it calls says that the server was heard of meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +72,10 @@ Say = Callable[[str], None]
 """Takes a line that a server wrote to its standard error."""
 
 
+class _NotTaken(Exception):
+    """The server refused a request before it acted."""
+
+
 class ToolServer:
     """Lists and calls the tools of one server. Enter it before use; leaving it ends the server's process."""
 
@@ -73,6 +86,8 @@ class ToolServer:
         self._clock = clock
         self._say = say
         self._last_said = ""
+        self._status = 0
+        """The HTTP status with which it refused a request last; 0 if it never did."""
         self._heard_s: float | None = None
         self._given = SecretValues()
         """What the manifest gives the server, which may be secret."""
@@ -107,9 +122,11 @@ class ToolServer:
         A call whose effect is not `once` is tried again. Raises ToolServerAway; its `was_sent` says whether a call with
         the effect `once` may have taken effect.
         """
-        if tool.effect is not Effect.ONCE:
-            return await self._try_often(lambda client: self._call(client, tool, arguments, key))
-        return await self._within(lambda client: self._call(client, tool, arguments, key), was_sent=True)
+
+        def ask(client: "Client", heard: Callable[[], None]) -> Awaitable[ToolAnswer]:
+            return self._call(client, tool, arguments, key, heard)
+
+        return await self._try_often(ask, is_once=tool.effect is Effect.ONCE)
 
     async def ensure_alive(self) -> None:
         """Return when the server answers, connected again if need be; at once if it did so within FRESH_S.
@@ -120,22 +137,29 @@ class ToolServer:
         if self._client is None or self._heard_s is None or now_s - self._heard_s > FRESH_S:
             await self._try_often(self._list)
 
-    async def _try_often(self, ask: Callable[["Client"], Awaitable[R]]) -> R:
+    async def _try_often(self, ask: Ask[R], *, is_once: bool = False) -> R:
+        """What `ask` returns; `is_once`: it is not tried again where it may have had an effect."""
         for number in range(1, TRIES_MAX):
             try:
-                return await self._within(ask)
-            except ToolServerAway:
+                return await self._within(ask, is_once=is_once)
+            except ToolServerAway as away:
+                if away.was_sent:
+                    raise
                 await self._clock.sleep(TRY_AGAIN_S * number)
-        return await self._within(ask)
+        return await self._within(ask, is_once=is_once)
 
-    async def _within(self, ask: Callable[["Client"], Awaitable[R]], *, was_sent: bool = False) -> R:
-        """What `ask` returns; a server that does not answer in time is disconnected. Raises ToolServerAway."""
+    async def _within(self, ask: Ask[R], *, is_once: bool) -> R:
+        """What `ask` returns; a server that says nothing for too long is disconnected. Raises ToolServerAway."""
         client = await self._connect()
+        was_sent = is_once
+        loop, silent_s = asyncio.get_running_loop(), self._settings.silent_s
         try:
-            async with asyncio.timeout(self._settings.silent_s):
-                answer = await ask(client)
+            async with asyncio.timeout(silent_s) as limit:
+                answer = await ask(client, lambda: limit.reschedule(loop.time() + silent_s))
         except TimeoutError:
             why = f"has not answered for {span(self._settings.silent_s)} (STIGMER_TOOL_SILENT_FOR)"
+        except _NotTaken as error:
+            why, was_sent = f"refuses it: {error}", False
         except Exception as error:  # noqa: BLE001 - streams, processes and HTTP of the library: each says it otherwise
             why = f"broke off: {self._explain(error)}"
         else:
@@ -144,16 +168,18 @@ class ToolServer:
         await self._disconnect(client)
         raise ToolServerAway(f"its {self.label} {why}", was_sent=was_sent)
 
-    async def _list(self, client: "Client") -> Sequence[Tool]:
-        listed: list[ListedTool] = []
+    async def _list(self, client: "Client", heard: Callable[[], None]) -> Sequence[Tool]:
+        listed: dict[str, ListedTool] = {}
         cursor: str | None = None
         for _ in range(PAGES_MAX):
             page = await client.list_tools(cursor=cursor, cache_mode="bypass")
-            listed.extend(page.tools)
-            cursor = page.next_cursor
-            if cursor is None:
+            heard()
+            for tool in page.tools:
+                listed.setdefault(tool.name, tool)
+            if page.next_cursor in (None, cursor):
                 break
-        return [self._tool_of(tool) for tool in listed if self._body.offers(tool.name)]
+            cursor = page.next_cursor
+        return [self._tool_of(tool) for tool in listed.values() if self._body.offers(tool.name)]
 
     def _tool_of(self, listed: "ListedTool") -> Tool:
         hints = listed.annotations
@@ -167,17 +193,27 @@ class ToolServer:
             effect=Effect(self._body.effects.get(listed.name, hinted)),
         )
 
-    async def _call(self, client: "Client", tool: Tool, arguments: Mapping[str, Json], key: str) -> ToolAnswer:
+    async def _call(
+        self, client: "Client", tool: Tool, arguments: Mapping[str, Json], key: str, heard: Callable[[], None]
+    ) -> ToolAnswer:
         from mcp.shared.exceptions import MCPError  # noqa: PLC0415 - loaded with the client
+
+        async def progress(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001
+            heard()
 
         try:
             result = await client.call_tool(
                 tool.name,
                 dict(arguments),
-                read_timeout_seconds=self._settings.silent_s,
+                progress_callback=progress,
                 meta=cast("RequestParamsMeta", {KEY_IN_META: key}),  # it may have keys of anyone
             )
         except MCPError as error:
+            if error.message in SESSION_LOST:
+                raise _NotTaken("it knows nothing of this session any more") from error
+            if error.message == REFUSED and self._status:
+                words = f"it answered HTTP {self._status}"
+                raise (_NotTaken(words) if self._status < SERVER_ERROR else OSError(words)) from error
             if error.code in GONE_CODES:
                 raise
             return _refused(error.message)
@@ -216,6 +252,7 @@ class ToolServer:
             proxies=settings.proxies,
             silent_s=settings.silent_s,
             say=self._hear,
+            note_refusal=self._note_refusal,
         )
         try:
             async with Client(transport, cache=None) as client:
@@ -245,10 +282,15 @@ class ToolServer:
         self._last_said = self._given.redact(line)
         self._say(self._last_said)
 
+    def _note_refusal(self, status: int) -> None:
+        self._status = status
+
     def _explain(self, error: BaseException) -> str:
         """Why it broke, in the words of the error, or the last ones of a server that has died."""
         leaf = _leaf(error)
         words = self._given.redact(" ".join(str(leaf).split())) or type(leaf).__name__
+        if words == REFUSED and self._status:
+            words = f"it answered HTTP {self._status}"
         if self._last_said and self._body.mcp.url is None:
             words = f"{words}; it said last: {self._last_said}"
         return words[:SAID_CHARS_MAX]

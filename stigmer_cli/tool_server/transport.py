@@ -1,6 +1,7 @@
 """How a server is reached: a child process with nothing of our environment that was not named, or a URL."""
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 from stigmer_cli.api.agent_tools import McpBody
 from stigmer_cli.proxies import Proxies
 from stigmer_cli.tool_server import launch
+from stigmer_cli.tool_server.lenient import LenientStream
 
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
@@ -32,13 +34,25 @@ def load_library() -> None:
     import mcp.client.stdio  # noqa: PLC0415
     import mcp.client.streamable_http  # noqa: F401, PLC0415
 
+    # It logs whatever a server writes beside the protocol, with a stack; see `lenient.py` for what is said of it.
+    logging.getLogger("mcp").setLevel(logging.CRITICAL)
+
 
 def open_transport(
-    mcp: McpBody, *, environ: Mapping[str, str], proxies: Proxies, silent_s: float, say: Say
+    mcp: McpBody,
+    *,
+    environ: Mapping[str, str],
+    proxies: Proxies,
+    silent_s: float,
+    say: Say,
+    note_refusal: Callable[[int], None],
 ) -> "AbstractAsyncContextManager[TransportStreams]":
-    """The streams to a server; leaving the context ends them, and the child with all of its process group."""
+    """The streams to a server; leaving the context ends them, and the child with all of its process group.
+
+    `note_refusal` is told the status of each answer over HTTP that refuses a request: the library does not tell it.
+    """
     if mcp.url is not None:
-        return _open_http(mcp.url, mcp.headers, proxies, silent_s)
+        return _open_http(mcp.url, mcp.headers, proxies, silent_s, note_refusal)
     return _open_child(mcp, environ, say)
 
 
@@ -56,7 +70,7 @@ async def _open_child(mcp: McpBody, environ: Mapping[str, str], say: Say) -> "As
     )
     async with _lines_to(say) as errlog, stdio_client(parameters, errlog=errlog) as streams:
         errlog.close()  # the child has it
-        yield streams
+        yield LenientStream(streams[0]), streams[1]
 
 
 @asynccontextmanager
@@ -95,15 +109,23 @@ async def _say_lines(reader: asyncio.StreamReader, say: Say) -> None:
 
 @asynccontextmanager
 async def _open_http(
-    url: str, headers: Mapping[str, str], proxies: Proxies, silent_s: float
+    url: str, headers: Mapping[str, str], proxies: Proxies, silent_s: float, note_refusal: Callable[[int], None]
 ) -> "AsyncGenerator[TransportStreams, None]":
     import httpx2  # noqa: PLC0415 - as above
     from mcp.client.streamable_http import streamable_http_client  # noqa: PLC0415
 
+    async def look(response: httpx2.Response) -> None:
+        if response.is_error and response.request.method == "POST":
+            note_refusal(response.status_code)
+
     proxy = proxies.way_to(url)
     timeout = httpx2.Timeout(CONNECT_MAX_S, read=silent_s)
     client = httpx2.AsyncClient(
-        headers=dict(headers), timeout=timeout, proxy=proxy.url if proxy else None, trust_env=False
+        headers=dict(headers),
+        timeout=timeout,
+        proxy=proxy.url if proxy else None,
+        trust_env=False,
+        event_hooks={"response": [look]},
     )
     async with client, streamable_http_client(url, http_client=client) as streams:
-        yield streams
+        yield LenientStream(streams[0]), streams[1]

@@ -10,7 +10,7 @@ from pydantic_ai.toolsets.abstract import AbstractToolset, ToolsetTool
 from pydantic_ai.toolsets.external import TOOL_SCHEMA_VALIDATOR
 
 from stigmer_cli.domain.step import Effect, StepKind, idempotency_key
-from stigmer_cli.runner.agent.contents import is_error, read_answer
+from stigmer_cli.runner.agent.contents import is_error, name_for_models, read_answer
 from stigmer_cli.runner.agent.conversation import Conversation
 from stigmer_cli.runner.journal import Json, StepCall, StepFailed
 from stigmer_cli.tool_server.connection import ToolServer
@@ -48,9 +48,9 @@ class JournaledTools(AbstractToolset[None]):
         pydantic-ai would answer these itself otherwise, and not with what they returned.
         """
         recorded = await self._conversation.journal.list_recorded_tools()
-        self._conversation.withdrawn = set(recorded) - self._tools.keys()
-        gone = {name: self._define(_withdraw(name)) for name in self._conversation.withdrawn}
-        return {name: self._define(offered.tool) for name, offered in self._tools.items()} | gone
+        self._conversation.withdrawn = {name_for_models(name) for name in recorded} - self._tools.keys()
+        gone = {name: self._define(_withdraw(name), name) for name in self._conversation.withdrawn}
+        return {name: self._define(offered.tool, name) for name, offered in self._tools.items()} | gone
 
     async def call_tool(
         self,
@@ -82,9 +82,9 @@ class JournaledTools(AbstractToolset[None]):
         step = StepCall(
             key=key,
             kind=StepKind.TOOL,
-            name=name,
+            name=tool.name,
             effect=tool.effect,
-            input={"tool": name, "arguments": arguments},
+            input={"tool": tool.name, "arguments": arguments},
         )
 
         is_new = False
@@ -102,9 +102,9 @@ class JournaledTools(AbstractToolset[None]):
         self._conversation.has_progressed |= is_new
         return recorded
 
-    def _define(self, tool: Tool) -> ToolsetTool[None]:
+    def _define(self, tool: Tool, name: str) -> ToolsetTool[None]:
         definition = ToolDefinition(
-            name=tool.name,
+            name=name,
             description=tool.description,
             parameters_json_schema=cast("dict[str, Any]", tool.schema),
             sequential=tool.effect is Effect.ONCE,
@@ -120,14 +120,15 @@ def _withdraw(name: str) -> Tool:
 
 
 def offer_tools(listed: Sequence[tuple[ToolServer, Sequence[Tool]]]) -> Mapping[str, OfferedTool]:
-    """All tools by name; raises ValueError with a sentence where two servers have one of the same name."""
+    """All tools by what models call them; raises ValueError with a sentence where two would have the same name."""
     offered: dict[str, OfferedTool] = {}
     for server, tools in listed:
         for tool in tools:
-            if tool.name in offered:
+            name = name_for_models(tool.name)
+            if (other := offered.get(name)) is not None:
                 raise ValueError(
-                    f"two of its tool servers have a tool {tool.name}: name it in the deny of one of them "
-                    f"({offered[tool.name].server.label}, {server.label})"
+                    f"two of its tools are called {name}: name {tool.name} in the deny of one of their servers "
+                    f"({other.server.label}, {server.label})"
                 )
-            offered[tool.name] = OfferedTool(tool=tool, server=server)
+            offered[name] = OfferedTool(tool=tool, server=server)
     return offered

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -18,6 +19,13 @@ from pydantic_ai.messages import (
 from pydantic_core import to_jsonable_python
 
 from stigmer_cli.runner.journal import Json
+
+NAME_MAX = 64
+
+
+def name_for_models(name: str) -> str:
+    """What models call a tool: providers refuse other characters than these, and longer names (OpenAI, Anthropic)."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:NAME_MAX]
 
 
 def dump_response(response: ModelResponse) -> Json:

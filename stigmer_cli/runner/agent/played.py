@@ -19,6 +19,7 @@ from pydantic_ai.tools import RunContext
 from pydantic_ai.usage import RequestUsage
 
 from stigmer_cli.api.reports import Work
+from stigmer_cli.runner.agent.contents import name_for_models
 from stigmer_cli.runner.model.echo import Echo
 from stigmer_cli.runner.model.script import ScriptedModel
 from stigmer_cli.runner.model.script_file import ScriptTurn
@@ -97,7 +98,11 @@ def play_script(script: ScriptedModel, *, name: str, skipped: int = 0) -> Played
 
 def _parts_of(turn: ScriptTurn, number: int) -> Sequence[ModelResponsePart]:
     calls = [
-        ToolCallPart(tool_name=call.tool, args=json.dumps(dict(call.arguments)), tool_call_id=f"call-{number}-{place}")
+        ToolCallPart(
+            tool_name=name_for_models(call.tool),
+            args=json.dumps(dict(call.arguments)),
+            tool_call_id=f"call-{number}-{place}",
+        )
         for place, call in enumerate(turn.calls)
     ]
     return [*([TextPart(content=turn.text)] if turn.text is not None else []), *calls]

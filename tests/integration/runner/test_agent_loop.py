@@ -29,6 +29,7 @@ from tests.support.model_endpoint import Endpoint
 from tests.support.polling import eventually
 
 SERVER = Path(__file__).parents[2] / "support" / "ledger_server.py"
+ODD = SERVER.with_name("odd_server.py")
 
 
 class Agent:
@@ -154,6 +155,16 @@ async def test_recorded_calls_of_a_tool_that_is_gone_are_replayed_and_the_model_
     assert await agent.attempt(deny=["send"]) == "The end."
     assert agent.calls() == [("send", "1"), ("read", "a")]
     assert agent.journal.steps["/turns/1/calls/1"] == ("FAILED", "there is no tool send any more")
+
+
+async def test_a_tool_with_a_name_that_models_do_not_take_has_another_for_them(agent: Agent) -> None:
+    agent.plays({"calls": [call("a.b/c"), call("a_b_c")]}, {"text": "Done."})
+    assert await agent.attempt(mcp={"command": [sys.executable, str(ODD)]}) == "Done."
+    for place in (0, 1):
+        _, recorded = agent.journal.steps[f"/turns/0/calls/{place}"]
+        assert isinstance(recorded, dict)
+        assert recorded["content"] == [{"type": "text", "text": "this is a.b/c"}]
+    await agent.attempt(mcp={"command": [sys.executable, str(ODD)]})
 
 
 async def test_a_call_with_effect_once_that_broke_off_is_never_repeated(agent: Agent) -> None:

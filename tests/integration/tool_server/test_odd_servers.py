@@ -1,0 +1,209 @@
+"""Servers of tools as they are in the world: what they do wrong costs neither an answer nor a second call."""
+
+import asyncio
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stigmer_cli.api.agent_tools import McpBody, ToolServerBody
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.tool_server import connection
+from stigmer_cli.tool_server.connection import ServerSettings, ToolServer
+from stigmer_cli.tool_server.result import ToolAnswer, ToolServerAway
+from stigmer_cli.tool_server.transport import load_library
+
+ODD = Path(__file__).parents[2] / "support" / "odd_server.py"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def library() -> None:
+    load_library()
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between tries."""
+    monkeypatch.setattr(connection, "TRY_AGAIN_S", 0.01)
+
+
+def open_server(mcp: McpBody, *, silent_s: float = 10.0) -> ToolServer:
+    settings = ServerSettings(environ=os.environ, silent_s=silent_s, start_s=20.0)
+    return ToolServer(ToolServerBody(mcp=mcp), settings, lambda _line: None, clock=SystemClock())
+
+
+def odd(*habits: str, cwd: Path | None = None, silent_s: float = 10.0) -> ToolServer:
+    mcp = McpBody(command=[sys.executable, str(ODD), *habits], cwd=str(cwd) if cwd else None)
+    return open_server(mcp, silent_s=silent_s)
+
+
+async def call(server: ToolServer, name: str) -> ToolAnswer:
+    tools = {tool.name: tool for tool in await server.list_tools()}
+    return await server.call(tools[name], {}, key="key")
+
+
+ANSWERS: Mapping[str, Mapping[str, Any]] = {
+    "schema_without_content": {"content": [{"type": "text", "text": "done all the same"}]},
+    "schema_broken": {"content": [{"type": "text", "text": '{"n": "x"}'}], "structuredContent": {"n": "x"}},
+    "list": {"content": [], "structuredContent": {"result": [1]}},
+    "plain_text": {"content": [{"type": "text", "text": "said"}]},
+    "image": {"content": [{"type": "image", "data": "aGk=", "mimeType": "image/png"}]},
+    "structured": {"content": [{"type": "text", "text": "summary"}], "structuredContent": {"n": 1, "all": ["a"]}},
+    "empty": {"content": []},
+    "unknown_kind": {"content": [{"type": "text", "text": '{"type": "video", "data": "aGk="}'}]},
+    "changes_list": {"content": [{"type": "text", "text": "changed"}]},
+    "asks_back": {"content": [{"type": "text", "text": '["error", "error", "result"]'}]},
+}
+
+
+async def test_an_answer_is_taken_whatever_it_looks_like() -> None:
+    async with odd() as server:
+        for name, expected in ANSWERS.items():
+            wire = dict((await call(server, name)).wire)
+            assert {key: wire.get(key) for key in expected} == expected, name
+            assert not wire["isError"]
+        for name, words in {"error": "no such file", "protocol_error": "wrong arguments"}.items():
+            failed = (await call(server, name)).wire
+            assert (failed["isError"], failed["content"]) == (True, [{"type": "text", "text": words}])
+
+
+async def test_a_large_answer_and_a_folder_come_through(tmp_path: Path) -> None:
+    async with odd(cwd=tmp_path) as server:
+        content: Any = (await call(server, "huge")).wire["content"]
+        assert len(content[0]["text"]) == 2_000_000
+        assert (await call(server, "where")).wire["content"] == [{"type": "text", "text": str(tmp_path)}]
+
+
+async def test_a_server_that_says_how_far_it_is_may_take_longer_than_one_that_is_silent() -> None:
+    async with odd(silent_s=0.6) as server:
+        assert (await call(server, "slow_with_progress")).wire["content"] == [{"type": "text", "text": "at last"}]
+
+
+LISTS = {
+    ("many",): 500,
+    ("same-page",): 1,
+    ("bad-tool",): 18,
+    ("twice",): 18,
+    ("old", "garbage"): 18,
+}
+
+
+@pytest.mark.parametrize("habits", LISTS)
+async def test_a_list_with_something_wrong_in_it_is_a_list(habits: tuple[str, ...]) -> None:
+    async with odd(*habits) as server:
+        tools = await server.list_tools()
+        assert len(tools) == LISTS[habits]
+        assert (await server.call(tools[0], {}, key="key")).wire["isError"] is False
+
+
+async def test_a_server_that_died_is_started_again_before_the_next_call() -> None:
+    async with odd() as server:
+        assert (await call(server, "dies_after_answer")).wire["isError"] is False
+        await asyncio.sleep(0.1)  # its end is read
+        assert (await call(server, "echo")).wire["isError"] is False
+
+
+class Http:
+    """A server over HTTP that refuses what `refuse` says: method to status."""
+
+    def __init__(self) -> None:
+        self.refuse: dict[str, int] = {}
+        self.moved = False
+        self.known = 0
+        self.calls = 0
+        outer = self
+
+        class Answering(BaseHTTPRequestHandler):
+            def log_message(self, *_: object) -> None:
+                pass
+
+            def do_GET(self) -> None:
+                self._send(405)
+
+            def do_DELETE(self) -> None:
+                self._send(200)
+
+            def do_POST(self) -> None:
+                asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                outer.answer(asked, self.headers.get("mcp-session-id"), self._send)
+
+            def _send(self, status: int, result: object = None, id_: object = None, **headers: str) -> None:
+                body = json.dumps({"jsonrpc": "2.0", "id": id_, "result": result}).encode() if result else b""
+                self.send_response(status)
+                for name, value in {"content-type": "application/json", "content-length": len(body), **headers}.items():
+                    self.send_header(name, str(value))
+                self.end_headers()
+                self.wfile.write(body)
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}/mcp"
+
+    def answer(self, asked: dict[str, Any], session: str | None, send: Any) -> None:
+        method, id_ = asked["method"], asked.get("id")
+        self.calls += method == "tools/call"
+        if method in self.refuse:
+            send(self.refuse[method])
+        elif method == "initialize":
+            self.known += 1
+            version = asked["params"]["protocolVersion"]
+            info = {"name": "http", "version": "1"}
+            result = {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info}
+            send(200, result, id_, **{"mcp-session-id": str(self.known)})
+        elif id_ is None:
+            send(202)
+        elif session != str(self.known):
+            self.calls -= method == "tools/call"
+            send(404)
+        elif method == "tools/list":
+            send(200, {"tools": [{"name": "send", "inputSchema": {}}]}, id_)
+        else:
+            send(200, {"content": [{"type": "text", "text": "sent"}]}, id_)
+
+
+@pytest.fixture
+def http() -> Iterator[Http]:
+    found = Http()
+    thread = threading.Thread(target=found.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield found
+    found.server.shutdown()
+    found.server.server_close()
+    thread.join()
+
+
+async def test_a_server_that_was_started_again_knows_no_session_and_is_asked_in_a_new_one(http: Http) -> None:
+    async with open_server(McpBody(url=http.url)) as server:
+        [send] = await server.list_tools()
+        http.known += 1
+        assert (await server.call(send, {}, key="key")).wire["content"] == [{"type": "text", "text": "sent"}]
+        assert http.calls == 1
+
+
+@pytest.mark.parametrize(("status", "calls"), [(504, 1), (429, 3)])
+async def test_a_refusal_is_no_answer_of_the_tool_and_is_repeated_only_where_nothing_was_done(
+    http: Http,
+    status: int,
+    calls: int,
+) -> None:
+    async with open_server(McpBody(url=http.url)) as server:
+        [send] = await server.list_tools()
+        http.refuse["tools/call"] = status
+        with pytest.raises(ToolServerAway, match=f"it answered HTTP {status}") as caught:
+            await server.call(send, {}, key="key")
+    assert (caught.value.was_sent, http.calls) == (calls == 1, calls)
+
+
+async def test_a_server_that_wants_a_key_is_named_with_its_status(http: Http) -> None:
+    http.refuse["initialize"] = 401
+    async with open_server(McpBody(url=http.url)) as server:
+        with pytest.raises(ToolServerAway, match=f"tool server {http.url} cannot be used: it answered HTTP 401"):
+            await server.list_tools()

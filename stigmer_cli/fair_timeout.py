@@ -8,8 +8,9 @@ queue (proc(5), schedstat, second field); and for the processes that are waited 
 
 import asyncio
 import contextlib
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,6 +19,12 @@ TICK_S = 0.05
 TICK_MIN_S = 0.01
 """A last tick of next to nothing would never count on a machine that is busy, and come again at once."""
 
+FRESH_S = 0.02
+"""What was read of a process less than this ago serves another deadline, too: doctor has sixty of them at a time, and
+each would read some hundred files a tick."""
+
+PROCESSES_MAX = 100
+
 COMPUTING_MAX_S = 3.0
 """How much of the time in which a process that is waited for computes does not count: one that loops ends, too."""
 
@@ -25,6 +32,8 @@ NANOSECONDS = 1e-9
 
 Times = tuple[float, float]
 """Seconds on a processor, and seconds in the queue for one."""
+
+ThreadTimes = Mapping[int, Times]
 
 
 class FairTimeout:
@@ -47,7 +56,8 @@ class FairTimeout:
         """Begin to count."""
         self._loop = asyncio.get_running_loop()
         await self._timeout.__aenter__()
-        self._last, self._times = self._loop.time(), self._read()
+        self._last = self._loop.time()
+        self._times = self._read(self._last)
         self._arm()
         return self
 
@@ -64,11 +74,12 @@ class FairTimeout:
         self._handle = self._loop.call_later(self._asked_s, self._count)
 
     def _count(self) -> None:
-        now, times = self._loop.time(), self._read()
+        now = self._loop.time()
+        times = self._read(now)
         elapsed_s = now - self._last
         late_s = elapsed_s - self._asked_s
-        own = _growth(self._times, times, os.getpid())
-        others = [_growth(self._times, times, pid) for pid in self._pids]
+        own = _growth(self._times[os.getpid()], times[os.getpid()])
+        others = [_growth(self._times[pid], times[pid]) for pid in self._pids]
         computing_s = min(self._computing_left_s, elapsed_s, max((one[0] for one in others), default=0.0))
         queued_s = max((one[1] for one in others), default=0.0)
         starved_s = min(elapsed_s, max(late_s, own[1], queued_s + computing_s, 0.0))
@@ -81,13 +92,26 @@ class FairTimeout:
         else:
             self._arm()
 
-    def _read(self) -> dict[tuple[int, int], Times]:
-        return {
-            (pid, thread): times for pid in (os.getpid(), *self._pids) for thread, times in thread_times(pid).items()
-        }
+    def _read(self, now: float) -> dict[int, ThreadTimes]:
+        return {pid: _recent_times(pid, now) for pid in (os.getpid(), *self._pids)}
 
 
-def thread_times(pid: int) -> dict[int, Times]:
+_recent: dict[int, tuple[float, ThreadTimes]] = {}
+"""By process, when it was read last, by the clock of event loops, and what was read."""
+
+
+def _recent_times(pid: int, now: float) -> ThreadTimes:
+    """`thread_times`, not older than `FRESH_S`; what is read late counts in the next tick of a deadline."""
+    read_at, times = _recent.get(pid, (-math.inf, {}))
+    if now - read_at >= FRESH_S:
+        times = thread_times(pid)
+        if len(_recent) >= PROCESSES_MAX:  # of those that are gone, too
+            _recent.clear()
+        _recent[pid] = (now, times)
+    return times
+
+
+def thread_times(pid: int) -> ThreadTimes:
     """For each thread of process `pid` what the scheduler counted; empty where the system does not tell."""
     found: dict[int, Times] = {}
     with contextlib.suppress(OSError):
@@ -98,11 +122,10 @@ def thread_times(pid: int) -> dict[int, Times]:
     return found
 
 
-def _growth(before: dict[tuple[int, int], Times], after: dict[tuple[int, int], Times], pid: int) -> Times:
-    """How much the threads of `pid` computed and queued in between, together."""
+def _growth(before: ThreadTimes, after: ThreadTimes) -> Times:
+    """How much the threads of a process computed and queued in between, together."""
     on_s = queued_s = 0.0
-    for key, (on, queued) in after.items():
-        if key[0] == pid:
-            old = before.get(key, (0.0, 0.0))
-            on_s, queued_s = on_s + on - old[0], queued_s + queued - old[1]
+    for thread, (on, queued) in after.items():
+        old = before.get(thread, (0.0, 0.0))
+        on_s, queued_s = on_s + on - old[0], queued_s + queued - old[1]
     return on_s, queued_s

@@ -17,7 +17,7 @@ from stigmer_cli.cli.output import Output, discard_stdout, find_format
 from stigmer_cli.cli.wait import expand_bare_wait
 from stigmer_cli.errors import ConfigError, MachineError, StigmerError, reason_of
 from stigmer_cli.inherited_signals import reset_inherited_signals
-from stigmer_cli.lean_imports import postpone_collections, skip_command_of_httpx
+from stigmer_cli.lean_imports import postpone_collections, postpone_methods, skip_command_of_httpx
 from stigmer_cli.libpq import TAKEN
 from stigmer_cli.paths import find_user_home, find_working_directory
 
@@ -42,6 +42,7 @@ def main() -> None:
     from a dead network file system never returns.
     """
     postpone_collections()
+    postpone_methods()
     skip_command_of_httpx()
     if sys.platform != "win32":
         reset_inherited_signals()

@@ -1,5 +1,6 @@
 """What a part does not import, so that it starts sooner; and that Python collects garbage again afterwards."""
 
+import dataclasses
 import gc
 import subprocess
 import sys
@@ -8,11 +9,18 @@ from dataclasses import FrozenInstanceError, dataclass
 import pytest
 
 from stigmer_cli.cli.lazy_commands import LazyCommands
-from stigmer_cli.lean_imports import USUAL, lean_imports, postpone_collections, skip_command_of_httpx
+from stigmer_cli.lean_imports import (
+    COMPILE,
+    USUAL,
+    lean_imports,
+    postpone_collections,
+    postpone_methods,
+    skip_command_of_httpx,
+)
 
 PROGRAM = """
 import sys
-from stigmer_cli.lean_imports import lean_imports
+from stigmer_cli.lean_imports import COMPILE, lean_imports, postpone_methods
 with lean_imports():
     import {module}
 import rich
@@ -49,7 +57,7 @@ def test_httpx_comes_without_its_command_line() -> None:
     program = "\n".join(
         [
             "import sys",
-            f"from stigmer_cli.lean_imports import {skip_command_of_httpx.__name__} as skip",
+            f"from stigmer_cli.lean_imports import COMPILE, postpone_methods, {skip_command_of_httpx.__name__} as skip",
             "skip()",
             "import httpx",
             "print(httpx.AsyncClient.__name__, *sys.modules)",
@@ -61,13 +69,16 @@ def test_httpx_comes_without_its_command_line() -> None:
     assert loaded & {"click", "rich", "pygments"} == set()
 
 
-def test_a_dataclass_of_a_part_is_as_any_other() -> None:
-    with lean_imports():
+def test_a_dataclass_with_postponed_methods_is_as_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    if hasattr(dataclasses, COMPILE):  # so that the tests after this one have Python's own again
+        monkeypatch.setattr(dataclasses, COMPILE, getattr(dataclasses, COMPILE))
+    for _ in range(2):
+        postpone_methods()
 
-        @dataclass(frozen=True, kw_only=True)
-        class Point:
-            x: int
-            y: int = 0
+    @dataclass(frozen=True, kw_only=True)
+    class Point:
+        x: int
+        y: int = 0
 
     one = Point(x=1)
     assert (one == Point(x=1), one == Point(x=2), one == object(), one != Point(x=1)) == (True, False, False, False)

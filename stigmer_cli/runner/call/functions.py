@@ -1,0 +1,12 @@
+"""All functions that a workflow can call, by name. Another protocol is a module here, and a line."""
+
+import httpx
+
+from stigmer_cli.runner.call.http import HttpCall
+from stigmer_cli.runner.call.openapi import OpenApiTranslation
+from stigmer_cli.workflow.runtime import Functions
+
+
+def make_functions(client: httpx.AsyncClient) -> Functions:
+    """The functions, which send their requests with `client`."""
+    return Functions(calls={"http": HttpCall(client)}, translations={"openapi": OpenApiTranslation(client)})

@@ -1,0 +1,172 @@
+"""`call: http`: a request, and its response in the form that the task asks for."""
+
+import base64
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import cast
+
+import httpx
+
+from stigmer_cli.domain.step import Effect
+from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
+from stigmer_cli.workflow.json_value import Json
+from stigmer_cli.workflow.runtime import CallRequest
+
+REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+"""Methods that are idempotent: section 9.2.2 of RFC 9110."""
+
+CONTENT_BYTES_MAX = 6 * 1024 * 1024
+"""How long a response may be: as base64 it still fits a step of the journal."""
+
+CONNECT_S_MAX = 10.0
+SILENT_S_MAX = 300.0
+"""How long a server may take for its next byte; the timeout of a task may be shorter."""
+
+REDIRECTS_MAX = 20
+EXCERPT_MAX = 300
+SUCCESS_STATUS = range(200, 300)
+REDIRECTED_STATUS = range(200, 400)
+
+
+class HttpCall:
+    """Sends requests with one client, which keeps connections."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    def find_effect(self, arguments: Mapping[str, Json]) -> Effect:
+        """By the method."""
+        return Effect.REPEATABLE if str(arguments["method"]).upper() in REPEATABLE else Effect.ONCE
+
+    async def perform(self, request: CallRequest) -> Json:
+        """The content, the base64 of it, or request and response, as `output` says.
+
+        Raises WorkflowError of the type communication for an answer outside 200 to 299 (with `redirect`: 399), and
+        where there is none.
+        """
+        arguments = request.arguments
+        is_redirected = arguments.get("redirect") is True
+        try:
+            built = _build(self._client, request)
+            async with self._send(built, is_redirected=is_redirected) as response:
+                content = await _read(response)
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, TypeError) as error:
+            detail = f"{_describe_target(arguments)}: {str(error) or type(error).__name__}"
+            raise make_error(ErrorType.COMMUNICATION, detail) from error
+        if response.status_code not in (REDIRECTED_STATUS if is_redirected else SUCCESS_STATUS):
+            raise _refuse(arguments, response, content)
+        return _format(str(arguments.get("output", "content")), response, content)
+
+    @asynccontextmanager
+    async def _send(self, request: httpx.Request, *, is_redirected: bool) -> AsyncIterator[httpx.Response]:
+        response = await self._client.send(request, stream=True, follow_redirects=is_redirected)
+        try:
+            yield response
+        finally:
+            await response.aclose()
+
+
+def make_http_client() -> httpx.AsyncClient:
+    """A client for the calls of workflows. Close it when the runner ends."""
+    timeout = httpx.Timeout(SILENT_S_MAX, connect=CONNECT_S_MAX)
+    return httpx.AsyncClient(timeout=timeout, max_redirects=REDIRECTS_MAX)
+
+
+def _build(client: httpx.AsyncClient, request: CallRequest) -> httpx.Request:
+    arguments = request.arguments
+    own = cast("Mapping[str, Json]", arguments.get("headers") or {})
+    headers = httpx.Headers({key: _write(value) for key, value in own.items()})
+    headers.update(request.headers)
+    headers.setdefault("Idempotency-Key", request.idempotency_key)
+    content = _encode(arguments.get("body"), headers)
+    url = httpx.URL(str(arguments["endpoint"]))
+    query = cast("Mapping[str, Json]", arguments.get("query") or {})
+    if query:
+        url = url.copy_merge_params({key: _write_all(value) for key, value in query.items()})
+    return client.build_request(str(arguments["method"]).upper(), url, headers=headers, content=content)
+
+
+def _encode(body: Json, headers: httpx.Headers) -> bytes | None:
+    """The body as bytes: a text as it is, a mapping as a form where the content type asks for one, all else as JSON."""
+    if body is None:
+        return None
+    if isinstance(body, str):
+        headers.setdefault("Content-Type", "text/plain; charset=utf-8")
+        return body.encode()
+    if isinstance(body, Mapping) and headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
+        pairs = {key: _write_all(value) for key, value in body.items()}
+        return str(httpx.QueryParams(pairs)).encode()
+    headers.setdefault("Content-Type", "application/json")
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _write(value: Json) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _write_all(value: Json) -> str | list[str]:
+    return [_write(item) for item in value] if isinstance(value, list) else _write(value)
+
+
+async def _read(response: httpx.Response) -> bytes:
+    content = bytearray()
+    async for part in response.aiter_bytes():
+        content += part
+        if len(content) > CONTENT_BYTES_MAX:
+            raise ValueError(f"the response is longer than {CONTENT_BYTES_MAX:,} bytes")
+    return bytes(content)
+
+
+def _refuse(arguments: Mapping[str, Json], response: httpx.Response, content: bytes) -> WorkflowError:
+    phrase = response.reason_phrase or "Error"
+    said = " ".join(content[: EXCERPT_MAX * 4].decode("utf-8", "replace").split())[:EXCERPT_MAX]
+    detail = f"{_describe_target(arguments)}: {response.status_code} {phrase}{': ' if said else ''}{said}"
+    return make_error(ErrorType.COMMUNICATION, detail, status=response.status_code, title=phrase)
+
+
+def _describe_target(arguments: Mapping[str, Json]) -> str:
+    return f"{str(arguments['method']).upper()} {arguments['endpoint']}"
+
+
+def _format(form: str, response: httpx.Response, content: bytes) -> Json:
+    match form:
+        case "raw":
+            return base64.b64encode(content).decode()
+        case "response":
+            request = response.request
+            return {
+                "request": {
+                    "method": request.method,
+                    "uri": str(request.url),
+                    # What the task authenticated with is recorded nowhere.
+                    "headers": {key: value for key, value in request.headers.items() if key != "authorization"},
+                },
+                "statusCode": response.status_code,
+                "headers": dict(response.headers.items()),
+                "content": _parse(response, content),
+            }
+        case _:
+            return _parse(response, content)
+
+
+def _parse(response: httpx.Response, content: bytes) -> Json:
+    """JSON as its value, text as text, anything else as base64; null for nothing. Raises WorkflowError."""
+    if not content:
+        return None
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind == "application/json" or kind.endswith("+json"):
+        try:
+            found: Json = json.loads(content)
+        except ValueError as error:
+            raise make_error(
+                ErrorType.COMMUNICATION, f"{response.request.url} answered with no JSON: {error}"
+            ) from error
+        return found
+    is_text = (
+        not kind or kind.startswith("text/") or kind.endswith(("xml", "javascript", "yaml", "x-www-form-urlencoded"))
+    )
+    try:
+        return content.decode(response.charset_encoding or "utf-8") if is_text else base64.b64encode(content).decode()
+    except (UnicodeDecodeError, LookupError):
+        return base64.b64encode(content).decode()

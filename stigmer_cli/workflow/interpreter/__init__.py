@@ -1,0 +1,1 @@
+"""Runs a workflow: each task is a function of its input and of the journal."""

@@ -1,0 +1,40 @@
+"""The task emit: publishes an event."""
+
+import uuid
+from collections.abc import Mapping
+from typing import cast
+
+from stigmer_cli.domain.step import Effect
+from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit, shorten_key
+from stigmer_cli.workflow.interpreter.scope import describe_moment
+from stigmer_cli.workflow.json_value import Json
+from stigmer_cli.workflow.runtime import TaskStep
+
+SPEC_VERSION = "1.0"
+NAMESPACE = uuid.UUID("5a0ec4be-7d3c-5a56-9a3e-0b4f1c0e8a11")
+
+
+async def perform_emit(run: Run, visit: Visit) -> Flow:
+    """Its output is the event (CloudEvents, JSON format).
+
+    The event's id is a function of the execution and of the task's place in it: who compares ids sees it once, also
+    when it is published twice.
+    """
+    event = cast("Mapping[str, Json]", cast("Mapping[str, Json]", visit.task.body)["event"])["with"]
+    filled = cast("Mapping[str, Json]", await run.fill(event, visit.input, visit.scope))
+    workflow = run.workflow
+
+    async def publish() -> Json:
+        moment = cast("Mapping[str, Json]", describe_moment(run.world.now_ms()))
+        whole: dict[str, Json] = {
+            "specversion": SPEC_VERSION,
+            "id": str(uuid.uuid5(NAMESPACE, f"{run.facts.id}{visit.key}")),
+            "source": f"/{workflow.namespace}/{workflow.name}/{workflow.version}",
+            "time": moment["iso8601"],
+            **filled,
+        }
+        await run.world.publish(whole)
+        return whole
+
+    step = TaskStep(key=shorten_key(visit.key), name=visit.task.name, effect=Effect.REPEATABLE, input={"emit": filled})
+    return Flow(output=await run.world.journal.perform(step, publish))

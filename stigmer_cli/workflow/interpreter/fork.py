@@ -1,0 +1,127 @@
+"""The task fork: branches at the same time, all of them, or until the first has completed."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+from stigmer_cli.workflow.error import WorkflowError
+from stigmer_cli.workflow.flow import END
+from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit
+from stigmer_cli.workflow.interpreter.scope import Context, merge_contexts
+from stigmer_cli.workflow.interpreter.sequence import run_task
+from stigmer_cli.workflow.json_value import Json, write_pointer
+from stigmer_cli.workflow.runtime import Waits
+from stigmer_cli.workflow.task import Task, list_tasks
+
+
+@dataclass(kw_only=True)
+class _Branch:
+    """A branch: how it ended, if it has. `waits` where it has nothing to do until a time."""
+
+    number: int
+    task: Task
+    key: str
+    context: Context
+    flow: Flow | None = None
+    error: WorkflowError | None = None
+    waits: Waits | None = None
+    failure: Exception | None = None
+
+
+async def perform_fork(run: Run, visit: Visit) -> Flow:
+    """The outputs of all branches in the order of the document; with `compete` that of the first to complete."""
+    fork = cast("Mapping[str, Json]", visit.task.body)
+    before = visit.scope.context.value
+    tasks = list_tasks(fork["branches"], (*visit.task.path, "fork", "branches"))
+    branches = [
+        _Branch(
+            number=number,
+            task=task,
+            key=f"{visit.key}/fork/branches{write_pointer((str(number), task.name))}",
+            context=Context(value=before),
+        )
+        for number, task in enumerate(tasks)
+    ]
+    if not branches:
+        return Flow(output=[])
+    flow = await (_compete(run, visit, branches) if fork.get("compete") else _run_all(run, visit, branches))
+    visit.scope.context.value = merge_contexts(before, [branch.context.value for branch in branches if branch.flow])
+    return flow
+
+
+async def _run_all(run: Run, visit: Visit, branches: Sequence[_Branch]) -> Flow:
+    """Raises the first error, as the branches are ordered, of those that there are by then."""
+    await _run_until(run, visit, branches, is_enough=lambda branch: branch.error is not None)
+    for branch in branches:
+        if branch.error is not None:
+            raise branch.error
+    _wait_for(branches)
+    flows = [branch.flow for branch in branches if branch.flow is not None]
+    is_end = any(flow.directive == END for flow in flows)
+    return Flow(output=[flow.output for flow in flows], directive=END if is_end else "")
+
+
+async def _compete(run: Run, visit: Visit, branches: Sequence[_Branch]) -> Flow:
+    """Which branch won is recorded: a replay runs no other."""
+    key = f"{visit.key}/fork/winner"
+    recorded = await run.world.journal.find(key)
+    running = branches if recorded is None else [branches[cast("int", recorded)]]
+    await _run_until(run, visit, running, is_enough=lambda branch: branch.flow is not None)
+    winner = next((branch for branch in running if branch.flow is not None), None)
+    if winner is None:
+        _wait_for(running)
+        raise next(branch.error for branch in running if branch.error is not None)
+    number = winner.number
+
+    async def tell_winner() -> Json:
+        return number
+
+    await run.perform(key, "winner", None, tell_winner)
+    for branch in branches:
+        branch.flow = branch.flow if branch is winner else None
+    assert winner.flow is not None  # noqa: S101 - found by that
+    return winner.flow
+
+
+def _wait_for(branches: Sequence[_Branch]) -> None:
+    """Raises Waits until the first time that a branch waits for, if one waits."""
+    waiting = [branch.waits for branch in branches if branch.waits is not None]
+    if waiting:
+        raise min(waiting, key=lambda waits: waits.until_ms)
+
+
+async def _run_until(
+    run: Run, visit: Visit, branches: Sequence[_Branch], *, is_enough: Callable[[_Branch], bool]
+) -> None:
+    """Run `branches` until each has ended or waits, or one of them is enough; cancels the rest."""
+    places = asyncio.Semaphore(run.facts.branches_max)
+
+    async def run_branch(branch: _Branch) -> bool:
+        async with places:
+            await _run_branch(run, visit, branch)
+        return branch.failure is not None or is_enough(branch)
+
+    async with asyncio.TaskGroup() as group:
+        waiting = {group.create_task(run_branch(branch), name=branch.key) for branch in branches}
+        is_decided = False
+        while waiting and not is_decided:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            is_decided = any(task.result() for task in done)
+        for task in waiting:
+            task.cancel()
+    for branch in branches:
+        if branch.failure is not None:
+            raise branch.failure
+
+
+async def _run_branch(run: Run, visit: Visit, branch: _Branch) -> None:
+    scope = replace(visit.scope, context=branch.context)
+    try:
+        branch.flow = await run_task(run, branch.task, branch.key, visit.input, scope)
+    except WorkflowError as error:
+        branch.error = error
+    except Waits as waits:
+        branch.waits = waits
+    except Exception as error:  # noqa: BLE001 - what ends the attempt is raised as it is, not in a group
+        branch.failure = error

@@ -1,0 +1,108 @@
+"""Runs a workflow from its input to its output; the table of what each kind of task does."""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from stigmer_cli.workflow.document import Workflow
+from stigmer_cli.workflow.expression.evaluator import Evaluator
+from stigmer_cli.workflow.interpreter.call import perform_call
+from stigmer_cli.workflow.interpreter.data import perform_do, perform_for, perform_raise, perform_set, perform_switch
+from stigmer_cli.workflow.interpreter.emit import perform_emit
+from stigmer_cli.workflow.interpreter.fork import perform_fork
+from stigmer_cli.workflow.interpreter.run import Flow, Performer, Run, check_schema
+from stigmer_cli.workflow.interpreter.scope import Context, Scope
+from stigmer_cli.workflow.interpreter.sequence import run_list
+from stigmer_cli.workflow.interpreter.timeouts import run_in_time
+from stigmer_cli.workflow.interpreter.try_task import perform_try
+from stigmer_cli.workflow.interpreter.wait import perform_wait
+from stigmer_cli.workflow.json_value import Json
+from stigmer_cli.workflow.runtime import ExecutionFacts, Functions, World
+from stigmer_cli.workflow.schema_check import Problem
+from stigmer_cli.workflow.task import Task, TaskKind, list_tasks, walk_tasks
+
+PERFORMERS: Mapping[TaskKind, Performer] = {
+    TaskKind.CALL: perform_call,
+    TaskKind.DO: perform_do,
+    TaskKind.EMIT: perform_emit,
+    TaskKind.FOR: perform_for,
+    TaskKind.FORK: perform_fork,
+    TaskKind.RAISE: perform_raise,
+    TaskKind.SET: perform_set,
+    TaskKind.SWITCH: perform_switch,
+    TaskKind.TRY: perform_try,
+    TaskKind.WAIT: perform_wait,
+}
+"""What is missing here cannot be run yet; `find_unsupported` names it."""
+
+
+async def interpret(
+    workflow: Workflow, given: Json, *, facts: ExecutionFacts, world: World, functions: Functions, evaluator: Evaluator
+) -> Json:
+    """The output of the workflow for the input `given`.
+
+    Raises WorkflowError, the error that no `try` caught; Waits, where it has nothing to do until a time; and what the
+    journal of `world` raises. Called again with the same journal, it takes what is recorded, and performs the rest.
+    """
+    run = Run(
+        workflow=workflow,
+        facts=facts,
+        world=world,
+        evaluator=evaluator,
+        functions=functions,
+        raw_input=given,
+        performers=PERFORMERS,
+    )
+    return (await run_in_time(run, workflow.data, "", lambda: _run_workflow(run, given))).output
+
+
+async def _run_workflow(run: Run, given: Json) -> Flow:
+    data = run.workflow.data
+    about_input = cast("Mapping[str, Json]", data.get("input") or {})
+    about_output = cast("Mapping[str, Json]", data.get("output") or {})
+    scope = Scope(context=Context())
+    check_schema(about_input, given, "input of the workflow")
+    if (template := about_input.get("from")) is not None:
+        given = await run.transform(template, given, scope)
+    # The input of the workflow is the input of its first task, and as long as no task has one of its own, `$input`.
+    flow = await run_list(run, list_tasks(data["do"], ("do",)), "/do", given, scope.bind(input=given))
+    output = flow.output
+    if (template := about_output.get("as")) is not None:
+        output = await run.transform(template, output, scope)
+    check_schema(about_output, output, "output of the workflow")
+    return Flow(output=output)
+
+
+def find_unsupported(workflow: Workflow, functions: Functions) -> Sequence[Problem]:
+    """The tasks that this version cannot run: whoever accepts a document to run it refuses these."""
+    return [
+        Problem(path=task.path, text=f"{what} is not supported by this version")
+        for task in walk_tasks(_list_all(workflow))
+        if (what := _name_unsupported(task, workflow, functions))
+    ]
+
+
+def _list_all(workflow: Workflow) -> Sequence[Task]:
+    use = cast("Mapping[str, Json]", workflow.data.get("use") or {})
+    functions = cast("Mapping[str, Mapping[str, Json]]", use.get("functions") or {})
+    extensions = cast("Sequence[Mapping[str, Mapping[str, Json]]]", use.get("extensions") or ())
+    return [
+        *list_tasks(workflow.data["do"], ("do",)),
+        *(Task(name=name, data=data, path=("use", "functions", name)) for name, data in functions.items()),
+        *(
+            task
+            for number, item in enumerate(extensions)
+            for name, extension in item.items()
+            for word in ("before", "after")
+            for task in list_tasks(extension.get(word, ()), ("use", "extensions", str(number), name, word))
+        ),
+    ]
+
+
+def _name_unsupported(task: Task, workflow: Workflow, functions: Functions) -> str:
+    """What of `task` cannot be run, in words; empty if all can."""
+    if task.kind not in PERFORMERS:
+        return f"the task {task.kind}"
+    own = cast("Mapping[str, Mapping[str, Json]]", workflow.data.get("use") or {}).get("functions") or {}
+    if task.kind is TaskKind.CALL and task.body not in functions and task.body not in own:
+        return f"call: {task.body}"
+    return ""

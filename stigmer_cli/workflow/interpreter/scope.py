@@ -1,0 +1,53 @@
+"""What the expressions of a task can see."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from stigmer_cli.workflow.json_value import Json
+
+
+@dataclass(kw_only=True)
+class Context:
+    """The workflow's context, which `export` replaces. A branch of a fork has one of its own."""
+
+    value: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """The variables at one place of a workflow: those of loops and catches around it, and its context."""
+
+    context: Context
+    variables: Mapping[str, Json] = field(default_factory=dict)
+
+    def bind(self, **variables: Json) -> "Scope":
+        """The same, in which these variables have new values."""
+        return replace(self, variables={**self.variables, **variables})
+
+    def list_values(self) -> Mapping[str, Json]:
+        """All variables with their values of this moment."""
+        return {**self.variables, "context": self.context.value}
+
+
+def merge_contexts(before: Json, branches: list[Json]) -> Json:
+    """The context after a fork: what each branch changed in it, in the order of the branches.
+
+    That order is the same on every replay, whichever branch was faster. Keys that a branch removed stay.
+    """
+    merged = before
+    for changed in branches:
+        if changed == before:
+            continue
+        if isinstance(changed, dict) and isinstance(before, dict) and isinstance(merged, dict):
+            news = {key: value for key, value in changed.items() if key not in before or before[key] != value}
+            merged = {**merged, **news}
+        else:
+            merged = changed
+    return merged
+
+
+def describe_moment(ms: int) -> Json:
+    """A moment as the specification describes one to expressions."""
+    written = datetime.fromtimestamp(ms / 1_000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"iso8601": written, "epoch": {"seconds": ms // 1_000, "milliseconds": ms}}

@@ -1,0 +1,142 @@
+"""Lists of tasks, and what is common to all tasks.
+
+raw input ─▶ if ─▶ input.schema ─▶ input.from ─▶ the task ─▶ output.as ─▶ output.schema ─▶ export ─▶ then
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from typing import cast
+
+from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
+from stigmer_cli.workflow.flow import CONTINUE, END, EXIT
+from stigmer_cli.workflow.interpreter.extensions import run_extended
+from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit, check_schema
+from stigmer_cli.workflow.interpreter.scope import Scope, describe_moment
+from stigmer_cli.workflow.interpreter.timeouts import run_in_time
+from stigmer_cli.workflow.json_value import Json, write_pointer
+from stigmer_cli.workflow.runtime import TaskEvent, TaskPhase
+from stigmer_cli.workflow.task import Task
+
+STARTED_AT = "startedAt"
+
+
+async def run_list(run: Run, tasks: Sequence[Task], key: str, given: Json, scope: Scope) -> Flow:
+    """Run `tasks` from the first one on, as each one's directive says; `key` is the place of the list.
+
+    The flow that is returned goes on behind the list, or to the end of the workflow. A task that is visited again has a
+    key of its own.
+    """
+    visits: Counter[str] = Counter()
+    names = [task.name for task in tasks]
+    output = given
+    number = 0
+    while number < len(tasks):
+        task = tasks[number]
+        again = f"/visits/{visits[task.name]}" if visits[task.name] else ""
+        visits[task.name] += 1
+        flow = await run_task(run, task, f"{key}{write_pointer((str(number), task.name))}{again}", output, scope)
+        output = flow.output
+        match flow.directive:
+            case directive if directive == CONTINUE:
+                number += 1
+            case directive if directive == EXIT:
+                return Flow(output=output, has_exited=True)
+            case directive if directive == END:
+                return Flow(output=output, directive=END)
+            case name:
+                number = _find_task(names, name)
+        await asyncio.sleep(0)  # a loop of tasks that wait for nothing must not keep the event loop for itself
+    return Flow(output=output)
+
+
+def _find_task(names: Sequence[str], name: str) -> int:
+    try:
+        return names.index(name)
+    except ValueError as error:  # a document that was checked has none
+        raise make_error(ErrorType.CONFIGURATION, f"there is no task {name} in the same list") from error
+
+
+async def run_task(run: Run, task: Task, key: str, raw_input: Json, scope: Scope) -> Flow:
+    """Run one task; the flow's output is transformed. Raises WorkflowError, which says where it comes from."""
+    run.tasks_begun += 1
+    observe = _Observed(run, task, key)
+    try:
+        if run.tasks_begun > run.facts.tasks_max:
+            raise make_error(ErrorType.RUNTIME, f"the execution has begun more than {run.facts.tasks_max:,} tasks")
+        described = await _describe_task(run, task, key, raw_input)
+        scope = scope.bind(task=described)
+        condition = task.data.get("if")
+        if condition is not None and not await run.is_true(cast("str", condition), raw_input, scope):
+            observe.tell(TaskPhase.SKIPPED)
+            return Flow(output=raw_input, directive=CONTINUE)
+        observe.tell(TaskPhase.RUNNING)
+        visit = Visit(task=task, key=key, input=raw_input, scope=scope)
+        flow = await run_in_time(run, task.data, key, lambda: _run_body(run, visit))
+    except WorkflowError as error:
+        located = error.at(task.pointer)
+        observe.tell(TaskPhase.FAULTED, located)
+        raise located from error
+    except asyncio.CancelledError:
+        observe.tell(TaskPhase.CANCELLED)
+        raise
+    observe.tell(TaskPhase.COMPLETED)
+    return flow
+
+
+class _Observed:
+    """Tells the world what one task does."""
+
+    def __init__(self, run: Run, task: Task, key: str) -> None:
+        self._run, self._task, self._key = run, task, key
+
+    def tell(self, phase: TaskPhase, error: WorkflowError | None = None) -> None:
+        fields = error.fields if error else None
+        self._run.world.observe(TaskEvent(task=self._task, key=self._key, phase=phase, error=fields))
+
+
+async def _describe_task(run: Run, task: Task, key: str, raw_input: Json) -> dict[str, Json]:
+    """`$task`. The time at which it started is looked at, and recorded, only where the document asks for it."""
+    described: dict[str, Json] = {
+        "name": task.name,
+        "reference": task.pointer,
+        "definition": task.data,
+        "input": raw_input,
+    }
+    if run.asks_for_start_of_tasks:
+
+        async def look_at_clock() -> Json:
+            return run.world.now_ms()
+
+        began = await run.perform(f"{key}/{STARTED_AT}", f"start of {task.name}", None, look_at_clock)
+        described[STARTED_AT] = describe_moment(cast("int", began))
+    return described
+
+
+async def _run_body(run: Run, visit: Visit) -> Flow:
+    task, scope = visit.task, visit.scope
+    check_schema(task.data.get("input"), visit.input, "input")
+    given = visit.input
+    if (template := _read(task, "input", "from")) is not None:
+        given = await run.transform(template, visit.input, scope)
+    scope = scope.bind(input=given)
+    inner = Visit(task=task, key=visit.key, input=given, scope=scope)
+    flow = await run_extended(run, inner, run_list)
+    output = flow.output
+    scope = scope.bind(task={**cast("dict[str, Json]", scope.variables["task"]), "output": output})
+    if flow.authorization is not None:
+        scope = scope.bind(authorization=flow.authorization)
+    if (template := _read(task, "output", "as")) is not None:
+        output = await run.transform(template, output, scope)
+    check_schema(task.data.get("output"), output, "output")
+    scope = scope.bind(output=output)
+    if (template := _read(task, "export", "as")) is not None:
+        context = await run.transform(template, output, scope)
+        check_schema(task.data.get("export"), context, "context")
+        scope.context.value = context
+    return Flow(output=output, directive=flow.directive or cast("str", task.data.get("then", CONTINUE)))
+
+
+def _read(task: Task, word: str, key: str) -> Json:
+    part = task.data.get(word)
+    return part.get(key) if isinstance(part, dict) else None

@@ -1,0 +1,137 @@
+"""The task try: catches errors, tries again as a policy says, and goes another way."""
+
+from collections.abc import Mapping
+from typing import cast
+
+from stigmer_cli.workflow.duration import MS_MAX
+from stigmer_cli.workflow.error import WorkflowError, fits_filter
+from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit
+from stigmer_cli.workflow.interpreter.scope import Scope
+from stigmer_cli.workflow.interpreter.sequence import run_list
+from stigmer_cli.workflow.interpreter.timeouts import run_within
+from stigmer_cli.workflow.json_value import Json
+from stigmer_cli.workflow.task import list_tasks
+
+EXPONENT_MAX = 40
+"""2 to the power of more would be longer than any delay."""
+
+
+async def perform_try(run: Run, visit: Visit) -> Flow:
+    """Its tasks; where they raise an error that is caught, once more as often as the policy allows, then the catch."""
+    catch = cast("Mapping[str, Json]", visit.task.data["catch"])
+    retry = catch.get("retry")
+    policy = run.use.get("retries", {}).get(retry) if isinstance(retry, str) else retry
+    retries = _Retries(run, visit, cast("Mapping[str, Json] | None", policy))
+    await retries.begin()
+    number = 0
+    while True:
+        try:
+            return await _run_attempt(run, visit, number, policy=retries.policy)
+        except WorkflowError as error:
+            scope = visit.scope.bind(**{str(catch.get("as", "error")): error.fields})
+            if not await _is_caught(run, visit, catch, error, scope):
+                raise
+            number += 1
+            if not await retries.wait_for(number, scope):
+                return await _handle(run, visit, catch, scope)
+
+
+async def _run_attempt(run: Run, visit: Visit, number: int, *, policy: Mapping[str, Json]) -> Flow:
+    tasks = list_tasks(visit.task.data["try"], (*visit.task.path, "try"))
+    key = f"{visit.key}/retry/{number}/try" if number else f"{visit.key}/try"
+    limit = _read(policy, "limit", "attempt", "duration")
+    if limit is None:
+        return await run_list(run, tasks, key, visit.input, visit.scope)
+    limit_ms = run.parse_duration(limit)
+    return await run_within(run, limit_ms, key, lambda: run_list(run, tasks, key, visit.input, visit.scope))
+
+
+async def _is_caught(run: Run, visit: Visit, catch: Mapping[str, Json], error: WorkflowError, scope: Scope) -> bool:
+    wanted = cast("Mapping[str, Json]", _read(catch, "errors", "with") or {})
+    return fits_filter(error.fields, wanted) and await _holds(run, visit, catch, scope)
+
+
+async def _holds(run: Run, visit: Visit, holder: Mapping[str, Json], scope: Scope) -> bool:
+    """Whether `when` holds, and `exceptWhen` does not."""
+    when, unless = holder.get("when"), holder.get("exceptWhen")
+    if when is not None and not await run.is_true(cast("str", when), visit.input, scope):
+        return False
+    return unless is None or not await run.is_true(cast("str", unless), visit.input, scope)
+
+
+async def _handle(run: Run, visit: Visit, catch: Mapping[str, Json], scope: Scope) -> Flow:
+    """The tasks of the catch; without any, the output is the task's input."""
+    directive = cast("str", catch.get("then", ""))
+    if "do" not in catch:
+        return Flow(output=visit.input, directive=directive)
+    tasks = list_tasks(catch["do"], (*visit.task.path, "catch", "do"))
+    flow = await run_list(run, tasks, f"{visit.key}/catch/do", visit.input, scope)
+    return Flow(output=flow.output, directive=flow.directive or directive)
+
+
+class _Retries:
+    """How often and when a policy has the tasks tried again. What it decides is recorded."""
+
+    def __init__(self, run: Run, visit: Visit, policy: Mapping[str, Json] | None) -> None:
+        self._run, self._visit = run, visit
+        self._has_policy = policy is not None
+        self.policy: Mapping[str, Json] = policy or {}
+        self._ends_ms: int | None = None
+
+    async def begin(self) -> None:
+        """Set the time after which nothing is tried again, if the policy has one."""
+        limit = _read(self.policy, "limit", "duration")
+        if limit is None:
+            return
+        length_ms = self._run.parse_duration(limit)
+
+        async def set_end() -> Json:
+            return self._run.world.now_ms() + length_ms
+
+        self._ends_ms = cast(
+            "int", await self._run.perform(f"{self._visit.key}/end", "end of retries", length_ms, set_end)
+        )
+
+    async def wait_for(self, number: int, scope: Scope) -> bool:
+        """Return True when it is time for the retry `number`, counted from 1; False if there is none."""
+        count = _read(self.policy, "limit", "attempt", "count")
+        if not self._has_policy or (isinstance(count, int) and number > count):
+            return False
+        if not await _holds(self._run, self._visit, self.policy, scope):
+            return False
+        key = f"{self._visit.key}/retry/{number}"
+
+        async def decide() -> Json:
+            due_ms = self._run.world.now_ms() + self._compute_delay_ms(number)
+            return None if self._ends_ms is not None and due_ms > self._ends_ms else due_ms
+
+        due_ms = await self._run.perform(key, f"retry {number}", None, decide)
+        if due_ms is None:
+            return False
+        await self._run.world.wait_until(key, cast("int", due_ms))
+        return True
+
+    def _compute_delay_ms(self, number: int) -> int:
+        delay = self.policy.get("delay")
+        base_ms = self._run.parse_duration(delay) if delay is not None else 0
+        backoff = cast("Mapping[str, Json]", self.policy.get("backoff") or {})
+        factor = 1
+        if "linear" in backoff:
+            factor = number
+        elif "exponential" in backoff:
+            factor = 2 ** min(number - 1, EXPONENT_MAX)
+        return min(base_ms * factor + self._draw_jitter_ms(), MS_MAX)
+
+    def _draw_jitter_ms(self) -> int:
+        jitter = cast("Mapping[str, Json] | None", self.policy.get("jitter"))
+        if jitter is None:
+            return 0
+        least, most = self._run.parse_duration(jitter["from"]), self._run.parse_duration(jitter["to"])
+        return round(least + (most - least) * self._run.world.draw())
+
+
+def _read(value: Json, *path: str) -> Json:
+    """What is at `path` of `value`; None where there is nothing."""
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value

@@ -1,0 +1,165 @@
+"""What a workflow needs of the world: the seams that a runner fills, and a test in its own way.
+
+The interpreter is deterministic: what it reads of the world it reads through `Journal.perform`, under a key that is the
+same on every replay. So a new attempt goes through the document once more, takes what is recorded, and performs the
+rest.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from stigmer_cli.domain.step import Effect
+from stigmer_cli.workflow.json_value import Json
+from stigmer_cli.workflow.task import Task
+
+TASKS_MAX = 10_000
+BRANCHES_MAX = 100
+
+
+class Waits(Exception):
+    """The workflow has nothing to do until a time: end the attempt, and begin the next one then.
+
+    `until_ms` is that time, in milliseconds since 1970. A `try` does not catch it.
+    """
+
+    def __init__(self, *, key: str, until_ms: int) -> None:
+        super().__init__(f"{key} waits")
+        self.key = key
+        self.until_ms = until_ms
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskStep:
+    """A unit of work whose result is recorded. `key` is its place in the execution, the same on each replay.
+
+    `input` is all that its result may depend on.
+    """
+
+    key: str
+    name: str
+    effect: Effect
+    input: Json
+
+
+class Journal(Protocol):
+    """The recorded steps of an execution."""
+
+    async def perform(self, step: TaskStep, effect: Callable[[], Awaitable[Json]]) -> Json:
+        """The step's recorded result, or what `effect` returns, once that is recorded.
+
+        A WorkflowError that `effect` raises is recorded, and raised again with the same fields on each replay; what
+        else it raises is passed on, and nothing is recorded.
+        """
+        ...
+
+    async def find(self, key: str) -> Json:
+        """The recorded result of the step at `key`; None if there is none."""
+        ...
+
+
+class TaskPhase(StrEnum):
+    """How far a task is; the words are those of the specification."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAULTED = "faulted"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskEvent:
+    """A task entered `phase`. `error` has the fields of the error that it raised."""
+
+    task: Task
+    key: str
+    phase: TaskPhase
+    error: Mapping[str, Json] | None = None
+
+
+class World(Protocol):
+    """What is around one attempt of an execution."""
+
+    @property
+    def journal(self) -> Journal:
+        """The recorded steps."""
+        ...
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970."""
+        ...
+
+    def draw(self) -> float:
+        """A random number from 0 to 1, without 1."""
+        ...
+
+    async def wait_until(self, key: str, until_ms: int) -> None:
+        """Return once it is `until_ms`, or raise Waits."""
+        ...
+
+    async def publish(self, event: Mapping[str, Json]) -> None:
+        """Hand on an event (CloudEvents, JSON format). It has the same id each time that its step is performed."""
+        ...
+
+    def observe(self, event: TaskEvent) -> None:
+        """Be told what a task does. On a replay what is recorded is told again."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionFacts:
+    """What an execution is given, and stays the same on each replay. `started_ms`: milliseconds since 1970."""
+
+    id: str
+    started_ms: int
+    runtime_version: str
+    secrets: Mapping[str, Json] = field(default_factory=dict)
+    tasks_max: int = TASKS_MAX
+    branches_max: int = BRANCHES_MAX
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallRequest:
+    """A function that is to be called, with every expression of its arguments evaluated.
+
+    `headers` are those of its authentication, which are no part of what is recorded.
+    """
+
+    function: str
+    arguments: Mapping[str, Json]
+    headers: Mapping[str, str]
+    idempotency_key: str
+
+
+class Call(Protocol):
+    """A function of the DSL that calls a service, such as `http`."""
+
+    def find_effect(self, arguments: Mapping[str, Json]) -> Effect:
+        """What calling it twice does."""
+        ...
+
+    async def perform(self, request: CallRequest) -> Json:
+        """What the service answered, in the form that the arguments ask for. Raises WorkflowError."""
+        ...
+
+
+class Translation(Protocol):
+    """A function of the DSL that is another one with other arguments, as `openapi` is `http`."""
+
+    async def translate(self, arguments: Mapping[str, Json]) -> tuple[str, Mapping[str, Json]]:
+        """The name of the other function and its arguments; what this takes may be done twice. Raises WorkflowError."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Functions:
+    """The functions that can be called, by name."""
+
+    calls: Mapping[str, Call] = field(default_factory=dict)
+    translations: Mapping[str, Translation] = field(default_factory=dict)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is a function of that name."""
+        return name in self.calls or name in self.translations

@@ -1,0 +1,27 @@
+"""Addresses with variables, as the DSL has them: `https://example.com/pets/{petId}`."""
+
+import re
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from stigmer_cli.workflow.error import ErrorType, make_error
+from stigmer_cli.workflow.json_value import Json
+
+VARIABLE = re.compile(r"\{([A-Za-z0-9_.%-]+)\}")
+
+
+def expand_uri(template: str, values: Json) -> str:
+    """`template` with each `{name}` replaced by that property of `values`, percent-encoded (RFC 6570, level 1).
+
+    Raises WorkflowError where `values` has no such property, or one that is no text, number or boolean.
+    """
+
+    def replace(found: re.Match[str]) -> str:
+        value = values.get(found[1]) if isinstance(values, Mapping) else None
+        if value is None or isinstance(value, list | dict):
+            known = "the input of the task has no text or number of that name"
+            raise make_error(ErrorType.EXPRESSION, f"{{{found[1]}}} of {template} has no value: {known}")
+        text = value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+        return quote(text, safe="")
+
+    return VARIABLE.sub(replace, template)

@@ -1,0 +1,70 @@
+"""`python -m tests.conformance [CHECKOUT]`: runs the kit, and checks all examples, of a checkout of the specification.
+
+CHECKOUT has the folders `ctk/features` and `examples`; without it, `../shared/open-workflow` beside this project is
+taken, if that is there. Exit code 1: a scenario does not pass, or an example is not valid.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from stigmer_cli.workflow.document import Rejected, read_workflows
+from tests.conformance.check import check_scenario
+from tests.conformance.feature import read_features
+from tests.conformance.hosts import stubbed_hosts
+
+BESIDE = Path(__file__).parents[2].parent / "shared" / "open-workflow"
+HOW = (
+    "NOTE: the scenarios run in this process, through the interpreter with a journal in memory: `stigmer run` does not "
+    "take workflows yet. Hosts are stubs on loopback."
+)
+
+
+async def run_kit(folder: Path) -> int:
+    """Print a line for each scenario; returns how many do not pass."""
+    failed = 0
+    scenarios = read_features(folder)
+    with stubbed_hosts() as transport:
+        for scenario in scenarios:
+            problem = await check_scenario(scenario, transport)
+            failed += bool(problem)
+            print(f"{'FAIL' if problem else 'pass'}  {scenario.feature:10}  {scenario.name}")
+            if problem:
+                print(f"      {problem}")
+    print(f"conformance: {len(scenarios) - failed} of {len(scenarios)} scenarios pass")
+    return failed or not scenarios
+
+
+def check_examples(folder: Path) -> int:
+    """Print what is wrong with each example; returns how many are not valid."""
+    files = sorted(folder.glob("*.yaml"))
+    wrong = 0
+    for file in files:
+        problems = [
+            line
+            for read in read_workflows(file.name, file.read_text())
+            if isinstance(read, Rejected)
+            for line in read.problems
+        ]
+        wrong += bool(problems)
+        print(*problems, sep="\n", end="\n" if problems else "")
+    print(f"examples: {len(files) - wrong} of {len(files)} are valid")
+    return wrong or not files
+
+
+def main() -> int:
+    """Run both; 0 if all is well, or if there is no checkout."""
+    checkout = Path(sys.argv[1]) if len(sys.argv) > 1 else BESIDE
+    if len(sys.argv) <= 1 and not checkout.is_dir():
+        print(
+            "CONFORMANCE WAS NOT RUN: there is no checkout of the specification (python -m tests.conformance CHECKOUT)"
+        )
+        return 0
+    print(HOW)
+    failed = asyncio.run(run_kit(checkout / "ctk" / "features"))
+    wrong = check_examples(checkout / "examples")
+    return 1 if failed or wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

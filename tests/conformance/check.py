@@ -1,0 +1,168 @@
+"""Runs a scenario, and says which of its expectations does not hold."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from stigmer_cli.runner.call.functions import make_functions
+from stigmer_cli.workflow.document import Workflow, read_workflows
+from stigmer_cli.workflow.error import WorkflowError
+from stigmer_cli.workflow.expression.evaluator import Evaluator
+from stigmer_cli.workflow.interpreter.interpret import interpret
+from stigmer_cli.workflow.json_value import Json
+from stigmer_cli.workflow.runtime import ExecutionFacts, TaskPhase
+from stigmer_cli.workflow.yaml_json import read_yaml
+from tests.conformance.feature import Scenario, Step
+from tests.support.workflows import STARTED_MS, MemoryWorld
+
+MISSING = object()
+
+
+@dataclass(kw_only=True)
+class Ran:
+    """How an execution ended."""
+
+    output: Json = None
+    error: Mapping[str, Json] | None = None
+    phases: dict[str, TaskPhase] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
+
+
+async def run_workflow(workflow: Workflow, given: Json, transport: httpx.AsyncBaseTransport) -> Ran:
+    """Run it in this process, with every host on loopback."""
+    world = MemoryWorld()
+    ran = Ran()
+    evaluator = Evaluator()
+    async with httpx.AsyncClient(transport=transport) as client:
+        try:
+            ran.output = await interpret(
+                workflow,
+                given,
+                facts=ExecutionFacts(id="wex-conformance", started_ms=STARTED_MS, runtime_version="1.0"),
+                world=world,
+                functions=make_functions(client),
+                evaluator=evaluator,
+            )
+        except WorkflowError as error:
+            ran.error = error.fields
+        finally:
+            await evaluator.close()
+    ran.order = [event.task.name for event in world.events if event.phase is TaskPhase.RUNNING]
+    ran.phases = {event.task.name: event.phase for event in world.events}
+    return ran
+
+
+async def check_scenario(scenario: Scenario, transport: httpx.AsyncBaseTransport) -> str:
+    """Why `scenario` does not pass; empty if it does."""
+    workflow: Workflow | None = None
+    given: Json = {}
+    ran: Ran | None = None
+    for step in scenario.steps:
+        if step.text == "a workflow with definition":
+            [read] = read_workflows(f"{scenario.feature}.feature", step.document)
+            if not isinstance(read, Workflow):
+                return "; ".join(read.problems)
+            workflow = read
+        elif step.text == "given the workflow input is":
+            given = _read(step.document)
+        elif step.text == "the workflow is executed":
+            assert workflow is not None
+            ran = await run_workflow(workflow, given, transport)
+        else:
+            assert ran is not None
+            if problem := _check(step, ran):
+                return f"{step.text}: {problem}"
+    return "" if ran is not None else "it executes nothing"
+
+
+def _check(step: Step, ran: Ran) -> str:
+    for pattern, check in CHECKS:
+        if found := re.fullmatch(pattern, step.text):
+            return check(ran, found.groups(), _read(step.document))
+    return "this runner of the kit does not know that step"
+
+
+def _read(text: str) -> Json:
+    return next((located.data for located in read_yaml(text)), None)
+
+
+def _completed(ran: Ran, _words: Sequence[str], _document: Json) -> str:
+    return f"it faulted: {dict(ran.error)}" if ran.error else ""
+
+
+def _completed_with(ran: Ran, words: Sequence[str], document: Json) -> str:
+    return _completed(ran, words, document) or ("" if ran.output == document else f"its output is {ran.output!r}")
+
+
+def _faulted(ran: Ran, _words: Sequence[str], _document: Json) -> str:
+    return "" if ran.error else f"it completed with {ran.output!r}"
+
+
+def _faulted_with(ran: Ran, _words: Sequence[str], document: Json) -> str:
+    return "" if ran.error == document else f"its error is {ran.error!r}"
+
+
+def _look_up(value: Any, path: str) -> Any:
+    for part in path.split("."):
+        value = value.get(part, MISSING) if isinstance(value, dict) else MISSING
+    return value
+
+
+def _has_properties(ran: Ran, words: Sequence[str], _document: Json) -> str:
+    missing = [path for path in re.findall(r"'([^']+)'", words[0]) if _look_up(ran.output, path) is MISSING]
+    return f"missing: {missing}" if missing else ""
+
+
+def _has_value(ran: Ran, words: Sequence[str], document: Json) -> str:
+    found = _look_up(ran.output, words[0])
+    return "" if found == document else f"it is {found!r}"
+
+
+def _has_items(ran: Ran, words: Sequence[str], _document: Json) -> str:
+    found = _look_up(ran.output, words[0])
+    return "" if isinstance(found, list) and len(found) == int(words[1]) else f"it is {found!r}"
+
+
+def _ran_at(place: int) -> "Check":
+    def check(ran: Ran, words: Sequence[str], _document: Json) -> str:
+        return "" if ran.order and ran.order[place] == words[0] else f"the order was {ran.order}"
+
+    return check
+
+
+def _ran_after(ran: Ran, words: Sequence[str], _document: Json) -> str:
+    is_after = {*words} <= {*ran.order} and ran.order.index(words[0]) > ran.order.index(words[1])
+    return "" if is_after else f"the order was {ran.order}"
+
+
+def _ran_before(ran: Ran, words: Sequence[str], document: Json) -> str:
+    return _ran_after(ran, [words[1], words[0]], document)
+
+
+def _is_in(phase: TaskPhase) -> "Check":
+    def check(ran: Ran, words: Sequence[str], _document: Json) -> str:
+        return "" if ran.phases.get(words[0]) is phase else f"it is {ran.phases.get(words[0])}"
+
+    return check
+
+
+Check = Callable[[Ran, Sequence[str], Json], str]
+CHECKS: Sequence[tuple[str, Check]] = (
+    (r"the workflow should complete", _completed),
+    (r"the workflow should complete with output", _completed_with),
+    (r"the workflow should fault", _faulted),
+    (r"the workflow should fault with error", _faulted_with),
+    (r"the workflow output should have properties (.+)", _has_properties),
+    (r"the workflow output should have a '(.+)' property with value", _has_value),
+    (r"the workflow output should have a '(.+)' property containing (\d+) items", _has_items),
+    (r"(\w+) should run first", _ran_at(0)),
+    (r"(\w+) should run last", _ran_at(-1)),
+    (r"(\w+) should run after (\w+)", _ran_after),
+    (r"(\w+) should run before (\w+)", _ran_before),
+    (r"(\w+) should complete", _is_in(TaskPhase.COMPLETED)),
+    (r"(\w+) should fault", _is_in(TaskPhase.FAULTED)),
+    (r"(\w+) should cancel", _is_in(TaskPhase.CANCELLED)),
+)

@@ -1,0 +1,238 @@
+"""`call: http` and `call: openapi` against a server on loopback."""
+
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from stigmer_cli.domain.step import Effect
+from stigmer_cli.runner.call.functions import make_functions
+from stigmer_cli.runner.call.http import CONTENT_BYTES_MAX, HttpCall
+from stigmer_cli.runner.call.openapi import OpenApiTranslation
+from stigmer_cli.workflow.error import WorkflowError
+from stigmer_cli.workflow.json_value import Json
+from stigmer_cli.workflow.runtime import CallRequest
+
+OPENAPI = {
+    "openapi": "3.1.0",
+    "servers": [{"url": "/{stage}/api", "variables": {"stage": {"default": "v3"}}}],
+    "paths": {
+        "/pets/{petId}": {
+            "parameters": [{"$ref": "#/components/parameters/petId"}],
+            "put": {
+                "operationId": "putPet",
+                "parameters": [
+                    {"name": "tag", "in": "query"},
+                    {"name": "X-Trace", "in": "header"},
+                    {"name": "session", "in": "cookie"},
+                ],
+                "requestBody": {"content": {"application/json": {}}},
+            },
+            "get": {"operationId": "getPet"},
+        }
+    },
+    "components": {"parameters": {"petId": {"name": "petId", "in": "path", "required": True}}},
+}
+
+JSON = "application/json"
+ANSWERS: dict[str, tuple[int, str, bytes]] = {
+    "/text": (200, "text/plain; charset=iso-8859-1", "grüße".encode("iso-8859-1")),
+    "/binary": (200, "application/octet-stream", b"\x00\xff"),
+    "/broken": (200, JSON, b"{"),
+    "/large": (200, JSON, b" " * (CONTENT_BYTES_MAX + 1)),
+    "/away": (302, JSON, b""),
+    "/gone": (410, JSON, b'{"why": "sold"}'),
+    "/empty": (204, JSON, b""),
+    "/openapi.json": (200, JSON, json.dumps(OPENAPI).encode()),
+}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def _respond(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+        target = urlsplit(self.path)
+        told = {
+            "method": self.command,
+            "path": target.path,
+            "query": parse_qs(target.query),
+            "headers": {key.lower(): value for key, value in self.headers.items()},
+            "body": body,
+        }
+        status, kind, content = ANSWERS.get(target.path, (200, JSON, json.dumps(told).encode()))
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        if status == 302:
+            self.send_header("Location", "/echo")
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = do_PUT = do_DELETE = _respond  # noqa: N815 - as the library calls them
+
+    def log_message(self, *_arguments: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(trust_env=False) as made:
+        yield made
+
+
+async def _call(client: httpx.AsyncClient, shown: Mapping[str, str] | None = None, **arguments: Json) -> Any:
+    given = {"method": "get", **arguments}
+    request = CallRequest(function="http", arguments=given, headers=shown or {}, idempotency_key="key-1")
+    return await HttpCall(client).perform(request)
+
+
+async def test_a_request_has_its_parts_and_a_key(client: httpx.AsyncClient, address: str) -> None:
+    told = await _call(
+        client,
+        {"Authorization": "Bearer t"},
+        method="post",
+        endpoint=f"{address}/echo?a=1",
+        query={"b": "x y", "c": ["1", "2"], "n": 3},
+        headers={"X-One": "1"},
+        body={"pet": "Milou"},
+    )
+    assert (told["method"], told["path"], told["body"]) == ("POST", "/echo", '{"pet":"Milou"}')
+    assert told["query"] == {"a": ["1"], "b": ["x y"], "c": ["1", "2"], "n": ["3"]}
+    wanted = {"x-one": "1", "authorization": "Bearer t", "content-type": "application/json", "idempotency-key": "key-1"}
+    assert {key: told["headers"][key] for key in wanted} == wanted
+
+
+async def test_a_body_is_sent_as_its_kind_asks(client: httpx.AsyncClient, address: str) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    echo = f"{address}/echo"
+    told = await _call(client, method="post", endpoint=echo, body={"a": "x y", "b": [1, 2]}, headers=form)
+    assert told["body"] == "a=x+y&b=1&b=2"
+    told = await _call(client, method="post", endpoint=echo, body="plain ü", headers={"Idempotency-Key": "own"})
+    assert (told["headers"]["content-type"], told["headers"]["idempotency-key"]) == ("text/plain; charset=utf-8", "own")
+    told = await _call(client, method="post", endpoint=echo, body=[1])
+    assert told["body"] == "[1]"
+
+
+async def test_a_response_is_given_in_the_form_that_is_asked_for(client: httpx.AsyncClient, address: str) -> None:
+    assert await _call(client, endpoint=f"{address}/text") == "grüße"
+    assert await _call(client, endpoint=f"{address}/binary") == "AP8="
+    assert await _call(client, endpoint=f"{address}/empty") is None
+    assert await _call(client, endpoint=f"{address}/openapi.json", output="raw") == _base64(json.dumps(OPENAPI))
+    whole = await _call(client, {"Authorization": "Basic s"}, endpoint=f"{address}/echo", output="response")
+    assert sorted(whole) == ["content", "headers", "request", "statusCode"]
+    assert (whole["statusCode"], whole["request"]["method"]) == (200, "GET")
+    assert whole["request"]["uri"] == f"{address}/echo"
+    assert "authorization" not in whole["request"]["headers"], "the journal keeps no secret"
+
+
+def _base64(text: str) -> str:
+    import base64  # noqa: PLC0415
+
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/gone", 410, '410 Gone: {"why": "sold"}'),
+        ("/away", 302, "302 Found"),
+        ("/broken", 500, "answered with no JSON"),
+        ("/large", 500, "longer than 6,291,456 bytes"),
+    ],
+)
+async def test_what_is_no_success_is_a_communication_error(
+    path: str, status: int, words: str, client: httpx.AsyncClient, address: str
+) -> None:
+    with pytest.raises(WorkflowError) as caught:
+        await _call(client, endpoint=f"{address}{path}")
+    fields = caught.value.fields
+    assert fields["type"] == "https://open-workflow-specification.org/spec/1.0.0/errors/communication"
+    assert fields["status"] == status
+    assert words in str(fields["detail"])
+
+
+async def test_a_redirect_is_followed_where_the_task_allows_it(client: httpx.AsyncClient, address: str) -> None:
+    assert (await _call(client, endpoint=f"{address}/away", redirect=True))["path"] == "/echo"
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:1/", "nonsense", "http://", "ftp://127.0.0.1/"])
+async def test_a_server_that_is_not_there_is_a_communication_error(endpoint: str, client: httpx.AsyncClient) -> None:
+    with pytest.raises(WorkflowError) as caught:
+        await _call(client, endpoint=endpoint)
+    assert str(caught.value.fields["detail"]).startswith(f"GET {endpoint}: ")
+
+
+def test_the_method_says_what_calling_twice_does(client: httpx.AsyncClient) -> None:
+    call = HttpCall(client)
+    effects = {
+        method: call.find_effect({"method": method}) for method in ("get", "HEAD", "put", "delete", "post", "patch")
+    }
+    assert [method for method, effect in effects.items() if effect is Effect.ONCE] == ["post", "patch"]
+
+
+async def test_an_operation_becomes_the_request_that_its_document_describes(
+    client: httpx.AsyncClient, address: str
+) -> None:
+    given: dict[str, Json] = {"petId": "a/b", "tag": "x", "X-Trace": "t", "session": "s", "name": "Milou"}
+    arguments: dict[str, Json] = {"document": f"{address}/openapi.json", "operationId": "putPet", "parameters": given}
+    function, request = await OpenApiTranslation(client).translate({**arguments, "output": "content"})
+    assert (function, request) == (
+        "http",
+        {
+            "method": "put",
+            "endpoint": f"{address}/v3/api/pets/a%2Fb",
+            "query": {"tag": "x"},
+            "headers": {"X-Trace": "t", "Cookie": "session=s"},
+            "body": {"name": "Milou"},
+            "output": "content",
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("document", "operation", "parameters", "words"),
+    [
+        ("/openapi.json", "getCat", {}, "has no operation getCat; it has getPet, putPet"),
+        ("/openapi.json", "getPet", {}, "the parameter petId of the operation is missing"),
+        ("/openapi.json", "getPet", {"petId": 1, "x": 1}, "the operation has no parameter x"),
+        ("/text", "getPet", {}, "is no OpenAPI document"),
+        ("/gone", "getPet", {}, "410 Gone"),
+    ],
+)
+async def test_an_operation_that_cannot_be_called_is_said(
+    document: str,
+    operation: str,
+    parameters: dict[str, Json],
+    words: str,
+    client: httpx.AsyncClient,
+    address: str,
+) -> None:
+    arguments: dict[str, Json] = {
+        "document": f"{address}{document}",
+        "operationId": operation,
+        "parameters": parameters,
+    }
+    with pytest.raises(WorkflowError, match=words):
+        await OpenApiTranslation(client).translate(arguments)
+
+
+def test_the_functions_have_the_names_of_the_specification(client: httpx.AsyncClient) -> None:
+    functions = make_functions(client)
+    assert "http" in functions
+    assert "openapi" in functions
+    assert "grpc" not in functions

@@ -10,6 +10,7 @@ import httpx
 from pydantic import BaseModel
 
 from stigmer_cli.api.cancel import CancelItem, CancelRequest, CancelResponse
+from stigmer_cli.api.decisions import DecideItem, DecideRequest, DecideResponse, DecisionBody, DecisionList
 from stigmer_cli.api.execution_names import ExecutionName
 from stigmer_cli.api.health import Health, Readiness
 from stigmer_cli.api.identity import Identity, RunnerLoad
@@ -172,6 +173,14 @@ class Client(HttpCalls):
     async def resume_executions(self, request: ResumeRequest) -> Sequence[ResumeItem]:
         """Have executions go on where they stopped; raises NotFound or Conflict for a step that is named wrongly."""
         return (await self._post("/v1/executions:resume", request, ResumeResponse)).items
+
+    async def decide(self, request: DecideRequest) -> Sequence[DecideItem]:
+        """Record what a person decided about calls of tools that wait."""
+        return (await self._post("/v1/executions:decide", request, DecideResponse)).items
+
+    async def decisions(self, execution_id: str) -> Sequence[DecisionBody]:
+        """What was asked about its calls, and what was decided, oldest first."""
+        return (await self._get(f"/v1/executions/{_segment(execution_id)}/decisions", DecisionList)).items
 
     async def prune_executions(self, ids: Sequence[str]) -> Sequence[PruneItem]:
         """Delete those of `ids`, up to `api.prune.PRUNE_MAX`, that have ended."""

@@ -30,6 +30,13 @@ class ReconcileMode(StrEnum):
     MANUAL = "manual"
 
 
+class OnExhausted(StrEnum):
+    """What becomes of an execution whose retries are used up, or that reached a limit."""
+
+    PAUSE = "pause"
+    FAIL = "fail"
+
+
 class LogLevel(StrEnum):
     """The least important log line that is written."""
 
@@ -326,6 +333,12 @@ OPTIONS: tuple[Option, ...] = (
         variable="STIGMER_MODEL_RETRY_FOR",
         parse=_span(0.0, RETRY_MAX_S),
         about="for how long a model that is busy or cannot be reached is asked again (90s, 15m, 2h); 0: not at all",
+    ),
+    Option(
+        name="on_exhausted",
+        variable="STIGMER_ON_EXHAUSTED",
+        parse=_Choice(OnExhausted),
+        about="what becomes of an execution whose retries or limits are used up: pause (until `resume`) or fail",
     ),
     Option(
         name="retention",

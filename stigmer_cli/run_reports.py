@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import (
     AttemptRequest,
@@ -30,6 +31,7 @@ from stigmer_cli.api.steps import (
     StepPage,
 )
 from stigmer_cli.api.usage import usage_body
+from stigmer_cli.api.waiting import WaitRequest
 from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.phase import Phase
@@ -141,6 +143,14 @@ class RunReports:
         """Record how `step` ended; False where the attempt is superseded."""
         body = FinishStepRequest(epoch=epoch, run=run, attempt=attempt, step=step, end=end)
         return (await self._client.report(execution, "steps/finish", body, ReportResponse)).taken
+
+    async def wait(self, execution: str, request: WaitRequest) -> bool:
+        """Report that the execution has to wait; False where the report does not count."""
+        return (await self._client.report(execution, "wait", request, ReportResponse)).taken
+
+    async def read_decisions(self, execution: str) -> Sequence[DecisionBody]:
+        """What persons decided about calls of its tools."""
+        return await self._client.decisions(execution)
 
     async def read_recorded_steps(self, execution: str, *, after: int) -> StepPage:
         """One page of the steps that are recorded, after number `after`, with their results."""

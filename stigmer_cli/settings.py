@@ -23,6 +23,7 @@ from stigmer_cli.options import (
     OPTIONS,
     SETTLED_VARIABLE,
     LogLevel,
+    OnExhausted,
     Option,
     ReconcileMode,
     SubmitPolicy,
@@ -40,6 +41,7 @@ __all__ = [
     "Home",
     "HomeSource",
     "LogLevel",
+    "OnExhausted",
     "Option",
     "ReconcileMode",
     "Settings",
@@ -194,6 +196,7 @@ class Settings:
     model_silent_for: str = "5m"
     model_retry_for: str = MODEL_RETRY_FOR
     tool_silent_for: str = "2m"
+    on_exhausted: OnExhausted = OnExhausted.PAUSE
     retention: str | None = None
     sources: Mapping[str, Source] = field(default_factory=dict, compare=False)
     warnings: tuple[str, ...] = field(default=(), compare=False)

@@ -17,6 +17,7 @@ class Finding(StrEnum):
     INTERRUPTED = str(StuckClass.INTERRUPTED)
     LOST = str(StuckClass.LOST)
     PARKED = "parked"
+    WAITING = "waiting"
     UNKNOWN = str(StuckClass.UNKNOWN)
     FRESH = "fresh"
     CANNOT_REPLAY = str(StuckClass.CANNOT_REPLAY)

@@ -17,7 +17,7 @@ class Query:
     `session`: only those of this one. `labels` are `key=value` or `key`, and each must be there; `search` is full text;
     accepted at `since` or later, and before `until`.
     `is_stuck`: only those that are stuck, each with the cause. `is_judged`: those that are stuck have the cause.
-    `is_counted`: say how many match in all.
+    `is_counted`: say how many match in all. `is_waiting`: only those that wait while nobody works on them.
     """
 
     phases: Sequence[Phase] = ()
@@ -32,6 +32,7 @@ class Query:
     is_stuck: bool = False
     is_judged: bool = False
     is_counted: bool = False
+    is_waiting: bool = False
     limit: int | None = None
     cursor: str | None = None
 
@@ -49,6 +50,7 @@ class Query:
             "until": self.until.isoformat() if self.until else None,
             "stuck": "true" if self.is_stuck else None,
             "judged": "true" if self.is_judged else None,
+            "waiting": "true" if self.is_waiting else None,
             "count": "true" if self.is_counted else None,
             "limit": self.limit,
             "cursor": self.cursor,

@@ -81,6 +81,8 @@ class Work(Sent):
     `progressed` is the last attempt of this run that recorded a step; 0: none did. Attempts before it are not counted
     any more, neither among those that began nor among the tries at the model.
 
+    `can_wait`: the server takes the report that the execution has to wait; older ones do not.
+
     `spec` is what an agent with tools has beside its instructions and its model; None for any other one.
 
     `conversation` is what was asked and answered before, oldest first.
@@ -98,6 +100,7 @@ class Work(Sent):
     model_busy_s: float = Field(default=0.0, ge=0.0)
     has_steps: bool | None = None
     progressed: int = Field(default=0, ge=0)
+    can_wait: bool = False
     spec: LoopSpec | None = Field(default=None, exclude_if=lambda spec: spec is None)
     conversation: list[ExchangeBody] = Field(default=[], exclude_if=lambda exchanges: not exchanges)
 

@@ -9,6 +9,7 @@ from stigmer_cli.api.agent_spec import AgentSpecBody, ManifestSpec, agent_spec_b
 from stigmer_cli.api.steps import JournalBody, StepBody
 from stigmer_cli.api.stuck import StuckBody
 from stigmer_cli.api.usage import UsageBody, usage_body
+from stigmer_cli.api.waiting import WaitingBody, waiting_body
 from stigmer_cli.api.wire import Asked, Moment, Sent
 from stigmer_cli.domain.execution import Agent, AttentionCode, Event, EventType, Execution, QueueReason
 from stigmer_cli.domain.identity import Kind
@@ -235,6 +236,7 @@ class ExecutionStatus(Sent):
     model_wait: ModelWaitBody | None = None
     dispatch: DispatchBody
     attention: AttentionBody | None = None
+    waiting: WaitingBody | None = Field(default=None, exclude_if=lambda waiting: waiting is None)
     steps: list[StepBody] | None = Field(default=None, exclude_if=lambda steps: steps is None)
     step_count: int | None = Field(default=None, exclude_if=lambda count: count is None)
 
@@ -348,6 +350,7 @@ def _status(execution: Execution, journal: JournalBody | None) -> ExecutionStatu
         and ModelWaitBody(cause=wait.cause, since=wait.since, tries=wait.tries, next_try_at=wait.next_try_at),
         dispatch=_dispatch(execution),
         attention=attention and AttentionBody(code=attention.code, reason=attention.reason, since=attention.since),
+        waiting=waiting_body(execution.waiting) if execution.waiting else None,
         steps=journal.steps if journal else None,
         step_count=journal.count if journal else None,
     )

@@ -4,6 +4,7 @@ import re
 from datetime import datetime
 
 from stigmer_cli.api.resources import DispatchState, EventBody, ExecutionResource, ExecutionStatus, ModelWaitBody
+from stigmer_cli.api.waiting import WaitingBody
 from stigmer_cli.clock import iso
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.phase import Phase
@@ -27,6 +28,8 @@ def describe_reason(execution: ExecutionResource) -> str:
         return f"{stuck.kind}: {drop_workflow_name(stuck.cause, execution.metadata.id)}"
     if status.phase.is_terminal:
         return status.error or ""
+    if status.waiting is not None:
+        return describe_wait(status.waiting)
     if status.attention is not None:
         return f"needs attention: {status.attention.reason}"
     if status.dispatch.state is DispatchState.QUEUED:
@@ -43,6 +46,13 @@ def _describe_progress(status: ExecutionStatus) -> str:
     if not status.attempt:
         return f"claimed by {status.runner}, which is about to perform it"
     return f"attempt {status.attempt} runs on {status.runner}"
+
+
+def describe_wait(waiting: WaitingBody) -> str:
+    """What it waits for while nobody works on it, and until when, by the clock of this machine."""
+    until = f", until {time_and_zone(waiting.until)}" if waiting.until else ""
+    more = f", and {len(waiting.calls) - 1} more" if len(waiting.calls) > 1 else ""
+    return f"{'paused: ' if waiting.is_pause else ''}{waiting.cause}{more}{until}"
 
 
 def describe_model_wait(wait: ModelWaitBody) -> str:

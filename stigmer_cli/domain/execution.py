@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, RunId, StoreId, WorkflowName
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.waiting import Waiting
 
 NEXT_TRY_MAX_S = 30.0
 """No next try is set further ahead than this; a later one was written while a clock was wrong, and is due now."""
@@ -190,6 +191,7 @@ class Execution:
     model_wait: ModelWait | None = None
     cancel_requested_at: datetime | None = None
     attention: Attention | None = None
+    waiting: Waiting | None = None
     output: str | None = None
     error: str | None = None
     usage: TokenUsage | None = None
@@ -218,6 +220,8 @@ class EventType(StrEnum):
     RESUMED = "resumed"
     ATTENTION = "attention"
     UNMARKED = "unmarked"
+    WAITING = "waiting"
+    DECIDED = "decided"
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"

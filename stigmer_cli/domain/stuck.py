@@ -25,6 +25,7 @@ class StuckClass(StrEnum):
     WAITING_FOR_RUNNER = "waiting for a runner"
     STARTING_LATE = "starting late"
     WAITING_FOR_MODEL = "waiting for its model"
+    PAUSED = "paused"
     CANNOT_REPLAY = "cannot-replay"
     KEEPS_FAILING = "keeps-failing"
     UNKNOWN = "unknown"
@@ -36,6 +37,7 @@ GRACE_S = 5.0
 RECONCILE = "stigmer executions reconcile"
 RESUME = "stigmer executions resume"
 CANCEL = "stigmer executions cancel"
+RESUME = "stigmer executions resume"
 WATCH = "stigmer executions watch"
 MORE_WORKERS = "stigmer work"
 WAIT = "stigmer doctor --wait=30"
@@ -82,6 +84,7 @@ _WAYS_OUT: Mapping[StuckClass, WayOut] = {
     StuckClass.LOST: _REPEAT,
     StuckClass.EFFECT_UNKNOWN: _REPEAT,
     StuckClass.JOURNAL_MISMATCH: WayOut(commands=(f"{CANCEL} {{id}}",)),
+    StuckClass.PAUSED: WayOut(commands=(f"{RESUME} {{ids}}",), note="once the cause is repaired"),
     StuckClass.CANNOT_REPLAY: _START_OVER,
     StuckClass.KEEPS_FAILING: WayOut(commands=("stigmer restart runner", f"{CANCEL} {{id}}")),
     StuckClass.WAITING_FOR_RUNNER: WayOut(commands=("stigmer up", MORE_WORKERS)),

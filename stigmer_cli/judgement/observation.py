@@ -51,8 +51,11 @@ class Observation:
 
 
 async def look_up(execution: Execution, gateway: DescribingGateway) -> Observation:
-    """What Temporal says of it; that it said nothing is `unknown`. One that was never submitted is not asked about."""
-    if not execution.dispatch.is_submitted:
+    """What Temporal says of it; that it said nothing is `unknown`.
+
+    Temporal is not asked about one that was never submitted, or that waits: its run has ended.
+    """
+    if not execution.dispatch.is_submitted or execution.waiting is not None:
         return Observation(execution=execution)
     try:
         seen = await gateway.describe(execution.workflow)

@@ -14,6 +14,7 @@ IN_PROGRESS  (a step in the air)    lost         mark attention; start over, whi
 IN_PROGRESS  another run's          the same     the run that holds the claim was forgotten
 IN_PROGRESS  completed              behind       mark attention: the outcome was lost; start over on request
 IN_PROGRESS  closed or gone         parked       leave: its run marked it for a person; start over on request
+IN_PROGRESS  (it waits)             waiting      leave: what it waits for ends the wait, whatever Temporal says
 IN_PROGRESS  open                   running      the same
 any          nothing to trust       unknown      refuse to judge
 
@@ -32,6 +33,7 @@ from stigmer_cli.domain.execution import NEXT_TRY_MAX_S, AttentionCode, Executio
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import Step
 from stigmer_cli.domain.stuck import GRACE_S
+from stigmer_cli.domain.waiting import Waiting
 from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.temporal.gateway import RunState
 from stigmer_cli.temporal.pending import TaskFailure
@@ -104,8 +106,15 @@ def plan(observations: Sequence[Observation], *, now: datetime, rules: Rules) ->
 
 def _plan_one(observation: Observation, *, now: datetime, rules: Rules) -> Move:
     execution = observation.execution
+    if execution.waiting is not None:
+        return _plan_waiting(execution, execution.waiting)
     if not execution.dispatch.is_submitted:
         return _plan_unsubmitted(execution, rules)
+    return _plan_submitted(observation, now=now, rules=rules)
+
+
+def _plan_submitted(observation: Observation, *, now: datetime, rules: Rules) -> Move:
+    execution = observation.execution
     if observation.unknown:
         return _leave(execution, Finding.UNKNOWN, observation.unknown)
     if not is_older(last_move_at(execution), now, than_s=rules.grace_s) and not _is_failing(observation):
@@ -145,6 +154,13 @@ def _is_parked(observation: Observation) -> bool:
     """Whether its run left it to a person."""
     mark, execution = observation.execution.attention, observation.execution
     return mark is not None and mark.code in PARKED and execution.phase is Phase.IN_PROGRESS
+
+
+def _plan_waiting(execution: Execution, waiting: Waiting) -> Move:
+    """Its run has ended, as it should: Temporal has nothing to say about it."""
+    if execution.cancel_requested_at is not None:
+        return _plan_wanted_end(execution, Finding.BEHIND, f"{waiting.cause}; its cancellation was asked for")
+    return _leave(execution, Finding.WAITING, waiting.cause)
 
 
 def _plan_parked(observation: Observation, rules: Rules) -> Move:

@@ -2,6 +2,8 @@
 
 row          Temporal says                                                      class
 any          (the plan of a reconcile would do or tell something)               the finding: orphan, behind, lost, ...
+IN_PROGRESS  (it waits, and only `resume` ends that)                            paused
+IN_PROGRESS  (it waits for a decision, a time or an event)                      (not stuck)
 any          (marked for attention)                                             the mark's code
 PENDING      (waits for its turn in a session)                                  (not stuck)
 PENDING      (never submitted)                                                  queued
@@ -29,6 +31,7 @@ from stigmer_cli.clock import is_older, iso
 from stigmer_cli.domain.execution import AttentionCode, Dispatch, Execution, QueueReason
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import GRACE_S, REPEATABLE, StuckClass, way_out, way_out_of_step
+from stigmer_cli.domain.waiting import Waiting
 from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.judgement.plan import Move, last_move_at, unfit_cause
 from stigmer_cli.temporal.gateway import Observed, RunState
@@ -166,6 +169,8 @@ def is_young(execution: Execution, now: datetime) -> bool:
 def judge(observation: Observation, move: Move, context: StuckContext) -> Stuck | None:
     """Why the execution is stuck; None if it is not, as far as can be seen. `move` is its part of the plan."""
     execution = observation.execution
+    if execution.waiting is not None and move.action is Action.NONE:
+        return _judge_wait(execution, execution.waiting)
     found = (
         _judge_drift(observation, move, context)
         or _judge_mark(execution)
@@ -186,6 +191,13 @@ def _find_undecided(observation: Observation) -> str:
     is_marked = execution.phase is Phase.IN_PROGRESS and execution.attention is not None
     step = progress.in_the_air if progress.is_only else None
     return step.key if is_marked and step is not None else ""
+
+
+def _judge_wait(execution: Execution, waiting: Waiting) -> Stuck | None:
+    """A pause needs a person, who is not asked otherwise; a decision, a time or an event is what it should wait for."""
+    if not waiting.wait_for.is_pause:
+        return None
+    return Stuck(execution=execution, kind=StuckClass.PAUSED, cause=waiting.cause, since=waiting.since)
 
 
 def find_untaken(seen: Observed | None) -> Untaken | None:

@@ -17,6 +17,7 @@ from stigmer_cli.api.reports import ClaimAnswer, ClaimingAttemptResponse, Messag
 from stigmer_cli.api.steps import EndedStepBody
 from stigmer_cli.domain.execution import Outcome, TokenUsage
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.runner.agent.broken import LoopBroken
 from stigmer_cli.runner.agent.load import load_loop
 from stigmer_cli.runner.attempt_identity import Attempt, Superseded
@@ -28,6 +29,7 @@ from stigmer_cli.runner.model_retry import GiveUp, ModelRetry, TryAgain, Unanswe
 from stigmer_cli.runner.reports import ClockAndRng, Reporter, Reports, WrongServer
 from stigmer_cli.runner.secrets import Secrets
 from stigmer_cli.runner.transcript import Transcript, to_storable
+from stigmer_cli.runner.waits import Exhausted, Wait, Waits, pause_of
 from stigmer_cli.secret_values import DELIVERED, RedactedStream
 from stigmer_cli.tool_server.connection import ServerSettings
 
@@ -97,6 +99,7 @@ class AttemptRunner:
         self._clock_and_rng = clock_and_rng
         self._is_leaving = is_leaving
         self._tool_settings = tool_settings or ServerSettings()
+        self._on_exhausted = model_retry.on_exhausted
 
     async def begin(self, attempt: Attempt) -> Beginning:
         """Have the server note that `attempt` begins, and claim the execution with that if the attempt `claims`.
@@ -145,7 +148,7 @@ class AttemptRunner:
     async def perform(self, attempt: Attempt, work: Work) -> None:
         """Carry out `attempt`, which has begun. Returns when the outcome is with the server, or wanted no more.
 
-        It also returns where only a person can decide about a step, which the server knows, and without an outcome.
+        It also returns where the execution has to wait, or only a person can decide about a step; the server knows.
 
         Raises ModelPostponed where another attempt is to ask a busy model again, ReportRefused where the server will
         never take the outcome.
@@ -153,7 +156,7 @@ class AttemptRunner:
         log = _log_of(attempt)
         is_parked, end = False, None
         try:
-            end = _End(outcome=_give_up()) if _is_used_up(work, attempt) else await self._ask_model(attempt, work)
+            end = self._give_up(work) if _is_used_up(work, attempt) else await self._ask_model(attempt, work)
         except* StepParked:
             is_parked = True
         if is_parked:
@@ -161,10 +164,16 @@ class AttemptRunner:
             return
         if end is None or not await self._report_end(attempt, end):
             log.info("attempt_superseded")
-            return
-        log.info("attempt_finished", phase=end.outcome.phase)
+        elif isinstance(end, Wait):
+            log.info("attempt_waits", wait_for=end.wait_for, step=end.step)
+        else:
+            log.info("attempt_finished", phase=end.outcome.phase)
 
-    async def _ask_model(self, attempt: Attempt, work: Work) -> _End | None:
+    def _give_up(self, work: Work) -> _End | Wait:
+        exhausted = Exhausted(WaitFor.RETRIES, SENTENCES[FailureKind.RUNNER_LOST])
+        return pause_of(exhausted, work, self._on_exhausted) or _End(outcome=_fail(exhausted.message))
+
+    async def _ask_model(self, attempt: Attempt, work: Work) -> _End | Wait | None:
         """How the model's work ended; None where the server wants no more of it. Raises ModelPostponed."""
         began_s = self._clock_and_rng.clock.monotonic()
         transcript = Transcript(
@@ -181,7 +190,7 @@ class AttemptRunner:
                 )
             )
         )
-        ended: Outcome | _Broken | None = None
+        ended: Outcome | _Broken | Wait | None = None
         tokens = TokenCount()
         try:
             async with asyncio.TaskGroup() as group:
@@ -196,8 +205,10 @@ class AttemptRunner:
         took_s = self._clock_and_rng.clock.monotonic() - began_s
         if isinstance(ended, _Broken):
             ended = await self._ask_later(attempt, work, ended, took_s, tokens)
-        if ended is None:
-            return None
+        if isinstance(ended, Wait):
+            await self._report_usage(attempt, tokens)
+        if ended is None or isinstance(ended, Wait):
+            return ended
         outcome = replace(ended, usage=tokens.usage)
         # A server that keeps no journals refuses a report that holds a step; the loop has recorded its own.
         is_recorded = work.has_steps is None or work.spec is not None
@@ -215,8 +226,8 @@ class AttemptRunner:
 
     async def _run_loop(
         self, attempt: Attempt, work: Work, transcript: Transcript, tokens: TokenCount
-    ) -> Outcome | _Broken:
-        """As `_stream_answer`, for an agent with tools; raises StepParked, too."""
+    ) -> Outcome | _Broken | Wait:
+        """As `_stream_answer`, for an agent with tools, which may have to wait; raises StepParked, too."""
         loop_type = await load_loop()
         secrets = Secrets(self._reporter)
         loop = loop_type(settings=self._tool_settings, clock=self._clock_and_rng.clock, resolve=secrets.resolve)
@@ -239,6 +250,10 @@ class AttemptRunner:
             )
         except ModelFailed as error:
             return _fail(error.message)
+        except Waits as waits:
+            return waits.wait
+        except Exhausted as exhausted:
+            return pause_of(exhausted, work, self._on_exhausted) or _fail(exhausted.message)
         except LoopBroken as broken:
             for usage in broken.unrecorded:
                 tokens.add(usage)
@@ -249,10 +264,10 @@ class AttemptRunner:
 
     async def _ask_later(
         self, attempt: Attempt, work: Work, broken: _Broken, took_s: float, tokens: TokenCount
-    ) -> Outcome | None:
+    ) -> Outcome | Wait | None:
         """Have another attempt ask the model again, which raises ModelPostponed, or give up.
 
-        Returns the outcome of giving up; None where the server wants no more of this attempt.
+        Returns what follows from giving up; None where the server wants no more of this attempt.
         """
         is_first = work.model_busy_since is None or broken.broke_off or broken.has_progressed
         busy_s = 0.0 if is_first else work.model_busy_s + took_s
@@ -265,8 +280,10 @@ class AttemptRunner:
             time_left_s=None if attempt.time_left_s is None else attempt.time_left_s - took_s,
         )
         match self._model_retry.decide(unanswered, self._clock_and_rng.rng):
-            case GiveUp(sentence=sentence):
-                return _fail(sentence)
+            case GiveUp(sentence=sentence, is_timed_out=is_timed_out):
+                exhausted = Exhausted(WaitFor.RETRIES, sentence)
+                pause = None if is_timed_out else pause_of(exhausted, work, self._on_exhausted)
+                return pause or _fail(sentence)
             case TryAgain(delay_s=delay_s):
                 await self._report_usage(attempt, tokens)
                 if await self._report_postponed(attempt, broken, delay_s=delay_s, busy_s=busy_s + delay_s):
@@ -297,7 +314,10 @@ class AttemptRunner:
                 otherwise=False,
             )
 
-    async def _report_end(self, attempt: Attempt, end: _End) -> bool:
+    async def _report_end(self, attempt: Attempt, end: _End | Wait) -> bool:
+        if isinstance(end, Wait):
+            request = end.to_request(attempt)
+            return await self._reporter.ask_its_own(lambda reports: reports.wait(attempt.execution, request))
         outcome = end.outcome
         return await self._reporter.ask_its_own(
             lambda reports: reports.finish(
@@ -363,10 +383,6 @@ def _is_used_up(work: Work, attempt: Attempt) -> bool:
     processes = work.begun if work.processes is None else work.processes
     deliveries = attempt.number_since(work.progressed) - work.model_tries
     return processes > PERFORM_ATTEMPTS_MAX or work.begun > BEGUN_MAX or deliveries > DELIVERIES_MAX
-
-
-def _give_up() -> Outcome:
-    return Outcome(phase=Phase.FAILED, error=SENTENCES[FailureKind.RUNNER_LOST])
 
 
 def _fail(sentence: str) -> Outcome:

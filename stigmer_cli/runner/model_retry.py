@@ -11,6 +11,7 @@ from datetime import datetime
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import iso
 from stigmer_cli.runner.model.seam import ModelBusy
+from stigmer_cli.settings import OnExhausted
 from stigmer_cli.time_format import span
 
 BACKOFF = Backoff(initial_s=1.0, factor=2.0, cap_s=30.0, jitter=False)
@@ -21,6 +22,7 @@ DELAY_MIN_S = 0.1
 ASKED_JITTER = 0.1
 """How much later than the provider asks, as a share: those that were refused together do not all come back together."""
 
+TIMED_OUT = "the execution's own time-out leaves no more"
 LAST_TRY_S = 2.0
 """What the execution's own time-out must leave for the last try."""
 
@@ -34,9 +36,13 @@ class TryAgain:
 
 @dataclass(frozen=True, kw_only=True)
 class GiveUp:
-    """The execution fails, with a sentence that names the model, the cause, since when, and how many tries."""
+    """No more tries; the sentence names the model, the cause, since when, and how many there were.
+
+    `is_timed_out`: the execution's own time-out leaves no time for another one.
+    """
 
     sentence: str
+    is_timed_out: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +63,13 @@ class Unanswered:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRetry:
-    """Asks again with growing delays, for `for_s` seconds since the first failure; what the provider asks for wins."""
+    """Asks again with growing delays, for `for_s` seconds since the first failure; what the provider asks for wins.
+
+    `on_exhausted` says what becomes of the execution afterwards.
+    """
 
     for_s: float
+    on_exhausted: OnExhausted = OnExhausted.PAUSE
 
     def decide(self, unanswered: Unanswered, rng: random.Random) -> TryAgain | GiveUp:
         """What follows the last try."""
@@ -69,12 +79,13 @@ class ModelRetry:
         delay_s = _delay_s(unanswered.tries, rng) if not asked_s else asked_s * (1 + rng.uniform(0.0, ASKED_JITTER))
         limits = [(self.for_s - unanswered.busy_s, f"STIGMER_MODEL_RETRY_FOR is {span(self.for_s)}")]
         if unanswered.time_left_s is not None:
-            limits.append((unanswered.time_left_s - LAST_TRY_S, "the execution's own time-out leaves no more"))
+            limits.append((unanswered.time_left_s - LAST_TRY_S, TIMED_OUT))
         left_s, limit = min(limits)
         if left_s <= 0:
-            return _give_up(unanswered, limit)
+            return _give_up(unanswered, limit, is_timed_out=limit == TIMED_OUT)
         if asked_s and asked_s > left_s:
-            return _give_up(unanswered, f"it asks to wait for {span(asked_s)}, and {limit}")
+            why = f"it asks to wait for {span(asked_s)}, and {limit}"
+            return _give_up(unanswered, why, is_timed_out=limit == TIMED_OUT)
         return TryAgain(delay_s=max(min(delay_s, left_s), DELAY_MIN_S))
 
 
@@ -84,7 +95,9 @@ def _delay_s(tries: int, rng: random.Random) -> float:
     return rng.uniform(ceiling_s / 2, ceiling_s)
 
 
-def _give_up(unanswered: Unanswered, why: str) -> GiveUp:
+def _give_up(unanswered: Unanswered, why: str, *, is_timed_out: bool = False) -> GiveUp:
     tries = "1 try" if unanswered.tries == 1 else f"{unanswered.tries} tries"
     since = f" since {iso(unanswered.since)}" if unanswered.since else ""
-    return GiveUp(sentence=f"{unanswered.failure.message}; given up after {tries}{since}: {why}")
+    return GiveUp(
+        sentence=f"{unanswered.failure.message}; given up after {tries}{since}: {why}", is_timed_out=is_timed_out
+    )

@@ -10,9 +10,11 @@ from typing import Protocol, TypeVar
 
 import structlog
 
+from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import ClaimAnswer, ClaimingAttemptResponse, CountsResponse, MessageTail, Work
 from stigmer_cli.api.steps import BeginStepResponse, EndedStepBody, StepDraftBody, StepEndBody, StepPage
+from stigmer_cli.api.waiting import WaitRequest
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import TokenUsage
@@ -107,6 +109,12 @@ class Reports(Protocol):
         self, execution: str, *, epoch: int, run: str, attempt: int, step: StepDraftBody, end: StepEndBody
     ) -> bool:
         """Record how `step` ended; False where the attempt is superseded."""
+
+    async def wait(self, execution: str, request: WaitRequest) -> bool:
+        """Report that the execution has to wait, which ends the attempt; False where the report does not count."""
+
+    async def read_decisions(self, execution: str) -> Sequence[DecisionBody]:
+        """What persons decided about calls of its tools."""
 
     async def read_recorded_steps(self, execution: str, *, after: int) -> StepPage:
         """One page of the steps that are recorded, after number `after`, with their results."""

@@ -88,7 +88,7 @@ class Runner:
             reporter=reporter,
             models=self._models,
             clock_and_rng=clock_and_rng,
-            model_retry=ModelRetry(for_s=settings.model_retry_for_s),
+            model_retry=ModelRetry(for_s=settings.model_retry_for_s, on_exhausted=settings.on_exhausted),
             tool_settings=ServerSettings(
                 environ=environ, silent_s=parse_span(settings.tool_silent_for), proxies=settings.proxies
             ),

@@ -30,6 +30,7 @@ from stigmer_cli.server.routes import (
     stuck,
     ui,
     usage,
+    waits,
 )
 from stigmer_cli.server.services import Services
 from stigmer_cli.server.time_header import TimeHeader
@@ -48,6 +49,7 @@ def build(called: Services, *, token: Callable[[], str | None]) -> ASGIApp:
     groups = (
         reports,
         steps,
+        waits,
         executions,
         challenge,
         health,

@@ -28,6 +28,7 @@ from stigmer_cli.executions.reconcile.on_request import Reconciling
 from stigmer_cli.executions.reconcile.reconciler import Reconciler
 from stigmer_cli.executions.retention import Retention
 from stigmer_cli.executions.stuck_watch import StuckWatch
+from stigmer_cli.executions.waker import Waker
 from stigmer_cli.running_version import RUNNING_VERSION
 from stigmer_cli.server.app import build
 from stigmer_cli.server.cluster_identity import ClusterWatch
@@ -128,14 +129,12 @@ class _Server:
         self.canceller = Canceller(store, gateway, self.connection, clock=clock)
         self.reconciler = Reconciler(store, gateway, self.connection, clock=clock, resubmitted=self.dispatcher.nudge)
         self.reconciler.observer = self.metrics
+        self.waker = Waker(store, clock=clock, woken=self.dispatcher.nudge)
         self.pollers = PollerWatch(gateway, self.connection, clock=clock)
         self.stuck = self._make_stuck_watch(store, gateway)
         self.cluster = ClusterWatch(store, self.connection, clock=clock)
         self.watch = LoopWatch(clock=clock, observer=self.metrics)
         self.clock_watch = ClockWatch(own_clock, jumped=self._hurry_all)
-        reconciling = Reconciling(store, gateway, self.connection, self.dispatcher, clock=clock)
-        reconciling.observer = self.metrics
-        reconciling.withdraw = self.canceller.withdraw
         self.services = Services(
             server_id=record.id,
             registry=self.registry,
@@ -152,7 +151,7 @@ class _Server:
             cluster=self.cluster,
             loop=self.watch,
             clock_watch=self.clock_watch,
-            reconciling=reconciling,
+            reconciling=self._make_reconciling(store, gateway),
             stuck=self.stuck,
             metrics=self.metrics,
             ready=ReadyCheck(store, clock=clock),
@@ -169,6 +168,12 @@ class _Server:
         watch.observer = self.metrics
         watch.is_submitting = lambda: self.dispatcher.is_submitting
         return watch
+
+    def _make_reconciling(self, store: Store, gateway: CountedGateway) -> Reconciling:
+        reconciling = Reconciling(store, gateway, self.connection, self.dispatcher, clock=self.clock)
+        reconciling.observer = self.metrics
+        reconciling.withdraw = self.canceller.withdraw
+        return reconciling
 
     def _make_connection(self, rng: random.Random) -> Connection:
         return Connection(
@@ -192,6 +197,7 @@ class _Server:
             self.connection.run,
             self.dispatcher.run,
             self.canceller.run,
+            self.waker.run,
             self.pollers.run,
             self.cluster.run,
             self.stuck.run,
@@ -229,6 +235,7 @@ class _Server:
         self.connection.hurry()
         self.dispatcher.nudge()
         self.canceller.nudge()
+        self.waker.nudge()
         self.reconciler.hurry()
 
 

@@ -37,6 +37,7 @@ READ_BY: Mapping[str, tuple[str, ...]] = {
     "model_silent_for": (RUNNER,),
     "model_retry_for": (RUNNER,),
     "tool_silent_for": (RUNNER,),
+    "on_exhausted": (RUNNER,),
     "temporal_binary": (TEMPORAL,),
     "temporal_port": (TEMPORAL, SERVER, RUNNER),
     "temporal_namespace": (TEMPORAL, SERVER, RUNNER),

@@ -16,6 +16,7 @@ from stigmer_cli.store import listing, transitions
 from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.conversations import copy_conversation
 from stigmer_cli.store.database import Database, Transition, whole
+from stigmer_cli.store.decisions import add_pending_calls
 from stigmer_cli.store.due_rows import Aged, due_at, is_aged, is_due
 from stigmer_cli.store.errors import missing_execution
 from stigmer_cli.store.execution_counts import read_counts
@@ -288,10 +289,11 @@ class ExecutionTable:
 
     @whole
     async def request_cancel(self, execution_id: ExecutionId) -> Execution:
-        """Cancel at once what no run has claimed; else note, once, that its run has to be told. Raises NotFound."""
+        """Cancel at once what no run works on; else note, once, that its run has to be told. Raises NotFound."""
         async with self._database.writing(is_deferrable=True) as writing:
-            if await writing.change(execution_id, transitions.cancel_at_once(now=writing.now)) is None:
-                await writing.change(execution_id, transitions.ask_to_cancel(now=writing.now))
+            for end in transitions.ENDS:
+                if await writing.change(execution_id, end(now=writing.now)) is not None:
+                    break
             return await _load(writing.connection, execution_id)
 
     @whole
@@ -302,11 +304,12 @@ class ExecutionTable:
         at once.
         """
         async with self._database.writing(is_deferrable=True) as writing:
-            now = writing.now
-            ended = await writing.change_all({id_: transitions.cancel_at_once(now=now) for id_ in ids})
-            rest = {id_: transitions.ask_to_cancel(now=now) for id_ in ids if id_ not in ended}
-            if rest:
-                await writing.change_all(rest)
+            changed, asked = set[ExecutionId](), set[ExecutionId]()
+            for end in transitions.ENDS:
+                rest = {id_: end(now=writing.now) for id_ in ids if id_ not in changed}
+                asked = await writing.change_all(rest) if rest else set()
+                changed |= asked
+            ended = changed - asked
             rows = await writing.connection.execute(_NAMED, {"ids": ids})
             return [execution_of(row) for row in rows.mappings()], ended
 
@@ -390,4 +393,5 @@ async def _load(connection: AsyncConnection, id_: ExecutionId) -> Execution:
     found = (await connection.execute(_ONE, {"id": id_})).mappings().one_or_none()
     if found is None:
         raise missing_execution(id_)
-    return execution_of(found, await read_messages(connection, found))
+    [execution] = await add_pending_calls(connection, [execution_of(found, await read_messages(connection, found))])
+    return execution

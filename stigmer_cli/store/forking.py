@@ -24,7 +24,7 @@ from stigmer_cli.errors import Conflict
 from stigmer_cli.store.conversations import copy_conversation
 from stigmer_cli.store.database import Writing
 from stigmer_cli.store.step_rows import find_step, read_journal
-from stigmer_cli.store.tables import executions, step_contents, steps
+from stigmer_cli.store.tables import decisions, executions, step_contents, steps
 
 _SOURCE: BindParameter[str] = bindparam("source", type_=Text)
 _TARGET: BindParameter[str] = bindparam("target", type_=Text)
@@ -40,8 +40,16 @@ def _copy(table: Table) -> Insert:
     return insert(table).from_select([column.name for column in table.c], rows)
 
 
+def _copy_decisions() -> Insert:
+    """What was decided about the steps that are taken over."""
+    columns: list[ColumnElement[Any]] = [_NEW.get(column.name, column) for column in decisions.c]
+    taken = select(steps.c.key).where(steps.c.execution_id == _SOURCE, steps.c.seq < _BEFORE)
+    rows = select(*columns).where(decisions.c.execution_id == _SOURCE, decisions.c.step.in_(taken))
+    return insert(decisions).from_select([column.name for column in decisions.c], rows)
+
+
 _OTHER = executions.alias()
-_COPIES = (_copy(steps), _copy(step_contents))
+_COPIES = (_copy(steps), _copy(step_contents), _copy_decisions())
 
 
 _PIN = (

@@ -18,6 +18,7 @@ from stigmer_cli.errors import RequestError
 from stigmer_cli.store.agents import explain_unknown
 from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.columns import micros, moment
+from stigmer_cli.store.decisions import add_pending_calls
 from stigmer_cli.store.due_rows import Aged
 from stigmer_cli.store.execution_counts import read_counts
 from stigmer_cli.store.labels import has_label, selects
@@ -25,7 +26,7 @@ from stigmer_cli.store.listing_choice import choose, sum_counts
 from stigmer_cli.store.listing_source import EVERYTHING, MATCHES, Source
 from stigmer_cli.store.mapping import execution_of
 from stigmer_cli.store.search import has_match, matches_postgresql, matches_sqlite
-from stigmer_cli.store.tables import IN_SESSION, NEEDS_ATTENTION, agents, executions
+from stigmer_cli.store.tables import IN_SESSION, NEEDS_ATTENTION, WAITING, agents, executions
 
 COUNTED_AMONG = 1_000
 """Where an index does not hold everything that is asked for, matches are counted among so many of its entries."""
@@ -49,6 +50,7 @@ class Filter:
     session: str | None = None
     aged: Aged | None = None
     needs_attention: bool | None = None
+    waiting: bool | None = None
     submitted: bool | None = None
     labels: Sequence[LabelSelector] = ()
     search: Sequence[SearchTerm] = ()
@@ -97,7 +99,7 @@ async def page(connection: AsyncConnection, asked: Filter, *, limit: int, cursor
         .order_by(_ROW.created_at.desc(), _ROW.id.desc())
     )
     return Page(
-        items=[execution_of(row) for row in rows.mappings()],
+        items=await add_pending_calls(connection, [execution_of(row) for row in rows.mappings()]),
         next_cursor=_cursor(shown[-1]) if len(found) > limit and shown else None,
     )
 
@@ -157,6 +159,8 @@ def _of_columns(asked: Filter) -> Sequence[_Condition]:
         conditions.append(and_(IN_SESSION, _ROW.session == asked.session))
     if asked.needs_attention is not None:
         conditions.append(NEEDS_ATTENTION if asked.needs_attention else _ROW.attention_code.is_(None))
+    if asked.waiting is not None:
+        conditions.append(WAITING if asked.waiting else _ROW.waiting_for.is_(None))
     if asked.submitted is not None:
         conditions.append(_ROW.submitted_at.is_not(None) if asked.submitted else _ROW.submitted_at.is_(None))
     return conditions
@@ -174,7 +178,7 @@ def _cuts(asked: Filter, source: Source, phases: frozenset[Phase]) -> Sequence[S
     ages = _ages(asked, source)
     if source is not EVERYTHING:
         return ages
-    if asked.needs_attention or not (phases or asked.agent):
+    if asked.needs_attention or asked.waiting or not (phases or asked.agent):
         return [[*age, _ROW.phase.in_(sorted(phases))] if phases else age for age in ages]
     return [[*age, _ROW.phase == phase] for phase in sorted(phases or Phase) for age in ages]
 

@@ -21,10 +21,18 @@ from stigmer_cli.domain.execution import (
 )
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.waiting import WaitFor, Waiting
 from stigmer_cli.store.database import EventDraft
 from stigmer_cli.store.usage import usage_of
 
 NO_ATTENTION: Mapping[str, None] = {"attention_code": None, "attention_reason": None, "attention_since": None}
+NO_WAIT: Mapping[str, None] = {
+    "waiting_for": None,
+    "waiting_step": None,
+    "waiting_since": None,
+    "waiting_until": None,
+    "waiting_cause": None,
+}
 
 OUTCOME_EVENTS: Mapping[Phase, EventType] = {
     Phase.COMPLETED: EventType.COMPLETED,
@@ -79,6 +87,7 @@ def execution_of(row: RowMapping, messages: tuple[Message, ...] = ()) -> Executi
         model_wait=_model_wait_of(row),
         cancel_requested_at=row["cancel_requested_at"],
         attention=_attention_of(row),
+        waiting=_waiting_of(row),
         output=row["output"],
         error=row["error"],
         usage=usage_of(row["usage"]),
@@ -103,6 +112,7 @@ def map_outcome(outcome: Outcome, now: datetime) -> Mapping[str, object]:
     """The columns of an execution that ended with `outcome`: it waits for nothing and needs no attention."""
     return {
         **NO_ATTENTION,
+        **NO_WAIT,
         "phase": outcome.phase,
         "output": outcome.output,
         "error": outcome.error,
@@ -151,4 +161,16 @@ def _attention_of(row: RowMapping) -> Attention | None:
         return None
     return Attention(
         code=AttentionCode(row["attention_code"]), reason=row["attention_reason"], since=row["attention_since"]
+    )
+
+
+def _waiting_of(row: RowMapping) -> Waiting | None:
+    if row["waiting_for"] is None:
+        return None
+    return Waiting(
+        wait_for=WaitFor(row["waiting_for"]),
+        step=row["waiting_step"],
+        since=row["waiting_since"],
+        until=row["waiting_until"],
+        cause=row["waiting_cause"],
     )

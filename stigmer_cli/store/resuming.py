@@ -5,6 +5,8 @@ FAILED                                   no                      resumed: its la
 IN_PROGRESS and marked for a person      no                      resumed
 the same two                             yes, and not decided    undecided: nothing is written
 marked as journal-mismatch               (--from is not given)   undecided: the same step would not fit again
+IN_PROGRESS and paused                   no                      resumed
+IN_PROGRESS and waiting for an approval  (--from is not given)   undecided: approve or deny the call
 any other that is open                   -                       open: it runs, waits, or is the reconciler's
 COMPLETED, CANCELLED                     -                       ended
 """
@@ -19,10 +21,12 @@ from stigmer_cli.domain.execution import AttentionCode
 from stigmer_cli.domain.identity import ExecutionId, StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import RECORDED, Step, StepState
+from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store import transitions
 from stigmer_cli.store.agent_versions import renew_pin
 from stigmer_cli.store.database import Database, Writing, whole
+from stigmer_cli.store.decisions import forget_decision
 from stigmer_cli.store.step_rows import find_step, forget, read_journal, write_skipped
 from stigmer_cli.store.tables import IN_THE_AIR, steps
 
@@ -78,7 +82,7 @@ class ResumeTable:
         """
         async with self._database.writing() as writing:
             row = await writing.lock_row(execution_id)
-            refused = _refuse(row)
+            refused = _refuse(row, decision)
             if refused is not None or row is None:
                 return refused or Resumed(outcome=ResumeOutcome.MISSING, phase=None)
             journal = await read_journal(writing, execution_id)
@@ -91,6 +95,8 @@ class ResumeTable:
                 return Resumed(outcome=ResumeOutcome.RESUMED, phase=Phase(row["phase"]))
             for step in forgotten:
                 await forget(writing, execution_id, step.seq)
+                if decision.forget_from:  # else what a person said about it still holds
+                    await forget_decision(writing, execution_id, step.key)
             if skipped is not None:
                 await write_skipped(writing, execution_id, skipped.seq, decision.result)
             asked = transitions.resume_asked(self._store, epoch=row["epoch"], now=writing.now)
@@ -99,16 +105,29 @@ class ResumeTable:
             return Resumed(outcome=ResumeOutcome.RESUMED, phase=Phase.PENDING)
 
 
-def _refuse(row: RowMapping | None) -> Resumed | None:
+def _refuse(row: RowMapping | None, decision: Decision) -> Resumed | None:
     """Why an execution cannot be resumed, whatever its journal says; None if it can."""
     if row is None:
         return Resumed(outcome=ResumeOutcome.MISSING, phase=None)
     phase = Phase(row["phase"])
     if phase in (Phase.COMPLETED, Phase.CANCELLED):
         return Resumed(outcome=ResumeOutcome.ENDED, phase=phase, reason=f"it is {phase}")
+    if row["waiting_for"] is not None:
+        return _refuse_waiting(row, decision)
     if phase is Phase.PENDING or (phase is Phase.IN_PROGRESS and row["attention_code"] is None):
         return Resumed(outcome=ResumeOutcome.OPEN, phase=phase, reason=f"it is {phase}, and waits for no decision")
     return None
+
+
+def _refuse_waiting(row: RowMapping, decision: Decision) -> Resumed | None:
+    """Why one that waits cannot be resumed; None if it is paused, or is to go on from an earlier step."""
+    wait_for, phase = WaitFor(row["waiting_for"]), Phase(row["phase"])
+    if wait_for.is_pause or decision.forget_from:
+        return None
+    if wait_for is WaitFor.APPROVAL:
+        reason = f"it waits for your decision: stigmer executions approve {row['id']}, or deny {row['id']}"
+        return Resumed(outcome=ResumeOutcome.UNDECIDED, phase=phase, reason=reason)
+    return Resumed(outcome=ResumeOutcome.OPEN, phase=phase, reason=f"it waits for a {wait_for}, and goes on by itself")
 
 
 def _choose_forgotten(id_: ExecutionId, journal: Sequence[Step], decision: Decision, row: RowMapping) -> Sequence[Step]:

@@ -1,5 +1,6 @@
 """Every guarded transition that a run makes of its execution, as data, except for its messages and its outcome."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -9,6 +10,7 @@ from stigmer_cli.clock import iso
 from stigmer_cli.domain.execution import EventType, QueueReason
 from stigmer_cli.domain.identity import RunId
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.waiting import Waiting
 from stigmer_cli.store.database import EventDraft, Transition, Writing
 from stigmer_cli.store.mapping import NO_ATTENTION
 from stigmer_cli.store.transitions import IS_IN_PROGRESS, IS_UNCLAIMED, expect, may_become
@@ -117,4 +119,33 @@ def end_model_wait(epoch: int) -> Transition:
         guards=(IS_IN_PROGRESS,),
         expects=expect(epoch=epoch),
         values={"queue_reason": QueueReason.ACCEPTED, "queue_detail": "", "next_try_at": None},
+    )
+
+
+def wait(waiting: Waiting, data: Mapping[str, object], *, epoch: int) -> Transition:
+    """The run ends, and nobody works on it until what it waits for is there; `data` is told in the timeline."""
+    return Transition(
+        guards=(IS_IN_PROGRESS,),
+        expects=expect(epoch=epoch),
+        values={
+            **NO_ATTENTION,
+            "waiting_for": waiting.wait_for,
+            "waiting_step": waiting.step,
+            "waiting_since": waiting.since,
+            "waiting_until": waiting.until,
+            "waiting_cause": waiting.cause,
+            "queue_reason": QueueReason.ACCEPTED,
+            "queue_detail": "",
+            "next_try_at": None,
+        },
+        event=EventDraft(
+            type=EventType.WAITING,
+            text=f"{'paused' if waiting.wait_for.is_pause else 'waits'}: {waiting.cause}",
+            data={
+                "for": waiting.wait_for,
+                **({"step": waiting.step} if waiting.step else {}),
+                **({"until": iso(waiting.until)} if waiting.until else {}),
+                **data,
+            },
+        ),
     )

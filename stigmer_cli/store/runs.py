@@ -100,7 +100,7 @@ class ReportedText:
 
 
 class ReportResult(StrEnum):
-    """What became of a report: it counts; another run or attempt holds the epoch; or the epoch already has an end."""
+    """What became of a report: it counts; another run or attempt holds the epoch; or the epoch's run has ended."""
 
     TAKEN = "taken"
     STALE = "stale"
@@ -339,7 +339,7 @@ def known_better(row: RowMapping | None, epoch: int, run: RunId, attempt: int | 
     if row is None or row["epoch"] != epoch:
         return ReportResult.STALE
     holder = row["claimed_run"]
-    if Phase(row["phase"]).is_terminal:
+    if Phase(row["phase"]).is_terminal or row["waiting_for"] is not None:  # a wait ends the run, too
         return ReportResult.DONE if run == (holder or row["run_id"]) else ReportResult.STALE
     if holder is None:
         return None if attempt is None and run == row["run_id"] else ReportResult.STALE

@@ -28,6 +28,7 @@ from stigmer_cli.store.servers import ServerTable
 from stigmer_cli.store.sessions import SessionTable
 from stigmer_cli.store.steps import StepTable
 from stigmer_cli.store.usage_totals import UsageTable
+from stigmer_cli.store.waits import WaitTable
 from stigmer_cli.store.writer_queue import WriterLoad
 
 STORE_ID = "store_id"
@@ -48,6 +49,7 @@ class Store:
         self.steps = StepTable(database)
         self.events = EventTable(database)
         self.progress = ProgressTable(database)
+        self.waits = WaitTable(database, store_id)
         self.resuming = ResumeTable(database, store_id)
         self.pruning = PruneTable(database)
         self.sessions = SessionTable(database)

@@ -34,6 +34,8 @@ QUEUED: TextClause = text(f"phase = '{Phase.PENDING}' AND submitted_at IS NULL A
 OPEN: TextClause = text(f"phase IN ({_quoted(tuple(p for p in Phase if not p.is_terminal))})")
 CANCEL_REQUESTED: TextClause = text(f"cancel_requested_at IS NOT NULL AND {OPEN.text}")
 NEEDS_ATTENTION: TextClause = text("attention_code IS NOT NULL")
+WAITING: TextClause = text("waiting_for IS NOT NULL")
+WAKES: TextClause = text("waiting_until IS NOT NULL")
 LEGACY: TextClause = text(f"store_id IS NULL AND {OPEN.text}")
 IN_SESSION: TextClause = text("session IS NOT NULL")
 OPEN_IN_SESSION: TextClause = text(f"{IN_SESSION.text} AND {OPEN.text}")
@@ -151,6 +153,12 @@ executions = Table(
     Column("attention_code", Words),
     Column("attention_reason", Words),
     Column("attention_since", Moment),
+    # What it waits for while no run holds it (`domain/waiting.py`); NULL: it does not.
+    Column("waiting_for", Words),
+    Column("waiting_step", Words),
+    Column("waiting_since", Moment),
+    Column("waiting_until", Moment),
+    Column("waiting_cause", Words),
     Column("output", Words),
     Column("error", Words),
     # What models used, summed over attempts, and the last attempt that is in the sum.
@@ -194,6 +202,8 @@ executions = Table(
         "id",
         sqlite_where=NEEDS_ATTENTION,
     ),
+    Index("ix_executions_waiting", "created_at", "id", sqlite_where=WAITING),
+    Index("ix_executions_wakes", "waiting_until", "id", sqlite_where=WAKES),
 )
 
 # Conversations with an agent, by name; `last_seq` is the place of the last execution in one.
@@ -284,4 +294,26 @@ step_contents = Table(
     Column("part", Words, nullable=False),
     Column("text", Words, nullable=False),
     PrimaryKeyConstraint("execution_id", "seq", "part", name="pk_step_contents"),
+)
+
+# Calls that wait for a person's decision, and what was decided, in the order in which a model asks for them.
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("execution_id", Words, nullable=False),
+    # The key of the step that the call is, or is to become.
+    Column("step", Words, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("tool", Words, nullable=False),
+    Column("arguments_hash", Words, nullable=False),
+    # As the model gave them; NULL where they are too long to be shown.
+    Column("arguments", Words),
+    Column("asked_at", Moment, nullable=False),
+    # NULL: not decided yet.
+    Column("verdict", Words),
+    Column("reason", Words),
+    # Those that a person put in their place.
+    Column("new_arguments", Words),
+    Column("decided_at", Moment),
+    PrimaryKeyConstraint("execution_id", "step", name="pk_decisions"),
 )

@@ -14,12 +14,13 @@ from stigmer_cli.domain.execution import AttentionCode, EventType, Outcome, Queu
 from stigmer_cli.domain.identity import RunId, StoreId
 from stigmer_cli.domain.phase import Phase, sources_of
 from stigmer_cli.store.database import EventDraft, Transition
-from stigmer_cli.store.mapping import NO_ATTENTION, map_outcome, outcome_event
+from stigmer_cli.store.mapping import NO_ATTENTION, NO_WAIT, map_outcome, outcome_event
 from stigmer_cli.store.tables import OPEN, QUEUED, executions
 
 _ROW = executions.c
 
 CANCELLED_UNCLAIMED = "cancelled before any run had an effect"
+CANCELLED_WAITING = "cancelled while it waited"
 
 # Named, so that transitions of one kind share the objects, which is how `Writing.change_all` groups them.
 IS_PENDING = _ROW.phase == Phase.PENDING
@@ -29,7 +30,8 @@ IS_UNSUBMITTED = _ROW.submitted_at.is_(None)
 IS_UNCLAIMED = _ROW.claimed_run.is_(None)
 HAS_NO_CLUSTER = _ROW.world.is_(None)
 IS_MARKED = _ROW.attention_code.is_not(None)
-IS_FAILED_OR_MARKED = (_ROW.phase == Phase.FAILED) | _ROW.attention_code.is_not(None)
+IS_WAITING = _ROW.waiting_for.is_not(None)
+IS_FAILED_OR_MARKED = (_ROW.phase == Phase.FAILED) | _ROW.attention_code.is_not(None) | IS_WAITING
 IS_WANTED = _ROW.cancel_requested_at.is_(None)
 
 
@@ -246,6 +248,20 @@ def resume_asked(store: StoreId, *, epoch: int, now: datetime) -> Transition:
     )
 
 
+def wake(store: StoreId, detail: str, *, epoch: int, now: datetime) -> Transition:
+    """What it waited for is there: it goes on after its last recorded step."""
+    return Transition(
+        guards=(may_become(Phase.PENDING), IS_WAITING),
+        expects=expect(epoch=epoch),
+        values={**_queue(QueueReason.RESUMED, detail, now), **_begin_epoch(store, epoch + 1, now)},
+        event=EventDraft(
+            type=EventType.RESUMED,
+            text=f"resumed (epoch {epoch + 1}): {detail}",
+            data={"epoch": epoch + 1, "resumes": 0, "waited": True},
+        ),
+    )
+
+
 def retry(*, version: int, now: datetime) -> Transition:
     """A person asked to submit it again after submits had failed for good."""
     return Transition(
@@ -266,6 +282,16 @@ def cancel_at_once(*, now: datetime) -> Transition:
     )
 
 
+def cancel_waiting(*, now: datetime) -> Transition:
+    """Nobody works on it, so nobody has to be told."""
+    outcome = Outcome(phase=Phase.CANCELLED, error=CANCELLED_WAITING)
+    return Transition(
+        guards=(may_become(Phase.CANCELLED), IS_WAITING),
+        values={**map_outcome(outcome, now), "cancel_requested_at": now},
+        event=EventDraft(type=EventType.CANCELLED, text=CANCELLED_WAITING),
+    )
+
+
 def ask_to_cancel(*, now: datetime) -> Transition:
     """A run may be at work: it has to be told, and it says when it has ended."""
     return Transition(
@@ -273,6 +299,10 @@ def ask_to_cancel(*, now: datetime) -> Transition:
         values={"cancel_requested_at": now},
         event=EventDraft(type=EventType.CANCEL_REQUESTED, text="cancellation asked for"),
     )
+
+
+ENDS = (cancel_at_once, cancel_waiting, ask_to_cancel)
+"""What is tried in turn to end an execution on request; the last one only asks its run."""
 
 
 def conclude(outcome: Outcome, detail: str, *, epoch: int, version: int, now: datetime) -> Transition:
@@ -305,6 +335,7 @@ def _begin_epoch(store: StoreId, epoch: int, now: datetime) -> Mapping[str, obje
     """PENDING in a new epoch, as if no run had ever claimed it; what is recorded of it stays."""
     return {
         **_unsubmitted(store, now),
+        **NO_WAIT,
         "phase": Phase.PENDING,
         "epoch": epoch,
         "started_at": None,

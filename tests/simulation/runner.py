@@ -7,9 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from stigmer_cli.api.decisions import DecisionBody, decision_body
 from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import ClaimAnswer, ClaimingAttemptResponse, CountsResponse, MessageTail, Work
 from stigmer_cli.api.steps import BeginStepResponse, EndedStepBody, StepDraftBody, StepEndBody, StepPage
+from stigmer_cli.api.waiting import WaitRequest
 from stigmer_cli.domain.execution import Outcome, TokenUsage
 from stigmer_cli.domain.identity import ExecutionId, RunId, WorkflowId
 from stigmer_cli.domain.phase import Phase
@@ -21,6 +23,7 @@ from stigmer_cli.runner.model.seam import ModelBusy
 from stigmer_cli.runner.model_retry import ModelRetry
 from stigmer_cli.runner.reports import ClockAndRng, Reporter, ReportRefused, WrongServer
 from stigmer_cli.server.routes.steps import begun_body, draft_of, ended_step, recorded_body
+from stigmer_cli.server.routes.waits import wait_report
 from stigmer_cli.store.run_transitions import Postponement
 from stigmer_cli.store.runs import Claimant, ReportedText, ReportResult
 from stigmer_cli.store.store import Store
@@ -232,6 +235,22 @@ class SimReports:
             )
         )
         return report is ReportResult.TAKEN
+
+    async def wait(self, execution: str, request: WaitRequest) -> bool:
+        report = await self._over(
+            lambda: self._store.waits.report(
+                ExecutionId(execution),
+                epoch=request.epoch,
+                run=RunId(request.run),
+                attempt=request.attempt,
+                wait=wait_report(request),
+            )
+        )
+        return report is not ReportResult.STALE
+
+    async def read_decisions(self, execution: str) -> Sequence[DecisionBody]:
+        found = await self._over(lambda: self._store.waits.read_decisions(ExecutionId(execution)))
+        return [decision_body(decision) for decision in found]
 
     async def read_recorded_steps(self, execution: str, *, after: int) -> StepPage:
         page = await self._over(lambda: self._store.steps.read_recorded(ExecutionId(execution), after=after))

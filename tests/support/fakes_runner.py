@@ -12,9 +12,11 @@ from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
 
+from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import ClaimAnswer, ClaimingAttemptResponse, CountsResponse, MessageTail, Work
 from stigmer_cli.api.steps import BeginStepResponse, EndedStepBody, StepPage
+from stigmer_cli.api.waiting import WaitRequest
 from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.identity import runner_process, task_queue_of
 from stigmer_cli.domain.phase import Phase
@@ -51,6 +53,7 @@ class Row:
     refused: int = 0
     usages: list[TokenUsage | None] = field(default_factory=list)
     steps: list[EndedStepBody] = field(default_factory=list)
+    waits: list[WaitRequest] = field(default_factory=list)
 
 
 class InMemoryReports:
@@ -155,6 +158,17 @@ class InMemoryReports:
 
     async def finish_step(self, execution: str, **_told: object) -> bool:
         raise NotFound(f"{execution}: a server from before there were journals has no such path")
+
+    async def wait(self, execution: str, request: WaitRequest) -> bool:
+        with self._lock:
+            row = self._row(execution)
+            if not self._holds(row, request.epoch, request.run) or request.attempt != row.attempt:
+                return False
+            row.waits.append(request)
+            return True
+
+    async def read_decisions(self, _execution: str) -> Sequence[DecisionBody]:
+        return []
 
     async def read_recorded_steps(self, execution: str, **_told: object) -> StepPage:
         raise NotFound(f"{execution}: a server from before there were journals has no such path")

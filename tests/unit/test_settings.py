@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stigmer_cli.errors import ConfigError
-from stigmer_cli.settings import OPTIONS, Home, LogLevel, ReconcileMode, Settings, Source, SubmitPolicy, load
+from stigmer_cli.settings import (
+    OPTIONS,
+    Home,
+    LogLevel,
+    OnExhausted,
+    ReconcileMode,
+    Settings,
+    Source,
+    SubmitPolicy,
+    load,
+)
 
 NOBODY = Path("/home/nobody")
 
@@ -145,6 +155,7 @@ _WORDS = st.text(alphabet="abcdefghij0123456789-", min_size=1, max_size=20)
         model_silent_for=st.sampled_from(["90", "2m", "1h30m"]),
         model_retry_for=st.sampled_from(["0", "90s", "1h30m", "7d"]),
         tool_silent_for=st.sampled_from(["90", "2m", "1h30m"]),
+        on_exhausted=st.sampled_from(OnExhausted),
         retention=st.none() | st.sampled_from(["1h", "30d", "3650d"]),
         sources=st.just({}),
         warnings=st.just(()),

@@ -29,6 +29,7 @@ from stigmer_cli.cli.executions.parameters import (
     RequireTemporal,
     RunTimeout,
     SessionOption,
+    Waiting,
 )
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.parameters import (
@@ -101,6 +102,7 @@ def list_(
     stuck: Annotated[
         bool, typer.Option("--stuck", help="Only executions that make no progress, with class and cause.")
     ] = False,
+    waiting: Waiting = False,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show at most this many.")] = 50,
     all_: Annotated[bool, typer.Option("--all", help="Show all of them.")] = False,
     cursor: Annotated[
@@ -121,6 +123,7 @@ def list_(
         search=search,
         since=since,
         until=until,
+        is_waiting=waiting,
     )
     page = Paging(limit=None if all_ else limit, cursor=cursor)
     list_executions(cli_of(ctx, output), selection, page, is_stuck=stuck)

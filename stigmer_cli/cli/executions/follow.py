@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 
 from stigmer_cli.api.resources import EventBody, ExecutionResource
+from stigmer_cli.api.waiting import WaitingBody
 from stigmer_cli.cli.execution_reason import describe_event, describe_reason
 from stigmer_cli.cli.output import Format, Output, strip_control_sequences
 from stigmer_cli.client import Client
@@ -29,6 +30,8 @@ SHOWN_EVENTS = frozenset(
         EventType.STARTED_OVER,
         EventType.RESUMED,
         EventType.ATTENTION,
+        EventType.WAITING,
+        EventType.DECIDED,
     }
 )
 """Events that get a line besides messages; `executions get` shows the others."""
@@ -130,7 +133,7 @@ class EventPrinter:
 
 
 async def follow(client: Client, execution_id: str, printer: EventPrinter, clock: Clock) -> ExecutionResource:
-    """Print events until the execution is terminal, and return it; waits without limit for an unavailable server.
+    """Print events until the execution is terminal or paused, and return it; waits for an unavailable server.
 
     While there are no events, prints why it is stuck if it is.
     """
@@ -173,8 +176,11 @@ async def _follow_events(client: Client, execution_id: str, printer: EventPrinte
     while True:
         try:
             async for event in client.follow(execution_id, after=after):
+                is_paused = event.type is EventType.WAITING and await _is_paused(client, execution_id, event)
                 after = event.seq
                 printer.show(event)
+                if is_paused:
+                    break
             execution = await client.execution(execution_id)
         except Unavailable as error:  # the server, or the database behind it
             if not is_away:
@@ -185,9 +191,20 @@ async def _follow_events(client: Client, execution_id: str, printer: EventPrinte
         if is_away:
             printer.note("the server is back")
         is_away = False
-        if execution.status.phase.is_terminal:
+        if execution.status.phase.is_terminal or _pause_of(execution) is not None:
             printer.end(execution.status.phase)
             return execution
+
+
+async def _is_paused(client: Client, execution_id: str, event: EventBody) -> bool:
+    """Whether `event` is how the execution came to the pause that it is in: a person has to say that it goes on."""
+    pause = _pause_of(await client.execution(execution_id))
+    return pause is not None and pause.since == event.at
+
+
+def _pause_of(execution: ExecutionResource) -> WaitingBody | None:
+    waiting = execution.status.waiting
+    return waiting if waiting is not None and waiting.is_pause else None
 
 
 def describe_timeout(execution: ExecutionResource, timeout_s: float) -> TimedOut:
@@ -200,5 +217,5 @@ def describe_timeout(execution: ExecutionResource, timeout_s: float) -> TimedOut
 
 
 def exit_code_of(execution: ExecutionResource) -> int:
-    """0 for COMPLETED, 1 for every other end."""
+    """0 for COMPLETED, 1 for every other end, and for a pause."""
     return 0 if execution.status.phase is Phase.COMPLETED else 1

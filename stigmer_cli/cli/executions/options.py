@@ -11,7 +11,8 @@ from stigmer_cli.domain.phase import Phase
 class Selection:
     """Selects executions that match every field; an empty field or None matches all.
 
-    `labels`: `key=value`, or `key` for any value. `since` and `until` are times as they were typed.
+    `is_waiting`: only those that wait while nobody works on them. `labels`: `key=value`, or `key` for any value.
+    `since` and `until` are times as they were typed.
     """
 
     ids: Sequence[str] = ()
@@ -24,6 +25,7 @@ class Selection:
     search: str | None = None
     since: str | None = None
     until: str | None = None
+    is_waiting: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

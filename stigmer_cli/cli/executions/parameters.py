@@ -38,6 +38,10 @@ NewSession = Annotated[
         help="The conversation that this belongs to: the agent sees what was said before. A new name begins one.",
     ),
 ]
+Waiting = Annotated[
+    bool,
+    typer.Option("--waiting", help="Only those that wait for you, a time or an event, while nobody works on them."),
+]
 OlderThan = Annotated[
     float | None,
     typer.Option(

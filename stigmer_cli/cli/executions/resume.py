@@ -71,7 +71,9 @@ def _check_steps(selection: Selection, options: ResumeOptions) -> None:
 
 def _waits_for_person(item: ExecutionResource) -> bool:
     """Whether it goes on only if a person says so."""
-    return item.status.phase is Phase.FAILED or item.status.attention is not None
+    status = item.status
+    is_paused = status.waiting is not None and status.waiting.is_pause
+    return status.phase is Phase.FAILED or status.attention is not None or is_paused
 
 
 @dataclass(kw_only=True)

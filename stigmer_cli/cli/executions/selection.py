@@ -32,6 +32,7 @@ def make_query(cli: Cli, selection: Selection) -> Query:
         search=selection.search,
         since=since,
         until=until,
+        is_waiting=selection.is_waiting,
     )
 
 
@@ -51,6 +52,7 @@ def describe_query(query: Query) -> str:
     """The options that lead to `query`, as they can be typed, and what is searched; empty if it selects all."""
     told = [f"--phase {phase}" for phase in query.phases]
     told += [f"--kind {kind}" for kind in query.kinds]
+    told += ["--waiting"] if query.is_waiting else []
     told += [f"--agent {shlex.quote(query.agent)}"] if query.agent else []
     told += [f"--session {shlex.quote(query.session)}"] if query.session else []
     told += [f"--label {shlex.quote(label)}" for label in query.labels]

@@ -23,19 +23,27 @@ NAMES: Mapping[EventType, str] = {
     EventType.QUEUED: "queued",
     EventType.ORPHANED: "queued",
     EventType.STARTED_OVER: "queued",
+    EventType.RESUMED: "queued",
     EventType.SUBMITTED: "waiting for a runner",
     EventType.CLAIMED: "waiting for the model",
     EventType.ATTEMPT: "waiting for the model",
     EventType.MODEL_BUSY: MODEL_BUSY,
     EventType.MESSAGE: "answering",
     EventType.ATTENTION: "needs attention",
+    EventType.WAITING: "waiting",
     EventType.CANCEL_REQUESTED: "ending",
 }
 """What begins with an event; other events, except for the last, change nothing."""
 
 ENDS = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
 
-STYLES: Mapping[str, str] = {"queued": "yellow", MODEL_BUSY: "yellow", "needs attention": "red", "answering": "green"}
+STYLES: Mapping[str, str] = {
+    "queued": "yellow",
+    MODEL_BUSY: "yellow",
+    "waiting": "yellow",
+    "needs attention": "red",
+    "answering": "green",
+}
 STYLE = "cyan"
 
 

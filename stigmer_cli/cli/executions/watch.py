@@ -9,6 +9,7 @@ from stigmer_cli.cli.executions.follow import EventPrinter, describe_timeout, ex
 from stigmer_cli.cli.executions.tokens import describe_usage
 from stigmer_cli.cli.output import Format
 from stigmer_cli.client import Client
+from stigmer_cli.domain.stuck import RESUME
 from stigmer_cli.errors import StigmerError, TimedOut
 from stigmer_cli.time_format import span
 
@@ -53,7 +54,9 @@ def _print_end(cli: Cli, execution: ExecutionResource) -> None:
     if cli.out.format is Format.TABLE:
         if status.error:
             cli.out.note(f"{status.phase}: {status.error}")
-        cli.out.note(f"{execution.metadata.id} {status.phase}")
+        cli.out.note(f"{execution.metadata.id} {'paused' if status.waiting else status.phase}")
+        if status.waiting:
+            cli.out.hint(f"{RESUME} {execution.metadata.id}")
         if status.usage and cli.out.stderr.is_terminal:
             cli.out.note(f"tokens: {describe_usage(status.usage)}")
 

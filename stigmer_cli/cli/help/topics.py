@@ -9,6 +9,7 @@ TOPICS = (
     "executions",
     "sessions",
     "journal",
+    "waiting",
     "reconcile",
     "temporal",
     "doctor",

@@ -14,12 +14,14 @@ from stigmer_cli.api.health import Health
 from stigmer_cli.api.query import Query
 from stigmer_cli.api.resources import AttentionBody, DispatchBody, DispatchState, ExecutionResource, ModelWaitBody
 from stigmer_cli.api.stuck import StuckReport
+from stigmer_cli.api.waiting import WaitingBody
 from stigmer_cli.client import Client
 from stigmer_cli.clock import Clock
 from stigmer_cli.doctor.facts.facts import ExecutionsSeen
 from stigmer_cli.domain.execution import Attention, Dispatch, Execution, ModelWait, QueueReason
 from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, RunId, store_in
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.waiting import WaitFor, Waiting
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.fair_timeout import FairTimeout
 from stigmer_cli.judgement.observation import Observation
@@ -122,7 +124,7 @@ async def judge_here(
     """The report that this process can make by itself; `told`, the server's, where this process sees no more."""
     now = clock.now()
     old = [row for row in rows if not is_young(row, now)]
-    submitted = [row for row in old if row.dispatch.is_submitted and row.attention is None]
+    submitted = [row for row in old if row.dispatch.is_submitted and row.attention is None and row.waiting is None]
     around = await look() if submitted or told is None else Surroundings()
     seen: Mapping[str, Observation] = {}
     if around.target is not None and submitted:
@@ -188,6 +190,7 @@ def execution_of(item: ExecutionResource) -> Execution:
         model_wait=_model_wait_of(status.model_wait),
         cancel_requested_at=status.cancel_requested_at,
         attention=_attention_of(status.attention),
+        waiting=_waiting_of(status.waiting),
     )
 
 
@@ -212,3 +215,10 @@ def _model_wait_of(body: ModelWaitBody | None) -> ModelWait | None:
 
 def _attention_of(body: AttentionBody | None) -> Attention | None:
     return Attention(code=body.code, reason=body.reason, since=body.since) if body else None
+
+
+def _waiting_of(body: WaitingBody | None) -> Waiting | None:
+    if body is None or body.wait_for not in list(WaitFor):
+        return None
+    wait_for = WaitFor(body.wait_for)
+    return Waiting(wait_for=wait_for, step=body.step, since=body.since, until=body.until, cause=body.cause)

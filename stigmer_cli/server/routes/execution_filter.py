@@ -27,6 +27,7 @@ SEARCH_HELP = (
     "the beginning of a word. Case does not count, and what is neither letter nor digit separates words."
 )
 LABEL_HELP = "A label that it must have: `key=value`, or `key` for any value. May be repeated."
+WAITING_HELP = "Whether it waits for a person, a time or an event, and nobody works on it meanwhile."
 SINCE_HELP = "Accepted at this time or later; RFC 3339, with a zone."
 UNTIL_HELP = "Accepted before this time; RFC 3339, with a zone."
 
@@ -59,6 +60,7 @@ async def read_filter(
     older_than_s: Annotated[float | None, Query(alias="olderThanS", ge=0, le=1e9)] = None,
     label: Annotated[list[str] | None, Query(description=LABEL_HELP, max_length=LABELS_MAX)] = None,
     search: Annotated[str | None, Query(description=SEARCH_HELP)] = None,
+    waiting: Annotated[bool | None, Query(description=WAITING_HELP)] = None,
 ) -> Filter:
     """What the parameters select; raises RequestError, which names the parameter, for one that cannot be used."""
     now = called.clock.now()
@@ -70,6 +72,7 @@ async def read_filter(
         aged=None if older_than_s is None else Aged.by(now, s=older_than_s),
         labels=_parse("label", lambda: [parse_label_selector(check_text(text)) for text in label or ()]),
         search=_parse("search", lambda: () if search is None else parse_search(check_text(search))),
+        waiting=waiting,
         since=within.since,
         until=within.until,
     )

@@ -146,6 +146,7 @@ async def _work(execution_id: ExecutionId, counts: AttemptCounts, called: Servic
         has_steps=execution.has_steps,
         progressed=counts.progressed,
         conversation=exchange_bodies(exchanges),
+        can_wait=True,
     )
 
 

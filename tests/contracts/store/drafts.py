@@ -22,7 +22,20 @@ RUN = RunId("run-1")
 OTHER_RUN = RunId("run-2")
 AGENT = AgentId("agt-00000000000000000000000000")
 
+WITHOUT_WAITS: Sequence[str] = (
+    "DROP TABLE decisions",
+    "DROP INDEX ix_executions_waiting",
+    "DROP INDEX ix_executions_wakes",
+    "ALTER TABLE executions DROP COLUMN waiting_for",
+    "ALTER TABLE executions DROP COLUMN waiting_step",
+    "ALTER TABLE executions DROP COLUMN waiting_since",
+    "ALTER TABLE executions DROP COLUMN waiting_until",
+    "ALTER TABLE executions DROP COLUMN waiting_cause",
+)
+"""What takes the newest schema back to the one that knew no waiting."""
+
 WITHOUT_SESSIONS: Sequence[str] = (
+    *WITHOUT_WAITS,
     "DROP TABLE sessions",
     "DROP INDEX ux_executions_session",
     "DROP INDEX ix_executions_session_open",

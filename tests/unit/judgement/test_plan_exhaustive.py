@@ -10,6 +10,7 @@ from stigmer_cli.domain.execution import Attention, AttentionCode, Execution
 from stigmer_cli.domain.identity import RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.progress import Progress
+from stigmer_cli.domain.waiting import WaitFor, Waiting
 from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.judgement.plan import PARKED, RESUMES_MAX, Move, Rules, plan
 from stigmer_cli.judgement.stuck import StuckContext, judge
@@ -60,6 +61,13 @@ def _rows() -> Iterator[Execution]:
             cancel_requested_at=START if is_unwanted else None,
             epoch=epoch,
         )
+    for wait_for, is_unwanted in product(WaitFor, (False, True)):
+        yield replace(
+            row(Phase.IN_PROGRESS, submitted_s_ago=3600.0),
+            claimed_run=RunId("run-1"),
+            waiting=Waiting(wait_for=wait_for, step=None, since=START, until=None, cause="because"),
+            cancel_requested_at=START if is_unwanted else None,
+        )
 
 
 def _sightings() -> Iterator[Observation]:
@@ -94,6 +102,9 @@ def test_no_pair_of_row_and_temporal_breaks_a_law() -> None:
         number += 1
         _is_told(move)
         _is_legal(move)
+        if observation.execution.waiting is not None:
+            _leaves_what_waits(observation, move)
+            continue
         _judges_nothing_unknown(observation, move)
         _submits_again_only_what_is_safe(observation, rules, move)
         _marks_once(observation, move)
@@ -111,6 +122,14 @@ def _is_legal(move: Move) -> None:
     assert written is None or may_move(move.execution.phase, written), move
     if move.outcome:
         assert move.outcome.phase.is_terminal, move
+
+
+def _leaves_what_waits(observation: Observation, move: Move) -> None:
+    """Whatever Temporal says, also if it cannot be asked: its run has ended."""
+    if observation.execution.cancel_requested_at is not None:
+        assert (move.action, move.outcome and move.outcome.phase) == (Action.REPAIR, Phase.CANCELLED), move
+    else:
+        assert (move.finding, move.action) == (Finding.WAITING, Action.NONE), move
 
 
 def _judges_nothing_unknown(observation: Observation, move: Move) -> None:

@@ -14,6 +14,7 @@ from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.progress import Progress
 from stigmer_cli.domain.stuck import WAIT, StuckClass, way_out, way_out_of_all
+from stigmer_cli.domain.waiting import WaitFor, Waiting
 from stigmer_cli.executions.reason import explain_wait
 from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.judgement.plan import Rules, plan
@@ -226,6 +227,20 @@ def test_a_mark_for_a_person_comes_before_what_temporal_says(code: AttentionCode
     found = _judged(Observation(execution=execution, seen=_open(None, _activity(attempt=9))), POLLED)
     assert found is not None
     assert (found.kind, found.cause) == (MARKS[code], "a reason")
+
+
+@pytest.mark.parametrize("wait_for", list(WaitFor))
+@pytest.mark.parametrize("seen", [None, _open(None, _activity(attempt=9))], ids=["closed", "still open"])
+def test_a_pause_needs_a_person_and_what_waits_otherwise_is_not_stuck(wait_for: WaitFor, seen: Observed | None) -> None:
+    waiting = Waiting(wait_for=wait_for, step=None, since=AGO, until=None, cause="the model is away")
+    execution = replace(row(Phase.IN_PROGRESS, submitted_s_ago=60), waiting=waiting)
+    found = _judged(Observation(execution=execution, seen=seen), replace(ALONE, away_since=START))
+    if not wait_for.is_pause:
+        assert found is None
+        return
+    assert found is not None
+    assert (found.kind, found.cause, found.since) == (StuckClass.PAUSED, "the model is away", AGO)
+    assert found.hint == f"stigmer executions resume {execution.id} once the cause is repaired"
 
 
 def test_what_cannot_be_looked_up_keeps_its_mark() -> None:

@@ -4,12 +4,14 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from stigmer_cli.api.reports import Work
 from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.errors import (
     Conflict,
     MachineError,
@@ -27,6 +29,7 @@ from stigmer_cli.runner.model.seam import Model, ModelBusy, ModelFailed
 from stigmer_cli.runner.model_retry import ModelRetry
 from stigmer_cli.runner.reports import ClockAndRng, Reporter, ReportRefused, WrongServer
 from stigmer_cli.secret_values import DELIVERED
+from stigmer_cli.settings import OnExhausted
 from tests.support.fakes_runner import InMemoryReports, Row
 from tests.support.fakes_temporal import LoopClock, in_virtual_time
 
@@ -61,20 +64,33 @@ def perform(
     postponed: Sequence[dict[str, object]] = (),
     has_steps: bool | None = None,
     progressed: int = 0,
+    can_wait: bool = False,
+    on_exhausted: OnExhausted = OnExhausted.PAUSE,
+    time_left_s: float | None = None,
 ) -> Row:
     """What became of the attempt after `begun` others, of which `postponed` met a busy model."""
     reports = reports or InMemoryReports()
     row = reports.add(EXECUTION)
-    row.work = row.work.model_copy(update={"has_steps": has_steps, "progressed": progressed})
+    row.work = row.work.model_copy(update={"has_steps": has_steps, "progressed": progressed, "can_wait": can_wait})
     row.postponed += postponed
     row.claimed_run, row.phase, row.begun = "run-1", Phase.IN_PROGRESS, 0 if progressed else begun
     row.runners += runners
     clock_and_rng = ClockAndRng(clock=LoopClock(), rng=random.Random(3))
     attempt = Attempt(
-        execution=EXECUTION, epoch=1, run="run-1", workflow="w", first_run="run-1", number=begun + 1, runner="r"
+        execution=EXECUTION,
+        epoch=1,
+        run="run-1",
+        workflow="w",
+        first_run="run-1",
+        number=begun + 1,
+        runner="r",
+        time_left_s=time_left_s,
     )
     attempt_runner = AttemptRunner(
-        Reporter(reports, clock_and_rng), model, clock_and_rng, model_retry=ModelRetry(for_s=900.0)
+        Reporter(reports, clock_and_rng),
+        model,
+        clock_and_rng,
+        model_retry=ModelRetry(for_s=900.0, on_exhausted=on_exhausted),
     )
 
     async def begin_and_perform() -> None:
@@ -174,6 +190,44 @@ def test_once_the_time_is_used_up_a_busy_model_fails_the_execution_with_since_wh
 
 def used(input_tokens: int, output_tokens: int) -> TokenUsage:
     return TokenUsage(model="openai:m", input_tokens=input_tokens, output_tokens=output_tokens)
+
+
+BUSY_LONG = {"attempt": 1, "at": datetime(2026, 1, 1, tzinfo=UTC), "busy_s": 901.0, "broke_off": False}
+
+
+@pytest.mark.parametrize(
+    ("asked", "phase", "cause"),
+    [
+        ({"can_wait": True}, Phase.IN_PROGRESS, "429; given up after 2 tries"),
+        ({"can_wait": False}, Phase.FAILED, None),
+        ({"can_wait": True, "on_exhausted": OnExhausted.FAIL}, Phase.FAILED, None),
+    ],
+    ids=["paused", "an old server", "as asked"],
+)
+def test_once_the_tries_are_used_up_the_execution_is_paused_if_it_may_be(
+    asked: dict[str, Any], phase: Phase, cause: str | None
+) -> None:
+    model = Script([TokenUsage(model="m", input_tokens=3), ModelBusy("429")])
+    row = perform(model, begun=1, runners=["r"], postponed=[BUSY_LONG], has_steps=False, **asked)
+    assert row.phase is phase
+    if cause is None:
+        assert (row.waits, "429" in (row.error or "")) == ([], True)
+        return
+    [wait] = row.waits
+    assert (wait.wait_for, wait.step, wait.cause[: len(cause)]) == (WaitFor.RETRIES, None, cause)
+    assert (row.finishes, row.steps, [used and used.input_tokens for used in row.usages]) == (0, [], [3])
+
+
+def test_an_execution_whose_own_time_is_up_fails_and_is_not_paused() -> None:
+    row = perform(Script([ModelBusy("429")]), can_wait=True, time_left_s=2.5)
+    assert (row.phase, row.waits) == (Phase.FAILED, [])
+    assert "own time-out" in (row.error or "")
+
+
+def test_an_execution_of_which_runners_died_is_paused_without_asking_the_model() -> None:
+    model = Script(["a"])
+    row = perform(model, begun=10, runners=[f"r{n}" for n in range(10)], can_wait=True)
+    assert (model.asked, row.phase, [wait.wait_for for wait in row.waits]) == (0, Phase.IN_PROGRESS, [WaitFor.RETRIES])
 
 
 def test_what_each_try_of_an_attempt_used_goes_with_its_outcome() -> None:

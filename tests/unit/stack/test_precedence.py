@@ -92,6 +92,7 @@ def test_any_other_setting_is_that_of_who_asks(name: str) -> None:
         "model_silent_for": "90s",
         "model_retry_for": "1h",
         "tool_silent_for": "30s",
+        "on_exhausted": "fail",
         "retention": "30d",
     }.get(name)
     text = text or (

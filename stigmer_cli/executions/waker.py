@@ -1,0 +1,58 @@
+"""The waker: puts executions whose time has come into the queue again.
+
+The row says when that is, so that it also holds for a server that was down at the time, and for any other one.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.executions.notifier import OTHER_SERVERS_S
+from stigmer_cli.store.store import Store
+from stigmer_cli.waits import wait_at_most
+
+BATCH = 200
+IDLE_MAX_S = 60.0
+"""How long it sleeps at most where only this process writes: a clock that is set forward ends no sleep."""
+
+log = structlog.get_logger()
+
+
+class Waker:
+    """Wakes what waits for a time; `woken` is called when something is in the queue."""
+
+    def __init__(self, store: Store, *, clock: Clock, woken: Callable[[], None]) -> None:
+        self._store = store
+        self._clock = clock
+        self._woken = woken
+        self._nudged = asyncio.Event()
+        store.waits.on_timer = self.nudge
+
+    def nudge(self) -> None:
+        """Something waits for a time since now, or the clock was set: look now."""
+        self._nudged.set()
+
+    async def run(self) -> None:
+        """Wake for ever; raises what the store raises."""
+        while True:
+            self._nudged.clear()
+            if await self.run_once() < BATCH:
+                await wait_at_most(await self._find_idle_s(), self._nudged.wait())
+
+    async def run_once(self) -> int:
+        """Wake what is due, up to `BATCH`; how many were found."""
+        due = await self._store.waits.find_due(self._clock.now(), limit=BATCH)
+        woken = [id_ for id_ in due if await self._store.waits.wake(id_)]
+        if woken:
+            log.info("executions_woken", number=len(woken), first=woken[0])
+            self._woken()
+        return len(due)
+
+    async def _find_idle_s(self) -> float:
+        next_due_at = await self._store.waits.next_due_at()
+        longest_s = OTHER_SERVERS_S if self._store.is_shared else IDLE_MAX_S
+        if next_due_at is None:
+            return longest_s
+        return min(longest_s, max(0.0, (next_due_at - self._clock.now()).total_seconds()))

@@ -1,8 +1,9 @@
-"""Becomes the program that it is given, so that the kernel ends it when whoever started it dies.
+"""Runs the program that it is given, and ends it with all that it started when whoever started this one dies.
 
     python -I -S launch.py PARENT KEPT PROGRAM ARGUMENT...
 
 PARENT is the process id of the starter. Of the environment only the variables KEPT stay, which are names with commas.
+It leads the process group: many servers are started by a package runner or a shell, and outlive these.
 It is run as a file, and imports nothing of the package: it is on the way to each start of a server.
 """
 
@@ -10,24 +11,69 @@ import ctypes
 import os
 import signal
 import sys
+import time
 
 PR_SET_PDEATHSIG = 1
 NOT_STARTED = 127
 """The exit code of shells for a program that is not there."""
 
+LOOK_EVERY_S = 1.0
+"""Where the kernel does not tell that a parent has died."""
+
+SIGNALLED = 128
+IS_LINUX = sys.platform == "linux"
+
 
 def main(parent: int, kept: frozenset[str], command: list[str]) -> None:
-    """Replace this process by `command`; end it where the parent is dead, or the command cannot be started."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it died before the call above could take effect
-            sys.exit(NOT_STARTED)
-    environment = {name: value for name, value in os.environ.items() if name in kept}
+    """Run `command` to its end, and exit as it did."""
+    signal.signal(signal.SIGHUP, end_group)
+    ask_for_signal(signal.SIGHUP)
+    if os.getppid() != parent:  # it died before the call above could take effect
+        sys.exit(NOT_STARTED)
+    me, program = os.getpid(), os.fork()
+    if program == 0:
+        become(command, {name: value for name, value in os.environ.items() if name in kept}, parent=me)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)  # the whole group gets it, and the program may need a moment
+    for stream in (0, 1, 2):
+        os.close(stream)  # the program has them, and their end is its own
+    os._exit(wait_for(program, parent))
+
+
+def ask_for_signal(number: int) -> None:
+    """Have the kernel send that signal to this process when its parent dies."""
+    if IS_LINUX:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+
+def become(command: list[str], environment: dict[str, str], *, parent: int) -> None:
+    """Become the program, which the kernel ends if this one's parent is killed alone."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    ask_for_signal(signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(NOT_STARTED)
     try:
         os.execvpe(command[0], command, environment)  # noqa: S606 - no shell is wanted
     except OSError as error:
-        sys.stderr.write(f"cannot start {command[0]}: {error.strerror}\n")
-        sys.exit(NOT_STARTED)
+        os.write(2, f"cannot start {command[0]}: {error.strerror}\n".encode())
+    os._exit(NOT_STARTED)
+
+
+def wait_for(program: int, parent: int) -> int:
+    """The exit code of the program, as shells have it."""
+    while True:
+        ended, status = os.waitpid(program, 0 if IS_LINUX else os.WNOHANG)
+        if ended:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else SIGNALLED - code
+        if os.getppid() != parent:
+            end_group()
+        time.sleep(LOOK_EVERY_S)
+
+
+def end_group(*_: object) -> None:
+    """End this process, the program, and all that it started in this group."""
+    os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from stigmer_cli.temporal.gateway import Poller
 EVERY_S, CALM_EVERY_S = 0.5, 1.25
 """How often Temporal is asked, and while each runner that reports its load goes on reporting and has nothing to do."""
 
-CALM_MAX_S = 1.5
-"""A runner that reports has not been silent for so long (server_link.py: it reports every 0.75 s)."""
+CALM_MAX_S = 2.0
+"""A runner that reports has not been silent for so long (server_link.py: it reports every 1.25 s at least)."""
 
 SEEK_EVERY_S = 0.04
 SEEKS_MAX = 250

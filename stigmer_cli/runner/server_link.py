@@ -25,6 +25,11 @@ from stigmer_cli.fair_timeout import FairTimeout
 ASK_EVERY_S, ASK_AGAIN_S = 0.75, 0.25
 """How often the server is asked while it answers, and once it has not."""
 
+CALM_EVERY_S = 1.25
+"""While it answers at once and the runner performs nothing: an answer counts for longer than that."""
+
+AT_ONCE_S = 0.1
+
 ASK_AT_FIRST_S = 0.03
 """Until the first answer: the server of the same stack is starting, and everything waits for it."""
 
@@ -124,11 +129,20 @@ class ServerLink:
     async def run(self) -> None:
         """Ask until cancelled."""
         while True:
+            asked_s = self._clock.monotonic()
             is_answered = await self.run_once()
-            if self.status.server is None:
-                await self._clock.sleep(ASK_AT_FIRST_S)
-            else:
-                await self._clock.sleep(ASK_EVERY_S if is_answered else ASK_AGAIN_S)
+            took_s = self._clock.monotonic() - asked_s
+            await self._clock.sleep(self._pause_s(is_answered=is_answered, took_s=took_s))
+
+    def _pause_s(self, *, is_answered: bool, took_s: float) -> float:
+        """How long until it is asked again."""
+        if self.status.server is None:
+            return ASK_AT_FIRST_S
+        if not is_answered:
+            return ASK_AGAIN_S
+        load = self._load()
+        is_calm = load is not None and not load.busy and took_s < AT_ONCE_S
+        return CALM_EVERY_S if is_calm else ASK_EVERY_S
 
     async def run_once(self) -> bool:
         """Ask once, and judge the answer, or how long there has been none; whether there was one."""

@@ -129,7 +129,7 @@ async def test_looks_are_slower_only_while_every_runner_that_reports_goes_on_rep
     assert await pause(1, one=at) == 0.5
     assert await pause(0, other=at) == 0.5, "a runner that reports and is not seen is starting"
     assert await pause(0, one=at, other=at) == 1.25
-    await harness.clock.advance(2)
+    await harness.clock.advance(2.5)
     assert harness.watch._pause_s() == 0.5, "it has just gone silent"
     await harness.clock.advance(5)
     assert harness.watch._pause_s() == 1.25, "it has been gone for long"

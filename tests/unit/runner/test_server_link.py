@@ -198,3 +198,29 @@ def test_the_offset_to_the_servers_clock_is_reported_as_far_as_an_answer_shows_i
         return link.clock_ahead_s
 
     assert in_virtual_time(main()) == pytest.approx(expected, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("busy", "takes_s", "asks"),
+    [(0, 0.0, 9), (1, 0.0, 14), (0, 0.2, 11), (None, 0.0, 14)],  # None: there is no worker yet
+)
+def test_a_runner_with_nothing_to_do_asks_less_often_while_it_is_answered_at_once(
+    busy: int | None, takes_s: float, asks: int
+) -> None:
+    load = None if busy is None else RunnerLoad(runner="one", busy=busy, slots=50)
+    told: list[RunnerLoad | None] = []
+
+    class Counted(Scripted):
+        async def identity(self, load: RunnerLoad | None = None) -> Identity:
+            told.append(load)
+            return await super().identity(load)
+
+    async def main() -> None:
+        link = ServerLink(Counted(identity(), takes_s=takes_s), url=URL, clock=LoopClock(), load=lambda: load)
+        async with asyncio.TaskGroup() as group:
+            asking = group.create_task(link.run())
+            await asyncio.sleep(10.4)
+            asking.cancel()
+
+    in_virtual_time(main())
+    assert len(told) == asks

@@ -7,6 +7,7 @@ privileges. What the filter drops gets no answer at all, and the child does not 
 
 import ctypes
 import ipaddress
+import itertools
 import os
 import socket
 import struct
@@ -21,7 +22,15 @@ from stigmer_cli.supervisor.process import IS_LINUX, Process
 from stigmer_cli.supervisor.sockets import IPV4, group_with, listening_sockets, open_files
 from stigmer_cli.supervisor.spec import SourceFilter
 
+LOOPBACK = "127.0.0.1"
 LOOK_EVERY_S = 0.01
+TABLE_EVERY = 10
+"""At each so many looks the kernel's table is read in any case: it takes milliseconds, and a try to connect does not.
+
+A child may listen at an address at which nobody tries to connect.
+"""
+
+KNOCK_MAX_S = 0.01
 LISTENING_MAX_S = 60.0
 """How long after its start a child may take to listen; a filter that is not in place then is given up."""
 
@@ -57,15 +66,24 @@ class FilterWatch:
     async def _attach_all(self, process: Process, wanted: SourceFilter) -> None:
         open_ports = set(wanted.ports)
         deadline = self._clock.monotonic() + LISTENING_MAX_S
+        looks = itertools.count()
         while open_ports and process.code is None and self._clock.monotonic() < deadline:
             try:
-                open_ports -= close_ports(process.id.pid, open_ports, source=wanted.source)
+                if next(looks) % TABLE_EVERY == 0 or any(_accepts_connections(port) for port in open_ports):
+                    open_ports -= close_ports(process.id.pid, open_ports, source=wanted.source)
             except OSError as error:
                 self._tell(self._child.spec.name, process.id.pid, reason_of(error))
                 return
             await self._clock.sleep(LOOK_EVERY_S)
         if not open_ports:
             self._tell(self._child.spec.name, process.id.pid, "")
+
+
+def _accepts_connections(port: int) -> bool:
+    """Whether somebody listens on `port` of loopback; never asked of a port with a filter, which does not answer."""
+    with socket.socket() as knocking:
+        knocking.settimeout(KNOCK_MAX_S)
+        return knocking.connect_ex((LOOPBACK, port)) == 0
 
 
 def close_ports(pid: int, ports: set[int], *, source: str) -> set[int]:

@@ -18,7 +18,7 @@ WorkflowFiles = Annotated[
     typer.Argument(metavar="FILE", help="YAML or JSON files, folders of YAML files, or '-' for standard input."),
 ]
 
-workflows = make_group("Check and draw workflows of the Open Workflow DSL. No stack is needed.")
+workflows = make_group("Check, draw and try workflows of the Open Workflow DSL. No stack is needed.")
 
 
 class GraphFormat(StrEnum):
@@ -50,3 +50,20 @@ def graph(ctx: typer.Context, file: WorkflowFile, *, output: GraphOutput = Graph
 
     is_json = output is GraphFormat.JSON
     draw_graph(cli_of(ctx, Format.JSON if is_json else Format.TABLE), file, is_mermaid=output is GraphFormat.MERMAID)
+
+
+@workflows.command("test")
+def run_locally(
+    ctx: typer.Context,
+    file: WorkflowFile,
+    *,
+    given: Annotated[
+        str | None,
+        typer.Option("--input", "-i", metavar="JSON", help="The input: JSON, @FILE, or '-' for standard input."),
+    ] = None,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Run a workflow in this process, to try it. Its calls are made; nothing is kept. Exit code 1: it faulted."""
+    from stigmer_cli.cli.workflows.local_run import run_workflow
+
+    raise typer.Exit(run_workflow(cli_of(ctx, output), file, given))

@@ -49,3 +49,44 @@ def test_graph_draws_one_workflow(file: Path, capsys: pytest.CaptureFixture[str]
     file.write_text(f"{GREET}---\n{GREET}")
     assert invoke(["workflows", "graph", str(file)]) == 2
     assert "holds 2 workflows, and one is drawn" in capsys.readouterr().err
+
+
+RUN = f"""{HEAD}do:
+  - hello: {{set: {{greeting: '${{ "Hello \\(.name)" }}'}}}}
+  - pause: {{wait: {{milliseconds: 1}}}}
+  - fail: {{raise: {{error: {{type: https://example.com/sold, status: 409}}}}, if: .greeting == "Hello nobody"}}
+"""
+
+
+def test_a_workflow_is_tried_with_its_input(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(RUN)
+    given = tmp_path / "input.json"
+    given.write_text('{"name": "Ada"}')
+    assert invoke(["workflows", "test", str(file), "--input", f"@{given}"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"greeting": "Hello Ada"}
+    assert invoke(["workflows", "test", str(file), "--input", '{"name": "nobody"}', "-o", "json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["status"]["phase"] == "FAILED"
+    assert found["status"]["error"] == {"type": "https://example.com/sold", "status": 409, "instance": "/do/2/fail"}
+    assert [(task["name"], task["path"], task["phase"]) for task in found["status"]["tasks"]] == [
+        ("hello", "/do/0/hello", "completed"),
+        ("pause", "/do/1/pause", "completed"),
+        ("fail", "/do/2/fail", "faulted"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "words"),
+    [
+        (f"{HEAD}do: [{{a: {{listen: {{to: {{any: []}}}}}}}}]", "{}", "the task listen is not supported"),
+        (f"{HEAD}do: [{{a: {{call: 'x:1@default'}}}}]", "{}", "call: x:1@default is not supported"),
+        (RUN, "{", "the input is no JSON"),
+        (RUN, "@missing.json", "cannot read missing.json"),
+    ],
+)
+def test_what_cannot_be_tried_is_refused_before_it_begins(
+    text: str, given: str, words: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(text)
+    assert invoke(["workflows", "test", str(file), "--input", given]) == 2
+    assert words in capsys.readouterr().err

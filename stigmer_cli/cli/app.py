@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, Declared] = {
     "apply": (AGENTS, "agents.commands:apply"),
     "diff": (AGENTS, "agents.commands:diff"),
     "run": (AGENTS, "executions.commands:run"),
+    "chat": (AGENTS, "chat.commands:chat"),
     "agents": (AGENTS, "agents.commands:agents"),
     "workflows": (AGENTS, "workflows.commands:workflows"),
     "executions": (AGENTS, "executions.commands:executions"),

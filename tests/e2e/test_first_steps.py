@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pexpect  # type: ignore[import-untyped] # its stubs are not installed
 import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
@@ -212,6 +213,42 @@ def test_apply_is_all_or_nothing(stigmer: Stigmer, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert f"{file}:8:1: unknown key 'spek'; did you mean 'spec'?" in done.stderr
     assert stigmer("agents", "get", "half").returncode == 5
+
+
+def test_a_chat_at_a_terminal_goes_on_after_ctrl_c_and_ends_with_ctrl_d(stigmer: Stigmer) -> None:
+    stigmer.apply_agent("slow", model="echo:slow")
+    environment = {**stigmer.environment, "TERM": "xterm", "NO_COLOR": "1"}
+    arguments = ["chat", "slow", "--session", "at-a-terminal"]
+    chat = pexpect.spawn(stigmer.command, arguments, env=environment, dimensions=(24, 90), timeout=30, encoding="utf-8")
+    chat.expect(r"session at-a-terminal is new.*\x1b\[\?2004h")
+    chat.send("\x1b[200~one\ntwo\x1b[201~")  # a paste
+    chat.send("\r")
+    chat.expect(r"was asked\): one\r\ntwo\r\n.*\x1b\[\?2004h")
+    chat.send("word " * 200 + "\r")
+    chat.expect(r"was asked\): word word")
+    chat.sendintr()
+    chat.expect(r"cancelling the answer.*cancelled\r\n.*\x1b\[\?2004h")
+    chat.sendintr()
+    chat.expect(r"Ctrl-C again, or Ctrl-D, ends the chat\r\n.*\x1b\[\?2004h")
+    chat.sendeof()
+    chat.expect("to go on: stigmer chat slow --session at-a-terminal")
+    chat.expect(pexpect.EOF)
+    chat.close()
+    assert chat.exitstatus == 0
+    assert "\x1b[3" not in chat.before
+    phases = [one["status"]["phase"] for one in stigmer.json("sessions", "get", "at-a-terminal")["items"]]
+    assert phases == ["COMPLETED", "CANCELLED"]
+
+
+def test_a_chat_without_a_terminal_answers_each_line(stigmer: Stigmer) -> None:
+    done = stigmer("chat", "greeter", "--session", "piped", stdin="first\n\n/help me\n")
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [f"Echo (no model was asked): {line}" for line in ("first", "/help me")]
+    assert done.stderr.splitlines() == ["to go on: stigmer chat greeter --session piped"]
+    refused = stigmer("chat", "slow", "--session", "piped", stdin="first\n")
+    assert (refused.returncode, "conversation with the agent greeter" in refused.stderr) == (1, True)
+    assert stigmer.ok("sessions", "delete", "piped", "--yes") == "session/piped deleted with 2 executions\n"
+    assert stigmer("sessions", "get", "piped").returncode == 5
 
 
 async def test_a_coding_agent_runs_an_agent_looks_at_it_and_cancels_it(stigmer: Stigmer) -> None:

@@ -178,6 +178,9 @@ async def _follow_events(client: Client, execution_id: str, printer: EventPrinte
             async for event in client.follow(execution_id, after=after):
                 is_paused = event.type is EventType.WAITING and await _is_paused(client, execution_id, event)
                 after = event.seq
+                if is_away:
+                    printer.note("the server is back")
+                    is_away = False
                 printer.show(event)
                 if is_paused:
                     break

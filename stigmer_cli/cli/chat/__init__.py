@@ -1,0 +1,1 @@
+"""`stigmer chat`: a conversation with an agent, a message at a time."""

@@ -55,6 +55,7 @@ class EventPrinter:
         self._index = 0
         self._told_stuck: str | None = None
         self._is_model_busy = False
+        self._is_away = False
         self._is_live = out.stdout.is_terminal
         self._answer: list[str] = []
         self.has_news = False
@@ -95,6 +96,18 @@ class EventPrinter:
             self.note(text)
             if hint:
                 self._out.hint(hint)
+
+    def tell_away(self, cause: str) -> None:
+        """Print, once, that the server is waited for."""
+        if not self._is_away:
+            self.note(f"{cause}; waiting for it")
+        self._is_away = True
+
+    def tell_back(self) -> None:
+        """Print that the server is back, if it was said to be away."""
+        if self._is_away:
+            self.note("the server is back")
+        self._is_away = False
 
     def note(self, text: str) -> None:
         """Print `text` on standard error, on a line of its own."""
@@ -172,28 +185,21 @@ async def _find_model(client: Client, execution: ExecutionResource) -> str:
 
 async def _follow_events(client: Client, execution_id: str, printer: EventPrinter, clock: Clock) -> ExecutionResource:
     after = 0
-    is_away = False
     while True:
         try:
             async for event in client.follow(execution_id, after=after):
                 is_paused = event.type is EventType.WAITING and await _is_paused(client, execution_id, event)
                 after = event.seq
-                if is_away:
-                    printer.note("the server is back")
-                    is_away = False
+                printer.tell_back()
                 printer.show(event)
                 if is_paused:
                     break
             execution = await client.execution(execution_id)
         except Unavailable as error:  # the server, or the database behind it
-            if not is_away:
-                printer.note(f"{error.message}; waiting for it")
-            is_away = True
+            printer.tell_away(error.message)
             await clock.sleep(AGAIN_S)
             continue
-        if is_away:
-            printer.note("the server is back")
-        is_away = False
+        printer.tell_back()
         if execution.status.phase.is_terminal or _pause_of(execution) is not None:
             printer.end(execution.status.phase)
             return execution

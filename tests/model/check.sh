@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Checks outbox.pml and identity.pml with spin and gcc (Debian: spin, gcc): what was built keeps every property, and each
-# variant with an ingredient removed breaks the properties named for it. One line a check; exits 1 on a difference, 2
-# where a tool fails.
+# Checks outbox.pml, identity.pml and journal.pml with spin and gcc (Debian: spin, gcc): what was built keeps every
+# property, and each variant with an ingredient removed breaks the properties named for it. One line a check; exits 1 on a
+# difference, 2 where a tool fails.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; cd "$work" || exit 2
@@ -39,5 +39,14 @@ identity|handed back, and submitted under the same id|-DSAMEEPOCH|ends|breaks
 identity|a claim by any workflow|-DANYCLAIM|own|breaks
 identity|two Temporals on one store|-DTEMPORALS|spared|holds
 identity|and nobody registers|-DTEMPORALS -DNOREGISTRY|spared|breaks
+journal|the journal|-DFAULTS=1|once done fits stays own calm ends|holds
+journal|no unknown state|-DFAULTS=1 -DNOUNKNOWN|once|breaks
+journal|no epoch in begin and finish|-DFAULTS=1 -DNOEPOCH|own|breaks
+journal|no input hash|-DFAULTS=1 -DNOHASH|fits|breaks
+journal|acting before saying so|-DFAULTS=1 -DNOBEGIN|once|breaks
+journal|any attempt ends a step|-DFAULTS=1 -DNONONCE|stays|breaks
+journal|resumed without its journal|-DFAULTS=1 -DFORGETS|once|breaks
+journal|resumed whatever is in the air: begin sees it|-DFAULTS=1 -DBLIND|once|holds
+journal|a decision is followed twice|-DDECIDESTWICE|once|breaks
 TABLE
 exit $bad

@@ -7,7 +7,9 @@ from stigmer_cli.domain.execution import AttentionCode, EventType, Execution
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.store.listing import Filter
 from stigmer_cli.temporal.gateway import RunState
+from tests.simulation.runner import has_steps
 from tests.simulation.simulation import Simulation
+from tests.simulation.steps import STEP_MARKS, wrong_steps
 
 ENDINGS = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
 
@@ -16,7 +18,7 @@ async def judge(
     simulation: Simulation, clients: Sequence[asyncio.Task[None]]
 ) -> tuple[Sequence[str], Sequence[Execution]]:
     """What is wrong at the end (safety on the way included), and the rows."""
-    wrong = list(simulation.watcher.violations)
+    wrong = [*simulation.watcher.violations, *simulation.ledger.steps.wrong]
     if not all(client.done() for client in clients):
         wrong.append("a client still waits for its answer")
     page = await simulation.store.executions.list(Filter(), limit=500)
@@ -43,19 +45,32 @@ async def _of(simulation: Simulation, row: Execution) -> list[str]:
     wrong = []
     if not row.phase.is_terminal and row.attention is None:
         wrong.append(f"L2: still {row.phase}, submitted: {row.dispatch.is_submitted}, and nobody is told")
-    if simulation.plan.remembers and row.attention is not None:
-        wrong.append(f"needs a person though Temporal remembered everything: {row.attention}")
-    if row.attention is not None and row.attention.code is AttentionCode.LOST:
-        wrong.append(f"it is called lost, and no step of it is in the air: {row.attention}")
-    events = [event.type for event in await simulation.store.events.list(row.id)]
-    if simulation.plan.remembers and EventType.RESUMED in events:
+    timeline = await simulation.store.events.list(row.id)
+    events = [event.type for event in timeline]
+    by_itself = [event for event in timeline if event.type is EventType.RESUMED and event.data["resumes"]]
+    if simulation.plan.remembers and by_itself:
         wrong.append("it was resumed though Temporal remembered everything")
     epochs = events.count(EventType.STARTED_OVER) + events.count(EventType.RESUMED) + 1
     if epochs != row.epoch or events.count(EventType.CLAIMED) > epochs:
         wrong.append(f"{events.count(EventType.CLAIMED)} claims in {row.epoch} epochs")
     if sum(event in ENDINGS for event in events) != row.phase.is_terminal:
         wrong.append(f"its ends in the timeline: {[event for event in events if event in ENDINGS]}")
-    return wrong + _of_effects(simulation, row)
+    return [*wrong, *await _of_steps(simulation, row), *_of_effects(simulation, row)]
+
+
+async def _of_steps(simulation: Simulation, row: Execution) -> list[str]:
+    wrong, mark = [], row.attention
+    is_by_step = mark is not None and mark.code in STEP_MARKS
+    if simulation.plan.remembers and mark is not None and not is_by_step:
+        wrong.append(f"needs a person though Temporal remembered everything: {mark}")
+    if mark is not None and mark.code is AttentionCode.JOURNAL_MISMATCH:
+        wrong.append(f"its input never changed: {mark}")
+    if is_by_step and not has_steps(row.message):
+        wrong.append(f"no step of it can be in the air: {mark}")
+    if has_steps(row.message):
+        steps = await simulation.store.steps.list_last(row.id, limit=100)
+        wrong += wrong_steps(row, steps, simulation.ledger.steps)
+    return wrong
 
 
 def _of_effects(simulation: Simulation, row: Execution) -> list[str]:

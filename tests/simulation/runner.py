@@ -19,6 +19,7 @@ from stigmer_cli.errors import Conflict, ServerUnavailable
 from stigmer_cli.runner.activities import Activities, StopSignal
 from stigmer_cli.runner.attempt_identity import Attempt
 from stigmer_cli.runner.heartbeat import ModelPostponed, NotMine
+from stigmer_cli.runner.journal import Journal
 from stigmer_cli.runner.model.seam import ModelBusy
 from stigmer_cli.runner.model_retry import ModelRetry
 from stigmer_cli.runner.reports import ClockAndRng, Reporter, ReportRefused, WrongServer
@@ -27,6 +28,7 @@ from stigmer_cli.server.routes.waits import wait_report
 from stigmer_cli.store.run_transitions import Postponement
 from stigmer_cli.store.runs import Claimant, ReportedText, ReportResult
 from stigmer_cli.store.store import Store
+from tests.simulation.steps import SPEC, StepLedger, StepModel
 from tests.simulation.temporal import SimTemporal
 from tests.simulation.temporal_state import Task
 
@@ -52,9 +54,10 @@ class Effect:
 
 @dataclass
 class Ledger:
-    """The record of all effects, in order."""
+    """The record of all effects, in order, and of those of steps."""
 
     effects: list[Effect] = field(default_factory=list)
+    steps: StepLedger = field(default_factory=StepLedger)
 
     def runs_of(self, execution: str, epoch: int) -> set[str]:
         """Which runs had an effect in an epoch."""
@@ -130,6 +133,7 @@ class SimReports:
             model_busy_s=counts.model_busy_s if wait else 0.0,
             has_steps=row.has_steps,
             progressed=counts.progressed,
+            spec=SPEC if has_steps(row.message) else None,
         )
 
     async def count_attempts(self, execution: str) -> CountsResponse:
@@ -273,21 +277,35 @@ class SimReports:
         return not self._link.is_open or self._rng.random() < chance
 
 
-class SimModel:
+def has_steps(message: str) -> bool:
+    """Whether the execution of this message is performed step by step: every second one."""
+    return message[-1:] in set("13579")
+
+
+class SimModel(StepModel):
     """Answers in two pieces, notes its effect, and breaks off now and then."""
 
     def __init__(self, ledger: Ledger, rng: random.Random) -> None:
-        self._ledger = ledger
-        self._rng = rng
+        super().__init__(ledger.steps, rng)
+        self._all = ledger
 
     async def stream(self, work: Work) -> AsyncGenerator[str, None]:
-        execution, epoch, run, attempt = work.message.split()
-        self._ledger.effects.append(Effect(execution, int(epoch), run, int(attempt)))
+        execution, epoch, run, attempt = self._note_attempt(work)
         for piece in (f"{execution} {epoch} ", f"{run} {attempt}"):
             await asyncio.sleep(self._rng.uniform(0, 1.2))
             if self._rng.random() < 0.02:
                 raise ModelBusy("the model broke off")
             yield piece
+
+    async def play(self, work: Work, journal: Journal) -> str:
+        """The steps."""
+        self._note_attempt(work)
+        return await super().play(work, journal)
+
+    def _note_attempt(self, work: Work) -> Sequence[str]:
+        execution, epoch, run, attempt = names = work.message.split()
+        self._all.effects.append(Effect(execution, int(epoch), run, int(attempt)))
+        return names
 
 
 class SimRunner:

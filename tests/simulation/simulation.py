@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from stigmer_cli.domain.execution import AttentionCode
+from stigmer_cli.api.resume import ResumeOutcome
+from stigmer_cli.domain.execution import AttentionCode, Execution
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.accept import SubmitRequest
@@ -19,11 +20,13 @@ from stigmer_cli.executions.ids import IdGenerator
 from stigmer_cli.executions.notifier import Notifier
 from stigmer_cli.settings import SubmitPolicy
 from stigmer_cli.store.listing import Filter
+from stigmer_cli.store.resuming import Decision
 from stigmer_cli.store.store import Store
 from stigmer_cli.store.tables import OPEN
 from stigmer_cli.temporal.gateway import RunState
 from tests.simulation.runner import Ledger, RunnerLink, SimRunner
 from tests.simulation.server import Server
+from tests.simulation.steps import STEP_MARKS
 from tests.simulation.store import Memory
 from tests.simulation.temporal import SimTemporal
 from tests.simulation.temporal_state import no_faults
@@ -76,6 +79,7 @@ class Simulation:
         self.processes: list[asyncio.Task[None] | None] = [None] * plan.servers
         self.acknowledged: dict[str, ExecutionId] = {}
         self.faults: Counter[str] = Counter()
+        self.decided: list[ResumeOutcome] = []
         self.is_calm = False
         store.events.on_change = self._changed
 
@@ -128,14 +132,29 @@ class Simulation:
             await self.store.executions.request_cancel(self.acknowledged[f"key-{number}"])
 
     async def person(self) -> None:
-        """Starts over what was interrupted too often, now and then."""
+        """Starts over what was interrupted too often, and decides about steps in the air, now and then."""
         while not self.is_calm:
             await asyncio.sleep(self.rng.uniform(3, 10))
             page = await self.store.executions.list(Filter(needs_attention=True), limit=50)
             for row in page.items:
                 is_left = row.attention is not None and row.attention.code is AttentionCode.KEEPS_INTERRUPTED
-                if is_left and self.rng.random() < 0.5:
-                    await start_over(self.store, row.id, epoch=row.epoch, version=row.version)
+                if self.rng.random() < 0.5:
+                    if is_left:
+                        await start_over(self.store, row.id, epoch=row.epoch, version=row.version)
+                    elif row.attention is not None and row.attention.code in STEP_MARKS:
+                        await self._decide(row)
+
+    async def _decide(self, row: Execution) -> None:
+        """Have the step in the air performed again, or go on without it."""
+        air = [step.key for step in await self.store.steps.list_last(row.id, limit=50) if step.is_in_the_air]
+        key = air[0] if air else None
+        if self.rng.random() < 0.5:
+            decision = Decision(repeat=key)
+            self.ledger.steps.forget(row.id, key or "")
+        else:
+            decision = Decision(skip=key, result='"skipped"')
+        with suppress(StigmerError):  # its run may have recorded the step in the meantime
+            self.decided.append((await self.store.resuming.resume(row.id, decision)).outcome)
 
     # -- the end
 

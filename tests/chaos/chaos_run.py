@@ -18,11 +18,12 @@ from stigmer_cli.temporal.connection import Connection, Target
 from stigmer_cli.temporal.gateway import Gateway
 from tests.chaos.fault import Fault, Shows
 from tests.chaos.faults.clock import HOUR_S
+from tests.chaos.faults.tools import find_tool_servers
 from tests.chaos.harness import NAMESPACE, Harness, running_harness
 from tests.chaos.invariants import Excuse, Judgement, is_settled, judge, list_rows
 from tests.chaos.nemesis import BY_NAME
 from tests.chaos.ways_out import WaysOut, take_ways_out
-from tests.chaos.workload import Expect, WorkloadRequest
+from tests.chaos.workload import TOOLS_SHARE, Expect, WorkloadRequest
 from tests.support.ids import STORE
 from tests.support.machine_load import slack
 from tests.support.polling import eventually
@@ -43,6 +44,7 @@ START = "StartWorkflowExecution"
 TEXT_MAX = 300
 LISTS = ("List", "Count", "Scan")
 STRAIN = "submits have been failing"
+EMPTIED = ("T7 emptied", "J4 emptied amid calls")
 
 
 @dataclass
@@ -87,7 +89,7 @@ class ChaosRun:
             for window in self.windows
             if wanted.sent_s <= window.to_s and window.from_s <= (wanted.acknowledged_s or wanted.sent_s) + lasted_s
         ]
-        emptied = [window for window in self.windows if window.fault == "T7 emptied"]
+        emptied = [window for window in self.windows if window.fault in EMPTIED]
         forgot = any(fault.forgets for fault in overlapping)
         is_forgotten = bool(wanted.ids & self.forgotten)
         return Excuse(
@@ -96,7 +98,8 @@ class ChaosRun:
             ended=is_forgotten,
             late=any(fault.sets_clock or fault.name == "R2 frozen" for fault in overlapping),
             again=forgot,
-            poisoned=wanted.expect is Expect.ECHO and any(fault.name == "R4 poison" for fault in overlapping),
+            poisoned=wanted.expect in (Expect.ECHO, Expect.TOOLS)
+            and any(fault.name == "R4 poison" for fault in overlapping),
         )
 
     def wrong_in(self, fault: str) -> dict[str, int]:
@@ -127,12 +130,16 @@ async def run_chaos(
     seed: int,
     faults: Sequence[Fault],
     executions: int,
+    tools_share: float = TOOLS_SHARE,
     on_window: Callable[[Window], None] = lambda _window: None,
 ) -> ChaosRun:
-    """Inject `faults` under a workload of `executions`, and judge the end. `on_window` is called after each fault."""
+    """Inject `faults` under a workload of `executions`, and judge the end. `on_window` is called after each fault.
+
+    `tools_share` of the executions are of agents that use tools.
+    """
     rng = random.Random(seed)
     run = ChaosRun(seed=seed)
-    async with running_harness(folder, seed, executions=executions) as harness:
+    async with running_harness(folder, seed, executions=executions, tools_share=tools_share) as harness:
         run.log, run.forgotten = harness.workload.log, harness.forgotten
         async with asyncio.TaskGroup() as group:
             group.create_task(harness.workload.run(), name="workload")
@@ -145,6 +152,7 @@ async def run_chaos(
         await _wait_settled(harness.client)
         run.judgement = await _judge_run(harness, run)
         run.ways_out = await take_ways_out(harness, run.log)
+        run.broken += [f"R6: a tool server was left behind: {left}" for left in find_tool_servers(harness)]
         listed = {method: count for method, count in harness.proxy.calls.items() if method.startswith(LISTS)}
         if listed:
             run.broken.append(f"T11: somebody asked Temporal for lists: {listed}")
@@ -283,6 +291,6 @@ async def _judge_run(harness: Harness, run: ChaosRun) -> Judgement:
         async with asyncio.timeout(RECOVER_MAX_S):
             await connection.wait_connected()
         gateway = Gateway(connection, store=STORE, clock=clock, rng=rng)
-        judgement = await judge(run.log, harness.client, gateway, harness.ledger, excuse=run.excuse, quiet=quiet)
+        judgement = await judge(run.log, harness.client, gateway, harness.ledgers, excuse=run.excuse, quiet=quiet)
         owner.cancel()
     return judgement

@@ -13,14 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stigmer_cli.client import Client
+from tests.chaos.ledger import LedgerFiles
 from tests.chaos.proxy import Proxy
 from tests.chaos.recording_runner import LEDGER, PARKED
-from tests.chaos.workload import AGENTS, Workload
+from tests.chaos.tool_agents import SERVER, TOOL_AGENTS
+from tests.chaos.workload import AGENTS, TOOLS_SHARE, Workload
 from tests.support.clock_shim import ClockShim
 from tests.support.running_server import TOKEN, Served, make_agent
-from tests.support.temporal_server import DevServer, die_with_parent, kill_group
+from tests.support.temporal_server import DevServer, die_with_parent, free_port, kill_group
 
 NAMESPACE = "chaos"
+EFFECTS = "effects.jsonl"
 RESTART_EVERY_S = 0.1
 SIDES = ("", "-wal", "-shm")
 
@@ -78,6 +81,43 @@ class RecordingRunnerProcess:
             self.process = None
 
 
+class ToolServerProcess:
+    """The tool server that agents reach over HTTP, startable again on its port after its death."""
+
+    def __init__(self, home: Path, ledger: Path) -> None:
+        self.port = free_port()
+        self._log, self._ledger = home / "tool-server.log", ledger
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where agents reach it."""
+        return f"http://127.0.0.1:{self.port}/mcp"
+
+    def start(self) -> None:
+        """Start it and return at once; nothing if it runs."""
+        if self.process is None:
+            with self._log.open("ab") as log:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", str(SERVER), str(self._ledger), str(self.port)],
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl
+                )
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, if it runs."""
+        if self.process is not None:
+            self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self.process is not None:
+            kill_group(self.process)
+            self.process = None
+
+
 @dataclass
 class Harness:
     """Every part that the nemesis may hurt, and the workload.
@@ -92,6 +132,7 @@ class Harness:
     proxy: Proxy
     server: Served
     runners: list[RecordingRunnerProcess]
+    tools: ToolServerProcess
     client: Client
     workload: Workload
     clocks: ClockShim
@@ -101,6 +142,11 @@ class Harness:
     def ledger(self) -> Path:
         """The record of what the runners performed."""
         return self.folder / "ledger.jsonl"
+
+    @property
+    def ledgers(self) -> LedgerFiles:
+        """The records of what runners and tools performed."""
+        return LedgerFiles(models=self.ledger, tools=self.folder / EFFECTS)
 
     def keep_database(self) -> None:
         """Copy the database of a Temporal that is not running."""
@@ -120,7 +166,13 @@ class Harness:
 
 @asynccontextmanager
 async def running_harness(
-    folder: Path, seed: int, *, executions: int = 0, runners: int = 2, settings: Mapping[str, str] | None = None
+    folder: Path,
+    seed: int,
+    *,
+    executions: int = 0,
+    tools_share: float = TOOLS_SHARE,
+    runners: int = 2,
+    settings: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Harness]:
     """Start everything, and kill it at the end. `settings` are additional variables of the server."""
     rng, clocks = random.Random(seed), ClockShim(folder)
@@ -132,20 +184,28 @@ async def running_harness(
             server = Served(folder, proxy.address, fixed | dict(settings or {}) | dict(clocks.environment))
             around = (folder, proxy.address, server.url)
             pool = [RecordingRunnerProcess(*around, number, more=clocks.environment) for number in range(runners)]
+            tools = ToolServerProcess(folder, folder / EFFECTS)
             try:
+                tools.start()
                 await server.start()
                 async with server.client() as client, _restarted(pool):
-                    for name, model in AGENTS.items():
-                        await make_agent(client, name, model=model)
+                    await _make_agents(client, folder, tools)
                     for runner in pool:
                         runner.start()
-                    workload = Workload(client, rng, executions)
-                    yield Harness(folder, temporal, other, proxy, server, pool, client, workload, clocks)
+                    workload = Workload(client, rng, executions, tools_share)
+                    yield Harness(folder, temporal, other, proxy, server, pool, tools, client, workload, clocks)
             finally:
+                tools.kill()
                 for runner in pool:
                     runner.kill()
                 server.kill()
                 await asyncio.sleep(0)
+
+
+async def _make_agents(client: Client, folder: Path, tools: ToolServerProcess) -> None:
+    for name, model in AGENTS.items():
+        await make_agent(client, name, model=model)
+    await client.apply([agent.manifest(folder, folder / EFFECTS, tools.url) for agent in TOOL_AGENTS.values()])
 
 
 @asynccontextmanager

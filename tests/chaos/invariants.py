@@ -5,7 +5,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from stigmer_cli.api.query import Query
 from stigmer_cli.api.resources import EventBody, ExecutionResource
@@ -17,13 +16,22 @@ from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.runner.contract import BEGUN_MAX, SENTENCES, FailureKind
 from stigmer_cli.temporal.gateway import Gateway, Observed, RunState
 from tests.chaos import ledger
+from tests.chaos.journals import (
+    Effects,
+    Journal,
+    count_states,
+    effects_of_nobody,
+    read_effects,
+    read_journal,
+    wrong_journal,
+    wrong_mark,
+)
 from tests.chaos.workload import Expect, WorkloadRequest
 from tests.support.ids import workflow
 
-ECHO = "Echo (no model was asked): {message}"
 ENDINGS = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
 STEP_MARKS = frozenset({AttentionCode.LOST, AttentionCode.EFFECT_UNKNOWN, AttentionCode.JOURNAL_MISMATCH})
-"""Marks that name a step; the models of a chaos run have none that must not happen twice."""
+"""Marks that name a step."""
 
 AT_ONCE = 8
 CLOSES_WITHIN_S = 20.0
@@ -34,15 +42,19 @@ POLL_S = 0.2
 class Judgement:
     """Requests by what is wrong with them, each with a sentence.
 
-    `shown` wait for a person and say so, which is correct. `taken` ended as FAILED because a poison execution killed
-    their runner five times: reported, but not an error.
+    `shown` wait for a person and say so, which is correct, and so are `parked`, each with a step that may have taken
+    effect. `taken` ended as FAILED because a poison execution killed their runner five times: reported, but not an
+    error. `steps` counts the steps by effect and state, and `effects` what tools did.
     """
 
     lost: dict[str, str] = field(default_factory=dict)
     duplicated: dict[str, str] = field(default_factory=dict)
     stuck: dict[str, str] = field(default_factory=dict)
     shown: dict[str, str] = field(default_factory=dict)
+    parked: dict[str, str] = field(default_factory=dict)
     taken: dict[str, str] = field(default_factory=dict)
+    steps: Counter[str] = field(default_factory=Counter)
+    effects: int = 0
 
     @property
     def is_clean(self) -> bool:
@@ -69,10 +81,14 @@ class Excuse:
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """What is compared with the client's log. `quiet`: spans, in s since 1970, in which nothing is resubmitted."""
+    """What is compared with the client's log. `quiet`: spans, in s since 1970, in which nothing is resubmitted.
+
+    `lines` are what the models did, `effects` what the tools did.
+    """
 
     rows: Mapping[str, ExecutionResource]
     lines: Mapping[str, Sequence[ledger.Line]]
+    effects: Effects
     client: Client
     gateway: Gateway
     store: StoreId
@@ -100,7 +116,7 @@ async def judge(
     log: Sequence[WorkloadRequest],
     client: Client,
     gateway: Gateway,
-    file: Path,
+    files: ledger.LedgerFiles,
     *,
     excuse: Callable[[WorkloadRequest, float], Excuse],
     quiet: Sequence[tuple[float, float]] = (),
@@ -108,13 +124,14 @@ async def judge(
     """Compare the four sources for every request."""
     sources = Sources(
         rows=await list_rows(client),
-        lines=ledger.read(file),
+        lines=ledger.read(files.models),
+        effects=read_effects(files.tools),
         client=client,
         gateway=gateway,
         store=StoreId((await client.identity()).store_id),
         quiet=quiet,
     )
-    judgement = Judgement()
+    judgement = Judgement(effects=sum(map(len, sources.effects.values())))
     _judge_ids(judgement, log, sources)
     gate = asyncio.Semaphore(AT_ONCE)
 
@@ -144,6 +161,9 @@ def _judge_ids(judgement: Judgement, log: Sequence[WorkloadRequest], sources: So
         judgement.duplicated[id_] = "a row that no answer ever named"
     for id_ in sources.lines.keys() - rows.keys():
         judgement.lost[id_] = "it was performed, and is not in the store"
+    with_tools = [(id_, wanted.tool_agent) for wanted in log for id_ in wanted.ids if wanted.tool_agent]
+    for line in effects_of_nobody(sources.effects, with_tools):
+        judgement.duplicated[line.key] = f"an effect of no call that is known: {line}"
     for wanted in log:
         count = 0 if wanted.expect is Expect.REFUSED else 1
         if len(wanted.ids) != count or messages[wanted.message] != count:
@@ -157,26 +177,49 @@ def _judge_ids(judgement: Judgement, log: Sequence[WorkloadRequest], sources: So
 async def _judge_request(
     judgement: Judgement, wanted: WorkloadRequest, row: ExecutionResource, sources: Sources, excuse: Excuse
 ) -> None:
-    key, id_, status = wanted.key, row.metadata.id, row.status
+    id_, status = row.metadata.id, row.status
     events = await sources.client.events(id_)
     wrong = _timeline(events, status.epoch, sources.quiet) or _effects(row, events, sources, excuse)
+    journal, is_completed = None, status.phase is Phase.COMPLETED
+    if wanted.tool_agent is not None:
+        journal = await read_journal(sources.client, id_, wanted.tool_agent, sources.effects)
+        judgement.steps += count_states(journal)
+        wrong = wrong or wrong_journal(journal, is_completed=is_completed)
+    else:
+        judgement.steps["none DONE"] += is_completed
     if wrong:
-        judgement.duplicated[key] = f"{id_}: {wrong}"
+        judgement.duplicated[wanted.key] = f"{id_}: {wrong}"
+    if status.attention is not None and status.attention.code in STEP_MARKS:
+        _judge_mark(judgement, wanted.key, row, journal)
+    else:
+        _judge_end(judgement, wanted, row, sources, excuse)
+    await _judge_workflow(judgement, wanted.key, row, sources, excuse)
+
+
+def _judge_end(
+    judgement: Judgement, wanted: WorkloadRequest, row: ExecutionResource, sources: Sources, excuse: Excuse
+) -> None:
+    key, id_, status = wanted.key, row.metadata.id, row.status
     if not is_settled(row):
         judgement.stuck[key] = f"{id_} is still {status.phase}: {status.dispatch}"
     elif status.attention is not None:
         judgement.shown[key] = f"{id_} (attempt {status.attempt}): {status.attention.code}: {status.attention.reason}"
         if not excuse.shown:
             judgement.lost[key] = f"{id_} needs a person though Temporal forgot nothing: {status.attention.reason}"
-        elif status.attention.code in STEP_MARKS:
-            judgement.lost[key] = (
-                f"{id_} waits for a person, and no step of it is in the air: {status.attention.reason}"
-            )
     elif excuse.poisoned and status.error == SENTENCES[FailureKind.RUNNER_LOST]:
         judgement.taken[key] = f"{id_} ended {status.phase}: {status.error}"
     elif not _ended_well(wanted, row, sources, excuse):
         judgement.lost[key] = f"{id_} ended {status.phase} with {str(status.output)[:200]!r}, {status.error!r}"
-    await _judge_workflow(judgement, key, row, sources, excuse)
+
+
+def _judge_mark(judgement: Judgement, key: str, row: ExecutionResource, journal: Journal | None) -> None:
+    mark = row.status.attention
+    assert mark is not None
+    wrong = wrong_mark(journal, mark.code, mark.reason) if journal else "no step of it can be in the air"
+    if wrong:
+        judgement.lost[key] = f"{row.metadata.id} waits for a person: {mark.reason}; {wrong}"
+    else:
+        judgement.parked[key] = f"{row.metadata.id}: {mark.code}: {mark.reason}"
 
 
 async def _observed(row: ExecutionResource, sources: Sources) -> Observed | None:
@@ -217,7 +260,7 @@ def _ended_well(wanted: WorkloadRequest, row: ExecutionResource, sources: Source
         return "terminated" in (status.error or "")
     if wanted.expect is Expect.FAILED:
         return status.phase is Phase.FAILED and bool(status.error)
-    said = status.output == ECHO.format(message=wanted.message)
+    said = status.output == wanted.output
     return status.phase is Phase.COMPLETED and said and bool(sources.lines.get(row.metadata.id))
 
 
@@ -227,8 +270,8 @@ def _effects(row: ExecutionResource, events: Sequence[EventBody], sources: Sourc
         return "it was resumed though Temporal forgot nothing"
     completed = row.status.completed_at
     completed_s = completed.timestamp() if completed is not None and not excuse.late else None
-    if len(lines) > BEGUN_MAX and not excuse.again:
-        return f"{len(lines)} performances"
+    if (attempts := ledger.attempts_in(lines)) > BEGUN_MAX and not excuse.again:
+        return f"{attempts} attempts"
     return ledger.wrong_effects(lines, _claims(events), completed_s, may_repeat=excuse.again)
 
 

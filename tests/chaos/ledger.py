@@ -9,17 +9,29 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """A performance began: which attempt of which run of which epoch, and when in seconds since 1970."""
+    """A performance began: which attempt of which run of which epoch, and when in seconds since 1970.
+
+    `turn` counts the turns of an agent that uses tools, from 0.
+    """
 
     execution: str
     epoch: int
     run: str
     attempt: int
     at_s: float
+    turn: int = 0
 
     def to_bytes(self) -> bytes:
         """The line of the file."""
         return json.dumps(asdict(self)).encode() + b"\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerFiles:
+    """The records of what runners, and the tools that they called, performed."""
+
+    models: Path
+    tools: Path
 
 
 def read(path: Path) -> Mapping[str, Sequence[Line]]:
@@ -30,6 +42,11 @@ def read(path: Path) -> Mapping[str, Sequence[Line]]:
             line = Line(**json.loads(text))
             found.setdefault(line.execution, []).append(line)
     return found
+
+
+def attempts_in(lines: Sequence[Line]) -> int:
+    """How many attempts performed something."""
+    return len({(line.epoch, line.run, line.attempt) for line in lines})
 
 
 def wrong_effects(
@@ -43,8 +60,8 @@ def wrong_effects(
     for line in lines:
         if line.run not in claims:
             return f"run {line.run} performed epoch {line.epoch} without its claim"
-    attempts = Counter((line.epoch, line.run, line.attempt) for line in lines)
-    twice = [attempt for (_, _, attempt), count in attempts.items() if count > 1]
+    attempts = Counter((line.epoch, line.run, line.attempt, line.turn) for line in lines)
+    twice = [attempt for (_, _, attempt, _), count in attempts.items() if count > 1]
     if twice and not may_repeat:
         return f"attempts {twice} were performed more than once"
     if completed_s is not None:

@@ -36,6 +36,12 @@ R2    chaos `R2 frozen`
 R3    chaos `R3 told to go`
 R4    chaos `R4 poison`: FAILED with a reason after its five attempts; whether others fail with it: directed
 R5    chaos `R5 parked`; how soon it is found: directed
+R6    in every chaos run: no tool server is left at its end
+J1    chaos `J1 tool server killed`: in the middle of calls, as all of J1 to J5
+J2    chaos `J2 tool server frozen`
+J3    chaos `J3 runner killed amid calls`; at each step of a call: the failpoints
+J4    chaos `J4 emptied amid calls`
+J5    chaos `J5 tool processes killed`
 Y1    chaos `Y1 second home`
 Y3    chaos `Y3 wrong token`, `Y3 server gone for good`
 Y4    chaos `Y4 upgraded`, to another version of the same workflow; to a changed one: tests/replay/test_upgrade.py
@@ -52,8 +58,9 @@ from tests.chaos.faults.network import NETWORK
 from tests.chaos.faults.runner import RUNNER
 from tests.chaos.faults.server import SERVER
 from tests.chaos.faults.temporal import TEMPORAL
+from tests.chaos.faults.tools import TOOLS
 
-FAULTS: tuple[Fault, ...] = (*TEMPORAL, *NETWORK, *SERVER, *RUNNER, *CLOCK, *IDENTITY)
+FAULTS: tuple[Fault, ...] = (*TEMPORAL, *NETWORK, *SERVER, *RUNNER, *TOOLS, *CLOCK, *IDENTITY)
 BY_NAME = {fault.name: fault for fault in FAULTS}
 
 

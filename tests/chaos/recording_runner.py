@@ -19,10 +19,13 @@ from stigmer_cli.api.reports import Work
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.identity import WORKFLOW_TYPES, Kind
+from stigmer_cli.domain.model_name import SCRIPT
 from stigmer_cli.runner import worker, worker_pool
 from stigmer_cli.runner.activities import Activities
 from stigmer_cli.runner.managed_worker import ManagedWorker, build_worker
 from stigmer_cli.runner.model.catalog import Catalog
+from stigmer_cli.runner.model.script import ScriptedModel
+from stigmer_cli.runner.model.script_file import ScriptTurn
 from stigmer_cli.runner.model.seam import Model
 from stigmer_cli.settings import load
 from stigmer_cli.temporal.dial import Session
@@ -47,25 +50,41 @@ class RecordingModel:
 
     async def stream(self, work: Work) -> AsyncGenerator[str | TokenUsage, None]:
         """The answer of the inner model."""
-        self._write()
+        write_line(self._ledger)
         if self._model is None:
             os._exit(KILLED)
         async for text in self._model.stream(work):
             yield text
 
-    def _write(self) -> None:
-        info = activity.info()
-        _, _, name = (info.workflow_id or "").partition(NAME_ROOT)
-        execution, _, epoch = name.partition("/")
-        line = Line(
-            execution=execution,
-            epoch=int(epoch or 1),
-            run=info.workflow_run_id or "",
-            attempt=info.attempt,
-            at_s=time.time(),
-        )
-        with self._ledger.open("ab", buffering=0) as file:
-            file.write(line.to_bytes())  # O_APPEND and one write: lines of two runners never mix
+
+class RecordingScript(ScriptedModel):
+    """A script each of whose turns is recorded before it is played."""
+
+    def __init__(self, path: Path, ledger: Path) -> None:
+        super().__init__(path, clock=SystemClock())
+        self._ledger = ledger
+
+    async def play(self, number: int) -> ScriptTurn:
+        """The turn."""
+        write_line(self._ledger, turn=number)
+        return await super().play(number)
+
+
+def write_line(ledger: Path, *, turn: int = 0) -> None:
+    """Record that the present activity performs now."""
+    info = activity.info()
+    _, _, name = (info.workflow_id or "").partition(NAME_ROOT)
+    execution, _, epoch = name.partition("/")
+    line = Line(
+        execution=execution,
+        epoch=int(epoch or 1),
+        run=info.workflow_run_id or "",
+        attempt=info.attempt,
+        at_s=time.time(),
+        turn=turn,
+    )
+    with ledger.open("ab", buffering=0) as file:
+        file.write(line.to_bytes())  # O_APPEND and one write: lines of two runners never mix
 
 
 class RecordingCatalog(Catalog):
@@ -73,6 +92,8 @@ class RecordingCatalog(Catalog):
 
     def __call__(self, name: str) -> Model:
         ledger = Path(os.environ[LEDGER])
+        if name.startswith(SCRIPT):
+            return RecordingScript(Path(name.removeprefix(SCRIPT)), ledger)
         return RecordingModel(None if name == POISON else super().__call__(name), ledger)
 
 

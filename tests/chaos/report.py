@@ -11,17 +11,20 @@ from stigmer_cli.temporal.dev_server import binary_version, find_binary
 from tests.chaos.chaos_run import ChaosRun, Window
 
 WRONG = ("lost", "duplicated", "stuck")
-JUDGED = (*WRONG, "shown", "taken")
+JUDGED = (*WRONG, "shown", "parked", "taken")
 COLUMNS = ("fault", "count", *WRONG, "detectionP50", "detectionP99", "recoveryP50", "recoveryP99")
-SENTENCES_MAX = dict.fromkeys(WRONG, 200) | {"shown": 5, "taken": 200}
-"""Of a kind and a shard. What is shown needs a person, and is not wrong: a few are enough."""
+SENTENCES_MAX = dict.fromkeys(WRONG, 200) | {"shown": 5, "parked": 5, "taken": 200}
+"""Of a kind and a shard. What is shown or parked needs a person, and is not wrong: a few are enough."""
 
 Row = Mapping[str, object]
 
 
 @dataclass
 class Outcome:
-    """The result of one chaos run: counts, sentences, and what was wrong by fault."""
+    """The result of one chaos run: counts, sentences, and what was wrong by fault.
+
+    `steps` counts the recorded steps by effect and state, `effects` the calls that reached a tool.
+    """
 
     shard: int
     seed: int
@@ -29,6 +32,8 @@ class Outcome:
     acknowledged: int
     refused: int
     lasted_s: float
+    steps: dict[str, int]
+    effects: int
     sentences: dict[str, dict[str, str]]
     broken: list[str]
     ways_out: dict[str, int]
@@ -46,6 +51,8 @@ def outcome_of(run: ChaosRun, *, shard: int, lasted_s: float) -> Outcome:
         acknowledged=sum(wanted.acknowledged_s is not None for wanted in run.log),
         refused=sum(wanted.is_refused for wanted in run.log),
         lasted_s=round(lasted_s, 1),
+        steps=dict(sorted(judgement.steps.items())),
+        effects=judgement.effects,
         sentences={name: dict(getattr(judgement, name)) for name in JUDGED},
         broken=run.broken,
         ways_out=dict(run.ways_out.taken),
@@ -98,6 +105,7 @@ class Report:
             **self._counts(),
             "lastedS": max((outcome.lasted_s for outcome in self.outcomes), default=None),
             "waysOutTaken": self._ways_out(),
+            "stepsByState": dict(self._steps()),
             "kinds": self.table(),
             "repros": list(self.repros),
             "sentences": [
@@ -123,6 +131,7 @@ class Report:
         ]
         counts = ", ".join(f"{number} {name}" for name, number in self._counts().items())
         lines.append(f"seed {self.seed}: {len(self.windows)} faults, {counts}")
+        lines += [f"steps: {number} x {state}" for state, number in self._steps().items()]
         lines += [f"way out: {number} x {way}" for way, number in sorted(self._ways_out().items())]
         if len(self.outcomes) != self.shards:
             lines.append(f"not judged: {self.shards - len(self.outcomes)} of {self.shards} shards did not end")
@@ -137,12 +146,21 @@ class Report:
             taken.update(outcome.ways_out)
         return dict(taken)
 
+    def _steps(self) -> Counter[str]:
+        """The number of steps by effect and state."""
+        steps: Counter[str] = Counter()
+        for outcome in self.outcomes:
+            steps.update(outcome.steps)
+        return steps
+
     def _counts(self) -> Counter[str]:
         counts: Counter[str] = Counter()
         for outcome in self.outcomes:
             counts["executions"] += outcome.executions
             counts["acknowledged"] += outcome.acknowledged
             counts["refused"] += outcome.refused
+            counts["steps"] += sum(outcome.steps.values())
+            counts["effects"] += outcome.effects
             for name in JUDGED:
                 counts[name] += len(outcome.sentences[name])
             counts["broken"] += len(outcome.broken)
@@ -169,4 +187,4 @@ def _percentiles(name: str, values: Sequence[float | None]) -> dict[str, float |
 def _natural(name: str) -> tuple[int, int, str]:
     """T2 before T10."""
     row, _, words = name.partition(" ")
-    return "TNSRY".index(row[0]), int(row[1:]), words
+    return "TNSRJY".index(row[0]), int(row[1:]), words

@@ -19,6 +19,7 @@ from stigmer_cli import log
 from tests.chaos.chaos_run import Window, run_chaos
 from tests.chaos.nemesis import part, plan
 from tests.chaos.report import Outcome, Report, outcome_of, to_line
+from tests.chaos.workload import TOOLS_SHARE
 from tests.support.temporal_server import die_with_parent
 
 PRINTED_EVERY = 50
@@ -33,6 +34,7 @@ class RunOptions:
 
     faults: int
     executions: int
+    tools: float
     shards: int
     seed: int
     shard: int | None
@@ -41,8 +43,8 @@ class RunOptions:
     def repro(self, shard: int) -> str:
         """The command line that runs this shard alone."""
         return (
-            f"python -m {MODULE} --faults {self.faults} --executions {self.executions} --shards {self.shards} "
-            f"--seed {self.seed} --shard {shard}"
+            f"python -m {MODULE} --faults {self.faults} --executions {self.executions} --tools {self.tools} "
+            f"--shards {self.shards} --seed {self.seed} --shard {shard}"
         )
 
 
@@ -61,6 +63,7 @@ async def run_shard(request: RunOptions, shard: int) -> None:
             seed=request.seed * 1000 + shard,
             faults=faults,
             executions=-(-request.executions // request.shards),
+            tools_share=request.tools,
             on_window=print_line,
         )
     print_line(outcome_of(run, shard=shard, lasted_s=time.monotonic() - begun))
@@ -131,13 +134,20 @@ def _write(request: RunOptions, report: Report) -> None:
 def main() -> int:
     """0 if nothing is lost, duplicated, stuck or broken."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--faults", type=int, default=40)
-    parser.add_argument("--executions", type=int, default=400)
-    parser.add_argument("--shards", type=int, default=1)
+    parser.add_argument("--faults", type=int, default=40, help="how many, one after another in each shard")
+    parser.add_argument("--executions", type=int, default=400, help="how many, of all shards together")
+    parser.add_argument(
+        "--tools",
+        type=float,
+        default=TOOLS_SHARE,
+        metavar="SHARE",
+        help="of them, those of agents that use tools, 0 to 1 (default: %(default)s); such a one has 7 to 14 steps",
+    )
+    parser.add_argument("--shards", type=int, default=1, help="stacks that run at the same time")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--shard", type=int, help="run this one alone")
     parser.add_argument("--lines", action="store_true", help="write lines of JSON for the parent process")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="write the account to this file, every two minutes and at the end")
     found = vars(parser.parse_args())
     is_shard = found.pop("lines")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the stack is stopped

@@ -1,14 +1,16 @@
 """Run the printed hints: an execution that is open at the end of a chaos run has a class, and its hint ends it.
 
 One call of a command names all executions with that hint, as `list --stuck` advises; a few of each class are cancelled
-instead, one by one, and so is poison, which would kill the runner of others again.
+instead, one by one, and so is poison, which would kill the runner of others again. Where a step may have taken effect,
+a few are resumed instead, which says what to decide: one repeats the step, and the next one skips it.
 """
 
 import asyncio
 import os
+import re
 import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stigmer_cli.api.query import Query
@@ -20,7 +22,8 @@ from stigmer_cli.domain.stuck import GRACE_S
 from stigmer_cli.errors import StigmerError
 from tests.chaos import ledger
 from tests.chaos.harness import Harness
-from tests.chaos.invariants import ECHO, list_rows
+from tests.chaos.invariants import STEP_MARKS, list_rows
+from tests.chaos.journals import Journal, read_effects, read_journal, wrong_journal
 from tests.chaos.workload import Expect, WorkloadRequest
 from tests.support.machine_load import slack
 from tests.support.polling import eventually
@@ -28,6 +31,11 @@ from tests.support.running_server import TOKEN
 
 OPEN = (Phase.PENDING, Phase.IN_PROGRESS)
 CANCELLED_EVERY, CANCELLED_MAX = 4, 5
+DECIDED_MAX = 12
+"""How many are resumed one by one."""
+
+REPEAT, SKIP = "--repeat", "--skip"
+DECISION = re.compile(r"--repeat (\S+) or --skip (\S+)")
 NAMED_MAX = 200
 COMMAND_MAX_S = 120.0
 ENDS_MAX_S = 120.0
@@ -54,15 +62,22 @@ async def take_ways_out(harness: Harness, log: Sequence[WorkloadRequest]) -> Way
         name: f"open ({rows[name].status.phase}), and called nothing" for name in rows.keys() - items.keys()
     }
     to_cancel = _to_cancel(items, requests)
+    to_decide = _to_decide(items, rows, to_cancel)
     by_command: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for name, item in items.items():
-        command = ("cancel",) if name in to_cancel else printed_command(name, item)
+        command = ("cancel",) if name in to_cancel else to_decide.get(name) or printed_command(name, item)
         by_command[command].append(name)
         found.taken[f"{item.kind}: {' '.join(command) or 'nothing to type'}"] += 1
+    before = {name: await _read_journal(harness, name, requests) for name in items}
     for command, names in by_command.items():
-        found.wrong |= await _run_command(harness, command, names)
+        if command[:1] == ("resume",):
+            found.wrong |= {name: words for name in names if (words := await _decide(harness, name, command[1]))}
+        else:
+            found.wrong |= await _run_command(harness, command, names)
     await _until_ended(harness, list(items))
     found.wrong |= await _ended_wrong(harness, items, to_cancel, requests)
+    skipped = {name for name, command in to_decide.items() if SKIP in command}
+    found.wrong |= await _journals_wrong(harness, before, requests, unchanged=to_cancel | skipped)
     return found
 
 
@@ -82,6 +97,55 @@ def _to_cancel(items: Mapping[str, StuckBody], requests: Mapping[str, WorkloadRe
         by_class[item.kind].append(name)
     few = {name for names in by_class.values() for name in names[1::CANCELLED_EVERY][:CANCELLED_MAX]}
     return few | {name for name in items if name in requests and requests[name].expect is Expect.FAILED}
+
+
+def _to_decide(
+    items: Mapping[str, StuckBody], rows: Mapping[str, ExecutionResource], cancelled: Collection[str]
+) -> Mapping[str, tuple[str, ...]]:
+    """Half of those with a step about which a person has to decide, in turns to be repeated and skipped."""
+    marks = {name: row.status.attention for name, row in rows.items() if row.status.attention is not None}
+    waiting = [name for name in items if name in marks and marks[name].code in STEP_MARKS and name not in cancelled]
+    return {name: ("resume", (REPEAT, SKIP)[number % 2]) for number, name in enumerate(waiting[::2][:DECIDED_MAX])}
+
+
+async def _decide(harness: Harness, name: str, option: str) -> str:
+    """Resume it without a decision, and with the one that this prints; returns what is wrong."""
+    code, said = await _stigmer(harness, "executions", "resume", name)
+    asked = DECISION.search(said)
+    if code != 1 or asked is None:
+        return f"`resume` ended with {code}, and says no way out: {said[-TEXT_MAX:]}"
+    step = asked[1] if option == REPEAT else asked[2]
+    code, said = await _stigmer(harness, "executions", "resume", name, option, step)
+    return f"`resume {option} {step}` ended with {code}: {said[-TEXT_MAX:]}" if code else ""
+
+
+async def _read_journal(harness: Harness, name: str, requests: Mapping[str, WorkloadRequest]) -> Journal | None:
+    """The journal of an execution of an agent that uses tools."""
+    agent = requests[name].tool_agent if name in requests else None
+    return await read_journal(harness.client, name, agent, read_effects(harness.ledgers.tools)) if agent else None
+
+
+async def _journals_wrong(
+    harness: Harness,
+    before: Mapping[str, Journal | None],
+    requests: Mapping[str, WorkloadRequest],
+    *,
+    unchanged: Collection[str],
+) -> Mapping[str, str]:
+    """What is wrong with journals, each of which had at most one step about which a person had to decide.
+
+    That step may have taken effect once more, but not in `unchanged`.
+    """
+    wrong: dict[str, str] = {}
+    for name, old in before.items():
+        new = await _read_journal(harness, name, requests)
+        if old is None or new is None:
+            continue
+        phase = (await harness.client.execution(name)).status.phase
+        again = () if name in unchanged else [step.key for step in old.in_the_air]
+        if words := wrong_journal(new, is_completed=phase is Phase.COMPLETED, repeated=again):
+            wrong[name] = words
+    return wrong
 
 
 async def _stuck(harness: Harness) -> Mapping[str, StuckBody]:
@@ -166,6 +230,6 @@ def _not_as_asked(row: ExecutionResource, wanted: WorkloadRequest | None, *, is_
     status = row.status
     if is_cancelled and status.phase is Phase.CANCELLED:
         return ""
-    if status.phase is Phase.COMPLETED and wanted is not None and status.output == ECHO.format(message=wanted.message):
+    if status.phase is Phase.COMPLETED and wanted is not None and status.output == wanted.output:
         return ""
     return f"it is {status.phase}: {status.error or status.dispatch}"

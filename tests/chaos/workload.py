@@ -10,12 +10,17 @@ from enum import StrEnum
 from stigmer_cli.api.resources import ExecutionRequest
 from stigmer_cli.client import Client
 from stigmer_cli.errors import RequestError, StigmerError
+from tests.chaos.tool_agents import TOOL_AGENTS, WEIGHTS, ToolAgent
 
 GREETER, SLOW, POISONOUS, UNKNOWN = "greeter", "slow", "poisonous", "unknown"
 POISON = "openai:poison"
 AGENTS = {GREETER: "echo", SLOW: "echo:slow", POISONOUS: POISON, UNKNOWN: "openai:nobody"}
+ECHO = "Echo (no model was asked): {message}"
 AGAIN_S = 0.1
 SLOW_SHARE = 0.12
+TOOLS_SHARE = 0.7
+"""Of all requests, those for agents that use tools."""
+
 AGAIN_SHARE = 0.1
 HUGE = 3_000_000
 """Characters: more than a message may have, but a body that the server still reads."""
@@ -28,6 +33,7 @@ class Expect(StrEnum):
     """How a request must end."""
 
     ECHO = "echo"
+    TOOLS = "tools"
     FAILED = "failed"
     REFUSED = "refused"
 
@@ -51,6 +57,16 @@ class WorkloadRequest:
         """The message for the agent."""
         return f"say {self.key} once" + "!" * self.size
 
+    @property
+    def tool_agent(self) -> ToolAgent | None:
+        """The agent, if it uses tools."""
+        return TOOL_AGENTS.get(self.agent)
+
+    @property
+    def output(self) -> str:
+        """What the execution must give if it completes."""
+        return self.tool_agent.end if self.tool_agent else ECHO.format(message=self.message)
+
 
 @dataclass
 class Workload:
@@ -62,6 +78,7 @@ class Workload:
     client: Client
     rng: random.Random
     executions: int
+    tools_share: float = TOOLS_SHARE
     pause_s: float = 0.1
     log: list[WorkloadRequest] = field(default_factory=list)
     released: int = 0
@@ -100,14 +117,21 @@ class Workload:
                 self._more.clear()
                 await self._more.wait()
                 continue
-            wanted = self._new(SLOW if self.rng.random() < SLOW_SHARE else GREETER, 0)
+            wanted = self._new(self._choose_agent(), 0)
             await self._until_answered(wanted)
             if self.rng.random() < AGAIN_SHARE:
                 await self._ask(wanted)
             await asyncio.sleep(self.rng.uniform(0, 2 * self.pause_s))
 
+    def _choose_agent(self) -> str:
+        chance = self.rng.random()
+        if chance < self.tools_share:
+            return self.rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        return SLOW if self.rng.random() < SLOW_SHARE else GREETER
+
     def _new(self, agent: str, size: int) -> WorkloadRequest:
-        expect = Expect.FAILED if agent in (POISONOUS, UNKNOWN) else Expect.REFUSED if size else Expect.ECHO
+        expect = Expect.TOOLS if agent in TOOL_AGENTS else Expect.ECHO
+        expect = Expect.FAILED if agent in (POISONOUS, UNKNOWN) else Expect.REFUSED if size else expect
         wanted = WorkloadRequest(
             key=f"chaos-{len(self.log):06d}",
             agent=agent,

@@ -7,21 +7,22 @@ import random
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from stigmer_cli.api.query import Query
-from stigmer_cli.api.resources import ExecutionResource
+from stigmer_cli.api.resources import ExecutionRequest, ExecutionResource
 from stigmer_cli.client import Client
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.identity import StoreId
-from stigmer_cli.errors import ServerUnavailable
+from stigmer_cli.errors import ServerUnavailable, StigmerError
 from stigmer_cli.temporal.connection import Connection, Target
 from stigmer_cli.temporal.errors import TemporalUnavailable
 from stigmer_cli.temporal.gateway import Gateway
 from tests.chaos.failpoints import points
+from tests.chaos.tool_agents import ToolAgent
 from tests.support.ids import STORE, workflow
 from tests.support.polling import eventually
 from tests.support.running_server import TOKEN, Served, accept
@@ -47,7 +48,7 @@ class PartFailpoints:
 
     @contextmanager
     def arm(self, point: str, act: str = "kill") -> Iterator[None]:
-        """Plan `act` at `point`; fails at the end if it was never reached."""
+        """Plan `act` at `point`, `kill@3` for the third time; fails at the end if it was never reached."""
         assert point in {known.name for known in points.POINTS}, f"no such failpoint: {point}"
         before = len(self.ledger())
         self._own.plan.write_text(f"{point}={act}")
@@ -118,6 +119,8 @@ class FailpointHarness:
         environment = {**addresses, **self.runner_points.environment}
         self.runners = [FailpointRunner(folder, number, environment) for number in range(2)]
         self.log: list[KeyedRequest] = []
+        self.folder = folder
+        self.effects = folder / "effects.jsonl"
 
     def request(self) -> KeyedRequest:
         """A new request."""
@@ -163,6 +166,20 @@ class FailpointHarness:
             return False
         request.ids.add(answer.metadata.id)
         return True
+
+    async def ask_tools(self, client: Client, agent: ToolAgent) -> str:
+        """Have an execution of an agent that uses tools accepted, under one key however often; returns its id."""
+        request = ExecutionRequest(agent=agent.name, message=f"use {agent.name}")
+        key = self.request().key
+
+        async def accepted() -> str | None:
+            with suppress(StigmerError):
+                return (await client.create_execution(request, idempotency_key=key, require_temporal=False)).metadata.id
+            return None
+
+        id_ = await eventually(accepted, within_s=ON_MAX_S, what="accepted")
+        assert id_ is not None
+        return id_
 
     async def wait_settled(self, client: Client, request: KeyedRequest) -> None:
         """Return when it ended and client, store, timeline and Temporal agree that it was done once."""

@@ -59,6 +59,8 @@ RUNS = "stigmer_cli.store.runs"
 META = "stigmer_cli.store.meta"
 LEASE = "stigmer_cli.executions.reconcile.lease"
 REPORTS = "stigmer_cli.run_reports"
+STEPS = "stigmer_cli.store.steps"
+TOOLS = "stigmer_cli.tool_server.connection"
 
 SERVER_POINTS = (
     Point("accept committed", When.AFTER, ROWS, "ExecutionTable", "accept"),
@@ -89,7 +91,23 @@ RECONCILE_POINTS = (
 )
 """Points of a requested reconcile only; its submits pass the points of the dispatcher."""
 
-POINTS = (*SERVER_POINTS, *RUNNER_POINTS, *RECONCILE_POINTS)
+SERVER_STEP_POINTS = (
+    Point("step begin arrived", When.BEFORE, STEPS, "StepTable", "begin"),
+    Point("step begin committed", When.AFTER, STEPS, "StepTable", "begin"),
+    Point("step end arrived", When.BEFORE, STEPS, "StepTable", "finish"),
+    Point("step end committed", When.AFTER, STEPS, "StepTable", "finish"),
+)
+RUNNER_STEP_POINTS = (
+    Point("step begin wanted", When.BEFORE, REPORTS, "RunReports", "begin_step"),
+    Point("step begin answered", When.AFTER, REPORTS, "RunReports", "begin_step"),
+    Point("call begins", When.BEFORE, TOOLS, "ToolServer", "call"),
+    Point("call answered", When.AFTER, TOOLS, "ToolServer", "call"),
+    Point("step end wanted", When.BEFORE, REPORTS, "RunReports", "finish_step"),
+    Point("step end taken", When.AFTER, REPORTS, "RunReports", "finish_step"),
+)
+"""Points of the journal, around begin, effect and end of each step."""
+
+POINTS = (*SERVER_POINTS, *RUNNER_POINTS, *RECONCILE_POINTS, *SERVER_STEP_POINTS, *RUNNER_STEP_POINTS)
 MODULES = frozenset(point.module for point in POINTS)
 
 

@@ -108,12 +108,12 @@ def test_a_plan_that_nothing_reaches_fails_the_test(harness: FailpointHarness) -
 
 def _claims(ledger: list[Line], request: KeyedRequest) -> set[object]:
     """The runs that came to claim the request."""
-    return {line["run"] for line in ledger if line["point"] == "claim arrived" and line["execution"] in request.ids}
+    return {line["run"] for line in ledger if line["point"] == "claim arrived" and line.get("execution") in request.ids}
 
 
 def _cost_s(ledger: list[Line], request: KeyedRequest) -> float:
     """From the death to the next sign of another attempt."""
-    mine = [line for line in ledger if line["execution"] in request.ids]
+    mine = [line for line in ledger if line.get("execution") in request.ids]
     (death,) = [line for line in mine if line["act"] == "kill"]
     died_at = float(str(death["at"]))
     later = [float(str(line["at"])) for line in mine if line["pid"] != death["pid"]]

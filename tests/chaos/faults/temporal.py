@@ -62,7 +62,7 @@ async def _replace(harness: Harness, rng: random.Random) -> None:
     await start(harness, rng)
 
 
-async def _start_empty(harness: Harness, rng: random.Random) -> None:
+async def start_empty(harness: Harness, rng: random.Random) -> None:
     harness.temporal.forget()
     await start(harness, rng)
 
@@ -157,7 +157,7 @@ TEMPORAL: tuple[Fault, ...] = (
     Fault(
         name="T5 frozen for good", inject=_freeze, heal=_replace, lasts_s=(0.0, 0.0), shows=Shows.CUT_OFF, weight=RARE
     ),
-    Fault(name="T7 emptied", inject=kill, heal=_start_empty, shows=Shows.CUT_OFF, forgets=True),
+    Fault(name="T7 emptied", inject=kill, heal=start_empty, shows=Shows.CUT_OFF, forgets=True),
     Fault(
         name="T8 older database",
         inject=_restore_older_database,

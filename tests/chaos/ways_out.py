@@ -2,14 +2,14 @@
 
 One call of a command names all executions with that hint, as `list --stuck` advises; a few of each class are cancelled
 instead, one by one, and so is poison, which would kill the runner of others again. Where a step may have taken effect,
-a few are resumed instead, which says what to decide: one repeats the step, and the next one skips it.
+each alternative that is printed is taken in turns.
 """
 
 import asyncio
 import os
 import re
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -22,7 +22,7 @@ from stigmer_cli.domain.stuck import GRACE_S
 from stigmer_cli.errors import StigmerError
 from tests.chaos import ledger
 from tests.chaos.harness import Harness
-from tests.chaos.invariants import STEP_MARKS, list_rows
+from tests.chaos.invariants import list_rows
 from tests.chaos.journals import Journal, read_effects, read_journal, wrong_journal
 from tests.chaos.workload import Expect, WorkloadRequest
 from tests.support.machine_load import slack
@@ -34,8 +34,9 @@ CANCELLED_EVERY, CANCELLED_MAX = 4, 5
 DECIDED_MAX = 12
 """How many are resumed one by one."""
 
-REPEAT, SKIP = "--repeat", "--skip"
-DECISION = re.compile(r"--repeat (\S+) or --skip (\S+)")
+CANCEL, RESUME, SKIP = ("cancel",), "resume", "--skip"
+VERBS = ("reconcile", RESUME, *CANCEL)
+COMMAND = re.compile(r"stigmer executions (\w+) aex-\w+((?: --[\w-]+(?: /[\w/]+)?)*)")
 NAMED_MAX = 200
 COMMAND_MAX_S = 120.0
 ENDS_MAX_S = 120.0
@@ -62,32 +63,29 @@ async def take_ways_out(harness: Harness, log: Sequence[WorkloadRequest]) -> Way
         name: f"open ({rows[name].status.phase}), and called nothing" for name in rows.keys() - items.keys()
     }
     to_cancel = _to_cancel(items, requests)
-    to_decide = _to_decide(items, rows, to_cancel)
+    chosen = _choose_commands(items, to_cancel)
     by_command: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for name, item in items.items():
-        command = ("cancel",) if name in to_cancel else to_decide.get(name) or printed_command(name, item)
+        command = chosen[name]
         by_command[command].append(name)
-        found.taken[f"{item.kind}: {' '.join(command) or 'nothing to type'}"] += 1
+        typed = " ".join(word for word in command if not word.startswith("/"))
+        found.taken[f"{item.kind}: {typed or 'nothing to type'}"] += 1
     before = {name: await _read_journal(harness, name, requests) for name in items}
     for command, names in by_command.items():
-        if command[:1] == ("resume",):
-            found.wrong |= {name: words for name in names if (words := await _decide(harness, name, command[1]))}
+        if command[:1] == (RESUME,):
+            found.wrong |= {name: words for name in names if (words := await _resume(harness, name, command[1:]))}
         else:
             found.wrong |= await _run_command(harness, command, names)
     await _until_ended(harness, list(items))
     found.wrong |= await _ended_wrong(harness, items, to_cancel, requests)
-    skipped = {name for name, command in to_decide.items() if SKIP in command}
-    found.wrong |= await _journals_wrong(harness, before, requests, unchanged=to_cancel | skipped)
+    unchanged = {name for name, command in chosen.items() if command == CANCEL or SKIP in command}
+    found.wrong |= await _journals_wrong(harness, before, requests, unchanged=unchanged)
     return found
 
 
-def printed_command(name: str, item: StuckBody) -> tuple[str, ...]:
-    """`reconcile` with its flags, or `cancel`, as the hint says; empty if it names neither for this execution."""
-    words = item.hint.replace(",", " ").split()
-    for verb in ("reconcile", "cancel"):
-        if verb in words and name in words:
-            return (verb, *(word for word in words if word.startswith("--")))
-    return ()
+def printed_commands(item: StuckBody) -> Sequence[tuple[str, ...]]:
+    """`reconcile`, `resume` or `cancel`, each with its flags, without the id: the alternatives that the hint names."""
+    return [(verb, *flags.split()) for verb, flags in COMMAND.findall(item.hint) if verb in VERBS]
 
 
 def _to_cancel(items: Mapping[str, StuckBody], requests: Mapping[str, WorkloadRequest]) -> set[str]:
@@ -99,24 +97,27 @@ def _to_cancel(items: Mapping[str, StuckBody], requests: Mapping[str, WorkloadRe
     return few | {name for name in items if name in requests and requests[name].expect is Expect.FAILED}
 
 
-def _to_decide(
-    items: Mapping[str, StuckBody], rows: Mapping[str, ExecutionResource], cancelled: Collection[str]
-) -> Mapping[str, tuple[str, ...]]:
-    """Half of those with a step about which a person has to decide, in turns to be repeated and skipped."""
-    marks = {name: row.status.attention for name, row in rows.items() if row.status.attention is not None}
-    waiting = [name for name in items if name in marks and marks[name].code in STEP_MARKS and name not in cancelled]
-    return {name: ("resume", (REPEAT, SKIP)[number % 2]) for number, name in enumerate(waiting[::2][:DECIDED_MAX])}
+def _choose_commands(items: Mapping[str, StuckBody], cancelled: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+    """One command for each: the last that its hint names, which takes many ids, and each of the others a few times.
+
+    The empty tuple: its hint names none.
+    """
+    chosen: dict[str, tuple[str, ...]] = {}
+    turns: Counter[str] = Counter()
+    for name, item in items.items():
+        commands = printed_commands(item) or [()]
+        turn, turns[item.kind] = turns[item.kind], turns[item.kind] + 1
+        chosen[name] = CANCEL if name in cancelled else commands[turn % len(commands) if turn < DECIDED_MAX else -1]
+    return chosen
 
 
-async def _decide(harness: Harness, name: str, option: str) -> str:
-    """Resume it without a decision, and with the one that this prints; returns what is wrong."""
+async def _resume(harness: Harness, name: str, flags: Sequence[str]) -> str:
+    """Resume it without a decision, which must be refused, and with this one; returns what is wrong."""
     code, said = await _stigmer(harness, "executions", "resume", name)
-    asked = DECISION.search(said)
-    if code != 1 or asked is None:
-        return f"`resume` ended with {code}, and says no way out: {said[-TEXT_MAX:]}"
-    step = asked[1] if option == REPEAT else asked[2]
-    code, said = await _stigmer(harness, "executions", "resume", name, option, step)
-    return f"`resume {option} {step}` ended with {code}: {said[-TEXT_MAX:]}" if code else ""
+    if code != 1 or " ".join(flags) not in said:
+        return f"`resume` ended with {code}, and does not ask for a decision: {said[-TEXT_MAX:]}"
+    code, said = await _stigmer(harness, "executions", "resume", name, *flags)
+    return f"`resume {' '.join(flags)}` ended with {code}: {said[-TEXT_MAX:]}" if code else ""
 
 
 async def _read_journal(harness: Harness, name: str, requests: Mapping[str, WorkloadRequest]) -> Journal | None:

@@ -39,7 +39,7 @@ async def test_a_starter_that_is_killed_takes_all_of_its_server_with_it() -> Non
 
 
 async def test_a_server_whose_keeper_alone_is_killed_ends() -> None:
-    with start("sh", "-c", "echo $PPID $$; sleep 600") as starter:
+    with start("sh", "-c", "echo $PPID $$; exec sleep 600") as starter:
         assert starter.stdout is not None
         keeper, server = (int(word) for word in starter.stdout.readline().split())
         os.kill(keeper, signal.SIGKILL)

@@ -58,6 +58,7 @@ class _Broken:
     failure: ModelBusy
     broke_off: bool
     has_progressed: bool = False
+    wait_for: WaitFor = WaitFor.RETRIES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,7 +258,12 @@ class AttemptRunner:
         except LoopBroken as broken:
             for usage in broken.unrecorded:
                 tokens.add(usage)
-            return _Broken(failure=broken.failure, broke_off=broken.broke_off, has_progressed=broken.has_progressed)
+            return _Broken(
+                failure=broken.failure,
+                broke_off=broken.broke_off,
+                has_progressed=broken.has_progressed,
+                wait_for=broken.wait_for,
+            )
         finally:
             _write(transcript, told.close())
         return Outcome(phase=Phase.COMPLETED, output=DELIVERED.redact(to_storable(output)))
@@ -278,10 +284,11 @@ class AttemptRunner:
             since=None if is_first else work.model_busy_since,
             busy_s=busy_s,
             time_left_s=None if attempt.time_left_s is None else attempt.time_left_s - took_s,
+            is_tool_server=broken.wait_for is WaitFor.TOOL_SERVER,
         )
         match self._model_retry.decide(unanswered, self._clock_and_rng.rng):
             case GiveUp(sentence=sentence, is_timed_out=is_timed_out):
-                exhausted = Exhausted(WaitFor.RETRIES, sentence)
+                exhausted = Exhausted(broken.wait_for, sentence)
                 pause = None if is_timed_out else pause_of(exhausted, work, self._on_exhausted)
                 return pause or _fail(sentence)
             case TryAgain(delay_s=delay_s):

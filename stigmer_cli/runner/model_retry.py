@@ -22,6 +22,10 @@ DELAY_MIN_S = 0.1
 ASKED_JITTER = 0.1
 """How much later than the provider asks, as a share: those that were refused together do not all come back together."""
 
+TOOL_SERVER_S = 60.0
+"""For how long a tool server may be away: long enough for one that is started again, and no longer, because most that
+are away for so long have to be repaired by somebody, who wants to know."""
+
 TIMED_OUT = "the execution's own time-out leaves no more"
 LAST_TRY_S = 2.0
 """What the execution's own time-out must leave for the last try."""
@@ -51,6 +55,7 @@ class Unanswered:
 
     `broken_off` of the `tries` ended in the middle of the answer. The model has been busy for `busy_s` seconds, since
     `since` (None: this is the first try that met it so). `time_left_s` is what the execution's own time-out leaves.
+    `is_tool_server`: it is no model that is away.
     """
 
     failure: ModelBusy
@@ -59,6 +64,7 @@ class Unanswered:
     since: datetime | None
     busy_s: float
     time_left_s: float | None = None
+    is_tool_server: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +84,8 @@ class ModelRetry:
         asked_s = unanswered.failure.wait_s
         delay_s = _delay_s(unanswered.tries, rng) if not asked_s else asked_s * (1 + rng.uniform(0.0, ASKED_JITTER))
         limits = [(self.for_s - unanswered.busy_s, f"STIGMER_MODEL_RETRY_FOR is {span(self.for_s)}")]
+        if unanswered.is_tool_server:
+            limits.append((TOOL_SERVER_S - unanswered.busy_s, f"it may be away for {span(TOOL_SERVER_S)}"))
         if unanswered.time_left_s is not None:
             limits.append((unanswered.time_left_s - LAST_TRY_S, TIMED_OUT))
         left_s, limit = min(limits)

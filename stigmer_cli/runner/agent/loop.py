@@ -16,6 +16,7 @@ from pydantic_ai.usage import UsageLimits
 from stigmer_cli.api.agent_tools import LimitsBody, LoopSpec, ToolServerBody
 from stigmer_cli.api.reports import Work
 from stigmer_cli.clock import Clock
+from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.runner.agent.broken import LoopBroken
 from stigmer_cli.runner.agent.calls import TRIES_MAX as TOOL_TRIES_MAX
 from stigmer_cli.runner.agent.calls import JournaledTools, offer_tools
@@ -147,8 +148,12 @@ def _explain(reason: Exception, conversation: Conversation) -> Exception:
                 unrecorded=conversation.unrecorded,
             )
         case ToolServerAway():
-            failure = ModelBusy(reason.message)
-            return LoopBroken(failure, broke_off=False, has_progressed=conversation.has_progressed)
+            return LoopBroken(
+                ModelBusy(reason.message),
+                broke_off=False,
+                has_progressed=conversation.has_progressed,
+                wait_for=WaitFor.TOOL_SERVER,
+            )
         case AgentRunError() | UserError():
             return ModelFailed(f"the loop of model and tools ended: {reason}")
         case _:

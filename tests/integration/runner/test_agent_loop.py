@@ -16,6 +16,7 @@ from stigmer_cli.api.reports import Work
 from stigmer_cli.api.sessions import ExchangeBody
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.model_provider import OPENAI
+from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.runner.agent.broken import LoopBroken
 from stigmer_cli.runner.agent.loop import AgentLoop
 from stigmer_cli.runner.journal import StepParked
@@ -172,6 +173,7 @@ async def test_a_call_with_effect_once_that_broke_off_is_never_repeated(agent: A
     with pytest.raises(LoopBroken) as caught:
         await agent.attempt()
     assert "broke off" in caught.value.failure.message
+    assert caught.value.wait_for is WaitFor.TOOL_SERVER
     assert not caught.value.broke_off
     agent.journal.next_attempt()
     with pytest.raises(StepParked, match="/turns/0/calls/0"):

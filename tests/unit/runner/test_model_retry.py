@@ -55,6 +55,13 @@ def test_the_last_try_is_at_the_end_of_the_time() -> None:
     )
 
 
+def test_a_tool_server_may_be_away_for_a_minute() -> None:
+    away = replace(LATER, is_tool_server=True)
+    assert delay_s(replace(away, busy_s=57.0)) == 3.0
+    assert sentence(replace(away, busy_s=60.0)).endswith(": it may be away for 1m")
+    assert sentence(replace(away, busy_s=2.0), ModelRetry(for_s=2.0)).endswith(": STIGMER_MODEL_RETRY_FOR is 2s")
+
+
 def test_the_executions_own_time_out_leaves_time_for_the_last_try() -> None:
     assert delay_s(replace(LATER, time_left_s=10.0)) == 8.0
     assert sentence(replace(LATER, time_left_s=1.5)).endswith(": the execution's own time-out leaves no more")

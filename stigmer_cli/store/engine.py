@@ -216,7 +216,7 @@ def _create_sqlite(file: StoreFile, busy_timeout_s: float, scripts: Path) -> Non
     try:
         file.fresh.unlink(missing_ok=True)
         file.fresh.touch(mode=0o600)
-        _with_sqlite(file.fresh, busy_timeout_s, lambda connection: migrate.upgrade(connection, scripts))
+        _with_sqlite(file.fresh, busy_timeout_s, lambda connection: migrate.create(connection, scripts))
         publish(file.fresh, file.path)
     except OSError as error:
         raise MachineError(f"cannot create {file.path}: {reason_of(error)}; {file.space()}") from error

@@ -1,9 +1,12 @@
 """Brings the schema of an open database to the newest one this Stigmer knows, or refuses one that is newer.
 
 Alembic is imported when there is a migration to run. The names of the scripts say whether there is one: revisions are
-consecutive numbers, and the name of each script begins with its own.
+consecutive numbers, and the name of each script begins with its own. A new SQLite file is made by the statements that
+the migrations come to, which a test compares with them.
 """
 
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 SCRIPTS = Path(__file__).parent / "migrations"
+NEWEST = "newest.sql"
+"""The statements that make the newest schema in SQLite, in the folder of the scripts."""
+
 EMPTY = "none"
 """The revision of a database that holds no tables yet."""
 
@@ -47,6 +53,17 @@ def revision(connection: Connection, scripts: Path, name: str) -> str:
     return found
 
 
+def create(connection: Connection, scripts: Path) -> None:
+    """Make the newest schema in an empty SQLite database, within the transaction that `connection` is in.
+
+    Migrations that are newer than the statements in `scripts` run after these.
+    """
+    for statement in _statements((scripts / NEWEST).read_text(encoding="utf-8")):
+        connection.exec_driver_sql(statement)
+    if _recorded_revision(connection) != head(scripts):
+        upgrade(connection, scripts)
+
+
 def upgrade(connection: Connection, scripts: Path) -> None:
     """Run every migration that is missing, within the transaction that `connection` is in."""
     from alembic import command  # noqa: PLC0415 - see above
@@ -54,6 +71,16 @@ def upgrade(connection: Connection, scripts: Path) -> None:
     config = _config(scripts)
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of `script`, each of whole lines; those of triggers have semicolons in them."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def _revisions(scripts: Path) -> list[str]:

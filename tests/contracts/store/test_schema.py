@@ -1,5 +1,9 @@
 """The schema: what the migrations make is what the tables say, and the queries that must be fast have their index."""
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -13,6 +17,7 @@ from stigmer_cli.errors import Conflict
 from stigmer_cli.store import migrate
 from stigmer_cli.store.store import Store, open_store
 from stigmer_cli.store.tables import metadata
+from tests.contracts.store import newest_script
 from tests.contracts.store.drafts import RealSleepClock, accepted, draft
 from tests.support.postgres import Cluster
 
@@ -88,3 +93,25 @@ def test_the_names_of_the_scripts_say_which_revision_is_the_newest() -> None:
     config = Config()
     config.set_main_option("script_location", str(migrate.SCRIPTS))
     assert migrate.head(migrate.SCRIPTS) == ScriptDirectory.from_config(config).get_current_head()
+
+
+def held_by(file: Path) -> tuple[list[tuple[object, ...]], list[int]]:
+    """All that the schema of `file` says, in the order in which it was made, and how many rows each table has."""
+    with closing(sqlite3.connect(file)) as connection:
+        made = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY rowid").fetchall()
+        tables = [f'"{name}"' for kind, name, *_ in made if kind == "table"]
+        return made, [connection.execute(f"SELECT count(*) FROM {one}").fetchone()[0] for one in tables]  # noqa: S608
+
+
+def test_a_new_file_holds_exactly_what_the_migrations_make(tmp_path: Path) -> None:
+    newest_script.migrated(tmp_path / "migrated.db")
+    engine = create_engine(f"sqlite+pysqlite:///{tmp_path}/new.db")
+    with engine.begin() as connection:
+        migrate.create(connection, migrate.SCRIPTS)
+        assert migrate.revision(connection, migrate.SCRIPTS, "it") == migrate.head(migrate.SCRIPTS)
+    engine.dispose()
+    assert held_by(tmp_path / "new.db") == held_by(tmp_path / "migrated.db")
+
+
+def test_the_script_for_a_new_file_is_that_of_the_newest_migration() -> None:
+    assert newest_script.FILE.read_text() == newest_script.make_script(), newest_script.COMMAND

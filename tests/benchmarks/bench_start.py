@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.benchmarks.report import Benchmark, Row, interleave, medians
-from tests.support.installed import Stigmer, installed
+from tests.support.installed import Stigmer, frozen, installed
 
 ROUNDS, QUICK_ROUNDS = 31, 7
 TYPER = "one-command typer application"
@@ -32,6 +32,9 @@ def main() -> None:
 
 app()
 """
+LIVE, LIVE_FROZEN = "completion of an execution's id", "the same, with a server that does not answer"
+LIVE_MAX_MS = 300.0
+COMPLETING_ID = {"_STIGMER_COMPLETE": "bash", "_STIGMER_LINE": "stigmer executions get ", "_STIGMER_WORD": ""}
 COMPLETING = {"_STIGMER_COMPLETE": "bash", "_STIGMER_LINE": "stigmer exec", "_STIGMER_WORD": "exec"}
 
 
@@ -78,7 +81,12 @@ def run(is_quick: bool) -> Sequence[Row]:  # noqa: FBT001 - the interface of a b
             commands[case.name] = _command(
                 [stigmer.command, *case.arguments], {**stigmer.environment, **case.environment}
             )
-        took_s = medians(interleave(commands, QUICK_ROUNDS if is_quick else ROUNDS))
+        rounds = QUICK_ROUNDS if is_quick else ROUNDS
+        live = _command([stack.command], {**stack.environment, **COMPLETING_ID})
+        samples = interleave({**commands, LIVE: live}, rounds)
+        with frozen(stack.pids()["server"]):
+            samples |= interleave({LIVE_FROZEN: live}, QUICK_ROUNDS)
+        took_s = medians(samples)
     return [
         Row(
             what=case.name,
@@ -89,7 +97,7 @@ def run(is_quick: bool) -> Sequence[Row]:  # noqa: FBT001 - the interface of a b
             budget=case.budget,
         )
         for case in CASES
-    ]
+    ] + [Row(what=name, measured=took_s[name] * 1000, unit="ms", budget=LIVE_MAX_MS) for name in (LIVE, LIVE_FROZEN)]
 
 
 def _bare_commands(folder: Path) -> dict[str, Callable[[], object]]:

@@ -63,10 +63,11 @@ class StepFailed(OperationFailed):
 
     code = "step-failed"
 
-    def __init__(self, message: str, *, usage: UsageBody | None = None) -> None:
-        """`usage` is what the step used all the same, if that is known."""
+    def __init__(self, message: str, *, usage: UsageBody | None = None, details: Json = None) -> None:
+        """`usage` is what the step used all the same, if that is known. `details` are recorded with the message."""
         super().__init__(message)
         self.usage = usage
+        self.details = details
 
 
 class StepParked(StigmerError):
@@ -161,7 +162,8 @@ class Journal:
             end = StepEndBody(state=StepState.DONE, result=text, usage=performed.usage)
         except StepFailed as failed:
             error = DELIVERED.redact(to_storable(failed.message))[:ERROR_CHARS_MAX]
-            end = StepEndBody(state=StepState.FAILED, error=error, usage=failed.usage)
+            details = None if failed.details is None else DELIVERED.redact(_dump(failed.details))
+            end = StepEndBody(state=StepState.FAILED, error=error, result=details, usage=failed.usage)
         took_s = self._clock_and_rng.clock.monotonic() - began_s
         if not await self._finish(draft, end.model_copy(update={"took_s": max(0.0, took_s)})):
             raise Superseded
@@ -322,7 +324,7 @@ def _dump(value: Json, *, is_canonical: bool = False) -> str:
 
 
 def _result_of(state: StepState | None, result: str | None, error: str | None) -> Json:
-    if state is StepState.FAILED:
-        raise StepFailed(error or "the step failed")
     found: Json = None if result is None else json.loads(result)
+    if state is StepState.FAILED:
+        raise StepFailed(error or "the step failed", details=found)
     return found

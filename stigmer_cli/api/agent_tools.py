@@ -122,19 +122,25 @@ Tools = Annotated[list[ToolServerBody], Field(max_length=SERVERS_MAX)]
 class LimitsBody(Asked):
     """What one execution may use; counted in its journal, and so over all of its attempts. Absent: without limit.
 
-    `turns` are answers of the model, `tool_calls` calls that succeeded, and `tokens` those in and out, as far as the
-    model's provider counts them.
+    `turns` are answers of the model, `tool_calls` calls of tools, `tokens` those in and out, as far as the model's
+    provider counts them, `seconds` the time that turns and calls took, and `money` US dollars by list prices.
     """
 
     turns: int | None = Field(default=None, ge=1, le=LIMIT_MAX)
     tool_calls: int | None = Field(default=None, ge=0, le=LIMIT_MAX)
     tokens: int | None = Field(default=None, ge=1, le=LIMIT_MAX)
+    seconds: float | None = Field(default=None, gt=0, le=LIMIT_MAX, allow_inf_nan=False)
+    money: float | None = Field(default=None, gt=0, le=LIMIT_MAX, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _limits_something(self) -> "LimitsBody":
-        if self.turns is None and self.tool_calls is None and self.tokens is None:
-            raise PydanticCustomError("limits", "limits needs at least one of turns, toolCalls and tokens")
+        if all(getattr(self, name) is None for name in type(self).model_fields):
+            raise PydanticCustomError("limits", "limits needs one of turns, toolCalls, tokens, seconds and money")
         return self
+
+    def to_document(self) -> dict[str, object]:
+        """What is limited, as it is stored."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 Limits = Annotated[LimitsBody | None, Field(exclude_if=lambda limits: limits is None)]

@@ -9,7 +9,7 @@ from stigmer_cli.api.agent_tools import LoopSpec
 from stigmer_cli.api.run_report import NUMBER_MAX, Number, RunReport
 from stigmer_cli.api.sessions import ExchangeBody
 from stigmer_cli.api.steps import EndedStepBody
-from stigmer_cli.api.usage import UsageBody
+from stigmer_cli.api.usage import UsageBody, UsedBody
 from stigmer_cli.api.wire import Asked, Moment, Sent
 from stigmer_cli.domain.phase import Phase
 
@@ -83,7 +83,8 @@ class Work(Sent):
 
     `can_wait`: the server takes the report that the execution has to wait; older ones do not.
 
-    `spec` is what an agent with tools has beside its instructions and its model; None for any other one.
+    `spec` is what an agent with tools has beside its instructions and its model; None for any other one. `used` is what
+    the execution has used so far.
 
     `conversation` is what was asked and answered before, oldest first.
     """
@@ -102,6 +103,7 @@ class Work(Sent):
     progressed: int = Field(default=0, ge=0)
     can_wait: bool = False
     spec: LoopSpec | None = Field(default=None, exclude_if=lambda spec: spec is None)
+    used: UsedBody | None = Field(default=None, exclude_if=lambda used: used is None)
     conversation: list[ExchangeBody] = Field(default=[], exclude_if=lambda exchanges: not exchanges)
 
 

@@ -6,9 +6,10 @@ from typing import Literal
 from pydantic import Field
 
 from stigmer_cli.api.agent_spec import AgentSpecBody, ManifestSpec, agent_spec_body
+from stigmer_cli.api.agent_tools import Limits
 from stigmer_cli.api.steps import JournalBody, StepBody
 from stigmer_cli.api.stuck import StuckBody
-from stigmer_cli.api.usage import UsageBody, usage_body
+from stigmer_cli.api.usage import UsedBody, used_body
 from stigmer_cli.api.waiting import WaitingBody, waiting_body
 from stigmer_cli.api.wire import Asked, Moment, Sent
 from stigmer_cli.domain.execution import Agent, AttentionCode, Event, EventType, Execution, QueueReason
@@ -134,7 +135,8 @@ class ExecutionRequest(Asked):
     """Run an agent, named by id or slug. `id` is the one that a new execution gets; None: the server makes it.
 
     `session` is the conversation that it joins. With `conversation_of` it sees of a conversation what that execution
-    sees, and joins none. What is None is left out, because older servers refuse it.
+    sees, and joins none. What is None is left out, because older servers refuse it. `limits` are this execution's own,
+    each instead of the one that its agent has under that name.
     """
 
     id: str | None = Field(default=None, pattern=AGENT_EXECUTION_ID)
@@ -147,6 +149,7 @@ class ExecutionRequest(Asked):
     conversation_of: str | None = Field(
         default=None, pattern=AGENT_EXECUTION_ID, exclude_if=lambda execution: execution is None
     )
+    limits: Limits = None
 
 
 class DispatchState(StrEnum):
@@ -227,7 +230,7 @@ class ExecutionStatus(Sent):
     messages: list[MessageBody] = []
     output: str | None = None
     error: str | None = None
-    usage: UsageBody | None = None
+    usage: UsedBody | None = None
     started_at: Moment | None = None
     completed_at: Moment | None = None
     cancel_requested_at: Moment | None = None
@@ -340,7 +343,7 @@ def _status(execution: Execution, journal: JournalBody | None) -> ExecutionStatu
         messages=[MessageBody(role=message.role, content=message.content) for message in execution.messages],
         output=execution.output,
         error=execution.error,
-        usage=usage_body(execution.usage) if execution.usage else None,
+        usage=used_body(execution.usage) if execution.usage else None,
         started_at=execution.started_at,
         completed_at=execution.completed_at,
         cancel_requested_at=execution.cancel_requested_at,

@@ -45,6 +45,21 @@ class UsageBody(Sent):
         )
 
 
+class UsedBody(UsageBody):
+    """What an execution used, also with its steps: turns of the model, calls of tools, and the time of both."""
+
+    turns: int = 0
+    tool_calls: int = 0
+    seconds: float = 0.0
+
+
+def used_body(usage: TokenUsage) -> UsedBody:
+    """`usage` of an execution as it goes over the wire."""
+    return UsedBody(
+        **usage_body(usage).model_dump(), turns=usage.turns, tool_calls=usage.tool_calls, seconds=usage.seconds
+    )
+
+
 def usage_body(usage: TokenUsage) -> UsageBody:
     """`usage` as it goes over the wire."""
     return UsageBody(

@@ -113,7 +113,8 @@ class TokenUsage:
 
     `details` are its finer counts, by the names of pydantic-ai: `cache_read_tokens` are among the input,
     `output_reasoning_tokens` among the output. `cost` is in US dollars, at the provider's list price when the model
-    answered; None where the price is not known.
+    answered; None where the price is not known. `turns`, `tool_calls` and the `seconds` of both are those of recorded
+    steps: an execution has them, a single answer has none.
     """
 
     model: str
@@ -121,17 +122,23 @@ class TokenUsage:
     output_tokens: int = 0
     details: Mapping[str, int] = field(default_factory=dict)
     cost: float | None = None
+    turns: int = 0
+    tool_calls: int = 0
+    seconds: float = 0.0
 
     def __add__(self, other: "TokenUsage") -> "TokenUsage":
         """The sum, by the name of the model that answered last; its cost is known only where both are."""
         details = Counter(self.details)
         details.update(other.details)
         return TokenUsage(
-            model=other.model,
+            model=other.model or self.model,
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
             details=dict(details),
             cost=None if self.cost is None or other.cost is None else self.cost + other.cost,
+            turns=self.turns + other.turns,
+            tool_calls=self.tool_calls + other.tool_calls,
+            seconds=self.seconds + other.seconds,
         )
 
 

@@ -6,6 +6,9 @@ from stigmer_cli.nearest import suggest_nearest
 ECHO = "echo"
 ECHO_SLOW = "echo:slow"
 SCRIPT = "script:"
+UNHOSTED = (ECHO, SCRIPT)
+"""How the names of models begin that ask no provider."""
+
 KNOWN = f"{ECHO}, {ECHO_SLOW}, {SCRIPT}FILE or PROVIDER:NAME (stigmer help agents)"
 
 

@@ -105,6 +105,14 @@ def find_provider(model: str) -> Provider | None:
     return PROVIDERS.get(name) if colon else None
 
 
+def describe_unknown_price(model: str) -> str:
+    """The sentence for a model whose money is limited, and whose price nobody knows."""
+    return (
+        f"the price of the model {model} is not known, so that spec.limits.money cannot be counted: use"
+        " spec.limits.tokens instead"
+    )
+
+
 def describe_missing_library(provider: Provider) -> str:
     """The sentence for a machine that cannot ask `provider`, with what to install."""
     return (

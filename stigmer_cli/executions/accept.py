@@ -1,6 +1,8 @@
 """Accepting an execution: one commit that nothing undoes, then a short wait for its run to start."""
 
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -37,6 +39,7 @@ class SubmitRequest:
     policy: SubmitPolicy | None = None
     fork: Fork | None = None
     session: str | None = None
+    limits: Mapping[str, object] = field(default_factory=dict)
     conversation_of: ExecutionId | None = None
 
 
@@ -97,6 +100,7 @@ class Acceptor:
             request_hash=_request_hash(request),
             fork=request.fork,
             session=request.session,
+            limits=request.limits,
             conversation_of=request.conversation_of,
         )
 
@@ -117,5 +121,6 @@ def _request_hash(request: SubmitRequest) -> str:
     fork = (request.fork.source, request.fork.before) if request.fork else ()
     named = {"session": request.session, "conversation-of": request.conversation_of}
     more = [f"{name}={value}" for name, value in named.items() if value is not None]
+    more += [f"limits={json.dumps(dict(request.limits), sort_keys=True)}"] if request.limits else []
     text = "\x00".join((request.agent, request.message, str(request.timeout_s), labels, *fork, *more))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -126,8 +126,16 @@ class Journal:
             execution=attempt.execution, epoch=attempt.epoch, run=attempt.run, attempt=attempt.number
         )
 
-    async def perform(self, step: StepCall, effect: Callable[[], Awaitable[Json | Performed]]) -> Json:
+    async def perform(
+        self,
+        step: StepCall,
+        effect: Callable[[], Awaitable[Json | Performed]],
+        *,
+        admit: Callable[[], None] = lambda: None,
+    ) -> Json:
         """The step's recorded result, or what `effect` returns, once that is recorded.
+
+        `admit` is asked before a step begins that was not read ahead, and what it raises is passed on.
 
         `effect` raises StepFailed to have a failure recorded; what else it raises is passed on, and nothing is
         recorded. Raises StepFailed for a failure that is recorded, or for a result that is no JSON or too long;
@@ -140,6 +148,7 @@ class Journal:
             return _result_of(kept.state, kept.result, kept.error)
         if step.effect is Effect.ONCE and self._is_leaving():
             raise RunnerStopped(f"another attempt is to begin {step.name}: this one ends soon")
+        admit()
         if step.effect is not Effect.NONE or not self._is_whole or step.key in self._kept:
             begun = await self._begin(draft)
             if begun.answer is BeginAnswer.RECORDED:

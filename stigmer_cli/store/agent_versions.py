@@ -6,8 +6,10 @@ Only executions of agents with tools have one. Any other agent answers in one tu
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import cast
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import RowMapping, bindparam, select, update
 
 from stigmer_cli.domain.execution import Agent, AgentSpec
 from stigmer_cli.domain.identity import ExecutionId
@@ -23,6 +25,12 @@ _PINNED = (
 )
 _AGENT = select(agents).join(executions, executions.c.agent_id == agents.c.id).where(executions.c.id == bindparam("id"))
 _IS_UNPINNED = executions.c.agent_version.is_(None)
+_PIN = (
+    update(executions).where(executions.c.id == bindparam("of_execution")).values(agent_version=bindparam("of_version"))
+)
+
+LIMITS, OWN_LIMITS = "limits", "ownLimits"
+"""The limits that count, and those among them that one execution has beside those of its agent."""
 
 
 class AgentVersionTable:
@@ -40,30 +48,54 @@ class AgentVersionTable:
     @whole
     async def pin(self, execution_id: ExecutionId, agent: Agent) -> AgentSpec:
         """Have the execution begin with the definition of `agent`, unless it began before; returns the one it has."""
-        row = _row(agent)
+        row = _row(agent.id, agent.spec)
         async with self._database.writing() as writing:
             await writing.connection.execute(writing.backend.insert_or_skip(agent_versions, "id"), row)
             await writing.change(execution_id, Transition(guards=(_IS_UNPINNED,), values={"agent_version": row["id"]}))
             return await _read(writing.connection, execution_id) or agent.spec
 
 
-async def renew_pin(writing: Writing, execution_id: ExecutionId) -> Mapping[str, object]:
-    """What to write into the execution's row so that it goes on with its agent as that is now.
+async def renew_pin(writing: Writing, execution_id: ExecutionId, limits: Mapping[str, object]) -> Mapping[str, object]:
+    """What to write into the execution's row so that it goes on with its agent as that is now, and with `limits`.
 
-    Nothing where it is not pinned, or where recorded turns would not fit: the agent is gone, or its instructions or its
-    `output`, which a turn was asked with, are others.
+    It keeps its definition where recorded turns would not fit: the agent is gone, or its instructions or its `output`,
+    which a turn was asked with, are others. Nothing where it is not pinned.
     """
-    before = await _read(writing.connection, execution_id)
+    pinned = (await writing.connection.execute(_PINNED, {"id": execution_id})).mappings().one_or_none()
+    if pinned is None:
+        return {}
+    before = _spec_of(pinned)
+    own = {**cast("Mapping[str, object]", before.document.get(OWN_LIMITS, {})), **limits}
+    row = (await writing.connection.execute(_AGENT, {"id": execution_id})).mappings().one_or_none()
+    now = None if row is None else _limit(agent_of(row).spec, own)
+    if now is None or not now.document or _asked_with(now) != _asked_with(before):
+        if not limits:
+            return {}
+        now = _limit(before, own)
+    return {"agent_version": await _add(writing, pinned["agent_id"], now)}
+
+
+async def pin_with_limits(writing: Writing, execution_id: ExecutionId, limits: Mapping[str, object]) -> None:
+    """Have the execution begin with its agent as that is now, and with these limits of its own."""
     found = await writing.connection.execute(_AGENT, {"id": execution_id})
-    row = found.mappings().one_or_none()
-    if before is None or row is None:
-        return {}
-    agent = agent_of(row)
-    if not agent.spec.document or _asked_with(agent.spec) != _asked_with(before):
-        return {}
-    version = _row(agent)
+    agent = agent_of(found.mappings().one())
+    version = await _add(writing, agent.id, _limit(agent.spec, limits))
+    await writing.connection.execute(_PIN, {"of_execution": execution_id, "of_version": version})
+
+
+def _limit(spec: AgentSpec, own: Mapping[str, object]) -> AgentSpec:
+    """`spec` with the limits `own`, each instead of the one that it has under that name."""
+    if not own:
+        return spec
+    usual = cast("Mapping[str, object]", spec.document.get(LIMITS, {}))
+    return replace(spec, document={**spec.document, LIMITS: {**usual, **own}, OWN_LIMITS: dict(own)})
+
+
+async def _add(writing: Writing, agent_id: str, spec: AgentSpec) -> str:
+    """Keep this definition, if it is not kept yet; returns its id."""
+    version = _row(agent_id, spec)
     await writing.connection.execute(writing.backend.insert_or_skip(agent_versions, "id"), version)
-    return {"agent_version": version["id"]}
+    return str(version["id"])
 
 
 def _asked_with(spec: AgentSpec) -> object:
@@ -73,17 +105,19 @@ def _asked_with(spec: AgentSpec) -> object:
 
 async def _read(connection: AsyncConnection, execution_id: ExecutionId) -> AgentSpec | None:
     found = (await connection.execute(_PINNED, {"id": execution_id})).mappings().one_or_none()
-    if found is None:
-        return None
-    return AgentSpec(instructions=found["instructions"], model=found["model"], document=found["document"])
+    return None if found is None else _spec_of(found)
 
 
-def _row(agent: Agent) -> Mapping[str, object]:
+def _spec_of(row: RowMapping) -> AgentSpec:
+    return AgentSpec(instructions=row["instructions"], model=row["model"], document=row["document"])
+
+
+def _row(agent_id: str, spec: AgentSpec) -> Mapping[str, object]:
     values: dict[str, object] = {
-        "agent_id": agent.id,
-        "instructions": agent.spec.instructions,
-        "model": agent.spec.model,
-        "document": dict(agent.spec.document),
+        "agent_id": agent_id,
+        "instructions": spec.instructions,
+        "model": spec.model,
+        "document": dict(spec.document),
     }
     text = json.dumps(values, ensure_ascii=False, sort_keys=True)
     return {"id": hashlib.sha256(text.encode()).hexdigest(), **values}

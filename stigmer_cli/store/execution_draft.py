@@ -30,6 +30,7 @@ class ExecutionDraft:
     request_hash: str = ""
     fork: Fork | None = None
     session: str | None = None
+    limits: Mapping[str, object] = field(default_factory=dict)
     conversation_of: ExecutionId | None = None
 
 

@@ -13,6 +13,7 @@ from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store import listing, transitions
+from stigmer_cli.store.agent_versions import pin_with_limits
 from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.conversations import copy_conversation
 from stigmer_cli.store.database import Database, Transition, whole
@@ -122,6 +123,8 @@ class ExecutionTable:
             await writing.append(draft.id, 1, accepted_event(draft))
             if draft.conversation_of is not None:
                 await copy_conversation(writing, draft.conversation_of, draft.id)
+            if draft.limits:
+                await pin_with_limits(writing, draft.id, draft.limits)
             if draft.session is not None:
                 await join_session(writing, draft, draft.session)
             return AcceptResult(execution=await _load(writing.connection, draft.id), is_new=True)

@@ -11,8 +11,8 @@ any other that is open                   -                       open: it runs, 
 COMPLETED, CANCELLED                     -                       ended
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import RowMapping, bindparam, select
 
@@ -49,13 +49,14 @@ class Decision:
     """What a person has decided about steps, by key.
 
     `repeat`: forget this step, so that it is performed again. `skip`: go on as if it had returned `result` (JSON text).
-    `forget_from`: forget this step and all that began after it.
+    `forget_from`: forget this step and all that began after it. `limits` count from now on.
     """
 
     repeat: str | None = None
     skip: str | None = None
     result: str = "null"
     forget_from: str | None = None
+    limits: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,7 @@ class ResumeTable:
             if skipped is not None:
                 await write_skipped(writing, execution_id, skipped.seq, decision.result)
             asked = transitions.resume_asked(self._store, epoch=row["epoch"], now=writing.now)
-            renewed = {**asked.values, **await renew_pin(writing, execution_id)}
+            renewed = {**asked.values, **await renew_pin(writing, execution_id, decision.limits)}
             await writing.change(execution_id, replace(asked, values=renewed))
             return Resumed(outcome=ResumeOutcome.RESUMED, phase=Phase.PENDING)
 

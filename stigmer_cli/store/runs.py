@@ -24,7 +24,7 @@ from stigmer_cli.store.database import Database, EventDraft, Transition, Writing
 from stigmer_cli.store.mapping import map_outcome, outcome_event
 from stigmer_cli.store.messages import FOLD_CHARS_MIN, MessageWriter, draft_piece, fold
 from stigmer_cli.store.run_transitions import Postponement
-from stigmer_cli.store.step_rows import EndedStep, write_ended
+from stigmer_cli.store.step_rows import EndedStep, add_turns, write_ended
 from stigmer_cli.store.tables import events, executions
 from stigmer_cli.store.tables import steps as steps_table
 from stigmer_cli.store.transitions import expect, may_become
@@ -291,7 +291,7 @@ class RunTable:
             if (known := known_better(row, epoch, run, attempt)) is not None or row is None:
                 return known or ReportResult.STALE
             earlier = await _take_tail(writing, row, attempt, tail)
-            used = _add_usage(row, outcome.usage, epoch, attempt)
+            used = _add_usage(row, add_turns(outcome.usage, steps), epoch, attempt)
             done = await writing.change(
                 execution_id,
                 Transition(

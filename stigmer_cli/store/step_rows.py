@@ -1,7 +1,7 @@
 """Steps as rows: what a runner says about one, and the statements that read and write them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -12,6 +12,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.domain.model_name import UNHOSTED
 from stigmer_cli.domain.step import Effect, Step, StepKind, StepState
 from stigmer_cli.errors import NotFound
 from stigmer_cli.store.database import Writing
@@ -77,6 +78,27 @@ class EndedStep:
 
     draft: StepDraft
     end: StepEnd
+
+
+def count_step(kind: StepKind, name: str, end: StepEnd) -> TokenUsage:
+    """What the execution has used more with a step that ended so."""
+    match kind:
+        case StepKind.TURN:
+            # What asks nobody costs nothing; of a provider that has not counted, nobody knows.
+            is_free = name.startswith(UNHOSTED)
+            used = end.usage or TokenUsage(model=name, cost=0.0 if is_free else None)
+            return replace(used, turns=1, seconds=end.took_s)
+        case _:
+            used = end.usage or TokenUsage(model="", cost=0.0)
+            return replace(used, tool_calls=int(kind is StepKind.TOOL), seconds=end.took_s)
+
+
+def add_turns(usage: TokenUsage | None, steps: Sequence[EndedStep]) -> TokenUsage | None:
+    """What an attempt used, with the turns that travel with its outcome."""
+    if usage is None:
+        return None
+    turns = [step for step in steps if step.draft.kind is StepKind.TURN]
+    return replace(usage, turns=len(turns), seconds=sum(step.end.took_s for step in turns))
 
 
 async def find_by_key(writing: Writing, id_: ExecutionId, key: str) -> RowMapping | None:

@@ -23,7 +23,7 @@ from sqlalchemy import Integer, RowMapping, Select, bindparam, func, select
 from stigmer_cli.clock import iso
 from stigmer_cli.domain.execution import AttentionCode, TokenUsage
 from stigmer_cli.domain.identity import ExecutionId, RunId
-from stigmer_cli.domain.step import RECORDED, BeginAnswer, Effect, Step, StepState
+from stigmer_cli.domain.step import RECORDED, BeginAnswer, Effect, Step, StepKind, StepState
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store import transitions
 from stigmer_cli.store.database import Database, Transition, Writing, whole
@@ -33,6 +33,7 @@ from stigmer_cli.store.step_rows import (
     EndedStep,
     StepDraft,
     StepEnd,
+    count_step,
     find_by_key,
     mark_unknown,
     no_such_step,
@@ -126,7 +127,7 @@ class StepTable:
             if step.draft.effect is Effect.ONCE:
                 raise Conflict(f"step {step.draft.key} of {execution_id} has not begun, and its effect is once")
             await write_ended(writing, execution, attempt, step)
-            await _count_usage(writing, execution, step.end)
+            await _count_usage(writing, execution, step.draft.kind, step.draft.name, step.end)
             return ReportResult.TAKEN, True
 
     async def read_recorded(self, execution_id: ExecutionId, *, after: int) -> RecordedPage:
@@ -220,11 +221,11 @@ async def _end(writing: Writing, execution: RowMapping, row: RowMapping, end: St
     if row["state"] != StepState.BEGUN:
         return ReportResult.STALE, False
     await write_end(writing, row, end)
-    await _count_usage(writing, execution, end)
+    await _count_usage(writing, execution, row["kind"], row["name"], end)
     return ReportResult.TAKEN, True
 
 
-async def _count_usage(writing: Writing, execution: RowMapping, end: StepEnd) -> None:
-    if end.usage is not None:
-        values = {"usage": add_step_usage(execution["usage"], end.usage)}
-        await writing.change(execution["id"], Transition(expects=expect(epoch=execution["epoch"]), values=values))
+async def _count_usage(writing: Writing, execution: RowMapping, kind: str, name: str, end: StepEnd) -> None:
+    used = count_step(StepKind(kind), name, end)
+    values = {"usage": add_step_usage(execution["usage"], used)}
+    await writing.change(execution["id"], Transition(expects=expect(epoch=execution["epoch"]), values=values))

@@ -18,6 +18,9 @@ def usage_of(column: Column | None) -> TokenUsage | None:
         output_tokens=cast("int", column["output"]),
         details=cast("Mapping[str, int]", column["details"]),
         cost=cast("float | None", column.get("cost")),
+        turns=cast("int", column.get("turns", 0)),
+        tool_calls=cast("int", column.get("calls", 0)),
+        seconds=cast("float", column.get("seconds", 0.0)),
     )
 
 
@@ -43,6 +46,9 @@ def map_usage(usage: TokenUsage) -> Column:
         "output": usage.output_tokens,
         "details": dict(usage.details),
         "cost": usage.cost,
+        "turns": usage.turns,
+        "calls": usage.tool_calls,
+        "seconds": round(usage.seconds, 3),
     }
 
 

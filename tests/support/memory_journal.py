@@ -21,7 +21,13 @@ class MemoryJournal:
         self.attempt += 1
         self.performed = []
 
-    async def perform(self, step: StepCall, effect: Callable[[], Awaitable[Json | Performed]]) -> Json:
+    async def perform(
+        self,
+        step: StepCall,
+        effect: Callable[[], Awaitable[Json | Performed]],
+        *,
+        admit: Callable[[], None] = lambda: None,
+    ) -> Json:
         text = json.dumps(step.input, sort_keys=True)
         if step.key in self.begun and self.begun[step.key] != text:
             raise StepParked(f"{step.key} was recorded with another input")
@@ -29,6 +35,7 @@ class MemoryJournal:
             return self._recorded(step.key)
         if step.key in self.begun and step.effect is Effect.ONCE:
             raise StepParked(f"{step.key} may have taken effect")
+        admit()
         self.begun[step.key] = text
         self.performed.append(step.key)
         try:

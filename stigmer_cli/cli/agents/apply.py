@@ -16,6 +16,10 @@ def apply_files(cli: Cli, files: Sequence[str], *, is_dry_run: bool) -> None:
     `is_dry_run`: the server checks them, and nothing is changed.
     """
     manifests = parse_manifests(read_sources(files, sys.stdin.buffer))
+    if any(manifest.spec.limits and manifest.spec.limits.money for manifest in manifests):
+        from stigmer_cli.cli.agents.prices import refuse_unpriced  # noqa: PLC0415 - for those who limit money
+
+        refuse_unpriced(manifests, has_endpoint=bool(cli.load_settings(is_look=True).openai_base_url))
     items = call_with_retry(cli, lambda client: client.apply(manifests, is_dry_run=is_dry_run))
     would = " (dry run)" if is_dry_run else ""
     cli.out.result(

@@ -10,6 +10,7 @@ from stigmer_cli.api.resources import AgentResource
 from stigmer_cli.cli.agents.manifest_yaml import write_manifest
 from stigmer_cli.cli.consoles import escape_markup
 from stigmer_cli.cli.context import Cli
+from stigmer_cli.time_format import span
 
 
 def show_agent(cli: Cli, agent: str, *, is_yaml: bool) -> None:
@@ -29,7 +30,7 @@ def _print(console: Console, item: AgentResource) -> None:
         "model": item.spec.model,
         "description": item.spec.description,
         "tools": "\n              ".join(_describe_server(server) for server in item.spec.tools),
-        "limits": ", ".join(f"{count:,} {name}" for name, count in _limits_of(item)),
+        "limits": ", ".join(_limits_of(item)),
         "output": json.dumps(item.spec.output) if item.spec.output is not None else "",
         "instructions": item.spec.instructions,
     }
@@ -38,10 +39,16 @@ def _print(console: Console, item: AgentResource) -> None:
             console.print(f"[bold]{name + ':':<14}[/]{escape_markup(value)}", soft_wrap=True)
 
 
-def _limits_of(item: AgentResource) -> Iterator[tuple[str, int]]:
+def _limits_of(item: AgentResource) -> Iterator[str]:
     limits = item.spec.limits
-    words = {"turns": limits.turns, "tool calls": limits.tool_calls, "tokens": limits.tokens} if limits else {}
-    return ((name, count) for name, count in words.items() if count is not None)
+    if limits is None:
+        return
+    words = {"turns": limits.turns, "tool calls": limits.tool_calls, "tokens": limits.tokens}
+    yield from (f"{count:,} {name}" for name, count in words.items() if count is not None)
+    if limits.seconds is not None:
+        yield span(limits.seconds)
+    if limits.money is not None:
+        yield f"${limits.money:g}"
 
 
 def _describe_server(server: ToolServerBody) -> str:

@@ -22,6 +22,7 @@ from stigmer_cli.cli.executions.parameters import (
     IdempotencyKey,
     IncludeInProgress,
     Kinds,
+    LimitOptions,
     NewLabels,
     NewSession,
     OlderThan,
@@ -70,6 +71,7 @@ def run(
     require_temporal: RequireTemporal = False,
     idempotency_key: IdempotencyKey = None,
     label: NewLabels = None,
+    limit: LimitOptions = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Run an agent and stream its answer. Exits 1 if the execution fails."""
@@ -81,6 +83,7 @@ def run(
         require_temporal=require_temporal,
         is_detached=detach,
         labels=label or (),
+        limits=limit or (),
         session=session,
     )
     raise typer.Exit(run_agent(cli_of(ctx, output), agent, Message(text=message, file=file), options))
@@ -226,6 +229,7 @@ def resume(
     from_: Annotated[
         str | None, typer.Option("--from", metavar="STEP", help="Perform this step again, and what began after it.")
     ] = None,
+    limit: LimitOptions = None,
     phase: Phases = None,
     kind: Kinds = None,
     agent: AgentOption = None,
@@ -256,7 +260,7 @@ def resume(
         until=until,
     )
     options = ResumeOptions(
-        repeat=repeat, skip=skip, result=result, forget_from=from_, is_dry_run=dry_run, is_agreed=yes
+        repeat=repeat, skip=skip, result=result, forget_from=from_, limits=limit, is_dry_run=dry_run, is_agreed=yes
     )
     raise typer.Exit(resume_executions(cli_of(ctx, output), selection, options))
 

@@ -49,7 +49,7 @@ class RunOptions:
     """How an agent is run.
 
     `timeout_s`: seconds to wait for the end, None: no limit. `key` finds the same execution again. `labels`:
-    `key=value`, or `key` with an empty value. `session`: the conversation that it joins.
+    `key=value`, or `key` with an empty value. `limits`: `name=number`. `session`: the conversation that it joins.
     """
 
     timeout_s: float | None
@@ -57,6 +57,7 @@ class RunOptions:
     require_temporal: bool
     is_detached: bool
     labels: Sequence[str] = ()
+    limits: Sequence[str] = ()
     session: str | None = None
 
 
@@ -74,13 +75,14 @@ class ResumeOptions:
     """How executions are resumed, and what was decided about a step, by its key.
 
     `repeat`: perform it again. `skip`: take `result` (JSON text) for what it returned. `forget_from`: perform it again,
-    and all that began after it.
+    and all that began after it. `limits`: `name=number`.
     """
 
     repeat: str | None
     skip: str | None
     result: str | None
     forget_from: str | None
+    limits: Sequence[str] | None
     is_dry_run: bool
     is_agreed: bool
 

@@ -78,6 +78,15 @@ NewLabels = Annotated[
         help="A label of the execution, key=value, to find it by. May be repeated.",
     ),
 ]
+LimitOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit",
+        metavar="LIMIT",
+        help="A limit of this execution, NAME=N: turns, toolCalls, tokens, seconds, or money (US dollars). "
+        "May be repeated.",
+    ),
+]
 RequireTemporal = Annotated[
     bool, typer.Option("--require-temporal", help="Refuse, and write nothing, while Temporal is away.")
 ]

@@ -6,6 +6,7 @@ from stigmer_cli.api.resources import LABELS_MAX, MESSAGE_MAX, ExecutionRequest,
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.execution_reason import describe_reason
 from stigmer_cli.cli.executions.create import Creation, create, make_creation
+from stigmer_cli.cli.executions.limits import parse_limits
 from stigmer_cli.cli.executions.options import Message, RunOptions
 from stigmer_cli.cli.executions.watch import watch_to_end
 from stigmer_cli.cli.input_file import read_input_file
@@ -26,7 +27,8 @@ def run_agent(cli: Cli, agent: str, message: Message, options: RunOptions) -> in
     if len(options.labels) > LABELS_MAX:
         raise ConfigError(f"{len(options.labels)} labels are more than {LABELS_MAX}", hint=HELP)
     labels = {selector.key: selector.value or "" for selector in map(parse_label_selector, options.labels)}
-    request = ExecutionRequest(agent=agent, message=text, labels=labels, session=options.session)
+    limits = parse_limits(options.limits)
+    request = ExecutionRequest(agent=agent, message=text, labels=labels, session=options.session, limits=limits)
     wanted = make_creation(request, key=options.key, require_temporal=options.require_temporal)
     return run_creation(cli, wanted, options)
 

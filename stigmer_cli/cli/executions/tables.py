@@ -13,7 +13,7 @@ from stigmer_cli.cli.execution_reason import PHASE_STYLES, describe_reason, drop
 from stigmer_cli.cli.executions.reconcile_view import CAUSE_MAX
 from stigmer_cli.cli.executions.spans import Span, print_spans
 from stigmer_cli.cli.executions.steps import print_steps
-from stigmer_cli.cli.executions.tokens import describe_usage
+from stigmer_cli.cli.executions.tokens import describe_usage, has_tokens
 from stigmer_cli.cli.output import strip_control_sequences, truncate_line
 from stigmer_cli.clock import iso
 from stigmer_cli.domain.execution import EventType
@@ -117,7 +117,7 @@ def print_execution(
         ("created", iso(item.metadata.created_at)),
         ("started", iso(status.started_at) if status.started_at else None),
         ("completed", iso(status.completed_at) if status.completed_at else None),
-        ("tokens", describe_usage(status.usage) if status.usage else None),
+        ("tokens", describe_usage(status.usage) if status.usage and has_tokens(status.usage) else None),
         ("next try", iso(next_try_at) if next_try_at else None),
         ("workflow", status.dispatch.workflow_id),
         ("run", status.dispatch.run_id),

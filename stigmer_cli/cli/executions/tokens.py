@@ -7,6 +7,11 @@ UNKNOWN = "-"
 LEAST_SHOWN = 0.0001
 
 
+def has_tokens(usage: UsageBody) -> bool:
+    """Whether a provider has counted any."""
+    return bool(usage.input_tokens or usage.output_tokens or usage.details)
+
+
 def describe_usage(usage: UsageBody) -> str:
     """`812 in (64 cached), 96 out (20 reasoning), $0.0019, openai:gpt-5`; without the cost where it is not known."""
     cached, reasoning = usage.details.get(CACHED), usage.details.get(REASONING)

@@ -6,10 +6,11 @@ from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.execution_id import resolve_id
 from stigmer_cli.cli.executions.follow import EventPrinter, describe_timeout, exit_code_of, follow
-from stigmer_cli.cli.executions.tokens import describe_usage
+from stigmer_cli.cli.executions.tokens import describe_usage, has_tokens
 from stigmer_cli.cli.output import Format
 from stigmer_cli.client import Client
 from stigmer_cli.domain.stuck import RESUME
+from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.errors import StigmerError, TimedOut
 from stigmer_cli.time_format import span
 
@@ -56,8 +57,9 @@ def _print_end(cli: Cli, execution: ExecutionResource) -> None:
             cli.out.note(f"{status.phase}: {status.error}")
         cli.out.note(f"{execution.metadata.id} {'paused' if status.waiting else status.phase}")
         if status.waiting:
-            cli.out.hint(f"{RESUME} {execution.metadata.id}")
-        if status.usage and cli.out.stderr.is_terminal:
+            more = " --limit NAME=N" if status.waiting.wait_for == WaitFor.LIMIT else ""
+            cli.out.hint(f"{RESUME} {execution.metadata.id}{more}")
+        if status.usage and has_tokens(status.usage) and cli.out.stderr.is_terminal:
             cli.out.note(f"tokens: {describe_usage(status.usage)}")
 
 

@@ -94,11 +94,12 @@ class JournaledTools(AbstractToolset[None]):
             is_new = True
             if server is None:
                 raise StepFailed(f"there is no tool {name} any more")
-            return (await server.call(tool, arguments, key=idempotency_key(self._execution, key))).wire
+            with self._conversation.budget.measured():
+                return (await server.call(tool, arguments, key=idempotency_key(self._execution, key))).wire
 
         if tool.effect is Effect.ONCE and server is not None:
             await server.ensure_alive()  # once the step has begun, nobody can tell that the call never left
-        recorded = await self._conversation.journal.perform(step, call)
+        recorded = await self._conversation.journal.perform(step, call, admit=self._conversation.budget.admit_call)
         self._conversation.has_progressed |= is_new
         return recorded
 

@@ -4,10 +4,8 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 from stigmer_cli.domain.execution import TokenUsage
+from stigmer_cli.runner.agent.budget import Budget
 from stigmer_cli.runner.journal import Json, Performed, StepCall
-
-TURNS_MAX = 200
-"""How many turns a loop may take; each is a request that costs money."""
 
 BETWEEN_TURNS = "\n\n"
 
@@ -15,8 +13,10 @@ BETWEEN_TURNS = "\n\n"
 class StepJournal(Protocol):
     """The journal as the loop sees it: see `Journal.perform`."""
 
-    async def perform(self, step: StepCall, effect: Callable[[], Awaitable[Json | Performed]]) -> Json:
-        """The step's recorded result, or what `effect` returns."""
+    async def perform(
+        self, step: StepCall, effect: Callable[[], Awaitable[Json | Performed]], *, admit: Callable[[], None] = ...
+    ) -> Json:
+        """The step's recorded result, or what `effect` returns; `admit` may refuse to perform it."""
 
     async def list_recorded_tools(self) -> Collection[str]:
         """The names of the tools of which calls are recorded."""
@@ -25,9 +25,10 @@ class StepJournal(Protocol):
 class Conversation:
     """What the wrapped model and the wrapped tools of one attempt share."""
 
-    def __init__(self, journal: StepJournal, write: Callable[[str], object]) -> None:
+    def __init__(self, journal: StepJournal, write: Callable[[str], object], budget: Budget) -> None:
         """`write` takes the text of the turns, as it comes."""
         self.journal = journal
+        self.budget = budget
         self.is_answering = False
         """Whether the model has begun an answer that it has not ended."""
         self.has_progressed = False

@@ -10,17 +10,18 @@ from dataclasses import dataclass
 import structlog
 from pydantic_ai import Agent
 from pydantic_ai.agent.abstract import AgentRetries
-from pydantic_ai.exceptions import AgentRunError, UnexpectedModelBehavior, UsageLimitExceeded, UserError
+from pydantic_ai.exceptions import AgentRunError, UnexpectedModelBehavior, UserError
 from pydantic_ai.usage import UsageLimits
 
-from stigmer_cli.api.agent_tools import LimitsBody, LoopSpec, ToolServerBody
+from stigmer_cli.api.agent_tools import LoopSpec, ToolServerBody
 from stigmer_cli.api.reports import Work
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.runner.agent.broken import LoopBroken
+from stigmer_cli.runner.agent.budget import Budget
 from stigmer_cli.runner.agent.calls import TRIES_MAX as TOOL_TRIES_MAX
 from stigmer_cli.runner.agent.calls import JournaledTools, offer_tools
-from stigmer_cli.runner.agent.conversation import TURNS_MAX, Conversation, StepJournal
+from stigmer_cli.runner.agent.conversation import Conversation, StepJournal
 from stigmer_cli.runner.agent.history import history_of
 from stigmer_cli.runner.agent.output import TRIES_AGAIN_MAX, StructuredOutput
 from stigmer_cli.runner.agent.played import PlayedModel, play_echo, play_script
@@ -57,7 +58,8 @@ class AgentLoop:
         Raises ModelFailed with a sentence where the execution is to fail, LoopBroken where another attempt is to go on,
         and what the journal raises.
         """
-        conversation = Conversation(journal, write)
+        budget = Budget(work.spec.limits if work.spec else None, work.used, clock=self.clock)
+        conversation = Conversation(journal, write, budget)
         try:
             return await self._run(work, model, conversation, execution)
         except Exception as error:  # noqa: BLE001 - raised again, as what the attempt knows
@@ -79,6 +81,8 @@ class AgentLoop:
                 raise ModelFailed(str(error)) from error
             source = await _open_model(model, work)
             wrapped = source if isinstance(source, PlayedModel) else await source.library_model()
+            if conversation.budget.is_in_money and isinstance(source, HostedModel):
+                source.check_price(wrapped)
             output = StructuredOutput(spec.output) if spec.output is not None else None
             instructions = [work.instructions, output.instructions if output else ""]
             agent = Agent(
@@ -92,9 +96,9 @@ class AgentLoop:
             if output is not None:
                 agent.output_validator(output.check)
             try:
-                result = await agent.run(work.message, message_history=history_of(work), usage_limits=_limits_of(spec))
-            except UsageLimitExceeded as error:
-                raise ModelFailed(_describe_limit(spec, str(error))) from error
+                result = await agent.run(
+                    work.message, message_history=history_of(work), usage_limits=UsageLimits(request_limit=None)
+                )
             except UnexpectedModelBehavior as error:
                 if conversation.end is None and output is not None and output.problem:
                     raise ModelFailed(f"the answer does not fit spec.output: {output.problem}") from error
@@ -114,25 +118,6 @@ class AgentLoop:
         except SecretMissing as error:
             raise ModelFailed(f"its tool server {mcp.label} needs a secret: {error.message}") from error
         return body.model_copy(update={"mcp": mcp.model_copy(update=filled)})
-
-
-def _describe_limit(spec: LoopSpec, said: str) -> str:
-    """Which limit is used up, by what pydantic-ai said."""
-    limits = spec.limits or LimitsBody.model_construct()
-    if "tool_calls_limit" in said:
-        return f"the model wants more than {limits.tool_calls} calls of tools, its limit (spec.limits.toolCalls)"
-    if "tokens_limit" in said:
-        return f"it has used more than {limits.tokens} tokens, its limit (spec.limits.tokens)"
-    return f"the model has not ended its work after {limits.turns or TURNS_MAX} turns, its limit (spec.limits.turns)"
-
-
-def _limits_of(spec: LoopSpec) -> UsageLimits:
-    """The limits of one execution: pydantic-ai counts what is recorded, too, so that they hold over all attempts."""
-    limits = spec.limits
-    turns = limits.turns if limits and limits.turns else TURNS_MAX
-    if limits is None:
-        return UsageLimits(request_limit=turns)
-    return UsageLimits(request_limit=turns, tool_calls_limit=limits.tool_calls, total_tokens_limit=limits.tokens)
 
 
 def _explain(reason: Exception, conversation: Conversation) -> Exception:

@@ -91,6 +91,7 @@ def play_script(script: ScriptedModel, *, name: str, skipped: int = 0) -> Played
             usage=RequestUsage(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
             if usage
             else RequestUsage(),
+            provider_details={"cost": usage.cost} if usage and usage.cost is not None else None,
         )
 
     return PlayedModel(play, name=name)

@@ -67,10 +67,13 @@ class JournaledModel(WrapperModel):
         async def ask() -> Performed:
             nonlocal is_new
             is_new = True
-            return await self._ask(messages, model_settings, model_request_parameters)
+            with conversation.budget.measured():
+                return await self._ask(messages, model_settings, model_request_parameters)
 
         try:
-            response = load_response(await conversation.journal.perform(step, ask))
+            response = load_response(
+                await conversation.journal.perform(step, ask, admit=conversation.budget.admit_turn)
+            )
         except Exception as error:
             conversation.end = conversation.end or error
             raise
@@ -99,7 +102,9 @@ class JournaledModel(WrapperModel):
                 response = stream.get()
             self._source.check_answer(response)
         self._conversation.is_answering = False
-        return Performed(result=dump_response(response), usage=self._count())
+        usage = self._count()
+        self._conversation.budget.count(usage)
+        return Performed(result=dump_response(response), usage=usage)
 
     async def _show(self, stream: StreamedResponse) -> None:
         conversation = self._conversation

@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 from stigmer_cli.api.reports import Work
 from stigmer_cli.domain.execution import TokenUsage
-from stigmer_cli.domain.model_provider import OPENAI, Provider
+from stigmer_cli.domain.model_provider import OPENAI, Provider, describe_unknown_price
 from stigmer_cli.runner.model.library import ModelLibrary, settings_for
-from stigmer_cli.runner.model.library_answer import describe_cut, has_reason, text_of_event, usage_of
+from stigmer_cli.runner.model.library_answer import describe_cut, has_reason, is_priced, text_of_event, usage_of
 from stigmer_cli.runner.model.library_failure import AskedModel, translate_failure
 from stigmer_cli.runner.model.seam import ModelBusy, ModelFailed
 from stigmer_cli.runner.secrets import SecretMissing, Secrets
@@ -89,6 +89,11 @@ class HostedModel:
             raise ModelFailed(f"{self._asked.where} {why}")
         if not has_reason(response, is_assumed=self._provider.library == OPENAI.library):
             raise ModelBusy(f"{self._asked.where} broke its answer off: it gave no reason for the end")
+
+    def check_price(self, model: "Model") -> None:
+        """Raise ModelFailed where the price of `model`, this one as the library knows it, is not known."""
+        if not is_priced(model):
+            raise ModelFailed(describe_unknown_price(self._name))
 
     @asynccontextmanager
     async def errors_as_ours(self) -> AsyncIterator[None]:

@@ -7,6 +7,7 @@ from stigmer_cli.domain.execution import TokenUsage
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelResponse, ModelResponseStreamEvent
+    from pydantic_ai.models import Model
 
 FINER_COUNTS = (
     "cache_read_tokens",
@@ -70,8 +71,23 @@ def has_reason(response: "ModelResponse", *, is_assumed: bool) -> bool:
     return response.finish_reason is not None and not (is_assumed and response.finish_reason == ASSUMED)
 
 
+def is_priced(model: "Model") -> bool:
+    """Whether the library knows the price of `model`."""
+    from pydantic_ai.messages import ModelResponse  # noqa: PLC0415 - loaded
+    from pydantic_ai.usage import RequestUsage  # noqa: PLC0415
+
+    usage = RequestUsage(input_tokens=1, output_tokens=1)
+    asked = ModelResponse(
+        parts=[], usage=usage, model_name=model.model_name, provider_name=model.system, provider_url=model.base_url
+    )
+    return _cost_of(asked) is not None
+
+
 def _cost_of(response: "ModelResponse") -> float | None:
-    """The list price of what `response` used, in US dollars; None for a model whose price the library does not know."""
+    """What `response` cost, in US dollars: as the provider says, else its list price; None where nobody knows."""
+    told = (response.provider_details or {}).get("cost")
+    if isinstance(told, int | float):
+        return float(told)
     try:
         return float(response.cost().total_price)
     except (LookupError, ValueError, AssertionError):  # no such model, nothing to count, no name of a model

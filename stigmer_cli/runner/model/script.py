@@ -39,7 +39,10 @@ class ScriptedModel:
             yield piece
         if turn.usage is not None:
             yield TokenUsage(
-                model=work.model, input_tokens=turn.usage.input_tokens, output_tokens=turn.usage.output_tokens
+                model=work.model,
+                input_tokens=turn.usage.input_tokens,
+                output_tokens=turn.usage.output_tokens,
+                cost=turn.usage.cost,
             )
 
     async def play(self, number: int) -> ScriptTurn:

@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field, RootModel, model_validator
 from pydantic_core import PydanticCustomError
 
-from stigmer_cli.api.usage import Tokens
+from stigmer_cli.api.usage import Cost, Tokens
 from stigmer_cli.api.wire import Asked
 from stigmer_cli.errors import ConfigError, reason_of
 from stigmer_cli.yaml_source import YamlSource, parse_documents
@@ -24,10 +24,11 @@ CALLS_MAX = 100
 
 
 class ScriptUsage(Asked):
-    """What a turn claims to have used, in tokens."""
+    """What a turn claims to have used, in tokens, and to have cost, in US dollars."""
 
     input_tokens: Tokens = 0
     output_tokens: Tokens = 0
+    cost: Cost | None = None
 
 
 class ScriptCall(Asked):

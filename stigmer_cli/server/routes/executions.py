@@ -65,6 +65,8 @@ async def create_execution(
     """Accept an execution: 201 with the run id once Temporal has it, 202 with the reason while it waits."""
     if body.fork is not None and (body.session is not None or body.conversation_of is not None):
         raise RequestError("a fork joins no session: it sees what the execution sees that it is a fork of")
+    if body.fork is not None and body.limits is not None:
+        raise RequestError("a fork has the limits of the execution that it is a fork of")
     if body.session is not None and body.conversation_of is not None:
         raise RequestError("session and conversationOf exclude each other")
     request = SubmitRequest(
@@ -77,6 +79,7 @@ async def create_execution(
         policy=SubmitPolicy.FAIL_FAST if require is Requirement.TEMPORAL else None,
         fork=Fork(source=ExecutionId(body.fork.execution), before=body.fork.before) if body.fork else None,
         session=body.session,
+        limits=body.limits.to_document() if body.limits else {},
         conversation_of=ExecutionId(body.conversation_of) if body.conversation_of else None,
     )
     waited = waited_s(sent.scope)

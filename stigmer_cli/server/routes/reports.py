@@ -23,6 +23,7 @@ from stigmer_cli.api.reports import (
     Work,
 )
 from stigmer_cli.api.sessions import exchange_bodies
+from stigmer_cli.api.usage import used_body
 from stigmer_cli.domain.execution import Agent, AgentSpec, Execution, Outcome
 from stigmer_cli.domain.identity import ExecutionId, RunId, WorkflowId
 from stigmer_cli.server.routes.steps import ended_step
@@ -144,6 +145,7 @@ async def _work(execution_id: ExecutionId, counts: AttemptCounts, called: Servic
         model_busy_since=wait.since if wait else None,
         model_busy_s=counts.model_busy_s if wait else 0.0,
         has_steps=execution.has_steps,
+        used=used_body(execution.usage) if execution.usage and spec.document else None,
         progressed=counts.progressed,
         conversation=exchange_bodies(exchanges),
         can_wait=True,

@@ -24,7 +24,13 @@ async def resume_executions(body: ResumeRequest, called: Called) -> ResumeRespon
     """
     if body.skip is not None:
         _check_json(body.result)
-    decision = Decision(repeat=body.repeat, skip=body.skip, result=body.result, forget_from=body.forget_from)
+    decision = Decision(
+        repeat=body.repeat,
+        skip=body.skip,
+        result=body.result,
+        forget_from=body.forget_from,
+        limits=body.limits.to_document() if body.limits else {},
+    )
     items = []
     for name in dict.fromkeys(body.ids):
         found = await _resume(called, ExecutionId(name), decision, is_dry_run=body.dry_run)

@@ -3,11 +3,13 @@
 from dataclasses import replace
 
 from stigmer_cli.api.resume import ResumeOutcome
-from stigmer_cli.domain.execution import AgentSpec, Outcome
+from stigmer_cli.domain.execution import AgentSpec, Outcome, QueueReason
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.store.resuming import Decision
 from stigmer_cli.store.store import Store
-from tests.contracts.store.drafts import AGENT, RUN, agent_draft, running
+from tests.contracts.store.drafts import AGENT, RUN, agent_draft, draft, running
+from tests.support.ids import claim
+from tests.support.moves import mark_submitted
 
 TOOLS = {"tools": [{"mcp": {"command": ["serve"], "env": {"KEY": "ü\n"}}, "effects": {"send": "once"}}]}
 
@@ -59,3 +61,31 @@ async def test_a_resume_goes_on_with_the_agent_as_it_is_now_where_recorded_turns
         await store.runs.finish(id_, epoch=1, run=RUN, attempt=1, outcome=Outcome(phase=Phase.FAILED, error="no"))
         assert (await store.resuming.resume(id_, Decision())).outcome is ResumeOutcome.RESUMED
         assert await store.agent_versions.read(id_) == goes_on_with
+
+
+async def test_limits_of_one_execution_are_its_own_and_outlast_a_mended_agent(store: Store) -> None:
+    usual = {"limits": {"turns": 5, "tokens": 100}}
+    first = replace(agent_draft("writer", number=int(AGENT[4:])), spec=AgentSpec(model="echo", document=usual))
+    await store.agents.apply([first])
+    drafted = replace(draft(), limits={"tokens": 7, "money": 0.5})
+    await store.executions.accept(drafted, reason=QueueReason.ACCEPTED, detail="")
+    pinned = await store.agent_versions.read(drafted.id)
+    assert pinned is not None
+    assert pinned.document["limits"] == {"turns": 5, "tokens": 7, "money": 0.5}
+    await mark_submitted(store, drafted.id, epoch=1, run_id=RUN, cluster="w", already=False)
+    await claim(store, drafted.id, epoch=1, run=RUN, runner="mill")
+    await store.runs.begin_attempt(drafted.id, epoch=1, run=RUN, attempt=1, runner="mill")
+    await store.agents.apply([replace(first, spec=replace(first.spec, document={"limits": {"turns": 9}}))])
+    await store.runs.finish(drafted.id, epoch=1, run=RUN, attempt=1, outcome=Outcome(phase=Phase.FAILED, error="no"))
+    assert (await store.resuming.resume(drafted.id, Decision())).outcome is ResumeOutcome.RESUMED
+    mended = await store.agent_versions.read(drafted.id)
+    assert mended is not None
+    assert mended.document["limits"] == {"turns": 9, "tokens": 7, "money": 0.5}
+    await mark_submitted(store, drafted.id, epoch=2, run_id=RUN, cluster="w", already=False)
+    await claim(store, drafted.id, epoch=2, run=RUN, runner="mill")
+    await store.runs.finish(drafted.id, epoch=2, run=RUN, attempt=1, outcome=Outcome(phase=Phase.FAILED, error="no"))
+    await store.agents.delete("writer")
+    await store.resuming.resume(drafted.id, Decision(limits={"tokens": 70}))
+    raised = await store.agent_versions.read(drafted.id)
+    assert raised is not None
+    assert raised.document["limits"] == {"turns": 9, "tokens": 70, "money": 0.5}

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -165,7 +166,7 @@ async def test_whoever_sends_a_call_again_gets_the_same_answer(store: Store) -> 
     assert [await finish(store, id_, draft(), end) for _ in range(3)] == [ReportResult.TAKEN] * 3
     (step,) = await listed(store, id_)
     assert (step.attempts, step.state) == (1, StepState.DONE)
-    assert (await store.executions.get(id_)).usage == USED
+    assert (await store.executions.get(id_)).usage == replace(USED, tool_calls=1)
     assert told == [USED]
 
 
@@ -233,7 +234,7 @@ async def test_a_step_that_may_be_repeated_is_recorded_without_having_begun(stor
     assert [await finish(store, id_, turn, end) for _ in range(2)] == [ReportResult.TAKEN] * 2
     (step,) = await listed(store, id_)
     assert (step.started_at, step.completed_at, step.attempts) == (START - timedelta(seconds=2), START, 1)
-    assert (await store.executions.get(id_)).usage == USED
+    assert (await store.executions.get(id_)).usage == replace(USED, tool_calls=1, seconds=2.0)
     with pytest.raises(Conflict, match="has not begun, and its effect is once"):
         await finish(store, id_, draft())
 

@@ -122,7 +122,8 @@ async def type_it(harness: ReconcileHarness, row: Execution, told: Printed) -> N
         await _begin_step(harness, row, resume[2])
         harness.in_the_air.discard(row.id)
         async with harness.dispatching():
-            resumed = await harness.store.resuming.resume(row.id, Decision(**{resume[1]: resume[2]}))
+            decided = Decision(repeat=resume[2]) if resume[1] == "repeat" else Decision(skip=resume[2])
+            resumed = await harness.store.resuming.resume(row.id, decided)
             assert resumed.outcome is ResumeOutcome.RESUMED, resumed
             await harness.until_drained()
         return

@@ -14,6 +14,7 @@ import yaml
 from stigmer_cli.api.agent_tools import LoopSpec
 from stigmer_cli.api.reports import Work
 from stigmer_cli.api.sessions import ExchangeBody
+from stigmer_cli.api.usage import UsedBody
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.model_provider import OPENAI
 from stigmer_cli.domain.waiting import WaitFor
@@ -24,6 +25,7 @@ from stigmer_cli.runner.model.hosted import HostedModel
 from stigmer_cli.runner.model.library import ModelLibrary
 from stigmer_cli.runner.model.script import ScriptedModel
 from stigmer_cli.runner.model.seam import ModelFailed
+from stigmer_cli.runner.waits import Exhausted
 from stigmer_cli.tool_server.connection import ServerSettings
 from tests.support.memory_journal import MemoryJournal
 from tests.support.model_endpoint import Endpoint
@@ -52,6 +54,7 @@ class Agent:
         spec: dict[str, Any] | None = None,
         model: HostedModel | None = None,
         said: Sequence[ExchangeBody] = (),
+        used: UsedBody | None = None,
         **server: Any,
     ) -> str:
         """What one attempt answers; the journal goes on. With `spec` there is no server unless it names one."""
@@ -64,6 +67,7 @@ class Agent:
             model="script:x",
             agent_name="a",
             conversation=list(said),
+            used=used,
             spec=LoopSpec.model_validate({"tools": tools} if spec is None else spec),
         )
         clock = SystemClock()
@@ -223,10 +227,10 @@ async def test_the_spec_has_the_last_word_about_an_effect(
     seen: dict[str, str] = {}
     perform = agent.journal.perform
 
-    async def note(step: Any, effect: Callable[[], Any]) -> Any:
+    async def note(step: Any, effect: Callable[[], Any], **options: Any) -> Any:
         if step.kind == "tool":
             seen[step.name] = step.effect
-        return await perform(step, effect)
+        return await perform(step, effect, **options)
 
     agent.journal.perform = note  # type: ignore[method-assign]
     await agent.attempt(**server)
@@ -323,13 +327,15 @@ async def test_a_schema_fetches_nothing(agent: Agent) -> None:
 
 LIMITS = {
     "turns": (2, "the model has not ended its work after 2 turns, its limit (spec.limits.turns)"),
-    "tokens": (25, "it has used more than 25 tokens, its limit (spec.limits.tokens)"),
+    "tokens": (20, "it has used 20 tokens, and its limit is 20 (spec.limits.tokens)"),
+    "money": (0.02, "it has cost $0.0200, and its limit is $0.02 (spec.limits.money)"),
+    "seconds": (3, "it has worked for 3s, and its limit is 3s (spec.limits.seconds)"),
 }
 
 
 @pytest.mark.parametrize("limit", LIMITS)
 async def test_a_limit_counts_what_earlier_attempts_have_used(agent: Agent, limit: str) -> None:
-    usage = {"inputTokens": 8, "outputTokens": 2}
+    usage = {"inputTokens": 8, "outputTokens": 2, "cost": 0.01}
     again = {"calls": [call("nothing")], "usage": usage}
     agent.plays(again, {"fail": "stopped"})
     with pytest.raises(ModelFailed, match="stopped"):
@@ -338,10 +344,12 @@ async def test_a_limit_counts_what_earlier_attempts_have_used(agent: Agent, limi
     agent.journal.next_attempt()
     agent.plays(again, again, again, {"text": "Done."})
     count, sentence = LIMITS[limit]
-    with pytest.raises(ModelFailed) as caught:
-        await agent.attempt(spec={"limits": {limit: count}})
+    took_s = 3.0 if limit == "seconds" else 0.0
+    used = UsedBody(model="script:x", input_tokens=8, output_tokens=2, cost=0.01, turns=1, seconds=took_s)
+    with pytest.raises(Exhausted) as caught:
+        await agent.attempt(spec={"limits": {limit: count}}, used=used)
     assert caught.value.message == sentence
-    assert "/turns/0" not in agent.journal.performed
+    assert agent.journal.performed == ([] if limit == "seconds" else ["/turns/1"])
 
 
 @pytest.mark.slow
@@ -349,7 +357,7 @@ async def test_calls_of_tools_are_limited(agent: Agent) -> None:
     agent.plays({"calls": [call("read", name="a")]}, {"calls": [call("read", name="b")]}, {"text": "Done."})
     command = [sys.executable, str(SERVER), str(agent._ledger)]
     spec = {"tools": [{"mcp": {"command": command}}], "limits": {"toolCalls": 1}}
-    with pytest.raises(ModelFailed) as caught:
+    with pytest.raises(Exhausted) as caught:
         await agent.attempt(spec=spec)
     assert caught.value.message == "the model wants more than 1 calls of tools, its limit (spec.limits.toolCalls)"
     assert agent.calls() == [("read", "a")]

@@ -210,6 +210,9 @@ async def test_the_tokens_of_all_attempts_are_in_the_execution_and_in_the_list(c
             "outputTokens": 4,
             "details": {"cache_read_tokens": 6},
             "cost": None,
+            "turns": 0,
+            "toolCalls": 0,
+            "seconds": 0.0,
         }
 
 

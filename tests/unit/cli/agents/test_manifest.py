@@ -167,7 +167,7 @@ SPEC_PROBLEMS = {
     "output: {type: objekt}": (
         "5:3: spec.output: no JSON Schema at $.type: 'objekt' is not valid under any of the given schemas"
     ),
-    "limits: {}": "5:3: spec.limits: limits needs at least one of turns, toolCalls and tokens",
+    "limits: {}": "5:3: spec.limits: limits needs one of turns, toolCalls, tokens, seconds and money",
     "limits: {turns: 0}": "5:12: spec.limits.turns: input should be greater than or equal to 1",
     "limits: {tools: 1}": "5:12: unknown key 'spec.limits.tools'; did you mean 'toolCalls'?",
 }

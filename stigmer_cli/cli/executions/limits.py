@@ -1,0 +1,39 @@
+"""`--limit NAME=N`: limits of one execution, as they are typed."""
+
+from collections.abc import Sequence
+
+from stigmer_cli.api.agent_tools import LimitsBody
+from stigmer_cli.errors import ConfigError
+from stigmer_cli.nearest import suggest_nearest
+
+WHOLE = ("turns", "toolCalls", "tokens")
+NAMES = (*WHOLE, "seconds", "money")
+
+
+def parse_limits(typed: Sequence[str] | None) -> LimitsBody | None:
+    """The limits that were typed; None if there are none. Raises ConfigError that says what to write."""
+    found: dict[str, float] = {}
+    for text in typed or ():
+        name, equals, value = text.partition("=")
+        if not equals or name not in NAMES:
+            raise ConfigError(f"{text!r} is no limit: write NAME=N, with one of {', '.join(NAMES)}{_suggest(name)}")
+        if name in found:
+            raise ConfigError(f"the limit {name} is given twice")
+        found[name] = _parse_number(name, value)
+    return LimitsBody.model_validate(found) if found else None
+
+
+def _suggest(name: str) -> str:
+    return "" if name in NAMES else suggest_nearest(name, NAMES)
+
+
+def _parse_number(name: str, text: str) -> float:
+    """The number, which the server would take; raises ConfigError."""
+    try:
+        number = int(text) if name in WHOLE else float(text)
+        LimitsBody.model_validate({name: number})
+    except ValueError as error:  # pydantic's, too
+        kind = "a whole number" if name in WHOLE else "a number"
+        least = "at least 0" if name == "toolCalls" else "more than 0"
+        raise ConfigError(f"the limit {name} is {kind}, {least}, and not {text!r}") from error
+    return number

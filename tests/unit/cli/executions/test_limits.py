@@ -1,0 +1,29 @@
+"""`--limit` as it is typed."""
+
+import pytest
+
+from stigmer_cli.cli.executions.limits import parse_limits
+from stigmer_cli.errors import ConfigError
+
+
+def test_each_name_takes_its_number() -> None:
+    found = parse_limits(["tokens=20000", "money=0.5", "seconds=90", "turns=3", "toolCalls=0"])
+    assert found is not None
+    assert found.to_document() == {"tokens": 20000, "money": 0.5, "seconds": 90.0, "turns": 3, "toolCalls": 0}
+    assert parse_limits([]) is None
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (["token=5"], "'token=5' is no limit: write NAME=N, with one of turns, .*; did you mean tokens?"),
+        (["tokens"], "'tokens' is no limit: write NAME=N"),
+        (["tokens=1.5"], "the limit tokens is a whole number, more than 0, and not '1.5'"),
+        (["money=nan"], "the limit money is a number, more than 0, and not 'nan'"),
+        (["seconds=0"], "the limit seconds is a number, more than 0, and not '0'"),
+        (["turns=1", "turns=2"], "the limit turns is given twice"),
+    ],
+)
+def test_what_is_no_limit_is_refused(typed: list[str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        parse_limits(typed)

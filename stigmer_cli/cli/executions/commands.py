@@ -19,6 +19,7 @@ from stigmer_cli.cli.executions.parameters import (
     AgentOption,
     Detach,
     ExecutionName,
+    FromStep,
     IdempotencyKey,
     IncludeInProgress,
     Kinds,
@@ -226,9 +227,7 @@ def resume(
     result: Annotated[
         str | None, typer.Option("--result", metavar="JSON", help="What the step of --skip returned; null by default.")
     ] = None,
-    from_: Annotated[
-        str | None, typer.Option("--from", metavar="STEP", help="Perform this step again, and what began after it.")
-    ] = None,
+    from_: FromStep = None,
     limit: LimitOptions = None,
     phase: Phases = None,
     kind: Kinds = None,

@@ -78,6 +78,9 @@ NewLabels = Annotated[
         help="A label of the execution, key=value, to find it by. May be repeated.",
     ),
 ]
+FromStep = Annotated[
+    str | None, typer.Option("--from", metavar="STEP", help="Perform this step again, and what began after it.")
+]
 LimitOptions = Annotated[
     list[str] | None,
     typer.Option(

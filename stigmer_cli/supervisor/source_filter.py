@@ -69,7 +69,7 @@ class FilterWatch:
         looks = itertools.count()
         while open_ports and process.code is None and self._clock.monotonic() < deadline:
             try:
-                if next(looks) % TABLE_EVERY == 0 or any(_accepts_connections(port) for port in open_ports):
+                if next(looks) % TABLE_EVERY == 0 or is_any_open(open_ports, wanted.source):
                     open_ports -= close_ports(process.id.pid, open_ports, source=wanted.source)
             except OSError as error:
                 self._tell(self._child.spec.name, process.id.pid, reason_of(error))
@@ -79,11 +79,18 @@ class FilterWatch:
             self._tell(self._child.spec.name, process.id.pid, "")
 
 
-def _accepts_connections(port: int) -> bool:
-    """Whether somebody listens on `port` of loopback; never asked of a port with a filter, which does not answer."""
+def is_any_open(ports: set[int], source: str) -> bool:
+    """Whether somebody listens on one of `ports` of loopback, or of `source`, which is Temporal's address for its UI.
+
+    Never asked of a port with a filter, which does not answer.
+    """
+    return any(_accepts_connections(address, port) for port in ports for address in {LOOPBACK, source})
+
+
+def _accepts_connections(address: str, port: int) -> bool:
     with socket.socket() as knocking:
         knocking.settimeout(KNOCK_MAX_S)
-        return knocking.connect_ex((LOOPBACK, port)) == 0
+        return knocking.connect_ex((address, port)) == 0
 
 
 def close_ports(pid: int, ports: set[int], *, source: str) -> set[int]:

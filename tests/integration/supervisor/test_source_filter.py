@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from stigmer_cli.supervisor.process import IS_LINUX
+from stigmer_cli.supervisor.source_filter import is_any_open
 from stigmer_cli.supervisor.spec import SourceFilter
 from tests.support.polling import eventually
 from tests.support.processes import Supervised, child, supervised
@@ -108,3 +109,11 @@ async def test_a_child_that_never_listens_there_lives_on_undisturbed(tmp_path: P
             assert after.restarts == 1
             with socket.create_connection(("127.0.0.1", port), timeout=5):
                 pass  # what another process has there is not ours to close
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", SOURCE])
+def test_a_port_is_seen_to_be_open_at_either_address_at_which_temporal_listens(address: str) -> None:
+    with socket.create_server((address, 0)) as listener:
+        port = listener.getsockname()[1]
+        assert is_any_open({port, free_port()}, SOURCE)
+    assert not is_any_open({port}, SOURCE)

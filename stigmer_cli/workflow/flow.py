@@ -13,13 +13,13 @@ END = "end"
 
 @dataclass(frozen=True, kw_only=True)
 class Transition:
-    """A way on from the task `source`: to the task `target` of the same list, or out of it.
+    """A way on from one task of a list to another, both by their numbers from 0.
 
     `target` is None where the flow leaves the list, and `is_end` where the whole workflow ends. `label` says when.
     """
 
-    source: str
-    target: str | None
+    source: int
+    target: int | None
     is_end: bool = False
     label: str = ""
 
@@ -30,11 +30,12 @@ def list_transitions(tasks: Sequence[Task]) -> Sequence[Transition]:
 
 
 def _list_ways_on(tasks: Sequence[Task], number: int, task: Task) -> Iterator[Transition]:
-    following = tasks[number + 1].name if number + 1 < len(tasks) else None
+    names = [task.name for task in tasks]
+    following = number + 1 if number + 1 < len(tasks) else None
 
     def make(directive: str, label: str = "") -> Transition:
-        target = following if directive == CONTINUE else None if directive in {EXIT, END} else directive
-        return Transition(source=task.name, target=target, is_end=directive == END, label=label)
+        target = following if directive == CONTINUE else None if directive in {EXIT, END} else names.index(directive)
+        return Transition(source=number, target=target, is_end=directive == END, label=label)
 
     own = cast("str", task.data.get("then", CONTINUE))
     if task.kind is TaskKind.SWITCH:

@@ -25,15 +25,15 @@ class _Drawing:
 
     def draw(self, tasks: Sequence[Task]) -> Iterator[str]:
         yield f"{INDENT}{START}([start])"
-        ids: dict[str, str] = {}
+        ids: list[str] = []
         yield from self._draw_list(tasks, INDENT, ids)
         yield f"{INDENT}{END}([end])"
-        yield f"{INDENT}{START} --> {ids[tasks[0].name] if tasks else END}"
+        yield f"{INDENT}{START} --> {ids[0] if tasks else END}"
 
-    def _draw_list(self, tasks: Sequence[Task], indent: str, ids: dict[str, str]) -> Iterator[str]:
+    def _draw_list(self, tasks: Sequence[Task], indent: str, ids: list[str]) -> Iterator[str]:
         for task in tasks:
-            ids[task.name] = f"t{next(self._numbers)}"
-            yield from self._draw_task(task, ids[task.name], indent)
+            ids.append(f"t{next(self._numbers)}")
+            yield from self._draw_task(task, ids[-1], indent)
         is_root = indent == INDENT
         for transition in list_transitions(tasks):
             arrow = f' -->|"{_quote(transition.label)}"| ' if transition.label else " --> "
@@ -65,7 +65,7 @@ class _Drawing:
             for task in tasks:
                 yield from self._draw_task(task, f"t{next(self._numbers)}", indent)
         else:
-            yield from self._draw_list(tasks, indent, {})
+            yield from self._draw_list(tasks, indent, [])
 
 
 def describe_task(task: Task) -> str:

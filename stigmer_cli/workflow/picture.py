@@ -17,11 +17,11 @@ def _draw_list(tasks: Sequence[Task], indent: str, *, is_parallel: bool) -> Iter
     transitions = [] if is_parallel else list_transitions(tasks)
     for number, task in enumerate(tasks):
         is_last = number == len(tasks) - 1
-        following = None if is_last else tasks[number + 1].name
-        ways = [way for way in transitions if way.source == task.name]
+        following = None if is_last else number + 1
+        ways = [_Way(way, tasks, following) for way in transitions if way.source == number]
         below = indent + ("   " if is_last else "│  ")
-        yield f"{indent}{'└─' if is_last else '├─'} {task.name}  {describe_task(task)}{_note_end(ways, following)}"
-        yield from _draw_notes(task, ways, below, following)
+        yield f"{indent}{'└─' if is_last else '├─'} {task.name}  {describe_task(task)}{_note_end(ways)}"
+        yield from _draw_notes(task, ways, below)
         inner = list(task.list_inner())
         for place, (word, listed) in enumerate(inner):
             if len(inner) == 1:
@@ -32,28 +32,32 @@ def _draw_list(tasks: Sequence[Task], indent: str, *, is_parallel: bool) -> Iter
             yield from _draw_list(listed, below + ("   " if is_last_list else "│  "), is_parallel=False)
 
 
-def _draw_notes(task: Task, ways: Sequence[Transition], indent: str, following: str | None) -> Iterator[str]:
+class _Way:
+    """A way on from a task, in words."""
+
+    def __init__(self, way: Transition, tasks: Sequence[Task], following: int | None) -> None:
+        self.label = _join(way.label)
+        self.is_usual = way.target == following and not way.is_end
+        if way.is_end:
+            self.target = "end"
+        elif way.target is None:
+            self.target = "the end of this list" if following is not None else "on"
+        else:
+            self.target = tasks[way.target].name
+
+
+def _draw_notes(task: Task, ways: Sequence[_Way], indent: str) -> Iterator[str]:
     if condition := task.data.get("if"):
         yield f"{indent}   if {_join(str(condition))}"
     for way in ways:
         if way.label:
-            yield f"{indent}   {_join(way.label)} → {_describe_target(way, following)}"
+            yield f"{indent}   {way.label} → {way.target}"
 
 
-def _note_end(ways: Sequence[Transition], following: str | None) -> str:
+def _note_end(ways: Sequence[_Way]) -> str:
     """Where the flow goes if not to the next task; the ways with a label have lines of their own."""
     plain = next((way for way in ways if not way.label), None)
-    if plain is None or (plain.target == following and not plain.is_end):
-        return ""
-    return f"  → {_describe_target(plain, following)}"
-
-
-def _describe_target(way: Transition, following: str | None) -> str:
-    if way.is_end:
-        return "end"
-    if way.target is None:
-        return "the end of this list" if following is not None else "on"
-    return way.target
+    return "" if plain is None or plain.is_usual else f"  → {plain.target}"
 
 
 def _join(text: str) -> str:

@@ -44,12 +44,7 @@ def _list_reusable(use: Mapping[str, Json]) -> Iterator[Sequence[Task]]:
 
 
 def _check_list(tasks: Sequence[Task]) -> Iterator[Problem]:
-    """A name stands once in a list, since `then` goes by it."""
-    seen: set[str] = set()
-    for task in tasks:
-        if task.name in seen:
-            yield Problem(path=task.path, text=f"the name {task.name!r} appears twice in one list of tasks")
-        seen.add(task.name)
+    """The lists of tasks in `tasks`, and `tasks` if they are those of the workflow."""
     for task in tasks:
         # The branches of a fork run at the same time: none of them can go to another.
         for word, inner in task.list_inner():
@@ -68,6 +63,9 @@ def _check_targets(tasks: Sequence[Task]) -> Iterator[Problem]:
                 near = suggest_nearest(target, [*names, *DIRECTIVES])
                 where = "there is no such task in the same list"
                 yield Problem(path=path, text=f"{write_path(path)}: {target!r}: {where}{near}")
+            elif names.count(target) > 1:
+                text = f"{write_path(path)}: {target!r} is the name of {names.count(target)} tasks of the list"
+                yield Problem(path=path, text=text)
 
 
 def _list_targets(task: Task) -> Iterator[tuple[Path, str]]:

@@ -27,14 +27,14 @@ async def run_list(run: Run, tasks: Sequence[Task], key: str, given: Json, scope
     The flow that is returned goes on behind the list, or to the end of the workflow. A task that is visited again has a
     key of its own.
     """
-    visits: Counter[str] = Counter()
+    visits: Counter[int] = Counter()
     names = [task.name for task in tasks]
     output = given
     number = 0
     while number < len(tasks):
         task = tasks[number]
-        again = f"/visits/{visits[task.name]}" if visits[task.name] else ""
-        visits[task.name] += 1
+        again = f"/visits/{visits[number]}" if visits[number] else ""
+        visits[number] += 1
         flow = await run_task(run, task, f"{key}{write_pointer((str(number), task.name))}{again}", output, scope)
         output = flow.output
         match flow.directive:

@@ -113,7 +113,11 @@ def test_what_is_no_document_is_said_with_its_place(text: str, problem: str) -> 
             79,
             "do[0].a.with.endpoint.authentication.use: use.authentications has no 'y'",
         ),
-        ("do: [{b: {set: {x: 1}}}, {b: {set: {x: 1}}}]", 37, "the name 'b' appears twice in one list of tasks"),
+        (
+            "do: [{b: {set: {x: 1}, then: b}}, {b: {set: {x: 1}}}]",
+            34,
+            "do[0].a.do[0].b.then: 'b' is the name of 2 tasks of the list",
+        ),
     ],
 )
 def test_a_mistake_in_a_task_is_one_line_with_the_nearest_key(task: str, column: int, problem: str) -> None:

@@ -100,3 +100,12 @@ def test_a_workflow_without_tasks_goes_from_start_to_end() -> None:
     empty = _read("document: {dsl: '1.0.3', namespace: a, name: b, version: '1.0.0'}\ndo: []\n")
     assert "    start --> finish\n" in draw_mermaid(empty)
     assert draw_tree(empty) == ["a/b 1.0.0"]
+
+
+def test_tasks_of_one_name_are_drawn_each_in_its_place() -> None:
+    twice = _read(
+        "document: {dsl: '1.0.3', namespace: a, name: b, version: '1.0.0'}\n"
+        "do: [{wait: {wait: PT1S}}, {go: {set: {x: 1}}}, {wait: {wait: PT2S}}]\n"
+    )
+    assert draw_tree(twice) == ["a/b 1.0.0", "├─ wait  wait", "├─ go  set", "└─ wait  wait"]
+    assert "    t0 --> t1\n    t1 --> t2\n    t2 --> finish\n" in draw_mermaid(twice)

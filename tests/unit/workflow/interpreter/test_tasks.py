@@ -11,6 +11,8 @@ BASE = "https://open-workflow-specification.org/spec/1.0.0/errors/"
 TAKEN: dict[str, Json] = {"type": "https://example.com/taken", "status": 409, "instance": "/do/0/r"}
 RAISE = "{raise: {error: {type: https://example.com/taken, status: 409}}}"
 
+CONTEXT = "{b: {set: '${$context}'}}"
+
 OUTPUTS: list[tuple[str, Json, Json]] = [
     ("[]", {"a": 1}, {"a": 1}),
     ("[{a: {set: {x: '${ .n + 1 }'}}}, {b: {set: {y: '${ .x }'}}}]", {"n": 1}, {"y": 2}),
@@ -39,6 +41,10 @@ OUTPUTS: list[tuple[str, Json, Json]] = [
      {}, {"s": 409}),
     (f"[{{a: {{try: [{{r: {RAISE}}}], catch: {{then: c}}}}}}, {{b: {{set: {{b: 1}}}}}}, {{c: {{set: {{c: 1}}}}}}]",
      {}, {"c": 1}),
+    ("[{a: {set: {n: 1}}}, {a: {set: {n: '${ .n + 1 }'}}}]", None, {"n": 2}),
+    ("[{a: {for: {in: '[1,2]'}, do: [{b: {set: {s: '${$item}'}}}]}}]", {}, {"s": 2}),
+    (f"[{{a: {{try: [{{x: {{set: {{n: 1}}, export: {{as: .}}}}}}, {{r: {RAISE}}}], catch: {{}}}}}}, {CONTEXT}]",
+     {}, {"n": 1}),
     ("[{a: {wait: {seconds: 5}}}]", {"n": 1}, {"n": 1}),
     ("[{a: {set: {id: '${ $workflow.id }', n: '${ $workflow.definition.document.name }', r: '${ $runtime.name }'}}}]",
      None, {"id": "wex-1", "n": "test", "r": "stigmer"}),

@@ -64,6 +64,13 @@ class ClaimingAttemptRequest(ClaimRequest):
     attempt: Number
 
 
+class FollowUpBody(Sent):
+    """A further message of the person, which comes before turn `turn` of the model."""
+
+    turn: int
+    message: str
+
+
 class Work(Sent):
     """What an attempt has to do. It comes from the store, so that Temporal's history never holds it.
 
@@ -86,7 +93,8 @@ class Work(Sent):
     `spec` is what an agent with tools has beside its instructions and its model; None for any other one. `used` is what
     the execution has used so far.
 
-    `conversation` is what was asked and answered before, oldest first.
+    `conversation` is what was asked and answered before, oldest first. `follow_ups` are further messages of the person,
+    behind `message`.
     """
 
     instructions: str
@@ -104,6 +112,7 @@ class Work(Sent):
     can_wait: bool = False
     spec: LoopSpec | None = Field(default=None, exclude_if=lambda spec: spec is None)
     used: UsedBody | None = Field(default=None, exclude_if=lambda used: used is None)
+    follow_ups: list[FollowUpBody] = Field(default=[], exclude_if=lambda follow_ups: not follow_ups)
     conversation: list[ExchangeBody] = Field(default=[], exclude_if=lambda exchanges: not exchanges)
 
 

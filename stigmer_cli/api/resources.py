@@ -125,10 +125,14 @@ class AgentPage(Sent):
 
 
 class ForkBody(Asked):
-    """The execution whose recorded steps a new one takes over: those that began before the step `before` (a key)."""
+    """The execution whose recorded steps a new one takes over: those that began before the step `before` (a key).
+
+    `asks`: `before` is a turn, and the message is said before it; else it is the message of that execution.
+    """
 
     execution: str = Field(min_length=1, max_length=NAME_MAX)
     before: str = Field(min_length=2, max_length=KEY_MAX, pattern="^/")
+    asks: bool = Field(default=False, exclude_if=lambda asks: not asks)
 
 
 class ExecutionRequest(Asked):

@@ -165,12 +165,21 @@ class Message:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A message of a person, which comes before turn `turn` of the model."""
+
+    turn: int
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Execution:
     """One run of an agent or a workflow, as stored. `version` grows with every write.
 
     `store` is the store whose names its workflow carries; None for an epoch that began before stores had ids.
     `has_steps`: its journal is not empty, as far as that was looked up.
     `session` is the one that it is an execution of; `has_conversation`: which exchanges it sees is decided.
+    `asked` is its message behind those of the execution that it is a fork of; empty where it has its message only.
     `is_pinned`: it goes on with the definition that it began with, whatever becomes of its agent.
     """
 
@@ -183,6 +192,7 @@ class Execution:
     is_pinned: bool = False
     session: str | None = None
     has_conversation: bool = False
+    asked: tuple[Asked, ...] = ()
     timeout_s: float | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     phase: Phase

@@ -120,6 +120,8 @@ def _request_hash(request: SubmitRequest) -> str:
     labels = ",".join(f"{name}={value}" for name, value in sorted(request.labels.items()))
     fork = (request.fork.source, request.fork.before) if request.fork else ()
     named = {"session": request.session, "conversation-of": request.conversation_of}
+    if request.fork and request.fork.asks:
+        named["asks"] = request.fork.before
     more = [f"{name}={value}" for name, value in named.items() if value is not None]
     more += [f"limits={json.dumps(dict(request.limits), sort_keys=True)}"] if request.limits else []
     text = "\x00".join((request.agent, request.message, str(request.timeout_s), labels, *fork, *more))

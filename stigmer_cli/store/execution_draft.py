@@ -68,5 +68,5 @@ def accepted_event(draft: ExecutionDraft) -> EventDraft:
     if draft.fork is None:
         return EventDraft(type=EventType.ACCEPTED, text="accepted")
     source, before = draft.fork.source, draft.fork.before
-    text = f"accepted, as a fork of {source} from step {before}"
+    text = f"accepted, as a fork of {source} from step {before}{' with another message' if draft.fork.asks else ''}"
     return EventDraft(type=EventType.ACCEPTED, text=text, data={"source": source, "before": before})

@@ -23,6 +23,7 @@ from stigmer_cli.domain.step import RECORDED
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store.conversations import copy_conversation
 from stigmer_cli.store.database import Writing
+from stigmer_cli.store.follow_ups import ask_before, copy_asked
 from stigmer_cli.store.step_rows import find_step, read_journal
 from stigmer_cli.store.tables import decisions, executions, step_contents, steps
 
@@ -62,16 +63,21 @@ _PIN = (
 
 @dataclass(frozen=True, kw_only=True)
 class Fork:
-    """Which execution's journal is taken over, up to and without the step `before`, by its key."""
+    """Which execution's journal is taken over, up to and without the step `before`, by its key.
+
+    `asks`: the message of the new one comes before that step, which is a turn; else it is that of the source.
+    """
 
     source: ExecutionId
     before: str
+    asks: bool = False
 
 
 async def copy_journal(writing: Writing, fork: Fork, target: ExecutionId) -> None:
     """Give `target`, which is new, the steps that `fork` names.
 
-    Raises NotFound for a step that is not there, and Conflict if one of those before it has no recorded result.
+    Raises NotFound for a step that is not there, and Conflict if one of those before it has no recorded result, and
+    what `ask_before` raises.
     """
     journal = await read_journal(writing, fork.source)
     first = find_step(fork.source, journal, fork.before)
@@ -83,6 +89,10 @@ async def copy_journal(writing: Writing, fork: Fork, target: ExecutionId) -> Non
         )
     await writing.connection.execute(_PIN, {"source": fork.source, "target": target})
     await copy_conversation(writing, fork.source, target)
+    if fork.asks:
+        await ask_before(writing, fork.source, first.key, target)
+    else:
+        await copy_asked(writing, fork.source, target)
     named = {"source": fork.source, "target": target, "before": first.seq}
     for copy in _COPIES:
         await writing.connection.execute(copy, named)

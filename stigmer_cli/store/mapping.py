@@ -23,6 +23,7 @@ from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.waiting import WaitFor, Waiting
 from stigmer_cli.store.database import EventDraft
+from stigmer_cli.store.follow_ups import read_asked
 from stigmer_cli.store.usage import usage_of
 
 NO_ATTENTION: Mapping[str, None] = {"attention_code": None, "attention_reason": None, "attention_since": None}
@@ -72,6 +73,7 @@ def execution_of(row: RowMapping, messages: tuple[Message, ...] = ()) -> Executi
         is_pinned=row["agent_version"] is not None,
         session=row["session"],
         has_conversation=row["conversation"] is not None,
+        asked=() if row["follow_up"] is None else tuple(read_asked(row["message"], row["follow_up"])),
         timeout_s=row["timeout_s"],
         labels=row["labels"],
         phase=Phase(row["phase"]),

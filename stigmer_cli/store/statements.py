@@ -26,7 +26,14 @@ Guards = tuple[ColumnElement[bool] | TextClause, ...]
 
 _ROW = executions.c
 
-_LONG: Mapping[str, object] = {"message": "", "labels": {}, "output": None, "error": None, "conversation": None}
+_LONG: Mapping[str, object] = {
+    "message": "",
+    "labels": {},
+    "output": None,
+    "error": None,
+    "conversation": None,
+    "follow_up": None,
+}
 BRIEF = tuple(literal(_LONG[c.name], c.type).label(c.name) if c.name in _LONG else c for c in _ROW)
 """A row without what may be megabytes long: loops look at thousands of rows at once, and read none of it."""
 

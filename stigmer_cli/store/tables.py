@@ -124,6 +124,8 @@ executions = Table(
     Column("session_seq", Integer),
     # The executions whose questions and answers it sees, by id; NULL before it began, and where it sees none.
     Column("conversation", Document),
+    # What was asked before its message, in a fork that goes on with another one: see follow_ups.py.
+    Column("follow_up", Document),
     Column("timeout_s", Double),
     Column("labels", Document, nullable=False),
     Column("phase", Words, nullable=False),

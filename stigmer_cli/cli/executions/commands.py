@@ -291,6 +291,10 @@ def fork(
     execution: ExecutionName,
     *,
     from_: Annotated[str, typer.Option("--from", metavar="STEP", help="The first step that is performed again.")],
+    message: Annotated[
+        str | None,
+        typer.Option("--message", metavar="MESSAGE", help="Say this before the step, which is then a turn: /turns/2."),
+    ] = None,
     detach: Detach = False,
     timeout: RunTimeout = None,
     require_temporal: RequireTemporal = False,
@@ -304,7 +308,7 @@ def fork(
     from stigmer_cli.cli.executions.fork import fork_execution
 
     options = RunOptions(timeout_s=timeout, key=idempotency_key, require_temporal=require_temporal, is_detached=detach)
-    raise typer.Exit(fork_execution(cli_of(ctx, output), execution, from_, options))
+    raise typer.Exit(fork_execution(cli_of(ctx, output), execution, from_, message, options))
 
 
 @executions.command("prune")

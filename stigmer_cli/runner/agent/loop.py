@@ -86,7 +86,7 @@ class AgentLoop:
             output = StructuredOutput(spec.output) if spec.output is not None else None
             instructions = [work.instructions, output.instructions if output else ""]
             agent = Agent(
-                JournaledModel(wrapped, source, conversation, name=work.model, exchanges=work.conversation),
+                JournaledModel(wrapped, source, conversation, work),
                 instructions="\n\n".join(filter(None, instructions)) or None,
                 toolsets=[JournaledTools(offered, conversation, execution=execution)],
                 retries=AgentRetries(tools=TOOL_TRIES_MAX, output=TRIES_AGAIN_MAX),

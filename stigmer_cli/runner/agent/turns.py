@@ -1,6 +1,6 @@
 """The model of the loop: each request is a step of the journal, and its text is shown as it comes."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import cast
@@ -10,11 +10,12 @@ from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 
-from stigmer_cli.api.sessions import ExchangeBody
+from stigmer_cli.api.reports import Work
 from stigmer_cli.api.usage import UsageBody, usage_body
 from stigmer_cli.domain.step import Effect, StepKind
 from stigmer_cli.runner.agent.contents import describe_request, dump_response, load_response, text_of
 from stigmer_cli.runner.agent.conversation import Conversation
+from stigmer_cli.runner.agent.history import with_follow_ups
 from stigmer_cli.runner.agent.played import PlayedModel
 from stigmer_cli.runner.journal import Json, Performed, StepCall, StepFailed, describe_exchanges
 from stigmer_cli.runner.model.hosted import HostedModel
@@ -30,19 +31,14 @@ class JournaledModel(WrapperModel):
         wrapped: Model,
         source: HostedModel | PlayedModel,
         conversation: Conversation,
-        *,
-        name: str,
-        exchanges: Sequence[ExchangeBody] = (),
+        work: Work,
     ) -> None:
-        """`name` is what the agent calls the model; `source` knows what its errors mean.
-
-        `exchanges` is what was said in the executions before this one.
-        """
+        """`source` knows what its errors mean."""
         super().__init__(wrapped)
         self._source = source
         self._conversation = conversation
-        self._name = name
-        self._exchanges = exchanges
+        self._work = work
+        self._name = work.model
         self._stream: StreamedResponse | None = None
 
     async def request(
@@ -54,6 +50,7 @@ class JournaledModel(WrapperModel):
         """The answer of this turn. Raises what the journal does, and ModelBusy."""
         conversation = self._conversation
         number = conversation.begin_turn()
+        messages = with_follow_ups(messages, self._work)
         asked = cast("ModelRequest", messages[-1])
         step = StepCall(
             key=f"/turns/{number}",
@@ -86,8 +83,8 @@ class JournaledModel(WrapperModel):
 
     def _describe(self, asked: ModelRequest, number: int) -> Json:
         described = dict(describe_request(asked, asked.instructions or ""))
-        if self._exchanges and number == 0:
-            described["conversation"] = describe_exchanges(self._exchanges)
+        if self._work.conversation and number == 0:
+            described["conversation"] = describe_exchanges(self._work.conversation)
         return described
 
     async def _ask(

@@ -77,7 +77,9 @@ async def create_execution(
         labels=body.labels,
         idempotency_key=idempotency_key,
         policy=SubmitPolicy.FAIL_FAST if require is Requirement.TEMPORAL else None,
-        fork=Fork(source=ExecutionId(body.fork.execution), before=body.fork.before) if body.fork else None,
+        fork=Fork(source=ExecutionId(body.fork.execution), before=body.fork.before, asks=body.fork.asks)
+        if body.fork
+        else None,
         session=body.session,
         limits=body.limits.to_document() if body.limits else {},
         conversation_of=ExecutionId(body.conversation_of) if body.conversation_of else None,

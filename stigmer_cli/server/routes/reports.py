@@ -15,6 +15,7 @@ from stigmer_cli.api.reports import (
     ClaimRequest,
     ClaimResponse,
     CountsResponse,
+    FollowUpBody,
     MessageReport,
     OutcomeReport,
     PostponeRequest,
@@ -134,7 +135,7 @@ async def _work(execution_id: ExecutionId, counts: AttemptCounts, called: Servic
     wait = execution.model_wait
     return Work(
         instructions=spec.instructions,
-        message=execution.message,
+        message=execution.asked[0].message if execution.asked else execution.message,
         model=spec.model,
         agent_name=execution.agent_name,
         spec=LoopSpec.model_validate(spec.document) if spec.document else None,
@@ -148,6 +149,7 @@ async def _work(execution_id: ExecutionId, counts: AttemptCounts, called: Servic
         used=used_body(execution.usage) if execution.usage and spec.document else None,
         progressed=counts.progressed,
         conversation=exchange_bodies(exchanges),
+        follow_ups=[FollowUpBody(turn=one.turn, message=one.message) for one in execution.asked[1:]],
         can_wait=True,
     )
 

@@ -61,7 +61,7 @@ CREATE TABLE executions (
 	output TEXT, 
 	error TEXT, 
 	idempotency_key TEXT, 
-	request_hash TEXT NOT NULL, store_id TEXT, usage TEXT, answer_seq INTEGER, agent_version TEXT, session TEXT, session_seq INTEGER, conversation TEXT, waiting_for TEXT, waiting_step TEXT, waiting_since BIGINT, waiting_until BIGINT, waiting_cause TEXT, 
+	request_hash TEXT NOT NULL, store_id TEXT, usage TEXT, answer_seq INTEGER, agent_version TEXT, session TEXT, session_seq INTEGER, conversation TEXT, waiting_for TEXT, waiting_step TEXT, waiting_since BIGINT, waiting_until BIGINT, waiting_cause TEXT, follow_up TEXT, 
 	PRIMARY KEY (id), 
 	CONSTRAINT ck_executions_phase CHECK (phase IN ('PENDING', 'IN_PROGRESS', 'COMPLETED', 'FAILED', 'CANCELLED')), 
 	CONSTRAINT ck_executions_kind CHECK (kind IN ('agent', 'workflow')), 
@@ -248,4 +248,4 @@ CREATE TABLE decisions (
 	CONSTRAINT pk_decisions PRIMARY KEY (execution_id, step)
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0011');
+INSERT INTO alembic_version (version_num) VALUES ('0012');

@@ -23,6 +23,7 @@ OTHER_RUN = RunId("run-2")
 AGENT = AgentId("agt-00000000000000000000000000")
 
 WITHOUT_WAITS: Sequence[str] = (
+    "ALTER TABLE executions DROP COLUMN follow_up",
     "DROP TABLE decisions",
     "DROP INDEX ix_executions_waiting",
     "DROP INDEX ix_executions_wakes",

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from stigmer_cli.domain.execution import QueueReason
+from stigmer_cli.domain.execution import Execution, QueueReason
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.progress import Progress
 from stigmer_cli.domain.step import BeginAnswer, Effect, StepKind, StepState
@@ -54,6 +54,50 @@ async def test_a_fork_goes_on_from_a_step_and_the_other_stays_as_it_is(store: St
         for key in ("/a", "/b", "/c")
     ]
     assert answers == [BeginAnswer.RECORDED, BeginAnswer.RECORDED, BeginAnswer.GO]
+
+
+def asks(execution: Execution) -> list[tuple[int, str]]:
+    return [(one.turn, one.message) for one in execution.asked]
+
+
+async def fork_and_ask(store: Store, source: ExecutionId, before: str, message: str) -> Execution:
+    asked = replace(draft(message=message), fork=Fork(source=source, before=before, asks=True))
+    accepted = await store.executions.accept(asked, reason=QueueReason.ACCEPTED, detail="")
+    return accepted.execution
+
+
+async def test_a_fork_may_ask_something_else_behind_what_was_asked_before(store: Store) -> None:
+    id_ = await running(store)
+    for key in ("/turns/0", "/turns/0/calls/0", "/turns/1", "/turns/1/calls/0", "/turns/2"):
+        await done(store, id_, key)
+    first = await fork_and_ask(store, id_, "/turns/1", "and then?")
+    assert (first.message, asks(first)) == ("and then?", [(0, "hello"), (1, "and then?")])
+    assert [key for key, _, _ in await journal(store, first.id)] == ["/turns/0", "/turns/0/calls/0"]
+    assert await timeline(store, first.id) == [f"accepted, as a fork of {id_} from step /turns/1 with another message"]
+    anew = await fork_and_ask(store, id_, "/turns/0", "what else?")
+    assert (anew.message, asks(anew), await journal(store, anew.id)) == ("what else?", [], [])
+    assert asks(await store.executions.get(id_)) == []
+
+
+async def test_a_fork_of_a_fork_keeps_what_was_asked_before_its_turn(store: Store) -> None:
+    id_ = await running(store)
+    for key in ("/turns/0", "/turns/1", "/turns/2"):
+        await done(store, id_, key)
+    fork_1 = await fork_and_ask(store, id_, "/turns/2", "second")
+    fork_2 = await fork_and_ask(store, fork_1.id, "/turns/1", "third")
+    assert asks(fork_2) == [(0, "hello"), (1, "third")]
+    again = replace(draft(message="second"), fork=Fork(source=fork_1.id, before="/turns/1"))
+    await store.executions.accept(again, reason=QueueReason.ACCEPTED, detail="")
+    assert asks(await store.executions.get(again.id)) == [(0, "hello"), (2, "second")]
+
+
+async def test_another_message_comes_before_a_turn_only(store: Store) -> None:
+    id_ = await running(store)
+    for key in ("/turns/0", "/turns/0/calls/0"):
+        await done(store, id_, key)
+    with pytest.raises(Conflict, match=r"step /turns/0/calls/0 of .* is no turn of the model") as refused:
+        await fork_and_ask(store, id_, "/turns/0/calls/0", "no")
+    assert refused.value.hint == f"stigmer executions fork {id_} --from /turns/0 --message MESSAGE"
 
 
 async def test_what_a_fork_took_over_is_no_progress_of_its_own(store: Store) -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from stigmer_cli.api.agent_tools import LoopSpec
-from stigmer_cli.api.reports import Work
+from stigmer_cli.api.reports import FollowUpBody, Work
 from stigmer_cli.api.sessions import ExchangeBody
 from stigmer_cli.api.usage import UsedBody
 from stigmer_cli.clock import SystemClock
@@ -55,6 +55,7 @@ class Agent:
         model: HostedModel | None = None,
         said: Sequence[ExchangeBody] = (),
         used: UsedBody | None = None,
+        later: Sequence[FollowUpBody] = (),
         **server: Any,
     ) -> str:
         """What one attempt answers; the journal goes on. With `spec` there is no server unless it names one."""
@@ -68,6 +69,7 @@ class Agent:
             agent_name="a",
             conversation=list(said),
             used=used,
+            follow_ups=list(later),
             spec=LoopSpec.model_validate({"tools": tools} if spec is None else spec),
         )
         clock = SystemClock()
@@ -124,6 +126,24 @@ async def test_a_session_goes_on_behind_the_turns_that_were_played_in_it(agent: 
     first = json.loads(agent.journal.begun["/turns/0"])
     assert [one["execution"] for one in first["conversation"]] == ["aex-0"]
     assert "before?" not in agent.journal.begun["/turns/0"]
+
+
+async def test_a_later_message_is_said_before_its_turn_and_what_was_recorded_before_it_is_taken_over(
+    agent: Agent,
+) -> None:
+    agent.plays({"calls": [call("read", name="a")]}, {"text": "Read it."})
+    assert await agent.attempt() == "Read it."
+    agent.journal.next_attempt()
+    del agent.journal.steps["/turns/1"], agent.journal.begun["/turns/1"]  # as a fork from there
+    agent.plays({"fail": "no"}, {"calls": [call("read", name="b")]}, {"text": "And more."})
+    later = [FollowUpBody(turn=1, message="and b?")]
+    assert await agent.attempt(later=later) == "And more."
+    assert agent.calls() == [("read", "a"), ("read", "b")]
+    assert "and b?" not in agent.journal.begun["/turns/0"] + agent.journal.begun["/turns/2"]
+    parts = json.loads(agent.journal.begun["/turns/1"])["parts"]
+    assert [*parts[0]] == ["call", "outcome", "result", "tool"]
+    assert parts[1:] == [{"message": "and b?"}]
+    assert agent.journal.performed == ["/turns/1", "/turns/1/calls/0", "/turns/2"]
 
 
 async def test_an_attempt_that_sees_another_conversation_takes_no_recorded_turn_over(agent: Agent) -> None:

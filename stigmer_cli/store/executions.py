@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Integer, Select, bindparam, func, select
 
-from stigmer_cli.domain.execution import Agent, Execution, Outcome, QueueReason
+from stigmer_cli.domain.execution import Execution, Outcome, QueueReason
 from stigmer_cli.domain.execution_reference import IdPart
 from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, StoreId
 from stigmer_cli.domain.phase import Phase
@@ -25,13 +25,14 @@ from stigmer_cli.store.execution_draft import ExecutionDraft, accepted_event, fi
 from stigmer_cli.store.forking import copy_journal
 from stigmer_cli.store.labels import index_labels
 from stigmer_cli.store.listing import Filter, Page
-from stigmer_cli.store.mapping import agent_of, execution_of
+from stigmer_cli.store.mapping import execution_of
 from stigmer_cli.store.messages import read_messages
 from stigmer_cli.store.references import find_by_part
 from stigmer_cli.store.resuming import forget_in_the_air
 from stigmer_cli.store.session_order import HAS_ITS_TURN, count_waiting, join_session
 from stigmer_cli.store.statements import BRIEF, by_index, select_by_ids
-from stigmer_cli.store.tables import CANCEL_REQUESTED, LEGACY, OPEN, QUEUED, agents, executions, steps
+from stigmer_cli.store.tables import CANCEL_REQUESTED, LEGACY, OPEN, QUEUED, executions
+from stigmer_cli.store.with_agent import HAS_STEPS, WITH_AGENT, WithAgent, with_agent_of
 
 _ROW = executions.c
 
@@ -39,10 +40,7 @@ Decided = Callable[[datetime], Transition]
 """A transition, once the moment of its transaction is known."""
 
 _LIMIT = bindparam("limit", type_=Integer)
-_ONE = select(executions, select(steps.c.seq).where(steps.c.execution_id == _ROW.id).exists().label("has_steps")).where(
-    _ROW.id == bindparam("id")
-)
-_AGENT = select(agents).where(agents.c.id == bindparam("agent"))
+_ONE = select(executions, HAS_STEPS).where(_ROW.id == bindparam("id"))
 _BY_KEY = select(_ROW.id, _ROW.request_hash).where(_ROW.idempotency_key == bindparam("key"))
 _DUE = (
     by_index(select(*BRIEF), "ix_executions_queue")
@@ -136,14 +134,13 @@ class ExecutionTable:
             return await _load(connection, execution_id)
 
     @whole
-    async def get_with_agent(self, execution_id: ExecutionId) -> tuple[Execution, Agent | None]:
-        """The execution without its messages, and its agent (None: deleted) of the same moment; raises NotFound."""
+    async def get_with_agent(self, execution_id: ExecutionId) -> WithAgent:
+        """The execution without its messages, and its agent of the same moment; raises NotFound."""
         async with self._database.reading() as connection:
-            row = (await connection.execute(_ONE, {"id": execution_id})).mappings().one_or_none()
-            if row is None:
-                raise missing_execution(execution_id)
-            agent = (await connection.execute(_AGENT, {"agent": row["agent_id"]})).mappings().one_or_none()
-        return execution_of(row), None if agent is None else agent_of(agent)
+            row = (await connection.execute(WITH_AGENT, {"id": execution_id})).mappings().one_or_none()
+        if row is None:
+            raise missing_execution(execution_id)
+        return with_agent_of(row)
 
     @whole
     async def list(self, wanted: Filter, *, limit: int, cursor: str | None = None) -> Page:

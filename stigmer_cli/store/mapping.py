@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import RowMapping
 
@@ -42,7 +43,7 @@ OUTCOME_EVENTS: Mapping[Phase, EventType] = {
 }
 
 
-def agent_of(row: RowMapping) -> Agent:
+def agent_of(row: RowMapping | Mapping[str, Any]) -> Agent:
     """The agent in `row`."""
     return Agent(
         id=row["id"],

@@ -10,6 +10,7 @@ Runs of an older workflow report `claim` and `begin_attempt` one after the other
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from sqlalchemy import RowMapping, bindparam, func, select
 
@@ -29,6 +30,7 @@ from stigmer_cli.store.tables import events, executions
 from stigmer_cli.store.tables import steps as steps_table
 from stigmer_cli.store.transitions import expect, may_become
 from stigmer_cli.store.usage import add_usage
+from stigmer_cli.store.with_agent import LOCKED_WITH_AGENT, WithAgent, with_agent_of
 
 FIRST_ATTEMPT = 1
 """Which attempt the claim began, unless that was one whose forerunners died without a word."""
@@ -107,6 +109,14 @@ class ReportResult(StrEnum):
     DONE = "done"
 
 
+class Claimed(NamedTuple):
+    """What became of a claim, and of the attempt; where that begins, `before` is the execution as it was before."""
+
+    answer: ClaimAnswer
+    report: ReportResult
+    before: WithAgent | None = None
+
+
 class RunTable:
     """Reports of runs. Each names execution, epoch and run, and most the attempt; sent twice they count once.
 
@@ -141,24 +151,26 @@ class RunTable:
     @whole
     async def claim_and_begin(
         self, execution_id: ExecutionId, *, epoch: int, claimant: Claimant, attempt: int
-    ) -> tuple[ClaimAnswer, ReportResult]:
+    ) -> Claimed:
         """`claim` and `begin_attempt` in one transaction, and one statement for a run that wins.
 
         The attempt begins (TAKEN) only where the run holds the epoch.
         """
         async with self._database.writing() as writing:
-            row = await writing.lock_row(execution_id)
+            found = await writing.connection.execute(LOCKED_WITH_AGENT, {"id": execution_id})
+            row = found.mappings().one_or_none()
             if row is None or not _is_its_own(row, epoch, claimant):
-                return ClaimAnswer.NOT_MINE, ReportResult.STALE
+                return Claimed(ClaimAnswer.NOT_MINE, ReportResult.STALE)
             claimed = run_transitions.claim_and_begin(
                 row, epoch, claimant.run, claimant.runner, writing, attempt=attempt
             )
             if row["claimed_run"] is None and await writing.change(execution_id, claimed) is not None:
-                return ClaimAnswer.WON, ReportResult.TAKEN
+                return Claimed(ClaimAnswer.WON, ReportResult.TAKEN, with_agent_of(row))
             if row["epoch"] != epoch or row["claimed_run"] != claimant.run:
-                return ClaimAnswer.LOST, ReportResult.STALE
+                return Claimed(ClaimAnswer.LOST, ReportResult.STALE)
             known = known_better(row, epoch, claimant.run, attempt)
-            return ClaimAnswer.WON, known or await _begin(writing, row, claimant, attempt)
+            report = known or await _begin(writing, row, claimant, attempt)
+            return Claimed(ClaimAnswer.WON, report, with_agent_of(row) if report is ReportResult.TAKEN else None)
 
     @whole
     async def begin_attempt(

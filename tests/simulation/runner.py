@@ -100,13 +100,13 @@ class SimReports:
         self, execution: str, *, epoch: int, run: str, runner: str, workflow: str, first_run: str, attempt: int
     ) -> ClaimingAttemptResponse:
         claimant = Claimant(run=RunId(run), runner=runner, workflow=WorkflowId(workflow), first_run=RunId(first_run))
-        answer, report = await self._over(
+        claimed = await self._over(
             lambda: self._store.runs.claim_and_begin(
                 ExecutionId(execution), epoch=epoch, claimant=claimant, attempt=attempt
             )
         )
-        work = await self._work(execution, epoch, run, attempt) if report is ReportResult.TAKEN else None
-        return ClaimingAttemptResponse(answer=answer, work=work)
+        work = await self._work(execution, epoch, run, attempt) if claimed.before else None
+        return ClaimingAttemptResponse(answer=claimed.answer, work=work)
 
     async def begin_attempt(self, execution: str, *, epoch: int, run: str, attempt: int, runner: str) -> Work | None:
         report = await self._over(

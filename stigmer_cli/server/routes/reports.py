@@ -31,6 +31,7 @@ from stigmer_cli.server.routes.steps import ended_step
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.store.run_transitions import Postponement
 from stigmer_cli.store.runs import AttemptCounts, Claimant, ReportedText, ReportResult
+from stigmer_cli.store.with_agent import WithAgent
 
 FIRST = AttemptCounts(begun=1, processes=1)
 
@@ -54,26 +55,21 @@ async def begin_attempt(execution_id: str, body: AttemptRequest, called: Called)
     report = await called.store.runs.begin_attempt(
         ExecutionId(execution_id), epoch=body.epoch, run=RunId(body.run), attempt=body.attempt, runner=body.runner
     )
-    return AttemptResponse(work=await _work_of(ExecutionId(execution_id), body.attempt, report, called))
-
-
-async def _work_of(execution_id: ExecutionId, attempt: int, report: ReportResult, called: Services) -> Work | None:
-    """What an attempt that began has to do; None where none did."""
     if report is not ReportResult.TAKEN:
-        return None
-    counts = FIRST if attempt == 1 else await called.store.runs.count_attempts(execution_id)
-    return await _work(execution_id, counts, called)
+        return AttemptResponse(work=None)
+    begun = await called.store.executions.get_with_agent(ExecutionId(execution_id))
+    return AttemptResponse(work=await _work(begun, body.attempt, called))
 
 
 @router.post("/claimed-attempts")
 async def claim_and_begin(execution_id: str, body: ClaimingAttemptRequest, called: Called) -> ClaimingAttemptResponse:
     """Whether this run holds the epoch now; if it does, its attempt begins, and this is what it has to do."""
-    answer, report = await called.store.runs.claim_and_begin(
+    claimed = await called.store.runs.claim_and_begin(
         ExecutionId(execution_id), epoch=body.epoch, claimant=_claimant(body), attempt=body.attempt
     )
-    _note_lost(execution_id, body, answer, called)
-    work = await _work_of(ExecutionId(execution_id), body.attempt, report, called)
-    return ClaimingAttemptResponse(answer=answer, work=work)
+    _note_lost(execution_id, body, claimed.answer, called)
+    work = await _work(claimed.before, body.attempt, called) if claimed.before else None
+    return ClaimingAttemptResponse(answer=claimed.answer, work=work)
 
 
 def _claimant(body: ClaimRequest) -> Claimant:
@@ -125,9 +121,11 @@ async def _definition(execution: Execution, agent: Agent | None, called: Service
     return await called.store.agent_versions.pin(execution.id, agent) if agent.spec.document else agent.spec
 
 
-async def _work(execution_id: ExecutionId, counts: AttemptCounts, called: Services) -> Work:
-    execution, agent = await called.store.executions.get_with_agent(execution_id)
-    spec = await _definition(execution, agent, called)
+async def _work(begun: WithAgent, attempt: int, called: Services) -> Work:
+    """What an attempt that began has to do."""
+    execution = begun.execution
+    counts = FIRST if attempt == 1 else await called.store.runs.count_attempts(execution.id)
+    spec = await _definition(execution, begun.agent, called)
     if spec is None:  # the run says so, and ends
         return Work(instructions="", message=execution.message, model="deleted", agent_name=execution.agent_name)
     has_more = execution.session is not None or execution.has_conversation

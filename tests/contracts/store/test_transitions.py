@@ -28,7 +28,8 @@ async def claim_and_begin(
     """As a run of the execution's own workflow, whichever run was submitted."""
     own = workflow(execution.id, store=store.id).id
     claimant = Claimant(run=run, runner="mill", workflow=own, first_run=None)
-    return await store.runs.claim_and_begin(execution.id, epoch=1, claimant=claimant, attempt=attempt)
+    claimed = await store.runs.claim_and_begin(execution.id, epoch=1, claimant=claimant, attempt=attempt)
+    return claimed.answer, claimed.report
 
 
 Write = Callable[[Store, Execution], Awaitable[object]]

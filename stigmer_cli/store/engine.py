@@ -55,7 +55,7 @@ class Backend(Protocol):
     reader: AsyncEngine
 
     def insert_or_skip(self, table: Table, column: str | None) -> ReturningInsert[Any]:
-        """An insert that does nothing when the unique `column` (None: any) is taken; gives back a new row's key."""
+        """An insert that does nothing when the unique `column` (None: any) is taken; gives back a new row."""
 
     def verify(self) -> None:
         """Raise MachineError if what was opened is no longer there."""
@@ -102,7 +102,7 @@ class SqliteBackend:
         self.reader = self._engine(connections=READERS_MAX, begin="BEGIN", is_reader=True)
 
     def insert_or_skip(self, table: Table, column: str | None) -> ReturningInsert[Any]:
-        """An insert that does nothing when the unique `column` (None: any) is taken; gives back a new row's key."""
+        """An insert that does nothing when the unique `column` (None: any) is taken; gives back a new row."""
         return statements.insert_or_skip(sqlite.insert, table, column)
 
     def verify(self) -> None:
@@ -167,7 +167,7 @@ class PostgresBackend:
         event.listen(self.writer.sync_engine, "checkin", _leave_read_only_to_the_server)
 
     def insert_or_skip(self, table: Table, column: str | None) -> ReturningInsert[Any]:
-        """An insert that does nothing when the unique `column` (None: any) is taken; gives back a new row's key."""
+        """An insert that does nothing when the unique `column` (None: any) is taken; gives back a new row."""
         from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - a store in SQLite starts sooner without
 
         return statements.insert_or_skip(postgresql.insert, table, column)

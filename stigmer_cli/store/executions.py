@@ -113,7 +113,8 @@ class ExecutionTable:
                 writing.backend.insert_or_skip(executions, None),
                 first_row(draft, self._store, reason, detail, writing.now),
             )
-            if added.scalar_one_or_none() is None:
+            row = added.mappings().one_or_none()
+            if row is None:
                 return AcceptResult(execution=await _earlier(writing.connection, draft), is_new=False)
             await index_labels(writing, draft.id, draft.labels)
             if draft.fork is not None:
@@ -125,7 +126,10 @@ class ExecutionTable:
                 await pin_with_limits(writing, draft.id, draft.limits)
             if draft.session is not None:
                 await join_session(writing, draft, draft.session)
-            return AcceptResult(execution=await _load(writing.connection, draft.id), is_new=True)
+            # What was copied for it, or where it stands in a session, its first row does not show.
+            is_alone = draft.fork is draft.conversation_of is draft.session is None
+            accepted = execution_of(row) if is_alone else await _load(writing.connection, draft.id)
+            return AcceptResult(execution=accepted, is_new=True)
 
     @whole
     async def get(self, execution_id: ExecutionId) -> Execution:

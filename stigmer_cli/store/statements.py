@@ -110,7 +110,5 @@ def select_and_lock(guards: Guards, columns: tuple[str, ...]) -> Select[Any]:
 def insert_or_skip(
     insert: Callable[[Table], "sqlite.Insert | postgresql.Insert"], table: Table, column: str | None
 ) -> ReturningInsert[Any]:
-    """An insert that does nothing when the unique `column` (None: any) is taken; gives back a new row's primary key."""
-    return (
-        insert(table).on_conflict_do_nothing(index_elements=[column] if column else None).returning(*table.primary_key)
-    )
+    """An insert that does nothing when the unique `column` (None: any) is taken; gives back a new row, else nothing."""
+    return insert(table).on_conflict_do_nothing(index_elements=[column] if column else None).returning(*table.c)

@@ -2,14 +2,13 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Generator, Iterable
+from collections.abc import AsyncIterator, Generator
 from urllib.parse import urlsplit
 
-import httpcore
 import httpx
 
+from stigmer_cli.plain_transport import Greeting, PlainTransport, Wire
 from stigmer_cli.server_proof import (
-    ANSWER_MAX,
     CHALLENGE_MAX_S,
     Challenge,
     Token,
@@ -20,7 +19,7 @@ from stigmer_cli.server_proof import (
     prove,
 )
 
-SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
+HTTP_PORT = 80
 
 
 class Bearer(httpx.Auth):
@@ -49,61 +48,33 @@ def transport_to(
         case TokenRule.OVER_TLS:
             return httpx.AsyncHTTPTransport(verify=context, trust_env=False)
         case TokenRule.AS_TOLD:
-            return _Plain(None)
+            return _plain(url, None)
         case TokenRule.AFTER_PROOF:
-            return _Plain(_Proving(host=urlsplit(url).netloc.rpartition("@")[2], token=token))
+            return _plain(url, _proving(host=urlsplit(url).netloc.rpartition("@")[2], token=token))
 
 
-class _Plain(httpx.AsyncHTTPTransport):
-    """HTTP without TLS, over the connections that `backend` makes; no certificates are loaded for it."""
-
-    def __init__(self, backend: httpcore.AsyncNetworkBackend | None) -> None:
-        limits = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=5.0)  # httpx's own
-        self._pool = httpcore.AsyncConnectionPool(
-            max_connections=limits.max_connections,
-            max_keepalive_connections=limits.max_keepalive_connections,
-            keepalive_expiry=limits.keepalive_expiry,
-            network_backend=backend,
-        )
+def _plain(url: str, greet: Greeting | None) -> PlainTransport:
+    parts = urlsplit(url)
+    return PlainTransport(parts.hostname or "", parts.port or HTTP_PORT, greet=greet)
 
 
-class _Proving(httpcore.AsyncNetworkBackend):
-    """Connects over TCP, and hands a connection on only once the other end has proven that it holds the token."""
+def _proving(*, host: str, token: Token) -> Greeting:
+    """Let requests go over a connection only once the other end has proven on it that it holds the token.
 
-    def __init__(self, *, host: str, token: Token) -> None:
-        self._host, self._token = host, token
-        self._backend = httpcore.AnyIOBackend()
+    It raises ServerUnproven, and what httpx raises for a connection that fails or is silent.
+    """
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's own, for the connect
-        local_address: str | None = None,
-        socket_options: Iterable[SocketOption] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """A proven connection; raises ServerUnproven, and what httpcore raises for one that fails or is silent."""
-        stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+    async def greet(wire: Wire) -> None:
         try:
-            await self._prove(stream)
-        except BaseException:
-            await stream.aclose()
-            raise
-        return stream
-
-    async def _prove(self, stream: httpcore.AsyncNetworkStream) -> None:
-        try:
-            challenge = Challenge(host=self._host, address=address_of(stream.get_extra_info("server_addr")))
+            challenge = Challenge(host=host, address=address_of(wire.transport.get_extra_info("peername")))
             async with asyncio.timeout(CHALLENGE_MAX_S):
-                await prove(challenge, lambda: stream.read(ANSWER_MAX), stream.write, self._token)
+                await prove(challenge, wire.read, wire.write, token)
         except TimeoutError as error:
-            raise httpcore.ConnectTimeout("no proof in time") from error
+            raise httpx.ConnectTimeout("no proof in time") from error
         except OSError as error:
-            raise httpcore.ConnectError(str(error)) from error
+            raise httpx.ConnectError(str(error)) from error
 
-    async def sleep(self, seconds: float) -> None:
-        """Wait; httpcore's own."""
-        await asyncio.sleep(seconds)
+    return greet
 
 
 async def split_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

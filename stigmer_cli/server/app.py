@@ -11,6 +11,7 @@ from pydantic.warnings import UnsupportedFieldAttributeWarning
 from starlette.types import ASGIApp
 
 from stigmer_cli.server import problems
+from stigmer_cli.server.direct import DirectRoutes
 from stigmer_cli.server.guard import Guard
 from stigmer_cli.server.hosts import AllowedHosts, split_names
 from stigmer_cli.server.routes import (
@@ -73,7 +74,8 @@ def build(called: Services, *, token: Callable[[], str | None]) -> ASGIApp:
     hosts = AllowedHosts(settings.server_port, split_names(settings.allowed_hosts))
     access = UiAccess(settings.ui_address, hosts=hosts, token=token, clock=called.clock, port=settings.server_port)
     app.state.ui = access
-    return Guard(TimeHeader(app, clock=called.clock), hosts=hosts, token=token, pages=access)
+    direct = DirectRoutes(app, called)
+    return Guard(TimeHeader(direct, clock=called.clock), hosts=hosts, token=token, pages=access)
 
 
 async def _describe_api(app: FastAPI) -> JSONResponse:

@@ -23,6 +23,11 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _answer_unforeseen)
 
 
+async def answer(request: Request, error: Exception) -> JSONResponse:
+    """The answer to a request that ended with `error`."""
+    return await (_answer_ours if isinstance(error, StigmerError) else _answer_unforeseen)(request, error)
+
+
 async def _answer_ours(_request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, StigmerError):
         raise TypeError("registered for StigmerError only")

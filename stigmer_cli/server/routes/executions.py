@@ -18,6 +18,7 @@ from stigmer_cli.api.resources import (
     event_body,
     execution_resource,
 )
+from stigmer_cli.api.run_report import NUMBER_MAX
 from stigmer_cli.api.steps import STEPS_SHOWN_MAX, JournalBody, step_body
 from stigmer_cli.domain.execution import Event, Execution
 from stigmer_cli.domain.identity import ExecutionId
@@ -63,6 +64,21 @@ async def create_execution(
     idempotency_key: Annotated[str | None, Header(max_length=KEY_MAX)] = None,
 ) -> ExecutionResource:
     """Accept an execution: 201 with the run id once Temporal has it, 202 with the reason while it waits."""
+    response.status_code, resource = await accept(
+        body, called, idempotency_key=idempotency_key, waited_s=waited_s(sent.scope), require=require
+    )
+    return resource
+
+
+async def accept(
+    body: ExecutionRequest,
+    called: Services,
+    *,
+    idempotency_key: str | None,
+    waited_s: float,
+    require: Requirement | None = None,
+) -> tuple[int, ExecutionResource]:
+    """Accept an execution whose request came `waited_s` ago; the status to answer with, and the execution."""
     if body.fork is not None and (body.session is not None or body.conversation_of is not None):
         raise RequestError("a fork joins no session: it sees what the execution sees that it is a fork of")
     if body.fork is not None and body.limits is not None:
@@ -84,10 +100,8 @@ async def create_execution(
         limits=body.limits.to_document() if body.limits else {},
         conversation_of=ExecutionId(body.conversation_of) if body.conversation_of else None,
     )
-    waited = waited_s(sent.scope)
-    execution = await called.acceptor.accept(request, policy=called.settings.submit_policy, waited_s=waited)
-    response.status_code = 201 if execution.dispatch.is_submitted else 202
-    return execution_resource(execution)
+    execution = await called.acceptor.accept(request, policy=called.settings.submit_policy, waited_s=waited_s)
+    return 201 if execution.dispatch.is_submitted else 202, execution_resource(execution)
 
 
 @router.get("/executions", response_model=ExecutionPage)
@@ -152,7 +166,9 @@ async def cancel_execution(execution_id: str, called: Called) -> ExecutionResour
 
 
 @router.get("/executions/{execution_id}/events")
-async def list_events(execution_id: str, called: Called, after: Annotated[int, Query(ge=0)] = 0) -> EventPage:
+async def list_events(
+    execution_id: str, called: Called, after: Annotated[int, Query(ge=0, le=NUMBER_MAX)] = 0
+) -> EventPage:
     """Its timeline, oldest first."""
     execution = await _find(called, execution_id)
     events = await called.store.events.list(execution.id, after=after, limit=EVENTS_MAX)
@@ -160,7 +176,9 @@ async def list_events(execution_id: str, called: Called, after: Annotated[int, Q
 
 
 @router.get("/executions/{execution_id}/stream")
-async def stream_events(execution_id: str, called: Called, after: Annotated[int, Query(ge=0)] = 0) -> StreamingResponse:
+async def stream_events(
+    execution_id: str, called: Called, after: Annotated[int, Query(ge=0, le=NUMBER_MAX)] = 0
+) -> StreamingResponse:
     """Its timeline as it comes: one JSON object a line, now and then an empty line, and an end after the last event."""
     lines = _stream_lines(called, ExecutionId(execution_id), after)
     with _explaining(called, execution_id):

@@ -78,7 +78,7 @@ class AgentTable:
     @whole
     async def get(self, id_or_slug: str) -> Agent:
         """The agent with this id or, failing that, this slug; raises NotFound."""
-        async with self._database.reading() as connection:
+        async with self._database.reading_once() as connection:
             return agent_of(await _find(connection, _NAMED, id_or_slug))
 
     @whole

@@ -232,6 +232,25 @@ class Database:
             yield connection
 
     @asynccontextmanager
+    async def reading_once(self) -> AsyncIterator[AsyncConnection]:
+        """As `reading`, for one statement: a second one would see another moment."""
+        async with self._translate_faults(), self._backend.reader_of_one.connect() as connection:
+            yield connection
+
+    async def write(self, body: Callable[[Writing], Coroutine[object, object, T]], *, is_deferrable: bool = False) -> T:
+        """What `body` returns, as the block of a `writing`; it waits for nothing but its statements.
+
+        In SQLite the whole of it is one call of the connection's thread, instead of one for each statement.
+        """
+        async with self.writing(is_deferrable=is_deferrable) as writing:
+
+            async def work(connection: AsyncConnection) -> T:
+                writing.connection = connection
+                return await body(writing)
+
+            return await self._backend.run_whole(writing.connection, work)
+
+    @asynccontextmanager
     async def writing(self, *, is_deferrable: bool = False) -> AsyncIterator[Writing]:
         """One transaction: what was written is on disk when this ends, or nothing of it is.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, FromClause, Table, create_engine, event, make_url
 from sqlalchemy.dialects import sqlite
@@ -23,20 +23,26 @@ from stigmer_cli.clock import Clock
 from stigmer_cli.errors import ConfigError, MachineError, StigmerError, reason_of
 from stigmer_cli.paths import absolute_path
 from stigmer_cli.store import errors, migrate, statements
-from stigmer_cli.store.async_engine import AsyncEngine, create_async_engine
+from stigmer_cli.store.async_engine import AsyncConnection, AsyncEngine, create_async_engine
 from stigmer_cli.store.execution_counts import merge_counts
 from stigmer_cli.store.sqlite_driver import SingleCallConnection, connect
 from stigmer_cli.store.sqlite_file import StoreFile, publish, uri
+from stigmer_cli.store.sqlite_transaction import Body, run_in_thread
 
 READERS_MAX = 4
 POSTGRES_CONNECTIONS_MAX = 10
 POSTGRES_WRITERS_MAX = 8
 """Of those connections: the others are for readers."""
 
+OF_ONE = "stigmer_of_one"
+"""An option of a connection: what it executes is one statement, and no transaction is begun for it."""
+
 CONNECT_TIMEOUT_S = 5
 MIGRATION_LOCK = 7234_0001
 """The key of the advisory lock that a migration of a PostgreSQL store holds."""
 
+
+R = TypeVar("R")
 
 KEEPERS: list[sqlite3.Connection] = []
 """Connections that stay open until the process ends: the file of each is damaged, and is left as it is."""
@@ -53,6 +59,14 @@ class Backend(Protocol):
     busy_timeout_s: float
     writer: AsyncEngine
     reader: AsyncEngine
+    reader_of_one: AsyncEngine
+    """For a transaction that is one statement."""
+
+    async def run_whole(self, connection: AsyncConnection, body: Body[R]) -> R:
+        """What `body` returns, given `connection` or one that stands for it; it waits for its statements only.
+
+        It may leave the transaction committed, for the caller to commit once more, which does nothing.
+        """
 
     def insert_or_skip(self, table: Table, column: str | None) -> ReturningInsert[Any]:
         """An insert that does nothing when the unique `column` (None: any) is taken; gives back a new row."""
@@ -100,6 +114,11 @@ class SqliteBackend:
         self._keeper = file.keep_log()
         self.writer = self._engine(connections=1, begin="BEGIN IMMEDIATE", is_reader=False)
         self.reader = self._engine(connections=READERS_MAX, begin="BEGIN", is_reader=True)
+        self.reader_of_one = self.reader.execution_options(**{OF_ONE: True})
+
+    async def run_whole(self, connection: AsyncConnection, body: Body[R]) -> R:
+        """Run `body` and commit, in one call of the connection's thread."""
+        return await run_in_thread(connection, body, before_commit=self.verify_commit)
 
     def insert_or_skip(self, table: Table, column: str | None) -> ReturningInsert[Any]:
         """An insert that does nothing when the unique `column` (None: any) is taken; gives back a new row."""
@@ -164,7 +183,12 @@ class PostgresBackend:
             connect_args=_postgres_arguments(url, busy_timeout_s),
         )
         self.reader = self.writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self.reader_of_one = self.reader
         event.listen(self.writer.sync_engine, "checkin", _leave_read_only_to_the_server)
+
+    async def run_whole(self, connection: AsyncConnection, body: Body[R]) -> R:
+        """Run `body`; the caller commits."""
+        return await body(connection)
 
     def insert_or_skip(self, table: Table, column: str | None) -> ReturningInsert[Any]:
         """An insert that does nothing when the unique `column` (None: any) is taken; gives back a new row."""
@@ -287,6 +311,8 @@ def _prepare_sqlite(engine: Engine, *, begin: str, busy_timeout_s: float, is_rea
 
     def begun(connection: Connection) -> None:
         found = connection.connection.dbapi_connection
+        if connection.get_execution_options().get(OF_ONE):
+            return  # SQLite makes a transaction of each statement that stands outside of one
         if isinstance(found, SingleCallConnection):
             found.begin(begin, is_reader=is_reader)
         else:

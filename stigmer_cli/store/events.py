@@ -11,7 +11,7 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.store.database import Database, whole
 from stigmer_cli.store.errors import missing_execution
 from stigmer_cli.store.mapping import event_of
-from stigmer_cli.store.messages import CUTS, read_output, unfold
+from stigmer_cli.store.messages import CUTS, needs_output, read_output, unfold
 from stigmer_cli.store.tables import events, executions
 
 _BEHIND = (
@@ -61,13 +61,16 @@ class EventTable:
     @whole
     async def follow(self, execution_id: ExecutionId, *, after: int, limit: int) -> tuple[Phase, Sequence[Event]]:
         """The phase of an execution, and what `list` returns, of one moment; raises NotFound."""
-        async with self._database.reading() as connection:
-            found = await connection.execute(_FOLLOWED, {"id": execution_id, "after": after, "limit": limit})
-            followed = found.mappings().all()
-            if not followed:
-                raise missing_execution(execution_id)
-            rows = [row for row in followed if row["seq"] is not None]
-            output = await read_output(connection, execution_id, rows)
+        asked = {"id": execution_id, "after": after, "limit": limit}
+        async with self._database.reading_once() as connection:
+            followed, output = (await connection.execute(_FOLLOWED, asked)).mappings().all(), None
+        if needs_output(followed):  # which is to be of the same moment
+            async with self._database.reading() as connection:
+                followed = (await connection.execute(_FOLLOWED, asked)).mappings().all()
+                output = await read_output(connection, execution_id, followed)
+        if not followed:
+            raise missing_execution(execution_id)
+        rows = [row for row in followed if row["seq"] is not None]
         return Phase(followed[0]["phase"]), _unfold_all(execution_id, rows, output, after=after, limit=limit)
 
 

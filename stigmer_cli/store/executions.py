@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Integer, Select, bindparam, func, select
 
@@ -16,7 +16,7 @@ from stigmer_cli.store import listing, transitions
 from stigmer_cli.store.agent_versions import pin_with_limits
 from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.conversations import copy_conversation
-from stigmer_cli.store.database import Database, Transition, whole
+from stigmer_cli.store.database import Database, Transition, Writing, whole
 from stigmer_cli.store.decisions import add_pending_calls
 from stigmer_cli.store.due_rows import Aged, due_at, is_aged, is_due
 from stigmer_cli.store.errors import missing_execution
@@ -105,16 +105,14 @@ class ExecutionTable:
         """Write the execution, PENDING and due at once, in one commit; it is on disk when this returns.
 
         With the idempotency key of an execution that exists, return that one. Raises Conflict if that one was another
-        request, or if the id is taken, and what `copy_journal` and `join_session` raise;
-        ServerBusy, with nothing written, where its turn does not come soon.
+        request, or if the id is taken, what `copy_journal` and `join_session` raise, and ServerBusy, with nothing
+        written, where its turn does not come soon.
         """
-        async with self._database.writing(is_deferrable=True) as writing:
-            added = await writing.connection.execute(
-                writing.backend.insert_or_skip(executions, None),
-                first_row(draft, self._store, reason, detail, writing.now),
-            )
-            row = added.mappings().one_or_none()
-            if row is None:
+
+        async def write(writing: Writing) -> AcceptResult:
+            first = first_row(draft, self._store, reason, detail, writing.now)
+            added = await writing.connection.execute(writing.backend.insert_or_skip(executions, None), first)
+            if (row := added.mappings().one_or_none()) is None:
                 return AcceptResult(execution=await _earlier(writing.connection, draft), is_new=False)
             await index_labels(writing, draft.id, draft.labels)
             if draft.fork is not None:
@@ -126,25 +124,29 @@ class ExecutionTable:
                 await pin_with_limits(writing, draft.id, draft.limits)
             if draft.session is not None:
                 await join_session(writing, draft, draft.session)
-            # What was copied for it, or where it stands in a session, its first row does not show.
-            is_alone = draft.fork is draft.conversation_of is draft.session is None
-            accepted = execution_of(row) if is_alone else await _load(writing.connection, draft.id)
-            return AcceptResult(execution=accepted, is_new=True)
+            if draft.fork or draft.conversation_of or draft.session:  # the row as it was first does not show these
+                return AcceptResult(execution=await _load(writing.connection, draft.id), is_new=True)
+            return AcceptResult(execution=execution_of(row), is_new=True)
+
+        return await self._database.write(write, is_deferrable=True)
 
     @whole
     async def get(self, execution_id: ExecutionId) -> Execution:
         """The execution with its messages; raises NotFound."""
-        async with self._database.reading() as connection:
+        async with self._database.reading_once() as connection:
+            row = (await connection.execute(_ONE, {"id": execution_id})).mappings().one_or_none()
+        if row is not None and row["answer_seq"] is None and (found := execution_of(row)).waiting is None:
+            return found
+        async with self._database.reading() as connection:  # what is beside its row is to be of the same moment
             return await _load(connection, execution_id)
 
     @whole
     async def get_with_agent(self, execution_id: ExecutionId) -> WithAgent:
         """The execution without its messages, and its agent of the same moment; raises NotFound."""
-        async with self._database.reading() as connection:
-            row = (await connection.execute(WITH_AGENT, {"id": execution_id})).mappings().one_or_none()
-        if row is None:
-            raise missing_execution(execution_id)
-        return with_agent_of(row)
+        async with self._database.reading_once() as connection:
+            if row := (await connection.execute(WITH_AGENT, {"id": execution_id})).mappings().one_or_none():
+                return with_agent_of(row)
+        raise missing_execution(execution_id)
 
     @whole
     async def list(self, wanted: Filter, *, limit: int, cursor: str | None = None) -> Page:
@@ -180,9 +182,8 @@ class ExecutionTable:
     @whole
     async def next_due_at(self) -> datetime | None:
         """The earliest time that is set for a next try; None if none is set."""
-        async with self._database.reading() as connection:
-            found: datetime | None = await connection.scalar(_NEXT_DUE)
-            return found
+        async with self._database.reading_once() as connection:
+            return cast("datetime | None", await connection.scalar(_NEXT_DUE))
 
     @whole
     async def queued_count(self) -> int:
@@ -222,7 +223,8 @@ class ExecutionTable:
         Returns which are submitted in the epoch named; the others have ended or are in another epoch. One that was
         marked before stays as it is.
         """
-        async with self._database.writing() as writing:
+
+        async def write(writing: Writing) -> set[ExecutionId]:
             taken = await writing.change_all(
                 {
                     mark.id: transitions.submit(
@@ -242,6 +244,8 @@ class ExecutionTable:
             )
             found = await writing.connection.execute(_EPOCHS, {"ids": list(rest)})
             return taken | {id_ for id_, epoch in found if rest[id_].epoch == epoch}
+
+        return await self._database.write(write)
 
     @whole
     async def transition_all(
@@ -328,9 +332,8 @@ class ExecutionTable:
     async def read_by_ids(self, ids: Sequence[ExecutionId]) -> Sequence[Execution]:
         """Those of `ids`, in that order, without the long columns; raises NotFound for one that has no row."""
         found = {row.id: row for row in await self._some(_NAMED, {"ids": ids})}
-        for id_ in ids:
-            if id_ not in found:
-                raise missing_execution(id_)
+        if missing := [id_ for id_ in ids if id_ not in found]:
+            raise missing_execution(missing[0])
         return [found[id_] for id_ in ids]
 
     async def conclude(
@@ -366,9 +369,8 @@ class ExecutionTable:
     @whole
     async def oldest_pending_at(self) -> datetime | None:
         """When the oldest PENDING execution was accepted; None if there is none."""
-        async with self._database.reading() as connection:
-            found: datetime | None = await connection.scalar(_OLDEST_PENDING)
-            return found
+        async with self._database.reading_once() as connection:
+            return cast("datetime | None", await connection.scalar(_OLDEST_PENDING))
 
     @whole
     async def _transition(self, execution_id: ExecutionId, decided: Callable[[datetime], Transition]) -> bool:
@@ -377,7 +379,7 @@ class ExecutionTable:
 
     @whole
     async def _some(self, query: Select[Any], asked: Mapping[str, object]) -> Sequence[Execution]:
-        async with self._database.reading() as connection:
+        async with self._database.reading_once() as connection:
             return [execution_of(row) for row in (await connection.execute(query, asked)).mappings()]
 
 

@@ -85,9 +85,14 @@ async def read_messages(connection: AsyncConnection, execution: RowMapping) -> t
     return _join(piece for row in found.mappings() for piece in unfold(row, execution["output"]))
 
 
+def needs_output(rows: Sequence[RowMapping]) -> bool:
+    """Whether one of the `rows`, folded, refers to the output of its execution."""
+    return any(row["data"] is not None and CUTS in row["data"] and "text" not in row["data"] for row in rows)
+
+
 async def read_output(connection: AsyncConnection, execution: ExecutionId, rows: Sequence[RowMapping]) -> str | None:
     """The output of the execution if one of its folded `rows` refers to it."""
-    if not any(CUTS in row["data"] and "text" not in row["data"] for row in rows):
+    if not needs_output(rows):
         return None
     found: str | None = await connection.scalar(_OUTPUT, {"id": execution})
     return found

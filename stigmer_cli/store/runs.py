@@ -12,66 +12,23 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from sqlalchemy import RowMapping, bindparam, func, select
+from sqlalchemy import RowMapping
 
 from stigmer_cli.api.reports import ClaimAnswer
-from stigmer_cli.domain.execution import EventType, Outcome, QueueReason, TokenUsage
-from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, WorkflowId, WorkflowName, runner_process
+from stigmer_cli.domain.execution import Outcome, QueueReason, TokenUsage
+from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, WorkflowId, WorkflowName
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.domain.step import StepState
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store import run_transitions
+from stigmer_cli.store.attempt_counts import AttemptCounts, count_attempts
 from stigmer_cli.store.database import Database, EventDraft, Transition, Writing, whole
 from stigmer_cli.store.mapping import map_outcome, outcome_event
 from stigmer_cli.store.messages import FOLD_CHARS_MIN, MessageWriter, draft_piece, fold
 from stigmer_cli.store.run_transitions import Postponement
 from stigmer_cli.store.step_rows import EndedStep, add_turns, write_ended
-from stigmer_cli.store.tables import events, executions
-from stigmer_cli.store.tables import steps as steps_table
 from stigmer_cli.store.transitions import expect, may_become
 from stigmer_cli.store.usage import add_usage
 from stigmer_cli.store.with_agent import LOCKED_WITH_AGENT, WithAgent, with_agent_of
-
-FIRST_ATTEMPT = 1
-"""Which attempt the claim began, unless that was one whose forerunners died without a word."""
-
-_ITS = events.c.execution_id == bindparam("id")
-_PROGRESSED = select(func.max(steps_table.c.attempt)).where(
-    steps_table.c.execution_id == bindparam("id"),
-    steps_table.c.epoch == executions.c.epoch,
-    steps_table.c.run == executions.c.claimed_run,
-    steps_table.c.state.in_((StepState.DONE, StepState.FAILED)),
-    executions.c.id == bindparam("id"),
-)
-_CLAIMED = select(func.max(events.c.seq)).where(_ITS, events.c.type == EventType.CLAIMED).scalar_subquery()
-_ATTEMPTS = (
-    select(events.c.type, events.c.data)
-    .where(
-        _ITS,
-        events.c.type.in_((EventType.CLAIMED, EventType.ATTEMPT, EventType.MODEL_BUSY)),
-        events.c.seq >= _CLAIMED,
-    )
-    .order_by(events.c.seq)
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AttemptCounts:
-    """How many attempts of a run have begun, and in how many runner processes, without those that met a busy model.
-
-    Those are `model_tries`, and the answer broke off in `broken_off` of them: their runners did not die of anything.
-    `model_busy_s` is for how long the model had been busy when the last of them was to be followed by the next attempt.
-
-    `progressed` is the last attempt that recorded a step, 0 if none did; attempts before it are not counted: whatever
-    ended them, the execution got past it.
-    """
-
-    begun: int
-    processes: int
-    model_tries: int = 0
-    broken_off: int = 0
-    model_busy_s: float = 0.0
-    progressed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +74,14 @@ class Claimed(NamedTuple):
     before: WithAgent | None = None
 
 
+class _Finished(NamedTuple):
+    """What became of an outcome, what is to be told of usage, and whether the next turn of a session is due."""
+
+    report: ReportResult
+    used: TokenUsage | None = None
+    is_turn: bool = False
+
+
 class RunTable:
     """Reports of runs. Each names execution, epoch and run, and most the attempt; sent twice they count once.
 
@@ -156,7 +121,8 @@ class RunTable:
 
         The attempt begins (TAKEN) only where the run holds the epoch.
         """
-        async with self._database.writing() as writing:
+
+        async def write(writing: Writing) -> Claimed:
             found = await writing.connection.execute(LOCKED_WITH_AGENT, {"id": execution_id})
             row = found.mappings().one_or_none()
             if row is None or not _is_its_own(row, epoch, claimant):
@@ -171,6 +137,8 @@ class RunTable:
             known = known_better(row, epoch, claimant.run, attempt)
             report = known or await _begin(writing, row, claimant, attempt)
             return Claimed(ClaimAnswer.WON, report, with_agent_of(row) if report is ReportResult.TAKEN else None)
+
+        return await self._database.write(write)
 
     @whole
     async def begin_attempt(
@@ -197,26 +165,7 @@ class RunTable:
         The first attempt leaves no event: it counts for the process that claimed the execution.
         """
         async with self._database.reading() as connection:
-            found = (await connection.execute(_ATTEMPTS, {"id": execution_id})).all()
-            progressed = int(await connection.scalar(_PROGRESSED, {"id": execution_id}) or 0)
-        runners: list[str] = []
-        tries, broken_off, busy_s = 0, 0, 0.0
-        for type_, data in found:
-            if data.get("attempt", FIRST_ATTEMPT) < progressed:
-                continue
-            if type_ == EventType.MODEL_BUSY:
-                runners[-1:] = []  # the attempt that ended so
-                tries, broken_off, busy_s = tries + 1, broken_off + bool(data["brokeOff"]), float(data["busyS"])
-            else:
-                runners.append(data["runner"])
-        return AttemptCounts(
-            begun=max(1, len(runners)),
-            processes=max(1, len({runner_process(runner) for runner in runners})),
-            model_tries=tries,
-            broken_off=broken_off,
-            model_busy_s=busy_s,
-            progressed=progressed,
-        )
+            return await count_attempts(connection, execution_id)
 
     @whole
     async def postpone(
@@ -256,13 +205,16 @@ class RunTable:
 
         Raises Conflict if that leaves a gap, contradicts what is there, or belongs to an attempt that has not begun.
         """
-        async with self._database.writing() as writing:
+
+        async def write(writing: Writing) -> ReportResult:
             row = await writing.lock_row(execution_id)
             if (known := known_better(row, epoch, run, attempt)) is not None or row is None:
                 return known or ReportResult.STALE
             check_begun(row, attempt)
             await _append(writing, row, ReportedText(index=index, offset=offset, role=role, text=text))
             return ReportResult.TAKEN
+
+        return await self._database.write(write)
 
     @whole
     async def add_usage(
@@ -298,10 +250,11 @@ class RunTable:
         `tail` is what the attempt said last, as in `append_message`, whose Conflict it raises. `steps` are what it has
         not recorded yet; their usage is in that of the outcome.
         """
-        async with self._database.writing() as writing:
+
+        async def write(writing: Writing) -> _Finished:
             row = await writing.lock_row(execution_id)
             if (known := known_better(row, epoch, run, attempt)) is not None or row is None:
-                return known or ReportResult.STALE
+                return _Finished(known or ReportResult.STALE)
             earlier = await _take_tail(writing, row, attempt, tail)
             used = _add_usage(row, add_turns(outcome.usage, steps), epoch, attempt)
             done = await writing.change(
@@ -315,17 +268,19 @@ class RunTable:
                 ),
             )
             if done is None:
-                return ReportResult.STALE
+                return _Finished(ReportResult.STALE)
             if not earlier:
                 await fold(writing, execution_id, after=row["answer_seq"], output=outcome.output)
             if attempt is not None:
                 for step in steps:
                     await write_ended(writing, row, attempt, step)
-        if used:
-            self._tell(outcome.usage)
-        if row["session"] is not None and self.on_turn is not None:
+            return _Finished(ReportResult.TAKEN, outcome.usage if used else None, is_turn=row["session"] is not None)
+
+        finished = await self._database.write(write)
+        self._tell(finished.used)
+        if finished.is_turn and self.on_turn is not None:
             self.on_turn()
-        return ReportResult.TAKEN
+        return finished.report
 
     def _tell(self, usage: TokenUsage | None) -> None:
         if usage is not None and self.on_usage is not None:

@@ -2,14 +2,15 @@
 
 SQLAlchemy's own adapter makes four (make a cursor, execute, fetch, close), and three more for BEGIN. Each call wakes
 two threads that share one interpreter lock, and costs more than what SQLite does in it: to read an agent by its name
-took 8 calls and 1.3 ms of CPU, and takes 2 calls and 0.3 ms. An INSERT that gives back nothing is executed with the
-next statement, or with COMMIT, which then raises what it raises.
+took 8 calls and 1.3 ms of CPU. An INSERT that gives back nothing is executed with the next statement, or with COMMIT,
+which then raises what it raises. With `run_inside` a whole transaction is one call.
 """
 
+import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_connection, AsyncAdapt_aiosqlite_cursor
 from sqlalchemy.engine import Dialect
@@ -27,6 +28,8 @@ class _Executed(NamedTuple):
 
 Act = Callable[[sqlite3.Connection], sqlite3.Cursor]
 _NOTHING = _Executed(None, -1, None, ())
+
+R = TypeVar("R")
 
 
 class SingleCallCursor(AsyncAdapt_aiosqlite_cursor):
@@ -80,7 +83,7 @@ class SingleCallCursor(AsyncAdapt_aiosqlite_cursor):
 class SingleCallConnection(AsyncAdapt_aiosqlite_connection):
     """A connection whose transactions begin with their first statement, in the same call."""
 
-    __slots__ = ("_begin", "_deferred", "_is_open", "_is_reader")
+    __slots__ = ("_begin", "_deferred", "_is_inside", "_is_open", "_is_reader")
 
     _cursor_cls = SingleCallCursor  # type: ignore[assignment] # it is made with another argument
 
@@ -90,6 +93,7 @@ class SingleCallConnection(AsyncAdapt_aiosqlite_connection):
         self._deferred: list[Act] = []
         self._is_open = False
         self._is_reader = False
+        self._is_inside = False
 
     def begin(self, statement: str, *, is_reader: bool) -> None:
         """Execute `statement` before the next one; `is_reader`: nobody has to wait for the end of the transaction."""
@@ -98,11 +102,14 @@ class SingleCallConnection(AsyncAdapt_aiosqlite_connection):
     def defer(self, act: Act) -> None:
         """Have `act` carried out with the next call."""
         self._deferred.append(act)
+        if self._is_inside:
+            return
         await_(_wait_for_nothing())  # SQLAlchemy takes a driver that never waits for one that blocks
 
     def call(self, act: Act) -> _Executed:
         """What `act` comes to in the connection's thread, after what was deferred; raises what SQLite raises."""
-        begin, self._begin, self._is_open = self._begin, None, True
+        begin, self._begin = self._begin, None
+        self._is_open = self._is_open or begin is not None
         deferred, self._deferred = self._deferred, []
 
         def run() -> _Executed:
@@ -116,10 +123,33 @@ class SingleCallConnection(AsyncAdapt_aiosqlite_connection):
             return _Executed(cursor.description, cursor.rowcount, cursor.lastrowid, rows)
 
         try:
+            if self._is_inside:
+                return run()
             executed: _Executed = await_(self._connection._execute(run))  # noqa: SLF001 - aiosqlite's way to its thread
         except Exception as error:  # noqa: BLE001 - the base knows which
             self._handle_exception(error)
         return executed
+
+    async def run_inside(self, work: Callable[[], R]) -> R:
+        """What `work` returns, all of it in the connection's thread, where statements are executed as they come.
+
+        A caller that is cancelled is so when the work has ended: nobody else may use the connection before.
+        """
+
+        def run() -> R:
+            self._is_inside = True
+            try:
+                return work()
+            finally:
+                self._is_inside = False
+
+        ended: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._connection._tx.put_nowait((ended, run))  # noqa: SLF001 - aiosqlite's way to its thread
+        try:
+            return await asyncio.shield(ended)
+        except asyncio.CancelledError:
+            await asyncio.wait([ended])
+            raise
 
     def commit(self) -> None:
         """Commit, unless no statement has begun the transaction."""
@@ -133,7 +163,9 @@ class SingleCallConnection(AsyncAdapt_aiosqlite_connection):
         if not self._is_open:
             return
         self._is_open = False
-        if self._is_reader and self._connection._connection:  # noqa: SLF001 - as the base asks
+        if self._is_inside:
+            self._connection._conn.rollback()  # noqa: SLF001 - in its thread
+        elif self._is_reader and self._connection._connection:  # noqa: SLF001 - as the base asks
             # Its thread does one thing after another: whatever comes next finds the transaction at its end.
             self._connection._tx.put_nowait((None, self._connection._conn.rollback))  # noqa: SLF001
         else:

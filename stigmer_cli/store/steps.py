@@ -84,7 +84,8 @@ class StepTable:
         self, execution_id: ExecutionId, *, epoch: int, run: RunId, attempt: int, draft: StepDraft
     ) -> Begun:
         """Have a step begin, or say why it must not; raises Conflict for an attempt that has not begun itself."""
-        async with self._database.writing() as writing:
+
+        async def write(writing: Writing) -> Begun:
             execution = await writing.lock_row(execution_id)
             if execution is None or known_better(execution, epoch, run, attempt) is not None:
                 return Begun(answer=BeginAnswer.STALE)
@@ -96,6 +97,8 @@ class StepTable:
                     return found
             await write_begun(writing, execution, attempt, draft, before=row)
             return Begun(answer=BeginAnswer.GO)
+
+        return await self._database.write(write)
 
     @whole
     async def finish(
@@ -114,7 +117,8 @@ class StepTable:
         self, execution_id: ExecutionId, *, epoch: int, run: RunId, attempt: int, step: EndedStep
     ) -> tuple[ReportResult, bool]:
         """What became of the report, and whether it is recorded just now."""
-        async with self._database.writing() as writing:
+
+        async def write(writing: Writing) -> tuple[ReportResult, bool]:
             execution = await writing.lock_row(execution_id)
             if execution is None or known_better(execution, epoch, run, attempt) is not None:
                 return ReportResult.STALE, False
@@ -129,6 +133,8 @@ class StepTable:
             await write_ended(writing, execution, attempt, step)
             await _count_usage(writing, execution, step.draft.kind, step.draft.name, step.end)
             return ReportResult.TAKEN, True
+
+        return await self._database.write(write)
 
     async def read_recorded(self, execution_id: ExecutionId, *, after: int) -> RecordedPage:
         """The recorded steps after number `after` with their results, as many as one page holds."""

@@ -8,11 +8,11 @@ import random
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Dialect, Executable, NestedTransaction, Table, create_engine, event
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -22,6 +22,7 @@ from stigmer_cli.store import errors, migrate, statements
 from stigmer_cli.store.database import Database
 from stigmer_cli.store.engine import _HintingCompiler
 from stigmer_cli.store.sqlite_file import StoreFile
+from stigmer_cli.store.sqlite_transaction import Body
 from stigmer_cli.store.store import STORE_ID, Store
 from stigmer_cli.store.tables import execution_counts, metadata
 from tests.support.ids import STORE
@@ -152,6 +153,9 @@ class SameThreadEngine:
         await asyncio.sleep(0 if self._rng is None else self._rng.uniform(0, LATENCY_MAX_S))
 
 
+R = TypeVar("R")
+
+
 class MemoryBackend:
     """A database in memory; `rng` None: without latency."""
 
@@ -160,7 +164,10 @@ class MemoryBackend:
     busy_timeout_s = 5.0
 
     def __init__(self, memory: Memory, rng: random.Random | None, on_step: Step) -> None:
-        self.writer = self.reader = cast("AsyncEngine", SameThreadEngine(memory, rng, on_step))
+        self.writer = self.reader = self.reader_of_one = cast("AsyncEngine", SameThreadEngine(memory, rng, on_step))
+
+    async def run_whole(self, connection: AsyncConnection, body: Body[R]) -> R:
+        return await body(connection)
 
     def insert_or_skip(self, table: Table, column: str | None) -> ReturningInsert[Any]:
         return statements.insert_or_skip(sqlite.insert, table, column)

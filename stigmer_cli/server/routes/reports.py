@@ -29,8 +29,9 @@ from stigmer_cli.domain.execution import Agent, AgentSpec, Execution, Outcome
 from stigmer_cli.domain.identity import ExecutionId, RunId, WorkflowId
 from stigmer_cli.server.routes.steps import ended_step
 from stigmer_cli.server.services import Services, services
+from stigmer_cli.store.attempt_counts import AttemptCounts
 from stigmer_cli.store.run_transitions import Postponement
-from stigmer_cli.store.runs import AttemptCounts, Claimant, ReportedText, ReportResult
+from stigmer_cli.store.runs import Claimant, ReportedText, ReportResult
 from stigmer_cli.store.with_agent import WithAgent
 
 FIRST = AttemptCounts(begun=1, processes=1)
@@ -129,7 +130,7 @@ async def _work(begun: WithAgent, attempt: int, called: Services) -> Work:
     if spec is None:  # the run says so, and ends
         return Work(instructions="", message=execution.message, model="deleted", agent_name=execution.agent_name)
     has_more = execution.session is not None or execution.has_conversation
-    exchanges = await called.store.sessions.begin_conversation(execution_id) if has_more else ()
+    exchanges = await called.store.sessions.begin_conversation(execution.id) if has_more else ()
     wait = execution.model_wait
     return Work(
         instructions=spec.instructions,

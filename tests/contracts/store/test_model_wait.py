@@ -8,8 +8,9 @@ import pytest
 from stigmer_cli.domain.execution import ModelWait, Outcome, QueueReason
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict
+from stigmer_cli.store.attempt_counts import AttemptCounts
 from stigmer_cli.store.run_transitions import Postponement
-from stigmer_cli.store.runs import AttemptCounts, ReportResult
+from stigmer_cli.store.runs import ReportResult
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import RUN, START, running, timeline
 from tests.support.moves import start_over

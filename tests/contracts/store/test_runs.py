@@ -13,8 +13,9 @@ from stigmer_cli.domain.execution import AttentionCode, EventType, Execution, Me
 from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict, NotFound
+from stigmer_cli.store.attempt_counts import AttemptCounts
 from stigmer_cli.store.listing import Filter
-from stigmer_cli.store.runs import AttemptCounts, Claimant, ReportedText, ReportResult
+from stigmer_cli.store.runs import Claimant, ReportedText, ReportResult
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import OTHER_RUN, RUN, START, RealSleepClock, accepted, running, submitted, timeline
 from tests.support.ids import OTHER_STORE, claim, workflow

@@ -20,8 +20,9 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import RESULT_BYTES_MAX, BeginAnswer, Effect, Step, StepKind, StepState
 from stigmer_cli.errors import Conflict, NotFound
 from stigmer_cli.store import step_contents
+from stigmer_cli.store.attempt_counts import AttemptCounts
 from stigmer_cli.store.run_transitions import Postponement
-from stigmer_cli.store.runs import AttemptCounts, ReportResult
+from stigmer_cli.store.runs import ReportResult
 from stigmer_cli.store.step_rows import EndedStep, StepDraft, StepEnd
 from stigmer_cli.store.steps import Begun
 from stigmer_cli.store.store import Store

@@ -15,7 +15,7 @@ from stigmer_cli.errors import OperationFailed, ServerUnavailable
 from stigmer_cli.http_failures import BEFORE_REQUEST, cause_of, failure_of
 from stigmer_cli.server_proof import Token
 from stigmer_cli.tls.link import Link
-from stigmer_cli.transport import Bearer, split_lines, transport_to
+from stigmer_cli.transport import Sender, split_lines, transport_to
 
 CALL_MAX_S = 10.0
 CONNECT_MAX_S = 2.0
@@ -46,15 +46,12 @@ class HttpCalls:
         self.base_url = base_url
         self.servers_now: datetime | None = None
         self._link = Link(base_url, ca_file)
-        self._http = httpx.AsyncClient(
-            base_url=base_url,
-            auth=Bearer(token),
+        self._http = Sender(
+            base_url,
+            token,
+            transport or transport_to(base_url, token, self._link.context, is_insecure_allowed=is_insecure_allowed),
             timeout=httpx.Timeout(CALL_MAX_S, connect=CONNECT_MAX_S),
-            transport=transport
-            or transport_to(base_url, token, self._link.context, is_insecure_allowed=is_insecure_allowed),
-            follow_redirects=False,
-            event_hooks={"response": [self._note_time]},
-            trust_env=False,  # a proxy of the environment has no business with a local server
+            answered=self._note_time,
         )
 
     async def __aenter__(self) -> Self:
@@ -71,7 +68,7 @@ class HttpCalls:
         """Close its connections."""
         await self._http.aclose()
 
-    async def _note_time(self, response: httpx.Response) -> None:
+    def _note_time(self, response: httpx.Response) -> None:
         """Keep what time it was for the server when it answered last: ages are told by the clock that wrote moments."""
         with suppress(KeyError, ValueError):
             self.servers_now = datetime.fromisoformat(response.headers[NOW_HEADER])

@@ -149,6 +149,7 @@ class SingleCallConnection(AsyncAdapt_aiosqlite_connection):
             return await asyncio.shield(ended)
         except asyncio.CancelledError:
             await asyncio.wait([ended])
+            ended.exception()  # nobody else hears of it
             raise
 
     def commit(self) -> None:

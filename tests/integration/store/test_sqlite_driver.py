@@ -1,6 +1,8 @@
 """The driver of SQLite: one call of a connection's thread for each statement, and transactions that end."""
 
+import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +14,7 @@ from sqlalchemy import text
 
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.errors import StoreBusy
+from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.engine import Backend, open_backend
 from stigmer_cli.store.migrate import SCRIPTS
 
@@ -119,3 +122,86 @@ async def test_a_write_begins_as_a_writer_and_is_told_that_another_one_has_the_f
         assert isinstance(backend.translate(refused.value), StoreBusy)
     async with backend.writer.begin() as connection:
         await connection.execute(INSERT, {"key": "a", "value": "1"})
+
+
+async def test_a_whole_transaction_is_one_call(backend: Backend, calls: list[str]) -> None:
+    async def body(inside: AsyncConnection) -> str:
+        await inside.execute(INSERT, {"key": "a", "value": "1"})
+        return str(await inside.scalar(READ))
+
+    async with backend.writer.begin() as connection:
+        await connection.execute(READ)  # the pool's connection is made by now
+    async with backend.writer.begin() as connection:
+        calls.clear()
+        assert await backend.run_whole(connection, body) == "1"
+    assert calls == []  # and no other, for the commit
+    async with backend.reader.connect() as connection:
+        assert (await connection.execute(READ)).scalar_one() == "1"
+
+
+async def test_a_whole_transaction_that_fails_leaves_nothing(backend: Backend) -> None:
+    async def body(inside: AsyncConnection) -> None:
+        await inside.execute(INSERT, {"key": "a", "value": "1"})
+        await inside.scalar(READ)
+        raise LookupError("no")
+
+    with pytest.raises(LookupError):
+        async with backend.writer.begin() as connection:
+            await backend.run_whole(connection, body)
+    await can_write_again(backend, expected=None)
+
+
+async def test_a_whole_transaction_that_waits_for_something_else_is_a_defect_and_leaves_nothing(
+    backend: Backend,
+) -> None:
+    async def body(inside: AsyncConnection) -> None:
+        await inside.execute(INSERT, {"key": "a", "value": "1"})
+        await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="waits for something else"):
+        async with backend.writer.begin() as connection:
+            await backend.run_whole(connection, body)
+    await can_write_again(backend, expected=None)
+
+
+async def test_who_is_cancelled_in_a_whole_transaction_is_so_at_its_end(backend: Backend) -> None:
+    under_way, go_on = threading.Event(), threading.Event()
+
+    async def body(inside: AsyncConnection) -> None:
+        await inside.execute(INSERT, {"key": "a", "value": "1"})
+        await inside.scalar(READ)
+        under_way.set()
+        go_on.wait(5)
+
+    async def transaction() -> None:
+        async with backend.writer.begin() as connection:
+            await backend.run_whole(connection, body)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(transaction())
+        await asyncio.to_thread(under_way.wait, 5)
+        task.cancel()
+        await asyncio.sleep(0.02)
+        assert not task.done()
+        go_on.set()
+    assert task.cancelled()
+    await can_write_again(backend, expected="1")
+
+
+async def test_a_single_statement_is_read_without_a_transaction_and_holds_no_snapshot(
+    backend: Backend, calls: list[str]
+) -> None:
+    async with backend.reader_of_one.connect() as connection:
+        assert (await connection.execute(READ)).all() == []
+        await can_write_again(backend, expected=None)
+        calls.clear()
+        assert (await connection.execute(READ)).scalar_one() == "again"
+    assert calls == ["run"]
+
+
+async def can_write_again(backend: Backend, *, expected: str | None) -> None:
+    """What is there is as expected, and the writer is free."""
+    async with backend.writer.begin() as connection:
+        assert (await connection.execute(READ)).scalar() == expected
+        await connection.execute(text("DELETE FROM meta WHERE key = 'a'"))
+        await connection.execute(INSERT, {"key": "a", "value": "again"})

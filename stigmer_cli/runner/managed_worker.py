@@ -6,8 +6,7 @@ from datetime import datetime, timedelta
 
 import structlog
 from temporalio.client import Client
-from temporalio.worker import PollerBehaviorSimpleMaximum, Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+from temporalio.worker import PollerBehaviorSimpleMaximum, UnsandboxedWorkflowRunner, Worker
 
 from stigmer_cli.runner.activities import Activities, StopSignal
 from stigmer_cli.runner.foreign import ForeignRun, lenient
@@ -26,9 +25,10 @@ STICKY_MAX = timedelta(seconds=1)
 HEARTBEAT_EVERY = timedelta(seconds=0.5)
 """The SDK would hold heartbeats back for 80 % of their time-out, and one that comes late ends the attempt."""
 
-SANDBOX = SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules("stigmer_cli"))
-"""Uses our modules as they were loaded at the start. By default it reads them from disk again for each run, which fails
-once the installation was moved, removed or upgraded. The replay tests keep the default."""
+WORKFLOWS = UnsandboxedWorkflowRunner()
+"""The SDK's sandbox makes a workflow's modules anew for each run. By default it reads them from disk again, which fails
+once the installation was moved, removed or upgraded. The replay tests run our workflow inside one, so that it does
+nothing that the sandbox is there to find."""
 
 ACTIVITIES_END_MAX = timedelta(hours=1)
 """A worker that is replaced finishes its activities; a runner that stops ends them much sooner."""
@@ -96,7 +96,7 @@ async def build_worker(
 ) -> ManagedWorker:
     """A worker on `session`, not running yet.
 
-    Made in a thread: the SDK loads the workflow into its sandbox, which takes 0.1 s and more.
+    Made in a thread, so that the event loop goes on meanwhile.
     """
 
     async def make() -> ManagedWorker:  # the SDK wants a running loop, though it keeps nothing of it
@@ -119,7 +119,7 @@ def _build(
         identity=activities.runner,
         workflows=[AgentRun, ForeignRun],
         activities=[activities.claim, activities.perform, activities.conclude],
-        workflow_runner=SANDBOX,
+        workflow_runner=WORKFLOWS,
         max_concurrent_activities=ACTIVITIES_MAX,
         max_concurrent_workflow_tasks=WORKFLOW_TASKS_MAX,
         max_cached_workflows=CACHED_WORKFLOWS_MAX,

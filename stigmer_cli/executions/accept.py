@@ -74,6 +74,7 @@ class Acceptor:
             refusal = refuse_while_unavailable(self._link.status(), self._clock.now())
             if refusal:
                 raise refusal
+        self._store.refuse_if_full()
         answer_by_s = self._clock.monotonic() - waited_s + START_WAIT_MAX_S
         draft = await self._make_draft(request)
         held = find_hold(self._link.status())
@@ -112,8 +113,9 @@ class Acceptor:
             is_settled = execution.dispatch.is_submitted or has_to_wait
             if is_settled or left_s <= 0 or find_hold(self._link.status()):
                 return explain_wait(execution, self._link.status())
-            await subscription.wait(within_s=left_s)
-            execution = await self._store.executions.get(execution.id)
+            has_changed = await subscription.wait(within_s=left_s)
+            if has_changed or self._store.is_shared:  # of what another server writes nobody is told here
+                execution = await self._store.executions.get(execution.id)
 
 
 def _request_hash(request: SubmitRequest) -> str:

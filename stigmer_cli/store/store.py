@@ -77,6 +77,10 @@ class Store:
         """How long a write waits now."""
         return self._database.queue.load
 
+    def refuse_if_full(self) -> None:
+        """Raise ServerBusy where a write for a person would be refused now: then nothing has to be read for it."""
+        self._database.queue.refuse_if_full()
+
     @property
     def written_at_s(self) -> float | None:
         """When a transaction was committed last, on the monotonic clock; None: none was."""

@@ -73,6 +73,11 @@ class WriterQueue:
             refused_ago_s=None if self._refused_at_s is None else now - self._refused_at_s,
         )
 
+    def refuse_if_full(self) -> None:
+        """Raise ServerBusy where a write for a person would wait too long for its turn."""
+        if not self._free and self._expected_s() > DEFER_MAX_S:
+            raise self._refuse()
+
     @asynccontextmanager
     async def turn(self, *, is_deferrable: bool) -> AsyncIterator[None]:
         """Have one of the places; raises ServerBusy (deferrable) or StoreBusy if none came free in time."""
@@ -89,8 +94,8 @@ class WriterQueue:
         if self._free:
             self._free -= 1
             return
-        if is_deferrable and self._expected_s() > DEFER_MAX_S:
-            raise self._refuse()
+        if is_deferrable:
+            self.refuse_if_full()
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting = self._deferrable if is_deferrable else self._own
         waiting.append(turn)

@@ -67,6 +67,17 @@ async def test_reports_go_before_submits_and_each_kind_in_order(queue: WriterQue
     assert queue.load.waiting == 0
 
 
+async def test_a_person_is_refused_at_once_only_where_the_wait_would_be_too_long(
+    queue: WriterQueue, clock: ManualClock
+) -> None:
+    await write_slowly(queue, clock)
+    queue.refuse_if_full()  # nobody writes: the next write begins at once
+    async with queue.turn(is_deferrable=False):
+        with pytest.raises(ServerBusy, match="nothing was written"):
+            queue.refuse_if_full()
+    assert queue.load.refused == 1
+
+
 async def test_a_submit_that_waits_too_long_is_refused_and_a_report_is_not(
     queue: WriterQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,23 +13,21 @@ from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store import listing, transitions
-from stigmer_cli.store.agent_versions import pin_with_limits
 from stigmer_cli.store.async_engine import AsyncConnection
-from stigmer_cli.store.conversations import copy_conversation
+from stigmer_cli.store.beginnings import add_beginnings
 from stigmer_cli.store.database import Database, Transition, Writing, whole
 from stigmer_cli.store.decisions import add_pending_calls
 from stigmer_cli.store.due_rows import Aged, due_at, is_aged, is_due
 from stigmer_cli.store.errors import missing_execution
 from stigmer_cli.store.execution_counts import read_counts
 from stigmer_cli.store.execution_draft import ExecutionDraft, accepted_event, first_row
-from stigmer_cli.store.forking import copy_journal
 from stigmer_cli.store.labels import index_labels
 from stigmer_cli.store.listing import Filter, Page
 from stigmer_cli.store.mapping import execution_of
 from stigmer_cli.store.messages import read_messages
 from stigmer_cli.store.references import find_by_part
 from stigmer_cli.store.resuming import forget_in_the_air
-from stigmer_cli.store.session_order import HAS_ITS_TURN, count_waiting, join_session
+from stigmer_cli.store.session_order import HAS_ITS_TURN, count_waiting
 from stigmer_cli.store.statements import BRIEF, by_index, select_by_ids
 from stigmer_cli.store.tables import CANCEL_REQUESTED, LEGACY, OPEN, QUEUED, executions
 from stigmer_cli.store.with_agent import HAS_STEPS, WITH_AGENT, WithAgent, with_agent_of
@@ -105,7 +103,7 @@ class ExecutionTable:
         """Write the execution, PENDING and due at once, in one commit; it is on disk when this returns.
 
         With the idempotency key of an execution that exists, return that one. Raises Conflict if that one was another
-        request, or if the id is taken, what `copy_journal` and `join_session` raise, and ServerBusy, with nothing
+        request, or if the id is taken, what `add_beginnings` raises, and ServerBusy, with nothing
         written, where its turn does not come soon.
         """
 
@@ -115,16 +113,8 @@ class ExecutionTable:
             if (row := added.mappings().one_or_none()) is None:
                 return AcceptResult(execution=await _earlier(writing.connection, draft), is_new=False)
             await index_labels(writing, draft.id, draft.labels)
-            if draft.fork is not None:
-                await copy_journal(writing, draft.fork, draft.id)
             await writing.append(draft.id, 1, accepted_event(draft))
-            if draft.conversation_of is not None:
-                await copy_conversation(writing, draft.conversation_of, draft.id)
-            if draft.limits:
-                await pin_with_limits(writing, draft.id, draft.limits)
-            if draft.session is not None:
-                await join_session(writing, draft, draft.session)
-            if draft.fork or draft.conversation_of or draft.session:  # the row as it was first does not show these
+            if await add_beginnings(writing, draft):  # which its row, as it was first, does not show
                 return AcceptResult(execution=await _load(writing.connection, draft.id), is_new=True)
             return AcceptResult(execution=execution_of(row), is_new=True)
 

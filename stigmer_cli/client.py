@@ -40,7 +40,14 @@ from stigmer_cli.api.resources import (
     ExecutionResource,
 )
 from stigmer_cli.api.resume import ResumeItem, ResumeRequest, ResumeResponse
-from stigmer_cli.api.secrets import ResolveRequest, ResolveResponse, SecretItem, SecretList, SecretRequest
+from stigmer_cli.api.secrets import (
+    ResolveRequest,
+    ResolveResponse,
+    RotateResponse,
+    SecretItem,
+    SecretList,
+    SecretRequest,
+)
 from stigmer_cli.api.sessions import DeletedSession, SessionBody, SessionPage
 from stigmer_cli.api.steps import StepContentsBody, StepPage
 from stigmer_cli.api.stuck import StuckReport
@@ -221,6 +228,10 @@ class Client(HttpCalls):
     async def delete_secret(self, name: str) -> SecretItem:
         """Delete a secret; raises NotFound."""
         return await self._parse(await self._send("DELETE", f"/v1/secrets/{_segment(name)}"), SecretItem)
+
+    async def rotate_secrets_key(self) -> RotateResponse:
+        """Have all secrets encrypted with a new key; raises ConfigError, MachineError or Conflict."""
+        return await self._parse(await self._send("POST", "/v1/secrets:rotateKey"), RotateResponse)
 
     async def resolve_secrets(self, names: Sequence[str]) -> Mapping[str, str]:
         """The values of those of `names` that there are; raises ConfigError where the server's key is not theirs."""

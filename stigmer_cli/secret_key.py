@@ -4,12 +4,13 @@ import hashlib
 import os
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from stigmer_cli.errors import MachineError, reason_of
-from stigmer_cli.files import OWNER_ONLY, OWNER_ONLY_FOLDER, create_atomically
+from stigmer_cli.files import OWNER_ONLY, OWNER_ONLY_FOLDER, create_atomically, write_atomically
 from stigmer_cli.settings import Settings
 
 KEY_BYTES = 32
@@ -34,16 +35,17 @@ def key_file_of(settings: Settings) -> Path:
     return Path(settings.secrets_key_file) if settings.secrets_key_file else settings.home.secrets_key_file
 
 
-def read_key(path: Path) -> SecretKey | None:
-    """The key in `path`; None where there is no such file.
+def read_keys(path: Path) -> Sequence[SecretKey]:
+    """The keys in `path`, one a line; none where there is no such file.
 
-    Raises MachineError where it cannot be read, holds no key, or others may read it.
+    There are two while the key is changed: the new one, and the one that the secrets have until then. Raises
+    MachineError where it cannot be read, holds no key, or others may read it.
     """
     try:
         with path.open("rb") as file:
             status, text = os.fstat(file.fileno()), file.read(1024)
     except FileNotFoundError:
-        return None
+        return ()
     except OSError as error:
         raise MachineError(f"cannot read the key of secrets, {path}: {reason_of(error)}") from error
     if status.st_mode & OTHERS:
@@ -51,12 +53,25 @@ def read_key(path: Path) -> SecretKey | None:
             f"others may read the key of secrets, {path} (mode {status.st_mode & 0o777:04o})", hint=f"chmod 600 {path}"
         )
     with suppress(ValueError):
-        value = urlsafe_b64decode(text.strip())
-        if len(value) == KEY_BYTES:
-            return SecretKey(value=value)
+        values = [urlsafe_b64decode(line) for line in text.split()]
+        if values and all(len(value) == KEY_BYTES for value in values):
+            return [SecretKey(value=value) for value in values]
     raise MachineError(
         f"{path} holds no key of secrets: one is {KEY_BYTES} bytes in Base64", hint=f"restore {path} from a backup"
     )
+
+
+def write_keys(path: Path, keys: Sequence[SecretKey]) -> None:
+    """Put `keys` in `path`, in place of those that are there; raises MachineError, and then these are there still."""
+    try:
+        write_atomically(path, b"".join(urlsafe_b64encode(key.value) + b"\n" for key in keys), OWNER_ONLY)
+    except OSError as error:
+        raise MachineError(f"cannot write the key of secrets, {path}: {reason_of(error)}") from error
+
+
+def new_key() -> SecretKey:
+    """A key that nobody has had."""
+    return SecretKey(value=secrets.token_bytes(KEY_BYTES))
 
 
 def make_key(path: Path) -> SecretKey:
@@ -64,10 +79,10 @@ def make_key(path: Path) -> SecretKey:
     try:
         path.parent.mkdir(mode=OWNER_ONLY_FOLDER, parents=True, exist_ok=True)
         with suppress(FileExistsError):
-            create_atomically(path, urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n", OWNER_ONLY)
+            create_atomically(path, urlsafe_b64encode(new_key().value) + b"\n", OWNER_ONLY)
     except OSError as error:
         raise MachineError(f"cannot write the key of secrets, {path}: {reason_of(error)}") from error
-    found = read_key(path)
-    if found is None:
+    found = read_keys(path)
+    if not found:
         raise MachineError(f"the key of secrets, {path}, was removed as soon as it was written")
-    return found
+    return found[0]

@@ -8,7 +8,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
-from urllib.parse import quote, unquote
+from urllib.parse import quote, quote_plus, unquote
 
 GONE = "[redacted]"
 LITERAL_MIN = 6
@@ -16,6 +16,10 @@ LITERAL_MIN = 6
 
 TELLING = re.compile(r"(?i)key|token|secret|passw|passphrase|credential")
 """In the name of a member of a JSON object: its value is secret by itself."""
+
+ESCAPE = re.compile("%[0-9A-F]{2}")
+BASE64_MIN = 8
+"""Digits; fewer of them occur by accident."""
 
 VALUES_MAX = 1_000
 """The oldest is forgotten after so many different values."""
@@ -84,7 +88,7 @@ def longest_first(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def spellings(value: str) -> set[str]:
-    """As it is, line by line, as Python, JSON, JSON within JSON, and a URL write it, and in Base64."""
+    """As it is, line by line, and as Python, JSON, JSON within JSON, a URL, and Base64 write it."""
     lines = (line.strip() for line in value.splitlines())
     plain = {value, value.strip(), unquote(value), *lines, *_secret_leaves(value)}
     found: set[str] = set()
@@ -94,8 +98,28 @@ def spellings(value: str) -> set[str]:
             once = {form for text in written for form in _in_json(text)}
             twice = {form for text in once for form in _in_json(text)}
             found |= written | once | twice
-            found |= {quote(one, safe="", errors="replace"), b64encode(one.encode("utf-8", "replace")).decode("ascii")}
+            found |= set(_in_urls(one)) | set(_in_base64(one.encode("utf-8", "replace")))
     return found
+
+
+def _in_urls(text: str) -> Iterator[str]:
+    for safe in ("", "/"):
+        found = quote(text, safe=safe, errors="replace")
+        yield from (found, ESCAPE.sub(lambda escape: escape[0].lower(), found))
+    yield quote_plus(text, errors="replace")
+
+
+def _in_base64(data: bytes) -> Iterator[str]:
+    """As it is by itself, and what of it is the same wherever it begins in what is encoded, such as `user:VALUE`.
+
+    Three bytes are four digits. So there are three ways, and the digits that hold bits of a neighbour are left out.
+    """
+    yield b64encode(data).decode("ascii")
+    for before in range(3):
+        digits = b64encode(bytes(before) + data).decode("ascii")
+        own = digits[(before * 8 + 5) // 6 : (before + len(data)) * 8 // 6]
+        if len(own) >= BASE64_MIN:
+            yield from (own, own.replace("+", "-").replace("/", "_"))
 
 
 def _secret_leaves(value: str) -> Iterator[str]:

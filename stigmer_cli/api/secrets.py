@@ -48,6 +48,13 @@ class ResolveResponse(Sent):
     values: dict[str, str] = Field(repr=False)
 
 
+class RotateResponse(Sent):
+    """The key of all secrets was changed: the fingerprint of the new one, and how many secrets there are."""
+
+    key_id: str
+    secrets: int
+
+
 def secret_item(secret: Secret) -> SecretItem:
     """`secret` as it goes over the wire."""
     return SecretItem(

@@ -9,7 +9,7 @@ from pathlib import Path
 from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.domain.secret import Secret, find_name_problem, find_value_problem
 from stigmer_cli.errors import ConfigError, MachineError, RequestError
-from stigmer_cli.secret_key import SecretKey, key_file_of, make_key, read_key
+from stigmer_cli.secret_key import SecretKey, key_file_of, make_key, new_key, read_keys, write_keys
 from stigmer_cli.secret_values import DELIVERED
 from stigmer_cli.settings import BY_NAME, Settings
 from stigmer_cli.store.secrets import OtherKey, SealedSecret
@@ -51,6 +51,26 @@ class Vault:
             DELIVERED.remember(value)
         return values
 
+    async def rotate_key(self) -> tuple[str, int]:
+        """Encrypt all secrets with a new key, which takes the place of the old one; its fingerprint, and their number.
+
+        The file holds both keys until the secrets have the new one, so that a crash in between loses nothing. Raises
+        ConfigError where the old key is not there, MachineError where the file cannot be written, and Conflict where
+        another server has changed the key meanwhile.
+        """
+        known = await self._store.secrets.key_id()
+        old = await asyncio.to_thread(self._open_key, known)
+        new = new_key()
+        await asyncio.to_thread(write_keys, self._file, [new, old])
+
+        def reseal(one: SealedSecret) -> SealedSecret:
+            value = unseal(old, self._store.id, one)
+            return SealedSecret(name=one.name, sealed=seal(new, self._store.id, one.name, value), key_id=new.id)
+
+        count = await self._store.secrets.reseal(reseal, key_id=old.id)
+        await asyncio.to_thread(write_keys, self._file, [new])
+        return new.id, count
+
     async def find_problem(self) -> str:
         """Why the secrets cannot be read, as a sentence; empty if they can."""
         known = await self._store.secrets.key_id()
@@ -69,16 +89,15 @@ class Vault:
     def _open_key(self, known: str | None) -> SecretKey:
         """The key; made where no secret has one yet. Raises ConfigError where `known` is another one, or unreadable."""
         try:
-            key = read_key(self._file)
+            keys = read_keys(self._file)
         except MachineError as error:  # only a person can change it: a runner would try for ever
             raise ConfigError(error.message, hint=error.hint) from error
-        if key is None:
-            if known is not None:
-                raise explain_other_key(self._file, known, None)
-            return make_key(self._file)
-        if known not in (None, key.id):
-            raise explain_other_key(self._file, str(known), key.id)
-        return key
+        if known is None:
+            return keys[0] if keys else make_key(self._file)
+        found = next((key for key in keys if key.id == known), None)
+        if found is None:
+            raise explain_other_key(self._file, known, keys[0].id if keys else None)
+        return found
 
 
 def explain_other_key(file: Path, known: str, found: str | None) -> ConfigError:

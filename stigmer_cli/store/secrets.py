@@ -3,7 +3,7 @@
 All secrets of a store have one key, which each row names. A server with another key can delete secrets, not add one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -99,6 +99,25 @@ class SecretTable:
                 raise OtherKey(str(known))
             await _put(writing, secret)
             return _secret_of(await _find(writing.connection, secret.name), await _read_users(writing.connection))
+
+    @whole
+    async def reseal(self, change: Callable[[SealedSecret], SealedSecret], *, key_id: str) -> int:
+        """Put what `change` makes of each secret in its place, all or none; returns how many there are.
+
+        Raises Conflict where one of them has another key than `key_id`, and what `change` raises.
+        """
+        async with self._database.writing() as writing:
+            await writing.connection.execute(_LOCK)
+            rows = (await writing.connection.execute(select(secrets))).mappings().all()
+            if any(row["key_id"] != key_id for row in rows):
+                raise Conflict(
+                    "another server has changed the key of the secrets meanwhile", hint="stigmer secrets list"
+                )
+            for row in rows:
+                new = change(SealedSecret(name=row["name"], sealed=row["sealed"], key_id=row["key_id"]))
+                values = {"sealed": new.sealed, "key_id": new.key_id}
+                await writing.connection.execute(update(secrets).where(secrets.c.name == new.name).values(**values))
+            return len(rows)
 
     @whole
     async def delete(self, name: str) -> Secret:

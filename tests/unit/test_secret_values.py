@@ -6,7 +6,7 @@ import random
 import subprocess
 import sys
 from base64 import b64encode
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus, unquote_plus
 
 import pytest
 from hypothesis import given
@@ -137,3 +137,13 @@ def test_no_canary_is_in_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stigmer_cli.api.problem.DELIVERED", values(*CANARIES))
     for canary in CANARIES:
         assert leaked_in(problem_of(OperationFailed(f"cannot use {canary} here")).model_dump_json()) == []
+
+
+def test_a_value_within_what_is_encoded_in_base64_or_in_a_url_is_gone() -> None:
+    known = values(*CANARIES)
+    for canary in CANARIES:
+        for user in ("", "u", "us", "use"):
+            header = b64encode(f"{user}:{canary}".encode()).decode()
+            assert GONE in known.redact(f"Authorization: Basic {header}"), (user, canary)
+        for written in (quote(canary, safe="").lower(), quote(canary), quote_plus(canary)):
+            assert canary not in unquote_plus(known.redact(f"https://h/?q={written}")), canary

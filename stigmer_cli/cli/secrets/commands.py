@@ -29,7 +29,7 @@ def set_(
 
 @secrets.command("list")
 def list_(ctx: typer.Context, *, output: OutputFormat = Format.TABLE) -> None:
-    """List the names of the secrets, and the agents that refer to each. No command shows a value."""
+    """List the secrets, and the agents that refer to each. No command shows a value."""
     from stigmer_cli.cli.secrets.list import list_secrets
 
     list_secrets(cli_of(ctx, output))
@@ -41,3 +41,11 @@ def delete(ctx: typer.Context, name: SecretName, *, yes: Yes = False, output: Ou
     from stigmer_cli.cli.secrets.delete import delete_secret
 
     delete_secret(cli_of(ctx, output), name, is_agreed=yes)
+
+
+@secrets.command("rotate-key")
+def rotate_key(ctx: typer.Context, *, output: OutputFormat = Format.TABLE) -> None:
+    """Encrypt all secrets with a new key, in place of the old one. No value changes."""
+    from stigmer_cli.cli.secrets.rotate_key import rotate_secrets_key
+
+    rotate_secrets_key(cli_of(ctx, output))

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Response
 from stigmer_cli.api.secrets import (
     ResolveRequest,
     ResolveResponse,
+    RotateResponse,
     SecretItem,
     SecretList,
     SecretRequest,
@@ -50,6 +51,14 @@ async def delete_secret(name: str, called: Called) -> SecretItem:
     gone = await called.store.secrets.delete(name)
     log.info("secret_deleted", secret=name)
     return secret_item(gone)
+
+
+@router.post("/secrets:rotateKey")
+async def rotate_key(called: Called) -> RotateResponse:
+    """Encrypt all secrets with a new key."""
+    key_id, count = await called.vault.rotate_key()
+    log.info("secrets_key_changed", key=key_id, secrets=count)
+    return RotateResponse(key_id=key_id, secrets=count)
 
 
 @router.post("/secrets:resolve")

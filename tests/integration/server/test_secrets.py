@@ -100,6 +100,30 @@ async def test_a_key_file_that_cannot_be_used_is_named(
         await vault.resolve(["A"])
 
 
+async def test_all_secrets_get_a_new_key_and_a_crash_in_between_loses_none(store: Store, settings: Settings) -> None:
+    vault, file = Vault(store, settings), settings.home.secrets_key_file
+    assert (await vault.rotate_key())[1] == 0, "there is nothing to encrypt, and a key all the same"
+    values = {"A": "value-of-a", "B": "value-of-b"}
+    for name, value in values.items():
+        await vault.put(name, value)
+    before = file.read_bytes()
+    key_id, count = await vault.rotate_key()
+    assert (count, await store.secrets.key_id(), await vault.resolve(["A", "B"])) == (2, key_id, values)
+    after = file.read_bytes()
+    assert len(after.split()) == 1
+    assert after != before
+    file.write_bytes(before)
+    with pytest.raises(ConfigError, match="holds another one"):
+        await vault.resolve(["A"])
+    file.write_bytes(before + after)  # as if the server had died before it dropped the old key
+    assert await vault.resolve(["A", "B"]) == values
+    fresh = make_key(settings.home.path / "fresh")
+    file.write_bytes((settings.home.path / "fresh").read_bytes() + after)  # ... or before the secrets had the new one
+    assert await vault.resolve(["A", "B"]) == values
+    assert fresh.id != await store.secrets.key_id()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
 async def test_a_row_opens_only_under_its_own_name(store: Store, settings: Settings) -> None:
     vault = Vault(store, settings)
     await vault.put("A", "value-of-a")

@@ -12,11 +12,12 @@ from enum import StrEnum
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
 from stigmer_cli.api.wire import Asked, Sent
 from stigmer_cli.domain.secret import find_name_problem, find_references
+from stigmer_cli.domain.step import Effect
 
 SERVERS_MAX = 20
 WORDS_MAX = 200
@@ -91,7 +92,8 @@ class McpBody(Asked):
 class ToolServerBody(Asked):
     """A server and its tools: those that `allow` names, or else all, without those that `deny` names.
 
-    `effects` says what calling a tool twice would do, and overrides what the server says of it.
+    `effects` says what calling a tool twice would do, and overrides what the server says of it. `approve` says which
+    calls wait until a person has approved them: all, none, or those whose effect is `once`.
     """
 
     mcp: McpBody
@@ -100,20 +102,13 @@ class ToolServerBody(Asked):
     approve: Approval = Approval.NEVER
     effects: Mapping[ToolName, ToolEffect] = Field(default_factory=dict, max_length=TOOLS_MAX)
 
-    @field_validator("approve")
-    @classmethod
-    def _is_possible(cls, approve: Approval) -> Approval:
-        if approve is not Approval.NEVER:
-            raise PydanticCustomError(
-                "approve",
-                "{approve} is not possible yet, because no call can wait for a person; leave it out",
-                {"approve": approve.value},
-            )
-        return approve
-
     def offers(self, tool: str) -> bool:
         """Whether the agent may call `tool`."""
         return (self.allow is None or tool in self.allow) and tool not in self.deny
+
+    def needs_approval(self, effect: Effect) -> bool:
+        """Whether a call of a tool with this effect waits until a person has approved it."""
+        return self.approve is Approval.ALWAYS or (self.approve is Approval.ONCE_EFFECTS and effect is Effect.ONCE)
 
 
 Tools = Annotated[list[ToolServerBody], Field(max_length=SERVERS_MAX)]

@@ -31,7 +31,7 @@ COMMANDS: Mapping[str, Declared] = {
     "executions": (AGENTS, "executions.commands:executions"),
     "sessions": (AGENTS, "sessions.commands:sessions"),
     "secrets": (AGENTS, "secrets.commands:secrets"),
-    "usage": (AGENTS, "executions.commands:usage"),
+    "usage": (AGENTS, "executions.usage_commands:usage"),
     "ui": (AGENTS, "stack.commands:ui"),
     "top": (DIAGNOSE, "top.commands:top"),
     "doctor": (DIAGNOSE, "doctor.commands:doctor"),

@@ -47,6 +47,11 @@ class Verdict(StrEnum):
     DENIED = "denied"
 
 
+def describe_approval(tool: str) -> str:
+    """Why an execution waits whose next call is one of `tool`, as a sentence."""
+    return f"{tool} needs your approval"
+
+
 @dataclass(frozen=True, kw_only=True)
 class PendingCall:
     """A call of a tool that waits for a decision. `arguments` is JSON text; None where it is too long to be shown."""

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import structlog
 
+from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.api.reports import Work
 from stigmer_cli.api.sessions import ExchangeBody
 from stigmer_cli.api.steps import (
@@ -121,6 +122,7 @@ class Journal:
         self._kept: dict[str, StepContentsBody] = {}
         self._is_read = self._is_whole = not has_steps
         """`_is_whole`: each step that is recorded is among `_kept`, unless this attempt performed it."""
+        self._decisions: Mapping[str, DecisionBody] | None = None
         self._reading = asyncio.Lock()
         self._log = structlog.get_logger().bind(
             execution=attempt.execution, epoch=attempt.epoch, run=attempt.run, attempt=attempt.number
@@ -156,6 +158,24 @@ class Journal:
         if step.effect is Effect.ONCE:
             return await _end_soon(lambda: self._perform(draft, effect))
         return await self._perform(draft, effect)
+
+    async def is_recorded(self, key: str) -> bool:
+        """Whether the step with this key was recorded before this attempt, among what was read ahead."""
+        await self._read_once()
+        return key in self._kept
+
+    async def read_decisions(self) -> Mapping[str, DecisionBody]:
+        """What persons decided about calls of this execution, by the key of the step.
+
+        It is read once: nobody decides anything while an attempt is performed.
+        """
+        async with self._reading:
+            if self._decisions is None:
+                found = await self._reporter.ask_its_own(
+                    lambda reports: reports.read_decisions(self._attempt.execution)
+                )
+                self._decisions = {one.step: one for one in found if one.verdict is not None}
+            return self._decisions
 
     async def list_recorded_tools(self) -> Collection[str]:
         """The names of the tools of which calls are recorded, among what was read ahead."""
@@ -320,6 +340,11 @@ def _dump_result(draft: StepDraftBody, performed: Performed) -> str:
         )
         raise StepFailed(sentence, usage=performed.usage)
     return text
+
+
+def canonical_json(value: Json) -> str:
+    """`value` as JSON text, always the same for the same value; raises ValueError or TypeError where it is no JSON."""
+    return _dump(value, is_canonical=True)
 
 
 def _dump(value: Json, *, is_canonical: bool = False) -> str:

@@ -16,7 +16,7 @@ from stigmer_cli.domain.execution import EventType, Outcome
 from stigmer_cli.domain.identity import ExecutionId, RunId, StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import StepState
-from stigmer_cli.domain.waiting import CallDecision, WaitFor, Waiting
+from stigmer_cli.domain.waiting import CallDecision, WaitFor, Waiting, describe_approval
 from stigmer_cli.store import decisions, run_transitions, transitions
 from stigmer_cli.store.columns import Moment
 from stigmer_cli.store.database import Database, EventDraft, Transition, Writing, whole
@@ -140,7 +140,7 @@ class WaitTable:
             call = chosen[0]
             await decisions.write_ruling(writing, execution_id, call.step, ruling)
             rest = [other for other in pending if other.step != call.step]
-            values = {"waiting_step": rest[0].step} if rest else {}
+            values = {"waiting_step": rest[0].step, "waiting_cause": describe_approval(rest[0].tool)} if rest else {}
             text = f"{ruling.verdict}: {call.tool} (step {call.step})" + (f": {ruling.reason}" if ruling.reason else "")
             told = EventDraft(
                 type=EventType.DECIDED,

@@ -186,11 +186,13 @@ class ToolServer:
         hinted = Effect.ONCE
         if hints is not None and (hints.read_only_hint or hints.idempotent_hint):
             hinted = Effect.NONE if hints.read_only_hint else Effect.REPEATABLE
+        effect = Effect(self._body.effects.get(listed.name, hinted))
         return Tool(
             name=listed.name,
             description=listed.description or "",
             schema=listed.input_schema,
-            effect=Effect(self._body.effects.get(listed.name, hinted)),
+            effect=effect,
+            needs_approval=self._body.needs_approval(effect),
         )
 
     async def _call(

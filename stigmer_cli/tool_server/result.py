@@ -15,12 +15,16 @@ KEY_IN_META = "stigmer/idempotency-key"
 
 @dataclass(frozen=True, kw_only=True)
 class Tool:
-    """A tool of a server; `schema` is the JSON Schema of its arguments, `effect` what calling it twice would do."""
+    """A tool of a server; `schema` is the JSON Schema of its arguments, `effect` what calling it twice would do.
+
+    `needs_approval`: a person has to approve each call of it first.
+    """
 
     name: str
     description: str
     schema: Mapping[str, Json]
     effect: Effect
+    needs_approval: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,10 @@
 """A journal in memory with the rules of the real one: what the attempts of one execution have recorded."""
 
 import json
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
+from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.domain.step import Effect
 from stigmer_cli.runner.journal import Json, Performed, StepCall, StepFailed, StepParked
 
@@ -16,6 +17,7 @@ class MemoryJournal:
     begun: dict[str, str] = field(default_factory=dict)
     performed: list[str] = field(default_factory=list)
     attempt: int = 1
+    decisions: dict[str, DecisionBody] = field(default_factory=dict)
 
     def next_attempt(self) -> None:
         self.attempt += 1
@@ -45,6 +47,12 @@ class MemoryJournal:
         except StepFailed as error:
             self.steps[step.key] = ("FAILED", error.message)
         return self._recorded(step.key)
+
+    async def is_recorded(self, key: str) -> bool:
+        return key in self.steps
+
+    async def read_decisions(self) -> Mapping[str, DecisionBody]:
+        return self.decisions
 
     async def list_recorded_tools(self) -> Collection[str]:
         """The names of the tools of which calls are recorded."""

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from stigmer_cli.cli.context import cli_of
+from stigmer_cli.cli.executions.decision_commands import approve, deny
 from stigmer_cli.cli.executions.options import (
     CancelOptions,
     Message,
@@ -385,15 +386,5 @@ def reconcile(
     raise typer.Exit(reconcile_executions(cli_of(ctx, output), selection, options))
 
 
-def usage(
-    ctx: typer.Context,
-    *,
-    since: Since = "30d",
-    until: Until = None,
-    agent: AgentOption = None,
-    output: OutputFormat = Format.TABLE,
-) -> None:
-    """Show what models used, by agent and model: executions, tokens, and cost by list prices."""
-    from stigmer_cli.cli.executions.usage import show_usage
-
-    show_usage(cli_of(ctx, output), since=since, until=until, agent=agent)
+executions.command("approve")(approve)
+executions.command("deny")(deny)

@@ -25,6 +25,8 @@ def show_execution(cli: Cli, execution: str) -> None:
         **({"webUi": link} if link else {}),
     }
     cli.out.result(data, lambda console: print_execution(console, found, events, spans, link=link))
+    if found.status.waiting and found.status.waiting.calls:
+        cli.out.hint(f"stigmer executions approve {name}, or stigmer executions deny {name}")
     if found.stuck:
         cli.out.hint(found.stuck.hint)
 

@@ -71,6 +71,22 @@ class CancelOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DecideOptions:
+    """What is decided about calls that wait. `arguments` (JSON text) are performed in place of the model's.
+
+    `step`: only about that one, by its key. `is_all`: about all, or those that the other options leave of them.
+    """
+
+    is_approval: bool
+    step: str | None
+    reason: str
+    arguments: str | None
+    is_all: bool
+    is_dry_run: bool
+    is_agreed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class ResumeOptions:
     """How executions are resumed, and what was decided about a step, by its key.
 

@@ -1,5 +1,6 @@
 """Prints executions: a table of many, a table of stuck ones, a page about one."""
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -131,6 +132,9 @@ def print_execution(
             style = PHASE_STYLES[status.phase] if name == "phase" else ""
             shown = f"[{style}]{value}[/]" if style else escape_markup(value)
             console.print(f"[bold]{name + ':':<11}[/]{shown}", soft_wrap=True)
+    for call in status.waiting.calls if status.waiting else ():
+        arguments = json.dumps(call.arguments, ensure_ascii=False)
+        console.print(f"[bold]{'asks:':<11}[/]{escape_markup(f'{call.step} {call.tool} {arguments}')}", soft_wrap=True)
     print_spans(console, spans)
     print_steps(console, item, spans[-1].until if spans else item.metadata.created_at)
     console.print("[bold]timeline:[/]")

@@ -1,7 +1,8 @@
 """The tools of the loop: each call is a step of the journal."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from pydantic_ai.exceptions import ToolFailed
@@ -9,7 +10,9 @@ from pydantic_ai.tools import RunContext, ToolDefinition
 from pydantic_ai.toolsets.abstract import AbstractToolset, ToolsetTool
 from pydantic_ai.toolsets.external import TOOL_SCHEMA_VALIDATOR
 
+from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.domain.step import Effect, StepKind, idempotency_key
+from stigmer_cli.runner.agent.approvals import Approvals, describe_denial, is_denied
 from stigmer_cli.runner.agent.contents import is_error, name_for_models, read_answer
 from stigmer_cli.runner.agent.conversation import Conversation
 from stigmer_cli.runner.journal import Json, StepCall, StepFailed
@@ -34,6 +37,7 @@ class JournaledTools(AbstractToolset[None]):
     def __init__(self, tools: Mapping[str, OfferedTool], conversation: Conversation, *, execution: str) -> None:
         self._tools = tools
         self._conversation = conversation
+        self._approvals = Approvals({name: offered.tool for name, offered in tools.items()}, conversation)
         self._execution = execution
 
     @property
@@ -61,7 +65,7 @@ class JournaledTools(AbstractToolset[None]):
     ) -> object:
         """What the model is told of the call. Raises ToolFailed for what the model is to know of a failure.
 
-        Raises what the journal does, and ToolServerAway.
+        Raises what the journal does, ToolServerAway, and Waits where a person has to approve a call of this turn.
         """
         conversation = self._conversation
         try:
@@ -79,6 +83,9 @@ class JournaledTools(AbstractToolset[None]):
     async def _perform(self, key: str, name: str, arguments: Mapping[str, Json]) -> Json:
         offered = self._tools.get(name)
         tool, server = (offered.tool, offered.server) if offered else (_withdraw(name), None)
+        ruling = await self._approvals.find_ruling(key, arguments)
+        if ruling is not None and ruling.arguments is not None:
+            arguments = json.loads(ruling.arguments)
         step = StepCall(
             key=key,
             kind=StepKind.TOOL,
@@ -86,6 +93,8 @@ class JournaledTools(AbstractToolset[None]):
             effect=tool.effect,
             input={"tool": tool.name, "arguments": arguments},
         )
+        if ruling is not None and is_denied(ruling):
+            return await self._deny(step, ruling)
 
         is_new = False
 
@@ -102,6 +111,14 @@ class JournaledTools(AbstractToolset[None]):
         recorded = await self._conversation.journal.perform(step, call, admit=self._conversation.budget.admit_call)
         self._conversation.has_progressed |= is_new
         return recorded
+
+    async def _deny(self, step: StepCall, ruling: DecisionBody) -> Json:
+        """Record that the call was denied: it had no effect, and the model is told why. Raises StepFailed."""
+
+        async def deny() -> Json:
+            raise StepFailed(describe_denial(ruling))
+
+        return await self._conversation.journal.perform(replace(step, effect=Effect.NONE), deny)
 
     def _define(self, tool: Tool, name: str) -> ToolsetTool[None]:
         definition = ToolDefinition(

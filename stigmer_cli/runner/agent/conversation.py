@@ -1,8 +1,10 @@
 """Where the loop stands: which turn it is in, which place a call has in that turn, and what has ended it."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.runner.agent.budget import Budget
 from stigmer_cli.runner.journal import Json, Performed, StepCall
@@ -18,8 +20,23 @@ class StepJournal(Protocol):
     ) -> Json:
         """The step's recorded result, or what `effect` returns; `admit` may refuse to perform it."""
 
+    async def is_recorded(self, key: str) -> bool:
+        """Whether an earlier attempt recorded the step with this key."""
+
+    async def read_decisions(self) -> Mapping[str, DecisionBody]:
+        """What persons decided about calls, by the key of the step."""
+
     async def list_recorded_tools(self) -> Collection[str]:
         """The names of the tools of which calls are recorded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedFor:
+    """A call of the present turn: its place in the journal, the tool by what models call it, and its arguments."""
+
+    key: str
+    name: str
+    arguments: Mapping[str, Json]
 
 
 class Conversation:
@@ -43,6 +60,8 @@ class Conversation:
         self._turns = 0
         self._texts = 0
         self._calls: list[str] = []
+        self.asked_for: Sequence[AskedFor] = ()
+        """The calls of the present turn whose arguments are JSON, in the order of the model."""
 
     def begin_turn(self) -> int:
         """The number of the next turn, from 0."""
@@ -50,14 +69,22 @@ class Conversation:
         self._calls = []
         return number
 
-    def note_calls(self, ids: Sequence[str]) -> None:
-        """The present turn called tools, with these ids, in this order."""
-        self._calls = list(ids)
+    def note_calls(self, calls: Sequence[tuple[str, str, Mapping[str, Json] | None]]) -> None:
+        """The present turn called tools: with these ids, names and arguments (None: no JSON), in this order."""
+        self._calls = [id_ for id_, _name, _arguments in calls]
+        self.asked_for = [
+            AskedFor(key=self._key_of(place), name=name, arguments=arguments)
+            for place, (_id, name, arguments) in enumerate(calls)
+            if arguments is not None
+        ]
 
     def place_call(self, id_: str) -> str:
         """The key of the call with this id, of the present turn; the first one where several share it."""
         place = self._calls.index(id_)
         self._calls[place] = ""
+        return self._key_of(place)
+
+    def _key_of(self, place: int) -> str:
         return f"/turns/{self._turns - 1}/calls/{place}"
 
     def begin_text(self) -> None:

@@ -56,7 +56,7 @@ class AgentLoop:
         """The model's last answer; `write` takes all that it says, as it comes.
 
         Raises ModelFailed with a sentence where the execution is to fail, LoopBroken where another attempt is to go on,
-        and what the journal raises.
+        Waits where a person has to approve a call, Exhausted where a limit is reached, and what the journal raises.
         """
         budget = Budget(work.spec.limits if work.spec else None, work.used, clock=self.clock)
         conversation = Conversation(journal, write, budget)

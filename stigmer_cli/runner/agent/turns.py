@@ -1,6 +1,6 @@
 """The model of the loop: each request is a step of the journal, and its text is shown as it comes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import cast
@@ -78,7 +78,8 @@ class JournaledModel(WrapperModel):
         if not is_new and (text := text_of(response)):
             conversation.begin_text()
             conversation.write(text)
-        conversation.note_calls([part.tool_call_id for part in response.parts if isinstance(part, ToolCallPart)])
+        calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
+        conversation.note_calls([(call.tool_call_id, call.tool_name, _arguments_of(call)) for call in calls])
         return response
 
     def _describe(self, asked: ModelRequest, number: int) -> Json:
@@ -128,3 +129,11 @@ class JournaledModel(WrapperModel):
     def _count(self) -> UsageBody | None:
         usage = usage_of(self._stream.get(), self._name) if self._stream is not None else None
         return usage_body(usage) if usage else None
+
+
+def _arguments_of(call: ToolCallPart) -> Mapping[str, Json] | None:
+    """The arguments; None where they are no JSON object: then nothing is called, and the model is asked again."""
+    try:
+        return call.args_as_dict(raise_if_invalid=True)
+    except (ValueError, AssertionError):
+        return None

@@ -151,8 +151,8 @@ TOOL_PROBLEMS = {
     "- mcp: {command: [a]}\n    effects: {write: twice}": [
         "7:15: spec.tools[0].effects.write: input should be 'none', 'repeatable' or 'once'"
     ],
-    "- mcp: {command: [a]}\n    approve: always": [
-        "7:5: spec.tools[0].approve: always is not possible yet, because no call can wait for a person; leave it out"
+    "- mcp: {command: [a]}\n    approve: sometimes": [
+        "7:5: spec.tools[0].approve: input should be 'always', 'never' or 'once-effects'"
     ],
 }
 

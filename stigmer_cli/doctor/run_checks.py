@@ -27,7 +27,8 @@ async def diagnose(
 ) -> tuple[Judged, ...]:
     """What each of `checks` found, in their order. Needs that are not among `checks` are ignored.
 
-    Takes at most `total_s` seconds of available processor time, and `STARVED_MAX_S` by the clock.
+    Takes at most `total_s` seconds of available processor time, and `STARVED_MAX_S` by the clock; longer only for a
+    check that may take longer than TOTAL_S itself: that of tool servers, which it starts.
     """
     async with FairTimeout(math.inf, waits_for=facts.pids) as time, asyncio.TaskGroup() as group:
         run = _Run(checks, facts, clock, _Deadline(time, total_s, clock))
@@ -88,10 +89,11 @@ class _Run:
         return None
 
     async def _looked(self, check: Check) -> Found:
-        limit_s = min(check.timeout_s, self._deadline.left_s)
+        beyond_s = max(0.0, check.timeout_s - TOTAL_S)
+        limit_s = min(check.timeout_s, self._deadline.left_s + beyond_s)
         time = self._fairly(limit_s)
         try:
-            async with asyncio.timeout(self._deadline.clock_left_s), time:
+            async with asyncio.timeout(self._deadline.clock_left_s + beyond_s), time:
                 return await remote_scope.judge(check, self._facts)
         except TimeoutError:
             return _unfinished(check, time, limit_s, self._facts)

@@ -116,6 +116,10 @@ class ToolServer:
         """The tools that the agent may call, in the order of the server. Raises ToolServerAway."""
         return await self._try_often(self._list)
 
+    async def list_tools_at_once(self) -> Sequence[Tool]:
+        """As `list_tools`, with one try."""
+        return await self._within(self._list, is_once=False)
+
     async def call(self, tool: Tool, arguments: Mapping[str, Json], *, key: str) -> ToolAnswer:
         """What the call returns; `key` is its idempotency key.
 
@@ -272,6 +276,8 @@ class ToolServer:
         if owner is None:
             return
         self._leave.set()
+        if client is None:  # it has not come up, and would not look whether it is to leave
+            owner.cancel()
         done, _ = await asyncio.wait([owner], timeout=LEAVE_MAX_S)
         if not done:
             owner.cancel()

@@ -17,6 +17,8 @@ from stigmer_cli.settings import OPTIONS, Source
 OTHERS = 0o077
 VARIABLE = re.compile(r"\b[A-Z][A-Z0-9_]+\b")
 EXECUTIONS_S = 2.0
+TOOLS_S = 10.0
+"""For as many tool servers as there are; most take a second together."""
 
 
 @check("STG501", "settings", needs=("STG507", "STG506", "STG508"))
@@ -116,14 +118,13 @@ async def models(facts: Facts) -> Found:
     return passed(f"in use: {', '.join(used)}" if used else "there are no agents yet", **evidence)
 
 
-@check(
-    "STG510", "tool servers", needs=("STG108",), severity=Severity.WARNING, timeout_s=EXECUTIONS_S, scope=Scope.MACHINE
-)
+@check("STG510", "tool servers", needs=("STG108",), severity=Severity.WARNING, timeout_s=TOOLS_S, scope=Scope.MACHINE)
 async def tool_servers(facts: Facts) -> Found:
     """The runner starts the command of a tool server, or connects to its URL, when an agent that has it runs.
 
     This looks for the program and its folder as this shell sees them, and whether a URL takes connections from here.
-    Nothing is started. An execution whose tool server is away waits, and says so.
+    Then it starts the command, or connects, with the secrets that the manifest refers to, and asks for the list of
+    tools, which has to be there within 3 s. It calls no tool. An execution whose tool server is away is paused.
     """
     servers = await facts.tool_servers()
     bad = [server for server in servers if server.why]
@@ -133,7 +134,8 @@ async def tool_servers(facts: Facts) -> Found:
         return warned(f"agents cannot use {words}", f"stigmer agents get {bad[0].agent}", servers=evidence)
     if not servers:
         return passed("no agent has tools")
-    return passed(f"{len(servers)} in place" if len(servers) > 1 else "1 in place", count=len(servers))
+    words = f"{len(servers)} list their tools" if len(servers) > 1 else "1 lists its tools"
+    return passed(words, count=len(servers))
 
 
 def _describe_missing_libraries(used: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version as installed
+from typing import TYPE_CHECKING
 
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.clock import Clock
@@ -30,6 +31,7 @@ from stigmer_cli.doctor.facts.pollers import live_among
 from stigmer_cli.doctor.facts.tls_probe import probe_server_tls, probe_temporal_tls
 from stigmer_cli.doctor.facts.tool_servers import probe_tool_servers
 from stigmer_cli.doctor.facts.web_page_access import probe_page_endpoints
+from stigmer_cli.domain.secret import find_references
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.runner_record import read_runner_records
 from stigmer_cli.settings import Settings
@@ -42,6 +44,9 @@ from stigmer_cli.stack.status import SupervisorObservation
 from stigmer_cli.store_record import read_store_record
 from stigmer_cli.supervisor.record import SupervisorRecord, read_record
 from stigmer_cli.temporal.target import Target, target_of
+
+if TYPE_CHECKING:
+    from stigmer_cli.doctor.facts.open_work import Caller
 
 
 def collect_facts(
@@ -175,7 +180,25 @@ class _Place:
 
     async def tool_servers(self, executions: Once[ExecutionsSeen]) -> tuple[ToolServerSeen, ...]:
         """What is wrong with the tool servers of agents."""
-        return await probe_tool_servers((await executions()).tool_servers, self.settings.proxies)
+        servers = (await executions()).tool_servers
+        texts = [text for _, mcp in servers for text in (*mcp.env.values(), *mcp.headers.values())]
+        names = sorted({name for text in texts for name in find_references(text)})
+        secrets: Mapping[str, str] = {}
+        if names:
+            from stigmer_cli.doctor.facts.open_work import resolve_secrets  # noqa: PLC0415 - loaded by `executions`
+
+            secrets = await resolve_secrets(self._caller(), names)
+        return await probe_tool_servers(servers, self.settings.proxies, secrets=secrets, clock=self.clock)
+
+    def _caller(self) -> "Caller":
+        from stigmer_cli.doctor.facts.open_work import Caller  # noqa: PLC0415 - loaded by `executions`
+
+        return Caller(
+            url=self.url,
+            token=probes.token_of(self.settings),
+            ca_file=self.settings.server_ca_file,
+            is_insecure_allowed=self.settings.is_insecure_allowed,
+        )
 
     async def executions(
         self, temporal: Once[TemporalSeen], server: Once[ServerSeen], supervisor: Once[SupervisorObservation]
@@ -183,7 +206,6 @@ class _Place:
         """The open executions; Temporal is asked about them only where this process is connected to it."""
         await probes.load_module("stigmer_cli.doctor.facts.open_work")
         from stigmer_cli.doctor.facts.open_work import (  # noqa: PLC0415 - loaded just now
-            Caller,
             Surroundings,
             probe_executions,
         )
@@ -194,13 +216,7 @@ class _Place:
             is_polled = bool(live_among(seen, health, await supervisor()))
             return Surroundings(target=target, is_polled=is_polled, health=health)
 
-        caller = Caller(
-            url=self.url,
-            token=probes.token_of(self.settings),
-            ca_file=self.settings.server_ca_file,
-            is_insecure_allowed=self.settings.is_insecure_allowed,
-        )
-        return await probe_executions(caller, look=look, clock=self.clock)
+        return await probe_executions(self._caller(), look=look, clock=self.clock)
 
 
 def _pids(record: SupervisorRecord | None) -> Mapping[str, int]:

@@ -28,6 +28,7 @@ from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.judgement.plan import Rules, plan
 from stigmer_cli.judgement.stuck import Stuck, StuckContext, is_young, judge
 from stigmer_cli.judgement.wire import stuck_groups
+from stigmer_cli.secret_values import DELIVERED
 from stigmer_cli.temporal.target import Target
 
 PAGE = 500
@@ -99,6 +100,21 @@ async def probe_executions(caller: Caller, *, look: FindSurroundings, clock: Clo
         tool_servers=tuple((agent.metadata.slug, server.mcp) for agent in agents.items for server in agent.spec.tools),
         stuck=report,
     )
+
+
+async def resolve_secrets(caller: Caller, names: Sequence[str]) -> Mapping[str, str]:
+    """The values of those of `names` that can be read, which are taken out of all that this process says."""
+    client = Client(
+        caller.url, lambda: caller.token, ca_file=caller.ca_file, is_insecure_allowed=caller.is_insecure_allowed
+    )
+    async with client:
+        try:
+            values = await client.resolve_secrets(names)
+        except StigmerError:
+            return {}
+    for value in values.values():
+        DELIVERED.remember(value)
+    return values
 
 
 async def _secret_names(client: Client) -> frozenset[str]:

@@ -34,7 +34,7 @@ def test_needs_exist_and_never_go_in_a_circle() -> None:
 def test_every_check_explains_itself_in_sentences(check: Check) -> None:
     assert re.fullmatch(r"[A-Z`0-9].{80,}\.", check.explanation)
     assert not CROOKED.search(check.explanation)
-    assert check.timeout_s <= 2.0
+    assert check.timeout_s <= (10.0 if check.code == "STG510" else 2.0), "only tool servers may take so long to start"
 
 
 def test_every_category_has_checks() -> None:

@@ -17,18 +17,18 @@ from stigmer_cli.cli.chat.slash import Slash, UnknownSlash, describe_commands, p
 from stigmer_cli.cli.chat.turn import Turn
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.executions.create import Creation, make_creation
+from stigmer_cli.cli.line_editor import can_edit
 from stigmer_cli.cli.output import strip_control_sequences
 from stigmer_cli.client import Client
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.session import NAME_MAX
+from stigmer_cli.domain.stuck import CANCEL, RESUME
 from stigmer_cli.errors import Conflict, NotFound, StigmerError
 
 SUFFIX_CHARS = 8
 """Of the name of a new session: the end of a ULID, which is random."""
 
 STOPPED = 128
-CANNOT_EDIT = frozenset({"", "dumb", "unknown"})
-"""Kinds of terminal (TERM) that print, and know no movement of the cursor."""
 
 
 def run_chat(cli: Cli, agent: str, session: str | None) -> int:
@@ -67,10 +67,9 @@ async def _find_agent(client: Client, agent: str) -> AgentResource:
 def _open_messages(cli: Cli) -> Messages:
     if not cli.out.can_ask:
         return StdinLines()
-    term = cli.environ.get("TERM", "")
-    if term in CANNOT_EDIT:
+    if not can_edit(cli):
         return StdinLines(lambda: cli.out.stderr.print(PROMPT, end="", highlight=False))
-    return TerminalPrompt(ChatHistory(cli.home.path), words=list(Slash), term=term)
+    return TerminalPrompt(ChatHistory(cli.home.path), words=list(Slash))
 
 
 def _name_session(slug: str) -> str:
@@ -241,6 +240,9 @@ class Chat:
             self._cli.out.note(f"{status.phase}: {status.error}; /retry sends it again" if has_answer else "FAILED")
         elif status.phase is Phase.CANCELLED:
             self._cli.out.note("cancelled")
+        elif status.waiting is not None:
+            self._cli.out.note(f"paused: {status.waiting.cause}; what you say next waits for it")
+            self._cli.out.hint(f"{RESUME} {ended.metadata.id}, or {CANCEL} {ended.metadata.id}")
 
     @property
     def _command(self) -> str:

@@ -1,17 +1,16 @@
 """Where the messages of a chat come from: a prompt at the terminal, or the lines of standard input."""
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from stigmer_cli.api.resources import MESSAGE_MAX
 from stigmer_cli.cli.chat.history import ChatHistory
+from stigmer_cli.cli.line_editor import make_output, no_color
 from stigmer_cli.daemon_thread import in_thread
 from stigmer_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from prompt_toolkit.data_structures import Size
     from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
 PROMPT = "> "
@@ -66,13 +65,11 @@ class TerminalPrompt:
 
     is_terminal = True
 
-    def __init__(self, history: ChatHistory, *, words: Sequence[str], term: str) -> None:
-        """`words` are completed with the tab key; `term` is the kind of terminal (TERM)."""
+    def __init__(self, history: ChatHistory, *, words: Sequence[str]) -> None:
+        """`words` are completed with the tab key."""
         from prompt_toolkit import PromptSession  # noqa: PLC0415 - for a terminal only
         from prompt_toolkit.completion import WordCompleter  # noqa: PLC0415
         from prompt_toolkit.history import InMemoryHistory  # noqa: PLC0415
-        from prompt_toolkit.output import ColorDepth  # noqa: PLC0415
-        from prompt_toolkit.output.vt100 import Vt100_Output  # noqa: PLC0415
 
         self._history = history
         self._session = PromptSession[str](
@@ -82,9 +79,8 @@ class TerminalPrompt:
             completer=WordCompleter(list(words), sentence=True),
             complete_while_typing=False,
             prompt_continuation="  ",
-            color_depth=ColorDepth.DEPTH_1_BIT,
-            # Where the cursor is need not be known, and not every terminal tells it.
-            output=Vt100_Output(sys.stderr, _measure, term=term, enable_cpr=False),
+            color_depth=no_color(),
+            output=make_output(),
             enable_open_in_editor=False,
         )
 
@@ -100,17 +96,6 @@ class TerminalPrompt:
         if text.strip():
             self._history.append(text)
         return text
-
-
-def _measure() -> "Size":
-    """How large the terminal is; 80 columns and 24 rows where it does not say."""
-    from prompt_toolkit.data_structures import Size  # noqa: PLC0415
-
-    try:
-        columns, rows = os.get_terminal_size(sys.stderr.fileno())
-    except OSError:
-        columns, rows = 0, 0
-    return Size(rows=rows or 24, columns=columns or 80)
 
 
 def _make_keys() -> "KeyBindings":

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 
 from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.executions.ask_approval import ApprovalQuestions
 from stigmer_cli.cli.executions.create import Creation, create
 from stigmer_cli.cli.executions.follow import EventPrinter, follow
 from stigmer_cli.client import Client
@@ -34,14 +35,18 @@ class Turn:
             accepted = await create(self._cli, self._client, wanted, timeout_s=ACCEPTED_WITHIN_S)
             self._execution = accepted.metadata.id
             self._is_accepted = True
-            return await follow(self._client, self._execution, self._printer, self._cli.clock)
+            return await self._follow()
 
         return await self._take(ask)
 
     async def resume(self) -> ExecutionResource | StigmerError | None:
         """As `send`, for an execution that was accepted before."""
         self._is_accepted = True
-        return await self._take(lambda: follow(self._client, self._execution, self._printer, self._cli.clock))
+        return await self._take(self._follow)
+
+    async def _follow(self) -> ExecutionResource:
+        questions = ApprovalQuestions(self._cli, self._client)
+        return await follow(self._client, self._execution, self._printer, self._cli.clock, questions)
 
     async def _take(self, ask: Callable[[], Awaitable[ExecutionResource]]) -> ExecutionResource | StigmerError | None:
         async def guarded() -> ExecutionResource | StigmerError:

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from typing import Protocol
 
 from stigmer_cli.api.resources import EventBody, ExecutionResource
 from stigmer_cli.api.waiting import WaitingBody
@@ -145,14 +146,23 @@ class EventPrinter:
         self._at_line_start = text.endswith("\n")
 
 
-async def follow(client: Client, execution_id: str, printer: EventPrinter, clock: Clock) -> ExecutionResource:
+class Questions(Protocol):
+    """Asks a person about calls of tools that wait for a decision."""
+
+    async def ask(self, execution: str) -> None:
+        """Ask about the calls of `execution` that wait now."""
+
+
+async def follow(
+    client: Client, execution_id: str, printer: EventPrinter, clock: Clock, questions: Questions | None = None
+) -> ExecutionResource:
     """Print events until the execution is terminal or paused, and return it; waits for an unavailable server.
 
     While there are no events, prints why it is stuck if it is.
     """
     watch = asyncio.get_running_loop().create_task(_explain_silence(client, execution_id, printer, clock))
     try:
-        return await _follow_events(client, execution_id, printer, clock)
+        return await _follow_events(client, execution_id, printer, clock, questions)
     finally:
         watch.cancel()
         await asyncio.wait({watch})
@@ -183,7 +193,9 @@ async def _find_model(client: Client, execution: ExecutionResource) -> str:
         return "the model"
 
 
-async def _follow_events(client: Client, execution_id: str, printer: EventPrinter, clock: Clock) -> ExecutionResource:
+async def _follow_events(
+    client: Client, execution_id: str, printer: EventPrinter, clock: Clock, questions: Questions | None
+) -> ExecutionResource:
     after = 0
     while True:
         try:
@@ -194,6 +206,7 @@ async def _follow_events(client: Client, execution_id: str, printer: EventPrinte
                 printer.show(event)
                 if is_paused:
                     break
+                await _ask(questions, execution_id, event)
             execution = await client.execution(execution_id)
         except Unavailable as error:  # the server, or the database behind it
             printer.tell_away(error.message)
@@ -203,6 +216,12 @@ async def _follow_events(client: Client, execution_id: str, printer: EventPrinte
         if execution.status.phase.is_terminal or _pause_of(execution) is not None:
             printer.end(execution.status.phase)
             return execution
+
+
+async def _ask(questions: Questions | None, execution_id: str, event: EventBody) -> None:
+    """Have a person decide what the execution may have come to wait for with `event`."""
+    if questions is not None and event.type is EventType.WAITING:
+        await questions.ask(execution_id)
 
 
 async def _is_paused(client: Client, execution_id: str, event: EventBody) -> bool:

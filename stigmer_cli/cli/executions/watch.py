@@ -5,6 +5,7 @@ import asyncio
 from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.execution_id import resolve_id
+from stigmer_cli.cli.executions.ask_approval import ApprovalQuestions
 from stigmer_cli.cli.executions.follow import EventPrinter, describe_timeout, exit_code_of, follow
 from stigmer_cli.cli.executions.tokens import describe_usage, has_tokens
 from stigmer_cli.cli.output import Format
@@ -27,7 +28,7 @@ async def watch_to_end(cli: Cli, client: Client, execution_id: str, timeout_s: f
     printer = EventPrinter(cli.out)
     try:
         async with asyncio.timeout(timeout_s):
-            execution = await follow(client, execution_id, printer, cli.clock)
+            execution = await follow(client, execution_id, printer, cli.clock, ApprovalQuestions(cli, client))
     except TimeoutError:
         printer.end_line()
         raise await _conclude_timeout(cli, client, execution_id, timeout_s or 0.0) from None

@@ -1,0 +1,102 @@
+"""What a person at the terminal is asked about calls that wait, and what becomes of the answer."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+
+from stigmer_cli.api.decisions import DecideItem, DecideOutcome, DecideRequest
+from stigmer_cli.api.waiting import PendingCallBody, WaitingBody
+from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.executions.ask_approval import ApprovalQuestions, parse_answer
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.waiting import Verdict, WaitFor
+from tests.support.fakes_temporal import LoopClock, in_virtual_time
+
+AT = datetime(2026, 5, 4, tzinfo=UTC)
+APPROVED, DENIED = Verdict.APPROVED, Verdict.DENIED
+
+
+class WaitingServer:
+    """An execution with calls that wait until they are decided."""
+
+    def __init__(self, *steps: str) -> None:
+        self.waiting = list(steps)
+        self.decided: list[tuple[str, Verdict, str]] = []
+
+    async def execution(self, _id: str) -> SimpleNamespace:
+        calls = [PendingCallBody(step=step, tool="send", arguments={"to": "you"}, since=AT) for step in self.waiting]
+        body = WaitingBody(wait_for=WaitFor.APPROVAL, since=AT, cause="a decision", calls=calls)
+        return SimpleNamespace(status=SimpleNamespace(waiting=body if calls else None))
+
+    async def decide(self, request: DecideRequest) -> Sequence[DecideItem]:
+        [call] = request.calls
+        assert call.step is not None
+        is_first = call.step in self.waiting
+        if is_first:
+            self.waiting.remove(call.step)
+            self.decided.append((call.step, request.verdict, request.reason))
+        outcome = DecideOutcome.DECIDED if is_first else DecideOutcome.DECIDED_BEFORE
+        return [DecideItem(id=call.id, step=call.step, phase=Phase.PENDING, outcome=outcome)]
+
+
+async def ask(server: WaitingServer, *answers: str | None, times: int = 1) -> list[str]:
+    """Have the questions asked; returns those that nobody was asked for."""
+    left = list(answers)
+
+    async def read(_question: str) -> str | None:
+        return left.pop(0)
+
+    cli = Cli(environ={}, user_home=None, clock=LoopClock())
+    questions = ApprovalQuestions(cli, server, read=read)  # type: ignore[arg-type] # it has what is asked
+    for _ in range(times):
+        await questions.ask("aex-1")
+    return [str(answer) for answer in left]
+
+
+@pytest.mark.parametrize(
+    ("typed", "means"),
+    [
+        ("y", (APPROVED, "")),
+        (" Yes ", (APPROVED, "")),
+        ("n", (DENIED, "")),
+        ("no, not to customers", (DENIED, "not to customers")),
+        ("yes please", None),
+        ("not now", None),
+        ("", None),
+        ("yn", None),
+    ],
+)
+def test_an_answer_is_a_yes_alone_or_a_no_with_its_reason(typed: str, means: object) -> None:
+    assert parse_answer(typed) == means
+
+
+def test_each_call_is_asked_about_until_the_answer_is_clear() -> None:
+    server = WaitingServer("/turns/0/calls/0", "/turns/0/calls/1")
+    assert in_virtual_time(ask(server, "maybe", "y", "n too late")) == []
+    assert server.decided == [("/turns/0/calls/0", APPROVED, ""), ("/turns/0/calls/1", DENIED, "too late")]
+
+
+def test_what_is_left_undecided_goes_on_waiting_and_is_not_asked_again(capsys: pytest.CaptureFixture[str]) -> None:
+    server = WaitingServer("/turns/0/calls/0")
+    assert in_virtual_time(ask(server, None, "y", times=2)) == ["y"]
+    assert server.decided == []
+    said = capsys.readouterr().err
+    assert 'send {"to": "you"} (/turns/0/calls/0) waits for your decision' in said
+    assert "hint: stigmer executions approve aex-1 /turns/0/calls/0" in said
+
+
+def test_a_question_goes_away_when_somebody_has_decided_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    server = WaitingServer("/turns/0/calls/0")
+
+    async def read(_question: str) -> str | None:
+        server.waiting.clear()
+        await asyncio.Event().wait()
+        return None
+
+    cli = Cli(environ={}, user_home=None, clock=LoopClock())
+    in_virtual_time(ApprovalQuestions(cli, server, read=read).ask("aex-1"))  # type: ignore[arg-type]
+    assert server.decided == []
+    assert "/turns/0/calls/0 was decided elsewhere" in capsys.readouterr().err

@@ -297,8 +297,9 @@ class _Meter:
 
     def __call__(self) -> Usage:
         """All of it, now; without the kernel's file, the processor time is that of the calling thread."""
-        cpu_s, delay_s = time.thread_time(), 0.0
-        if self._file >= 0:
+        if self._file < 0:
+            cpu_s, delay_s = time.thread_time(), 0.0
+        else:
             on_cpu, delay, _ = os.pread(self._file, 64, 0).split()
             cpu_s, delay_s = int(on_cpu) / NANOSECONDS, int(delay) / NANOSECONDS
         return Usage(now=self._clock.monotonic(), cpu_s=cpu_s, delay_s=delay_s, process_cpu_s=time.process_time())

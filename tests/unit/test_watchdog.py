@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from stigmer_cli.alarm import NEVER_S
+from stigmer_cli.alarm import NEVER_S, SteadyAlarm
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.watchdog import DEGRADED_S, SAMPLED_S, LoopWatch, Standstill, Usage, overslept_s, own_s
 from tests.support.fakes import START, ManualClock
@@ -84,6 +84,19 @@ async def test_a_block_is_reported_with_the_stack_that_caused_it(block: Callable
     (told,) = [line for line in lines if line["event"] == "event_loop_blocked"]
     assert told["blocked_s"] > 0.1
     assert any(str(frame).endswith(f" {block.__name__}") for frame in told["stack"]), told
+
+
+async def test_a_block_is_reported_where_the_system_has_no_alarm_for_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stigmer_cli.watchdog.make_alarm", SteadyAlarm)
+    with capture_logs() as lines:
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(LoopWatch(clock=SystemClock()).run())
+            await asyncio.sleep(0.1)
+            hold_the_loop(0.5)
+            await asyncio.sleep(0.01)
+            watching.cancel()
+    (told,) = [line for line in lines if line["event"] == "event_loop_blocked"]
+    assert any(str(frame).endswith(" hold_the_loop") for frame in told["stack"]), told
 
 
 async def test_a_loop_that_runs_is_not_reported() -> None:

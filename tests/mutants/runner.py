@@ -12,8 +12,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="the model library is loaded on the event loop",
         file="runner/model/library.py",
-        old="            await asyncio.to_thread(load)\n",
-        new="            load()\n",
+        old="            await asyncio.to_thread(load, provider)\n",
+        new="            load(provider)\n",
         caught_by=(HEARTBEATS,),
     ),
     Mutant(

@@ -7,6 +7,7 @@ from stigmer_cli.errors import ConfigError
 from stigmer_cli.nearest import suggest_nearest
 
 WHOLE = ("turns", "toolCalls", "tokens")
+HELP = "stigmer help tools"
 NAMES = (*WHOLE, "seconds", "money")
 
 
@@ -16,9 +17,10 @@ def parse_limits(typed: Sequence[str] | None) -> LimitsBody | None:
     for text in typed or ():
         name, equals, value = text.partition("=")
         if not equals or name not in NAMES:
-            raise ConfigError(f"{text!r} is no limit: write NAME=N, with one of {', '.join(NAMES)}{_suggest(name)}")
+            known = ", ".join(NAMES)
+            raise ConfigError(f"{text!r} is no limit: write NAME=N, with one of {known}{_suggest(name)}", hint=HELP)
         if name in found:
-            raise ConfigError(f"the limit {name} is given twice")
+            raise ConfigError(f"the limit {name} is given twice", hint=HELP)
         found[name] = _parse_number(name, value)
     return LimitsBody.model_validate(found) if found else None
 
@@ -35,5 +37,5 @@ def _parse_number(name: str, text: str) -> float:
     except ValueError as error:  # pydantic's, too
         kind = "a whole number" if name in WHOLE else "a number"
         least = "at least 0" if name == "toolCalls" else "more than 0"
-        raise ConfigError(f"the limit {name} is {kind}, {least}, and not {text!r}") from error
+        raise ConfigError(f"the limit {name} is {kind}, {least}, and not {text!r}", hint=HELP) from error
     return number

@@ -153,10 +153,19 @@ class Translation(Protocol):
         ...
 
 
+class Process(Protocol):
+    """What a task `run` runs: a command, a script."""
+
+    async def perform(self, settings: Mapping[str, Json]) -> Json:
+        """`code`, `stdout` and `stderr` of the process that has ended. Raises WorkflowError."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Functions:
-    """The functions that can be called, by name."""
+    """The functions that can be called, by name, and what a task `run` can run."""
 
+    processes: Mapping[str, Process] = field(default_factory=dict)
     calls: Mapping[str, Call] = field(default_factory=dict)
     translations: Mapping[str, Translation] = field(default_factory=dict)
 

@@ -4,9 +4,14 @@ import httpx
 
 from stigmer_cli.runner.call.http import HttpCall
 from stigmer_cli.runner.call.openapi import OpenApiTranslation
+from stigmer_cli.runner.call.process import ScriptProcess, ShellProcess
 from stigmer_cli.workflow.runtime import Functions
 
 
 def make_functions(client: httpx.AsyncClient) -> Functions:
     """The functions, which send their requests with `client`."""
-    return Functions(calls={"http": HttpCall(client)}, translations={"openapi": OpenApiTranslation(client)})
+    return Functions(
+        processes={"shell": ShellProcess(), "script": ScriptProcess()},
+        calls={"http": HttpCall(client)},
+        translations={"openapi": OpenApiTranslation(client)},
+    )

@@ -6,7 +6,7 @@ from typing import cast
 from stigmer_cli.domain.step import Effect, idempotency_key
 from stigmer_cli.workflow.authentication import Authorization, find_authorization
 from stigmer_cli.workflow.error import ErrorType, make_error
-from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit, shorten_key
+from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit, read_effect, shorten_key
 from stigmer_cli.workflow.interpreter.sequence import run_task
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import CallRequest, TaskStep
@@ -70,7 +70,7 @@ async def _call_service(
     step = TaskStep(
         key=shorten_key(visit.key),
         name=f"{visit.task.name}: {name}",
-        effect=_read_effect(visit.task) or call.find_effect(arguments),
+        effect=read_effect(visit.task) or call.find_effect(arguments),
         input={"call": name, "with": arguments},
     )
     return await run.world.journal.perform(step, perform)
@@ -97,9 +97,3 @@ async def _prepare(
         named = run.use.get("authentications", {}).get(str(policy["use"]))
         policy = await run.fill(named, visit.input, visit.scope)
     return prepared, find_authorization(policy, run.facts.secrets)
-
-
-def _read_effect(task: Task) -> Effect | None:
-    """What the task says itself about calling it twice: `metadata: {effects: repeatable}`."""
-    said = cast("Mapping[str, Json]", task.data.get("metadata") or {}).get("effects")
-    return Effect(said) if isinstance(said, str) and said in {*Effect} else None

@@ -9,6 +9,7 @@ from stigmer_cli.workflow.interpreter.call import perform_call
 from stigmer_cli.workflow.interpreter.data import perform_do, perform_for, perform_raise, perform_set, perform_switch
 from stigmer_cli.workflow.interpreter.emit import perform_emit
 from stigmer_cli.workflow.interpreter.fork import perform_fork
+from stigmer_cli.workflow.interpreter.process import name_process, perform_run
 from stigmer_cli.workflow.interpreter.run import Flow, Performer, Run, check_schema
 from stigmer_cli.workflow.interpreter.scope import Context, Scope
 from stigmer_cli.workflow.interpreter.sequence import run_list
@@ -27,6 +28,7 @@ PERFORMERS: Mapping[TaskKind, Performer] = {
     TaskKind.FOR: perform_for,
     TaskKind.FORK: perform_fork,
     TaskKind.RAISE: perform_raise,
+    TaskKind.RUN: perform_run,
     TaskKind.SET: perform_set,
     TaskKind.SWITCH: perform_switch,
     TaskKind.TRY: perform_try,
@@ -102,7 +104,16 @@ def _name_unsupported(task: Task, workflow: Workflow, functions: Functions) -> s
     """What of `task` cannot be run, in words; empty if all can."""
     if task.kind not in PERFORMERS:
         return f"the task {task.kind}"
+    if task.kind is TaskKind.RUN:
+        return _name_unsupported_process(task, functions)
     own = cast("Mapping[str, Mapping[str, Json]]", workflow.data.get("use") or {}).get("functions") or {}
     if task.kind is TaskKind.CALL and task.body not in functions and task.body not in own:
         return f"call: {task.body}"
     return ""
+
+
+def _name_unsupported_process(task: Task, functions: Functions) -> str:
+    kind = name_process(task)
+    if kind not in functions.processes:
+        return f"run: {kind}"
+    return "run with await: false" if cast("Mapping[str, Json]", task.body).get("await") is False else ""

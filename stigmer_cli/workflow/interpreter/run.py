@@ -169,3 +169,9 @@ def shorten_key(key: str) -> str:
     if len(key) <= KEY_MAX:
         return key
     return f"{key[: KEY_MAX - HASH_CHARS - 1]}~{hashlib.sha256(key.encode()).hexdigest()[:HASH_CHARS]}"
+
+
+def read_effect(task: Task) -> Effect | None:
+    """What the task says itself about calling it twice: `metadata: {effects: repeatable}`."""
+    said = cast("Mapping[str, Json]", task.data.get("metadata") or {}).get("effects")
+    return Effect(said) if isinstance(said, str) and said in {*Effect} else None

@@ -22,7 +22,10 @@ do:
         branches:
           - left: {do: [{l: {call: agent, with: {n: 10}}}, {w: {wait: PT1S}}, {m: {call: agent, with: {n: 11}}}]}
           - right: {call: agent, with: {n: 20}}
-  - race: {fork: {compete: true, branches: [{slow: {wait: PT9S}}, {fast: {call: agent, with: {n: 30}}}]}}
+  - race:
+      fork:
+        compete: true
+        branches: [{slow: {call: agent, with: {n: 31}}}, {fast: {call: agent, with: {n: 30}}}]
   - risky:
       try: [{fail: {call: agent, with: {n: -1}}}]
       catch:
@@ -38,8 +41,11 @@ do:
 """
 
 
+SLOW, SLOW_S = 31, 60.0
+
+
 class Counter:
-    """A service that notes what it is asked for, and refuses negative numbers."""
+    """A service that notes what it is asked for, refuses negative numbers, and is slow about one."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -48,9 +54,9 @@ class Counter:
         return Effect.ONCE if arguments["n"] else Effect.REPEATABLE
 
     async def perform(self, request: CallRequest) -> Json:
-        await asyncio.sleep(0)
-        self.asked.append(request.idempotency_key)
         number = request.arguments["n"]
+        await asyncio.sleep(SLOW_S if number == SLOW else 0)
+        self.asked.append(request.idempotency_key)
         assert isinstance(number, int)
         if number < 0:
             raise make_error(ErrorType.COMMUNICATION, f"refused after {len(self.asked)}")
@@ -61,7 +67,7 @@ async def test_an_attempt_may_end_after_any_step_and_the_next_one_goes_on(evalua
     whole = MemoryWorld()
     counter = Counter()
     output = await run_text(evaluator, EVERYTHING, {}, world=whole, functions=Functions(calls={"agent": counter}))
-    steps = len(whole.journal.performed)
+    steps = len(whole.journal.results) + len(whole.journal.errors)
     assert len(set(counter.asked)) == len(counter.asked) == 10
     assert steps > 20
 

@@ -1,0 +1,138 @@
+"""The processes that a task `run` starts: a command of the shell, a script of Python or JavaScript."""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import cast
+
+from stigmer_cli.errors import reason_of
+from stigmer_cli.workflow.error import ErrorType, make_error
+from stigmer_cli.workflow.expression.template import write_text
+from stigmer_cli.workflow.json_value import Json
+
+OUTPUT_BYTES_MAX = 2 * 1024 * 1024
+"""How much a process may write to standard output, and to standard error: twice that still fits a step as JSON."""
+
+READ_BYTES = 65_536
+ENDED_S_MAX = 5.0
+"""How long the pipes of a killed process may stay open: something that left its group may hold them for ever."""
+
+SHELL = "/bin/sh"
+USUAL_PATH = "/usr/local/bin:/usr/bin:/bin"
+SCRIPT_FILES: Mapping[str, str] = {"python": "script.py", "js": "script.mjs"}
+
+
+class ShellProcess:
+    """`run: shell`: the arguments are `$1`, `$2` and so on."""
+
+    def __init__(self, path: str = USUAL_PATH) -> None:
+        """`path` is the PATH of the processes, which have no other variable than that and their own."""
+        self._path = path
+
+    async def perform(self, settings: Mapping[str, Json]) -> Json:
+        """Exit code, standard output and standard error. Raises WorkflowError."""
+        command = [SHELL, "-c", str(settings["command"]), "sh", *_list_arguments(settings)]
+        return await _run(command, settings, self._path)
+
+
+class ScriptProcess:
+    """`run: script`: in a file of a folder of its own, with this Python, or with the `node` of the PATH."""
+
+    def __init__(self, path: str = USUAL_PATH) -> None:
+        self._path = path
+
+    async def perform(self, settings: Mapping[str, Json]) -> Json:
+        """Exit code, standard output and standard error. Raises WorkflowError."""
+        language = str(settings["language"])
+        if language not in SCRIPT_FILES:
+            raise make_error(
+                ErrorType.CONFIGURATION, f"no script of the language {language} can be run, only python and js"
+            )
+        if "code" not in settings:
+            raise make_error(
+                ErrorType.CONFIGURATION, "a script of a source is not supported by this version, only code"
+            )
+        program = sys.executable if language == "python" else shutil.which("node", path=self._path)
+        if program is None:
+            raise make_error(
+                ErrorType.CONFIGURATION, f"there is no node in {self._path}, which runs scripts of the language js"
+            )
+        with tempfile.TemporaryDirectory(prefix="stigmer-script-") as folder:
+            file = Path(folder) / SCRIPT_FILES[language]
+            await asyncio.to_thread(file.write_text, str(settings["code"]), "utf-8")
+            return await _run([program, str(file), *_list_arguments(settings)], settings, self._path)
+
+
+def _list_arguments(settings: Mapping[str, Json]) -> Sequence[str]:
+    return [write_text(argument) for argument in cast("Sequence[Json]", settings.get("arguments") or ())]
+
+
+async def _run(command: Sequence[str], settings: Mapping[str, Json], path: str) -> Json:
+    own = cast("Mapping[str, Json]", settings.get("environment") or {})
+    environment = {"PATH": path, **{name: write_text(value) for name, value in own.items()}}
+    given = settings.get("stdin")
+    try:
+        # A session of its own, so that what the process starts can be ended with it.
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment, start_new_session=True
+        )
+    except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
+        raise make_error(ErrorType.RUNTIME, f"{command[0]} cannot be started: {reason_of(error)}") from error
+    try:
+        return await _communicate(process, b"" if given is None else write_text(given).encode("utf-8", "replace"))
+    finally:
+        await _end(process)
+
+
+async def _end(process: Process) -> None:
+    """End what is left of the process and of what it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    # asyncio waits for the pipes as well, and a pipe that nobody reads is not seen to have ended.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(ENDED_S_MAX):
+            for stream in (process.stdout, process.stderr):
+                while stream is not None and await stream.read(READ_BYTES):
+                    pass
+            await process.wait()
+
+
+async def _communicate(process: Process, given: bytes) -> Json:
+    assert process.stdout is not None  # noqa: S101 - all three are pipes
+    assert process.stderr is not None  # noqa: S101
+    try:
+        async with asyncio.TaskGroup() as group:
+            stdout = group.create_task(_read(process.stdout, "output"), name="standard output")
+            stderr = group.create_task(_read(process.stderr, "error"), name="standard error")
+            group.create_task(_write(process, given), name="standard input")
+    except* TooMuch as group_of:
+        raise make_error(ErrorType.RUNTIME, str(group_of.exceptions[0])) from None
+    return {"code": await process.wait(), "stdout": stdout.result(), "stderr": stderr.result()}
+
+
+class TooMuch(Exception):
+    """The process wrote more than is kept."""
+
+
+async def _read(stream: asyncio.StreamReader, name: str) -> str:
+    found = bytearray()
+    while part := await stream.read(READ_BYTES):
+        found += part
+        if len(found) > OUTPUT_BYTES_MAX:
+            raise TooMuch(f"the process wrote more than {OUTPUT_BYTES_MAX:,} bytes to standard {name}")
+    return found.decode("utf-8", "replace")
+
+
+async def _write(process: Process, given: bytes) -> None:
+    assert process.stdin is not None  # noqa: S101
+    with suppress(ConnectionError):  # it need not read it
+        process.stdin.write(given)
+        await process.stdin.drain()
+    process.stdin.close()

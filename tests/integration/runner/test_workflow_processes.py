@@ -1,0 +1,100 @@
+"""`run: shell` and `run: script`: real processes, what they get, and how they end."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from stigmer_cli.runner.call.process import USUAL_PATH, ScriptProcess, ShellProcess
+from stigmer_cli.workflow.error import WorkflowError
+from stigmer_cli.workflow.expression.evaluator import Evaluator
+from stigmer_cli.workflow.json_value import Json
+from stigmer_cli.workflow.runtime import Functions
+from tests.support.polling import until_true
+from tests.support.workflows import run_text
+
+PROCESSES = Functions(processes={"shell": ShellProcess(), "script": ScriptProcess()})
+PYTHON = "import os, sys; print(sys.argv[1:], sys.stdin.read(), sorted(os.environ))"
+
+
+@pytest.fixture
+async def evaluator() -> AsyncIterator[Evaluator]:
+    made = Evaluator()
+    yield made
+    await made.close()
+
+
+async def _shell(**settings: Json) -> Any:
+    return await ShellProcess().perform(settings)
+
+
+async def test_a_command_has_its_arguments_its_input_and_only_its_own_environment() -> None:
+    found = await _shell(
+        command='read line; echo "$line|$1|$2|$NAME"; env | sort >&2; exit 3',
+        stdin="Hello",
+        arguments=["a b", 2],
+        environment={"NAME": "Ada"},
+    )
+    assert (found["code"], found["stdout"]) == (3, "Hello|a b|2|Ada\n")
+    names = {line.partition("=")[0] for line in found["stderr"].splitlines()}
+    assert {"NAME", "PATH"} <= names <= {"NAME", "PATH", "PWD", "SHLVL", "_", "OLDPWD"}
+
+
+async def test_a_script_is_run_by_its_language() -> None:
+    settings: dict[str, Json] = {"language": "python", "code": PYTHON, "arguments": ["x"], "stdin": {"n": 1}}
+    found: Any = await ScriptProcess().perform(settings)
+    assert found["stdout"].startswith("['x'] {\"n\":1} [")
+    assert found["code"] == 0
+    if shutil.which("node", path=USUAL_PATH):
+        code = "const [_, __, a] = process.argv; console.log(a)"
+        found = await ScriptProcess().perform({"language": "js", "code": code, "arguments": ["y"]})
+        assert found["stdout"] == "y\n"
+    wrong_ones: list[dict[str, Json]] = [{"language": "perl", "code": "1"}, {"language": "python", "source": {}}]
+    for wrong in wrong_ones:
+        with pytest.raises(WorkflowError):
+            await ScriptProcess().perform(wrong)
+
+
+async def test_the_output_is_what_return_says(evaluator: Evaluator) -> None:
+    command = "echo out; echo err >&2; exit 0"
+    outputs = {form: await _run(evaluator, command, form) for form in ("stdout", "stderr", "code", "none", "all")}
+    assert outputs == {
+        "stdout": "out\n",
+        "stderr": "err\n",
+        "code": 0,
+        "none": None,
+        "all": {"code": 0, "stdout": "out\n", "stderr": "err\n"},
+    }
+    assert await _run(evaluator, "exit 4", "code") == 4
+    with pytest.raises(WorkflowError, match="the shell ended with code 4: sold out"):
+        await _run(evaluator, "echo sold out >&2; exit 4", "stdout")
+
+
+async def _run(evaluator: Evaluator, command: str, form: str) -> Json:
+    text = f"do: [{{a: {{run: {{shell: {{command: '{command}'}}, return: {form}}}}}}}]"
+    return await run_text(evaluator, text, {}, functions=PROCESSES)
+
+
+async def test_what_a_process_started_ends_with_its_task(tmp_path: Path, evaluator: Evaluator) -> None:
+    file = tmp_path / "pid"
+    command = f"sleep 60 & echo $! > {file}; wait"
+    text = f"do: [{{a: {{run: {{shell: {{command: '{command}'}}}}, timeout: {{after: PT0.5S}}}}}}]"
+    with pytest.raises(WorkflowError, match="not done within"):
+        await run_text(evaluator, text, {}, functions=PROCESSES)
+    pid = int(file.read_text())
+    await until_true(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+async def test_a_process_that_writes_without_an_end_is_ended() -> None:
+    async with asyncio.timeout(30):
+        with pytest.raises(WorkflowError, match="more than 2,097,152 bytes to standard output"):
+            await _shell(command="yes")
+
+
+async def test_a_process_that_does_not_read_its_input_is_no_error() -> None:
+    found = await _shell(command="exit 0", stdin="x" * 1_000_000)
+    assert found["code"] == 0

@@ -4,7 +4,6 @@ An answer that is dropped has been given all the same: nobody would know whether
 """
 
 import json
-from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,7 +12,9 @@ import structlog
 if TYPE_CHECKING:
     from mcp.shared._stream_protocols import ReadStream
     from mcp.shared.message import SessionMessage
-    from pydantic import TypeAdapter
+
+BEFORE_AGREED = "2025-11-25"
+"""The version of the protocol, until server and client have agreed on one."""
 
 
 class LenientStream:
@@ -22,6 +23,7 @@ class LenientStream:
     def __init__(self, stream: "ReadStream[SessionMessage | Exception]") -> None:
         self._stream = stream
         self._is_told = False
+        self._version = BEFORE_AGREED
 
     @property
     def last_context(self) -> object:
@@ -53,75 +55,86 @@ class LenientStream:
 
     def _look_at(self, item: "SessionMessage | Exception") -> "SessionMessage | Exception":
         if not isinstance(item, Exception):
-            _mend(item.message)
+            self._version = _mend(item.message, self._version)
         elif not self._is_told:
             self._is_told = True
             structlog.get_logger().warning("tool_server_writes_no_message", cause="it is left out, as all that follow")
         return item
 
 
-def _mend(message: object) -> None:
+def _mend(message: object, version: str) -> str:
+    """Mend what is a result; returns the version of the protocol from now on."""
     from mcp_types import JSONRPCResponse  # noqa: PLC0415 - loaded with the client
 
     if not isinstance(message, JSONRPCResponse):
-        return
+        return version
     result = message.result
     if isinstance(result.get("tools"), list):
-        result["tools"] = [tool for tool in map(_mend_tool, result["tools"]) if tool is not None]
+        rest = {key: value for key, value in result.items() if key != "tools"}
+        mended = [_mend_tool(tool) for tool in result["tools"]]
+        result["tools"] = [tool for tool in mended if _is_tool(tool, rest, version)]
     elif "content" in result or "structuredContent" in result:
-        _mend_answer(result)
+        _mend_answer(result, version)
+    return str(result.get("protocolVersion", version))
 
 
 def _mend_tool(tool: object) -> object:
-    """A tool without the schema of its results, which the library would hold against them; None where it is none."""
-    if isinstance(tool, dict):
-        tool.pop("outputSchema", None)
-        schema = tool.get("inputSchema")
-        if schema is None or isinstance(schema, dict):
-            tool["inputSchema"] = {"type": "object", **(schema or {})}
-    if _is_valid(_tools(), tool):
+    """A tool without the schema of its results, which the library would hold against them."""
+    if not isinstance(tool, dict):
         return tool
+    schema = tool.get("inputSchema")
+    rest = {key: value for key, value in tool.items() if key != "outputSchema"}
+    return {**rest, "inputSchema": _mend_schema(schema or {})} if schema is None or isinstance(schema, dict) else rest
+
+
+def _mend_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """What models can be told of: an object, whose properties are described by objects."""
+    mended = {"type": "object", **schema}
+    properties = schema.get("properties")
+    if isinstance(properties, dict):
+        described = {name: {} if found is True else found for name, found in properties.items()}
+        mended["properties"] = {name: found for name, found in described.items() if isinstance(found, dict)}
+    return mended
+
+
+def _is_tool(tool: object, rest: dict[str, Any], version: str) -> bool:
+    if _is_valid("tools/list", version, {**rest, "tools": [tool]}):
+        return True
     name = tool.get("name") if isinstance(tool, dict) else None
     structlog.get_logger().warning("tool_left_out", tool=str(name)[:200], cause="its server describes it wrongly")
-    return None
+    return False
 
 
-def _mend_answer(result: dict[str, Any]) -> None:
+def _mend_answer(result: dict[str, Any], version: str) -> None:
     """Keep parts of kinds that are not known as text; a value that is no object stands in one, as servers do it."""
     content = result.get("content")
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
-    result["content"] = [_mend_part(part) for part in content] if isinstance(content, list) else []
-    structured = result.get("structuredContent")
-    if structured is None:
-        result.pop("structuredContent", None)
-    elif not isinstance(structured, dict):
-        result["structuredContent"] = {"result": structured}
+    for name in [name for name, value in result.items() if value is None]:
+        del result[name]
+    structured = result.pop("structuredContent", None)
+    rest = {**result, "content": []}
+    parts = content if isinstance(content, list) else []
+    result["content"] = [
+        part if _is_valid("tools/call", version, {**rest, "content": [part]}) else _quote(part) for part in parts
+    ]
+    if structured is not None:
+        result["structuredContent"] = structured if isinstance(structured, dict) else {"result": structured}
 
 
-def _mend_part(part: object) -> object:
-    return part if _is_valid(_parts(), part) else {"type": "text", "text": json.dumps(part, ensure_ascii=False)}
+def _quote(part: object) -> dict[str, str]:
+    return {"type": "text", "text": json.dumps(part, ensure_ascii=False)}
 
 
-def _is_valid(adapter: "TypeAdapter[Any]", value: object) -> bool:
+def _is_valid(method: str, version: str, result: dict[str, Any]) -> bool:
+    """Whether the library would take it. It looks at the whole again, and drops that."""
+    from mcp_types import methods  # noqa: PLC0415 - loaded with the client
+    from pydantic import ValidationError  # noqa: PLC0415
+
     try:
-        adapter.validate_python(value, by_name=False)
-    except ValueError:
+        methods.validate_server_result(method, version, result)
+    except ValidationError:
         return False
+    except (KeyError, ValueError):  # a version that the library does not know either
+        return True
     return True
-
-
-@lru_cache
-def _tools() -> "TypeAdapter[Any]":
-    from mcp_types import Tool  # noqa: PLC0415 - loaded with the client
-    from pydantic import TypeAdapter  # noqa: PLC0415
-
-    return TypeAdapter(Tool)
-
-
-@lru_cache
-def _parts() -> "TypeAdapter[Any]":
-    from mcp_types import ContentBlock  # noqa: PLC0415 - loaded with the client
-    from pydantic import TypeAdapter  # noqa: PLC0415
-
-    return TypeAdapter(ContentBlock)

@@ -67,6 +67,8 @@ def listed(cursor: str | None) -> dict[str, Any]:
     tools = [tool(name) for name in (*NAMES, *MORE)]
     if "bad-tool" in HABITS:
         tools.append({"name": "bad", "inputSchema": "none"})
+        tools.append({"name": "string", "inputSchema": {"type": "string"}})
+        tools.append({"name": "any", "inputSchema": {"properties": {"x": True, "required": ["x"]}}})
     if "twice" in HABITS:
         tools.append(tool("echo"))
     return {"tools": tools}
@@ -105,7 +107,7 @@ RETURNS: dict[str, dict[str, Any]] = {
     "structured": text("summary", structuredContent={"n": 1, "all": ["a"]}),
     "list": {"structuredContent": [1]},
     "plain_text": {"content": "said"},
-    "empty": {"content": []},
+    "empty": {"content": [], "isError": None, "structuredContent": None},
     "unknown_kind": {"content": [{"type": "video", "data": "aGk="}]},
     "error": text("no such file", isError=True),
     "where": text(str(Path.cwd())),

@@ -88,7 +88,7 @@ async def test_a_server_that_says_how_far_it_is_may_take_longer_than_one_that_is
 LISTS = {
     ("many",): 500,
     ("same-page",): 1,
-    ("bad-tool",): 18,
+    ("bad-tool",): 19,
     ("twice",): 18,
     ("old", "garbage"): 18,
 }
@@ -100,6 +100,13 @@ async def test_a_list_with_something_wrong_in_it_is_a_list(habits: tuple[str, ..
         tools = await server.list_tools()
         assert len(tools) == LISTS[habits]
         assert (await server.call(tools[0], {}, key="key")).wire["isError"] is False
+
+
+async def test_a_schema_is_made_into_one_that_models_take() -> None:
+    async with odd("bad-tool") as server:
+        schemas = {tool.name: tool.schema for tool in await server.list_tools()}
+    assert schemas["any"] == {"type": "object", "properties": {"x": {}}}
+    assert not {"bad", "string"} & schemas.keys()
 
 
 async def test_a_server_that_died_is_started_again_before_the_next_call() -> None:

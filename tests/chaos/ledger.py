@@ -65,7 +65,8 @@ def wrong_effects(
     if twice and not may_repeat:
         return f"attempts {twice} were performed more than once"
     if completed_s is not None:
-        late = [line.attempt for line in lines if line.at_s > completed_s]
+        late = [line for line in lines if line.at_s > completed_s]
         if late:
-            return f"attempts {late} began after the outcome was reported"
+            by_s = late[-1].at_s - completed_s
+            return f"performed {by_s:.3f} s after the outcome was reported at {completed_s:.3f}: {late}"
     return ""

@@ -1,6 +1,6 @@
 """All mutants: one exact change of one file each, and the tests of which at least one must then fail."""
 
-from tests.mutants import health, identity, journal, network, pages, replay, requests, resume, runner
+from tests.mutants import health, identity, journal, network, pages, replay, requests, resume, runner, steps
 from tests.mutants.clock import MUTANTS as CLOCK
 from tests.mutants.environment import MUTANTS as ENVIRONMENT
 from tests.mutants.mutant import Mutant
@@ -265,5 +265,6 @@ BANK: tuple[Mutant, ...] = (
     *replay.MUTANTS,
     *resume.MUTANTS,
     *journal.MUTANTS,
+    *steps.MUTANTS,
     *pages.MUTANTS,
 )

@@ -15,6 +15,7 @@ from stigmer_cli.domain.step import RECORDED, Effect, Step, StepKind, StepState
 from stigmer_cli.runner import attempt as attempts
 from stigmer_cli.runner.agent.broken import LoopBroken
 from stigmer_cli.runner.agent.load import load_loop
+from stigmer_cli.runner.contract import SENTENCES
 from stigmer_cli.runner.journal import Journal, Json, StepCall
 from stigmer_cli.runner.model.seam import ModelBusy
 from tests.simulation.loop import QuickLoop
@@ -130,6 +131,9 @@ def wrong_steps(row: Execution, steps: Sequence[Step], ledger: StepLedger) -> Se
     wrong: list[str] = []
     for key, effect in EFFECTS.items():
         wrong += _of_step(row.id, key, effect, found.get(key), ledger)
+    is_undecided = any(step.state is StepState.UNKNOWN for step in steps)
+    if row.phase is Phase.FAILED and is_undecided and row.error not in SENTENCES.values() and not _is_terminated(row):
+        wrong.append(f"FAILED, and a person was to decide: {row.error}")
     if row.phase is Phase.COMPLETED:
         wrong += [f"COMPLETED, and {key} is not recorded" for key in EFFECTS if not _is_recorded(found.get(key))]
     if row.attention is not None and row.attention.code in STEP_MARKS:
@@ -137,6 +141,10 @@ def wrong_steps(row: Execution, steps: Sequence[Step], ledger: StepLedger) -> Se
         if len(air) != 1 or f"step {air[0].key} " not in row.attention.reason:
             wrong.append(f"in the air are {[step.key for step in air]}, and it waits because of {row.attention}")
     return wrong
+
+
+def _is_terminated(row: Execution) -> bool:
+    return "terminated" in (row.error or "")
 
 
 def _is_recorded(step: Step | None) -> bool:

@@ -1,0 +1,116 @@
+"""More mutants of the journal: whose word counts, what is kept, what is forgotten, and what is decided."""
+
+from tests.mutants.mutant import Mutant
+
+SEEDS = "tests/simulation/test_steps.py"
+STEPS = "tests/contracts/store/test_steps.py"
+RESUMING = "tests/contracts/store/test_resuming.py"
+LOOP = "tests/integration/runner/test_agent_loop.py"
+JOURNAL = "tests/integration/runner/test_journal.py"
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        name="any call may go on with a step that another began",
+        file="store/steps.py",
+        old='    if row["nonce"] == draft.nonce and step.state is StepState.BEGUN:\n',
+        new="    if step.state is StepState.BEGUN:\n",
+        caught_by=(SEEDS,),
+    ),
+    Mutant(
+        name="an unknown step is performed again",
+        file="store/steps.py",
+        old="    if not step.is_in_the_air:\n",
+        new="    if step.state is StepState.UNKNOWN or not step.is_in_the_air:\n",
+        caught_by=(STEPS,),
+    ),
+    Mutant(
+        name="an attempt of an earlier epoch begins a step",
+        file="store/steps.py",
+        old=(
+            "            if execution is None or known_better(execution, epoch, run, attempt) is not None:\n"
+            "                return Begun(answer=BeginAnswer.STALE)\n"
+        ),
+        new="            if execution is None:\n                return Begun(answer=BeginAnswer.STALE)\n",
+        caught_by=(STEPS,),
+    ),
+    Mutant(
+        name="an attempt that was overtaken ends a step",
+        file="store/steps.py",
+        old=(
+            "            if execution is None or known_better(execution, epoch, run, attempt) is not None:\n"
+            "                return ReportResult.STALE, False\n"
+        ),
+        new="            if execution is None:\n                return ReportResult.STALE, False\n",
+        caught_by=(STEPS,),
+    ),
+    Mutant(
+        name="a step is taken from the attempt that has it",
+        file="store/steps.py",
+        old='    is_gone = (row["epoch"], row["run"], row["attempt"]) != (epoch, run, attempt)\n',
+        new="    is_gone = (epoch, run, attempt) != ()\n",
+        caught_by=(STEPS,),
+    ),
+    Mutant(
+        name="a resume forgets the whole journal",
+        file="store/resuming.py",
+        old="        return [find_step(id_, journal, decision.repeat)]\n",
+        new="        return list(journal)\n",
+        caught_by=(SEEDS, RESUMING),
+    ),
+    Mutant(
+        name="what began after a forgotten step is kept",
+        file="store/resuming.py",
+        old="        return [step for step in journal if step.seq >= first.seq]\n",
+        new="        return [first]\n",
+        caught_by=(RESUMING,),
+    ),
+    Mutant(
+        name="every resume forgets what is in the air",
+        file="store/executions.py",
+        old="            await forget_in_the_air(writing, [id_ for id_ in made if id_ in repeating])\n",
+        new="            await forget_in_the_air(writing, list(made))\n",
+        caught_by=(SEEDS,),
+    ),
+    Mutant(
+        name="a step that a person skipped is performed",
+        file="domain/step.py",
+        old="frozenset({StepState.DONE, StepState.FAILED, StepState.SKIPPED})\n",
+        new="frozenset({StepState.DONE, StepState.FAILED})\n",
+        caught_by=(SEEDS,),
+    ),
+    Mutant(
+        name="a runner never reads what is recorded",
+        file="runner/journal.py",
+        old="        self._is_read = self._is_whole = not has_steps\n",
+        new="        self._is_read = self._is_whole = has_steps or not has_steps\n",
+        caught_by=(SEEDS, JOURNAL),
+    ),
+    Mutant(
+        name="a runner takes what it has read for the answer to any input",
+        file="runner/journal.py",
+        old="        return found if found is not None and found.input_hash == draft.input_hash else None\n",
+        new="        return found if found is not None and draft.input_hash else None\n",
+        caught_by=(JOURNAL,),
+    ),
+    Mutant(
+        name="an attempt with an unknown step goes on without it",
+        file="runner/attempt.py",
+        old="        except* StepParked:\n            is_parked = True\n",
+        new="        except* StepParked as parked:\n            end = _End(outcome=_fail(str(parked)))\n",
+        caught_by=(SEEDS,),
+    ),
+    Mutant(
+        name="all calls of an execution have one key",
+        file="domain/step.py",
+        old='f"stigmer-step\\0{execution}\\0{key}"',
+        new='f"stigmer-step\\0{execution}\\0{len(key)}"',
+        caught_by=(LOOP,),
+    ),
+    Mutant(
+        name="a tool that says nothing of itself may be called again",
+        file="tool_server/connection.py",
+        old="        hinted = Effect.ONCE\n",
+        new="        hinted = Effect.REPEATABLE\n",
+        caught_by=(LOOP,),
+    ),
+)

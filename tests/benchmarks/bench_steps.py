@@ -58,7 +58,7 @@ async def _journal(client: Client, execution: str, number: int) -> Journal:
     return Journal(attempt, Reporter(reports, clock_and_rng), clock_and_rng, has_steps=has_steps)
 
 
-async def _measure(steps: int) -> tuple[list[float], list[float], float]:
+async def measure_steps(steps: int) -> tuple[list[float], list[float], float]:
     """Seconds of each step and of each bare request, in turns, and of the replay of all the steps."""
     with tempfile.TemporaryDirectory() as folder:
         async with served(Path(folder), f"127.0.0.1:{free_port()}") as server, server.client() as client:
@@ -81,7 +81,7 @@ async def _measure(steps: int) -> tuple[list[float], list[float], float]:
 def run(is_quick: bool) -> Sequence[Row]:  # noqa: FBT001 - the interface of a benchmark
     """Milliseconds of a step, and seconds of a replay."""
     steps = QUICK_STEPS if is_quick else STEPS
-    performed, bare, replay_s = asyncio.run(_measure(steps))
+    performed, bare, replay_s = asyncio.run(measure_steps(steps))
     step_ms, bare_ms = statistics.median(performed) * 1_000, statistics.median(bare) * 1_000
     return [
         Row(what="begin and finish of a step, p50", measured=step_ms, unit="ms", budget=STEP_MAX_MS),

@@ -85,7 +85,8 @@ class EventPrinter:
         if self._is_model_busy and (stuck is None or stuck.kind == StuckClass.WAITING_FOR_MODEL):
             return  # the event said why, and when the next try is
         if stuck is None:
-            if execution.status.phase is Phase.IN_PROGRESS and execution.status.attempt:
+            status = execution.status  # one that waits for a person has said so, and its model is not asked
+            if status.phase is Phase.IN_PROGRESS and status.attempt and status.waiting is None:
                 self._tell(f"waiting for {model}: silent for {span(silent_s)}")
         elif stuck.kind != self._told_stuck:
             self._told_stuck = stuck.kind

@@ -161,7 +161,22 @@ VALUES: Mapping[str, Find] = {
     "FILE": find_files,
     "DIRECTORY": find_files,
     **dict.fromkeys(
-        ("CURSOR", "HOST:PORT", "JSON", "K=V", "KEY", "LABEL", "MESSAGE", "N", "PORT", "SPAN", "TEXT", "TIME", "URL"),
+        (
+            "CURSOR",
+            "HOST:PORT",
+            "JSON",
+            "K=V",
+            "KEY",
+            "LABEL",
+            "LIMIT",
+            "MESSAGE",
+            "N",
+            "PORT",
+            "SPAN",
+            "TEXT",
+            "TIME",
+            "URL",
+        ),
         find_nothing,
     ),
 }

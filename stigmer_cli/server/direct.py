@@ -12,7 +12,7 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stigmer_cli.api.reports import (
     ClaimingAttemptRequest,
@@ -23,6 +23,7 @@ from stigmer_cli.api.resources import ExecutionRequest
 from stigmer_cli.api.steps import BeginStepRequest, FinishStepRequest
 from stigmer_cli.server import problems
 from stigmer_cli.server.connections import waited_s
+from stigmer_cli.server.guard import replay_body
 from stigmer_cli.server.routes import executions, reports, steps
 from stigmer_cli.server.services import Services
 
@@ -95,11 +96,11 @@ class DirectRoutes:
         kind: type[BaseModel],
         handle: Callable[[Any], Awaitable[tuple[int, BaseModel]]],
     ) -> None:
-        message = await receive()
+        text: bytes = (await receive()).get("body", b"")
         try:
-            body = kind.model_validate_json(message.get("body", b""))
+            body = kind.model_validate_json(text)
         except ValidationError:
-            await self._app(scope, _again(message, receive), send)
+            await self._app(scope, replay_body(text, receive), send)
             return
         try:
             status, answer = await handle(body)
@@ -125,17 +126,3 @@ class DirectRoutes:
 
 async def _with_status(status: int, answer: Awaitable[BaseModel]) -> tuple[int, BaseModel]:
     return status, await answer
-
-
-def _again(message: Message, receive: Receive) -> Receive:
-    """`message` once more, then what comes next."""
-    given = False
-
-    async def receive_again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return message
-
-    return receive_again

@@ -84,7 +84,7 @@ class Guard:
         except ServerBusy as error:
             await _answer(problem_of(error), send)
             return
-        await self._app({**scope, IS_KNOWN: is_known}, _replay(body, receive), send)
+        await self._app({**scope, IS_KNOWN: is_known}, replay_body(body, receive), send)
 
     def _check_host(self, scope: Scope, headers: Headers) -> None:
         """One Host that is ours (RFC 9112, 3.2); a target that names another host in its first line is no path."""
@@ -182,7 +182,8 @@ async def _is_deeper(body: bytes) -> bool:
     return bool(brackets)
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
+def replay_body(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that hands `body` out in one piece, as if it came only now, and then what comes next."""
     given = False
 
     async def receive_again() -> Message:

@@ -242,9 +242,10 @@ def resume(
     yes: Yes = False,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Have executions go on where they stopped: after a failure, or past your decision.
+    """Have executions go on where they stopped.
 
-    What they finished is not done again. What options select is resumed after a question. Exits 0 if all go on.
+    They go on after a failure, a pause or your decision. What they finished is not done again. What options select is
+    resumed after a question. Exits 0 if all go on.
     """
     from stigmer_cli.cli.executions.resume import resume_executions
 
@@ -294,7 +295,7 @@ def fork(
     from_: Annotated[str, typer.Option("--from", metavar="STEP", help="The first step that is performed again.")],
     message: Annotated[
         str | None,
-        typer.Option("--message", metavar="MESSAGE", help="Say this before the step, which is then a turn: /turns/2."),
+        typer.Option("--message", metavar="MESSAGE", help="Say this before the step, which must be a turn: /turns/2."),
     ] = None,
     detach: Detach = False,
     timeout: RunTimeout = None,
@@ -302,7 +303,7 @@ def fork(
     idempotency_key: IdempotencyKey = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Go on from a step of it in a new execution.
+    """Go on from a step of it, as a new execution.
 
     The new one takes over what was recorded before that step. The old one stays as it is. Exits 1 if the new one fails.
     """

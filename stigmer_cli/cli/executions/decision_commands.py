@@ -16,10 +16,10 @@ Execution = Annotated[
 ]
 Step = Annotated[
     str | None,
-    typer.Argument(metavar="[STEP]", help="Only the call that is this step; its key, as list and get show it."),
+    typer.Argument(metavar="[STEP]", help="Only the call with this key of a step, as list and get show it."),
 ]
 Reason = Annotated[
-    str | None, typer.Option("--reason", metavar="TEXT", help="Why; of a denial the model is told that.")
+    str | None, typer.Option("--reason", metavar="TEXT", help="Why. The model is told the reason for a denial.")
 ]
 All = Annotated[bool, typer.Option("--all", help="All calls that wait for a decision.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be decided.")]
@@ -50,7 +50,8 @@ def approve(
 ) -> None:
     """Approve calls of tools that wait for you: they are performed.
 
-    Where that is more than one call, they are shown first, and approved after a question. Exits 0 if all are approved.
+    Several calls, and those that options select, are shown first, and approved after a question. Exits 0 if all are
+    approved.
     """
     from stigmer_cli.cli.executions.decide import decide_calls
 
@@ -94,7 +95,8 @@ def deny(
 ) -> None:
     """Deny calls of tools that wait for you: the model is told why.
 
-    Where that is more than one call, they are shown first, and denied after a question. Exits 0 if all are denied.
+    Several calls, and those that options select, are shown first, and denied after a question. Exits 0 if all are
+    denied.
     """
     from stigmer_cli.cli.executions.decide import decide_calls
 

@@ -35,7 +35,7 @@ NewSession = Annotated[
         "--session",
         parser=parse_session_option,
         metavar="SESSION",
-        help="The conversation that this belongs to: the agent sees what was said before. A new name begins one.",
+        help="The session that this belongs to: the agent sees what was said before. A new name begins one.",
     ),
 ]
 Waiting = Annotated[

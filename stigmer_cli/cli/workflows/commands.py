@@ -37,7 +37,7 @@ GraphOutput = Annotated[
 
 @workflows.command("validate")
 def validate(ctx: typer.Context, file: WorkflowFiles, *, output: OutputFormat = Format.TABLE) -> None:
-    """Check workflows, and show each mistake with line and column. Exit code 2: there is one."""
+    """Check workflows, and show each mistake with line and column. Exits 2 if there is one."""
     from stigmer_cli.cli.workflows.validate import validate_files
 
     validate_files(cli_of(ctx, output), file)
@@ -63,7 +63,7 @@ def run_locally(
     ] = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Run a workflow in this process, to try it. Its calls are made; nothing is kept. Exit code 1: it faulted."""
+    """Run a workflow in this process, to try it. Its calls are real; nothing is kept. Exits 1 if it faults."""
     from stigmer_cli.cli.workflows.local_run import run_workflow
 
     raise typer.Exit(run_workflow(cli_of(ctx, output), file, given))

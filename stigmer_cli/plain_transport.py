@@ -7,7 +7,7 @@ this one for a short request. A runner sends two for each execution.
 import asyncio
 import select
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import h11
 import httpx
@@ -33,6 +33,7 @@ class Wire(asyncio.Protocol):
     def __init__(self) -> None:
         self.transport: asyncio.Transport
         self.idle_since = 0.0
+        self.met: object = None
         self._buffer = bytearray()
         self._error: Exception | None = None
         self._is_ended = False
@@ -122,11 +123,21 @@ Greeting = Callable[[Wire], Awaitable[None]]
 """What is done first on each connection; raises where no request may go over it."""
 
 
-class PlainTransport(httpx.AsyncBaseTransport):
-    """Sends requests to `host`, `port` over connections that `greet` has passed; raises what httpx's own raises."""
+def _nothing() -> None:
+    """What a connection has to meet where there is no greeting."""
 
-    def __init__(self, host: str, port: int, *, greet: Greeting | None = None) -> None:
-        self._host, self._port, self._greet = host, port, greet
+
+class PlainTransport(httpx.AsyncBaseTransport):
+    """Sends requests to `host`, `port` over connections that `greet` has passed; raises what httpx's own raises.
+
+    `demand` is what they had to meet for that: once it says something else, none that met the old one is used again.
+    """
+
+    def __init__(
+        self, host: str, port: int, *, greet: Greeting | None = None, demand: Callable[[], object] = _nothing
+    ) -> None:
+        self._host, self._port, self._greet, self._demand = host, port, greet, demand
+        self._is_closed = False
         self._kept: list[Wire] = []
         self._room = asyncio.Semaphore(CONNECTIONS_MAX)
 
@@ -147,33 +158,44 @@ class PlainTransport(httpx.AsyncBaseTransport):
             raise
 
     async def aclose(self) -> None:
-        """Close the connections that are kept."""
-        for wire in self._kept:
-            wire.close()
-        self._kept.clear()
+        """Close the connections that are kept, and those in use as soon as they are not."""
+        self._is_closed = True
+        self._close_kept(self._kept)
 
     def _take_kept(self) -> Wire | None:
         """The connection that was used last and can be used again."""
-        now_s = asyncio.get_running_loop().time()
+        self._close_expired()
+        demand = self._demand()
         while self._kept:
             wire = self._kept.pop()
-            if wire.is_fresh and now_s - wire.idle_since < KEPT_S:
+            if wire.is_fresh and wire.met == demand:
                 return wire
             wire.close()
         return None
 
+    def _close_expired(self) -> None:
+        """The one that was used last is taken first, so that others might stay for ever, closed by the other end."""
+        oldest = asyncio.get_running_loop().time() - KEPT_S
+        self._close_kept([wire for wire in self._kept if wire.idle_since <= oldest])
+
+    def _close_kept(self, wires: Sequence[Wire]) -> None:
+        for wire in wires:
+            wire.close()
+        self._kept = [wire for wire in self._kept if wire not in wires]
+
     def _release(self, wire: Wire, *, is_reusable: bool) -> None:
         self._room.release()
-        if not is_reusable:
+        if not is_reusable or self._is_closed:
             wire.close()
             return
+        self._close_expired()
         wire.idle_since = asyncio.get_running_loop().time()
         self._kept.append(wire)
         if len(self._kept) > KEPT_MAX:
             self._kept.pop(0).close()
 
     async def _connect(self, limit_s: float | None) -> Wire:
-        loop = asyncio.get_running_loop()
+        loop, demand = asyncio.get_running_loop(), self._demand()
         try:
             async with asyncio.timeout(limit_s):
                 _transport, wire = await loop.create_connection(
@@ -191,6 +213,7 @@ class PlainTransport(httpx.AsyncBaseTransport):
             except BaseException:
                 wire.close()
                 raise
+        wire.met = demand
         return wire
 
 

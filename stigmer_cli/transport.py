@@ -108,14 +108,16 @@ def transport_to(
         case TokenRule.OVER_TLS:
             return httpx.AsyncHTTPTransport(verify=context, trust_env=False)
         case TokenRule.AS_TOLD:
-            return _plain(url, None)
+            return PlainTransport(*_address(url))
         case TokenRule.AFTER_PROOF:
-            return _plain(url, _proving(host=urlsplit(url).netloc.rpartition("@")[2], token=token))
+            greet = _proving(host=urlsplit(url).netloc.rpartition("@")[2], token=token)
+            # Who has proven to hold an old token is not told the new one.
+            return PlainTransport(*_address(url), greet=greet, demand=token)
 
 
-def _plain(url: str, greet: Greeting | None) -> PlainTransport:
+def _address(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
-    return PlainTransport(parts.hostname or "", parts.port or HTTP_PORT, greet=greet)
+    return parts.hostname or "", parts.port or HTTP_PORT
 
 
 def _proving(*, host: str, token: Token) -> Greeting:

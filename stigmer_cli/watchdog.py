@@ -211,8 +211,8 @@ class LoopWatch:
         elif began is not None and now - began > BLOCKED_S:
             self._judge_work(began)
         if self._is_set and self._gap_s > BUSY_GAP_S:
+            self._alarm.set(NEVER_S)  # first: the watcher may set it in between, and an alarm too many does no harm
             self._is_set = False
-            self._alarm.set(NEVER_S)
 
     def _note_end(self, now: float, seconds: float) -> None:
         self.last = Standstill(seconds=seconds, ended_at=self._clock.now(), ended_s=now)

@@ -158,6 +158,11 @@ class SingleCallConnection(AsyncAdapt_aiosqlite_connection):
             self.call(lambda one: one.execute("COMMIT"))
         self._begin, self._is_open = None, False
 
+    def roll_back_inside(self) -> None:
+        """Take back, within `run_inside`, what a failed COMMIT left open, whichever statement of it has failed."""
+        self._begin, self._deferred, self._is_open = None, [], False
+        self._connection._conn.rollback()  # noqa: SLF001 - in its thread
+
     def rollback(self) -> None:
         """Take the transaction back, unless no statement has begun it, or it is over: pools ask for it again."""
         self._begin, self._deferred = None, []

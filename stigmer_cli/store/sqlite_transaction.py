@@ -22,7 +22,11 @@ async def run_in_thread(connection: AsyncConnection, body: Body[R], *, before_co
     def work() -> R:
         result = _run_to_its_end(body(cast("AsyncConnection", _Inside(inside))))
         before_commit()
-        inside.commit()
+        try:
+            inside.commit()
+        except BaseException:  # SQLAlchemy takes the transaction for ended, and the pool would keep it open
+            driver.roll_back_inside()
+            raise
         return result
 
     return await driver.run_inside(work)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
+from stigmer_cli import plain_transport
 from stigmer_cli.plain_transport import CONNECTIONS_MAX, PlainTransport, Wire
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -208,3 +209,33 @@ async def test_nothing_is_sent_where_the_greeting_fails() -> None:
             with pytest.raises(PermissionError):
                 await client.get(f"http://127.0.0.1:{server.port}/")
         assert transport._room._value == CONNECTIONS_MAX
+
+
+async def test_a_connection_that_met_an_older_demand_takes_no_request_any_more() -> None:
+    demands = ["old"]
+    async with serving(write(OK)) as (server, _client):
+        transport = PlainTransport("127.0.0.1", server.port, demand=lambda: demands[-1])
+        async with httpx.AsyncClient(transport=transport) as client:
+            for _ in range(2):
+                await client.get(f"http://127.0.0.1:{server.port}/")
+            assert server.connections == 1
+            demands.append("new")
+            await client.get(f"http://127.0.0.1:{server.port}/")
+        assert server.connections == 2
+
+
+async def test_connections_that_are_not_used_again_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(write(OK)) as (server, client):
+        await asyncio.gather(*(client.get("/") for _ in range(5)))
+        assert len(server.transport._kept) == 5
+        monkeypatch.setattr(plain_transport, "KEPT_S", 0.0)
+        await client.get("/")
+        monkeypatch.setattr(plain_transport, "KEPT_S", 5.0)
+        assert len(server.transport._kept) == 1
+
+
+async def test_an_answer_that_ends_after_the_transport_leaves_no_connection() -> None:
+    async with serving(write(OK)) as (server, client), client.stream("GET", "/") as response:
+        await server.transport.aclose()
+        await response.aread()
+        assert server.transport._kept == []

@@ -11,6 +11,7 @@ from typing import Any
 import aiosqlite
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.errors import StoreBusy
@@ -149,6 +150,20 @@ async def test_a_whole_transaction_that_fails_leaves_nothing(backend: Backend) -
         async with backend.writer.begin() as connection:
             await backend.run_whole(connection, body)
     await can_write_again(backend, expected=None)
+
+
+async def test_a_whole_transaction_whose_commit_fails_leaves_nothing_and_the_next_one_begins(backend: Backend) -> None:
+    async def insert(inside: AsyncConnection, times: int) -> None:
+        for _ in range(times):
+            await inside.execute(INSERT, {"key": "b", "value": "1"})
+
+    await can_write_again(backend, expected=None)
+    with pytest.raises(IntegrityError):
+        async with backend.writer.begin() as connection:
+            await backend.run_whole(connection, lambda inside: insert(inside, 2))
+    async with backend.writer.begin() as connection:
+        await backend.run_whole(connection, lambda inside: insert(inside, 1))
+    await can_write_again(backend, expected="again")
 
 
 async def test_a_whole_transaction_that_waits_for_something_else_is_a_defect_and_leaves_nothing(

@@ -193,7 +193,7 @@ class Chat:
     async def _retry(self) -> None:
         match self._unanswered:
             case None:
-                self._cli.out.note("the last message has its answer, or there is none")
+                self._cli.out.note("there is no message without an answer")
             case Creation() as wanted:
                 await self._ask(wanted)
             case str(text):
@@ -241,7 +241,7 @@ class Chat:
         elif status.phase is Phase.CANCELLED:
             self._cli.out.note("cancelled")
         elif status.waiting is not None:
-            self._cli.out.note(f"paused: {status.waiting.cause}; what you say next waits for it")
+            self._cli.out.note(f"paused: {status.waiting.cause}; your next message waits until it has ended")
             self._cli.out.hint(f"{RESUME} {ended.metadata.id}, or {CANCEL} {ended.metadata.id}")
 
     @property

@@ -76,7 +76,7 @@ def run(
     limit: LimitOptions = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Run an agent and stream its answer. Exits 1 if the execution fails."""
+    """Run an agent and stream its answer. Exits 1 if the execution fails or is paused."""
     from stigmer_cli.cli.executions.run import run_agent
 
     options = RunOptions(

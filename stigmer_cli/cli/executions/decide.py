@@ -28,9 +28,9 @@ from stigmer_cli.time_format import ago
 SHOWN_MAX = 20
 ARGUMENTS_MAX = 200
 WORDS = {
-    DecideOutcome.DECIDED_BEFORE: "decided before, otherwise",
-    DecideOutcome.SEVERAL: "with several calls that wait",
-    DecideOutcome.NOT_WAITING: "wait for no decision",
+    DecideOutcome.DECIDED_BEFORE: "decided differently before",
+    DecideOutcome.SEVERAL: "with several waiting calls: name the step",
+    DecideOutcome.NOT_WAITING: "not waiting for a decision",
     DecideOutcome.ENDED: "ended",
     DecideOutcome.MISSING: "not found",
 }

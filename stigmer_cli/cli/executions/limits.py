@@ -18,7 +18,7 @@ def parse_limits(typed: Sequence[str] | None) -> LimitsBody | None:
         name, equals, value = text.partition("=")
         if not equals or name not in NAMES:
             known = ", ".join(NAMES)
-            raise ConfigError(f"{text!r} is no limit: write NAME=N, with one of {known}{_suggest(name)}", hint=HELP)
+            raise ConfigError(f"{text!r} is not a limit: write NAME=N, with one of {known}{_suggest(name)}", hint=HELP)
         if name in found:
             raise ConfigError(f"the limit {name} is given twice", hint=HELP)
         found[name] = _parse_number(name, value)

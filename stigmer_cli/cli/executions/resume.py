@@ -30,7 +30,7 @@ SHOWN_MAX = 20
 WORDS = {
     ResumeOutcome.RESUMED: "resumed",
     ResumeOutcome.UNDECIDED: "wait for your decision about a step",
-    ResumeOutcome.OPEN: "open already",
+    ResumeOutcome.OPEN: "already open",
     ResumeOutcome.ENDED: "ended for good",
     ResumeOutcome.MISSING: "not found",
 }

@@ -14,7 +14,9 @@ def draw_graph(cli: Cli, name: str, *, is_mermaid: bool) -> None:
     """Print the graph of the one workflow in the file `name`. Raises ConfigError for a file with several."""
     found = read_workflow_files([name])
     if len(found) > 1:
-        raise ConfigError(f"{name} holds {len(found)} workflows, and one is drawn", hint="stigmer workflows graph FILE")
+        raise ConfigError(
+            f"{name} holds {len(found)} workflows: name a file with one", hint="stigmer workflows graph FILE"
+        )
     [(_, workflow)] = found
     if is_mermaid:
         cli.out.raw(draw_mermaid(workflow))

@@ -39,7 +39,9 @@ def run_workflow(cli: Cli, name: str, given: str | None) -> int:
     """
     found = read_workflow_files([name])
     if len(found) > 1:
-        raise ConfigError(f"{name} holds {len(found)} workflows, and one is run", hint="stigmer workflows test FILE")
+        raise ConfigError(
+            f"{name} holds {len(found)} workflows: name a file with one", hint="stigmer workflows test FILE"
+        )
     [(_, workflow)] = found
     value = _read_input(given)
     is_told = cli.out.stderr.is_terminal
@@ -99,7 +101,7 @@ def _read_input(given: str | None) -> Json:
         found: Json = json.loads(text)
     except ValueError as error:
         hint = """--input '{"petId": 1}', or --input @FILE"""
-        raise ConfigError(f"the input is no JSON: {error}", hint=hint) from error
+        raise ConfigError(f"the input is not JSON: {error}", hint=hint) from error
     return found
 
 

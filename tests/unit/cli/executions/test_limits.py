@@ -16,8 +16,8 @@ def test_each_name_takes_its_number() -> None:
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        (["token=5"], "'token=5' is no limit: write NAME=N, with one of turns, .*; did you mean tokens?"),
-        (["tokens"], "'tokens' is no limit: write NAME=N"),
+        (["token=5"], "'token=5' is not a limit: write NAME=N, with one of turns, .*; did you mean tokens?"),
+        (["tokens"], "'tokens' is not a limit: write NAME=N"),
         (["tokens=1.5"], "the limit tokens is a whole number, more than 0, and not '1.5'"),
         (["money=nan"], "the limit money is a number, more than 0, and not 'nan'"),
         (["seconds=0"], "the limit seconds is a number, more than 0, and not '0'"),

@@ -48,7 +48,7 @@ def test_graph_draws_a_tree_or_a_flowchart(file: Path, capsys: pytest.CaptureFix
 def test_graph_draws_one_workflow(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text(f"{GREET}---\n{GREET}")
     assert invoke(["workflows", "graph", str(file)]) == 2
-    assert "holds 2 workflows, and one is drawn" in capsys.readouterr().err
+    assert "holds 2 workflows: name a file with one" in capsys.readouterr().err
 
 
 RUN = f"""{HEAD}do:
@@ -80,7 +80,7 @@ def test_a_workflow_is_tried_with_its_input(file: Path, tmp_path: Path, capsys: 
     [
         (f"{HEAD}do: [{{a: {{listen: {{to: {{any: []}}}}}}}}]", "{}", "the task listen is not supported"),
         (f"{HEAD}do: [{{a: {{call: 'x:1@default'}}}}]", "{}", "call: x:1@default is not supported"),
-        (RUN, "{", "the input is no JSON"),
+        (RUN, "{", "the input is not JSON"),
         (RUN, "@missing.json", "cannot read missing.json"),
     ],
 )

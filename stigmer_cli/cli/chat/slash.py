@@ -26,7 +26,7 @@ KEYS: dict[str, str] = {
     "Enter": "sends the message",
     "Alt-Enter": "begins a new line; a pasted text may have several",
     "Up, Down": "go through earlier messages; Ctrl-R searches them",
-    "Ctrl-C": "cancels the answer or drops what is typed; at an empty prompt: ends",
+    "Ctrl-C": "cancels the answer or drops what is typed; twice: ends the chat",
     "Ctrl-D": "ends the chat",
 }
 

@@ -30,6 +30,9 @@ from stigmer_cli.server.services import Services
 Handler = Callable[[str, Any, Services], Awaitable[BaseModel]]
 
 EXECUTIONS = "/v1/executions"
+PARSED_TWICE_MAX = 1024 * 1024
+"""In bytes; a longer body that is not valid is refused here, because the long way holds the event loop too long."""
+
 KEY_HEADER = "idempotency-key"
 REPORTS: Mapping[str, tuple[type[BaseModel], Handler]] = {
     "claimed-attempts": (ClaimingAttemptRequest, reports.claim_and_begin),
@@ -99,8 +102,11 @@ class DirectRoutes:
         text: bytes = (await receive()).get("body", b"")
         try:
             body = kind.model_validate_json(text)
-        except ValidationError:
-            await self._app(scope, replay_body(text, receive), send)
+        except ValidationError as error:
+            if len(text) > PARSED_TWICE_MAX:
+                await problems.refuse_body(error)(scope, receive, send)
+            else:
+                await self._app(scope, replay_body(text, receive), send)
             return
         try:
             status, answer = await handle(body)

@@ -1,9 +1,12 @@
 """Errors to HTTP: one handler a kind, problem+json from every one of them."""
 
+from collections.abc import Sequence
+
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from stigmer_cli.api.problem import CONTENT_TYPE, Problem, problem_of
@@ -40,9 +43,17 @@ async def _answer_ours(_request: Request, error: Exception) -> JSONResponse:
 async def _answer_invalid(_request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         raise TypeError("registered for RequestValidationError only")
-    places = [
-        f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()[:PLACES_MAX]
-    ]
+    return _refuse([(problem["loc"], problem["msg"]) for problem in error.errors()])
+
+
+def refuse_body(error: ValidationError) -> JSONResponse:
+    """The answer to a request whose body does not fit, without parsing it once more."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return _refuse([(("body", *problem["loc"]), problem["msg"]) for problem in found])
+
+
+def _refuse(problems: Sequence[tuple[Sequence[int | str], str]]) -> JSONResponse:
+    places = [f"{'.'.join(map(str, place))}: {message}" for place, message in problems[:PLACES_MAX]]
     return _make_response(
         Problem(title="invalid request", status=400, code="invalid-request", detail="; ".join(places))
     )

@@ -30,8 +30,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="a connection is used before the server has proven anything",
         file="transport.py",
-        old="            await self._prove(stream)\n",
-        new="            await self.sleep(0)\n",
+        old="                await prove(challenge, wire.read, wire.write, token)\n",
+        new="                await asyncio.sleep(0)\n",
         caught_by=("tests/integration/server/test_challenge.py",),
     ),
     Mutant(

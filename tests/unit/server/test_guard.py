@@ -109,6 +109,8 @@ async def test_without_a_token_of_its_own_the_server_lets_nobody_in() -> None:
         (b"[" * 64 + b"]" * 64, "application/json", 200),
         (b'["' + b"[" * 500 + b'"]', "application/json", 200),
         (b'["\\"' + b"[" * 500 + b'"]', "application/json", 200),
+        (b'["' + b'\\\\\\"' * (MIB // 2) + b'[["]', "application/json", 200),
+        (b'["' + b"x" * (MIB - 3) + b'\\\\"' + b"[" * 500, "application/json", 400),
         (b"[[]," * 200 + b"]" * 200, "application/json", 400),
         (b" " * (BODY_MAX + 1), "application/json", 413),
         (b" " * BODY_MAX, "application/json", 200),

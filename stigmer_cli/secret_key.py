@@ -16,6 +16,8 @@ from stigmer_cli.settings import Settings
 KEY_BYTES = 32
 ID_DIGITS = 16
 OTHERS = 0o077
+FILE_BYTES_MAX = 64 * 1024
+"""More than a thousand keys: each change of the key that fails may leave one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,15 +37,28 @@ def key_file_of(settings: Settings) -> Path:
     return Path(settings.secrets_key_file) if settings.secrets_key_file else settings.home.secrets_key_file
 
 
+def lock_file_of(path: Path) -> Path:
+    """The file beside that of the key that whoever changes the key holds a lock on."""
+    return path.with_name(f"{path.name}.lock")
+
+
+def make_folder(path: Path) -> None:
+    """Have the folder of the key's file there; raises MachineError."""
+    try:
+        path.parent.mkdir(mode=OWNER_ONLY_FOLDER, parents=True, exist_ok=True)
+    except OSError as error:
+        raise MachineError(f"cannot write the key of secrets, {path}: {reason_of(error)}") from error
+
+
 def read_keys(path: Path) -> Sequence[SecretKey]:
     """The keys in `path`, one a line; none where there is no such file.
 
-    There are two while the key is changed: the new one, and the one that the secrets have until then. Raises
+    There are more while the key is changed: the new one, and those that the secrets have until then. Raises
     MachineError where it cannot be read, holds no key, or others may read it.
     """
     try:
         with path.open("rb") as file:
-            status, text = os.fstat(file.fileno()), file.read(1024)
+            status, text = os.fstat(file.fileno()), file.read(FILE_BYTES_MAX)
     except FileNotFoundError:
         return ()
     except OSError as error:
@@ -76,8 +91,8 @@ def new_key() -> SecretKey:
 
 def make_key(path: Path) -> SecretKey:
     """A new key in `path`, or the one that somebody else has made there meanwhile; raises MachineError."""
+    make_folder(path)
     try:
-        path.parent.mkdir(mode=OWNER_ONLY_FOLDER, parents=True, exist_ok=True)
         with suppress(FileExistsError):
             create_atomically(path, urlsafe_b64encode(new_key().value) + b"\n", OWNER_ONLY)
     except OSError as error:

@@ -8,6 +8,7 @@
 What ends a wait and the next epoch's place in the queue are one commit: no decision is recorded and not delivered.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -50,6 +51,30 @@ class Verdict(StrEnum):
 def describe_approval(tool: str) -> str:
     """Why an execution waits whose next call is one of `tool`, as a sentence."""
     return f"{tool} needs your approval"
+
+
+def check_arguments(text: str) -> str:
+    """The arguments of a call in `text`, always the same text for the same ones.
+
+    Raises ValueError, with words that follow "the arguments", where they are no JSON object. Python's parser takes NaN
+    and Infinity, which JSON does not have, and makes Infinity of a number that is too large.
+    """
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"are not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError("are not a JSON object")  # noqa: TRY004 - the text is wrong
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+    except RecursionError:
+        raise ValueError("are nested too deeply") from None
+    except ValueError:
+        raise ValueError("contain a number that is too large") from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not allowed")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,19 +3,33 @@
 import asyncio
 import os
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.domain.secret import Secret, find_name_problem, find_value_problem
-from stigmer_cli.errors import ConfigError, MachineError, RequestError
-from stigmer_cli.secret_key import SecretKey, key_file_of, make_key, new_key, read_keys, write_keys
+from stigmer_cli.errors import ConfigError, MachineError, RequestError, TimedOut, Unavailable
+from stigmer_cli.secret_key import (
+    SecretKey,
+    key_file_of,
+    lock_file_of,
+    make_folder,
+    make_key,
+    new_key,
+    read_keys,
+    write_keys,
+)
 from stigmer_cli.secret_values import DELIVERED
 from stigmer_cli.settings import BY_NAME, Settings
 from stigmer_cli.store.secrets import OtherKey, SealedSecret
 from stigmer_cli.store.store import Store
+from stigmer_cli.supervisor.lock import held
 
 NONCE_BYTES = 12
+LOCK_WITHIN_S = 10.0
+"""How long another server that shares the file of the key is waited for: it encrypts all secrets within a second."""
+
 VARIABLE = BY_NAME["secrets_key_file"].variable
 
 
@@ -25,6 +39,7 @@ class Vault:
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._file = key_file_of(settings)
+        self._changing = asyncio.Lock()
 
     async def put(self, name: str, value: str) -> Secret:
         """Keep `value` under `name`. The first secret makes the key, if its file is not there.
@@ -35,18 +50,21 @@ class Vault:
         if problem := find_name_problem(name) or find_value_problem(value):
             raise RequestError(problem, hint="stigmer secrets set --help")
         DELIVERED.remember(value)
-        known = await self._store.secrets.key_id()
-        key = await asyncio.to_thread(self._open_key, known)
-        sealed = await asyncio.to_thread(seal, key, self._store.id, name, value)
-        try:
-            return await self._store.secrets.put(SealedSecret(name=name, sealed=sealed, key_id=key.id))
-        except OtherKey as error:
-            raise explain_other_key(self._file, error.key_id, key.id) from None
+        async with self._alone(is_rotation=False):
+            known = await self._store.secrets.key_id()
+            key = await asyncio.to_thread(self._open_key, known)
+            sealed = await asyncio.to_thread(seal, key, self._store.id, name, value)
+            try:
+                return await self._store.secrets.put(SealedSecret(name=name, sealed=sealed, key_id=key.id))
+            except OtherKey as error:
+                raise explain_other_key(self._file, error.key_id, key.id) from None
 
     async def resolve(self, names: Sequence[str]) -> Mapping[str, str]:
         """The values of those of `names` that there are; raises ConfigError where the key is not the right one."""
-        found = await self._store.secrets.read_sealed(names)
-        values = await asyncio.to_thread(self._open_all, found) if found else {}
+        try:
+            values = await self._read(names)
+        except ConfigError:  # the key may have been changed between the two reads
+            values = await self._read(names)
         for value in values.values():
             DELIVERED.remember(value)
         return values
@@ -54,22 +72,25 @@ class Vault:
     async def rotate_key(self) -> tuple[str, int]:
         """Encrypt all secrets with a new key, which takes the place of the old one; its fingerprint, and their number.
 
-        The file holds both keys until the secrets have the new one, so that a crash in between loses nothing. Raises
-        ConfigError where the old key is not there, MachineError where the file cannot be written, and Conflict where
-        another server has changed the key meanwhile.
+        The file holds all keys until the secrets have the new one, so that a crash in between loses nothing. Raises
+        ConfigError where the old key is not there, MachineError where the file cannot be written or locked,
+        Unavailable where another server changes it for too long, and Conflict where one that has another file has
+        changed the key meanwhile.
         """
-        known = await self._store.secrets.key_id()
-        old = await asyncio.to_thread(self._open_key, known)
-        new = new_key()
-        await asyncio.to_thread(write_keys, self._file, [new, old])
+        async with self._alone(is_rotation=True):
+            known = await self._store.secrets.key_id()
+            old = await asyncio.to_thread(self._open_key, known)
+            new = new_key()
+            await asyncio.to_thread(self._add_key, new)
 
-        def reseal(one: SealedSecret) -> SealedSecret:
-            value = unseal(old, self._store.id, one)
-            return SealedSecret(name=one.name, sealed=seal(new, self._store.id, one.name, value), key_id=new.id)
+            def reseal(one: SealedSecret) -> SealedSecret:
+                value = unseal(old, self._store.id, one)
+                return SealedSecret(name=one.name, sealed=seal(new, self._store.id, one.name, value), key_id=new.id)
 
-        count = await self._store.secrets.reseal(reseal, key_id=old.id)
-        await asyncio.to_thread(write_keys, self._file, [new])
-        return new.id, count
+            count = await self._store.secrets.reseal(reseal, key_id=old.id)
+            named = await self._store.secrets.key_ids()
+            await asyncio.to_thread(self._drop_others, new, named)
+            return new.id, count
 
     async def find_problem(self) -> str:
         """Why the secrets cannot be read, as a sentence; empty if they can."""
@@ -81,6 +102,37 @@ class Vault:
         except ConfigError as error:
             return error.message
         return ""
+
+    @asynccontextmanager
+    async def _alone(self, *, is_rotation: bool) -> AsyncIterator[None]:
+        """Let nobody else who has this file change the key meanwhile, nor add a secret with one that is dropped.
+
+        Where the file's folder cannot be written, a secret is added without a lock: no key is changed there. Raises
+        MachineError for a rotation then, and Unavailable where it takes too long.
+        """
+        async with self._changing, AsyncExitStack() as stack:
+            try:
+                await asyncio.to_thread(make_folder, self._file)
+                lock = held(lock_file_of(self._file), within_s=LOCK_WITHIN_S, clock=self._store.clock)
+                await stack.enter_async_context(lock)
+            except TimedOut as error:
+                raise Unavailable(error.message, hint=error.hint) from error
+            except MachineError:
+                if is_rotation:
+                    raise
+            yield
+
+    async def _read(self, names: Sequence[str]) -> Mapping[str, str]:
+        found = await self._store.secrets.read_sealed(names)
+        return await asyncio.to_thread(self._open_all, found) if found else {}
+
+    def _add_key(self, new: SecretKey) -> None:
+        write_keys(self._file, [new, *read_keys(self._file)])
+
+    def _drop_others(self, new: SecretKey, named: Collection[str]) -> None:
+        """Leave `new` in the file, and of the others those that a secret still has."""
+        others = [key for key in read_keys(self._file) if key.id in named and key.id != new.id]
+        write_keys(self._file, [new, *others])
 
     def _open_all(self, found: Sequence[SealedSecret]) -> Mapping[str, str]:
         keys = {one.key_id: self._open_key(one.key_id) for one in found}

@@ -3,7 +3,7 @@
 All secrets of a store have one key, which each row names. A server with another key can delete secrets, not add one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -79,6 +79,12 @@ class SecretTable:
         """Which key the secrets have; None where there are none."""
         async with self._database.reading() as connection:
             return await _read_key_id(connection)
+
+    @whole
+    async def key_ids(self) -> Collection[str]:
+        """All keys that secrets have: at most one, unless somebody has written to the store past this."""
+        async with self._database.reading() as connection:
+            return frozenset(await connection.scalars(select(secrets.c.key_id).distinct()))
 
     @whole
     async def read_sealed(self, names: Sequence[str]) -> Sequence[SealedSecret]:

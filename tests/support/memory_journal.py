@@ -30,7 +30,7 @@ class MemoryJournal:
         *,
         admit: Callable[[], None] = lambda: None,
     ) -> Json:
-        text = json.dumps(step.input, sort_keys=True)
+        text = json.dumps(step.input, sort_keys=True, allow_nan=False)
         if step.key in self.begun and self.begun[step.key] != text:
             raise StepParked(f"{step.key} was recorded with another input")
         if step.key in self.steps:

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 
-from stigmer_cli.api.decisions import CallName, DecideOutcome, DecideRequest
+from stigmer_cli.api.decisions import CallName, DecideItem, DecideOutcome, DecideRequest
 from stigmer_cli.api.waiting import PendingCallBody
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.line_editor import can_edit
@@ -42,7 +42,7 @@ def parse_answer(text: str) -> tuple[Verdict, str] | None:
 
 
 class ApprovalQuestions:
-    """Asks once about each call. A call that is left undecided goes on waiting."""
+    """Asks about each call until it was answered, once. A call that is left undecided goes on waiting."""
 
     def __init__(self, cli: Cli, client: Client, *, read: Read | None = None) -> None:
         """`read` asks the person; without it a line editor does, if there is a terminal."""
@@ -56,8 +56,8 @@ class ApprovalQuestions:
         for call in await self._find(execution):
             key = (call.step, call.since.isoformat())
             if key not in self._asked:
-                self._asked.add(key)
                 await self._ask_about(execution, call)
+                self._asked.add(key)
 
     async def _find(self, execution: str) -> list[PendingCallBody]:
         waiting = (await self._client.execution(execution)).status.waiting
@@ -73,9 +73,23 @@ class ApprovalQuestions:
             return
         verdict, reason = decision
         request = DecideRequest(calls=[CallName(id=execution, step=call.step)], verdict=verdict, reason=reason)
-        [item] = await self._client.decide(request)
+        item = await self._decide(request)
         if item.outcome is not DecideOutcome.DECIDED:
             self._cli.out.note(item.reason or f"nothing was decided: {item.outcome}")
+
+    async def _decide(self, request: DecideRequest) -> DecideItem:
+        """What came of the decision, which counts once: it is sent until the server answers."""
+        is_told = False
+        while True:
+            try:
+                [item] = await self._client.decide(request)
+            except Unavailable as error:
+                if not is_told:
+                    self._cli.out.note(f"{error.message}; your decision is sent when it is back")
+                is_told = True
+                await self._cli.clock.sleep(max(LOOK_S, error.retry_after_s))
+            else:
+                return item
 
     async def _hear(self, execution: str, call: PendingCallBody) -> tuple[Verdict, str] | None:
         """What the person decides; None where that is nothing, or somebody else decides first."""

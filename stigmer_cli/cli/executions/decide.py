@@ -21,7 +21,7 @@ from stigmer_cli.cli.output import Format, strip_control_sequences, truncate_lin
 from stigmer_cli.cli.question import ask_to_agree
 from stigmer_cli.cli.retry import call_with_retry
 from stigmer_cli.client import PAGE_MAX, Client
-from stigmer_cli.domain.waiting import Verdict
+from stigmer_cli.domain.waiting import Verdict, check_arguments
 from stigmer_cli.errors import ConfigError, NotFound, StigmerError
 from stigmer_cli.time_format import ago
 
@@ -62,8 +62,7 @@ def decide_calls(cli: Cli, selection: Selection, options: DecideOptions) -> int:
     verb = "approve" if options.is_approval else "deny"
     hint = f"stigmer executions {verb} --help"
     check_one_way(selection, is_selected=options.is_all or not is_everything(selection), hint=hint)
-    if options.arguments is not None and not (selection.ids and _is_json_object(options.arguments)):
-        raise ConfigError("--arguments is a JSON object, for one call that is named", hint=hint)
+    _check_arguments(selection, options, hint)
     account = _Account(verdict=Verdict.APPROVED if options.is_approval else Verdict.DENIED, options=options)
     if selection.ids and options.step:
         found = [CallName(id=resolve_target(cli, selection.ids[0]), step=options.step)]
@@ -87,11 +86,15 @@ def decide_calls(cli: Cli, selection: Selection, options: DecideOptions) -> int:
     return _carry_out(cli, named, account)
 
 
-def _is_json_object(text: str) -> bool:
+def _check_arguments(selection: Selection, options: DecideOptions, hint: str) -> None:
+    if options.arguments is None:
+        return
+    if not selection.ids:
+        raise ConfigError("--arguments is a JSON object, for one call that is named", hint=hint)
     try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        return False
+        check_arguments(options.arguments)
+    except ValueError as error:
+        raise ConfigError(f"the arguments {error}", hint=hint) from None
 
 
 def _find(cli: Cli, selection: Selection, account: "_Account") -> list[WaitingCall]:

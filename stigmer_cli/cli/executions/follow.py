@@ -197,9 +197,14 @@ async def _find_model(client: Client, execution: ExecutionResource) -> str:
 async def _follow_events(
     client: Client, execution_id: str, printer: EventPrinter, clock: Clock, questions: Questions | None
 ) -> ExecutionResource:
-    after = 0
+    after, is_asking = 0, False
     while True:
         try:
+            if is_asking:  # the server went away before a person could be asked
+                await client.execution(execution_id)
+                printer.tell_back()
+                await _ask(questions, execution_id)
+                is_asking = False
             async for event in client.follow(execution_id, after=after):
                 is_paused = event.type is EventType.WAITING and await _is_paused(client, execution_id, event)
                 after = event.seq
@@ -207,7 +212,9 @@ async def _follow_events(
                 printer.show(event)
                 if is_paused:
                     break
-                await _ask(questions, execution_id, event)
+                if is_asking := event.type is EventType.WAITING:
+                    await _ask(questions, execution_id)
+                    is_asking = False
             execution = await client.execution(execution_id)
         except Unavailable as error:  # the server, or the database behind it
             printer.tell_away(error.message)
@@ -219,9 +226,9 @@ async def _follow_events(
             return execution
 
 
-async def _ask(questions: Questions | None, execution_id: str, event: EventBody) -> None:
-    """Have a person decide what the execution may have come to wait for with `event`."""
-    if questions is not None and event.type is EventType.WAITING:
+async def _ask(questions: Questions | None, execution_id: str) -> None:
+    """Have a person decide what the execution may have come to wait for."""
+    if questions is not None:
         await questions.ask(execution_id)
 
 

@@ -4,7 +4,8 @@ A turn waits as a whole, before any of its calls is performed: so they are perfo
 is in the air while the execution waits.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 
 from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.api.waiting import AskedCallBody
@@ -16,6 +17,9 @@ from stigmer_cli.runner.transcript import to_storable
 from stigmer_cli.runner.waits import Wait, Waits, to_cause
 from stigmer_cli.secret_values import DELIVERED
 from stigmer_cli.tool_server.result import Tool
+
+SHOWN_BYTES_MAX = 2 * 1024 * 1024
+"""How long the arguments of all calls of a turn may be, as they are reported: half of what a request may have."""
 
 
 class Approvals:
@@ -54,7 +58,7 @@ class Approvals:
             wait_for=WaitFor.APPROVAL,
             step=pending[0].key,
             cause=to_cause(describe_approval(first.name)),
-            calls=[_body_of(call, self._guarded[call.name]) for call in pending[:CALLS_MAX]],
+            calls=_shorten([_body_of(call, self._guarded[call.name]) for call in pending[:CALLS_MAX]]),
         )
 
 
@@ -81,3 +85,13 @@ def _body_of(call: AskedFor, tool: Tool) -> AskedCallBody:
         arguments_hash=hash_of(text),
         arguments=shown if len(shown.encode()) <= INPUT_BYTES_MAX else None,
     )
+
+
+def _shorten(calls: Sequence[AskedCallBody]) -> list[AskedCallBody]:
+    """`calls`, without the arguments of those that would make the report longer than the server takes."""
+    left, shortened = SHOWN_BYTES_MAX, []
+    for call in calls:
+        size = len(json.dumps(call.arguments))  # inside JSON each quote of it takes two bytes
+        shortened.append(call if size <= left else call.model_copy(update={"arguments": None}))
+        left -= size if size <= left else 0
+    return shortened

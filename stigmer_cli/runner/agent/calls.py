@@ -15,7 +15,7 @@ from stigmer_cli.domain.step import Effect, StepKind, idempotency_key
 from stigmer_cli.runner.agent.approvals import Approvals, describe_denial, is_denied
 from stigmer_cli.runner.agent.contents import is_error, name_for_models, read_answer
 from stigmer_cli.runner.agent.conversation import Conversation
-from stigmer_cli.runner.journal import Json, StepCall, StepFailed
+from stigmer_cli.runner.journal import Json, StepCall, StepFailed, canonical_json
 from stigmer_cli.tool_server.connection import ToolServer
 from stigmer_cli.tool_server.result import Tool
 
@@ -83,9 +83,11 @@ class JournaledTools(AbstractToolset[None]):
     async def _perform(self, key: str, name: str, arguments: Mapping[str, Json]) -> Json:
         offered = self._tools.get(name)
         tool, server = (offered.tool, offered.server) if offered else (_withdraw(name), None)
+        _check_arguments(name, arguments)
         ruling = await self._approvals.find_ruling(key, arguments)
         if ruling is not None and ruling.arguments is not None:
             arguments = json.loads(ruling.arguments)
+            _check_arguments(name, arguments)
         step = StepCall(
             key=key,
             kind=StepKind.TOOL,
@@ -130,6 +132,14 @@ class JournaledTools(AbstractToolset[None]):
         return ToolsetTool(
             toolset=self, tool_def=definition, max_retries=TRIES_MAX, args_validator=TOOL_SCHEMA_VALIDATOR
         )
+
+
+def _check_arguments(name: str, arguments: Mapping[str, Json]) -> None:
+    """Raise StepFailed where the call cannot be recorded; its sentence is the same on each replay, with any Python."""
+    try:
+        canonical_json(arguments)
+    except (ValueError, TypeError):
+        raise StepFailed(f"the arguments of {name} are not valid JSON: NaN and Infinity are not allowed") from None
 
 
 def _withdraw(name: str) -> Tool:

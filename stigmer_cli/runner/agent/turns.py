@@ -17,7 +17,7 @@ from stigmer_cli.runner.agent.contents import describe_request, dump_response, l
 from stigmer_cli.runner.agent.conversation import Conversation
 from stigmer_cli.runner.agent.history import with_follow_ups
 from stigmer_cli.runner.agent.played import PlayedModel
-from stigmer_cli.runner.journal import Json, Performed, StepCall, StepFailed, describe_exchanges
+from stigmer_cli.runner.journal import Json, Performed, StepCall, StepFailed, canonical_json, describe_exchanges
 from stigmer_cli.runner.model.hosted import HostedModel
 from stigmer_cli.runner.model.library_answer import text_of_event, usage_of
 from stigmer_cli.runner.model.seam import ModelFailed
@@ -132,8 +132,10 @@ class JournaledModel(WrapperModel):
 
 
 def _arguments_of(call: ToolCallPart) -> Mapping[str, Json] | None:
-    """The arguments; None where they are no JSON object: then nothing is called, and the model is asked again."""
+    """The arguments; None where they are no JSON object: then nothing is called, and the model is told so."""
     try:
-        return call.args_as_dict(raise_if_invalid=True)
-    except (ValueError, AssertionError):
+        arguments: Mapping[str, Json] = call.args_as_dict(raise_if_invalid=True)
+        canonical_json(arguments)  # pydantic-ai takes NaN, which nobody can be asked about
+    except (ValueError, TypeError, AssertionError):
         return None
+    return arguments

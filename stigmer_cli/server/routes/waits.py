@@ -1,6 +1,5 @@
 """Executions that wait: what runs report, and what persons decide."""
 
-import json
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -15,7 +14,7 @@ from stigmer_cli.api.decisions import (
 from stigmer_cli.api.reports import ReportResponse
 from stigmer_cli.api.waiting import WaitRequest
 from stigmer_cli.domain.identity import ExecutionId, RunId
-from stigmer_cli.domain.waiting import Verdict
+from stigmer_cli.domain.waiting import Verdict, check_arguments
 from stigmer_cli.errors import RequestError
 from stigmer_cli.server.routes.steps import draft_of
 from stigmer_cli.server.services import Services, services
@@ -87,11 +86,7 @@ def _check_arguments(body: DecideRequest) -> str | None:
         return None
     if body.verdict is not Verdict.APPROVED or len(body.calls) != 1:
         raise RequestError("arguments are those of one call that is approved", hint="name one call")
-    hint = '--arguments \'{"path": "notes.txt"}\''
     try:
-        value = json.loads(body.arguments)
-    except (ValueError, RecursionError) as error:
-        raise RequestError(f"the arguments are no JSON: {error}", hint=hint) from None
-    if not isinstance(value, dict):
-        raise RequestError("the arguments are no JSON object", hint=hint)
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        return check_arguments(body.arguments)
+    except ValueError as error:
+        raise RequestError(f"the arguments {error}", hint='--arguments \'{"path": "notes.txt"}\'') from None

@@ -73,6 +73,21 @@ async def test_a_denial_is_the_answer_of_the_tool_with_the_reason(agent: Agent) 
     assert (told["result"], told["outcome"]) == ("a person denied this call: not today", "failed")
 
 
+async def test_a_call_whose_arguments_are_no_json_is_answered_so_and_nobody_is_asked(agent: Agent) -> None:
+    agent.plays({"calls": [call("send", text=float("nan")), call("send", text="1")]}, {"text": "Sent."})
+    [one] = await asked(agent)
+    assert one.step == SECOND
+    decide(agent, one)
+    agent.journal.next_attempt()
+    assert await agent.attempt(approve="always") == "Sent."
+    assert agent.calls() == [("send", "1")]
+    told = json.loads(agent.journal.begun["/turns/1"])["parts"][0]
+    assert (told["result"], told["outcome"]) == (
+        "the arguments of send are not valid JSON: NaN and Infinity are not allowed",
+        "failed",
+    )
+
+
 @pytest.mark.slow
 async def test_arguments_that_a_person_edited_are_performed_and_recorded(agent: Agent) -> None:
     agent.plays({"calls": [call("send", text="all of it")]}, {"text": "Sent."})

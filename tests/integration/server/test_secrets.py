@@ -1,16 +1,18 @@
 """Secrets through a real server: encrypted at rest, for holders of the token only, and in no text that leaves it."""
 
+import asyncio
 import shutil
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from stigmer_cli.client import Client
 from stigmer_cli.clock import SystemClock
-from stigmer_cli.errors import ConfigError, NotFound, RequestError
+from stigmer_cli.errors import ConfigError, MachineError, NotFound, RequestError, StoreBusy
 from stigmer_cli.secret_key import make_key
 from stigmer_cli.server.vault import Vault
 from stigmer_cli.settings import Home, Settings
@@ -122,6 +124,80 @@ async def test_all_secrets_get_a_new_key_and_a_crash_in_between_loses_none(store
     assert await vault.resolve(["A", "B"]) == values
     assert fresh.id != await store.secrets.key_id()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+async def test_servers_that_share_a_file_change_the_key_one_after_the_other(store: Store, settings: Settings) -> None:
+    first, second = Vault(store, settings), Vault(store, settings)
+    await first.put("A", "value-of-a")
+    ids = await asyncio.gather(*(vault.rotate_key() for vault in (first, second, first, second)))
+    assert len({key_id for key_id, _count in ids}) == 4
+    assert await second.resolve(["A"]) == {"A": "value-of-a"}
+    assert len(settings.home.secrets_key_file.read_bytes().split()) == 1
+
+
+async def test_a_secret_is_not_set_with_a_key_that_is_dropped_meanwhile(store: Store, settings: Settings) -> None:
+    first, second = Vault(store, settings), Vault(store, settings)
+    await first.rotate_key()
+    for vault in (first, second):
+        await asyncio.gather(first.rotate_key(), vault.put("A", "value-of-a"), second.rotate_key())
+        assert await first.resolve(["A"]) == {"A": "value-of-a"}
+        await store.secrets.delete("A")
+
+
+async def test_no_key_is_dropped_as_long_as_it_is_not_known_which_one_the_secrets_have(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault, reseal = Vault(store, settings), store.secrets.reseal
+
+    async def reseal_and_lose_the_answer(*arguments: Any, **named: Any) -> int:
+        if len(tried) % 2:
+            await reseal(*arguments, **named)
+        tried.append(1)
+        raise StoreBusy("the connection broke off")
+
+    await vault.put("A", "value-of-a")
+    tried: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(store.secrets, "reseal", reseal_and_lose_the_answer)
+        for _ in range(30):
+            with pytest.raises(StoreBusy):
+                await vault.rotate_key()
+            assert await vault.resolve(["A"]) == {"A": "value-of-a"}
+    assert len(settings.home.secrets_key_file.read_bytes().split()) == 31
+    await vault.rotate_key()
+    assert await vault.resolve(["A"]) == {"A": "value-of-a"}
+    assert len(settings.home.secrets_key_file.read_bytes().split()) == 1
+
+
+async def test_a_value_is_read_while_the_key_is_changed(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault, read = Vault(store, settings), store.secrets.read_sealed
+    await vault.put("A", "value-of-a")
+
+    async def read_before_the_change(names: Sequence[str]) -> Sequence[SealedSecret]:
+        monkeypatch.setattr(store.secrets, "read_sealed", read)
+        rows = await read(names)
+        await Vault(store, settings).rotate_key()
+        return rows
+
+    monkeypatch.setattr(store.secrets, "read_sealed", read_before_the_change)
+    assert await vault.resolve(["A"]) == {"A": "value-of-a"}
+
+
+async def test_a_secret_is_set_beside_a_key_whose_folder_is_read_only(
+    store: Store, settings: Settings, tmp_path: Path
+) -> None:
+    await Vault(store, settings).put("A", "value-of-a")
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    shutil.copy(settings.home.secrets_key_file, folder / "key")
+    (folder / "key.lock").mkdir()  # cannot be opened, by root neither
+    vault = Vault(store, Settings(home=settings.home, secrets_key_file=str(folder / "key")))
+    await vault.put("B", "value-of-b")
+    assert await vault.resolve(["A", "B"]) == {"A": "value-of-a", "B": "value-of-b"}
+    with pytest.raises(MachineError, match=r"key\.lock"):
+        await vault.rotate_key()
 
 
 async def test_a_row_opens_only_under_its_own_name(store: Store, settings: Settings) -> None:

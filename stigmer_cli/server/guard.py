@@ -159,7 +159,10 @@ def _too_large(bytes_max: int) -> Refusal:
 async def _check_json(headers: Headers, body: bytes) -> None:
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Refusal(415, "unsupported-media-type", "a request body must be application/json")
-    if await _is_deeper(body):
+    await _yield_after(body)
+    is_deeper = await _is_deeper(body)
+    await _yield_after(body)
+    if is_deeper:
         raise Refusal(400, "invalid-request", f"JSON is nested deeper than {DEPTH_MAX} levels, or not closed")
 
 

@@ -1,7 +1,7 @@
 """Having an execution go on because a person says so: after a failure, or past what only a person can decide about.
 
 row                                      a step is in the air    what becomes of it
-FAILED                                   no                      resumed: its last step is forgotten if that failed
+FAILED                                   no                      resumed: the turn or task that failed last is forgotten
 IN_PROGRESS and marked for a person      no                      resumed
 the same two                             yes, and not decided    undecided: nothing is written
 marked as journal-mismatch               (--from is not given)   undecided: the same step would not fit again
@@ -9,6 +9,9 @@ IN_PROGRESS and paused                   no                      resumed
 IN_PROGRESS and waiting for an approval  (--from is not given)   undecided: approve or deny the call
 any other that is open                   -                       open: it runs, waits, or is the reconciler's
 COMPLETED, CANCELLED                     -                       ended
+
+A call of a tool that failed may have had its effect, and the model was told of it: only `--repeat` or `--from` has it
+performed again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +23,7 @@ from stigmer_cli.api.resume import ResumeOutcome
 from stigmer_cli.domain.execution import AttentionCode
 from stigmer_cli.domain.identity import ExecutionId, StoreId
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.domain.step import RECORDED, Step, StepState
+from stigmer_cli.domain.step import RECORDED, Step, StepKind, StepState
 from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store import transitions
@@ -145,9 +148,11 @@ def _choose_forgotten(id_: ExecutionId, journal: Sequence[Step], decision: Decis
         return [step for step in journal if step.seq >= first.seq]
     if decision.repeat:
         return [find_step(id_, journal, decision.repeat)]
-    last = journal[-1] if journal else None
-    failed = last is not None and last.state is StepState.FAILED and last.key != decision.skip
-    return [last] if last is not None and failed and row["phase"] == Phase.FAILED else []
+    if row["phase"] != Phase.FAILED or not journal:
+        return []
+    last = journal[-1]
+    ended_it = last.state is StepState.FAILED and last.kind is not StepKind.TOOL and last.key != decision.skip
+    return [last] if ended_it else []
 
 
 def _find_undecided(row: RowMapping, journal: Sequence[Step], decided: set[int]) -> str:

@@ -42,8 +42,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="a resume forgets every failure that an agent was told about",
         file="store/resuming.py",
-        old='    return [last] if last is not None and failed and row["phase"] == Phase.FAILED else []\n',
-        new="    return [step for step in journal if failed and step.state is StepState.FAILED]\n",
+        old="    return [last] if ended_it else []\n",
+        new="    return [step for step in journal if ended_it and step.state is StepState.FAILED]\n",
         caught_by=(RESUMING,),
     ),
     Mutant(

@@ -19,21 +19,26 @@ from stigmer_cli.store.store import Store
 from stigmer_cli.store.transitions import start_over
 from tests.contracts.store.drafts import OTHER_RUN, RUN, Stage, bring_to, running, timeline
 from tests.support.ids import claim
-from tests.support.moves import mark_attention, resume
+from tests.support.moves import mark_attention, mark_submitted, resume
 
 NOTHING = Decision()
 FAILED = Outcome(phase=Phase.FAILED, error="it broke")
 
 
-def draft(key: str, effect: Effect = Effect.ONCE, nonce: str = "nonce-one") -> StepDraft:
-    return StepDraft(key=key, kind=StepKind.TOOL, name="send", effect=effect, nonce=nonce, input_hash="hash")
+def draft(
+    key: str, effect: Effect = Effect.ONCE, nonce: str = "nonce-one", kind: StepKind = StepKind.TASK
+) -> StepDraft:
+    return StepDraft(key=key, kind=kind, name="send", effect=effect, nonce=nonce, input_hash="hash")
 
 
-async def done(store: Store, id_: ExecutionId, key: str, state: StepState = StepState.DONE) -> None:
-    await store.steps.begin(id_, epoch=1, run=RUN, attempt=1, draft=draft(key))
+async def done(
+    store: Store, id_: ExecutionId, key: str, state: StepState = StepState.DONE, kind: StepKind = StepKind.TASK
+) -> None:
+    begun = draft(key, kind=kind)
+    await store.steps.begin(id_, epoch=1, run=RUN, attempt=1, draft=begun)
     error = "no such address" if state is StepState.FAILED else None
     end = StepEnd(state=state, result=None if error else '"sent"', error=error)
-    await store.steps.finish(id_, epoch=1, run=RUN, attempt=1, step=EndedStep(draft=draft(key), end=end))
+    await store.steps.finish(id_, epoch=1, run=RUN, attempt=1, step=EndedStep(draft=begun, end=end))
 
 
 async def begun(store: Store, id_: ExecutionId, key: str) -> None:
@@ -94,6 +99,20 @@ async def test_what_is_done_is_kept_and_only_the_last_failure_is_tried_again(sto
         for key in ("/a", "/d")
     ]
     assert again == [BeginAnswer.RECORDED, BeginAnswer.GO]
+
+
+async def test_a_failed_call_of_a_tool_is_performed_again_only_by_a_persons_word(store: Store) -> None:
+    id_ = await running(store)
+    await done(store, id_, "/calls/0", StepState.FAILED, StepKind.TOOL)
+    await fail(store, id_)
+    assert (await store.resuming.resume(id_, NOTHING)).outcome is ResumeOutcome.RESUMED
+    assert await states(store, id_) == {"/calls/0": "FAILED"}, "it may have had its effect, and the model was told"
+    await mark_submitted(store, id_, epoch=2, run_id=RUN, cluster="w", already=False)
+    await claim(store, id_, epoch=2, run=RUN, runner="mill")
+    await store.runs.begin_attempt(id_, epoch=2, run=RUN, attempt=1, runner="mill")
+    await store.runs.finish(id_, epoch=2, run=RUN, attempt=1, outcome=FAILED)
+    assert (await store.resuming.resume(id_, Decision(repeat="/calls/0"))).outcome is ResumeOutcome.RESUMED
+    assert await states(store, id_) == {}
 
 
 async def test_a_step_in_the_air_is_decided_about_first(store: Store) -> None:

@@ -138,6 +138,7 @@ class LimitsBody(Asked):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
+LimitName = Literal["turns", "toolCalls", "tokens", "seconds", "money"]
 Limits = Annotated[LimitsBody | None, Field(exclude_if=lambda limits: limits is None)]
 Schema = Annotated[dict[str, JsonValue] | None, Field(exclude_if=lambda schema: schema is None)]
 """A JSON Schema, draft 2020-12."""

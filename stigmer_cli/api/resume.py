@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from stigmer_cli.api.agent_tools import Limits
+from stigmer_cli.api.agent_tools import LimitName, Limits
 from stigmer_cli.api.wire import Asked, Sent
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import KEY_MAX, RESULT_BYTES_MAX
@@ -34,8 +34,8 @@ class ResumeRequest(Asked):
     """The executions that shall go on. What is said about a step, by its key, is said of one execution.
 
     `repeat`: perform this step again. `skip`: take `result` (JSON text) for what it returned. `forget_from`: perform
-    this step again, and all that began after it. `limits` count from now on, each instead of the one by that name. A
-    dry run writes nothing.
+    this step again, and all that began after it. `limits` count from now on, each instead of the one by that name, and
+    those that `lifted` names no more. A dry run writes nothing.
     """
 
     ids: list[str] = Field(min_length=1, max_length=RESUME_MAX)
@@ -44,6 +44,7 @@ class ResumeRequest(Asked):
     result: str = Field(default="null", max_length=RESULT_BYTES_MAX)
     forget_from: Key | None = None
     limits: Limits = None
+    lifted: list[LimitName] = Field(default=[], exclude_if=lambda names: not names)
     dry_run: bool = False
 
     @model_validator(mode="after")

@@ -84,11 +84,13 @@ async def pin_with_limits(writing: Writing, execution_id: ExecutionId, limits: M
 
 
 def _limit(spec: AgentSpec, own: Mapping[str, object]) -> AgentSpec:
-    """`spec` with the limits `own`, each instead of the one that it has under that name."""
+    """`spec` with the limits `own`, each instead of the one that it has under that name; None: without that one."""
     if not own:
         return spec
     usual = cast("Mapping[str, object]", spec.document.get(LIMITS, {}))
-    return replace(spec, document={**spec.document, LIMITS: {**usual, **own}, OWN_LIMITS: dict(own)})
+    left = {name: limit for name, limit in {**usual, **own}.items() if limit is not None}
+    document = {key: value for key, value in spec.document.items() if key != LIMITS}
+    return replace(spec, document={**document, **({LIMITS: left} if left else {}), OWN_LIMITS: dict(own)})
 
 
 async def _add(writing: Writing, agent_id: str, spec: AgentSpec) -> str:

@@ -52,7 +52,7 @@ class Decision:
     """What a person has decided about steps, by key.
 
     `repeat`: forget this step, so that it is performed again. `skip`: go on as if it had returned `result` (JSON text).
-    `forget_from`: forget this step and all that began after it. `limits` count from now on.
+    `forget_from`: forget this step and all that began after it. `limits` count from now on; None: no more.
     """
 
     repeat: str | None = None

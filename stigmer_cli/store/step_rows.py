@@ -84,8 +84,8 @@ def count_step(kind: StepKind, name: str, end: StepEnd) -> TokenUsage:
     """What the execution has used more with a step that ended so."""
     match kind:
         case StepKind.TURN:
-            # What asks nobody costs nothing; of a provider that has not counted, nobody knows.
-            is_free = name.startswith(UNHOSTED)
+            # What asks nobody costs nothing, nor does a refusal; of an answer that was not counted, nobody knows.
+            is_free = name.startswith(UNHOSTED) or end.state is StepState.FAILED
             used = end.usage or TokenUsage(model=name, cost=0.0 if is_free else None)
             return replace(used, turns=1, seconds=end.took_s)
         case _:

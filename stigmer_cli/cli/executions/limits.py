@@ -1,4 +1,4 @@
-"""`--limit NAME=N`: limits of one execution, as they are typed."""
+"""`--limit NAME=N`: limits of one execution, as they are typed; `NAME=none` takes one away."""
 
 from collections.abc import Sequence
 
@@ -9,6 +9,7 @@ from stigmer_cli.nearest import suggest_nearest
 WHOLE = ("turns", "toolCalls", "tokens")
 HELP = "stigmer help tools"
 NAMES = (*WHOLE, "seconds", "money")
+NONE = "none"
 
 
 def parse_limits(typed: Sequence[str] | None) -> LimitsBody | None:
@@ -23,6 +24,17 @@ def parse_limits(typed: Sequence[str] | None) -> LimitsBody | None:
             raise ConfigError(f"the limit {name} is given twice", hint=HELP)
         found[name] = _parse_number(name, value)
     return LimitsBody.model_validate(found) if found else None
+
+
+def split_limits(typed: Sequence[str] | None) -> tuple[LimitsBody | None, list[str]]:
+    """As `parse_limits`, and the names of those that are taken away."""
+    ends = {f"{name}={NONE}": name for name in NAMES}
+    lifted = [ends[text] for text in typed or () if text in ends]
+    found = parse_limits([text for text in typed or () if text not in ends])
+    names = [*lifted, *(found.to_document() if found else ())]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ConfigError(f"the limit {twice} is given twice", hint=HELP)
+    return found, lifted
 
 
 def _suggest(name: str) -> str:

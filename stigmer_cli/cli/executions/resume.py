@@ -11,7 +11,7 @@ from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.api.resume import ResumeItem, ResumeOutcome, ResumeRequest
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.execution_id import resolve_target
-from stigmer_cli.cli.executions.limits import parse_limits
+from stigmer_cli.cli.executions.limits import split_limits
 from stigmer_cli.cli.executions.options import ResumeOptions, Selection
 from stigmer_cli.cli.executions.preview import agree_on, check_can_ask, describe_number, find_candidates
 from stigmer_cli.cli.executions.selection import check_one_way, describe_query, is_everything, make_query
@@ -123,13 +123,15 @@ class _Account:
 def _carry_out(cli: Cli, names: Sequence[str], options: ResumeOptions, account: _Account) -> int:
     """Resume them batch by batch, and print what came of it, however it ends."""
     cli.out.outlives_reader = not options.is_dry_run
+    limits, lifted = split_limits(options.limits)
     try:
         for first in range(0, len(names), BATCH):
             request = ResumeRequest(
                 ids=list(names[first : first + BATCH]),
                 repeat=options.repeat,
                 skip=options.skip,
-                limits=parse_limits(options.limits),
+                limits=limits,
+                lifted=lifted,
                 result=options.result or "null",
                 forget_from=options.forget_from,
                 dry_run=options.is_dry_run,

@@ -90,6 +90,7 @@ class Budget:
         if limits.money is None:
             return
         if self._cost is None:
-            raise LimitReached("the price of what it has used is not known, and its money is limited", name="money")
+            words = "the price of what it has used is not known, and only --limit money=none goes on from here"
+            raise LimitReached(words, name="money")
         if self._cost >= limits.money:
             raise LimitReached(f"it has cost ${self._cost:.4f}, and its limit is ${limits.money:g}", name="money")

@@ -29,7 +29,7 @@ async def resume_executions(body: ResumeRequest, called: Called) -> ResumeRespon
         skip=body.skip,
         result=body.result,
         forget_from=body.forget_from,
-        limits=body.limits.to_document() if body.limits else {},
+        limits={**(body.limits.to_document() if body.limits else {}), **dict.fromkeys(body.lifted)},
     )
     items = []
     for name in dict.fromkeys(body.ids):

@@ -1,10 +1,17 @@
 """Definitions that executions go on with, whatever becomes of their agents."""
 
+import re
 from dataclasses import replace
 
+import pytest
+
+from stigmer_cli.api.agent_tools import LoopSpec
 from stigmer_cli.api.resume import ResumeOutcome
+from stigmer_cli.api.usage import UsedBody
+from stigmer_cli.cli.executions.limits import split_limits
 from stigmer_cli.domain.execution import AgentSpec, Outcome, QueueReason
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.runner.agent.budget import Budget, LimitReached
 from stigmer_cli.store.resuming import Decision
 from stigmer_cli.store.store import Store
 from tests.contracts.store.drafts import AGENT, RUN, agent_draft, draft, running
@@ -89,3 +96,31 @@ async def test_limits_of_one_execution_are_its_own_and_outlast_a_mended_agent(st
     raised = await store.agent_versions.read(drafted.id)
     assert raised is not None
     assert raised.document["limits"] == {"turns": 9, "tokens": 70, "money": 0.5}
+
+
+async def test_what_is_printed_where_a_price_is_not_known_goes_on(store: Store) -> None:
+    first = replace(agent_draft("writer", number=int(AGENT[4:])), spec=AgentSpec(document={"limits": {"money": 0.5}}))
+    [applied] = await store.agents.apply([first])
+    id_ = await running(store)
+
+    async def make_budget() -> Budget:
+        pinned = await store.agent_versions.pin(id_, applied.agent)
+        used = UsedBody.model_validate({"model": "openai:m", "turns": 1})
+        return Budget(LoopSpec.model_validate(pinned.document).limits, used, clock=store.clock)
+
+    with pytest.raises(LimitReached) as reached:
+        (await make_budget()).admit_turn()
+    typed = re.search(r"--limit (\S+)", reached.value.message)
+    assert typed is not None
+    limits, lifted = split_limits([typed[1]])
+    await store.runs.finish(id_, epoch=1, run=RUN, attempt=1, outcome=Outcome(phase=Phase.FAILED, error="no"))
+    for decision in (Decision(limits=dict.fromkeys(lifted)), Decision()):
+        assert limits is None
+        assert (await store.resuming.resume(id_, decision)).outcome is ResumeOutcome.RESUMED
+        (await make_budget()).admit_turn()
+        epoch = (await store.executions.get(id_)).epoch
+        await mark_submitted(store, id_, epoch=epoch, run_id=RUN, cluster="w", already=False)
+        await claim(store, id_, epoch=epoch, run=RUN, runner="mill")
+        await store.runs.begin_attempt(id_, epoch=epoch, run=RUN, attempt=1, runner="mill")
+        failed = Outcome(phase=Phase.FAILED, error="no")
+        await store.runs.finish(id_, epoch=epoch, run=RUN, attempt=1, outcome=failed)

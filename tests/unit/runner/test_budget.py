@@ -58,7 +58,7 @@ def test_money_is_a_limit_only_where_every_price_is_known() -> None:
         one.admit_turn()
     other, _ = budget({"money": 0.5})
     turn(other, tokens=1, cost=None)
-    with pytest.raises(LimitReached, match="the price of what it has used is not known"):
+    with pytest.raises(LimitReached, match="the price of what it has used is not known, and only --limit money=none"):
         other.admit_turn()
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from stigmer_cli.cli.executions.limits import parse_limits
+from stigmer_cli.api.resume import ResumeRequest
+from stigmer_cli.cli.executions.limits import parse_limits, split_limits
 from stigmer_cli.errors import ConfigError
 
 
@@ -27,3 +28,19 @@ def test_each_name_takes_its_number() -> None:
 def test_what_is_no_limit_is_refused(typed: list[str], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         parse_limits(typed)
+
+
+def test_a_limit_can_be_taken_away_where_an_execution_goes_on() -> None:
+    found, lifted = split_limits(["money=none", "turns=3"])
+    assert found is not None
+    assert (found.to_document(), lifted) == ({"turns": 3}, ["money"])
+    assert split_limits(["turns=none"]) == (None, ["turns"])
+    assert split_limits(None) == (None, [])
+    for typed in (["turns=none", "turns=none"], ["turns=1", "turns=none"]):
+        with pytest.raises(ConfigError, match="the limit turns is given twice"):
+            split_limits(typed)
+
+
+def test_an_older_server_is_told_of_limits_that_are_taken_away_only_where_there_are_some() -> None:
+    assert "lifted" not in ResumeRequest(ids=["aex-1"]).to_wire()
+    assert ResumeRequest(ids=["aex-1"], lifted=["money"]).to_wire()["lifted"] == ["money"]

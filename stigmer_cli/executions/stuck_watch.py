@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -200,11 +201,23 @@ class StuckWatch:
             away_since=held.since if held else None,
             connected_since=None if held else status.since,
         )
-        judged = [
-            judge(observation, move, replace(context, untaken_s=self._untaken_times.untaken_s(observation)))
-            for observation, move in zip(observations, moves, strict=True)
-        ]
+        behind = await self._find_behind(rows, now)
+        judged = []
+        for observation, move in zip(observations, moves, strict=True):
+            untaken_s = self._untaken_times.untaken_s(observation)
+            is_behind = observation.execution.id in behind
+            judged.append(judge(observation, move, replace(context, untaken_s=untaken_s, is_behind=is_behind)))
         return [one for one in judged if one is not None]
+
+    async def _find_behind(self, rows: Sequence[Execution], now: datetime) -> set[ExecutionId]:
+        """Those of `rows` that wait for their turn in a session, or have had it for so short that nothing is wrong."""
+        waiting = [
+            row.id
+            for row in rows
+            if row.session is not None and row.phase is Phase.PENDING and not row.dispatch.is_submitted
+        ]
+        since = now - timedelta(seconds=GRACE_S)
+        return await self._store.sessions.find_behind(waiting, since=since) if waiting else set()
 
     async def _judge_by_page(self, rows: Sequence[Execution]) -> Sequence[Stuck]:
         return [one for first in range(0, len(rows), LOOK_MAX) for one in await self.judge(rows[first:][:LOOK_MAX])]

@@ -5,7 +5,7 @@ any          (the plan of a reconcile would do or tell something)               
 IN_PROGRESS  (it waits, and only `resume` ends that)                            paused
 IN_PROGRESS  (it waits for a decision, a time or an event)                      (not stuck)
 any          (marked for attention)                                             the mark's code
-PENDING      (waits for its turn in a session)                                  (not stuck)
+PENDING      (waits for its turn in a session, behind one that is open)         (not stuck)
 PENDING      (never submitted)                                                  queued
 PENDING      (submitted, and Temporal is away)                                  waiting for a runner
 IN_PROGRESS  (its model is busy, and asked again later)                         waiting for its model
@@ -128,7 +128,8 @@ class StuckContext:
 
     `is_polled`: whether a runner polls the task queue. `untaken_s`: for how long nobody has taken what waits. `full`:
     that no runner has a free slot; empty if one has, or that is not known. `is_submitting`: that the server submits
-    what is queued, one after another.
+    what is queued, one after another. `is_behind`: that another execution of its session is open before it, or was
+    until just now; None where nobody has looked, and its row is believed.
     `away_since`: since when Temporal cannot be asked; None where it can, and then since `connected_since`.
     """
 
@@ -137,6 +138,7 @@ class StuckContext:
     untaken_s: float
     full: str = ""
     is_submitting: bool = False
+    is_behind: bool | None = None
     away_since: datetime | None = None
     connected_since: datetime | None = None
 
@@ -330,8 +332,10 @@ def _judge_untaken(seen: Observed, context: StuckContext) -> _Found | None:
 def _judge_unclaimed(execution: Execution, move: Move, context: StuckContext) -> _Found | None:
     """A PENDING execution with nothing wrong but that no run has claimed it."""
     dispatch = execution.dispatch
-    is_waiting_its_turn = dispatch.reason is QueueReason.SESSION_BUSY and not dispatch.is_submitted
-    if execution.phase is not Phase.PENDING or move.finding is Finding.FRESH or is_waiting_its_turn:
+    is_behind = dispatch.reason is QueueReason.SESSION_BUSY if context.is_behind is None else context.is_behind
+    if execution.phase is not Phase.PENDING or move.finding is Finding.FRESH:
+        return None
+    if is_behind and not dispatch.is_submitted:
         return None
     if dispatch.submitted_at is None:
         return _judge_queued(dispatch, context)
@@ -356,4 +360,6 @@ def _judge_queued(dispatch: Dispatch, context: StuckContext) -> _Found:
     )
     waits = "others go first" if context.is_submitting else "the server has not submitted it yet"
     cause = dispatch.detail or f"accepted, and {waits}"
+    if dispatch.reason is QueueReason.SESSION_BUSY:  # which it is no more
+        cause = f"its turn in its session has come, and {waits}"
     return _Found(kind=StuckClass.QUEUED, cause=cause, since=dispatch.since, passes=passes)

@@ -10,10 +10,11 @@ from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, exists, 
 from stigmer_cli.domain.execution import EventType, QueueReason
 from stigmer_cli.domain.session import OPEN_MAX
 from stigmer_cli.errors import Conflict
+from stigmer_cli.store.columns import Moment
 from stigmer_cli.store.database import EventDraft, Transition, Writing
 from stigmer_cli.store.execution_draft import ExecutionDraft
-from stigmer_cli.store.statements import by_index
-from stigmer_cli.store.tables import OPEN_IN_SESSION, executions, sessions
+from stigmer_cli.store.statements import by_index, select_by_ids
+from stigmer_cli.store.tables import IN_SESSION, OPEN_IN_SESSION, executions, sessions
 
 _ROW = executions.c
 _BEFORE = executions.alias("earlier")
@@ -24,8 +25,20 @@ _WAITS: ColumnElement[bool] = exists(
     select(_BEFORE.c.id).where(_BEFORE.c.session == _ROW.session, _BEFORE.c.session_seq < _ROW.session_seq, _IS_OPEN)
 )
 
-HAS_ITS_TURN: ColumnElement[bool] = or_(_ROW.session.is_(None), ~_WAITS)
-"""No execution that comes before it in its session is open."""
+_HAS_BEGUN: ColumnElement[bool] = _ROW.conversation.is_not(None)
+
+HAS_ITS_TURN: ColumnElement[bool] = or_(_ROW.session.is_(None), _HAS_BEGUN, ~_WAITS)
+"""No execution that comes before it in its session is open, or it began when none was: what it sees is decided then."""
+
+_WAITED: ColumnElement[bool] = exists(
+    select(_BEFORE.c.id).where(
+        _BEFORE.c.session == _ROW.session,
+        _BEFORE.c.session_seq < _ROW.session_seq,
+        _BEFORE.c.completed_at >= bindparam("since", type_=Moment),
+    )
+)
+BEHIND_ANOTHER = select_by_ids(select(_ROW.id)).where(IN_SESSION, ~_HAS_BEGUN, or_(_WAITS, _WAITED))
+"""Those of `ids` that wait for their turn, or waited for it at `since`."""
 
 IS_UNNEEDED: ColumnElement[bool] = or_(
     _ROW.session.is_(None), ~exists(select(_BEFORE.c.id).where(_BEFORE.c.session == _ROW.session, _IS_OPEN))
@@ -49,7 +62,7 @@ _OPEN_ONES = (
 def count_waiting(queued: ColumnElement[bool] | Any) -> Select[Any]:  # noqa: ANN401 - a text clause, too
     """How many of those that `queued` says wait for their turn."""
     counted = by_index(select(func.count()).select_from(executions), "ix_executions_session_open")
-    return counted.where(queued, OPEN_IN_SESSION, _WAITS)
+    return counted.where(queued, OPEN_IN_SESSION, ~_HAS_BEGUN, _WAITS)
 
 
 async def join_session(writing: Writing, draft: ExecutionDraft, name: str) -> None:

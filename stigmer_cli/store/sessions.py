@@ -14,6 +14,7 @@ from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.columns import Moment
 from stigmer_cli.store.conversations import decide_conversation, read_exchanges
 from stigmer_cli.store.database import Database, Writing, whole
+from stigmer_cli.store.session_order import BEHIND_ANOTHER
 from stigmer_cli.store.tables import IN_SESSION, OPEN_IN_SESSION, executions, sessions
 
 BATCH = 200
@@ -78,6 +79,12 @@ class SessionTable:
                     f"{left} of session {name} has not ended", hint=f"stigmer executions cancel {left}, then try again"
                 )
             return [ExecutionId(id_) for id_ in await connection.scalars(_SOME, {"name": name, "limit": BATCH})]
+
+    @whole
+    async def find_behind(self, ids: Sequence[ExecutionId], *, since: datetime) -> set[ExecutionId]:
+        """Those of `ids` that wait for their turn, or have had it only since `since`."""
+        async with self._database.reading() as connection:
+            return {ExecutionId(id_) for id_ in await connection.scalars(BEHIND_ANOTHER, {"ids": ids, "since": since})}
 
     @whole
     async def begin_conversation(self, execution_id: ExecutionId) -> Sequence[Exchange]:

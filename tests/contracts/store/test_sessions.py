@@ -98,6 +98,27 @@ async def test_a_resumed_execution_has_its_place_again(store: Store) -> None:
     assert await due(store) == [later]
 
 
+async def test_what_has_begun_goes_on_though_an_older_one_is_open_again(store: Store) -> None:
+    first, second = await join(store), await join(store)
+    await end(store, first, phase=Phase.FAILED)
+    await seen(store, second)
+    await end(store, second, phase=Phase.FAILED)
+    await store.resuming.resume(first, Decision())
+    await store.resuming.resume(second, Decision())
+    third = await join(store)
+    assert (await due(store), await store.executions.queued_count()) == ([first, second], 2)
+    assert await store.sessions.find_behind([first, second, third], since=START + timedelta(hours=1)) == {third}
+
+
+async def test_what_had_to_wait_until_just_now_counts_as_waiting(store: Store, clock: RealSleepClock) -> None:
+    first, second = await join(store), await join(store)
+    clock.move(60)
+    await end(store, first, "done")
+    for s_later, behind in ((-1.0, {second}), (1.0, set[ExecutionId]())):
+        since = clock.now() + timedelta(seconds=s_later)
+        assert await store.sessions.find_behind([first, second], since=since) == behind
+
+
 async def test_what_is_seen_is_limited_and_has_no_gap(store: Store) -> None:
     await end(store, await join(store, message="short?"), "short")
     long = "x" * (CHARS_MAX - 4)

@@ -12,9 +12,11 @@ from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import GRACE_S, StuckClass
+from stigmer_cli.executions.accept import SubmitRequest
 from stigmer_cli.executions.pollers import Polling, SeenPoller
 from stigmer_cli.executions.stuck_watch import PASS_MAX, StuckWatch
 from stigmer_cli.judgement.stuck import LATE_S
+from stigmer_cli.settings import SubmitPolicy
 from stigmer_cli.temporal.pending import PendingActivity, PendingTask, TaskFailure
 from tests.integration.executions.conftest import Harness, submitted
 from tests.support.fakes import ManualClock
@@ -138,3 +140,17 @@ async def test_a_round_goes_over_all_of_many_and_the_overview_names_what_lies_be
     overview = await watched.watch.overview()
     assert [one.execution.id for one in overview.stuck if one.kind is StuckClass.KEEPS_FAILING] == [newest.id]
     assert overview.is_whole
+
+
+async def test_what_waits_in_a_session_is_stuck_once_its_turn_has_come_and_nobody_submits_it(watched: Watched) -> None:
+    harness = watched.harness
+    harness.link.put(ConnectionState.DISCONNECTED)
+    request = SubmitRequest(agent="greeter", message="hello", session="trip")
+    first, second = [await harness.acceptor.accept(request, policy=SubmitPolicy.QUEUE) for _ in range(2)]
+    harness.link.put(ConnectionState.CONNECTED)
+    stuck = await watched.watch.judge([await harness.get(first), await harness.get(second)])
+    assert [one.execution.id for one in stuck] == [first.id]
+    await harness.store.executions.request_cancel(first.id)
+    [found] = await watched.watch.judge([await harness.get(second)])
+    assert (found.execution.id, found.kind) == (second.id, StuckClass.QUEUED)
+    assert found.cause.startswith("its turn in its session has come")

@@ -210,7 +210,20 @@ def test_what_is_queued_goes_on_by_itself_unless_nothing_keeps_the_dispatcher_fr
 def test_what_waits_for_its_turn_in_a_session_is_not_stuck() -> None:
     execution = row(Phase.PENDING)
     dispatch = replace(execution.dispatch, reason=QueueReason.SESSION_BUSY, since=AGO)
-    assert _judged(Observation(execution=replace(execution, dispatch=dispatch)), POLLED) is None
+    execution = replace(execution, dispatch=dispatch)
+    assert _judged(Observation(execution=execution), POLLED) is None
+    resumed = replace(execution, dispatch=replace(dispatch, reason=QueueReason.RESUMED))
+    assert _judged(Observation(execution=resumed), replace(POLLED, is_behind=True)) is None
+
+
+def test_what_has_its_turn_in_a_session_is_stuck_while_the_dispatcher_stands_still() -> None:
+    execution = row(Phase.PENDING)
+    detail = "waits for its turn in session trip, behind aex-1"
+    dispatch = replace(execution.dispatch, reason=QueueReason.SESSION_BUSY, since=AGO, detail=detail)
+    found = _judged(Observation(execution=replace(execution, dispatch=dispatch)), replace(POLLED, is_behind=False))
+    assert found is not None
+    assert (found.kind, found.hint) == (StuckClass.QUEUED, "stigmer restart server")
+    assert found.cause == "its turn in its session has come, and the server has not submitted it yet"
 
 
 @pytest.mark.parametrize("phase", [Phase.PENDING, Phase.IN_PROGRESS])

@@ -73,8 +73,11 @@ async def join_session(writing: Writing, draft: ExecutionDraft, name: str) -> No
     """
     connection = writing.connection
     values = {"name": name, "agent_name": draft.agent_name, "created_at": writing.now, "updated_at": writing.now}
-    await connection.execute(writing.backend.insert_or_skip(sessions, "name"), {**values, "last_seq": 0})
-    [(seq, agent)] = (await connection.execute(_TAKE, {"session_name": name, "now": writing.now})).all()
+    taken = None
+    while taken is None:  # what was there already may be deleted before its place is taken
+        await connection.execute(writing.backend.insert_or_skip(sessions, "name"), {**values, "last_seq": 0})
+        taken = (await connection.execute(_TAKE, {"session_name": name, "now": writing.now})).one_or_none()
+    seq, agent = taken
     if agent != draft.agent_name:
         raise Conflict(
             f"session {name} is a conversation with the agent {agent}, and not with {draft.agent_name}",

@@ -35,6 +35,14 @@ _PARTS = (
 _PAGE = select(sessions).order_by(sessions.c.updated_at.desc(), sessions.c.name.desc())
 _OPEN_ONE = select(_ROW.id).where(OPEN_IN_SESSION, _ROW.session == bindparam("name")).limit(1)
 _SOME = select(_ROW.id).where(IN_SESSION, _ROW.session == bindparam("name")).limit(bindparam("limit", type_=Integer))
+_LOCK = (
+    select(sessions.c.name)
+    .where(sessions.c.name.in_(bindparam("names", expanding=True)))
+    .order_by(sessions.c.name)
+    .with_for_update()
+)
+"""Who joins one of them meanwhile is waited for, so that the next statement sees what joined."""
+
 _FORGET_EMPTY = delete(sessions).where(
     sessions.c.name.in_(bindparam("names", expanding=True)),
     ~exists(select(_ROW.id).where(_ROW.session == sessions.c.name)),
@@ -97,6 +105,7 @@ class SessionTable:
 async def forget_empty_sessions(writing: Writing, names: Sequence[str]) -> None:
     """Delete those of the sessions `names` that no execution is left of."""
     if names:
+        await writing.connection.execute(_LOCK, {"names": list(names)})
         await writing.connection.execute(_FORGET_EMPTY, {"names": list(names)})
 
 

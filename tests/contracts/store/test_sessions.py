@@ -1,18 +1,27 @@
 """Sessions: executions begin one after the other, and each sees what was said before it, whatever happens between."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from stigmer_cli.domain.execution import EventType, Outcome, QueueReason
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.session import CHARS_MAX, OPEN_MAX, Exchange
 from stigmer_cli.errors import Conflict, NotFound
+from stigmer_cli.store import beginnings, pruning
+from stigmer_cli.store.database import Writing
 from stigmer_cli.store.listing import Filter
 from stigmer_cli.store.resuming import Decision
+from stigmer_cli.store.session_order import join_session
+from stigmer_cli.store.sessions import forget_empty_sessions
 from stigmer_cli.store.store import Store
+from stigmer_cli.store.tables import sessions
 from tests.contracts.store.drafts import RUN, START, RealSleepClock, accepted, draft, timeline
 from tests.support.ids import claim
 from tests.support.moves import mark_submitted
@@ -186,6 +195,53 @@ async def test_what_an_open_execution_sees_is_not_pruned_and_an_empty_session_is
     assert (await store.sessions.get("trip")).executions == 1
     assert await store.pruning.delete([last]) == {last}
     assert await store.sessions.list(limit=9) == []
+
+
+async def test_who_joins_while_the_last_ones_are_pruned_keeps_the_session(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not store.is_shared:
+        return  # there one writes at a time
+    last = await join(store)
+    await end(store, last, "done")
+    has_joined = asyncio.Event()
+
+    async def join_slowly(*args: Any) -> None:
+        await join_session(*args)
+        has_joined.set()
+        await asyncio.sleep(0.2)  # while the other one waits for the session
+
+    monkeypatch.setattr(beginnings, "join_session", join_slowly)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(join(store))
+        await has_joined.wait()
+        pruned = group.create_task(store.pruning.delete([last]))
+    assert await pruned == {last}
+    assert (await store.sessions.get("trip")).executions == 1
+
+
+async def test_a_session_that_is_deleted_while_another_joins_begins_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not store.is_shared:
+        return  # there one writes at a time
+    last = await join(store)
+    await end(store, last, "done")
+    is_locked = asyncio.Event()
+
+    async def forget_slowly(writing: Writing, names: Sequence[str]) -> None:
+        await writing.connection.execute(select(sessions).where(sessions.c.name.in_(names)).with_for_update())
+        is_locked.set()
+        await asyncio.sleep(0.2)  # while the other one finds the session, and waits for it
+        await forget_empty_sessions(writing, names)
+
+    monkeypatch.setattr(pruning, "forget_empty_sessions", forget_slowly)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(store.pruning.delete([last]))
+        await is_locked.wait()
+        joined = group.create_task(join(store))
+    assert [one.id for one in (await store.executions.list(Filter(session="trip"), limit=9)).items] == [await joined]
+    assert (await store.sessions.get("trip")).executions == 1
 
 
 async def test_another_execution_sees_the_same_conversation_outside_of_the_session(store: Store) -> None:

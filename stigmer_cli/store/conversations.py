@@ -70,6 +70,12 @@ async def read_exchanges(connection: AsyncConnection, ids: Sequence[ExecutionId]
     ]
 
 
+async def has_lost_exchanges(connection: AsyncConnection, execution_id: ExecutionId) -> bool:
+    """Whether one of those that the execution sees was deleted."""
+    ids = await choose_conversation(connection, execution_id)
+    return len(await read_exchanges(connection, ids)) < len(ids)
+
+
 async def decide_conversation(writing: Writing, execution_id: ExecutionId) -> Sequence[ExecutionId]:
     """As `choose_conversation`, and from now on it stays the same."""
     ids = await choose_conversation(writing.connection, execution_id)

@@ -8,6 +8,7 @@ BEGUN by another call, effect once                               unknown: marked
 UNKNOWN                                                          unknown: the execution is marked where it is not
 DONE, FAILED or SKIPPED, with the same input                     recorded
 DONE, FAILED or SKIPPED, with another input                      mismatch: the execution is marked
+the first turn so, which saw exchanges that are deleted          recorded: nobody can make that input again
 (the caller's epoch, run or attempt does not count any more)     stale
 
 Of the attempts of an execution one counts. So a step that another call began was begun by an attempt that is gone, or
@@ -23,9 +24,10 @@ from sqlalchemy import Integer, RowMapping, Select, bindparam, func, select
 from stigmer_cli.clock import iso
 from stigmer_cli.domain.execution import AttentionCode, TokenUsage
 from stigmer_cli.domain.identity import ExecutionId, RunId
-from stigmer_cli.domain.step import RECORDED, BeginAnswer, Effect, Step, StepKind, StepState
+from stigmer_cli.domain.step import FIRST_TURN, RECORDED, BeginAnswer, Effect, Step, StepKind, StepState
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store import transitions
+from stigmer_cli.store.conversations import has_lost_exchanges
 from stigmer_cli.store.database import Database, Transition, Writing, whole
 from stigmer_cli.store.runs import ReportResult, check_begun, known_better
 from stigmer_cli.store.step_contents import RecordedPage, StepContents, read_contents, read_recorded, read_result
@@ -175,7 +177,7 @@ async def _judge(writing: Writing, execution: RowMapping, row: RowMapping, draft
     """What to answer about a step that has a row, after marking what only a person can decide about."""
     step = step_of(row)
     if step.state in RECORDED:
-        if step.input_hash == draft.input_hash:
+        if step.input_hash == draft.input_hash or await _saw_what_is_gone(writing, step, execution["id"]):
             result = await read_result(writing.connection, row)
             return Begun(answer=BeginAnswer.RECORDED, step=step, result=result)
         reason = describe_mismatch(step)
@@ -191,6 +193,11 @@ async def _judge(writing: Writing, execution: RowMapping, row: RowMapping, draft
     reason = describe_unknown(step)
     await _mark(writing, execution, AttentionCode.EFFECT_UNKNOWN, reason)
     return Begun(answer=BeginAnswer.UNKNOWN, step=step, reason=reason)
+
+
+async def _saw_what_is_gone(writing: Writing, step: Step, id_: ExecutionId) -> bool:
+    """Whether the input of the step cannot be the same again: it held exchanges that were deleted since."""
+    return step.key == FIRST_TURN and await has_lost_exchanges(writing.connection, id_)
 
 
 def _may_take_over(row: RowMapping, epoch: int, run: RunId, attempt: int) -> bool:

@@ -13,6 +13,7 @@ from stigmer_cli.domain.execution import EventType, Outcome, QueueReason
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.session import CHARS_MAX, OPEN_MAX, Exchange
+from stigmer_cli.domain.step import BeginAnswer, Effect, StepKind, StepState
 from stigmer_cli.errors import Conflict, NotFound
 from stigmer_cli.store import beginnings, pruning
 from stigmer_cli.store.database import Writing
@@ -20,6 +21,7 @@ from stigmer_cli.store.listing import Filter
 from stigmer_cli.store.resuming import Decision
 from stigmer_cli.store.session_order import join_session
 from stigmer_cli.store.sessions import forget_empty_sessions
+from stigmer_cli.store.step_rows import EndedStep, StepDraft, StepEnd
 from stigmer_cli.store.store import Store
 from stigmer_cli.store.tables import sessions
 from tests.contracts.store.drafts import RUN, START, RealSleepClock, accepted, draft, timeline
@@ -267,3 +269,30 @@ async def test_the_next_is_told_that_it_has_its_turn(store: Store) -> None:
     await end(store, first, "done")
     assert told == ["turn"]
     assert [event.type for event in await store.events.list(first)][-1] is EventType.COMPLETED
+
+
+@pytest.mark.parametrize("is_pruned", [True, False])
+async def test_a_recorded_turn_is_taken_over_though_what_it_saw_is_deleted(store: Store, *, is_pruned: bool) -> None:
+    def turn(key: str, seen_hash: str) -> StepDraft:
+        return StepDraft(
+            key=key, kind=StepKind.TURN, name="m", effect=Effect.NONE, nonce=seen_hash, input_hash=seen_hash
+        )
+
+    before = await join(store)
+    await end(store, before, "hi")
+    later = await join(store)
+    assert await seen(store, later) == [("hello", "hi")]
+    await begin(store, later)
+    for key in ("/turns/0", "/turns/1"):
+        done = EndedStep(draft=turn(key, "whole"), end=StepEnd(state=StepState.DONE, result='"first"'))
+        await store.steps.finish(later, epoch=1, run=RUN, attempt=1, step=done)
+    await store.runs.finish(later, epoch=1, run=RUN, attempt=1, outcome=Outcome(phase=Phase.FAILED, error="it broke"))
+    if is_pruned:
+        assert await store.pruning.delete([before]) == {before}
+    await store.resuming.resume(later, Decision())
+    await begin(store, later, epoch=2)
+    begun = await store.steps.begin(later, epoch=2, run=RUN, attempt=1, draft=turn("/turns/0", "cut"))
+    expected = (BeginAnswer.RECORDED, '"first"') if is_pruned else (BeginAnswer.MISMATCH, None)
+    assert (begun.answer, begun.result) == expected
+    other = await store.steps.begin(later, epoch=2, run=RUN, attempt=1, draft=turn("/turns/1", "cut"))
+    assert other.answer is BeginAnswer.MISMATCH

@@ -7,8 +7,11 @@ because a log line or an error does not say which secrets it may hold.
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from typing import TypeAlias
 from urllib.parse import quote, quote_plus, unquote
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 GONE = "[redacted]"
 LITERAL_MIN = 6
@@ -48,6 +51,30 @@ class SecretValues:
                 text = text.replace(spelling, GONE)
         return text
 
+    def redact_json(self, text: str) -> str:
+        """`text`, a JSON document, without them; it stays JSON: a text stands where a number held one."""
+        return text if self.redact(text) == text else _dump(self._redact_value(json.loads(text)))
+
+    def redact_report(self, text: str, *, ours: Collection[str]) -> str:
+        """The same for a JSON object of ours: its numbers, and its members `ours`, hold nothing that anybody said."""
+        return text if self.redact(text) == text else _dump(self._redact_value(json.loads(text), ours))
+
+    def _redact_value(self, value: Json, ours: Collection[str] | None = None) -> Json:
+        match value:
+            case str():
+                return self.redact(value)
+            case bool() | None:
+                return value
+            case int() | float():
+                return value if ours is not None or self.redact(written := json.dumps(value)) == written else GONE
+            case dict():
+                return {
+                    self.redact(name): one if ours and name in ours else self._redact_value(one, ours)
+                    for name, one in value.items()
+                }
+            case _:
+                return [self._redact_value(one, ours) for one in value]
+
     @property
     def _spellings(self) -> tuple[str, ...]:
         if self._longest_first is None:
@@ -76,6 +103,15 @@ class RedactedStream:
         """What was held back."""
         rest, self._held = self._held, ""
         return rest
+
+
+def _dump(value: Json) -> str:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can only escape
+        return json.dumps(value, separators=(",", ":"))
+    return text
 
 
 DELIVERED = SecretValues()

@@ -191,7 +191,7 @@ class Journal:
             end = StepEndBody(state=StepState.DONE, result=text, usage=performed.usage)
         except StepFailed as failed:
             error = DELIVERED.redact(to_storable(failed.message))[:ERROR_CHARS_MAX]
-            details = None if failed.details is None else DELIVERED.redact(_dump(failed.details))
+            details = None if failed.details is None else DELIVERED.redact_json(_dump(failed.details))
             end = StepEndBody(state=StepState.FAILED, error=error, result=details, usage=failed.usage)
         took_s = self._clock_and_rng.clock.monotonic() - began_s
         if not await self._finish(draft, end.model_copy(update={"took_s": max(0.0, took_s)})):
@@ -322,17 +322,19 @@ def _draft_of(step: StepCall, nonce: str) -> StepDraftBody:
         effect=step.effect,
         nonce=nonce,
         input_hash=hash_of(text),
-        input=DELIVERED.redact(text) if len(text.encode()) <= INPUT_BYTES_MAX else None,
+        input=DELIVERED.redact_json(text) if len(text.encode()) <= INPUT_BYTES_MAX else None,
     )
 
 
 def _dump_result(draft: StepDraftBody, performed: Performed) -> str:
     """The result as it is recorded and, so that a replay gives the same, as it is returned: without secrets."""
     try:
-        text = DELIVERED.redact(_dump(performed.result))
+        text = _dump(performed.result)
     except (TypeError, ValueError) as error:
         sentence = f"the result of {draft.name} cannot be recorded, because it is no JSON: {error}"
         raise StepFailed(sentence, usage=performed.usage) from error
+    if len(text) <= RESULT_BYTES_MAX:  # else it is refused all the same, and to look through it takes long
+        text = DELIVERED.redact_json(text)
     if (length := len(text.encode())) > RESULT_BYTES_MAX:
         sentence = (
             f"the result of {draft.name} is too long to be recorded: {length:,} bytes as JSON, and "

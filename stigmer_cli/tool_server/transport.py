@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from stigmer_cli.api.agent_tools import McpBody
+from stigmer_cli.domain.step import RESULT_BYTES_MAX
 from stigmer_cli.proxies import Proxies
 from stigmer_cli.tool_server import launch
 from stigmer_cli.tool_server.lenient import LenientStream
@@ -22,6 +23,9 @@ INHERITED = ("PATH", "HOME", "LANG")
 
 CONNECT_MAX_S = 10.0
 LINE_MAX = 64 * 1024
+EVENT_BYTES_MAX = 2 * RESULT_BYTES_MAX + 1024 * 1024
+"""One answer of a server over HTTP: the longest result that is recorded, and what JSON adds to it."""
+
 LAST_WORDS_S = 0.2
 
 Say = Callable[[str | None], None]
@@ -127,5 +131,5 @@ async def _open_http(
         trust_env=False,
         event_hooks={"response": [look]},
     )
-    async with client, streamable_http_client(url, http_client=client) as streams:
+    async with client, streamable_http_client(url, http_client=client, max_sse_event_size=EVENT_BYTES_MAX) as streams:
         yield LenientStream(streams[0]), streams[1]

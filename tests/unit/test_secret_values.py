@@ -147,3 +147,31 @@ def test_a_value_within_what_is_encoded_in_base64_or_in_a_url_is_gone() -> None:
             assert GONE in known.redact(f"Authorization: Basic {header}"), (user, canary)
         for written in (quote(canary, safe="").lower(), quote(canary), quote_plus(canary)):
             assert canary not in unquote_plus(known.redact(f"https://h/?q={written}")), canary
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(JSON, st.text("123456789", min_size=6, max_size=9))
+def test_json_stays_json_whatever_the_value_looks_like(document: object, value: str) -> None:
+    known = values(value, "a secret word")
+    text = json.dumps({"told": document, "code": int(value), "in text": f"it is {value}", "word": "a secret word"})
+    told = json.loads(known.redact_json(text))
+    assert value not in json.dumps(told)
+    assert (told["code"], told["in text"], told["word"]) == (GONE, f"it is {GONE}", GONE)
+
+
+def test_json_without_a_value_is_left_as_it_is() -> None:
+    text = '{"b": 1.0,  "a": "\\u00e4"}'
+    assert values("123456").redact_json(text) == text
+
+
+def test_of_a_report_only_what_somebody_said_is_looked_through() -> None:
+    known = values("123456")
+    text = json.dumps({"nonce": "0123456789abcdef", "tookS": 0.123456, "end": {"result": '"123456"'}})
+    told = json.loads(known.redact_report(text, ours={"nonce"}))
+    assert told == {"nonce": "0123456789abcdef", "tookS": 0.123456, "end": {"result": f'"{GONE}"'}}

@@ -78,7 +78,7 @@ def _hash_of(arguments: Mapping[str, Json]) -> str:
 
 def _body_of(call: AskedFor, tool: Tool) -> AskedCallBody:
     text = canonical_json(call.arguments)
-    shown = DELIVERED.redact(to_storable(text))
+    shown = DELIVERED.redact_json(to_storable(text))
     return AskedCallBody(
         step=call.key,
         tool=to_storable(tool.name)[:NAME_MAX],

@@ -18,7 +18,7 @@ from stigmer_cli.runner.attempt_identity import Attempt, Superseded
 from stigmer_cli.runner.heartbeat import RunnerStopped
 from stigmer_cli.runner.journal import Journal, Json, Performed, StepCall, StepFailed, StepParked
 from stigmer_cli.runner.reports import ClockAndRng, Reporter
-from stigmer_cli.secret_values import DELIVERED
+from stigmer_cli.secret_values import DELIVERED, GONE
 from stigmer_cli.store import step_contents
 from stigmer_cli.store.store import Store, open_store
 from tests.contracts.store.drafts import RUN, RealSleepClock, running
@@ -244,6 +244,16 @@ async def test_of_a_long_input_only_the_hash_is_kept(desk: Desk) -> None:
     await (await desk.attempt()).perform(call("/a", given=long), desk.effect("a", 1))
     assert (await desk.store.steps.read_contents(desk.execution, 1)).input is None
     assert await (await desk.attempt(2)).perform(call("/a", given=long), desk.effect("again")) == 1
+
+
+async def test_a_result_with_a_number_that_is_a_secret_is_recorded_and_replayed(desk: Desk) -> None:
+    DELIVERED.remember("48151623")
+    result: Json = {"chat": 48151623, "name": "chat 48151623"}
+    given = await (await desk.attempt()).perform(call("/a", given=result), desk.effect("a", result))
+    assert given == {"chat": GONE, "name": f"chat {GONE}"}
+    later = await desk.attempt(2)
+    assert await later.perform(call("/a", given=result), desk.effect("a again", result)) == given
+    assert desk.performed == ["a"]
 
 
 async def test_steps_are_performed_at_the_same_time(desk: Desk) -> None:

@@ -120,14 +120,20 @@ async def served(
 
 
 async def make_agent(client: Client, name: str = "greeter", *, model: str = "echo") -> None:
-    """Apply one agent."""
+    """Apply one agent, asking again where the server says that it is busy, as a command does."""
     manifest = AgentManifest(
         api_version="agentic.stigmer.ai/v1",
         kind="Agent",
         metadata=ManifestMetadata(name=name),
         spec=ManifestSpec(description="greets", model=model),
     )
-    await client.apply([manifest])
+    while True:
+        try:
+            await client.apply([manifest])
+        except ServerBusy as busy:
+            await asyncio.sleep(busy.retry_after_s)
+        else:
+            return
 
 
 async def accept(

@@ -75,6 +75,7 @@ class Evaluator:
                 async with asyncio.timeout(WALL_S_MAX):
                     return await _exchange(child, HEAD.pack(len(text), len(given)) + text + given)
             except TimeoutError as error:
+                await self._stop()  # as below
                 raise ExpressionFailed(_describe(code, f"it took longer than {WALL_S_MAX:.0f} s")) from error
             except (asyncio.IncompleteReadError, ConnectionError) as error:
                 reason = self._describe_end(await child.wait())

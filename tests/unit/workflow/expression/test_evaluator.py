@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 import psutil
 import pytest
 
+from stigmer_cli.workflow.expression import evaluator as evaluator_module
 from stigmer_cli.workflow.expression.evaluator import Evaluator, ExpressionFailed
 from stigmer_cli.workflow.expression.program import find_code_problem
 from stigmer_cli.workflow.expression.template import fill_template
 from stigmer_cli.workflow.json_value import Json
+from tests.support.installed import frozen
 
 ORDER: Json = {"orderType": "electronic", "pets": [{"id": 1, "name": "Milou"}, {"id": 2, "name": "Rex"}]}
 
@@ -79,6 +81,19 @@ async def test_what_has_no_value_is_told_in_a_sentence(evaluator: Evaluator) -> 
 async def test_the_environment_cannot_be_read(evaluator: Evaluator) -> None:
     assert await evaluator.evaluate("$ENV", None, {}) is None
     assert await evaluator.evaluate('getpath(["v"])', {"a": 1}, {"secrets": {"a": "b"}}) is None
+
+
+async def test_what_is_answered_too_late_is_no_answer_to_the_next_expression(
+    evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await evaluator.evaluate("1", None, {}) == 1
+    assert evaluator._child is not None
+    with frozen(evaluator._child.pid):
+        monkeypatch.setattr(evaluator_module, "WALL_S_MAX", 0.1)
+        with pytest.raises(ExpressionFailed, match="longer than"):
+            await evaluator.evaluate("2", None, {})
+    monkeypatch.undo()
+    assert await evaluator.evaluate("3", None, {}) == 3
 
 
 async def test_an_expression_without_an_end_is_ended_and_the_next_one_has_its_value(evaluator: Evaluator) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import cast
 
-from stigmer_cli.workflow.error import ErrorType, make_error
+from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
 from stigmer_cli.workflow.interpreter.run import Flow, Run
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import Waits
@@ -34,22 +34,31 @@ async def run_within(run: Run, limit_ms: int, key: str, body: Callable[[], Await
     verdict = await run.world.journal.find(f"{key}/timeout")
     if verdict is False:  # it was met: whatever the clock says now
         return await body()
-    left_s = (deadline_ms - run.world.now_ms()) / 1_000
-    if verdict is None and left_s > 0:
-        timer = asyncio.timeout(left_s)
-        try:
-            async with timer:
-                flow = await body()
-        except Waits as waits:
-            raise Waits(key=waits.key, until_ms=min(waits.until_ms, deadline_ms)) from waits
-        except TimeoutError:
-            if not timer.expired():
-                raise
-        else:
-            await _record(run, key, is_missed=False)
+    if verdict is None and deadline_ms > run.world.now_ms():
+        flow = await _run_until(run, deadline_ms, key, body)
+        if flow is not None:
             return flow
     await _record(run, key, is_missed=True)
     raise make_error(ErrorType.TIMEOUT, f"it was not done within {limit_ms / 1_000:g} s")
+
+
+async def _run_until(run: Run, deadline_ms: int, key: str, body: Callable[[], Awaitable[Flow]]) -> Flow | None:
+    """What `body` leaves, or raises, in time, which is recorded; None where it was cancelled at the deadline."""
+    timer = asyncio.timeout((deadline_ms - run.world.now_ms()) / 1_000)
+    try:
+        async with timer:
+            flow = await body()
+    except Waits as waits:
+        raise Waits(key=waits.key, until_ms=min(waits.until_ms, deadline_ms)) from waits
+    except TimeoutError:
+        if not timer.expired():
+            raise
+        return None
+    except WorkflowError:  # it failed in time, and does so on each replay
+        await _record(run, key, is_missed=False)
+        raise
+    await _record(run, key, is_missed=False)
+    return flow
 
 
 async def _record(run: Run, key: str, *, is_missed: bool) -> None:

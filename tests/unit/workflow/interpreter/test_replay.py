@@ -147,6 +147,16 @@ async def test_what_was_done_in_time_stays_done_however_late_it_is_replayed(eval
     assert await run_text(evaluator, text, {}, world=world, functions=functions) == first == {"n": 1}
 
 
+async def test_what_failed_in_time_has_failed_so_however_late_it_is_replayed(evaluator: Evaluator) -> None:
+    world = MemoryWorld()
+    text = "do: [{a: {do: [{r: {raise: {error: {type: about:blank, status: 418}}}}], timeout: {after: PT10S}}}]"
+    for _ in range(2):
+        with pytest.raises(WorkflowError) as caught:
+            await run_text(evaluator, text, {}, world=world)
+        assert caught.value.fields["status"] == 418
+        world.ms += 1_000_000
+
+
 async def test_a_task_that_is_too_slow_is_cancelled(evaluator: Evaluator) -> None:
     class Slow(Counter):
         async def perform(self, request: CallRequest) -> Json:

@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import TypeAlias
 from urllib.parse import quote, quote_plus, unquote
 
+from stigmer_cli.json_text import dump_json
+
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 GONE = "[redacted]"
@@ -53,11 +55,11 @@ class SecretValues:
 
     def redact_json(self, text: str) -> str:
         """`text`, a JSON document, without them; it stays JSON: a text stands where a number held one."""
-        return text if self.redact(text) == text else _dump(self._redact_value(json.loads(text)))
+        return text if self.redact(text) == text else dump_json(self._redact_value(json.loads(text)))
 
     def redact_report(self, text: str, *, ours: Collection[str]) -> str:
         """The same for a JSON object of ours: its numbers, and its members `ours`, hold nothing that anybody said."""
-        return text if self.redact(text) == text else _dump(self._redact_value(json.loads(text), ours))
+        return text if self.redact(text) == text else dump_json(self._redact_value(json.loads(text), ours))
 
     def _redact_value(self, value: Json, ours: Collection[str] | None = None) -> Json:
         match value:
@@ -103,15 +105,6 @@ class RedactedStream:
         """What was held back."""
         rest, self._held = self._held, ""
         return rest
-
-
-def _dump(value: Json) -> str:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # half a surrogate pair, which JSON can only escape
-        return json.dumps(value, separators=(",", ":"))
-    return text
 
 
 DELIVERED = SecretValues()

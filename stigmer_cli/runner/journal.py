@@ -39,6 +39,7 @@ from stigmer_cli.domain.step import (
     hash_of,
 )
 from stigmer_cli.errors import OperationFailed, StigmerError
+from stigmer_cli.json_text import dump_json
 from stigmer_cli.runner.attempt_identity import Attempt, Superseded
 from stigmer_cli.runner.heartbeat import RunnerStopped
 from stigmer_cli.runner.reports import ClockAndRng, Reporter
@@ -191,7 +192,7 @@ class Journal:
             end = StepEndBody(state=StepState.DONE, result=text, usage=performed.usage)
         except StepFailed as failed:
             error = DELIVERED.redact(to_storable(failed.message))[:ERROR_CHARS_MAX]
-            details = None if failed.details is None else DELIVERED.redact_json(_dump(failed.details))
+            details = None if failed.details is None else DELIVERED.redact_json(dump_json(failed.details))
             end = StepEndBody(state=StepState.FAILED, error=error, result=details, usage=failed.usage)
         took_s = self._clock_and_rng.clock.monotonic() - began_s
         if not await self._finish(draft, end.model_copy(update={"took_s": max(0.0, took_s)})):
@@ -288,7 +289,7 @@ def record_only_turn(work: Work, outcome: Outcome, took_s: float, rng: random.Ra
             name=to_storable(work.model)[:NAME_MAX],
             effect=Effect.NONE,
             nonce=_new_nonce(rng),
-            input_hash=hash_of(_dump(asked, is_canonical=True)),
+            input_hash=hash_of(dump_json(asked, is_canonical=True)),
         ),
         end=StepEndBody(
             state=StepState.DONE if is_done else StepState.FAILED,
@@ -303,7 +304,7 @@ def record_only_turn(work: Work, outcome: Outcome, took_s: float, rng: random.Ra
 def describe_exchanges(exchanges: Sequence[ExchangeBody]) -> Json:
     """What was said before, as a part of the input of a turn: by id and hash, so that no text is kept twice."""
     return [
-        {"execution": one.execution, "hash": hash_of(_dump([one.message, one.output], is_canonical=True))}
+        {"execution": one.execution, "hash": hash_of(dump_json([one.message, one.output], is_canonical=True))}
         for one in exchanges
     ]
 
@@ -314,7 +315,7 @@ def _new_nonce(rng: random.Random) -> str:
 
 def _draft_of(step: StepCall, nonce: str) -> StepDraftBody:
     """The step as the server records it. What it keeps of the input has no secrets; the hash is that of all of it."""
-    text = _dump(step.input, is_canonical=True)
+    text = dump_json(step.input, is_canonical=True)
     return StepDraftBody(
         key=step.key,
         kind=step.kind,
@@ -329,7 +330,7 @@ def _draft_of(step: StepCall, nonce: str) -> StepDraftBody:
 def _dump_result(draft: StepDraftBody, performed: Performed) -> str:
     """The result as it is recorded and, so that a replay gives the same, as it is returned: without secrets."""
     try:
-        text = _dump(performed.result)
+        text = dump_json(performed.result)
     except (TypeError, ValueError) as error:
         sentence = f"the result of {draft.name} cannot be recorded, because it is no JSON: {error}"
         raise StepFailed(sentence, usage=performed.usage) from error
@@ -346,17 +347,7 @@ def _dump_result(draft: StepDraftBody, performed: Performed) -> str:
 
 def canonical_json(value: Json) -> str:
     """`value` as JSON text, always the same for the same value; raises ValueError or TypeError where it is no JSON."""
-    return _dump(value, is_canonical=True)
-
-
-def _dump(value: Json, *, is_canonical: bool = False) -> str:
-    """`value` as JSON text that UTF-8 and both databases take; raises ValueError or TypeError where it is no JSON."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=is_canonical, separators=(",", ":"))
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # half a surrogate pair, which JSON can only escape
-        return json.dumps(value, allow_nan=False, sort_keys=is_canonical, separators=(",", ":"))
-    return text
+    return dump_json(value, is_canonical=True)
 
 
 def _result_of(state: StepState | None, result: str | None, error: str | None) -> Json:

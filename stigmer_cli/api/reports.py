@@ -3,12 +3,13 @@
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from stigmer_cli.api.agent_tools import LoopSpec
 from stigmer_cli.api.run_report import NUMBER_MAX, Number, RunReport
 from stigmer_cli.api.sessions import ExchangeBody
 from stigmer_cli.api.steps import EndedStepBody
+from stigmer_cli.api.tasks import ReportedTasks, WorkflowWork
 from stigmer_cli.api.usage import UsageBody, UsedBody
 from stigmer_cli.api.wire import Asked, Moment, Sent
 from stigmer_cli.domain.phase import Phase
@@ -95,6 +96,8 @@ class Work(Sent):
 
     `conversation` is what was asked and answered before, oldest first. `follow_ups` are further messages of the person,
     behind `message`.
+
+    `workflow` is what a workflow has to do, and None for an agent; then all that only agents have is empty.
     """
 
     instructions: str
@@ -114,6 +117,7 @@ class Work(Sent):
     used: UsedBody | None = Field(default=None, exclude_if=lambda used: used is None)
     follow_ups: list[FollowUpBody] = Field(default=[], exclude_if=lambda follow_ups: not follow_ups)
     conversation: list[ExchangeBody] = Field(default=[], exclude_if=lambda exchanges: not exchanges)
+    workflow: WorkflowWork | None = Field(default=None, exclude_if=lambda workflow: workflow is None)
 
 
 class AttemptResponse(Sent):
@@ -185,6 +189,9 @@ class OutcomeReport(RunReport):
 
     `usage` is the attempt's. `tail` is what it said last, and `steps` what it has not recorded yet: all count, or none.
     `steps` is left out where it is empty, because older servers refuse it.
+
+    Of a workflow, `output` is JSON text, `error_fields` are those of the error that it ended with (`type`, `status`,
+    `title`, `detail`, `instance`), and `tasks` are the last ones that changed.
     """
 
     attempt: Number | None = None
@@ -194,6 +201,8 @@ class OutcomeReport(RunReport):
     usage: UsageBody | None = None
     tail: MessageTail | None = None
     steps: list[EndedStepBody] = Field(default=[], max_length=STEPS_MAX, exclude_if=lambda steps: not steps)
+    error_fields: dict[str, JsonValue] | None = Field(default=None, exclude_if=lambda fields: fields is None)
+    tasks: ReportedTasks
 
 
 class ReportResponse(Sent):

@@ -7,10 +7,10 @@ rest.
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol
 
 from stigmer_cli.domain.step import Effect
+from stigmer_cli.domain.task import TaskPhase
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.task import Task
 
@@ -57,16 +57,6 @@ class Journal(Protocol):
     async def find(self, key: str) -> Json:
         """The recorded result of the step at `key`; None if there is none."""
         ...
-
-
-class TaskPhase(StrEnum):
-    """How far a task is; the words are those of the specification."""
-
-    RUNNING = "running"
-    COMPLETED = "completed"
-    FAULTED = "faulted"
-    CANCELLED = "cancelled"
-    SKIPPED = "skipped"
 
 
 @dataclass(frozen=True, kw_only=True)

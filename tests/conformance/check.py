@@ -7,13 +7,14 @@ from typing import Any
 
 import httpx
 
+from stigmer_cli.domain.task import TaskPhase
 from stigmer_cli.runner.call.functions import make_functions
 from stigmer_cli.workflow.document import Workflow, read_workflows
 from stigmer_cli.workflow.error import WorkflowError
 from stigmer_cli.workflow.expression.evaluator import Evaluator
 from stigmer_cli.workflow.interpreter.interpret import interpret
 from stigmer_cli.workflow.json_value import Json
-from stigmer_cli.workflow.runtime import ExecutionFacts, TaskPhase
+from stigmer_cli.workflow.runtime import ExecutionFacts
 from stigmer_cli.workflow.yaml_json import read_yaml
 from tests.conformance.feature import Scenario, Step
 from tests.support.workflows import STARTED_MS, MemoryWorld

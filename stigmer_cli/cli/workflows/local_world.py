@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from stigmer_cli.clock import Clock, iso
+from stigmer_cli.domain.task import TaskPhase
 from stigmer_cli.workflow.json_value import Json
-from stigmer_cli.workflow.runtime import TaskEvent, TaskPhase, TaskStep
+from stigmer_cli.workflow.runtime import TaskEvent, TaskStep
 
 
 @dataclass(kw_only=True)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import cast
 
+from stigmer_cli.domain.task import TaskPhase
 from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
 from stigmer_cli.workflow.flow import CONTINUE, END, EXIT
 from stigmer_cli.workflow.interpreter.extensions import run_extended
@@ -15,7 +16,7 @@ from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit, check_schema
 from stigmer_cli.workflow.interpreter.scope import Scope, describe_moment
 from stigmer_cli.workflow.interpreter.timeouts import run_in_time
 from stigmer_cli.workflow.json_value import Json, write_pointer
-from stigmer_cli.workflow.runtime import TaskEvent, TaskPhase
+from stigmer_cli.workflow.runtime import TaskEvent
 from stigmer_cli.workflow.task import Task
 
 STARTED_AT = "startedAt"

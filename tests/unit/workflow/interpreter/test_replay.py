@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping
 import pytest
 
 from stigmer_cli.domain.step import Effect
+from stigmer_cli.domain.task import TaskPhase
 from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
 from stigmer_cli.workflow.expression.evaluator import Evaluator
 from stigmer_cli.workflow.json_value import Json
-from stigmer_cli.workflow.runtime import CallRequest, Functions, TaskPhase, TaskStep, Waits
+from stigmer_cli.workflow.runtime import CallRequest, Functions, TaskStep, Waits
 from tests.support.workflows import STARTED_MS, Crash, MemoryJournal, MemoryWorld, run_text
 
 EVERYTHING = """

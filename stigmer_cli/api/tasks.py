@@ -1,0 +1,50 @@
+"""Tasks of workflows on the wire: what a run reports of them, and what it is told of its workflow."""
+
+from typing import Annotated
+
+from pydantic import Field, JsonValue
+
+from stigmer_cli.api.run_report import Number, RunReport
+from stigmer_cli.api.wire import Asked, Moment, Sent
+from stigmer_cli.domain.task import ERROR_MAX, KEY_MAX, NAME_MAX, TaskPhase
+
+TASKS_MAX = 500
+"""How many tasks one report names."""
+
+
+class TaskReportBody(Asked):
+    """How far a task is. Times are the runner's, and `error` is a sentence; a later report replaces an earlier one."""
+
+    key: str = Field(min_length=1, max_length=KEY_MAX)
+    name: str = Field(max_length=NAME_MAX)
+    phase: TaskPhase
+    attempts: Number = 1
+    started_at: Moment
+    completed_at: Moment | None = None
+    error: str | None = Field(default=None, max_length=ERROR_MAX)
+
+
+ReportedTasks = Annotated[
+    list[TaskReportBody], Field(default=[], max_length=TASKS_MAX, exclude_if=lambda tasks: not tasks)
+]
+"""The tasks that changed since the last report; left out where there are none, because older servers refuse them."""
+
+
+class TasksReport(RunReport):
+    """The tasks that changed since the last report, in the order in which they began."""
+
+    attempt: Number
+    tasks: list[TaskReportBody] = Field(min_length=1, max_length=TASKS_MAX)
+
+
+class WorkflowWork(Sent):
+    """What an attempt of a workflow has to do: the definition that its execution stays with, and its input.
+
+    `started_ms` (since 1970) and `runtime_version` are the same for each attempt. It begins at most `tasks_max` tasks.
+    """
+
+    document: JsonValue
+    input: JsonValue
+    started_ms: int
+    runtime_version: str
+    tasks_max: int

@@ -1,0 +1,41 @@
+"""A task of a workflow, as an execution shows it: what is known of it without its data."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+KEY_MAX = 1_000
+NAME_MAX = 200
+ERROR_MAX = 20_000
+TASKS_SHOWN_MAX = 10_000
+"""How many tasks of an execution are kept: the first ones that began."""
+
+
+class TaskPhase(StrEnum):
+    """How far a task is, in the words of the specification; scripts may rely on them.
+
+    WAITING: nobody works on it until a time or an event.
+    """
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAULTED = "faulted"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskState:
+    """A task that began. `key` is its place in the execution, the same on each replay, and `attempts` counts from 1.
+
+    `error` is a sentence, of one that faulted.
+    """
+
+    key: str
+    name: str
+    phase: TaskPhase
+    attempts: int
+    started_at: datetime
+    completed_at: datetime | None = None
+    error: str | None = None

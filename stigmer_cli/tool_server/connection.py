@@ -21,6 +21,7 @@ from stigmer_cli.tool_server.result import (
     ToolAnswer,
     ToolServerAway,
 )
+from stigmer_cli.tool_server.rpc_error import REFUSED, Meaning, read_error
 from stigmer_cli.tool_server.transport import open_transport
 
 if TYPE_CHECKING:
@@ -40,16 +41,6 @@ TRIES_MAX = 3
 TRY_AGAIN_S = 0.5
 PAGES_MAX = 100
 SAID_CHARS_MAX = 300
-REFUSED = "Server returned an error response"
-"""What the library makes of an HTTP status that refuses a request."""
-
-SESSION_LOST = ("Session terminated", "Session not found")
-"""What stands for an HTTP server that was started again: it does not know its session, and has not acted."""
-
-SERVER_ERROR = 500
-GONE_CODES = frozenset({-32_000, -32_001})
-"""What the library raises itself, and no server answers: the connection is closed, or nothing came in time."""
-
 R = TypeVar("R")
 Ask: TypeAlias = Callable[["Client", Callable[[], None]], Awaitable[R]]
 """Asks a client something; what it calls says that the server was heard of meanwhile."""
@@ -207,6 +198,7 @@ class ToolServer:
         async def progress(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001
             heard()
 
+        self._status = 0
         try:
             result = await client.call_tool(
                 tool.name,
@@ -215,15 +207,19 @@ class ToolServer:
                 meta=cast("RequestParamsMeta", {KEY_IN_META: key}),  # it may have keys of anyone
             )
         except MCPError as error:
-            if error.message in SESSION_LOST:
-                raise _NotTaken("it knows nothing of this session any more") from error
-            if error.message == REFUSED and self._status:
-                words = f"it answered HTTP {self._status}"
-                raise (_NotTaken(words) if self._status < SERVER_ERROR else OSError(words)) from error
-            if error.code in GONE_CODES:
-                raise
-            return _refused(error.message)
+            return self._answer_of_error(error.code, error.message)
         return _answer_of(result)
+
+    def _answer_of_error(self, code: int, message: str) -> ToolAnswer:
+        """What the model is told; raises _NotTaken, or OSError where nobody has answered."""
+        read = read_error(code, message, status=self._status, is_http=self._body.mcp.url is not None)
+        match read.meaning:
+            case Meaning.ANSWERED:
+                return _refused(read.words)
+            case Meaning.NOT_TAKEN:
+                raise _NotTaken(read.words)
+            case Meaning.LOST:
+                raise OSError(read.words)
 
     # -- the connection
 

@@ -14,20 +14,26 @@ import sys
 import time
 
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
 NOT_STARTED = 127
 """The exit code of shells for a program that is not there."""
 
 LOOK_EVERY_S = 1.0
 """Where the kernel does not tell that a parent has died."""
 
+END_WITHIN_S = 0.5
+"""How long what the program has left behind may take to end, once it was asked to."""
+
+LOOK_AT_REST_S = 0.01
 SIGNALLED = 128
 IS_LINUX = sys.platform == "linux"
 
 
 def main(parent: int, kept: frozenset[str], command: list[str]) -> None:
-    """Run `command` to its end, and exit as it did."""
+    """Run `command` to its end, end what it has started and left behind, and exit as it did."""
     signal.signal(signal.SIGHUP, end_group)
-    ask_for_signal(signal.SIGHUP)
+    ask_kernel(PR_SET_PDEATHSIG, signal.SIGHUP)
+    ask_kernel(PR_SET_CHILD_SUBREAPER, 1)  # what the program leaves behind becomes a child of this process
     if os.getppid() != parent:  # it died before the call above could take effect
         sys.exit(NOT_STARTED)
     me, program = os.getpid(), os.fork()
@@ -37,19 +43,21 @@ def main(parent: int, kept: frozenset[str], command: list[str]) -> None:
         signal.signal(number, signal.SIG_IGN)  # the whole group gets it, and the program may need a moment
     for stream in (0, 1, 2):
         os.close(stream)  # the program has them, and their end is its own
-    os._exit(wait_for(program, parent))
+    code = wait_for(program, parent)
+    end_rest()
+    os._exit(code)
 
 
-def ask_for_signal(number: int) -> None:
-    """Have the kernel send that signal to this process when its parent dies."""
+def ask_kernel(what: int, value: int) -> None:
+    """Set a property of this process: a signal when its parent dies, or that it adopts orphans."""
     if IS_LINUX:
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
+        ctypes.CDLL(None).prctl(what, value, 0, 0, 0)
 
 
 def become(command: list[str], environment: dict[str, str], *, parent: int) -> None:
     """Become the program, which the kernel ends if this one's parent is killed alone."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    ask_for_signal(signal.SIGKILL)
+    ask_kernel(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(NOT_STARTED)
     try:
@@ -62,13 +70,33 @@ def become(command: list[str], environment: dict[str, str], *, parent: int) -> N
 def wait_for(program: int, parent: int) -> int:
     """The exit code of the program, as shells have it."""
     while True:
-        ended, status = os.waitpid(program, 0 if IS_LINUX else os.WNOHANG)
+        ended, status = os.waitpid(-1, 0 if IS_LINUX else os.WNOHANG)
+        if ended and ended != program:
+            continue  # an orphan of the program
         if ended:
             code = os.waitstatus_to_exitcode(status)
             return code if code >= 0 else SIGNALLED - code
         if os.getppid() != parent:
             end_group()
         time.sleep(LOOK_EVERY_S)
+
+
+def end_rest() -> None:
+    """Ask what the program has left behind to end, and end it with this process where it does not.
+
+    Only Linux gives orphans to this process; elsewhere they are asked, and nobody sees whether they end.
+    """
+    os.killpg(0, signal.SIGTERM)
+    deadline_s = time.monotonic() + END_WITHIN_S
+    while time.monotonic() < deadline_s:
+        try:
+            ended, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            break
+        if not ended:
+            time.sleep(LOOK_AT_REST_S)
+    else:
+        end_group()
 
 
 def end_group(*_: object) -> None:

@@ -33,6 +33,7 @@ MORE = (
     "plain_text",
     "error",
     "protocol_error",
+    "server_error",
     "slow_with_progress",
     "asks_back",
     "dies_after_answer",
@@ -99,6 +100,10 @@ def changes_list(_params: dict[str, Any]) -> dict[str, Any]:
 
 
 DOES = {"slow_with_progress": slow_with_progress, "asks_back": asks_back, "changes_list": changes_list}
+ERRORS: dict[str, dict[str, Any]] = {
+    "protocol_error": {"code": -32602, "message": "wrong arguments"},
+    "server_error": {"code": -32000, "message": "the mailbox is full"},
+}
 RETURNS: dict[str, dict[str, Any]] = {
     "schema_without_content": text("done all the same"),
     "schema_broken": text('{"n": "x"}', structuredContent={"n": "x"}),
@@ -132,8 +137,8 @@ def answer(message: dict[str, Any]) -> None:
         send({"id": id_, "result": {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info}})
     elif method == "tools/list":
         send({"id": id_, "result": listed(params.get("cursor"))})
-    elif method == "tools/call" and params["name"] == "protocol_error":
-        send({"id": id_, "error": {"code": -32602, "message": "wrong arguments"}})
+    elif method == "tools/call" and params["name"] in ERRORS:
+        send({"id": id_, "error": ERRORS[params["name"]]})
     elif method == "tools/call":
         send({"id": id_, "result": call(params)})
         if params["name"] == "dies_after_answer":

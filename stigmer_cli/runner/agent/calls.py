@@ -17,10 +17,13 @@ from stigmer_cli.runner.agent.contents import is_error, name_for_models, read_an
 from stigmer_cli.runner.agent.conversation import Conversation
 from stigmer_cli.runner.journal import Json, StepCall, StepFailed, canonical_json
 from stigmer_cli.tool_server.connection import ToolServer
-from stigmer_cli.tool_server.result import Tool
+from stigmer_cli.tool_server.result import Tool, ToolServerAway
 
 TRIES_MAX = 3
 """How often in a row a model may ask for a tool that is not there, or with arguments that are no JSON."""
+
+REFUSALS_MAX = 3
+"""How many calls in a row a server may refuse, and the model is told of it; before the next one the attempt ends."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,8 @@ class JournaledTools(AbstractToolset[None]):
         self._conversation = conversation
         self._approvals = Approvals({name: offered.tool for name, offered in tools.items()}, conversation)
         self._execution = execution
+        self._refusals: dict[ToolServer, int] = {}
+        """How many calls of the effect `once` each server has refused in a row."""
 
     @property
     def id(self) -> str | None:
@@ -106,13 +111,31 @@ class JournaledTools(AbstractToolset[None]):
             if server is None:
                 raise StepFailed(f"there is no tool {name} any more")
             with self._conversation.budget.measured():
-                return (await server.call(tool, arguments, key=idempotency_key(self._execution, key))).wire
+                return await self._call(server, tool, arguments, key)
 
         if tool.effect is Effect.ONCE and server is not None:
-            await server.ensure_alive()  # once the step has begun, nobody can tell that the call never left
+            await self._ensure_alive(server)
         recorded = await self._conversation.journal.perform(step, call, admit=self._conversation.budget.admit_call)
         self._conversation.has_progressed |= is_new
         return recorded
+
+    async def _ensure_alive(self, server: ToolServer) -> None:
+        """Look at the server before a step begins whose call nobody may repeat; raises ToolServerAway."""
+        if self._refusals.get(server, 0) >= REFUSALS_MAX:
+            raise ToolServerAway(f"its {server.label} has refused {REFUSALS_MAX} calls in a row, and did none of them")
+        await server.ensure_alive()
+
+    async def _call(self, server: ToolServer, tool: Tool, arguments: Mapping[str, Json], key: str) -> Json:
+        """What the call returns. A call of the effect `once` that was not taken fails: else its step were unknown."""
+        try:
+            answer = await server.call(tool, arguments, key=idempotency_key(self._execution, key))
+        except ToolServerAway as away:
+            if tool.effect is not Effect.ONCE or away.was_sent:
+                raise
+            self._refusals[server] = self._refusals.get(server, 0) + 1
+            raise StepFailed(f"{away.message}; the call was not performed") from away
+        self._refusals.pop(server, None)
+        return answer.wire
 
     async def _deny(self, step: StepCall, ruling: DecisionBody) -> Json:
         """Record that the call was denied: it had no effect, and the model is told why. Raises StepFailed."""

@@ -26,7 +26,9 @@ from stigmer_cli.runner.model.library import ModelLibrary
 from stigmer_cli.runner.model.script import ScriptedModel
 from stigmer_cli.runner.model.seam import ModelFailed
 from stigmer_cli.runner.waits import Exhausted
+from stigmer_cli.tool_server import connection
 from stigmer_cli.tool_server.connection import ServerSettings
+from tests.support.http_tool_server import HttpToolServer
 from tests.support.memory_journal import MemoryJournal
 from tests.support.model_endpoint import Endpoint
 from tests.support.polling import eventually
@@ -203,6 +205,25 @@ async def test_a_call_with_effect_once_that_broke_off_is_never_repeated(agent: A
     with pytest.raises(StepParked, match="/turns/0/calls/0"):
         await agent.attempt()
     assert agent.calls() == [("crash", None)]
+
+
+async def test_a_call_with_effect_once_that_its_server_refuses_fails_and_a_wall_of_refusals_ends_the_attempt(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "TRY_AGAIN_S", 0.01)
+    agent.plays(*[{"calls": [call("send")]}] * 5, {"text": "Sent."})
+    with HttpToolServer().running() as http:
+        http.refuse["tools/call"] = 429
+        with pytest.raises(LoopBroken, match="has refused 3 calls in a row") as caught:
+            await agent.attempt(mcp={"url": http.url})
+        assert caught.value.wait_for is WaitFor.TOOL_SERVER
+        failed = f"its tool server {http.url} refuses it: it answered HTTP 429; the call was not performed"
+        assert agent.journal.steps["/turns/2/calls/0"] == ("FAILED", failed)
+        assert "/turns/3/calls/0" not in agent.journal.begun
+        http.refuse.clear()
+        agent.journal.next_attempt()
+        assert await agent.attempt(mcp={"url": http.url}) == "Sent."
+    assert agent.journal.performed == ["/turns/3/calls/0", "/turns/4", "/turns/4/calls/0", "/turns/5"]
 
 
 @pytest.mark.slow

@@ -46,6 +46,16 @@ async def test_a_server_whose_keeper_alone_is_killed_ends() -> None:
         await until_true(lambda: is_gone(server), within_s=10)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody sees whether orphans end")
+@pytest.mark.parametrize(("trap", "code"), [("", 7), ("trap '' TERM; ", -signal.SIGKILL)])
+async def test_what_a_server_has_started_ends_when_it_ends_by_itself(trap: str, code: int) -> None:
+    with start("sh", "-c", f"{trap}sleep 600 & echo $!; exit 7") as starter:
+        assert starter.stdout is not None
+        left = int(starter.stdout.readline())
+        await until_true(lambda: is_gone(left), within_s=10)
+        assert starter.wait(20) == code % 256
+
+
 @pytest.mark.parametrize(("script", "code"), [("exit 7", 7), ("kill -9 $$", 137), (None, 127)])
 def test_the_exit_code_is_that_of_the_program(script: str | None, code: int) -> None:
     with start(*(["sh", "-c", script] if script else ["no-such-program-anywhere"])) as starter:

@@ -1,12 +1,9 @@
 """Servers of tools as they are in the world: what they do wrong costs neither an answer nor a second call."""
 
 import asyncio
-import json
 import os
 import sys
-import threading
 from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +11,11 @@ import pytest
 
 from stigmer_cli.api.agent_tools import McpBody, ToolServerBody
 from stigmer_cli.clock import SystemClock
-from stigmer_cli.tool_server import connection
+from stigmer_cli.tool_server import connection, transport
 from stigmer_cli.tool_server.connection import ServerSettings, ToolServer
 from stigmer_cli.tool_server.result import ToolAnswer, ToolServerAway
 from stigmer_cli.tool_server.transport import load_library
+from tests.support.http_tool_server import HttpToolServer
 
 ODD = Path(__file__).parents[2] / "support" / "odd_server.py"
 
@@ -88,9 +86,9 @@ async def test_a_server_that_says_how_far_it_is_may_take_longer_than_one_that_is
 LISTS = {
     ("many",): 500,
     ("same-page",): 1,
-    ("bad-tool",): 19,
-    ("twice",): 18,
-    ("old", "garbage"): 18,
+    ("bad-tool",): 20,
+    ("twice",): 19,
+    ("old", "garbage"): 19,
 }
 
 
@@ -116,78 +114,13 @@ async def test_a_server_that_died_is_started_again_before_the_next_call() -> Non
         assert (await call(server, "echo")).wire["isError"] is False
 
 
-class Http:
-    """A server over HTTP that refuses what `refuse` says: method to status."""
-
-    def __init__(self) -> None:
-        self.refuse: dict[str, int] = {}
-        self.moved = False
-        self.known = 0
-        self.calls = 0
-        outer = self
-
-        class Answering(BaseHTTPRequestHandler):
-            def log_message(self, *_: object) -> None:
-                pass
-
-            def do_GET(self) -> None:
-                self._send(405)
-
-            def do_DELETE(self) -> None:
-                self._send(200)
-
-            def do_POST(self) -> None:
-                asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                outer.answer(asked, self.headers.get("mcp-session-id"), self._send)
-
-            def _send(self, status: int, result: object = None, id_: object = None, **headers: str) -> None:
-                body = json.dumps({"jsonrpc": "2.0", "id": id_, "result": result}).encode() if result else b""
-                self.send_response(status)
-                for name, value in {"content-type": "application/json", "content-length": len(body), **headers}.items():
-                    self.send_header(name, str(value))
-                self.end_headers()
-                self.wfile.write(body)
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}/mcp"
-
-    def answer(self, asked: dict[str, Any], session: str | None, send: Any) -> None:
-        method, id_ = asked["method"], asked.get("id")
-        self.calls += method == "tools/call"
-        if method in self.refuse:
-            send(self.refuse[method])
-        elif method == "initialize":
-            self.known += 1
-            version = asked["params"]["protocolVersion"]
-            info = {"name": "http", "version": "1"}
-            result = {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info}
-            send(200, result, id_, **{"mcp-session-id": str(self.known)})
-        elif id_ is None:
-            send(202)
-        elif session != str(self.known):
-            self.calls -= method == "tools/call"
-            send(404)
-        elif method == "tools/list":
-            send(200, {"tools": [{"name": "send", "inputSchema": {}}]}, id_)
-        else:
-            send(200, {"content": [{"type": "text", "text": "sent"}]}, id_)
-
-
 @pytest.fixture
-def http() -> Iterator[Http]:
-    found = Http()
-    thread = threading.Thread(target=found.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield found
-    found.server.shutdown()
-    found.server.server_close()
-    thread.join()
+def http() -> Iterator[HttpToolServer]:
+    with HttpToolServer().running() as found:
+        yield found
 
 
-async def test_a_server_that_was_started_again_knows_no_session_and_is_asked_in_a_new_one(http: Http) -> None:
+async def test_a_server_that_was_started_again_knows_no_session_and_is_asked_in_a_new_one(http: HttpToolServer) -> None:
     async with open_server(McpBody(url=http.url)) as server:
         [send] = await server.list_tools()
         http.known += 1
@@ -197,7 +130,7 @@ async def test_a_server_that_was_started_again_knows_no_session_and_is_asked_in_
 
 @pytest.mark.parametrize(("status", "calls"), [(504, 1), (429, 3)])
 async def test_a_refusal_is_no_answer_of_the_tool_and_is_repeated_only_where_nothing_was_done(
-    http: Http,
+    http: HttpToolServer,
     status: int,
     calls: int,
 ) -> None:
@@ -209,8 +142,45 @@ async def test_a_refusal_is_no_answer_of_the_tool_and_is_repeated_only_where_not
     assert (caught.value.was_sent, http.calls) == (calls == 1, calls)
 
 
-async def test_a_server_that_wants_a_key_is_named_with_its_status(http: Http) -> None:
+async def test_a_server_that_wants_a_key_is_named_with_its_status(http: HttpToolServer) -> None:
     http.refuse["initialize"] = 401
     async with open_server(McpBody(url=http.url)) as server:
         with pytest.raises(ToolServerAway, match=f"tool server {http.url} cannot be used: it answered HTTP 401"):
             await server.list_tools()
+
+
+async def test_a_call_without_an_answer_that_can_be_read_is_no_answer_and_is_not_repeated(http: HttpToolServer) -> None:
+    async with open_server(McpBody(url=http.url)) as server:
+        [send] = await server.list_tools()
+        for body, kind in {b"<html>": "application/json", b"hello": "text/html", b"": "text/event-stream"}.items():
+            http.instead = (200, body, kind)
+            with pytest.raises(ToolServerAway, match="cannot be read") as caught:
+                await server.call(send, {}, key="key")
+            assert caught.value.was_sent
+        http.instead = (202, b"", "application/json")
+        with pytest.raises(ToolServerAway, match="202 Accepted") as caught:
+            await server.call(send, {}, key="key")
+    assert (caught.value.was_sent, http.calls) == (True, 4)
+
+
+async def test_an_error_of_the_server_itself_is_the_answer_whatever_its_code(http: HttpToolServer) -> None:
+    http.instead = (200, b'{"jsonrpc": "2.0", "id": null, "error": {"code": -32000, "message": "full"}}', "")
+    async with open_server(McpBody(url=http.url)) as server:
+        [send] = await server.list_tools()
+        answer = (await server.call(send, {}, key="key")).wire
+    assert (answer["isError"], answer["content"]) == (True, [{"type": "text", "text": "full"}])
+    async with odd() as server:
+        answer = (await call(server, "server_error")).wire
+    assert (answer["isError"], answer["content"]) == (True, [{"type": "text", "text": "the mailbox is full"}])
+
+
+async def test_a_result_over_http_that_is_too_long_is_said_so_to_the_model(
+    http: HttpToolServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "EVENT_BYTES_MAX", 10_000)
+    http.instead = (200, b"data: " + b"x" * 20_000 + b"\n\n", "text/event-stream")
+    async with open_server(McpBody(url=http.url)) as server:
+        [send] = await server.list_tools()
+        answer: Any = (await server.call(send, {}, key="key")).wire
+    assert answer["isError"]
+    assert answer["content"][0]["text"].startswith("the result is too long to be recorded: ")

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from stigmer_cli.domain.step import Effect
 from stigmer_cli.domain.task import TaskPhase
+from stigmer_cli.workflow.authentication import Policy
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.task import Task
 
@@ -114,12 +115,14 @@ class ExecutionFacts:
 class CallRequest:
     """A function that is to be called, with every expression of its arguments evaluated.
 
-    `headers` are those of its authentication, which are no part of what is recorded.
+    `policy` authenticates the call, and `resource_policy` what fetches a document that describes the service. Neither
+    is part of what is recorded.
     """
 
     function: str
     arguments: Mapping[str, Json]
-    headers: Mapping[str, str]
+    policy: Policy | None = None
+    resource_policy: Policy | None = None
     idempotency_key: str
 
 
@@ -136,9 +139,16 @@ class Call(Protocol):
 
 
 class Translation(Protocol):
-    """A function of the DSL that is another one with other arguments, as `openapi` is `http`."""
+    """A function of the DSL that is another one, or the same, with arguments that a document or a service tells.
 
-    async def translate(self, arguments: Mapping[str, Json]) -> tuple[str, Mapping[str, Json]]:
+    So `openapi` is `http`.
+    """
+
+    def is_needed(self, arguments: Mapping[str, Json], said: Effect | None) -> bool:
+        """Whether the call cannot be made without it; `said` is what the task says of calling it twice."""
+        ...
+
+    async def translate(self, request: CallRequest) -> tuple[str, Mapping[str, Json]]:
         """The name of the other function and its arguments; what this takes may be done twice. Raises WorkflowError."""
         ...
 

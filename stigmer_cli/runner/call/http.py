@@ -4,11 +4,12 @@ import base64
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import cast
+from http.cookiejar import DefaultCookiePolicy
 
 import httpx
 
 from stigmer_cli.domain.step import Effect
+from stigmer_cli.runner.call.authenticator import Authenticator
 from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import CallRequest
@@ -25,6 +26,9 @@ SILENT_S_MAX = 300.0
 
 REDIRECTS_MAX = 20
 EXCERPT_MAX = 300
+CHALLENGE_UNKNOWN = (KeyError, NotImplementedError)
+"""What the library raises for a digest by an algorithm or a quality of protection that it does not know."""
+
 SUCCESS_STATUS = range(200, 300)
 REDIRECTED_STATUS = range(200, 400)
 
@@ -32,8 +36,9 @@ REDIRECTED_STATUS = range(200, 400)
 class HttpCall:
     """Sends requests with one client, which keeps connections."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: httpx.AsyncClient, authenticator: Authenticator) -> None:
         self._client = client
+        self._authenticator = authenticator
 
     def find_effect(self, arguments: Mapping[str, Json]) -> Effect:
         """By the method."""
@@ -42,15 +47,19 @@ class HttpCall:
     async def perform(self, request: CallRequest) -> Json:
         """The content, the base64 of it, or request and response, as `output` says.
 
-        Raises WorkflowError of the type communication for an answer outside 200 to 299 (with `redirect`: 399), and
-        where there is none.
+        Raises WorkflowError: of the type communication for an answer outside 200 to 299 (with `redirect`: 399), and
+        where there is none; of the type authentication where the policy of the request leads to nothing.
         """
         arguments = request.arguments
         is_redirected = arguments.get("redirect") is True
         try:
             built = _build(self._client, request)
-            async with self._send(built, is_redirected=is_redirected) as response:
+            auth = self._authenticator.make_auth(request.policy)
+            async with self._send(built, auth, is_redirected=is_redirected) as response:
                 content = await _read(response)
+        except CHALLENGE_UNKNOWN as error:
+            detail = f"{_describe_target(arguments)}: the challenge of the server is not understood: {error}"
+            raise make_error(ErrorType.AUTHENTICATION, detail) from error
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, TypeError) as error:
             detail = f"{_describe_target(arguments)}: {str(error) or type(error).__name__}"
             raise make_error(ErrorType.COMMUNICATION, detail) from error
@@ -59,8 +68,10 @@ class HttpCall:
         return _format(str(arguments.get("output", "content")), response, content)
 
     @asynccontextmanager
-    async def _send(self, request: httpx.Request, *, is_redirected: bool) -> AsyncIterator[httpx.Response]:
-        response = await self._client.send(request, stream=True, follow_redirects=is_redirected)
+    async def _send(
+        self, request: httpx.Request, auth: httpx.Auth | None, *, is_redirected: bool
+    ) -> AsyncIterator[httpx.Response]:
+        response = await self._client.send(request, stream=True, auth=auth, follow_redirects=is_redirected)
         try:
             yield response
         finally:
@@ -70,21 +81,30 @@ class HttpCall:
 def make_http_client() -> httpx.AsyncClient:
     """A client for the calls of workflows. Close it when the runner ends."""
     timeout = httpx.Timeout(SILENT_S_MAX, connect=CONNECT_S_MAX)
-    return httpx.AsyncClient(timeout=timeout, max_redirects=REDIRECTS_MAX)
+    client = httpx.AsyncClient(timeout=timeout, max_redirects=REDIRECTS_MAX)
+    # What a server sets for one execution would be sent with the calls of another.
+    client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
+    return client
 
 
 def _build(client: httpx.AsyncClient, request: CallRequest) -> httpx.Request:
     arguments = request.arguments
-    own = cast("Mapping[str, Json]", arguments.get("headers") or {})
+    own = _read_mapping(arguments, "headers")
     headers = httpx.Headers({key: _write(value) for key, value in own.items()})
-    headers.update(request.headers)
     headers.setdefault("Idempotency-Key", request.idempotency_key)
     content = _encode(arguments.get("body"), headers)
     url = httpx.URL(str(arguments["endpoint"]))
-    query = cast("Mapping[str, Json]", arguments.get("query") or {})
+    query = _read_mapping(arguments, "query")
     if query:
         url = url.copy_merge_params({key: _write_all(value) for key, value in query.items()})
     return client.build_request(str(arguments["method"]).upper(), url, headers=headers, content=content)
+
+
+def _read_mapping(arguments: Mapping[str, Json], name: str) -> Mapping[str, Json]:
+    value = arguments.get(name) or {}
+    if not isinstance(value, Mapping):
+        raise make_error(ErrorType.CONFIGURATION, f"the {name} of the call are no mapping: {str(value)[:EXCERPT_MAX]}")
+    return value
 
 
 def _encode(body: Json, headers: httpx.Headers) -> bytes | None:
@@ -94,11 +114,26 @@ def _encode(body: Json, headers: httpx.Headers) -> bytes | None:
     if isinstance(body, str):
         headers.setdefault("Content-Type", "text/plain; charset=utf-8")
         return body.encode()
-    if isinstance(body, Mapping) and headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
+    kind = headers.get("Content-Type", "").lower()
+    if isinstance(body, Mapping) and kind.startswith("application/x-www-form-urlencoded"):
         pairs = {key: _write_all(value) for key, value in body.items()}
         return str(httpx.QueryParams(pairs)).encode()
+    if isinstance(body, Mapping) and kind.startswith("multipart/form-data"):
+        return _encode_parts(body, headers)
     headers.setdefault("Content-Type", "application/json")
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _encode_parts(body: Mapping[str, Json], headers: httpx.Headers) -> bytes:
+    """A form of parts, and its boundary in `headers`."""
+    parts = [
+        (name, (None, _write(item)))
+        for name, value in body.items()
+        for item in (value if isinstance(value, list) else [value])
+    ]
+    form = httpx.Request("POST", "http://localhost", files=parts)
+    headers["Content-Type"] = form.headers["Content-Type"]
+    return form.read()
 
 
 def _write(value: Json) -> str:
@@ -150,6 +185,10 @@ def _format(form: str, response: httpx.Response, content: bytes) -> Json:
             return _parse(response, content)
 
 
+def _refuse_constant(word: str) -> Json:
+    raise ValueError(f"{word} is no number of JSON")
+
+
 def _parse(response: httpx.Response, content: bytes) -> Json:
     """JSON as its value, text as text, anything else as base64; null for nothing. Raises WorkflowError."""
     if not content:
@@ -157,8 +196,8 @@ def _parse(response: httpx.Response, content: bytes) -> Json:
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind == "application/json" or kind.endswith("+json"):
         try:
-            found: Json = json.loads(content)
-        except ValueError as error:
+            found: Json = json.loads(content, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
             raise make_error(
                 ErrorType.COMMUNICATION, f"{response.request.url} answered with no JSON: {error}"
             ) from error

@@ -2,50 +2,46 @@
 
 from collections.abc import Mapping, Sequence
 from typing import cast
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
-import httpx
-
+from stigmer_cli.domain.step import Effect
+from stigmer_cli.runner.call.openapi_parameter import write_pairs, write_parameter
+from stigmer_cli.runner.call.resource import Resources
 from stigmer_cli.workflow.error import ErrorType, make_error
 from stigmer_cli.workflow.json_value import Json
-from stigmer_cli.workflow.yaml_json import Malformed, read_yaml
+from stigmer_cli.workflow.runtime import CallRequest
 
-DOCUMENT_BYTES_MAX = 16 * 1024 * 1024
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 REFERENCES_MAX = 100
+FORM = "application/x-www-form-urlencoded"
 
 
 class OpenApiTranslation:
     """Fetches the document, and finds the operation in it."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self._client = client
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
 
-    async def translate(self, arguments: Mapping[str, Json]) -> tuple[str, Mapping[str, Json]]:
+    def is_needed(self, arguments: Mapping[str, Json], said: Effect | None) -> bool:  # noqa: ARG002
+        """The document says what the request is."""
+        return True
+
+    async def translate(self, request: CallRequest) -> tuple[str, Mapping[str, Json]]:
         """`http` and its arguments. Raises WorkflowError: no document, no such operation, a parameter is missing."""
+        arguments = request.arguments
         address = str(arguments["document"])
-        document = await self._fetch(address)
-        path, method, operation = _find_operation(document, str(arguments["operationId"]))
-        given = cast("Mapping[str, Json]", arguments.get("parameters") or {})
-        request = _Request(document, address, path)
-        request.fill(operation, given)
-        kept = {key: arguments[key] for key in ("output", "redirect") if key in arguments}
-        return "http", {"method": method, **request.make_arguments(), **kept}
-
-    async def _fetch(self, address: str) -> "Document":
-        try:
-            response = await self._client.get(address, follow_redirects=True)
-            response.raise_for_status()
-            if len(response.content) > DOCUMENT_BYTES_MAX:
-                raise make_error(ErrorType.COMMUNICATION, f"{address} is longer than {DOCUMENT_BYTES_MAX:,} bytes")
-            data = next(read_yaml(response.text)).data
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise make_error(ErrorType.COMMUNICATION, f"{address}: {str(error) or type(error).__name__}") from error
-        except (Malformed, StopIteration) as error:
-            raise make_error(ErrorType.CONFIGURATION, f"{address} is no OpenAPI document: {error}") from error
-        if not isinstance(data, dict) or not ("openapi" in data or "swagger" in data):
+        data = await self._resources.fetch_document(address, request.resource_policy, "OpenAPI document")
+        if not ("openapi" in data or "swagger" in data):
             raise make_error(ErrorType.CONFIGURATION, f"{address} is no OpenAPI document")
-        return Document(data)
+        document = Document(data)
+        path, method, operation = _find_operation(document, str(arguments["operationId"]))
+        given = arguments.get("parameters") or {}
+        if not isinstance(given, Mapping):
+            raise make_error(ErrorType.CONFIGURATION, "the parameters of the operation are no mapping")
+        filled = _Request(document, _find_base(document, address, operation), path)
+        filled.fill(operation, given)
+        kept = {key: arguments[key] for key in ("output", "redirect") if key in arguments}
+        return "http", {"method": method, **filled.make_arguments(), **kept}
 
 
 class Document:
@@ -53,36 +49,55 @@ class Document:
 
     def __init__(self, data: Mapping[str, Json]) -> None:
         self.data = data
+        self.is_version_2 = "swagger" in data
 
     def resolve(self, value: Json) -> Mapping[str, Json]:
         """`value`, or what it refers to. Raises WorkflowError for a reference that leads nowhere."""
         for _ in range(REFERENCES_MAX):
-            if not isinstance(value, Mapping) or "$ref" not in value:
+            if not isinstance(value, Mapping) or not isinstance(value.get("$ref"), str):
                 return value if isinstance(value, Mapping) else {}
             reference = str(value["$ref"])
-            value = self.data
-            for part in reference.removeprefix("#/").split("/"):
-                name = part.replace("~1", "/").replace("~0", "~")
-                value = value.get(name) if isinstance(value, Mapping) else None
+            value = self._look_up(reference)
             if value is None:
                 raise make_error(ErrorType.CONFIGURATION, f"the OpenAPI document refers to {reference}, and has none")
         raise make_error(ErrorType.CONFIGURATION, "the references of the OpenAPI document have no end")
 
+    def _look_up(self, reference: str) -> Json:
+        if not reference.startswith("#/"):
+            return None
+        found: Json = self.data
+        for part in reference.removeprefix("#/").split("/"):
+            name = unquote(part).replace("~1", "/").replace("~0", "~")
+            if isinstance(found, list):
+                found = found[int(name)] if name.isdigit() and int(name) < len(found) else None
+            else:
+                found = found.get(name) if isinstance(found, Mapping) else None
+        return found
+
 
 def _find_operation(document: Document, wanted: str) -> tuple[str, str, Mapping[str, Json]]:
-    """Path, method, and the operation with the parameters of its path."""
+    """Path, method, and the operation with the parameters and servers of its path."""
     known: list[str] = []
-    for path, item in cast("Mapping[str, Json]", document.data.get("paths") or {}).items():
+    for path, item in document.resolve(document.data.get("paths")).items():
         common = document.resolve(item)
         for method in METHODS:
             operation = common.get(method)
             if isinstance(operation, Mapping):
                 if operation.get("operationId") == wanted:
-                    parameters = [*_list(common.get("parameters")), *_list(operation.get("parameters"))]
-                    return path, method, {**operation, "parameters": parameters}
+                    return path, method, _complete(document, common, operation)
                 known.append(str(operation.get("operationId")))
     shown = ", ".join(known[:20])
     raise make_error(ErrorType.CONFIGURATION, f"the OpenAPI document has no operation {wanted}; it has {shown}")
+
+
+def _complete(document: Document, common: Mapping[str, Json], operation: Mapping[str, Json]) -> Mapping[str, Json]:
+    """`operation`, with what it takes over from its path."""
+    parameters: dict[tuple[Json, Json], Json] = {}
+    for declared in (*_list(common.get("parameters")), *_list(operation.get("parameters"))):
+        parameter = document.resolve(declared)
+        parameters[str(parameter.get("name")), str(parameter.get("in"))] = parameter
+    servers = operation.get("servers") or common.get("servers")
+    return {**operation, "parameters": list(parameters.values()), "servers": servers}
 
 
 def _list(value: Json) -> Sequence[Json]:
@@ -92,9 +107,9 @@ def _list(value: Json) -> Sequence[Json]:
 class _Request:
     """The request of an operation, filled with parameters."""
 
-    def __init__(self, document: Document, address: str, path: str) -> None:
+    def __init__(self, document: Document, base: str, path: str) -> None:
         self._document = document
-        self._base = _find_base(document, address)
+        self._base = base
         self._path = path
         self._query: dict[str, Json] = {}
         self._headers: dict[str, Json] = {}
@@ -107,64 +122,110 @@ class _Request:
         for declared in _list(operation["parameters"]):
             parameter = self._document.resolve(declared)
             name = str(parameter.get("name"))
-            if name in left:
-                self._put(str(parameter.get("in")), name, left.pop(name))
+            if name in given:
+                left.pop(name, None)
+                self._put(parameter, given[name])
             elif parameter.get("required") is True:
-                raise make_error(ErrorType.CONFIGURATION, f"the parameter {name} of the operation is missing")
+                self._put(parameter, self._find_default(parameter))
         if "requestBody" in operation:
-            self._body = left.pop("body", left or None)
-            left = {}
-            self._set_content_type(self._document.resolve(operation["requestBody"]))
+            left = self._set_body(self._document.resolve(operation["requestBody"]), left)
         if left:
             raise make_error(ErrorType.CONFIGURATION, f"the operation has no parameter {next(iter(left))}")
+        self._set_types(operation)
 
     def make_arguments(self) -> Mapping[str, Json]:
         """The arguments of `call: http`."""
         body = self._form or self._body
-        filled = {"query": self._query, "headers": self._headers, "body": body}
+        filled = {"query": self._query, "headers": self._headers}
         return {
             "endpoint": self._base.rstrip("/") + self._path,
             **{key: value for key, value in filled.items() if value},
+            **({} if body is None else {"body": body}),
         }
 
-    def _put(self, place: str, name: str, value: Json) -> None:
-        match place:
+    def _find_default(self, parameter: Mapping[str, Json]) -> Json:
+        """The value of a parameter that is not given. Raises WorkflowError where it has none."""
+        schema = self._document.resolve(parameter.get("schema"))
+        value = schema.get("default", parameter.get("default"))
+        if value is None:
+            name = parameter.get("name")
+            raise make_error(ErrorType.CONFIGURATION, f"the parameter {name} of the operation is missing")
+        return value
+
+    def _put(self, parameter: Mapping[str, Json], value: Json) -> None:
+        name = str(parameter.get("name"))
+        match parameter.get("in"):
             case "path":
-                text = value if isinstance(value, str) else str(value)
-                self._path = self._path.replace(f"{{{name}}}", quote(text, safe=""))
+                self._path = self._path.replace(f"{{{name}}}", write_parameter(parameter, value))
             case "query":
-                self._query[name] = value
+                pairs = write_pairs(parameter, value, is_version_2=self._document.is_version_2)
+                self._query |= cast("dict[str, Json]", pairs)
             case "header":
-                self._headers[name] = value
+                self._headers[name] = write_parameter(parameter, value)
             case "cookie":
                 before = self._headers.get("Cookie")
-                self._headers["Cookie"] = f"{f'{before}; ' if before else ''}{name}={value}"
+                pair = f"{name}={quote(write_parameter(parameter, value), safe=',')}"
+                self._headers["Cookie"] = f"{before}; {pair}" if before else pair
             case "formData":
-                self._form[name] = value
-                self._headers["Content-Type"] = "application/x-www-form-urlencoded"
+                pairs = write_pairs(parameter, value, is_version_2=True)
+                self._form |= cast("dict[str, Json]", pairs)
             case _:
                 self._body = value
 
-    def _set_content_type(self, body: Mapping[str, Json]) -> None:
-        kinds = cast("Mapping[str, Json]", body.get("content") or {})
-        if kinds and "application/json" not in kinds and self._body is not None:
-            self._headers["Content-Type"] = next(iter(kinds))
+    def _set_body(self, body: Mapping[str, Json], left: dict[str, Json]) -> dict[str, Json]:
+        """Make the body of the parameter `body`, or of all that are left; what is left then."""
+        kinds = self._document.resolve(body.get("content"))
+        kind = _choose_kind(list(kinds))
+        schema = self._document.resolve(self._document.resolve(kinds.get(kind)).get("schema"))
+        own = self._document.resolve(schema.get("properties"))
+        if "body" in left and "body" not in own:
+            self._body = left.pop("body")
+        elif left:
+            self._body, left = left, {}
+        elif body.get("required") is True:
+            raise make_error(
+                ErrorType.CONFIGURATION, "the body of the operation is missing: give its properties, or body"
+            )
+        if self._body is not None and kind:
+            self._headers["Content-Type"] = kind
+        return left
+
+    def _set_types(self, operation: Mapping[str, Json]) -> None:
+        """The types of the content that is sent and wanted, as the document has them."""
+        data = self._document.data
+        consumed = [str(kind) for kind in _list(operation.get("consumes", data.get("consumes")))]
+        produced = [str(kind) for kind in _list(operation.get("produces", data.get("produces")))]
+        for response in self._document.resolve(operation.get("responses")).values():
+            produced += self._document.resolve(self._document.resolve(response).get("content"))
+        if self._form:
+            self._headers["Content-Type"] = FORM if FORM in consumed or not consumed else consumed[0]
+        elif self._document.is_version_2 and self._body is not None and consumed:
+            self._headers["Content-Type"] = _choose_kind(consumed)
+        if "application/json" in produced:
+            self._headers.setdefault("Accept", "application/json")
 
 
-def _find_base(document: Document, address: str) -> str:
+def _choose_kind(kinds: Sequence[str]) -> str:
+    """The type of a body: JSON if the operation takes that, or a form, or the first one."""
+    usable = [kind for kind in kinds if kind == "application/json" or kind.endswith("+json") or kind == FORM]
+    return next(iter([*(kind for kind in usable if kind == "application/json"), *usable, *kinds]), "")
+
+
+def _find_base(document: Document, address: str, operation: Mapping[str, Json]) -> str:
     """The address that paths are relative to: that of the first server, or host and base path of version 2."""
     data = document.data
-    if "swagger" in data:
+    if document.is_version_2:
         own = urlsplit(address)
-        schemes = [str(scheme) for scheme in _list(data.get("schemes"))]
+        schemes = [str(scheme) for scheme in _list(operation.get("schemes") or data.get("schemes"))]
         scheme = own.scheme if own.scheme in schemes or not schemes else schemes[0]
         return f"{scheme}://{data.get('host') or own.netloc}{data.get('basePath') or ''}"
-    server = document.resolve(next(iter(_list(data.get("servers"))), {}))
-    return urljoin(address, _fill_server(str(server.get("url", "/")), server))
+    servers = _list(operation.get("servers")) or _list(data.get("servers"))
+    server = document.resolve(next(iter(servers), {}))
+    return urljoin(address, _fill_server(str(server.get("url", "/")), document.resolve(server.get("variables"))))
 
 
-def _fill_server(url: str, server: Mapping[str, Json]) -> str:
-    variables = cast("Mapping[str, Mapping[str, Json]]", server.get("variables") or {})
+def _fill_server(url: str, variables: Mapping[str, Json]) -> str:
     for name, about in variables.items():
-        url = url.replace(f"{{{name}}}", str(about.get("default", "")))
+        default = about.get("default", "") if isinstance(about, Mapping) else ""
+        url = url.replace(f"{{{name}}}", str(default))
     return url

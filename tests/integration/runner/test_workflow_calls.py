@@ -12,8 +12,8 @@ import pytest
 
 from stigmer_cli.domain.step import Effect
 from stigmer_cli.runner.call.functions import make_functions
-from stigmer_cli.runner.call.http import CONTENT_BYTES_MAX, HttpCall
-from stigmer_cli.runner.call.openapi import OpenApiTranslation
+from stigmer_cli.runner.call.http import CONTENT_BYTES_MAX
+from stigmer_cli.workflow.authentication import Policy
 from stigmer_cli.workflow.error import WorkflowError
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import CallRequest
@@ -95,16 +95,21 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         yield made
 
 
-async def _call(client: httpx.AsyncClient, shown: Mapping[str, str] | None = None, **arguments: Json) -> Any:
+async def _call(client: httpx.AsyncClient, policy: Policy | None = None, **arguments: Json) -> Any:
     given = {"method": "get", **arguments}
-    request = CallRequest(function="http", arguments=given, headers=shown or {}, idempotency_key="key-1")
-    return await HttpCall(client).perform(request)
+    request = CallRequest(function="http", arguments=given, policy=policy, idempotency_key="key-1")
+    return await make_functions(client).calls["http"].perform(request)
+
+
+async def _translate(client: httpx.AsyncClient, **arguments: Json) -> tuple[str, Mapping[str, Json]]:
+    request = CallRequest(function="openapi", arguments=arguments, idempotency_key="key-1")
+    return await make_functions(client).translations["openapi"].translate(request)
 
 
 async def test_a_request_has_its_parts_and_a_key(client: httpx.AsyncClient, address: str) -> None:
     told = await _call(
         client,
-        {"Authorization": "Bearer t"},
+        Policy(scheme="bearer", properties={"token": "t"}),
         method="post",
         endpoint=f"{address}/echo?a=1",
         query={"b": "x y", "c": ["1", "2"], "n": 3},
@@ -133,7 +138,9 @@ async def test_a_response_is_given_in_the_form_that_is_asked_for(client: httpx.A
     assert await _call(client, endpoint=f"{address}/binary") == "AP8="
     assert await _call(client, endpoint=f"{address}/empty") is None
     assert await _call(client, endpoint=f"{address}/openapi.json", output="raw") == _base64(json.dumps(OPENAPI))
-    whole = await _call(client, {"Authorization": "Basic s"}, endpoint=f"{address}/echo", output="response")
+    whole = await _call(
+        client, Policy(scheme="bearer", properties={"token": "t"}), endpoint=f"{address}/echo", output="response"
+    )
     assert sorted(whole) == ["content", "headers", "request", "statusCode"]
     assert (whole["statusCode"], whole["request"]["method"]) == (200, "GET")
     assert whole["request"]["uri"] == f"{address}/echo"
@@ -178,7 +185,7 @@ async def test_a_server_that_is_not_there_is_a_communication_error(endpoint: str
 
 
 def test_the_method_says_what_calling_twice_does(client: httpx.AsyncClient) -> None:
-    call = HttpCall(client)
+    call = make_functions(client).calls["http"]
     effects = {
         method: call.find_effect({"method": method}) for method in ("get", "HEAD", "put", "delete", "post", "patch")
     }
@@ -189,15 +196,15 @@ async def test_an_operation_becomes_the_request_that_its_document_describes(
     client: httpx.AsyncClient, address: str
 ) -> None:
     given: dict[str, Json] = {"petId": "a/b", "tag": "x", "X-Trace": "t", "session": "s", "name": "Milou"}
-    arguments: dict[str, Json] = {"document": f"{address}/openapi.json", "operationId": "putPet", "parameters": given}
-    function, request = await OpenApiTranslation(client).translate({**arguments, "output": "content"})
-    assert (function, request) == (
+    document = f"{address}/openapi.json"
+    told = await _translate(client, document=document, operationId="putPet", parameters=given, output="content")
+    assert told == (
         "http",
         {
             "method": "put",
             "endpoint": f"{address}/v3/api/pets/a%2Fb",
             "query": {"tag": "x"},
-            "headers": {"X-Trace": "t", "Cookie": "session=s"},
+            "headers": {"X-Trace": "t", "Cookie": "session=s", "Content-Type": "application/json"},
             "body": {"name": "Milou"},
             "output": "content",
         },
@@ -222,13 +229,8 @@ async def test_an_operation_that_cannot_be_called_is_said(
     client: httpx.AsyncClient,
     address: str,
 ) -> None:
-    arguments: dict[str, Json] = {
-        "document": f"{address}{document}",
-        "operationId": operation,
-        "parameters": parameters,
-    }
     with pytest.raises(WorkflowError, match=words):
-        await OpenApiTranslation(client).translate(arguments)
+        await _translate(client, document=f"{address}{document}", operationId=operation, parameters=parameters)
 
 
 def test_the_functions_have_the_names_of_the_specification(client: httpx.AsyncClient) -> None:

@@ -65,7 +65,10 @@ def _is_name(path: Path) -> bool:
 
 
 def _check_text(text: str, path: Path, known: frozenset[str], *, is_data: bool) -> Iterator[Problem]:
-    is_code = not is_data and ((path[-1] in ALWAYS and not _is_name(path[:-1])) or path[-2:] in TRANSFORMS)
+    is_correlated = path[-1] == "from" and path[-3:-2] == ("correlate",)
+    is_code = not is_data and (
+        (path[-1] in ALWAYS and not _is_name(path[:-1])) or path[-2:] in TRANSFORMS or is_correlated
+    )
     try:
         codes = [unwrap(text)] if is_code else [part.text for part in split_template(text) if isinstance(part, Code)]
     except Unclosed as error:

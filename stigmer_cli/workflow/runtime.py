@@ -5,10 +5,11 @@ same on every replay. So a new attempt goes through the document once more, take
 rest.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
+from stigmer_cli.domain.event import EventQuery
 from stigmer_cli.domain.step import Effect
 from stigmer_cli.domain.task import TaskPhase
 from stigmer_cli.workflow.authentication import Policy
@@ -19,16 +20,54 @@ TASKS_MAX = 10_000
 BRANCHES_MAX = 100
 
 
-class Waits(Exception):
-    """The workflow has nothing to do until a time: end the attempt, and begin the next one then.
+@dataclass(frozen=True, kw_only=True)
+class Listening:
+    """Which events the task at `key` listens for: those behind `after` that fit one of `queries`.
 
-    `until_ms` is that time, in milliseconds since 1970. A `try` does not catch it.
+    `after` is the number of an event. None: from the first one that the execution can see, which is the first since it
+    was accepted, or since `look_back_ms` milliseconds before that.
     """
 
-    def __init__(self, *, key: str, until_ms: int) -> None:
+    key: str
+    queries: tuple[EventQuery, ...]
+    after: int | None = None
+    look_back_ms: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundEvents:
+    """Events with their numbers, in order. All up to number `upto` were looked at; `is_last`: there are no more yet."""
+
+    events: Sequence[tuple[int, Mapping[str, Json]]]
+    upto: int
+    is_last: bool
+
+
+class Waits(Exception):
+    """The workflow has nothing to do until a time, or an event: end the attempt, and begin the next one then.
+
+    `until_ms` is that time, in milliseconds since 1970; None: no time ends it. Events that it waits for are those of
+    `listenings`. A `try` does not catch it.
+    """
+
+    def __init__(self, *, key: str, until_ms: int | None = None, listenings: Sequence[Listening] = ()) -> None:
         super().__init__(f"{key} waits")
         self.key = key
         self.until_ms = until_ms
+        self.listenings = tuple(listenings)
+
+    @classmethod
+    def merge(cls, waits: Sequence[Self]) -> Self:
+        """What several branches wait for: the first time, or an event for one of them."""
+        times = [one for one in waits if one.until_ms is not None]
+        first = min(times, key=lambda one: one.until_ms or 0, default=waits[0])
+        listenings = [listening for one in waits for listening in one.listenings]
+        return cls(key=first.key, until_ms=first.until_ms, listenings=listenings)
+
+    def limit(self, until_ms: int) -> Self:
+        """The same, which ends at `until_ms` at the latest."""
+        sooner = until_ms if self.until_ms is None else min(self.until_ms, until_ms)
+        return type(self)(key=self.key, until_ms=sooner, listenings=self.listenings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +127,14 @@ class World(Protocol):
 
     async def wait_until(self, key: str, until_ms: int) -> None:
         """Return once it is `until_ms`, or raise Waits."""
+        ...
+
+    async def read_events(self, listening: Listening) -> FoundEvents:
+        """A page of the events that are there."""
+        ...
+
+    async def wait_for_events(self, listening: Listening) -> None:
+        """Return once there may be more of them, or raise Waits."""
         ...
 
     async def publish(self, event: Mapping[str, Json]) -> None:

@@ -10,9 +10,18 @@ from stigmer_cli.workflow.error import WorkflowError
 from stigmer_cli.workflow.expression.evaluator import Evaluator
 from stigmer_cli.workflow.interpreter.interpret import interpret
 from stigmer_cli.workflow.json_value import Json
-from stigmer_cli.workflow.runtime import ExecutionFacts, Functions, TaskEvent, TaskStep, Waits
+from stigmer_cli.workflow.runtime import (
+    ExecutionFacts,
+    FoundEvents,
+    Functions,
+    Listening,
+    TaskEvent,
+    TaskStep,
+    Waits,
+)
 
 HEAD = "document: {dsl: '1.0.3', namespace: test, name: test, version: '1.0.0'}\n"
+EVENTS_PAGE = 3
 STARTED_MS = 1_700_000_000_000
 
 
@@ -69,6 +78,7 @@ class MemoryWorld:
         self.is_patient = is_patient
         self.waits: list[tuple[str, int]] = []
         self.published: list[Mapping[str, Json]] = []
+        self.incoming: list[Mapping[str, Json]] = []
         self.events: list[TaskEvent] = []
         self._rng = random.Random(1)
 
@@ -85,6 +95,17 @@ class MemoryWorld:
             raise Waits(key=key, until_ms=until_ms)
         self.waits.append((key, until_ms - self.ms))
         self.ms = until_ms
+
+    async def read_events(self, listening: Listening) -> FoundEvents:
+        """A page of a few events, so that there are several."""
+        after = listening.after or 0
+        found = [(seq, event) for seq, event in enumerate(self.incoming, start=1) if seq > after][:EVENTS_PAGE]
+        upto = found[-1][0] if found else len(self.incoming)
+        fitting = [(seq, event) for seq, event in found if any(query.fits(event) for query in listening.queries)]
+        return FoundEvents(events=fitting, upto=upto, is_last=upto >= len(self.incoming))
+
+    async def wait_for_events(self, listening: Listening) -> None:
+        raise Waits(key=listening.key, listenings=[listening])
 
     async def publish(self, event: Mapping[str, Json]) -> None:
         self.published.append(event)

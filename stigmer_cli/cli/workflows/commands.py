@@ -61,9 +61,13 @@ def run_locally(
         str | None,
         typer.Option("--input", "-i", metavar="JSON", help="The input: JSON, @FILE, or '-' for standard input."),
     ] = None,
+    events: Annotated[
+        list[str] | None,
+        typer.Option("--event", metavar="JSON", help="An event, or a file of events, for tasks that listen."),
+    ] = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Run a workflow in this process, to try it. Its calls are real; nothing is kept. Exits 1 if it faults."""
     from stigmer_cli.cli.workflows.local_run import run_workflow
 
-    raise typer.Exit(run_workflow(cli_of(ctx, output), file, given))
+    raise typer.Exit(run_workflow(cli_of(ctx, output), file, given, events or ()))

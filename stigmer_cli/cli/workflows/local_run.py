@@ -3,13 +3,14 @@
 import json
 import random
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.input_file import read_input_file
 from stigmer_cli.cli.output import strip_control_sequences
+from stigmer_cli.cli.workflows.local_events import read_local_events
 from stigmer_cli.cli.workflows.local_world import LocalWorld, TaskRecord
 from stigmer_cli.cli.workflows.read import read_workflow_files
 from stigmer_cli.domain.identity import ExecutionId, Kind
@@ -31,8 +32,10 @@ INPUT_BYTES_MAX = 8 * 1024 * 1024
 STDIN = "-"
 
 
-def run_workflow(cli: Cli, name: str, given: str | None) -> int:
+def run_workflow(cli: Cli, name: str, given: str | None, events: Sequence[str] = ()) -> int:
     """Run the one workflow in the file `name`, print its output, and return the exit code: 1 if it faulted.
+
+    `events` are JSON, or files of it.
 
     Raises ConfigError for a file that holds no workflow or several, an input that is no JSON, and a task that this
     version cannot run.
@@ -45,7 +48,12 @@ def run_workflow(cli: Cli, name: str, given: str | None) -> int:
     [(_, workflow)] = found
     value = _read_input(given)
     is_told = cli.out.stderr.is_terminal
-    world = LocalWorld(cli.clock, lambda record: _tell(cli, record) if is_told else None)
+    world = LocalWorld(
+        cli.clock,
+        lambda record: _tell(cli, record) if is_told else None,
+        events=read_local_events(events),
+        has_timeouts='"timeout":' in json.dumps(workflow.data),
+    )
     error: Mapping[str, Json] | None = None
     output: Json = None
     try:

@@ -39,14 +39,16 @@ async def perform_fork(run: Run, visit: Visit) -> Flow:
             number=number,
             task=task,
             key=f"{visit.key}/fork/branches{write_pointer((str(number), task.name))}",
-            context=Context(value=before),
+            context=visit.scope.context.branch(),
         )
         for number, task in enumerate(tasks)
     ]
     if not branches:
         return Flow(output=[])
     flow = await (_compete(run, visit, branches) if fork.get("compete") else _run_all(run, visit, branches))
-    visit.scope.context.value = merge_contexts(before, [branch.context.value for branch in branches if branch.flow])
+    ended = [branch.context for branch in branches if branch.flow]
+    visit.scope.context.value = merge_contexts(before, [context.value for context in ended])
+    visit.scope.context.taken.update(*(context.taken for context in ended))
     return flow
 
 
@@ -85,10 +87,10 @@ async def _compete(run: Run, visit: Visit, branches: Sequence[_Branch]) -> Flow:
 
 
 def _wait_for(branches: Sequence[_Branch]) -> None:
-    """Raises Waits until the first time that a branch waits for, if one waits."""
+    """Raises Waits, for what the branches wait for, if one waits."""
     waiting = [branch.waits for branch in branches if branch.waits is not None]
     if waiting:
-        raise min(waiting, key=lambda waits: waits.until_ms)
+        raise Waits.merge(waiting)
 
 
 async def _run_until(

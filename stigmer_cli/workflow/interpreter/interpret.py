@@ -9,6 +9,7 @@ from stigmer_cli.workflow.interpreter.call import perform_call
 from stigmer_cli.workflow.interpreter.data import perform_do, perform_for, perform_raise, perform_set, perform_switch
 from stigmer_cli.workflow.interpreter.emit import perform_emit
 from stigmer_cli.workflow.interpreter.fork import perform_fork
+from stigmer_cli.workflow.interpreter.listen import perform_listen
 from stigmer_cli.workflow.interpreter.process import name_process, perform_run
 from stigmer_cli.workflow.interpreter.run import Flow, Performer, Run, check_schema
 from stigmer_cli.workflow.interpreter.scope import Context, Scope
@@ -27,6 +28,7 @@ PERFORMERS: Mapping[TaskKind, Performer] = {
     TaskKind.EMIT: perform_emit,
     TaskKind.FOR: perform_for,
     TaskKind.FORK: perform_fork,
+    TaskKind.LISTEN: perform_listen,
     TaskKind.RAISE: perform_raise,
     TaskKind.RUN: perform_run,
     TaskKind.SET: perform_set,

@@ -9,9 +9,18 @@ from stigmer_cli.workflow.json_value import Json
 
 @dataclass(kw_only=True)
 class Context:
-    """The workflow's context, which `export` replaces. A branch of a fork has one of its own."""
+    """The workflow's context, which `export` replaces. A branch of a fork has one of its own.
+
+    `taken` has the numbers of the events that tasks have taken: a later task takes other ones, and branches at the same
+    time may take the same.
+    """
 
     value: Json = field(default_factory=dict)
+    taken: set[int] = field(default_factory=set)
+
+    def branch(self) -> "Context":
+        """The context of a branch that begins now."""
+        return Context(value=self.value, taken=set(self.taken))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,7 +49,7 @@ async def _run_until(run: Run, deadline_ms: int, key: str, body: Callable[[], Aw
         async with timer:
             flow = await body()
     except Waits as waits:
-        raise Waits(key=waits.key, until_ms=min(waits.until_ms, deadline_ms)) from waits
+        raise waits.limit(deadline_ms) from waits
     except TimeoutError:
         if not timer.expired():
             raise

@@ -78,7 +78,7 @@ def test_a_workflow_is_tried_with_its_input(file: Path, tmp_path: Path, capsys: 
 @pytest.mark.parametrize(
     ("text", "given", "words"),
     [
-        (f"{HEAD}do: [{{a: {{listen: {{to: {{any: []}}}}}}}}]", "{}", "the task listen is not supported"),
+        (f"{HEAD}do: [{{a: {{listen: {{to: {{any: []}}}}}}}}]", "{}", "/do/0/a listens for events, and no more come"),
         (f"{HEAD}do: [{{a: {{call: 'x:1@default'}}}}]", "{}", "call: x:1@default is not supported"),
         (RUN, "{", "the input is not JSON"),
         (RUN, "@missing.json", "cannot read missing.json"),
@@ -89,4 +89,40 @@ def test_what_cannot_be_tried_is_refused_before_it_begins(
 ) -> None:
     file.write_text(text)
     assert invoke(["workflows", "test", str(file), "--input", given]) == 2
+    assert words in capsys.readouterr().err
+
+
+TALK = f"""{HEAD}do:
+  - both:
+      fork:
+        branches:
+          - ask: {{emit: {{event: {{with: {{type: question, data: {{n: 2}}}}}}}}}}
+          - answer: {{listen: {{to: {{all: [{{with: {{type: question}}}}, {{with: {{type: hint}}}}]}}}}}}
+"""
+
+
+def test_a_workflow_hears_the_events_that_are_given_and_its_own(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(TALK)
+    hints = tmp_path / "hints.json"
+    hints.write_text('[{"type": "hint", "data": 1}]')
+    assert invoke(["workflows", "test", str(file), "--event", f"{hints}", "--event", '{"type": "x"}']) == 0
+    [asked, heard] = json.loads(capsys.readouterr().out)
+    assert (asked["type"], heard) == ("question", [1, {"n": 2}])
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("{", "the event is not JSON"),
+        ("[1]", "event 1: an event is a JSON object"),
+        ('{"data": 1}', "event 1: the event has no 'type'"),
+        ('[{"type": "a"}, {"type": "a", "Order": "1"}]', "event 2: 'Order' is no name of an attribute"),
+        ("missing.json", "cannot read missing.json"),
+    ],
+)
+def test_what_is_no_event_is_refused(given: str, words: str, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(TALK)
+    assert invoke(["workflows", "test", str(file), "--event", given]) == 2
     assert words in capsys.readouterr().err

@@ -72,7 +72,6 @@ ERRORS: list[tuple[str, Json, dict[str, Json]]] = [
     ("[{a: {set: {x: 1}, export: {as: ., schema: {format: json, document: {required: [y]}}}}}]",
      1, {"type": f"{BASE}validation"}),
     ("[{a: {for: {in: .n}, do: []}}]", {"n": 1}, {"type": f"{BASE}expression", "detail": "for.in is no list: .n"}),
-    ("[{a: {listen: {to: {any: []}}}}]", {}, {"type": f"{BASE}configuration", "instance": "/do/0/a"}),
     ("[{a: {call: http, with: {method: get, endpoint: https://example.com/}}}]", {}, {"type": f"{BASE}configuration"}),
     ("[{a: {set: {x: '${ $secrets.none }'}}}]", {}, {"type": f"{BASE}authorization", "status": 403}),
     ("[{a: {wait: '${ .n }'}}]", {"n": "soon"}, {"type": f"{BASE}configuration", "detail": "'soon' is no duration"}),

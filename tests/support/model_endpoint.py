@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Endpoint:
     """Answers with `words`, or with `status` and `body`; `finish` at the end, and `headers` with each answer.
 
-    `pause_s` (or each of `pauses_s`) before each word. While there are `turns`, each request gets the next one:
-    the deltas of an answer, and its finish reason.
+    `pause_s` (or each of `pauses_s`) before each word, with a comment every `keeps_alive_s` if that is set.
+    While there are `turns`, each request gets the next one: the deltas of an answer, and its finish reason.
     """
 
     def __init__(self) -> None:  # noqa: C901 (the handler is a class in it)
@@ -25,6 +25,7 @@ class Endpoint:
         self.finish: str | None = "stop"
         self.pause_s = 0.0
         self.pauses_s: list[float] = []
+        self.keeps_alive_s = 0.0
         self.usage: dict[str, object] | None = None
         self.model = "m"
         self.asked: list[dict[str, object]] = []
@@ -41,10 +42,17 @@ class Endpoint:
                 self._head()
                 self.wfile.write(endpoint.body.encode())
                 for number, word in enumerate(endpoint.words):
-                    time.sleep(endpoint.pauses_s[number] if endpoint.pauses_s else endpoint.pause_s)
+                    self._pause(endpoint.pauses_s[number] if endpoint.pauses_s else endpoint.pause_s)
                     self._event({"delta": {"content": word}, "index": 0, "finish_reason": None})
                 if endpoint.words and not endpoint.is_cut:
                     self._end()
+
+            def _pause(self, pause_s: float) -> None:
+                end_s = time.monotonic() + pause_s
+                while endpoint.keeps_alive_s and time.monotonic() < end_s:
+                    time.sleep(endpoint.keeps_alive_s)
+                    self.wfile.write(b": keep-alive\n\n")
+                time.sleep(max(0.0, end_s - time.monotonic()))
 
             def _turn(self, deltas: list[dict[str, object]], finish: str) -> None:
                 self.send_response(200)

@@ -66,6 +66,10 @@ class PlayedModel(Model):
         response = await self.request(messages, model_settings, model_request_parameters)
         yield CompletedStreamedResponse(response, model_request_parameters=model_request_parameters, replay_events=True)
 
+    @property
+    def silence(self) -> None:
+        """A script may take as long as it says."""
+
     @asynccontextmanager
     async def errors_as_ours(self) -> AsyncIterator[None]:
         """Its errors are ours already."""

@@ -94,7 +94,8 @@ class JournaledModel(WrapperModel):
         offered = [tool for tool in parameters.function_tools if tool.name not in self._conversation.withdrawn]
         parameters = replace(parameters, function_tools=offered)
         async with self._usage_kept(), self._source.errors_as_ours():
-            async with self.wrapped.request_stream(messages, settings, parameters) as stream:
+            opening, silence = self.wrapped.request_stream(messages, settings, parameters), self._source.silence
+            async with silence.until_open(opening) if silence else opening as stream:
                 self._stream = stream
                 await self._show(stream)
                 response = stream.get()
@@ -105,8 +106,8 @@ class JournaledModel(WrapperModel):
         return Performed(result=dump_response(response), usage=usage)
 
     async def _show(self, stream: StreamedResponse) -> None:
-        conversation = self._conversation
-        async for event in stream:
+        conversation, silence = self._conversation, self._source.silence
+        async for event in silence.each(aiter(stream)) if silence else stream:
             if text := text_of_event(event):
                 if not conversation.is_answering:
                     conversation.is_answering = True

@@ -10,8 +10,9 @@ from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.model_provider import OPENAI, Provider, describe_unknown_price
 from stigmer_cli.runner.model.library import ModelLibrary, settings_for
 from stigmer_cli.runner.model.library_answer import describe_cut, has_reason, is_priced, text_of_event, usage_of
-from stigmer_cli.runner.model.library_failure import AskedModel, translate_failure
+from stigmer_cli.runner.model.library_failure import AskedModel, silence_of, translate_failure
 from stigmer_cli.runner.model.seam import ModelBusy, ModelFailed
+from stigmer_cli.runner.model.silence import Silence
 from stigmer_cli.runner.secrets import SecretMissing, Secrets
 from stigmer_cli.secret_values import DELIVERED
 
@@ -57,7 +58,7 @@ class HostedModel:
         await self._library.load(self._provider)
         async with self.errors_as_ours(), self._request(work) as response:
             try:
-                async for event in response:
+                async for event in self.silence.each(aiter(response)):
                     text = text_of_event(event)
                     if text:
                         yield text
@@ -95,6 +96,11 @@ class HostedModel:
         if not is_priced(model):
             raise ModelFailed(describe_unknown_price(self._name))
 
+    @property
+    def silence(self) -> Silence:
+        """How long it may take for its next word."""
+        return Silence(max_s=self._library.silent_s, make_error=lambda: silence_of(self._asked))
+
     @asynccontextmanager
     async def errors_as_ours(self) -> AsyncIterator[None]:
         """Raise what the library raises within as ModelFailed, or ModelBusy where asking again may help."""
@@ -116,7 +122,8 @@ class HostedModel:
         model = await self.library_model()
         request = ModelRequest.user_text_prompt(work.message, instructions=work.instructions or None)
         messages = [*history_of(work), request]
-        async with model_request_stream(model, messages, model_settings=settings_for(model)) as response:
+        opening = model_request_stream(model, messages, model_settings=settings_for(model))
+        async with self.silence.until_open(opening) as response:
             yield response
 
     async def _find_key(self) -> str | None:

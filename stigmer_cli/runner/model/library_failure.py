@@ -76,7 +76,7 @@ def translate_failure(error: Exception, asked: AskedModel) -> ModelFailed | Mode
         case AgentRunError():
             return ModelFailed(f"{asked.where} gave an answer that makes no sense: {clean_words(error)}")
         case _ if any(type(cause).__name__ in SILENCES for cause in _causes(error)):
-            return _silent(asked)
+            return silence_of(asked)
         case _:
             # The library's other failures would do the same again; let out, each would look like a runner that died.
             structlog.get_logger().exception("model_library_failed", model=asked.name)
@@ -123,14 +123,15 @@ def _is_busy(error: "ModelAPIError", status: int | None) -> bool:
 def _of_connection(error: "ModelAPIError", asked: AskedModel) -> ModelFailed | ModelBusy:
     causes = list(_causes(error))
     if any(type(cause).__name__ in SILENCES for cause in causes):
-        return _silent(asked)
+        return silence_of(asked)
     way = f" through the proxy {asked.proxy}" if asked.proxy else ""
     # A certificate that is not trusted now will not be in a minute either.
     kind = ModelFailed if isinstance(causes[-1], ssl.SSLCertVerificationError) else ModelBusy
     return kind(f"{asked.where} cannot be reached{way}: {clean_words(causes[-1])}")
 
 
-def _silent(asked: AskedModel) -> ModelBusy:
+def silence_of(asked: AskedModel) -> ModelBusy:
+    """What a model comes to that has not said its next word in time."""
     return ModelBusy(f"{asked.where} has said nothing for {span(asked.silent_s)} ({SILENT_FOR})")
 
 

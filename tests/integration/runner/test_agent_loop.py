@@ -344,6 +344,16 @@ async def test_a_model_behind_an_endpoint_calls_tools_and_a_busy_one_is_asked_by
     assert "send" in [tool["function"]["name"] for tool in tools]
 
 
+async def test_a_turn_whose_model_only_keeps_its_connection_alive_is_asked_by_another_attempt(
+    agent: Agent, endpoint: Endpoint
+) -> None:
+    endpoint.words, endpoint.pauses_s, endpoint.keeps_alive_s = ["Hel", "lo"], [0.0, 2.0], 0.05
+    model = HostedModel(OPENAI, "m", ModelLibrary(silent_s=0.4), url=endpoint.url, key="k")
+    with pytest.raises(LoopBroken, match=r"has said nothing for 0.4s") as caught:
+        await agent.attempt(spec={}, model=model)
+    assert caught.value.broke_off
+
+
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
 

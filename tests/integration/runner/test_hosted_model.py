@@ -185,6 +185,16 @@ async def test_a_model_that_is_silent_for_too_long_is_busy_and_the_setting_is_na
         [part async for part in stream]
 
 
+@pytest.mark.parametrize("first", [[], ["Hel"]])
+async def test_a_model_that_only_keeps_its_connection_alive_is_silent(endpoint: Endpoint, first: list[str]) -> None:
+    endpoint.words, endpoint.pauses_s = [*first, "lo"], [*([0.0] * len(first)), 2.0]
+    endpoint.keeps_alive_s = 0.05
+    work = Work(instructions="", message="Hi", model="openai:m", agent_name="a")
+    stream = HostedModel(OPENAI, "m", ModelLibrary(silent_s=0.4), url=endpoint.url, key=KEY).stream(work)
+    with pytest.raises(ModelBusy, match=r"has said nothing for 0.4s \(STIGMER_MODEL_SILENT_FOR\)"):
+        [part async for part in stream]
+
+
 async def test_an_answer_that_is_no_completion_fails(endpoint: Endpoint) -> None:
     endpoint.body = "<html>hello</html>"
     with pytest.raises((ModelFailed, ModelBusy)):

@@ -149,8 +149,11 @@ class Chat:
             if last.status.output:
                 self._cli.out.raw(strip_control_sequences(last.status.output) + "\n")
             return
-        turn = Turn(self._cli, self._client, last.metadata.id)
-        self._conclude(await turn.resume(), last.spec.message)
+        ended = await Turn(self._cli, self._client, last.metadata.id).resume()
+        if isinstance(ended, StigmerError):  # it was sent before: at the prompt, Enter would ask it a second time
+            self._cli.out.error(ended)
+            return
+        self._conclude(ended, last.spec.message)
 
     def _show_question(self, last: ExecutionResource) -> None:
         self._cli.out.note(f"> {last.spec.message}")

@@ -3,15 +3,16 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.executions.ask_approval import ApprovalQuestions
 from stigmer_cli.cli.executions.create import Creation, create
-from stigmer_cli.cli.executions.follow import EventPrinter, follow
+from stigmer_cli.cli.executions.follow import AGAIN_S, EventPrinter, follow
 from stigmer_cli.client import Client
-from stigmer_cli.errors import StigmerError
+from stigmer_cli.domain.stuck import CANCEL
+from stigmer_cli.errors import StigmerError, Unavailable
 
 ACCEPTED_WITHIN_S = 120.0
 """For how long a server that is away is waited for before a message is given back."""
@@ -26,7 +27,11 @@ class Turn:
         self._execution = execution
         self._printer = EventPrinter(cli.out)
         self._is_accepted = False
-        self._interrupts = 0
+        self._group: asyncio.TaskGroup | None = None
+        self._asking: asyncio.Task[ExecutionResource | StigmerError] | None = None
+        self._cancelling: asyncio.Task[None] | None = None
+        self._is_cancelled = False
+        """Whether the server has been told that the answer is to end."""
 
     async def send(self, wanted: Creation) -> ExecutionResource | StigmerError | None:
         """The execution as it ended, or what kept the message from being accepted; None where the person left it."""
@@ -55,23 +60,44 @@ class Turn:
             except StigmerError as error:
                 return error
 
-        async with asyncio.TaskGroup() as group:
-            asking = group.create_task(guarded(), name="turn")
-            with _on_interrupt(lambda: self._interrupt(group, asking)):
-                await asyncio.wait({asking})
-        return None if asking.cancelled() else asking.result()
+        with _on_interrupt(self._interrupt):
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                self._asking = group.create_task(guarded(), name="turn")
+                await asyncio.wait({self._asking})
+                if self._cancelling is not None:
+                    self._cancelling.cancel()
+        ended = None if self._asking.cancelled() else self._asking.result()
+        if self._cancelling is not None and not self._is_cancelled and not _is_over(ended):
+            self._printer.note("the answer goes on: the server could not be told to cancel it")
+            self._cli.out.hint(f"{CANCEL} {self._execution}")
+        return ended
 
-    def _interrupt(self, group: asyncio.TaskGroup, asking: "asyncio.Task[object]") -> None:
-        self._interrupts += 1
-        if self._is_accepted and self._interrupts == 1:
+    def _interrupt(self) -> None:
+        if self._asking is None or self._group is None:
+            return
+        if self._is_accepted and self._cancelling is None:
             self._printer.note("cancelling the answer; Ctrl-C again returns to the prompt at once")
-            group.create_task(self._cancel(), name="cancel")
+            self._cancelling = self._group.create_task(self._cancel(), name="cancel")
         else:
-            asking.cancel()
+            self._asking.cancel()
 
     async def _cancel(self) -> None:
-        with suppress(StigmerError):  # a server that is away is told of by what follows
-            await self._client.cancel_execution(self._execution)
+        """Ask for the end of the answer until the server has been told."""
+        while True:
+            try:
+                await self._client.cancel_execution(self._execution)
+            except Unavailable as error:  # what is followed meanwhile tells of it
+                await self._cli.clock.sleep(max(AGAIN_S, error.retry_after_s))
+            except StigmerError:
+                return
+            else:
+                self._is_cancelled = True
+                return
+
+
+def _is_over(ended: ExecutionResource | StigmerError | None) -> bool:
+    return isinstance(ended, ExecutionResource) and ended.status.phase.is_terminal
 
 
 @contextmanager

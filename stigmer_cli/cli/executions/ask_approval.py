@@ -92,13 +92,19 @@ class ApprovalQuestions:
                 return item
 
     async def _hear(self, execution: str, call: PendingCallBody) -> tuple[Verdict, str] | None:
-        """What the person decides; None where that is nothing, or somebody else decides first."""
-        async with asyncio.TaskGroup() as group:
-            asking = group.create_task(self._ask_until_clear(), name="ask")
-            looking = group.create_task(self._wait_until_decided(execution, call), name="look")
-            await asyncio.wait({asking, looking}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (asking, looking):
-                task.cancel()
+        """What the person decides; None where that is nothing, or somebody else decides first.
+
+        Raises what the server's answers lead to.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                asking = group.create_task(self._ask_until_clear(), name="ask")
+                looking = group.create_task(self._wait_until_decided(execution, call), name="look")
+                await asyncio.wait({asking, looking}, return_when=asyncio.FIRST_COMPLETED)
+                for task in (asking, looking):
+                    task.cancel()
+        except ExceptionGroup as group_of:
+            raise group_of.exceptions[0] from None
         if asking.cancelled():
             self._cli.out.note(f"{call.step} was decided elsewhere")
             return None

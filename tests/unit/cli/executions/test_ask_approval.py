@@ -17,7 +17,7 @@ from stigmer_cli.cli.output import Output
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.waiting import Verdict, WaitFor
-from stigmer_cli.errors import ServerUnavailable
+from stigmer_cli.errors import NotFound, ServerUnavailable
 from tests.support.fakes_temporal import LoopClock, in_virtual_time
 
 AT = datetime(2026, 5, 4, tzinfo=UTC)
@@ -30,6 +30,7 @@ class WaitingServer:
     def __init__(self, *steps: str) -> None:
         self.waiting = list(steps)
         self.decided: list[tuple[str, Verdict, str]] = []
+        self.is_pruned = False
         self.away: list[str] = []
         """Which of its next requests find it away."""
 
@@ -58,6 +59,8 @@ class WaitingServer:
             await LoopClock().sleep(1)
 
     def _answer(self, request: str) -> None:
+        if self.is_pruned:
+            raise NotFound("there is no execution aex-1")
         if self.away and self.away[0] in (request, "any"):
             self.away.pop(0)
             raise ServerUnavailable("the server cannot be reached")
@@ -133,6 +136,19 @@ def test_a_question_goes_away_when_somebody_has_decided_elsewhere(capsys: pytest
     in_virtual_time(ApprovalQuestions(cli, server, read=read).ask("aex-1"))  # type: ignore[arg-type]
     assert server.decided == []
     assert "/turns/0/calls/0 was decided elsewhere" in capsys.readouterr().err
+
+
+def test_an_execution_that_is_pruned_beside_the_question_is_said_in_a_sentence() -> None:
+    server = WaitingServer("/turns/0/calls/0")
+
+    async def read(_question: str) -> str | None:
+        server.is_pruned = True
+        await asyncio.Event().wait()
+        return None
+
+    cli = Cli(environ={}, user_home=None, clock=LoopClock())
+    with pytest.raises(NotFound, match="there is no execution aex-1"):
+        in_virtual_time(ApprovalQuestions(cli, server, read=read).ask("aex-1"))  # type: ignore[arg-type]
 
 
 def test_a_decision_is_sent_until_the_server_takes_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -123,6 +123,18 @@ class ToolServer:
 
         return await self._try_often(ask, is_once=tool.effect is Effect.ONCE)
 
+    async def ask(self, ask: Callable[["Client"], Awaitable[R]]) -> R | ToolAnswer:
+        """What `ask` returns, which only reads, or the error that the server answered. Raises ToolServerAway."""
+        from mcp.shared.exceptions import MCPError  # noqa: PLC0415 - loaded with the client
+
+        async def read(client: "Client", _heard: Callable[[], None]) -> R | ToolAnswer:
+            try:
+                return await ask(client)
+            except MCPError as error:
+                return self._answer_of_error(error.code, error.message)
+
+        return await self._try_often(read)
+
     async def ensure_alive(self) -> None:
         """Return when the server answers, connected again if need be; at once if it did so within FRESH_S.
 

@@ -163,7 +163,7 @@ class CallRequest:
     """A function that is to be called, with every expression of its arguments evaluated.
 
     `policy` authenticates the call, and `resource_policy` what fetches a document that describes the service. Neither
-    is part of what is recorded.
+    is part of what is recorded. `effect`: what calling it twice does.
     """
 
     function: str
@@ -171,6 +171,7 @@ class CallRequest:
     policy: Policy | None = None
     resource_policy: Policy | None = None
     idempotency_key: str
+    effect: Effect = Effect.ONCE
 
 
 class Call(Protocol):

@@ -21,6 +21,7 @@ from stigmer_cli.runner.call.functions import make_functions
 from stigmer_cli.runner.call.http import make_http_client
 from stigmer_cli.running_version import RUNNING_VERSION
 from stigmer_cli.time_format import span
+from stigmer_cli.tool_server.connection import ServerSettings
 from stigmer_cli.workflow.document import Workflow
 from stigmer_cli.workflow.error import WorkflowError
 from stigmer_cli.workflow.expression.evaluator import Evaluator
@@ -73,7 +74,7 @@ def run_workflow(cli: Cli, name: str, given: str | None, events: Sequence[str] =
 async def _run(cli: Cli, workflow: Workflow, given: Json, world: LocalWorld) -> Json:
     evaluator = Evaluator()
     async with make_http_client() as client:
-        functions = make_functions(client)
+        functions = make_functions(client, cli.clock, ServerSettings(environ=cli.environ))
         _refuse_unsupported(workflow, functions)
         facts = ExecutionFacts(id=_make_id(cli), started_ms=world.now_ms(), runtime_version=RUNNING_VERSION)
         try:

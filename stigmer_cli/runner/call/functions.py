@@ -2,21 +2,36 @@
 
 import httpx
 
-from stigmer_cli.clock import Clock
+from stigmer_cli.clock import Clock, SystemClock
+from stigmer_cli.runner.call.a2a import A2aCall
 from stigmer_cli.runner.call.authenticator import Authenticator
 from stigmer_cli.runner.call.http import HttpCall
+from stigmer_cli.runner.call.mcp import McpCall
 from stigmer_cli.runner.call.openapi import OpenApiTranslation
-from stigmer_cli.runner.call.process import ScriptProcess, ShellProcess
+from stigmer_cli.runner.call.process import USUAL_PATH, ScriptProcess, ShellProcess
 from stigmer_cli.runner.call.resource import Resources
+from stigmer_cli.tool_server.connection import ServerSettings
 from stigmer_cli.workflow.runtime import Functions
 
 
-def make_functions(client: httpx.AsyncClient, clock: Clock | None = None) -> Functions:
-    """The functions, which send their requests with `client`, and keep the tokens of those requests."""
+def make_functions(
+    client: httpx.AsyncClient, clock: Clock | None = None, servers: ServerSettings | None = None
+) -> Functions:
+    """The functions, which send their requests with `client`, and keep the tokens of those requests.
+
+    `servers`: how servers of tools are started; their programs are found in its PATH.
+    """
+    clock = clock or SystemClock()
+    servers = servers or ServerSettings(environ={"PATH": USUAL_PATH})
     authenticator = Authenticator(client, clock)
     resources = Resources(client, authenticator)
+    mcp = McpCall(authenticator, servers, clock)
     return Functions(
         processes={"shell": ShellProcess(), "script": ScriptProcess()},
-        calls={"http": HttpCall(client, authenticator)},
-        translations={"openapi": OpenApiTranslation(resources)},
+        calls={
+            "http": HttpCall(client, authenticator),
+            "mcp": mcp,
+            "a2a": A2aCall(client, authenticator, resources),
+        },
+        translations={"openapi": OpenApiTranslation(resources), "mcp": mcp},
     )

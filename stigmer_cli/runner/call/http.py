@@ -56,7 +56,7 @@ class HttpCall:
             built = _build(self._client, request)
             auth = self._authenticator.make_auth(request.policy)
             async with self._send(built, auth, is_redirected=is_redirected) as response:
-                content = await _read(response)
+                content = await read_content(response)
         except CHALLENGE_UNKNOWN as error:
             detail = f"{_describe_target(arguments)}: the challenge of the server is not understood: {error}"
             raise make_error(ErrorType.AUTHENTICATION, detail) from error
@@ -64,7 +64,7 @@ class HttpCall:
             detail = f"{_describe_target(arguments)}: {str(error) or type(error).__name__}"
             raise make_error(ErrorType.COMMUNICATION, detail) from error
         if response.status_code not in (REDIRECTED_STATUS if is_redirected else SUCCESS_STATUS):
-            raise _refuse(arguments, response, content)
+            raise refuse_response(_describe_target(arguments), response, content)
         return _format(str(arguments.get("output", "content")), response, content)
 
     @asynccontextmanager
@@ -144,7 +144,8 @@ def _write_all(value: Json) -> str | list[str]:
     return [_write(item) for item in value] if isinstance(value, list) else _write(value)
 
 
-async def _read(response: httpx.Response) -> bytes:
+async def read_content(response: httpx.Response) -> bytes:
+    """The whole content. Raises ValueError where it is longer than CONTENT_BYTES_MAX, and httpx.HTTPError."""
     content = bytearray()
     async for part in response.aiter_bytes():
         content += part
@@ -153,10 +154,11 @@ async def _read(response: httpx.Response) -> bytes:
     return bytes(content)
 
 
-def _refuse(arguments: Mapping[str, Json], response: httpx.Response, content: bytes) -> WorkflowError:
+def refuse_response(what: str, response: httpx.Response, content: bytes) -> WorkflowError:
+    """The error for an answer that is no success; `what` was asked."""
     phrase = response.reason_phrase or "Error"
     said = " ".join(content[: EXCERPT_MAX * 4].decode("utf-8", "replace").split())[:EXCERPT_MAX]
-    detail = f"{_describe_target(arguments)}: {response.status_code} {phrase}{': ' if said else ''}{said}"
+    detail = f"{what}: {response.status_code} {phrase}{': ' if said else ''}{said}"
     return make_error(ErrorType.COMMUNICATION, detail, status=response.status_code, title=phrase)
 
 
@@ -185,7 +187,8 @@ def _format(form: str, response: httpx.Response, content: bytes) -> Json:
             return _parse(response, content)
 
 
-def _refuse_constant(word: str) -> Json:
+def refuse_constant(word: str) -> Json:
+    """Raises ValueError: NaN and Infinity are no JSON, and Python's reader takes them."""
     raise ValueError(f"{word} is no number of JSON")
 
 
@@ -196,7 +199,7 @@ def _parse(response: httpx.Response, content: bytes) -> Json:
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind == "application/json" or kind.endswith("+json"):
         try:
-            found: Json = json.loads(content, parse_constant=_refuse_constant)
+            found: Json = json.loads(content, parse_constant=refuse_constant)
         except (ValueError, RecursionError) as error:
             raise make_error(
                 ErrorType.COMMUNICATION, f"{response.request.url} answered with no JSON: {error}"

@@ -62,14 +62,15 @@ async def _translate(run: Run, visit: Visit, request: CallRequest) -> CallReques
 async def _call_service(run: Run, visit: Visit, request: CallRequest) -> Json:
     """What the service answers. Authentication is no part of what is recorded."""
     call = run.functions.calls[request.function]
+    effect = read_effect(visit.task) or call.find_effect(request.arguments)
 
     async def perform() -> Json:
-        return await call.perform(request)
+        return await call.perform(replace(request, effect=effect))
 
     step = TaskStep(
         key=shorten_key(visit.key),
         name=f"{visit.task.name}: {request.function}",
-        effect=read_effect(visit.task) or call.find_effect(request.arguments),
+        effect=effect,
         input={"call": request.function, "with": request.arguments},
     )
     return await run.world.journal.perform(step, perform)

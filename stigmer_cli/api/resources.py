@@ -1,6 +1,5 @@
 """Agents and executions as resources: `apiVersion`, `kind`, `metadata`, `spec`, `status`."""
 
-from enum import StrEnum
 from typing import Literal
 
 from pydantic import Field
@@ -12,6 +11,7 @@ from stigmer_cli.api.stuck import StuckBody
 from stigmer_cli.api.usage import UsedBody, used_body
 from stigmer_cli.api.waiting import WaitingBody, waiting_body
 from stigmer_cli.api.wire import Asked, Moment, Sent
+from stigmer_cli.domain.dispatch_state import DispatchState
 from stigmer_cli.domain.execution import Agent, AttentionCode, Event, EventType, Execution, QueueReason
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
@@ -113,10 +113,6 @@ class ApplyResponse(Sent):
     items: list[AppliedItem]
 
 
-COUNT_MAX = 10_000
-"""How far the executions of a list are counted: to count a million takes longer than to list them."""
-
-
 class AgentPage(Sent):
     """Agents by slug; `next_cursor` is what `cursor` takes for the page after."""
 
@@ -154,14 +150,6 @@ class ExecutionRequest(Asked):
         default=None, pattern=AGENT_EXECUTION_ID, exclude_if=lambda execution: execution is None
     )
     limits: Limits = None
-
-
-class DispatchState(StrEnum):
-    """How far an execution has come on its way to Temporal."""
-
-    QUEUED = "queued"
-    SUBMITTED = "submitted"
-    WITHDRAWN = "withdrawn"
 
 
 class DispatchBody(Sent):

@@ -9,8 +9,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from stigmer_cli.api.query import COUNT_MAX
 from stigmer_cli.api.resources import (
-    COUNT_MAX,
     EventPage,
     ExecutionPage,
     ExecutionRequest,

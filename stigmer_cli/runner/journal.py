@@ -153,7 +153,7 @@ class Journal:
         StepParked where only a person may have the step performed again; Superseded where the attempt counts no more;
         RunnerStopped where the attempt is leaving, for a step of effect `once` that is not recorded.
         """
-        draft = _draft_of(step, _new_nonce(self._clock_and_rng.rng))
+        draft = self.draft(step)
         kept = await self._recorded.find(draft.key)
         if kept is not None and kept.input_hash == draft.input_hash:  # any other is the server's to judge
             self._recorded.take(draft.key)
@@ -195,6 +195,10 @@ class Journal:
     async def list_recorded_tools(self) -> Collection[str]:
         """The names of the tools of which calls are recorded, among what was read ahead."""
         return {step.name for step in await self._recorded.list() if step.kind is StepKind.TOOL}
+
+    def draft(self, step: StepCall) -> StepDraftBody:
+        """The step as the server records it where it begins by another report."""
+        return _draft_of(step, _new_nonce(self._clock_and_rng.rng))
 
     async def _begin_and_perform(self, draft: StepDraftBody, effect: Callable[[], Awaitable[Json | Performed]]) -> Json:
         if draft.effect is not Effect.NONE or not self._recorded.is_whole or draft.key in self._recorded:

@@ -57,15 +57,17 @@ class LoopHealth(Sent):
 
 
 class LoadHealth(Sent):
-    """How many writes wait for the store, for how long the next would wait, and how many were refused for that reason.
+    """How many writes wait for the store, for how long the next would wait, and how many requests were refused.
 
-    `busy` while writes of people are refused with 503, and for ten seconds after the last one.
+    `busy` while what people send is refused with 503, and for ten seconds after the last one. `claimed_after_s`: how
+    long executions that runners claimed just now had waited; None where none was claimed.
     """
 
     busy: bool = False
     waiting: int = 0
     wait_s: float = 0.0
     refused: int = 0
+    claimed_after_s: float | None = None
 
 
 class ClockHealth(Sent):

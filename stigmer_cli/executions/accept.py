@@ -9,6 +9,7 @@ from typing import Protocol
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import Execution, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.executions.admission import Admission
 from stigmer_cli.executions.ids import IdGenerator
 from stigmer_cli.executions.notifier import Notifier, Subscription
 from stigmer_cli.executions.reason import explain_wait, find_hold, refuse_while_unavailable
@@ -53,20 +54,30 @@ class Nudge(Protocol):
 class Acceptor:
     """Writes the execution's row, and returns how far it has come within `START_WAIT_MAX_S` of the request."""
 
-    def __init__(
-        self, store: Store, link: TemporalLink, dispatcher: Nudge, notifier: Notifier, *, clock: Clock, ids: IdGenerator
+    def __init__(  # noqa: PLR0913 - what it joins
+        self,
+        store: Store,
+        link: TemporalLink,
+        dispatcher: Nudge,
+        notifier: Notifier,
+        *,
+        admission: Admission,
+        clock: Clock,
+        ids: IdGenerator,
     ) -> None:
         self._store = store
         self._link = link
         self._dispatcher = dispatcher
         self._notifier = notifier
+        self._admission = admission
         self._clock = clock
         self._ids = ids
 
     async def accept(self, request: SubmitRequest, *, policy: SubmitPolicy, waited_s: float = 0.0) -> Execution:
         """The execution, submitted or with the reason why it is not yet; the request arrived `waited_s` ago.
 
-        Raises ServerBusy, with nothing written, where the store's writer has no time for it.
+        Raises ServerBusy, with nothing written, where more are sent than are performed, or the store's writer has no
+        time for it.
         Raises TemporalUnavailable, with nothing written, under `fail-fast` while Temporal is not connected; NotFound
         for an unknown agent; Conflict for an idempotency key that was used for something else.
         """
@@ -75,6 +86,7 @@ class Acceptor:
             if refusal:
                 raise refusal
         self._store.refuse_if_full()
+        self._admission.admit()
         answer_by_s = self._clock.monotonic() - waited_s + START_WAIT_MAX_S
         draft = await self._make_draft(request)
         held = find_hold(self._link.status())

@@ -126,7 +126,7 @@ class PollerWatch:
                 for identity, (at, polled_s) in self._polled.items()
             ],
             checked_at=self._clock.now(),
-            full=self._describe_full(),
+            full=self.describe_full(),
         )
 
     def record_load(self, load: RunnerLoad) -> None:
@@ -135,7 +135,8 @@ class PollerWatch:
         while len(self._loads) > LOADS_MAX:
             del self._loads[next(iter(self._loads))]
 
-    def _describe_full(self) -> str:
+    def describe_full(self) -> str:
+        """That no runner has a free slot, as they reported last; empty where one has, or none has reported."""
         now_s = self._clock.monotonic()
         self._loads = {name: one for name, one in self._loads.items() if now_s - one[1] < LOAD_MAX_S}
         loads = [load for load, _at in self._loads.values()]

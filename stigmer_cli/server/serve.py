@@ -18,6 +18,7 @@ from stigmer_cli.clock import Clock, ClockWatch, Jump
 from stigmer_cli.credential import FileToken, ensure_token
 from stigmer_cli.errors import StoreMissing, Unavailable
 from stigmer_cli.executions.accept import Acceptor
+from stigmer_cli.executions.admission import Admission
 from stigmer_cli.executions.canceller import Canceller
 from stigmer_cli.executions.dispatcher import Dispatcher
 from stigmer_cli.executions.ids import IdGenerator
@@ -131,6 +132,7 @@ class _Server:
         self.reconciler.observer = self.metrics
         self.waker = Waker(store, clock=clock, woken=self.dispatcher.nudge)
         self.pollers = PollerWatch(gateway, self.connection, clock=clock)
+        self.admission = Admission(clock=clock, is_full=lambda: bool(self.pollers.describe_full()))
         self.stuck = self._make_stuck_watch(store, gateway)
         self.cluster = ClusterWatch(store, self.connection, clock=clock)
         self.watch = LoopWatch(clock=clock, observer=self.metrics)
@@ -144,7 +146,8 @@ class _Server:
             link=self.connection,
             notifier=notifier,
             ids=ids,
-            acceptor=Acceptor(store, self.connection, self.dispatcher, notifier, clock=clock, ids=ids),
+            admission=self.admission,
+            acceptor=self._make_acceptor(store, notifier, ids),
             dispatcher=self.dispatcher,
             canceller=self.canceller,
             pollers=self.pollers,
@@ -157,6 +160,11 @@ class _Server:
             ready=ReadyCheck(store, clock=clock),
             vault=Vault(store, settings),
             started_at=clock.now(),
+        )
+
+    def _make_acceptor(self, store: Store, notifier: Notifier, ids: IdGenerator) -> Acceptor:
+        return Acceptor(
+            store, self.connection, self.dispatcher, notifier, admission=self.admission, clock=self.clock, ids=ids
         )
 
     def _retention_loops(self) -> Sequence[Loop]:

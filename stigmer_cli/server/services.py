@@ -8,6 +8,7 @@ from fastapi import Request
 from stigmer_cli.clock import Clock, ClockWatch
 from stigmer_cli.domain.identity import ServerId
 from stigmer_cli.executions.accept import Acceptor
+from stigmer_cli.executions.admission import Admission
 from stigmer_cli.executions.canceller import Canceller
 from stigmer_cli.executions.dispatcher import Dispatcher
 from stigmer_cli.executions.ids import IdGenerator
@@ -38,6 +39,7 @@ class Services:
     link: TemporalLink
     notifier: Notifier
     ids: IdGenerator
+    admission: Admission
     acceptor: Acceptor
     dispatcher: Dispatcher
     canceller: Canceller

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from stigmer_cli.executions.accept import Acceptor
+from stigmer_cli.executions.admission import Admission
 from stigmer_cli.executions.canceller import Canceller
 from stigmer_cli.executions.dispatcher import Dispatcher
 from stigmer_cli.executions.ids import IdGenerator
@@ -37,7 +38,8 @@ class Server:
         dispatcher = Dispatcher(store, gateway, connection, clock=clock, rng=rng)
         canceller = Canceller(store, gateway, connection, clock=clock)
         reconciler = Reconciler(store, gateway, connection, clock=clock, resubmitted=dispatcher.nudge)
-        acceptor = Acceptor(store, connection, dispatcher, notifier, clock=clock, ids=ids)
+        admission = Admission(clock=clock, is_full=lambda: False)
+        acceptor = Acceptor(store, connection, dispatcher, notifier, admission=admission, clock=clock, ids=ids)
         return cls(connection, dispatcher, acceptor, [connection.run, dispatcher.run, canceller.run, reconciler.run])
 
     async def run(self) -> None:

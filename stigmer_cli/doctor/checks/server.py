@@ -2,6 +2,7 @@
 
 import re
 
+from stigmer_cli.api.health import LoadHealth
 from stigmer_cli.doctor.check import (
     BUSY_S,
     SERVER_BUSY,
@@ -53,7 +54,7 @@ async def answers(facts: Facts) -> Found:
 
 @check("STG128", "load", needs=("STG108",), severity=Severity.WARNING, timeout_s=BUSY_S)
 async def load(facts: Facts) -> Found:
-    """The server refuses what people send (503, `server-busy`) when it would wait too long for the store.
+    """The server refuses what people send (503, `server-busy`) when it would wait too long for the store or a runner.
 
     What runs report goes first, so that what was accepted ends. Nothing of what was refused is written, and commands
     try it again by themselves. It ends when less is sent; a faster disk, or fewer executions at a time, helps.
@@ -62,11 +63,22 @@ async def load(facts: Facts) -> Found:
     if seen.health is None:
         return skipped("the server does not answer")
     found = seen.health.load
-    evidence = {"waiting": found.waiting, "waitS": found.wait_s, "refused": found.refused}
+    evidence = {
+        "waiting": found.waiting,
+        "waitS": found.wait_s,
+        "claimedAfterS": found.claimed_after_s,
+        "refused": found.refused,
+    }
     if found.busy:
-        words = f"{count(found.waiting, 'write')} wait for the store, {span(found.wait_s)} each"
-        return warned(f"the server is busy: {words}; {found.refused:,} were refused since it started", WAIT, **evidence)
+        words = f"{_describe_waits(found)}{found.refused:,} were refused since it started"
+        return warned(f"the server is busy: {words}", WAIT, **evidence)
     return passed("what is sent is written at once", **evidence)
+
+
+def _describe_waits(load: LoadHealth) -> str:
+    writes = f"{count(load.waiting, 'write')} wait for the store, {span(load.wait_s)} each; "
+    claims = f"executions wait {span(load.claimed_after_s or 0.0)} for a runner; "
+    return (writes if load.waiting else "") + (claims if load.claimed_after_s is not None else "")
 
 
 @check("STG109", "versions", needs=("STG108",), severity=Severity.WARNING, timeout_s=VERSIONS_S)

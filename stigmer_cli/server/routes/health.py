@@ -70,18 +70,25 @@ async def health(called: Called) -> Health:
     queue = _task_queue(called)
     if not held and not called.pollers.polling.live:
         reasons.append(f"no runner polls the task queue {queue.name!r}")
-    load = called.store.load
-    state = HealthState.DEGRADED if reasons else HealthState.BUSY if load.is_busy else HealthState.READY
+    load, admission = called.store.load, called.admission.load
+    busy = [one.words for one in (admission, load) if one.is_busy]
+    state = HealthState.DEGRADED if reasons else HealthState.BUSY if busy else HealthState.READY
     return Health(
         state=state,
-        reasons=[*reasons, *([load.words] if load.is_busy else [])],
+        reasons=[*reasons, *busy],
         version=RUNNING_VERSION,
         pid=getpid(),
         started_at=called.started_at,
         submit_policy=called.settings.submit_policy,
         reconcile=called.settings.reconcile,
         loop=_loop(called),
-        load=LoadHealth(busy=load.is_busy, waiting=load.waiting, wait_s=round(load.wait_s, 3), refused=load.refused),
+        load=LoadHealth(
+            busy=bool(busy),
+            waiting=load.waiting,
+            wait_s=round(load.wait_s, 3),
+            refused=load.refused + admission.refused,
+            claimed_after_s=None if admission.waited_s is None else round(admission.waited_s, 3),
+        ),
         clock=_clock(called),
         temporal=_temporal(called),
         task_queue=queue,

@@ -69,8 +69,18 @@ async def claim_and_begin(execution_id: str, body: ClaimingAttemptRequest, calle
         ExecutionId(execution_id), epoch=body.epoch, claimant=_claimant(body), attempt=body.attempt
     )
     _note_lost(execution_id, body, claimed.answer, called)
-    work = await _work(claimed.before, body.attempt, called) if claimed.before else None
-    return ClaimingAttemptResponse(answer=claimed.answer, work=work)
+    if claimed.before is None:
+        return ClaimingAttemptResponse(answer=claimed.answer, work=None)
+    if body.attempt == 1:
+        called.admission.record_claim(_waited_s(claimed.before.execution, called))
+    return ClaimingAttemptResponse(answer=claimed.answer, work=await _work(claimed.before, body.attempt, called))
+
+
+def _waited_s(before: Execution, called: Services) -> float:
+    """For how long an execution that was claimed just now could have been; its turn in a session comes with another."""
+    is_fresh = before.epoch == 1 and before.session is None
+    since = before.created_at if is_fresh else before.dispatch.submitted_at
+    return max(0.0, (called.clock.now() - since).total_seconds()) if since else 0.0
 
 
 def _claimant(body: ClaimRequest) -> Claimant:

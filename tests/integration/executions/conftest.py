@@ -12,6 +12,7 @@ from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.execution import AgentSpec, EventType, Execution
 from stigmer_cli.executions.accept import Acceptor, SubmitRequest
+from stigmer_cli.executions.admission import Admission
 from stigmer_cli.executions.canceller import Canceller
 from stigmer_cli.executions.dispatcher import Dispatcher
 from stigmer_cli.executions.ids import IdGenerator
@@ -98,6 +99,7 @@ async def harness(quick_folder: Path) -> AsyncIterator[Harness]:
         store.events.on_change = notifier.notify
         gateway, link, ids = InMemoryGateway(clock=clock), SwitchedLink(), IdGenerator(clock, rng)
         dispatcher = Dispatcher(store, gateway, link, clock=clock, rng=rng)
+        admission = Admission(clock=clock, is_full=lambda: False)
         agent = AgentDraft(
             id=ids.agent_id(), name="greeter", slug="greeter", labels={}, annotations={}, spec=AgentSpec()
         )
@@ -111,7 +113,7 @@ async def harness(quick_folder: Path) -> AsyncIterator[Harness]:
             reconciler=Reconciler(
                 store, gateway, link, clock=clock, resubmitted=dispatcher.nudge, rules=Rules(grace_s=0.0)
             ),
-            acceptor=Acceptor(store, link, dispatcher, notifier, clock=clock, ids=ids),
+            acceptor=Acceptor(store, link, dispatcher, notifier, admission=admission, clock=clock, ids=ids),
             ids=ids,
         )
     finally:

@@ -16,6 +16,7 @@ from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.domain.execution import AgentSpec
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.executions.accept import Acceptor
+from stigmer_cli.executions.admission import Admission
 from stigmer_cli.executions.ids import IdGenerator
 from stigmer_cli.executions.notifier import Notifier
 from stigmer_cli.server import direct, problems
@@ -141,6 +142,7 @@ async def applications(folder: Path) -> AsyncIterator[tuple[Services, FastAPI]]:
     async with await open_store(f"sqlite:///{folder}/store.db", clock=clock) as store:
         store.events.on_change = notifier.notify
         await store.agents.apply([AgentDraft(id=AGENT, name="greeter", slug="greeter", spec=AgentSpec())])
+        admission = Admission(clock=clock, is_full=lambda: False)
         dispatcher = SimpleNamespace(nudge=lambda: None)
         called = SimpleNamespace(
             store=store,
@@ -148,7 +150,8 @@ async def applications(folder: Path) -> AsyncIterator[tuple[Services, FastAPI]]:
             notifier=notifier,
             clock=clock,
             settings=SimpleNamespace(submit_policy=SubmitPolicy.QUEUE, retention_s=None),
-            acceptor=Acceptor(store, link, dispatcher, notifier, clock=clock, ids=ids),
+            admission=admission,
+            acceptor=Acceptor(store, link, dispatcher, notifier, admission=admission, clock=clock, ids=ids),
             metrics=SimpleNamespace(claims_lost=SimpleNamespace(inc=lambda: None)),
             pollers=SimpleNamespace(polling=None),
             stuck=SimpleNamespace(stuck_of=_nothing),

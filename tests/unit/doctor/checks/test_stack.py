@@ -441,4 +441,15 @@ async def test_a_server_that_refuses_what_it_cannot_write_in_time_is_busy_and_no
         "the server is busy: 9 writes wait for the store, 0.7s each; 1,203 were refused since it started",
         "stigmer doctor --wait=30",
     )
-    assert found.evidence == {"waiting": 9, "waitS": 0.7, "refused": 1203}
+    assert found.evidence == {"waiting": 9, "waitS": 0.7, "claimedAfterS": None, "refused": 1203}
+
+
+async def test_a_server_that_refuses_what_runners_claim_late_says_how_late() -> None:
+    seen = server()
+    assert seen.health is not None
+    busy = seen.health.model_copy(update={"load": LoadHealth(busy=True, claimed_after_s=1.84, refused=12)})
+    assert brief(await server_checks.load(healthy(server=replace(seen, health=busy)))) == (
+        "warn",
+        "the server is busy: executions wait 1.8s for a runner; 12 were refused since it started",
+        "stigmer doctor --wait=30",
+    )

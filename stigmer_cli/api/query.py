@@ -7,9 +7,6 @@ from datetime import datetime
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
 
-COUNT_MAX = 10_000
-"""How far the executions of a list are counted: to count a million takes longer than to list them."""
-
 Parameters = Mapping[str, str | int | float | Sequence[str] | None]
 
 
@@ -26,6 +23,7 @@ class Query:
     phases: Sequence[Phase] = ()
     kinds: Sequence[Kind] = ()
     agent: str | None = None
+    workflow: str | None = None
     session: str | None = None
     older_than_s: float | None = None
     labels: Sequence[str] = ()
@@ -45,6 +43,7 @@ class Query:
             "phase": self.phases,
             "kind": self.kinds,
             "agent": self.agent,
+            "workflow": self.workflow,
             "session": self.session,
             "olderThanS": self.older_than_s,
             "label": self.labels,

@@ -1,24 +1,27 @@
 """Agents and executions as resources: `apiVersion`, `kind`, `metadata`, `spec`, `status`."""
 
-from typing import Literal
+from enum import StrEnum
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, JsonValue, SkipValidation, model_validator
 
 from stigmer_cli.api.agent_spec import AgentSpecBody, ManifestSpec, agent_spec_body
 from stigmer_cli.api.agent_tools import Limits
-from stigmer_cli.api.steps import JournalBody, StepBody
+from stigmer_cli.api.steps import StepBody
 from stigmer_cli.api.stuck import StuckBody
-from stigmer_cli.api.usage import UsedBody, used_body
-from stigmer_cli.api.waiting import WaitingBody, waiting_body
+from stigmer_cli.api.tasks import TaskBody
+from stigmer_cli.api.usage import UsedBody
+from stigmer_cli.api.waiting import WaitingBody
 from stigmer_cli.api.wire import Asked, Moment, Sent
-from stigmer_cli.domain.dispatch_state import DispatchState
-from stigmer_cli.domain.execution import Agent, AttentionCode, Event, EventType, Execution, QueueReason
-from stigmer_cli.domain.identity import Kind
+from stigmer_cli.api.workflow_values import sentence_of, text_of
+from stigmer_cli.domain.execution import Agent, AttentionCode, Event, EventType, QueueReason
+from stigmer_cli.domain.identity import PREFIXES, Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.session import NAME_PATTERN as SESSION_NAME
 from stigmer_cli.domain.step import KEY_MAX
 
 AGENT_EXECUTION_ID = "^aex-[0-7][0-9a-hjkmnp-tv-z]{25}$"
+EXECUTION_ID = AGENT_EXECUTION_ID.replace("aex", "(aex|wex)")
 """A ULID in lower case: 26 characters of Crockford's base 32, not above the largest that 128 bits hold."""
 
 API_VERSION = "agentic.stigmer.ai/v1"
@@ -28,6 +31,14 @@ LABELS_MAX = 64
 TIMEOUT_MAX_S = 30 * 24 * 3600.0
 
 Label = dict[str, str]
+
+
+def _is_empty(text: str) -> bool:
+    return not text
+
+
+def _is_no_input(given: JsonValue) -> bool:
+    return given == {}
 
 
 class ManifestMetadata(Asked):
@@ -113,6 +124,10 @@ class ApplyResponse(Sent):
     items: list[AppliedItem]
 
 
+COUNT_MAX = 10_000
+"""How far the executions of a list are counted: to count a million takes longer than to list them."""
+
+
 class AgentPage(Sent):
     """Agents by slug; `next_cursor` is what `cursor` takes for the page after."""
 
@@ -132,16 +147,21 @@ class ForkBody(Asked):
 
 
 class ExecutionRequest(Asked):
-    """Run an agent, named by id or slug. `id` is the one that a new execution gets; None: the server makes it.
+    """Run an agent, named by id or slug, or a workflow, by id, NAME or NAMESPACE/NAME.
+
+    A workflow takes `input` (at most 8 MiB as JSON) where an agent takes `message`; it has no session, no limits, and
+    no other message in a fork. `id` is the one that a new execution gets; None: the server makes it.
 
     `session` is the conversation that it joins. With `conversation_of` it sees of a conversation what that execution
     sees, and joins none. What is None is left out, because older servers refuse it. `limits` are this execution's own,
     each instead of the one that its agent has under that name.
     """
 
-    id: str | None = Field(default=None, pattern=AGENT_EXECUTION_ID)
-    agent: str = Field(min_length=1, max_length=NAME_MAX)
-    message: str = Field(min_length=1, max_length=MESSAGE_MAX)
+    id: str | None = Field(default=None, pattern=EXECUTION_ID)
+    agent: str = Field(default="", max_length=NAME_MAX, exclude_if=_is_empty)
+    message: str = Field(default="", max_length=MESSAGE_MAX, exclude_if=_is_empty)
+    workflow: str = Field(default="", max_length=NAME_MAX, exclude_if=_is_empty)
+    input: JsonValue = Field(default_factory=dict, exclude_if=_is_no_input)
     timeout_s: float | None = Field(default=None, gt=0, le=TIMEOUT_MAX_S)
     labels: Label = Field(default_factory=dict, max_length=LABELS_MAX)
     fork: ForkBody | None = None
@@ -150,6 +170,30 @@ class ExecutionRequest(Asked):
         default=None, pattern=AGENT_EXECUTION_ID, exclude_if=lambda execution: execution is None
     )
     limits: Limits = None
+
+    @model_validator(mode="after")
+    def _names_what_runs(self) -> Self:
+        prefix = PREFIXES[Kind.WORKFLOW if self.workflow else Kind.AGENT]
+        if self.id is not None and not self.id.startswith(prefix):
+            raise ValueError(f"the id of this execution begins with {prefix}-")
+        if self.workflow:
+            said = ("agent", "message", "session", "conversation_of", "limits")
+            wrong = [name for name in said if getattr(self, name)]
+            if wrong:
+                raise ValueError(f"a workflow is run with its input alone: {', '.join(wrong)} cannot be given")
+        elif not self.agent or not self.message:
+            raise ValueError("agent and message are needed, or workflow")
+        elif self.input != {}:
+            raise ValueError("an agent takes a message, and no input")
+        return self
+
+
+class DispatchState(StrEnum):
+    """How far an execution has come on its way to Temporal."""
+
+    QUEUED = "queued"
+    SUBMITTED = "submitted"
+    WITHDRAWN = "withdrawn"
 
 
 class DispatchBody(Sent):
@@ -202,26 +246,48 @@ class ExecutionMetadata(SentMetadata):
 
 
 class ExecutionSpec(Sent):
-    """What was asked for."""
+    """What was asked for: an agent with a message, or a workflow with an input.
 
-    agent_id: str
-    agent_name: str
-    message: str
+    A list leaves a long input out, and says so with `input_omitted`.
+    """
+
+    agent_id: str = Field(default="", exclude_if=_is_empty)
+    agent_name: str = Field(default="", exclude_if=_is_empty)
+    message: str = Field(default="", exclude_if=_is_empty)
+    workflow_id: str = Field(default="", exclude_if=_is_empty)
+    workflow_name: str = Field(default="", exclude_if=_is_empty)
+    input: SkipValidation[JsonValue] = Field(default=None, exclude_if=lambda value: value is None)
+    input_omitted: bool = Field(default=False, exclude_if=lambda is_omitted: not is_omitted)
     timeout_s: float | None = None
     session: str | None = Field(default=None, exclude_if=lambda name: name is None)
+
+    @property
+    def runs(self) -> str:
+        """The name of the agent or the workflow."""
+        return self.workflow_name or self.agent_name
+
+    @property
+    def asked(self) -> str:
+        """What it was asked, as a person reads it: the message, or the input as JSON."""
+        return (self.message or text_of(self.input)) if not self.workflow_id else text_of(self.input)
 
 
 class ExecutionStatus(Sent):
     """Where it stands. `usage` is the sum over its attempts, as far as their models' providers counted.
 
     `steps` are the last `STEPS_SHOWN_MAX` of its `step_count` steps, in order of beginning; both are absent in a list.
+
+    Of a workflow, `output` is JSON as it is, `error` the error as the specification describes it, and `tasks` are the
+    last `TASKS_SHOWN_MAX` of `task_count` tasks, in the order in which they began; a list has no tasks, and leaves a
+    long output out (`output_omitted`).
     """
 
     phase: Phase
     epoch: int
     messages: list[MessageBody] = []
-    output: str | None = None
-    error: str | None = None
+    output: SkipValidation[JsonValue] = None
+    output_omitted: bool = Field(default=False, exclude_if=lambda is_omitted: not is_omitted)
+    error: str | dict[str, JsonValue] | None = None
     usage: UsedBody | None = None
     started_at: Moment | None = None
     completed_at: Moment | None = None
@@ -234,6 +300,18 @@ class ExecutionStatus(Sent):
     waiting: WaitingBody | None = Field(default=None, exclude_if=lambda waiting: waiting is None)
     steps: list[StepBody] | None = Field(default=None, exclude_if=lambda steps: steps is None)
     step_count: int | None = Field(default=None, exclude_if=lambda count: count is None)
+    tasks: list[TaskBody] | None = Field(default=None, exclude_if=lambda tasks: tasks is None)
+    task_count: int | None = Field(default=None, exclude_if=lambda count: count is None)
+
+    @property
+    def answer(self) -> str | None:
+        """The output as a person reads it: text as it is, JSON of a workflow as text; None: there is none."""
+        return None if self.output is None else text_of(self.output)
+
+    @property
+    def error_text(self) -> str | None:
+        """The error as a sentence; None: there is none."""
+        return sentence_of(self.error)
 
 
 class ExecutionResource(Sent):
@@ -297,78 +375,3 @@ def agent_resource(agent: Agent) -> AgentResource:
 def event_body(event: Event) -> EventBody:
     """`event` as it goes over the wire."""
     return EventBody(seq=event.seq, at=event.at, type=event.type, text=event.text, data=dict(event.data))
-
-
-KIND_NAMES: dict[Kind, str] = {Kind.AGENT: "AgentExecution", Kind.WORKFLOW: "WorkflowExecution"}
-
-
-def execution_resource(
-    execution: Execution, stuck: StuckBody | None = None, journal: JournalBody | None = None
-) -> ExecutionResource:
-    """`execution` as it goes over the wire; `stuck` says why it makes no progress, and `journal` what it did."""
-    return ExecutionResource(
-        kind=KIND_NAMES[execution.kind],
-        metadata=ExecutionMetadata(
-            name=execution.id,
-            slug=execution.id,
-            id=execution.id,
-            labels=dict(execution.labels),
-            created_at=execution.created_at,
-        ),
-        spec=ExecutionSpec(
-            agent_id=execution.agent_id,
-            agent_name=execution.agent_name,
-            message=execution.message,
-            timeout_s=execution.timeout_s,
-            session=execution.session,
-        ),
-        status=_status(execution, journal),
-        stuck=stuck,
-    )
-
-
-def _status(execution: Execution, journal: JournalBody | None) -> ExecutionStatus:
-    attention, wait = execution.attention, execution.model_wait
-    return ExecutionStatus(
-        phase=execution.phase,
-        epoch=execution.epoch,
-        messages=[MessageBody(role=message.role, content=message.content) for message in execution.messages],
-        output=execution.output,
-        error=execution.error,
-        usage=used_body(execution.usage) if execution.usage else None,
-        started_at=execution.started_at,
-        completed_at=execution.completed_at,
-        cancel_requested_at=execution.cancel_requested_at,
-        runner=execution.claimed_by,
-        attempt=execution.claimed_attempt,
-        model_wait=wait
-        and ModelWaitBody(cause=wait.cause, since=wait.since, tries=wait.tries, next_try_at=wait.next_try_at),
-        dispatch=_dispatch(execution),
-        attention=attention and AttentionBody(code=attention.code, reason=attention.reason, since=attention.since),
-        waiting=waiting_body(execution.waiting) if execution.waiting else None,
-        steps=journal.steps if journal else None,
-        step_count=journal.count if journal else None,
-    )
-
-
-def _dispatch(execution: Execution) -> DispatchBody:
-    dispatch = execution.dispatch
-    is_queued = not dispatch.is_submitted and not execution.phase.is_terminal
-    is_waiting = execution.phase is Phase.PENDING
-    return DispatchBody(
-        state=_dispatch_state(execution),
-        reason=dispatch.reason if is_waiting else None,
-        detail=dispatch.detail if is_waiting else "",
-        since=dispatch.submitted_at or dispatch.since,
-        attempts=dispatch.attempts,
-        next_try_at=dispatch.next_try_at if is_queued and execution.attention is None else None,
-        submitted_at=dispatch.submitted_at,
-        workflow_id=execution.workflow.id,
-        run_id=dispatch.run_id,
-    )
-
-
-def _dispatch_state(execution: Execution) -> DispatchState:
-    if execution.dispatch.is_submitted:
-        return DispatchState.SUBMITTED
-    return DispatchState.WITHDRAWN if execution.phase.is_terminal else DispatchState.QUEUED

@@ -6,7 +6,7 @@ from pydantic import Field, JsonValue
 
 from stigmer_cli.api.run_report import Number, RunReport
 from stigmer_cli.api.wire import Asked, Moment, Sent
-from stigmer_cli.domain.task import ERROR_MAX, KEY_MAX, NAME_MAX, TaskPhase
+from stigmer_cli.domain.task import ERROR_MAX, KEY_MAX, NAME_MAX, TaskPhase, TaskState
 
 TASKS_MAX = 500
 """How many tasks one report names."""
@@ -23,6 +23,18 @@ class TaskReportBody(Asked):
     completed_at: Moment | None = None
     error: str | None = Field(default=None, max_length=ERROR_MAX)
 
+    def to_domain(self) -> TaskState:
+        """The value that the store keeps."""
+        return TaskState(
+            key=self.key,
+            name=self.name,
+            phase=self.phase,
+            attempts=self.attempts,
+            started_at=self.started_at,
+            completed_at=self.completed_at,
+            error=self.error,
+        )
+
 
 ReportedTasks = Annotated[
     list[TaskReportBody], Field(default=[], max_length=TASKS_MAX, exclude_if=lambda tasks: not tasks)
@@ -35,6 +47,49 @@ class TasksReport(RunReport):
 
     attempt: Number
     tasks: list[TaskReportBody] = Field(min_length=1, max_length=TASKS_MAX)
+
+
+TASKS_SHOWN_MAX = 1_000
+"""How many tasks an execution shows: the last ones. `GET .../tasks` has the others."""
+
+
+class TaskBody(Sent):
+    """A task that began; `path` is its place in the execution. `error` is a sentence, of one that faulted."""
+
+    name: str
+    path: str
+    phase: TaskPhase | str
+    attempts: int
+    started_at: Moment
+    completed_at: Moment | None = None
+    error: str | None = Field(default=None, exclude_if=lambda error: error is None)
+
+
+class TaskPage(Sent):
+    """Tasks in the order in which they began; `next_after` is what `after` takes for the page after."""
+
+    items: list[TaskBody]
+    next_after: int | None = None
+
+
+class TaskList(Sent):
+    """The last `TASKS_SHOWN_MAX` tasks of an execution, and how many are kept."""
+
+    tasks: list[TaskBody]
+    count: int
+
+
+def task_body(task: TaskState) -> TaskBody:
+    """`task` as it goes over the wire."""
+    return TaskBody(
+        name=task.name,
+        path=task.key,
+        phase=task.phase,
+        attempts=task.attempts,
+        started_at=task.started_at,
+        completed_at=task.completed_at,
+        error=task.error,
+    )
 
 
 class WorkflowWork(Sent):

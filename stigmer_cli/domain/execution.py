@@ -181,6 +181,9 @@ class Execution:
     `session` is the one that it is an execution of; `has_conversation`: which exchanges it sees is decided.
     `asked` is its message behind those of the execution that it is a fork of; empty where it has its message only.
     `is_pinned`: it goes on with the definition that it began with, whatever becomes of its agent.
+
+    That of a workflow has the id and the name of the workflow where another has those of its agent. Its `message` is
+    its input, and its `output` and `error_fields` are JSON texts, too.
     """
 
     id: ExecutionId
@@ -211,6 +214,7 @@ class Execution:
     waiting: Waiting | None = None
     output: str | None = None
     error: str | None = None
+    error_fields: str | None = None
     usage: TokenUsage | None = None
     messages: tuple[Message, ...] = ()
     has_steps: bool = False
@@ -265,10 +269,12 @@ class Event:
 class Outcome:
     """How an execution ended. `phase` is terminal; `error` is a sentence, for FAILED and CANCELLED.
 
-    `usage` is what the attempt that ended it has used, as far as that is known.
+    `usage` is what the attempt that ended it has used, as far as that is known. Of a workflow, `output` is JSON text,
+    and `error_fields` (JSON text) is the error as the specification describes it.
     """
 
     phase: Phase
     output: str | None = None
     error: str | None = None
+    error_fields: str | None = None
     usage: TokenUsage | None = None

@@ -7,6 +7,9 @@ from typing import NewType
 
 ExecutionId = NewType("ExecutionId", str)
 AgentId = NewType("AgentId", str)
+WorkflowDefinitionId = NewType("WorkflowDefinitionId", AgentId)
+"""Executions keep it where those of agents keep the agent's."""
+
 RunId = NewType("RunId", str)
 WorkflowId = NewType("WorkflowId", str)
 StoreId = NewType("StoreId", str)
@@ -16,6 +19,7 @@ ID_PATTERN = re.compile(r"[a-z]{3}-[0-9a-z]{26}")
 """Three letters of kind and a lower-case ULID. Never digits only, so that no parser reads it as a number."""
 
 AGENT_PREFIX = "agt"
+WORKFLOW_PREFIX = "wfl"
 STORE_PREFIX = "str"
 SERVER_PREFIX = "srv"
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 KEY_MAX = 1_000
 NAME_MAX = 200
 ERROR_MAX = 20_000
-TASKS_SHOWN_MAX = 10_000
+TASKS_KEPT_MAX = 10_000
 """How many tasks of an execution are kept: the first ones that began."""
 
 

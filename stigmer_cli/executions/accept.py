@@ -25,7 +25,9 @@ START_WAIT_MAX_S = 0.8
 
 @dataclass(frozen=True, kw_only=True)
 class SubmitRequest:
-    """A request to run an agent. `policy` overrides the server's for this one, `id` is what a new one is called.
+    """A request to run an agent, or a `workflow` whose input (JSON text) is `message`.
+
+    `policy` overrides the server's for this one, `id` is what a new one is called.
 
     `fork`: whose recorded steps it takes over. `session`: the one that it joins. `conversation_of`: it sees what this
     execution sees of a conversation.
@@ -42,6 +44,7 @@ class SubmitRequest:
     session: str | None = None
     limits: Mapping[str, object] = field(default_factory=dict)
     conversation_of: ExecutionId | None = None
+    workflow: str | None = None
 
 
 class Nudge(Protocol):
@@ -79,7 +82,8 @@ class Acceptor:
         Raises ServerBusy, with nothing written, where more are sent than are performed, or the store's writer has no
         time for it.
         Raises TemporalUnavailable, with nothing written, under `fail-fast` while Temporal is not connected; NotFound
-        for an unknown agent; Conflict for an idempotency key that was used for something else.
+        for an unknown agent or workflow; Conflict for an idempotency key that was used for something else, and for a
+        workflow's name that several have.
         """
         if (request.policy or policy) is SubmitPolicy.FAIL_FAST:
             refusal = refuse_while_unavailable(self._link.status(), self._clock.now())
@@ -100,6 +104,8 @@ class Acceptor:
             return await self._wait_started(accepted.execution, subscription, answer_by_s)
 
     async def _make_draft(self, request: SubmitRequest) -> ExecutionDraft:
+        if request.workflow is not None:
+            return await self._make_workflow_draft(request, request.workflow)
         agent = await self._store.agents.get(request.agent)
         return ExecutionDraft(
             id=request.id or self._ids.execution_id(Kind.AGENT),
@@ -115,6 +121,22 @@ class Acceptor:
             session=request.session,
             limits=request.limits,
             conversation_of=request.conversation_of,
+        )
+
+    async def _make_workflow_draft(self, request: SubmitRequest, name: str) -> ExecutionDraft:
+        workflow = await self._store.workflows.get(name)
+        return ExecutionDraft(
+            id=request.id or self._ids.execution_id(Kind.WORKFLOW),
+            kind=Kind.WORKFLOW,
+            agent_id=workflow.id,
+            agent_name=workflow.name,
+            version_id=workflow.version_id,
+            message=request.message,
+            timeout_s=request.timeout_s,
+            labels=request.labels,
+            idempotency_key=request.idempotency_key,
+            request_hash=_request_hash(request),
+            fork=request.fork,
         )
 
     async def _wait_started(self, execution: Execution, subscription: Subscription, answer_by_s: float) -> Execution:
@@ -133,7 +155,7 @@ class Acceptor:
 def _request_hash(request: SubmitRequest) -> str:
     labels = ",".join(f"{name}={value}" for name, value in sorted(request.labels.items()))
     fork = (request.fork.source, request.fork.before) if request.fork else ()
-    named = {"session": request.session, "conversation-of": request.conversation_of}
+    named = {"session": request.session, "conversation-of": request.conversation_of, "workflow": request.workflow}
     if request.fork and request.fork.asks:
         named["asks"] = request.fork.before
     more = [f"{name}={value}" for name, value in named.items() if value is not None]

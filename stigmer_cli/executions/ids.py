@@ -6,7 +6,17 @@ import threading
 from ulid import ULID
 
 from stigmer_cli.clock import Clock
-from stigmer_cli.domain.identity import AGENT_PREFIX, PREFIXES, SERVER_PREFIX, AgentId, ExecutionId, Kind, ServerId
+from stigmer_cli.domain.identity import (
+    AGENT_PREFIX,
+    PREFIXES,
+    SERVER_PREFIX,
+    WORKFLOW_PREFIX,
+    AgentId,
+    ExecutionId,
+    Kind,
+    ServerId,
+    WorkflowDefinitionId,
+)
 
 RANDOM_BITS = 80
 """Of the 128 bits of a ULID, below the 48 of its milliseconds (the ULID specification)."""
@@ -28,6 +38,10 @@ class IdGenerator:
     def agent_id(self) -> AgentId:
         """A new agent id: `agt-` and 26 characters."""
         return AgentId(f"{AGENT_PREFIX}-{self._ulid()}")
+
+    def workflow_id(self) -> WorkflowDefinitionId:
+        """A new id of a workflow definition: `wfl-` and 26 characters."""
+        return WorkflowDefinitionId(AgentId(f"{WORKFLOW_PREFIX}-{self._ulid()}"))
 
     def server_id(self) -> ServerId:
         """A new server id: `srv-` and 26 characters."""

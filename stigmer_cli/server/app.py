@@ -32,6 +32,8 @@ from stigmer_cli.server.routes import (
     ui,
     usage,
     waits,
+    workflow_tasks,
+    workflows,
 )
 from stigmer_cli.server.services import Services
 from stigmer_cli.server.time_header import TimeHeader
@@ -55,7 +57,9 @@ def build(called: Services, *, token: Callable[[], str | None]) -> ASGIApp:
         challenge,
         health,
         identity,
+        workflow_tasks,
         agents,
+        workflows,
         usage,
         secrets,
         sessions,

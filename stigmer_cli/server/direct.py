@@ -21,10 +21,11 @@ from stigmer_cli.api.reports import (
 )
 from stigmer_cli.api.resources import ExecutionRequest
 from stigmer_cli.api.steps import BeginStepRequest, FinishStepRequest
+from stigmer_cli.api.tasks import TasksReport
 from stigmer_cli.server import problems
 from stigmer_cli.server.connections import waited_s
 from stigmer_cli.server.guard import replay_body
-from stigmer_cli.server.routes import executions, reports, steps
+from stigmer_cli.server.routes import executions, reports, steps, workflow_tasks
 from stigmer_cli.server.services import Services
 
 Handler = Callable[[str, Any, Services], Awaitable[BaseModel]]
@@ -38,6 +39,7 @@ REPORTS: Mapping[str, tuple[type[BaseModel], Handler]] = {
     "claimed-attempts": (ClaimingAttemptRequest, reports.claim_and_begin),
     "messages": (MessageReport, reports.append_message),
     "outcome": (OutcomeReport, reports.finish),
+    "tasks": (TasksReport, workflow_tasks.report_tasks),
     "steps/begin": (BeginStepRequest, steps.begin_step),
     "steps/finish": (FinishStepRequest, steps.finish_step),
 }

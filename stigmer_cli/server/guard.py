@@ -18,9 +18,9 @@ from stigmer_cli.server_proof import PATH as CHALLENGE
 
 BODY_MAX = 4 * 1024 * 1024
 STEP_BODY_MAX = 2 * RESULT_BYTES_MAX + 1024 * 1024
-"""A result is a text inside a JSON string, where each of its quotes takes two bytes."""
+"""A result is a text inside a JSON string, where each of its quotes takes two bytes. So is the output of a workflow."""
 
-STEP_PATHS = ("/steps/begin", "/steps/finish")
+STEP_PATHS = ("/steps/begin", "/steps/finish", "/outcome", "/v1/executions")
 BODY_READ_MAX = 64 * 1024 * 1024
 """A body between the two is read and dropped: closing on who still sends resets the connection, and 413 is lost."""
 

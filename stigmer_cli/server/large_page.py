@@ -30,6 +30,6 @@ async def pieces_of(page: ExecutionPage) -> AsyncIterator[str]:
 
 
 def _count_chars(item: ExecutionResource) -> int:
-    return (
-        len(item.spec.message) + len(item.status.output or "") + sum(len(one.content) for one in item.status.messages)
-    )
+    """Those of an agent: a list leaves long ones of workflows out."""
+    said = sum(len(one.content) for one in item.status.messages)
+    return len(item.spec.message) + (len(item.status.output) if isinstance(item.status.output, str) else 0) + said

@@ -1,4 +1,4 @@
-"""How many executions agents have, which is kept as they change, and the newest of each, which is found by an index.
+"""How many executions agents and workflows have, which is kept as they change, and the newest, found by an index.
 
 The index is ordered by agent, phase and time, so that the newest of an agent is the newest of one of its phases.
 """
@@ -6,15 +6,16 @@ The index is ordered by agent, phase and time, so that the newest of an agent is
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Select, Table, bindparam, select
 
 from stigmer_cli.domain.identity import AgentId, ExecutionId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.execution_counts import count_by_agent
 from stigmer_cli.store.statements import select_by_ids
-from stigmer_cli.store.tables import agents, executions
+from stigmer_cli.store.tables import agents, executions, workflows
 
 _ROW = executions.c
 
@@ -29,23 +30,30 @@ class AgentRuns:
     last_phase: Phase
 
 
-_NEWEST = [
-    select(_ROW.id)
-    .where(_ROW.agent_id == agents.c.id, _ROW.phase == phase)
-    .order_by(_ROW.created_at.desc(), _ROW.id.desc())
-    .limit(1)
-    .correlate(agents)
-    .scalar_subquery()
-    .label(phase.lower())
-    for phase in Phase
-]
-_OF_AGENTS = select(agents.c.id, *_NEWEST).where(agents.c.id.in_(bindparam("agent_ids", expanding=True)))
+def _select_newest(of: Table) -> Select[Any]:
+    """The newest execution in each phase of each row of `of` that is asked for."""
+    newest = [
+        select(_ROW.id)
+        .where(_ROW.agent_id == of.c.id, _ROW.phase == phase)
+        .order_by(_ROW.created_at.desc(), _ROW.id.desc())
+        .limit(1)
+        .correlate(of)
+        .scalar_subquery()
+        .label(phase.lower())
+        for phase in Phase
+    ]
+    return select(of.c.id, *newest).where(of.c.id.in_(bindparam("of_ids", expanding=True)))
+
+
+_OF = {table: _select_newest(table) for table in (agents, workflows)}
 _NAMED = select_by_ids(select(_ROW.id, _ROW.created_at, _ROW.phase))
 
 
-async def read_runs(connection: AsyncConnection, ids: Sequence[AgentId]) -> Mapping[AgentId, AgentRuns]:
-    """What each of the agents `ids` has run; one that has run nothing is left out."""
-    found = (await connection.execute(_OF_AGENTS, {"agent_ids": ids})).mappings().all()
+async def read_runs(
+    connection: AsyncConnection, ids: Sequence[AgentId], *, of: Table = agents
+) -> Mapping[AgentId, AgentRuns]:
+    """What each of the agents (`of`: or workflows) `ids` has run; one that has run nothing is left out."""
+    found = (await connection.execute(_OF[of], {"of_ids": ids})).mappings().all()
     names = [row[phase.lower()] for row in found for phase in Phase if row[phase.lower()] is not None]
     newest = {row.id: row for row in await connection.execute(_NAMED, {"ids": names})}
     counts = await count_by_agent(connection, ids)

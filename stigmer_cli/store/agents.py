@@ -57,14 +57,11 @@ class AgentTable:
 
         `is_dry_run`: do the same and take it back. Raises RequestError if two drafts have one slug.
         """
-        if len({draft.slug for draft in drafts}) < len(drafts):
-            raise RequestError("two agents of one request have the same name")
         async with self._database.writing(is_deferrable=True) as writing:
-            # In the order of slugs: two requests on PostgreSQL then cannot deadlock.
             attempt = await writing.connection.begin_nested()
-            applied = {draft.slug: await _apply(writing, draft) for draft in sorted(drafts, key=lambda d: d.slug)}
+            applied = await apply_agents(writing, drafts)
             await (attempt.rollback() if is_dry_run else attempt.commit())
-        return [applied[draft.slug] for draft in drafts]
+        return applied
 
     @whole
     async def list(self, *, limit: int, after: str | None = None) -> Sequence[Agent]:
@@ -105,6 +102,15 @@ class AgentTable:
                 )
             await writing.connection.execute(delete(agents).where(agents.c.id == agent.id))
             return agent
+
+
+async def apply_agents(writing: Writing, drafts: Sequence[AgentDraft]) -> Sequence[AppliedAgent]:
+    """Create or update every agent; returns what was done. Raises RequestError if two drafts have one slug."""
+    if len({draft.slug for draft in drafts}) < len(drafts):
+        raise RequestError("two agents of one request have the same name")
+    # In the order of slugs: two requests on PostgreSQL then cannot deadlock.
+    applied = {draft.slug: await _apply(writing, draft) for draft in sorted(drafts, key=lambda d: d.slug)}
+    return [applied[draft.slug] for draft in drafts]
 
 
 async def explain_unknown(connection: AsyncConnection, id_or_slug: str) -> NotFound:

@@ -16,7 +16,8 @@ class ExecutionDraft:
     """An execution as it was asked for. `request_hash` tells a repeated request from another one with the same key.
 
     `fork`: whose recorded steps it takes over. `session`: the one that it joins. `conversation_of`: it sees what this
-    execution sees of a conversation.
+    execution sees of a conversation. `version_id` is the document that an execution of a workflow goes on with; then
+    `message` is its input (JSON text), and `agent_id` and `agent_name` are those of the workflow.
     """
 
     id: ExecutionId
@@ -32,6 +33,7 @@ class ExecutionDraft:
     session: str | None = None
     limits: Mapping[str, object] = field(default_factory=dict)
     conversation_of: ExecutionId | None = None
+    version_id: str | None = None
 
 
 def first_row(
@@ -44,6 +46,7 @@ def first_row(
         "kind": draft.kind,
         "agent_id": draft.agent_id,
         "agent_name": draft.agent_name,
+        "agent_version": draft.version_id,
         "message": draft.message,
         "timeout_s": draft.timeout_s,
         "labels": dict(draft.labels),

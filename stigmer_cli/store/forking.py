@@ -56,9 +56,14 @@ _COPIES = (_copy(steps), _copy(step_contents), _copy_decisions())
 _PIN = (
     update(executions)
     .where(executions.c.id == _TARGET)
-    .values(agent_version=select(_OTHER.c.agent_version).where(_OTHER.c.id == _SOURCE).scalar_subquery())
+    .values(
+        {
+            name: select(_OTHER.c[name]).where(_OTHER.c.id == _SOURCE).scalar_subquery()
+            for name in ("agent_version", "began_ms", "began_version")
+        }
+    )
 )
-"""Steps are taken over only by the definition that recorded them."""
+"""Steps are taken over only by the definition that recorded them, which saw when the execution began."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from stigmer_cli.domain.identity import AgentId, Kind, is_id
 from stigmer_cli.domain.labels import LabelSelector
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.search import SearchTerm
-from stigmer_cli.errors import RequestError
+from stigmer_cli.errors import NotFound, RequestError
 from stigmer_cli.store.agents import explain_unknown
 from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.columns import micros, moment
@@ -27,6 +27,7 @@ from stigmer_cli.store.listing_source import EVERYTHING, MATCHES, Source
 from stigmer_cli.store.mapping import execution_of
 from stigmer_cli.store.search import has_match, matches_postgresql, matches_sqlite
 from stigmer_cli.store.tables import IN_SESSION, NEEDS_ATTENTION, WAITING, agents, executions
+from stigmer_cli.store.workflows import find_workflow
 
 COUNTED_AMONG = 1_000
 """Where an index does not hold everything that is asked for, matches are counted among so many of its entries."""
@@ -40,13 +41,15 @@ _Condition = ColumnElement[bool] | TextClause
 class Filter:
     """Which executions; what is empty or None does not narrow.
 
-    `agent` is an id or a slug; `session` is a name; `aged` says how old an execution is at least. It was accepted at
-    `since` or later, and before `until`. It has every one of `labels`, and contains every term of `search`.
+    `agent` is an id or a slug, and `workflow` an id, NAME or NAMESPACE/NAME: only one of the two. `session` is a name;
+    `aged` says how old an execution is at least. It was accepted at `since` or later, and before `until`. It has every
+    one of `labels`, and contains every term of `search`.
     """
 
     phases: frozenset[Phase] = frozenset()
     kinds: frozenset[Kind] = frozenset()
     agent: str | None = None
+    workflow: str | None = None
     session: str | None = None
     aged: Aged | None = None
     needs_attention: bool | None = None
@@ -82,7 +85,8 @@ class _Plan:
 async def page(connection: AsyncConnection, asked: Filter, *, limit: int, cursor: str | None) -> Page:
     """The next `limit` executions behind `cursor`.
 
-    Raises RequestError for a cursor that is none of ours, and NotFound for a slug that no agent has.
+    Raises RequestError for a cursor that is none of ours, NotFound for a name that nothing has, and Conflict for a
+    workflow's that several have.
     """
     behind = None if cursor is None else _parse(cursor)
     plan = await _make_plan(connection, asked)
@@ -107,10 +111,10 @@ async def page(connection: AsyncConnection, asked: Filter, *, limit: int, cursor
 async def count(connection: AsyncConnection, asked: Filter, *, limit: int) -> int | None:
     """How many executions match, counted up to `limit`; None if that takes a look at too many that do not match.
 
-    Raises NotFound for a slug that no agent has.
+    Raises NotFound for a name that nothing has, and Conflict for a workflow's that several have.
     """
-    if asked == Filter(phases=asked.phases, agent=asked.agent):
-        counts = await read_counts(connection, await find_agent_id(connection, asked.agent))
+    if asked == Filter(phases=asked.phases, agent=asked.agent, workflow=asked.workflow):
+        counts = await read_counts(connection, await _find_runs_of(connection, asked))
         return min(limit, sum_counts(counts, asked.phases))
     plan, found = await _make_plan(connection, asked), 0
     is_ranged = asked.aged is not None or asked.since is not None or asked.until is not None
@@ -130,8 +134,8 @@ async def _count(connection: AsyncConnection, query: Select[Any], limit: int) ->
 
 
 async def _make_plan(connection: AsyncConnection, asked: Filter) -> _Plan:
-    """Raises NotFound for a slug that no agent has."""
-    agent = await find_agent_id(connection, asked.agent)
+    """Raises NotFound for a name that nothing has, and Conflict for a workflow's that several have."""
+    agent = await _find_runs_of(connection, asked)
     choice = await choose(connection, asked, agent)
     source, indexed, conditions = choice.source, list[_Condition](), list[_Condition]()
     if asked.kinds and not choice.are_kinds_met:
@@ -178,7 +182,7 @@ def _cuts(asked: Filter, source: Source, phases: frozenset[Phase]) -> Sequence[S
     ages = _ages(asked, source)
     if source is not EVERYTHING:
         return ages
-    if asked.needs_attention or asked.waiting or not (phases or asked.agent):
+    if asked.needs_attention or asked.waiting or not (phases or asked.agent or asked.workflow):
         return [[*age, _ROW.phase.in_(sorted(phases))] if phases else age for age in ages]
     return [[*age, _ROW.phase == phase] for phase in sorted(phases or Phase) for age in ages]
 
@@ -214,6 +218,20 @@ async def find_agent_id(connection: AsyncConnection, id_or_slug: str | None) -> 
     if found is None and not is_id(id_or_slug):
         raise await explain_unknown(connection, id_or_slug)
     return found or AgentId(id_or_slug)  # the id of an agent that was deleted still finds its executions
+
+
+async def _find_runs_of(connection: AsyncConnection, asked: Filter) -> AgentId | None:
+    """The id of the agent or the workflow whose executions are asked for; None: of all."""
+    if asked.workflow is None:
+        return await find_agent_id(connection, asked.agent)
+    if asked.agent is not None:
+        raise RequestError("agent and workflow exclude each other")
+    try:
+        return (await find_workflow(connection, asked.workflow)).id
+    except NotFound:
+        if not is_id(asked.workflow):
+            raise
+        return AgentId(asked.workflow)  # that of a workflow that was deleted
 
 
 def _cursor(key: _Key) -> str:

@@ -93,6 +93,7 @@ def execution_of(row: RowMapping, messages: tuple[Message, ...] = ()) -> Executi
         waiting=_waiting_of(row),
         output=row["output"],
         error=row["error"],
+        error_fields=row["error_fields"],
         usage=usage_of(row["usage"]),
         messages=messages,
         has_steps=bool(row.get("has_steps")),
@@ -119,6 +120,7 @@ def map_outcome(outcome: Outcome, now: datetime) -> Mapping[str, object]:
         "phase": outcome.phase,
         "output": outcome.output,
         "error": outcome.error,
+        "error_fields": outcome.error_fields,
         "completed_at": now,
         "next_try_at": None,
     }

@@ -18,6 +18,7 @@ from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.domain.execution import Outcome, QueueReason, TokenUsage
 from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, WorkflowId, WorkflowName
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.task import TaskState
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store import run_transitions
 from stigmer_cli.store.attempt_counts import AttemptCounts, count_attempts
@@ -26,6 +27,7 @@ from stigmer_cli.store.mapping import map_outcome, outcome_event
 from stigmer_cli.store.messages import FOLD_CHARS_MIN, MessageWriter, draft_piece, fold
 from stigmer_cli.store.run_transitions import Postponement
 from stigmer_cli.store.step_rows import EndedStep, add_turns, write_ended
+from stigmer_cli.store.task_rows import write_tasks
 from stigmer_cli.store.transitions import expect, may_become
 from stigmer_cli.store.usage import add_usage
 from stigmer_cli.store.with_agent import LOCKED_WITH_AGENT, WithAgent, with_agent_of
@@ -243,12 +245,13 @@ class RunTable:
         outcome: Outcome,
         tail: ReportedText | None = None,
         steps: Sequence[EndedStep] = (),
+        tasks: Sequence[TaskState] = (),
     ) -> ReportResult:
         """The run ended with `outcome`; `attempt` None: the workflow's own report, whichever attempt was running.
 
         Only the workflow's report may end a run that has not claimed yet: it was cancelled or failed before it began.
         `tail` is what the attempt said last, as in `append_message`, whose Conflict it raises. `steps` are what it has
-        not recorded yet; their usage is in that of the outcome.
+        not recorded yet; their usage is in that of the outcome. `tasks` are those of a workflow that changed last.
         """
 
         async def write(writing: Writing) -> _Finished:
@@ -274,6 +277,7 @@ class RunTable:
             if attempt is not None:
                 for step in steps:
                     await write_ended(writing, row, attempt, step)
+                await write_tasks(writing, execution_id, tasks)
             return _Finished(ReportResult.TAKEN, outcome.usage if used else None, is_turn=row["session"] is not None)
 
         finished = await self._database.write(write)

@@ -31,6 +31,7 @@ _LONG: Mapping[str, object] = {
     "labels": {},
     "output": None,
     "error": None,
+    "error_fields": None,
     "conversation": None,
     "follow_up": None,
 }

@@ -1,4 +1,4 @@
-"""The store: agents, executions, what runs report, timelines, and whether all of it can be relied on."""
+"""The store: agents, workflows, executions, what runs report, timelines, and whether all of it can be relied on."""
 
 from pathlib import Path
 from types import TracebackType
@@ -27,8 +27,10 @@ from stigmer_cli.store.secrets import SecretTable
 from stigmer_cli.store.servers import ServerTable
 from stigmer_cli.store.sessions import SessionTable
 from stigmer_cli.store.steps import StepTable
+from stigmer_cli.store.tasks import TaskTable
 from stigmer_cli.store.usage_totals import UsageTable
 from stigmer_cli.store.waits import WaitTable
+from stigmer_cli.store.workflows import WorkflowTable
 from stigmer_cli.store.writer_queue import WriterLoad
 
 STORE_ID = "store_id"
@@ -47,6 +49,8 @@ class Store:
         self.executions = ExecutionTable(database, store_id)
         self.runs = RunTable(database)
         self.steps = StepTable(database)
+        self.tasks = TaskTable(database)
+        self.workflows = WorkflowTable(database)
         self.events = EventTable(database)
         self.progress = ProgressTable(database)
         self.waits = WaitTable(database, store_id)

@@ -106,6 +106,34 @@ agent_versions = Table(
     Column("document", Document, nullable=False),
 )
 
+# Documents of workflows as they were applied last, one for each name in a namespace.
+workflows = Table(
+    "workflows",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("namespace", Words, nullable=False),
+    Column("name", Words, nullable=False),
+    # What the document says; two documents may say the same.
+    Column("version", Words, nullable=False),
+    Column("labels", Document, nullable=False),
+    Column("annotations", Document, nullable=False),
+    Column("version_id", Words, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Index("ux_workflows_name", "name", "namespace", unique=True),
+)
+
+# Each document that was ever applied: an execution goes on with the one that it was accepted with.
+workflow_versions = Table(
+    "workflow_versions",
+    metadata,
+    # A hash of the rest.
+    Column("id", Words, primary_key=True),
+    Column("workflow_id", Words, nullable=False),
+    # JSON text, with its keys in the order in which they were written.
+    Column("document", Words, nullable=False),
+)
+
 executions = Table(
     "executions",
     metadata,
@@ -113,11 +141,13 @@ executions = Table(
     # Whose names the workflow of this epoch carries; NULL: those from before stores had ids.
     Column("store_id", Words),
     Column("kind", Words, nullable=False),
-    # No foreign key: an execution outlives its agent.
+    # Of its agent or its workflow. No foreign key: an execution outlives both.
     Column("agent_id", Words, nullable=False),
     Column("agent_name", Words, nullable=False),
-    # The definition that it began with; NULL before it began, and for agents without tools.
+    # The definition that it began with; NULL before it began, and for agents without tools. Of a workflow: the one that
+    # it was accepted with.
     Column("agent_version", Words),
+    # Of a workflow: its input, as JSON text.
     Column("message", Words, nullable=False),
     # The session that it is an execution of, if any, and its place in the order of that.
     Column("session", Words),
@@ -161,8 +191,14 @@ executions = Table(
     Column("waiting_since", Moment),
     Column("waiting_until", Moment),
     Column("waiting_cause", Words),
+    # Of a workflow: JSON text.
     Column("output", Words),
     Column("error", Words),
+    # Of a workflow: the error as the specification describes it, as JSON text.
+    Column("error_fields", Words),
+    # Of a workflow: when it first began, in milliseconds since 1970, and with which version of Stigmer.
+    Column("began_ms", BigInteger),
+    Column("began_version", Words),
     # What models used, summed over attempts, and the last attempt that is in the sum.
     Column("usage", Document),
     Column("idempotency_key", Words),
@@ -296,6 +332,23 @@ step_contents = Table(
     Column("part", Words, nullable=False),
     Column("text", Words, nullable=False),
     PrimaryKeyConstraint("execution_id", "seq", "part", name="pk_step_contents"),
+)
+
+# How far the tasks of a workflow are, as its runs report it, in the order in which they began.
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("execution_id", Words, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("key", Words, nullable=False),
+    Column("name", Words, nullable=False),
+    Column("phase", Words, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("completed_at", Moment),
+    Column("error", Words),
+    PrimaryKeyConstraint("execution_id", "seq", name="pk_tasks"),
+    Index("ux_tasks_key", "execution_id", "key", unique=True),
 )
 
 # Calls that wait for a person's decision, and what was decided, in the order in which a model asks for them.

@@ -16,6 +16,7 @@ from stigmer_cli.domain.execution import EventType, Outcome
 from stigmer_cli.domain.identity import ExecutionId, RunId, StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import StepState
+from stigmer_cli.domain.task import TaskState
 from stigmer_cli.domain.waiting import CallDecision, WaitFor, Waiting, describe_approval
 from stigmer_cli.store import decisions, run_transitions, transitions
 from stigmer_cli.store.columns import Moment
@@ -26,6 +27,7 @@ from stigmer_cli.store.runs import ReportResult, check_begun, known_better
 from stigmer_cli.store.statements import by_index
 from stigmer_cli.store.step_rows import StepDraft, StepEnd, find_by_key, write_begun, write_end
 from stigmer_cli.store.tables import WAKES, executions
+from stigmer_cli.store.task_rows import write_tasks
 
 _ROW = executions.c
 _NOW: BindParameter[datetime] = bindparam("now", type_=Moment)
@@ -45,7 +47,8 @@ DECIDED = "what it waited for is decided"
 class WaitReport:
     """Why a run ends without an outcome. It goes on by itself in `delay_s` seconds; None: not by itself.
 
-    `calls` wait for a decision. `timer` is a step that is done when the time has come.
+    `calls` wait for a decision. `timer` is a step that is done when the time has come. `tasks` are those of a workflow
+    that changed last.
     """
 
     wait_for: WaitFor
@@ -54,6 +57,7 @@ class WaitReport:
     delay_s: float | None = None
     calls: Sequence[AskedCall] = ()
     timer: StepDraft | None = None
+    tasks: Sequence[TaskState] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +100,7 @@ class WaitTable:
 
     async def _wait(self, writing: Writing, row: RowMapping, attempt: int, wait: WaitReport) -> None:
         id_, epoch = row["id"], row["epoch"]
+        await write_tasks(writing, id_, wait.tasks)
         if row["cancel_requested_at"] is not None:
             outcome = Outcome(phase=Phase.CANCELLED, error=transitions.CANCELLED_WAITING)
             ended = Transition(

@@ -37,6 +37,20 @@ class Workflow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LocatedWorkflow:
+    """A workflow, the document that it is in, and where in that its own begins: `()`, or `("spec",)` in a manifest."""
+
+    workflow: Workflow
+    located: Located
+    prefix: Path
+    name: str
+
+    def format(self, problem: Problem) -> str:
+        """A further problem, with file, line and column in front; its path is one of the workflow."""
+        return _format(self.name, self.located.find((*self.prefix, *problem.path)), problem.text)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rejected:
     """A document, or a whole text, with mistakes: a line for each, with the file, line and column in front."""
 
@@ -45,6 +59,12 @@ class Rejected:
 
 def read_workflows(name: str, text: str) -> Iterator[Workflow | Rejected]:
     """Each document of `text`, which is shown under `name`; empty documents are left out."""
+    for found in locate_workflows(name, text):
+        yield found.workflow if isinstance(found, LocatedWorkflow) else found
+
+
+def locate_workflows(name: str, text: str) -> Iterator[LocatedWorkflow | Rejected]:
+    """As `read_workflows`, with the places of what each document says."""
     if len(text.encode()) > BYTES_MAX:
         yield Rejected(problems=[f"{name}:1:1: a document of more than {BYTES_MAX // 1024} KiB"])
         return
@@ -55,7 +75,7 @@ def read_workflows(name: str, text: str) -> Iterator[Workflow | Rejected]:
         yield Rejected(problems=[_format(name, error.place, error.text)])
 
 
-def _check(name: str, located: Located) -> Workflow | Rejected:
+def _check(name: str, located: Located) -> LocatedWorkflow | Rejected:
     if not isinstance(located.data, dict):
         return Rejected(problems=[_format(name, located.find(()), "a workflow is a mapping with document and do")])
     prefix: Path = ("spec",) if "kind" in located.data or "apiVersion" in located.data else ()
@@ -69,7 +89,8 @@ def _check(name: str, located: Located) -> Workflow | Rejected:
     if problems:
         placed = sorted((located.find(problem.path), problem.text) for problem in problems)
         return Rejected(problems=[_format(name, place, text) for place, text in placed])
-    return make_workflow(cast("Mapping[str, Json]", data))
+    workflow = make_workflow(cast("Mapping[str, Json]", data))
+    return LocatedWorkflow(workflow=workflow, located=located, prefix=prefix, name=name)
 
 
 def _check_meaning(data: Mapping[str, Json]) -> Sequence[Problem]:

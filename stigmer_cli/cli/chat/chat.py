@@ -146,8 +146,8 @@ class Chat:
         self._show_question(last)
         if last.status.phase.is_terminal:
             self._show_end(last, has_answer=False)
-            if last.status.output:
-                self._cli.out.raw(strip_control_sequences(last.status.output) + "\n")
+            if last.status.answer:
+                self._cli.out.raw(strip_control_sequences(last.status.answer) + "\n")
             return
         ended = await Turn(self._cli, self._client, last.metadata.id).resume()
         if isinstance(ended, StigmerError):  # it was sent before: at the prompt, Enter would ask it a second time
@@ -240,7 +240,8 @@ class Chat:
     def _show_end(self, ended: ExecutionResource, *, has_answer: bool = True) -> None:
         status = ended.status
         if status.phase is Phase.FAILED:
-            self._cli.out.note(f"{status.phase}: {status.error}; /retry sends it again" if has_answer else "FAILED")
+            why = f"{status.phase}: {status.error_text}; /retry sends it again"
+            self._cli.out.note(why if has_answer else "FAILED")
         elif status.phase is Phase.CANCELLED:
             self._cli.out.note("cancelled")
         elif status.waiting is not None:

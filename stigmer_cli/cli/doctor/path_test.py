@@ -204,7 +204,7 @@ class _Walk:
                 await self.clock.sleep(AGAIN_S)
                 continue
             if ended.status.phase is not Phase.COMPLETED:
-                why = f"it ended {ended.status.phase}: {ended.status.error or 'without a reason'}"
+                why = f"it ended {ended.status.phase}: {ended.status.error_text or 'without a reason'}"
                 self.stop = Stop(hop=Hop.FINISHED, why=why, hint=OTHERWISE, since=ended.status.completed_at)
             return
 

@@ -50,10 +50,10 @@ class Candidate:
         """The candidate for an execution."""
         return cls(
             id=item.metadata.id,
-            agent=item.spec.agent_name,
+            agent=item.spec.runs,
             phase=item.status.phase,
             created_at=item.metadata.created_at,
-            message=truncate_line(item.spec.message, MESSAGE_MAX),
+            message=truncate_line(item.spec.asked, MESSAGE_MAX),
         )
 
 

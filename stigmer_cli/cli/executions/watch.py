@@ -54,8 +54,8 @@ def _print_end(cli: Cli, execution: ExecutionResource) -> None:
     status = execution.status
     _print_json(cli, execution)
     if cli.out.format is Format.TABLE:
-        if status.error:
-            cli.out.note(f"{status.phase}: {status.error}")
+        if status.error_text:
+            cli.out.note(f"{status.phase}: {status.error_text}")
         cli.out.note(f"{execution.metadata.id} {'paused' if status.waiting else status.phase}")
         if status.waiting:
             more = " --limit NAME=N" if status.waiting.wait_for == WaitFor.LIMIT else ""

@@ -158,8 +158,8 @@ def _describe_run(found: ExecutionResource) -> RunAnswer:
         id=name,
         phase=status.phase,
         is_done=is_done,
-        output=status.output,
-        error=status.error,
+        output=status.answer,
+        error=status.error_text,
         why=describe_reason(found),
         hint="" if is_done else found.stuck.hint if found.stuck else f"it goes on: get_execution with {name}",
     )

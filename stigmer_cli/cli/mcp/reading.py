@@ -268,12 +268,12 @@ def detail_of(found: ExecutionResource, events: Sequence[EventBody]) -> Executio
     status = found.status
     return ExecutionDetailAnswer(
         id=found.metadata.id,
-        agent=found.spec.agent_name,
+        agent=found.spec.runs,
         phase=status.phase,
         why=describe_reason(found),
-        message=found.spec.message,
-        output=status.output,
-        error=status.error,
+        message=found.spec.asked,
+        output=status.answer,
+        error=status.error_text,
         messages=[] if status.output is not None else status.messages,
         created_at=found.metadata.created_at,
         started_at=status.started_at,
@@ -295,10 +295,10 @@ def detail_of(found: ExecutionResource, events: Sequence[EventBody]) -> Executio
 def _brief(found: ExecutionResource) -> ExecutionAnswer:
     return ExecutionAnswer(
         id=found.metadata.id,
-        agent=found.spec.agent_name,
+        agent=found.spec.runs,
         phase=found.status.phase,
         created_at=found.metadata.created_at,
-        message=truncate_line(found.spec.message, TEXT_MAX),
+        message=truncate_line(found.spec.asked, TEXT_MAX),
         why=truncate_line(describe_reason(found), TEXT_MAX),
         stuck=found.stuck,
     )

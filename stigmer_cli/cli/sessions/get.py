@@ -45,6 +45,6 @@ def _print_exchange(console: Console, item: ExecutionResource) -> None:
     console.print(f"[dim]{item.metadata.id}[/]  [{PHASE_STYLES[phase]}]{phase}[/]", soft_wrap=True)
     for line in item.spec.message.splitlines() or [""]:
         console.print(f"[bold]>[/] {escape_markup(line)}", soft_wrap=True)
-    answer = item.status.output if phase is Phase.COMPLETED else describe_reason(item)
+    answer = item.status.answer if phase is Phase.COMPLETED else describe_reason(item)
     if answer:
         console.print(escape_markup(answer), soft_wrap=True)

@@ -57,7 +57,7 @@ def draw_row(item: ExecutionResource, now: datetime) -> Sequence[Text]:
         Text(item.metadata.id),
         Text(item.status.phase, style=PHASE_STYLES[item.status.phase]),
         Text(ago(item.metadata.created_at, now), justify="right"),
-        Text(truncate_line(item.spec.agent_name, AGENT_MAX)),
+        Text(truncate_line(item.spec.runs, AGENT_MAX)),
         Text(truncate_line(describe_reason(item), WHY_MAX), style="red" if item.stuck else ""),
     )
 
@@ -70,9 +70,9 @@ def draw_selected(item: ExecutionResource | None, log_lines: Sequence[str] | Non
     lines = [Text.assemble((f"{item.metadata.id} ", "bold"), strip_control_sequences(why))]
     if item.stuck:
         lines.append(Text.assemble(("hint: ", "cyan"), strip_control_sequences(item.stuck.hint)))
-    lines.append(Text(f"message: {truncate_line(item.spec.message, MESSAGE_MAX)}"))
-    if item.status.output:
-        lines.append(Text(f"output: {truncate_line(item.status.output, MESSAGE_MAX)}"))
+    lines.append(Text(f"message: {truncate_line(item.spec.asked, MESSAGE_MAX)}"))
+    if item.status.answer:
+        lines.append(Text(f"output: {truncate_line(item.status.answer, MESSAGE_MAX)}"))
     if log_lines is None:
         return Group(*lines, Text("reading the logs ...", style="dim"))
     told = [Text(line, style="dim") for line in log_lines] or [Text("the logs do not name it", style="dim")]

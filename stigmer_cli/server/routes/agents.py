@@ -1,6 +1,7 @@
 """Agents: apply, list, get, delete."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -33,13 +34,10 @@ Called = Annotated[Services, Depends(services)]
 @router.post("/agents:apply")
 async def apply_agents(body: ApplyRequest, called: Called) -> ApplyResponse:
     """Create or update agents by name, all or none, or, with `dryRun`, only say what that would do."""
-    drafts = [_draft(manifest, called.ids) for manifest in body.items]
-    slugs = [draft.slug for draft in drafts]
-    twice = sorted({slug for slug in slugs if slugs.count(slug) > 1})
-    if twice:
-        raise RequestError(f"applied twice in one request: {', '.join(twice)}")
+    drafts = [draft_of(manifest, called.ids) for manifest in body.items]
+    refuse_twice(draft.slug for draft in drafts)
     applied = await called.store.agents.apply(drafts, is_dry_run=body.dry_run)
-    return ApplyResponse(items=[_applied_item(one) for one in applied])
+    return ApplyResponse(items=[applied_item(one) for one in applied])
 
 
 @router.get("/agents")
@@ -79,14 +77,23 @@ def _with_status(agent: Agent, runs: Mapping[AgentId, AgentRuns] | None) -> Agen
     )
 
 
-def _applied_item(applied: AppliedAgent) -> AppliedItem:
+def applied_item(applied: AppliedAgent) -> AppliedItem:
+    """What was done, as it goes over the wire."""
     before = applied.before if applied.verb == UPDATED else None
     return AppliedItem(
         verb=applied.verb, agent=agent_resource(applied.agent), before=agent_resource(before) if before else None
     )
 
 
-def _draft(manifest: AgentManifest, ids: IdGenerator) -> AgentDraft:
+def refuse_twice(names: Iterable[str]) -> None:
+    """Raise RequestError for a name that is there twice."""
+    counts = Counter(names)
+    if twice := sorted(name for name, count in counts.items() if count > 1):
+        raise RequestError(f"applied twice in one request: {', '.join(twice)}")
+
+
+def draft_of(manifest: AgentManifest, ids: IdGenerator) -> AgentDraft:
+    """The agent that a manifest describes; raises RequestError for a name that no address can be made of."""
     slug = slug_of(manifest.metadata.name)
     if not slug:
         raise RequestError(f"the name {manifest.metadata.name!r} has no letter or digit that an address can be made of")

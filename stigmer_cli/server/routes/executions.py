@@ -9,25 +9,28 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from stigmer_cli.api.query import COUNT_MAX
+from stigmer_cli.api.execution_body import execution_resource
 from stigmer_cli.api.resources import (
+    COUNT_MAX,
     EventPage,
     ExecutionPage,
     ExecutionRequest,
     ExecutionResource,
     event_body,
-    execution_resource,
 )
 from stigmer_cli.api.run_report import NUMBER_MAX
 from stigmer_cli.api.steps import STEPS_SHOWN_MAX, JournalBody, step_body
+from stigmer_cli.api.tasks import TASKS_SHOWN_MAX, TaskList, task_body
 from stigmer_cli.domain.execution import Event, Execution
-from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.domain.identity import ExecutionId, Kind
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.step import RESULT_BYTES_MAX
 from stigmer_cli.errors import NotFound, RequestError
 from stigmer_cli.executions.accept import SubmitRequest
 from stigmer_cli.executions.notifier import OTHER_SERVERS_S
 from stigmer_cli.executions.reason import explain_wait
 from stigmer_cli.executions.retention import explain_missing
+from stigmer_cli.json_text import dump_json
 from stigmer_cli.judgement.wire import stuck_body
 from stigmer_cli.server.connections import waited_s
 from stigmer_cli.server.large_page import send_in_pieces
@@ -88,7 +91,8 @@ async def accept(
     request = SubmitRequest(
         id=ExecutionId(body.id) if body.id else None,
         agent=body.agent,
-        message=body.message,
+        workflow=body.workflow or None,
+        message=_dump_input(body) if body.workflow else body.message,
         timeout_s=body.timeout_s,
         labels=body.labels,
         idempotency_key=idempotency_key,
@@ -102,6 +106,17 @@ async def accept(
     )
     execution = await called.acceptor.accept(request, policy=called.settings.submit_policy, waited_s=waited_s)
     return 201 if execution.dispatch.is_submitted else 202, execution_resource(execution)
+
+
+def _dump_input(body: ExecutionRequest) -> str:
+    """The input of a workflow as JSON text; raises RequestError for one that is too long, or no JSON."""
+    try:
+        text = dump_json(body.input)
+    except ValueError:
+        raise RequestError("the input holds NaN, Infinity or a number that is too large, which JSON has not") from None
+    if len(text.encode()) > RESULT_BYTES_MAX:
+        raise RequestError(f"the input is longer than {RESULT_BYTES_MAX // 1_000_000} MB as JSON")
+    return text
 
 
 @router.get("/executions", response_model=ExecutionPage)
@@ -143,7 +158,19 @@ async def get_execution(execution_id: str, called: Called) -> ExecutionResource:
     execution = await _find(called, execution_id)
     found = await called.stuck.stuck_of(execution)
     body = explain_wait(execution, called.link.status(), called.pollers.polling)
-    return execution_resource(body, stuck_body(found) if found else None, await _journal_of(execution, called))
+    return execution_resource(
+        body,
+        stuck_body(found) if found else None,
+        await _journal_of(execution, called),
+        await _tasks_of(execution, called),
+    )
+
+
+async def _tasks_of(execution: Execution, called: Services) -> TaskList | None:
+    if execution.kind is Kind.AGENT:
+        return None
+    shown, count = await called.store.tasks.list_last(execution.id, limit=TASKS_SHOWN_MAX)
+    return TaskList(tasks=[task_body(task) for task in shown], count=count)
 
 
 async def _journal_of(execution: Execution, called: Services) -> JournalBody:

@@ -26,8 +26,10 @@ from stigmer_cli.api.reports import (
 from stigmer_cli.api.sessions import exchange_bodies
 from stigmer_cli.api.usage import used_body
 from stigmer_cli.domain.execution import Agent, AgentSpec, Execution, Outcome
-from stigmer_cli.domain.identity import ExecutionId, RunId, WorkflowId
+from stigmer_cli.domain.identity import ExecutionId, Kind, RunId, WorkflowId
+from stigmer_cli.json_text import dump_json
 from stigmer_cli.server.routes.steps import ended_step
+from stigmer_cli.server.routes.workflow_tasks import make_workflow_work
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.store.attempt_counts import AttemptCounts
 from stigmer_cli.store.run_transitions import Postponement
@@ -136,6 +138,8 @@ async def _work(begun: WithAgent, attempt: int, called: Services) -> Work:
     """What an attempt that began has to do."""
     execution = begun.execution
     counts = FIRST if attempt == 1 else await called.store.runs.count_attempts(execution.id)
+    if execution.kind is Kind.WORKFLOW:
+        return await make_workflow_work(execution, counts, called)
     spec = await _definition(execution, begun.agent, called)
     if spec is None:  # the run says so, and ends
         return Work(instructions="", message=execution.message, model="deleted", agent_name=execution.agent_name)
@@ -205,9 +209,11 @@ async def finish(execution_id: str, body: OutcomeReport, called: Called) -> Repo
             phase=body.phase,
             output=body.output,
             error=body.error,
+            error_fields=None if body.error_fields is None else dump_json(body.error_fields),
             usage=body.usage.to_domain() if body.usage else None,
         ),
         tail=ReportedText(index=tail.index, offset=tail.offset, role=tail.role, text=tail.text) if tail else None,
         steps=[ended_step(step, may_be_outcome=True) for step in body.steps],
+        tasks=[task.to_domain() for task in body.tasks],
     )
     return ReportResponse(taken=report is not ReportResult.STALE)

@@ -77,6 +77,7 @@ def wait_report(body: WaitRequest) -> WaitReport:
             for call in body.calls
         ],
         timer=draft_of(body.timer) if body.timer else None,
+        tasks=[task.to_domain() for task in body.tasks],
     )
 
 

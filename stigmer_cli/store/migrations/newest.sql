@@ -61,7 +61,7 @@ CREATE TABLE executions (
 	output TEXT, 
 	error TEXT, 
 	idempotency_key TEXT, 
-	request_hash TEXT NOT NULL, store_id TEXT, usage TEXT, answer_seq INTEGER, agent_version TEXT, session TEXT, session_seq INTEGER, conversation TEXT, waiting_for TEXT, waiting_step TEXT, waiting_since BIGINT, waiting_until BIGINT, waiting_cause TEXT, follow_up TEXT, 
+	request_hash TEXT NOT NULL, store_id TEXT, usage TEXT, answer_seq INTEGER, agent_version TEXT, session TEXT, session_seq INTEGER, conversation TEXT, waiting_for TEXT, waiting_step TEXT, waiting_since BIGINT, waiting_until BIGINT, waiting_cause TEXT, follow_up TEXT, error_fields TEXT, began_ms BIGINT, began_version TEXT, 
 	PRIMARY KEY (id), 
 	CONSTRAINT ck_executions_phase CHECK (phase IN ('PENDING', 'IN_PROGRESS', 'COMPLETED', 'FAILED', 'CANCELLED')), 
 	CONSTRAINT ck_executions_kind CHECK (kind IN ('agent', 'workflow')), 
@@ -248,4 +248,41 @@ CREATE TABLE decisions (
 	CONSTRAINT pk_decisions PRIMARY KEY (execution_id, step)
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0012');
+CREATE TABLE workflows (
+	id TEXT NOT NULL, 
+	namespace TEXT NOT NULL, 
+	name TEXT NOT NULL, 
+	version TEXT NOT NULL, 
+	labels TEXT NOT NULL, 
+	annotations TEXT NOT NULL, 
+	version_id TEXT NOT NULL, 
+	created_at BIGINT NOT NULL, 
+	updated_at BIGINT NOT NULL, 
+	PRIMARY KEY (id)
+);
+
+CREATE UNIQUE INDEX ux_workflows_name ON workflows (name, namespace);
+
+CREATE TABLE workflow_versions (
+	id TEXT NOT NULL, 
+	workflow_id TEXT NOT NULL, 
+	document TEXT NOT NULL, 
+	PRIMARY KEY (id)
+);
+
+CREATE TABLE tasks (
+	execution_id TEXT NOT NULL, 
+	seq INTEGER NOT NULL, 
+	"key" TEXT NOT NULL, 
+	name TEXT NOT NULL, 
+	phase TEXT NOT NULL, 
+	attempts INTEGER NOT NULL, 
+	started_at BIGINT NOT NULL, 
+	completed_at BIGINT, 
+	error TEXT, 
+	CONSTRAINT pk_tasks PRIMARY KEY (execution_id, seq)
+);
+
+CREATE UNIQUE INDEX ux_tasks_key ON tasks (execution_id, "key");
+
+INSERT INTO alembic_version (version_num) VALUES ('0013');

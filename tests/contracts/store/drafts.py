@@ -22,7 +22,18 @@ RUN = RunId("run-1")
 OTHER_RUN = RunId("run-2")
 AGENT = AgentId("agt-00000000000000000000000000")
 
+WITHOUT_WORKFLOWS: Sequence[str] = (
+    "DROP TABLE workflows",
+    "DROP TABLE workflow_versions",
+    "DROP TABLE tasks",
+    "ALTER TABLE executions DROP COLUMN error_fields",
+    "ALTER TABLE executions DROP COLUMN began_ms",
+    "ALTER TABLE executions DROP COLUMN began_version",
+)
+"""What takes the newest schema back to the one that knew no workflows."""
+
 WITHOUT_WAITS: Sequence[str] = (
+    *WITHOUT_WORKFLOWS,
     "ALTER TABLE executions DROP COLUMN follow_up",
     "DROP TABLE decisions",
     "DROP INDEX ix_executions_waiting",

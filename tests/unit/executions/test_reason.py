@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from stigmer_cli.api.connection import ConnectionState
-from stigmer_cli.api.resources import execution_resource
+from stigmer_cli.api.execution_body import execution_resource
 from stigmer_cli.domain.execution import Attention, AttentionCode, Execution, QueueReason
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.pollers import Polling, SeenPoller

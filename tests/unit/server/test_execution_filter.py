@@ -11,6 +11,7 @@ def test_each_parameter_of_the_list_is_described_once() -> None:
     [described] = [
         path["get"]["parameters"] for name, path in app.openapi()["paths"].items() if name == "/v1/executions"
     ]
-    names = "phase kind agent session olderThanS label search since until waiting stuck judged count limit cursor"
+    names = "phase kind agent workflow session olderThanS label search since until waiting stuck judged count limit"
+    names += " cursor"
     assert sorted(one["name"] for one in described) == sorted(names.split())
     assert all(one.get("description") for one in described if one["name"] in {"label", "search", "since", "until"})

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from starlette.responses import StreamingResponse
 
-from stigmer_cli.api.resources import ExecutionPage, execution_resource
+from stigmer_cli.api.execution_body import execution_resource
+from stigmer_cli.api.resources import ExecutionPage
 from stigmer_cli.server.large_page import LARGE_CHARS, pieces_of, send_in_pieces
 from tests.support.execution_rows import row
 

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from stigmer_cli.api.resources import EventBody, ExecutionResource, execution_resource
+from stigmer_cli.api.execution_body import execution_resource
+from stigmer_cli.api.resources import EventBody, ExecutionResource
 from stigmer_cli.cli.chat import turn
 from stigmer_cli.cli.chat.chat import Chat
 from stigmer_cli.cli.chat.turn import Turn

@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from stigmer_cli.api.resources import EventBody, execution_resource
+from stigmer_cli.api.execution_body import execution_resource
+from stigmer_cli.api.resources import EventBody
 from stigmer_cli.api.stuck import StuckBody
 from stigmer_cli.cli.executions.follow import EventPrinter
 from stigmer_cli.cli.output import Format, Output

@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 from rich.console import Console
 
-from stigmer_cli.api.resources import ExecutionResource, execution_resource
+from stigmer_cli.api.execution_body import execution_resource
+from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.api.steps import JournalBody, StepBody, StepContentsBody
 from stigmer_cli.api.usage import UsageBody
 from stigmer_cli.cli.executions.steps import draw_step_bars, print_step, print_steps

@@ -11,7 +11,8 @@ from rich.console import Console
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Static
 
-from stigmer_cli.api.resources import EventBody, ExecutionResource, execution_resource
+from stigmer_cli.api.execution_body import execution_resource
+from stigmer_cli.api.resources import EventBody, ExecutionResource
 from stigmer_cli.api.stuck import StuckBody
 from stigmer_cli.cli.stack.status import StatusPage
 from stigmer_cli.cli.top.app import TopApp

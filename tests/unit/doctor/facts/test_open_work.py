@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from stigmer_cli.api.connection import ConnectionState
-from stigmer_cli.api.resources import execution_resource
+from stigmer_cli.api.execution_body import execution_resource
 from stigmer_cli.api.stuck import StuckReport
 from stigmer_cli.clock import iso
 from stigmer_cli.doctor.facts.open_work import Surroundings, execution_of, judge_all, judge_here

@@ -1,0 +1,53 @@
+"""What an execution of a workflow takes and gives, which the store keeps as JSON text: input, output and error."""
+
+import json
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+from pydantic_core import from_json
+
+from stigmer_cli.domain.execution import Execution
+from stigmer_cli.domain.phase import Phase
+
+LISTED_CHARS_MAX = 10_000
+"""A list leaves a longer input or output of a workflow out: a page of them would be hundreds of megabytes."""
+
+ERROR_TYPES = "https://open-workflow-specification.org/spec/1.0.0/errors/"
+"""Where the specification keeps its types of errors."""
+
+
+def parse_kept(text: str | None) -> JsonValue:
+    """The value in `text`, which the store keeps; None for None."""
+    value: JsonValue = None if text is None else from_json(text)
+    return value
+
+
+def parse_error(execution: Execution) -> dict[str, JsonValue] | None:
+    """The error of an execution that failed or was cancelled, in the form of the specification; None: it was not.
+
+    What ended it from outside, such as a timeout or a person, gets a type of the specification and a sentence.
+    """
+    if execution.error_fields is not None:
+        return dict(_mapping(parse_kept(execution.error_fields)))
+    if execution.error is None:
+        return None
+    title = "Cancelled" if execution.phase is Phase.CANCELLED else "Runtime Error"
+    return {"type": f"{ERROR_TYPES}runtime", "status": 500, "title": title, "detail": execution.error, "instance": "/"}
+
+
+def text_of(value: JsonValue) -> str:
+    """`value` for a person to read: text as it is, and anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def sentence_of(error: str | Mapping[str, JsonValue] | None) -> str | None:
+    """What an error says, as a sentence; None for None."""
+    if error is None or isinstance(error, str):
+        return error
+    title, detail, instance = (error.get(name) for name in ("title", "detail", "instance"))
+    said = ": ".join(str(part) for part in (title, detail) if part) or str(error.get("type", "an error"))
+    return f"{said} (at {instance})" if instance and instance != "/" else said
+
+
+def _mapping(value: JsonValue) -> Mapping[str, JsonValue]:
+    return value if isinstance(value, dict) else {"detail": value}

@@ -5,6 +5,7 @@ import httpx
 from stigmer_cli.clock import Clock, SystemClock
 from stigmer_cli.runner.call.a2a import A2aCall
 from stigmer_cli.runner.call.authenticator import Authenticator
+from stigmer_cli.runner.call.grpc import GrpcCall
 from stigmer_cli.runner.call.http import HttpCall
 from stigmer_cli.runner.call.mcp import McpCall
 from stigmer_cli.runner.call.openapi import OpenApiTranslation
@@ -26,12 +27,14 @@ def make_functions(
     authenticator = Authenticator(client, clock)
     resources = Resources(client, authenticator)
     mcp = McpCall(authenticator, servers, clock)
+    grpc = GrpcCall(authenticator, resources, clock)
     return Functions(
         processes={"shell": ShellProcess(), "script": ScriptProcess()},
         calls={
             "http": HttpCall(client, authenticator),
             "mcp": mcp,
+            "grpc": grpc,
             "a2a": A2aCall(client, authenticator, resources),
         },
-        translations={"openapi": OpenApiTranslation(resources), "mcp": mcp},
+        translations={"openapi": OpenApiTranslation(resources), "mcp": mcp, "grpc": grpc},
     )

@@ -10,7 +10,8 @@ ITEMS_MAX = 1_000
 class UsageItem(Sent):
     """What the executions of an agent used with a model.
 
-    `model` is null for executions of which nobody counted the tokens. `cost` is in US dollars, by list prices, and null
+    `model` is null for executions that have not asked one yet. `turns` are answers of the model, and `toolCalls` calls
+    of tools, as far as they are recorded. `cost` is in US dollars, by list prices, and null
     where no price is known; `unpriced` is how many of the executions used tokens whose price is not known.
     """
 
@@ -19,6 +20,8 @@ class UsageItem(Sent):
     executions: int
     input_tokens: int
     output_tokens: int
+    turns: int
+    tool_calls: int
     cost: float | None
     unpriced: int
 
@@ -29,6 +32,8 @@ class UsageSum(Sent):
     executions: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    turns: int = 0
+    tool_calls: int = 0
     cost: float | None = None
     unpriced: int = 0
 

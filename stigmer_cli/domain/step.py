@@ -10,6 +10,7 @@ A step of effect `none` or `repeatable` may also be recorded as a whole once it 
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +30,8 @@ NAME_MAX = 200
 
 FIRST_TURN = "/turns/0"
 """The key of the only turn of an agent without tools."""
+
+_STEP_IN_REASON = re.compile(r"step (?P<key>/\S+) ")
 
 
 class StepKind(StrEnum):
@@ -132,6 +135,12 @@ def idempotency_key(execution: str, key: str) -> str:
     32 hexadecimal digits of SHA-256, a function of the execution's id and the step's key only.
     """
     return hashlib.sha256(f"stigmer-step\0{execution}\0{key}".encode()).hexdigest()[:32]
+
+
+def find_step_in(reason: str) -> str:
+    """The key of the step with which the reason of a mark begins (`step /turns/0 (...) was ...`); empty if none."""
+    found = _STEP_IN_REASON.match(reason)
+    return found["key"] if found else ""
 
 
 def hash_of(json_text: str) -> str:

@@ -36,8 +36,8 @@ GRACE_S = 5.0
 
 RECONCILE = "stigmer executions reconcile"
 RESUME = "stigmer executions resume"
+RERUN = "stigmer executions rerun"
 CANCEL = "stigmer executions cancel"
-RESUME = "stigmer executions resume"
 WATCH = "stigmer executions watch"
 MORE_WORKERS = "stigmer work"
 WAIT = "stigmer doctor --wait=30"
@@ -83,7 +83,7 @@ _WAYS_OUT: Mapping[StuckClass, WayOut] = {
     StuckClass.KEEPS_INTERRUPTED: _RECONCILE,
     StuckClass.LOST: _REPEAT,
     StuckClass.EFFECT_UNKNOWN: _REPEAT,
-    StuckClass.JOURNAL_MISMATCH: WayOut(commands=(f"{CANCEL} {{id}}",)),
+    StuckClass.JOURNAL_MISMATCH: WayOut(commands=(f"{RERUN} {{id}}", f"{CANCEL} {{id}}")),
     StuckClass.PAUSED: WayOut(commands=(f"{RESUME} {{ids}}",), note="once the cause is repaired"),
     StuckClass.CANNOT_REPLAY: _START_OVER,
     StuckClass.KEEPS_FAILING: WayOut(commands=("stigmer restart runner", f"{CANCEL} {{id}}")),
@@ -124,6 +124,14 @@ def way_out_of_step(execution: ExecutionId, step: str) -> WayOut:
     return WayOut(
         commands=(f"{RESUME} {execution} --repeat {step}", f"{RESUME} {execution} --skip {step}", again),
         note="(the first and the last repeat what may have been done)",
+    )
+
+
+def way_out_of_mismatch(execution: ExecutionId, step: str) -> WayOut:
+    """What to type for an execution whose recorded `step` does not fit any more."""
+    return WayOut(
+        commands=(f"{RESUME} {execution} --from {step}", f"{RERUN} {execution}", f"{CANCEL} {execution}"),
+        note="(the first performs that step and all after it again)",
     )
 
 

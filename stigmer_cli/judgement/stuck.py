@@ -30,7 +30,8 @@ from stigmer_cli.api.findings import Action, Finding
 from stigmer_cli.clock import is_older, iso
 from stigmer_cli.domain.execution import AttentionCode, Dispatch, Execution, QueueReason
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.domain.stuck import GRACE_S, REPEATABLE, StuckClass, way_out, way_out_of_step
+from stigmer_cli.domain.step import find_step_in
+from stigmer_cli.domain.stuck import GRACE_S, REPEATABLE, StuckClass, way_out, way_out_of_mismatch, way_out_of_step
 from stigmer_cli.domain.waiting import Waiting
 from stigmer_cli.judgement.observation import Observation
 from stigmer_cli.judgement.plan import Move, last_move_at, unfit_cause
@@ -118,7 +119,8 @@ class Stuck:
     def hint(self) -> str:
         """What to type."""
         if self.step:
-            return str(way_out_of_step(self.execution.id, self.step))
+            found = way_out_of_mismatch if self.kind is StuckClass.JOURNAL_MISMATCH else way_out_of_step
+            return str(found(self.execution.id, self.step))
         return str(way_out(self.kind, self.execution.id, self.execution.phase, passes=self.passes))
 
 
@@ -183,13 +185,17 @@ def judge(observation: Observation, move: Move, context: StuckContext) -> Stuck 
     if found is None:
         return None
     since = min(found.since, context.now)
-    step = _find_undecided(observation) if found.kind in REPEATABLE and not found.passes else ""
+    step = "" if found.passes else _find_undecided(observation, found.kind)
     return Stuck(execution=execution, kind=found.kind, cause=found.cause, since=since, passes=found.passes, step=step)
 
 
-def _find_undecided(observation: Observation) -> str:
+def _find_undecided(observation: Observation, kind: StuckClass) -> str:
     """The key of the one step that `executions resume` can be told about: it takes one, of what is marked."""
     execution, progress = observation.execution, observation.progress
+    if kind is StuckClass.JOURNAL_MISMATCH and execution.attention is not None:
+        return find_step_in(execution.attention.reason)
+    if kind not in REPEATABLE:
+        return ""
     is_marked = execution.phase is Phase.IN_PROGRESS and execution.attention is not None
     step = progress.in_the_air if progress.is_only else None
     return step.key if is_marked and step is not None else ""

@@ -202,12 +202,27 @@ class ModelMetrics:
             ["model"],
             registry=registry,
         )
+        self._turns = Counter(
+            "stigmer_model_turns_total",
+            "Answers of models that were recorded since this server started, by model.",
+            ["model"],
+            registry=registry,
+        )
+        self._tool_calls = Counter(
+            "stigmer_tool_calls_total",
+            "Calls of tools that were recorded since this server started.",
+            registry=registry,
+        )
         self._names: set[str] = set()
 
     def record_usage(self, usage: TokenUsage) -> None:
-        """An attempt used tokens."""
+        """An attempt used tokens, or a turn or a call of a tool is recorded."""
+        self._tool_calls.inc(usage.tool_calls)
+        if not usage.model:
+            return
         model = usage.model if usage.model in self._names or len(self._names) < MODELS_MAX else OTHER_MODELS
         self._names.add(model)
+        self._turns.labels(model).inc(usage.turns)
         self._tokens.labels(model, "input").inc(usage.input_tokens)
         self._tokens.labels(model, "output").inc(usage.output_tokens)
         if usage.cost is not None:

@@ -259,7 +259,8 @@ class RunTable:
             if (known := known_better(row, epoch, run, attempt)) is not None or row is None:
                 return _Finished(known or ReportResult.STALE)
             earlier = await _take_tail(writing, row, attempt, tail)
-            used = _add_usage(row, add_turns(outcome.usage, steps), epoch, attempt)
+            usage = add_turns(outcome.usage, steps)
+            used = _add_usage(row, usage, epoch, attempt)
             done = await writing.change(
                 execution_id,
                 Transition(
@@ -278,7 +279,7 @@ class RunTable:
                 for step in steps:
                     await write_ended(writing, row, attempt, step)
                 await write_tasks(writing, execution_id, tasks)
-            return _Finished(ReportResult.TAKEN, outcome.usage if used else None, is_turn=row["session"] is not None)
+            return _Finished(ReportResult.TAKEN, usage if used else None, is_turn=row["session"] is not None)
 
         finished = await self._database.write(write)
         self._tell(finished.used)

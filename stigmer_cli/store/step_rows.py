@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import add
 from typing import Any
 
 from sqlalchemy import RowMapping, bindparam, delete, func, insert, select, update
@@ -94,11 +95,13 @@ def count_step(kind: StepKind, name: str, end: StepEnd) -> TokenUsage:
 
 
 def add_turns(usage: TokenUsage | None, steps: Sequence[EndedStep]) -> TokenUsage | None:
-    """What an attempt used, with the turns that travel with its outcome."""
-    if usage is None:
-        return None
-    turns = [step for step in steps if step.draft.kind is StepKind.TURN]
-    return replace(usage, turns=len(turns), seconds=sum(step.end.took_s for step in turns))
+    """What an attempt used, with the turns that travel with its outcome; None where it asked no model."""
+    turns = [
+        count_step(step.draft.kind, step.draft.name, step.end) for step in steps if step.draft.kind is StepKind.TURN
+    ]
+    if usage is None:  # nobody counted tokens, as with the echo
+        return reduce(add, turns) if turns else None
+    return replace(usage, turns=len(turns), seconds=sum(turn.seconds for turn in turns))
 
 
 async def find_by_key(writing: Writing, id_: ExecutionId, key: str) -> RowMapping | None:

@@ -111,8 +111,8 @@ class StepTable:
         A step of effect `none` or `repeatable` may end without having begun here; raises Conflict for any other.
         """
         report, is_new = await self._finish(execution_id, epoch=epoch, run=run, attempt=attempt, step=step)
-        if is_new and step.end.usage is not None and self.on_usage is not None:
-            self.on_usage(step.end.usage)
+        if is_new and self.on_usage is not None:
+            self.on_usage(count_step(step.draft.kind, step.draft.name, step.end))
         return report
 
     async def _finish(

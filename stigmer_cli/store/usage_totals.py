@@ -30,6 +30,8 @@ class UsageTotal:
     executions: int
     input_tokens: int
     output_tokens: int
+    turns: int
+    tool_calls: int
     cost: float | None
     unpriced: int
 
@@ -77,6 +79,8 @@ def _totals(connection: AsyncConnection, conditions: Sequence[ColumnElement[bool
             func.count().label("executions"),
             func.sum(cast(read("input"), BigInteger)).label("input_tokens"),
             func.sum(cast(read("output"), BigInteger)).label("output_tokens"),
+            func.sum(cast(read("turns"), BigInteger)).label("turns"),
+            func.sum(cast(read("calls"), BigInteger)).label("tool_calls"),
             func.sum(cost).label("cost"),
             func.sum(case((_ROW.usage.is_not(None) & cost.is_(None), literal(1, Integer)), else_=0)).label("unpriced"),
         )
@@ -92,6 +96,8 @@ def _total_of(row: Any) -> UsageTotal:  # noqa: ANN401 - a row of a query that n
         executions=row.executions,
         input_tokens=int(row.input_tokens or 0),
         output_tokens=int(row.output_tokens or 0),
+        turns=int(row.turns or 0),
+        tool_calls=int(row.tool_calls or 0),
         cost=None if row.cost is None else float(row.cost),
         unpriced=int(row.unpriced),
     )

@@ -20,7 +20,7 @@ async def sum_usage(
     within: Annotated[TimeRange, Depends(read_range)],
     agent: Annotated[str | None, Query(description="Name or id of the agent.")] = None,
 ) -> UsageAnswer:
-    """Tokens and cost of the executions that were accepted in a span of time."""
+    """Turns, calls of tools, tokens and cost of the executions that were accepted in a span of time."""
     totals = await called.store.usage.sum(since=within.since, until=within.until, agent=agent)
     return UsageAnswer(
         since=within.since,
@@ -38,6 +38,8 @@ def _item(total: UsageTotal) -> UsageItem:
         executions=total.executions,
         input_tokens=total.input_tokens,
         output_tokens=total.output_tokens,
+        turns=total.turns,
+        tool_calls=total.tool_calls,
         cost=total.cost,
         unpriced=total.unpriced,
     )
@@ -49,6 +51,8 @@ def _sum_up(totals: Sequence[UsageTotal]) -> UsageSum:
         executions=sum(total.executions for total in totals),
         input_tokens=sum(total.input_tokens for total in totals),
         output_tokens=sum(total.output_tokens for total in totals),
+        turns=sum(total.turns for total in totals),
+        tool_calls=sum(total.tool_calls for total in totals),
         cost=sum(costs) if costs else None,
         unpriced=sum(total.unpriced for total in totals),
     )

@@ -17,7 +17,7 @@ from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.domain.execution import Attention, AttentionCode, Outcome, TokenUsage
 from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.domain.step import RESULT_BYTES_MAX, BeginAnswer, Effect, Step, StepKind, StepState
+from stigmer_cli.domain.step import RESULT_BYTES_MAX, BeginAnswer, Effect, Step, StepKind, StepState, find_step_in
 from stigmer_cli.errors import Conflict, NotFound
 from stigmer_cli.store import step_contents
 from stigmer_cli.store.attempt_counts import AttemptCounts
@@ -168,7 +168,7 @@ async def test_whoever_sends_a_call_again_gets_the_same_answer(store: Store) -> 
     (step,) = await listed(store, id_)
     assert (step.attempts, step.state) == (1, StepState.DONE)
     assert (await store.executions.get(id_)).usage == replace(USED, tool_calls=1)
-    assert told == [USED]
+    assert told == [replace(USED, tool_calls=1)]
 
 
 async def test_another_call_of_the_same_attempt_does_not_know_what_the_first_one_did(store: Store) -> None:
@@ -225,6 +225,7 @@ async def test_a_step_that_was_recorded_with_another_input_marks_the_execution(s
     found = await attention(store, id_)
     assert found is not None
     assert (found.code, found.reason) == (AttentionCode.JOURNAL_MISMATCH, begun.reason)
+    assert find_step_in(found.reason) == draft().key
     assert "with another input" in begun.reason
 
 
@@ -475,6 +476,22 @@ async def test_the_only_turn_is_recorded_with_the_outcome_and_its_text_is_kept_o
     assert [item.result for item in page.items] == [contents.result]
     async with store._database.reading() as connection:
         assert (await connection.execute(contents_table.select())).all() == []
+
+
+async def test_a_turn_whose_tokens_nobody_counts_is_counted(store: Store) -> None:
+    id_ = await running(store)
+    told: list[TokenUsage] = []
+    store.runs.on_usage = told.append
+    turn = EndedStep(
+        draft=replace(draft("/turns/0", effect=Effect.NONE), kind=StepKind.TURN, name="echo"),
+        end=StepEnd(state=StepState.DONE, took_s=0.5, is_outcome=True),
+    )
+    outcome = Outcome(phase=Phase.COMPLETED, output="x")
+    for _ in range(2):
+        await store.runs.finish(id_, epoch=1, run=RUN, attempt=1, outcome=outcome, steps=[turn])
+    used = TokenUsage(model="echo", cost=0.0, turns=1, seconds=0.5)
+    assert (await store.executions.get(id_)).usage == used
+    assert told == [used]
 
 
 async def test_a_turn_with_an_outcome_is_written_over_what_an_earlier_epoch_left(store: Store) -> None:

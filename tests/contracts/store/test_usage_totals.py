@@ -13,7 +13,7 @@ from tests.contracts.store.drafts import AGENT, RUN, START, RealSleepClock, agen
 from tests.support.ids import claim
 from tests.support.moves import mark_submitted
 
-SMALL = TokenUsage(model="openai:small", input_tokens=10, output_tokens=2, cost=0.5)
+SMALL = TokenUsage(model="openai:small", input_tokens=10, output_tokens=2, cost=0.5, turns=2, tool_calls=3)
 LARGE = TokenUsage(model="openai:large", input_tokens=3_000_000_000, output_tokens=1, cost=4.0)
 UNPRICED = TokenUsage(model="openai:mine", input_tokens=7, output_tokens=3)
 
@@ -35,6 +35,8 @@ def _total(agent: str, used: TokenUsage | None, *, of: int = 1, unpriced: int = 
         executions=of,
         input_tokens=of * (used.input_tokens if used else 0),
         output_tokens=of * (used.output_tokens if used else 0),
+        turns=of * (used.turns if used else 0),
+        tool_calls=of * (used.tool_calls if used else 0),
         cost=None if used is None or used.cost is None else used.cost * (of - unpriced),
         unpriced=unpriced,
     )

@@ -10,10 +10,9 @@ import pytest
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.clock import iso
 from stigmer_cli.domain.execution import Attention, AttentionCode, ModelWait, QueueReason
-from stigmer_cli.domain.identity import ExecutionId, RunId
+from stigmer_cli.domain.identity import RunId
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.domain.progress import Progress
-from stigmer_cli.domain.stuck import WAIT, StuckClass, way_out, way_out_of_all
+from stigmer_cli.domain.stuck import WAIT, StuckClass
 from stigmer_cli.domain.waiting import WaitFor, Waiting
 from stigmer_cli.executions.reason import explain_wait
 from stigmer_cli.judgement.observation import Observation
@@ -36,7 +35,6 @@ from stigmer_cli.temporal.gateway import Observed, RunState
 from stigmer_cli.temporal.pending import PendingActivity, PendingTask, TaskFailure
 from tests.support.execution_rows import row
 from tests.support.fakes import START, SwitchedLink
-from tests.support.records import SENDING
 
 RUNNER = "stigmer-runner/7@host/1/0.2.0"
 CHANGED = TaskFailure(words="[TMPRL1100] Nondeterminism error", runner=RUNNER, is_nondeterminism=True)
@@ -406,55 +404,3 @@ def test_a_claim_within_perform_that_gets_no_answer_is_told_and_a_long_performan
     asking = _open(None, _activity(asked_s=6.0))
     assert _line(asking, phase=Phase.PENDING).startswith("keeps-failing: its perform gets no answer from the server")
     assert _line(asking) == "gets on"
-
-
-@pytest.mark.parametrize("kind", list(StuckClass))
-@pytest.mark.parametrize("phase", [Phase.PENDING, Phase.IN_PROGRESS])
-def test_every_class_has_a_way_out_that_repeats_effects_only_where_there_may_have_been_some(
-    kind: StuckClass, phase: Phase
-) -> None:
-    way = str(way_out(kind, ExecutionId("aex-1"), phase))
-    assert way.startswith("stigmer ")
-    if phase is Phase.PENDING and kind is StuckClass.CANNOT_REPLAY:
-        assert way == "stigmer executions reconcile aex-1"
-
-
-def test_a_decision_about_one_step_is_printed_with_its_key() -> None:
-    mark = Attention(code=AttentionCode.EFFECT_UNKNOWN, reason="because", since=AGO)
-    execution = replace(row(Phase.IN_PROGRESS, submitted_s_ago=60), attention=mark)
-    assert SENDING.in_the_air is not None
-    step = replace(SENDING.in_the_air, key="/turns/3/calls/0")
-
-    def hint(observation: Observation) -> str:
-        [move] = plan([observation], now=START, rules=Rules())
-        found = judge(observation, move, POLLED)
-        assert found is not None
-        return found.hint
-
-    one = Observation(execution=execution, progress=Progress(in_the_air=step))
-    assert hint(one) == (
-        f"stigmer executions resume {execution.id} --repeat /turns/3/calls/0,"
-        f" or stigmer executions resume {execution.id} --skip /turns/3/calls/0,"
-        f" or stigmer executions reconcile {execution.id} --include-in-progress"
-        " (the first and the last repeat what may have been done)"
-    )
-    for other in (
-        replace(one, progress=Progress(in_the_air=step, is_only=False)),
-        replace(one, progress=Progress()),
-        replace(one, execution=replace(execution, attention=None)),
-    ):
-        assert hint(other).startswith("stigmer executions reconcile")
-
-
-def test_many_are_named_up_to_five_and_what_needs_no_name_is_not_named() -> None:
-    ids = [ExecutionId(f"aex-{number}") for number in range(1, 8)]
-
-    def commands(kind: StuckClass, number: int, phase: Phase = Phase.IN_PROGRESS) -> tuple[str, ...]:
-        return way_out_of_all(kind, ids[:number], phase).commands
-
-    assert commands(StuckClass.ORPHAN, 7) == ("stigmer executions reconcile --yes",)
-    assert commands(StuckClass.LOST, 2) == ("stigmer executions reconcile aex-1 aex-2 --include-in-progress",)
-    assert commands(StuckClass.LOST, 7) == ("stigmer executions reconcile --include-in-progress",)
-    assert commands(StuckClass.REFUSED, 7) == ("stigmer executions reconcile aex-1 aex-2 aex-3 aex-4 aex-5",)
-    assert commands(StuckClass.CANNOT_REPLAY, 1, Phase.PENDING) == ("stigmer executions reconcile aex-1",)
-    assert commands(StuckClass.KEEPS_FAILING, 2) == ("stigmer restart runner", "stigmer executions cancel aex-1")

@@ -17,6 +17,15 @@ def test_tokens_and_cost_are_counted_by_model() -> None:
     assert _value(metrics, "stigmer_model_cost_dollars_total", model="a") == 0.5
 
 
+def test_turns_and_calls_of_tools_are_counted_also_where_no_tokens_are() -> None:
+    metrics = Metrics()
+    metrics.models.record_usage(TokenUsage(model="echo", turns=1, cost=0.0))
+    metrics.models.record_usage(TokenUsage(model="", tool_calls=2, cost=0.0))
+    assert _value(metrics, "stigmer_model_turns_total", model="echo") == 1
+    assert _value(metrics, "stigmer_tool_calls_total") == 2
+    assert _value(metrics, "stigmer_model_turns_total", model="") is None
+
+
 def test_models_after_the_first_ones_are_counted_together() -> None:
     metrics = Metrics()
     for number in range(MODELS_MAX + 5):

@@ -10,14 +10,28 @@ from stigmer_cli.api.usage_report import UsageAnswer, UsageItem, UsageSum
 from stigmer_cli.cli.executions.tokens import describe_usage, format_cost
 from stigmer_cli.cli.executions.usage import _print
 
-WRITER = UsageItem(
-    agent="writer", model="openai:gpt-5", executions=41, input_tokens=33_292, output_tokens=3_936, cost=0.08, unpriced=2
+
+def item(agent: str, model: str | None, executions: int, /, **counted: float | None) -> UsageItem:
+    nothing = {"input_tokens": 0, "output_tokens": 0, "turns": 0, "tool_calls": 0, "cost": None, "unpriced": 0}
+    return UsageItem.model_validate({"agent": agent, "model": model, "executions": executions, **nothing, **counted})
+
+
+WRITER = item(
+    "writer",
+    "openai:gpt-5",
+    41,
+    input_tokens=33_292,
+    output_tokens=3_936,
+    turns=97,
+    tool_calls=56,
+    cost=0.08,
+    unpriced=2,
 )
-HELPER = UsageItem(
-    agent="helper", model="openai:mine", executions=12, input_tokens=9_744, output_tokens=1_152, cost=None, unpriced=12
+HELPER = item("helper", "openai:mine", 12, input_tokens=9_744, output_tokens=1_152, turns=12, unpriced=12)
+ECHO = item("echo", None, 1)
+TOTAL = UsageSum(
+    executions=54, input_tokens=43_036, output_tokens=5_088, turns=109, tool_calls=56, cost=0.08, unpriced=14
 )
-ECHO = UsageItem(agent="echo", model=None, executions=1, input_tokens=0, output_tokens=0, cost=None, unpriced=0)
-TOTAL = UsageSum(executions=54, input_tokens=43_036, output_tokens=5_088, cost=0.08, unpriced=14)
 
 
 def _shown(*items: UsageItem, width: int = 80) -> list[str]:
@@ -29,11 +43,11 @@ def _shown(*items: UsageItem, width: int = 80) -> list[str]:
 
 def test_the_table_has_a_row_for_each_agent_and_model_and_a_total() -> None:
     assert _shown(WRITER, HELPER, ECHO) == [
-        "AGENT   MODEL         RUNS   INPUT  OUTPUT      COST",
-        "writer  openai:gpt-5    41  33,292   3,936  $0.0800+",
-        "helper  openai:mine     12   9,744   1,152         -",
-        "echo    -                1       -       -         -",
-        "total                   54  43,036   5,088  $0.0800+",
+        "AGENT   MODEL         RUNS  TURNS  CALLS   INPUT  OUTPUT      COST",
+        "writer  openai:gpt-5    41     97     56  33,292   3,936  $0.0800+",
+        "helper  openai:mine     12     12      0   9,744   1,152         -",
+        "echo    -                1      0      0       -       -         -",
+        "total                   54    109     56  43,036   5,088  $0.0800+",
     ]
 
 

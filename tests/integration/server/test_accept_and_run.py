@@ -225,8 +225,13 @@ async def test_the_usage_of_executions_is_summed_by_agent_and_model(client: Clie
         used = replace(USED, cost=cost)
         await RunReports(client).add_usage(name, epoch=1, run="run-a", attempt=1, usage=used)
     sums = {
-        **{"executions": 2, "inputTokens": 14, "outputTokens": 4},
-        **{"turns": 0, "toolCalls": 0, "cost": 0.25, "unpriced": 1},
+        "executions": 2,
+        "inputTokens": 14,
+        "outputTokens": 4,
+        "turns": 0,
+        "toolCalls": 0,
+        "cost": 0.25,
+        "unpriced": 1,
     }
     found = await client.usage(since=None, until=None, agent="greeter")
     assert found.to_wire() == {

@@ -254,24 +254,22 @@ class RunTable:
         not recorded yet; their usage is in that of the outcome. `tasks` are those of a workflow that changed last.
         """
 
+        usage = add_turns(outcome.usage, steps)
+
         async def write(writing: Writing) -> _Finished:
             row = await writing.lock_row(execution_id)
             if (known := known_better(row, epoch, run, attempt)) is not None or row is None:
                 return _Finished(known or ReportResult.STALE)
             earlier = await _take_tail(writing, row, attempt, tail)
-            usage = add_turns(outcome.usage, steps)
             used = _add_usage(row, usage, epoch, attempt)
-            done = await writing.change(
-                execution_id,
-                Transition(
-                    guards=(may_become(outcome.phase),),
-                    expects=expect(epoch=epoch),
-                    values={**map_outcome(outcome, writing.now), **used},
-                    event=outcome_event(outcome),
-                    earlier=earlier,
-                ),
+            ended = Transition(
+                guards=(may_become(outcome.phase),),
+                expects=expect(epoch=epoch),
+                values={**map_outcome(outcome, writing.now), **used},
+                event=outcome_event(outcome),
+                earlier=earlier,
             )
-            if done is None:
+            if await writing.change(execution_id, ended) is None:
                 return _Finished(ReportResult.STALE)
             if not earlier:
                 await fold(writing, execution_id, after=row["answer_seq"], output=outcome.output)

@@ -253,7 +253,6 @@ class RunTable:
         `tail` is what the attempt said last, as in `append_message`, whose Conflict it raises. `steps` are what it has
         not recorded yet; their usage is in that of the outcome. `tasks` are those of a workflow that changed last.
         """
-
         usage = add_turns(outcome.usage, steps)
 
         async def write(writing: Writing) -> _Finished:

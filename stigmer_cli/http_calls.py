@@ -9,8 +9,8 @@ from typing import Self, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from stigmer_cli.api.now_header import NOW_HEADER
 from stigmer_cli.api.query import Parameters
-from stigmer_cli.api.wire import NOW_HEADER
 from stigmer_cli.errors import OperationFailed, ServerUnavailable
 from stigmer_cli.http_failures import BEFORE_REQUEST, cause_of, failure_of
 from stigmer_cli.server_proof import Token

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from pydantic import JsonValue
+
 from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import (
@@ -30,6 +32,7 @@ from stigmer_cli.api.steps import (
     StepEndBody,
     StepPage,
 )
+from stigmer_cli.api.tasks import TaskReportBody, TasksReport
 from stigmer_cli.api.usage import usage_body
 from stigmer_cli.api.waiting import WaitRequest
 from stigmer_cli.client import Client
@@ -122,13 +125,29 @@ class RunReports:
         usage: TokenUsage | None = None,
         tail: MessageTail | None = None,
         steps: Sequence[EndedStepBody] = (),
+        tasks: Sequence[TaskReportBody] = (),
+        error_fields: Mapping[str, JsonValue] | None = None,
     ) -> bool:
-        """Report how the run ended, what it said last, and steps not recorded yet; False where it does not count."""
+        """Report how the run ended, what it said last, and steps not recorded yet; False where it does not count.
+
+        Of a workflow, `tasks` are those that changed last, and `error_fields` those of the error that it ended with.
+        """
         fields = {"epoch": epoch, "run": run, "attempt": attempt, "phase": phase, "output": output, "error": error}
         body = OutcomeReport.model_validate(
-            {**fields, "usage": usage and usage_body(usage), "tail": tail, "steps": steps}
+            {
+                **fields,
+                "usage": usage and usage_body(usage),
+                "tail": tail,
+                "steps": steps,
+                "tasks": tasks,
+                "error_fields": error_fields,
+            }
         )
         return (await self._client.report(execution, "outcome", body, ReportResponse)).taken
+
+    async def report_tasks(self, execution: str, report: TasksReport) -> bool:
+        """Report what tasks of a workflow do; False where the attempt is superseded."""
+        return (await self._client.report(execution, "tasks", report, ReportResponse)).taken
 
     async def begin_step(
         self, execution: str, *, epoch: int, run: str, attempt: int, step: StepDraftBody

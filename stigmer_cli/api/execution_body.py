@@ -3,7 +3,6 @@
 from stigmer_cli.api.resources import (
     AttentionBody,
     DispatchBody,
-    DispatchState,
     ExecutionMetadata,
     ExecutionResource,
     ExecutionSpec,
@@ -17,6 +16,7 @@ from stigmer_cli.api.tasks import TaskList
 from stigmer_cli.api.usage import used_body
 from stigmer_cli.api.waiting import waiting_body
 from stigmer_cli.api.workflow_values import LISTED_CHARS_MAX, parse_error, parse_kept
+from stigmer_cli.domain.dispatch_state import DispatchState
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase

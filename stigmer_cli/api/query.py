@@ -7,6 +7,9 @@ from datetime import datetime
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
 
+COUNT_MAX = 10_000
+"""How far the executions of a list are counted: to count a million takes longer than to list them."""
+
 Parameters = Mapping[str, str | int | float | Sequence[str] | None]
 
 

@@ -1,19 +1,19 @@
 """Agents and executions as resources: `apiVersion`, `kind`, `metadata`, `spec`, `status`."""
 
-from enum import StrEnum
 from typing import Literal, Self
 
 from pydantic import Field, JsonValue, SkipValidation, model_validator
 
 from stigmer_cli.api.agent_spec import AgentSpecBody, ManifestSpec, agent_spec_body
 from stigmer_cli.api.agent_tools import Limits
+from stigmer_cli.api.plain_text import sentence_of, text_of
 from stigmer_cli.api.steps import StepBody
 from stigmer_cli.api.stuck import StuckBody
 from stigmer_cli.api.tasks import TaskBody
 from stigmer_cli.api.usage import UsedBody
 from stigmer_cli.api.waiting import WaitingBody
 from stigmer_cli.api.wire import Asked, Moment, Sent
-from stigmer_cli.api.workflow_values import sentence_of, text_of
+from stigmer_cli.domain.dispatch_state import DispatchState
 from stigmer_cli.domain.execution import Agent, AttentionCode, Event, EventType, QueueReason
 from stigmer_cli.domain.identity import PREFIXES, Kind
 from stigmer_cli.domain.phase import Phase
@@ -124,10 +124,6 @@ class ApplyResponse(Sent):
     items: list[AppliedItem]
 
 
-COUNT_MAX = 10_000
-"""How far the executions of a list are counted: to count a million takes longer than to list them."""
-
-
 class AgentPage(Sent):
     """Agents by slug; `next_cursor` is what `cursor` takes for the page after."""
 
@@ -186,14 +182,6 @@ class ExecutionRequest(Asked):
         elif self.input != {}:
             raise ValueError("an agent takes a message, and no input")
         return self
-
-
-class DispatchState(StrEnum):
-    """How far an execution has come on its way to Temporal."""
-
-    QUEUED = "queued"
-    SUBMITTED = "submitted"
-    WITHDRAWN = "withdrawn"
 
 
 class DispatchBody(Sent):

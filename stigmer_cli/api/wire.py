@@ -12,10 +12,6 @@ Moment = Annotated[datetime, PlainSerializer(iso, when_used="json")]
 """A time in UTC, written with milliseconds."""
 
 
-NOW_HEADER = "Stigmer-Now"
-"""A header of each answer: the time by the clock that its timestamps were written by."""
-
-
 class Sent(BaseModel):
     """A body that a client may meet in a newer version: unknown fields are left alone."""
 

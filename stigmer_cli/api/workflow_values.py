@@ -1,6 +1,5 @@
 """What an execution of a workflow takes and gives, which the store keeps as JSON text: input, output and error."""
 
-import json
 from collections.abc import Mapping
 
 from pydantic import JsonValue
@@ -33,20 +32,6 @@ def parse_error(execution: Execution) -> dict[str, JsonValue] | None:
         return None
     title = "Cancelled" if execution.phase is Phase.CANCELLED else "Runtime Error"
     return {"type": f"{ERROR_TYPES}runtime", "status": 500, "title": title, "detail": execution.error, "instance": "/"}
-
-
-def text_of(value: JsonValue) -> str:
-    """`value` for a person to read: text as it is, and anything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def sentence_of(error: str | Mapping[str, JsonValue] | None) -> str | None:
-    """What an error says, as a sentence; None for None."""
-    if error is None or isinstance(error, str):
-        return error
-    title, detail, instance = (error.get(name) for name in ("title", "detail", "instance"))
-    said = ": ".join(str(part) for part in (title, detail) if part) or str(error.get("type", "an error"))
-    return f"{said} (at {instance})" if instance and instance != "/" else said
 
 
 def _mapping(value: JsonValue) -> Mapping[str, JsonValue]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import typer
 
     from stigmer_cli.client import Client
+    from stigmer_cli.server_proof import Token
     from stigmer_cli.settings import Home, Settings
 
 T = TypeVar("T")
@@ -25,7 +26,7 @@ T = TypeVar("T")
 
 @dataclass(kw_only=True)
 class Cli:
-    """One invocation. `cli_of` replaces `out` once the command has read its `--output`."""
+    """One invocation. `cli_of` replaces `out` once the command has read `--output`; `warned`: what was warned of."""
 
     environ: Mapping[str, str]
     user_home: Path | None
@@ -33,6 +34,7 @@ class Cli:
     clock: Clock = field(default_factory=SystemClock)
     out: Output = field(default_factory=Output)
     servers_now: datetime | None = None
+    warned: set[str] = field(default_factory=set)
 
     def now(self) -> datetime:
         """The time to compute ages with: the server's in its last answer to `call`, else this machine's."""
@@ -64,10 +66,16 @@ class Cli:
             is_look=is_look,
         )
         if found.distrust:
-            self.out.warning(f"{found.distrust}; neither its config.toml nor its token is used")
+            self._warn_once(f"{found.distrust}; neither its config.toml nor its token is used")
         for warning in found.warnings:
-            self.out.warning(warning)
+            self._warn_once(warning)
         return found
+
+    def _warn_once(self, text: str) -> None:
+        """Print a warning about the settings, which a command may read more than once."""
+        if text not in self.warned:
+            self.warned.add(text)
+            self.out.warning(text)
 
     def load_settings_or_defaults(self) -> "Settings":
         """`load_settings`, or the defaults with a warning if it fails: for read-only commands."""
@@ -82,12 +90,23 @@ class Cli:
         return _follow_stack(Settings(home=home, distrust=distrust))
 
     def client(self, **flags: str | None) -> "Client":
-        """A client of the server.
+        """A client of the server; raises as `find_server` does."""
+        from stigmer_cli.client import Client
+
+        settings, token = self.find_server(**flags)
+        return Client(
+            settings.server_target,
+            token,
+            ca_file=settings.server_ca_file,
+            is_insecure_allowed=settings.is_insecure_allowed,
+        )
+
+    def find_server(self, **flags: str | None) -> "tuple[Settings, Token]":
+        """The settings that name the server, and where its token is read.
 
         Raises NotRunning if there is no token because no stack was ever started here, MachineError if its file is gone,
         and ConfigError if the server is on another machine and no token is set.
         """
-        from stigmer_cli.client import Client
         from stigmer_cli.credential import FileToken, read_token
         from stigmer_cli.stack.remote import refuse_copy, require_token
 
@@ -98,13 +117,7 @@ class Cli:
         token = settings.token
         if token is None and read_token(settings.home) is None:
             raise _explain_missing_token(settings.home)
-        source = (lambda: token) if token else FileToken(settings.home)
-        return Client(
-            settings.server_target,
-            source,
-            ca_file=settings.server_ca_file,
-            is_insecure_allowed=settings.is_insecure_allowed,
-        )
+        return settings, (lambda: token) if token else FileToken(settings.home)
 
     def call(self, ask: "Callable[[Client], Awaitable[T]]") -> T:
         """The answer to one call; raises NotRunning if the stack of this home is down."""

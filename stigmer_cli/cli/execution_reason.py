@@ -1,14 +1,17 @@
 """Says why an execution is not done yet."""
 
 import re
-from datetime import datetime
+from typing import TYPE_CHECKING
 
-from stigmer_cli.api.resources import DispatchState, EventBody, ExecutionResource, ExecutionStatus, ModelWaitBody
-from stigmer_cli.api.waiting import WaitingBody
+from stigmer_cli.api.listed import ListedExecution, ListedExecutionStatus, ListedModelWait, ListedWaiting
 from stigmer_cli.clock import iso
-from stigmer_cli.domain.execution import EventType
+from stigmer_cli.domain.dispatch_state import DispatchState
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.time_format import time_and_zone, time_of_day
+from stigmer_cli.time_format import time_and_zone
+
+if TYPE_CHECKING:
+    from stigmer_cli.api.resources import ExecutionResource, ExecutionStatus, ModelWaitBody
+    from stigmer_cli.api.waiting import WaitingBody
 
 PHASE_STYLES: dict[Phase, str] = {
     Phase.PENDING: "yellow",
@@ -21,7 +24,7 @@ PHASE_STYLES: dict[Phase, str] = {
 NOT_CLAIMED = "no run has claimed it yet"
 
 
-def describe_reason(execution: ExecutionResource) -> str:
+def describe_reason(execution: "ExecutionResource | ListedExecution") -> str:
     """Why it is stuck, else what it waits for, or the error it ended with; may be empty."""
     status, stuck = execution.status, execution.stuck
     if stuck is not None:
@@ -39,7 +42,7 @@ def describe_reason(execution: ExecutionResource) -> str:
     return _describe_progress(status)
 
 
-def _describe_progress(status: ExecutionStatus) -> str:
+def _describe_progress(status: "ExecutionStatus | ListedExecutionStatus") -> str:
     """What an execution that a run has claimed waits for, or where it runs."""
     if status.model_wait is not None and status.model_wait.next_try_at is not None:
         return describe_model_wait(status.model_wait)
@@ -48,26 +51,18 @@ def _describe_progress(status: ExecutionStatus) -> str:
     return f"attempt {status.attempt} runs on {status.runner}"
 
 
-def describe_wait(waiting: WaitingBody) -> str:
+def describe_wait(waiting: "WaitingBody | ListedWaiting") -> str:
     """What it waits for while nobody works on it, and until when, by the clock of this machine."""
     until = f", until {time_and_zone(waiting.until)}" if waiting.until else ""
     more = f", and {len(waiting.calls) - 1} more" if len(waiting.calls) > 1 else ""
     return f"{'paused: ' if waiting.is_pause else ''}{waiting.cause}{more}{until}"
 
 
-def describe_model_wait(wait: ModelWaitBody) -> str:
+def describe_model_wait(wait: "ModelWaitBody | ListedModelWait") -> str:
     """What the model said last, since when and how often, and when it is asked again, by the clock of this machine."""
     tries = "1 try" if wait.tries == 1 else f"{wait.tries} tries"
     next_try = f"; next try {time_and_zone(wait.next_try_at)}" if wait.next_try_at else ""
     return f"{wait.cause}; {tries} since {time_and_zone(wait.since)}{next_try}"
-
-
-def describe_event(event: EventBody) -> str:
-    """The event as it happens, where the time of the next try is compared with a clock nearby."""
-    if event.type is not EventType.MODEL_BUSY:
-        return event.text
-    next_try_at = datetime.fromisoformat(str(event.data["nextTryAt"]))
-    return f"{event.data['cause']}; next try {time_of_day(next_try_at)}"
 
 
 def drop_workflow_name(cause: str, execution: str) -> str:

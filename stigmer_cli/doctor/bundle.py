@@ -19,7 +19,7 @@ from stigmer_cli.doctor.report import Report
 from stigmer_cli.errors import ConfigError, StigmerError
 from stigmer_cli.settings import OPTIONS, defaults
 from stigmer_cli.stack.parts import NAMES
-from stigmer_cli.stack.remote import remote_status
+from stigmer_cli.stack.remote_status import remote_status
 from stigmer_cli.stack.status import status
 from stigmer_cli.supervisor.logfile import rotated_path
 from stigmer_cli.tls.link import Link

@@ -28,6 +28,7 @@ from stigmer_cli.runner.heartbeat import NotMine, run_unless, run_with_heartbeat
 from stigmer_cli.runner.model_retry import ModelRetry
 from stigmer_cli.runner.reports import ClockAndRng, Reporter
 from stigmer_cli.runner.slots import Slots
+from stigmer_cli.runner.workflows import Workflows
 from stigmer_cli.running_version import InstallationChanged
 from stigmer_cli.temporal.workflow_input import EPOCH, EXECUTION_ID, WorkflowInput
 from stigmer_cli.tool_server.connection import ServerSettings
@@ -71,6 +72,7 @@ class Activities:
     model_retry: ModelRetry
     slots: Slots = field(default_factory=Slots)
     tool_settings: ServerSettings = field(default_factory=ServerSettings)
+    workflows: Workflows | None = None
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)
     unfit: Unfit = field(default_factory=Unfit)
 
@@ -119,6 +121,7 @@ class Activities:
             self.clock_and_rng,
             model_retry=self.model_retry,
             tool_settings=self.tool_settings,
+            workflows=self.workflows,
             is_leaving=lambda: self.stop_signal.asked.is_set() or clock.monotonic() > renew_at_s,
         )
         async with self.alone if await self._may_kill(attempt) else nullcontext():

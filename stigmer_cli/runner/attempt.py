@@ -14,12 +14,12 @@ from typing import NoReturn
 import structlog
 
 from stigmer_cli.api.reports import ClaimAnswer, ClaimingAttemptResponse, MessageTail, Work
-from stigmer_cli.api.steps import EndedStepBody
 from stigmer_cli.domain.execution import Outcome, TokenUsage
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.runner.agent.broken import LoopBroken
 from stigmer_cli.runner.agent.load import load_loop
+from stigmer_cli.runner.attempt_end import ERROR_CHARS_MAX, End, fail, report_end
 from stigmer_cli.runner.attempt_identity import Attempt, Superseded
 from stigmer_cli.runner.contract import BEGUN_MAX, DELIVERIES_MAX, PERFORM_ATTEMPTS_MAX, SENTENCES, FailureKind
 from stigmer_cli.runner.heartbeat import ModelPostponed, NotMine
@@ -30,12 +30,12 @@ from stigmer_cli.runner.reports import ClockAndRng, Reporter, Reports, WrongServ
 from stigmer_cli.runner.secrets import Secrets
 from stigmer_cli.runner.transcript import Transcript, to_storable
 from stigmer_cli.runner.waits import Exhausted, Wait, Waits, pause_of
+from stigmer_cli.runner.workflows import Workflows
 from stigmer_cli.secret_values import DELIVERED, RedactedStream
 from stigmer_cli.tool_server.connection import ServerSettings
 
 ROLE = "assistant"
 MESSAGE_INDEX = 0
-ERROR_CHARS_MAX = 2_000
 
 NOT_MINE = ClaimingAttemptResponse(answer=ClaimAnswer.NOT_MINE, work=None)
 
@@ -61,15 +61,6 @@ class _Broken:
     wait_for: WaitFor = WaitFor.RETRIES
 
 
-@dataclass(frozen=True, kw_only=True)
-class _End:
-    """The outcome, what of the answer was not reported yet, and the turn that ended with it."""
-
-    outcome: Outcome
-    tail: MessageTail | None = None
-    turn: EndedStepBody | None = None
-
-
 class TokenCount:
     """What the tries of one attempt have used so far; None: nothing is known."""
 
@@ -84,7 +75,7 @@ class TokenCount:
 class AttemptRunner:
     """Performs attempts with the models it is given."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one parameter a part
         self,
         reporter: Reporter,
         models: Models,
@@ -92,8 +83,10 @@ class AttemptRunner:
         *,
         model_retry: ModelRetry,
         tool_settings: ServerSettings | None = None,
+        workflows: Workflows | None = None,
         is_leaving: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._workflows = workflows or Workflows(reporter, clock_and_rng)
         self._reporter = reporter
         self._models = models
         self._model_retry = model_retry
@@ -157,24 +150,29 @@ class AttemptRunner:
         log = _log_of(attempt)
         is_parked, end = False, None
         try:
-            end = self._give_up(work) if _is_used_up(work, attempt) else await self._ask_model(attempt, work)
+            if _is_used_up(work, attempt):
+                end = self._give_up(work)
+            elif work.workflow is not None:
+                end = await self._workflows.perform(attempt, work, is_leaving=self._is_leaving)
+            else:
+                end = await self._ask_model(attempt, work)
         except* StepParked:
             is_parked = True
         if is_parked:
             log.info("attempt_parked")
             return
-        if end is None or not await self._report_end(attempt, end):
+        if end is None or not await report_end(self._reporter, attempt, end):
             log.info("attempt_superseded")
         elif isinstance(end, Wait):
             log.info("attempt_waits", wait_for=end.wait_for, step=end.step)
         else:
             log.info("attempt_finished", phase=end.outcome.phase)
 
-    def _give_up(self, work: Work) -> _End | Wait:
+    def _give_up(self, work: Work) -> End | Wait:
         exhausted = Exhausted(WaitFor.RETRIES, SENTENCES[FailureKind.RUNNER_LOST])
-        return pause_of(exhausted, work, self._on_exhausted) or _End(outcome=_fail(exhausted.message))
+        return pause_of(exhausted, work, self._on_exhausted) or End(outcome=fail(exhausted.message))
 
-    async def _ask_model(self, attempt: Attempt, work: Work) -> _End | Wait | None:
+    async def _ask_model(self, attempt: Attempt, work: Work) -> End | Wait | None:
         """How the model's work ended; None where the server wants no more of it. Raises ModelPostponed."""
         began_s = self._clock_and_rng.clock.monotonic()
         transcript = Transcript(
@@ -214,13 +212,13 @@ class AttemptRunner:
         # A server that keeps no journals refuses a report that holds a step; the loop has recorded its own.
         is_recorded = work.has_steps is None or work.spec is not None
         turn = None if is_recorded else record_only_turn(work, outcome, took_s, self._clock_and_rng.rng)
-        return _End(outcome=outcome, tail=_tail_of(transcript), turn=turn)
+        return End(outcome=outcome, tail=_tail_of(transcript), turn=turn)
 
     async def _stream_answer(self, work: Work, transcript: Transcript, tokens: TokenCount) -> Outcome | _Broken:
         try:
             await _copy(self._models(work.model), work, transcript, tokens)
         except ModelFailed as error:
-            return _fail(error.message)
+            return fail(error.message)
         except ModelBusy as error:
             return _Broken(failure=error, broke_off=not transcript.is_empty)
         return Outcome(phase=Phase.COMPLETED, output=transcript.text)
@@ -250,11 +248,11 @@ class AttemptRunner:
                 execution=attempt.execution,
             )
         except ModelFailed as error:
-            return _fail(error.message)
+            return fail(error.message)
         except Waits as waits:
             return waits.wait
         except Exhausted as exhausted:
-            return pause_of(exhausted, work, self._on_exhausted) or _fail(exhausted.message)
+            return pause_of(exhausted, work, self._on_exhausted) or fail(exhausted.message)
         except LoopBroken as broken:
             for usage in broken.unrecorded:
                 tokens.add(usage)
@@ -290,7 +288,7 @@ class AttemptRunner:
             case GiveUp(sentence=sentence, is_timed_out=is_timed_out):
                 exhausted = Exhausted(broken.wait_for, sentence)
                 pause = None if is_timed_out else pause_of(exhausted, work, self._on_exhausted)
-                return pause or _fail(sentence)
+                return pause or fail(sentence)
             case TryAgain(delay_s=delay_s):
                 await self._report_usage(attempt, tokens)
                 if await self._report_postponed(attempt, broken, delay_s=delay_s, busy_s=busy_s + delay_s):
@@ -320,26 +318,6 @@ class AttemptRunner:
                 ),
                 otherwise=False,
             )
-
-    async def _report_end(self, attempt: Attempt, end: _End | Wait) -> bool:
-        if isinstance(end, Wait):
-            request = end.to_request(attempt)
-            return await self._reporter.ask_its_own(lambda reports: reports.wait(attempt.execution, request))
-        outcome = end.outcome
-        return await self._reporter.ask_its_own(
-            lambda reports: reports.finish(
-                attempt.execution,
-                epoch=attempt.epoch,
-                run=attempt.run,
-                attempt=attempt.number,
-                phase=outcome.phase,
-                output=outcome.output,
-                error=outcome.error,
-                usage=outcome.usage,
-                tail=end.tail,
-                steps=[end.turn] if end.turn else [],
-            )
-        )
 
 
 async def _copy(model: Model, work: Work, transcript: Transcript, tokens: TokenCount) -> None:
@@ -390,7 +368,3 @@ def _is_used_up(work: Work, attempt: Attempt) -> bool:
     processes = work.begun if work.processes is None else work.processes
     deliveries = attempt.number_since(work.progressed) - work.model_tries
     return processes > PERFORM_ATTEMPTS_MAX or work.begun > BEGUN_MAX or deliveries > DELIVERIES_MAX
-
-
-def _fail(sentence: str) -> Outcome:
-    return Outcome(phase=Phase.FAILED, error=DELIVERED.redact(sentence)[:ERROR_CHARS_MAX])

@@ -8,6 +8,7 @@ import asyncio
 import json
 import random
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,7 +20,6 @@ from stigmer_cli.api.sessions import ExchangeBody
 from stigmer_cli.api.steps import (
     BeginStepResponse,
     EndedStepBody,
-    StepContentsBody,
     StepDraftBody,
     StepEndBody,
     StepPage,
@@ -42,6 +42,7 @@ from stigmer_cli.errors import OperationFailed, StigmerError
 from stigmer_cli.json_text import dump_json
 from stigmer_cli.runner.attempt_identity import Attempt, Superseded
 from stigmer_cli.runner.heartbeat import RunnerStopped
+from stigmer_cli.runner.recorded_steps import RecordedSteps
 from stigmer_cli.runner.reports import ClockAndRng, Reporter
 from stigmer_cli.runner.transcript import to_storable
 from stigmer_cli.secret_values import DELIVERED
@@ -49,12 +50,12 @@ from stigmer_cli.secret_values import DELIVERED
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
 """What JSON can say. A result comes back as `json.loads` makes it, also where it was performed just now."""
 
-KEPT_BYTES_MAX = 64 * 1024 * 1024
-"""How much of the results of a journal is read ahead; the server is asked about each later step."""
-
 UNDERWAY_S = 0.7
 """How long a step that must not happen twice goes on when its attempt is ended: until then it may be recorded, so that
 nobody has to decide about it. It is what a runner that stops has left after its grace, before it is made to end."""
+
+CUT_OFF_S = 5.0
+"""How long the server may take to record that a step was cut off."""
 
 ERROR_CHARS_MAX = 2_000
 NONCE_BITS = 64
@@ -100,6 +101,10 @@ class Performed:
     usage: UsageBody | None = None
 
 
+CutOff: TypeAlias = Callable[[], StepFailed | None]
+"""What is recorded of a step that is cut off now; None where its attempt ends, so that another one may go on."""
+
+
 class Journal:
     """The recorded steps of one execution, as one attempt of it sees them. Steps may be performed at the same time."""
 
@@ -111,18 +116,21 @@ class Journal:
         *,
         has_steps: bool,
         is_leaving: Callable[[], bool] = lambda: False,
+        cut_off: CutOff | None = None,
     ) -> None:
         """`has_steps` is what the server said when the attempt began: False saves asking for an empty journal.
 
         `is_leaving`: whether the attempt is about to end, so that it must not begin what may not be cut off.
+
+        `cut_off` is what is recorded of a step of effect `once` that is cut off while its attempt goes on; without it
+        nothing is, since nobody but the end of an attempt cuts off a step.
         """
         self._is_leaving = is_leaving
+        self._cut_off = cut_off
         self._attempt = attempt
         self._reporter = reporter
         self._clock_and_rng = clock_and_rng
-        self._kept: dict[str, StepContentsBody] = {}
-        self._is_read = self._is_whole = not has_steps
-        """`_is_whole`: each step that is recorded is among `_kept`, unless this attempt performed it."""
+        self._recorded = RecordedSteps(self._read_page, is_empty=not has_steps, is_window=cut_off is not None)
         self._decisions: Mapping[str, DecisionBody] | None = None
         self._reading = asyncio.Lock()
         self._log = structlog.get_logger().bind(
@@ -145,25 +153,31 @@ class Journal:
         StepParked where only a person may have the step performed again; Superseded where the attempt counts no more;
         RunnerStopped where the attempt is leaving, for a step of effect `once` that is not recorded.
         """
-        draft = _draft_of(step, _new_nonce(self._clock_and_rng.rng))
-        kept = await self._find_kept(draft)
-        if kept is not None:
+        draft = self.draft(step)
+        kept = await self._recorded.find(draft.key)
+        if kept is not None and kept.input_hash == draft.input_hash:  # any other is the server's to judge
+            self._recorded.take(draft.key)
             return _result_of(kept.state, kept.result, kept.error)
         if step.effect is Effect.ONCE and self._is_leaving():
             raise RunnerStopped(f"another attempt is to begin {step.name}: this one ends soon")
         admit()
-        if step.effect is not Effect.NONE or not self._is_whole or step.key in self._kept:
-            begun = await self._begin(draft)
-            if begun.answer is BeginAnswer.RECORDED:
-                return _result_of(begun.state, begun.result, begun.error)
-        if step.effect is Effect.ONCE:
-            return await _end_soon(lambda: self._perform(draft, effect))
-        return await self._perform(draft, effect)
+        if step.effect is not Effect.ONCE:
+            return await self._begin_and_perform(draft, effect)
+        try:
+            return await self._begin_and_perform(draft, effect)
+        except asyncio.CancelledError:
+            if self._cut_off is not None and (failure := self._cut_off()) is not None:
+                await self._record_cut_off(draft, failure)
+            raise
+
+    async def find(self, key: str) -> Json:
+        """The recorded result of a step that did not fail; None where there is none, or it is beyond what is kept."""
+        kept = await self._recorded.find(key)
+        return None if kept is None else _result_of(kept.state, kept.result, kept.error)
 
     async def is_recorded(self, key: str) -> bool:
         """Whether the step with this key was recorded before this attempt, among what was read ahead."""
-        await self._read_once()
-        return key in self._kept
+        return await self._recorded.find(key) is not None
 
     async def read_decisions(self) -> Mapping[str, DecisionBody]:
         """What persons decided about calls of this execution, by the key of the step.
@@ -180,8 +194,28 @@ class Journal:
 
     async def list_recorded_tools(self) -> Collection[str]:
         """The names of the tools of which calls are recorded, among what was read ahead."""
-        await self._read_once()
-        return {step.name for step in self._kept.values() if step.kind is StepKind.TOOL}
+        return {step.name for step in await self._recorded.list() if step.kind is StepKind.TOOL}
+
+    def draft(self, step: StepCall) -> StepDraftBody:
+        """The step as the server records it where it begins by another report."""
+        return _draft_of(step, _new_nonce(self._clock_and_rng.rng))
+
+    async def _begin_and_perform(self, draft: StepDraftBody, effect: Callable[[], Awaitable[Json | Performed]]) -> Json:
+        if draft.effect is not Effect.NONE or not self._recorded.is_whole or draft.key in self._recorded:
+            begun = await self._begin(draft)
+            if begun.answer is BeginAnswer.RECORDED:
+                return _result_of(begun.state, begun.result, begun.error)
+        if draft.effect is Effect.ONCE:
+            return await _end_soon(lambda: self._perform(draft, effect))
+        return await self._perform(draft, effect)
+
+    async def _record_cut_off(self, draft: StepDraftBody, failure: StepFailed) -> None:
+        """Record `failure` for a step that is not recorded: nobody will perform it again, or has to decide about it."""
+        with suppress(StigmerError, Superseded, TimeoutError):
+            async with asyncio.timeout(CUT_OFF_S):
+                # Its beginning may be on its way to the server still: said twice, it counts once.
+                if (await self._begin(draft)).answer is BeginAnswer.GO:
+                    await self._finish(draft, _end_of_failure(failure))
 
     async def _perform(self, draft: StepDraftBody, effect: Callable[[], Awaitable[Json | Performed]]) -> Json:
         began_s = self._clock_and_rng.clock.monotonic()
@@ -191,36 +225,11 @@ class Journal:
             text = _dump_result(draft, performed)
             end = StepEndBody(state=StepState.DONE, result=text, usage=performed.usage)
         except StepFailed as failed:
-            error = DELIVERED.redact(to_storable(failed.message))[:ERROR_CHARS_MAX]
-            details = None if failed.details is None else DELIVERED.redact_json(dump_json(failed.details))
-            end = StepEndBody(state=StepState.FAILED, error=error, result=details, usage=failed.usage)
+            end = _end_of_failure(failed)
         took_s = self._clock_and_rng.clock.monotonic() - began_s
         if not await self._finish(draft, end.model_copy(update={"took_s": max(0.0, took_s)})):
             raise Superseded
         return _result_of(end.state, end.result, end.error)
-
-    async def _find_kept(self, draft: StepDraftBody) -> StepContentsBody | None:
-        """The step if it was read ahead, with this very input; any other is the server's to judge."""
-        await self._read_once()
-        found = self._kept.get(draft.key)
-        return found if found is not None and found.input_hash == draft.input_hash else None
-
-    async def _read_once(self) -> None:
-        if not self._is_read:
-            async with self._reading:
-                if not self._is_read:
-                    await self._read_ahead()
-
-    async def _read_ahead(self) -> None:
-        after: int | None = 0
-        total = 0
-        while after is not None and total < KEPT_BYTES_MAX:
-            page = await self._read_page(after)
-            self._kept.update({item.key: item for item in page.items})
-            total += sum(len(item.result or "") for item in page.items)
-            after = page.next_after
-        self._is_whole = after is None
-        self._is_read = True
 
     async def _read_page(self, after: int) -> StepPage:
         execution = self._attempt.execution
@@ -325,6 +334,12 @@ def _draft_of(step: StepCall, nonce: str) -> StepDraftBody:
         input_hash=hash_of(text),
         input=DELIVERED.redact_json(text) if len(text.encode()) <= INPUT_BYTES_MAX else None,
     )
+
+
+def _end_of_failure(failed: StepFailed) -> StepEndBody:
+    error = DELIVERED.redact(to_storable(failed.message))[:ERROR_CHARS_MAX]
+    details = None if failed.details is None else DELIVERED.redact_json(dump_json(failed.details))
+    return StepEndBody(state=StepState.FAILED, error=error, result=details, usage=failed.usage)
 
 
 def _dump_result(draft: StepDraftBody, performed: Performed) -> str:

@@ -12,6 +12,7 @@ from stigmer_cli.runner.activities import Activities, StopSignal
 from stigmer_cli.runner.foreign import ForeignRun, lenient
 from stigmer_cli.runner.slots import ACTIVITIES_MAX, Slots
 from stigmer_cli.runner.workflow import AgentRun
+from stigmer_cli.runner.workflow_run import WorkflowRun
 from stigmer_cli.temporal.dial import Session
 
 WORKFLOW_TASKS_MAX = 20
@@ -117,7 +118,7 @@ def _build(
         lenient(session.client),
         task_queue=task_queue,
         identity=activities.runner,
-        workflows=[AgentRun, ForeignRun],
+        workflows=[AgentRun, WorkflowRun, ForeignRun],
         activities=[activities.claim, activities.perform, activities.conclude],
         workflow_runner=WORKFLOWS,
         max_concurrent_activities=ACTIVITIES_MAX,

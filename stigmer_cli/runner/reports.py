@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import structlog
+from pydantic import JsonValue
 
 from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import ClaimAnswer, ClaimingAttemptResponse, CountsResponse, MessageTail, Work
 from stigmer_cli.api.steps import BeginStepResponse, EndedStepBody, StepDraftBody, StepEndBody, StepPage
+from stigmer_cli.api.tasks import TaskReportBody, TasksReport
 from stigmer_cli.api.waiting import WaitRequest
 from stigmer_cli.backoff import Backoff
 from stigmer_cli.clock import Clock
@@ -97,8 +99,16 @@ class Reports(Protocol):
         usage: TokenUsage | None = None,
         tail: MessageTail | None = None,
         steps: Sequence[EndedStepBody] = (),
+        tasks: Sequence[TaskReportBody] = (),
+        error_fields: Mapping[str, JsonValue] | None = None,
     ) -> bool:
-        """Report how the run ended, with `steps` that are not recorded yet; False where the report does not count."""
+        """Report how the run ended, with `steps` that are not recorded yet; False where the report does not count.
+
+        Of a workflow, `tasks` are those that changed last, and `error_fields` those of the error that it ended with.
+        """
+
+    async def report_tasks(self, execution: str, report: TasksReport) -> bool:
+        """Report what tasks of a workflow do; False where the attempt is superseded."""
 
     async def begin_step(
         self, execution: str, *, epoch: int, run: str, attempt: int, step: StepDraftBody

@@ -40,6 +40,10 @@ class Secrets:
             raise SecretMissing(problem or f"there is no secret {missing[0]}: stigmer secrets set {missing[0]}")
         return fill_references(text, values)
 
+    async def read(self, names: Sequence[str]) -> Mapping[str, str]:
+        """The values of those of `names` that there are; raises SecretMissing if they cannot be read."""
+        return await self._fetch(names)
+
     async def _fetch(self, names: Sequence[str]) -> Mapping[str, str]:
         nothing: Mapping[str, str] = {}
         try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from stigmer_cli.api.reports import Work
 from stigmer_cli.api.steps import StepDraftBody
+from stigmer_cli.api.tasks import TaskReportBody
 from stigmer_cli.api.waiting import AskedCallBody, WaitRequest
 from stigmer_cli.domain.waiting import CAUSE_MAX, WaitFor
 from stigmer_cli.errors import StigmerError
@@ -22,7 +23,8 @@ class Wait:
     """What the execution waits for; `cause` is a sentence.
 
     `step` is the key of the step that waits. It goes on by itself in `delay_s` seconds (None: not by itself), and then
-    `timer`, a step without effect, is done. `calls` wait for a person's decision.
+    `timer`, a step without effect, is done. `calls` wait for a person's decision. `tasks`
+    are those of a workflow that changed last.
     """
 
     wait_for: WaitFor
@@ -31,6 +33,7 @@ class Wait:
     delay_s: float | None = None
     timer: StepDraftBody | None = None
     calls: Sequence[AskedCallBody] = ()
+    tasks: Sequence[TaskReportBody] = ()
 
     def to_request(self, attempt: Attempt) -> WaitRequest:
         """The report that `attempt` ends so."""
@@ -44,6 +47,7 @@ class Wait:
             delay_s=self.delay_s,
             calls=list(self.calls),
             timer=self.timer,
+            tasks=list(self.tasks),
         )
 
 

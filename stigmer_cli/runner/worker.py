@@ -35,6 +35,7 @@ from stigmer_cli.runner.secrets import Secrets
 from stigmer_cli.runner.server_link import ServerLink
 from stigmer_cli.runner.slots import ACTIVITIES_MAX
 from stigmer_cli.runner.worker_pool import PoolContext, WorkerPool, first_of
+from stigmer_cli.runner.workflows import Workflows
 from stigmer_cli.runner_record import RunnerRecord, remove_dead_records, remove_runner_record, write_runner_record
 from stigmer_cli.settings import Home, Settings, Source
 from stigmer_cli.supervisor.process import myself
@@ -82,6 +83,7 @@ class Runner:
         clock_and_rng = ClockAndRng(clock=clock, rng=rng)
         reporter = Reporter(reports, clock_and_rng)
         self._models = Catalog(settings, clock=clock, secrets=Secrets(reporter), environ=environ)
+        self._workflows = Workflows(reporter, clock_and_rng, proxies=settings.proxies)
         self._context = PoolContext(
             connection=self._connection,
             gate=self._gate,
@@ -92,6 +94,7 @@ class Runner:
             tool_settings=ServerSettings(
                 environ=environ, silent_s=parse_span(settings.tool_silent_for), proxies=settings.proxies
             ),
+            workflows=self._workflows,
             stale_max_s=STALE_OWN_MAX_S if settings.runs_own_temporal else STALE_MAX_S,
         )
         self._working: list[asyncio.Task[None]] = []
@@ -172,6 +175,7 @@ class Runner:
         if self._working:
             await asyncio.wait(self._working)
         await self._models.close()
+        await self._workflows.close()
         remove_runner_record(self._settings.home)
 
     # -- what others are told

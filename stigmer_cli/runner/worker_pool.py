@@ -28,6 +28,7 @@ from stigmer_cli.runner.poll_gate import PollGate
 from stigmer_cli.runner.poller_probe import NoAnswer, PollerProbe, others_poll, probe_poller
 from stigmer_cli.runner.replacement import PARKED, STALE_MAX_S, WorkerObservation, replacement_cause
 from stigmer_cli.runner.reports import ClockAndRng, Reporter
+from stigmer_cli.runner.workflows import Workflows
 from stigmer_cli.running_version import RUNNING_VERSION
 from stigmer_cli.supervisor.process import myself
 from stigmer_cli.temporal.connection import Connection
@@ -68,6 +69,7 @@ class PoolContext:
     clock_and_rng: ClockAndRng
     model_retry: ModelRetry
     tool_settings: ServerSettings = field(default_factory=ServerSettings)
+    workflows: Workflows | None = None
     stale_max_s: float = STALE_MAX_S
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)
     unfit: Unfit = field(default_factory=Unfit)
@@ -164,6 +166,7 @@ class WorkerPool:
             clock_and_rng=self._clock_and_rng,
             model_retry=self._context.model_retry,
             tool_settings=self._context.tool_settings,
+            workflows=self._context.workflows,
             alone=self._context.alone,
             unfit=self._context.unfit,
         )

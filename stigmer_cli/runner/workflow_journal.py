@@ -3,24 +3,49 @@
 The error of a task is recorded with all its fields, so that a replay catches what the first attempt caught.
 """
 
+import json
 from collections.abc import Awaitable, Callable
 
+from stigmer_cli.api.steps import StepDraftBody
 from stigmer_cli.domain.step import Effect, StepKind
+from stigmer_cli.json_text import dump_json
 from stigmer_cli.runner.journal import Journal, StepCall, StepFailed
+from stigmer_cli.secret_values import SecretValues
 from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import TaskStep
+
+CUT_OFF = "it was cut off before it had ended, by a timeout, or because another branch had won"
 
 
 class _NotRecorded(Exception):
     """Nothing is recorded, and nothing was performed."""
 
 
+class AttemptState:
+    """Whether the attempt ends. Steps that are cut off before are cut off by the workflow itself."""
+
+    def __init__(self) -> None:
+        self.is_ending = False
+
+    def describe_cut_off(self) -> StepFailed | None:
+        """What is recorded of a step that is cut off now; None for nothing, since another attempt goes on with it."""
+        if self.is_ending:
+            return None
+        error = make_error(ErrorType.RUNTIME, CUT_OFF)
+        return StepFailed(describe_error(error), details=dict(error.fields))
+
+
 class WorkflowJournal:
     """Performs the steps of tasks. Raises what the execution's journal raises: StepParked, Superseded."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(
+        self, journal: Journal, state: AttemptState | None = None, secrets: SecretValues | None = None
+    ) -> None:
+        """`secrets` are those of the workflow, which are no part of what its steps were given."""
         self._journal = journal
+        self._state = state or AttemptState()
+        self._secrets = secrets
 
     async def perform(self, step: TaskStep, effect: Callable[[], Awaitable[Json]]) -> Json:
         """The step's recorded result, or what `effect` returns, once that is recorded. Raises WorkflowError."""
@@ -29,34 +54,50 @@ class WorkflowJournal:
             try:
                 return await effect()
             except WorkflowError as error:
-                raise StepFailed(_describe(error), details=dict(error.fields)) from error
+                raise StepFailed(describe_error(error), details=dict(error.fields)) from error
 
         try:
-            return await self._journal.perform(_call_of(step), attempt)
+            return await self._journal.perform(self._call_of(step), attempt)
         except StepFailed as failed:
             if isinstance(failed.details, dict):
                 raise WorkflowError(failed.details) from failed
             raise make_error(ErrorType.RUNTIME, failed.message) from failed
+        except Exception:  # what ends the attempt: other branches are cut off by it, not by the workflow
+            self._state.is_ending = True
+            raise
 
     async def find(self, key: str) -> Json:
         """The recorded result of a step without effect and without input; None if there is none."""
+        if await self._journal.is_recorded(key):
+            return await self._journal.find(key)
 
         async def refuse() -> Json:
             raise _NotRecorded
 
         try:
             return await self._journal.perform(
-                _call_of(TaskStep(key=key, name=key.rpartition("/")[2], effect=Effect.NONE, input=None)), refuse
+                self._call_of(TaskStep(key=key, name=key.rpartition("/")[2], effect=Effect.NONE, input=None)), refuse
             )
         except _NotRecorded:
             return None
 
+    async def is_recorded(self, key: str) -> bool:
+        """Whether the step with this key was recorded before this attempt."""
+        return await self._journal.is_recorded(key)
 
-def _call_of(step: TaskStep) -> StepCall:
-    return StepCall(key=step.key, kind=StepKind.TASK, name=step.name, effect=step.effect, input=step.input)
+    def draft_timer(self, key: str, name: str) -> StepDraftBody:
+        """A step that the server ends when a wait is over."""
+        return self._journal.draft(self._call_of(TaskStep(key=key, name=name, effect=Effect.NONE, input=None)))
+
+    def _call_of(self, step: TaskStep) -> StepCall:
+        given = step.input
+        if self._secrets is not None:  # a secret that is changed in the middle of an execution changes no step
+            given = json.loads(self._secrets.redact_json(dump_json(given)))
+        return StepCall(key=step.key, kind=StepKind.TASK, name=step.name, effect=step.effect, input=given)
 
 
-def _describe(error: WorkflowError) -> str:
+def describe_error(error: WorkflowError) -> str:
+    """The error as a sentence, without the place where it was raised."""
     fields = error.fields
     title = fields.get("title") or fields.get("type")
     detail = fields.get("detail")

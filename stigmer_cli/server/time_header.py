@@ -2,7 +2,7 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stigmer_cli.api.wire import NOW_HEADER
+from stigmer_cli.api.now_header import NOW_HEADER
 from stigmer_cli.clock import Clock, iso
 
 

@@ -2,20 +2,15 @@
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
-from urllib.parse import urlsplit
 
 from stigmer_cli.errors import ConfigError, ServerBusy, ServerUnproven, reason_of
 from stigmer_cli.fair_timeout import FairTimeout
-from stigmer_cli.proxies import PORTS
-from stigmer_cli.server_proof import ANSWER_MAX, Challenge, TokenRule, address_of, kept_from, may_send_token, prove
+from stigmer_cli.stack.http_get import http_get
 from stigmer_cli.time_format import span
-from stigmer_cli.tls.link import Link
 
-BODY_MAX = 4 * 1024 * 1024
 STARVED_MAX_S = 10.0
 """How long an observation takes at most by the clock, on an overloaded machine."""
 
@@ -109,6 +104,8 @@ async def cause_of(error: Exception, url: str, ca_file: str | None) -> str:
         return f"{error.message} ({error.hint})"
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
+    from stigmer_cli.tls.link import Link  # noqa: PLC0415 - for a server that cannot be reached
+
     with contextlib.suppress(ConfigError):
         if told := await Link(url, ca_file).why_not(error):
             return told
@@ -120,54 +117,9 @@ async def cause_of(error: Exception, url: str, ca_file: str | None) -> str:
 async def get_json(
     url: str, token: str | None, *, ca_file: str | None = None, is_insecure_allowed: bool = False
 ) -> tuple[int, Mapping[str, object]]:
-    """Status and body of a GET; with a `token`, only from a server that may have it (see server_proof.py).
-
-    Raises OSError where nothing answers, ValueError where it is no JSON object, ServerUnproven where somebody else
-    answers, TokenKept where the token is never sent, ConfigError for a bad `ca_file`.
-    """
-    parts = urlsplit(url)
-    rule = may_send_token(url, is_insecure_allowed=is_insecure_allowed) if token else None
-    if rule is TokenRule.NEVER:
-        raise kept_from(url)
-    context = Link(url, ca_file).context if parts.scheme == "https" else None
-    port = parts.port or PORTS["http" if context is None else "https"]
-    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=context)
-    try:
-        if rule is TokenRule.AFTER_PROOF:
-            await _require_proof(reader, writer, parts.netloc, token)
-        credential = f"Authorization: Bearer {token}\r\n" if token else ""
-        # HTTP/1.0, so that the answer is never chunked and ends with the connection
-        request = f"GET {parts.path} HTTP/1.0\r\nHost: {parts.netloc}\r\n{credential}Accept: application/json\r\n\r\n"
-        writer.write(request.encode())
-        answer = await reader.read(BODY_MAX)
-        while chunk := await reader.read(BODY_MAX):
-            answer += chunk
-            if len(answer) > BODY_MAX:
-                raise ValueError("an endless answer")
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-    head, _, body = answer.partition(b"\r\n\r\n")
-    words = head.split(None, 2)
-    if len(words) < 2 or not words[0].startswith(b"HTTP/"):  # noqa: PLR2004 - HTTP/1.1 200 OK
-        raise ValueError("no HTTP")
-    found = json.loads(body)
-    if not isinstance(found, dict):
-        raise ValueError("no JSON object")  # noqa: TRY004 - the other end sent it
-    return int(words[1]), found
-
-
-async def _require_proof(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, token: str | None
-) -> None:
-    """Return once the other end has proven that it holds `token`; raises ServerUnproven, and OSError."""
-
-    async def write(data: bytes) -> None:
-        writer.write(data)
-
-    challenge = Challenge(host=host, address=address_of(writer.get_extra_info("peername")))
-    await prove(challenge, lambda: reader.read(ANSWER_MAX), write, lambda: token)
+    """Status and body of a GET; raises as `http_get` does."""
+    answer = await http_get(url, token, ca_file=ca_file, is_insecure_allowed=is_insecure_allowed)
+    return answer.status, answer.body
 
 
 def _read_answers(

@@ -72,15 +72,15 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="a runner acts before it says so",
         file="runner/journal.py",
-        old="        if step.effect is not Effect.NONE or not self._is_whole or step.key in self._kept:\n",
-        new="        if step.effect is Effect.REPEATABLE or not self._is_whole or step.key in self._kept:\n",
+        old="        if draft.effect is not Effect.NONE or not self._recorded.is_whole or ",
+        new="        if draft.effect is Effect.REPEATABLE or not self._recorded.is_whole or ",
         caught_by=(JOURNAL,),
     ),
     Mutant(
         name="a journal that was read in part is taken for the whole",
-        file="runner/journal.py",
-        old="        self._is_whole = after is None\n",
-        new="        self._is_whole = True\n",
+        file="runner/recorded_steps.py",
+        old="        return self._after is None\n",
+        new="        return True\n",
         caught_by=(JOURNAL,),
     ),
     Mutant(

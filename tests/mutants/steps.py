@@ -80,16 +80,16 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="a runner never reads what is recorded",
-        file="runner/journal.py",
-        old="        self._is_read = self._is_whole = not has_steps\n",
-        new="        self._is_read = self._is_whole = has_steps or not has_steps\n",
+        file="runner/recorded_steps.py",
+        old="        self._after: int | None = None if is_empty else 0\n",
+        new="        self._after: int | None = None if is_empty or not is_empty else 0\n",
         caught_by=(SEEDS, JOURNAL),
     ),
     Mutant(
         name="a runner takes what it has read for the answer to any input",
         file="runner/journal.py",
-        old="        return found if found is not None and found.input_hash == draft.input_hash else None\n",
-        new="        return found if found is not None and draft.input_hash else None\n",
+        old="        if kept is not None and kept.input_hash == draft.input_hash:",
+        new="        if kept is not None and draft.input_hash:",
         caught_by=(JOURNAL,),
     ),
     Mutant(

@@ -14,6 +14,7 @@ from temporalio.worker import Replayer
 
 import stigmer_cli.runner.workflow as now
 from stigmer_cli.domain.identity import WORKFLOW_TYPES, Kind
+from stigmer_cli.runner.workflow_run import WorkflowRun
 from tests.replay.digest import digest_of
 from tests.replay.shapes import SHAPES
 
@@ -27,6 +28,16 @@ REMEDY = (
 
 def _history(path: Path) -> WorkflowHistory:
     return WorkflowHistory.from_json(f"{WORKFLOW_TYPES[Kind.AGENT]}/{path.stem}", path.read_text())
+
+
+async def test_the_run_of_a_workflow_does_what_that_of_an_agent_does() -> None:
+    newest = max(HISTORIES, key=lambda path: int(path.parent.name.partition("-")[0])).parent
+    text = (newest / "concluding-a-failure.json").read_text()
+    assert WORKFLOW_TYPES[Kind.AGENT] in text
+    other = text.replace(WORKFLOW_TYPES[Kind.AGENT], WORKFLOW_TYPES[Kind.WORKFLOW])
+    history = WorkflowHistory.from_json(WORKFLOW_TYPES[Kind.WORKFLOW], other)
+    result = await Replayer(workflows=[WorkflowRun]).replay_workflow(history, raise_on_replay_failure=False)
+    assert result.replay_failure is None
 
 
 async def _replay(path: Path, workflow_class: type) -> Exception | None:

@@ -7,10 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from pydantic import JsonValue
+
 from stigmer_cli.api.decisions import DecisionBody, decision_body
 from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import ClaimAnswer, ClaimingAttemptResponse, CountsResponse, MessageTail, Work
 from stigmer_cli.api.steps import BeginStepResponse, EndedStepBody, StepDraftBody, StepEndBody, StepPage
+from stigmer_cli.api.tasks import TaskReportBody, TasksReport
 from stigmer_cli.api.waiting import WaitRequest
 from stigmer_cli.domain.execution import Outcome, TokenUsage
 from stigmer_cli.domain.identity import ExecutionId, RunId, WorkflowId
@@ -195,6 +198,8 @@ class SimReports:
         usage: TokenUsage | None = None,
         tail: MessageTail | None = None,
         steps: Sequence[EndedStepBody] = (),
+        tasks: Sequence[TaskReportBody] = (),  # noqa: ARG002 - judged elsewhere
+        error_fields: Mapping[str, JsonValue] | None = None,  # noqa: ARG002 - as above
     ) -> bool:
         outcome = Outcome(phase=phase, output=output, error=error, usage=usage)
         piece = ReportedText(index=tail.index, offset=tail.offset, role=tail.role, text=tail.text) if tail else None
@@ -251,6 +256,9 @@ class SimReports:
             )
         )
         return report is not ReportResult.STALE
+
+    async def report_tasks(self, execution: str, report: TasksReport) -> bool:
+        raise NotImplementedError("no simulated execution is one of a workflow")
 
     async def read_decisions(self, execution: str) -> Sequence[DecisionBody]:
         found = await self._over(lambda: self._store.waits.read_decisions(ExecutionId(execution)))

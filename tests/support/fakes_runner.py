@@ -12,10 +12,13 @@ from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
 
+from pydantic import JsonValue
+
 from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import ClaimAnswer, ClaimingAttemptResponse, CountsResponse, MessageTail, Work
 from stigmer_cli.api.steps import BeginStepResponse, EndedStepBody, StepPage
+from stigmer_cli.api.tasks import TaskReportBody, TasksReport
 from stigmer_cli.api.waiting import WaitRequest
 from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.identity import runner_process, task_queue_of
@@ -54,6 +57,9 @@ class Row:
     usages: list[TokenUsage | None] = field(default_factory=list)
     steps: list[EndedStepBody] = field(default_factory=list)
     waits: list[WaitRequest] = field(default_factory=list)
+    tasks: list[list[TaskReportBody]] = field(default_factory=list)
+    """The reports of tasks of a workflow, those with an outcome or a wait among them."""
+    error_fields: Mapping[str, JsonValue] | None = None
 
 
 class InMemoryReports:
@@ -137,6 +143,8 @@ class InMemoryReports:
         usage: TokenUsage | None = None,
         tail: MessageTail | None = None,
         steps: Sequence[EndedStepBody] = (),
+        tasks: Sequence[TaskReportBody] = (),
+        error_fields: Mapping[str, JsonValue] | None = None,
     ) -> bool:
         if not self.finish_now(
             execution,
@@ -151,6 +159,8 @@ class InMemoryReports:
             return False
         self.rows[execution].usages.append(usage)
         self.rows[execution].steps += steps
+        self.rows[execution].tasks.append(list(tasks))
+        self.rows[execution].error_fields = error_fields
         return True
 
     async def begin_step(self, execution: str, **_told: object) -> BeginStepResponse:
@@ -165,6 +175,15 @@ class InMemoryReports:
             if not self._holds(row, request.epoch, request.run) or request.attempt != row.attempt:
                 return False
             row.waits.append(request)
+            row.tasks.append(request.tasks)
+            return True
+
+    async def report_tasks(self, execution: str, report: TasksReport) -> bool:
+        with self._lock:
+            row = self._row(execution)
+            if not self._holds(row, report.epoch, report.run) or report.attempt != row.attempt:
+                return False
+            row.tasks.append(report.tasks)
             return True
 
     async def read_decisions(self, _execution: str) -> Sequence[DecisionBody]:

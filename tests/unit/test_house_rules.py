@@ -85,6 +85,24 @@ def test_a_version_and_the_completion_of_a_word_load_next_to_nothing(
     assert set(loaded) & {*HEAVY, *LIGHT} == set()
 
 
+LISTING = """
+import sys
+from stigmer_cli.cli.executions import list
+from stigmer_cli.cli.agents import list
+from stigmer_cli.stack import remote, http_get, precedence
+print("LOADED", *sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def test_a_list_is_read_and_printed_without_models_and_without_an_http_library() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LISTING], cwd=PACKAGE.parent, capture_output=True, text=True, check=True
+    )
+    loaded = done.stdout.split()
+    assert {"rich", "asyncio"} < set(loaded)
+    assert [name for name in HEAVY if name in loaded] == []
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], ["status"], ["version"], ["down"], ["executions", "reconcile", "--help"], ["up", "--help"]],

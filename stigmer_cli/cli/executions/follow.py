@@ -2,11 +2,12 @@
 
 import asyncio
 from contextlib import suppress
+from datetime import datetime
 from typing import Protocol
 
 from stigmer_cli.api.resources import EventBody, ExecutionResource
 from stigmer_cli.api.waiting import WaitingBody
-from stigmer_cli.cli.execution_reason import describe_event, describe_reason
+from stigmer_cli.cli.execution_reason import describe_reason
 from stigmer_cli.cli.output import Format, Output, strip_control_sequences
 from stigmer_cli.client import Client
 from stigmer_cli.clock import Clock
@@ -14,7 +15,7 @@ from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import StuckClass
 from stigmer_cli.errors import NotFound, StigmerError, TimedOut, Unavailable
-from stigmer_cli.time_format import span
+from stigmer_cli.time_format import span, time_of_day
 
 AGAIN_S = 0.3
 TICK_S = 1.0
@@ -71,7 +72,7 @@ class EventPrinter:
             self._say(event)
             return
         if event.type in SHOWN_EVENTS and not (event.type is EventType.ATTEMPT and self._is_model_busy):
-            self.note(describe_event(event))
+            self.note(_describe_event(event))
         self._is_model_busy = event.type is EventType.MODEL_BUSY
         if event.type in BEGINNINGS and self._answer:
             self._answer.clear()
@@ -236,6 +237,14 @@ async def _is_paused(client: Client, execution_id: str, event: EventBody) -> boo
     """Whether `event` is how the execution came to the pause that it is in: a person has to say that it goes on."""
     pause = _pause_of(await client.execution(execution_id))
     return pause is not None and pause.since == event.at
+
+
+def _describe_event(event: EventBody) -> str:
+    """The event as it happens, where the time of the next try is compared with a clock nearby."""
+    if event.type is not EventType.MODEL_BUSY:
+        return event.text
+    next_try_at = datetime.fromisoformat(str(event.data["nextTryAt"]))
+    return f"{event.data['cause']}; next try {time_of_day(next_try_at)}"
 
 
 def _pause_of(execution: ExecutionResource) -> WaitingBody | None:

@@ -12,10 +12,10 @@ from stigmer_cli.api.findings import ReconcileOutcome
 from stigmer_cli.api.reconcile import ReconcileItem
 from stigmer_cli.cli.columns import Column, print_table
 from stigmer_cli.cli.execution_reason import drop_workflow_name
+from stigmer_cli.cli.executions.list_tables import CAUSE_MAX
 from stigmer_cli.cli.executions.reconcile_counts import ReconcileCounts
 from stigmer_cli.cli.output import Format, Output, truncate_line
 
-CAUSE_MAX = 240
 CAUSE_MIN = 16
 DITTO = '"'
 

@@ -16,7 +16,8 @@ from stigmer_cli.credential import read_token
 from stigmer_cli.settings import Home, HomeSource, Settings, find_doubts
 from stigmer_cli.stack.endpoints_file import read_endpoints
 from stigmer_cli.stack.gone_programs import WAY_OUT, describe_gone
-from stigmer_cli.stack.remote import find_server_elsewhere, remote_status
+from stigmer_cli.stack.remote import find_server_elsewhere
+from stigmer_cli.stack.remote_status import remote_status
 from stigmer_cli.stack.status import PartStatus, StackStatus, status
 from stigmer_cli.time_format import span
 

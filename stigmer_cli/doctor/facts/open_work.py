@@ -12,12 +12,13 @@ from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.api.findings import Finding
 from stigmer_cli.api.health import Health
 from stigmer_cli.api.query import Query
-from stigmer_cli.api.resources import AttentionBody, DispatchBody, DispatchState, ExecutionResource, ModelWaitBody
+from stigmer_cli.api.resources import AttentionBody, DispatchBody, ExecutionResource, ModelWaitBody
 from stigmer_cli.api.stuck import StuckReport
 from stigmer_cli.api.waiting import WaitingBody
 from stigmer_cli.client import Client
 from stigmer_cli.clock import Clock
 from stigmer_cli.doctor.facts.facts import ExecutionsSeen
+from stigmer_cli.domain.dispatch_state import DispatchState
 from stigmer_cli.domain.execution import Attention, Dispatch, Execution, ModelWait, QueueReason
 from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, RunId, store_in
 from stigmer_cli.domain.phase import Phase

@@ -9,7 +9,9 @@ from http.cookiejar import DefaultCookiePolicy
 import httpx
 
 from stigmer_cli.domain.step import Effect
+from stigmer_cli.proxies import NO_PROXIES, Proxies
 from stigmer_cli.runner.call.authenticator import Authenticator
+from stigmer_cli.runner.call.proxied_transport import ProxiedTransport
 from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import CallRequest
@@ -78,10 +80,12 @@ class HttpCall:
             await response.aclose()
 
 
-def make_http_client() -> httpx.AsyncClient:
-    """A client for the calls of workflows. Close it when the runner ends."""
+def make_http_client(proxies: Proxies = NO_PROXIES) -> httpx.AsyncClient:
+    """A client for the calls of workflows, which asks through `proxies`. Close it when the runner ends."""
     timeout = httpx.Timeout(SILENT_S_MAX, connect=CONNECT_S_MAX)
-    client = httpx.AsyncClient(timeout=timeout, max_redirects=REDIRECTS_MAX)
+    client = httpx.AsyncClient(
+        timeout=timeout, max_redirects=REDIRECTS_MAX, transport=ProxiedTransport(proxies), trust_env=False
+    )
     # What a server sets for one execution would be sent with the calls of another.
     client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
     return client

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from stigmer_cli.api.execution_body import execution_resource
+from stigmer_cli.api.query import COUNT_MAX
 from stigmer_cli.api.resources import (
-    COUNT_MAX,
     EventPage,
     ExecutionPage,
     ExecutionRequest,

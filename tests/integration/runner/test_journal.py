@@ -14,6 +14,7 @@ from stigmer_cli.domain.execution import AttentionCode
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.step import INPUT_BYTES_MAX, RESULT_BYTES_MAX, Effect, StepKind, StepState
 from stigmer_cli.runner import journal as journal_module
+from stigmer_cli.runner import recorded_steps
 from stigmer_cli.runner.attempt_identity import Attempt, Superseded
 from stigmer_cli.runner.heartbeat import RunnerStopped
 from stigmer_cli.runner.journal import Journal, Json, Performed, StepCall, StepFailed, StepParked
@@ -274,7 +275,7 @@ async def test_a_long_journal_is_read_ahead_in_part_and_asked_about_for_the_rest
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(step_contents, "PAGE_BYTES_MAX", 30)
-    monkeypatch.setattr(journal_module, "KEPT_BYTES_MAX", 60)
+    monkeypatch.setattr(recorded_steps, "KEPT_BYTES_MAX", 4 * (recorded_steps.STEP_BYTES + 12))
     first = await desk.attempt()
     for number in range(12):
         effect = tuple(Effect)[number % 3]

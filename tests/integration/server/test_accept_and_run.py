@@ -14,8 +14,9 @@ import pytest
 
 from stigmer_cli.api.query import Query
 from stigmer_cli.api.reports import ClaimAnswer
-from stigmer_cli.api.resources import DispatchState, ExecutionResource
+from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.client import Client
+from stigmer_cli.domain.dispatch_state import DispatchState
 from stigmer_cli.domain.execution import EventType, QueueReason, TokenUsage
 from stigmer_cli.domain.identity import StoreId
 from stigmer_cli.domain.phase import Phase

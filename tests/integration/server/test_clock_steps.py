@@ -7,8 +7,9 @@ from random import Random
 
 import pytest
 
-from stigmer_cli.api.resources import DispatchState, ExecutionResource
+from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.client import Client
+from stigmer_cli.domain.dispatch_state import DispatchState
 from stigmer_cli.domain.execution import EventType, QueueReason
 from tests.chaos.frames import Code
 from tests.chaos.proxy import Proxy, Refusing, Toxics

@@ -10,7 +10,8 @@ from stigmer_cli.api.findings import Finding
 from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.api.stuck import StuckReport
 from stigmer_cli.cli.executions.follow import describe_timeout
-from stigmer_cli.cli.executions.tables import print_execution, print_stuck
+from stigmer_cli.cli.executions.list_tables import print_stuck
+from stigmer_cli.cli.executions.tables import print_execution
 from stigmer_cli.clock import iso
 from stigmer_cli.doctor.catalog import CHECKS
 from stigmer_cli.doctor.check import Category

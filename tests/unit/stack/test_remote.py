@@ -9,7 +9,8 @@ from stigmer_cli.errors import ConfigError, RequestError
 from stigmer_cli.settings import Home, Settings, Source, load
 from stigmer_cli.stack.options import StackOptions
 from stigmer_cli.stack.parts import endpoints_of
-from stigmer_cli.stack.remote import find_server_elsewhere, judge_stack, refuse_elsewhere, require_token
+from stigmer_cli.stack.remote import find_server_elsewhere, refuse_elsewhere, require_token
+from stigmer_cli.stack.remote_status import judge_stack
 from stigmer_cli.stack.server_probe import RunnerPoller, ServerObservation
 from stigmer_cli.stack.status import StackStatus
 from tests.support.fakes import ManualClock

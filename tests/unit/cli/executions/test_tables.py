@@ -9,7 +9,8 @@ from rich.console import Console
 
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.api.execution_body import execution_resource
-from stigmer_cli.cli.executions.tables import print_execution, print_executions, print_stuck
+from stigmer_cli.cli.executions.list_tables import print_executions, print_stuck
+from stigmer_cli.cli.executions.tables import print_execution
 from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.executions.reason import explain_wait

@@ -1,0 +1,266 @@
+"""One attempt at an execution of a workflow: interpret it over the journal, and tell the server what its tasks do."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import cast
+
+import httpx
+import structlog
+from pydantic import JsonValue
+
+from stigmer_cli.api.reports import OUTPUT_MAX, Work
+from stigmer_cli.api.tasks import TaskReportBody, TasksReport, WorkflowWork
+from stigmer_cli.api.waiting import DELAY_MAX_S
+from stigmer_cli.clock import iso
+from stigmer_cli.domain.execution import Outcome
+from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.waiting import WaitFor
+from stigmer_cli.json_text import dump_json
+from stigmer_cli.proxies import Proxies
+from stigmer_cli.runner.attempt_end import End, fail
+from stigmer_cli.runner.attempt_identity import Attempt, Superseded
+from stigmer_cli.runner.call.functions import make_functions
+from stigmer_cli.runner.call.http import make_http_client
+from stigmer_cli.runner.journal import Journal, StepParked
+from stigmer_cli.runner.reports import ClockAndRng, Reporter
+from stigmer_cli.runner.secrets import SecretMissing, Secrets
+from stigmer_cli.runner.task_reporter import TaskReporter
+from stigmer_cli.runner.transcript import to_storable
+from stigmer_cli.runner.waits import Wait, to_cause
+from stigmer_cli.runner.workflow_journal import AttemptState, WorkflowJournal, describe_error
+from stigmer_cli.runner.workflow_world import RunnerWorld, name_timer
+from stigmer_cli.secret_values import DELIVERED, SecretValues
+from stigmer_cli.workflow.document import make_workflow
+from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
+from stigmer_cli.workflow.expression.evaluator import Evaluator
+from stigmer_cli.workflow.interpreter.interpret import interpret
+from stigmer_cli.workflow.json_value import Json
+from stigmer_cli.workflow.runtime import ExecutionFacts, Functions, Waits
+
+ERROR_FIELDS_CHARS_MAX = 16_000
+"""How much JSON text the fields of an error may be; of longer ones only those of the specification are told, cut."""
+
+STANDARD_FIELDS = ("type", "status", "title", "detail", "instance")
+FIELD_CHARS_MAX = 2_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """What the attempts of a runner share. `client` is the one that `functions` call with."""
+
+    evaluator: Evaluator
+    functions: Functions
+    client: httpx.AsyncClient | None = None
+
+    async def perform(
+        self,
+        reporter: Reporter,
+        clock_and_rng: ClockAndRng,
+        *,
+        attempt: Attempt,
+        work: Work,
+        is_leaving: Callable[[], bool],
+    ) -> End | Wait | None:
+        """See `Workflows.perform`."""
+        with structlog.contextvars.bound_contextvars(execution=attempt.execution):
+            return await WorkflowAttempt(self, reporter, clock_and_rng, attempt, work, is_leaving).run()
+
+    async def close(self) -> None:
+        """End the process of expressions, and close the connections."""
+        await self.evaluator.close()
+        if self.client is not None:
+            await self.client.aclose()
+
+
+def make_shared(proxies: Proxies) -> Shared:
+    """What the attempts of a runner share, which asks others through `proxies`."""
+    client = make_http_client(proxies)
+    return Shared(evaluator=Evaluator(), functions=make_functions(client), client=client)
+
+
+class WorkflowAttempt:
+    """One attempt, from what the server gave it to its end."""
+
+    def __init__(
+        self,
+        shared: Shared,
+        reporter: Reporter,
+        clock_and_rng: ClockAndRng,
+        attempt: Attempt,
+        work: Work,
+        is_leaving: Callable[[], bool],
+    ) -> None:
+        assert work.workflow is not None  # noqa: S101 - who performs an agent has another class
+        self._shared = shared
+        self._reporter = reporter
+        self._clock_and_rng = clock_and_rng
+        self._attempt = attempt
+        self._given: WorkflowWork = work.workflow
+        self._state = AttemptState()
+        self._secrets = SecretValues()
+        self._tasks = TaskReporter(clock_and_rng.clock, self._send_tasks)
+        steps = Journal(
+            attempt,
+            reporter,
+            clock_and_rng,
+            has_steps=work.has_steps is not False,
+            is_leaving=is_leaving,
+            cut_off=self._state.describe_cut_off,
+        )
+        has_secrets = bool(_list_secrets(self._given.document))
+        self._journal = WorkflowJournal(steps, self._state, self._secrets if has_secrets else None)
+        self._world = RunnerWorld(self._journal, self._tasks, clock_and_rng)
+
+    async def run(self) -> End | Wait | None:
+        """How it ended; None where the server wants no more of it. Raises what the journal does."""
+        ended: End | Wait | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                sending = group.create_task(self._tell_tasks(), name="tasks of a workflow")
+                try:
+                    ended = await self._run_to_end()
+                except StepParked:  # what was done until then is to be seen
+                    self._tasks.close()
+                    await sending
+                    await self._send_tasks(self._tasks.take())
+                    raise
+                self._tasks.close()
+        except* Superseded:
+            ended = None
+        return replace(ended, tasks=self._tasks.take()) if ended is not None else None
+
+    async def _run_to_end(self) -> End | Wait:
+        """How the workflow ended. It is noted before what it does is cut off that this is the end of the attempt."""
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(self._interpret(), name="workflow")
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                self._state.is_ending = True
+                raise
+        ended = task.result()
+        if isinstance(ended, Exception):
+            raise ended
+        return ended
+
+    async def _interpret(self) -> End | Wait | Exception:
+        """How it ended, or what ends the attempt without a report: as it is, not in a group."""
+        try:
+            document = cast("Mapping[str, Json]", self._given.document)
+            facts = ExecutionFacts(
+                id=self._attempt.execution,
+                started_ms=self._given.started_ms,
+                runtime_version=self._given.runtime_version,
+                secrets=await self._read_secrets(),
+                tasks_max=self._given.tasks_max,
+            )
+            output = await interpret(
+                make_workflow(document),
+                cast("Json", self._given.input),
+                facts=facts,
+                world=self._world,
+                functions=self._shared.functions,
+                evaluator=self._shared.evaluator,
+            )
+            return End(outcome=Outcome(phase=Phase.COMPLETED, output=_write_output(output)))
+        except WorkflowError as error:
+            return _fail_with(error)
+        except Waits as waits:
+            return await self._wait(waits)
+        except Exception as error:  # noqa: BLE001 - raised again by the caller
+            return error
+
+    async def _wait(self, waits: Waits) -> Wait:
+        """The wait until the time of `waits`, or for as long as one wait may take: then it goes on."""
+        if waits.until_ms is None:
+            return Wait(wait_for=WaitFor.EVENT, cause=to_cause(f"{waits.key} waits for an event"), step=waits.key)
+        now_ms = self._world.now_ms()
+        until_ms = min(waits.until_ms, now_ms + int(DELAY_MAX_S * 1_000))
+        timer, name = name_timer(waits.key, until_ms), waits.key.rpartition("/")[2]
+        moment = iso(datetime.fromtimestamp(waits.until_ms / 1_000, UTC))
+        return Wait(
+            wait_for=WaitFor.TIME,
+            cause=to_cause(f"{waits.key} waits until {moment}"),
+            step=timer,
+            delay_s=max(0, until_ms - now_ms) / 1_000,
+            # One that is done says that the server has seen the time come, by a clock that was set since.
+            timer=None if await self._journal.is_recorded(timer) else self._journal.draft_timer(timer, name),
+        )
+
+    async def _read_secrets(self) -> Mapping[str, Json]:
+        """The secrets that the document names, as far as there are such. Raises WorkflowError."""
+        names = _list_secrets(self._given.document)
+        if not names:
+            return {}
+        try:
+            found = await Secrets(self._reporter).read(names)
+        except SecretMissing as error:
+            raise make_error(ErrorType.AUTHORIZATION, error.message) from error
+        for text in found.values():
+            self._secrets.remember(text)
+        return {name: _parse_secret(text) for name, text in found.items()}
+
+    async def _tell_tasks(self) -> None:
+        if not await self._tasks.send_until_closed():
+            raise Superseded
+
+    async def _send_tasks(self, tasks: Sequence[TaskReportBody]) -> bool:
+        if not tasks:
+            return True
+        attempt = self._attempt
+        report = TasksReport(epoch=attempt.epoch, run=attempt.run, attempt=attempt.number, tasks=list(tasks))
+        return await self._reporter.ask_its_own(lambda reports: reports.report_tasks(attempt.execution, report))
+
+
+def _list_secrets(document: object) -> Sequence[str]:
+    use = document.get("use") if isinstance(document, Mapping) else None
+    names = use.get("secrets") if isinstance(use, Mapping) else None
+    return [str(name) for name in names or ()]
+
+
+def _parse_secret(text: str) -> Json:
+    """An object where `text` is one as JSON, such as the properties of an authentication; else the text."""
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        found: Json = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return found
+
+
+def _write_output(output: Json) -> str:
+    """The output as it is kept: JSON text without secrets. Raises WorkflowError where that is too long."""
+    try:
+        text = dump_json(output)
+    except (ValueError, TypeError) as error:
+        raise make_error(ErrorType.RUNTIME, f"the output of the workflow is no JSON: {error}") from error
+    if len(text) <= OUTPUT_MAX:
+        text = DELIVERED.redact_json(text)
+    if len(text) > OUTPUT_MAX:
+        detail = f"the output of the workflow is too long: {len(text):,} characters as JSON, of {OUTPUT_MAX:,}"
+        raise make_error(ErrorType.RUNTIME, detail)
+    return text
+
+
+def _fail_with(error: WorkflowError) -> End:
+    """The end of a workflow with an error that no `try` caught."""
+    where = error.fields.get("instance")
+    sentence = f"{describe_error(error)}{f' (raised by {where})' if where else ''}"
+    return End(outcome=fail(to_storable(sentence)), error_fields=_write_fields(error.fields))
+
+
+def _write_fields(fields: Mapping[str, Json]) -> Mapping[str, JsonValue]:
+    """The fields of an error as they are kept: without secrets, and not too long."""
+    text = DELIVERED.redact_json(to_storable(dump_json(dict(fields))))
+    found: Mapping[str, JsonValue] = json.loads(text)
+    if len(text) > ERROR_FIELDS_CHARS_MAX:
+        return {name: _cut(found[name]) for name in STANDARD_FIELDS if name in found}
+    return found
+
+
+def _cut(value: JsonValue) -> JsonValue:
+    return value[:FIELD_CHARS_MAX] if isinstance(value, str) else value if isinstance(value, int) else str(value)[:100]

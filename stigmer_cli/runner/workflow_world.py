@@ -1,0 +1,73 @@
+"""What is around a workflow on a runner: the journal of its execution, time, chance, and who is told of its tasks."""
+
+import random
+from collections.abc import Mapping
+
+from stigmer_cli.clock import Clock
+from stigmer_cli.runner.reports import ClockAndRng
+from stigmer_cli.runner.task_reporter import TaskReporter
+from stigmer_cli.runner.workflow_journal import WorkflowJournal
+from stigmer_cli.workflow.interpreter.run import shorten_key
+from stigmer_cli.workflow.json_value import Json
+from stigmer_cli.workflow.runtime import FoundEvents, Listening, TaskEvent, Waits
+
+SHORT_WAIT_MS = 5_000
+"""A wait that is shorter is slept through: to end an attempt and to begin another one takes a part of a second."""
+
+
+class RunnerWorld:
+    """The world of one attempt.
+
+    Its time is that of the wall clock as the attempt began, and goes on with the monotonic one: a clock that is set
+    meanwhile makes no wait shorter or longer.
+    """
+
+    def __init__(self, journal: WorkflowJournal, tasks: TaskReporter, clock_and_rng: ClockAndRng) -> None:
+        self.journal = journal
+        self._tasks = tasks
+        self._clock: Clock = clock_and_rng.clock
+        self._rng: random.Random = clock_and_rng.rng
+        self._began_ms = self._clock.now().timestamp() * 1_000
+        self._began_s = self._clock.monotonic()
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970."""
+        return int(self._began_ms + (self._clock.monotonic() - self._began_s) * 1_000)
+
+    def draw(self) -> float:
+        """A random number from 0 to 1, without 1."""
+        return self._rng.random()
+
+    async def wait_until(self, key: str, until_ms: int) -> None:
+        """Return once it is `until_ms`, or raise Waits. A wait that the server has ended is over, by whatever clock."""
+        left_ms = until_ms - self.now_ms()
+        if left_ms <= 0 or await self.journal.is_recorded(name_timer(key, until_ms)):
+            return
+        self._tasks.mark_waiting(key)
+        if left_ms > SHORT_WAIT_MS:
+            raise Waits(key=key, until_ms=until_ms)
+        await self._clock.sleep(left_ms / 1_000)
+
+    async def read_events(self, listening: Listening) -> FoundEvents:
+        """None: the server keeps no events yet."""
+        return FoundEvents(events=[], upto=listening.after or 0, is_last=True)
+
+    async def wait_for_events(self, listening: Listening) -> None:
+        """Raises Waits."""
+        self._tasks.mark_waiting(listening.key)
+        raise Waits(key=listening.key, listenings=[listening])
+
+    async def publish(self, event: Mapping[str, Json]) -> None:
+        """Nobody receives events yet."""
+
+    def observe(self, event: TaskEvent) -> None:
+        """Tell the server, soon."""
+        self._tasks.observe(event)
+
+
+def name_timer(key: str, until_ms: int) -> str:
+    """The key of the step that is done when a wait of `key` is over.
+
+    It names the time: a wait that its attempt left earlier, for the sake of a timeout, is another one.
+    """
+    return shorten_key(f"{key}/timer/{until_ms}")

@@ -89,6 +89,8 @@ def test_live_values_are_offered_with_what_they_are_and_a_server_that_fails_is_m
         assert kind == "bash" or re.search(r"greeter, PENDING, .*s ago", tab.shown)
         tab = _press(shell, f"stigmer executions cancel {OLD[-6:]}", lambda tab: OLD in tab.line)
         assert tab.line == f"stigmer executions cancel {OLD} "
+        tab = _press(shell, "stigmer executions get @last-failed:gru", lambda tab: "grumpy" in tab.line)
+        assert tab.line == "stigmer executions get @last-failed:grumpy "
         tab = _press(shell, "stigmer run gr", lambda tab: "grumpy" in tab.shown)
         assert kind == "bash" or "greets" in tab.shown
         with _frozen(server):

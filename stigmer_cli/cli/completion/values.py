@@ -51,7 +51,7 @@ def find_executions(asked: Asked) -> Iterable[Item]:
     The end of an id completes to the whole, if only one of them has it.
     """
     if asked.current.startswith("@"):
-        return SHORT
+        return _find_short(asked)
     is_open = asked.context.info_name in ACTING
     found = _fetch(asked, "/v1/executions:names?limit=200" + "".join(f"&phase={one}" for one in OPEN if is_open))
     items = [
@@ -62,6 +62,19 @@ def find_executions(asked: Asked) -> Iterable[Item]:
         return items
     ending = [item for item in items if len(asked.current) >= END_MIN and item.value.endswith(asked.current.lower())]
     return [Completed(value=item.value, about=item.about) for item in ending] if len(ending) == 1 else ()
+
+
+def _find_short(asked: Asked) -> Iterable[Item]:
+    """The names of the newest ones; behind the colon, with each agent."""
+    short, colon, _ = asked.current.partition(":")
+    if not colon:
+        return SHORT
+    return [
+        Item(value=f"{one.value}:{agent.value}", about=f"{one.about}, of {agent.value}")
+        for one in SHORT
+        if one.value == short
+        for agent in find_agents(asked)
+    ]
 
 
 def find_steps(asked: Asked) -> Iterable[Item]:

@@ -14,7 +14,6 @@ from stigmer_cli.cli.executions.options import (
     ReconcileOptions,
     ResumeOptions,
     RunOptions,
-    Selection,
 )
 from stigmer_cli.cli.executions.parameters import (
     AgentOption,
@@ -33,6 +32,7 @@ from stigmer_cli.cli.executions.parameters import (
     RunTimeout,
     SessionOption,
     Waiting,
+    select,
 )
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.parameters import (
@@ -49,7 +49,7 @@ from stigmer_cli.cli.parameters import (
 from stigmer_cli.cli.sections import make_group
 from stigmer_cli.cli.wait import parse_wait
 
-executions = make_group("List, show, watch, cancel, resume and reconcile executions.")
+executions = make_group("List, show, watch, approve, deny, resume, cancel and reconcile executions.")
 
 
 def run(
@@ -118,18 +118,7 @@ def list_(
     """List executions, newest first."""
     from stigmer_cli.cli.executions.list import list_executions
 
-    selection = Selection(
-        agent=agent,
-        session=session,
-        phases=phase or (),
-        kinds=kind or (),
-        older_than_s=older_than,
-        labels=label or (),
-        search=search,
-        since=since,
-        until=until,
-        is_waiting=waiting,
-    )
+    selection = select(ctx)
     page = Paging(limit=None if all_ else limit, cursor=cursor)
     list_executions(cli_of(ctx, output), selection, page, is_stuck=stuck)
 
@@ -182,11 +171,13 @@ def cancel(
     phase: Phases = None,
     kind: Kinds = None,
     agent: AgentOption = None,
+    session: SessionOption = None,
     label: Labels = None,
     search: SearchText = None,
     since: Since = None,
     until: Until = None,
     older_than: OlderThan = None,
+    waiting: Waiting = False,
     all_: Annotated[bool, typer.Option("--all", help="All open executions.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be cancelled.")] = False,
     yes: Yes = False,
@@ -198,17 +189,7 @@ def cancel(
     """
     from stigmer_cli.cli.executions.cancel import cancel_executions
 
-    selection = Selection(
-        ids=ids or (),
-        agent=agent,
-        phases=phase or (),
-        kinds=kind or (),
-        older_than_s=older_than,
-        labels=label or (),
-        search=search,
-        since=since,
-        until=until,
-    )
+    selection = select(ctx)
     options = CancelOptions(is_all=all_, is_dry_run=dry_run, is_agreed=yes)
     raise typer.Exit(cancel_executions(cli_of(ctx, output), selection, options))
 
@@ -233,11 +214,13 @@ def resume(
     phase: Phases = None,
     kind: Kinds = None,
     agent: AgentOption = None,
+    session: SessionOption = None,
     label: Labels = None,
     search: SearchText = None,
     since: Since = None,
     until: Until = None,
     older_than: OlderThan = None,
+    waiting: Waiting = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be resumed.")] = False,
     yes: Yes = False,
     output: OutputFormat = Format.TABLE,
@@ -249,17 +232,7 @@ def resume(
     """
     from stigmer_cli.cli.executions.resume import resume_executions
 
-    selection = Selection(
-        ids=ids or (),
-        agent=agent,
-        phases=phase or (),
-        kinds=kind or (),
-        older_than_s=older_than,
-        labels=label or (),
-        search=search,
-        since=since,
-        until=until,
-    )
+    selection = select(ctx)
     options = ResumeOptions(
         repeat=repeat, skip=skip, result=result, forget_from=from_, limits=limit, is_dry_run=dry_run, is_agreed=yes
     )
@@ -338,14 +311,7 @@ def prune(
     """
     from stigmer_cli.cli.executions.prune import prune_executions
 
-    selection = Selection(
-        agent=agent,
-        phases=phase or (),
-        kinds=kind or (),
-        older_than_s=older_than,
-        labels=label or (),
-        search=search,
-    )
+    selection = select(ctx)
     options = PruneOptions(keep_last=keep_last, is_dry_run=dry_run, is_agreed=yes)
     raise typer.Exit(prune_executions(cli_of(ctx, output), selection, options))
 
@@ -376,7 +342,7 @@ def reconcile(
     """
     from stigmer_cli.cli.executions.reconcile import reconcile_executions
 
-    selection = Selection(ids=ids or (), phases=phase or (), kinds=kind or (), older_than_s=older_than)
+    selection = select(ctx)
     options = ReconcileOptions(
         limit=limit,
         waits_s=parse_wait(wait),

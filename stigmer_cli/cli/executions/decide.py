@@ -11,11 +11,11 @@ from rich.text import Text
 
 from stigmer_cli.api.decisions import DECIDE_MAX, CallName, DecideItem, DecideOutcome, DecideRequest
 from stigmer_cli.api.resources import ExecutionResource
-from stigmer_cli.cli.columns import Column, print_table
+from stigmer_cli.cli.columns import Column
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.execution_id import resolve_target
 from stigmer_cli.cli.executions.options import DecideOptions, Selection
-from stigmer_cli.cli.executions.preview import check_can_ask
+from stigmer_cli.cli.executions.preview import SHOWN_MAX, check_can_ask, print_first
 from stigmer_cli.cli.executions.selection import check_one_way, describe_query, is_everything, make_query
 from stigmer_cli.cli.output import Format, strip_control_sequences, truncate_line
 from stigmer_cli.cli.question import ask_to_agree
@@ -25,7 +25,6 @@ from stigmer_cli.domain.waiting import Verdict, check_arguments
 from stigmer_cli.errors import ConfigError, NotFound, StigmerError
 from stigmer_cli.time_format import ago
 
-SHOWN_MAX = 20
 ARGUMENTS_MAX = 200
 WORDS = {
     DecideOutcome.DECIDED_BEFORE: "decided differently before",
@@ -133,20 +132,19 @@ def calls_of(item: ExecutionResource) -> list[WaitingCall]:
 
 
 def print_calls(console: Console, calls: Sequence[WaitingCall], now: datetime) -> None:
-    """Print the first `SHOWN_MAX` of them, each with what it would do."""
-    rows = [
-        (
+    """Print the first of them, each with what it would do."""
+    print_first(
+        console,
+        COLUMNS,
+        calls,
+        lambda call: (
             Text(call.id),
             Text(call.step),
             Text(truncate_line(call.tool, 30)),
             Text(ago(call.since, now)),
             Text(truncate_line(call.arguments, ARGUMENTS_MAX)),
-        )
-        for call in calls[:SHOWN_MAX]
-    ]
-    print_table(console, COLUMNS, rows)
-    if len(calls) > SHOWN_MAX:
-        console.print(f"... and {len(calls) - SHOWN_MAX:,} more")
+        ),
+    )
 
 
 def _to_json(call: WaitingCall) -> dict[str, object]:

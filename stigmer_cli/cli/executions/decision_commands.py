@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from stigmer_cli.cli.context import cli_of
-from stigmer_cli.cli.executions.options import DecideOptions, Selection
-from stigmer_cli.cli.executions.parameters import AgentOption, OlderThan
+from stigmer_cli.cli.executions.options import DecideOptions
+from stigmer_cli.cli.executions.parameters import AgentOption, OlderThan, SessionOption, select
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.parameters import Labels, OutputFormat, SearchText, Since, Until, Yes
 
@@ -38,6 +38,7 @@ def approve(
         ),
     ] = None,
     agent: AgentOption = None,
+    session: SessionOption = None,
     label: Labels = None,
     search: SearchText = None,
     since: Since = None,
@@ -53,27 +54,7 @@ def approve(
     Several calls, and those that options select, are shown first, and approved after a question. Exits 0 if all are
     approved.
     """
-    from stigmer_cli.cli.executions.decide import decide_calls
-
-    selection = Selection(
-        ids=[execution] if execution else (),
-        agent=agent,
-        older_than_s=older_than,
-        labels=label or (),
-        search=search,
-        since=since,
-        until=until,
-    )
-    options = DecideOptions(
-        is_approval=True,
-        step=step,
-        reason=reason or "",
-        arguments=arguments,
-        is_all=all_,
-        is_dry_run=dry_run,
-        is_agreed=yes,
-    )
-    raise typer.Exit(decide_calls(cli_of(ctx, output), selection, options))
+    _decide(ctx, output, is_approval=True)
 
 
 def deny(
@@ -83,6 +64,7 @@ def deny(
     *,
     reason: Reason = None,
     agent: AgentOption = None,
+    session: SessionOption = None,
     label: Labels = None,
     search: SearchText = None,
     since: Since = None,
@@ -98,24 +80,20 @@ def deny(
     Several calls, and those that options select, are shown first, and denied after a question. Exits 0 if all are
     denied.
     """
+    _decide(ctx, output, is_approval=False)
+
+
+def _decide(ctx: typer.Context, output: Format, *, is_approval: bool) -> None:
     from stigmer_cli.cli.executions.decide import decide_calls
 
-    selection = Selection(
-        ids=[execution] if execution else (),
-        agent=agent,
-        older_than_s=older_than,
-        labels=label or (),
-        search=search,
-        since=since,
-        until=until,
-    )
+    given = ctx.params
     options = DecideOptions(
-        is_approval=False,
-        step=step,
-        reason=reason or "",
-        arguments=None,
-        is_all=all_,
-        is_dry_run=dry_run,
-        is_agreed=yes,
+        is_approval=is_approval,
+        step=given["step"],
+        reason=given["reason"] or "",
+        arguments=given.get("arguments"),
+        is_all=given["all_"],
+        is_dry_run=given["dry_run"],
+        is_agreed=given["yes"],
     )
-    raise typer.Exit(decide_calls(cli_of(ctx, output), selection, options))
+    raise typer.Exit(decide_calls(cli_of(ctx, output), select(ctx), options))

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from stigmer_cli.cli.executions.options import Selection
 from stigmer_cli.cli.parameters import parse_label_option, parse_session_option, parse_span_option, parse_timeout_option
 from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
@@ -99,3 +100,22 @@ IncludeInProgress = Annotated[
         "--include-in-progress", help="Also go on with lost executions. Steps that may have had an effect are repeated."
     ),
 ]
+
+
+def select(ctx: typer.Context) -> Selection:
+    """What the options of a command select, by the names that they have in all commands about executions."""
+    given = ctx.params
+    named = given.get("ids") or given.get("execution") or ()
+    return Selection(
+        ids=(named,) if isinstance(named, str) else tuple(named),
+        agent=given.get("agent"),
+        session=given.get("session"),
+        phases=tuple(Phase(phase) for phase in given.get("phase") or ()),
+        kinds=tuple(Kind(kind) for kind in given.get("kind") or ()),
+        older_than_s=given.get("older_than"),
+        labels=tuple(given.get("label") or ()),
+        search=given.get("search"),
+        since=given.get("since"),
+        until=given.get("until"),
+        is_waiting=given.get("waiting", False),
+    )

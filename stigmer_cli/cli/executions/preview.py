@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Self
+from typing import Self, TypeVar
 
 from rich.console import Console
 from rich.text import Text
@@ -21,6 +21,7 @@ from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.time_format import ago
 
+T = TypeVar("T")
 OPEN = tuple(phase for phase in Phase if not phase.is_terminal)
 ENDED = tuple(phase for phase in Phase if phase.is_terminal)
 SHOWN_MAX = 20
@@ -100,17 +101,25 @@ def print_preview(console: Console, found: Sequence[Candidate], now: datetime) -
     phases = Counter(one.phase for one in found)
     head = ", ".join(f"{number:,} {phase}" for phase, number in phases.most_common())
     console.print(head, soft_wrap=True)
-    rows = [
-        (
+    print_first(
+        console,
+        COLUMNS,
+        found,
+        lambda one: (
             Text(one.id),
             Text(truncate_line(one.agent, 20)),
             Text(one.phase, style=PHASE_STYLES[one.phase]),
             Text(ago(one.created_at, now)),
             Text(one.message),
-        )
-        for one in found[:SHOWN_MAX]
-    ]
-    print_table(console, COLUMNS, rows)
+        ),
+    )
+
+
+def print_first(
+    console: Console, columns: Sequence[Column], found: Sequence[T], row_of: Callable[[T], tuple[Text, ...]]
+) -> None:
+    """Print the first `SHOWN_MAX` as a table, and how many more there are."""
+    print_table(console, columns, [row_of(one) for one in found[:SHOWN_MAX]])
     if len(found) > SHOWN_MAX:
         console.print(f"... and {len(found) - SHOWN_MAX:,} more")
 

@@ -2,12 +2,17 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
 from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.executions.commands import executions
 from stigmer_cli.cli.executions.options import Selection
-from stigmer_cli.cli.executions.selection import describe_query, make_query
+from stigmer_cli.cli.executions.parameters import select
+from stigmer_cli.cli.executions.selection import describe_query, is_everything, make_query
+from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import ConfigError
 from tests.support.fakes import ManualClock
@@ -55,3 +60,58 @@ def test_what_was_searched_is_told_as_it_can_be_typed(cli: Cli) -> None:
     assert "--since '2026-05-04 " in told
     assert told.endswith(" (searched were messages, outputs and errors)")
     assert describe_query(make_query(cli, Selection())) == ""
+
+
+NARROWED: dict[str, tuple[str | None, dict[str, Any]]] = {
+    "--phase": ("pending", {"phases": (Phase.PENDING,)}),
+    "--kind": ("agent", {"kinds": (Kind.AGENT,)}),
+    "--agent": ("crawler", {"agent": "crawler"}),
+    "--session": ("trip", {"session": "trip"}),
+    "--label": ("env=prod", {"labels": ("env=prod",)}),
+    "--search": ("no room", {"search": "no room"}),
+    "--since": ("2h", {"since": "2h"}),
+    "--until": ("1h", {"until": "1h"}),
+    "--older-than": ("10m", {"older_than_s": 600.0}),
+    "--waiting": (None, {"is_waiting": True}),
+}
+"""The options that select executions: a value that can be typed, and what is selected."""
+
+SELECTING = {
+    "list": NARROWED.keys(),
+    "cancel": NARROWED.keys(),
+    "resume": NARROWED.keys(),
+    "approve": NARROWED.keys() - {"--phase", "--kind", "--waiting"},
+    "deny": NARROWED.keys() - {"--phase", "--kind", "--waiting"},
+    "prune": NARROWED.keys() - {"--session", "--since", "--until", "--waiting"},
+    "reconcile": {"--phase", "--kind", "--older-than"},
+}
+
+
+@pytest.mark.parametrize("name", SELECTING)
+def test_each_command_selects_by_the_options_that_it_has(name: str) -> None:
+    command: Any = get_command(executions).commands[name]  # type: ignore[attr-defined]
+    flags = {flag for parameter in command.params for flag in parameter.opts}
+    assert flags & NARROWED.keys() == SELECTING[name]
+    words = ["--older-than", "10m"] if name == "prune" else []
+    expected: dict[str, Any] = {"older_than_s": 600.0} if name == "prune" else {}
+    expected |= {"older_than_s": 0.0} if name == "reconcile" else {}
+    for flag in SELECTING[name]:
+        value, selected = NARROWED[flag]
+        words += [flag, *([value] if value else [])]
+        expected |= selected
+    assert select(command.make_context(name, words)) == Selection(**expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "ids"),
+    [
+        ("cancel", ["aex-1", "aex-2"], ("aex-1", "aex-2")),
+        ("approve", ["aex-1", "/turns/0"], ("aex-1",)),
+        ("deny", ["--agent", "a"], ()),
+    ],
+)
+def test_what_is_named_is_selected(name: str, words: list[str], ids: object) -> None:
+    command: Any = get_command(executions).commands[name]  # type: ignore[attr-defined]
+    found = select(command.make_context(name, words))
+    assert found.ids == ids
+    assert is_everything(found) is (name != "deny")

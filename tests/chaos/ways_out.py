@@ -38,6 +38,8 @@ CANCEL, RESUME, SKIP = ("cancel",), "resume", "--skip"
 VERBS = ("reconcile", RESUME, *CANCEL)
 COMMAND = re.compile(r"stigmer executions (\w+) aex-\w+((?: --[\w-]+(?: /[\w/]+)?)*)")
 NAMED_MAX = 200
+ROUNDS_MAX = 3
+"""A runner without processor time misses its heartbeats: the step that a person had repeated is in the air again."""
 COMMAND_MAX_S = 120.0
 ENDS_MAX_S = 120.0
 POLL_S = 0.5
@@ -53,34 +55,55 @@ class WaysOut:
 
 
 async def take_ways_out(harness: Harness, log: Sequence[WorkloadRequest]) -> WaysOut:
-    """Run the hint of every open execution, and check how it ends."""
+    """Run the hint of every open execution, and check how it ends; on a busy machine some need it once more."""
     found = WaysOut()
     requests = {name: wanted for wanted in log for name in wanted.ids}
     await asyncio.sleep(GRACE_S)  # what is younger may still be on its way
     rows = await list_rows(harness.client, OPEN)
-    items = await _stuck(harness)
+    first = items = await _stuck(harness)
     found.wrong |= {
         name: f"open ({rows[name].status.phase}), and called nothing" for name in rows.keys() - items.keys()
     }
-    to_cancel = _to_cancel(items, requests)
-    chosen = _choose_commands(items, to_cancel)
+    cancelled: set[str] = set()
+    repeated: dict[str, set[str]] = {name: set() for name in items}
+    for _ in range(ROUNDS_MAX):
+        to_cancel = _to_cancel(items, requests)
+        cancelled |= to_cancel
+        chosen = _choose_commands(items, to_cancel)
+        for name, command in chosen.items():
+            journal = await _read_journal(harness, name, requests)
+            if journal and command != CANCEL and SKIP not in command:
+                repeated[name] |= {step.key for step in journal.in_the_air}
+        found.wrong |= await _run_commands(harness, items, chosen, found.taken)
+        await _until_ended_or_stuck(harness, list(items))
+        items = {name: item for name, item in (await _stuck(harness)).items() if name in first}
+        if not items:
+            break
+    found.wrong |= await _ended_wrong(harness, first, cancelled, requests)
+    found.wrong |= await _journals_wrong(harness, requests, repeated)
+    return found
+
+
+async def _run_commands(
+    harness: Harness,
+    items: Mapping[str, StuckBody],
+    chosen: Mapping[str, tuple[str, ...]],
+    taken: dict[str, int],
+) -> Mapping[str, str]:
+    """Run the command chosen for each of `items`, and count it in `taken`; returns what failed, by execution."""
     by_command: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for name, item in items.items():
         command = chosen[name]
         by_command[command].append(name)
         typed = " ".join(word for word in command if not word.startswith("/"))
-        found.taken[f"{item.kind}: {typed or 'nothing to type'}"] += 1
-    before = {name: await _read_journal(harness, name, requests) for name in items}
+        taken[f"{item.kind}: {typed or 'nothing to type'}"] += 1
+    wrong: dict[str, str] = {}
     for command, names in by_command.items():
         if command[:1] == (RESUME,):
-            found.wrong |= {name: words for name in names if (words := await _resume(harness, name, command[1:]))}
+            wrong |= {name: words for name in names if (words := await _resume(harness, name, command[1:]))}
         else:
-            found.wrong |= await _run_command(harness, command, names)
-    await _until_ended(harness, list(items))
-    found.wrong |= await _ended_wrong(harness, items, to_cancel, requests)
-    unchanged = {name for name, command in chosen.items() if command == CANCEL or SKIP in command}
-    found.wrong |= await _journals_wrong(harness, before, requests, unchanged=unchanged)
-    return found
+            wrong |= await _run_command(harness, command, names)
+    return wrong
 
 
 def printed_commands(item: StuckBody) -> Sequence[tuple[str, ...]]:
@@ -127,24 +150,16 @@ async def _read_journal(harness: Harness, name: str, requests: Mapping[str, Work
 
 
 async def _journals_wrong(
-    harness: Harness,
-    before: Mapping[str, Journal | None],
-    requests: Mapping[str, WorkloadRequest],
-    *,
-    unchanged: Collection[str],
+    harness: Harness, requests: Mapping[str, WorkloadRequest], repeated: Mapping[str, Collection[str]]
 ) -> Mapping[str, str]:
-    """What is wrong with journals, each of which had at most one step about which a person had to decide.
-
-    That step may have taken effect once more, but not in `unchanged`.
-    """
+    """What is wrong with journals; the steps `repeated` of each may have taken effect once more."""
     wrong: dict[str, str] = {}
-    for name, old in before.items():
-        new = await _read_journal(harness, name, requests)
-        if old is None or new is None:
+    for name, keys in repeated.items():
+        journal = await _read_journal(harness, name, requests)
+        if journal is None:
             continue
         phase = (await harness.client.execution(name)).status.phase
-        again = () if name in unchanged else [step.key for step in old.in_the_air]
-        if words := wrong_journal(new, is_completed=phase is Phase.COMPLETED, repeated=again):
+        if words := wrong_journal(journal, is_completed=phase is Phase.COMPLETED, repeated=keys):
             wrong[name] = words
     return wrong
 
@@ -197,11 +212,13 @@ async def _stigmer(harness: Harness, *arguments: str) -> tuple[int, str]:
     return process.returncode, said.decode(errors="replace")
 
 
-async def _until_ended(harness: Harness, names: Sequence[str]) -> None:
+async def _until_ended_or_stuck(harness: Harness, names: Sequence[str]) -> None:
     async def have_ended() -> bool:
         await asyncio.sleep(POLL_S)
-        return not (await list_rows(harness.client, OPEN)).keys() & set(names)
+        left = (await list_rows(harness.client, OPEN)).keys() & set(names)
+        return not left or left <= (await _stuck(harness)).keys()
 
+    await asyncio.sleep(POLL_S)
     try:
         await eventually(have_ended, within_s=ENDS_MAX_S * slack(), despite=StigmerError)
     except AssertionError:
@@ -233,4 +250,4 @@ def _not_as_asked(row: ExecutionResource, wanted: WorkloadRequest | None, *, is_
         return ""
     if status.phase is Phase.COMPLETED and wanted is not None and status.output == wanted.output:
         return ""
-    return f"it is {status.phase}: {status.error or status.dispatch}"
+    return f"it is {status.phase}: {status.error or status.attention or status.dispatch}"

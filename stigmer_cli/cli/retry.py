@@ -24,6 +24,9 @@ RETRY_MIN_S = 15.0
 
 RETRY_BACKOFF = Backoff(initial_s=0.1, factor=1.6, cap_s=1.0)
 TRY_MIN_S = 1.0
+SPREAD = 0.25
+"""Of what the server asked for."""
+
 LOOK_AGAIN_S = 0.25
 
 
@@ -37,12 +40,14 @@ class RetryPolicy:
     def delay_s(self, error: StigmerError, *, tries: int, left_s: float, rng: random.Random) -> float | None:
         """Seconds to wait after `tries` failed with `error`; None if another try is pointless or would come too late.
 
-        It is at least what the server asked for (Retry-After).
+        It is at least what the server asked for (Retry-After), and up to `SPREAD` more: those who were refused together
+        do not come again together.
         """
         if not is_transient(error) or not isinstance(error, Unavailable):
             return None
-        delay_s = max(self.backoff.delay_s(tries, rng), error.retry_after_s)
-        return delay_s if delay_s < left_s else None
+        least_s = max(self.backoff.delay_s(tries, rng), error.retry_after_s)
+        most_s = max(least_s, min(error.retry_after_s * (1.0 + SPREAD), left_s - TRY_MIN_S))
+        return rng.uniform(least_s, most_s) if least_s < left_s else None
 
 
 def is_transient(error: StigmerError) -> bool:

@@ -18,8 +18,9 @@ from pathlib import Path
 import psutil
 from temporalio.client import Client as SdkClient
 
-from stigmer_cli.api.resources import ExecutionRequest
+from stigmer_cli.api.resources import ExecutionRequest, ExecutionResource
 from stigmer_cli.client import Client
+from stigmer_cli.errors import ServerBusy
 from tests.benchmarks import bare_worker
 from tests.benchmarks.bare import at_once
 from tests.benchmarks.report import Benchmark, Row
@@ -101,10 +102,18 @@ def _worker(address: str) -> Iterator[psutil.Process]:
 
 async def _perform(client: Client) -> None:
     """One execution, from the request to the end of its timeline."""
-    request = ExecutionRequest(agent="greeter", message="hello")
-    execution = await client.create_execution(request, idempotency_key=str(uuid.uuid4()), require_temporal=False)
+    execution = await _create(client, ExecutionRequest(agent="greeter", message="hello"), str(uuid.uuid4()))
     async for _event in client.follow(execution.metadata.id, after=0):
         pass
+
+
+async def _create(client: Client, request: ExecutionRequest, key: str) -> ExecutionResource:
+    """The accepted execution; on a busy machine it is asked for again, as a command does."""
+    while True:
+        try:
+            return await client.create_execution(request, idempotency_key=key, require_temporal=False)
+        except ServerBusy as error:
+            await asyncio.sleep(error.retry_after_s)
 
 
 async def _bare(client: SdkClient) -> None:

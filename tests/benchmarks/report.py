@@ -171,16 +171,18 @@ def figures_to_json(benchmark: Benchmark, rows: Sequence[Row], *, is_quick: bool
 def fill_page(text: str, figures: Mapping[str, Any]) -> str:
     """`text` with the tables between its markers replaced by those of `figures`; other text stays as it is.
 
-    Raises ValueError for a marker that is not closed, KeyError for one that names a benchmark without figures.
+    What stands between the markers of a benchmark without figures stays, too: it was not measured yet. Raises
+    ValueError for a marker that is not closed.
     """
     filled, rest = "", text
     opening, closing = BEGIN.split("{}")
     while opening in rest:
         before, _, after = rest.partition(opening)
         name, _, body = after.partition(closing)
-        _, end, rest = body.partition(END)
+        body, end, rest = body.partition(END)
         if not end:
             raise ValueError(f"the figures of {name} have no end")
-        rows = [row_from_json(found) for found in figures[name]["rows"]]
-        filled += f"{before}{BEGIN.format(name)}\n{format_table(rows)}\n{END}"
+        if name in figures:
+            body = f"\n{format_table([row_from_json(found) for found in figures[name]['rows']])}\n"
+        filled += f"{before}{BEGIN.format(name)}{body}{END}"
     return filled + rest

@@ -60,6 +60,7 @@ def test_only_what_stands_between_markers_is_replaced() -> None:
     filled = fill_page(page, figures)
     assert filled == f"before\n<!-- figures: x -->\n{format_table([LIMIT])}\n<!-- end of figures -->\nafter\n"
     assert fill_page(filled, figures) == filled
+    assert fill_page(page, {}) == page, "nothing was measured yet"
     with pytest.raises(ValueError, match="the figures of x have no end"):
         fill_page("<!-- figures: x -->", figures)
 

@@ -12,6 +12,7 @@ from stigmer_cli.errors import (
     OperationFailed,
     Refused,
     RequestError,
+    ServerBusy,
     ServerUnavailable,
     StigmerError,
     StoreBusy,
@@ -68,3 +69,12 @@ def test_the_first_tries_come_fast_and_the_later_ones_a_second_apart_at_the_most
 def test_the_server_says_when_to_come_back_and_is_kept_to() -> None:
     assert (delay_s(StoreBusy("held", retry_after_s=5.0)) or 0.0) >= 5.0
     assert delay_s(StoreBusy("held", retry_after_s=20.0)) is None, "that is after the end"
+
+
+def test_those_who_were_refused_together_come_again_one_after_the_other_and_in_time() -> None:
+    delays = [delay_s(ServerBusy("busy", retry_after_s=8.0)) or 0.0 for _ in range(200)]
+    assert 8.0 <= min(delays) < 8.2
+    assert 9.8 < max(delays) <= 10.0
+    late = [delay_s(ServerBusy("busy", retry_after_s=13.0)) or 0.0 for _ in range(200)]
+    assert 13.0 <= min(late) <= max(late) <= RETRY_MIN_S - 1.0, "the last try has a second"
+    assert delay_s(ServerBusy("busy", retry_after_s=14.5)) == 14.5

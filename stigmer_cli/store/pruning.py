@@ -13,7 +13,7 @@ from stigmer_cli.store.database import Database, whole
 from stigmer_cli.store.labels import forget_labels
 from stigmer_cli.store.session_order import IS_UNNEEDED
 from stigmer_cli.store.sessions import forget_empty_sessions
-from stigmer_cli.store.tables import decisions, events, executions, step_contents, steps, tasks
+from stigmer_cli.store.tables import decisions, events, executions, listeners, step_contents, steps, tasks
 
 ENDED = tuple(phase for phase in Phase if phase.is_terminal)
 
@@ -27,7 +27,8 @@ _ENDED_ONES = (
     .with_for_update()
 )
 _FORGET_PARTS = tuple(
-    delete(table).where(table.c.execution_id.in_(_IDS)) for table in (events, step_contents, steps, tasks, decisions)
+    delete(table).where(table.c.execution_id.in_(_IDS))
+    for table in (events, step_contents, steps, tasks, decisions, listeners)
 )
 _FORGET = delete(executions).where(_ROW.id.in_(_IDS))
 _OLD = {

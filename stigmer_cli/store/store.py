@@ -13,6 +13,7 @@ from stigmer_cli.store import migrate
 from stigmer_cli.store.agent_versions import AgentVersionTable
 from stigmer_cli.store.agents import AgentTable
 from stigmer_cli.store.clock import ASK_EVERY_S
+from stigmer_cli.store.cloud_events import CloudEventTable
 from stigmer_cli.store.columns import Moment
 from stigmer_cli.store.database import Database
 from stigmer_cli.store.engine import open_backend
@@ -52,6 +53,7 @@ class Store:
         self.tasks = TaskTable(database)
         self.workflows = WorkflowTable(database)
         self.events = EventTable(database)
+        self.cloud_events = CloudEventTable(database, store_id)
         self.progress = ProgressTable(database)
         self.waits = WaitTable(database, store_id)
         self.resuming = ResumeTable(database, store_id)

@@ -1,6 +1,7 @@
 """Executions that wait: a run reports that it has to, and a decision, a time or a person ends the wait.
 
 report ──▶ waiting, and the run counts no more
+event  ──▶ one that it listens for has come in: the next epoch is in the queue, in the commit of the event
 decide ──▶ the last open call of a wait is decided: the next epoch is in the queue, in the same commit
 wake   ──▶ the time has come: the same
 """
@@ -22,6 +23,7 @@ from stigmer_cli.store import decisions, run_transitions, transitions
 from stigmer_cli.store.columns import Moment
 from stigmer_cli.store.database import Database, EventDraft, Transition, Writing, whole
 from stigmer_cli.store.decisions import AskedCall, Ruling, read_decisions
+from stigmer_cli.store.listeners import ARRIVED, Listener, has_arrived, listen, lock_counter
 from stigmer_cli.store.mapping import map_outcome, outcome_event
 from stigmer_cli.store.runs import ReportResult, check_begun, known_better
 from stigmer_cli.store.statements import by_index
@@ -48,7 +50,7 @@ class WaitReport:
     """Why a run ends without an outcome. It goes on by itself in `delay_s` seconds; None: not by itself.
 
     `calls` wait for a decision. `timer` is a step that is done when the time has come. `tasks` are those of a workflow
-    that changed last.
+    that changed last. Each of `listening` waits for events.
     """
 
     wait_for: WaitFor
@@ -58,6 +60,7 @@ class WaitReport:
     calls: Sequence[AskedCall] = ()
     timer: StepDraft | None = None
     tasks: Sequence[TaskState] = ()
+    listening: Sequence[Listener] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +92,8 @@ class WaitTable:
         an attempt that has not begun.
         """
         async with self._database.writing() as writing:
+            if wait.listening:  # before the row: see listeners.py
+                await lock_counter(writing)
             row = await writing.lock_row(execution_id)
             if (known := known_better(row, epoch, run, attempt)) is not None or row is None:
                 return known or ReportResult.STALE
@@ -126,6 +131,10 @@ class WaitTable:
         await writing.change(id_, run_transitions.wait(waiting, data, epoch=epoch))
         if wait.calls and not left:
             await writing.change(id_, transitions.wake(self._store, DECIDED, epoch=epoch, now=writing.now))
+        if wait.listening and await has_arrived(writing, wait.listening):
+            await writing.change(id_, transitions.wake(self._store, ARRIVED, epoch=epoch, now=writing.now))
+        elif wait.listening:
+            await listen(writing, id_, epoch, wait.listening)
 
     @whole
     async def decide(self, execution_id: ExecutionId, step: str | None, ruling: Ruling) -> Ruled:

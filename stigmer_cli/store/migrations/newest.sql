@@ -285,4 +285,42 @@ CREATE TABLE tasks (
 
 CREATE UNIQUE INDEX ux_tasks_key ON tasks (execution_id, "key");
 
-INSERT INTO alembic_version (version_num) VALUES ('0013');
+CREATE TABLE event_counter (
+	id INTEGER NOT NULL, 
+	seq BIGINT NOT NULL, 
+	bytes BIGINT NOT NULL, 
+	PRIMARY KEY (id)
+);
+
+CREATE TABLE cloud_events (
+	seq BIGINT NOT NULL, 
+	identity TEXT NOT NULL, 
+	type TEXT NOT NULL, 
+	source TEXT NOT NULL, 
+	bytes INTEGER NOT NULL, 
+	received_at BIGINT NOT NULL, 
+	event TEXT NOT NULL, 
+	PRIMARY KEY (seq)
+);
+
+CREATE UNIQUE INDEX ux_cloud_events_identity ON cloud_events (identity);
+
+CREATE INDEX ix_cloud_events_type ON cloud_events (type, seq);
+
+CREATE INDEX ix_cloud_events_received ON cloud_events (received_at, seq);
+
+CREATE TABLE listeners (
+	execution_id TEXT NOT NULL, 
+	place INTEGER NOT NULL, 
+	epoch INTEGER NOT NULL, 
+	type TEXT NOT NULL, 
+	source TEXT, 
+	subject TEXT, 
+	places TEXT NOT NULL, 
+	texts_hash TEXT NOT NULL, 
+	CONSTRAINT pk_listeners PRIMARY KEY (execution_id, place)
+);
+
+CREATE INDEX ix_listeners_type ON listeners (type, places, texts_hash);
+
+INSERT INTO alembic_version (version_num) VALUES ('0014');

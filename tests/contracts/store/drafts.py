@@ -23,6 +23,9 @@ OTHER_RUN = RunId("run-2")
 AGENT = AgentId("agt-00000000000000000000000000")
 
 WITHOUT_WORKFLOWS: Sequence[str] = (
+    "DROP TABLE cloud_events",
+    "DROP TABLE event_counter",
+    "DROP TABLE listeners",
     "DROP TABLE workflows",
     "DROP TABLE workflow_versions",
     "DROP TABLE tasks",

@@ -1,0 +1,205 @@
+"""Events from outside and from workflows, as rows: taken once each, in one order, and kept for a while.
+
+The commit that stores an event also ends the waits of the executions that listen for it (`listeners.py`).
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Integer, bindparam, delete, select, update
+
+from stigmer_cli.domain.event import CloudEvent, EventQuery, identify_event
+from stigmer_cli.domain.identity import ExecutionId, StoreId
+from stigmer_cli.json_text import dump_json
+from stigmer_cli.store.async_engine import AsyncConnection
+from stigmer_cli.store.columns import Moment
+from stigmer_cli.store.database import Database, Writing, whole
+from stigmer_cli.store.errors import missing_execution
+from stigmer_cli.store.listeners import list_types, lock_counter, wake_listeners
+from stigmer_cli.store.tables import cloud_events, event_counter, executions
+
+ROWS_MAX = 100_000
+BYTES_MAX = 1024 * 1024 * 1024
+"""How much is kept at most, whatever the setting says."""
+
+PAGE_ROWS, PAGE_BYTES = 500, 2 * 1024 * 1024
+BATCH = 500
+"""Rows of one commit that deletes."""
+
+SERVERS_APART = timedelta(seconds=0.1)
+"""How far the clocks of several servers of one store may be apart."""
+
+SEQ_MAX = 2**62
+
+_OF = cloud_events.c
+_COUNTER = event_counter.c
+_ONLY = _COUNTER.id == 1
+_LIMIT = bindparam("limit", type_=Integer)
+_TYPES = bindparam("types", expanding=True)
+_LAST = select(_COUNTER.seq).where(_ONLY)
+_COUNT = update(event_counter).where(_ONLY)
+_CREATED = select(executions.c.created_at).where(executions.c.id == bindparam("id"))
+_FIRST_SINCE = (
+    select(_OF.seq)
+    .where(_OF.received_at >= bindparam("since", type_=Moment))
+    .order_by(_OF.received_at, _OF.seq)
+    .limit(1)
+)
+_SIZES = select(_OF.seq, _OF.bytes).where(_OF.seq > bindparam("after")).order_by(_OF.seq).limit(_LIMIT)
+_TEXTS = select(_OF.seq, _OF.event).where(_OF.seq > bindparam("after"), _OF.seq <= bindparam("upto")).order_by(_OF.seq)
+_NEWEST = select(cloud_events).where(_OF.seq < bindparam("before")).order_by(_OF.seq.desc()).limit(_LIMIT)
+_OLDEST = select(_OF.seq, _OF.bytes, _OF.received_at).order_by(_OF.seq).limit(BATCH)
+_FORGET = delete(cloud_events).where(_OF.seq <= bindparam("upto"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredEvent:
+    """An event with its number and the moment at which it came in."""
+
+    seq: int
+    received_at: datetime
+    event: CloudEvent
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventsRead:
+    """Events in order. All up to number `upto` were looked at; `is_last`: there are no more yet."""
+
+    events: Sequence[tuple[int, CloudEvent]]
+    upto: int
+    is_last: bool
+
+
+class CloudEventTable:
+    """Events. `on_due` is called after executions were left to the waker."""
+
+    def __init__(self, database: Database, store: StoreId) -> None:
+        self._database = database
+        self._store = store
+        self.on_due: Callable[[], None] | None = None
+
+    @whole
+    async def publish(self, events: Sequence[CloudEvent]) -> Sequence[bool]:
+        """Store those of `events` that are new, and have who listens for them go on; returns which are new.
+
+        Raises ServerBusy, with nothing written, where its turn does not come soon.
+        """
+
+        async def write(writing: Writing) -> tuple[Sequence[bool], bool]:
+            added = await _add_all(writing, events)
+            fresh = [event for event, is_new in zip(events, added, strict=True) if is_new]
+            return added, await wake_listeners(writing, self._store, fresh)
+
+        added, is_due = await self._database.write(write, is_deferrable=True)
+        if is_due and self.on_due is not None:
+            self.on_due()
+        return added
+
+    @whole
+    async def read_for(
+        self, execution_id: ExecutionId, queries: Sequence[EventQuery], *, after: int | None, look_back_s: float = 0.0
+    ) -> EventsRead:
+        """A page of the events behind `after` that fit one of `queries`.
+
+        `after` None: from the first one that came in since the execution was accepted, or `look_back_s` seconds before.
+        Raises NotFound.
+        """
+        async with self._database.reading() as connection:
+            last = int(await connection.scalar(_LAST) or 0)
+            if after is None:
+                after = await self._find_begin(connection, execution_id, look_back_s, last)
+            rows, is_last = await _read_page(connection, after, list_types(queries))
+        upto = last if is_last else rows[-1][0]
+        fitting = [(seq, event) for seq, event in rows if any(query.fits(event) for query in queries)]
+        return EventsRead(events=fitting, upto=upto, is_last=is_last)
+
+    async def _find_begin(
+        self, connection: AsyncConnection, execution_id: ExecutionId, look_back_s: float, last: int
+    ) -> int:
+        """The number before the first event that an execution can see."""
+        created_at: datetime | None = await connection.scalar(_CREATED, {"id": execution_id})
+        if created_at is None:
+            raise missing_execution(execution_id)
+        since = created_at - timedelta(seconds=look_back_s)
+        if self._database.is_shared:
+            since -= SERVERS_APART
+        first = await connection.scalar(_FIRST_SINCE, {"since": since})
+        return last if first is None else int(first) - 1
+
+    @whole
+    async def list_newest(
+        self, *, limit: int, before: int | None = None, type_: str | None = None, source: str | None = None
+    ) -> Sequence[StoredEvent]:
+        """Up to `limit` events that came in before number `before`, newest first."""
+        query = _NEWEST if type_ is None else _NEWEST.where(_OF.type == bindparam("of_type"))
+        given = {"before": SEQ_MAX if before is None else before, "limit": limit}
+        if type_ is not None:
+            given["of_type"] = type_
+        if source is not None:
+            query = query.where(_OF.source == bindparam("of_source"))
+            given["of_source"] = source
+        async with self._database.reading_once() as connection:
+            rows = (await connection.execute(query, given)).all()
+        return [StoredEvent(seq=row.seq, received_at=row.received_at, event=json.loads(row.event)) for row in rows]
+
+    @whole
+    async def forget_old(self, before: datetime, *, rows_max: int = ROWS_MAX, bytes_max: int = BYTES_MAX) -> int:
+        """Delete some of the events that came in before `before`, or that are too many; returns how many were deleted.
+
+        Fewer than `BATCH`: there are no more.
+        """
+        async with self._database.writing() as writing:
+            last = await lock_counter(writing)
+            excess = int(await writing.connection.scalar(select(_COUNTER.bytes).where(_ONLY)) or 0) - bytes_max
+            upto, gone, size = 0, 0, 0
+            for row in (await writing.connection.execute(_OLDEST)).all():
+                if row.received_at >= before and row.seq > last - rows_max and size >= excess:
+                    break
+                upto, gone, size = row.seq, gone + 1, size + row.bytes
+            if gone:
+                await writing.connection.execute(_FORGET, {"upto": upto})
+                await writing.connection.execute(_COUNT.values(bytes=_COUNTER.bytes - size))
+            return gone
+
+
+async def _add_all(writing: Writing, events: Sequence[CloudEvent]) -> Sequence[bool]:
+    """Write those of `events` that are new, with the next numbers; returns which are."""
+    last = await lock_counter(writing)
+    added, size = [], 0
+    for event in events:
+        text = dump_json(event)
+        row = {
+            "seq": last + 1,
+            "identity": identify_event(event),
+            "type": event["type"],
+            "source": event["source"],
+            "bytes": len(text.encode()),
+            "received_at": writing.now,
+            "event": text,
+        }
+        written = await writing.connection.execute(writing.backend.insert_or_skip(cloud_events, "identity"), row)
+        is_new = written.one_or_none() is not None
+        last, size = last + is_new, size + row["bytes"] * is_new
+        added.append(is_new)
+    await writing.connection.execute(_COUNT.values(seq=last, bytes=_COUNTER.bytes + size))
+    return added
+
+
+async def _read_page(
+    connection: AsyncConnection, after: int, types: list[str] | None
+) -> tuple[Sequence[tuple[int, CloudEvent]], bool]:
+    """The next events of these types, as many as make a page, and whether these are all."""
+    of_types = [] if types is None else [_OF.type.in_(_TYPES)]
+    given: dict[str, object] = {"after": after} | ({} if types is None else {"types": types})
+    sizes = (await connection.execute(_SIZES.where(*of_types), {**given, "limit": PAGE_ROWS})).all()
+    upto, length, number = after, 0, 0
+    for row in sizes:
+        if number and length + row.bytes > PAGE_BYTES:
+            break
+        upto, length, number = row.seq, length + row.bytes, number + 1
+    if not number:
+        return [], True
+    found = (await connection.execute(_TEXTS.where(*of_types), {**given, "upto": upto})).all()
+    return [(row.seq, json.loads(row.event)) for row in found], number == len(sizes) < PAGE_ROWS

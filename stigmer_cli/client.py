@@ -10,6 +10,7 @@ import httpx
 from pydantic import BaseModel
 
 from stigmer_cli.api.cancel import CancelItem, CancelRequest, CancelResponse
+from stigmer_cli.api.cloud_events import EVENTS_PATH, EventList, PublishedEvent, PublishResponse
 from stigmer_cli.api.decisions import DecideItem, DecideRequest, DecideResponse, DecisionBody, DecisionList
 from stigmer_cli.api.execution_names import ExecutionName
 from stigmer_cli.api.health import Health, Readiness
@@ -55,6 +56,7 @@ from stigmer_cli.api.ui import UiLink, UiLinkRequest
 from stigmer_cli.api.usage_report import UsageAnswer, usage_parameters
 from stigmer_cli.errors import OperationFailed, ServerUnavailable
 from stigmer_cli.http_calls import CONNECT_MAX_S, HttpCalls
+from stigmer_cli.json_text import dump_json
 from stigmer_cli.secret_values import DELIVERED
 
 PAGE_MAX = 200
@@ -111,6 +113,19 @@ class Client(HttpCalls):
     async def delete_agent(self, id_or_slug: str) -> AgentResource:
         """Delete an agent and return what it was; raises NotFound, or Conflict while it has work."""
         return await self._parse(await self._send("DELETE", f"/v1/agents/{_segment(id_or_slug)}"), AgentResource)
+
+    # -- events
+
+    async def publish_events(self, events: Sequence[Mapping[str, object]]) -> Sequence[PublishedEvent]:
+        """Publish events (CloudEvents 1.0); those that are there already are not taken a second time."""
+        content = dump_json(list(events)).encode()
+        headers = {"Content-Type": "application/cloudevents-batch+json"}
+        sent = await self._send("POST", EVENTS_PATH, content=content, headers=headers)
+        return (await self._parse(sent, PublishResponse)).items
+
+    async def events_kept(self, *, limit: int, before: int | None = None, type_: str | None = None) -> EventList:
+        """One page of the events that are kept, newest first."""
+        return await self._get(EVENTS_PATH, EventList, {"limit": limit, "before": before, "type": type_})
 
     # -- executions
 

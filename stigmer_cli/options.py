@@ -346,6 +346,12 @@ OPTIONS: tuple[Option, ...] = (
         parse=_span(RETENTION_MIN_S, RETENTION_MAX_S),
         about="how long after it was accepted an execution that has ended is kept: 30d, 12w; without it, for ever",
     ),
+    Option(
+        name="event_retention",
+        variable="STIGMER_EVENT_RETENTION",
+        parse=_span(60.0, RETENTION_MAX_S),
+        about="how long an event is kept after it came in: 24h, 7d; at most 100,000 events are",
+    ),
 )
 HOME_VARIABLE = "STIGMER_HOME"
 SETTLED_VARIABLE = "STIGMER_SETTLED"

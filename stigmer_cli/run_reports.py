@@ -1,9 +1,11 @@
 """What a run asks of the server and tells it, over HTTP: the runner's side of `server/routes/reports.py`."""
 
+import json
 from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
+from stigmer_cli.api.cloud_events import ListenRequest, ListenResponse
 from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import (
@@ -38,6 +40,8 @@ from stigmer_cli.api.waiting import WaitRequest
 from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import TokenUsage
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.json_text import dump_json
+from stigmer_cli.secret_values import DELIVERED
 
 
 class RunReports:
@@ -166,6 +170,15 @@ class RunReports:
     async def wait(self, execution: str, request: WaitRequest) -> bool:
         """Report that the execution has to wait; False where the report does not count."""
         return (await self._client.report(execution, "wait", request, ReportResponse)).taken
+
+    async def listen(self, execution: str, request: ListenRequest) -> ListenResponse:
+        """A page of the events that a task of the execution may take."""
+        return await self._client.report(execution, "listen", request, ListenResponse)
+
+    async def publish(self, event: Mapping[str, object]) -> None:
+        """Publish an event, without the values of secrets; one that is there already is not taken a second time."""
+        whole = json.loads(DELIVERED.redact_json(dump_json(dict(event))))
+        await self._client.publish_events([whole])
 
     async def read_decisions(self, execution: str) -> Sequence[DecisionBody]:
         """What persons decided about calls of its tools."""

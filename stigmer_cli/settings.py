@@ -198,6 +198,7 @@ class Settings:
     tool_silent_for: str = "2m"
     on_exhausted: OnExhausted = OnExhausted.PAUSE
     retention: str | None = None
+    event_retention: str = "24h"
     sources: Mapping[str, Source] = field(default_factory=dict, compare=False)
     warnings: tuple[str, ...] = field(default=(), compare=False)
     distrust: str = field(default="", compare=False)
@@ -232,6 +233,11 @@ class Settings:
     def retention_s(self) -> float | None:
         """How long after it was accepted an execution that has ended is kept, in seconds; None: for ever."""
         return parse_span(self.retention) if self.retention else None
+
+    @property
+    def event_retention_s(self) -> float:
+        """How long after it came in an event is kept at most, in seconds."""
+        return parse_span(self.event_retention)
 
     @property
     def database_target(self) -> str:

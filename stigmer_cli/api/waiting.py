@@ -5,10 +5,12 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue
 
+from stigmer_cli.api.cloud_events import ListenerBody
 from stigmer_cli.api.run_report import Number, RunReport
 from stigmer_cli.api.steps import HASH_MAX, StepDraftBody
 from stigmer_cli.api.tasks import ReportedTasks
 from stigmer_cli.api.wire import Asked, Moment, Sent
+from stigmer_cli.domain.event import QUERIES_MAX
 from stigmer_cli.domain.step import INPUT_BYTES_MAX, KEY_MAX, NAME_MAX
 from stigmer_cli.domain.waiting import CALLS_MAX, CAUSE_MAX, PendingCall, WaitFor, Waiting
 
@@ -30,7 +32,8 @@ class WaitRequest(RunReport):
     """An attempt ends because the execution has to wait.
 
     `cause` is a sentence that people read. It goes on by itself in `delay_s` seconds, if that is given. `timer` is a
-    step without effect that is done when the time has come. `tasks` are those of a workflow that changed last.
+    step without effect that is done when the time has come. Each of `listening` waits for events.
+    `tasks` are those of a workflow that changed last.
     """
 
     attempt: Number
@@ -40,6 +43,9 @@ class WaitRequest(RunReport):
     delay_s: float | None = Field(default=None, ge=0.0, le=DELAY_MAX_S)
     calls: list[AskedCallBody] = Field(default=[], max_length=CALLS_MAX)
     timer: StepDraftBody | None = None
+    listening: list[ListenerBody] = Field(
+        default=[], max_length=QUERIES_MAX, exclude_if=lambda listening: not listening
+    )
     tasks: ReportedTasks
 
 

@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, Declared] = {
     "chat": (AGENTS, "chat.commands:chat"),
     "agents": (AGENTS, "agents.commands:agents"),
     "workflows": (AGENTS, "workflows.commands:workflows"),
+    "events": (AGENTS, "events.commands:events"),
     "executions": (AGENTS, "executions.commands:executions"),
     "sessions": (AGENTS, "sessions.commands:sessions"),
     "secrets": (AGENTS, "secrets.commands:secrets"),

@@ -28,7 +28,7 @@ class Waker:
         self._clock = clock
         self._woken = woken
         self._nudged = asyncio.Event()
-        store.waits.on_timer = self.nudge
+        store.waits.on_timer = store.cloud_events.on_due = self.nudge
 
     def nudge(self) -> None:
         """Something waits for a time since now, or the clock was set: look now."""

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 import structlog
 from pydantic import JsonValue
 
+from stigmer_cli.api.cloud_events import ListenRequest, ListenResponse
 from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import ClaimAnswer, ClaimingAttemptResponse, CountsResponse, MessageTail, Work
@@ -122,6 +123,12 @@ class Reports(Protocol):
 
     async def wait(self, execution: str, request: WaitRequest) -> bool:
         """Report that the execution has to wait, which ends the attempt; False where the report does not count."""
+
+    async def listen(self, execution: str, request: ListenRequest) -> ListenResponse:
+        """A page of the events that a task of the execution may take."""
+
+    async def publish(self, event: Mapping[str, object]) -> None:
+        """Publish an event; one that is there already is not taken a second time."""
 
     async def read_decisions(self, execution: str) -> Sequence[DecisionBody]:
         """What persons decided about calls of its tools."""

@@ -18,6 +18,7 @@ from stigmer_cli.server.routes import (
     agents,
     bulk,
     challenge,
+    cloud_events,
     execution_names,
     executions,
     health,
@@ -68,6 +69,7 @@ def build(called: Services, *, token: Callable[[], str | None]) -> ASGIApp:
         stuck,
         execution_names,
         bulk,
+        cloud_events,
         ui,
     )
     for routes in groups:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from stigmer_cli.api.cloud_events import EVENTS_PATH
 from stigmer_cli.api.problem import CONTENT_TYPE, Problem, problem_of
 from stigmer_cli.domain.step import RESULT_BYTES_MAX
 from stigmer_cli.errors import ServerBusy
@@ -130,7 +131,7 @@ async def _read_body(scope: Scope, headers: Headers, receive: Receive) -> bytes:
         raise _too_large(bytes_max)
     body = await _collect(receive, bytes_max)
     if body:
-        await _check_json(headers, body)
+        await _check_json(scope["path"], headers, body)
     return body
 
 
@@ -156,8 +157,12 @@ def _too_large(bytes_max: int) -> Refusal:
     return Refusal(413, "too-large", f"a request may have {bytes_max // 1024 // 1024} MiB", "send a shorter message")
 
 
-async def _check_json(headers: Headers, body: bytes) -> None:
-    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+async def _check_json(path: str, headers: Headers, body: bytes) -> None:
+    media = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if path == EVENTS_PATH:  # an event may be of any kind
+        if not media.endswith(("/json", "+json")):
+            return
+    elif media != "application/json":
         raise Refusal(415, "unsupported-media-type", "a request body must be application/json")
     await _yield_after(body)
     is_deeper = await _is_deeper(body)

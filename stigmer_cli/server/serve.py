@@ -21,6 +21,7 @@ from stigmer_cli.executions.accept import Acceptor
 from stigmer_cli.executions.admission import Admission
 from stigmer_cli.executions.canceller import Canceller
 from stigmer_cli.executions.dispatcher import Dispatcher
+from stigmer_cli.executions.event_retention import EventRetention
 from stigmer_cli.executions.ids import IdGenerator
 from stigmer_cli.executions.notifier import Notifier
 from stigmer_cli.executions.pollers import PollerWatch
@@ -169,7 +170,9 @@ class _Server:
 
     def _retention_loops(self) -> Sequence[Loop]:
         kept_s = self.settings.retention_s
-        return [] if kept_s is None else [Retention(self.services.store, kept_s=kept_s, clock=self.clock).run]
+        store, clock = self.services.store, self.clock
+        events = EventRetention(store, kept_s=self.settings.event_retention_s, clock=clock)
+        return [events.run, *([] if kept_s is None else [Retention(store, kept_s=kept_s, clock=clock).run])]
 
     def _make_stuck_watch(self, store: Store, gateway: CountedGateway) -> StuckWatch:
         watch = StuckWatch(store, gateway, self.connection, polling=lambda: self.pollers.polling, clock=self.clock)

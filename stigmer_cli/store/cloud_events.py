@@ -7,8 +7,9 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Integer, bindparam, delete, select, update
+from sqlalchemy import BindParameter, Integer, bindparam, delete, select, update
 
 from stigmer_cli.domain.event import CloudEvent, EventQuery, identify_event
 from stigmer_cli.domain.identity import ExecutionId, StoreId
@@ -17,8 +18,9 @@ from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.columns import Moment
 from stigmer_cli.store.database import Database, Writing, whole
 from stigmer_cli.store.errors import missing_execution
+from stigmer_cli.store.event_tables import cloud_events, event_counter
 from stigmer_cli.store.listeners import list_types, lock_counter, wake_listeners
-from stigmer_cli.store.tables import cloud_events, event_counter, executions
+from stigmer_cli.store.tables import executions
 
 ROWS_MAX = 100_000
 BYTES_MAX = 1024 * 1024 * 1024
@@ -37,7 +39,7 @@ _OF = cloud_events.c
 _COUNTER = event_counter.c
 _ONLY = _COUNTER.id == 1
 _LIMIT = bindparam("limit", type_=Integer)
-_TYPES = bindparam("types", expanding=True)
+_TYPES: BindParameter[Any] = bindparam("types", expanding=True)
 _LAST = select(_COUNTER.seq).where(_ONLY)
 _COUNT = update(event_counter).where(_ONLY)
 _CREATED = select(executions.c.created_at).where(executions.c.id == bindparam("id"))
@@ -130,16 +132,13 @@ class CloudEventTable:
 
     @whole
     async def list_newest(
-        self, *, limit: int, before: int | None = None, type_: str | None = None, source: str | None = None
+        self, *, limit: int, before: int | None = None, type_: str | None = None
     ) -> Sequence[StoredEvent]:
         """Up to `limit` events that came in before number `before`, newest first."""
         query = _NEWEST if type_ is None else _NEWEST.where(_OF.type == bindparam("of_type"))
-        given = {"before": SEQ_MAX if before is None else before, "limit": limit}
+        given: dict[str, object] = {"before": SEQ_MAX if before is None else before, "limit": limit}
         if type_ is not None:
             given["of_type"] = type_
-        if source is not None:
-            query = query.where(_OF.source == bindparam("of_source"))
-            given["of_source"] = source
         async with self._database.reading_once() as connection:
             rows = (await connection.execute(query, given)).all()
         return [StoredEvent(seq=row.seq, received_at=row.received_at, event=json.loads(row.event)) for row in rows]
@@ -170,18 +169,19 @@ async def _add_all(writing: Writing, events: Sequence[CloudEvent]) -> Sequence[b
     added, size = [], 0
     for event in events:
         text = dump_json(event)
+        length = len(text.encode())
         row = {
             "seq": last + 1,
             "identity": identify_event(event),
             "type": event["type"],
             "source": event["source"],
-            "bytes": len(text.encode()),
+            "bytes": length,
             "received_at": writing.now,
             "event": text,
         }
         written = await writing.connection.execute(writing.backend.insert_or_skip(cloud_events, "identity"), row)
         is_new = written.one_or_none() is not None
-        last, size = last + is_new, size + row["bytes"] * is_new
+        last, size = last + is_new, size + length * is_new
         added.append(is_new)
     await writing.connection.execute(_COUNT.values(seq=last, bytes=_COUNTER.bytes + size))
     return added

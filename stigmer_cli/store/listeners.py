@@ -11,15 +11,17 @@ event comes in between the look at those that are there and the commit of the wa
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import BindParameter, bindparam, delete, insert, select, update
 
 from stigmer_cli.domain.event import CloudEvent, EventQuery, hash_equals, hash_texts
 from stigmer_cli.domain.identity import ExecutionId, StoreId
 from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.store import statements, transitions
 from stigmer_cli.store.database import Writing
-from stigmer_cli.store.tables import cloud_events, event_counter, executions, listeners
+from stigmer_cli.store.event_tables import cloud_events, event_counter, listeners
+from stigmer_cli.store.tables import executions
 
 ANY = ""
 """The type of a row that an event of any type finds."""
@@ -34,8 +36,8 @@ CHUNK = 500
 ARRIVED = "an event that it listens for has come in"
 
 _OF = listeners.c
-_IDS = bindparam("ids", expanding=True)
-_TYPES = bindparam("types", expanding=True)
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_TYPES: BindParameter[Any] = bindparam("types", expanding=True)
 _LAST = select(event_counter.c.seq).where(event_counter.c.id == 1)
 _LOCK = _LAST.with_for_update()
 _FORGET = delete(listeners).where(_OF.execution_id.in_(_IDS))

@@ -10,10 +10,11 @@ from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.store.columns import Moment
 from stigmer_cli.store.database import Database, whole
+from stigmer_cli.store.event_tables import listeners
 from stigmer_cli.store.labels import forget_labels
 from stigmer_cli.store.session_order import IS_UNNEEDED
 from stigmer_cli.store.sessions import forget_empty_sessions
-from stigmer_cli.store.tables import decisions, events, executions, listeners, step_contents, steps, tasks
+from stigmer_cli.store.tables import decisions, events, executions, step_contents, steps, tasks
 
 ENDED = tuple(phase for phase in Phase if phase.is_terminal)
 

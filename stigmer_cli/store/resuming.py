@@ -71,6 +71,9 @@ class Resumed:
     reason: str = ""
 
 
+_A = {wait_for: f"{'an' if wait_for[0] in 'aeiou' else 'a'} {wait_for}" for wait_for in WaitFor}
+
+
 class ResumeTable:
     """Goes on with executions on a person's word, each in one commit."""
 
@@ -131,7 +134,9 @@ def _refuse_waiting(row: RowMapping, decision: Decision) -> Resumed | None:
     if wait_for is WaitFor.APPROVAL:
         reason = f"it waits for your decision: stigmer executions approve {row['id']}, or deny {row['id']}"
         return Resumed(outcome=ResumeOutcome.UNDECIDED, phase=phase, reason=reason)
-    return Resumed(outcome=ResumeOutcome.OPEN, phase=phase, reason=f"it waits for a {wait_for}, and goes on by itself")
+    return Resumed(
+        outcome=ResumeOutcome.OPEN, phase=phase, reason=f"it waits for {_A[wait_for]}, and goes on by itself"
+    )
 
 
 def _choose_forgotten(id_: ExecutionId, journal: Sequence[Step], decision: Decision, row: RowMapping) -> Sequence[Step]:

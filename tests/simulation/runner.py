@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from pydantic import JsonValue
 
+from stigmer_cli.api.cloud_events import ListenRequest, ListenResponse, NumberedEvent, queries_of
 from stigmer_cli.api.decisions import DecisionBody, decision_body
 from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import ClaimAnswer, ClaimingAttemptResponse, CountsResponse, MessageTail, Work
@@ -263,6 +264,17 @@ class SimReports:
     async def read_decisions(self, execution: str) -> Sequence[DecisionBody]:
         found = await self._over(lambda: self._store.waits.read_decisions(ExecutionId(execution)))
         return [decision_body(decision) for decision in found]
+
+    async def listen(self, execution: str, request: ListenRequest) -> ListenResponse:
+        queries = queries_of(request.queries)
+        found = await self._over(
+            lambda: self._store.cloud_events.read_for(ExecutionId(execution), queries, after=request.after)
+        )
+        events = [NumberedEvent.model_validate({"seq": seq, "event": event}) for seq, event in found.events]
+        return ListenResponse(events=events, upto=found.upto, is_last=found.is_last)
+
+    async def publish(self, event: Mapping[str, object]) -> None:
+        await self._over(lambda: self._store.cloud_events.publish([event]))
 
     async def read_recorded_steps(self, execution: str, *, after: int) -> StepPage:
         page = await self._over(lambda: self._store.steps.read_recorded(ExecutionId(execution), after=after))

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from pydantic import JsonValue
 
+from stigmer_cli.api.cloud_events import ListenRequest, ListenResponse
 from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.api.identity import Identity, RunnerLoad
 from stigmer_cli.api.reports import ClaimAnswer, ClaimingAttemptResponse, CountsResponse, MessageTail, Work
@@ -188,6 +189,12 @@ class InMemoryReports:
 
     async def read_decisions(self, _execution: str) -> Sequence[DecisionBody]:
         return []
+
+    async def listen(self, execution: str, request: ListenRequest) -> ListenResponse:
+        raise NotFound(f"{execution}: {request} finds no events here")
+
+    async def publish(self, event: Mapping[str, object]) -> None:
+        raise NotFound(f"{event}: nobody keeps events here")
 
     async def read_recorded_steps(self, execution: str, **_told: object) -> StepPage:
         raise NotFound(f"{execution}: a server from before there were journals has no such path")

@@ -6,6 +6,7 @@ TOPICS = (
     "agents",
     "tools",
     "workflows",
+    "events",
     "executions",
     "sessions",
     "journal",

@@ -199,6 +199,13 @@ class RestartAnswer(Answer):
     took_s: float
 
 
+class EmitAnswer(Answer):
+    """An event that was sent: `is_new` is False where one with its source and id was there already."""
+
+    id: str
+    is_new: bool
+
+
 class CancelAnswer(Answer):
     """The phase after the request; an execution that a run has claimed ends a little later."""
 

@@ -7,13 +7,14 @@ from typing import Annotated
 
 from mcp.server.mcpserver import Context
 from mcp_types import ToolAnnotations
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from stigmer_cli.api.reconcile import ReconcileRequest
 from stigmer_cli.api.resources import EventBody, ExecutionRequest, ExecutionResource
+from stigmer_cli.cli.events.emit import EventOptions, make_event
 from stigmer_cli.cli.execution_reason import describe_reason
 from stigmer_cli.cli.executions.create import create, make_creation
-from stigmer_cli.cli.mcp.answers import CancelAnswer, ReconcileAnswer, RestartAnswer, RunAnswer
+from stigmer_cli.cli.mcp.answers import CancelAnswer, EmitAnswer, ReconcileAnswer, RestartAnswer, RunAnswer
 from stigmer_cli.cli.mcp.reading import (
     Ids,
     Phases,
@@ -32,12 +33,16 @@ from stigmer_cli.stack.remote import refuse_elsewhere
 from stigmer_cli.stack.restart import restart, restart_part
 from stigmer_cli.stack.up import UpContext
 
+EVENT_SOURCE = "/stigmer/mcp"
 LABELS = {"stigmer.ai/by": "mcp"}
 WAIT_MAX_S = 3600.0
 AGAIN_S = 0.3
 
 RUN = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=True)
 """Adds something, and may reach out to a model."""
+
+EMIT = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
+"""Adds something, which others may act on."""
 
 REPAIR = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
 """May end or repeat something; a second call does no more."""
@@ -131,6 +136,22 @@ class ChangingTools(Toolbox):
         async with self.cli.client() as client:
             found = await client.cancel_execution(await resolve_reference(client, execution))
         return CancelAnswer(id=found.metadata.id, phase=found.status.phase)
+
+    @tool(Description(title="Emit an event", annotations=EMIT, more="stigmer events list"))
+    async def emit_event(
+        self,
+        *,
+        type: Annotated[str, Field(min_length=1, description="What the event is: com.example.order.paid.")],  # noqa: A002 - the attribute's name
+        data: Annotated[JsonValue, Field(description="Its data: any JSON.")] = None,
+        subject: Annotated[str | None, Field(description="What it is about.")] = None,
+        id: Annotated[str | None, Field(description="An event with the same id is taken once.")] = None,  # noqa: A002 - as above
+    ) -> EmitAnswer:
+        """Send an event (CloudEvents). Workflows that listen for it go on."""
+        options = EventOptions(type=type, source=EVENT_SOURCE, subject=subject, id=id)
+        event = {**make_event(self.cli, options), **({} if data is None else {"data": data})}
+        async with self.cli.client() as client:
+            [sent] = await client.publish_events([event])
+        return EmitAnswer(id=sent.id, is_new=sent.is_new)
 
     async def _follow(self, client: Client, name: str, ctx: Context) -> ExecutionResource:
         """The execution once it has ended, through restarts of the server; tells each event but pieces of messages."""

@@ -66,7 +66,13 @@ def build_server(cli: Cli, *, is_changing: bool) -> MCPServer:
         look.logs,
         look.preview_reconcile,
     )
-    changing: tuple[Method, ...] = (change.run_agent, change.reconcile, change.restart, change.cancel_execution)
+    changing: tuple[Method, ...] = (
+        change.run_agent,
+        change.reconcile,
+        change.restart,
+        change.cancel_execution,
+        change.emit_event,
+    )
     return MCPServer(
         "stigmer",
         title="Stigmer",

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
+from stigmer_cli.api.cloud_events import queries_of
 from stigmer_cli.api.decisions import (
     DecideItem,
     DecideRequest,
@@ -19,6 +20,7 @@ from stigmer_cli.errors import RequestError
 from stigmer_cli.server.routes.steps import draft_of
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.store.decisions import AskedCall, Ruling
+from stigmer_cli.store.listeners import Listener
 from stigmer_cli.store.runs import ReportResult
 from stigmer_cli.store.waits import WaitReport
 
@@ -78,6 +80,7 @@ def wait_report(body: WaitRequest) -> WaitReport:
         ],
         timer=draft_of(body.timer) if body.timer else None,
         tasks=[task.to_domain() for task in body.tasks],
+        listening=[Listener(queries=queries_of(one.queries), after=one.after) for one in body.listening],
     )
 
 

@@ -22,10 +22,13 @@ async def _echo(request: Request) -> JSONResponse:
     return JSONResponse({"size": len(await request.body())})
 
 
+EVENTS = Route("/v1/events", _echo, methods=["POST"])
+
+
 async def _ask(
     method: str, path: str, headers: Mapping[str, str], content: bytes = b"", token: str | None = TOKEN
 ) -> httpx.Response:
-    inner = Starlette(routes=[Route("/livez", _echo), Route("/v1/x", _echo, methods=["GET", "POST"])])
+    inner = Starlette(routes=[Route("/livez", _echo), Route("/v1/x", _echo, methods=["GET", "POST"]), EVENTS])
     app = Guard(inner, hosts=AllowedHosts(7234), token=lambda: token)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:7234") as http:
         return await http.request(
@@ -147,3 +150,17 @@ async def test_a_body_without_an_end_is_left_in_the_middle() -> None:
 
 async def test_a_body_that_says_how_much_too_long_it_is_is_not_read_at_all() -> None:
     assert await _send(70, {"content-length": str(70 * MIB)}) == (413, 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"\x00[[", "image/png", 200),
+        (b"{}", "application/cloudevents+json", 200),
+        (b"[" * 65 + b"]" * 65, "application/cloudevents-batch+json; charset=utf-8", 400),
+        (b"x" * (BODY_MAX + 1), "text/plain", 413),
+    ],
+)
+async def test_an_event_may_be_of_any_kind_and_no_other_request(body: bytes, kind: str, status: int) -> None:
+    assert (await _ask("POST", "/v1/events", GOOD | {"content-type": kind}, body)).status_code == status
+    assert (await _ask("POST", "/v1/x", GOOD | {"content-type": kind}, body)).status_code in (413, 415)

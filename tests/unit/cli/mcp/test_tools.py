@@ -27,7 +27,8 @@ LOOKING = [
     "logs",
     "preview_reconcile",
 ]
-CHANGING = ["run_agent", "reconcile", "restart", "cancel_execution"]
+CHANGING = ["run_agent", "reconcile", "restart", "cancel_execution", "emit_event"]
+ADDING = ("run_agent", "emit_event")
 TOKEN = "secret-token-of-this-home-0123456789"
 
 
@@ -82,8 +83,8 @@ async def test_the_annotations_tell_looking_from_changing(cli: Cli) -> None:
     for name, tool in (await tools_of(cli, is_changing=True)).items():
         assert tool.annotations, name
         assert tool.annotations.read_only_hint is (name in LOOKING), name
-        assert tool.annotations.destructive_hint is (name in CHANGING and name != "run_agent"), name
-        assert tool.annotations.idempotent_hint is (name != "run_agent"), name
+        assert tool.annotations.destructive_hint is (name in CHANGING and name not in ADDING), name
+        assert tool.annotations.idempotent_hint is (name not in ADDING), name
 
 
 async def test_status_works_while_the_stack_is_down(cli: Cli) -> None:

@@ -1,0 +1,84 @@
+"""`stigmer events emit`: sends an event, until the server has it."""
+
+import json
+import sys
+import uuid
+from dataclasses import dataclass
+
+from stigmer_cli.api.cloud_events import PublishedEvent
+from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.input_file import read_input_file
+from stigmer_cli.cli.retry import call_with_retry
+from stigmer_cli.clock import iso
+from stigmer_cli.domain.event import EVENT_BYTES_MAX, SPEC_VERSION, CloudEvent, check_event
+from stigmer_cli.errors import ConfigError, RequestError
+
+STDIN = "-"
+HELP = "stigmer events emit --help"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventOptions:
+    """What a person says about an event. `data` is JSON, `@FILE` or `-`; `extensions` are `name=value`."""
+
+    type: str
+    data: str | None = None
+    source: str
+    subject: str | None = None
+    id: str | None = None
+    time: str | None = None
+    extensions: tuple[str, ...] = ()
+
+
+def emit_event(cli: Cli, options: EventOptions) -> None:
+    """Send the event and print its id. The server is asked again while it is away: the id makes that safe.
+
+    Raises RequestError for what is no event, and ConfigError for data that cannot be read.
+    """
+    event = make_event(cli, options)
+    [sent] = call_with_retry(cli, lambda client: client.publish_events([event]))
+    cli.out.result({"event": event, "isNew": sent.is_new}, lambda console: console.print(_describe(sent)))
+
+
+def make_event(cli: Cli, options: EventOptions) -> CloudEvent:
+    """The event, with an id and a time of its own where none is given."""
+    event: dict[str, object] = {}
+    for extension in options.extensions:
+        name, equals, value = extension.partition("=")
+        if not equals or name in ("id", "source", "specversion", "type", "data", "data_base64"):
+            raise RequestError(f"{extension!r} is no further attribute", hint="--extension orderid=17")
+        event[name] = value
+    event |= {
+        "specversion": SPEC_VERSION,
+        "id": options.id if options.id is not None else str(uuid.uuid4()),
+        "source": options.source,
+        "type": options.type,
+        "time": options.time if options.time is not None else iso(cli.clock.now()),
+        "subject": options.subject,
+    }
+    if options.data is not None:
+        event |= {"datacontenttype": "application/json", "data": _read_data(options.data)}
+    try:
+        return check_event(event)
+    except ValueError as error:
+        raise RequestError(str(error), hint=HELP) from None
+
+
+def _read_data(given: str) -> object:
+    if given == STDIN:
+        text = sys.stdin.buffer.read(EVENT_BYTES_MAX + 1)
+    elif given.startswith("@"):
+        text = read_input_file(given[1:], bytes_max=EVENT_BYTES_MAX, hint="--data @FILE")
+    else:
+        text = given.encode("utf-8", "surrogateescape")
+    if len(text) > EVENT_BYTES_MAX:
+        raise ConfigError(f"the data is longer than {EVENT_BYTES_MAX // 1024} KiB", hint=HELP)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        hint = """--data '{"orderId": 17}', or --data @FILE; a text is JSON in quotes: --data '"yes"'"""
+        raise ConfigError(f"the data is not JSON: {error}", hint=hint) from None
+
+
+def _describe(sent: PublishedEvent) -> str:
+    return f"event {sent.id} taken" if sent.is_new else f"event {sent.id} was taken before, and not again"

@@ -1,0 +1,80 @@
+"""Events: publish, list, and what there is for an execution that listens."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Annotated, cast
+
+import structlog
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import JsonValue
+
+from stigmer_cli.api.cloud_events import (
+    SEQ_MAX,
+    EventItem,
+    EventList,
+    ListenRequest,
+    ListenResponse,
+    NumberedEvent,
+    PublishedEvent,
+    PublishResponse,
+    queries_of,
+)
+from stigmer_cli.domain.event import CloudEvent
+from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.server.event_request import parse_events
+from stigmer_cli.server.services import Services, services
+
+PAGE_MAX = 500
+
+router = APIRouter(prefix="/v1")
+Called = Annotated[Services, Depends(services)]
+
+log = structlog.get_logger()
+
+
+@router.post("/events")
+async def publish_events(request: Request, called: Called) -> PublishResponse:
+    """Store events (CloudEvents 1.0, in any mode), and have the executions go on that listen for them."""
+    headers: dict[str, list[str]] = defaultdict(list)
+    for name, value in request.headers.items():
+        headers[name.lower()].append(value)
+    events = parse_events({name: ", ".join(values) for name, values in headers.items()}, await request.body())
+    added = await called.store.cloud_events.publish(events)
+    called.dispatcher.nudge()
+    log.info("events_taken", number=sum(added), repeated=len(added) - sum(added))
+    return PublishResponse(
+        items=[
+            PublishedEvent(id=str(event["id"]), source=str(event["source"]), is_new=is_new)
+            for event, is_new in zip(events, added, strict=True)
+        ]
+    )
+
+
+@router.get("/events")
+async def list_events(
+    called: Called,
+    limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
+    before: Annotated[int | None, Query(ge=0, le=SEQ_MAX)] = None,
+    type: str | None = None,  # noqa: A002 - the attribute's name
+) -> EventList:
+    """One page of the events that are kept, newest first."""
+    found = await called.store.cloud_events.list_newest(limit=limit + 1, before=before, type_=type)
+    items = [EventItem(seq=one.seq, received_at=one.received_at, event=_body(one.event)) for one in found[:limit]]
+    return EventList(items=items, next_before=items[-1].seq if len(found) > limit else None)
+
+
+@router.post("/executions/{execution_id}/listen")
+async def read_events(execution_id: str, body: ListenRequest, called: Called) -> ListenResponse:
+    """A page of the events that a task of the execution may take."""
+    found = await called.store.cloud_events.read_for(
+        ExecutionId(execution_id), queries_of(body.queries), after=body.after, look_back_s=body.look_back_s
+    )
+    return ListenResponse(events=_number(found.events), upto=found.upto, is_last=found.is_last)
+
+
+def _number(events: Sequence[tuple[int, CloudEvent]]) -> list[NumberedEvent]:
+    return [NumberedEvent(seq=seq, event=_body(event)) for seq, event in events]
+
+
+def _body(event: CloudEvent) -> dict[str, JsonValue]:
+    return cast("dict[str, JsonValue]", dict(event))

@@ -14,7 +14,7 @@ EVENT_BYTES_MAX = 256 * 1024
 """Of an event as JSON. The specification asks for at least 64 KiB."""
 
 ATTRIBUTE_CHARS_MAX = 2_000
-QUERIES_MAX = 100
+QUERIES_MAX = 1_000
 EQUALS_MAX = 100
 
 REQUIRED = ("id", "source", "specversion", "type")

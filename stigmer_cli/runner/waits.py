@@ -6,6 +6,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stigmer_cli.api.cloud_events import ListenerBody
 from stigmer_cli.api.reports import Work
 from stigmer_cli.api.steps import StepDraftBody
 from stigmer_cli.api.tasks import TaskReportBody
@@ -23,8 +24,8 @@ class Wait:
     """What the execution waits for; `cause` is a sentence.
 
     `step` is the key of the step that waits. It goes on by itself in `delay_s` seconds (None: not by itself), and then
-    `timer`, a step without effect, is done. `calls` wait for a person's decision. `tasks`
-    are those of a workflow that changed last.
+    `timer`, a step without effect, is done. `calls` wait for a person's decision, and each of
+    `listening` for events. `tasks` are those of a workflow that changed last.
     """
 
     wait_for: WaitFor
@@ -33,6 +34,7 @@ class Wait:
     delay_s: float | None = None
     timer: StepDraftBody | None = None
     calls: Sequence[AskedCallBody] = ()
+    listening: Sequence[ListenerBody] = ()
     tasks: Sequence[TaskReportBody] = ()
 
     def to_request(self, attempt: Attempt) -> WaitRequest:
@@ -47,6 +49,7 @@ class Wait:
             delay_s=self.delay_s,
             calls=list(self.calls),
             timer=self.timer,
+            listening=list(self.listening),
             tasks=list(self.tasks),
         )
 

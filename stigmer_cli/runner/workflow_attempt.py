@@ -25,6 +25,7 @@ from stigmer_cli.runner.attempt_identity import Attempt, Superseded
 from stigmer_cli.runner.call.functions import make_functions
 from stigmer_cli.runner.call.http import make_http_client
 from stigmer_cli.runner.journal import Journal, StepParked
+from stigmer_cli.runner.listening import describe_listening, make_listeners
 from stigmer_cli.runner.reports import ClockAndRng, Reporter
 from stigmer_cli.runner.secrets import SecretMissing, Secrets
 from stigmer_cli.runner.task_reporter import TaskReporter
@@ -112,7 +113,9 @@ class WorkflowAttempt:
         )
         has_secrets = bool(_list_secrets(self._given.document))
         self._journal = WorkflowJournal(steps, self._state, self._secrets if has_secrets else None)
-        self._world = RunnerWorld(self._journal, self._tasks, clock_and_rng)
+        self._world = RunnerWorld(
+            self._journal, self._tasks, clock_and_rng, reporter=reporter, execution=attempt.execution
+        )
 
     async def run(self) -> End | Wait | None:
         """How it ended; None where the server wants no more of it. Raises what the journal does."""
@@ -174,16 +177,20 @@ class WorkflowAttempt:
             return error
 
     async def _wait(self, waits: Waits) -> Wait:
-        """The wait until the time of `waits`, or for as long as one wait may take: then it goes on."""
+        """The wait for what `waits` says, or for as long as one wait may take: then it goes on."""
+        listening = make_listeners(waits.listenings)
         if waits.until_ms is None:
-            return Wait(wait_for=WaitFor.EVENT, cause=to_cause(f"{waits.key} waits for an event"), step=waits.key)
+            cause = to_cause(describe_listening(waits.listenings))
+            return Wait(wait_for=WaitFor.EVENT, cause=cause, step=waits.key, listening=listening)
         now_ms = self._world.now_ms()
         until_ms = min(waits.until_ms, now_ms + int(DELAY_MAX_S * 1_000))
         timer, name = name_timer(waits.key, until_ms), waits.key.rpartition("/")[2]
         moment = iso(datetime.fromtimestamp(waits.until_ms / 1_000, UTC))
+        for_events = f"{describe_listening(waits.listenings)}, and " if listening else ""
         return Wait(
-            wait_for=WaitFor.TIME,
-            cause=to_cause(f"{waits.key} waits until {moment}"),
+            wait_for=WaitFor.EVENT if listening else WaitFor.TIME,
+            cause=to_cause(f"{for_events}{waits.key} waits until {moment}"),
+            listening=listening,
             step=timer,
             delay_s=max(0, until_ms - now_ms) / 1_000,
             # One that is done says that the server has seen the time come, by a clock that was set since.

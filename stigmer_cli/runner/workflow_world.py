@@ -2,9 +2,11 @@
 
 import random
 from collections.abc import Mapping
+from typing import cast
 
+from stigmer_cli.api.cloud_events import LOOK_BACK_MAX_S, ListenRequest, query_bodies
 from stigmer_cli.clock import Clock
-from stigmer_cli.runner.reports import ClockAndRng
+from stigmer_cli.runner.reports import ClockAndRng, Reporter
 from stigmer_cli.runner.task_reporter import TaskReporter
 from stigmer_cli.runner.workflow_journal import WorkflowJournal
 from stigmer_cli.workflow.interpreter.run import shorten_key
@@ -22,8 +24,18 @@ class RunnerWorld:
     meanwhile makes no wait shorter or longer.
     """
 
-    def __init__(self, journal: WorkflowJournal, tasks: TaskReporter, clock_and_rng: ClockAndRng) -> None:
+    def __init__(
+        self,
+        journal: WorkflowJournal,
+        tasks: TaskReporter,
+        clock_and_rng: ClockAndRng,
+        *,
+        reporter: Reporter,
+        execution: str,
+    ) -> None:
         self.journal = journal
+        self._reporter = reporter
+        self._execution = execution
         self._tasks = tasks
         self._clock: Clock = clock_and_rng.clock
         self._rng: random.Random = clock_and_rng.rng
@@ -49,8 +61,15 @@ class RunnerWorld:
         await self._clock.sleep(left_ms / 1_000)
 
     async def read_events(self, listening: Listening) -> FoundEvents:
-        """None: the server keeps no events yet."""
-        return FoundEvents(events=[], upto=listening.after or 0, is_last=True)
+        """What the server has. Raises WrongServer."""
+        request = ListenRequest(
+            queries=query_bodies(listening.queries),
+            after=listening.after,
+            look_back_s=min(listening.look_back_ms / 1_000, LOOK_BACK_MAX_S),
+        )
+        found = await self._reporter.ask_its_own(lambda reports: reports.listen(self._execution, request))
+        events = [(one.seq, cast("Mapping[str, Json]", one.event)) for one in found.events]
+        return FoundEvents(events=events, upto=found.upto, is_last=found.is_last)
 
     async def wait_for_events(self, listening: Listening) -> None:
         """Raises Waits."""
@@ -58,7 +77,8 @@ class RunnerWorld:
         raise Waits(key=listening.key, listenings=[listening])
 
     async def publish(self, event: Mapping[str, Json]) -> None:
-        """Nobody receives events yet."""
+        """Have the server keep it, and wake who listens for it."""
+        await self._reporter.ask_its_own(lambda reports: reports.publish(event))
 
     def observe(self, event: TaskEvent) -> None:
         """Tell the server, soon."""

@@ -1,12 +1,14 @@
 """A server in memory that keeps the journal of workflows, and evaluates no expression in a process of its own."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import jq
 
+from stigmer_cli.api.cloud_events import ListenRequest, ListenResponse, NumberedEvent, queries_of
 from stigmer_cli.api.reports import Work
 from stigmer_cli.api.steps import (
     BeginStepResponse,
@@ -57,7 +59,25 @@ class WorkflowRow(Row):
 
 
 class WorkflowReports(InMemoryReports):
-    """The rules of the real journal, for one attempt at a time."""
+    """The rules of the real journal, for one attempt at a time, and events, all of which every execution sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[Mapping[str, object]] = []
+
+    async def listen(self, execution: str, request: ListenRequest) -> ListenResponse:
+        queries = queries_of(request.queries)
+        found = [
+            NumberedEvent.model_validate({"seq": seq, "event": event})
+            for seq, event in enumerate(self.events, start=1)
+            if seq > (request.after or 0) and any(query.fits(event) for query in queries)
+        ]
+        self._row(execution)
+        return ListenResponse(events=found, upto=len(self.events), is_last=True)
+
+    async def publish(self, event: Mapping[str, object]) -> None:
+        if not any((event["source"], event["id"]) == (one["source"], one["id"]) for one in self.events):
+            self.events.append(event)
 
     def add_workflow(
         self, execution: str, text: str, given: Json = None, *, tasks_max: int = 10_000, started_ms: int = STARTED_MS

@@ -4,7 +4,9 @@ import uuid
 from collections.abc import Mapping
 from typing import cast
 
+from stigmer_cli.domain.event import check_event
 from stigmer_cli.domain.step import Effect
+from stigmer_cli.workflow.error import ErrorType, make_error
 from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit, shorten_key
 from stigmer_cli.workflow.interpreter.scope import describe_moment
 from stigmer_cli.workflow.json_value import Json
@@ -33,8 +35,12 @@ async def perform_emit(run: Run, visit: Visit) -> Flow:
             "time": moment["iso8601"],
             **filled,
         }
-        await run.world.publish(whole)
-        return whole
+        try:
+            event = cast("Mapping[str, Json]", check_event(whole))
+        except ValueError as error:
+            raise make_error(ErrorType.VALIDATION, str(error)) from error
+        await run.world.publish(event)
+        return event
 
     step = TaskStep(key=shorten_key(visit.key), name=visit.task.name, effect=Effect.REPEATABLE, input={"emit": filled})
     return Flow(output=await run.world.journal.perform(step, publish))

@@ -325,3 +325,30 @@ def test_an_attempt_that_counts_no_more_ends_without_a_report() -> None:
 def test_an_output_that_cannot_be_kept_fails_the_execution(output: str, reason: str) -> None:
     row = play(Runner("do: [{a: {set: '${ . }'}}]", output), None).row
     assert (row.phase, row.error) == (Phase.FAILED, f"Runtime Error (500): {reason}")
+
+
+TALK = """
+do:
+  - ask: {emit: {event: {with: {type: question, data: {n: 1}}}}}
+  - call: {call: agent, with: {n: 7, takes: 5, effect: repeatable}}
+  - answers:
+      timeout: {after: PT1H}
+      listen: {to: {all: [{with: {type: answer, data: {n: 1}}}, {with: {type: question}}]}}
+"""
+
+
+def test_it_listens_without_a_slot_and_publishes_once_whatever_ends_its_attempts() -> None:
+    runner = play(Runner(TALK), 2, None)
+    row, [question] = runner.row, runner.reports.events
+    assert question["type"] == "question"
+    wait = row.waits[-1]
+    assert (wait.wait_for, wait.delay_s is not None and wait.delay_s <= 3600) == (WaitFor.EVENT, True)
+    assert "/do/2/answers listens for events of type answer, and" in wait.cause, "the question is there already"
+    [listener] = wait.listening
+    assert (listener.after, [(place.path, place.text) for place in listener.queries[0].equals]) == (
+        1,
+        [(["data", "n"], "1")],
+    )
+    asyncio.run(runner.reports.publish({**question, "id": "x", "type": "answer"}))
+    play(runner, None)
+    assert (row.phase, output_of(row)) == (Phase.COMPLETED, [{"n": 1}, {"n": 1}])

@@ -1,0 +1,27 @@
+"""The events that the tasks of a workflow listen for, as the server is told of them when the attempt ends."""
+
+from collections.abc import Sequence
+
+from stigmer_cli.api.cloud_events import ListenerBody, query_bodies
+from stigmer_cli.domain.event import QUERIES_MAX
+from stigmer_cli.workflow.runtime import Listening
+
+TYPES_SHOWN = 3
+
+
+def make_listeners(listenings: Sequence[Listening]) -> Sequence[ListenerBody]:
+    """One body for each task; those that are too many are one, which may be woken by an event that it has seen."""
+    if len(listenings) <= QUERIES_MAX:
+        return [ListenerBody(queries=query_bodies(one.queries), after=one.after or 0) for one in listenings]
+    queries = list(dict.fromkeys(query for one in listenings for query in one.queries))[:QUERIES_MAX]
+    return [ListenerBody(queries=query_bodies(queries), after=min(one.after or 0 for one in listenings))]
+
+
+def describe_listening(listenings: Sequence[Listening]) -> str:
+    """What is waited for, as a sentence: `/do/0/review listens for events of type review.decided`."""
+    keys = dict.fromkeys(one.key for one in listenings)
+    types = sorted({query.type or "any" for one in listenings for query in one.queries})
+    shown = ", ".join(types[:TYPES_SHOWN]) + (f" and {len(types) - TYPES_SHOWN} more" if types[TYPES_SHOWN:] else "")
+    named = "any events" if types == ["any"] else f"events of type {shown}"
+    others = f" and {len(keys) - 1} other tasks" if len(keys) > 1 else ""
+    return f"{next(iter(keys), 'it')}{others} listen{'' if others else 's'} for {named}"

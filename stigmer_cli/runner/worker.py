@@ -83,7 +83,10 @@ class Runner:
         clock_and_rng = ClockAndRng(clock=clock, rng=rng)
         reporter = Reporter(reports, clock_and_rng)
         self._models = Catalog(settings, clock=clock, secrets=Secrets(reporter), environ=environ)
-        self._workflows = Workflows(reporter, clock_and_rng, proxies=settings.proxies)
+        tool_settings = ServerSettings(
+            environ=environ, silent_s=parse_span(settings.tool_silent_for), proxies=settings.proxies
+        )
+        self._workflows = Workflows(reporter, clock_and_rng, tool_settings)
         self._context = PoolContext(
             connection=self._connection,
             gate=self._gate,
@@ -91,9 +94,7 @@ class Runner:
             models=self._models,
             clock_and_rng=clock_and_rng,
             model_retry=ModelRetry(for_s=settings.model_retry_for_s, on_exhausted=settings.on_exhausted),
-            tool_settings=ServerSettings(
-                environ=environ, silent_s=parse_span(settings.tool_silent_for), proxies=settings.proxies
-            ),
+            tool_settings=tool_settings,
             workflows=self._workflows,
             stale_max_s=STALE_OWN_MAX_S if settings.runs_own_temporal else STALE_MAX_S,
         )

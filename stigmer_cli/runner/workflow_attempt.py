@@ -14,12 +14,11 @@ from pydantic import JsonValue
 from stigmer_cli.api.reports import OUTPUT_MAX, Work
 from stigmer_cli.api.tasks import TaskReportBody, TasksReport, WorkflowWork
 from stigmer_cli.api.waiting import DELAY_MAX_S
-from stigmer_cli.clock import iso
+from stigmer_cli.clock import Clock, iso
 from stigmer_cli.domain.execution import Outcome
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.json_text import dump_json
-from stigmer_cli.proxies import Proxies
 from stigmer_cli.runner.attempt_end import End, fail
 from stigmer_cli.runner.attempt_identity import Attempt, Superseded
 from stigmer_cli.runner.call.functions import make_functions
@@ -34,6 +33,7 @@ from stigmer_cli.runner.waits import Wait, to_cause
 from stigmer_cli.runner.workflow_journal import AttemptState, WorkflowJournal, describe_error
 from stigmer_cli.runner.workflow_world import RunnerWorld, name_timer
 from stigmer_cli.secret_values import DELIVERED, SecretValues
+from stigmer_cli.tool_server.connection import ServerSettings
 from stigmer_cli.workflow.document import make_workflow
 from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
 from stigmer_cli.workflow.expression.evaluator import Evaluator
@@ -76,10 +76,15 @@ class Shared:
             await self.client.aclose()
 
 
-def make_shared(proxies: Proxies) -> Shared:
-    """What the attempts of a runner share, which asks others through `proxies`."""
-    client = make_http_client(proxies)
-    return Shared(evaluator=Evaluator(), functions=make_functions(client), client=client)
+def make_shared(settings: ServerSettings, clock: Clock) -> Shared:
+    """What the attempts of a runner share, which starts servers of tools, and asks others, as `settings` say."""
+    client = make_http_client(settings.proxies)
+    return Shared(evaluator=Evaluator(), functions=make_functions(client, clock, settings, _log_line), client=client)
+
+
+def _log_line(line: str) -> None:
+    """Of which execution it is, says the context that its attempt is bound to."""
+    structlog.get_logger().info("process_wrote", text=line)
 
 
 class WorkflowAttempt:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from stigmer_cli.api.reports import Work
 from stigmer_cli.lean_imports import late_imports
-from stigmer_cli.proxies import NO_PROXIES, Proxies
 from stigmer_cli.runner.attempt_end import End
 from stigmer_cli.runner.attempt_identity import Attempt
 from stigmer_cli.runner.reports import ClockAndRng, Reporter
 from stigmer_cli.runner.waits import Wait
 from stigmer_cli.running_version import InstallationChanged
+from stigmer_cli.tool_server.connection import ServerSettings
 
 if TYPE_CHECKING:
     from stigmer_cli.runner import workflow_attempt
@@ -28,10 +28,11 @@ INTERPRETER = "stigmer_cli.runner.workflow_attempt"
 class Workflows:
     """The workflows of one runner. Close them when it ends."""
 
-    def __init__(self, reporter: Reporter, clock_and_rng: ClockAndRng, *, proxies: Proxies = NO_PROXIES) -> None:
+    def __init__(self, reporter: Reporter, clock_and_rng: ClockAndRng, settings: ServerSettings | None = None) -> None:
+        """`settings`: how servers of tools are started, and others are asked."""
         self._reporter = reporter
         self._clock_and_rng = clock_and_rng
-        self._proxies = proxies
+        self._settings = settings or ServerSettings()
         self._loading = asyncio.Lock()
         self.shared: workflow_attempt.Shared | None = None
 
@@ -59,7 +60,9 @@ class Workflows:
             if self.shared is not None:
                 return self.shared
             module = await _load_interpreter()
-            shared: workflow_attempt.Shared = await asyncio.to_thread(module.make_shared, self._proxies)
+            shared: workflow_attempt.Shared = await asyncio.to_thread(
+                module.make_shared, self._settings, self._clock_and_rng.clock
+            )
             self.shared = shared
             return shared
 

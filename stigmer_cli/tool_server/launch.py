@@ -56,7 +56,12 @@ def ask_kernel(what: int, value: int) -> None:
 
 def become(command: list[str], environment: dict[str, str], *, parent: int) -> None:
     """Become the program, which the kernel ends if this one's parent is killed alone."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    for number in (
+        signal.SIGHUP,
+        signal.SIGPIPE,
+        signal.SIGXFSZ,
+    ):  # Python ignores the last two, and its children would
+        signal.signal(number, signal.SIG_DFL)
     ask_kernel(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(NOT_STARTED)

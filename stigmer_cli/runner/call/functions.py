@@ -9,18 +9,22 @@ from stigmer_cli.runner.call.grpc import GrpcCall
 from stigmer_cli.runner.call.http import HttpCall
 from stigmer_cli.runner.call.mcp import McpCall
 from stigmer_cli.runner.call.openapi import OpenApiTranslation
-from stigmer_cli.runner.call.process import USUAL_PATH, ScriptProcess, ShellProcess
+from stigmer_cli.runner.call.process import USUAL_PATH, Hear, ScriptProcess, ShellProcess
 from stigmer_cli.runner.call.resource import Resources
 from stigmer_cli.tool_server.connection import ServerSettings
 from stigmer_cli.workflow.runtime import Functions
 
 
 def make_functions(
-    client: httpx.AsyncClient, clock: Clock | None = None, servers: ServerSettings | None = None
+    client: httpx.AsyncClient,
+    clock: Clock | None = None,
+    servers: ServerSettings | None = None,
+    hear: Hear | None = None,
 ) -> Functions:
     """The functions, which send their requests with `client`, and keep the tokens of those requests.
 
-    `servers`: how servers of tools are started; their programs are found in its PATH.
+    `servers`: how servers of tools are started; their programs are found in its PATH. `hear` takes what processes write
+    to standard error, line by line.
     """
     clock = clock or SystemClock()
     servers = servers or ServerSettings(environ={"PATH": USUAL_PATH})
@@ -29,7 +33,7 @@ def make_functions(
     mcp = McpCall(authenticator, servers, clock)
     grpc = GrpcCall(authenticator, resources, clock)
     return Functions(
-        processes={"shell": ShellProcess(), "script": ScriptProcess()},
+        processes={"shell": ShellProcess(hear=hear), "script": ScriptProcess(hear=hear)},
         calls={
             "http": HttpCall(client, authenticator),
             "mcp": mcp,

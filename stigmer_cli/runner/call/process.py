@@ -1,4 +1,7 @@
-"""The processes that a task `run` starts: a command of the shell, a script of Python or JavaScript."""
+"""The processes that a task `run` starts: a command of the shell, a script of Python or JavaScript.
+
+They are started as tool servers are: each leads a process group, and ends with its runner, however that ends.
+"""
 
 import asyncio
 import os
@@ -7,12 +10,13 @@ import signal
 import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
 from stigmer_cli.errors import reason_of
+from stigmer_cli.tool_server import launch
 from stigmer_cli.workflow.error import ErrorType, make_error
 from stigmer_cli.workflow.expression.template import write_text
 from stigmer_cli.workflow.json_value import Json
@@ -24,6 +28,14 @@ READ_BYTES = 65_536
 ENDED_S_MAX = 5.0
 """How long the pipes of a killed process may stay open: something that left its group may hold them for ever."""
 
+LINES_MAX = 500
+"""How many lines of what a process writes to standard error are heard."""
+
+LINE_CHARS_MAX = 2_000
+
+Hear = Callable[[str], None]
+"""Takes a line that a process wrote to standard error, as it comes."""
+
 SHELL = "/bin/sh"
 USUAL_PATH = "/usr/local/bin:/usr/bin:/bin"
 SCRIPT_FILES: Mapping[str, str] = {"python": "script.py", "js": "script.mjs"}
@@ -32,21 +44,23 @@ SCRIPT_FILES: Mapping[str, str] = {"python": "script.py", "js": "script.mjs"}
 class ShellProcess:
     """`run: shell`: the arguments are `$1`, `$2` and so on."""
 
-    def __init__(self, path: str = USUAL_PATH) -> None:
+    def __init__(self, path: str = USUAL_PATH, hear: Hear | None = None) -> None:
         """`path` is the PATH of the processes, which have no other variable than that and their own."""
         self._path = path
+        self._hear = hear
 
     async def perform(self, settings: Mapping[str, Json]) -> Json:
         """Exit code, standard output and standard error. Raises WorkflowError."""
         command = [SHELL, "-c", str(settings["command"]), "sh", *_list_arguments(settings)]
-        return await _run(command, settings, self._path)
+        return await _run(command, settings, self._path, self._hear)
 
 
 class ScriptProcess:
     """`run: script`: in a file of a folder of its own, with this Python, or with the `node` of the PATH."""
 
-    def __init__(self, path: str = USUAL_PATH) -> None:
+    def __init__(self, path: str = USUAL_PATH, hear: Hear | None = None) -> None:
         self._path = path
+        self._hear = hear
 
     async def perform(self, settings: Mapping[str, Json]) -> Json:
         """Exit code, standard output and standard error. Raises WorkflowError."""
@@ -67,26 +81,32 @@ class ScriptProcess:
         with tempfile.TemporaryDirectory(prefix="stigmer-script-") as folder:
             file = Path(folder) / SCRIPT_FILES[language]
             await asyncio.to_thread(file.write_text, str(settings["code"]), "utf-8")
-            return await _run([program, str(file), *_list_arguments(settings)], settings, self._path)
+            command = [program, str(file), *_list_arguments(settings)]
+            return await _run(command, settings, self._path, self._hear)
 
 
 def _list_arguments(settings: Mapping[str, Json]) -> Sequence[str]:
     return [write_text(argument) for argument in cast("Sequence[Json]", settings.get("arguments") or ())]
 
 
-async def _run(command: Sequence[str], settings: Mapping[str, Json], path: str) -> Json:
+async def _run(command: Sequence[str], settings: Mapping[str, Json], path: str, hear: Hear | None) -> Json:
     own = cast("Mapping[str, Json]", settings.get("environment") or {})
     environment = {"PATH": path, **{name: write_text(value) for name, value in own.items()}}
+    kept = ",".join(environment)
+    if kept.count(",") != len(environment) - 1:
+        raise make_error(ErrorType.CONFIGURATION, f"the name of a variable has no comma: {kept}")
+    launched = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), kept, *command]
     given = settings.get("stdin")
     try:
         # A session of its own, so that what the process starts can be ended with it.
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment, start_new_session=True
+            *launched, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment, start_new_session=True
         )
     except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
         raise make_error(ErrorType.RUNTIME, f"{command[0]} cannot be started: {reason_of(error)}") from error
     try:
-        return await _communicate(process, b"" if given is None else write_text(given).encode("utf-8", "replace"))
+        text = b"" if given is None else write_text(given).encode("utf-8", "replace")
+        return await _communicate(process, text, hear)
     finally:
         await _end(process)
 
@@ -104,13 +124,13 @@ async def _end(process: Process) -> None:
             await process.wait()
 
 
-async def _communicate(process: Process, given: bytes) -> Json:
+async def _communicate(process: Process, given: bytes, hear: Hear | None) -> Json:
     assert process.stdout is not None  # noqa: S101 - all three are pipes
     assert process.stderr is not None  # noqa: S101
     try:
         async with asyncio.TaskGroup() as group:
             stdout = group.create_task(_read(process.stdout, "output"), name="standard output")
-            stderr = group.create_task(_read(process.stderr, "error"), name="standard error")
+            stderr = group.create_task(_read(process.stderr, "error", hear), name="standard error")
             group.create_task(_write(process, given), name="standard input")
     except* TooMuch as group_of:
         raise make_error(ErrorType.RUNTIME, str(group_of.exceptions[0])) from None
@@ -121,13 +141,35 @@ class TooMuch(Exception):
     """The process wrote more than is kept."""
 
 
-async def _read(stream: asyncio.StreamReader, name: str) -> str:
-    found = bytearray()
+async def _read(stream: asyncio.StreamReader, name: str, hear: Hear | None = None) -> str:
+    found, lines = bytearray(), _Lines(hear)
     while part := await stream.read(READ_BYTES):
         found += part
+        lines.feed(part)
         if len(found) > OUTPUT_BYTES_MAX:
             raise TooMuch(f"the process wrote more than {OUTPUT_BYTES_MAX:,} bytes to standard {name}")
+    lines.feed(b"\n")
     return found.decode("utf-8", "replace")
+
+
+class _Lines:
+    """Lines as they come, and each without an end that is too long."""
+
+    def __init__(self, hear: Hear | None) -> None:
+        self._hear = hear
+        self._begun = b""
+        self._count = 0
+
+    def feed(self, part: bytes) -> None:
+        """Have the lines heard that end in `part`."""
+        if self._hear is None or self._count >= LINES_MAX:
+            return
+        *ended, begun = (self._begun + part).split(b"\n")
+        self._begun = begun[:LINE_CHARS_MAX]
+        for line in ended[: LINES_MAX - self._count]:
+            if text := line.decode("utf-8", "replace").strip():
+                self._count += 1
+                self._hear(text[:LINE_CHARS_MAX])
 
 
 async def _write(process: Process, given: bytes) -> None:

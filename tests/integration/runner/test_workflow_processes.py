@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,39 @@ async def test_what_a_process_started_ends_with_its_task(tmp_path: Path, evaluat
         await run_text(evaluator, text, {}, functions=PROCESSES)
     pid = int(file.read_text())
     await until_true(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+async def test_a_process_ends_with_what_it_started_when_its_runner_is_killed(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    command = f"sleep 60 & echo $! > {file}; wait"
+    code = (
+        "import asyncio, sys\n"
+        "from stigmer_cli.runner.call.process import ShellProcess\n"
+        "asyncio.run(ShellProcess().perform({'command': sys.argv[1]}))"
+    )
+    runner = await asyncio.create_subprocess_exec(sys.executable, "-c", code, command)
+    await until_true(lambda: file.is_file() and file.read_text().strip().isdecimal())
+    pid = int(file.read_text())
+    runner.kill()
+    await runner.wait()
+    await until_true(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+async def test_what_a_process_writes_to_standard_error_is_heard_as_it_comes() -> None:
+    heard: list[str] = []
+    process = ShellProcess(hear=heard.append)
+    command = "printf 'one\\n\\ntw' >&2; printf 'o\\n' >&2; printf 'last' >&2; yes x | head -600 >&2"
+    found: Any = await process.perform({"command": command})
+    assert heard[:2] == ["one", "two"]
+    assert heard[2] == "lastx"
+    assert len(heard) == 500
+    assert found["stderr"].count("x") == 600
+    assert "ipe" not in found["stderr"], "a command whose reader has gone ends, and does not complain"
+
+
+async def test_the_name_of_a_variable_has_no_comma() -> None:
+    with pytest.raises(WorkflowError, match="has no comma"):
+        await _shell(command="env", environment={"A,B": "1"})
 
 
 async def test_a_process_that_writes_without_an_end_is_ended() -> None:

@@ -5,7 +5,8 @@ same on every replay. So a new attempt goes through the document once more, take
 rest.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
@@ -201,6 +202,14 @@ class Translation(Protocol):
         ...
 
 
+class Subscriptions(Protocol):
+    """A function of the DSL that can also subscribe to messages, as `asyncapi` does."""
+
+    def open(self, request: CallRequest) -> AbstractAsyncContextManager[AsyncIterator[Json]]:
+        """The messages that come in until the context is left. Raises WorkflowError, also while they are read."""
+        ...
+
+
 class Process(Protocol):
     """What a task `run` runs: a command, a script."""
 
@@ -216,6 +225,7 @@ class Functions:
     processes: Mapping[str, Process] = field(default_factory=dict)
     calls: Mapping[str, Call] = field(default_factory=dict)
     translations: Mapping[str, Translation] = field(default_factory=dict)
+    subscriptions: Mapping[str, Subscriptions] = field(default_factory=dict)
 
     def __contains__(self, name: object) -> bool:
         """Whether there is a function of that name."""

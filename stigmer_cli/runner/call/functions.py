@@ -4,6 +4,7 @@ import httpx
 
 from stigmer_cli.clock import Clock, SystemClock
 from stigmer_cli.runner.call.a2a import A2aCall
+from stigmer_cli.runner.call.asyncapi import AsyncApiCall
 from stigmer_cli.runner.call.authenticator import Authenticator
 from stigmer_cli.runner.call.grpc import GrpcCall
 from stigmer_cli.runner.call.http import HttpCall
@@ -32,13 +33,16 @@ def make_functions(
     resources = Resources(client, authenticator)
     mcp = McpCall(authenticator, servers, clock)
     grpc = GrpcCall(authenticator, resources, clock)
+    asyncapi = AsyncApiCall(client, authenticator, resources)
     return Functions(
         processes={"shell": ShellProcess(hear=hear), "script": ScriptProcess(hear=hear)},
         calls={
             "http": HttpCall(client, authenticator),
             "mcp": mcp,
             "grpc": grpc,
+            "asyncapi": asyncapi,
             "a2a": A2aCall(client, authenticator, resources),
         },
-        translations={"openapi": OpenApiTranslation(resources), "mcp": mcp, "grpc": grpc},
+        translations={"openapi": OpenApiTranslation(resources), "mcp": mcp, "grpc": grpc, "asyncapi": asyncapi},
+        subscriptions={"asyncapi": asyncapi},
     )

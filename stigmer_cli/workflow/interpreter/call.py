@@ -9,6 +9,7 @@ from stigmer_cli.workflow.error import ErrorType, make_error
 from stigmer_cli.workflow.interpreter.call_arguments import prepare_arguments
 from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit, read_effect, shorten_key
 from stigmer_cli.workflow.interpreter.sequence import run_task
+from stigmer_cli.workflow.interpreter.subscription import perform_subscription
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import CallRequest, TaskStep
 from stigmer_cli.workflow.task import Task
@@ -17,7 +18,8 @@ from stigmer_cli.workflow.task import Task
 async def perform_call(run: Run, visit: Visit) -> Flow:
     """Its output is what the service answers, or the output of the function."""
     name = cast("str", visit.task.body)
-    arguments = await run.fill(visit.task.data.get("with") or {}, visit.input, visit.scope)
+    written, subscription = _take_subscription(run, name, visit.task.data.get("with") or {})
+    arguments = await run.fill(written, visit.input, visit.scope)
     if (defined := run.use.get("functions", {}).get(name)) is not None:
         function = Task(name=name, data=cast("Mapping[str, Json]", defined), path=("use", "functions", name))
         flow = await run_task(run, function, f"{visit.key}/function", arguments, visit.scope)
@@ -37,8 +39,19 @@ async def perform_call(run: Run, visit: Visit) -> Flow:
     translation = run.functions.translations.get(name)
     if translation is not None and translation.is_needed(request.arguments, read_effect(visit.task)):
         request = await _translate(run, visit, request)
+    if subscription is not None:
+        flow = await perform_subscription(run, visit, request, run.functions.subscriptions[name], subscription)
+        return replace(flow, authorization=request.policy.describe() if request.policy else None)
     output = await _call_service(run, visit, request)
     return Flow(output=output, authorization=request.policy.describe() if request.policy else None)
+
+
+def _take_subscription(run: Run, name: str, written: Json) -> tuple[Json, Mapping[str, Json] | None]:
+    """The arguments without the subscription, whose expressions are about messages that are still to come."""
+    declared = written.get("subscription") if isinstance(written, Mapping) else None
+    if name not in run.functions.subscriptions or not isinstance(written, Mapping) or not isinstance(declared, Mapping):
+        return written, None
+    return {key: value for key, value in written.items() if key != "subscription"}, declared
 
 
 async def _translate(run: Run, visit: Visit, request: CallRequest) -> CallRequest:

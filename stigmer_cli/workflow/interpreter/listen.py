@@ -17,11 +17,10 @@ from stigmer_cli.json_text import dump_json
 from stigmer_cli.workflow.error import ErrorType, make_error
 from stigmer_cli.workflow.flow import END
 from stigmer_cli.workflow.interpreter.event_filter import EventFilter, make_filter
-from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit, check_schema, shorten_key
-from stigmer_cli.workflow.interpreter.sequence import run_list
+from stigmer_cli.workflow.interpreter.iteration import Iteration
+from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit, shorten_key
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import Listening
-from stigmer_cli.workflow.task import list_tasks
 
 TAKEN_MAX = 10_000
 OUTPUT_BYTES_MAX = 8 * 1024 * 1024
@@ -36,7 +35,7 @@ class _NoneYet(Exception):
 async def perform_listen(run: Run, visit: Visit) -> Flow:
     """Its output is the list of the events that it took, as `read` says, or what `foreach` made of each."""
     listener = await _make_listener(run, visit)
-    iteration = _Iteration(run, visit)
+    iteration = Iteration(run, visit, visit.task.data.get("foreach"), (*visit.task.path, "foreach"))
     condition = _find_condition(visit)
     output: list[Json] = []
     length = 0
@@ -220,34 +219,3 @@ class _Listener:
 
     def _key(self, word: str, number: int) -> str:
         return shorten_key(f"{self._visit.key}/{word}/{number}")
-
-
-class _Iteration:
-    """What `foreach` does with each event; without it, nothing."""
-
-    def __init__(self, run: Run, visit: Visit) -> None:
-        self._run, self._visit = run, visit
-        self._each = cast("Mapping[str, Json]", visit.task.data.get("foreach") or {})
-
-    async def run(self, number: int, item: Json) -> Flow:
-        """What becomes of the event with this number, as an item of the task's output."""
-        visit, each = self._visit, self._each
-        scope = visit.scope.bind(**{str(each.get("item", "item")): item, str(each.get("at", "index")): number})
-        flow = Flow(output=item)
-        if "do" in each:
-            tasks = list_tasks(each["do"], (*visit.task.path, "foreach", "do"))
-            flow = await run_list(self._run, tasks, f"{visit.key}/foreach/{number}/do", item, scope)
-        output = flow.output
-        if (template := _read_part(each, "output")) is not None:
-            output = await self._run.transform(template, output, scope)
-        check_schema(each.get("output"), output, "output of an event")
-        if (template := _read_part(each, "export")) is not None:
-            context = await self._run.transform(template, output, scope.bind(output=output))
-            check_schema(each.get("export"), context, "context")
-            scope.context.value = context
-        return Flow(output=output, directive=flow.directive)
-
-
-def _read_part(each: Mapping[str, Json], word: str) -> Json:
-    part = each.get(word)
-    return part.get("as") if isinstance(part, Mapping) else None

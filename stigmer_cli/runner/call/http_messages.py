@@ -1,0 +1,77 @@
+"""Messages that come over HTTP, as a stream of server-sent events or of lines with JSON."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+
+import httpx
+
+from stigmer_cli.runner.call.authenticator import Authenticator
+from stigmer_cli.runner.call.event_stream import CONTENT_TYPE, LINE_CHARS_MAX, read_events
+from stigmer_cli.runner.call.http import read_content, refuse_response
+from stigmer_cli.workflow.error import ErrorType, make_error
+from stigmer_cli.workflow.json_value import Json
+from stigmer_cli.workflow.runtime import CallRequest
+
+LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-seq")
+AGAIN_S = 1.0
+
+
+class HttpMessages:
+    """Subscribes with one client."""
+
+    def __init__(self, client: httpx.AsyncClient, authenticator: Authenticator) -> None:
+        self._client = client
+        self._authenticator = authenticator
+
+    async def subscribe(self, request: CallRequest) -> AsyncGenerator[Json, None]:
+        """The messages. A stream that ends, or is silent for too long, is asked for again after a second.
+
+        Raises WorkflowError of the type communication where the server is away, refuses, or sends no stream.
+        """
+        address = str(request.arguments["address"])
+        while True:
+            try:
+                async for message in self._read(address, request):
+                    yield message
+            except httpx.ReadTimeout:
+                pass
+            except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+                detail = f"GET {address}: {str(error) or type(error).__name__}"
+                raise make_error(ErrorType.COMMUNICATION, detail) from error
+            await asyncio.sleep(AGAIN_S)
+
+    async def _read(self, address: str, request: CallRequest) -> AsyncIterator[Json]:
+        accepted = ", ".join((CONTENT_TYPE, *LINES[:1]))
+        asked = self._client.build_request("GET", address, headers={"Accept": accepted, "Cache-Control": "no-store"})
+        auth = self._authenticator.make_auth(request.policy)
+        response = await self._client.send(asked, stream=True, auth=auth, follow_redirects=True)
+        try:
+            if not response.is_success:
+                raise refuse_response(f"GET {address}", response, await read_content(response))
+            kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+            if kind != CONTENT_TYPE and kind not in LINES:
+                raise ValueError(f"the answer is {kind or 'of no type'}, and no stream of messages")
+            source = read_events(response) if kind == CONTENT_TYPE else _read_lines(response)
+            headers: Json = dict(response.headers.items())
+            async for text in source:
+                yield {"payload": _parse(text), "headers": headers}
+        finally:
+            await response.aclose()
+
+
+async def _read_lines(response: httpx.Response) -> AsyncIterator[str]:
+    async for line in response.aiter_lines():
+        if len(line) > LINE_CHARS_MAX:
+            raise ValueError(f"a message is longer than {LINE_CHARS_MAX:,} characters")
+        if text := line.strip("\x1e \t"):
+            yield text
+
+
+def _parse(text: str) -> Json:
+    """JSON as its value, and anything else as text."""
+    try:
+        found: Json = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return found

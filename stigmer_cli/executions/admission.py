@@ -3,7 +3,8 @@
     claimed within LATE_S ──▶ all are accepted
            │   ▲
            ▼   │
-    claimed later ──▶ each claim lets SHARE of another one in; the rest: ServerBusy, before anything is read
+    claimed later for LATE_FOR_S ──▶ each claim lets a share of another one in; the rest: ServerBusy, before anything
+                                     is read for it
 
 A stack that is asked for more than it performs would otherwise spend its processors on accepting and starting, and
 perform less the more it is asked for. What was accepted before is not touched, however much of it waits, and a limit
@@ -23,15 +24,19 @@ from stigmer_cli.time_format import span
 LATE_S = 1.5
 """From the acceptance to the claim; with nothing before it, an execution is claimed in a tenth of a second."""
 
-WINDOW_S = 2.0
-"""Claims and refusals count for so long."""
+LATE_FOR_S = 1.0
+"""What a runner that was away for a moment claims when it is back was late, and is over by then."""
+
+WINDOW_S, WINDOW_MAX_S = 2.0, 5.0
+"""Claims and refusals count for so long, and the last `CLAIMS_MIN` claims until the maximum: a Temporal that pauses for
+a moment has not caught up."""
 
 COUNTED_MAX = 4096
 CLAIMS_MIN = 4
 """In a window; where fewer are claimed, executions take long, or are few."""
 
-SHARE = 0.9
-"""Of what is claimed, so that the queue shortens."""
+SHARE_MAX, SHARE_MIN = 0.9, 0.5
+"""How much of another one a claim lets in, so that the queue shortens, the faster the longer it is."""
 
 ROOM_MAX = 8.0
 """Claims in which nothing came let so many in at once."""
@@ -76,44 +81,50 @@ class Admission:
         self._refused: deque[float] = deque(maxlen=COUNTED_MAX)
         self._refused_count = 0
         self._room = ROOM_MAX
+        self._late_since_s: float | None = None
 
     @property
     def load(self) -> AdmissionLoad:
         """As it is now."""
         now_s = self._clock.monotonic()
-        self._forget(now_s)
         last_s = self._refused[-1] if self._refused else None
         return AdmissionLoad(
-            waited_s=self._waited_s(),
+            waited_s=self._judge(now_s),
             refused=self._refused_count,
             refused_ago_s=None if last_s is None else now_s - last_s,
         )
 
     def record_claim(self, waited_s: float) -> None:
         """A runner has claimed an execution that was accepted, or became due again, so long ago."""
-        self._waits.append((self._clock.monotonic(), waited_s))
-        self._room = min(ROOM_MAX, self._room + SHARE)
+        now_s = self._clock.monotonic()
+        self._waits.append((now_s, waited_s))
+        self._room = min(ROOM_MAX, self._room + _share(self._judge(now_s)))
 
     def admit(self) -> None:
         """Let one more in; raises ServerBusy, with the time until there is room, where there is none."""
         now_s = self._clock.monotonic()
-        self._forget(now_s)
-        waited_s = self._waited_s()
-        if waited_s is None or waited_s <= LATE_S or len(self._waits) < CLAIMS_MIN or self._is_full():
+        waited_s, since_s = self._judge(now_s), self._late_since_s
+        if waited_s is None or since_s is None or now_s - since_s < LATE_FOR_S or self._is_full():
             return
         if self._room < 1.0:
             raise self._refuse(now_s, waited_s)
         self._room -= 1.0
 
-    def _waited_s(self) -> float | None:
-        """The median of what was claimed lately."""
-        return statistics.median(waited_s for _at_s, waited_s in self._waits) if self._waits else None
+    def _judge(self, now_s: float) -> float | None:
+        """Note since when claims have been late; the median wait of what was claimed lately, None for nothing."""
+        self._forget(now_s)
+        waited_s = statistics.median(waited_s for _at_s, waited_s in self._waits) if self._waits else None
+        if waited_s is None or waited_s <= LATE_S or len(self._waits) < CLAIMS_MIN:
+            self._late_since_s = None
+        elif self._late_since_s is None:
+            self._late_since_s = now_s
+        return waited_s
 
     def _refuse(self, now_s: float, waited_s: float) -> ServerBusy:
         self._refused.append(now_s)
         self._refused_count += 1
         lately = sum(now_s - at_s < WINDOW_S for at_s in self._refused)  # and they may all come again
-        needed_s = lately * WINDOW_S / (SHARE * len(self._waits))
+        needed_s = lately * WINDOW_S / (_share(waited_s) * len(self._waits))
         after_s = min(max(1.0, waited_s, needed_s), RETRY_AFTER_MAX_S)
         return ServerBusy(
             f"the stack {ServerBusy.words} executions for a moment: more are sent than it performs, and the last ones "
@@ -124,7 +135,12 @@ class Admission:
 
     def _forget(self, now_s: float) -> None:
         """Drop what happened before the window."""
-        while self._waits and now_s - self._waits[0][0] > WINDOW_S:
+        while self._waits and now_s - self._waits[0][0] > (WINDOW_S if len(self._waits) > CLAIMS_MIN else WINDOW_MAX_S):
             self._waits.popleft()
         while len(self._refused) > 1 and now_s - self._refused[0] > WINDOW_S:
             self._refused.popleft()
+
+
+def _share(waited_s: float | None) -> float:
+    """How much of another one a claim lets in, where the last ones waited so long."""
+    return SHARE_MAX if not waited_s else min(SHARE_MAX, max(SHARE_MIN, LATE_S / waited_s))

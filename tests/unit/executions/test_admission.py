@@ -3,7 +3,18 @@
 import pytest
 
 from stigmer_cli.errors import ServerBusy
-from stigmer_cli.executions.admission import BUSY_FOR_S, LATE_S, RETRY_AFTER_MAX_S, ROOM_MAX, WINDOW_S, Admission
+from stigmer_cli.executions.admission import (
+    BUSY_FOR_S,
+    LATE_FOR_S,
+    LATE_S,
+    RETRY_AFTER_MAX_S,
+    ROOM_MAX,
+    SHARE_MAX,
+    SHARE_MIN,
+    WINDOW_MAX_S,
+    WINDOW_S,
+    Admission,
+)
 from tests.support.fakes import START, ManualClock
 
 
@@ -48,11 +59,25 @@ def test_all_are_accepted_while_they_are_claimed_in_time(stack: Stack) -> None:
 
 
 def test_once_they_are_claimed_late_nearly_as_many_are_accepted_as_are_claimed(stack: Stack) -> None:
-    stack.live(WINDOW_S, sent=4, claimed=2, waited_s=3.0)
+    stack.live(WINDOW_S, sent=4, claimed=2, waited_s=1.6)
     stack.accepted, stack.refusals = 0, []
-    stack.live(20, sent=4, claimed=2, waited_s=3.0)
-    assert 0.85 * 400 <= stack.accepted <= 0.9 * 400 + ROOM_MAX
+    stack.live(20, sent=4, claimed=2, waited_s=1.6)
+    assert SHARE_MAX * 400 - ROOM_MAX <= stack.accepted <= SHARE_MAX * 400 + ROOM_MAX
     assert stack.accepted + len(stack.refusals) == 800
+
+
+def test_the_later_they_are_claimed_the_fewer_are_accepted(stack: Stack) -> None:
+    stack.live(WINDOW_S, sent=4, claimed=2, waited_s=6.0)
+    stack.accepted = 0
+    stack.live(20, sent=4, claimed=2, waited_s=6.0)
+    assert SHARE_MIN * 400 - ROOM_MAX <= stack.accepted <= SHARE_MIN * 400 + ROOM_MAX
+
+
+def test_while_nothing_is_claimed_for_a_moment_only_what_there_is_room_for_is_accepted(stack: Stack) -> None:
+    stack.live(5, sent=4, claimed=2, waited_s=3.0)
+    stack.accepted = 0
+    stack.live(WINDOW_MAX_S - 0.2, sent=20, claimed=0, waited_s=0.0)
+    assert stack.accepted <= ROOM_MAX
 
 
 def test_who_sends_less_than_is_claimed_is_not_refused_while_others_wait(stack: Stack) -> None:
@@ -81,10 +106,16 @@ def test_a_few_late_ones_among_many_in_time_limit_nothing(stack: Stack) -> None:
     assert stack.refusals == []
 
 
+def test_what_a_runner_claims_that_was_away_limits_nothing_once_it_has_caught_up(stack: Stack) -> None:
+    stack.live(LATE_FOR_S - 0.2, sent=0, claimed=5, waited_s=10.0)
+    stack.live(WINDOW_S, sent=30, claimed=30, waited_s=0.1)
+    assert stack.refusals == []
+
+
 def test_all_are_accepted_again_when_the_late_claims_are_over(stack: Stack) -> None:
     stack.live(5, sent=4, claimed=2, waited_s=3.0)
     assert not stack.submit()
-    stack.clock.move(WINDOW_S + 0.1)
+    stack.clock.move(WINDOW_MAX_S + 0.1)
     assert all(stack.submit() for _ in range(1000))
 
 

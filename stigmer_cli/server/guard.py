@@ -4,6 +4,7 @@ import asyncio
 import hmac
 import json
 from collections.abc import Callable
+from math import ceil
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -232,7 +233,7 @@ async def _answer(problem: Problem, send: Send) -> None:
     if problem.status == UNAUTHORIZED:
         headers.append((b"www-authenticate", b"Bearer"))
     if problem.retry_after_s is not None:
-        headers.append((b"retry-after", str(max(1, round(problem.retry_after_s))).encode()))
+        headers.append((b"retry-after", str(max(1, ceil(problem.retry_after_s))).encode()))
     if problem.status in BODY_UNREAD:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": problem.status, "headers": headers})

@@ -1,6 +1,7 @@
 """Errors to HTTP: one handler a kind, problem+json from every one of them."""
 
 from collections.abc import Sequence
+from math import ceil
 
 import structlog
 from fastapi import FastAPI, Request
@@ -36,7 +37,7 @@ async def _answer_ours(_request: Request, error: Exception) -> JSONResponse:
         raise TypeError("registered for StigmerError only")
     response = _make_response(problem_of(error))
     if isinstance(error, Unavailable):
-        response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+        response.headers["Retry-After"] = str(max(1, ceil(error.retry_after_s)))
     return response
 
 

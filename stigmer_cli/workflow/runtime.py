@@ -210,6 +210,14 @@ class Subscriptions(Protocol):
         ...
 
 
+class Documents(Protocol):
+    """Where documents are fetched, such as functions of a catalog."""
+
+    async def fetch_document(self, address: str, policy: Policy | None, what: str) -> Mapping[str, Json]:
+        """The mapping at `address`, in JSON or YAML; `what` names it in an error. Raises WorkflowError."""
+        ...
+
+
 class Process(Protocol):
     """What a task `run` runs: a command, a script."""
 
@@ -226,6 +234,7 @@ class Functions:
     calls: Mapping[str, Call] = field(default_factory=dict)
     translations: Mapping[str, Translation] = field(default_factory=dict)
     subscriptions: Mapping[str, Subscriptions] = field(default_factory=dict)
+    resources: Documents | None = None
 
     def __contains__(self, name: object) -> bool:
         """Whether there is a function of that name."""

@@ -45,4 +45,5 @@ def make_functions(
         },
         translations={"openapi": OpenApiTranslation(resources), "mcp": mcp, "grpc": grpc, "asyncapi": asyncapi},
         subscriptions={"asyncapi": asyncapi},
+        resources=resources,
     )

@@ -86,7 +86,12 @@ class ScriptProcess:
 
 
 def _list_arguments(settings: Mapping[str, Json]) -> Sequence[str]:
-    return [write_text(argument) for argument in cast("Sequence[Json]", settings.get("arguments") or ())]
+    """The arguments; those of a mapping, as catalogs have it, as `--name value`, without what is null or false."""
+    given = settings.get("arguments") or ()
+    if not isinstance(given, Mapping):
+        return [write_text(argument) for argument in cast("Sequence[Json]", given)]
+    named = [(f"--{name}", value) for name, value in given.items() if value is not None and value is not False]
+    return [word for name, value in named for word in ([name] if value is True else [name, write_text(value)])]
 
 
 async def _run(command: Sequence[str], settings: Mapping[str, Json], path: str, hear: Hear | None) -> Json:

@@ -7,6 +7,7 @@ from typing import cast
 from stigmer_cli.domain.step import Effect, idempotency_key
 from stigmer_cli.workflow.error import ErrorType, make_error
 from stigmer_cli.workflow.interpreter.call_arguments import prepare_arguments
+from stigmer_cli.workflow.interpreter.catalog import NESTED, check_nesting, fetch_function, is_fetched
 from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit, read_effect, shorten_key
 from stigmer_cli.workflow.interpreter.sequence import run_task
 from stigmer_cli.workflow.interpreter.subscription import perform_subscription
@@ -20,9 +21,9 @@ async def perform_call(run: Run, visit: Visit) -> Flow:
     name = cast("str", visit.task.body)
     written, subscription = _take_subscription(run, name, visit.task.data.get("with") or {})
     arguments = await run.fill(written, visit.input, visit.scope)
-    if (defined := run.use.get("functions", {}).get(name)) is not None:
-        function = Task(name=name, data=cast("Mapping[str, Json]", defined), path=("use", "functions", name))
-        flow = await run_task(run, function, f"{visit.key}/function", arguments, visit.scope)
+    if (function := await _find_function(run, visit, name)) is not None:
+        check_nesting(visit.key)
+        flow = await run_task(run, function, f"{visit.key}{NESTED}", arguments, visit.scope)
         return Flow(output=flow.output)
     if name not in run.functions:
         raise make_error(ErrorType.CONFIGURATION, f"the function {name} cannot be called by this version")
@@ -44,6 +45,13 @@ async def perform_call(run: Run, visit: Visit) -> Flow:
         return replace(flow, authorization=request.policy.describe() if request.policy else None)
     output = await _call_service(run, visit, request)
     return Flow(output=output, authorization=request.policy.describe() if request.policy else None)
+
+
+async def _find_function(run: Run, visit: Visit, name: str) -> Task | None:
+    """The function of the document, of a catalog, or at an address; None for one of the DSL."""
+    if (defined := run.use.get("functions", {}).get(name)) is not None:
+        return Task(name=name, data=cast("Mapping[str, Json]", defined), path=("use", "functions", name))
+    return await fetch_function(run, visit, name) if is_fetched(name) else None
 
 
 def _take_subscription(run: Run, name: str, written: Json) -> tuple[Json, Mapping[str, Json] | None]:

@@ -82,6 +82,13 @@ async def prepare_arguments(run: Run, visit: Visit, function: str, given: Mappin
     )
 
 
+async def take_endpoint(run: Run, visit: Visit, written: Json) -> tuple[str, Policy | None]:
+    """The address of an endpoint of the document, and what authenticates there. Raises WorkflowError."""
+    place = await run.fill(written, visit.input, visit.scope)
+    address, policy = _Found(on=visit.input).take_address(place, written)
+    return address, await _resolve(run, visit, policy)
+
+
 async def _resolve(run: Run, visit: Visit, policy: Json) -> Policy | None:
     """The policy of the document, or the one of `use` that it names, with the secrets that it needs."""
     if isinstance(policy, Mapping) and "use" in policy:

@@ -6,6 +6,7 @@ from typing import cast
 from stigmer_cli.workflow.document import Workflow
 from stigmer_cli.workflow.expression.evaluator import Evaluator
 from stigmer_cli.workflow.interpreter.call import perform_call
+from stigmer_cli.workflow.interpreter.catalog import is_fetched
 from stigmer_cli.workflow.interpreter.data import perform_do, perform_for, perform_raise, perform_set, perform_switch
 from stigmer_cli.workflow.interpreter.emit import perform_emit
 from stigmer_cli.workflow.interpreter.fork import perform_fork
@@ -110,7 +111,8 @@ def _name_unsupported(task: Task, workflow: Workflow, functions: Functions) -> s
         return _name_unsupported_process(task, functions)
     own = cast("Mapping[str, Mapping[str, Json]]", workflow.data.get("use") or {}).get("functions") or {}
     if task.kind is TaskKind.CALL and task.body not in functions and task.body not in own:
-        return f"call: {task.body}"
+        is_found = functions.resources is not None and is_fetched(str(task.body))
+        return "" if is_found else f"call: {task.body}"
     return ""
 
 

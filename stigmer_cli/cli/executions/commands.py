@@ -49,7 +49,7 @@ from stigmer_cli.cli.parameters import (
 from stigmer_cli.cli.sections import make_group
 from stigmer_cli.cli.wait import parse_wait
 
-executions = make_group("List, show, watch, approve, deny, resume, cancel and reconcile executions.")
+executions = make_group("List, watch, approve, deny, resume and cancel executions.")
 
 
 def run(

@@ -110,6 +110,10 @@ class ModelLibrary:
         return found
 
 
+IGNORED = {"HuggingFaceProvider": frozenset({"http_client"})}
+"""Parameters that a provider's class has, and refuses to be given."""
+
+
 class _HttpClients:
     """One client of each HTTP library for each proxy. The proxy is ours: the libraries would ask loopback through it.
 
@@ -194,8 +198,10 @@ def _arguments(
     proxy: Proxy | None,
 ) -> Mapping[str, Any]:
     """What of these the class takes, by the names that it has for them."""
-    known = inspect.signature(class_).parameters
-    is_old = "http_client" in known and "httpx.AsyncClient" in str(known["http_client"].annotation)
+    known = set(inspect.signature(class_).parameters) - IGNORED.get(class_.__name__, frozenset())
+    is_old = "http_client" in known and "httpx.AsyncClient" in str(
+        inspect.signature(class_).parameters["http_client"].annotation
+    )
     given: dict[str, Any] = {
         "api_key": key,
         "token": key,

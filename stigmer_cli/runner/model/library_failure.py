@@ -8,6 +8,7 @@ anything else                   ──▶ ModelFailed: asking again would do the
 """
 
 import asyncio
+import json
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ SILENT_FOR = "STIGMER_MODEL_SILENT_FOR"
 DETAIL_CHARS_MAX = 300
 KEYLESS_HINT = "To try Pydantic AI without"
 """How the library goes on where a key or an endpoint is missing: with what does not help here."""
+
+NO_REGION = "`region_name`"
+SET_REGION = "set AWS_DEFAULT_REGION where the runner is started, then stigmer restart runner"
 
 TRANSIENT = frozenset(
     {
@@ -71,6 +75,8 @@ def translate_failure(error: Exception, asked: AskedModel) -> ModelFailed | Mode
         case ModelAPIError():
             return _of_api(error, asked)
         case UserError():
+            if NO_REGION in str(error):
+                return ModelFailed(f"{asked.where} needs a region: {SET_REGION}")
             told = clean_words(str(error).partition(KEYLESS_HINT)[0])
             return ModelFailed(f"{asked.where} cannot be used: {told}")
         case AgentRunError():
@@ -127,7 +133,13 @@ def _of_connection(error: "ModelAPIError", asked: AskedModel) -> ModelFailed | M
     way = f" through the proxy {asked.proxy}" if asked.proxy else ""
     # A certificate that is not trusted now will not be in a minute either.
     kind = ModelFailed if isinstance(causes[-1], ssl.SSLCertVerificationError) else ModelBusy
-    return kind(f"{asked.where} cannot be reached{way}: {clean_words(causes[-1])}")
+    return kind(f"{asked.where} cannot be reached{way}: {clean_words(_told_by(causes[-1]))}")
+
+
+def _told_by(cause: BaseException) -> object:
+    """What it says for people: gRPC puts that into its details, among much else."""
+    details = getattr(cause, "details", None)
+    return (details() if callable(details) else None) or cause
 
 
 def silence_of(asked: AskedModel) -> ModelBusy:
@@ -143,13 +155,23 @@ def clean_words(words: object) -> str:
 
 def _said(error: "ModelAPIError") -> object:
     """The provider's own words in the usual shape, or all of them."""
-    body = error.body
+    body = _read_json(error.body)
     if isinstance(body, list) and body:  # Google's, where it answers a stream
         body = body[0]
     if isinstance(body, dict):
-        inner = body.get("error", body)
-        return inner.get("message", inner) if isinstance(inner, dict) else inner
+        inner = body.get("error") or body.get("Error") or body  # AWS writes capitals
+        return (inner.get("message") or inner.get("Message") or inner) if isinstance(inner, dict) else inner
     return body or ("no reason given" if hasattr(error, "status_code") else error.message)
+
+
+def _read_json(body: object) -> object:
+    """Some libraries hand the body over as it came."""
+    if not isinstance(body, str | bytes):
+        return body
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body.decode(errors="replace") if isinstance(body, bytes) else body
 
 
 def _in_full(status: int | None) -> str:

@@ -13,7 +13,8 @@ VARIABLE = re.compile(r"\{([A-Za-z0-9_.%-]+)\}")
 def expand_uri(template: str, values: Json) -> str:
     """`template` with each `{name}` replaced by that property of `values`, percent-encoded (RFC 6570, level 1).
 
-    Raises WorkflowError where `values` has no such property, or one that is no text, number or boolean.
+    Raises WorkflowError where `values` has no such property, or one that is no text, number or boolean, or
+    that leads to another path.
     """
 
     def replace(found: re.Match[str]) -> str:
@@ -22,6 +23,8 @@ def expand_uri(template: str, values: Json) -> str:
             known = "the input of the task has no text or number of that name"
             raise make_error(ErrorType.EXPRESSION, f"{{{found[1]}}} of {template} has no value: {known}")
         text = value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+        if text in {".", ".."} and "?" not in template[: found.start()]:
+            raise make_error(ErrorType.EXPRESSION, f"{{{found[1]}}} of {template} is {text!r}, which is another path")
         return quote(text, safe="")
 
     return VARIABLE.sub(replace, template)

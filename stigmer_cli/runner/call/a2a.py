@@ -102,13 +102,13 @@ class A2aCall:
 
 def _find_address(card: Mapping[str, Json], card_at: str) -> str:
     """Where the agent takes JSON-RPC: `url` of versions up to 0.3, or one of the interfaces."""
-    if isinstance(card.get("url"), str) and card.get("preferredTransport", JSON_RPC) == JSON_RPC:
+    if isinstance(card.get("url"), str) and str(card.get("preferredTransport") or JSON_RPC).upper() == JSON_RPC:
         return str(card["url"])
     interfaces = [card.get("supportedInterfaces"), card.get("additionalInterfaces")]
     for interface in (item for items in interfaces if isinstance(items, list) for item in items):
         if isinstance(interface, Mapping) and isinstance(interface.get("url"), str):
             kind = interface.get("protocolBinding") or interface.get("transport") or JSON_RPC
-            if kind == JSON_RPC:
+            if str(kind).upper() == JSON_RPC:
                 return str(interface["url"])
     raise make_error(ErrorType.CONFIGURATION, f"the agent card at {card_at} names no address that takes JSON-RPC")
 

@@ -65,7 +65,8 @@ class _TokenAuth(httpx.Auth):
         token = await self._tokens.find(self._policy)
         request.headers.update(token.list_headers())
         response = yield request
-        if response.status_code == UNAUTHORIZED:  # it was revoked: nothing else was done with the request
-            token = await self._tokens.find(self._policy, refused=token)
-            request.headers.update(token.list_headers())
-            yield request
+        if response.status_code == UNAUTHORIZED:
+            other = await self._tokens.find(self._policy, refused=token)
+            if other is not token:
+                request.headers.update(other.list_headers())
+                yield request

@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import importlib
+import re
 import sys
 import tempfile
 from collections import OrderedDict
@@ -27,6 +29,8 @@ Open: TypeAlias = "Callable[[str], grpc.aio.Channel]"
 
 REFLECTION = ("grpc://", "grpcs://")
 """How the address of a proto begins that the server itself is to tell."""
+
+WELL_KNOWN = re.compile(r"google/protobuf/([a-z_]+)\.proto")
 
 SETS = (".pb", ".binpb", ".desc", ".protoset")
 """How the address of a set of descriptors ends."""
@@ -141,12 +145,26 @@ async def _ask_server(
     metadata = [(name.lower(), value) for name, value in headers.items()]
     files = {file.name: file for file in await _ask(channel, metadata, address, file_containing_symbol=service)}
     while missing := next((name for file in files.values() for name in file.dependency if name not in files), None):
-        told = {file.name: file for file in await _ask(channel, metadata, address, file_by_filename=missing)}
+        known = _find_well_known(missing)
+        answer = [known] if known else await _ask(channel, metadata, address, file_by_filename=missing)
+        told = {file.name: file for file in answer}
         if missing not in told or len(files) > FILES_MAX:
             raise make_error(ErrorType.CONFIGURATION, f"{address} does not describe {missing}")
         files = {**told, **files}
     order = TopologicalSorter({name: list(file.dependency) for name, file in files.items()}).static_order()
     return _make_pool([files[name].SerializeToString() for name in order])
+
+
+def _find_well_known(name: str) -> "FileDescriptorProto | None":
+    """A file of Google's own, which not every server describes; None for any other."""
+    from google.protobuf.descriptor_pb2 import FileDescriptorProto  # noqa: PLC0415 - with the extra
+
+    found = WELL_KNOWN.fullmatch(name)
+    try:
+        module = importlib.import_module(f"google.protobuf.{found[1]}_pb2") if found else None
+    except ImportError:
+        return None
+    return None if module is None else FileDescriptorProto.FromString(module.DESCRIPTOR.serialized_pb)
 
 
 async def _ask(

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import httpx
 
 from stigmer_cli.runner.call.authenticator import Authenticator
-from stigmer_cli.runner.call.event_stream import CONTENT_TYPE, LINE_CHARS_MAX, read_events
+from stigmer_cli.runner.call.event_stream import CONTENT_TYPE, read_events, read_lines
 from stigmer_cli.runner.call.http import read_content, refuse_response
 from stigmer_cli.workflow.error import ErrorType, make_error
 from stigmer_cli.workflow.json_value import Json
@@ -61,9 +61,7 @@ class HttpMessages:
 
 
 async def _read_lines(response: httpx.Response) -> AsyncIterator[str]:
-    async for line in response.aiter_lines():
-        if len(line) > LINE_CHARS_MAX:
-            raise ValueError(f"a message is longer than {LINE_CHARS_MAX:,} characters")
+    async for line in read_lines(response):
         if text := line.strip("\x1e \t"):
             yield text
 

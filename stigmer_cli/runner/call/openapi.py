@@ -125,8 +125,10 @@ class _Request:
             if name in given:
                 left.pop(name, None)
                 self._put(parameter, given[name])
-            elif parameter.get("required") is True:
+            elif parameter.get("required") is True and not (parameter.get("in") == "body" and left):
                 self._put(parameter, self._find_default(parameter))
+        if left and self._document.is_version_2 and self._body is None and _takes_body(operation):
+            self._body, left = left, {}
         if "requestBody" in operation:
             left = self._set_body(self._document.resolve(operation["requestBody"]), left)
         if left:
@@ -205,6 +207,11 @@ class _Request:
             self._headers.setdefault("Accept", "application/json")
 
 
+def _takes_body(operation: Mapping[str, Json]) -> bool:
+    """Whether an operation of version 2 has a parameter for its body; its properties need not be under its name."""
+    return any(isinstance(one, Mapping) and one.get("in") == "body" for one in _list(operation["parameters"]))
+
+
 def _choose_kind(kinds: Sequence[str]) -> str:
     """The type of a body: JSON if the operation takes that, or a form, or the first one."""
     usable = [kind for kind in kinds if kind == "application/json" or kind.endswith("+json") or kind == FORM]
@@ -226,6 +233,6 @@ def _find_base(document: Document, address: str, operation: Mapping[str, Json]) 
 
 def _fill_server(url: str, variables: Mapping[str, Json]) -> str:
     for name, about in variables.items():
-        default = about.get("default", "") if isinstance(about, Mapping) else ""
+        default = about.get("default") or next(iter(_list(about.get("enum"))), "") if isinstance(about, Mapping) else ""
         url = url.replace(f"{{{name}}}", str(default))
     return url

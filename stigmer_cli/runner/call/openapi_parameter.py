@@ -20,6 +20,10 @@ SEPARATORS: Mapping[str, str] = {
 """What stands between the values of a list, by `collectionFormat` or `style`."""
 
 
+ELSEWHERE = frozenset({"", ".", ".."})
+"""Values that are no part of a path, but lead to another one."""
+
+
 def write_single(value: Json) -> str:
     """A value as text: a text as it is, anything else as JSON writes it, and nothing for null."""
     if value is None:
@@ -32,7 +36,10 @@ def write_parameter(parameter: Mapping[str, Json], value: Json) -> str:
 
     Raises WorkflowError for a style that is not supported.
     """
-    encode = _quote if parameter.get("in") == "path" else _leave
+    is_in_path = parameter.get("in") == "path"
+    if is_in_path and isinstance(value, str) and value in ELSEWHERE:
+        raise make_error(ErrorType.CONFIGURATION, f"{parameter.get('name')} is {value!r}, which leads to another path")
+    encode = _quote if is_in_path else _leave
     if "content" in parameter:
         return encode(json.dumps(value, ensure_ascii=False))
     style = str(parameter.get("collectionFormat") or parameter.get("style") or "simple")

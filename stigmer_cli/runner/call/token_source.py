@@ -27,6 +27,9 @@ EARLY_S = 30.0
 """A token is replaced before it expires: the request that shows it takes time, and clocks differ."""
 
 EARLY_PART = 0.1
+TRIED_S = 10.0
+"""A token that was issued so short ago, and is refused, is not revoked: the service wants something else."""
+
 LIFE_UNKNOWN_S = 60.0
 """How long a token is kept whose server does not say how long it is valid."""
 
@@ -39,11 +42,12 @@ TOO_MANY_REQUESTS = 429
 
 @dataclass(frozen=True, kw_only=True)
 class Token:
-    """What a request shows. `fresh_until_s`: on the monotonic clock."""
+    """What a request shows. `issued_s`, `fresh_until_s`: on the monotonic clock."""
 
     text: str = field(repr=False)
     scheme: str
     refresh: str | None = field(repr=False)
+    issued_s: float
     fresh_until_s: float
 
     def list_headers(self) -> Mapping[str, str]:
@@ -70,9 +74,10 @@ class TokenSource:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
     async def find(self, policy: Policy, *, refused: Token | None = None) -> Token:
-        """A token that is valid as far as is known, and is not `refused`, which a service did not take.
+        """A token that is valid as far as is known.
 
-        Raises WorkflowError: the authority refuses, or does not answer.
+        `refused`, which a service did not take, is replaced if it was issued a while ago: it was revoked then, and else
+        the service would not take another one, either. Raises WorkflowError: the authority refuses, or does not answer.
         """
         entry = self._find_entry(policy)
         before = entry.failure
@@ -80,7 +85,9 @@ class TokenSource:
             if entry.failure is not None and entry.failure is not before:
                 raise WorkflowError(entry.failure.fields)  # of a request for which this call waited
             known = entry.token
-            if known is not None and known is not refused and known.fresh_until_s > self._clock.monotonic():
+            now_s = self._clock.monotonic()
+            is_revoked = known is refused and known is not None and now_s - known.issued_s >= TRIED_S
+            if known is not None and not is_revoked and known.fresh_until_s > now_s:
                 return known
             try:
                 entry.token = await self._renew(policy, known)
@@ -141,6 +148,7 @@ class TokenSource:
             text=text,
             scheme="Bearer" if kind.lower() == "bearer" else kind,
             refresh=kept,
+            issued_s=self._clock.monotonic(),
             fresh_until_s=self._clock.monotonic() + _find_life_s(answer.get("expires_in")),
         )
 

@@ -166,18 +166,23 @@ async def test_a_token_is_asked_for_once_and_kept_until_it_expires(
 
 
 async def test_a_token_that_the_service_refuses_is_replaced_once(
-    caller: Caller, authority: Authority, service: Service
+    caller: Caller, authority: Authority, service: Service, clock: ManualClock
 ) -> None:
     policy = {"oauth2": {"authority": "AUTHORITY", **OAUTH2, "endpoints": {"token": "/auth/token"}}}
     await caller.call(policy)
     authority.valid.clear()
+    await clock.advance(20)
     assert (await caller.call(policy))["authorization"] == "Bearer token-2"
     authority.valid = set()
+    await clock.advance(20)
     authority.answer = Answer(data={"access_token": "token-revoked", "expires_in": 300})
     with pytest.raises(WorkflowError, match="401 Unauthorized") as caught:
         await caller.call(policy)
     assert caught.value.fields["status"] == 401
     assert service.list_paths()[-3:] == ["GET /pets", "POST /realm/auth/token", "GET /pets"]
+    with pytest.raises(WorkflowError, match="401 Unauthorized"):
+        await caller.call(policy)
+    assert service.list_paths()[-2:] == ["GET /pets", "GET /pets"], "a new token would be refused, too"
 
 
 async def test_a_refresh_token_is_used_and_the_grant_where_it_is_not_taken(

@@ -39,6 +39,40 @@ OPENAPI = {
     "components": {"parameters": {"petId": {"name": "petId", "in": "path", "required": True}}},
 }
 
+SWAGGER = {
+    "swagger": "2.0",
+    "basePath": "/v2",
+    "consumes": ["application/json"],
+    "produces": ["application/xml", "application/json"],
+    "paths": {
+        "/pets": {
+            "post": {
+                "operationId": "addPet",
+                "parameters": [{"name": "pet", "in": "body", "required": True}, {"name": "dry", "in": "query"}],
+            },
+            "get": {
+                "operationId": "findPets",
+                "parameters": [
+                    {"name": "tags", "in": "query", "type": "array"},
+                    {"name": "status", "in": "query", "type": "array", "collectionFormat": "multi"},
+                ],
+            },
+        },
+        "/pets/{petId}/image": {
+            "post": {
+                "operationId": "addImage",
+                "consumes": ["multipart/form-data"],
+                "parameters": [
+                    {"name": "petId", "in": "path", "required": True},
+                    {"name": "note", "in": "formData"},
+                ],
+            },
+        },
+    },
+}
+ADD_PET = {"method": "post", "endpoint": "/v2/pets", "body": {"name": "Milou"}}
+SENT_JSON = {"Content-Type": "application/json", "Accept": "application/json"}
+
 JSON = "application/json"
 ANSWERS: dict[str, tuple[int, str, bytes]] = {
     "/text": (200, "text/plain; charset=iso-8859-1", "grüße".encode("iso-8859-1")),
@@ -48,6 +82,8 @@ ANSWERS: dict[str, tuple[int, str, bytes]] = {
     "/away": (302, JSON, b""),
     "/gone": (410, JSON, b'{"why": "sold"}'),
     "/empty": (204, JSON, b""),
+    "/elsewhere": (302, JSON, b""),
+    "/swagger.json": (200, JSON, json.dumps(SWAGGER).encode()),
     "/openapi.json": (200, JSON, json.dumps(OPENAPI).encode()),
 }
 
@@ -68,7 +104,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         if status == 302:
-            self.send_header("Location", "/echo")
+            port = self.headers["Host"].rpartition(":")[2]
+            self.send_header("Location", f"http://localhost:{port}/echo" if target.path == "/elsewhere" else "/echo")
         self.end_headers()
         self.wfile.write(content)
 
@@ -177,6 +214,14 @@ async def test_a_redirect_is_followed_where_the_task_allows_it(client: httpx.Asy
     assert (await _call(client, endpoint=f"{address}/away", redirect=True))["path"] == "/echo"
 
 
+async def test_what_authenticates_is_not_sent_to_another_host(client: httpx.AsyncClient, address: str) -> None:
+    shown = Policy(scheme="basic", properties={"username": "a", "password": "b"})
+    told = await _call(client, shown, endpoint=f"{address}/away", redirect=True)
+    assert "authorization" in told["headers"]
+    told = await _call(client, shown, endpoint=f"{address}/elsewhere", redirect=True)
+    assert "authorization" not in told["headers"]
+
+
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:1/", "nonsense", "http://", "ftp://127.0.0.1/"])
 async def test_a_server_that_is_not_there_is_a_communication_error(endpoint: str, client: httpx.AsyncClient) -> None:
     with pytest.raises(WorkflowError) as caught:
@@ -212,8 +257,55 @@ async def test_an_operation_becomes_the_request_that_its_document_describes(
 
 
 @pytest.mark.parametrize(
+    ("operation", "parameters", "request_of_it"),
+    [
+        ("addPet", {"pet": {"name": "Milou"}}, {**ADD_PET, "headers": SENT_JSON}),
+        ("addPet", {"name": "Milou", "dry": True}, {**ADD_PET, "headers": SENT_JSON, "query": {"dry": "true"}}),
+        (
+            "findPets",
+            {"tags": ["a", "b"], "status": ["new", "sold"]},
+            {
+                "method": "get",
+                "endpoint": "/v2/pets",
+                "query": {"tags": "a,b", "status": ["new", "sold"]},
+                "headers": {"Accept": "application/json"},
+            },
+        ),
+        (
+            "addImage",
+            {"petId": 7, "note": "x"},
+            {
+                "method": "post",
+                "endpoint": "/v2/pets/7/image",
+                "body": {"note": "x"},
+                "headers": {"Content-Type": "multipart/form-data", "Accept": "application/json"},
+            },
+        ),
+    ],
+)
+async def test_an_operation_of_version_2_is_written_as_that_version_says(
+    operation: str,
+    parameters: dict[str, Json],
+    request_of_it: dict[str, Any],
+    client: httpx.AsyncClient,
+    address: str,
+) -> None:
+    document = f"{address}/swagger.json"
+    _, found = await _translate(client, document=document, operationId=operation, parameters=parameters)
+    assert found == {**request_of_it, "endpoint": address + request_of_it["endpoint"]}
+
+
+async def test_a_form_of_parts_is_sent_as_one(client: httpx.AsyncClient, address: str) -> None:
+    headers: Json = {"Content-Type": "multipart/form-data"}
+    told = await _call(client, method="post", endpoint=f"{address}/echo", body={"note": "x"}, headers=headers)
+    assert told["headers"]["content-type"].startswith("multipart/form-data; boundary=")
+    assert 'Content-Disposition: form-data; name="note"' in told["body"]
+
+
+@pytest.mark.parametrize(
     ("document", "operation", "parameters", "words"),
     [
+        ("/openapi.json", "getPet", {"petId": ".."}, "petId is '..', which leads to another path"),
         ("/openapi.json", "getCat", {}, "has no operation getCat; it has getPet, putPet"),
         ("/openapi.json", "getPet", {}, "the parameter petId of the operation is missing"),
         ("/openapi.json", "getPet", {"petId": 1, "x": 1}, "the operation has no parameter x"),
@@ -237,4 +329,5 @@ def test_the_functions_have_the_names_of_the_specification(client: httpx.AsyncCl
     functions = make_functions(client)
     assert "http" in functions
     assert "openapi" in functions
-    assert "grpc" not in functions
+    assert "grpc" in functions
+    assert "soap" not in functions

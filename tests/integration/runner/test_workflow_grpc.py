@@ -75,6 +75,21 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def _without_well_known(pool: DescriptorPool) -> Any:
+    """As servers in the world are: they describe their own files only."""
+
+    class OwnFiles:
+        def FindFileByName(self, name: str) -> Any:  # noqa: N802 - of the library
+            if name.startswith("google/"):
+                raise KeyError(name)
+            return pool.FindFileByName(name)
+
+        def FindFileContainingSymbol(self, name: str) -> Any:  # noqa: N802
+            return pool.FindFileContainingSymbol(name)
+
+    return OwnFiles()
+
+
 @pytest.fixture(scope="module")
 def server(compiled: Path) -> Iterator[tuple[int, Greeter]]:
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
@@ -85,7 +100,7 @@ def server(compiled: Path) -> Iterator[tuple[int, Greeter]]:
     greeter = Greeter(pool)
     running = grpc.server(ThreadPoolExecutor(4))
     running.add_generic_rpc_handlers((greeter,))
-    reflection.enable_server_reflection(["test.v1.Greeter"], running, pool=pool)
+    reflection.enable_server_reflection(["test.v1.Greeter"], running, pool=_without_well_known(pool))
     port = running.add_insecure_port("127.0.0.1:0")
     running.start()
     yield port, greeter

@@ -52,8 +52,16 @@ from stigmer_cli.api.secrets import (
 from stigmer_cli.api.sessions import DeletedSession, SessionBody, SessionPage
 from stigmer_cli.api.steps import StepContentsBody, StepPage
 from stigmer_cli.api.stuck import StuckReport
+from stigmer_cli.api.tasks import TaskPage
 from stigmer_cli.api.ui import UiLink, UiLinkRequest
 from stigmer_cli.api.usage_report import UsageAnswer, usage_parameters
+from stigmer_cli.api.workflows import (
+    ApplyWorkflowsRequest,
+    ApplyWorkflowsResponse,
+    WorkflowManifest,
+    WorkflowPage,
+    WorkflowResource,
+)
 from stigmer_cli.errors import OperationFailed, ServerUnavailable
 from stigmer_cli.http_calls import CONNECT_MAX_S, HttpCalls
 from stigmer_cli.json_text import dump_json
@@ -126,6 +134,32 @@ class Client(HttpCalls):
     async def events_kept(self, *, limit: int, before: int | None = None, type_: str | None = None) -> EventList:
         """One page of the events that are kept, newest first."""
         return await self._get(EVENTS_PATH, EventList, {"limit": limit, "before": before, "type": type_})
+
+    # -- workflows
+
+    async def apply_workflows(
+        self, workflows: Sequence[WorkflowManifest], agents: Sequence[AgentManifest], *, is_dry_run: bool = False
+    ) -> ApplyWorkflowsResponse:
+        """Create or update workflows, and agents with them, all or none; `is_dry_run`: only say what would be done."""
+        body = ApplyWorkflowsRequest(items=list(workflows), agents=list(agents), dry_run=is_dry_run)
+        return await self._post("/v1/workflows:apply", body, ApplyWorkflowsResponse)
+
+    async def workflows(self, *, limit: int = 100, cursor: str | None = None, has_status: bool = False) -> WorkflowPage:
+        """One page of workflows by name; `has_status`: with what each has run."""
+        query = {"limit": limit, "cursor": cursor, "status": "true" if has_status else None}
+        return await self._get("/v1/workflows", WorkflowPage, query)
+
+    async def workflow(self, name: str) -> WorkflowResource:
+        """The workflow with this id, NAME or NAMESPACE/NAME; raises NotFound, and Conflict for an ambiguous one."""
+        return await self._get(f"/v1/workflows/{quote(name)}", WorkflowResource)
+
+    async def delete_workflow(self, name: str) -> WorkflowResource:
+        """Delete a workflow and return what it was; raises NotFound, or Conflict while it has work."""
+        return await self._parse(await self._send("DELETE", f"/v1/workflows/{quote(name)}"), WorkflowResource)
+
+    async def tasks(self, execution_id: str, *, after: int = 0) -> TaskPage:
+        """One page of the tasks of a workflow's execution after number `after`."""
+        return await self._get(f"/v1/executions/{_segment(execution_id)}/tasks", TaskPage, {"after": after})
 
     # -- executions
 

@@ -47,7 +47,11 @@ class LocatedWorkflow:
 
     def format(self, problem: Problem) -> str:
         """A further problem, with file, line and column in front; its path is one of the workflow."""
-        return _format(self.name, self.located.find((*self.prefix, *problem.path)), problem.text)
+        return self.format_at((*self.prefix, *problem.path), problem.text)
+
+    def format_at(self, path: Path, text: str) -> str:
+        """`text` about what is at `path` of the whole document, with file, line and column in front."""
+        return _format(self.name, self.located.find(path), text)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What `stigmer apply` warns of: agents that are valid, and still cannot run as things are."""
+"""What `stigmer apply` warns of: agents and workflows that are valid, and still cannot run as things are."""
 
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -6,6 +6,7 @@ from functools import partial
 
 from stigmer_cli.api.agent_spec import AgentSpecBody
 from stigmer_cli.api.resources import AgentResource
+from stigmer_cli.api.workflows import WorkflowResource
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.domain.model_provider import OPENAI, Provider, describe_missing_library, find_provider
 from stigmer_cli.domain.secret import find_references
@@ -13,11 +14,12 @@ from stigmer_cli.errors import NotFound
 from stigmer_cli.extras import is_installed
 
 
-def warn_of_gaps(cli: Cli, agents: Sequence[AgentResource]) -> None:
-    """Warn of what `agents` need and what is not there: libraries of providers, keys, and secrets."""
+def warn_of_gaps(cli: Cli, agents: Sequence[AgentResource], workflows: Sequence[WorkflowResource] = ()) -> None:
+    """Warn of what agents and workflows need and what is not there: libraries of providers, keys, and secrets."""
     for line in find_missing_libraries(agents):
         cli.out.warning(line)
-    if not any(_references_of(agent.spec) or _needs_key(agent) for agent in agents):
+    needed = {item.metadata.name: list_secrets(item) for item in workflows}
+    if not any(_references_of(agent.spec) or _needs_key(agent) for agent in agents) and not any(needed.values()):
         return
     try:
         kept = {item.name for item in cli.call(lambda client: client.secrets()).items}
@@ -27,6 +29,16 @@ def warn_of_gaps(cli: Cli, agents: Sequence[AgentResource]) -> None:
     has_endpoint = bool(settings.openai_api_key or settings.openai_base_url)
     for line in find_missing_secrets(agents, kept, partial(_is_given, cli, has_endpoint)):
         cli.out.warning(line)
+    for name in sorted({name for names in needed.values() for name in names} - kept):
+        users = sorted(user for user, names in needed.items() if name in names)
+        cli.out.warning(f"there is no secret {name}, which {', '.join(users)} will need: stigmer secrets set {name}")
+
+
+def list_secrets(workflow: WorkflowResource) -> Sequence[str]:
+    """The secrets that a workflow declares in `use`."""
+    use = workflow.spec.get("use")
+    names = use.get("secrets") if isinstance(use, dict) else None
+    return [str(name) for name in names] if isinstance(names, list) else []
 
 
 def find_missing_libraries(agents: Sequence[AgentResource]) -> Iterator[str]:

@@ -52,7 +52,7 @@ def apply(
     ] = False,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Create or update agents from YAML files: all of them, or none.
+    """Create or update agents and workflows from YAML files: all of them, or none.
 
     \b
     apiVersion: agentic.stigmer.ai/v1
@@ -62,6 +62,8 @@ def apply(
       description: says hello
       instructions: Greet the person who writes to you.
       model: echo
+
+    A workflow is a document of the Open Workflow DSL as it is (stigmer help workflows).
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
     from stigmer_cli.cli.agents.apply import apply_files
 

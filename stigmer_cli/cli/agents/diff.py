@@ -1,15 +1,16 @@
 """`stigmer diff`: what applying files would change, as a unified diff of YAML."""
 
 import difflib
-import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.text import Text
 
 from stigmer_cli.api.resources import AppliedItem
-from stigmer_cli.cli.agents.manifest import parse_manifests, read_sources
+from stigmer_cli.api.workflows import AppliedWorkflowItem
 from stigmer_cli.cli.agents.manifest_yaml import write_manifest
+from stigmer_cli.cli.agents.read_manifests import apply_manifests, read_manifests
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import strip_control_sequences
 
@@ -19,33 +20,49 @@ STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def diff_files(cli: Cli, files: Sequence[str]) -> int:
-    """Print how the agents in `files` differ from the server's; returns 1 if one does, else 0.
+    """Print how what `files` say differs from what the server has; returns 1 if something does, else 0.
 
     Raises ConfigError for a file that `apply` would refuse.
     """
-    manifests = parse_manifests(read_sources(files, sys.stdin.buffer))
-    items = cli.call(lambda client: client.apply(manifests, is_dry_run=True))
-    diffs = [_diff(item) for item in items]
-    cli.out.result(
-        {
-            "items": [
-                {"agent": item.agent.metadata.slug, "verb": item.verb, "diff": "".join(lines)}
-                for item, lines in zip(items, diffs, strict=True)
-            ]
-        },
-        lambda console: _print(console, [line for lines in diffs for line in lines]),
-    )
+    manifests = read_manifests(cli, files)
+    found = cli.call(lambda client: apply_manifests(client, manifests, is_dry_run=True))
+    items = [_diff_agent(item) for item in found.agents]
+    items += [_diff_workflow(item) for item in found.workflows]
+    shown = [{item.kind: item.name, "verb": item.verb, "diff": "".join(item.lines)} for item in items]
+    cli.out.result({"items": shown}, lambda console: _print(console, [line for item in items for line in item.lines]))
     return 1 if any(item.verb != UNCHANGED for item in items) else 0
 
 
-def _diff(item: AppliedItem) -> Sequence[str]:
-    """The lines of the diff; none for an agent that would stay as it is."""
-    if item.verb == UNCHANGED:
-        return []
-    name = f"agent/{item.agent.metadata.slug}"
-    before = write_manifest(item.before).splitlines(keepends=True) if item.before else []
-    after = write_manifest(item.agent).splitlines(keepends=True)
-    return list(difflib.unified_diff(before, after, f"{name} (server)" if before else "/dev/null", f"{name} (file)"))
+@dataclass(frozen=True, kw_only=True)
+class _Diff:
+    """What would be done with an agent or a workflow, and the lines of the diff; none where it would stay as it is."""
+
+    kind: str
+    name: str
+    verb: str
+    lines: Sequence[str]
+
+
+def _diff_agent(item: AppliedItem) -> _Diff:
+    name, before = item.agent.metadata.slug, write_manifest(item.before) if item.before else ""
+    return _diff("agent", name, item.verb, before, write_manifest(item.agent))
+
+
+def _diff_workflow(item: AppliedWorkflowItem) -> _Diff:
+    from stigmer_cli.cli.workflows.manifest import write_workflow  # noqa: PLC0415 - jq is heavy
+
+    name, before = item.workflow.metadata.name, write_workflow(item.before) if item.before else ""
+    return _diff("workflow", name, item.verb, before, write_workflow(item.workflow))
+
+
+def _diff(kind: str, name: str, verb: str, before: str, after: str) -> _Diff:
+    old, new = f"{kind}/{name} (server)" if before else "/dev/null", f"{kind}/{name} (file)"
+    lines = [] if verb == UNCHANGED else list(difflib.unified_diff(_split(before), _split(after), old, new))
+    return _Diff(kind=kind, name=name, verb=verb, lines=lines)
+
+
+def _split(text: str) -> Sequence[str]:
+    return text.splitlines(keepends=True)
 
 
 def _print(console: Console, lines: Sequence[str]) -> None:

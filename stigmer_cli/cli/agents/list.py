@@ -66,8 +66,8 @@ def _print(console: Console, items: "Sequence[AgentResource | ListedAgent]", now
     rows = [
         (
             Text(item.metadata.slug),
-            Text(_format_count(item.status)),
-            *_format_last_run(item.status, now),
+            Text(format_count(item.status)),
+            *format_last_run(item.status, now),
             Text(truncate_line(item.spec.model, CELL_MAX)),
             Text(truncate_line(item.spec.description, CELL_MAX)),
             Text(item.metadata.id),
@@ -77,13 +77,14 @@ def _print(console: Console, items: "Sequence[AgentResource | ListedAgent]", now
     print_table(console, COLUMNS, rows)
 
 
-def _format_count(status: "AgentStatus | ListedAgentStatus | None") -> str:
+def format_count(status: "AgentStatus | ListedAgentStatus | None") -> str:
+    """How many executions there are."""
     if status is None:
         return ""
     return f"{status.executions:,}"
 
 
-def _format_last_run(status: "AgentStatus | ListedAgentStatus | None", now: datetime) -> tuple[Text, Text]:
+def format_last_run(status: "AgentStatus | ListedAgentStatus | None", now: datetime) -> tuple[Text, Text]:
     """How long ago it was accepted, and its phase."""
     last = status.last_run if status else None
     if last is None:

@@ -31,16 +31,36 @@ def parse_manifests(sources: Sequence[YamlSource]) -> Sequence[AgentManifest]:
     manifests: list[AgentManifest] = []
     problems: list[str] = []
     for source in sources:
-        for found in parse_documents(source, AgentManifest, partial(_resolve_files, source)):
-            if isinstance(found, AgentManifest):
-                manifests.append(found)
-            else:
-                problems.extend(found)
+        found, mistakes = find_agents(source)
+        manifests += found
+        problems += mistakes
+    refuse_problems(problems)
+    refuse_empty(has_any=bool(manifests))
+    return manifests
+
+
+def find_agents(source: YamlSource) -> tuple[Sequence[AgentManifest], Sequence[str]]:
+    """The agents of `source`, and every mistake in it, a line each."""
+    manifests: list[AgentManifest] = []
+    problems: list[str] = []
+    for found in parse_documents(source, AgentManifest, partial(_resolve_files, source)):
+        if isinstance(found, AgentManifest):
+            manifests.append(found)
+        else:
+            problems.extend(found)
+    return manifests, problems
+
+
+def refuse_problems(problems: Sequence[str]) -> None:
+    """Raise ConfigError that lists `problems`, if there are any."""
     if problems:
         raise ConfigError("\n       ".join(problems), hint="nothing was applied; correct the file and apply it again")
-    if not manifests:
+
+
+def refuse_empty(*, has_any: bool) -> None:
+    """Raise ConfigError for files that hold nothing."""
+    if not has_any:
         raise ConfigError("the input holds no document", hint="stigmer apply --help shows an example")
-    return manifests
 
 
 def _list_files(name: str) -> Sequence[str]:

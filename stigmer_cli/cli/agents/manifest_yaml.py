@@ -17,7 +17,7 @@ REORDERING = {
 """Bidirectional overrides, which YAML prints as they are; text with one is quoted, and takes an escape instead."""
 
 
-class _Dumper(yaml.SafeDumper):
+class ManifestDumper(yaml.SafeDumper):
     """Writes text of several lines as a block, where YAML allows it."""
 
 
@@ -26,7 +26,7 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
-_Dumper.add_representer(str, _represent_text)
+ManifestDumper.add_representer(str, _represent_text)
 
 
 def write_manifest(item: AgentResource) -> str:
@@ -44,7 +44,7 @@ def write_manifest(item: AgentResource) -> str:
         "metadata": {name: value for name, value in metadata.items() if value},
         "spec": {name: value for name, value in spec.items() if value},
     }
-    text: str = yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=UNWRAPPED)
+    text: str = yaml.dump(document, Dumper=ManifestDumper, sort_keys=False, allow_unicode=True, width=UNWRAPPED)
     return text.translate(REORDERING)
 
 

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
+from stigmer_cli.cli.agents.commands import AgentFormat, AgentOutput
 from stigmer_cli.cli.context import cli_of
 from stigmer_cli.cli.output import Format
-from stigmer_cli.cli.parameters import OutputFormat
+from stigmer_cli.cli.parameters import OutputFormat, Yes
 from stigmer_cli.cli.sections import make_group
 
 WorkflowFile = Annotated[
@@ -18,7 +19,9 @@ WorkflowFiles = Annotated[
     typer.Argument(metavar="FILE", help="YAML or JSON files, folders of YAML files, or '-' for standard input."),
 ]
 
-workflows = make_group("Check, draw and try workflows of the Open Workflow DSL. No stack is needed.")
+WorkflowName = Annotated[str, typer.Argument(metavar="WORKFLOW", help="The workflow: NAME, NAMESPACE/NAME, or its id.")]
+
+workflows = make_group("List, show and delete workflows; check, draw and try files of the Open Workflow DSL.")
 
 
 class GraphFormat(StrEnum):
@@ -33,6 +36,37 @@ GraphOutput = Annotated[
     GraphFormat,
     typer.Option("--output", "-o", metavar="FORMAT", help="How to print the graph: tree, mermaid, or json."),
 ]
+
+
+@workflows.command("list")
+def list_(
+    ctx: typer.Context,
+    *,
+    limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="Show at most this many.")] = 1000,
+    output: AgentOutput = AgentFormat.TABLE,
+) -> None:
+    """List workflows by name, each with its number of executions."""
+    from stigmer_cli.cli.workflows.list import list_workflows
+
+    list_workflows(cli_of(ctx, output.fallback), limit=limit, is_yaml=output is AgentFormat.YAML)
+
+
+@workflows.command("get")
+def get(ctx: typer.Context, workflow: WorkflowName, *, output: AgentOutput = AgentFormat.TABLE) -> None:
+    """Show one workflow with its tasks. With -o yaml, as a file that apply takes."""
+    from stigmer_cli.cli.workflows.get import show_workflow
+
+    show_workflow(cli_of(ctx, output.fallback), workflow, is_yaml=output is AgentFormat.YAML)
+
+
+@workflows.command("delete")
+def delete(
+    ctx: typer.Context, workflow: WorkflowName, *, yes: Yes = False, output: OutputFormat = Format.TABLE
+) -> None:
+    """Delete a workflow. Its executions stay."""
+    from stigmer_cli.cli.workflows.delete import delete_workflow
+
+    delete_workflow(cli_of(ctx, output), workflow, is_agreed=yes)
 
 
 @workflows.command("validate")

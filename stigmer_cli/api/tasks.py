@@ -54,8 +54,12 @@ TASKS_SHOWN_MAX = 1_000
 
 
 class TaskBody(Sent):
-    """A task that began; `path` is its place in the execution. `error` is a sentence, of one that faulted."""
+    """A task that began; `path` is its place in the execution. `error` is a sentence, of one that faulted.
 
+    `number` counts the tasks of the execution from 1, as they began.
+    """
+
+    number: int
     name: str
     path: str
     phase: TaskPhase | str
@@ -79,9 +83,10 @@ class TaskList(Sent):
     count: int
 
 
-def task_body(task: TaskState) -> TaskBody:
+def task_body(number: int, task: TaskState) -> TaskBody:
     """`task` as it goes over the wire."""
     return TaskBody(
+        number=number,
         name=task.name,
         path=task.key,
         phase=task.phase,

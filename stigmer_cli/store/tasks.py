@@ -53,11 +53,11 @@ class TaskTable:
             return [(int(row["seq"]), task_of(row)) for row in found.mappings()]
 
     @whole
-    async def list_last(self, execution_id: ExecutionId, *, limit: int) -> tuple[Sequence[TaskState], int]:
-        """The last `limit` tasks, and how many are kept."""
+    async def list_last(self, execution_id: ExecutionId, *, limit: int) -> tuple[Sequence[tuple[int, TaskState]], int]:
+        """The last `limit` tasks, each with its number, and how many are kept."""
         async with self._database.reading() as connection:
             found = await connection.execute(_LAST, {"id": execution_id, "limit": limit})
-            shown = [task_of(row) for row in found.mappings()][::-1]
+            shown = [(int(row["seq"]), task_of(row)) for row in found.mappings()][::-1]
             if len(shown) < limit:
                 return shown, len(shown)
             return shown, int(await connection.scalar(_COUNT, {"id": execution_id}) or 0)

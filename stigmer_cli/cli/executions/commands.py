@@ -32,6 +32,7 @@ from stigmer_cli.cli.executions.parameters import (
     RunTimeout,
     SessionOption,
     Waiting,
+    WorkflowOption,
     select,
 )
 from stigmer_cli.cli.output import Format
@@ -54,7 +55,12 @@ executions = make_group("List, watch, approve, deny, resume and cancel execution
 
 def run(
     ctx: typer.Context,
-    agent: Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name or id.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="An agent or a workflow: NAME, or agent/NAME or workflow/NAME to say which."
+        ),
+    ],
     message: Annotated[
         str | None,
         typer.Argument(
@@ -67,6 +73,12 @@ def run(
     file: Annotated[
         str | None, typer.Option("--file", "-f", metavar="FILE", help="Read the message from this file instead.")
     ] = None,
+    given: Annotated[
+        str | None,
+        typer.Option(
+            "--input", "-i", metavar="JSON", help="The input of a workflow: JSON, @FILE, or '-' for standard input."
+        ),
+    ] = None,
     session: NewSession = None,
     detach: Detach = False,
     timeout: RunTimeout = None,
@@ -76,8 +88,11 @@ def run(
     limit: LimitOptions = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Run an agent and stream its answer. Exits 1 if the execution fails or is paused."""
-    from stigmer_cli.cli.executions.run import run_agent
+    """Run an agent and stream its answer, or a workflow and print its output.
+
+    Exits 1 if the execution fails or is paused.
+    """
+    from stigmer_cli.cli.executions.run import run_name
 
     options = RunOptions(
         timeout_s=timeout,
@@ -87,8 +102,9 @@ def run(
         labels=label or (),
         limits=limit or (),
         session=session,
+        given_input=given,
     )
-    raise typer.Exit(run_agent(cli_of(ctx, output), agent, Message(text=message, file=file), options))
+    raise typer.Exit(run_name(cli_of(ctx, output), name, Message(text=message, file=file), options))
 
 
 @executions.command("list")
@@ -98,6 +114,7 @@ def list_(
     phase: Phases = None,
     kind: Kinds = None,
     agent: AgentOption = None,
+    workflow: WorkflowOption = None,
     session: SessionOption = None,
     label: Labels = None,
     search: SearchText = None,

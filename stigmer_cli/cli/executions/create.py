@@ -8,6 +8,7 @@ from ulid import ULID
 
 from stigmer_cli.api.resources import ExecutionRequest, ExecutionResource
 from stigmer_cli.cli.context import Cli
+from stigmer_cli.cli.executions.run_target import explain_unknown
 from stigmer_cli.cli.retry import RETRY_MIN_S, Attempts, Retry, RetryPolicy, is_transient
 from stigmer_cli.client import Client
 from stigmer_cli.domain.identity import PREFIXES, ExecutionId, Kind
@@ -45,7 +46,8 @@ def make_creation(request: ExecutionRequest, *, key: str | None, require_tempora
         raise ConfigError(
             "an idempotency key is 1 to 200 printable ASCII characters without spaces", hint="stigmer run --help"
         )
-    new = ExecutionId(f"{PREFIXES[Kind.AGENT]}-{str(ULID()).lower()}")
+    kind = Kind.WORKFLOW if request.workflow else Kind.AGENT
+    new = ExecutionId(f"{PREFIXES[kind]}-{str(ULID()).lower()}")
     named = request.model_copy(update={"id": new})
     return Creation(request=named, id=new, key=key or new, require_temporal=require_temporal)
 
@@ -54,7 +56,7 @@ async def create(cli: Cli, client: Client, wanted: Creation, *, timeout_s: float
     """The accepted execution; retried for `timeout_s` seconds, at least for RETRY_MIN_S.
 
     Raises Unavailable, with the id and what to type, if the server does not answer in that time, NotRunning at once if
-    the stack is down, and NotFound for an unknown agent. If interrupted, prints whether it may have been accepted.
+    the stack is down, and NotFound for an unknown name. If interrupted, prints whether it may have been accepted.
     """
     retry = Retry(cli=cli, policy=RetryPolicy(for_s=max(timeout_s or 0.0, RETRY_MIN_S)))
     retry.on_first_failure = lambda error: cli.out.note(
@@ -69,7 +71,9 @@ async def create(cli: Cli, client: Client, wanted: Creation, *, timeout_s: float
     except NotFound as error:
         if wanted.request.fork is not None:
             raise  # it names the execution or the step
-        raise NotFound(error.message, hint="stigmer agents list; stigmer apply -f FILE creates one") from error
+        request = wanted.request
+        kind = Kind.WORKFLOW if request.workflow else Kind.AGENT
+        raise await explain_unknown(client, request.workflow or request.agent, kind) from error
     except asyncio.CancelledError:
         cli.out.note(_describe_outcome(wanted, retry.attempts))
         raise

@@ -87,6 +87,8 @@ class EventPrinter:
             return  # the event said why, and when the next try is
         if stuck is None:
             status = execution.status  # one that waits for a person has said so, and its model is not asked
+            if execution.spec.workflow_id:
+                return  # its tasks say what it does
             if status.phase is Phase.IN_PROGRESS and status.attempt and status.waiting is None:
                 self._tell(f"waiting for {model}: silent for {span(silent_s)}")
         elif stuck.kind != self._told_stuck:
@@ -188,7 +190,9 @@ async def _explain_silence(client: Client, execution_id: str, printer: EventPrin
 
 
 async def _find_model(client: Client, execution: ExecutionResource) -> str:
-    """What the execution's agent is answered by; a plain word where the agent is gone."""
+    """What the execution's agent is answered by; a plain word where the agent is gone, and for a workflow."""
+    if execution.spec.workflow_id:
+        return "the model"
     try:
         return (await client.agent(execution.spec.agent_id)).spec.model
     except NotFound:

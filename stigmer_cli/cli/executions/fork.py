@@ -23,6 +23,9 @@ def fork_execution(cli: Cli, execution: str, step: str, message: str | None, opt
     changes: dict[str, object] = {"session": None, "fork": ForkBody(execution=name, before=step)}
     if message is not None:
         changes = {**changes, "message": message, "fork": ForkBody(execution=name, before=step, asks=True)}
-    request = ask_same(cli, name).model_copy(update=changes)
+    request = ask_same(cli, name)
+    if request.workflow and message is not None:
+        raise ConfigError("a workflow takes no --message", hint=f"stigmer executions fork {name} --from STEP")
+    request = request.model_copy(update=changes)
     wanted = make_creation(request, key=options.key, require_temporal=options.require_temporal)
     return run_creation(cli, wanted, options)

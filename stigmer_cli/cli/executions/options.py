@@ -17,6 +17,7 @@ class Selection:
 
     ids: Sequence[str] = ()
     agent: str | None = None
+    workflow: str | None = None
     session: str | None = None
     phases: Sequence[Phase] = ()
     kinds: Sequence[Kind] = ()
@@ -46,10 +47,11 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How an agent is run.
+    """How an agent or a workflow is run.
 
     `timeout_s`: seconds to wait for the end, None: no limit. `key` finds the same execution again. `labels`:
     `key=value`, or `key` with an empty value. `limits`: `name=number`. `session`: the conversation that it joins.
+    `given_input`: that of a workflow, as it was typed.
     """
 
     timeout_s: float | None
@@ -59,6 +61,7 @@ class RunOptions:
     labels: Sequence[str] = ()
     limits: Sequence[str] = ()
     session: str | None = None
+    given_input: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,12 @@ Kinds = Annotated[
 AgentOption = Annotated[
     str | None, typer.Option("--agent", metavar="AGENT", help="Only executions of this agent, by name or id.")
 ]
+WorkflowOption = Annotated[
+    str | None,
+    typer.Option(
+        "--workflow", metavar="WORKFLOW", help="Only executions of this workflow: NAME, NAMESPACE/NAME or id."
+    ),
+]
 SessionOption = Annotated[
     str | None, typer.Option("--session", metavar="SESSION", help="Only executions of this session.")
 ]
@@ -109,6 +115,7 @@ def select(ctx: typer.Context) -> Selection:
     return Selection(
         ids=(named,) if isinstance(named, str) else tuple(named),
         agent=given.get("agent"),
+        workflow=given.get("workflow"),
         session=given.get("session"),
         phases=tuple(Phase(phase) for phase in given.get("phase") or ()),
         kinds=tuple(Kind(kind) for kind in given.get("kind") or ()),

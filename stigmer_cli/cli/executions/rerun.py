@@ -9,9 +9,9 @@ from stigmer_cli.cli.executions.run import run_creation
 
 
 def rerun_execution(cli: Cli, execution: str, options: RunOptions) -> int:
-    """Ask the same agent the same again, with the same labels, and print as `run` does; returns the exit code.
+    """Ask the same agent or workflow the same, with the same labels, and print as `run` does; returns the exit code.
 
-    Raises NotFound for an unknown execution, and for one whose agent was deleted.
+    Raises NotFound for an unknown execution, and for one whose agent or workflow was deleted.
     """
     name = resolve_target(cli, execution)
     request = ask_same(cli, name)
@@ -25,6 +25,13 @@ def rerun_execution(cli: Cli, execution: str, options: RunOptions) -> int:
 def ask_same(cli: Cli, name: str) -> ExecutionRequest:
     """A request for what the execution was asked, with its labels; raises NotFound."""
     before = cli.call(lambda client: client.execution(name))
+    if before.spec.workflow_id:
+        return ExecutionRequest(
+            workflow=before.spec.workflow_id,
+            input=before.spec.input,
+            timeout_s=before.spec.timeout_s,
+            labels=dict(before.metadata.labels),
+        )
     return ExecutionRequest(
         agent=before.spec.agent_id,
         message=before.spec.message,

@@ -1,4 +1,4 @@
-"""`stigmer run`: runs an agent once, from the request to the answer."""
+"""`stigmer run`: runs an agent or a workflow once, from the request to the answer."""
 
 import sys
 
@@ -8,8 +8,11 @@ from stigmer_cli.cli.execution_reason import describe_reason
 from stigmer_cli.cli.executions.create import Creation, create, make_creation
 from stigmer_cli.cli.executions.limits import parse_limits
 from stigmer_cli.cli.executions.options import Message, RunOptions
+from stigmer_cli.cli.executions.run_target import find_target, read_target
 from stigmer_cli.cli.executions.watch import watch_to_end
 from stigmer_cli.cli.input_file import read_input_file
+from stigmer_cli.cli.workflows.given_input import read_given_input
+from stigmer_cli.domain.identity import Kind
 from stigmer_cli.domain.labels import parse_label_selector
 from stigmer_cli.errors import ConfigError
 
@@ -19,15 +22,33 @@ MESSAGE_BYTES_MAX = 4 * MESSAGE_MAX
 """A character is four bytes of UTF-8 at most."""
 
 
-def run_agent(cli: Cli, agent: str, message: Message, options: RunOptions) -> int:
-    """Send `message` to `agent`, print its answer, or the id if detached, and return the exit code."""
+def run_name(cli: Cli, name: str, message: Message, options: RunOptions) -> int:
+    """Run the agent or the workflow, print what it gives, or the id if detached, and return the exit code."""
+    target = read_target(name, message, options) or cli.call(lambda client: find_target(client, name))
+    if target.kind is Kind.AGENT:
+        return _run_agent(cli, target.name, message, options)
+    return _run_workflow(cli, target.name, options)
+
+
+def _run_workflow(cli: Cli, workflow: str, options: RunOptions) -> int:
+    request = ExecutionRequest(
+        workflow=workflow, input=read_given_input(options.given_input), labels=_read_labels(options)
+    )
+    wanted = make_creation(request, key=options.key, require_temporal=options.require_temporal)
+    return run_creation(cli, wanted, options)
+
+
+def _read_labels(options: RunOptions) -> dict[str, str]:
+    if len(options.labels) > LABELS_MAX:
+        raise ConfigError(f"{len(options.labels)} labels are more than {LABELS_MAX}", hint=HELP)
+    return {selector.key: selector.value or "" for selector in map(parse_label_selector, options.labels)}
+
+
+def _run_agent(cli: Cli, agent: str, message: Message, options: RunOptions) -> int:
     text = _read_message(message)
     if not text.strip():
         raise ConfigError("the message is empty", hint=HELP)
-    if len(options.labels) > LABELS_MAX:
-        raise ConfigError(f"{len(options.labels)} labels are more than {LABELS_MAX}", hint=HELP)
-    labels = {selector.key: selector.value or "" for selector in map(parse_label_selector, options.labels)}
-    limits = parse_limits(options.limits)
+    labels, limits = _read_labels(options), parse_limits(options.limits)
     request = ExecutionRequest(agent=agent, message=text, labels=labels, session=options.session, limits=limits)
     wanted = make_creation(request, key=options.key, require_temporal=options.require_temporal)
     return run_creation(cli, wanted, options)

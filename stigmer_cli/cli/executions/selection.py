@@ -26,6 +26,7 @@ def make_query(cli: Cli, selection: Selection) -> Query:
         phases=selection.phases,
         kinds=selection.kinds,
         agent=selection.agent,
+        workflow=selection.workflow,
         session=selection.session,
         older_than_s=selection.older_than_s,
         labels=selection.labels,

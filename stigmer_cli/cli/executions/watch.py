@@ -1,6 +1,7 @@
 """`stigmer executions watch`: follows one execution to its end, as `stigmer run` does."""
 
 import asyncio
+import json
 
 from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.cli.context import Cli
@@ -8,8 +9,9 @@ from stigmer_cli.cli.execution_id import resolve_id
 from stigmer_cli.cli.executions.ask_approval import ApprovalQuestions
 from stigmer_cli.cli.executions.follow import EventPrinter, describe_timeout, exit_code_of, follow
 from stigmer_cli.cli.executions.tokens import describe_usage, has_tokens
-from stigmer_cli.cli.output import Format
+from stigmer_cli.cli.output import Format, strip_control_sequences
 from stigmer_cli.client import Client
+from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import RESUME
 from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.errors import StigmerError, TimedOut
@@ -54,6 +56,9 @@ def _print_end(cli: Cli, execution: ExecutionResource) -> None:
     status = execution.status
     _print_json(cli, execution)
     if cli.out.format is Format.TABLE:
+        if execution.spec.workflow_id and status.phase is Phase.COMPLETED:
+            text = json.dumps(status.output, ensure_ascii=False, indent=2)
+            cli.out.raw(strip_control_sequences(text) + "\n")
         if status.error_text:
             cli.out.note(f"{status.phase}: {status.error_text}")
         cli.out.note(f"{execution.metadata.id} {'paused' if status.waiting else status.phase}")

@@ -2,14 +2,13 @@
 
 import json
 import random
-import sys
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
 from stigmer_cli.cli.context import Cli
-from stigmer_cli.cli.input_file import read_input_file
 from stigmer_cli.cli.output import strip_control_sequences
+from stigmer_cli.cli.workflows.given_input import read_given_input
 from stigmer_cli.cli.workflows.local_events import read_local_events
 from stigmer_cli.cli.workflows.local_world import LocalWorld, TaskRecord
 from stigmer_cli.cli.workflows.read import read_workflow_files
@@ -29,9 +28,6 @@ from stigmer_cli.workflow.interpreter.interpret import find_unsupported, interpr
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import ExecutionFacts, Functions
 
-INPUT_BYTES_MAX = 8 * 1024 * 1024
-STDIN = "-"
-
 
 def run_workflow(cli: Cli, name: str, given: str | None, events: Sequence[str] = ()) -> int:
     """Run the one workflow in the file `name`, print its output, and return the exit code: 1 if it faulted.
@@ -47,7 +43,7 @@ def run_workflow(cli: Cli, name: str, given: str | None, events: Sequence[str] =
             f"{name} holds {len(found)} workflows: name a file with one", hint="stigmer workflows test FILE"
         )
     [(_, workflow)] = found
-    value = _read_input(given)
+    value: Json = read_given_input(given)
     is_told = cli.out.stderr.is_terminal
     world = LocalWorld(
         cli.clock,
@@ -92,26 +88,6 @@ def _refuse_unsupported(workflow: Workflow, functions: Functions) -> None:
     if problems:
         lines = "\n       ".join(problem.text for problem in problems)
         raise ConfigError(lines, hint="stigmer help workflows lists what this version runs")
-
-
-def _read_input(given: str | None) -> Json:
-    """The input: JSON, `@FILE`, or `-` for standard input; an empty mapping without one."""
-    if given is None:
-        return {}
-    if given == STDIN:
-        text = sys.stdin.buffer.read(INPUT_BYTES_MAX + 1)
-    elif given.startswith("@"):
-        text = read_input_file(given[1:], bytes_max=INPUT_BYTES_MAX, hint="--input @FILE")
-    else:
-        text = given.encode()
-    if len(text) > INPUT_BYTES_MAX:
-        raise ConfigError(f"the input is longer than {INPUT_BYTES_MAX // 1024 // 1024} MiB")
-    try:
-        found: Json = json.loads(text)
-    except ValueError as error:
-        hint = """--input '{"petId": 1}', or --input @FILE"""
-        raise ConfigError(f"the input is not JSON: {error}", hint=hint) from error
-    return found
 
 
 def _tell(cli: Cli, record: TaskRecord) -> None:

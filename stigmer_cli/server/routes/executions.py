@@ -170,7 +170,7 @@ async def _tasks_of(execution: Execution, called: Services) -> TaskList | None:
     if execution.kind is Kind.AGENT:
         return None
     shown, count = await called.store.tasks.list_last(execution.id, limit=TASKS_SHOWN_MAX)
-    return TaskList(tasks=[task_body(task) for task in shown], count=count)
+    return TaskList(tasks=[task_body(number, task) for number, task in shown], count=count)
 
 
 async def _journal_of(execution: Execution, called: Services) -> JournalBody:

@@ -43,7 +43,9 @@ async def list_tasks(
     """One page in the order in which they began."""
     found = await called.store.tasks.list(ExecutionId(execution_id), after=after, limit=limit + 1)
     shown = found[:limit]
-    return TaskPage(items=[task_body(task) for _, task in shown], next_after=shown[-1][0] if found[limit:] else None)
+    return TaskPage(
+        items=[task_body(number, task) for number, task in shown], next_after=shown[-1][0] if found[limit:] else None
+    )
 
 
 async def make_workflow_work(execution: Execution, counts: AttemptCounts, called: Services) -> Work:

@@ -73,7 +73,7 @@ async def report(store: Store, id_: ExecutionId, *tasks: TaskState, run: RunId =
 
 async def phases(store: Store, id_: ExecutionId) -> Mapping[str, TaskPhase]:
     shown, _count = await store.tasks.list_last(id_, limit=100)
-    return {one.name: one.phase for one in shown}
+    return {one.name: one.phase for _, one in shown}
 
 
 async def test_applying_says_what_it_did_and_keeps_what_was_before(store: Store) -> None:
@@ -206,4 +206,4 @@ async def test_no_more_tasks_are_kept_than_can_be_shown(store: Store) -> None:
     id_ = await running(store, "pets")
     await report(store, id_, *(task(str(number)) for number in range(TASKS_KEPT_MAX + 1)))
     shown, count = await store.tasks.list_last(id_, limit=1)
-    assert (shown[0].name, count) == (str(TASKS_KEPT_MAX - 1), TASKS_KEPT_MAX)
+    assert (shown[0][1].name, count) == (str(TASKS_KEPT_MAX - 1), TASKS_KEPT_MAX)

@@ -52,7 +52,7 @@ def apply(
     ] = False,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Create or update agents and workflows from YAML files: all of them, or none.
+    """Create or update agents and workflows, all or none.
 
     \b
     apiVersion: agentic.stigmer.ai/v1

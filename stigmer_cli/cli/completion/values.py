@@ -45,6 +45,27 @@ def find_agents(asked: Asked) -> Iterable[Item]:
     return [Item(value=item["metadata"]["slug"], about=item["spec"]["description"]) for item in found["items"]]
 
 
+def find_workflows(asked: Asked) -> Iterable[Item]:
+    """The workflows, with their namespaces and versions."""
+    found = _fetch(asked, "/v1/workflows?limit=100")
+    return [
+        Item(value=one["name"], about=f"{one['namespace']} {one['version']}")
+        for one in (item["metadata"] for item in found["items"])
+    ]
+
+
+def find_runnable(asked: Asked) -> Iterable[Item]:
+    """What `run` takes: agents by name, and workflows with `workflow/` in front."""
+    kind, slash, _name = asked.current.partition("/")
+    agents = find_agents(asked) if kind == "agent" or not slash else ()
+    workflows = find_workflows(asked) if kind == "workflow" or not slash else ()
+    before = "agent/" if slash else ""
+    return [
+        *(Item(value=before + one.value, about=one.about) for one in agents),
+        *(Item(value="workflow/" + one.value, about=one.about) for one in workflows),
+    ]
+
+
 def find_executions(asked: Asked) -> Iterable[Item]:
     """The newest executions, with agent, phase and age; only open ones for a command that acts on no others.
 
@@ -162,6 +183,8 @@ def find_files(_asked: Asked) -> None:
 Find = Callable[[Asked], Iterable[Item] | None]
 VALUES: Mapping[str, Find] = {
     "AGENT": find_agents,
+    "TARGET": find_runnable,
+    "WORKFLOW": find_workflows,
     "ID": find_executions,
     "STEP": find_steps,
     "PART": find_parts,

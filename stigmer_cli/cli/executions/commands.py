@@ -57,9 +57,7 @@ def run(
     ctx: typer.Context,
     name: Annotated[
         str,
-        typer.Argument(
-            metavar="NAME", help="An agent or a workflow: NAME, or agent/NAME or workflow/NAME to say which."
-        ),
+        typer.Argument(metavar="TARGET", help="What to run, by name; agent/NAME or workflow/NAME says which."),
     ],
     message: Annotated[
         str | None,
@@ -88,7 +86,7 @@ def run(
     limit: LimitOptions = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Run an agent and stream its answer, or a workflow and print its output.
+    """Run an agent or a workflow, and print what it gives.
 
     Exits 1 if the execution fails or is paused.
     """

@@ -17,7 +17,7 @@ def show_execution(cli: Cli, execution: str) -> None:
     found, events = cli.call(lambda client: _read_with_events(client, name))
     stack = read_endpoints(cli.load_settings().home)
     link = stack.workflow_url(found.status.dispatch.workflow_id, found.status.dispatch.run_id) if stack else None
-    spans = find_spans(events, cli.now())
+    spans = find_spans(events, cli.now(), is_workflow=bool(found.spec.workflow_id))
     data = {
         **found.to_wire(),
         "events": [event.to_wire() for event in events],

@@ -1,6 +1,7 @@
 """Prints many executions: a table of them, and a table of those that are stuck, with class and cause."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from rich.text import Text
 from stigmer_cli.cli.columns import Column, leave_out_empty, print_table
 from stigmer_cli.cli.execution_reason import PHASE_STYLES, describe_reason, drop_workflow_name
 from stigmer_cli.cli.output import strip_control_sequences, truncate_line
+from stigmer_cli.domain.identity import PREFIXES, Kind
 from stigmer_cli.time_format import ago, span
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 CAUSE_MAX = 240
 """Characters of a cause that are shown of it."""
 
+AGENT = "AGENT"
 AGENT_MAX = 20
 WHY_MIN = 16
 MESSAGE_MIN = 16
@@ -28,7 +31,7 @@ MESSAGE_MAX = 60
 
 COLUMNS = (
     Column(name="ID", rank=0),
-    Column(name="AGENT", rank=4),
+    Column(name=AGENT, rank=4),
     Column(name="PHASE", rank=1),
     Column(name="AGE", rank=2, is_right=True),
     Column(name="TOOK", rank=6, is_right=True),
@@ -67,7 +70,9 @@ def print_executions(
         )
         for item in items
     ]
-    print_table(console, *leave_out_empty(COLUMNS, rows))
+    has_workflows = any(item.metadata.id.startswith(PREFIXES[Kind.WORKFLOW]) for item in items)
+    columns = [replace(one, name="NAME") if has_workflows and one.name == AGENT else one for one in COLUMNS]
+    print_table(console, *leave_out_empty(columns, rows))
 
 
 def _format_duration(item: "ExecutionResource | ListedExecution", now: datetime) -> str:

@@ -35,6 +35,10 @@ NAMES: Mapping[EventType, str] = {
 }
 """What begins with an event; other events, except for the last, change nothing."""
 
+WORKING = "performing tasks"
+AT_WORK = frozenset({EventType.CLAIMED, EventType.ATTEMPT})
+"""What begins the span `WORKING` of a workflow."""
+
 ENDS = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
 
 STYLES: Mapping[str, str] = {
@@ -71,13 +75,13 @@ class Span:
         }
 
 
-def find_spans(events: Sequence[EventBody], now: datetime) -> Sequence[Span]:
+def find_spans(events: Sequence[EventBody], now: datetime, *, is_workflow: bool = False) -> Sequence[Span]:
     """What `events`, oldest first, say about how the time was spent; the last span is open without an end."""
     begun: list[tuple[str, datetime]] = []
     for event in events:
         if event.type in ENDS:
             return _close(begun, event.at, is_open=False)
-        name = NAMES.get(event.type)
+        name = WORKING if is_workflow and event.type in AT_WORK else NAMES.get(event.type)
         if begun and begun[-1][0] == MODEL_BUSY and event.type is EventType.ATTEMPT:
             continue  # it is asked again, for a moment: there may be dozens of these
         if name and (not begun or begun[-1][0] != name):

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.api.steps import StepBody, StepContentsBody
+from stigmer_cli.api.tasks import TaskBody
 from stigmer_cli.cli.columns import GAP, Column, leave_out_empty, make_table
 from stigmer_cli.cli.consoles import escape_markup
 from stigmer_cli.cli.context import Cli
@@ -75,7 +76,7 @@ def print_steps(console: Console, item: ExecutionResource, end: datetime) -> Non
         console.print(f"  {left_out:,} earlier steps are not shown here")
     columns, rows = leave_out_empty(COLUMNS, [_row_of(step, end) for step in shown])
     width = console.width - INDENT
-    columns, rows, room = _make_room(columns, rows, width)
+    columns, rows, room = make_room(columns, rows, width)
     if room >= BAR_MIN:
         bars = draw_step_bars(shown, end, min(room, BAR_MAX), is_ascii=console.options.ascii_only)
         styled = [Text(bar, style=STATE_STYLES[step.state]) for bar, step in zip(bars, shown, strict=True)]
@@ -86,7 +87,7 @@ def print_steps(console: Console, item: ExecutionResource, end: datetime) -> Non
             console.print(Text(f"  {step.key}: {truncate_line(step.error, ERROR_MAX)}", style="red"), soft_wrap=True)
 
 
-def _make_room(columns: Sequence[Column], rows: Rows, width: int) -> tuple[Sequence[Column], Rows, int]:
+def make_room(columns: Sequence[Column], rows: Rows, width: int) -> tuple[Sequence[Column], Rows, int]:
     """As few columns less as it takes to leave room for bars, and that room; all columns where nothing does."""
     for rank_max in range(RANK_MAX, RANK_KEPT - 1, -1):
         kept = [number for number, column in enumerate(columns) if column.rank <= rank_max]
@@ -113,8 +114,10 @@ def _row_of(step: StepBody, end: datetime) -> Sequence[Text]:
     )
 
 
-def draw_step_bars(steps: Sequence[StepBody], end: datetime, width: int, *, is_ascii: bool = False) -> Sequence[str]:
-    """A bar for each step on one axis of time, from the first beginning to the last end, within `width` columns.
+def draw_step_bars(
+    steps: Sequence[StepBody | TaskBody], end: datetime, width: int, *, is_ascii: bool = False
+) -> Sequence[str]:
+    """A bar for each step or task on one axis of time, from the first beginning to the last end, within `width` columns.
 
     An open step lasts until `end`. Each bar is at least one column wide.
     """

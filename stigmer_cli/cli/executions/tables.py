@@ -10,6 +10,7 @@ from stigmer_cli.cli.consoles import escape_markup
 from stigmer_cli.cli.execution_reason import PHASE_STYLES, describe_reason
 from stigmer_cli.cli.executions.spans import Span, print_spans
 from stigmer_cli.cli.executions.steps import print_steps
+from stigmer_cli.cli.executions.task_tree import print_tasks
 from stigmer_cli.cli.executions.tokens import describe_usage, has_tokens
 from stigmer_cli.clock import iso
 from stigmer_cli.domain.execution import EventType
@@ -54,6 +55,7 @@ def print_execution(
         arguments = json.dumps(call.arguments, ensure_ascii=False)
         console.print(f"[bold]{'asks:':<11}[/]{escape_markup(f'{call.step} {call.tool} {arguments}')}", soft_wrap=True)
     print_spans(console, spans)
+    print_tasks(console, item, spans[-1].until if spans else item.metadata.created_at)
     print_steps(console, item, spans[-1].until if spans else item.metadata.created_at)
     console.print("[bold]timeline:[/]")
     for event in events:

@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from stigmer_cli.api.resources import ExecutionResource
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.execution_id import resolve_id
 from stigmer_cli.cli.executions.ask_approval import ApprovalQuestions
 from stigmer_cli.cli.executions.follow import EventPrinter, describe_timeout, exit_code_of, follow
+from stigmer_cli.cli.executions.task_lines import TaskLines
 from stigmer_cli.cli.executions.tokens import describe_usage, has_tokens
 from stigmer_cli.cli.output import Format, strip_control_sequences
 from stigmer_cli.client import Client
+from stigmer_cli.domain.identity import PREFIXES, Kind
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.stuck import RESUME
 from stigmer_cli.domain.waiting import WaitFor
@@ -29,7 +32,7 @@ async def watch_to_end(cli: Cli, client: Client, execution_id: str, timeout_s: f
     """Follow an execution, print its end, and return the exit code; raises TimedOut, which names its phase."""
     printer = EventPrinter(cli.out)
     try:
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(timeout_s), _telling_tasks(cli, client, execution_id, printer):
             execution = await follow(client, execution_id, printer, cli.clock, ApprovalQuestions(cli, client))
     except TimeoutError:
         printer.end_line()
@@ -39,6 +42,15 @@ async def watch_to_end(cli: Cli, client: Client, execution_id: str, timeout_s: f
         raise
     _print_end(cli, execution)
     return exit_code_of(execution)
+
+
+def _telling_tasks(
+    cli: Cli, client: Client, execution_id: str, printer: EventPrinter
+) -> AbstractAsyncContextManager[None]:
+    """Tell of the tasks of a workflow while it is followed; of an agent there are none."""
+    if not execution_id.startswith(PREFIXES[Kind.WORKFLOW]) or cli.out.format is Format.JSON:
+        return nullcontext()
+    return TaskLines(cli, client, execution_id, printer).following()
 
 
 async def _conclude_timeout(cli: Cli, client: Client, execution_id: str, timeout_s: float) -> TimedOut:

@@ -21,7 +21,7 @@ WorkflowFiles = Annotated[
 
 WorkflowName = Annotated[str, typer.Argument(metavar="WORKFLOW", help="The workflow: NAME, NAMESPACE/NAME, or its id.")]
 
-workflows = make_group("List, show and delete workflows; check, draw and try files of the Open Workflow DSL.")
+workflows = make_group("List, show and delete workflows; check, draw and try files.")
 
 
 class GraphFormat(StrEnum):

@@ -117,7 +117,7 @@ def _row_of(step: StepBody, end: datetime) -> Sequence[Text]:
 def draw_step_bars(
     steps: Sequence[StepBody | TaskBody], end: datetime, width: int, *, is_ascii: bool = False
 ) -> Sequence[str]:
-    """A bar for each step or task on one axis of time, from the first beginning to the last end, within `width` columns.
+    """A bar for each step or task on one axis of time, from the first beginning to the last end, in `width` columns.
 
     An open step lasts until `end`. Each bar is at least one column wide.
     """

@@ -62,6 +62,29 @@ class FileToken:
         return self._token
 
 
+class KeptToken:
+    """The token in the home's file, for who needs one: made again if the file is gone, read again where it has changed.
+
+    None where the whole home is gone, which stays removed then.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._home, self._file = home, home.token_file
+        self._stamp: tuple[int, int, int] | None = None
+        self._token = ""
+
+    def __call__(self) -> str | None:
+        """The token now; raises what `ensure_token` raises."""
+        try:
+            stat = self._file.stat()
+        except OSError:
+            return ensure_token(self._home) if self._home.path.is_dir() else None
+        stamp = (stat.st_mtime_ns, stat.st_ino, stat.st_uid)
+        if stamp != self._stamp:
+            self._token, self._stamp = ensure_token(self._home), stamp
+        return self._token
+
+
 def _write(path: Path, token: str, *, replace: bool) -> None:
     line = f"{token}\n".encode("ascii")
     try:

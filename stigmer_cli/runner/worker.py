@@ -22,7 +22,7 @@ import structlog
 from stigmer_cli.api.identity import RunnerLoad
 from stigmer_cli.client import Client
 from stigmer_cli.clock import SKEW_MAX, Clock, ClockWatch, Jump, iso
-from stigmer_cli.credential import ensure_token
+from stigmer_cli.credential import KeptToken
 from stigmer_cli.errors import reason_of
 from stigmer_cli.run_reports import RunReports
 from stigmer_cli.runner.model.catalog import Catalog
@@ -37,7 +37,7 @@ from stigmer_cli.runner.slots import ACTIVITIES_MAX
 from stigmer_cli.runner.worker_pool import PoolContext, WorkerPool, first_of
 from stigmer_cli.runner.workflows import Workflows
 from stigmer_cli.runner_record import RunnerRecord, remove_dead_records, remove_runner_record, write_runner_record
-from stigmer_cli.settings import Home, Settings, Source
+from stigmer_cli.settings import Settings, Source
 from stigmer_cli.supervisor.process import myself
 from stigmer_cli.supervisor.sign_of_life import show_life
 from stigmer_cli.temporal.connection import Connection
@@ -244,21 +244,16 @@ async def run_runner(settings: Settings, *, clock: Clock, environ: Mapping[str, 
     tell_native_log()
     # Failed activities are logged by us, with their kind; the SDK's own line says it again with a stack.
     logging.getLogger("temporalio.activity").setLevel(logging.ERROR)
-    rng = random.Random()  # noqa: S311 - spreads waits, keeps no secret
+    rng, kept = random.Random(), KeptToken(settings.home)  # noqa: S311 - spreads waits, keeps no secret
     async with Client(
         settings.server_target,
-        lambda: settings.token or _keep_token(settings.home),
+        lambda: settings.token or kept(),
         ca_file=settings.server_ca_file,
         is_insecure_allowed=settings.is_insecure_allowed,
     ) as client:
         await Runner(settings, clock=clock, rng=rng, reports=RunReports(client), environ=environ).run(stop)
     structlog.get_logger().info("runner_stopped")
     return 0
-
-
-def _keep_token(home: Home) -> str | None:
-    """The token of `home`, made again if its file is gone; None where the whole home is, which stays removed then."""
-    return ensure_token(home) if home.path.is_dir() else None
 
 
 def _end_process_after(delay_s: float) -> None:

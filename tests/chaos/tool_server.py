@@ -71,6 +71,7 @@ class Calls(BaseHTTPRequestHandler):
     """Each message is a request of its own, with its answer as JSON."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or the second part of an answer waits 40 ms for an acknowledgement of the first
 
     def do_POST(self) -> None:
         """A message."""

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 import tomlkit
 
 from stigmer_cli.cli.config import write as config
-from stigmer_cli.credential import ensure_token, read_token, rotate_token
+from stigmer_cli.credential import KeptToken, ensure_token, read_token, rotate_token
 from stigmer_cli.files import (
     DRAFT_SUFFIX,
     OWNER_ONLY,
@@ -217,3 +218,23 @@ def test_what_is_nobodys_draft_is_left_alone(tmp_path: Path) -> None:
 def test_an_emptied_token_is_made_again(home: Home) -> None:
     home.token_file.write_text("\n")
     assert ensure_token(home) == read_token(home)
+
+
+def test_a_kept_token_is_made_if_it_is_gone_and_read_again_if_it_has_changed(home: Home) -> None:
+    kept = KeptToken(home)
+    first = kept()
+    assert first == read_token(home)
+    assert kept() == first
+    assert rotate_token(home) == kept() != first
+    home.token_file.unlink()
+    assert kept() == read_token(home) is not None
+    home.token_file.write_text("\n")
+    assert kept() == read_token(home) is not None
+
+
+def test_a_kept_token_does_not_bring_a_removed_home_back(home: Home) -> None:
+    kept = KeptToken(home)
+    assert kept()
+    shutil.rmtree(home.path)
+    assert kept() is None
+    assert not home.path.exists()

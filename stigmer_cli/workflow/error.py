@@ -54,6 +54,27 @@ class WorkflowError(Exception):
         return self if "instance" in self.fields else WorkflowError({**self.fields, "instance": pointer})
 
 
+class LimitReached(Exception):
+    """The execution exceeds a limit of the runtime. It ends with `error`, whatever `try` there is around the task.
+
+    A replay may reach such a limit elsewhere: so nothing may be decided by it, and recorded, but the end.
+    """
+
+    def __init__(self, error: WorkflowError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+UNEXPECTED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What code raises that does not expect what it is given."""
+
+
+def describe_unexpected(error: Exception) -> WorkflowError:
+    """The error of a task for one of UNEXPECTED."""
+    said = f"{type(error).__name__}: {error}"
+    return make_error(ErrorType.RUNTIME, f"the task does not know what to do with what it was given: {said}")
+
+
 def make_error(kind: ErrorType, detail: str, *, status: int | None = None, title: str | None = None) -> WorkflowError:
     """An error of a standard type; `detail` is a sentence."""
     usual_status, usual_title = DEFAULTS[kind]

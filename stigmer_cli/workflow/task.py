@@ -28,7 +28,7 @@ class TaskKind(StrEnum):
 ORDER = (TaskKind.FOR, *(kind for kind in TaskKind if kind is not TaskKind.FOR))
 """`for` first: a task `for` has a key `do` as well."""
 
-EXTENDED_KINDS: Mapping[TaskKind, str] = {TaskKind.DO: "composite"}
+EXTENDED_KINDS: Mapping[TaskKind, str] = {TaskKind.DO: "composite", TaskKind.FORK: "composite"}
 """What an extension calls a kind, where that is another word."""
 
 

@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 
+from stigmer_cli.errors import Unavailable
 from stigmer_cli.workflow.expression.child import (
     ANSWER_HEAD,
     HEAD,
     MEMORY_MAX,
     RESULT_BYTES_MAX,
     Answer,
+    Question,
 )
 from stigmer_cli.workflow.expression.program import Program, Refused, describe_error, make_program
 from stigmer_cli.workflow.json_value import Json
@@ -25,6 +27,9 @@ CPU_S_MAX = 2.0
 WALL_S_MAX = 60.0
 """How long an evaluation may take on a machine that is too busy to give it its processor time."""
 
+ENDING_S_MAX = 5.0
+"""How long the process may take to end once it has closed its output."""
+
 CHILD = "stigmer_cli.workflow.expression.child"
 SENTENCE_MAX = 500
 KEPT = 1_000
@@ -32,6 +37,17 @@ KEPT = 1_000
 
 class ExpressionFailed(Exception):
     """The expression has no value; the message is a sentence with the expression in it."""
+
+
+class ExpressionLimit(Exception):
+    """The evaluation takes more time or memory than one may take; the message is a sentence with the expression in it.
+
+    On another machine it might not.
+    """
+
+
+OWN_ENDS = frozenset({-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS})
+"""How the process ends that runs out of memory or of stack. What else ends it comes from outside."""
 
 
 class Evaluator:
@@ -45,47 +61,90 @@ class Evaluator:
     async def evaluate(self, code: str, on: Json, variables: Mapping[str, Json]) -> Json:
         """The value of `code` on the data `on`: null if it has none, and a list if it has several.
 
-        Raises ExpressionFailed: it is no jq, it failed, or it exceeds a limit.
+        Raises ExpressionFailed: it is no jq, or it failed. Raises ExpressionLimit for one that takes too much, and
+        Unavailable where the machine is too busy to evaluate it, or something ends the process that does.
         """
         try:
             program = _make_program(code, tuple(variables))
-        except Refused as error:
+            given = _dump({"d": on, "v": {name: variables[name] for name in program.variables}})
+        except (Refused, RecursionError) as error:
             raise ExpressionFailed(_describe(code, str(error))) from error
-        given = {"d": on, "v": {name: variables[name] for name in program.variables}}
-        answer, said = await self._ask(code, program, _dump(given))
+        what = f"the expression {_shorten(code)}"
+        answer, said = await self._ask(Question.EXPRESSION, what, program.text.encode("utf-8", "surrogatepass"), given)
         match answer:
             case Answer.DONE:
-                values: Sequence[Json] = [json.loads(line) for line in said.split(b"\n") if line]
-                return values[0] if len(values) == 1 else values or None
+                return _read_values(code, said)
             case Answer.FAILED:
                 raise ExpressionFailed(_describe(code, describe_error(said.decode("utf-8", "replace"), variables)))
             case Answer.TOO_LARGE:
                 raise ExpressionFailed(_describe(code, f"its value is longer than {RESULT_BYTES_MAX:,} bytes as JSON"))
+            case Answer.NO_MEMORY:
+                raise ExpressionLimit(_describe_memory(what))
+
+    async def find_misfit(self, value: Json, schema: Mapping[str, Json]) -> str:
+        """Where `value` does not fit the JSON Schema and why, as the end of a sentence; empty if it fits.
+
+        Raises ExpressionLimit and Unavailable as `evaluate` does.
+        """
+        what = "the check against the schema"
+        try:
+            answer, said = await self._ask(Question.SCHEMA, what, _dump(schema), _dump(value))
+        except RecursionError:
+            answer, said = Answer.FAILED, b"the value is nested too deep"
+        match answer:
+            case Answer.DONE:
+                return str(json.loads(said))
+            case Answer.FAILED:
+                return said.decode("utf-8", "replace")
+            case _:
+                raise ExpressionLimit(_describe_memory(what))
 
     async def close(self) -> None:
         """End the process, if there is one."""
         async with self._turn:
             await self._stop()
 
-    async def _ask(self, code: str, program: Program, given: bytes) -> tuple[Answer, bytes]:
-        text = program.text.encode("utf-8", "surrogatepass")
+    async def _ask(self, question: Question, what: str, program: bytes, given: bytes) -> tuple[Answer, bytes]:
+        request = HEAD.pack(question, len(program), len(given)) + program + given
         async with self._turn:
-            child = await self._ensure_child()
-            try:
-                async with asyncio.timeout(WALL_S_MAX):
-                    return await _exchange(child, HEAD.pack(len(text), len(given)) + text + given)
-            except TimeoutError as error:
-                await self._stop()  # as below
-                raise ExpressionFailed(_describe(code, f"it took longer than {WALL_S_MAX:.0f} s")) from error
-            except (asyncio.IncompleteReadError, ConnectionError) as error:
-                reason = self._describe_end(await child.wait())
-                raise ExpressionFailed(_describe(code, reason)) from error
-            except BaseException:  # what the child writes from now on would be taken for the answer to the next request
-                await self._stop()
-                raise
-            finally:
-                if self._child is not None and self._child.returncode is not None:
-                    self._child = None
+            answer = await self._try(what, request)
+            # What ended the process may have come from outside: the next one has its own chance.
+            return answer if isinstance(answer, tuple) else await self._try_again(what, request)
+
+    async def _try_again(self, what: str, request: bytes) -> tuple[Answer, bytes]:
+        answer = await self._try(what, request)
+        if isinstance(answer, tuple):
+            return answer
+        if answer in OWN_ENDS:
+            raise ExpressionLimit(_describe_memory(what))
+        raise Unavailable(f"{what} cannot be evaluated: the process that does ended with {answer}, twice")
+
+    async def _try(self, what: str, request: bytes) -> tuple[Answer, bytes] | int:
+        """The answer, or how the process ended without one."""
+        child = await self._ensure_child()
+        try:
+            async with asyncio.timeout(WALL_S_MAX):
+                return await _exchange(child, request)
+        except TimeoutError as error:
+            await self._stop()  # as below
+            raise Unavailable(f"{what} took longer than {WALL_S_MAX:.0f} s: the machine is too busy") from error
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            code = await self._wait_for_end(child)
+            if code == -signal.SIGPROF:
+                reason = f"{what} took more than {self._cpu_s_max:g} s of processor time"
+                raise ExpressionLimit(reason) from error
+            return code
+        except BaseException:  # what the child writes from now on would be taken for the answer to the next request
+            await self._stop()
+            raise
+
+    async def _wait_for_end(self, child: Process) -> int:
+        """How the process ended, which has closed its output. To send it a signal now would lose that."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ENDING_S_MAX):
+                await child.wait()
+        await self._stop()
+        return await child.wait()
 
     async def _ensure_child(self) -> Process:
         if self._child is None or self._child.returncode is not None:
@@ -97,18 +156,11 @@ class Evaluator:
 
     async def _stop(self) -> None:
         child, self._child = self._child, None
-        if child is None:
+        if child is None or child.returncode is not None:
             return
         with suppress(ProcessLookupError):
             child.kill()
         await child.wait()
-
-    def _describe_end(self, code: int) -> str:
-        if code == -signal.SIGPROF:
-            return f"it took more than {self._cpu_s_max:g} s of processor time"
-        return (
-            f"its process ended with {code}; it may have taken more than {MEMORY_MAX // 1024 // 1024:,} MiB of memory"
-        )
 
 
 async def _exchange(child: Process, request: bytes) -> tuple[Answer, bytes]:
@@ -125,9 +177,24 @@ def _dump(given: Json) -> bytes:
     return json.dumps(given, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
+def _read_values(code: str, said: bytes) -> Json:
+    try:
+        values: Sequence[Json] = [json.loads(line) for line in said.split(b"\n") if line]
+    except RecursionError as error:
+        raise ExpressionFailed(_describe(code, "its value is nested too deep")) from error
+    return values[0] if len(values) == 1 else values or None
+
+
 def _describe(code: str, reason: str) -> str:
-    shown = code if len(code) <= SENTENCE_MAX else f"{code[:SENTENCE_MAX]}…"
-    return f"the expression {shown} has no value: {reason}"
+    return f"the expression {_shorten(code)} has no value: {reason}"
+
+
+def _describe_memory(what: str) -> str:
+    return f"{what} took more than {MEMORY_MAX // 1024 // 1024:,} MiB of memory"
+
+
+def _shorten(code: str) -> str:
+    return code if len(code) <= SENTENCE_MAX else f"{code[:SENTENCE_MAX]}…"
 
 
 @lru_cache(maxsize=KEPT)

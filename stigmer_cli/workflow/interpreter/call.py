@@ -8,7 +8,7 @@ from stigmer_cli.domain.step import Effect, idempotency_key
 from stigmer_cli.workflow.error import ErrorType, make_error
 from stigmer_cli.workflow.interpreter.call_arguments import prepare_arguments
 from stigmer_cli.workflow.interpreter.catalog import NESTED, check_nesting, fetch_function, is_fetched
-from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit, read_effect, shorten_key
+from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit, read_effect
 from stigmer_cli.workflow.interpreter.sequence import run_task
 from stigmer_cli.workflow.interpreter.subscription import perform_subscription
 from stigmer_cli.workflow.json_value import Json
@@ -70,12 +70,12 @@ async def _translate(run: Run, visit: Visit, request: CallRequest) -> CallReques
         return {"call": function, "with": other}
 
     step = TaskStep(
-        key=shorten_key(f"{visit.key}/operation"),
+        key=f"{visit.key}/operation",
         name=f"{visit.task.name}: {request.function}",
         effect=Effect.REPEATABLE,
         input={"call": request.function, "with": request.arguments},
     )
-    found = cast("Mapping[str, Json]", await run.world.journal.perform(step, translate))
+    found = cast("Mapping[str, Json]", await run.perform_step(step, translate))
     arguments = cast("Mapping[str, Json]", found["with"])
     return replace(request, function=cast("str", found["call"]), arguments=arguments)
 
@@ -89,9 +89,9 @@ async def _call_service(run: Run, visit: Visit, request: CallRequest) -> Json:
         return await call.perform(replace(request, effect=effect))
 
     step = TaskStep(
-        key=shorten_key(visit.key),
+        key=visit.key,
         name=f"{visit.task.name}: {request.function}",
         effect=effect,
         input={"call": request.function, "with": request.arguments},
     )
-    return await run.world.journal.perform(step, perform)
+    return await run.perform_step(step, perform)

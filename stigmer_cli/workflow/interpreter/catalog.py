@@ -49,7 +49,7 @@ async def fetch_function(run: Run, visit: Visit, name: str) -> Task:
         effect=Effect.REPEATABLE,
         input={"function": name, "address": address},
     )
-    found = cast("Mapping[str, Json]", await run.world.journal.perform(step, fetch))
+    found = cast("Mapping[str, Json]", await run.perform_step(step, fetch))
     return Task(name=name, data=found, path=(*visit.task.path, "call"))
 
 

@@ -7,7 +7,7 @@ from typing import cast
 from stigmer_cli.domain.event import check_event
 from stigmer_cli.domain.step import Effect
 from stigmer_cli.workflow.error import ErrorType, make_error
-from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit, shorten_key
+from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit
 from stigmer_cli.workflow.interpreter.scope import describe_moment
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import TaskStep
@@ -42,5 +42,5 @@ async def perform_emit(run: Run, visit: Visit) -> Flow:
         await run.world.publish(event)
         return event
 
-    step = TaskStep(key=shorten_key(visit.key), name=visit.task.name, effect=Effect.REPEATABLE, input={"emit": filled})
-    return Flow(output=await run.world.journal.perform(step, publish))
+    step = TaskStep(key=visit.key, name=visit.task.name, effect=Effect.REPEATABLE, input={"emit": filled})
+    return Flow(output=await run.perform_step(step, publish))

@@ -53,37 +53,52 @@ async def perform_fork(run: Run, visit: Visit) -> Flow:
 
 
 async def _run_all(run: Run, visit: Visit, branches: Sequence[_Branch]) -> Flow:
-    """Raises the first error, as the branches are ordered, of those that there are by then."""
-    await _run_until(run, visit, branches, is_enough=lambda branch: branch.error is not None)
-    for branch in branches:
+    """Raises the first error, as the branches are ordered, of those that there are by then.
+
+    Which branch failed the fork is recorded: a replay runs no other, so that what was cut off in them stays so.
+    """
+    failed = await _find_decision(run, visit, "failed")
+    running = branches if failed is None else [branches[failed]]
+    await _run_until(run, visit, running, is_enough=lambda branch: branch.error is not None)
+    for branch in running:
         if branch.error is not None:
+            await _decide(run, visit, "failed", branch.number)
             raise branch.error
-    _wait_for(branches)
-    flows = [branch.flow for branch in branches if branch.flow is not None]
+    _wait_for(running)
+    flows = [branch.flow for branch in running if branch.flow is not None]
     is_end = any(flow.directive == END for flow in flows)
     return Flow(output=[flow.output for flow in flows], directive=END if is_end else "")
 
 
 async def _compete(run: Run, visit: Visit, branches: Sequence[_Branch]) -> Flow:
     """Which branch won is recorded: a replay runs no other."""
-    key = f"{visit.key}/fork/winner"
-    recorded = await run.world.journal.find(key)
-    running = branches if recorded is None else [branches[cast("int", recorded)]]
+    winner = await _find_decision(run, visit, "winner")
+    running = branches if winner is None else [branches[winner]]
     await _run_until(run, visit, running, is_enough=lambda branch: branch.flow is not None)
-    winner = next((branch for branch in running if branch.flow is not None), None)
-    if winner is None:
-        _wait_for(running)
-        raise next(branch.error for branch in running if branch.error is not None)
-    number = winner.number
+    for branch in running:
+        if branch.flow is not None:
+            await _decide(run, visit, "winner", branch.number)
+            for other in running:
+                other.flow = other.flow if other is branch else None
+            return branch.flow
+    _wait_for(running)
+    raise next(branch.error for branch in running if branch.error is not None)
 
-    async def tell_winner() -> Json:
-        return number
 
-    await run.perform(key, "winner", None, tell_winner)
-    for branch in branches:
-        branch.flow = branch.flow if branch is winner else None
-    assert winner.flow is not None  # noqa: S101 - found by that
-    return winner.flow
+async def _find_decision(run: Run, visit: Visit, word: str) -> int | None:
+    """The number of the branch that an earlier attempt recorded as `winner` or `failed`."""
+    recorded = cast("Mapping[str, int] | None", await run.find(f"{visit.key}/fork/{word}"))
+    if recorded is None:
+        return None
+    run.count_tasks(recorded["tasks"])
+    return recorded["branch"]
+
+
+async def _decide(run: Run, visit: Visit, word: str, number: int) -> None:
+    async def tell() -> Json:
+        return {"branch": number, "tasks": run.tasks_begun}
+
+    await run.perform(f"{visit.key}/fork/{word}", f"{word} branch", None, tell)
 
 
 def _wait_for(branches: Sequence[_Branch]) -> None:
@@ -101,17 +116,20 @@ async def _run_until(
 
     async def run_branch(branch: _Branch) -> bool:
         async with places:
-            await _run_branch(run, visit, branch)
+            with run.activity.work():
+                await _run_branch(run, visit, branch)
         return branch.failure is not None or is_enough(branch)
 
     async with asyncio.TaskGroup() as group:
         waiting = {group.create_task(run_branch(branch), name=branch.key) for branch in branches}
-        is_decided = False
-        while waiting and not is_decided:
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            is_decided = any(task.result() for task in done)
-        for task in waiting:
-            task.cancel()
+        await asyncio.sleep(0)  # until they have begun: before that nobody would be at work
+        with run.activity.rest():
+            is_decided = False
+            while waiting and not is_decided:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                is_decided = any(task.result() for task in done)
+            for task in waiting:
+                task.cancel()
     for branch in branches:
         if branch.failure is not None:
             raise branch.failure

@@ -1,9 +1,11 @@
 """Runs a workflow from its input to its output; the table of what each kind of task does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import cast
 
 from stigmer_cli.workflow.document import Workflow
+from stigmer_cli.workflow.error import UNEXPECTED, LimitReached, WorkflowError, describe_unexpected
 from stigmer_cli.workflow.expression.evaluator import Evaluator
 from stigmer_cli.workflow.interpreter.call import perform_call
 from stigmer_cli.workflow.interpreter.catalog import is_fetched
@@ -12,7 +14,7 @@ from stigmer_cli.workflow.interpreter.emit import perform_emit
 from stigmer_cli.workflow.interpreter.fork import perform_fork
 from stigmer_cli.workflow.interpreter.listen import perform_listen
 from stigmer_cli.workflow.interpreter.process import name_process, perform_run
-from stigmer_cli.workflow.interpreter.run import Flow, Performer, Run, check_schema
+from stigmer_cli.workflow.interpreter.run import Flow, Performer, Run
 from stigmer_cli.workflow.interpreter.scope import Context, Scope
 from stigmer_cli.workflow.interpreter.sequence import run_list
 from stigmer_cli.workflow.interpreter.timeouts import run_in_time
@@ -57,7 +59,25 @@ async def interpret(
         raw_input=given,
         performers=PERFORMERS,
     )
-    return (await run_in_time(run, workflow.data, "", lambda: _run_workflow(run, given))).output
+    scope = Scope(context=Context())
+    try:
+        # What a task raises says where it comes from. So this is the workflow's own timeout, or its end at a limit.
+        with _located("/timeout"):
+            return (await run_in_time(run, workflow.data, "", given, scope, lambda: _run_workflow(run, given))).output
+    except LimitReached as reached:
+        raise reached.error from reached
+
+
+@contextmanager
+def _located(pointer: str) -> Iterator[None]:
+    """Errors of the workflow itself have the instance `pointer`."""
+    try:
+        yield
+    except (WorkflowError, *UNEXPECTED) as error:
+        known = error if isinstance(error, WorkflowError) else describe_unexpected(error)
+        raise known.at(pointer) from error
+    except LimitReached as reached:
+        raise LimitReached(reached.error.at(pointer)) from reached
 
 
 async def _run_workflow(run: Run, given: Json) -> Flow:
@@ -65,15 +85,19 @@ async def _run_workflow(run: Run, given: Json) -> Flow:
     about_input = cast("Mapping[str, Json]", data.get("input") or {})
     about_output = cast("Mapping[str, Json]", data.get("output") or {})
     scope = Scope(context=Context())
-    check_schema(about_input, given, "input of the workflow")
-    if (template := about_input.get("from")) is not None:
-        given = await run.transform(template, given, scope)
-    # The input of the workflow is the input of its first task, and as long as no task has one of its own, `$input`.
+    with _located("/input"):
+        await run.check_schema(about_input, given, "input of the workflow")
+        if (template := about_input.get("from")) is not None:
+            given = await run.transform(template, given, scope)
+    # The input of the workflow is the input of its first task, the first context, and `$input` as long as no task has
+    # one of its own.
+    scope.context.value = given
     flow = await run_list(run, list_tasks(data["do"], ("do",)), "/do", given, scope.bind(input=given))
     output = flow.output
-    if (template := about_output.get("as")) is not None:
-        output = await run.transform(template, output, scope)
-    check_schema(about_output, output, "output of the workflow")
+    with _located("/output"):
+        if (template := about_output.get("as")) is not None:
+            output = await run.transform(template, output, scope)
+        await run.check_schema(about_output, output, "output of the workflow")
     return Flow(output=output)
 
 

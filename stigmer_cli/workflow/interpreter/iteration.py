@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import cast
 
-from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit, check_schema
+from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit
 from stigmer_cli.workflow.interpreter.sequence import run_list
 from stigmer_cli.workflow.json_value import Json, Path
 from stigmer_cli.workflow.task import list_tasks
@@ -28,10 +28,10 @@ class Iteration:
         output = flow.output
         if (template := _read_part(each, "output")) is not None:
             output = await self._run.transform(template, output, scope)
-        check_schema(each.get("output"), output, "output of an item")
+        await self._run.check_schema(each.get("output"), output, "output of an item")
         if (template := _read_part(each, "export")) is not None:
             context = await self._run.transform(template, output, scope.bind(output=output))
-            check_schema(each.get("export"), context, "context")
+            await self._run.check_schema(each.get("export"), context, "context")
             scope.context.value = context
         return Flow(output=output, directive=flow.directive)
 

@@ -154,7 +154,7 @@ class _Listener:
                 step = await self._run.perform(key, f"event for {self._visit.task.name}", given, self._look)
             except _NoneYet:
                 await self._note_position()
-                await self._run.world.wait_for_events(self._listening())
+                await self._run.wait_for_events(self._listening())
                 continue
             return self._count(cast("Mapping[str, Json]", step))
 

@@ -5,7 +5,7 @@ from typing import cast
 
 from stigmer_cli.domain.step import Effect
 from stigmer_cli.workflow.error import ErrorType, make_error
-from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit, read_effect, shorten_key
+from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit, read_effect
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import TaskStep
 from stigmer_cli.workflow.task import Task
@@ -38,12 +38,12 @@ async def perform_run(run: Run, visit: Visit) -> Flow:
         return await process.perform(settings)
 
     step = TaskStep(
-        key=shorten_key(visit.key),
+        key=visit.key,
         name=f"{visit.task.name}: {kind}",
         effect=read_effect(visit.task) or Effect.ONCE,
         input={"run": kind, "with": settings},
     )
-    left = cast("Mapping[str, Json]", await run.world.journal.perform(step, perform))
+    left = cast("Mapping[str, Json]", await run.perform_step(step, perform))
     form = cast("str", body.get("return", "stdout"))
     if left["code"] != 0 and form not in TOLERANT:
         said = " ".join(str(left["stderr"]).split())[-EXCERPT_MAX:]

@@ -3,24 +3,27 @@
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol, cast
 
 from stigmer_cli.domain.step import KEY_MAX, Effect
-from stigmer_cli.json_schema import find_misfit
 from stigmer_cli.workflow.document import Workflow
 from stigmer_cli.workflow.duration import parse_duration
-from stigmer_cli.workflow.error import ErrorType, make_error
-from stigmer_cli.workflow.expression.evaluator import Evaluator, ExpressionFailed
+from stigmer_cli.workflow.error import UNEXPECTED, ErrorType, LimitReached, describe_unexpected, make_error
+from stigmer_cli.workflow.expression.evaluator import Evaluator, ExpressionFailed, ExpressionLimit
 from stigmer_cli.workflow.expression.syntax import Unclosed, unwrap
 from stigmer_cli.workflow.expression.template import fill_template
+from stigmer_cli.workflow.interpreter.activity import Activity
 from stigmer_cli.workflow.interpreter.scope import Scope, describe_moment
 from stigmer_cli.workflow.json_value import Json
-from stigmer_cli.workflow.runtime import ExecutionFacts, Functions, TaskStep, World
+from stigmer_cli.workflow.runtime import ExecutionFacts, Functions, Listening, TaskStep, Waits, World
 from stigmer_cli.workflow.task import Task, TaskKind
 
 HASH_CHARS = 32
+
+LOOK_EVERY_MS = 2_000
+"""How often it is looked for events while another branch is at work, so that the attempt goes on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,7 @@ class Run:
     raw_input: Json
     performers: Mapping[TaskKind, Performer]
     tasks_begun: int = 0
+    activity: Activity = field(default_factory=Activity)
 
     @cached_property
     def asks_for_start_of_tasks(self) -> bool:
@@ -87,8 +91,42 @@ class Run:
 
     async def perform(self, key: str, name: str, given: Json, effect: Callable[[], Awaitable[Json]]) -> Json:
         """A step without effects on others, such as a look at the clock."""
-        step = TaskStep(key=shorten_key(key), name=name, effect=Effect.NONE, input=given)
-        return await self.world.journal.perform(step, effect)
+        return await self.perform_step(TaskStep(key=key, name=name, effect=Effect.NONE, input=given), effect)
+
+    async def perform_step(self, step: TaskStep, effect: Callable[[], Awaitable[Json]]) -> Json:
+        """What the journal has of the step, or gets of `effect`. The step's key may be too long.
+
+        Raises WorkflowError, also where `effect` raises what nobody expects: that is recorded, too.
+        """
+
+        async def attempt() -> Json:
+            try:
+                return await effect()
+            except UNEXPECTED as error:
+                raise describe_unexpected(error) from error
+
+        return await self.world.journal.perform(replace(step, key=shorten_key(step.key)), attempt)
+
+    async def find(self, key: str) -> Json:
+        """What `perform` recorded for `key` without an input; None if it has recorded nothing."""
+        return await self.world.journal.find(shorten_key(key))
+
+    async def wait_until(self, key: str, until_ms: int) -> None:
+        """Return once it is `until_ms`, or raise Waits: that only when no other branch is at work."""
+        if not await self.activity.wait_until(until_ms, self.world.now_ms):
+            await self.world.wait_until(shorten_key(key), until_ms)
+
+    async def wait_for_events(self, listening: Listening) -> None:
+        """Return once there may be more of them, or raise Waits: that only when no other branch is at work."""
+        try:
+            await self.world.wait_for_events(listening)
+        except Waits:
+            if not await self.activity.pause(LOOK_EVERY_MS):
+                raise
+
+    def count_tasks(self, begun: int) -> None:
+        """Count the tasks that an earlier attempt had begun, where this one skips some of them."""
+        self.tasks_begun = max(self.tasks_begun, begun)
 
     async def evaluate(self, code: str, on: Json, scope: Scope) -> Json:
         """The value of a text that always is an expression. Raises WorkflowError."""
@@ -96,6 +134,8 @@ class Run:
             return await self.evaluator.evaluate(unwrap(code), on, self._list_variables(code, scope))
         except (ExpressionFailed, Unclosed) as error:
             raise make_error(ErrorType.EXPRESSION, str(error)) from error
+        except ExpressionLimit as error:
+            raise LimitReached(make_error(ErrorType.EXPRESSION, str(error))) from error
 
     async def is_true(self, code: str, on: Json, scope: Scope) -> bool:
         """Whether the value of a condition is neither false nor null."""
@@ -113,6 +153,8 @@ class Run:
             return await fill_template(template, evaluate, is_loose=mode == "loose")
         except ExpressionFailed as error:
             raise make_error(ErrorType.EXPRESSION, str(error)) from error
+        except ExpressionLimit as error:
+            raise LimitReached(make_error(ErrorType.EXPRESSION, str(error))) from error
 
     async def transform(self, template: Json, on: Json, scope: Scope) -> Json:
         """What `from` or `as` makes of `on`: a text is an expression, a mapping has expressions in it."""
@@ -120,12 +162,38 @@ class Run:
             self.evaluate(template, on, scope) if isinstance(template, str) else self.fill(template, on, scope)
         )
 
+    async def read_duration(self, value: Json, on: Json, scope: Scope) -> int:
+        """The duration in milliseconds; it may be an expression, or have expressions in it. Raises WorkflowError."""
+        return self.parse_duration(await self.fill(value, on, scope))
+
     def parse_duration(self, value: Json) -> int:
         """The duration in milliseconds. Raises WorkflowError."""
         try:
             return parse_duration(value)
         except ValueError as error:
             raise make_error(ErrorType.CONFIGURATION, str(error)) from error
+
+    async def check_schema(self, holder: Json, value: Json, what: str) -> None:
+        """Raises WorkflowError where `value` does not fit the schema of `holder`, if that has one."""
+        schema = holder.get("schema") if isinstance(holder, Mapping) else None
+        if schema is None:
+            return
+        document = cast("Mapping[str, Json]", schema).get("document")
+        if not isinstance(document, Mapping):
+            raise make_error(ErrorType.CONFIGURATION, f"the schema of the {what} is a resource, which is not supported")
+        try:
+            misfit = await self.evaluator.find_misfit(value, document)
+        except ExpressionLimit as error:
+            raise LimitReached(make_error(ErrorType.VALIDATION, f"the schema of the {what}: {error}")) from error
+        if misfit:
+            raise make_error(ErrorType.VALIDATION, f"the {what} does not fit its schema {misfit}")
+
+    def begin_task(self) -> None:
+        """Count a task. Raises LimitReached."""
+        self.tasks_begun += 1
+        if self.tasks_begun > self.facts.tasks_max:
+            reason = f"the execution has begun more than {self.facts.tasks_max:,} tasks"
+            raise LimitReached(make_error(ErrorType.RUNTIME, reason))
 
     def _list_variables(self, code: str, scope: Scope) -> Mapping[str, Json]:
         """The variables of the specification are made for who asks: the definition may be a mebibyte long."""
@@ -150,18 +218,6 @@ class Run:
         if missing:
             raise make_error(ErrorType.AUTHORIZATION, f"there is no secret {missing[0]}")
         return {name: self.facts.secrets[name] for name in names}
-
-
-def check_schema(holder: Json, value: Json, what: str) -> None:
-    """Raises WorkflowError where `value` does not fit the schema of `holder`, if that has one."""
-    schema = holder.get("schema") if isinstance(holder, Mapping) else None
-    if schema is None:
-        return
-    document = cast("Mapping[str, Json]", schema).get("document")
-    if not isinstance(document, Mapping):
-        raise make_error(ErrorType.CONFIGURATION, f"the schema of the {what} is a resource, which is not supported")
-    if misfit := find_misfit(value, document):
-        raise make_error(ErrorType.VALIDATION, f"the {what} does not fit its schema {misfit}")
 
 
 def shorten_key(key: str) -> str:

@@ -22,17 +22,29 @@ class Context:
         """The context of a branch that begins now."""
         return Context(value=self.value, taken=set(self.taken))
 
+    def restore(self, before: "Context") -> None:
+        """Forget what was changed since `before` was made of it."""
+        self.value, self.taken = before.value, set(before.taken)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """The variables at one place of a workflow: those of loops and catches around it, and its context."""
+    """The variables at one place of a workflow: those of loops and catches around it, and its context.
+
+    `is_extension`: a task around it is in an extension.
+    """
 
     context: Context
-    variables: Mapping[str, Json] = field(default_factory=dict)
+    variables: Mapping[str, Json] = field(default_factory=lambda: {"authorization": None})
+    is_extension: bool = False
 
-    def bind(self, **variables: Json) -> "Scope":
+    def bind(self, /, **variables: Json) -> "Scope":
         """The same, in which these variables have new values."""
         return replace(self, variables={**self.variables, **variables})
+
+    def enter(self, described: Json) -> "Scope":
+        """The scope of a task in it. `$task` is that task; in an extension it stays the one that is extended."""
+        return self if self.is_extension else self.bind(task=described)
 
     def list_values(self) -> Mapping[str, Json]:
         """All variables with their values of this moment."""

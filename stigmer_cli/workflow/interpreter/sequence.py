@@ -5,14 +5,22 @@ raw input ─▶ if ─▶ input.schema ─▶ input.from ─▶ the task ─▶
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
 from stigmer_cli.domain.task import TaskPhase
-from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
+from stigmer_cli.workflow.error import (
+    UNEXPECTED,
+    ErrorType,
+    LimitReached,
+    WorkflowError,
+    describe_unexpected,
+    make_error,
+)
 from stigmer_cli.workflow.flow import CONTINUE, END, EXIT
 from stigmer_cli.workflow.interpreter.extensions import run_extended
-from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit, check_schema
+from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit
 from stigmer_cli.workflow.interpreter.scope import Scope, describe_moment
 from stigmer_cli.workflow.interpreter.timeouts import run_in_time
 from stigmer_cli.workflow.json_value import Json, write_pointer
@@ -60,27 +68,35 @@ def _find_task(names: Sequence[str], name: str) -> int:
 
 async def run_task(run: Run, task: Task, key: str, raw_input: Json, scope: Scope) -> Flow:
     """Run one task; the flow's output is transformed. Raises WorkflowError, which says where it comes from."""
-    run.tasks_begun += 1
     observe = _Observed(run, task, key)
     try:
-        if run.tasks_begun > run.facts.tasks_max:
-            raise make_error(ErrorType.RUNTIME, f"the execution has begun more than {run.facts.tasks_max:,} tasks")
-        described = await _describe_task(run, task, key, raw_input)
-        scope = scope.bind(task=described)
-        condition = task.data.get("if")
-        if condition is not None and not await run.is_true(cast("str", condition), raw_input, scope):
-            observe.tell(TaskPhase.SKIPPED)
-            return Flow(output=raw_input, directive=CONTINUE)
-        observe.tell(TaskPhase.RUNNING)
-        visit = Visit(task=task, key=key, input=raw_input, scope=scope)
-        flow = await run_in_time(run, task.data, key, lambda: _run_body(run, visit))
-    except WorkflowError as error:
-        located = error.at(task.pointer)
+        return await _run_observed(run, Visit(task=task, key=key, input=raw_input, scope=scope), observe)
+    except (WorkflowError, *UNEXPECTED) as error:
+        known = error if isinstance(error, WorkflowError) else describe_unexpected(error)
+        located = known.at(task.pointer)
         observe.tell(TaskPhase.FAULTED, located)
         raise located from error
+    except LimitReached as reached:
+        located = reached.error.at(task.pointer)
+        observe.tell(TaskPhase.FAULTED, located)
+        raise LimitReached(located) from reached
     except asyncio.CancelledError:
         observe.tell(TaskPhase.CANCELLED)
         raise
+
+
+async def _run_observed(run: Run, raw: Visit, observe: "_Observed") -> Flow:
+    """`raw`: the visit before the input is transformed."""
+    task = raw.task
+    run.begin_task()
+    scope = raw.scope.enter(await _describe_task(run, raw))
+    condition = task.data.get("if")
+    if condition is not None and not await run.is_true(cast("str", condition), raw.input, scope):
+        observe.tell(TaskPhase.SKIPPED)
+        return Flow(output=raw.input, directive=CONTINUE)
+    observe.tell(TaskPhase.RUNNING)
+    visit = replace(raw, scope=scope)
+    flow = await run_in_time(run, task.data, raw.key, raw.input, scope, lambda: _run_body(run, visit))
     observe.tell(TaskPhase.COMPLETED)
     return flow
 
@@ -96,46 +112,50 @@ class _Observed:
         self._run.world.observe(TaskEvent(task=self._task, key=self._key, phase=phase, error=fields))
 
 
-async def _describe_task(run: Run, task: Task, key: str, raw_input: Json) -> dict[str, Json]:
+async def _describe_task(run: Run, raw: Visit) -> dict[str, Json]:
     """`$task`. The time at which it started is looked at, and recorded, only where the document asks for it."""
     described: dict[str, Json] = {
-        "name": task.name,
-        "reference": task.pointer,
-        "definition": task.data,
-        "input": raw_input,
+        "name": raw.task.name,
+        "reference": raw.task.pointer,
+        "definition": raw.task.data,
+        "input": raw.input,
     }
     if run.asks_for_start_of_tasks:
 
         async def look_at_clock() -> Json:
             return run.world.now_ms()
 
-        began = await run.perform(f"{key}/{STARTED_AT}", f"start of {task.name}", None, look_at_clock)
+        began = await run.perform(f"{raw.key}/{STARTED_AT}", f"start of {raw.task.name}", None, look_at_clock)
         described[STARTED_AT] = describe_moment(cast("int", began))
     return described
 
 
 async def _run_body(run: Run, visit: Visit) -> Flow:
     task, scope = visit.task, visit.scope
-    check_schema(task.data.get("input"), visit.input, "input")
+    await run.check_schema(task.data.get("input"), visit.input, "input")
     given = visit.input
     if (template := _read(task, "input", "from")) is not None:
         given = await run.transform(template, visit.input, scope)
     scope = scope.bind(input=given)
-    inner = Visit(task=task, key=visit.key, input=given, scope=scope)
-    flow = await run_extended(run, inner, run_list)
+    flow = await run_extended(run, replace(visit, input=given, scope=scope), run_list)
+    scope = scope.bind(authorization=flow.authorization)
+    if not scope.is_extension:
+        scope = scope.bind(task={**cast("dict[str, Json]", scope.variables["task"]), "output": flow.output})
     output = flow.output
-    scope = scope.bind(task={**cast("dict[str, Json]", scope.variables["task"]), "output": output})
-    if flow.authorization is not None:
-        scope = scope.bind(authorization=flow.authorization)
     if (template := _read(task, "output", "as")) is not None:
         output = await run.transform(template, output, scope)
-    check_schema(task.data.get("output"), output, "output")
-    scope = scope.bind(output=output)
-    if (template := _read(task, "export", "as")) is not None:
-        context = await run.transform(template, output, scope)
-        check_schema(task.data.get("export"), context, "context")
-        scope.context.value = context
+    await run.check_schema(task.data.get("output"), output, "output")
+    if (export := task.data.get("export")) is not None:
+        await _export(run, export, output, scope.bind(output=output))
     return Flow(output=output, directive=flow.directive or cast("str", task.data.get("then", CONTINUE)))
+
+
+async def _export(run: Run, export: Json, output: Json, scope: Scope) -> None:
+    """Replace the context; without `as` it stays, and has to fit the schema all the same."""
+    template = cast("Mapping[str, Json]", export).get("as")
+    context = scope.context.value if template is None else await run.transform(template, output, scope)
+    await run.check_schema(export, context, "context")
+    scope.context.value = context
 
 
 def _read(task: Task, word: str, key: str) -> Json:

@@ -99,7 +99,7 @@ class _Source:
             effect=Effect.REPEATABLE,
             input=None,
         )
-        return await self.run.world.journal.perform(step, self._receive)
+        return await self.run.perform_step(step, self._receive)
 
     async def _receive(self) -> Json:
         left_s = None if self.until_ms is None else max(0, self.until_ms - self.run.world.now_ms()) / 1_000

@@ -32,18 +32,26 @@ async def perform_try(run: Run, visit: Visit) -> Flow:
             if not await _is_caught(run, visit, catch, error, scope):
                 raise
             number += 1
-            if not await retries.wait_for(number, scope):
-                return await _handle(run, visit, catch, scope)
+            if await retries.wait_for(number, scope):
+                continue
+            if retries.policy is not None and not {"do", "then"} & set(catch):
+                raise  # nothing but trying again was asked for, and that is used up
+            return await _handle(run, visit, catch, scope)
 
 
-async def _run_attempt(run: Run, visit: Visit, number: int, *, policy: Mapping[str, Json]) -> Flow:
+async def _run_attempt(run: Run, visit: Visit, number: int, *, policy: Json) -> Flow:
     tasks = list_tasks(visit.task.data["try"], (*visit.task.path, "try"))
     key = f"{visit.key}/retry/{number}/try" if number else f"{visit.key}/try"
     limit = _read(policy, "limit", "attempt", "duration")
     if limit is None:
         return await run_list(run, tasks, key, visit.input, visit.scope)
-    limit_ms = run.parse_duration(limit)
-    return await run_within(run, limit_ms, key, lambda: run_list(run, tasks, key, visit.input, visit.scope))
+    limit_ms = await run.read_duration(limit, visit.input, visit.scope)
+    try:
+        return await run_within(
+            run, limit_ms, key, visit.scope, lambda: run_list(run, tasks, key, visit.input, visit.scope)
+        )
+    except WorkflowError as error:
+        raise error.at(visit.task.pointer) from error
 
 
 async def _is_caught(run: Run, visit: Visit, catch: Mapping[str, Json], error: WorkflowError, scope: Scope) -> bool:
@@ -74,8 +82,7 @@ class _Retries:
 
     def __init__(self, run: Run, visit: Visit, policy: Mapping[str, Json] | None) -> None:
         self._run, self._visit = run, visit
-        self._has_policy = policy is not None
-        self.policy: Mapping[str, Json] = policy or {}
+        self.policy = policy
         self._ends_ms: int | None = None
 
     async def begin(self) -> None:
@@ -83,7 +90,7 @@ class _Retries:
         limit = _read(self.policy, "limit", "duration")
         if limit is None:
             return
-        length_ms = self._run.parse_duration(limit)
+        length_ms = await self._run.read_duration(limit, self._visit.input, self._visit.scope)
 
         async def set_end() -> Json:
             return self._run.world.now_ms() + length_ms
@@ -95,39 +102,42 @@ class _Retries:
     async def wait_for(self, number: int, scope: Scope) -> bool:
         """Return True when it is time for the retry `number`, counted from 1; False if there is none."""
         count = _read(self.policy, "limit", "attempt", "count")
-        if not self._has_policy or (isinstance(count, int) and number > count):
+        if self.policy is None or (isinstance(count, int) and number > count):
             return False
         if not await _holds(self._run, self._visit, self.policy, scope):
             return False
         key = f"{self._visit.key}/retry/{number}"
+        delay_ms = await self._compute_delay_ms(number, scope)
+        least_ms, most_ms = await self._read_jitter_ms(scope)
 
         async def decide() -> Json:
-            due_ms = self._run.world.now_ms() + self._compute_delay_ms(number)
+            jitter_ms = round(least_ms + (most_ms - least_ms) * self._run.world.draw())
+            due_ms = self._run.world.now_ms() + min(delay_ms + jitter_ms, MS_MAX)
             return None if self._ends_ms is not None and due_ms > self._ends_ms else due_ms
 
         due_ms = await self._run.perform(key, f"retry {number}", None, decide)
         if due_ms is None:
             return False
-        await self._run.world.wait_until(key, cast("int", due_ms))
+        await self._run.wait_until(key, cast("int", due_ms))
         return True
 
-    def _compute_delay_ms(self, number: int) -> int:
-        delay = self.policy.get("delay")
-        base_ms = self._run.parse_duration(delay) if delay is not None else 0
-        backoff = cast("Mapping[str, Json]", self.policy.get("backoff") or {})
+    async def _compute_delay_ms(self, number: int, scope: Scope) -> int:
+        delay = _read(self.policy, "delay")
+        base_ms = await self._run.read_duration(delay, self._visit.input, scope) if delay is not None else 0
+        backoff = cast("Mapping[str, Json]", _read(self.policy, "backoff") or {})
         factor = 1
         if "linear" in backoff:
             factor = number
         elif "exponential" in backoff:
             factor = 2 ** min(number - 1, EXPONENT_MAX)
-        return min(base_ms * factor + self._draw_jitter_ms(), MS_MAX)
+        return base_ms * factor
 
-    def _draw_jitter_ms(self) -> int:
-        jitter = cast("Mapping[str, Json] | None", self.policy.get("jitter"))
+    async def _read_jitter_ms(self, scope: Scope) -> tuple[int, int]:
+        jitter = cast("Mapping[str, Json] | None", _read(self.policy, "jitter"))
         if jitter is None:
-            return 0
-        least, most = self._run.parse_duration(jitter["from"]), self._run.parse_duration(jitter["to"])
-        return round(least + (most - least) * self._run.world.draw())
+            return 0, 0
+        least, most = [await self._run.read_duration(jitter[word], self._visit.input, scope) for word in ("from", "to")]
+        return least, most
 
 
 def _read(value: Json, *path: str) -> Json:

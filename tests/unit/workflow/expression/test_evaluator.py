@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator
 
 import psutil
 import pytest
 
+from stigmer_cli.errors import Unavailable
 from stigmer_cli.workflow.expression import evaluator as evaluator_module
-from stigmer_cli.workflow.expression.evaluator import Evaluator, ExpressionFailed
+from stigmer_cli.workflow.expression.evaluator import Evaluator, ExpressionFailed, ExpressionLimit
 from stigmer_cli.workflow.expression.program import find_code_problem
 from stigmer_cli.workflow.expression.template import fill_template
 from stigmer_cli.workflow.json_value import Json
@@ -90,7 +92,7 @@ async def test_what_is_answered_too_late_is_no_answer_to_the_next_expression(
     assert evaluator._child is not None
     with frozen(evaluator._child.pid):
         monkeypatch.setattr(evaluator_module, "WALL_S_MAX", 0.1)
-        with pytest.raises(ExpressionFailed, match="longer than"):
+        with pytest.raises(Unavailable, match="longer than"):
             await evaluator.evaluate("2", None, {})
     monkeypatch.undo()
     assert await evaluator.evaluate("3", None, {}) == 3
@@ -98,7 +100,7 @@ async def test_what_is_answered_too_late_is_no_answer_to_the_next_expression(
 
 async def test_an_expression_without_an_end_is_ended_and_the_next_one_has_its_value(evaluator: Evaluator) -> None:
     for code in ("def f: f; f", "[range(1e12)]"):
-        with pytest.raises(ExpressionFailed, match=r"more than 0\.3 s of processor time"):
+        with pytest.raises(ExpressionLimit, match=r"more than 0\.3 s of processor time"):
             await evaluator.evaluate(code, None, {})
         assert await evaluator.evaluate("1 + 1", None, {}) == 2
 
@@ -155,3 +157,36 @@ def test_code_is_checked_without_being_evaluated() -> None:
 
 async def test_half_a_surrogate_pair_becomes_a_question_mark(evaluator: Evaluator) -> None:
     assert await evaluator.evaluate(".", json.loads('"a\\ud800"'), {}) == "a?"
+
+
+async def test_what_ends_the_process_from_outside_is_no_error_of_the_expression(evaluator: Evaluator) -> None:
+    assert await evaluator.evaluate("1", None, {}) == 1
+    assert evaluator._child is not None
+    evaluator._child.send_signal(signal.SIGINT)
+    evaluator._child.send_signal(signal.SIGTERM)
+    assert await evaluator.evaluate("2", None, {}) == 2
+    evaluator._child.kill()
+    assert await evaluator.evaluate("3", None, {}) == 3
+
+
+async def test_a_process_that_is_ended_again_and_again_leaves_no_decision(
+    evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluator_module, "CHILD", "antigravity_that_is_not_there")
+    with pytest.raises(Unavailable, match="ended with 1, twice"):
+        await evaluator.evaluate("1", None, {})
+
+
+async def test_too_much_memory_is_a_limit_and_no_error() -> None:
+    generous = Evaluator(cpu_s_max=30)
+    with pytest.raises(ExpressionLimit, match="MiB of memory"):
+        await generous.evaluate('reduce range(40) as $i ("a"; . + .) | length', None, {})
+    await generous.close()
+
+
+async def test_a_schema_whose_pattern_has_no_end_is_ended(evaluator: Evaluator) -> None:
+    assert await evaluator.find_misfit("a", {"type": "string"}) == ""
+    assert await evaluator.find_misfit(1, {"type": "string"}) == "at $: 1 is not of type 'string'"
+    with pytest.raises(ExpressionLimit, match="processor time"):
+        await evaluator.find_misfit("a" * 40 + "!", {"pattern": "^(a|a)*$"})
+    assert await evaluator.find_misfit("b", {"pattern": "^a"}) == "at $: 'b' does not match '^a'"

@@ -137,7 +137,9 @@ async def test_a_policy_says_how_often_and_when_it_is_tried_again(
 async def test_jitter_is_drawn_from_its_range(evaluator: Evaluator) -> None:
     world = MemoryWorld()
     retry = "{delay: PT10S, jitter: {from: PT1S, to: PT2S}, limit: {attempt: {count: 20}}}"
-    await run_text(evaluator, f"do: [{{a: {{try: [{{r: {RAISE}}}], catch: {{retry: {retry}}}}}}}]", {}, world=world)
+    await run_text(
+        evaluator, f"do: [{{a: {{try: [{{r: {RAISE}}}], catch: {{retry: {retry}, do: []}}}}}}]", {}, world=world
+    )
     drawn = [ms for _, ms in world.waits]
     assert all(11_000 <= ms <= 12_000 for ms in drawn)
     assert len(set(drawn)) == 20
@@ -159,9 +161,9 @@ do:
 """
     assert await run_text(evaluator, text, {}, world=world) == {"mocked": True}
     assert [(event["type"], event["data"]) for event in world.published] == [
-        ("before", "/use/extensions/0/log/before/0/logged"),
+        ("before", "/do/0/a"),
         ("after", {"x": 1}),
-        ("before", "/use/extensions/0/log/before/0/logged"),
+        ("before", "/do/1/b"),
     ]
 
 

@@ -226,15 +226,23 @@ class Process(Protocol):
         ...
 
 
+Refuse = Callable[[Mapping[str, Json]], str]
+"""Why a function cannot be called with arguments as the document has them, as a sentence; empty if it can."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Functions:
-    """The functions that can be called, by name, and what a task `run` can run."""
+    """The functions that can be called, by name, and what a task `run` can run.
+
+    `refusals`: what can be said of a call before it is made.
+    """
 
     processes: Mapping[str, Process] = field(default_factory=dict)
     calls: Mapping[str, Call] = field(default_factory=dict)
     translations: Mapping[str, Translation] = field(default_factory=dict)
     subscriptions: Mapping[str, Subscriptions] = field(default_factory=dict)
     resources: Documents | None = None
+    refusals: Mapping[str, Refuse] = field(default_factory=dict)
 
     def __contains__(self, name: object) -> bool:
         """Whether there is a function of that name."""

@@ -19,6 +19,16 @@ PROTOCOLS: Mapping[str, str] = {"http": "http", "https": "http", "nats": "nats"}
 """The protocols of servers that can be spoken, and how the DSL calls them."""
 
 
+def find_refusal(arguments: Mapping[str, Json]) -> str:
+    """Why the protocol that the call asks for cannot be spoken here; empty if it can, or none is asked for."""
+    protocol = arguments.get("protocol")
+    if not isinstance(protocol, str) or "$" in protocol:
+        return ""
+    if protocol not in PROTOCOLS.values():
+        return f"call: asyncapi over {protocol} is not supported, only over http and nats"
+    return nats_messages.find_missing() if protocol == "nats" else ""
+
+
 class AsyncApiCall:
     """Finds the operation in its document, publishes, and subscribes."""
 

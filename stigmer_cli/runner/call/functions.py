@@ -4,9 +4,9 @@ import httpx
 
 from stigmer_cli.clock import Clock, SystemClock
 from stigmer_cli.runner.call.a2a import A2aCall
-from stigmer_cli.runner.call.asyncapi import AsyncApiCall
+from stigmer_cli.runner.call.asyncapi import AsyncApiCall, find_refusal
 from stigmer_cli.runner.call.authenticator import Authenticator
-from stigmer_cli.runner.call.grpc import GrpcCall
+from stigmer_cli.runner.call.grpc import GrpcCall, find_missing
 from stigmer_cli.runner.call.http import HttpCall
 from stigmer_cli.runner.call.mcp import McpCall
 from stigmer_cli.runner.call.openapi import OpenApiTranslation
@@ -46,4 +46,5 @@ def make_functions(
         translations={"openapi": OpenApiTranslation(resources), "mcp": mcp, "grpc": grpc, "asyncapi": asyncapi},
         subscriptions={"asyncapi": asyncapi},
         resources=resources,
+        refusals={"grpc": lambda _arguments: find_missing(), "asyncapi": find_refusal},
     )

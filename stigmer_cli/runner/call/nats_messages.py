@@ -20,6 +20,11 @@ KEY_HEADER = "Nats-Msg-Id"
 """By it a stream of JetStream drops a message that it has."""
 
 
+def find_missing() -> str:
+    """Why no message can be sent or taken here, as a sentence; empty if one can."""
+    return "" if is_installed("nats") else MISSING
+
+
 async def publish(request: CallRequest, shown: Mapping[str, str]) -> None:
     """Publish the message of the arguments; `shown` are the headers that authenticate. Raises WorkflowError."""
     message = request.arguments.get("message")
@@ -58,8 +63,8 @@ async def _read(messages: AsyncIterator[Any]) -> AsyncIterator[Json]:
 @asynccontextmanager
 async def _connect(request: CallRequest, shown: Mapping[str, str]) -> "AsyncIterator[Client]":
     """A connection of the call's own. Raises WorkflowError."""
-    if not is_installed("nats"):
-        raise make_error(ErrorType.CONFIGURATION, MISSING)
+    if missing := find_missing():
+        raise make_error(ErrorType.CONFIGURATION, missing)
     import nats  # noqa: PLC0415 - with the extra
 
     met: list[Exception] = []

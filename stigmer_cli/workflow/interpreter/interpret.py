@@ -104,10 +104,19 @@ async def _run_workflow(run: Run, given: Json) -> Flow:
 def find_unsupported(workflow: Workflow, functions: Functions) -> Sequence[Problem]:
     """The tasks that this version cannot run: whoever accepts a document to run it refuses these."""
     return [
-        Problem(path=task.path, text=f"{what} is not supported by this version")
+        Problem(path=task.path, text=why)
         for task in walk_tasks(_list_all(workflow))
-        if (what := _name_unsupported(task, workflow, functions))
+        if (why := _explain_unsupported(task, workflow, functions))
     ]
+
+
+def _explain_unsupported(task: Task, workflow: Workflow, functions: Functions) -> str:
+    """Why `task` cannot be run, as a sentence; empty if it can."""
+    if what := _name_unsupported(task, workflow, functions):
+        return f"{what} is not supported by this version"
+    refuse = functions.refusals.get(str(task.body)) if task.kind is TaskKind.CALL else None
+    given = task.data.get("with")
+    return refuse(given) if refuse is not None and isinstance(given, Mapping) else ""
 
 
 def _list_all(workflow: Workflow) -> Sequence[Task]:

@@ -15,10 +15,11 @@ import pytest
 from stigmer_cli.runner.call.functions import make_functions
 from stigmer_cli.workflow.error import WorkflowError
 from stigmer_cli.workflow.expression.evaluator import Evaluator
+from stigmer_cli.workflow.interpreter.interpret import find_unsupported
 from stigmer_cli.workflow.runtime import Functions
 from tests.support.http_service import Answer, Asked, Service, serve
 from tests.support.temporal_server import free_port
-from tests.support.workflows import MemoryWorld, run_text
+from tests.support.workflows import MemoryWorld, read_one, run_text
 
 NATS_SERVER = Path(sys.executable).with_name("nats-server")
 READINGS = [{"room": room, "value": value} for value, room in enumerate("abab")]
@@ -179,6 +180,13 @@ async def test_an_operation_that_cannot_be_called_is_a_configuration_error(
     with pytest.raises(WorkflowError, match=words) as caught:
         await caller.call(message={"payload": {}}, **given)
     assert str(caught.value.fields["type"]).endswith("/configuration")
+
+
+def test_a_protocol_that_is_not_spoken_is_refused_before_the_workflow_begins(functions: Functions) -> None:
+    given = {"document": {"endpoint": "http://x"}, "operation": "o", "message": {}, "protocol": "kafka"}
+    text = f"do: [{json.dumps({'rooms': {'call': 'asyncapi', 'with': given}})}]"
+    [problem] = find_unsupported(read_one(text), functions)
+    assert problem.text == "call: asyncapi over kafka is not supported, only over http and nats"
 
 
 @pytest.fixture(scope="module")

@@ -17,12 +17,13 @@ from stigmer_cli.cli.chat.slash import Slash, UnknownSlash, describe_commands, p
 from stigmer_cli.cli.chat.turn import Turn
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.executions.create import Creation, make_creation
+from stigmer_cli.cli.executions.limits import describe_way_on
 from stigmer_cli.cli.line_editor import can_edit
 from stigmer_cli.cli.output import strip_control_sequences
 from stigmer_cli.client import Client
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.session import NAME_MAX
-from stigmer_cli.domain.stuck import CANCEL, RESUME
+from stigmer_cli.domain.stuck import CANCEL
 from stigmer_cli.errors import Conflict, NotFound, StigmerError
 
 SUFFIX_CHARS = 8
@@ -246,7 +247,7 @@ class Chat:
             self._cli.out.note("cancelled")
         elif status.waiting is not None:
             self._cli.out.note(f"paused: {status.waiting.cause}; your next message waits until it has ended")
-            self._cli.out.hint(f"{RESUME} {ended.metadata.id}, or {CANCEL} {ended.metadata.id}")
+            self._cli.out.hint(f"{describe_way_on(ended.metadata.id, status.waiting)}, or {CANCEL} {ended.metadata.id}")
 
     @property
     def _command(self) -> str:

@@ -43,6 +43,10 @@ BEGINNINGS = frozenset(
 )
 """Events after which the answer begins again."""
 
+WITHDRAWN = "the answer above is withdrawn: it is asked for again"
+GOES_ON = "the answer begins again, with what is recorded of it"
+"""A resumed execution asks nothing again that was answered before."""
+
 
 class EventPrinter:
     """Prints events as they arrive: the answer on standard output, everything else on standard error.
@@ -78,7 +82,7 @@ class EventPrinter:
             self._answer.clear()
             self._index = 0
             if self._is_live:
-                self.note("the answer above is withdrawn: it is asked for again")
+                self.note(GOES_ON if event.type is EventType.RESUMED else WITHDRAWN)
 
     def explain(self, execution: ExecutionResource, *, silent_s: float, model: str = "the model") -> None:
         """Print why no event has come: it is stuck, which is told once for each class, or `model` is silent."""

@@ -1,8 +1,12 @@
 """`--limit NAME=N`: limits of one execution, as they are typed; `NAME=none` takes one away."""
 
+import re
 from collections.abc import Sequence
 
 from stigmer_cli.api.agent_tools import LimitsBody
+from stigmer_cli.api.waiting import WaitingBody
+from stigmer_cli.domain.stuck import RESUME
+from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.nearest import suggest_nearest
 
@@ -10,6 +14,7 @@ WHOLE = ("turns", "toolCalls", "tokens")
 HELP = "stigmer help tools"
 NAMES = (*WHOLE, "seconds", "money")
 NONE = "none"
+_REACHED = re.compile(rf"\(spec\.limits\.({'|'.join(NAMES)})\)")
 
 
 def parse_limits(typed: Sequence[str] | None) -> LimitsBody | None:
@@ -35,6 +40,14 @@ def split_limits(typed: Sequence[str] | None) -> tuple[LimitsBody | None, list[s
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ConfigError(f"the limit {twice} is given twice", hint=HELP)
     return found, lifted
+
+
+def describe_way_on(execution: str, waiting: WaitingBody) -> str:
+    """What has a paused execution go on; behind a limit, with that limit by its name."""
+    if waiting.wait_for != WaitFor.LIMIT:
+        return f"{RESUME} {execution}"
+    reached = _REACHED.search(waiting.cause)
+    return f"{RESUME} {execution} --limit {reached[1] if reached else 'NAME'}=N"
 
 
 def _suggest(name: str) -> str:

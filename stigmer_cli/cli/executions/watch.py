@@ -9,14 +9,13 @@ from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.execution_id import resolve_id
 from stigmer_cli.cli.executions.ask_approval import ApprovalQuestions
 from stigmer_cli.cli.executions.follow import EventPrinter, describe_timeout, exit_code_of, follow
+from stigmer_cli.cli.executions.limits import describe_way_on
 from stigmer_cli.cli.executions.task_lines import TaskLines
 from stigmer_cli.cli.executions.tokens import describe_usage, has_tokens
 from stigmer_cli.cli.output import Format, strip_control_sequences
 from stigmer_cli.client import Client
 from stigmer_cli.domain.identity import PREFIXES, Kind
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.domain.stuck import RESUME
-from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.errors import StigmerError, TimedOut
 from stigmer_cli.time_format import span
 
@@ -75,8 +74,7 @@ def _print_end(cli: Cli, execution: ExecutionResource) -> None:
             cli.out.note(f"{status.phase}: {status.error_text}")
         cli.out.note(f"{execution.metadata.id} {'paused' if status.waiting else status.phase}")
         if status.waiting:
-            more = " --limit NAME=N" if status.waiting.wait_for == WaitFor.LIMIT else ""
-            cli.out.hint(f"{RESUME} {execution.metadata.id}{more}")
+            cli.out.hint(describe_way_on(execution.metadata.id, status.waiting))
         if status.usage and has_tokens(status.usage) and cli.out.stderr.is_terminal:
             cli.out.note(f"tokens: {describe_usage(status.usage)}")
 

@@ -3,8 +3,6 @@
 from typing import Any
 
 import pytest
-from grpc import StatusCode
-from grpc.aio import AioRpcError, Metadata
 from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError, UserError
 
 from stigmer_cli.runner.model.library import _arguments, _HttpClients
@@ -23,7 +21,7 @@ ASKED = AskedModel(name="xai:grok-4", host="api.x.ai", key="", endpoint="", prox
         '{"error": {"message": "too many of them"}}',
         b'{"message": "too many of them"}',
         "too many of them",
-        b"too many of them",
+        pytest.param(b"too many of them", id="bytes"),
     ],
 )
 def test_the_words_of_a_provider_are_found_however_its_library_hands_them_over(body: object) -> None:
@@ -33,11 +31,12 @@ def test_the_words_of_a_provider_are_found_however_its_library_hands_them_over(b
 
 
 def test_a_host_that_grpc_does_not_reach_is_said_in_its_own_words() -> None:
-    cause = AioRpcError(
-        StatusCode.UNAVAILABLE, Metadata(), Metadata(), "failed to connect to all addresses", "much else"
-    )
+    class OfGrpc(Exception):
+        def details(self) -> str:
+            return "failed to connect to all addresses"
+
     error = ModelAPIError(model_name="m", message="x")
-    error.__cause__ = cause
+    error.__cause__ = OfGrpc("status, details, debug string, and more")
     found = translate_failure(error, ASKED)
     assert isinstance(found, ModelBusy)
     assert found.message == "the model xai:grok-4 at api.x.ai cannot be reached: failed to connect to all addresses"

@@ -112,6 +112,20 @@ def test_a_busy_model_is_told_with_the_time_of_the_next_try_and_not_as_another_a
     ]
 
 
+def test_a_resumed_execution_shows_what_is_recorded_and_asks_nothing_again(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    printer = EventPrinter(Output(Format.TABLE))
+    resumed = EventBody(seq=2, at=START, type=EventType.RESUMED, text="resumed (epoch 2)", data={})
+    for event in (_answer(1, "Let me look."), resumed, _answer(3, "Let me look.")):
+        printer.show(event)
+    said = capsys.readouterr()
+    assert "the answer begins again, with what is recorded of it" in said.err
+    assert "withdrawn" not in said.err
+    assert said.out == "Let me look.\nLet me look."
+
+
 def test_an_answer_that_broke_off_is_withdrawn_at_once(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

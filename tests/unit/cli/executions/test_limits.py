@@ -3,8 +3,11 @@
 import pytest
 
 from stigmer_cli.api.resume import ResumeRequest
-from stigmer_cli.cli.executions.limits import parse_limits, split_limits
+from stigmer_cli.api.waiting import WaitingBody
+from stigmer_cli.cli.executions.limits import describe_way_on, parse_limits, split_limits
+from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.errors import ConfigError
+from tests.support.fakes import START
 
 
 def test_each_name_takes_its_number() -> None:
@@ -12,6 +15,19 @@ def test_each_name_takes_its_number() -> None:
     assert found is not None
     assert found.to_document() == {"tokens": 20000, "money": 0.5, "seconds": 90.0, "turns": 3, "toolCalls": 0}
     assert parse_limits([]) is None
+
+
+@pytest.mark.parametrize(
+    ("wait_for", "cause", "words"),
+    [
+        (WaitFor.LIMIT, "it has used 50 tokens, and its limit is 40 (spec.limits.tokens)", " --limit tokens=N"),
+        (WaitFor.LIMIT, "something of a later version", " --limit NAME=N"),
+        (WaitFor.RETRIES, "no room", ""),
+    ],
+)
+def test_a_pause_says_what_has_it_go_on(wait_for: WaitFor, cause: str, words: str) -> None:
+    waiting = WaitingBody(wait_for=wait_for, since=START, cause=cause)
+    assert describe_way_on("aex-1", waiting) == f"stigmer executions resume aex-1{words}"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Literal
 
 USUAL = gc.get_threshold()
 FIRST_COLLECTION = 100_000
@@ -19,6 +19,8 @@ TERMINAL = ("rich", "pygments")
 
 COMPILE = "_create_fn"
 """The function by which Python 3.11 and 3.12 compile each method of a dataclass; 3.13 compiles them together."""
+
+DEFER: Literal["defer_build"] = "defer_build"
 
 POSTPONED = frozenset({"__repr__", "__eq__", "__hash__", "__setattr__", "__delattr__"})
 """The methods of a dataclass that hardly any of them ever uses; the last two are those that refuse a change."""
@@ -87,6 +89,23 @@ def late_imports() -> Iterator[None]:
         gc.freeze()
         if was_enabled:
             gc.enable()
+
+
+@contextmanager
+def postponed_models() -> Iterator[None]:
+    """Have the pydantic models of modules that are imported in here built when they are first used.
+
+    FastAPI has two dozen for a description of the API that nobody asks this server for.
+    """
+    from pydantic import BaseModel  # noqa: PLC0415 - for the server only
+
+    was = BaseModel.model_config.get(DEFER)
+    BaseModel.model_config[DEFER] = True
+    try:
+        yield
+    finally:
+        if was is None:
+            del BaseModel.model_config[DEFER]
 
 
 @contextmanager

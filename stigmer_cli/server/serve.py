@@ -317,6 +317,7 @@ def _http_server(app: object, tls: ServerTls | None, settings: Settings) -> _Htt
         timeout_graceful_shutdown=GRACE_S if _is_alone(settings) else GRACE_ELSEWHERE_S,
         timeout_keep_alive=KEPT_S,
         http=HttpConnection,
+        ws="none",
         proxy_headers=settings.behind_proxy,
         forwarded_allow_ips="*" if settings.behind_proxy else None,
         ssl_context_factory=(lambda _config, _default: tls.context) if tls else None,

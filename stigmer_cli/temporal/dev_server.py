@@ -127,23 +127,31 @@ def binary_version(binary: Path) -> str:
 def prepare_file(file: Path, binary: Path, backups: Path) -> None:
     """Make `file` ready to be opened by `binary`: where another version wrote it, copy it to `backups` first.
 
-    Call it while no server has the file open. The version stands in a stamp beside the file. Raises MachineError where
-    the copy or the stamp cannot be written; the file itself is never changed.
+    Call it while no server has the file open. A stamp beside the file has the version, and which binary that was: the
+    same one is not asked again, which takes as long as a third of Temporal's start. Raises MachineError where the copy
+    or the stamp cannot be written; the file itself is never changed.
     """
     stamp = file.with_name(file.name + ".version")
-    version = binary_version(binary)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        before = stamp.read_text(encoding="utf-8").strip() if stamp.exists() else ""
-        if before == version:
+        mark = _mark_of(binary)
+        before, marked, *_ = [*(stamp.read_text(encoding="utf-8").splitlines() if stamp.exists() else ()), "", ""]
+        if before and marked == mark:
             return
-        if file.exists():
+        version = binary_version(binary)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if before != version and file.exists():
             _copy(file, backups, before or "unknown version")
-        write_atomically(stamp, f"{version}\n".encode(), OWNER_ONLY)
+        write_atomically(stamp, f"{version}\n{mark}\n".encode(), OWNER_ONLY)
     except OSError as error:
         raise MachineError(
             f"cannot prepare {file} for {version}: {error}", hint=f"free space, or make {file.parent} writable"
         ) from error
+
+
+def _mark_of(binary: Path) -> str:
+    """What differs after `binary` was replaced, as by an upgrade."""
+    stat = binary.stat()
+    return f"{binary} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
 
 
 def _http_flags(http_endpoints: HttpEndpoints | None) -> list[str]:

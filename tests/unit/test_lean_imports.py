@@ -7,6 +7,7 @@ import sys
 from dataclasses import FrozenInstanceError, dataclass
 
 import pytest
+from pydantic import BaseModel, ValidationError
 
 from stigmer_cli.cli.lazy_commands import LazyCommands
 from stigmer_cli.lean_imports import (
@@ -15,6 +16,7 @@ from stigmer_cli.lean_imports import (
     lean_imports,
     postpone_collections,
     postpone_methods,
+    postponed_models,
     skip_command_of_httpx,
 )
 
@@ -88,6 +90,21 @@ def test_a_dataclass_with_postponed_methods_is_as_any_other(monkeypatch: pytest.
         one.x = 2  # type: ignore[misc]
     with pytest.raises(FrozenInstanceError, match="cannot delete field 'y'"):
         del one.y
+
+
+def test_a_postponed_model_is_as_any_other_and_the_next_one_is_built_at_once() -> None:
+    with postponed_models():
+
+        class Point(BaseModel):
+            x: int
+
+    class Line(BaseModel):
+        length: int
+
+    assert (Point.__pydantic_complete__, Line.__pydantic_complete__) == (False, True)
+    assert Point.model_validate_json('{"x": "1"}') == Point(x=1)
+    with pytest.raises(ValidationError, match="valid integer"):
+        Point.model_validate({"x": "one"})
 
 
 def test_garbage_is_collected_again_after_the_imports() -> None:

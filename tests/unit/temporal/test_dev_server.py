@@ -83,6 +83,25 @@ def test_a_file_without_a_stamp_is_copied_and_no_copy_is_ever_overwritten(tmp_pa
     }
 
 
+def test_a_binary_is_asked_for_its_version_once_and_again_when_it_was_replaced(tmp_path: Path) -> None:
+    file, asked = tmp_path / "temporal.db", tmp_path / "asked"
+    binary = tmp_path / "temporal"
+
+    def install(version: str) -> None:
+        draft = tmp_path / "draft"
+        draft.write_text(f"#!/bin/sh\necho {version} >> {asked}; echo 'temporal version {version}'\n")
+        draft.chmod(0o755)
+        draft.replace(binary)
+
+    for version in ("1.8.0", "1.8.0", "1.9.1"):
+        install(version)
+        for _ in range(2):
+            prepare_file(file, binary, tmp_path / "backups")
+        file.write_text("main")
+    assert asked.read_text().split() == ["1.8.0", "1.8.0", "1.9.1"]
+    assert [path.name for path in (tmp_path / "backups").iterdir()] == ["temporal.db.temporal-version-1.8.0"]
+
+
 def test_a_binary_that_does_not_run_says_so(tmp_path: Path) -> None:
     binary = tmp_path / "temporal"
     binary.write_text("#!/bin/sh\nexit 3\n")

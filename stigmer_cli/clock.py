@@ -101,7 +101,7 @@ class ClockWatch:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            await self._clock.sleep(JUMP_LOOK_S)
+            await self._clock.sleep(until_next_s(JUMP_LOOK_S, self._clock))
             self.run_once()
 
     def run_once(self) -> Jump | None:
@@ -134,6 +134,14 @@ class _Reading:
         mono_s = clock.monotonic()
         wall, asleep_s = clock.now(), clock.asleep_s()
         return cls(wall=wall, mono_s=mono_s, asleep_s=asleep_s, took_s=clock.monotonic() - mono_s)
+
+
+def until_next_s(period_s: float, clock: Clock) -> float:
+    """Seconds until the monotonic clock shows a whole multiple of `period_s`.
+
+    Loops that sleep until then wake together, and an idle process is woken once for all of them.
+    """
+    return period_s - clock.monotonic() % period_s
 
 
 def is_older(moment: datetime, now: datetime, *, than_s: float) -> bool:

@@ -11,7 +11,6 @@ import contextlib
 import math
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -24,6 +23,7 @@ FRESH_S = 0.02
 each would read some hundred files a tick."""
 
 PROCESSES_MAX = 100
+LINE_MAX = 256
 
 COMPUTING_MAX_S = 3.0
 """How much of the time in which a process that is waited for computes does not count: one that loops ends, too."""
@@ -117,9 +117,18 @@ def thread_times(pid: int) -> ThreadTimes:
     with contextlib.suppress(OSError):
         for name in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - twenty times a second
             with contextlib.suppress(OSError, ValueError):
-                on, queued, _ = Path(f"/proc/{pid}/task/{name}/schedstat").read_bytes().split()
+                on, queued, _ = _read_line(f"/proc/{pid}/task/{name}/schedstat").split()
                 found[int(name)] = (int(on) * NANOSECONDS, int(queued) * NANOSECONDS)
     return found
+
+
+def _read_line(path: str) -> bytes:
+    """A short file, in a third of the time that a file object takes."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(file, LINE_MAX)
+    finally:
+        os.close(file)
 
 
 def _growth(before: ThreadTimes, after: ThreadTimes) -> Times:

@@ -42,6 +42,9 @@ SAMPLED_S = 0.04
 BUSY_GAP_S = 0.005
 """A loop that begins to work more often than this leaves its alarm set, rather than take it back each time."""
 
+POLLING_MAX_S = 0.02
+"""A loop that polls for longer has its alarm set again, so that what is measured since then stays short."""
+
 COMPUTING_S = 0.02
 """If the process used more of a processor than this since the alarm was set before, one of its threads may compute."""
 
@@ -169,7 +172,7 @@ class LoopWatch:
         usual, now = selector.select, self._clock.monotonic
 
         def select(timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
-            self._wait(now())
+            self._wait(now(), is_polling=timeout is not None and timeout <= 0)
             happened = usual(timeout)
             self._work(now(), timeout)
             return happened
@@ -202,14 +205,19 @@ class LoopWatch:
         self._due = (usage.now + after_s, usage.process_cpu_s)
         self._alarm.set(after_s)
 
-    def _wait(self, now: float) -> None:
-        """The loop waits: judge for how long it has worked, and take the alarm back."""
+    def _wait(self, now: float, *, is_polling: bool = False) -> None:
+        """The loop waits: judge for how long it has worked, and take the alarm back.
+
+        It leaves the alarm set where it only polls, for it has more to do: two of three times in an idle process.
+        """
         began, self._working, self._waited = self._working, None, now
         was_long, self._is_long = self._is_long, False
         if began is not None and was_long:
             self._note_end(now, now - began)
         elif began is not None and now - began > BLOCKED_S:
             self._judge_work(began)
+        if is_polling and now - self._before.now < POLLING_MAX_S:
+            return
         if self._is_set and self._gap_s > BUSY_GAP_S:
             self._alarm.set(NEVER_S)  # first: the watcher may set it in between, and an alarm too many does no harm
             self._is_set = False

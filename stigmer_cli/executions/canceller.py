@@ -13,7 +13,7 @@ from collections import deque
 
 import structlog
 
-from stigmer_cli.clock import Clock
+from stigmer_cli.clock import Clock, until_next_s
 from stigmer_cli.domain.execution import Execution, Outcome
 from stigmer_cli.domain.identity import ExecutionId, WorkflowName
 from stigmer_cli.domain.phase import Phase
@@ -85,7 +85,7 @@ class Canceller:
 
         If nothing is to be ended, and only this process writes, that is not before one more than `writes` was made.
         """
-        while not await wait_at_most(OTHER_SERVERS_S, self._nudged.wait()):
+        while not await wait_at_most(until_next_s(OTHER_SERVERS_S, self._clock), self._nudged.wait()):
             is_unchanged = writes is not None and writes == self._store.writes
             if self._deadlines or self._withdrawn or not is_unchanged:
                 return

@@ -5,11 +5,12 @@ that is a function of the execution, so that crashing between any two steps, or 
 """
 
 import asyncio
+import math
 from collections.abc import Sequence
 from random import Random
 
 from stigmer_cli.backoff import Backoff
-from stigmer_cli.clock import Clock
+from stigmer_cli.clock import Clock, until_next_s
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.executions.congestion_window import CongestionWindow
 from stigmer_cli.executions.notifier import OTHER_SERVERS_S
@@ -120,10 +121,8 @@ class Dispatcher:
         If no row waits, and only this process writes, that is not before one more than `writes` was made.
         """
         next_due_at = await self._store.executions.next_due_at()
-        wait_s = IDLE_MAX_S
-        if next_due_at is not None:
-            wait_s = min(wait_s, max(0.0, (next_due_at - self._clock.now()).total_seconds()))
-        while not await wait_at_most(wait_s, self._nudged.wait()):
+        due_s = math.inf if next_due_at is None else max(0.0, (next_due_at - self._clock.now()).total_seconds())
+        while not await wait_at_most(min(due_s, until_next_s(IDLE_MAX_S, self._clock)), self._nudged.wait()):
             is_unchanged = writes is not None and writes == self._store.writes
             if next_due_at is not None or not is_unchanged or generation != self._link.generation:
                 return

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from stigmer_cli.api.identity import RunnerLoad
-from stigmer_cli.clock import Clock
+from stigmer_cli.clock import Clock, until_next_s
 from stigmer_cli.domain.identity import is_fresh
 from stigmer_cli.errors import StigmerError
 from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
@@ -96,7 +96,7 @@ class PollerWatch:
         self._seeks_left = SEEKS_MAX if self.polling.live else max(0, self._seeks_left - 1)
         if not self.polling.live:
             return SEEK_EVERY_S if self._seeks_left else EVERY_S
-        return CALM_EVERY_S if self._is_calm() else EVERY_S
+        return until_next_s(CALM_EVERY_S, self._clock) if self._is_calm() else EVERY_S
 
     def _is_calm(self) -> bool:
         """Whether nothing is known to happen: no runner starts, works or has just gone silent."""

@@ -18,7 +18,7 @@ from typing import Protocol
 import structlog
 
 from stigmer_cli.api.identity import Identity, RunnerLoad
-from stigmer_cli.clock import Clock, ahead_s
+from stigmer_cli.clock import Clock, ahead_s, until_next_s
 from stigmer_cli.errors import Refused, ServerUnproven, StigmerError, Unavailable
 from stigmer_cli.fair_timeout import FairTimeout
 
@@ -142,7 +142,7 @@ class ServerLink:
             return ASK_AGAIN_S
         load = self._load()
         is_calm = load is not None and not load.busy and took_s < AT_ONCE_S
-        return CALM_EVERY_S if is_calm else ASK_EVERY_S
+        return until_next_s(CALM_EVERY_S, self._clock) if is_calm else ASK_EVERY_S
 
     async def run_once(self) -> bool:
         """Ask once, and judge the answer, or how long there has been none; whether there was one."""

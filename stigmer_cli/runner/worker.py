@@ -21,7 +21,7 @@ import structlog
 
 from stigmer_cli.api.identity import RunnerLoad
 from stigmer_cli.client import Client
-from stigmer_cli.clock import SKEW_MAX, Clock, ClockWatch, Jump, iso
+from stigmer_cli.clock import SKEW_MAX, Clock, ClockWatch, Jump, iso, until_next_s
 from stigmer_cli.credential import KeptToken
 from stigmer_cli.errors import reason_of
 from stigmer_cli.run_reports import RunReports
@@ -139,9 +139,10 @@ class Runner:
         unfit = self._context.unfit.noted
         while not (stop.is_set() or unfit.is_set()):
             moved = partial(self._link.wait_changed, self._link.changes)
+            next_check = partial(self._clock.sleep, until_next_s(CHECK_EVERY_S, self._clock))
             self.run_once(group)
             await self._record()
-            await first_of([stop.wait, unfit.wait, moved, lambda: self._clock.sleep(CHECK_EVERY_S)])
+            await first_of([stop.wait, unfit.wait, moved, next_check])
 
     def run_once(self, group: asyncio.TaskGroup) -> None:
         """Have a worker pool at each task queue that the server names, and none at any other of its store.

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 import uvicorn
 
-from stigmer_cli.clock import Clock, ClockWatch, Jump
+from stigmer_cli.clock import Clock, ClockWatch, Jump, until_next_s
 from stigmer_cli.credential import FileToken, ensure_token
 from stigmer_cli.errors import StoreMissing, Unavailable
 from stigmer_cli.executions.accept import Acceptor
@@ -198,7 +198,7 @@ class _Server:
 
     async def run(self, listener: socket.socket, token: Callable[[], str | None], tls: ServerTls | None) -> None:
         """HTTP and the loops in one group: if one fails, all end, and the supervisor restarts the process."""
-        http = _http_server(build(self.services, token=token), tls, self.settings)
+        http = _http_server(build(self.services, token=token), tls, self.settings, self.clock)
         loops = [
             *([tls.run] if tls else []),
             self.watch.run,
@@ -280,8 +280,9 @@ def _first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
 class _Http(uvicorn.Server):
     """uvicorn without its own signal handling: it re-raises SIGTERM after its stop, and the store stays open."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, clock: Clock) -> None:
         super().__init__(config)
+        self._clock = clock
         self._closing = asyncio.Event()
 
     def close(self) -> None:
@@ -294,7 +295,7 @@ class _Http(uvicorn.Server):
         ticks = 0
         while not await self.on_tick(ticks):
             ticks += TICKS
-            await wait_at_most(TICK_S, self._closing.wait())
+            await wait_at_most(until_next_s(TICK_S, self._clock), self._closing.wait())
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -307,7 +308,7 @@ def _is_alone(settings: Settings) -> bool:
     return settings.listen == LOOPBACK and not settings.behind_proxy
 
 
-def _http_server(app: object, tls: ServerTls | None, settings: Settings) -> _Http:
+def _http_server(app: object, tls: ServerTls | None, settings: Settings, clock: Clock) -> _Http:
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
         log_config=None,
@@ -322,7 +323,7 @@ def _http_server(app: object, tls: ServerTls | None, settings: Settings) -> _Htt
         forwarded_allow_ips="*" if settings.behind_proxy else None,
         ssl_context_factory=(lambda _config, _default: tls.context) if tls else None,
     )
-    return _Http(config)
+    return _Http(config, clock)
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from temporalio.client import Client
 
 from stigmer_cli.api.connection import ConnectionState
 from stigmer_cli.backoff import Backoff
-from stigmer_cli.clock import SKEW_MAX, Clock
+from stigmer_cli.clock import SKEW_MAX, Clock, until_next_s
 from stigmer_cli.errors import InUse
 from stigmer_cli.temporal.dial import Dialer, SdkDialer, Session
 from stigmer_cli.temporal.errors import REFUSED, Misconfigured, TemporalUnavailable, Throttled, cause_of, translate
@@ -284,8 +284,11 @@ class Connection:
 
     async def _wait_until_probe_due(self) -> None:
         """Wait for the next probe's time, or for a failed call that asks for one."""
-        await self._clock.sleep(self.pace.probe_gap_s)
-        await wait_at_most(self.pace.probe_every_s - self.pace.probe_gap_s, self._poked.wait())
+        gap_s = self.pace.probe_gap_s
+        not_before = self._clock.monotonic() + gap_s
+        due_s = max(gap_s, until_next_s(self.pace.probe_every_s, self._clock))
+        if await wait_at_most(due_s, self._poked.wait()):
+            await self._clock.sleep(max(0.0, not_before - self._clock.monotonic()))
 
     async def _probe_once(self) -> Failure | None:
         self._poked.clear()

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from stigmer_cli.clock import ClockWatch, Jump, SystemClock, ahead_s, is_older
+from stigmer_cli.clock import ClockWatch, Jump, SystemClock, ahead_s, is_older, until_next_s
 from tests.support.fakes import START, ManualClock
 
 
@@ -103,3 +103,12 @@ def test_what_a_slow_answer_cannot_tell_is_no_difference(theirs_s: float, expect
         return START + timedelta(seconds=seconds)
 
     assert ahead_s(at(theirs_s), asked_at=at(0), answered_at=at(5)) == expected_s
+
+
+async def test_loops_of_one_period_wake_together_whenever_they_began() -> None:
+    clock = ManualClock()
+    assert until_next_s(1.25, clock) == 1.25
+    await clock.advance(0.5)
+    assert (until_next_s(1.25, clock), until_next_s(1.0, clock)) == (0.75, 0.5)
+    await clock.advance(0.75)
+    assert until_next_s(1.25, clock) == 1.25

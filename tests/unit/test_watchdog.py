@@ -150,9 +150,9 @@ class Driven:
         self.machine = at
         self.watch._work(at.now, timeout_s)
 
-    def rest(self, at: Usage) -> None:
+    def rest(self, at: Usage, *, is_polling: bool = False) -> None:
         self.machine = at
-        self.watch._wait(at.now)
+        self.watch._wait(at.now, is_polling=is_polling)
 
     def look(self, at: Usage) -> None:
         """What the watcher's thread does when it wakes."""
@@ -162,6 +162,35 @@ class Driven:
     def look_while_due(self, until: float) -> None:
         while self.alarm_at is not None and self.alarm_at <= until:
             self.look(usage(self.alarm_at))
+
+
+def test_a_loop_that_only_polls_leaves_its_alarm_set_but_not_for_long() -> None:
+    driven = Driven()
+    driven.watch._gap_s = 1.0
+    driven.work(usage(1.0))
+    for at in (1.001, 1.002):
+        driven.rest(usage(at), is_polling=True)
+        assert driven.alarm_at == pytest.approx(1.0 + SAMPLED_S)
+        driven.work(usage(at, cpu=0.5), timeout_s=0.0)
+    assert driven.watch._before.cpu_s == 0.0, "what the machine gave is measured once"
+    driven.rest(usage(1.03), is_polling=True)
+    assert driven.alarm_at is None
+    driven.work(usage(1.031), timeout_s=0.0)
+    driven.rest(usage(1.032))
+    assert driven.alarm_at is None
+
+
+def test_a_block_after_a_poll_is_reported() -> None:
+    driven = Driven()
+    driven.watch._gap_s = 1.0
+    with capture_logs() as lines:
+        driven.work(usage(1.0))
+        driven.rest(usage(1.001), is_polling=True)
+        driven.work(usage(1.002), timeout_s=0.0)
+        driven.look_while_due(1.3)
+        driven.rest(usage(1.3, cpu=0.3))
+    assert [line["event"] for line in lines] == ["event_loop_blocked"]
+    assert lines[0]["blocked_s"] == pytest.approx(0.298)
 
 
 def test_a_long_block_is_reported_while_it_lasts_and_once_when_it_ends() -> None:

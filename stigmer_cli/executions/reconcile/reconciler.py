@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from stigmer_cli.api.findings import Finding, ReconcileOutcome
-from stigmer_cli.clock import Clock
+from stigmer_cli.clock import Clock, until_next_s
 from stigmer_cli.executions.reconcile.apply import Applied, ReconcileObserver, apply
 from stigmer_cli.executions.reconcile.scan import ReconcileScope, scan
 from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
@@ -89,6 +89,6 @@ class Reconciler:
         """Return when the connection has come back, when hurried, or when `every_s` have gone by since `began_s`."""
         deadline = began_s + every_s
         while self._clock.monotonic() < deadline:
-            await self._clock.sleep(LOOK_S)
+            await self._clock.sleep(until_next_s(LOOK_S, self._clock))
             if self._link.generation != generation or self._is_hurried:
                 return

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
 USUAL = gc.get_threshold()
-FIRST_COLLECTION = 100_000
+FIRST_COLLECTION = 250_000
 """So many objects a command makes before Python first looks for garbage: more than most commands ever make."""
 
 TERMINAL = ("rich", "pygments")
@@ -63,13 +63,15 @@ def postpone_methods() -> None:
 def lean_imports(*, without: Sequence[str] = ()) -> Iterator[None]:
     """Import the modules of a part in here; afterwards garbage is collected as usual.
 
-    - Python collects no garbage meanwhile: there is none, and each look at a hundred thousand live objects takes time.
+    - Python collects no garbage meanwhile, and never looks through what was imported: there is none in it, and each
+      look at a hundred thousand live objects takes time.
     - structlog and httpx do not find what they would print on a terminal with, and do without; a part logs JSON.
       Nor does anybody find what is named in `without`.
     """
     gc.disable()
     with ExitStack() as stack:
         stack.callback(gc.enable)
+        stack.callback(gc.freeze)  # else there would be so much that is new that Python looks through it at once
         stack.callback(gc.set_threshold, *USUAL)
         stack.enter_context(_hidden([name for name in (*TERMINAL, *without) if name not in sys.modules]))
         yield

@@ -13,6 +13,7 @@ from stigmer_cli.runner.foreign import ForeignRun, lenient
 from stigmer_cli.runner.slots import ACTIVITIES_MAX, Slots
 from stigmer_cli.runner.workflow import AgentRun
 from stigmer_cli.runner.workflow_run import WorkflowRun
+from stigmer_cli.running_version import RUNNING_VERSION
 from stigmer_cli.temporal.dial import Session
 
 WORKFLOW_TASKS_MAX = 20
@@ -118,6 +119,7 @@ def _build(
         lenient(session.client),
         task_queue=task_queue,
         identity=activities.runner,
+        build_id=RUNNING_VERSION,  # else the SDK reads every loaded module from the disk again, to make a hash of them
         workflows=[AgentRun, WorkflowRun, ForeignRun],
         activities=[activities.claim, activities.perform, activities.conclude],
         workflow_runner=WORKFLOWS,

@@ -134,7 +134,8 @@ def prepare_file(file: Path, binary: Path, backups: Path) -> None:
     stamp = file.with_name(file.name + ".version")
     try:
         mark = _mark_of(binary)
-        before, marked, *_ = [*(stamp.read_text(encoding="utf-8").splitlines() if stamp.exists() else ()), "", ""]
+        lines = stamp.read_text(encoding="utf-8").splitlines() if stamp.exists() else []
+        before, marked, *_ = [*lines, "", ""]
         if before and marked == mark:
             return
         version = binary_version(binary)
@@ -144,7 +145,7 @@ def prepare_file(file: Path, binary: Path, backups: Path) -> None:
         write_atomically(stamp, f"{version}\n{mark}\n".encode(), OWNER_ONLY)
     except OSError as error:
         raise MachineError(
-            f"cannot prepare {file} for {version}: {error}", hint=f"free space, or make {file.parent} writable"
+            f"cannot prepare {file} for {binary}: {error}", hint=f"free space, or make {file.parent} writable"
         ) from error
 
 

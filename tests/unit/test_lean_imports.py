@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from stigmer_cli.cli.lazy_commands import LazyCommands
 from stigmer_cli.lean_imports import (
     COMPILE,
+    FIRST_COLLECTION,
     USUAL,
     lean_imports,
     postpone_collections,
@@ -109,8 +110,13 @@ def test_a_postponed_model_is_as_any_other_and_the_next_one_is_built_at_once() -
 
 def test_garbage_is_collected_again_after_the_imports() -> None:
     postpone_collections()
+    collections = [generation["collections"] for generation in gc.get_stats()]
     with lean_imports():
         assert not gc.isenabled()
+        imported: list[list[int]] = [[] for _ in range(2 * FIRST_COLLECTION)]
+    assert [generation["collections"] for generation in gc.get_stats()] == collections, "none looked through all of it"
+    assert gc.get_freeze_count() >= len(imported)
+    gc.unfreeze()
     assert gc.isenabled()
     assert gc.get_threshold() == USUAL
     with pytest.raises(ImportError, match="nothing of this name"), lean_imports():

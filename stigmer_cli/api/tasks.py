@@ -101,6 +101,8 @@ class WorkflowWork(Sent):
     """What an attempt of a workflow has to do: the definition that its execution stays with, and its input.
 
     `started_ms` (since 1970) and `runtime_version` are the same for each attempt. It begins at most `tasks_max` tasks.
+
+    `now_ms` is the time by the server's clock as the attempt begins: that of runners may be another one, each time.
     """
 
     document: JsonValue
@@ -108,3 +110,4 @@ class WorkflowWork(Sent):
     started_ms: int
     runtime_version: str
     tasks_max: int
+    now_ms: int | None = None

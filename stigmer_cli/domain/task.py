@@ -1,6 +1,6 @@
 """A task of a workflow, as an execution shows it: what is known of it without its data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -25,6 +25,10 @@ class TaskPhase(StrEnum):
     WAITING = "waiting"
 
 
+GOING_ON = frozenset({TaskPhase.RUNNING, TaskPhase.WAITING})
+"""Phases of tasks that have not ended."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskState:
     """A task that began. `key` is its place in the execution, the same on each replay, and `attempts` counts from 1.
@@ -39,3 +43,9 @@ class TaskState:
     started_at: datetime
     completed_at: datetime | None = None
     error: str | None = None
+
+    def end_by(self, ended_at: datetime | None) -> "TaskState":
+        """How it is shown once its execution has ended, at `ended_at`: one that had not ended by then is cancelled."""
+        if self.phase not in GOING_ON:
+            return self
+        return replace(self, phase=TaskPhase.CANCELLED, completed_at=ended_at)

@@ -119,7 +119,12 @@ class WorkflowAttempt:
         has_secrets = bool(_list_secrets(self._given.document))
         self._journal = WorkflowJournal(steps, self._state, self._secrets if has_secrets else None)
         self._world = RunnerWorld(
-            self._journal, self._tasks, clock_and_rng, reporter=reporter, execution=attempt.execution
+            self._journal,
+            self._tasks,
+            clock_and_rng,
+            reporter=reporter,
+            execution=attempt.execution,
+            began_ms=self._given.now_ms,
         )
 
     async def run(self) -> End | Wait | None:

@@ -20,8 +20,8 @@ SHORT_WAIT_MS = 5_000
 class RunnerWorld:
     """The world of one attempt.
 
-    Its time is that of the wall clock as the attempt began, and goes on with the monotonic one: a clock that is set
-    meanwhile makes no wait shorter or longer.
+    Its time is that of the server's clock as the attempt began, and goes on with the monotonic one. So a clock that is
+    set meanwhile makes no wait shorter or longer, nor does another runner whose clock is wrong.
     """
 
     def __init__(
@@ -32,14 +32,16 @@ class RunnerWorld:
         *,
         reporter: Reporter,
         execution: str,
+        began_ms: int | None = None,
     ) -> None:
+        """`began_ms` is the server's time as the attempt began (since 1970); None: that of this machine is taken."""
         self.journal = journal
         self._reporter = reporter
         self._execution = execution
         self._tasks = tasks
         self._clock: Clock = clock_and_rng.clock
         self._rng: random.Random = clock_and_rng.rng
-        self._began_ms = self._clock.now().timestamp() * 1_000
+        self._began_ms = self._clock.now().timestamp() * 1_000 if began_ms is None else began_ms
         self._began_s = self._clock.monotonic()
 
     def now_ms(self) -> int:

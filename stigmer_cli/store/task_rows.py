@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import RowMapping, bindparam, func, insert, select, update
 
 from stigmer_cli.domain.identity import ExecutionId
-from stigmer_cli.domain.task import TASKS_KEPT_MAX, TaskPhase, TaskState
+from stigmer_cli.domain.task import GOING_ON, TASKS_KEPT_MAX, TaskPhase, TaskState
 from stigmer_cli.store.database import Writing
 from stigmer_cli.store.tables import tasks
 
@@ -23,7 +23,6 @@ _NAMED = select(tasks).where(_ITS, _OF.key.in_(bindparam("keys", expanding=True)
 _LAST_SEQ = select(func.coalesce(func.max(_OF.seq), 0)).where(_ITS)
 _UPDATE = update(tasks).where(_OF.execution_id == bindparam("of_execution"), _OF.key == bindparam("of_key"))
 _SUCCEEDED = frozenset({TaskPhase.COMPLETED, TaskPhase.SKIPPED})
-_GOING_ON = frozenset({TaskPhase.RUNNING, TaskPhase.WAITING})
 
 
 async def write_tasks(writing: Writing, execution_id: ExecutionId, reported: Sequence[TaskState]) -> None:
@@ -54,9 +53,9 @@ async def write_tasks(writing: Writing, execution_id: ExecutionId, reported: Seq
 def _moves(row: RowMapping, task: TaskState) -> bool:
     """Whether a report says more than `row` does."""
     phase = TaskPhase(row["phase"])
-    if phase in _SUCCEEDED and task.phase in _GOING_ON:
+    if phase in _SUCCEEDED and task.phase in GOING_ON:
         return False
-    return phase in _GOING_ON or task.phase is not phase
+    return phase in GOING_ON or task.phase is not phase
 
 
 def _values(task: TaskState, row: RowMapping | None) -> Mapping[str, Any]:

@@ -170,6 +170,8 @@ async def _tasks_of(execution: Execution, called: Services) -> TaskList | None:
     if execution.kind is Kind.AGENT:
         return None
     shown, count = await called.store.tasks.list_last(execution.id, limit=TASKS_SHOWN_MAX)
+    if execution.phase.is_terminal:  # what went on until its end is told by nobody
+        shown = [(number, task.end_by(execution.completed_at)) for number, task in shown]
     return TaskList(tasks=[task_body(number, task) for number, task in shown], count=count)
 
 

@@ -69,5 +69,6 @@ async def make_workflow_work(execution: Execution, counts: AttemptCounts, called
             started_ms=begun.began_ms,
             runtime_version=begun.began_version,
             tasks_max=TASKS_KEPT_MAX,
+            now_ms=int(called.clock.now().timestamp() * 1_000),
         ),
     )

@@ -218,6 +218,18 @@ def test_a_short_wait_is_slept_through_and_goes_on_where_a_killed_runner_left_it
     assert began[1] - began[0] == pytest.approx(4, abs=0.1)
 
 
+def test_time_is_that_of_the_server_whatever_the_clock_of_the_runner_shows() -> None:
+    runner = Runner("do: [{pause: {wait: PT1H}}]")
+    workflow = runner.row.work.workflow
+    assert workflow is not None
+    runner.row.work = runner.row.work.model_copy(
+        update={"workflow": workflow.model_copy(update={"now_ms": 1_000_000_000_000})}
+    )
+    play(runner, None)
+    assert json.loads(str(runner.row.journal["/do/0/pause"].result)) == 1_000_003_600_000
+    assert runner.row.waits[0].delay_s == pytest.approx(3_600, abs=1)
+
+
 def test_the_delay_of_a_retry_holds_no_slot() -> None:
     text = """
 do:

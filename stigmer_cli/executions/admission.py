@@ -41,7 +41,8 @@ SHARE_MAX, SHARE_MIN = 0.9, 0.5
 ROOM_MAX = 8.0
 """Claims in which nothing came let so many in at once."""
 
-RETRY_AFTER_MAX_S = 30.0
+RETRY_AFTER_MAX_S = 5.0
+"""A command asks again for fifteen seconds: it gets three tries."""
 
 BUSY_FOR_S = 10.0
 """How long after a refusal the stack still counts as busy: load comes in waves."""

@@ -12,7 +12,7 @@ from stigmer_cli.cli.executions.run_target import explain_unknown
 from stigmer_cli.cli.retry import RETRY_MIN_S, Attempts, Retry, RetryPolicy, is_transient
 from stigmer_cli.client import Client
 from stigmer_cli.domain.identity import PREFIXES, ExecutionId, Kind
-from stigmer_cli.errors import ConfigError, NotFound, NotRunning, StigmerError, Unavailable
+from stigmer_cli.errors import ConfigError, NotFound, NotRunning, ServerBusy, StigmerError, Unavailable
 from stigmer_cli.time_format import span
 
 KEY = re.compile(r"[!-~]{1,200}")
@@ -89,9 +89,14 @@ def _describe_outcome(wanted: Creation, attempts: Attempts) -> str:
 
 def _add_doubt(wanted: Creation, error: StigmerError, attempts: Attempts) -> StigmerError:
     """`error`, which says that the execution may have been accepted if that is in doubt."""
-    if is_transient(error):
+    if isinstance(error, Unavailable) and is_transient(error):
         doubt = "may have been accepted" if attempts.may_have_counted else "was not accepted"
-        return Unavailable(f"{error.message}; tried {attempts.tries} times; {wanted.name} {doubt}", hint=wanted.look)
+        tried = "tried once" if attempts.tries == 1 else f"tried {attempts.tries} times"
+        message, after_s = f"{error.message}; {tried}; {wanted.name} {doubt}", error.retry_after_s
+        if isinstance(error, ServerBusy) and not attempts.may_have_counted:
+            again = f"the same command again in {span(after_s)}; a longer --timeout keeps asking"
+            return ServerBusy(message, hint=again, retry_after_s=after_s)
+        return Unavailable(message, hint=wanted.look, retry_after_s=after_s)
     if not attempts.may_have_counted:
         return error
     if isinstance(error, NotRunning):

@@ -41,6 +41,7 @@ from stigmer_cli.api.resources import (
     ExecutionResource,
 )
 from stigmer_cli.api.resume import ResumeItem, ResumeRequest, ResumeResponse
+from stigmer_cli.api.schedules import PauseScheduleRequest, ScheduleList
 from stigmer_cli.api.secrets import (
     ResolveRequest,
     ResolveResponse,
@@ -160,6 +161,17 @@ class Client(HttpCalls):
     async def tasks(self, execution_id: str, *, after: int = 0) -> TaskPage:
         """One page of the tasks of a workflow's execution after number `after`."""
         return await self._get(f"/v1/executions/{_segment(execution_id)}/tasks", TaskPage, {"after": after})
+
+    # -- schedules
+
+    async def schedules(self) -> ScheduleList:
+        """What has workflows run by themselves, and when next."""
+        return await self._get("/v1/schedules", ScheduleList)
+
+    async def pause_schedules(self, workflow: str, *, is_paused: bool) -> ScheduleList:
+        """Pause what has a workflow run by itself, or have it go on; raises NotFound."""
+        body = PauseScheduleRequest(workflow=workflow, is_paused=is_paused)
+        return await self._post("/v1/schedules:pause", body, ScheduleList)
 
     # -- executions
 

@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, Declared] = {
     "agents": (AGENTS, "agents.commands:agents"),
     "workflows": (AGENTS, "workflows.commands:workflows"),
     "events": (AGENTS, "events.commands:events"),
+    "schedules": (AGENTS, "schedules.commands:schedules"),
     "executions": (AGENTS, "executions.commands:executions"),
     "sessions": (AGENTS, "sessions.commands:sessions"),
     "secrets": (AGENTS, "secrets.commands:secrets"),

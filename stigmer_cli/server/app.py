@@ -26,6 +26,7 @@ from stigmer_cli.server.routes import (
     reconcile,
     reports,
     resume,
+    schedules,
     secrets,
     sessions,
     steps,
@@ -70,6 +71,7 @@ def build(called: Services, *, token: Callable[[], str | None]) -> ASGIApp:
         execution_names,
         bulk,
         cloud_events,
+        schedules,
         ui,
     )
     for routes in groups:

@@ -29,6 +29,7 @@ from stigmer_cli.executions.reconcile.lease import reclaim_lease
 from stigmer_cli.executions.reconcile.on_request import Reconciling
 from stigmer_cli.executions.reconcile.reconciler import Reconciler
 from stigmer_cli.executions.retention import Retention
+from stigmer_cli.executions.scheduler import Scheduler
 from stigmer_cli.executions.stuck_watch import StuckWatch
 from stigmer_cli.executions.waker import Waker
 from stigmer_cli.running_version import RUNNING_VERSION
@@ -122,16 +123,15 @@ class _Server:
         ids = IdGenerator(clock, rng)
         record = _record_of(settings, ids)
         self.registry = ServerRegistry(store, record, clock=clock, request=settings.home.adoption_file)
-        self.connection = self._make_connection(rng)
-        self.registry.link = self.connection
-        gateway = CountedGateway(Gateway(self.connection, store=store.id, clock=clock, rng=rng), self.metrics)
+        self.registry.link = self.connection = self._make_connection(rng)
+        gateway = self._make_gateway(store, rng)
         self.dispatcher = Dispatcher(store, gateway, self.connection, clock=clock, rng=rng)
-        self.dispatcher.observe(self.metrics)
-        store.runs.on_turn = self.dispatcher.nudge
+        self._wire_dispatcher(store)
         self.canceller = Canceller(store, gateway, self.connection, clock=clock)
         self.reconciler = Reconciler(store, gateway, self.connection, clock=clock, resubmitted=self.dispatcher.nudge)
         self.reconciler.observer = self.metrics
         self.waker = Waker(store, clock=clock, woken=self.dispatcher.nudge)
+        self.scheduler = Scheduler(store, clock=clock, started=self.dispatcher.nudge)
         self.pollers = PollerWatch(gateway, self.connection, clock=clock)
         self.admission = Admission(clock=clock, is_full=lambda: bool(self.pollers.describe_full()))
         self.stuck = self._make_stuck_watch(store, gateway)
@@ -150,6 +150,7 @@ class _Server:
             admission=self.admission,
             acceptor=self._make_acceptor(store, notifier, ids),
             dispatcher=self.dispatcher,
+            scheduler=self.scheduler,
             canceller=self.canceller,
             pollers=self.pollers,
             cluster=self.cluster,
@@ -162,6 +163,13 @@ class _Server:
             vault=Vault(store, settings),
             started_at=clock.now(),
         )
+
+    def _make_gateway(self, store: Store, rng: random.Random) -> CountedGateway:
+        return CountedGateway(Gateway(self.connection, store=store.id, clock=self.clock, rng=rng), self.metrics)
+
+    def _wire_dispatcher(self, store: Store) -> None:
+        self.dispatcher.observe(self.metrics)
+        store.runs.on_turn = self.dispatcher.nudge
 
     def _make_acceptor(self, store: Store, notifier: Notifier, ids: IdGenerator) -> Acceptor:
         return Acceptor(
@@ -209,6 +217,7 @@ class _Server:
             self.dispatcher.run,
             self.canceller.run,
             self.waker.run,
+            self.scheduler.run,
             self.pollers.run,
             self.cluster.run,
             self.stuck.run,
@@ -247,6 +256,7 @@ class _Server:
         self.dispatcher.nudge()
         self.canceller.nudge()
         self.waker.nudge()
+        self.scheduler.nudge()
         self.reconciler.hurry()
 
 

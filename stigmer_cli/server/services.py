@@ -15,6 +15,7 @@ from stigmer_cli.executions.ids import IdGenerator
 from stigmer_cli.executions.notifier import Notifier
 from stigmer_cli.executions.pollers import PollerWatch
 from stigmer_cli.executions.reconcile.on_request import Reconciling
+from stigmer_cli.executions.scheduler import Scheduler
 from stigmer_cli.executions.stuck_watch import StuckWatch
 from stigmer_cli.executions.temporal_api import TemporalLink
 from stigmer_cli.server.cluster_identity import ClusterWatch
@@ -42,6 +43,7 @@ class Services:
     admission: Admission
     acceptor: Acceptor
     dispatcher: Dispatcher
+    scheduler: Scheduler
     canceller: Canceller
     pollers: PollerWatch
     cluster: ClusterWatch

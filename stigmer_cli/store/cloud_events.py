@@ -20,6 +20,7 @@ from stigmer_cli.store.database import Database, Writing, whole
 from stigmer_cli.store.errors import missing_execution
 from stigmer_cli.store.event_tables import cloud_events, event_counter
 from stigmer_cli.store.listeners import list_types, lock_counter, wake_listeners
+from stigmer_cli.store.schedules import start_by_events
 from stigmer_cli.store.tables import executions
 
 ROWS_MAX = 100_000
@@ -84,7 +85,9 @@ class CloudEventTable:
 
     @whole
     async def publish(self, events: Sequence[CloudEvent]) -> Sequence[bool]:
-        """Store those of `events` that are new, and have who listens for them go on; returns which are new.
+        """Store those of `events` that are new, start what they start, and have who listens for them go on.
+
+        Returns which are new.
 
         Raises ServerBusy, with nothing written, where its turn does not come soon.
         """
@@ -92,6 +95,7 @@ class CloudEventTable:
         async def write(writing: Writing) -> tuple[Sequence[bool], bool]:
             added = await _add_all(writing, events)
             fresh = [event for event, is_new in zip(events, added, strict=True) if is_new]
+            await start_by_events(writing, self._store, fresh)
             return added, await wake_listeners(writing, self._store, fresh)
 
         added, is_due = await self._database.write(write, is_deferrable=True)

@@ -1,8 +1,8 @@
-"""The tables of events and of who listens for them, as they are now; they belong to the schema of `tables.py`."""
+"""The tables of events, of who listens for them, and of schedules, as they are now: a part of `tables.py`."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, PrimaryKeyConstraint, Table
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, PrimaryKeyConstraint, Table
 
-from stigmer_cli.store.columns import Moment, Words
+from stigmer_cli.store.columns import Document, Moment, Words
 from stigmer_cli.store.tables import metadata
 
 # Events from outside and from workflows (CloudEvents), in the order of `seq`, in which they came in.
@@ -47,4 +47,22 @@ listeners = Table(
     Column("texts_hash", Words, nullable=False),
     PrimaryKeyConstraint("execution_id", "place", name="pk_listeners"),
     Index("ix_listeners_type", "type", "places", "texts_hash"),
+)
+
+# What has workflows run by themselves: each trigger of each, see schedules.py. `next_at` is NULL where no time is set.
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("workflow_id", Words, nullable=False),
+    Column("trigger", Words, nullable=False),
+    Column("spec", Document, nullable=False),
+    # What intervals are counted from.
+    Column("anchor_at", Moment, nullable=False),
+    Column("is_paused", Boolean, nullable=False),
+    Column("next_at", Moment),
+    Column("last_at", Moment),
+    Column("last_execution", Words),
+    Column("missed", Integer, nullable=False),
+    PrimaryKeyConstraint("workflow_id", "trigger", name="pk_schedules"),
+    Index("ix_schedules_next", "next_at"),
 )

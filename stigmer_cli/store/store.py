@@ -24,6 +24,7 @@ from stigmer_cli.store.progress import ProgressTable
 from stigmer_cli.store.pruning import PruneTable
 from stigmer_cli.store.resuming import ResumeTable
 from stigmer_cli.store.runs import RunTable
+from stigmer_cli.store.schedules import ScheduleTable
 from stigmer_cli.store.secrets import SecretTable
 from stigmer_cli.store.servers import ServerTable
 from stigmer_cli.store.sessions import SessionTable
@@ -54,6 +55,7 @@ class Store:
         self.workflows = WorkflowTable(database)
         self.events = EventTable(database)
         self.cloud_events = CloudEventTable(database, store_id)
+        self.schedules = ScheduleTable(database, store_id)
         self.progress = ProgressTable(database)
         self.waits = WaitTable(database, store_id)
         self.resuming = ResumeTable(database, store_id)

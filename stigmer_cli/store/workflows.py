@@ -1,6 +1,7 @@
 """Workflows as a person applied them, one for each name in a namespace, and every document that was applied."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from stigmer_cli.store.agent_runs import AgentRuns, read_runs
 from stigmer_cli.store.agents import CREATED, NEAR_MAX, UNCHANGED, UPDATED, AgentDraft, AppliedAgent, apply_agents
 from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.database import Database, Transition, Writing, whole
+from stigmer_cli.store.schedules import forget_schedules, write_schedules
 from stigmer_cli.store.tables import OPEN, executions, workflow_versions, workflows
 
 _OF = workflows.c
@@ -132,6 +134,7 @@ class WorkflowTable:
                     f"workflow {found.full_name} still has executions that have not ended, such as {unfinished}",
                     hint=f"stigmer executions cancel {unfinished}",
                 )
+            await forget_schedules(writing, found.id)
             await writing.connection.execute(delete(workflows).where(_OF.id == found.id))
             return found
 
@@ -207,6 +210,7 @@ async def _apply(writing: Writing, draft: WorkflowDraft) -> AppliedWorkflow:
         row = {"id": draft.id, **named, **wanted, "created_at": writing.now, "updated_at": writing.now}
         added = await connection.execute(writing.backend.insert_or_skip(workflows, None), row)
         if added.scalar_one_or_none() is not None:
+            await _schedule(writing, draft.id, draft.document)
             return AppliedWorkflow(workflow=await find_workflow(connection, draft.id), verb=CREATED)
         before = (await connection.execute(query, named)).mappings().one()  # another request was faster
     id_ = before["id"]
@@ -214,8 +218,17 @@ async def _apply(writing: Writing, draft: WorkflowDraft) -> AppliedWorkflow:
     if all(before[name] == value for name, value in wanted.items()):
         return AppliedWorkflow(workflow=_definition_of(before), verb=UNCHANGED, before=_definition_of(before))
     await connection.execute(update(workflows).where(_OF.id == id_).values(updated_at=writing.now, **wanted))
+    await _schedule(writing, id_, draft.document)
     after = await find_workflow(connection, id_)
     return AppliedWorkflow(workflow=after, verb=UPDATED, before=_definition_of(before))
+
+
+async def _schedule(writing: Writing, id_: str, document: str) -> None:
+    """Have it run when its document says so. Raises RequestError."""
+    try:
+        await write_schedules(writing, id_, json.loads(document))
+    except ValueError as error:
+        raise RequestError(str(error), hint="stigmer help events") from None
 
 
 async def _wanted(writing: Writing, id_: str, draft: WorkflowDraft) -> Mapping[str, object]:

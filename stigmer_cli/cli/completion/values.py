@@ -122,6 +122,11 @@ def find_sessions(asked: Asked) -> Iterable[Item]:
     return [Item(value=one["name"], about=f"{one['agentName']}: {one['last']['message']}") for one in found]
 
 
+def find_scheduled(asked: Asked) -> Iterable[Item]:
+    """The workflows that have a schedule, with that."""
+    return [Item(value=one["workflow"], about=one["text"]) for one in _fetch(asked, "/v1/schedules")["items"]]
+
+
 def find_parts(asked: Asked) -> Iterable[Item]:
     """The parts of a stack; no command restarts the supervisor alone."""
     names = PARTS[1:] if asked.context.info_name == "restart" else PARTS
@@ -190,6 +195,7 @@ VALUES: Mapping[str, Find] = {
     "PART": find_parts,
     "SECRET": find_secrets,
     "SESSION": find_sessions,
+    "SCHEDULED": find_scheduled,
     "CODE": find_checks,
     "NAME": find_settings,
     "VALUE": find_setting_values,
@@ -207,7 +213,6 @@ VALUES: Mapping[str, Find] = {
             "LIMIT",
             "MESSAGE",
             "N",
-            "NAME=VALUE",
             "PORT",
             "SPAN",
             "TEXT",

@@ -1,1 +1,1 @@
-"""Commands about events."""
+"""The commands about events."""

@@ -11,7 +11,7 @@ from stigmer_cli.cli.sections import make_group
 
 EventType = Annotated[str, typer.Argument(metavar="TYPE", help="What the event is: com.example.order.paid.")]
 
-events = make_group("Send events to workflows that listen, and look at those that came in.")
+events = make_group("Send events to workflows that listen, and list events.")
 
 
 @events.command("emit")
@@ -38,9 +38,7 @@ def emit(
     ] = None,
     extension: Annotated[
         list[str] | None,
-        typer.Option(
-            "--extension", metavar="NAME=VALUE", help="A further attribute, in lower-case letters and digits."
-        ),
+        typer.Option("--extension", metavar="TEXT", help="A further attribute: orderid=17."),
     ] = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:

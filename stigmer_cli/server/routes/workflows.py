@@ -45,6 +45,7 @@ async def apply_workflows(body: ApplyWorkflowsRequest, called: Called) -> ApplyW
     drafts = [_draft(manifest, called) for manifest in body.items]
     refuse_twice(f"{draft.namespace}/{draft.name}" for draft in drafts)
     applied, applied_agents = await called.store.workflows.apply(drafts, agents, is_dry_run=body.dry_run)
+    called.scheduler.nudge()
     return ApplyWorkflowsResponse(
         items=[_applied(one) for one in applied], agents=[applied_item(one) for one in applied_agents]
     )

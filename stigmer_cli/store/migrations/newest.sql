@@ -323,4 +323,19 @@ CREATE TABLE listeners (
 
 CREATE INDEX ix_listeners_type ON listeners (type, places, texts_hash);
 
-INSERT INTO alembic_version (version_num) VALUES ('0014');
+CREATE TABLE schedules (
+	workflow_id TEXT NOT NULL, 
+	"trigger" TEXT NOT NULL, 
+	spec TEXT NOT NULL, 
+	anchor_at BIGINT NOT NULL, 
+	is_paused BOOLEAN NOT NULL, 
+	next_at BIGINT, 
+	last_at BIGINT, 
+	last_execution TEXT, 
+	missed INTEGER NOT NULL, 
+	CONSTRAINT pk_schedules PRIMARY KEY (workflow_id, "trigger")
+);
+
+CREATE INDEX ix_schedules_next ON schedules (next_at);
+
+INSERT INTO alembic_version (version_num) VALUES ('0015');

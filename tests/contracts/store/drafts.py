@@ -26,6 +26,7 @@ WITHOUT_WORKFLOWS: Sequence[str] = (
     "DROP TABLE cloud_events",
     "DROP TABLE event_counter",
     "DROP TABLE listeners",
+    "DROP TABLE schedules",
     "DROP TABLE workflows",
     "DROP TABLE workflow_versions",
     "DROP TABLE tasks",

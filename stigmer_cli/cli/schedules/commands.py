@@ -1,0 +1,38 @@
+"""Declares the commands about schedules; each imports its body when it runs, so that `--help` loads none of them."""
+
+from typing import Annotated
+
+import typer
+
+from stigmer_cli.cli.context import cli_of
+from stigmer_cli.cli.output import Format
+from stigmer_cli.cli.parameters import OutputFormat
+from stigmer_cli.cli.sections import make_group
+
+WorkflowName = Annotated[str, typer.Argument(metavar="SCHEDULED", help="The workflow: NAME, or NAMESPACE/NAME.")]
+
+schedules = make_group("See when workflows run by themselves, and pause that.")
+
+
+@schedules.command("list")
+def list_(ctx: typer.Context, *, output: OutputFormat = Format.TABLE) -> None:
+    """List what has workflows run by themselves, and when next."""
+    from stigmer_cli.cli.schedules.list import list_schedules
+
+    list_schedules(cli_of(ctx, output))
+
+
+@schedules.command("pause")
+def pause(ctx: typer.Context, workflow: WorkflowName, *, output: OutputFormat = Format.TABLE) -> None:
+    """Have a workflow no longer run by itself. What runs goes on."""
+    from stigmer_cli.cli.schedules.pause import set_paused
+
+    set_paused(cli_of(ctx, output), workflow, is_paused=True)
+
+
+@schedules.command("resume")
+def resume(ctx: typer.Context, workflow: WorkflowName, *, output: OutputFormat = Format.TABLE) -> None:
+    """Have a workflow run by itself again. Times that it missed while it was paused are not made up for."""
+    from stigmer_cli.cli.schedules.pause import set_paused
+
+    set_paused(cli_of(ctx, output), workflow, is_paused=False)

@@ -16,7 +16,7 @@ from stigmer_cli.api.resources import ExecutionRequest, ExecutionResource
 from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.errors import Conflict, ServerUnavailable
+from stigmer_cli.errors import Conflict, ServerBusy, ServerUnavailable
 from tests.chaos import ledger
 from tests.chaos.faults.server import run_reconcile
 from tests.chaos.faults.temporal import delete_history
@@ -38,7 +38,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 async def request(client: Client, key: str, agent: str = GREETER, message: str = "hello") -> str:
     request = ExecutionRequest(agent=agent, message=message)
-    return (await client.create_execution(request, idempotency_key=key, require_temporal=False)).metadata.id
+    while True:
+        try:
+            return (await client.create_execution(request, idempotency_key=key, require_temporal=False)).metadata.id
+        except ServerBusy as busy:
+            await asyncio.sleep(busy.retry_after_s)
 
 
 async def all_submitted(client: Client, count: int) -> None:

@@ -25,6 +25,7 @@ import httpx
 import pytest
 
 from stigmer_cli.cli.help.topics import read_page
+from stigmer_cli.errors import ServerBusy
 from tests.support import postgres
 from tests.support.polling import wait_until
 from tests.support.temporal_server import DevServer, dev_server, die_with_parent, kill_group
@@ -219,10 +220,12 @@ class Caller:
                 self.failures.append(repr(error))
 
     def accept(self, key: str) -> str:
-        """The id of an execution that was accepted."""
-        answer = self.http.post(
-            "/v1/executions", json={"agent": "greeter", "message": "hello"}, headers={"Idempotency-Key": key}
-        )
+        """The id of an execution that was accepted; a busy server is asked again, as commands do."""
+        request = {"agent": "greeter", "message": "hello"}
+        answer = self.http.post("/v1/executions", json=request, headers={"Idempotency-Key": key})
+        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE and ServerBusy.code in answer.text:
+            time.sleep(float(answer.headers["Retry-After"]))
+            return self.accept(key)
         answer.raise_for_status()
         return str(answer.json()["metadata"]["id"])
 

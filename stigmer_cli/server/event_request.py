@@ -8,6 +8,7 @@ application/json, without them        an event, or a list of events
 """
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from urllib.parse import unquote
@@ -19,6 +20,8 @@ from stigmer_cli.errors import RequestError
 STRUCTURED, BATCHED = "application/cloudevents+json", "application/cloudevents-batch+json"
 JSON = "application/json"
 PREFIX = "ce-"
+QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+ESCAPED = re.compile(r"\\(.)")
 HINT = "stigmer help events shows each form of a request"
 
 
@@ -68,7 +71,9 @@ def _refuse_constant(name: str) -> None:
 
 def _read_binary(headers: Mapping[str, str], media: str, charset: str, body: bytes) -> object:
     event: dict[str, object] = {
-        name.removeprefix(PREFIX): unquote(value) for name, value in headers.items() if name.startswith(PREFIX)
+        name.removeprefix(PREFIX): _read_header(name, value)
+        for name, value in headers.items()
+        if name.startswith(PREFIX)
     }
     if not body:
         return event
@@ -82,6 +87,19 @@ def _read_binary(headers: Mapping[str, str], media: str, charset: str, body: byt
         except (UnicodeDecodeError, LookupError):
             raise RequestError(f"the body is no text in {charset[:40]!r}", hint=HINT) from None
     return {**event, "data_base64": b64encode(body).decode()}
+
+
+def _read_header(name: str, value: str) -> str:
+    """The value as it was before it became a header: unquoted, and then percent-decoded, once.
+
+    What is no UTF-8 then has to be refused (HTTP protocol binding 1.0.2, 3.1.3.2).
+    """
+    if QUOTED.fullmatch(value):
+        value = ESCAPED.sub(r"\1", value[1:-1])
+    try:
+        return unquote(value, errors="strict")
+    except UnicodeDecodeError:
+        raise RequestError(f"the header {name} is no UTF-8 once it is percent-decoded", hint=HINT) from None
 
 
 def _check(value: object, number: int | None) -> CloudEvent:

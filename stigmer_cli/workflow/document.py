@@ -8,6 +8,7 @@ from stigmer_cli.nearest import suggest_nearest
 from stigmer_cli.workflow.expressions_check import find_expression_problems
 from stigmer_cli.workflow.json_value import Json, Path
 from stigmer_cli.workflow.references import find_reference_problems
+from stigmer_cli.workflow.schedule import find_schedule_problems
 from stigmer_cli.workflow.schema_check import Problem, find_schema_problems, load_schema
 from stigmer_cli.workflow.yaml_json import Located, Malformed, read_yaml
 
@@ -98,7 +99,7 @@ def _check(name: str, located: Located) -> LocatedWorkflow | Rejected:
 
 
 def _check_meaning(data: Mapping[str, Json]) -> Sequence[Problem]:
-    return [*find_reference_problems(data), *find_expression_problems(data)]
+    return [*find_reference_problems(data), *find_expression_problems(data), *find_schedule_problems(data)]
 
 
 def make_workflow(data: Mapping[str, Json]) -> Workflow:

@@ -12,11 +12,13 @@ from stigmer_cli.domain.event import EventQuery, write_scalar
 from stigmer_cli.time_format import span
 from stigmer_cli.workflow.duration import parse_duration
 from stigmer_cli.workflow.json_value import Json
+from stigmer_cli.workflow.schema_check import Problem
 
 EVERY_MIN_MS = 1_000
 MISSED_MAX = 1_000
 """How many missed times are counted."""
 
+SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 LITERAL_ONLY = "schedule.on takes `one` or `any` with texts and data to compare, without expressions and correlations"
 
 
@@ -90,6 +92,21 @@ def read_schedules(document: Mapping[str, Json], *, now: datetime) -> Sequence[S
     """The triggers of a document that fits the schema. Raises ValueError, with a sentence."""
     declared = cast("Mapping[str, Json]", document.get("schedule") or {})
     return [_read(trigger, declared, document, now) for trigger in Trigger if trigger in declared]
+
+
+def find_schedule_problems(data: Mapping[str, Json]) -> Sequence[Problem]:
+    """What of the schedule of a document that fits the schema can never be."""
+    declared = cast("Mapping[str, Json]", data.get("schedule") or {})
+    problems = []
+    for trigger in Trigger:
+        try:
+            if trigger in declared:
+                _read(trigger, declared, data, SOME_DAY)
+        except ValueError as error:
+            problems.append(Problem(path=("schedule", trigger), text=str(error)))
+        except ModuleNotFoundError:  # an environment from before cronsim was a dependency: the server says it
+            continue
+    return problems
 
 
 def _read(trigger: Trigger, declared: Mapping[str, Json], document: Mapping[str, Json], now: datetime) -> Schedule:

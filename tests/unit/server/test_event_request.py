@@ -43,6 +43,11 @@ def dump(value: object) -> bytes:
             ],
         ),
         (
+            {**HEADERS, "ce-subject": '"a \\"b\\" c%2520"', "ce-comexampleextension": "%65"},
+            b"",
+            [{**EVENT, "subject": 'a "b" c%20', "comexampleextension": "e"}],
+        ),
+        (
             {**HEADERS, "content-type": "application/vnd.x+json"},
             b"[1]",
             [{**EVENT, "datacontenttype": "application/vnd.x+json", "data": [1]}],
@@ -87,6 +92,7 @@ def test_each_mode_is_read(headers: Mapping[str, str], body: bytes, expected: ob
         (STRUCTURED, dump({**EVENT, "data": "x" * 300_000}), "262,144 is the most"),
         ({**HEADERS, "content-type": "text/plain; charset=none"}, b"x", "no text in 'none'"),
         ({**HEADERS, **PLAIN}, b"{", "the body is not JSON"),
+        ({**HEADERS, "ce-subject": "%ff"}, b"", "the header ce-subject is no UTF-8"),
     ],
 )
 def test_what_is_no_event_is_refused_in_words(headers: Mapping[str, str], body: bytes, words: str) -> None:

@@ -1,0 +1,105 @@
+"""Workflows by the installed command: applied with agents, listed, run, and told apart from agents."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.installed import Stigmer, installed
+from tests.support.running_server import TOKEN, served
+from tests.support.temporal_server import free_port
+
+AGENT = "apiVersion: agentic.stigmer.ai/v1\nkind: Agent\nmetadata: {name: greeter}\n"
+WORKFLOW = """document: {{dsl: '1.0.3', namespace: {namespace}, name: {name}, version: '1.0.0'}}
+do:
+  - first:
+      set: {{sum: '${{ .a + 1 }}'}}
+  - pause:
+      if: .sum > 5
+      wait: {{seconds: 1}}
+  - refuse:
+      if: .sum > 6
+      raise: {{error: {{type: 'https://x.example/e', status: 409, title: Too much}}}}
+"""
+
+
+def document(name: str = "add", namespace: str = "shop") -> str:
+    return WORKFLOW.format(name=name, namespace=namespace)
+
+
+@pytest.fixture
+async def alone(tmp_path: Path) -> AsyncIterator[Stigmer]:
+    """The command, and a server whose Temporal is away."""
+    async with served(tmp_path, f"127.0.0.1:{free_port()}") as server:
+        yield Stigmer(tmp_path / "home", {"STIGMER_SERVER_URL": server.url, "STIGMER_TOKEN": TOKEN})
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stigmer]:
+    with installed(tmp_path / "home") as one:
+        one.ok("up")
+        yield one
+
+
+async def _call(stigmer: Stigmer, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
+    done = await asyncio.to_thread(lambda: stigmer(*arguments, stdin=stdin))
+    return done.returncode, done.stdout, done.stderr
+
+
+async def test_agents_and_workflows_are_applied_together_or_not_at_all(alone: Stigmer) -> None:
+    broken = document("broken").replace("wait:", "wiat:")
+    code, _, told = await _call(alone, "apply", "-f", "-", stdin=f"{AGENT}---\n{document()}---\n{broken}")
+    assert code == 2
+    assert "<stdin>:" in told
+    assert "did you mean wait?" in told
+    assert (await _call(alone, "agents", "list"))[1] == "no agents yet; stigmer apply -f FILE creates one\n"
+
+    both = f"{AGENT}---\n{document()}---\n{document(namespace='zoo')}---\n{document('greeter')}"
+    _, out, told = await _call(alone, "apply", "-f", "-", stdin=both)
+    assert out.splitlines() == [
+        "agent/greeter created",
+        "workflow/add created",
+        "workflow/add created",
+        "workflow/greeter created",
+    ], told
+    code, text, _ = await _call(alone, "workflows", "get", "shop/add", "-o", "yaml")
+    assert (await _call(alone, "diff", "-f", "-", stdin=text))[:2] == (0, "")
+
+    code, _, told = await _call(alone, "run", "add", "--input", "{}", "-d")
+    assert (code, "several namespaces have a workflow add: shop/add, zoo/add" in told) == (1, True), told
+    code, _, told = await _call(alone, "run", "greeter")
+    assert "an agent and a workflow are called greeter" in told
+    code, _, told = await _call(alone, "run", "workflow/shop/ad")
+    assert "there is no workflow shop/ad; did you mean shop/add?" in told
+
+    code, id_, _ = await _call(alone, "run", "workflow/shop/add", "--input", '{"a": 1}', "-d")
+    assert (code, id_[:4]) == (0, "wex-")
+    _, listed, _ = await _call(alone, "executions", "list", "--workflow", "shop/add", "-o", "json")
+    [item] = json.loads(listed)["items"]
+    assert (item["metadata"]["id"], item["spec"]["input"]) == (id_.strip(), {"a": 1})
+    code, _, told = await _call(alone, "workflows", "delete", "shop/add", "--yes")
+    assert f"hint: stigmer executions cancel {id_.strip()}" in told
+
+
+@pytest.mark.slow
+def test_a_workflow_runs_waits_fails_and_goes_on_with_its_own_document(stack: Stigmer) -> None:
+    stack("apply", "-f", "-", stdin=document())
+    done = stack("run", "workflow/add", "--input", '{"a": 1}')
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"sum": 2}), done.stderr
+    assert "/do/0/first" in done.stderr
+
+    waited = stack.json("run", "add", "--input", '{"a": 5}')
+    assert waited["status"]["output"] == {"sum": 6}
+    assert [(one["name"], one["phase"]) for one in waited["status"]["tasks"]] == [
+        ("first", "completed"),
+        ("pause", "completed"),
+        ("refuse", "skipped"),
+    ]
+
+    failed = stack("run", "add", "--input", '{"a": 9}', "-o", "json")
+    status = json.loads(failed.stdout)["status"]
+    assert (failed.returncode, status["phase"]) == (1, "FAILED")
+    wanted = {"type": "https://x.example/e", "status": 409, "title": "Too much", "instance": "/do/2/refuse"}
+    assert wanted.items() <= status["error"].items()

@@ -10,7 +10,7 @@ from stigmer_cli.cli.execution_id import resolve_id
 from stigmer_cli.cli.executions.ask_approval import ApprovalQuestions
 from stigmer_cli.cli.executions.follow import EventPrinter, describe_timeout, exit_code_of, follow
 from stigmer_cli.cli.executions.limits import describe_way_on
-from stigmer_cli.cli.executions.task_lines import TaskLines
+from stigmer_cli.cli.executions.task_lines import TaskFollower, make_view
 from stigmer_cli.cli.executions.tokens import describe_usage, has_tokens
 from stigmer_cli.cli.output import Format, strip_control_sequences
 from stigmer_cli.client import Client
@@ -49,7 +49,7 @@ def _telling_tasks(
     """Tell of the tasks of a workflow while it is followed; of an agent there are none."""
     if not execution_id.startswith(PREFIXES[Kind.WORKFLOW]) or cli.out.format is Format.JSON:
         return nullcontext()
-    return TaskLines(cli, client, execution_id, printer).following()
+    return TaskFollower(cli, client, execution_id, make_view(cli, printer)).following()
 
 
 async def _conclude_timeout(cli: Cli, client: Client, execution_id: str, timeout_s: float) -> TimedOut:

@@ -5,6 +5,8 @@ from pydantic import Field
 from stigmer_cli.api.reconcile import ReconcileItem, ReconcileSummary
 from stigmer_cli.api.resources import AttentionBody, DispatchBody, MessageBody
 from stigmer_cli.api.stuck import StuckBody, StuckGroup
+from stigmer_cli.api.tasks import TaskBody
+from stigmer_cli.api.waiting import WaitingBody
 from stigmer_cli.api.wire import Moment, Sent
 from stigmer_cli.domain.phase import Phase
 
@@ -100,6 +102,23 @@ class AgentsAnswer(Answer):
     next_cursor: str | None = None
 
 
+class WorkflowAnswer(Sent):
+    """A workflow that can be run."""
+
+    name: str
+    namespace: str
+    version: str
+    id: str
+    summary: str = ""
+
+
+class WorkflowsAnswer(Answer):
+    """Workflows by name."""
+
+    workflows: list[WorkflowAnswer]
+    next_cursor: str | None = None
+
+
 class ExecutionAnswer(Sent):
     """An execution in brief; `why` says why it is not done, or how it failed."""
 
@@ -146,6 +165,8 @@ class ExecutionDetailAnswer(Answer):
     dispatch: DispatchBody
     attention: AttentionBody | None = None
     stuck: StuckBody | None = None
+    waiting: WaitingBody | None = Field(default=None, description="What it waits for while nobody works on it.")
+    tasks: list[TaskBody] = Field(default=[], description="The last tasks of a workflow.")
     labels: dict[str, str] = {}
     events: list[EventAnswer] = []
 

@@ -13,7 +13,7 @@ from stigmer_cli.api.reconcile import ReconcileRequest
 from stigmer_cli.api.resources import EventBody, ExecutionRequest, ExecutionResource
 from stigmer_cli.cli.events.emit import EventOptions, make_event
 from stigmer_cli.cli.execution_reason import describe_reason
-from stigmer_cli.cli.executions.create import create, make_creation
+from stigmer_cli.cli.executions.create import Creation, create, make_creation
 from stigmer_cli.cli.mcp.answers import CancelAnswer, EmitAnswer, ReconcileAnswer, RestartAnswer, RunAnswer
 from stigmer_cli.cli.mcp.reading import (
     Ids,
@@ -78,7 +78,33 @@ class ChangingTools(Toolbox):
         tells its id as soon as it is accepted. Look at it later with get_execution; end it with cancel_execution.
         """
         request = ExecutionRequest(agent=agent, message=message, labels=LABELS)
-        wanted = make_creation(request, key=idempotency_key, require_temporal=False)
+        return await self._run(ctx, make_creation(request, key=idempotency_key, require_temporal=False), wait_s)
+
+    @tool(Description(title="Run a workflow", annotations=RUN, more="All of it: stigmer executions get ID -o json"))
+    async def run_workflow(
+        self,
+        ctx: Context,
+        *,
+        workflow: Annotated[str, Field(description="NAME, or NAMESPACE/NAME; see list_workflows.")],
+        given: Annotated[
+            dict[str, JsonValue] | None, Field(description="The input, a JSON object; without one it is empty.")
+        ] = None,
+        wait_s: Annotated[
+            float, Field(ge=0, le=WAIT_MAX_S, description="Seconds to wait for the end; 0: return the id at once.")
+        ] = 60.0,
+        idempotency_key: Annotated[
+            str | None, Field(description="The same key finds the same execution, and starts no second one.")
+        ] = None,
+    ) -> RunAnswer:
+        """Run a workflow once and return its output, as JSON text.
+
+        The execution is durable, as one of run_agent is: it goes on if the wait ends, and if you leave.
+        """
+        request = ExecutionRequest(workflow=workflow, input=given or {}, labels=LABELS)
+        return await self._run(ctx, make_creation(request, key=idempotency_key, require_temporal=False), wait_s)
+
+    async def _run(self, ctx: Context, wanted: Creation, wait_s: float) -> RunAnswer:
+        """Create an execution, and tell how it ended, or how far it is after `wait_s` seconds."""
         async with self.cli.client() as client:
             accepted = await create(self.cli, client, wanted, timeout_s=None)
             await ctx.report_progress(0, None, f"accepted {accepted.metadata.id}")

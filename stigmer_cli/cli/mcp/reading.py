@@ -28,6 +28,8 @@ from stigmer_cli.cli.mcp.answers import (
     ReconcileAnswer,
     StatusAnswer,
     StuckAnswer,
+    WorkflowAnswer,
+    WorkflowsAnswer,
 )
 from stigmer_cli.cli.mcp.tool import LOOK, Description, Toolbox, tool
 from stigmer_cli.cli.output import truncate_line
@@ -51,6 +53,9 @@ from stigmer_cli.time_format import parse_span
 
 LIST_MAX = 40
 AGENTS_MAX = 100
+WORKFLOWS_MAX = 100
+TASKS_MAX = 100
+"""How many tasks of a workflow are told: the last ones."""
 LINES_MAX = 500
 LINES_SOURCE_MAX = 200_000
 IDS_MAX = 200
@@ -129,6 +134,26 @@ class ReadingTools(Toolbox):
             for one in page.items
         ]
         return AgentsAnswer(agents=agents, next_cursor=page.next_cursor)
+
+    @tool(Description(title="Workflows", annotations=LOOK, more="Continue with `cursor`."))
+    async def list_workflows(
+        self, *, cursor: Annotated[str | None, Field(description="nextCursor of an earlier call.")] = None
+    ) -> WorkflowsAnswer:
+        """List the workflows that can be run, by name."""
+        async with self.cli.client() as client:
+            page = await client.workflows(limit=WORKFLOWS_MAX, cursor=cursor)
+        found = [(one.metadata, one.spec["document"]) for one in page.items]
+        workflows = [
+            WorkflowAnswer(
+                name=about.name,
+                namespace=about.namespace,
+                version=about.version,
+                id=about.id,
+                summary=truncate_line(str(said.get("summary", "") if isinstance(said, dict) else ""), TEXT_MAX),
+            )
+            for about, said in found
+        ]
+        return WorkflowsAnswer(workflows=workflows, next_cursor=page.next_cursor)
 
     @tool(Description(title="Executions", annotations=LOOK, more="Use a smaller `limit`, and `cursor`."))
     async def list_executions(
@@ -283,6 +308,8 @@ def detail_of(found: ExecutionResource, events: Sequence[EventBody]) -> Executio
         dispatch=status.dispatch,
         attention=status.attention,
         stuck=found.stuck,
+        waiting=status.waiting,
+        tasks=(status.tasks or [])[-TASKS_MAX:],
         labels=found.metadata.labels,
         events=[
             EventAnswer(at=event.at, type=event.type, text=event.text)

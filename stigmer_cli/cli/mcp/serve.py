@@ -60,6 +60,7 @@ def build_server(cli: Cli, *, is_changing: bool) -> MCPServer:
         look.doctor,
         look.explain_check,
         look.list_agents,
+        look.list_workflows,
         look.list_executions,
         look.get_execution,
         look.stuck_executions,
@@ -68,6 +69,7 @@ def build_server(cli: Cli, *, is_changing: bool) -> MCPServer:
     )
     changing: tuple[Method, ...] = (
         change.run_agent,
+        change.run_workflow,
         change.reconcile,
         change.restart,
         change.cancel_execution,

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from stigmer_cli.api.execution_body import execution_resource
 from stigmer_cli.api.tasks import TaskBody, TaskList
+from stigmer_cli.cli.executions.task_lines import draw_tree
 from stigmer_cli.cli.executions.task_tree import make_tree, print_tasks
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.task import TaskPhase
@@ -80,3 +81,24 @@ def test_the_table_has_phases_times_and_errors() -> None:
         "  c     running     6s+",
         "  /do/1/b: it broke",
     ]
+
+
+def drawn(number: int, running: set[int], lines_max: int) -> list[str]:
+    tasks = [
+        task(f"/do/{n}/t{n}", n, TaskPhase.RUNNING if n in running else TaskPhase.COMPLETED) for n in range(number)
+    ]
+    lines = draw_tree(make_tree(tasks), START + timedelta(seconds=60), lines_max)
+    return [line.plain.split()[-1] for line in lines]
+
+
+def test_a_live_tree_is_no_higher_than_its_room_and_has_what_goes_on() -> None:
+    assert drawn(3, {2}, 5) == ["t0", "t1", "t2"]
+    assert drawn(9, {8}, 4) == ["tasks", "t6", "t7", "t8"]
+    assert drawn(9, {4}, 4) == ["tasks", "t2", "t3", "t4"]
+    assert drawn(9, set(), 4) == ["tasks", "t6", "t7", "t8"]
+    assert all(len(drawn(number, {0}, 5)) <= 5 for number in range(1, 12))
+
+
+def test_a_line_of_a_live_tree_has_phase_time_and_name() -> None:
+    [line] = draw_tree(make_tree([task("/do/0/a", 1, TaskPhase.RUNNING)]), START + timedelta(seconds=60), 5)
+    assert line.plain == "running        59s+  a"

@@ -21,14 +21,15 @@ LOOKING = [
     "doctor",
     "explain_check",
     "list_agents",
+    "list_workflows",
     "list_executions",
     "get_execution",
     "stuck_executions",
     "logs",
     "preview_reconcile",
 ]
-CHANGING = ["run_agent", "reconcile", "restart", "cancel_execution", "emit_event"]
-ADDING = ("run_agent", "emit_event")
+CHANGING = ["run_agent", "run_workflow", "reconcile", "restart", "cancel_execution", "emit_event"]
+ADDING = ("run_agent", "run_workflow", "emit_event")
 TOKEN = "secret-token-of-this-home-0123456789"
 
 

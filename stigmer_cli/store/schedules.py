@@ -277,9 +277,14 @@ async def _forget(writing: Writing, workflow_id: str, trigger: str) -> None:
 
 async def _accept(
     writing: Writing, store: StoreId, row: RowMapping, at: datetime, occasion: str, given: object
-) -> ExecutionId:
-    """Accept the execution of this occasion, unless it is accepted already; its id says which it is."""
-    found = (await writing.connection.execute(_WORKFLOW, {"of_workflow": row["workflow_id"]})).mappings().one()
+) -> ExecutionId | None:
+    """Accept the execution of this occasion, unless it is accepted already; its id says which it is.
+
+    None where the workflow was deleted just now.
+    """
+    rows = await writing.connection.execute(_WORKFLOW, {"of_workflow": row["workflow_id"]})
+    if (found := rows.mappings().one_or_none()) is None:
+        return None
     id_ = make_id(row["workflow_id"], row["trigger"], at, occasion)
     draft = ExecutionDraft(
         id=id_,

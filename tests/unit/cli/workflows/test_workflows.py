@@ -9,6 +9,7 @@ from stigmer_cli.cli.entry import invoke
 
 HEAD = "document: {dsl: '1.0.3', namespace: shop, name: greet, version: '1.0.0'}\n"
 GREET = f"{HEAD}do:\n  - hello: {{set: {{greeting: hello}}}}\n"
+OTHER = "run: {workflow: {namespace: shop, name: other, version: '1.0.0'}}"
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_a_workflow_is_tried_with_its_input(file: Path, tmp_path: Path, capsys: 
     ("text", "given", "words"),
     [
         (f"{HEAD}do: [{{a: {{listen: {{to: {{any: []}}}}}}}}]", "{}", "/do/0/a listens for events, and no more come"),
-        (f"{HEAD}do: [{{a: {{call: 'x:1@default'}}}}]", "{}", "call: x:1@default is not supported"),
+        (f"{HEAD}do: [{{a: {{{OTHER}}}}}]", "{}", "run: workflow is not supported"),
         (RUN, "{", "the input is not JSON"),
         (RUN, "@missing.json", "cannot read missing.json"),
     ],

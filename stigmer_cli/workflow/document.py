@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from stigmer_cli.nearest import suggest_nearest
+from stigmer_cli.workflow.declarations_check import find_declaration_problems
 from stigmer_cli.workflow.expressions_check import find_expression_problems
 from stigmer_cli.workflow.json_value import Json, Path
 from stigmer_cli.workflow.references import find_reference_problems
@@ -99,7 +100,12 @@ def _check(name: str, located: Located) -> LocatedWorkflow | Rejected:
 
 
 def _check_meaning(data: Mapping[str, Json]) -> Sequence[Problem]:
-    return [*find_reference_problems(data), *find_expression_problems(data), *find_schedule_problems(data)]
+    return [
+        *find_reference_problems(data),
+        *find_expression_problems(data),
+        *find_declaration_problems(data),
+        *find_schedule_problems(data),
+    ]
 
 
 def make_workflow(data: Mapping[str, Json]) -> Workflow:

@@ -43,26 +43,25 @@ def _list_reusable(use: Mapping[str, Json]) -> Iterator[Sequence[Task]]:
                     yield list_tasks(extension[word], ("use", "extensions", str(number), name, word))
 
 
-def _check_list(tasks: Sequence[Task]) -> Iterator[Problem]:
-    """The lists of tasks in `tasks`, and `tasks` if they are those of the workflow."""
+def _check_list(tasks: Sequence[Task], *, are_alone: bool = False) -> Iterator[Problem]:
+    """`tasks`, and the lists of tasks in them. Functions are no list: none of them goes to another."""
     for task in tasks:
-        # The branches of a fork run at the same time: none of them can go to another.
         for word, inner in task.list_inner():
-            yield from _check_list(inner)
-            if word != "branches":
-                yield from _check_targets(inner)
-    if tasks and tasks[0].path[0] == "do" and len(tasks[0].path) == len(("do", "0", "name")):
-        yield from _check_targets(tasks)
+            yield from _check_list(inner, are_alone=word == "branches")
+    if are_alone:
+        for task in tasks:
+            yield from _check_targets([task], "the branches of a fork run at the same time: none goes to another")
+    elif tasks and tasks[0].path[:2] != ("use", "functions"):
+        yield from _check_targets(tasks, "there is no such task in the same list")
 
 
-def _check_targets(tasks: Sequence[Task]) -> Iterator[Problem]:
+def _check_targets(tasks: Sequence[Task], reason: str) -> Iterator[Problem]:
     names = [task.name for task in tasks]
     for task in tasks:
         for path, target in _list_targets(task):
             if target not in DIRECTIVES and target not in names:
                 near = suggest_nearest(target, [*names, *DIRECTIVES])
-                where = "there is no such task in the same list"
-                yield Problem(path=path, text=f"{write_path(path)}: {target!r}: {where}{near}")
+                yield Problem(path=path, text=f"{write_path(path)}: {target!r}: {reason}{near}")
             elif names.count(target) > 1:
                 text = f"{write_path(path)}: {target!r} is the name of {names.count(target)} tasks of the list"
                 yield Problem(path=path, text=text)

@@ -13,15 +13,17 @@ VARIABLE = re.compile(r"\{([A-Za-z0-9_.%-]+)\}")
 def expand_uri(template: str, values: Json) -> str:
     """`template` with each `{name}` replaced by that property of `values`, percent-encoded (RFC 6570, level 1).
 
-    Raises WorkflowError where `values` has no such property, or one that is no text, number or boolean, or
+    A property that is missing or null is an empty text. Raises WorkflowError for one that is a list or a mapping, or
     that leads to another path.
     """
 
     def replace(found: re.Match[str]) -> str:
         value = values.get(found[1]) if isinstance(values, Mapping) else None
-        if value is None or isinstance(value, list | dict):
-            known = "the input of the task has no text or number of that name"
-            raise make_error(ErrorType.EXPRESSION, f"{{{found[1]}}} of {template} has no value: {known}")
+        if value is None:
+            return ""
+        if isinstance(value, list | dict):
+            reason = "a list or a mapping, which cannot stand in an address"
+            raise make_error(ErrorType.EXPRESSION, f"{{{found[1]}}} of {template} is {reason}")
         text = value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
         if text in {".", ".."} and "?" not in template[: found.start()]:
             raise make_error(ErrorType.EXPRESSION, f"{{{found[1]}}} of {template} is {text!r}, which is another path")

@@ -20,6 +20,9 @@ DEPTH_MAX = 64
 VALUES_MAX = 200_000
 """How many values a document may have, each use of an alias counted: a few lines of aliases stand for millions."""
 
+EXTRA_CHARS_MAX = 1024 * 1024
+"""How much more text a document may stand for than it has, by using an alias for a long text again and again."""
+
 Place = tuple[int, int]
 
 NULL = "tag:yaml.org,2002:null"
@@ -82,7 +85,7 @@ def read_yaml(text: str) -> Iterator[Located]:
         _refuse_depth(text)
         for node in yaml.compose_all(text, Loader=CoreLoader):
             if not (isinstance(node, yaml.ScalarNode) and node.tag == NULL):
-                yield _Reader().read(node)
+                yield _Reader(len(text) + EXTRA_CHARS_MAX).read(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise Malformed((mark.line + 1, mark.column + 1) if mark else (1, 1), error.problem or "not YAML") from error
@@ -107,9 +110,11 @@ def _place_of(item: Any) -> Place:  # noqa: ANN401 - nodes and events share no t
 class _Reader:
     """Reads one document."""
 
-    def __init__(self) -> None:
+    def __init__(self, chars_max: int) -> None:
+        """`chars_max`: how long the keys and texts of the document may be together, each use of an alias counted."""
         self.located = Located(data=None)
         self.count = 0
+        self.chars_left = chars_max
 
     def read(self, node: yaml.Node) -> Located:
         self.located.places[()] = _place_of(node)
@@ -126,7 +131,13 @@ class _Reader:
             case yaml.SequenceNode():
                 return [self._read_item(item, (*path, str(number))) for number, item in enumerate(node.value)]
             case _:
+                self._count_chars(node)
                 return _read_scalar(cast("yaml.ScalarNode", node))
+
+    def _count_chars(self, node: yaml.Node) -> None:
+        self.chars_left -= len(node.value)
+        if self.chars_left < 0:
+            raise Malformed(_place_of(node), f"aliases stand for more than {EXTRA_CHARS_MAX:,} characters of text")
 
     def _read_item(self, node: yaml.Node, path: Path) -> Json:
         self.located.places[path] = _place_of(node)
@@ -137,6 +148,7 @@ class _Reader:
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise Malformed(_place_of(key), "a key is a text")
+            self._count_chars(key)
             here = (*path, key.value)
             if key.value in found:
                 raise Malformed(_place_of(key), f"the key {key.value!r} appears twice")
@@ -146,6 +158,13 @@ class _Reader:
 
 
 def _read_scalar(node: yaml.ScalarNode) -> Json:
+    try:
+        return _read_value(node)
+    except (ValueError, IndexError) as error:  # a tag says what the text is not: !!int abc
+        raise Malformed(_place_of(node), f"{node.value!r} is no {node.tag.rpartition(':')[2]}") from error
+
+
+def _read_value(node: yaml.ScalarNode) -> Json:
     text = str(node.value)
     match node.tag:
         case tag if tag == NULL:

@@ -77,7 +77,7 @@ class Programs:
         self._kept[program] = compiled
         if len(self._kept) > PROGRAMS_KEPT:
             self._kept.popitem(last=False)
-        return str(compiled.input_text(given.decode()).text()).encode()
+        return "\n".join(compiled.input_text(given.decode())).encode()
 
 
 def _evaluate_schema(schema: bytes, given: bytes) -> bytes:

@@ -179,10 +179,15 @@ def _dump(given: Json) -> bytes:
 
 def _read_values(code: str, said: bytes) -> Json:
     try:
-        values: Sequence[Json] = [json.loads(line) for line in said.split(b"\n") if line]
+        values: Sequence[Json] = [json.loads(line, parse_float=_read_number) for line in said.split(b"\n") if line]
     except RecursionError as error:
         raise ExpressionFailed(_describe(code, "its value is nested too deep")) from error
     return values[0] if len(values) == 1 else values or None
+
+
+def _read_number(text: str) -> float:
+    """The number; the largest one for one that is larger, as libjq computes with it."""
+    return max(-sys.float_info.max, min(float(text), sys.float_info.max))
 
 
 def _describe(code: str, reason: str) -> str:

@@ -62,8 +62,9 @@ def make_program(code: str, known: Collection[str]) -> Program:
         raise Refused(f"${internal[0]} {NO_PART}")
     bound = frozenset(name for name in used if name in known and name != "ENV")
     bindings = "".join(f".v.{name} as ${name} | " for name in sorted(bound))
-    # On a line of its own, so that a comment at its end ends there.
-    return Program(text=f"{PRELUDE}{bindings}.d | (\n{code}\n)", variables=bound)
+    # On a line of its own, so that a comment at its end ends there. The values leave libjq as JSON text: as numbers of
+    # Python they would have passed through a double, which has no room for 9007199254740993.
+    return Program(text=f"{PRELUDE}{bindings}.d | (\n{code}\n) | tojson", variables=bound)
 
 
 def is_variable_name(name: str) -> bool:

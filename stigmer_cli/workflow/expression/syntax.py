@@ -72,7 +72,8 @@ def _skip_code(text: str, here: int, opening: str, closing: str) -> int:
             case '"':
                 here = _skip_text(text, here + 1)
             case "#":
-                here = text.index("\n", here) if "\n" in text[here:] else len(text)
+                end = text.find("\n", here)
+                here = end if end >= 0 else len(text)
             case character:
                 depth += (character == opening) - (character == closing)
         here += 1

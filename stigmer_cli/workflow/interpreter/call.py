@@ -1,5 +1,6 @@
 """The task call: a service by one of the functions of the DSL, or a function that the document defines."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
@@ -14,6 +15,9 @@ from stigmer_cli.workflow.interpreter.subscription import perform_subscription
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import CallRequest, TaskStep
 from stigmer_cli.workflow.task import Task
+
+RETRIED = re.compile(r"/retry/\d+/try(?=/)")
+"""What the key of a task has of the retries around it: to the service a retry is the same request once more."""
 
 
 async def perform_call(run: Run, visit: Visit) -> Flow:
@@ -35,7 +39,7 @@ async def perform_call(run: Run, visit: Visit) -> Flow:
         arguments=prepared.arguments,
         policy=prepared.policy,
         resource_policy=prepared.resource_policy,
-        idempotency_key=idempotency_key(run.facts.id, visit.key),
+        idempotency_key=idempotency_key(run.facts.id, RETRIED.sub("/try", visit.key)),
     )
     translation = run.functions.translations.get(name)
     if translation is not None and translation.is_needed(request.arguments, read_effect(visit.task)):

@@ -65,6 +65,10 @@ def test_empty_documents_are_left_out() -> None:
         ("[" * 65 + "]" * 65, (1, 65), "nested more than 64 deep"),
         ("a: &a [*a]", (1, 4), "more than 200,000 values, or aliases nested too deep"),
         (ALIASES, (1, 8), "more than 200,000 values"),
+        ("a: !!int abc", (1, 4), "'abc' is no int"),
+        ('a: !!float ""', (1, 4), "'' is no float"),
+        (f"a: {'9' * 5_000}", (1, 4), "is no int"),
+        (f"a: &a {'x' * 10_000}\nb: [{','.join(['*a'] * 200)}]", (1, 4), "more than 1,048,576 characters of text"),
         ("a: \x01", (1, 1), "control characters are not allowed"),
     ],
 )

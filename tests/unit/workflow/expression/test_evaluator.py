@@ -40,6 +40,9 @@ async def test_expressions_have_the_values_of_jq(evaluator: Evaluator) -> None:
         (". | length", [1, 2], 2),
         (".pets[].name", ORDER, ["Milou", "Rex"]),
         ("empty", ORDER, None),
+        (".", [9007199254740993, 12345678901234567890, 1.5, 2.0], [9007199254740993, 12345678901234567890, 1.5, 2.0]),
+        ("{id: .id}", {"id": 1234567890123456789}, {"id": 1234567890123456789}),
+        ("[1e1000, -1e1000, nan]", None, [1.7976931348623157e308, -1.7976931348623157e308, None]),
         (".a # a comment", {"a": 1}, 1),
         ("[limit(3; repeat(1))]", None, [1, 1, 1]),
         (".text", {"text": "ü\n\u2028\u0000 🐕"}, "ü\n\u2028\u0000 🐕"),
@@ -72,12 +75,14 @@ NO_VALUE = (
 )
 
 
-async def test_what_has_no_value_is_told_in_a_sentence(evaluator: Evaluator) -> None:
+async def test_what_has_no_value_is_told_in_a_sentence() -> None:
+    evaluator = Evaluator(cpu_s_max=30)
     for code, words in NO_VALUE:
         with pytest.raises(ExpressionFailed) as caught:
             await evaluator.evaluate(code, {"a": 1}, {"context": None})
         assert words in str(caught.value), code
         assert "\n" not in str(caught.value)
+    await evaluator.close()
 
 
 async def test_the_environment_cannot_be_read(evaluator: Evaluator) -> None:

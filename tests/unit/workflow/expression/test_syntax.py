@@ -1,5 +1,7 @@
 """Where an expression ends in a text."""
 
+import time
+
 import pytest
 
 from stigmer_cli.workflow.expression.syntax import Code, Unclosed, list_variables, split_template, unwrap
@@ -40,3 +42,10 @@ def test_a_value_that_always_is_an_expression_needs_no_braces(text: str, code: s
 
 def test_variables_are_found_in_texts_too() -> None:
     assert list_variables('$a + "\\($b)" | $__loc__ | .c$d') == {"a", "b", "__loc__", "d"}
+
+
+def test_many_comments_take_no_longer_than_their_length() -> None:
+    code = "# a comment\n" * 40_000
+    began = time.process_time()
+    assert split_template("${" + code + "1}") == [Code(text=f"{code}1")]
+    assert time.process_time() - began < 2.0

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 import pytest
 
 from stigmer_cli.domain.step import Effect
-from stigmer_cli.workflow.error import WorkflowError
+from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
 from stigmer_cli.workflow.expression.evaluator import Evaluator
 from stigmer_cli.workflow.json_value import Json
-from stigmer_cli.workflow.runtime import CallRequest, Functions
+from stigmer_cli.workflow.runtime import CallRequest, Functions, Waits
 from tests.support.cut_journals import CutWorld, run_attempt
 from tests.support.virtual_time import run_virtually
 from tests.support.workflows import STARTED_MS, MemoryWorld, read_one, run_text
@@ -103,3 +103,82 @@ async def test_what_nobody_expects_is_an_error_of_the_task_and_recorded(evaluato
         assert (error["status"], error["instance"]) == (500, "/do/0/a/try/0/b")
         assert "KeyError: 'missing'" in str(error["detail"])
     assert world.journal.performed == ["/do/0/a/try/0/b"]
+
+
+class Refusing(Hanging):
+    """A service that refuses, and notes the keys that it is called with."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+
+    async def perform(self, request: CallRequest) -> Json:
+        self.keys.append(request.idempotency_key)
+        raise make_error(ErrorType.COMMUNICATION, "busy")
+
+
+async def test_a_retry_is_the_same_request_to_the_service(evaluator: Evaluator) -> None:
+    service = Refusing()
+    retry = "{limit: {attempt: {count: 2}}}"
+    text = f"do: [{{a: {{try: [{{b: {HANGS}}}, {{c: {HANGS}}}], catch: {{retry: {retry}}}}}}}, {{d: {HANGS}}}]"
+    with pytest.raises(WorkflowError, match="busy"):
+        await run_text(evaluator, text, {}, functions=Functions(calls={"agent": service}))
+    assert (len(service.keys), len(set(service.keys))) == (3, 1)
+
+
+async def test_retries_that_are_used_up_leave_the_error_unless_the_catch_goes_on(evaluator: Evaluator) -> None:
+    for catch, output in (("do: [{h: {set: {h: 1}}}]", {"h": 1}), ("then: continue", {"n": 1})):
+        text = (
+            f"do: [{{a: {{try: [{{r: {RAISE}}}], catch: {{retry: {{limit: {{attempt: {{count: 1}}}}}}, {catch}}}}}}}]"
+        )
+        assert await run_text(evaluator, text, {"n": 1}) == output
+    with pytest.raises(WorkflowError) as caught:
+        await run_text(evaluator, f"do: [{{a: {{try: [{{r: {RAISE}}}], catch: {{retry: {{when: 'false'}}}}}}}}]", {})
+    assert caught.value.fields["status"] == 409
+
+
+ATTEMPTS = "{when: 'false', retry: {limit: {attempt: {duration: '${ .t }'}}}}"
+DURATIONS = [
+    ("do: [{a: {wait: PT1H, timeout: {after: '${ .t }'}}}]", "/do/0/a"),
+    ("do: [{a: {wait: PT1H}}]\ntimeout: {after: '${ .t }'}", "/timeout"),
+    (f"do: [{{a: {{try: [{{w: {{wait: PT1H}}}}], catch: {ATTEMPTS}}}}}]", "/do/0/a"),
+]
+
+
+@pytest.mark.parametrize(("text", "instance"), DURATIONS)
+async def test_a_duration_may_be_an_expression(text: str, instance: str, evaluator: Evaluator) -> None:
+    world = MemoryWorld(is_patient=False)
+    with pytest.raises(Waits):
+        await run_text(evaluator, text, {"t": "PT10S"}, world=world)
+    world.ms += 10_000
+    with pytest.raises(WorkflowError) as caught:
+        await run_text(evaluator, text, {"t": "PT10S"}, world=world)
+    assert (caught.value.fields["status"], caught.value.fields["instance"]) == (408, instance)
+
+
+async def test_errors_of_the_workflow_itself_say_where_they_come_from(evaluator: Evaluator) -> None:
+    schema = "{schema: {format: json, document: {required: [x]}}}"
+    for word in ("input", "output"):
+        with pytest.raises(WorkflowError) as caught:
+            await run_text(evaluator, f"{word}: {schema}\ndo: [{{a: {{set: {{y: 1}}}}}}]", {})
+        assert caught.value.fields["instance"] == f"/{word}"
+
+
+async def test_a_variable_may_be_named_self(evaluator: Evaluator) -> None:
+    text = "do: [{a: {for: {each: self, in: '[1, 2]'}, do: [{b: {set: {n: '${ $self }'}}}]}}]"
+    assert await run_text(evaluator, text, {}) == {"n": 2}
+
+
+async def test_nothing_is_authorized_where_nothing_authenticates(evaluator: Evaluator) -> None:
+    assert await run_text(evaluator, "do: [{a: {set: {x: '${ $authorization }'}}}]", {}) == {"x": None}
+
+
+async def test_an_extension_may_end_the_workflow(evaluator: Evaluator) -> None:
+    for word, output in (("before", {"e": 1}), ("after", {"a": 1})):
+        extension = f"{{extend: set, {word}: [{{e: {{set: {{e: 1}}, then: end}}}}]}}"
+        text = f"use: {{extensions: [{{x: {extension}}}]}}\ndo: [{{a: {{set: {{a: 1}}}}}}, {{b: {{set: {{b: 1}}}}}}]"
+        assert await run_text(evaluator, text, {}) == output
+
+
+async def test_the_first_context_is_the_input_of_the_workflow(evaluator: Evaluator) -> None:
+    text = "input: {from: .user}\ndo: [{a: {set: {id: '${ $context.id }'}}}]"
+    assert await run_text(evaluator, text, {"user": {"id": 5}}) == {"id": 5}

@@ -69,7 +69,7 @@ async def test_an_attempt_may_end_after_any_step_and_the_next_one_goes_on(evalua
     counter = Counter()
     output = await run_text(evaluator, EVERYTHING, {}, world=whole, functions=Functions(calls={"agent": counter}))
     steps = len(whole.journal.results) + len(whole.journal.errors)
-    assert len(set(counter.asked)) == len(counter.asked) == 10
+    assert (len(counter.asked), len(set(counter.asked))) == (10, 8), "retries have the key of the first try"
     assert steps > 20
 
     for crash in range(1, steps, 4):

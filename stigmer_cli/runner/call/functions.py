@@ -6,6 +6,7 @@ from stigmer_cli.clock import Clock, SystemClock
 from stigmer_cli.runner.call.a2a import A2aCall
 from stigmer_cli.runner.call.asyncapi import AsyncApiCall, find_refusal
 from stigmer_cli.runner.call.authenticator import Authenticator
+from stigmer_cli.runner.call.container import ContainerProcess
 from stigmer_cli.runner.call.grpc import GrpcCall, find_missing
 from stigmer_cli.runner.call.http import HttpCall
 from stigmer_cli.runner.call.mcp import McpCall
@@ -35,7 +36,11 @@ def make_functions(
     grpc = GrpcCall(authenticator, resources, clock)
     asyncapi = AsyncApiCall(client, authenticator, resources)
     return Functions(
-        processes={"shell": ShellProcess(hear=hear), "script": ScriptProcess(hear=hear)},
+        processes={
+            "shell": ShellProcess(hear=hear),
+            "script": ScriptProcess(hear=hear),
+            "container": ContainerProcess(servers.environ, clock, hear),
+        },
         calls={
             "http": HttpCall(client, authenticator),
             "mcp": mcp,

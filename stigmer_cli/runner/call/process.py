@@ -51,8 +51,8 @@ class ShellProcess:
 
     async def perform(self, settings: Mapping[str, Json]) -> Json:
         """Exit code, standard output and standard error. Raises WorkflowError."""
-        command = [SHELL, "-c", str(settings["command"]), "sh", *_list_arguments(settings)]
-        return await _run(command, settings, self._path, self._hear)
+        command = [SHELL, "-c", str(settings["command"]), "sh", *list_arguments(settings)]
+        return await run_process(command, settings, self._path, self._hear)
 
 
 class ScriptProcess:
@@ -81,11 +81,11 @@ class ScriptProcess:
         with tempfile.TemporaryDirectory(prefix="stigmer-script-") as folder:
             file = Path(folder) / SCRIPT_FILES[language]
             await asyncio.to_thread(file.write_text, str(settings["code"]), "utf-8")
-            command = [program, str(file), *_list_arguments(settings)]
-            return await _run(command, settings, self._path, self._hear)
+            command = [program, str(file), *list_arguments(settings)]
+            return await run_process(command, settings, self._path, self._hear)
 
 
-def _list_arguments(settings: Mapping[str, Json]) -> Sequence[str]:
+def list_arguments(settings: Mapping[str, Json]) -> Sequence[str]:
     """The arguments; those of a mapping, as catalogs have it, as `--name value`, without what is null or false."""
     given = settings.get("arguments") or ()
     if not isinstance(given, Mapping):
@@ -94,7 +94,11 @@ def _list_arguments(settings: Mapping[str, Json]) -> Sequence[str]:
     return [word for name, value in named for word in ([name] if value is True else [name, write_text(value)])]
 
 
-async def _run(command: Sequence[str], settings: Mapping[str, Json], path: str, hear: Hear | None) -> Json:
+async def run_process(command: Sequence[str], settings: Mapping[str, Json], path: str, hear: Hear | None) -> Json:
+    """Exit code, standard output and standard error of `command`, in whose environment are PATH and `environment`.
+
+    It is ended with all that it started where this is cancelled. Raises WorkflowError.
+    """
     own = cast("Mapping[str, Json]", settings.get("environment") or {})
     environment = {"PATH": path, **{name: write_text(value) for name, value in own.items()}}
     kept = ",".join(environment)

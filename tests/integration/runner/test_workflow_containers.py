@@ -1,0 +1,147 @@
+"""`run: container`: the words for the engine, and what is done with a container, by an engine that runs processes."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stigmer_cli.clock import SystemClock
+from stigmer_cli.runner.call.container import ContainerProcess, list_words
+from stigmer_cli.workflow.error import WorkflowError
+from stigmer_cli.workflow.json_value import Json
+from tests.support.fakes import ManualClock
+from tests.support.polling import eventually
+
+ENGINE = f"""#!{sys.executable}
+import os, signal, subprocess, sys
+from pathlib import Path
+kept = Path(__file__).parent
+words = sys.argv[1:]
+match words[0]:
+    case "run":
+        name, image = words[words.index("--name") + 1], words.index("tiny")
+        if words[image - 2] != "--entrypoint":
+            print("no such image", file=sys.stderr)
+            sys.exit(125)
+        names = [words[at + 1] for at, word in enumerate(words) if word == "--env"]
+        env = {{"PATH": "/usr/bin:/bin"}} | {{name: os.environ[name] for name in names}}
+        process = subprocess.Popen([words[image - 1], *words[image + 1:]], env=env, start_new_session=True)
+        (kept / f"{{name}}.container").write_text(f"{{process.pid}} {{' '.join(words)}}")
+        sys.exit(process.wait())
+    case "rm":
+        for name in words[2:]:
+            file = kept / f"{{name}}.container"
+            try:
+                os.killpg(int(file.read_text().split()[0]), signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            file.unlink()
+    case "ps":
+        print(*[file.stem for file in kept.glob("*.container") if "remove-at" in file.read_text()])
+    case "inspect":
+        for name in words[3:]:
+            text = (kept / f"{{name}}.container").read_text()
+            print(name, text.partition("remove-at=")[2].split()[0])
+"""
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Path:
+    program = tmp_path / "docker"
+    program.write_text(ENGINE)
+    program.chmod(0o755)
+    return tmp_path
+
+
+def _list_containers(engine: Path) -> list[str]:
+    return sorted(file.stem for file in engine.glob("*.container"))
+
+
+def _settings(**more: Json) -> Mapping[str, Json]:
+    return {"image": "tiny", "name": "one", **more}
+
+
+async def _perform(engine: Path, settings: Mapping[str, Json], clock: Any = None) -> Any:
+    return await ContainerProcess({"PATH": str(engine), "SECRET": "s"}, clock or SystemClock()).perform(settings)
+
+
+def test_the_engine_is_told_what_the_task_says_and_no_value_of_a_variable() -> None:
+    settings: Mapping[str, Json] = {
+        "image": "alpine:3",
+        "arguments": ["a b", 1],
+        "environment": {"TOKEN": "secret", "PATH": "/own"},
+        "ports": {"8080": 80},
+        "volumes": {"/srv": "/data"},
+        "stdin": "x",
+        "pullPolicy": "always",
+        "lifetime": {"cleanup": "eventually", "after": {"minutes": 1}},
+    }
+    assert " ".join(list_words(settings, "n", 100)) == (
+        "run --name n --label stigmer.workflow=1 --pull always --label stigmer.remove-at=160 --interactive"
+        " --env TOKEN --env PATH=/own --publish 8080:80 --volume /srv:/data alpine:3 a b 1"
+    )
+    with_command = list_words({"image": "i", "command": "echo $1", "arguments": ["x"]}, "n", 0)
+    assert with_command[-7:] == ["--entrypoint", "/bin/sh", "i", "-c", "echo $1", "sh", "x"]
+
+
+async def test_a_container_has_its_input_and_its_own_environment_only(engine: Path) -> None:
+    settings = _settings(
+        command="cat; echo $1 $OWN; env | cut -d= -f1 | sort | tr '\\n' ' '; exit 3",
+        arguments=["one"],
+        environment={"OWN": "own"},
+        stdin="in,",
+    )
+    left = await _perform(engine, settings)
+    assert (left["code"], left["stdout"].split("\n")[0]) == (3, "in,one own")
+    assert "SECRET" not in left["stdout"]
+    assert _list_containers(engine) == ["one"], "without cleanup a container is kept"
+
+
+async def test_a_container_is_removed_at_its_end_or_later(engine: Path) -> None:
+    clock = ManualClock()
+    await _perform(engine, _settings(command="true", lifetime={"cleanup": "always"}))
+    assert _list_containers(engine) == []
+    later: Json = {"cleanup": "eventually", "after": {"seconds": 60}}
+    await _perform(engine, _settings(command="true", lifetime=later), clock)
+    await clock.advance(59)
+    await _perform(engine, _settings(command="true", name="two"), clock)
+    assert _list_containers(engine) == ["one", "two"]
+    await clock.advance(2)
+    await _perform(engine, _settings(command="true", name="three"), clock)
+    assert _list_containers(engine) == ["three", "two"]
+
+
+async def test_a_task_that_is_cancelled_leaves_no_container(engine: Path) -> None:
+    task = asyncio.ensure_future(_perform(engine, _settings(command="sleep 60")))
+    await eventually(lambda: _look(is_so=(engine / "one.container").exists()), within_s=20)
+    pid = int((engine / "one.container").read_text().split()[0])
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert _list_containers(engine) == []
+    await eventually(lambda: _look(is_so=not _is_alive(pid)), within_s=10)
+
+
+async def _look(*, is_so: bool) -> bool | None:
+    return is_so or None
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def test_an_engine_that_cannot_run_it_or_is_not_there_says_so(engine: Path, tmp_path: Path) -> None:
+    with pytest.raises(WorkflowError, match="the container cannot be run: no such image"):
+        await _perform(engine, _settings())
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(WorkflowError, match="there is neither docker nor podman in"):
+        await _perform(empty, _settings())

@@ -54,6 +54,9 @@ UNDERWAY_S = 0.7
 """How long a step that must not happen twice goes on when its attempt is ended: until then it may be recorded, so that
 nobody has to decide about it. It is what a runner that stops has left after its grace, before it is made to end."""
 
+BEGINS = frozenset({Effect.REPEATABLE, Effect.ONCE})
+"""Steps that are seen while they are performed, and of which a later attempt knows that they may have had effects."""
+
 CUT_OFF_S = 5.0
 """How long the server may take to record that a step was cut off."""
 
@@ -108,7 +111,7 @@ CutOff: TypeAlias = Callable[[], StepFailed | None]
 class Journal:
     """The recorded steps of one execution, as one attempt of it sees them. Steps may be performed at the same time."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one parameter a part
         self,
         attempt: Attempt,
         reporter: Reporter,
@@ -117,6 +120,7 @@ class Journal:
         has_steps: bool,
         is_leaving: Callable[[], bool] = lambda: False,
         cut_off: CutOff | None = None,
+        begins: Collection[Effect] = BEGINS,
     ) -> None:
         """`has_steps` is what the server said when the attempt began: False saves asking for an empty journal.
 
@@ -124,7 +128,10 @@ class Journal:
 
         `cut_off` is what is recorded of a step of effect `once` that is cut off while its attempt goes on; without it
         nothing is, since nobody but the end of an attempt cuts off a step.
+
+        Steps of the effects `begins` begin at the server before they are performed; ONCE is among them.
         """
+        self._begins = begins
         self._is_leaving = is_leaving
         self._cut_off = cut_off
         self._attempt = attempt
@@ -201,7 +208,7 @@ class Journal:
         return _draft_of(step, _new_nonce(self._clock_and_rng.rng))
 
     async def _begin_and_perform(self, draft: StepDraftBody, effect: Callable[[], Awaitable[Json | Performed]]) -> Json:
-        if draft.effect is not Effect.NONE or not self._recorded.is_whole or draft.key in self._recorded:
+        if draft.effect in self._begins or not self._recorded.is_whole or draft.key in self._recorded:
             begun = await self._begin(draft)
             if begun.answer is BeginAnswer.RECORDED:
                 return _result_of(begun.state, begun.result, begun.error)

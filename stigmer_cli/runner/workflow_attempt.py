@@ -17,6 +17,7 @@ from stigmer_cli.api.waiting import DELAY_MAX_S
 from stigmer_cli.clock import Clock, iso
 from stigmer_cli.domain.execution import Outcome
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.domain.step import Effect
 from stigmer_cli.domain.waiting import WaitFor
 from stigmer_cli.json_text import dump_json
 from stigmer_cli.runner.attempt_end import End, fail
@@ -115,6 +116,7 @@ class WorkflowAttempt:
             has_steps=work.has_steps is not False,
             is_leaving=is_leaving,
             cut_off=self._state.describe_cut_off,
+            begins={Effect.ONCE},  # what is performed is seen by its task: a request less for each call
         )
         has_secrets = bool(_list_secrets(self._given.document))
         self._journal = WorkflowJournal(steps, self._state, self._secrets if has_secrets else None)

@@ -72,8 +72,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="a runner acts before it says so",
         file="runner/journal.py",
-        old="        if draft.effect is not Effect.NONE or not self._recorded.is_whole or ",
-        new="        if draft.effect is Effect.REPEATABLE or not self._recorded.is_whole or ",
+        old="BEGINS = frozenset({Effect.REPEATABLE, Effect.ONCE})\n",
+        new="BEGINS = frozenset({Effect.REPEATABLE})\n",
         caught_by=(JOURNAL,),
     ),
     Mutant(

@@ -124,7 +124,21 @@ def test_a_later_attempt_takes_what_is_recorded_and_performs_the_rest() -> None:
     runner = play(Runner(f"do: [{calls}]"), 6.5, None)
     assert runner.service.asked == [1, 2, 3, 4, 5, 6, 7, 7, 8]
     assert runner.row.phase is Phase.COMPLETED
-    assert runner.row.pages_read == 1 + 3, "page by page"
+    assert runner.row.pages_read == 1 + 2, "page by page"
+
+
+def test_only_a_call_that_must_not_happen_twice_begins_at_the_server() -> None:
+    text = """
+do:
+  - a: {call: agent, with: {n: 1, takes: 9, effect: repeatable}}
+  - b: {call: agent, with: {n: 2, takes: 9}}
+"""
+    assert play(Runner(text), 5).row.journal == {}
+    row = play(Runner(text), 14).row
+    assert {key: kept.state for key, kept in row.journal.items()} == {
+        "/do/0/a": StepState.DONE,
+        "/do/1/b": StepState.BEGUN,
+    }
 
 
 def test_each_call_has_the_idempotency_key_of_its_step_on_each_attempt() -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 USAGE = 2
 VERSION_LINES = (["--version"], ["version"])
+PART_LINES = (["serve"], ["work"])
 COMPLETION = "_STIGMER_COMPLETE"
 """The variable by which a shell asks for completions."""
 
@@ -129,7 +130,16 @@ def _run(cli: Cli, arguments: Sequence[str]) -> int:
     _check_encoding(arguments)
     if arguments in VERSION_LINES:
         return _print_version(cli, arguments)
+    if arguments in PART_LINES:
+        return _run_part(cli, arguments)
     return _run_application(cli, arguments)
+
+
+def _run_part(cli: Cli, arguments: Sequence[str]) -> int:
+    """As the application would, without typer: a stack waits for each of its parts."""
+    from stigmer_cli.cli.stack.part import run_runner, run_server  # noqa: PLC0415 - for parts only
+
+    return (run_server if arguments == ["serve"] else run_runner)(cli)
 
 
 def _print_version(cli: Cli, arguments: Sequence[str]) -> int:

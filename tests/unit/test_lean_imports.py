@@ -56,6 +56,25 @@ def test_a_part_starts_without_what_it_never_uses(module: str) -> None:
     assert "structlog" in loaded
 
 
+PART = """
+import sys
+import stigmer_cli.cli.stack.part as part
+part.run_server = part.run_runner = lambda cli: print(*sys.modules) or 7
+from stigmer_cli.cli.entry import invoke
+print(invoke([{command!r}]))
+"""
+
+
+@pytest.mark.parametrize("command", ["serve", "work"])
+def test_a_part_is_run_without_the_library_of_command_lines(command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", PART.format(command=command)], capture_output=True, text=True, check=True
+    )
+    loaded, code = done.stdout.splitlines()
+    assert code == "7"
+    assert set(loaded.split()) & {"typer", "rich", "asyncio", "httpx"} == set()
+
+
 def test_httpx_comes_without_its_command_line() -> None:
     program = "\n".join(
         [

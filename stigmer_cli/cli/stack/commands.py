@@ -196,21 +196,13 @@ def ls(ctx: typer.Context, *, output: OutputFormat = Format.TABLE) -> None:
 
 def serve(ctx: typer.Context) -> None:
     """Run the server alone, in the foreground."""
-    from stigmer_cli.lean_imports import lean_imports, postponed_models
-
-    with lean_imports(), postponed_models():
-        from stigmer_cli.cli.stack.serve import serve as run_server
+    from stigmer_cli.cli.stack.part import run_server
 
     raise typer.Exit(run_server(cli_of(ctx)))
 
 
 def work(ctx: typer.Context) -> None:
     """Run a runner alone, in the foreground. Several may poll one Temporal."""
-    from stigmer_cli.cli.stack.temporal_first import wait_for_own_temporal
-    from stigmer_cli.lean_imports import lean_imports
-
-    wait_for_own_temporal(cli_of(ctx))
-    with lean_imports(without=["click"]):
-        from stigmer_cli.cli.stack.work import work as run_runner
+    from stigmer_cli.cli.stack.part import run_runner
 
     raise typer.Exit(run_runner(cli_of(ctx)))

@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, JsonValue, SkipValidation, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from stigmer_cli.api.agent_spec import AgentSpecBody, ManifestSpec, agent_spec_body
 from stigmer_cli.api.agent_tools import Limits
@@ -12,7 +12,7 @@ from stigmer_cli.api.stuck import StuckBody
 from stigmer_cli.api.tasks import TaskBody
 from stigmer_cli.api.usage import UsedBody
 from stigmer_cli.api.waiting import WaitingBody
-from stigmer_cli.api.wire import Asked, Moment, Sent
+from stigmer_cli.api.wire import Asked, Moment, PlainJson, Sent
 from stigmer_cli.domain.dispatch_state import DispatchState
 from stigmer_cli.domain.execution import Agent, AttentionCode, Event, EventType, QueueReason
 from stigmer_cli.domain.identity import PREFIXES, Kind
@@ -157,7 +157,7 @@ class ExecutionRequest(Asked):
     agent: str = Field(default="", max_length=NAME_MAX, exclude_if=_is_empty)
     message: str = Field(default="", max_length=MESSAGE_MAX, exclude_if=_is_empty)
     workflow: str = Field(default="", max_length=NAME_MAX, exclude_if=_is_empty)
-    input: JsonValue = Field(default_factory=dict, exclude_if=_is_no_input)
+    input: PlainJson = Field(default_factory=dict, exclude_if=_is_no_input)
     timeout_s: float | None = Field(default=None, gt=0, le=TIMEOUT_MAX_S)
     labels: Label = Field(default_factory=dict, max_length=LABELS_MAX)
     fork: ForkBody | None = None
@@ -244,7 +244,7 @@ class ExecutionSpec(Sent):
     message: str = Field(default="", exclude_if=_is_empty)
     workflow_id: str = Field(default="", exclude_if=_is_empty)
     workflow_name: str = Field(default="", exclude_if=_is_empty)
-    input: SkipValidation[JsonValue] = Field(default=None, exclude_if=lambda value: value is None)
+    input: PlainJson = Field(default=None, exclude_if=lambda value: value is None)
     input_omitted: bool = Field(default=False, exclude_if=lambda is_omitted: not is_omitted)
     timeout_s: float | None = None
     session: str | None = Field(default=None, exclude_if=lambda name: name is None)
@@ -273,7 +273,7 @@ class ExecutionStatus(Sent):
     phase: Phase
     epoch: int
     messages: list[MessageBody] = []
-    output: SkipValidation[JsonValue] = None
+    output: PlainJson = None
     output_omitted: bool = Field(default=False, exclude_if=lambda is_omitted: not is_omitted)
     error: str | dict[str, JsonValue] | None = None
     usage: UsedBody | None = None

@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from stigmer_cli.api.run_report import Number, RunReport
-from stigmer_cli.api.wire import Asked, Moment, Sent
+from stigmer_cli.api.wire import Asked, Moment, PlainJson, Sent
 from stigmer_cli.domain.task import ERROR_MAX, KEY_MAX, NAME_MAX, TaskPhase, TaskState
 
 TASKS_MAX = 500
@@ -105,8 +105,8 @@ class WorkflowWork(Sent):
     `now_ms` is the time by the server's clock as the attempt begins: that of runners may be another one, each time.
     """
 
-    document: JsonValue
-    input: JsonValue
+    document: PlainJson
+    input: PlainJson
     started_ms: int
     runtime_version: str
     tasks_max: int

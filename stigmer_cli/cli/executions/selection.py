@@ -55,6 +55,7 @@ def describe_query(query: Query) -> str:
     told += [f"--kind {kind}" for kind in query.kinds]
     told += ["--waiting"] if query.is_waiting else []
     told += [f"--agent {shlex.quote(query.agent)}"] if query.agent else []
+    told += [f"--workflow {shlex.quote(query.workflow)}"] if query.workflow else []
     told += [f"--session {shlex.quote(query.session)}"] if query.session else []
     told += [f"--label {shlex.quote(label)}" for label in query.labels]
     told += [f"--search {shlex.quote(query.search)}"] if query.search else []

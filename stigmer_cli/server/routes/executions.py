@@ -1,5 +1,6 @@
 """Executions: create, list, get, cancel, and the timeline of one."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
@@ -88,11 +89,15 @@ async def accept(
         raise RequestError("a fork has the limits of the execution that it is a fork of")
     if body.session is not None and body.conversation_of is not None:
         raise RequestError("session and conversationOf exclude each other")
+    message = body.message
+    if body.workflow:
+        await asyncio.sleep(0)  # between reading and writing a long one, others have their turn
+        message = _dump_input(body)
     request = SubmitRequest(
         id=ExecutionId(body.id) if body.id else None,
         agent=body.agent,
         workflow=body.workflow or None,
-        message=_dump_input(body) if body.workflow else body.message,
+        message=message,
         timeout_s=body.timeout_s,
         labels=body.labels,
         idempotency_key=idempotency_key,

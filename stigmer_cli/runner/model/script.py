@@ -1,7 +1,7 @@
 """The model that plays a script: offline, always the same, for demonstrations and tests."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 from stigmer_cli.api.reports import Work
@@ -21,11 +21,13 @@ def count_turns(work: Work) -> int:
 
 
 class ScriptedModel:
-    """Answers with the turns in the file `path`, which is read each time: a change counts from the next turn on."""
+    """Answers with the turns in the file `path`; a change of it counts from the next turn on."""
 
     def __init__(self, path: Path, *, clock: Clock) -> None:
         self._path = path
         self._clock = clock
+        self._stamp: tuple[int, int, int] | None = None
+        self._turns: Sequence[ScriptTurn] = ()
 
     async def stream(self, work: Work) -> AsyncGenerator[str | TokenUsage, None]:
         """The text of the next turn, a few words at a time. Raises ModelFailed."""
@@ -48,7 +50,7 @@ class ScriptedModel:
     async def play(self, number: int) -> ScriptTurn:
         """Turn `number`, from 0, after its delay. Raises ModelFailed where it fails, or is not there."""
         try:
-            turns = (await asyncio.to_thread(read_script, self._path)).root
+            turns = await asyncio.to_thread(self._read_changed)
         except ConfigError as error:
             raise ModelFailed(error.message) from error
         if number >= len(turns):
@@ -59,3 +61,22 @@ class ScriptedModel:
         if turn.fail is not None:
             raise ModelFailed(turn.fail)
         return turn
+
+    def _read_changed(self) -> Sequence[ScriptTurn]:
+        """The turns in the file, which is parsed again only where it has changed.
+
+        Raises ConfigError.
+        """
+        stamp = _stamp_of(self._path)  # before the file is read: a change in between is seen at the next turn
+        if stamp is None or stamp != self._stamp:
+            self._turns, self._stamp = read_script(self._path).root, stamp
+        return self._turns
+
+
+def _stamp_of(path: Path) -> tuple[int, int, int] | None:
+    """What changes with the file; None where it cannot be looked at."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,6 +1,7 @@
 """The scripted model: which turn it plays, and how what is wrong with its file is told."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,21 @@ def test_a_conversation_longer_than_the_script_fails(tmp_path: Path) -> None:
     with pytest.raises(ModelFailed) as caught:
         asyncio.run(ScriptedModel(path, clock=NotingClock()).play(1))
     assert caught.value.message == f"the script {path} has 1 turn, and the conversation asks for turn 2"
+
+
+def test_a_script_is_read_again_where_it_has_changed_and_only_there(tmp_path: Path) -> None:
+    path = _script(tmp_path, "- {text: one}\n- {text: two}\n")
+    model = ScriptedModel(path, clock=NotingClock())
+    assert asyncio.run(model.play(0)).text == "one"
+    before = path.stat()
+    path.write_text("- {text: six}\n- {text: ten}\n")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert asyncio.run(model.play(1)).text == "two", "nothing shows that it has changed"
+    path.write_text("- {text: six}\n- {text: twelve}\n")
+    assert asyncio.run(model.play(1)).text == "twelve"
+    path.unlink()
+    with pytest.raises(ModelFailed, match="there is no such file"):
+        asyncio.run(model.play(1))
 
 
 def test_a_script_that_is_gone_is_named(tmp_path: Path) -> None:

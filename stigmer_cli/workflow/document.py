@@ -19,6 +19,7 @@ BYTES_MAX = 1024 * 1024
 KIND = "Workflow"
 API_VERSION = "agentic.stigmer.ai/v1"
 ENVELOPE_KEYS = ("apiVersion", "kind", "metadata", "spec")
+LANGUAGE = "jq"
 DSL_SERIES = "1.0."
 """The versions of the DSL that are read: 1.0.x."""
 
@@ -137,6 +138,11 @@ def _find_root_problems(data: Mapping[str, Json]) -> Sequence[Problem]:
         for key in data
         if key not in known and (near := suggest_nearest(key, known))
     ]
+    evaluate = data.get("evaluate")
+    language = evaluate.get("language") if isinstance(evaluate, dict) else None
+    if isinstance(language, str) and language != LANGUAGE:
+        text = f"evaluate.language: expressions are {LANGUAGE}; {language!r} is not read"
+        problems.append(Problem(path=("evaluate", "language"), text=text))
     about = data.get("document")
     dsl = about.get("dsl") if isinstance(about, dict) else None
     if isinstance(dsl, str) and dsl[:1].isdecimal() and not dsl.startswith(DSL_SERIES):

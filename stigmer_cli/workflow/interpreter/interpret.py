@@ -103,11 +103,16 @@ async def _run_workflow(run: Run, given: Json) -> Flow:
 
 def find_unsupported(workflow: Workflow, functions: Functions) -> Sequence[Problem]:
     """The tasks that this version cannot run: whoever accepts a document to run it refuses these."""
-    return [
-        Problem(path=task.path, text=why)
-        for task in walk_tasks(_list_all(workflow))
-        if (why := _explain_unsupported(task, workflow, functions))
-    ]
+    found = [(task.path, _explain_unsupported(task, workflow, functions)) for task in walk_tasks(_list_all(workflow))]
+    if _has_fetched_schema(workflow.data):
+        found.insert(0, ((), "a schema that is a resource is not supported by this version"))
+    return [Problem(path=path, text=why) for path, why in found if why]
+
+
+def _has_fetched_schema(holder: Mapping[str, Json]) -> bool:
+    parts = [holder.get(word) for word in ("input", "output", "export")]
+    schemas = [part.get("schema") for part in parts if isinstance(part, Mapping)]
+    return any(isinstance(schema, Mapping) and "document" not in schema for schema in schemas)
 
 
 def _explain_unsupported(task: Task, workflow: Workflow, functions: Functions) -> str:
@@ -138,6 +143,8 @@ def _list_all(workflow: Workflow) -> Sequence[Task]:
 
 def _name_unsupported(task: Task, workflow: Workflow, functions: Functions) -> str:
     """What of `task` cannot be run, in words; empty if all can."""
+    if _has_fetched_schema(task.data):
+        return "a schema that is a resource"
     if task.kind not in PERFORMERS:
         return f"the task {task.kind}"
     if task.kind is TaskKind.RUN:

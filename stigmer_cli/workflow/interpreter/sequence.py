@@ -143,7 +143,7 @@ async def _run_body(run: Run, visit: Visit) -> Flow:
         scope = scope.bind(task={**cast("dict[str, Json]", scope.variables["task"]), "output": flow.output})
     output = flow.output
     if (template := _read(task, "output", "as")) is not None:
-        output = await run.transform(template, output, scope)
+        output = await run.transform(template, output, scope.bind(output=output))
     await run.check_schema(task.data.get("output"), output, "output")
     if (export := task.data.get("export")) is not None:
         await _export(run, export, output, scope.bind(output=output))

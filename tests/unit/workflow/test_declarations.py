@@ -3,9 +3,16 @@
 import pytest
 
 from stigmer_cli.workflow.document import Rejected, read_workflows
-from tests.support.workflows import HEAD
+from stigmer_cli.workflow.interpreter.interpret import find_unsupported
+from stigmer_cli.workflow.runtime import Functions
+from tests.support.workflows import HEAD, read_one
 
 PROBLEMS = (
+    ("evaluate: {language: javascript}\ndo: []", "evaluate.language: expressions are jq; 'javascript' is not read"),
+    (
+        "do: [{a: {set: {x: 1}, metadata: {effects: repeatble}}}]",
+        "do[0].a.metadata.effects: 'repeatble' is not one of none, repeatable, once; did you mean repeatable?",
+    ),
     ("do: [{a: {for: {each: __x, in: '[]'}, do: []}}]", "do[0].a.for.each: '__x' is no name of a variable"),
     ("do: [{a: {for: {at: $i, in: '[]'}, do: []}}]", "do[0].a.for.at: '$i' is no name of a variable"),
     ("do: [{a: {try: [], catch: {as: context}}}]", "do[0].a.catch.as: $context is a variable of the specification"),
@@ -24,6 +31,7 @@ PROBLEMS = (
 )
 
 FINE = (
+    "do: [{a: {set: {metadata: {effects: 5}}, metadata: {effects: once, other: 1}}}]",
     "do: [{a: {set: {schema: {document: {type: strin}}}}}]",
     "do: [{a: {for: {each: self, in: '[1]'}, do: [{b: {set: '${ $self }'}}]}}]",
     "do: [{a: {fork: {branches: [{b: {set: {x: 1}, then: end}}, {c: {set: {x: 1}, then: continue}}]}}}]",
@@ -42,3 +50,10 @@ def test_what_cannot_be_meant_is_refused(text: str, problem: str) -> None:
 def test_what_can_be_meant_is_taken(text: str) -> None:
     [found] = read_workflows("w.yaml", f"{HEAD}{text}\n")
     assert not isinstance(found, Rejected), found.problems
+
+
+def test_a_schema_that_is_a_resource_is_refused_before_it_runs() -> None:
+    schema = "{schema: {format: json, resource: {endpoint: 'https://example.com/schema.json'}}}"
+    for text in (f"output: {schema}\ndo: []", f"do: [{{a: {{set: {{x: 1}}, input: {schema}}}}}]"):
+        [problem] = find_unsupported(read_one(text), Functions())
+        assert problem.text == "a schema that is a resource is not supported by this version"

@@ -12,6 +12,7 @@ TAKEN: dict[str, Json] = {"type": "https://example.com/taken", "status": 409, "i
 RAISE = "{raise: {error: {type: https://example.com/taken, status: 409}}}"
 
 CONTEXT = "{b: {set: '${$context}'}}"
+BOTH = "{b: {set: '${ [., $context] }'}}"
 
 OUTPUTS: list[tuple[str, Json, Json]] = [
     ("[]", {"a": 1}, {"a": 1}),
@@ -46,6 +47,13 @@ OUTPUTS: list[tuple[str, Json, Json]] = [
     (f"[{{a: {{try: [{{x: {{set: {{n: 1}}, export: {{as: .}}}}}}, {{r: {RAISE}}}], catch: {{}}}}}}, {CONTEXT}]",
      {}, {"n": 1}),
     ("[{a: {wait: {seconds: 5}}}]", {"n": 1}, {"n": 1}),
+    ("[{a: {wait: PT3S}}, {b: {set: {n: 2}}}, {c: {wait: PT3S}}]", {}, {"n": 2}),
+    (f"[{{a: {{if: 'false', set: {{x: 1}}, output: {{as: '{{o: 1}}'}}, export: {{as: '{{e: 1}}'}}}}}}, {BOTH}]",
+     {"n": 1}, [{"n": 1}, {"n": 1}]),
+    ("[{a: {set: {t: 1}, output: {as: '${ $input + {p: $output} }'}}}]", {"i": 1}, {"i": 1, "p": {"t": 1}}),
+    (f"[{{a: {{try: [{{r: {RAISE}}}], catch: {{do: [{{b: {{wait: PT1S, export: {{as: '[1]'}}}}}}]}}}}}}, {CONTEXT}]",
+     {}, [1]),
+    ("[{a: {set: {n: '${ .n + 1 }'}}}, {b: {switch: [{c: {when: .n < 300, then: a}}]}}]", {"n": 0}, {"n": 300}),
     ("[{a: {set: {id: '${ $workflow.id }', n: '${ $workflow.definition.document.name }', r: '${ $runtime.name }'}}}]",
      None, {"id": "wex-1", "n": "test", "r": "stigmer"}),
     ("[{a: {set: {t: '${ $task.reference }', s: '${ $workflow.startedAt.iso8601 }'}}}]",

@@ -9,7 +9,7 @@ from stigmer_cli.domain.step import Effect
 from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
 from stigmer_cli.workflow.expression.evaluator import Evaluator
 from stigmer_cli.workflow.json_value import Json
-from stigmer_cli.workflow.runtime import CallRequest, Functions, Waits
+from stigmer_cli.workflow.runtime import CallRequest, FoundEvents, Functions, Listening, Waits
 from tests.support.cut_journals import CutWorld, run_attempt
 from tests.support.virtual_time import run_virtually
 from tests.support.workflows import STARTED_MS, MemoryWorld, read_one, run_text
@@ -73,6 +73,30 @@ def test_a_wait_wins_a_race_in_time_while_another_branch_is_at_work() -> None:
     assert run_virtually(run_attempt(read_one(text), world)) == ("output", {"n": 0})
     [decision] = [record for record in world.journal.records if record.key.endswith("winner")]
     assert (decision.at_ms, decision.result) == (STARTED_MS + 30_000, {"branch": 0, "tasks": 3})
+
+
+class EventWorld(CutWorld):
+    """An event comes after ten seconds."""
+
+    async def read_events(self, listening: Listening) -> FoundEvents:
+        has_come = self.now_ms() >= STARTED_MS + 10_000 and (listening.after or 0) < 7
+        return FoundEvents(events=[(7, EVENT)] if has_come else [], upto=7 if has_come else 0, is_last=True)
+
+    async def wait_for_events(self, listening: Listening) -> None:
+        raise Waits(key=listening.key, listenings=[listening])
+
+
+EVENT: dict[str, Json] = {"specversion": "1.0", "id": "1", "source": "/a", "type": "t", "data": {"x": 1}}
+
+
+def test_an_event_wins_a_race_in_time_while_another_branch_is_at_work() -> None:
+    slow = "{call: agent, with: {takes_ms: 3600000}}"
+    listen = "{listen: {to: {one: {with: {type: t}}}}}"
+    text = f"do: [{{f: {{fork: {{compete: true, branches: [{{l: {listen}}}, {{s: {slow}}}]}}}}}}]"
+    world = EventWorld(STARTED_MS, is_patient=False)
+    assert run_virtually(run_attempt(read_one(text), world)) == ("output", [{"x": 1}])
+    [decision] = [record for record in world.journal.records if record.key.endswith("winner")]
+    assert STARTED_MS + 10_000 <= decision.at_ms <= STARTED_MS + 12_000
 
 
 async def test_no_try_catches_a_limit_of_the_runtime(evaluator: Evaluator) -> None:

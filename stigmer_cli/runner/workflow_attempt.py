@@ -198,10 +198,9 @@ class WorkflowAttempt:
         until_ms = min(waits.until_ms, now_ms + int(DELAY_MAX_S * 1_000))
         timer, name = name_timer(waits.key, until_ms), waits.key.rpartition("/")[2]
         moment = iso(datetime.fromtimestamp(waits.until_ms / 1_000, UTC))
-        for_events = f"{describe_listening(waits.listenings)}, and " if listening else ""
         return Wait(
             wait_for=WaitFor.EVENT if listening else WaitFor.TIME,
-            cause=to_cause(f"{for_events}{waits.key} waits until {moment}"),
+            cause=to_cause(describe_listening(waits.listenings) if listening else f"{waits.key} waits until {moment}"),
             listening=listening,
             step=timer,
             delay_s=max(0, until_ms - now_ms) / 1_000,

@@ -23,9 +23,9 @@ COLUMNS = (
     Column(name="ID", rank=0),
     Column(name="CAME IN", rank=1, is_right=True),
     Column(name="TYPE", rank=0),
-    Column(name="SOURCE", rank=3),
-    Column(name="SUBJECT", rank=4),
-    Column(name="DATA", rank=5, width_min=DATA_MIN),
+    Column(name="SOURCE", rank=4),
+    Column(name="SUBJECT", rank=5),
+    Column(name="DATA", rank=3, width_min=DATA_MIN),
 )
 
 

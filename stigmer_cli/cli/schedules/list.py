@@ -16,7 +16,7 @@ TEXT_MAX = 60
 
 COLUMNS = (
     Column(name="WORKFLOW", rank=0),
-    Column(name="SCHEDULE", rank=1, width_min=12),
+    Column(name="SCHEDULE", rank=1, width_min=24),
     Column(name="NEXT", rank=2, is_right=True),
     Column(name="LAST", rank=4, is_right=True),
     Column(name="MISSED", rank=5, is_right=True),

@@ -13,7 +13,7 @@ from stigmer_cli.domain.event import CloudEvent, EventQuery, check_event
 from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.waiting import WaitFor
-from stigmer_cli.errors import NotFound
+from stigmer_cli.errors import NotFound, ServerBusy
 from stigmer_cli.store.event_tables import listeners
 from stigmer_cli.store.listeners import ARRIVED, Listener
 from stigmer_cli.store.runs import ReportResult
@@ -49,6 +49,15 @@ async def listen(
     return await store.waits.report(id_, epoch=epoch, run=run, attempt=1, wait=wait)
 
 
+async def publish(store: Store, *events: CloudEvent) -> Sequence[bool]:
+    """As a command does, which asks again where the store is busy."""
+    while True:
+        try:
+            return await store.cloud_events.publish(events)
+        except ServerBusy as busy:
+            await asyncio.sleep(busy.retry_after_s)
+
+
 async def run_again(store: Store, id_: ExecutionId) -> None:
     epoch = (await store.executions.get(id_)).epoch
     await claim(store, id_, epoch=epoch, run=OTHER_RUN, runner="mill")
@@ -82,7 +91,7 @@ async def test_an_event_is_taken_once_by_source_and_id(store: Store) -> None:
 
 async def test_an_event_that_is_sent_many_times_at_once_is_taken_once(store: Store) -> None:
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(store.cloud_events.publish([event(f"{n % 3}")])) for n in range(12)]
+        tasks = [group.create_task(publish(store, event(f"{n % 3}"))) for n in range(12)]
     assert sum(is_new for task in tasks for is_new in task.result()) == 3
     assert [one.seq for one in await store.cloud_events.list_newest(limit=10)] == [3, 2, 1]
 
@@ -183,7 +192,7 @@ async def test_an_event_at_the_moment_at_which_it_begins_to_listen_is_not_missed
         for number, id_ in enumerate(ids):
             group.create_task(begin(id_))
             if number == 3:
-                group.create_task(store.cloud_events.publish([event("1")]))
+                group.create_task(publish(store, event("1")))
     for id_ in ids:
         phase, _, is_waiting = await standing(store, id_)
         has_seen = bool((await store.cloud_events.read_for(id_, [ORDERS], after=None)).events)
@@ -274,7 +283,7 @@ async def test_every_listener_sees_every_event_that_fits_once(store: Store, seed
     while queue:
         batch = [queue.pop() for _ in range(min(len(queue), rng.randint(1, 3)))]
         async with asyncio.TaskGroup() as group:
-            group.create_task(store.cloud_events.publish(batch))
+            group.create_task(publish(store, *batch))
             group.create_task(crowd.go_on(rng.sample(list(crowd.wanted), 3)))
     for _ in range(3):
         await crowd.go_on(list(crowd.wanted))

@@ -29,9 +29,14 @@ match words[0]:
             sys.exit(125)
         names = [words[at + 1] for at, word in enumerate(words) if word == "--env"]
         env = {{"PATH": "/usr/bin:/bin"}} | {{name: os.environ[name] for name in names}}
-        process = subprocess.Popen([words[image - 1], *words[image + 1:]], env=env, start_new_session=True)
+        # As with a real engine, the container does not hold the pipes of the client.
+        process = subprocess.Popen(
+            [words[image - 1], *words[image + 1:]], env=env, start_new_session=True, stdout=-1, stderr=-1
+        )
         (kept / f"{{name}}.container").write_text(f"{{process.pid}} {{' '.join(words)}}")
-        sys.exit(process.wait())
+        for stream, text in zip((sys.stdout, sys.stderr), process.communicate()):
+            stream.write(text.decode())
+        sys.exit(process.returncode)
     case "rm":
         for name in words[2:]:
             file = kept / f"{{name}}.container"

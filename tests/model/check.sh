@@ -39,7 +39,7 @@ identity|handed back, and submitted under the same id|-DSAMEEPOCH|ends|breaks
 identity|a claim by any workflow|-DANYCLAIM|own|breaks
 identity|two Temporals on one store|-DTEMPORALS|spared|holds
 identity|and nobody registers|-DTEMPORALS -DNOREGISTRY|spared|breaks
-journal|the journal|-DFAULTS=1|once done fits stays own calm ends|holds
+journal|the journal||once done fits stays own calm ends|holds
 journal|no unknown state|-DFAULTS=1 -DNOUNKNOWN|once|breaks
 journal|no epoch in begin and finish|-DFAULTS=1 -DNOEPOCH|own|breaks
 journal|no input hash|-DFAULTS=1 -DNOHASH|fits|breaks

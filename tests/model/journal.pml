@@ -123,7 +123,7 @@ recorded:
 #ifdef NOHASH
        mixed = mixed || (state[s] == DONE && input[s] != its)
 #else
-       if :: state[s] == DONE && input[s] != its -> attention = counts; goto ended :: else fi
+       if :: state[s] == DONE && input[s] != its -> attention = attention || counts; goto ended :: else fi
 #endif
      };
 next:

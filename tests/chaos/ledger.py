@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,6 +20,10 @@ class Line:
     attempt: int
     at_s: float
     turn: int = 0
+
+    def place(self, claims: Sequence[str]) -> tuple[int, int, int]:
+        """Where its attempt stands among those of the execution, whose runs have claimed in the order of `claims`."""
+        return self.epoch, claims.index(self.run), self.attempt
 
     def to_bytes(self) -> bytes:
         """The line of the file."""
@@ -50,12 +54,13 @@ def attempts_in(lines: Sequence[Line]) -> int:
 
 
 def wrong_effects(
-    lines: Sequence[Line], claims: Collection[str], completed_s: float | None, *, may_repeat: bool = False
+    lines: Sequence[Line], claims: Sequence[str], completed_s: float | None, *, may_repeat: bool = False
 ) -> str:
     """What is wrong with the effects; empty if nothing is.
 
     `claims` are the runs that claimed, from the store's timeline. Effects only of a run that claimed; each attempt
-    once, unless it `may_repeat`; none begins after `completed_s`, when the outcome was reported.
+    once, unless it `may_repeat`; none begins after `completed_s`, when the outcome was reported, unless another one has
+    overtaken it: a runner that got its answer late asks its model in vain, and what it reports then does not count.
     """
     for line in lines:
         if line.run not in claims:
@@ -65,7 +70,8 @@ def wrong_effects(
     if twice and not may_repeat:
         return f"attempts {twice} were performed more than once"
     if completed_s is not None:
-        late = [line for line in lines if line.at_s > completed_s]
+        last = max((line.place(claims) for line in lines if line.at_s <= completed_s), default=(0, 0, 0))
+        late = [line for line in lines if line.at_s > completed_s and line.place(claims) >= last]
         if late:
             by_s = late[-1].at_s - completed_s
             return f"performed {by_s:.3f} s after the outcome was reported at {completed_s:.3f}: {late}"

@@ -59,6 +59,12 @@ STANDING = tuple(
 """The columns that decisions are made on: none of them is long."""
 
 _LOCKED = select(*STANDING).where(executions.c.id == bindparam("id")).with_for_update()
+_LOCKED_ALL = (
+    select(executions.c.id)
+    .where(executions.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(executions.c.id)
+    .with_for_update()
+)
 _EVENT = insert(events)
 _ANY = select(meta.c.key).limit(1)
 
@@ -182,6 +188,10 @@ class Writing:
         """Lock the row until this transaction ends and return its `STANDING` columns; None if there is no such row."""
         found = await self.connection.execute(_LOCKED, {"id": execution_id})
         return found.mappings().one_or_none()
+
+    async def lock_rows(self, ids: Sequence[ExecutionId]) -> None:
+        """Lock the rows until this transaction ends, always in the same order."""
+        await self.connection.execute(_LOCKED_ALL, {"ids": list(ids)})
 
 
 def _parameters(id_: ExecutionId, transition: Transition) -> dict[str, object]:

@@ -289,6 +289,7 @@ class ExecutionTable:
     async def request_cancel(self, execution_id: ExecutionId) -> Execution:
         """Cancel at once what no run works on; else note, once, that its run has to be told. Raises NotFound."""
         async with self._database.writing(is_deferrable=True) as writing:
+            await writing.lock_rows([execution_id])  # what ends it depends on where it stands: see ENDS
             for end in transitions.ENDS:
                 if await writing.change(execution_id, end(now=writing.now)) is not None:
                     break
@@ -302,6 +303,7 @@ class ExecutionTable:
         at once.
         """
         async with self._database.writing(is_deferrable=True) as writing:
+            await writing.lock_rows(ids)
             changed, asked = set[ExecutionId](), set[ExecutionId]()
             for end in transitions.ENDS:
                 rest = {id_: end(now=writing.now) for id_ in ids if id_ not in changed}

@@ -117,8 +117,14 @@ CORE: tuple[Mutant, ...] = (
     Mutant(
         name="the idempotency key is dropped",
         file="executions/accept.py",
-        old="            idempotency_key=request.idempotency_key,\n",
-        new="            idempotency_key=None,\n",
+        old=(
+            "            idempotency_key=request.idempotency_key,\n            request_hash=_request_hash(request),\n"
+            "            fork=request.fork,\n            session="
+        ),
+        new=(
+            "            idempotency_key=None,\n            request_hash=_request_hash(request),\n"
+            "            fork=request.fork,\n            session="
+        ),
         caught_by=(SIMULATION,),
     ),
     Mutant(

@@ -6,6 +6,7 @@ SEEDS = "tests/simulation/test_steps.py"
 STEPS = "tests/contracts/store/test_steps.py"
 RESUMING = "tests/contracts/store/test_resuming.py"
 LOOP = "tests/integration/runner/test_agent_loop.py"
+WAITS = "tests/contracts/store/test_waits.py"
 JOURNAL = "tests/integration/runner/test_journal.py"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -112,5 +113,33 @@ MUTANTS: tuple[Mutant, ...] = (
         old="        hinted = Effect.ONCE\n",
         new="        hinted = Effect.REPEATABLE\n",
         caught_by=(LOOP,),
+    ),
+    Mutant(
+        name="a decision is taken a second time",
+        file="store/decisions.py",
+        old="where(_OF.execution_id.in_(_IDS), _OF.verdict.is_(None)).order_by(",
+        new="where(_OF.execution_id.in_(_IDS)).order_by(",
+        caught_by=(WAITS,),
+    ),
+    Mutant(
+        name="a decision holds for other arguments",
+        file="store/decisions.py",
+        old='        if known is not None and known["arguments_hash"] == call.arguments_hash:\n',
+        new="        if known is not None and call.arguments_hash:\n",
+        caught_by=(WAITS,),
+    ),
+    Mutant(
+        name="a decision outlives the step that it was about",
+        file="store/resuming.py",
+        old="                if decision.forget_from:  # else",
+        new="                if not decision.forget_from:  # else",
+        caught_by=(WAITS, RESUMING),
+    ),
+    Mutant(
+        name="the last decision wakes nobody",
+        file="store/waits.py",
+        old="            if not rest:\n                woken = ",
+        new="            if rest:\n                woken = ",
+        caught_by=(WAITS,),
     ),
 )

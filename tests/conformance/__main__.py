@@ -1,36 +1,37 @@
 """`python -m tests.conformance [CHECKOUT]`: runs the kit, and checks all examples, of a checkout of the specification.
 
 CHECKOUT has the folders `ctk/features` and `examples`; without it, `../shared/open-workflow` beside this project is
-taken, if that is there. Exit code 1: a scenario does not pass, or an example is not valid.
+taken, if that is there. The scenarios run through the installed command, on a stack of its own, whose environment leads
+each request to stubs on loopback. Exit code 1: a scenario does not pass, or an example is not valid.
 """
 
 import asyncio
 import sys
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from stigmer_cli.workflow.document import Rejected, read_workflows
-from tests.conformance.check import check_scenario
+from tests.conformance.check import check_scenario, run_workflow
 from tests.conformance.feature import read_features
 from tests.conformance.hosts import stubbed_hosts
+from tests.conformance.stack import started_stack
 
 BESIDE = Path(__file__).parents[2].parent / "shared" / "open-workflow"
-HOW = (
-    "NOTE: the scenarios run in this process, through the interpreter with a journal in memory: `stigmer run` does not "
-    "take workflows yet. Hosts are stubs on loopback."
-)
 
 
 async def run_kit(folder: Path) -> int:
     """Print a line for each scenario; returns how many do not pass."""
-    failed = 0
     scenarios = read_features(folder)
-    with stubbed_hosts() as transport:
-        for scenario in scenarios:
-            problem = await check_scenario(scenario, transport)
-            failed += bool(problem)
-            print(f"{'FAIL' if problem else 'pass'}  {scenario.feature:10}  {scenario.name}")
-            if problem:
-                print(f"      {problem}")
+    failed = 0
+    with TemporaryDirectory(prefix="stigmer-kit-") as name, stubbed_hosts(Path(name)) as environment:
+        async with started_stack(Path(name), environment) as stigmer:
+            for scenario in scenarios:
+                problem = await check_scenario(scenario, partial(run_workflow, stigmer))
+                failed += bool(problem)
+                print(f"{'FAIL' if problem else 'pass'}  {scenario.feature:10}  {scenario.name}", flush=True)
+                if problem:
+                    print(f"      {problem}")
     print(f"conformance: {len(scenarios) - failed} of {len(scenarios)} scenarios pass")
     return failed or not scenarios
 
@@ -60,7 +61,6 @@ def main() -> int:
             "CONFORMANCE WAS NOT RUN: there is no checkout of the specification (python -m tests.conformance CHECKOUT)"
         )
         return 0
-    print(HOW)
     failed = asyncio.run(run_kit(checkout / "ctk" / "features"))
     wrong = check_examples(checkout / "examples")
     return 1 if failed or wrong else 0

@@ -1,23 +1,17 @@
-"""Runs a scenario, and says which of its expectations does not hold."""
+"""Runs a scenario through the command, and says which of its expectations does not hold."""
 
+import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
-
+from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.task import TaskPhase
-from stigmer_cli.runner.call.functions import make_functions
-from stigmer_cli.workflow.document import Workflow, read_workflows
-from stigmer_cli.workflow.error import WorkflowError
-from stigmer_cli.workflow.expression.evaluator import Evaluator
-from stigmer_cli.workflow.interpreter.interpret import interpret
 from stigmer_cli.workflow.json_value import Json
-from stigmer_cli.workflow.runtime import ExecutionFacts
 from stigmer_cli.workflow.yaml_json import read_yaml
 from tests.conformance.feature import Scenario, Step
-from tests.support.workflows import STARTED_MS, MemoryWorld
+from tests.conformance.stack import Stigmer
 
 MISSING = object()
 
@@ -32,46 +26,39 @@ class Ran:
     order: list[str] = field(default_factory=list)
 
 
-async def run_workflow(workflow: Workflow, given: Json, transport: httpx.AsyncBaseTransport) -> Ran:
-    """Run it in this process, with every host on loopback."""
-    world = MemoryWorld()
-    ran = Ran()
-    evaluator = Evaluator()
-    async with httpx.AsyncClient(transport=transport) as client:
-        try:
-            ran.output = await interpret(
-                workflow,
-                given,
-                facts=ExecutionFacts(id="wex-conformance", started_ms=STARTED_MS, runtime_version="1.0"),
-                world=world,
-                functions=make_functions(client),
-                evaluator=evaluator,
-            )
-        except WorkflowError as error:
-            ran.error = error.fields
-        finally:
-            await evaluator.close()
-    ran.order = [event.task.name for event in world.events if event.phase is TaskPhase.RUNNING]
-    ran.phases = {event.task.name: event.phase for event in world.events}
-    return ran
+Run = Callable[[str, Json], Awaitable[Ran]]
+"""Runs a definition with an input. Raises RuntimeError where it is refused."""
 
 
-async def check_scenario(scenario: Scenario, transport: httpx.AsyncBaseTransport) -> str:
-    """Why `scenario` does not pass; empty if it does."""
-    workflow: Workflow | None = None
-    given: Json = {}
+async def run_workflow(stigmer: Stigmer, definition: str, given: Json) -> Ran:
+    """Apply and run it. Raises RuntimeError where a command refuses it."""
+    applied = await stigmer.run("apply", "-f", "-", given=definition)
+    if applied.code:
+        raise RuntimeError(f"stigmer apply ended with {applied.code}: {applied.err}")
+    name = read_document(definition)["document"]["name"]
+    status = (await stigmer.read("run", f"workflow/{name}", "--input", "-", given=json.dumps(given)))["status"]
+    return Ran(
+        output=status["output"],
+        error=status["error"] if status["phase"] != Phase.COMPLETED else None,
+        order=[task["name"] for task in status["tasks"]],
+        phases={task["name"]: TaskPhase(task["phase"]) for task in status["tasks"]},
+    )
+
+
+async def check_scenario(scenario: Scenario, run: Run) -> str:
+    """Why `scenario` does not pass whose workflow is run by `run`; empty if it does."""
+    definition, given = "", {}
     ran: Ran | None = None
     for step in scenario.steps:
         if step.text == "a workflow with definition":
-            [read] = read_workflows(f"{scenario.feature}.feature", step.document)
-            if not isinstance(read, Workflow):
-                return "; ".join(read.problems)
-            workflow = read
+            definition = step.document
         elif step.text == "given the workflow input is":
-            given = _read(step.document)
+            given = read_document(step.document)
         elif step.text == "the workflow is executed":
-            assert workflow is not None
-            ran = await run_workflow(workflow, given, transport)
+            try:
+                ran = await run(definition, given)
+            except RuntimeError as refused:
+                return str(refused)
         else:
             assert ran is not None
             if problem := _check(step, ran):
@@ -82,16 +69,16 @@ async def check_scenario(scenario: Scenario, transport: httpx.AsyncBaseTransport
 def _check(step: Step, ran: Ran) -> str:
     for pattern, check in CHECKS:
         if found := re.fullmatch(pattern, step.text):
-            return check(ran, found.groups(), _read(step.document))
+            return check(ran, found.groups(), read_document(step.document))
     return "this runner of the kit does not know that step"
 
 
-def _read(text: str) -> Json:
+def read_document(text: str) -> Any:
     return next((located.data for located in read_yaml(text)), None)
 
 
 def _completed(ran: Ran, _words: Sequence[str], _document: Json) -> str:
-    return f"it faulted: {dict(ran.error)}" if ran.error else ""
+    return f"it faulted: {ran.error}" if ran.error else ""
 
 
 def _completed_with(ran: Ran, words: Sequence[str], document: Json) -> str:

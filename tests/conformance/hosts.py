@@ -1,18 +1,22 @@
-"""The hosts that the kit calls, on loopback: the pet store and httpbin, as far as it uses them."""
+"""The hosts that the kit calls, on loopback: the pet store and httpbin, as far as it uses them.
+
+They are behind a proxy, to which a stack is led by its environment alone: nothing of it is changed.
+"""
 
 import base64
 import json
 import re
-from collections.abc import Iterator
+import ssl
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import Any
+from pathlib import Path
+from threading import Lock, Thread
+from typing import Any, cast
 from urllib.parse import urlsplit
 
-import httpx
+from tests.support.tls import Authority
 
-HOST = "X-Stubbed-Host"
 PETS: dict[int, dict[str, Any]] = {
     number: {"id": number, "name": f"pet {number}", "status": "available", "photoUrls": [], "tags": []}
     for number in (1, 2, 3)
@@ -56,10 +60,44 @@ def _answer(host: str, target: str, authorization: str) -> tuple[int, Any]:
     return 404, {"message": f"{host} has no {path}"}
 
 
+class _Proxy(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.authority = Authority(folder)
+        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._lock = Lock()
+
+    def context_of(self, host: str) -> ssl.SSLContext:
+        """What `host` shows to who asks it over TLS."""
+        with self._lock:
+            if host not in self._contexts:
+                pair = self.authority.issue(host, host)
+                context = self._contexts[host] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(pair.cert, pair.key)
+            return self._contexts[host]
+
+
 class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    tunnelled_to = ""
+
+    def do_CONNECT(self) -> None:
+        """Be the host that is asked for."""
+        host = self.path.rpartition(":")[0]
+        self.send_response(200)
+        self.end_headers()
+        context = cast("_Proxy", self.server).context_of(host)
+        self.connection = context.wrap_socket(self.connection, server_side=True)
+        self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", buffering=0)
+        self.tunnelled_to = host
+        self.close_connection = False
+
     def _respond(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        status, body = _answer(self.headers[HOST], self.path, self.headers.get("Authorization", ""))
+        host = self.tunnelled_to or urlsplit(self.path).hostname or ""
+        status, body = _answer(host, self.path, self.headers.get("Authorization", ""))
         content = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -73,32 +111,15 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing."""
 
 
-class _ToLoopback(httpx.AsyncBaseTransport):
-    """Sends each request to the stub, which is told the host that it was for."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._inner = httpx.AsyncHTTPTransport()
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        url = request.url.copy_with(scheme="http", host="127.0.0.1", port=self._port)
-        headers = [*request.headers.raw, (HOST.encode(), request.url.host.encode())]
-        return await self._inner.handle_async_request(
-            httpx.Request(request.method, url, headers=headers, stream=request.stream, extensions=request.extensions)
-        )
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-
 @contextmanager
-def stubbed_hosts() -> Iterator[httpx.AsyncBaseTransport]:
-    """A transport that takes every request to the stub."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+def stubbed_hosts(folder: Path) -> Iterator[Mapping[str, str]]:
+    """The environment in which every request goes to the stubs; their certificates are kept in `folder`."""
+    server = _Proxy(folder)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
+    address = f"http://127.0.0.1:{server.server_address[1]}"
     try:
-        yield _ToLoopback(server.server_address[1])
+        yield {"HTTP_PROXY": address, "HTTPS_PROXY": address, "SSL_CERT_FILE": str(server.authority.file)}
     finally:
         server.shutdown()
         thread.join()

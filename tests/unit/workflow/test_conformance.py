@@ -2,9 +2,19 @@
 
 from pathlib import Path
 
-from tests.conformance.check import check_scenario
+import httpx
+
+from stigmer_cli.domain.task import TaskPhase
+from stigmer_cli.runner.call.functions import make_functions
+from stigmer_cli.workflow.document import Workflow, read_workflows
+from stigmer_cli.workflow.error import WorkflowError
+from stigmer_cli.workflow.expression.evaluator import Evaluator
+from stigmer_cli.workflow.interpreter.interpret import interpret
+from stigmer_cli.workflow.json_value import Json
+from stigmer_cli.workflow.runtime import ExecutionFacts
+from tests.conformance.check import Ran, check_scenario
 from tests.conformance.feature import read_features
-from tests.conformance.hosts import stubbed_hosts
+from tests.support.workflows import STARTED_MS, MemoryWorld
 
 FEATURE = '''Feature: Greet
 
@@ -17,7 +27,7 @@ FEATURE = '''Feature: Greet
           set: {hello: {who: "${ .who }"}}
       - second:
           call: http
-          with: {method: get, endpoint: 'https://petstore.swagger.io/v2/pet/PET'}
+          with: {method: get, endpoint: 'https://petstore.swagger.io/v2/pet/99'}
           if: .hello.who == "pet"
     """
     And given the workflow input is:
@@ -46,11 +56,42 @@ EXPECTATIONS = (
 
 
 async def test_an_expectation_passes_if_it_holds_and_only_then(tmp_path: Path) -> None:
-    with stubbed_hosts() as transport:
-        for expected, who, problem in EXPECTATIONS:
-            text = FEATURE.replace("EXPECTED", expected).replace("WHO", who).replace("PET", "99")
-            (tmp_path / "greet.feature").write_text(text)
-            [scenario] = read_features(tmp_path)
-            assert (scenario.feature, scenario.name) == ("greet", "Greet somebody")
-            said = await check_scenario(scenario, transport)
-            assert (problem in said) if problem else not said, (expected, who, said)
+    for expected, who, problem in EXPECTATIONS:
+        (tmp_path / "greet.feature").write_text(FEATURE.replace("EXPECTED", expected).replace("WHO", who))
+        [scenario] = read_features(tmp_path)
+        assert (scenario.feature, scenario.name) == ("greet", "Greet somebody")
+        said = await check_scenario(scenario, _run_here)
+        assert (problem in said) if problem else not said, (expected, who, said)
+
+
+async def test_a_workflow_that_is_refused_does_not_pass(tmp_path: Path) -> None:
+    async def refuse(_definition: str, _given: Json) -> Ran:
+        raise RuntimeError("stigmer apply ended with 2")
+
+    (tmp_path / "greet.feature").write_text(FEATURE)
+    [scenario] = read_features(tmp_path)
+    assert await check_scenario(scenario, refuse) == "stigmer apply ended with 2"
+
+
+async def _run_here(definition: str, given: Json) -> Ran:
+    """As the command does it, in this process, where no host has anything."""
+    [workflow] = read_workflows("greet.feature", definition)
+    assert isinstance(workflow, Workflow)
+    world, ran, evaluator = MemoryWorld(), Ran(), Evaluator()
+    async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _request: httpx.Response(404))) as client:
+        try:
+            ran.output = await interpret(
+                workflow,
+                given,
+                facts=ExecutionFacts(id="wex-conformance", started_ms=STARTED_MS, runtime_version="1.0"),
+                world=world,
+                functions=make_functions(client),
+                evaluator=evaluator,
+            )
+        except WorkflowError as error:
+            ran.error = error.fields
+        finally:
+            await evaluator.close()
+    ran.order = [event.task.name for event in world.events if event.phase is TaskPhase.RUNNING]
+    ran.phases = {event.task.name: event.phase for event in world.events}
+    return ran

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import cast
@@ -19,6 +20,7 @@ from stigmer_cli.domain.execution import Outcome
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import Effect
 from stigmer_cli.domain.waiting import WaitFor
+from stigmer_cli.errors import Unavailable
 from stigmer_cli.json_text import dump_json
 from stigmer_cli.runner.attempt_end import End, fail
 from stigmer_cli.runner.attempt_identity import Attempt, Superseded
@@ -81,6 +83,33 @@ def make_shared(settings: ServerSettings, clock: Clock) -> Shared:
     """What the attempts of a runner share, which starts servers of tools, and asks others, as `settings` say."""
     client = make_http_client(settings.proxies)
     return Shared(evaluator=Evaluator(), functions=make_functions(client, clock, settings, _log_line), client=client)
+
+
+class _WatchedEvaluator(Evaluator):
+    """Notes that an attempt ends for the want of an evaluation, before that cuts off what other branches do."""
+
+    def __init__(self, evaluator: Evaluator, state: AttemptState) -> None:
+        super().__init__()
+        self._evaluator = evaluator
+        self._state = state
+
+    async def evaluate(self, code: str, on: Json, variables: Mapping[str, Json]) -> Json:
+        """See `Evaluator`."""
+        with self._watch():
+            return await self._evaluator.evaluate(code, on, variables)
+
+    async def find_misfit(self, value: Json, schema: Mapping[str, Json]) -> str:
+        """See `Evaluator`."""
+        with self._watch():
+            return await self._evaluator.find_misfit(value, schema)
+
+    @contextmanager
+    def _watch(self) -> Iterator[None]:
+        try:
+            yield
+        except Unavailable:
+            self._state.is_ending = True
+            raise
 
 
 def _log_line(line: str) -> None:
@@ -178,7 +207,7 @@ class WorkflowAttempt:
                 facts=facts,
                 world=self._world,
                 functions=self._shared.functions,
-                evaluator=self._shared.evaluator,
+                evaluator=_WatchedEvaluator(self._shared.evaluator, self._state),
             )
             return End(outcome=Outcome(phase=Phase.COMPLETED, output=_write_output(output)))
         except WorkflowError as error:

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 import jq
 
@@ -19,8 +18,9 @@ from stigmer_cli.api.steps import (
 )
 from stigmer_cli.api.tasks import WorkflowWork
 from stigmer_cli.domain.step import RECORDED, BeginAnswer, Effect, StepState
+from stigmer_cli.errors import Unavailable
+from stigmer_cli.workflow.expression.child import Answer, Question
 from stigmer_cli.workflow.expression.evaluator import Evaluator
-from stigmer_cli.workflow.expression.program import make_program
 from stigmer_cli.workflow.json_value import Json
 from tests.support.fakes_runner import InMemoryReports, Row
 from tests.support.workflows import STARTED_MS, read_one
@@ -32,11 +32,11 @@ PAGE = 3
 class LocalEvaluator(Evaluator):
     """Evaluates in this process, which takes no time of any clock."""
 
-    async def evaluate(self, code: str, on: Json, variables: Any) -> Json:
-        program = make_program(code, tuple(variables))
-        given = {"d": on, "v": {name: variables[name] for name in program.variables}}
-        values: list[Json] = jq.compile(program.text).input_value(given).all()
-        return values[0] if len(values) == 1 else values or None
+    async def _ask(self, question: Question, what: str, program: bytes, given: bytes) -> tuple[Answer, bytes]:
+        assert question is Question.EXPRESSION, what
+        if b"unavailable" in program:
+            raise Unavailable(f"{what}: the machine is too busy")
+        return Answer.DONE, "\n".join(jq.compile(program.decode()).input_text(given.decode())).encode()
 
 
 @dataclass

@@ -2,7 +2,8 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from stigmer_cli.api.agent_spec import AgentSpecBody, ManifestSpec, agent_spec_body
 from stigmer_cli.api.agent_tools import Limits
@@ -154,9 +155,9 @@ class ExecutionRequest(Asked):
     """
 
     id: str | None = Field(default=None, pattern=EXECUTION_ID)
-    agent: str = Field(default="", max_length=NAME_MAX, exclude_if=_is_empty)
-    message: str = Field(default="", max_length=MESSAGE_MAX, exclude_if=_is_empty)
     workflow: str = Field(default="", max_length=NAME_MAX, exclude_if=_is_empty)
+    agent: str = Field(default="", max_length=NAME_MAX, exclude_if=_is_empty, validate_default=True)
+    message: str = Field(default="", max_length=MESSAGE_MAX, exclude_if=_is_empty, validate_default=True)
     input: PlainJson = Field(default_factory=dict, exclude_if=_is_no_input)
     timeout_s: float | None = Field(default=None, gt=0, le=TIMEOUT_MAX_S)
     labels: Label = Field(default_factory=dict, max_length=LABELS_MAX)
@@ -166,6 +167,13 @@ class ExecutionRequest(Asked):
         default=None, pattern=AGENT_EXECUTION_ID, exclude_if=lambda execution: execution is None
     )
     limits: Limits = None
+
+    @field_validator("agent", "message")
+    @classmethod
+    def _is_needed(cls, text: str, info: ValidationInfo) -> str:
+        if not text and not info.data.get("workflow"):
+            raise PydanticCustomError("missing", "Field required")
+        return text
 
     @model_validator(mode="after")
     def _names_what_runs(self) -> Self:
@@ -177,8 +185,6 @@ class ExecutionRequest(Asked):
             wrong = [name for name in said if getattr(self, name)]
             if wrong:
                 raise ValueError(f"a workflow is run with its input alone: {', '.join(wrong)} cannot be given")
-        elif not self.agent or not self.message:
-            raise ValueError("agent and message are needed, or workflow")
         elif self.input != {}:
             raise ValueError("an agent takes a message, and no input")
         return self

@@ -241,7 +241,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if (
         os.geteuid() != 0
         or subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(place)], check=False, capture_output=True
+            ["mount", "-t", "tmpfs", "-o", "size=800k", "tmpfs", str(place)], check=False, capture_output=True
         ).returncode
     ):
         pytest.skip("a full disk needs root and the right to mount a tmpfs")

@@ -98,7 +98,7 @@ class ChaosRun:
             ended=is_forgotten,
             late=any(fault.sets_clock or fault.name == "R2 frozen" for fault in overlapping),
             again=forgot,
-            poisoned=wanted.expect in (Expect.ECHO, Expect.TOOLS)
+            poisoned=wanted.expect in (Expect.ECHO, Expect.TOOLS, Expect.WORKFLOW)
             and any(fault.name == "R4 poison" for fault in overlapping),
         )
 
@@ -131,15 +131,18 @@ async def run_chaos(
     faults: Sequence[Fault],
     executions: int,
     tools_share: float = TOOLS_SHARE,
+    workflows_share: float = 0.0,
     on_window: Callable[[Window], None] = lambda _window: None,
 ) -> ChaosRun:
     """Inject `faults` under a workload of `executions`, and judge the end. `on_window` is called after each fault.
 
-    `tools_share` of the executions are of agents that use tools.
+    `workflows_share` of the executions are of workflows, and `tools_share` of the rest of agents that use tools.
     """
     rng = random.Random(seed)
     run = ChaosRun(seed=seed)
-    async with running_harness(folder, seed, executions=executions, tools_share=tools_share) as harness:
+    async with running_harness(
+        folder, seed, executions=executions, tools_share=tools_share, workflows_share=workflows_share
+    ) as harness:
         run.log, run.forgotten = harness.workload.log, harness.forgotten
         async with asyncio.TaskGroup() as group:
             group.create_task(harness.workload.run(), name="workload")

@@ -17,6 +17,8 @@ from tests.chaos.ledger import LedgerFiles
 from tests.chaos.proxy import Proxy
 from tests.chaos.recording_runner import LEDGER, PARKED
 from tests.chaos.tool_agents import SERVER, TOOL_AGENTS
+from tests.chaos.tool_server import EFFECTS as EFFECTS_PATH
+from tests.chaos.workflow_documents import WORKFLOWS
 from tests.chaos.workload import AGENTS, TOOLS_SHARE, Workload
 from tests.support.clock_shim import ClockShim
 from tests.support.running_server import TOKEN, Served, make_agent
@@ -98,6 +100,11 @@ class ToolServerProcess:
         """Where agents reach it."""
         return f"http://127.0.0.1:{self.port}/mcp"
 
+    @property
+    def effects_url(self) -> str:
+        """Where workflows reach it."""
+        return f"http://127.0.0.1:{self.port}{EFFECTS_PATH}"
+
     def start(self) -> None:
         """Start it and return at once; nothing if it runs."""
         if self.process is None:
@@ -175,6 +182,7 @@ async def running_harness(
     *,
     executions: int = 0,
     tools_share: float = TOOLS_SHARE,
+    workflows_share: float = 0.0,
     runners: int = 2,
     settings: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Harness]:
@@ -196,7 +204,7 @@ async def running_harness(
                     await _make_agents(client, folder, tools)
                     for runner in pool:
                         runner.start()
-                    workload = Workload(client, rng, executions, tools_share)
+                    workload = Workload(client, rng, executions, tools_share, workflows_share)
                     yield Harness(folder, temporal, other, proxy, server, pool, tools, client, workload, clocks)
             finally:
                 tools.kill()
@@ -210,6 +218,8 @@ async def _make_agents(client: Client, folder: Path, tools: ToolServerProcess) -
     for name, model in AGENTS.items():
         await make_agent(client, name, model=model)
     await client.apply([agent.manifest(folder, folder / EFFECTS, tools.url) for agent in TOOL_AGENTS.values()])
+    manifests = [workflow.manifest(folder / EFFECTS, tools.effects_url) for workflow in WORKFLOWS.values()]
+    await client.apply_workflows(manifests, [])
 
 
 @asynccontextmanager

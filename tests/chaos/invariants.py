@@ -4,13 +4,13 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stigmer_cli.api.query import Query
 from stigmer_cli.api.resources import EventBody, ExecutionResource
 from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import AttentionCode, EventType
-from stigmer_cli.domain.identity import StoreId
+from stigmer_cli.domain.identity import Kind, StoreId
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.errors import TemporalUnavailable
 from stigmer_cli.runner.contract import BEGUN_MAX, SENTENCES, FailureKind
@@ -23,9 +23,8 @@ from tests.chaos.journals import (
     effects_of_nobody,
     read_effects,
     read_journal,
-    wrong_journal,
-    wrong_mark,
 )
+from tests.chaos.workflow_journals import find_wrong, find_wrong_mark
 from tests.chaos.workload import Expect, WorkloadRequest
 from tests.support.ids import workflow
 
@@ -146,6 +145,12 @@ async def judge(
     return judgement
 
 
+def _asked(row: ExecutionResource) -> str:
+    """The message, or the order that a workflow was given."""
+    given = row.spec.input
+    return str(given.get("order")) if isinstance(given, dict) else row.spec.message
+
+
 def _lasted_s(row: ExecutionResource) -> float:
     """Seconds from its acceptance to its end, or to the moment it was shown; for ever, where it has neither."""
     attention = row.status.attention
@@ -156,7 +161,7 @@ def _lasted_s(row: ExecutionResource) -> float:
 def _judge_ids(judgement: Judgement, log: Sequence[WorkloadRequest], sources: Sources) -> None:
     """Record rows without a request, and requests without a row."""
     rows = sources.rows
-    messages = Counter(row.spec.message for row in rows.values())
+    messages = Counter(_asked(row) for row in rows.values())
     for id_ in rows.keys() - {id_ for wanted in log for id_ in wanted.ids}:
         judgement.duplicated[id_] = "a row that no answer ever named"
     for id_ in sources.lines.keys() - rows.keys():
@@ -184,7 +189,7 @@ async def _judge_request(
     if wanted.tool_agent is not None:
         journal = await read_journal(sources.client, id_, wanted.tool_agent, sources.effects)
         judgement.steps += count_states(journal)
-        wrong = wrong or wrong_journal(journal, is_completed=is_completed)
+        wrong = wrong or find_wrong(journal, is_completed=is_completed)
     else:
         judgement.steps["none DONE"] += is_completed
     if wrong:
@@ -206,7 +211,7 @@ def _judge_end(
         judgement.shown[key] = f"{id_} (attempt {status.attempt}): {status.attention.code}: {status.attention.reason}"
         if not excuse.shown:
             judgement.lost[key] = f"{id_} needs a person though Temporal forgot nothing: {status.attention.reason}"
-    elif excuse.poisoned and status.error == SENTENCES[FailureKind.RUNNER_LOST]:
+    elif excuse.poisoned and status.error_text == SENTENCES[FailureKind.RUNNER_LOST]:
         judgement.taken[key] = f"{id_} ended {status.phase}: {status.error}"
     elif not _ended_well(wanted, row, sources, excuse):
         judgement.lost[key] = f"{id_} ended {status.phase} with {str(status.output)[:200]!r}, {status.error!r}"
@@ -215,7 +220,7 @@ def _judge_end(
 def _judge_mark(judgement: Judgement, key: str, row: ExecutionResource, journal: Journal | None) -> None:
     mark = row.status.attention
     assert mark is not None
-    wrong = wrong_mark(journal, mark.code, mark.reason) if journal else "no step of it can be in the air"
+    wrong = find_wrong_mark(journal, mark.code, mark.reason) if journal else "no step of it can be in the air"
     if wrong:
         judgement.lost[key] = f"{row.metadata.id} waits for a person: {mark.reason}; {wrong}"
     else:
@@ -228,7 +233,8 @@ async def _observed(row: ExecutionResource, sources: Sources) -> Observed | None
     There is time, too, for a Temporal that is slow to answer while other shards end at the same time.
     """
     deadline = asyncio.get_running_loop().time() + CLOSES_WITHIN_S
-    name = workflow(row.metadata.id, row.status.epoch, store=sources.store)
+    kind = Kind.WORKFLOW if row.spec.workflow_id else Kind.AGENT
+    name = replace(workflow(row.metadata.id, row.status.epoch, store=sources.store), kind=kind)
     while True:
         is_late = asyncio.get_running_loop().time() > deadline
         try:
@@ -257,16 +263,18 @@ async def _judge_workflow(
 def _ended_well(wanted: WorkloadRequest, row: ExecutionResource, sources: Sources, excuse: Excuse) -> bool:
     status = row.status
     if status.phase is Phase.FAILED and excuse.ended:
-        return "terminated" in (status.error or "")
+        return "terminated" in (status.error_text or "")
     if wanted.expect is Expect.FAILED:
         return status.phase is Phase.FAILED and bool(status.error)
     said = status.output == wanted.output
+    if wanted.expect is Expect.WORKFLOW:
+        return status.phase is Phase.COMPLETED and said
     return status.phase is Phase.COMPLETED and said and bool(sources.lines.get(row.metadata.id))
 
 
 def _effects(row: ExecutionResource, events: Sequence[EventBody], sources: Sources, excuse: Excuse) -> str:
     lines = sources.lines.get(row.metadata.id, ())
-    if any(event.type is EventType.RESUMED for event in events) and not excuse.shown:
+    if any(event.type is EventType.RESUMED and not event.data.get("waited") for event in events) and not excuse.shown:
         return "it was resumed though Temporal forgot nothing"
     completed = row.status.completed_at
     completed_s = completed.timestamp() if completed is not None and not excuse.late else None

@@ -5,12 +5,14 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from stigmer_cli.api.steps import StepContentsBody
 from stigmer_cli.client import Client
 from stigmer_cli.domain.execution import AttentionCode
 from stigmer_cli.domain.step import RECORDED, Effect, StepState, idempotency_key
 from tests.chaos.tool_agents import Call, ToolAgent
+from tests.chaos.workflow_documents import ChaosWorkflow
 
 IN_THE_AIR = frozenset({StepState.BEGUN, StepState.UNKNOWN})
 
@@ -24,6 +26,9 @@ class EffectLine:
     key: str
     at_s: float
 
+
+Performer: TypeAlias = ToolAgent | ChaosWorkflow
+"""What an execution performs, where its calls are known."""
 
 Effects = Mapping[str, Sequence[EffectLine]]
 """The lines of the ledger by idempotency key."""
@@ -39,7 +44,7 @@ def read_effects(path: Path) -> Effects:
     return found
 
 
-def effects_of_nobody(effects: Effects, executions: Iterable[tuple[str, ToolAgent]]) -> Sequence[EffectLine]:
+def effects_of_nobody(effects: Effects, executions: Iterable[tuple[str, Performer]]) -> Sequence[EffectLine]:
     """The lines whose key is that of no call of `executions`."""
     known = {idempotency_key(execution, key) for execution, agent in executions for key in agent.calls}
     return [line for key in effects.keys() - known for line in effects[key]]
@@ -47,10 +52,10 @@ def effects_of_nobody(effects: Effects, executions: Iterable[tuple[str, ToolAgen
 
 @dataclass(frozen=True, kw_only=True)
 class Journal:
-    """The steps of an execution, those that are recorded with their results, and what its tools did."""
+    """The steps of an execution, those that are recorded with their results, and what its calls did."""
 
     execution: str
-    agent: ToolAgent
+    agent: Performer
     steps: Mapping[str, StepContentsBody]
     results: Mapping[str, str | None]
     effects: Effects
@@ -65,7 +70,7 @@ class Journal:
         return [step for step in self.steps.values() if step.effect is Effect.ONCE and step.state in IN_THE_AIR]
 
 
-async def read_journal(client: Client, execution: str, agent: ToolAgent, effects: Effects) -> Journal:
+async def read_journal(client: Client, execution: str, agent: Performer, effects: Effects) -> Journal:
     """The journal as the server has it now."""
     steps = (await client.steps(execution)).items
     recorded = (await client.steps(execution, has_results=True)).items
@@ -84,7 +89,11 @@ def count_states(journal: Journal) -> Counter[str]:
 
 
 def wrong_journal(journal: Journal, *, is_completed: bool, repeated: Collection[str] = ()) -> str:
-    """What is wrong with it; empty if nothing is. `repeated` are the steps that a person had performed again."""
+    """What is wrong with that of an agent; empty if nothing is.
+
+    `repeated` are the steps that a person had performed again.
+    """
+    assert isinstance(journal.agent, ToolAgent)
     turns = [f"/turns/{number}" for number in range(len(journal.agent.turns) + 1)]
     if strangers := journal.steps.keys() - journal.agent.calls.keys() - set(turns):
         return f"steps of no call: {sorted(strangers)}"
@@ -130,6 +139,7 @@ def _begins(call: Call) -> bool:
 
 def _wrong_order(journal: Journal) -> str:
     """Steps are performed turn by turn, and calls of effect `once` one after the other."""
+    assert isinstance(journal.agent, ToolAgent)
     unrecorded = ""
     for key, call in journal.agent.calls.items():
         step = journal.steps.get(key)

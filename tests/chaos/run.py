@@ -19,7 +19,7 @@ from stigmer_cli import log
 from tests.chaos.chaos_run import Window, run_chaos
 from tests.chaos.nemesis import part, plan
 from tests.chaos.report import Outcome, Report, outcome_of, to_line
-from tests.chaos.workload import TOOLS_SHARE
+from tests.chaos.workload import TOOLS_SHARE, WORKFLOWS_SHARE
 from tests.support.temporal_server import die_with_parent
 
 PRINTED_EVERY = 50
@@ -35,6 +35,7 @@ class RunOptions:
     faults: int
     executions: int
     tools: float
+    workflows: float
     shards: int
     seed: int
     shard: int | None
@@ -44,7 +45,7 @@ class RunOptions:
         """The command line that runs this shard alone."""
         return (
             f"python -m {MODULE} --faults {self.faults} --executions {self.executions} --tools {self.tools} "
-            f"--shards {self.shards} --seed {self.seed} --shard {shard}"
+            f"--workflows {self.workflows} --shards {self.shards} --seed {self.seed} --shard {shard}"
         )
 
 
@@ -64,6 +65,7 @@ async def run_shard(request: RunOptions, shard: int) -> None:
             faults=faults,
             executions=-(-request.executions // request.shards),
             tools_share=request.tools,
+            workflows_share=request.workflows,
             on_window=print_line,
         )
     print_line(outcome_of(run, shard=shard, lasted_s=time.monotonic() - begun))
@@ -141,7 +143,14 @@ def main() -> int:
         type=float,
         default=TOOLS_SHARE,
         metavar="SHARE",
-        help="of them, those of agents that use tools, 0 to 1 (default: %(default)s); such a one has 7 to 14 steps",
+        help="of the others, those of agents that use tools, 0 to 1 (default: %(default)s); it has 7 to 14 steps",
+    )
+    parser.add_argument(
+        "--workflows",
+        type=float,
+        default=WORKFLOWS_SHARE,
+        metavar="SHARE",
+        help="of all executions, those of workflows, 0 to 1 (default: %(default)s); it has 3 to 9 calls",
     )
     parser.add_argument("--shards", type=int, default=1, help="stacks that run at the same time")
     parser.add_argument("--seed", type=int, default=1)

@@ -1,7 +1,7 @@
 """The tools of a chaos run: an MCP server that appends a line to the ledger of effects before it answers a call.
 
 python tool_server.py LEDGER          over standard input and output
-python tool_server.py LEDGER PORT     streamable HTTP, without sessions
+python tool_server.py LEDGER PORT     streamable HTTP, without sessions; PUT and POST to /effects for workflows
 
 It uses the standard library alone, so that it starts in a few hundredths of a second: the runner starts one for each
 attempt of an agent that has it as a command.
@@ -13,9 +13,11 @@ import sys
 import time
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 
 KEY = "stigmer/idempotency-key"
+HEADER = "Idempotency-Key"
+EFFECTS = "/effects"
 VERSION = "2025-06-18"
 NO_SUCH_METHOD = -32_601
 TEXT = {"type": "object", "properties": {"text": {"type": "string"}, "seconds": {"type": "number"}}}
@@ -71,13 +73,31 @@ class Calls(BaseHTTPRequestHandler):
     """Each message is a request of its own, with its answer as JSON."""
 
     protocol_version = "HTTP/1.1"
+    refused: ClassVar[set[str]] = set()
+    """The keys of the calls of workflows that asked to be refused, and were."""
+
     disable_nagle_algorithm = True  # or the second part of an answer waits 40 ms for an acknowledgement of the first
 
     def do_POST(self) -> None:
-        """A message."""
+        """A message, or a call of a workflow."""
+        if self.path == EFFECTS:
+            self._perform("post")
+            return
         body = self.rfile.read(int(self.headers["Content-Length"]))
         found = answer(json.loads(body))
         self._respond(202 if found is None else 200, b"" if found is None else json.dumps(found).encode())
+
+    def do_PUT(self) -> None:
+        """A call of a workflow, which may be repeated."""
+        self._perform("put")
+
+    def _perform(self, tool: str) -> None:
+        arguments = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        key = self.headers.get(HEADER, "")
+        said = perform(tool, arguments, key)["content"][0]["text"]
+        is_refused = bool(arguments.get("refuses")) and key not in self.refused
+        self.refused.add(key)
+        self._respond(503 if is_refused else 200, json.dumps({"said": said}).encode())
 
     def do_GET(self) -> None:
         """A stream for messages of the server, which has none."""

@@ -23,7 +23,8 @@ from stigmer_cli.errors import StigmerError
 from tests.chaos import ledger
 from tests.chaos.harness import Harness
 from tests.chaos.invariants import list_rows
-from tests.chaos.journals import Journal, read_effects, read_journal, wrong_journal
+from tests.chaos.journals import Journal, read_effects, read_journal
+from tests.chaos.workflow_journals import find_wrong
 from tests.chaos.workload import Expect, WorkloadRequest
 from tests.support.machine_load import slack
 from tests.support.polling import eventually
@@ -36,7 +37,7 @@ DECIDED_MAX = 12
 
 CANCEL, RESUME, SKIP = ("cancel",), "resume", "--skip"
 VERBS = ("reconcile", RESUME, *CANCEL)
-COMMAND = re.compile(r"stigmer executions (\w+) aex-\w+((?: --[\w-]+(?: /[\w/]+)?)*)")
+COMMAND = re.compile(r"stigmer executions (\w+) [aw]ex-\w+((?: --[\w-]+(?: /[\w/]+)?)*)")
 NAMED_MAX = 200
 ROUNDS_MAX = 3
 """A runner without processor time misses its heartbeats: the step that a person had repeated is in the air again."""
@@ -144,7 +145,7 @@ async def _resume(harness: Harness, name: str, flags: Sequence[str]) -> str:
 
 
 async def _read_journal(harness: Harness, name: str, requests: Mapping[str, WorkloadRequest]) -> Journal | None:
-    """The journal of an execution of an agent that uses tools."""
+    """The journal of an execution of a workflow, or of an agent that uses tools."""
     agent = requests[name].tool_agent if name in requests else None
     return await read_journal(harness.client, name, agent, read_effects(harness.ledgers.tools)) if agent else None
 
@@ -159,7 +160,7 @@ async def _journals_wrong(
         if journal is None:
             continue
         phase = (await harness.client.execution(name)).status.phase
-        if words := wrong_journal(journal, is_completed=phase is Phase.COMPLETED, repeated=keys):
+        if words := find_wrong(journal, is_completed=phase is Phase.COMPLETED, repeated=keys):
             wrong[name] = words
     return wrong
 

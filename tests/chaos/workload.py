@@ -7,10 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from pydantic import JsonValue
+
 from stigmer_cli.api.resources import ExecutionRequest
 from stigmer_cli.client import Client
 from stigmer_cli.errors import RequestError, StigmerError
 from tests.chaos.tool_agents import TOOL_AGENTS, WEIGHTS, ToolAgent
+from tests.chaos.workflow_documents import WORKFLOW_WEIGHTS, WORKFLOWS, ChaosWorkflow
 
 GREETER, SLOW, POISONOUS, UNKNOWN = "greeter", "slow", "poisonous", "unknown"
 POISON = "openai:poison"
@@ -19,7 +22,10 @@ ECHO = "Echo (no model was asked): {message}"
 AGAIN_S = 0.1
 SLOW_SHARE = 0.12
 TOOLS_SHARE = 0.7
-"""Of all requests, those for agents that use tools."""
+"""Of all requests for agents, those for agents that use tools."""
+
+WORKFLOWS_SHARE = 0.2
+"""Of all requests of a long chaos run, those for workflows."""
 
 AGAIN_SHARE = 0.1
 HUGE = 3_000_000
@@ -34,13 +40,14 @@ class Expect(StrEnum):
 
     ECHO = "echo"
     TOOLS = "tools"
+    WORKFLOW = "workflow"
     FAILED = "failed"
     REFUSED = "refused"
 
 
 @dataclass
 class WorkloadRequest:
-    """One request. `ids` are all the ids that answers gave for its key; times are of the event loop."""
+    """One request of an agent or a workflow. `ids` are those that answers gave for its key; times of the event loop."""
 
     key: str
     agent: str
@@ -54,18 +61,32 @@ class WorkloadRequest:
 
     @property
     def message(self) -> str:
-        """The message for the agent."""
+        """The message for the agent, or the order that the workflow is given."""
+        if self.expect is Expect.WORKFLOW:
+            return self.key
         return f"say {self.key} once" + "!" * self.size
 
     @property
-    def tool_agent(self) -> ToolAgent | None:
-        """The agent, if it uses tools."""
-        return TOOL_AGENTS.get(self.agent)
+    def tool_agent(self) -> ToolAgent | ChaosWorkflow | None:
+        """The agent, if it uses tools, or the workflow."""
+        return TOOL_AGENTS.get(self.agent) or WORKFLOWS.get(self.agent)
 
     @property
-    def output(self) -> str:
+    def output(self) -> JsonValue:
         """What the execution must give if it completes."""
-        return self.tool_agent.end if self.tool_agent else ECHO.format(message=self.message)
+        match self.tool_agent:
+            case ToolAgent(end=end):
+                return end
+            case ChaosWorkflow() as workflow:
+                return dict(workflow.output(self.message))
+            case None:
+                return ECHO.format(message=self.message)
+
+    def to_request(self) -> ExecutionRequest:
+        """What the client sends, valid or not."""
+        if self.expect is Expect.WORKFLOW:
+            return ExecutionRequest(workflow=self.agent, input={"order": self.message})
+        return ExecutionRequest.model_construct(agent=self.agent, message=self.message, labels={})
 
 
 @dataclass
@@ -79,6 +100,7 @@ class Workload:
     rng: random.Random
     executions: int
     tools_share: float = TOOLS_SHARE
+    workflows_share: float = 0.0
     pause_s: float = 0.1
     log: list[WorkloadRequest] = field(default_factory=list)
     released: int = 0
@@ -124,6 +146,8 @@ class Workload:
             await asyncio.sleep(self.rng.uniform(0, 2 * self.pause_s))
 
     def _choose_agent(self) -> str:
+        if self.rng.random() < self.workflows_share:
+            return self.rng.choices(list(WORKFLOW_WEIGHTS), list(WORKFLOW_WEIGHTS.values()))[0]
         chance = self.rng.random()
         if chance < self.tools_share:
             return self.rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
@@ -131,6 +155,7 @@ class Workload:
 
     def _new(self, agent: str, size: int) -> WorkloadRequest:
         expect = Expect.TOOLS if agent in TOOL_AGENTS else Expect.ECHO
+        expect = Expect.WORKFLOW if agent in WORKFLOWS else expect
         expect = Expect.FAILED if agent in (POISONOUS, UNKNOWN) else Expect.REFUSED if size else expect
         wanted = WorkloadRequest(
             key=f"chaos-{len(self.log):06d}",
@@ -147,7 +172,7 @@ class Workload:
             await asyncio.sleep(AGAIN_S)
 
     async def _ask(self, wanted: WorkloadRequest) -> bool:
-        request = ExecutionRequest.model_construct(agent=wanted.agent, message=wanted.message, labels={})
+        request = wanted.to_request()
         with suppress(StigmerError):
             try:
                 answer = await self.client.create_execution(request, idempotency_key=wanted.key, require_temporal=False)

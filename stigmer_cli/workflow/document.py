@@ -10,7 +10,8 @@ from stigmer_cli.workflow.expressions_check import find_expression_problems
 from stigmer_cli.workflow.json_value import Json, Path
 from stigmer_cli.workflow.references import find_reference_problems
 from stigmer_cli.workflow.schedule import find_schedule_problems
-from stigmer_cli.workflow.schema_check import Problem, find_schema_problems, load_schema
+from stigmer_cli.workflow.schema_check import Problem, find_schema_problems
+from stigmer_cli.workflow.task_schema import load_schema
 from stigmer_cli.workflow.yaml_json import Located, Malformed, read_yaml
 
 BYTES_MAX = 1024 * 1024

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from stigmer_cli.workflow.expression.program import RUNTIME, find_code_problem, is_variable_name
+from stigmer_cli.workflow.expression.program import RUNTIME, find_code_problems, is_variable_name
 from stigmer_cli.workflow.expression.syntax import Code, Unclosed, split_template, unwrap
 from stigmer_cli.workflow.json_value import Json, Path, write_path
 from stigmer_cli.workflow.schema_check import Problem
@@ -16,13 +16,30 @@ TRANSFORMS = frozenset({("input", "from"), ("output", "as"), ("export", "as"), (
 DATA = frozenset({"schema", "set", "body", "data", "headers", "query", "metadata", "arguments", "environment", "with"})
 """Keys below which other keys are a person's own: a key `when` there means nothing to the DSL."""
 
+PROBLEMS_MAX = 100
+"""How many different expressions that are wrong are explained: to explain one takes as long as to check fifty."""
+
 DEFAULT_VARIABLES = ("item", "index", "error")
 
 
 def find_expression_problems(data: Mapping[str, Json]) -> Sequence[Problem]:
     """The texts of `data` that are no expressions where they should be. `data` fits the schema."""
     known = frozenset({*RUNTIME, *DEFAULT_VARIABLES, *_list_declared(data)})
-    return list(_check({key: value for key, value in data.items() if key != "document"}, (), known, is_data=False))
+    problems: list[Problem] = []
+    codes: dict[str, list[Path]] = {}
+    checked = {key: value for key, value in data.items() if key != "document"}
+    for path, text, is_code in _list_texts(checked, (), is_data=False):
+        try:
+            for code in _list_codes(text, is_code=is_code):
+                codes.setdefault(code, []).append(path)
+        except Unclosed as error:
+            problems.append(Problem(path=path, text=f"{write_path(path)}: {error}"))
+    for count, (code, reason) in enumerate(find_code_problems(codes, known)):
+        if count == PROBLEMS_MAX:
+            text = f"more expressions than {PROBLEMS_MAX} are wrong: the others are not checked"
+            return [*problems, Problem(path=(), text=text)]
+        problems += (Problem(path=path, text=f"{write_path(path)}: no expression: {reason}") for path in codes[code])
+    return problems
 
 
 def _list_declared(value: Json) -> Iterator[str]:
@@ -39,17 +56,18 @@ def _list_declared(value: Json) -> Iterator[str]:
         yield from _list_declared(inner)
 
 
-def _check(value: Json, path: Path, known: frozenset[str], *, is_data: bool) -> Iterator[Problem]:
+def _list_texts(value: Json, path: Path, *, is_data: bool) -> Iterator[tuple[Path, str, bool]]:
+    """Each text, its place, and whether all of it is an expression, with or without `${ }`."""
     match value:
         case dict():
             for key, inner in value.items():
                 if key != "schema" or is_data:
-                    yield from _check(inner, (*path, key), known, is_data=is_data or _begins_data(path, key))
+                    yield from _list_texts(inner, (*path, key), is_data=is_data or _begins_data(path, key))
         case list():
             for number, inner in enumerate(value):
-                yield from _check(inner, (*path, str(number)), known, is_data=is_data)
+                yield from _list_texts(inner, (*path, str(number)), is_data=is_data)
         case str():
-            yield from _check_text(value, path, known, is_data=is_data)
+            yield path, value, not is_data and _is_code(path)
         case _:
             return
 
@@ -64,16 +82,11 @@ def _is_name(path: Path) -> bool:
     return bool(path) and path[-1].isdecimal()
 
 
-def _check_text(text: str, path: Path, known: frozenset[str], *, is_data: bool) -> Iterator[Problem]:
+def _is_code(path: Path) -> bool:
     is_correlated = path[-1] == "from" and path[-3:-2] == ("correlate",)
-    is_code = not is_data and (
-        (path[-1] in ALWAYS and not _is_name(path[:-1])) or path[-2:] in TRANSFORMS or is_correlated
-    )
-    try:
-        codes = [unwrap(text)] if is_code else [part.text for part in split_template(text) if isinstance(part, Code)]
-    except Unclosed as error:
-        yield Problem(path=path, text=f"{write_path(path)}: {error}")
-        return
-    for code in codes:
-        if problem := find_code_problem(code, known):
-            yield Problem(path=path, text=f"{write_path(path)}: no expression: {problem}")
+    return (path[-1] in ALWAYS and not _is_name(path[:-1])) or path[-2:] in TRANSFORMS or is_correlated
+
+
+def _list_codes(text: str, *, is_code: bool) -> Sequence[str]:
+    """The expressions in `text`. Raises Unclosed."""
+    return [unwrap(text)] if is_code else [part.text for part in split_template(text) if isinstance(part, Code)]

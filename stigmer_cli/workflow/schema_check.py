@@ -7,12 +7,17 @@ shown that belong to the alternative which the document meant: the one whose req
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from stigmer_cli.nearest import suggest_nearest
 from stigmer_cli.workflow.json_value import Json, Path, write_path
-from stigmer_cli.workflow.yaml_json import read_yaml
+from stigmer_cli.workflow.task_schema import (
+    is_certainly_valid,
+    load_schema,
+    make_shallow_definitions,
+    make_validator,
+    resolve,
+)
 
 WORDS_MAX = 200
 KEYS_SHOWN = 12
@@ -25,6 +30,9 @@ NAMING = 2
 
 TASK_LISTS = (("do",), ("try",), ("catch", "do"), ("fork", "branches"), ("foreach", "do"))
 """Where a task has tasks in it."""
+
+FAULTY_TASKS_MAX = 100
+"""Of how many tasks the mistakes are explained: to explain one takes a hundred times as long as to find none."""
 
 KINDS: Mapping[str, str] = {
     "string": "a text",
@@ -52,11 +60,21 @@ def find_schema_problems(data: Json) -> Sequence[Problem]:
     """What of `data` the schema of the specification does not allow.
 
     Each task is checked by itself, without the tasks in it: a validator goes through what is in a `oneOf` several
-    times, and so through a task ten levels down a million times.
+    times, and so through a task ten levels down a million times. Of more than FAULTY_TASKS_MAX tasks with mistakes the
+    others are not looked at, and the last problem says so.
     """
     found = dict.fromkeys(_check(_load_validator(), data, ()))
+    faulty = 0
     for path, task in _walk_tasks(data):
-        found.update(dict.fromkeys(_check(_load_task_validator(), task, path)))
+        if is_certainly_valid(task):
+            continue
+        if faulty == FAULTY_TASKS_MAX:
+            text = f"more tasks than {FAULTY_TASKS_MAX} have mistakes: from here on none is checked"
+            found[Problem(path=path, text=_put_before(path, text))] = None
+            break
+        problems = dict.fromkeys(_check(_load_task_validator(), task, path))
+        faulty += bool(problems)
+        found.update(problems)
     return _drop_consequences(found)
 
 
@@ -111,39 +129,15 @@ def _drop_consequences(problems: Iterable[Problem]) -> Sequence[Problem]:
 
 
 @cache
-def load_schema() -> Mapping[str, Any]:
-    """The schema of a workflow, of version 1.0.3 of the specification."""
-    text = (files(__package__) / "schema" / "workflow.yaml").read_text("utf-8")
-    located = next(read_yaml(text))
-    assert isinstance(located.data, dict)  # noqa: S101 - a file of this package
-    return located.data
-
-
-@cache
 def _load_validator() -> Any:  # noqa: ANN401 - jsonschema has no types
     """Checks a document, and of the lists of tasks only that they are lists of mappings with one key."""
-    return _make_validator({**load_schema(), "$defs": _make_shallow_definitions()})
+    return make_validator({**load_schema(), "$defs": make_shallow_definitions()})
 
 
 @cache
 def _load_task_validator() -> Any:  # noqa: ANN401
     """Checks one task in the same way."""
-    return _make_validator({"$ref": "#/$defs/task", "$defs": _make_shallow_definitions()})
-
-
-@cache
-def _make_shallow_definitions() -> Mapping[str, Any]:
-    definitions = load_schema()["$defs"]
-    tasks = definitions["taskList"]
-    items = {key: value for key, value in tasks["items"].items() if key != "additionalProperties"}
-    return {**definitions, "taskList": {**tasks, "items": items}}
-
-
-def _make_validator(schema: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # noqa: PLC0415 - few commands need it
-    from referencing import Registry  # noqa: PLC0415
-
-    return Draft202012Validator(schema, registry=Registry())
+    return make_validator({"$ref": "#/$defs/task", "$defs": make_shallow_definitions()})
 
 
 def _explain(error: Any, root: Path) -> Iterator[Problem]:  # noqa: ANN401
@@ -227,17 +221,11 @@ def _list_task_kinds() -> Sequence[str]:
     return [branch["$ref"].rpartition("/")[2].removesuffix("Task") for branch in definitions["task"]["oneOf"]]
 
 
-def _resolve(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    while "$ref" in schema and "properties" not in schema:
-        schema = load_schema()["$defs"][schema["$ref"].rpartition("/")[2]]
-    return schema
-
-
 def _kind_of(schema: Mapping[str, Any]) -> str | None:
-    resolved = _resolve(schema)
+    resolved = resolve(schema)
     kind = resolved.get("type")
     if kind is None and "anyOf" in resolved:
-        kind = _resolve(resolved["anyOf"][0]).get("type")
+        kind = resolve(resolved["anyOf"][0]).get("type")
     return kind if isinstance(kind, str) else None
 
 
@@ -317,7 +305,7 @@ def _list_unknown(error: Any) -> Sequence[str]:  # noqa: ANN401
 
 def _list_keys(schema: Mapping[str, Any], instance: object = None) -> set[str]:
     """The keys that `schema` knows: of a choice, those of each alternative that `instance` has the constants of."""
-    resolved = _resolve(schema)
+    resolved = resolve(schema)
     found = set(resolved.get("properties", ()))
     for part in (*resolved.get("allOf", ()), *([resolved] if resolved is not schema else ())):
         found |= _list_keys(part, instance)

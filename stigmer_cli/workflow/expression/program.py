@@ -5,14 +5,18 @@ program depends on the expression alone, and is compiled once for all values.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from stigmer_cli.nearest import suggest_nearest
-from stigmer_cli.workflow.expression.syntax import list_variables
+from stigmer_cli.workflow.expression.syntax import is_closed, list_variables
 
 CHARS_MAX = 64 * 1024
 """How long an expression may be."""
+
+BATCH_MAX = 100
+BATCH_CHARS_MAX = 64 * 1024
+"""How much code is compiled at once: of a short program nearly all the time goes into jq's own definitions."""
 
 REMOVED = ("env", "now", "input", "inputs", "input_filename", "input_line_number", "debug", "stderr", "halt",
            "halt_error", "get_search_list", "modulemeta")  # fmt: skip
@@ -56,14 +60,17 @@ def make_program(code: str, known: Collection[str]) -> Program:
     """The program of `code`, in which the variables `known` have values. Raises Refused."""
     if len(code) > CHARS_MAX:
         raise Refused(f"an expression of {len(code):,} characters, and {CHARS_MAX:,} is the most")
-    used = list_variables(code)
-    internal = sorted(name for name in used if name.startswith("__"))
+    internal = sorted(name for name in list_variables(code) if name.startswith("__"))
     if internal:
         raise Refused(f"${internal[0]} {NO_PART}")
-    bound = frozenset(name for name in used if name in known and name != "ENV")
-    bindings = "".join(f".v.{name} as ${name} | " for name in sorted(bound))
     # On a line of its own, so that a comment at its end ends there. The values leave libjq as JSON text: as numbers of
     # Python they would have passed through a double, which has no room for 9007199254740993.
+    return _bind(code, known)
+
+
+def _bind(code: str, known: Collection[str]) -> Program:
+    bound = frozenset(name for name in list_variables(code) if name in known and name != "ENV")
+    bindings = "".join(f".v.{name} as ${name} | " for name in sorted(bound))
     return Program(text=f"{PRELUDE}{bindings}.d | (\n{code}\n) | tojson", variables=bound)
 
 
@@ -81,8 +88,48 @@ def describe_error(said: str, known: Collection[str] = ()) -> str:
     return line
 
 
-def find_code_problem(code: str, known: Collection[str]) -> str:
-    """Why `code` is no expression, as the end of a sentence; empty if it is one. Nothing is evaluated."""
+def find_code_problems(codes: Iterable[str], known: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Each of `codes` that is no expression, once, and why, as the end of a sentence. Nothing is evaluated."""
+    distinct = dict.fromkeys(codes)
+    alone = [code for code in distinct if not _is_batched(code)]
+    for batch in (*([code] for code in alone), *_divide([code for code in distinct if _is_batched(code)])):
+        yield from _find_in_batch(batch, known)
+
+
+def _is_batched(code: str) -> bool:
+    """Whether `code` is correct if it is so between others."""
+    return len(code) <= BATCH_CHARS_MAX // BATCH_MAX and is_closed(code)
+
+
+def _divide(codes: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (codes[start : start + BATCH_MAX] for start in range(0, len(codes), BATCH_MAX))
+
+
+def _find_in_batch(codes: Sequence[str], known: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Halves the codes until it has those that are wrong."""
+    if len(codes) == 1:
+        if problem := _find_code_problem(codes[0], known):
+            yield codes[0], problem
+    elif not _are_expressions(codes, known):
+        middle = len(codes) // 2
+        yield from _find_in_batch(codes[:middle], known)
+        yield from _find_in_batch(codes[middle:], known)
+
+
+def _are_expressions(codes: Sequence[str], known: Collection[str]) -> bool:
+    import jq  # noqa: PLC0415 - a large library, for who checks expressions
+
+    try:
+        for code in codes:
+            make_program(code, known)
+        jq.compile(_bind(",".join(f"(\n{code}\n)" for code in codes), known).text)
+    except ValueError:
+        return False
+    return True
+
+
+def _find_code_problem(code: str, known: Collection[str]) -> str:
+    """Why `code` is no expression; empty if it is one."""
     import jq  # noqa: PLC0415 - a large library, for who checks expressions
 
     try:

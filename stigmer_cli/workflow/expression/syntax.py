@@ -56,6 +56,17 @@ def list_variables(code: str) -> frozenset[str]:
     return frozenset(VARIABLE.findall(code))
 
 
+def is_closed(code: str) -> bool:
+    """Whether each bracket and text of `code` certainly ends in it, so that what follows is read as if it stood alone.
+
+    False for code with a `#`: where its comment ends depends on the version of jq.
+    """
+    try:
+        return "#" not in code and _skip_code(f"{code})", 0, "(", ")") == len(code)
+    except (IndexError, RecursionError):
+        return False
+
+
 def _find_end(text: str, here: int) -> int:
     """Where the `}` is that ends the expression which begins at `here`."""
     try:

@@ -3,7 +3,8 @@
 import pytest
 
 from stigmer_cli.workflow.document import Rejected, Workflow, read_workflows
-from stigmer_cli.workflow.schema_check import find_schema_problems, load_schema
+from stigmer_cli.workflow.schema_check import find_schema_problems
+from stigmer_cli.workflow.task_schema import is_certainly_valid, load_schema, make_validator
 from stigmer_cli.workflow.yaml_json import read_yaml
 
 HEAD = "document: {dsl: '1.0.3', namespace: shop, name: order-pet, version: '1.0.0'}\n"
@@ -165,6 +166,37 @@ def test_the_schema_is_that_of_the_specification() -> None:
         "tryTask",
         "waitTask",
     ]
+
+
+VALID_TASKS = (
+    "call: http, with: {method: get, endpoint: https://example.com}",
+    "call: mine, with: {a: 1}",
+    "call: grpc, with: {proto: {endpoint: https://example.com}, service: {name: a.B, host: b}, method: c}",
+    "do: []", "for: {in: .a}, do: [], while: .b", "fork: {branches: []}", "emit: {event: {with: {type: a}}}",
+    "listen: {to: {any: []}}", "raise: {error: a}", "run: {shell: {command: a}}", "set: {a: 1}, if: .a, then: end",
+    "switch: [{a: {then: end}}]", "try: [], catch: {}", "wait: PT1S", "wait: {seconds: 1}, metadata: {a: 1}",
+)  # fmt: skip
+INVALID_TASKS = (
+    "", "do: 1", "do: [], set: {a: 1}", "set: {}", "set: {a: 1}, if: 1", "set: {a: 1}, iff: .a", "for: {in: .a}",
+    "for: {in: .a}, do: [], set: {a: 1}", "try: []", "wait: soon", "call: http", "call: http, with: {method: get}",
+    "call: grpc, with: {method: get, endpoint: https://example.com}", "call: 1", "call: a, wait: PT1S",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", [*VALID_TASKS, *INVALID_TASKS])
+def test_the_quick_look_at_a_task_finds_what_the_schema_finds(text: str) -> None:
+    [found] = read_yaml(f"{{{text}}}")
+    whole = make_validator({"$ref": "#/$defs/task", "$defs": load_schema()["$defs"]})
+    assert is_certainly_valid(found.data) == whole.is_valid(found.data) == (text in VALID_TASKS)
+
+
+def test_of_very_many_mistakes_the_first_are_explained() -> None:
+    for task, explained in (("set: {a: 1}, iff: .a", "unknown key"), ("set: '${ .a + N + }'", "no expression")):
+        tasks = "".join(f"- t{number}: {{{task.replace('N', str(number))}}}\n" for number in range(150))
+        problems = _problems(f"{HEAD}do:\n{tasks}")
+        assert [explained in problem for problem in problems].count(True) == 100
+        assert [" than 100 " in problem for problem in problems].count(True) == 1
+        assert len(problems) == 101
 
 
 def test_no_document_makes_the_checks_fail() -> None:

@@ -11,7 +11,7 @@ import pytest
 from stigmer_cli.errors import Unavailable
 from stigmer_cli.workflow.expression import evaluator as evaluator_module
 from stigmer_cli.workflow.expression.evaluator import Evaluator, ExpressionFailed, ExpressionLimit
-from stigmer_cli.workflow.expression.program import find_code_problem
+from stigmer_cli.workflow.expression.program import find_code_problems
 from stigmer_cli.workflow.expression.template import fill_template
 from stigmer_cli.workflow.json_value import Json
 from tests.support.installed import frozen
@@ -154,10 +154,21 @@ async def test_a_template_keeps_the_type_of_a_whole_value_and_writes_others_into
 
 
 def test_code_is_checked_without_being_evaluated() -> None:
-    assert find_code_problem("$context.a + $color | last(repeat(1))", ["context", "color"]) == ""
-    assert find_code_problem("$colour", ["color"]) == "there is no variable $colour; did you mean color?"
-    assert find_code_problem(".a +", []) == "syntax error, unexpected ')'"
-    assert find_code_problem("$__loc__", []) == "$__loc__ is no part of the expressions of a workflow"
+    codes = ["$context.a + $color | last(repeat(1))", "$colour", ".a +", "$__loc__"]
+    assert dict(find_code_problems(codes, ["context", "color"])) == {
+        "$colour": "there is no variable $colour; did you mean color?",
+        ".a +": "syntax error, unexpected ')'",
+        "$__loc__": "$__loc__ is no part of the expressions of a workflow",
+    }
+
+
+def test_what_is_wrong_is_found_among_many_that_are_right() -> None:
+    """Even where two halves would be right as one, and where a comment would hide what follows."""
+    right = [f'.a{number} | "\\(.b) and ) \\("x")"' for number in range(250)]
+    wrong = ['"a', 'b"', ".a)", "(.b", "[1", "2]", "def f: 1;", '"\\(.a', 'b)"', "if . then 1", "$x |", '"\\']
+    commented = [".a # (", ".b # )", '.c # "']
+    codes = [*right[:70], *wrong, *commented, *right[70:]]
+    assert {code for code, _ in find_code_problems(codes, [])} == set(wrong)
 
 
 async def test_half_a_surrogate_pair_becomes_a_question_mark(evaluator: Evaluator) -> None:

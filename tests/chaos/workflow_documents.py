@@ -19,9 +19,9 @@ RETRIES_MAX = 200
 SHELL = (
     r"""key=$(printf 'stigmer-step\0%s\0%s' "$1" "$2" | sha256sum | cut -c1-32); """
     r"""printf '{"tool": "shell", "text": "%s", "key": "%s", "at_s": 0.0}\n' "$3" "$key" >> "$4"; """
-    r"""printf 'shell %s' "$3" """
+    r"""sleep 0.3; printf 'shell %s' "$3" """
 )
-"""Appends a line, in one write, under the key that a call would have."""
+"""Appends a line, in one write, under the key that a call would have, and is at work for a moment after it."""
 
 
 @dataclass(frozen=True, kw_only=True)

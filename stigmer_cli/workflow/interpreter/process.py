@@ -11,6 +11,9 @@ from stigmer_cli.workflow.runtime import TaskStep
 from stigmer_cli.workflow.task import Task
 
 EXCERPT_MAX = 500
+LEFT = frozenset({"code", "stdout", "stderr"})
+"""What a process leaves."""
+
 TOLERANT = frozenset({"code", "all"})
 """Forms of output that hold the exit code: any code is a result there, and only 0 elsewhere."""
 
@@ -43,8 +46,10 @@ async def perform_run(run: Run, visit: Visit) -> Flow:
         effect=read_effect(visit.task) or Effect.ONCE,
         input={"run": kind, "with": settings},
     )
-    left = cast("Mapping[str, Json]", await run.perform_step(step, perform))
+    left = await run.perform_step(step, perform)
     form = cast("str", body.get("return", "stdout"))
+    if not isinstance(left, Mapping) or not LEFT.issubset(left):  # a person had it skipped, and gave its output
+        return Flow(output=None if form == "none" else left)
     if left["code"] != 0 and form not in TOLERANT:
         said = " ".join(str(left["stderr"]).split())[-EXCERPT_MAX:]
         raise make_error(ErrorType.RUNTIME, f"the {kind} ended with code {left['code']}{': ' if said else ''}{said}")

@@ -13,6 +13,8 @@ from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import CallRequest, Functions, TaskStep, Waits
 from tests.support.workflows import STARTED_MS, Crash, MemoryJournal, MemoryWorld, run_text
 
+SHELL = "do: [{a: {run: {shell: {command: send-mail}, return: FORM}}}]"
+
 EVERYTHING = """
 timeout: {after: PT1H}
 do:
@@ -206,3 +208,29 @@ async def test_a_task_may_say_itself_what_calling_it_twice_does(evaluator: Evalu
     text = "do: [{a: {call: agent, with: {n: 1}}}, {b: {call: agent, with: {n: 1}, metadata: {effects: repeatable}}}]"
     await run_text(evaluator, text, {}, world=world, functions=Functions(calls={"agent": Counter()}))
     assert effects == [Effect.ONCE, Effect.REPEATABLE]
+
+
+class Unasked:
+    """A process that nobody may start."""
+
+    async def perform(self, settings: Mapping[str, Json]) -> Json:
+        raise AssertionError(settings)
+
+
+@pytest.mark.parametrize(
+    ("form", "given", "output"),
+    [
+        ("stdout", None, None),
+        ("stdout", "sent", "sent"),
+        ("all", {"sent": 1}, {"sent": 1}),
+        ("none", "sent", None),
+        ("stdout", {"code": 0, "stdout": "sent", "stderr": ""}, "sent"),
+    ],
+)
+async def test_a_process_that_a_person_skipped_has_the_output_that_the_person_gave(
+    evaluator: Evaluator, form: str, given: Json, output: Json
+) -> None:
+    world = MemoryWorld()
+    world.journal.results["/do/0/a"] = given
+    functions = Functions(processes={"shell": Unasked()})
+    assert await run_text(evaluator, SHELL.replace("FORM", form), world=world, functions=functions) == output

@@ -123,6 +123,17 @@ def _span(min_s: float, max_s: float) -> Callable[[str], str]:
     return parse
 
 
+def _count(count_max: int) -> Callable[[str], int]:
+    """A whole number from 1 to `count_max`."""
+
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) <= len(str(count_max)) and 1 <= int(text) <= count_max):
+            raise ConfigError(f"{text!r} is not a whole number from 1 to {count_max:,}")
+        return int(text)
+
+    return parse
+
+
 @dataclass(frozen=True, kw_only=True)
 class Option:
     """One setting as data: its name (also the key in `config.toml`), its variable, how it is read, what it means.
@@ -351,6 +362,12 @@ OPTIONS: tuple[Option, ...] = (
         variable="STIGMER_EVENT_RETENTION",
         parse=_span(60.0, RETENTION_MAX_S),
         about="how long an event is kept after it came in: 24h, 7d; at most 100,000 events are",
+    ),
+    Option(
+        name="workflow_tasks_max",
+        variable="STIGMER_WORKFLOW_TASKS_MAX",
+        parse=_count(1_000_000),
+        about="how many tasks an execution of a workflow may begin for each day that it lives",
     ),
 )
 HOME_VARIABLE = "STIGMER_HOME"

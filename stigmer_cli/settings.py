@@ -199,6 +199,7 @@ class Settings:
     on_exhausted: OnExhausted = OnExhausted.PAUSE
     retention: str | None = None
     event_retention: str = "24h"
+    workflow_tasks_max: int = 10_000
     sources: Mapping[str, Source] = field(default_factory=dict, compare=False)
     warnings: tuple[str, ...] = field(default=(), compare=False)
     distrust: str = field(default="", compare=False)

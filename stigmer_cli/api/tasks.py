@@ -100,7 +100,8 @@ def task_body(number: int, task: TaskState) -> TaskBody:
 class WorkflowWork(Sent):
     """What an attempt of a workflow has to do: the definition that its execution stays with, and its input.
 
-    `started_ms` (since 1970) and `runtime_version` are the same for each attempt. It begins at most `tasks_max` tasks.
+    `started_ms` (since 1970) and `runtime_version` are the same for each attempt. It begins at most
+    `tasks_max` tasks for each day that it lives.
 
     `now_ms` is the time by the server's clock as the attempt begins: that of runners may be another one, each time.
     """

@@ -30,6 +30,8 @@ READ_BY: Mapping[str, tuple[str, ...]] = {
     "submit_policy": (SERVER,),
     "reconcile": (SERVER,),
     "retention": (SERVER,),
+    "event_retention": (SERVER,),
+    "workflow_tasks_max": (SERVER,),
     "database_url": (SERVER,),
     "secrets_key_file": (SERVER,),
     "openai_base_url": (RUNNER,),

@@ -19,6 +19,7 @@ from stigmer_cli.workflow.task import Task
 
 TASKS_MAX = 10_000
 BRANCHES_MAX = 100
+DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +150,10 @@ class World(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionFacts:
-    """What an execution is given, and stays the same on each replay. `started_ms`: milliseconds since 1970."""
+    """What an execution is given, and stays the same on each replay. `started_ms`: milliseconds since 1970.
+
+    It may begin `tasks_max` tasks for each day that it lives.
+    """
 
     id: str
     started_ms: int
@@ -157,6 +161,10 @@ class ExecutionFacts:
     secrets: Mapping[str, Json] = field(default_factory=dict)
     tasks_max: int = TASKS_MAX
     branches_max: int = BRANCHES_MAX
+
+    def count_days(self, now_ms: int) -> int:
+        """How many days it has begun to live, at least 1."""
+        return max(0, now_ms - self.started_ms) // DAY_MS + 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,6 +62,13 @@ def test_flag_wins_over_environment_over_file_over_default(tmp_path: Path) -> No
             "STIGMER_MODEL_SILENT_FOR: 'long' is not a span of time: write 90s, 10m, 1h30m or 2d",
         ),
         ({"STIGMER_MODEL_SILENT_FOR": "0"}, "STIGMER_MODEL_SILENT_FOR: '0' is not a span of time from 1s to 1d"),
+        *(
+            (
+                {"STIGMER_WORKFLOW_TASKS_MAX": text},
+                f"STIGMER_WORKFLOW_TASKS_MAX: '{text}' is not a whole number from 1 to 1,000,000",
+            )
+            for text in ("0", "many", "1000001", "1e3", "9" * 5_000)
+        ),
         ({"STIGMER_SUBMIT_POLICY": "maybe"}, "STIGMER_SUBMIT_POLICY: 'maybe' is none of queue, fail-fast"),
         (
             {"STIGMER_LISTEN": "0.0.0.0:80"},
@@ -156,6 +163,7 @@ _WORDS = st.text(alphabet="abcdefghij0123456789-", min_size=1, max_size=20)
         model_retry_for=st.sampled_from(["0", "90s", "1h30m", "7d"]),
         tool_silent_for=st.sampled_from(["90", "2m", "1h30m"]),
         on_exhausted=st.sampled_from(OnExhausted),
+        workflow_tasks_max=st.integers(1, 1_000_000),
         retention=st.none() | st.sampled_from(["1h", "30d", "3650d"]),
         sources=st.just({}),
         warnings=st.just(()),

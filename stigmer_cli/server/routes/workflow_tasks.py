@@ -10,7 +10,6 @@ from stigmer_cli.api.tasks import TASKS_SHOWN_MAX, TaskPage, TasksReport, Workfl
 from stigmer_cli.api.workflow_values import parse_kept
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import ExecutionId, RunId
-from stigmer_cli.domain.task import TASKS_KEPT_MAX
 from stigmer_cli.running_version import RUNNING_VERSION
 from stigmer_cli.server.services import Services, services
 from stigmer_cli.store.attempt_counts import AttemptCounts
@@ -68,7 +67,7 @@ async def make_workflow_work(execution: Execution, counts: AttemptCounts, called
             input=parse_kept(begun.input),
             started_ms=begun.began_ms,
             runtime_version=begun.began_version,
-            tasks_max=TASKS_KEPT_MAX,
+            tasks_max=called.settings.workflow_tasks_max,
             now_ms=int(called.clock.now().timestamp() * 1_000),
         ),
     )

@@ -189,10 +189,18 @@ class Run:
             raise make_error(ErrorType.VALIDATION, f"the {what} does not fit its schema {misfit}")
 
     def begin_task(self) -> None:
-        """Count a task. Raises LimitReached."""
+        """Count a task. Raises LimitReached.
+
+        All tasks of its life count together, so that a replay passes each place that it has passed: it is later then,
+        and the limit is higher.
+        """
         self.tasks_begun += 1
-        if self.tasks_begun > self.facts.tasks_max:
-            reason = f"the execution has begun more than {self.facts.tasks_max:,} tasks"
+        if self.tasks_begun <= self.facts.tasks_max:
+            return
+        days = self.facts.count_days(self.world.now_ms())
+        if self.tasks_begun > days * self.facts.tasks_max:
+            life = f" in {days:,} days" if days > 1 else ""
+            reason = f"the execution has begun more than {days * self.facts.tasks_max:,} tasks{life}"
             raise LimitReached(make_error(ErrorType.RUNTIME, reason))
 
     def _list_variables(self, code: str, scope: Scope) -> Mapping[str, Json]:

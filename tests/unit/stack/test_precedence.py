@@ -94,6 +94,8 @@ def test_any_other_setting_is_that_of_who_asks(name: str) -> None:
         "tool_silent_for": "30s",
         "on_exhausted": "fail",
         "retention": "30d",
+        "event_retention": "48h",
+        "workflow_tasks_max": "500",
     }.get(name)
     text = text or (
         "https://one.example" if name.endswith("_url") else "true" if name == "behind_proxy" else "127.0.0.2"

@@ -205,6 +205,19 @@ async def test_an_execution_begins_no_more_tasks_than_its_limit(evaluator: Evalu
         await run_text(evaluator, text, {}, tasks_max=25)
 
 
+async def test_one_that_lives_for_days_may_begin_so_many_tasks_for_each(evaluator: Evaluator) -> None:
+    text = "do: [{w: {wait: PT50H}}, {a: {set: {n: 1}, then: a}}]"
+    with pytest.raises(WorkflowError, match="more than 12 tasks in 3 days"):
+        await run_text(evaluator, text, {}, tasks_max=4)
+
+
+async def test_a_replay_passes_what_was_passed(evaluator: Evaluator) -> None:
+    world = MemoryWorld()
+    text = "do: [{day: {for: {in: '[range(9)]'}, do: [{a: {set: {n: 1}}}, {b: {wait: PT24H}}]}}]"
+    for _ in range(2):
+        assert await run_text(evaluator, text, {}, world=world, tasks_max=4)
+
+
 async def test_what_a_branch_exports_is_in_the_context_after_the_fork(evaluator: Evaluator) -> None:
     text = """
 do:

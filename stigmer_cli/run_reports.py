@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
+from stigmer_cli.api.children import ChildRequest, ChildResponse
 from stigmer_cli.api.cloud_events import ListenRequest, ListenResponse
 from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.api.identity import Identity, RunnerLoad
@@ -174,6 +175,10 @@ class RunReports:
     async def listen(self, execution: str, request: ListenRequest) -> ListenResponse:
         """A page of the events that a task of the execution may take."""
         return await self._client.report(execution, "listen", request, ListenResponse)
+
+    async def start_child(self, execution: str, request: ChildRequest) -> ChildResponse:
+        """How far the execution is that a step waits for; it is accepted, unless it was before."""
+        return await self._client.report(execution, "children", request, ChildResponse)
 
     async def publish(self, event: Mapping[str, object]) -> None:
         """Publish an event, without the values of secrets; one that is there already is not taken a second time."""

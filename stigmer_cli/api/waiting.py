@@ -14,6 +14,7 @@ from stigmer_cli.domain.event import QUERIES_MAX
 from stigmer_cli.domain.step import INPUT_BYTES_MAX, KEY_MAX, NAME_MAX
 from stigmer_cli.domain.waiting import CALLS_MAX, CAUSE_MAX, PendingCall, WaitFor, Waiting
 
+CHILDREN_MAX = 1_000
 DELAY_MAX_S = 366 * 86_400.0
 
 Key = Annotated[str, Field(min_length=2, max_length=KEY_MAX, pattern="^/")]
@@ -32,8 +33,8 @@ class WaitRequest(RunReport):
     """An attempt ends because the execution has to wait.
 
     `cause` is a sentence that people read. It goes on by itself in `delay_s` seconds, if that is given. `timer` is a
-    step without effect that is done when the time has come. Each of `listening` waits for events.
-    `tasks` are those of a workflow that changed last.
+    step without effect that is done when the time has come. Each of `listening` waits for events, and it goes
+    on when one of the executions `children` has ended. `tasks` are those of a workflow that changed last.
     """
 
     attempt: Number
@@ -46,6 +47,7 @@ class WaitRequest(RunReport):
     listening: list[ListenerBody] = Field(
         default=[], max_length=QUERIES_MAX, exclude_if=lambda listening: not listening
     )
+    children: list[str] = Field(default=[], max_length=CHILDREN_MAX, exclude_if=lambda children: not children)
     tasks: ReportedTasks
 
 

@@ -1,4 +1,4 @@
-"""What an execution waits for while nobody works on it: a person's decision, a time, an event, or a repair.
+"""What an execution waits for while nobody works on it: a decision, a time, an event, another execution, or a repair.
 
     IN_PROGRESS ──its attempt reports that it has to wait──▶ IN_PROGRESS, waiting: no run, no slot, no workflow
                                                                 │
@@ -28,6 +28,7 @@ class WaitFor(StrEnum):
     APPROVAL = "approval"
     TIME = "time"
     EVENT = "event"
+    EXECUTION = "execution"
     RETRIES = "retries"
     LIMIT = "limit"
     TOOL_SERVER = "tool-server"

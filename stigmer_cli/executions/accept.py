@@ -9,15 +9,20 @@ from typing import Protocol
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import Execution, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.errors import Conflict, NotFound
 from stigmer_cli.executions.admission import Admission
 from stigmer_cli.executions.ids import IdGenerator
 from stigmer_cli.executions.notifier import Notifier, Subscription
 from stigmer_cli.executions.reason import explain_wait, find_hold, refuse_while_unavailable
 from stigmer_cli.executions.temporal_api import TemporalLink
 from stigmer_cli.settings import SubmitPolicy
+from stigmer_cli.store.children import DEPTH_MAX
 from stigmer_cli.store.execution_draft import ExecutionDraft
 from stigmer_cli.store.forking import Fork
 from stigmer_cli.store.store import Store
+
+LATEST = "latest"
+"""Instead of a version: the document that was applied last."""
 
 START_WAIT_MAX_S = 0.8
 """From the arrival of the request: with the time of the answer itself, a client has it within a second."""
@@ -28,6 +33,8 @@ class SubmitRequest:
     """A request to run an agent, or a `workflow` whose input (JSON text) is `message`.
 
     `policy` overrides the server's for this one, `id` is what a new one is called.
+
+    `version` is that of the workflow's document; None: as it was applied last. `parent` waits for its end.
 
     `fork`: whose recorded steps it takes over. `session`: the one that it joins. `conversation_of`: it sees what this
     execution sees of a conversation.
@@ -45,6 +52,8 @@ class SubmitRequest:
     limits: Mapping[str, object] = field(default_factory=dict)
     conversation_of: ExecutionId | None = None
     workflow: str | None = None
+    version: str | None = None
+    parent: ExecutionId | None = None
 
 
 class Nudge(Protocol):
@@ -103,6 +112,25 @@ class Acceptor:
             subscription.skip_first()
             return await self._wait_started(accepted.execution, subscription, answer_by_s)
 
+    async def accept_child(self, request: SubmitRequest) -> Execution:
+        """The execution `request.id`, which is accepted unless it was before.
+
+        Raises what `accept` does, except for TemporalUnavailable; and Conflict where too many wait for each other, or
+        no document of the workflow has that version.
+        """
+        if request.id is None or request.parent is None:
+            raise ValueError("a child has an id that its parent gives it")
+        try:
+            return await self._store.executions.get(request.id)
+        except NotFound:
+            pass
+        if await self._store.children.find_depth(request.parent) + 1 >= DEPTH_MAX:
+            raise Conflict(f"more than {DEPTH_MAX} executions would wait for each other in a chain")
+        draft = await self._make_draft(request)
+        accepted = await self._store.executions.accept(draft, reason=QueueReason.ACCEPTED, detail="")
+        self._dispatcher.nudge()
+        return accepted.execution
+
     async def _make_draft(self, request: SubmitRequest) -> ExecutionDraft:
         if request.workflow is not None:
             return await self._make_workflow_draft(request, request.workflow)
@@ -121,22 +149,27 @@ class Acceptor:
             session=request.session,
             limits=request.limits,
             conversation_of=request.conversation_of,
+            parent=request.parent,
         )
 
     async def _make_workflow_draft(self, request: SubmitRequest, name: str) -> ExecutionDraft:
         workflow = await self._store.workflows.get(name)
+        version_id = workflow.version_id
+        if request.version not in (None, LATEST, workflow.version):
+            version_id = await self._store.workflows.find_version(workflow, str(request.version))
         return ExecutionDraft(
             id=request.id or self._ids.execution_id(Kind.WORKFLOW),
             kind=Kind.WORKFLOW,
             agent_id=workflow.id,
             agent_name=workflow.name,
-            version_id=workflow.version_id,
+            version_id=version_id,
             message=request.message,
             timeout_s=request.timeout_s,
             labels=request.labels,
             idempotency_key=request.idempotency_key,
             request_hash=_request_hash(request),
             fork=request.fork,
+            parent=request.parent,
         )
 
     async def _wait_started(self, execution: Execution, subscription: Subscription, answer_by_s: float) -> Execution:

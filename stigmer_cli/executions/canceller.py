@@ -17,7 +17,7 @@ from stigmer_cli.clock import Clock, until_next_s
 from stigmer_cli.domain.execution import Execution, Outcome
 from stigmer_cli.domain.identity import ExecutionId, WorkflowName
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.errors import StigmerError, TemporalUnavailable
+from stigmer_cli.errors import ServerBusy, StigmerError, TemporalUnavailable
 from stigmer_cli.executions.notifier import OTHER_SERVERS_S
 from stigmer_cli.executions.temporal_api import TemporalGateway, TemporalLink
 from stigmer_cli.store.store import Store
@@ -25,6 +25,7 @@ from stigmer_cli.time_format import span
 from stigmer_cli.waits import wait_at_most
 
 BATCH_MAX = 10_000
+ABANDONED_MAX = 200
 
 PATIENCE_S = 30.0
 """How long Temporal and a runner may take to carry out a cancellation, counted from when it was asked for."""
@@ -96,6 +97,7 @@ class Canceller:
             self._generation = self._link.generation
             self._delivered.clear()  # a Temporal that came back may have forgotten
         await self._terminate_withdrawn()
+        await self._cancel_abandoned()
         found = await self._store.executions.find_cancel_requested(limit=BATCH_MAX)
         wanted = {(execution.id, execution.epoch): execution for execution in found}
         self._delivered &= wanted.keys()
@@ -109,6 +111,15 @@ class Canceller:
             elif key not in self._delivered:
                 delivered += await self._deliver(execution)
         return delivered
+
+    async def _cancel_abandoned(self) -> None:
+        """Have those end that only an execution waited for which has ended itself."""
+        while abandoned := await self._store.children.find_abandoned(limit=ABANDONED_MAX):
+            try:
+                await self._store.executions.request_cancel_all(abandoned)
+            except ServerBusy:  # they are found in the next pass
+                return
+            log.info("children_cancelled", number=len(abandoned), first=abandoned[0])
 
     async def _terminate_withdrawn(self) -> None:
         while self._withdrawn:

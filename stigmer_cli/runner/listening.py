@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from stigmer_cli.api.cloud_events import ListenerBody, query_bodies
 from stigmer_cli.domain.event import QUERIES_MAX
-from stigmer_cli.workflow.runtime import Listening
+from stigmer_cli.workflow.runtime import Listening, Waits
 
 TYPES_SHOWN = 3
 
@@ -15,6 +15,15 @@ def make_listeners(listenings: Sequence[Listening]) -> Sequence[ListenerBody]:
         return [ListenerBody(queries=query_bodies(one.queries), after=one.after or 0) for one in listenings]
     queries = list(dict.fromkeys(query for one in listenings for query in one.queries))[:QUERIES_MAX]
     return [ListenerBody(queries=query_bodies(queries), after=min(one.after or 0 for one in listenings))]
+
+
+def describe_waits(waits: Waits) -> Sequence[str]:
+    """What is waited for beside a time, as sentences."""
+    listening = [describe_listening(waits.listenings)] if waits.listenings else []
+    if not waits.children:
+        return listening
+    others = f" and {len(waits.children) - 1} more" if waits.children[1:] else ""
+    return [f"it waits for the end of execution {waits.children[0]}{others}", *listening]
 
 
 def describe_listening(listenings: Sequence[Listening]) -> str:

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 import structlog
 from pydantic import JsonValue
 
+from stigmer_cli.api.children import ChildRequest, ChildResponse
 from stigmer_cli.api.cloud_events import ListenRequest, ListenResponse
 from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.api.identity import Identity, RunnerLoad
@@ -126,6 +127,9 @@ class Reports(Protocol):
 
     async def listen(self, execution: str, request: ListenRequest) -> ListenResponse:
         """A page of the events that a task of the execution may take."""
+
+    async def start_child(self, execution: str, request: ChildRequest) -> ChildResponse:
+        """How far the execution is that a step waits for; it is accepted, unless it was before."""
 
     async def publish(self, event: Mapping[str, object]) -> None:
         """Publish an event; one that is there already is not taken a second time."""

@@ -25,7 +25,8 @@ class Wait:
 
     `step` is the key of the step that waits. It goes on by itself in `delay_s` seconds (None: not by itself), and then
     `timer`, a step without effect, is done. `calls` wait for a person's decision, and each of
-    `listening` for events. `tasks` are those of a workflow that changed last.
+    `listening` for events; the end of one of the executions `children` has it go on. `tasks` are those of a workflow
+    that changed last.
     """
 
     wait_for: WaitFor
@@ -36,6 +37,7 @@ class Wait:
     calls: Sequence[AskedCallBody] = ()
     listening: Sequence[ListenerBody] = ()
     tasks: Sequence[TaskReportBody] = ()
+    children: Sequence[str] = ()
 
     def to_request(self, attempt: Attempt) -> WaitRequest:
         """The report that `attempt` ends so."""
@@ -50,6 +52,7 @@ class Wait:
             calls=list(self.calls),
             timer=self.timer,
             listening=list(self.listening),
+            children=list(self.children),
             tasks=list(self.tasks),
         )
 

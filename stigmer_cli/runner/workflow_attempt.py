@@ -14,7 +14,7 @@ from pydantic import JsonValue
 
 from stigmer_cli.api.reports import OUTPUT_MAX, Work
 from stigmer_cli.api.tasks import TaskReportBody, TasksReport, WorkflowWork
-from stigmer_cli.api.waiting import DELAY_MAX_S
+from stigmer_cli.api.waiting import CHILDREN_MAX, DELAY_MAX_S
 from stigmer_cli.clock import Clock, iso
 from stigmer_cli.domain.execution import Outcome
 from stigmer_cli.domain.phase import Phase
@@ -27,7 +27,7 @@ from stigmer_cli.runner.attempt_identity import Attempt, Superseded
 from stigmer_cli.runner.call.functions import make_functions
 from stigmer_cli.runner.call.http import make_http_client
 from stigmer_cli.runner.journal import Journal, StepParked
-from stigmer_cli.runner.listening import describe_listening, make_listeners
+from stigmer_cli.runner.listening import describe_waits, make_listeners
 from stigmer_cli.runner.reports import ClockAndRng, Reporter
 from stigmer_cli.runner.secrets import SecretMissing, Secrets
 from stigmer_cli.runner.task_reporter import TaskReporter
@@ -82,7 +82,11 @@ class Shared:
 def make_shared(settings: ServerSettings, clock: Clock) -> Shared:
     """What the attempts of a runner share, which starts servers of tools, and asks others, as `settings` say."""
     client = make_http_client(settings.proxies)
-    return Shared(evaluator=Evaluator(), functions=make_functions(client, clock, settings, _log_line), client=client)
+    return Shared(
+        evaluator=Evaluator(),
+        functions=make_functions(client, clock, settings, _log_line, has_children=True),
+        client=client,
+    )
 
 
 class _WatchedEvaluator(Evaluator):
@@ -220,17 +224,20 @@ class WorkflowAttempt:
     async def _wait(self, waits: Waits) -> Wait:
         """The wait for what `waits` says, or for as long as one wait may take: then it goes on."""
         listening = make_listeners(waits.listenings)
+        children = waits.children[:CHILDREN_MAX]
+        word = WaitFor.EVENT if listening else WaitFor.EXECUTION if children else WaitFor.TIME
+        said = "; ".join(describe_waits(waits))
         if waits.until_ms is None:
-            cause = to_cause(describe_listening(waits.listenings))
-            return Wait(wait_for=WaitFor.EVENT, cause=cause, step=waits.key, listening=listening)
+            return Wait(wait_for=word, cause=to_cause(said), step=waits.key, listening=listening, children=children)
         now_ms = self._world.now_ms()
         until_ms = min(waits.until_ms, now_ms + int(DELAY_MAX_S * 1_000))
         timer, name = name_timer(waits.key, until_ms), waits.key.rpartition("/")[2]
         moment = iso(datetime.fromtimestamp(waits.until_ms / 1_000, UTC))
         return Wait(
-            wait_for=WaitFor.EVENT if listening else WaitFor.TIME,
-            cause=to_cause(describe_listening(waits.listenings) if listening else f"{waits.key} waits until {moment}"),
+            wait_for=word,
+            cause=to_cause(said or f"{waits.key} waits until {moment}"),
             listening=listening,
+            children=children,
             step=timer,
             delay_s=max(0, until_ms - now_ms) / 1_000,
             # One that is done says that the server has seen the time come, by a clock that was set since.

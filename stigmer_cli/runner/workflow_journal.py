@@ -13,7 +13,7 @@ from stigmer_cli.runner.journal import Journal, StepCall, StepFailed
 from stigmer_cli.secret_values import SecretValues
 from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
 from stigmer_cli.workflow.json_value import Json
-from stigmer_cli.workflow.runtime import TaskStep
+from stigmer_cli.workflow.runtime import TaskStep, Waits
 
 CUT_OFF = "it was cut off before it had ended, by a timeout, or because another branch had won"
 
@@ -62,6 +62,8 @@ class WorkflowJournal:
             if isinstance(failed.details, dict):
                 raise WorkflowError(failed.details) from failed
             raise make_error(ErrorType.RUNTIME, failed.message) from failed
+        except Waits:  # whether that ends the attempt is decided by who waits
+            raise
         except Exception:  # what ends the attempt: other branches are cut off by it, not by the workflow
             self._state.is_ending = True
             raise

@@ -4,14 +4,19 @@ import random
 from collections.abc import Mapping
 from typing import cast
 
+from pydantic import JsonValue
+
+from stigmer_cli.api.children import ChildRequest as ChildRequestBody
 from stigmer_cli.api.cloud_events import LOOK_BACK_MAX_S, ListenRequest, query_bodies
 from stigmer_cli.clock import Clock
+from stigmer_cli.domain.phase import Phase
 from stigmer_cli.runner.reports import ClockAndRng, Reporter
 from stigmer_cli.runner.task_reporter import TaskReporter
 from stigmer_cli.runner.workflow_journal import WorkflowJournal
+from stigmer_cli.workflow.error import ErrorType, make_error
 from stigmer_cli.workflow.interpreter.run import shorten_key
 from stigmer_cli.workflow.json_value import Json
-from stigmer_cli.workflow.runtime import FoundEvents, Listening, TaskEvent, Waits
+from stigmer_cli.workflow.runtime import Child, ChildRequest, FoundEvents, Listening, TaskEvent, Waits
 
 SHORT_WAIT_MS = 5_000
 """A wait that is shorter is slept through: to end an attempt and to begin another one takes a part of a second."""
@@ -77,6 +82,30 @@ class RunnerWorld:
         """Raises Waits."""
         self._tasks.mark_waiting(listening.key)
         raise Waits(key=listening.key, listenings=[listening])
+
+    async def start_child(self, request: ChildRequest) -> Child:
+        """How far the execution is. Raises WorkflowError where there can be none, and WrongServer."""
+        asked = ChildRequestBody(
+            key=request.key,
+            agent=request.agent,
+            message=request.message,
+            session=request.session,
+            workflow=request.workflow,
+            version=request.version,
+            input=cast("JsonValue", request.input),
+        )
+        found = await self._reporter.ask_its_own(lambda reports: reports.start_child(self._execution, asked))
+        if found.refused:
+            raise make_error(ErrorType.CONFIGURATION, found.refused)
+        if not found.phase.is_terminal:
+            self._tasks.mark_waiting(request.key)
+        failed = f"it is {found.phase}" if found.phase is not Phase.COMPLETED else None
+        return Child(
+            id=found.id,
+            has_ended=found.phase.is_terminal,
+            output=cast("Json", found.output),
+            error=(found.error or failed) if failed else None,
+        )
 
     async def publish(self, event: Mapping[str, Json]) -> None:
         """Have the server keep it, and wake who listens for it."""

@@ -170,6 +170,7 @@ class _Server:
     def _wire_dispatcher(self, store: Store) -> None:
         self.dispatcher.observe(self.metrics)
         store.runs.on_turn = self.dispatcher.nudge
+        store.children.on_woken(self.dispatcher.nudge)
 
     def _make_acceptor(self, store: Store, notifier: Notifier, ids: IdGenerator) -> Acceptor:
         return Acceptor(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +14,7 @@ from sqlalchemy import RowMapping, bindparam, insert, select
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import EventType
 from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.domain.phase import TERMINAL
 from stigmer_cli.errors import MachineError, StigmerError, Unavailable
 from stigmer_cli.store import errors, statements
 from stigmer_cli.store.async_engine import AsyncConnection
@@ -109,6 +110,10 @@ class Writing:
         self.backend = backend
         self.now = now
         self.touched: set[ExecutionId] = set()
+        self.parents: set[ExecutionId] = set()
+        """The executions that wait for what this transaction has ended."""
+
+        self.has_woken = False
 
     async def change(self, execution_id: ExecutionId, transition: Transition) -> int | None:
         """Make `transition` if what it expects holds.
@@ -121,10 +126,12 @@ class Writing:
             ),
             _parameters(execution_id, transition),
         )
-        seq: int | None = changed.scalar_one_or_none()
-        if seq is not None:
-            await self._append_all({execution_id: (seq, transition)})
-        return seq
+        row = changed.one_or_none()
+        if row is None:
+            return None
+        self._note_parent(row.parent, transition)
+        await self._append_all({execution_id: (row.event_seq, transition)})
+        return int(row.event_seq)
 
     async def change_all(self, transitions: Mapping[ExecutionId, Transition]) -> set[ExecutionId]:
         """Make each transition whose row is as it expects; returns which were made.
@@ -153,13 +160,16 @@ class Writing:
         rows = await self.connection.execute(
             statements.select_and_lock(first.guards, tuple(first.expects)), {"ids": list(transitions)}
         )
-        seqs: dict[ExecutionId, int] = {
-            row["id"]: row["event_seq"]
+        fitting = [
+            row
             for row in rows.mappings()
             if all(row[name] == value for name, value in transitions[row["id"]].expects.items())
-        }
-        if not seqs:
+        ]
+        if not fitting:
             return set()
+        seqs: dict[ExecutionId, int] = {row["id"]: row["event_seq"] for row in fitting}
+        for row in fitting:
+            self._note_parent(row["parent"], transitions[row["id"]])
         await self.connection.execute(
             statements.write(tuple(first.values), tuple(first.fills)),
             [_parameters(id_, transitions[id_]) for id_ in seqs],
@@ -167,6 +177,10 @@ class Writing:
         made = {id_: transitions[id_] for id_ in seqs}
         await self._append_all({id_: (seqs[id_] + len(one.events), one) for id_, one in made.items()})
         return set(seqs)
+
+    def _note_parent(self, parent: ExecutionId | None, transition: Transition) -> None:
+        if parent is not None and transition.values.get("phase") in TERMINAL:
+            self.parents.add(parent)
 
     async def _append_all(self, made: Mapping[ExecutionId, tuple[int, Transition]]) -> None:
         """Write the events of each transition, the last one of which has the number given."""
@@ -222,6 +236,12 @@ class Database:
         self._broken: MachineError | None = None
         self._unfinished: set[asyncio.Task[object]] = set()
         self.on_change: Callable[[ExecutionId], None] | None = None
+        self.wake_parents: Callable[[Writing], Awaitable[None]] | None = None
+        """Has those go on that wait for what a transaction has ended, as its last part."""
+
+        self.on_woken: Callable[[], None] | None = None
+        """Called after such a commit."""
+
         self.writes = 0
         """How many writing transactions of this process have ended."""
 
@@ -256,7 +276,9 @@ class Database:
 
             async def work(connection: AsyncConnection) -> T:
                 writing.connection = connection
-                return await body(writing)
+                result = await body(writing)
+                await self._wake(writing)
+                return result
 
             return await self._backend.run_whole(writing.connection, work)
 
@@ -278,6 +300,7 @@ class Database:
                 ):
                     writing = Writing(connection, self._backend, self.clock.now())
                     yield writing
+                    await self._wake(writing)
                     self._backend.verify_commit()
                 self.written_at_s = self.clock.monotonic()
         finally:
@@ -286,6 +309,14 @@ class Database:
             if writing is not None and self.on_change is not None:
                 for id_ in sorted(writing.touched):
                     self.on_change(id_)
+            if writing is not None and writing.parents and self.on_woken is not None:
+                self.on_woken()
+
+    async def _wake(self, writing: Writing) -> None:
+        """As the last part of a transaction, which ends it once."""
+        if writing.parents and not writing.has_woken and self.wake_parents is not None:
+            writing.has_woken = True
+            await self.wake_parents(writing)
 
     async def run_to_the_end(self, work: Coroutine[object, object, T]) -> T:
         """What `work` returns; `work` finishes even if the caller is cancelled.

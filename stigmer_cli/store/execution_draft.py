@@ -17,7 +17,8 @@ class ExecutionDraft:
 
     `fork`: whose recorded steps it takes over. `session`: the one that it joins. `conversation_of`: it sees what this
     execution sees of a conversation. `version_id` is the document that an execution of a workflow goes on with; then
-    `message` is its input (JSON text), and `agent_id` and `agent_name` are those of the workflow.
+    `message` is its input (JSON text), and `agent_id` and `agent_name` are those of the workflow. `parent`: who
+    waits for its end.
     """
 
     id: ExecutionId
@@ -34,6 +35,7 @@ class ExecutionDraft:
     limits: Mapping[str, object] = field(default_factory=dict)
     conversation_of: ExecutionId | None = None
     version_id: str | None = None
+    parent: ExecutionId | None = None
 
 
 def first_row(
@@ -52,6 +54,7 @@ def first_row(
         "labels": dict(draft.labels),
         "idempotency_key": draft.idempotency_key,
         "request_hash": draft.request_hash,
+        "parent": draft.parent,
         "phase": Phase.PENDING,
         "epoch": 1,
         "version": 1,
@@ -68,6 +71,12 @@ def first_row(
 
 def accepted_event(draft: ExecutionDraft) -> EventDraft:
     """The first event of an execution, which says of a fork where it comes from."""
+    if draft.parent is not None:
+        return EventDraft(
+            type=EventType.ACCEPTED,
+            text=f"accepted for {draft.parent}, which waits for it",
+            data={"parent": draft.parent},
+        )
     if draft.fork is None:
         return EventDraft(type=EventType.ACCEPTED, text="accepted")
     source, before = draft.fork.source, draft.fork.before

@@ -8,6 +8,7 @@ from sqlalchemy import BindParameter, ColumnElement, Integer, bindparam, delete,
 
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.store.children import IS_UNAWAITED
 from stigmer_cli.store.columns import Moment
 from stigmer_cli.store.database import Database, whole
 from stigmer_cli.store.event_tables import listeners
@@ -23,7 +24,7 @@ _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _HAS_ENDED: ColumnElement[bool] = or_(*(_ROW.phase == phase for phase in ENDED))
 _ENDED_ONES = (
     select(_ROW.id, _ROW.created_at, _ROW.labels, _ROW.session)
-    .where(_ROW.id.in_(_IDS), _HAS_ENDED, IS_UNNEEDED)
+    .where(_ROW.id.in_(_IDS), _HAS_ENDED, IS_UNNEEDED, IS_UNAWAITED)
     .order_by(_ROW.id)
     .with_for_update()
 )
@@ -34,7 +35,7 @@ _FORGET_PARTS = tuple(
 _FORGET = delete(executions).where(_ROW.id.in_(_IDS))
 _OLD = {
     phase: select(_ROW.id)
-    .where(_ROW.phase == phase, _ROW.created_at < bindparam("before", type_=Moment), IS_UNNEEDED)
+    .where(_ROW.phase == phase, _ROW.created_at < bindparam("before", type_=Moment), IS_UNNEEDED, IS_UNAWAITED)
     .order_by(_ROW.created_at, _ROW.id)
     .limit(bindparam("limit", type_=Integer))
     for phase in ENDED

@@ -83,9 +83,9 @@ def select_by_ids(query: Select[Any]) -> Select[Any]:
 def change(
     guards: Guards, expects: tuple[str, ...], values: tuple[str, ...], fills: tuple[str, ...]
 ) -> ReturningUpdate[Any]:
-    """As `write`, but only if the row is as expected; gives back its `event_seq`."""
+    """As `write`, but only if the row is as expected; gives back its `event_seq` and its `parent`."""
     expected = [_ROW[name] == bindparam(f"is_{name}") for name in expects]
-    return write(values, fills).where(*guards, *expected).returning(_ROW.event_seq)
+    return write(values, fills).where(*guards, *expected).returning(_ROW.event_seq, _ROW.parent)
 
 
 @lru_cache(maxsize=KINDS_MAX)
@@ -102,8 +102,8 @@ def write(values: tuple[str, ...], fills: tuple[str, ...]) -> Update:
 
 @lru_cache(maxsize=KINDS_MAX)
 def select_and_lock(guards: Guards, columns: tuple[str, ...]) -> Select[Any]:
-    """`id`, `event_seq` and `columns` of those of `ids` that are as `guards` say, locked in order of id."""
-    found = select(_ROW.id, _ROW.event_seq, *(_ROW[name] for name in columns))
+    """`id`, `event_seq`, `parent` and `columns` of those of `ids` that are as `guards` say, locked in order of id."""
+    found = select(_ROW.id, _ROW.event_seq, _ROW.parent, *(_ROW[name] for name in columns))
     return select_by_ids(found).where(*guards).order_by(_ROW.id).with_for_update()
 
 

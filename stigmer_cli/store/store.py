@@ -12,6 +12,7 @@ from stigmer_cli.domain.identity import STORE_PREFIX, StoreId
 from stigmer_cli.store import migrate
 from stigmer_cli.store.agent_versions import AgentVersionTable
 from stigmer_cli.store.agents import AgentTable
+from stigmer_cli.store.children import ChildTable
 from stigmer_cli.store.clock import ASK_EVERY_S
 from stigmer_cli.store.cloud_events import CloudEventTable
 from stigmer_cli.store.columns import Moment
@@ -58,6 +59,7 @@ class Store:
         self.schedules = ScheduleTable(database, store_id)
         self.progress = ProgressTable(database)
         self.waits = WaitTable(database, store_id)
+        self.children = ChildTable(database, store_id)
         self.resuming = ResumeTable(database, store_id)
         self.pruning = PruneTable(database)
         self.sessions = SessionTable(database)

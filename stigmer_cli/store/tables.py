@@ -37,6 +37,7 @@ NEEDS_ATTENTION: TextClause = text("attention_code IS NOT NULL")
 WAITING: TextClause = text("waiting_for IS NOT NULL")
 WAKES: TextClause = text("waiting_until IS NOT NULL")
 LEGACY: TextClause = text(f"store_id IS NULL AND {OPEN.text}")
+HAS_PARENT: TextClause = text(f"parent IS NOT NULL AND {OPEN.text}")
 IN_SESSION: TextClause = text("session IS NOT NULL")
 OPEN_IN_SESSION: TextClause = text(f"{IN_SESSION.text} AND {OPEN.text}")
 IN_THE_AIR: TextClause = text(
@@ -203,6 +204,8 @@ executions = Table(
     Column("usage", Document),
     Column("idempotency_key", Words),
     Column("request_hash", Words, nullable=False),
+    # The execution of a workflow that waits for its end; NULL: none does.
+    Column("parent", Words),
     CheckConstraint(f"phase IN ({_quoted(tuple(Phase))})", name="ck_executions_phase"),
     CheckConstraint(f"kind IN ({_quoted(tuple(Kind))})", name="ck_executions_kind"),
     CheckConstraint("phase <> 'PENDING' OR claimed_run IS NULL", name="ck_executions_pending_is_unclaimed"),
@@ -242,6 +245,7 @@ executions = Table(
     ),
     Index("ix_executions_waiting", "created_at", "id", sqlite_where=WAITING),
     Index("ix_executions_wakes", "waiting_until", "id", sqlite_where=WAKES),
+    Index("ix_executions_parent", "parent", "id", sqlite_where=HAS_PARENT),
 )
 
 # Conversations with an agent, by name; `last_seq` is the place of the last execution in one.

@@ -3,6 +3,7 @@
 report ──▶ waiting, and the run counts no more
 event  ──▶ one that it listens for has come in: the next epoch is in the queue, in the commit of the event
 decide ──▶ the last open call of a wait is decided: the next epoch is in the queue, in the same commit
+end    ──▶ an execution that it waits for has ended: the same, in the commit of that end
 wake   ──▶ the time has come: the same
 """
 
@@ -20,6 +21,7 @@ from stigmer_cli.domain.step import StepState
 from stigmer_cli.domain.task import TaskState
 from stigmer_cli.domain.waiting import CallDecision, WaitFor, Waiting, describe_approval
 from stigmer_cli.store import decisions, run_transitions, transitions
+from stigmer_cli.store.children import CHILD_ENDED, has_ended
 from stigmer_cli.store.columns import Moment
 from stigmer_cli.store.database import Database, EventDraft, Transition, Writing, whole
 from stigmer_cli.store.decisions import AskedCall, Ruling, read_decisions
@@ -50,7 +52,7 @@ class WaitReport:
     """Why a run ends without an outcome. It goes on by itself in `delay_s` seconds; None: not by itself.
 
     `calls` wait for a decision. `timer` is a step that is done when the time has come. `tasks` are those of a workflow
-    that changed last. Each of `listening` waits for events.
+    that changed last. Each of `listening` waits for events. It goes on when one of `children` has ended.
     """
 
     wait_for: WaitFor
@@ -61,6 +63,7 @@ class WaitReport:
     timer: StepDraft | None = None
     tasks: Sequence[TaskState] = ()
     listening: Sequence[Listener] = ()
+    children: Sequence[ExecutionId] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +134,9 @@ class WaitTable:
         await writing.change(id_, run_transitions.wait(waiting, data, epoch=epoch))
         if wait.calls and not left:
             await writing.change(id_, transitions.wake(self._store, DECIDED, epoch=epoch, now=writing.now))
-        if wait.listening and await has_arrived(writing, wait.listening):
+        if wait.children and await has_ended(writing, wait.children):
+            await writing.change(id_, transitions.wake(self._store, CHILD_ENDED, epoch=epoch, now=writing.now))
+        elif wait.listening and await has_arrived(writing, wait.listening):
             await writing.change(id_, transitions.wake(self._store, ARRIVED, epoch=epoch, now=writing.now))
         elif wait.listening:
             await listen(writing, id_, epoch, wait.listening)

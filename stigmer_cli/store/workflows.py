@@ -27,6 +27,7 @@ _ALL = select(workflows, workflow_versions.c.document).join(
 _BY_ID = _ALL.where(_OF.id == bindparam("id"))
 _BY_NAME = _ALL.where(_OF.name == bindparam("name")).order_by(_OF.namespace)
 _BY_FULL_NAME = _ALL.where(_OF.name == bindparam("name"), _OF.namespace == bindparam("namespace"))
+_DOCUMENTS = select(workflow_versions).where(workflow_versions.c.workflow_id == bindparam("id"))
 _BEGUN = (
     select(executions.c.began_ms, executions.c.began_version, executions.c.message, workflow_versions.c.document)
     .join(workflow_versions, workflow_versions.c.id == executions.c.agent_version)
@@ -110,6 +111,21 @@ class WorkflowTable:
         """
         async with self._database.reading() as connection:
             return await find_workflow(connection, reference)
+
+    @whole
+    async def find_version(self, workflow: WorkflowDefinition, version: str) -> str:
+        """The id of the document of `workflow` that says it is `version`; raises Conflict unless there is exactly one.
+
+        Which one of several was applied last, nothing says.
+        """
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(_DOCUMENTS, {"id": workflow.id})).all()
+        found = [row.id for row in rows if json.loads(row.document)["document"].get("version") == version]
+        if len(found) == 1:
+            return str(found[0])
+        which = f"{len(found)} documents of workflow {workflow.full_name} have" if found else "no document has"
+        of = "" if found else f" of workflow {workflow.full_name}"
+        raise Conflict(f"{which} version {version}{of}: the last one is {workflow.version}")
 
     @whole
     async def read_runs(self, ids: Sequence[WorkflowDefinitionId]) -> Mapping[AgentId, AgentRuns]:

@@ -45,31 +45,66 @@ class FoundEvents:
     is_last: bool
 
 
-class Waits(Exception):
-    """The workflow has nothing to do until a time, or an event: end the attempt, and begin the next one then.
+@dataclass(frozen=True, kw_only=True)
+class ChildRequest:
+    """An execution that the task at `key` waits for: of `agent` with `message`, or of `workflow` with `input`.
 
-    `until_ms` is that time, in milliseconds since 1970; None: no time ends it. Events that it waits for are those of
-    `listenings`. A `try` does not catch it.
+    `workflow` is NAMESPACE/NAME.
     """
 
-    def __init__(self, *, key: str, until_ms: int | None = None, listenings: Sequence[Listening] = ()) -> None:
+    key: str
+    agent: str = ""
+    message: str = ""
+    session: str | None = None
+    workflow: str = ""
+    version: str | None = None
+    input: Json = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Child:
+    """How far an execution is that a task waits for. `error` is a sentence; None where it completed."""
+
+    id: str
+    has_ended: bool
+    output: Json = None
+    error: str | None = None
+
+
+class Waits(Exception):
+    """The workflow has nothing to do until a time, an event, or the end of an execution: end the attempt.
+
+    The next one begins then. `until_ms` is that time, in milliseconds since 1970; None: no time ends it. Events that it
+    waits for are those of `listenings`, and executions those of `children`. A `try` does not catch it.
+    """
+
+    def __init__(
+        self,
+        *,
+        key: str,
+        until_ms: int | None = None,
+        listenings: Sequence[Listening] = (),
+        children: Sequence[str] = (),
+    ) -> None:
         super().__init__(f"{key} waits")
         self.key = key
         self.until_ms = until_ms
         self.listenings = tuple(listenings)
+        self.children = tuple(children)
 
     @classmethod
     def merge(cls, waits: Sequence[Self]) -> Self:
-        """What several branches wait for: the first time, or an event for one of them."""
+        """What several branches wait for: the first time, an event for one of them, or an end."""
         times = [one for one in waits if one.until_ms is not None]
         first = min(times, key=lambda one: one.until_ms or 0, default=waits[0])
         listenings = [listening for one in waits for listening in one.listenings]
-        return cls(key=first.key, until_ms=first.until_ms, listenings=listenings)
+        children = [child for one in waits for child in one.children]
+        return cls(key=first.key, until_ms=first.until_ms, listenings=listenings, children=children)
 
     def limit(self, until_ms: int) -> Self:
         """The same, which ends at `until_ms` at the latest."""
         sooner = until_ms if self.until_ms is None else min(self.until_ms, until_ms)
-        return type(self)(key=self.key, until_ms=sooner, listenings=self.listenings)
+        return type(self)(key=self.key, until_ms=sooner, listenings=self.listenings, children=self.children)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +172,10 @@ class World(Protocol):
 
     async def wait_for_events(self, listening: Listening) -> None:
         """Return once there may be more of them, or raise Waits."""
+        ...
+
+    async def start_child(self, request: ChildRequest) -> Child:
+        """How far the execution is; it is accepted, unless it was before. Raises WorkflowError."""
         ...
 
     async def publish(self, event: Mapping[str, Json]) -> None:
@@ -242,7 +281,7 @@ Refuse = Callable[[Mapping[str, Json]], str]
 class Functions:
     """The functions that can be called, by name, and what a task `run` can run.
 
-    `refusals`: what can be said of a call before it is made.
+    `refusals`: what can be said of a call before it is made. `has_children`: a workflow can wait for other executions.
     """
 
     processes: Mapping[str, Process] = field(default_factory=dict)
@@ -251,6 +290,7 @@ class Functions:
     subscriptions: Mapping[str, Subscriptions] = field(default_factory=dict)
     resources: Documents | None = None
     refusals: Mapping[str, Refuse] = field(default_factory=dict)
+    has_children: bool = False
 
     def __contains__(self, name: object) -> bool:
         """Whether there is a function of that name."""

@@ -4,10 +4,12 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.installed import Stigmer, installed
+from tests.support.polling import eventually
 from tests.support.running_server import TOKEN, served
 from tests.support.temporal_server import free_port
 
@@ -103,3 +105,66 @@ def test_a_workflow_runs_waits_fails_and_goes_on_with_its_own_document(stack: St
     assert (failed.returncode, status["phase"]) == (1, "FAILED")
     wanted = {"type": "https://x.example/e", "status": 409, "title": "Too much", "instance": "/do/2/refuse"}
     assert wanted.items() <= status["error"].items()
+
+
+CHILDREN = """
+document: {dsl: '1.0.3', namespace: test, name: inner, version: '1.0.0'}
+do:
+  - out: {set: {got: '${ $workflow.input.n }'}}
+---
+document: {dsl: '1.0.3', namespace: test, name: outer, version: '1.0.0'}
+do:
+  - both:
+      fork:
+        branches:
+          - a: {call: agent, with: {agent: greeter, message: '${ .say }'}}
+          - b: {run: {workflow: {namespace: test, name: inner, version: '1.0.0', input: {n: 2}}}}
+---
+document: {dsl: '1.0.3', namespace: test, name: slow, version: '1.0.0'}
+do:
+  - later: {wait: PT1H}
+---
+document: {dsl: '1.0.3', namespace: test, name: above, version: '1.0.0'}
+do:
+  - sub: {run: {workflow: {namespace: test, name: slow, version: latest}}}
+"""
+
+
+@pytest.mark.slow
+async def test_a_workflow_waits_for_agents_and_workflows_and_takes_what_it_started_with_it(stack: Stigmer) -> None:
+    applied = stack("apply", "-f", "-", stdin=f"{AGENT}---\n{CHILDREN}")
+    assert applied.returncode == 0, applied.stderr
+    done = stack("run", "workflow/outer", "--input", '{"say": "hello"}')
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == ["Echo (no model was asked): hello", {"got": 2}]
+
+    above = stack.ok("run", "workflow/above", "-d").strip()
+    label = f"stigmer.ai/parent={above}"
+
+    def read(id_: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(stack.ok("executions", "get", id_, "-o", "json"))["status"]
+        return found
+
+    def list_children() -> list[str]:
+        found = json.loads(stack.ok("executions", "list", "--label", label, "-o", "json"))["items"]
+        return [item["metadata"]["id"] for item in found]
+
+    await eventually(lambda: (read(above).get("waiting") or {}).get("for") == "execution", within_s=20)
+    [child] = list_children()
+    assert read(above)["waiting"]["cause"] == f"it waits for the end of execution {child}"
+    stack.ok("executions", "cancel", above)
+    await eventually(lambda: read(child)["phase"] == "CANCELLED", within_s=20)
+    assert read(above)["phase"] == "CANCELLED"
+
+
+def test_a_try_without_a_stack_refuses_what_needs_one(tmp_path: Path) -> None:
+    file = tmp_path / "above.yaml"
+    for task, word in (
+        ("{call: agent, with: {agent: a, message: b}}", "call: agent"),
+        ("{run: {workflow: {namespace: test, name: slow, version: latest}}}", "run: workflow"),
+    ):
+        file.write_text(
+            f"document: {{dsl: '1.0.3', namespace: test, name: above, version: '1.0.0'}}\ndo: [{{sub: {task}}}]\n"
+        )
+        done = Stigmer(tmp_path / "home")("workflows", "test", str(file))
+        assert (done.returncode, f"{word} needs a stack" in done.stderr) == (2, True), done.stderr

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from pydantic import JsonValue
 
+from stigmer_cli.api.children import ChildRequest, ChildResponse
 from stigmer_cli.api.cloud_events import ListenRequest, ListenResponse, NumberedEvent, queries_of
 from stigmer_cli.api.decisions import DecisionBody, decision_body
 from stigmer_cli.api.identity import Identity, RunnerLoad
@@ -272,6 +273,9 @@ class SimReports:
         )
         events = [NumberedEvent.model_validate({"seq": seq, "event": event}) for seq, event in found.events]
         return ListenResponse(events=events, upto=found.upto, is_last=found.is_last)
+
+    async def start_child(self, execution: str, request: ChildRequest) -> ChildResponse:
+        return ChildResponse(refused=f"{request.key} of {execution} waits for no other execution here")
 
     async def publish(self, event: Mapping[str, object]) -> None:
         await self._over(lambda: self._store.cloud_events.publish([event]))

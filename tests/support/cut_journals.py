@@ -22,6 +22,8 @@ from stigmer_cli.workflow.interpreter.interpret import interpret
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import (
     CallRequest,
+    Child,
+    ChildRequest,
     ExecutionFacts,
     FoundEvents,
     Functions,
@@ -120,6 +122,9 @@ class CutWorld:
 
     async def wait_for_events(self, listening: Listening) -> None:
         raise NotImplementedError(listening)
+
+    async def start_child(self, request: ChildRequest) -> Child:
+        raise NotImplementedError(request)
 
     async def publish(self, event: Mapping[str, Json]) -> None:
         pass

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from pydantic import JsonValue
 
+from stigmer_cli.api.children import ChildRequest, ChildResponse
 from stigmer_cli.api.cloud_events import ListenRequest, ListenResponse
 from stigmer_cli.api.decisions import DecisionBody
 from stigmer_cli.api.identity import Identity, RunnerLoad
@@ -192,6 +193,9 @@ class InMemoryReports:
 
     async def listen(self, execution: str, request: ListenRequest) -> ListenResponse:
         raise NotFound(f"{execution}: {request} finds no events here")
+
+    async def start_child(self, execution: str, request: ChildRequest) -> ChildResponse:
+        raise NotFound(f"{execution}: {request.key} finds no other execution here")
 
     async def publish(self, event: Mapping[str, object]) -> None:
         raise NotFound(f"{event}: nobody keeps events here")

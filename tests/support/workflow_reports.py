@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import jq
+from pydantic import JsonValue
 
+from stigmer_cli.api.children import ChildRequest, ChildResponse
 from stigmer_cli.api.cloud_events import ListenRequest, ListenResponse, NumberedEvent, queries_of
 from stigmer_cli.api.reports import Work
 from stigmer_cli.api.steps import (
@@ -17,6 +19,7 @@ from stigmer_cli.api.steps import (
     StepPage,
 )
 from stigmer_cli.api.tasks import WorkflowWork
+from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import RECORDED, BeginAnswer, Effect, StepState
 from stigmer_cli.errors import Unavailable
 from stigmer_cli.workflow.expression.child import Answer, Question
@@ -64,6 +67,8 @@ class WorkflowReports(InMemoryReports):
     def __init__(self) -> None:
         super().__init__()
         self.events: list[Mapping[str, object]] = []
+        self.asked_children: list[ChildRequest] = []
+        self.children: dict[str, ChildResponse] = {}
 
     async def listen(self, execution: str, request: ListenRequest) -> ListenResponse:
         queries = queries_of(request.queries)
@@ -74,6 +79,19 @@ class WorkflowReports(InMemoryReports):
         ]
         self._row(execution)
         return ListenResponse(events=found, upto=len(self.events), is_last=True)
+
+    async def start_child(self, execution: str, request: ChildRequest) -> ChildResponse:
+        self._row(execution)
+        self.asked_children.append(request)
+        return self.children.setdefault(request.key, ChildResponse(id=f"child-{len(self.children)}"))
+
+    def refuse_child(self, key: str, why: str) -> None:
+        """No execution can be accepted for the step."""
+        self.children[key] = ChildResponse(refused=why)
+
+    def end_child(self, key: str, phase: Phase, output: JsonValue = None, error: str | None = None) -> None:
+        """The execution that the step waits for ends so."""
+        self.children[key] = ChildResponse(id=self.children[key].id, phase=phase, output=output, error=error)
 
     async def publish(self, event: Mapping[str, object]) -> None:
         if not any((event["source"], event["id"]) == (one["source"], one["id"]) for one in self.events):

@@ -11,6 +11,8 @@ from stigmer_cli.workflow.expression.evaluator import Evaluator
 from stigmer_cli.workflow.interpreter.interpret import interpret
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import (
+    Child,
+    ChildRequest,
     ExecutionFacts,
     FoundEvents,
     Functions,
@@ -106,6 +108,11 @@ class MemoryWorld:
 
     async def wait_for_events(self, listening: Listening) -> None:
         raise Waits(key=listening.key, listenings=[listening])
+
+    async def start_child(self, request: ChildRequest) -> Child:
+        """An execution that echoes what it is given, once `is_patient`."""
+        output = f"echo: {request.message}" if request.agent else request.input
+        return Child(id=f"child{request.key}", has_ended=self.is_patient, output=output)
 
     async def publish(self, event: Mapping[str, Json]) -> None:
         self.published.append(event)

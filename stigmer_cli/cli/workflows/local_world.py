@@ -13,7 +13,7 @@ from stigmer_cli.domain.task import TaskPhase
 from stigmer_cli.errors import ConfigError
 from stigmer_cli.waits import wait_at_most
 from stigmer_cli.workflow.json_value import Json
-from stigmer_cli.workflow.runtime import FoundEvents, Listening, TaskEvent, TaskStep
+from stigmer_cli.workflow.runtime import Child, ChildRequest, FoundEvents, Listening, TaskEvent, TaskStep
 from stigmer_cli.workflow.task import TaskKind
 
 AT_WORK = frozenset({TaskKind.CALL, TaskKind.RUN, TaskKind.WAIT})
@@ -112,6 +112,10 @@ class LocalWorld:
                 )
             self._published.clear()
             await wait_at_most(LOOK_EVERY_S, self._published.wait())
+
+    async def start_child(self, request: ChildRequest) -> Child:
+        """No other execution runs here, which was said before the workflow began."""
+        raise ConfigError(f"{request.key} needs a stack, on which another execution runs")
 
     async def publish(self, event: Mapping[str, Json]) -> None:
         """Hand it to the tasks that listen."""

@@ -45,7 +45,7 @@ def read_workflow_manifests(cli: Cli, source: YamlSource) -> tuple[Sequence[Work
 async def _list_functions(cli: Cli) -> Functions:
     """What workflows can call; only their names count here."""
     async with make_http_client() as client:
-        return make_functions(client, cli.clock, ServerSettings(environ=cli.environ))
+        return make_functions(client, cli.clock, ServerSettings(environ=cli.environ), has_children=True)
 
 
 def _read_metadata(found: LocatedWorkflow, mistakes: list[str]) -> WorkflowManifestMetadata:

@@ -22,11 +22,13 @@ def make_functions(
     clock: Clock | None = None,
     servers: ServerSettings | None = None,
     hear: Hear | None = None,
+    *,
+    has_children: bool = False,
 ) -> Functions:
     """The functions, which send their requests with `client`, and keep the tokens of those requests.
 
     `servers`: how servers of tools are started; their programs are found in its PATH. `hear` takes what processes write
-    to standard error, line by line.
+    to standard error, line by line. `has_children`: there is a server that accepts other executions.
     """
     clock = clock or SystemClock()
     servers = servers or ServerSettings(environ={"PATH": USUAL_PATH})
@@ -51,5 +53,6 @@ def make_functions(
         translations={"openapi": OpenApiTranslation(resources), "mcp": mcp, "grpc": grpc, "asyncapi": asyncapi},
         subscriptions={"asyncapi": asyncapi},
         resources=resources,
+        has_children=has_children,
         refusals={"grpc": lambda _arguments: find_missing(), "asyncapi": find_refusal},
     )

@@ -80,6 +80,7 @@ def wait_report(body: WaitRequest) -> WaitReport:
         ],
         timer=draft_of(body.timer) if body.timer else None,
         tasks=[task.to_domain() for task in body.tasks],
+        children=[ExecutionId(id_) for id_ in body.children],
         listening=[Listener(queries=queries_of(one.queries), after=one.after) for one in body.listening],
     )
 

@@ -9,6 +9,7 @@ from stigmer_cli.domain.step import Effect, idempotency_key
 from stigmer_cli.workflow.error import ErrorType, make_error
 from stigmer_cli.workflow.interpreter.call_arguments import prepare_arguments
 from stigmer_cli.workflow.interpreter.catalog import NESTED, check_nesting, fetch_function, is_fetched
+from stigmer_cli.workflow.interpreter.child import is_agent_call, perform_agent
 from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit, read_effect
 from stigmer_cli.workflow.interpreter.sequence import run_task
 from stigmer_cli.workflow.interpreter.subscription import perform_subscription
@@ -23,6 +24,8 @@ RETRIED = re.compile(r"/retry/\d+/try(?=/)")
 async def perform_call(run: Run, visit: Visit) -> Flow:
     """Its output is what the service answers, or the output of the function."""
     name = cast("str", visit.task.body)
+    if is_agent_call(run, name):
+        return await perform_agent(run, visit)
     written, subscription = _take_subscription(run, name, visit.task.data.get("with") or {})
     arguments = await run.fill(written, visit.input, visit.scope)
     if (function := await _find_function(run, visit, name)) is not None:

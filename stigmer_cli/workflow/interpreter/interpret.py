@@ -9,6 +9,7 @@ from stigmer_cli.workflow.error import UNEXPECTED, LimitReached, WorkflowError, 
 from stigmer_cli.workflow.expression.evaluator import Evaluator
 from stigmer_cli.workflow.interpreter.call import perform_call
 from stigmer_cli.workflow.interpreter.catalog import is_fetched
+from stigmer_cli.workflow.interpreter.child import AGENT, WORKFLOW, explain_child
 from stigmer_cli.workflow.interpreter.data import perform_do, perform_for, perform_raise, perform_set, perform_switch
 from stigmer_cli.workflow.interpreter.emit import perform_emit
 from stigmer_cli.workflow.interpreter.fork import perform_fork
@@ -117,11 +118,22 @@ def _has_fetched_schema(holder: Mapping[str, Json]) -> bool:
 
 def _explain_unsupported(task: Task, workflow: Workflow, functions: Functions) -> str:
     """Why `task` cannot be run, as a sentence; empty if it can."""
+    if _is_child(task, workflow, functions):
+        return explain_child(task, functions)
     if what := _name_unsupported(task, workflow, functions):
         return f"{what} is not supported by this version"
     refuse = functions.refusals.get(str(task.body)) if task.kind is TaskKind.CALL else None
     given = task.data.get("with")
     return refuse(given) if refuse is not None and isinstance(given, Mapping) else ""
+
+
+def _is_child(task: Task, workflow: Workflow, functions: Functions) -> bool:
+    """Whether it waits for another execution."""
+    if task.kind is TaskKind.RUN:
+        is_awaited = cast("Mapping[str, Json]", task.body).get("await") is not False
+        return name_process(task) == WORKFLOW and is_awaited
+    own = cast("Mapping[str, Mapping[str, Json]]", workflow.data.get("use") or {}).get("functions") or {}
+    return task.kind is TaskKind.CALL and task.body == AGENT and AGENT not in own and AGENT not in functions
 
 
 def _list_all(workflow: Workflow) -> Sequence[Task]:

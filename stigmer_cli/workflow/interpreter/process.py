@@ -5,6 +5,7 @@ from typing import cast
 
 from stigmer_cli.domain.step import Effect
 from stigmer_cli.workflow.error import ErrorType, make_error
+from stigmer_cli.workflow.interpreter.child import WORKFLOW, perform_workflow
 from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit, read_effect
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import TaskStep
@@ -32,6 +33,8 @@ async def perform_run(run: Run, visit: Visit) -> Flow:
     """
     body = cast("Mapping[str, Json]", visit.task.body)
     kind = name_process(visit.task)
+    if kind == WORKFLOW and body.get("await") is not False:
+        return await perform_workflow(run, visit)
     if kind not in run.functions.processes or body.get("await") is False:
         raise make_error(ErrorType.CONFIGURATION, f"run: {kind} is not supported by this version in this way")
     settings = cast("Mapping[str, Json]", await run.fill(body[kind], visit.input, visit.scope))

@@ -52,12 +52,16 @@ class Service:
 class Runner:
     """The attempts of one execution, one after another; `lives_s`: the process of an attempt is killed then."""
 
-    def __init__(self, text: str, given: Json = None, *, secrets: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, text: str, given: Json = None, *, secrets: Mapping[str, str] | None = None, has_children: bool = False
+    ) -> None:
+        """`has_children`: `call: agent` is an execution of its own, not the function."""
         self.reports = WorkflowReports()
         self.reports.secrets.update(secrets or {})
         self.row: WorkflowRow = self.reports.add_workflow(EXECUTION, text, given)
         self.row.claimed_run, self.row.phase = "run-1", Phase.IN_PROGRESS
         self.service = Service()
+        self.functions = Functions(has_children=True) if has_children else Functions(calls={"agent": self.service})
         self.clock = LoopClock()
         self.number = 0
 
@@ -66,7 +70,7 @@ class Runner:
         clock_and_rng = ClockAndRng(clock=self.clock, rng=random.Random(self.number))
         reporter = Reporter(self.reports, clock_and_rng)
         workflows = Workflows(reporter, clock_and_rng)
-        workflows.shared = Shared(evaluator=LocalEvaluator(), functions=Functions(calls={"agent": self.service}))
+        workflows.shared = Shared(evaluator=LocalEvaluator(), functions=self.functions)
         retry = ModelRetry(for_s=900.0)
         runner = AttemptRunner(reporter, lambda _name: None, clock_and_rng, model_retry=retry, workflows=workflows)  # type: ignore[arg-type,return-value]
         attempt = Attempt(

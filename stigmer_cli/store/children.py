@@ -1,0 +1,91 @@
+"""Executions that another one waits for: each names its parent, and its end has that one go on.
+
+The commit that ends a child ends the wait of its parent. Both transactions lock the row of the parent before they look
+at what the other one wrote, so that no end is overlooked. A parent that has ended waits for nobody: its children that
+are still open are found, and ended, too.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import BindParameter, ColumnElement, Integer, bindparam, or_, select
+
+from stigmer_cli.domain.identity import ExecutionId, StoreId
+from stigmer_cli.domain.phase import TERMINAL, Phase
+from stigmer_cli.domain.waiting import WaitFor
+from stigmer_cli.store import transitions
+from stigmer_cli.store.database import Database, Writing, whole
+from stigmer_cli.store.statements import by_index
+from stigmer_cli.store.tables import HAS_PARENT, executions
+
+DEPTH_MAX = 8
+"""How many executions may wait for each other in a chain."""
+
+CHILD_ENDED = "an execution that it waits for has ended"
+WOKEN_BY_CHILD = frozenset({WaitFor.EXECUTION, WaitFor.EVENT, WaitFor.TIME})
+"""A workflow that waits for several things at once shows one of them. One that is woken for nothing waits again."""
+
+_ROW = executions.c
+_PARENT = executions.alias("parents")
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_PHASES = select(_ROW.phase).where(_ROW.id.in_(_IDS))
+_PARENT_OF = select(_ROW.parent).where(_ROW.id == bindparam("id"))
+_ENDED_PARENT = select(_PARENT.c.id).where(
+    _PARENT.c.id == _ROW.parent, _PARENT.c.phase.in_([phase for phase in Phase if phase.is_terminal])
+)
+_ABANDONED = (
+    by_index(select(_ROW.id), "ix_executions_parent")
+    .where(HAS_PARENT, _ROW.cancel_requested_at.is_(None), _ENDED_PARENT.exists())
+    .limit(bindparam("limit", type_=Integer))
+)
+_OPEN_PARENT = select(_PARENT.c.id).where(
+    _PARENT.c.id == _ROW.parent, _PARENT.c.phase.in_([phase for phase in Phase if not phase.is_terminal])
+)
+
+IS_UNAWAITED: ColumnElement[bool] = or_(_ROW.parent.is_(None), ~_OPEN_PARENT.exists())
+"""No execution that has not ended may still have to read how it ended."""
+
+
+async def has_ended(writing: Writing, ids: Sequence[ExecutionId]) -> bool:
+    """Whether one of `ids` has ended."""
+    return any(Phase(phase) in TERMINAL for phase in await writing.connection.scalars(_PHASES, {"ids": list(ids)}))
+
+
+class ChildTable:
+    """Children and parents. `wake_parents` becomes a part of each transaction of `database` that ends a child."""
+
+    def __init__(self, database: Database, store: StoreId) -> None:
+        self._database = database
+        self._store = store
+        database.wake_parents = self._wake_parents
+
+    def on_woken(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called after a commit that may have had a parent go on."""
+        self._database.on_woken = listener
+
+    @whole
+    async def find_depth(self, id_: ExecutionId) -> int:
+        """How many executions wait above this one, counted up to `DEPTH_MAX`."""
+        depth = 0
+        above: ExecutionId | None = id_
+        async with self._database.reading() as connection:
+            while depth < DEPTH_MAX:
+                above = await connection.scalar(_PARENT_OF, {"id": above})
+                if above is None:
+                    break
+                depth += 1
+        return depth
+
+    @whole
+    async def find_abandoned(self, *, limit: int) -> Sequence[ExecutionId]:
+        """Up to `limit` that have not ended while their parent has, and that nobody has asked to end yet."""
+        async with self._database.reading_once() as connection:
+            return [ExecutionId(id_) for id_ in await connection.scalars(_ABANDONED, {"limit": limit})]
+
+    async def _wake_parents(self, writing: Writing) -> None:
+        for id_ in sorted(writing.parents):
+            row = await writing.lock_row(id_)
+            if row is not None and row["phase"] == Phase.IN_PROGRESS and row["waiting_for"] in WOKEN_BY_CHILD:
+                await writing.change(
+                    id_, transitions.wake(self._store, CHILD_ENDED, epoch=row["epoch"], now=writing.now)
+                )

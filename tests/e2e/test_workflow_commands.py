@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.installed import Stigmer, installed
-from tests.support.polling import eventually
+from tests.support.polling import wait_until
 from tests.support.running_server import TOKEN, served
 from tests.support.temporal_server import free_port
 
@@ -131,7 +131,7 @@ do:
 
 
 @pytest.mark.slow
-async def test_a_workflow_waits_for_agents_and_workflows_and_takes_what_it_started_with_it(stack: Stigmer) -> None:
+def test_a_workflow_waits_for_agents_and_workflows_and_takes_what_it_started_with_it(stack: Stigmer) -> None:
     applied = stack("apply", "-f", "-", stdin=f"{AGENT}---\n{CHILDREN}")
     assert applied.returncode == 0, applied.stderr
     done = stack("run", "workflow/outer", "--input", '{"say": "hello"}')
@@ -149,11 +149,11 @@ async def test_a_workflow_waits_for_agents_and_workflows_and_takes_what_it_start
         found = json.loads(stack.ok("executions", "list", "--label", label, "-o", "json"))["items"]
         return [item["metadata"]["id"] for item in found]
 
-    await eventually(lambda: (read(above).get("waiting") or {}).get("for") == "execution", within_s=20)
+    wait_until(lambda: (read(above).get("waiting") or {}).get("for") == "execution", within_s=20)
     [child] = list_children()
     assert read(above)["waiting"]["cause"] == f"it waits for the end of execution {child}"
     stack.ok("executions", "cancel", above)
-    await eventually(lambda: read(child)["phase"] == "CANCELLED", within_s=20)
+    wait_until(lambda: read(child)["phase"] == "CANCELLED", within_s=20)
     assert read(above)["phase"] == "CANCELLED"
 
 

@@ -80,7 +80,7 @@ def test_a_workflow_is_tried_with_its_input(file: Path, tmp_path: Path, capsys: 
     ("text", "given", "words"),
     [
         (f"{HEAD}do: [{{a: {{listen: {{to: {{any: []}}}}}}}}]", "{}", "/do/0/a listens for events, and no more come"),
-        (f"{HEAD}do: [{{a: {{{OTHER}}}}}]", "{}", "run: workflow is not supported"),
+        (f"{HEAD}do: [{{a: {{{OTHER}}}}}]", "{}", "run: workflow needs a stack"),
         (RUN, "{", "the input is not JSON"),
         (RUN, "@missing.json", "cannot read missing.json"),
     ],

@@ -95,7 +95,8 @@ class ResumeTable:
             journal = await read_journal(writing, execution_id)
             forgotten = _choose_forgotten(execution_id, journal, decision, row)
             skipped = find_step(execution_id, journal, decision.skip) if decision.skip else None
-            reason = _find_undecided(row, journal, {step.seq for step in (*forgotten, *([skipped] if skipped else []))})
+            decided = {step.seq for step in (*forgotten, *([skipped] if skipped else []))}
+            reason = _find_undecided(row, journal, decided, decision)
             if reason:
                 return Resumed(outcome=ResumeOutcome.UNDECIDED, phase=Phase(row["phase"]), reason=reason)
             if is_dry_run:
@@ -160,11 +161,16 @@ def _choose_forgotten(id_: ExecutionId, journal: Sequence[Step], decision: Decis
     return [last] if ended_it else []
 
 
-def _find_undecided(row: RowMapping, journal: Sequence[Step], decided: set[int]) -> str:
-    """What a person has still to decide, as a sentence; empty if nothing."""
+def _find_undecided(row: RowMapping, journal: Sequence[Step], decided: set[int], decision: Decision) -> str:
+    """What a person has still to decide, as a sentence; empty if nothing.
+
+    Of several steps in the air, in branches, a person decides about one at a time: the next attempt goes on until it
+    comes to another one, and waits for a person again.
+    """
     id_ = row["id"]
+    is_about_one = bool(decision.repeat or decision.skip)
     left = next((step for step in journal if step.is_in_the_air and step.seq not in decided), None)
-    if left is not None:
+    if left is not None and not is_about_one:
         return (
             f"nothing says whether step {left.key} ({left.kind} {left.name}) took effect: resume {id_} with --repeat"
             f" {left.key} or --skip {left.key}"

@@ -127,6 +127,22 @@ async def test_a_step_in_the_air_is_decided_about_first(store: Store) -> None:
     assert (await timeline(store, id_), (await states(store, id_))["/b"]) == (before, "BEGUN"), "nothing is written"
 
 
+@pytest.mark.parametrize("decision", [Decision(repeat="/b"), Decision(skip="/b"), Decision(skip="/c")])
+async def test_of_two_steps_in_the_air_a_person_decides_about_one_and_the_other_waits_again(
+    store: Store, decision: Decision
+) -> None:
+    id_ = await running(store)
+    await begun(store, id_, "/b")
+    await begun(store, id_, "/c")
+    await mark_attention(store, id_, epoch=1, version=None, code=AttentionCode.EFFECT_UNKNOWN, reason="step /b")
+    assert (await store.resuming.resume(id_, NOTHING)).outcome is ResumeOutcome.UNDECIDED
+    assert (await store.resuming.resume(id_, decision)).outcome is ResumeOutcome.RESUMED
+    await claim(store, id_, epoch=2, run=OTHER_RUN, runner="other")
+    other = "/c" if "/b" in (decision.repeat, decision.skip) else "/b"
+    said = await store.steps.begin(id_, epoch=2, run=OTHER_RUN, attempt=0, draft=draft(other, nonce="nonce-two"))
+    assert (said.answer, (await states(store, id_))[other]) == (BeginAnswer.UNKNOWN, "UNKNOWN")
+
+
 @pytest.mark.parametrize(
     ("decision", "left"),
     [

@@ -205,7 +205,9 @@ def _judge_end(
     judgement: Judgement, wanted: WorkloadRequest, row: ExecutionResource, sources: Sources, excuse: Excuse
 ) -> None:
     key, id_, status = wanted.key, row.metadata.id, row.status
-    if not is_settled(row):
+    if status.waiting is not None and excuse.late:
+        judgement.shown[key] = f"{id_} waits by a clock that was set: {status.waiting.cause}"
+    elif not is_settled(row):
         judgement.stuck[key] = f"{id_} is still {status.phase}: {status.dispatch}"
     elif status.attention is not None:
         judgement.shown[key] = f"{id_} (attempt {status.attempt}): {status.attention.code}: {status.attention.reason}"

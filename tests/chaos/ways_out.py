@@ -62,9 +62,11 @@ async def take_ways_out(harness: Harness, log: Sequence[WorkloadRequest]) -> Way
     await asyncio.sleep(GRACE_S)  # what is younger may still be on its way
     rows = await list_rows(harness.client, OPEN)
     first = items = await _stuck(harness)
+    waiting = {name for name, row in rows.items() if row.status.waiting is not None} - items.keys()
     found.wrong |= {
-        name: f"open ({rows[name].status.phase}), and called nothing" for name in rows.keys() - items.keys()
+        name: f"open ({rows[name].status.phase}), and called nothing" for name in rows.keys() - items.keys() - waiting
     }
+    found.wrong |= await _cancel_waiting(harness, sorted(waiting), found.taken)
     cancelled: set[str] = set()
     repeated: dict[str, set[str]] = {name: set() for name in items}
     for _ in range(ROUNDS_MAX):
@@ -83,6 +85,14 @@ async def take_ways_out(harness: Harness, log: Sequence[WorkloadRequest]) -> Way
     found.wrong |= await _ended_wrong(harness, first, cancelled, requests)
     found.wrong |= await _journals_wrong(harness, requests, repeated)
     return found
+
+
+async def _cancel_waiting(harness: Harness, names: Sequence[str], taken: dict[str, int]) -> Mapping[str, str]:
+    """Cancel those that wait, by a clock that was set meanwhile; returns what is wrong, by execution."""
+    taken |= {"waiting: cancel": len(names)} if names else {}
+    wrong = dict(await _run_command(harness, CANCEL, names))
+    phases = {name: (await harness.client.execution(name)).status.phase for name in names}
+    return wrong | {name: f"cancelled, and {phase}" for name, phase in phases.items() if phase is not Phase.CANCELLED}
 
 
 async def _run_commands(

@@ -157,6 +157,29 @@ def _fork(name: str, branches: Sequence[Part], *, competes: bool = False) -> Par
     return Part(name=name, task=task, calls=calls, gives={name: "raced"})
 
 
+def _cut(name: str, text: str, seconds: float, *, after: str) -> Part:
+    """POST that a timeout cuts off, most of the time."""
+    call = WorkflowCall(tool="post", text=text, effect=Effect.ONCE, name="ask: http", is_tried=True, is_optional=True)
+    task = {
+        "try": [{"ask": {**_http("post", text, seconds=seconds), "timeout": {"after": after}}}],
+        "catch": {"do": [{"gone": {"set": {"gone": True}}}]},
+        "output": {"as": '${ "over" }'},
+        "export": _kept(name),
+    }
+    return Part(name=name, task=task, calls={"/try/0/ask": call}, gives={name: "over"})
+
+
+def _do(name: str, parts: Sequence[Part]) -> Part:
+    """One part after another."""
+    calls = {
+        f"/do/{number}/{part.name}{rest}": call
+        for number, part in enumerate(parts)
+        for rest, call in part.calls.items()
+    }
+    gives = {key: value for part in parts for key, value in part.gives.items()}
+    return Part(name=name, task={"do": [{part.name: part.task} for part in parts]}, calls=calls, gives=gives)
+
+
 def _plain(name: str, task: Mapping[str, Any], **gives: Any) -> Part:
     return Part(name=name, task=task, calls={}, gives=gives)
 
@@ -228,11 +251,33 @@ RACE = ChaosWorkflow(
     name="race",
     parts=[
         _fork("race", [_post("slow", "a", 1.0, is_optional=True), _wait("fast", "PT0.4S")], competes=True),
+        _cut("cut", "d", 3.0, after="PT0.6S"),
         _fork("twins", [_post("one", "b", 0.4), _post("two", "c", 0.4)]),
     ],
 )
 """Cuts off what must happen once, and does two such things at a time."""
 
-WORKFLOWS: Mapping[str, ChaosWorkflow] = {workflow.name: workflow for workflow in (ORDER, REMINDER, RACE)}
-WORKFLOW_WEIGHTS: Mapping[str, float] = {ORDER.name: 0.6, REMINDER.name: 0.2, RACE.name: 0.2}
+MIXTURE = ChaosWorkflow(
+    name="mixture",
+    parts=[
+        _fork(
+            "all",
+            [
+                _do("sleeper", [_wait("doze", "PT6S"), _post("woke", "a")]),
+                _do("caller", [_post("ask", "b", 0.5), _wait("nap", "PT1S"), _post("more", "c", 0.3)]),
+                _plain(
+                    "listener",
+                    {"listen": {"to": HEARD}, "output": {"as": "${ .[0].order }"}, "export": _kept("heard")},
+                    heard=ORDER_OF,
+                ),
+                _do("teller", [_wait("hush", "PT2S"), _plain("tell", {"emit": {"event": {"with": EVENT}}})]),
+            ],
+        ),
+        _put("close", "d"),
+    ],
+)
+"""Its branches wait, listen and call at the same time."""
+
+WORKFLOWS: Mapping[str, ChaosWorkflow] = {workflow.name: workflow for workflow in (ORDER, REMINDER, RACE, MIXTURE)}
+WORKFLOW_WEIGHTS: Mapping[str, float] = {ORDER.name: 0.4, REMINDER.name: 0.2, RACE.name: 0.2, MIXTURE.name: 0.2}
 """How often each is asked for."""

@@ -51,7 +51,7 @@ def _wrong_call(
             return f"{key} ({call.tool}, once) took effect {len(lines)} times"
         if len(steps) > 1:
             return f"{key} ({call.tool}, once) has {len(steps)} steps"
-        if lines and not steps:
+        if lines and not steps and not is_repeated:  # one that nobody has to perform again leaves no step
             return f"{key} ({call.tool}, once) took effect, and never began"
     wrong = next((words for step in steps if (words := _wrong_step(journal, key, step, call))), "")
     if wrong or not is_completed or call.is_optional:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
-from stigmer_cli.api.plain_text import sentence_of, text_of
+from stigmer_cli.api.plain_text import sentence_of, text_of_input
 from stigmer_cli.domain.dispatch_state import DispatchState
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.waiting import WaitFor
@@ -175,8 +175,10 @@ def _metadata(body: Body) -> ListedMetadata:
 
 def _execution_spec(body: Body) -> ListedExecutionSpec:
     workflow, agent = _text(body.get("workflowName", "")), _text(body.get("agentName", ""))
-    message = _text(body.get("message", ""))
-    asked = message if message and not body.get("workflowId") else text_of(body.get("input"))
+    message, is_omitted = _text(body.get("message", "")), body.get("inputOmitted") is True
+    asked = (
+        message if message and not body.get("workflowId") else text_of_input(body.get("input"), is_omitted=is_omitted)
+    )
     return ListedExecutionSpec(runs=workflow or agent, asked=asked)
 
 

@@ -9,6 +9,11 @@ def text_of(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def text_of_input(value: object, *, is_omitted: bool) -> str:
+    """The input of a workflow for a person to read; a list leaves a long one out, and then `is_omitted`."""
+    return "(long input)" if is_omitted else text_of(value)
+
+
 def sentence_of(error: str | Mapping[str, object] | None) -> str | None:
     """What an error says, as a sentence; None for None."""
     if error is None or isinstance(error, str):

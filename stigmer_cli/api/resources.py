@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from stigmer_cli.api.agent_spec import AgentSpecBody, ManifestSpec, agent_spec_body
 from stigmer_cli.api.agent_tools import Limits
-from stigmer_cli.api.plain_text import sentence_of, text_of
+from stigmer_cli.api.plain_text import sentence_of, text_of, text_of_input
 from stigmer_cli.api.steps import StepBody
 from stigmer_cli.api.stuck import StuckBody
 from stigmer_cli.api.tasks import TaskBody
@@ -263,7 +263,8 @@ class ExecutionSpec(Sent):
     @property
     def asked(self) -> str:
         """What it was asked, as a person reads it: the message, or the input as JSON."""
-        return (self.message or text_of(self.input)) if not self.workflow_id else text_of(self.input)
+        given = text_of_input(self.input, is_omitted=self.input_omitted)
+        return (self.message or given) if not self.workflow_id else given
 
 
 class ExecutionStatus(Sent):

@@ -40,13 +40,16 @@ def read_page(
     """Up to `limit` items of the list at `path`, each read by `read_item`, for a table.
 
     None where the way with a client has to be taken, which repeats the request and tells what is wrong: for any other
-    output than a table, a list that needs several requests, and whenever the answer is not what it should be.
-    Raises as `Cli.find_server` does.
+    output than a table, a list that needs several requests, and whenever the answer cannot be understood.
+    Raises what a problem says that is the answer, and as `Cli.find_server` does.
     """
     if cli.out.format is not Format.TABLE or limit is None:
         return None
     answer = _get(cli, path, {**parameters, "limit": min(limit, PAGE_MAX)})
-    if answer is None or answer.status != OK:
+    if answer is None:
+        return None
+    if answer.status != OK:
+        _raise_problem(answer)
         return None
     with suppress(KeyError, TypeError, ValueError):
         page = _read_page(answer.body, read_item)
@@ -72,6 +75,19 @@ def _get(cli: Cli, path: str, parameters: Parameters) -> HttpAnswer | None:
         return asyncio.run(get())
     except (OSError, ValueError, StigmerError):
         return None
+
+
+def _raise_problem(answer: HttpAnswer) -> None:
+    """Raise the error that `answer` is; return where it is something else, as of a proxy."""
+    from pydantic import ValidationError  # noqa: PLC0415 - what goes well does without models
+
+    from stigmer_cli.api.problem import Problem, error_of  # noqa: PLC0415
+
+    try:
+        problem = Problem.model_validate(answer.body)
+    except ValidationError:
+        return
+    raise error_of(problem)
 
 
 def _read_page(body: Mapping[str, object], read_item: Callable[[Body], T]) -> ShortPage[T]:

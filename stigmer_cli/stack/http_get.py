@@ -48,16 +48,24 @@ async def http_get(
         # HTTP/1.0, so that the answer is never chunked and ends with the connection
         request = f"GET {target} HTTP/1.0\r\nHost: {host}\r\n{credential}Accept: application/json\r\n\r\n"
         writer.write(request.encode())
-        answer = await reader.read(BODY_MAX)
-        while chunk := await reader.read(BODY_MAX):
-            answer += chunk
-            if len(answer) > BODY_MAX:
-                raise ValueError("an endless answer")
-    finally:
+        answer = await _read_all(reader)
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+    except BaseException:
+        # to close would wait half a minute for a TLS server that has gone silent to say that it closes, too
+        writer.transport.abort()
+        raise
     return _read_answer(answer)
+
+
+async def _read_all(reader: asyncio.StreamReader) -> bytes:
+    answer = await reader.read(BODY_MAX)
+    while chunk := await reader.read(BODY_MAX):
+        answer += chunk
+        if len(answer) > BODY_MAX:
+            raise ValueError("an endless answer")
+    return answer
 
 
 def _trust(url: str, ca_file: str | None) -> ssl.SSLContext:
@@ -84,7 +92,10 @@ def _read_answer(answer: bytes) -> HttpAnswer:
     words = status_line.split(None, 2)
     if len(words) < 2 or not words[0].startswith("HTTP/"):  # noqa: PLR2004 - HTTP/1.1 200 OK
         raise ValueError("no HTTP")
-    found = json.loads(body)
+    try:
+        found = json.loads(body)
+    except RecursionError:
+        raise ValueError("JSON nested too deep") from None
     if not isinstance(found, dict):
         raise ValueError("no JSON object")  # noqa: TRY004 - the other end sent it
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}

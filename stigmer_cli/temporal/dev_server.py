@@ -35,6 +35,12 @@ PROMPT_TIMERS = 'history.timerProcessorMaxTimeShift="100ms"'
 """Timers fire up to a second late by default, for the sake of hosts whose clocks differ. There is one host here, and
 what a dead runner was doing is taken up after 2.4 s instead of 4.1 (measured)."""
 
+ELF = b"\x7fELF"
+PROGRAMS = frozenset(
+    {ELF, *(bytes.fromhex(one) for one in ("cffaedfe", "cefaedfe", "feedfacf", "feedface", "cafebabe", "cafebabf"))}
+)
+"""How a file begins that is itself the program: ELF and Mach-O. What version managers install is a script."""
+
 PRAGMAS = ("journal_mode=WAL", "synchronous=full")
 SIDE_FILES = ("", "-wal", "-shm")
 
@@ -136,7 +142,7 @@ def prepare_file(file: Path, binary: Path, backups: Path) -> None:
         mark = _mark_of(binary)
         lines = stamp.read_text(encoding="utf-8").splitlines() if stamp.exists() else []
         before, marked, *_ = [*lines, "", ""]
-        if before and marked == mark:
+        if before and mark and marked == mark:
             return
         version = binary_version(binary)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -150,7 +156,10 @@ def prepare_file(file: Path, binary: Path, backups: Path) -> None:
 
 
 def _mark_of(binary: Path) -> str:
-    """What differs after `binary` was replaced, as by an upgrade."""
+    """What differs after `binary` was replaced, as by an upgrade; empty for a script, which may run any version."""
+    with binary.open("rb") as file:
+        if file.read(len(ELF)) not in PROGRAMS:
+            return ""
     stat = binary.stat()
     return f"{binary} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
 

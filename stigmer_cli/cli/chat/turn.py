@@ -32,6 +32,7 @@ class Turn:
         self._cancelling: asyncio.Task[None] | None = None
         self._is_cancelled = False
         """Whether the server has been told that the answer is to end."""
+        self._refusal = ""
 
     async def send(self, wanted: Creation) -> ExecutionResource | StigmerError | None:
         """The execution as it ended, or what kept the message from being accepted; None where the person left it."""
@@ -69,7 +70,8 @@ class Turn:
                     self._cancelling.cancel()
         ended = None if self._asking.cancelled() else self._asking.result()
         if self._cancelling is not None and not self._is_cancelled and not _is_over(ended):
-            self._printer.note("the answer goes on: the server could not be told to cancel it")
+            reason = f": {self._refusal}" if self._refusal else ""
+            self._printer.note(f"the server has not confirmed the cancellation; the answer may go on{reason}")
             self._cli.out.hint(f"{CANCEL} {self._execution}")
         return ended
 
@@ -88,8 +90,10 @@ class Turn:
             try:
                 await self._client.cancel_execution(self._execution)
             except Unavailable as error:  # what is followed meanwhile tells of it
+                self._refusal = error.message
                 await self._cli.clock.sleep(max(AGAIN_S, error.retry_after_s))
-            except StigmerError:
+            except StigmerError as error:
+                self._refusal = error.message
                 return
             else:
                 self._is_cancelled = True

@@ -6,7 +6,7 @@ import typer
 
 from stigmer_cli.cli.context import cli_of
 from stigmer_cli.cli.executions.options import DecideOptions
-from stigmer_cli.cli.executions.parameters import AgentOption, OlderThan, SessionOption, select
+from stigmer_cli.cli.executions.parameters import AgentOption, OlderThan, SessionOption, WorkflowOption, select
 from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.parameters import Labels, OutputFormat, SearchText, Since, Until, Yes
 
@@ -38,6 +38,7 @@ def approve(
         ),
     ] = None,
     agent: AgentOption = None,
+    workflow: WorkflowOption = None,
     session: SessionOption = None,
     label: Labels = None,
     search: SearchText = None,
@@ -64,6 +65,7 @@ def deny(
     *,
     reason: Reason = None,
     agent: AgentOption = None,
+    workflow: WorkflowOption = None,
     session: SessionOption = None,
     label: Labels = None,
     search: SearchText = None,

@@ -23,9 +23,9 @@ class Silence:
 
     @asynccontextmanager
     async def until_open(self, opening: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
-        """Enter `opening`, which connects and waits for a first word: each of the two may take `max_s`."""
+        """Enter `opening`, which connects and waits for a first word: both together may take `max_s`."""
         async with AsyncExitStack() as stack:
-            async with self._within(2 * self.max_s):
+            async with self._within(self.max_s):
                 opened = await stack.enter_async_context(opening)
             yield opened
 

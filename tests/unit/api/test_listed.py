@@ -80,6 +80,13 @@ def test_an_execution_has_the_fields_and_the_reason_of_the_model(name: str, stuc
     assert describe_reason(listed) == describe_reason(model)
 
 
+def test_a_long_input_that_a_list_leaves_out_is_not_shown_as_null() -> None:
+    body = json.loads(execution_resource(row()).model_dump_json(by_alias=True))
+    body["spec"] = {"workflowId": "wfl-1", "workflowName": "order", "inputOmitted": True}
+    model, listed = ExecutionResource.model_validate_json(json.dumps(body)), read_execution(body)
+    assert (model.spec.asked, listed.spec.asked) == ("(long input)", "(long input)")
+
+
 @pytest.mark.parametrize(
     "status",
     [

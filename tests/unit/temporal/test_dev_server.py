@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from stigmer_cli.errors import MachineError
+from stigmer_cli.temporal import dev_server
 from stigmer_cli.temporal.dev_server import HttpEndpoints, dev_server_argv, find_binary, prepare_file
 
 BINARY = Path("/opt/temporal")
@@ -83,22 +84,37 @@ def test_a_file_without_a_stamp_is_copied_and_no_copy_is_ever_overwritten(tmp_pa
     }
 
 
-def test_a_binary_is_asked_for_its_version_once_and_again_when_it_was_replaced(tmp_path: Path) -> None:
-    file, asked = tmp_path / "temporal.db", tmp_path / "asked"
-    binary = tmp_path / "temporal"
+def test_a_binary_is_asked_for_its_version_once_and_again_when_it_was_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, binary = tmp_path / "temporal.db", tmp_path / "temporal"
+    asked: list[str] = []
 
-    def install(version: str) -> None:
-        draft = tmp_path / "draft"
-        draft.write_text(f"#!/bin/sh\necho {version} >> {asked}; echo 'temporal version {version}'\n")
-        draft.chmod(0o755)
-        draft.replace(binary)
+    def ask(binary: Path) -> str:
+        asked.append(binary.read_text()[4:])
+        return f"temporal version {asked[-1]}"
 
+    monkeypatch.setattr(dev_server, "binary_version", ask)
     for version in ("1.8.0", "1.8.0", "1.9.1"):
-        install(version)
+        draft = tmp_path / "draft"
+        draft.write_bytes(b"\x7fELF" + version.encode())
+        draft.replace(binary)
         for _ in range(2):
             prepare_file(file, binary, tmp_path / "backups")
         file.write_text("main")
-    assert asked.read_text().split() == ["1.8.0", "1.8.0", "1.9.1"]
+    assert asked == ["1.8.0", "1.8.0", "1.9.1"]
+    assert [path.name for path in (tmp_path / "backups").iterdir()] == ["temporal.db.temporal-version-1.8.0"]
+
+
+def test_a_script_in_front_of_the_binary_is_asked_each_time(tmp_path: Path) -> None:
+    file, installed = tmp_path / "temporal.db", tmp_path / "installed"
+    shim = tmp_path / "temporal"
+    shim.write_text(f"#!/bin/sh\necho temporal version $(cat {installed})\n")
+    shim.chmod(0o755)
+    for version in ("1.8.0", "1.9.1"):
+        installed.write_text(version)
+        prepare_file(file, shim, tmp_path / "backups")
+        file.write_text("main")
     assert [path.name for path in (tmp_path / "backups").iterdir()] == ["temporal.db.temporal-version-1.8.0"]
 
 

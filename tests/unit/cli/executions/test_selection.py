@@ -36,6 +36,15 @@ def test_times_are_seen_from_now_and_sent_with_their_zone(cli: Cli) -> None:
     }
 
 
+@pytest.mark.parametrize("command", ["list", "cancel", "resume", "prune", "approve", "deny"])
+def test_each_command_that_selects_executions_takes_a_workflow(command: str) -> None:
+    chosen: Any = get_command(executions)
+    context = chosen.commands[command].make_context(
+        command, ["--workflow", "shop/order", *(["--older-than", "1d"] if command == "prune" else [])]
+    )
+    assert select(context).workflow == "shop/order"
+
+
 @pytest.mark.parametrize(
     ("selection", "message"),
     [

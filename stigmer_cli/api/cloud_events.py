@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
-from stigmer_cli.api.wire import Asked, Moment, Sent
+from stigmer_cli.api.wire import Asked, Moment, PlainObject, Sent
 from stigmer_cli.domain.event import ATTRIBUTE_CHARS_MAX, EQUALS_MAX, QUERIES_MAX, EventQuery
 
 LOOK_BACK_MAX_S = 30 * 86_400.0
@@ -37,7 +37,7 @@ class EventItem(Sent):
 
     seq: int
     received_at: Moment
-    event: dict[str, JsonValue]
+    event: PlainObject
 
 
 class EventList(Sent):
@@ -78,7 +78,7 @@ class NumberedEvent(Sent):
     """An event with its number."""
 
     seq: int
-    event: dict[str, JsonValue]
+    event: PlainObject
 
 
 class ListenResponse(Sent):

@@ -10,7 +10,7 @@ class ScheduleItem(Sent):
     """A trigger of a workflow. `text` is what a person reads of it.
 
     `next_at` is when it is due next; None: no time is set. `missed` counts the times that its last start made
-    up for.
+    up for. `problem`: why it cannot have the workflow run on the server's machine.
     """
 
     workflow: str
@@ -21,6 +21,7 @@ class ScheduleItem(Sent):
     last_at: Moment | None = None
     last_execution: str | None = None
     missed: int = 0
+    problem: str = ""
 
 
 class ScheduleList(Sent):

@@ -6,12 +6,14 @@ import re
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-from stigmer_cli.json_text import dump_json
+from typing import Any
 
 SPEC_VERSION = "1.0"
 EVENT_BYTES_MAX = 256 * 1024
 """Of an event as JSON. The specification asks for at least 64 KiB."""
+
+EVENT_DEPTH_MAX = 64
+"""How deep an event is nested at most, itself counted: no request may be nested deeper."""
 
 ATTRIBUTE_CHARS_MAX = 2_000
 QUERIES_MAX = 1_000
@@ -57,6 +59,8 @@ def check_event(value: object) -> CloudEvent:
     """
     if not isinstance(value, dict):
         raise ValueError("an event is a JSON object")  # noqa: TRY004 - the value came from outside
+    if is_deeper(value, EVENT_DEPTH_MAX):
+        raise ValueError(f"the event is nested deeper than {EVENT_DEPTH_MAX} levels")
     event = {str(name): inner for name, inner in value.items() if inner is not None or name == "data"}
     if missing := [name for name in REQUIRED if name not in event]:
         raise ValueError(f"the event has no {missing[0]!r}: id, source, specversion and type are required")
@@ -66,13 +70,30 @@ def check_event(value: object) -> CloudEvent:
         if name not in DATA:
             _check_attribute(name, inner)
     _check_data(event)
+    _check_size(event)
+    return event
+
+
+def _check_size(event: CloudEvent) -> None:
     try:
-        length = len(dump_json(event).encode())
+        length = len(json.dumps(event, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode())
+    except UnicodeEncodeError:
+        raise ValueError("the event holds half a surrogate pair, which is no text") from None
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"the event is no JSON: {error}") from None
     if length > EVENT_BYTES_MAX:
         raise ValueError(f"the event has {length:,} bytes as JSON, and {EVENT_BYTES_MAX:,} is the most")
-    return event
+
+
+def is_deeper(value: object, levels: int) -> bool:
+    """Whether lists and objects of `value` are nested deeper than `levels`."""
+    layer: list[Any] = [value]
+    for _ in range(levels + 1):
+        layer = [one for one in layer if isinstance(one, (dict, list, tuple))]
+        if not layer:
+            return False
+        layer = [inner for one in layer for inner in (one.values() if isinstance(one, dict) else one)]
+    return True
 
 
 def _check_attribute(name: str, value: object) -> None:

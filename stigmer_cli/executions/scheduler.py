@@ -19,6 +19,9 @@ IDLE_MAX_S = 60.0
 ENDED_EVERY_S = 2.0
 """How often it looks whether an execution has ended that another one is to follow, while there is such a schedule."""
 
+CORRECT_EVERY_S = 50.0
+"""How often it looks for times that a clock which was ahead has set, and tries again what had no time."""
+
 log = structlog.get_logger()
 
 
@@ -38,7 +41,12 @@ class Scheduler:
 
     async def run(self) -> None:
         """Start what is due for ever; raises what the store raises."""
+        corrected_s = -CORRECT_EVERY_S
         while True:
+            if self._clock.monotonic() - corrected_s >= CORRECT_EVERY_S:
+                corrected_s = self._clock.monotonic()
+                if number := await self._store.schedules.correct_times():
+                    log.info("schedules_corrected", number=number)
             self._nudged.clear()
             if await self.run_once() < BATCH:
                 await wait_at_most(await self._find_idle_s(), self._nudged.wait())

@@ -145,7 +145,7 @@ class CloudEventTable:
             given["of_type"] = type_
         async with self._database.reading_once() as connection:
             rows = (await connection.execute(query, given)).all()
-        return [StoredEvent(seq=row.seq, received_at=row.received_at, event=json.loads(row.event)) for row in rows]
+        return [StoredEvent(seq=row.seq, received_at=row.received_at, event=load_event(row.event)) for row in rows]
 
     @whole
     async def forget_old(self, before: datetime, *, rows_max: int = ROWS_MAX, bytes_max: int = BYTES_MAX) -> int:
@@ -165,6 +165,14 @@ class CloudEventTable:
                 await writing.connection.execute(_FORGET, {"upto": upto})
                 await writing.connection.execute(_COUNT.values(bytes=_COUNTER.bytes - size))
             return gone
+
+
+def load_event(text: str) -> CloudEvent:
+    """The event in `text`. Half a surrogate pair, which no answer can carry, becomes a question mark."""
+    event: CloudEvent = json.loads(text)
+    if "\\ud" in text.lower():
+        event = json.loads(json.dumps(event, ensure_ascii=False).encode("utf-8", "replace"))
+    return event
 
 
 async def _add_all(writing: Writing, events: Sequence[CloudEvent]) -> Sequence[bool]:
@@ -206,4 +214,4 @@ async def _read_page(
     if not number:
         return [], True
     found = (await connection.execute(_TEXTS.where(*of_types), {**given, "upto": upto})).all()
-    return [(row.seq, json.loads(row.event)) for row in found], number == len(sizes) < PAGE_ROWS
+    return [(row.seq, load_event(row.event)) for row in found], number == len(sizes) < PAGE_ROWS

@@ -6,11 +6,11 @@ that nobody could see to is made up for by one execution, however many of them w
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+import structlog
 from sqlalchemy import BindParameter, Integer, RowMapping, bindparam, delete, func, insert, or_, select, update
 from ulid import ULID
 
@@ -30,6 +30,10 @@ from stigmer_cli.workflow.schedule import Schedule, Trigger, read_schedules
 
 LABEL = "stigmer.ai/schedule"
 SCHEDULED = "its schedule has it run"
+CLOCKS_APART = timedelta(minutes=1)
+"""A time that is later than it should be by no more is right: clocks are corrected a little, and servers differ."""
+
+log = structlog.get_logger()
 
 _OF = schedules.c
 _ITS = (_OF.workflow_id == bindparam("of_workflow"), _OF.trigger == bindparam("of_trigger"))
@@ -40,6 +44,7 @@ _OF_WORKFLOW = select(schedules).where(_OF.workflow_id == bindparam("of_workflow
 _DUE = (
     select(_OF.workflow_id, _OF.trigger).where(_OF.next_at <= _NOW).order_by(_OF.next_at, _OF.workflow_id).limit(_LIMIT)
 )
+_TIMED = select(schedules).where(_OF.is_paused.is_(False), _OF.trigger != Trigger.ON)
 _NEXT = select(func.min(_OF.next_at))
 _ENDED = (
     select(_OF.workflow_id, _OF.trigger)
@@ -69,7 +74,10 @@ _LISTENING = select(schedules).where(_OF.trigger == Trigger.ON, _OF.is_paused.is
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleState:
-    """A trigger of a workflow. `next_at` None: no time is set. `missed`: times that its last start made up for."""
+    """A trigger of a workflow. `next_at` None: no time is set. `missed`: times that its last start made up for.
+
+    `problem`: why it cannot have the workflow run on this machine; empty where nothing is wrong.
+    """
 
     workflow: str
     workflow_id: str
@@ -79,6 +87,7 @@ class ScheduleState:
     last_at: datetime | None
     last_execution: ExecutionId | None
     missed: int
+    problem: str = ""
 
 
 async def write_schedules(writing: Writing, workflow_id: str, document: Mapping[str, object]) -> None:
@@ -88,11 +97,13 @@ async def write_schedules(writing: Writing, workflow_id: str, document: Mapping[
     """
     wanted = {one.trigger: one for one in read_schedules(document, now=writing.now)}  # type: ignore[arg-type]
     known = (await writing.connection.execute(_OF_WORKFLOW, {"of_workflow": workflow_id})).mappings().all()
+    last = {row["trigger"]: row for row in known if row["trigger"] == Trigger.AFTER}
     kept = {row["trigger"] for row in known if _is_same(row, wanted)}
     for row in known:
         if row["trigger"] not in kept:
             await _forget(writing, workflow_id, row["trigger"])
     paused = {row["trigger"] for row in known if row["is_paused"]}
+    open_ = {row["trigger"] for row in last.values() if row["next_at"] is None and row["last_execution"]}
     for trigger, one in wanted.items():
         if trigger not in kept:
             values = {
@@ -101,8 +112,10 @@ async def write_schedules(writing: Writing, workflow_id: str, document: Mapping[
                 "spec": dict(one.spec),
                 "anchor_at": writing.now,
                 "is_paused": trigger in paused,
-                "next_at": None if trigger in paused else _find_first(one, writing.now),
+                "next_at": None if trigger in paused | open_ else _find_first(one, writing.now),
                 "missed": 0,
+                # The one that is under way goes on, and the next one follows it.
+                **{name: last[trigger][name] for name in ("last_at", "last_execution") if trigger in last},
             }
             await writing.connection.execute(insert(schedules), values)
 
@@ -121,8 +134,12 @@ async def start_by_events(writing: Writing, store: StoreId, events: Sequence[Clo
     has_started = False
     for row in rows:
         one = schedule_of(row)
+        if problem := one.explain_failure(writing.now, anchor=row["anchor_at"]):
+            log.error("schedule_fails", workflow=row["workflow_id"], trigger=one.trigger, cause=problem)
+            continue
+        queries = one.list_queries()
         for event in events:
-            if any(query.fits(event) for query in one.list_queries()):
+            if any(query.fits(event) for query in queries):
                 given = [_read(event, str(one.spec["read"]))]
                 id_ = await _accept(writing, store, row, writing.now, identify_event(event), given)
                 has_started = True
@@ -143,7 +160,7 @@ class ScheduleTable:
         """All, by the names of the workflows."""
         async with self._database.reading() as connection:
             rows = (await connection.execute(_ALL)).mappings().all()
-        return [_state_of(row, f"{row['namespace']}/{row['name']}") for row in rows]
+        return [_state_of(row, self._database.clock.now()) for row in rows]
 
     @whole
     async def find_due(self, now: datetime, *, limit: int) -> Sequence[tuple[str, Trigger]]:
@@ -183,11 +200,16 @@ class ScheduleTable:
             if row is None or row["next_at"] is None or row["next_at"] > writing.now:
                 return None
             one = schedule_of(row)
-            due = one.list_due(row["next_at"], writing.now, anchor=row["anchor_at"])
+            try:
+                due = one.list_due(row["next_at"], writing.now, anchor=row["anchor_at"])
+                next_at = one.find_next(writing.now, anchor=row["anchor_at"])
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other schedules go on
+                await _give_up(writing, row, error)
+                return None
             at = due[-1]
             id_ = await _accept(writing, self._store, row, at, at.isoformat(), {})
             values = {
-                "next_at": one.find_next(writing.now, anchor=row["anchor_at"]),
+                "next_at": next_at,
                 "last_at": at,
                 "last_execution": id_,
                 "missed": len(due) - 1,
@@ -203,7 +225,29 @@ class ScheduleTable:
             if row is None or row["next_at"] is not None or row["is_paused"]:
                 return
             ended_at: datetime | None = await writing.connection.scalar(_ENDED_AT, {"id": row["last_execution"]})
-            await _note(writing, row, {"next_at": (ended_at or writing.now) + schedule_of(row).delay})
+            try:
+                next_at = (ended_at or writing.now) + schedule_of(row).delay
+            except (OverflowError, KeyError, TypeError) as error:
+                await _give_up(writing, row, error)
+                return
+            await _note(writing, row, {"next_at": next_at})
+
+    @whole
+    async def correct_times(self) -> int:
+        """Set each next time again that is none, or that is later than the schedule has it; returns how many were.
+
+        The clock was ahead when they were set, or the machine lacked what it needs to find them.
+        """
+        now = self._database.clock.now()
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(_TIMED)).mappings().all()
+        wrong = [(row["workflow_id"], Trigger(row["trigger"])) for row in rows if _correct(row, now)]
+        for key in wrong:
+            async with self._database.writing() as writing:
+                locked = await _lock(writing, *key)
+                if locked is not None and not locked["is_paused"] and (values := _correct(locked, writing.now)):
+                    await _note(writing, locked, values)
+        return len(wrong)
 
     @whole
     async def pause(self, workflow_id: str, *, is_paused: bool) -> Sequence[ScheduleState]:
@@ -212,13 +256,17 @@ class ScheduleTable:
         Raises NotFound where it has none.
         """
         async with self._database.writing(is_deferrable=True) as writing:
+            locked = select(workflows.c.id).where(workflows.c.id == workflow_id).with_for_update()
+            await writing.connection.execute(locked)  # as `apply` does, which writes the rows anew
             rows = (await writing.connection.execute(_OF_WORKFLOW, {"of_workflow": workflow_id})).mappings().all()
             if not rows:
-                raise NotFound("the workflow has no schedule", hint="stigmer workflows schedules")
+                raise NotFound("the workflow has no schedule", hint="stigmer schedules list")
             for row in rows:
                 if row["is_paused"] is not is_paused:
                     one = schedule_of(row)  # what follows an execution is found by its end
-                    next_at = None if is_paused else one.find_next(writing.now, anchor=row["anchor_at"])
+                    lacks = one.explain_failure(writing.now, anchor=row["anchor_at"])
+                    is_off = is_paused or bool(lacks)
+                    next_at = None if is_off else one.find_next(writing.now, anchor=row["anchor_at"])
                     await _note(writing, row, {"is_paused": is_paused, "next_at": next_at})
         if self.on_change is not None:
             self.on_change()
@@ -230,17 +278,38 @@ def schedule_of(row: RowMapping) -> Schedule:
     return Schedule(trigger=Trigger(row["trigger"]), spec=row["spec"])
 
 
-def _state_of(row: RowMapping, workflow: str) -> ScheduleState:
+def _state_of(row: RowMapping, now: datetime) -> ScheduleState:
+    one = schedule_of(row)
     return ScheduleState(
-        workflow=workflow,
+        workflow=f"{row['namespace']}/{row['name']}",
         workflow_id=row["workflow_id"],
-        schedule=schedule_of(row),
+        schedule=one,
         is_paused=row["is_paused"],
         next_at=row["next_at"],
         last_at=row["last_at"],
         last_execution=row["last_execution"],
         missed=row["missed"],
+        problem=one.explain_failure(now, anchor=row["anchor_at"]),
     )
+
+
+def _correct(row: RowMapping, now: datetime) -> Mapping[str, object]:
+    """The columns of a schedule whose next time is none, or too late; empty where it is right, or cannot be found."""
+    one = schedule_of(row)
+    if one.explain_failure(now, anchor=row["anchor_at"]):
+        return {}
+    anchor = now if row["anchor_at"] > now + CLOCKS_APART else row["anchor_at"]
+    latest = now + one.delay if one.trigger is Trigger.AFTER else one.find_next(now, anchor=anchor)
+    next_at: datetime | None = row["next_at"]
+    if latest is None or (next_at is None and one.trigger is Trigger.AFTER):
+        return {}
+    return {} if next_at and next_at <= latest + CLOCKS_APART else {"next_at": latest, "anchor_at": anchor}
+
+
+async def _give_up(writing: Writing, row: RowMapping, error: Exception) -> None:
+    """Have the schedule be due no more: it has no next time on this machine. The list says why."""
+    log.error("schedule_fails", workflow=row["workflow_id"], trigger=row["trigger"], cause=repr(error))
+    await _note(writing, row, {"next_at": None})
 
 
 def _is_same(row: RowMapping, wanted: Mapping[Trigger, Schedule]) -> bool:
@@ -250,7 +319,10 @@ def _is_same(row: RowMapping, wanted: Mapping[Trigger, Schedule]) -> bool:
 
 def _find_first(one: Schedule, now: datetime) -> datetime | None:
     """When a trigger is due first that is new."""
-    return now + one.delay if one.trigger is Trigger.AFTER else one.find_next(now, anchor=now)
+    try:
+        return now + one.delay if one.trigger is Trigger.AFTER else one.find_next(now, anchor=now)
+    except OverflowError:
+        raise ValueError(f"schedule.{one.trigger}: the time is longer than a calendar is") from None
 
 
 def _read(event: CloudEvent, form: str) -> object:
@@ -292,7 +364,7 @@ async def _accept(
         agent_id=AgentId(found["id"]),
         agent_name=found["name"],
         version_id=found["version_id"],
-        message=json.dumps(given, ensure_ascii=False, sort_keys=True, separators=(",", ":")),
+        message=dump_json(given, is_canonical=True),
         labels={LABEL: str(row["trigger"])},
     )
     first = first_row(draft, store, QueueReason.ACCEPTED, "", writing.now)

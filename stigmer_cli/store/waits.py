@@ -44,6 +44,9 @@ _DUE = (
 _NEXT_DUE = by_index(select(func.min(_ROW.waiting_until)), "ix_executions_wakes").where(WAKES)
 
 TIME_IS_UP = "the time that it waited for has come"
+EARLY_MS = 1_000
+"""How much earlier by the clock of the store a timer counts as over: the runner that made its key has another one."""
+
 DECIDED = "what it waited for is decided"
 
 
@@ -204,10 +207,18 @@ class WaitTable:
             if row is None or until is None or until > writing.now:
                 return False
             timer = await find_by_key(writing, execution_id, row["waiting_step"]) if row["waiting_step"] else None
-            if timer is not None and timer["state"] == StepState.BEGUN:
+            if timer is not None and timer["state"] == StepState.BEGUN and _is_over(row, writing.now):
                 await write_end(writing, timer, StepEnd(state=StepState.DONE, result="null"))
             woken = transitions.wake(self._store, TIME_IS_UP, epoch=row["epoch"], now=writing.now)
             return bool(await writing.change(execution_id, woken))
+
+
+def _is_over(row: RowMapping, now: datetime) -> bool:
+    """Whether the own time of its timer has come, which the key ends with: an event may end the wait earlier."""
+    due_ms = row["waiting_step"].rpartition("/timer/")[2]
+    if row["waiting_for"] != WaitFor.EVENT or not due_ms.isdecimal():
+        return True
+    return int(due_ms) <= now.timestamp() * 1_000 + EARLY_MS
 
 
 def _asks(row: RowMapping) -> bool:

@@ -185,7 +185,7 @@ async def find_workflow(connection: AsyncConnection, reference: str) -> Workflow
     if len(found) > 1:
         names = [one.full_name for one in found]
         raise Conflict(
-            f"several namespaces have a workflow {reference}: {', '.join(names)}", hint=f"name one: {names[0]}"
+            f"several namespaces have a workflow {reference}: {', '.join(names)}", hint=f"name one: workflow/{names[0]}"
         )
     return found[0]
 

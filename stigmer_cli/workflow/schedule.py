@@ -18,6 +18,9 @@ EVERY_MIN_MS = 1_000
 MISSED_MAX = 1_000
 """How many missed times are counted."""
 
+LOOK_BACK_MINUTES = (1, 60, 1_440, 57_600, 5_760_000)
+"""How far it looks back for the last time of a cron expression: as long as it takes until there is one."""
+
 SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 LITERAL_ONLY = "schedule.on takes `one` or `any` with texts and data to compare, without expressions and correlations"
 
@@ -61,9 +64,41 @@ class Schedule:
         return next(self._list_times(after, anchor=anchor), None)
 
     def list_due(self, first: datetime, now: datetime, *, anchor: datetime) -> Sequence[datetime]:
-        """The times from `first`, which is one of them, to `now`, but no more than `MISSED_MAX`."""
+        """The times from `first`, which is one of them, to `now`: the first `MISSED_MAX`, and always the last."""
         later = takewhile(lambda at: at <= now, self._list_times(first, anchor=anchor))
-        return [first, *islice(later, MISSED_MAX)]
+        due = [first, *islice(later, MISSED_MAX)]
+        if len(due) > MISSED_MAX:
+            due[-1] = max(due[-1], self._find_last(now, anchor=anchor) or first)
+        return due
+
+    def _find_last(self, now: datetime, *, anchor: datetime) -> datetime | None:
+        """The last time that is not behind `now`."""
+        if self.trigger is Trigger.EVERY:
+            step = timedelta(milliseconds=self._ms)
+            return anchor + ((now - anchor) // step) * step
+        cron, zone = str(self.spec["cron"]), str(self.spec["zone"])
+        for minutes in LOOK_BACK_MINUTES:
+            last = None
+            for at in _list_cron(cron, zone, now - timedelta(minutes=minutes)):
+                if at > now:
+                    break
+                last = at
+            if last is not None:
+                return last
+        return None
+
+    def explain_failure(self, now: datetime, *, anchor: datetime) -> str:
+        """Why no time follows from it on this machine, as a sentence; empty where nothing is wrong."""
+        try:
+            if self.trigger is Trigger.AFTER:
+                now + self.delay
+            self.find_next(now, anchor=anchor)
+            self.list_queries()
+        except ModuleNotFoundError as error:
+            return f"the Python package {error.name!r} is not installed"
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other schedules go on
+            return str(error) or type(error).__name__
+        return ""
 
     def _list_times(self, after: datetime, *, anchor: datetime) -> Iterator[datetime]:
         match self.trigger:

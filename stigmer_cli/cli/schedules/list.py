@@ -47,11 +47,16 @@ def print_schedules(console: Console, items: Sequence[ScheduleItem], now: dateti
         for item in items
     ]
     print_table(console, COLUMNS, rows)
+    for item in items:
+        if item.problem:
+            console.print(Text(f"{item.workflow}: {item.trigger} does not run: {item.problem}"))
 
 
 def _describe_next(item: ScheduleItem, now: datetime) -> str:
     if item.is_paused:
         return "paused"
+    if item.problem:
+        return "never"
     if item.next_at is None:
         return "when it has ended" if item.trigger == "after" else ""
     left_s = (item.next_at - now).total_seconds()

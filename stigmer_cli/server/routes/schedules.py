@@ -43,6 +43,7 @@ def _list(states: Sequence[ScheduleState]) -> ScheduleList:
                 last_at=one.last_at,
                 last_execution=one.last_execution,
                 missed=one.missed,
+                problem=one.problem,
             )
             for one in states
         ]

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Mapping
 from typing import cast
 
-from stigmer_cli.domain.event import check_event
+from stigmer_cli.domain.event import EVENT_DEPTH_MAX, check_event, is_deeper
 from stigmer_cli.domain.step import Effect
 from stigmer_cli.workflow.error import ErrorType, make_error
 from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit
@@ -24,6 +24,8 @@ async def perform_emit(run: Run, visit: Visit) -> Flow:
     """
     event = cast("Mapping[str, Json]", cast("Mapping[str, Json]", visit.task.body)["event"])["with"]
     filled = cast("Mapping[str, Json]", await run.fill(event, visit.input, visit.scope))
+    if is_deeper(filled, EVENT_DEPTH_MAX):  # which could not even be recorded
+        raise make_error(ErrorType.VALIDATION, f"the event is nested deeper than {EVENT_DEPTH_MAX} levels")
     workflow = run.workflow
 
     async def publish() -> Json:

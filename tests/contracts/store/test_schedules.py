@@ -146,3 +146,48 @@ async def test_an_event_starts_one_execution_in_its_own_commit(store: Store) -> 
     await store.schedules.pause(ID, is_paused=True)
     await store.cloud_events.publish([event("3", "low", {"ward": 5})])
     assert len(await executions(store)) == 1
+
+
+async def test_a_schedule_without_a_next_time_says_why_and_the_others_go_on(
+    store: Store, clock: RealSleepClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await apply(store, HOURLY)
+    clock.move(3601)
+
+    def fail(*_args: object, **_named: object) -> None:
+        raise ValueError("there is no time zone 'Mars/Port' on this machine")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("stigmer_cli.workflow.schedule.Schedule._list_times", fail)
+        assert await start_due(store) == 0
+        state = await only(store)
+        assert (state.next_at, "Mars/Port" in state.problem) == (None, True)
+        assert await store.schedules.correct_times() == 0
+        assert await store.schedules.find_due(clock.now(), limit=5) == [], "it ends nothing again"
+    assert await store.schedules.correct_times() == 1
+    state = await only(store)
+    assert (state.next_at is not None and state.next_at > clock.now(), state.problem) == (True, "")
+
+
+@pytest.mark.parametrize("schedule", [HOURLY, {"after": {"minutes": 10}}])
+async def test_a_clock_that_was_years_ahead_leaves_no_time_years_ahead(
+    store: Store, clock: RealSleepClock, schedule: dict[str, Any]
+) -> None:
+    clock.move(86_400 * 800)
+    await apply(store, schedule)
+    clock.move(-86_400 * 800)
+    assert await store.schedules.correct_times() == 1
+    next_at = (await only(store)).next_at
+    assert next_at is not None
+    assert next_at <= clock.now() + timedelta(hours=1)
+    assert await store.schedules.correct_times() == 0
+
+
+async def test_another_delay_after_the_end_waits_for_the_one_under_way(store: Store, clock: RealSleepClock) -> None:
+    await apply(store, {"after": {"minutes": 10}})
+    clock.move(601)
+    assert await start_due(store) == 1
+    await apply(store, {"after": {"minutes": 20}}, version="2.0.0")
+    state = await only(store)
+    [one] = await executions(store)
+    assert (state.next_at, state.last_execution, state.schedule.spec) == (None, one.id, {"ms": 1_200_000})

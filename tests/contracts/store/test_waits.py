@@ -8,6 +8,7 @@ import pytest
 from stigmer_cli.api.decisions import DecideOutcome
 from stigmer_cli.api.reports import ClaimAnswer
 from stigmer_cli.api.resume import ResumeOutcome
+from stigmer_cli.domain.event import EventQuery, check_event
 from stigmer_cli.domain.execution import Execution, Outcome
 from stigmer_cli.domain.identity import ExecutionId, RunId
 from stigmer_cli.domain.phase import Phase
@@ -16,6 +17,7 @@ from stigmer_cli.domain.waiting import Verdict, WaitFor
 from stigmer_cli.errors import Conflict
 from stigmer_cli.store.decisions import AskedCall, Ruling
 from stigmer_cli.store.forking import Fork, copy_journal
+from stigmer_cli.store.listeners import Listener
 from stigmer_cli.store.listing import Filter
 from stigmer_cli.store.resuming import Decision
 from stigmer_cli.store.runs import Claimant, ReportResult
@@ -264,3 +266,33 @@ async def test_a_fork_takes_over_what_was_decided_about_its_steps(store: Store) 
     async with store._database.writing() as writing:
         await copy_journal(writing, Fork(source=id_, before=SECOND), made)
     assert [one.step for one in await store.waits.read_decisions(made)] == [FIRST]
+
+
+async def test_an_event_that_the_waker_passes_on_does_not_end_the_timer_before_its_time(
+    store: Store, clock: RealSleepClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stigmer_cli.store.listeners.WOKEN_MAX", 0)
+    due_ms = int((clock.now() + timedelta(days=1)).timestamp() * 1_000)
+    timer = StepDraft(
+        key=f"/do/0/wait/timer/{due_ms}",
+        kind=StepKind.TASK,
+        name="wait",
+        effect=Effect.NONE,
+        nonce="nonce-1",
+        input_hash="h",
+    )
+    wait = WaitReport(
+        wait_for=WaitFor.EVENT,
+        step=timer.key,
+        cause="a day, or an order",
+        delay_s=86_400.0,
+        timer=timer,
+        listening=[Listener(queries=[EventQuery(type="order")], after=0)],
+    )
+    id_ = await waiting(store, wait)
+    order = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "order"}
+    await store.cloud_events.publish([check_event(order)])
+    assert await store.waits.find_due(clock.now(), limit=5) == [id_]
+    assert await store.waits.wake(id_)
+    [step] = await store.steps.list(id_, after=0, limit=5)
+    assert step.state is StepState.BEGUN

@@ -99,3 +99,19 @@ def test_what_is_no_event_is_refused_in_words(headers: Mapping[str, str], body: 
     with pytest.raises(RequestError) as refused:
         parse_events(headers, body)
     assert words in refused.value.message
+
+
+@pytest.mark.parametrize("mode", ["structured", "batched", "binary"])
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [('{"a":"\\ud83d"}', "half a surrogate pair"), ("[" * 70 + "]" * 70, "nested deeper than 64 levels")],
+)
+def test_what_no_answer_could_carry_is_refused_in_every_mode(mode: str, data: str, words: str) -> None:
+    whole = json.dumps(EVENT)[:-1] + f', "data": {data}}}'
+    headers, body = {
+        "structured": (STRUCTURED, whole),
+        "batched": (BATCHED, f"[{whole}]"),
+        "binary": (HEADERS, data),
+    }[mode]
+    with pytest.raises(RequestError, match=words):
+        parse_events(headers, body.encode())

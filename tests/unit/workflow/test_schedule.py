@@ -109,3 +109,16 @@ def test_a_document_may_have_several_triggers() -> None:
         (Trigger.ON, "on any event"),
     ]
     assert read_schedules({"document": {}}, now=START) == []
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [{"every": {"seconds": 1}}, pytest.param({"cron": "* * * * *"}, marks=needs_cron)],
+)
+def test_of_many_missed_times_the_last_one_counts(schedule: Mapping[str, Any]) -> None:
+    one = read(schedule)
+    first = one.find_next(START, anchor=START)
+    assert first is not None
+    now = START + timedelta(days=30, seconds=0.5)
+    due = one.list_due(first, now, anchor=START)
+    assert (due[-1], len(due)) == (START + timedelta(days=30), MISSED_MAX + 1)

@@ -14,6 +14,7 @@ from stigmer_cli.runner.workflow_journal import describe_error
 from stigmer_cli.secret_values import DELIVERED
 from stigmer_cli.waits import wait_at_most
 from stigmer_cli.workflow.error import WorkflowError
+from stigmer_cli.workflow.interpreter.run import shorten_key
 from stigmer_cli.workflow.runtime import TaskEvent
 
 SEND_EVERY_S = 0.5
@@ -36,7 +37,7 @@ class _Known:
     def to_report(self) -> TaskReportBody:
         """As it goes over the wire."""
         return TaskReportBody(
-            key=to_storable(self.key)[:KEY_MAX],
+            key=shorten_key(to_storable(self.key), KEY_MAX),
             name=to_storable(self.name)[:NAME_MAX],
             phase=self.phase,
             started_at=self.started_at,
@@ -59,7 +60,8 @@ class TaskReporter:
 
     def observe(self, event: TaskEvent) -> None:
         """Take what a task does."""
-        known = self._open.get(event.key)
+        place = shorten_key(event.key)
+        known = self._open.get(place)
         if known is None:
             if self._begun == TASKS_KEPT_MAX:
                 return
@@ -67,9 +69,9 @@ class TaskReporter:
             known = _Known(key=event.key, name=event.task.name, phase=event.phase, started_at=self._clock.now())
         known.phase = event.phase
         if event.phase is TaskPhase.RUNNING:
-            self._open[event.key] = known
+            self._open[place] = known
         else:
-            self._open.pop(event.key, None)
+            self._open.pop(place, None)
             known.completed_at = self._clock.now()
             if event.error is not None:
                 sentence = describe_error(WorkflowError(event.error))

@@ -41,6 +41,7 @@ from stigmer_cli.workflow.document import make_workflow
 from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
 from stigmer_cli.workflow.expression.evaluator import Evaluator
 from stigmer_cli.workflow.interpreter.interpret import interpret
+from stigmer_cli.workflow.interpreter.run import shorten_key
 from stigmer_cli.workflow.json_value import Json
 from stigmer_cli.workflow.runtime import ExecutionFacts, Functions, Waits
 
@@ -112,7 +113,7 @@ class _WatchedEvaluator(Evaluator):
         try:
             yield
         except Unavailable:
-            self._state.is_ending = True
+            self._state.note_end()
             raise
 
 
@@ -187,7 +188,7 @@ class WorkflowAttempt:
             try:
                 await asyncio.wait([task])
             except asyncio.CancelledError:
-                self._state.is_ending = True
+                self._state.note_end()
                 raise
         ended = task.result()
         if isinstance(ended, Exception):
@@ -212,6 +213,7 @@ class WorkflowAttempt:
                 world=self._world,
                 functions=self._shared.functions,
                 evaluator=_WatchedEvaluator(self._shared.evaluator, self._state),
+                note_end=self._state.note_end,
             )
             return End(outcome=Outcome(phase=Phase.COMPLETED, output=_write_output(output)))
         except WorkflowError as error:
@@ -228,7 +230,8 @@ class WorkflowAttempt:
         word = WaitFor.EVENT if listening else WaitFor.EXECUTION if children else WaitFor.TIME
         said = "; ".join(describe_waits(waits))
         if waits.until_ms is None:
-            return Wait(wait_for=word, cause=to_cause(said), step=waits.key, listening=listening, children=children)
+            step, cause = shorten_key(waits.key), to_cause(said)
+            return Wait(wait_for=word, cause=cause, step=step, listening=listening, children=children)
         now_ms = self._world.now_ms()
         until_ms = min(waits.until_ms, now_ms + int(DELAY_MAX_S * 1_000))
         timer, name = name_timer(waits.key, until_ms), waits.key.rpartition("/")[2]

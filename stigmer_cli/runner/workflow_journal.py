@@ -13,7 +13,7 @@ from stigmer_cli.runner.journal import Journal, StepCall, StepFailed
 from stigmer_cli.secret_values import SecretValues
 from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
 from stigmer_cli.workflow.json_value import Json
-from stigmer_cli.workflow.runtime import TaskStep, Waits
+from stigmer_cli.workflow.runtime import NothingYet, TaskStep, Waits
 
 CUT_OFF = "it was cut off before it had ended, by a timeout, or because another branch had won"
 
@@ -27,6 +27,10 @@ class AttemptState:
 
     def __init__(self) -> None:
         self.is_ending = False
+
+    def note_end(self) -> None:
+        """The attempt ends: what is cut off from now on, another one goes on with."""
+        self.is_ending = True
 
     def describe_cut_off(self) -> StepFailed | None:
         """What is recorded of a step that is cut off now; None for nothing, since another attempt goes on with it."""
@@ -62,10 +66,10 @@ class WorkflowJournal:
             if isinstance(failed.details, dict):
                 raise WorkflowError(failed.details) from failed
             raise make_error(ErrorType.RUNTIME, failed.message) from failed
-        except Waits:  # whether that ends the attempt is decided by who waits
+        except (NothingYet, Waits):  # the attempt goes on, or who waits decides whether that ends it
             raise
         except Exception:  # what ends the attempt: other branches are cut off by it, not by the workflow
-            self._state.is_ending = True
+            self._state.note_end()
             raise
 
     async def find(self, key: str) -> Json:
@@ -82,6 +86,9 @@ class WorkflowJournal:
             )
         except _NotRecorded:
             return None
+        except Exception:
+            self._state.note_end()
+            raise
 
     async def is_recorded(self, key: str) -> bool:
         """Whether the step with this key was recorded before this attempt."""

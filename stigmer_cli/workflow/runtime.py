@@ -107,6 +107,10 @@ class Waits(Exception):
         return type(self)(key=self.key, until_ms=sooner, listenings=self.listenings, children=self.children)
 
 
+class NothingYet(Exception):
+    """The effect of a step has looked and found nothing: the attempt goes on, and performs the step again later."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskStep:
     """A unit of work whose result is recorded. `key` is its place in the execution, the same on each replay.

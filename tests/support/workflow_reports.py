@@ -39,6 +39,8 @@ class LocalEvaluator(Evaluator):
         assert question is Question.EXPRESSION, what
         if b"unavailable" in program:
             raise Unavailable(f"{what}: the machine is too busy")
+        if b"broken" in program:
+            raise OSError(what)
         return Answer.DONE, "\n".join(jq.compile(program.decode()).input_text(given.decode())).encode()
 
 
@@ -51,6 +53,8 @@ class KeptStep:
     state: StepState = StepState.BEGUN
     result: str | None = None
     error: str | None = None
+    ended: int = 0
+    """The how many-th of its execution to end; 0: it has not."""
 
 
 @dataclass
@@ -139,6 +143,7 @@ class WorkflowReports(InMemoryReports):
         kept = row.journal.setdefault(step.key, KeptStep(draft=step, attempt=attempt))
         assert kept.draft.nonce == step.nonce or kept.state is StepState.BEGUN, f"{step.key} is recorded already"
         kept.state, kept.result, kept.error = end.state, end.result, end.error
+        kept.ended = 1 + max(one.ended for one in row.journal.values())
         return True
 
     async def read_recorded_steps(self, execution: str, *, after: int, **_page: object) -> StepPage:  # type: ignore[override]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 
-from stigmer_cli.errors import Unavailable
+from stigmer_cli.errors import Unavailable, reason_of
 from stigmer_cli.workflow.expression.child import (
     ANSWER_HEAD,
     HEAD,
@@ -149,9 +149,12 @@ class Evaluator:
     async def _ensure_child(self) -> Process:
         if self._child is None or self._child.returncode is not None:
             # With an empty environment there is nothing for an expression to read, and the time zone is UTC.
-            self._child = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-m", CHILD, str(self._cpu_s_max), stdin=PIPE, stdout=PIPE, env={"TZ": "UTC"}
-            )
+            command = (sys.executable, "-I", "-m", CHILD, str(self._cpu_s_max))
+            try:
+                self._child = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, env={"TZ": "UTC"})
+            except OSError as error:  # no memory, no process, no file is left: that passes
+                reason = f"the process that evaluates expressions cannot be started: {reason_of(error)}"
+                raise Unavailable(reason) from error
         return self._child
 
     async def _stop(self) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
-from stigmer_cli.workflow.error import WorkflowError
+from stigmer_cli.workflow.error import LimitReached, WorkflowError
 from stigmer_cli.workflow.flow import END
 from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit
 from stigmer_cli.workflow.interpreter.scope import Context, merge_contexts
@@ -57,13 +57,12 @@ async def _run_all(run: Run, visit: Visit, branches: Sequence[_Branch]) -> Flow:
 
     Which branch failed the fork is recorded: a replay runs no other, so that what was cut off in them stays so.
     """
-    failed = await _find_decision(run, visit, "failed")
+    failed, begun = await _find_decision(run, visit, "failed")
     running = branches if failed is None else [branches[failed]]
-    await _run_until(run, visit, running, is_enough=lambda branch: branch.error is not None)
-    for branch in running:
-        if branch.error is not None:
-            await _decide(run, visit, "failed", branch.number)
-            raise branch.error
+    branch = await _run_until(run, visit, running, word="failed", is_enough=lambda branch: branch.error is not None)
+    run.count_tasks(begun)
+    if branch is not None and branch.error is not None:
+        raise branch.error
     _wait_for(running)
     flows = [branch.flow for branch in running if branch.flow is not None]
     is_end = any(flow.directive == END for flow in flows)
@@ -72,26 +71,24 @@ async def _run_all(run: Run, visit: Visit, branches: Sequence[_Branch]) -> Flow:
 
 async def _compete(run: Run, visit: Visit, branches: Sequence[_Branch]) -> Flow:
     """Which branch won is recorded: a replay runs no other."""
-    winner = await _find_decision(run, visit, "winner")
+    winner, begun = await _find_decision(run, visit, "winner")
     running = branches if winner is None else [branches[winner]]
-    await _run_until(run, visit, running, is_enough=lambda branch: branch.flow is not None)
-    for branch in running:
-        if branch.flow is not None:
-            await _decide(run, visit, "winner", branch.number)
-            for other in running:
-                other.flow = other.flow if other is branch else None
-            return branch.flow
+    branch = await _run_until(run, visit, running, word="winner", is_enough=lambda branch: branch.flow is not None)
+    run.count_tasks(begun)
+    if branch is not None and branch.flow is not None:
+        for other in running:
+            other.flow = other.flow if other is branch else None
+        return branch.flow
     _wait_for(running)
     raise next(branch.error for branch in running if branch.error is not None)
 
 
-async def _find_decision(run: Run, visit: Visit, word: str) -> int | None:
-    """The number of the branch that an earlier attempt recorded as `winner` or `failed`."""
+async def _find_decision(run: Run, visit: Visit, word: str) -> tuple[int | None, int]:
+    """The number of the branch that an earlier attempt recorded as `winner` or `failed`, and its count of tasks."""
     recorded = cast("Mapping[str, int] | None", await run.find(f"{visit.key}/fork/{word}"))
     if recorded is None:
-        return None
-    run.count_tasks(recorded["tasks"])
-    return recorded["branch"]
+        return None, 0
+    return recorded["branch"], recorded["tasks"]
 
 
 async def _decide(run: Run, visit: Visit, word: str, number: int) -> None:
@@ -109,9 +106,13 @@ def _wait_for(branches: Sequence[_Branch]) -> None:
 
 
 async def _run_until(
-    run: Run, visit: Visit, branches: Sequence[_Branch], *, is_enough: Callable[[_Branch], bool]
-) -> None:
-    """Run `branches` until each has ended or waits, or one of them is enough; cancels the rest."""
+    run: Run, visit: Visit, branches: Sequence[_Branch], *, word: str, is_enough: Callable[[_Branch], bool]
+) -> _Branch | None:
+    """Run `branches` until each has ended or waits, or one of them is enough; cancels the rest.
+
+    The branch that is enough is returned. It is recorded as `word` before the rest is cancelled, which may take long.
+    """
+    decided: _Branch | None = None
     places = asyncio.Semaphore(run.facts.branches_max)
 
     async def run_branch(branch: _Branch) -> bool:
@@ -128,11 +129,17 @@ async def _run_until(
             while waiting and not is_decided:
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 is_decided = any(task.result() for task in done)
+            if not any(branch.failure for branch in branches):
+                decided = next(filter(is_enough, branches), None)
+            if decided is not None:
+                with run.activity.work():
+                    await _decide(run, visit, word, decided.number)
             for task in waiting:
                 task.cancel()
     for branch in branches:
         if branch.failure is not None:
             raise branch.failure
+    return decided
 
 
 async def _run_branch(run: Run, visit: Visit, branch: _Branch) -> None:
@@ -143,5 +150,8 @@ async def _run_branch(run: Run, visit: Visit, branch: _Branch) -> None:
         branch.error = error
     except Waits as waits:
         branch.waits = waits
+    except LimitReached as error:  # it ends the execution as well
+        branch.failure = error
     except Exception as error:  # noqa: BLE001 - what ends the attempt is raised as it is, not in a group
+        run.note_end()
         branch.failure = error

@@ -1,6 +1,6 @@
 """Runs a workflow from its input to its output; the table of what each kind of task does."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import cast
 
@@ -43,10 +43,17 @@ PERFORMERS: Mapping[TaskKind, Performer] = {
 """What is missing here cannot be run yet; `find_unsupported` names it."""
 
 
-async def interpret(
-    workflow: Workflow, given: Json, *, facts: ExecutionFacts, world: World, functions: Functions, evaluator: Evaluator
+async def interpret(  # noqa: PLR0913 - one parameter a seam
+    workflow: Workflow,
+    given: Json,
+    *,
+    facts: ExecutionFacts,
+    world: World,
+    functions: Functions,
+    evaluator: Evaluator,
+    note_end: Callable[[], None] = lambda: None,
 ) -> Json:
-    """The output of the workflow for the input `given`.
+    """The output of the workflow for the input `given`. `note_end`: see `Run`.
 
     Raises WorkflowError, the error that no `try` caught; Waits, where it has nothing to do until a time; and what the
     journal of `world` raises. Called again with the same journal, it takes what is recorded, and performs the rest.
@@ -59,6 +66,7 @@ async def interpret(
         functions=functions,
         raw_input=given,
         performers=PERFORMERS,
+        note_end=note_end,
     )
     scope = Scope(context=Context())
     try:

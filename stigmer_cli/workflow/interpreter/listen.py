@@ -20,16 +20,12 @@ from stigmer_cli.workflow.interpreter.event_filter import EventFilter, make_filt
 from stigmer_cli.workflow.interpreter.iteration import Iteration
 from stigmer_cli.workflow.interpreter.run import Flow, Run, Visit, shorten_key
 from stigmer_cli.workflow.json_value import Json
-from stigmer_cli.workflow.runtime import Listening
+from stigmer_cli.workflow.runtime import Listening, NothingYet
 
 TAKEN_MAX = 10_000
 OUTPUT_BYTES_MAX = 8 * 1024 * 1024
 NOTED_EVERY = 100
 """After how many events that do not fit this is noted."""
-
-
-class _NoneYet(Exception):
-    """None of the events that are there fits."""
 
 
 async def perform_listen(run: Run, visit: Visit) -> Flow:
@@ -152,7 +148,7 @@ class _Listener:
             given = self._visit.task.body if self._number == 0 else None
             try:
                 step = await self._run.perform(key, f"event for {self._visit.task.name}", given, self._look)
-            except _NoneYet:
+            except NothingYet:
                 await self._note_position()
                 await self._run.wait_for_events(self._listening())
                 continue
@@ -171,7 +167,7 @@ class _Listener:
         return None if is_end else cast("Mapping[str, Json]", taken["event"])
 
     async def _look(self) -> Json:
-        """What is recorded of the next event that fits. Raises _NoneYet."""
+        """What is recorded of the next event that fits. Raises NothingYet."""
         while True:
             page = await self._run.world.read_events(self._listening())
             for seq, event in page.events:
@@ -180,7 +176,7 @@ class _Listener:
                 self._passed += 1
             self._after = page.upto
             if page.is_last:
-                raise _NoneYet
+                raise NothingYet
 
     async def _find_fit(self, event: Mapping[str, Json]) -> dict[str, Json] | None:
         """Which filter `event` fits: those of `until` come first."""
@@ -207,7 +203,7 @@ class _Listener:
     def _listening(self) -> Listening:
         strategies = [strategy for strategy in (self._ends, self._wanted) if strategy is not None]
         return Listening(
-            key=self._visit.key,
+            key=shorten_key(self._visit.key),
             queries=tuple(
                 strategy.filters[number].make_query(self._correlated)
                 for strategy in strategies

@@ -72,6 +72,8 @@ class Run:
     performers: Mapping[TaskKind, Performer]
     tasks_begun: int = 0
     activity: Activity = field(default_factory=Activity)
+    note_end: Callable[[], None] = lambda: None
+    """Is told that the attempt ends without an end of the workflow, before branches are cancelled for that."""
 
     @cached_property
     def asks_for_start_of_tasks(self) -> bool:
@@ -228,11 +230,11 @@ class Run:
         return {name: self.facts.secrets[name] for name in names}
 
 
-def shorten_key(key: str) -> str:
+def shorten_key(key: str, length_max: int = KEY_MAX) -> str:
     """`key`, or for one that is too long its beginning and a hash of it."""
-    if len(key) <= KEY_MAX:
+    if len(key) <= length_max:
         return key
-    return f"{key[: KEY_MAX - HASH_CHARS - 1]}~{hashlib.sha256(key.encode()).hexdigest()[:HASH_CHARS]}"
+    return f"{key[: length_max - HASH_CHARS - 1]}~{hashlib.sha256(key.encode()).hexdigest()[:HASH_CHARS]}"
 
 
 def read_effect(task: Task) -> Effect | None:

@@ -53,12 +53,18 @@ class Runner:
     """The attempts of one execution, one after another; `lives_s`: the process of an attempt is killed then."""
 
     def __init__(
-        self, text: str, given: Json = None, *, secrets: Mapping[str, str] | None = None, has_children: bool = False
+        self,
+        text: str,
+        given: Json = None,
+        *,
+        secrets: Mapping[str, str] | None = None,
+        has_children: bool = False,
+        tasks_max: int = 10_000,
     ) -> None:
         """`has_children`: `call: agent` is an execution of its own, not the function."""
         self.reports = WorkflowReports()
         self.reports.secrets.update(secrets or {})
-        self.row: WorkflowRow = self.reports.add_workflow(EXECUTION, text, given)
+        self.row: WorkflowRow = self.reports.add_workflow(EXECUTION, text, given, tasks_max=tasks_max)
         self.row.claimed_run, self.row.phase = "run-1", Phase.IN_PROGRESS
         self.service = Service()
         self.functions = Functions(has_children=True) if has_children else Functions(calls={"agent": self.service})
@@ -391,3 +397,70 @@ def test_it_listens_without_a_slot_and_publishes_once_whatever_ends_its_attempts
     asyncio.run(runner.reports.publish({**question, "id": "x", "type": "answer"}))
     play(runner, None)
     assert (row.phase, output_of(row)) == (Phase.COMPLETED, [{"n": 1}, {"n": 1}])
+
+
+def test_what_an_event_cuts_off_that_was_not_there_at_first_is_recorded_as_failed() -> None:
+    text = """
+do:
+  - race:
+      fork:
+        compete: true
+        branches:
+          - heard: {listen: {to: {one: {with: {type: answer}}}}}
+          - slow: {call: agent, with: {n: 1, takes: 60}}
+"""
+    runner = Runner(text)
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(runner.attempt())
+            await asyncio.sleep(10)
+            await runner.reports.publish(_make_event(1))
+
+    in_virtual_time(main())
+    row = runner.row
+    assert (row.phase, output_of(row)) == (Phase.COMPLETED, [{"n": 1}])
+    slow, winner = (row.journal[f"/do/0/race/fork/{key}"] for key in ("branches/1/slow", "winner"))
+    assert slow.state is StepState.FAILED
+    assert winner.ended < slow.ended, "the decision is recorded before what it cuts off"
+
+
+def _make_event(number: int) -> Mapping[str, object]:
+    return {"id": f"e{number}", "source": "/test", "type": "answer", "data": {"n": number}}
+
+
+def test_a_task_whose_key_is_long_can_listen() -> None:
+    names = ["a" * 200, "b" * 200, "c" * 200]
+    text = "{listen: {to: {one: {with: {type: answer}}}}}"
+    for name in names:
+        text = f"{{do: [{{{name}: {text}}}]}}"
+    runner = play(Runner(text[1:-1]), None)
+    [wait] = runner.row.waits
+    assert len(str(wait.step)) <= 500
+    assert list(list_tasks(runner.row).values()) == ["running", "running", "waiting"]
+    asyncio.run(runner.reports.publish(_make_event(1)))
+    play(runner, None)
+    assert output_of(runner.row) == [{"n": 1}]
+
+
+def test_a_replay_counts_the_tasks_of_the_branch_that_won_once() -> None:
+    steps = ", ".join(f"{{s{n}: {{set: {{n: {n}}}}}}}" for n in range(6))
+    text = f"""
+do:
+  - race: {{fork: {{compete: true, branches: [{{all: {{do: [{steps}]}}}}, {{slow: {{wait: PT9S}}}}]}}}}
+  - pause: {{wait: P1D}}
+"""
+    runner = Runner(text, tasks_max=10)
+    play(runner, None)
+    runner.reports.end_timer(EXECUTION)
+    play(runner, None)
+    assert (runner.row.phase, runner.row.error) == (Phase.COMPLETED, None)
+
+
+def test_an_attempt_that_ends_by_what_a_branch_raises_cuts_nothing_off_for_good() -> None:
+    slow = "{slow: {call: agent, with: {n: 1, takes: 60}}}"
+    busy = "{busy: {do: [{w: {wait: PT2S}}, {s: {set: {n: '${ .broken }'}}}]}}"
+    runner = Runner(f"do: [{{f: {{fork: {{branches: [{slow}, {busy}]}}}}}}]")
+    with pytest.raises(ExceptionGroup):
+        play(runner, None)
+    assert runner.row.journal["/do/0/f/fork/branches/0/slow"].state is StepState.BEGUN

@@ -46,7 +46,10 @@ def find_agents(asked: Asked) -> Iterable[Item]:
 
 
 def find_workflows(asked: Asked) -> Iterable[Item]:
-    """The workflows, with their namespaces and versions."""
+    """The workflows, with their namespaces and versions; of those with a schedule, for a command about these."""
+    parent = asked.context.parent
+    if parent is not None and parent.info_name == "schedules":
+        return find_scheduled(asked)
     found = _fetch(asked, "/v1/workflows?limit=100")
     return [
         Item(value=one["name"], about=f"{one['namespace']} {one['version']}")
@@ -195,7 +198,6 @@ VALUES: Mapping[str, Find] = {
     "PART": find_parts,
     "SECRET": find_secrets,
     "SESSION": find_sessions,
-    "SCHEDULED": find_scheduled,
     "CODE": find_checks,
     "NAME": find_settings,
     "VALUE": find_setting_values,

@@ -9,14 +9,14 @@ from stigmer_cli.cli.output import Format
 from stigmer_cli.cli.parameters import OutputFormat
 from stigmer_cli.cli.sections import make_group
 
-WorkflowName = Annotated[str, typer.Argument(metavar="SCHEDULED", help="The workflow: NAME, or NAMESPACE/NAME.")]
+WorkflowName = Annotated[str, typer.Argument(metavar="WORKFLOW", help="The workflow: NAME, or NAMESPACE/NAME.")]
 
-schedules = make_group("See when workflows run by themselves, and pause that.")
+schedules = make_group("List, pause and resume schedules of workflows.")
 
 
 @schedules.command("list")
 def list_(ctx: typer.Context, *, output: OutputFormat = Format.TABLE) -> None:
-    """List what has workflows run by themselves, and when next."""
+    """List schedules, with the time of the next execution."""
     from stigmer_cli.cli.schedules.list import list_schedules
 
     list_schedules(cli_of(ctx, output))
@@ -24,7 +24,7 @@ def list_(ctx: typer.Context, *, output: OutputFormat = Format.TABLE) -> None:
 
 @schedules.command("pause")
 def pause(ctx: typer.Context, workflow: WorkflowName, *, output: OutputFormat = Format.TABLE) -> None:
-    """Have a workflow no longer run by itself. What runs goes on."""
+    """Pause the schedules of a workflow. Executions under way go on."""
     from stigmer_cli.cli.schedules.pause import set_paused
 
     set_paused(cli_of(ctx, output), workflow, is_paused=True)
@@ -32,7 +32,7 @@ def pause(ctx: typer.Context, workflow: WorkflowName, *, output: OutputFormat = 
 
 @schedules.command("resume")
 def resume(ctx: typer.Context, workflow: WorkflowName, *, output: OutputFormat = Format.TABLE) -> None:
-    """Have a workflow run by itself again. Times that it missed while it was paused are not made up for."""
+    """Resume the schedules of a workflow. Times that passed while they were paused are not made up for."""
     from stigmer_cli.cli.schedules.pause import set_paused
 
     set_paused(cli_of(ctx, output), workflow, is_paused=False)

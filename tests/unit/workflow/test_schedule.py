@@ -52,6 +52,9 @@ def test_cron_is_in_the_time_zone_of_the_document_also_where_clocks_are_changed(
     autumn = datetime(2026, 10, 24, 12, tzinfo=UTC)
     twice = times(read({"cron": "30 2 * * *"}, "Europe/Berlin"), 2, after=autumn)
     assert twice == ["25 00:30:00", "26 01:30:00"], "what falls into the hour that comes twice runs once"
+    often = read({"cron": "*/10 * * * *"}, "Europe/Berlin")
+    repeated = times(often, 12, after=datetime(2026, 10, 24, 23, 55, tzinfo=UTC))
+    assert repeated == [f"25 0{hour}:{minute}0:00" for hour in (0, 1) for minute in range(6)], "both times"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typer._click.core import Command, Parameter
 from typer.main import get_command
 
 from stigmer_cli.cli.app import build_application
+from stigmer_cli.cli.completion import values
 from stigmer_cli.cli.completion.commands import Shell
 from stigmer_cli.cli.completion.complete import complete, name_of_value
 from stigmer_cli.cli.completion.install import read_script
@@ -115,6 +116,17 @@ def test_a_version_that_is_asked_for_on_the_way_is_not_printed(capsys: pytest.Ca
     cli = Cli(environ={}, user_home=None)
     complete(cli, Request(shell_name="zsh", words=("--version",), current=""))
     assert capsys.readouterr() == ("", "")
+
+
+def test_only_workflows_with_a_schedule_are_offered_to_be_paused(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {
+        "/v1/workflows?limit=100": [{"metadata": {"name": name, "namespace": "n", "version": "1"}} for name in "ab"],
+        "/v1/schedules": [{"workflow": "n/b", "text": "every 20m"}],
+    }
+    monkeypatch.setattr(values, "_fetch", lambda _asked, path: {"items": known[path], "now": None})
+    assert _values("workflows", "get", "") == ["a", "b"]
+    assert _values("schedules", "pause", "") == ["n/b"]
+    assert _values("schedules", "resume", "") == ["n/b"]
 
 
 def test_what_fails_offers_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,7 +39,10 @@ class SecretValues:
 
     def remember(self, value: str) -> None:
         """Take `value` out of every text from now on, also after it was changed or deleted."""
-        if value in self._values or len(value) < LITERAL_MIN:
+        if len(value) < LITERAL_MIN:
+            return
+        if value in self._values:  # it is the newest again
+            self._values[value] = self._values.pop(value)
             return
         self._values[value] = spellings(value)
         if len(self._values) > VALUES_MAX:

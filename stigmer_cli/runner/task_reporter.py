@@ -8,7 +8,7 @@ from itertools import islice
 
 from stigmer_cli.api.tasks import TASKS_MAX, TaskReportBody
 from stigmer_cli.clock import Clock
-from stigmer_cli.domain.task import ERROR_MAX, KEY_MAX, NAME_MAX, TASKS_KEPT_MAX, TaskPhase
+from stigmer_cli.domain.task import KEY_MAX, NAME_MAX, TASKS_KEPT_MAX, TaskPhase
 from stigmer_cli.runner.transcript import to_storable
 from stigmer_cli.runner.workflow_journal import describe_error
 from stigmer_cli.secret_values import DELIVERED
@@ -18,6 +18,11 @@ from stigmer_cli.workflow.interpreter.run import shorten_key
 from stigmer_cli.workflow.runtime import TaskEvent
 
 SEND_EVERY_S = 0.5
+
+REPORT_BYTES_MAX = 512 * 1024
+"""How long the tasks of a report may be as JSON: they also go with an output that is as long as it may be."""
+
+ERROR_CHARS_MAX = 2_000
 
 Send = Callable[[Sequence[TaskReportBody]], Awaitable[bool]]
 """Reports up to TASKS_MAX tasks; False where nobody wants them any more."""
@@ -75,7 +80,7 @@ class TaskReporter:
             known.completed_at = self._clock.now()
             if event.error is not None:
                 sentence = describe_error(WorkflowError(event.error))
-                known.error = DELIVERED.redact(to_storable(sentence))[:ERROR_MAX]
+                known.error = DELIVERED.redact(to_storable(sentence))[:ERROR_CHARS_MAX]
         self._tell(known)
 
     def mark_waiting(self, key: str) -> None:
@@ -92,24 +97,34 @@ class TaskReporter:
         self._news.set()
 
     async def send_until_closed(self) -> bool:
-        """Report tasks, but the last TASKS_MAX; False where nobody wants them any more."""
+        """Report tasks, but those that the last report has room for; False where nobody wants them any more."""
         while True:
             await self._news.wait()
             await wait_at_most(SEND_EVERY_S, self._closed.wait())
             self._news.clear()
-            left = TASKS_MAX if self._closed.is_set() else 0
-            while len(self._pending) > left:
+            while len(self._pending) > (len(self._list_next()) if self._closed.is_set() else 0):
                 if not await self._send(self.take()):
                     return False
             if self._closed.is_set():
                 return True
 
     def take(self) -> Sequence[TaskReportBody]:
-        """The next TASKS_MAX tasks that are not reported yet, in the order in which they began."""
-        taken = list(islice(self._pending.values(), TASKS_MAX))
-        for known in taken:
-            del self._pending[known.key]
-        return [known.to_report() for known in taken]
+        """The next tasks that are not reported yet, as many as a report has room for, in the order of their begin."""
+        taken = self._list_next()
+        for key in [*islice(self._pending, len(taken))]:
+            del self._pending[key]
+        return taken
+
+    def _list_next(self) -> Sequence[TaskReportBody]:
+        found: list[TaskReportBody] = []
+        length = 0
+        for known in islice(self._pending.values(), TASKS_MAX):
+            report = known.to_report()
+            length += len(report.model_dump_json().encode())
+            if found and length > REPORT_BYTES_MAX:
+                break
+            found.append(report)
+        return found
 
     def _tell(self, known: _Known) -> None:
         self._pending[known.key] = known

@@ -28,7 +28,7 @@ from stigmer_cli.runner.call.functions import make_functions
 from stigmer_cli.runner.call.http import make_http_client
 from stigmer_cli.runner.journal import Journal, StepParked
 from stigmer_cli.runner.listening import describe_waits, make_listeners
-from stigmer_cli.runner.reports import ClockAndRng, Reporter
+from stigmer_cli.runner.reports import ClockAndRng, Reporter, ReportRefused
 from stigmer_cli.runner.secrets import SecretMissing, Secrets
 from stigmer_cli.runner.task_reporter import TaskReporter
 from stigmer_cli.runner.transcript import to_storable
@@ -47,6 +47,9 @@ from stigmer_cli.workflow.runtime import ExecutionFacts, Functions, Waits
 
 ERROR_FIELDS_CHARS_MAX = 16_000
 """How much JSON text the fields of an error may be; of longer ones only those of the specification are told, cut."""
+
+FIELDS_DEPTH_MAX = 60
+"""How deep the fields of an error may be nested: a little less than a whole request may be."""
 
 STANDARD_FIELDS = ("type", "status", "title", "detail", "instance")
 FIELD_CHARS_MAX = 2_000
@@ -258,7 +261,12 @@ class WorkflowAttempt:
             raise make_error(ErrorType.AUTHORIZATION, error.message) from error
         for text in found.values():
             self._secrets.remember(text)
-        return {name: _parse_secret(text) for name, text in found.items()}
+        parsed = {name: _parse_secret(text) for name, text in found.items()}
+        for value in parsed.values():
+            for leaf in _list_texts(value):  # whatever the name of the member: it stands in a secret
+                self._secrets.remember(leaf)
+                DELIVERED.remember(leaf)
+        return parsed
 
     async def _tell_tasks(self) -> None:
         if not await self._tasks.send_until_closed():
@@ -269,7 +277,11 @@ class WorkflowAttempt:
             return True
         attempt = self._attempt
         report = TasksReport(epoch=attempt.epoch, run=attempt.run, attempt=attempt.number, tasks=list(tasks))
-        return await self._reporter.ask_its_own(lambda reports: reports.report_tasks(attempt.execution, report))
+        try:
+            return await self._reporter.ask_its_own(lambda reports: reports.report_tasks(attempt.execution, report))
+        except ReportRefused as error:  # tasks are shown: nothing depends on them
+            structlog.get_logger().warning("tasks_refused", tasks=len(tasks), cause=error.message)
+            return True
 
 
 def _list_secrets(document: object) -> Sequence[str]:
@@ -289,16 +301,30 @@ def _parse_secret(text: str) -> Json:
     return found
 
 
+def _list_texts(value: Json) -> Iterator[str]:
+    """The texts in the members of an object, however deep."""
+    pending: list[Json] = [value] if isinstance(value, Mapping) else []
+    while pending:
+        found = pending.pop()
+        if isinstance(found, str):
+            yield found
+        elif isinstance(found, Mapping):
+            pending += found.values()
+        elif isinstance(found, Sequence):
+            pending += found
+
+
 def _write_output(output: Json) -> str:
     """The output as it is kept: JSON text without secrets. Raises WorkflowError where that is too long."""
     try:
         text = dump_json(output)
     except (ValueError, TypeError) as error:
         raise make_error(ErrorType.RUNTIME, f"the output of the workflow is no JSON: {error}") from error
-    if len(text) <= OUTPUT_MAX:
+    if (length := len(text.encode())) <= OUTPUT_MAX:  # a request is limited in bytes
         text = DELIVERED.redact_json(text)
-    if len(text) > OUTPUT_MAX:
-        detail = f"the output of the workflow is too long: {len(text):,} characters as JSON, of {OUTPUT_MAX:,}"
+        length = len(text.encode())
+    if length > OUTPUT_MAX:
+        detail = f"the output of the workflow is too long: {length:,} bytes as JSON, of {OUTPUT_MAX:,}"
         raise make_error(ErrorType.RUNTIME, detail)
     return text
 
@@ -311,12 +337,26 @@ def _fail_with(error: WorkflowError) -> End:
 
 
 def _write_fields(fields: Mapping[str, Json]) -> Mapping[str, JsonValue]:
-    """The fields of an error as they are kept: without secrets, and not too long."""
+    """The fields of an error as they are kept: without secrets, neither too long nor too deep for a request."""
+    if _is_deeper(fields, FIELDS_DEPTH_MAX):
+        fields = {
+            name: "nested too deep" if _is_deeper(fields[name], FIELDS_DEPTH_MAX) else fields[name]
+            for name in STANDARD_FIELDS
+            if name in fields
+        }
     text = DELIVERED.redact_json(to_storable(dump_json(dict(fields))))
     found: Mapping[str, JsonValue] = json.loads(text)
     if len(text) > ERROR_FIELDS_CHARS_MAX:
         return {name: _cut(found[name]) for name in STANDARD_FIELDS if name in found}
     return found
+
+
+def _is_deeper(value: Json, levels: int) -> bool:
+    """Whether lists and mappings are nested in more than `levels` levels."""
+    if isinstance(value, str) or not isinstance(value, Mapping | Sequence):
+        return False
+    inner = value.values() if isinstance(value, Mapping) else value
+    return levels == 0 or any(_is_deeper(one, levels - 1) for one in inner)
 
 
 def _cut(value: JsonValue) -> JsonValue:

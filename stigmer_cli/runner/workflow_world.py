@@ -10,7 +10,7 @@ from stigmer_cli.api.children import ChildRequest as ChildRequestBody
 from stigmer_cli.api.cloud_events import LOOK_BACK_MAX_S, ListenRequest, query_bodies
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.runner.reports import ClockAndRng, Reporter
+from stigmer_cli.runner.reports import ClockAndRng, Reporter, ReportRefused
 from stigmer_cli.runner.task_reporter import TaskReporter
 from stigmer_cli.runner.workflow_journal import WorkflowJournal
 from stigmer_cli.workflow.error import ErrorType, make_error
@@ -108,8 +108,11 @@ class RunnerWorld:
         )
 
     async def publish(self, event: Mapping[str, Json]) -> None:
-        """Have the server keep it, and wake who listens for it."""
-        await self._reporter.ask_its_own(lambda reports: reports.publish(event))
+        """Have the server keep it, and wake who listens for it. Raises WorkflowError where the server refuses it."""
+        try:
+            await self._reporter.ask_its_own(lambda reports: reports.publish(event))
+        except ReportRefused as error:
+            raise make_error(ErrorType.VALIDATION, f"the server refuses the event: {error.message}") from error
 
     def observe(self, event: TaskEvent) -> None:
         """Tell the server, soon."""

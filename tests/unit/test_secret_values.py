@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from stigmer_cli.api.problem import problem_of
 from stigmer_cli.errors import OperationFailed
-from stigmer_cli.secret_values import GONE, VALUES_MAX, RedactedStream, SecretValues
+from stigmer_cli.secret_values import DELIVERED, GONE, VALUES_MAX, RedactedStream, SecretValues
+from stigmer_cli.workflow.error import ErrorType, make_error
 from tests.support.canaries import CANARIES, leaked_in
 
 
@@ -175,3 +176,19 @@ def test_of_a_report_only_what_somebody_said_is_looked_through() -> None:
     text = json.dumps({"nonce": "0123456789abcdef", "tookS": 0.123456, "end": {"result": '"123456"'}})
     told = json.loads(known.redact_report(text, ours={"nonce"}))
     assert told == {"nonce": "0123456789abcdef", "tookS": 0.123456, "end": {"result": f'"{GONE}"'}}
+
+
+def test_a_value_that_is_remembered_again_is_the_newest() -> None:
+    values = SecretValues()
+    values.remember("static-secret")
+    for number in range(2_000):
+        values.remember(f"token-{number:06}")
+        if number % 500 == 0:
+            values.remember("static-secret")
+    assert values.redact("static-secret") == "[redacted]"
+
+
+def test_a_secret_at_the_place_where_the_detail_of_an_error_is_cut_is_gone() -> None:
+    DELIVERED.remember("cut-in-two-4711")
+    detail = make_error(ErrorType.RUNTIME, "x" * 1_993 + "cut-in-two-4711").fields["detail"]
+    assert "cut-in" not in str(detail)

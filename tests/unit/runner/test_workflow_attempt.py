@@ -8,9 +8,11 @@ from contextlib import suppress
 
 import pytest
 
+from stigmer_cli.api.tasks import TasksReport
 from stigmer_cli.domain.phase import Phase
 from stigmer_cli.domain.step import Effect, StepState
 from stigmer_cli.domain.waiting import WaitFor
+from stigmer_cli.errors import RequestError
 from stigmer_cli.runner.attempt import AttemptRunner
 from stigmer_cli.runner.attempt_identity import Attempt
 from stigmer_cli.runner.model_retry import ModelRetry
@@ -365,7 +367,7 @@ def test_an_attempt_that_counts_no_more_ends_without_a_report() -> None:
 
 @pytest.mark.parametrize(
     ("output", "reason"),
-    [("x" * 8_000_001, "the output of the workflow is too long: 8,000,003 characters as JSON, of 8,000,000")],
+    [("é" * 4_000_000, "the output of the workflow is too long: 8,000,002 bytes as JSON, of 8,000,000")],
 )
 def test_an_output_that_cannot_be_kept_fails_the_execution(output: str, reason: str) -> None:
     row = play(Runner("do: [{a: {set: '${ . }'}}]", output), None).row
@@ -464,3 +466,53 @@ def test_an_attempt_that_ends_by_what_a_branch_raises_cuts_nothing_off_for_good(
     with pytest.raises(ExceptionGroup):
         play(runner, None)
     assert runner.row.journal["/do/0/f/fork/branches/0/slow"].state is StepState.BEGUN
+
+
+def test_an_error_that_is_nested_too_deep_for_a_request_keeps_its_standard_fields() -> None:
+    deep: Json = []
+    for _ in range(70):
+        deep = [deep]
+    text = "do: [{a: {raise: {error: {type: 'https://example.com/e', status: 500, title: Sold, detail: '${ . }'}}}}]"
+    row = play(Runner(text, deep), None).row
+    assert row.error_fields == {
+        "type": "https://example.com/e",
+        "status": 500,
+        "title": "Sold",
+        "detail": "nested too deep",
+        "instance": "/do/0/a",
+    }
+
+
+def test_reports_of_tasks_are_bounded_and_one_that_is_refused_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    risky = "{a: {try: [{b: {call: agent, with: {n: 1, fails: '${ $input }', effect: none}}}], catch: {}}}"
+    runner = Runner(f"do: [{{l: {{for: {{in: '${{ [range(600)] }}'}}, do: [{risky}]}}}}]", "é" * 3_000)
+    lengths: list[int] = []
+
+    async def refuse(_execution: str, report: TasksReport) -> bool:
+        lengths.append(len(report.model_dump_json().encode()))
+        raise RequestError("too large")
+
+    monkeypatch.setattr(runner.reports, "report_tasks", refuse)
+    row = play(runner, None).row
+    assert row.phase is Phase.COMPLETED
+    assert len(lengths) > 2
+    assert max(lengths) < 1024 * 1024
+    last = sum(len(task.model_dump_json().encode()) for task in row.tasks[-1])
+    assert last < 1024 * 1024
+
+
+def test_an_event_that_the_server_refuses_is_an_error_of_its_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "do: [{a: {try: [{e: {emit: {event: {with: {type: x}}}}}], catch: {do: [{b: {set: {caught: true}}}]}}}]"
+    runner = Runner(text)
+
+    async def refuse(_event: Mapping[str, object]) -> None:
+        raise RequestError("too large")
+
+    monkeypatch.setattr(runner.reports, "publish", refuse)
+    assert output_of(play(runner, None).row) == {"caught": True}
+
+
+def test_every_text_in_a_secret_that_is_an_object_is_redacted() -> None:
+    text = "use: {secrets: [login]}\ndo: [{a: {set: {x: '${ $secrets.login.ways[0].pin }'}}}]"
+    runner = play(Runner(text, secrets={"login": json.dumps({"ways": [{"pin": "zebra-4711"}]})}), None)
+    assert output_of(runner.row) == {"x": "[redacted]"}

@@ -9,7 +9,7 @@ from typing import Protocol
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import Execution, QueueReason
 from stigmer_cli.domain.identity import ExecutionId, Kind
-from stigmer_cli.errors import Conflict, NotFound
+from stigmer_cli.errors import Conflict, NotFound, ServerBusy
 from stigmer_cli.executions.admission import Admission
 from stigmer_cli.executions.ids import IdGenerator
 from stigmer_cli.executions.notifier import Notifier, Subscription
@@ -99,7 +99,7 @@ class Acceptor:
             if refusal:
                 raise refusal
         self._store.refuse_if_full()
-        self._admission.admit()
+        await self._admit(request)
         answer_by_s = self._clock.monotonic() - waited_s + START_WAIT_MAX_S
         draft = await self._make_draft(request)
         held = find_hold(self._link.status())
@@ -130,6 +130,15 @@ class Acceptor:
         accepted = await self._store.executions.accept(draft, reason=QueueReason.ACCEPTED, detail="")
         self._dispatcher.nudge()
         return accepted.execution
+
+    async def _admit(self, request: SubmitRequest) -> None:
+        """Let it in, also where there is no room if it was accepted before: the answer says so."""
+        try:
+            self._admission.admit()
+        except ServerBusy:
+            key = request.idempotency_key
+            if key is None or not await self._store.executions.has_key(key):
+                raise
 
     async def _make_draft(self, request: SubmitRequest) -> ExecutionDraft:
         if request.workflow is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BindParameter, Integer, bindparam, delete, select, update
+from sqlalchemy import BindParameter, Integer, bindparam, delete, func, select, update
 
 from stigmer_cli.domain.event import CloudEvent, EventQuery, identify_event
 from stigmer_cli.domain.identity import ExecutionId, StoreId
@@ -19,9 +19,10 @@ from stigmer_cli.store.columns import Moment
 from stigmer_cli.store.database import Database, Writing, whole
 from stigmer_cli.store.errors import missing_execution
 from stigmer_cli.store.event_tables import cloud_events, event_counter
+from stigmer_cli.store.execution_draft import EVENTS_SEEN
 from stigmer_cli.store.listeners import list_types, lock_counter, wake_listeners
 from stigmer_cli.store.schedules import start_by_events
-from stigmer_cli.store.tables import executions
+from stigmer_cli.store.tables import events, executions
 
 ROWS_MAX = 100_000
 BYTES_MAX = 1024 * 1024 * 1024
@@ -44,12 +45,8 @@ _TYPES: BindParameter[Any] = bindparam("types", expanding=True)
 _LAST = select(_COUNTER.seq).where(_ONLY)
 _COUNT = update(event_counter).where(_ONLY)
 _CREATED = select(executions.c.created_at).where(executions.c.id == bindparam("id"))
-_FIRST_SINCE = (
-    select(_OF.seq)
-    .where(_OF.received_at >= bindparam("since", type_=Moment))
-    .order_by(_OF.received_at, _OF.seq)
-    .limit(1)
-)
+_FIRST_EVENT = select(events.c.data).where(events.c.execution_id == bindparam("id"), events.c.seq == 1)
+_FIRST_SINCE = select(func.min(_OF.seq)).where(_OF.received_at >= bindparam("since", type_=Moment))
 _SIZES = select(_OF.seq, _OF.bytes).where(_OF.seq > bindparam("after")).order_by(_OF.seq).limit(_LIMIT)
 _TEXTS = select(_OF.seq, _OF.event).where(_OF.seq > bindparam("after"), _OF.seq <= bindparam("upto")).order_by(_OF.seq)
 _NEWEST = select(cloud_events).where(_OF.seq < bindparam("before")).order_by(_OF.seq.desc()).limit(_LIMIT)
@@ -89,13 +86,14 @@ class CloudEventTable:
 
         Returns which are new.
 
-        Raises ServerBusy, with nothing written, where its turn does not come soon.
+        Raises ServerBusy, with nothing written, where its turn does not come soon, and RequestError where they start
+        too many executions.
         """
 
         async def write(writing: Writing) -> tuple[Sequence[bool], bool]:
-            added = await _add_all(writing, events)
+            added, last = await _add_all(writing, events)
             fresh = [event for event, is_new in zip(events, added, strict=True) if is_new]
-            await start_by_events(writing, self._store, fresh)
+            await start_by_events(writing, self._store, fresh, last=last)
             return added, await wake_listeners(writing, self._store, fresh)
 
         added, is_due = await self._database.write(write, is_deferrable=True)
@@ -128,11 +126,15 @@ class CloudEventTable:
         created_at: datetime | None = await connection.scalar(_CREATED, {"id": execution_id})
         if created_at is None:
             raise missing_execution(execution_id)
+        seen = (await connection.scalar(_FIRST_EVENT, {"id": execution_id}) or {}).get(EVENTS_SEEN)
+        if seen is not None and not look_back_s:
+            return int(seen)
         since = created_at - timedelta(seconds=look_back_s)
         if self._database.is_shared:
             since -= SERVERS_APART
         first = await connection.scalar(_FIRST_SINCE, {"since": since})
-        return last if first is None else int(first) - 1
+        begin = last if first is None else int(first) - 1
+        return begin if seen is None else min(begin, int(seen))
 
     @whole
     async def list_newest(
@@ -175,8 +177,8 @@ def load_event(text: str) -> CloudEvent:
     return event
 
 
-async def _add_all(writing: Writing, events: Sequence[CloudEvent]) -> Sequence[bool]:
-    """Write those of `events` that are new, with the next numbers; returns which are."""
+async def _add_all(writing: Writing, events: Sequence[CloudEvent]) -> tuple[Sequence[bool], int]:
+    """Write those of `events` that are new, with the next numbers; returns which are, and the last number."""
     last = await lock_counter(writing)
     added, size = [], 0
     for event in events:
@@ -196,7 +198,7 @@ async def _add_all(writing: Writing, events: Sequence[CloudEvent]) -> Sequence[b
         last, size = last + is_new, size + length * is_new
         added.append(is_new)
     await writing.connection.execute(_COUNT.values(seq=last, bytes=_COUNTER.bytes + size))
-    return added
+    return added, last
 
 
 async def _read_page(

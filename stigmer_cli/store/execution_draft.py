@@ -1,14 +1,22 @@
 """An execution as it is asked for, and the row that it becomes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+
+from sqlalchemy import select
 
 from stigmer_cli.domain.execution import EventType, QueueReason
 from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind, StoreId
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.store.database import EventDraft
+from stigmer_cli.store.database import EventDraft, Writing
+from stigmer_cli.store.event_tables import event_counter
 from stigmer_cli.store.forking import Fork
+
+EVENTS_SEEN = "events_seen"
+"""Under this name the data of the first event has the number of the last CloudEvent that came in before."""
+
+_LAST = select(event_counter.c.seq).where(event_counter.c.id == 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,3 +90,16 @@ def accepted_event(draft: ExecutionDraft) -> EventDraft:
     source, before = draft.fork.source, draft.fork.before
     text = f"accepted, as a fork of {source} from step {before}{' with another message' if draft.fork.asks else ''}"
     return EventDraft(type=EventType.ACCEPTED, text=text, data={"source": source, "before": before})
+
+
+async def append_accepted(writing: Writing, draft: ExecutionDraft, *, events_seen: int | None = None) -> None:
+    """Write the first event of an execution.
+
+    That of a workflow keeps the number of the last CloudEvent that came in before: what it listens for comes later,
+    whatever a clock says. `events_seen`: the number of the one that starts it.
+    """
+    event = accepted_event(draft)
+    if draft.kind is Kind.WORKFLOW:
+        seen = int(await writing.connection.scalar(_LAST) or 0) if events_seen is None else events_seen
+        event = replace(event, data={**event.data, EVENTS_SEEN: seen})
+    await writing.append(draft.id, 1, event)

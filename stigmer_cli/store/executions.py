@@ -20,7 +20,7 @@ from stigmer_cli.store.decisions import add_pending_calls
 from stigmer_cli.store.due_rows import Aged, due_at, is_aged, is_due
 from stigmer_cli.store.errors import missing_execution
 from stigmer_cli.store.execution_counts import read_counts
-from stigmer_cli.store.execution_draft import ExecutionDraft, accepted_event, first_row
+from stigmer_cli.store.execution_draft import ExecutionDraft, append_accepted, first_row
 from stigmer_cli.store.labels import index_labels
 from stigmer_cli.store.listing import Filter, Page
 from stigmer_cli.store.mapping import execution_of
@@ -103,8 +103,7 @@ class ExecutionTable:
         """Write the execution, PENDING and due at once, in one commit; it is on disk when this returns.
 
         With the idempotency key of an execution that exists, return that one. Raises Conflict if that one was another
-        request, or if the id is taken, what `add_beginnings` raises, and ServerBusy, with nothing
-        written, where its turn does not come soon.
+        request or the id is taken, what `add_beginnings` raises, and ServerBusy (nothing was written).
         """
 
         async def write(writing: Writing) -> AcceptResult:
@@ -113,12 +112,18 @@ class ExecutionTable:
             if (row := added.mappings().one_or_none()) is None:
                 return AcceptResult(execution=await _earlier(writing.connection, draft), is_new=False)
             await index_labels(writing, draft.id, draft.labels)
-            await writing.append(draft.id, 1, accepted_event(draft))
+            await append_accepted(writing, draft)
             if await add_beginnings(writing, draft):  # which its row, as it was first, does not show
                 return AcceptResult(execution=await _load(writing.connection, draft.id), is_new=True)
             return AcceptResult(execution=execution_of(row), is_new=True)
 
         return await self._database.write(write, is_deferrable=True)
+
+    @whole
+    async def has_key(self, key: str) -> bool:
+        """Whether a request with this idempotency key was accepted before."""
+        async with self._database.reading_once() as connection:
+            return (await connection.execute(_BY_KEY, {"key": key})).first() is not None
 
     @whole
     async def get(self, execution_id: ExecutionId) -> Execution:

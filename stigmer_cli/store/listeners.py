@@ -29,6 +29,9 @@ ANY = ""
 LOOKED_AT_MAX = 1_000
 """How many events that came in since a run looked are looked at here; with more, the run looks again."""
 
+LOOKED_AT_CHARS_MAX = 2 * 1024 * 1024
+"""How long they are together at most: nobody else writes meanwhile."""
+
 WOKEN_MAX = 200
 """How many executions go on in the commit of the event; the waker has the others go on, because their time has come."""
 
@@ -82,6 +85,8 @@ async def has_arrived(writing: Writing, listening: Sequence[Listener]) -> bool:
         given = {"after": listener.after} | ({} if types is None else {"types": types})
         found = (await writing.connection.execute(_LATER if types is None else _LATER_OF_TYPES, given)).all()
         if len(found) == LOOKED_AT_MAX:
+            return True
+        if sum(len(row.event) for row in found) > LOOKED_AT_CHARS_MAX:
             return True
         events = [json.loads(row.event) for row in found]
         if any(query.fits(event) for event in events for query in listener.queries):

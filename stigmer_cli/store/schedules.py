@@ -7,7 +7,7 @@ that nobody could see to is made up for by one execution, however many of them w
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
@@ -18,18 +18,22 @@ from stigmer_cli.domain.event import CloudEvent, identify_event
 from stigmer_cli.domain.execution import QueueReason
 from stigmer_cli.domain.identity import PREFIXES, AgentId, ExecutionId, Kind, StoreId
 from stigmer_cli.domain.phase import Phase
-from stigmer_cli.errors import NotFound
+from stigmer_cli.errors import NotFound, RequestError
 from stigmer_cli.json_text import dump_json
 from stigmer_cli.store.columns import Moment
 from stigmer_cli.store.database import Database, Writing, whole
 from stigmer_cli.store.event_tables import schedules
-from stigmer_cli.store.execution_draft import ExecutionDraft, accepted_event, first_row
+from stigmer_cli.store.execution_draft import ExecutionDraft, append_accepted, first_row
 from stigmer_cli.store.labels import index_labels
 from stigmer_cli.store.tables import executions, workflows
 from stigmer_cli.workflow.schedule import Schedule, Trigger, read_schedules
 
 LABEL = "stigmer.ai/schedule"
 SCHEDULED = "its schedule has it run"
+STARTS_MAX = 500
+"""Executions that the events of one request start: nobody else writes meanwhile."""
+
+FEWER = "send fewer events in one request, or pause some workflows: stigmer schedules list"
 CLOCKS_APART = timedelta(minutes=1)
 """A time that is later than it should be by no more is right: clocks are corrected a little, and servers differ."""
 
@@ -126,25 +130,30 @@ async def forget_schedules(writing: Writing, workflow_id: str) -> None:
         await _forget(writing, workflow_id, trigger)
 
 
-async def start_by_events(writing: Writing, store: StoreId, events: Sequence[CloudEvent]) -> bool:
-    """Accept an execution of each workflow for each of `events` that starts it; returns whether there was one."""
+async def start_by_events(writing: Writing, store: StoreId, events: Sequence[CloudEvent], *, last: int) -> bool:
+    """Accept an execution of each workflow for each of `events` that starts it; returns whether there was one.
+
+    `last` is the number of the last of `events`. Raises RequestError where they start more than `STARTS_MAX`.
+    """
     if not events:
         return False
     rows = (await writing.connection.execute(_LISTENING)).mappings().all()
-    has_started = False
+    started = 0
     for row in rows:
         one = schedule_of(row)
         if problem := one.explain_failure(writing.now, anchor=row["anchor_at"]):
             log.error("schedule_fails", workflow=row["workflow_id"], trigger=one.trigger, cause=problem)
             continue
         queries = one.list_queries()
-        for event in events:
+        for seen, event in enumerate(events, last - len(events) + 1):
             if any(query.fits(event) for query in queries):
+                if (started := started + 1) > STARTS_MAX:
+                    raise RequestError(f"more than {STARTS_MAX} executions would start at once", hint=FEWER)
                 given = [_read(event, str(one.spec["read"]))]
-                id_ = await _accept(writing, store, row, writing.now, identify_event(event), given)
-                has_started = True
+                occasion = _Occasion(name=identify_event(event), given=given, seen=seen)
+                id_ = await _accept(writing, store, row, writing.now, occasion)
                 await _note(writing, row, {"last_at": writing.now, "last_execution": id_})
-    return has_started
+    return started > 0
 
 
 class ScheduleTable:
@@ -207,7 +216,7 @@ class ScheduleTable:
                 await _give_up(writing, row, error)
                 return None
             at = due[-1]
-            id_ = await _accept(writing, self._store, row, at, at.isoformat(), {})
+            id_ = await _accept(writing, self._store, row, at, _Occasion(name=at.isoformat()))
             values = {
                 "next_at": next_at,
                 "last_at": at,
@@ -271,6 +280,15 @@ class ScheduleTable:
         if self.on_change is not None:
             self.on_change()
         return [one for one in await self.list() if one.workflow_id == workflow_id]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Occasion:
+    """What makes an execution one of its own, its input, and the number of the event that starts it."""
+
+    name: str
+    given: object = field(default_factory=dict)
+    seen: int | None = None
 
 
 def schedule_of(row: RowMapping) -> Schedule:
@@ -348,7 +366,7 @@ async def _forget(writing: Writing, workflow_id: str, trigger: str) -> None:
 
 
 async def _accept(
-    writing: Writing, store: StoreId, row: RowMapping, at: datetime, occasion: str, given: object
+    writing: Writing, store: StoreId, row: RowMapping, at: datetime, occasion: _Occasion
 ) -> ExecutionId | None:
     """Accept the execution of this occasion, unless it is accepted already; its id says which it is.
 
@@ -357,21 +375,21 @@ async def _accept(
     rows = await writing.connection.execute(_WORKFLOW, {"of_workflow": row["workflow_id"]})
     if (found := rows.mappings().one_or_none()) is None:
         return None
-    id_ = make_id(row["workflow_id"], row["trigger"], at, occasion)
+    id_ = make_id(row["workflow_id"], row["trigger"], at, occasion.name)
     draft = ExecutionDraft(
         id=id_,
         kind=Kind.WORKFLOW,
         agent_id=AgentId(found["id"]),
         agent_name=found["name"],
         version_id=found["version_id"],
-        message=dump_json(given, is_canonical=True),
+        message=dump_json(occasion.given, is_canonical=True),
         labels={LABEL: str(row["trigger"])},
     )
     first = first_row(draft, store, QueueReason.ACCEPTED, "", writing.now)
     added = await writing.connection.execute(writing.backend.insert_or_skip(executions, None), first)
     if added.mappings().one_or_none() is not None:
         await index_labels(writing, id_, draft.labels)
-        await writing.append(id_, 1, accepted_event(draft))
+        await append_accepted(writing, draft, events_seen=occasion.seen)
     return id_
 
 

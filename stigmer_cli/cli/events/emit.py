@@ -37,6 +37,8 @@ def emit_event(cli: Cli, options: EventOptions) -> None:
     """
     event = make_event(cli, options)
     [sent] = call_with_retry(cli, lambda client: client.publish_events([event]))
+    if options.id is None:  # an id of its own: where it is known, an earlier try of this command has brought it there
+        sent = sent.model_copy(update={"is_new": True})
     cli.out.result({"event": event, "isNew": sent.is_new}, lambda console: console.print(_describe(sent)))
 
 

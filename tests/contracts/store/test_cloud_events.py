@@ -290,3 +290,15 @@ async def test_every_listener_sees_every_event_that_fits_once(store: Store, seed
     for id_, value in crowd.wanted.items():
         assert sorted(crowd.seen[id_]) == [int(str(one["id"])) for one in sent if one["data"] == {"n": value}]
         assert (await standing(store, id_))[2], "it waits again"
+
+
+async def test_of_an_execution_without_a_number_every_event_since_then_is_seen_though_a_clock_was_set_back(
+    store: Store, clock: RealSleepClock
+) -> None:
+    id_ = await running(store)
+    clock.move(60)
+    await store.cloud_events.publish([event("1")])
+    clock.move(-30)
+    await store.cloud_events.publish([event("2")])
+    found = await store.cloud_events.read_for(id_, [ORDERS], after=None)
+    assert [one["id"] for _, one in found.events] == ["1", "2"]

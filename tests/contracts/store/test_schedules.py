@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stigmer_cli.domain.event import CloudEvent, check_event
+from stigmer_cli.domain.event import CloudEvent, EventQuery, check_event
 from stigmer_cli.domain.execution import Execution
 from stigmer_cli.domain.identity import AgentId, WorkflowDefinitionId
 from stigmer_cli.domain.phase import Phase
@@ -191,3 +191,29 @@ async def test_another_delay_after_the_end_waits_for_the_one_under_way(store: St
     state = await only(store)
     [one] = await executions(store)
     assert (state.next_at, state.last_execution, state.schedule.spec) == (None, one.id, {"ms": 1_200_000})
+
+
+async def test_what_an_event_started_listens_for_the_events_behind_it_whatever_the_clock_says(
+    store: Store, clock: RealSleepClock
+) -> None:
+    await apply(store, {"on": {"one": {"with": {"type": "low"}}}})
+    await store.cloud_events.publish([event("0", "high")])
+    clock.move(-600)
+    await store.cloud_events.publish([event("1", "low"), event("2", "high")])
+    clock.move(-600)
+    await store.cloud_events.publish([event("3", "high")])
+    [one] = await executions(store)
+    found = await store.cloud_events.read_for(one.id, [EventQuery()], after=None)
+    assert [one["id"] for _, one in found.events] == ["2", "3"]
+
+
+async def test_a_request_whose_events_start_too_many_executions_is_refused_whole(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stigmer_cli.store.schedules.STARTS_MAX", 2)
+    await apply(store, {"on": {"one": {"with": {"type": "low"}}}})
+    with pytest.raises(RequestError, match="more than 2 executions would start at once"):
+        await store.cloud_events.publish([event(f"{n}", "low") for n in range(3)])
+    assert (await executions(store), await store.cloud_events.list_newest(limit=5)) == ([], [])
+    await store.cloud_events.publish([event(f"{n}", "low") for n in range(2)])
+    assert len(await executions(store)) == 2

@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from uuid import uuid4
 
@@ -23,6 +23,9 @@ ENGINE_VARIABLES = (
 
 PULLS: Mapping[str, str] = {"ifNotPresent": "missing", "always": "always", "never": "never"}
 LABEL = "stigmer.workflow"
+PERFORM_LABEL = "stigmer.perform"
+"""Which performance of a task has started the container."""
+
 REMOVE_LABEL = "stigmer.remove-at"
 """When a container may be removed, in seconds since 1970."""
 
@@ -55,8 +58,9 @@ class ContainerProcess:
             )
         await self._remove_due(engine)
         now_s = int(self._clock.now().timestamp())
-        name = str(settings.get("name") or f"stigmer-{uuid4().hex}")
-        command = [engine, *list_words(settings, name, now_s)]
+        perform = uuid4().hex
+        name = str(settings.get("name") or f"stigmer-{perform}")
+        command = [engine, *list_words(settings, name, now_s, perform)]
         own = _mapping(settings, "environment")
         given = {
             "environment": {**own, **self._environ},
@@ -68,7 +72,7 @@ class ContainerProcess:
             has_ended = True
         finally:
             if not has_ended or _cleanup(settings) == "always":
-                await self._remove(engine, [name])
+                await self._remove_own(engine, perform)
         if isinstance(left, Mapping) and left["code"] == ENGINE_FAILED:
             said = " ".join(str(left["stderr"]).split())[-SAID_CHARS_MAX:]
             raise make_error(ErrorType.RUNTIME, f"the container cannot be run: {said}")
@@ -87,18 +91,18 @@ class ContainerProcess:
         if due:
             await self._remove(engine, due)
 
+    async def _remove_own(self, engine: str, perform: str) -> None:
+        """Remove the container that this task has started: the one of that name may be somebody else's."""
+        await _finish(self._find_and_remove(engine, perform), "removal of a container")
+
+    async def _find_and_remove(self, engine: str, perform: str) -> None:
+        filters = ["--filter", f"label={PERFORM_LABEL}={perform}"]
+        if found := (await self._ask(engine, ["ps", "--all", "--quiet", *filters])).split():
+            await self._ask(engine, ["rm", "--force", *found])
+
     async def _remove(self, engine: str, names: Sequence[str]) -> None:
         """Remove containers, running or not. A cancellation waits for it."""
-        was_cancelled = False
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(self._ask(engine, ["rm", "--force", *names]), name="removal of a container")
-            while not task.done():
-                try:
-                    await asyncio.shield(task)
-                except asyncio.CancelledError:
-                    was_cancelled = True
-        if was_cancelled:
-            raise asyncio.CancelledError
+        await _finish(self._ask(engine, ["rm", "--force", *names]), "removal of containers")
 
     async def _ask(self, engine: str, words: Sequence[str]) -> str:
         """What the engine writes; nothing where it fails or takes too long."""
@@ -117,7 +121,21 @@ class ContainerProcess:
         return ""
 
 
-def list_words(settings: Mapping[str, Json], name: str, now_s: int) -> Sequence[str]:
+async def _finish(work: Coroutine[object, object, object], name: str) -> None:
+    """Do it to its end: a cancellation waits for that."""
+    was_cancelled = False
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(work, name=name)
+        while not task.done():
+            try:
+                await asyncio.shield(task)
+            except asyncio.CancelledError:
+                was_cancelled = True
+    if was_cancelled:
+        raise asyncio.CancelledError
+
+
+def list_words(settings: Mapping[str, Json], name: str, now_s: int, perform: str) -> Sequence[str]:
     """The words of `run`. Values of the environment are not among them: who lists processes would see them."""
     words = [
         "run",
@@ -125,6 +143,8 @@ def list_words(settings: Mapping[str, Json], name: str, now_s: int) -> Sequence[
         name,
         "--label",
         f"{LABEL}=1",
+        "--label",
+        f"{PERFORM_LABEL}={perform}",
         "--pull",
         PULLS[str(settings.get("pullPolicy", "ifNotPresent"))],
     ]

@@ -17,7 +17,7 @@ from typing import cast
 
 from stigmer_cli.errors import reason_of
 from stigmer_cli.tool_server import launch
-from stigmer_cli.workflow.error import ErrorType, make_error
+from stigmer_cli.workflow.error import ErrorType, WorkflowError, make_error
 from stigmer_cli.workflow.expression.template import write_text
 from stigmer_cli.workflow.json_value import Json
 
@@ -27,6 +27,12 @@ OUTPUT_BYTES_MAX = 2 * 1024 * 1024
 READ_BYTES = 65_536
 ENDED_S_MAX = 5.0
 """How long the pipes of a killed process may stay open: something that left its group may hold them for ever."""
+
+HELD_S_MAX = 3.0
+"""How long the pipes of a process are read that has ended, where something that it started holds them."""
+
+ENDED_EVERY_S = 0.25
+"""How often it is looked whether a process has ended whose pipes are open."""
 
 LINES_MAX = 500
 """How many lines of what a process writes to standard error are heard."""
@@ -78,11 +84,26 @@ class ScriptProcess:
             raise make_error(
                 ErrorType.CONFIGURATION, f"there is no node in {self._path}, which runs scripts of the language js"
             )
-        with tempfile.TemporaryDirectory(prefix="stigmer-script-") as folder:
+        with _make_folder() as folder:
             file = Path(folder) / SCRIPT_FILES[language]
-            await asyncio.to_thread(file.write_text, str(settings["code"]), "utf-8")
+            try:
+                await asyncio.to_thread(file.write_text, str(settings["code"]), "utf-8")
+            except OSError as error:
+                raise _explain_disk(error) from error
             command = [program, str(file), *list_arguments(settings)]
             return await run_process(command, settings, self._path, self._hear)
+
+
+def _make_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder that is removed with what is in it. Raises WorkflowError: nothing has been done by then."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="stigmer-script-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise _explain_disk(error) from error
+
+
+def _explain_disk(error: OSError) -> WorkflowError:
+    return make_error(ErrorType.RUNTIME, f"the script cannot be written to a temporary file: {reason_of(error)}")
 
 
 def list_arguments(settings: Mapping[str, Json]) -> Sequence[str]:
@@ -136,29 +157,48 @@ async def _end(process: Process) -> None:
 async def _communicate(process: Process, given: bytes, hear: Hear | None) -> Json:
     assert process.stdout is not None  # noqa: S101 - all three are pipes
     assert process.stderr is not None  # noqa: S101
+    output, error = _Output("output"), _Output("error", hear)
     try:
         async with asyncio.TaskGroup() as group:
-            stdout = group.create_task(_read(process.stdout, "output"), name="standard output")
-            stderr = group.create_task(_read(process.stderr, "error", hear), name="standard error")
-            group.create_task(_write(process, given), name="standard input")
+            left = {
+                group.create_task(output.read(process.stdout), name="standard output"),
+                group.create_task(error.read(process.stderr), name="standard error"),
+                group.create_task(_write(process, given), name="standard input"),
+            }
+            while left and process.returncode is None:
+                _, left = await asyncio.wait(left, timeout=ENDED_EVERY_S)
+            if left:
+                _, left = await asyncio.wait(left, timeout=HELD_S_MAX)
+            for task in left:  # something that the process started and left behind has its pipes
+                task.cancel()
     except* TooMuch as group_of:
         raise make_error(ErrorType.RUNTIME, str(group_of.exceptions[0])) from None
-    return {"code": await process.wait(), "stdout": stdout.result(), "stderr": stderr.result()}
+    return {"code": await process.wait(), "stdout": output.read_text(), "stderr": error.read_text()}
 
 
 class TooMuch(Exception):
     """The process wrote more than is kept."""
 
 
-async def _read(stream: asyncio.StreamReader, name: str, hear: Hear | None = None) -> str:
-    found, lines = bytearray(), _Lines(hear)
-    while part := await stream.read(READ_BYTES):
-        found += part
-        lines.feed(part)
-        if len(found) > OUTPUT_BYTES_MAX:
-            raise TooMuch(f"the process wrote more than {OUTPUT_BYTES_MAX:,} bytes to standard {name}")
-    lines.feed(b"\n")
-    return found.decode("utf-8", "replace")
+class _Output:
+    """What a process writes to a pipe."""
+
+    def __init__(self, name: str, hear: Hear | None = None) -> None:
+        self._name = name
+        self._found, self._lines = bytearray(), _Lines(hear)
+
+    async def read(self, stream: asyncio.StreamReader) -> None:
+        """Read it to its end. Raises TooMuch."""
+        while part := await stream.read(READ_BYTES):
+            self._found += part
+            self._lines.feed(part)
+            if len(self._found) > OUTPUT_BYTES_MAX:
+                raise TooMuch(f"the process wrote more than {OUTPUT_BYTES_MAX:,} bytes to standard {self._name}")
+
+    def read_text(self) -> str:
+        """What was read, as text."""
+        self._lines.feed(b"\n")
+        return self._found.decode("utf-8", "replace")
 
 
 class _Lines:

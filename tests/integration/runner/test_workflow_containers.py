@@ -27,6 +27,9 @@ match words[0]:
         if words[image - 2] != "--entrypoint":
             print("no such image", file=sys.stderr)
             sys.exit(125)
+        if (kept / f"{{name}}.container").exists():
+            print(f"the name {{name}} is already in use", file=sys.stderr)
+            sys.exit(125)
         names = [words[at + 1] for at, word in enumerate(words) if word == "--env"]
         env = {{"PATH": "/usr/bin:/bin"}} | {{name: os.environ[name] for name in names}}
         # As with a real engine, the container does not hold the pipes of the client.
@@ -46,7 +49,8 @@ match words[0]:
                 pass
             file.unlink()
     case "ps":
-        print(*[file.stem for file in kept.glob("*.container") if "remove-at" in file.read_text()])
+        wanted = words[words.index("--filter") + 1].removeprefix("label=")
+        print(*[file.stem for file in kept.glob("*.container") if wanted in file.read_text()])
     case "inspect":
         for name in words[3:]:
             text = (kept / f"{{name}}.container").read_text()
@@ -85,11 +89,12 @@ def test_the_engine_is_told_what_the_task_says_and_no_value_of_a_variable() -> N
         "pullPolicy": "always",
         "lifetime": {"cleanup": "eventually", "after": {"minutes": 1}},
     }
-    assert " ".join(list_words(settings, "n", 100)) == (
-        "run --name n --label stigmer.workflow=1 --pull always --label stigmer.remove-at=160 --interactive"
-        " --env TOKEN --env PATH=/own --publish 8080:80 --volume /srv:/data alpine:3 a b 1"
+    assert " ".join(list_words(settings, "n", 100, "p1")) == (
+        "run --name n --label stigmer.workflow=1 --label stigmer.perform=p1 --pull always"
+        " --label stigmer.remove-at=160 --interactive --env TOKEN --env PATH=/own"
+        " --publish 8080:80 --volume /srv:/data alpine:3 a b 1"
     )
-    with_command = list_words({"image": "i", "command": "echo $1", "arguments": ["x"]}, "n", 0)
+    with_command = list_words({"image": "i", "command": "echo $1", "arguments": ["x"]}, "n", 0, "p1")
     assert with_command[-7:] == ["--entrypoint", "/bin/sh", "i", "-c", "echo $1", "sh", "x"]
 
 
@@ -129,6 +134,17 @@ async def test_a_task_that_is_cancelled_leaves_no_container(engine: Path) -> Non
         await task
     assert _list_containers(engine) == []
     await eventually(lambda: _look(is_so=not _is_alive(pid)), within_s=10)
+
+
+async def test_a_container_of_somebody_else_with_the_same_name_is_left_alone(engine: Path) -> None:
+    task = asyncio.ensure_future(_perform(engine, _settings(command="sleep 60")))
+    await eventually(lambda: _look(is_so=(engine / "one.container").exists()), within_s=20)
+    with pytest.raises(WorkflowError, match="the name one is already in use"):
+        await _perform(engine, _settings(command="true", lifetime={"cleanup": "always"}))
+    assert _list_containers(engine) == ["one"]
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def _look(*, is_so: bool) -> bool | None:

@@ -132,3 +132,16 @@ async def test_a_process_that_writes_without_an_end_is_ended() -> None:
 async def test_a_process_that_does_not_read_its_input_is_no_error() -> None:
     found = await _shell(command="exit 0", stdin="x" * 1_000_000)
     assert found["code"] == 0
+
+
+async def test_what_a_process_left_behind_holds_its_pipes_only_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stigmer_cli.runner.call.process.HELD_S_MAX", 0.1)
+    async with asyncio.timeout(30):
+        found = await _shell(command="sleep 600 & echo said; exit 4")
+    assert (found["code"], found["stdout"]) == (4, "said\n")
+
+
+async def test_a_script_that_cannot_be_written_is_an_error_of_its_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    with pytest.raises(WorkflowError, match="the script cannot be written to a temporary file"):
+        await ScriptProcess().perform({"language": "python", "code": "1"})

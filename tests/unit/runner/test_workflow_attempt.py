@@ -485,7 +485,7 @@ def test_an_error_that_is_nested_too_deep_for_a_request_keeps_its_standard_field
 
 def test_reports_of_tasks_are_bounded_and_one_that_is_refused_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     risky = "{a: {try: [{b: {call: agent, with: {n: 1, fails: '${ $input }', effect: none}}}], catch: {}}}"
-    runner = Runner(f"do: [{{l: {{for: {{in: '${{ [range(600)] }}'}}, do: [{risky}]}}}}]", "é" * 3_000)
+    runner = Runner(f"do: [{{l: {{for: {{in: '${{ [range(300)] }}'}}, do: [{risky}]}}}}]", "é" * 3_000)
     lengths: list[int] = []
 
     async def refuse(_execution: str, report: TasksReport) -> bool:
@@ -495,7 +495,7 @@ def test_reports_of_tasks_are_bounded_and_one_that_is_refused_ends_nothing(monke
     monkeypatch.setattr(runner.reports, "report_tasks", refuse)
     row = play(runner, None).row
     assert row.phase is Phase.COMPLETED
-    assert len(lengths) > 2
+    assert len(lengths) > 1
     assert max(lengths) < 1024 * 1024
     last = sum(len(task.model_dump_json().encode()) for task in row.tasks[-1])
     assert last < 1024 * 1024

@@ -50,6 +50,7 @@ _FIRST_SINCE = select(func.min(_OF.seq)).where(_OF.received_at >= bindparam("sin
 _SIZES = select(_OF.seq, _OF.bytes).where(_OF.seq > bindparam("after")).order_by(_OF.seq).limit(_LIMIT)
 _TEXTS = select(_OF.seq, _OF.event).where(_OF.seq > bindparam("after"), _OF.seq <= bindparam("upto")).order_by(_OF.seq)
 _NEWEST = select(cloud_events).where(_OF.seq < bindparam("before")).order_by(_OF.seq.desc()).limit(_LIMIT)
+_NEWEST_SIZES = select(_OF.bytes).where(_OF.seq < bindparam("before")).order_by(_OF.seq.desc()).limit(_LIMIT)
 _OLDEST = select(_OF.seq, _OF.bytes, _OF.received_at).order_by(_OF.seq).limit(BATCH)
 _FORGET = delete(cloud_events).where(_OF.seq <= bindparam("upto"))
 
@@ -139,15 +140,25 @@ class CloudEventTable:
     @whole
     async def list_newest(
         self, *, limit: int, before: int | None = None, type_: str | None = None
-    ) -> Sequence[StoredEvent]:
-        """Up to `limit` events that came in before number `before`, newest first."""
-        query = _NEWEST if type_ is None else _NEWEST.where(_OF.type == bindparam("of_type"))
-        given: dict[str, object] = {"before": SEQ_MAX if before is None else before, "limit": limit}
+    ) -> tuple[Sequence[StoredEvent], bool]:
+        """Up to `limit` events that came in before number `before`, newest first, and whether there are more.
+
+        They are fewer where they have more than `PAGE_BYTES`.
+        """
+        of_type = [] if type_ is None else [_OF.type == bindparam("of_type")]
+        given: dict[str, object] = {"before": SEQ_MAX if before is None else before, "limit": limit + 1}
         if type_ is not None:
             given["of_type"] = type_
-        async with self._database.reading_once() as connection:
-            rows = (await connection.execute(query, given)).all()
-        return [StoredEvent(seq=row.seq, received_at=row.received_at, event=load_event(row.event)) for row in rows]
+        async with self._database.reading() as connection:
+            sizes = (await connection.execute(_NEWEST_SIZES.where(*of_type), given)).all()
+            number, length = 0, 0
+            for row in sizes[:limit]:
+                if number and length + row.bytes > PAGE_BYTES:
+                    break
+                number, length = number + 1, length + row.bytes
+            rows = (await connection.execute(_NEWEST.where(*of_type), {**given, "limit": number})).all()
+        found = [StoredEvent(seq=row.seq, received_at=row.received_at, event=load_event(row.event)) for row in rows]
+        return found, number < len(sizes)
 
     @whole
     async def forget_old(self, before: datetime, *, rows_max: int = ROWS_MAX, bytes_max: int = BYTES_MAX) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, bindparam, delete, select, tuple_, update
+from sqlalchemy import RowMapping, Select, bindparam, delete, func, select, tuple_, update
 
 from stigmer_cli.domain.identity import AgentId, ExecutionId, WorkflowDefinitionId, is_id
 from stigmer_cli.domain.workflow_definition import WorkflowDefinition
@@ -19,10 +19,16 @@ from stigmer_cli.store.database import Database, Transition, Writing, whole
 from stigmer_cli.store.schedules import forget_schedules, write_schedules
 from stigmer_cli.store.tables import OPEN, executions, workflow_versions, workflows
 
+PAGE_CHARS = 2 * 1024 * 1024
+"""Of all documents of a page of workflows."""
+
 _OF = workflows.c
 _NAMESPACE_END = "/"
 _ALL = select(workflows, workflow_versions.c.document).join(
     workflow_versions, workflow_versions.c.id == workflows.c.version_id
+)
+_SIZES = select(func.length(workflow_versions.c.document)).join(
+    workflows, workflow_versions.c.id == workflows.c.version_id
 )
 _BY_ID = _ALL.where(_OF.id == bindparam("id"))
 _BY_NAME = _ALL.where(_OF.name == bindparam("name")).order_by(_OF.namespace)
@@ -95,13 +101,24 @@ class WorkflowTable:
         return [applied[draft.id] for draft in drafts], applied_agents
 
     @whole
-    async def list(self, *, limit: int, after: tuple[str, str] | None = None) -> Sequence[WorkflowDefinition]:
-        """Up to `limit` workflows in the order of name and namespace, starting after those."""
-        query = _ALL.order_by(_OF.name, _OF.namespace).limit(limit)
-        if after is not None:
-            query = query.where(tuple_(_OF.name, _OF.namespace) > tuple_(*after))
+    async def list(
+        self, *, limit: int, after: tuple[str, str] | None = None
+    ) -> tuple[Sequence[WorkflowDefinition], bool]:
+        """Up to `limit` workflows in the order of name and namespace, starting after those; whether there are more.
+
+        They are fewer where their documents have more than `PAGE_CHARS` characters.
+        """
+        behind = [] if after is None else [tuple_(_OF.name, _OF.namespace) > tuple_(*after)]
+        ordered = (_OF.name, _OF.namespace)
         async with self._database.reading() as connection:
-            return [_definition_of(row) for row in (await connection.execute(query)).mappings()]
+            sizes = (await connection.scalars(_SIZES.where(*behind).order_by(*ordered).limit(limit + 1))).all()
+            number, length = 0, 0
+            for size in sizes[:limit]:
+                if number and length + size > PAGE_CHARS:
+                    break
+                number, length = number + 1, length + size
+            rows = (await connection.execute(_ALL.where(*behind).order_by(*ordered).limit(number))).mappings()
+            return [_definition_of(row) for row in rows], number < len(sizes)
 
     @whole
     async def get(self, reference: str) -> WorkflowDefinition:

@@ -58,9 +58,9 @@ async def list_events(
     type: str | None = None,  # noqa: A002 - the attribute's name
 ) -> EventList:
     """One page of the events that are kept, newest first."""
-    found = await called.store.cloud_events.list_newest(limit=limit + 1, before=before, type_=type)
-    items = [EventItem(seq=one.seq, received_at=one.received_at, event=_body(one.event)) for one in found[:limit]]
-    return EventList(items=items, next_before=items[-1].seq if len(found) > limit else None)
+    found, has_more = await called.store.cloud_events.list_newest(limit=limit, before=before, type_=type)
+    items = [EventItem(seq=one.seq, received_at=one.received_at, event=_body(one.event)) for one in found]
+    return EventList(items=items, next_before=items[-1].seq if has_more else None)
 
 
 @router.post("/executions/{execution_id}/listen")

@@ -60,10 +60,9 @@ async def list_workflows(
 ) -> WorkflowPage:
     """One page of workflows by name and namespace."""
     name, _, namespace = (cursor or "").partition("/")
-    found = await called.store.workflows.list(limit=limit + 1, after=(name, namespace) if cursor else None)
-    page = found[:limit]
+    page, has_more = await called.store.workflows.list(limit=limit, after=(name, namespace) if cursor else None)
     runs = await called.store.workflows.read_runs([one.id for one in page]) if status else None
-    last = page[-1] if len(found) > limit else None
+    last = page[-1] if has_more else None
     return WorkflowPage(
         items=[_with_status(one, runs) for one in page], next_cursor=f"{last.name}/{last.namespace}" if last else None
     )

@@ -80,20 +80,20 @@ async def rows_of_listeners(store: Store) -> int:
 async def test_an_event_is_taken_once_by_source_and_id(store: Store) -> None:
     assert await store.cloud_events.publish([event("1"), event("2"), event("1", data=5)]) == [True, True, False]
     assert await store.cloud_events.publish([event("2"), event("2", source="/other")]) == [False, True]
-    found = await store.cloud_events.list_newest(limit=10)
+    found, _ = await store.cloud_events.list_newest(limit=10)
     assert [(one.seq, one.event["id"], one.event["source"]) for one in found] == [
         (3, "2", "/other"),
         (2, "2", "/shop"),
         (1, "1", "/shop"),
     ]
-    assert (await store.cloud_events.list_newest(limit=1, before=3, type_="order"))[0].seq == 2
+    assert (await store.cloud_events.list_newest(limit=1, before=3, type_="order"))[0][0].seq == 2
 
 
 async def test_an_event_that_is_sent_many_times_at_once_is_taken_once(store: Store) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(publish(store, event(f"{n % 3}"))) for n in range(12)]
     assert sum(is_new for task in tasks for is_new in task.result()) == 3
-    assert [one.seq for one in await store.cloud_events.list_newest(limit=10)] == [3, 2, 1]
+    assert [one.seq for one in (await store.cloud_events.list_newest(limit=10))[0]] == [3, 2, 1]
 
 
 async def test_an_event_ends_the_wait_of_who_listens_for_it_in_its_own_commit(store: Store) -> None:
@@ -241,11 +241,11 @@ async def test_events_are_kept_for_a_while_and_never_too_many(store: Store, cloc
     assert await store.cloud_events.forget_old(clock.now() - timedelta(seconds=60)) == 2
     assert await store.cloud_events.forget_old(clock.now() - timedelta(seconds=60)) == 0
     assert await store.cloud_events.forget_old(clock.now() - timedelta(seconds=60), rows_max=3) == 1
-    size = (await store.cloud_events.list_newest(limit=1))[0]
+    size = (await store.cloud_events.list_newest(limit=1))[0][0]
     assert size.seq == 6
     assert await store.cloud_events.forget_old(clock.now() - timedelta(seconds=60), bytes_max=1) == 3
     assert await store.cloud_events.publish([event("old")]) == [True], "and then it is a new event"
-    assert [one.seq for one in await store.cloud_events.list_newest(limit=9)] == [7]
+    assert [one.seq for one in (await store.cloud_events.list_newest(limit=9))[0]] == [7]
 
 
 class Crowd:
@@ -302,3 +302,18 @@ async def test_of_an_execution_without_a_number_every_event_since_then_is_seen_t
     await store.cloud_events.publish([event("2")])
     found = await store.cloud_events.read_for(id_, [ORDERS], after=None)
     assert [one["id"] for _, one in found.events] == ["1", "2"]
+
+
+async def test_a_page_of_the_newest_ends_where_it_becomes_too_long(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stigmer_cli.store.cloud_events.PAGE_BYTES", 300)
+    await store.cloud_events.publish([event(f"{n}", data="x" * 100) for n in range(3)])
+    before, seen = None, []
+    for _ in range(9):
+        page, has_more = await store.cloud_events.list_newest(limit=9, before=before)
+        seen.append([one.seq for one in page])
+        before = page[-1].seq
+        if not has_more:
+            break
+    assert seen == [[3], [2], [1]]

@@ -91,7 +91,7 @@ async def test_agents_and_workflows_are_applied_together_or_not_at_all(store: St
     with pytest.raises(RequestError):
         await store.workflows.apply([workflow("pets")], [agent_draft("a"), agent_draft("a", number=1)])
     await store.workflows.apply([workflow("tried")], [agent_draft("tried")], is_dry_run=True)
-    assert await store.workflows.list(limit=10) == []
+    assert await store.workflows.list(limit=10) == ([], False)
     assert await store.agents.list(limit=10) == []
     _, [applied] = await store.workflows.apply([workflow("pets")], [agent_draft("a")])
     assert (applied.verb, (await store.agents.get("a")).slug) == ("created", "a")
@@ -113,9 +113,10 @@ async def test_workflows_are_paged_by_name_and_namespace(store: Store) -> None:
         for n, (name, space) in enumerate([("b", "a"), ("a", "b"), ("a", "a")])
     ]
     await store.workflows.apply(drafts)
-    page = await store.workflows.list(limit=2)
-    rest = await store.workflows.list(limit=2, after=(page[-1].name, page[-1].namespace))
+    page, has_more = await store.workflows.list(limit=2)
+    rest, _ = await store.workflows.list(limit=2, after=(page[-1].name, page[-1].namespace))
     assert [one.full_name for one in (*page, *rest)] == ["a/a", "b/a", "a/b"]
+    assert has_more
 
 
 async def test_an_execution_stays_with_the_document_and_the_time_that_it_began_with(store: Store) -> None:

@@ -110,7 +110,11 @@ async def printed(harness: ReconcileHarness, row: Execution) -> Printed | None:
     now = SystemClock().now()
     [move] = plan([observation], now=now, rules=Rules(grace_s=0))
     found = judge(observation, move, StuckContext(now=now, is_polled=True, untaken_s=60))
-    return None if found is None else Printed(found.kind, re.sub(r" \(.*\)$", "", found.hint).split(", or "))
+    if found is None:
+        return None
+    commands = re.sub(r" \(.*\)$", "", found.hint).split(", or ")
+    # `rerun` begins another execution, and leaves this one to the command beside it.
+    return Printed(found.kind, [command for command in commands if not command.startswith("stigmer executions rerun")])
 
 
 async def type_it(harness: ReconcileHarness, row: Execution, told: Printed) -> None:

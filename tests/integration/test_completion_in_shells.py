@@ -26,7 +26,7 @@ LOAD: Mapping[str, tuple[str, ...]] = {
     "fish": ("stigmer completion fish | source",),
 }
 OLD, NEW = "aex-01m8a17qxd736wey2ggsdc1wpt", "aex-01m8a17r00000000000000abcd"
-SUMMARY = "List, show, watch, cancel, resume and reconcile executions"
+SUMMARY = "List, watch, approve, deny, resume and cancel executions"
 HERE = pytest.mark.skipif(not all(map(is_installed, SHELLS)), reason="bash, zsh or fish is not installed")
 
 pytestmark = HERE

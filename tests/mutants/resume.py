@@ -35,8 +35,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="a person's resume passes over a step that may have had its effect",
         file="store/resuming.py",
-        old="    if left is not None:\n",
-        new="    if left is not None and decided:\n",
+        old="    if left is not None and not is_about_one:\n",
+        new="    if left is not None and is_about_one:\n",
         caught_by=(RESUMING,),
     ),
     Mutant(

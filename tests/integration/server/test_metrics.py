@@ -43,6 +43,8 @@ NAMES = {
     "stigmer_stuck_executions",
     "stigmer_model_tokens",
     "stigmer_model_cost_dollars",
+    "stigmer_model_turns",
+    "stigmer_tool_calls",
 }
 MANUAL = {"STIGMER_RECONCILE": "manual"}
 STATE = "stigmer_temporal_connection_state"

@@ -3,6 +3,7 @@
 import json
 from dataclasses import fields, is_dataclass, replace
 from datetime import timedelta
+from itertools import cycle
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -50,7 +51,7 @@ EXECUTIONS: dict[str, Execution] = {
             row(Phase.IN_PROGRESS),
             waiting=Waiting(wait_for=kind, step="/1", since=START, until=until, cause="says so", calls=(CALL, CALL)),
         )
-        for kind, until in zip(WaitFor, [None, LATER] * 3, strict=True)
+        for kind, until in zip(WaitFor, cycle((None, LATER)), strict=False)
     },
 }
 LAST_RUN = LastRun(id="x", at=LATER, phase=Phase.FAILED)

@@ -1,6 +1,8 @@
 """Deletes what has ended and is older than the setting `retention` says, now and then, in small steps."""
 
+from abc import ABC, abstractmethod
 from datetime import datetime, timedelta
+from typing import ClassVar
 
 import structlog
 from ulid import ULID
@@ -20,8 +22,13 @@ PAUSE_S = 0.2
 log = structlog.get_logger()
 
 
-class Retention:
-    """Keeps executions that have ended for `kept_s` seconds after they were accepted."""
+class RetentionLoop(ABC):
+    """Deletes what is older than `kept_s` seconds, every `every_s` seconds.
+
+    Several servers of one store may do it at the same time: each deletes what the others have left.
+    """
+
+    every_s: ClassVar[float]
 
     def __init__(self, store: Store, *, kept_s: float, clock: Clock) -> None:
         self._store = store
@@ -29,24 +36,43 @@ class Retention:
         self._clock = clock
 
     async def run(self) -> None:
-        """Prune at once, and then every `EVERY_S` seconds, until cancelled."""
+        """Delete at once, and then again and again, until cancelled."""
         while True:
             await self.run_once()
-            await self._clock.sleep(EVERY_S)
+            await self._clock.sleep(self.every_s)
 
     async def run_once(self) -> int:
-        """Delete what is too old, and return how many executions that were.
-
-        Several servers of one store may do it at the same time: each deletes what the others have left.
-        """
+        """Delete what is too old, and return how many that were."""
         before = self._clock.now() - timedelta(seconds=self._kept_s)
-        total = 0
-        while ids := await self._store.pruning.find_old(before, limit=BATCH):
-            total += len(await self._store.pruning.delete(ids))
+        total, has_more = await self._delete_some(before)
+        while has_more:
             await self._clock.sleep(PAUSE_S)
+            gone, has_more = await self._delete_some(before)
+            total += gone
         if total:
-            log.info("executions_pruned", number=total, accepted_before=before.isoformat())
+            self._tell(total, before)
         return total
+
+    @abstractmethod
+    async def _delete_some(self, before: datetime) -> tuple[int, bool]:
+        """Delete some of what is from before `before` in one commit: how many, and whether there may be more."""
+
+    @abstractmethod
+    def _tell(self, number: int, before: datetime) -> None:
+        """Write to the log that `number` from before `before` were deleted."""
+
+
+class Retention(RetentionLoop):
+    """Keeps executions that have ended for `kept_s` seconds after they were accepted."""
+
+    every_s = EVERY_S
+
+    async def _delete_some(self, before: datetime) -> tuple[int, bool]:
+        ids = await self._store.pruning.find_old(before, limit=BATCH)
+        return len(await self._store.pruning.delete(ids)) if ids else 0, bool(ids)
+
+    def _tell(self, number: int, before: datetime) -> None:
+        log.info("executions_pruned", number=number, accepted_before=before.isoformat())
 
 
 def explain_missing(error: NotFound, execution: str, settings: Settings, now: datetime) -> NotFound:

@@ -12,10 +12,11 @@ from sqlalchemy import Select, Table, bindparam, select
 
 from stigmer_cli.domain.identity import AgentId, ExecutionId
 from stigmer_cli.domain.phase import Phase
+from stigmer_cli.errors import Conflict
 from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.execution_counts import count_by_agent
 from stigmer_cli.store.statements import select_by_ids
-from stigmer_cli.store.tables import agents, executions, workflows
+from stigmer_cli.store.tables import OPEN, agents, executions, workflows
 
 _ROW = executions.c
 
@@ -66,3 +67,13 @@ async def read_runs(
                 count=counts.get(row["id"], 0), last_id=last.id, last_at=last.created_at, last_phase=Phase(last.phase)
             )
     return runs
+
+
+async def refuse_unfinished(connection: AsyncConnection, id_: str, what: str) -> None:
+    """Raise Conflict while an execution of the agent or workflow `id_`, which is `what`, has not ended."""
+    unfinished = await connection.scalar(select(_ROW.id).where(_ROW.agent_id == id_, OPEN).limit(1))
+    if unfinished is not None:
+        raise Conflict(
+            f"{what} still has executions that have not ended, such as {unfinished}",
+            hint=f"stigmer executions cancel {unfinished}",
+        )

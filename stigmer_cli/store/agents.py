@@ -8,13 +8,13 @@ from sqlalchemy import RowMapping, Select, bindparam, delete, select, update
 
 from stigmer_cli.domain.execution import Agent, AgentSpec
 from stigmer_cli.domain.identity import AgentId, is_id
-from stigmer_cli.errors import Conflict, NotFound, RequestError
+from stigmer_cli.errors import NotFound, RequestError
 from stigmer_cli.nearest import suggest_nearest
-from stigmer_cli.store.agent_runs import AgentRuns, read_runs
+from stigmer_cli.store.agent_runs import AgentRuns, read_runs, refuse_unfinished
 from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.database import Database, Writing, whole
 from stigmer_cli.store.mapping import agent_of
-from stigmer_cli.store.tables import OPEN, agents, executions
+from stigmer_cli.store.tables import agents
 
 NEAR_MAX = 500
 """Comparing so many names takes some milliseconds."""
@@ -92,14 +92,7 @@ class AgentTable:
         """
         async with self._database.writing(is_deferrable=True) as writing:
             agent = agent_of(await _find(writing.connection, _NAMED.with_for_update(), id_or_slug))
-            unfinished = await writing.connection.scalar(
-                select(executions.c.id).where(executions.c.agent_id == agent.id, OPEN).limit(1)
-            )
-            if unfinished is not None:
-                raise Conflict(
-                    f"agent {agent.slug} still has executions that have not ended, such as {unfinished}",
-                    hint=f"stigmer executions cancel {unfinished}",
-                )
+            await refuse_unfinished(writing.connection, agent.id, f"agent {agent.slug}")
             await writing.connection.execute(delete(agents).where(agents.c.id == agent.id))
             return agent
 

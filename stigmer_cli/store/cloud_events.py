@@ -21,6 +21,7 @@ from stigmer_cli.store.errors import missing_execution
 from stigmer_cli.store.event_tables import cloud_events, event_counter
 from stigmer_cli.store.execution_draft import EVENTS_SEEN
 from stigmer_cli.store.listeners import list_types, lock_counter, wake_listeners
+from stigmer_cli.store.page_size import count_fitting
 from stigmer_cli.store.schedules import start_by_events
 from stigmer_cli.store.tables import events, executions
 
@@ -151,11 +152,7 @@ class CloudEventTable:
             given["of_type"] = type_
         async with self._database.reading() as connection:
             sizes = (await connection.execute(_NEWEST_SIZES.where(*of_type), given)).all()
-            number, length = 0, 0
-            for row in sizes[:limit]:
-                if number and length + row.bytes > PAGE_BYTES:
-                    break
-                number, length = number + 1, length + row.bytes
+            number = count_fitting((row.bytes for row in sizes[:limit]), PAGE_BYTES)
             rows = (await connection.execute(_NEWEST.where(*of_type), {**given, "limit": number})).all()
         found = [StoredEvent(seq=row.seq, received_at=row.received_at, event=load_event(row.event)) for row in rows]
         return found, number < len(sizes)
@@ -219,12 +216,8 @@ async def _read_page(
     of_types = [] if types is None else [_OF.type.in_(_TYPES)]
     given: dict[str, object] = {"after": after} | ({} if types is None else {"types": types})
     sizes = (await connection.execute(_SIZES.where(*of_types), {**given, "limit": PAGE_ROWS})).all()
-    upto, length, number = after, 0, 0
-    for row in sizes:
-        if number and length + row.bytes > PAGE_BYTES:
-            break
-        upto, length, number = row.seq, length + row.bytes, number + 1
+    number = count_fitting((row.bytes for row in sizes), PAGE_BYTES)
     if not number:
         return [], True
-    found = (await connection.execute(_TEXTS.where(*of_types), {**given, "upto": upto})).all()
+    found = (await connection.execute(_TEXTS.where(*of_types), {**given, "upto": sizes[number - 1].seq})).all()
     return [(row.seq, load_event(row.event)) for row in found], number == len(sizes) < PAGE_ROWS

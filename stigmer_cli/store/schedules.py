@@ -29,7 +29,6 @@ from stigmer_cli.store.tables import executions, workflows
 from stigmer_cli.workflow.schedule import Schedule, Trigger, read_schedules
 
 LABEL = "stigmer.ai/schedule"
-SCHEDULED = "its schedule has it run"
 STARTS_MAX = 500
 """Executions that the events of one request start: nobody else writes meanwhile."""
 

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stigmer_cli.domain.identity import ExecutionId
 from stigmer_cli.domain.step import RECORDED, Step
+from stigmer_cli.store.page_size import count_fitting
 from stigmer_cli.store.step_rows import Part, step_of
 from stigmer_cli.store.tables import executions, step_contents, steps
 
@@ -79,13 +80,8 @@ async def read_recorded(connection: AsyncConnection, id_: ExecutionId, *, after:
 
 def _last_of_page(sizes: Sequence[Sequence[int]]) -> int:
     """The number of the last step of a page, of steps as numbers and bytes; 0 without steps."""
-    last, total = 0, 0
-    for count, (seq, size) in enumerate(sizes):
-        total += size
-        if count and (total > PAGE_BYTES_MAX or count == PAGE_STEPS_MAX):
-            break
-        last = seq
-    return last
+    count = count_fitting((size for _, size in sizes[:PAGE_STEPS_MAX]), PAGE_BYTES_MAX)
+    return sizes[count - 1][0] if count else 0
 
 
 async def read_contents(connection: AsyncConnection, row: RowMapping) -> StepContents:

@@ -12,12 +12,13 @@ from stigmer_cli.domain.identity import AgentId, ExecutionId, WorkflowDefinition
 from stigmer_cli.domain.workflow_definition import WorkflowDefinition
 from stigmer_cli.errors import Conflict, NotFound, RequestError
 from stigmer_cli.nearest import suggest_nearest
-from stigmer_cli.store.agent_runs import AgentRuns, read_runs
+from stigmer_cli.store.agent_runs import AgentRuns, read_runs, refuse_unfinished
 from stigmer_cli.store.agents import CREATED, NEAR_MAX, UNCHANGED, UPDATED, AgentDraft, AppliedAgent, apply_agents
 from stigmer_cli.store.async_engine import AsyncConnection
 from stigmer_cli.store.database import Database, Transition, Writing, whole
+from stigmer_cli.store.page_size import count_fitting
 from stigmer_cli.store.schedules import forget_schedules, write_schedules
-from stigmer_cli.store.tables import OPEN, executions, workflow_versions, workflows
+from stigmer_cli.store.tables import executions, workflow_versions, workflows
 
 PAGE_CHARS = 2 * 1024 * 1024
 """Of all documents of a page of workflows."""
@@ -112,11 +113,7 @@ class WorkflowTable:
         ordered = (_OF.name, _OF.namespace)
         async with self._database.reading() as connection:
             sizes = (await connection.scalars(_SIZES.where(*behind).order_by(*ordered).limit(limit + 1))).all()
-            number, length = 0, 0
-            for size in sizes[:limit]:
-                if number and length + size > PAGE_CHARS:
-                    break
-                number, length = number + 1, length + size
+            number = count_fitting(sizes[:limit], PAGE_CHARS)
             rows = (await connection.execute(_ALL.where(*behind).order_by(*ordered).limit(number))).mappings()
             return [_definition_of(row) for row in rows], number < len(sizes)
 
@@ -159,14 +156,7 @@ class WorkflowTable:
         async with self._database.writing(is_deferrable=True) as writing:
             found = await find_workflow(writing.connection, reference)
             await writing.connection.execute(select(_OF.id).where(_OF.id == found.id).with_for_update())
-            unfinished = await writing.connection.scalar(
-                select(executions.c.id).where(executions.c.agent_id == found.id, OPEN).limit(1)
-            )
-            if unfinished is not None:
-                raise Conflict(
-                    f"workflow {found.full_name} still has executions that have not ended, such as {unfinished}",
-                    hint=f"stigmer executions cancel {unfinished}",
-                )
+            await refuse_unfinished(writing.connection, found.id, f"workflow {found.full_name}")
             await forget_schedules(writing, found.id)
             await writing.connection.execute(delete(workflows).where(_OF.id == found.id))
             return found

@@ -16,7 +16,6 @@ from stigmer_cli.secret_values import SecretValues
 from stigmer_cli.workflow.error import ErrorType, make_error
 from stigmer_cli.workflow.json_value import Json
 
-EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 TOKEN_TYPE = "urn:ietf:params:oauth:token-type:"  # noqa: S105 - the beginning of a name
 ASSERTION_S = 300

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from stigmer_cli.clock import Clock
 from stigmer_cli.domain.execution import Execution, QueueReason
-from stigmer_cli.domain.identity import ExecutionId, Kind
+from stigmer_cli.domain.identity import AgentId, ExecutionId, Kind
 from stigmer_cli.errors import Conflict, NotFound, ServerBusy
 from stigmer_cli.executions.admission import Admission
 from stigmer_cli.executions.ids import IdGenerator
@@ -54,6 +54,16 @@ class SubmitRequest:
     workflow: str | None = None
     version: str | None = None
     parent: ExecutionId | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Definition:
+    """The agent or the workflow that a request names; `version_id` is the document of a workflow."""
+
+    kind: Kind
+    id: AgentId
+    name: str
+    version_id: str | None = None
 
 
 class Nudge(Protocol):
@@ -141,14 +151,13 @@ class Acceptor:
                 raise
 
     async def _make_draft(self, request: SubmitRequest) -> ExecutionDraft:
-        if request.workflow is not None:
-            return await self._make_workflow_draft(request, request.workflow)
-        agent = await self._store.agents.get(request.agent)
+        definition = await self._find_definition(request)
         return ExecutionDraft(
-            id=request.id or self._ids.execution_id(Kind.AGENT),
-            kind=Kind.AGENT,
-            agent_id=agent.id,
-            agent_name=agent.slug,
+            id=request.id or self._ids.execution_id(definition.kind),
+            kind=definition.kind,
+            agent_id=definition.id,
+            agent_name=definition.name,
+            version_id=definition.version_id,
             message=request.message,
             timeout_s=request.timeout_s,
             labels=request.labels,
@@ -161,25 +170,16 @@ class Acceptor:
             parent=request.parent,
         )
 
-    async def _make_workflow_draft(self, request: SubmitRequest, name: str) -> ExecutionDraft:
-        workflow = await self._store.workflows.get(name)
+    async def _find_definition(self, request: SubmitRequest) -> _Definition:
+        """What it runs. Raises NotFound, and Conflict where a name or a version says not which one."""
+        if request.workflow is None:
+            agent = await self._store.agents.get(request.agent)
+            return _Definition(kind=Kind.AGENT, id=agent.id, name=agent.slug)
+        workflow = await self._store.workflows.get(request.workflow)
         version_id = workflow.version_id
         if request.version not in (None, LATEST, workflow.version):
             version_id = await self._store.workflows.find_version(workflow, str(request.version))
-        return ExecutionDraft(
-            id=request.id or self._ids.execution_id(Kind.WORKFLOW),
-            kind=Kind.WORKFLOW,
-            agent_id=workflow.id,
-            agent_name=workflow.name,
-            version_id=version_id,
-            message=request.message,
-            timeout_s=request.timeout_s,
-            labels=request.labels,
-            idempotency_key=request.idempotency_key,
-            request_hash=_request_hash(request),
-            fork=request.fork,
-            parent=request.parent,
-        )
+        return _Definition(kind=Kind.WORKFLOW, id=workflow.id, name=workflow.name, version_id=version_id)
 
     async def _wait_started(self, execution: Execution, subscription: Subscription, answer_by_s: float) -> Execution:
         """The execution once it is submitted, or when it is clear that this takes longer."""

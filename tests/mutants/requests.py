@@ -65,8 +65,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="each try of a create is another execution",
         file="executions/accept.py",
-        old="            id=request.id or self._ids.execution_id(Kind.AGENT),\n",
-        new="            id=self._ids.execution_id(Kind.AGENT),\n",
+        old="            id=request.id or self._ids.execution_id(definition.kind),\n",
+        new="            id=self._ids.execution_id(definition.kind),\n",
         caught_by=("tests/integration/server/test_create_again.py",),
     ),
     Mutant(

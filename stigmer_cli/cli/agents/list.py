@@ -12,6 +12,7 @@ from stigmer_cli.cli.columns import Column, print_table
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.execution_reason import PHASE_STYLES
 from stigmer_cli.cli.output import truncate_line
+from stigmer_cli.cli.pages import fetch_items
 from stigmer_cli.cli.short_read import read_page
 from stigmer_cli.time_format import ago
 
@@ -48,14 +49,11 @@ def list_agents(cli: Cli, *, limit: int, is_yaml: bool) -> None:
 
 
 async def _fetch_agents(client: "Client", limit: int, *, has_status: bool) -> "Sequence[AgentResource]":
-    items: list[AgentResource] = []
-    cursor = None
-    while len(items) < limit:
-        page = await client.agents(limit=min(PAGE, limit - len(items)), cursor=cursor, has_status=has_status)
-        items.extend(page.items)
-        cursor = page.next_cursor
-        if cursor is None:
-            break
+    items, _ = await fetch_items(
+        lambda number, cursor: client.agents(limit=number, cursor=cursor, has_status=has_status),
+        limit=limit,
+        page_max=PAGE,
+    )
     return items
 
 

@@ -38,6 +38,13 @@ LABELS = {"stigmer.ai/by": "mcp"}
 WAIT_MAX_S = 3600.0
 AGAIN_S = 0.3
 
+WaitS = Annotated[
+    float, Field(ge=0, le=WAIT_MAX_S, description="Seconds to wait for the end; 0: return the id at once.")
+]
+IdempotencyKey = Annotated[
+    str | None, Field(description="The same key finds the same execution, and starts no second one.")
+]
+
 RUN = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=True)
 """Adds something, and may reach out to a model."""
 
@@ -65,12 +72,8 @@ class ChangingTools(Toolbox):
         *,
         agent: Annotated[str, Field(description="The agent's name or id; see list_agents.")],
         message: Annotated[str, Field(min_length=1, description="The message to the agent.")],
-        wait_s: Annotated[
-            float, Field(ge=0, le=WAIT_MAX_S, description="Seconds to wait for the end; 0: return the id at once.")
-        ] = 60.0,
-        idempotency_key: Annotated[
-            str | None, Field(description="The same key finds the same execution, and starts no second one.")
-        ] = None,
+        wait_s: WaitS = 60.0,
+        idempotency_key: IdempotencyKey = None,
     ) -> RunAnswer:
         """Run an agent once and return its answer.
 
@@ -89,12 +92,8 @@ class ChangingTools(Toolbox):
         given: Annotated[
             dict[str, JsonValue] | None, Field(description="The input, a JSON object; without one it is empty.")
         ] = None,
-        wait_s: Annotated[
-            float, Field(ge=0, le=WAIT_MAX_S, description="Seconds to wait for the end; 0: return the id at once.")
-        ] = 60.0,
-        idempotency_key: Annotated[
-            str | None, Field(description="The same key finds the same execution, and starts no second one.")
-        ] = None,
+        wait_s: WaitS = 60.0,
+        idempotency_key: IdempotencyKey = None,
     ) -> RunAnswer:
         """Run a workflow once and return its output, as JSON text.
 

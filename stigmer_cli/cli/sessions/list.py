@@ -11,6 +11,7 @@ from stigmer_cli.cli.columns import Column, print_table
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.execution_reason import PHASE_STYLES
 from stigmer_cli.cli.output import truncate_line
+from stigmer_cli.cli.pages import fetch_items
 from stigmer_cli.client import Client
 from stigmer_cli.time_format import ago
 
@@ -39,15 +40,9 @@ def list_sessions(cli: Cli, *, limit: int) -> None:
 
 
 async def _fetch(client: Client, limit: int) -> tuple[Sequence[SessionBody], bool]:
-    items: list[SessionBody] = []
-    cursor = None
-    while len(items) < limit:
-        page = await client.sessions(limit=min(PAGE, limit - len(items)), cursor=cursor)
-        items.extend(page.items)
-        cursor = page.next_cursor
-        if cursor is None:
-            break
-    return items, cursor is not None
+    return await fetch_items(
+        lambda number, cursor: client.sessions(limit=number, cursor=cursor), limit=limit, page_max=PAGE
+    )
 
 
 def _print(console: Console, items: Sequence[SessionBody], now: datetime) -> None:

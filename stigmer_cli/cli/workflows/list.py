@@ -11,6 +11,7 @@ from stigmer_cli.cli.agents.list import format_count, format_last_run
 from stigmer_cli.cli.columns import Column, print_table
 from stigmer_cli.cli.context import Cli
 from stigmer_cli.cli.output import truncate_line
+from stigmer_cli.cli.pages import fetch_items
 from stigmer_cli.client import Client
 
 PAGE = 100
@@ -40,14 +41,11 @@ def list_workflows(cli: Cli, *, limit: int, is_yaml: bool) -> None:
 
 async def fetch_workflows(client: Client, limit: int, *, has_status: bool) -> Sequence[WorkflowResource]:
     """Up to `limit` workflows by name."""
-    items: list[WorkflowResource] = []
-    cursor = None
-    while len(items) < limit:
-        page = await client.workflows(limit=min(PAGE, limit - len(items)), cursor=cursor, has_status=has_status)
-        items.extend(page.items)
-        cursor = page.next_cursor
-        if cursor is None:
-            break
+    items, _ = await fetch_items(
+        lambda number, cursor: client.workflows(limit=number, cursor=cursor, has_status=has_status),
+        limit=limit,
+        page_max=PAGE,
+    )
     return items
 
 

@@ -13,14 +13,18 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 from temporalio.service import RPCError
 
 from stigmer_cli.clock import SystemClock
 from stigmer_cli.domain.identity import ExecutionId
+from stigmer_cli.runner.call.functions import make_functions
 from stigmer_cli.temporal.connection import Connection, Target
 from stigmer_cli.temporal.errors import TemporalUnavailable
 from stigmer_cli.temporal.gateway import Gateway, Observed, RunState, Started
+from stigmer_cli.workflow.expression.evaluator import Evaluator
+from stigmer_cli.workflow.runtime import Functions
 from tests.support.blocked_loops import refuse_blocks
 from tests.support.fakes_runner import InMemoryReports, ReportServer, Row
 from tests.support.freezing import freeze
@@ -168,6 +172,20 @@ def no_blocked_loop(tmp_path: Path) -> Iterator[None]:
     """No runner of a test here blocks its event loop."""
     yield
     refuse_blocks(tmp_path)
+
+
+@pytest.fixture
+async def evaluator() -> AsyncIterator[Evaluator]:
+    made = Evaluator()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def functions() -> AsyncIterator[Functions]:
+    """What workflows can call, with a client that reaches services of the test."""
+    async with httpx.AsyncClient(trust_env=False, verify=False) as client:  # noqa: S501 - no TLS is spoken
+        yield make_functions(client)
 
 
 @pytest.fixture

@@ -1,14 +1,12 @@
 """`call: a2a` against an agent on loopback."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
 from stigmer_cli.domain.step import Effect
-from stigmer_cli.runner.call.functions import make_functions
 from stigmer_cli.workflow.authentication import Policy
 from stigmer_cli.workflow.error import WorkflowError
 from stigmer_cli.workflow.json_value import Json
@@ -42,12 +40,6 @@ def _respond(asked: Asked) -> Answer:
 def service() -> Iterator[Service]:
     with serve(_respond) as served:
         yield served
-
-
-@pytest.fixture
-async def functions() -> AsyncIterator[Functions]:
-    async with httpx.AsyncClient(trust_env=False, verify=False) as client:  # noqa: S501 - no TLS is spoken
-        yield make_functions(client)
 
 
 async def _call(functions: Functions, arguments: dict[str, Json], policy: Policy | None = None) -> Any:

@@ -5,14 +5,12 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from stigmer_cli.runner.call.functions import make_functions
 from stigmer_cli.workflow.error import WorkflowError
 from stigmer_cli.workflow.expression.evaluator import Evaluator
 from stigmer_cli.workflow.interpreter.interpret import find_unsupported
@@ -91,19 +89,6 @@ def rooms() -> Rooms:
 def service(rooms: Rooms) -> Iterator[Service]:
     with serve(rooms.respond) as served:
         yield served
-
-
-@pytest.fixture
-async def functions() -> AsyncIterator[Functions]:
-    async with httpx.AsyncClient(trust_env=False, verify=False) as client:  # noqa: S501 - no TLS is spoken
-        yield make_functions(client)
-
-
-@pytest.fixture
-async def evaluator() -> AsyncIterator[Evaluator]:
-    made = Evaluator()
-    yield made
-    await made.close()
 
 
 class Caller:

@@ -98,13 +98,6 @@ async def functions(clock: ManualClock) -> AsyncIterator[Functions]:
         yield make_functions(client, clock)
 
 
-@pytest.fixture
-async def evaluator() -> AsyncIterator[Evaluator]:
-    made = Evaluator()
-    yield made
-    await made.close()
-
-
 class Caller:
     """Calls the service in a workflow, with a policy."""
 

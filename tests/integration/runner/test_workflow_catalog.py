@@ -1,14 +1,12 @@
 """Functions at an address and in a catalog, from a server on loopback and from files."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from stigmer_cli.runner.call.functions import make_functions
 from stigmer_cli.workflow.error import WorkflowError
 from stigmer_cli.workflow.expression.evaluator import Evaluator
 from stigmer_cli.workflow.interpreter.catalog import _make_raw
@@ -41,19 +39,6 @@ def _respond(asked: Asked) -> Answer:
 def service() -> Iterator[Service]:
     with serve(_respond) as served:
         yield served
-
-
-@pytest.fixture
-async def functions() -> AsyncIterator[Functions]:
-    async with httpx.AsyncClient(trust_env=False, verify=False) as client:  # noqa: S501 - no TLS is spoken
-        yield make_functions(client)
-
-
-@pytest.fixture
-async def evaluator() -> AsyncIterator[Evaluator]:
-    made = Evaluator()
-    yield made
-    await made.close()
 
 
 class Caller:

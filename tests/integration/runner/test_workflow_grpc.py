@@ -2,11 +2,10 @@
 
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 grpc = pytest.importorskip("grpc")  # comes with an extra, and is in tests/requirements.lock
@@ -17,7 +16,6 @@ from google.protobuf.message_factory import GetMessageClass  # noqa: E402
 from grpc_reflection.v1alpha import reflection  # noqa: E402
 
 from stigmer_cli.domain.step import Effect  # noqa: E402
-from stigmer_cli.runner.call.functions import make_functions  # noqa: E402
 from stigmer_cli.workflow.authentication import Policy  # noqa: E402
 from stigmer_cli.workflow.error import WorkflowError  # noqa: E402
 from stigmer_cli.workflow.json_value import Json  # noqa: E402
@@ -105,12 +103,6 @@ def server(compiled: Path) -> Iterator[tuple[int, Greeter]]:
     running.start()
     yield port, greeter
     running.stop(grace=None).wait()
-
-
-@pytest.fixture
-async def functions() -> AsyncIterator[Functions]:
-    async with httpx.AsyncClient(trust_env=False, verify=False) as client:  # noqa: S501 - no TLS is spoken
-        yield make_functions(client)
 
 
 def _ask(proto: str, port: int, method: str, arguments: Json = None, policy: Policy | None = None) -> CallRequest:

@@ -1,6 +1,6 @@
 """A workflow over the journal of a real store: an attempt that ends anywhere is gone on with by the next one."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
 import pytest
 
@@ -58,13 +58,6 @@ class StoredWorld(MemoryWorld):
         super().__init__(is_patient=False)
         self.journal = WorkflowJournal(journal)  # type: ignore[assignment]  # the other seam of the same protocol
         self.ms += ms
-
-
-@pytest.fixture
-async def evaluator() -> AsyncIterator[Evaluator]:
-    made = Evaluator()
-    yield made
-    await made.close()
 
 
 async def test_each_attempt_goes_on_where_the_one_before_ended(store: Store, evaluator: Evaluator) -> None:

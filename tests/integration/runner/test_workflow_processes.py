@@ -3,7 +3,6 @@
 import asyncio
 import shutil
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,6 @@ from tests.support.workflows import run_text
 
 PROCESSES = Functions(processes={"shell": ShellProcess(), "script": ScriptProcess()})
 PYTHON = "import os, sys; print(sys.argv[1:], sys.stdin.read(), sorted(os.environ))"
-
-
-@pytest.fixture
-async def evaluator() -> AsyncIterator[Evaluator]:
-    made = Evaluator()
-    yield made
-    await made.close()
 
 
 async def _shell(**settings: Json) -> Any:

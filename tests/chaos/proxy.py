@@ -84,6 +84,7 @@ class Proxy:
     links: set[Link] = field(default_factory=set)
     calls: Counter[str] = field(default_factory=Counter)
     _meetings: set[asyncio.Task[None]] = field(default_factory=set)
+    _resets: int = 0
     _server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -108,7 +109,8 @@ class Proxy:
         return f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     def reset(self) -> None:
-        """Reset every connection there is."""
+        """Reset every connection there is, and every one that is just being opened."""
+        self._resets += 1
         for link in tuple(self.links):
             link.reset()
 
@@ -116,6 +118,7 @@ class Proxy:
         meeting = cast("asyncio.Task[Any]", asyncio.current_task())
         self._meetings.add(meeting)
         meeting.add_done_callback(self._meetings.discard)
+        resets = self._resets
         try:
             if self.toxics.is_refusing:
                 raise ConnectionRefusedError
@@ -127,6 +130,9 @@ class Proxy:
             writer.transport.abort()
             raise
         link = Link(writer, to_writer)
+        if self._resets != resets:
+            link.reset()
+            return
         self.links.add(link)
         try:
             async with asyncio.TaskGroup() as group:

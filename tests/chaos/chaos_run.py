@@ -23,7 +23,7 @@ from tests.chaos.harness import NAMESPACE, Harness, running_harness
 from tests.chaos.invariants import Excuse, Judgement, is_settled, judge, list_rows
 from tests.chaos.nemesis import BY_NAME
 from tests.chaos.ways_out import WaysOut, take_ways_out
-from tests.chaos.workload import TOOLS_SHARE, Expect, WorkloadRequest
+from tests.chaos.workload import TOOLS_SHARE, WorkloadRequest
 from tests.support.ids import STORE
 from tests.support.machine_load import slack
 from tests.support.polling import eventually
@@ -98,8 +98,6 @@ class ChaosRun:
             ended=is_forgotten,
             late=any(fault.sets_clock or fault.name == "R2 frozen" for fault in overlapping),
             again=forgot,
-            poisoned=wanted.expect in (Expect.ECHO, Expect.TOOLS, Expect.WORKFLOW)
-            and any(fault.name == "R4 poison" for fault in overlapping),
         )
 
     def wrong_in(self, fault: str) -> dict[str, int]:

@@ -26,8 +26,6 @@ from tests.support.temporal_server import DevServer, die_with_parent, free_port,
 
 NAMESPACE = "chaos"
 EFFECTS = "effects.jsonl"
-EXHAUSTED = {"STIGMER_ON_EXHAUSTED": "fail"}
-"""What kills its runner again and again ends as FAILED, instead of a pause that only a person ends."""
 
 RESTART_EVERY_S = 0.1
 SIDES = ("", "-wal", "-shm")
@@ -52,7 +50,6 @@ class RecordingRunnerProcess:
             "STIGMER_SERVER_URL": server,
             "STIGMER_TOKEN": TOKEN,
             LEDGER: str(home / "ledger.jsonl"),
-            **EXHAUSTED,
             **(more or {}),
         }
         self.process: subprocess.Popen[bytes] | None = None
@@ -192,7 +189,7 @@ async def running_harness(
     with temporal, DevServer(folder) as other:
         await asyncio.to_thread(temporal.start)
         async with Proxy(temporal.port, rng) as proxy:
-            fixed = {"STIGMER_LOG_LEVEL": "warning", "STIGMER_TEMPORAL_NAMESPACE": NAMESPACE, **EXHAUSTED}
+            fixed = {"STIGMER_LOG_LEVEL": "warning", "STIGMER_TEMPORAL_NAMESPACE": NAMESPACE}
             server = Served(folder, proxy.address, fixed | dict(settings or {}) | dict(clocks.environment))
             around = (folder, proxy.address, server.url)
             pool = [RecordingRunnerProcess(*around, number, more=clocks.environment) for number in range(runners)]

@@ -42,8 +42,7 @@ class Judgement:
     """Requests by what is wrong with them, each with a sentence.
 
     `shown` wait for a person and say so, which is correct, and so are `parked`, each with a step that may have taken
-    effect. `taken` ended as FAILED because a poison execution killed their runner five times: reported, but not an
-    error. `steps` counts the steps by effect and state, and `effects` what tools did.
+    effect. `paused` wait for a person because their runner was killed in each of five attempts, which is correct, too. `steps` counts the steps by effect and state, and `effects` what tools did.
     """
 
     lost: dict[str, str] = field(default_factory=dict)
@@ -51,7 +50,7 @@ class Judgement:
     stuck: dict[str, str] = field(default_factory=dict)
     shown: dict[str, str] = field(default_factory=dict)
     parked: dict[str, str] = field(default_factory=dict)
-    taken: dict[str, str] = field(default_factory=dict)
+    paused: dict[str, str] = field(default_factory=dict)
     steps: Counter[str] = field(default_factory=Counter)
     effects: int = 0
 
@@ -66,8 +65,7 @@ class Excuse:
     """What the faults excuse about one request.
 
     `unknown`: its workflow is gone; `shown`: a person has to look; `ended`: its run was ended from outside; `late`: a
-    frozen runner may begin after another has finished; `again`: Temporal may repeat an attempt it has forgotten;
-    `poisoned`: a neighbour kills its runner.
+    frozen runner may begin after another has finished; `again`: Temporal may repeat an attempt it has forgotten.
     """
 
     unknown: bool = False
@@ -75,7 +73,6 @@ class Excuse:
     ended: bool = False
     late: bool = False
     again: bool = False
-    poisoned: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +105,12 @@ async def list_rows(client: Client, phases: Sequence[Phase] = ()) -> Mapping[str
 
 def is_settled(row: ExecutionResource) -> bool:
     """Whether it has ended, or needs a person and says so."""
-    return row.status.phase.is_terminal or row.status.attention is not None
+    return row.status.phase.is_terminal or row.status.attention is not None or is_paused(row)
+
+
+def is_paused(row: ExecutionResource) -> bool:
+    """Whether it goes on only when a person resumes it."""
+    return row.status.waiting is not None and row.status.waiting.is_pause
 
 
 async def judge(
@@ -205,7 +207,9 @@ def _judge_end(
     judgement: Judgement, wanted: WorkloadRequest, row: ExecutionResource, sources: Sources, excuse: Excuse
 ) -> None:
     key, id_, status = wanted.key, row.metadata.id, row.status
-    if status.waiting is not None and excuse.late:
+    if is_paused(row):
+        _judge_pause(judgement, wanted, row)
+    elif status.waiting is not None and status.waiting.until is not None and excuse.late:
         judgement.shown[key] = f"{id_} waits by a clock that was set: {status.waiting.cause}"
     elif not is_settled(row):
         judgement.stuck[key] = f"{id_} is still {status.phase}: {status.dispatch}"
@@ -213,10 +217,19 @@ def _judge_end(
         judgement.shown[key] = f"{id_} (attempt {status.attempt}): {status.attention.code}: {status.attention.reason}"
         if not excuse.shown:
             judgement.lost[key] = f"{id_} needs a person though Temporal forgot nothing: {status.attention.reason}"
-    elif excuse.poisoned and status.error_text == SENTENCES[FailureKind.RUNNER_LOST]:
-        judgement.taken[key] = f"{id_} ended {status.phase}: {status.error}"
     elif not _ended_well(wanted, row, sources, excuse):
         judgement.lost[key] = f"{id_} ended {status.phase} with {str(status.output)[:200]!r}, {status.error!r}"
+
+
+def _judge_pause(judgement: Judgement, wanted: WorkloadRequest, row: ExecutionResource) -> None:
+    """A pause is right after five attempts whose runner was killed, by an execution beside it or by the nemesis."""
+    waiting, attempt = row.status.waiting, row.status.attempt
+    assert waiting is not None
+    said = f"{row.metadata.id} (attempt {attempt}) waits for {waiting.wait_for}: {waiting.cause}"
+    if attempt < BEGUN_MAX or waiting.cause != SENTENCES[FailureKind.RUNNER_LOST]:
+        judgement.lost[wanted.key] = f"{said}; that is no cause to pause"
+    elif wanted.expect is not Expect.FAILED:
+        judgement.paused[wanted.key] = said
 
 
 def _judge_mark(judgement: Judgement, key: str, row: ExecutionResource, journal: Journal | None) -> None:

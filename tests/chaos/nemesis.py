@@ -34,7 +34,7 @@ S11   the failpoints
 R1    chaos `R1 killed`
 R2    chaos `R2 frozen`
 R3    chaos `R3 told to go`
-R4    chaos `R4 poison`: FAILED with a reason after its five attempts; whether others fail with it: directed
+R4    chaos `R4 poison`: paused with a reason after its five attempts; whether others pause with it: directed
 R5    chaos `R5 parked`; how soon it is found: directed
 R6    in every chaos run: no tool server is left at its end
 J1    chaos `J1 tool server killed`: in the middle of calls, as all of J1 to J5

@@ -11,9 +11,9 @@ from stigmer_cli.temporal.dev_server import binary_version, find_binary
 from tests.chaos.chaos_run import ChaosRun, Window
 
 WRONG = ("lost", "duplicated", "stuck")
-JUDGED = (*WRONG, "shown", "parked", "taken")
+JUDGED = (*WRONG, "shown", "parked", "paused")
 COLUMNS = ("fault", "count", *WRONG, "detectionP50", "detectionP99", "recoveryP50", "recoveryP99")
-SENTENCES_MAX = dict.fromkeys(WRONG, 200) | {"shown": 5, "parked": 5, "taken": 200}
+SENTENCES_MAX = dict.fromkeys(WRONG, 200) | {"shown": 5, "parked": 5, "paused": 5}
 """Of a kind and a shard. What is shown or parked needs a person, and is not wrong: a few are enough."""
 
 Row = Mapping[str, object]

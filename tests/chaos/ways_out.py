@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stigmer_cli.api.query import Query
@@ -22,7 +22,7 @@ from stigmer_cli.domain.stuck import GRACE_S
 from stigmer_cli.errors import StigmerError
 from tests.chaos import ledger
 from tests.chaos.harness import Harness
-from tests.chaos.invariants import list_rows
+from tests.chaos.invariants import is_paused, list_rows
 from tests.chaos.journals import Journal, read_effects, read_journal
 from tests.chaos.workflow_journals import find_wrong
 from tests.chaos.workload import Expect, WorkloadRequest
@@ -62,11 +62,14 @@ async def take_ways_out(harness: Harness, log: Sequence[WorkloadRequest]) -> Way
     await asyncio.sleep(GRACE_S)  # what is younger may still be on its way
     rows = await list_rows(harness.client, OPEN)
     first = items = await _stuck(harness)
-    waiting = {name for name, row in rows.items() if row.status.waiting is not None} - items.keys()
+    waiting = {name: row for name, row in rows.items() if row.status.waiting is not None and name not in items}
     found.wrong |= {
-        name: f"open ({rows[name].status.phase}), and called nothing" for name in rows.keys() - items.keys() - waiting
+        name: f"open ({rows[name].status.phase}), and called nothing"
+        for name in rows.keys() - items.keys() - waiting.keys()
     }
-    found.wrong |= await _cancel_waiting(harness, sorted(waiting), found.taken)
+    to_resume = {name for name, row in waiting.items() if is_paused(row)} - _poison(waiting, requests)
+    found.wrong |= await _resume_paused(harness, sorted(to_resume), requests, found.taken)
+    found.wrong |= await _cancel_waiting(harness, sorted(waiting.keys() - to_resume), found.taken)
     cancelled: set[str] = set()
     repeated: dict[str, set[str]] = {name: set() for name in items}
     for _ in range(ROUNDS_MAX):
@@ -87,8 +90,20 @@ async def take_ways_out(harness: Harness, log: Sequence[WorkloadRequest]) -> Way
     return found
 
 
+async def _resume_paused(
+    harness: Harness, names: Sequence[str], requests: Mapping[str, WorkloadRequest], taken: dict[str, int]
+) -> Mapping[str, str]:
+    """Resume those that are paused, whose runners were killed; returns what is wrong, by execution."""
+    taken |= {"paused: resume": len(names)} if names else {}
+    wrong = dict(await _run_command(harness, (RESUME,), names))
+    await _until_ended_or_stuck(harness, names)
+    rows = await list_rows(harness.client)
+    ended = {name: _not_as_asked(rows[name], requests.get(name), is_cancelled=False) for name in names}
+    return wrong | {name: words for name, words in ended.items() if words}
+
+
 async def _cancel_waiting(harness: Harness, names: Sequence[str], taken: dict[str, int]) -> Mapping[str, str]:
-    """Cancel those that wait, by a clock that was set meanwhile; returns what is wrong, by execution."""
+    """Cancel those that wait by a clock that was set meanwhile, and poison; returns what is wrong, by execution."""
     taken |= {"waiting: cancel": len(names)} if names else {}
     wrong = dict(await _run_command(harness, CANCEL, names))
     phases = {name: (await harness.client.execution(name)).status.phase for name in names}
@@ -128,7 +143,12 @@ def _to_cancel(items: Mapping[str, StuckBody], requests: Mapping[str, WorkloadRe
     for name, item in items.items():
         by_class[item.kind].append(name)
     few = {name for names in by_class.values() for name in names[1::CANCELLED_EVERY][:CANCELLED_MAX]}
-    return few | {name for name in items if name in requests and requests[name].expect is Expect.FAILED}
+    return few | _poison(items, requests)
+
+
+def _poison(names: Iterable[str], requests: Mapping[str, WorkloadRequest]) -> set[str]:
+    """Those that would kill their runner again."""
+    return {name for name in names if name in requests and requests[name].expect is Expect.FAILED}
 
 
 def _choose_commands(items: Mapping[str, StuckBody], cancelled: Collection[str]) -> Mapping[str, tuple[str, ...]]:

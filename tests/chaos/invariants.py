@@ -42,7 +42,8 @@ class Judgement:
     """Requests by what is wrong with them, each with a sentence.
 
     `shown` wait for a person and say so, which is correct, and so are `parked`, each with a step that may have taken
-    effect. `paused` wait for a person because their runner was killed in each of five attempts, which is correct, too. `steps` counts the steps by effect and state, and `effects` what tools did.
+    effect, and `paused`, whose runner was killed in each of five attempts. `steps` counts the steps by effect and
+    state, and `effects` what tools did.
     """
 
     lost: dict[str, str] = field(default_factory=dict)
